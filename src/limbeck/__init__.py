@@ -1,0 +1,19 @@
+"""limbeck: distil a large language model into a small one, and say what was kept, lost and what it cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from limbeck.runs.distill import distill
+
+__all__ = ["distill"]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: `limbeck --help` and the report work without loading torch.
+    if name == "distill":
+        from limbeck.runs.distill import distill
+
+        return distill
+    raise AttributeError(f"module 'limbeck' has no attribute '{name}'")

@@ -1,0 +1,64 @@
+"""Files that are whole or not there: a kill or a full disk at any moment leaves the old one or the new one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from limbeck.errors import StorageError
+
+__all__ = ["guard_storage", "replace_folder", "write_json", "write_text"]
+
+_STORAGE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+_STORAGE_WORDS = ("No space left", "File too large", "PytorchStreamWriter", "file write failed", "Disk quota")
+"""What torch and safetensors say when the operating system refuses a write; they hide the error number."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, all of it or nothing."""
+    part = path.with_name(path.name + ".part")
+    with guard_storage(path):
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON, all of it or nothing."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+
+
+@contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder to fill; it takes the place of `folder` once the block has ended well."""
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    with guard_storage(folder):
+        part.mkdir(parents=True)
+        yield part
+        if folder.exists():
+            shutil.rmtree(folder)
+        part.replace(folder)
+
+
+@contextmanager
+def guard_storage(path: Path) -> Iterator[None]:
+    """Turn a refused write inside the block into a `StorageError` that says where and what to do."""
+    try:
+        yield
+    except Exception as error:
+        refused = getattr(error, "errno", None) in _STORAGE_ERRNOS or any(w in str(error) for w in _STORAGE_WORDS)
+        if not refused:
+            raise
+        raise StorageError(
+            f"could not write {path}: {str(error).strip().splitlines()[0]}. What was saved before is untouched; "
+            "free some space and run the same command again: it goes on from the last checkpoint."
+        ) from error

@@ -1,0 +1,62 @@
+"""``limbeck``: the commands, and what their ends mean.
+
+Exit codes: 0 done, 1 a fault of ours (with a traceback), 2 a fault in the input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from limbeck.cli import demo, distill, doctor, evaluate, predict, recipes, report
+from limbeck.errors import LimbeckError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="limbeck",
+    help="Distil a large language model into a small one, and see what was kept, lost and what it cost.",
+    epilog="Start with: limbeck demo --quick",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+for command in (demo, distill, doctor, evaluate, predict, report, recipes):
+    app.command(command.__name__.rsplit(".", 1)[-1], help=command.HELP)(command.main)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = app(standalone_mode=False)
+    except LimbeckError as error:
+        _say(f"error: {error}")
+        sys.exit(2)
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted: nothing that was saved is lost; the same command goes on from there")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, as with `| head`
+        sys.exit(0)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a usage error of the command line
+            _say(f"error: {error.format_message()}\nTry: limbeck --help")
+            sys.exit(2)
+        raise
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(message: str) -> None:
+    print(f"limbeck: {message}", file=sys.stderr)

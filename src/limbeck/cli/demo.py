@@ -1,0 +1,4 @@
+HELP = ""
+
+
+def main() -> None: ...

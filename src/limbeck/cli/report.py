@@ -1,0 +1,35 @@
+"""``limbeck report RUN``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["HELP", "main"]
+
+HELP = """Build the report again from results.json.
+
+Example:
+
+    limbeck report runs/demo --output report.html
+"""
+
+
+def main(
+    run: Annotated[Path, typer.Argument(help="A run folder, or its results.json.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Where to write; default: report.html beside the results.")
+    ] = None,
+) -> None:
+    from limbeck.atomic import guard_storage
+    from limbeck.cli.terminal import console
+    from limbeck.report.page import write_report
+    from limbeck.report.read import read_results
+
+    results = read_results(run)
+    target = output or (run if run.is_dir() else run.parent) / "report.html"
+    with guard_storage(target):
+        write_report(results, target)
+    console.print(f"report: {target}", markup=False, soft_wrap=True)

@@ -1,0 +1,106 @@
+"""How a run shows itself: bars with rate and time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from limbeck.types import Advance, Progress
+
+__all__ = ["console", "progress", "quiet_libraries", "table"]
+
+console = Console(stderr=True, highlight=False)
+"""People read standard error; standard output is for data."""
+
+_LINE_EVERY_SECONDS = 15.0
+
+
+def progress() -> Progress:
+    """Return bars for a terminal, lines for a file or a pipe."""
+    return _Bars() if console.is_terminal else _Lines()
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.1f}/s" if task.speed else "", style="progress.data.speed")
+
+
+class _Bars:
+    @contextmanager
+    def track(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        )  # fmt: skip
+        with Bars(*columns, console=console) as bars:
+            task = bars.add_task(title, total=total, completed=done, note="")
+
+            def advance(n: int, note: str = "") -> None:
+                bars.update(task, advance=n, note=note)
+
+            yield advance
+
+    def say(self, message: str) -> None:
+        console.print(message, markup=False)
+
+
+class _Lines:
+    @contextmanager
+    def track(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
+        start = last = time.monotonic()
+        self.say(f"{title} ...")
+
+        def advance(n: int, note: str = "") -> None:
+            nonlocal done, last
+            done += n
+            now = time.monotonic()
+            if now - last >= _LINE_EVERY_SECONDS:
+                last = now
+                left = (now - start) / max(done, 1) * (total - done)
+                self.say(f"{title}: {done} of {total}, {left:.0f} s left{', ' + note if note else ''}")
+
+        yield advance
+        self.say(f"{title}: done in {time.monotonic() - start:.1f} s")
+
+    def say(self, message: str) -> None:
+        console.print(message, markup=False, soft_wrap=True)
+
+
+def table(rows: Sequence[Sequence[str]], title: str = "") -> Table:
+    """Return a table of `rows`, the first of which is the header; numbers to the right."""
+    shown = Table(title=title or None, title_justify="left")
+    for i, head in enumerate(rows[0]):
+        shown.add_column(Text(head), justify="left" if i == 0 else "right")
+    for row in rows[1:]:
+        shown.add_row(*(Text(cell) for cell in row))
+    return shown
+
+
+def quiet_libraries() -> None:
+    """Keep other libraries' chatter away from ours; their warnings matter to developers, not to users."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"(torch|transformers|accelerate|huggingface_hub)\b.*")

@@ -1,0 +1,1 @@
+"""Users' rows: reading, checking, encoding, batching."""

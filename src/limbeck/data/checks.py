@@ -1,0 +1,169 @@
+"""What makes a row usable, and in which words one is refused."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from limbeck.data.records import Fault, Fields, Record, excerpt, printable
+from limbeck.errors import DataError, near_misses
+
+__all__ = ["CheckedRow", "check_columns", "check_record", "refuse_misspelt_label"]
+
+_SAME_WORD = 0.75
+"""How alike two field names are if one is taken for a misspelling of the other; "label" and "lable": 0.8."""
+
+_TYPES = {
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+    bytes: "bytes",
+    type(None): "null",
+}
+
+
+class CheckedRow(NamedTuple):
+    """A row that can be used."""
+
+    text: str
+    text_pair: str | None
+    label: str | None
+
+
+class _Unusable(Exception):
+    """Carries the reason from a check to `check_record`."""
+
+
+def check_record(record: Record, fields: Fields, labels: frozenset[str] | None) -> CheckedRow | Fault:
+    """Check the fields of one row; the first field at fault is named.
+
+    Texts are kept as they are. A label becomes a name: text without white space around it, whole
+    numbers as decimals (``3`` and ``3.0`` are both ``"3"``: a column of numbers with gaps is often
+    stored as floats), ``true`` and ``false`` as JSON spells them. ``None`` and a missing field mean
+    no label.
+
+    Args:
+        record: the row.
+        fields: which fields to look at; others are passed over.
+        labels: the names that there may be; ``None``: any.
+    """
+    field = fields.text
+    try:
+        text = _text(record, field)
+        pair = None
+        if fields.text_pair is not None:
+            field = fields.text_pair
+            pair = _text(record, field)
+        label = None
+        if fields.label is not None:
+            field = fields.label
+            label = _label(record.row.get(field), labels)
+    except _Unusable as unusable:
+        return Fault(record.number, field, str(unusable), record.row, record.unit)
+    return CheckedRow(text, pair, label)
+
+
+def check_columns(name: str, columns: Sequence[str], fields: Fields) -> list[str]:
+    """Return which of `columns` are to be read.
+
+    Raises:
+        DataError: a text column is missing, a column is there twice, or the label column seems misspelt.
+    """
+    for field in (fields.text, fields.text_pair):
+        if field is not None and field not in columns:
+            raise DataError(f"{name} has no column '{field}'; {_suggestion(field, tuple(columns))}")
+    refuse_misspelt_label(name, columns, fields)
+    wanted = [field for field in (fields.text, fields.text_pair, fields.label) if field in columns and field]
+    for field in wanted:
+        if columns.count(field) > 1:
+            raise DataError(f"{name} has {columns.count(field)} columns named '{field}': rename all but one.")
+    return wanted
+
+
+def refuse_misspelt_label(name: str, columns: Collection[str], fields: Fields) -> None:
+    """Refuse rows without the label field where another field has almost its name.
+
+    Rows need no labels, so a misspelt name would silently make all of them unlabelled.
+
+    Raises:
+        DataError: there is such a field.
+    """
+    label = fields.label
+    if label is None or label in columns:
+        return
+    others = {column.casefold(): column for column in columns if column not in (fields.text, fields.text_pair)}
+    close = difflib.get_close_matches(label.casefold(), others, n=1, cutoff=_SAME_WORD)
+    if close:
+        raise DataError(
+            f"{name}: no row has the label field '{label}'; did you mean '{printable(others[close[0]])}'? "
+            "If these rows have no labels, rename or drop that field."
+        )
+
+
+def _text(record: Record, field: str) -> str:
+    if field not in record.row:
+        raise _Unusable(f"missing; {_suggestion(field, tuple(record.row))}")
+    value = record.row[field]
+    if not isinstance(value, str):
+        raise _Unusable(f"expected text, got {_type_name(value)}: {excerpt(value)}")
+    _check_characters(value)
+    if not value.strip():
+        raise _Unusable("white space only" if value else "empty")
+    return value
+
+
+def _label(value: object, labels: frozenset[str] | None) -> str | None:
+    if value is None:
+        return None
+    name = _label_name(value)
+    if labels is not None and name not in labels:
+        raise _Unusable(_unknown_label(name, labels))
+    return name
+
+
+def _label_name(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case float() if value.is_integer():
+            return str(int(value))
+        case str():
+            _check_characters(value)
+            name = value.strip()
+            if not name:
+                raise _Unusable("empty; leave the field out, or write null, for a row without a label")
+            return name
+        case _:
+            raise _Unusable(f"expected text, a whole number, true or false, got {_type_name(value)}: {excerpt(value)}")
+
+
+def _check_characters(text: str) -> None:
+    null = text.find("\0")
+    if null >= 0:
+        raise _Unusable(f"character {null + 1} is NUL (\\x00), which tokenizers do not take")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        code = ord(text[error.start])
+        raise _Unusable(f"character {error.start + 1} is half of a surrogate pair (\\u{code:04x})") from None
+
+
+@lru_cache(maxsize=256)
+def _unknown_label(name: str, labels: frozenset[str]) -> str:
+    return f"unknown label {excerpt(name)}; {near_misses(name, labels)}"
+
+
+@lru_cache(maxsize=256)
+def _suggestion(field: str, keys: tuple[str, ...]) -> str:
+    return near_misses(field, map(printable, keys)) if keys else "the row is empty"
+
+
+def _type_name(value: object) -> str:
+    return _TYPES.get(type(value), type(value).__name__)

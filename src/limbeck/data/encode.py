@@ -1,0 +1,122 @@
+"""Texts to token ids, once, and token ids to padded batches.
+
+All rows are tokenised before training and kept as one flat array, so that an epoch costs no
+tokenisation and a row's length is known to the batch plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from limbeck.errors import ModelError
+from limbeck.types import Rows
+
+__all__ = ["Encoded", "encode_rows", "same_token_ids", "token_limit"]
+
+_ROWS_AT_ONCE = 2048
+_LONGEST_DEFAULT_TOKENS = 512
+"""Used where neither tokenizer nor model names a limit."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of many rows: row i is ``ids[offsets[i] : offsets[i + 1]]``."""
+
+    ids: NDArray[np.int32]
+    token_types: NDArray[np.int8] | None
+    offsets: NDArray[np.int64]
+    pad_id: int
+    pad_left: bool
+    rows_at_limit: int
+    """Rows that fill the length limit: they were cut, or fit exactly."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row, special tokens included."""
+        return np.diff(self.offsets)
+
+    def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> dict[str, Tensor]:
+        """Return ``input_ids``, ``attention_mask`` (and ``token_type_ids``) of `rows`, ``[B, T]``.
+
+        T is the longest of these rows. The mask comes from the lengths, never from the ids: a pad id
+        may also be a real token.
+        """
+        picked = np.asarray(rows)
+        starts, lengths = self.offsets[picked], self.lengths[picked]
+        longest = int(lengths.max())
+        column = np.arange(longest)
+        real = column >= (longest - lengths)[:, None] if self.pad_left else column < lengths[:, None]
+        source = np.concatenate([np.arange(s, s + n) for s, n in zip(starts, lengths, strict=True)])
+        ids = np.full((len(picked), longest), self.pad_id, dtype=np.int64)
+        ids[real] = self.ids[source]
+        batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(real.astype(np.int64))}
+        if self.token_types is not None:
+            types = np.zeros_like(ids)
+            types[real] = self.token_types[source]
+            batch["token_type_ids"] = torch.from_numpy(types)
+        return batch
+
+
+def token_limit(tokenizer: Any, model: Any, wanted: int | None = None) -> int:
+    """Return the longest row in tokens that both tokenizer and model take, or `wanted` if shorter.
+
+    Raises:
+        ModelError: `wanted` is more than the model can read.
+    """
+    limits = [_LONGEST_DEFAULT_TOKENS] if wanted is None else []
+    if tokenizer.model_max_length < 10**9 and wanted is None:
+        limits.append(int(tokenizer.model_max_length))
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if isinstance(positions, int) and positions > 0:
+        # RoBERTa and its kin start counting positions after the padding id.
+        offset = (model.config.pad_token_id or 0) + 1 if "roberta" in model.config.model_type else 0
+        limits.append(positions - offset)
+    if wanted is not None and limits and wanted > min(limits):
+        raise ModelError(f"max_length {wanted} is more than the {min(limits)} tokens {type(model).__name__} can read")
+    return min([*limits, wanted] if wanted is not None else limits)
+
+
+def encode_rows(rows: Rows, tokenizer: Any, max_length: int) -> Encoded:
+    """Tokenise `rows` with special tokens; longer ones are cut at `max_length` tokens.
+
+    Raises:
+        ModelError: the tokenizer has no padding token.
+    """
+    if tokenizer.pad_token_id is None:
+        raise ModelError(
+            f"the tokenizer of {tokenizer.name_or_path} has no padding token, which batches of unequal rows need; "
+            "set one (tokenizer.pad_token = ...) and save the tokenizer"
+        )
+    ids: list[NDArray[np.int32]] = []
+    types: list[NDArray[np.int8]] = []
+    lengths = np.empty(len(rows), dtype=np.int64)
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        stop = start + _ROWS_AT_ONCE
+        pair = rows.text_pair[start:stop] if rows.text_pair is not None else None
+        part = tokenizer(
+            rows.text[start:stop], pair, truncation=True, max_length=max_length, return_attention_mask=False
+        )
+        lengths[start:stop] = [len(row) for row in part["input_ids"]]
+        ids.append(np.concatenate([np.asarray(row, dtype=np.int32) for row in part["input_ids"]]))
+        if "token_type_ids" in part:
+            types.append(np.concatenate([np.asarray(row, dtype=np.int8) for row in part["token_type_ids"]]))
+    return Encoded(
+        ids=np.concatenate(ids) if ids else np.empty(0, dtype=np.int32),
+        token_types=np.concatenate(types) if types else None,
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        pad_id=int(tokenizer.pad_token_id),
+        pad_left=tokenizer.padding_side == "left",
+        rows_at_limit=int((lengths >= max_length).sum()),
+    )
+
+
+def same_token_ids(first: Any, second: Any) -> bool:
+    """Whether two tokenizers write every token with the same id. Ids are compared, not sizes."""
+    return bool(first.get_vocab() == second.get_vocab())

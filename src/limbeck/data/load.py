@@ -1,0 +1,186 @@
+"""Reads users' rows: finds the files, checks every row, and refuses or sets aside what cannot be used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from limbeck.atomic import write_text
+from limbeck.data.checks import CheckedRow, check_record, refuse_misspelt_label
+from limbeck.data.readers import LoadDataset, read_records
+from limbeck.data.records import Fault, Fields
+from limbeck.data.sources import DataFile, HubData, find_sources
+from limbeck.errors import ConfigError, DataError, StorageError
+from limbeck.types import Origin, Rows
+
+__all__ = ["Fields", "FileCount", "LoadedRows", "load_rows"]
+
+_FAULTS_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class FileCount:
+    """How many rows came from one file or hub data set."""
+
+    name: str
+    rows: int
+    left_out: int
+
+
+@dataclass(frozen=True)
+class LoadedRows:
+    """Rows that passed every check, and what is to be said about the others."""
+
+    rows: Rows
+    left_out: int
+    """Rows that were set aside; more than 0 with ``on_bad_row="quarantine"`` only."""
+    fingerprint: str
+    """SHA-256 of the accepted rows' texts and labels in their order, whatever files they came from."""
+    files: tuple[FileCount, ...]
+    """One entry per file or hub data set, in the order read."""
+
+
+def load_rows(
+    sources: str | Path | list[str | Path],
+    fields: Fields,
+    *,
+    on_bad_row: Literal["stop", "quarantine"] = "stop",
+    labels: list[str] | None = None,
+    quarantine: Path | None = None,
+    base: Path | None = None,
+    split: str = "train",
+    _load_dataset: LoadDataset | None = None,
+) -> LoadedRows:
+    r"""Read and check the rows of one or more sources, joined in the order given.
+
+    A source is a file (JSON Lines, a JSON array, CSV, TSV, any of these with ``.gz``, or Parquet), a
+    folder of such files (by name; sub-folders and hidden files are not read), or a data set of the
+    Hugging Face hub, written ``hub:NAME[:CONFIG][@REVISION]``, for example ``hub:nyu-mll/glue:sst2``.
+    A hub data set's code is never run.
+
+    Rows without a label are fine: the field may be missing or null, in CSV also empty. How labels of
+    other types become names is told at `check_record`.
+
+    Args:
+        sources: what to read.
+        fields: the names of the text, the second text and the label in the rows.
+        on_bad_row: ``"stop"`` refuses the data and lists the first bad rows; ``"quarantine"`` goes on
+            without them, unless they are more than half.
+        labels: the label names that there may be; ``None``: any.
+        quarantine: where to write the rows left out, as JSON Lines of ``file``, ``line``, ``field``,
+            ``reason`` and ``row``. An older file there is replaced, or removed if no row is left out.
+        base: the folder that relative sources start from; ``None``: the current one.
+        split: the split to read from the hub; files have no splits.
+
+    Raises:
+        DataError: a source cannot be read, rows cannot be used, or there are none.
+        ConfigError: the quarantine file is itself one of the sources.
+        StorageError: the quarantine file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "rows.csv").write_text("text,label\nIt works,good\nIt broke,\n")
+        >>> load_rows("rows.csv", Fields(text="text", label="label"), base=folder).rows.label
+        ['good', None]
+    """
+    found = find_sources(sources, base=base, split=split)
+    if quarantine is not None:
+        _keep_apart(quarantine, found)
+    known = None if labels is None else frozenset(labels)
+    rows = Rows(text=[], text_pair=None if fields.text_pair is None else [], label=[], origin=[])
+    digest = hashlib.sha256()
+    counts: list[FileCount] = []
+    faults: list[tuple[str, Fault]] = []
+    for source in found:
+        name, good, bad = source.name, 0, 0
+        for checked, number in _checked_rows(source, fields, known, _load_dataset):
+            if isinstance(checked, Fault):
+                bad += 1
+                if on_bad_row == "quarantine" or len(faults) < _FAULTS_SHOWN:
+                    faults.append((name, checked))
+            else:
+                good += 1
+                _append(rows, checked, Origin(name, number))
+                digest.update(json.dumps(checked, ensure_ascii=False).encode())
+        counts.append(FileCount(name, good, bad))
+    left_out = sum(count.left_out for count in counts)
+    _refuse(len(rows), left_out, faults, counts, on_bad_row)
+    if quarantine is not None:
+        _write_quarantine(quarantine, faults)
+    return LoadedRows(rows, left_out, digest.hexdigest(), tuple(counts))
+
+
+def _checked_rows(
+    source: DataFile | HubData,
+    fields: Fields,
+    labels: frozenset[str] | None,
+    load_dataset: LoadDataset | None,
+) -> Iterator[tuple[CheckedRow | Fault, int]]:
+    """Yield each row or fault with its number."""
+    first_keys: list[str] | None = None
+    labelled = False
+    for record in read_records(source, fields, load_dataset):
+        if isinstance(record, Fault):
+            yield record, record.number
+            continue
+        labelled = labelled or fields.label in record.row
+        if first_keys is None:
+            first_keys = list(record.row)
+        yield check_record(record, fields, labels), record.number
+    if not labelled:
+        refuse_misspelt_label(source.name, first_keys or [], fields)
+
+
+def _append(rows: Rows, row: CheckedRow, origin: Origin) -> None:
+    rows.text.append(row.text)
+    if rows.text_pair is not None and row.text_pair is not None:
+        rows.text_pair.append(row.text_pair)
+    rows.label.append(row.label)
+    rows.origin.append(origin)
+
+
+def _refuse(good: int, bad: int, faults: list[tuple[str, Fault]], counts: list[FileCount], on_bad_row: str) -> None:
+    if good + bad == 0:
+        raise DataError(f"no rows in {', '.join(count.name for count in counts)}: expected at least one.")
+    if bad == 0 or (on_bad_row == "quarantine" and bad <= good):
+        return
+    lines = [f"{bad:,} of {good + bad:,} rows cannot be used:"]
+    lines += [f"  {fault.describe(file)}" for file, fault in faults[:_FAULTS_SHOWN]]
+    if bad > _FAULTS_SHOWN:
+        lines.append(f"  and {bad - _FAULTS_SHOWN:,} more")
+    if on_bad_row == "stop":
+        lines.append("Correct these rows, or set `on_bad_row: quarantine` to go on without them.")
+    else:
+        lines.append("That is more than half, so they are not left out: check the field names and the format first.")
+    raise DataError("\n".join(lines))
+
+
+def _keep_apart(quarantine: Path, found: list[DataFile | HubData]) -> None:
+    for source in found:
+        if isinstance(source, DataFile) and source.path.resolve() == quarantine.resolve():
+            raise ConfigError(
+                f"the quarantine file {quarantine} is also read as data. "
+                "Give it another name, outside the folders that are read."
+            )
+
+
+def _write_quarantine(path: Path, faults: list[tuple[str, Fault]]) -> None:
+    lines = [
+        {"file": file, "line": fault.number, "field": fault.field, "reason": fault.reason, "row": fault.row}
+        for file, fault in faults
+    ]
+    text = "".join(json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines)
+    try:
+        if not faults:
+            path.unlink(missing_ok=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Lone surrogates cannot be written; as \udXXX they are valid JSON escapes.
+        write_text(path, text.encode("utf-8", "backslashreplace").decode())
+    except OSError as error:
+        raise StorageError(f"the quarantine file {path} could not be written: {error.strerror or error}.") from error

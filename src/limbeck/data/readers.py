@@ -1,0 +1,255 @@
+"""One reader per kind of source: each yields records, or faults where a row cannot even be parsed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from limbeck.data.checks import check_columns
+from limbeck.data.records import Fault, Fields, Record, Unit, brief, excerpt
+from limbeck.data.sources import DataFile, HubData
+from limbeck.data.text_files import open_text, refuse_unreadable, utf8_fault
+from limbeck.errors import DataError
+
+__all__ = ["LoadDataset", "read_records"]
+
+LoadDataset = Callable[..., Any]
+"""`datasets.load_dataset`, or what stands in for it."""
+
+_LONGEST_CELL_CHARACTERS = 2**31 - 1
+_ROWS_AT_ONCE = 1024
+_NO_CLASS = -1
+"""The class id that Hugging Face data sets give to rows without a label."""
+
+
+def read_records(
+    source: DataFile | HubData, fields: Fields, load_dataset: LoadDataset | None = None
+) -> Iterator[Record | Fault]:
+    """Yield the rows of `source` one by one; Parquet and hub rows hold the columns of `fields` only.
+
+    Raises:
+        DataError: the source as a whole cannot be read.
+    """
+    if isinstance(source, HubData):
+        return _read_hub(source, fields, load_dataset)
+    match source.suffix:
+        case ".csv":
+            return _read_delimited(source, fields, ",")
+        case ".tsv":
+            return _read_delimited(source, fields, "\t")
+        case ".parquet":
+            return _read_parquet(source, fields)
+        case ".json" if _first_line(source).startswith("["):
+            return _read_json_array(source)
+        case _:
+            return _read_json_lines(source)
+
+
+def _read_json_lines(file: DataFile) -> Iterator[Record | Fault]:
+    with open_text(file) as lines:
+        for number, line in enumerate(lines, 1):
+            if line.isspace():
+                continue
+            text = line.rstrip("\r\n")
+            row, reason = _parse_json(text)
+            yield Fault(number, None, reason, text) if reason else _object_record(number, row, "line")
+
+
+def _read_json_array(file: DataFile) -> Iterator[Record | Fault]:
+    """The array is parsed as a whole: faults in its JSON refuse the file."""
+    with open_text(file) as stream:
+        rows, reason = _parse_json(stream.read())
+    if reason:
+        raise DataError(f"{file.name}: {reason}. Expected one array of objects, or one object a line.")
+    for number, row in enumerate(rows, 1):
+        yield _object_record(number, row, "row")
+
+
+def _first_line(file: DataFile) -> str:
+    with open_text(file) as lines:
+        first = next((line.strip() for line in lines if not line.isspace()), "")
+    if first == "{":
+        raise DataError(
+            f"{file.name} holds one object over several lines: expected one array of objects, or one object a line."
+        )
+    return first
+
+
+def _parse_json(text: str) -> tuple[Any, str]:
+    """Return the value and no reason, or no value and the reason."""
+    reason = utf8_fault(text)
+    if reason:
+        return None, reason
+    try:
+        return json.loads(text), ""
+    except json.JSONDecodeError as error:
+        line = f"line {error.lineno}, " if "\n" in text else ""
+        return None, f"not valid JSON: {error.msg} ({line}column {error.colno})"
+    except RecursionError:
+        return None, "not usable JSON: nested too deeply"
+    except ValueError as error:  # a number of more digits than Python converts
+        return None, f"not usable JSON: {error}"
+
+
+def _object_record(number: int, row: object, unit: Unit) -> Record | Fault:
+    if isinstance(row, dict):
+        return Record(number, row, unit)
+    return Fault(number, None, f'expected a JSON object such as {{"text": ...}}, got {excerpt(row)}', row, unit)
+
+
+def _read_delimited(file: DataFile, fields: Fields, delimiter: str) -> Iterator[Record | Fault]:
+    header: list[str] | None = None
+    for number, cells, reason, raw in _split_cells(file, delimiter):
+        if header is None:
+            if reason:
+                raise DataError(f"{file.name}, line {number}, the header: {reason}.")
+            header = cells
+            _check_header(file.name, header, fields)
+        elif reason:
+            yield Fault(number, None, reason, raw)
+        elif len(cells) != len(header):
+            reason = f"{len(cells)} cells, but the header has {len(header)}"
+            yield Fault(number, None, f"{reason}; a cell with {delimiter!r} in it needs quotes", raw)
+        else:
+            row: dict[str, object] = dict(zip(header, cells, strict=True))
+            if fields.label in row and not str(row[fields.label]).strip():
+                row[fields.label] = None
+            yield Record(number, row)
+
+
+def _split_cells(file: DataFile, delimiter: str) -> Iterator[tuple[int, list[str], str, str]]:
+    """Yield first line, cells, reason why there are none ("" if there are) and raw text of each record.
+
+    Strict about quotes: a lenient parser takes all that follows a stray quote as one long cell.
+    """
+    with open_text(file) as stream, _long_cells():
+        taken: list[str] = []
+        ended = False
+
+        def lines() -> Iterator[str]:
+            nonlocal ended
+            for line in stream:
+                taken.append(line)
+                yield line
+            ended = True
+
+        reader = csv.reader(lines(), delimiter=delimiter, strict=True)
+        while True:
+            taken.clear()
+            number = reader.line_num + 1
+            cells, reason = [], ""
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                if ended:
+                    raise DataError(
+                        f"{file.name}, line {number}: a quote that opens in this record is never closed, so "
+                        "the rest of the file cannot be split into rows. Close it; a quote inside a quoted "
+                        "cell is written twice."
+                    ) from error
+                reason = f"not valid CSV: {error}; a quote inside a quoted cell is written twice"
+            raw = "".join(taken)
+            reason = utf8_fault(raw) or reason
+            if cells or reason:
+                yield number, cells, reason, raw
+
+
+def _check_header(name: str, header: list[str], fields: Fields) -> None:
+    if len(header) == 1 and header != [fields.text]:
+        other = next((mark for mark in ";\t|," if mark in header[0]), None)
+        if other is not None:
+            raise DataError(
+                f"{name}: the header is one cell, {excerpt(header[0])}, so the cells seem to be separated by "
+                f"{other!r}. Expected ',' in .csv files and a tab in .tsv files."
+            )
+    check_columns(name, header, fields)
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Lift the limit of 131,072 characters a cell, which `csv` keeps for the whole process."""
+    before = csv.field_size_limit(_LONGEST_CELL_CHARACTERS)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _read_parquet(file: DataFile, fields: Fields) -> Iterator[Record | Fault]:
+    import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
+
+    try:
+        with refuse_unreadable(file), pq.ParquetFile(file.path) as table:
+            schema = table.schema_arrow
+            wanted = check_columns(file.name, schema.names, fields)
+            classes = _stored_classes(schema, fields.label)
+            batches = table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted)
+            yield from _arrow_records(batches, wanted, fields.label, classes)
+    except pa.ArrowException as error:
+        raise DataError(f"{file.name} is not a sound Parquet file: {error}. Copy or write it again.") from error
+
+
+def _stored_classes(schema: Any, label: str | None) -> list[str] | None:
+    """Return the class names that `datasets` wrote into a Parquet file, if `label` is a class label."""
+    # Read without `datasets`, which refuses files of newer versions for features that we do not use.
+    stored = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    feature = stored.get("info", {}).get("features", {}).get(label, {})
+    return feature["names"] if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" else None
+
+
+def _read_hub(data: HubData, fields: Fields, load_dataset: LoadDataset | None) -> Iterator[Record | Fault]:
+    import datasets  # type: ignore[import-untyped, unused-ignore]
+
+    load = load_dataset or datasets.load_dataset
+    try:
+        table = load(data.repository, data.config, split=data.split, revision=data.revision)
+    except Exception as error:  # errors of the network, the hub and the builder have no common base
+        raise DataError(
+            f"{data.name} could not be loaded. "
+            "Check the name, the split and the network, or name a local file. "
+            f"({type(error).__name__}: {brief(str(error))})"
+        ) from error
+    wanted = check_columns(data.name, table.column_names, fields)
+    feature = table.features.get(fields.label)
+    classes = feature.names if isinstance(feature, datasets.ClassLabel) else None
+    batches = table.select_columns(wanted).with_format("arrow").iter(batch_size=_ROWS_AT_ONCE)
+    yield from _arrow_records(batches, wanted, fields.label, classes)
+
+
+def _arrow_records(
+    batches: Iterable[Any], columns: Sequence[str], label: str | None, classes: Sequence[str] | None
+) -> Iterator[Record | Fault]:
+    number = 0
+    for batch in batches:
+        picked = {name: batch.column(name) for name in columns}
+        for index in range(batch.num_rows):
+            number += 1
+            yield _arrow_record(number, {name: column[index] for name, column in picked.items()}, label, classes)
+
+
+def _arrow_record(
+    number: int, cells: dict[str, Any], label: str | None, classes: Sequence[str] | None
+) -> Record | Fault:
+    row: dict[str, object] = {}
+    fault: tuple[str, str] | None = None
+    for name, cell in cells.items():
+        try:
+            row[name] = cell.as_py()
+        except UnicodeDecodeError as error:
+            row[name] = error.object.decode(errors="backslashreplace")
+            fault = name, f"not UTF-8: byte {error.start + 1} is 0x{error.object[error.start]:02x}"
+    if classes is not None and label is not None:
+        class_id = row.get(label)
+        if class_id == _NO_CLASS:
+            row[label] = None
+        elif isinstance(class_id, int) and 0 <= class_id < len(classes):
+            row[label] = classes[class_id]
+        elif class_id is not None:
+            fault = label, f"class id {class_id} is not among the {len(classes)} classes of the data set"
+    return Record(number, row, "row") if fault is None else Fault(number, *fault, row, "row")

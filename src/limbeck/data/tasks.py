@@ -1,0 +1,63 @@
+"""What the user wants done."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from limbeck.errors import DataError
+from limbeck.types import UNLABELLED, Rows
+
+__all__ = ["Classification", "label_ids", "labels_in"]
+
+
+class Classification(BaseModel):
+    """One label for a text or a pair of texts. The names say where these are in the user's rows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["classification"] = "classification"
+    text: str = "text"
+    """Field with the text (or the first of a pair)."""
+    text_pair: str | None = None
+    """Field with the second text."""
+    label: str | None = "label"
+    """Field with the label; rows without it are unlabelled."""
+    labels: list[str] | None = Field(default=None, min_length=2)
+    """All label names in order; default: the teacher's, or those found in the training rows, sorted."""
+
+
+def labels_in(rows: Rows) -> list[str]:
+    """Return the label names in `rows`, numbers in numeric and words in alphabetical order.
+
+    Raises:
+        DataError: no labels, or only one.
+    """
+    names = {label for label in rows.label if label is not None}
+    if len(names) < 2:
+        found = f"only one label, '{names.pop()}'," if names else "no label"
+        raise DataError(
+            f"found {found} in {len(rows)} training rows; a classifier needs at least two classes. "
+            "Check task.label, add labelled rows, or give task.labels or a fine-tuned teacher"
+        )
+    return sorted(names, key=lambda name: (0, int(name), name) if name.lstrip("-").isdigit() else (1, 0, name))
+
+
+def label_ids(rows: Rows, labels: list[str]) -> NDArray[np.int64]:
+    """Return the place of each row's label in `labels`, `UNLABELLED` for rows without one.
+
+    Raises:
+        DataError: a label that is not in `labels`, with its file and line.
+    """
+    place = {label: i for i, label in enumerate(labels)}
+    ids = np.full(len(rows), UNLABELLED, dtype=np.int64)
+    for i, label in enumerate(rows.label):
+        if label is None:
+            continue
+        if label not in place:
+            raise DataError(f"{rows.origin[i]}: label '{label}' is not one of the task's {len(labels)} labels")
+        ids[i] = place[label]
+    return ids

@@ -1,0 +1,1 @@
+"""Terms of a distillation loss, and the one place that reduces them."""

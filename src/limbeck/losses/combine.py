@@ -1,0 +1,92 @@
+"""A student and the weighted terms it is trained on, in one module.
+
+The student and (for later methods) the terms' own parameters sit in one module whose `forward`
+computes the loss, so that wrappers for many devices (DDP, FSDP) see one forward pass. Only the
+student is exported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.errors import ConfigError
+from limbeck.losses.reduction import masked_sum
+from limbeck.models.layers import run_model
+from limbeck.types import Batch, Needs, Shapes, Signal, Term
+
+__all__ = ["Objective", "WeightedTerm", "bind_terms", "needs_of"]
+
+
+@dataclass(frozen=True)
+class WeightedTerm:
+    """A term, its name in logs, and its weight in the sum."""
+
+    name: str
+    term: Term
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < float("inf"):
+            raise ConfigError(f"the weight of '{self.name}' must be a number of at least 0, not {self.weight}")
+
+
+def bind_terms(terms: tuple[WeightedTerm, ...], shapes: Shapes) -> tuple[WeightedTerm, ...]:
+    """Resolve layer maps and drop terms of weight 0, so that nothing is computed for them."""
+    return tuple(WeightedTerm(name=t.name, term=t.term.bind(shapes), weight=t.weight) for t in terms if t.weight > 0)
+
+
+def needs_of(terms: tuple[WeightedTerm, ...]) -> Needs:
+    """Return all that `terms` of positive weight ask for."""
+    return reduce(or_, (t.term.needs for t in terms if t.weight > 0), Needs())
+
+
+class Objective(nn.Module):
+    """``sum_i weight_i * (sum over counted rows of term_i) / count_i``."""
+
+    def __init__(self, student: nn.Module, terms: tuple[WeightedTerm, ...]) -> None:
+        super().__init__()
+        self.student = student
+        self.weighted_terms = terms
+        self.needs = needs_of(terms)
+
+    @property
+    def terms(self) -> dict[str, Term]:
+        """The terms by name."""
+        return {t.name: t.term for t in self.weighted_terms}
+
+    def forward(self, batch: Batch, counts: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return this micro-batch's share of the step's loss, and of each term (detached, unweighted).
+
+        Args:
+            batch: one micro-batch with the teacher's signal.
+            counts: rows each term counts over the whole optimiser step; a term with count 0 gives 0.
+        """
+        student = run_model(self.student, batch["student"], self.needs.student_layers)
+        total = student["logits_BC"].new_zeros((), dtype=torch.float32)
+        parts: dict[str, Tensor] = {}
+        for weighted in self.weighted_terms:
+            term = weighted.term
+            row_sum = masked_sum(term.values(student, batch), term.counted(batch))
+            part = row_sum / counts[weighted.name].to(row_sum).clamp(min=1)
+            parts[weighted.name] = part.detach()
+            total = total + weighted.weight * part
+        return total, parts | self._watched(student, batch, counts)
+
+    @torch.no_grad()
+    def _watched(self, student: Signal, batch: Batch, counts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return shares worth watching that cost nothing: rows with the teacher's label, rows with the gold label."""
+        predicted_B = student["logits_BC"].argmax(dim=-1)
+        watched: dict[str, Tensor] = {}
+        if self.needs.logits:
+            agreed = predicted_B == batch["signal"]["logits_BC"].argmax(dim=-1)
+            watched["agreement"] = agreed.sum() / counts["rows"].to(predicted_B.device)
+        if self.needs.labels:
+            right = (predicted_B == batch["labels_B"]).sum()
+            watched["accuracy"] = right / counts["labelled"].to(predicted_B.device).clamp(min=1)
+        return watched

@@ -1,0 +1,97 @@
+"""Terms on hidden states: DistilBERT's cosine, PKD's patient hints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from limbeck.errors import ConfigError
+from limbeck.numerics.distances import cosine_distance, normalised_squared_distance
+from limbeck.numerics.layer_maps import hint_pairs
+from limbeck.types import Batch, Needs, Shapes, Signal
+
+__all__ = ["LastHiddenCosine", "PatientHints"]
+
+
+def _require_equal_width(term: str, shapes: Shapes) -> None:
+    if shapes.teacher_width != shapes.student_width:
+        raise ConfigError(
+            f"{term} compares hidden states directly, so teacher and student must have the same width; "
+            f"the teacher has {shapes.teacher_width}, the student {shapes.student_width}. "
+            "Use a student made from the teacher's layers, or a recipe on logits (word_level_kd)."
+        )
+
+
+@dataclass(frozen=True)
+class LastHiddenCosine:
+    """``1 - cos`` of the last layers' states, averaged over the row's tokens (padding left out).
+
+    Reference: Sanh et al. 2019, "DistilBERT", arXiv:1910.01108, section 2; released code of the
+    transformers research project "distillation". A row counts once whatever its length; the
+    released code averages over all tokens of a batch, so long rows weigh more there.
+    """
+
+    layers: tuple[int, int] | None = None
+    """(student layer, teacher layer), set by `bind`."""
+
+    @property
+    def needs(self) -> Needs:
+        student, teacher = self.layers or (0, 0)
+        return Needs(teacher_hidden=frozenset({teacher}), student_layers=frozenset({student}), same_tokens=True)
+
+    def bind(self, shapes: Shapes) -> LastHiddenCosine:
+        _require_equal_width("the cosine term", shapes)
+        return replace(self, layers=(shapes.student_layers, shapes.teacher_layers))
+
+    def counted(self, batch: Batch) -> Tensor:
+        return torch.ones_like(batch["rows_B"], dtype=torch.bool)
+
+    def values(self, student: Signal, batch: Batch) -> Tensor:
+        assert self.layers is not None, "bind first"
+        student_layer, teacher_layer = self.layers
+        distance_BT = cosine_distance(
+            teacher=batch["signal"]["hidden_BTD"][teacher_layer], student=student["hidden_BTD"][student_layer]
+        )
+        tokens_BT = batch["student"]["attention_mask"].to(distance_BT.dtype)
+        return (distance_BT * tokens_BT).sum(dim=1) / tokens_BT.sum(dim=1).clamp(min=1)
+
+
+@dataclass(frozen=True)
+class PatientHints:
+    """Mean over mapped layers of the squared distance of L2-normalised [CLS] states.
+
+    Reference: Sun et al. 2019, "Patient Knowledge Distillation for BERT Model Compression",
+    arXiv:1908.09355, equation 7, with the released code's mean over layers and components: the
+    published weights beta only make sense with it.
+    """
+
+    strategy: str = "skip"
+    pairs: tuple[tuple[int, int], ...] = ()
+    """(student layer, teacher layer), set by `bind`."""
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(
+            teacher_first=frozenset(teacher for _, teacher in self.pairs) or frozenset({0}),
+            student_layers=frozenset(student for student, _ in self.pairs),
+        )
+
+    def bind(self, shapes: Shapes) -> PatientHints:
+        _require_equal_width("PKD", shapes)
+        pairs = hint_pairs(self.strategy, teacher_layers=shapes.teacher_layers, student_layers=shapes.student_layers)
+        return replace(self, pairs=pairs)
+
+    def counted(self, batch: Batch) -> Tensor:
+        return torch.ones_like(batch["rows_B"], dtype=torch.bool)
+
+    def values(self, student: Signal, batch: Batch) -> Tensor:
+        assert self.pairs, "bind first"
+        distances = [
+            normalised_squared_distance(
+                teacher=batch["signal"]["first_BD"][teacher], student=student["hidden_BTD"][layer][:, 0]
+            )
+            for layer, teacher in self.pairs
+        ]
+        return torch.stack(distances).mean(dim=0)

@@ -1,0 +1,112 @@
+"""Where the layers of a Hugging Face model are, and how to see what they put out.
+
+``output_hidden_states=True`` keeps every layer alive; a forward hook on the layers that a term asks
+for keeps just those.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from torch import Tensor, nn
+
+from limbeck.errors import ModelError
+from limbeck.types import Shapes, Signal
+
+__all__ = ["capture", "depth", "layer_list", "run_model", "set_dropout", "shapes", "width", "word_embeddings"]
+
+
+def depth(model: Any) -> int:
+    """Number of transformer layers."""
+    return int(model.config.num_hidden_layers)
+
+
+def width(model: Any) -> int:
+    """Width of the hidden states."""
+    return int(model.config.hidden_size)
+
+
+def shapes(teacher: Any, student: Any) -> Shapes:
+    """Depth and width of a pair of models."""
+    return Shapes(depth(teacher), width(teacher), depth(student), width(student))
+
+
+def layer_list(model: Any) -> tuple[str, nn.ModuleList]:
+    """Return the name and the list of the transformer layers.
+
+    Raises:
+        ModelError: the model has no list of as many layers as its configuration says (for example
+            ALBERT, whose layers share one set of weights).
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == depth(model):
+            return name, module
+    raise ModelError(
+        f"cannot find the {depth(model)} layers of {type(model).__name__}: models that share weights between "
+        "layers have no separate ones. Use another model, or a recipe without layer terms and a student by name."
+    )
+
+
+def word_embeddings(model: Any) -> nn.Module:
+    """Return the table of word embeddings."""
+    embeddings: nn.Module = model.get_input_embeddings()
+    return embeddings
+
+
+def set_dropout(model: nn.Module, probability: float) -> None:
+    """Set every dropout of the model, in attention too; its saved configuration stays as it is."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = probability
+        elif isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = probability  # type: ignore[assignment]
+
+
+@contextmanager
+def capture(model: nn.Module, layers: frozenset[int]) -> Iterator[dict[int, Tensor]]:
+    """Collect the outputs ``[B, T, D]`` of `layers` (from 1) during forward passes in the block.
+
+    With activation checkpointing a hook fires again on recomputation; the last value is kept.
+    """
+    states: dict[int, Tensor] = {}
+    if not layers:
+        yield states
+        return
+    modules = layer_list(model)[1]
+
+    def hook(layer: int) -> Any:
+        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            states[layer] = output[0] if isinstance(output, tuple) else output
+
+        return keep
+
+    handles = [modules[layer - 1].register_forward_hook(hook(layer)) for layer in layers]
+    try:
+        yield states
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@lru_cache(maxsize=64)
+def _accepted(model_class: type[nn.Module]) -> frozenset[str]:
+    return frozenset(inspect.signature(model_class.forward).parameters)
+
+
+def run_model(model: nn.Module, inputs: Mapping[str, Tensor], layers: frozenset[int] = frozenset()) -> Signal:
+    """Run a classifier once and return its logits ``[B, C]`` and the outputs of `layers` (from 1).
+
+    Each model is given the inputs that its own `forward` takes: a DistilBERT student reads no token
+    types while its BERT teacher does.
+    """
+    known = {name: value for name, value in inputs.items() if name in _accepted(type(model))}
+    with capture(model, layers) as states:
+        output = model(**known)
+    signal: Signal = {"logits_BC": output.logits}
+    if states:
+        signal["hidden_BTD"] = states
+    return signal

@@ -1,0 +1,129 @@
+"""Loading classifiers and tokenizers: safetensors only, no remote code, clear errors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from limbeck.errors import ModelError
+
+__all__ = [
+    "has_named_labels",
+    "load_classifier",
+    "load_config",
+    "load_tokenizer",
+    "model_labels",
+    "save_model",
+    "weights_fingerprint",
+]
+
+
+def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> Any:
+    """Load the tokenizer of a model folder or hub name.
+
+    Raises:
+        ModelError: there is none, or it cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        raise _cannot_load("the tokenizer", name, error) from error
+
+
+def load_config(name: str, *, trust_remote_code: bool = False) -> Any:
+    """Load the configuration of a model folder or hub name.
+
+    Raises:
+        ModelError: there is none, or it cannot be read.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        raise _cannot_load("the configuration", name, error) from error
+
+
+def load_classifier(name: str, *, labels: Sequence[str] | None = None, trust_remote_code: bool = False) -> Any:
+    """Load a sequence classifier in float32 from a folder or hub name.
+
+    Args:
+        name: a folder in Hugging Face format, or a hub name.
+        labels: give the model a classifier for these labels. A classifier that the folder already
+            has for the same number of labels is kept; a pretrained encoder gets a new one.
+            ``None``: the folder must hold a fine-tuned classifier, used as it is.
+        trust_remote_code: run Python code that comes with the model; off unless the user asks.
+
+    Raises:
+        ModelError: not found, not safetensors, no classifier where one is needed, or a classifier
+            with another number of labels.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    config = load_config(name, **options)
+    if labels is not None:
+        if _is_classifier(config) and config.num_labels != len(labels):
+            raise ModelError(
+                f"{name} classifies {config.num_labels} labels, but the task has {len(labels)}. "
+                "Use a model for this task, or a pretrained encoder and teacher.fine_tune."
+            )
+        options.update(num_labels=len(labels), id2label=dict(enumerate(labels)))
+        options.update(label2id={label: i for i, label in enumerate(labels)})
+    try:
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            name, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError) as error:
+        raise _cannot_load("the model", name, error) from error
+    if labels is None and any("classifier" in key or "score" in key for key in info["missing_keys"]):
+        raise ModelError(
+            f"{name} holds no trained classifier (missing: {', '.join(sorted(info['missing_keys'])[:4])}). "
+            "Name a fine-tuned model, or add teacher.fine_tune so that it is fine-tuned on your labelled rows first."
+        )
+    return model
+
+
+def _is_classifier(config: Any) -> bool:
+    return any("SequenceClassification" in name for name in config.architectures or ())
+
+
+def model_labels(model: Any) -> list[str]:
+    """Return the model's label names in the order of its logits."""
+    return [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
+
+
+def has_named_labels(config: Any) -> bool:
+    """Whether the model says what its labels are called, rather than LABEL_0, LABEL_1, ..."""
+    return any(str(label) != f"LABEL_{i}" for i, label in config.id2label.items())
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write a normal Hugging Face folder: safetensors weights, configuration, tokenizer."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def weights_fingerprint(model: Any) -> str:
+    """Return the SHA-256 of all parameters and buffers, by name: the identity of a teacher."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def _cannot_load(what: str, name: str, error: Exception) -> ModelError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if not Path(name).exists() and (name.startswith((".", "/")) or name.count("/") > 1):
+        return ModelError(f"cannot load {what} of '{name}': there is no such folder")
+    hint = "Give a folder in Hugging Face format (config.json, model.safetensors, tokenizer) or a hub name"
+    if "safetensors" in reason:
+        hint = "Only safetensors weights are loaded; convert older weights with transformers' save_pretrained"
+    return ModelError(f"cannot load {what} of '{name}': {reason}. {hint}.")

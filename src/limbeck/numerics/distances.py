@@ -1,0 +1,29 @@
+"""Distances between hidden states. The last dimension is the state; float32 or better inside."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["cosine_distance", "normalised_squared_distance"]
+
+_SMALLEST_NORM = 1e-12
+"""Guards the zero vector, whose direction is undefined; its gradient is then 0, not NaN."""
+
+
+def _unit(x: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1, eps=_SMALLEST_NORM)
+
+
+def cosine_distance(*, teacher: Tensor, student: Tensor) -> Tensor:
+    """Return ``1 - cos(teacher, student)``, ``[..., D] -> [...]``, between 0 and 2; blind to the norms."""
+    return 1.0 - (_unit(teacher.detach()) * _unit(student)).sum(dim=-1)
+
+
+def normalised_squared_distance(*, teacher: Tensor, student: Tensor) -> Tensor:
+    """Return ``mean_d (teacher/|teacher| - student/|student|)_d^2``, ``[..., D] -> [...]``.
+
+    The mean over the D components is the reduction of PKD's released code; the paper's sum is D
+    times as large (Sun et al. 2019, arXiv:1908.09355, equation 7).
+    """
+    return (_unit(student) - _unit(teacher.detach())).square().mean(dim=-1)

@@ -1,0 +1,25 @@
+"""Which of several processes is this? One process, with no launcher, is rank 0 of 1."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["is_main", "ranks", "wait_for_all"]
+
+
+def ranks() -> int:
+    """Number of processes (``accelerate launch`` and ``torchrun`` set it)."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main() -> bool:
+    """Whether this process writes what only one may write."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def wait_for_all() -> None:
+    """Return once every process has come here."""
+    if ranks() > 1:
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()

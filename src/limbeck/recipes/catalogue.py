@@ -1,0 +1,105 @@
+"""The recipes by name: the one table between words typed by users and functions."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError, validate_call
+
+from limbeck.errors import ConfigError, near_misses
+from limbeck.losses.combine import needs_of
+from limbeck.stages.stage import Stage
+
+__all__ = ["RECIPES", "RecipeCard", "build_recipe", "recipe_card", "recipe_cards"]
+
+RECIPES = {
+    "fine_tune": "limbeck.recipes.fine_tune:fine_tune",
+    "word_level_kd": "limbeck.recipes.word_level_kd:word_level_kd",
+    "distilbert": "limbeck.recipes.distilbert:distilbert",
+    "pkd": "limbeck.recipes.pkd:pkd",
+}
+
+RecipeFunction = Callable[..., list[Stage]]
+
+
+@dataclass(frozen=True)
+class RecipeCard:
+    """What a user wants to know before choosing a recipe; read off the recipe itself."""
+
+    name: str
+    summary: str
+    paper: str
+    needs: list[str]
+    defaults: dict[str, Any]
+
+
+def build_recipe(name: str, arguments: Mapping[str, Any]) -> list[Stage]:
+    """Return the stages of a recipe.
+
+    Args:
+        name: a name in `RECIPES`, or anyone's own function as ``my.module:function``.
+        arguments: keyword arguments of the recipe.
+
+    Raises:
+        ConfigError: unknown name or argument, a value of the wrong type or out of range.
+    """
+    function = _find(name)
+    known = [p for p in inspect.signature(function).parameters]
+    unknown = [f"recipe.{key}: '{name}' has no such argument; {near_misses(key, known)}" if known else
+               f"recipe.{key}: '{name}' takes no arguments" for key in arguments if key not in known]  # fmt: skip
+    if unknown:
+        raise ConfigError("; ".join(unknown))
+    try:
+        stages = validate_call(function)(**arguments)
+    except ValidationError as error:
+        faults = [f"recipe.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
+        raise ConfigError("; ".join(faults)) from error
+    if not stages or not any(t.weight > 0 for stage in stages for t in stage.terms):
+        raise ConfigError(f"recipe '{name}' with these arguments has no term of positive weight: nothing to train on")
+    return stages
+
+
+def recipe_cards() -> list[RecipeCard]:
+    """Return a card for every recipe in `RECIPES`."""
+    return [recipe_card(name) for name in RECIPES]
+
+
+def recipe_card(name: str) -> RecipeCard:
+    """Return summary, paper, needs and defaults of a recipe, from its docstring, signature and stages.
+
+    Raises:
+        ConfigError: unknown name.
+    """
+    function = _find(name)
+    doc = inspect.getdoc(function) or ""
+    paper = next((line.removeprefix("Paper:").strip() for line in doc.splitlines() if line.startswith("Paper:")), "")
+    parameters = inspect.signature(function).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    terms = tuple(term for stage in function() for term in stage.terms)
+    needs = needs_of(terms)
+    wanted = [
+        ("labels", needs.labels),
+        ("teacher logits", needs.logits),
+        ("teacher hidden states", bool(needs.teacher_hidden)),
+        ("teacher [CLS] states", bool(needs.teacher_first)),
+        ("equal width", bool(needs.teacher_hidden or needs.teacher_first)),
+        ("equal tokenizers", needs.same_tokens),
+    ]
+    summary = doc.split("\n\n")[0].replace("\n", " ").replace("``", "")
+    return RecipeCard(name, summary, paper, [word for word, needed in wanted if needed], defaults)
+
+
+def _find(name: str) -> RecipeFunction:
+    target = RECIPES.get(name, name if ":" in name else None)
+    if target is None:
+        raise ConfigError(f"unknown recipe '{name}': {near_misses(name, RECIPES)} (or your own as my.module:function)")
+    module, _, function = target.partition(":")
+    try:
+        found: RecipeFunction = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"cannot import recipe '{name}': {error}") from error
+    return found

@@ -1,0 +1,8 @@
+"""Reads result records and shows them: HTML page, figures, tables, model card. Needs neither torch nor transformers."""
+
+from limbeck.report.card import render_card
+from limbeck.report.page import render_report, write_report
+from limbeck.report.read import read_results
+from limbeck.report.tables import headline_rows
+
+__all__ = ["headline_rows", "read_results", "render_card", "render_report", "write_report"]

@@ -1,0 +1,134 @@
+"""The training and validation curves of a run: one panel per series, one colour per system."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from limbeck.report.drawing import MARKERS, SYSTEM_COLOURS, Drawing, calm_axes, canvas, legend_above, to_svg
+from limbeck.report.formatting import shorten
+from limbeck.report.tables import title_of
+from limbeck.results import Curve, Results, SystemName
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["curve_figures"]
+
+_WIDTH, _HEIGHT = 440, 280
+_POINTS_SHOWN = 240
+_DASHES = ["-", "--", ":", "-."]
+
+Points = list[tuple[float, float]]
+
+
+def curve_figures(results: Results) -> list[Drawing]:
+    """Draw every logged series: seeds as thin lines, their mean as a thick one.
+
+    Loss comes first, then validation, then the single terms, then all else.
+    """
+    by_series: dict[str, list[Curve]] = defaultdict(list)
+    for curve in results.curves:
+        if _points(curve):
+            by_series[curve.series].append(curve)
+    return [_panel(results, series, by_series[series]) for series in sorted(by_series, key=_rank)]
+
+
+def _rank(series: str) -> tuple[int, str]:
+    kind = series.partition("/")[0]
+    return (["loss", "validation", "term"].index(kind) if kind in ("loss", "validation", "term") else 3, series)
+
+
+def _panel(results: Results, series: str, curves: list[Curve]) -> Drawing:
+    groups = _groups(curves)
+    stages = {system: [s for other, s in groups if other == system] for system, _ in groups}
+    title = _series_title(series)
+    with canvas(_WIDTH, _HEIGHT) as figure:
+        axes = figure.add_subplot()
+        handles = []
+        for (system, stage), seeds in groups.items():
+            place = stages[system].index(stage)
+            style = _DASHES[place % len(_DASHES)]
+            label = title_of(results, system) + (f", {stage}" if len(stages[system]) > 1 else "")
+            handles.append(_draw(axes, system, seeds, style, shorten(label, 26)))
+        calm_axes(axes)
+        axes.set_xlabel("step")
+        axes.margins(x=0.02)
+        if _is_share(series, curves):
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:.4g} %")
+        legend_above(figure, handles)
+        name = "curve-" + re.sub(r"[^a-z0-9]+", "-", series.lower()).strip("-")
+        return Drawing(name, title, _caption(series, curves), to_svg(figure, name=name, title=title), _WIDTH)
+
+
+def _groups(curves: list[Curve]) -> dict[tuple[SystemName, str], list[Points]]:
+    order: list[SystemName] = list(SYSTEM_COLOURS)
+    groups: dict[tuple[SystemName, str], list[Points]] = defaultdict(list)
+    for curve in sorted(curves, key=lambda curve: order.index(curve.system)):
+        groups[curve.system, curve.stage].append(_points(curve))
+    return groups
+
+
+def _draw(axes: Axes, system: SystemName, seeds: list[Points], style: str, label: str) -> object:
+    colour = SYSTEM_COLOURS[system]
+    if len(seeds) > 1:
+        for points in seeds:
+            axes.plot(*_columns(_thinned(points)), style, color=colour, linewidth=0.8, alpha=0.4)
+    mean = _thinned(_mean(seeds))
+    marker = MARKERS[system] if len(mean) <= 12 else ""
+    (line,) = axes.plot(*_columns(mean), style, color=colour, linewidth=2, marker=marker, markersize=4.5, label=label)
+    return line
+
+
+def _columns(points: Points) -> tuple[list[float], list[float]]:
+    return [step for step, _ in points], [value for _, value in points]
+
+
+def _points(curve: Curve) -> Points:
+    pairs = zip(curve.steps, curve.values, strict=False)
+    return [(float(step), value) for step, value in pairs if math.isfinite(value)]
+
+
+def _mean(seeds: list[Points]) -> Points:
+    """Average over seeds at the steps that all of them logged."""
+    tables = [dict(points) for points in seeds]
+    shared = [step for step in tables[0] if all(step in table for table in tables)]
+    return [(step, math.fsum(table[step] for table in tables) / len(tables)) for step in shared]
+
+
+def _thinned(points: Points) -> Points:
+    """Average neighbours until few enough points remain; a long run would make a page of many megabytes."""
+    group = math.ceil(len(points) / _POINTS_SHOWN) or 1
+    chunks = (points[start : start + group] for start in range(0, len(points), group))
+    return [(_average(step for step, _ in chunk), _average(value for _, value in chunk)) for chunk in chunks]
+
+
+def _average(numbers: Iterable[float]) -> float:
+    listed = list(numbers)
+    return math.fsum(listed) / len(listed)
+
+
+def _series_title(series: str) -> str:
+    kind, _, rest = series.partition("/")
+    words = shorten(rest.replace("_", " "), 40) if rest else ""
+    titles = {"loss": "Training loss", "validation": f"Validation: {words}", "term": f"Term of the loss: {words}"}
+    return titles.get(kind, shorten(series.replace("_", " "), 40).capitalize())
+
+
+def _is_share(series: str, curves: list[Curve]) -> bool:
+    named = any(word in series for word in ("accuracy", "f1", "agreement"))
+    return named and all(0 <= value <= 1 for curve in curves for _, value in _points(curve))
+
+
+def _caption(series: str, curves: list[Curve]) -> str:
+    parts = []
+    if any(len(seeds) > 1 for seeds in _groups(curves).values()):
+        parts.append("Thin lines: single seeds; thick line: their mean.")
+    if series == "loss" and len({curve.system for curve in curves}) > 1:
+        parts.append("Heights of different objectives cannot be compared, only their shape.")
+    if any(len(curve.steps) > _POINTS_SHOWN for curve in curves):
+        parts.append("Neighbouring steps are averaged.")
+    return " ".join(parts)

@@ -1,0 +1,234 @@
+"""The tables of a report, as text: one headline for page, model card and terminal, and the longer ones of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from limbeck.report.formatting import (
+    bare_range,
+    bytes_text,
+    count_text,
+    decimal_text,
+    duration_text,
+    milliseconds_text,
+    p_value_text,
+    parameters_text,
+    points_text,
+    range_text,
+    rate_text,
+    share_text,
+)
+from limbeck.results import Comparison, Interval, Results, StageCost, System, SystemName
+
+__all__ = [
+    "HEADLINE",
+    "METRIC_TITLES",
+    "Cell",
+    "ClassRow",
+    "Column",
+    "ComparisonRow",
+    "absence_notes",
+    "class_rows",
+    "comparison_rows",
+    "cost_rows",
+    "headline_rows",
+    "system_of",
+    "title_of",
+]
+
+METRIC_TITLES = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "agreement": "Agreement with teacher"}
+
+_SYSTEM_TITLES: dict[SystemName, str] = {
+    "teacher": "Teacher",
+    "student_before": "Student before",
+    "fine_tuned": "Fine-tuned",
+    "distilled": "Distilled",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure of the headline table."""
+
+    text: str
+    range: str = ""
+    """The 95 % interval, without unit."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the headline table."""
+
+    title: str
+    unit: str
+    """In a few words, what the figure counts; stands under the title."""
+    cell: Callable[[System], Cell]
+
+
+HEADLINE = [
+    Column("Accuracy", "rows right", lambda s: Cell(_share(s.accuracy), bare_range(s.accuracy))),
+    Column("Macro F1", "over classes", lambda s: Cell(_share(s.macro_f1), bare_range(s.macro_f1))),
+    Column("Agreement", "with teacher", lambda s: Cell(_share(s.agreement), bare_range(s.agreement))),
+    Column(
+        "KL, nats",
+        "to teacher",
+        lambda s: Cell(
+            decimal_text(s.kl_to_teacher_nats.value if s.kl_to_teacher_nats else None),
+            bare_range(s.kl_to_teacher_nats, unit="nats"),
+        ),
+    ),
+    Column("ECE", "calibration", lambda s: Cell(share_text(s.expected_calibration_error))),
+    Column("Parameters", "all", lambda s: Cell(parameters_text(s.speed.parameters))),
+    Column("Size", "on disk", lambda s: Cell(bytes_text(s.speed.size_bytes))),
+    Column(
+        "Latency",
+        "one row",
+        lambda s: Cell(milliseconds_text(s.speed.latency_ms_median), f"p95 {_bare_ms(s.speed.latency_ms_p95)}"),
+    ),
+    Column(
+        "Throughput",
+        "in batches",
+        lambda s: Cell(rate_text(s.speed.throughput_rows_per_second), f"batch {count_text(s.speed.batch_size)}"),
+    ),
+    Column("Memory", "peak", lambda s: Cell(bytes_text(s.speed.peak_memory_bytes))),
+]
+"""The columns of the headline table; the first five say how good a system is, the others what it costs."""
+
+
+def headline_rows(results: Results, *, intervals: bool = True) -> list[list[str]]:
+    """Lay out the headline table: one row per system, header first.
+
+    Args:
+        results: the record of a run.
+        intervals: whether a figure is followed by its interval, ``82.4 % (80.1–84.6)``. The second
+            lines of latency and throughput (p95, batch size) come and go with it.
+    """
+    rows = [["System", *(column.title for column in HEADLINE)]]
+    for system in results.systems:
+        cells = [column.cell(system) for column in HEADLINE]
+        rows.append([system.title, *(_flat(cell) if intervals else cell.text for cell in cells)])
+    return rows
+
+
+def absence_notes(results: Results) -> list[str]:
+    """Say why figures of the headline table are missing, one sentence per reason."""
+    others = [system for system in results.systems if system.name != "teacher"]
+    notes = []
+    if any(system.accuracy is None for system in results.systems):
+        notes.append("Accuracy, macro F1 and calibration need gold labels, which the held-out rows lack.")
+    if any(system.agreement is None for system in others):
+        notes.append("Agreement and KL need the teacher's output on the held-out rows, which was not available.")
+    if any(system.name == "teacher" and system.agreement is None for system in results.systems):
+        notes.append("The teacher has no agreement and no KL: it would be compared with itself.")
+    return notes
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One comparison in words."""
+
+    title: str
+    metric: str
+    difference: str
+    range: str
+    clear: bool
+    """Whether the interval leaves out zero."""
+    bootstrap: str
+    mcnemar: list[str]
+    per_seed: list[str]
+    t_test: str
+
+
+def comparison_rows(results: Results) -> list[ComparisonRow]:
+    """Put every comparison of the record into words."""
+    return [_comparison_row(results, comparison) for comparison in results.comparisons]
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class over all systems."""
+
+    label: str
+    rows: str
+    f1: list[str]
+    """In the order of ``results.systems``."""
+    change: str
+    """From teacher to distilled student."""
+
+
+def class_rows(results: Results) -> list[ClassRow]:
+    """List F1 per class and system, in the order of ``results.labels``, then classes not named there."""
+    tables = [{figures.label: figures for figures in system.per_class} for system in results.systems]
+    named = dict.fromkeys([*results.labels, *(label for table in tables for label in table)])
+    by_system = dict(zip((system.name for system in results.systems), tables, strict=True))
+    rows = []
+    for label in named:
+        found = [table.get(label) for table in tables]
+        if not any(found):
+            continue
+        teacher, distilled = (by_system.get(name, {}).get(label) for name in ("teacher", "distilled"))
+        # Figures of a trained system pool the rows of its seeds, so the smallest count is the one held out.
+        held_out = min(figures.rows for figures in found if figures)
+        f1 = [share_text(figures.f1 if figures else None) for figures in found]
+        change = points_text(distilled.f1 - teacher.f1 if teacher and distilled else None)
+        rows.append(ClassRow(label, count_text(held_out), f1, change))
+    return rows
+
+
+def cost_rows(results: Results) -> list[list[str]]:
+    """List what each stage took: header first, the sum of all stages last."""
+    header = ["System", "Stage", "Seed", "Time", "Steps", "Rows seen", "Tokens seen", "Peak memory"]
+    rows = [[title_of(results, cost.system), cost.stage, str(cost.seed), *_amounts([cost])] for cost in results.costs]
+    return [header, *rows, ["All", "", "", *_amounts(results.costs)]] if rows else []
+
+
+def system_of(results: Results, name: SystemName) -> System | None:
+    """Return the system of that name, if the run has it."""
+    return next((system for system in results.systems if system.name == name), None)
+
+
+def title_of(results: Results, name: SystemName) -> str:
+    """Return how a system is called, also where the run lacks it."""
+    system = system_of(results, name)
+    return system.title if system else _SYSTEM_TITLES[name]
+
+
+def _comparison_row(results: Results, comparison: Comparison) -> ComparisonRow:
+    difference = comparison.difference
+    return ComparisonRow(
+        title=f"{title_of(results, comparison.first)} against {title_of(results, comparison.second)}",
+        metric=METRIC_TITLES[comparison.metric],
+        difference=points_text(difference.value),
+        range=range_text(difference, unit="points"),
+        clear=difference.low > 0 or difference.high < 0,
+        bootstrap=p_value_text(comparison.bootstrap_p_value),
+        mcnemar=[
+            f"seed {test.seed}: {count_text(test.only_first_right)} to {count_text(test.only_second_right)}, {p_value_text(test.p_value)}"
+            for test in comparison.mcnemar
+        ],
+        per_seed=[points_text(value).removesuffix(" points") for value in comparison.per_seed_difference],
+        t_test=p_value_text(comparison.t_test_p_value),
+    )
+
+
+def _amounts(costs: list[StageCost]) -> list[str]:
+    return [
+        duration_text(sum(cost.seconds for cost in costs)),
+        count_text(sum(cost.steps for cost in costs)),
+        count_text(sum(cost.rows_seen for cost in costs)),
+        count_text(sum(cost.tokens_seen for cost in costs)),
+        bytes_text(max(cost.peak_memory_bytes for cost in costs)),
+    ]
+
+
+def _share(interval: Interval | None) -> str:
+    return share_text(interval.value if interval else None)
+
+
+def _bare_ms(milliseconds: float) -> str:
+    return milliseconds_text(milliseconds).removesuffix(" ms")
+
+
+def _flat(cell: Cell) -> str:
+    return f"{cell.text} ({cell.range})" if cell.range else cell.text

@@ -1,0 +1,217 @@
+"""The result record of a run: the contract between evaluation and report (``results.json``).
+
+Every number carries its unit in its name. Shares are between 0 and 1.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = [
+    "ClassFigures",
+    "Comparison",
+    "ConfusionMatrix",
+    "Curve",
+    "Disagreement",
+    "Interval",
+    "McNemar",
+    "ReliabilityBin",
+    "Results",
+    "SeedFigures",
+    "Speed",
+    "StageCost",
+    "System",
+]
+
+SystemName = Literal["teacher", "student_before", "fine_tuned", "distilled"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Interval(_Record):
+    """A figure with its 95 % bootstrap interval over held-out rows."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ClassFigures(_Record):
+    """How one class fares."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    rows: int
+
+
+class ReliabilityBin(_Record):
+    """Rows whose confidence lies in (low, high]."""
+
+    low: float
+    high: float
+    rows: int
+    mean_confidence: float
+    accuracy: float
+
+
+class ConfusionMatrix(_Record):
+    """The classes that are confused most. ``rows[i][j]`` held-out rows of class i were called j.
+
+    The last row and column, named "(other)", collect all other classes; absent if there is none.
+    """
+
+    labels: list[str]
+    rows: list[list[int]]
+
+
+class SeedFigures(_Record):
+    """The main figures of one training seed. ``None``: the held-out rows have no labels, or no teacher applies."""
+
+    seed: int
+    accuracy: float | None
+    macro_f1: float | None
+    agreement: float | None
+    kl_to_teacher_nats: float | None
+
+
+class Speed(_Record):
+    """Size and speed of a model, measured on the machine of the run, all models in turn."""
+
+    parameters: int
+    size_bytes: int
+    """Weights on disk."""
+    latency_ms_median: float
+    """One row at a time."""
+    latency_ms_p95: float
+    throughput_rows_per_second: float
+    """Rows in batches of `batch_size`."""
+    batch_size: int
+    peak_memory_bytes: int
+    """Peak resident memory of a fresh process (or peak device memory) that labels rows with this model."""
+
+
+class System(_Record):
+    """One model on the held-out rows; over several seeds, figures are means over seeds.
+
+    Intervals resample rows. Per-class figures, reliability and confusion pool the rows of all seeds.
+    """
+
+    name: SystemName
+    title: str
+    detail: str
+    """One line for people: what this model is, e.g. "3 of 6 layers, 16.4 M parameters"."""
+    layers: int
+    accuracy: Interval | None
+    macro_f1: Interval | None
+    loss_nats: float | None
+    """Mean cross-entropy on the gold labels."""
+    expected_calibration_error: float | None
+    agreement: Interval | None
+    """Share of rows with the teacher's label; None for the teacher itself."""
+    kl_to_teacher_nats: Interval | None
+    per_class: list[ClassFigures]
+    reliability: list[ReliabilityBin]
+    confusion: ConfusionMatrix | None
+    seeds: list[SeedFigures]
+    speed: Speed
+
+
+class McNemar(_Record):
+    """McNemar's test for one seed: rows that only one of the two systems has right."""
+
+    seed: int
+    only_first_right: int
+    only_second_right: int
+    p_value: float
+
+
+class Comparison(_Record):
+    """Paired difference ``first - second`` of one metric over the same held-out rows."""
+
+    first: SystemName
+    second: SystemName
+    metric: Literal["accuracy", "macro_f1", "agreement"]
+    difference: Interval
+    """Seed-averaged difference; the interval resamples rows."""
+    bootstrap_p_value: float
+    mcnemar: list[McNemar]
+    """Empty where the metric is not a share of rows that are right."""
+    per_seed_difference: list[float]
+    t_test_p_value: float | None
+    """Paired t-test over seeds; None with fewer than three."""
+
+
+class Curve(_Record):
+    """One training curve: a value per logged step."""
+
+    stage: str
+    system: SystemName
+    seed: int
+    series: str
+    """"loss", "term/NAME", "learning_rate", "validation/accuracy", "validation/agreement" ..."""
+    steps: list[int]
+    values: list[float]
+
+
+class Disagreement(_Record):
+    """A held-out row on which the distilled student and the teacher differ."""
+
+    text: str
+    text_pair: str | None
+    gold: str | None
+    teacher_label: str
+    teacher_confidence: float
+    student_label: str
+    student_confidence: float
+
+
+class StageCost(_Record):
+    """What one stage took."""
+
+    stage: str
+    system: SystemName
+    seed: int
+    seconds: float
+    steps: int
+    rows_seen: int
+    tokens_seen: int
+    peak_memory_bytes: int
+
+
+class Results(_Record):
+    """Everything a report shows."""
+
+    format: Literal["limbeck-results-1"] = "limbeck-results-1"
+    name: str
+    created: str
+    """ISO 8601, UTC."""
+    limbeck_version: str
+    command: str
+    """The exact command that makes this run again."""
+    verdict: list[str]
+    """Plain sentences: what was kept, lost, gained, and what cannot be said."""
+    warnings: list[str]
+    labels: list[str]
+    train_rows: int
+    labelled_rows: int
+    test_rows: int
+    left_out_rows: int
+    """Rows put into quarantine."""
+    recipe: str
+    paper: str
+    systems: list[System]
+    comparisons: list[Comparison]
+    curves: list[Curve]
+    disagreements: list[Disagreement]
+    costs: list[StageCost]
+    resolved_run: str
+    """The resolved run file, YAML."""
+    environment: dict[str, str]
+    """Versions and hardware."""
+    data_fingerprints: dict[str, str]

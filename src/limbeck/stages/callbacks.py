@@ -1,0 +1,118 @@
+"""What happens beside the training loop: the log, whole checkpoints, the finite-loss check, progress."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from limbeck.atomic import guard_storage, write_json, write_text
+from limbeck.numerics.memory import peak_memory_bytes
+from limbeck.stages.trainer import DistillTrainer
+from limbeck.types import Advance
+
+__all__ = ["StageWatch", "last_whole_checkpoint", "read_log"]
+
+_WHOLE = "limbeck.json"
+"""Written last into a checkpoint: a checkpoint without it was cut off and is not resumed from."""
+
+
+def last_whole_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint that was written to its end, and delete those that were not."""
+    whole: list[tuple[int, Path]] = []
+    for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+        if (checkpoint / _WHOLE).exists():
+            whole.append((int(checkpoint.name.rsplit("-", 1)[1]), checkpoint))
+        else:
+            shutil.rmtree(checkpoint)
+    return max(whole)[1] if whole else None
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a ``log.jsonl``; a last line cut off by a kill is dropped."""
+    lines: list[dict[str, Any]] = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+    return lines
+
+
+class StageWatch(TrainerCallback):  # type: ignore[misc]
+    """Keeps ``log.jsonl``, the costs of the stage over all restarts, and the progress bar.
+
+    Args:
+        log: the run's ``log.jsonl``.
+        labels: fields that each line starts with (stage, system, seed).
+        advance: moves the progress bar by optimiser steps.
+    """
+
+    def __init__(self, log: Path, labels: dict[str, Any], advance: Advance) -> None:
+        self._log = log
+        self._labels = labels
+        self._advance = advance
+        self.trainer: DistillTrainer | None = None
+        self._before = {"seconds": 0.0, "rows": 0, "tokens": 0}
+        self._started = time.perf_counter()
+        self._note = ""
+
+    def resume(self, checkpoint: Path | None) -> int:
+        """Take up the costs of `checkpoint`, drop log lines after it, and return its step (0 without one)."""
+        step = 0
+        if checkpoint is not None:
+            state = json.loads((checkpoint / _WHOLE).read_text(encoding="utf-8"))
+            step = int(state["step"])
+            self._before = {name: state[name] for name in self._before}
+        kept = [line for line in read_log(self._log) if not self._is_mine(line) or line["step"] <= step]
+        write_text(self._log, "".join(json.dumps(line) + "\n" for line in kept))
+        return step
+
+    def _is_mine(self, line: dict[str, Any]) -> bool:
+        return all(line.get(name) == value for name, value in self._labels.items())
+
+    def costs(self) -> dict[str, Any]:
+        """Seconds, rows and tokens of this stage so far, restarts included."""
+        assert self.trainer is not None
+        return {
+            "seconds": self._before["seconds"] + time.perf_counter() - self._started,
+            "rows": self._before["rows"] + self.trainer.rows_seen,
+            "tokens": self._before["tokens"] + self.trainer.tokens_seen,
+        }
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._started = time.perf_counter()
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        assert self.trainer is not None
+        self.trainer.require_finite()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._advance(1, self._note)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        if not logs or "loss" not in logs or not state.is_world_process_zero:
+            return
+        self._note = f"loss {logs['loss']:.4f}"
+        costs = self.costs()
+        line = {
+            **self._labels,
+            "step": state.global_step,
+            **{name: value for name, value in logs.items() if name != "epoch"},
+            "tokens_per_second": round(costs["tokens"] / max(costs["seconds"], 1e-9), 1),
+            "seconds": round(costs["seconds"], 2),
+            "memory_bytes": peak_memory_bytes(),
+        }
+        with guard_storage(self._log), self._log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            checkpoint = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+            write_json(checkpoint / _WHOLE, {"step": state.global_step, **self.costs()})

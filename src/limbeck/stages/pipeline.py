@@ -1,0 +1,168 @@
+"""Run one stage from start, from its last checkpoint, or not at all if it is done."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.atomic import guard_storage, replace_folder, write_json
+from limbeck.errors import ConfigError
+from limbeck.losses.combine import Objective, bind_terms
+from limbeck.models.layers import set_dropout, word_embeddings
+from limbeck.models.load import save_model
+from limbeck.numerics.memory import peak_memory_bytes
+from limbeck.ranks import is_main, ranks, wait_for_all
+from limbeck.results import StageCost, SystemName
+from limbeck.sequences.fixed import FixedSequences
+from limbeck.stages.stage import Stage, Training
+from limbeck.types import Batch, Progress, Shapes, Teacher
+
+__all__ = ["StageRun", "run_stage"]
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """All that one stage needs besides the stage itself."""
+
+    folder: Path
+    """Of this stage; holds checkpoints while it runs, then ``model/`` and ``done.json``."""
+    log: Path
+    system: SystemName
+    seed: int
+    steps: int
+    training: Training
+    labels: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    """Tokens of each row for the student."""
+    make_batch: Callable[[NDArray[np.int64]], Batch]
+    progress: Progress
+    title: str
+
+
+def run_stage(
+    stage: Stage, run: StageRun, *, student: Any, tokenizer: Any, teacher: Teacher | None, shapes: Shapes
+) -> StageCost:
+    """Train `student` in place and return what it took.
+
+    A finished stage loads its weights and trains nothing. A stage that was cut off goes on from its
+    last whole checkpoint; on a CPU its final weights are bit-identical to those of a run in one go.
+
+    Raises:
+        NonFiniteLoss: a term became NaN or infinite.
+        StorageError: the disk refused a write; the last checkpoint is kept.
+    """
+    done = run.folder / "done.json"
+    if done.exists():
+        _load_weights(student, run.folder / "model")
+        return StageCost.model_validate_json(done.read_text(encoding="utf-8"))
+    cost = _train(stage, run, student=student, teacher=teacher, shapes=shapes)
+    if is_main():
+        with replace_folder(run.folder / "model") as part:
+            save_model(student, tokenizer, part)
+        write_json(done, cost.model_dump())
+        shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
+    wait_for_all()
+    return cost
+
+
+def _train(stage: Stage, run: StageRun, *, student: Any, teacher: Teacher | None, shapes: Shapes) -> StageCost:
+    from limbeck.stages.callbacks import StageWatch, last_whole_checkpoint
+    from limbeck.stages.trainer import DistillTrainer
+
+    word_embeddings(student).requires_grad_(not run.training.freeze_word_embeddings)
+    if run.training.dropout is not None:
+        set_dropout(student, run.training.dropout)
+    checkpoints = run.folder / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    rows = np.arange(len(run.labels)) if stage.rows == "all" else np.flatnonzero(run.labels >= 0)
+    sequences = FixedSequences(rows, run.lengths, run.training.batch_size, run.steps, run.seed)
+    labels = {"stage": stage.name, "system": run.system, "seed": run.seed}
+    with run.progress.track(run.title, run.steps) as advance, guard_storage(run.folder):
+        watch = StageWatch(run.log, labels, advance)
+        checkpoint = last_whole_checkpoint(checkpoints)
+        if (step := watch.resume(checkpoint)) > 0:
+            advance(step, "resumed")
+        trainer = DistillTrainer(
+            objective=Objective(student, bind_terms(stage.terms, shapes)),
+            sequences=sequences,
+            make_batch=run.make_batch,
+            teacher=teacher,
+            args=_arguments(run, checkpoints, stage.name),
+            callbacks=[watch],
+        )
+        _keep_only_our_callbacks(trainer, watch)
+        watch.trainer = trainer
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    costs = watch.costs()
+    return StageCost(
+        stage=stage.name,
+        system=run.system,
+        seed=run.seed,
+        seconds=costs["seconds"],
+        steps=run.steps,
+        rows_seen=costs["rows"],
+        tokens_seen=costs["tokens"],
+        peak_memory_bytes=peak_memory_bytes(),
+    )
+
+
+def _keep_only_our_callbacks(trainer: Any, watch: Any) -> None:
+    """Drop the base class's printers: progress and log are ours; experiment trackers stay."""
+    from transformers import PrinterCallback, ProgressCallback
+
+    for printer in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(printer)
+
+
+def _arguments(run: StageRun, folder: Path, stage_name: str) -> Any:
+    from transformers import TrainingArguments
+
+    training = run.training
+    devices = ranks()
+    micro = training.micro_batch_size or max(1, training.batch_size // devices)
+    per_step, rest = divmod(training.batch_size, micro * devices)
+    if rest or not per_step:
+        raise ConfigError(
+            f"batch_size {training.batch_size} cannot be split into micro-batches of {micro} rows on {devices} devices: "
+            "make batch_size a multiple of micro_batch_size times the number of devices"
+        )
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=run.steps,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=per_step,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=round(training.warmup_share * run.steps),
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        optim="adamw_torch_fused",
+        bf16=training.precision == "bf16",
+        fp16=training.precision == "fp16",
+        logging_steps=training.log_every,
+        logging_nan_inf_filter=False,  # a NaN must be seen, not averaged away
+        save_strategy="steps",
+        save_steps=math.ceil(run.steps / training.checkpoints),
+        save_total_limit=2,  # the one being written, and a whole one
+        seed=run.seed,
+        report_to=list(training.report_to),
+        run_name=f"{run.folder.parents[1].name}-{stage_name}-seed{run.seed}",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+    )
+
+
+def _load_weights(model: Any, folder: Path) -> None:
+    from safetensors.torch import load_file
+
+    weights: dict[str, Any] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        weights.update(load_file(file))
+    model.load_state_dict(weights, strict=True)

@@ -1,0 +1,70 @@
+"""A stage as data: what a recipe returns, and how the user wants it trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from limbeck.losses.combine import WeightedTerm
+
+__all__ = ["Stage", "Training"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Weighted terms on some of the rows, for a share of the budget."""
+
+    name: str
+    terms: tuple[WeightedTerm, ...]
+    rows: Literal["all", "labelled"] = "all"
+    share: float = 1.0
+    """Share of the run's optimiser steps; the shares of a recipe's stages add up to 1."""
+
+
+class Training(BaseModel):
+    """How a model is trained. `batch_size` is per optimiser step, whatever the number of devices."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: Annotated[float, Field(gt=0)] = 3.0
+    """Passes over the rows of the stage."""
+    steps: Annotated[int, Field(gt=0)] | None = None
+    """Optimiser steps; overrides `epochs`."""
+    batch_size: Annotated[int, Field(gt=0)] = 32
+    """Rows per optimiser step, over all micro-batches and devices."""
+    micro_batch_size: Annotated[int, Field(gt=0)] | None = None
+    """Rows per forward pass on one device, where a whole batch does not fit; default: as many as there are."""
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-5
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps in which the learning rate rises; it then falls linearly to 0."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Dropout while training; default: the model's own. Few labels and few epochs often do better with 0."""
+    freeze_word_embeddings: bool = False
+    """Leave the table of word embeddings as it is: much cheaper steps on a CPU."""
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    max_length: Annotated[int, Field(gt=0)] | None = None
+    """Longest row in tokens; default: what the model can read, at most 512."""
+    log_every: Annotated[int, Field(gt=0)] = 10
+    """Optimiser steps between lines of log.jsonl."""
+    checkpoints: Annotated[int, Field(gt=0)] = 10
+    """Checkpoints per stage; the last two are kept until the stage is done."""
+    report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio"]] = []
+    """Experiment trackers, through the Hugging Face trainer."""
+
+    @model_validator(mode="after")
+    def _micro_batches_fill_the_batch(self) -> Training:
+        if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"micro_batch_size {self.micro_batch_size} does not divide batch_size {self.batch_size}: "
+                "choose a divisor"
+            )
+        return self
+
+    def total_steps(self, rows: int) -> int:
+        """Optimiser steps for a training set of `rows` rows."""
+        return self.steps if self.steps is not None else math.ceil(self.epochs * rows / self.batch_size)

@@ -1,0 +1,154 @@
+"""One training loop: a thin `transformers.Trainer` with four overrides.
+
+Checkpoints, resume, precision, accumulation, DDP, FSDP, DeepSpeed and experiment trackers come from
+the base class. What is ours:
+
+1. `get_train_dataloader` serves the micro-batches of a fixed plan, this rank's share of them;
+2. `get_batch_samples` sees all micro-batches of one optimiser step and counts the rows of each term;
+3. `compute_loss` asks the teacher for the signal and the objective for this micro-batch's share of the
+   loss, already divided by the step's count (`losses/reduction.py`);
+4. `log` adds the terms to the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from limbeck.errors import NonFiniteLoss
+from limbeck.losses.combine import Objective
+from limbeck.losses.reduction import count_rows
+from limbeck.sequences.fixed import FixedSequences
+from limbeck.types import Batch, Teacher
+
+__all__ = ["DistillTrainer"]
+
+
+class DistillTrainer(Trainer):
+    """Trains an `Objective` on fixed sequences with a teacher's signals.
+
+    Args:
+        objective: the student and its terms.
+        sequences: the rows of every optimiser step.
+        make_batch: builds a micro-batch from row numbers.
+        teacher: gives signals; ``None`` where no term needs one.
+        args: the base class's settings; ``max_steps`` must be ``sequences.steps``.
+        callbacks: called by the base class.
+    """
+
+    def __init__(
+        self,
+        *,
+        objective: Objective,
+        sequences: FixedSequences,
+        make_batch: Callable[[NDArray[np.int64]], Batch],
+        teacher: Teacher | None,
+        args: TrainingArguments,
+        callbacks: list[TrainerCallback],
+    ) -> None:
+        super().__init__(model=objective, args=args, callbacks=callbacks)
+        # Each micro-batch is already divided by the count of the whole step: do not divide again.
+        self.loss_is_scaled_for_ga = True
+        self._objective = objective
+        self._sequences = sequences
+        self._make_batch = make_batch
+        self._teacher = teacher
+        self._part_sums: dict[str, Tensor] = {}
+        self.rows_seen = 0
+        self.tokens_seen = 0
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return the plan's micro-batches of this rank. Not given to accelerate: they are split already."""
+        ranks = self.args.world_size
+        per_step = self.args.gradient_accumulation_steps * ranks
+        plan = _Plan(self._sequences, per_step, rank=self.args.process_index, ranks=ranks)
+        row_numbers = range(len(self._sequences.lengths))
+        return DataLoader(row_numbers, batch_sampler=plan, collate_fn=self._collate)  # type: ignore[arg-type]
+
+    def _collate(self, rows: list[int]) -> Batch:
+        return self._make_batch(np.asarray(rows, dtype=np.int64))
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
+    ) -> tuple[list[Batch], dict[str, Tensor]]:
+        """Return one optimiser step's micro-batches, and the rows each term counts in them on all ranks."""
+        batches = [next(epoch_iterator) for _ in range(num_batches)]
+        counts = count_rows(self._objective.terms, batches)
+        if self.args.world_size > 1:
+            counts = {name: self.accelerator.reduce(n.to(device), "sum") for name, n in counts.items()}
+        self.rows_seen += sum(len(batch["rows_B"]) for batch in batches)
+        self.tokens_seen += sum(int(batch["student"]["attention_mask"].sum()) for batch in batches)
+        return batches, counts
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: Batch,
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Return this micro-batch's share of the step's loss.
+
+        Args:
+            model: the (wrapped) objective.
+            inputs: one micro-batch.
+            return_outputs: return the terms as well.
+            num_items_in_batch: the counts of `get_batch_samples`.
+        """
+        if self._objective.needs.teacher:
+            assert self._teacher is not None
+            inputs["signal"] = self._teacher.signal(inputs, self._objective.needs)
+        loss, parts = model(inputs, num_items_in_batch)
+        for name, part in parts.items():
+            self._part_sums[name] = self._part_sums.get(name, part.new_zeros(())) + part
+        # DDP averages gradients over ranks, while the counts are already those of all ranks.
+        loss = loss * self.args.world_size
+        return (loss, parts) if return_outputs else loss
+
+    def require_finite(self) -> None:
+        """Raise before the optimiser uses a gradient of a loss that is not finite. One device sync a step.
+
+        Raises:
+            NonFiniteLoss: names step and term.
+        """
+        for name, total in self._part_sums.items():
+            if not torch.isfinite(total):
+                raise NonFiniteLoss(
+                    f"the term '{name}' is {total.item()} at optimiser step {self.state.global_step + 1}. The weights "
+                    "are those before this step and the last checkpoint is kept. Usual causes: too high a "
+                    "learning_rate, fp16 without need, a term weight that is far too large."
+                )
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the mean of each term over the steps since the last line."""
+        steps = self.state.global_step - getattr(self, "_steps_at_last_log", self._initial_global_step)
+        if "loss" in logs and steps > 0:
+            for name, total in self._part_sums.items():
+                share = self.accelerator.reduce(total, "sum") if self.args.world_size > 1 else total
+                logs[f"term/{name}"] = float(share) / steps
+            self._part_sums = {}
+            self._steps_at_last_log = self.state.global_step
+        super().log(logs, start_time)
+
+
+class _Plan:
+    """The batch sampler of one rank: yields row numbers."""
+
+    def __init__(self, sequences: FixedSequences, per_step: int, *, rank: int, ranks: int) -> None:
+        self._sequences, self._per_step, self._rank, self._ranks = sequences, per_step, rank, ranks
+        self.batch_size = sequences.batch_size // per_step
+        self.drop_last = False
+
+    def __len__(self) -> int:
+        return self._sequences.steps * self._per_step // self._ranks
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for rows in self._sequences.micro_batches(self._per_step, rank=self._rank, ranks=self._ranks):
+            yield rows.tolist()

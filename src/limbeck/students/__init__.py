@@ -1,0 +1,1 @@
+"""How the small model comes to be."""

@@ -1,0 +1,138 @@
+"""A teacher's signals for fixed rows, computed once and kept on disk.
+
+Rows are joined with their signal by row number, never by position in a batch or by step, so shuffling,
+accumulation, epochs and ranks cannot part them. The pass over the rows survives a kill: what is
+written stays, and the next run goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from limbeck.atomic import guard_storage, write_json
+from limbeck.types import Batch, Needs, Progress, Signal, Teacher
+
+__all__ = ["StoredTeacher", "can_store", "store_signals"]
+
+_SAVE_EVERY_BATCHES = 64
+
+
+def can_store(needs: Needs, *, rows: int, classes: int, width: int, limit_bytes: int) -> bool:
+    """Whether the signals are of the small kinds (class logits, first-position states) and fit `limit_bytes`."""
+    size = 4 * rows * (classes * needs.logits + width * len(needs.teacher_first))
+    return not needs.teacher_hidden and size <= limit_bytes
+
+
+class StoredTeacher:
+    """Serves stored signals by row number. Arrays are mapped, not loaded."""
+
+    def __init__(self, arrays: dict[str, NDArray[np.float32]], seconds: float) -> None:
+        self._arrays = arrays
+        self.seconds = seconds
+        """What computing the signals took, restarts included."""
+
+    def signal(self, batch: Batch, needs: Needs) -> Signal:
+        """Return the stored logits and first-position states of the batch's rows."""
+        signal: Signal = {}
+        if needs.logits:
+            signal["logits_BC"] = self._pick("logits", batch["rows_B"])
+        if needs.teacher_first:
+            signal["first_BD"] = {
+                layer: self._pick(f"first-{layer}", batch["rows_B"]) for layer in needs.teacher_first
+            }
+        return signal
+
+    def _pick(self, name: str, rows_B: Tensor) -> Tensor:
+        return torch.from_numpy(self._arrays[name][rows_B.cpu().numpy()]).to(rows_B.device)
+
+
+def store_signals(
+    teacher: Teacher,
+    *,
+    needs: Needs,
+    batches: Sequence[NDArray[np.int64]],
+    make_batch: Callable[[NDArray[np.int64]], Batch],
+    rows: int,
+    folder: Path,
+    fingerprint: str,
+    progress: Progress,
+) -> StoredTeacher:
+    """Compute the teacher's signals for all rows, or finish or reuse what `folder` holds.
+
+    Args:
+        teacher: asked once for each batch.
+        needs: kinds of signal to keep.
+        batches: row numbers, batch by batch; together every row once.
+        make_batch: builds the batch of given rows, on the teacher's device.
+        rows: number of rows.
+        folder: where the arrays are kept, one ``.npy`` file a kind.
+        fingerprint: identity of teacher, encoding and rows. A folder with another one is made anew.
+        progress: shows how far it is.
+    """
+    state_file = folder / "state.json"
+    done, seconds_before = _state(state_file, fingerprint)
+    started = time.perf_counter()
+    if done == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    arrays: dict[str, NDArray[np.float32]] = {}
+    total = sum(len(batch) for batch in batches)
+    already = sum(len(batch) for batch in batches[:done])
+
+    def save(batches_done: int) -> None:
+        for array in arrays.values():
+            array.flush()  # type: ignore[attr-defined]
+        seconds = seconds_before + time.perf_counter() - started
+        write_json(state_file, {"fingerprint": fingerprint, "batches_done": batches_done, "seconds": seconds})
+
+    with progress.track("teacher signals", total, already) as advance, guard_storage(folder):
+        for number in range(done, len(batches)):
+            batch_rows = batches[number]
+            signal = teacher.signal(make_batch(batch_rows), needs)
+            for name, values in _named_values(signal).items():
+                if name not in arrays:
+                    arrays[name] = _open(folder / f"{name}.npy", (rows, values.shape[-1]))
+                arrays[name][batch_rows] = values.float().cpu().numpy()
+            if (number + 1) % _SAVE_EVERY_BATCHES == 0:
+                save(number + 1)
+            advance(len(batch_rows))
+    if done < len(batches):
+        save(len(batches))
+    names = [*(["logits"] if needs.logits else []), *(f"first-{layer}" for layer in sorted(needs.teacher_first))]
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
+    return StoredTeacher(arrays, _state(state_file, fingerprint)[1])
+
+
+def _named_values(signal: Signal) -> dict[str, Tensor]:
+    values = {f"first-{layer}": states for layer, states in signal.get("first_BD", {}).items()}
+    if "logits_BC" in signal:
+        values["logits"] = signal["logits_BC"]
+    return values
+
+
+def _open(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
+    mode = "r+" if path.exists() else "w+"
+    array: NDArray[np.float32] = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+        path, mode=mode, dtype=np.float32, shape=shape
+    )
+    return array
+
+
+def _state(state_file: Path, fingerprint: str) -> tuple[int, float]:
+    """Batches done and seconds taken so far; nothing for a folder of another fingerprint."""
+    try:
+        state = json.loads(state_file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return 0, 0.0
+    if state.get("fingerprint") != fingerprint:
+        return 0, 0.0
+    return int(state["batches_done"]), float(state["seconds"])
