@@ -25,7 +25,18 @@ from limbeck.results import (
 )
 
 SCRIPT = "<script>alert(1)</script>"
-HOSTILE = [SCRIPT, "$x_$", "\"&'", "a|b\n# c", "\u202eعربي", "nul\x00\x1b[31m", "", "`" * 5, "very long " * 300, "{{ 7*7 }}"]
+HOSTILE = [
+    SCRIPT,
+    "$x_$",
+    "\"&'",
+    "a|b\n# c",
+    "\u202eعربي",
+    "nul\x00\x1b[31m",
+    "",
+    "`" * 5,
+    "very long " * 300,
+    "{{ 7*7 }}",
+]
 
 LABELS = [
     "card_payment_wrong_exchange_rate",
@@ -71,7 +82,9 @@ def system(name: SystemName, rng: random.Random) -> System:
         accuracy=interval(quality),
         macro_f1=interval(quality - 0.004),
         loss_nats=round(-math.log(max(quality, 0.02)) * 3, 3),
-        expected_calibration_error={"teacher": 0.021, "fine_tuned": 0.062, "distilled": 0.034}.get(name, 0.004),
+        expected_calibration_error={"teacher": 0.021, "fine_tuned": 0.062, "distilled": 0.034}.get(
+            name, 0.004
+        ),
         agreement=None if teacher else interval(min(quality + 0.02, 0.97)),
         kl_to_teacher_nats=None if teacher else interval(0.16 if name == "distilled" else 0.41, 0.02),
         per_class=[
@@ -82,7 +95,9 @@ def system(name: SystemName, rng: random.Random) -> System:
         reliability=[reliability_bin(number, quality, rng) for number in range(10)],
         confusion=None if name == "student_before" else confusion(quality, rng),
         seeds=[
-            SeedFigures(seed=seed, accuracy=quality, macro_f1=quality, agreement=quality, kl_to_teacher_nats=0.2)
+            SeedFigures(
+                seed=seed, accuracy=quality, macro_f1=quality, agreement=quality, kl_to_teacher_nats=0.2
+            )
             for seed in ([0] if teacher else SEEDS)
         ],
         speed=speed(teacher),
@@ -107,7 +122,9 @@ def reliability_bin(number: int, quality: float, rng: random.Random) -> Reliabil
     rows = int(30 * 1.65**number) if trained else (9000 if number == 0 else 0)
     middle = low + 0.05 if trained else 0.017
     right = min(1.0, max(0.0, middle - (0.08 if trained else 0) * rng.random())) if rows else 0.0
-    return ReliabilityBin(low=low, high=low + 0.1, rows=rows, mean_confidence=middle if rows else 0.0, accuracy=right)
+    return ReliabilityBin(
+        low=low, high=low + 0.1, rows=rows, mean_confidence=middle if rows else 0.0, accuracy=right
+    )
 
 
 def confusion(quality: float, rng: random.Random) -> ConfusionMatrix:
@@ -132,15 +149,26 @@ def curves(rng: random.Random) -> list[Curve]:
                 if series == "loss" or name == "distilled":
                     values = [start * math.exp(-step / 220) + 0.15 + rng.gauss(0, 0.05) for step in steps]
                     found.append(
-                        Curve(stage=f"{name}-1", system=name, seed=seed, series=series, steps=steps, values=values)
+                        Curve(
+                            stage=f"{name}-1",
+                            system=name,
+                            seed=seed,
+                            series=series,
+                            steps=steps,
+                            values=values,
+                        )
                     )
             checks = list(range(100, 901, 100))
             for series in ("validation/accuracy", "validation/agreement"):
                 if series == "validation/agreement" and name == "teacher":
                     continue
-                values = [QUALITY[name] * (1 - math.exp(-step / 160)) + rng.gauss(0, 0.006) for step in checks]
+                values = [
+                    QUALITY[name] * (1 - math.exp(-step / 160)) + rng.gauss(0, 0.006) for step in checks
+                ]
                 found.append(
-                    Curve(stage=f"{name}-1", system=name, seed=seed, series=series, steps=checks, values=values)
+                    Curve(
+                        stage=f"{name}-1", system=name, seed=seed, series=series, steps=checks, values=values
+                    )
                 )
     return found
 
@@ -163,8 +191,18 @@ def comparison(first: SystemName, second: SystemName, metric: str, mcnemar: bool
 
 
 DISAGREEMENTS = [
-    ("I was charged a fee that I did not expect for the transfer.", "transfer_timing", "transfer_timing", "card_arrival"),
-    ("Why is my card still on its way?\nI ordered it two weeks ago.", "card_arrival", "transfer_timing", "card_arrival"),
+    (
+        "I was charged a fee that I did not expect for the transfer.",
+        "transfer_timing",
+        "transfer_timing",
+        "card_arrival",
+    ),
+    (
+        "Why is my card still on its way?\nI ordered it two weeks ago.",
+        "card_arrival",
+        "transfer_timing",
+        "card_arrival",
+    ),
     ("أين بطاقتي؟ لقد مر أسبوعان", "card_arrival", "lost_or_stolen_card", "pending_cash_withdrawal"),
     ("The cash machine did not give me any money, but my account says it did. " * 9, None, *LABELS[4:6]),
 ]
@@ -183,7 +221,10 @@ def full_results() -> Results:
             "It lost 2.9 points of accuracy against the teacher (95 % interval 2.1 to 3.7).",
             "Distillation beats plain fine-tuning with the same budget by 1.9 points (p < 0.001).",
         ],
-        warnings=["12 held-out rows also occur in the training data; they were left out.", "Only three seeds were run."],
+        warnings=[
+            "12 held-out rows also occur in the training data; they were left out.",
+            "Only three seeds were run.",
+        ],
         labels=LABELS,
         train_rows=10_003,
         labelled_rows=9_004,
@@ -229,7 +270,12 @@ def full_results() -> Results:
             for seed in seeds
         ],
         resolved_run="task:\n  kind: classification\n  text: text\n  label: label\ntraining:\n  epochs: 5\n  seeds: [0, 1, 2]\n",
-        environment={"limbeck": "0.1.0", "torch": "2.9.1", "transformers": "5.19.0", "cpu": "2 cores, x86_64"},
+        environment={
+            "limbeck": "0.1.0",
+            "torch": "2.9.1",
+            "transformers": "5.19.0",
+            "cpu": "2 cores, x86_64",
+        },
         data_fingerprints={"train.jsonl": "sha256:" + "3f9a" * 16, "test.jsonl": "sha256:" + "b07c" * 16},
     )
 
@@ -288,8 +334,11 @@ def hostile_results(full_results: Results) -> Results:
             update={
                 "title": SCRIPT + s.title,
                 "detail": SCRIPT,
-                "per_class": [c.model_copy(update={"label": names.get(c.label, c.label)}) for c in s.per_class],
-                "confusion": s.confusion and s.confusion.model_copy(update={"labels": [*HOSTILE, SCRIPT, "$"]}),
+                "per_class": [
+                    c.model_copy(update={"label": names.get(c.label, c.label)}) for c in s.per_class
+                ],
+                "confusion": s.confusion
+                and s.confusion.model_copy(update={"labels": [*HOSTILE, SCRIPT, "$"]}),
             }
         )
         for s in full_results.systems
@@ -318,7 +367,10 @@ def hostile_results(full_results: Results) -> Results:
             "recipe": SCRIPT,
             "paper": SCRIPT,
             "systems": systems,
-            "curves": [c.model_copy(update={"stage": SCRIPT, "series": c.series + SCRIPT}) for c in full_results.curves],
+            "curves": [
+                c.model_copy(update={"stage": SCRIPT, "series": c.series + SCRIPT})
+                for c in full_results.curves
+            ],
             "disagreements": rows,
             "costs": [c.model_copy(update={"stage": SCRIPT}) for c in full_results.costs],
             "resolved_run": SCRIPT,

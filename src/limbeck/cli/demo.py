@@ -1,4 +1,49 @@
-HELP = ""
+"""``limbeck demo``"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["HELP", "main"]
+
+HELP = """Distil a real encoder on real customer questions: no network, no GPU, no account; about ten minutes.
+
+Teacher: all-MiniLM-L6-v2, fine-tuned on ten labelled questions for each of 77 banking intents. Student: half
+its layers, distilled on 10,003 questions without looking at their labels.
+
+Examples:
+
+    limbeck demo
+
+    limbeck demo --quick
+"""
 
 
-def main() -> None: ...
+def main(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer intents and texts: about three minutes.")] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="Students to train; three or more allow a test over seeds.")] = 1,
+    output: Annotated[Path | None, typer.Option(help="Run folder; default: runs/demo or runs/demo-quick.")] = None,
+) -> None:
+    os.environ["HF_HUB_OFFLINE"] = "1"  # everything comes with the package
+    from limbeck.cli.terminal import console, progress, quiet_libraries
+
+    quiet_libraries()
+    from limbeck.cli.show import show_results
+    from limbeck.demo.setting import SENTENCES, demo_run
+    from limbeck.runs.distill import run
+    from limbeck.runs.predictor import Predictor
+
+    folder = output or Path("runs") / ("demo-quick" if quick else "demo")
+    config = demo_run(folder, quick=quick, seeds=seeds)
+    command = shlex.join(["limbeck", *sys.argv[1:]])
+    results = run(config, progress=progress(), command=command)
+    show_results(results, folder, console)
+    console.print("\nThe student on three sentences of its own:", markup=False)
+    for text, answer in zip(SENTENCES, Predictor(str(folder / "student")).predict(SENTENCES), strict=True):
+        console.print(f"  {text}\n    -> {answer['label']} ({answer['confidence']:.0%})", markup=False, soft_wrap=True)

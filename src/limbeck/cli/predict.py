@@ -63,11 +63,12 @@ def _rows(file: str, task: Any) -> Iterator[tuple[str, str | None]]:
         yield from _lines(file, task)
         return
     rows = load_rows(file, Fields(text=task.text, text_pair=task.text_pair, label=None)).rows
-    yield from zip(rows.text, rows.text_pair or [None] * len(rows), strict=True)
+    pairs: list[str] | list[None] = rows.text_pair or [None] * len(rows)
+    yield from zip(rows.text, pairs, strict=True)
 
 
 def _lines(file: str, task: Any) -> Iterator[tuple[str, str | None]]:
-    """Yield the texts of standard input or of a text file, line by line; a line that is a JSON object is read as a row."""
+    """Yield the texts of standard input or a text file by line; a line that is a JSON object is read as a row."""
     from limbeck.errors import DataError
 
     name = "standard input" if file == "-" else file

@@ -1,24 +1,58 @@
-"""The end of a run, on the terminal."""
+"""Figures on the terminal."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from limbeck.cli.terminal import table
-from limbeck.report.tables import headline_rows
-from limbeck.results import Results
+from limbeck.report.formatting import p_value_text, points_text, range_text
+from limbeck.report.tables import HEADLINE, METRIC_TITLES
+from limbeck.results import Comparison, Results, System
 
-__all__ = ["show_results"]
+__all__ = ["show_comparisons", "show_results", "show_systems"]
+
+_SHORT_TITLES = {
+    "teacher": "teacher",
+    "student_before": "student before",
+    "fine_tuned": "fine-tuned",
+    "distilled": "distilled",
+}
 
 
 def show_results(results: Results, folder: Path, console: Console) -> None:
     """Print the headline table, the verdict, the warnings, and where things are."""
-    console.print()
-    console.print(table(headline_rows(results), title=f"{results.name}: {results.test_rows} held-out rows"))
+    console.print(f"\n{results.name}: figures on {results.test_rows} held-out rows (95 % intervals)", markup=False)
+    show_systems(results.systems, _SHORT_TITLES, console)
     for sentence in results.verdict:
         console.print(f"- {sentence}", markup=False, soft_wrap=True)
     for warning in results.warnings:
         console.print(f"! {warning}", markup=False, soft_wrap=True)
     console.print(f"report:  {folder / 'report.html'}\nstudent: {folder / 'student'}", markup=False, soft_wrap=True)
+
+
+def show_systems(systems: list[System], titles: dict[str, str], console: Console) -> None:
+    """Print one column per system, so that the table fits a narrow terminal."""
+    shown = Table(box=box.SIMPLE_HEAD)
+    shown.add_column("")
+    for system in systems:
+        shown.add_column(Text(titles[system.name]), justify="right")
+    for column in HEADLINE:
+        cells = [column.cell(system) for system in systems]
+        texts = [f"{cell.text}\n({cell.range})" if cell.range else cell.text for cell in cells]
+        shown.add_row(Text(column.title), *(Text(text) for text in texts))
+    console.print(shown)
+
+
+def show_comparisons(comparisons: list[Comparison], titles: dict[str, str], console: Console) -> None:
+    """Print one line per comparison."""
+    for c in comparisons:
+        console.print(
+            f"{titles[c.first]} - {titles[c.second]}, {METRIC_TITLES[c.metric]}: {points_text(c.difference.value)} "
+            f"({range_text(c.difference, unit='points')}), {p_value_text(c.bootstrap_p_value)}",
+            markup=False,
+            soft_wrap=True,
+        )

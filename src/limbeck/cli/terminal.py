@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -20,12 +20,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
-from rich.table import Table
 from rich.text import Text
 
 from limbeck.types import Advance, Progress
 
-__all__ = ["console", "progress", "quiet_libraries", "table"]
+__all__ = ["console", "progress", "quiet_libraries"]
 
 console = Console(stderr=True, highlight=False)
 """People read standard error; standard output is for data."""
@@ -82,16 +81,6 @@ class _Lines:
 
     def say(self, message: str) -> None:
         console.print(message, markup=False, soft_wrap=True)
-
-
-def table(rows: Sequence[Sequence[str]], title: str = "") -> Table:
-    """Return a table of `rows`, the first of which is the header; numbers to the right."""
-    shown = Table(title=title or None, title_justify="left")
-    for i, head in enumerate(rows[0]):
-        shown.add_column(Text(head), justify="left" if i == 0 else "right")
-    for row in rows[1:]:
-        shown.add_row(*(Text(cell) for cell in row))
-    return shown
 
 
 def quiet_libraries() -> None:

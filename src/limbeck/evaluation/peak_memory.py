@@ -1,4 +1,4 @@
-"""Run as ``python -m limbeck.evaluation.peak_memory FOLDER ROWS TOKENS``: print the peak memory of labelling a batch."""
+"""The peak memory of labelling one batch: ``python -m limbeck.evaluation.peak_memory FOLDER ROWS TOKENS``."""
 
 from __future__ import annotations
 

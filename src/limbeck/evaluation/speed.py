@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,40 +25,38 @@ _THROUGHPUT_BATCHES = 8
 _BATCH_SIZE = 32
 
 
-def measure_speed(models: dict[str, Any], encoded: dict[str, Encoded], folders: dict[str, Path]) -> dict[str, Speed]:
+def measure_speed(models: Mapping[str, Any], encoded: Mapping[str, Encoded]) -> dict[str, Speed]:
     """Measure all models in turn on the same rows, so that a busy moment of the machine hits them alike.
 
     Args:
         models: by name, each on its device.
         encoded: the held-out rows as each model reads them.
-        folders: where each model's weights are saved.
     """
     rows = np.random.default_rng(0).permutation(len(next(iter(encoded.values())).lengths))
     latencies: dict[str, list[float]] = {name: [] for name in models}
     rates: dict[str, list[float]] = {name: [] for name in models}
-    warm_up = rows[:1]
     for name, model in models.items():
         model.eval()
-        _seconds(model, encoded[name], warm_up)
+        _seconds(model, encoded[name], rows[:1])  # the first call pays for set-up
     for row in rows[:_LATENCY_ROWS]:
         for name, model in models.items():
             latencies[name].append(_seconds(model, encoded[name], np.array([row])))
-    for start in range(_THROUGHPUT_BATCHES):
-        batch = np.resize(rows, (_THROUGHPUT_BATCHES, _BATCH_SIZE))[start]
+    for batch in np.resize(rows, (_THROUGHPUT_BATCHES, _BATCH_SIZE)):
         for name, model in models.items():
             rates[name].append(_BATCH_SIZE / _seconds(model, encoded[name], batch))
-    return {
-        name: Speed(
+    speeds = {}
+    for name, model in models.items():
+        size_bytes, peak_memory_bytes = _measure_on_disk(model, int(encoded[name].lengths.max()))
+        speeds[name] = Speed(
             parameters=sum(p.numel() for p in model.parameters()),
-            size_bytes=sum(f.stat().st_size for f in folders[name].glob("*.safetensors")),
+            size_bytes=size_bytes,
             latency_ms_median=float(np.median(latencies[name]) * 1000),
             latency_ms_p95=float(np.quantile(latencies[name], 0.95) * 1000),
             throughput_rows_per_second=float(np.median(rates[name])),
             batch_size=_BATCH_SIZE,
-            peak_memory_bytes=_peak_memory_in_fresh_process(folders[name], int(encoded[name].lengths.max())),
+            peak_memory_bytes=peak_memory_bytes,
         )
-        for name, model in models.items()
-    }
+    return speeds
 
 
 @torch.no_grad()
@@ -69,11 +69,14 @@ def _seconds(model: Any, encoded: Encoded, rows: Any) -> float:
     return time.perf_counter() - start
 
 
-def _peak_memory_in_fresh_process(folder: Path, longest: int) -> int:
-    """Peak memory of a new process that loads the model and labels one batch of the longest rows.
+def _measure_on_disk(model: Any, longest: int) -> tuple[int, int]:
+    """Return the bytes of the weights, and the peak memory of a process that labels one batch of the longest rows.
 
     A new process, since this one holds training state and other models.
     """
-    command = [sys.executable, "-m", "limbeck.evaluation.peak_memory", str(folder), str(_BATCH_SIZE), str(longest)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)
-    return int(json.loads(answer.stdout.strip().splitlines()[-1])["peak_memory_bytes"])
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        size = sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))
+        command = [sys.executable, "-m", "limbeck.evaluation.peak_memory", folder, str(_BATCH_SIZE), str(longest)]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    return size, int(json.loads(answer.stdout.strip().splitlines()[-1])["peak_memory_bytes"])

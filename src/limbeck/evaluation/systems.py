@@ -99,7 +99,8 @@ def compare(
     """Return the paired difference ``first - second`` of `metric`, rows and seeds matched."""
     figures_first = _figures(metric, first, teacher, held_out)
     figures_second = _figures(metric, second, teacher, held_out)
-    assert figures_first and figures_second
+    assert figures_first is not None
+    assert figures_second is not None
     seeds = sorted(figures_first.keys() & figures_second.keys()) or sorted({*figures_first, *figures_second})
 
     def of(figures: dict[int, Figure], seed: int) -> Figure:

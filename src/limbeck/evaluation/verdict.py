@@ -46,8 +46,8 @@ def _against_fine_tuning(comparison: Comparison) -> str:
     interval = f"95 % interval {comparison.difference.low * 100:+.1f} to {comparison.difference.high * 100:+.1f}"
     if comparison.bootstrap_p_value >= SIGNIFICANT:
         return (
-            f"Distillation made no significant difference to plain fine-tuning at the same budget: {points:+.1f} points "
-            f"({interval}, p = {comparison.bootstrap_p_value:.2g})."
+            f"Distillation made no significant difference to plain fine-tuning at the same budget: {points:+.1f} "
+            f"points ({interval}, p = {comparison.bootstrap_p_value:.2g})."
         )
     word = "beat" if points > 0 else "was worse than"
     return (

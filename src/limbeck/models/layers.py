@@ -7,7 +7,7 @@ for keeps just those.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -93,8 +93,8 @@ def capture(model: nn.Module, layers: frozenset[int]) -> Iterator[dict[int, Tens
 
 
 @lru_cache(maxsize=64)
-def _accepted(model_class: type[nn.Module]) -> frozenset[str]:
-    return frozenset(inspect.signature(model_class.forward).parameters)
+def _accepted(forward: Callable[..., object]) -> frozenset[str]:
+    return frozenset(inspect.signature(forward).parameters)
 
 
 def run_model(model: nn.Module, inputs: Mapping[str, Tensor], layers: frozenset[int] = frozenset()) -> Signal:
@@ -103,7 +103,7 @@ def run_model(model: nn.Module, inputs: Mapping[str, Tensor], layers: frozenset[
     Each model is given the inputs that its own `forward` takes: a DistilBERT student reads no token
     types while its BERT teacher does.
     """
-    known = {name: value for name, value in inputs.items() if name in _accepted(type(model))}
+    known = {name: value for name, value in inputs.items() if name in _accepted(type(model).forward)}
     with capture(model, layers) as states:
         output = model(**known)
     signal: Signal = {"logits_BC": output.logits}

@@ -48,7 +48,7 @@ def build_recipe(name: str, arguments: Mapping[str, Any]) -> list[Stage]:
         ConfigError: unknown name or argument, a value of the wrong type or out of range.
     """
     function = _find(name)
-    known = [p for p in inspect.signature(function).parameters]
+    known = list(inspect.signature(function).parameters)
     unknown = [f"recipe.{key}: '{name}' has no such argument; {near_misses(key, known)}" if known else
                f"recipe.{key}: '{name}' takes no arguments" for key in arguments if key not in known]  # fmt: skip
     if unknown:

@@ -1,4 +1,4 @@
-"""Reads result records and shows them: HTML page, figures, tables, model card. Needs neither torch nor transformers."""
+"""Shows result records: HTML page, figures, tables, model card. Needs neither torch nor transformers."""
 
 from limbeck.report.card import render_card
 from limbeck.report.page import render_report, write_report

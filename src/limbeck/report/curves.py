@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["curve_figures"]
 
-_WIDTH, _HEIGHT = 440, 280
+_WIDTH, _HEIGHT = 420, 280
 _POINTS_SHOWN = 240
 _DASHES = ["-", "--", ":", "-."]
 
@@ -39,7 +39,10 @@ def curve_figures(results: Results) -> list[Drawing]:
 
 def _rank(series: str) -> tuple[int, str]:
     kind = series.partition("/")[0]
-    return (["loss", "validation", "term"].index(kind) if kind in ("loss", "validation", "term") else 3, series)
+    return (
+        ["loss", "validation", "term"].index(kind) if kind in ("loss", "validation", "term") else 3,
+        series,
+    )
 
 
 def _panel(results: Results, series: str, curves: list[Curve]) -> Drawing:
@@ -79,7 +82,9 @@ def _draw(axes: Axes, system: SystemName, seeds: list[Points], style: str, label
             axes.plot(*_columns(_thinned(points)), style, color=colour, linewidth=0.8, alpha=0.4)
     mean = _thinned(_mean(seeds))
     marker = MARKERS[system] if len(mean) <= 12 else ""
-    (line,) = axes.plot(*_columns(mean), style, color=colour, linewidth=2, marker=marker, markersize=4.5, label=label)
+    (line,) = axes.plot(
+        *_columns(mean), style, color=colour, linewidth=2, marker=marker, markersize=4.5, label=label
+    )
     return line
 
 
@@ -114,7 +119,11 @@ def _average(numbers: Iterable[float]) -> float:
 def _series_title(series: str) -> str:
     kind, _, rest = series.partition("/")
     words = shorten(rest.replace("_", " "), 40) if rest else ""
-    titles = {"loss": "Training loss", "validation": f"Validation: {words}", "term": f"Term of the loss: {words}"}
+    titles = {
+        "loss": "Training loss",
+        "validation": f"Validation: {words}",
+        "term": f"Term of the loss: {words}",
+    }
     return titles.get(kind, shorten(series.replace("_", " "), 40).capitalize())
 
 

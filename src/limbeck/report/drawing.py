@@ -41,7 +41,7 @@ __all__ = [
 INK, MUTED, LINE, PAPER, ERROR = "#1d2126", "#5c636b", "#d9dce0", "#fffffe", "#b3402e"
 
 # Told apart by people with any of the three common colour vision deficiencies (checked with the simulation
-# of Machado et al., 2009); grey against green is the closest pair, so that every system has its own marker too.
+# of Machado et al., 2009); grey against green is the closest pair, so every system has its own marker too.
 SYSTEM_COLOURS: dict[SystemName, str] = {
     "teacher": "#27457d",
     "student_before": "#92979e",
@@ -106,7 +106,7 @@ class Drawing:
 
 @contextmanager
 def canvas(width: int, height: int) -> Iterator[Figure]:
-    """Give an empty figure of that many CSS pixels, in the style of the page, whatever ``matplotlibrc`` says."""
+    """Give an empty figure of that many CSS pixels in the style of the page, whatever ``matplotlibrc`` says."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -114,7 +114,7 @@ def canvas(width: int, height: int) -> Iterator[Figure]:
         # The browser has glyphs for scripts that the measuring font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)  # type: ignore[arg-type]
+        matplotlib.rcParams.update(_STYLE)
         # 72 dots per inch: one point, matplotlib's unit, is one CSS pixel.
         yield Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
 
@@ -133,14 +133,20 @@ def legend_above(figure: Figure, handles: list[Any]) -> None:
         return
     longest = max(len(str(handle.get_label())) for handle in handles)
     columns = 3 if longest <= 14 else 2 if longest <= 24 else 1
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns, borderaxespad=0, columnspacing=1.4)
+    figure.legend(
+        handles=handles, loc="outside upper left", ncols=columns, borderaxespad=0, columnspacing=1.4
+    )
 
 
 def reserve_for_wide(figure: Figure, labels: list[str]) -> None:
     """Keep room at the left edge for scripts of double width, which the measuring font takes to be narrow."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     wide = max((sum(map(is_wide, label)) for label in labels), default=0)
     left = wide * 0.45 * 11 / (figure.get_figwidth() * 72)
-    figure.get_layout_engine().set(rect=(left, 0, 1 - left, 1))  # type: ignore[union-attr]
+    engine = figure.get_layout_engine()
+    if left and isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(rect=(left, 0, 1 - left, 1))
 
 
 def to_svg(figure: Figure, *, name: str, title: str) -> str:

@@ -12,6 +12,9 @@ from limbeck.results import Interval
 
 __all__ = [
     "ABSENT",
+    "EN_DASH",
+    "MINUS",
+    "TIMES",
     "Unit",
     "bare_range",
     "bytes_text",
@@ -31,12 +34,12 @@ __all__ = [
     "shorten",
 ]
 
-ABSENT = "–"
+EN_DASH, MINUS, TIMES = "\N{EN DASH}", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
+
+ABSENT = EN_DASH
 """Stands for a figure that was not, or could not be, measured."""
 
 Unit = Literal["share", "points", "nats"]
-
-MINUS = "\N{MINUS SIGN}"
 
 # C0 and C1 controls apart from tab and newline, and lone surrogates: XML and UTF-8 cannot hold them.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -83,8 +86,8 @@ def share_text(share: float | None) -> str:
 def points_text(difference: float | None) -> str:
     """Write a difference of two shares in percentage points, always with its sign.
 
-    >>> points_text(-0.0312)
-    '−3.1 points'
+    >>> points_text(0.0312)
+    '+3.1 points'
     """
     return f"{_signed(difference)} points" if _known(difference) else ABSENT
 
@@ -110,8 +113,8 @@ def range_text(interval: Interval | None, *, unit: Unit = "share") -> str:
 
 
 def bare_range(interval: Interval | None, *, unit: Unit = "share") -> str:
-    """Write the bounds as briefly as a narrow column needs: ``80.1–84.6``."""
-    return range_text(interval, unit=unit).removesuffix(" %").replace(" to ", "–")
+    """Write the bounds as briefly as a narrow column needs: without unit, joined by a dash."""
+    return range_text(interval, unit=unit).removesuffix(" %").replace(" to ", EN_DASH)
 
 
 def p_value_text(p_value: float | None) -> str:
@@ -163,10 +166,10 @@ def rate_text(rows_per_second: float | None) -> str:
 
 
 def ratio_text(ratio: float | None) -> str:
-    """Write how many times one figure is another: ``6.6 ×``."""
+    """Write how many times as large one figure is as another."""
     if not _known(ratio):
         return ABSENT
-    return f"{ratio:.0f} ×" if ratio >= 99.5 else f"{ratio:.1f} ×"
+    return f"{ratio:.0f} {TIMES}" if ratio >= 99.5 else f"{ratio:.1f} {TIMES}"
 
 
 def duration_text(seconds: float | None) -> str:

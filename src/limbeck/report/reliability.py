@@ -17,7 +17,7 @@ _WIDTH, _HEIGHT = 250, 290
 
 
 def reliability_figures(results: Results) -> list[Drawing]:
-    """Draw, per system, the share of right answers over confidence, and below how often it is that confident."""
+    """Draw, per system, the share of right answers over confidence and, below, how often it is so confident."""
     drawings = []
     for system in results.systems:
         filled = [b for b in system.reliability if b.rows > 0]
@@ -29,6 +29,9 @@ def reliability_figures(results: Results) -> list[Drawing]:
 def _diagram(system: System, filled: list[ReliabilityBin]) -> Drawing:
     name = f"reliability-{system.name.replace('_', '-')}"
     with canvas(_WIDTH, _HEIGHT) as figure:
+        # All labels are known, so that the slow search for margins is not needed.
+        figure.set_layout_engine("none")
+        figure.subplots_adjust(left=0.2, right=0.92, top=0.93, bottom=0.14, hspace=0.36)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
         _draw_accuracy(upper, system, filled)
         _draw_histogram(lower, system, filled)
@@ -42,7 +45,9 @@ def _draw_accuracy(axes: Axes, system: System, filled: list[ReliabilityBin]) -> 
     calm_axes(axes)
     axes.plot([0, 1], [0, 1], "--", color=MUTED, linewidth=1)
     for b in filled:
-        axes.plot([b.mean_confidence] * 2, [b.mean_confidence, b.accuracy], color=colour, linewidth=3, alpha=0.3)
+        axes.plot(
+            [b.mean_confidence] * 2, [b.mean_confidence, b.accuracy], color=colour, linewidth=3, alpha=0.3
+        )
     axes.plot(
         [b.mean_confidence for b in filled],
         [b.accuracy for b in filled],

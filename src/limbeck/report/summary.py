@@ -32,7 +32,12 @@ class KeyFigure:
 def key_figures(results: Results) -> list[KeyFigure]:
     """Return the figures that this run can give; a figure that lacks a system or labels is left out."""
     teacher, distilled = system_of(results, "teacher"), system_of(results, "distilled")
-    figures = [_kept(teacher, distilled), _gain(results), _size(teacher, distilled), _speed(teacher, distilled)]
+    figures = [
+        _kept(teacher, distilled),
+        _gain(results),
+        _size(teacher, distilled),
+        _speed(teacher, distilled),
+    ]
     figures.append(_time(results))
     return [figure for figure in figures if figure]
 
@@ -42,11 +47,15 @@ def _kept(teacher: System | None, distilled: System | None) -> KeyFigure | None:
         return None
     if teacher and teacher.accuracy and distilled.accuracy and teacher.accuracy.value > 0:
         kept = distilled.accuracy.value / teacher.accuracy.value
-        detail = f"{share_text(distilled.accuracy.value)} right, the teacher {share_text(teacher.accuracy.value)}"
+        detail = (
+            f"{share_text(distilled.accuracy.value)} right, the teacher {share_text(teacher.accuracy.value)}"
+        )
         return KeyFigure(share_text(kept), "of the teacher's accuracy kept", detail)
     if distilled.agreement:
         agreement = share_text(distilled.agreement.value)
-        return KeyFigure(agreement, "agreement with the teacher", f"95 % interval {range_text(distilled.agreement)}")
+        return KeyFigure(
+            agreement, "agreement with the teacher", f"95 % interval {range_text(distilled.agreement)}"
+        )
     return None
 
 
@@ -76,7 +85,12 @@ def _size(teacher: System | None, distilled: System | None) -> KeyFigure | None:
 
 
 def _speed(teacher: System | None, distilled: System | None) -> KeyFigure | None:
-    if not (teacher and distilled and teacher.speed.latency_ms_median > 0 and distilled.speed.latency_ms_median > 0):
+    if not (
+        teacher
+        and distilled
+        and teacher.speed.latency_ms_median > 0
+        and distilled.speed.latency_ms_median > 0
+    ):
         return None
     before, after = teacher.speed.latency_ms_median, distilled.speed.latency_ms_median
     detail = f"{milliseconds_text(after)} for one row, the teacher {milliseconds_text(before)}"

@@ -1,4 +1,4 @@
-"""The tables of a report, as text: one headline for page, model card and terminal, and the longer ones of the page."""
+"""The tables of a report, as text: the headline for page, card and terminal, and the longer ones of the page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from limbeck.report.formatting import (
     rate_text,
     share_text,
 )
-from limbeck.results import Comparison, Interval, Results, StageCost, System, SystemName
+from limbeck.results import Comparison, Interval, McNemar, Results, StageCost, System, SystemName
 
 __all__ = [
     "HEADLINE",
@@ -84,12 +84,16 @@ HEADLINE = [
     Column(
         "Latency",
         "one row",
-        lambda s: Cell(milliseconds_text(s.speed.latency_ms_median), f"p95 {_bare_ms(s.speed.latency_ms_p95)}"),
+        lambda s: Cell(
+            milliseconds_text(s.speed.latency_ms_median), f"p95 {_bare_ms(s.speed.latency_ms_p95)}"
+        ),
     ),
     Column(
         "Throughput",
         "in batches",
-        lambda s: Cell(rate_text(s.speed.throughput_rows_per_second), f"batch {count_text(s.speed.batch_size)}"),
+        lambda s: Cell(
+            rate_text(s.speed.throughput_rows_per_second), f"batch {count_text(s.speed.batch_size)}"
+        ),
     ),
     Column("Memory", "peak", lambda s: Cell(bytes_text(s.speed.peak_memory_bytes))),
 ]
@@ -101,7 +105,7 @@ def headline_rows(results: Results, *, intervals: bool = True) -> list[list[str]
 
     Args:
         results: the record of a run.
-        intervals: whether a figure is followed by its interval, ``82.4 % (80.1–84.6)``. The second
+        intervals: whether a figure is followed by its interval in brackets. The second
             lines of latency and throughput (p95, batch size) come and go with it.
     """
     rows = [["System", *(column.title for column in HEADLINE)]]
@@ -118,7 +122,9 @@ def absence_notes(results: Results) -> list[str]:
     if any(system.accuracy is None for system in results.systems):
         notes.append("Accuracy, macro F1 and calibration need gold labels, which the held-out rows lack.")
     if any(system.agreement is None for system in others):
-        notes.append("Agreement and KL need the teacher's output on the held-out rows, which was not available.")
+        notes.append(
+            "Agreement and KL need the teacher's output on the held-out rows, which was not available."
+        )
     if any(system.name == "teacher" and system.agreement is None for system in results.systems):
         notes.append("The teacher has no agreement and no KL: it would be compared with itself.")
     return notes
@@ -179,7 +185,10 @@ def class_rows(results: Results) -> list[ClassRow]:
 def cost_rows(results: Results) -> list[list[str]]:
     """List what each stage took: header first, the sum of all stages last."""
     header = ["System", "Stage", "Seed", "Time", "Steps", "Rows seen", "Tokens seen", "Peak memory"]
-    rows = [[title_of(results, cost.system), cost.stage, str(cost.seed), *_amounts([cost])] for cost in results.costs]
+    rows = [
+        [title_of(results, cost.system), cost.stage, str(cost.seed), *_amounts([cost])]
+        for cost in results.costs
+    ]
     return [header, *rows, ["All", "", "", *_amounts(results.costs)]] if rows else []
 
 
@@ -203,13 +212,15 @@ def _comparison_row(results: Results, comparison: Comparison) -> ComparisonRow:
         range=range_text(difference, unit="points"),
         clear=difference.low > 0 or difference.high < 0,
         bootstrap=p_value_text(comparison.bootstrap_p_value),
-        mcnemar=[
-            f"seed {test.seed}: {count_text(test.only_first_right)} to {count_text(test.only_second_right)}, {p_value_text(test.p_value)}"
-            for test in comparison.mcnemar
-        ],
+        mcnemar=[_mcnemar_text(test) for test in comparison.mcnemar],
         per_seed=[points_text(value).removesuffix(" points") for value in comparison.per_seed_difference],
         t_test=p_value_text(comparison.t_test_p_value),
     )
+
+
+def _mcnemar_text(test: McNemar) -> str:
+    first, second = count_text(test.only_first_right), count_text(test.only_second_right)
+    return f"seed {test.seed}: {first} to {second}, {p_value_text(test.p_value)}"
 
 
 def _amounts(costs: list[StageCost]) -> list[str]:

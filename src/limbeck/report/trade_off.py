@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["trade_off_figures"]
 
-_WIDTH, _HEIGHT = 480, 320
-_PLOT_HEIGHT = 245
+_WIDTH, _HEIGHT = 420, 300
+_PLOT_HEIGHT = 235
 """About what layout leaves of the height; only the spacing of names depends on it."""
 _LINE_HEIGHT = 18
 
@@ -39,16 +39,25 @@ class _Cost:
 
 _COSTS = [
     _Cost("size", "size on disk", lambda s: float(s.speed.size_bytes), lambda value: bytes_text(int(value))),
-    _Cost("latency", "median time for one row", lambda s: s.speed.latency_ms_median, lambda value: f"{value:g} ms"),
+    _Cost(
+        "latency",
+        "median time for one row",
+        lambda s: s.speed.latency_ms_median,
+        lambda value: f"{value:g} ms",
+    ),
 ]
 
 
 def trade_off_figures(results: Results) -> list[Drawing]:
     """Draw accuracy (without gold labels: agreement with the teacher) against size and against latency."""
-    metric: Literal["accuracy", "agreement"] = "accuracy" if any(s.accuracy for s in results.systems) else "agreement"
+    metric: Literal["accuracy", "agreement"] = (
+        "accuracy" if any(s.accuracy for s in results.systems) else "agreement"
+    )
     known = [(system, getattr(system, metric)) for system in results.systems]
     return [
-        _trade_off(metric, cost, [_Point(system, cost.of(system), quality) for system, quality in known if quality])
+        _trade_off(
+            metric, cost, [_Point(system, cost.of(system), quality) for system, quality in known if quality]
+        )
         for cost in _COSTS
         if any(quality for _, quality in known)
     ]
@@ -158,5 +167,7 @@ def _spread(points: list[_Point], limits: tuple[float, float]) -> list[tuple[_Po
     for point in ordered:
         heights.append(max(point.quality.value, heights[-1] + line) if heights else point.quality.value)
     # Pushing upwards alone would lift the whole stack off its points.
-    lift = sum(height - point.quality.value for height, point in zip(heights, ordered, strict=True)) / len(ordered)
+    lift = sum(height - point.quality.value for height, point in zip(heights, ordered, strict=True)) / len(
+        ordered
+    )
     return [(point, height - lift) for point, height in zip(ordered, heights, strict=True)]

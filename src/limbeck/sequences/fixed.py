@@ -57,6 +57,7 @@ class FixedSequences:
 
         The micro-batches of all ranks are a partition of the step's rows.
         """
-        assert per_step % ranks == 0 and self.batch_size % per_step == 0
+        assert per_step % ranks == 0
+        assert self.batch_size % per_step == 0
         for batch in self.batches():
             yield from np.split(batch, per_step)[rank::ranks]

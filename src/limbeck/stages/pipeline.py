@@ -130,8 +130,8 @@ def _arguments(run: StageRun, folder: Path, stage_name: str) -> Any:
     per_step, rest = divmod(training.batch_size, micro * devices)
     if rest or not per_step:
         raise ConfigError(
-            f"batch_size {training.batch_size} cannot be split into micro-batches of {micro} rows on {devices} devices: "
-            "make batch_size a multiple of micro_batch_size times the number of devices"
+            f"batch_size {training.batch_size} cannot be split into micro-batches of {micro} rows on {devices} "
+            "devices: make batch_size a multiple of micro_batch_size times the number of devices"
         )
     return TrainingArguments(
         output_dir=str(folder),

@@ -31,7 +31,7 @@ from limbeck.types import Batch, Teacher
 __all__ = ["DistillTrainer"]
 
 
-class DistillTrainer(Trainer):
+class DistillTrainer(Trainer):  # type: ignore[misc]
     """Trains an `Objective` on fixed sequences with a teacher's signals.
 
     Args:

@@ -121,9 +121,7 @@ def _named_values(signal: Signal) -> dict[str, Tensor]:
 
 def _open(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     mode = "r+" if path.exists() else "w+"
-    array: NDArray[np.float32] = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-        path, mode=mode, dtype=np.float32, shape=shape
-    )
+    array: NDArray[np.float32] = np.lib.format.open_memmap(path, mode=mode, dtype=np.float32, shape=shape)
     return array
 
 

@@ -1,0 +1,176 @@
+"""The page: complete, self-contained, safe."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from limbeck.errors import StorageError
+from limbeck.report import render_report, write_report
+from limbeck.results import Results
+
+VOID = {"meta", "link", "br", "wbr"}
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and text, and checks that every tag is closed in its order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def html(full_results: Results) -> str:
+    return render_report(full_results)
+
+
+@pytest.fixture(scope="module")
+def hostile_html(hostile_results: Results) -> str:
+    return render_report(hostile_results)
+
+
+def test_everything_in_the_record_is_on_the_page(html: str, full_results: Results) -> None:
+    words = Page(html).words()
+    for sentence in [*full_results.verdict, *full_results.warnings, full_results.command, full_results.paper]:
+        assert sentence in words
+    for system in full_results.systems:
+        assert system.title in words and system.detail in words
+    for facts in (full_results.environment, full_results.data_fingerprints):
+        for name, value in facts.items():
+            assert name in words and value in words
+    for label in full_results.labels:
+        assert label.replace("_", "_<wbr>") in html
+    assert "p < 0.001" in words and "seed 0: 141 to 92, p = 0.002" in words
+
+
+@pytest.mark.parametrize("name", ["html", "hostile_html"])
+def test_the_page_asks_nothing_of_the_network(name: str, request: pytest.FixtureRequest) -> None:
+    text = request.getfixturevalue(name)
+    page = Page(text)
+    assert not {tag for tag, _ in page.tags} & {
+        "script",
+        "iframe",
+        "object",
+        "embed",
+        "img",
+        "image",
+        "base",
+        "form",
+    }
+    for tag, attributes in page.tags:
+        for attribute, value in attributes.items():
+            assert not attribute.startswith("on")
+            if attribute in ("href", "src", "srcset", "action", "data", "poster"):
+                assert (value or "").startswith("#") or (tag, value) == ("link", "data:,")
+            if attribute != "xmlns":
+                assert "://" not in (value or "")
+    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
+    assert style and not re.search(r"@import|url\(|://", style[1])
+
+
+@pytest.mark.parametrize("name", ["html", "hostile_html"])
+def test_ids_are_unique_and_links_lead_somewhere(name: str, request: pytest.FixtureRequest) -> None:
+    page = Page(request.getfixturevalue(name))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in page.tags:
+        assert attributes.get("aria-labelledby", ids[0]) in ids
+        if (attributes.get("href") or "").startswith("#"):
+            assert attributes["href"][1:] in ids
+
+
+def test_foreign_text_stays_text(hostile_html: str) -> None:
+    assert "<script" not in hostile_html
+    assert "\x00" not in hostile_html and "\x1b" not in hostile_html
+    words = Page(hostile_html).words()
+    assert "<script>alert(1)</script>" in words
+    assert "{{ 7*7 }}" in words and "$x_$" in words and "\"&'" in words
+
+
+def test_every_header_cell_has_a_scope(html: str) -> None:
+    assert all(attributes.get("scope") for tag, attributes in Page(html).tags if tag == "th")
+
+
+def test_absent_figures_are_dashes_and_empty_sections_are_gone(bare_results: Results) -> None:
+    html = render_report(bare_results)
+    words = Page(html).words()
+    assert html.count("<td>–</td>") == 5
+    assert "which the held-out rows lack" in words
+    assert "<svg" not in html
+    for absent in (
+        "Is the difference real?",
+        "Calibration",
+        "Where student and teacher disagree",
+        "Mind this",
+    ):
+        assert absent not in words
+
+
+def test_the_same_record_gives_the_same_bytes(html: str, full_results: Results) -> None:
+    assert render_report(full_results) == html
+
+
+def test_long_texts_fold_and_many_rows_are_counted(full_results: Results) -> None:
+    many = full_results.model_copy(
+        update={"disagreements": full_results.disagreements * 10, "curves": [], "systems": []}
+    )
+    html = render_report(many)
+    assert "40 of 120 held-out rows" in Page(html).words()
+    assert '<details class="whole"' in html
+
+
+def test_write_report_replaces_an_older_one(bare_results: Results, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "report.html"
+    write_report(bare_results, path)
+    write_report(bare_results, path)
+    assert path.read_text(encoding="utf-8") == render_report(bare_results)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_write_report_says_what_failed(bare_results: Results, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="could not be written"):
+        write_report(bare_results, tmp_path / "file" / "report.html")
+
+
+def test_importing_the_report_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, limbeck.report; "
+        "print(sorted({'torch', 'transformers', 'matplotlib', 'numpy', 'yaml'} & set(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,126 @@
+"""The tables as text."""
+
+from __future__ import annotations
+
+from limbeck.report.summary import key_figures
+from limbeck.report.tables import (
+    absence_notes,
+    class_rows,
+    comparison_rows,
+    cost_rows,
+    headline_rows,
+    title_of,
+)
+from limbeck.results import Results
+
+
+def test_the_headline_has_one_row_per_system_under_its_header(full_results: Results) -> None:
+    header, *rows = headline_rows(full_results)
+    assert header[:3] == ["System", "Accuracy", "Macro F1"]
+    assert [row[0] for row in rows] == ["Teacher", "Student before", "Fine-tuned", "Distilled"]
+    assert {len(row) for row in rows} == {len(header)}
+    assert rows[3] == [
+        "Distilled",
+        "90.3 % (89.2–91.4)",
+        "89.9 % (88.8–91.0)",
+        "92.3 % (91.2–93.4)",
+        "0.160 (0.140–0.180)",
+        "3.4 %",
+        "45.8 M",
+        "183 MB",
+        "7.31 ms (p95 8.80)",
+        "1,043 /s (batch 32)",
+        "702 MB",
+    ]
+
+
+def test_the_headline_without_intervals_is_narrow(full_results: Results) -> None:
+    teacher = headline_rows(full_results, intervals=False)[1]
+    assert teacher[1:6] == ["93.2 %", "92.8 %", "–", "–", "2.1 %"]
+
+
+def test_absent_figures_are_dashes_with_a_reason(bare_results: Results) -> None:
+    assert headline_rows(bare_results)[1][1:6] == ["–"] * 5
+    notes = " ".join(absence_notes(bare_results))
+    assert "gold labels" in notes and "teacher's output" in notes
+
+
+def test_the_teacher_alone_gets_no_note_on_missing_labels(full_results: Results) -> None:
+    assert absence_notes(full_results) == [
+        "The teacher has no agreement and no KL: it would be compared with itself."
+    ]
+
+
+def test_comparisons_in_words(full_results: Results) -> None:
+    first, second, third = comparison_rows(full_results)
+    assert (first.title, first.metric) == ("Distilled against Fine-tuned", "Accuracy")
+    assert (first.difference, first.range, first.clear) == ("+1.9 points", "+1.1 to +2.7", True)
+    assert first.mcnemar[0] == "seed 0: 141 to 92, p = 0.002"
+    assert first.per_seed == ["+1.6", "+1.9", "+2.2"]
+    assert (second.metric, second.mcnemar) == ("Macro F1", [])
+    assert third.difference == "−2.9 points"
+
+
+def test_an_interval_around_zero_is_not_clear(full_results: Results) -> None:
+    comparison = full_results.comparisons[0]
+    wide = comparison.difference.model_copy(update={"low": -0.001})
+    record = full_results.model_copy(
+        update={"comparisons": [comparison.model_copy(update={"difference": wide})]}
+    )
+    assert not comparison_rows(record)[0].clear
+
+
+def test_classes_show_every_system_and_the_change(full_results: Results) -> None:
+    rows = class_rows(full_results)
+    assert len(rows) == 77
+    assert [row.label for row in rows] == full_results.labels
+    assert rows[0].rows == "40", "rows of the held-out set, not rows times seeds"
+    assert len(rows[0].f1) == 4
+    assert rows[0].change.endswith("points")
+
+
+def test_costs_end_with_their_sum(full_results: Results) -> None:
+    header, *rows, total = cost_rows(full_results)
+    assert len(rows) == len(full_results.costs)
+    assert total == ["All", "", "", "1 h 27 min", "6,300", "201,600", "4,284,000", "2.1 GB"]
+    assert len(total) == len(header)
+
+
+def test_empty_lists_make_empty_tables(bare_results: Results) -> None:
+    assert cost_rows(bare_results) == class_rows(bare_results) == comparison_rows(bare_results) == []
+
+
+def test_a_missing_system_still_has_a_name(bare_results: Results) -> None:
+    assert title_of(bare_results, "fine_tuned") == "Fine-tuned"
+
+
+def test_key_figures_say_what_was_kept_and_what_it_cost(full_results: Results) -> None:
+    figures = {figure.title: figure.value for figure in key_figures(full_results)}
+    assert figures == {
+        "of the teacher's accuracy kept": "96.9 %",
+        "accuracy, against plain fine-tuning": "+1.9 points",
+        "smaller": "2.4 ×",
+        "faster": "3.9 ×",
+        "of training in all": "1 h 27 min",
+    }
+
+
+def test_key_figures_without_labels_speak_of_agreement(full_results: Results) -> None:
+    systems = [system.model_copy(update={"accuracy": None}) for system in full_results.systems]
+    record = full_results.model_copy(update={"systems": systems})
+    assert key_figures(record)[0].title == "agreement with the teacher"
+
+
+def test_a_student_larger_than_its_teacher_is_called_larger(full_results: Results) -> None:
+    teacher, *others = full_results.systems
+    tiny = teacher.speed.model_copy(update={"size_bytes": 18_310_000, "latency_ms_median": 0.0})
+    record = full_results.model_copy(
+        update={"systems": [teacher.model_copy(update={"speed": tiny}), *others]}
+    )
+    figures = {figure.title: figure.value for figure in key_figures(record)}
+    assert figures["larger"] == "10.0 ×"
+    assert "faster" not in figures and "slower" not in figures
+
+
+def test_nothing_measured_gives_no_key_figure(bare_results: Results) -> None:
+    assert key_figures(bare_results) == []
