@@ -36,9 +36,7 @@ def test_a_good_row_keeps_its_texts_as_they_are() -> None:
 
 
 def test_fields_not_asked_for_are_not_looked_at() -> None:
-    assert check_record(Record(1, {"text": "a", "label": []}), Fields("text"), None) == CheckedRow(
-        "a", None, None
-    )
+    assert check_record(Record(1, {"text": "a", "label": []}), Fields("text"), None) == CheckedRow("a", None, None)
 
 
 @pytest.mark.parametrize(
@@ -65,9 +63,7 @@ def test_whole_numbers_have_one_name_however_stored(value: int) -> None:
 
 
 def test_a_row_may_lack_the_label_field() -> None:
-    assert check_record(Record(1, {"text": "a", "other": "b"}), FIELDS, frozenset("x")) == CheckedRow(
-        "a", "b", None
-    )
+    assert check_record(Record(1, {"text": "a", "other": "b"}), FIELDS, frozenset("x")) == CheckedRow("a", "b", None)
 
 
 @pytest.mark.parametrize("field", ["text", "other"])
@@ -83,6 +79,7 @@ def test_a_row_may_lack_the_label_field() -> None:
         (b"a", "expected text, got bytes: b'a'"),
         ("", "empty"),
         (" \t\n\u3000", "white space only"),
+        ("\0", "character 1 is NUL (\\x00), which tokenizers do not take"),
         ("ab\0c", "character 3 is NUL (\\x00), which tokenizers do not take"),
         ("ab\ud83d", "character 3 is half of a surrogate pair (\\ud83d)"),
     ],
@@ -158,6 +155,11 @@ def test_a_misspelt_label_field(name: str) -> None:
     with pytest.raises(DataError) as caught:
         refuse_misspelt_label("a.csv", ["text", name], FIELDS)
     assert str(caught.value).startswith(f"a.csv: no row has the label field 'label'; did you mean '{name}'?")
+
+
+def test_a_label_field_in_other_case() -> None:
+    with pytest.raises(DataError, match="did you mean 'label'"):
+        refuse_misspelt_label("a.csv", ["label"], Fields("text", label="LABEL"))
 
 
 @pytest.mark.parametrize("columns", [["text", "lang"], ["text", "table"], ["label", "labels"], []])

@@ -54,9 +54,7 @@ def test_sources_are_joined_in_the_order_given(tmp_path: Path) -> None:
 
 def test_hub_rows_carry_the_name_and_the_split(tmp_path: Path) -> None:
     table = datasets.Dataset.from_dict({"text": ["a"], "other": ["b"]})
-    loaded = load_rows(
-        "hub:org/name", PAIRS, split="test", base=tmp_path, _load_dataset=lambda *_, **__: table
-    )
+    loaded = load_rows("hub:org/name", PAIRS, split="test", base=tmp_path, _load_dataset=lambda *_, **__: table)
     assert loaded.rows == Rows(["a"], ["b"], [None], [Origin("hub:org/name (test)", 1)])
 
 
@@ -73,16 +71,15 @@ def test_a_label_field_in_no_row_at_all_is_fine(tmp_path: Path) -> None:
 def test_a_label_field_that_is_misspelt_in_one_of_the_files(tmp_path: Path) -> None:
     json_lines(tmp_path / "a.jsonl", [{"text": "a", "label": "x"}])
     path = json_lines(tmp_path / "b.jsonl", [{"text": "a", "lable": "x"}, {"text": "b", "lable": "y"}])
-    assert refusal(tmp_path, LABELLED).startswith(
-        f"{path}: no row has the label field 'label'; did you mean 'lable'?"
-    )
+    assert refusal(tmp_path, LABELLED).startswith(f"{path}: no row has the label field 'label'; did you mean 'lable'?")
 
 
 def test_a_field_much_like_the_label_in_rows_without_one_is_fine_if_others_have_labels(
     tmp_path: Path,
 ) -> None:
-    path = json_lines(tmp_path / "a.jsonl", [{"text": "a", "labels": 3}, {"text": "b", "label": "y"}])
-    assert load_rows(path, LABELLED).rows.label == [None, "y"]
+    rows = [{"text": "a", "labels": 3}, {"text": "b", "label": "y"}, {"text": "c", "labels": 3}]
+    path = json_lines(tmp_path / "a.jsonl", rows)
+    assert load_rows(path, LABELLED).rows.label == [None, "y", None]
 
 
 # Stop
@@ -137,10 +134,7 @@ def test_no_rows_at_all(tmp_path: Path, on_bad_row: str) -> None:
     paths = [tmp_path / "a.jsonl", tmp_path / "b.csv"]
     paths[0].write_text("\n\n")
     paths[1].write_text("text\n")
-    assert (
-        refusal(paths, TEXT, on_bad_row=on_bad_row)
-        == f"no rows in {paths[0]}, {paths[1]}: expected at least one."
-    )
+    assert refusal(paths, TEXT, on_bad_row=on_bad_row) == f"no rows in {paths[0]}, {paths[1]}: expected at least one."
 
 
 # Quarantine
@@ -195,6 +189,14 @@ def test_quarantine_takes_rows_that_json_has_no_words_for(tmp_path: Path) -> Non
     assert (line["line"], line["field"], line["row"]) == (2, "label", {"text": "b", "label": "b'x'"})
 
 
+def test_quarantine_writes_more_rows_than_a_message_shows(tmp_path: Path) -> None:
+    path, left_out = tmp_path / "a.jsonl", tmp_path / "left-out.jsonl"
+    json_lines(path, [{"text": "a"}, {"text": ""}] * 50)
+    load_rows(path, TEXT, on_bad_row="quarantine", quarantine=left_out)
+    lines = left_out.read_text().splitlines()
+    assert [json.loads(line)["line"] for line in lines] == list(range(2, 101, 2))
+
+
 def test_quarantine_without_a_file_still_counts(tmp_path: Path) -> None:
     path = json_lines(tmp_path / "a.jsonl", [{"text": "a"}, {"text": ""}])
     loaded = load_rows(path, TEXT, on_bad_row="quarantine")
@@ -234,9 +236,7 @@ def test_a_quarantine_file_that_cannot_be_written(tmp_path: Path) -> None:
     path = json_lines(tmp_path / "a.jsonl", [{"text": "a"}, {"text": ""}])
     with pytest.raises(StorageError) as caught:
         load_rows(path, TEXT, on_bad_row="quarantine", quarantine=path / "left-out.jsonl")
-    assert str(caught.value).startswith(
-        f"the quarantine file {path / 'left-out.jsonl'} could not be written: "
-    )
+    assert str(caught.value).startswith(f"the quarantine file {path / 'left-out.jsonl'} could not be written: ")
 
 
 # Fingerprint
@@ -269,9 +269,7 @@ def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:
         [("b", "a", "x"), ("c", "d", None)],
     ],
 )
-def test_the_fingerprint_differs_if_the_content_does(
-    tmp_path: Path, rows: list[tuple[str, str, str]]
-) -> None:
+def test_the_fingerprint_differs_if_the_content_does(tmp_path: Path, rows: list[tuple[str, str, str]]) -> None:
     first = [("a", "b", "x"), ("c", "d", None)]
     names = ("text", "other", "label")
     known, other = ([dict(zip(names, row, strict=True)) for row in table] for table in (first, rows))
@@ -311,11 +309,7 @@ def as_parquet(path: Path, rows: list[dict[str, str | None]]) -> Path:
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.fixed_dictionaries({"text": _TEXTS, "other": _TEXTS, "label": _LABELS}), min_size=1, max_size=8
-    )
-)
+@given(st.lists(st.fixed_dictionaries({"text": _TEXTS, "other": _TEXTS, "label": _LABELS}), min_size=1, max_size=8))
 def test_what_is_written_in_any_format_reads_back_equal(rows: list[dict[str, str | None]]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

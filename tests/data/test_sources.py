@@ -31,9 +31,7 @@ def test_a_folder_means_its_data_files_by_name(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "deeper").mkdir()
     (tmp_path / "deeper" / "d.csv").touch()
-    assert names(tmp_path.parent, tmp_path.name) == [
-        str(tmp_path / n) for n in ("a.jsonl", "b.csv", "c.parquet")
-    ]
+    assert names(tmp_path.parent, tmp_path.name) == [str(tmp_path / n) for n in ("a.jsonl", "b.csv", "c.parquet")]
 
 
 def test_the_order_given_is_kept_and_relative_paths_start_at_the_base(tmp_path: Path) -> None:

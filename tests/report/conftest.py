@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from limbeck.report.figures import Figures, draw_figures
 from limbeck.results import (
     ClassFigures,
     Comparison,
@@ -82,9 +83,7 @@ def system(name: SystemName, rng: random.Random) -> System:
         accuracy=interval(quality),
         macro_f1=interval(quality - 0.004),
         loss_nats=round(-math.log(max(quality, 0.02)) * 3, 3),
-        expected_calibration_error={"teacher": 0.021, "fine_tuned": 0.062, "distilled": 0.034}.get(
-            name, 0.004
-        ),
+        expected_calibration_error={"teacher": 0.021, "fine_tuned": 0.062, "distilled": 0.034}.get(name, 0.004),
         agreement=None if teacher else interval(min(quality + 0.02, 0.97)),
         kl_to_teacher_nats=None if teacher else interval(0.16 if name == "distilled" else 0.41, 0.02),
         per_class=[
@@ -95,9 +94,7 @@ def system(name: SystemName, rng: random.Random) -> System:
         reliability=[reliability_bin(number, quality, rng) for number in range(10)],
         confusion=None if name == "student_before" else confusion(quality, rng),
         seeds=[
-            SeedFigures(
-                seed=seed, accuracy=quality, macro_f1=quality, agreement=quality, kl_to_teacher_nats=0.2
-            )
+            SeedFigures(seed=seed, accuracy=quality, macro_f1=quality, agreement=quality, kl_to_teacher_nats=0.2)
             for seed in ([0] if teacher else SEEDS)
         ],
         speed=speed(teacher),
@@ -122,9 +119,7 @@ def reliability_bin(number: int, quality: float, rng: random.Random) -> Reliabil
     rows = int(30 * 1.65**number) if trained else (9000 if number == 0 else 0)
     middle = low + 0.05 if trained else 0.017
     right = min(1.0, max(0.0, middle - (0.08 if trained else 0) * rng.random())) if rows else 0.0
-    return ReliabilityBin(
-        low=low, high=low + 0.1, rows=rows, mean_confidence=middle if rows else 0.0, accuracy=right
-    )
+    return ReliabilityBin(low=low, high=low + 0.1, rows=rows, mean_confidence=middle if rows else 0.0, accuracy=right)
 
 
 def confusion(quality: float, rng: random.Random) -> ConfusionMatrix:
@@ -162,13 +157,9 @@ def curves(rng: random.Random) -> list[Curve]:
             for series in ("validation/accuracy", "validation/agreement"):
                 if series == "validation/agreement" and name == "teacher":
                     continue
-                values = [
-                    QUALITY[name] * (1 - math.exp(-step / 160)) + rng.gauss(0, 0.006) for step in checks
-                ]
+                values = [QUALITY[name] * (1 - math.exp(-step / 160)) + rng.gauss(0, 0.006) for step in checks]
                 found.append(
-                    Curve(
-                        stage=f"{name}-1", system=name, seed=seed, series=series, steps=checks, values=values
-                    )
+                    Curve(stage=f"{name}-1", system=name, seed=seed, series=series, steps=checks, values=values)
                 )
     return found
 
@@ -215,7 +206,7 @@ def full_results() -> Results:
         name="Banking tickets, PKD",
         created="2026-11-22T15:40:12Z",
         limbeck_version="0.1.0",
-        command="limbeck distill banking.yaml --set training.epochs=5 --set 'training.seeds=[0, 1, 2]' --output runs/banking",
+        command="limbeck distill banking.yaml --set 'training.seeds=[0, 1, 2]' --set output=runs/banking",
         verdict=[
             "The distilled student keeps 96.9 % of the teacher's accuracy at 42 % of its size.",
             "It lost 2.9 points of accuracy against the teacher (95 % interval 2.1 to 3.7).",
@@ -269,7 +260,7 @@ def full_results() -> Results:
             )
             for seed in seeds
         ],
-        resolved_run="task:\n  kind: classification\n  text: text\n  label: label\ntraining:\n  epochs: 5\n  seeds: [0, 1, 2]\n",
+        resolved_run="task:\n  kind: classification\n  text: text\ntraining:\n  seeds: [0, 1, 2]\n",
         environment={
             "limbeck": "0.1.0",
             "torch": "2.9.1",
@@ -334,14 +325,11 @@ def hostile_results(full_results: Results) -> Results:
             update={
                 "title": SCRIPT + s.title,
                 "detail": SCRIPT,
-                "per_class": [
-                    c.model_copy(update={"label": names.get(c.label, c.label)}) for c in s.per_class
-                ],
-                "confusion": s.confusion
-                and s.confusion.model_copy(update={"labels": [*HOSTILE, SCRIPT, "$"]}),
+                "per_class": [c.model_copy(update={"label": names.get(c.label, c.label)}) for c in s.per_class],
+                "confusion": s.confusion and s.confusion.model_copy(update={"labels": [*HOSTILE, SCRIPT, "$"]}),
             }
         )
-        for s in full_results.systems
+        for s in (full_results.systems[0], full_results.systems[-1])
     ]
     rows = [
         Disagreement(
@@ -370,6 +358,7 @@ def hostile_results(full_results: Results) -> Results:
             "curves": [
                 c.model_copy(update={"stage": SCRIPT, "series": c.series + SCRIPT})
                 for c in full_results.curves
+                if c.series in ("loss", "term/hidden")
             ],
             "disagreements": rows,
             "costs": [c.model_copy(update={"stage": SCRIPT}) for c in full_results.costs],
@@ -378,3 +367,13 @@ def hostile_results(full_results: Results) -> Results:
             "data_fingerprints": {"$": SCRIPT},
         }
     )
+
+
+@pytest.fixture(scope="session")
+def full_figures(full_results: Results) -> Figures:
+    return draw_figures(full_results)
+
+
+@pytest.fixture(scope="session")
+def hostile_figures(hostile_results: Results) -> Figures:
+    return draw_figures(hostile_results)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import doctest
+import re
 from typing import Any
 
 import yaml
 
 from limbeck.report import card as card_module
 from limbeck.report import render_card
+from limbeck.report.formatting import ABSENT, EN_DASH
 from limbeck.results import Results
 
 
 def front_matter(card: str) -> dict[str, Any]:
-    _, head, _ = card.split("---\n", 2)
-    return yaml.safe_load(head)
+    head = re.match(r"---\n(.*?\n)---\n", card, re.DOTALL)
+    assert head
+    return yaml.safe_load(head[1])
 
 
 def table_rows(card: str) -> list[str]:
@@ -48,7 +51,7 @@ def test_what_is_unknown_is_left_out(bare_results: Results) -> None:
 
 def test_figures_verdict_and_command_are_on_the_card(full_results: Results) -> None:
     card = render_card(full_results, None, None, [])
-    assert "| Distilled | 90.3 % (89.2–91.4) |" in card
+    assert f"| Distilled | 90.3 % (89.2{EN_DASH}91.4) |" in card
     assert "- The distilled student keeps 96.9 % of the teacher's accuracy at 42 % of its size." in card
     assert f"```sh\n{full_results.command}\n```" in card
     assert "accuracy: +1.9 points (95 % interval +1.1 to +2.7), paired bootstrap p < 0.001" in card
@@ -58,7 +61,7 @@ def test_figures_verdict_and_command_are_on_the_card(full_results: Results) -> N
 
 def test_a_bare_record_makes_a_card(bare_results: Results) -> None:
     card = render_card(bare_results, None, None, [])
-    assert "| Distilled | – | – | – | – | – |" in card
+    assert "| Distilled |" + f" {ABSENT} |" * 5 in card
     assert "kept, lost and gained" not in card
     assert "\n\n\n" not in card
 
@@ -66,7 +69,7 @@ def test_a_bare_record_makes_a_card(bare_results: Results) -> None:
 def test_foreign_text_breaks_neither_table_nor_fence_nor_front_matter(hostile_results: Results) -> None:
     card = render_card(hostile_results, "a\n---\nlicense: mit", None, [])
     assert front_matter(card)["base_model"] == "a\n---\nlicense: mit"
-    head, body = card.split("\n---\n", 1)
+    _, body = card.split("\n---\n", 1)
     assert "\n````sh\n" in body, "the fence is longer than the one inside"
     prose = body.replace(hostile_results.command, "")
     assert "<script" not in prose

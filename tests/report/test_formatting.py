@@ -10,6 +10,9 @@ import pytest
 from limbeck.report import formatting
 from limbeck.report.formatting import (
     ABSENT,
+    EN_DASH,
+    MINUS,
+    TIMES,
     bare_range,
     bytes_text,
     count_text,
@@ -52,9 +55,7 @@ def test_what_is_not_a_number_is_a_dash(write, value) -> None:
 
 
 def test_counts_and_sizes_may_be_absent_too() -> None:
-    assert [count_text(None), bytes_text(None), parameters_text(None), range_text(None)] == [ABSENT] * 3 + [
-        ""
-    ]
+    assert [count_text(None), bytes_text(None), parameters_text(None), range_text(None)] == [ABSENT] * 3 + [""]
 
 
 @pytest.mark.parametrize(
@@ -103,17 +104,17 @@ def test_a_difference_that_rounds_to_zero_has_no_sign() -> None:
 
 def test_ranges_by_unit() -> None:
     interval = Interval(value=0.02, low=-0.0031, high=0.0412)
-    assert range_text(interval, unit="points") == "−0.3 to +4.1"
-    assert range_text(interval, unit="nats") == "−0.003 to 0.041"
-    assert bare_range(Interval(value=0.5, low=0.4, high=0.6)) == "40.0–60.0"
+    assert range_text(interval, unit="points") == f"{MINUS}0.3 to +4.1"
+    assert range_text(interval, unit="nats") == f"{MINUS}0.003 to 0.041"
+    assert bare_range(Interval(value=0.5, low=0.4, high=0.6)) == f"40.0{EN_DASH}60.0"
 
 
 def test_rates_and_ratios() -> None:
     assert [rate_text(1204.4), rate_text(3.24), ratio_text(6.61), ratio_text(250.0)] == [
         "1,204 /s",
         "3.2 /s",
-        "6.6 ×",
-        "250 ×",
+        f"6.6 {TIMES}",
+        f"250 {TIMES}",
     ]
 
 
@@ -124,4 +125,4 @@ def test_control_characters_and_lone_surrogates_become_visible() -> None:
 def test_shorten_counts_wide_characters_twice() -> None:
     assert shorten("日本語日本語", 6) == "日本…"
     assert shorten("日本語", 6) == "日本語"
-    assert shorten(" \n ", 6) == "(empty)"
+    assert shorten(" \n ", 7) == "(empty)"

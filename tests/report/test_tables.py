@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from limbeck.report.formatting import ABSENT, EN_DASH, MINUS, TIMES
 from limbeck.report.summary import key_figures
 from limbeck.report.tables import (
     absence_notes,
@@ -9,6 +10,7 @@ from limbeck.report.tables import (
     comparison_rows,
     cost_rows,
     headline_rows,
+    seed_rows,
     title_of,
 )
 from limbeck.results import Results
@@ -21,10 +23,10 @@ def test_the_headline_has_one_row_per_system_under_its_header(full_results: Resu
     assert {len(row) for row in rows} == {len(header)}
     assert rows[3] == [
         "Distilled",
-        "90.3 % (89.2–91.4)",
-        "89.9 % (88.8–91.0)",
-        "92.3 % (91.2–93.4)",
-        "0.160 (0.140–0.180)",
+        f"90.3 % (89.2{EN_DASH}91.4)",
+        f"89.9 % (88.8{EN_DASH}91.0)",
+        f"92.3 % (91.2{EN_DASH}93.4)",
+        f"0.160 (0.140{EN_DASH}0.180)",
         "3.4 %",
         "45.8 M",
         "183 MB",
@@ -36,19 +38,18 @@ def test_the_headline_has_one_row_per_system_under_its_header(full_results: Resu
 
 def test_the_headline_without_intervals_is_narrow(full_results: Results) -> None:
     teacher = headline_rows(full_results, intervals=False)[1]
-    assert teacher[1:6] == ["93.2 %", "92.8 %", "–", "–", "2.1 %"]
+    assert teacher[1:6] == ["93.2 %", "92.8 %", ABSENT, ABSENT, "2.1 %"]
 
 
 def test_absent_figures_are_dashes_with_a_reason(bare_results: Results) -> None:
-    assert headline_rows(bare_results)[1][1:6] == ["–"] * 5
+    assert headline_rows(bare_results)[1][1:6] == [ABSENT] * 5
     notes = " ".join(absence_notes(bare_results))
-    assert "gold labels" in notes and "teacher's output" in notes
+    assert "gold labels" in notes
+    assert "teacher's output" in notes
 
 
 def test_the_teacher_alone_gets_no_note_on_missing_labels(full_results: Results) -> None:
-    assert absence_notes(full_results) == [
-        "The teacher has no agreement and no KL: it would be compared with itself."
-    ]
+    assert absence_notes(full_results) == ["The teacher has no agreement and no KL: it would be compared with itself."]
 
 
 def test_comparisons_in_words(full_results: Results) -> None:
@@ -58,15 +59,13 @@ def test_comparisons_in_words(full_results: Results) -> None:
     assert first.mcnemar[0] == "seed 0: 141 to 92, p = 0.002"
     assert first.per_seed == ["+1.6", "+1.9", "+2.2"]
     assert (second.metric, second.mcnemar) == ("Macro F1", [])
-    assert third.difference == "−2.9 points"
+    assert third.difference == f"{MINUS}2.9 points"
 
 
 def test_an_interval_around_zero_is_not_clear(full_results: Results) -> None:
     comparison = full_results.comparisons[0]
     wide = comparison.difference.model_copy(update={"low": -0.001})
-    record = full_results.model_copy(
-        update={"comparisons": [comparison.model_copy(update={"difference": wide})]}
-    )
+    record = full_results.model_copy(update={"comparisons": [comparison.model_copy(update={"difference": wide})]})
     assert not comparison_rows(record)[0].clear
 
 
@@ -86,8 +85,21 @@ def test_costs_end_with_their_sum(full_results: Results) -> None:
     assert len(total) == len(header)
 
 
+def test_single_seeds_are_listed_where_there_are_several(full_results: Results) -> None:
+    header, *rows = seed_rows(full_results)
+    assert [row[:2] for row in rows[:3]] == [["Student before", str(seed)] for seed in range(3)]
+    assert len(rows) == 9
+    assert {len(row) for row in rows} == {len(header)}
+
+
 def test_empty_lists_make_empty_tables(bare_results: Results) -> None:
-    assert cost_rows(bare_results) == class_rows(bare_results) == comparison_rows(bare_results) == []
+    assert (
+        seed_rows(bare_results)
+        == cost_rows(bare_results)
+        == class_rows(bare_results)
+        == comparison_rows(bare_results)
+        == []
+    )
 
 
 def test_a_missing_system_still_has_a_name(bare_results: Results) -> None:
@@ -99,8 +111,8 @@ def test_key_figures_say_what_was_kept_and_what_it_cost(full_results: Results) -
     assert figures == {
         "of the teacher's accuracy kept": "96.9 %",
         "accuracy, against plain fine-tuning": "+1.9 points",
-        "smaller": "2.4 ×",
-        "faster": "3.9 ×",
+        "smaller": f"2.4 {TIMES}",
+        "faster": f"3.9 {TIMES}",
         "of training in all": "1 h 27 min",
     }
 
@@ -114,12 +126,11 @@ def test_key_figures_without_labels_speak_of_agreement(full_results: Results) ->
 def test_a_student_larger_than_its_teacher_is_called_larger(full_results: Results) -> None:
     teacher, *others = full_results.systems
     tiny = teacher.speed.model_copy(update={"size_bytes": 18_310_000, "latency_ms_median": 0.0})
-    record = full_results.model_copy(
-        update={"systems": [teacher.model_copy(update={"speed": tiny}), *others]}
-    )
+    record = full_results.model_copy(update={"systems": [teacher.model_copy(update={"speed": tiny}), *others]})
     figures = {figure.title: figure.value for figure in key_figures(record)}
-    assert figures["larger"] == "10.0 ×"
-    assert "faster" not in figures and "slower" not in figures
+    assert figures["larger"] == f"10.0 {TIMES}"
+    assert "faster" not in figures
+    assert "slower" not in figures
 
 
 def test_nothing_measured_gives_no_key_figure(bare_results: Results) -> None:

@@ -22,8 +22,12 @@ Examples:
 def main(
     model: Annotated[str, typer.Argument(help="A student folder, or any fine-tuned classifier (folder or hub name).")],
     data: Annotated[str, typer.Argument(help="Rows: JSON Lines, CSV, Parquet, a folder of them, or hub:org/name.")],
-    against: Annotated[str | None, typer.Option(help="A second model, e.g. the teacher: fidelity and differences.")] = None,
-    text: Annotated[str | None, typer.Option(help="Field with the text; default: as the model's task file says.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="A second model, e.g. the teacher: fidelity and differences.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Field with the text; default: as the model's task file says.")
+    ] = None,
     text_pair: Annotated[str | None, typer.Option(help="Field with the second text.")] = None,
     label: Annotated[str | None, typer.Option(help="Field with the label.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write all figures as JSON.")] = None,
@@ -45,4 +49,7 @@ def main(
     show_systems(systems, titles, console)
     show_comparisons(comparisons, titles, console)
     if output is not None:
-        write_json(output, {"systems": [s.model_dump() for s in systems], "comparisons": [c.model_dump() for c in comparisons]})
+        write_json(
+            output,
+            {"systems": [s.model_dump() for s in systems], "comparisons": [c.model_dump() for c in comparisons]},
+        )

@@ -51,7 +51,9 @@ def minilm_folder() -> Path:
     folder = Path(spec.origin).parent / "model"
     found = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     if found != _MINILM_SHA256:
-        raise ModelError(f"{folder / 'model.safetensors'} has SHA-256 {found}, not {_MINILM_SHA256}: not the published model")
+        raise ModelError(
+            f"{folder / 'model.safetensors'} has SHA-256 {found}, not {_MINILM_SHA256}: not the published model"
+        )
     return folder
 
 
@@ -102,7 +104,7 @@ def demo_run(folder: Path, *, quick: bool = False, seeds: int = 1) -> RunConfig:
             },
             "student": {"from_teacher": {"layers": "uniform", "keep": 3}},
             "recipe": {"name": "word_level_kd", "label_weight": 0, "loss_temperature": 2},
-            "training": {"epochs": 3, "learning_rate": 5e-4, **shared},
+            "training": {"epochs": 2, "learning_rate": 5e-4, **shared},
             "seeds": list(range(seeds)),
             "output": str(folder),
         }

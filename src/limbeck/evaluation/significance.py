@@ -21,14 +21,14 @@ Statistic = Callable[[NDArray[np.int64]], float]
 """A figure of the rows at the given indices (with repetition)."""
 
 
-def resample(statistic: Statistic, rows: int, *, resamples: int = _RESAMPLES, seed: int = 0) -> NDArray[np.float64]:
-    """Return `statistic` of `resamples` bootstrap samples of ``rows`` row numbers.
+def resample(statistic: Statistic, rows: int, *, resamples: int | None = None, seed: int = 0) -> NDArray[np.float64]:
+    """Return `statistic` of `resamples` (2000) bootstrap samples of ``rows`` row numbers.
 
     The samples depend on `rows` and `seed` alone, so figures of two systems are paired row by row.
     Reference: Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13 (percentile).
     """
     rng = np.random.default_rng(seed)
-    return np.array([statistic(rng.integers(0, rows, rows)) for _ in range(resamples)])
+    return np.array([statistic(rng.integers(0, rows, rows)) for _ in range(resamples or _RESAMPLES)])
 
 
 def bootstrap_interval(statistic: Statistic, rows: int) -> Interval:

@@ -16,6 +16,7 @@ from limbeck.report.drawing import (
     canvas,
     legend_above,
     reserve_for_wide,
+    settle,
     to_svg,
 )
 from limbeck.report.formatting import points_text, shorten
@@ -89,7 +90,7 @@ def _class_change(changes: list[tuple[str, float, float]], teacher: System, dist
         axes.set_xlabel("F1")
         legend_above(figure, handles)
         svg = to_svg(figure, name="class-change", title=title)
-    heading = "Classes that lost the most" if len(shown) < len(changes) else "Change per class"
+    heading = "Classes that lost the most" if shown[-1][2] < shown[-1][1] else "Change per class"
     caption = f"F1 of {len(shown)} of {len(changes)} classes; on the right the change in points."
     return Drawing("class-change", heading, caption, svg, _WIDTH)
 
@@ -110,20 +111,15 @@ def _confusion(system: System, confusion: ConfusionMatrix) -> Drawing:
         # Not part of the label: behind one that is written from right to left, the number would change sides.
         axes.tick_params(axis="y", pad=26)
         for number in range(size):
-            axes.text(
-                -0.7, number, str(number + 1), ha="right", va="center_baseline", fontsize=11, color=MUTED
-            )
+            axes.text(-0.7, number, str(number + 1), ha="right", va="center_baseline", fontsize=11, color=MUTED)
         axes.spines[:].set_visible(False)
         axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
         # Inside the axes anyway; measuring a hundred of them takes longer than all else.
         for artist in [*axes.patches, *axes.texts]:
             artist.set_in_layout(False)
-        # With a fixed aspect the layout only settles in its second pass; drawing is the other one.
-        figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
+        settle(figure)
         svg = to_svg(figure, name=name, title=f"Confusion matrix of {system.title}")
-    caption = (
-        "Each row is the true class, each column what the model said, by the same number. Red: mistakes."
-    )
+    caption = "Each row is the true class, each column what the model said, by the same number. Red: mistakes."
     return Drawing(name, f"Most confused classes, {system.title}", caption, svg, _WIDTH)
 
 
@@ -136,7 +132,7 @@ def _draw_cells(axes: Axes, rows: list[list[int]]) -> None:
         for j, count in enumerate(row):
             colour, strength = (LINE, 0.55) if i == j else (ERROR, 0.1 + 0.5 * count / most if count else 0)
             if strength:
-                axes.add_patch(
+                axes.add_artist(
                     Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, facecolor=colour, alpha=strength, linewidth=0)
                 )
             if count:

@@ -82,9 +82,7 @@ def _draw(axes: Axes, system: SystemName, seeds: list[Points], style: str, label
             axes.plot(*_columns(_thinned(points)), style, color=colour, linewidth=0.8, alpha=0.4)
     mean = _thinned(_mean(seeds))
     marker = MARKERS[system] if len(mean) <= 12 else ""
-    (line,) = axes.plot(
-        *_columns(mean), style, color=colour, linewidth=2, marker=marker, markersize=4.5, label=label
-    )
+    (line,) = axes.plot(*_columns(mean), style, color=colour, linewidth=2, marker=marker, markersize=4.5, label=label)
     return line
 
 

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
 from limbeck.report.formatting import is_wide, printable
@@ -35,6 +35,7 @@ __all__ = [
     "canvas",
     "legend_above",
     "reserve_for_wide",
+    "settle",
     "to_svg",
 ]
 
@@ -105,8 +106,14 @@ class Drawing:
 
 
 @contextmanager
-def canvas(width: int, height: int) -> Iterator[Figure]:
-    """Give an empty figure of that many CSS pixels in the style of the page, whatever ``matplotlibrc`` says."""
+def canvas(width: int, height: int, *, find_margins: bool = True) -> Iterator[Figure]:
+    """Give an empty figure in the style of the page, whatever ``matplotlibrc`` says.
+
+    Args:
+        width: in CSS pixels.
+        height: in CSS pixels.
+        find_margins: whether matplotlib measures all text to set the margins, which takes most of the time.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -116,15 +123,15 @@ def canvas(width: int, height: int) -> Iterator[Figure]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
         # 72 dots per inch: one point, matplotlib's unit, is one CSS pixel.
-        yield Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
+        yield Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained" if find_margins else None)
 
 
-def calm_axes(axes: Axes, *, grid: str = "y") -> None:
+def calm_axes(axes: Axes, *, grid: Literal["x", "y"] | None = "y") -> None:
     """Leave only what helps reading: a thin base line, a light grid, no tick marks."""
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(length=0, pad=6)
     if grid:
-        axes.grid(axis=grid)  # type: ignore[arg-type]
+        axes.grid(axis=grid)
 
 
 def legend_above(figure: Figure, handles: list[Any]) -> None:
@@ -133,9 +140,7 @@ def legend_above(figure: Figure, handles: list[Any]) -> None:
         return
     longest = max(len(str(handle.get_label())) for handle in handles)
     columns = 3 if longest <= 14 else 2 if longest <= 24 else 1
-    figure.legend(
-        handles=handles, loc="outside upper left", ncols=columns, borderaxespad=0, columnspacing=1.4
-    )
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns, borderaxespad=0, columnspacing=1.4)
 
 
 def reserve_for_wide(figure: Figure, labels: list[str]) -> None:
@@ -147,6 +152,13 @@ def reserve_for_wide(figure: Figure, labels: list[str]) -> None:
     engine = figure.get_layout_engine()
     if left and isinstance(engine, ConstrainedLayoutEngine):
         engine.set(rect=(left, 0, 1 - left, 1))
+
+
+def settle(figure: Figure) -> None:
+    """Lay the figure out once more: with a fixed aspect, margins are right only after the second time."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
 
 
 def to_svg(figure: Figure, *, name: str, title: str) -> str:

@@ -11,7 +11,7 @@ from limbeck.errors import StorageError
 from limbeck.report.figures import draw_figures
 from limbeck.report.formatting import count_text, printable, share_text, shorten
 from limbeck.report.summary import key_figures
-from limbeck.report.tables import HEADLINE, absence_notes, class_rows, comparison_rows, cost_rows
+from limbeck.report.tables import HEADLINE, absence_notes, class_rows, comparison_rows, cost_rows, seed_rows
 from limbeck.results import Disagreement, Results
 
 __all__ = ["render_report", "write_report"]
@@ -56,6 +56,7 @@ def render_report(results: Results) -> str:
         results=results,
         key_figures=key_figures(results),
         headline=HEADLINE,
+        seeds=seed_rows(results),
         notes=absence_notes(results),
         comparisons=comparison_rows(results),
         costs=cost_rows(results),

@@ -53,9 +53,7 @@ def _load(file: Path) -> Any:
             "Give the folder of a finished run; an interrupted one goes on when its command is run again."
         ) from error
     except OSError as error:
-        raise RunFolderError(
-            f"{file}: cannot be read ({error.strerror}). Check the path and its rights."
-        ) from error
+        raise RunFolderError(f"{file}: cannot be read ({error.strerror}). Check the path and its rights.") from error
     except ValueError as error:
         raise RunFolderError(
             f"{file}: expected JSON, but it breaks off or is damaged ({error}). "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from limbeck.report.drawing import LINE, MARKERS, MUTED, SYSTEM_COLOURS, Drawing, calm_axes, canvas, to_svg
-from limbeck.report.formatting import share_text
+from limbeck.report.formatting import decimal_text, share_text
 from limbeck.results import ReliabilityBin, Results, System
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _WIDTH, _HEIGHT = 250, 290
 
 
 def reliability_figures(results: Results) -> list[Drawing]:
-    """Draw, per system, the share of right answers over confidence and, below, how often it is so confident."""
+    """Draw, per system, the share of right answers over confidence; below, how sure it is how often."""
     drawings = []
     for system in results.systems:
         filled = [b for b in system.reliability if b.rows > 0]
@@ -28,15 +28,15 @@ def reliability_figures(results: Results) -> list[Drawing]:
 
 def _diagram(system: System, filled: list[ReliabilityBin]) -> Drawing:
     name = f"reliability-{system.name.replace('_', '-')}"
-    with canvas(_WIDTH, _HEIGHT) as figure:
-        # All labels are known, so that the slow search for margins is not needed.
-        figure.set_layout_engine("none")
+    with canvas(_WIDTH, _HEIGHT, find_margins=False) as figure:
         figure.subplots_adjust(left=0.2, right=0.92, top=0.93, bottom=0.14, hspace=0.36)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
         _draw_accuracy(upper, system, filled)
         _draw_histogram(lower, system, filled)
         svg = to_svg(figure, name=name, title=f"Reliability of {system.title}")
     caption = f"Calibration error {share_text(system.expected_calibration_error)}"
+    if system.loss_nats is not None:
+        caption += f", mean loss {decimal_text(system.loss_nats)} nats"
     return Drawing(name, system.title, caption, svg, _WIDTH)
 
 
@@ -45,9 +45,7 @@ def _draw_accuracy(axes: Axes, system: System, filled: list[ReliabilityBin]) -> 
     calm_axes(axes)
     axes.plot([0, 1], [0, 1], "--", color=MUTED, linewidth=1)
     for b in filled:
-        axes.plot(
-            [b.mean_confidence] * 2, [b.mean_confidence, b.accuracy], color=colour, linewidth=3, alpha=0.3
-        )
+        axes.plot([b.mean_confidence] * 2, [b.mean_confidence, b.accuracy], color=colour, linewidth=3, alpha=0.3)
     axes.plot(
         [b.mean_confidence for b in filled],
         [b.accuracy for b in filled],
@@ -62,7 +60,7 @@ def _draw_accuracy(axes: Axes, system: System, filled: list[ReliabilityBin]) -> 
 
 
 def _draw_histogram(axes: Axes, system: System, filled: list[ReliabilityBin]) -> None:
-    calm_axes(axes, grid="")
+    calm_axes(axes, grid=None)
     rows = sum(b.rows for b in filled)
     for b in filled:
         axes.bar(

@@ -47,15 +47,11 @@ def _kept(teacher: System | None, distilled: System | None) -> KeyFigure | None:
         return None
     if teacher and teacher.accuracy and distilled.accuracy and teacher.accuracy.value > 0:
         kept = distilled.accuracy.value / teacher.accuracy.value
-        detail = (
-            f"{share_text(distilled.accuracy.value)} right, the teacher {share_text(teacher.accuracy.value)}"
-        )
+        detail = f"{share_text(distilled.accuracy.value)} right, the teacher {share_text(teacher.accuracy.value)}"
         return KeyFigure(share_text(kept), "of the teacher's accuracy kept", detail)
     if distilled.agreement:
         agreement = share_text(distilled.agreement.value)
-        return KeyFigure(
-            agreement, "agreement with the teacher", f"95 % interval {range_text(distilled.agreement)}"
-        )
+        return KeyFigure(agreement, "agreement with the teacher", f"95 % interval {range_text(distilled.agreement)}")
     return None
 
 
@@ -85,12 +81,7 @@ def _size(teacher: System | None, distilled: System | None) -> KeyFigure | None:
 
 
 def _speed(teacher: System | None, distilled: System | None) -> KeyFigure | None:
-    if not (
-        teacher
-        and distilled
-        and teacher.speed.latency_ms_median > 0
-        and distilled.speed.latency_ms_median > 0
-    ):
+    if not (teacher and distilled and teacher.speed.latency_ms_median > 0 and distilled.speed.latency_ms_median > 0):
         return None
     before, after = teacher.speed.latency_ms_median, distilled.speed.latency_ms_median
     detail = f"{milliseconds_text(after)} for one row, the teacher {milliseconds_text(before)}"

@@ -1,4 +1,4 @@
-"""The tables of a report, as text: the headline for page, card and terminal, and the longer ones of the page."""
+"""The tables of a report, as text: the headline for page, card and terminal, the longer ones for the page."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ __all__ = [
     "comparison_rows",
     "cost_rows",
     "headline_rows",
+    "seed_rows",
     "system_of",
     "title_of",
 ]
@@ -84,16 +85,12 @@ HEADLINE = [
     Column(
         "Latency",
         "one row",
-        lambda s: Cell(
-            milliseconds_text(s.speed.latency_ms_median), f"p95 {_bare_ms(s.speed.latency_ms_p95)}"
-        ),
+        lambda s: Cell(milliseconds_text(s.speed.latency_ms_median), f"p95 {_bare_ms(s.speed.latency_ms_p95)}"),
     ),
     Column(
         "Throughput",
         "in batches",
-        lambda s: Cell(
-            rate_text(s.speed.throughput_rows_per_second), f"batch {count_text(s.speed.batch_size)}"
-        ),
+        lambda s: Cell(rate_text(s.speed.throughput_rows_per_second), f"batch {count_text(s.speed.batch_size)}"),
     ),
     Column("Memory", "peak", lambda s: Cell(bytes_text(s.speed.peak_memory_bytes))),
 ]
@@ -122,9 +119,7 @@ def absence_notes(results: Results) -> list[str]:
     if any(system.accuracy is None for system in results.systems):
         notes.append("Accuracy, macro F1 and calibration need gold labels, which the held-out rows lack.")
     if any(system.agreement is None for system in others):
-        notes.append(
-            "Agreement and KL need the teacher's output on the held-out rows, which was not available."
-        )
+        notes.append("Agreement and KL need the teacher's output on the held-out rows, which was not available.")
     if any(system.name == "teacher" and system.agreement is None for system in results.systems):
         notes.append("The teacher has no agreement and no KL: it would be compared with itself.")
     return notes
@@ -185,11 +180,27 @@ def class_rows(results: Results) -> list[ClassRow]:
 def cost_rows(results: Results) -> list[list[str]]:
     """List what each stage took: header first, the sum of all stages last."""
     header = ["System", "Stage", "Seed", "Time", "Steps", "Rows seen", "Tokens seen", "Peak memory"]
-    rows = [
-        [title_of(results, cost.system), cost.stage, str(cost.seed), *_amounts([cost])]
-        for cost in results.costs
-    ]
+    rows = [[title_of(results, cost.system), cost.stage, str(cost.seed), *_amounts([cost])] for cost in results.costs]
     return [header, *rows, ["All", "", "", *_amounts(results.costs)]] if rows else []
+
+
+def seed_rows(results: Results) -> list[list[str]]:
+    """List the figures of single seeds, header first; empty if no system was trained more than once."""
+    header = ["System", "Seed", "Accuracy", "Macro F1", "Agreement", "KL, nats"]
+    rows = [
+        [
+            system.title,
+            str(seed.seed),
+            share_text(seed.accuracy),
+            share_text(seed.macro_f1),
+            share_text(seed.agreement),
+            decimal_text(seed.kl_to_teacher_nats),
+        ]
+        for system in results.systems
+        if len(system.seeds) > 1
+        for seed in system.seeds
+    ]
+    return [header, *rows] if rows else []
 
 
 def system_of(results: Results, name: SystemName) -> System | None:

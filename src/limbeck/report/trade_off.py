@@ -50,14 +50,10 @@ _COSTS = [
 
 def trade_off_figures(results: Results) -> list[Drawing]:
     """Draw accuracy (without gold labels: agreement with the teacher) against size and against latency."""
-    metric: Literal["accuracy", "agreement"] = (
-        "accuracy" if any(s.accuracy for s in results.systems) else "agreement"
-    )
+    metric: Literal["accuracy", "agreement"] = "accuracy" if any(s.accuracy for s in results.systems) else "agreement"
     known = [(system, getattr(system, metric)) for system in results.systems]
     return [
-        _trade_off(
-            metric, cost, [_Point(system, cost.of(system), quality) for system, quality in known if quality]
-        )
+        _trade_off(metric, cost, [_Point(system, cost.of(system), quality) for system, quality in known if quality])
         for cost in _COSTS
         if any(quality for _, quality in known)
     ]
@@ -167,7 +163,5 @@ def _spread(points: list[_Point], limits: tuple[float, float]) -> list[tuple[_Po
     for point in ordered:
         heights.append(max(point.quality.value, heights[-1] + line) if heights else point.quality.value)
     # Pushing upwards alone would lift the whole stack off its points.
-    lift = sum(height - point.quality.value for height, point in zip(heights, ordered, strict=True)) / len(
-        ordered
-    )
+    lift = sum(height - point.quality.value for height, point in zip(heights, ordered, strict=True)) / len(ordered)
     return [(point, height - lift) for point, height in zip(ordered, heights, strict=True)]

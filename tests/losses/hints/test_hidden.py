@@ -1,0 +1,199 @@
+"""Terms on hidden states: slow loops, identity, and padding that must not matter."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from limbeck.errors import ConfigError
+from limbeck.losses.hints.hidden import LastHiddenCosine, PatientHints
+from limbeck.types import Batch, Needs, Shapes, Signal
+
+LENGTHS = [5, 2, 3, 1]
+PAIR = Shapes(teacher_layers=4, teacher_width=6, student_layers=3, student_width=6)
+
+
+def double_states(seed: int, layers: int) -> dict[int, Tensor]:
+    """Random states ``[4, 5, 6]`` of each layer, the padding's included."""
+    torch.manual_seed(seed)
+    return {layer: torch.randn(len(LENGTHS), max(LENGTHS), 6, dtype=torch.float64) for layer in range(1, layers + 1)}
+
+
+def mask_of(lengths: list[int]) -> Tensor:
+    return (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+
+
+def batch_and_student(teacher: dict[int, Tensor], student: dict[int, Tensor], mask: Tensor) -> tuple[Batch, Signal]:
+    first = {layer: states[:, 0] for layer, states in teacher.items()}
+    batch: Batch = {
+        "student": {"attention_mask": mask},
+        "rows_B": torch.arange(len(mask)),
+        "signal": {"hidden_BTD": teacher, "first_BD": first},
+    }
+    return batch, {"hidden_BTD": student}
+
+
+def cosine(first: Tensor, second: Tensor) -> float:
+    a, b = first.tolist(), second.tolist()
+    product = sum(x * y for x, y in zip(a, b, strict=True))
+    return product / math.sqrt(sum(x * x for x in a)) / math.sqrt(sum(y * y for y in b))
+
+
+def test_cosine_term_is_the_mean_over_a_rows_own_tokens() -> None:
+    teacher, student = double_states(0, 4), double_states(1, 3)
+    term = LastHiddenCosine().bind(PAIR)
+    batch, signal = batch_and_student(teacher, student, mask_of(LENGTHS))
+    expected = [
+        sum(1 - cosine(teacher[4][row, t], student[3][row, t]) for t in range(n)) / n for row, n in enumerate(LENGTHS)
+    ]
+    assert term.values(signal, batch).tolist() == pytest.approx(expected)
+    assert term.counted(batch).all()
+
+
+@pytest.mark.parametrize("strategy", ["skip", "last"])
+def test_patient_hints_are_the_mean_over_mapped_layers_and_components(strategy: str) -> None:
+    teacher, student = double_states(0, 4), double_states(1, 3)
+    term = PatientHints(strategy).bind(PAIR)
+    pairs = {"skip": [(1, 1), (2, 2)], "last": [(1, 2), (2, 3)]}[strategy]
+    batch, signal = batch_and_student(teacher, student, mask_of(LENGTHS))
+    expected = [
+        sum((2 - 2 * cosine(teacher[t][row, 0], student[s][row, 0])) / 6 for s, t in pairs) / len(pairs)
+        for row in range(len(LENGTHS))
+    ]
+    assert term.values(signal, batch).tolist() == pytest.approx(expected)
+    assert term.counted(batch).all()
+
+
+def test_patient_hints_of_a_half_as_deep_student_skip_every_second_layer() -> None:
+    term = PatientHints("skip").bind(Shapes(12, 6, 6, 6))
+    assert term.pairs == ((1, 2), (2, 4), (3, 6), (4, 8), (5, 10))
+    assert term.needs == Needs(teacher_first=frozenset({2, 4, 6, 8, 10}), student_layers=frozenset({1, 2, 3, 4, 5}))
+
+
+def test_cosine_term_asks_for_the_last_layers_and_the_same_tokens() -> None:
+    term = LastHiddenCosine().bind(PAIR)
+    assert term.layers == (3, 4)
+    assert term.needs == Needs(teacher_hidden=frozenset({4}), student_layers=frozenset({3}), same_tokens=True)
+
+
+BOTH = pytest.mark.parametrize("term", [LastHiddenCosine(), PatientHints("skip"), PatientHints("last")])
+
+
+def copies_of_mapped_layers(term: Any, teacher: dict[int, Tensor]) -> dict[int, Tensor]:
+    pairs = [term.layers] if isinstance(term, LastHiddenCosine) else term.pairs
+    return {student: teacher[layer].clone() for student, layer in pairs}
+
+
+@BOTH
+def test_zero_where_the_mapped_layers_are_copies(term: Any) -> None:
+    teacher = double_states(0, 4)
+    term = term.bind(PAIR)
+    batch, signal = batch_and_student(teacher, copies_of_mapped_layers(term, teacher), mask_of(LENGTHS))
+    torch.testing.assert_close(term.values(signal, batch), torch.zeros(4, dtype=torch.float64))
+
+
+@BOTH
+def test_blind_to_the_norm_of_the_states(term: Any) -> None:
+    teacher, student = double_states(0, 4), double_states(1, 3)
+    term = term.bind(PAIR)
+    values = term.values(*reversed(batch_and_student(teacher, student, mask_of(LENGTHS))))
+    larger = {layer: 7 * states for layer, states in student.items()}
+    torch.testing.assert_close(term.values(*reversed(batch_and_student(teacher, larger, mask_of(LENGTHS)))), values)
+
+
+@BOTH
+def test_gradcheck(term: Any) -> None:
+    teacher, student = double_states(0, 4), double_states(1, 3)
+    term = term.bind(PAIR)
+    layers = sorted(term.needs.student_layers)
+
+    def values(*states: Tensor) -> Tensor:
+        batch, signal = batch_and_student(teacher, dict(zip(layers, states, strict=True)), mask_of(LENGTHS))
+        return term.values(signal, batch)
+
+    assert torch.autograd.gradcheck(values, tuple(student[layer].requires_grad_() for layer in layers))
+
+
+@BOTH
+def test_no_gradient_reaches_padding_or_teacher(term: Any) -> None:
+    teacher, student = double_states(0, 4), double_states(1, 3)
+    for states in [*teacher.values(), *student.values()]:
+        states.requires_grad_()
+    term = term.bind(PAIR)
+    mask = mask_of(LENGTHS)
+    batch, signal = batch_and_student(teacher, student, mask)
+    term.values(signal, batch).sum().backward()
+    assert all(states.grad is None for states in teacher.values())
+    for layer in term.needs.student_layers:
+        gradient = student[layer].grad
+        assert gradient is not None
+        assert gradient[mask == 0].abs().sum() == 0
+        assert gradient[mask == 1].abs().sum() > 0
+
+
+@BOTH
+@pytest.mark.parametrize("columns", [1, 9])
+def test_the_amount_of_padding_changes_nothing(term: Any, columns: int) -> None:
+    teacher, student = double_states(0, 4), double_states(1, 3)
+    term = term.bind(PAIR)
+
+    def pad(states: dict[int, Tensor]) -> dict[int, Tensor]:
+        return {layer: torch.cat([x, torch.full((4, columns, 6), 1e3)], dim=1) for layer, x in states.items()}
+
+    mask = mask_of(LENGTHS)
+    values = term.values(*reversed(batch_and_student(teacher, student, mask)))
+    longer = torch.cat([mask, torch.zeros(4, columns, dtype=mask.dtype)], dim=1)
+    torch.testing.assert_close(term.values(*reversed(batch_and_student(pad(teacher), pad(student), longer))), values)
+
+
+def on_the_left(states: Tensor, mask: Tensor) -> Tensor:
+    """Move each row's padding from the right end to the left."""
+    order = torch.argsort(mask, dim=1, stable=True)
+    return torch.stack([row[places] for row, places in zip(states, order, strict=True)])
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        LastHiddenCosine(),
+        pytest.param(
+            PatientHints("skip"),
+            marks=pytest.mark.xfail(strict=True, reason="position 0 of a row padded on the left is padding"),
+        ),
+    ],
+)
+def test_the_side_of_the_padding_changes_nothing(term: Any) -> None:
+    teacher, student, mask = double_states(0, 4), double_states(1, 3), mask_of(LENGTHS)
+    term = term.bind(PAIR)
+    batch, signal = batch_and_student(teacher, student, mask)
+    values = term.values(signal, batch)
+    batch["student"]["attention_mask"] = on_the_left(mask, mask)
+    batch["signal"]["hidden_BTD"] = {layer: on_the_left(states, mask) for layer, states in teacher.items()}
+    moved: Signal = {"hidden_BTD": {layer: on_the_left(states, mask) for layer, states in student.items()}}
+    torch.testing.assert_close(term.values(moved, batch), values)
+
+
+@BOTH
+def test_half_precision_states_give_float32_values(term: Any) -> None:
+    teacher, student = double_states(0, 4), double_states(1, 3)
+    term = term.bind(PAIR)
+    exact = term.values(*reversed(batch_and_student(teacher, student, mask_of(LENGTHS))))
+    teacher, student = ({layer: x.bfloat16() for layer, x in states.items()} for states in (teacher, student))
+    values = term.values(*reversed(batch_and_student(teacher, student, mask_of(LENGTHS))))
+    assert values.dtype == torch.float32
+    torch.testing.assert_close(values.double(), exact, rtol=2e-2, atol=2e-3)
+
+
+@BOTH
+def test_refuses_models_of_unequal_width(term: Any) -> None:
+    with pytest.raises(ConfigError, match=r"same width; the teacher has 8, the student 6.*word_level_kd"):
+        term.bind(Shapes(teacher_layers=4, teacher_width=8, student_layers=3, student_width=6))
+
+
+def test_patient_hints_refuse_a_student_deeper_than_the_teacher() -> None:
+    with pytest.raises(ConfigError, match="at most the teacher's 2 layers, not 3"):
+        PatientHints().bind(Shapes(2, 6, 3, 6))

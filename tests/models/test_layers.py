@@ -1,0 +1,131 @@
+"""Finding layers, seeing what they put out, and dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from limbeck.errors import ModelError
+from limbeck.models.layers import capture, depth, layer_list, run_model, set_dropout, shapes, width, word_embeddings
+from limbeck.types import Shapes
+
+BOTH = pytest.mark.parametrize("kind", ["bert", "distilbert"])
+Make = Callable[..., Any]
+
+
+@BOTH
+def test_depth_width_and_shapes(make_classifier: Make, kind: str) -> None:
+    model = make_classifier(kind, layers=3, width=8)
+    assert (depth(model), width(model)) == (3, 8)
+    assert shapes(make_classifier(layers=4), model) == Shapes(4, 16, 3, 8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("bert", "bert.encoder.layer"), ("distilbert", "distilbert.transformer.layer")]
+)
+def test_layer_list(make_classifier: Make, kind: str, name: str) -> None:
+    model = make_classifier(kind, layers=3)
+    found, layers = layer_list(model)
+    assert found == name
+    assert layers is model.get_submodule(name)
+
+
+def test_a_model_that_shares_layers_is_refused(make_classifier: Make) -> None:
+    with pytest.raises(ModelError, match="cannot find the 2 layers of AlbertForSequenceClassification"):
+        layer_list(make_classifier("albert"))
+
+
+@BOTH
+def test_captured_states_are_those_that_the_model_itself_reports(
+    make_classifier: Make, make_task: Make, kind: str
+) -> None:
+    model = make_classifier(kind, layers=3).eval()
+    inputs = make_task().batch(range(5))["student"]
+    signal = run_model(model, inputs, frozenset({1, 3}))
+    known = {name: x for name, x in inputs.items() if kind == "bert" or name != "token_type_ids"}
+    reported = model(**known, output_hidden_states=True)
+    assert set(signal["hidden_BTD"]) == {1, 3}
+    for layer, states in signal["hidden_BTD"].items():
+        assert torch.equal(states, reported.hidden_states[layer])
+    assert torch.equal(signal["logits_BC"], reported.logits)
+
+
+@BOTH
+def test_hooks_are_gone_afterwards(make_classifier: Make, make_task: Make, kind: str) -> None:
+    model = make_classifier(kind)
+    inputs = make_task().batch(range(2))["student"]
+    signal = run_model(model, inputs, frozenset({1, 2}))
+    before = dict(signal["hidden_BTD"])
+    assert not any(layer._forward_hooks for layer in layer_list(model)[1])
+    run_model(model, make_task(seed=1).batch(range(2))["student"])
+    assert all(signal["hidden_BTD"][layer] is states for layer, states in before.items())
+
+
+def test_hooks_are_gone_after_an_error(make_classifier: Make) -> None:
+    model = make_classifier()
+    with pytest.raises(TypeError):
+        run_model(model, {"input_ids": "no tensor"}, frozenset({1}))  # type: ignore[dict-item]
+    assert not any(layer._forward_hooks for layer in layer_list(model)[1])
+
+
+def test_gradients_flow_through_captured_states(make_classifier: Make, make_task: Make) -> None:
+    model = make_classifier(layers=3)
+    run_model(model, make_task().batch(range(2))["student"], frozenset({2}))["hidden_BTD"][2].sum().backward()
+    layers = layer_list(model)[1]
+    used = [any(p.grad is not None for p in layer.parameters()) for layer in layers]
+    assert used == [True, True, False]
+
+
+def test_without_layers_there_are_no_states(make_classifier: Make, make_task: Make) -> None:
+    assert set(run_model(make_classifier("albert"), make_task().batch(range(2))["student"])) == {"logits_BC"}
+
+
+def test_each_model_is_given_the_inputs_it_reads(make_classifier: Make, make_task: Make) -> None:
+    inputs = make_task().batch(range(3))["student"]
+    other_types = {**inputs, "token_type_ids": 1 - inputs["token_type_ids"]}
+    bert, distilbert = make_classifier("bert", scale=4.0).eval(), make_classifier("distilbert").eval()
+    assert not torch.allclose(run_model(bert, inputs)["logits_BC"], run_model(bert, other_types)["logits_BC"])
+    assert torch.equal(run_model(distilbert, inputs)["logits_BC"], run_model(distilbert, other_types)["logits_BC"])
+
+
+@BOTH
+def test_word_embeddings(make_classifier: Make, kind: str) -> None:
+    model = make_classifier(kind)
+    assert word_embeddings(model) is model.get_submodule(f"{kind}.embeddings.word_embeddings")
+
+
+@BOTH
+def test_without_dropout_two_passes_in_train_mode_are_equal(make_classifier: Make, make_task: Make, kind: str) -> None:
+    model = make_classifier(kind, dropout=0.5).train()
+    inputs = make_task().batch(range(4))["student"]
+    assert not torch.equal(run_model(model, inputs)["logits_BC"], run_model(model, inputs)["logits_BC"])
+    set_dropout(model, 0.0)
+    assert torch.equal(run_model(model, inputs)["logits_BC"], run_model(model, inputs)["logits_BC"])
+
+
+@BOTH
+def test_dropout_is_set_everywhere_and_the_configuration_is_left_alone(make_classifier: Make, kind: str) -> None:
+    model = make_classifier(kind, dropout=0.1)
+    before = model.config.to_dict()
+    set_dropout(model, 0.3)
+    probabilities = [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)]
+    assert len(probabilities) > 4
+    assert set(probabilities) == {0.3}
+    assert model.config.to_dict() == before
+
+
+def test_dropout_inside_attention_is_set_too() -> None:
+    """Newer models keep the probability as a number on the attention module."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    fields = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+    config = AutoConfig.for_model("modernbert", vocab_size=40, attention_dropout=0.5, **fields, **ids)
+    model = AutoModelForSequenceClassification.from_config(config).train()
+    inputs = {"input_ids": torch.arange(5, 15)[None], "attention_mask": torch.ones(1, 10, dtype=torch.int64)}
+    assert not torch.equal(run_model(model, inputs)["logits_BC"], run_model(model, inputs)["logits_BC"])
+    set_dropout(model, 0.0)
+    assert torch.equal(run_model(model, inputs)["logits_BC"], run_model(model, inputs)["logits_BC"])
