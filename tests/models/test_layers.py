@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from limbeck.errors import ModelError
-from limbeck.models.layers import capture, depth, layer_list, run_model, set_dropout, shapes, width, word_embeddings
+from limbeck.models.layers import depth, layer_list, run_model, set_dropout, shapes, width, word_embeddings
 from limbeck.types import Shapes
 
 BOTH = pytest.mark.parametrize("kind", ["bert", "distilbert"])
@@ -66,8 +66,8 @@ def test_hooks_are_gone_afterwards(make_classifier: Make, make_task: Make, kind:
 
 def test_hooks_are_gone_after_an_error(make_classifier: Make) -> None:
     model = make_classifier()
-    with pytest.raises(TypeError):
-        run_model(model, {"input_ids": "no tensor"}, frozenset({1}))  # type: ignore[dict-item]
+    with pytest.raises(AttributeError):
+        run_model(model, {"input_ids": "no tensor"}, frozenset({1}))
     assert not any(layer._forward_hooks for layer in layer_list(model)[1])
 
 

@@ -33,7 +33,7 @@ SENTENCES = (
 
 _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _QUICK_INTENTS = 20
-_QUICK_SENTENCES_PER_INTENT = 60
+_QUICK_TEXTS_PER_INTENT = 90
 
 Row = dict[str, str]
 
@@ -91,20 +91,23 @@ def demo_run(folder: Path, *, quick: bool = False, seeds: int = 1) -> RunConfig:
         path = folder / "data" / f"{name}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    shared: dict[str, Any] = {"batch_size": 32, "dropout": 0.0, "freeze_word_embeddings": True}
+    shared: dict[str, Any] = {"dropout": 0.0, "freeze_word_embeddings": True}
+    if quick:
+        fine_tune = {"epochs": 10, "batch_size": 16, "learning_rate": 4e-4, **shared}
+        training = {"steps": 220, "batch_size": 16, "learning_rate": 4e-4, **shared}
+    else:
+        fine_tune = {"epochs": 8, "batch_size": 32, "learning_rate": 4e-4, **shared}
+        training = {"steps": 700, "batch_size": 32, "learning_rate": 5e-4, **shared}
     return run_config(
         {
             "data": {
                 "train": [str(folder / "data" / "labelled.jsonl"), str(folder / "data" / "unlabelled.jsonl")],
                 "test": str(folder / "data" / "test.jsonl"),
             },
-            "teacher": {
-                "model": str(minilm_folder()),
-                "fine_tune": {"epochs": 8, "learning_rate": 4e-4, **shared},
-            },
+            "teacher": {"model": str(minilm_folder()), "fine_tune": fine_tune},
             "student": {"from_teacher": {"layers": "uniform", "keep": 3}},
             "recipe": {"name": "word_level_kd", "label_weight": 0, "loss_temperature": 2},
-            "training": {"epochs": 2, "learning_rate": 5e-4, **shared},
+            "training": training,
             "seeds": list(range(seeds)),
             "output": str(folder),
         }
@@ -119,6 +122,6 @@ def _quick(train: list[Row], test: list[Row]) -> tuple[list[Row], list[Row]]:
     small = []
     for row in train:
         seen[row["label"]] += 1
-        if row["label"] in kept and seen[row["label"]] <= _QUICK_SENTENCES_PER_INTENT:
+        if row["label"] in kept and seen[row["label"]] <= _QUICK_TEXTS_PER_INTENT:
             small.append(row)
     return small, [row for row in test if row["label"] in kept]

@@ -149,7 +149,8 @@ def _arguments(run: StageRun, folder: Path, stage_name: str) -> Any:
         logging_steps=training.log_every,
         logging_nan_inf_filter=False,  # a NaN must be seen, not averaged away
         save_strategy="steps",
-        save_steps=math.ceil(run.steps / training.checkpoints),
+        # At a logged step, so that no line of the log averages over steps on both sides of a restart.
+        save_steps=math.ceil(run.steps / training.checkpoints / training.log_every) * training.log_every,
         save_total_limit=2,  # the one being written, and a whole one
         seed=run.seed,
         report_to=list(training.report_to),

@@ -1,0 +1,67 @@
+"""Banking77: what distillation adds with few labels, and with all of them.
+
+    python benchmarks/banking77.py few   # 10 labels per intent, the other training texts without labels
+    python benchmarks/banking77.py all   # all 10,003 labels
+
+Three seeds; the settings of `few` are those of `limbeck demo`. Prints a Markdown table; report and
+results.json are in runs/banking77-few and runs/banking77-all. On 2 cores about 25 minutes each.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from limbeck.cli.terminal import progress, quiet_libraries
+from limbeck.demo.setting import demo_run, read_banking77
+from limbeck.report.tables import comparison_rows, headline_rows
+from limbeck.results import Results
+
+
+def all_labels_run(folder: Path, seeds: int) -> Any:
+    """Return the demo's run with every training label, a longer teacher training, and labels in the recipe."""
+    import json
+
+    from limbeck.runs.config import run_config
+
+    sections = demo_run(folder, seeds=seeds).model_dump()
+    train = folder / "data" / "all-labels.jsonl"
+    train.write_text("".join(json.dumps(row) + "\n" for row in read_banking77("train")), encoding="utf-8")
+    sections["data"]["train"] = str(train)
+    sections["teacher"]["fine_tune"].update(epochs=3)
+    sections["recipe"]["label_weight"] = 0.5
+    sections["training"].update(steps=940)  # three epochs
+    return run_config(sections)
+
+
+def markdown(results: Results) -> str:
+    """Return headline and comparisons as Markdown tables."""
+    head, *rows = headline_rows(results)
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    lines += ["", "| Comparison | Metric | Difference | 95 % interval | Bootstrap | Per seed | McNemar | t-test over seeds |"]
+    lines += ["|" + " --- |" * 8]
+    for row in comparison_rows(results):
+        cells = [row.title, row.metric, row.difference, row.range, row.bootstrap, ", ".join(row.per_seed),
+                 "; ".join(row.mcnemar) or "–", row.t_test]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run one of the two settings."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("labels", choices=["few", "all"])
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    quiet_libraries()
+    from limbeck.runs.distill import run
+
+    folder = Path("runs") / f"banking77-{options.labels}"
+    config = demo_run(folder, seeds=options.seeds) if options.labels == "few" else all_labels_run(folder, options.seeds)
+    print(markdown(run(config, progress=progress(), command=f"python benchmarks/banking77.py {options.labels}")))
+
+
+if __name__ == "__main__":
+    main()
