@@ -1,0 +1,296 @@
+"""The run file: what the user says, checked at once and completely.
+
+Every key is checked by pydantic; unknown keys are errors with a near miss; all faults are shown
+together, each with file and line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from limbeck.data.tasks import Classification
+from limbeck.errors import ConfigError, near_misses
+from limbeck.recipes.catalogue import build_recipe, recipe_card
+from limbeck.stages.stage import Stage, Training
+
+__all__ = ["Data", "FromTeacher", "Recipe", "RunConfig", "Student", "Teacher", "load_run_file", "run_config"]
+
+Sources = str | list[str]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(_Section):
+    """Where the rows are: files (JSON Lines, CSV, Parquet), folders of them, or ``hub:org/name``."""
+
+    train: Sources
+    """Training rows, labelled or not; several sources are joined."""
+    test: Sources | None = None
+    """Held-out rows that the report is about; default: `test_share` of the training rows, taken out by seed 0."""
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    on_bad_row: Literal["stop", "quarantine"] = "stop"
+    """``quarantine``: leave bad rows out and write them, with the reason, beside the run."""
+
+
+class Teacher(_Section):
+    """The large model."""
+
+    model: str
+    """A folder in Hugging Face format or a hub name: a fine-tuned classifier, or a pretrained encoder."""
+    fine_tune: Training | None = None
+    """Fine-tune it on the labelled rows first."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Only for models whose authors you trust."""
+
+
+class FromTeacher(_Section):
+    """A student of copied teacher layers."""
+
+    layers: Literal["first", "last", "uniform", "spread"] | list[int] = "spread"
+    """Which teacher layers, by name or counted from 1."""
+    keep: Annotated[int, Field(gt=0)] | None = None
+    """How many, with a name."""
+
+    @model_validator(mode="after")
+    def _keep_goes_with_a_name(self) -> FromTeacher:
+        if isinstance(self.layers, str) and self.keep is None:
+            raise ValueError(f"layers: {self.layers} needs keep (the number of layers)")
+        return self
+
+
+class Student(_Section):
+    """The small model: exactly one of the three."""
+
+    from_teacher: FromTeacher | None = None
+    model: str | None = None
+    """A folder or hub name of a small pretrained encoder."""
+    config: dict[str, Any] | None = None
+    """A Hugging Face configuration (``model_type: bert, num_hidden_layers: 3, ...``) for random weights."""
+    trust_remote_code: bool = False
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Student:
+        given = [name for name in ("from_teacher", "model", "config") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of from_teacher, model, config (given: {', '.join(given) or 'none'})")
+        return self
+
+
+class Recipe(BaseModel):
+    """A recipe's name and its arguments."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The recipe's own arguments."""
+        return dict(self.model_extra or {})
+
+    def with_defaults(self) -> Recipe:
+        """Return this recipe with every argument spelled out."""
+        return Recipe(name=self.name, **{**recipe_card(self.name).defaults, **self.arguments})
+
+    def stages(self) -> list[Stage]:
+        """Build the stages. Raises `ConfigError` for an unknown name or argument."""
+        return build_recipe(self.name, self.arguments)
+
+
+class RunConfig(_Section):
+    """A whole run file."""
+
+    task: Classification = Classification()
+    data: Data
+    teacher: Teacher
+    student: Student
+    recipe: Recipe
+    training: Training = Training()
+    seeds: Annotated[list[int], Field(min_length=1)] = [0]
+    """One student is trained for each; three or more allow a test over seeds."""
+    compare_fine_tuned: bool = True
+    """Also train the same student on the labels alone, with the same steps, batches and seeds."""
+    output: str
+    """The run folder."""
+    provenance: dict[str, Any] = {}
+    """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""
+
+    @field_validator("recipe", mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            raise ValueError("seeds must be different whole numbers of at least 0")
+        return seeds
+
+
+def run_config(values: Mapping[str, Any], where: str = "") -> RunConfig:
+    """Check a run given as nested mappings (or section objects).
+
+    Raises:
+        ConfigError: all faults at once.
+    """
+    return _checked(values, lambda loc: where)
+
+
+def load_run_file(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read and check a YAML run file.
+
+    Args:
+        path: the file.
+        overrides: ``section.key=value`` settings that take precedence; the value is YAML.
+
+    Raises:
+        ConfigError: no such file, not YAML, a key given twice, or any faulty value, with line numbers.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except FileNotFoundError as error:
+        others = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+        hint = f"; {near_misses(path.name, others)}" if others else ""
+        raise ConfigError(f"there is no run file {path}{hint}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read run file {path}: {error}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(values, dict) or not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{path}: a run file is a YAML mapping with data, teacher, student, recipe and output")
+    if twice := list(_keys_given_twice(node)):
+        raise ConfigError("; ".join(f"{path}:{line}: key '{key}' is given twice" for key, line in twice))
+    set_here = set()
+    for override in overrides:
+        set_here.add(_apply(values, override))
+
+    def where(loc: tuple[str | int, ...]) -> str:
+        for n in range(len(loc), 0, -1):
+            if loc[:n] in set_here:
+                return "--set"
+        return f"{path}:{_line_of(node, loc)}"
+
+    return _checked(values, where)
+
+
+def _checked(values: Mapping[str, Any], where: Any) -> RunConfig:
+    faults: list[str] = []
+    try:
+        config = RunConfig.model_validate(dict(values))
+    except ValidationError as error:
+        for fault in error.errors():
+            loc = tuple(part for part in fault["loc"] if not _is_union_tag(part))
+            place = where(loc)
+            faults.append(f"{place + ': ' if place else ''}{_message(loc, fault)}")
+        config = None
+    try:
+        recipe = config.recipe if config else Recipe.model_validate(_as_mapping(values.get("recipe")))
+        recipe.stages()
+        if config is not None:
+            config = config.model_copy(update={"recipe": recipe.with_defaults()})
+    except ValidationError:
+        pass  # reported above
+    except ConfigError as error:
+        place = where(("recipe",))
+        faults.append(f"{place + ': ' if place else ''}{error}")
+    if faults or config is None:
+        unique = list(dict.fromkeys(faults))
+        head = f"{len(unique)} faults in the run:\n  " if len(unique) > 1 else ""
+        raise ConfigError(head + "\n  ".join(unique))
+    return config
+
+
+def _as_mapping(recipe: Any) -> Any:
+    return {"name": recipe} if isinstance(recipe, str) else recipe
+
+
+def _is_union_tag(part: str | int) -> bool:
+    """Pydantic puts the alternative of a union into a fault's place; users have no such key."""
+    return isinstance(part, str) and (part in ("str", "constrained-int", "int", "float") or "[" in part)
+
+
+def _message(loc: tuple[str | int, ...], fault: Any) -> str:
+    name = ".".join(str(part) for part in loc)
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key '{name}'; {near_misses(str(loc[-1]), _fields_at(loc[:-1]))}"
+    if fault["type"] == "missing":
+        return f"'{name}' is missing"
+    message = re.sub(r"^Value error, ", "", fault["msg"])
+    got = "" if fault["type"] == "value_error" else f" (got {_short(fault['input'])})"
+    return f"{name}: {message}{got}" if name else message
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _fields_at(loc: Sequence[str | int]) -> list[str]:
+    """Names of the fields of the section at `loc`."""
+    model: type[BaseModel] = RunConfig
+    for part in loc:
+        annotation = model.model_fields[str(part)].annotation
+        candidates = [annotation, *get_args(annotation)]
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(model.model_fields)
+
+
+def _keys_given_twice(node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield key.value, key.start_mark.line + 1
+            seen.add(key.value)
+            yield from _keys_given_twice(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _keys_given_twice(item)
+
+
+def _line_of(node: yaml.Node, loc: tuple[str | int, ...]) -> int:
+    """Line of the key at `loc`, or of its nearest parent that is there."""
+    line = node.start_mark.line + 1
+    for part in loc:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            found = (node.value[part], node.value[part])
+        else:
+            found = None
+        if found is None:
+            return line
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line
+
+
+def _apply(values: dict[str, Any], override: str) -> tuple[str, ...]:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set takes section.key=value (for example training.epochs=5), not '{override}'")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {key}: the value is not valid YAML: {text}") from error
+    parts = tuple(key.split("."))
+    section = values
+    for part in parts[:-1]:
+        if not isinstance(section.get(part), dict):
+            # A shorthand such as `recipe: pkd` becomes a section, so that its arguments can be set.
+            section[part] = {"name": section[part]} if isinstance(section.get(part), str) else {}
+        section = section[part]
+    section[parts[-1]] = value
+    return parts

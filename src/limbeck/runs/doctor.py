@@ -1,0 +1,206 @@
+"""Find the usual reasons for a bad distillation before the money is spent.
+
+Each check answers one question about the run and returns findings; nothing is trained or written.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.data.encode import Encoded, encode_rows, same_token_ids, token_limit
+from limbeck.errors import LimbeckError
+from limbeck.evaluation.predict import predict_logits, softmax
+from limbeck.losses.combine import bind_terms, needs_of
+from limbeck.models.layers import shapes
+from limbeck.runs.config import RunConfig
+from limbeck.runs.prepare import (
+    RunRows,
+    leaked_rows,
+    make_student,
+    read_rows,
+    require_labels,
+    start_teacher,
+    student_tokenizer,
+)
+from limbeck.types import Progress
+
+__all__ = ["Finding", "examine"]
+
+_SAMPLE_ROWS = 256
+_TIMED_ROWS = 96
+_IMBALANCE = 20
+_LONG_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found: ``fault`` stops a run, ``warning`` is probably a mistake, ``ok`` and ``note`` inform."""
+
+    level: Literal["ok", "note", "warning", "fault"]
+    check: str
+    message: str
+
+
+def examine(config: RunConfig, progress: Progress) -> list[Finding]:
+    """Return the findings on a run, the data's first, then the models', then the expected time.
+
+    Faults that make later checks impossible end the examination.
+    """
+    try:
+        rows = read_rows(config)
+        require_labels(config, config.recipe.stages(), rows)
+    except LimbeckError as error:
+        return [Finding("fault", "data", str(error))]
+    findings = [
+        Finding("ok", "data", f"{len(rows.train)} training rows ({rows.labelled} labelled, {len(rows.labels)} labels), "
+                f"{len(rows.test)} held-out rows, {rows.left_out} left out"),
+        *_balance(rows), *_repeated(rows),
+    ]  # fmt: skip
+    try:
+        teacher, teacher_tokenizer = start_teacher(config, rows.labels)
+        tokenizer = student_tokenizer(config, teacher_tokenizer)
+        student = make_student(config, teacher, rows.labels, config.seeds[0])
+        wanted = config.training.max_length
+        limit = min(token_limit(teacher_tokenizer, teacher, wanted), token_limit(tokenizer, student, wanted))
+    except LimbeckError as error:
+        return [*findings, Finding("fault", "models", str(error))]
+    findings += _tokens_and_layers(config, teacher, student, teacher_tokenizer, tokenizer)
+    encoded = encode_rows(rows.train, teacher_tokenizer, limit)
+    findings += _lengths(encoded, limit)
+    with progress.track("teacher and student on a sample", 2) as advance:
+        findings += _teacher_is_worth_it(config, rows, teacher, student, teacher_tokenizer, tokenizer, limit)
+        advance(1)
+        findings += _expected_time(config, rows, teacher, student, encoded)
+        advance(1)
+    return findings
+
+
+def _balance(rows: RunRows) -> list[Finding]:
+    if not rows.labelled:
+        return [Finding("note", "labels", "no labelled training row: fidelity to the teacher is all that is learnt")]
+    counts = np.bincount(rows.train_labels[rows.train_labels >= 0], minlength=len(rows.labels))
+    absent = [rows.labels[i] for i in np.flatnonzero(counts == 0)]
+    findings = []
+    if absent:
+        findings.append(Finding("warning", "labels", f"no training row for {len(absent)} labels: {_some(absent)}"))
+    present = counts[counts > 0]
+    if present.max() > _IMBALANCE * present.min():
+        rare, common = rows.labels[int(np.where(counts > 0, counts, counts.max()).argmin())], rows.labels[counts.argmax()]
+        findings.append(
+            Finding("warning", "labels", f"'{common}' has {present.max()} rows, '{rare}' only {present.min()}: look at "
+                    "macro F1 rather than accuracy")
+        )  # fmt: skip
+    if not findings:
+        findings.append(Finding("ok", "labels", f"{present.min()} to {present.max()} labelled rows for each label"))
+    return findings
+
+
+def _repeated(rows: RunRows) -> list[Finding]:
+    pairs = rows.train.text_pair or [""] * len(rows.train)
+    seen = Counter(zip(rows.train.text, pairs, strict=True))
+    again = sum(n - 1 for n in seen.values())
+    leaked = leaked_rows(rows)
+    findings = []
+    if again:
+        findings.append(Finding("note", "duplicates", f"{again} training rows repeat the text of another"))
+    if leaked:
+        findings.append(
+            Finding("warning", "leaks", f"{len(leaked)} held-out rows are also training rows, e.g. {leaked[0]}: "
+                    "the report will be too good; take them out of one of the two")
+        )  # fmt: skip
+    return findings or [Finding("ok", "duplicates", "no repeated rows, none in both training and held-out data")]
+
+
+def _tokens_and_layers(config: RunConfig, teacher: Any, student: Any, of_teacher: Any, of_student: Any) -> list[Finding]:
+    pair = shapes(teacher, student)
+    depth = f"teacher {pair.teacher_layers} x {pair.teacher_width}, student {pair.student_layers} x {pair.student_width}"
+    same = same_token_ids(of_teacher, of_student)
+    try:
+        needs = [needs_of(bind_terms(stage.terms, pair)) for stage in config.recipe.stages()]
+    except LimbeckError as error:
+        return [Finding("fault", "layers", str(error))]
+    if not same and any(n.same_tokens for n in needs):
+        return [Finding("fault", "tokenizers", f"'{config.recipe.name}' compares token by token, but token ids differ")]
+    words = "write the same token ids" if same else "write different token ids; this recipe does not mind"
+    return [Finding("ok", "layers", depth), Finding("ok", "tokenizers", f"teacher and student {words}")]
+
+
+def _lengths(encoded: Encoded, limit: int) -> list[Finding]:
+    share = encoded.rows_at_limit / len(encoded.lengths)
+    words = f"rows have {int(np.median(encoded.lengths))} tokens (median), {int(encoded.lengths.max())} at most; limit {limit}"
+    if share > _LONG_SHARE:
+        return [Finding("warning", "length", f"{share:.0%} of the rows fill the limit of {limit} tokens and may be cut; "
+                        "raise training.max_length if the models allow it, or shorten the texts")]  # fmt: skip
+    return [Finding("ok", "length", words)]
+
+
+def _teacher_is_worth_it(
+    config: RunConfig, rows: RunRows, teacher: Any, student: Any, of_teacher: Any, of_student: Any, limit: int
+) -> list[Finding]:
+    """Compare teacher and untrained student on labelled held-out (or else training) rows."""
+    if config.teacher.fine_tune is not None:
+        return [Finding("note", "teacher", "will be fine-tuned first; its accuracy is known after that")]
+    part, gold = (rows.test, rows.test_labels) if (rows.test_labels >= 0).any() else (rows.train, rows.train_labels)
+    labelled = np.flatnonzero(gold >= 0)
+    if not len(labelled):
+        return [Finding("note", "teacher", "no labelled row to check the teacher on")]
+    chosen = np.random.default_rng(0).permutation(labelled)[:_SAMPLE_ROWS]
+    sample, gold = part.take(chosen.tolist()), gold[chosen]
+    right, loss = _right_and_loss(predict_logits(teacher, encode_rows(sample, of_teacher, limit)), gold)
+    student_right, student_loss = _right_and_loss(predict_logits(student, encode_rows(sample, of_student, limit)), gold)
+    words = (
+        f"right on {right:.0%} of {len(gold)} labelled rows, loss {loss:.2f} nats (guessing: {math.log(len(rows.labels)):.2f}); "
+        f"untrained student {student_right:.0%}, {student_loss:.2f}"
+    )
+    if loss >= math.log(len(rows.labels)) or right <= student_right:
+        return [Finding("fault", "teacher", words + ". Such a teacher has nothing to give: is it trained for this task, "
+                        "and are its labels in the order of task.labels?")]  # fmt: skip
+    return [Finding("ok", "teacher", words)]
+
+
+def _right_and_loss(logits: NDArray[np.float32], gold: NDArray[np.int64]) -> tuple[float, float]:
+    probs = softmax(logits)
+    gold_probs = np.maximum(probs[np.arange(len(gold)), gold], np.finfo(np.float64).tiny)
+    return float((probs.argmax(axis=-1) == gold).mean()), float(-np.log(gold_probs).mean())
+
+
+def _expected_time(config: RunConfig, rows: RunRows, teacher: Any, student: Any, encoded: Encoded) -> list[Finding]:
+    """Time both models forward on a sample and count passes; a training step costs about three forward passes."""
+    sample = np.random.default_rng(0).permutation(len(encoded.lengths))[:_TIMED_ROWS]
+    per_row = {name: _seconds_per_row(model, encoded, sample) for name, model in {"t": teacher, "s": student}.items()}
+    trained_rows = config.training.total_steps(len(rows.train)) * config.training.batch_size
+    students = len(config.seeds) * (2 if config.compare_fine_tuned and rows.labelled else 1)
+    seconds = 3 * per_row["s"] * trained_rows * students + per_row["t"] * len(rows.train)
+    if config.teacher.fine_tune is not None:
+        fine_tune = config.teacher.fine_tune
+        seconds += 3 * per_row["t"] * fine_tune.total_steps(rows.labelled) * fine_tune.batch_size
+    return [Finding("note", "time", f"about {_duration(seconds)} on this machine, evaluation not counted")]
+
+
+def _seconds_per_row(model: Any, encoded: Encoded, sample: NDArray[np.int64]) -> float:
+    import torch
+
+    from limbeck.models.layers import run_model
+
+    model.eval()
+    with torch.no_grad():
+        run_model(model, encoded.batch(sample[:8]))
+        started = time.perf_counter()
+        for part in np.array_split(sample, 3):
+            run_model(model, encoded.batch(part))
+    return (time.perf_counter() - started) / len(sample)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -1,0 +1,88 @@
+"""A saved student (or any classifier folder) at work on new rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from limbeck.data.encode import encode_rows, token_limit
+from limbeck.data.tasks import Classification
+from limbeck.errors import ModelError
+from limbeck.evaluation.predict import predict_logits, softmax
+from limbeck.models.load import load_classifier, load_tokenizer, model_labels
+from limbeck.types import Origin, Rows
+
+__all__ = ["Predictor"]
+
+
+class Predictor:
+    """Labels texts with a model folder.
+
+    Args:
+        model: a folder that `limbeck distill` wrote (its ``task.json`` says how to read rows), or any
+            fine-tuned classifier's folder or hub name.
+
+    Raises:
+        ModelError: cannot be loaded, or its ``task.json`` is damaged.
+    """
+
+    def __init__(self, model: str) -> None:
+        import torch
+
+        self.model = load_classifier(model)
+        self.tokenizer = load_tokenizer(model)
+        self.labels = model_labels(self.model)
+        self.task, wanted = _task_of(Path(model))
+        self.max_length = token_limit(self.tokenizer, self.model, wanted)
+        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+    def logits(self, rows: Rows) -> NDArray[np.float32]:
+        """Return class logits ``[N, C]``."""
+        return predict_logits(self.model, encode_rows(rows, self.tokenizer, self.max_length))
+
+    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Return label, confidence and all probabilities of each text, surest label first."""
+        rows = Rows(
+            text=list(texts),
+            text_pair=list(pairs) if pairs is not None else None,
+            label=[None] * len(texts),
+            origin=[Origin("", i + 1) for i in range(len(texts))],
+        )
+        if not len(rows):
+            return []
+        answers = []
+        for probs in softmax(self.logits(rows)):
+            order = np.argsort(-probs, kind="stable")
+            probabilities = {self.labels[i]: round(float(probs[i]), 6) for i in order}
+            answers.append(
+                {"label": self.labels[order[0]], "confidence": round(float(probs[order[0]]), 6),
+                 "probabilities": probabilities}
+            )  # fmt: skip
+        return answers
+
+    def predict_stream(self, rows: Iterator[tuple[str, str | None]], batch_rows: int = 64) -> Iterator[dict[str, Any]]:
+        """Yield an answer, with its text, for each (text, second text) as they come, `batch_rows` at a time."""
+        while batch := list(islice(rows, batch_rows)):
+            texts = [text for text, _ in batch]
+            pairs = [pair or "" for _, pair in batch] if self.task.text_pair else None
+            for (text, pair), answer in zip(batch, self.predict(texts, pairs), strict=True):
+                yield {"text": text, **({"text_pair": pair} if pairs else {}), **answer}
+
+
+def _task_of(folder: Path) -> tuple[Classification, int | None]:
+    path = folder / "task.json"
+    if not path.exists():
+        return Classification(), None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        max_length = values.pop("max_length")
+        return Classification.model_validate(values), int(max_length)
+    except (json.JSONDecodeError, ValidationError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path} is damaged: {str(error).splitlines()[0]}. Write the student again") from error

@@ -1,0 +1,218 @@
+"""From a checked run file to rows, labels and models, failing before anything costs time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.data.load import Fields, load_rows
+from limbeck.data.tasks import Classification, label_ids, labels_in
+from limbeck.errors import ConfigError, DataError, ModelError
+from limbeck.losses.combine import needs_of
+from limbeck.models.layers import depth
+from limbeck.models.load import has_named_labels, load_classifier, load_config, load_tokenizer, model_labels
+from limbeck.numerics.layer_maps import choose_layers
+from limbeck.runs.config import Data, RunConfig
+from limbeck.stages.stage import Stage
+from limbeck.students.initialise import student_from_config, student_from_layers
+from limbeck.types import Origin, Rows
+
+__all__ = ["RunRows", "leaked_rows", "make_student", "read_rows", "require_labels", "start_teacher", "student_tokenizer", "task_file"]
+
+
+@dataclass(frozen=True)
+class RunRows:
+    """Training and held-out rows with their label ids."""
+
+    train: Rows
+    test: Rows
+    labels: list[str]
+    train_labels: NDArray[np.int64]
+    test_labels: NDArray[np.int64]
+    left_out: int
+    fingerprints: dict[str, str]
+
+    @property
+    def labelled(self) -> int:
+        """Number of labelled training rows."""
+        return int((self.train_labels >= 0).sum())
+
+
+def read_rows(config: RunConfig, folder: Path | None = None) -> RunRows:
+    """Read and check all rows, and settle the labels and their order.
+
+    The order is that of a fine-tuned teacher's logits, else ``task.labels``, else sorted.
+
+    Args:
+        config: the run.
+        folder: the run folder, for rows in quarantine; ``None`` reads without writing.
+
+    Raises:
+        DataError, ModelError: as the checks find.
+    """
+    known = _known_labels(config)
+    fields = Fields(text=config.task.text, text_pair=config.task.text_pair, label=config.task.label)
+    train = _load(config.data, "train", fields, known, folder)
+    labels = known or labels_in(train.rows)
+    fingerprints, left_out = {"train": train.fingerprint}, train.left_out
+    if config.data.test is not None:
+        test = _load(config.data, "test", fields, labels, folder)
+        train_rows, test_rows = train.rows, test.rows
+        fingerprints["test"] = test.fingerprint
+        left_out += test.left_out
+    else:
+        train_rows, test_rows = _hold_out(train.rows, config.data.test_share)
+    _require_teacher_size(config, labels)
+    return RunRows(
+        train=train_rows,
+        test=test_rows,
+        labels=labels,
+        train_labels=label_ids(train_rows, labels),
+        test_labels=label_ids(test_rows, labels),
+        left_out=left_out,
+        fingerprints=fingerprints,
+    )
+
+
+def _load(data: Data, split: str, fields: Fields, labels: list[str] | None, folder: Path | None) -> Any:
+    sources = getattr(data, split)
+    return load_rows(
+        sources,
+        fields,
+        on_bad_row=data.on_bad_row,
+        labels=labels,
+        quarantine=folder / f"quarantine-{split}.jsonl" if folder else None,
+        split=split,
+    )
+
+
+def _known_labels(config: RunConfig) -> list[str] | None:
+    """The labels settled before any row is read: by a fine-tuned teacher, or by the task."""
+    wanted = config.task.labels
+    if config.teacher.fine_tune is not None:
+        return wanted
+    model = load_config(config.teacher.model, trust_remote_code=config.teacher.trust_remote_code)
+    if not has_named_labels(model):
+        return wanted
+    names = [str(model.id2label[i]) for i in range(model.num_labels)]
+    if wanted is not None and set(wanted) != set(names):
+        only_task, only_teacher = sorted(set(wanted) - set(names)), sorted(set(names) - set(wanted))
+        raise ModelError(
+            f"task.labels and the labels of teacher {config.teacher.model} differ: only in the task {only_task[:5]}, "
+            f"only in the teacher {only_teacher[:5]}. Use the teacher's names, or a teacher for this task"
+        )
+    return names
+
+
+def _require_teacher_size(config: RunConfig, labels: list[str]) -> None:
+    if config.teacher.fine_tune is not None:
+        return
+    size = load_config(config.teacher.model, trust_remote_code=config.teacher.trust_remote_code).num_labels
+    if size != len(labels):
+        raise ModelError(
+            f"teacher {config.teacher.model} classifies {size} labels, but the task has {len(labels)} "
+            f"({', '.join(labels[:5])}{', ...' if len(labels) > 5 else ''}). "
+            "Use a teacher for this task, or add teacher.fine_tune"
+        )
+
+
+def _hold_out(rows: Rows, share: float) -> tuple[Rows, Rows]:
+    """Take `share` of the labelled rows out (of all rows where none is labelled), always the same ones."""
+    candidates = [i for i, label in enumerate(rows.label) if label is not None] or list(range(len(rows)))
+    count = round(share * len(candidates))
+    if not 0 < count < len(candidates):
+        raise DataError(
+            f"cannot hold out {share:.0%} of {len(candidates)} rows for the report: give data.test, or more rows"
+        )
+    chosen = set(np.random.default_rng(0).permutation(candidates)[:count].tolist())
+    return (
+        rows.take([i for i in range(len(rows)) if i not in chosen]),
+        rows.take([i for i in range(len(rows)) if i in chosen]),
+    )
+
+
+def leaked_rows(rows: RunRows) -> list[Origin]:
+    """Return where the held-out rows are whose texts also occur in the training rows."""
+
+    def texts(part: Rows) -> list[tuple[str, str]]:
+        return list(zip(part.text, part.text_pair or [""] * len(part), strict=True))
+
+    trained_on = set(texts(rows.train))
+    return [origin for text, origin in zip(texts(rows.test), rows.test.origin, strict=True) if text in trained_on]
+
+
+def require_labels(config: RunConfig, stages: list[Stage], rows: RunRows) -> None:
+    """Check that there are labels where a term or the teacher's fine-tuning reads them.
+
+    Raises:
+        ConfigError: none of the training rows is labelled.
+    """
+    if rows.labelled:
+        return
+    where = f"none of the {len(rows.train)} training rows has a label in field '{config.task.label}'"
+    if config.teacher.fine_tune is not None:
+        raise ConfigError(f"teacher.fine_tune needs labelled rows, but {where}. Name a fine-tuned teacher")
+    if any(needs_of(stage.terms).labels or stage.rows == "labelled" for stage in stages):
+        raise ConfigError(
+            f"recipe '{config.recipe.name}' reads labels with these arguments, but {where}. "
+            "Leave labels out of it (label_weight: 0; for pkd use_labels: false), or add labelled rows"
+        )
+
+
+def start_teacher(config: RunConfig, labels: list[str]) -> tuple[Any, Any]:
+    """Load teacher and tokenizer; the teacher is not fine-tuned yet where the run says so.
+
+    Raises:
+        ModelError: cannot be loaded, holds no classifier, or one for another number of labels.
+    """
+    import torch
+
+    torch.manual_seed(config.seeds[0])  # a pretrained encoder gets a new classifier
+    teacher = config.teacher
+    tokenizer = load_tokenizer(teacher.model, trust_remote_code=teacher.trust_remote_code)
+    fine_tuned_already = teacher.fine_tune is None
+    model = load_classifier(
+        teacher.model, labels=None if fine_tuned_already else labels, trust_remote_code=teacher.trust_remote_code
+    )
+    if fine_tuned_already and model_labels(model) != labels:
+        # Its labels have no names (LABEL_0 ...); the task's names, in the same order, go into the student.
+        model.config.id2label = dict(enumerate(labels))
+        model.config.label2id = {label: i for i, label in enumerate(labels)}
+    return model, tokenizer
+
+
+def student_tokenizer(config: RunConfig, teacher_tokenizer: Any) -> Any:
+    """Return the student's own tokenizer, or the teacher's for a student made from the teacher or a configuration."""
+    if config.student.model is None:
+        return teacher_tokenizer
+    return load_tokenizer(config.student.model, trust_remote_code=config.student.trust_remote_code)
+
+
+def make_student(config: RunConfig, teacher: Any, labels: list[str], seed: int) -> Any:
+    """Return the untrained student; the same for the same seed.
+
+    Raises:
+        ConfigError, ModelError: a layer map out of range, a configuration or model that does not fit.
+    """
+    import torch
+
+    torch.manual_seed(seed)
+    student = config.student
+    if student.from_teacher is not None:
+        chosen = choose_layers(
+            student.from_teacher.layers, teacher_layers=depth(teacher), keep=student.from_teacher.keep
+        )
+        return student_from_layers(teacher, chosen)
+    if student.model is not None:
+        return load_classifier(student.model, labels=labels, trust_remote_code=student.trust_remote_code)
+    assert student.config is not None
+    return student_from_config(student.config, labels)
+
+
+def task_file(task: Classification, labels: list[str], max_length: int) -> dict[str, Any]:
+    """Return what a saved student must remember to label new rows."""
+    return {**task.model_dump(), "labels": labels, "max_length": max_length}

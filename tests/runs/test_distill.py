@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+import limbeck
+from limbeck.errors import ConfigError, DataError, ModelError, RunFolderError
+from limbeck.results import Results
+from limbeck.runs.config import load_run_file
+from limbeck.runs.predictor import Predictor
+
+from .conftest import write_rows
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests are not about the report, memory or intervals; one does all of it for real."""
+    monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
+    monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 4)
+    monkeypatch.setattr("limbeck.evaluation.significance._RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
+
+
+def test_a_whole_run_leaves_student_results_and_report(sections: dict[str, Any]) -> None:
+    results = limbeck.distill(**sections)
+    folder = Path(sections["output"])
+
+    assert {system.name for system in results.systems} == {"teacher", "student_before", "fine_tuned", "distilled"}
+    assert {p.name for p in folder.iterdir()} >= {
+        "run.yaml", "log.jsonl", "stages", "student", "results.json", "report.html"
+    }  # fmt: skip
+    assert Results.model_validate_json((folder / "results.json").read_text(encoding="utf-8")) == results
+    speed = {system.name: system.speed for system in results.systems}
+    assert speed["distilled"].parameters < speed["teacher"].parameters
+    assert speed["distilled"].peak_memory_bytes > 10 * 2**20
+    assert len(results.comparisons) > 3
+    assert any(curve.series == "term/soft_targets" for curve in results.curves)
+
+
+def test_the_student_is_a_normal_hugging_face_folder(sections: dict[str, Any], light: None) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    results = limbeck.distill(**sections)
+    folder = Path(sections["output"]) / "student"
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert model.config.num_hidden_layers == 2
+    assert not list(folder.glob("*.bin"))
+
+    rows = [json.loads(line) for line in Path(sections["data"]["test"]).read_text(encoding="utf-8").splitlines()]
+    with torch.no_grad():
+        logits = model(**tokenizer([row["text"] for row in rows], padding=True, return_tensors="pt")).logits
+    predicted = [model.config.id2label[i] for i in logits.argmax(-1).tolist()]
+    accuracy = np.mean([p == row["label"] for p, row in zip(predicted, rows, strict=True)])
+    distilled = next(system for system in results.systems if system.name == "distilled")
+    assert distilled.accuracy is not None
+    assert accuracy == pytest.approx(distilled.accuracy.value)
+    assert [a["label"] for a in Predictor(str(folder)).predict([row["text"] for row in rows])] == predicted
+
+
+@pytest.mark.parametrize("recipe", ["distilbert", "pkd", "fine_tune", "word_level_kd"])
+def test_every_recipe_runs_from_a_name(recipe: str, sections: dict[str, Any], light: None) -> None:
+    results = limbeck.distill(**{**sections, "recipe": recipe, "compare_fine_tuned": False})
+    assert results.recipe == recipe
+    assert results.paper
+
+
+def test_the_resolved_run_file_runs_again_and_gives_the_same_student(
+    sections: dict[str, Any], tmp_path: Path, light: None
+) -> None:
+    limbeck.distill(**sections)
+    first = Path(sections["output"])
+    again = load_run_file(first / "run.yaml", [f"output={tmp_path / 'again'}"])
+    limbeck.distill(**again.model_dump())
+    assert _weights(first) == _weights(tmp_path / "again")
+
+
+def test_a_finished_run_repeats_nothing(sections: dict[str, Any], light: None) -> None:
+    first = limbeck.distill(**sections)
+    log = (Path(sections["output"]) / "log.jsonl").read_bytes()
+    assert limbeck.distill(**sections) == first
+    assert (Path(sections["output"]) / "log.jsonl").read_bytes() == log
+
+
+def test_labels_are_not_read_where_the_recipe_reads_none(
+    sections: dict[str, Any], tickets: dict[str, Path], tmp_path: Path, light: None
+) -> None:
+    """White-box specification, section 14: a stage without labels must not see them."""
+    sections["compare_fine_tuned"] = False
+    limbeck.distill(**sections)
+    teacher = next(Path(sections["output"]).glob("stages/01-teacher-*/model"))
+    rows = [json.loads(line) for line in tickets["labelled"].read_text(encoding="utf-8").splitlines()]
+    labels = sorted({row["label"] for row in rows})
+    garbage = write_rows(tmp_path / "garbage.jsonl", [{**row, "label": labels[0]} for row in rows])
+    weights = []
+    for name, train in (("true", tickets["labelled"]), ("garbage", garbage)):
+        run = {**sections, "teacher": {"model": str(teacher)}, "output": str(tmp_path / name)}
+        limbeck.distill(**{**run, "data": {**sections["data"], "train": str(train)}})
+        weights.append(_weights(tmp_path / name))
+    assert weights[0] == weights[1]
+
+
+def test_a_fine_tuned_teacher_and_no_labels_at_all(
+    sections: dict[str, Any], tickets: dict[str, Path], tmp_path: Path, light: None
+) -> None:
+    limbeck.distill(**sections)
+    teacher = next(Path(sections["output"]).glob("stages/01-teacher-*/model"))
+    sections.update(teacher={"model": str(teacher)}, output=str(tmp_path / "unlabelled"))
+    sections["data"] = {"train": str(tickets["unlabelled"])}
+    results = limbeck.distill(**sections)
+    assert {system.name for system in results.systems} == {"teacher", "student_before", "distilled"}
+    assert all(system.accuracy is None for system in results.systems)
+    assert next(s for s in results.systems if s.name == "distilled").agreement is not None
+    assert any("no" in w and "label" in w for w in results.warnings)
+
+
+def test_a_student_of_another_family_reads_its_own_tokens(
+    sections: dict[str, Any], encoder_folder: Path, tmp_path: Path, light: None
+) -> None:
+    """Pitfall 27: a BERT teacher with token types, a DistilBERT student without."""
+    sections["student"] = {"config": {"model_type": "distilbert", "vocab_size": 2000, "dim": 16, "hidden_dim": 32,
+                                      "n_layers": 1, "n_heads": 2, "max_position_embeddings": 64}}  # fmt: skip
+    results = limbeck.distill(**sections)
+    assert next(s for s in results.systems if s.name == "distilled").layers == 1
+
+
+def test_several_seeds_are_compared_over_seeds(sections: dict[str, Any], light: None) -> None:
+    results = limbeck.distill(**{**sections, "seeds": [0, 1, 2]})
+    comparison = next(c for c in results.comparisons if (c.first, c.second) == ("distilled", "fine_tuned"))
+    assert len(comparison.per_seed_difference) == len(comparison.mcnemar) == 3
+    assert len(next(s for s in results.systems if s.name == "distilled").seeds) == 3
+
+
+def test_an_interrupt_at_any_step_changes_nothing_in_the_end(
+    sections: dict[str, Any], tmp_path: Path, light: None
+) -> None:
+    limbeck.distill(**sections)
+    expected = _weights(Path(sections["output"]))
+    log = _log(Path(sections["output"]))
+    sections["output"] = str(tmp_path / "interrupted")
+    for advances in (1, 9, 20, 29, 34, 4, 7, 11, 3):
+        try:
+            limbeck.distill(**sections, progress=_InterruptAfter(advances))
+        except KeyboardInterrupt:
+            continue
+        break
+    limbeck.distill(**sections)
+    assert _weights(tmp_path / "interrupted") == expected
+    assert _log(tmp_path / "interrupted") == log
+
+
+class _InterruptAfter:
+    """A progress display that stops the program after some steps."""
+
+    def __init__(self, advances: int) -> None:
+        self._left = advances
+
+    def track(self, title: str, total: int, done: int = 0) -> Any:
+        import contextlib
+
+        def advance(n: int, note: str = "") -> None:
+            self._left -= 1
+            if self._left <= 0:
+                raise KeyboardInterrupt
+
+        return contextlib.nullcontext(advance)
+
+    def say(self, message: str) -> None:
+        pass
+
+
+def test_another_run_in_the_folder_is_refused_and_names_the_difference(
+    sections: dict[str, Any], light: None
+) -> None:
+    limbeck.distill(**sections)
+    sections["training"]["steps"] = 13
+    with pytest.raises(RunFolderError, match=r"holds another run: training\.steps was 12, is 13"):
+        limbeck.distill(**sections)
+
+
+def test_changed_data_are_noticed(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
+    train = write_rows(tmp_path / "train.jsonl", [{"text": f"text {i}", "label": str(i % 2)} for i in range(40)])
+    sections["data"] = {"train": str(train), "test": str(train)}
+    limbeck.distill(**sections)
+    write_rows(train, [{"text": f"other {i}", "label": str(i % 2)} for i in range(40)])
+    with pytest.raises(RunFolderError, match="the train rows have changed"):
+        limbeck.distill(**sections)
+
+
+def test_a_folder_in_use_is_refused(sections: dict[str, Any]) -> None:
+    from limbeck.runs.folder import hold
+
+    with hold(Path(sections["output"])), pytest.raises(RunFolderError, match="in use by another process"):
+        limbeck.distill(**sections)
+
+
+def test_bad_rows_in_quarantine_are_counted_and_kept(sections: dict[str, Any], tmp_path: Path,
+                                                     light: None) -> None:  # fmt: skip
+    rows: list[dict[str, Any]] = [{"text": f"word {i}", "label": str(i % 2)} for i in range(40)]
+    train = write_rows(tmp_path / "train.jsonl", [*rows, {"text": "", "label": "1"}, {"text": 7}])
+    sections["data"] = {"train": str(train), "test": str(train), "on_bad_row": "quarantine"}
+    results = limbeck.distill(**sections)
+    assert results.left_out_rows == 4
+    assert (Path(sections["output"]) / "quarantine-train.jsonl").read_text(encoding="utf-8").count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"student": {"from_teacher": {"layers": [2, 9]}}}, ConfigError, "out of range: the teacher has layers 1 to 4"),
+        ({"student": {"from_teacher": {"layers": "first", "keep": 9}}}, ConfigError, "cannot keep 9 layers"),
+        ({"teacher": {"model": "/nowhere/model"}}, ModelError, "no such folder"),
+        ({"data": {"train": "/nowhere/rows.jsonl"}}, DataError, "/nowhere/rows.jsonl"),
+    ],
+)
+def test_a_run_that_cannot_be_says_why(
+    change: dict[str, Any], error: type[Exception], message: str, sections: dict[str, Any]
+) -> None:
+    with pytest.raises(error, match=message):
+        limbeck.distill(**{**sections, **change})
+
+
+def test_one_class_only(sections: dict[str, Any], tmp_path: Path) -> None:
+    train = write_rows(tmp_path / "one.jsonl", [{"text": f"text {i}", "label": "same"} for i in range(9)])
+    with pytest.raises(DataError, match="only one label, 'same'"):
+        limbeck.distill(**{**sections, "data": {"train": str(train)}})
+
+
+def test_labels_missing_where_the_recipe_needs_them(
+    sections: dict[str, Any], tickets: dict[str, Path], tmp_path: Path, light: None
+) -> None:
+    limbeck.distill(**sections)
+    teacher = next(Path(sections["output"]).glob("stages/01-teacher-*/model"))
+    sections.update(teacher={"model": str(teacher)}, data={"train": str(tickets["unlabelled"])},
+                    recipe="word_level_kd", output=str(tmp_path / "other"))  # fmt: skip
+    with pytest.raises(ConfigError, match="reads labels with these arguments, but none of the"):
+        limbeck.distill(**sections)
+
+
+def test_a_teacher_with_other_labels(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
+    limbeck.distill(**sections)
+    teacher = next(Path(sections["output"]).glob("stages/01-teacher-*/model"))
+    sections.update(teacher={"model": str(teacher)}, output=str(tmp_path / "other"))
+    with pytest.raises(ModelError, match="differ: only in the task"):
+        limbeck.distill(**{**sections, "task": {"labels": ["yes", "no", "a", "b"]}})
+    unnamed = json.loads((teacher / "config.json").read_text(encoding="utf-8"))
+    unnamed["id2label"] = {str(i): f"LABEL_{i}" for i in range(4)}
+    (teacher / "config.json").write_text(json.dumps(unnamed), encoding="utf-8")
+    with pytest.raises(ModelError, match="classifies 4 labels, but the task has 2"):
+        limbeck.distill(**{**sections, "task": {"labels": ["card_arrival", "exchange_rate"]},
+                           "data": {"train": str(_two_intents(sections, tmp_path))}})  # fmt: skip
+
+
+def _two_intents(sections: dict[str, Any], folder: Path) -> Path:
+    rows = [json.loads(line) for line in Path(sections["data"]["train"][0]).read_text(encoding="utf-8").splitlines()]
+    return write_rows(folder / "two.jsonl", [r for r in rows if r["label"] in ("card_arrival", "exchange_rate")])
+
+
+def test_tokenizers_with_other_ids_are_refused_by_a_recipe_that_compares_tokens(
+    sections: dict[str, Any], encoder_folder: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    other = tmp_path / "other-tokens"
+    shutil.copytree(encoder_folder, other)
+    tokens = json.loads((other / "tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary = tokens["model"]["vocab"]
+    vocabulary["card"], vocabulary["my"] = vocabulary["my"], vocabulary["card"]
+    (other / "tokenizer.json").write_text(json.dumps(tokens), encoding="utf-8")
+    sections.update(student={"model": str(other)}, recipe="distilbert")
+    with pytest.raises(ConfigError, match="tokenizers write tokens with different ids"):
+        limbeck.distill(**sections)
+
+
+def test_divergence_stops_before_the_weights_are_spoilt(sections: dict[str, Any], light: None) -> None:
+    from limbeck.errors import NonFiniteLoss
+
+    sections["training"] = {**sections["training"], "learning_rate": 1e30, "max_grad_norm": 1e30, "warmup_share": 0}
+    with pytest.raises(NonFiniteLoss, match=r"the term 'soft_targets' is (nan|inf) at optimiser step \d+"):
+        limbeck.distill(**sections)
+
+
+def _weights(run: Path) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in load_file(run / "student" / "model.safetensors").items()}
+
+
+def _log(run: Path) -> list[tuple[Any, ...]]:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [(line["stage"], line["system"], line["step"], line["loss"], line["grad_norm"]) for line in lines]
+
+
+def test_run_yaml_names_versions_and_data(sections: dict[str, Any], light: None) -> None:
+    limbeck.distill(**sections)
+    written = yaml.safe_load((Path(sections["output"]) / "run.yaml").read_text(encoding="utf-8"))
+    assert set(written["provenance"]["data_sha256"]) == {"train", "test"}
+    assert written["provenance"]["torch"].startswith(torch.__version__.split("+")[0])
+    assert written["recipe"] == {"name": "word_level_kd", "label_weight": 0.0, "loss_temperature": 2.0}
