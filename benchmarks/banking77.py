@@ -40,7 +40,10 @@ def markdown(results: Results) -> str:
     head, *rows = headline_rows(results)
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
-    lines += ["", "| Comparison | Metric | Difference | 95 % interval | Bootstrap | Per seed | McNemar | t-test over seeds |"]
+    lines += [
+        "",
+        "| Comparison | Metric | Difference | 95 % interval | Bootstrap | Per seed | McNemar | t-test over seeds |",
+    ]
     lines += ["|" + " --- |" * 8]
     for row in comparison_rows(results):
         cells = [row.title, row.metric, row.difference, row.range, row.bootstrap, ", ".join(row.per_seed),
@@ -59,7 +62,9 @@ def main() -> None:
     from limbeck.runs.distill import run
 
     folder = Path("runs") / f"banking77-{options.labels}"
-    config = demo_run(folder, seeds=options.seeds) if options.labels == "few" else all_labels_run(folder, options.seeds)
+    config = (
+        demo_run(folder, seeds=options.seeds) if options.labels == "few" else all_labels_run(folder, options.seeds)
+    )
     print(markdown(run(config, progress=progress(), command=f"python benchmarks/banking77.py {options.labels}")))
 
 

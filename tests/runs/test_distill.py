@@ -16,8 +16,6 @@ from limbeck.results import Results
 from limbeck.runs.config import load_run_file
 from limbeck.runs.predictor import Predictor
 
-from .conftest import write_rows
-
 
 @pytest.fixture
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,9 +174,7 @@ class _InterruptAfter:
         pass
 
 
-def test_another_run_in_the_folder_is_refused_and_names_the_difference(
-    sections: dict[str, Any], light: None
-) -> None:
+def test_another_run_in_the_folder_is_refused_and_names_the_difference(sections: dict[str, Any], light: None) -> None:
     limbeck.distill(**sections)
     sections["training"]["steps"] = 13
     with pytest.raises(RunFolderError, match=r"holds another run: training\.steps was 12, is 13"):
@@ -214,7 +210,11 @@ def test_bad_rows_in_quarantine_are_counted_and_kept(sections: dict[str, Any], t
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"student": {"from_teacher": {"layers": [2, 9]}}}, ConfigError, "out of range: the teacher has layers 1 to 4"),
+        (
+            {"student": {"from_teacher": {"layers": [2, 9]}}},
+            ConfigError,
+            "out of range: the teacher has layers 1 to 4",
+        ),
         ({"student": {"from_teacher": {"layers": "first", "keep": 9}}}, ConfigError, "cannot keep 9 layers"),
         ({"teacher": {"model": "/nowhere/model"}}, ModelError, "no such folder"),
         ({"data": {"train": "/nowhere/rows.jsonl"}}, DataError, "/nowhere/rows.jsonl"),
@@ -287,8 +287,15 @@ def test_divergence_stops_before_the_weights_are_spoilt(sections: dict[str, Any]
         limbeck.distill(**sections)
 
 
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
 def _weights(run: Path) -> dict[str, bytes]:
-    return {name: tensor.numpy().tobytes() for name, tensor in load_file(run / "student" / "model.safetensors").items()}
+    return {
+        name: tensor.numpy().tobytes() for name, tensor in load_file(run / "student" / "model.safetensors").items()
+    }
 
 
 def _log(run: Path) -> list[tuple[Any, ...]]:

@@ -16,9 +16,11 @@ from limbeck.results import Interval, McNemar
 __all__ = ["bootstrap_interval", "bootstrap_p_value", "mcnemar", "paired_t_test", "resample"]
 
 _RESAMPLES = 2000
+_INDICES_AT_ONCE = 1_000_000
+"""Bounds the memory of large held-out sets."""
 
-Statistic = Callable[[NDArray[np.int64]], float]
-"""A figure of the rows at the given indices (with repetition)."""
+Statistic = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""A figure of the rows at the given indices (with repetition): ``[..., n] -> [...]``."""
 
 
 def resample(statistic: Statistic, rows: int, *, resamples: int | None = None, seed: int = 0) -> NDArray[np.float64]:
@@ -28,7 +30,13 @@ def resample(statistic: Statistic, rows: int, *, resamples: int | None = None, s
     Reference: Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13 (percentile).
     """
     rng = np.random.default_rng(seed)
-    return np.array([statistic(rng.integers(0, rows, rows)) for _ in range(resamples or _RESAMPLES)])
+    left = resamples or _RESAMPLES
+    at_once = max(1, _INDICES_AT_ONCE // rows)
+    parts = []
+    while left > 0:
+        parts.append(statistic(rng.integers(0, rows, (min(left, at_once), rows))))
+        left -= at_once
+    return np.concatenate(parts)
 
 
 def bootstrap_interval(statistic: Statistic, rows: int) -> Interval:

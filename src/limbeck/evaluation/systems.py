@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from limbeck.evaluation.calibration import expected_calibration_error, reliabili
 from limbeck.evaluation.fidelity import agreed, kl_to_teacher
 from limbeck.evaluation.predict import softmax
 from limbeck.evaluation.significance import (
+    Statistic,
     bootstrap_interval,
     bootstrap_p_value,
     mcnemar,
@@ -103,15 +103,17 @@ def compare(
     assert figures_second is not None
     seeds = sorted(figures_first.keys() & figures_second.keys()) or sorted({*figures_first, *figures_second})
 
-    def of(figures: dict[int, Figure], seed: int) -> Figure:
+    def of(figures: dict[int, Statistic], seed: int) -> Statistic:
         return figures[seed] if seed in figures else next(iter(figures.values()))
 
-    def difference(indices: NDArray[np.int64]) -> float:
-        return float(np.mean([of(figures_first, s)(indices) - of(figures_second, s)(indices) for s in seeds]))
+    def difference(indices: NDArray[np.int64]) -> NDArray[np.float64]:
+        differences = [of(figures_first, s)(indices) - of(figures_second, s)(indices) for s in seeds]
+        mean: NDArray[np.float64] = np.mean(differences, axis=0)
+        return mean
 
     rows = len(held_out.rows) if metric == "agreement" else len(held_out.labelled)
     everything = np.arange(rows)
-    per_seed = [of(figures_first, s)(everything) - of(figures_second, s)(everything) for s in seeds]
+    per_seed = [float(of(figures_first, s)(everything) - of(figures_second, s)(everything)) for s in seeds]
     draws = resample(difference, rows)
     low, high = np.quantile(draws, [0.025, 0.975])
     gold, labelled = held_out.gold[held_out.labelled], held_out.labelled
@@ -125,7 +127,7 @@ def compare(
         first=first.name,
         second=second.name,
         metric=metric,  # type: ignore[arg-type]
-        difference=Interval(value=difference(everything), low=float(low), high=float(high)),
+        difference=Interval(value=float(difference(everything)), low=float(low), high=float(high)),
         bootstrap_p_value=bootstrap_p_value(draws),
         mcnemar=[mcnemar(right(first, s), right(second, s), s) for s in seeds] if metric == "accuracy" else [],
         per_seed_difference=per_seed,
@@ -154,13 +156,9 @@ def disagreements(student: Predictions, teacher: Predictions, held_out: HeldOut)
     ]
 
 
-Figure = Callable[[NDArray[np.int64]], float]
-"""A metric of the held-out rows at given indices."""
-
-
 def _figures(
     metric: str, system: Predictions, teacher: Predictions | None, held_out: HeldOut
-) -> dict[int, Figure] | None:
+) -> dict[int, Statistic] | None:
     """The metric as a function of row indices, by seed; ``None`` where it does not apply."""
     labelled = held_out.labelled
     gold = held_out.gold[labelled]
@@ -178,11 +176,11 @@ def _figures(
     return {seed: _mean_of(measure(reference, logits).astype(np.float64)) for seed, logits in system.logits.items()}
 
 
-def _mean_of(values: NDArray[np.float64]) -> Figure:
-    return lambda indices: float(values[indices].mean())
+def _mean_of(values: NDArray[np.float64]) -> Statistic:
+    return lambda indices: values[indices].mean(axis=-1)
 
 
-def _macro_f1_of(gold: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> Figure:
+def _macro_f1_of(gold: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> Statistic:
     return lambda indices: macro_f1(gold[indices], predicted[indices], classes)
 
 
@@ -191,7 +189,7 @@ def _interval(metric: str, system: Predictions, teacher: Predictions | None, hel
     if figures is None:
         return None
     rows = len(held_out.labelled) if metric in ("accuracy", "macro_f1") else len(held_out.rows)
-    return bootstrap_interval(lambda indices: float(np.mean([f(indices) for f in figures.values()])), rows)
+    return bootstrap_interval(lambda indices: np.mean([f(indices) for f in figures.values()], axis=0), rows)
 
 
 def _seed_figures(seed: int, system: Predictions, teacher: Predictions | None, held_out: HeldOut) -> SeedFigures:
@@ -200,7 +198,7 @@ def _seed_figures(seed: int, system: Predictions, teacher: Predictions | None, h
         if figures is None:
             return None
         rows = len(held_out.labelled) if metric in ("accuracy", "macro_f1") else len(held_out.rows)
-        return figures[seed](np.arange(rows))
+        return float(figures[seed](np.arange(rows)))
 
     return SeedFigures(
         seed=seed,

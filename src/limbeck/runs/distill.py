@@ -237,20 +237,18 @@ def _fine_tune_teacher(bench: _Bench) -> None:
     (stage,) = build_recipe("fine_tune", {})
     seed = bench.config.seeds[0]
     steps = training.total_steps(bench.rows.labelled)
-    bench.train(
-        stage, model=bench.teacher, system="teacher", seed=seed, steps=steps, number=1, training=training
-    )
+    bench.train(stage, model=bench.teacher, system="teacher", seed=seed, steps=steps, number=1, training=training)
 
 
 def _require_fitting(bench: _Bench, stages: list[Stage]) -> None:
-    """Check widths, layer maps and tokenizers of this pair of models against the terms, before any signal is paid for."""
+    """Check widths, layer maps and tokenizers of this pair of models, before any signal is paid for."""
     pair = shapes(bench.teacher, bench.student)
     for stage in stages:
         needs = needs_of(bind_terms(stage.terms, pair))
         if needs.same_tokens and not same_token_ids(bench.teacher_tokenizer, bench.student_tokenizer):
             raise ConfigError(
-                f"recipe '{bench.config.recipe.name}' compares teacher and student token by token, but their tokenizers "
-                "write tokens with different ids. Use a student with the teacher's tokenizer (student.from_teacher), "
+                f"recipe '{bench.config.recipe.name}' compares teacher and student token by token, but their "
+                "tokenizers write tokens with different ids. Use a student with the teacher's tokenizer (student.from_teacher), "
                 "or a recipe on class logits (word_level_kd), which does not mind"
             )
 
@@ -320,9 +318,7 @@ def _train_students(
     total = config.training.total_steps(trained_on)
     for number, stage in enumerate(stages, start=2):
         steps = max(1, round(stage.share * total))
-        bench.train(
-            stage, model=student, system="distilled", seed=seed, steps=steps, number=number, teacher=teacher
-        )
+        bench.train(stage, model=student, system="distilled", seed=seed, steps=steps, number=number, teacher=teacher)
     bench.predict("distilled", seed, lambda: student)
     if compares_fine_tuned(config, rows):
         distilled = copy.deepcopy(student.state_dict())

@@ -92,7 +92,10 @@ def _balance(rows: RunRows) -> list[Finding]:
         findings.append(Finding("warning", "labels", f"no training row for {len(absent)} labels: {_some(absent)}"))
     present = counts[counts > 0]
     if present.max() > _IMBALANCE * present.min():
-        rare, common = rows.labels[int(np.where(counts > 0, counts, counts.max()).argmin())], rows.labels[counts.argmax()]
+        rare, common = (
+            rows.labels[int(np.where(counts > 0, counts, counts.max()).argmin())],
+            rows.labels[counts.argmax()],
+        )
         findings.append(
             Finding("warning", "labels", f"'{common}' has {present.max()} rows, '{rare}' only {present.min()}: look at "
                     "macro F1 rather than accuracy")
@@ -118,16 +121,22 @@ def _repeated(rows: RunRows) -> list[Finding]:
     return findings or [Finding("ok", "duplicates", "no repeated rows, none in both training and held-out data")]
 
 
-def _tokens_and_layers(config: RunConfig, teacher: Any, student: Any, of_teacher: Any, of_student: Any) -> list[Finding]:
+def _tokens_and_layers(
+    config: RunConfig, teacher: Any, student: Any, of_teacher: Any, of_student: Any
+) -> list[Finding]:
     pair = shapes(teacher, student)
-    depth = f"teacher {pair.teacher_layers} x {pair.teacher_width}, student {pair.student_layers} x {pair.student_width}"
+    depth = (
+        f"teacher {pair.teacher_layers} x {pair.teacher_width}, student {pair.student_layers} x {pair.student_width}"
+    )
     same = same_token_ids(of_teacher, of_student)
     try:
         needs = [needs_of(bind_terms(stage.terms, pair)) for stage in config.recipe.stages()]
     except LimbeckError as error:
         return [Finding("fault", "layers", str(error))]
     if not same and any(n.same_tokens for n in needs):
-        return [Finding("fault", "tokenizers", f"'{config.recipe.name}' compares token by token, but token ids differ")]
+        return [
+            Finding("fault", "tokenizers", f"'{config.recipe.name}' compares token by token, but token ids differ")
+        ]
     words = "write the same token ids" if same else "write different token ids; this recipe does not mind"
     return [Finding("ok", "layers", depth), Finding("ok", "tokenizers", f"teacher and student {words}")]
 
@@ -154,7 +163,9 @@ def _teacher_is_worth_it(
     chosen = np.random.default_rng(0).permutation(labelled)[:_SAMPLE_ROWS]
     sample, gold = part.take(chosen.tolist()), gold[chosen]
     right, loss = _right_and_loss(predict_logits(teacher, encode_rows(sample, of_teacher, limit)), gold)
-    student_right, student_loss = _right_and_loss(predict_logits(student, encode_rows(sample, of_student, limit)), gold)
+    student_right, student_loss = _right_and_loss(
+        predict_logits(student, encode_rows(sample, of_student, limit)), gold
+    )
     words = (
         f"right on {right:.0%} of {len(gold)} labelled rows, loss {loss:.2f} nats (guessing: {math.log(len(rows.labels)):.2f}); "
         f"untrained student {student_right:.0%}, {student_loss:.2f}"

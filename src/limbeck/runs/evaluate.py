@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from limbeck.data.encode import Encoded, encode_rows
 from limbeck.data.load import Fields, load_rows
 from limbeck.data.tasks import label_ids
-from limbeck.data.encode import Encoded, encode_rows
 from limbeck.errors import ModelError
 from limbeck.evaluation.predict import predict_logits
 from limbeck.evaluation.speed import measure_speed

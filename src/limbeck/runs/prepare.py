@@ -21,7 +21,16 @@ from limbeck.stages.stage import Stage
 from limbeck.students.initialise import student_from_config, student_from_layers
 from limbeck.types import Origin, Rows
 
-__all__ = ["RunRows", "leaked_rows", "make_student", "read_rows", "require_labels", "start_teacher", "student_tokenizer", "task_file"]
+__all__ = [
+    "RunRows",
+    "leaked_rows",
+    "make_student",
+    "read_rows",
+    "require_labels",
+    "start_teacher",
+    "student_tokenizer",
+    "task_file",
+]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limbeck.cli.app import main
+
+
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Run the command line in this process; return exit code, standard output, standard error."""
+    monkeypatch.setattr(sys, "argv", ["limbeck", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    captured = capsys.readouterr()
+    return int(end.value.code or 0), captured.out, captured.err
+
+
+@pytest.mark.parametrize("command", ["demo", "distill", "doctor", "evaluate", "predict", "recipes", "report"])
+def test_every_command_shows_an_example(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(monkeypatch, capsys, command, "--help")
+    assert code == 0
+    assert f"limbeck {command}" in out
+    assert "Example" in out
+
+
+def test_help_does_not_load_the_heavy_libraries() -> None:
+    """`limbeck --help` is quick because it loads none of these."""
+    program = (
+        "import sys\nsys.argv = ['limbeck', '--help']\nfrom limbeck.cli.app import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('torch', 'transformers', 'numpy', 'pydantic', 'matplotlib') if m in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["distill", "nowhere.yaml"], "there is no run file nowhere.yaml"),
+        (["distil", "run.yaml"], "No such command 'distil'"),
+        (["distill"], "Missing argument 'RUN.yaml'"),
+        (["report", "nowhere"], "nowhere"),
+        (["recipes", "pdk"], "unknown recipe 'pdk': did you mean 'pkd'?"),
+        (["predict", "/nowhere/model"], "no such folder"),
+        (["doctor", "nowhere.yaml"], "there is no run file"),
+        (["evaluate", "/nowhere/model", "rows.jsonl"], "no such folder"),
+        (["evaluate", "m", "rows.jsonl", "--label", "l"], "--text-pair and --label go with --text"),
+    ],
+)
+def test_a_fault_in_the_input_exits_with_2_and_no_traceback(
+    words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, errors = run(monkeypatch, capsys, *words)
+    assert code == 2
+    assert message in errors
+    assert "Traceback" not in errors
+
+
+def test_a_fault_of_ours_exits_with_1_and_a_traceback() -> None:
+    program = (
+        "import sys\nfrom limbeck.recipes import catalogue\n"
+        "def broken():\n    raise AssertionError('ours')\ncatalogue.recipe_cards = broken\n"
+        "sys.argv = ['limbeck', 'recipes']\nfrom limbeck.cli.app import main\nmain()"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert answer.returncode == 1
+    assert "Traceback" in answer.stderr
+
+
+def test_recipes_are_listed_with_paper_needs_and_defaults(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(monkeypatch, capsys, "recipes")
+    assert code == 0
+    for words in ("fine_tune", "word_level_kd", "distilbert", "pkd", "arXiv:1503.02531", "loss_temperature: 2.0",
+                  "needs: labels, teacher logits"):  # fmt: skip
+        assert words in out
+
+
+@pytest.fixture(scope="module")
+def student(encoder_folder: Path, tickets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a small distillation."""
+    import limbeck
+
+    folder = tmp_path_factory.mktemp("run") / "run"
+    limbeck.distill(
+        data={"train": str(tickets["labelled"]), "test": str(tickets["test"])},
+        teacher={"model": str(encoder_folder), "fine_tune": {"epochs": 6, "learning_rate": 3e-3, "batch_size": 8}},
+        student={"from_teacher": {"layers": "uniform", "keep": 2}},
+        recipe="word_level_kd",
+        training={"steps": 12, "learning_rate": 1e-3, "batch_size": 16},
+        output=str(folder),
+    )
+    return folder
+
+
+def test_predict_labels_standard_input(
+    student: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = b'my card is lost\n\n{"text": "what is the rate"}\n'
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    code, out, _ = run(monkeypatch, capsys, "predict", str(student / "student"), "--top", "2")
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [answer["text"] for answer in answers] == ["my card is lost", "what is the rate"]
+    assert all(len(answer["probabilities"]) == 2 for answer in answers)
+    assert answers[0]["confidence"] == max(answers[0]["probabilities"].values())
+
+
+def test_predict_labels_a_file_and_writes_a_file(
+    student: Path, tickets: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    output = tmp_path / "out.jsonl"
+    code, out, _ = run(
+        monkeypatch, capsys, "predict", str(student / "student"), str(tickets["test"]), "--output", str(output)
+    )
+    assert (code, out) == (0, "")
+    assert len(output.read_text(encoding="utf-8").splitlines()) == len(tickets["test"].read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"\xff\xfe", "standard input:1: not UTF-8"),
+        (b"{broken", "standard input:1: looks like JSON but is not"),
+        (b'{"txt": "a"}', "standard input:1: field 'text' must be a non-empty text"),
+    ],
+)
+def test_predict_says_what_is_wrong_with_a_line(
+    line: bytes, message: str, student: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(line)))
+    code, _, errors = run(monkeypatch, capsys, "predict", str(student / "student"))
+    assert code == 2
+    assert message in errors
+
+
+def test_evaluate_compares_student_and_teacher(
+    student: Path, tickets: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    teacher = next(student.glob("stages/01-teacher-*/model"))
+    figures = tmp_path / "figures.json"
+    code, _, errors = run(monkeypatch, capsys, "evaluate", str(student / "student"), str(tickets["test"]),
+                          "--against", str(teacher), "--output", str(figures))  # fmt: skip
+    assert code == 0, errors
+    written = json.loads(figures.read_text(encoding="utf-8"))
+    expected = json.loads((student / "results.json").read_text(encoding="utf-8"))
+    by_name: dict[str, Any] = {system["name"]: system for system in expected["systems"]}
+    for system in written["systems"]:
+        assert system["accuracy"] == by_name[system["name"]]["accuracy"]
+        assert system["agreement"] == by_name[system["name"]]["agreement"]
+
+
+def test_report_is_built_again(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "again.html"
+    code, _, _ = run(monkeypatch, capsys, "report", str(student), "--output", str(target))
+    assert code == 0
+    assert target.read_bytes() == (student / "report.html").read_bytes()
+
+
+def test_doctor_finds_nothing_wrong_with_a_good_run(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, errors = run(monkeypatch, capsys, "doctor", str(student / "run.yaml"))
+    assert code == 0, errors
+    for check in ("data:", "labels:", "tokenizers:", "layers:", "length:", "teacher:", "time:"):
+        assert check in errors
+
+
+def test_help_answers_at_once() -> None:
+    """Not a benchmark: a generous bound that a heavy import would break several times over."""
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import limbeck.cli.app"], check=True)
+    assert time.monotonic() - started < 5

@@ -1,0 +1,105 @@
+"""Intervals and tests against known values."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from limbeck.evaluation.significance import bootstrap_interval, bootstrap_p_value, mcnemar, paired_t_test, resample
+
+
+def mean_of(values: NDArray[np.float64]) -> object:
+    return lambda indices: float(values[indices].mean())
+
+
+def right(only_first: int, only_second: int, both: int = 30) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    first = [True] * only_first + [False] * only_second + [True] * both
+    second = [False] * only_first + [True] * only_second + [True] * both
+    return np.array(first), np.array(second)
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "p_value"),
+    [(10, 2, 0.03857421875), (2, 10, 0.03857421875), (5, 5, 1.0), (6, 0, 0.03125), (0, 0, 1.0)],
+)
+def test_mcnemar_is_the_exact_binomial(only_first: int, only_second: int, p_value: float) -> None:
+    found = mcnemar(*right(only_first, only_second), seed=4)
+    assert (found.seed, found.only_first_right, found.only_second_right) == (4, only_first, only_second)
+    assert found.p_value == pytest.approx(p_value, rel=1e-12)
+
+
+def test_interval_holds_the_value_and_is_the_same_every_time() -> None:
+    values = np.random.default_rng(0).random(80)
+    interval = bootstrap_interval(mean_of(values), 80)
+    assert interval.value == pytest.approx(values.mean())
+    assert interval.low < interval.value < interval.high
+    assert bootstrap_interval(mean_of(values), 80) == interval
+
+
+def test_interval_is_as_wide_as_the_normal_one() -> None:
+    values = np.random.default_rng(0).normal(size=400)
+    interval = bootstrap_interval(mean_of(values), 400)
+    half = 1.96 * values.std() / math.sqrt(400)
+    assert interval.low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert interval.high == pytest.approx(values.mean() + half, abs=0.1 * half)
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    samples = (np.random.default_rng(0).random((60, 60)) < 0.8).astype(np.float64)
+    intervals = [bootstrap_interval(mean_of(sample), 60) for sample in samples]
+    covering = sum(interval.low <= 0.8 <= interval.high for interval in intervals)
+    assert 52 <= covering < 60
+
+
+def test_a_constant_has_no_interval() -> None:
+    interval = bootstrap_interval(mean_of(np.ones(20)), 20)
+    assert (interval.low, interval.value, interval.high) == (1, 1, 1)
+
+
+def test_resamples_are_paired_row_by_row() -> None:
+    values = np.random.default_rng(0).random(50)
+    first, second = resample(mean_of(values), 50, resamples=20), resample(mean_of(values + 1), 50, resamples=20)
+    np.testing.assert_allclose(second - first, 1)
+    assert not np.array_equal(first, resample(mean_of(values), 50, resamples=20, seed=1))
+
+
+def test_p_value_of_no_difference_is_1() -> None:
+    assert bootstrap_p_value(np.zeros(2000)) == 1
+
+
+@pytest.mark.parametrize(
+    ("below", "zero", "above", "p_value"),
+    [(50, 0, 1949, 2 * 51 / 2000), (1949, 0, 50, 2 * 51 / 2000), (0, 0, 1999, 2 / 2000), (10, 20, 69, 2 * 31 / 100)],
+)
+def test_p_value_by_hand(below: int, zero: int, above: int, p_value: float) -> None:
+    differences = np.concatenate([np.full(below, -0.1), np.zeros(zero), np.full(above, 0.1)])
+    assert bootstrap_p_value(differences) == pytest.approx(p_value)
+
+
+def test_p_value_agrees_with_the_interval() -> None:
+    rng = np.random.default_rng(0)
+    for shift in (0.0, 0.1, 0.2, 0.3):
+        draws = rng.normal(shift, 0.1, 2000)
+        low, high = np.quantile(draws, [0.025, 0.975])
+        assert (bootstrap_p_value(draws) < 0.05) == (low > 0 or high < 0)
+
+
+def test_paired_t_test_of_a_known_case() -> None:
+    t = 2 * math.sqrt(3)
+    assert paired_t_test([1.0, 2.0, 3.0]) == pytest.approx(1 - t / math.sqrt(2 + t * t))
+    assert paired_t_test([-1.0, -2.0, -3.0]) == paired_t_test([1.0, 2.0, 3.0])
+
+
+def test_no_t_test_with_fewer_than_three_seeds_or_without_spread() -> None:
+    assert paired_t_test([0.1, 0.2]) is None
+    assert paired_t_test([0.1, 0.1, 0.1]) is None
+
+
+@pytest.mark.xfail(strict=True, reason="differences equal but for rounding are taken for spread")
+def test_rounding_is_no_spread() -> None:
+    differences = [0.9 - 0.8, 0.8 - 0.7, 0.7 - 0.6]
+    assert differences == pytest.approx([0.1] * 3)
+    assert paired_t_test(differences) is None

@@ -1,0 +1,90 @@
+"""The sentences, for students that are better, worse and neither."""
+
+from __future__ import annotations
+
+import pytest
+
+from limbeck.evaluation.verdict import verdict
+from limbeck.results import Comparison, Interval, Speed, System, SystemName
+
+
+def system(name: SystemName, accuracy: float | None, *, agreement: float | None = None, scale: float = 1) -> System:
+    def interval(value: float | None) -> Interval | None:
+        return None if value is None else Interval(value=value, low=value - 0.01, high=value + 0.01)
+
+    return System(
+        name=name,
+        title=name,
+        detail="",
+        layers=2,
+        accuracy=interval(accuracy),
+        macro_f1=interval(accuracy),
+        loss_nats=None,
+        expected_calibration_error=None,
+        agreement=interval(agreement),
+        kl_to_teacher_nats=None,
+        per_class=[],
+        reliability=[],
+        confusion=None,
+        seeds=[],
+        speed=Speed(
+            parameters=int(1000 * scale),
+            size_bytes=4000,
+            latency_ms_median=10 * scale,
+            latency_ms_p95=12 * scale,
+            throughput_rows_per_second=50 / scale,
+            batch_size=32,
+            peak_memory_bytes=1,
+        ),
+    )
+
+
+def against(difference: float, p_value: float, second: SystemName = "fine_tuned") -> Comparison:
+    return Comparison(
+        first="distilled",
+        second=second,
+        metric="accuracy",
+        difference=Interval(value=difference, low=difference - 0.01, high=difference + 0.01),
+        bootstrap_p_value=p_value,
+        mcnemar=[],
+        per_seed_difference=[difference],
+        t_test_p_value=None,
+    )
+
+
+TEACHER, STUDENT = system("teacher", 0.8), system("distilled", 0.76, agreement=0.9, scale=0.25)
+
+
+@pytest.mark.parametrize(
+    ("difference", "p_value", "words", "figures"),
+    [
+        (0.034, 0.001, "beat", "+3.4 points (95 % interval +2.4 to +4.4, p = 0.001)"),
+        (-0.034, 0.001, "was worse than", "-3.4 points (95 % interval -4.4 to -2.4, p = 0.001)"),
+        (0.034, 0.05, "made no significant difference to", "+3.4 points (95 % interval +2.4 to +4.4, p = 0.05)"),
+        (-0.002, 0.6, "made no significant difference to", "-0.2 points (95 % interval -1.2 to +0.8, p = 0.6)"),
+    ],
+)
+def test_against_fine_tuning(difference: float, p_value: float, words: str, figures: str) -> None:
+    sentences = verdict([TEACHER, STUDENT], [against(-0.04, 0.2, "teacher"), against(difference, p_value)])
+    assert sentences[1] == f"Distillation {words} plain fine-tuning at the same budget: {figures}."
+
+
+def test_what_was_kept_and_what_it_costs() -> None:
+    assert verdict([TEACHER, STUDENT], []) == [
+        "The student keeps 95.0% of the teacher's accuracy (76.0% against 80.0%).",
+        "The student has 25% of the teacher's parameters, answers one text in 2.5 ms instead of 10.0 ms, and labels "
+        "4.0 times as many rows per second.",
+    ]
+
+
+def test_without_labels_it_speaks_of_fidelity() -> None:
+    sentences = verdict([system("teacher", None), system("distilled", None, agreement=0.9)], [])
+    assert sentences[0] == (
+        "The held-out rows have no labels, so only fidelity can be measured: the student gives the teacher's label "
+        "on 90.0% of them."
+    )
+
+
+@pytest.mark.xfail(strict=True, reason="a teacher that is never right gives 'keeps nan%'")
+def test_a_teacher_that_is_never_right_has_nothing_to_keep() -> None:
+    assert "nan" not in " ".join(verdict([system("teacher", 0.0), STUDENT], []))

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limbeck.runs.config import run_config
+from limbeck.runs.doctor import Finding, examine
+from limbeck.types import SilentProgress
+
+
+def findings(sections: dict[str, Any]) -> dict[str, Finding]:
+    return {finding.check: finding for finding in examine(run_config(sections), SilentProgress())}
+
+
+@pytest.fixture
+def train(sections: dict[str, Any], tmp_path: Path) -> list[dict[str, Any]]:
+    """Training rows that the test may spoil; written back by `examine_rows`."""
+    return [json.loads(line) for line in Path(sections["data"]["train"][0]).read_text(encoding="utf-8").splitlines()]
+
+
+def examine_rows(sections: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> dict[str, Finding]:
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    sections["data"]["train"] = str(path)
+    return findings(sections)
+
+
+def test_leaked_and_repeated_rows_are_found(
+    sections: dict[str, Any], train: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    held_out = json.loads(Path(sections["data"]["test"]).read_text(encoding="utf-8").splitlines()[0])
+    found = examine_rows(sections, [*train, train[0], held_out], tmp_path)
+    assert found["leaks"].level == "warning"
+    assert "test.jsonl:1" in found["leaks"].message
+    assert "1 training rows repeat" in found["duplicates"].message
+
+
+def test_a_rare_class_is_found(sections: dict[str, Any], train: list[dict[str, Any]], tmp_path: Path) -> None:
+    rare = [row for row in train if row["label"] == "top_up_failed"][:1]
+    found = examine_rows(sections, [row for row in train if row["label"] != "top_up_failed"] * 3 + rare, tmp_path)
+    assert found["labels"].level == "warning"
+    assert "'top_up_failed' only 1" in found["labels"].message
+
+
+def test_long_rows_are_found(sections: dict[str, Any]) -> None:
+    sections["training"]["max_length"] = 8
+    found = findings(sections)
+    assert found["length"].level == "warning"
+    assert "limit of 8 tokens" in found["length"].message
+
+
+def test_a_teacher_that_guesses_is_a_fault(sections: dict[str, Any], tmp_path: Path) -> None:
+    """Pitfall 25: a teacher at random."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    labels = ("card_arrival", "exchange_rate", "lost_or_stolen_card", "top_up_failed")
+    encoder = sections["teacher"]["model"]
+    model = AutoModelForSequenceClassification.from_pretrained(
+        encoder, num_labels=4, id2label=dict(enumerate(labels)), label2id={name: i for i, name in enumerate(labels)}
+    )
+    model.classifier.weight.data *= 40
+    model.save_pretrained(tmp_path / "random")
+    AutoTokenizer.from_pretrained(encoder).save_pretrained(tmp_path / "random")
+    sections["teacher"] = {"model": str(tmp_path / "random")}
+    found = findings(sections)
+    assert found["teacher"].level == "fault"
+    assert "nothing to give" in found["teacher"].message
+
+
+def test_faults_of_the_data_end_the_examination(sections: dict[str, Any]) -> None:
+    sections["data"]["train"] = "/nowhere/rows.jsonl"
+    (only,) = examine(run_config(sections), SilentProgress())
+    assert (only.level, only.check) == ("fault", "data")

@@ -1,0 +1,102 @@
+"""Runs that are killed: real processes, real signals, a disk that refuses."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def start(run_file: Path, *overrides: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from limbeck.cli.app import main; main()", "distill", str(run_file)]
+    for override in overrides:
+        command += ["--set", override]
+    return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, errors = process.communicate(timeout=240)
+    return process.returncode, errors
+
+
+def weights(run: Path) -> dict[str, bytes]:
+    return {
+        name: tensor.numpy().tobytes() for name, tensor in load_file(run / "student" / "model.safetensors").items()
+    }
+
+
+@pytest.fixture
+def longer(sections: dict[str, Any]) -> None:
+    """Long enough to be hit while it trains."""
+    sections["training"].update(steps=60, checkpoints=12, log_every=2)
+    sections["teacher"]["fine_tune"].update(epochs=4, checkpoints=8, log_every=2)
+
+
+def test_kill_9_at_any_moment_ends_in_the_same_student(longer: None, run_file: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert finish(start(run_file, f"output={whole}"))[0] == 0
+
+    chance = random.Random(0)
+    kills = 0
+    for marker in ("stages/01-*/checkpoints/*", "signals/state.json", "stages/02-*/checkpoints/*",
+                   "stages/03-*/checkpoints/*"):  # fmt: skip
+        process = start(run_file, f"output={killed}")
+        until = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < until and not list(killed.glob(marker)):
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.15))
+        process.send_signal(signal.SIGKILL)
+        kills += finish(process)[0] == -signal.SIGKILL
+    assert kills >= 3
+    code, errors = finish(start(run_file, f"output={killed}"))
+    assert code == 0, errors
+    assert weights(killed) == weights(whole)
+
+
+def test_an_interrupt_exits_with_130_and_says_how_to_go_on(longer: None, run_file: Path, tmp_path: Path) -> None:
+    process = start(run_file, f"output={tmp_path / 'stopped'}")
+    while process.poll() is None and not list((tmp_path / "stopped").glob("stages/01-*/checkpoints/*")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    code, errors = finish(process)
+    assert code == 130
+    assert "the same command goes on from there" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(longer: None, run_file: Path, tmp_path: Path) -> None:
+    """A limit on file size makes the operating system refuse the optimiser's file, as a full disk does."""
+    run = tmp_path / "full"
+    program = (
+        "import resource, signal, sys\n"
+        "from limbeck.stages import callbacks\n"
+        "whole = callbacks.StageWatch.on_save\n"
+        "def refuse_after_first(self, *args, **kwargs):\n"
+        "    whole(self, *args, **kwargs)\n"
+        "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))\n"
+        "callbacks.StageWatch.on_save = refuse_after_first\n"
+        "from limbeck.cli.app import main\n"
+        f"sys.argv = ['limbeck', 'distill', {str(run_file)!r}, '--set', 'output={run}']\n"
+        "main()\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], env=ENVIRONMENT, capture_output=True, text=True, timeout=240
+    )
+    assert answer.returncode == 2, answer.stderr
+    assert "could not write" in answer.stderr
+    assert "it goes on from the last checkpoint" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert list(run.glob("stages/01-*/checkpoints/*/limbeck.json"))
+    code, errors = finish(start(run_file, f"output={run}"))
+    assert code == 0, errors
