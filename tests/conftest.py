@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from limbeck.data.encode import Encoded
-    from limbeck.types import Batch
+    from limbeck.losses.combine import Objective
+    from limbeck.stages.trainer import DistillTrainer
+    from limbeck.types import Batch, Teacher
 
 hypothesis.settings.register_profile("any_machine", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("any_machine")
@@ -118,6 +120,59 @@ def tiny_task(rows: int = 24, *, seed: int = 0, labelled: float = 0.67, pad_left
         ),
         labels=labels,
     )
+
+
+def tiny_trainer(
+    objective: Objective,
+    task: TinyTask,
+    teacher: Teacher | None,
+    folder: Path,
+    *,
+    steps: int = 6,
+    batch_size: int = 8,
+    micro: int = 8,
+    ranks: int = 1,
+    seed: int = 0,
+    log_every: int = 1,
+    **options: Any,
+) -> DistillTrainer:
+    """Return a trainer of plain gradient descent that stops at a loss that is not finite.
+
+    Adam would follow rounding errors where a gradient is 0, so two ways to the same gradient could part.
+    """
+    from transformers import TrainingArguments
+
+    from limbeck.sequences.fixed import FixedSequences
+    from limbeck.stages.callbacks import StageWatch
+    from limbeck.stages.trainer import DistillTrainer
+
+    lengths = task.encoded.lengths
+    settings: dict[str, Any] = {"optim": "sgd", "learning_rate": 0.1, "lr_scheduler_type": "constant"}
+    settings |= {"use_cpu": True, "save_strategy": "no", "report_to": [], "disable_tqdm": True}
+    watch = StageWatch(folder / "log.jsonl", {"stage": "tiny"}, lambda n, note="": None)
+    watch.trainer = DistillTrainer(
+        objective=objective,
+        sequences=FixedSequences(np.arange(len(lengths)), lengths, batch_size, steps, seed),
+        make_batch=task.batch,
+        teacher=teacher,
+        args=TrainingArguments(
+            output_dir=str(folder),
+            max_steps=steps,
+            per_device_train_batch_size=micro,
+            gradient_accumulation_steps=batch_size // (micro * ranks),
+            logging_steps=log_every,
+            logging_nan_inf_filter=False,
+            remove_unused_columns=False,
+            **(settings | options),
+        ),
+        callbacks=[watch],
+    )
+    return watch.trainer
+
+
+@pytest.fixture(scope="session")
+def make_trainer() -> Callable[..., Any]:
+    return tiny_trainer
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,8 @@ def test_interval_is_as_wide_as_the_normal_one() -> None:
     assert interval.high == pytest.approx(values.mean() + half, abs=0.1 * half)
 
 
-def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+def test_interval_covers_the_truth_about_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(resample.__kwdefaults__, "resamples", 300)
     samples = (np.random.default_rng(0).random((60, 60)) < 0.8).astype(np.float64)
     intervals = [bootstrap_interval(mean_of(sample), 60) for sample in samples]
     covering = sum(interval.low <= 0.8 <= interval.high for interval in intervals)

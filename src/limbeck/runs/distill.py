@@ -248,8 +248,8 @@ def _require_fitting(bench: _Bench, stages: list[Stage]) -> None:
         if needs.same_tokens and not same_token_ids(bench.teacher_tokenizer, bench.student_tokenizer):
             raise ConfigError(
                 f"recipe '{bench.config.recipe.name}' compares teacher and student token by token, but their "
-                "tokenizers write tokens with different ids. Use a student with the teacher's tokenizer (student.from_teacher), "
-                "or a recipe on class logits (word_level_kd), which does not mind"
+                "tokenizers write tokens with different ids. Use a student with the teacher's tokenizer "
+                "(student.from_teacher), or a recipe on class logits (word_level_kd), which does not mind"
             )
 
 

