@@ -19,7 +19,7 @@ from limbeck.report.tables import comparison_rows, headline_rows
 from limbeck.results import Results
 
 
-def all_labels_run(folder: Path, seeds: int) -> Any:
+def all_labels_run(folder: Path, *, seeds: int) -> Any:
     """Return the demo's run with every training label, a longer teacher training, and labels in the recipe."""
     import json
 
@@ -40,11 +40,8 @@ def markdown(results: Results) -> str:
     head, *rows = headline_rows(results)
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
-    lines += [
-        "",
-        "| Comparison | Metric | Difference | 95 % interval | Bootstrap | Per seed | McNemar | t-test over seeds |",
-    ]
-    lines += ["|" + " --- |" * 8]
+    titles = ["Comparison", "Metric", "Difference", "95 % interval", "Bootstrap", "Per seed", "McNemar", "t-test"]
+    lines += ["", "| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
     for row in comparison_rows(results):
         cells = [row.title, row.metric, row.difference, row.range, row.bootstrap, ", ".join(row.per_seed),
                  "; ".join(row.mcnemar) or "–", row.t_test]  # fmt: skip

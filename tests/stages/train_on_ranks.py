@@ -16,8 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
-from conftest import tiny_classifier, tiny_task, tiny_trainer
 
+from conftest import tiny_classifier, tiny_task, tiny_trainer
 from limbeck.losses.combine import Objective, bind_terms
 from limbeck.models.layers import shapes
 from limbeck.recipes.distilbert import distilbert
@@ -57,7 +57,9 @@ def train(folder: Path, rank: int, ranks: int, port: int) -> None:
     )
     trainer.train()
     assert trainer.args.world_size == ranks
-    logged = [{k: v for k, v in line.items() if k == "loss" or k.startswith("term/")} for line in trainer.state.log_history]
+    logged = [
+        {k: v for k, v in line.items() if k == "loss" or k.startswith("term/")} for line in trainer.state.log_history
+    ]
     outcome = {"weights": student.state_dict(), "logged": [line for line in logged if line], "rows": teacher.asked}
     torch.save(outcome, folder / f"ranks-{ranks}-rank-{rank}.pt")
 

@@ -58,11 +58,9 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
         require_labels(config, config.recipe.stages(), rows)
     except LimbeckError as error:
         return [Finding("fault", "data", str(error))]
-    findings = [
-        Finding("ok", "data", f"{len(rows.train)} training rows ({rows.labelled} labelled, {len(rows.labels)} labels), "
-                f"{len(rows.test)} held-out rows, {rows.left_out} left out"),
-        *_balance(rows), *_repeated(rows),
-    ]  # fmt: skip
+    counted = f"{len(rows.train)} training rows ({rows.labelled} labelled, {len(rows.labels)} labels)"
+    summary = f"{counted}, {len(rows.test)} held-out rows, {rows.left_out} left out"
+    findings = [Finding("ok", "data", summary), *_balance(rows), *_repeated(rows)]
     try:
         teacher, teacher_tokenizer = start_teacher(config, rows.labels)
         tokenizer = student_tokenizer(config, teacher_tokenizer)
@@ -71,7 +69,7 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
         limit = min(token_limit(teacher_tokenizer, teacher, wanted), token_limit(tokenizer, student, wanted))
     except LimbeckError as error:
         return [*findings, Finding("fault", "models", str(error))]
-    findings += _tokens_and_layers(config, teacher, student, teacher_tokenizer, tokenizer)
+    findings += _tokens_and_layers(config, teacher, student, same_token_ids(teacher_tokenizer, tokenizer))
     encoded = encode_rows(rows.train, teacher_tokenizer, limit)
     findings += _lengths(encoded, limit)
     with progress.track("teacher and student on a sample", 2) as advance:
@@ -92,14 +90,12 @@ def _balance(rows: RunRows) -> list[Finding]:
         findings.append(Finding("warning", "labels", f"no training row for {len(absent)} labels: {_some(absent)}"))
     present = counts[counts > 0]
     if present.max() > _IMBALANCE * present.min():
-        rare, common = (
-            rows.labels[int(np.where(counts > 0, counts, counts.max()).argmin())],
+        common, rare = (
             rows.labels[counts.argmax()],
+            rows.labels[np.where(counts > 0, counts, len(rows.train)).argmin()],
         )
-        findings.append(
-            Finding("warning", "labels", f"'{common}' has {present.max()} rows, '{rare}' only {present.min()}: look at "
-                    "macro F1 rather than accuracy")
-        )  # fmt: skip
+        words = f"'{common}' has {present.max()} rows, '{rare}' only {present.min()}"
+        findings.append(Finding("warning", "labels", f"{words}: look at macro F1 rather than accuracy"))
     if not findings:
         findings.append(Finding("ok", "labels", f"{present.min()} to {present.max()} labelled rows for each label"))
     return findings
@@ -114,40 +110,36 @@ def _repeated(rows: RunRows) -> list[Finding]:
     if again:
         findings.append(Finding("note", "duplicates", f"{again} training rows repeat the text of another"))
     if leaked:
-        findings.append(
-            Finding("warning", "leaks", f"{len(leaked)} held-out rows are also training rows, e.g. {leaked[0]}: "
-                    "the report will be too good; take them out of one of the two")
-        )  # fmt: skip
+        words = f"{len(leaked)} held-out rows are also training rows, e.g. {leaked[0]}"
+        advice = "the report will be too good; take them out of one of the two"
+        findings.append(Finding("warning", "leaks", f"{words}: {advice}"))
     return findings or [Finding("ok", "duplicates", "no repeated rows, none in both training and held-out data")]
 
 
-def _tokens_and_layers(
-    config: RunConfig, teacher: Any, student: Any, of_teacher: Any, of_student: Any
-) -> list[Finding]:
-    pair = shapes(teacher, student)
-    depth = (
-        f"teacher {pair.teacher_layers} x {pair.teacher_width}, student {pair.student_layers} x {pair.student_width}"
-    )
-    same = same_token_ids(of_teacher, of_student)
+def _tokens_and_layers(config: RunConfig, teacher: Any, student: Any, same_tokens: bool) -> list[Finding]:
+    n, d, m, d_student = pair = shapes(teacher, student)
     try:
         needs = [needs_of(bind_terms(stage.terms, pair)) for stage in config.recipe.stages()]
     except LimbeckError as error:
         return [Finding("fault", "layers", str(error))]
-    if not same and any(n.same_tokens for n in needs):
-        return [
-            Finding("fault", "tokenizers", f"'{config.recipe.name}' compares token by token, but token ids differ")
-        ]
-    words = "write the same token ids" if same else "write different token ids; this recipe does not mind"
-    return [Finding("ok", "layers", depth), Finding("ok", "tokenizers", f"teacher and student {words}")]
+    if not same_tokens and any(stage.same_tokens for stage in needs):
+        words = f"recipe '{config.recipe.name}' compares token by token, but the token ids differ"
+        return [Finding("fault", "tokenizers", words)]
+    words = "write the same token ids" if same_tokens else "write different token ids; this recipe does not mind"
+    return [
+        Finding("ok", "layers", f"teacher {n} x {d}, student {m} x {d_student}"),
+        Finding("ok", "tokenizers", f"teacher and student {words}"),
+    ]
 
 
 def _lengths(encoded: Encoded, limit: int) -> list[Finding]:
     share = encoded.rows_at_limit / len(encoded.lengths)
-    words = f"rows have {int(np.median(encoded.lengths))} tokens (median), {int(encoded.lengths.max())} at most; limit {limit}"
     if share > _LONG_SHARE:
-        return [Finding("warning", "length", f"{share:.0%} of the rows fill the limit of {limit} tokens and may be cut; "
-                        "raise training.max_length if the models allow it, or shorten the texts")]  # fmt: skip
-    return [Finding("ok", "length", words)]
+        words = f"{share:.0%} of the rows fill the limit of {limit} tokens and may be cut"
+        advice = "raise training.max_length if the models allow it, or shorten the texts"
+        return [Finding("warning", "length", f"{words}; {advice}")]
+    median, longest = int(np.median(encoded.lengths)), int(encoded.lengths.max())
+    return [Finding("ok", "length", f"rows have {median} tokens (median), {longest} at most; limit {limit}")]
 
 
 def _teacher_is_worth_it(
@@ -163,16 +155,15 @@ def _teacher_is_worth_it(
     chosen = np.random.default_rng(0).permutation(labelled)[:_SAMPLE_ROWS]
     sample, gold = part.take(chosen.tolist()), gold[chosen]
     right, loss = _right_and_loss(predict_logits(teacher, encode_rows(sample, of_teacher, limit)), gold)
-    student_right, student_loss = _right_and_loss(
-        predict_logits(student, encode_rows(sample, of_student, limit)), gold
-    )
+    before = _right_and_loss(predict_logits(student, encode_rows(sample, of_student, limit)), gold)
+    guessing = math.log(len(rows.labels))
     words = (
-        f"right on {right:.0%} of {len(gold)} labelled rows, loss {loss:.2f} nats (guessing: {math.log(len(rows.labels)):.2f}); "
-        f"untrained student {student_right:.0%}, {student_loss:.2f}"
+        f"right on {right:.0%} of {len(gold)} labelled rows, loss {loss:.2f} nats (guessing: {guessing:.2f}); "
+        f"untrained student {before[0]:.0%}, {before[1]:.2f}"
     )
-    if loss >= math.log(len(rows.labels)) or right <= student_right:
-        return [Finding("fault", "teacher", words + ". Such a teacher has nothing to give: is it trained for this task, "
-                        "and are its labels in the order of task.labels?")]  # fmt: skip
+    if loss >= guessing or right <= before[0]:
+        advice = "is it trained for this task, and are its labels in the order of task.labels?"
+        return [Finding("fault", "teacher", f"{words}. Such a teacher has nothing to give: {advice}")]
     return [Finding("ok", "teacher", words)]
 
 

@@ -1,0 +1,183 @@
+"""What every recipe must do, and what the catalogue refuses."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from limbeck.errors import ConfigError
+from limbeck.losses.combine import Objective, bind_terms
+from limbeck.losses.reduction import count_rows
+from limbeck.models.layers import shapes
+from limbeck.recipes.catalogue import RECIPES, build_recipe, recipe_card, recipe_cards
+from limbeck.stages.stage import Stage
+from limbeck.teachers.local import LocalTeacher
+
+Make = Callable[..., Any]
+EVERY_RECIPE = pytest.mark.parametrize("name", sorted(RECIPES))
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in sorted(RECIPES)),
+    ("word_level_kd", {"label_weight": 0}),
+    ("word_level_kd", {"label_weight": 1}),
+    ("distilbert", {"label_weight": 0, "soft_target_weight": 0}),
+    ("pkd", {"strategy": "last", "use_labels": False}),
+]
+
+OWN_RECIPES = """
+from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.labels import LabelCrossEntropy
+from limbeck.stages.stage import Stage
+
+
+def own(*, weight: float) -> list[Stage]:
+    return [Stage("own", (WeightedTerm("labels", LabelCrossEntropy(), weight=weight),))]
+
+
+def with_default(*, weight: float = 2.0) -> list[Stage]:
+    return own(weight=weight)
+"""
+
+
+def losses_of(stage: Stage, make_classifier: Make, make_task: Make, steps: int) -> list[float]:
+    """The stage's loss on a fixed batch in each of `steps` steps of training on it."""
+    teacher = make_classifier(layers=4, seed=2, scale=12.0)
+    student = make_classifier(layers=2, seed=1)
+    objective = Objective(student, bind_terms(stage.terms, shapes(teacher, student)))
+    optimiser = torch.optim.AdamW(student.parameters(), lr=1e-2)
+    batch = make_task(10).batch(range(10))
+    batch["signal"] = LocalTeacher(teacher).signal(batch, objective.needs)
+    counts = count_rows(objective.terms, [batch])
+    losses = []
+    for _ in range(steps):
+        loss, _ = objective(batch, counts)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize(("name", "arguments"), VARIANTS)
+def test_every_recipe_lowers_its_own_loss(
+    make_classifier: Make, make_task: Make, name: str, arguments: dict[str, Any]
+) -> None:
+    for stage in build_recipe(name, arguments):
+        losses = losses_of(stage, make_classifier, make_task, 30)
+        assert losses[1] < losses[0]
+        assert losses[-1] < 0.5 * losses[0]
+
+
+@EVERY_RECIPE
+def test_the_shares_of_the_budget_add_up_and_terms_have_names_of_their_own(name: str) -> None:
+    stages = build_recipe(name, {})
+    assert sum(stage.share for stage in stages) == pytest.approx(1)
+    for stage in stages:
+        names = [term.name for term in stage.terms]
+        assert len(set(names)) == len(names)
+        assert not set(names) & {"rows", "labelled", "agreement", "accuracy"}  # these are counted beside the terms
+
+
+@EVERY_RECIPE
+def test_every_card_is_complete(name: str) -> None:
+    card = recipe_card(name)
+    assert card.name == name
+    assert card.summary.endswith(".")
+    assert re.search(r"\d{4}, .*arXiv:\d{4}\.\d{4,5}", card.paper)
+    assert card.needs
+    module, function = RECIPES[name].split(":")
+    assert list(card.defaults) == list(inspect.signature(getattr(sys.modules[module], function)).parameters)
+
+
+@EVERY_RECIPE
+def test_every_argument_is_documented(name: str) -> None:
+    module, function = RECIPES[name].split(":")
+    recipe_card(name)
+    doc = inspect.getdoc(getattr(sys.modules[module], function)) or ""
+    for argument in recipe_card(name).defaults:
+        assert f"    {argument}: " in doc
+
+
+def test_cards_come_in_the_order_of_the_table() -> None:
+    assert [card.name for card in recipe_cards()] == list(RECIPES)
+
+
+def test_what_recipes_need() -> None:
+    assert {card.name: card.needs for card in recipe_cards()} == {
+        "fine_tune": ["labels"],
+        "word_level_kd": ["labels", "teacher logits"],
+        "distilbert": ["labels", "teacher logits", "teacher hidden states", "equal width", "equal tokenizers"],
+        "pkd": ["labels", "teacher logits", "teacher [CLS] states", "equal width"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("pdk", {}, "unknown recipe 'pdk': did you mean 'pkd'? (or your own as my.module:function)"),
+        ("xyzzy", {}, "unknown recipe 'xyzzy': known here: distilbert, fine_tune, pkd, word_level_kd"),
+        ("pkd", {"hint_wieght": 1}, "recipe.hint_wieght: 'pkd' has no such argument; did you mean 'hint_weight'?"),
+        ("fine_tune", {"epochs": 1}, "recipe.epochs: 'fine_tune' takes no arguments"),
+        ("pkd", {"hint_weight": "much"}, "recipe.hint_weight: Input should be a valid number"),
+        ("pkd", {"strategy": "every"}, "recipe.strategy: Input should be 'skip' or 'last'"),
+        ("pkd", {"use_labels": 3}, "recipe.use_labels: Input should be a valid boolean"),
+        ("pkd", {"soft_target_weight": 1.5}, "recipe.soft_target_weight must be between 0 and 1, not 1.5"),
+        ("pkd", {"hint_weight": -1}, "the weight of 'hints' must be a number of at least 0, not -1"),
+        ("word_level_kd", {"label_weight": -0.1}, "recipe.label_weight must be between 0 and 1, not -0.1"),
+        ("word_level_kd", {"label_weight": float("nan")}, "recipe.label_weight must be between 0 and 1, not nan"),
+        ("word_level_kd", {"loss_temperature": 0}, "loss_temperature must be a number above 0, not 0"),
+        ("distilbert", {"cosine_weight": float("inf")}, "the weight of 'cosine' must be a number of at least 0"),
+        (
+            "distilbert",
+            {"soft_target_weight": 0, "label_weight": 0, "cosine_weight": 0},
+            "no term of positive weight: nothing to train on",
+        ),
+        ("no.such.module:recipe", {}, "cannot import recipe 'no.such.module:recipe'"),
+        ("limbeck.recipes.pkd:pdk", {}, "cannot import recipe 'limbeck.recipes.pkd:pdk'"),
+    ],
+)
+def test_refusals(name: str, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        build_recipe(name, arguments)
+
+
+def test_all_faults_of_the_arguments_are_named_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"recipe\.a: .*; recipe\.b: "):
+        build_recipe("pkd", {"a": 1, "b": 2})
+    with pytest.raises(ConfigError, match=r"recipe\.strategy: .*; recipe\.hint_weight: "):
+        build_recipe("pkd", {"strategy": 1, "hint_weight": "x"})
+
+
+@pytest.mark.xfail(strict=True, raises=ValueError, reason="an empty module name is not caught")
+def test_a_colon_alone_is_no_recipe() -> None:
+    with pytest.raises(ConfigError, match="cannot import recipe"):
+        build_recipe(":recipe", {})
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module with recipes that are not limbeck's."""
+    (tmp_path / "own_recipes.py").write_text(OWN_RECIPES, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_recipes", raising=False)
+
+
+@pytest.mark.usefixtures("own_module")
+def test_anyones_own_function_is_a_recipe() -> None:
+    (stage,) = build_recipe("own_recipes:own", {"weight": 3})
+    assert stage.terms[0].weight == 3
+    assert recipe_card("own_recipes:with_default").defaults == {"weight": 2.0}
+    with pytest.raises(ConfigError, match=r"recipe\.weight: Missing"):
+        build_recipe("own_recipes:own", {})
+
+
+@pytest.mark.usefixtures("own_module")
+@pytest.mark.xfail(strict=True, raises=TypeError, reason="the card calls the recipe without arguments")
+def test_a_recipe_with_an_argument_without_default_has_a_card() -> None:
+    assert recipe_card("own_recipes:own").defaults == {}

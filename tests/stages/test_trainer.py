@@ -1,0 +1,274 @@
+"""The training loop: the same weights for every split and on two ranks, the right teacher row, honest logs."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from transformers import TrainerCallback
+
+from limbeck.errors import NonFiniteLoss
+from limbeck.losses.combine import Objective, WeightedTerm, bind_terms
+from limbeck.losses.hints.hidden import LastHiddenCosine, PatientHints
+from limbeck.losses.labels import LabelCrossEntropy
+from limbeck.losses.logits import ForwardKL
+from limbeck.losses.reduction import count_rows
+from limbeck.models.layers import shapes
+from limbeck.teachers.local import LocalTeacher
+from limbeck.teachers.stored import StoredTeacher
+from limbeck.types import Batch, Needs, Shapes, Signal
+
+Make = Callable[..., Any]
+TERMS = (
+    WeightedTerm("soft_targets", ForwardKL(2.0), weight=5.0),
+    WeightedTerm("labels", LabelCrossEntropy(), weight=2.0),
+    WeightedTerm("cosine", LastHiddenCosine(), weight=1.0),
+    WeightedTerm("hints", PatientHints("skip"), weight=10.0),
+)
+WEIGHTS = {term.name: term.weight for term in TERMS}
+
+
+class Setting:
+    """A task, a teacher, and new students that all start from the same weights."""
+
+    def __init__(self, make_classifier: Make, make_task: Make, make_trainer: Make, folder: Path) -> None:
+        self._make_classifier, self._make_trainer, self._folder = make_classifier, make_trainer, folder
+        self.task = make_task(20, labelled=0.5)
+        self.teacher = LocalTeacher(make_classifier(layers=4, seed=2, scale=12.0))
+
+    def objective(self, terms: tuple[WeightedTerm, ...] = TERMS) -> Objective:
+        student = self._make_classifier(layers=2, seed=1)
+        return Objective(student, bind_terms(terms, shapes(self.teacher.model, student)))
+
+    def trainer(self, objective: Objective | None = None, teacher: Any = None, **options: Any) -> Any:
+        return self._make_trainer(
+            objective or self.objective(), self.task, teacher or self.teacher, self._folder, **options
+        )
+
+
+@pytest.fixture
+def setting(make_classifier: Make, make_task: Make, make_trainer: Make, tmp_path: Path) -> Setting:
+    return Setting(make_classifier, make_task, make_trainer, tmp_path)
+
+
+def require_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], atol=1e-5, rtol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def lines_with_loss(trainer: Any) -> list[dict[str, float]]:
+    return [line for line in trainer.state.log_history if "loss" in line]
+
+
+def test_accumulation_over_1_2_4_and_8_micro_batches_ends_in_the_same_weights(setting: Setting) -> None:
+    ends, logs = [], []
+    for micro in (8, 4, 2, 1):
+        objective = setting.objective()
+        before = {name: x.clone() for name, x in objective.student.state_dict().items()}
+        trainer = setting.trainer(objective, micro=micro)
+        trainer.train()
+        ends.append(objective.student.state_dict())
+        logs.append(lines_with_loss(trainer))
+        assert any((before[name] - x).abs().max() > 1e-2 for name, x in ends[-1].items())
+    for end, log in zip(ends[1:], logs[1:], strict=True):
+        require_equal(end, ends[0])
+        for line, expected in zip(log, logs[0], strict=True):
+            assert line == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+def test_a_step_is_plain_gradient_descent_on_the_objective(setting: Setting) -> None:
+    """One step of the trainer against one written out by hand on the whole batch."""
+    by_hand = setting.objective()
+    trainer = setting.trainer(by_trainer := setting.objective(), steps=1, micro=2, max_grad_norm=1e9)
+    (rows,) = trainer._sequences.batches()
+    trainer.train()
+    batch = setting.task.batch(rows)
+    batch["signal"] = setting.teacher.signal(batch, by_hand.needs)
+    loss, _ = by_hand(batch, count_rows(by_hand.terms, [batch]))
+    loss.backward()
+    with torch.no_grad():
+        for parameter in by_hand.parameters():
+            parameter -= 0.1 * parameter.grad
+    require_equal(by_trainer.student.state_dict(), by_hand.student.state_dict())
+
+
+def test_the_loss_in_evaluation_mode_is_the_training_loss_of_the_same_batch(setting: Setting) -> None:
+    objective = setting.objective()
+    trainer = setting.trainer(objective, steps=1, micro=2)
+    (rows,) = trainer._sequences.batches()
+    batch = setting.task.batch(rows)
+    batch["signal"] = setting.teacher.signal(batch, objective.needs)
+    with torch.no_grad():
+        loss, parts = objective.eval()(batch, count_rows(objective.terms, [batch]))
+    trainer.train()
+    (logged,) = lines_with_loss(trainer)
+    assert logged["loss"] == pytest.approx(loss.item(), rel=1e-4)
+    for name, part in parts.items():
+        assert logged[f"term/{name}"] == pytest.approx(part.item(), rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize(("log_every", "micro"), [(1, 8), (3, 2), (4, 4)])
+def test_the_logged_loss_is_the_weighted_sum_of_the_logged_terms(setting: Setting, log_every: int, micro: int) -> None:
+    trainer = setting.trainer(steps=6, log_every=log_every, micro=micro)
+    trainer.train()
+    lines = lines_with_loss(trainer)
+    assert len(lines) == 6 // log_every
+    for line in lines:
+        total = sum(weight * line[f"term/{name}"] for name, weight in WEIGHTS.items())
+        assert line["loss"] == pytest.approx(total, rel=1e-4)
+        assert 0 <= line["term/agreement"] <= 1
+        assert 0 <= line["term/accuracy"] <= 1
+
+
+def test_logged_terms_are_means_over_the_steps_since_the_last_line(setting: Setting) -> None:
+    each, every_third = (setting.trainer(steps=6, log_every=n) for n in (1, 3))
+    each.train()
+    every_third.train()
+    single = [line["term/cosine"] for line in lines_with_loss(each)]
+    assert [line["term/cosine"] for line in lines_with_loss(every_third)] == pytest.approx(
+        [np.mean(single[:3]), np.mean(single[3:])], rel=1e-5
+    )
+
+
+def test_rows_and_tokens_seen_are_counted(setting: Setting) -> None:
+    trainer = setting.trainer(steps=5, micro=2)  # 5 steps of 8 rows: two epochs of 20
+    trainer.train()
+    assert trainer.rows_seen == 40
+    assert trainer.tokens_seen == 2 * setting.task.encoded.lengths.sum()
+
+
+class RowTerm:
+    """0 for a row that meets its own inputs and its own teacher signal, else 1; notes what it saw."""
+
+    needs = Needs(logits=True)
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+        self.seen: list[list[int]] = []
+
+    def bind(self, shapes: Shapes) -> RowTerm:
+        return self
+
+    def counted(self, batch: Batch) -> Tensor:
+        return torch.ones_like(batch["rows_B"], dtype=torch.bool)
+
+    def values(self, student: Signal, batch: Batch) -> Tensor:
+        rows = batch["rows_B"]
+        self.seen.append(rows.tolist())
+        right = batch["signal"]["logits_BC"][:, 0] == rows
+        for i, row in enumerate(rows.tolist()):
+            start, stop = self._task.encoded.offsets[row : row + 2]
+            ids = batch["student"]["input_ids"][i][batch["student"]["attention_mask"][i] == 1]
+            right[i] &= ids.tolist() == self._task.encoded.ids[start:stop].tolist()
+            right[i] &= batch["labels_B"][i] == self._task.labels[row]
+        return (~right).float() + 0 * student["logits_BC"].sum(dim=-1)
+
+
+@pytest.mark.parametrize("micro", [8, 2])
+def test_each_row_meets_its_own_teacher_signal_in_every_epoch(setting: Setting, micro: int) -> None:
+    numbers = np.repeat(np.arange(20, dtype=np.float32)[:, None], 3, axis=1)
+    term = RowTerm(setting.task)
+    objective = setting.objective((WeightedTerm("rows", term),))
+    trainer = setting.trainer(objective, StoredTeacher({"logits": numbers}, 0.0), steps=5, micro=micro)
+    trainer.train()
+    assert all(line["term/rows"] == 0 for line in lines_with_loss(trainer))
+    assert {len(rows) for rows in term.seen} == {micro}
+    flat = [row for rows in term.seen for row in rows]
+    assert Counter(flat) == dict.fromkeys(range(20), 2)
+    assert flat[:20] != flat[20:]
+
+
+def test_a_signal_of_another_row_would_show(setting: Setting) -> None:
+    numbers = np.repeat(np.roll(np.arange(20, dtype=np.float32), 1)[:, None], 3, axis=1)
+    objective = setting.objective((WeightedTerm("rows", RowTerm(setting.task)),))
+    trainer = setting.trainer(objective, StoredTeacher({"logits": numbers}, 0.0), steps=1)
+    trainer.train()
+    assert lines_with_loss(trainer)[0]["term/rows"] == 1
+
+
+class BadTerm(RowTerm):
+    """The logits' mean, until it is not a number any more."""
+
+    needs = Needs()
+
+    def __init__(self, bad: float, call: int) -> None:
+        self._bad, self._call, self._calls = bad, call, 0
+
+    def values(self, student: Signal, batch: Batch) -> Tensor:
+        self._calls += 1
+        values = student["logits_BC"].mean(dim=-1)
+        return values * self._bad if self._calls == self._call else values
+
+
+class Weights(TrainerCallback):
+    """Keeps the weights as they are after each step."""
+
+    def __init__(self) -> None:
+        self.after: list[dict[str, Tensor]] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        self.after.append({name: x.clone() for name, x in model.state_dict().items()})
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change(setting: Setting, bad: float) -> None:
+    terms = (WeightedTerm("labels", LabelCrossEntropy()), WeightedTerm("bad", BadTerm(bad, call=2 * 2 + 1)))
+    trainer = setting.trainer(objective := setting.objective(terms), micro=4, log_every=10)
+    trainer.add_callback(kept := Weights())
+    with pytest.raises(NonFiniteLoss, match=r"the term 'bad' is -?(nan|inf) at optimiser step 3\b"):
+        trainer.train()
+    assert len(kept.after) == 2
+    assert all(torch.equal(x, kept.after[-1][name]) for name, x in objective.state_dict().items())
+
+
+def test_a_finite_loss_is_no_reason_to_stop(setting: Setting) -> None:
+    trainer = setting.trainer(setting.objective((WeightedTerm("bad", BadTerm(1e3, call=3)),)), steps=4)
+    trainer.train()
+    assert trainer.state.global_step == 4
+
+
+def test_terms_without_a_teacher_ask_for_none(setting: Setting) -> None:
+    class Refuses:
+        def signal(self, batch: Batch, needs: Needs) -> Signal:
+            raise AssertionError("asked")
+
+    trainer = setting.trainer(setting.objective((TERMS[1],)), Refuses(), steps=2)
+    trainer.train()
+    assert trainer.state.global_step == 2
+
+
+def test_steps_without_any_label_change_nothing_and_stay_finite(setting: Setting) -> None:
+    setting.task.labels[:] = -100
+    objective = setting.objective((TERMS[1],))
+    before = {name: x.clone() for name, x in objective.state_dict().items()}
+    trainer = setting.trainer(objective, steps=3, micro=2)
+    trainer.train()
+    assert [line["loss"] for line in lines_with_loss(trainer)] == [0, 0, 0]
+    assert all(torch.equal(x, before[name]) for name, x in objective.state_dict().items())
+
+
+def test_two_ranks_end_in_the_weights_of_one_process(tmp_path: Path) -> None:
+    program = Path(__file__).with_name("train_on_ranks.py")
+    done = subprocess.run([sys.executable, str(program), str(tmp_path)], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, first, second = (torch.load(tmp_path / f"ranks-{name}.pt") for name in ("1-rank-0", "2-rank-0", "2-rank-1"))
+    require_equal(first["weights"], one["weights"])
+    require_equal(second["weights"], one["weights"])
+    for line, expected in zip(first["logged"], one["logged"], strict=True):
+        assert line == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    assert len(first["rows"]) == len(second["rows"]) == len(one["rows"]) / 2
+    for step in range(6):
+        whole = [row for rows in one["rows"][4 * step : 4 * step + 4] for row in rows]
+        shares = [[row for rows in of["rows"][2 * step : 2 * step + 2] for row in rows] for of in (first, second)]
+        assert [len(share) for share in shares] == [4, 4]
+        assert sorted(shares[0] + shares[1]) == sorted(whole)
