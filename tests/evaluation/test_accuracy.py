@@ -25,6 +25,15 @@ def test_macro_f1_by_hand() -> None:
     assert macro_f1(gold, predicted, classes=4) == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
 
 
+def test_macro_f1_of_many_samples_at_once_is_that_of_each() -> None:
+    gold, predicted = np.random.default_rng(0).integers(0, 5, (2, 4, 3, 9))
+    many = macro_f1(gold, predicted, classes=5)
+    assert many.shape == (4, 3)
+    for i in range(4):
+        for j in range(3):
+            assert many[i, j] == pytest.approx(macro_f1(gold[i, j], predicted[i, j], classes=5))
+
+
 def test_per_class_figures_by_hand() -> None:
     gold, predicted = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 0])
     first, second, absent = per_class_figures(gold, predicted, ["a", "b", "c"])

@@ -8,11 +8,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from limbeck.evaluation.significance import bootstrap_interval, bootstrap_p_value, mcnemar, paired_t_test, resample
+from limbeck.evaluation import significance
+from limbeck.evaluation.significance import (
+    Statistic,
+    bootstrap_interval,
+    bootstrap_p_value,
+    mcnemar,
+    paired_t_test,
+    resample,
+)
 
 
-def mean_of(values: NDArray[np.float64]) -> object:
-    return lambda indices: float(values[indices].mean())
+def mean_of(values: NDArray[np.float64]) -> Statistic:
+    return lambda indices: values[indices].mean(axis=-1)
 
 
 def right(only_first: int, only_second: int, both: int = 30) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -47,8 +55,7 @@ def test_interval_is_as_wide_as_the_normal_one() -> None:
     assert interval.high == pytest.approx(values.mean() + half, abs=0.1 * half)
 
 
-def test_interval_covers_the_truth_about_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(resample.__kwdefaults__, "resamples", 300)
+def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     samples = (np.random.default_rng(0).random((60, 60)) < 0.8).astype(np.float64)
     intervals = [bootstrap_interval(mean_of(sample), 60) for sample in samples]
     covering = sum(interval.low <= 0.8 <= interval.high for interval in intervals)
@@ -65,6 +72,17 @@ def test_resamples_are_paired_row_by_row() -> None:
     first, second = resample(mean_of(values), 50, resamples=20), resample(mean_of(values + 1), 50, resamples=20)
     np.testing.assert_allclose(second - first, 1)
     assert not np.array_equal(first, resample(mean_of(values), 50, resamples=20, seed=1))
+
+
+@pytest.mark.parametrize("rows", [7, 50])
+def test_resamples_do_not_depend_on_how_many_are_drawn_at_once(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).random(rows)
+    whole = resample(mean_of(values), rows, resamples=101)
+    assert whole.shape == (101,)
+    monkeypatch.setattr(significance, "_INDICES_AT_ONCE", 3 * rows + 1)
+    assert np.array_equal(resample(mean_of(values), rows, resamples=101), whole)
+    monkeypatch.setattr(significance, "_INDICES_AT_ONCE", 1)
+    assert np.array_equal(resample(mean_of(values), rows, resamples=101), whole)
 
 
 def test_p_value_of_no_difference_is_1() -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from limbeck.evaluation import significance
 from limbeck.evaluation.systems import HeldOut, Predictions, compare, describe, disagreements
 from limbeck.results import Speed, SystemName
 from limbeck.types import Origin, Rows
@@ -27,11 +26,6 @@ SPEED = Speed(
     batch_size=32,
     peak_memory_bytes=1000,
 )
-
-
-@pytest.fixture(autouse=True)
-def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(significance.resample.__kwdefaults__, "resamples", 300)
 
 
 def held_out(gold: NDArray[np.int64] = GOLD) -> HeldOut:

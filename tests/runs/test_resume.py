@@ -48,8 +48,7 @@ def test_kill_9_at_any_moment_ends_in_the_same_student(longer: None, run_file: P
 
     chance = random.Random(0)
     kills = 0
-    for marker in ("stages/01-*/checkpoints/*", "signals/state.json", "stages/02-*/checkpoints/*",
-                   "stages/03-*/checkpoints/*"):  # fmt: skip
+    for marker in ("stages/01-*/checkpoints/*", "stages/02-*/checkpoints/*", "stages/03-*/checkpoints/*"):
         process = start(run_file, f"output={killed}")
         until = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < until and not list(killed.glob(marker)):
@@ -57,7 +56,7 @@ def test_kill_9_at_any_moment_ends_in_the_same_student(longer: None, run_file: P
         time.sleep(chance.uniform(0, 0.15))
         process.send_signal(signal.SIGKILL)
         kills += finish(process)[0] == -signal.SIGKILL
-    assert kills >= 3
+    assert kills >= 2
     code, errors = finish(start(run_file, f"output={killed}"))
     assert code == 0, errors
     assert weights(killed) == weights(whole)

@@ -16,6 +16,8 @@ from limbeck.errors import LimbeckError
 
 __all__ = ["app", "main"]
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="limbeck",
     help="Distil a large language model into a small one, and see what was kept, lost and what it cost.",
@@ -39,10 +41,9 @@ def main() -> None:
         _say(f"error: {error}")
         sys.exit(2)
     except typer.Exit as end:
-        sys.exit(end.exit_code)
+        code = end.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted: nothing that was saved is lost; the same command goes on from there")
-        sys.exit(130)
+        code = _INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, as with `| head`
         sys.exit(0)
@@ -51,6 +52,8 @@ def main() -> None:
             _say(f"error: {error.format_message()}\nTry: limbeck --help")
             sys.exit(2)
         raise
+    if code == _INTERRUPTED:  # typer turns an interrupt into this code, without a word
+        _say("interrupted: nothing that was saved is lost; the same command goes on from there")
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -90,10 +90,8 @@ def _balance(rows: RunRows) -> list[Finding]:
         findings.append(Finding("warning", "labels", f"no training row for {len(absent)} labels: {_some(absent)}"))
     present = counts[counts > 0]
     if present.max() > _IMBALANCE * present.min():
-        common, rare = (
-            rows.labels[counts.argmax()],
-            rows.labels[np.where(counts > 0, counts, len(rows.train)).argmin()],
-        )
+        rarest = int(np.where(counts > 0, counts, len(rows.train)).argmin())
+        common, rare = rows.labels[counts.argmax()], rows.labels[rarest]
         words = f"'{common}' has {present.max()} rows, '{rare}' only {present.min()}"
         findings.append(Finding("warning", "labels", f"{words}: look at macro F1 rather than accuracy"))
     if not findings:
