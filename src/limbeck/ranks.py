@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["is_main", "ranks", "wait_for_all"]
+__all__ = ["is_main", "on_cpus", "ranks", "wait_for_all"]
 
 
 def ranks() -> int:
@@ -17,9 +17,16 @@ def is_main() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def on_cpus() -> bool:
+    """Whether several processes train on CPUs, which transformers and accelerate want to be told."""
+    import torch
+
+    return ranks() > 1 and not torch.accelerator.is_available()
+
+
 def wait_for_all() -> None:
     """Return once every process has come here."""
     if ranks() > 1:
         from accelerate import PartialState
 
-        PartialState().wait_for_everyone()
+        PartialState(cpu=on_cpus()).wait_for_everyone()

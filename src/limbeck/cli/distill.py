@@ -29,6 +29,7 @@ def main(
     ] = None,
 ) -> None:
     from limbeck.cli.terminal import console, progress, quiet_libraries
+    from limbeck.ranks import is_main
     from limbeck.runs.config import load_run_file
 
     config = load_run_file(run_file, set_ or ())
@@ -38,4 +39,5 @@ def main(
 
     command = shlex.join(["limbeck", *sys.argv[1:]])
     results = run(config, progress=progress(), command=command)
-    show_results(results, Path(config.output), console)
+    if is_main():
+        show_results(results, Path(config.output), console)

@@ -22,7 +22,8 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from limbeck.types import Advance, Progress
+from limbeck.ranks import is_main
+from limbeck.types import Advance, Progress, SilentProgress
 
 __all__ = ["console", "progress", "quiet_libraries"]
 
@@ -33,7 +34,9 @@ _LINE_EVERY_SECONDS = 15.0
 
 
 def progress() -> Progress:
-    """Return bars for a terminal, lines for a file or a pipe."""
+    """Return bars for a terminal, lines for a file or a pipe, and silence for all ranks but the first."""
+    if not is_main():
+        return SilentProgress()
     return _Bars() if console.is_terminal else _Lines()
 
 

@@ -42,7 +42,7 @@ from limbeck.runs.prepare import (
 from limbeck.stages.pipeline import StageRun, run_stage
 from limbeck.stages.stage import Stage, Training
 from limbeck.teachers.local import LocalTeacher
-from limbeck.teachers.stored import StoredTeacher, can_store, store_signals
+from limbeck.teachers.stored import StoredTeacher, can_store, open_signals, store_signals
 from limbeck.types import Batch, Needs, Progress, Shapes, SilentProgress
 
 __all__ = ["distill", "run"]
@@ -84,7 +84,7 @@ def run(config: RunConfig, *, progress: Progress, command: str = "") -> Results:
     folder = Path(config.output)
     stages = config.recipe.stages()
     with hold(folder), guard_storage(folder):
-        rows = read_rows(config, folder)
+        rows = read_rows(config, folder if is_main() else None)
         require_labels(config, stages, rows)
         record_run(folder, config, rows.fingerprints)
         bench = _set_up(config, folder, rows, progress)
@@ -267,19 +267,20 @@ def _teacher_signals(bench: _Bench, stages: list[Stage]) -> StoredTeacher | Loca
         return teacher
     make_batch = bench.batch_maker(bench.train_for_student, bench.train_for_teacher)
     kinds = f"logits={needs.logits} first={sorted(needs.teacher_first)} max_length={bench.max_length}"
-    for mine in (is_main(), not is_main()):  # the main process computes; the others then open what it wrote
-        if mine:
-            stored = store_signals(
-                teacher,
-                needs=needs,
-                batches=list(length_sorted_batches(bench.train_for_teacher.lengths, _TEACHER_BATCH_ROWS)),
-                make_batch=make_batch,
-                rows=rows,
-                folder=bench.folder / "signals",
-                fingerprint=f"{weights_fingerprint(bench.teacher)} {bench.rows.fingerprints['train']} {kinds}",
-                progress=bench.progress,
-            )
-        wait_for_all()
+    folder = bench.folder / "signals"
+    if is_main():
+        store_signals(
+            teacher,
+            needs=needs,
+            batches=list(length_sorted_batches(bench.train_for_teacher.lengths, _TEACHER_BATCH_ROWS)),
+            make_batch=make_batch,
+            rows=rows,
+            folder=folder,
+            fingerprint=f"{weights_fingerprint(bench.teacher)} {bench.rows.fingerprints['train']} {kinds}",
+            progress=bench.progress,
+        )
+    wait_for_all()
+    stored = open_signals(folder, needs)
     bench.costs.append(_signal_cost(bench, stored))
     return stored
 

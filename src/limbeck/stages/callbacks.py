@@ -13,6 +13,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from limbeck.atomic import guard_storage, write_json, write_text
 from limbeck.numerics.memory import peak_memory_bytes
+from limbeck.ranks import is_main
 from limbeck.stages.trainer import DistillTrainer
 from limbeck.types import Advance
 
@@ -28,7 +29,7 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
     for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
         if (checkpoint / _WHOLE).exists():
             whole.append((int(checkpoint.name.rsplit("-", 1)[1]), checkpoint))
-        else:
+        elif is_main():
             shutil.rmtree(checkpoint)
     return max(whole)[1] if whole else None
 
@@ -71,7 +72,8 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
             step = int(state["step"])
             self._before = {name: state[name] for name in self._before}
         kept = [line for line in read_log(self._log) if not self._is_mine(line) or line["step"] <= step]
-        write_text(self._log, "".join(json.dumps(line) + "\n" for line in kept))
+        if is_main():
+            write_text(self._log, "".join(json.dumps(line) + "\n" for line in kept))
         return step
 
     def _is_mine(self, line: dict[str, Any]) -> bool:

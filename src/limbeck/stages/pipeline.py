@@ -18,7 +18,7 @@ from limbeck.losses.combine import Objective, bind_terms
 from limbeck.models.layers import set_dropout, word_embeddings
 from limbeck.models.load import save_model
 from limbeck.numerics.memory import peak_memory_bytes
-from limbeck.ranks import is_main, ranks, wait_for_all
+from limbeck.ranks import is_main, on_cpus, ranks, wait_for_all
 from limbeck.results import StageCost, SystemName
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages.stage import Stage, Training
@@ -69,6 +69,7 @@ def run_stage(
         write_json(done, cost.model_dump())
         shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
     wait_for_all()
+    _load_weights(student, run.folder / "model")  # all ranks go on with the very same weights
     return cost
 
 
@@ -154,6 +155,7 @@ def _arguments(run: StageRun, folder: Path, stage_name: str) -> Any:
         save_total_limit=2,  # the one being written, and a whole one
         seed=run.seed,
         report_to=list(training.report_to),
+        use_cpu=on_cpus(),
         run_name=f"{run.folder.parents[1].name}-{stage_name}-seed{run.seed}",
         disable_tqdm=True,
         remove_unused_columns=False,

@@ -83,8 +83,10 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         counts = count_rows(self._objective.terms, batches)
         if self.args.world_size > 1:
             counts = {name: self.accelerator.reduce(n.to(device), "sum") for name, n in counts.items()}
-        self.rows_seen += sum(len(batch["rows_B"]) for batch in batches)
-        self.tokens_seen += sum(int(batch["student"]["attention_mask"].sum()) for batch in batches)
+        # Of all ranks: each has as many rows as this one, and nearly as many tokens.
+        self.rows_seen += self.args.world_size * sum(len(batch["rows_B"]) for batch in batches)
+        tokens = sum(int(batch["student"]["attention_mask"].sum()) for batch in batches)
+        self.tokens_seen += self.args.world_size * tokens
         return batches, counts
 
     def compute_loss(

@@ -21,7 +21,7 @@ from torch import Tensor
 from limbeck.atomic import guard_storage, write_json
 from limbeck.types import Batch, Needs, Progress, Signal, Teacher
 
-__all__ = ["StoredTeacher", "can_store", "store_signals"]
+__all__ = ["StoredTeacher", "can_store", "open_signals", "store_signals"]
 
 _SAVE_EVERY_BATCHES = 64
 
@@ -107,9 +107,15 @@ def store_signals(
             advance(len(batch_rows))
     if done < len(batches):
         save(len(batches))
+    return open_signals(folder, needs)
+
+
+def open_signals(folder: Path, needs: Needs) -> StoredTeacher:
+    """Open the signals that `store_signals` wrote into `folder`."""
     names = [*(["logits"] if needs.logits else []), *(f"first-{layer}" for layer in sorted(needs.teacher_first))]
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
-    return StoredTeacher(arrays, _state(state_file, fingerprint)[1])
+    seconds = json.loads((folder / "state.json").read_text(encoding="utf-8"))["seconds"]
+    return StoredTeacher(arrays, float(seconds))
 
 
 def _named_values(signal: Signal) -> dict[str, Tensor]:

@@ -1,0 +1,48 @@
+"""The same command in one process and in two."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+PROGRAM = """
+import sys
+import limbeck.evaluation.speed as speed
+speed._measure_on_disk = lambda model, longest: (1, 1)
+from limbeck.cli.app import main
+main()
+"""
+
+
+def test_two_ranks_train_the_student_that_one_process_trains(
+    sections: dict[str, Any], run_file: Path, tmp_path: Path
+) -> None:
+    """Pitfalls 3 and 8, from the command to the weights: partly labelled rows, rows of uneven length."""
+    sections["recipe"]["label_weight"] = 0.3
+    sections["training"]["dropout"] = sections["teacher"]["fine_tune"]["dropout"] = 0.0
+    run_file.write_text(json.dumps(sections), encoding="utf-8")
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM, encoding="utf-8")
+    one = [sys.executable, str(program)]
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
+    for name, command in (("one", one), ("two", two)):
+        words = ["distill", str(run_file), "--set", f"output={tmp_path / name}"]
+        answer = subprocess.run([*command, *words], env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+        assert answer.returncode == 0, answer.stderr
+    ours = load_file(tmp_path / "one" / "student" / "model.safetensors")
+    theirs = load_file(tmp_path / "two" / "student" / "model.safetensors")
+    for name, weights in ours.items():
+        torch.testing.assert_close(theirs[name], weights, atol=1e-4, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}")
+    losses = [
+        [json.loads(line)["loss"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    ]
+    assert torch.allclose(torch.tensor(losses[0]), torch.tensor(losses[1]), atol=1e-4)
