@@ -156,6 +156,16 @@ def test_every_dependency_has_its_reason() -> None:
     assert rows - declared == set(), "these are no longer in pyproject.toml"
 
 
+def test_the_table_of_layer_maps_is_what_the_code_does() -> None:
+    from limbeck.numerics.layer_maps import LAYER_MAPS, choose_layers
+
+    rows = re.findall(r"^\| `(\w+)` \| ([\d ]+) \| ([\d ]+) \| ([\d ]+) \|", read("docs/conventions.md"), re.MULTILINE)
+    assert [name for name, *_ in rows] == list(LAYER_MAPS)
+    for name, *cells in rows:
+        for cell, (keep, of) in zip(cells, [(6, 12), (3, 12), (2, 6)], strict=True):
+            assert choose_layers(name, teacher_layers=of, keep=keep) == tuple(map(int, cell.split())), (name, keep, of)
+
+
 PLANTED = """
 See [here](no-such-page.md) and [there](https://example.org), `src/limbeck/no_such.py`, `src/limbeck/*.py`.
 

@@ -287,6 +287,21 @@ def test_divergence_stops_before_the_weights_are_spoilt(sections: dict[str, Any]
         limbeck.distill(**sections)
 
 
+def test_a_teacher_that_guesses_is_refused(
+    sections: dict[str, Any], encoder_folder: Path, tmp_path: Path, light: None
+) -> None:
+    """Pitfall 25: a teacher at random, found before a student is trained on it."""
+    sections["teacher"]["fine_tune"].update(steps=1, learning_rate=10.0, warmup_share=0)
+    with pytest.raises(ModelError, match="no better than always giving the most frequent label"):
+        limbeck.distill(**sections)
+
+
+def test_training_is_shown_in_tensorboard_on_request(sections: dict[str, Any], light: None) -> None:
+    sections["training"]["report_to"] = ["tensorboard"]
+    limbeck.distill(**sections)
+    assert list(Path(sections["output"]).glob("tensorboard/*distilled*/events*"))
+
+
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from limbeck.atomic import guard_storage
 from limbeck.data.encode import Encoded, encode_rows, same_token_ids, token_limit
-from limbeck.errors import ConfigError
+from limbeck.errors import ConfigError, ModelError
 from limbeck.evaluation.predict import length_sorted_batches, predict_logits
 from limbeck.losses.combine import bind_terms, needs_of
 from limbeck.models.layers import depth, shapes, width
@@ -282,7 +282,30 @@ def _teacher_signals(bench: _Bench, stages: list[Stage]) -> StoredTeacher | Loca
     wait_for_all()
     stored = open_signals(folder, needs)
     bench.costs.append(_signal_cost(bench, stored))
+    if needs.logits:
+        _require_useful_teacher(bench, stored)
     return stored
+
+
+def _require_useful_teacher(bench: _Bench, stored: StoredTeacher) -> None:
+    """Refuse a teacher that does no better than guessing on the labelled training rows.
+
+    Raises:
+        ModelError: its accuracy is at most the share of the most frequent label, and its loss at least ln C.
+    """
+    rows = np.flatnonzero(bench.rows.train_labels >= 0)
+    if not len(rows):
+        return
+    gold, log_probs = bench.rows.train_labels[rows], stored.log_probs(rows)
+    accuracy = float((log_probs.argmax(axis=-1) == gold).mean())
+    loss = float(-log_probs[np.arange(len(gold)), gold].mean())
+    most_frequent = np.bincount(gold).max() / len(gold)
+    if accuracy <= most_frequent and loss >= np.log(len(bench.rows.labels)):
+        raise ModelError(
+            f"the teacher is right on {accuracy:.1%} of {len(rows)} labelled training rows, no better than always "
+            f"giving the most frequent label ({most_frequent:.1%}). Check that it was trained for this task and that "
+            "task.labels are in the order of its logits, or fine-tune it longer (teacher.fine_tune)"
+        )
 
 
 def _all_needs(stages: list[Stage], pair: Shapes) -> Needs:

@@ -96,7 +96,7 @@ def _train(stage: Stage, run: StageRun, *, student: Any, teacher: Teacher | None
             make_batch=run.make_batch,
             teacher=teacher,
             args=_arguments(run, checkpoints, stage.name),
-            callbacks=[watch],
+            callbacks=[watch, *_tensorboard(run)],
         )
         _keep_only_our_callbacks(trainer, watch)
         watch.trainer = trainer
@@ -120,6 +120,16 @@ def _keep_only_our_callbacks(trainer: Any, watch: Any) -> None:
 
     for printer in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printer)
+
+
+def _tensorboard(run: StageRun) -> list[Any]:
+    """TensorBoard's callback writing into the run folder; by default it would write beside the checkpoints."""
+    if "tensorboard" not in run.training.report_to or not is_main():
+        return []
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
+
+    return [TensorBoardCallback(SummaryWriter(str(run.log.parent / "tensorboard" / run.folder.name)))]
 
 
 def _arguments(run: StageRun, folder: Path, stage_name: str) -> Any:
@@ -154,7 +164,7 @@ def _arguments(run: StageRun, folder: Path, stage_name: str) -> Any:
         save_steps=math.ceil(run.steps / training.checkpoints / training.log_every) * training.log_every,
         save_total_limit=2,  # the one being written, and a whole one
         seed=run.seed,
-        report_to=list(training.report_to),
+        report_to=[name for name in training.report_to if name != "tensorboard"],
         use_cpu=on_cpus(),
         run_name=f"{run.folder.parents[1].name}-{stage_name}-seed{run.seed}",
         disable_tqdm=True,

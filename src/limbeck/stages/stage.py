@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from limbeck.losses.combine import WeightedTerm
 
@@ -64,6 +65,14 @@ class Training(BaseModel):
                 "choose a divisor"
             )
         return self
+
+    @field_validator("report_to")
+    @classmethod
+    def _trackers_are_installed(cls, names: list[str]) -> list[str]:
+        missing = [name for name in names if find_spec(name) is None]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} not installed: pip install {' '.join(missing)}")
+        return names
 
     def total_steps(self, rows: int) -> int:
         """Optimiser steps for a training set of `rows` rows."""

@@ -51,6 +51,10 @@ class StoredTeacher:
             }
         return signal
 
+    def log_probs(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the teacher's log-probabilities ``[N, C]`` of the given rows, in nats."""
+        return torch.from_numpy(self._arrays["logits"][rows]).double().log_softmax(dim=-1).numpy()
+
     def _pick(self, name: str, rows_B: Tensor) -> Tensor:
         return torch.from_numpy(self._arrays[name][rows_B.cpu().numpy()]).to(rows_B.device)
 
