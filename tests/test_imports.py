@@ -31,7 +31,7 @@ LAYERS = [
 ]
 """A module may import from the layers above its own line, and from its own folder."""
 
-REPORT_READS = {"errors", "results"}
+REPORT_READS = {"atomic", "errors", "results"}
 
 TORCH_AT_START = {"numerics", "models", "losses", "teachers", "students", "data", "stages", "evaluation"}
 TORCH_NEVER = {"errors", "results", "atomic", "sequences", "recipes", "report", "demo", "cli"}

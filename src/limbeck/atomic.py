@@ -1,4 +1,8 @@
-"""Files that are whole or not there: a kill or a full disk at any moment leaves the old one or the new one."""
+"""Files that are whole or not there, whenever a kill or a full disk comes.
+
+A file is the old one or the new one. A folder may also be missing for the moment between the two; what is
+written into folders here is made again by the next start.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,9 @@ from limbeck.errors import StorageError
 
 __all__ = ["guard_storage", "replace_folder", "write_json", "write_text"]
 
-_STORAGE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+_STORAGE_ERRNOS = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST,
+}  # fmt: skip
 _STORAGE_WORDS = ("No space left", "File too large", "PytorchStreamWriter", "file write failed", "Disk quota")
 """What torch and safetensors say when the operating system refuses a write; they hide the error number."""
 
@@ -59,6 +65,6 @@ def guard_storage(path: Path) -> Iterator[None]:
         if not refused:
             raise
         raise StorageError(
-            f"could not write {path}: {str(error).strip().splitlines()[0]}. What was saved before is untouched; "
-            "free some space and run the same command again: it goes on from the last checkpoint."
+            f"{path} could not be written: {str(error).strip().splitlines()[0]}. What was saved before is untouched. "
+            "Make room, or choose another place; a run goes on from its last checkpoint with the same command."
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["is_main", "on_cpus", "ranks", "wait_for_all"]
+__all__ = ["device", "is_main", "on_cpus", "ranks", "wait_for_all"]
 
 
 def ranks() -> int:
@@ -22,6 +22,17 @@ def on_cpus() -> bool:
     import torch
 
     return ranks() > 1 and not torch.accelerator.is_available()
+
+
+def device() -> str:
+    """Where this process computes: its own accelerator where there is one, else the CPU."""
+    import torch
+
+    if not torch.accelerator.is_available():
+        return "cpu"
+    kind = torch.accelerator.current_accelerator()
+    assert kind is not None
+    return f"{kind.type}:{os.environ.get('LOCAL_RANK', '0')}" if kind.type != "mps" else "mps"
 
 
 def wait_for_all() -> None:

@@ -154,7 +154,7 @@ class Curve(_Record):
     system: SystemName
     seed: int
     series: str
-    """"loss", "term/NAME", "learning_rate", "validation/accuracy", "validation/agreement" ..."""
+    """`loss`, `term/NAME`, `learning_rate`, and on the training batches `train/accuracy`, `train/agreement`."""
     steps: list[int]
     values: list[float]
 

@@ -5,7 +5,7 @@ Dimension letters, the same everywhere, as suffixes of tensor names
 
     B  sequences (rows) of a micro-batch      C  classes
     T  token positions                        D  hidden width
-    L  layers                                 N  selected items
+    N  rows of a whole data set
 
 Torch is imported for annotations only, so that the report works without it.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypedDict
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -189,7 +189,3 @@ class SilentProgress:
 
     def say(self, message: str) -> None:
         pass
-
-
-JSON = Any
-"""A value that `json` can write."""

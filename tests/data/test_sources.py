@@ -90,7 +90,7 @@ def test_a_missing_file_among_no_data_files(tmp_path: Path) -> None:
 def test_a_missing_folder(tmp_path: Path) -> None:
     message = refusal(tmp_path, "data/a.csv")
     assert f"nor does its folder {tmp_path / 'data'}" in message
-    assert "start at the folder of the run file" in message
+    assert "start at the current folder" in message
 
 
 def test_a_folder_without_data_files(tmp_path: Path) -> None:

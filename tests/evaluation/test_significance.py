@@ -117,7 +117,6 @@ def test_no_t_test_with_fewer_than_three_seeds_or_without_spread() -> None:
     assert paired_t_test([0.1, 0.1, 0.1]) is None
 
 
-@pytest.mark.xfail(strict=True, reason="differences equal but for rounding are taken for spread")
 def test_rounding_is_no_spread() -> None:
     differences = [0.9 - 0.8, 0.8 - 0.7, 0.7 - 0.6]
     assert differences == pytest.approx([0.1] * 3)

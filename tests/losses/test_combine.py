@@ -120,18 +120,18 @@ def test_loss_is_the_weighted_sum_of_means_computed_by_hand(setting: Setting) ->
         for name, layer in (("teacher", 2), ("student", 1))
     ]
     expected = {
-        "soft_targets": (4 * (p * (p / q).log()).sum(-1)).mean().item(),
-        "labels": -log_q[labelled, batch["labels_B"][labelled]].mean().item(),
-        "cosine": ((distance * mask).sum(1) / mask.sum(1)).mean().item(),
-        "hints": (first[0] - first[1]).square().mean(-1).mean().item(),
+        "term/soft_targets": (4 * (p * (p / q).log()).sum(-1)).mean().item(),
+        "term/labels": -log_q[labelled, batch["labels_B"][labelled]].mean().item(),
+        "term/cosine": ((distance * mask).sum(1) / mask.sum(1)).mean().item(),
+        "term/hints": (first[0] - first[1]).square().mean(-1).mean().item(),
     }
     predicted = [states[name].logits.argmax(-1) for name in ("teacher", "student")]
     shares = {
-        "agreement": (predicted[0] == predicted[1]).double().mean().item(),
-        "accuracy": (predicted[1] == batch["labels_B"])[labelled].double().mean().item(),
+        "train/agreement": (predicted[0] == predicted[1]).double().mean().item(),
+        "train/accuracy": (predicted[1] == batch["labels_B"])[labelled].double().mean().item(),
     }
     assert terms == pytest.approx(expected | shares, rel=1e-4, abs=1e-6)
-    weights = {term.name: term.weight for term in TERMS}
+    weights = {f"term/{term.name}": term.weight for term in TERMS}
     assert loss == pytest.approx(sum(weights[name] * value for name, value in expected.items()), rel=1e-4)
 
 
@@ -168,7 +168,7 @@ def test_a_step_without_labels_gives_zero_with_a_zero_gradient(setting: Setting)
     batches = [without_labels(setting.task.batch(rows)) for rows in in_pieces(4, 8)]
     loss, gradient, terms = setting.step_of(batches, objective)
     assert loss == 0
-    assert terms == {"labels": 0, "accuracy": 0}
+    assert terms == {"term/labels": 0, "train/accuracy": 0}
     assert (gradient == 0).all()
 
 
@@ -204,7 +204,7 @@ def test_a_student_equal_to_its_teacher_has_nothing_to_learn_from_it(setting: Se
     loss, gradient, shown = setting.step(in_pieces(5, 7), objective, teacher=twin)
     assert loss == pytest.approx(0, abs=1e-5)
     assert gradient.abs().max() < 1e-4
-    assert shown["agreement"] == pytest.approx(1)
+    assert shown["train/agreement"] == pytest.approx(1)
 
 
 def test_no_gradient_is_kept_for_the_teacher(setting: Setting) -> None:

@@ -154,8 +154,8 @@ def curves(rng: random.Random) -> list[Curve]:
                         )
                     )
             checks = list(range(100, 901, 100))
-            for series in ("validation/accuracy", "validation/agreement"):
-                if series == "validation/agreement" and name == "teacher":
+            for series in ("train/accuracy", "train/agreement"):
+                if series == "train/agreement" and name == "teacher":
                     continue
                 values = [QUALITY[name] * (1 - math.exp(-step / 160)) + rng.gauss(0, 0.006) for step in checks]
                 found.append(

@@ -43,8 +43,8 @@ def test_all_figures_are_there(full_figures: Figures) -> None:
         "reliability-fine-tuned",
         "reliability-distilled",
         "curve-loss",
-        "curve-validation-accuracy",
-        "curve-validation-agreement",
+        "curve-train-accuracy",
+        "curve-train-agreement",
         "curve-term-forward-kl",
         "curve-term-hidden",
     ]

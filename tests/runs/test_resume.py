@@ -98,8 +98,8 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(longer: None, run_file: Path
         [sys.executable, "-c", program], env=ENVIRONMENT, capture_output=True, text=True, timeout=240
     )
     assert answer.returncode == 2, answer.stderr
-    assert "could not write" in answer.stderr
-    assert "it goes on from the last checkpoint" in answer.stderr
+    assert "could not be written" in answer.stderr
+    assert "a run goes on from its last checkpoint" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert list(run.glob("stages/01-*/checkpoints/*/limbeck.json"))
     code, errors = finish(start(run_file, f"output={run}"))

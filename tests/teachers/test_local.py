@@ -90,3 +90,16 @@ def test_the_teacher_reads_its_own_inputs_token_types_included(make_classifier: 
 def test_a_distilbert_teacher_takes_a_batch_with_token_types(make_classifier: Make, make_task: Make) -> None:
     signal = LocalTeacher(make_classifier("distilbert")).signal(make_task().batch(range(4)), Needs(logits=True))
     assert signal["logits_BC"].shape == (4, 3)
+
+
+def test_the_first_state_is_that_of_the_first_token_whichever_side_is_padded(
+    make_classifier: Make, make_task: Make
+) -> None:
+    model, needs = make_classifier(layers=3, scale=4.0), Needs(teacher_first=frozenset({2}))
+    batch = make_task(pad_left=True).batch(range(6))
+    assert (batch["teacher"]["attention_mask"][:, 0] == 0).any()
+    first = LocalTeacher(model).signal(batch, needs)["first_BD"][2]
+    with torch.no_grad():
+        states = model(**batch["teacher"], output_hidden_states=True).hidden_states[2]
+    for row, mask in enumerate(batch["teacher"]["attention_mask"].tolist()):
+        torch.testing.assert_close(first[row], states[row, mask.index(1)])

@@ -13,7 +13,7 @@ import torch
 
 from limbeck.teachers import stored
 from limbeck.teachers.local import LocalTeacher
-from limbeck.teachers.stored import StoredTeacher, can_store, store_signals
+from limbeck.teachers.stored import StoredTeacher, can_store, open_signals, store_signals
 from limbeck.types import Batch, Needs, Signal, SilentProgress
 
 ROWS = 22
@@ -96,6 +96,22 @@ def test_only_what_is_asked_for_is_stored_and_given(setting: Setting) -> None:
     kept, _ = setting.store(needs=Needs(logits=True))
     assert sorted(path.name for path in setting.folder.iterdir()) == ["logits.npy", "state.json"]
     assert set(kept.signal(setting.task.batch([1, 2]), Needs(logits=True))) == {"logits_BC"}
+
+
+def test_stored_signals_can_be_opened_again(setting: Setting) -> None:
+    kept, _ = setting.store()
+    again = open_signals(setting.folder, NEEDS)
+    assert again.seconds == kept.seconds
+    setting.require_equal_to_live(again)
+
+
+def test_log_probs_are_those_of_the_stored_logits(setting: Setting) -> None:
+    kept, _ = setting.store()
+    rows = np.array([7, 0, 7])
+    logits = kept.signal(setting.task.batch(rows), NEEDS)["logits_BC"]
+    log_probs = kept.log_probs(rows)
+    assert log_probs.dtype == np.float64
+    np.testing.assert_allclose(log_probs, torch.log_softmax(logits, dim=-1), atol=1e-6)
 
 
 def test_finished_signals_are_reused_without_asking(setting: Setting) -> None:

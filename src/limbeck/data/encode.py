@@ -6,6 +6,7 @@ tokenisation and a row's length is known to the batch plan.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from limbeck.types import Rows
 __all__ = ["Encoded", "encode_rows", "same_token_ids", "token_limit"]
 
 _ROWS_AT_ONCE = 2048
+_POSITIONS_AFTER_PADDING = ("roberta", "camembert", "mpnet", "longformer", "data2vec-text", "xmod")
 _LONGEST_DEFAULT_TOKENS = 512
 """Used where neither tokenizer nor model names a limit."""
 
@@ -41,6 +43,12 @@ class Encoded:
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row, special tokens included."""
         return np.diff(self.offsets)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of all ids, token types and lengths."""
+        digest = hashlib.sha256(self.ids.tobytes() + self.offsets.tobytes())
+        digest.update(self.token_types.tobytes() if self.token_types is not None else b"")
+        return digest.hexdigest()
 
     def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> dict[str, Tensor]:
         """Return ``input_ids``, ``attention_mask`` (and ``token_type_ids``) of `rows`, ``[B, T]``.
@@ -76,7 +84,8 @@ def token_limit(tokenizer: Any, model: Any, wanted: int | None = None) -> int:
     positions = getattr(model.config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
         # RoBERTa and its kin start counting positions after the padding id.
-        offset = (model.config.pad_token_id or 0) + 1 if "roberta" in model.config.model_type else 0
+        after_padding = any(kin in model.config.model_type for kin in _POSITIONS_AFTER_PADDING)
+        offset = (model.config.pad_token_id or 0) + 1 if after_padding else 0
         limits.append(positions - offset)
     if wanted is not None and limits and wanted > min(limits):
         raise ModelError(f"max_length {wanted} is more than the {min(limits)} tokens {type(model).__name__} can read")

@@ -126,7 +126,7 @@ def _data_file(path: Path) -> DataFile | None:
 
 def _neighbours(path: Path) -> str:
     if not path.parent.is_dir():
-        return f"nor does its folder {path.parent}. Relative paths start at the folder of the run file."
+        return f"nor does its folder {path.parent}. Relative paths start at the current folder."
     names = [file.path.name for file in _files_in(path.parent)]
     if not names:
         return "its folder holds no data files."

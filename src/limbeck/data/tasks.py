@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import numpy as np
@@ -43,7 +44,7 @@ def labels_in(rows: Rows) -> list[str]:
             f"found {found} in {len(rows)} training rows; a classifier needs at least two classes. "
             "Check task.label, add labelled rows, or give task.labels or a fine-tuned teacher"
         )
-    return sorted(names, key=lambda name: (0, int(name), name) if name.lstrip("-").isdigit() else (1, 0, name))
+    return sorted(names, key=lambda name: (0, int(name), name) if re.fullmatch("-?[0-9]+", name) else (1, 0, name))
 
 
 def label_ids(rows: Rows, labels: list[str]) -> NDArray[np.int64]:

@@ -79,7 +79,7 @@ def demo_run(folder: Path, *, quick: bool = False, seeds: int = 1) -> RunConfig:
 
     Args:
         folder: the run folder.
-        quick: a fifth of the intents and fewer texts.
+        quick: a quarter of the intents and fewer texts.
         seeds: number of students to train.
     """
     train, test = read_banking77("train"), read_banking77("test")

@@ -16,6 +16,8 @@ from limbeck.results import Interval, McNemar
 __all__ = ["bootstrap_interval", "bootstrap_p_value", "mcnemar", "paired_t_test", "resample"]
 
 _RESAMPLES = 2000
+_ROUNDING = 1e-12
+"""Differences closer than this are equal."""
 _INDICES_AT_ONCE = 1_000_000
 """Bounds the memory of large held-out sets."""
 
@@ -74,6 +76,6 @@ def paired_t_test(differences: Sequence[float]) -> float | None:
     """Return the two-sided p-value of a mean of 0 over seeds, or ``None`` with fewer than three seeds or no spread."""
     from scipy.stats import ttest_1samp
 
-    if len(differences) < 3 or np.ptp(differences) == 0:
+    if len(differences) < 3 or np.ptp(differences) < _ROUNDING:
         return None
     return float(ttest_1samp(differences, 0.0).pvalue)

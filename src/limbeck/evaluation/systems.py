@@ -24,7 +24,7 @@ from limbeck.types import Rows
 
 __all__ = ["HeldOut", "Predictions", "compare", "describe", "disagreements"]
 
-_SHOWN_DISAGREEMENTS = 20
+_SHOWN_DISAGREEMENTS = 40
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,11 @@ def compare(
     figures_second = _figures(metric, second, teacher, held_out)
     assert figures_first is not None
     assert figures_second is not None
-    seeds = sorted(figures_first.keys() & figures_second.keys()) or sorted({*figures_first, *figures_second})
+    # The teacher has one seed and is compared with every student.
+    seeds = sorted(figures_first if len(figures_first) > 1 else figures_second)
 
     def of(figures: dict[int, Statistic], seed: int) -> Statistic:
-        return figures[seed] if seed in figures else next(iter(figures.values()))
+        return figures[seed] if len(figures) > 1 else next(iter(figures.values()))
 
     def difference(indices: NDArray[np.int64]) -> NDArray[np.float64]:
         differences = [of(figures_first, s)(indices) - of(figures_second, s)(indices) for s in seeds]
@@ -119,7 +120,7 @@ def compare(
     gold, labelled = held_out.gold[held_out.labelled], held_out.labelled
 
     def right(system: Predictions, seed: int) -> NDArray[np.bool_]:
-        logits = system.logits.get(seed, next(iter(system.logits.values())))
+        logits = system.logits[seed] if len(system.logits) > 1 else next(iter(system.logits.values()))
         hits: NDArray[np.bool_] = logits[labelled].argmax(axis=-1) == gold
         return hits
 

@@ -34,7 +34,9 @@ def _kept(teacher: System, student: System) -> str:
             f"The held-out rows have no labels, so only fidelity can be measured: the student gives the teacher's "
             f"label on {student.agreement.value:.1%} of them."
         )
-    share = student.accuracy.value / teacher.accuracy.value if teacher.accuracy.value else float("nan")
+    if teacher.accuracy.value == 0:
+        return f"The teacher is right on no held-out row; the student is on {student.accuracy.value:.1%} of them."
+    share = student.accuracy.value / teacher.accuracy.value
     return (
         f"The student keeps {share:.1%} of the teacher's accuracy "
         f"({student.accuracy.value:.1%} against {teacher.accuracy.value:.1%})."

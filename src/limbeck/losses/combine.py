@@ -61,7 +61,7 @@ class Objective(nn.Module):
         return {t.name: t.term for t in self.weighted_terms}
 
     def forward(self, batch: Batch, counts: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return this micro-batch's share of the step's loss, and of each term (detached, unweighted).
+        """Return this micro-batch's share of the step's loss, and of what is logged (detached, unweighted).
 
         Args:
             batch: one micro-batch with the teacher's signal.
@@ -74,7 +74,7 @@ class Objective(nn.Module):
             term = weighted.term
             row_sum = masked_sum(term.values(student, batch), term.counted(batch))
             part = row_sum / counts[weighted.name].to(row_sum).clamp(min=1)
-            parts[weighted.name] = part.detach()
+            parts[f"term/{weighted.name}"] = part.detach()
             total = total + weighted.weight * part
         return total, parts | self._watched(student, batch, counts)
 
@@ -85,8 +85,8 @@ class Objective(nn.Module):
         watched: dict[str, Tensor] = {}
         if self.needs.logits:
             agreed = predicted_B == batch["signal"]["logits_BC"].argmax(dim=-1)
-            watched["agreement"] = agreed.sum() / counts["rows"].to(predicted_B.device)
+            watched["train/agreement"] = agreed.sum() / counts["rows"].to(predicted_B.device)
         if self.needs.labels:
             right = (predicted_B == batch["labels_B"]).sum()
-            watched["accuracy"] = right / counts["labelled"].to(predicted_B.device).clamp(min=1)
+            watched["train/accuracy"] = right / counts["labelled"].to(predicted_B.device).clamp(min=1)
         return watched

@@ -1,7 +1,7 @@
 """The one division of a training step.
 
 Terms give one value per row. A step may be split into micro-batches and over ranks, so a mean of
-micro-batch means would weigh rows unequally. Instead each term's counted rows are numbered over the
+micro-batch means would weigh rows unequally. Instead each term's rows are counted over the
 *whole* optimiser step before the first forward pass, and every micro-batch contributes
 ``sum / count``. The gradient is then the same for every split (docs/conventions.md).
 """

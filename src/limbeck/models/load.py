@@ -15,6 +15,7 @@ __all__ = [
     "load_classifier",
     "load_config",
     "load_tokenizer",
+    "load_weights",
     "model_labels",
     "save_model",
     "weights_fingerprint",
@@ -108,6 +109,16 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write a normal Hugging Face folder: safetensors weights, configuration, tokenizer."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def load_weights(model: Any, folder: Path) -> None:
+    """Fill `model` with the safetensors weights of `folder`; every name must be there."""
+    from safetensors.torch import load_file
+
+    weights: dict[str, Any] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        weights.update(load_file(file))
+    model.load_state_dict(weights, strict=True)
 
 
 def weights_fingerprint(model: Any) -> str:

@@ -8,11 +8,15 @@ from torch import Tensor
 __all__ = ["cosine_distance", "normalised_squared_distance"]
 
 _SMALLEST_NORM = 1e-12
-"""Guards the zero vector, whose direction is undefined; its gradient is then 0, not NaN."""
+"""A shorter state counts as zero: it has no direction, and its gradient is 0, not NaN or 1/norm."""
 
 
 def _unit(x: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1, eps=_SMALLEST_NORM)
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    squared = x.square().sum(dim=-1, keepdim=True)
+    has_direction = squared > _SMALLEST_NORM**2
+    # The root is taken of a safe value first: its derivative at 0 is infinite.
+    return torch.where(has_direction, x, 0.0) * torch.where(has_direction, squared, 1.0).rsqrt()
 
 
 def cosine_distance(*, teacher: Tensor, student: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ name     6 of 12            3 of 12     2 of 6    used by
 first    1 2 3 4 5 6        1 2 3       1 2       PKD initialisation
 last     7 8 9 10 11 12     10 11 12    5 6
 uniform  2 4 6 8 10 12      4 8 12      3 6       TinyBERT, PKD-Skip
-spread   1 3 5 8 10 12      1 6 12      1 6       DistilBERT initialisation
+spread   1 3 5 8 10 12      1 7 12      1 6       DistilBERT initialisation
 """
 
 from __future__ import annotations

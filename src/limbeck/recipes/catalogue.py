@@ -13,6 +13,7 @@ from pydantic import ValidationError, validate_call
 from limbeck.errors import ConfigError, near_misses
 from limbeck.losses.combine import needs_of
 from limbeck.stages.stage import Stage
+from limbeck.types import Needs
 
 __all__ = ["RECIPES", "RecipeCard", "build_recipe", "recipe_card", "recipe_cards"]
 
@@ -60,6 +61,9 @@ def build_recipe(name: str, arguments: Mapping[str, Any]) -> list[Stage]:
         raise ConfigError("; ".join(faults)) from error
     if not stages or not any(t.weight > 0 for stage in stages for t in stage.terms):
         raise ConfigError(f"recipe '{name}' with these arguments has no term of positive weight: nothing to train on")
+    if abs(sum(stage.share for stage in stages) - 1) > 1e-6:
+        shares = ", ".join(f"{stage.share:g}" for stage in stages)
+        raise ConfigError(f"the shares of recipe '{name}' must add up to 1, not {shares}")
     return stages
 
 
@@ -79,8 +83,8 @@ def recipe_card(name: str) -> RecipeCard:
     paper = next((line.removeprefix("Paper:").strip() for line in doc.splitlines() if line.startswith("Paper:")), "")
     parameters = inspect.signature(function).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    terms = tuple(term for stage in function() for term in stage.terms)
-    needs = needs_of(terms)
+    callable_as_is = len(defaults) == len(parameters)
+    needs = needs_of(tuple(term for stage in function() for term in stage.terms)) if callable_as_is else Needs()
     wanted = [
         ("labels", needs.labels),
         ("teacher logits", needs.logits),
@@ -100,6 +104,6 @@ def _find(name: str) -> RecipeFunction:
     module, _, function = target.partition(":")
     try:
         found: RecipeFunction = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"cannot import recipe '{name}': {error}") from error
     return found

@@ -1,4 +1,4 @@
-"""The training and validation curves of a run: one panel per series, one colour per system."""
+"""The training curves of a run: one panel per series, one colour per system."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Points = list[tuple[float, float]]
 def curve_figures(results: Results) -> list[Drawing]:
     """Draw every logged series: seeds as thin lines, their mean as a thick one.
 
-    Loss comes first, then validation, then the single terms, then all else.
+    Loss comes first, then shares of right rows, then the single terms, then all else.
     """
     by_series: dict[str, list[Curve]] = defaultdict(list)
     for curve in results.curves:
@@ -40,7 +40,7 @@ def curve_figures(results: Results) -> list[Drawing]:
 def _rank(series: str) -> tuple[int, str]:
     kind = series.partition("/")[0]
     return (
-        ["loss", "validation", "term"].index(kind) if kind in ("loss", "validation", "term") else 3,
+        ["loss", "train", "term"].index(kind) if kind in ("loss", "train", "term") else 3,
         series,
     )
 
@@ -119,7 +119,7 @@ def _series_title(series: str) -> str:
     words = shorten(rest.replace("_", " "), 40) if rest else ""
     titles = {
         "loss": "Training loss",
-        "validation": f"Validation: {words}",
+        "train": f"On training batches: {words}",
         "term": f"Term of the loss: {words}",
     }
     return titles.get(kind, shorten(series.replace("_", " "), 40).capitalize())

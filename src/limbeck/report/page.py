@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from markupsafe import Markup, escape
 
-from limbeck.errors import StorageError
+from limbeck.atomic import guard_storage, write_text
 from limbeck.report.figures import draw_figures
 from limbeck.report.formatting import count_text, printable, share_text, shorten
 from limbeck.report.summary import key_figures
@@ -26,16 +25,9 @@ def write_report(results: Results, path: Path) -> None:
         StorageError: the file cannot be written; an older report at `path` is still there.
     """
     page = render_report(results)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with guard_storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(page, encoding="utf-8", newline="\n")
-        os.replace(partial, path)
-    except OSError as error:
-        raise StorageError(
-            f"{path}: the report could not be written ({error.strerror}). Make room or give another place; "
-            "`limbeck report` draws it again from results.json."
-        ) from error
+    write_text(path, page)
 
 
 def render_report(results: Results) -> str:

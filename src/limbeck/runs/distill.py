@@ -23,9 +23,9 @@ from limbeck.data.encode import Encoded, encode_rows, same_token_ids, token_limi
 from limbeck.errors import ConfigError, ModelError
 from limbeck.evaluation.predict import length_sorted_batches, predict_logits
 from limbeck.losses.combine import bind_terms, needs_of
-from limbeck.models.layers import depth, shapes, width
+from limbeck.models.layers import shapes, width
 from limbeck.models.load import weights_fingerprint
-from limbeck.ranks import is_main, wait_for_all
+from limbeck.ranks import device, is_main, wait_for_all
 from limbeck.recipes.catalogue import build_recipe
 from limbeck.results import Results, StageCost, SystemName
 from limbeck.runs.config import RunConfig, run_config
@@ -33,6 +33,8 @@ from limbeck.runs.folder import hold, record_run
 from limbeck.runs.outcome import Outcome, write_outcome
 from limbeck.runs.prepare import (
     RunRows,
+    budget_steps,
+    compares_fine_tuned,
     make_student,
     read_rows,
     require_labels,
@@ -62,7 +64,7 @@ def distill(*, progress: Progress | None = None, **sections: Any) -> Results:
             `limbeck.runs.config`.
 
     Returns:
-        All figures of the run. Student, report and checkpoints are in the folder `output`.
+        All figures of the run. Student and report are in the folder `output`.
 
     Raises:
         LimbeckError: something the caller can put right; the message says what.
@@ -83,13 +85,14 @@ def run(config: RunConfig, *, progress: Progress, command: str = "") -> Results:
     """Carry out a checked run; see `distill`."""
     folder = Path(config.output)
     stages = config.recipe.stages()
-    with hold(folder), guard_storage(folder):
+    with hold(folder):
         rows = read_rows(config, folder if is_main() else None)
         require_labels(config, stages, rows)
         record_run(folder, config, rows.fingerprints)
         bench = _set_up(config, folder, rows, progress)
-        _fine_tune_teacher(bench)
         _require_fitting(bench, stages)
+        _fine_tune_teacher(bench)
+        bench.teacher.to(device())
         teacher = _teacher_signals(bench, stages)
         bench.predict("teacher", config.seeds[0], lambda: bench.teacher)
         for seed in config.seeds:
@@ -194,10 +197,11 @@ class _Bench:
             encoded = self.test_for_teacher if system == "teacher" else self.test_for_student
             with self.progress.track(f"predicting: {system.replace('_', ' ')}", len(self.rows.test)) as advance:
                 logits = predict_logits(model(), encoded, advance=advance)
-            path.parent.mkdir(exist_ok=True)
-            part = path.with_suffix(".part.npy")
-            np.save(part, logits)
-            part.replace(path)
+            with guard_storage(path):
+                path.parent.mkdir(exist_ok=True)
+                part = path.with_suffix(".part.npy")
+                np.save(part, logits)
+                part.replace(path)
         wait_for_all()
         self.logits.setdefault(system, {})[seed] = np.load(path)
 
@@ -241,7 +245,7 @@ def _fine_tune_teacher(bench: _Bench) -> None:
 
 
 def _require_fitting(bench: _Bench, stages: list[Stage]) -> None:
-    """Check widths, layer maps and tokenizers of this pair of models, before any signal is paid for."""
+    """Check widths, layer maps and tokenizers of this pair of models, before any time is spent."""
     pair = shapes(bench.teacher, bench.student)
     for stage in stages:
         needs = needs_of(bind_terms(stage.terms, pair))
@@ -266,7 +270,7 @@ def _teacher_signals(bench: _Bench, stages: list[Stage]) -> StoredTeacher | Loca
     ):
         return teacher
     make_batch = bench.batch_maker(bench.train_for_student, bench.train_for_teacher)
-    kinds = f"logits={needs.logits} first={sorted(needs.teacher_first)} max_length={bench.max_length}"
+    kinds = f"logits={needs.logits} first={sorted(needs.teacher_first)}"
     folder = bench.folder / "signals"
     if is_main():
         store_signals(
@@ -276,7 +280,7 @@ def _teacher_signals(bench: _Bench, stages: list[Stage]) -> StoredTeacher | Loca
             make_batch=make_batch,
             rows=rows,
             folder=folder,
-            fingerprint=f"{weights_fingerprint(bench.teacher)} {bench.rows.fingerprints['train']} {kinds}",
+            fingerprint=f"{weights_fingerprint(bench.teacher)} {bench.train_for_teacher.fingerprint()} {kinds}",
             progress=bench.progress,
         )
     wait_for_all()
@@ -337,11 +341,10 @@ def _train_students(
     config, rows = bench.config, bench.rows
     student = bench.student = make_student(config, bench.teacher, rows.labels, seed)
     start = copy.deepcopy(student.state_dict())
+    student.to(device())
     bench.predict("student_before", seed, lambda: student)
-    trained_on = rows.labelled if all(stage.rows == "labelled" for stage in stages) else len(rows.train)
-    total = config.training.total_steps(trained_on)
-    for number, stage in enumerate(stages, start=2):
-        steps = max(1, round(stage.share * total))
+    total = budget_steps(config, rows)
+    for number, (stage, steps) in enumerate(zip(stages, _split_steps(stages, total), strict=True), start=2):
         bench.train(stage, model=student, system="distilled", seed=seed, steps=steps, number=number, teacher=teacher)
     bench.predict("distilled", seed, lambda: student)
     if compares_fine_tuned(config, rows):
@@ -352,9 +355,9 @@ def _train_students(
         bench.train(stage, model=student, system="fine_tuned", seed=seed, steps=total, number=number)
         bench.predict("fine_tuned", seed, lambda: student)
         student.load_state_dict(distilled)
-    assert depth(student) > 0
 
 
-def compares_fine_tuned(config: RunConfig, rows: RunRows) -> bool:
-    """Whether there is something to compare with: asked for, labels at hand, and not the recipe itself."""
-    return config.compare_fine_tuned and rows.labelled > 0 and config.recipe.name != "fine_tune"
+def _split_steps(stages: list[Stage], total: int) -> list[int]:
+    """Split the budget by the stages' shares; the parts add up to `total`, the budget of every system."""
+    ends = [round(total * sum(stage.share for stage in stages[: i + 1])) for i in range(len(stages))]
+    return [end - start for start, end in zip([0, *ends], ends, strict=False)]

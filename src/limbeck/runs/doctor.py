@@ -22,6 +22,8 @@ from limbeck.models.layers import shapes
 from limbeck.runs.config import RunConfig
 from limbeck.runs.prepare import (
     RunRows,
+    budget_steps,
+    compares_fine_tuned,
     leaked_rows,
     make_student,
     read_rows,
@@ -175,8 +177,8 @@ def _expected_time(config: RunConfig, rows: RunRows, teacher: Any, student: Any,
     """Time both models forward on a sample and count passes; a training step costs about three forward passes."""
     sample = np.random.default_rng(0).permutation(len(encoded.lengths))[:_TIMED_ROWS]
     per_row = {name: _seconds_per_row(model, encoded, sample) for name, model in {"t": teacher, "s": student}.items()}
-    trained_rows = config.training.total_steps(len(rows.train)) * config.training.batch_size
-    students = len(config.seeds) * (2 if config.compare_fine_tuned and rows.labelled else 1)
+    trained_rows = budget_steps(config, rows) * config.training.batch_size
+    students = len(config.seeds) * (2 if compares_fine_tuned(config, rows) else 1)
     seconds = 3 * per_row["s"] * trained_rows * students + per_row["t"] * len(rows.train)
     if config.teacher.fine_tune is not None:
         fine_tune = config.teacher.fine_tune

@@ -17,7 +17,7 @@ from limbeck.evaluation.speed import measure_speed
 from limbeck.evaluation.systems import HeldOut, Predictions, compare, describe, disagreements
 from limbeck.evaluation.verdict import verdict
 from limbeck.models.layers import depth
-from limbeck.models.load import save_model
+from limbeck.models.load import load_weights, save_model
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.recipes.catalogue import recipe_card
 from limbeck.results import Comparison, Curve, Results, Speed, StageCost, SystemName
@@ -81,12 +81,7 @@ def _first_distilled_folder(outcome: Outcome) -> Path:
 
 
 def _write_student(outcome: Outcome, weights: Path) -> None:
-    from safetensors.torch import load_file
-
-    state: dict[str, Any] = {}
-    for file in weights.glob("*.safetensors"):
-        state.update(load_file(file))
-    outcome.student.load_state_dict(state)
+    load_weights(outcome.student, weights)
     with replace_folder(outcome.folder / "student") as part:
         save_model(outcome.student, outcome.tokenizer, part)
         write_json(part / "task.json", task_file(outcome.config.task, outcome.rows.labels, outcome.max_length))
@@ -171,7 +166,7 @@ def _curves(log: Path) -> list[Curve]:
     points: dict[tuple[str, SystemName, int, str], list[tuple[int, float]]] = {}
     for line in read_log(log):
         for series, value in line.items():
-            if series in ("loss", "learning_rate") or series.startswith("term/"):
+            if series in ("loss", "learning_rate") or series.startswith(("term/", "train/")):
                 key = (line["stage"], line["system"], line["seed"], series)
                 points.setdefault(key, []).append((line["step"], float(value)))
     return [
@@ -187,7 +182,7 @@ def _warnings(outcome: Outcome) -> list[str]:
     if rows.left_out:
         found.append(f"{rows.left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
     if config.data.test is None:
-        found.append("No test data were given: the held-out rows are a random part of the training file.")
+        found.append("No test data were given: the held-out rows are a random part of the (labelled) training rows.")
     if rows.labelled == 0:
         found.append("No training row has a label, so there is no fine-tuned student to compare with.")
     if len(config.seeds) < 3:

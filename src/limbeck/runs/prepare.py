@@ -23,6 +23,8 @@ from limbeck.types import Origin, Rows
 
 __all__ = [
     "RunRows",
+    "budget_steps",
+    "compares_fine_tuned",
     "leaked_rows",
     "make_student",
     "read_rows",
@@ -220,6 +222,17 @@ def make_student(config: RunConfig, teacher: Any, labels: list[str], seed: int) 
         return load_classifier(student.model, labels=labels, trust_remote_code=student.trust_remote_code)
     assert student.config is not None
     return student_from_config(student.config, labels)
+
+
+def budget_steps(config: RunConfig, rows: RunRows) -> int:
+    """Return the optimiser steps that every student of the run gets."""
+    labelled_only = all(stage.rows == "labelled" for stage in config.recipe.stages())
+    return config.training.total_steps(rows.labelled if labelled_only else len(rows.train))
+
+
+def compares_fine_tuned(config: RunConfig, rows: RunRows) -> bool:
+    """Whether there is a fine-tuned student to compare with: asked for, labels at hand, and not the recipe itself."""
+    return config.compare_fine_tuned and rows.labelled > 0 and config.recipe.name != "fine_tune"
 
 
 def task_file(task: Classification, labels: list[str], max_length: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from limbeck.atomic import guard_storage, replace_folder, write_json
 from limbeck.errors import ConfigError
 from limbeck.losses.combine import Objective, bind_terms
 from limbeck.models.layers import set_dropout, word_embeddings
-from limbeck.models.load import save_model
+from limbeck.models.load import load_weights, save_model
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import is_main, on_cpus, ranks, wait_for_all
 from limbeck.results import StageCost, SystemName
@@ -60,7 +60,7 @@ def run_stage(
     """
     done = run.folder / "done.json"
     if done.exists():
-        _load_weights(student, run.folder / "model")
+        load_weights(student, run.folder / "model")
         return StageCost.model_validate_json(done.read_text(encoding="utf-8"))
     cost = _train(stage, run, student=student, teacher=teacher, shapes=shapes)
     if is_main():
@@ -69,7 +69,7 @@ def run_stage(
         write_json(done, cost.model_dump())
         shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
     wait_for_all()
-    _load_weights(student, run.folder / "model")  # all ranks go on with the very same weights
+    load_weights(student, run.folder / "model")  # all ranks go on with the very same weights
     return cost
 
 
@@ -170,12 +170,3 @@ def _arguments(run: StageRun, folder: Path, stage_name: str) -> Any:
         disable_tqdm=True,
         remove_unused_columns=False,
     )
-
-
-def _load_weights(model: Any, folder: Path) -> None:
-    from safetensors.torch import load_file
-
-    weights: dict[str, Any] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        weights.update(load_file(file))
-    model.load_state_dict(weights, strict=True)

@@ -30,7 +30,7 @@ class Training(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: Annotated[float, Field(gt=0)] = 3.0
+    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3.0
     """Passes over the rows of the stage."""
     steps: Annotated[int, Field(gt=0)] | None = None
     """Optimiser steps; overrides `epochs`."""
@@ -38,11 +38,11 @@ class Training(BaseModel):
     """Rows per optimiser step, over all micro-batches and devices."""
     micro_batch_size: Annotated[int, Field(gt=0)] | None = None
     """Rows per forward pass on one device, where a whole batch does not fit; default: as many as there are."""
-    learning_rate: Annotated[float, Field(gt=0)] = 5e-5
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-5
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps in which the learning rate rises; it then falls linearly to 0."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    max_grad_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Dropout while training; default: the model's own. Few labels and few epochs often do better with 0."""
     freeze_word_embeddings: bool = False

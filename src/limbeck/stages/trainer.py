@@ -123,10 +123,21 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         for name, total in self._part_sums.items():
             if not torch.isfinite(total):
                 raise NonFiniteLoss(
-                    f"the term '{name}' is {total.item()} at optimiser step {self.state.global_step + 1}. The weights "
-                    "are those before this step and the last checkpoint is kept. Usual causes: too high a "
-                    "learning_rate, fp16 without need, a term weight that is far too large."
+                    f"the term '{name.removeprefix('term/')}' is {total.item()} at optimiser step "
+                    f"{self.state.global_step + 1}. The weights are those before this step and the last checkpoint is "
+                    "kept. Usual causes: too high a learning_rate, fp16 without need, a far too large term weight."
                 )
+
+    def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
+        """Clip, and raise where the gradient is not finite although every term is."""
+        norm = super()._clip_grad_norm(model)
+        if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
+            self.require_finite()
+            raise NonFiniteLoss(
+                f"the gradient is not finite at optimiser step {self.state.global_step + 1}, although the terms are. "
+                "The weights are those before this step and the last checkpoint is kept."
+            )
+        return norm
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the mean of each term over the steps since the last line."""
@@ -134,7 +145,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         if "loss" in logs and steps > 0:
             for name, total in self._part_sums.items():
                 share = self.accelerator.reduce(total, "sum") if self.args.world_size > 1 else total
-                logs[f"term/{name}"] = float(share) / steps
+                logs[name] = float(share) / steps
             self._part_sums = {}
             self._steps_at_last_log = self.state.global_step
         super().log(logs, start_time)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from limbeck.errors import ConfigError, ModelError
+from limbeck.errors import ConfigError, near_misses
 from limbeck.models.layers import depth, layer_list
 
 __all__ = ["student_from_config", "student_from_layers"]
@@ -56,14 +56,21 @@ def student_from_config(config: Mapping[str, Any], labels: Sequence[str]) -> Any
     model_type = fields.pop("model_type", None)
     if model_type is None:
         raise ConfigError("student.config needs model_type (for example: bert)")
+    names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
     try:
-        built = AutoConfig.for_model(
-            model_type,
-            **fields,
-            num_labels=len(labels),
-            id2label=dict(enumerate(labels)),
-            label2id={label: i for i, label in enumerate(labels)},
+        _require_known_fields(AutoConfig.for_model(model_type), fields)
+        return AutoModelForSequenceClassification.from_config(
+            AutoConfig.for_model(model_type, **fields, num_labels=len(labels), **names)
         )
-        return AutoModelForSequenceClassification.from_config(built)
-    except (ValueError, TypeError, KeyError, ModelError) as error:
+    except ConfigError:
+        raise
+    except Exception as error:  # transformers and torch refuse values with errors of many kinds
         raise ConfigError(f"student.config does not make a classifier: {error}") from error
+
+
+def _require_known_fields(default: Any, fields: Mapping[str, Any]) -> None:
+    """Refuse a misspelt field, which transformers would keep without a word."""
+    known = {*default.to_dict(), *default.attribute_map}
+    if unknown := sorted(set(fields) - known):
+        hints = "; ".join(f"'{name}': {near_misses(name, known)}" for name in unknown)
+        raise ConfigError(f"student.config: {default.model_type} has no such field: {hints}")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from limbeck.models.layers import run_model
+from limbeck.numerics.masking import first_token
 from limbeck.types import Batch, Needs, Signal
 
 __all__ = ["LocalTeacher"]
@@ -22,18 +23,22 @@ class LocalTeacher:
     def signal(self, batch: Batch, needs: Needs) -> Signal:
         """Return logits and hidden states, as far as `needs` names them.
 
-        The teacher reads its own encoding of the rows (``batch["teacher"]``).
+        The teacher reads its own encoding of the rows (``batch["teacher"]``) on its own device; the
+        signal comes back on the batch's.
         """
         layers = needs.teacher_hidden | needs.teacher_first
-        # The trainer may have put the model on a device or in train mode along with the student.
-        self.model.eval().to(batch["rows_B"].device)
-        output = run_model(self.model, batch["teacher"], layers)
+        here, there = next(self.model.parameters()).device, batch["rows_B"].device
+        inputs = {name: tensor.to(here) for name, tensor in batch["teacher"].items()}
+        self.model.eval()  # whoever holds the model may have trained it since
+        output = run_model(self.model, inputs, layers)
         signal: Signal = {}
         if needs.logits:
-            signal["logits_BC"] = output["logits_BC"]
+            signal["logits_BC"] = output["logits_BC"].to(there)
         if needs.teacher_hidden:
-            signal["hidden_BTD"] = {layer: output["hidden_BTD"][layer] for layer in needs.teacher_hidden}
+            signal["hidden_BTD"] = {layer: output["hidden_BTD"][layer].to(there) for layer in needs.teacher_hidden}
         if needs.teacher_first:
-            # Cloned, so that the rest of the layer's output can be freed.
-            signal["first_BD"] = {layer: output["hidden_BTD"][layer][:, 0].clone() for layer in needs.teacher_first}
+            signal["first_BD"] = {
+                layer: first_token(output["hidden_BTD"][layer], inputs["attention_mask"]).to(there)
+                for layer in needs.teacher_first
+            }
         return signal

@@ -156,16 +156,7 @@ def on_the_left(states: Tensor, mask: Tensor) -> Tensor:
     return torch.stack([row[places] for row, places in zip(states, order, strict=True)])
 
 
-@pytest.mark.parametrize(
-    "term",
-    [
-        LastHiddenCosine(),
-        pytest.param(
-            PatientHints("skip"),
-            marks=pytest.mark.xfail(strict=True, reason="position 0 of a row padded on the left is padding"),
-        ),
-    ],
-)
+@BOTH
 def test_the_side_of_the_padding_changes_nothing(term: Any) -> None:
     teacher, student, mask = double_states(0, 4), double_states(1, 3), mask_of(LENGTHS)
     term = term.bind(PAIR)

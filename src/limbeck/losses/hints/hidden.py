@@ -10,6 +10,7 @@ from torch import Tensor
 from limbeck.errors import ConfigError
 from limbeck.numerics.distances import cosine_distance, normalised_squared_distance
 from limbeck.numerics.layer_maps import hint_pairs
+from limbeck.numerics.masking import first_token
 from limbeck.types import Batch, Needs, Shapes, Signal
 
 __all__ = ["LastHiddenCosine", "PatientHints"]
@@ -88,9 +89,11 @@ class PatientHints:
 
     def values(self, student: Signal, batch: Batch) -> Tensor:
         assert self.pairs, "bind first"
+        mask_BT = batch["student"]["attention_mask"]
         distances = [
             normalised_squared_distance(
-                teacher=batch["signal"]["first_BD"][teacher], student=student["hidden_BTD"][layer][:, 0]
+                teacher=batch["signal"]["first_BD"][teacher],
+                student=first_token(student["hidden_BTD"][layer], mask_BT),
             )
             for layer, teacher in self.pairs
         ]
