@@ -255,7 +255,7 @@ class Limbeck:
         return store_signals(
             LocalTeacher(self.teacher),
             needs=needs_of(self.stage.terms),
-            batches=list(length_sorted_batches(self.encoded.lengths, 64)),
+            batches=list(length_sorted_batches(self.encoded.lengths, 32)),
             make_batch=lambda rows: self._batch(rows, for_teacher=True),
             rows=len(self.work.ids),
             folder=self.work.folder / "signals",

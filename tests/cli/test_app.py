@@ -93,6 +93,8 @@ def student(encoder_folder: Path, tickets: dict[str, Path], tmp_path_factory: py
     import limbeck
 
     folder = tmp_path_factory.mktemp("run") / "run"
+    patch = pytest.MonkeyPatch()
+    patch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
     limbeck.distill(
         data={"train": str(tickets["labelled"]), "test": str(tickets["test"])},
         teacher={"model": str(encoder_folder), "fine_tune": {"epochs": 6, "learning_rate": 3e-3, "batch_size": 8}},
@@ -101,6 +103,7 @@ def student(encoder_folder: Path, tickets: dict[str, Path], tmp_path_factory: py
         training={"steps": 12, "learning_rate": 1e-3, "batch_size": 16},
         output=str(folder),
     )
+    patch.undo()
     return folder
 
 
@@ -150,6 +153,7 @@ def test_evaluate_compares_student_and_teacher(
     student: Path, tickets: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
+    monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
     teacher = next(student.glob("stages/01-teacher-*/model"))
     figures = tmp_path / "figures.json"
     code, _, errors = run(monkeypatch, capsys, "evaluate", str(student / "student"), str(tickets["test"]),

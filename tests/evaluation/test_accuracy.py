@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
@@ -13,6 +13,7 @@ from limbeck.evaluation.accuracy import confusion_of_worst_classes, macro_f1, pe
 label = st.integers(0, 4)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(label, label), min_size=1, max_size=40))
 def test_macro_f1_is_scikit_learns_over_the_classes_present(rows: list[tuple[int, int]]) -> None:
     gold, predicted = np.array(rows, dtype=np.int64).T

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -87,6 +87,7 @@ def test_squared_temperature_keeps_the_size_of_the_gradient() -> None:
     assert norms == pytest.approx([0.429971, 0.386963, 0.350172, 0.329061], abs=1e-6)
 
 
+@settings(max_examples=40)
 @given(pairs_of_logits, temperature)
 def test_equal_to_the_slow_loop(pairs: list[tuple[float, float]], loss_temperature: float) -> None:
     teacher, student = zip(*pairs, strict=True)
@@ -102,6 +103,7 @@ def test_gradcheck() -> None:
     )
 
 
+@settings(max_examples=40)
 @given(pairs_of_logits, temperature)
 def test_never_negative(pairs: list[tuple[float, float]], loss_temperature: float) -> None:
     teacher, student = zip(*pairs, strict=True)
@@ -109,6 +111,7 @@ def test_never_negative(pairs: list[tuple[float, float]], loss_temperature: floa
     assert value.item() >= -1e-10
 
 
+@settings(max_examples=40)
 @given(st.lists(logit, min_size=2, max_size=8), temperature)
 def test_zero_value_and_gradient_where_both_are_equal(logits: list[float], loss_temperature: float) -> None:
     value, gradient = value_and_gradient(double(logits), double(logits), loss_temperature)
@@ -116,6 +119,7 @@ def test_zero_value_and_gradient_where_both_are_equal(logits: list[float], loss_
     torch.testing.assert_close(gradient, torch.zeros_like(gradient))
 
 
+@settings(max_examples=40)
 @given(pairs_of_logits, st.floats(-50, 50), st.floats(-50, 50))
 def test_blind_to_a_constant_added_to_either_side(
     pairs: list[tuple[float, float]], for_teacher: float, for_student: float
@@ -127,6 +131,7 @@ def test_blind_to_a_constant_added_to_either_side(
     torch.testing.assert_close(shifted_gradient, gradient, rtol=1e-9, atol=1e-9)
 
 
+@settings(max_examples=40)
 @given(pairs_of_logits, st.randoms())
 def test_blind_to_the_order_of_classes(pairs: list[tuple[float, float]], random: object) -> None:
     order = random.sample(range(len(pairs)), len(pairs))  # type: ignore[attr-defined]

@@ -132,12 +132,12 @@ def test_a_recipe_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s
         "    'Soft targets only.'\n"
         "    return word_level_kd(loss_temperature=loss_temperature, label_weight=0)\n"
     )
-    (tmp_path / "own_recipes.py").write_text(module, encoding="utf-8")
+    (tmp_path / "recipes_of_mine.py").write_text(module, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    config = run_config({**sections, "recipe": {"name": "own_recipes:soft"}})
+    config = run_config({**sections, "recipe": {"name": "recipes_of_mine:soft"}})
     assert config.recipe.arguments == {"loss_temperature": 3.0}
     with pytest.raises(ConfigError, match="cannot import recipe"):
-        run_config({**sections, "recipe": "own_recipes:hard"})
+        run_config({**sections, "recipe": "recipes_of_mine:hard"})
 
 
 def test_the_resolved_file_is_the_same_run(tmp_path: Path) -> None:

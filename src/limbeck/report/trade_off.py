@@ -117,6 +117,7 @@ def _draw_place(axes: Axes, points: list[_Point]) -> None:
             markeredgecolor=PAPER,
             markersize=10,
             transform=moved,
+            zorder=5,
         )
     left = points[0].cost > 0.55 * axes.get_xlim()[1]
     beside = _moved(axes, (min(shifts) - 14) if left else (max(shifts) + 14))
@@ -130,6 +131,9 @@ def _draw_place(axes: Axes, points: list[_Point]) -> None:
             ha="right" if left else "left",
             va="center_baseline",
             fontsize=11.5,
+            # A name may cross another system's interval: it stays legible on its own ground.
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.0},
+            zorder=4,
         )
 
 

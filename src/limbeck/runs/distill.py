@@ -51,7 +51,7 @@ __all__ = ["distill", "run"]
 
 _STORE_LIMIT_BYTES = 8 * 2**30
 """Larger signals are not kept: the teacher then runs along with the student."""
-_TEACHER_BATCH_ROWS = 64
+_TEACHER_BATCH_ROWS = 32
 
 
 def distill(*, progress: Progress | None = None, **sections: Any) -> Results:

@@ -31,8 +31,8 @@ __all__ = ["Outcome", "write_outcome"]
 _TITLES: dict[SystemName, str] = {
     "teacher": "Teacher",
     "student_before": "Student before training",
-    "fine_tuned": "Student, fine-tuned at the same budget",
-    "distilled": "Student, distilled",
+    "fine_tuned": "Fine-tuned student",
+    "distilled": "Distilled student",
 }
 
 
