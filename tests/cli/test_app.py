@@ -32,6 +32,12 @@ def test_every_command_shows_an_example(
     assert "Example" in out
 
 
+def test_the_version_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(monkeypatch, capsys, "--version")
+    assert code == 0
+    assert out.startswith("limbeck 0.")
+
+
 def test_help_does_not_load_the_heavy_libraries() -> None:
     """`limbeck --help` is quick because it loads none of these."""
     program = (
