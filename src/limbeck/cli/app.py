@@ -66,8 +66,9 @@ def main() -> None:
         sys.stderr.close()  # the reader of our output has gone, as with `| head`
         sys.exit(0)
     except Exception as error:
-        if hasattr(error, "format_message"):  # a usage error of the command line
-            _say(f"error: {error.format_message()}\nTry: limbeck --help")
+        if hasattr(error, "format_message"):  # a usage error; without a message, the help was shown instead
+            if message := error.format_message():
+                _say(f"error: {message}\nTry: limbeck --help")
             sys.exit(2)
         raise
     if code == _INTERRUPTED:  # typer turns an interrupt into this code, without a word
