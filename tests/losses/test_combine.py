@@ -245,3 +245,10 @@ def test_a_weight_of_0_equals_the_term_left_out(setting: Setting) -> None:
 def test_refuses_a_weight_that_is_no_number_of_at_least_0(weight: float) -> None:
     with pytest.raises(ConfigError, match="the weight of 'labels' must be a number of at least 0, not"):
         WeightedTerm("labels", LabelCrossEntropy(), weight=weight)
+
+
+def test_terms_need_names_of_their_own() -> None:
+    terms = (WeightedTerm("labels", LabelCrossEntropy()), WeightedTerm("labels", LabelCrossEntropy()))
+    for wrong in (terms, (WeightedTerm("rows", LabelCrossEntropy()),)):
+        with pytest.raises(ConfigError, match="terms need different names"):
+            Objective(torch.nn.Identity(), wrong)

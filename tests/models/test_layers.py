@@ -129,3 +129,14 @@ def test_dropout_inside_attention_is_set_too() -> None:
     assert not torch.equal(run_model(model, inputs)["logits_BC"], run_model(model, inputs)["logits_BC"])
     set_dropout(model, 0.0)
     assert torch.equal(run_model(model, inputs)["logits_BC"], run_model(model, inputs)["logits_BC"])
+
+
+def test_an_encoder_decoder_is_refused() -> None:
+    from transformers import BartConfig, BartForSequenceClassification
+
+    tiny = BartConfig(
+        vocab_size=40, d_model=16, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=32,
+    )  # fmt: skip
+    with pytest.raises(ModelError, match="has an encoder and a decoder"):
+        layer_list(BartForSequenceClassification(tiny))

@@ -178,10 +178,10 @@ class RowTerm:
 def test_each_row_meets_its_own_teacher_signal_in_every_epoch(setting: Setting, micro: int) -> None:
     numbers = np.repeat(np.arange(20, dtype=np.float32)[:, None], 3, axis=1)
     term = RowTerm(setting.task)
-    objective = setting.objective((WeightedTerm("rows", term),))
+    objective = setting.objective((WeightedTerm("own_row", term),))
     trainer = setting.trainer(objective, StoredTeacher({"logits": numbers}, 0.0), steps=5, micro=micro)
     trainer.train()
-    assert all(line["term/rows"] == 0 for line in lines_with_loss(trainer))
+    assert all(line["term/own_row"] == 0 for line in lines_with_loss(trainer))
     assert {len(rows) for rows in term.seen} == {micro}
     flat = [row for rows in term.seen for row in rows]
     assert Counter(flat) == dict.fromkeys(range(20), 2)
@@ -190,10 +190,10 @@ def test_each_row_meets_its_own_teacher_signal_in_every_epoch(setting: Setting, 
 
 def test_a_signal_of_another_row_would_show(setting: Setting) -> None:
     numbers = np.repeat(np.roll(np.arange(20, dtype=np.float32), 1)[:, None], 3, axis=1)
-    objective = setting.objective((WeightedTerm("rows", RowTerm(setting.task)),))
+    objective = setting.objective((WeightedTerm("own_row", RowTerm(setting.task)),))
     trainer = setting.trainer(objective, StoredTeacher({"logits": numbers}, 0.0), steps=1)
     trainer.train()
-    assert lines_with_loss(trainer)[0]["term/rows"] == 1
+    assert lines_with_loss(trainer)[0]["term/own_row"] == 1
 
 
 class BadTerm(RowTerm):

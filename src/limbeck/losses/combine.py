@@ -51,6 +51,9 @@ class Objective(nn.Module):
 
     def __init__(self, student: nn.Module, terms: tuple[WeightedTerm, ...]) -> None:
         super().__init__()
+        names = [t.name for t in terms]
+        if len({*names, "rows", "labelled"}) < len(names) + 2:
+            raise ConfigError(f"terms need different names, and none of 'rows' and 'labelled': {', '.join(names)}")
         self.student = student
         self.weighted_terms = terms
         self.needs = needs_of(terms)

@@ -42,6 +42,10 @@ def layer_list(model: Any) -> tuple[str, nn.ModuleList]:
         ModelError: the model has no list of as many layers as its configuration says (for example
             ALBERT, whose layers share one set of weights).
     """
+    if model.config.is_encoder_decoder:
+        raise ModelError(
+            f"{type(model).__name__} has an encoder and a decoder; only encoders have their layers mapped"
+        )
     for name, module in model.named_modules():
         if isinstance(module, nn.ModuleList) and len(module) == depth(model):
             return name, module
@@ -107,6 +111,8 @@ def run_model(model: nn.Module, inputs: Mapping[str, Tensor], layers: frozenset[
     with capture(model, layers) as states:
         output = model(**known)
     signal: Signal = {"logits_BC": output.logits}
+    if any(len(state) != len(output.logits) for state in states.values()):
+        raise ModelError(f"the layers of {type(model).__name__} do not put the batch first; use a recipe on logits")
     if states:
         signal["hidden_BTD"] = states
     return signal

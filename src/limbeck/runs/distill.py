@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.atomic import guard_storage
-from limbeck.data.encode import Encoded, encode_rows, same_token_ids, token_limit
+from limbeck.data.encode import Encoded, encode_rows, token_limit
 from limbeck.errors import ConfigError, ModelError
 from limbeck.evaluation.predict import length_sorted_batches, predict_logits
 from limbeck.losses.combine import bind_terms, needs_of
@@ -133,6 +133,12 @@ class _Bench:
     student: Any = None
     costs: list[StageCost] = field(default_factory=list)
     logits: dict[SystemName, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
+
+    @property
+    def same_tokens(self) -> bool:
+        """Whether both models read the same ids at the same places, on the rows of this very run."""
+        teacher, student = self.train_for_teacher, self.train_for_student
+        return teacher.fingerprint() == student.fingerprint() and teacher.pad_left == student.pad_left
 
     def batch_maker(self, encoded: Encoded, teacher_encoded: Encoded | None) -> Callable[[NDArray[np.int64]], Batch]:
         """Return the function that builds the batch of given training rows."""
@@ -249,7 +255,7 @@ def _require_fitting(bench: _Bench, stages: list[Stage]) -> None:
     pair = shapes(bench.teacher, bench.student)
     for stage in stages:
         needs = needs_of(bind_terms(stage.terms, pair))
-        if needs.same_tokens and not same_token_ids(bench.teacher_tokenizer, bench.student_tokenizer):
+        if needs.same_tokens and not bench.same_tokens:
             raise ConfigError(
                 f"recipe '{bench.config.recipe.name}' compares teacher and student token by token, but their "
                 "tokenizers write tokens with different ids. Use a student with the teacher's tokenizer "
@@ -270,7 +276,7 @@ def _teacher_signals(bench: _Bench, stages: list[Stage]) -> StoredTeacher | Loca
     ):
         return teacher
     make_batch = bench.batch_maker(bench.train_for_student, bench.train_for_teacher)
-    kinds = f"logits={needs.logits} first={sorted(needs.teacher_first)}"
+    kinds = f"logits={needs.logits} first={sorted(needs.teacher_first)} batch={_TEACHER_BATCH_ROWS}"
     folder = bench.folder / "signals"
     if is_main():
         store_signals(

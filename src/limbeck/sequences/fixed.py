@@ -37,6 +37,7 @@ class FixedSequences:
 
     def batches(self) -> Iterator[NDArray[np.int64]]:
         """Yield the rows of each optimiser step, shortest first."""
+        assert len(self.rows), "nothing to draw from"
         rng = np.random.default_rng(self.seed)
         # No pool longer than an epoch: equal rows have equal lengths and would meet in one batch.
         pool_batches = max(1, min(_POOL_BATCHES, len(self.rows) // self.batch_size))

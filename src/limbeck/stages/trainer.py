@@ -131,6 +131,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
     def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
         """Clip, and raise where the gradient is not finite although every term is."""
         norm = super()._clip_grad_norm(model)
+        if self.accelerator.scaler is not None:  # fp16: the scaler meets overflows, skips such a step and scales down
+            return norm
         if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
             self.require_finite()
             raise NonFiniteLoss(
