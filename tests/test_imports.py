@@ -27,7 +27,7 @@ LAYERS = [
     {"runs"},
     {"demo"},
     {"cli"},
-    {"limbeck"},  # the package itself, which offers `distill`
+    {"limbeck", "__main__"},  # the package itself, which offers `distill`, and `python -m limbeck`
 ]
 """A module may import from the layers above its own line, and from its own folder."""
 

@@ -15,6 +15,8 @@ import pytest
 from safetensors.torch import load_file
 
 PROGRAM = (
+    # A shell may start its background jobs with interrupts ignored, and these would inherit it.
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     # Memory is measured in processes of their own, which these tests are not about.
     "import limbeck.evaluation.speed as speed; speed._measure_on_disk = lambda model, longest: (1, 1)\n"
     "from limbeck.cli.app import main; main()"
