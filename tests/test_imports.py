@@ -19,6 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = [
     {"errors"},
     {"types", "results", "atomic", "ranks"},
+    {"language_results"},
     {"numerics"},
     {"models"},
     {"losses", "teachers", "students", "data", "sequences"},
@@ -31,10 +32,10 @@ LAYERS = [
 ]
 """A module may import from the layers above its own line, and from its own folder."""
 
-REPORT_READS = {"atomic", "errors", "results"}
+REPORT_READS = {"atomic", "errors", "results", "language_results"}
 
 TORCH_AT_START = {"numerics", "models", "losses", "teachers", "students", "data", "stages", "evaluation"}
-TORCH_NEVER = {"errors", "results", "atomic", "sequences", "recipes", "report", "demo", "cli"}
+TORCH_NEVER = {"errors", "results", "language_results", "atomic", "sequences", "recipes", "report", "demo", "cli"}
 
 HOMES = {
     "transformers": {"models", "students", "stages", "limbeck.evaluation.peak_memory", "limbeck.cli.terminal"},

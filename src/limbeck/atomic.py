@@ -17,7 +17,7 @@ from typing import Any
 
 from limbeck.errors import StorageError
 
-__all__ = ["guard_storage", "replace_folder", "write_json", "write_text"]
+__all__ = ["guard_storage", "replace_folder", "write_bytes", "write_json", "write_text"]
 
 _STORAGE_ERRNOS = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST,
@@ -28,10 +28,15 @@ _STORAGE_WORDS = ("No space left", "File too large", "PytorchStreamWriter", "fil
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, all of it or nothing."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content`, all of it or nothing."""
     part = path.with_name(path.name + ".part")
     with guard_storage(path):
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with part.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

@@ -151,7 +151,7 @@ class Curve(_Record):
     """One training curve: a value per logged step."""
 
     stage: str
-    system: SystemName
+    system: str
     seed: int
     series: str
     """`loss`, `term/NAME`, `learning_rate`, and on the training batches `train/accuracy`, `train/agreement`."""
@@ -175,13 +175,15 @@ class StageCost(_Record):
     """What one stage took."""
 
     stage: str
-    system: SystemName
+    system: str
     seed: int
     seconds: float
     steps: int
     rows_seen: int
     tokens_seen: int
     peak_memory_bytes: int
+    energy_kwh: float | None = None
+    """None where the machine has no meter."""
 
 
 class Results(_Record):

@@ -5,31 +5,36 @@ Dimension letters, the same everywhere, as suffixes of tensor names
 
     B  sequences (rows) of a micro-batch      C  classes
     T  token positions                        D  hidden width
-    N  rows of a whole data set
+    N  rows of a whole data set               K  candidates of a record (padded to the most in a batch)
 
 Torch is imported for annotations only, so that the report works without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypedDict
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypedDict
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 __all__ = [
     "UNLABELLED",
     "Batch",
+    "Instruction",
     "Needs",
     "Origin",
     "Progress",
     "Rows",
+    "Sequences",
     "Shapes",
     "Signal",
     "SilentProgress",
+    "SoftLayout",
     "Teacher",
     "Term",
 ]
@@ -74,14 +79,81 @@ class Rows:
         )
 
 
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction record: a question and the answers to rank, in one language.
+
+    Classification, pair, word and translation sets all reduce to it, so one scorer, one loss, one
+    accuracy and one mean reciprocal rank serve them all. Candidates are pairwise different, at least
+    two, and hold every gold answer.
+    """
+
+    id: str
+    """Unique over all records of a run: ``source/split/language/key``."""
+    source: str
+    """The set it came from, e.g. ``sib200``."""
+    split: Literal["train", "dev", "test"]
+    task: str
+    """A task of the prompt registry, e.g. ``topic``; chooses the Task-Level Prompt."""
+    lang: str
+    """Language of the text (of the candidates in translation), ISO 639-1 where there is a code; chooses the
+    Language-Level Prompt."""
+    input: str
+    input_pair: str | None
+    """The second text of a pair task."""
+    candidates: tuple[str, ...]
+    gold: tuple[int, ...]
+    """Places of the right candidates; empty where the record has no label."""
+    grades: tuple[float, ...] | None = None
+    """A relevance grade for each candidate, where the set grades instead of choosing."""
+    slots: tuple[tuple[str, str], ...] = ()
+    """More slots of the Task-Level Prompt by name, e.g. ``span`` or ``src_lang``."""
+    group: str | None = None
+    """Records that a metric takes together: the pages of one query, the words of one sentence."""
+    parallel: str | None = None
+    """Records of different languages with the same key are translations of each other, candidates included."""
+
+
+@dataclass(frozen=True)
+class SoftLayout:
+    """Which rows of a table of soft prompt vectors belong to which task and language.
+
+    The table is factorised: tasks are shared by all languages and languages by all tasks, so a new pair of
+    the two needs no new parameter. Row order: task by task, then language by language.
+    """
+
+    tasks: tuple[str, ...]
+    languages: tuple[str, ...]
+    task_vectors: int
+    language_vectors: int
+
+    @property
+    def rows(self) -> int:
+        """Number of vectors: ``tasks * task_vectors + languages * language_vectors``."""
+        return len(self.tasks) * self.task_vectors + len(self.languages) * self.language_vectors
+
+    def task_rows(self, task: str) -> range:
+        """Rows of a task's vectors."""
+        start = self.tasks.index(task) * self.task_vectors
+        return range(start, start + self.task_vectors)
+
+    def language_rows(self, lang: str) -> range:
+        """Rows of a language's vectors."""
+        start = len(self.tasks) * self.task_vectors + self.languages.index(lang) * self.language_vectors
+        return range(start, start + self.language_vectors)
+
+
 class Signal(TypedDict, total=False):
     """What a teacher says about a batch; only the kinds that were asked for are there."""
 
     logits_BC: Tensor
+    """Class logits; in candidate ranking the scores ``[B, K]``, ``-inf`` where a row has fewer candidates."""
     hidden_BTD: Mapping[int, Tensor]
     """Output of layer l (counted from 1) at every position."""
     first_BD: Mapping[int, Tensor]
     """Output of layer l at the first position ([CLS])."""
+    value_B: Tensor
+    """What a critic expects the reward of each record to be."""
 
 
 class Batch(TypedDict, total=False):
@@ -93,6 +165,10 @@ class Batch(TypedDict, total=False):
     """The teacher's own encoding of the same rows; only where the teacher runs live."""
     labels_B: Tensor
     """Label ids, `UNLABELLED` where a row has none."""
+    candidates_BK: Tensor
+    """In candidate ranking: which places of a row hold a candidate, bool; scores elsewhere are ``-inf``."""
+    gold_BK: Tensor
+    """In candidate ranking: the distribution over candidates to learn, float; all 0 where a row has no label."""
     rows_B: Tensor
     """Row numbers in the training set: the key that joins a row with its teacher signal."""
     signal: Signal
@@ -153,6 +229,25 @@ class Term(Protocol):
 
     def values(self, student: Signal, batch: Batch) -> Tensor:
         """Return the term of each row, float32 `[B]`; rows not counted may hold anything finite."""
+
+
+class Sequences(Protocol):
+    """Which rows are trained on in which optimiser step, decided before anything is counted."""
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a step."""
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of every row, indexed by row number."""
+
+    def micro_batches(self, per_step: int, *, rank: int = 0, ranks: int = 1) -> Iterator[NDArray[np.int64]]:
+        """Yield this rank's micro-batches, ``per_step / ranks`` for each step; all ranks' are the step's rows."""
 
 
 class Teacher(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -13,9 +14,13 @@ from limbeck.evaluation.significance import (
     Statistic,
     bootstrap_interval,
     bootstrap_p_value,
+    holm,
     mcnemar,
+    paired_t,
     paired_t_test,
     resample,
+    resampled_means,
+    share_p_value,
 )
 
 
@@ -31,7 +36,7 @@ def right(only_first: int, only_second: int, both: int = 30) -> tuple[NDArray[np
 
 @pytest.mark.parametrize(
     ("only_first", "only_second", "p_value"),
-    [(10, 2, 0.03857421875), (2, 10, 0.03857421875), (5, 5, 1.0), (6, 0, 0.03125), (0, 0, 1.0)],
+    [(12, 3, 0.03515625), (10, 2, 0.03857421875), (2, 10, 0.03857421875), (5, 5, 1.0), (6, 0, 0.03125), (0, 0, 1.0)],
 )
 def test_mcnemar_is_the_exact_binomial(only_first: int, only_second: int, p_value: float) -> None:
     found = mcnemar(*right(only_first, only_second), seed=4)
@@ -121,3 +126,76 @@ def test_rounding_is_no_spread() -> None:
     differences = [0.9 - 0.8, 0.8 - 0.7, 0.7 - 0.6]
     assert differences == pytest.approx([0.1] * 3)
     assert paired_t_test(differences) is None
+
+
+def test_t_test_with_interval_of_a_known_case() -> None:
+    first, second = (0.80, 0.82, 0.79, 0.85, 0.81), (0.78, 0.79, 0.78, 0.80, 0.80)
+    found = paired_t([a - b for a, b in zip(first, second, strict=True)])
+    assert found is not None
+    assert found.mean == pytest.approx(0.024)
+    assert found.sd == pytest.approx(0.016733, abs=1e-6)
+    assert found.t == pytest.approx(3.207135, abs=1e-6)
+    assert found.degrees_of_freedom == 4
+    assert found.p_value == pytest.approx(0.032678, abs=1e-6)
+    assert (found.low, found.high) == pytest.approx((0.003223, 0.044777), abs=1e-6)
+
+
+def test_a_mean_without_spread_has_no_t_test() -> None:
+    assert paired_t([0.9 - 0.8, 0.8 - 0.7, 0.7 - 0.6]) is None
+    assert paired_t([0.0] * 5) is None
+    assert paired_t([0.1, 0.2]) is None
+
+
+@pytest.mark.parametrize(
+    ("p_values", "corrected"),
+    [
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
+        ([0.02, None, 0.03], [0.04, None, 0.04]),
+        ([0.5, 0.9], [1.0, 1.0]),
+        ([None, None], [None, None]),
+        ([], []),
+    ],
+)
+def test_holm_by_hand(p_values: list[float | None], corrected: list[float | None]) -> None:
+    assert holm(p_values) == [None if p is None else pytest.approx(p) for p in corrected]
+
+
+ITEM_DIFFERENCES = np.array([1.0, 1.0, 0.0, -1.0])
+
+
+def test_share_p_value_of_all_256_resamples() -> None:
+    draws = ITEM_DIFFERENCES[list(itertools.product(range(4), repeat=4))].mean(axis=1)
+    assert len(draws) == 256
+    assert draws.mean() == pytest.approx(0.25)
+    assert (draws <= 0).mean() == 0.375
+    assert (draws >= 0).mean() == pytest.approx(0.816406, abs=1e-6)
+    assert share_p_value(draws) == 0.75
+    assert share_p_value(-draws) == 0.75
+
+
+def test_share_p_value_of_identical_systems_is_1_in_spite_of_rounding() -> None:
+    assert share_p_value(np.zeros(100)) == 1
+    assert share_p_value(np.full(100, 1e-17)) == 1
+    assert share_p_value(np.full(100, -1e-17)) == 1
+    assert share_p_value(np.full(100, 0.1)) == 0
+
+
+def test_resampled_means_come_as_often_as_the_256_resamples_say() -> None:
+    draws = resampled_means(ITEM_DIFFERENCES[:, None], resamples=40_000, rng=np.random.default_rng(0))[:, 0]
+    assert draws.mean() == pytest.approx(0.25, abs=0.01)
+    assert (draws <= 0).mean() == pytest.approx(0.375, abs=0.01)
+    assert (draws >= 0).mean() == pytest.approx(0.816406, abs=0.01)
+    assert share_p_value(draws) == pytest.approx(0.75, abs=0.02)
+
+
+def test_resampled_means_share_each_sample_over_the_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(1).random((30, 2))
+
+    def draw(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        return resampled_means(columns, resamples=101, rng=np.random.default_rng(2))
+
+    both = draw(np.column_stack([values, values[:, 0] + 1]))
+    np.testing.assert_allclose(both[:, 2] - both[:, 0], 1)
+    np.testing.assert_allclose(draw(values), both[:, :2])
+    monkeypatch.setattr(significance, "_INDICES_AT_ONCE", 7 * 30)
+    np.testing.assert_allclose(draw(values), both[:, :2])

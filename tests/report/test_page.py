@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from limbeck.errors import StorageError
+from limbeck.language_results import LanguageResults
+from limbeck.report import language_page, render_language_report, render_report, write_report
 from limbeck.report import page as page_module
-from limbeck.report import render_report, write_report
 from limbeck.report.figures import Figures
 from limbeck.report.formatting import ABSENT
+from limbeck.report.language_figures import LanguageFigures
 from limbeck.results import Results
 
+PAGES = ["html", "hostile_html", "language_html", "hostile_language_html"]
 VOID = {"meta", "link", "br", "wbr"}
 
 
@@ -57,6 +60,12 @@ def render_with(results: Results, figures: Figures) -> str:
         return render_report(results)
 
 
+def render_languages_with(results: LanguageResults, figures: LanguageFigures) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(language_page, "draw_language_figures", lambda _: figures)
+        return render_language_report(results)
+
+
 @pytest.fixture(scope="module")
 def html(full_results: Results, full_figures: Figures) -> str:
     return render_with(full_results, full_figures)
@@ -65,6 +74,16 @@ def html(full_results: Results, full_figures: Figures) -> str:
 @pytest.fixture(scope="module")
 def hostile_html(hostile_results: Results, hostile_figures: Figures) -> str:
     return render_with(hostile_results, hostile_figures)
+
+
+@pytest.fixture(scope="module")
+def language_html(language_results: LanguageResults, language_figures: LanguageFigures) -> str:
+    return render_languages_with(language_results, language_figures)
+
+
+@pytest.fixture(scope="module")
+def hostile_language_html(hostile_language_results: LanguageResults, hostile_language_figures: LanguageFigures) -> str:
+    return render_languages_with(hostile_language_results, hostile_language_figures)
 
 
 def test_everything_in_the_record_is_on_the_page(html: str, full_results: Results) -> None:
@@ -84,7 +103,7 @@ def test_everything_in_the_record_is_on_the_page(html: str, full_results: Result
     assert "seed 0: 141 to 92, p = 0.002" in words
 
 
-@pytest.mark.parametrize("name", ["html", "hostile_html"])
+@pytest.mark.parametrize("name", PAGES)
 def test_the_page_asks_nothing_of_the_network(name: str, request: pytest.FixtureRequest) -> None:
     text = request.getfixturevalue(name)
     page = Page(text)
@@ -110,7 +129,7 @@ def test_the_page_asks_nothing_of_the_network(name: str, request: pytest.Fixture
     assert not re.search(r"@import|url\(|://", style[1])
 
 
-@pytest.mark.parametrize("name", ["html", "hostile_html"])
+@pytest.mark.parametrize("name", PAGES)
 def test_ids_are_unique_and_links_lead_somewhere(name: str, request: pytest.FixtureRequest) -> None:
     page = Page(request.getfixturevalue(name))
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
@@ -121,19 +140,23 @@ def test_ids_are_unique_and_links_lead_somewhere(name: str, request: pytest.Fixt
             assert attributes["href"][1:] in ids
 
 
-def test_foreign_text_stays_text(hostile_html: str) -> None:
-    assert "<script" not in hostile_html
-    assert "\x00" not in hostile_html
-    assert "\x1b" not in hostile_html
-    words = Page(hostile_html).words()
+@pytest.mark.parametrize("name", ["hostile_html", "hostile_language_html"])
+def test_foreign_text_stays_text(name: str, request: pytest.FixtureRequest) -> None:
+    text = request.getfixturevalue(name)
+    assert "<script" not in text
+    assert "\x00" not in text
+    assert "\x1b" not in text
+    words = Page(text).words()
     assert "<script>alert(1)</script>" in words
     assert "{{ 7*7 }}" in words
     assert "$x_$" in words
     assert "\"&'" in words
 
 
-def test_every_header_cell_has_a_scope(html: str) -> None:
-    assert all(attributes.get("scope") for tag, attributes in Page(html).tags if tag == "th")
+@pytest.mark.parametrize("name", PAGES)
+def test_every_header_cell_has_a_scope(name: str, request: pytest.FixtureRequest) -> None:
+    page = Page(request.getfixturevalue(name))
+    assert all(attributes.get("scope") for tag, attributes in page.tags if tag == "th")
 
 
 def test_absent_figures_are_dashes_and_empty_sections_are_gone(bare_results: Results) -> None:

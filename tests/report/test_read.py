@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from limbeck.errors import RunFolderError
-from limbeck.report import read_results
+from limbeck.language_results import LanguageResults
+from limbeck.report import read_any_results, read_results
 from limbeck.results import Results
 
 
@@ -16,6 +17,31 @@ def test_a_record_comes_back_from_folder_and_file(full_results: Results, tmp_pat
     file = tmp_path / "results.json"
     file.write_text(full_results.model_dump_json(), encoding="utf-8")
     assert read_results(tmp_path) == read_results(file) == full_results
+
+
+def test_either_kind_of_record_comes_back_by_its_format(
+    bare_results: Results, language_results: LanguageResults, tmp_path: Path
+) -> None:
+    for record in (bare_results, language_results):
+        (tmp_path / "results.json").write_text(record.model_dump_json(), encoding="utf-8")
+        found = read_any_results(tmp_path)
+        assert type(found) is type(record)
+        assert found == record
+
+
+def test_who_needs_a_classification_run_is_told_of_the_other(
+    language_results: LanguageResults, tmp_path: Path
+) -> None:
+    (tmp_path / "results.json").write_text(language_results.model_dump_json(), encoding="utf-8")
+    with pytest.raises(RunFolderError, match=r"expected .* 'limbeck-results-1', found 'limbeck-languages-1'"):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize("known", ["limbeck-results-9", ["limbeck-results-1"], None])
+def test_both_formats_are_named_to_who_could_have_either(known: object, tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(json.dumps({"format": known}), encoding="utf-8")
+    with pytest.raises(RunFolderError, match="'limbeck-results-1' or 'limbeck-languages-1'"):
+        read_any_results(tmp_path)
 
 
 @pytest.mark.parametrize(

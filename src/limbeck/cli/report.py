@@ -26,9 +26,9 @@ def main(
     from limbeck.atomic import guard_storage
     from limbeck.cli.terminal import console
     from limbeck.report.page import write_report
-    from limbeck.report.read import read_results
+    from limbeck.report.read import read_any_results
 
-    results = read_results(run)
+    results = read_any_results(run)
     target = output or (run if run.is_dir() else run.parent) / "report.html"
     with guard_storage(target):
         write_report(results, target)

@@ -98,7 +98,7 @@ def demo_run(folder: Path, *, quick: bool = False, seeds: int = 1) -> RunConfig:
     else:
         fine_tune = {"epochs": 8, "batch_size": 32, "learning_rate": 4e-4, **shared}
         training = {"steps": 700, "batch_size": 32, "learning_rate": 5e-4, **shared}
-    return run_config(
+    config = run_config(
         {
             "data": {
                 "train": [str(folder / "data" / "labelled.jsonl"), str(folder / "data" / "unlabelled.jsonl")],
@@ -112,6 +112,8 @@ def demo_run(folder: Path, *, quick: bool = False, seeds: int = 1) -> RunConfig:
             "output": str(folder),
         }
     )
+    assert isinstance(config, RunConfig)
+    return config
 
 
 def _quick(train: list[Row], test: list[Row]) -> tuple[list[Row], list[Row]]:

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from limbeck.data.candidates import EncodedRecords
 from limbeck.data.encode import Encoded
 from limbeck.models.layers import run_model
 from limbeck.types import Advance
 
-__all__ = ["length_sorted_batches", "predict_logits", "softmax"]
+__all__ = ["length_sorted_batches", "predict_logits", "predict_scores", "softmax"]
 
 
 def length_sorted_batches(lengths: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
@@ -37,6 +38,25 @@ def predict_logits(
         if advance is not None:
             advance(len(rows))
     return logits
+
+
+@torch.no_grad()
+def predict_scores(
+    scorer: Any, encoded: EncodedRecords, *, batch_size: int = 32, advance: Advance | None = None
+) -> NDArray[np.float32]:
+    """Return the scores ``[N, K]`` of all records' candidates, ``-inf`` where a record has fewer than K.
+
+    The scorer is left in evaluation mode.
+    """
+    scorer.eval()
+    device = next(scorer.parameters()).device
+    scores = np.empty((len(encoded.records), encoded.candidates), dtype=np.float32)
+    for rows in length_sorted_batches(encoded.lengths, batch_size):
+        inputs = {name: tensor.to(device) for name, tensor in encoded.batch(rows).items()}
+        scores[rows] = run_model(scorer, inputs)["logits_BC"].float().cpu().numpy()
+        if advance is not None:
+            advance(len(rows))
+    return scores
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

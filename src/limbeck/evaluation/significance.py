@@ -7,13 +7,25 @@ rows) and which seed a training had (the t-test, over seeds).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.results import Interval, McNemar
 
-__all__ = ["bootstrap_interval", "bootstrap_p_value", "mcnemar", "paired_t_test", "resample"]
+__all__ = [
+    "PairedT",
+    "bootstrap_interval",
+    "bootstrap_p_value",
+    "holm",
+    "mcnemar",
+    "paired_t",
+    "paired_t_test",
+    "resample",
+    "resampled_means",
+    "share_p_value",
+]
 
 _RESAMPLES = 2000
 _ROUNDING = 1e-12
@@ -79,3 +91,88 @@ def paired_t_test(differences: Sequence[float]) -> float | None:
     if len(differences) < 3 or np.ptp(differences) < _ROUNDING:
         return None
     return float(ttest_1samp(differences, 0.0).pvalue)
+
+
+class PairedT(NamedTuple):
+    """A paired t-test of a mean difference of 0, two-sided."""
+
+    mean: float
+    sd: float
+    """Sample standard deviation (n - 1)."""
+    t: float
+    degrees_of_freedom: int
+    p_value: float
+    low: float
+    high: float
+    """Bounds of the mean's 95 % interval."""
+
+
+def paired_t(differences: Sequence[float]) -> PairedT | None:
+    """Return the paired t-test with the interval of the mean, or ``None`` where `paired_t_test` has none.
+
+    Without spread the test is not defined: t would be infinite and p 0, from no evidence about spread.
+    """
+    from scipy.stats import ttest_1samp
+
+    if paired_t_test(differences) is None:
+        return None
+    test = ttest_1samp(differences, 0.0)
+    low, high = test.confidence_interval(0.95)
+    return PairedT(
+        mean=float(np.mean(differences)),
+        sd=float(np.std(differences, ddof=1)),
+        t=float(test.statistic),
+        degrees_of_freedom=len(differences) - 1,
+        p_value=float(test.pvalue),
+        low=float(low),
+        high=float(high),
+    )
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return p-values corrected for testing all of them, in the same order; ``None`` is a test that was not made.
+
+    The i-th smallest of m is multiplied by m - i + 1, and is at least the one before.
+
+    Reference: Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979.
+
+    Example:
+        >>> holm([0.01, None, 0.04])
+        [0.02, None, 0.04]
+    """
+    made = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    corrected: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (p, place) in enumerate(made):
+        largest = max(largest, min(1.0, (len(made) - rank) * p))
+        corrected[place] = largest
+    return corrected
+
+
+def resampled_means(
+    values_NM: NDArray[np.float64], *, resamples: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return the column means of `resamples` bootstrap samples of the rows, ``[resamples, M]``.
+
+    All columns share each sample, so they are paired row by row. Same samples for the same `rng` and N,
+    whatever the columns.
+    """
+    rows = len(values_NM)
+    at_once = max(1, _INDICES_AT_ONCE // rows)
+    means = []
+    for start in range(0, resamples, at_once):
+        count = min(at_once, resamples - start)
+        cells = rng.integers(0, rows, (count, rows)) + rows * np.arange(count)[:, None]
+        times_drawn = np.bincount(cells.ravel(), minlength=count * rows).reshape(count, rows)
+        means.append(times_drawn.astype(np.float64) @ values_NM / rows)
+    return np.concatenate(means)
+
+
+def share_p_value(differences: NDArray[np.float64]) -> float:
+    """Return ``min(1, 2 min(P(D <= 0), P(D >= 0)))`` over resampled differences D.
+
+    Unlike `bootstrap_p_value`, nothing is added: exact where `differences` are all possible resamples,
+    and 0 (that is, less than 2 / resamples) where all lie on one side.
+    """
+    below, above = (differences <= _ROUNDING).mean(), (differences >= -_ROUNDING).mean()
+    return float(min(1.0, 2 * min(below, above)))

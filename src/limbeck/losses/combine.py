@@ -63,6 +63,11 @@ class Objective(nn.Module):
         """The terms by name."""
         return {t.name: t.term for t in self.weighted_terms}
 
+    def prompt_parameters(self) -> list[nn.Parameter]:
+        """Return the student's soft prompts, empty for a student without any."""
+        found = getattr(self.student, "prompt_parameters", list)
+        return [parameter for parameter in found() if parameter.requires_grad]
+
     def forward(self, batch: Batch, counts: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return this micro-batch's share of the step's loss, and of what is logged (detached, unweighted).
 

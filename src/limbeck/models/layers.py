@@ -102,7 +102,7 @@ def _accepted(forward: Callable[..., object]) -> frozenset[str]:
 
 
 def run_model(model: nn.Module, inputs: Mapping[str, Tensor], layers: frozenset[int] = frozenset()) -> Signal:
-    """Run a classifier once and return its logits ``[B, C]`` and the outputs of `layers` (from 1).
+    """Run a classifier or scorer once and return its logits ``[B, C]`` and the outputs of `layers` (from 1).
 
     Each model is given the inputs that its own `forward` takes: a DistilBERT student reads no token
     types while its BERT teacher does.
@@ -111,6 +111,8 @@ def run_model(model: nn.Module, inputs: Mapping[str, Tensor], layers: frozenset[
     with capture(model, layers) as states:
         output = model(**known)
     signal: Signal = {"logits_BC": output.logits}
+    if getattr(output, "value", None) is not None:
+        signal["value_B"] = output.value
     if any(len(state) != len(output.logits) for state in states.values()):
         raise ModelError(f"the layers of {type(model).__name__} do not put the batch first; use a recipe on logits")
     if states:

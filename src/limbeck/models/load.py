@@ -14,10 +14,13 @@ __all__ = [
     "has_named_labels",
     "load_classifier",
     "load_config",
+    "load_encoder",
+    "load_masked_lm",
     "load_tokenizer",
     "load_weights",
     "model_labels",
     "save_model",
+    "save_module",
     "weights_fingerprint",
 ]
 
@@ -91,6 +94,52 @@ def load_classifier(name: str, *, labels: Sequence[str] | None = None, trust_rem
     return model
 
 
+def load_encoder(name: str, *, trust_remote_code: bool = False) -> Any:
+    """Load a pretrained encoder without any head, in float32, from a folder or hub name.
+
+    Raises:
+        ModelError: not found, not safetensors, or no weights of an encoder in it.
+    """
+    from transformers import AutoModel
+
+    model = _load_pretrained(AutoModel, name, trust_remote_code)
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # reads the first position for a head of its own; often untrained, never used here
+    return model
+
+
+def load_masked_lm(name: str, *, trust_remote_code: bool = False) -> Any:
+    """Load a pretrained encoder with its masked-language head, in float32, from a folder or hub name.
+
+    Raises:
+        ModelError: not found, not safetensors, or the folder has no trained masked-language head.
+    """
+    from transformers import AutoModelForMaskedLM
+
+    return _load_pretrained(AutoModelForMaskedLM, name, trust_remote_code)
+
+
+def _load_pretrained(auto_class: Any, name: str, trust_remote_code: bool) -> Any:
+    import torch
+
+    try:
+        model, info = auto_class.from_pretrained(
+            name,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            trust_remote_code=trust_remote_code,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError) as error:
+        raise _cannot_load("the model", name, error) from error
+    if missing := sorted(key for key in info["missing_keys"] if "pooler" not in key):
+        raise ModelError(
+            f"{name} lacks trained weights for {auto_class.__name__} (missing: {', '.join(missing[:4])}). "
+            "Name a pretrained model of this kind"
+        )
+    return model
+
+
 def _is_classifier(config: Any) -> bool:
     return any("SequenceClassification" in name for name in config.architectures or ())
 
@@ -111,14 +160,30 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def save_module(module: Any, folder: Path) -> None:
+    """Write the weights of any module as one safetensors file."""
+    from safetensors.torch import save_file
+
+    weights = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 def load_weights(model: Any, folder: Path) -> None:
-    """Fill `model` with the safetensors weights of `folder`; every name must be there."""
+    """Fill `model` with the safetensors weights of `folder`; every tensor must be there, shared ones once."""
     from safetensors.torch import load_file
 
     weights: dict[str, Any] = {}
     for file in sorted(folder.glob("*.safetensors")):
         weights.update(load_file(file))
-    model.load_state_dict(weights, strict=True)
+    lost = model.load_state_dict(weights, strict=False)
+    own = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+    filled = {own[name].data_ptr() for name in weights if name in own}
+    missing = [name for name in lost.missing_keys if own[name].data_ptr() not in filled]
+    if missing or lost.unexpected_keys:
+        raise ModelError(
+            f"{folder} does not hold the weights of this model (missing: {', '.join(missing[:4]) or 'none'}; "
+            f"unknown: {', '.join(lost.unexpected_keys[:4]) or 'none'}). Were run folder or recipe changed?"
+        )
 
 
 def weights_fingerprint(model: Any) -> str:

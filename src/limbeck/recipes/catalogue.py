@@ -12,10 +12,11 @@ from pydantic import ValidationError, validate_call
 
 from limbeck.errors import ConfigError, near_misses
 from limbeck.losses.combine import needs_of
+from limbeck.recipes.alignment import Alignment
 from limbeck.stages.stage import Stage
 from limbeck.types import Needs
 
-__all__ = ["RECIPES", "RecipeCard", "build_recipe", "recipe_card", "recipe_cards"]
+__all__ = ["ALIGNMENTS", "RECIPES", "RecipeCard", "build_alignment", "build_recipe", "recipe_card", "recipe_cards"]
 
 RECIPES = {
     "fine_tune": "limbeck.recipes.fine_tune:fine_tune",
@@ -24,7 +25,16 @@ RECIPES = {
     "pkd": "limbeck.recipes.pkd:pkd",
 }
 
-RecipeFunction = Callable[..., list[Stage]]
+ALIGNMENTS = {
+    "ml_ipd": "limbeck.recipes.ml_ipd:ml_ipd",
+    "ml_dft": "limbeck.recipes.ml_dft:ml_dft",
+    "pl_bl": "limbeck.recipes.pl_bl:pl_bl",
+    "rl_ia": "limbeck.recipes.rl_ia:rl_ia",
+    "transfer": "limbeck.recipes.transfer:transfer",
+}
+"""Recipes of cross-lingual runs (``task.kind: instructions``)."""
+
+RecipeFunction = Callable[..., list[Stage] | Alignment]
 
 
 @dataclass(frozen=True)
@@ -48,17 +58,9 @@ def build_recipe(name: str, arguments: Mapping[str, Any]) -> list[Stage]:
     Raises:
         ConfigError: unknown name or argument, a value of the wrong type or out of range.
     """
-    function = _find(name)
-    known = list(inspect.signature(function).parameters)
-    unknown = [f"recipe.{key}: '{name}' has no such argument; {near_misses(key, known)}" if known else
-               f"recipe.{key}: '{name}' takes no arguments" for key in arguments if key not in known]  # fmt: skip
-    if unknown:
-        raise ConfigError("; ".join(unknown))
-    try:
-        stages = validate_call(function)(**arguments)
-    except ValidationError as error:
-        faults = [f"recipe.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
-        raise ConfigError("; ".join(faults)) from error
+    stages = _call(name, arguments, RECIPES)
+    if isinstance(stages, Alignment):
+        raise ConfigError(f"recipe '{name}' is for cross-lingual runs (task.kind: instructions)")
     if not stages or not any(t.weight > 0 for stage in stages for t in stage.terms):
         raise ConfigError(f"recipe '{name}' with these arguments has no term of positive weight: nothing to train on")
     if abs(sum(stage.share for stage in stages) - 1) > 1e-6:
@@ -67,9 +69,40 @@ def build_recipe(name: str, arguments: Mapping[str, Any]) -> list[Stage]:
     return stages
 
 
+def build_alignment(name: str, arguments: Mapping[str, Any]) -> Alignment:
+    """Return the cross-lingual system of a recipe.
+
+    Args:
+        name: a name in `ALIGNMENTS`, or anyone's own function as ``my.module:function``.
+        arguments: keyword arguments of the recipe.
+
+    Raises:
+        ConfigError: unknown name or argument, a value of the wrong type or out of range.
+    """
+    alignment = _call(name, arguments, ALIGNMENTS)
+    if not isinstance(alignment, Alignment):
+        raise ConfigError(f"recipe '{name}' is not for cross-lingual runs; known here: {', '.join(ALIGNMENTS)}")
+    return alignment
+
+
+def _call(name: str, arguments: Mapping[str, Any], table: Mapping[str, str]) -> list[Stage] | Alignment:
+    function = _find(name, table)
+    known = list(inspect.signature(function).parameters)
+    unknown = [f"recipe.{key}: '{name}' has no such argument; {near_misses(key, known)}" if known else
+               f"recipe.{key}: '{name}' takes no arguments" for key in arguments if key not in known]  # fmt: skip
+    if unknown:
+        raise ConfigError("; ".join(unknown))
+    try:
+        found: list[Stage] | Alignment = validate_call(function)(**arguments)
+    except ValidationError as error:
+        faults = [f"recipe.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
+        raise ConfigError("; ".join(faults)) from error
+    return found
+
+
 def recipe_cards() -> list[RecipeCard]:
-    """Return a card for every recipe in `RECIPES`."""
-    return [recipe_card(name) for name in RECIPES]
+    """Return a card for every recipe in `RECIPES` and `ALIGNMENTS`."""
+    return [recipe_card(name) for name in (*RECIPES, *ALIGNMENTS)]
 
 
 def recipe_card(name: str) -> RecipeCard:
@@ -78,13 +111,13 @@ def recipe_card(name: str) -> RecipeCard:
     Raises:
         ConfigError: unknown name.
     """
-    function = _find(name)
+    function = _find(name, {**RECIPES, **ALIGNMENTS})
     doc = inspect.getdoc(function) or ""
     paper = next((line.removeprefix("Paper:").strip() for line in doc.splitlines() if line.startswith("Paper:")), "")
     parameters = inspect.signature(function).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
     callable_as_is = len(defaults) == len(parameters)
-    needs = needs_of(tuple(term for stage in function() for term in stage.terms)) if callable_as_is else Needs()
+    needs = _needs(function()) if callable_as_is else Needs()
     wanted = [
         ("labels", needs.labels),
         ("teacher logits", needs.logits),
@@ -97,10 +130,15 @@ def recipe_card(name: str) -> RecipeCard:
     return RecipeCard(name, summary, paper, [word for word, needed in wanted if needed], defaults)
 
 
-def _find(name: str) -> RecipeFunction:
-    target = RECIPES.get(name, name if ":" in name else None)
+def _needs(made: list[Stage] | Alignment) -> Needs:
+    stages = made.stages if isinstance(made, Alignment) else made
+    return needs_of(tuple(term for stage in stages for term in stage.terms))
+
+
+def _find(name: str, table: Mapping[str, str]) -> RecipeFunction:
+    target = table.get(name, name if ":" in name else None)
     if target is None:
-        raise ConfigError(f"unknown recipe '{name}': {near_misses(name, RECIPES)} (or your own as my.module:function)")
+        raise ConfigError(f"unknown recipe '{name}': {near_misses(name, table)} (or your own as my.module:function)")
     module, _, function = target.partition(":")
     try:
         found: RecipeFunction = getattr(importlib.import_module(module), function)

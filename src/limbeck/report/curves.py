@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from limbeck.report.drawing import MARKERS, SYSTEM_COLOURS, Drawing, calm_axes, canvas, legend_above, to_svg
+from limbeck.report.drawing import SYSTEM_COLOURS, Drawing, calm_axes, canvas, legend_above, to_svg
 from limbeck.report.formatting import shorten
+from limbeck.report.looks import look_of
 from limbeck.report.tables import title_of
-from limbeck.results import Curve, Results, SystemName
+from limbeck.results import Curve, Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["curve_figures"]
+__all__ = ["curve_figures", "draw_curves"]
 
 _WIDTH, _HEIGHT = 420, 280
 _POINTS_SHOWN = 240
@@ -26,15 +27,25 @@ Points = list[tuple[float, float]]
 
 
 def curve_figures(results: Results) -> list[Drawing]:
+    """Draw every logged series of a classification run."""
+    return draw_curves(results.curves, lambda name: title_of(results, name))
+
+
+def draw_curves(logged: list[Curve], title_of: Callable[[str], str], *, name: str = "curve") -> list[Drawing]:
     """Draw every logged series: seeds as thin lines, their mean as a thick one.
 
     Loss comes first, then shares of right rows, then the single terms, then all else.
+
+    Args:
+        logged: curves of one or several systems.
+        title_of: how the system of a name is called.
+        name: begins the name of every drawing.
     """
     by_series: dict[str, list[Curve]] = defaultdict(list)
-    for curve in results.curves:
+    for curve in logged:
         if _points(curve):
             by_series[curve.series].append(curve)
-    return [_panel(results, series, by_series[series]) for series in sorted(by_series, key=_rank)]
+    return [_panel(series, by_series[series], title_of, name) for series in sorted(by_series, key=_rank)]
 
 
 def _rank(series: str) -> tuple[int, str]:
@@ -45,7 +56,7 @@ def _rank(series: str) -> tuple[int, str]:
     )
 
 
-def _panel(results: Results, series: str, curves: list[Curve]) -> Drawing:
+def _panel(series: str, curves: list[Curve], title_of: Callable[[str], str], start: str) -> Drawing:
     groups = _groups(curves)
     stages = {system: [s for other, s in groups if other == system] for system, _ in groups}
     title = _series_title(series)
@@ -55,7 +66,7 @@ def _panel(results: Results, series: str, curves: list[Curve]) -> Drawing:
         for (system, stage), seeds in groups.items():
             place = stages[system].index(stage)
             style = _DASHES[place % len(_DASHES)]
-            label = title_of(results, system) + (f", {stage}" if len(stages[system]) > 1 else "")
+            label = title_of(system) + (f", {stage}" if len(stages[system]) > 1 else "")
             handles.append(_draw(axes, system, seeds, style, shorten(label, 26)))
         calm_axes(axes)
         axes.set_xlabel("step")
@@ -63,26 +74,28 @@ def _panel(results: Results, series: str, curves: list[Curve]) -> Drawing:
         if _is_share(series, curves):
             axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:.4g} %")
         legend_above(figure, handles)
-        name = "curve-" + re.sub(r"[^a-z0-9]+", "-", series.lower()).strip("-")
+        name = f"{start}-" + re.sub(r"[^a-z0-9]+", "-", series.lower()).strip("-")
         return Drawing(name, title, _caption(series, curves), to_svg(figure, name=name, title=title), _WIDTH)
 
 
-def _groups(curves: list[Curve]) -> dict[tuple[SystemName, str], list[Points]]:
-    order: list[SystemName] = list(SYSTEM_COLOURS)
-    groups: dict[tuple[SystemName, str], list[Points]] = defaultdict(list)
-    for curve in sorted(curves, key=lambda curve: order.index(curve.system)):
+def _groups(curves: list[Curve]) -> dict[tuple[str, str], list[Points]]:
+    order: dict[str, int] = {name: place for place, name in enumerate(SYSTEM_COLOURS)}
+    groups: dict[tuple[str, str], list[Points]] = defaultdict(list)
+    for curve in sorted(curves, key=lambda curve: order.get(curve.system, len(order))):
         groups[curve.system, curve.stage].append(_points(curve))
     return groups
 
 
-def _draw(axes: Axes, system: SystemName, seeds: list[Points], style: str, label: str) -> object:
-    colour = SYSTEM_COLOURS[system]
+def _draw(axes: Axes, system: str, seeds: list[Points], style: str, label: str) -> object:
+    look = look_of(system)
     if len(seeds) > 1:
         for points in seeds:
-            axes.plot(*_columns(_thinned(points)), style, color=colour, linewidth=0.8, alpha=0.4)
+            axes.plot(*_columns(_thinned(points)), style, color=look.colour, linewidth=0.8, alpha=0.4)
     mean = _thinned(_mean(seeds))
-    marker = MARKERS[system] if len(mean) <= 12 else ""
-    (line,) = axes.plot(*_columns(mean), style, color=colour, linewidth=2, marker=marker, markersize=4.5, label=label)
+    marker = look.marker if len(mean) <= 12 else ""
+    (line,) = axes.plot(
+        *_columns(mean), style, color=look.colour, linewidth=2, marker=marker, markersize=4.5, label=label
+    )
     return line
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "BROWN",
     "ERROR",
     "INK",
     "LINE",
@@ -30,6 +31,7 @@ __all__ = [
     "MUTED",
     "PAPER",
     "SYSTEM_COLOURS",
+    "VIOLET",
     "Drawing",
     "calm_axes",
     "canvas",
@@ -49,6 +51,8 @@ SYSTEM_COLOURS: dict[SystemName, str] = {
     "fine_tuned": "#cf8500",
     "distilled": "#08705e",
 }
+# Cross-lingual runs have two systems more; checked in the same way together with the four above.
+VIOLET, BROWN = "#a64ff0", "#5a1a12"
 MARKERS: dict[SystemName, str] = {"teacher": "o", "student_before": "v", "fine_tuned": "s", "distilled": "D"}
 
 _CSS_VARIABLES = {
@@ -57,6 +61,8 @@ _CSS_VARIABLES = {
     LINE: "--line",
     PAPER: "--card",
     ERROR: "--error",
+    VIOLET: "--violet",
+    BROWN: "--brown",
     **{colour: f"--{name.replace('_', '-')}" for name, colour in SYSTEM_COLOURS.items()},
 }
 _COLOUR = re.compile("|".join(_CSS_VARIABLES))

@@ -21,6 +21,8 @@ __all__ = [
     "count_text",
     "decimal_text",
     "duration_text",
+    "energy_text",
+    "hours_text",
     "is_wide",
     "milliseconds_text",
     "p_value_text",
@@ -30,6 +32,7 @@ __all__ = [
     "range_text",
     "rate_text",
     "ratio_text",
+    "saving_text",
     "share_text",
     "shorten",
 ]
@@ -187,6 +190,33 @@ def duration_text(seconds: float | None) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours:,} h {minutes:02d} min"
+
+
+def hours_text(hours: float | None) -> str:
+    """Write device hours with three significant digits; fractions of a minute stay visible.
+
+    >>> hours_text(0.004), hours_text(3.456), hours_text(1200)
+    ('0.004 h', '3.46 h', '1,200 h')
+    """
+    if not _known(hours):
+        return ABSENT
+    return f"{hours:.3f} h" if hours < 0.0995 else f"{_three_digits(hours)} h"
+
+
+def energy_text(kilowatt_hours: float | None) -> str:
+    """Write an energy in kilowatt hours with three significant digits."""
+    if not _known(kilowatt_hours):
+        return ABSENT
+    return f"{kilowatt_hours:.3f} kWh" if kilowatt_hours < 0.0995 else f"{_three_digits(kilowatt_hours)} kWh"
+
+
+def saving_text(share: float | None) -> str:
+    """Write which share of a cost is saved; a negative saving is an extra cost.
+
+    >>> saving_text(0.75), saving_text(-0.204)
+    ('75.0 %', '\N{MINUS SIGN}20.4 %')
+    """
+    return share_text(share).replace("-", MINUS)
 
 
 def _known(value: float | None) -> TypeGuard[float]:

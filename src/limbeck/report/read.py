@@ -9,17 +9,21 @@ from typing import Any
 from pydantic import ValidationError
 
 from limbeck.errors import RunFolderError
+from limbeck.language_results import LanguageResults
 from limbeck.results import Results
 
-__all__ = ["RESULTS_FILE", "read_results"]
+__all__ = ["RESULTS_FILE", "read_any_results", "read_results"]
 
 RESULTS_FILE = "results.json"
-_FORMAT = "limbeck-results-1"
+_KINDS: dict[str, type[Results | LanguageResults]] = {
+    "limbeck-results-1": Results,
+    "limbeck-languages-1": LanguageResults,
+}
 _FAULTS_SHOWN = 5
 
 
 def read_results(path: Path) -> Results:
-    """Read ``results.json``.
+    """Read ``results.json`` of a classification run.
 
     Args:
         path: the run folder, or the file itself.
@@ -27,19 +31,38 @@ def read_results(path: Path) -> Results:
     Raises:
         RunFolderError: the file is missing, is not JSON, or is not a result record of this format.
     """
+    results = _read(path, ["limbeck-results-1"])
+    assert isinstance(results, Results)
+    return results
+
+
+def read_any_results(path: Path) -> Results | LanguageResults:
+    """Read ``results.json`` of a run of any kind, by the format that it names.
+
+    Args:
+        path: the run folder, or the file itself.
+
+    Raises:
+        RunFolderError: the file is missing, is not JSON, or is not a result record of a known format.
+    """
+    return _read(path, list(_KINDS))
+
+
+def _read(path: Path, formats: list[str]) -> Results | LanguageResults:
     file = path / RESULTS_FILE if path.is_dir() else path
     record = _load(file)
     found = record.get("format") if isinstance(record, dict) else None
-    if found != _FORMAT:
+    if found not in formats:
         raise RunFolderError(
-            f"{file}: expected a result record of format {_FORMAT!r}, found {_format_words(record, found)}. "
+            f"{file}: expected a result record of format {' or '.join(map(repr, formats))}, "
+            f"found {_format_words(record, found)}. "
             "Give the folder of a finished run, or read it with the version of limbeck that wrote it."
         )
     try:
-        return Results.model_validate(record)
+        return _KINDS[found].model_validate(record)
     except ValidationError as error:
         raise RunFolderError(
-            f"{file}: the record does not have the shape of {_FORMAT}:\n{_faults(error)}\n"
+            f"{file}: the record does not have the shape of {found}:\n{_faults(error)}\n"
             "Was it edited by hand? Running the command of the run again writes it anew."
         ) from error
 

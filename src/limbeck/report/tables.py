@@ -19,7 +19,7 @@ from limbeck.report.formatting import (
     rate_text,
     share_text,
 )
-from limbeck.results import Comparison, Interval, McNemar, Results, StageCost, System, SystemName
+from limbeck.results import Comparison, Interval, McNemar, Results, StageCost, System
 
 __all__ = [
     "HEADLINE",
@@ -33,14 +33,16 @@ __all__ = [
     "comparison_rows",
     "cost_rows",
     "headline_rows",
+    "mcnemar_text",
     "seed_rows",
+    "stage_cost_rows",
     "system_of",
     "title_of",
 ]
 
 METRIC_TITLES = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "agreement": "Agreement with teacher"}
 
-_SYSTEM_TITLES: dict[SystemName, str] = {
+_SYSTEM_TITLES: dict[str, str] = {
     "teacher": "Teacher",
     "student_before": "Student before",
     "fine_tuned": "Fine-tuned",
@@ -178,10 +180,20 @@ def class_rows(results: Results) -> list[ClassRow]:
 
 
 def cost_rows(results: Results) -> list[list[str]]:
-    """List what each stage took: header first, the sum of all stages last."""
+    """List what each stage of a classification run took: header first, the sum of all stages last."""
+    return stage_cost_rows(results.costs, lambda name: title_of(results, name))
+
+
+def stage_cost_rows(costs: list[StageCost], title_of: Callable[[str], str]) -> list[list[str]]:
+    """List what each stage took: header first, the sum of all stages last.
+
+    Args:
+        costs: one entry for each stage and seed.
+        title_of: how the system of a name is called.
+    """
     header = ["System", "Stage", "Seed", "Time", "Steps", "Rows seen", "Tokens seen", "Peak memory"]
-    rows = [[title_of(results, cost.system), cost.stage, str(cost.seed), *_amounts([cost])] for cost in results.costs]
-    return [header, *rows, ["All", "", "", *_amounts(results.costs)]] if rows else []
+    rows = [[title_of(cost.system), cost.stage, str(cost.seed), *_amounts([cost])] for cost in costs]
+    return [header, *rows, ["All", "", "", *_amounts(costs)]] if rows else []
 
 
 def seed_rows(results: Results) -> list[list[str]]:
@@ -203,15 +215,21 @@ def seed_rows(results: Results) -> list[list[str]]:
     return [header, *rows] if rows else []
 
 
-def system_of(results: Results, name: SystemName) -> System | None:
+def system_of(results: Results, name: str) -> System | None:
     """Return the system of that name, if the run has it."""
     return next((system for system in results.systems if system.name == name), None)
 
 
-def title_of(results: Results, name: SystemName) -> str:
+def title_of(results: Results, name: str) -> str:
     """Return how a system is called, also where the run lacks it."""
     system = system_of(results, name)
-    return system.title if system else _SYSTEM_TITLES[name]
+    return system.title if system else _SYSTEM_TITLES.get(name, name)
+
+
+def mcnemar_text(test: McNemar) -> str:
+    """Write McNemar's test of one seed: the rows that only one system has right, then the p-value."""
+    first, second = count_text(test.only_first_right), count_text(test.only_second_right)
+    return f"seed {test.seed}: {first} to {second}, {p_value_text(test.p_value)}"
 
 
 def _comparison_row(results: Results, comparison: Comparison) -> ComparisonRow:
@@ -223,15 +241,10 @@ def _comparison_row(results: Results, comparison: Comparison) -> ComparisonRow:
         range=range_text(difference, unit="points"),
         clear=difference.low > 0 or difference.high < 0,
         bootstrap=p_value_text(comparison.bootstrap_p_value),
-        mcnemar=[_mcnemar_text(test) for test in comparison.mcnemar],
+        mcnemar=[mcnemar_text(test) for test in comparison.mcnemar],
         per_seed=[points_text(value).removesuffix(" points") for value in comparison.per_seed_difference],
         t_test=p_value_text(comparison.t_test_p_value),
     )
-
-
-def _mcnemar_text(test: McNemar) -> str:
-    first, second = count_text(test.only_first_right), count_text(test.only_second_right)
-    return f"seed {test.seed}: {first} to {second}, {p_value_text(test.p_value)}"
 
 
 def _amounts(costs: list[StageCost]) -> list[str]:

@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from limbeck.data.tasks import Classification
 from limbeck.errors import ConfigError, near_misses
 from limbeck.recipes.catalogue import build_recipe, recipe_card
+from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.stages.stage import Stage, Training
 
-__all__ = ["Data", "FromTeacher", "Recipe", "RunConfig", "Student", "Teacher", "load_run_file", "run_config"]
+__all__ = ["AnyRun", "Data", "FromTeacher", "Recipe", "RunConfig", "Student", "Teacher", "load_run_file", "run_config"]
 
 Sources = str | list[str]
 
@@ -137,7 +138,10 @@ class RunConfig(_Section):
         return seeds
 
 
-def run_config(values: Mapping[str, Any], where: str = "") -> RunConfig:
+AnyRun = RunConfig | LanguageRunConfig
+
+
+def run_config(values: Mapping[str, Any], where: str = "") -> AnyRun:
     """Check a run given as nested mappings (or section objects).
 
     Raises:
@@ -146,7 +150,7 @@ def run_config(values: Mapping[str, Any], where: str = "") -> RunConfig:
     return _checked(values, lambda loc: where)
 
 
-def load_run_file(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+def load_run_file(path: Path, overrides: Sequence[str] = ()) -> AnyRun:
     """Read and check a YAML run file.
 
     Args:
@@ -187,21 +191,27 @@ def load_run_file(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     return _checked(values, where)
 
 
-def _checked(values: Mapping[str, Any], where: Any) -> RunConfig:
+def _checked(values: Mapping[str, Any], where: Any) -> AnyRun:
+    task = values.get("task")
+    kind = task.get("kind") if isinstance(task, Mapping) else getattr(task, "kind", None)
+    model: type[AnyRun] = LanguageRunConfig if kind == "instructions" else RunConfig
     faults: list[str] = []
+    config: AnyRun | None = None
     try:
-        config = RunConfig.model_validate(dict(values))
+        config = model.model_validate(dict(values))
     except ValidationError as error:
         for fault in error.errors():
             loc = tuple(part for part in fault["loc"] if not _is_union_tag(part))
             place = where(loc)
-            faults.append(f"{place + ': ' if place else ''}{_message(loc, fault)}")
-        config = None
+            faults.append(f"{place + ': ' if place else ''}{_message(model, loc, fault)}")
     try:
-        recipe = config.recipe if config else Recipe.model_validate(_as_mapping(values.get("recipe")))
-        recipe.stages()
-        if config is not None:
-            config = config.model_copy(update={"recipe": recipe.with_defaults()})
+        if isinstance(config, LanguageRunConfig):
+            config = config.spelled_out()
+        elif model is RunConfig:
+            recipe = config.recipe if config else Recipe.model_validate(_as_mapping(values.get("recipe")))
+            recipe.stages()
+            if config is not None:
+                config = config.model_copy(update={"recipe": recipe.with_defaults()})
     except ValidationError:
         pass  # reported above
     except ConfigError as error:
@@ -223,10 +233,10 @@ def _is_union_tag(part: str | int) -> bool:
     return isinstance(part, str) and (part in ("str", "constrained-int", "int", "float") or "[" in part)
 
 
-def _message(loc: tuple[str | int, ...], fault: Any) -> str:
+def _message(model: type[BaseModel], loc: tuple[str | int, ...], fault: Any) -> str:
     name = ".".join(str(part) for part in loc)
     if fault["type"] == "extra_forbidden":
-        return f"unknown key '{name}'; {near_misses(str(loc[-1]), _fields_at(loc[:-1]))}"
+        return f"unknown key '{name}'; {near_misses(str(loc[-1]), _fields_at(model, loc[:-1]))}"
     if fault["type"] == "missing":
         return f"'{name}' is missing"
     message = re.sub(r"^Value error, ", "", fault["msg"])
@@ -239,12 +249,13 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _fields_at(loc: Sequence[str | int]) -> list[str]:
+def _fields_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
     """Names of the fields of the section at `loc`."""
-    model: type[BaseModel] = RunConfig
     for part in loc:
+        if isinstance(part, int):
+            continue  # an item of a list, whose section is found in the list's annotation
         annotation = model.model_fields[str(part)].annotation
-        candidates = [annotation, *get_args(annotation)]
+        candidates = [annotation, *get_args(annotation), *(a for arg in get_args(annotation) for a in get_args(arg))]
         model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
     return list(model.model_fields)
 

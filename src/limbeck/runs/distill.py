@@ -1,4 +1,6 @@
-"""A run from beginning to end: the step-by-step flow of `limbeck distill`.
+"""A classification run from beginning to end: the step-by-step flow of `limbeck distill`.
+
+Cross-lingual runs are in `limbeck.runs.languages`.
 
     rows -> teacher (fine-tuned first, if asked) -> its signals -> for each seed: student before,
     distilled student, same-budget fine-tuned student -> figures -> report and student folder
@@ -22,14 +24,17 @@ from limbeck.atomic import guard_storage
 from limbeck.data.encode import Encoded, encode_rows, token_limit
 from limbeck.errors import ConfigError, ModelError
 from limbeck.evaluation.predict import length_sorted_batches, predict_logits
+from limbeck.language_results import LanguageResults
 from limbeck.losses.combine import bind_terms, needs_of
 from limbeck.models.layers import shapes, width
 from limbeck.models.load import weights_fingerprint
 from limbeck.ranks import device, is_main, wait_for_all
 from limbeck.recipes.catalogue import build_recipe
 from limbeck.results import Results, StageCost, SystemName
-from limbeck.runs.config import RunConfig, run_config
+from limbeck.runs.config import AnyRun, RunConfig, run_config
 from limbeck.runs.folder import hold, record_run
+from limbeck.runs.language_config import LanguageRunConfig
+from limbeck.runs.languages import run_languages
 from limbeck.runs.outcome import Outcome, write_outcome
 from limbeck.runs.prepare import (
     RunRows,
@@ -41,6 +46,7 @@ from limbeck.runs.prepare import (
     start_teacher,
     student_tokenizer,
 )
+from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages.pipeline import StageRun, run_stage
 from limbeck.stages.stage import Stage, Training
 from limbeck.teachers.local import LocalTeacher
@@ -54,14 +60,14 @@ _STORE_LIMIT_BYTES = 8 * 2**30
 _TEACHER_BATCH_ROWS = 32
 
 
-def distill(*, progress: Progress | None = None, **sections: Any) -> Results:
+def distill(*, progress: Progress | None = None, **sections: Any) -> Results | LanguageResults:
     """Distil a teacher into a student; the same words as a run file, as keyword arguments.
 
     Args:
         progress: shows how far it is; silent by default.
         **sections: ``task``, ``data``, ``teacher``, ``student``, ``recipe``, ``training``, ``seeds``,
             ``compare_fine_tuned``, ``output``, as mappings or as the section objects of
-            `limbeck.runs.config`.
+            `limbeck.runs.config`; those of a cross-lingual run are in `limbeck.runs.language_config`.
 
     Returns:
         All figures of the run. Student and report are in the folder `output`.
@@ -81,8 +87,14 @@ def distill(*, progress: Progress | None = None, **sections: Any) -> Results:
     return run(run_config(sections), progress=progress or SilentProgress())
 
 
-def run(config: RunConfig, *, progress: Progress, command: str = "") -> Results:
-    """Carry out a checked run; see `distill`."""
+def run(config: AnyRun, *, progress: Progress, command: str = "") -> Results | LanguageResults:
+    """Carry out a checked run of either kind; see `distill`."""
+    if isinstance(config, LanguageRunConfig):
+        return run_languages(config, progress=progress, command=command)
+    return _distill_classifier(config, progress=progress, command=command)
+
+
+def _distill_classifier(config: RunConfig, *, progress: Progress, command: str) -> Results:
     folder = Path(config.output)
     stages = config.recipe.stages()
     with hold(folder):
@@ -170,6 +182,8 @@ class _Bench:
         """Run one stage on `model` in place and keep its cost."""
         for_teacher = system == "teacher"
         encoded = self.train_for_teacher if for_teacher else self.train_for_student
+        training = training or self.config.training
+        rows = _stage_rows(stage, self.rows.train_labels)
         live = isinstance(teacher, LocalTeacher)
         title = {"teacher": "teacher", "fine_tuned": "fine-tuned student"}.get(system, "distilled student")
         several = f", seed {seed}" if len(self.config.seeds) > 1 and not for_teacher else ""
@@ -181,10 +195,8 @@ class _Bench:
                     log=self.folder / "log.jsonl",
                     system=system,
                     seed=seed,
-                    steps=steps,
-                    training=training or self.config.training,
-                    labels=self.rows.train_labels,
-                    lengths=encoded.lengths,
+                    training=training,
+                    sequences=FixedSequences(rows, encoded.lengths, training.batch_size, steps, seed),
                     make_batch=self.batch_maker(encoded, self.train_for_teacher if live else None),
                     progress=self.progress,
                     title=f"{title}: {stage.name}{several}",
@@ -361,6 +373,10 @@ def _train_students(
         bench.train(stage, model=student, system="fine_tuned", seed=seed, steps=total, number=number)
         bench.predict("fine_tuned", seed, lambda: student)
         student.load_state_dict(distilled)
+
+
+def _stage_rows(stage: Stage, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.flatnonzero(labels >= 0) if stage.rows == "labelled" else np.arange(len(labels))
 
 
 def _split_steps(stages: list[Stage], total: int) -> list[int]:

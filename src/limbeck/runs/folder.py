@@ -14,7 +14,7 @@ import yaml
 from limbeck.atomic import guard_storage, write_text
 from limbeck.errors import RunFolderError
 from limbeck.ranks import is_main
-from limbeck.runs.config import RunConfig
+from limbeck.runs.config import AnyRun
 
 __all__ = ["RUN_FILE", "environment", "hold", "record_run", "resolved_yaml"]
 
@@ -52,7 +52,7 @@ def hold(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def record_run(folder: Path, config: RunConfig, fingerprints: dict[str, str]) -> None:
+def record_run(folder: Path, config: AnyRun, fingerprints: dict[str, str]) -> None:
     """Write ``run.yaml``, or check that the folder's is this very run.
 
     Raises:
@@ -65,7 +65,7 @@ def record_run(folder: Path, config: RunConfig, fingerprints: dict[str, str]) ->
         write_text(path, resolved_yaml(config, fingerprints))
 
 
-def resolved_yaml(config: RunConfig, fingerprints: dict[str, str]) -> str:
+def resolved_yaml(config: AnyRun, fingerprints: dict[str, str]) -> str:
     """Return every value of the run, with versions, hardware and data fingerprints; a run file that runs again."""
     values = _plain(config)
     values["output"] = config.output
@@ -75,11 +75,11 @@ def resolved_yaml(config: RunConfig, fingerprints: dict[str, str]) -> str:
     )
 
 
-def _plain(config: RunConfig) -> dict[str, Any]:
+def _plain(config: AnyRun) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude=_NOT_THE_RUN)
 
 
-def _require_same_run(path: Path, config: RunConfig, fingerprints: dict[str, str]) -> None:
+def _require_same_run(path: Path, config: AnyRun, fingerprints: dict[str, str]) -> None:
     try:
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
         old, old_data = {k: v for k, v in before.items() if k not in _NOT_THE_RUN}, before["provenance"]["data_sha256"]

@@ -26,7 +26,7 @@ from limbeck.runs.folder import RUN_FILE, environment
 from limbeck.runs.prepare import RunRows, leaked_rows, task_file
 from limbeck.types import Progress
 
-__all__ = ["Outcome", "write_outcome"]
+__all__ = ["Outcome", "read_curves", "write_outcome"]
 
 _TITLES: dict[SystemName, str] = {
     "teacher": "Teacher",
@@ -122,7 +122,7 @@ def _results(outcome: Outcome, speeds: dict[str, Speed]) -> Results:
         paper=card.paper,
         systems=systems,
         comparisons=comparisons,
-        curves=_curves(outcome.folder / "log.jsonl"),
+        curves=read_curves(outcome.folder / "log.jsonl"),
         disagreements=disagreements(predictions["distilled"], teacher, held_out),
         costs=outcome.costs,
         resolved_run=(outcome.folder / RUN_FILE).read_text(encoding="utf-8"),
@@ -159,7 +159,7 @@ def _comparisons(predictions: dict[SystemName, Predictions], held_out: HeldOut) 
     return found
 
 
-def _curves(log: Path) -> list[Curve]:
+def read_curves(log: Path) -> list[Curve]:
     """Turn the lines of log.jsonl into one curve for each stage, seed and series."""
     from limbeck.stages.callbacks import read_log
 

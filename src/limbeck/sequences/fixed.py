@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FixedSequences"]
+__all__ = ["FixedSequences", "split_batches"]
 
 _POOL_BATCHES = 50
 """Rows are sorted by length inside pools of so many batches: little padding, and still random order."""
@@ -58,7 +58,14 @@ class FixedSequences:
 
         The micro-batches of all ranks are a partition of the step's rows.
         """
-        assert per_step % ranks == 0
-        assert self.batch_size % per_step == 0
-        for batch in self.batches():
-            yield from np.split(batch, per_step)[rank::ranks]
+        return split_batches(self.batches(), self.batch_size, per_step, rank=rank, ranks=ranks)
+
+
+def split_batches(
+    batches: Iterator[NDArray[np.int64]], batch_size: int, per_step: int, *, rank: int, ranks: int
+) -> Iterator[NDArray[np.int64]]:
+    """Yield a rank's parts of each batch, which is split into `per_step` equal parts over all ranks."""
+    assert per_step % ranks == 0
+    assert batch_size % per_step == 0
+    for batch in batches:
+        yield from np.split(batch, per_step)[rank::ranks]

@@ -17,12 +17,12 @@ from limbeck.errors import ConfigError
 from limbeck.losses.combine import Objective, bind_terms
 from limbeck.models.layers import set_dropout, word_embeddings
 from limbeck.models.load import load_weights, save_model
+from limbeck.numerics.energy import energy_meter
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import is_main, on_cpus, ranks, wait_for_all
-from limbeck.results import StageCost, SystemName
-from limbeck.sequences.fixed import FixedSequences
-from limbeck.stages.stage import Stage, Training
-from limbeck.types import Batch, Progress, Shapes, Teacher
+from limbeck.results import StageCost
+from limbeck.stages.stage import SGD_MOMENTUM, Stage, Training
+from limbeck.types import Batch, Progress, Sequences, Shapes, Teacher
 
 __all__ = ["StageRun", "run_stage"]
 
@@ -34,16 +34,15 @@ class StageRun:
     folder: Path
     """Of this stage; holds checkpoints while it runs, then ``model/`` and ``done.json``."""
     log: Path
-    system: SystemName
+    system: str
     seed: int
-    steps: int
     training: Training
-    labels: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    """Tokens of each row for the student."""
+    sequences: Sequences
     make_batch: Callable[[NDArray[np.int64]], Batch]
     progress: Progress
     title: str
+    stage: str = ""
+    """What the log and the costs call this stage; default: its own name."""
 
 
 def run_stage(
@@ -82,35 +81,38 @@ def _train(stage: Stage, run: StageRun, *, student: Any, teacher: Teacher | None
         set_dropout(student, run.training.dropout)
     checkpoints = run.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    rows = np.arange(len(run.labels)) if stage.rows == "all" else np.flatnonzero(run.labels >= 0)
-    sequences = FixedSequences(rows, run.lengths, run.training.batch_size, run.steps, run.seed)
-    labels = {"stage": stage.name, "system": run.system, "seed": run.seed}
-    with run.progress.track(run.title, run.steps) as advance, guard_storage(run.folder):
+    labels = {"stage": run.stage or stage.name, "system": run.system, "seed": run.seed}
+    meter = energy_meter()
+    with run.progress.track(run.title, run.sequences.steps) as advance, guard_storage(run.folder):
         watch = StageWatch(run.log, labels, advance)
         checkpoint = last_whole_checkpoint(checkpoints)
         if (step := watch.resume(checkpoint)) > 0:
             advance(step, "resumed")
         trainer = DistillTrainer(
             objective=Objective(student, bind_terms(stage.terms, shapes)),
-            sequences=sequences,
+            sequences=run.sequences,
             make_batch=run.make_batch,
             teacher=teacher,
             args=_arguments(run, checkpoints, stage.name),
             callbacks=[watch, *_tensorboard(run)],
+            prompt_learning_rate=run.training.prompt_learning_rate,
+            momentum=SGD_MOMENTUM if run.training.optimiser == "sgd" else None,
         )
         _keep_only_our_callbacks(trainer, watch)
         watch.trainer = trainer
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     costs = watch.costs()
     return StageCost(
-        stage=stage.name,
+        stage=run.stage or stage.name,
         system=run.system,
         seed=run.seed,
         seconds=costs["seconds"],
-        steps=run.steps,
+        steps=run.sequences.steps,
         rows_seen=costs["rows"],
         tokens_seen=costs["tokens"],
         peak_memory_bytes=peak_memory_bytes(),
+        # Of a stage that was cut off, the meter saw the last part only.
+        energy_kwh=meter.kwh() if meter is not None and checkpoint is None else None,
     )
 
 
@@ -146,22 +148,22 @@ def _arguments(run: StageRun, folder: Path, stage_name: str) -> Any:
         )
     return TrainingArguments(
         output_dir=str(folder),
-        max_steps=run.steps,
+        max_steps=run.sequences.steps,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=per_step,
         learning_rate=training.learning_rate,
         lr_scheduler_type="linear",
-        warmup_steps=round(training.warmup_share * run.steps),
+        warmup_steps=round(training.warmup_share * run.sequences.steps),
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
-        optim="adamw_torch_fused",
+        optim="sgd" if training.optimiser == "sgd" else "adamw_torch_fused",
         bf16=training.precision == "bf16",
         fp16=training.precision == "fp16",
         logging_steps=training.log_every,
         logging_nan_inf_filter=False,  # a NaN must be seen, not averaged away
         save_strategy="steps",
         # At a logged step, so that no line of the log averages over steps on both sides of a restart.
-        save_steps=math.ceil(run.steps / training.checkpoints / training.log_every) * training.log_every,
+        save_steps=math.ceil(run.sequences.steps / training.checkpoints / training.log_every) * training.log_every,
         save_total_limit=2,  # the one being written, and a whole one
         seed=run.seed,
         report_to=[name for name in training.report_to if name != "tensorboard"],

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from limbeck.losses.combine import WeightedTerm
 
-__all__ = ["Stage", "Training"]
+__all__ = ["SGD_MOMENTUM", "Stage", "Training"]
+
+SGD_MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
@@ -20,9 +23,12 @@ class Stage:
 
     name: str
     terms: tuple[WeightedTerm, ...]
-    rows: Literal["all", "labelled"] = "all"
+    rows: Literal["all", "labelled", "english", "paired", "target", "english+target"] = "all"
+    """Which rows: of a classification run the first two, of a cross-lingual run the others."""
     share: float = 1.0
     """Share of the run's optimiser steps; the shares of a recipe's stages add up to 1."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `Training` that this stage sets itself, whatever the run says."""
 
 
 class Training(BaseModel):
@@ -41,6 +47,10 @@ class Training(BaseModel):
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-5
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps in which the learning rate rises; it then falls linearly to 0."""
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    """``sgd``: plain gradient descent with a momentum of 0.9."""
+    prompt_learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Learning rate of soft prompts, where a student has any; default: `learning_rate`."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
     max_grad_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None

@@ -1,4 +1,4 @@
-"""One training loop: a thin `transformers.Trainer` with four overrides.
+"""One training loop: a thin `transformers.Trainer` with five overrides.
 
 Checkpoints, resume, precision, accumulation, DDP, FSDP, DeepSpeed and experiment trackers come from
 the base class. What is ours:
@@ -7,7 +7,8 @@ the base class. What is ours:
 2. `get_batch_samples` sees all micro-batches of one optimiser step and counts the rows of each term;
 3. `compute_loss` asks the teacher for the signal and the objective for this micro-batch's share of the
    loss, already divided by the step's count (`losses/reduction.py`);
-4. `log` adds the terms to the loss.
+4. `log` adds the terms to the loss;
+5. `create_optimizer` gives soft prompts a group of their own.
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from limbeck.errors import NonFiniteLoss
 from limbeck.losses.combine import Objective
 from limbeck.losses.reduction import count_rows
-from limbeck.sequences.fixed import FixedSequences
-from limbeck.types import Batch, Teacher
+from limbeck.types import Batch, Sequences, Teacher
 
 __all__ = ["DistillTrainer"]
 
@@ -41,17 +41,21 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         teacher: gives signals; ``None`` where no term needs one.
         args: the base class's settings; ``max_steps`` must be ``sequences.steps``.
         callbacks: called by the base class.
+        prompt_learning_rate: of soft prompts, where the student has any; ``None``: as all else.
+        momentum: of plain gradient descent, to which the base class gives none.
     """
 
     def __init__(
         self,
         *,
         objective: Objective,
-        sequences: FixedSequences,
+        sequences: Sequences,
         make_batch: Callable[[NDArray[np.int64]], Batch],
         teacher: Teacher | None,
         args: TrainingArguments,
         callbacks: list[TrainerCallback],
+        prompt_learning_rate: float | None = None,
+        momentum: float | None = None,
     ) -> None:
         super().__init__(model=objective, args=args, callbacks=callbacks)
         # Each micro-batch is already divided by the count of the whole step: do not divide again.
@@ -60,6 +64,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         self._sequences = sequences
         self._make_batch = make_batch
         self._teacher = teacher
+        self._prompt_learning_rate = prompt_learning_rate
+        self._momentum = momentum
         self._part_sums: dict[str, Tensor] = {}
         self.rows_seen = 0
         self.tokens_seen = 0
@@ -85,7 +91,9 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             counts = {name: self.accelerator.reduce(n.to(device), "sum") for name, n in counts.items()}
         # Of all ranks: each has as many rows as this one, and nearly as many tokens.
         self.rows_seen += self.args.world_size * sum(len(batch["rows_B"]) for batch in batches)
-        tokens = sum(int(batch["student"]["attention_mask"].sum()) for batch in batches)
+        # A scorer reads several sequences a row: questions, candidates, a critic's.
+        masks = [mask for batch in batches for name, mask in batch["student"].items() if "attention_mask" in name]
+        tokens = sum(int(mask.sum()) for mask in masks)
         self.tokens_seen += self.args.world_size * tokens
         return batches, counts
 
@@ -113,6 +121,20 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         # DDP averages gradients over ranks, while the counts are already those of all ranks.
         loss = loss * self.args.world_size
         return (loss, parts) if return_outputs else loss
+
+    def create_optimizer(self, *arguments: Any, **options: Any) -> Any:
+        """Give soft prompts, where there are any, their own learning rate and no weight decay."""
+        optimizer = super().create_optimizer(*arguments, **options)
+        for group in optimizer.param_groups if self._momentum is not None else []:
+            group["momentum"] = self._momentum
+        prompts = self._objective.prompt_parameters()
+        if prompts and not any(group.get("prompts") for group in optimizer.param_groups):
+            own = {id(parameter) for parameter in prompts}
+            for group in optimizer.param_groups:
+                group["params"] = [parameter for parameter in group["params"] if id(parameter) not in own]
+            rate = self._prompt_learning_rate or self.args.learning_rate
+            optimizer.add_param_group({"params": prompts, "lr": rate, "weight_decay": 0.0, "prompts": True})
+        return optimizer
 
     def require_finite(self) -> None:
         """Raise before the optimiser uses a gradient of a loss that is not finite. One device sync a step.
@@ -156,7 +178,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
 class _Plan:
     """The batch sampler of one rank: yields row numbers."""
 
-    def __init__(self, sequences: FixedSequences, per_step: int, *, rank: int, ranks: int) -> None:
+    def __init__(self, sequences: Sequences, per_step: int, *, rank: int, ranks: int) -> None:
         self._sequences, self._per_step, self._rank, self._ranks = sequences, per_step, rank, ranks
         self.batch_size = sequences.batch_size // per_step
         self.drop_last = False

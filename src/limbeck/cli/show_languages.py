@@ -1,0 +1,64 @@
+"""Figures of a cross-lingual run on the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from limbeck.language_results import LanguageResults
+from limbeck.report.formatting import shorten
+from limbeck.report.language_comparisons import labels_text
+from limbeck.report.language_rows import left_behind
+from limbeck.report.language_tables import system_rows
+from limbeck.report.retention import focus_of
+
+__all__ = ["show_language_results"]
+
+
+def show_language_results(results: LanguageResults, folder: Path, console: Console) -> None:
+    """Print the systems at each label budget, the languages, the verdict, the warnings, and where things are."""
+    languages = f"{len(results.languages)} target language{'s' if len(results.languages) != 1 else ''}"
+    console.print(f"\n{results.name}: macro averages over {languages}", markup=False)
+    _show_systems(results, console)
+    _show_languages(results, console)
+    for sentence in results.verdict:
+        console.print(f"- {sentence}", markup=False, soft_wrap=True)
+    for warning in results.warnings:
+        console.print(f"! {warning}", markup=False, soft_wrap=True)
+    console.print(f"report:  {folder / 'report.html'}\nstudent: {folder / 'student'}", markup=False, soft_wrap=True)
+
+
+def _show_systems(results: LanguageResults, console: Console) -> None:
+    shown = _table(["labels", "system", "accuracy", "95 %", "MRR", "low", "hours"], left=2)
+    for group in system_rows(results):
+        for place, row in enumerate(group.rows):
+            labels = group.labels if place == 0 else ""
+            cells = [labels, shorten(row.title, 16), row.accuracy, row.accuracy_range, row.mrr, row.low]
+            shown.add_row(*map(Text, [*cells, row.device_hours]))
+        shown.add_section()
+    console.print(shown)
+
+
+def _show_languages(results: LanguageResults, console: Console) -> None:
+    system = focus_of(results)
+    rows = left_behind(results, system) if system else []
+    if not (system and rows):
+        return
+    labels = labels_text(system.n_target)
+    console.print(f"{system.title}, {labels} for each task and language", markup=False)
+    shown = _table(["language", "accuracy", "kept", "best other", "", "distillation"], left=1)
+    for row in rows:
+        cells = [shorten(row.name, 16), row.accuracy, row.kept, shorten(row.other_title, 16), row.other_accuracy]
+        shown.add_row(*map(Text, [*cells, row.distillation]))
+    console.print(shown)
+
+
+def _table(titles: list[str], left: int) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for place, title in enumerate(titles):
+        table.add_column(title, justify="left" if place < left else "right", no_wrap=True)
+    return table

@@ -1,0 +1,1 @@
+"""Reads sets in their own layouts into instruction records, and checks, pairs and samples them."""

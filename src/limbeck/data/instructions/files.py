@@ -1,0 +1,168 @@
+"""Which file holds a split, which of its rows are in the languages asked for, and what do their fields hold?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from limbeck.data.checks import CheckedRow, check_record, refuse_misspelt_label
+from limbeck.data.instructions.make import Split
+from limbeck.data.languages import language_code
+from limbeck.data.readers import read_records
+from limbeck.data.records import Fault, Fields, Record, excerpt
+from limbeck.data.sources import DataFile, find_sources
+from limbeck.errors import DataError
+
+__all__ = ["SetRow", "match_languages", "read_split", "refuse_faults", "sound", "split_file", "texts"]
+
+_STEMS: dict[Split, tuple[str, ...]] = {"train": ("train",), "dev": ("dev", "validation"), "test": ("test",)}
+_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+_FAULTS_SHOWN = 20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SetRow:
+    """One row of a split in a language that was asked for."""
+
+    lang: str
+    """Our code."""
+    record: Record
+    file: str
+
+    @property
+    def number(self) -> int:
+        """Line or row number, from 1."""
+        return self.record.number
+
+    def fault(self, field: str | None, reason: str) -> Fault:
+        """Return what is wrong with this row."""
+        return Fault(self.record.number, field, reason, self.record.row, self.record.unit)
+
+    def integer(self, field: str) -> int | Fault:
+        """Return a whole number from the row, such as the number that translations share."""
+        value = self.record.row.get(field)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        return self.fault(field, f"expected a whole number, got {excerpt(value)}")
+
+
+def split_file(folder: Path, split: Split, lang: str | None = None) -> DataFile:
+    """Return the file of `split`: ``train.jsonl.gz``, or ``train.bg.jsonl.gz`` where each language has its own.
+
+    Raises:
+        DataError: there is none; the message lists the files that there are.
+    """
+    middle = "" if lang is None else f".{lang}"
+    for stem in _STEMS[split]:
+        for suffix in _SUFFIXES:
+            path = folder / f"{stem}{middle}{suffix}"
+            if path.is_file():
+                found = find_sources(path, base=None, split=split)[0]
+                assert isinstance(found, DataFile)
+                return found
+    wanted = " or ".join(f"{stem}{middle}.jsonl" for stem in _STEMS[split])
+    there = ", ".join(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else "no such folder"
+    raise DataError(
+        f"{folder} has no file of the split '{split}': expected {wanted} (also .csv, .tsv, .parquet, or with .gz). "
+        f"There: {there or 'nothing'}. Name another folder or split."
+    )
+
+
+def match_languages(codes: Iterable[str], languages: Sequence[str], where: str) -> dict[str, str]:
+    """Return our code for each of the set's `codes` that was asked for.
+
+    `languages` may hold our codes (``bg``) or the set's own (``bul_Cyrl``).
+
+    Raises:
+        DataError: the set lacks a language, or has it twice (in two scripts); lists the languages of `where`.
+    """
+    ours = {code: _our_code(code) for code in sorted(set(codes))}
+    matched: dict[str, str] = {}
+    for lang in dict.fromkeys(languages):
+        wanted = language_code(lang)
+        found = [lang] if lang in ours else [code for code, our in ours.items() if our == wanted]
+        if not found:
+            has = ", ".join(code if our in (None, code) else f"{our} ({code})" for code, our in ours.items())
+            raise DataError(
+                f"{where} has nothing in '{lang}'. It has: {has or 'no language'}. "
+                f"Leave '{lang}' out, or take another split for it."
+            )
+        if len(found) > 1:
+            raise DataError(f"{where} has '{lang}' as {' and '.join(found)}: ask for one of these by its name.")
+        matched[found[0]] = wanted
+    return matched
+
+
+def _our_code(code: str) -> str | None:
+    """Languages of a set that we have no code for are no fault as long as nobody asks for them."""
+    try:
+        return language_code(code)
+    except DataError:
+        return None
+
+
+def read_split(folder: Path, split: Split, languages: Sequence[str], *, language: str = "lang") -> list[SetRow]:
+    """Return the rows of a split in `languages`, in the order of the file.
+
+    Args:
+        folder: the set's folder, with one file for each split.
+        split: which.
+        languages: our codes or the set's own.
+        language: the field that says the language of a row.
+
+    Raises:
+        DataError: no such file, a row cannot be read, or a language is not there.
+    """
+    file = split_file(folder, split)
+    records = sound(file.name, read_records(file, Fields(text=language)))
+    faults: list[Fault] = []
+    codes: list[str] = []
+    for record in records:
+        code = record.row.get(language)
+        if not isinstance(code, str) or not code:
+            reason = f"expected the code of a language, got {excerpt(code)}"
+            faults.append(Fault(record.number, language, reason, record.row, record.unit))
+        codes.append(str(code))
+    refuse_faults(file.name, faults)
+    ours = match_languages(codes, languages, file.name)
+    return [SetRow(ours[c], record, file.name) for c, record in zip(codes, records, strict=True) if c in ours]
+
+
+def sound(file: str, items: Iterable[T | Fault]) -> list[T]:
+    """Return `items` if none of them is a fault.
+
+    Raises:
+        DataError: lists the first faults with file, line and field.
+    """
+    items = list(items)
+    refuse_faults(file, (item for item in items if isinstance(item, Fault)))
+    return [item for item in items if not isinstance(item, Fault)]
+
+
+def refuse_faults(file: str, faults: Iterable[Fault]) -> None:
+    """Raise a `DataError` that lists the first of `faults`, if there are any."""
+    faults = list(faults)
+    if not faults:
+        return
+    lines = [f"{len(faults):,} rows cannot be used:"]
+    lines += [f"  {fault.describe(file)}" for fault in faults[:_FAULTS_SHOWN]]
+    if len(faults) > _FAULTS_SHOWN:
+        lines.append(f"  and {len(faults) - _FAULTS_SHOWN:,} more")
+    raise DataError("\n".join([*lines, "Correct these rows, or check that the layout fits the file."]))
+
+
+def texts(rows: Sequence[SetRow], fields: Fields, labels: Sequence[str] | None) -> Iterator[tuple[SetRow, CheckedRow]]:
+    """Yield each row with its text, second text and label, checked.
+
+    Raises:
+        DataError: lists the first rows at fault with file, line and field.
+    """
+    if not any(fields.label in row.record.row for row in rows):
+        refuse_misspelt_label(rows[0].file if rows else "", list(rows[0].record.row) if rows else [], fields)
+    known = None if labels is None else frozenset(labels)
+    checked = [check_record(row.record, fields, known) for row in rows]
+    yield from zip(rows, sound(rows[0].file if rows else "", checked), strict=True)

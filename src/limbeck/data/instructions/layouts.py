@@ -1,0 +1,107 @@
+"""Which layouts of data sets can be read, and by which name?"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from limbeck.data.instructions.checks import check_instructions
+from limbeck.data.instructions.label_sets import masakhanews, paws_x, sib200, xnli
+from limbeck.data.instructions.make import Split
+from limbeck.data.instructions.rows import own_rows, own_translations
+from limbeck.data.instructions.sentences import flores, sib200_translation
+from limbeck.data.instructions.tagged_files import tagged_entities, tagged_words
+from limbeck.data.instructions.xglue import xglue
+from limbeck.data.languages import language_code
+from limbeck.errors import ConfigError, near_misses
+from limbeck.types import Instruction
+
+__all__ = ["LAYOUTS", "Layout", "read_instructions"]
+
+Layout = Callable[..., list[Instruction]]
+"""``layout(folder, split, languages, **options)``."""
+
+LAYOUTS: Mapping[str, Layout] = {
+    "flores": flores,
+    "masakhaner2": partial(tagged_entities, source="masakhaner2", entities=("PER", "ORG", "LOC", "DATE")),
+    "masakhanews": masakhanews,
+    "paws_x": paws_x,
+    "rows": own_rows,
+    "rows_translation": own_translations,
+    "sib200": sib200,
+    "sib200_translation": sib200_translation,
+    "tagged_words": tagged_words,
+    "wikiann": partial(tagged_entities, source="wikiann", entities=("PER", "ORG", "LOC")),
+    "xglue": xglue,
+    "xnli": xnli,
+}
+
+
+def read_instructions(
+    layout: str,
+    folder: Path,
+    *,
+    split: Split,
+    languages: Sequence[str],
+    splits: Mapping[str, Split] | None = None,
+    **options: Any,
+) -> list[Instruction]:
+    """Read a set in one of `LAYOUTS` and check its records.
+
+    Args:
+        layout: a key of `LAYOUTS`.
+        folder: where the set is.
+        split: the set's own split; records carry it.
+        languages: which languages, in any codes that `language_code` knows.
+        splits: another split for some languages, where a set has no test file in one, for example
+            ``{"sk": "dev"}``.
+        **options: keyword arguments of the layout.
+
+    Raises:
+        ConfigError: no such layout, split or option, or no language.
+        DataError: a file or a row cannot be used; names file, line and field.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "train.csv").write_text("lang,text,mood\\nbg,Добре,good\\nbg,Зле,bad\\n")
+        >>> options = {"task": "topic", "labels": ["good", "bad"], "label": "mood"}
+        >>> records = read_instructions("rows", folder, split="train", languages=["bg"], **options)
+        >>> [(record.id, record.candidates[record.gold[0]]) for record in records]
+        [('rows/train/bg/topic/2', 'good'), ('rows/train/bg/topic/3', 'bad')]
+    """
+    if layout not in LAYOUTS:
+        raise ConfigError(f"no layout '{layout}'; {near_misses(layout, LAYOUTS)}")
+    if not languages:
+        raise ConfigError("languages: expected one or more, got none.")
+    read = LAYOUTS[layout]
+    _check_options(layout, read, options)
+    own = {language_code(lang): other for lang, other in (splits or {}).items()}
+    by_split: dict[Split, list[str]] = {}
+    for lang in languages:
+        by_split.setdefault(own.get(language_code(lang), split), []).append(lang)
+    records: list[Instruction] = []
+    for part, langs in by_split.items():
+        if part not in ("train", "dev", "test"):
+            raise ConfigError(f"no split '{part}': expected 'train', 'dev' or 'test'.")
+        records += read(folder, part, langs, **options)
+    check_instructions(records)
+    return records
+
+
+def _check_options(layout: str, read: Layout, options: Mapping[str, object]) -> None:
+    taken = read.keywords if isinstance(read, partial) else {}
+    known = {
+        name: parameter
+        for name, parameter in inspect.signature(read).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name not in taken
+    }
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"the layout '{layout}' has no option '{name}'; {near_misses(name, known)}")
+    needed = [name for name, parameter in known.items() if parameter.default is parameter.empty]
+    if missing := [name for name in needed if name not in options]:
+        raise ConfigError(f"the layout '{layout}' needs {', '.join(missing)}: give it.")

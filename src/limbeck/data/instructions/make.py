@@ -1,0 +1,97 @@
+"""How is a record put together: its id, the order of its candidates, the place of its answer?"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from limbeck.types import Instruction
+
+__all__ = ["Original", "Split", "by_hash", "choice", "digest", "fold", "original", "record_id"]
+
+Split = Literal["train", "dev", "test"]
+
+
+class Original(NamedTuple):
+    """What a source row said, read back from its record."""
+
+    task: str
+    input: str
+    input_pair: str | None
+    answer: str | None
+    """The gold candidate's text; several are joined by newlines; ``None`` without a label."""
+
+
+def fold(text: str) -> str:
+    r"""Return `text` in Unicode NFC with runs of white space as one blank: what "the same text" means here.
+
+    >>> fold(" cafe\u0301 \n au  lait")
+    'café au lait'
+    """
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def digest(*parts: object) -> bytes:
+    """Return 16 bytes that depend on `parts` only: the same on every machine and in every process."""
+    return hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=16).digest()
+
+
+def by_hash(names: Sequence[str], key: str) -> list[str]:
+    """Return `names` in an order that depends on `key`, not on their order here."""
+    return sorted(names, key=lambda name: digest("candidates", key, name))
+
+
+def record_id(source: str, split: Split, lang: str, task: str, key: object) -> str:
+    """Return ``source/split/language/task/key``."""
+    return f"{source}/{split}/{lang}/{task}/{key}"
+
+
+def choice(
+    *,
+    source: str,
+    split: Split,
+    lang: str,
+    task: str,
+    key: object,
+    text: str,
+    labels: Sequence[str],
+    label: str | None,
+    pair: str | None = None,
+    parallel: str | None = None,
+    slots: tuple[tuple[str, str], ...] = (),
+    group: str | None = None,
+) -> Instruction:
+    """Return a record that chooses one of `labels`.
+
+    The candidates are ordered by a hash of `parallel`, or of the id where there is none: the right answer
+    is at no fixed place, and translations of a row list the candidates in the same order.
+    """
+    name = record_id(source, split, lang, task, key)
+    candidates = by_hash(labels, parallel or name)
+    return Instruction(
+        id=name,
+        source=source,
+        split=split,
+        task=task,
+        lang=lang,
+        input=text,
+        input_pair=pair,
+        candidates=tuple(candidates),
+        gold=() if label is None else (candidates.index(label),),
+        slots=slots,
+        group=group,
+        parallel=parallel,
+    )
+
+
+def original(record: Instruction) -> Original:
+    """Return the source row of `record`: the inverse of making it.
+
+    >>> row = dict(source="s", split="train", lang="en", task="topic", key=1, text="Goal!")
+    >>> original(choice(**row, labels=["sports", "health"], label="sports")).answer
+    'sports'
+    """
+    answers = [record.candidates[place] for place in record.gold]
+    return Original(record.task, record.input, record.input_pair, "\n".join(answers) if answers else None)

@@ -1,0 +1,87 @@
+"""Which record of another language is the translation of this one?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from limbeck.errors import DataError
+from limbeck.types import Instruction
+
+__all__ = ["by_parallel", "pair_records"]
+
+
+def by_parallel(records: Iterable[Instruction]) -> dict[str, dict[str, Instruction]]:
+    """Return for each parallel key its record in each language; records without a key are left out.
+
+    Raises:
+        DataError: two records of one language have the same key.
+    """
+    found: dict[str, dict[str, Instruction]] = {}
+    for record in records:
+        if record.parallel is None:
+            continue
+        others = found.setdefault(record.parallel, {})
+        if record.lang in others:
+            raise DataError(
+                f"{others[record.lang].id} and {record.id} are both in '{record.lang}' and have the key "
+                f"'{record.parallel}': expected one record of a language for each key."
+            )
+        others[record.lang] = record
+    return found
+
+
+def pair_records(
+    targets: Sequence[Instruction], sources: Sequence[Instruction]
+) -> tuple[list[Instruction], list[Instruction]]:
+    """Return what student and teacher read, row by row: each of `targets` that has a translation in `sources`.
+
+    Args:
+        targets: records of any languages.
+        sources: records of the teacher's language; for translation the English views of the targets.
+
+    Raises:
+        DataError: no target has a translation, or one has other candidates or another order of them; or two
+            different sources have the same key.
+    """
+    own = {source.id: source for source in sources}
+    keyed: dict[str, Instruction] = {}
+    for source in sources:
+        if source.parallel is not None:
+            other = keyed.setdefault(source.parallel, source)
+            if (other.lang, other.candidates) != (source.lang, source.candidates):
+                raise DataError(
+                    f"{other.id} and {source.id} both have the key '{source.parallel}', in '{other.lang}' and "
+                    f"'{source.lang}': expected one text and one list of candidates for the teacher."
+                )
+    students: list[Instruction] = []
+    teachers: list[Instruction] = []
+    for target in targets:
+        found = own.get(target.id) or keyed.get(target.parallel or "")
+        if target.parallel is None or found is None:
+            continue
+        _refuse_other_candidates(target, found)
+        students.append(target)
+        teachers.append(found)
+    if targets and not students:
+        raise DataError(
+            f"none of {len(targets)} records has a translation among {len(sources)} of the teacher's language. "
+            "Expected records of parallel sets, of the same split in both languages."
+        )
+    return students, teachers
+
+
+def _refuse_other_candidates(target: Instruction, source: Instruction) -> None:
+    """Candidates may be translated, but a text that both lists hold must be at one place in them."""
+    where = f"{target.id} and {source.id} are translations of each other"
+    if len(target.candidates) != len(source.candidates):
+        raise DataError(
+            f"{where}, but have {len(target.candidates)} and {len(source.candidates)} candidates. "
+            "Expected the same ones in the same order: make both with the same options."
+        )
+    place = {text: number for number, text in enumerate(source.candidates)}
+    moved = [text for number, text in enumerate(target.candidates) if place.get(text, number) != number]
+    if moved or (target.task == "translation" and target.gold != source.gold):
+        what = f"{moved[0]!r} is at another place" if moved else f"gold is {target.gold} and {source.gold}"
+        raise DataError(
+            f"{where}, but their candidates are not in the same order: {what}. Make both with the same options."
+        )

@@ -1,0 +1,177 @@
+"""The user's own rows in several languages as records: JSON Lines, CSV or Parquet with named fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from limbeck.data.checks import CheckedRow, check_record
+from limbeck.data.instructions.files import SetRow, match_languages, refuse_faults, sound, split_file
+from limbeck.data.instructions.make import Split, choice
+from limbeck.data.instructions.translation import DISTRACTORS, ENGLISH, Distractors, Embed, translation_records
+from limbeck.data.languages import language_code
+from limbeck.data.readers import read_records
+from limbeck.data.records import Fault, Fields, Record, excerpt
+from limbeck.data.sources import DataFile
+from limbeck.errors import ConfigError, DataError
+from limbeck.types import Instruction
+
+__all__ = ["own_rows", "own_translations"]
+
+
+def own_rows(
+    folder: Path,
+    split: Split,
+    languages: Sequence[str],
+    *,
+    task: str,
+    labels: Sequence[str],
+    text: str = "text",
+    text_pair: str | None = None,
+    label: str | None = "label",
+    language: str | None = "lang",
+    key: str | None = None,
+    source: str = "rows",
+) -> list[Instruction]:
+    """Return a record for each row: choose one of `labels`.
+
+    Args:
+        folder: holds ``train.jsonl`` and so on (also ``.csv``, ``.tsv``, ``.parquet``, ``.gz``).
+        split: which file; ``validation`` is taken for ``dev`` too.
+        languages: our codes, or those in the rows.
+        task: of the prompt registry.
+        labels: all label names, the same in every language.
+        text: field of the text.
+        text_pair: field of the second text.
+        label: field of the label; rows without it have no gold.
+        language: field of the language; ``None``: one file a language, ``train.bg.jsonl``.
+        key: field whose value translations of a row share; ``None``: rows are not parallel.
+        source: how ids call this set.
+
+    Raises:
+        ConfigError: fewer than two labels, or one twice.
+        DataError: a file is missing, a language is not there, or rows cannot be used.
+    """
+    if len(set(labels)) < max(2, len(labels)):
+        raise ConfigError(f"labels: expected two or more different names, got {list(labels)}.")
+    fields = Fields(text, text_pair, label)
+    return [
+        choice(
+            source=source,
+            split=split,
+            lang=row.lang,
+            task=task,
+            key=row.number if shared is None else shared,
+            text=read.text,
+            pair=read.text_pair,
+            labels=labels,
+            label=read.label,
+            parallel=None if shared is None else f"{source}/{task}/{split}/{shared}",
+        )
+        for row, read, shared in _checked(folder, split, languages, fields, labels, language, key)
+    ]
+
+
+def own_translations(
+    folder: Path,
+    split: Split,
+    languages: Sequence[str],
+    *,
+    key: str,
+    text: str = "text",
+    language: str | None = "lang",
+    source: str = "rows",
+    distractors: Distractors = DISTRACTORS,
+    embed: Embed | None = None,
+) -> list[Instruction]:
+    """Return the translation records of rows that hold one sentence in one language; English must be there.
+
+    Args:
+        folder: as in `own_rows`.
+        split: which file.
+        languages: our codes, or those in the rows.
+        key: field whose value translations of a sentence share.
+        text: field of the sentence.
+        language: field of the language; ``None``: one file a language.
+        source: how ids call this set.
+        distractors: what is put beside the right translation.
+        embed: a frozen sentence encoder; ``None``: nearness by words in common.
+
+    Raises:
+        ConfigError: more distractors than sentences.
+        DataError: a file is missing, a language or a sentence is not there, or rows cannot be used.
+    """
+    with_english = [*([] if ENGLISH in map(language_code, languages) else [ENGLISH]), *languages]
+    sentences: dict[str, dict[str, str]] = {language_code(lang): {} for lang in with_english}
+    for row, read, shared in _checked(folder, split, with_english, Fields(text), None, language, key):
+        sentences[row.lang][str(shared)] = read.text
+    return translation_records(sentences, source=source, split=split, distractors=distractors, embed=embed)
+
+
+def _checked(
+    folder: Path,
+    split: Split,
+    languages: Sequence[str],
+    fields: Fields,
+    labels: Sequence[str] | None,
+    language: str | None,
+    key: str | None,
+) -> Iterator[tuple[SetRow, CheckedRow, str | None]]:
+    """Yield each row with its checked fields and the key that its translations share."""
+    known = None if labels is None else frozenset(labels)
+    for rows in _files(folder, split, languages, fields, language, key):
+        file = rows[0].file
+        read = sound(file, [check_record(row.record, fields, known) for row in rows])
+        keys = [None] * len(rows) if key is None else sound(file, [_key(row, key) for row in rows])
+        taken: set[tuple[str, str]] = set()
+        faults: list[Fault] = []
+        for row, shared in zip(rows, keys, strict=True):
+            if shared is not None and (row.lang, shared) in taken:
+                faults.append(row.fault(key, f"{shared} is there twice in '{row.lang}'"))
+            taken.add((row.lang, str(shared)))
+        refuse_faults(file, faults)
+        yield from zip(rows, read, keys, strict=True)
+
+
+def _files(
+    folder: Path, split: Split, languages: Sequence[str], fields: Fields, language: str | None, key: str | None
+) -> Iterator[list[SetRow]]:
+    if language is None:
+        for lang in dict.fromkeys(languages):
+            file = split_file(folder, split, lang)
+            records = _records(file, fields, [key])
+            if not records:
+                raise DataError(f"{file.name} has no rows: expected at least one.")
+            yield [SetRow(language_code(lang), record, file.name) for record in records]
+        return
+    file = split_file(folder, split)
+    records = _records(file, fields, [language, key])
+    rows = [SetRow(str(record.row.get(language)), record, file.name) for record in records]
+    faults = [
+        row.fault(language, f"expected the code of a language, got {excerpt(row.record.row.get(language))}")
+        for row in rows
+        if not isinstance(row.record.row.get(language), str) or not row.lang
+    ]
+    refuse_faults(file.name, faults)
+    ours = match_languages([row.lang for row in rows], languages, file.name)
+    yield [SetRow(ours[row.lang], row.record, file.name) for row in rows if row.lang in ours]
+
+
+def _records(file: DataFile, fields: Fields, more: Sequence[str | None]) -> list[Record]:
+    """Read the columns of `fields` and `more`; of Parquet a reader gives those of its `Fields` only."""
+    records = sound(file.name, read_records(file, fields))
+    names = [name for name in more if name is not None]
+    if file.suffix != ".parquet" or not names:
+        return records
+    besides = sound(file.name, read_records(file, Fields(names[0], *names[1:])))
+    return [
+        Record(record.number, {**record.row, **beside.row}, record.unit)
+        for record, beside in zip(records, besides, strict=True)
+    ]
+
+
+def _key(row: SetRow, field: str) -> str | Fault:
+    value = row.record.row.get(field)
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+        return row.fault(field, f"expected a number or a text that translations share, got {excerpt(value)}")
+    return str(value).strip()

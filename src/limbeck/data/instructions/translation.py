@@ -1,0 +1,196 @@
+"""Translation as a choice: which of these sentences is the translation? And which ones are put beside it?"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.data.instructions.make import Split, by_hash, fold, record_id
+from limbeck.errors import ConfigError, DataError
+from limbeck.types import Instruction
+
+__all__ = [
+    "DISTRACTORS",
+    "ENGLISH",
+    "Distractors",
+    "Embed",
+    "choose_distractors",
+    "english_views",
+    "translation_records",
+    "word_overlap",
+]
+
+ENGLISH = "en"
+Embed = Callable[[list[str]], NDArray[np.float32]]
+"""A frozen sentence encoder: texts to vectors ``[N, D]``."""
+
+
+@dataclass(frozen=True)
+class Distractors:
+    """What is put beside the right translation."""
+
+    nearest: int = 50
+    """How many of the English sentences most like this one."""
+    random: int = 49
+    """How many of the others."""
+    every: bool = False
+    """All sentences of the split instead; the two counts are not looked at."""
+    seed: int = 0
+    """Of the random ones."""
+
+
+DISTRACTORS = Distractors()
+"""Those of the evaluation: 50 nearest and 49 random."""
+
+
+def translation_records(
+    sentences: Mapping[str, Mapping[str, str]],
+    *,
+    source: str,
+    split: Split,
+    distractors: Distractors,
+    embed: Embed | None = None,
+) -> list[Instruction]:
+    """Return a record for each sentence and language but English: choose the translation of the English sentence.
+
+    The other candidates are chosen once, on the English side, and are listed in the same order in every
+    language. A sentence that is the same text as another one in any of the languages is nobody's distractor.
+
+    Args:
+        sentences: for each language (English too) the sentence of every key.
+        source: the set.
+        split: of the set.
+        distractors: how many, and which.
+        embed: what "most like" means; ``None``: the words in common.
+
+    Raises:
+        ConfigError: more distractors than sentences, or none.
+        DataError: a language lacks a sentence, or there is one sentence only.
+    """
+    english = sentences[ENGLISH]
+    for lang, texts in sentences.items():
+        if lacking := sorted(set(english) ^ set(texts)):
+            raise DataError(
+                f"{source}, split '{split}': {len(lacking)} sentences are not in both 'en' and '{lang}', the first is "
+                f"{lacking[0]}. Expected every sentence in every language: leave '{lang}' out, or complete it."
+            )
+    alone = _alone(sentences)
+    if distractors.every:
+        beside = {own: [key for key in english if key in alone and key != own] for own in english}
+    else:
+        beside = choose_distractors(english, alone, distractors, embed)
+    if lonely := [own for own, others in beside.items() if not others]:
+        raise DataError(f"{source}, split '{split}': sentence {lonely[0]} has no other to be told from.")
+    parallel = {own: f"{source}/translation/{own}" for own in english}
+    order = {own: by_hash([own, *others], parallel[own]) for own, others in beside.items()}
+    return [
+        Instruction(
+            id=record_id(source, split, lang, "translation", own),
+            source=source,
+            split=split,
+            task="translation",
+            lang=lang,
+            input=english[own],
+            input_pair=None,
+            candidates=tuple(texts[key] for key in order[own]),
+            gold=(order[own].index(own),),
+            slots=(("src_lang", ENGLISH), ("tgt_lang", lang)),
+            parallel=parallel[own],
+        )
+        for lang, texts in sentences.items()
+        if lang != ENGLISH
+        for own in english
+    ]
+
+
+def _alone(sentences: Mapping[str, Mapping[str, str]]) -> set[str]:
+    """Return the keys whose text is that of no other key, in any language."""
+    alone = set(sentences[ENGLISH])
+    for texts in sentences.values():
+        folded = {key: fold(text) for key, text in texts.items()}
+        count = Counter(folded.values())
+        alone -= {key for key, text in folded.items() if count[text] > 1}
+    return alone
+
+
+def choose_distractors(
+    english: Mapping[str, str], pool: set[str], distractors: Distractors, embed: Embed | None = None
+) -> dict[str, list[str]]:
+    """Return for each key of `english` the keys of its distractors: the nearest by cosine, then random ones.
+
+    Raises:
+        ConfigError: fewer sentences in `pool` than asked for, or a count below 0.
+    """
+    nearest, drawn = distractors.nearest, distractors.random
+    if nearest < 0 or drawn < 0 or nearest + drawn < 1:
+        raise ConfigError(f"nearest and random: expected 0 or more and 1 in all, got {nearest} and {drawn}.")
+    if nearest + drawn > len(pool) - 1:
+        raise ConfigError(
+            f"{nearest} nearest and {drawn} random distractors were asked for, but there are only "
+            f"{max(len(pool) - 1, 0)} other sentences. Lower `nearest` or `random`, or set `every`."
+        )
+    keys = list(english)
+    vectors_ND = _unit((embed or word_overlap)([english[key] for key in keys]))
+    chosen: dict[str, list[str]] = {}
+    for own, vector_D in zip(keys, vectors_ND, strict=True):
+        near_first = np.argsort(-(vectors_ND @ vector_D), kind="stable")
+        ranked = [keys[place] for place in near_first if keys[place] in pool and keys[place] != own]
+        others = random.Random(f"{distractors.seed}/{own}").sample(sorted(ranked[nearest:]), drawn)
+        chosen[own] = ranked[:nearest] + others
+    return chosen
+
+
+def word_overlap(texts: list[str]) -> NDArray[np.float32]:
+    """Return a vector ``[N, words]`` for each text with 1 for each of its words: cosine counts those in common."""
+    words = [set(fold(text).casefold().split()) for text in texts]
+    place = {word: i for i, word in enumerate(sorted(set().union(*words)))}
+    vectors_ND = np.zeros((len(texts), len(place)), dtype=np.float32)
+    for row, own in enumerate(words):
+        vectors_ND[row, [place[word] for word in own]] = 1
+    return vectors_ND
+
+
+def _unit(vectors_ND: NDArray[np.float32]) -> NDArray[np.float32]:
+    length_N1 = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
+    unit_ND: NDArray[np.float32] = vectors_ND / np.maximum(length_N1, 1e-12)
+    return unit_ND
+
+
+def english_views(records: Sequence[Instruction], *, among: Sequence[Instruction] | None = None) -> list[Instruction]:
+    """Return what an English teacher reads for each translation record: the candidates' English originals.
+
+    Id, parallel key and the order of the candidates stay; ``lang`` and the target language are English.
+
+    Args:
+        records: translation records.
+        among: all translation records of the set, which know the original of each candidate; ``None``: `records`.
+
+    Raises:
+        DataError: another kind of record, or a candidate whose original is in none of the records.
+    """
+    originals = {
+        (record.source, record.split, record.lang, record.candidates[record.gold[0]]): record.input
+        for record in among or records
+        if record.task == "translation"
+    }
+    views: list[Instruction] = []
+    for record in records:
+        if record.task != "translation":
+            raise DataError(f"{record.id}: expected a translation record, got one of the task '{record.task}'.")
+        english: list[str] = []
+        for place, text in enumerate(record.candidates):
+            key = (record.source, record.split, record.lang, text)
+            if place not in record.gold and key not in originals:
+                raise DataError(
+                    f"{record.id}: candidate {place} is the answer of no record here, so its English original is "
+                    "not known. Give all records of the set as `among`, before any were left out."
+                )
+            english.append(record.input if place in record.gold else originals[key])
+        slots = tuple((name, ENGLISH if name == "tgt_lang" else value) for name, value in record.slots)
+        views.append(replace(record, lang=ENGLISH, candidates=tuple(english), slots=slots))
+    return views

@@ -1,0 +1,1 @@
+"""Hierarchical prompts: what a model reads about the task and about the language, before the input."""

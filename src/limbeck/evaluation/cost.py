@@ -1,0 +1,113 @@
+"""What did a system take, all its stages together, and what does another save against it?
+
+``device hours = sum over stages of devices * wall hours``; the English model's stages are included in every
+system that starts from it. An hour on eight devices is no cheaper for being an hour, so savings are in
+device hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from limbeck.errors import DataError
+from limbeck.language_results import SystemCost
+from limbeck.results import StageCost
+
+__all__ = ["device_hours", "money", "saving", "system_cost", "with_savings"]
+
+_SECONDS_PER_HOUR = 3600
+_ENGLISH_MODEL, _OURS = "english_model", "ml_ipd"
+
+
+def device_hours(wall_hours: float, devices: int | None) -> float:
+    """Return ``devices * wall_hours``.
+
+    Raises:
+        DataError: the number of devices is not known (or below 1): wall time alone is no cost.
+    """
+    if devices is None or devices < 1:
+        raise DataError(
+            f"a cost needs the number of devices, at least 1, not {devices}: {wall_hours:g} hours of wall time may be "
+            "any number of device hours; say how many devices the run had"
+        )
+    return devices * wall_hours
+
+
+def saving(ours: float, baseline: float) -> float:
+    """Return ``1 - ours / baseline``, as a share; below 0 where ours cost more.
+
+    >>> round(saving(200, 2400), 4)
+    0.9167
+    """
+    if baseline <= 0:
+        raise DataError(f"a saving needs a baseline that cost something, not {baseline}")
+    return 1 - ours / baseline
+
+
+def money(hours: float, rate_per_device_hour: float) -> float:
+    """Return what `hours` device hours cost, in the currency of the rate."""
+    return hours * rate_per_device_hour
+
+
+def system_cost(
+    name: str,
+    n_target: int,
+    stages: Sequence[StageCost],
+    *,
+    devices: int | None,
+    english_model: Sequence[StageCost] = (),
+) -> SystemCost:
+    """Return one system's cost, without `saving` (`with_savings` fills it in).
+
+    Its energy is known only where every stage's is.
+
+    Args:
+        name: of the system.
+        n_target: its budget of target-language labels.
+        stages: its own stages, of all seeds; figures are means over the seeds that occur.
+        devices: on which each stage ran.
+        english_model: stages of the English model it starts from, of all of *its* seeds.
+
+    Raises:
+        DataError: no device count, or no stage at all.
+    """
+    if not stages and not english_model:
+        raise DataError(f"{name} (n_target {n_target}) has no stages, so its cost is not known")
+    english_hours = device_hours(_seed_mean(english_model, lambda s: s.seconds) / _SECONDS_PER_HOUR, devices)
+    own_hours = device_hours(_seed_mean(stages, lambda s: s.seconds) / _SECONDS_PER_HOUR, devices)
+    tokens = sum(_seed_mean(part, lambda s: s.tokens_seen) for part in (stages, english_model))
+    assert devices is not None
+    return SystemCost(
+        name=name,
+        n_target=n_target,
+        devices=devices,
+        device_hours=own_hours + english_hours,
+        english_model_hours=english_hours,
+        tokens=round(tokens),
+        peak_memory_bytes=max(stage.peak_memory_bytes for stage in (*stages, *english_model)),
+        energy_kwh=_energy_kwh(stages, english_model),
+        saving=None,
+    )
+
+
+def with_savings(costs: Sequence[SystemCost]) -> list[SystemCost]:
+    """Return `costs` with what ML-IPD of the same budget saves against each; ``None`` where there is no such pair."""
+    ours = {cost.n_target: cost.device_hours for cost in costs if cost.name == _OURS}
+
+    def of(cost: SystemCost) -> float | None:
+        if cost.name in (_OURS, _ENGLISH_MODEL) or cost.n_target not in ours:
+            return None
+        return saving(ours[cost.n_target], cost.device_hours)
+
+    return [cost.model_copy(update={"saving": of(cost)}) for cost in costs]
+
+
+def _energy_kwh(*parts: Sequence[StageCost]) -> float | None:
+    known = [stage.energy_kwh is not None for part in parts for stage in part]
+    return sum(_seed_mean(part, lambda s: s.energy_kwh or 0.0) for part in parts) if all(known) else None
+
+
+def _seed_mean(stages: Sequence[StageCost], figure: Callable[[StageCost], float]) -> float:
+    """The stages of one seed add up; seeds are averaged. Nothing costs 0."""
+    seeds = {stage.seed for stage in stages}
+    return sum(figure(stage) for stage in stages) / max(1, len(seeds))

@@ -1,0 +1,167 @@
+"""Terms on the scores of candidates: gold answers, the teacher's scores, and rewards.
+
+Scores are ``student["logits_BC"]``, ``[B, K]``, with ``-inf`` where a row has fewer candidates; those
+places add nothing to any value or gradient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from limbeck.errors import ConfigError, near_misses
+from limbeck.numerics.policy_gradient import (
+    actor_critic_loss,
+    gold_reward,
+    reciprocal_rank_reward,
+    sample_actions,
+)
+from limbeck.types import Batch, Needs, Shapes, Signal
+
+__all__ = ["AdvantageActorCritic", "CandidateCrossEntropy", "CandidateMSE"]
+
+Outputs = Literal["logits", "probs"]
+Reward = Literal["gold", "reciprocal_rank"]
+
+
+@dataclass(frozen=True)
+class CandidateCrossEntropy:
+    """Cross-entropy with the gold distribution, ``-sum_k gold_k log softmax(z)_k`` in nats, on labelled rows.
+
+    With one gold answer this is minus the log of its probability, with several the mean over them.
+    """
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(labels=True)
+
+    def bind(self, shapes: Shapes) -> CandidateCrossEntropy:
+        return self
+
+    def counted(self, batch: Batch) -> Tensor:
+        return _labelled(batch)
+
+    def values(self, student: Signal, batch: Batch) -> Tensor:
+        log_probs_BK = torch.log_softmax(_float(student["logits_BC"]), dim=-1)
+        gold_BK = batch["gold_BK"]
+        # Masked before the product: 0 * (-inf) is NaN, in the value and in the gradient.
+        return -(gold_BK * log_probs_BK.masked_fill(gold_BK == 0, 0.0)).sum(dim=-1)
+
+
+@dataclass(frozen=True)
+class CandidateMSE:
+    """Squared distance to the teacher's scores of the same candidates: ``sum_k (y_T - y_S)_k^2`` of each row.
+
+    The sum, not the mean, over candidates (Hughes et al. 2025, doi 10.5281/zenodo.15232962). The teacher
+    is detached.
+    """
+
+    outputs: Outputs = "logits"
+    """What y is: the scores, or their softmax."""
+    centred: bool = True
+    """Take the mean over a row's candidates off its scores first, on both sides. Rankings and softmax do not
+    know it, and a scorer's bias is free. (Probabilities have the same mean anyway.)"""
+
+    def __post_init__(self) -> None:
+        _one_of("outputs", self.outputs, get_args(Outputs))
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(logits=True)
+
+    def bind(self, shapes: Shapes) -> CandidateMSE:
+        return self
+
+    def counted(self, batch: Batch) -> Tensor:
+        return torch.ones_like(batch["rows_B"], dtype=torch.bool)
+
+    def values(self, student: Signal, batch: Batch) -> Tensor:
+        real_BK = batch["candidates_BK"]
+        teacher_BK = self._outputs(batch["signal"]["logits_BC"].detach(), real_BK)
+        return (teacher_BK - self._outputs(student["logits_BC"], real_BK)).square().sum(dim=-1)
+
+    def _outputs(self, scores_BK: Tensor, real_BK: Tensor) -> Tensor:
+        """The outputs that are compared, 0 at places without a candidate."""
+        scores_BK = _float(scores_BK)
+        if self.outputs == "probs":
+            return torch.softmax(scores_BK.masked_fill(~real_BK, -torch.inf), dim=-1)
+        scores_BK = scores_BK.masked_fill(~real_BK, 0.0)
+        if self.centred:
+            mean_B1 = scores_BK.sum(dim=-1, keepdim=True) / real_BK.sum(dim=-1, keepdim=True)
+            scores_BK = (scores_BK - mean_B1).masked_fill(~real_BK, 0.0)
+        return scores_BK
+
+
+@dataclass(frozen=True)
+class AdvantageActorCritic:
+    """A2C with one-step episodes: draw a candidate from ``pi = softmax(z)``, be rewarded, and learn from that.
+
+    ``-A log pi(a) + value_weight (R - V)^2 - entropy_weight H(pi)`` of each labelled row, with the critic's
+    ``V = student["value_B"]`` and ``A = R - V`` detached. Gold answers enter through the reward alone.
+
+    Candidates are drawn by a generator of the term's own, which starts at `seed` when the term is made and
+    when it is bound: two whole runs draw alike, on any device, but a resumed stage draws anew from `seed`
+    and so is not bit-identical. Every rank draws the same noise, for rows of its own.
+    """
+
+    value_weight: float = 0.5
+    entropy_weight: float = 0.01
+    reward: Reward = "gold"
+    """1 for a right candidate, else 0; or the reciprocal rank of the gold answer with the drawn one on top."""
+    standardise: bool = True
+    """Over the micro-batch's counted rows, where there are 8 or more. The only term whose rows depend on
+    each other, so the step's loss depends on its split into micro-batches."""
+    seed: int = 0
+    _generator: torch.Generator = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name, weight in (("value_weight", self.value_weight), ("entropy_weight", self.entropy_weight)):
+            if not 0 <= weight < float("inf"):
+                raise ConfigError(f"{name} must be a number of at least 0, not {weight}")
+        _one_of("reward", self.reward, get_args(Reward))
+        object.__setattr__(self, "_generator", torch.Generator().manual_seed(self.seed))
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(labels=True)
+
+    def bind(self, shapes: Shapes) -> AdvantageActorCritic:
+        """Return a term that draws from the start, so that no stage depends on the ones before it."""
+        return replace(self)
+
+    def counted(self, batch: Batch) -> Tensor:
+        return _labelled(batch)
+
+    def values(self, student: Signal, batch: Batch) -> Tensor:
+        logits_BK, gold_BK = student["logits_BC"], batch["gold_BK"]
+        action_B = sample_actions(logits_BK, self._generator)
+        if self.reward == "gold":
+            reward_B = gold_reward(gold_BK, action_B)
+        else:
+            reward_B = reciprocal_rank_reward(logits_BK, gold_BK, action_B)
+        return actor_critic_loss(
+            logits_BK,
+            action_B,
+            reward_B,
+            student["value_B"],
+            value_weight=self.value_weight,
+            entropy_weight=self.entropy_weight,
+            standardise=self.standardise,
+            counted_B=self.counted(batch),
+        ).total
+
+
+def _labelled(batch: Batch) -> Tensor:
+    return (batch["gold_BK"] > 0).any(dim=-1)
+
+
+def _float(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"{name}: '{value}' is not known; {near_misses(value, known)}")

@@ -1,0 +1,25 @@
+"""The English instruction model: the teacher of cross-lingual distillation."""
+
+from __future__ import annotations
+
+from limbeck.losses.candidates import CandidateCrossEntropy
+from limbeck.losses.combine import WeightedTerm
+from limbeck.recipes.alignment import Alignment
+from limbeck.stages.stage import Stage
+
+__all__ = ["english_model"]
+
+
+def english_model() -> Alignment:
+    """``CE(gold)`` over candidates, on instruction records of the source language alone.
+
+    Every cross-lingual run trains it first; on other languages it is the zero-shot system.
+
+    Paper: Hughes et al. 2025, "Cross-Lingual Instruction Alignment in Large Language Models via Lightweight
+    Prompt Distillation", doi 10.5281/zenodo.15232962 (E-IM)
+    """
+    return Alignment(
+        title="English model (zero-shot)",
+        stages=(Stage("english", (WeightedTerm("labels", CandidateCrossEntropy()),), rows="english"),),
+        starts_from="backbone",
+    )

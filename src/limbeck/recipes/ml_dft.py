@@ -1,0 +1,38 @@
+"""Multilingual direct fine-tuning, a baseline of cross-lingual distillation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from limbeck.losses.candidates import CandidateCrossEntropy
+from limbeck.losses.combine import WeightedTerm
+from limbeck.recipes.alignment import Alignment
+from limbeck.stages.stage import Stage
+
+__all__ = ["ml_dft"]
+
+
+def ml_dft(
+    *,
+    optimiser: Literal["adamw", "sgd"] = "adamw",
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
+) -> Alignment:
+    """``CE(gold)`` on all labelled records of all languages together; no prompts but the task's name, no teacher.
+
+    Paper: the baseline ML-DFT of Hughes et al. 2025, doi 10.5281/zenodo.15232962
+
+    Args:
+        optimiser: AdamW, or gradient descent with momentum 0.9 (the paper says SGD).
+        learning_rate: default: that of the run's English stage with AdamW, 0.01 with SGD.
+    """
+    rate = learning_rate or (1e-2 if optimiser == "sgd" else None)
+    settings: dict[str, Any] = {"optimiser": optimiser} | ({"learning_rate": rate} if rate else {})
+    terms = (WeightedTerm("labels", CandidateCrossEntropy()),)
+    return Alignment(
+        title="ML-DFT" if optimiser == "adamw" else "ML-DFT (SGD)",
+        stages=(Stage("fine_tune", terms, rows="english+target", settings=settings),),
+        starts_from="backbone",
+        prompts="task_name",
+    )

@@ -1,0 +1,53 @@
+"""Multilingual instruction alignment by prompt distillation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from limbeck.losses.candidates import CandidateCrossEntropy, CandidateMSE
+from limbeck.losses.combine import WeightedTerm
+from limbeck.recipes.alignment import Alignment, Pairing
+from limbeck.stages.stage import Stage
+
+__all__ = ["ml_ipd"]
+
+
+def ml_ipd(
+    *,
+    pairing: Pairing = "parallel",
+    gate: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    outputs: Literal["logits", "probs"] = "logits",
+    label_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0,
+) -> Alignment:
+    """``sum_k (y_T - y_S)^2`` of centred candidate scores, English model to student; then ``CE(gold)`` on few labels.
+
+    The student starts as a copy of the English model and learns to answer in every target language as the
+    English model does, from text without labels; then come a few labelled records of each language.
+
+    Paper: Hughes et al. 2025, "Cross-Lingual Instruction Alignment in Large Language Models via Lightweight
+    Prompt Distillation", doi 10.5281/zenodo.15232962
+
+    Args:
+        pairing: what the teacher reads. ``parallel``: the English text, while the student reads its
+            translation. ``same``: the target-language text, which needs no translations. ``mixed``: each batch
+            one or the other by a coin.
+        gate: leave a record out where the teacher's highest probability is below this.
+        outputs: compare centred scores, or probabilities.
+        label_weight: weight of the cross-entropy with the English label of the paired record.
+    """
+    terms = (
+        WeightedTerm("distillation", CandidateMSE(outputs=outputs)),
+        WeightedTerm("labels", CandidateCrossEntropy(), weight=label_weight),
+    )
+    return Alignment(
+        title="ML-IPD",
+        stages=(
+            Stage("distillation", terms, rows="paired"),
+            Stage("target", (WeightedTerm("labels", CandidateCrossEntropy()),), rows="target"),
+        ),
+        starts_from="english_model",
+        pairing=pairing,
+        gate=gate,
+    )

@@ -1,0 +1,26 @@
+"""Prompt-based learning, a baseline of cross-lingual distillation."""
+
+from __future__ import annotations
+
+from limbeck.losses.candidates import CandidateCrossEntropy
+from limbeck.losses.combine import WeightedTerm
+from limbeck.recipes.alignment import Alignment
+from limbeck.stages.stage import Stage
+
+__all__ = ["pl_bl"]
+
+
+def pl_bl() -> Alignment:
+    """``CE(gold)`` over masked-language scores of the candidates behind hand-written prompts of both levels.
+
+    No soft prompts, no teacher, no new parameters: the pretrained masked-language head scores the candidates.
+
+    Paper: the baseline PL-BL of Hughes et al. 2025, doi 10.5281/zenodo.15232962
+    """
+    return Alignment(
+        title="PL-BL",
+        stages=(Stage("fine_tune", (WeightedTerm("labels", CandidateCrossEntropy()),), rows="english+target"),),
+        starts_from="backbone",
+        scorer="verbaliser",
+        prompts="hard",
+    )

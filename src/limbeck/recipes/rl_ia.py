@@ -1,0 +1,49 @@
+"""Instruction alignment by reinforcement learning, a baseline of cross-lingual distillation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from limbeck.losses.candidates import AdvantageActorCritic
+from limbeck.losses.combine import WeightedTerm
+from limbeck.recipes.alignment import Alignment
+from limbeck.stages.stage import Stage
+
+__all__ = ["rl_ia"]
+
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def rl_ia(
+    *,
+    reward: Literal["gold", "reciprocal_rank"] = "gold",
+    value_weight: float = 0.5,
+    entropy_weight: float = 0.01,
+    learning_rate: _Positive = 1e-5,
+    max_grad_norm: _Positive = 0.5,
+) -> Alignment:
+    """Advantage actor-critic from the English model on: ``-A log pi(a) + v (R - V)^2 - e H(pi)``.
+
+    An episode is one record, an action one candidate drawn from ``pi = softmax(z)``, the reward 1 for a right
+    one. Gold answers are seen through rewards only.
+
+    Paper: the baseline RL-IA of Hughes et al. 2025, doi 10.5281/zenodo.15232962; actor-critic after Mnih et
+    al. 2016, "Asynchronous Methods for Deep Reinforcement Learning", arXiv:1602.01783
+
+    Args:
+        reward: 1 or 0; or the reciprocal rank of the gold answer.
+        value_weight: v.
+        entropy_weight: e.
+        learning_rate: of this stage.
+        max_grad_norm: of this stage.
+    """
+    term = AdvantageActorCritic(value_weight=value_weight, entropy_weight=entropy_weight, reward=reward)
+    settings = {"learning_rate": learning_rate, "max_grad_norm": max_grad_norm}
+    return Alignment(
+        title="RL-IA",
+        stages=(Stage("reinforce", (WeightedTerm("actor_critic", term),), rows="english+target", settings=settings),),
+        starts_from="english_model",
+        critic=True,
+    )

@@ -1,0 +1,43 @@
+"""The environment in which HTML templates are filled in: everything is escaped unless it says otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
+
+from limbeck.report.formatting import count_text, printable, share_text, shorten
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["html_environment"]
+
+
+def html_environment() -> Environment:
+    """Give the templates of this folder, with autoescape and what all pages use."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable_only,
+    )
+    environment.filters["breakable"] = _breakable
+    # SVG comes out of an XML writer, which has escaped all text in it.
+    environment.globals.update(count=count_text, share=share_text, shorten=shorten, inline=Markup)
+    return environment
+
+
+def _printable_only(value: object) -> object:
+    # Markup is a str too, and must stay Markup, or it would be escaped.
+    return printable(value) if type(value) is str else value
+
+
+def _breakable(label: str) -> Markup:
+    """Let a long label break after an underscore, without a character that would be copied along."""
+    return escape(printable(label)).replace("_", Markup("_<wbr>"))

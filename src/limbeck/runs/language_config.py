@@ -1,0 +1,255 @@
+"""The run file of a cross-lingual run (``task.kind: instructions``)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from limbeck.data.instructions.layouts import LAYOUTS
+from limbeck.data.languages import language_code
+from limbeck.data.prompts.choice import PromptChoice
+from limbeck.errors import DataError, near_misses
+from limbeck.recipes.alignment import Alignment
+from limbeck.recipes.catalogue import build_alignment, recipe_card
+from limbeck.stages.stage import Training
+
+__all__ = [
+    "AlignmentRecipe",
+    "Backbone",
+    "InstructionData",
+    "InstructionSet",
+    "InstructionTask",
+    "LanguageRunConfig",
+    "LanguageTraining",
+]
+
+_BATCH = 64
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _code(lang: str) -> str:
+    try:
+        return language_code(lang)
+    except DataError as error:
+        raise ValueError(str(error)) from error
+
+
+class InstructionTask(_Section):
+    """Answer alike in many languages what is labelled in one."""
+
+    kind: Literal["instructions"]
+    source_language: str = "en"
+    """The language of the labels."""
+    languages: Annotated[list[str], Field(min_length=1)]
+    """Target languages, as ISO 639 codes or in the set's own words."""
+    high_resource: list[str] = []
+    """Target languages to be shown apart as high-resource; all others are low-resource."""
+
+    @field_validator("source_language")
+    @classmethod
+    def _source_code(cls, lang: str) -> str:
+        return _code(lang)
+
+    @field_validator("languages", "high_resource")
+    @classmethod
+    def _codes(cls, languages: list[str]) -> list[str]:
+        codes = [_code(lang) for lang in languages]
+        if twice := sorted({code for code in codes if codes.count(code) > 1}):
+            raise ValueError(f"given twice: {', '.join(twice)}")
+        return codes
+
+    @model_validator(mode="after")
+    def _languages_fit(self) -> InstructionTask:
+        if self.source_language in self.languages:
+            raise ValueError(f"the source language '{self.source_language}' cannot be a target language too")
+        if other := [lang for lang in self.high_resource if lang not in self.languages]:
+            raise ValueError(f"high_resource names languages that are no targets: {', '.join(other)}")
+        return self
+
+
+class InstructionSet(BaseModel):
+    """A data set in one of the known layouts; further keys are options of the layout."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    layout: str
+    """sib200, xnli, paws_x, masakhanews, wikiann, xglue, flores ...; ``rows`` for files of one's own."""
+    folder: str
+    train: Literal["train", "dev"] = "train"
+    """The set's own split to train on."""
+    test: Literal["dev", "test"] = "test"
+    """The set's own split that the report is about."""
+    test_in: dict[str, Literal["dev", "test"]] = {}
+    """Another split for some languages, where a set has no test rows in one."""
+    languages: list[str] | None = None
+    """Target languages to read; default: all of the task's."""
+
+    @field_validator("layout")
+    @classmethod
+    def _known(cls, layout: str) -> str:
+        if layout not in LAYOUTS:
+            raise ValueError(f"no layout '{layout}'; {near_misses(layout, LAYOUTS)}")
+        return layout
+
+    @field_validator("languages")
+    @classmethod
+    def _codes(cls, languages: list[str] | None) -> list[str] | None:
+        return None if languages is None else [_code(lang) for lang in languages]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the layout."""
+        return dict(self.model_extra or {})
+
+
+class InstructionData(_Section):
+    """Where the records come from, and how many target-language labels there are to be."""
+
+    sets: Annotated[list[InstructionSet], Field(min_length=1)]
+    n_target: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0, 16, 128]
+    """Labelled records for each task and target language; systems are trained and compared at each."""
+    overlap: Literal["stop", "leave_out"] = "stop"
+    """What to do with training texts that are test texts too."""
+
+    @field_validator("n_target", mode="before")
+    @classmethod
+    def _one_number(cls, value: Any) -> Any:
+        return [value] if isinstance(value, int) else value
+
+    @field_validator("n_target")
+    @classmethod
+    def _rising(cls, budgets: list[int]) -> list[int]:
+        return sorted(set(budgets))
+
+
+class Backbone(_Section):
+    """The pretrained multilingual encoder that all systems start from."""
+
+    model: str
+    """A folder in Hugging Face format or a hub name, e.g. ``FacebookAI/xlm-roberta-base``."""
+    scorer: Literal["cross_encoder", "dual_encoder", "auto"] = "auto"
+    """``auto``: a cross encoder for up to 64 candidates, else a dual encoder."""
+    max_length: Annotated[int, Field(gt=0)] = 256
+    """Most positions of a sequence, prompts included."""
+    trust_remote_code: bool = False
+
+
+class AlignmentRecipe(BaseModel):
+    """A cross-lingual recipe's name and its arguments."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The recipe's own arguments."""
+        return dict(self.model_extra or {})
+
+    def with_defaults(self) -> AlignmentRecipe:
+        """Return this recipe with every argument spelled out."""
+        return AlignmentRecipe(name=self.name, **{**recipe_card(self.name).defaults, **self.arguments})
+
+    def alignment(self) -> Alignment:
+        """Build the system. Raises `ConfigError` for an unknown name or argument."""
+        return build_alignment(self.name, self.arguments)
+
+    @property
+    def key(self) -> str:
+        """The system's name in folders and tables; plain words for anyone's own recipe."""
+        return self.name.rsplit(":", 1)[-1]
+
+
+class _English(Training):
+    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3.0
+    batch_size: Annotated[int, Field(gt=0)] = _BATCH
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-5
+    prompt_learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 1e-3
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.06
+
+
+class _Distillation(_English):
+    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-6
+
+
+class _Target(_English):
+    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-6
+
+
+class LanguageTraining(_Section):
+    """How each stage is trained. Other systems get the same number of steps in all."""
+
+    english: _English = _English()
+    distillation: _Distillation = _Distillation()
+    target: _Target = _Target()
+
+    @model_validator(mode="after")
+    def _length_is_the_backbones(self) -> LanguageTraining:
+        for name in ("english", "distillation", "target"):
+            if getattr(self, name).max_length is not None:
+                raise ValueError(f"{name}.max_length: one length holds for all stages; set backbone.max_length")
+        return self
+
+
+class LanguageRunConfig(_Section):
+    """A whole cross-lingual run file."""
+
+    task: InstructionTask
+    data: InstructionData
+    backbone: Backbone
+    prompts: PromptChoice = PromptChoice()
+    recipe: AlignmentRecipe = AlignmentRecipe(name="ml_ipd")
+    baselines: list[AlignmentRecipe] = [AlignmentRecipe(name=n) for n in ("ml_dft", "pl_bl", "rl_ia", "transfer")]
+    """Systems to compare with, on the same data, steps and seeds."""
+    training: LanguageTraining = LanguageTraining()
+    seeds: Annotated[list[int], Field(min_length=1)] = [0]
+    """Each seed has its own English model, sample of target records and students."""
+    output: str
+    """The run folder."""
+    provenance: dict[str, Any] = {}
+    """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""
+
+    @field_validator("recipe", mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("baselines", mode="before")
+    @classmethod
+    def _names_alone(cls, values: Any) -> Any:
+        return [{"name": v} if isinstance(v, str) else v for v in values] if isinstance(values, list) else values
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            raise ValueError("seeds must be different whole numbers of at least 0")
+        return seeds
+
+    @model_validator(mode="after")
+    def _systems_differ(self) -> LanguageRunConfig:
+        names = [recipe.key for recipe in (self.recipe, *self.baselines)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"recipe and baselines name a system twice: {', '.join(twice)}")
+        return self
+
+    def recipes(self) -> list[AlignmentRecipe]:
+        """The main system and its baselines."""
+        return [self.recipe, *self.baselines]
+
+    def spelled_out(self) -> LanguageRunConfig:
+        """Return this run with every recipe's arguments spelled out. Raises `ConfigError` where one is wrong."""
+        for recipe in self.recipes():
+            recipe.alignment()
+        return self.model_copy(
+            update={
+                "recipe": self.recipe.with_defaults(),
+                "baselines": [baseline.with_defaults() for baseline in self.baselines],
+            }
+        )

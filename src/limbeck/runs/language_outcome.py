@@ -1,0 +1,265 @@
+"""The end of a cross-lingual run: figures per language, results.json, the report, and the student folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.atomic import replace_folder, write_json, write_text
+from limbeck.data.languages import language_name
+from limbeck.evaluation.cost import system_cost, with_savings
+from limbeck.evaluation.language_verdict import language_verdict
+from limbeck.evaluation.languages import Credits, Panel, language_records
+from limbeck.evaluation.ranking import accuracy_credit, reciprocal_rank
+from limbeck.language_results import EnglishCheck, LanguageResults, LanguageSystem, SystemCost
+from limbeck.ranks import is_main, ranks, wait_for_all
+from limbeck.recipes.english_model import english_model
+from limbeck.results import StageCost
+from limbeck.runs.folder import RUN_FILE, environment
+from limbeck.runs.language_config import LanguageRunConfig
+from limbeck.runs.language_data import LanguageData
+from limbeck.runs.outcome import read_curves
+from limbeck.types import Instruction, Progress, SoftLayout
+
+__all__ = ["LanguageOutcome", "write_language_outcome"]
+
+_ENGLISH_MODEL = "english_model"
+_ALARM = 0.02
+"""A loss of this much accuracy on the source language is raised in the report."""
+
+
+@dataclass(frozen=True)
+class LanguageOutcome:
+    """What the figures are made from."""
+
+    config: LanguageRunConfig
+    folder: Path
+    data: LanguageData
+    scores: dict[tuple[str, int, int], NDArray[np.float32]]
+    kept: dict[int, dict[str, float]]
+    costs: list[StageCost]
+    stages_of: dict[tuple[str, int], list[StageCost]]
+    scorer: str
+    student: Callable[[], Any]
+    """Makes the scorer that is exported."""
+    soft: SoftLayout | None
+    max_length: int
+    tokenizer: Any
+    command: str
+
+
+def write_language_outcome(outcome: LanguageOutcome, progress: Progress) -> LanguageResults:
+    """Compare all systems, and write the student folder, ``results.json`` and ``report.html``."""
+    from limbeck.report.page import write_report
+    from limbeck.report.read import read_any_results
+
+    results_file = outcome.folder / "results.json"
+    if is_main():
+        if not results_file.exists():
+            progress.say("comparing systems in each language")
+            results = _results(outcome)
+            _write_student(outcome, results)
+            write_json(results_file, results.model_dump())
+        write_report(read_any_results(results_file), outcome.folder / "report.html")
+    wait_for_all()
+    found = read_any_results(results_file)
+    assert isinstance(found, LanguageResults)
+    return found
+
+
+def _write_student(outcome: LanguageOutcome, results: LanguageResults) -> None:
+    from limbeck.report.language_card import render_language_card
+
+    with replace_folder(outcome.folder / "student") as part:
+        outcome.student().save_pretrained(part)
+        outcome.tokenizer.save_pretrained(part)
+        write_json(part / "task.json", _task_file(outcome))
+        model = outcome.config.backbone.model
+        card = render_language_card(results, base_model=None if Path(model).exists() else model, license=None)
+        write_text(part / "README.md", card)
+
+
+def _task_file(outcome: LanguageOutcome) -> dict[str, Any]:
+    """What `limbeck predict` needs to know of a ranking student."""
+    labels: dict[str, list[str]] = {}
+    for record in outcome.data.test:
+        if record.task != "translation":
+            labels.setdefault(record.task, sorted(record.candidates))
+    return {
+        "kind": "instructions",
+        "scorer": outcome.scorer,
+        "prompts": outcome.config.prompts.model_dump(),
+        "soft": None if outcome.soft is None else asdict(outcome.soft),
+        "languages": [outcome.config.task.source_language, *outcome.config.task.languages],
+        "labels": labels,
+        "max_length": outcome.max_length,
+    }
+
+
+def _results(outcome: LanguageOutcome) -> LanguageResults:
+    config, data = outcome.config, outcome.data
+    credits = _credits(outcome)
+    panel = Panel(
+        task=[record.task for record in data.test],
+        lang=[record.lang for record in data.test],
+        candidates=[len(record.candidates) for record in data.test],
+        source_language=config.task.source_language,
+        languages=config.task.languages,
+        low_resource=frozenset(config.task.languages) - frozenset(config.task.high_resource),
+    )
+    systems, comparisons = language_records(panel, credits, _compared(credits, config.recipe.key))
+    costs = _costs(outcome, [(system.name, system.n_target) for system in systems])
+    names = {lang: language_name(lang) for lang in (config.task.source_language, *config.task.languages)}
+    return LanguageResults(
+        name=Path(config.output).name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        limbeck_version=version("limbeck"),
+        command=outcome.command,
+        verdict=language_verdict(
+            systems, comparisons, costs, source_language=config.task.source_language, language_names=names
+        ),
+        warnings=_warnings(outcome),
+        source_language=config.task.source_language,
+        languages=config.task.languages,
+        language_names=names,
+        tasks=data.tasks,
+        seeds=config.seeds,
+        pairing=config.recipe.alignment().pairing,
+        prompts=f"{config.prompts.levels}, {config.prompts.form}",
+        scorer=outcome.scorer,
+        kept_by_gate=_mean_over_seeds(outcome.kept),
+        records=_counts(outcome),
+        systems=systems,
+        comparisons=comparisons,
+        english=_english(systems),
+        costs=costs,
+        stage_costs=outcome.costs,
+        curves=read_curves(outcome.folder / "log.jsonl"),
+        resolved_run=(outcome.folder / RUN_FILE).read_text(encoding="utf-8"),
+        environment=environment(),
+        data_fingerprints=data.fingerprints,
+    )
+
+
+def _credits(outcome: LanguageOutcome) -> list[Credits]:
+    """What each system earned on each test record, budget by budget, in the order of the run file."""
+    golds = [_right(record) for record in outcome.data.test]
+    recipes = {_ENGLISH_MODEL: english_model().title}
+    recipes |= {recipe.key: recipe.alignment().title for recipe in outcome.config.recipes()}
+    found: list[Credits] = []
+    for name, title in recipes.items():
+        for n_target in sorted({n for key, n, _ in outcome.scores if key == name}):
+            by_seed = {seed: s for (key, n, seed), s in outcome.scores.items() if (key, n) == (name, n_target)}
+            found.append(
+                Credits(
+                    name=name,
+                    title=title,
+                    n_target=n_target,
+                    accuracy={seed: accuracy_credit(scores, golds) for seed, scores in by_seed.items()},
+                    mrr={seed: reciprocal_rank(scores, golds) for seed, scores in by_seed.items()},
+                )
+            )
+    return found
+
+
+def _right(record: Instruction) -> tuple[int, ...]:
+    """The right candidates; where a set grades instead, those of the highest grade."""
+    if record.grades is None:
+        return record.gold
+    return tuple(k for k, grade in enumerate(record.grades) if grade == max(record.grades))
+
+
+def _compared(credits: list[Credits], main: str) -> list[tuple[Credits, Credits]]:
+    """The main system with every other at the same budget; distillation alone with the English model too."""
+    pairs = []
+    for ours in (c for c in credits if c.name == main):
+        pairs += [(ours, other) for other in credits if other.name != main and other.n_target == ours.n_target]
+    return pairs
+
+
+def _english(systems: list[LanguageSystem]) -> list[EnglishCheck]:
+    """Accuracy on the source language at the end of every system, against the English model's."""
+    before = next(_source_accuracy(system) for system in systems if system.name == _ENGLISH_MODEL)
+    checks = []
+    for system in systems:
+        accuracy = _source_accuracy(system)
+        if accuracy is not None and before is not None:
+            stage = "english" if system.name == _ENGLISH_MODEL else ("target" if system.n_target else "before target")
+            checks.append(
+                EnglishCheck(
+                    system=system.name,
+                    n_target=system.n_target,
+                    stage=stage,
+                    accuracy=accuracy,
+                    change=accuracy - before,
+                    alarm=accuracy - before <= -_ALARM,
+                )
+            )
+    return checks
+
+
+def _source_accuracy(system: LanguageSystem) -> float | None:
+    cells = [cell.accuracy.value for cell in system.cells if cell.resource == "source"]
+    return float(np.mean(cells)) if cells else None
+
+
+def _costs(outcome: LanguageOutcome, keys: list[tuple[str, int]]) -> list[SystemCost]:
+    teacher = outcome.stages_of[_ENGLISH_MODEL, 0]
+    starts = {recipe.key: recipe.alignment().starts_from for recipe in outcome.config.recipes()}
+    costs = []
+    for name, n_target in keys:
+        stages = outcome.stages_of[name, n_target] if name != _ENGLISH_MODEL else []
+        from_teacher = starts.get(name, "english_model") == "english_model"
+        costs.append(
+            system_cost(
+                name,
+                n_target,
+                stages,
+                devices=ranks(),
+                english_model=teacher if from_teacher else (),
+            )
+        )
+    return with_savings(costs)
+
+
+def _mean_over_seeds(kept: dict[int, dict[str, float]]) -> dict[str, float]:
+    languages = dict.fromkeys(lang for shares in kept.values() for lang in shares)
+    return {lang: float(np.mean([shares[lang] for shares in kept.values()])) for lang in languages}
+
+
+def _counts(outcome: LanguageOutcome) -> dict[str, int]:
+    data, config = outcome.data, outcome.config
+    counts = {"english": len(data.english), "paired": len(data.pool), "test": len(data.test)}
+    for n_target in config.data.n_target:
+        counts[f"target {n_target}"] = len(data.target(n_target, config.seeds[0]))
+    return counts
+
+
+def _warnings(outcome: LanguageOutcome) -> list[str]:
+    config, data = outcome.config, outcome.data
+    found = list(data.warnings)
+    for n_target in config.data.n_target:
+        cells = {(record.task, record.lang) for record in data.pool}
+        taken = data.target(n_target, config.seeds[0])
+        short = {
+            f"{lang} ({task})" for task, lang in cells
+            if sum((record.task, record.lang) == (task, lang) for record in taken) < n_target
+        }  # fmt: skip
+        if short:
+            found.append(f"Fewer than {n_target} labelled training records in {', '.join(sorted(short))}.")
+    if len(config.seeds) < 3:
+        found.append(
+            f"{len(config.seeds)} training seed{'s' if len(config.seeds) > 1 else ''}: there is little to say about "
+            "the luck of a training run. Use five seeds for a comparison of methods (seeds: [0, 1, 2, 3, 4])."
+        )
+    for one in config.data.sets:
+        for lang, split in one.test_in.items():
+            found.append(f"{one.layout}: the test records of '{lang}' are its {split} split.")
+    return found

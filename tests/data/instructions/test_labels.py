@@ -1,0 +1,45 @@
+"""Answers in the words of the language."""
+
+from __future__ import annotations
+
+import pytest
+
+from limbeck.data.instructions.labels import ADS, GRADES, NLI, UNIVERSAL_TAGS, YES_NO, verbalise
+from limbeck.data.instructions.make import choice, original
+from limbeck.data.instructions.pairing import pair_records
+from limbeck.errors import DataError
+
+NAMES = {"bg": {"yes": "да", "no": "не"}}
+RECORDS = [
+    choice(
+        source="own",
+        split="train",
+        lang=lang,
+        task="qa",
+        key=key,
+        text="q",
+        pair="a",
+        labels=YES_NO,
+        label="yes",
+        parallel=f"own/{key}",
+    )
+    for lang in ("en", "bg")
+    for key in range(9)
+]
+
+
+def test_labels_in_the_words_of_the_language() -> None:
+    said = verbalise(RECORDS, NAMES)
+    assert [original(record).answer for record in said] == ["yes"] * 9 + ["да"] * 9
+    students, teachers = pair_records(said[9:], said[:9])
+    assert [record.gold for record in students] == [record.gold for record in teachers]
+
+
+def test_a_label_without_a_name() -> None:
+    with pytest.raises(DataError, match=r"own/train/bg/qa/0: no name in 'bg' for 'no'"):
+        verbalise(RECORDS, {"bg": {"yes": "да"}})
+
+
+def test_label_sets() -> None:
+    assert [len(labels) for labels in (YES_NO, NLI, ADS, GRADES, UNIVERSAL_TAGS)] == [2, 3, 2, 5, 17]
+    assert GRADES.index("perfect") == 4

@@ -1,0 +1,110 @@
+"""The user's own rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from limbeck.data.instructions.make import original
+from limbeck.data.instructions.rows import own_rows, own_translations
+from limbeck.data.instructions.translation import Distractors
+from limbeck.errors import ConfigError, DataError
+from limbeck.types import Instruction
+
+ROWS = [
+    {"language": "eng", "q": "Who?", "a": "Me.", "mood": "good", "n": 1},
+    {"language": "bul", "q": "Кой?", "a": "Аз.", "mood": "good", "n": 1},
+    {"language": "bul", "q": "Как?", "a": "Така.", "mood": "bad", "n": 2},
+]
+NAMES: dict[str, Any] = {
+    "task": "qa",
+    "labels": ["good", "bad", "so so"],
+    "text": "q",
+    "text_pair": "a",
+    "label": "mood",
+    "language": "language",
+    "key": "n",
+}
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    match path.suffix:
+        case ".jsonl":
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        case ".csv":
+            path.write_text("\n".join(",".join(map(str, cells)) for cells in [rows[0], *(r.values() for r in rows)]))
+        case ".parquet":
+            pq.write_table(pa.Table.from_pylist(rows), path)
+    return path.parent
+
+
+def seen(records: list[Instruction]) -> list[tuple[Any, ...]]:
+    return [(record.id, record.parallel, *original(record)[1:]) for record in records]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_one_file_with_a_field_for_the_language(tmp_path: Path, suffix: str) -> None:
+    folder = write(tmp_path / f"train{suffix}", ROWS)
+    records = own_rows(folder, "train", ["bg", "en"], **NAMES)
+    assert seen(records) == [
+        ("rows/train/en/qa/1", "rows/qa/train/1", "Who?", "Me.", "good"),
+        ("rows/train/bg/qa/1", "rows/qa/train/1", "Кой?", "Аз.", "good"),
+        ("rows/train/bg/qa/2", "rows/qa/train/2", "Как?", "Така.", "bad"),
+    ]
+    assert records[0].candidates == records[1].candidates
+    assert len(own_rows(folder, "train", ["en"], **NAMES)) == 1
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_one_file_a_language_without_keys(tmp_path: Path, suffix: str) -> None:
+    folder = write(tmp_path / f"test.bg{suffix}", ROWS[1:])
+    records = own_rows(folder, "test", ["bg"], **{**NAMES, "language": None, "key": None})
+    assert [record.parallel for record in records] == [None, None]
+    assert [(record.lang, record.input) for record in records] == [("bg", "Кой?"), ("bg", "Как?")]
+    with pytest.raises(DataError, match=r"expected test\.de\.jsonl"):
+        own_rows(folder, "test", ["de"], **{**NAMES, "language": None, "key": None})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mood": "fine"}, "line 3, field 'mood': unknown label 'fine'"),
+        ({"a": ""}, "line 3, field 'a': empty"),
+        ({"language": None}, "line 3, field 'language': expected the code of a language, got None"),
+        ({"n": None}, "line 3, field 'n': expected a number or a text that translations share, got None"),
+        ({"n": 1}, "line 3, field 'n': 1 is there twice in 'bg'"),
+    ],
+)
+def test_bad_rows(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    folder = write(tmp_path / "train.jsonl", [*ROWS[:2], {**ROWS[2], **change}])
+    with pytest.raises(DataError, match=f"train.jsonl, {message}"):
+        own_rows(folder, "train", ["bg", "en"], **NAMES)
+
+
+def test_labels_and_languages_that_cannot_be(tmp_path: Path) -> None:
+    folder = write(tmp_path / "train.jsonl", ROWS)
+    for labels in (["good"], ["good", "good"]):
+        with pytest.raises(ConfigError, match="two or more different names"):
+            own_rows(folder, "train", ["bg"], **{**NAMES, "labels": labels})
+    with pytest.raises(DataError, match=r"nothing in 'sk'. It has: bg \(bul\), en \(eng\)"):
+        own_rows(folder, "train", ["sk"], **NAMES)
+
+
+def test_rows_without_labels(tmp_path: Path) -> None:
+    folder = write(tmp_path / "train.jsonl", [{"lang": "bg", "text": "x"}])
+    (record,) = own_rows(folder, "train", ["bg"], task="topic", labels=["a", "b"])
+    assert record.gold == ()
+
+
+def test_own_translations(tmp_path: Path) -> None:
+    rows = [{"lang": lang, "text": f"{lang} {i}", "n": f"k{i}"} for lang in ("en", "bg") for i in range(3)]
+    folder = write(tmp_path / "dev.jsonl", rows)
+    records = own_translations(folder, "dev", ["bg"], key="n", distractors=Distractors(1, 1))
+    assert [(record.id, record.input, original(record).answer) for record in records] == [
+        (f"rows/dev/bg/translation/k{i}", f"en {i}", f"bg {i}") for i in range(3)
+    ]
