@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors are slower on many threads
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import hypothesis
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from limbeck.data.encode import Encoded
     from limbeck.losses.combine import Objective
     from limbeck.stages.trainer import DistillTrainer
-    from limbeck.types import Batch, Teacher
+    from limbeck.types import Batch, Instruction, Teacher
 
 hypothesis.settings.register_profile("any_machine", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("any_machine")
@@ -276,3 +277,122 @@ def run_file(sections: dict[str, Any], tmp_path: Path) -> Path:
     path = tmp_path / "run.yaml"
     path.write_text(json.dumps(sections, indent=1), encoding="utf-8")  # JSON is YAML
     return path
+
+
+# A tiny multilingual encoder and parallel sentences: who, where and when, in four languages.
+
+TOPICS = ("health", "politics", "sports")
+"""Three of SIB-200's."""
+TOPIC_SUBJECTS = {
+    "health": {
+        "en": ("the doctor helps", "the patient sleeps"),
+        "bg": ("лекарят помага", "пациентът спи"),
+        "sk": ("lekár pomáha", "pacient spí"),
+        "de": ("der Arzt hilft", "der Patient schläft"),
+    },
+    "politics": {
+        "en": ("the minister speaks", "the parliament votes"),
+        "bg": ("министърът говори", "парламентът гласува"),
+        "sk": ("minister hovorí", "parlament hlasuje"),
+        "de": ("der Minister spricht", "das Parlament stimmt ab"),
+    },
+    "sports": {
+        "en": ("the team plays", "the runner wins"),
+        "bg": ("отборът играе", "бегачът печели"),
+        "sk": ("tím hrá", "bežec vyhráva"),
+        "de": ("die Mannschaft spielt", "der Läufer gewinnt"),
+    },
+}
+TOPIC_PLACES = {
+    "en": ("in the city", "by the sea", "near the river"),
+    "bg": ("в града", "край морето", "близо до реката"),
+    "sk": ("v meste", "pri mori", "blízko rieky"),
+    "de": ("in der Stadt", "am Meer", "nahe dem Fluss"),
+}
+TOPIC_TIMES = {
+    "en": ("today", "at night"),
+    "bg": ("днес", "през нощта"),
+    "sk": ("dnes", "v noci"),
+    "de": ("heute", "in der Nacht"),
+}
+
+
+def topic_sentences(lang: str) -> list[tuple[str, str]]:
+    """Return 36 sentences and their topics; sentence i of one language is the translation of that of another.
+
+    Topics take turns, so that any slice holds all of them.
+    """
+    return [
+        (f"{TOPIC_SUBJECTS[topic][lang][who]} {place} {when}", topic)
+        for who in range(2)
+        for place in TOPIC_PLACES[lang]
+        for when in TOPIC_TIMES[lang]
+        for topic in TOPICS
+    ]
+
+
+def topic_records(lang: str, split: Literal["train", "dev", "test"] = "train") -> list[Instruction]:
+    """Return the 36 sentences as instruction records with English candidates, in alphabetical order."""
+    from limbeck.types import Instruction
+
+    return [
+        Instruction(
+            id=f"toy/{split}/{lang}/{i}",
+            source="toy",
+            split=split,
+            task="topic",
+            lang=lang,
+            input=text,
+            input_pair=None,
+            candidates=TOPICS,
+            gold=(TOPICS.index(topic),),
+            parallel=f"toy/{split}/{i}",
+        )
+        for i, (text, topic) in enumerate(topic_sentences(lang))
+    ]
+
+
+def multilingual_tokenizer(model_max_length: int = 128) -> Any:
+    """Return a tokenizer of XLM-R's kind, marks and special ids.
+
+    The words of the sentences above and of our prompts are one piece each; "finance" is two (``▁fin ance``),
+    and any other word in Latin or Cyrillic letters falls apart into letters.
+    """
+    from transformers import XLMRobertaTokenizer
+
+    from limbeck.data.instructions.labels import SIB200_TOPICS
+    from limbeck.data.prompts.registry import known_languages, known_tasks, language_prompt, task_prompt
+
+    texts = [text for lang in TOPIC_PLACES for text, _ in topic_sentences(lang)]
+    texts += [task_prompt(task).template for task in known_tasks()]
+    texts += [language_prompt(lang) for lang in known_languages()]
+    words = sorted({word for text in [*texts, *TOPICS, *SIB200_TOPICS] for word in re.findall(r"\w+", text)})
+    letters = [chr(code) for code in (*range(0x21, 0x7F), *range(0xC0, 0x180), *range(0x400, 0x460))]
+    pieces = [("▁", -4.0), *((f"▁{word}", -5.0) for word in words)]
+    pieces += [(word, -6.0) for word in words if len(word) > 1]  # as in "(Latin"
+    pieces += [("▁fin", -5.0), ("ance", -5.0), *((letter, -9.0) for letter in letters)]
+    special = [(token, 0.0) for token in ("<s>", "<pad>", "</s>", "<unk>")]
+    return XLMRobertaTokenizer(vocab=[*special, *pieces, ("<mask>", 0.0)], model_max_length=model_max_length)
+
+
+@pytest.fixture(scope="session")
+def multilingual_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pretrained-looking masked-language model: XLM-R, 2 layers x 32, random weights, 128 positions."""
+    import torch
+    from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
+
+    folder = tmp_path_factory.mktemp("models") / "multilingual"
+    tokenizer = multilingual_tokenizer()
+    torch.manual_seed(0)
+    config = XLMRobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=130, type_vocab_size=1, initializer_range=0.1,
+    )  # fmt: skip
+    XLMRobertaForMaskedLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_topic_records() -> Callable[..., list[Instruction]]:
+    return topic_records

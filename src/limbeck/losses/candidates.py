@@ -6,7 +6,7 @@ places add nothing to any value or gradient.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -102,9 +102,9 @@ class AdvantageActorCritic:
     ``-A log pi(a) + value_weight (R - V)^2 - entropy_weight H(pi)`` of each labelled row, with the critic's
     ``V = student["value_B"]`` and ``A = R - V`` detached. Gold answers enter through the reward alone.
 
-    Candidates are drawn by a generator of the term's own, which starts at `seed` when the term is made and
-    when it is bound: two whole runs draw alike, on any device, but a resumed stage draws anew from `seed`
-    and so is not bit-identical. Every rank draws the same noise, for rows of its own.
+    Candidates are drawn with torch's random numbers on the CPU, which the trainer seeds and keeps in its
+    checkpoints: the same draws on every device, others with every training seed, and a resumed stage goes on
+    with the draws that it would have made.
     """
 
     value_weight: float = 0.5
@@ -114,30 +114,26 @@ class AdvantageActorCritic:
     standardise: bool = True
     """Over the micro-batch's counted rows, where there are 8 or more. The only term whose rows depend on
     each other, so the step's loss depends on its split into micro-batches."""
-    seed: int = 0
-    _generator: torch.Generator = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, weight in (("value_weight", self.value_weight), ("entropy_weight", self.entropy_weight)):
             if not 0 <= weight < float("inf"):
                 raise ConfigError(f"{name} must be a number of at least 0, not {weight}")
         _one_of("reward", self.reward, get_args(Reward))
-        object.__setattr__(self, "_generator", torch.Generator().manual_seed(self.seed))
 
     @property
     def needs(self) -> Needs:
         return Needs(labels=True)
 
     def bind(self, shapes: Shapes) -> AdvantageActorCritic:
-        """Return a term that draws from the start, so that no stage depends on the ones before it."""
-        return replace(self)
+        return self
 
     def counted(self, batch: Batch) -> Tensor:
         return _labelled(batch)
 
     def values(self, student: Signal, batch: Batch) -> Tensor:
         logits_BK, gold_BK = student["logits_BC"], batch["gold_BK"]
-        action_B = sample_actions(logits_BK, self._generator)
+        action_B = sample_actions(logits_BK)
         if self.reward == "gold":
             reward_B = gold_reward(gold_BK, action_B)
         else:

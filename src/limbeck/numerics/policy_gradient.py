@@ -98,11 +98,11 @@ def _standardised(advantage_B: Tensor, counted_B: Tensor) -> Tensor:
     return torch.where(count >= _FEWEST_TO_STANDARDISE, centred_B / spread.clamp(min=_SMALLEST_SPREAD), advantage_B)
 
 
-def sample_actions(logits_BK: Tensor, generator: torch.Generator) -> Tensor:
+def sample_actions(logits_BK: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw one candidate for each row from ``softmax(logits)``, int64 ``[B]``.
 
-    By the Gumbel trick: ``argmax(logits + noise)``, with the noise drawn by `generator` (a CPU one) on
-    the CPU. The same seed gives the same noise on every device, and the device is never waited for.
+    By the Gumbel trick: ``argmax(logits + noise)``, with the noise drawn on the CPU by `generator`
+    (default: torch's own). The same seed gives the same noise on every device, and the device is never waited for.
     """
     exponential_BK = torch.empty(logits_BK.shape).exponential_(generator=generator)
     noise_BK = -exponential_BK.clamp(min=torch.finfo(torch.float32).tiny).log()

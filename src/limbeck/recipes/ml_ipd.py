@@ -20,6 +20,7 @@ def ml_ipd(
     gate: Annotated[float, Field(ge=0, le=1)] = 0.5,
     outputs: Literal["logits", "probs"] = "logits",
     label_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0,
+    start: Literal["english_model", "backbone"] = "english_model",
 ) -> Alignment:
     """``sum_k (y_T - y_S)^2`` of centred candidate scores, English model to student; then ``CE(gold)`` on few labels.
 
@@ -36,6 +37,7 @@ def ml_ipd(
         gate: leave a record out where the teacher's highest probability is below this.
         outputs: compare centred scores, or probabilities.
         label_weight: weight of the cross-entropy with the English label of the paired record.
+        start: begin the student as a copy of the English model, or from the pretrained backbone.
     """
     terms = (
         WeightedTerm("distillation", CandidateMSE(outputs=outputs)),
@@ -47,7 +49,7 @@ def ml_ipd(
             Stage("distillation", terms, rows="paired"),
             Stage("target", (WeightedTerm("labels", CandidateCrossEntropy()),), rows="target"),
         ),
-        starts_from="english_model",
+        starts_from=start,
         pairing=pairing,
         gate=gate,
     )

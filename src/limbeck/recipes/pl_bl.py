@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from limbeck.losses.candidates import CandidateCrossEntropy
 from limbeck.losses.combine import WeightedTerm
 from limbeck.recipes.alignment import Alignment
@@ -10,16 +14,21 @@ from limbeck.stages.stage import Stage
 __all__ = ["pl_bl"]
 
 
-def pl_bl() -> Alignment:
+def pl_bl(*, share: Annotated[float, Field(gt=0, le=1)] = 1.0) -> Alignment:
     """``CE(gold)`` over masked-language scores of the candidates behind hand-written prompts of both levels.
 
     No soft prompts, no teacher, no new parameters: the pretrained masked-language head scores the candidates.
 
     Paper: the baseline PL-BL of Hughes et al. 2025, doi 10.5281/zenodo.15232962
+
+    Args:
+        share: of the steps that other systems get; a step reads several masked sequences for each record, so
+            an equal share of computation is far fewer steps.
     """
+    terms = (WeightedTerm("labels", CandidateCrossEntropy()),)
     return Alignment(
         title="PL-BL",
-        stages=(Stage("fine_tune", (WeightedTerm("labels", CandidateCrossEntropy()),), rows="english+target"),),
+        stages=(Stage("fine_tune", terms, rows="english+target", share=share),),
         starts_from="backbone",
         scorer="verbaliser",
         prompts="hard",

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from limbeck.recipes.alignment import Pairing
 from limbeck.runs.language_config import InstructionSet, LanguageRunConfig
 from limbeck.types import Instruction
 
-__all__ = ["LanguageData", "Pairs", "hard_prompts", "pair_for", "read_language_data"]
+__all__ = ["LanguageData", "Pairs", "hard_prompts", "pair_for", "prompt_texts", "read_language_data", "script_shares"]
 
 _LEAST_IN_SCRIPT = 0.5
 """A language whose texts have a smaller share of letters in its script is warned about."""
@@ -148,18 +148,22 @@ def _require_disjoint(train: list[Instruction], test: list[Instruction]) -> None
         raise DataError(f"{error} (data.overlap: leave_out does that)") from error
 
 
-def _script_warnings(records: list[Instruction]) -> list[str]:
+def script_shares(records: Sequence[Instruction]) -> dict[str, float]:
+    """Return for each language the share of letters in its script, in up to 200 of its texts."""
     texts: dict[str, list[str]] = {}
     for record in records:
         texts.setdefault(record.lang, []).append(
             record.candidates[record.gold[0]] if record.task == "translation" and record.gold else record.input
         )
-    found = []
-    for lang, some in texts.items():
-        share = text_in_script(" ".join(some[:200]), script := script_of(lang))
-        if share < _LEAST_IN_SCRIPT:
-            found.append(f"only {share:.0%} of the letters of '{lang}' are {script}: is this the right language?")
-    return found
+    return {lang: text_in_script(" ".join(some[:200]), script_of(lang)) for lang, some in texts.items()}
+
+
+def _script_warnings(records: list[Instruction]) -> list[str]:
+    return [
+        f"only {share:.0%} of the letters of '{lang}' are {script_of(lang)}: is this the right language?"
+        for lang, share in script_shares(records).items()
+        if share < _LEAST_IN_SCRIPT
+    ]
 
 
 def _fingerprint(records: list[Instruction]) -> str:
@@ -176,6 +180,15 @@ def hard_prompts(choice: PromptChoice) -> HardPrompts:
         return task, language
 
     return texts
+
+
+def prompt_texts(choice: PromptChoice, reads: Literal["run", "hard", "task_name"]) -> HardPrompts:
+    """Return the texts that a system reads before the input: those of `choice`, or the task's name alone."""
+    return _task_name if reads == "task_name" else hard_prompts(choice)
+
+
+def _task_name(record: Instruction) -> tuple[str, str]:
+    return record.task.replace("_", " "), ""
 
 
 def _require_prompts(config: LanguageRunConfig, data: LanguageData) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.atomic import replace_folder, write_json, write_text
+from limbeck.data.candidates import ScorerKind
 from limbeck.data.languages import language_name
+from limbeck.data.prompts.choice import PromptChoice
 from limbeck.evaluation.cost import system_cost, with_savings
 from limbeck.evaluation.language_verdict import language_verdict
 from limbeck.evaluation.languages import Credits, Panel, language_records
@@ -26,6 +28,7 @@ from limbeck.runs.folder import RUN_FILE, environment
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData
 from limbeck.runs.outcome import read_curves
+from limbeck.runs.ranker import RankingTask
 from limbeck.types import Instruction, Progress, SoftLayout
 
 __all__ = ["LanguageOutcome", "write_language_outcome"]
@@ -49,6 +52,9 @@ class LanguageOutcome:
     scorer: str
     student: Callable[[], Any]
     """Makes the scorer that is exported."""
+    student_scorer: ScorerKind
+    student_prompts: PromptChoice
+    """What the exported scorer is and reads; both may be the recipe's own rather than the run's."""
     soft: SoftLayout | None
     max_length: int
     tokenizer: Any
@@ -80,27 +86,51 @@ def _write_student(outcome: LanguageOutcome, results: LanguageResults) -> None:
     with replace_folder(outcome.folder / "student") as part:
         outcome.student().save_pretrained(part)
         outcome.tokenizer.save_pretrained(part)
-        write_json(part / "task.json", _task_file(outcome))
+        write_json(part / "task.json", _task_file(outcome).model_dump())
         model = outcome.config.backbone.model
         card = render_language_card(results, base_model=None if Path(model).exists() else model, license=None)
         write_text(part / "README.md", card)
 
 
-def _task_file(outcome: LanguageOutcome) -> dict[str, Any]:
+def _task_file(outcome: LanguageOutcome) -> RankingTask:
     """What `limbeck predict` needs to know of a ranking student."""
+    system = outcome.config.recipe.alignment()
+    labels, pairs = _fixed_labels(outcome.data.test)
+    return RankingTask(
+        scorer=outcome.student_scorer,
+        critic=system.critic,
+        prompts=outcome.student_prompts,
+        reads=system.prompts,
+        soft=outcome.soft,
+        languages=[outcome.config.task.source_language, *outcome.config.task.languages],
+        tasks=outcome.data.tasks,
+        labels=labels,
+        pairs=pairs,
+        max_length=outcome.max_length,
+    )
+
+
+def _fixed_labels(records: Sequence[Instruction]) -> tuple[dict[str, list[str]], list[str]]:
+    """The labels of tasks that ask the same of every text, and which of these tasks read two texts.
+
+    A task is left out where records bring their own candidates or more than texts (a word to be tagged).
+    """
+    cells: dict[str, dict[str, list[Instruction]]] = {}
+    for record in records:
+        cells.setdefault(record.task, {}).setdefault(record.source, []).append(record)
     labels: dict[str, list[str]] = {}
-    for record in outcome.data.test:
-        if record.task != "translation":
-            labels.setdefault(record.task, sorted(record.candidates))
-    return {
-        "kind": "instructions",
-        "scorer": outcome.scorer,
-        "prompts": outcome.config.prompts.model_dump(),
-        "soft": None if outcome.soft is None else asdict(outcome.soft),
-        "languages": [outcome.config.task.source_language, *outcome.config.task.languages],
-        "labels": labels,
-        "max_length": outcome.max_length,
-    }
+    pairs: list[str] = []
+    for task, sources in cells.items():
+        alike = len({frozenset(r.candidates) for some in sources.values() for r in some}) == 1
+        named = {task: [r for some in sources.values() for r in some]} if alike else {
+            f"{task}/{source}": some for source, some in sources.items()
+        }  # fmt: skip
+        for name, some in named.items():
+            fixed = len({frozenset(r.candidates) for r in some}) == 1
+            if fixed and not any(r.slots or r.grades is not None for r in some):
+                labels[name] = sorted(some[0].candidates)
+                pairs += [name] if some[0].input_pair is not None else []
+    return labels, pairs
 
 
 def _results(outcome: LanguageOutcome) -> LanguageResults:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.atomic import write_bytes
-from limbeck.data.candidates import CandidateEncoder, EncodedRecords, HardPrompts, ScorerKind
+from limbeck.data.candidates import CandidateEncoder, EncodedRecords, ScorerKind
 from limbeck.data.encode import token_limit
 from limbeck.data.prompts.choice import PromptChoice
 from limbeck.errors import ConfigError
@@ -35,7 +35,7 @@ from limbeck.recipes.english_model import english_model
 from limbeck.results import StageCost
 from limbeck.runs.folder import hold, record_run
 from limbeck.runs.language_config import LanguageRunConfig
-from limbeck.runs.language_data import LanguageData, Pairs, hard_prompts, pair_for, read_language_data
+from limbeck.runs.language_data import LanguageData, Pairs, hard_prompts, pair_for, prompt_texts, read_language_data
 from limbeck.runs.language_outcome import LanguageOutcome, write_language_outcome
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.sequences.mixed import MixedSequences
@@ -45,7 +45,7 @@ from limbeck.students.scorer import Scorer, make_scorer
 from limbeck.teachers.stored import StoredTeacher
 from limbeck.types import Batch, Instruction, Progress, Sequences, SoftLayout, Teacher
 
-__all__ = ["ENGLISH_MODEL", "run_languages"]
+__all__ = ["ENGLISH_MODEL", "Bench", "budgets_of", "run_languages"]
 
 ENGLISH_MODEL = "english_model"
 _CROSS_ENCODER_CANDIDATES = 64
@@ -64,7 +64,7 @@ def run_languages(config: LanguageRunConfig, *, progress: Progress, command: str
         data = read_language_data(config)
         pairs = {recipe.key: _pairs(data, recipe.alignment()) for recipe in config.recipes()}
         record_run(folder, config, data.fingerprints)
-        bench = _Bench(config, folder, data, progress)
+        bench = Bench(config, folder, data, progress)
         bench.check_lengths()
         for seed in config.seeds:
             start = _English(bench, seed)
@@ -81,6 +81,8 @@ def run_languages(config: LanguageRunConfig, *, progress: Progress, command: str
                 stages_of=bench.stages_of,
                 scorer=bench.kind,
                 student=bench.exported_student,
+                student_scorer=bench.kind_of(config.recipe.alignment()),
+                student_prompts=bench.choice(config.recipe.alignment()),
                 soft=bench.soft_layout(config.recipe.alignment()),
                 max_length=bench.max_length,
                 tokenizer=bench.tokenizer,
@@ -96,7 +98,7 @@ def _pairs(data: LanguageData, system: Alignment) -> Pairs | None:
 
 
 @dataclass
-class _Bench:
+class Bench:
     """What the systems of one run share."""
 
     config: LanguageRunConfig
@@ -148,13 +150,10 @@ class _Bench:
         """The encoder of a system's records; systems that read alike share one."""
         key = (self.kind_of(system), system.prompts)
         if key not in self._encoders:
-            prompts: HardPrompts = hard_prompts(self.choice(system))
-            if system.prompts == "task_name":
-                prompts = _task_name
             self._encoders[key] = CandidateEncoder(
                 self.tokenizer,
                 key[0],
-                hard_prompts=prompts,
+                hard_prompts=prompt_texts(self.choice(system), system.prompts),
                 soft=self.soft_layout(system),
                 max_length=self.max_length,
             )
@@ -270,6 +269,13 @@ class _Bench:
         target = training.target.total_steps(n_target_records) if n_target_records else 0
         return {"english": english, "paired": distillation, "target": target}
 
+    def stage_steps(self, system: Alignment, stage: Stage, steps: dict[str, int]) -> int:
+        """Optimiser steps of one stage of a system, out of the run's `steps` of each kind of rows."""
+        if stage.rows != "english+target":
+            return steps[stage.rows]
+        after = steps["paired"] + steps["target"]
+        return after + (steps["english"] if system.starts_from == "backbone" else 0)
+
     def exported_student(self) -> Scorer:
         """The main system at its largest budget of target labels, first seed: the one that is exported."""
         recipe, seed = self.config.recipe, self.config.seeds[0]
@@ -286,10 +292,6 @@ class _Shell:
     """A configuration where a model is looked for: limits are known before any weights are loaded."""
 
     config: Any
-
-
-def _task_name(record: Instruction) -> tuple[str, str]:
-    return record.task.replace("_", " "), ""
 
 
 def _batch_maker(encoded: EncodedRecords) -> Callable[[NDArray[np.int64]], Batch]:
@@ -313,7 +315,7 @@ def _batch_maker(encoded: EncodedRecords) -> Callable[[NDArray[np.int64]], Batch
 class _English:
     """One seed's English model: the teacher, and where most systems start."""
 
-    def __init__(self, bench: _Bench, seed: int) -> None:
+    def __init__(self, bench: Bench, seed: int) -> None:
         self.seed = seed
         system = english_model()
         (stage,) = system.stages
@@ -343,12 +345,12 @@ class _English:
         assert {name.split(".")[0] for name in lost.missing_keys} <= {"critic"}
 
 
-def _train_system(bench: _Bench, name: str, system: Alignment, pairs: Pairs | None, start: _English) -> None:
+def _train_system(bench: Bench, name: str, system: Alignment, pairs: Pairs | None, start: _English) -> None:
     """Train one system of one seed at every budget of target labels; stages without such labels are shared."""
     seed, rows_of = start.seed, [stage.rows for stage in system.stages]
     if system.starts_from == "english_model" and (bench.kind_of(system), system.prompts) != (bench.kind, "run"):
         raise ConfigError(f"recipe '{name}' starts from the English model, so it must have its scorer and prompts")
-    for n_target in _budgets(system, bench.config.data.n_target):
+    for n_target in budgets_of(system, bench.config.data.n_target):
         scorer = bench.new_scorer(system, seed)
         if system.starts_from == "english_model":
             start.copy_into(scorer)
@@ -364,7 +366,7 @@ def _train_system(bench: _Bench, name: str, system: Alignment, pairs: Pairs | No
         bench.test(name, system, n_target, seed, scorer)
 
 
-def _budgets(system: Alignment, budgets: list[int]) -> list[int]:
+def budgets_of(system: Alignment, budgets: list[int]) -> list[int]:
     """Budgets that a system is trained at. Distillation alone (0) costs nothing more; transfer alone is nothing."""
     kinds = {stage.rows for stage in system.stages}
     if "paired" in kinds:
@@ -372,13 +374,13 @@ def _budgets(system: Alignment, budgets: list[int]) -> list[int]:
     return [n for n in budgets if n > 0] if kinds == {"target"} else budgets
 
 
-def _paired_rows(bench: _Bench) -> int:
+def _paired_rows(bench: Bench) -> int:
     """Rows that an epoch of distillation has, gate or no gate: what the budget of steps is counted from."""
     return len(bench.data.pool)
 
 
 def _train_stage(
-    bench: _Bench,
+    bench: Bench,
     name: str,
     system: Alignment,
     stage: Stage,
@@ -406,9 +408,7 @@ def _train_stage(
     else:
         chosen = {"english": bench.data.english, "target": records, "english+target": [*bench.data.english, *records]}
         base = training.target if stage.rows == "target" else training.english
-        after = steps["paired"] + steps["target"]
-        joint = after + (steps["english"] if system.starts_from == "backbone" else 0)
-        count = joint if stage.rows == "english+target" else steps[stage.rows]
+        count = bench.stage_steps(system, stage, steps)
         encoded = encoder.encode(chosen[stage.rows], with_state=system.critic)
         rows = np.arange(len(encoded.records))
         sequences = FixedSequences(rows, encoded.lengths, base.batch_size, count, seed)
@@ -417,7 +417,7 @@ def _train_stage(
                 training=settings, sequences=sequences, teacher=teacher)  # fmt: skip
 
 
-def _teacher_scores(bench: _Bench, name: str, system: Alignment, pairs: Pairs, start: _English) -> NDArray[np.float32]:
+def _teacher_scores(bench: Bench, name: str, system: Alignment, pairs: Pairs, start: _English) -> NDArray[np.float32]:
     """The English model's scores for every paired row ``[N, K]``; each record the teacher reads is scored once."""
     encoded = bench.encoder(system).encode(pairs.teachers)
     table = bench.score(f"teacher-{name}-seed{start.seed}", start.scorer, encoded)
@@ -425,7 +425,7 @@ def _teacher_scores(bench: _Bench, name: str, system: Alignment, pairs: Pairs, s
 
 
 def _kept_by_gate(
-    bench: _Bench, name: str, system: Alignment, pairs: Pairs, table: NDArray[np.float32], seed: int
+    bench: Bench, name: str, system: Alignment, pairs: Pairs, table: NDArray[np.float32], seed: int
 ) -> NDArray[np.bool_]:
     """Which paired rows the teacher is sure enough of.
 
