@@ -135,6 +135,8 @@ def tiny_trainer(
     ranks: int = 1,
     seed: int = 0,
     log_every: int = 1,
+    prompt_learning_rate: float | None = None,
+    momentum: float | None = None,
     **options: Any,
 ) -> DistillTrainer:
     """Return a trainer of plain gradient descent that stops at a loss that is not finite.
@@ -167,6 +169,8 @@ def tiny_trainer(
             **(settings | options),
         ),
         callbacks=[watch],
+        prompt_learning_rate=prompt_learning_rate,
+        momentum=momentum,
     )
     return watch.trainer
 

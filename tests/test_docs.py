@@ -20,7 +20,8 @@ PAGES = sorted(
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
 
 SHELL = {"", "sh", "bash", "console"}
-RUN_KEYS = {"data", "teacher", "student", "recipe"}
+RUN_KEYS = [{"data", "teacher", "student", "recipe"}, {"task", "data", "backbone", "output"}]
+"""A YAML block with all keys of one of these is a whole run file."""
 
 _BLOCK = re.compile(r"^```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```\s*$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
@@ -103,7 +104,7 @@ def run_files(text: str) -> list[Block]:
     for block in blocks(text):
         if block.language in ("yaml", "yml"):
             values = yaml.safe_load(block.text)
-            if isinstance(values, dict) and values.keys() >= RUN_KEYS:
+            if isinstance(values, dict) and any(values.keys() >= keys for keys in RUN_KEYS):
                 found.append(block)
     return found
 
@@ -145,6 +146,35 @@ def test_examples_are_accepted(example: str) -> None:
     from limbeck.runs.config import load_run_file
 
     load_run_file(ROOT / "examples" / example)
+
+
+@pytest.mark.parametrize("experiment", sorted(p.name for p in (ROOT / "benchmarks" / "ml_ipd").glob("*.yaml")))
+def test_experiments_are_accepted(experiment: str, tmp_path: Path) -> None:
+    from limbeck.runs.config import load_run_file
+    from limbeck.runs.language_config import LanguageRunConfig
+
+    text = read(f"benchmarks/ml_ipd/{experiment}")
+    for placeholder in ("DATA", "BACKBONE", "OUTPUT"):
+        text = text.replace(placeholder, str(tmp_path / placeholder.lower()))
+    file = tmp_path / experiment
+    file.write_text(text, encoding="utf-8")
+    assert isinstance(load_run_file(file), LanguageRunConfig)
+
+
+def test_the_tutorial_on_languages_shows_its_example() -> None:
+    from limbeck.runs.config import load_run_file
+    from limbeck.runs.language_config import LanguageRunConfig
+
+    assert isinstance(load_run_file(ROOT / "examples" / "languages.yaml"), LanguageRunConfig)
+    (shown,) = run_files(read("docs/tutorials/languages.md"))
+    assert shown.text == read("examples/languages.yaml")
+
+
+def test_every_recipe_is_in_the_readme() -> None:
+    from limbeck.recipes.catalogue import ALIGNMENTS, RECIPES
+
+    rows = re.findall(r"^\| `(\w+)` \|", read("README.md"), re.MULTILINE)
+    assert rows == [*RECIPES, *ALIGNMENTS]
 
 
 def test_every_dependency_has_its_reason() -> None:

@@ -16,7 +16,7 @@ from limbeck.errors import ConfigError
 from limbeck.losses.combine import Objective, bind_terms
 from limbeck.losses.reduction import count_rows
 from limbeck.models.layers import shapes
-from limbeck.recipes.catalogue import RECIPES, build_recipe, recipe_card, recipe_cards
+from limbeck.recipes.catalogue import ALIGNMENTS, RECIPES, build_recipe, recipe_card, recipe_cards
 from limbeck.stages.stage import Stage
 from limbeck.teachers.local import LocalTeacher
 
@@ -110,11 +110,11 @@ def test_every_argument_is_documented(name: str) -> None:
 
 
 def test_cards_come_in_the_order_of_the_table() -> None:
-    assert [card.name for card in recipe_cards()] == list(RECIPES)
+    assert [card.name for card in recipe_cards()] == [*RECIPES, *ALIGNMENTS]
 
 
 def test_what_recipes_need() -> None:
-    assert {card.name: card.needs for card in recipe_cards()} == {
+    assert {name: recipe_card(name).needs for name in RECIPES} == {
         "fine_tune": ["labels"],
         "word_level_kd": ["labels", "teacher logits"],
         "distilbert": ["labels", "teacher logits", "teacher hidden states", "equal width", "equal tokenizers"],
@@ -142,6 +142,12 @@ def test_what_recipes_need() -> None:
             "distilbert",
             {"soft_target_weight": 0, "label_weight": 0, "cosine_weight": 0},
             "no term of positive weight: nothing to train on",
+        ),
+        ("ml_ipd", {}, "unknown recipe 'ml_ipd'"),
+        (
+            "limbeck.recipes.ml_ipd:ml_ipd",
+            {},
+            "recipe 'limbeck.recipes.ml_ipd:ml_ipd' is for cross-lingual runs (task.kind: instructions)",
         ),
         ("no.such.module:recipe", {}, "cannot import recipe 'no.such.module:recipe'"),
         ("limbeck.recipes.pkd:pdk", {}, "cannot import recipe 'limbeck.recipes.pkd:pdk'"),

@@ -22,7 +22,9 @@ _BLOCK = _PER_TOPIC * len(TOPICS) + _FILLERS
 
 def toy_word(number: int) -> str:
     """Return a word of the vocabulary, in Latin letters."""
-    return "".join(consonant + "aeiou"[number // power % 5] for consonant, power in zip("bkt", (1, 5, 25), strict=True))
+    return "".join(
+        consonant + "aeiou"[number // power % 5] for consonant, power in zip("bktl", (1, 5, 25, 125), strict=True)
+    )
 
 
 def in_language(numbers: list[int], lang: str) -> str:
@@ -99,8 +101,8 @@ def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=inner, bos_token="<s>", cls_token="<s>", sep_token="</s>", eos_token="</s>", pad_token="<pad>",
-        unk_token="<unk>", mask_token="<mask>", model_max_length=128,
+        tokenizer_object=inner, bos_token="<s>", cls_token="<s>", sep_token="</s>", eos_token="</s>",
+        pad_token="<pad>", unk_token="<unk>", mask_token="<mask>", model_max_length=128,
     )  # fmt: skip
     torch.manual_seed(0)
     config = XLMRobertaConfig(

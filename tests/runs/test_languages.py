@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -116,6 +117,7 @@ def test_distillation_reads_no_label_of_a_target_language(
     (tmp_path / "own_pairings.py").write_text(OWN_RECIPES, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     first, *others = [{"name": f"own_pairings:{pairing}"} for pairing in PAIRINGS]
+    toy_run["training"]["distillation"]["steps"] = 6  # enough for both sides of the coin
     clean = {**toy_run, "recipe": first, "baselines": others}
     noisy = json.loads(json.dumps(clean)) | {"output": str(tmp_path / "noisy")}
     rng = np.random.default_rng(0)
@@ -161,14 +163,14 @@ def test_every_system_gets_the_same_budget(toy_run: dict[str, Any], light: None)
     toy_run["data"]["n_target"] = [2]
     for name, steps in (("english", 3), ("distillation", 2), ("target", 1)):
         toy_run["training"][name]["steps"] = steps
-    toy_run["baselines"] = ["ml_dft", "pl_bl", "rl_ia", "transfer"]
+    toy_run["baselines"] = ["ml_dft", {"name": "pl_bl", "share": 0.5}, "rl_ia", "transfer"]
     run(toy_run)
     assert {where: cost["steps"] for where, cost in stages(toy_run).items()} == {
         "english_model": 3,
         "ml_ipd-distillation": 2,
         "ml_ipd-target-n2": 1,
         "ml_dft-fine_tune-n2": 6,
-        "pl_bl-fine_tune-n2": 6,
+        "pl_bl-fine_tune-n2": 3,  # a step of it reads several masked sequences a record, so a share can be given
         "rl_ia-reinforce-n2": 3,
         "transfer-target-n2": 1,
     }
@@ -197,19 +199,23 @@ def test_a_gate_that_nothing_passes_is_a_clear_error(toy_run: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("pairing", ["parallel", "same"])
-def test_the_kept_share_is_that_of_the_teachers_scores(toy_run: dict[str, Any], pairing: str, light: None) -> None:
+def test_the_kept_share_is_that_of_the_teachers_scores(
+    toy_run: dict[str, Any], pairing: str, tmp_path: Path, light: None
+) -> None:
     toy_run["data"]["sets"] = toy_run["data"]["sets"][:1]
-    toy_run["recipe"].update(pairing=pairing, gate=0.3)
-    results = run(toy_run)
+    toy_run["recipe"]["pairing"] = pairing
+    run(toy_run)
     table = np.load(Path(toy_run["output"]) / "predictions" / "teacher-ml_ipd-seed0.npy").astype(np.float64)
-    sure = (np.exp(table) / np.exp(table).sum(axis=-1, keepdims=True)).max(axis=-1) >= 0.3
-    assert 0 < sure.mean() < 1
+    sureness = (np.exp(table) / np.exp(table).sum(axis=-1, keepdims=True)).max(axis=-1)
+    gate = float(np.median(sureness))  # between two records, of which there is an even number
+    toy_run["recipe"]["gate"] = gate
+    results = run({**toy_run, "output": str(tmp_path / "gated")})
     if pairing == "parallel":  # 24 English records, each scored once, for both languages
         assert len(table) == 24
-        assert results.kept_by_gate == {"de": sure.mean(), "bg": sure.mean()}
+        assert results.kept_by_gate == {"de": 0.5, "bg": 0.5}
     else:
         assert len(table) == 48
-        assert results.kept_by_gate == {"de": sure[:24].mean(), "bg": sure[24:].mean()}
+        assert results.kept_by_gate == {"de": np.mean(sureness[:24] >= gate), "bg": np.mean(sureness[24:] >= gate)}
 
 
 ABLATIONS: list[tuple[dict[str, Any], str, bool]] = [
@@ -231,7 +237,9 @@ def test_an_ablation_is_one_line(
     assert ("soft_prompts.weight" in weights(Path(toy_run["output"]) / "student")) == soft
 
 
-def test_the_same_run_again_trains_nothing(toy_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_run_again_trains_nothing(
+    toy_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch, light: None
+) -> None:
     toy_run["baselines"] = ["transfer"]
     toy_run["data"]["n_target"] = 2
     first = run(toy_run)
@@ -255,13 +263,18 @@ def test_another_run_in_the_folder_is_refused(toy_run: dict[str, Any], light: No
     toy_run["training"]["english"]["steps"] = toy_run["training"]["distillation"]["steps"] = 1
     run(toy_run)
     toy_run["prompts"]["form"] = "hard"
-    with pytest.raises(RunFolderError, match="holds another run: prompts.form was both, is hard"):
+    with pytest.raises(RunFolderError, match=r"holds another run: prompts\.form was both, is hard"):
         run(toy_run)
 
 
 # Processes: killed, and several at once.
 
-PROGRAM = "from limbeck.cli.app import main; main()"
+PROGRAM = """
+import limbeck.report.page as page
+page.write_report = lambda results, path: path.touch()
+from limbeck.cli.app import main
+main()
+"""
 
 
 def write_run(sections: dict[str, Any], path: Path) -> Path:
@@ -273,7 +286,7 @@ def test_kill_9_in_the_middle_of_distillation_ends_in_the_same_student(
     toy_run: dict[str, Any], tmp_path: Path, light: None
 ) -> None:
     toy_run["recipe"]["pairing"] = "mixed"
-    toy_run["training"]["distillation"].update(steps=40, checkpoints=20)
+    toy_run["training"]["distillation"].update(steps=24, checkpoints=12)
     whole = {**toy_run, "output": str(tmp_path / "whole")}
     run(whole)
 
@@ -290,7 +303,7 @@ def test_kill_9_in_the_middle_of_distillation_ends_in_the_same_student(
     assert process.wait() == -signal.SIGKILL
     assert not (killed / where / "done.json").exists()
     run(toy_run)
-    assert stages(toy_run)["ml_ipd-distillation"]["steps"] == 40
+    assert stages(toy_run)["ml_ipd-distillation"]["steps"] == 24
     assert weights(killed / "student") == weights(Path(whole["output"]) / "student")
     assert [line["loss"] for line in logged(toy_run)] == [line["loss"] for line in logged(whole)]
 
@@ -298,18 +311,26 @@ def test_kill_9_in_the_middle_of_distillation_ends_in_the_same_student(
 def test_two_ranks_train_the_student_that_one_process_trains(
     toy_run: dict[str, Any], tmp_path: Path, light: None
 ) -> None:
+    """By plain gradient descent: AdamW would follow rounding errors where a gradient is nearly 0."""
     toy_run["recipe"]["pairing"] = "mixed"
     toy_run["data"]["n_target"] = [2]
+    for stage in toy_run["training"].values():
+        stage.update(optimiser="sgd", learning_rate=1e-2, prompt_learning_rate=1e-2)
     one = {**toy_run, "output": str(tmp_path / "one")}
     run(one)
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM, encoding="utf-8")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
-    answer = subprocess.run(
-        [*launch, "distill", str(write_run(toy_run, tmp_path / "run.yaml"))],
-        env=ENVIRONMENT, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stderr
+    file = write_run(toy_run, tmp_path / "run.yaml")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ranks = []
+    for rank in ("0", "1"):  # what torchrun would set
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        command = [sys.executable, "-c", PROGRAM, "distill", str(file)]
+        ranks.append(subprocess.Popen(command, env=ENVIRONMENT | place, stderr=subprocess.PIPE, text=True))
+    for process in ranks:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors
     ours, theirs = (load_file(Path(s["output"]) / "student" / "model.safetensors") for s in (one, toy_run))
     for name, tensor in ours.items():
         assert np.allclose(tensor, theirs[name], atol=1e-4, rtol=1e-3), name

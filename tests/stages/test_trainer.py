@@ -16,16 +16,20 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback
 
+from limbeck.data.candidates import CandidateEncoder, EncodedRecords
 from limbeck.errors import NonFiniteLoss
+from limbeck.losses.candidates import CandidateCrossEntropy
 from limbeck.losses.combine import Objective, WeightedTerm, bind_terms
 from limbeck.losses.hints.hidden import LastHiddenCosine, PatientHints
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL
 from limbeck.losses.reduction import count_rows
 from limbeck.models.layers import shapes
+from limbeck.models.load import load_tokenizer
+from limbeck.students.scorer import make_scorer
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher
-from limbeck.types import Batch, Needs, Shapes, Signal
+from limbeck.types import Batch, Needs, Shapes, Signal, SoftLayout
 
 Make = Callable[..., Any]
 TERMS = (
@@ -289,3 +293,174 @@ def test_two_ranks_end_in_the_weights_of_one_process(tmp_path: Path) -> None:
         shares = [[row for rows in of["rows"][2 * step : 2 * step + 2] for row in rows] for of in (first, second)]
         assert [len(share) for share in shares] == [4, 4]
         assert sorted(shares[0] + shares[1]) == sorted(whole)
+
+
+class ScorerTask:
+    """Instruction records as a trainer reads them."""
+
+    def __init__(self, encoded: EncodedRecords) -> None:
+        self.encoded = encoded
+
+    def batch(self, rows: Any) -> Batch:
+        picked = np.asarray(rows)
+        return {
+            "student": self.encoded.batch(picked),
+            "labels_B": torch.from_numpy(self.encoded.label_ids[picked]),
+            "gold_BK": self.encoded.gold(picked, 3),
+            "candidates_BK": self.encoded.present(picked, 3),
+            "rows_B": torch.from_numpy(picked),
+        }
+
+
+class ScorerSetting:
+    """Records in two languages, and new scorers with soft prompts that all start from the same weights."""
+
+    soft = SoftLayout(("topic",), ("en", "sk"), task_vectors=2, language_vectors=2)
+    PROMPTS = "student.soft_prompts.weight"
+
+    def __init__(self, folder: Path, records: Any, make_trainer: Make, output: Path) -> None:
+        self._folder, self._make_trainer, self._output = folder, make_trainer, output
+        self._records = [*records("en")[:10], *records("sk")[:10]]
+
+    def task(self, kind: Any, with_state: bool = False) -> ScorerTask:
+        encoder = CandidateEncoder(
+            load_tokenizer(str(self._folder)), kind, hard_prompts=lambda _: ("", ""), soft=self.soft, max_length=64
+        )
+        return ScorerTask(encoder.encode(self._records, with_state=with_state))
+
+    def objective(self, kind: str = "dual_encoder", soft: bool = True) -> Objective:
+        torch.manual_seed(1)
+        scorer = make_scorer(kind, str(self._folder), self.soft if soft else None)
+        scorer.config.attention_probs_dropout_prob = 0.0
+        for module in scorer.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        return Objective(scorer, (WeightedTerm("labels", CandidateCrossEntropy()),))
+
+    def trainer(
+        self, objective: Objective, kind: Any = "dual_encoder", *, prompts: float | None = None,
+        momentum: float | None = None, **options: Any,
+    ) -> Any:  # fmt: skip
+        task = options.pop("task", None) or self.task(kind)
+        settings = {"max_grad_norm": 1e9} | options
+        return self._make_trainer(
+            objective, task, None, self._output, prompt_learning_rate=prompts, momentum=momentum, **settings
+        )
+
+
+@pytest.fixture
+def scorers(multilingual_folder: Path, make_topic_records: Make, make_trainer: Make, tmp_path: Path) -> ScorerSetting:
+    return ScorerSetting(multilingual_folder, make_topic_records, make_trainer, tmp_path)
+
+
+def one_gradient(objective: Objective, batch: Batch) -> dict[str, Tensor]:
+    objective.zero_grad()
+    loss, _ = objective(batch, count_rows(objective.terms, [batch]))
+    loss.backward()
+    return {name: p.grad.clone() for name, p in objective.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("optim", ["sgd", "adamw_torch_fused"])
+def test_soft_prompts_are_a_group_of_their_own(scorers: ScorerSetting, optim: str) -> None:
+    objective = scorers.objective()
+    trainer = scorers.trainer(objective, prompts=1e-3, learning_rate=1e-5, weight_decay=0.01, optim=optim)
+    groups = trainer.create_optimizer().param_groups
+    assert trainer.create_optimizer().param_groups is groups  # asked again, it adds no second group
+    of = {id(p): [i for i, group in enumerate(groups) if any(p is q for q in group["params"])]
+          for p in objective.parameters()}  # fmt: skip
+    assert all(len(found) == 1 for found in of.values())
+    (prompts,) = objective.prompt_parameters()
+    own = groups[of[id(prompts)][0]]
+    assert (own["lr"], own["weight_decay"], len(own["params"])) == (1e-3, 0.0, 1)
+    rest = [group for group in groups if group is not own]
+    assert {group["lr"] for group in rest} == {1e-5}
+    assert {group["weight_decay"] for group in rest} == {0.01, 0.0}
+
+
+def test_soft_prompts_without_a_learning_rate_of_their_own_have_that_of_all(scorers: ScorerSetting) -> None:
+    groups = scorers.trainer(scorers.objective(), learning_rate=1e-5, weight_decay=0.5).create_optimizer().param_groups
+    assert [(group["lr"], group["weight_decay"]) for group in groups] == [(1e-5, 0.5), (1e-5, 0.0), (1e-5, 0.0)]
+    without = scorers.trainer(scorers.objective(soft=False), prompts=1e-3, learning_rate=1e-5, weight_decay=0.5)
+    assert [group["lr"] for group in without.create_optimizer().param_groups] == [1e-5, 1e-5]
+
+
+def test_soft_prompts_take_steps_of_their_own_size_and_do_not_decay(scorers: ScorerSetting) -> None:
+    by_hand, by_trainer = scorers.objective(), scorers.objective()
+    trainer = scorers.trainer(by_trainer, prompts=0.03, learning_rate=0.01, weight_decay=0.5, steps=1)
+    (rows,) = trainer._sequences.batches()
+    trainer.train()
+    gradients = one_gradient(by_hand, scorers.task("dual_encoder").batch(rows))
+    before, after = dict(by_hand.named_parameters()), dict(by_trainer.named_parameters())
+    prompts, words = scorers.PROMPTS, "student.roberta.embeddings.word_embeddings.weight"
+    with torch.no_grad():
+        torch.testing.assert_close(after[prompts], before[prompts] - 0.03 * gradients[prompts], atol=1e-6, rtol=1e-5)
+        expected = before[words] - 0.01 * (gradients[words] + 0.5 * before[words])
+        torch.testing.assert_close(after[words], expected, atol=1e-6, rtol=1e-5)
+    assert gradients[prompts].abs().max() > 1e-3
+
+
+def test_the_schedule_scales_both_learning_rates(scorers: ScorerSetting) -> None:
+    trainer = scorers.trainer(
+        scorers.objective(), prompts=0.1, learning_rate=0.001, lr_scheduler_type="linear", steps=4
+    )
+    trainer.train()
+    rates = [group["lr"] for group in trainer.optimizer.param_groups]
+    assert rates == [0, 0, 0]
+    assert [group["initial_lr"] for group in trainer.optimizer.param_groups] == [0.001, 0.001, 0.1]
+
+
+@pytest.mark.parametrize("momentum", [None, 0.9])
+def test_momentum_is_that_of_every_parameter(scorers: ScorerSetting, momentum: float | None) -> None:
+    """Two steps of gradient descent by hand; soft prompts have momentum too."""
+    by_hand, by_trainer = scorers.objective(), scorers.objective()
+    trainer = scorers.trainer(by_trainer, prompts=0.05, learning_rate=0.02, momentum=momentum, steps=2)
+    batches = [scorers.task("dual_encoder").batch(rows) for rows in trainer._sequences.batches()]
+    trainer.train()
+    velocity: dict[str, Tensor] = {}
+    for batch in batches:
+        gradients = one_gradient(by_hand, batch)
+        velocity = {name: (momentum or 0) * velocity.get(name, 0) + x for name, x in gradients.items()}
+        with torch.no_grad():
+            for name, parameter in by_hand.named_parameters():
+                if name in velocity:
+                    parameter -= (0.05 if name == scorers.PROMPTS else 0.02) * velocity[name]
+    require_equal(by_trainer.state_dict(), by_hand.state_dict())
+
+
+@pytest.mark.parametrize("kind", ["cross_encoder", "dual_encoder"])
+@pytest.mark.parametrize("critic", [False, True])
+def test_tokens_of_all_sequences_of_a_scorer_are_counted(scorers: ScorerSetting, kind: str, critic: bool) -> None:
+    task = scorers.task(kind, with_state=critic)
+    trainer = scorers.trainer(scorers.objective(kind), task=task, steps=5, micro=2)  # two epochs of 20 records
+    trainer.train()
+    questions = int(task.encoded.lengths.sum())
+    if kind == "cross_encoder":  # each question with each of three candidates of one token and two more marks
+        tokens = 3 * questions + 3 * 20 * 3
+    else:  # and a micro-batch's different candidates: marks, two soft vectors, one token
+        languages = [{task.encoded.records[row].lang for row in rows} for rows in trainer._sequences.micro_batches(4)]
+        tokens = questions + sum(3 * len(found) * 5 for found in languages) / 2
+    assert trainer.tokens_seen == 2 * (tokens + critic * questions)
+    assert trainer.rows_seen == 40
+
+
+@pytest.mark.parametrize("kind", ["dual_encoder", "verbaliser"])
+def test_a_resumed_scorer_ends_bit_identical(scorers: ScorerSetting, kind: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "optim": "adamw_torch_fused",
+        "learning_rate": 1e-3,
+        "weight_decay": 0.1,
+        "prompts": 1e-2,
+    }
+    options |= {"lr_scheduler_type": "linear", "save_strategy": "steps", "save_steps": 2, "steps": 5}
+    whole, resumed = scorers.objective(kind), scorers.objective(kind)
+    scorers.trainer(whole, kind, **options).train()
+    trainer = scorers.trainer(resumed, kind, **options)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert trainer.state.global_step == 5
+    groups = trainer.optimizer.param_groups
+    assert [group["initial_lr"] for group in groups] == [1e-3, 1e-3, 1e-2]
+    assert [group["weight_decay"] for group in groups] == [0.1, 0, 0]
+    start = scorers.objective(kind).state_dict()
+    for name, x in whole.state_dict().items():
+        assert torch.equal(x, resumed.state_dict()[name]), name
+    assert not torch.equal(start[scorers.PROMPTS], whole.state_dict()[scorers.PROMPTS])

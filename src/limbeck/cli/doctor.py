@@ -11,11 +11,16 @@ __all__ = ["HELP", "main"]
 
 HELP = """Check a run before spending on it: data, labels, tokenizers, layers, lengths, the teacher itself, time.
 
+Of a cross-lingual run (task.kind: instructions) it checks records, labels and script of each language, pairs of
+translations, prompts, the tokenizer in each language, steps and time.
+
 Ends with code 2 if it finds a fault that would stop or spoil the run.
 
-Example:
+Examples:
 
     limbeck doctor examples/tickets.yaml
+
+    limbeck doctor topics.yaml --set seeds=[0]
 """
 
 _STYLES = {"ok": "green", "note": "blue", "warning": "yellow", "fault": "bold red"}
@@ -33,8 +38,13 @@ def main(
     config = load_run_file(run_file, set_ or ())
     quiet_libraries()
     from limbeck.runs.doctor import examine
+    from limbeck.runs.language_config import LanguageRunConfig
+    from limbeck.runs.language_doctor import examine_languages
 
-    findings = examine(config, progress())
+    if isinstance(config, LanguageRunConfig):
+        findings = examine_languages(config, progress())
+    else:
+        findings = examine(config, progress())
     for finding in findings:
         line = Text.assemble((f"{finding.level:>8}", _STYLES[finding.level]), f"  {finding.check}: {finding.message}")
         console.print(line, soft_wrap=True)

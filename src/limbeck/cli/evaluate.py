@@ -7,16 +7,26 @@ from typing import Annotated
 
 import typer
 
+from limbeck.errors import ConfigError
+
 __all__ = ["HELP", "main"]
 
 HELP = """Measure a model on held-out rows: accuracy, macro F1, calibration, size and speed.
+
+For a cross-lingual student, DATA is the folder of a data set whose layout --layout names, and the figures are
+accuracy and mean reciprocal rank in each language. Layout rows: files of your own (test.jsonl) with the fields
+text, lang and label.
 
 Examples:
 
     limbeck evaluate runs/demo/student runs/demo/data/test.jsonl
 
     limbeck evaluate runs/demo/student runs/demo/data/test.jsonl --against org/large-model --output figures.json
+
+    limbeck evaluate runs/topics/student data/sib200 --layout sib200 --lang bg,de
 """
+
+_CROSS_LINGUAL = "Cross-lingual students"
 
 
 def main(
@@ -31,18 +41,62 @@ def main(
     text_pair: Annotated[str | None, typer.Option(help="Field with the second text.")] = None,
     label: Annotated[str | None, typer.Option(help="Field with the label.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write all figures as JSON.")] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="sib200, xnli, xglue, rows, ...", rich_help_panel=_CROSS_LINGUAL)
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="dev or test; default: test.", rich_help_panel=_CROSS_LINGUAL)
+    ] = None,
+    lang: Annotated[
+        str | None,
+        typer.Option(
+            help="Languages, joined by commas; default: all of the student's.", rich_help_panel=_CROSS_LINGUAL
+        ),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="The task that --layout rows is about.", rich_help_panel=_CROSS_LINGUAL)
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Of the layout; may be repeated.", rich_help_panel=_CROSS_LINGUAL),
+    ] = None,
 ) -> None:
     from limbeck.cli.terminal import console, progress, quiet_libraries
 
+    if text is None and (text_pair or label):
+        raise ConfigError("--text-pair and --label go with --text: name all fields of the rows")
     quiet_libraries()
     from limbeck.atomic import write_json
     from limbeck.cli.show import show_comparisons, show_systems
+    from limbeck.cli.show_languages import show_ranking_student
     from limbeck.data.load import Fields
-    from limbeck.errors import ConfigError
     from limbeck.runs.evaluate import evaluate
+    from limbeck.runs.evaluate_languages import evaluate_languages
+    from limbeck.runs.ranker import is_ranking_student
 
-    if text is None and (text_pair or label):
-        raise ConfigError("--text-pair and --label go with --text: name all fields of the rows")
+    if is_ranking_student(model):
+        if against or text:
+            wrong = "--against" if against else "--text"
+            raise ConfigError(f"{wrong} is not for cross-lingual students; the fields of --layout rows are options")
+        if layout is None:
+            raise ConfigError(
+                f"{model} is a cross-lingual student: say how the data set is laid out. "
+                f"For files of your own with the fields text, lang and label: limbeck evaluate {model} FOLDER "
+                "--layout rows; for a known set: --layout sib200, xnli, ..."
+            )
+        languages = None if lang is None else [one.strip() for one in lang.split(",") if one.strip()]
+        system = evaluate_languages(
+            model, data, layout=layout, split=split or "test", languages=languages, task=task, options=option or (),
+            progress=progress(),
+        )  # fmt: skip
+        show_ranking_student(system, console)
+        if output is not None:
+            write_json(output, system.model_dump())
+        return
+    if layout or split or lang or task or option:
+        raise ConfigError(
+            f"--layout, --split, --lang, --task and --option are for cross-lingual students, and {model} is none"
+        )
     fields = Fields(text=text, text_pair=text_pair, label=label) if text else None
     systems, comparisons = evaluate(model, data, against=against, fields=fields, progress=progress())
     titles = {"distilled": model, "teacher": against or ""}

@@ -9,14 +9,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from limbeck.language_results import LanguageResults
-from limbeck.report.formatting import shorten
+from limbeck.data.languages import language_name
+from limbeck.language_results import LanguageResults, LanguageSystem
+from limbeck.report.formatting import bare_range, count_text, decimal_text, share_text, shorten
 from limbeck.report.language_comparisons import labels_text
 from limbeck.report.language_rows import left_behind
 from limbeck.report.language_tables import system_rows
 from limbeck.report.retention import focus_of
 
-__all__ = ["show_language_results"]
+__all__ = ["show_language_results", "show_ranking_student"]
 
 
 def show_language_results(results: LanguageResults, folder: Path, console: Console) -> None:
@@ -30,6 +31,21 @@ def show_language_results(results: LanguageResults, folder: Path, console: Conso
     for warning in results.warnings:
         console.print(f"! {warning}", markup=False, soft_wrap=True)
     console.print(f"report:  {folder / 'report.html'}\nstudent: {folder / 'student'}", markup=False, soft_wrap=True)
+
+
+def show_ranking_student(system: LanguageSystem, console: Console) -> None:
+    """Print accuracy and mean reciprocal rank of one student in each task and language."""
+    shown = _table(["language", "task", "records", "accuracy", "95 %", "MRR"], left=2)
+    for cell in system.cells:
+        figures = [share_text(cell.accuracy.value), bare_range(cell.accuracy), decimal_text(cell.mrr.value)]
+        shown.add_row(*map(Text, [language_name(cell.lang), cell.task, count_text(cell.records), *figures]))
+    targets = {cell.lang for cell in system.cells if cell.resource != "source"}
+    if len(targets) > 1:
+        macro = [share_text(system.macro_accuracy.value), bare_range(system.macro_accuracy)]
+        shown.add_section()
+        row = [f"mean of {len(targets)} target languages", "", "", *macro, decimal_text(system.macro_mrr.value)]
+        shown.add_row(*map(Text, row))
+    console.print(shown)
 
 
 def _show_systems(results: LanguageResults, console: Console) -> None:

@@ -163,7 +163,7 @@ class CandidateEncoder:
             if alone > self.max_length:
                 raise ConfigError(
                     f"record {record.id}: a candidate of {candidate} tokens does not fit {self.max_length} positions "
-                    "with its prompt. Give a larger max_length (training.*.max_length) or shorter candidates"
+                    "with its prompt. Give a larger backbone.max_length or shorter candidates"
                 )
             candidate = 0
         left = self.max_length - soft - hard - candidate - marks
@@ -198,7 +198,7 @@ class EncodedRecords:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each record's longest sequence; what batches are sorted by."""
+        """Tokens of each record's sequence without candidate; what batches are sorted by."""
         return np.asarray([len(self._sequence(i, None)[0]) for i in range(len(self.records))], dtype=np.int64)
 
     @property
@@ -332,16 +332,18 @@ class EncodedRecords:
         """Join pieces with the tokenizer's marks: its start, its middle before each piece in `marks[1:]`, its end."""
         frame = self.encoder.frame
         ids, segments, pooled = list(frame.start), [0] * len(frame.start), [True] * len(frame.start)
+        closed = 0  # a mark belongs to the segment that it closes
         for number, (part, segment, text) in enumerate(pieces):
             if number and number in marks[1:]:
                 ids += frame.middle
-                segments += [0] * len(frame.middle)
+                segments += [closed] * len(frame.middle)
                 pooled += [True] * len(frame.middle)
             ids += part
             segments += [segment] * len(part)
             pooled += [text] * len(part)
+            closed = segment
         ids += frame.end
-        segments += [segments[-1]] * len(frame.end)
+        segments += [closed] * len(frame.end)
         pooled += [True] * len(frame.end)
         return ids, segments, pooled
 

@@ -46,6 +46,8 @@ class RecipeCard:
     paper: str
     needs: list[str]
     defaults: dict[str, Any]
+    cross_lingual: list[str] | None = None
+    """What a recipe of cross-lingual runs starts from and trains on; ``None``: it is for classification."""
 
 
 def build_recipe(name: str, arguments: Mapping[str, Any]) -> list[Stage]:
@@ -113,11 +115,12 @@ def recipe_card(name: str) -> RecipeCard:
     """
     function = _find(name, {**RECIPES, **ALIGNMENTS})
     doc = inspect.getdoc(function) or ""
-    paper = next((line.removeprefix("Paper:").strip() for line in doc.splitlines() if line.startswith("Paper:")), "")
+    paper = next((part.removeprefix("Paper:") for part in doc.split("\n\n") if part.startswith("Paper:")), "")
     parameters = inspect.signature(function).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
     callable_as_is = len(defaults) == len(parameters)
-    needs = _needs(function()) if callable_as_is else Needs()
+    made = function() if callable_as_is else []
+    needs = _needs(made)
     wanted = [
         ("labels", needs.labels),
         ("teacher logits", needs.logits),
@@ -126,8 +129,30 @@ def recipe_card(name: str) -> RecipeCard:
         ("equal width", bool(needs.teacher_hidden or needs.teacher_first)),
         ("equal tokenizers", needs.same_tokens),
     ]
-    summary = doc.split("\n\n")[0].replace("\n", " ").replace("``", "")
-    return RecipeCard(name, summary, paper, [word for word, needed in wanted if needed], defaults)
+    summary = _one_line(doc.split("\n\n")[0].replace("`", ""))
+    named = [word for word, needed in wanted if needed]
+    records = _records_of(made) if isinstance(made, Alignment) else None
+    return RecipeCard(name, summary, _one_line(paper), named, defaults, records)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _records_of(alignment: Alignment) -> list[str]:
+    rows = {stage.rows for stage in alignment.stages}
+    from_english = alignment.starts_from == "english_model"
+    few = "few target-language labels (data.n_target)"
+    wanted = [
+        ("the English model, which every run trains first", from_english),
+        ("the pretrained backbone", not from_english and alignment.scorer == "run"),
+        ("the pretrained backbone with its masked-language head", alignment.scorer == "verbaliser"),
+        ("target-language texts without labels", "paired" in rows),
+        ("their translations (pairing: same needs none)", "paired" in rows and alignment.pairing != "same"),
+        ("source-language labels", "english+target" in rows),
+        (few, bool({"target", "english+target"} & rows)),
+    ]
+    return [word for word, needed in wanted if needed]
 
 
 def _needs(made: list[Stage] | Alignment) -> Needs:

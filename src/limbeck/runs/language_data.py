@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError, validate_call
+from pydantic import ConfigDict, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from limbeck.data.candidates import HardPrompts
 from limbeck.data.instructions.checks import require_disjoint, require_no_leak, without_overlap
@@ -31,6 +32,7 @@ __all__ = ["LanguageData", "Pairs", "hard_prompts", "pair_for", "prompt_texts", 
 
 _LEAST_IN_SCRIPT = 0.5
 """A language whose texts have a smaller share of letters in its script is warned about."""
+_CheckedDistractors = checked_dataclass(Distractors, config=ConfigDict(extra="forbid"), frozen=True)
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,11 @@ def read_language_data(config: LanguageRunConfig, *, embed: Callable[[list[str]]
         raise DataError(
             f"no labelled training record in the source language '{source}': the teacher learns from these"
         )
+    if max(config.data.n_target) and not any(record.gold or record.grades for record in pool):
+        raise DataError(
+            "no labelled training record in a target language, but data.n_target asks for up to "
+            f"{max(config.data.n_target)} of each: set data.n_target: 0, or label some"
+        )
     if missing := [lang for lang in config.task.languages if all(record.lang != lang for record in test)]:
         raise DataError(f"no test record in {', '.join(missing)}: nothing could be said about these languages")
     warnings += _script_warnings([*pool, *test])
@@ -127,9 +134,13 @@ def _read(
     options = one.options
     if one.layout in ("flores", "sib200_translation", "rows_translation"):
         try:
-            options["distractors"] = validate_call(Distractors)(**options.get("distractors", {}))
-        except (ValidationError, TypeError) as error:
-            raise ConfigError(f"data.sets.{number}.distractors: {str(error).splitlines()[0]}") from error
+            options["distractors"] = _CheckedDistractors(**options.get("distractors", {}))
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, ("distractors", *first["loc"])))
+            raise ConfigError(f"data.sets.{number}.{name}: {first['msg']} (got {first['input']!r})") from error
+        except TypeError as error:
+            raise ConfigError(f"data.sets.{number}.distractors: expected nearest, random, every or seed") from error
         options |= {} if embed is None else {"embed": embed}
     split = one.train if part == "train" else one.test
     splits = one.test_in if part == "test" else {}
@@ -192,10 +203,15 @@ def _task_name(record: Instruction) -> tuple[str, str]:
 
 
 def _require_prompts(config: LanguageRunConfig, data: LanguageData) -> None:
-    """Refuse a language or task without prompt, and a prompt that names the answer."""
+    """Refuse a language or task without prompt, and a Task-Level Prompt that names the answer.
+
+    A Language-Level Prompt is the same for all records of a language and knows no answer: its "no articles" and
+    "verb-final" are not the labels of that name.
+    """
     texts = hard_prompts(config.prompts.model_copy(update={"levels": "T+L", "form": "hard"}))
     for record in (*data.english, *data.pool, *data.test):
-        require_no_leak(record, " ".join(texts(record)))
+        task_text, _ = texts(record)
+        require_no_leak(record, task_text)
 
 
 def pair_for(data: LanguageData, pairing: Pairing) -> Pairs:

@@ -31,7 +31,7 @@ from limbeck.runs.outcome import read_curves
 from limbeck.runs.ranker import RankingTask
 from limbeck.types import Instruction, Progress, SoftLayout
 
-__all__ = ["LanguageOutcome", "write_language_outcome"]
+__all__ = ["LanguageOutcome", "right_candidates", "write_language_outcome"]
 
 _ENGLISH_MODEL = "english_model"
 _ALARM = 0.02
@@ -180,7 +180,7 @@ def _results(outcome: LanguageOutcome) -> LanguageResults:
 
 def _credits(outcome: LanguageOutcome) -> list[Credits]:
     """What each system earned on each test record, budget by budget, in the order of the run file."""
-    golds = [_right(record) for record in outcome.data.test]
+    golds = [right_candidates(record) for record in outcome.data.test]
     recipes = {_ENGLISH_MODEL: english_model().title}
     recipes |= {recipe.key: recipe.alignment().title for recipe in outcome.config.recipes()}
     found: list[Credits] = []
@@ -199,7 +199,7 @@ def _credits(outcome: LanguageOutcome) -> list[Credits]:
     return found
 
 
-def _right(record: Instruction) -> tuple[int, ...]:
+def right_candidates(record: Instruction) -> tuple[int, ...]:
     """The right candidates; where a set grades instead, those of the highest grade."""
     if record.grades is None:
         return record.gold
@@ -242,18 +242,22 @@ def _source_accuracy(system: LanguageSystem) -> float | None:
 
 def _costs(outcome: LanguageOutcome, keys: list[tuple[str, int]]) -> list[SystemCost]:
     teacher = outcome.stages_of[_ENGLISH_MODEL, 0]
-    starts = {recipe.key: recipe.alignment().starts_from for recipe in outcome.config.recipes()}
+    systems = {recipe.key: recipe.alignment() for recipe in outcome.config.recipes()}
     costs = []
     for name, n_target in keys:
         stages = outcome.stages_of[name, n_target] if name != _ENGLISH_MODEL else []
-        from_teacher = starts.get(name, "english_model") == "english_model"
+        system = systems.get(name)
+        # A student that starts from the backbone still needs the teacher's scores.
+        needs_teacher = system is None or (
+            system.starts_from == "english_model" or any(stage.rows == "paired" for stage in system.stages)
+        )
         costs.append(
             system_cost(
                 name,
                 n_target,
                 stages,
                 devices=ranks(),
-                english_model=teacher if from_teacher else (),
+                english_model=teacher if needs_teacher else (),
             )
         )
     return with_savings(costs)

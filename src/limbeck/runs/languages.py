@@ -271,10 +271,10 @@ class Bench:
 
     def stage_steps(self, system: Alignment, stage: Stage, steps: dict[str, int]) -> int:
         """Optimiser steps of one stage of a system, out of the run's `steps` of each kind of rows."""
+        count = steps["paired"] + steps["target"] + (steps["english"] if system.starts_from == "backbone" else 0)
         if stage.rows != "english+target":
-            return steps[stage.rows]
-        after = steps["paired"] + steps["target"]
-        return after + (steps["english"] if system.starts_from == "backbone" else 0)
+            count = steps[stage.rows]
+        return max(1, round(stage.share * count))
 
     def exported_student(self) -> Scorer:
         """The main system at its largest budget of target labels, first seed: the one that is exported."""

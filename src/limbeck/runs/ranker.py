@@ -136,9 +136,10 @@ class Ranker:
         if (pairs is not None) != (name in self.task.pairs):
             raise DataError(f"the task '{name}' reads {'two texts' if pairs is None else 'one text'} for each row")
         langs = [lang] * len(texts) if isinstance(lang, str) else list(lang)
+        seconds: Sequence[str | None] = pairs if pairs is not None else [None] * len(texts)
         records = [
             self._record(i, name, text, pair, one)
-            for i, (text, pair, one) in enumerate(zip(texts, pairs or [None] * len(texts), langs, strict=True), 1)
+            for i, (text, pair, one) in enumerate(zip(texts, seconds, langs, strict=True), 1)
         ]
         if not records:
             return []

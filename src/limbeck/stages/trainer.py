@@ -123,10 +123,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         return (loss, parts) if return_outputs else loss
 
     def create_optimizer(self, *arguments: Any, **options: Any) -> Any:
-        """Give soft prompts, where there are any, their own learning rate and no weight decay."""
+        """Give soft prompts, where there are any, their own learning rate and no weight decay; and all momentum."""
         optimizer = super().create_optimizer(*arguments, **options)
-        for group in optimizer.param_groups if self._momentum is not None else []:
-            group["momentum"] = self._momentum
         prompts = self._objective.prompt_parameters()
         if prompts and not any(group.get("prompts") for group in optimizer.param_groups):
             own = {id(parameter) for parameter in prompts}
@@ -134,6 +132,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
                 group["params"] = [parameter for parameter in group["params"] if id(parameter) not in own]
             rate = self._prompt_learning_rate or self.args.learning_rate
             optimizer.add_param_group({"params": prompts, "lr": rate, "weight_decay": 0.0, "prompts": True})
+        for group in optimizer.param_groups if self._momentum is not None else []:
+            group["momentum"] = self._momentum
         return optimizer
 
     def require_finite(self) -> None:

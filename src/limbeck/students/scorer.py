@@ -58,7 +58,9 @@ class Scorer(nn.Module):
         self._reads = frozenset(inspect.signature(type(encoder.base_model).forward).parameters)
         if "inputs_embeds" not in self._reads:
             raise ModelError(f"{type(encoder).__name__} takes no embeddings as input, which soft prompts need")
-        self.soft_prompts = nn.Embedding(soft.rows, self.config.hidden_size) if soft and soft.rows else None
+        # Not always as wide as the hidden states: ALBERT and ELECTRA project narrow embeddings.
+        width = int(encoder.base_model.get_input_embeddings().weight.shape[1])
+        self.soft_prompts = nn.Embedding(soft.rows, width) if soft and soft.rows else None
         self.critic: nn.Module | None = None
 
     @property
@@ -236,6 +238,7 @@ class MaskedVerbaliser(Scorer):
         self._head_name, head = heads[0]
         self.add_module(self._head_name, head)
         self.register_state_dict_post_hook(_keep_shared_once)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_fill_shared)  # type: ignore[no-untyped-call]
 
     def forward(
         self,
@@ -296,6 +299,14 @@ def _keep_shared_once(_module: nn.Module, state: dict[str, Tensor], prefix: str,
             del state[name]
         else:
             seen.add(state[name].data_ptr())
+
+
+def _fill_shared(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Give tied weights in a state that is loaded all their names again, so that none counts as missing."""
+    own = {prefix + name: parameter for name, parameter in module.named_parameters(remove_duplicate=False)}
+    given = {id(parameter): state[name] for name, parameter in own.items() if name in state}
+    missing = {name: id(parameter) for name, parameter in own.items() if name not in state}
+    state.update({name: given[which] for name, which in missing.items() if which in given})
 
 
 def _state(
