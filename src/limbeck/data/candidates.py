@@ -156,10 +156,12 @@ class CandidateEncoder:
         soft = len(self.soft_ids(record))
         hard = len(self.ids(task_prompt)) + len(self.ids(language_prompt))
         candidate = max(len(self.ids(text)) for text in record.candidates)
-        marks = len(self.frame.start) + 2 * len(self.frame.middle) + len(self.frame.end)
+        ends = len(self.frame.start) + len(self.frame.end)
+        breaks = (record.input_pair is not None) + (self.kind != "dual_encoder")
+        marks = ends + breaks * len(self.frame.middle)
         if self.kind == "dual_encoder":
             # The candidate has a sequence of its own, with the Language-Level Prompt only.
-            alone = candidate + len(self.ids(language_prompt)) + len(self.soft_ids(record, task=False)) + marks
+            alone = candidate + len(self.ids(language_prompt)) + len(self.soft_ids(record, task=False)) + ends
             if alone > self.max_length:
                 raise ConfigError(
                     f"record {record.id}: a candidate of {candidate} tokens does not fit {self.max_length} positions "
@@ -258,17 +260,19 @@ class EncodedRecords:
 
     def _dual(self, rows: NDArray[np.int64], width: int) -> dict[str, Tensor]:
         index_BK = torch.full((len(rows), width), -1, dtype=torch.int64)
-        places: dict[tuple[str, str, str], int] = {}
+        places: dict[tuple[int, ...], int] = {}
         candidates: list[tuple[list[int], list[int], list[bool]]] = []
         for place, row in enumerate(rows):
             record, prompt = self.records[row], self.prompts[row][1]
+            prompts: list[_Piece] = [
+                (self.encoder.soft_ids(record, task=False), 0, False), (self.encoder.ids(prompt), 0, False),
+            ]  # fmt: skip
             for k, text in enumerate(record.candidates):
-                key = (record.lang, prompt, text)
+                sequence = self._joined([*prompts, (self.encoder.ids(text), 0, True)], [0, 0])
+                key = tuple(sequence[0])
                 if key not in places:
                     places[key] = len(candidates)
-                    soft = self.encoder.soft_ids(record, task=False)
-                    pieces = [(soft, 0, False), (self.encoder.ids(prompt), 0, False)]
-                    candidates.append(self._joined([*pieces, (self.encoder.ids(text), 0, True)], [0, 0]))
+                    candidates.append(sequence)
                 index_BK[place, k] = places[key]
         queries = self._tensors([self._sequence(int(row), None) for row in rows])
         sides = {f"candidate_{name}": tensor for name, tensor in self._tensors(candidates).items()}

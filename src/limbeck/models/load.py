@@ -175,7 +175,10 @@ def load_weights(model: Any, folder: Path) -> None:
     weights: dict[str, Any] = {}
     for file in sorted(folder.glob("*.safetensors")):
         weights.update(load_file(file))
-    lost = model.load_state_dict(weights, strict=False)
+    try:
+        lost = model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # tensors of other shapes
+        raise ModelError(f"{folder} does not hold the weights of this model: {error}") from error
     own = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
     filled = {own[name].data_ptr() for name in weights if name in own}
     missing = [name for name in lost.missing_keys if own[name].data_ptr() not in filled]

@@ -23,6 +23,7 @@ from limbeck.evaluation.ranking import accuracy_credit, reciprocal_rank
 from limbeck.language_results import EnglishCheck, LanguageResults, LanguageSystem, SystemCost
 from limbeck.ranks import is_main, ranks, wait_for_all
 from limbeck.recipes.english_model import english_model
+from limbeck.report.read import RESULTS_FILE, read_any_results
 from limbeck.results import StageCost
 from limbeck.runs.folder import RUN_FILE, environment
 from limbeck.runs.language_config import LanguageRunConfig
@@ -31,7 +32,7 @@ from limbeck.runs.outcome import read_curves
 from limbeck.runs.ranker import RankingTask
 from limbeck.types import Instruction, Progress, SoftLayout
 
-__all__ = ["LanguageOutcome", "right_candidates", "write_language_outcome"]
+__all__ = ["LanguageOutcome", "finished_results", "right_candidates", "write_language_outcome"]
 
 _ENGLISH_MODEL = "english_model"
 _ALARM = 0.02
@@ -63,20 +64,28 @@ class LanguageOutcome:
 
 def write_language_outcome(outcome: LanguageOutcome, progress: Progress) -> LanguageResults:
     """Compare all systems, and write the student folder, ``results.json`` and ``report.html``."""
-    from limbeck.report.page import write_report
-    from limbeck.report.read import read_any_results
-
-    results_file = outcome.folder / "results.json"
     if is_main():
-        if not results_file.exists():
-            progress.say("comparing systems in each language")
-            results = _results(outcome)
-            _write_student(outcome, results)
-            write_json(results_file, results.model_dump())
-        write_report(read_any_results(results_file), outcome.folder / "report.html")
+        progress.say("comparing systems in each language")
+        results = _results(outcome)
+        _write_student(outcome, results)
+        write_json(outcome.folder / RESULTS_FILE, results.model_dump())
     wait_for_all()
-    found = read_any_results(results_file)
+    found = finished_results(outcome.folder)
+    assert found is not None
+    return found
+
+
+def finished_results(folder: Path) -> LanguageResults | None:
+    """Return the results of a run that came to its end, its report drawn again; ``None`` for any other."""
+    from limbeck.report.page import write_report
+
+    if not (folder / RESULTS_FILE).exists():
+        return None
+    found = read_any_results(folder / RESULTS_FILE)
     assert isinstance(found, LanguageResults)
+    if is_main():
+        write_report(found, folder / "report.html")
+    wait_for_all()
     return found
 
 

@@ -36,7 +36,7 @@ from limbeck.results import StageCost
 from limbeck.runs.folder import hold, record_run
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData, Pairs, hard_prompts, pair_for, prompt_texts, read_language_data
-from limbeck.runs.language_outcome import LanguageOutcome, write_language_outcome
+from limbeck.runs.language_outcome import LanguageOutcome, finished_results, write_language_outcome
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.sequences.mixed import MixedSequences
 from limbeck.stages.pipeline import StageRun, run_stage
@@ -64,6 +64,8 @@ def run_languages(config: LanguageRunConfig, *, progress: Progress, command: str
         data = read_language_data(config)
         pairs = {recipe.key: _pairs(data, recipe.alignment()) for recipe in config.recipes()}
         record_run(folder, config, data.fingerprints)
+        if (finished := finished_results(folder)) is not None:
+            return finished
         bench = Bench(config, folder, data, progress)
         bench.check_lengths()
         for seed in config.seeds:

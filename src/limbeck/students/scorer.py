@@ -53,6 +53,11 @@ class Scorer(nn.Module):
         self.config = encoder.config
         if getattr(self.config, "is_encoder_decoder", False):
             raise ModelError(f"{type(encoder).__name__} has an encoder and a decoder; a scorer needs an encoder alone")
+        if _reads_forwards_only(self.config.model_type):
+            raise ModelError(
+                f"{type(encoder).__name__} reads from left to right, so its first position knows nothing of what "
+                "follows; a scorer needs an encoder (XLM-R, BERT, ModernBERT ...)"
+            )
         self._prefix = encoder.base_model_prefix
         self.add_module(self._prefix, encoder.base_model)
         self._reads = frozenset(inspect.signature(type(encoder.base_model).forward).parameters)
@@ -289,6 +294,15 @@ def make_scorer(kind: str, model: str, soft: SoftLayout | None, *, trust_remote_
         return MaskedVerbaliser(load_masked_lm(model, trust_remote_code=trust_remote_code), soft)
     encoder = load_encoder(model, trust_remote_code=trust_remote_code)
     return (CrossEncoder if kind == "cross_encoder" else DualEncoder)(encoder, soft)
+
+
+def _reads_forwards_only(model_type: str) -> bool:
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    return model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 
 def _keep_shared_once(_module: nn.Module, state: dict[str, Tensor], prefix: str, _metadata: object) -> None:
