@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from limbeck.data.tasks import Classification
 from limbeck.errors import ConfigError, near_misses
-from limbeck.recipes.catalogue import build_recipe, recipe_card
+from limbeck.recipes.catalogue import build_recipe
 from limbeck.runs.language_config import LanguageRunConfig
+from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
 from limbeck.stages.stage import Stage, Training
 
 __all__ = ["AnyRun", "Data", "FromTeacher", "Recipe", "RunConfig", "Student", "Teacher", "load_run_file", "run_config"]
@@ -86,21 +87,8 @@ class Student(_Section):
         return self
 
 
-class Recipe(BaseModel):
+class Recipe(NamedRecipe):
     """A recipe's name and its arguments."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    name: str
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The recipe's own arguments."""
-        return dict(self.model_extra or {})
-
-    def with_defaults(self) -> Recipe:
-        """Return this recipe with every argument spelled out."""
-        return Recipe(name=self.name, **{**recipe_card(self.name).defaults, **self.arguments})
 
     def stages(self) -> list[Stage]:
         """Build the stages. Raises `ConfigError` for an unknown name or argument."""
@@ -114,9 +102,9 @@ class RunConfig(_Section):
     data: Data
     teacher: Teacher
     student: Student
-    recipe: Recipe
+    recipe: Annotated[Recipe, BeforeValidator(name_alone)]
     training: Training = Training()
-    seeds: Annotated[list[int], Field(min_length=1)] = [0]
+    seeds: Seeds = [0]
     """One student is trained for each; three or more allow a test over seeds."""
     compare_fine_tuned: bool = True
     """Also train the same student on the labels alone, with the same steps, batches and seeds."""
@@ -124,18 +112,6 @@ class RunConfig(_Section):
     """The run folder."""
     provenance: dict[str, Any] = {}
     """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""
-
-    @field_validator("recipe", mode="before")
-    @classmethod
-    def _name_alone(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @field_validator("seeds")
-    @classmethod
-    def _seeds_differ(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
-            raise ValueError("seeds must be different whole numbers of at least 0")
-        return seeds
 
 
 AnyRun = RunConfig | LanguageRunConfig

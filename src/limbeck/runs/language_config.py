@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from limbeck.data.instructions.layouts import LAYOUTS
 from limbeck.data.languages import language_code
 from limbeck.data.prompts.choice import PromptChoice
 from limbeck.errors import DataError, near_misses
 from limbeck.recipes.alignment import Alignment
-from limbeck.recipes.catalogue import build_alignment, recipe_card
+from limbeck.recipes.catalogue import build_alignment
+from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
 from limbeck.stages.stage import Training
 
 __all__ = [
@@ -138,21 +139,8 @@ class Backbone(_Section):
     trust_remote_code: bool = False
 
 
-class AlignmentRecipe(BaseModel):
+class AlignmentRecipe(NamedRecipe):
     """A cross-lingual recipe's name and its arguments."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    name: str
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The recipe's own arguments."""
-        return dict(self.model_extra or {})
-
-    def with_defaults(self) -> AlignmentRecipe:
-        """Return this recipe with every argument spelled out."""
-        return AlignmentRecipe(name=self.name, **{**recipe_card(self.name).defaults, **self.arguments})
 
     def alignment(self) -> Alignment:
         """Build the system. Raises `ConfigError` for an unknown name or argument."""
@@ -197,6 +185,9 @@ class LanguageTraining(_Section):
         return self
 
 
+NameOrRecipe = Annotated[AlignmentRecipe, BeforeValidator(name_alone)]
+
+
 class LanguageRunConfig(_Section):
     """A whole cross-lingual run file."""
 
@@ -204,33 +195,16 @@ class LanguageRunConfig(_Section):
     data: InstructionData
     backbone: Backbone
     prompts: PromptChoice = PromptChoice()
-    recipe: AlignmentRecipe = AlignmentRecipe(name="ml_ipd")
-    baselines: list[AlignmentRecipe] = [AlignmentRecipe(name=n) for n in ("ml_dft", "pl_bl", "rl_ia", "transfer")]
+    recipe: NameOrRecipe = AlignmentRecipe(name="ml_ipd")
+    baselines: list[NameOrRecipe] = [AlignmentRecipe(name=n) for n in ("ml_dft", "pl_bl", "rl_ia", "transfer")]
     """Systems to compare with, on the same data, steps and seeds."""
     training: LanguageTraining = LanguageTraining()
-    seeds: Annotated[list[int], Field(min_length=1)] = [0]
+    seeds: Seeds = [0]
     """Each seed has its own English model, sample of target records and students."""
     output: str
     """The run folder."""
     provenance: dict[str, Any] = {}
     """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""
-
-    @field_validator("recipe", mode="before")
-    @classmethod
-    def _name_alone(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @field_validator("baselines", mode="before")
-    @classmethod
-    def _names_alone(cls, values: Any) -> Any:
-        return [{"name": v} if isinstance(v, str) else v for v in values] if isinstance(values, list) else values
-
-    @field_validator("seeds")
-    @classmethod
-    def _seeds_differ(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
-            raise ValueError("seeds must be different whole numbers of at least 0")
-        return seeds
 
     @model_validator(mode="after")
     def _systems_differ(self) -> LanguageRunConfig:

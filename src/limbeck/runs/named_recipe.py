@@ -1,0 +1,42 @@
+"""A recipe by its name, and seeds: what run files of both kinds hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from limbeck.recipes.catalogue import recipe_card
+
+__all__ = ["NamedRecipe", "Seeds", "name_alone"]
+
+
+class NamedRecipe(BaseModel):
+    """A recipe's name and its arguments."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The recipe's own arguments."""
+        return dict(self.model_extra or {})
+
+    def with_defaults(self) -> Self:
+        """Return this recipe with every argument spelled out."""
+        return type(self)(name=self.name, **{**recipe_card(self.name).defaults, **self.arguments})
+
+
+def name_alone(value: Any) -> Any:
+    """Let a recipe's name stand for a recipe without arguments."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _different(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError("seeds must be different whole numbers of at least 0")
+    return seeds
+
+
+Seeds = Annotated[list[int], Field(min_length=1), AfterValidator(_different)]
