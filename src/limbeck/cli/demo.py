@@ -30,6 +30,7 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="Students to train; three or more allow a test over seeds.")] = 1,
     output: Annotated[Path | None, typer.Option(help="Run folder; default: runs/demo or runs/demo-quick.")] = None,
 ) -> None:
+    """Run the demo and show its student at work."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # everything comes with the package
     from limbeck.cli.terminal import console, progress, quiet_libraries
 

@@ -28,6 +28,7 @@ def main(
         typer.Option("--set", metavar="KEY=VALUE", help="Set a value of the run file, e.g. recipe.name=pkd."),
     ] = None,
 ) -> None:
+    """Carry out a run file and print its figures."""
     from limbeck.cli.terminal import console, progress, quiet_libraries
     from limbeck.ranks import is_main
     from limbeck.runs.config import load_run_file

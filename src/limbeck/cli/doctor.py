@@ -30,6 +30,7 @@ def main(
     run_file: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The run file.")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for distill.")] = None,
 ) -> None:
+    """Print the findings on a run file; a fault ends with code 2."""
     from rich.text import Text
 
     from limbeck.cli.terminal import console, progress, quiet_libraries

@@ -61,6 +61,7 @@ def main(
         typer.Option(metavar="NAME=VALUE", help="Of the layout; may be repeated.", rich_help_panel=_CROSS_LINGUAL),
     ] = None,
 ) -> None:
+    """Print the figures of a model on rows, and of another beside it."""
     from limbeck.cli.terminal import console, progress, quiet_libraries
 
     if text is None and (text_pair or label):

@@ -52,6 +52,7 @@ def main(
         str | None, typer.Option(help="Which task, where the student has several.", rich_help_panel=_CROSS_LINGUAL)
     ] = None,
 ) -> None:
+    """Write an answer for each row as JSON Lines."""
     from limbeck.atomic import guard_storage
     from limbeck.cli.terminal import quiet_libraries
     from limbeck.errors import ConfigError

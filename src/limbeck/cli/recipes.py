@@ -23,6 +23,7 @@ Examples:
 
 
 def main(name: Annotated[str | None, typer.Argument(help="Show one recipe only.")] = None) -> None:
+    """Print a card for each recipe."""
     from rich.console import Console
 
     from limbeck.recipes.catalogue import recipe_card, recipe_cards

@@ -23,6 +23,7 @@ def main(
         Path | None, typer.Option(help="Where to write; default: report.html beside the results.")
     ] = None,
 ) -> None:
+    """Draw the report of a finished run again."""
     from limbeck.atomic import guard_storage
     from limbeck.cli.terminal import console
     from limbeck.report.page import write_report
