@@ -5,7 +5,9 @@ Dimension letters, the same everywhere, as suffixes of tensor names
 
     B  sequences (rows) of a micro-batch      C  classes
     T  token positions                        D  hidden width
-    N  rows of a whole data set               K  candidates of a record (padded to the most in a batch)
+    N  rows of a whole data set               K  candidates of a record (padded to the most in a batch),
+    V  tokens of the vocabulary                  or kept tokens of a sparse distribution
+    S  supervised positions of a micro-batch, row by row: where a token is predicted that counts
 
 Torch is imported for annotations only, so that the report works without it.
 """
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
 __all__ = [
     "UNLABELLED",
     "Batch",
+    "DenseLogits",
     "Instruction",
+    "LazyLogits",
+    "LogitSource",
     "Needs",
     "Origin",
     "Progress",
@@ -35,6 +40,7 @@ __all__ = [
     "Signal",
     "SilentProgress",
     "SoftLayout",
+    "SparseLogits",
     "Teacher",
     "Term",
 ]
@@ -143,6 +149,73 @@ class SoftLayout:
         return range(start, start + self.language_vectors)
 
 
+@dataclass(frozen=True)
+class DenseLogits:
+    """Logits that are there."""
+
+    logits_SV: Tensor
+
+    @property
+    def rows(self) -> int:
+        """Number of distributions: S."""
+        return len(self.logits_SV)
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens: V."""
+        return int(self.logits_SV.shape[1])
+
+
+@dataclass(frozen=True)
+class LazyLogits:
+    """Logits as what they are made of: ``scale * cap(hidden @ weight.T + bias)``, ``cap(z) = c tanh(z / c)``.
+
+    Of a model with a padded vocabulary, `weight_VD` and `bias_V` are given up to the tokenizer's real size.
+    """
+
+    hidden_SD: Tensor
+    weight_VD: Tensor
+    bias_V: Tensor | None = None
+    softcap: float | None = None
+    """c of Gemma 2 (``final_logit_softcapping``)."""
+    scale: float = 1.0
+    """Cohere's ``logit_scale``, one over Granite's ``logits_scaling``."""
+
+    @property
+    def rows(self) -> int:
+        """Number of distributions: S."""
+        return len(self.hidden_SD)
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens: V."""
+        return len(self.weight_VD)
+
+
+@dataclass(frozen=True)
+class SparseLogits:
+    """The K likeliest tokens of each distribution, and the mass of all others in one bucket."""
+
+    ids_SK: Tensor
+    """Token ids, int64, no id twice in a row."""
+    log_probs_SK: Tensor
+    """Their log-probabilities under ``softmax(logits / temperature)``; ``-inf`` fills a row of fewer tokens."""
+    tail_S: Tensor
+    """Log of the probability of all other tokens together; ``-inf`` where there is none."""
+    vocabulary: int
+    """Number of tokens: V."""
+    temperature: float = 1.0
+
+    @property
+    def rows(self) -> int:
+        """Number of distributions: S."""
+        return len(self.ids_SK)
+
+
+LogitSource = DenseLogits | LazyLogits | SparseLogits
+"""Next-token distributions at the supervised positions of a micro-batch."""
+
+
 class Signal(TypedDict, total=False):
     """What a teacher says about a batch; only the kinds that were asked for are there."""
 
@@ -154,6 +227,8 @@ class Signal(TypedDict, total=False):
     """Output of layer l at the first position ([CLS])."""
     value_B: Tensor
     """What a critic expects the reward of each record to be."""
+    tokens: LogitSource
+    """In text generation: next-token distributions at the supervised positions, row by row."""
 
 
 class Batch(TypedDict, total=False):
@@ -165,6 +240,10 @@ class Batch(TypedDict, total=False):
     """The teacher's own encoding of the same rows; only where the teacher runs live."""
     labels_B: Tensor
     """Label ids, `UNLABELLED` where a row has none."""
+    labels_BT: Tensor
+    """In text generation: the token id that each position predicts, `UNLABELLED` where none counts. Shifted already:
+    of a causal model ``labels_BT[b, t]`` is the token at ``t + 1``. Positions are those of the student's ``input_ids``,
+    or of its ``decoder_input_ids`` where it has an encoder."""
     candidates_BK: Tensor
     """In candidate ranking: which places of a row hold a candidate, bool; scores elsewhere are ``-inf``."""
     gold_BK: Tensor
