@@ -9,26 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from limbeck.atomic import write_text
 from limbeck.data.checks import CheckedRow, check_record, refuse_misspelt_label
+from limbeck.data.quarantine import FAULTS_SHOWN, FileCount, keep_apart, refuse_bad_rows, write_quarantine
 from limbeck.data.readers import LoadDataset, read_records
 from limbeck.data.records import Fault, Fields
 from limbeck.data.sources import DataFile, HubData, find_sources
-from limbeck.errors import ConfigError, DataError, StorageError
 from limbeck.types import Origin, Rows
 
 __all__ = ["Fields", "FileCount", "LoadedRows", "load_rows"]
-
-_FAULTS_SHOWN = 20
-
-
-@dataclass(frozen=True)
-class FileCount:
-    """How many rows came from one file or hub data set."""
-
-    name: str
-    rows: int
-    left_out: int
 
 
 @dataclass(frozen=True)
@@ -90,7 +78,7 @@ def load_rows(
     """
     found = find_sources(sources, base=base, split=split)
     if quarantine is not None:
-        _keep_apart(quarantine, found)
+        keep_apart(quarantine, found)
     known = None if labels is None else frozenset(labels)
     rows = Rows(text=[], text_pair=None if fields.text_pair is None else [], label=[], origin=[])
     digest = hashlib.sha256()
@@ -101,7 +89,7 @@ def load_rows(
         for checked, number in _checked_rows(source, fields, known, _load_dataset):
             if isinstance(checked, Fault):
                 bad += 1
-                if on_bad_row == "quarantine" or len(faults) < _FAULTS_SHOWN:
+                if on_bad_row == "quarantine" or len(faults) < FAULTS_SHOWN:
                     faults.append((name, checked))
             else:
                 good += 1
@@ -109,9 +97,9 @@ def load_rows(
                 digest.update(json.dumps(checked, ensure_ascii=False).encode())
         counts.append(FileCount(name, good, bad))
     left_out = sum(count.left_out for count in counts)
-    _refuse(len(rows), left_out, faults, counts, on_bad_row)
+    refuse_bad_rows(len(rows), left_out, faults, counts, on_bad_row)
     if quarantine is not None:
-        _write_quarantine(quarantine, faults)
+        write_quarantine(quarantine, faults)
     return LoadedRows(rows, left_out, digest.hexdigest(), tuple(counts))
 
 
@@ -142,45 +130,3 @@ def _append(rows: Rows, row: CheckedRow, origin: Origin) -> None:
         rows.text_pair.append(row.text_pair)
     rows.label.append(row.label)
     rows.origin.append(origin)
-
-
-def _refuse(good: int, bad: int, faults: list[tuple[str, Fault]], counts: list[FileCount], on_bad_row: str) -> None:
-    if good + bad == 0:
-        raise DataError(f"no rows in {', '.join(count.name for count in counts)}: expected at least one.")
-    if bad == 0 or (on_bad_row == "quarantine" and bad <= good):
-        return
-    lines = [f"{bad:,} of {good + bad:,} rows cannot be used:"]
-    lines += [f"  {fault.describe(file)}" for file, fault in faults[:_FAULTS_SHOWN]]
-    if bad > _FAULTS_SHOWN:
-        lines.append(f"  and {bad - _FAULTS_SHOWN:,} more")
-    if on_bad_row == "stop":
-        lines.append("Correct these rows, or set `on_bad_row: quarantine` to go on without them.")
-    else:
-        lines.append("That is more than half, so they are not left out: check the field names and the format first.")
-    raise DataError("\n".join(lines))
-
-
-def _keep_apart(quarantine: Path, found: list[DataFile | HubData]) -> None:
-    for source in found:
-        if isinstance(source, DataFile) and source.path.resolve() == quarantine.resolve():
-            raise ConfigError(
-                f"the quarantine file {quarantine} is also read as data. "
-                "Give it another name, outside the folders that are read."
-            )
-
-
-def _write_quarantine(path: Path, faults: list[tuple[str, Fault]]) -> None:
-    lines = [
-        {"file": file, "line": fault.number, "field": fault.field, "reason": fault.reason, "row": fault.row}
-        for file, fault in faults
-    ]
-    text = "".join(json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines)
-    try:
-        if not faults:
-            path.unlink(missing_ok=True)
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Lone surrogates cannot be written; as \udXXX they are valid JSON escapes.
-        write_text(path, text.encode("utf-8", "backslashreplace").decode())
-    except OSError as error:
-        raise StorageError(f"the quarantine file {path} could not be written: {error.strerror or error}.") from error

@@ -1,0 +1,172 @@
+"""Checked examples to token sequences, once, before training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from limbeck.data.generation.chat import chat_rows
+from limbeck.data.generation.collate import TokenSequence
+from limbeck.data.generation.encoded import EncodedSequences, LeftOut
+from limbeck.data.generation.plain import plain_pairs, text_blocks
+from limbeck.data.generation.records import Example, Examples
+from limbeck.data.generation.room import Built, Unencodable
+from limbeck.data.generation.templates import end_tokens, padding_token, uses_chat_template
+from limbeck.data.quarantine import FAULTS_SHOWN, write_quarantine
+from limbeck.data.records import Fault
+from limbeck.errors import ConfigError, DataError
+
+__all__ = ["encode_examples"]
+
+
+def encode_examples(
+    examples: Examples,
+    tokenizer: Any,
+    max_length: int,
+    *,
+    decoder_start: int | None = None,
+    max_prompt: int | None = None,
+    on_bad_row: Literal["stop", "quarantine"] = "stop",
+    quarantine: Path | None = None,
+) -> EncodedSequences:
+    """Tokenise `examples`, and say of each token whether it is supervised.
+
+    How rows are laid out is told at `plain_pairs`, `text_blocks` and `chat_rows`. Prompts that are too long are cut
+    from the left. A completion that does not fit is never cut, for the student would learn to stop nowhere.
+
+    Args:
+        examples: rows and their task.
+        tokenizer: of the student; the teacher must read the same ids.
+        max_length: most tokens of a row; of a model with an encoder, of prompt and of completion each.
+        decoder_start: the model has an encoder, and its decoder starts with this token
+            (``config.decoder_start_token_id``); ``None``: the model is causal.
+        max_prompt: most tokens of a prompt, for example to leave room for writing.
+        on_bad_row: ``"stop"`` refuses rows that cannot be laid out; ``"quarantine"`` goes on without them, unless
+            they are more than half.
+        quarantine: where to write these rows, with reasons. Not the file of `load_examples`, which it would replace.
+
+    Raises:
+        DataError: rows cannot be laid out; names file and line.
+        ConfigError: limits too small, or plain text or conversations for a model with an encoder.
+        ModelError: the tokenizer lacks an end token, a padding token or a chat template.
+        StorageError: the quarantine file cannot be written.
+    """
+    task = examples.task
+    if min(max_length, max_prompt or max_length) < 2:
+        raise ConfigError(f"max_length {max_length} and max_prompt {max_prompt}: expected at least 2 tokens each.")
+    if task.text is not None and decoder_start is not None:
+        raise ConfigError("plain text is for causal models; this one has an encoder. Use prompt and completion.")
+    chat = uses_chat_template(task, tokenizer, encoder_decoder=decoder_start is not None)
+    pad_id, end_ids = padding_token(tokenizer), end_tokens(tokenizer, chat=chat)
+    rows = examples.rows
+    built: Iterator[Built | Unencodable]
+    if task.text is not None:
+        built = text_blocks(rows, tokenizer, max_length=max_length)
+    elif chat:
+        built = chat_rows(
+            rows, tokenizer, system=task.system, end_ids=end_ids, max_length=max_length, max_prompt=max_prompt
+        )
+    else:
+        encoder = decoder_start is not None
+        built = plain_pairs(
+            rows, task, tokenizer, max_length=max_length, max_prompt=max_prompt, encoder_decoder=encoder
+        )
+    sequences: list[TokenSequence] = []
+    numbers: list[int] = []
+    left_out: list[tuple[Example, str]] = []
+    cut, odd = 0, 0
+    for number, (row, item) in enumerate(zip(rows, built, strict=True)):
+        if isinstance(item, Unencodable):
+            left_out.append((row, item.reason))
+            continue
+        sequences += item.sequences
+        numbers += [number] * len(item.sequences)
+        cut, odd = cut + item.cut, odd + item.odd_border
+    _refuse(len(examples), left_out, on_bad_row)
+    if quarantine is not None:
+        write_quarantine(quarantine, [_fault(row, reason) for row, reason in left_out])
+    return EncodedSequences(
+        ids=np.concatenate([sequence.ids for sequence in sequences]),
+        targets=np.concatenate([sequence.supervised for sequence in sequences]),
+        offsets=np.cumsum([0, *(len(sequence.ids) for sequence in sequences)], dtype=np.int64),
+        borders=np.asarray([sequence.border for sequence in sequences], dtype=np.int64),
+        ended=np.asarray([sequence.ended for sequence in sequences], dtype=np.bool_),
+        example=np.asarray(numbers, dtype=np.int64),
+        end_ids=end_ids,
+        pad_id=pad_id,
+        decoder_start=decoder_start,
+        max_length=max_length,
+        truncated=cut,
+        left_out=tuple(LeftOut(row.origin, reason) for row, reason in left_out),
+        findings=tuple(_findings(examples, tokenizer, sequences, end_ids, cut, odd, len(left_out))),
+    )
+
+
+def _findings(
+    examples: Examples,
+    tokenizer: Any,
+    sequences: Sequence[TokenSequence],
+    end_ids: Sequence[int],
+    cut: int,
+    odd: int,
+    left_out: int,
+) -> Iterator[str]:
+    total = len(examples)
+    if left_out:
+        yield f"{left_out:,} of {total:,} rows ({left_out / total:.1%}) cannot be laid out and are left out."
+    if cut:
+        yield f"{cut:,} of {total:,} prompts ({cut / total:.1%}) are longer than the limit and lose their beginning."
+    if examples.task.text is None:
+        completed = [sequence for sequence in sequences if len(sequence.completion_ids)]
+        if len(completed) < len(sequences):
+            yield f"{len(sequences) - len(completed):,} of {total:,} rows are prompts without a completion."
+        endless = sum(not sequence.ended for sequence in completed)
+        if endless:
+            yield (
+                f"{endless:,} of {len(completed):,} completions have no end token: the chat template writes none "
+                "after the assistant's turn, so a student does not learn where to stop. Correct the template."
+            )
+        if inner := _ends_inside(examples, tokenizer, end_ids):
+            yield f"{inner:,} completions hold an end token in their text; what follows it is not learnt."
+    if odd:
+        yield (
+            f"{odd:,} conversations do not begin as the chat template begins an answer (add_generation_prompt): "
+            "the student is trained after another prompt than it will be asked with."
+        )
+    if tokenizer.pad_token_id is None:
+        yield "The tokenizer has no padding token; rows are filled up with the end token, and masked."
+
+
+def _ends_inside(examples: Examples, tokenizer: Any, end_ids: Sequence[int]) -> int:
+    ends = [str(token) for token in tokenizer.convert_ids_to_tokens(list(end_ids))]
+    return sum(
+        any(
+            end in turn.content.rstrip().removesuffix(end)
+            for turn in row.messages
+            if turn.role == "assistant"
+            for end in ends
+        )
+        for row in examples.rows
+    )
+
+
+def _refuse(total: int, left_out: list[tuple[Example, str]], on_bad_row: str) -> None:
+    if not left_out or (on_bad_row == "quarantine" and 2 * len(left_out) <= total):
+        return
+    lines = [f"{len(left_out):,} of {total:,} rows cannot be laid out as tokens:"]
+    lines += [f"  {row.origin}: {reason}" for row, reason in left_out[:FAULTS_SHOWN]]
+    if len(left_out) > FAULTS_SHOWN:
+        lines.append(f"  and {len(left_out) - FAULTS_SHOWN:,} more")
+    if on_bad_row == "stop":
+        lines.append("Correct these rows, raise max_length, or set `on_bad_row: quarantine` to go on without them.")
+    else:
+        lines.append("That is more than half, so they are not left out: check max_length and the template first.")
+    raise DataError("\n".join(lines))
+
+
+def _fault(row: Example, reason: str) -> tuple[str, Fault]:
+    content: object = row.text if row.text is not None else [turn._asdict() for turn in row.messages]
+    return row.origin.file, Fault(row.origin.line, None, reason, content)

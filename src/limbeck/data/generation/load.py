@@ -1,0 +1,142 @@
+"""Reads users' prompts, conversations and plain text: every row is checked, bad ones refused or set aside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from limbeck.data.checks import refuse_misspelt_label
+from limbeck.data.generation.checks import check_example
+from limbeck.data.generation.records import Example, Examples
+from limbeck.data.generation.task import Generation
+from limbeck.data.quarantine import FAULTS_SHOWN, FileCount, keep_apart, refuse_bad_rows, write_quarantine
+from limbeck.data.readers import LoadDataset, read_records
+from limbeck.data.records import Fault, Fields, Record, printable
+from limbeck.data.sources import DataFile, HubData, find_sources
+from limbeck.errors import ConfigError, DataError, near_misses
+
+__all__ = ["load_examples"]
+
+
+def load_examples(
+    sources: str | Path | list[str | Path],
+    task: Generation,
+    *,
+    require_completion: bool = True,
+    on_bad_row: Literal["stop", "quarantine"] = "stop",
+    quarantine: Path | None = None,
+    base: Path | None = None,
+    split: str = "train",
+    _load_dataset: LoadDataset | None = None,
+) -> Examples:
+    r"""Read and check the rows of one or more sources, joined in the order given.
+
+    Sources, formats and quarantine are those of `limbeck.data.load.load_rows`.
+
+    Args:
+        sources: files, folders, or ``hub:NAME[:CONFIG][@REVISION]``.
+        task: which fields hold the prompt and the completion, the conversation, or the text.
+        require_completion: refuse rows that are prompts only (conversations that do not end with the assistant).
+        on_bad_row: ``"stop"`` refuses the data and lists the first bad rows; ``"quarantine"`` goes on
+            without them, unless they are more than half.
+        quarantine: where to write the rows left out, with reasons.
+        base: the folder that relative sources start from; ``None``: the current one.
+        split: the split to read from the hub; files have no splits.
+
+    Raises:
+        DataError: a source cannot be read, rows cannot be used, or there are none.
+        ConfigError: completions are needed and the task names no field for them, or the quarantine file is itself
+            one of the sources.
+        StorageError: the quarantine file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "rows.csv").write_text("question,answer\n1 + 1?,2\n")
+        >>> task = Generation(prompt="question", completion="answer")
+        >>> load_examples("rows.csv", task, base=folder).rows[0].completion
+        '2'
+    """
+    if require_completion and task.prompts and task.completion is None:
+        raise ConfigError("task.completion is missing: this run needs completions. Name the field that holds them.")
+    found = find_sources(sources, base=base, split=split)
+    if quarantine is not None:
+        keep_apart(quarantine, found)
+    rows: list[Example] = []
+    digest = hashlib.sha256()
+    seen: set[bytes] = set()
+    counts: list[FileCount] = []
+    faults: list[tuple[str, Fault]] = []
+    for source in found:
+        good, bad = 0, 0
+        for checked in _checked(source, task, require_completion, _load_dataset):
+            if isinstance(checked, Fault):
+                bad += 1
+                if on_bad_row == "quarantine" or len(faults) < FAULTS_SHOWN:
+                    faults.append((source.name, checked))
+            else:
+                good += 1
+                rows.append(checked)
+                content = hashlib.sha256(json.dumps([checked.messages, checked.text]).encode()).digest()
+                seen.add(content)
+                digest.update(content)
+        counts.append(FileCount(source.name, good, bad))
+    left_out = sum(count.left_out for count in counts)
+    refuse_bad_rows(len(rows), left_out, faults, counts, on_bad_row)
+    if quarantine is not None:
+        write_quarantine(quarantine, faults)
+    return Examples(task, rows, left_out, len(rows) - len(seen), digest.hexdigest(), tuple(counts))
+
+
+def _checked(
+    source: DataFile | HubData, task: Generation, require_completion: bool, load_dataset: LoadDataset | None
+) -> Iterator[Example | Fault]:
+    """Yield each row or fault; refuse the source if a field that rows may lack is in none of them."""
+    names: set[str] = set()
+    first: list[str] = []
+    for record in _records(source, task, load_dataset):
+        if isinstance(record, Fault):
+            yield record
+            continue
+        first = first or list(record.row)
+        names.update(record.row)
+        yield check_example(record, task, source.name, require_completion=require_completion)
+    if not names:
+        return
+    for field in task.prompts:
+        if field not in names:
+            close = near_misses(field, map(printable, sorted(names)))
+            raise DataError(f"{source.name}: no row has the prompt's field '{field}'; {close}")
+    if task.completion is not None and task.completion not in names:
+        refuse_misspelt_label(source.name, first, Fields(text=task.prompts[0], label=task.completion))
+
+
+def _records(
+    source: DataFile | HubData, task: Generation, load_dataset: LoadDataset | None
+) -> Iterator[Record | Fault]:
+    """Yield whole rows. Tables are read two columns of text at a time, which is what their reader takes."""
+    passes = _passes(task)
+    if isinstance(source, DataFile) and source.suffix != ".parquet":
+        passes = passes[:1]
+    for parts in zip(*(read_records(source, fields, load_dataset) for fields in passes), strict=True):
+        yield _joined(parts)
+
+
+def _passes(task: Generation) -> list[Fields]:
+    if task.messages is not None or task.text is not None:
+        return [Fields(text=task.messages or task.text or "")]
+    names = task.prompts
+    pairs = [(names[i], names[i + 1] if i + 1 < len(names) else None) for i in range(0, len(names), 2)]
+    return [Fields(one, two, task.completion if i == 0 else None) for i, (one, two) in enumerate(pairs)]
+
+
+def _joined(parts: Sequence[Record | Fault]) -> Record | Fault:
+    row: dict[str, object] = {}
+    for part in parts:
+        if isinstance(part, Fault):
+            return part
+        row.update(part.row)
+    return Record(parts[0].number, row, parts[0].unit)

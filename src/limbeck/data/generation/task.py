@@ -1,0 +1,59 @@
+"""What the user wants a generating model to learn, and where it is in the rows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+__all__ = ["Generation"]
+
+
+class Generation(BaseModel):
+    """Completions of prompts, conversations, or plain text. The names say where these are in the user's rows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["generation"] = "generation"
+    prompt: str | list[str] | None = None
+    """Field with the prompt. Several fields are joined by a blank line; those that a row lacks are skipped."""
+    completion: str | None = None
+    """Field with the text to write after the prompt; rows without it are prompts only."""
+    messages: str | None = None
+    """Field with a conversation: a list of ``{role, content}``, roles system, user and assistant."""
+    text: str | None = None
+    """Field with plain text: every token but a row's first is learnt."""
+    template: Literal["auto", "chat", "plain"] = "auto"
+    """``chat``: the tokenizer's chat template. ``plain``: prompt, separator, completion, end token. ``auto``: chat
+    where rows are conversations or the tokenizer has a template."""
+    system: str | None = None
+    """Said before every prompt: the system message of a conversation that has none, or text above a plain prompt."""
+    separator: str = "\n\n"
+    """Between prompt and completion where there is no chat template; tokenised as the end of the prompt."""
+
+    @property
+    def prompts(self) -> list[str]:
+        """The prompt's fields in order; empty where rows are conversations or plain text."""
+        return [self.prompt] if isinstance(self.prompt, str) else self.prompt or []
+
+    @model_validator(mode="after")
+    def _one_kind_of_row(self) -> Generation:
+        given = [name for name in ("prompt", "messages", "text") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"give exactly one of prompt (with completion), messages, text (given: {', '.join(given) or 'none'})"
+            )
+        if self.completion is not None and self.prompt is None:
+            raise ValueError(f"completion goes with prompt, not with {given[0]}")
+        if self.prompt is not None:
+            self._different_fields()
+        if self.messages is not None and self.template == "plain":
+            raise ValueError("messages need a chat template; template: plain is for prompt and completion")
+        if self.text is not None and (self.template == "chat" or self.system is not None):
+            raise ValueError("text is read as it is; template: chat and system are for prompts and messages")
+        return self
+
+    def _different_fields(self) -> None:
+        names = [*self.prompts, *([] if self.completion is None else [self.completion])]
+        if not self.prompts or len(set(names)) < len(names):
+            raise ValueError(f"prompt and completion: expected different fields, at least one for the prompt: {names}")

@@ -1,0 +1,77 @@
+"""Bad rows: refused with their places, or set aside in a file of their own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from limbeck.atomic import write_text
+from limbeck.data.records import Fault
+from limbeck.data.sources import DataFile, HubData
+from limbeck.errors import ConfigError, DataError, StorageError
+
+__all__ = ["FAULTS_SHOWN", "FileCount", "keep_apart", "refuse_bad_rows", "write_quarantine"]
+
+FAULTS_SHOWN = 20
+"""Faults named in an error; of further ones the number."""
+
+
+@dataclass(frozen=True)
+class FileCount:
+    """How many rows came from one file or hub data set."""
+
+    name: str
+    rows: int
+    left_out: int
+
+
+def refuse_bad_rows(
+    good: int, bad: int, faults: list[tuple[str, Fault]], counts: list[FileCount], on_bad_row: str
+) -> None:
+    """Raise `DataError` where there are no rows, or bad ones that are not to be left out (or too many of them)."""
+    if good + bad == 0:
+        raise DataError(f"no rows in {', '.join(count.name for count in counts)}: expected at least one.")
+    if bad == 0 or (on_bad_row == "quarantine" and bad <= good):
+        return
+    lines = [f"{bad:,} of {good + bad:,} rows cannot be used:"]
+    lines += [f"  {fault.describe(file)}" for file, fault in faults[:FAULTS_SHOWN]]
+    if bad > FAULTS_SHOWN:
+        lines.append(f"  and {bad - FAULTS_SHOWN:,} more")
+    if on_bad_row == "stop":
+        lines.append("Correct these rows, or set `on_bad_row: quarantine` to go on without them.")
+    else:
+        lines.append("That is more than half, so they are not left out: check the field names and the format first.")
+    raise DataError("\n".join(lines))
+
+
+def keep_apart(quarantine: Path, found: list[DataFile | HubData]) -> None:
+    """Raise `ConfigError` where the quarantine file is itself one of the sources."""
+    for source in found:
+        if isinstance(source, DataFile) and source.path.resolve() == quarantine.resolve():
+            raise ConfigError(
+                f"the quarantine file {quarantine} is also read as data. "
+                "Give it another name, outside the folders that are read."
+            )
+
+
+def write_quarantine(path: Path, faults: list[tuple[str, Fault]]) -> None:
+    """Write rows left out, with reasons, as JSON Lines; without any, an older file is removed.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    lines = [
+        {"file": file, "line": fault.number, "field": fault.field, "reason": fault.reason, "row": fault.row}
+        for file, fault in faults
+    ]
+    text = "".join(json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines)
+    try:
+        if not faults:
+            path.unlink(missing_ok=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Lone surrogates cannot be written; as \udXXX they are valid JSON escapes.
+        write_text(path, text.encode("utf-8", "backslashreplace").decode())
+    except OSError as error:
+        raise StorageError(f"the quarantine file {path} could not be written: {error.strerror or error}.") from error

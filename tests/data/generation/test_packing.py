@@ -1,0 +1,67 @@
+"""Packed sequences do not see each other, and models that mix them up are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from limbeck.data.generation.collate import TokenSequence, collate
+from limbeck.data.generation.packing import check_packing
+from limbeck.errors import ConfigError
+
+Make = Callable[..., Any]
+
+
+def random_sequences(lengths: list[int]) -> list[TokenSequence]:
+    rng = np.random.default_rng(1)
+    return [
+        TokenSequence(rng.integers(5, 420, n).astype(np.int32), np.ones(n, dtype=np.bool_), 0, False) for n in lengths
+    ]
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_logits_of_packed_sequences_are_those_of_each_alone(make_llama: Make, attention: str, mode: str) -> None:
+    model = make_llama(attention, num_key_value_heads=2).train(mode == "train")
+    lengths = [4, 1, 9, 2, 2, 7, 13, 1]
+    sequences = random_sequences(lengths)
+    batch = collate(sequences, 0, pack_to=16)
+    with torch.no_grad():
+        packed_BTV = model(**batch["student"], use_cache=False).logits
+        alone = [model(**collate([one], 0)["student"]).logits[0] for one in sequences]
+    assert len(packed_BTV) == 3
+    flat_NV = torch.cat([packed_BTV[0, :16], packed_BTV[1, :9], packed_BTV[2, :14]])
+    torch.testing.assert_close(flat_NV, torch.cat(alone), rtol=1e-5, atol=1e-5)
+    check_packing(model)
+    assert model.training == (mode == "train")
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "gpt2", "gpt_neox"])
+def test_other_models_that_keep_them_apart(make_llama: Make, kind: str) -> None:
+    check_packing(make_llama("eager", kind, **({"num_key_value_heads": 2} if kind == "qwen2" else {})))
+
+
+@pytest.mark.parametrize("kind", ["opt", "bloom"])
+def test_models_that_mix_them_up_are_refused(make_llama: Make, kind: str) -> None:
+    widths = {"ffn_dim": 64, "word_embed_proj_dim": 32, "init_std": 0.3} if kind == "opt" else {}
+    model = make_llama("eager", kind, **widths).train()
+    with pytest.raises(ConfigError, match="mixes up packed sequences"):
+        check_packing(model)
+    assert model.training
+
+
+def test_an_attention_that_looks_at_no_mask_is_refused(make_llama: Make) -> None:
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    def causal_alone(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
+        return sdpa_attention_forward(module, query, key, value, None, **options)
+
+    AttentionInterface.register("causal_alone", causal_alone)
+    AttentionMaskInterface.register("causal_alone", lambda **_: None)
+    with pytest.raises(ConfigError, match="attention 'causal_alone' mixes up packed sequences"):
+        check_packing(make_llama("causal_alone"))
