@@ -11,7 +11,6 @@ from torch import Tensor
 from limbeck.numerics.policy_gradient import (
     ActorCriticLoss,
     actor_critic_loss,
-    discounted_returns,
     gold_reward,
     reciprocal_rank_reward,
     sample_actions,
@@ -203,9 +202,3 @@ def test_reciprocal_rank_with_the_choice_on_top(logits: list[float], gold: list[
         torch.tensor([logits]).expand(3, 3), torch.tensor([gold], dtype=torch.float32).expand(3, 3), torch.arange(3)
     )
     assert found.tolist() == pytest.approx(rewards)
-
-
-def test_returns_of_a_token_episode() -> None:
-    assert discounted_returns(double([1, 0, 1]), 0.99).tolist() == pytest.approx([1.9801, 0.99, 1.0], abs=1e-12)
-    batch = discounted_returns(double([[1, 0, 1], [0, 2, 0]]), 0.5)
-    torch.testing.assert_close(batch, double([[1.25, 0.5, 1.0], [1.0, 2.0, 0.0]]))

@@ -1,4 +1,4 @@
-"""Policy gradient with a critic, for choosing one of K candidates and for episodes of several choices.
+"""Policy gradient with a critic, for choosing one of K candidates.
 
 The policy is ``pi = softmax(logits)``; ``-inf`` logits are candidates that do not exist. They are never
 drawn and add nothing to any value or gradient. Natural logarithms; float32 (or float64 if given).
@@ -17,7 +17,6 @@ from torch import Tensor
 __all__ = [
     "ActorCriticLoss",
     "actor_critic_loss",
-    "discounted_returns",
     "gold_reward",
     "reciprocal_rank_reward",
     "sample_actions",
@@ -60,7 +59,7 @@ def actor_critic_loss(
     Args:
         logits_BK: scores of the candidates, ``-inf`` where there is none.
         action_B: the candidate that was chosen, int64.
-        reward_B: R, the reward of each choice, or its (discounted) return; no gradient flows into it.
+        reward_B: R, the reward of each choice; no gradient flows into it.
         value_B: V, what the critic expects R to be.
         value_weight: weight of the critic's error.
         entropy_weight: weight of the entropy, which keeps the policy from settling early.
@@ -140,19 +139,3 @@ def reciprocal_rank_reward(logits_BK: Tensor, gold_BK: Tensor, action_B: Tensor)
 
 def _right(gold_BK: Tensor) -> Tensor:
     return (gold_BK == gold_BK.amax(dim=-1, keepdim=True)) & (gold_BK > 0)
-
-
-def discounted_returns(rewards_BT: Tensor, gamma: float) -> Tensor:
-    """Return ``sum_k gamma^k reward_(t+k)`` at each step of an episode, ``[..., T] -> [..., T]``; 0 after the end.
-
-    Rewards of padding behind the end must be 0.
-
-    Example:
-        >>> [round(value, 4) for value in discounted_returns(torch.tensor([1.0, 0.0, 1.0]), 0.99).tolist()]
-        [1.9801, 0.99, 1.0]
-    """
-    returns, following = [], torch.zeros_like(rewards_BT[..., 0])
-    for reward in rewards_BT.unbind(dim=-1)[::-1]:
-        following = reward + gamma * following
-        returns.append(following)
-    return torch.stack(returns[::-1], dim=-1)

@@ -1,0 +1,411 @@
+"""Losses per token and their gradients, without a tensor of all logits: the chunked linear divergence.
+
+Logits are made for a chunk of rows at a time. In that one pass the loss of each row and its gradient by the logits are
+computed in closed form (`limbeck.numerics.token_losses`), the gradient is written over the logits and goes on into the
+sums for hidden states and head at once. Backward only scales these sums.
+
+After Hsu et al., "Liger Kernel: Efficient Triton Kernels for LLM Training", 2024, arXiv:2410.10989, section 3.2
+(fused linear cross-entropy); here for every divergence, for sparse teachers, and with several losses in one pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from limbeck.errors import ConfigError
+from limbeck.numerics.divergences import STUDENT_FLOOR, TEACHER_FLOOR
+from limbeck.numerics.logits import (
+    FullLogits,
+    SourceGradient,
+    all_rows,
+    blocks,
+    detached,
+    head_slope,
+    logit_chunks,
+    logits_dtype,
+    matmul_dtype,
+    may_rule_out,
+    source_tensors,
+    with_tensors,
+)
+from limbeck.numerics.sparse import cells, take
+from limbeck.numerics.token_losses import (
+    ClosedForm,
+    Distribution,
+    LabelLoss,
+    TokenDivergence,
+    TokenLoss,
+    divergence_form,
+    label_form,
+    soften,
+)
+from limbeck.types import LogitSource, SparseLogits
+
+__all__ = ["TokenStatistics", "chunked_loss", "label_log_probs", "token_statistics"]
+
+
+def chunked_loss(
+    student: FullLogits,
+    teacher: LogitSource | None,
+    losses: Sequence[TokenLoss],
+    weights: Sequence[Tensor],
+    labels_S: Tensor | None = None,
+    *,
+    chunk_rows: int | None = None,
+) -> tuple[Tensor, list[Tensor]]:
+    """Return ``sum_i sum_s weights_i[s] loss_i[s]`` and the value of each loss in each row.
+
+    The total is differentiable by the student's hidden states, weight and bias (or logits), each where it asks for a
+    gradient; nothing flows into teacher or weights. Rows in which all weights are 0 are skipped: their values are 0.
+    Without gradients (``torch.no_grad``, or a student that needs none) only values are computed. A head that is tied
+    to the embedding needs nothing special. Autocast sets the dtype of the matrix products; softmax and sums are in
+    float32 (float64 for a float64 student).
+
+    Args:
+        student: dense or lazy logits; -inf is allowed.
+        teacher: of the same rows and vocabulary; None where all losses are on labels. Of a sparse one, divergences
+            are over its K + 1 cells, at its temperature.
+        losses: what is computed; at least one.
+        weights: for each loss a weight for each row, float `[S]`, the division by the number of tokens included.
+        labels_S: the token of each row, int64; only `LabelLoss` reads it.
+        chunk_rows: rows at a time; chosen from a byte budget by default. It does not change the result.
+
+    Returns:
+        The total (float32 or float64 scalar), and for each loss its detached, unweighted values `[S]` in nats.
+
+    Raises:
+        ConfigError: a loss lacks its teacher or labels, the vocabularies differ in size, or a sparse teacher does not
+            have what a loss asks for.
+
+    Example:
+        >>> from limbeck.types import DenseLogits
+        >>> student, teacher = (DenseLogits(torch.tensor([z])) for z in ([1.0, 1.5, 0.2, -0.5], [2.0, 1.0, 0.1, -1.0]))
+        >>> total, (kl,) = chunked_loss(student, teacher, [TokenDivergence("forward_kl")], [torch.ones(1)])
+        >>> round(total.item(), 5)
+        0.24628
+    """
+    _check(student, teacher, losses, labels_S)
+    assert len(weights) == len(losses) > 0
+    weights_NS = torch.stack([weight.detach() for weight in weights]).to(logits_dtype(student))
+    call = _Call(student, teacher, tuple(losses), weights_NS, labels_S, chunk_rows, torch.is_grad_enabled())
+    total, *values = _ChunkedLoss.apply(call, *source_tensors(student))  # type: ignore[no-untyped-call]
+    return total, values
+
+
+def _check(
+    student: FullLogits, teacher: LogitSource | None, losses: Sequence[TokenLoss], labels_S: Tensor | None
+) -> None:
+    if teacher is not None and teacher.vocabulary != student.vocabulary:
+        raise ConfigError(
+            f"teacher and student must give logits of the same tokens, but the teacher has {teacher.vocabulary} and "
+            f"the student {student.vocabulary}; cut padded ones to the size of the tokenizer"
+        )
+    assert teacher is None or teacher.rows == student.rows
+    for loss in losses:
+        if isinstance(loss, LabelLoss):
+            if labels_S is None:
+                raise ConfigError("a loss on labels needs labels, but there are none")
+            continue
+        if teacher is None:
+            raise ConfigError(f"{loss.kind} needs a teacher's logits, but there is no teacher")
+        if not isinstance(teacher, SparseLogits):
+            continue
+        if loss.needs_every_token:
+            raise ConfigError(
+                f"{loss.kind} is a mean over all tokens, but the teacher's signal has the likeliest "
+                f"{teacher.ids_SK.shape[1]} alone; run the teacher live or choose a divergence"
+            )
+        if loss.loss_temperature != teacher.temperature:
+            raise ConfigError(
+                f"the teacher's likeliest tokens were kept at temperature {teacher.temperature}, but {loss.kind} asks "
+                f"for {loss.loss_temperature}; set loss_temperature to {teacher.temperature} or keep them anew"
+            )
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Arguments of one call that autograd does not see."""
+
+    student: FullLogits
+    teacher: LogitSource | None
+    losses: tuple[TokenLoss, ...]
+    weights_NS: Tensor
+    labels_S: Tensor | None
+    chunk_rows: int | None
+    gradient: bool
+
+    def chunks(self) -> Iterator[tuple[Tensor, _Rows]]:
+        """Yield row numbers and all there is of these rows, leaving out rows without weight."""
+        rows_A = self.weights_NS.ne(0).any(dim=0).nonzero().squeeze(-1)
+        for rows_R, student_RV, teacher_RV in _both_sides(self, rows_A):
+            yield (
+                rows_R,
+                _Rows(
+                    student_RV,
+                    teacher_RV,
+                    take(self.teacher, rows_R) if isinstance(self.teacher, SparseLogits) else None,
+                    None if self.labels_S is None else self.labels_S[rows_R],
+                    self.weights_NS[:, rows_R],
+                ),
+            )
+
+    @property
+    def full_teacher(self) -> FullLogits | None:
+        """The teacher, if a loss needs the logits of all tokens."""
+        asked = any(isinstance(loss, TokenDivergence) for loss in self.losses)
+        return self.teacher if asked and not isinstance(self.teacher, SparseLogits) else None
+
+
+def _both_sides(call: _Call, rows_A: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    student, teacher, dtype = call.student, call.full_teacher, call.weights_NS.dtype
+    own = logit_chunks(detached(student, matmul_dtype(student)), rows_A, dtype=dtype, chunk_rows=call.chunk_rows)
+    if teacher is None:
+        yield from ((rows_R, student_RV, None) for rows_R, student_RV in own)
+        return
+    others = logit_chunks(detached(teacher, matmul_dtype(teacher)), rows_A, dtype=dtype, chunk_rows=call.chunk_rows)
+    for (rows_R, student_RV), (_, teacher_RV) in zip(own, others, strict=True):
+        yield rows_R, student_RV, teacher_RV
+
+
+class _Rows(NamedTuple):
+    student_RV: Tensor
+    teacher_RV: Tensor | None
+    sparse: SparseLogits | None
+    labels_R: Tensor | None
+    weights_NR: Tensor
+
+    def part(self, rows: slice) -> _Rows:
+        """Return some of the rows; their logits are views."""
+        return _Rows(
+            self.student_RV[rows],
+            None if self.teacher_RV is None else self.teacher_RV[rows],
+            None if self.sparse is None else take(self.sparse, rows),
+            None if self.labels_R is None else self.labels_R[rows],
+            self.weights_NR[:, rows],
+        )
+
+
+class _ChunkedLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, call: _Call, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        student = detached(call.student, matmul_dtype(call.student))
+        gradients = SourceGradient(student, [call.gradient and need for need in ctx.needs_input_grad[1:]])
+        values_NS = torch.zeros_like(call.weights_NS)
+        for rows_R, chunk in call.chunks():
+            parts = (_Block(call, chunk.part(block)) for block in blocks(chunk.student_RV))
+            values_NS[:, rows_R] = torch.cat([part.work(gradient=gradients.needed) for part in parts], dim=1)
+            if gradients.needed:
+                gradients.add(rows_R, chunk.student_RV)
+        ctx.save_for_backward(*gradients.tensors)
+        ctx.dtypes = [None if tensor is None else tensor.dtype for tensor in tensors]
+        values = [values_S.clone() for values_S in values_NS]
+        ctx.mark_non_differentiable(*values)
+        return (call.weights_NS * values_NS).sum(), *values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, scale: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        # Waiting for the device is cheaper than a copy of the head's gradient, which is the largest tensor here.
+        plain = scale.item() == 1
+        return None, *(
+            None if tensor is None else (tensor if plain else tensor * scale).to(dtype)
+            for tensor, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        )
+
+
+class _Block:
+    """A few rows, softened once for each temperature."""
+
+    def __init__(self, call: _Call, rows: _Rows) -> None:
+        self._call, self._rows = call, rows
+        self._student: dict[float, Distribution] = {}
+        self._teacher: dict[float, Distribution] = {}
+
+    def work(self, *, gradient: bool) -> Tensor:
+        """Return the values of all losses, `[N, r]`.
+
+        With `gradient`, that of their weighted sum, by what the head's product and bias give, is written over the
+        student's logits.
+        """
+        logits_rV, losses = self._rows.student_RV, self._call.losses
+        slope = head_slope(self._call.student, logits_rV) if gradient else 1.0
+        total_rV: Tensor | None = None
+        values = []
+        for i, (loss, weight_r) in enumerate(zip(losses, self._rows.weights_NR, strict=True)):
+            factor, temperature = (loss.factor, loss.loss_temperature) if isinstance(loss, TokenDivergence) else (1, 1)
+            value_r, part = self._form(loss)
+            values.append(factor * value_r)
+            if not gradient:
+                continue
+            scale_r1 = weight_r[:, None] * (factor / temperature * (1.0 if isinstance(slope, Tensor) else slope))
+            out = logits_rV if i == len(losses) - 1 else None  # nothing reads them after the last loss
+            if total_rV is None:
+                total_rV = torch.mul(part(), scale_r1, out=out)
+            else:
+                total_rV = torch.addcmul(total_rV, part(), scale_r1, out=out)
+        if isinstance(slope, Tensor):
+            logits_rV.mul_(slope)
+        return torch.stack(values)
+
+    def statistics(self) -> Tensor:
+        """Return the values of all losses, then the teacher's negative log-likelihood of the label and agreement."""
+        values, labels_r, sparse = self.work(gradient=False), self._rows.labels_R, self._rows.sparse
+        assert labels_r is not None
+        if self._call.teacher is None:
+            return values
+        if sparse is None:
+            teacher = self._teacher_at(1.0)
+            nll_r, likeliest_r = label_form(labels_r, teacher)[0], teacher.log_probs.argmax(dim=-1)
+        else:
+            found_rK = (sparse.ids_SK == labels_r[:, None]) & (sparse.log_probs_SK > -math.inf)
+            nll_r = -sparse.log_probs_SK.masked_fill(~found_rK, -math.inf).amax(dim=-1).to(values.dtype)
+            nll_r.masked_fill_(~found_rK.any(dim=-1), math.nan)
+            likeliest_r = sparse.ids_SK.gather(-1, sparse.log_probs_SK.argmax(dim=-1, keepdim=True)).squeeze(-1)
+        agreement_r = self._rows.student_RV.argmax(dim=-1) == likeliest_r
+        return torch.stack([*values, nll_r, agreement_r.to(values.dtype)])
+
+    def _form(self, loss: TokenLoss) -> ClosedForm:
+        if isinstance(loss, LabelLoss):
+            assert self._rows.labels_R is not None
+            return label_form(self._rows.labels_R, self._student_at(1.0))
+        temperature = loss.loss_temperature
+        if self._rows.sparse is None:
+            return divergence_form(loss, self._teacher_at(temperature), self._student_at(temperature))
+        both = cells(self._rows.sparse, self._rows.student_RV / temperature)
+        value_r, part = divergence_form(loss, both.teacher, both.student)
+        return value_r, lambda: both.spread(part())
+
+    def _student_at(self, temperature: float) -> Distribution:
+        if temperature not in self._student:
+            floor = STUDENT_FLOOR if may_rule_out(self._call.student) else None
+            self._student[temperature] = soften(self._rows.student_RV, temperature, floor)
+        return self._student[temperature]
+
+    def _teacher_at(self, temperature: float) -> Distribution:
+        if temperature not in self._teacher:
+            assert self._rows.teacher_RV is not None
+            assert self._call.full_teacher is not None
+            floor = TEACHER_FLOOR if may_rule_out(self._call.full_teacher) else None
+            self._teacher[temperature] = soften(self._rows.teacher_RV, temperature, floor)
+        return self._teacher[temperature]
+
+
+def label_log_probs(student: FullLogits, labels_S: Tensor, *, chunk_rows: int | None = None) -> Tensor:
+    """Return ``log q(label)`` of each row at temperature 1, `[S]` nats, float32 (float64 if the student is).
+
+    Differentiable by the student's tensors, with any gradient per row: backward makes the logits of each chunk anew.
+
+    Args:
+        student: dense or lazy logits.
+        labels_S: the token of each row, int64.
+        chunk_rows: rows at a time; chosen from a byte budget by default.
+    """
+    call = _LabelCall(student, labels_S, matmul_dtype(student), chunk_rows)
+    log_probs_S: Tensor = _LabelLogProbs.apply(call, *source_tensors(student))  # type: ignore[no-untyped-call]
+    return log_probs_S
+
+
+class _LabelCall(NamedTuple):
+    student: FullLogits
+    labels_S: Tensor
+    matmul_dtype: torch.dtype
+    """Autocast is off in backward, so it is asked before."""
+    chunk_rows: int | None
+
+    def blocks(self, student: FullLogits) -> Iterator[tuple[Tensor, Tensor, Iterator[tuple[slice, ClosedForm]]]]:
+        """Yield row numbers and logits of each chunk, with the cross-entropy of a few rows at a time."""
+        floor = STUDENT_FLOOR if may_rule_out(student) else None
+        dtype = logits_dtype(student)
+        for rows_R, logits_RV in logit_chunks(student, all_rows(student), dtype=dtype, chunk_rows=self.chunk_rows):
+            labels_R = self.labels_S[rows_R]
+            yield (
+                rows_R,
+                logits_RV,
+                (
+                    (block, label_form(labels_R[block], soften(logits_RV[block], 1.0, floor)))
+                    for block in blocks(logits_RV)
+                ),
+            )
+
+
+class _LabelLogProbs(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, call: _LabelCall, *tensors: Tensor | None) -> Tensor:
+        ctx.call = call
+        ctx.save_for_backward(*tensors)
+        student = detached(call.student, call.matmul_dtype)
+        log_probs_S = torch.empty(student.rows, dtype=logits_dtype(student), device=call.labels_S.device)
+        for rows_R, _, parts in call.blocks(student):
+            for block, (nll_r, _) in parts:
+                log_probs_S[rows_R[block]] = -nll_r
+        return log_probs_S
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_S: Tensor) -> tuple[Tensor | None, ...]:
+        call: _LabelCall = ctx.call
+        student = detached(with_tensors(call.student, ctx.saved_tensors), call.matmul_dtype)
+        gradients = SourceGradient(student, ctx.needs_input_grad[1:])
+        for rows_R, logits_RV, parts in call.blocks(student):
+            weight_R1 = -gradient_S[rows_R, None]
+            for block, (_, part) in parts:
+                slope = head_slope(student, logits_RV[block])
+                torch.mul(part(), weight_R1[block], out=logits_RV[block]).mul_(slope)
+            gradients.add(rows_R, logits_RV)
+        return None, *(
+            None if gradient is None else gradient.to(tensor.dtype)
+            for gradient, tensor in zip(gradients.tensors, ctx.saved_tensors, strict=True)
+        )
+
+
+class TokenStatistics(NamedTuple):
+    """What student and teacher say about the label of each row, and how far they agree; no gradient.
+
+    What is about the teacher is None without one.
+    """
+
+    student_nll_S: Tensor
+    """``-log q(label)`` in nats."""
+    teacher_nll_S: Tensor | None
+    """``-log p(label)``; of a sparse teacher NaN where the label is not among its tokens."""
+    forward_kl_S: Tensor | None
+    """``KL(p || q)`` in nats; of a sparse teacher over its K + 1 cells."""
+    agreement_S: Tensor | None
+    """Whether the same token is likeliest for both, bool."""
+
+
+@torch.no_grad()
+def token_statistics(
+    student: FullLogits, teacher: LogitSource | None, labels_S: Tensor, *, chunk_rows: int | None = None
+) -> TokenStatistics:
+    """Return how well both predict the labels and how far they agree, at temperature 1, chunk by chunk.
+
+    Args:
+        student: dense or lazy logits.
+        teacher: of the same rows and vocabulary, or None. A sparse one must have been kept at temperature 1.
+        labels_S: the token of each row, int64.
+        chunk_rows: rows at a time; chosen from a byte budget by default.
+
+    Raises:
+        ConfigError: the vocabularies differ in size, or a sparse teacher has another temperature.
+    """
+    losses = (LabelLoss(),) if teacher is None else (LabelLoss(), TokenDivergence("forward_kl"))
+    _check(student, teacher, losses, labels_S)
+    weights_NS = torch.ones(len(losses), student.rows, dtype=logits_dtype(student), device=labels_S.device)
+    call = _Call(student, teacher, losses, weights_NS, labels_S, chunk_rows, gradient=False)
+    table = torch.full((4, student.rows), torch.nan, dtype=weights_NS.dtype, device=labels_S.device)
+    for rows_R, chunk in call.chunks():
+        for block in blocks(chunk.student_RV):
+            rows = _Block(call, chunk.part(block)).statistics()
+            table[: len(rows), rows_R[block]] = rows
+    student_nll_S, forward_kl_S, teacher_nll_S, agreement_S = table
+    if teacher is None:
+        return TokenStatistics(student_nll_S, None, None, None)
+    return TokenStatistics(student_nll_S, teacher_nll_S, forward_kl_S, agreement_S == 1)

@@ -1,0 +1,55 @@
+"""What a written token is weighed by: the rewards that follow it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["future_returns", "whitened"]
+
+
+def future_returns(
+    rewards_BT: Tensor, mask_BT: Tensor, *, inclusive: bool = False, discount: float = 1.0, normalise: bool = True
+) -> Tensor:
+    """Return for each token the sum of the rewards after it, divided by their number.
+
+    ``R_t = sum_{t' > t} discount^(t' - t - 1) r_t' / n`` with n the (discounted) number of terms. Gu et al. 2024
+    (MiniLLM) print ``1 / (T - t - 1)``, which is 0 or negative for the last two tokens; the sum has T - t terms.
+
+    Args:
+        rewards_BT: of each token; anything at positions that do not count.
+        mask_BT: bool; the tokens of each row, without gaps.
+        inclusive: the token's own reward is part of its return, as in MiniLLM's released code.
+        discount: of later rewards.
+        normalise: divide by the number of terms.
+
+    Returns:
+        ``[B, T]``, 0 where the mask is false and for a last token without a reward after it.
+
+    Example:
+        >>> r = torch.tensor([[-0.5, 0.2, -0.3, 0.1]])
+        >>> [round(x, 4) + 0.0 for x in future_returns(r, r < 1)[0].tolist()]
+        [0.0, -0.1, 0.1, 0.0]
+    """
+    rewards_BT = rewards_BT.masked_fill(~mask_BT, 0.0)
+    terms_BT = mask_BT.to(rewards_BT.dtype)
+    returns_BT, counts_BT = torch.zeros_like(rewards_BT), torch.zeros_like(rewards_BT)
+    ahead_B, number_B = torch.zeros_like(rewards_BT[:, 0]), torch.zeros_like(rewards_BT[:, 0])
+    for t in reversed(range(rewards_BT.shape[1])):
+        with_own_B = rewards_BT[:, t] + discount * ahead_B
+        with_own_number_B = terms_BT[:, t] + discount * number_B
+        returns_BT[:, t] = with_own_B if inclusive else ahead_B
+        counts_BT[:, t] = with_own_number_B if inclusive else number_B
+        ahead_B, number_B = with_own_B, with_own_number_B
+    if normalise:
+        returns_BT = returns_BT / torch.where(counts_BT > 0, counts_BT, 1.0)
+    return returns_BT.masked_fill(~mask_BT, 0.0)
+
+
+def whitened(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Return the values with mean 0 and variance 1 over the tokens that the mask counts; 0 elsewhere."""
+    counted = values_BT[mask_BT]
+    if counted.numel() < 2:
+        return torch.zeros_like(values_BT)
+    scaled = (values_BT - counted.mean()) * torch.rsqrt(counted.var(correction=0) + 1e-8)
+    return scaled.masked_fill(~mask_BT, 0.0)

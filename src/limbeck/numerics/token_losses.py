@@ -1,0 +1,289 @@
+"""What is computed for each predicted token: its name, its value and its gradient, in closed form.
+
+The gradients are with respect to the student's *softened* logits ``z / T``, so that one pass over the vocabulary gives
+both value and gradient, and no graph is kept. `limbeck.numerics.divergences` has the same values as plain
+differentiable formulas; the tests compare the two.
+
+With q the student's distribution and h the derivative of the value by q, the gradient by the softened logits is
+``q (h - sum q h)``: that is what most forms below compute.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from limbeck.errors import ConfigError, near_misses
+
+__all__ = [
+    "ClosedForm",
+    "Distribution",
+    "DivergenceKind",
+    "LabelLoss",
+    "TokenDivergence",
+    "TokenLoss",
+    "divergence_form",
+    "label_form",
+    "soften",
+]
+
+DivergenceKind = Literal[
+    "forward_kl",
+    "reverse_kl",
+    "jensen_shannon",
+    "total_variation",
+    "skew_forward_kl",
+    "skew_reverse_kl",
+    "alpha_beta",
+    "soft_cross_entropy",
+    "logit_mse",
+    "probability_mse",
+]
+"""The functions of `limbeck.numerics.divergences`."""
+
+_OPTIONS: Final[Mapping[str, frozenset[str]]] = {
+    "jensen_shannon": frozenset({"beta"}),
+    "skew_forward_kl": frozenset({"alpha"}),
+    "skew_reverse_kl": frozenset({"alpha"}),
+    "alpha_beta": frozenset({"alpha", "beta"}),
+}
+_DEFAULTS: Final = {"jensen_shannon": 0.5, "skew_forward_kl": 0.1, "skew_reverse_kl": 0.1}
+
+
+@dataclass(frozen=True)
+class TokenDivergence:
+    """A divergence between teacher and student at one token; the kind names its formula, direction and reference."""
+
+    kind: DivergenceKind
+    loss_temperature: float = 1.0
+    temperature_squared: bool = True
+    """Multiply by T^2, so that the size of the gradient hardly depends on T."""
+    beta: float | None = None
+    """Of `jensen_shannon`: the teacher's weight, from 0 to 1 (default 0.5). Of `alpha_beta`: above 0."""
+    alpha: float | None = None
+    """Of the skew divergences: the share of the distribution itself in the mixture, between 0 and 1 (default 0.1).
+    Of `alpha_beta`: above 0."""
+    normalise: bool = False
+    """Of `jensen_shannon`: divide by ``beta (1 - beta)``."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in _FORMS:
+            raise ConfigError(f"there is no divergence '{self.kind}'; {near_misses(self.kind, _FORMS)}")
+        if not 0 < self.loss_temperature < math.inf:
+            raise ConfigError(f"loss_temperature must be a number above 0, not {self.loss_temperature}")
+        for name in ("alpha", "beta"):
+            self._check_option(name)
+        if self.normalise and self.kind != "jensen_shannon":
+            raise ConfigError(f"normalise belongs to jensen_shannon; leave it out of {self.kind}")
+
+    def _check_option(self, name: str) -> None:
+        value, allowed = getattr(self, name), _OPTIONS.get(self.kind, frozenset())
+        if name not in allowed:
+            if value is not None:
+                raise ConfigError(f"{self.kind} has no {name}, but it is {value}; leave it out")
+            return
+        if value is None:
+            if self.kind not in _DEFAULTS:
+                raise ConfigError(f"{self.kind} needs {name}, a number above 0")
+            object.__setattr__(self, name, value := _DEFAULTS[self.kind])
+        if self.kind == "jensen_shannon":
+            right, range_ = 0 <= value <= 1, "from 0 to 1"
+        elif self.kind == "alpha_beta":
+            right, range_ = 0 < value < math.inf, "above 0 (the limits at 0 are forward_kl and reverse_kl)"
+        else:
+            right, range_ = 0 < value < 1, "between 0 and 1 (the limits at 0 are forward_kl and reverse_kl)"
+        if not right:
+            raise ConfigError(f"{name} of {self.kind} must be {range_}, not {value}")
+
+    @property
+    def needs_every_token(self) -> bool:
+        """Whether it is a mean over the vocabulary, which the K likeliest tokens of a teacher do not give."""
+        return self.kind in ("logit_mse", "probability_mse")
+
+    @property
+    def factor(self) -> float:
+        """T^2, or 1 without it."""
+        return self.loss_temperature**2 if self.temperature_squared else 1.0
+
+
+@dataclass(frozen=True)
+class LabelLoss:
+    """Cross-entropy on the label, ``-log q(label)``, at temperature 1."""
+
+
+TokenLoss = TokenDivergence | LabelLoss
+
+
+class Distribution(NamedTuple):
+    """A few rows of one side, softened."""
+
+    logits: Tensor
+    """``z / T``, `[r, V]`; of a sparse teacher its log-probabilities."""
+    log_probs: Tensor
+    """Their log-softmax; never -inf."""
+    probs: Tensor
+
+
+ClosedForm = tuple[Tensor, Callable[[], Tensor]]
+"""The value of each row `[r]`, and a function that gives the gradient by the student's softened logits `[r, V]` in a
+buffer of its own. It is called at most once, for it may use up what the value was computed with."""
+
+
+def soften(logits: Tensor, temperature: float, floor: float | None) -> Distribution:
+    """Return ``softmax(logits / temperature)`` in three forms; `floor` is where logits may be -inf, else None."""
+    softened = logits if temperature == 1 else logits / temperature
+    log_probs = torch.log_softmax(softened, dim=-1)
+    if floor is not None:
+        log_probs.clamp_(min=floor)
+    return Distribution(softened, log_probs, log_probs.exp())
+
+
+def label_form(labels: Tensor, student: Distribution) -> ClosedForm:
+    """Return the closed form of `LabelLoss` for labels `[r]`; the gradient is q less the label's one-hot."""
+    index = labels[:, None]
+
+    def gradient() -> Tensor:
+        return student.probs.scatter_add(-1, index, student.probs.new_tensor(-1.0).expand_as(index))
+
+    return -student.log_probs.gather(-1, index).squeeze(-1), gradient
+
+
+def divergence_form(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
+    """Return the closed form of `loss`, the factor T^2 left out of both value and gradient."""
+    return _FORMS[loss.kind](loss, teacher, student)
+
+
+def _forward_kl(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
+    terms = torch.sub(teacher.log_probs, student.log_probs).mul_(teacher.probs)
+    return terms.sum(dim=-1), lambda: torch.sub(student.probs, teacher.probs, out=terms)
+
+
+def _reverse_kl(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
+    ratio = student.log_probs - teacher.log_probs
+    value = (ratio * student.probs).sum(dim=-1)
+    return value, lambda: ratio.sub_(value[:, None]).mul_(student.probs)
+
+
+def _jensen_shannon(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
+    beta = loss.beta
+    assert beta is not None
+    if beta == 0:
+        return _forward_kl(loss, teacher, student)
+    if beta == 1:
+        return _reverse_kl(loss, teacher, student)
+    scale = 1 / (beta * (1 - beta)) if loss.normalise else 1.0
+    log_m = _mixture(teacher, student, beta).log_()
+    student_ratio = student.log_probs - log_m
+    student_kl = (student_ratio * student.probs).sum(dim=-1)
+    teacher_kl = torch.sub(teacher.log_probs, log_m, out=log_m).mul_(teacher.probs).sum(dim=-1)
+    value = scale * (beta * teacher_kl + (1 - beta) * student_kl)
+    return value, lambda: _centred(student_ratio, student_kl, student).mul_(scale * (1 - beta))
+
+
+def _total_variation(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
+    difference = student.probs - teacher.probs
+    value = difference.abs().sum(dim=-1) / 2
+
+    def gradient() -> Tensor:
+        sign = difference.sign_()
+        return _centred(sign, (sign * student.probs).sum(dim=-1), student).div_(2)
+
+    return value, gradient
+
+
+def _skew_forward_kl(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
+    assert loss.alpha is not None
+    alpha = loss.alpha
+    mixture = _mixture(teacher, student, alpha)
+    value = torch.sub(teacher.log_probs, mixture.log()).mul_(teacher.probs).sum(dim=-1)
+
+    def gradient() -> Tensor:
+        share = torch.div(teacher.probs, mixture, out=mixture)
+        return _centred(share, (share * student.probs).sum(dim=-1), student).mul_(alpha - 1)
+
+    return value, gradient
+
+
+def _skew_reverse_kl(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
+    assert loss.alpha is not None
+    alpha = loss.alpha
+    mixture = _mixture(student, teacher, alpha)
+    ratio = student.log_probs - mixture.log()
+    value = (ratio * student.probs).sum(dim=-1)
+
+    def gradient() -> Tensor:
+        slope = ratio.sub_(torch.div(student.probs, mixture, out=mixture), alpha=alpha)
+        return _centred(slope, (slope * student.probs).sum(dim=-1), student)
+
+    return value, gradient
+
+
+def _alpha_beta(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
+    assert loss.alpha is not None
+    assert loss.beta is not None
+    alpha, beta = loss.alpha, loss.beta
+    both = alpha + beta
+    cross = (alpha * teacher.log_probs).add_(student.log_probs, alpha=beta).exp_()
+    student_power = (both * student.log_probs).exp_()
+    value = (beta / both) * student_power.sum(dim=-1) - cross.sum(dim=-1)
+    value += (alpha / both) * (both * teacher.log_probs).exp_().sum(dim=-1)
+
+    def gradient() -> Tensor:
+        slope = student_power.sub_(cross)  # q h, not h: powers below 1 of q have no finite h at q = 0
+        return slope.addcmul_(student.probs, slope.sum(dim=-1, keepdim=True), value=-1).div_(alpha)
+
+    return value / (alpha * beta), gradient
+
+
+def _soft_cross_entropy(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
+    terms = teacher.probs * student.log_probs
+    return -terms.sum(dim=-1), lambda: torch.sub(student.probs, teacher.probs, out=terms)
+
+
+def _logit_mse(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
+    ruled_out = (student.logits == -math.inf) | (teacher.logits == -math.inf)
+    difference = torch.sub(student.logits, teacher.logits).masked_fill_(ruled_out, 0.0)
+    return difference.square().mean(dim=-1), lambda: difference.mul_(2 / difference.shape[-1])
+
+
+def _probability_mse(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
+    difference = student.probs - teacher.probs
+
+    def gradient() -> Tensor:
+        inner = (difference * student.probs).sum(dim=-1)
+        return _centred(difference, inner, student).mul_(2 / difference.shape[-1])
+
+    return difference.square().mean(dim=-1), gradient
+
+
+def _mixture(one: Distribution, other: Distribution, share: float) -> Tensor:
+    """Return ``share one + (1 - share) other``.
+
+    Mixing probabilities is safe here, unlike in general: a token that underflows on both sides is lifted to the least
+    normal number, and since it is multiplied by probabilities of 0 everywhere, its finite logarithm adds nothing.
+    """
+    return torch.lerp(other.probs, one.probs, share).clamp_(min=torch.finfo(one.probs.dtype).tiny)
+
+
+def _centred(slope: Tensor, mean: Tensor, student: Distribution) -> Tensor:
+    """Return ``q (slope - mean)`` in place; `mean` is ``sum q slope``, `[r]`."""
+    return slope.sub_(mean[:, None]).mul_(student.probs)
+
+
+_FORMS: Final[Mapping[str, Callable[[TokenDivergence, Distribution, Distribution], ClosedForm]]] = {
+    "forward_kl": _forward_kl,
+    "reverse_kl": _reverse_kl,
+    "jensen_shannon": _jensen_shannon,
+    "total_variation": _total_variation,
+    "skew_forward_kl": _skew_forward_kl,
+    "skew_reverse_kl": _skew_reverse_kl,
+    "alpha_beta": _alpha_beta,
+    "soft_cross_entropy": _soft_cross_entropy,
+    "logit_mse": _logit_mse,
+    "probability_mse": _probability_mse,
+}
