@@ -1,0 +1,1 @@
+"""Next-token distributions of a teacher on disk: a few hundred bytes a token, found by content."""

@@ -1,0 +1,189 @@
+"""Top log-probabilities of an inference server as sparse distributions, ready for a store.
+
+A server names the likeliest tokens of each position; all others together have what is left to 1.
+
+Servers count positions in two ways. Lists about *generated* tokens (OpenAI's ``logprobs.content``) have one place for
+each token: the distribution that it was drawn from. Lists about the *prompt* (vLLM's ``prompt_logprobs``) have one
+place for each token of the whole sequence, and ``None`` for the first, which nothing predicts. `from_prompt_logprobs`
+puts these where limbeck counts a prediction: at the position before the token.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import count, islice
+from typing import Any
+
+import torch
+
+from limbeck.errors import DataError
+from limbeck.types import UNLABELLED, SparseLogits
+
+__all__ = ["from_prompt_logprobs", "from_top_logprobs"]
+
+_LEAST_TAIL = 2.0**-24
+"""What is left to 1 is not known better: servers compute in float32."""
+_MASS_TOLERANCE = 0.01
+_ID_PREFIX = "token_id:"
+"""How vLLM writes token ids where the protocol has texts, if started with ``--return-tokens-as-token-ids``."""
+
+
+def from_top_logprobs(
+    positions: Sequence[Any],
+    *,
+    top_k: int,
+    vocabulary: int,
+    temperature: float = 1.0,
+    token_ids: Mapping[str, int] | None = None,
+) -> SparseLogits:
+    """Return the distributions of a server's lists, one for each element of `positions`.
+
+    >>> content = [{"token": "a", "logprob": -0.7, "top_logprobs": [
+    ...     {"token": "a", "logprob": math.log(0.5)}, {"token": "b", "logprob": math.log(0.25)}]}]
+    >>> logits = from_top_logprobs(content, top_k=2, vocabulary=9, token_ids={"a": 3, "b": 5})
+    >>> logits.ids_SK.tolist(), logits.tail_S.exp().tolist()
+    ([[3, 5]], [0.25])
+
+    Args:
+        positions: each is an element of OpenAI's ``choices[0].logprobs.content``, or its ``top_logprobs`` list, or a
+            dictionary from token id (or its decimal string, as in JSON) to a log-probability, alone or as the
+            ``logprob`` of an object.
+        top_k: tokens to keep of each position. Of more (vLLM adds the token that is there) the likeliest are kept; of
+            fewer, tokens with ``-inf`` fill the row.
+        vocabulary: V.
+        temperature: of the softmax that the server gives: 1 unless it gives processed log-probabilities.
+        token_ids: id of each token text, where the server names tokens by text.
+
+    Raises:
+        DataError: a position is empty, names a token that is not known or the same one twice, or sums to more than 1.
+    """
+    found = [_entries(position, place, token_ids) for place, position in enumerate(positions)]
+    return _distributions(found, top_k, vocabulary, temperature)
+
+
+def from_prompt_logprobs(
+    prompt_logprobs: Sequence[Any],
+    labels_T: Sequence[int],
+    *,
+    top_k: int,
+    vocabulary: int,
+    temperature: float = 1.0,
+) -> SparseLogits:
+    """Return the distributions at the supervised positions of one sequence that a vLLM server scored.
+
+    Args:
+        prompt_logprobs: one element for each token of the sequence: ``None`` for the first, for every other a
+            dictionary from token id to log-probability, which names the token that is there, likely or not.
+        labels_T: the token id that each position predicts, `UNLABELLED` where none counts: a row of
+            ``Batch.labels_BT`` without padding, so position t stands for the token at ``t + 1``.
+        top_k: see `from_top_logprobs`, as all below.
+        vocabulary: V.
+        temperature: of the softmax that the server gives.
+
+    Raises:
+        DataError: the list is not one for these tokens, or see `from_top_logprobs`.
+    """
+    if len(prompt_logprobs) != len(labels_T) or (prompt_logprobs and prompt_logprobs[0] is not None):
+        raise DataError(
+            f"a server's prompt_logprobs for a sequence of {len(labels_T)} tokens have {len(labels_T)} elements, the "
+            f"first of them None; here are {len(prompt_logprobs)}, beginning with {str(prompt_logprobs[:1])[:60]}. "
+            "Send the sequence as token ids, and keep the whole list"
+        )
+    found = []
+    for position, label in enumerate(labels_T):
+        if label == UNLABELLED:
+            continue
+        if position + 1 == len(labels_T):
+            raise DataError(
+                f"position {position}, the last of the sequence, is to predict token {label}, which is not in the "
+                "sequence: labels must be shifted by one, as in Batch.labels_BT"
+            )
+        entries = _entries(prompt_logprobs[position + 1], position + 1, None)
+        if label not in {token for token, _ in entries}:
+            raise DataError(
+                f"element {position + 1} of the server's prompt_logprobs does not name token {label}, which is there: "
+                "the server read other token ids. Send token ids rather than text; see whether the tokenizers agree"
+            )
+        found.append(entries)
+    return _distributions(found, top_k, vocabulary, temperature)
+
+
+def _distributions(
+    positions: list[list[tuple[int, float]]], top_k: int, vocabulary: int, temperature: float
+) -> SparseLogits:
+    ids, log_probs, tails = [], [], []
+    for place, entries in enumerate(positions):
+        _check(entries, place, vocabulary)
+        likeliest = sorted(entries, key=lambda entry: (-entry[1], entry[0]))[:top_k]
+        named = {token for token, _ in likeliest}
+        fill = list(islice((token for token in count() if token not in named), top_k - len(likeliest)))
+        ids.append([token for token, _ in likeliest] + fill)
+        log_probs.append([log_prob for _, log_prob in likeliest] + [-math.inf] * len(fill))
+        mass = math.fsum(math.exp(log_prob) for _, log_prob in likeliest)
+        tails.append(math.log(max(1 - mass, _LEAST_TAIL)) if len(likeliest) < vocabulary else -math.inf)
+    return SparseLogits(
+        ids_SK=torch.tensor(ids, dtype=torch.int64).reshape(-1, top_k),
+        log_probs_SK=torch.tensor(log_probs, dtype=torch.float32).reshape(-1, top_k),
+        tail_S=torch.tensor(tails, dtype=torch.float32),
+        vocabulary=vocabulary,
+        temperature=temperature,
+    )
+
+
+def _entries(position: Any, place: int, token_ids: Mapping[str, int] | None) -> list[tuple[int, float]]:
+    """Token ids and log-probabilities of one element of a server's list, in whichever form, without ``-inf``."""
+    if isinstance(position, Mapping) and "top_logprobs" in position:
+        named = [(each["token"], each["logprob"]) for each in position["top_logprobs"]]
+        if position["token"] not in {token for token, _ in named}:  # drawn, and not among the likeliest
+            named.append((position["token"], position["logprob"]))
+        entries = [(_id_of_text(token, place, token_ids), log_prob) for token, log_prob in named]
+    elif isinstance(position, Mapping):
+        entries = [(_id_of_key(token, place, token_ids), _number(value)) for token, value in position.items()]
+    elif isinstance(position, Sequence) and not isinstance(position, str):
+        entries = [(_id_of_text(each["token"], place, token_ids), each["logprob"]) for each in position]
+    else:
+        raise DataError(
+            f"element {place} of the server's list is {position!r}, not the log-probabilities of a position. Only the "
+            "first token of a prompt has none, and it is never supervised"
+        )
+    return [(token, log_prob) for token, log_prob in entries if log_prob != -math.inf]
+
+
+def _id_of_key(token: int | str, place: int, token_ids: Mapping[str, int] | None) -> int:
+    """In a dictionary a string may be a number, for JSON has no other keys, or a text where there are texts."""
+    if isinstance(token, str) and (token_ids is not None or not token.isdecimal()):
+        return _id_of_text(token, place, token_ids)
+    return int(token)
+
+
+def _id_of_text(token: str, place: int, token_ids: Mapping[str, int] | None) -> int:
+    if token.startswith(_ID_PREFIX) and token.removeprefix(_ID_PREFIX).isdecimal():
+        return int(token.removeprefix(_ID_PREFIX))
+    if token_ids is None or token not in token_ids:
+        raise DataError(
+            f"element {place} of the server's list names the token {token!r}, which is not in token_ids. Start the "
+            "server so that it gives ids (vLLM: --return-tokens-as-token-ids), for texts cannot tell all tokens apart"
+        )
+    return token_ids[token]
+
+
+def _number(value: Any) -> float:
+    """A log-probability: as it is, in JSON's ``{"logprob": ...}``, or in an object of vLLM's."""
+    if isinstance(value, Mapping):
+        value = value["logprob"]
+    return float(getattr(value, "logprob", value))
+
+
+def _check(entries: list[tuple[int, float]], place: int, vocabulary: int) -> None:
+    tokens = {token for token, _ in entries}
+    mass = math.fsum(math.exp(min(log_prob, 1)) for _, log_prob in entries)
+    if len(tokens) < len(entries):
+        fault = "names a token twice: texts cannot tell all tokens apart, so have the server give ids"
+    elif tokens and not 0 <= min(tokens) <= max(tokens) < vocabulary:
+        fault = f"names token {max(tokens)} (or a negative one), and the vocabulary has {vocabulary}: other tokenizers"
+    elif not 0 < mass < 1 + _MASS_TOLERANCE:
+        fault = f"has probabilities that sum to {mass:.6g}: expected log-probabilities of the likeliest tokens"
+    else:
+        return
+    raise DataError(f"position {place} of the server's answer {fault}")
