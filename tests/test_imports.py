@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = [
     {"errors"},
     {"types", "results", "atomic", "ranks"},
-    {"language_results"},
+    {"language_results", "generation_results"},
     {"numerics"},
     {"models"},
     {"losses", "teachers", "students", "data", "sequences"},
@@ -32,10 +32,23 @@ LAYERS = [
 ]
 """A module may import from the layers above its own line, and from its own folder."""
 
-REPORT_READS = {"atomic", "errors", "results", "language_results"}
+REPORT_READS = {"atomic", "errors", "results", "language_results", "generation_results"}
 
-TORCH_AT_START = {"numerics", "models", "losses", "teachers", "students", "data", "stages", "evaluation"}
-TORCH_NEVER = {"errors", "results", "language_results", "atomic", "sequences", "recipes", "report", "demo", "cli"}
+TORCH_AT_START = {
+    "numerics", "models", "losses", "teachers", "students", "data", "sequences", "stages", "evaluation",
+    "limbeck.runs.text_bench", "limbeck.runs.text_doctor",
+}  # fmt: skip
+TORCH_NEVER = {
+    "errors",
+    "results",
+    "language_results",
+    "generation_results",
+    "atomic",
+    "recipes",
+    "report",
+    "demo",
+    "cli",
+}
 
 HOMES = {
     "transformers": {"models", "students", "stages", "limbeck.evaluation.peak_memory", "limbeck.cli.terminal"},

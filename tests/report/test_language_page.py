@@ -133,3 +133,13 @@ def test_write_report_tells_the_kinds_apart(bare_language_results: LanguageResul
     path = tmp_path / "report.html"
     write_report(bare_language_results, path)
     assert path.read_text(encoding="utf-8") == render_language_report(bare_language_results)
+
+
+def test_figures_of_single_tasks_and_money_are_shown_and_explained(
+    page: str, language_figures: LanguageFigures, official_language_results: LanguageResults
+) -> None:
+    text = words(render_with(official_language_results, language_figures))
+    for there in ("Figures of single tasks", "entailment, span F1", "0.500 (0.480–0.520)", "Not the entity F1",
+                  "3.30 EUR", "Money is device hours times the rate"):  # fmt: skip
+        assert there in text
+        assert there not in words(page)

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from limbeck.language_results import LanguageResults
+from limbeck.language_results import LanguageResults, Money
 from limbeck.report.formatting import ABSENT, EN_DASH, MINUS
-from limbeck.report.language_tables import cost_rows, english_rows, gate_rows, seed_rows, system_rows, task_rows
+from limbeck.report.language_tables import (
+    cost_rows,
+    english_rows,
+    gate_rows,
+    official_rows,
+    seed_rows,
+    system_rows,
+    task_rows,
+)
+from limbeck.results import Interval
 
 
 def test_systems_stand_under_their_label_budget(language_results: LanguageResults) -> None:
@@ -27,6 +36,7 @@ def test_what_a_record_lacks_is_a_dash(bare_language_results: LanguageResults) -
     row = system_rows(bare_language_results)[0].rows[0]
     assert (row.low, row.english, row.kept, row.device_hours, row.saving) == (ABSENT,) * 5
     assert task_rows(bare_language_results) == []
+    assert official_rows(bare_language_results) == []
     assert seed_rows(bare_language_results) == []
     assert cost_rows(bare_language_results) == []
     assert gate_rows(bare_language_results) == []
@@ -68,3 +78,36 @@ def test_costs_name_the_english_models_part(language_results: LanguageResults) -
     assert ipd == ["ML-IPD", "no labels", "1", "1.32 h", "0.41 h", "40,920,000", "11.3 GB", "0.41 kWh", ABSENT]
     assert dft[4] == "0.000 h"
     assert (bl[7], bl[8]) == (ABSENT, f"{MINUS}46.7 %")
+
+
+def test_money_has_a_column_only_where_the_run_has_a_rate(language_results: LanguageResults) -> None:
+    assert "Money" not in cost_rows(language_results)[0]
+    money = Money(amount=1234.5, currency="EUR")
+    first, *others = language_results.costs
+    costs = [first.model_copy(update={"money": money}), *others]
+    header, row, other, *_ = cost_rows(language_results.model_copy(update={"costs": costs}))
+    assert (header[-1], row[-1], other[-1]) == ("Money", "1,234.50 EUR", ABSENT)
+    assert len(header) == len(row) == len(other)
+
+
+def test_figures_of_single_tasks_stand_beside_their_languages(official_language_results: LanguageResults) -> None:
+    header, *rows = official_rows(official_language_results)
+    assert header == ["Task", "System", "Target labels", "Mean of target languages", "English", "German", "French"]
+    assert [row[:3] for row in rows] == [
+        ["topic, nDCG", "ML-IPD", "16 labels"],
+        ["entailment, span F1", "English model", "no labels"],
+        ["entailment, span F1", "ML-IPD", "16 labels"],
+    ]
+    assert rows[0][3:] == ["0.700", f"0.900 (0.880{EN_DASH}0.920)", f"0.800 (0.780{EN_DASH}0.820)",
+                           f"0.600 (0.580{EN_DASH}0.620)"]  # fmt: skip
+    assert rows[1][3:] == ["0.500", ABSENT, f"0.500 (0.480{EN_DASH}0.520)", ABSENT]
+
+
+def test_a_figure_of_0_is_a_figure(official_language_results: LanguageResults) -> None:
+    nothing = Interval(value=0, low=0, high=0)
+    systems = [
+        s.model_copy(update={"cells": [c.model_copy(update={"ndcg": nothing, "span_f1": None}) for c in s.cells]})
+        for s in official_language_results.systems
+    ]
+    rows = official_rows(official_language_results.model_copy(update={"systems": systems}))
+    assert rows[1][3:5] == ["0.000", f"0.000 (0.000{EN_DASH}0.000)"]

@@ -11,15 +11,31 @@ from pathlib import Path
 import pytest
 
 from limbeck.errors import StorageError
+from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
-from limbeck.report import language_page, render_language_report, render_report, write_report
+from limbeck.report import (
+    generation_page,
+    language_page,
+    render_generation_report,
+    render_language_report,
+    render_report,
+    write_report,
+)
 from limbeck.report import page as page_module
 from limbeck.report.figures import Figures
 from limbeck.report.formatting import ABSENT
+from limbeck.report.generation_figures import GenerationDrawings
 from limbeck.report.language_figures import LanguageFigures
 from limbeck.results import Results
 
-PAGES = ["html", "hostile_html", "language_html", "hostile_language_html"]
+PAGES = [
+    "html",
+    "hostile_html",
+    "language_html",
+    "hostile_language_html",
+    "generation_html",
+    "hostile_generation_html",
+]
 VOID = {"meta", "link", "br", "wbr"}
 
 
@@ -66,6 +82,12 @@ def render_languages_with(results: LanguageResults, figures: LanguageFigures) ->
         return render_language_report(results)
 
 
+def render_generation_with(results: GenerationResults, drawings: GenerationDrawings) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generation_page, "draw_generation_figures", lambda _: drawings)
+        return render_generation_report(results)
+
+
 @pytest.fixture(scope="module")
 def html(full_results: Results, full_figures: Figures) -> str:
     return render_with(full_results, full_figures)
@@ -84,6 +106,18 @@ def language_html(language_results: LanguageResults, language_figures: LanguageF
 @pytest.fixture(scope="module")
 def hostile_language_html(hostile_language_results: LanguageResults, hostile_language_figures: LanguageFigures) -> str:
     return render_languages_with(hostile_language_results, hostile_language_figures)
+
+
+@pytest.fixture(scope="module")
+def generation_html(generation_results: GenerationResults, generation_drawings: GenerationDrawings) -> str:
+    return render_generation_with(generation_results, generation_drawings)
+
+
+@pytest.fixture(scope="module")
+def hostile_generation_html(
+    hostile_generation_results: GenerationResults, hostile_generation_drawings: GenerationDrawings
+) -> str:
+    return render_generation_with(hostile_generation_results, hostile_generation_drawings)
 
 
 def test_everything_in_the_record_is_on_the_page(html: str, full_results: Results) -> None:
@@ -140,7 +174,7 @@ def test_ids_are_unique_and_links_lead_somewhere(name: str, request: pytest.Fixt
             assert attributes["href"][1:] in ids
 
 
-@pytest.mark.parametrize("name", ["hostile_html", "hostile_language_html"])
+@pytest.mark.parametrize("name", ["hostile_html", "hostile_language_html", "hostile_generation_html"])
 def test_foreign_text_stays_text(name: str, request: pytest.FixtureRequest) -> None:
     text = request.getfixturevalue(name)
     assert "<script" not in text

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from limbeck.errors import RunFolderError
+from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
 from limbeck.report import read_any_results, read_results
 from limbeck.results import Results
@@ -19,10 +20,10 @@ def test_a_record_comes_back_from_folder_and_file(full_results: Results, tmp_pat
     assert read_results(tmp_path) == read_results(file) == full_results
 
 
-def test_either_kind_of_record_comes_back_by_its_format(
-    bare_results: Results, language_results: LanguageResults, tmp_path: Path
+def test_every_kind_of_record_comes_back_by_its_format(
+    bare_results: Results, language_results: LanguageResults, generation_results: GenerationResults, tmp_path: Path
 ) -> None:
-    for record in (bare_results, language_results):
+    for record in (bare_results, language_results, generation_results):
         (tmp_path / "results.json").write_text(record.model_dump_json(), encoding="utf-8")
         found = read_any_results(tmp_path)
         assert type(found) is type(record)
@@ -38,9 +39,9 @@ def test_who_needs_a_classification_run_is_told_of_the_other(
 
 
 @pytest.mark.parametrize("known", ["limbeck-results-9", ["limbeck-results-1"], None])
-def test_both_formats_are_named_to_who_could_have_either(known: object, tmp_path: Path) -> None:
+def test_all_formats_are_named_to_who_could_have_any(known: object, tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text(json.dumps({"format": known}), encoding="utf-8")
-    with pytest.raises(RunFolderError, match="'limbeck-results-1' or 'limbeck-languages-1'"):
+    with pytest.raises(RunFolderError, match="'limbeck-results-1' or 'limbeck-languages-1' or 'limbeck-generation-1'"):
         read_any_results(tmp_path)
 
 

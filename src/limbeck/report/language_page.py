@@ -11,7 +11,15 @@ from limbeck.report.language_comparisons import labels_text, macro_rows
 from limbeck.report.language_figures import LanguageFigures, draw_language_figures
 from limbeck.report.language_rows import LanguageRow, LeftBehind, language_parts, language_rows, left_behind
 from limbeck.report.language_summary import language_key_figures
-from limbeck.report.language_tables import cost_rows, english_rows, gate_rows, seed_rows, system_rows, task_rows
+from limbeck.report.language_tables import (
+    cost_rows,
+    english_rows,
+    gate_rows,
+    official_rows,
+    seed_rows,
+    system_rows,
+    task_rows,
+)
 from limbeck.report.retention import budgets, focus_of, language_name, system_title
 from limbeck.report.tables import stage_cost_rows
 from limbeck.report.templates import html_environment
@@ -44,6 +52,7 @@ def render_language_report(results: LanguageResults) -> str:
             target_names=[shorten(language_name(results, lang), 40) for lang in results.languages],
             groups=system_rows(results),
             tasks=task_rows(results),
+            official=official_rows(results),
             seeds=seed_rows(results),
             budgets=_budgets(results, figures),
             parts=language_parts(results),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
-from limbeck.language_results import LanguageResults, LanguageSystem, SystemCost
+from limbeck.language_results import Cell, LanguageResults, LanguageSystem, SystemCost
 from limbeck.report.formatting import (
+    ABSENT,
     bare_range,
     bytes_text,
     count_text,
@@ -26,6 +29,7 @@ from limbeck.report.retention import (
     system_title,
     systems_at,
 )
+from limbeck.results import Interval
 
 __all__ = [
     "BudgetRows",
@@ -35,6 +39,7 @@ __all__ = [
     "cost_rows",
     "english_rows",
     "gate_rows",
+    "official_rows",
     "seed_rows",
     "system_rows",
     "task_rows",
@@ -118,6 +123,25 @@ def seed_rows(results: LanguageResults) -> list[list[str]]:
     return [["System", "Target labels", "Seed", "Macro accuracy", "Macro MRR"], *rows] if rows else []
 
 
+def official_rows(results: LanguageResults) -> list[list[str]]:
+    """List the figures that single tasks have besides, language by language, header first; empty without any.
+
+    nDCG of web pages, and micro F1 of the spans that are asked about.
+    """
+    languages = [results.source_language, *results.languages]
+    figures: dict[str, Callable[[Cell], Interval | None]] = {"nDCG": lambda c: c.ndcg, "span F1": lambda c: c.span_f1}
+    rows = []
+    for task, (figure, of) in product(results.tasks, figures.items()):
+        for n_target, system in ((n, s) for n in budgets(results) for s in systems_at(results, n)):
+            found = {cell.lang: of(cell) for cell in system.cells if cell.task == task}
+            if any(found.values()):
+                targets = [interval.value for lang in results.languages if (interval := found.get(lang))]
+                row = [f"{task}, {figure}", system.title, labels_text(n_target), decimal_text(_mean(targets))]
+                rows.append([*row, *(_decimal_range(found.get(lang)) for lang in languages)])
+    header = ["Task", "System", "Target labels", "Mean of target languages"]
+    return [[*header, *(language_name(results, lang) for lang in languages)], *rows] if rows else []
+
+
 @dataclass(frozen=True)
 class EnglishRow:
     """Accuracy on the source language after one stage."""
@@ -178,6 +202,7 @@ def cost_rows(results: LanguageResults) -> list[list[str]]:
         "Energy",
         "ML-IPD saves",
     ]
+    priced = any(cost.money for cost in results.costs)
     rows = [
         [
             system_title(results, cost.name),
@@ -189,10 +214,11 @@ def cost_rows(results: LanguageResults) -> list[list[str]]:
             bytes_text(cost.peak_memory_bytes),
             energy_text(cost.energy_kwh),
             saving_text(cost.saving),
+            *([_money_text(cost)] if priced else []),
         ]
         for cost in results.costs
     ]
-    return [header, *rows] if rows else []
+    return [[*header, *(["Money"] if priced else [])], *rows] if rows else []
 
 
 def _system_row(results: LanguageResults, system: LanguageSystem) -> SystemRow:
@@ -218,6 +244,17 @@ def _system_row(results: LanguageResults, system: LanguageSystem) -> SystemRow:
 def _cost_of(results: LanguageResults, system: LanguageSystem) -> SystemCost | None:
     wanted = (system.name, system.n_target)
     return next((cost for cost in results.costs if (cost.name, cost.n_target) == wanted), None)
+
+
+def _decimal_range(interval: Interval | None) -> str:
+    if interval is None:
+        return ABSENT
+    # Written like nats: three decimals and no unit.
+    return f"{decimal_text(interval.value)} ({bare_range(interval, unit='nats')})"
+
+
+def _money_text(cost: SystemCost) -> str:
+    return ABSENT if cost.money is None else f"{cost.money.amount:,.2f} {cost.money.currency}"
 
 
 def _mean(values: list[float]) -> float | None:

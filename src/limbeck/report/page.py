@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from limbeck.atomic import guard_storage, write_text
+from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
 from limbeck.report.figures import draw_figures
+from limbeck.report.generation_page import render_generation_report
 from limbeck.report.language_page import render_language_report
 from limbeck.report.summary import key_figures
 from limbeck.report.tables import HEADLINE, absence_notes, class_rows, comparison_rows, cost_rows, seed_rows
@@ -18,13 +20,16 @@ __all__ = ["render_report", "write_report"]
 _DISAGREEMENTS_SHOWN = 40
 
 
-def write_report(results: Results | LanguageResults, path: Path) -> None:
-    """Write the report of a run of either kind as one self-contained HTML file.
+def write_report(results: Results | LanguageResults | GenerationResults, path: Path) -> None:
+    """Write the report of a run of any kind as one self-contained HTML file.
 
     Raises:
         StorageError: the file cannot be written; an older report at `path` is still there.
     """
-    page = render_language_report(results) if isinstance(results, LanguageResults) else render_report(results)
+    if isinstance(results, GenerationResults):
+        page = render_generation_report(results)
+    else:
+        page = render_language_report(results) if isinstance(results, LanguageResults) else render_report(results)
     with guard_storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page)

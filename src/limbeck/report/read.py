@@ -9,15 +9,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from limbeck.errors import RunFolderError
+from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
 from limbeck.results import Results
 
 __all__ = ["RESULTS_FILE", "read_any_results", "read_results"]
 
 RESULTS_FILE = "results.json"
-_KINDS: dict[str, type[Results | LanguageResults]] = {
+AnyResults = Results | LanguageResults | GenerationResults
+_KINDS: dict[str, type[AnyResults]] = {
     "limbeck-results-1": Results,
     "limbeck-languages-1": LanguageResults,
+    "limbeck-generation-1": GenerationResults,
 }
 _FAULTS_SHOWN = 5
 
@@ -36,7 +39,7 @@ def read_results(path: Path) -> Results:
     return results
 
 
-def read_any_results(path: Path) -> Results | LanguageResults:
+def read_any_results(path: Path) -> AnyResults:
     """Read ``results.json`` of a run of any kind, by the format that it names.
 
     Args:
@@ -48,7 +51,7 @@ def read_any_results(path: Path) -> Results | LanguageResults:
     return _read(path, list(_KINDS))
 
 
-def _read(path: Path, formats: list[str]) -> Results | LanguageResults:
+def _read(path: Path, formats: list[str]) -> AnyResults:
     file = path / RESULTS_FILE if path.is_dir() else path
     record = _load(file)
     found = record.get("format") if isinstance(record, dict) else None

@@ -1,0 +1,1 @@
+"""What is asked of a model that writes: one file per question."""

@@ -1,0 +1,265 @@
+"""From what the systems did to their figures: one at a time, and two against each other.
+
+Chance is that of the held-out rows (bootstrap over rows, the same samples for all systems) and, kept apart from
+it, that of the training seed (t-test over seeds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.errors import DataError
+from limbeck.evaluation.generation.numeric_match import final_number
+from limbeck.evaluation.generation.outputs import GeneratingSystem, HeldOutTexts
+from limbeck.evaluation.generation.repetition import distinct_share
+from limbeck.evaluation.generation.row_figures import Quantity, RowFigure, TextMetric, row_figures
+from limbeck.evaluation.generation.samples import choose_samples
+from limbeck.evaluation.generation.words import words
+from limbeck.evaluation.significance import bootstrap_p_value, paired_t_test, resampled_means
+from limbeck.generation_results import (
+    GenerationComparison,
+    GenerationFigures,
+    GenerationMetric,
+    GenerationSeed,
+    GenerationSystem,
+    Retention,
+    WrittenText,
+)
+from limbeck.results import Interval, SystemName
+
+__all__ = ["measure_generation"]
+
+_RESAMPLES = 2000
+_METRICS: tuple[GenerationMetric, ...] = get_args(GenerationMetric)
+_KEPT: tuple[TextMetric, ...] = get_args(TextMetric)
+_COMPARED: tuple[tuple[SystemName, SystemName], ...] = (("distilled", "fine_tuned"), ("distilled", "teacher"))
+
+
+def measure_generation(
+    systems: Sequence[GeneratingSystem],
+    held_out: HeldOutTexts,
+    *,
+    metrics: Collection[TextMetric] = ("rouge_l", "exact_match"),
+) -> GenerationFigures:
+    """Return all figures, with 95 % bootstrap intervals over rows.
+
+    Args:
+        systems: on the same rows; figures are means over their seeds.
+        held_out: the rows' texts; needed where systems wrote answers.
+        metrics: how answers are measured against references. A reference without a number counts as missed in
+            ``numeric_match``, for every system alike.
+
+    Raises:
+        DataError: two systems that are compared have several seeds each, and not the same.
+    """
+    measured = {
+        (system.name, seed): row_figures(outputs, held_out.references, metrics)
+        for system in systems
+        for seed, outputs in system.outputs.items()
+    }
+    warnings = _drop_infinite(measured, {system.name: system.title for system in systems})
+    draws = _Draws(measured)
+    if "numeric_match" in metrics and (bare := sum(final_number(text) is None for text in held_out.references)):
+        warnings.append(f"{bare} of {len(held_out.references)} references hold no number and count as missed by all.")
+    warnings += _different_tokens(systems)
+    return GenerationFigures(
+        headline=_headline(draws),
+        systems=[_describe(draws, system) for system in systems],
+        comparisons=_comparisons(draws, systems),
+        retention=_retention(draws, systems),
+        samples=choose_samples(systems, held_out),
+        warnings=warnings,
+    )
+
+
+class _Draws:
+    """Each figure of each system and seed: of the rows themselves, then of each bootstrap sample of them."""
+
+    def __init__(self, measured: Mapping[tuple[SystemName, int], Mapping[Quantity, RowFigure]]) -> None:
+        figures = {(*key, quantity): figure for key, found in measured.items() for quantity, figure in found.items()}
+        values_NM = np.column_stack([column for figure in figures.values() for column in figure])
+        draws = resampled_means(values_NM, resamples=_RESAMPLES, rng=np.random.default_rng(0))
+        means = np.vstack([values_NM.mean(axis=0), draws])
+        self._seeds = sorted(measured)
+        self._draws = {key: means[:, 2 * i] / means[:, 2 * i + 1] for i, key in enumerate(figures)}
+
+    def by_seed(self, name: SystemName, quantity: Quantity) -> dict[int, NDArray[np.float64]]:
+        """``[1 + samples]`` by seed; empty where it was not measured for every seed."""
+        seeds = [seed for system, seed in self._seeds if system == name]
+        found = {seed: self._draws[name, seed, quantity] for seed in seeds if (name, seed, quantity) in self._draws}
+        return found if len(found) == len(seeds) else {}
+
+    def mean(self, name: SystemName, quantity: Quantity) -> NDArray[np.float64] | None:
+        """``[1 + samples]``, mean over seeds."""
+        by_seed = self.by_seed(name, quantity)
+        return np.mean(list(by_seed.values()), axis=0) if by_seed else None
+
+    def interval(self, name: SystemName, quantity: Quantity) -> Interval | None:
+        draws = self.mean(name, quantity)
+        return None if draws is None else _interval(draws)
+
+
+def _drop_infinite(
+    measured: Mapping[tuple[SystemName, int], dict[Quantity, RowFigure]], titles: Mapping[SystemName, str]
+) -> list[str]:
+    """Take out figures that one row makes infinite, and say so: a mean of them would say nothing."""
+    warnings = []
+    for (name, seed), figures in measured.items():
+        for quantity in [q for q, figure in figures.items() if not np.isfinite(figure.values_N).all()]:
+            faulty = (~np.isfinite(figures.pop(quantity).values_N)).sum()
+            if quantity != "nll_by_row_nats":
+                what = "KL to the teacher" if quantity == "kl_to_teacher_nats" else "loss"
+                warnings.append(
+                    f"{titles[name]}, seed {seed}: the {what} is not finite on {faulty} held-out rows (it rules out a "
+                    "token that occurs), so it is not shown."
+                )
+    return warnings
+
+
+def _headline(draws: _Draws) -> GenerationMetric:
+    order: tuple[GenerationMetric, ...] = ("numeric_match", "rouge_l", "exact_match")
+    return next((metric for metric in order if draws.mean("distilled", metric) is not None), "nll_nats")
+
+
+def _describe(draws: _Draws, system: GeneratingSystem) -> GenerationSystem:
+    nll = draws.interval(system.name, "nll_nats")
+    return GenerationSystem(
+        name=system.name,
+        title=system.title,
+        detail=system.detail,
+        nll_nats=nll,
+        nll_by_row_nats=draws.interval(system.name, "nll_by_row_nats"),
+        perplexity=None if nll is None else _mapped(nll, np.exp),
+        kl_to_teacher_nats=draws.interval(system.name, "kl_to_teacher_nats"),
+        agreement=draws.interval(system.name, "agreement"),
+        rouge_l=draws.interval(system.name, "rouge_l"),
+        exact_match=draws.interval(system.name, "exact_match"),
+        numeric_match=draws.interval(system.name, "numeric_match"),
+        written=_written(draws, system),
+        seeds=[_seed(draws, system.name, seed) for seed in sorted(system.outputs)],
+        speed=system.speed,
+    )
+
+
+def _written(draws: _Draws, system: GeneratingSystem) -> WrittenText | None:
+    length, repeated, empty = (draws.interval(system.name, q) for q in ("words", "repeated_4_grams", "empty"))
+    if length is None or repeated is None or empty is None:
+        return None
+    split = [[words(text) for text in outputs.texts or () if text is not None] for outputs in system.outputs.values()]
+    return WrittenText(
+        words=length,
+        repeated_4_grams=repeated,
+        distinct_1=float(np.mean([distinct_share(texts, 1) for texts in split])),
+        distinct_2=float(np.mean([distinct_share(texts, 2) for texts in split])),
+        cut_off=draws.interval(system.name, "cut_off"),
+        empty=empty,
+    )
+
+
+def _seed(draws: _Draws, name: SystemName, seed: int) -> GenerationSeed:
+    found = {metric: draws.by_seed(name, metric).get(seed) for metric in _METRICS}
+    values = {metric: None if figure is None else float(figure[0]) for metric, figure in found.items()}
+    nll = values["nll_nats"]
+    return GenerationSeed(seed=seed, perplexity=None if nll is None else float(np.exp(nll)), **values)
+
+
+def _comparisons(draws: _Draws, systems: Sequence[GeneratingSystem]) -> list[GenerationComparison]:
+    by_name = {system.name: system for system in systems}
+    found = []
+    for first, second in _COMPARED:
+        if not {first, second} <= set(by_name):
+            continue
+        for metric in _METRICS:
+            if metric == "nll_nats" and not _same_tokens(by_name[first], by_name[second]):
+                continue
+            pairs = _paired(draws.by_seed(first, metric), draws.by_seed(second, metric), first, second)
+            if not pairs:
+                continue
+            differences = [a - b for a, b in pairs]
+            mean = np.mean(differences, axis=0)
+            per_seed = [float(difference[0]) for difference in differences]
+            found.append(
+                GenerationComparison(
+                    first=first,
+                    second=second,
+                    metric=metric,
+                    difference=_interval(mean),
+                    bootstrap_p_value=bootstrap_p_value(mean[1:]),
+                    per_seed_difference=per_seed,
+                    t_test_p_value=paired_t_test(per_seed),
+                )
+            )
+    return found
+
+
+def _paired(
+    first: Mapping[int, NDArray[np.float64]],
+    second: Mapping[int, NDArray[np.float64]],
+    first_name: str,
+    second_name: str,
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Both systems seed by seed; a system with one seed, such as the teacher, meets every seed of the other."""
+    if not first or not second:
+        return []
+    if len(first) > 1 and len(second) > 1 and set(first) != set(second):
+        raise DataError(
+            f"{first_name} and {second_name} are compared seed by seed, but have seeds {sorted(first)} and "
+            f"{sorted(second)}; train both with the same seeds"
+        )
+    seeds = sorted(first if len(first) > 1 else second)
+
+    def of(figures: Mapping[int, NDArray[np.float64]], seed: int) -> NDArray[np.float64]:
+        return figures[seed] if len(figures) > 1 else next(iter(figures.values()))
+
+    return [(of(first, seed), of(second, seed)) for seed in seeds]
+
+
+def _retention(draws: _Draws, systems: Sequence[GeneratingSystem]) -> list[Retention]:
+    by_name = {system.name: system for system in systems}
+    if "teacher" not in by_name:
+        return []
+    found = []
+    for system in systems:
+        if system.name == "teacher":
+            continue
+        teacher, own = draws.mean("teacher", "nll_nats"), draws.mean(system.name, "nll_nats")
+        if teacher is not None and own is not None and _same_tokens(system, by_name["teacher"]):
+            kept = _interval(np.exp(teacher - own))
+            found.append(Retention(system=system.name, metric="perplexity", kept=kept))
+        for metric in _KEPT:
+            teacher, own = draws.mean("teacher", metric), draws.mean(system.name, metric)
+            # A share of nothing: no such figure, and no interval where a sample of rows has none.
+            if teacher is not None and own is not None and teacher.min() > 0:
+                found.append(Retention(system=system.name, metric=metric, kept=_interval(own / teacher)))
+    return found
+
+
+def _same_tokens(first: GeneratingSystem, second: GeneratingSystem) -> bool:
+    """Whether losses per token are of the same tokens; with two tokenizers they cannot be compared."""
+    all_tokens = [outputs.tokens_N for system in (first, second) for outputs in system.outputs.values()]
+    return all(np.array_equal(tokens, all_tokens[0]) for tokens in all_tokens)
+
+
+def _different_tokens(systems: Sequence[GeneratingSystem]) -> list[str]:
+    by_name = {system.name: system for system in systems}
+    if {"teacher", "distilled"} <= set(by_name) and not _same_tokens(by_name["teacher"], by_name["distilled"]):
+        return [
+            "Teacher and student split the references into different tokens, so their perplexities are of different "
+            "things and are not compared."
+        ]
+    return []
+
+
+def _interval(figure_and_draws: NDArray[np.float64]) -> Interval:
+    low, high = np.quantile(figure_and_draws[1:], [0.025, 0.975])
+    return Interval(value=float(figure_and_draws[0]), low=float(low), high=float(high))
+
+
+def _mapped(interval: Interval, function: Callable[[float], float]) -> Interval:
+    return Interval(
+        value=float(function(interval.value)), low=float(function(interval.low)), high=float(function(interval.high))
+    )

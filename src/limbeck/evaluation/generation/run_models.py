@@ -1,0 +1,97 @@
+"""What a model does on held-out rows: probabilities of the references, and answers of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from limbeck.evaluation.generation.outputs import SystemOutputs
+from limbeck.evaluation.predict import length_sorted_batches
+from limbeck.models.generate import Completion, Decoding, write_completions
+from limbeck.models.language_model import head_of, token_logits
+from limbeck.numerics.chunked import token_statistics
+from limbeck.types import UNLABELLED, Advance, SparseLogits
+
+__all__ = ["answer", "reference_sums"]
+
+_ROWS = 16
+
+
+@torch.no_grad()
+def reference_sums(
+    model: Any, encoded: Any, *, teacher: Any = None, vocabulary: int | None = None, advance: Advance
+) -> SystemOutputs:
+    """Return sums over each row's supervised tokens, without answers.
+
+    Args:
+        model: a language model, on the device it is to run on.
+        encoded: `EncodedSequences` of the held-out rows.
+        teacher: a model that reads the same tokens; ``None``: no comparison with one.
+        vocabulary: tokens that both know.
+        advance: called with the rows done.
+    """
+    rows = len(encoded)
+    nll_N, kl_N, agreed_N = np.zeros(rows), np.zeros(rows), np.zeros(rows, dtype=np.int64)
+    was_training = model.training
+    model.eval()
+    heads = {id(m): head_of(m) for m in (model, teacher) if m is not None}
+    for picked in length_sorted_batches(encoded.lengths, _ROWS):
+        batch = encoded.batch(picked)
+        inputs = {name: tensor.to(model.device) for name, tensor in batch["student"].items()}
+        supervised_BT = (batch["labels_BT"] != UNLABELLED).to(model.device)
+        labels_S = batch["labels_BT"].to(model.device)[supervised_BT]
+        sources = [
+            None if m is None else token_logits(m, inputs, supervised_BT, heads[id(m)], vocabulary)
+            for m in (model, teacher)
+        ]
+        assert sources[0] is not None
+        assert not isinstance(sources[0], SparseLogits)
+        found = token_statistics(sources[0], sources[1], labels_S)
+        row_S = torch.repeat_interleave(torch.arange(len(picked)), supervised_BT.sum(dim=1).cpu()).numpy()
+        np.add.at(nll_N, picked[row_S], found.student_nll_S.double().cpu().numpy())
+        if found.forward_kl_S is not None and found.agreement_S is not None:
+            np.add.at(kl_N, picked[row_S], found.forward_kl_S.double().cpu().numpy())
+            np.add.at(agreed_N, picked[row_S], found.agreement_S.cpu().numpy().astype(np.int64))
+        advance(len(picked))
+    model.train(was_training)
+    compared = teacher is not None
+    return SystemOutputs(
+        tokens_N=encoded.supervised,
+        nll_sum_N=nll_N,
+        kl_sum_N=kl_N if compared else None,
+        agreed_N=agreed_N if compared else None,
+    )
+
+
+def answer(
+    model: Any,
+    encoded: Any,
+    rows: Sequence[int] | NDArray[np.int64],
+    decoding: Decoding,
+    *,
+    seed: int,
+    vocabulary: int | None,
+    advance: Advance,
+) -> list[Completion]:
+    """Return what a model writes after the prompts of `rows`, in their order."""
+    picked = np.asarray(rows)
+    lengths = np.asarray([len(encoded.prompt_ids(int(row))) for row in picked])
+    answers: dict[int, Completion] = {}
+    for places in length_sorted_batches(lengths, _ROWS):
+        prompts = [encoded.prompt_ids(int(picked[place])).tolist() for place in places]
+        written = write_completions(
+            model,
+            prompts,
+            decoding,
+            end_ids=encoded.end_ids,
+            pad_id=encoded.pad_id,
+            seed=seed + int(places[0]),
+            vocabulary=vocabulary,
+        )
+        answers.update(zip(places.tolist(), written, strict=True))
+        advance(len(places))
+    return [answers[place] for place in range(len(picked))]

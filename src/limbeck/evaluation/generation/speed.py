@@ -1,0 +1,44 @@
+"""How large is a model, and how fast does it write?"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from limbeck.generation_results import GenerationSpeed
+from limbeck.models.generate import Decoding, write_completions
+
+__all__ = ["writing_speed"]
+
+_ROWS, _TOKENS = 8, 32
+
+
+def writing_speed(model: Any, encoded: Any, rows: Any) -> GenerationSpeed:
+    """Measure a model on the prompts of a few rows; ``None`` for the speed where there are no prompts.
+
+    Args:
+        model: a language model, on its device.
+        encoded: `EncodedSequences` of held-out rows.
+        rows: rows whose prompts may be answered.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        size = sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))
+    prompts = [encoded.prompt_ids(int(row)).tolist() for row in rows[:_ROWS]]
+    rate = None
+    if prompts:
+        # No end token, so that every model writes as many tokens; the first call pays for set-up.
+        for decoding in (Decoding(1, 0.0), Decoding(_TOKENS, 0.0)):
+            started = time.perf_counter()
+            written = write_completions(model, prompts, decoding, end_ids=[], pad_id=encoded.pad_id, seed=0)
+            seconds = time.perf_counter() - started
+        rate = sum(len(one.ids) for one in written) / seconds
+    return GenerationSpeed(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        size_bytes=size,
+        tokens_per_second=rate,
+        batch_size=len(prompts) or None,
+        peak_memory_bytes=None,
+    )

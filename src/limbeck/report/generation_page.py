@@ -1,0 +1,40 @@
+"""The report of a generating student: one HTML page that holds all it needs."""
+
+from __future__ import annotations
+
+from limbeck.generation_results import GenerationResults
+from limbeck.report.generation_figures import draw_generation_figures
+from limbeck.report.generation_summary import generation_key_figures
+from limbeck.report.generation_tables import (
+    generation_comparison_rows,
+    generation_headline,
+    generation_seed_rows,
+    generation_title,
+    loss_rows,
+    written_rows,
+)
+from limbeck.report.tables import stage_cost_rows
+from limbeck.report.templates import html_environment
+
+__all__ = ["render_generation_report"]
+
+
+def render_generation_report(results: GenerationResults) -> str:
+    """Return the report of a run with a generating student as HTML; the same record gives the same text."""
+    figures = results.figures
+    return (
+        html_environment()
+        .get_template("generation_page.html.j2")
+        .render(
+            results=results,
+            key_figures=generation_key_figures(results),
+            headline=generation_headline(figures),
+            losses=loss_rows(figures),
+            seeds=generation_seed_rows(figures),
+            comparisons=generation_comparison_rows(figures),
+            written=written_rows(figures),
+            costs=stage_cost_rows(results.costs, lambda name: generation_title(figures, name)),
+            titles={system.name: system.title for system in figures.systems},
+            drawings=draw_generation_figures(results),
+        )
+    )
