@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["device", "is_main", "on_cpus", "ranks", "wait_for_all"]
+__all__ = ["device", "is_main", "on_cpus", "rank", "ranks", "wait_for_all"]
 
 
 def ranks() -> int:
@@ -12,9 +12,14 @@ def ranks() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def rank() -> int:
+    """Number of this process, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def is_main() -> bool:
     """Whether this process writes what only one may write."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return rank() == 0
 
 
 def on_cpus() -> bool:

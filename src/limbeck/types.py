@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypedDict
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypedDict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,7 @@ __all__ = [
     "Needs",
     "Origin",
     "Progress",
+    "RowTerm",
     "Rows",
     "Sequences",
     "Shapes",
@@ -43,10 +45,23 @@ __all__ = [
     "SparseLogits",
     "Teacher",
     "Term",
+    "Writer",
+    "WrittenBy",
 ]
 
 UNLABELLED = -100
 """Label id of a row (or position) without a label; the field's usual ignore index."""
+
+
+class WrittenBy(IntEnum):
+    """Who wrote a completion that is trained on."""
+
+    DATA = 0
+    TEACHER = 1
+    STUDENT = 2
+    """On its own, or token by token with the teacher."""
+    CORPUS = 3
+    """Plain text that a recipe trains on besides the task."""
 
 
 class Origin(NamedTuple):
@@ -242,8 +257,14 @@ class Batch(TypedDict, total=False):
     """Label ids, `UNLABELLED` where a row has none."""
     labels_BT: Tensor
     """In text generation: the token id that each position predicts, `UNLABELLED` where none counts. Shifted already:
-    of a causal model ``labels_BT[b, t]`` is the token at ``t + 1``. Positions are those of the student's ``input_ids``,
-    or of its ``decoder_input_ids`` where it has an encoder."""
+    of a causal model ``labels_BT[b, t]`` is the token at ``t + 1``. Positions are those of the student's
+    ``input_ids``, or of its ``decoder_input_ids`` where it has an encoder."""
+    behaviour_log_probs_BT: Tensor
+    """In text generation: log-probability of each written token under what drew it, where the student wrote."""
+    returns_BT: Tensor
+    """In text generation: what a policy gradient weighs each written token by."""
+    written_by_B: Tensor
+    """In text generation: who wrote each row's completion (`WrittenBy`)."""
     candidates_BK: Tensor
     """In candidate ranking: which places of a row hold a candidate, bool; scores elsewhere are ``-inf``."""
     gold_BK: Tensor
@@ -294,7 +315,7 @@ class Shapes(NamedTuple):
 
 
 class Term(Protocol):
-    """One differentiable quantity per row, unreduced. Sums and means are made elsewhere, once."""
+    """One differentiable quantity per row or token, unreduced. Sums and means are made elsewhere, once."""
 
     @property
     def needs(self) -> Needs:
@@ -304,10 +325,27 @@ class Term(Protocol):
         """Return this term with its layer map resolved. Raises `ConfigError` where it cannot be."""
 
     def counted(self, batch: Batch) -> Tensor:
-        """Return which rows this term speaks about, bool `[B]`; known before any forward pass."""
+        """Return which rows ``[B]`` or tokens ``[B, T]`` its mean is over, bool; known before any forward pass."""
+
+
+class RowTerm(Term, Protocol):
+    """A term with a value for each row."""
 
     def values(self, student: Signal, batch: Batch) -> Tensor:
         """Return the term of each row, float32 `[B]`; rows not counted may hold anything finite."""
+
+
+class Writer(Protocol):
+    """Replaces texts of an optimiser step by texts that a model writes now, before anything is counted."""
+
+    def write(self, step: int, batches: list[Batch]) -> list[Batch]:
+        """Return as many micro-batches to train on in the step after `step` steps, in place of this rank's."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what later steps depend on, as JSON can hold it; it goes into checkpoints."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
 
 
 class Sequences(Protocol):

@@ -10,7 +10,7 @@ __all__ = ["HELP", "main"]
 
 HELP = """List the recipes: paper, what each needs, and its defaults.
 
-Recipes of cross-lingual runs come last: a run file names one as its recipe and others as its baselines.
+Recipes for classifiers come first, then those for models that write, then those of cross-lingual runs.
 
 Examples:
 
@@ -18,8 +18,15 @@ Examples:
 
     limbeck recipes pkd
 
-    limbeck recipes ml_ipd
+    limbeck recipes gkd
 """
+
+
+_TITLES = {
+    "classification": "Classification",
+    "generation": "Text generation (task.kind: generation)",
+    "instructions": "Cross-lingual runs (task.kind: instructions)",
+}
 
 
 def main(name: Annotated[str | None, typer.Argument(help="Show one recipe only.")] = None) -> None:
@@ -31,14 +38,11 @@ def main(name: Annotated[str | None, typer.Argument(help="Show one recipe only."
     console = Console(highlight=False)
     kind = ""
     for card in [recipe_card(name)] if name else recipe_cards():
-        own = "Classification" if card.cross_lingual is None else "Cross-lingual runs (task.kind: instructions)"
-        if own != kind:
-            console.print(f"{chr(10) if kind else ''}{own}", style="underline")
-            kind = own
+        if card.kind != kind:
+            console.print(f"{chr(10) if kind else ''}{_TITLES[card.kind]}", style="underline")
+            kind = card.kind
         console.print(f"[bold]{card.name}[/bold]")
         defaults = ", ".join(f"{key}: {value}" for key, value in card.defaults.items())
-        facts = {"": card.summary, "paper": card.paper, "needs": ", ".join(card.needs), "defaults": defaults or "none"}
-        if card.cross_lingual is not None:
-            facts["needs"] = "; ".join(card.cross_lingual)
+        facts = {"": card.summary, "paper": card.paper, "needs": "; ".join(card.needs), "defaults": defaults or "none"}
         for key, value in facts.items():
             console.print(f"  {key + ': ' if key else ''}{value}", markup=False, soft_wrap=True)

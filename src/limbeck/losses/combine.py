@@ -7,18 +7,19 @@ student is exported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from limbeck.errors import ConfigError
-from limbeck.losses.reduction import masked_sum
+from limbeck.losses.reduction import count_rows, masked_sum
 from limbeck.models.layers import run_model
-from limbeck.types import Batch, Needs, Shapes, Signal, Term
+from limbeck.types import Batch, Needs, RowTerm, Shapes, Signal, Term
 
 __all__ = ["Objective", "WeightedTerm", "bind_terms", "needs_of"]
 
@@ -59,9 +60,13 @@ class Objective(nn.Module):
         self.needs = needs_of(terms)
 
     @property
-    def terms(self) -> dict[str, Term]:
+    def terms(self) -> dict[str, RowTerm]:
         """The terms by name."""
-        return {t.name: t.term for t in self.weighted_terms}
+        return {t.name: cast(RowTerm, t.term) for t in self.weighted_terms}
+
+    def count(self, micro_batches: Sequence[Batch]) -> dict[str, Tensor]:
+        """Return what each term's sum is divided by: the rows it counts in all `micro_batches`."""
+        return count_rows(self.terms, micro_batches)
 
     def prompt_parameters(self) -> list[nn.Parameter]:
         """Return the student's soft prompts, empty for a student without any."""
@@ -78,8 +83,7 @@ class Objective(nn.Module):
         student = run_model(self.student, batch["student"], self.needs.student_layers)
         total = student["logits_BC"].new_zeros((), dtype=torch.float32)
         parts: dict[str, Tensor] = {}
-        for weighted in self.weighted_terms:
-            term = weighted.term
+        for weighted, term in zip(self.weighted_terms, self.terms.values(), strict=True):
             row_sum = masked_sum(term.values(student, batch), term.counted(batch))
             part = row_sum / counts[weighted.name].to(row_sum).clamp(min=1)
             parts[f"term/{weighted.name}"] = part.detach()

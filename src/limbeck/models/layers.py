@@ -17,7 +17,17 @@ from torch import Tensor, nn
 from limbeck.errors import ModelError
 from limbeck.types import Shapes, Signal
 
-__all__ = ["capture", "depth", "layer_list", "run_model", "set_dropout", "shapes", "width", "word_embeddings"]
+__all__ = [
+    "accepted_inputs",
+    "capture",
+    "depth",
+    "layer_list",
+    "run_model",
+    "set_dropout",
+    "shapes",
+    "width",
+    "word_embeddings",
+]
 
 
 def depth(model: Any) -> int:
@@ -97,7 +107,8 @@ def capture(model: nn.Module, layers: frozenset[int]) -> Iterator[dict[int, Tens
 
 
 @lru_cache(maxsize=64)
-def _accepted(forward: Callable[..., object]) -> frozenset[str]:
+def accepted_inputs(forward: Callable[..., object]) -> frozenset[str]:
+    """Return the names of the inputs that a model's `forward` takes."""
     return frozenset(inspect.signature(forward).parameters)
 
 
@@ -107,7 +118,7 @@ def run_model(model: nn.Module, inputs: Mapping[str, Tensor], layers: frozenset[
     Each model is given the inputs that its own `forward` takes: a DistilBERT student reads no token
     types while its BERT teacher does.
     """
-    known = {name: value for name, value in inputs.items() if name in _accepted(type(model).forward)}
+    known = {name: value for name, value in inputs.items() if name in accepted_inputs(type(model).forward)}
     with capture(model, layers) as states:
         output = model(**known)
     signal: Signal = {"logits_BC": output.logits}

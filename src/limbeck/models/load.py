@@ -15,6 +15,7 @@ __all__ = [
     "load_classifier",
     "load_config",
     "load_encoder",
+    "load_language_model",
     "load_masked_lm",
     "load_tokenizer",
     "load_weights",
@@ -92,6 +93,19 @@ def load_classifier(name: str, *, labels: Sequence[str] | None = None, trust_rem
             "Name a fine-tuned model, or add teacher.fine_tune so that it is fine-tuned on your labelled rows first."
         )
     return model
+
+
+def load_language_model(name: str, *, trust_remote_code: bool = False) -> Any:
+    """Load a pretrained model that writes, causal or sequence-to-sequence, in float32, from a folder or hub name.
+
+    Raises:
+        ModelError: not found, not safetensors, or no trained weights of a language model in it.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    config = load_config(name, trust_remote_code=trust_remote_code)
+    auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    return _load_pretrained(auto_class, name, trust_remote_code)
 
 
 def load_encoder(name: str, *, trust_remote_code: bool = False) -> Any:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError, validate_call
 
 from limbeck.errors import ConfigError, near_misses
 from limbeck.losses.combine import needs_of
 from limbeck.recipes.alignment import Alignment
+from limbeck.recipes.texts import TextRecipe
 from limbeck.stages.stage import Stage
 from limbeck.types import Needs
 
-__all__ = ["ALIGNMENTS", "RECIPES", "RecipeCard", "build_alignment", "build_recipe", "recipe_card", "recipe_cards"]
+__all__ = [
+    "ALIGNMENTS",
+    "RECIPES",
+    "TEXT_RECIPES",
+    "RecipeCard",
+    "build_alignment",
+    "build_recipe",
+    "build_text_recipe",
+    "recipe_card",
+    "recipe_cards",
+]
 
 RECIPES = {
     "fine_tune": "limbeck.recipes.fine_tune:fine_tune",
@@ -34,7 +45,25 @@ ALIGNMENTS = {
 }
 """Recipes of cross-lingual runs (``task.kind: instructions``)."""
 
-RecipeFunction = Callable[..., list[Stage] | Alignment]
+TEXT_RECIPES = {
+    "sft": "limbeck.recipes.sft:sft",
+    "kd": "limbeck.recipes.token_divergences:kd",
+    "seqkd": "limbeck.recipes.seqkd:seqkd",
+    "reverse_kl": "limbeck.recipes.token_divergences:reverse_kl",
+    "jensen_shannon": "limbeck.recipes.token_divergences:jensen_shannon",
+    "total_variation": "limbeck.recipes.token_divergences:total_variation",
+    "f_distill": "limbeck.recipes.f_distill:f_distill",
+    "minillm": "limbeck.recipes.minillm:minillm",
+    "gkd": "limbeck.recipes.gkd:gkd",
+    "distillm": "limbeck.recipes.distillm:distillm",
+}
+"""Recipes of runs on texts (``task.kind: generation``)."""
+
+Made = list[Stage] | Alignment | TextRecipe
+RecipeFunction = Callable[..., Made]
+Kind = Literal["classification", "instructions", "generation"]
+_RUNS = {"classification": "classification runs", "instructions": "cross-lingual runs (task.kind: instructions)",
+         "generation": "runs on texts (task.kind: generation)"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,8 +75,8 @@ class RecipeCard:
     paper: str
     needs: list[str]
     defaults: dict[str, Any]
-    cross_lingual: list[str] | None = None
-    """What a recipe of cross-lingual runs starts from and trains on; ``None``: it is for classification."""
+    kind: Kind = "classification"
+    """The kind of task it is for."""
 
 
 def build_recipe(name: str, arguments: Mapping[str, Any]) -> list[Stage]:
@@ -61,14 +90,18 @@ def build_recipe(name: str, arguments: Mapping[str, Any]) -> list[Stage]:
         ConfigError: unknown name or argument, a value of the wrong type or out of range.
     """
     stages = _call(name, arguments, RECIPES)
-    if isinstance(stages, Alignment):
-        raise ConfigError(f"recipe '{name}' is for cross-lingual runs (task.kind: instructions)")
+    if not isinstance(stages, list):
+        raise ConfigError(f"recipe '{name}' is for {_RUNS[_kind(stages)]}, not for {_RUNS['classification']}")
+    _require_sound(name, stages)
+    return stages
+
+
+def _require_sound(name: str, stages: Sequence[Stage]) -> None:
     if not stages or not any(t.weight > 0 for stage in stages for t in stage.terms):
         raise ConfigError(f"recipe '{name}' with these arguments has no term of positive weight: nothing to train on")
     if abs(sum(stage.share for stage in stages) - 1) > 1e-6:
         shares = ", ".join(f"{stage.share:g}" for stage in stages)
         raise ConfigError(f"the shares of recipe '{name}' must add up to 1, not {shares}")
-    return stages
 
 
 def build_alignment(name: str, arguments: Mapping[str, Any]) -> Alignment:
@@ -87,7 +120,24 @@ def build_alignment(name: str, arguments: Mapping[str, Any]) -> Alignment:
     return alignment
 
 
-def _call(name: str, arguments: Mapping[str, Any], table: Mapping[str, str]) -> list[Stage] | Alignment:
+def build_text_recipe(name: str, arguments: Mapping[str, Any]) -> TextRecipe:
+    """Return the stages of a recipe for students that write.
+
+    Args:
+        name: a name in `TEXT_RECIPES`, or anyone's own function as ``my.module:function``.
+        arguments: keyword arguments of the recipe.
+
+    Raises:
+        ConfigError: unknown name or argument, a value of the wrong type or out of range.
+    """
+    recipe = _call(name, arguments, TEXT_RECIPES)
+    if not isinstance(recipe, TextRecipe):
+        raise ConfigError(f"recipe '{name}' is not for {_RUNS['generation']}; known here: {', '.join(TEXT_RECIPES)}")
+    _require_sound(name, recipe.stages)
+    return recipe
+
+
+def _call(name: str, arguments: Mapping[str, Any], table: Mapping[str, str]) -> Made:
     function = _find(name, table)
     known = list(inspect.signature(function).parameters)
     unknown = [f"recipe.{key}: '{name}' has no such argument; {near_misses(key, known)}" if known else
@@ -95,7 +145,7 @@ def _call(name: str, arguments: Mapping[str, Any], table: Mapping[str, str]) -> 
     if unknown:
         raise ConfigError("; ".join(unknown))
     try:
-        found: list[Stage] | Alignment = validate_call(function)(**arguments)
+        found: Made = validate_call(function)(**arguments)
     except ValidationError as error:
         faults = [f"recipe.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
         raise ConfigError("; ".join(faults)) from error
@@ -103,8 +153,8 @@ def _call(name: str, arguments: Mapping[str, Any], table: Mapping[str, str]) -> 
 
 
 def recipe_cards() -> list[RecipeCard]:
-    """Return a card for every recipe in `RECIPES` and `ALIGNMENTS`."""
-    return [recipe_card(name) for name in (*RECIPES, *ALIGNMENTS)]
+    """Return a card for every recipe in `RECIPES`, `TEXT_RECIPES` and `ALIGNMENTS`."""
+    return [recipe_card(name) for name in (*RECIPES, *TEXT_RECIPES, *ALIGNMENTS)]
 
 
 def recipe_card(name: str) -> RecipeCard:
@@ -113,7 +163,7 @@ def recipe_card(name: str) -> RecipeCard:
     Raises:
         ConfigError: unknown name.
     """
-    function = _find(name, {**RECIPES, **ALIGNMENTS})
+    function = _find(name, {**RECIPES, **TEXT_RECIPES, **ALIGNMENTS})
     doc = inspect.getdoc(function) or ""
     paper = next((part.removeprefix("Paper:") for part in doc.split("\n\n") if part.startswith("Paper:")), "")
     parameters = inspect.signature(function).parameters.values()
@@ -131,8 +181,11 @@ def recipe_card(name: str) -> RecipeCard:
     ]
     summary = _one_line(doc.split("\n\n")[0].replace("`", ""))
     named = [word for word, needed in wanted if needed]
-    records = _records_of(made) if isinstance(made, Alignment) else None
-    return RecipeCard(name, summary, _one_line(paper), named, defaults, records)
+    if isinstance(made, Alignment):
+        named = _records_of(made)
+    elif isinstance(made, TextRecipe):
+        named = _texts_of(made)
+    return RecipeCard(name, summary, _one_line(paper), named, defaults, _kind(made))
 
 
 def _one_line(text: str) -> str:
@@ -155,8 +208,26 @@ def _records_of(alignment: Alignment) -> list[str]:
     return [word for word, needed in wanted if needed]
 
 
-def _needs(made: list[Stage] | Alignment) -> Needs:
-    stages = made.stages if isinstance(made, Alignment) else made
+def _texts_of(recipe: TextRecipe) -> list[str]:
+    needs = _needs(recipe)
+    by_teacher = any(stage.completions == "teacher" for stage in recipe.stages)
+    wanted = [
+        ("completions", recipe.reads_completions),
+        ("a teacher that writes", by_teacher),
+        ("teacher logits and its vocabulary", needs.logits),
+        ("the student's own texts", any(stage.written is not None for stage in recipe.stages)),
+    ]
+    return [word for word, needed in wanted if needed]
+
+
+def _kind(made: Made) -> Kind:
+    if isinstance(made, Alignment):
+        return "instructions"
+    return "generation" if isinstance(made, TextRecipe) else "classification"
+
+
+def _needs(made: Made) -> Needs:
+    stages = made if isinstance(made, list) else made.stages
     return needs_of(tuple(term for stage in stages for term in stage.terms))
 
 

@@ -13,9 +13,9 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from limbeck.atomic import guard_storage, write_json, write_text
 from limbeck.numerics.memory import peak_memory_bytes
-from limbeck.ranks import is_main
+from limbeck.ranks import is_main, rank, wait_for_all
 from limbeck.stages.trainer import DistillTrainer
-from limbeck.types import Advance
+from limbeck.types import Advance, Writer
 
 __all__ = ["StageWatch", "last_whole_checkpoint", "read_log"]
 
@@ -46,6 +46,11 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
+def _writer_file() -> str:
+    """Each rank has texts of its own written."""
+    return f"writer-{rank()}.json"
+
+
 class StageWatch(TrainerCallback):  # type: ignore[misc]
     """Keeps ``log.jsonl``, the costs of the stage over all restarts, and the progress bar.
 
@@ -53,9 +58,11 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
         log: the run's ``log.jsonl``.
         labels: fields that each line starts with (stage, system, seed).
         advance: moves the progress bar by optimiser steps.
+        writer: of the stage's texts, where it has any; its state goes into checkpoints.
     """
 
-    def __init__(self, log: Path, labels: dict[str, Any], advance: Advance) -> None:
+    def __init__(self, log: Path, labels: dict[str, Any], advance: Advance, writer: Writer | None = None) -> None:
+        self._writer = writer
         self._log = log
         self._labels = labels
         self._advance = advance
@@ -71,6 +78,8 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
             state = json.loads((checkpoint / _WHOLE).read_text(encoding="utf-8"))
             step = int(state["step"])
             self._before = {name: state[name] for name in self._before}
+            if self._writer is not None:
+                self._writer.restore(json.loads((checkpoint / _writer_file()).read_text(encoding="utf-8")))
         kept = [line for line in read_log(self._log) if not self._is_mine(line) or line["step"] <= step]
         if is_main():
             write_text(self._log, "".join(json.dumps(line) + "\n" for line in kept))
@@ -115,6 +124,9 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
             file.write(json.dumps(line) + "\n")
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        checkpoint = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+        if self._writer is not None:
+            write_json(checkpoint / _writer_file(), self._writer.state())
+            wait_for_all()
         if state.is_world_process_zero:
-            checkpoint = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
             write_json(checkpoint / _WHOLE, {"step": state.global_step, **self.costs()})

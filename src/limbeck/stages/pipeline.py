@@ -7,14 +7,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.atomic import guard_storage, replace_folder, write_json
 from limbeck.errors import ConfigError
-from limbeck.losses.combine import Objective, bind_terms
+from limbeck.losses.combine import Objective, WeightedTerm, bind_terms
 from limbeck.models.layers import set_dropout, word_embeddings
 from limbeck.models.load import load_weights, save_model
 from limbeck.numerics.energy import energy_meter
@@ -22,7 +22,10 @@ from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import is_main, on_cpus, ranks, wait_for_all
 from limbeck.results import StageCost
 from limbeck.stages.stage import SGD_MOMENTUM, Stage, Training
-from limbeck.types import Batch, Progress, Sequences, Shapes, Teacher
+from limbeck.types import Batch, Progress, Sequences, Shapes, Teacher, Writer
+
+if TYPE_CHECKING:
+    from limbeck.losses.tokens import TokenObjective
 
 __all__ = ["StageRun", "run_stage"]
 
@@ -41,6 +44,10 @@ class StageRun:
     make_batch: Callable[[NDArray[np.int64]], Batch]
     progress: Progress
     title: str
+    objective: Callable[[Any, tuple[WeightedTerm, ...]], Objective | TokenObjective] = Objective
+    """Makes the module that is trained, of student and terms."""
+    writer: Writer | None = None
+    """Has texts written while the stage runs; ``None``: it trains on its rows as they are."""
     stage: str = ""
     """What the log and the costs call this stage; default: its own name."""
 
@@ -84,12 +91,12 @@ def _train(stage: Stage, run: StageRun, *, student: Any, teacher: Teacher | None
     labels = {"stage": run.stage or stage.name, "system": run.system, "seed": run.seed}
     meter = energy_meter()
     with run.progress.track(run.title, run.sequences.steps) as advance, guard_storage(run.folder):
-        watch = StageWatch(run.log, labels, advance)
+        watch = StageWatch(run.log, labels, advance, run.writer)
         checkpoint = last_whole_checkpoint(checkpoints)
         if (step := watch.resume(checkpoint)) > 0:
             advance(step, "resumed")
         trainer = DistillTrainer(
-            objective=Objective(student, bind_terms(stage.terms, shapes)),
+            objective=run.objective(student, bind_terms(stage.terms, shapes)),
             sequences=run.sequences,
             make_batch=run.make_batch,
             teacher=teacher,
@@ -97,6 +104,7 @@ def _train(stage: Stage, run: StageRun, *, student: Any, teacher: Teacher | None
             callbacks=[watch, *_tensorboard(run)],
             prompt_learning_rate=run.training.prompt_learning_rate,
             momentum=SGD_MOMENTUM if run.training.optimiser == "sgd" else None,
+            writer=run.writer,
         )
         _keep_only_our_callbacks(trainer, watch)
         watch.trainer = trainer

@@ -11,6 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from limbeck.losses.combine import WeightedTerm
+from limbeck.models.generate import Decoding
+from limbeck.sequences.on_policy import OnPolicy
+from limbeck.sequences.replay import Replay
+from limbeck.sequences.rollouts import Rollouts
 
 __all__ = ["SGD_MOMENTUM", "Stage", "Training"]
 
@@ -24,9 +28,17 @@ class Stage:
     name: str
     terms: tuple[WeightedTerm, ...]
     rows: Literal["all", "labelled", "english", "paired", "target", "english+target"] = "all"
-    """Which rows: of a classification run the first two, of a cross-lingual run the others."""
+    """Which rows: of a classification run the first two, of a cross-lingual run the others; of a run on texts all."""
     share: float = 1.0
     """Share of the run's optimiser steps; the shares of a recipe's stages add up to 1."""
+    completions: Literal["data", "teacher"] = "data"
+    """Whose texts follow the prompts, in a run on texts: the rows' own, or what the teacher wrote beforehand."""
+    teacher_decoding: Decoding = field(default_factory=Decoding)
+    """How the teacher writes, where it does."""
+    written: OnPolicy | Replay | Rollouts | None = None
+    """Texts that the student writes while the stage runs."""
+    corpus: bool = False
+    """Whether rows of the plain-text corpus (`data.corpus`) are added to each step."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `Training` that this stage sets itself, whatever the run says."""
 

@@ -4,7 +4,8 @@ Checkpoints, resume, precision, accumulation, DDP, FSDP, DeepSpeed and experimen
 the base class. What is ours:
 
 1. `get_train_dataloader` serves the micro-batches of a fixed plan, this rank's share of them;
-2. `get_batch_samples` sees all micro-batches of one optimiser step and counts the rows of each term;
+2. `get_batch_samples` sees all micro-batches of one optimiser step, has texts written where a stage trains on
+   what a model writes, and counts the rows or tokens of each term;
 3. `compute_loss` asks the teacher for the signal and the objective for this micro-batch's share of the
    loss, already divided by the step's count (`losses/reduction.py`);
 4. `log` adds the terms to the loss;
@@ -14,7 +15,7 @@ the base class. What is ours:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,8 +26,10 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from limbeck.errors import NonFiniteLoss
 from limbeck.losses.combine import Objective
-from limbeck.losses.reduction import count_rows
-from limbeck.types import Batch, Sequences, Teacher
+from limbeck.types import Batch, Sequences, Teacher, Writer
+
+if TYPE_CHECKING:
+    from limbeck.losses.tokens import TokenObjective
 
 __all__ = ["DistillTrainer"]
 
@@ -43,12 +46,13 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         callbacks: called by the base class.
         prompt_learning_rate: of soft prompts, where the student has any; ``None``: as all else.
         momentum: of plain gradient descent, to which the base class gives none.
+        writer: has texts written for each optimiser step; ``None``: rows are trained on as they are.
     """
 
     def __init__(
         self,
         *,
-        objective: Objective,
+        objective: Objective | TokenObjective,
         sequences: Sequences,
         make_batch: Callable[[NDArray[np.int64]], Batch],
         teacher: Teacher | None,
@@ -56,6 +60,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         callbacks: list[TrainerCallback],
         prompt_learning_rate: float | None = None,
         momentum: float | None = None,
+        writer: Writer | None = None,
     ) -> None:
         super().__init__(model=objective, args=args, callbacks=callbacks)
         # Each micro-batch is already divided by the count of the whole step: do not divide again.
@@ -66,6 +71,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         self._teacher = teacher
         self._prompt_learning_rate = prompt_learning_rate
         self._momentum = momentum
+        self._writer = writer
         self._part_sums: dict[str, Tensor] = {}
         self.rows_seen = 0
         self.tokens_seen = 0
@@ -86,7 +92,9 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
     ) -> tuple[list[Batch], dict[str, Tensor]]:
         """Return one optimiser step's micro-batches, and the rows each term counts in them on all ranks."""
         batches = [next(epoch_iterator) for _ in range(num_batches)]
-        counts = count_rows(self._objective.terms, batches)
+        if self._writer is not None:
+            batches = self._writer.write(self.state.global_step, batches)
+        counts = self._objective.count(batches)
         if self.args.world_size > 1:
             counts = {name: self.accelerator.reduce(n.to(device), "sum") for name, n in counts.items()}
         # Of all ranks: each has as many rows as this one, and nearly as many tokens.

@@ -11,7 +11,7 @@ import torch
 from limbeck.errors import ConfigError, near_misses
 from limbeck.models.layers import depth, layer_list
 
-__all__ = ["student_from_config", "student_from_layers"]
+__all__ = ["language_model_from_config", "student_from_config", "student_from_layers"]
 
 
 def student_from_layers(teacher: Any, layers: Sequence[int]) -> Any:
@@ -66,6 +66,37 @@ def student_from_config(config: Mapping[str, Any], labels: Sequence[str]) -> Any
         raise
     except Exception as error:  # transformers and torch refuse values with errors of many kinds
         raise ConfigError(f"student.config does not make a classifier: {error}") from error
+
+
+def language_model_from_config(config: Mapping[str, Any], *, tokenizer: Any, rows: int) -> Any:
+    """Return a language model with random weights from a Hugging Face configuration.
+
+    Args:
+        config: ``model_type`` and its fields; what is not said of the vocabulary is taken from the tokenizer.
+        tokenizer: whose tokens it reads and writes.
+        rows: size of the vocabulary, padding included.
+
+    Raises:
+        ConfigError: an unknown ``model_type``, or values that do not make a language model.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    fields = dict(config)
+    model_type = fields.pop("model_type", None)
+    if model_type is None:
+        raise ConfigError("student.config needs model_type (for example: llama)")
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    of_tokenizer = {"vocab_size": rows} | {name: getattr(tokenizer, name) for name in names}
+    try:
+        default = AutoConfig.for_model(model_type)
+        _require_known_fields(default, fields)
+        made = AutoConfig.for_model(model_type, **{**of_tokenizer, **fields})
+        auto_class = AutoModelForSeq2SeqLM if made.is_encoder_decoder else AutoModelForCausalLM
+        return auto_class.from_config(made)
+    except ConfigError:
+        raise
+    except Exception as error:  # transformers and torch refuse values with errors of many kinds
+        raise ConfigError(f"student.config does not make a language model: {error}") from error
 
 
 def _require_known_fields(default: Any, fields: Mapping[str, Any]) -> None:

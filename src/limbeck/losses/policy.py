@@ -1,0 +1,53 @@
+"""Policy gradients over written tokens: MiniLLM's long term, and REINFORCE for a reward.
+
+The text was written before the step, so what a token is weighed by (`returns_BT`) and its log-probability under
+whoever drew it (`behaviour_log_probs_BT`) are constants; only the student's log-probability of it has a gradient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from limbeck.errors import ConfigError
+from limbeck.losses.tokens import LogProbTerm, supervised_positions
+from limbeck.types import Batch
+
+__all__ = ["ClippedPolicyGradient", "PolicyGradient"]
+
+
+@dataclass(frozen=True)
+class PolicyGradient(LogProbTerm):
+    """REINFORCE: ``-R log q(y)`` of each token, with its return R as it is (Williams 1992)."""
+
+    def token_values(self, log_probs_S: Tensor, batch: Batch) -> Tensor:
+        """Return the loss of each supervised token, ``[S]``."""
+        return -batch["returns_BT"][supervised_positions(batch)].detach() * log_probs_S
+
+
+@dataclass(frozen=True)
+class ClippedPolicyGradient(LogProbTerm):
+    """``max(-A r, -A clip(r, 1 - clip, 1 + clip))`` with ``r = q_new(y) / behaviour(y)``.
+
+    The behaviour is what the token was drawn from: the student of then, or its mixture with the teacher. r is thus
+    MiniLLM's weight ``w_t = q(y_t) / behaviour(y_t)`` times the ratio of PPO.
+
+    Reference: Gu et al., "MiniLLM: Knowledge Distillation of Large Language Models", ICLR 2024, section 2.2;
+    Schulman et al. 2017 (PPO), equation 7.
+    """
+
+    clip: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.clip < 1:
+            raise ConfigError(f"clip must be between 0 and 1, not {self.clip}")
+
+    def token_values(self, log_probs_S: Tensor, batch: Batch) -> Tensor:
+        """Return the loss of each supervised token, ``[S]``."""
+        supervised_BT = supervised_positions(batch)
+        advantage_S = batch["returns_BT"][supervised_BT].detach()
+        ratio_S = torch.exp(log_probs_S - batch["behaviour_log_probs_BT"][supervised_BT].detach())
+        clipped_S = ratio_S.clamp(1 - self.clip, 1 + self.clip)
+        return torch.maximum(-advantage_S * ratio_S, -advantage_S * clipped_S)

@@ -1,0 +1,163 @@
+"""Let a language model write: sampled or by beam search, from prompts of different lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from limbeck.models.language_model import is_encoder_decoder
+
+__all__ = ["Completion", "Decoding", "write_completions"]
+
+
+class Completion(NamedTuple):
+    """What a model wrote."""
+
+    ids: list[int]
+    """With the token that ended it."""
+    ended: bool
+    """False where the limit cut it off, so that nothing is known of how it ends."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How a model writes. Nothing else is taken from a model's own generation settings.
+
+    Those may hold top-p, repetition penalties or forced tokens, under which a sample is no longer drawn from
+    the distribution that is trained.
+    """
+
+    max_new_tokens: int = 128
+    temperature: float = 1.0
+    """Of sampling; 0: always the likeliest token."""
+    top_p: float = 1.0
+    beams: int = 1
+    """More than one: beam search, which looks at no temperature."""
+
+
+def write_completions(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    decoding: Decoding,
+    *,
+    end_ids: Sequence[int],
+    pad_id: int,
+    seed: int,
+    vocabulary: int | None = None,
+    teacher: Any = None,
+    teacher_share: float = 0.0,
+) -> list[Completion]:
+    """Return one completion for each prompt.
+
+    The model writes in evaluation mode, without gradients, and is put back into the mode it was in. What is
+    drawn depends on `seed` alone, and the random state of training is left as it was.
+
+    Args:
+        model: a causal or a sequence-to-sequence language model.
+        prompts: token ids of each prompt, unpadded.
+        decoding: how.
+        end_ids: tokens that end a text.
+        pad_id: fills shorter prompts on the left.
+        seed: of sampling.
+        vocabulary: tokens that there are, where the model has more rows of logits.
+        teacher: another model that reads the same tokens and writes along.
+        teacher_share: each token is drawn from ``share * teacher + (1 - share) * model``, probabilities at
+            temperature 1 (Gu et al. 2024, MiniLLM, section 2.2).
+    """
+    from transformers import GenerationConfig, LogitsProcessorList
+
+    lengths = [len(prompt) for prompt in prompts]
+    widest = max(lengths)
+    device = model.device
+    ids_BT = torch.full((len(prompts), widest), pad_id, dtype=torch.int64)
+    mask_BT = torch.zeros_like(ids_BT)
+    # A decoder goes on where a row ends, so padding is on the left; an encoder reads the row as a whole.
+    left = not is_encoder_decoder(model)
+    for row, prompt in enumerate(prompts):
+        places = slice(widest - len(prompt), widest) if left else slice(0, len(prompt))
+        ids_BT[row, places], mask_BT[row, places] = torch.tensor(prompt, dtype=torch.int64), 1
+    sampled = decoding.temperature > 0 and decoding.beams == 1
+    settings: dict[str, Any] = {
+        "max_new_tokens": decoding.max_new_tokens,
+        "do_sample": sampled,
+        "num_beams": decoding.beams,
+        "eos_token_id": list(end_ids) or None,
+        "pad_token_id": pad_id,
+        "bos_token_id": model.generation_config.bos_token_id,
+        "decoder_start_token_id": model.generation_config.decoder_start_token_id,
+    }
+    if sampled:
+        settings |= {"temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
+    processors = LogitsProcessorList([_Vocabulary(vocabulary)] if vocabulary is not None else [])
+    if teacher is not None and teacher_share > 0:
+        processors.append(_TeacherMixed(teacher, teacher_share, mask_BT.to(device), vocabulary))
+    own_settings, was_training = model.generation_config, model.training
+    devices = [device] if device.type == "cuda" else []
+    model.eval()
+    try:
+        model.generation_config = GenerationConfig()  # transformers fills what a call leaves open from the model's own
+        with torch.random.fork_rng(devices=devices), torch.no_grad():
+            torch.manual_seed(seed)
+            output_BT = model.generate(
+                input_ids=ids_BT.to(device),
+                attention_mask=mask_BT.to(device),
+                generation_config=GenerationConfig(**settings),
+                logits_processor=processors,
+            )
+    finally:
+        model.generation_config = own_settings
+        model.train(was_training)
+    written_BT = output_BT[:, widest:] if left else output_BT[:, 1:]
+    return [_cut(row, set(end_ids)) for row in written_BT.tolist()]
+
+
+def _cut(ids: list[int], ends: set[int]) -> Completion:
+    """Cut at the first end token: what follows it is padding."""
+    end = next((place for place, token in enumerate(ids) if token in ends), None)
+    return Completion(ids, False) if end is None else Completion(ids[: end + 1], True)
+
+
+class _Vocabulary:
+    """Rules out the rows of logits behind the last token."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        scores[:, self._size :] = float("-inf")
+        return scores
+
+
+class _TeacherMixed:
+    """Mixes in a teacher's next-token probabilities; the teacher keeps its own key-value cache."""
+
+    def __init__(self, teacher: Any, share: float, mask_BT: Tensor, vocabulary: int | None) -> None:
+        self._teacher, self._share, self._mask_BT = teacher, share, mask_BT
+        self._vocabulary = vocabulary
+        self._cache: Any = None
+
+    @torch.no_grad()
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        grown = input_ids.shape[1] - self._mask_BT.shape[1]
+        self._mask_BT = torch.cat([self._mask_BT, self._mask_BT.new_ones(len(input_ids), grown)], dim=1)
+        positions_BT = (self._mask_BT.cumsum(dim=1) - 1).clamp(min=0)
+        new = input_ids if self._cache is None else input_ids[:, -1:]
+        output = self._teacher(
+            input_ids=new,
+            attention_mask=self._mask_BT,
+            position_ids=positions_BT[:, -new.shape[1] :],
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        self._cache = output.past_key_values
+        teacher_BV = output.logits[:, -1, : self._vocabulary].float()
+        size = min(teacher_BV.shape[1], scores[:, : self._vocabulary].shape[1])
+        log_p_BV, log_q_BV = (x[:, :size].float().log_softmax(dim=-1) for x in (teacher_BV, scores))
+        share = torch.tensor(self._share, device=scores.device)
+        mixed_BV = torch.full_like(scores, float("-inf"), dtype=torch.float32)
+        mixed_BV[:, :size] = torch.logaddexp(share.log() + log_p_BV, (1 - share).log() + log_q_BV)
+        return mixed_BV

@@ -1,0 +1,128 @@
+"""Language models that write: their logits as a lazy source, and what their heads do.
+
+A head turns hidden states ``[S, D]`` into logits ``[S, V]``, the largest tensor of a training step by far. Here
+the model runs without its head, and the hidden states of the supervised positions alone go on, with the head's
+weights, to the chunked losses of `limbeck.numerics.chunked`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.models.layers import accepted_inputs
+from limbeck.types import DenseLogits, LazyLogits, LogitSource
+
+__all__ = ["Head", "head_of", "is_encoder_decoder", "token_logits"]
+
+_PROBE_TOKENS = 5
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a model does with the hidden states that its output embeddings read."""
+
+    lazy: bool
+    """Whether that is no more than a `LazyLogits` says; else the model's own logits are taken."""
+    softcap: float | None = None
+    scale: float = 1.0
+
+
+def is_encoder_decoder(model: Any) -> bool:
+    """Whether the model reads with an encoder and writes with a decoder."""
+    return bool(model.config.is_encoder_decoder)
+
+
+@torch.no_grad()
+def head_of(model: Any) -> Head:
+    """Read a model's head off its configuration, and try it against the model's own logits on a few tokens.
+
+    A model whose logits come out otherwise has a head of some other kind; `token_logits` then lets it compute
+    them itself, which costs the memory that a lazy source saves.
+    """
+    config = model.config.get_text_config()
+    softcap = getattr(config, "final_logit_softcapping", None)
+    multiplied = float(getattr(config, "logit_scale", None) or 1.0)
+    divided = float(getattr(config, "logits_scaling", None) or 1.0)
+    head = Head(True, float(softcap) if softcap else None, multiplied / divided)
+    if model.get_output_embeddings() is None:
+        return Head(False)
+    ids_BT = torch.arange(1, 1 + _PROBE_TOKENS, device=model.device)[None] % config.vocab_size
+    inputs = {"input_ids": ids_BT, "attention_mask": torch.ones_like(ids_BT)}
+    if is_encoder_decoder(model):
+        inputs["decoder_input_ids"] = ids_BT
+    was_training = model.training
+    model.eval()
+    everywhere_BT = torch.ones_like(ids_BT, dtype=torch.bool)
+    own_SV = model(**inputs).logits.flatten(0, 1).float()
+    source = token_logits(model, inputs, everywhere_BT, head)
+    model.train(was_training)
+    assert isinstance(source, LazyLogits)
+    z_SV = nn.functional.linear(source.hidden_SD, source.weight_VD, source.bias_V).float()
+    if head.softcap:
+        z_SV = head.softcap * torch.tanh(z_SV / head.softcap)
+    z_SV = head.scale * z_SV
+    close = z_SV.shape == own_SV.shape and torch.allclose(
+        z_SV, own_SV, rtol=_TOLERANCE, atol=_TOLERANCE * float(own_SV.abs().max())
+    )
+    return head if close else Head(False)
+
+
+def token_logits(
+    model: Any,
+    inputs: Mapping[str, Tensor],
+    supervised_BT: Tensor,
+    head: Head,
+    vocabulary: int | None = None,
+) -> LogitSource:
+    """Run a model once and return its next-token distributions at the supervised positions.
+
+    Args:
+        model: a causal or a sequence-to-sequence language model.
+        inputs: token ids and masks, each `[B, T]`.
+        supervised_BT: bool; the positions wanted, of the decoder where there is one. S is how many.
+        head: of this model, from `head_of`.
+        vocabulary: V, where fewer than the model's rows of logits are tokens.
+
+    Returns:
+        S distributions, row by row of the batch.
+    """
+    known = {name: value for name, value in inputs.items() if name in accepted_inputs(type(model).forward)}
+    options = {"use_cache": False} if "use_cache" in accepted_inputs(type(model).forward) else {}
+    if not head.lazy:
+        logits_BTV: Tensor = model(**known, **options).logits
+        return DenseLogits(logits_BTV[supervised_BT][:, :vocabulary])
+    output: Any = model.get_output_embeddings()
+    with _headless(output) as seen:
+        model(**known, **options)
+    (hidden_BTD,) = seen
+    weight_VD, bias_V = output.weight, getattr(output, "bias", None)
+    if vocabulary is not None and vocabulary < len(weight_VD):
+        weight_VD, bias_V = weight_VD[:vocabulary], None if bias_V is None else bias_V[:vocabulary]
+    return LazyLogits(hidden_BTD[supervised_BT], weight_VD, bias_V, head.softcap, head.scale)
+
+
+@contextmanager
+def _headless(output: nn.Module) -> Iterator[list[Tensor]]:
+    """Collect what the output embeddings would read; instead of logits they return one number a position.
+
+    Whatever a model does before its head (T5 scales the decoder's states) is in it, unlike in
+    ``last_hidden_state``.
+    """
+    seen: list[Tensor] = []
+
+    def keep(hidden: Tensor, *_: Any, **__: Any) -> Tensor:
+        seen.append(hidden)
+        return hidden[..., :1]
+
+    output.forward = keep
+    try:
+        yield seen
+    finally:
+        del output.forward

@@ -1,0 +1,56 @@
+"""Skew divergences on a growing share of the student's own texts, which are used more than once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.tokens import TokenTerm
+from limbeck.models.generate import Decoding
+from limbeck.numerics.token_losses import TokenDivergence
+from limbeck.recipes.text_stages import corpus_term, sft_first
+from limbeck.recipes.texts import TextRecipe
+from limbeck.sequences.replay import Replay
+from limbeck.stages.stage import Stage
+from limbeck.types import WrittenBy
+
+__all__ = ["distillm"]
+
+
+def distillm(
+    *,
+    divergence: Literal["skew_forward_kl", "skew_reverse_kl"] = "skew_reverse_kl",
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.1,
+    capacity: Annotated[int, Field(ge=1)] = 1000,
+    validations: Annotated[int, Field(ge=1)] = 10,
+    fresh: Literal["decreasing", "constant", "increasing"] = "decreasing",
+    corpus_weight: Annotated[float, Field(ge=0)] = 0.0,
+    sft_share: Annotated[float, Field(ge=0, lt=1)] = 0.25,
+    max_new_tokens: Annotated[int, Field(ge=1)] = 128,
+) -> TextRecipe:
+    """``KL(p || alpha p + (1 - alpha) q)`` or ``KL(q || (1 - alpha) p + alpha q)``, adaptively off-policy.
+
+    Paper: Ko et al. 2024, "DistiLLM: Towards Streamlined Distillation for Large Language Models", ICML,
+    arXiv:2402.03898
+
+    Args:
+        divergence: ``skew_forward_kl`` or ``skew_reverse_kl``.
+        alpha: of the skew; towards 0 it is the plain KL.
+        capacity: texts in the replay buffer.
+        validations: how often the validation loss decides on more of the student's texts.
+        fresh: how the share of newly written texts changes over the stage.
+        corpus_weight: of the language-modelling loss on plain text (data.corpus); the paper has 1.
+        sft_share: share of the steps for fine-tuning on the rows first; 0 for a student that was fine-tuned.
+        max_new_tokens: longest text that is written.
+    """
+    texts = (WrittenBy.DATA, WrittenBy.STUDENT)
+    terms = (
+        WeightedTerm("divergence", TokenTerm(TokenDivergence(divergence, alpha=alpha), written_by=texts)),
+        *corpus_term(corpus_weight),
+    )
+    decoding = Decoding(max_new_tokens)
+    written = Replay(capacity=capacity, validations=validations, fresh=fresh, decoding=decoding)
+    stage = Stage("distillm", terms, share=1 - sft_share, written=written, corpus=corpus_weight > 0)
+    return TextRecipe("DistiLLM", (*sft_first(sft_share), stage))

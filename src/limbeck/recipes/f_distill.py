@@ -1,0 +1,75 @@
+"""Sequence-level f-divergences, step by step, on the teacher's and the student's texts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.tokens import TokenTerm
+from limbeck.models.generate import Decoding
+from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
+from limbeck.recipes.texts import TextRecipe
+from limbeck.sequences.on_policy import OnPolicy
+from limbeck.stages.stage import Stage
+from limbeck.types import WrittenBy
+
+__all__ = ["f_distill"]
+
+
+def f_distill(
+    *,
+    variant: Literal["kl", "rkl", "js", "tvd"] = "js",
+    pre_distillation_share: Annotated[float, Field(ge=0, lt=1)] = 0.5,
+    beta: Annotated[float, Field(gt=0, lt=1)] = 0.5,
+    max_new_tokens: Annotated[int, Field(ge=1)] = 128,
+) -> TextRecipe:
+    """One of four f-divergences between whole texts, as a sum of per-token divergences; no gold completions.
+
+    Texts are sampled and carry no gradient: the teacher's are written once, the student's anew in every step. KL
+    reads the teacher's, RKL the student's, JS and TVD both. KL and RKL decompose exactly; JS with
+    ``m = beta p + (1 - beta) q`` of the conditionals is the paper's approximation; TVD is an upper bound.
+
+    Paper: Wen et al. 2023, "f-Divergence Minimization for Sequence-Level Knowledge Distillation", ACL,
+    arXiv:2307.15190, sections 3.1 to 3.5
+
+    Args:
+        variant: ``kl``, ``rkl``, ``js`` or ``tvd``.
+        pre_distillation_share: share of the steps for ``0.8 KL + 0.2 CE`` on the rows first. The paper adds hints
+            of hidden states there, which are left out.
+        beta: weight of the teacher in JS's mixture.
+        max_new_tokens: longest text that is written.
+    """
+    stages: tuple[Stage, ...] = ()
+    if pre_distillation_share:
+        first = (
+            WeightedTerm("divergence", TokenTerm(TokenDivergence("forward_kl")), weight=0.8),
+            WeightedTerm("labels", TokenTerm(LabelLoss()), weight=0.2),
+        )
+        stages = (Stage("pre_distillation", first, share=pre_distillation_share),)
+    teachers, students = (WrittenBy.TEACHER,), (WrittenBy.STUDENT,)
+    both = {
+        "kl": (("teacher", TokenDivergence("forward_kl"), teachers, 1.0),),
+        "rkl": (("student", TokenDivergence("reverse_kl"), students, 1.0),),
+        # KL(p || m) on the teacher's texts and KL(q || m) on the student's: the halves of JS are skew divergences.
+        "js": (
+            ("teacher", TokenDivergence("skew_forward_kl", alpha=beta), teachers, beta),
+            ("student", TokenDivergence("skew_reverse_kl", alpha=1 - beta), students, 1 - beta),
+        ),
+        "tvd": (
+            ("teacher", TokenDivergence("total_variation"), teachers, 0.5),
+            ("student", TokenDivergence("total_variation"), students, 0.5),
+        ),
+    }[variant]
+    terms = tuple(WeightedTerm(name, TokenTerm(loss, written_by=who), weight) for name, loss, who, weight in both)
+    decoding = Decoding(max_new_tokens)
+    stage = Stage(
+        f"f_distill_{variant}",
+        terms,
+        share=1 - pre_distillation_share,
+        completions="data" if variant == "rkl" else "teacher",
+        teacher_decoding=decoding,
+        written=None if variant == "kl" else OnPolicy(1.0, beside=variant in ("js", "tvd"), decoding=decoding),
+    )
+    return TextRecipe(f"f-DISTILL ({variant.upper()})", (*stages, stage))

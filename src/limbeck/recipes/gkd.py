@@ -1,0 +1,63 @@
+"""On-policy distillation: the teacher judges what the student writes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.policy import PolicyGradient
+from limbeck.losses.tokens import TokenTerm
+from limbeck.models.generate import Decoding
+from limbeck.numerics.token_losses import TokenDivergence
+from limbeck.recipes.text_stages import sft_first
+from limbeck.recipes.texts import TextRecipe
+from limbeck.sequences.on_policy import OnPolicy
+from limbeck.stages.stage import Stage
+from limbeck.types import WrittenBy
+
+__all__ = ["gkd"]
+
+
+def gkd(
+    *,
+    on_policy_share: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    beta: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    sft_share: Annotated[float, Field(ge=0, lt=1)] = 0.25,
+    otherwise: Literal["data", "teacher"] = "data",
+    max_new_tokens: Annotated[int, Field(ge=1)] = 128,
+    temperature: Annotated[float, Field(gt=0)] = 1.0,
+    reward: str | None = None,
+    reward_weight: Annotated[float, Field(ge=0, le=1)] = 0.5,
+) -> TextRecipe:
+    """Generalised Jensen-Shannon divergence, on the student's own texts in a share of the steps.
+
+    Paper: Agarwal et al. 2024, "On-Policy Distillation of Language Models: Learning from Self-Generated Mistakes",
+    ICLR, arXiv:2306.13649, algorithm 1; with a reward: section 3.1, equation 5
+
+    Args:
+        on_policy_share: lambda; 1 reads no completion of the rows after fine-tuning.
+        beta: of the divergence; 0 is the forward and 1 the reverse KL.
+        sft_share: share of the steps for fine-tuning on the rows first; 0 for a student that was fine-tuned.
+        otherwise: whose completions the other steps read.
+        max_new_tokens: longest text that is written.
+        temperature: of writing; the loss has temperature 1.
+        reward: a function ``my.module:function`` of prompts and completions (lists of text) that returns numbers.
+        reward_weight: 1 - alpha; weight of the reward's policy gradient.
+    """
+    share = reward_weight if reward is not None else 0.0
+    divergence = TokenTerm(TokenDivergence("jensen_shannon", beta=beta), reduction="sequence")
+    terms = [WeightedTerm("divergence", divergence, weight=1 - share)]
+    if reward is not None:
+        gradient = PolicyGradient(reduction="sum_per_sequence", written_by=(WrittenBy.STUDENT,))
+        terms.append(WeightedTerm("reward", gradient, weight=share))
+    stage = Stage(
+        "gkd",
+        tuple(terms),
+        share=1 - sft_share,
+        completions=otherwise,
+        teacher_decoding=Decoding(max_new_tokens),
+        written=OnPolicy(on_policy_share, decoding=Decoding(max_new_tokens, temperature), reward=reward),
+    )
+    return TextRecipe("GKD", (*sft_first(sft_share), stage))

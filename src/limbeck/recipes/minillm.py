@@ -1,0 +1,83 @@
+"""Reverse KL of whole texts by policy gradient."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.policy import ClippedPolicyGradient
+from limbeck.losses.tokens import TokenTerm
+from limbeck.models.generate import Decoding
+from limbeck.numerics.token_losses import TokenDivergence
+from limbeck.recipes.text_stages import corpus_term, sft_first
+from limbeck.recipes.texts import TextRecipe
+from limbeck.sequences.rollouts import Rollouts
+from limbeck.stages.stage import Stage
+from limbeck.types import WrittenBy
+
+__all__ = ["minillm"]
+
+
+def minillm(
+    *,
+    teacher_share: Annotated[float, Field(ge=0, lt=1)] = 0.2,
+    prompts: Annotated[int, Field(ge=1)] = 256,
+    inner_epochs: Annotated[int, Field(ge=1)] = 4,
+    clip: Annotated[float, Field(gt=0, lt=1)] = 0.2,
+    corpus_weight: Annotated[float, Field(ge=0)] = 0.0,
+    sft_share: Annotated[float, Field(ge=0, lt=1)] = 0.25,
+    max_new_tokens: Annotated[int, Field(ge=1)] = 128,
+    inclusive: bool = False,
+    discount: Annotated[float, Field(gt=0, le=1)] = 1.0,
+    whiten: bool = False,
+    reward_scale: Annotated[float, Field(gt=0)] = 1.0,
+) -> TextRecipe:
+    """``KL(student || teacher)`` of whole texts: its single-step part exactly, the rest by clipped policy gradient.
+
+    Texts are written in rounds by a mixture of student and teacher. The released code pairs a token with a return
+    that holds its own reward (``inclusive``), discounts by 0.95, whitens returns and doubles rewards; those are
+    options, off by default, since with them the gradient is no longer that of the divergence.
+
+    Paper: Gu et al. 2024, "MiniLLM: Knowledge Distillation of Large Language Models", ICLR, arXiv:2306.08543
+
+    Args:
+        teacher_share: alpha of the mixture that writes.
+        prompts: texts of a round.
+        inner_epochs: how often each text is trained on.
+        clip: of the probability ratio.
+        corpus_weight: of the language-modelling loss on plain text (data.corpus); the paper has 1.
+        sft_share: share of the steps for fine-tuning on the rows first; 0 for a student that was fine-tuned.
+        max_new_tokens: longest text that is written.
+        inclusive: a token's return holds its own reward.
+        discount: of later rewards.
+        whiten: scale returns to mean 0 and variance 1.
+        reward_scale: multiplies rewards.
+    """
+    own = (WrittenBy.STUDENT,)
+    terms = (
+        WeightedTerm("single", TokenTerm(TokenDivergence("reverse_kl"), written_by=own)),
+        WeightedTerm("long", ClippedPolicyGradient(clip=clip, written_by=own)),
+        *corpus_term(corpus_weight),
+    )
+    written = Rollouts(
+        prompts=prompts,
+        epochs=inner_epochs,
+        teacher_share=teacher_share,
+        inclusive=inclusive,
+        discount=discount,
+        whiten=whiten,
+        reward_scale=reward_scale,
+        decoding=Decoding(max_new_tokens),
+    )
+    stage = Stage(
+        "minillm",
+        terms,
+        share=1 - sft_share,
+        written=written,
+        corpus=corpus_weight > 0,
+        # The ratio of new to old probabilities must be that of two students, not of two dropout masks.
+        settings={"dropout": 0.0},
+    )
+    return TextRecipe("MiniLLM", (*sft_first(sft_share), stage))

@@ -1,0 +1,45 @@
+"""Sequence-level distillation: the student learns to write what the teacher wrote."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.tokens import TokenTerm
+from limbeck.models.generate import Decoding
+from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
+from limbeck.recipes.texts import TextRecipe
+from limbeck.stages.stage import Stage
+
+__all__ = ["seqkd"]
+
+
+def seqkd(
+    *,
+    decode: Literal["beam", "sample"] = "beam",
+    beams: Annotated[int, Field(ge=1)] = 5,
+    temperature: Annotated[float, Field(gt=0)] = 1.0,
+    max_new_tokens: Annotated[int, Field(ge=1)] = 128,
+    word_level_weight: Annotated[float, Field(ge=0, le=1)] = 0.0,
+) -> TextRecipe:
+    """Cross-entropy on completions that the teacher wrote once; the rows' own completions are not read.
+
+    Paper: Kim, Rush 2016, "Sequence-Level Knowledge Distillation", arXiv:1606.07947 (beam search; MiniLLM's
+    baseline of this name samples)
+
+    Args:
+        decode: ``beam``: the teacher's mode, nearly; ``sample``: what it would say.
+        beams: of the beam search.
+        temperature: of sampling.
+        max_new_tokens: longest completion; one that is cut off there has no end to learn.
+        word_level_weight: weight of KL(teacher || student) on the same texts; the rest is the cross-entropy's.
+    """
+    decoding = Decoding(max_new_tokens, temperature, beams=beams if decode == "beam" else 1)
+    terms = (
+        WeightedTerm("labels", TokenTerm(LabelLoss()), weight=1 - word_level_weight),
+        WeightedTerm("divergence", TokenTerm(TokenDivergence("forward_kl")), weight=word_level_weight),
+    )
+    stage = Stage("seqkd", terms, completions="teacher", teacher_decoding=decoding)
+    return TextRecipe("SeqKD", (stage,))

@@ -1,0 +1,29 @@
+"""Stages and terms that several recipes of generating models share."""
+
+from __future__ import annotations
+
+from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.tokens import TokenTerm
+from limbeck.numerics.token_losses import LabelLoss
+from limbeck.stages.stage import Stage
+from limbeck.types import WrittenBy
+
+__all__ = ["corpus_term", "sft_first"]
+
+
+def sft_first(share: float) -> tuple[Stage, ...]:
+    """Return the stage of plain fine-tuning that comes before training on a student's own texts.
+
+    A student that cannot do the task yet writes texts that teach it nothing; methods on its own texts start from
+    one that was fine-tuned on the task. With `share` 0 there is none: the student was fine-tuned already.
+    """
+    if share == 0:
+        return ()
+    return (Stage("sft", (WeightedTerm("labels", TokenTerm(LabelLoss())),), share=share),)
+
+
+def corpus_term(weight: float) -> tuple[WeightedTerm, ...]:
+    """Return the language-modelling loss of the plain-text corpus, where it has a weight."""
+    if weight == 0:
+        return ()
+    return (WeightedTerm("corpus", TokenTerm(LabelLoss(), written_by=(WrittenBy.CORPUS,)), weight=weight),)

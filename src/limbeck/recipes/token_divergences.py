@@ -1,0 +1,86 @@
+"""Distillation on the rows' own completions: one divergence between next-token distributions, and the labels."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.tokens import TokenTerm
+from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
+from limbeck.recipes.texts import TextRecipe
+from limbeck.stages.stage import Stage
+
+__all__ = ["jensen_shannon", "kd", "reverse_kl", "total_variation"]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def kd(*, loss_temperature: Temperature = 2.0, label_weight: Share = 0.5) -> TextRecipe:
+    """``label_weight CE(gold) + (1 - label_weight) T^2 KL(teacher_T || student_T)`` at every token.
+
+    Paper: Hinton, Vinyals, Dean 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531
+
+    Args:
+        loss_temperature: T; higher shows more of the teacher's view of unlikely tokens.
+        label_weight: weight of the tokens that the rows have, 0 to 1.
+    """
+    return _on_rows("KD", "kd", TokenDivergence("forward_kl", loss_temperature=loss_temperature), label_weight)
+
+
+def reverse_kl(*, loss_temperature: Temperature = 1.0, label_weight: Share = 0.0) -> TextRecipe:
+    """``KL(student || teacher)`` at every token: the student need not cover all that the teacher may say.
+
+    Paper: Gu et al. 2024, "MiniLLM: Knowledge Distillation of Large Language Models", arXiv:2306.08543, section 2.1
+    (there on the student's own texts; here on the rows' completions)
+
+    Args:
+        loss_temperature: divides both models' logits.
+        label_weight: weight of the tokens that the rows have, 0 to 1.
+    """
+    loss = TokenDivergence("reverse_kl", loss_temperature=loss_temperature)
+    return _on_rows("Reverse KL", "reverse_kl", loss, label_weight)
+
+
+def jensen_shannon(
+    *,
+    beta: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    loss_temperature: Temperature = 1.0,
+    normalise: bool = False,
+    label_weight: Share = 0.0,
+) -> TextRecipe:
+    """``beta KL(p || m) + (1 - beta) KL(q || m)``, ``m = beta p + (1 - beta) q``, at every token.
+
+    Paper: Agarwal et al. 2024, "On-Policy Distillation of Language Models", arXiv:2306.13649, section 2
+
+    Args:
+        beta: weight of the teacher p in m; 0 is the forward and 1 the reverse KL.
+        loss_temperature: divides both models' logits.
+        normalise: divide by ``beta (1 - beta)``, without which the loss vanishes near both ends.
+        label_weight: weight of the tokens that the rows have, 0 to 1.
+    """
+    loss = TokenDivergence("jensen_shannon", beta=beta, loss_temperature=loss_temperature, normalise=normalise)
+    return _on_rows("Jensen-Shannon", "jensen_shannon", loss, label_weight)
+
+
+def total_variation(*, loss_temperature: Temperature = 1.0, label_weight: Share = 0.0) -> TextRecipe:
+    """``1/2 sum |p - q|`` at every token. Weak far from the teacher: a student that is near it already gains most.
+
+    Paper: Wen et al. 2023, "f-Divergence Minimization for Sequence-Level Knowledge Distillation", arXiv:2307.15190
+
+    Args:
+        loss_temperature: divides both models' logits.
+        label_weight: weight of the tokens that the rows have, 0 to 1.
+    """
+    loss = TokenDivergence("total_variation", loss_temperature=loss_temperature)
+    return _on_rows("Total variation", "total_variation", loss, label_weight)
+
+
+def _on_rows(title: str, name: str, loss: TokenDivergence, label_weight: float) -> TextRecipe:
+    terms = (
+        WeightedTerm("divergence", TokenTerm(loss), weight=1 - label_weight),
+        WeightedTerm("labels", TokenTerm(LabelLoss()), weight=label_weight),
+    )
+    return TextRecipe(title, (Stage(name, terms),))

@@ -1,0 +1,81 @@
+"""The student writes what it is trained on, in some of the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.errors import ConfigError
+from limbeck.models.generate import Decoding
+from limbeck.sequences.join import join_batches
+from limbeck.types import Batch
+
+__all__ = ["OnPolicy", "OnPolicyWriter", "WriteRows", "coin"]
+
+WriteRows = Callable[[NDArray[np.int64], Decoding, int], Batch]
+"""``write_rows(row numbers, decoding, seed)``: a batch of the rows' prompts with completions the student writes."""
+
+
+@dataclass(frozen=True)
+class OnPolicy:
+    """A share of the steps has its completions written by the student (Agarwal et al. 2024, GKD, algorithm 1)."""
+
+    share: float = 0.5
+    """lambda; 0: never, 1: in every step."""
+    beside: bool = False
+    """Train on the rows as they are too, in the same step."""
+    decoding: Decoding = field(default_factory=Decoding)
+    reward: str | None = None
+    """A function ``my.module:function`` of prompts and completions; its numbers less their mean are returns."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ConfigError(f"the share of steps with the student's own texts must be within 0 and 1: {self.share}")
+
+
+def coin(seed: int, step: int) -> float:
+    """Return a number of ``[0, 1)`` that depends on seed and step alone: equal on all ranks, and after a restart."""
+    return float(np.random.default_rng((seed, step)).random())
+
+
+class OnPolicyWriter:
+    """Writes anew the completions of a step's rows.
+
+    Args:
+        choice: how often.
+        write_rows: has the student write.
+        seed: of the coin and of sampling.
+        rank: of this process; ranks draw different samples.
+        ranks: number of processes.
+    """
+
+    def __init__(self, choice: OnPolicy, write_rows: WriteRows, *, seed: int, rank: int = 0, ranks: int = 1) -> None:
+        self._choice, self._write_rows = choice, write_rows
+        self._seed, self._rank, self._ranks = seed, rank, ranks
+
+    def write(self, step: int, batches: list[Batch]) -> list[Batch]:
+        """Return the micro-batches with the student's completions, or as they are."""
+        if not coin(self._seed, step) < self._choice.share:
+            return batches
+        written = []
+        for number, batch in enumerate(batches):
+            rows = batch["rows_B"].cpu().numpy()
+            sample = _sample_seed(self._seed, step, number * self._ranks + self._rank)
+            own = self._write_rows(rows, self._choice.decoding, sample)
+            written.append(join_batches(batch, own) if self._choice.beside else own)
+        return written
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: each step depends on its number alone."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Do nothing: there is no state."""
+
+
+def _sample_seed(seed: int, step: int, part: int) -> int:
+    return int(np.random.SeedSequence((seed, step, part)).generate_state(1)[0])

@@ -1,0 +1,81 @@
+"""Completions that the teacher writes once, before any student is trained (SeqKD), kept on disk as they come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.atomic import guard_storage, write_text
+from limbeck.models.generate import Completion, Decoding
+from limbeck.types import Progress
+
+__all__ = ["have_written"]
+
+
+def have_written(
+    path: Path,
+    *,
+    fingerprint: str,
+    decoding: Decoding,
+    batches: Sequence[NDArray[np.int64]],
+    write: Callable[[NDArray[np.int64], Decoding, int], list[Completion]],
+    seed: int,
+    progress: Progress,
+) -> dict[int, Completion]:
+    """Return a completion for every row, from `path` as far as it goes; the others are written now.
+
+    Token ids are kept, not text: decoding and encoding again need not give the same tokens.
+
+    Args:
+        path: JSON Lines; the first says what wrote them, each other holds one row's completion.
+        fingerprint: of teacher and prompts. A file of another fingerprint or decoding is made anew.
+        decoding: how the teacher writes.
+        batches: row numbers, batch by batch; together every row once.
+        write: completes the prompts of rows: ``write(rows, decoding, seed)``.
+        seed: of sampling.
+        progress: shows how far it is.
+    """
+    head: dict[str, Any] = {"fingerprint": fingerprint, "decoding": asdict(decoding), "seed": seed}
+    found = _read(path, head)
+    if not found:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(head) + "\n")
+    total = sum(len(batch) for batch in batches)
+    done = [all(int(row) in found for row in batch) for batch in batches]
+    already = sum(len(batch) for batch, there in zip(batches, done, strict=True) if there)
+    with progress.track("the teacher writes", total, already) as advance, guard_storage(path), path.open("a") as file:
+        for number, rows in enumerate(batches):
+            if done[number]:
+                continue
+            sample = int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
+            completions = write(rows, decoding, sample)
+            for row, completion in zip(rows.tolist(), completions, strict=True):
+                found[row] = completion
+                file.write(json.dumps({"row": row, "ids": completion.ids, "ended": completion.ended}) + "\n")
+            file.flush()
+            advance(len(rows))
+    return found
+
+
+def _read(path: Path, head: dict[str, Any]) -> dict[int, Completion]:
+    """Return what an earlier start wrote; a line that a kill cut off is dropped from the file too."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+        if json.loads(lines[0]) != head:
+            return {}
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    found: dict[int, Completion] = {}
+    kept = lines[:1]
+    for line in lines[1:-1]:  # the last is empty, or cut off
+        entry = json.loads(line)
+        found[int(entry["row"])] = Completion(entry["ids"], entry["ended"])
+        kept.append(line)
+    write_text(path, "\n".join(kept) + "\n")
+    return found

@@ -1,0 +1,49 @@
+"""A teacher that writes, whose weights are at hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from limbeck.models.language_model import head_of, token_logits
+from limbeck.types import UNLABELLED, Batch, DenseLogits, LazyLogits, LogitSource, Needs, Signal
+
+__all__ = ["LanguageTeacher"]
+
+
+class LanguageTeacher:
+    """Runs a language model on each batch: evaluation mode, no gradients, frozen parameters.
+
+    It reads the very token ids of the student, and says nothing but its hidden states at the supervised
+    positions and the head that makes logits of them.
+
+    Args:
+        model: a causal or a sequence-to-sequence language model.
+        vocabulary: tokens that both models know; further rows of its head are padding.
+    """
+
+    def __init__(self, model: Any, vocabulary: int | None = None) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self._vocabulary = vocabulary
+        self._head = head_of(model)
+
+    @torch.no_grad()
+    def signal(self, batch: Batch, needs: Needs) -> Signal:
+        """Return next-token distributions at the batch's supervised positions, if `needs` names logits."""
+        if not needs.logits:
+            return {}
+        here, there = self.model.device, batch["labels_BT"].device
+        inputs = {name: tensor.to(here) for name, tensor in batch["student"].items()}
+        supervised_BT = (batch["labels_BT"] != UNLABELLED).to(here)
+        self.model.eval()  # whoever holds the model may have trained it since
+        source = token_logits(self.model, inputs, supervised_BT, self._head, self._vocabulary)
+        return {"tokens": source if here == there else _moved(source, there)}
+
+
+def _moved(source: LogitSource, device: torch.device) -> LogitSource:
+    if isinstance(source, DenseLogits):
+        return DenseLogits(source.logits_SV.to(device))
+    assert isinstance(source, LazyLogits)
+    bias_V = None if source.bias_V is None else source.bias_V.to(device)
+    return LazyLogits(source.hidden_SD.to(device), source.weight_VD.to(device), bias_V, source.softcap, source.scale)
