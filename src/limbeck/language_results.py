@@ -20,6 +20,7 @@ __all__ = [
     "LanguageDifference",
     "LanguageResults",
     "LanguageSystem",
+    "Money",
     "SeedCell",
     "SystemCost",
     "TTest",
@@ -55,6 +56,11 @@ class Cell(_Record):
     mrr: Interval
     """Mean reciprocal rank of the (best) right candidate; a tie counts half."""
     seeds: list[SeedCell]
+    ndcg: Interval | None = None
+    """Mean nDCG of the queries with two pages or more; None where pages are not ranked."""
+    span_f1: Interval | None = None
+    """Micro F1 over entity types of the spans that are asked about, which is not the entity F1 of taggers; None
+    where there are no entities."""
 
 
 class LanguageSystem(_Record):
@@ -140,6 +146,13 @@ class EnglishCheck(_Record):
     """Two points or more were lost."""
 
 
+class Money(_Record):
+    """What device hours cost."""
+
+    amount: float
+    currency: str
+
+
 class SystemCost(_Record):
     """What one system took over all its stages, the English model's included; mean over seeds."""
 
@@ -155,6 +168,8 @@ class SystemCost(_Record):
     """None where the machine has no meter."""
     saving: float | None
     """``1 - device hours of ml_ipd / device hours of this system``; None for ml_ipd and the English model."""
+    money: Money | None = None
+    """Device hours times the run file's rate; None without a rate."""
 
 
 class LanguageResults(_Record):

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from limbeck.errors import DataError
-from limbeck.language_results import SystemCost
+from limbeck.language_results import Money, SystemCost
 from limbeck.results import StageCost
 
-__all__ = ["device_hours", "money", "saving", "system_cost", "with_savings"]
+__all__ = ["device_hours", "saving", "system_cost", "with_money", "with_savings"]
 
 _SECONDS_PER_HOUR = 3600
 _ENGLISH_MODEL, _OURS = "english_model", "ml_ipd"
@@ -42,11 +42,6 @@ def saving(ours: float, baseline: float) -> float:
     if baseline <= 0:
         raise DataError(f"a saving needs a baseline that cost something, not {baseline}")
     return 1 - ours / baseline
-
-
-def money(hours: float, rate_per_device_hour: float) -> float:
-    """Return what `hours` device hours cost, in the currency of the rate."""
-    return hours * rate_per_device_hour
 
 
 def system_cost(
@@ -100,6 +95,14 @@ def with_savings(costs: Sequence[SystemCost]) -> list[SystemCost]:
         return saving(ours[cost.n_target], cost.device_hours)
 
     return [cost.model_copy(update={"saving": of(cost)}) for cost in costs]
+
+
+def with_money(costs: Sequence[SystemCost], per_device_hour: float, currency: str) -> list[SystemCost]:
+    """Return `costs` with the price of their device hours, at `per_device_hour` of `currency`."""
+    return [
+        cost.model_copy(update={"money": Money(amount=cost.device_hours * per_device_hour, currency=currency)})
+        for cost in costs
+    ]
 
 
 def _energy_kwh(*parts: Sequence[StageCost]) -> float | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -89,6 +89,10 @@ class Credits:
     accuracy: Mapping[int, NDArray[np.float64]]
     mrr: Mapping[int, NDArray[np.float64]]
     """Reciprocal ranks; their mean is the MRR."""
+    ndcg: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
+    """`limbeck.evaluation.ranking.query_ndcg`: NaN but at the first record of a query."""
+    spans: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
+    """`limbeck.evaluation.ranking.span_counts`, ``[N, 3]``: NaN but at records of spans."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -135,6 +139,7 @@ class _Sampled:
 
     def __init__(self, panel: Panel, systems: Sequence[Credits], resamples: int, seed: int) -> None:
         self.panel = panel
+        self._resamples, self._seed = resamples, seed
         keys = [(system.key, metric) for system in systems for metric in _METRICS]
         self._column = {key: column for column, key in enumerate(keys)}
         values_NM = np.column_stack(
@@ -143,20 +148,50 @@ class _Sampled:
         assert len(values_NM) == len(panel.lang)
         self._cells: dict[tuple[str, str], NDArray[np.float64]] = {}
         self._languages: dict[str, NDArray[np.float64]] = {}
+        self.ndcg: dict[tuple[str, str], dict[tuple[str, int], Interval]] = {}
+        """By task and language, then by system; so is `span_f1`. Empty where the task has no such figure."""
+        self.span_f1: dict[tuple[str, str], dict[tuple[str, int], Interval]] = {}
         for lang, tasks in panel.rows.items():
             draws = []
             for task, rows in tasks.items():
-                rng = np.random.default_rng([seed, zlib.crc32(task.encode()), zlib.crc32(lang.encode())])
-                # The first row is the figure itself; the others are draws.
-                means = resampled_means(values_NM[rows], resamples=resamples, rng=rng)
-                draws.append(np.vstack([values_NM[rows].mean(axis=0), means]))
-                bounds = np.quantile(means, [0.025, 0.975], axis=0)
+                draws.append(self._draws(values_NM[rows], task, lang))
+                bounds = np.quantile(draws[-1][1:], [0.025, 0.975], axis=0)
                 self._cells[task, lang] = np.vstack([draws[-1][0], bounds])
+                self.ndcg[task, lang] = self._ndcg(systems, task, lang)
+                self.span_f1[task, lang] = self._span_f1(systems, task, lang)
             self._languages[lang] = np.mean(draws, axis=0)
+
+    def _draws(self, values_NM: NDArray[np.float64], task: str, lang: str) -> NDArray[np.float64]:
+        """Column means: of the values themselves in the first row, of their bootstrap samples in the others."""
+        rng = np.random.default_rng([self._seed, zlib.crc32(task.encode()), zlib.crc32(lang.encode())])
+        means = resampled_means(values_NM, resamples=self._resamples, rng=rng)
+        return np.vstack([values_NM.mean(axis=0), means])
 
     def cell(self, system: Credits, metric: Metric, task: str, lang: str) -> Interval:
         value, low, high = self._cells[task, lang][:, self._column[system.key, metric]]
         return Interval(value=float(value), low=float(low), high=float(high))
+
+    def _ndcg(self, systems: Sequence[Credits], task: str, lang: str) -> dict[tuple[str, int], Interval]:
+        """Mean nDCG of the cell's queries, by system; queries are resampled."""
+        rows = self.panel.rows[lang][task]
+        ranked = {s.key: np.mean([values_N[rows] for values_N in s.ndcg.values()], axis=0) for s in systems if s.ndcg}
+        known = [~np.isnan(values) for values in ranked.values()]
+        if not known or not known[0].any():
+            return {}
+        draws = self._draws(np.column_stack([values[known[0]] for values in ranked.values()]), task, lang)
+        return {key: _interval(draws[:, column]) for column, key in enumerate(ranked)}
+
+    def _span_f1(self, systems: Sequence[Credits], task: str, lang: str) -> dict[tuple[str, int], Interval]:
+        """``2 right / (called + there)`` of the cell's spans, mean over seeds, by system; spans are resampled."""
+        rows = self.panel.rows[lang][task]
+        asked = {s.key: np.hstack([counts_N3[rows] for counts_N3 in s.spans.values()]) for s in systems if s.spans}
+        known = [~np.isnan(counts[:, 0]) for counts in asked.values()]
+        if not known or not any(counts[known[0], 2].any() for counts in asked.values()):
+            return {}
+        draws = self._draws(np.hstack([counts[known[0]] for counts in asked.values()]), task, lang)
+        ends = np.cumsum([counts.shape[1] for counts in asked.values()])
+        parts = np.split(draws, ends[:-1], axis=1)
+        return {key: _interval(_micro_f1(part)) for key, part in zip(asked, parts, strict=True)}
 
     def macro(self, system: Credits, metric: Metric, languages: Sequence[str]) -> NDArray[np.float64]:
         """The mean over `languages` of the means over their tasks: of the records, then of each bootstrap sample."""
@@ -191,6 +226,8 @@ def _describe(sampled: _Sampled, system: Credits) -> LanguageSystem:
                     )
                     for seed, accuracy in system.accuracy.items()
                 ],
+                ndcg=sampled.ndcg[task, lang].get(system.key),
+                span_f1=sampled.span_f1[task, lang].get(system.key),
             )
             for lang, tasks in panel.rows.items()
             for task, rows in tasks.items()
@@ -289,6 +326,14 @@ def _t_test(differences: Sequence[float]) -> TTest | None:
         low=test.low,
         high=test.high,
     )
+
+
+def _micro_f1(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Micro F1 in each row of (right, called, there) seed by seed; mean over seeds."""
+    right, called, there = (counts[:, column::3] for column in range(3))
+    # A sample without any entity, found or there, has nothing right.
+    f1: NDArray[np.float64] = (2 * right / np.where(called + there > 0, called + there, 1)).mean(axis=1)
+    return f1
 
 
 def _interval(figure_and_draws: NDArray[np.float64]) -> Interval:

@@ -1,4 +1,4 @@
-"""How high is the right candidate ranked?
+"""What do the scores of its candidates earn a record: accuracy, reciprocal rank, and what tasks of their own count?
 
 Scores are ``[N, K]``, ``-inf`` where a record has fewer candidates. Ties are never broken by position: a
 constant scorer must not look good because the right candidate happens to come first.
@@ -12,9 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from limbeck.data.instructions.labels import GRADES, NO_ENTITY
 from limbeck.errors import DataError
+from limbeck.types import Instruction
 
-__all__ = ["accuracy_credit", "gold_ranks", "margin_scores", "ndcg", "ratio_margin", "reciprocal_rank"]
+__all__ = [
+    "accuracy_credit",
+    "gold_ranks",
+    "margin_scores",
+    "ndcg",
+    "query_ndcg",
+    "ratio_margin",
+    "reciprocal_rank",
+    "span_counts",
+]
 
 Scores = NDArray[np.floating[Any]]
 
@@ -90,28 +101,94 @@ def _check(good: bool, fault: str) -> None:
         raise DataError(fault)
 
 
-def ndcg(grades: NDArray[np.float64], scores: NDArray[np.float64]) -> float | None:
-    """Return the normalised discounted cumulative gain of one query's pages, or ``None`` with fewer than two pages.
+def ndcg(scores_QK: Scores, grades: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Return the normalised discounted cumulative gain of each query's pages, ``[Q]``; NaN with fewer than two pages.
 
-    Gain is the grade itself, discount ``log2(1 + rank)``; pages of equal score share their gains. A query
+    Gain is the grade itself, discount ``log2(1 + rank)``; pages of equal score share their discounts. A query
     without a relevant page gives 0. This is the official figure of XGLUE's WPR set.
 
     Reference: Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002; ties as
     McSherry & Najork 2008.
 
     Args:
-        grades: relevance of each page, at least 0.
-        scores: the score of each page; higher is ranked first.
+        scores_QK: scores of each query's pages; what lies behind its last page is not read.
+        grades: relevance of each page of each query, at least 0.
 
     Example:
-        >>> round(ndcg(np.array([3.0, 2.0, 0.0, 1.0]), np.array([0.9, 0.2, 0.7, 0.4])), 6)
-        0.915893
+        >>> ndcg(np.array([[0.9, 0.2, 0.7, 0.4]]), [(3.0, 2.0, 0.0, 1.0)]).round(6).tolist()
+        [0.915893]
     """
-    from sklearn.metrics import ndcg_score
+    _check(len(grades) == len(scores_QK), f"{len(scores_QK)} rows of scores, but grades of {len(grades)} queries")
+    pages_Q = np.array([len(row) for row in grades], dtype=np.int64)
+    width = int(pages_Q.max(initial=0))
+    real_QK = np.arange(width) < pages_Q[:, None]
+    gains_QK = np.zeros(real_QK.shape)
+    gains_QK[real_QK] = [grade for row in grades for grade in row]
+    # No page outranks or levels with the padding, for NaN compares with nothing.
+    padded_QK = np.where(real_QK, scores_QK[:, :width], np.nan)
+    above_QK = (padded_QK[:, None, :] > padded_QK[:, :, None]).sum(axis=2)
+    level_QK = np.maximum((padded_QK[:, None, :] == padded_QK[:, :, None]).sum(axis=2), 1)
+    # The sum of the first r discounts is at place r.
+    sums = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, width + 2)))])
+    found_Q = (gains_QK * (sums[np.minimum(above_QK + level_QK, width)] - sums[above_QK]) / level_QK).sum(axis=1)
+    best_Q = (-np.sort(-gains_QK, axis=1) * np.diff(sums)).sum(axis=1)
+    values: NDArray[np.float64] = np.where(best_Q > 0, found_Q / np.where(best_Q > 0, best_Q, 1), 0.0)
+    return np.where(pages_Q >= 2, values, np.nan)
 
-    if len(grades) < 2:
-        return None
-    return float(ndcg_score(grades[None], scores[None]))
+
+def query_ndcg(scores_NK: Scores, records: Sequence[Instruction]) -> NDArray[np.float64]:
+    """Return the `ndcg` of each query of web pages at its first record, ``[N]``; NaN at all other records.
+
+    A record with grades is a query, its candidates the pages. Where each page is a record of its own that
+    chooses the name of a grade, the records of one `group` are a query, and a page's score is its expected
+    grade under ``softmax(scores)``.
+    """
+    queries: dict[str, list[int]] = {}
+    for row, record in enumerate(records):
+        if record.grades is not None:
+            queries.setdefault(record.id, [row])
+        elif record.group is not None and set(record.candidates) == set(GRADES):
+            queries.setdefault(record.group, []).append(row)
+    values_N = np.full(len(records), np.nan)
+    if not queries:
+        return values_N
+    pages = [_pages_of(scores_NK, [(row, records[row]) for row in rows]) for rows in queries.values()]
+    table_QK = np.full((len(pages), max(len(scores) for scores, _ in pages)), -np.inf)
+    for place, (scores, _) in enumerate(pages):
+        table_QK[place, : len(scores)] = scores
+    values_N[[rows[0] for rows in queries.values()]] = ndcg(table_QK, [grades for _, grades in pages])
+    return values_N
+
+
+def _pages_of(
+    scores_NK: Scores, query: Sequence[tuple[int, Instruction]]
+) -> tuple[NDArray[np.float64], Sequence[float]]:
+    """Scores and grades of one query's pages."""
+    row, record = query[0]
+    if record.grades is not None:
+        return scores_NK[row, : len(record.grades)].astype(np.float64), record.grades
+    names = np.array([[GRADES.index(name) for name in record.candidates] for _, record in query], dtype=np.float64)
+    logits = scores_NK[[row for row, _ in query], : len(GRADES)].astype(np.float64)
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    expected: NDArray[np.float64] = (weights * names).sum(axis=1) / weights.sum(axis=1)
+    return expected, [float(names[place, record.gold[0]]) for place, (_, record) in enumerate(query)]
+
+
+def span_counts(scores_NK: Scores, records: Sequence[Instruction]) -> NDArray[np.float64]:
+    """Return what each record of a span adds to a micro F1 over entity types, ``[N, 3]``; NaN at other records.
+
+    The three are: entities given their right type, spans called an entity, entities. ``none`` is no type. Of n
+    types tied at the top each has 1/n of the answer, as in `accuracy_credit`. The F1 of these counts is **not**
+    the entity F1 of taggers: the spans are given, and only some of those that are no entity are asked about.
+    """
+    counts_N3 = np.full((len(records), 3), np.nan)
+    for row, record in enumerate(records):
+        if record.task == "ner" and NO_ENTITY in record.candidates:
+            scores = scores_NK[row, : len(record.candidates)]
+            share = (scores == scores.max()) / (scores == scores.max()).sum()
+            none, gold = record.candidates.index(NO_ENTITY), record.gold[0]
+            counts_N3[row] = (share[gold] if gold != none else 0.0, 1 - share[none], gold != none)
+    return counts_N3
 
 
 def margin_scores(

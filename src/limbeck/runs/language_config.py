@@ -23,6 +23,7 @@ __all__ = [
     "InstructionTask",
     "LanguageRunConfig",
     "LanguageTraining",
+    "Rate",
 ]
 
 _BATCH = 64
@@ -185,6 +186,14 @@ class LanguageTraining(_Section):
         return self
 
 
+class Rate(_Section):
+    """What an hour of one device costs; the report then shows what each system cost."""
+
+    per_device_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    currency: Annotated[str, Field(min_length=1, max_length=12)]
+    """As it is to be shown, e.g. ``EUR``."""
+
+
 NameOrRecipe = Annotated[AlignmentRecipe, BeforeValidator(name_alone)]
 
 
@@ -199,6 +208,8 @@ class LanguageRunConfig(_Section):
     baselines: list[NameOrRecipe] = [AlignmentRecipe(name=n) for n in ("ml_dft", "pl_bl", "rl_ia", "transfer")]
     """Systems to compare with, on the same data, steps and seeds."""
     training: LanguageTraining = LanguageTraining()
+    rate: Rate | None = None
+    """A price, if costs are to be shown in money."""
     seeds: Seeds = [0]
     """Each seed has its own English model, sample of target records and students."""
     output: str

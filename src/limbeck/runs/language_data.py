@@ -21,7 +21,7 @@ from limbeck.data.instructions.sampling import take_target
 from limbeck.data.instructions.translation import Distractors, english_views
 from limbeck.data.languages import script_of, text_in_script
 from limbeck.data.prompts.choice import PromptChoice
-from limbeck.data.prompts.registry import language_prompt, task_prompt
+from limbeck.data.prompts.registry import language_prompt, registry_fingerprint, task_prompt
 from limbeck.data.prompts.render import render_task_prompt
 from limbeck.errors import ConfigError, DataError
 from limbeck.recipes.alignment import Pairing
@@ -49,6 +49,7 @@ class LanguageData:
     """Test records of all languages."""
     warnings: list[str]
     fingerprints: dict[str, str]
+    """SHA-256 of the training records, the test records, and the texts that their prompts are made of."""
 
     @property
     def tasks(self) -> list[str]:
@@ -121,9 +122,10 @@ def read_language_data(config: LanguageRunConfig, *, embed: Callable[[list[str]]
         raise DataError(f"no test record in {', '.join(missing)}: nothing could be said about these languages")
     warnings += _script_warnings([*pool, *test])
     named = {"train": [*sources, *pool], "test": test}
-    data = LanguageData(
-        english, sources, pool, test, warnings, {name: _fingerprint(found) for name, found in named.items()}
-    )
+    fingerprints = {name: _fingerprint(found) for name, found in named.items()}
+    data = LanguageData(english, sources, pool, test, warnings, fingerprints)
+    langs = (source, *config.task.languages)
+    fingerprints["prompts"] = registry_fingerprint(config.prompts.version, tasks=data.tasks, langs=langs)
     _require_prompts(config, data)
     return data
 

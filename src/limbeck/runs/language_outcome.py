@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,10 +16,10 @@ from limbeck.atomic import replace_folder, write_json, write_text
 from limbeck.data.candidates import ScorerKind
 from limbeck.data.languages import language_name
 from limbeck.data.prompts.choice import PromptChoice
-from limbeck.evaluation.cost import system_cost, with_savings
+from limbeck.evaluation.cost import system_cost, with_money, with_savings
 from limbeck.evaluation.language_verdict import language_verdict
 from limbeck.evaluation.languages import Credits, Panel, language_records
-from limbeck.evaluation.ranking import accuracy_credit, reciprocal_rank
+from limbeck.evaluation.ranking import accuracy_credit, query_ndcg, reciprocal_rank, span_counts
 from limbeck.language_results import EnglishCheck, LanguageResults, LanguageSystem, SystemCost
 from limbeck.ranks import is_main, ranks, wait_for_all
 from limbeck.recipes.english_model import english_model
@@ -32,7 +32,7 @@ from limbeck.runs.outcome import read_curves
 from limbeck.runs.ranker import RankingTask
 from limbeck.types import Instruction, Progress, SoftLayout
 
-__all__ = ["LanguageOutcome", "finished_results", "right_candidates", "write_language_outcome"]
+__all__ = ["LanguageOutcome", "credits_of", "finished_results", "write_language_outcome"]
 
 _ENGLISH_MODEL = "english_model"
 _ALARM = 0.02
@@ -189,26 +189,33 @@ def _results(outcome: LanguageOutcome) -> LanguageResults:
 
 def _credits(outcome: LanguageOutcome) -> list[Credits]:
     """What each system earned on each test record, budget by budget, in the order of the run file."""
-    golds = [right_candidates(record) for record in outcome.data.test]
     recipes = {_ENGLISH_MODEL: english_model().title}
     recipes |= {recipe.key: recipe.alignment().title for recipe in outcome.config.recipes()}
     found: list[Credits] = []
     for name, title in recipes.items():
         for n_target in sorted({n for key, n, _ in outcome.scores if key == name}):
             by_seed = {seed: s for (key, n, seed), s in outcome.scores.items() if (key, n) == (name, n_target)}
-            found.append(
-                Credits(
-                    name=name,
-                    title=title,
-                    n_target=n_target,
-                    accuracy={seed: accuracy_credit(scores, golds) for seed, scores in by_seed.items()},
-                    mrr={seed: reciprocal_rank(scores, golds) for seed, scores in by_seed.items()},
-                )
-            )
+            found.append(credits_of(name, title, n_target, outcome.data.test, by_seed))
     return found
 
 
-def right_candidates(record: Instruction) -> tuple[int, ...]:
+def credits_of(
+    name: str, title: str, n_target: int, records: Sequence[Instruction], scores: Mapping[int, NDArray[np.float32]]
+) -> Credits:
+    """Return what one system earned on each of `records`, by the scores of each seed."""
+    golds = [_right_candidates(record) for record in records]
+    return Credits(
+        name=name,
+        title=title,
+        n_target=n_target,
+        accuracy={seed: accuracy_credit(scores_NK, golds) for seed, scores_NK in scores.items()},
+        mrr={seed: reciprocal_rank(scores_NK, golds) for seed, scores_NK in scores.items()},
+        ndcg={seed: query_ndcg(scores_NK, records) for seed, scores_NK in scores.items()},
+        spans={seed: span_counts(scores_NK, records) for seed, scores_NK in scores.items()},
+    )
+
+
+def _right_candidates(record: Instruction) -> tuple[int, ...]:
     """The right candidates; where a set grades instead, those of the highest grade."""
     if record.grades is None:
         return record.gold
@@ -269,7 +276,8 @@ def _costs(outcome: LanguageOutcome, keys: list[tuple[str, int]]) -> list[System
                 english_model=teacher if needs_teacher else (),
             )
         )
-    return with_savings(costs)
+    rate = outcome.config.rate
+    return with_savings(costs if rate is None else with_money(costs, rate.per_device_hour, rate.currency))
 
 
 def _mean_over_seeds(kept: dict[int, dict[str, float]]) -> dict[str, float]:

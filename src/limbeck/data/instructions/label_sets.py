@@ -1,4 +1,7 @@
-"""Sets with one text or a pair of texts and a label, one JSON Lines file a split: how is each of them laid out?"""
+"""Sets with one text or a pair of texts and a label, one JSON Lines file a split: how is each of them laid out?
+
+All of them take `label_words`: for each language that is to answer in its own words, the word of every label.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from limbeck.data.instructions.files import SetRow, read_split, sound, texts
-from limbeck.data.instructions.labels import MASAKHANEWS_TOPICS, NLI, SIB200_TOPICS, YES_NO
+from limbeck.data.instructions.labels import (
+    MASAKHANEWS_TOPICS,
+    NLI,
+    SIB200_TOPICS,
+    YES_NO,
+    LabelWords,
+    verbalise,
+)
 from limbeck.data.instructions.make import Split, choice
 from limbeck.data.records import Fields
 from limbeck.errors import ConfigError
@@ -18,7 +28,9 @@ NOT_TRANSLATED = "NS"
 """What PAWS-X has in place of a sentence that its translators left out."""
 
 
-def sib200(folder: Path, split: Split, languages: Sequence[str]) -> list[Instruction]:
+def sib200(
+    folder: Path, split: Split, languages: Sequence[str], *, label_words: LabelWords | None = None
+) -> list[Instruction]:
     """Return the topic records of SIB-200: fields ``lang, index_id, label, text``.
 
     Reference: Adelani et al., "SIB-200: A Simple, Inclusive, and Big Evaluation Dataset for Topic
@@ -27,7 +39,7 @@ def sib200(folder: Path, split: Split, languages: Sequence[str]) -> list[Instruc
     rows = read_split(folder, split, languages)
     keys = _integers(rows, "index_id")
     fields = Fields(text="text", label="label")
-    return [
+    records = [
         choice(
             source="sib200",
             split=split,
@@ -43,18 +55,24 @@ def sib200(folder: Path, split: Split, languages: Sequence[str]) -> list[Instruc
         )
         for (row, read), key in zip(texts(rows, fields, SIB200_TOPICS), keys, strict=True)
     ]
+    return verbalise(records, label_words)
 
 
-def xnli(folder: Path, split: Split, languages: Sequence[str]) -> list[Instruction]:
+def xnli(
+    folder: Path, split: Split, languages: Sequence[str], *, label_words: LabelWords | None = None
+) -> list[Instruction]:
     """Return the records of XNLI: fields ``lang, pair, premise, hypothesis, label_name``.
 
     Reference: Conneau et al., "XNLI: Evaluating Cross-lingual Sentence Representations", 2018, arXiv:1809.05053.
     """
     fields = Fields(text="premise", text_pair="hypothesis", label="label_name")
-    return _pairs("xnli", "nli", folder, split, languages, fields, {label: label for label in NLI}, NLI)
+    records = _pairs("xnli", "nli", folder, split, languages, fields, {label: label for label in NLI}, NLI)
+    return verbalise(records, label_words)
 
 
-def paws_x(folder: Path, split: Split, languages: Sequence[str]) -> list[Instruction]:
+def paws_x(
+    folder: Path, split: Split, languages: Sequence[str], *, label_words: LabelWords | None = None
+) -> list[Instruction]:
     """Return the records of PAWS-X: fields ``lang, pair, sentence1, sentence2, label_name``.
 
     Rows without a translation (`NOT_TRANSLATED` in place of a sentence) are left out. Annotators of some
@@ -65,7 +83,8 @@ def paws_x(folder: Path, split: Split, languages: Sequence[str]) -> list[Instruc
     """
     fields = Fields(text="sentence1", text_pair="sentence2", label="label_name")
     said = {"paraphrase": "yes", "different": "no"}
-    return _pairs("paws_x", "paraphrase", folder, split, languages, fields, said, YES_NO)
+    records = _pairs("paws_x", "paraphrase", folder, split, languages, fields, said, YES_NO)
+    return verbalise(records, label_words)
 
 
 def _pairs(
@@ -98,7 +117,14 @@ def _pairs(
     ]
 
 
-def masakhanews(folder: Path, split: Split, languages: Sequence[str], *, characters: int = 1200) -> list[Instruction]:
+def masakhanews(
+    folder: Path,
+    split: Split,
+    languages: Sequence[str],
+    *,
+    characters: int = 1200,
+    label_words: LabelWords | None = None,
+) -> list[Instruction]:
     """Return the topic records of MasakhaNEWS: fields ``lang, label, headline, text``.
 
     The record's input is the headline, a newline and the first `characters` characters of the text.
@@ -108,7 +134,7 @@ def masakhanews(folder: Path, split: Split, languages: Sequence[str], *, charact
     """
     rows = read_split(folder, split, languages)
     fields = Fields(text="headline", text_pair="text", label="label")
-    return [
+    records = [
         choice(
             source="masakhanews",
             split=split,
@@ -121,6 +147,7 @@ def masakhanews(folder: Path, split: Split, languages: Sequence[str], *, charact
         )
         for row, read in texts(rows, fields, MASAKHANEWS_TOPICS)
     ]
+    return verbalise(records, label_words)
 
 
 def news_text(headline: str, text: str, characters: int) -> str:

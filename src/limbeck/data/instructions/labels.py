@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from limbeck.errors import DataError
+from limbeck.data.languages import language_code
+from limbeck.errors import ConfigError
 from limbeck.types import Instruction
 
 __all__ = [
@@ -19,8 +20,12 @@ __all__ = [
     "UNIVERSAL_TAGS",
     "XGLUE_TOPICS",
     "YES_NO",
+    "LabelWords",
     "verbalise",
 ]
+
+LabelWords = Mapping[str, Mapping[str, str]]
+"""For each language the word of every label, by the label's name in the set."""
 
 SIB200_TOPICS = ("entertainment", "geography", "health", "politics", "science/technology", "sports", "travel")
 MASAKHANEWS_TOPICS = ("business", "entertainment", "health", "politics", "religion", "sports", "technology")
@@ -65,27 +70,41 @@ UNIVERSAL_TAGS = (
 )
 
 
-def verbalise(records: Sequence[Instruction], names: Mapping[str, Mapping[str, str]]) -> list[Instruction]:
+def verbalise(records: Sequence[Instruction], words: LabelWords | None) -> list[Instruction]:
     """Return `records` with candidates in the words of their own language.
 
     Args:
-        records: records whose candidates are label names in English.
-        names: for each language the name of every label; languages that are not in it keep the English names.
+        records: records whose candidates are the label names of their set.
+        words: for each language (in any of its codes) the word of every label; languages that are not in it
+            keep the set's names. ``None``: all keep them.
 
     Raises:
-        DataError: a language is there, but a label of one of its records is not.
+        ConfigError: `words` is not such a table, or has a language but not all labels of its records.
+        DataError: a language is not known.
     """
+    by_lang = _checked(words or {})
     said: list[Instruction] = []
     for record in records:
-        words = names.get(record.lang)
-        if words is None:
-            said.append(record)
-            continue
-        missing = [label for label in record.candidates if label not in words]
-        if missing:
-            raise DataError(
-                f"{record.id}: no name in '{record.lang}' for {', '.join(repr(label) for label in missing)}. "
-                f"Give one for every label, or leave out '{record.lang}' to keep the English names."
-            )
-        said.append(replace(record, candidates=tuple(words[label] for label in record.candidates)))
+        own = by_lang.get(record.lang)
+        if own is not None:
+            if missing := [label for label in record.candidates if label not in own]:
+                raise ConfigError(
+                    f"label_words.{record.lang}: no word for {', '.join(map(repr, missing))}. Give one for every "
+                    f"label, or leave out '{record.lang}' to keep the names of the set."
+                )
+            record = replace(record, candidates=tuple(own[label] for label in record.candidates))
+        said.append(record)
     return said
+
+
+def _checked(words: object) -> dict[str, Mapping[str, str]]:
+    """Return the table by our codes of languages. It may come from a run file, where nothing is certain."""
+    if not isinstance(words, Mapping) or not all(isinstance(own, Mapping) for own in words.values()):
+        raise ConfigError(f"label_words: expected LANGUAGE: {{LABEL: WORD}}, got {words!r}.")
+    for lang, own in words.items():
+        if odd := [text for text in (lang, *own, *own.values()) if not isinstance(text, str)]:
+            raise ConfigError(
+                f"label_words.{lang}: expected texts, got {odd[0]!r}. In a run file, words such as yes, no and on "
+                'mean true and false: put them in quotes ("yes").'
+            )
+    return {language_code(lang): own for lang, own in words.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from limbeck.data.checks import CheckedRow, check_record
 from limbeck.data.instructions.files import SetRow, match_languages, refuse_faults, sound, split_file
+from limbeck.data.instructions.labels import LabelWords, verbalise
 from limbeck.data.instructions.make import Split, choice
 from limbeck.data.instructions.translation import DISTRACTORS, ENGLISH, Distractors, Embed, translation_records
 from limbeck.data.languages import language_code
@@ -32,6 +33,7 @@ def own_rows(
     language: str | None = "lang",
     key: str | None = None,
     source: str = "rows",
+    label_words: LabelWords | None = None,
 ) -> list[Instruction]:
     """Return a record for each row: choose one of `labels`.
 
@@ -47,15 +49,16 @@ def own_rows(
         language: field of the language; ``None``: one file a language, ``train.bg.jsonl``.
         key: field whose value translations of a row share; ``None``: rows are not parallel.
         source: how ids call this set.
+        label_words: for each language that is to answer in its own words, the word of every label.
 
     Raises:
-        ConfigError: fewer than two labels, or one twice.
+        ConfigError: fewer than two labels, or one twice, or words that do not fit them.
         DataError: a file is missing, a language is not there, or rows cannot be used.
     """
     if len(set(labels)) < max(2, len(labels)):
         raise ConfigError(f"labels: expected two or more different names, got {list(labels)}.")
     fields = Fields(text, text_pair, label)
-    return [
+    records = [
         choice(
             source=source,
             split=split,
@@ -70,6 +73,7 @@ def own_rows(
         )
         for row, read, shared in _checked(folder, split, languages, fields, labels, language, key)
     ]
+    return verbalise(records, label_words)
 
 
 def own_translations(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from limbeck.data.instructions.labels import NO_ENTITY, UNIVERSAL_TAGS
 from limbeck.data.instructions.make import Split, choice, digest, record_id
-from limbeck.data.records import excerpt
-from limbeck.errors import ConfigError, DataError
+from limbeck.errors import ConfigError
 from limbeck.types import Instruction
 
 __all__ = [
@@ -17,11 +16,9 @@ __all__ = [
     "Sentence",
     "Span",
     "entity_records",
-    "entity_tags",
     "require_some",
     "spans_in",
     "word_records",
-    "word_tags",
 ]
 
 MOST_PER_SENTENCE = 8
@@ -138,23 +135,6 @@ def _spans_of_none(sentence: Sentence, gold: Sequence[Span], taken: Sequence[Spa
     return sorted(drawn)
 
 
-def entity_tags(records: Iterable[Instruction]) -> list[str]:
-    """Return the IOB2 tags of one sentence, read back from its records (all of them: ``most=None``).
-
-    Raises:
-        DataError: records of different sentences, or none.
-    """
-    records = _of_one_sentence(records)
-    tags = [OUTSIDE] * len(records[0].input.split(" "))
-    for record in records:
-        kind = record.candidates[record.gold[0]]
-        slots = dict(record.slots)
-        if kind != NO_ENTITY:
-            start, end = int(slots["start"]), int(slots["end"])
-            tags[start:end] = [f"B-{kind}"] + [f"I-{kind}"] * (end - start - 1)
-    return tags
-
-
 def word_records(
     sentence: Sentence,
     *,
@@ -195,27 +175,6 @@ def word_records(
         )
         for place, _, tag in _draw(words, group, most)
     ]
-
-
-def word_tags(records: Iterable[Instruction]) -> list[str | None]:
-    """Return the tag of each word of one sentence, read back from its records; ``None`` for words not taken.
-
-    Raises:
-        DataError: records of different sentences, or none.
-    """
-    records = _of_one_sentence(records)
-    tags: list[str | None] = [None] * len(records[0].input.split(" "))
-    for record in records:
-        tags[int(dict(record.slots)["start"])] = record.candidates[record.gold[0]]
-    return tags
-
-
-def _of_one_sentence(records: Iterable[Instruction]) -> list[Instruction]:
-    records = list(records)
-    groups = sorted({str(record.group) for record in records})
-    if len(groups) != 1:
-        raise DataError(f"expected the records of one sentence, got those of {len(groups)}: {excerpt(groups)}.")
-    return records
 
 
 def require_some(most: int | None) -> None:

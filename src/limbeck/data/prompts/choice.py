@@ -10,7 +10,7 @@ from limbeck.data.languages import language_code
 from limbeck.data.prompts.registry import known_versions
 from limbeck.errors import DataError, near_misses
 
-__all__ = ["LONGEST_OWN_TEXT_CHARACTERS", "PromptChoice", "soft_parameters"]
+__all__ = ["LONGEST_OWN_TEXT_CHARACTERS", "PromptChoice"]
 
 LONGEST_OWN_TEXT_CHARACTERS = 300
 """About twice our longest text: what a prompt takes of a model's positions is lost to the input."""
@@ -89,19 +89,6 @@ class PromptChoice(BaseModel):
     def soft_language(self) -> bool:
         """Whether there are learned vectors for each language."""
         return self.levels in ("L", "T+L") and self.form != "hard"
-
-
-def soft_parameters(tasks: int, languages: int, width: int, choice: PromptChoice) -> int:
-    """Return how many parameters the soft prompts have.
-
-    Tasks and languages add up, they do not multiply: a new pair of known ones needs no new parameters.
-
-    >>> soft_parameters(9, 12, 768, PromptChoice()) == (9 + 12) * 8 * 768
-    True
-    """
-    task_vectors = tasks * choice.task_vectors if choice.soft_task else 0
-    language_vectors = languages * choice.language_vectors if choice.soft_language else 0
-    return (task_vectors + language_vectors) * width
 
 
 def _our_code(code: str) -> str:

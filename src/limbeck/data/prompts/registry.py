@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -105,18 +105,29 @@ def known_languages(version: str = "1") -> tuple[str, ...]:
     return tuple(_texts("languages", version))
 
 
-def registry_fingerprint(version: str = "1") -> str:
+def registry_fingerprint(
+    version: str = "1", *, tasks: Container[str] | None = None, langs: Container[str] | None = None
+) -> str:
     """Return the SHA-256 of all that rendered prompts are made of: templates, texts, names of languages.
+
+    Args:
+        version: version of the registry.
+        tasks: only of these; ``None``: of all.
+        langs: only of these, by our codes; ``None``: of all.
 
     Raises:
         ConfigError: no such version.
     """
     content = {
-        "tasks": dict(_texts("tasks", version)),
-        "languages": dict(_texts("languages", version)),
-        "names": {code: language.name for code, language in languages().items()},
+        "tasks": _only(_texts("tasks", version), tasks),
+        "languages": _only(_texts("languages", version), langs),
+        "names": _only({code: language.name for code, language in languages().items()}, langs),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _only(texts: Mapping[str, Any], keys: Container[str] | None) -> dict[str, Any]:
+    return {key: text for key, text in texts.items() if keys is None or key in keys}
 
 
 @cache

@@ -1,0 +1,258 @@
+"""What the systems of one cross-lingual run share: tokenizer, encoders, scorers, and the tables they fill."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.atomic import write_bytes
+from limbeck.data.candidates import CandidateEncoder, EncodedRecords, ScorerKind
+from limbeck.data.encode import token_limit
+from limbeck.data.prompts.choice import PromptChoice
+from limbeck.evaluation.predict import predict_scores
+from limbeck.models.layers import shapes
+from limbeck.models.load import load_config, load_tokenizer, load_weights
+from limbeck.ranks import device, is_main, wait_for_all
+from limbeck.recipes.alignment import Alignment
+from limbeck.recipes.english_model import english_model
+from limbeck.results import StageCost
+from limbeck.runs.language_config import LanguageRunConfig
+from limbeck.runs.language_data import LanguageData, hard_prompts, prompt_texts
+from limbeck.stages.pipeline import StageRun, run_stage
+from limbeck.stages.stage import Stage, Training
+from limbeck.students.scorer import Scorer, make_scorer
+from limbeck.types import Batch, Progress, Sequences, SoftLayout, Teacher
+
+__all__ = ["ENGLISH_MODEL", "Bench"]
+
+ENGLISH_MODEL = "english_model"
+_CROSS_ENCODER_CANDIDATES = 64
+"""More candidates than this are too many to read one by one."""
+_SCORE_ROWS = 32
+
+
+@dataclass
+class Bench:
+    """What the systems of one run share."""
+
+    config: LanguageRunConfig
+    folder: Path
+    data: LanguageData
+    progress: Progress
+    scores: dict[tuple[str, int, int], NDArray[np.float32]] = field(default_factory=dict)
+    """Scores of the test records by system, budget of target labels and seed."""
+    kept: dict[int, dict[str, float]] = field(default_factory=dict)
+    """Share of the main system's paired records that passed the gate, by seed and language."""
+    costs: dict[str, StageCost] = field(default_factory=dict)
+    """Of each stage, by its folder."""
+    stages_of: dict[tuple[str, int], list[StageCost]] = field(default_factory=dict)
+    """Of each system at each budget; stages that budgets share are in all of them."""
+
+    def __post_init__(self) -> None:
+        backbone = self.config.backbone
+        options = {"trust_remote_code": backbone.trust_remote_code}
+        self.tokenizer = load_tokenizer(backbone.model, **options)
+        shell = _Shell(load_config(backbone.model, **options))
+        self.max_length = min(backbone.max_length, token_limit(self.tokenizer, shell))
+        most = max(len(record.candidates) for record in (*self.data.english, *self.data.pool, *self.data.test))
+        automatic: ScorerKind = "cross_encoder" if most <= _CROSS_ENCODER_CANDIDATES else "dual_encoder"
+        self.kind: ScorerKind = automatic if backbone.scorer == "auto" else backbone.scorer
+        self._encoders: dict[tuple[ScorerKind, str], CandidateEncoder] = {}
+
+    def choice(self, system: Alignment) -> PromptChoice:
+        """The prompts of a system."""
+        own = {"hard": {"levels": "T+L", "form": "hard"}, "task_name": {"levels": "none"}, "run": {}}
+        return self.config.prompts.model_copy(update=own[system.prompts])
+
+    def soft_layout(self, system: Alignment) -> SoftLayout | None:
+        """The soft prompt table of a system."""
+        choice = self.choice(system)
+        if not (choice.soft_task or choice.soft_language):
+            return None
+        return SoftLayout(
+            tasks=tuple(self.data.tasks),
+            languages=(self.config.task.source_language, *self.config.task.languages),
+            task_vectors=choice.task_vectors if choice.soft_task else 0,
+            language_vectors=choice.language_vectors if choice.soft_language else 0,
+        )
+
+    def kind_of(self, system: Alignment) -> ScorerKind:
+        """The kind of scorer of a system."""
+        return self.kind if system.scorer == "run" else system.scorer
+
+    def encoder(self, system: Alignment) -> CandidateEncoder:
+        """The encoder of a system's records; systems that read alike share one."""
+        key = (self.kind_of(system), system.prompts)
+        if key not in self._encoders:
+            self._encoders[key] = CandidateEncoder(
+                self.tokenizer,
+                key[0],
+                hard_prompts=prompt_texts(self.choice(system), system.prompts),
+                soft=self.soft_layout(system),
+                max_length=self.max_length,
+            )
+        return self._encoders[key]
+
+    def systems(self) -> list[tuple[str, Alignment]]:
+        """The English model and all others."""
+        return [(ENGLISH_MODEL, english_model()), *((r.key, r.alignment()) for r in self.config.recipes())]
+
+    def check_lengths(self) -> None:
+        """Refuse prompts that leave no room for the input, for every system, before anything is trained."""
+        for _, system in self.systems():
+            for records in (self.data.english, self.data.pool, self.data.test):
+                self.encoder(system).encode(records)
+
+    def new_scorer(self, system: Alignment, seed: int) -> Scorer:
+        """Return a system's scorer around the pretrained backbone, soft prompts begun from the hard texts."""
+        import torch
+
+        torch.manual_seed(seed)
+        backbone = self.config.backbone
+        layout = self.soft_layout(system)
+        scorer = make_scorer(
+            self.kind_of(system), backbone.model, layout, trust_remote_code=backbone.trust_remote_code
+        )
+        if layout is not None:
+            scorer.initialise_soft_prompts(self._soft_beginnings(layout))
+        if system.critic:
+            scorer.add_critic()
+        return scorer
+
+    def _soft_beginnings(self, layout: SoftLayout) -> dict[range, list[int]]:
+        texts = hard_prompts(self.config.prompts.model_copy(update={"levels": "T+L", "form": "hard"}))
+        found: dict[range, list[int]] = {}
+        for record in (*self.data.english, *self.data.pool, *self.data.test):
+            for places, text in zip(
+                (layout.task_rows(record.task), layout.language_rows(record.lang)), texts(record), strict=True
+            ):
+                if places not in found:
+                    found[places] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return found
+
+    def score(self, name: str, scorer: Scorer, encoded: EncodedRecords) -> NDArray[np.float32]:
+        """Score records, or read the scores that an earlier start of this run made."""
+        path = self.folder / "predictions" / f"{name}.npy"
+        if is_main() and not path.exists():
+            scorer.to(device())
+            with self.progress.track(f"scoring: {name}", len(encoded.records)) as advance:
+                scores = predict_scores(scorer, encoded, batch_size=_SCORE_ROWS, advance=advance)
+            buffer = io.BytesIO()
+            np.save(buffer, scores)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, buffer.getvalue())
+        wait_for_all()
+        found: NDArray[np.float32] = np.load(path)
+        return found
+
+    @cached_property
+    def _tests(self) -> dict[int, EncodedRecords]:
+        return {}
+
+    def test(self, name: str, system: Alignment, n_target: int, seed: int, scorer: Scorer) -> None:
+        """Score the test records with a system at the end of its stages."""
+        encoder = self.encoder(system)
+        if id(encoder) not in self._tests:
+            self._tests[id(encoder)] = encoder.encode(self.data.test)
+        key = (name, n_target, seed)
+        self.scores[key] = self.score(f"{name}-n{n_target}-seed{seed}", scorer, self._tests[id(encoder)])
+
+    def train(
+        self,
+        stage: Stage,
+        *,
+        name: str,
+        seed: int,
+        n_target: int,
+        where: str,
+        scorer: Scorer,
+        encoded: EncodedRecords,
+        training: Training,
+        sequences: Sequences,
+        teacher: Teacher | None = None,
+    ) -> None:
+        """Run one stage on `scorer` in place and keep its cost."""
+        scorer.to(device())
+        cost = run_stage(
+            stage,
+            StageRun(
+                folder=self.folder / "stages" / f"seed{seed}" / where,
+                log=self.folder / "log.jsonl",
+                system=name,
+                seed=seed,
+                training=training,
+                sequences=sequences,
+                make_batch=_batch_maker(encoded),
+                progress=self.progress,
+                title=f"{where}, seed {seed}",
+                stage=where.removeprefix(f"{name}-"),
+            ),
+            student=scorer,
+            tokenizer=self.tokenizer,
+            teacher=teacher,
+            shapes=shapes(scorer, scorer),
+        )
+        self.costs[f"seed{seed}/{where}"] = cost
+        self.stages_of.setdefault((name, n_target), []).append(cost)
+
+    def steps(self, n_target_records: int, pairs: int) -> dict[str, int]:
+        """Optimiser steps of each kind of rows."""
+        training = self.config.training
+        english = training.english.total_steps(len(self.data.english))
+        distillation = training.distillation.total_steps(pairs) if pairs else 0
+        target = training.target.total_steps(n_target_records) if n_target_records else 0
+        return {"english": english, "paired": distillation, "target": target}
+
+    def stage_steps(self, system: Alignment, stage: Stage, steps: dict[str, int]) -> int:
+        """Optimiser steps of one stage of a system, out of the run's `steps` of each kind of rows."""
+        count = steps["paired"] + steps["target"] + (steps["english"] if system.starts_from == "backbone" else 0)
+        if stage.rows != "english+target":
+            count = steps[stage.rows]
+        return max(1, round(stage.share * count))
+
+    def exported_student(self) -> Scorer:
+        """The main system at its largest budget of target labels, first seed: the one that is exported."""
+        recipe, seed = self.config.recipe, self.config.seeds[0]
+        system = recipe.alignment()
+        scorer = self.new_scorer(system, seed)
+        load_weights(scorer, _last_stage(self.folder, recipe.key, system, self.config.data.n_target[-1], seed))
+        return scorer
+
+
+@dataclass(frozen=True)
+class _Shell:
+    """A configuration where a model is looked for: limits are known before any weights are loaded."""
+
+    config: Any
+
+
+def _batch_maker(encoded: EncodedRecords) -> Callable[[NDArray[np.int64]], Batch]:
+    import torch
+
+    labels, width = torch.from_numpy(encoded.label_ids), encoded.candidates
+
+    def make_batch(row_numbers: NDArray[np.int64]) -> Batch:
+        picked = torch.from_numpy(np.asarray(row_numbers))
+        return {
+            "student": encoded.batch(row_numbers, width),
+            "labels_B": labels[picked],
+            "gold_BK": encoded.gold(row_numbers, width),
+            "candidates_BK": encoded.present(row_numbers, width),
+            "rows_B": picked,
+        }
+
+    return make_batch
+
+
+def _last_stage(folder: Path, name: str, system: Alignment, n_target: int, seed: int) -> Path:
+    stages = [stage for stage in system.stages if stage.rows != "target" or n_target]
+    labelled = {"target", "english+target"} & {stage.rows for stage in stages}
+    where = f"{name}-{stages[-1].name}" + (f"-n{n_target}" if labelled else "")
+    return folder / "stages" / f"seed{seed}" / where / "model"
