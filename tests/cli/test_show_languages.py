@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from limbeck.cli.show_languages import show_language_results
+from limbeck.cli.show_languages import show_language_results, show_ranking_student
 from limbeck.language_results import Cell, LanguageResults, LanguageSystem, SeedCell
 from limbeck.results import Interval
 
@@ -98,3 +98,18 @@ def test_a_table_fits_a_terminal_of_80_columns(record: LanguageResults) -> None:
 
 def test_no_systems_no_languages(record: LanguageResults) -> None:
     assert "each task and language" not in shown(record.model_copy(update={"systems": []}))
+
+
+def test_figures_of_single_tasks_have_a_table_where_there_are_any() -> None:
+    def lines(shown: LanguageSystem) -> list[str]:
+        stream = io.StringIO()
+        show_ranking_student(shown, Console(file=stream, width=80))
+        return [" ".join(line.split()) for line in stream.getvalue().splitlines()]
+
+    plain = system("student", 0, 0.7)
+    assert not any("nDCG" in line or "figure" in line for line in lines(plain))
+    english, german, swahili = plain.cells
+    ranked = german.model_copy(update={"ndcg": Interval(value=0.812, low=0.8, high=0.9)})
+    found = lines(plain.model_copy(update={"cells": [english, ranked, swahili]}))
+    assert [line for line in found if "nDCG" in line] == ["German topic nDCG 0.812 0.800–0.900"]
+    assert not any("F1" in line or "…" in line for line in found)

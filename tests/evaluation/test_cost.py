@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from limbeck.errors import DataError
-from limbeck.evaluation.cost import device_hours, money, saving, system_cost, with_savings
+from limbeck.evaluation.cost import device_hours, saving, system_cost, with_money, with_savings
+from limbeck.language_results import Money
 from limbeck.results import StageCost
 
 OURS, FINE_TUNING, REINFORCEMENT, PROMPTS = (50, 4), (100, 8), (150, 16), (80, 6)  # wall hours, devices
@@ -46,7 +47,14 @@ def test_costing_more_saves_less_than_nothing() -> None:
 
 
 def test_money_is_hours_times_rate() -> None:
-    assert money(200, 2.5) == 500
+    costs = [
+        system_cost("ml_ipd", 0, [stage(3600 * 50)], devices=4),
+        system_cost("rl_ia", 0, [stage(3600)], devices=1),
+    ]
+    assert [cost.money for cost in costs] == [None, None]
+    priced = with_money(costs, 2.5, "EUR")
+    assert [cost.money for cost in priced] == [Money(amount=500, currency="EUR"), Money(amount=2.5, currency="EUR")]
+    assert [cost.model_copy(update={"money": None}) for cost in priced] == costs
 
 
 @pytest.mark.parametrize("devices", [None, 0, -1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -251,3 +252,46 @@ def test_refuses_languages_without_records_and_records_of_no_language() -> None:
         Panel(PANEL.task, PANEL.lang, PANEL.candidates, "en", ["de", "sw", "bg", "fr"])
     with pytest.raises(DataError, match="test records in bg, which is neither source nor target"):
         Panel(PANEL.task, PANEL.lang, PANEL.candidates, "en", ["de", "sw"])
+
+
+def test_figures_of_single_tasks_are_means_over_queries_and_ratios_of_sums() -> None:
+    """Queries every third record of topics in German, spans in the pairs of Bulgarian; two seeds."""
+    here, there = records_of("topic", "de"), records_of("pair", "bg")
+    rng = np.random.default_rng(0)
+    ndcg = {seed: np.full(ROWS, np.nan) for seed in (0, 1)}
+    spans = {seed: np.full((ROWS, 3), np.nan) for seed in (0, 1)}
+    entities = rng.random(len(there)) < 0.6
+    for seed in (0, 1):
+        ndcg[seed][here[::3]] = rng.random(len(here[::3]))
+        called = rng.random(len(there)) < 0.7
+        spans[seed][there] = np.column_stack([called & entities & (rng.random(len(there)) < 0.8), called, entities])
+    first = replace(system("ml_ipd", 0.8, seeds=2), ndcg=ndcg, spans=spans)
+    worse = replace(
+        system("ml_dft", 0.6, seeds=2), ndcg={s: v / 2 for s, v in ndcg.items()},
+        spans={s: v * [0.5, 1, 1] for s, v in spans.items()},
+    )  # fmt: skip
+    found, halved, plain = language_records(PANEL, [first, worse, THIRD], [], resamples=RESAMPLES)[0]
+    cells = {(cell.task, cell.lang): cell for cell in found.cells}
+    assert [key for key, cell in cells.items() if cell.ndcg] == [("topic", "de")]
+    assert [key for key, cell in cells.items() if cell.span_f1] == [("pair", "bg")]
+    figure, f1 = cells["topic", "de"].ndcg, cells["pair", "bg"].span_f1
+    assert figure is not None
+    assert f1 is not None
+    assert figure.value == pytest.approx(np.mean([values[here[::3]].mean() for values in ndcg.values()]))
+    sums = [counts[there].sum(axis=0) for counts in spans.values()]
+    assert f1.value == pytest.approx(np.mean([2 * right / (called + true) for right, called, true in sums]))
+    spread = np.mean(list(ndcg.values()), axis=0)[here[::3]].std() / np.sqrt(len(here[::3]))
+    assert figure.high - figure.low == pytest.approx(2 * 1.96 * spread, rel=0.15)
+    assert f1.low < f1.value < f1.high
+    for ours, theirs in zip(found.cells, halved.cells, strict=True):
+        for a, b in ((ours.ndcg, theirs.ndcg), (ours.span_f1, theirs.span_f1)):
+            assert (b is None) == (a is None)
+            assert b is None or (b.value, b.low, b.high) == pytest.approx((a.value / 2, a.low / 2, a.high / 2))
+    assert not any(cell.ndcg or cell.span_f1 for cell in plain.cells)
+
+
+def test_there_is_no_f1_without_entities() -> None:
+    spans = np.full((ROWS, 3), np.nan)
+    spans[records_of("pair", "bg")] = (0, 1, 0)
+    (found,), _ = language_records(PANEL, [replace(FIRST, spans={0: spans})], [], resamples=10)
+    assert not any(cell.span_f1 for cell in found.cells)

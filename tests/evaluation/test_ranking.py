@@ -5,21 +5,27 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from limbeck.data.instructions.labels import GRADES
+from limbeck.data.instructions.make import choice
 from limbeck.errors import DataError
 from limbeck.evaluation.ranking import (
     accuracy_credit,
     gold_ranks,
     margin_scores,
     ndcg,
+    query_ndcg,
     ratio_margin,
     reciprocal_rank,
+    span_counts,
 )
+from limbeck.types import Instruction
 
 INF = np.inf
 
@@ -107,16 +113,110 @@ def test_refuses_what_has_no_rank(scores: list[list[float]], golds: list[tuple[i
 
 
 def test_ndcg_has_linear_gain_and_a_binary_logarithm() -> None:
-    found = ndcg(np.array([3.0, 2, 0, 1]), np.array([0.9, 0.2, 0.7, 0.4]))
+    (found,) = ndcg(np.array([[0.9, 0.2, 0.7, 0.4]]), [(3.0, 2, 0, 1)])
     ideal = 3 + 2 / math.log2(3) + 1 / 2
     assert found == pytest.approx((3 + 1 / 2 + 2 / math.log2(5)) / ideal)
     assert found == pytest.approx(0.915893, abs=1e-6)
 
 
 def test_ndcg_of_ties_one_page_and_no_relevant_page() -> None:
-    assert ndcg(np.array([1.0, 0.0]), np.array([0.5, 0.5])) == pytest.approx((1 + 1 / math.log2(3)) / 2)
-    assert ndcg(np.array([3.0]), np.array([0.5])) is None
-    assert ndcg(np.zeros(3), np.array([0.1, 0.2, 0.3])) == 0
+    scores = np.array([[0.5, 0.5, 9], [0.5, 7, 8], [0.1, 0.2, 0.3]])  # what lies behind the last page is not read
+    found = ndcg(scores, [(1.0, 0.0), (3.0,), (0.0, 0.0, 0.0)])
+    assert found[0] == pytest.approx((1 + 1 / math.log2(3)) / 2)
+    assert math.isnan(found[1])
+    assert found[2] == 0
+    assert ndcg(np.empty((0, 3)), []).shape == (0,)
+    with pytest.raises(DataError, match="3 rows of scores, but grades of 1 queries"):
+        ndcg(scores, [(1.0, 0.0)])
+
+
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_ndcg_is_that_of_scikit_learn(levels: int) -> None:
+    from sklearn.metrics import ndcg_score
+
+    rng = np.random.default_rng(levels)
+    pages = rng.integers(2, 9, 60)
+    scores = rng.integers(-levels, levels, (60, 8)).astype(np.float32)
+    scores[np.arange(8) >= pages[:, None]] = -INF
+    grades = [tuple(map(float, rng.integers(0, 5, n))) for n in pages]
+    expected = [ndcg_score([g], scores[i : i + 1, : len(g)]) for i, g in enumerate(grades)]
+    np.testing.assert_allclose(ndcg(scores, grades), expected)
+
+
+def page(number: int, grade: str, query: str) -> Instruction:
+    return choice(
+        source="xglue", split="test", lang="en", task="web_pages", key=number, text="q", pair=f"page {number}",
+        labels=GRADES, label=grade, group=query,
+    )  # fmt: skip
+
+
+def test_a_record_with_grades_is_a_query_and_any_other_none() -> None:
+    graded = replace(page(1, "bad", "one"), candidates=("a", "b", "c", "d"), gold=(0,), grades=(3.0, 2, 0, 1))
+    topic = choice(source="s", split="test", lang="en", task="topic", key=1, text="t", labels=["a", "b"], label="a")
+    scores = np.array([[5.0, 1, -INF, -INF, -INF], [0.9, 0.2, 0.7, 0.4, -INF]])
+    found = query_ndcg(scores, [topic, graded])
+    assert math.isnan(found[0])
+    assert found[1] == pytest.approx(0.915893, abs=1e-6)
+    assert np.isnan(query_ndcg(scores[:1], [topic])).all()
+
+
+def test_pages_that_choose_a_grade_are_ranked_by_the_grade_they_expect() -> None:
+    """Two queries, their records in turn; the first of each has the figure."""
+    records = [page(1, "perfect", "one"), page(2, "bad", "two"), page(3, "bad", "one"), page(4, "good", "two"),
+               page(5, "fair", "alone")]  # fmt: skip
+    expected = {1: "fair", 2: "good", 3: "excellent", 4: "perfect", 5: "bad"}  # the grade each page is given
+    scores = np.array([[8.0 if name == expected[int(r.id[-1])] else 0 for name in r.candidates] for r in records])
+    found = query_ndcg(scores, records)
+    assert found[0] == pytest.approx((4 / math.log2(3)) / 4)  # the bad page comes first
+    assert found[1] == pytest.approx(1)
+    assert np.isnan(found[2:]).all()
+    # 0.49 for perfect and 0.51 for bad expect more than a certain "fair", though the likeliest grade is lower.
+    unsure = np.log([[{"perfect": 0.49, "bad": 0.51}.get(name, 1e-9) for name in records[0].candidates],
+                     [{"fair": 1.0}.get(name, 1e-9) for name in records[2].candidates]])  # fmt: skip
+    assert query_ndcg(unsure, [records[0], records[2]])[0] == pytest.approx(1)
+
+
+def span(label: str, place: int) -> Instruction:
+    return choice(
+        source="own", split="test", lang="en", task="ner", key=place, text="a b", labels=("PER", "LOC", "none"),
+        label=label, slots=(("span", "a"), ("start", "0"), ("end", "1")),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gold", "scores", "counts"),
+    [
+        ("PER", {"PER": 1}, (1, 1, 1)),
+        ("PER", {"LOC": 1}, (0, 1, 1)),
+        ("PER", {"none": 1}, (0, 0, 1)),
+        ("none", {"none": 1}, (0, 0, 0)),
+        ("none", {"LOC": 1}, (0, 1, 0)),
+        ("PER", {"PER": 1, "none": 1}, (0.5, 0.5, 1)),
+        ("LOC", {}, (1 / 3, 2 / 3, 1)),
+    ],
+)
+def test_what_a_span_adds_to_an_f1(gold: str, scores: dict[str, float], counts: tuple[float, ...]) -> None:
+    record = span(gold, 0)
+    row = [scores.get(name, 0.0) for name in record.candidates]
+    (found,) = span_counts(np.array([[*row, -INF]]), [record])
+    assert found == pytest.approx(counts)
+
+
+def test_the_counts_give_scikit_learns_micro_f1_without_none() -> None:
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(0)
+    names = ["PER", "LOC", "none"]
+    records = [span(str(label), place) for place, label in enumerate(rng.choice(names, 50))]
+    other = choice(source="s", split="test", lang="en", task="pos", key=1, text="t", labels=names, label="PER")
+    scores = rng.normal(size=(51, 3))
+    called = [r.candidates[scores[i].argmax()] for i, r in enumerate(records)]
+    gold = [r.candidates[r.gold[0]] for r in records]
+    counts = span_counts(scores, [*records, other])
+    assert np.isnan(counts[50]).all()
+    right, found, there = counts[:50].sum(axis=0)
+    expected = f1_score(gold, called, labels=["PER", "LOC"], average="micro")
+    assert 2 * right / (found + there) == pytest.approx(expected)
 
 
 def test_margin_of_reference_pairs() -> None:

@@ -98,6 +98,17 @@ def test_options_reach_the_layout(student: Path, rows: Path) -> None:
     assert measure(student, rows, split="dev", options=("label=mood", "text=said")).cells == expected.cells
 
 
+def test_rows_with_labels_in_the_words_of_the_language(student: Path, rows: Path) -> None:
+    """A task whose labels differ by language is no task with fixed labels: its labels are given."""
+    words = {label: label for label in LABELS}
+    same = ("task=topic", f"labels={LABELS}", f"label_words={{bg: {words}}}")
+    assert measure(student, rows, options=same).cells == measure(student, rows).cells
+    words["sports"] = "политика"
+    other = measure(student, rows, options=(*same[:2], f"label_words={{bg: {words}}}"))
+    changed = [a.lang for a, b in zip(other.cells, measure(student, rows).cells, strict=True) if a.mrr != b.mrr]
+    assert changed == ["bg"]
+
+
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [

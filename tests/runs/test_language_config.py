@@ -193,3 +193,23 @@ def test_steps_of_a_stage(given: dict[str, Any], most: int) -> None:
     })  # fmt: skip
     assert isinstance(config, LanguageRunConfig)
     assert config.training.distillation.total_steps(100) == most
+
+
+def test_a_rate_is_a_price_and_a_currency_or_nothing(tmp_path: Path) -> None:
+    assert load(tmp_path).rate is None
+    rate = load(tmp_path, GOOD + "rate: {per_device_hour: 2.5, currency: EUR}\n").rate
+    assert rate is not None
+    assert (rate.per_device_hour, rate.currency) == (2.5, "EUR")
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        ("{per_device_hour: 2.5}", "'rate.currency' is missing"),
+        ("{per_device_hour: -1, currency: EUR}", "rate.per_device_hour: Input should be greater than 0"),
+        ("{per_device_hour: .inf, currency: EUR}", "rate.per_device_hour: Input should be a finite number"),
+        ("{per_device_hour: 1, currency: ''}", "rate.currency: String should have at least 1 character"),
+    ],
+)
+def test_a_rate_that_is_no_price(tmp_path: Path, rate: str, words: str) -> None:
+    assert words in fault(tmp_path, GOOD + f"rate: {rate}\n")

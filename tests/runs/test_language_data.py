@@ -88,6 +88,24 @@ def test_a_set_can_have_fewer_languages(toy_run: dict[str, Any]) -> None:
     assert {record.lang for record in read(toy_run).pool if record.task == "topic"} == {"de"}
 
 
+def test_answers_in_the_words_of_the_language_are_paired_by_their_place(toy_run: dict[str, Any]) -> None:
+    words = {"health": "Gesundheit", "politics": "Politik", "sports": "Sport", "travel": "Reisen"}
+    plain = read(toy_run)
+    toy_run["data"]["sets"][0]["label_words"] = {"deu_Latn": words}
+    data = read(toy_run)
+    german = next(r for r in data.pool if (r.task, r.lang) == ("topic", "de"))
+    assert set(german.candidates) == set(words.values())
+    assert data.fingerprints["train"] != plain.fingerprints["train"]
+    assert [r for r in data.pool if r.lang == "bg"] == [r for r in plain.pool if r.lang == "bg"]
+    pairs = pair_for(data, "parallel")
+    for student, place in zip(pairs.students, pairs.teacher_of, strict=True):
+        if (student.task, student.lang) == ("topic", "de"):
+            assert student.candidates == tuple(words[name] for name in pairs.teachers[place].candidates)
+    toy_run["data"]["sets"][0]["label_words"] = {"de": {"health": "Gesundheit"}}
+    with pytest.raises(ConfigError, match=r"data.sets.0: label_words.de: no word for '"):
+        read(toy_run)
+
+
 # Pairs.
 
 
@@ -303,7 +321,7 @@ def test_a_fault_stops_the_run_before_anything_is_trained(
     def refuse(*arguments: Any, **options: Any) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("limbeck.runs.languages.make_scorer", refuse)
+    monkeypatch.setattr("limbeck.runs.language_bench.make_scorer", refuse)
     files(own_toy_data)
     spoil(own_run, change)
     with pytest.raises(error, match=re.compile(message, re.DOTALL)):
@@ -365,6 +383,7 @@ def test_fingerprints_know_every_row(own_run: dict[str, Any], own_toy_data: Path
     after = read(own_run).fingerprints
     assert after["train"] != before["train"]
     assert after["test"] == before["test"]
+    assert after["prompts"] == before["prompts"]
 
 
 @pytest.mark.parametrize(

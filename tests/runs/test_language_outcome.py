@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +13,14 @@ import pytest
 from safetensors.torch import load_file
 
 import limbeck
-from limbeck.language_results import LanguageResults, LanguageSystem
+from limbeck.data.instructions.make import choice
+from limbeck.language_results import LanguageResults, LanguageSystem, Money
+from limbeck.report.read import read_any_results
 from limbeck.runs.config import load_run_file, run_config
 from limbeck.runs.distill import run
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import read_language_data
+from limbeck.runs.language_outcome import credits_of
 from limbeck.types import SilentProgress
 
 SYSTEMS = ("ml_ipd", "ml_dft", "pl_bl", "rl_ia", "transfer")
@@ -38,6 +42,7 @@ def whole(
     del sections["baselines"]  # all of them
     sections["backbone"]["scorer"] = "auto"
     sections["data"]["n_target"] = [2, 0, 100]
+    sections["rate"] = {"per_device_hour": 3600.0, "currency": "EUR"}
     for stage in sections["training"].values():
         stage.update(steps=1, batch_size=4)
     file = folder / "run.yaml"
@@ -142,6 +147,7 @@ def test_every_stage_is_paid_for_once_and_by_all_who_use_it(whole: WholeRun) -> 
         assert cost.devices == 1
         assert cost.tokens > 0
         assert cost.peak_memory_bytes > 2**20
+        assert cost.money == Money(amount=cost.device_hours * 3600, currency="EUR")
         assert cost.energy_kwh is None or cost.energy_kwh > 0
         starts = name in ("english_model", "ml_ipd", "rl_ia", "transfer")
         assert cost.english_model_hours * 3600 == pytest.approx(english if starts else 0)
@@ -228,3 +234,30 @@ def test_the_resolved_run_file_is_the_same_run(whole: WholeRun) -> None:
     resolved, given = load_run_file(whole.folder / "run.yaml"), run_config(whole.sections)
     assert resolved.provenance["data_sha256"] == whole.results.data_fingerprints
     assert resolved.model_copy(update={"provenance": {}}) == given
+
+
+def test_credits_hold_the_figures_of_single_tasks() -> None:
+    name: dict[str, Any] = {"source": "own", "split": "test", "lang": "en", "key": 1}
+    entity = choice(**name, task="ner", text="Bern", labels=("LOC", "none"), label="LOC", slots=(("span", "Bern"),))
+    query = replace(
+        choice(**name, task="web_pages", text="q", labels=("a", "b"), label="a"), gold=(0,), grades=(3.0, 1.0)
+    )
+    scores = np.array([[2.0, 1.0], [1.0, 2.0]], dtype=np.float32)
+    found = credits_of("x", "X", 16, [entity, query], {4: scores})
+    assert (found.name, found.title, found.n_target) == ("x", "X", 16)
+    right = float(entity.gold == (0,))
+    assert (found.accuracy[4].tolist(), found.mrr[4].tolist()) == ([right, 0], [0.5 + right / 2, 0.5])
+    np.testing.assert_allclose(found.spans[4], [[right, right, 1], [np.nan] * 3])
+    np.testing.assert_allclose(found.ndcg[4], [np.nan, (1 + 3 / np.log2(3)) / (3 + 1 / np.log2(3))])
+
+
+def test_a_record_without_the_newer_figures_is_still_read(whole: WholeRun, tmp_path: Path) -> None:
+    record = json.loads((whole.folder / "results.json").read_text(encoding="utf-8"))
+    for part in (*record["costs"], *(cell for system in record["systems"] for cell in system["cells"])):
+        for name in ("ndcg", "span_f1", "money"):
+            part.pop(name, None)
+    (tmp_path / "results.json").write_text(json.dumps(record), encoding="utf-8")
+    found = read_any_results(tmp_path)
+    assert isinstance(found, LanguageResults)
+    assert found.systems == whole.results.systems
+    assert {cost.money for cost in found.costs} == {None}

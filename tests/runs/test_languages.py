@@ -250,7 +250,7 @@ def test_the_same_run_again_trains_nothing(
         raise AssertionError("trained or scored again")
 
     monkeypatch.setattr("limbeck.stages.pipeline._train", refuse)
-    monkeypatch.setattr("limbeck.runs.languages.predict_scores", refuse)
+    monkeypatch.setattr("limbeck.runs.language_bench.predict_scores", refuse)
     assert run(toy_run) == first
     after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
     assert {path.name for path in before if before[path] != after[path]} <= {"report.html"}
@@ -265,6 +265,32 @@ def test_another_run_in_the_folder_is_refused(toy_run: dict[str, Any], light: No
     toy_run["prompts"]["form"] = "hard"
     with pytest.raises(RunFolderError, match=r"holds another run: prompts\.form was both, is hard"):
         run(toy_run)
+
+
+def test_a_changed_prompt_is_noticed_and_one_of_another_language_is_none_of_the_runs_business(
+    toy_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch, light: None
+) -> None:
+    from limbeck.data.prompts import registry
+
+    toy_run["training"]["english"]["steps"] = toy_run["training"]["distillation"]["steps"] = 1
+    first = run(toy_run)
+    whole = registry._texts
+
+    def reworded(lang: str) -> None:
+        monkeypatch.setattr(
+            registry, "_texts", lambda kind, v: {**whole(kind, v), **({lang: "Other."} if kind == "languages" else {})}
+        )
+
+    reworded("fr")
+    assert run(toy_run) == first
+    reworded("bg")
+    with pytest.raises(RunFolderError, match=r"holds another run: the prompts .*have changed"):
+        run(toy_run)
+    # A folder of the time before runs kept this fingerprint.
+    record = Path(toy_run["output"]) / "run.yaml"
+    lines = [line for line in record.read_text(encoding="utf-8").splitlines() if not line.startswith("    prompts: ")]
+    record.write_text("\n".join(lines), encoding="utf-8")
+    assert run(toy_run) == first
 
 
 # Processes: killed, and several at once.

@@ -12,7 +12,8 @@ __all__ = ["HELP", "main"]
 HELP = """Check a run before spending on it: data, labels, tokenizers, layers, lengths, the teacher itself, time.
 
 Of a cross-lingual run (task.kind: instructions) it checks records, labels and script of each language, pairs of
-translations, prompts, the tokenizer in each language, steps and time.
+translations, prompts, the tokenizer in each language, steps and time. Of a run on texts (task.kind: generation) it
+checks templates, end tokens, vocabularies, the losses of both models on your rows, memory and time.
 
 Ends with code 2 if it finds a fault that would stop or spoil the run.
 
@@ -41,9 +42,14 @@ def main(
     from limbeck.runs.doctor import examine
     from limbeck.runs.language_config import LanguageRunConfig
     from limbeck.runs.language_doctor import examine_languages
+    from limbeck.runs.text_config import TextRunConfig
 
     if isinstance(config, LanguageRunConfig):
         findings = examine_languages(config, progress())
+    elif isinstance(config, TextRunConfig):
+        from limbeck.runs.text_doctor import examine_texts
+
+        findings = examine_texts(config, progress())
     else:
         findings = examine(config, progress())
     for finding in findings:

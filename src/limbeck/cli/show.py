@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from limbeck.cli.show_languages import show_language_results
+from limbeck.cli.show_texts import show_generation_results
+from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
 from limbeck.report.formatting import p_value_text, points_text, range_text
 from limbeck.report.tables import HEADLINE, METRIC_TITLES
@@ -25,10 +27,13 @@ _SHORT_TITLES = {
 }
 
 
-def show_results(results: Results | LanguageResults, folder: Path, console: Console) -> None:
+def show_results(results: Results | LanguageResults | GenerationResults, folder: Path, console: Console) -> None:
     """Print the headline table, the verdict, the warnings, and where things are."""
     if isinstance(results, LanguageResults):
         show_language_results(results, folder, console)
+        return
+    if isinstance(results, GenerationResults):
+        show_generation_results(results, folder, console)
         return
     console.print(f"\n{results.name}: figures on {results.test_rows} held-out rows (95 % intervals)", markup=False)
     show_systems(results.systems, _SHORT_TITLES, console)

@@ -34,7 +34,7 @@ def show_language_results(results: LanguageResults, folder: Path, console: Conso
 
 
 def show_ranking_student(system: LanguageSystem, console: Console) -> None:
-    """Print accuracy and mean reciprocal rank of one student in each task and language."""
+    """Print accuracy, mean reciprocal rank and the tasks' own figures of one student in each task and language."""
     shown = _table(["language", "task", "records", "accuracy", "95 %", "MRR"], left=2)
     for cell in system.cells:
         figures = [share_text(cell.accuracy.value), bare_range(cell.accuracy), decimal_text(cell.mrr.value)]
@@ -46,6 +46,14 @@ def show_ranking_student(system: LanguageSystem, console: Console) -> None:
         row = [f"mean of {len(targets)} target languages", "", "", *macro, decimal_text(system.macro_mrr.value)]
         shown.add_row(*map(Text, row))
     console.print(shown)
+    own = [(cell, title, interval) for cell in system.cells
+           for title, interval in (("nDCG", cell.ndcg), ("span F1", cell.span_f1)) if interval]  # fmt: skip
+    if own:
+        shown = _table(["language", "task", "figure", "value", "95 %"], left=3)
+        for cell, title, interval in own:
+            figures = [decimal_text(interval.value), bare_range(interval, unit="nats")]  # decimals without a unit
+            shown.add_row(*map(Text, [language_name(cell.lang), cell.task, title, *figures]))
+        console.print(shown)
 
 
 def _show_systems(results: LanguageResults, console: Console) -> None:

@@ -9,38 +9,25 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from limbeck.data.tasks import Classification
 from limbeck.errors import ConfigError, near_misses
 from limbeck.recipes.catalogue import build_recipe
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
+from limbeck.runs.sections import Data, FromTeacher, Student
+from limbeck.runs.text_config import TextRunConfig
 from limbeck.stages.stage import Stage, Training
 
 __all__ = ["AnyRun", "Data", "FromTeacher", "Recipe", "RunConfig", "Student", "Teacher", "load_run_file", "run_config"]
 
-Sources = str | list[str]
-
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Data(_Section):
-    """Where the rows are: files (JSON Lines, CSV, Parquet), folders of them, or ``hub:org/name``."""
-
-    train: Sources
-    """Training rows, labelled or not; several sources are joined."""
-    test: Sources | None = None
-    """Held-out rows that the report is about; default: `test_share` of the labelled
-    training rows (of all where none is labelled), taken out by a fixed seed."""
-    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    on_bad_row: Literal["stop", "quarantine"] = "stop"
-    """``quarantine``: leave bad rows out and write them, with the reason, beside the run."""
 
 
 class Teacher(_Section):
@@ -52,39 +39,6 @@ class Teacher(_Section):
     """Fine-tune it on the labelled rows first."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Only for models whose authors you trust."""
-
-
-class FromTeacher(_Section):
-    """A student of copied teacher layers."""
-
-    layers: Literal["first", "last", "uniform", "spread"] | list[int] = "spread"
-    """Which teacher layers, by name or counted from 1."""
-    keep: Annotated[int, Field(gt=0)] | None = None
-    """How many, with a name."""
-
-    @model_validator(mode="after")
-    def _keep_goes_with_a_name(self) -> FromTeacher:
-        if isinstance(self.layers, str) and self.keep is None:
-            raise ValueError(f"layers: {self.layers} needs keep (the number of layers)")
-        return self
-
-
-class Student(_Section):
-    """The small model: exactly one of the three."""
-
-    from_teacher: FromTeacher | None = None
-    model: str | None = None
-    """A folder or hub name of a small pretrained encoder."""
-    config: dict[str, Any] | None = None
-    """A Hugging Face configuration (``model_type: bert, num_hidden_layers: 3, ...``) for random weights."""
-    trust_remote_code: bool = False
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Student:
-        given = [name for name in ("from_teacher", "model", "config") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give exactly one of from_teacher, model, config (given: {', '.join(given) or 'none'})")
-        return self
 
 
 class Recipe(NamedRecipe):
@@ -114,7 +68,7 @@ class RunConfig(_Section):
     """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""
 
 
-AnyRun = RunConfig | LanguageRunConfig
+AnyRun = RunConfig | LanguageRunConfig | TextRunConfig
 
 
 def run_config(values: Mapping[str, Any], where: str = "") -> AnyRun:
@@ -170,7 +124,8 @@ def load_run_file(path: Path, overrides: Sequence[str] = ()) -> AnyRun:
 def _checked(values: Mapping[str, Any], where: Any) -> AnyRun:
     task = values.get("task")
     kind = task.get("kind") if isinstance(task, Mapping) else getattr(task, "kind", None)
-    model: type[AnyRun] = LanguageRunConfig if kind == "instructions" else RunConfig
+    kinds: dict[Any, type[AnyRun]] = {"instructions": LanguageRunConfig, "generation": TextRunConfig}
+    model = kinds.get(kind, RunConfig)
     faults: list[str] = []
     config: AnyRun | None = None
     try:
@@ -181,7 +136,7 @@ def _checked(values: Mapping[str, Any], where: Any) -> AnyRun:
             place = where(loc)
             faults.append(f"{place + ': ' if place else ''}{_message(model, loc, fault)}")
     try:
-        if isinstance(config, LanguageRunConfig):
+        if isinstance(config, LanguageRunConfig | TextRunConfig):
             config = config.spelled_out()
         elif model is RunConfig:
             recipe = config.recipe if config else Recipe.model_validate(_as_mapping(values.get("recipe")))

@@ -24,6 +24,7 @@ from limbeck.atomic import guard_storage
 from limbeck.data.encode import Encoded, encode_rows, token_limit
 from limbeck.errors import ConfigError, ModelError
 from limbeck.evaluation.predict import length_sorted_batches, predict_logits
+from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
 from limbeck.losses.combine import bind_terms, needs_of
 from limbeck.models.layers import shapes, width
@@ -46,6 +47,7 @@ from limbeck.runs.prepare import (
     start_teacher,
     student_tokenizer,
 )
+from limbeck.runs.text_config import TextRunConfig
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages.pipeline import StageRun, run_stage
 from limbeck.stages.stage import Stage, Training
@@ -60,7 +62,7 @@ _STORE_LIMIT_BYTES = 8 * 2**30
 _TEACHER_BATCH_ROWS = 32
 
 
-def distill(*, progress: Progress | None = None, **sections: Any) -> Results | LanguageResults:
+def distill(*, progress: Progress | None = None, **sections: Any) -> Results | LanguageResults | GenerationResults:
     """Distil a teacher into a student; the same words as a run file, as keyword arguments.
 
     Args:
@@ -87,10 +89,14 @@ def distill(*, progress: Progress | None = None, **sections: Any) -> Results | L
     return run(run_config(sections), progress=progress or SilentProgress())
 
 
-def run(config: AnyRun, *, progress: Progress, command: str = "") -> Results | LanguageResults:
+def run(config: AnyRun, *, progress: Progress, command: str = "") -> Results | LanguageResults | GenerationResults:
     """Carry out a checked run of either kind; see `distill`."""
     if isinstance(config, LanguageRunConfig):
         return run_languages(config, progress=progress, command=command)
+    if isinstance(config, TextRunConfig):
+        from limbeck.runs.texts import run_texts
+
+        return run_texts(config, progress=progress, command=command)
     return _distill_classifier(config, progress=progress, command=command)
 
 

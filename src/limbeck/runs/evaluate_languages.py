@@ -11,10 +11,9 @@ import yaml
 from limbeck.data.instructions.layouts import LAYOUTS, read_instructions
 from limbeck.data.instructions.make import Split
 from limbeck.errors import ConfigError, DataError, near_misses
-from limbeck.evaluation.languages import Credits, Panel, language_records
-from limbeck.evaluation.ranking import accuracy_credit, reciprocal_rank
+from limbeck.evaluation.languages import Panel, language_records
 from limbeck.language_results import LanguageSystem
-from limbeck.runs.language_outcome import right_candidates
+from limbeck.runs.language_outcome import credits_of
 from limbeck.runs.ranker import Ranker
 from limbeck.types import Instruction, Progress
 
@@ -32,12 +31,13 @@ def evaluate_languages(
     options: Sequence[str],
     progress: Progress,
 ) -> LanguageSystem:
-    """Return accuracy and mean reciprocal rank of each task in each language, with 95 % intervals.
+    """Return accuracy, mean reciprocal rank and the task's own figures in each language, with 95 % intervals.
 
     Args:
         student: the folder that `limbeck distill` wrote.
         data: the data set's folder.
-        layout: how it is laid out; ``rows`` gets the student's own labels.
+        layout: how it is laid out; ``rows`` gets the student's own labels, unless `options` have
+            task and labels.
         split: which of its parts: ``dev`` or ``test``, or ``train``.
         languages: which; ``None``: all that the student knows.
         task: which of the student's tasks ``rows`` are about, where it has several.
@@ -54,18 +54,17 @@ def evaluate_languages(
     given = dict(_option(one) for one in options)
     ranker = Ranker(student)
     codes = list(dict.fromkeys(ranker.known_language(lang) for lang in languages or ranker.task.languages))
-    if layout == "rows":
+    if layout == "rows" and not given.keys() >= {"task", "labels"}:
         name = ranker.known_task(task)
         own: dict[str, Any] = {"task": name.partition("/")[0], "labels": ranker.task.labels[name]}
         given = own | ({"text_pair": "text_pair"} if name in ranker.task.pairs else {}) | given
-    elif task is not None:
+    elif layout != "rows" and task is not None:
         raise ConfigError(f"--task goes with the layout rows; the layout '{layout}' knows its tasks")
     read = read_instructions(layout, Path(data), split=cast(Split, split), languages=codes, **given)
     records = [record for record in read if record.gold or record.grades]
     _require_usable(records, ranker, data)
     with progress.track(f"ranking: {student}", len(records)) as advance:
         scores = ranker.scores(records, advance=advance)
-    golds = [right_candidates(record) for record in records]
     source = ranker.task.languages[0] if len(codes) > 1 else ""  # a language asked for alone is no comparison
     panel = Panel(
         task=[record.task for record in records],
@@ -74,8 +73,7 @@ def evaluate_languages(
         source_language=source,
         languages=[code for code in codes if code != source],
     )
-    credit = Credits("student", student, 0, {0: accuracy_credit(scores, golds)}, {0: reciprocal_rank(scores, golds)})
-    (system,), _ = language_records(panel, [credit], [])
+    (system,), _ = language_records(panel, [credits_of("student", student, 0, records, {0: scores})], [])
     return system
 
 

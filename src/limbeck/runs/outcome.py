@@ -26,9 +26,9 @@ from limbeck.runs.folder import RUN_FILE, environment
 from limbeck.runs.prepare import RunRows, leaked_rows, task_file
 from limbeck.types import Progress
 
-__all__ = ["Outcome", "read_curves", "write_outcome"]
+__all__ = ["TITLES", "Outcome", "read_curves", "write_outcome"]
 
-_TITLES: dict[SystemName, str] = {
+TITLES: dict[SystemName, str] = {
     "teacher": "Teacher",
     "student_before": "Student before training",
     "fine_tuned": "Fine-tuned student",
@@ -97,7 +97,7 @@ def _speeds(outcome: Outcome) -> dict[str, Speed]:
 def _results(outcome: Outcome, speeds: dict[str, Speed]) -> Results:
     config, rows = outcome.config, outcome.rows
     held_out = HeldOut(rows.test, rows.test_labels, rows.labels)
-    predictions = {name: _predictions(outcome, name, speeds) for name in _TITLES if name in outcome.logits}
+    predictions = {name: _predictions(outcome, name, speeds) for name in TITLES if name in outcome.logits}
     teacher = predictions["teacher"]
     systems = [
         describe(p, None if name == "teacher" else teacher, held_out,
@@ -137,7 +137,7 @@ def _predictions(outcome: Outcome, name: SystemName, speeds: dict[str, Speed]) -
     layers = depth(model)
     of = f" of {depth(outcome.teacher)}" if name != "teacher" else ""
     detail = f"{layers}{of} layers, {speed.parameters / 1e6:.1f} M parameters"
-    return Predictions(name, _TITLES[name], detail, layers, outcome.logits[name])
+    return Predictions(name, TITLES[name], detail, layers, outcome.logits[name])
 
 
 def _comparisons(predictions: dict[SystemName, Predictions], held_out: HeldOut) -> list[Comparison]:

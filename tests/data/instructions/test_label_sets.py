@@ -13,6 +13,7 @@ import pytest
 from limbeck.data.instructions.label_sets import masakhanews, news_text, paws_x, sib200, xnli
 from limbeck.data.instructions.make import original
 from limbeck.errors import ConfigError, DataError
+from limbeck.types import Instruction
 
 TOPICS = ["geography", "science/technology", "travel", "travel"]
 SIB = [
@@ -114,3 +115,36 @@ def test_masakhanews_cuts_the_text_and_not_the_headline(tmp_path: Path) -> None:
 def test_news_without_a_text_or_without_a_headline() -> None:
     assert news_text("Rain", "It rains.", 0) == "Rain"
     assert news_text("", "It rains.", 2) == "It"
+
+
+def test_every_set_answers_in_the_words_it_is_given(tmp_path: Path) -> None:
+    def answers(records: list[Instruction]) -> dict[str, list[str | None]]:
+        return {lang: [original(r).answer for r in records if r.lang == lang] for lang in ("en", "bg")}
+
+    topics = ["entertainment", "geography", "health", "politics", "science/technology", "sports", "travel"]
+    sib = sib200(
+        json_lines(tmp_path / "train.jsonl", SIB), "train", ["bg", "en"],
+        label_words={"bg": {topic: topic.upper() for topic in topics}},
+    )  # fmt: skip
+    assert answers(sib) == {"en": TOPICS, "bg": [topic.upper() for topic in TOPICS]}
+    words = {"entailment": "следствие", "neutral": "неутрално", "contradiction": "противоречие"}
+    nli = xnli(json_lines(tmp_path / "train.jsonl", NLI_ROWS), "train", ["bg", "en"], label_words={"bg": words})
+    assert answers(nli) == {"en": list(words), "bg": list(words.values())}
+    pairs = [
+        {"lang": lang, "pair": 1, "sentence1": "a", "sentence2": "b", "label_name": "different"}
+        for lang in ("en", "bg")
+    ]
+    paws = paws_x(
+        json_lines(tmp_path / "train.jsonl", pairs),
+        "train",
+        ["bg", "en"],
+        label_words={"bg": {"yes": "да", "no": "не"}},
+    )
+    assert answers(paws) == {"en": ["no"], "bg": ["не"]}
+    news = [{"lang": "en", "label": "sports", "headline": "Goal", "text": "A goal."}]
+    names = ["business", "entertainment", "health", "politics", "religion", "sports", "technology"]
+    said = masakhanews(
+        json_lines(tmp_path / "train.jsonl", news), "train", ["en"],
+        label_words={"en": {name: name.title() for name in names}},
+    )  # fmt: skip
+    assert answers(said)["en"] == ["Sports"]

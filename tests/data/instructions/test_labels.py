@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from limbeck.data.instructions.labels import ADS, GRADES, NLI, UNIVERSAL_TAGS, YES_NO, verbalise
 from limbeck.data.instructions.make import choice, original
 from limbeck.data.instructions.pairing import pair_records
-from limbeck.errors import DataError
+from limbeck.errors import ConfigError
 
 NAMES = {"bg": {"yes": "да", "no": "не"}}
 RECORDS = [
@@ -36,8 +38,28 @@ def test_labels_in_the_words_of_the_language() -> None:
 
 
 def test_a_label_without_a_name() -> None:
-    with pytest.raises(DataError, match=r"own/train/bg/qa/0: no name in 'bg' for 'no'"):
+    with pytest.raises(ConfigError, match=r"label_words.bg: no word for 'no'. Give one for every label"):
         verbalise(RECORDS, {"bg": {"yes": "да"}})
+
+
+def test_no_words_and_a_code_of_the_sets_own() -> None:
+    assert verbalise(RECORDS, None) == verbalise(RECORDS, {}) == RECORDS
+    assert verbalise(RECORDS, {"bul_Cyrl": NAMES["bg"]}) == verbalise(RECORDS, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("target", "expected LANGUAGE: {LABEL: WORD}, got 'target'"),
+        ({"bg": ["да", "не"]}, "expected LANGUAGE: {LABEL: WORD}"),
+        ({"bg": {True: "да", False: "не"}}, "label_words.bg: expected texts, got True.*put them in quotes"),
+        ({"bg": {"yes": "да", "no": False}}, "label_words.bg: expected texts, got False"),
+        ({False: NAMES["bg"]}, "label_words.False: expected texts, got False"),
+    ],
+)
+def test_what_is_no_table_of_words(words: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        verbalise(RECORDS, words)
 
 
 def test_label_sets() -> None:

@@ -108,3 +108,12 @@ def test_own_translations(tmp_path: Path) -> None:
     assert [(record.id, record.input, original(record).answer) for record in records] == [
         (f"rows/dev/bg/translation/k{i}", f"en {i}", f"bg {i}") for i in range(3)
     ]
+
+
+def test_labels_in_the_words_of_a_language_stand_where_the_names_stood(tmp_path: Path) -> None:
+    folder = write(tmp_path / "train.jsonl", ROWS)
+    words = {"good": "добре", "bad": "зле", "so so": "горе-долу"}
+    english, *bulgarian = own_rows(folder, "train", ["bg", "en"], **NAMES, label_words={"bul": words})
+    assert original(english).answer == "good"
+    assert [original(record).answer for record in bulgarian] == ["добре", "зле"]
+    assert bulgarian[0].candidates == tuple(words[name] for name in english.candidates)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 from limbeck.data.instructions.make import original
 from limbeck.data.instructions.tagged_files import tagged_entities, tagged_words
-from limbeck.data.instructions.words import entity_tags
 from limbeck.errors import ConfigError, DataError
 from limbeck.types import Instruction
 
@@ -34,8 +32,8 @@ def test_files_of_entities_and_words(tmp_path: Path) -> None:
         {"tokens": ["c", "d", "e"], "tags": ["O", "B-LOC", "O"]},
     ]
     records = read(write(tmp_path, rows), most=None)
-    found = [entity_tags(group) for _, group in groupby(records, key=lambda record: record.group)]
-    assert found == [row["tags"] for row in rows]
+    found = {dict(r.slots)["span"]: original(r).answer for r in records}
+    assert {span: kind for span, kind in found.items() if kind != "none"} == {"a b": "PER", "d": "LOC"}
     assert records[0].id == "own/train/bg/ner/1/0-2"
     words = tagged_words(write(tmp_path, [{"tokens": ["a"], "tags": ["X"]}]), "train", ["bg"], source="own")
     assert [original(record) for record in words] == [("pos", "a", None, "X")]

@@ -11,7 +11,6 @@ import pytest
 
 from limbeck.data.instructions.checks import check_instructions
 from limbeck.data.instructions.make import original
-from limbeck.data.instructions.words import entity_tags, word_tags
 from limbeck.data.instructions.xglue import xglue
 from limbeck.errors import ConfigError, DataError
 from limbeck.types import Instruction
@@ -121,12 +120,14 @@ def test_test_files_without_labels(folder: Path) -> None:
 
 
 def test_tags_come_back(folder: Path) -> None:
-    def by_sentence(task: str) -> list[list[Instruction]]:
-        records = read(folder, task, most=None)
-        return [list(group) for _, group in groupby(records, key=lambda record: record.group)]
+    def tagged(task: str) -> list[list[tuple[str, str | None]]]:
+        """Where the words asked about begin (and end), and what they are, sentence by sentence."""
+        sentences = groupby(read(folder, task, most=None), key=lambda record: record.group)
+        return [[("-".join(v for n, v in r.slots if n in ("start", "end")), original(r).answer) for r in group
+                 if original(r).answer != "none"] for _, group in sentences]  # fmt: skip
 
-    assert [entity_tags(group) for group in by_sentence("ner")] == [["B-PER", "I-PER", "O", "B-LOC"], ["B-ORG", "O"]]
-    assert [word_tags(group) for group in by_sentence("pos")] == [["DET", "NOUN"], ["VERB"]]
+    assert tagged("ner") == [[("0-2", "PER"), ("3-4", "LOC")], [("0-1", "ORG")]]
+    assert tagged("pos") == [[("0", "DET"), ("1", "NOUN")], [("0", "VERB")]]
     first = read(folder, "ner")[0]
     assert len(first.candidates) == 5
     assert first.id == "xglue/dev/en/ner/1/0-2"  # the mark between documents is no sentence

@@ -158,3 +158,19 @@ def test_the_fingerprint_follows_every_text(monkeypatch: pytest.MonkeyPatch) -> 
         assert registry_fingerprint() != before
     monkeypatch.undo()
     assert registry_fingerprint() == before
+
+
+@pytest.mark.parametrize("tasks", [("topic",), ("topic", "ads")])
+def test_a_fingerprint_of_some_follows_the_texts_of_these_alone(
+    monkeypatch: pytest.MonkeyPatch, tasks: tuple[str, ...]
+) -> None:
+    before = registry_fingerprint(tasks=tasks, langs=("en", "bg"))
+    assert before != registry_fingerprint(tasks=tasks, langs=("en",))
+    read = registry._texts
+    changes = (("tasks", "ads", {"en": "?"}), ("languages", "fr", "French."), ("languages", "bg", "Bulgarian."))
+    for kind, key, value in changes:
+        monkeypatch.setattr(
+            registry, "_texts", lambda k, v, kind=kind, new={key: value}: {**read(k, v), **(new if k == kind else {})}
+        )
+        changed = registry_fingerprint(tasks=tasks, langs=("en", "bg")) != before
+        assert changed == (key in (*tasks, "bg"))

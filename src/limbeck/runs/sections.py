@@ -1,0 +1,61 @@
+"""Sections that run files of several kinds share: data, and how a student comes to be."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["Data", "FromTeacher", "Sources", "Student"]
+
+Sources = str | list[str]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(_Section):
+    """Where the rows are: files (JSON Lines, CSV, Parquet), folders of them, or ``hub:org/name``."""
+
+    train: Sources
+    """Training rows, labelled or not; several sources are joined."""
+    test: Sources | None = None
+    """Held-out rows that the report is about; default: `test_share` of the labelled
+    training rows (of all where none is labelled), taken out by a fixed seed."""
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    on_bad_row: Literal["stop", "quarantine"] = "stop"
+    """``quarantine``: leave bad rows out and write them, with the reason, beside the run."""
+
+
+class FromTeacher(_Section):
+    """A student of copied teacher layers."""
+
+    layers: Literal["first", "last", "uniform", "spread"] | list[int] = "spread"
+    """Which teacher layers, by name or counted from 1."""
+    keep: Annotated[int, Field(gt=0)] | None = None
+    """How many, with a name."""
+
+    @model_validator(mode="after")
+    def _keep_goes_with_a_name(self) -> FromTeacher:
+        if isinstance(self.layers, str) and self.keep is None:
+            raise ValueError(f"layers: {self.layers} needs keep (the number of layers)")
+        return self
+
+
+class Student(_Section):
+    """The small model: exactly one of the three."""
+
+    from_teacher: FromTeacher | None = None
+    model: str | None = None
+    """A folder or hub name of a small pretrained encoder."""
+    config: dict[str, Any] | None = None
+    """A Hugging Face configuration (``model_type: bert, num_hidden_layers: 3, ...``) for random weights."""
+    trust_remote_code: bool = False
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Student:
+        given = [name for name in ("from_teacher", "model", "config") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of from_teacher, model, config (given: {', '.join(given) or 'none'})")
+        return self

@@ -1,0 +1,103 @@
+"""The run file of a student that writes (``task.kind: generation``)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from limbeck.data.generation.task import Generation
+from limbeck.errors import ConfigError
+from limbeck.recipes.catalogue import build_text_recipe
+from limbeck.recipes.texts import TextRecipe
+from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
+from limbeck.runs.sections import Data, Sources, Student
+from limbeck.stages.stage import Training
+
+__all__ = ["Answers", "TextData", "TextRunConfig", "TextTeacher", "WritingRecipe"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TextData(Data):
+    """Where the rows are, and plain text beside them."""
+
+    corpus: Sources | None = None
+    """Plain text (field ``text``) for recipes that train on some beside the task, so that nothing is forgotten."""
+
+
+class TextTeacher(_Section):
+    """The large model."""
+
+    model: str
+    """A folder in Hugging Face format or a hub name of a causal or sequence-to-sequence language model."""
+    fine_tune: Training | None = None
+    """Fine-tune it on the rows' completions first."""
+    store: str | None = None
+    """Folder that ``limbeck store`` fills: the teacher's likeliest tokens, so that it need not run in training."""
+    top_k: Annotated[int, Field(ge=1)] = 64
+    """Tokens kept at each position of a store; all others go into one bucket."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Only for models whose authors you trust."""
+
+
+class Answers(_Section):
+    """How the held-out prompts are answered for the report."""
+
+    rows: Annotated[int, Field(ge=0)] = 200
+    """Most held-out rows that are answered; 0: none, only probabilities are measured."""
+    max_new_tokens: Annotated[int, Field(ge=1)] = 128
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    """0: always the likeliest token."""
+    metrics: Annotated[list[Literal["rouge_l", "exact_match", "numeric_match"]], Field(min_length=1)] = [
+        "rouge_l", "exact_match",
+    ]  # fmt: skip
+    """``numeric_match`` is for mathematics: the answer's last number."""
+
+
+class WritingRecipe(NamedRecipe):
+    """A recipe's name and its arguments."""
+
+    def made(self) -> TextRecipe:
+        """Build the stages. Raises `ConfigError` for an unknown name or argument."""
+        return build_text_recipe(self.name, self.arguments)
+
+
+class TextRunConfig(_Section):
+    """A whole run file of a student that writes."""
+
+    task: Generation
+    data: TextData
+    teacher: TextTeacher
+    student: Student
+    recipe: Annotated[WritingRecipe, BeforeValidator(name_alone)]
+    training: Training = Training()
+    answers: Answers = Answers()
+    seeds: Seeds = [0]
+    """One student is trained for each; three or more allow a test over seeds."""
+    compare_fine_tuned: bool = True
+    """Also train the same student on the rows' completions alone, with the same steps, batches and seeds."""
+    output: str
+    """The run folder."""
+    provenance: dict[str, Any] = {}
+    """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""
+
+    def spelled_out(self) -> TextRunConfig:
+        """Return this run with the recipe's arguments spelled out. Raises `ConfigError` where it cannot be run."""
+        recipe = self.recipe.made()
+        writes = any(stage.written is not None or stage.completions == "teacher" for stage in recipe.stages)
+        if self.task.text is not None and writes:
+            raise ConfigError(
+                f"recipe '{self.recipe.name}' has completions of prompts written, and plain text (task.text) has no "
+                "prompts. Use kd, reverse_kl, jensen_shannon or total_variation, or give task.prompt"
+            )
+        if any(stage.corpus for stage in recipe.stages) and self.data.corpus is None:
+            raise ConfigError("recipe.corpus_weight is above 0, but there is no corpus: set data.corpus")
+        if self.teacher.store is not None and writes:
+            raise ConfigError(
+                f"recipe '{self.recipe.name}' asks the teacher about texts written while it runs, which no store "
+                "holds. Leave teacher.store out"
+            )
+        return self.model_copy(update={"recipe": self.recipe.with_defaults()})

@@ -1,0 +1,182 @@
+"""The end of a run on texts: figures, results.json, the report, and a student folder that anyone can use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.atomic import replace_folder, write_json, write_text
+from limbeck.data.generation.encoded import EncodedSequences
+from limbeck.evaluation.generation.measure import measure_generation
+from limbeck.evaluation.generation.outputs import GeneratingSystem, HeldOutTexts, SystemOutputs
+from limbeck.evaluation.generation.speed import writing_speed
+from limbeck.evaluation.generation.verdict import generation_verdict
+from limbeck.generation_results import GenerationResults, GenerationSpeed
+from limbeck.models.language_model import is_encoder_decoder
+from limbeck.models.layers import depth
+from limbeck.models.load import load_weights, save_model
+from limbeck.ranks import device, is_main, wait_for_all
+from limbeck.recipes.catalogue import recipe_card
+from limbeck.results import StageCost, SystemName
+from limbeck.runs.folder import RUN_FILE, environment
+from limbeck.runs.outcome import TITLES, read_curves
+from limbeck.runs.text_config import TextRunConfig
+from limbeck.runs.text_data import TextRows, leaked_texts
+from limbeck.types import Progress
+
+__all__ = ["TextOutcome", "write_text_outcome"]
+
+
+@dataclass(frozen=True)
+class TextOutcome:
+    """What the figures are made from."""
+
+    config: TextRunConfig
+    folder: Path
+    rows: TextRows
+    teacher: Any
+    student: Any
+    """Any student of this run; its weights are replaced."""
+    tokenizer: Any
+    test: EncodedSequences
+    outputs: Mapping[SystemName, Mapping[int, SystemOutputs]]
+    answered: NDArray[np.int64]
+    costs: list[StageCost]
+    max_length: int
+    command: str
+
+
+def write_text_outcome(outcome: TextOutcome, progress: Progress) -> GenerationResults:
+    """Measure, compare, and write the student folder, ``results.json`` and ``report.html``."""
+    from limbeck.report.page import write_report
+    from limbeck.report.read import read_any_results
+
+    results_file = outcome.folder / "results.json"
+    if is_main():
+        if not results_file.exists():
+            _write_student(outcome)
+            progress.say("measuring size and speed")
+            results = _results(outcome)
+            _write_card(outcome, results)
+            write_json(results_file, results.model_dump())
+        write_report(read_any_results(results_file), outcome.folder / "report.html")
+    wait_for_all()
+    written = read_any_results(results_file)
+    assert isinstance(written, GenerationResults)
+    return written
+
+
+def _write_student(outcome: TextOutcome) -> None:
+    """Export the first seed's student after its last stage, whatever its score."""
+    seed = outcome.config.seeds[0]
+    stages = sorted((outcome.folder / "stages").glob(f"distilled-*-seed{seed}"))
+    load_weights(outcome.student, stages[-1] / "model")
+    with replace_folder(outcome.folder / "student") as part:
+        save_model(outcome.student, outcome.tokenizer, part)
+        write_json(part / "task.json", {**outcome.config.task.model_dump(), "max_length": outcome.max_length})
+
+
+def _results(outcome: TextOutcome) -> GenerationResults:
+    config, rows = outcome.config, outcome.rows
+    speeds = {
+        "teacher": writing_speed(outcome.teacher.to(device()), outcome.test, outcome.answered),
+        "student": writing_speed(outcome.student.to(device()), outcome.test, outcome.answered),
+    }
+    systems = [_system(outcome, name, speeds) for name in TITLES if name in outcome.outputs]
+    figures = measure_generation(systems, _held_out(outcome), metrics=config.answers.metrics)
+    answers = config.answers
+    how = "the likeliest token" if answers.temperature == 0 else f"sampled at temperature {answers.temperature:g}"
+    return GenerationResults(
+        name=Path(config.output).name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        limbeck_version=version("limbeck"),
+        command=outcome.command,
+        verdict=generation_verdict(figures, outcome.costs),
+        warnings=[*_warnings(outcome), *figures.warnings],
+        task="plain text"
+        if config.task.text
+        else "conversations"
+        if config.task.messages
+        else "prompt and completion",
+        teacher=config.teacher.model,
+        student=_student_words(config),
+        encoder_decoder=is_encoder_decoder(outcome.student),
+        recipe=config.recipe.name,
+        paper=recipe_card(config.recipe.name).paper,
+        decoding=f"{how}, at most {answers.max_new_tokens} tokens" if len(outcome.answered) else None,
+        seeds=list(config.seeds),
+        train_rows=len(rows.train),
+        test_rows=len(outcome.test),
+        test_tokens=int(outcome.test.supervised.sum()),
+        left_out_rows=rows.left_out,
+        figures=figures,
+        curves=read_curves(outcome.folder / "log.jsonl"),
+        costs=outcome.costs,
+        resolved_run=(outcome.folder / RUN_FILE).read_text(encoding="utf-8"),
+        environment=environment(),
+        data_fingerprints=rows.fingerprints,
+    )
+
+
+def _task_words(config: TextRunConfig) -> str:
+    if config.task.text is not None:
+        return "plain text"
+    return "conversations" if config.task.messages is not None else "prompt and completion"
+
+
+def _student_words(config: TextRunConfig) -> str:
+    student = config.student
+    if student.model is not None:
+        return student.model
+    return "layers of the teacher" if student.from_teacher is not None else "random weights"
+
+
+def _system(outcome: TextOutcome, name: SystemName, speeds: Mapping[str, GenerationSpeed]) -> GeneratingSystem:
+    model = outcome.teacher if name == "teacher" else outcome.student
+    speed = speeds["teacher" if name == "teacher" else "student"]
+    detail = f"{depth(model)} layers of width {model.config.hidden_size}, {speed.parameters / 1e6:.1f} M parameters"
+    return GeneratingSystem(name, TITLES[name], detail, speed, outcome.outputs[name])
+
+
+def _held_out(outcome: TextOutcome) -> HeldOutTexts:
+    """Prompts and references as the tokenizer gives them back: what all systems have read."""
+    test, decode = outcome.test, outcome.tokenizer.decode
+    if outcome.rows.test.task.text is not None:
+        return HeldOutTexts([], [])
+    rows = range(len(test))
+    return HeldOutTexts(
+        [decode(test.prompt_ids(row).tolist(), skip_special_tokens=True).strip() for row in rows],
+        [decode(test.completion_ids(row).tolist(), skip_special_tokens=True).strip() for row in rows],
+    )
+
+
+def _warnings(outcome: TextOutcome) -> list[str]:
+    config, rows = outcome.config, outcome.rows
+    found = [f"Held-out rows: {finding}" for finding in outcome.test.findings]
+    if rows.left_out:
+        found.append(f"{rows.left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
+    if config.data.test is None:
+        found.append("No test data were given: the held-out rows are a random part of the training rows.")
+    if 0 < len(outcome.answered) < len(outcome.test):
+        found.append(
+            f"{len(outcome.answered)} of {len(outcome.test)} held-out prompts were answered, a random part "
+            "(answers.rows); probabilities are of all."
+        )
+    if leaked := leaked_texts(rows):
+        found.append(f"{len(leaked)} held-out rows also occur in the training rows; figures may be too good.")
+    return found
+
+
+def _write_card(outcome: TextOutcome, results: GenerationResults) -> None:
+    from limbeck.report.generation_card import render_generation_card
+
+    model = outcome.config.teacher.model
+    text = render_generation_card(results, None if Path(model).exists() else model, None, [])
+    write_text(outcome.folder / "student" / "README.md", text)

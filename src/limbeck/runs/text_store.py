@@ -1,0 +1,132 @@
+"""The teacher's likeliest tokens on disk, for the rows of a run file: `limbeck store`."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from limbeck.errors import ConfigError
+from limbeck.losses.tokens import TokenTerm
+from limbeck.models.load import weights_fingerprint
+from limbeck.numerics.sparse import captured_mass, top_k
+from limbeck.numerics.token_losses import TokenDivergence
+from limbeck.ranks import device
+from limbeck.runs.text_config import TextRunConfig
+from limbeck.runs.text_data import read_texts
+from limbeck.teachers.language_model import LanguageTeacher
+from limbeck.teachers.store.fingerprint import Fingerprint
+from limbeck.teachers.store.reader import TokenStore
+from limbeck.teachers.store.teacher import StoredTokenTeacher
+from limbeck.teachers.store.writer import StoreWriter
+from limbeck.types import UNLABELLED, Batch, Needs, Progress, SparseLogits
+
+if TYPE_CHECKING:
+    from limbeck.runs.text_bench import TextBench
+
+__all__ = ["fill_store", "fill_store_of", "stored_teacher"]
+
+_ROWS = 8
+_SYNC_EVERY = 16
+
+
+def stored_teacher(bench: TextBench) -> StoredTokenTeacher:
+    """Return the teacher of the run's store.
+
+    Raises:
+        ConfigError: the store was made by another teacher, tokenizer or template, or at another temperature.
+        DataError: there is no store, it is damaged, or it lacks rows of this run.
+    """
+    assert bench.config.teacher.store is not None
+    store = TokenStore.open(Path(bench.config.teacher.store))
+    store.require(_fingerprint(bench))
+    return StoredTokenTeacher(store, bench.train_rows.keys)
+
+
+def fill_store(bench: TextBench) -> tuple[int, float]:
+    """Ask the teacher about every training row that the store lacks, and keep what it says.
+
+    Returns:
+        The number of rows asked about, and the mean probability of the kept tokens at their positions.
+
+    Raises:
+        ConfigError: no store is named, or its folder holds another one.
+        StorageError: the disk is full; what was written before is there.
+    """
+    if bench.config.teacher.store is None:
+        raise ConfigError("teacher.store is missing: name the folder for the teacher's signals")
+    folder, fingerprint = Path(bench.config.teacher.store), _fingerprint(bench)
+    encoded = bench.train_rows
+    with StoreWriter(folder, fingerprint) as writer:
+        missing = np.asarray(TokenStore.open(folder).missing(encoded.keys), dtype=np.int64)
+        missing = missing[encoded.supervised[missing] > 0]
+        teacher = LanguageTeacher(bench.teacher.to(device()), bench.vocabulary)
+        order = missing[np.argsort(-encoded.lengths[missing], kind="stable")]
+        mass, positions = 0.0, 0
+        with bench.progress.track("teacher signals", len(order)) as advance:
+            for number, start in enumerate(range(0, len(order), _ROWS), start=1):
+                rows = order[start : start + _ROWS]
+                batch: Batch = encoded.batch(rows)
+                source = teacher.signal(batch, Needs(logits=True))["tokens"]
+                assert not isinstance(source, SparseLogits)
+                kept = top_k(source, fingerprint.top_k, fingerprint.temperature)
+                mass, positions = mass + float(captured_mass(kept).sum()), positions + kept.rows
+                lengths = (batch["labels_BT"] != UNLABELLED).sum(dim=1).tolist()
+                for row, part in zip(rows, _split(kept, lengths), strict=True):
+                    writer.append(encoded.keys[int(row)], part)
+                if number % _SYNC_EVERY == 0:
+                    writer.sync()
+                advance(len(rows))
+    return len(order), mass / max(1, positions)
+
+
+def fill_store_of(config: TextRunConfig, progress: Progress) -> tuple[int, float]:
+    """Fill the store that a checked run names; see `fill_store`. A teacher that is fine-tuned first is refused.
+
+    Raises:
+        ConfigError: no store is named, its folder holds another one, or the teacher is not yet what it will be.
+    """
+    from limbeck.runs.text_bench import set_up
+
+    if config.teacher.fine_tune is not None:
+        raise ConfigError(
+            "teacher.fine_tune: a store is filled before the run, by a teacher that is finished. Run with the recipe "
+            "sft first, and name its student folder as teacher.model"
+        )
+    folder = Path(config.output)
+    return fill_store(set_up(config, folder, read_texts(config), progress))
+
+
+def _split(kept: SparseLogits, lengths: list[int]) -> list[SparseLogits]:
+    ends = np.cumsum(lengths).tolist()
+    spans = [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+    return [
+        SparseLogits(kept.ids_SK[s], kept.log_probs_SK[s], kept.tail_S[s], kept.vocabulary, kept.temperature)
+        for s in spans
+    ]
+
+
+def _fingerprint(bench: TextBench) -> Fingerprint:
+    tokenizer = bench.student_tokenizer
+    words = repr(sorted(tokenizer.get_vocab().items()))
+    assert bench.vocabulary is not None
+    return Fingerprint(
+        teacher=weights_fingerprint(bench.teacher),
+        tokenizer=hashlib.sha256(words.encode()).hexdigest(),
+        template=hashlib.sha256(f"{tokenizer.chat_template}".encode()).hexdigest(),
+        vocabulary=bench.vocabulary,
+        top_k=min(bench.config.teacher.top_k, bench.vocabulary),
+        temperature=_temperature(bench),
+    )
+
+
+def _temperature(bench: TextBench) -> float:
+    """The temperature of the recipe's divergences: probabilities are kept at this one."""
+    terms = [term.term for stage in bench.config.recipe.made().stages for term in stage.terms if term.weight > 0]
+    losses = [term.loss for term in terms if isinstance(term, TokenTerm)]
+    found = {loss.loss_temperature for loss in losses if isinstance(loss, TokenDivergence)}
+    if len(found) > 1:
+        raise ConfigError(f"a store keeps one temperature, and the recipe has several: {sorted(found)}")
+    return found.pop() if found else 1.0

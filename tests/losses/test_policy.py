@@ -1,0 +1,211 @@
+"""Policy gradients, against the exact gradient of a divergence between all texts that two models can write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from limbeck.errors import ConfigError
+from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.policy import ClippedPolicyGradient, PolicyGradient
+from limbeck.losses.tokens import TokenObjective, TokenTerm
+from limbeck.numerics.returns import future_returns
+from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
+from limbeck.recipes.catalogue import build_text_recipe
+from limbeck.types import Batch, WrittenBy
+
+BOTH = torch.ones(1, 2, dtype=torch.bool)
+WIDE = 0.999
+"""A clip that clips nothing here."""
+SINGLE = WeightedTerm("single", TokenTerm(TokenDivergence("reverse_kl"), reduction="sum_per_sequence"))
+LONG = WeightedTerm("long", PolicyGradient(reduction="sum_per_sequence"))
+CLIPPED = WeightedTerm("long", ClippedPolicyGradient(clip=WIDE, reduction="sum_per_sequence"))
+
+
+def weighed(lm2: Any, teacher_share: float = 0.0, **options: Any) -> Callable[[int, Batch], None]:
+    """Return what adds MiniLLM's returns, and the log-probability of what drew the text, to a micro-batch."""
+    rewards_NT = lm2.log_p_NT - lm2.log_q_NT
+    drawn_NT = teacher_share * lm2.log_p_NT.exp() + (1 - teacher_share) * lm2.log_q_NT.exp()
+
+    def add(number: int, batch: Batch) -> None:
+        batch["returns_BT"] = future_returns(rewards_NT[number : number + 1], BOTH, **options)
+        batch["behaviour_log_probs_BT"] = drawn_NT[number : number + 1].log()
+
+    return add
+
+
+def exact_gradient(lm2: Any) -> Tensor:
+    """Return the gradient of KL(Q || P) over all texts, by autograd."""
+    log_probs_IV = lm2.student.table_IV.log_softmax(-1)
+    log_q_N = torch.stack([log_probs_IV[3, one] + log_probs_IV[one, two] for one, two in lm2.sequences])
+    return lm2.gradient((log_q_N.exp() * (log_q_N - lm2.log_p_NT.sum(1))).sum())
+
+
+def gradient_of(lm2: Any, *terms: WeightedTerm, share_N: Tensor | None = None, **options: Any) -> Tensor:
+    return lm2.gradient(lm2.expected(terms, lm2.q_N if share_N is None else share_N, weighed(lm2, **options)))
+
+
+def test_the_oracle(lm2: Any) -> None:
+    """The numbers of section 8."""
+    gradient_IV = exact_gradient(lm2)
+    assert float(gradient_IV.norm()) == pytest.approx(0.726771, abs=5e-7)
+    assert gradient_IV[3].tolist() == pytest.approx([-0.480331, 0.298894, 0.181438], abs=5e-7)
+
+
+@pytest.mark.parametrize("long", [LONG, CLIPPED], ids=["plain", "clipped"])
+def test_single_and_long_are_the_gradient_of_the_divergence_of_texts(lm2: Any, long: WeightedTerm) -> None:
+    """MiniLLM's decomposition, exactly; in texts of two tokens each return is of at most one reward."""
+    single_IV, long_IV = gradient_of(lm2, SINGLE), gradient_of(lm2, long)
+    assert float(single_IV.norm()) == pytest.approx(0.590299, abs=5e-7)
+    assert float(long_IV.norm()) == pytest.approx(0.228956, abs=5e-7)
+    torch.testing.assert_close(single_IV + long_IV, exact_gradient(lm2))
+    torch.testing.assert_close(gradient_of(lm2, SINGLE, long), exact_gradient(lm2))
+
+
+def test_single_alone_points_elsewhere(lm2: Any) -> None:
+    cosine = torch.cosine_similarity(gradient_of(lm2, SINGLE).flatten(), exact_gradient(lm2).flatten(), dim=0)
+    assert cosine.item() == pytest.approx(0.960611, abs=5e-7)
+
+
+@pytest.mark.parametrize("baseline", [0.0, 1.0])
+def test_reinforce_with_or_without_a_baseline_is_the_gradient_of_the_divergence_of_texts(
+    lm2: Any, baseline: float
+) -> None:
+    """Section 8: returns that hold a token's own reward, and no single-step part."""
+    add = weighed(lm2, inclusive=True, normalise=False)
+
+    def less_baseline(number: int, batch: Batch) -> None:
+        add(number, batch)
+        batch["returns_BT"] -= baseline
+
+    gradient_IV = lm2.gradient(lm2.expected((LONG,), lm2.q_N, less_baseline))
+    torch.testing.assert_close(gradient_IV, exact_gradient(lm2))
+
+
+def test_the_released_pairing_counts_the_single_step_part_twice(lm2: Any) -> None:
+    """Section 8: what ``inclusive`` returns do beside Single."""
+    released_IV = gradient_of(lm2, SINGLE, LONG, inclusive=True, normalise=False)
+    exact_IV = exact_gradient(lm2)
+    torch.testing.assert_close(released_IV, exact_IV + gradient_of(lm2, SINGLE))
+    assert float(released_IV.norm() / exact_IV.norm()) == pytest.approx(1.794481, abs=5e-7)
+    cosine = torch.cosine_similarity(released_IV.flatten(), exact_IV.flatten(), dim=0)
+    assert cosine.item() == pytest.approx(0.992058, abs=5e-7)
+
+
+def test_texts_drawn_with_the_teacher_are_nearly_right_with_a_weight_for_each_token(lm2: Any) -> None:
+    """Section 8: with a = 0.2 the per-token weight leaves an error of 12.3 %; without it there is more."""
+    share_N = (0.2 * lm2.log_p_NT.exp() + 0.8 * lm2.log_q_NT.exp()).prod(1)
+    assert share_N.sum().item() == pytest.approx(1)
+    exact_IV = exact_gradient(lm2)
+
+    def error(long: WeightedTerm) -> float:
+        found_IV = gradient_of(lm2, SINGLE, long, share_N=share_N, teacher_share=0.2)
+        return float((found_IV - exact_IV).norm() / exact_IV.norm())
+
+    assert error(CLIPPED) == pytest.approx(0.123, abs=5e-4)
+    assert error(LONG) > 0.13
+
+
+def test_minillms_recipe_has_this_gradient(lm2: Any) -> None:
+    """Two tokens in each text, so its mean over tokens is half the sum."""
+    (stage,) = build_text_recipe("minillm", {"sft_share": 0, "teacher_share": 0}).stages
+    torch.testing.assert_close(2 * gradient_of(lm2, *stage.terms), exact_gradient(lm2))
+
+
+# One token at a time.
+
+
+def term_value(
+    term: Any, *, returns: float, log_prob: float, behaviour: float, with_gradient: bool = False
+) -> tuple[float, float]:
+    log_probs_S = torch.tensor([log_prob], dtype=torch.float64, requires_grad=True)
+    batch: Batch = {
+        "labels_BT": torch.tensor([[1]]),
+        "returns_BT": torch.tensor([[returns]], dtype=torch.float64),
+        "behaviour_log_probs_BT": torch.tensor([[behaviour]], dtype=torch.float64),
+    }
+    value = term.token_values(log_probs_S, batch)
+    value.sum().backward()
+    assert log_probs_S.grad is not None
+    return value.item(), log_probs_S.grad.item()
+
+
+@pytest.mark.parametrize(
+    ("advantage", "ratio", "value", "gradient"),
+    [
+        (1, 1.5, -1.2, 0.0),
+        (1, 0.5, -0.5, -0.5),
+        (-1, 1.5, 1.5, 1.5),
+        (-1, 0.5, 0.8, 0.0),
+        (1, 1.1, -1.1, -1.1),
+        (-1, 0.9, 0.9, 0.9),
+        (0, 1.5, 0.0, 0.0),
+    ],
+)
+def test_clip_table(advantage: float, ratio: float, value: float, gradient: float) -> None:
+    """Section 8: pushed no further than the clip, and never kept from going back."""
+    behaviour = -1.3
+    log_prob = behaviour + torch.tensor(ratio, dtype=torch.float64).log().item()
+    found = term_value(ClippedPolicyGradient(), returns=advantage, log_prob=log_prob, behaviour=behaviour)
+    assert found == pytest.approx((value, gradient), abs=1e-9)
+
+
+def test_the_width_of_the_clip_is_a_choice() -> None:
+    value, _ = term_value(ClippedPolicyGradient(clip=0.4), returns=1.0, log_prob=-1.0, behaviour=-2.0)
+    assert value == pytest.approx(-1.4)
+
+
+def test_reinforce_is_the_return_times_the_log_probability() -> None:
+    assert term_value(PolicyGradient(), returns=3.0, log_prob=-0.7, behaviour=0.0) == pytest.approx((2.1, -3.0))
+
+
+@pytest.mark.parametrize("clip", [0.0, 1.0, -0.2, float("nan")])
+def test_a_clip_outside_0_and_1_is_refused(clip: float) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"clip must be between 0 and 1, not {clip}")):
+        ClippedPolicyGradient(clip=clip)
+
+
+@pytest.mark.parametrize("term", [PolicyGradient, ClippedPolicyGradient], ids=["plain", "clipped"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_not_finite_in_rows_of_others_reaches_neither_loss_nor_gradient(
+    table_model: Callable[[Tensor], Any], term: Any, value: float
+) -> None:
+    model = table_model(torch.randn(5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    own = (WrittenBy.STUDENT,)
+    terms = (WeightedTerm("policy", term(written_by=own)), WeightedTerm("labels", TokenTerm(LabelLoss())))
+    objective = TokenObjective(model, terms)
+
+    def step(elsewhere: float) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        batch: Batch = {
+            "student": {"input_ids": torch.tensor([[0, 1, 2], [3, 4, 0]])},
+            "labels_BT": torch.tensor([[1, 3, -100], [2, 0, 1]]),
+            "written_by_B": torch.tensor([int(WrittenBy.STUDENT), int(WrittenBy.CORPUS)]),
+            "returns_BT": torch.tensor([[1.0, -0.5, elsewhere], [elsewhere] * 3], dtype=torch.float64),
+            "behaviour_log_probs_BT": torch.tensor([[-1.0, -2.0, elsewhere], [elsewhere] * 3], dtype=torch.float64),
+        }
+        model.zero_grad()
+        loss, parts = objective(batch, objective.count([batch]))
+        loss.backward()
+        return loss.detach(), model.table_IV.grad.clone(), parts
+
+    loss, gradient_IV, parts = step(0.0)
+    other_loss, other_gradient_IV, other_parts = step(value)
+    assert torch.equal(other_loss, loss)
+    assert torch.equal(other_gradient_IV, gradient_IV)
+    assert other_parts == parts
+
+
+def test_returns_carry_no_gradient() -> None:
+    returns_BT = torch.tensor([[2.0]], requires_grad=True)
+    batch: Batch = {"labels_BT": torch.tensor([[1]]), "returns_BT": returns_BT}
+    batch["behaviour_log_probs_BT"] = torch.tensor([[-1.0]], requires_grad=True)
+    log_probs_S = torch.tensor([-1.0], requires_grad=True)
+    for term in (PolicyGradient(), ClippedPolicyGradient()):
+        term.token_values(log_probs_S, batch).sum().backward()
+    assert returns_BT.grad is None
+    assert batch["behaviour_log_probs_BT"].grad is None
