@@ -95,8 +95,10 @@ def load_classifier(name: str, *, labels: Sequence[str] | None = None, trust_rem
     return model
 
 
-def load_language_model(name: str, *, trust_remote_code: bool = False) -> Any:
-    """Load a pretrained model that writes, causal or sequence-to-sequence, in float32, from a folder or hub name.
+def load_language_model(name: str, *, bf16: bool = False, trust_remote_code: bool = False) -> Any:
+    """Load a pretrained model that writes, causal or sequence-to-sequence, from a folder or hub name.
+
+    Its weights are float32, or bfloat16 where asked for.
 
     Raises:
         ModelError: not found, not safetensors, or no trained weights of a language model in it.
@@ -105,7 +107,7 @@ def load_language_model(name: str, *, trust_remote_code: bool = False) -> Any:
 
     config = load_config(name, trust_remote_code=trust_remote_code)
     auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    return _load_pretrained(auto_class, name, trust_remote_code)
+    return _load_pretrained(auto_class, name, trust_remote_code, bf16=bf16)
 
 
 def load_encoder(name: str, *, trust_remote_code: bool = False) -> Any:
@@ -133,14 +135,14 @@ def load_masked_lm(name: str, *, trust_remote_code: bool = False) -> Any:
     return _load_pretrained(AutoModelForMaskedLM, name, trust_remote_code)
 
 
-def _load_pretrained(auto_class: Any, name: str, trust_remote_code: bool) -> Any:
+def _load_pretrained(auto_class: Any, name: str, trust_remote_code: bool, *, bf16: bool = False) -> Any:
     import torch
 
     try:
         model, info = auto_class.from_pretrained(
             name,
             use_safetensors=True,
-            dtype=torch.float32,
+            dtype=torch.bfloat16 if bf16 else torch.float32,
             output_loading_info=True,
             trust_remote_code=trust_remote_code,
         )

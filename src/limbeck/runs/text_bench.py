@@ -371,7 +371,7 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
     """
     options = {"trust_remote_code": config.teacher.trust_remote_code}
     teacher_tokenizer = load_tokenizer(config.teacher.model, **options)
-    teacher = load_language_model(config.teacher.model, **options)
+    teacher = load_language_model(config.teacher.model, bf16=config.teacher.precision == "bf16", **options)
     tokenizer = teacher_tokenizer
     if config.student.model is not None:
         tokenizer = load_tokenizer(config.student.model, trust_remote_code=config.student.trust_remote_code)

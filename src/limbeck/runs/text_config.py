@@ -35,6 +35,8 @@ class TextTeacher(_Section):
     """A folder in Hugging Face format or a hub name of a causal or sequence-to-sequence language model."""
     fine_tune: Training | None = None
     """Fine-tune it on the rows' completions first."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Of its weights; bf16 takes half the memory, and is slow on CPUs."""
     store: str | None = None
     """Folder that ``limbeck store`` fills: the teacher's likeliest tokens, so that it need not run in training."""
     top_k: Annotated[int, Field(ge=1)] = 64
@@ -92,6 +94,10 @@ class TextRunConfig(_Section):
             raise ConfigError(
                 f"recipe '{self.recipe.name}' has completions of prompts written, and plain text (task.text) has no "
                 "prompts. Use kd, reverse_kl, jensen_shannon or total_variation, or give task.prompt"
+            )
+        if self.teacher.precision == "bf16" and self.teacher.fine_tune is not None:
+            raise ConfigError(
+                "teacher.precision: bf16 is for a teacher that is finished; teacher.fine_tune needs float32"
             )
         if any(stage.corpus for stage in recipe.stages) and self.data.corpus is None:
             raise ConfigError("recipe.corpus_weight is above 0, but there is no corpus: set data.corpus")
