@@ -41,7 +41,7 @@ def main() -> None:
     novels = [row["text"] for row in read(args.data / "gutenberg_books" / "train.jsonl.gz")]
     tokenizer = train_tokenizer([*novels, *(row["prompt"] + "\n" + row["output"] for row in instructions)])
     learnt, compared = instructions[:-2600], instructions[-2600:]
-    for name, rows in (("train", compared[:2000]), ("test", compared[2000:2300]), ("spare", compared[2300:])):
+    for name, rows in (("train", compared[:2000]), ("test", compared[2000:2300])):
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (args.output / f"{name}.jsonl").write_text(text, encoding="utf-8")
     rng = random.Random(0)
