@@ -22,11 +22,12 @@ def systems_table(results: LanguageResults) -> list[str]:
         cost = costs[system.name, system.n_target]
         accuracy = system.macro_accuracy
         english = [cell.accuracy.value for cell in system.cells if cell.resource == "source"]
+        english_text = f"{sum(english) / len(english):.1%}" if english else ""
         saving = "" if cost.saving is None else f"{cost.saving:.0%}"
         lines.append(
             f"| {system.n_target} | {system.title} | {accuracy.value:.1%} | {accuracy.low:.1%} to {accuracy.high:.1%} "
             f"| {system.macro_mrr.value:.3f} | {system.high_accuracy:.1%} | {system.low_accuracy:.1%} "
-            f"| {sum(english) / len(english):.1%} | {60 * cost.device_hours:.1f} | {cost.tokens / 1e6:.2f} M "
+            f"| {english_text} | {60 * cost.device_hours:.1f} | {cost.tokens / 1e6:.2f} M "
             f"| {saving} |"
         )
     return lines
@@ -63,7 +64,7 @@ def languages_table(results: LanguageResults, n_target: int) -> list[str]:
     rows = {row.lang: row for row in dft.languages} if dft else {}
     heads = [*(system.title for system in shown), "MRR of ML-IPD", "ML-IPD less ML-DFT", "95 %", "p (Holm)"]
     lines = [f"| language | {' | '.join(heads)} |", "|---|" + "--:|" * len(heads)]
-    for lang in (results.source_language, *results.languages):
+    for lang in languages_with_records(results):
         figures = [f"{_cell(system, lang)[0]:.1%}" for system in shown]
         ours = next(system for system in shown if system.name == "ml_ipd")
         row = rows.get(lang)
@@ -75,6 +76,12 @@ def languages_table(results: LanguageResults, n_target: int) -> list[str]:
         name = f"{results.language_names[lang]} ({_cell(ours, lang)[2]})"
         lines.append(f"| {name} | {' | '.join(figures)} | {_cell(ours, lang)[1]:.3f} | {compared}")
     return lines
+
+
+def languages_with_records(results: LanguageResults) -> list[str]:
+    """The source language, where it was tested (in translation it is not), and all targets."""
+    tested = {cell.lang for system in results.systems for cell in system.cells}
+    return [lang for lang in (results.source_language, *results.languages) if lang in tested]
 
 
 def _cell(system: LanguageSystem, lang: str) -> tuple[float, float, str]:

@@ -308,6 +308,30 @@ class TestBatch:
         ]
         assert batch["index_BK"].tolist() == [[0, 1, -1], [2, 0, 3], [4, 5, -1]]
 
+    def test_two_sides_hold_each_sequence_once(self, encode: Make, tokenizer: Any) -> None:
+        twice = replace(self.OTHER, id="toy/train/sk/4", candidates=("sports", "finance  team"))  # tokens are equal
+        encoded = encode("dual_encoder", RECORD, self.OTHER, twice)
+        queries, candidates, index_BK = encoded.two_sides([2, 0, 1])
+        assert spelled(tokenizer, queries.batch([0, 1, 2])) == [
+            f"{HEAD} ▁tím </s>",
+            f"{HEAD} ▁tím ▁hrá ▁dnes </s>",
+            f"{HEAD} ▁tím </s>",
+        ]
+        assert spelled(tokenizer, candidates.batch([3, 1])) == [
+            "<s> [5] ▁Text ▁in ▁Slovak ▁team </s>",
+            "<s> [5] ▁Text ▁in ▁Slovak ▁fin ance ▁team </s>",
+        ]
+        assert index_BK.tolist() == [[0, 1, -1], [0, 1, -1], [2, 0, 3]]
+        assert queries.lengths.tolist() == [12, 14, 12]
+        assert candidates.lengths.tolist() == [7, 9, 7, 7]
+
+    def test_soft_prompts_alone_keep_the_candidates_of_two_languages_apart(self, encode: Make, tokenizer: Any) -> None:
+        records = [RECORD, replace(RECORD, lang="en")]
+        _, candidates, index_BK = encode("dual_encoder", *records, hard_prompts=lambda _: ("", "")).two_sides([0, 1])
+        lines = spelled(tokenizer, candidates.batch(range(4)))
+        assert [line.split()[1] for line in lines] == ["[5]", "[5]", "[4]", "[4]"]
+        assert index_BK.tolist() == [[0, 1], [2, 3]]
+
     def test_gold(self, encode: Make) -> None:
         graded = replace(RECORD, candidates=("sports", "health", "team"), grades=(2.0, 0.0, 1.0))
         unlabelled = replace(RECORD, gold=())

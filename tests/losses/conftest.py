@@ -55,7 +55,7 @@ class EnumerableModels:
         log_probs_IV = model.table_IV.detach().log_softmax(-1)
         return torch.stack([torch.stack([log_probs_IV[ROOT, one], log_probs_IV[one, two]]) for one, two in SEQUENCES])
 
-    def batch(self, text: tuple[int, int], author: WrittenBy = WrittenBy.STUDENT) -> Batch:
+    def batch(self, text: tuple[int, ...], author: WrittenBy = WrittenBy.STUDENT) -> Batch:
         """Return a text as a micro-batch of one row, with what the teacher says."""
         read_BT = torch.tensor([[ROOT, text[0]]])
         return {

@@ -39,14 +39,14 @@ def weighed(lm2: Any, teacher_share: float = 0.0, **options: Any) -> Callable[[i
     return add
 
 
-def exact_gradient(lm2: Any) -> Tensor:
+def exact_gradient(lm2: Any) -> Any:
     """Return the gradient of KL(Q || P) over all texts, by autograd."""
     log_probs_IV = lm2.student.table_IV.log_softmax(-1)
     log_q_N = torch.stack([log_probs_IV[3, one] + log_probs_IV[one, two] for one, two in lm2.sequences])
     return lm2.gradient((log_q_N.exp() * (log_q_N - lm2.log_p_NT.sum(1))).sum())
 
 
-def gradient_of(lm2: Any, *terms: WeightedTerm, share_N: Tensor | None = None, **options: Any) -> Tensor:
+def gradient_of(lm2: Any, *terms: WeightedTerm, share_N: Tensor | None = None, **options: Any) -> Any:
     return lm2.gradient(lm2.expected(terms, lm2.q_N if share_N is None else share_N, weighed(lm2, **options)))
 
 

@@ -52,12 +52,10 @@ def known_losses(table_model: Callable[[Tensor], Any], *rows: Sequence[float]) -
 def loss_of(model: Any, terms: tuple[WeightedTerm, ...], *batches: Batch) -> float:
     objective = TokenObjective(model, terms)
     counts = objective.count(batches)
-    return sum(objective(batch, counts)[0].item() for batch in batches)
+    return sum(float(objective(batch, counts)[0]) for batch in batches)
 
 
-@pytest.mark.parametrize(
-    ("reduction", "expected"), [("token", 1 / 6), ("sequence", 0.2), ("sum_per_sequence", 0.5)]
-)
+@pytest.mark.parametrize(("reduction", "expected"), [("token", 1 / 6), ("sequence", 0.2), ("sum_per_sequence", 0.5)])
 def test_reductions(table_model: Any, reduction: Reduction, expected: float) -> None:
     """Section 0.2: rows of losses (0.4, 0.2) and (0.1, 0.1, 0.1, 0.1)."""
     model, batch = known_losses(table_model, (0.4, 0.2), (0.1, 0.1, 0.1, 0.1))

@@ -42,11 +42,12 @@ def make(kind: str = "llama", *, vocabulary: int = 12, seed: int = 0, std: float
 
 def write(model: Any, prompts: list[list[int]] = PROMPTS, **options: Any) -> list[Completion]:
     decoding = Decoding(**{name: options.pop(name) for name in list(options) if name in Decoding.__annotations__})
-    return write_completions(model, prompts, decoding, **({"end_ids": [END], "pad_id": PAD, "seed": 0} | options))
+    defaults: dict[str, Any] = {"end_ids": [END], "pad_id": PAD, "seed": 0}
+    return write_completions(model, prompts, decoding, **(defaults | options))
 
 
-GREEDY = {"temperature": 0.0, "max_new_tokens": 8}
-SAMPLED = {"max_new_tokens": 8}
+GREEDY: dict[str, Any] = {"temperature": 0.0, "max_new_tokens": 8}
+SAMPLED: dict[str, Any] = {"max_new_tokens": 8}
 EVERY_KIND = pytest.mark.parametrize("kind", ["llama", "gpt2", "t5", "bart"])
 
 

@@ -19,8 +19,9 @@ _GPT = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32}
 _GQA = {**_BLOCKS, "num_key_value_heads": 1}
 _ENDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 _BART = {
-    "d_model": 16, "encoder_layers": 1, "decoder_layers": 2, "encoder_attention_heads": 2, "decoder_attention_heads": 2,
-    "encoder_ffn_dim": 24, "decoder_ffn_dim": 24, "max_position_embeddings": 32, "decoder_start_token_id": 2,
+    "d_model": 16, "encoder_layers": 1, "decoder_layers": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24,
+    "encoder_attention_heads": 2, "decoder_attention_heads": 2, "max_position_embeddings": 32,
+    "decoder_start_token_id": 2,
 }  # fmt: skip
 KINDS: dict[str, dict[str, Any]] = {
     "llama": _GQA,

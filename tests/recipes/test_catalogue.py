@@ -16,7 +16,7 @@ from limbeck.errors import ConfigError
 from limbeck.losses.combine import Objective, bind_terms
 from limbeck.losses.reduction import count_rows
 from limbeck.models.layers import shapes
-from limbeck.recipes.catalogue import ALIGNMENTS, RECIPES, build_recipe, recipe_card, recipe_cards
+from limbeck.recipes.catalogue import ALIGNMENTS, RECIPES, TEXT_RECIPES, build_recipe, recipe_card, recipe_cards
 from limbeck.stages.stage import Stage
 from limbeck.teachers.local import LocalTeacher
 
@@ -110,7 +110,7 @@ def test_every_argument_is_documented(name: str) -> None:
 
 
 def test_cards_come_in_the_order_of_the_table() -> None:
-    assert [card.name for card in recipe_cards()] == [*RECIPES, *ALIGNMENTS]
+    assert [card.name for card in recipe_cards()] == [*RECIPES, *TEXT_RECIPES, *ALIGNMENTS]
 
 
 def test_what_recipes_need() -> None:

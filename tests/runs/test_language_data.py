@@ -164,9 +164,60 @@ def test_a_translation_seen_from_english_has_the_same_places(tmp_path: Path, toy
         assert teacher.candidates[teacher.gold[0]].startswith("en train")
 
 
+def test_english_sentences_of_translation_sets_are_what_the_teacher_learns(
+    tmp_path: Path, toy_run: dict[str, Any]
+) -> None:
+    """Beside labelled records of other sets, or alone."""
+    labelled = read(toy_run).english
+    for others, sets in ((labelled, toy_run["data"]["sets"]), ([], [])):
+        folder = translations(tmp_path / str(len(sets)))
+        data = read(toy_run | {"data": {"sets": [*sets, folder], "n_target": [0, 2]}})
+        views = data.english[len(others) :]
+        assert data.english[: len(others)] == others
+        assert [view.input for view in views] == [f"en train {letter} sentence" for letter in "abcdefgh"]
+        for view in views:
+            assert (view.lang, view.task, len(view.candidates)) == ("en", "translation", 4)
+            assert view.candidates[view.gold[0]] == view.input
+            assert all(text.startswith("en train") for text in view.candidates)
+        assert data.source == data.english
+    pairs = pair_for(data, "parallel")
+    assert pairs.teachers == views  # each sentence once, for both languages
+    assert len(pairs.students) == 16
+
+
+def test_a_sentence_that_is_in_the_test_too_teaches_nothing(tmp_path: Path, toy_run: dict[str, Any]) -> None:
+    own = translations(tmp_path)
+    train = Path(own["folder"]) / "train.jsonl"
+    write(train, [row | ({"text": f"{row['lang']} test a sentence"} if row["key"] == "train0" else {})
+                  for row in rows_of(train)])  # fmt: skip
+    toy_run["data"] = {"sets": [own], "n_target": 0}
+    with pytest.raises(DataError, match="3 of 24 training records are in the test records too"):
+        read(toy_run)
+    toy_run["data"]["overlap"] = "leave_out"
+    data = read(toy_run)
+    assert {record.input for record in (*data.english, *data.pool)} == {f"en train {c} sentence" for c in "bcdefgh"}
+    assert len(pair_for(data, "parallel").students) == 14
+
+
+def test_training_has_distractors_of_its_own(tmp_path: Path, toy_run: dict[str, Any]) -> None:
+    for own, train, test in (
+        ({}, 4, 4),
+        ({"distractors": {"nearest": 3, "random": 4}}, 8, 8),
+        ({"distractors": {"nearest": 3, "random": 4}, "train_distractors": {"nearest": 1, "random": 0}}, 2, 8),
+        ({"distractors": {"nearest": 1, "random": 0}, "train_distractors": {"every": True}}, 8, 2),
+    ):
+        one = translations(tmp_path / f"{train}-{test}-{len(own)}") | own
+        data = read(toy_run | {"data": {"sets": [one], "n_target": 0}})
+        assert {len(record.candidates) for record in (*data.english, *data.pool)} == {train}
+        assert {len(record.candidates) for record in data.test} == {test}
+    many = translations(tmp_path / "many") | {"distractors": {"every": True}}  # which is not for training
+    with pytest.raises(ConfigError, match=r"8 nearest and 7 random distractors .* only 7 other .*`train_distractors`"):
+        read(toy_run | {"data": {"sets": [many], "n_target": 0}})
+
+
 def translations(tmp_path: Path) -> dict[str, Any]:
     folder = tmp_path / "sentences"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for split in ("train", "test"):
         write(
             folder / f"{split}.jsonl",
@@ -271,6 +322,11 @@ def one_translation(change: dict[str, Any]) -> Any:
     return to_translations
 
 
+def from_german(sections: dict[str, Any]) -> None:
+    one_translation({})(sections)
+    sections["task"] |= {"source_language": "de", "languages": ["bg"], "high_resource": []}
+
+
 FAULTS: list[tuple[Any, Any, type[LimbeckError], str]] = [
     (train_is_test, {}, DataError, r"records are in the test records too: .*rows/train/de/topic/3.*leave_out"),
     (no_english_label, {}, DataError, "no labelled training record in the source language 'en': the teacher learns"),
@@ -282,9 +338,11 @@ FAULTS: list[tuple[Any, Any, type[LimbeckError], str]] = [
     (nothing, {"data.sets.0.task": "topics"}, ConfigError, "no Task-Level Prompt for task 'topics'.*'topic'"),
     (nothing, {"data.sets.0.keys": "key"}, ConfigError, r"data.sets.0: the layout 'rows' has no option 'keys'.*'key'"),
     (nothing, {"data.sets.0.languages": ["fr"]}, ConfigError, r"data.sets.0.languages: not among task.languages: fr"),
-    (nothing, one_translation({"distractors": {"nearst": 2}}), ConfigError, r"distractors.nearst: Unexpected"),
+    (nothing, one_translation({"distractors": {"nearst": 2}}), ConfigError, r"0: distractors.nearst: .*'nearest'"),
     (nothing, one_translation({"distractors": {"random": "x"}}), ConfigError, r"distractors.random: .*\(got 'x'\)"),
-    (nothing, one_translation({"distractors": 3}), ConfigError, "data.sets.0.distractors: expected nearest, random"),
+    (nothing, one_translation({"distractors": 3}), ConfigError, "data.sets.0: distractors: expected nearest, random"),
+    (nothing, one_translation({"train_distractors": {"nearst": 2}}), ConfigError, r"0: train_distractors.nearst: "),
+    (nothing, from_german, ConfigError, "sets.0: translations are from English, but task.source_language is 'de'"),
     (nothing, {"data.sets.0.folder": "/nowhere"}, DataError, "/nowhere has no file of the split 'train'"),
     (answer_in_the_question, {"data.sets.1.labels": ["match", "no match"]}, DataError, "holds the answer 'match'"),
     (nothing, {"backbone.max_length": 48}, ConfigError, r"tokens of hard prompts.* of 48 positions for the input"),

@@ -10,7 +10,7 @@ import pytest
 from limbeck.runs.config import run_config
 from limbeck.runs.doctor import Finding
 from limbeck.runs.language_data import read_language_data
-from limbeck.runs.language_doctor import examine_languages
+from limbeck.runs.language_doctor import _dual_encoder_seconds, examine_languages
 from limbeck.runs.language_plan import plan, seconds_per_row
 from limbeck.runs.languages import Bench, run_languages
 from limbeck.types import Instruction, SilentProgress
@@ -62,6 +62,45 @@ def of(found: list[Finding], check: str) -> tuple[set[str], str]:
     """The levels and the words of a check's findings."""
     mine = [finding for finding in found if finding.check == check]
     return {finding.level for finding in mine}, "\n".join(finding.message for finding in mine)
+
+
+def test_translations(sections: dict[str, Any], train: Rows, tmp_path: Path) -> None:
+    """English sentences are what the teacher learns from; tokens are those of the translations."""
+    folder = {"layout": "rows_translation", "folder": str(tmp_path), "key": "key"}
+    own = {"distractors": {"nearest": 5, "random": 5}, "train_distractors": {"nearest": 1, "random": 1}}
+    sections["data"]["sets"] = [folder | own]
+    rows = [row | {"key": f"train {row['key']}"} for row in train]
+    write(tmp_path, "train", [row if row["lang"] != "sk" else row | {"text": f"{row['text']} ¤ ¤"} for row in rows])
+    found = findings(sections)
+    assert "24 labelled source-language records, 48 target-language records" in of(found, "data")[1]
+    assert "en 24/0, bg 24/12, sk 24/12" in of(found, "data")[1]
+    assert "no test records" not in of(found, "data")[1]
+    assert "share of unknown tokens: sk" in of(found, "tokenizer")[1]
+    bulgarian, slovak = (
+        float(of(found, "tokenizer")[1].split(f"{lang} ")[-1].split(",")[0].split(";")[0]) for lang in ("bg", "sk")
+    )
+    assert slovak > bulgarian
+
+
+def test_a_dual_encoder_is_timed_by_the_tokens_that_it_reads(
+    sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each different candidate once, so that test records which share theirs cost little."""
+    bench = Bench(run_config(sections), Path(sections["output"]), read_language_data(run_config(sections)),
+                  SilentProgress())  # type: ignore[arg-type] # fmt: skip
+    ((_, system), *_) = bench.systems()
+    clock = iter(float(second) for second in range(100))
+    monkeypatch.setattr("limbeck.runs.language_doctor.time.perf_counter", lambda: next(clock))
+    tests = bench.data.test
+    scorer, encoder = bench.new_scorer(system, 0), bench.encoder(system)
+    # So few that the sample is all of them; it takes a second by this clock.
+    assert _dual_encoder_seconds(scorer, encoder, tests[:20]) == pytest.approx(1 / 20)
+    once = _dual_encoder_seconds(scorer, encoder, tests)
+    twice = _dual_encoder_seconds(scorer, encoder, [*tests, *tests])
+    queries, candidates, _ = encoder.encode(tests).two_sides(range(len(tests)))
+    assert 2 * len(tests) * twice - len(tests) * once == pytest.approx(
+        len(tests) * once * queries.lengths.sum() / (queries.lengths.sum() + candidates.lengths.sum()), rel=0.2
+    )
 
 
 def test_nothing_is_wrong_with_a_good_run(sections: dict[str, Any]) -> None:

@@ -93,6 +93,32 @@ def test_after_distillation_the_student_answers_in_permuted_languages_as_the_tea
     assert min(results.kept_by_gate.values()) > 0.95  # the teacher is sure of what it reads: English
 
 
+def test_a_run_of_translations_alone(toy_run: dict[str, Any], own_toy_data: Path, light: None) -> None:
+    """The teacher learns to tell English sentences apart; tests are ranked by margins, students learn from scores."""
+    for split in ("train", "test"):
+        file = own_toy_data / "topic" / f"{split}.jsonl"
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        file.write_text("".join(json.dumps(row | {"key": f"{split}{row['key']}"}) + "\n" for row in rows))
+    one = {"layout": "rows_translation", "folder": str(own_toy_data / "topic"), "key": "key"}
+    own = {"distractors": {"nearest": 5, "random": 5}, "train_distractors": {"nearest": 2, "random": 1}}
+    toy_run["data"]["sets"] = [one | own]
+    toy_run["backbone"]["scorer"] = "dual_encoder"
+    toy_run["recipe"] = {"name": "ml_ipd", "gate": 0}
+    toy_run["baselines"] = ["transfer"]
+    results = run(toy_run)
+    folder = Path(toy_run["output"]) / "predictions"
+    assert np.load(folder / "teacher-ml_ipd-seed0.npy").shape == (24, 4)  # each English sentence once
+    assert np.load(folder / "teacher-ml_ipd-seed0.npy").max() == pytest.approx(20, abs=5)  # cosines / 0.05
+    margins = np.load(folder / "ml_ipd-n0-seed0.npy")
+    assert margins.shape == (24, 11)
+    assert np.median(margins) == pytest.approx(1, abs=0.2)
+    assert {(cell.task, cell.lang) for system in results.systems for cell in system.cells} == {
+        ("translation", "de"), ("translation", "bg"),
+    }  # fmt: skip
+    assert results.english == []
+    assert (Path(toy_run["output"]) / "report.html").exists()
+
+
 OWN_RECIPES = """
 from limbeck.recipes.ml_ipd import ml_ipd
 

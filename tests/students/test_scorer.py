@@ -304,6 +304,47 @@ def test_a_dual_encoder_compares_means_over_text_and_marks(scorer_of: Make, enco
     close(scores_of(scorer, batch)[0, :3], torch.stack(cosines) / 0.05, 1e-4)
 
 
+def test_a_dual_encoder_reads_like_lengths_together(
+    scorer_of: Make, encode: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few at a time, so that one long candidate does not pad all others; scores and gradients stay."""
+    scorer = scorer_of("dual_encoder")
+    texts = [("city " * n).strip() for n in (3, 30, 1, 12, 2, 29, 4)]
+    record = replace(BASE, candidates=tuple(texts))
+    batch = encode("dual_encoder", records=[record]).batch([0])
+
+    def run(together: int) -> tuple[Tensor, Tensor, list[tuple[int, ...]]]:
+        monkeypatch.setattr("limbeck.students.scorer._CANDIDATES_TOGETHER", together)
+        read: list[tuple[int, ...]] = []
+        encode_all = scorer.encode
+
+        def spy(input_ids: Tensor, *others: Tensor | None) -> Tensor:
+            read.append(tuple(input_ids.shape))
+            return encode_all(input_ids, *others)
+
+        monkeypatch.setattr(scorer, "encode", spy)
+        scorer.zero_grad()
+        scores = scorer(**batch).logits
+        scores[0, 1].backward()
+        monkeypatch.setattr(scorer, "encode", encode_all)
+        assert scorer.soft_prompts is not None
+        assert scorer.soft_prompts.weight.grad is not None
+        return scores.detach(), scorer.soft_prompts.weight.grad.clone(), read
+
+    sides = encode("dual_encoder", records=[record]).two_sides([0])
+    with torch.no_grad():
+        query, candidates = (scorer.vectors(**side.batch(range(len(side.sequences)))) for side in sides[:2])
+    whole, split = run(32), run(2)
+    close(whole[0], scorer.scores(query, candidates, sides.index_BK), 1e-4)
+    close(split[0], whole[0], 1e-4)
+    close(split[1], whole[1], 1e-4)
+    assert len(whole[2]) == 2
+    assert [shape[0] for shape in split[2][1:]] == [2, 2, 2, 1]
+    widths = [shape[1] for shape in split[2][1:]]
+    assert widths == sorted(widths)
+    assert widths[0] + 20 < widths[-1] == whole[2][1][1]
+
+
 class TestVerbaliser:
     def test_against_one_word_at_a_time(
         self, scorer_of: Make, encode: Make, tokenizer: Any, multilingual_folder: Path

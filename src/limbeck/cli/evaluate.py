@@ -17,6 +17,9 @@ For a cross-lingual student, DATA is the folder of a data set whose layout --lay
 accuracy and mean reciprocal rank in each language. Layout rows: files of your own (test.jsonl) with the fields
 text, lang and label.
 
+For a student that writes (task.kind: generation), the figures are perplexity on the completions of the rows, ROUGE-L
+and exact match of its own answers (to 200 of the prompts), repetition, size and speed.
+
 Examples:
 
     limbeck evaluate runs/demo/student runs/demo/data/test.jsonl
@@ -24,6 +27,8 @@ Examples:
     limbeck evaluate runs/demo/student runs/demo/data/test.jsonl --against org/large-model --output figures.json
 
     limbeck evaluate runs/topics/student data/sib200 --layout sib200 --lang bg,de
+
+    limbeck evaluate runs/answers/student answers-test.jsonl --against org/large-model
 """
 
 _CROSS_LINGUAL = "Cross-lingual students"
@@ -70,10 +75,12 @@ def main(
     from limbeck.atomic import write_json
     from limbeck.cli.show import show_comparisons, show_systems
     from limbeck.cli.show_languages import show_ranking_student
+    from limbeck.cli.show_texts import show_generation_figures
     from limbeck.data.load import Fields
     from limbeck.runs.evaluate import evaluate
     from limbeck.runs.evaluate_languages import evaluate_languages
     from limbeck.runs.ranker import is_ranking_student
+    from limbeck.runs.writer import evaluate_texts, is_writing_student
 
     if is_ranking_student(model):
         if against or text:
@@ -98,6 +105,14 @@ def main(
         raise ConfigError(
             f"--layout, --split, --lang, --task and --option are for cross-lingual students, and {model} is none"
         )
+    if is_writing_student(model):
+        if text:
+            raise ConfigError(f"--text is for classifiers; {model} writes, and its task.json names the fields")
+        figures = evaluate_texts(model, data, against=against, progress=progress())
+        show_generation_figures(figures, console)
+        if output is not None:
+            write_json(output, figures.model_dump())
+        return
     fields = Fields(text=text, text_pair=text_pair, label=label) if text else None
     systems, comparisons = evaluate(model, data, against=against, fields=fields, progress=progress())
     titles = {"distilled": model, "teacher": against or ""}

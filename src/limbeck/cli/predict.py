@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from limbeck.data.generation.records import Example
+    from limbeck.data.generation.task import Generation
     from limbeck.data.load import Fields
 
 __all__ = ["HELP", "main"]
 
-HELP = """Label texts; write JSON Lines with label, confidence and probabilities.
+HELP = """Label texts or answer prompts; write JSON Lines with label, confidence and probabilities, or with the answer.
 
 FILE is JSON Lines, CSV or Parquet with the fields the student was trained on, or .txt with a text a line.
 Without FILE, or with -, standard input is read: a text a line, or JSON objects.
 
 Rows for a cross-lingual student have the fields text, lang (the code of a language) and, where its task reads
 two texts, text_pair; --lang gives one language for all.
+
+A student that writes (task.kind: generation) reads rows with the fields of its prompts or its conversations, or a
+prompt a line, and answers with prompt, answer, and cut_off where the limit of tokens ended the answer.
 
 Examples:
 
@@ -30,9 +35,12 @@ Examples:
     echo "my card has not arrived" | limbeck predict runs/demo/student --top 3
 
     echo "Правителството подаде оставка" | limbeck predict runs/topics/student --lang bg
+
+    echo "What is the capital of France?" | limbeck predict runs/answers/student --max-new-tokens 60
 """
 
 _CROSS_LINGUAL = "Cross-lingual students"
+_WRITING = "Students that write"
 _Row = tuple[str, str | None, str | None]
 """Text, second text and language, as far as a row has them."""
 
@@ -51,6 +59,18 @@ def main(
     task: Annotated[
         str | None, typer.Option(help="Which task, where the student has several.", rich_help_panel=_CROSS_LINGUAL)
     ] = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Longest answer in tokens; default: 128, or half of what the student reads where that is less.",
+            rich_help_panel=_WRITING,
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(min=0, help="Of sampling; default: 0, always the likeliest token.", rich_help_panel=_WRITING),
+    ] = None,
 ) -> None:
     """Write an answer for each row as JSON Lines."""
     from limbeck.atomic import guard_storage
@@ -61,11 +81,19 @@ def main(
         raise ConfigError("--lang and --lang-field: give one language for all rows, or the field that has it")
     quiet_libraries()
     from limbeck.runs.ranker import is_ranking_student
+    from limbeck.runs.writer import is_writing_student
 
+    writes = is_writing_student(model)
+    if not writes and (max_new_tokens is not None or temperature is not None):
+        raise ConfigError(f"--max-new-tokens and --temperature are for students that write, and {model} is none")
     if is_ranking_student(model):
         answers = _ranked(model, file, lang, lang_field or "lang", task)
     elif lang or lang_field or task:
         raise ConfigError(f"--lang, --lang-field and --task are for cross-lingual students, and {model} is none")
+    elif writes:
+        if top is not None:
+            raise ConfigError(f"--top is for students that label, and {model} writes")
+        answers = _written(model, file, max_new_tokens, temperature or 0.0)
     else:
         answers = _labelled(model, file)
     if output is None:
@@ -99,6 +127,37 @@ def _ranked(model: str, file: str, lang: str | None, lang_field: str, task: str 
     return ranker.predict_stream(((text, second, lang or str(own)) for text, second, own in rows), task)
 
 
+def _written(model: str, file: str, max_new_tokens: int | None, temperature: float) -> Iterator[dict[str, Any]]:
+    from limbeck.runs.writer import WritingStudent
+
+    student = WritingStudent(model)
+    prompts = _prompts(file, student.prompts)
+    return student.write_stream(prompts, max_new_tokens=max_new_tokens, temperature=temperature)
+
+
+def _prompts(file: str, task: Generation) -> Iterator[Example]:
+    """Yield the prompts of a file or of standard input; a line that is no JSON object is a prompt itself."""
+    from limbeck.data.generation.checks import check_example
+    from limbeck.data.generation.load import load_examples
+    from limbeck.data.generation.records import Example, Message
+    from limbeck.data.records import Fault, Record
+    from limbeck.errors import DataError
+    from limbeck.types import Origin
+
+    if not _by_line(file):
+        yield from load_examples(file, task, require_completion=False, split="test").rows
+        return
+    for line, name, number in _lines(file):
+        row = _object(line, f"{name}:{number}")
+        if row is None:
+            yield Example((Message("user", line),), None, Origin(name, number))
+            continue
+        example = check_example(Record(number, row), task, name, require_completion=False)
+        if isinstance(example, Fault):
+            raise DataError(example.describe(name))
+        yield example
+
+
 def _write(answers: Iterator[dict[str, Any]], stream: Any, top: int | None) -> None:
     for answer in answers:
         if top is not None:
@@ -112,8 +171,9 @@ def _rows(file: str, fields: Fields) -> Iterator[_Row]:
     from limbeck.data.load import load_rows
     from limbeck.errors import DataError
 
-    if file == "-" or file.endswith(".txt"):
-        yield from _lines(file, fields)
+    if _by_line(file):
+        for line, name, number in _lines(file):
+            yield _one(line, f"{name}:{number}", fields)
         return
     rows = load_rows(file, fields).rows
     for row, where in enumerate(rows.origin):
@@ -122,8 +182,12 @@ def _rows(file: str, fields: Fields) -> Iterator[_Row]:
         yield rows.text[row], None if rows.text_pair is None else rows.text_pair[row], rows.label[row]
 
 
-def _lines(file: str, fields: Fields) -> Iterator[_Row]:
-    """Yield the texts of standard input or a text file by line; a line that is a JSON object is read as a row."""
+def _by_line(file: str) -> bool:
+    return file == "-" or file.endswith(".txt")
+
+
+def _lines(file: str) -> Iterator[tuple[str, str, int]]:
+    """Yield the lines of standard input or a text file that are not empty, with the file's name and their number."""
     from limbeck.errors import DataError
 
     name = "standard input" if file == "-" else file
@@ -135,22 +199,30 @@ def _lines(file: str, fields: Fields) -> Iterator[_Row]:
                 except UnicodeDecodeError as error:
                     raise DataError(f"{name}:{number}: not UTF-8 (byte {error.start + 1} of the line)") from error
                 if line:
-                    yield _one(line, f"{name}:{number}", fields)
+                    yield line, name, number
     except FileNotFoundError as error:
         raise DataError(f"there is no file {file}") from error
+
+
+def _object(line: str, where: str) -> dict[str, Any] | None:
+    """Return a line's JSON object; ``None`` where it is a text."""
+    from limbeck.errors import DataError
+
+    if not line.startswith("{"):
+        return None
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where}: looks like JSON but is not: {error.msg} (column {error.colno})") from error
+    return row if isinstance(row, dict) else None
 
 
 def _one(line: str, where: str, fields: Fields) -> _Row:
     from limbeck.errors import DataError
 
-    row: Any = None
-    if line.startswith("{"):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{where}: looks like JSON but is not: {error.msg} (column {error.colno})") from error
+    row = _object(line, where)
     names = [field for field in (fields.text, fields.text_pair, fields.label) if field]
-    if not isinstance(row, dict):
+    if row is None:
         if fields.text_pair:
             raise DataError(f"{where}: this student reads pairs; give JSON objects with {' and '.join(names)}")
         if fields.label:

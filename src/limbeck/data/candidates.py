@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from torch import Tensor
 from limbeck.errors import ConfigError, ModelError
 from limbeck.types import UNLABELLED, Instruction, SoftLayout
 
-__all__ = ["CandidateEncoder", "EncodedRecords", "HardPrompts", "ScorerKind"]
+__all__ = ["CandidateEncoder", "EncodedRecords", "HardPrompts", "ScorerKind", "Side", "TwoSides"]
 
 ScorerKind = Literal["cross_encoder", "dual_encoder", "verbaliser"]
 HardPrompts = Callable[[Instruction], tuple[str, str]]
@@ -38,6 +38,8 @@ _LEAST_INPUT_TOKENS = 8
 
 _Piece = tuple[list[int], int, bool]
 """Token ids (or rows of the soft prompt table, as ``-1 - row``), segment, whether they are text to be judged."""
+_Sequence = tuple[list[int], list[int], list[bool]]
+"""Ids, segments and the pooling mask of one sequence."""
 
 
 class _Frame:
@@ -185,6 +187,33 @@ def _word_starts(words: list[int | None]) -> list[int]:
 
 
 @dataclass(frozen=True)
+class Side:
+    """Sequences that a dual encoder reads by themselves: its questions, or its candidates."""
+
+    sequences: list[_Sequence]
+    _tensors: Callable[[list[_Sequence]], dict[str, Tensor]]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each sequence, soft vectors included."""
+        return np.asarray([len(ids) for ids, _, _ in self.sequences], dtype=np.int64)
+
+    def batch(self, places: Sequence[int] | NDArray[np.int64]) -> dict[str, Tensor]:
+        """Return the encoder's input for some of the sequences, each tensor ``[R, T]``."""
+        return self._tensors([self.sequences[place] for place in places])
+
+
+class TwoSides(NamedTuple):
+    """What a dual encoder reads of some records; each different candidate once."""
+
+    queries: Side
+    """One for each record."""
+    candidates: Side
+    index_BK: Tensor
+    """Place in `candidates` of each record's candidates, -1 where there is none."""
+
+
+@dataclass(frozen=True)
 class EncodedRecords:
     """Records of one run, ready to be laid out in batches for their kind of scorer."""
 
@@ -251,36 +280,51 @@ class EncodedRecords:
 
     def _cross(self, rows: NDArray[np.int64], width: int) -> dict[str, Tensor]:
         index_BK = torch.full((len(rows), width), -1, dtype=torch.int64)
-        sequences: list[tuple[list[int], list[int], list[bool]]] = []
+        sequences: list[_Sequence] = []
         for place, row in enumerate(rows):
             for k, candidate in enumerate(self.records[row].candidates):
                 index_BK[place, k] = len(sequences)
                 sequences.append(self._sequence(int(row), self.encoder.ids(candidate)))
         return {**self._tensors(sequences), "index_BK": index_BK}
 
-    def _dual(self, rows: NDArray[np.int64], width: int) -> dict[str, Tensor]:
-        index_BK = torch.full((len(rows), width), -1, dtype=torch.int64)
-        places: dict[tuple[int, ...], int] = {}
-        candidates: list[tuple[list[int], list[int], list[bool]]] = []
+    def two_sides(self, rows: Sequence[int] | NDArray[np.int64], width: int | None = None) -> TwoSides:
+        """Return what a dual encoder reads of `rows`, questions and candidates apart (default width: K of all)."""
+        index_BK = np.full((len(rows), width or self.candidates), -1, dtype=np.int64)
+        places: dict[tuple[int, ...], int] = {}  # equal ids are read once, whatever their texts
+        known: dict[tuple[str, str, str], int] = {}
+        candidates: list[_Sequence] = []
         for place, row in enumerate(rows):
             record, prompt = self.records[row], self.prompts[row][1]
-            prompts: list[_Piece] = [
-                (self.encoder.soft_ids(record, task=False), 0, False), (self.encoder.ids(prompt), 0, False),
-            ]  # fmt: skip
             for k, text in enumerate(record.candidates):
-                sequence = self._joined([*prompts, (self.encoder.ids(text), 0, True)], [0, 0])
-                key = tuple(sequence[0])
-                if key not in places:
-                    places[key] = len(candidates)
-                    candidates.append(sequence)
-                index_BK[place, k] = places[key]
-        queries = self._tensors([self._sequence(int(row), None) for row in rows])
-        sides = {f"candidate_{name}": tensor for name, tensor in self._tensors(candidates).items()}
-        return {**queries, **sides, "index_BK": index_BK}
+                key = (record.lang, prompt, text)
+                if key not in known:
+                    sequence = self._candidate(record, prompt, text)
+                    known[key] = places.setdefault(tuple(sequence[0]), len(candidates))
+                    candidates += [sequence] if known[key] == len(candidates) else []
+                index_BK[place, k] = known[key]
+        queries = [self._sequence(int(row), None) for row in rows]
+        return TwoSides(Side(queries, self._tensors), Side(candidates, self._tensors), torch.from_numpy(index_BK))
+
+    def _candidate(self, record: Instruction, prompt: str, text: str) -> _Sequence:
+        pieces: list[_Piece] = [
+            (self.encoder.soft_ids(record, task=False), 0, False),
+            (self.encoder.ids(prompt), 0, False),
+            (self.encoder.ids(text), 0, True),
+        ]
+        return self._joined(pieces, [0, 0])
+
+    def _dual(self, rows: NDArray[np.int64], width: int) -> dict[str, Tensor]:
+        queries, candidates, index_BK = self.two_sides(rows, width)
+        sides = self._tensors(candidates.sequences)
+        return {
+            **self._tensors(queries.sequences),
+            **{f"candidate_{name}": tensor for name, tensor in sides.items()},
+            "index_BK": index_BK,
+        }
 
     def _verbaliser(self, rows: NDArray[np.int64], width: int) -> dict[str, Tensor]:
         """One sequence for each way to mask; candidates whose masked sequences are equal share one."""
-        sequences: list[tuple[list[int], list[int], list[bool]]] = []
+        sequences: list[_Sequence] = []
         places: dict[tuple[int, ...], int] = {}
         sums: list[tuple[int, int, int, int, float]] = []  # sequence, position, token, place of the score, weight
         index_BK = torch.full((len(rows), width), -1, dtype=torch.int64)
@@ -305,9 +349,7 @@ class EncodedRecords:
         weight_M = torch.tensor([entry[4] for entry in sums], dtype=torch.float32)
         return {**self._tensors(sequences), "masked_M4": at_M4, "weight_M": weight_M, "index_BK": index_BK}
 
-    def _sequence(
-        self, row: int, candidate: list[int] | None, *, content_free: bool = False
-    ) -> tuple[list[int], list[int], list[bool]]:
+    def _sequence(self, row: int, candidate: list[int] | None, *, content_free: bool = False) -> _Sequence:
         """Return ids, segments and the pooling mask of a record's sequence, with a candidate or without."""
         record, (task_prompt, language_prompt) = self.records[row], self.prompts[row]
         ids = self.encoder.ids
@@ -332,7 +374,7 @@ class EncodedRecords:
             marks.append(len(pieces) - 1)
         return self._joined(pieces, marks)
 
-    def _joined(self, pieces: list[_Piece], marks: list[int]) -> tuple[list[int], list[int], list[bool]]:
+    def _joined(self, pieces: list[_Piece], marks: list[int]) -> _Sequence:
         """Join pieces with the tokenizer's marks: its start, its middle before each piece in `marks[1:]`, its end."""
         frame = self.encoder.frame
         ids, segments, pooled = list(frame.start), [0] * len(frame.start), [True] * len(frame.start)
@@ -351,7 +393,7 @@ class EncodedRecords:
         pooled += [True] * len(frame.end)
         return ids, segments, pooled
 
-    def _tensors(self, sequences: list[tuple[list[int], list[int], list[bool]]]) -> dict[str, Tensor]:
+    def _tensors(self, sequences: list[_Sequence]) -> dict[str, Tensor]:
         longest = max(len(ids) for ids, _, _ in sequences)
         shape = (len(sequences), longest)
         ids = np.full(shape, self.encoder.frame.pad_id, dtype=np.int64)

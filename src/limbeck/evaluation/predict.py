@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from limbeck.data.candidates import EncodedRecords
+from limbeck.data.candidates import EncodedRecords, Side
 from limbeck.data.encode import Encoded
+from limbeck.evaluation.ranking import margin_scores
 from limbeck.models.layers import run_model
-from limbeck.types import Advance
+from limbeck.types import Advance, Instruction
 
-__all__ = ["length_sorted_batches", "predict_logits", "predict_scores", "softmax"]
+__all__ = ["length_sorted_batches", "predict_logits", "predict_scores", "softmax", "translation_margins"]
 
 
 def length_sorted_batches(lengths: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
@@ -42,13 +44,28 @@ def predict_logits(
 
 @torch.no_grad()
 def predict_scores(
-    scorer: Any, encoded: EncodedRecords, *, batch_size: int = 32, advance: Advance | None = None
+    scorer: Any,
+    encoded: EncodedRecords,
+    *,
+    batch_size: int = 32,
+    margin: bool = True,
+    advance: Advance | None = None,
 ) -> NDArray[np.float32]:
     """Return the scores ``[N, K]`` of all records' candidates, ``-inf`` where a record has fewer than K.
 
-    The scorer is left in evaluation mode.
+    A dual encoder reads each different candidate of all records once. The scorer is left in evaluation mode.
+
+    Args:
+        scorer: with the weights to predict with.
+        encoded: the records.
+        batch_size: records, or sequences of a dual encoder, at a time.
+        margin: rank the translations of a dual encoder by the ratio margin instead of its scores
+            (`translation_margins`). Not for what a student is to learn from: margins are no logits.
+        advance: is told how many records are done.
     """
     scorer.eval()
+    if encoded.encoder.kind == "dual_encoder":
+        return _dual_scores(scorer, encoded, batch_size, margin, advance)
     device = next(scorer.parameters()).device
     scores = np.empty((len(encoded.records), encoded.candidates), dtype=np.float32)
     for rows in length_sorted_batches(encoded.lengths, batch_size):
@@ -57,6 +74,73 @@ def predict_scores(
         if advance is not None:
             advance(len(rows))
     return scores
+
+
+def _dual_scores(
+    scorer: Any, encoded: EncodedRecords, batch_size: int, margin: bool, advance: Advance | None
+) -> NDArray[np.float32]:
+    queries, candidates, index_NK = encoded.two_sides(range(len(encoded.records)))
+    candidate_RD = _vectors(scorer, candidates, batch_size)
+    query_ND = _vectors(scorer, queries, batch_size, advance)
+    scores = np.empty((len(encoded.records), encoded.candidates), dtype=np.float32)
+    for start in range(0, len(scores), batch_size):
+        rows = slice(start, start + batch_size)
+        batch_BK = scorer.scores(query_ND[rows], candidate_RD, index_NK[rows].to(candidate_RD.device))
+        scores[rows] = batch_BK.float().cpu().numpy()
+    if margin:
+        found = translation_margins(
+            encoded.records, query_ND.cpu().numpy(), candidate_RD.cpu().numpy(), index_NK.numpy()
+        )
+        for rows_M, margins_MK in found:
+            scores[rows_M] = margins_MK
+    return scores
+
+
+def _vectors(scorer: Any, side: Side, batch_size: int, advance: Advance | None = None) -> Tensor:
+    """One vector of length 1 for each sequence ``[R, D]``, each read once, like lengths together."""
+    device = next(scorer.parameters()).device
+    vectors_RD: Tensor | None = None
+    for places in length_sorted_batches(side.lengths, batch_size):
+        inputs = {name: tensor.to(device) for name, tensor in side.batch(places).items()}
+        vectors_BD = scorer.vectors(**inputs)
+        if vectors_RD is None:
+            vectors_RD = vectors_BD.new_empty(len(side.sequences), vectors_BD.shape[1])
+        vectors_RD[torch.from_numpy(places).to(device)] = vectors_BD
+        if advance is not None:
+            advance(len(places))
+    assert vectors_RD is not None, "no record to score"
+    return vectors_RD
+
+
+def translation_margins(
+    records: Sequence[Instruction],
+    query_ND: NDArray[np.float32],
+    candidate_RD: NDArray[np.float32],
+    index_NK: NDArray[np.int64],
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Yield the translation records of each set, split and language, and their candidates' margins ``[M, K]``.
+
+    The ratio margin (`limbeck.evaluation.ranking.ratio_margin`, 4 neighbours) takes from a candidate what it owes
+    to being near to every question (a hub). Neighbours are looked for among all questions and all candidates of
+    the group, labels unread. With one question in the group the ranking is that of the cosine.
+
+    Args:
+        records: all records.
+        query_ND: vectors of their questions, of length 1.
+        candidate_RD: vectors of the different candidates, of length 1.
+        index_NK: place in `candidate_RD` of each record's candidates, -1 where there is none.
+    """
+    groups: dict[tuple[str, str, str], list[int]] = {}
+    for row, record in enumerate(records):
+        if record.task == "translation":
+            groups.setdefault((record.source, record.split, record.lang), []).append(row)
+    for rows in groups.values():
+        index_MK = index_NK[rows]
+        pool = np.unique(index_MK[index_MK >= 0])
+        margins = margin_scores(query_ND[rows], candidate_RD[pool]).astype(np.float32)
+        # A missing candidate gets some place in the pool here, and -inf after that.
+        own_MK = np.take_along_axis(margins, np.searchsorted(pool, np.maximum(index_MK, pool[0])), axis=1)
+        yield np.asarray(rows), np.where(index_MK >= 0, own_MK, -np.inf).astype(np.float32)
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

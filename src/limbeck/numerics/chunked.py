@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -156,6 +157,27 @@ class _Call:
                 ),
             )
 
+    @cached_property
+    def last_student_temperature(self) -> float | None:
+        """The temperature at which the student's logits are read for the last time; None where that is not so."""
+        label = [1.0 for loss in self.losses if isinstance(loss, LabelLoss)]
+        return self._last([*self._temperatures, *label])
+
+    @cached_property
+    def last_teacher_temperature(self) -> float | None:
+        """The same of the teacher's logits."""
+        return self._last(self._temperatures)
+
+    @property
+    def _temperatures(self) -> list[float]:
+        return [loss.loss_temperature for loss in self.losses if isinstance(loss, TokenDivergence)]
+
+    def _last(self, temperatures: list[float]) -> float | None:
+        in_order = list(dict.fromkeys(temperatures))
+        logits_are_read = any(isinstance(loss, TokenDivergence) and loss.kind == "logit_mse" for loss in self.losses)
+        cells_are_read = bool(self._temperatures) and isinstance(self.teacher, SparseLogits)
+        return None if logits_are_read or cells_are_read or not in_order else in_order[-1]
+
     @property
     def full_teacher(self) -> FullLogits | None:
         """The teacher, if a loss needs the logits of all tokens."""
@@ -164,8 +186,8 @@ class _Call:
 
 
 def _both_sides(call: _Call, rows_A: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    student, teacher, dtype = call.student, call.full_teacher, call.weights_NS.dtype
-    own = logit_chunks(detached(student, matmul_dtype(student)), rows_A, dtype=dtype, chunk_rows=call.chunk_rows)
+    teacher, dtype = call.full_teacher, call.weights_NS.dtype
+    own = logit_chunks(call.student, rows_A, dtype=dtype, chunk_rows=call.chunk_rows)
     if teacher is None:
         yield from ((rows_R, student_RV, None) for rows_R, student_RV in own)
         return
@@ -195,8 +217,8 @@ class _Rows(NamedTuple):
 class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: _Call, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        student = detached(call.student, matmul_dtype(call.student))
-        gradients = SourceGradient(student, [call.gradient and need for need in ctx.needs_input_grad[1:]])
+        call = replace(call, student=detached(call.student, matmul_dtype(call.student)))
+        gradients = SourceGradient(call.student, [call.gradient and need for need in ctx.needs_input_grad[1:]])
         values_NS = torch.zeros_like(call.weights_NS)
         for rows_R, chunk in call.chunks():
             parts = (_Block(call, chunk.part(block)) for block in blocks(chunk.student_RV))
@@ -237,15 +259,16 @@ class _Block:
         logits_rV, losses = self._rows.student_RV, self._call.losses
         slope = head_slope(self._call.student, logits_rV) if gradient else 1.0
         total_rV: Tensor | None = None
-        values = []
-        for i, (loss, weight_r) in enumerate(zip(losses, self._rows.weights_NR, strict=True)):
+        values: list[Tensor] = []
+        for loss, weight_r in zip(losses, self._rows.weights_NR, strict=True):
+            last = len(values) == len(losses) - 1
             factor, temperature = (loss.factor, loss.loss_temperature) if isinstance(loss, TokenDivergence) else (1, 1)
-            value_r, part = self._form(loss)
+            value_r, part = self._form(loss, use_up=last)
             values.append(factor * value_r)
             if not gradient:
                 continue
             scale_r1 = weight_r[:, None] * (factor / temperature * (1.0 if isinstance(slope, Tensor) else slope))
-            out = logits_rV if i == len(losses) - 1 else None  # nothing reads them after the last loss
+            out = logits_rV if last else None  # nothing reads them after the last loss
             if total_rV is None:
                 total_rV = torch.mul(part(), scale_r1, out=out)
             else:
@@ -271,21 +294,23 @@ class _Block:
         agreement_r = self._rows.student_RV.argmax(dim=-1) == likeliest_r
         return torch.stack([*values, nll_r, agreement_r.to(values.dtype)])
 
-    def _form(self, loss: TokenLoss) -> ClosedForm:
+    def _form(self, loss: TokenLoss, *, use_up: bool) -> ClosedForm:
         if isinstance(loss, LabelLoss):
             assert self._rows.labels_R is not None
-            return label_form(self._rows.labels_R, self._student_at(1.0))
+            return label_form(self._rows.labels_R, self._student_at(1.0), use_up=use_up)
         temperature = loss.loss_temperature
         if self._rows.sparse is None:
             return divergence_form(loss, self._teacher_at(temperature), self._student_at(temperature))
-        both = cells(self._rows.sparse, self._rows.student_RV / temperature)
+        logits_rV = self._rows.student_RV
+        both = cells(self._rows.sparse, logits_rV if temperature == 1 else logits_rV / temperature)
         value_r, part = divergence_form(loss, both.teacher, both.student)
         return value_r, lambda: both.spread(part())
 
     def _student_at(self, temperature: float) -> Distribution:
         if temperature not in self._student:
             floor = STUDENT_FLOOR if may_rule_out(self._call.student) else None
-            self._student[temperature] = soften(self._rows.student_RV, temperature, floor)
+            in_place = temperature == self._call.last_student_temperature
+            self._student[temperature] = soften(self._rows.student_RV, temperature, floor, in_place=in_place)
         return self._student[temperature]
 
     def _teacher_at(self, temperature: float) -> Distribution:
@@ -293,7 +318,8 @@ class _Block:
             assert self._rows.teacher_RV is not None
             assert self._call.full_teacher is not None
             floor = TEACHER_FLOOR if may_rule_out(self._call.full_teacher) else None
-            self._teacher[temperature] = soften(self._rows.teacher_RV, temperature, floor)
+            in_place = temperature == self._call.last_teacher_temperature
+            self._teacher[temperature] = soften(self._rows.teacher_RV, temperature, floor, in_place=in_place)
         return self._teacher[temperature]
 
 
@@ -319,20 +345,11 @@ class _LabelCall(NamedTuple):
     """Autocast is off in backward, so it is asked before."""
     chunk_rows: int | None
 
-    def blocks(self, student: FullLogits) -> Iterator[tuple[Tensor, Tensor, Iterator[tuple[slice, ClosedForm]]]]:
-        """Yield row numbers and logits of each chunk, with the cross-entropy of a few rows at a time."""
-        floor = STUDENT_FLOOR if may_rule_out(student) else None
-        dtype = logits_dtype(student)
-        for rows_R, logits_RV in logit_chunks(student, all_rows(student), dtype=dtype, chunk_rows=self.chunk_rows):
-            labels_R = self.labels_S[rows_R]
-            yield (
-                rows_R,
-                logits_RV,
-                (
-                    (block, label_form(labels_R[block], soften(logits_RV[block], 1.0, floor)))
-                    for block in blocks(logits_RV)
-                ),
-            )
+    def chunks(self, student: FullLogits) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield row numbers, logits and labels."""
+        rows_S, dtype = all_rows(student), logits_dtype(student)
+        for rows_R, logits_RV in logit_chunks(student, rows_S, dtype=dtype, chunk_rows=self.chunk_rows):
+            yield rows_R, logits_RV, self.labels_S[rows_R]
 
 
 class _LabelLogProbs(torch.autograd.Function):
@@ -342,9 +359,9 @@ class _LabelLogProbs(torch.autograd.Function):
         ctx.save_for_backward(*tensors)
         student = detached(call.student, call.matmul_dtype)
         log_probs_S = torch.empty(student.rows, dtype=logits_dtype(student), device=call.labels_S.device)
-        for rows_R, _, parts in call.blocks(student):
-            for block, (nll_r, _) in parts:
-                log_probs_S[rows_R[block]] = -nll_r
+        for rows_R, logits_RV, labels_R in call.chunks(student):
+            for block in blocks(logits_RV):
+                log_probs_S[rows_R[block]] = -_label_form(student, logits_RV[block], labels_R[block])[0]
         return log_probs_S
 
     @staticmethod
@@ -353,16 +370,22 @@ class _LabelLogProbs(torch.autograd.Function):
         call: _LabelCall = ctx.call
         student = detached(with_tensors(call.student, ctx.saved_tensors), call.matmul_dtype)
         gradients = SourceGradient(student, ctx.needs_input_grad[1:])
-        for rows_R, logits_RV, parts in call.blocks(student):
+        for rows_R, logits_RV, labels_R in call.chunks(student):
             weight_R1 = -gradient_S[rows_R, None]
-            for block, (_, part) in parts:
+            for block in blocks(logits_RV):
                 slope = head_slope(student, logits_RV[block])
-                torch.mul(part(), weight_R1[block], out=logits_RV[block]).mul_(slope)
+                _, part = _label_form(student, logits_RV[block], labels_R[block])
+                torch.mul(part(), weight_R1[block] * slope, out=logits_RV[block])
             gradients.add(rows_R, logits_RV)
         return None, *(
             None if gradient is None else gradient.to(tensor.dtype)
             for gradient, tensor in zip(gradients.tensors, ctx.saved_tensors, strict=True)
         )
+
+
+def _label_form(student: FullLogits, logits_rV: Tensor, labels_r: Tensor) -> ClosedForm:
+    floor = STUDENT_FLOOR if may_rule_out(student) else None
+    return label_form(labels_r, soften(logits_rV, 1.0, floor, in_place=True), use_up=True)
 
 
 class TokenStatistics(NamedTuple):
@@ -396,16 +419,17 @@ def token_statistics(
     Raises:
         ConfigError: the vocabularies differ in size, or a sparse teacher has another temperature.
     """
-    losses = (LabelLoss(),) if teacher is None else (LabelLoss(), TokenDivergence("forward_kl"))
+    losses = (LabelLoss(),) if teacher is None else (TokenDivergence("forward_kl"), LabelLoss())
     _check(student, teacher, losses, labels_S)
     weights_NS = torch.ones(len(losses), student.rows, dtype=logits_dtype(student), device=labels_S.device)
+    student = detached(student, matmul_dtype(student))
     call = _Call(student, teacher, losses, weights_NS, labels_S, chunk_rows, gradient=False)
     table = torch.full((4, student.rows), torch.nan, dtype=weights_NS.dtype, device=labels_S.device)
     for rows_R, chunk in call.chunks():
         for block in blocks(chunk.student_RV):
             rows = _Block(call, chunk.part(block)).statistics()
             table[: len(rows), rows_R[block]] = rows
-    student_nll_S, forward_kl_S, teacher_nll_S, agreement_S = table
     if teacher is None:
-        return TokenStatistics(student_nll_S, None, None, None)
+        return TokenStatistics(table[0], None, None, None)
+    forward_kl_S, student_nll_S, teacher_nll_S, agreement_S = table
     return TokenStatistics(student_nll_S, teacher_nll_S, forward_kl_S, agreement_S == 1)

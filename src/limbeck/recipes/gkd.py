@@ -27,7 +27,7 @@ def gkd(
     sft_share: Annotated[float, Field(ge=0, lt=1)] = 0.25,
     otherwise: Literal["data", "teacher"] = "data",
     max_new_tokens: Annotated[int, Field(ge=1)] = 128,
-    temperature: Annotated[float, Field(gt=0)] = 1.0,
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0,
     reward: str | None = None,
     reward_weight: Annotated[float, Field(ge=0, le=1)] = 0.5,
 ) -> TextRecipe:

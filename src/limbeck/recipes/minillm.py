@@ -32,7 +32,7 @@ def minillm(
     inclusive: bool = False,
     discount: Annotated[float, Field(gt=0, le=1)] = 1.0,
     whiten: bool = False,
-    reward_scale: Annotated[float, Field(gt=0)] = 1.0,
+    reward_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0,
 ) -> TextRecipe:
     """``KL(student || teacher)`` of whole texts: its single-step part exactly, the rest by clipped policy gradient.
 

@@ -20,7 +20,7 @@ def seqkd(
     *,
     decode: Literal["beam", "sample"] = "beam",
     beams: Annotated[int, Field(ge=1)] = 5,
-    temperature: Annotated[float, Field(gt=0)] = 1.0,
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0,
     max_new_tokens: Annotated[int, Field(ge=1)] = 128,
     word_level_weight: Annotated[float, Field(ge=0, le=1)] = 0.0,
 ) -> TextRecipe:

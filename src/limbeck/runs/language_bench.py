@@ -137,13 +137,15 @@ class Bench:
                     found[places] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return found
 
-    def score(self, name: str, scorer: Scorer, encoded: EncodedRecords) -> NDArray[np.float32]:
-        """Score records, or read the scores that an earlier start of this run made."""
+    def score(
+        self, name: str, scorer: Scorer, encoded: EncodedRecords, *, margin: bool = False
+    ) -> NDArray[np.float32]:
+        """Score records, or read the scores that an earlier start of this run made (`margin`: `predict_scores`)."""
         path = self.folder / "predictions" / f"{name}.npy"
         if is_main() and not path.exists():
             scorer.to(device())
             with self.progress.track(f"scoring: {name}", len(encoded.records)) as advance:
-                scores = predict_scores(scorer, encoded, batch_size=_SCORE_ROWS, advance=advance)
+                scores = predict_scores(scorer, encoded, batch_size=_SCORE_ROWS, margin=margin, advance=advance)
             buffer = io.BytesIO()
             np.save(buffer, scores)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +164,8 @@ class Bench:
         if id(encoder) not in self._tests:
             self._tests[id(encoder)] = encoder.encode(self.data.test)
         key = (name, n_target, seed)
-        self.scores[key] = self.score(f"{name}-n{n_target}-seed{seed}", scorer, self._tests[id(encoder)])
+        tests, file = self._tests[id(encoder)], f"{name}-n{n_target}-seed{seed}"
+        self.scores[key] = self.score(file, scorer, tests, margin=True)
 
     def train(
         self,

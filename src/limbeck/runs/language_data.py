@@ -10,15 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, ValidationError
-from pydantic.dataclasses import dataclass as checked_dataclass
 
 from limbeck.data.candidates import HardPrompts
 from limbeck.data.instructions.checks import require_disjoint, require_no_leak, without_overlap
-from limbeck.data.instructions.layouts import read_instructions
+from limbeck.data.instructions.layouts import TRANSLATIONS, read_instructions
 from limbeck.data.instructions.pairing import pair_records
 from limbeck.data.instructions.sampling import take_target
-from limbeck.data.instructions.translation import Distractors, english_views
+from limbeck.data.instructions.translation import ENGLISH, english_views, for_training, read_distractors
 from limbeck.data.languages import script_of, text_in_script
 from limbeck.data.prompts.choice import PromptChoice
 from limbeck.data.prompts.registry import language_prompt, registry_fingerprint, task_prompt
@@ -32,7 +30,6 @@ __all__ = ["LanguageData", "Pairs", "hard_prompts", "pair_for", "prompt_texts", 
 
 _LEAST_IN_SCRIPT = 0.5
 """A language whose texts have a smaller share of letters in its script is warned about."""
-_CheckedDistractors = checked_dataclass(Distractors, config=ConfigDict(extra="forbid"), frozen=True)
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,8 @@ class LanguageData:
     """All records of a run. Training and test records share no text."""
 
     english: list[Instruction]
-    """Labelled records of the source language."""
+    """Labelled records of the source language. Of translation sets their sentences, each among its English
+    candidates (`english_views`)."""
     source: list[Instruction]
     """All training records of the source language, labelled or not: what translations are paired with."""
     pool: list[Instruction]
@@ -99,6 +97,8 @@ def read_language_data(config: LanguageRunConfig, *, embed: Callable[[list[str]]
         held = _read(one, number, "test", [source, *targets], embed)
         sources += [record for record in train if record.lang == source]
         pool += [record for record in train if record.lang != source]
+        if one.layout in TRANSLATIONS:
+            sources += english_views(train)
         test += [record for record in held if record.gold or record.grades]
     warnings = []
     if config.data.overlap == "leave_out":
@@ -134,24 +134,39 @@ def _read(
     one: InstructionSet, number: int, part: str, languages: Sequence[str], embed: Callable[[list[str]], Any] | None
 ) -> list[Instruction]:
     options = one.options
-    if one.layout in ("flores", "sib200_translation", "rows_translation"):
-        try:
-            options["distractors"] = _CheckedDistractors(**options.get("distractors", {}))
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, ("distractors", *first["loc"])))
-            raise ConfigError(f"data.sets.{number}.{name}: {first['msg']} (got {first['input']!r})") from error
-        except TypeError as error:
-            raise ConfigError(f"data.sets.{number}.distractors: expected nearest, random, every or seed") from error
-        options |= {} if embed is None else {"embed": embed}
     split = one.train if part == "train" else one.test
     splits = one.test_in if part == "test" else {}
     try:
+        if one.layout in TRANSLATIONS:
+            options = _translation_options(options, part, embed)
+            languages = _targets_of_english(languages)
         return read_instructions(
             one.layout, Path(one.folder), split=split, languages=languages, splits=splits, **options
         )
     except ConfigError as error:
         raise ConfigError(f"data.sets.{number}: {error}") from error
+
+
+def _translation_options(
+    options: dict[str, Any], part: str, embed: Callable[[list[str]], Any] | None
+) -> dict[str, Any]:
+    """Name the distractors of one part: a test that is hard need not make training long."""
+    others = {name: value for name, value in options.items() if name not in ("distractors", "train_distractors")}
+    chosen = read_distractors(options.get("distractors", {}), "distractors")
+    if part == "train":
+        own = options.get("train_distractors")
+        chosen = for_training(chosen) if own is None else read_distractors(own, "train_distractors")
+    return {**others, "distractors": chosen} | ({} if embed is None else {"embed": embed})
+
+
+def _targets_of_english(languages: Sequence[str]) -> list[str]:
+    source, *targets = languages
+    if source != ENGLISH:
+        raise ConfigError(
+            f"translations are from English, but task.source_language is '{source}'. Leave this set out, or set "
+            "task.source_language: en"
+        )
+    return targets
 
 
 def _require_disjoint(train: list[Instruction], test: list[Instruction]) -> None:
@@ -246,13 +261,10 @@ def pair_for(data: LanguageData, pairing: Pairing) -> Pairs:
 
 
 def _parallel_pairs(data: LanguageData) -> list[tuple[Instruction, Instruction]]:
-    translations = [record for record in data.pool if record.task == "translation"]
-    others = [record for record in data.pool if record.task != "translation"]
-    sources = [*data.source, *english_views(translations)]
-    if lonely := sorted({record.source for record in others if record.parallel is None}):
+    if lonely := sorted({record.source for record in data.pool if record.parallel is None}):
         raise DataError(
             f"{', '.join(lonely)}: these records have no translations, which recipe.pairing: parallel and mixed need. "
             "Use pairing: same, where teacher and student read the same text"
         )
-    students, teachers = pair_records([*others, *translations], sources)
+    students, teachers = pair_records(data.pool, data.source)
     return list(zip(students, teachers, strict=True))

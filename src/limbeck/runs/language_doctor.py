@@ -5,22 +5,27 @@ Each check answers one question about the run and returns findings; nothing is t
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from limbeck.data.candidates import CandidateEncoder, EncodedRecords, ScorerKind
 from limbeck.data.instructions.make import digest
+from limbeck.data.instructions.translation import ENGLISH
 from limbeck.data.languages import script_of
 from limbeck.errors import LimbeckError
+from limbeck.evaluation.predict import predict_scores
 from limbeck.recipes.alignment import Alignment
 from limbeck.runs.doctor import Finding
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData, Pairs, pair_for, prompt_texts, read_language_data, script_shares
 from limbeck.runs.language_plan import PlannedStage, plan, seconds_per_row
 from limbeck.runs.languages import ENGLISH_MODEL, Bench, budgets_of
+from limbeck.students.scorer import Scorer
 from limbeck.types import Instruction, Progress
 
 __all__ = ["examine_languages"]
@@ -33,6 +38,9 @@ _MOST_CUT = 0.05
 _MANY_TOKENS = 3.0
 """A language whose texts take this many times English's tokens is poorly covered by the tokenizer."""
 _UNLIMITED = 1_000_000
+_SCORED = 32
+"""Records that scoring is timed with, with so many candidates each:"""
+_SCORED_CANDIDATES = 4
 
 
 def examine_languages(config: LanguageRunConfig, progress: Progress) -> list[Finding]:
@@ -65,7 +73,7 @@ def examine_languages(config: LanguageRunConfig, progress: Progress) -> list[Fin
     planned = plan(bench)
     findings += [*_prompts(bench, systems[0], sample), *_tokens(bench, sample), *_steps(bench, planned)]
     try:
-        findings += _models_and_time(bench, planned, pairs, sample)
+        findings += _models_and_time(bench, planned, pairs)
     except LimbeckError as error:
         findings.append(Finding("fault", "models", str(error)))
     return findings
@@ -94,7 +102,10 @@ def _counts(data: LanguageData) -> list[Finding]:
         langs = dict.fromkeys(cell[2] for cell in (*train, *test) if cell[:2] == (source, task))
         counted = ", ".join(f"{lang} {train[source, task, lang]}/{test[source, task, lang]}" for lang in langs)
         findings.append(Finding("ok", "data", f"{source}, {task} (training/test records): {counted}"))
-        if untested := [lang for lang in langs if not test[source, task, lang]]:
+        untested = [
+            lang for lang in langs if not test[source, task, lang] and (task, lang) != ("translation", ENGLISH)
+        ]
+        if untested:
             words = f"{source}, {task}: no test records in {', '.join(untested)}; nothing is said about these"
             findings.append(Finding("note", "data", words))
     return findings
@@ -193,7 +204,7 @@ def _cut_inputs(bench: Bench, system: Alignment, encoded: EncodedRecords) -> Cou
 def _tokens(bench: Bench, sample: list[Instruction]) -> list[Finding]:
     """How well the tokenizer knows each language: unknown tokens, and tokens beside English's."""
     unknown_id = bench.tokenizer.unk_token_id
-    ids = {r.id: bench.tokenizer(r.input, add_special_tokens=False, verbose=False)["input_ids"] for r in sample}
+    ids = {r.id: bench.tokenizer(_own_text(r), add_special_tokens=False, verbose=False)["input_ids"] for r in sample}
     own: dict[str, list[Instruction]] = {}
     for record in sample:
         own.setdefault(record.lang, []).append(record)
@@ -220,15 +231,20 @@ def _tokens(bench: Bench, sample: list[Instruction]) -> list[Finding]:
     return findings
 
 
+def _own_text(record: Instruction) -> str:
+    """The text that is in the record's language: of a translation record the answer, where there is one."""
+    return record.candidates[record.gold[0]] if record.task == "translation" and record.gold else record.input
+
+
 def _tokens_beside(records: list[Instruction], sources: list[Instruction], ids: dict[str, list[int]]) -> float:
     """Tokens of `records` for one of their translations; per character where there are no translations."""
-    keyed = {r.parallel: r for r in sources if r.parallel is not None and r.task != "translation"}
+    keyed = {r.parallel: r for r in sources if r.parallel is not None}
     pairs = [(r, keyed[r.parallel]) for r in records if r.parallel in keyed]
     if pairs:
         return sum(len(ids[r.id]) for r, _ in pairs) / max(sum(len(ids[s.id]) for _, s in pairs), 1)
 
     def per_character(some: list[Instruction]) -> float:
-        return sum(len(ids[r.id]) for r in some) / max(sum(len(r.input) for r in some), 1)
+        return sum(len(ids[r.id]) for r in some) / max(sum(len(_own_text(r)) for r in some), 1)
 
     return per_character(records) / (per_character(sources) or 1)
 
@@ -252,21 +268,25 @@ def _budget_text(n_target: int | None) -> str:
     return "" if n_target is None else f" (n_target {n_target})"
 
 
-def _models_and_time(
-    bench: Bench, planned: list[PlannedStage], pairs: dict[str, Pairs], sample: list[Instruction]
-) -> list[Finding]:
+def _models_and_time(bench: Bench, planned: list[PlannedStage], pairs: dict[str, Pairs]) -> list[Finding]:
     """Build each kind of scorer, time a few training steps and forward passes, and count them."""
     from limbeck.report.formatting import duration_text, parameters_text
 
     findings: list[Finding] = []
     speeds: dict[tuple[ScorerKind, str], tuple[float, float]] = {}
     seconds = 0.0
+    learnt = _sample([*bench.data.english, *bench.data.pool])
     with bench.progress.track("timing each kind of scorer", len(bench.systems())) as advance:
         for name, system in bench.systems():
             key = (bench.kind_of(system), system.prompts)
             if key not in speeds:
                 scorer = bench.new_scorer(system, bench.config.seeds[0])
-                speeds[key] = seconds_per_row(scorer, bench.encoder(system).encode(sample), key[0])
+                training, forward = seconds_per_row(scorer, bench.encoder(system).encode(learnt), key[0])
+                if key[0] == "dual_encoder":
+                    forward = _dual_encoder_seconds(scorer, bench.encoder(system), bench.data.test)
+                else:  # which reads each candidate of each record
+                    forward *= _mean_candidates(bench.data.test) / _mean_candidates(learnt)
+                speeds[key] = training, forward
                 total, soft = (
                     sum(p.numel() for p in some) for some in (scorer.parameters(), scorer.prompt_parameters())
                 )
@@ -283,3 +303,24 @@ def _models_and_time(
     seeds = len(bench.config.seeds)
     words = f"about {duration_text(seconds * seeds)} on this machine for {seeds} seed{'s' if seeds > 1 else ''}"
     return [*findings, Finding("note", "time", f"{words}: all systems, the teacher's pass and the test records")]
+
+
+def _mean_candidates(records: Sequence[Instruction]) -> float:
+    return sum(len(record.candidates) for record in records) / len(records)
+
+
+def _dual_encoder_seconds(scorer: Scorer, encoder: CandidateEncoder, tests: Sequence[Instruction]) -> float:
+    """Seconds to score a test record: each different candidate of all is read once, so tokens are what counts."""
+    places = np.random.default_rng(0).permutation(len(tests))[:_SCORED]
+    few = encoder.encode(
+        [replace(tests[i], candidates=tests[i].candidates[:_SCORED_CANDIDATES], gold=(), grades=None) for i in places]
+    )
+    started = time.perf_counter()
+    predict_scores(scorer, few, margin=False)
+    spent = time.perf_counter() - started
+    return spent / _read_tokens(few) * _read_tokens(encoder.encode(tests)) / len(tests)
+
+
+def _read_tokens(encoded: EncodedRecords) -> int:
+    sides = encoded.two_sides(range(len(encoded.records)))
+    return int(sides.queries.lengths.sum() + sides.candidates.lengths.sum())

@@ -32,7 +32,7 @@ from limbeck.numerics.layer_maps import choose_layers
 from limbeck.ranks import device, is_main, rank, ranks, wait_for_all
 from limbeck.results import StageCost, SystemName
 from limbeck.runs.text_config import TextRunConfig
-from limbeck.runs.text_data import TextRows, encode_texts, text_limit
+from limbeck.runs.text_data import TextRows, decoder_start, encode_texts, room_to_write, text_limit
 from limbeck.sequences.corpus import BesideCorpus
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.sequences.on_policy import OnPolicy, OnPolicyWriter
@@ -219,7 +219,7 @@ class TextBench:
         return write_completions(
             model,
             [encoded.prompt_ids(int(row)).tolist() for row in rows],
-            decoding,
+            self._with_room(encoded, decoding),
             end_ids=encoded.end_ids,
             pad_id=encoded.pad_id,
             seed=seed,
@@ -227,6 +227,12 @@ class TextBench:
             teacher=self.teacher if teacher_share else None,
             teacher_share=teacher_share,
         )
+
+    def _with_room(self, encoded: EncodedSequences, decoding: Decoding) -> Decoding:
+        """Cut the limit of new tokens to what models can read behind every prompt."""
+        causal = encoded.decoder_start is None
+        room = room_to_write(self.config, encoded.max_length) if causal else encoded.max_length
+        return replace(decoding, max_new_tokens=min(decoding.max_new_tokens, room))
 
     def _own_batch(self, encoded: EncodedSequences, rows: NDArray[np.int64], completions: list[Completion]) -> Batch:
         """Return a batch of texts that the student wrote."""
@@ -346,9 +352,15 @@ class TextBench:
         total = len(encoded) + len(self.answered)
         with self.progress.track(f"measuring: {system.replace('_', ' ')}", total) as advance:
             sums = reference_sums(model, encoded, teacher=teacher, vocabulary=self.vocabulary, advance=advance)
-            decoding = Decoding(self.config.answers.max_new_tokens, self.config.answers.temperature)
+            asked = Decoding(self.config.answers.max_new_tokens, self.config.answers.temperature)
             written = answer(
-                model, encoded, self.answered, decoding, seed=seed, vocabulary=self.vocabulary, advance=advance
+                model,
+                encoded,
+                self.answered,
+                self._with_room(encoded, asked),
+                seed=seed,
+                vocabulary=self.vocabulary,
+                advance=advance,
             )
         tokenizer = self.teacher_tokenizer if system == "teacher" else self.student_tokenizer
         texts = [tokenizer.decode(one.ids, skip_special_tokens=True).strip() for one in written]
@@ -367,7 +379,8 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
     """Load the models, check that they can do the run, and tokenise all rows.
 
     Raises:
-        ModelError: a model or tokenizer cannot be loaded, or the recipe needs one vocabulary and there are two.
+        ModelError: a model or tokenizer cannot be loaded, weights are not finite, or the recipe needs one vocabulary
+            and there are two.
     """
     options = {"trust_remote_code": config.teacher.trust_remote_code}
     teacher_tokenizer = load_tokenizer(config.teacher.model, **options)
@@ -378,6 +391,9 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
     student = make_writing_student(config, teacher, tokenizer, config.seeds[0])
     if is_encoder_decoder(teacher) != is_encoder_decoder(student):
         raise ModelError("teacher and student must both be causal, or both have an encoder and a decoder")
+    for model, name in ((teacher, config.teacher.model), (student, config.student.model)):
+        if name is not None:
+            _require_finite(model, name)
     vocabulary = _vocabulary(config, teacher, student, teacher_tokenizer, tokenizer)
     same = vocabulary is not None
     limit = text_limit(config, tokenizer, teacher, student) if same else text_limit(config, tokenizer, student)
@@ -406,6 +422,16 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
     )
 
 
+def _require_finite(model: Any, name: str) -> None:
+    """Refuse weights that would make every loss not a number, before anything is computed with them."""
+    for parameter, weight in model.named_parameters():
+        if not torch.isfinite(weight).all():
+            raise ModelError(
+                f"the weights of {name} are damaged: {parameter} holds values that are not finite. Get the model "
+                "again; a training that ended like this cannot be used"
+            )
+
+
 def make_writing_student(config: TextRunConfig, teacher: Any, tokenizer: Any, seed: int) -> Any:
     """Return the untrained student; the same for the same seed.
 
@@ -423,7 +449,12 @@ def make_writing_student(config: TextRunConfig, teacher: Any, tokenizer: Any, se
         return load_language_model(student.model, trust_remote_code=student.trust_remote_code)
     assert student.config is not None
     rows = int(teacher.get_input_embeddings().weight.shape[0])
-    return language_model_from_config(student.config, tokenizer=tokenizer, rows=rows)
+    made = language_model_from_config(student.config, tokenizer=tokenizer, rows=rows)
+    if is_encoder_decoder(made) and is_encoder_decoder(teacher):
+        # Of their configurations not all say it, and none can know this tokenizer's.
+        made.config.decoder_start_token_id = decoder_start(teacher)
+        made.generation_config.decoder_start_token_id = decoder_start(teacher)
+    return made
 
 
 def _vocabulary(

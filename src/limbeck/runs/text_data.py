@@ -14,11 +14,11 @@ from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.data.generation.load import load_examples
 from limbeck.data.generation.records import Example, Examples
 from limbeck.data.generation.task import Generation
-from limbeck.errors import DataError
+from limbeck.errors import DataError, ModelError
 from limbeck.models.language_model import is_encoder_decoder
 from limbeck.runs.text_config import TextRunConfig
 
-__all__ = ["TextRows", "encode_texts", "leaked_texts", "read_texts", "text_limit"]
+__all__ = ["TextRows", "decoder_start", "encode_texts", "leaked_texts", "read_texts", "room_to_write", "text_limit"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,37 @@ def text_limit(config: TextRunConfig, tokenizer: Any, *models: Any) -> int:
     return min(token_limit(tokenizer, model, config.training.max_length) for model in models)
 
 
+def decoder_start(model: Any) -> int | None:
+    """Return the token that a decoder starts with; ``None`` where the model is causal.
+
+    Raises:
+        ModelError: the model has a decoder, and its configuration does not say.
+    """
+    if not is_encoder_decoder(model):
+        return None
+    start = getattr(model.config, "decoder_start_token_id", None)
+    if start is None:
+        raise ModelError(
+            f"the configuration of {model.name_or_path or 'the model'} has no decoder_start_token_id: set it to the "
+            "token that its decoder was trained to start with (T5: the padding token), and save the model"
+        )
+    return int(start)
+
+
+def room_to_write(config: TextRunConfig, max_length: int) -> int:
+    """Return how many tokens are kept free behind every prompt of a causal model.
+
+    As many as anything in the run writes, or half of `max_length` where that is less.
+    """
+    wanted = [config.answers.max_new_tokens if config.answers.rows else 1]
+    for stage in config.recipe.made().stages:
+        if stage.completions == "teacher":
+            wanted.append(stage.teacher_decoding.max_new_tokens)
+        if stage.written is not None:
+            wanted.append(stage.written.decoding.max_new_tokens)
+    return min(max(wanted), max_length // 2)
+
+
 def encode_texts(
     config: TextRunConfig, examples: Examples, tokenizer: Any, model: Any, max_length: int, folder: Path | None = None
 ) -> EncodedSequences:
@@ -108,16 +139,14 @@ def encode_texts(
     Raises:
         ConfigError, DataError, ModelError: rows or tokenizer do not fit; see `encode_examples`.
     """
-    start = model.config.decoder_start_token_id if is_encoder_decoder(model) else None
+    start = decoder_start(model)
     plain = examples.task.text is not None
-    # An answer gets its tokens, or half of the positions where it may be longer than that.
-    answer = min(config.answers.max_new_tokens, max_length // 2)
     return encode_examples(
         examples,
         tokenizer,
         max_length,
         decoder_start=start,
-        max_prompt=None if plain or start is not None else max_length - answer,
+        max_prompt=None if plain or start is not None else max_length - room_to_write(config, max_length),
         on_bad_row=config.data.on_bad_row,
         quarantine=folder / "quarantine-too-long.jsonl" if folder else None,
     )

@@ -45,6 +45,7 @@ class TextOutcome:
     student: Any
     """Any student of this run; its weights are replaced."""
     tokenizer: Any
+    train: EncodedSequences
     test: EncodedSequences
     outputs: Mapping[SystemName, Mapping[int, SystemOutputs]]
     answered: NDArray[np.int64]
@@ -100,11 +101,7 @@ def _results(outcome: TextOutcome) -> GenerationResults:
         command=outcome.command,
         verdict=generation_verdict(figures, outcome.costs),
         warnings=[*_warnings(outcome), *figures.warnings],
-        task="plain text"
-        if config.task.text
-        else "conversations"
-        if config.task.messages
-        else "prompt and completion",
+        task=_task_words(config),
         teacher=config.teacher.model,
         student=_student_words(config),
         encoder_decoder=is_encoder_decoder(outcome.student),
@@ -112,10 +109,10 @@ def _results(outcome: TextOutcome) -> GenerationResults:
         paper=recipe_card(config.recipe.name).paper,
         decoding=f"{how}, at most {answers.max_new_tokens} tokens" if len(outcome.answered) else None,
         seeds=list(config.seeds),
-        train_rows=len(rows.train),
+        train_rows=len(rows.train) - len(outcome.train.left_out),
         test_rows=len(outcome.test),
         test_tokens=int(outcome.test.supervised.sum()),
-        left_out_rows=rows.left_out,
+        left_out_rows=_left_out(outcome),
         figures=figures,
         curves=read_curves(outcome.folder / "log.jsonl"),
         costs=outcome.costs,
@@ -157,11 +154,16 @@ def _held_out(outcome: TextOutcome) -> HeldOutTexts:
     )
 
 
+def _left_out(outcome: TextOutcome) -> int:
+    """Rows that were refused when they were read, and rows that then did not fit the token limit."""
+    return outcome.rows.left_out + len(outcome.train.left_out) + len(outcome.test.left_out)
+
+
 def _warnings(outcome: TextOutcome) -> list[str]:
     config, rows = outcome.config, outcome.rows
     found = [f"Held-out rows: {finding}" for finding in outcome.test.findings]
-    if rows.left_out:
-        found.append(f"{rows.left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
+    if left_out := _left_out(outcome):
+        found.append(f"{left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
     if config.data.test is None:
         found.append("No test data were given: the held-out rows are a random part of the training rows.")
     if 0 < len(outcome.answered) < len(outcome.test):

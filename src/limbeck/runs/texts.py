@@ -58,6 +58,7 @@ def run_texts(config: TextRunConfig, *, progress: Progress, command: str = "") -
                 teacher=bench.teacher,
                 student=bench.new_student(config.seeds[0]),
                 tokenizer=bench.student_tokenizer,
+                train=bench.train_rows,
                 test=bench.test,
                 outputs=bench.outputs,
                 answered=bench.answered,
@@ -131,12 +132,18 @@ def _require_useful_teacher(bench: TextBench, seed: int) -> None:
     """Refuse a teacher that has nothing to teach on these rows.
 
     Raises:
-        ModelError: its loss on the held-out completions is near that of guessing, or above the untrained student's.
+        ModelError: its loss on the held-out completions is not a number, near that of guessing, or above the
+            untrained student's.
     """
     losses = _losses(bench.outputs, ("teacher", "student_before"), seed)
     teacher, student = losses.get("teacher"), losses.get("student_before")
     if teacher is None:
         return
+    if np.isnan(teacher):
+        raise ModelError(
+            "the teacher's loss on the held-out completions is nan: its weights hold values that are not finite, or "
+            "it overflows (teacher.precision). Check the model, or take another one"
+        )
     guessing = float(np.log(bench.vocabulary or bench.teacher.config.vocab_size))
     if teacher >= 0.95 * guessing:
         raise ModelError(

@@ -27,14 +27,15 @@ def join_batches(first: Batch, second: Batch) -> Batch:
         elif name != "signal":
             one, two = first.get(name), second.get(name)
             assert isinstance(one, Tensor) or isinstance(two, Tensor)
-            one = one if isinstance(one, Tensor) else _zeros(two, len(first["labels_BT"]))  # type: ignore[arg-type]
-            two = two if isinstance(two, Tensor) else _zeros(one, len(second["labels_BT"]))
+            one = one if isinstance(one, Tensor) else _zeros(two, first)  # type: ignore[arg-type]
+            two = two if isinstance(two, Tensor) else _zeros(one, second)
             joined[name] = _stack(one, two, _FILL.get(name, 0))
     return joined  # type: ignore[return-value]
 
 
-def _zeros(like: Tensor, rows: int) -> Tensor:
-    return like.new_zeros((rows, *like.shape[1:]))
+def _zeros(like: Tensor, batch: Batch) -> Tensor:
+    """Return zeros for all rows of `batch`, or all positions where `like` has positions."""
+    return like.new_zeros(batch["labels_BT"].shape[: like.ndim])
 
 
 def _stack(one: Tensor, two: Tensor, fill: float) -> Tensor:

@@ -16,6 +16,7 @@ from limbeck.types import Batch
 
 __all__ = ["OnPolicy", "OnPolicyWriter", "WriteRows", "coin"]
 
+_COIN = int.from_bytes(b"coin")
 WriteRows = Callable[[NDArray[np.int64], Decoding, int], Batch]
 """``write_rows(row numbers, decoding, seed)``: a batch of the rows' prompts with completions the student writes."""
 
@@ -39,7 +40,9 @@ class OnPolicy:
 
 def coin(seed: int, step: int) -> float:
     """Return a number of ``[0, 1)`` that depends on seed and step alone: equal on all ranks, and after a restart."""
-    return float(np.random.default_rng((seed, step)).random())
+    # Of a stream of its own: to numpy (seed, step) and (seed, step, 0, 0), a first micro-batch's on rank 0, are one,
+    # and the texts drawn there would depend on how the coin fell.
+    return float(np.random.default_rng((_COIN, seed, step)).random())
 
 
 class OnPolicyWriter:

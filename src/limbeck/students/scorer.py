@@ -24,6 +24,8 @@ __all__ = ["CrossEncoder", "DualEncoder", "MaskedVerbaliser", "Scorer", "ScorerO
 
 _HEAD_DROPOUT = 0.1
 _COSINE_TEMPERATURE = 0.05
+_CANDIDATES_TOGETHER = 32
+"""Candidates that a dual encoder reads at a time. Sentences of like length together halve the padding."""
 _CRITIC_GRADIENT_SHARE = 0.1
 """How much of the critic's gradient goes on into the encoder."""
 
@@ -180,19 +182,36 @@ class DualEncoder(Scorer):
     (as in Su et al. 2023, "One Embedder, Any Task: Instruction-Finetuned Text Embeddings", section 2.1).
     """
 
+    @staticmethod
+    def scores(query_BD: Tensor, candidate_RD: Tensor, index_BK: Tensor) -> Tensor:
+        """Return scores ``[B, K]`` of vectors of length 1; ``index_BK``: a candidate's row, -1 where there is none."""
+        cosine_BK = (query_BD @ candidate_RD.T).gather(1, index_BK.clamp(min=0))
+        return (cosine_BK / _COSINE_TEMPERATURE).masked_fill(index_BK < 0, float("-inf"))
+
     def vectors(
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
         pool_mask: Tensor,
-        soft_rows: Tensor | None,
-        token_type_ids: Tensor | None,
+        soft_rows: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
     ) -> Tensor:
         """Return one vector of length 1 for each sequence, ``[R, D]``."""
         hidden_RTD = self.encode(input_ids, attention_mask, soft_rows, token_type_ids)
         weights_RT = pool_mask.to(hidden_RTD.dtype)
         mean_RD = (hidden_RTD * weights_RT[..., None]).sum(dim=1) / weights_RT.sum(dim=1, keepdim=True)
         return nn.functional.normalize(mean_RD, dim=-1)
+
+    def _vectors_by_length(self, sequences: Mapping[str, Tensor | None]) -> Tensor:
+        """Return `vectors` of sequences in any order, read `_CANDIDATES_TOGETHER` at a time, the shortest first."""
+        given = {name: tensor for name, tensor in sequences.items() if tensor is not None}
+        lengths_R = given["attention_mask"].sum(dim=1)
+        order_R = lengths_R.argsort()
+        parts = []
+        for places in torch.split(order_R, _CANDIDATES_TOGETHER):
+            longest = int(lengths_R[places[-1]])  # waits for an accelerator, once for each part
+            parts.append(self.vectors(**{name: tensor[places, :longest] for name, tensor in given.items()}))
+        return torch.cat(parts)[order_R.argsort()]
 
     def forward(
         self,
@@ -214,12 +233,16 @@ class DualEncoder(Scorer):
     ) -> ScorerOutput:
         """Return scores of all candidates; ``index_BK`` is a candidate's sequence, -1 where there is none."""
         query_BD = self.vectors(input_ids, attention_mask, pool_mask, soft_rows, token_type_ids)
-        candidate_RD = self.vectors(
-            candidate_input_ids, candidate_attention_mask, candidate_pool_mask, candidate_soft_rows,
-            candidate_token_type_ids,
-        )  # fmt: skip
-        cosine_BK = (query_BD @ candidate_RD.T).gather(1, index_BK.clamp(min=0))
-        scores_BK = (cosine_BK / _COSINE_TEMPERATURE).masked_fill(index_BK < 0, float("-inf"))
+        candidate_RD = self._vectors_by_length(
+            {
+                "input_ids": candidate_input_ids,
+                "attention_mask": candidate_attention_mask,
+                "pool_mask": candidate_pool_mask,
+                "soft_rows": candidate_soft_rows,
+                "token_type_ids": candidate_token_type_ids,
+            }
+        )
+        scores_BK = self.scores(query_BD, candidate_RD, index_BK)
         state = _state(state_input_ids, state_attention_mask, state_soft_rows, state_token_type_ids)
         return ScorerOutput(scores_BK, self._value(state))
 

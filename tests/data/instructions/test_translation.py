@@ -16,6 +16,8 @@ from limbeck.data.instructions.translation import (
     Distractors,
     choose_distractors,
     english_views,
+    for_training,
+    read_distractors,
     translation_records,
     word_overlap,
 )
@@ -119,24 +121,48 @@ def test_words_in_common() -> None:
 def test_what_the_english_teacher_reads() -> None:
     made = records()
     views = english_views(made)
+    check_instructions([*made, *views])
     number = {text.split()[2]: text for text in ENGLISH.values()}
-    for record, view in zip(made, views, strict=True):
+    assert len(views) == len(ENGLISH)  # once for both languages
+    for record, view in zip(made[:30], views, strict=True):
         assert view.candidates == tuple(number[text.split("s")[-1]] for text in record.candidates)
         assert view.candidates[view.gold[0]] == record.input == view.input
-        assert (view.id, view.parallel, view.lang) == (record.id, record.parallel, "en")
+        assert (view.parallel, view.lang) == (record.parallel, "en")
+    assert views[3].id == "own/train/en/translation/s3"
     assert views[0].slots == (("src_lang", "en"), ("tgt_lang", "en"))
-    assert pair_records(made, views) == (made, views)
+    assert pair_records(made, views) == (made, [*views, *views])
 
 
 def test_english_views_where_two_sentences_have_one_translation() -> None:
-    views = english_views(records(de={**SETS["de"], "s1": "Satz s4"})[30:])
+    views = english_views(records(de={**SETS["de"], "s1": "Satz s4"}))
     assert [view.candidates[view.gold[0]] for view in views] == list(ENGLISH.values())
 
 
-def test_english_views_of_a_few_need_the_others() -> None:
+def test_english_views_need_all_records_of_a_set() -> None:
     made = records()
-    assert english_views(made[:2], among=made) == english_views(made)[:2]
     with pytest.raises(DataError, match=r"candidate \d+ is the answer of no record here"):
         english_views(made[:2])
     with pytest.raises(DataError, match="expected a translation record, got one of the task 'qa'"):
         english_views([replace(made[0], task="qa")])
+    others = records(Distractors(5, 4, seed=1))
+    with pytest.raises(DataError, match="own/train/de/translation/s0 has other candidates than translations"):
+        english_views([*made[:30], *others[30:]])
+
+
+def test_training_has_16_candidates_at_most_unless_it_is_told_otherwise() -> None:
+    assert for_training(Distractors(50, 49, seed=3)) == Distractors(8, 7, seed=3)
+    assert for_training(Distractors(every=True)) == Distractors(8, 7)
+    assert for_training(Distractors(2, 1)) == Distractors(2, 1)
+
+
+def test_distractors_of_a_run_file() -> None:
+    assert read_distractors({}, "distractors") == Distractors()
+    assert read_distractors({"nearest": 3, "every": True}, "distractors") == Distractors(3, every=True)
+    assert read_distractors(NINE, "distractors") is NINE
+    for wrong, message in (
+        ({"nearst": 3}, r"^x\.nearst: there is no such setting; did you mean 'nearest'\?"),
+        ({"random": "many"}, r"^x\.random: .* \(got 'many'\)"),
+        (3, r"^x: expected nearest, random, every or seed, got 3"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            read_distractors(wrong, "x")

@@ -14,12 +14,13 @@ from limbeck.data.instructions.make import Split
 from limbeck.data.instructions.rows import own_rows, own_translations
 from limbeck.data.instructions.sentences import flores, sib200_translation
 from limbeck.data.instructions.tagged_files import tagged_entities, tagged_words
+from limbeck.data.instructions.translation import read_distractors
 from limbeck.data.instructions.xglue import xglue
 from limbeck.data.languages import language_code
 from limbeck.errors import ConfigError, near_misses
 from limbeck.types import Instruction
 
-__all__ = ["LAYOUTS", "Layout", "read_instructions"]
+__all__ = ["LAYOUTS", "TRANSLATIONS", "Layout", "read_instructions"]
 
 Layout = Callable[..., list[Instruction]]
 """``layout(folder, split, languages, **options)``."""
@@ -38,6 +39,8 @@ LAYOUTS: Mapping[str, Layout] = {
     "xglue": xglue,
     "xnli": xnli,
 }
+TRANSLATIONS = frozenset({"flores", "rows_translation", "sib200_translation"})
+"""Those whose records ask for the translation of an English sentence; English is read whether named or not."""
 
 
 def read_instructions(
@@ -58,7 +61,7 @@ def read_instructions(
         languages: which languages, in any codes that `language_code` knows.
         splits: another split for some languages, where a set has no test file in one, for example
             ``{"sk": "dev"}``.
-        **options: keyword arguments of the layout.
+        **options: keyword arguments of the layout; `distractors` may be a mapping.
 
     Raises:
         ConfigError: no such layout, split or option, or no language.
@@ -79,6 +82,8 @@ def read_instructions(
         raise ConfigError("languages: expected one or more, got none.")
     read = LAYOUTS[layout]
     _check_options(layout, read, options)
+    if "distractors" in options:
+        options["distractors"] = read_distractors(options["distractors"], "distractors")
     own = {language_code(lang): other for lang, other in (splits or {}).items()}
     by_split: dict[Split, list[str]] = {}
     for lang in languages:

@@ -6,12 +6,14 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from limbeck.data.instructions.make import Split, by_hash, fold, record_id
-from limbeck.errors import ConfigError, DataError
+from limbeck.errors import ConfigError, DataError, near_misses
 from limbeck.types import Instruction
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "Embed",
     "choose_distractors",
     "english_views",
+    "for_training",
+    "read_distractors",
     "translation_records",
     "word_overlap",
 ]
@@ -46,6 +50,46 @@ class Distractors:
 
 DISTRACTORS = Distractors()
 """Those of the evaluation: 50 nearest and 49 random."""
+_IN_TRAINING = Distractors(nearest=8, random=7)
+"""Most of each in training, unless a run asks for more: 16 candidates."""
+
+
+def read_distractors(values: Any, name: str) -> Distractors:
+    """Return what a run file says about distractors, e.g. ``{nearest: 8, random: 7}``.
+
+    Args:
+        values: a mapping of some of the fields of `Distractors`, or one of these.
+        name: of the option, for messages.
+
+    Raises:
+        ConfigError: an unknown field, or a value of another kind.
+    """
+    if isinstance(values, Distractors):
+        return values
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{name}: expected nearest, random, every or seed, got {values!r}.")
+    if unknown := [str(key) for key in values if key not in Distractors.__dataclass_fields__]:
+        known = near_misses(unknown[0], Distractors.__dataclass_fields__)
+        raise ConfigError(f"{name}.{unknown[0]}: there is no such setting; {known}")
+    try:
+        return TypeAdapter(Distractors).validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, (name, *first["loc"])))
+        raise ConfigError(f"{where}: {first['msg']} (got {first['input']!r})") from error
+
+
+def for_training(distractors: Distractors) -> Distractors:
+    """Return the distractors of training records where a run names those of its test records only.
+
+    At most 8 nearest and 7 random: every candidate of every training record is read with gradients.
+    """
+    return replace(
+        distractors,
+        nearest=min(distractors.nearest, _IN_TRAINING.nearest),
+        random=min(distractors.random, _IN_TRAINING.random),
+        every=False,
+    )
 
 
 def translation_records(
@@ -132,7 +176,8 @@ def choose_distractors(
     if nearest + drawn > len(pool) - 1:
         raise ConfigError(
             f"{nearest} nearest and {drawn} random distractors were asked for, but there are only "
-            f"{max(len(pool) - 1, 0)} other sentences. Lower `nearest` or `random`, or set `every`."
+            f"{max(len(pool) - 1, 0)} other sentences. Lower `nearest` or `random` (of `distractors`; for training of "
+            "`train_distractors`), or set `every`."
         )
     keys = list(english)
     vectors_ND = _unit((embed or word_overlap)([english[key] for key in keys]))
@@ -161,24 +206,33 @@ def _unit(vectors_ND: NDArray[np.float32]) -> NDArray[np.float32]:
     return unit_ND
 
 
-def english_views(records: Sequence[Instruction], *, among: Sequence[Instruction] | None = None) -> list[Instruction]:
-    """Return what an English teacher reads for each translation record: the candidates' English originals.
+def _key(record: Instruction) -> str:
+    assert record.parallel is not None
+    return record.parallel.removeprefix(f"{record.source}/translation/")
 
-    Id, parallel key and the order of the candidates stay; ``lang`` and the target language are English.
+
+def english_views(records: Sequence[Instruction]) -> list[Instruction]:
+    """Return what an English teacher reads of translation records: each sentence once, among its English candidates.
+
+    The right one is the sentence itself. Told apart from like sentences under two draws of dropout, that is
+    what sentence vectors can be trained on without any label (Gao et al. 2021, "SimCSE: Simple Contrastive
+    Learning of Sentence Embeddings", arXiv:2104.08821, section 3). The parallel key and the order of the
+    candidates are those of the record; ``lang`` and the target language are English.
 
     Args:
-        records: translation records.
-        among: all translation records of the set, which know the original of each candidate; ``None``: `records`.
+        records: all translation records of their sets, before any is left out: they know the original of each
+            candidate.
 
     Raises:
-        DataError: another kind of record, or a candidate whose original is in none of the records.
+        DataError: another kind of record, a candidate whose original is in none of the records, or translations
+            of one sentence with other candidates.
     """
     originals = {
         (record.source, record.split, record.lang, record.candidates[record.gold[0]]): record.input
-        for record in among or records
+        for record in records
         if record.task == "translation"
     }
-    views: list[Instruction] = []
+    views: dict[str | None, Instruction] = {}
     for record in records:
         if record.task != "translation":
             raise DataError(f"{record.id}: expected a translation record, got one of the task '{record.task}'.")
@@ -188,9 +242,20 @@ def english_views(records: Sequence[Instruction], *, among: Sequence[Instruction
             if place not in record.gold and key not in originals:
                 raise DataError(
                     f"{record.id}: candidate {place} is the answer of no record here, so its English original is "
-                    "not known. Give all records of the set as `among`, before any were left out."
+                    "not known. Give all records of the set, before any are left out."
                 )
             english.append(record.input if place in record.gold else originals[key])
-        slots = tuple((name, ENGLISH if name == "tgt_lang" else value) for name, value in record.slots)
-        views.append(replace(record, lang=ENGLISH, candidates=tuple(english), slots=slots))
-    return views
+        view = replace(
+            record,
+            id=record_id(record.source, record.split, ENGLISH, "translation", _key(record)),
+            lang=ENGLISH,
+            candidates=tuple(english),
+            slots=tuple((name, ENGLISH if name == "tgt_lang" else value) for name, value in record.slots),
+        )
+        other = views.setdefault(record.parallel, view)
+        if (other.input, other.candidates) != (view.input, view.candidates):
+            raise DataError(
+                f"{record.id} has other candidates than translations of the same sentence into other languages. "
+                "Expected one list for all: read all languages of a set together."
+            )
+    return list(views.values())

@@ -16,7 +16,9 @@ _ROWS, _TOKENS = 8, 32
 
 
 def writing_speed(model: Any, encoded: Any, rows: Any) -> GenerationSpeed:
-    """Measure a model on the prompts of a few rows; ``None`` for the speed where there are no prompts.
+    """Measure a model on the prompts of a few rows.
+
+    The speed is ``None`` where there are no prompts, or no room behind the longest of them.
 
     Args:
         model: a language model, on its device.
@@ -28,9 +30,11 @@ def writing_speed(model: Any, encoded: Any, rows: Any) -> GenerationSpeed:
         size = sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))
     prompts = [encoded.prompt_ids(int(row)).tolist() for row in rows[:_ROWS]]
     rate = None
-    if prompts:
+    # What a decoder reads on its own, or what a causal model reads behind the longest of the prompts.
+    room = encoded.max_length - max((len(prompt) for prompt in prompts if encoded.decoder_start is None), default=0)
+    if prompts and room > 0:
         # No end token, so that every model writes as many tokens; the first call pays for set-up.
-        for decoding in (Decoding(1, 0.0), Decoding(_TOKENS, 0.0)):
+        for decoding in (Decoding(1, 0.0), Decoding(min(_TOKENS, room), 0.0)):
             started = time.perf_counter()
             written = write_completions(model, prompts, decoding, end_ids=[], pad_id=encoded.pad_id, seed=0)
             seconds = time.perf_counter() - started

@@ -1,0 +1,354 @@
+"""The recipes of students that write: their stages, whose texts they read, and what they refuse."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from typing import Any
+
+import pytest
+
+from limbeck.errors import ConfigError
+from limbeck.losses.policy import ClippedPolicyGradient, PolicyGradient
+from limbeck.losses.tokens import TokenTerm
+from limbeck.models.generate import Decoding
+from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
+from limbeck.recipes.catalogue import (
+    TEXT_RECIPES,
+    build_alignment,
+    build_recipe,
+    build_text_recipe,
+    recipe_card,
+    recipe_cards,
+)
+from limbeck.recipes.texts import TextRecipe
+from limbeck.sequences.on_policy import OnPolicy
+from limbeck.sequences.replay import Replay
+from limbeck.sequences.rollouts import Rollouts
+from limbeck.stages.stage import Stage, Training
+from limbeck.types import WrittenBy
+
+EVERY_RECIPE = pytest.mark.parametrize("name", sorted(TEXT_RECIPES))
+LABELS = TokenTerm(LabelLoss())
+CORPUS = TokenTerm(LabelLoss(), written_by=(WrittenBy.CORPUS,))
+OWN = (WrittenBy.STUDENT,)
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in sorted(TEXT_RECIPES)),
+    *(("f_distill", {"variant": variant}) for variant in ("kl", "rkl", "js", "tvd")),
+    ("f_distill", {"pre_distillation_share": 0}),
+    ("gkd", {"reward": "my.module:reward"}),
+    ("gkd", {"sft_share": 0, "otherwise": "teacher"}),
+    ("minillm", {"corpus_weight": 1.0, "sft_share": 0}),
+    ("distillm", {"corpus_weight": 1.0, "divergence": "skew_forward_kl"}),
+    ("seqkd", {"decode": "sample", "word_level_weight": 0.3}),
+]
+
+
+def made(name: str, **arguments: Any) -> TextRecipe:
+    return build_text_recipe(name, arguments)
+
+
+def last(name: str, **arguments: Any) -> Stage:
+    """Return the stage that the method is named after."""
+    return made(name, **arguments).stages[-1]
+
+
+def terms(stage: Stage) -> dict[str, tuple[Any, float]]:
+    """Return the terms of positive weight."""
+    return {term.name: (term.term, term.weight) for term in stage.terms if term.weight > 0}
+
+
+@pytest.mark.parametrize(("name", "arguments"), VARIANTS)
+def test_shares_add_up_and_names_differ(name: str, arguments: dict[str, Any]) -> None:
+    stages = made(name, **arguments).stages
+    assert sum(stage.share for stage in stages) == pytest.approx(1)
+    assert all(stage.share > 0 for stage in stages)
+    assert len({stage.name for stage in stages}) == len(stages)
+    for stage in stages:
+        assert len({term.name for term in stage.terms}) == len(stage.terms)
+        assert set(stage.settings) <= set(Training.model_fields)
+        Training.model_validate(dict(stage.settings))
+        assert stage.corpus == any(term.name == "corpus" for term in stage.terms)
+        assert stage.rows == "all"
+
+
+@EVERY_RECIPE
+def test_every_card_is_complete(name: str) -> None:
+    card = recipe_card(name)
+    assert (card.name, card.kind) == (name, "generation")
+    assert card.summary.endswith(".")
+    assert "`" not in card.summary
+    assert re.search(r"\d{4}, .*arXiv:\d{4}\.\d{4,5}", card.paper)
+    assert card.needs
+    module, function = TEXT_RECIPES[name].split(":")
+    recipe = getattr(sys.modules[module], function)
+    assert list(card.defaults) == list(inspect.signature(recipe).parameters)
+    for argument in card.defaults:
+        assert f"    {argument}: " in (inspect.getdoc(recipe) or "")
+
+
+def test_what_recipes_need() -> None:
+    completions, logits, own = "completions", "teacher logits and its vocabulary", "the student's own texts"
+    writes = "a teacher that writes"
+    assert {name: recipe_card(name).needs for name in TEXT_RECIPES} == {
+        "sft": [completions],
+        "kd": [completions, logits],
+        "seqkd": [writes],
+        "reverse_kl": [completions, logits],
+        "jensen_shannon": [completions, logits],
+        "total_variation": [completions, logits],
+        "f_distill": [completions, writes, logits, own],
+        "minillm": [completions, logits, own],
+        "gkd": [completions, logits, own],
+        "distillm": [completions, logits, own],
+    }
+
+
+def test_cards_of_text_recipes_are_among_all_cards() -> None:
+    names = [card.name for card in recipe_cards() if card.kind == "generation"]
+    assert names == list(TEXT_RECIPES)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "reads", "writes"),
+    [
+        ("sft", {}, True, False),
+        ("kd", {}, True, False),
+        ("seqkd", {}, False, True),
+        ("f_distill", {}, True, True),
+        ("f_distill", {"pre_distillation_share": 0}, False, True),
+        ("f_distill", {"pre_distillation_share": 0, "variant": "rkl"}, False, False),
+        ("f_distill", {"pre_distillation_share": 0, "variant": "kl"}, False, True),
+        ("minillm", {}, True, False),
+        ("minillm", {"sft_share": 0}, False, False),
+        ("gkd", {}, True, False),
+        ("gkd", {"sft_share": 0}, True, False),
+        ("gkd", {"sft_share": 0, "on_policy_share": 1}, False, False),
+        ("gkd", {"on_policy_share": 1}, True, False),
+        ("gkd", {"sft_share": 0, "otherwise": "teacher"}, False, True),
+        ("distillm", {"sft_share": 0}, True, False),
+    ],
+)
+def test_whose_completions_are_read(name: str, arguments: dict[str, Any], reads: bool, writes: bool) -> None:
+    recipe = made(name, **arguments)
+    assert (recipe.reads_completions, recipe.teacher_writes) == (reads, writes)
+
+
+def test_a_stage_beside_the_rows_reads_their_completions() -> None:
+    stage = Stage("own", (), written=OnPolicy(1.0, beside=True))
+    assert TextRecipe("Own", (stage,)).reads_completions
+    assert not TextRecipe("Own", (Stage("own", (), written=OnPolicy(1.0)),)).reads_completions
+
+
+def test_sft_is_cross_entropy_alone() -> None:
+    (stage,) = made("sft").stages
+    assert terms(stage) == {"labels": (LABELS, 1.0)}
+    assert (stage.completions, stage.written) == ("data", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "loss", "label_weight"),
+    [
+        ("kd", {}, TokenDivergence("forward_kl", loss_temperature=2.0), 0.5),
+        ("kd", {"loss_temperature": 4, "label_weight": 0.1}, TokenDivergence("forward_kl", loss_temperature=4.0), 0.1),
+        ("reverse_kl", {}, TokenDivergence("reverse_kl"), 0.0),
+        ("reverse_kl", {"loss_temperature": 3}, TokenDivergence("reverse_kl", loss_temperature=3.0), 0.0),
+        ("jensen_shannon", {}, TokenDivergence("jensen_shannon", beta=0.5), 0.0),
+        (
+            "jensen_shannon",
+            {"beta": 0.9, "normalise": True, "loss_temperature": 2, "label_weight": 0.2},
+            TokenDivergence("jensen_shannon", beta=0.9, normalise=True, loss_temperature=2.0),
+            0.2,
+        ),
+        ("total_variation", {}, TokenDivergence("total_variation"), 0.0),
+        ("total_variation", {"label_weight": 0.3}, TokenDivergence("total_variation"), 0.3),
+    ],
+)
+def test_divergences_on_the_rows(
+    name: str, arguments: dict[str, Any], loss: TokenDivergence, label_weight: float
+) -> None:
+    (stage,) = made(name, **arguments).stages
+    expected: dict[str, tuple[Any, Any]] = {"divergence": (TokenTerm(loss), pytest.approx(1 - label_weight))}
+    assert terms(stage) == expected | ({"labels": (LABELS, label_weight)} if label_weight else {})
+    assert (stage.completions, stage.written) == ("data", None)
+
+
+def test_seqkd_learns_what_the_teacher_wrote() -> None:
+    stage = last("seqkd")
+    assert terms(stage) == {"labels": (LABELS, 1.0)}
+    assert (stage.completions, stage.written) == ("teacher", None)
+    assert stage.teacher_decoding == Decoding(128, beams=5)
+    sampled = last("seqkd", decode="sample", temperature=0.8, max_new_tokens=7, word_level_weight=0.25)
+    assert sampled.teacher_decoding == Decoding(7, 0.8, beams=1)
+    assert terms(sampled) == {
+        "labels": (LABELS, 0.75),
+        "divergence": (TokenTerm(TokenDivergence("forward_kl")), 0.25),
+    }
+
+
+TEACHERS = (WrittenBy.TEACHER,)
+
+
+@pytest.mark.parametrize(
+    ("variant", "expected"),
+    [
+        ("kl", {"teacher": (TokenTerm(TokenDivergence("forward_kl"), written_by=TEACHERS), 1.0)}),
+        ("rkl", {"student": (TokenTerm(TokenDivergence("reverse_kl"), written_by=OWN), 1.0)}),
+        (
+            "js",
+            {
+                "teacher": (TokenTerm(TokenDivergence("skew_forward_kl", alpha=0.3), written_by=TEACHERS), 0.3),
+                "student": (TokenTerm(TokenDivergence("skew_reverse_kl", alpha=0.7), written_by=OWN), 0.7),
+            },
+        ),
+        (
+            "tvd",
+            {
+                "teacher": (TokenTerm(TokenDivergence("total_variation"), written_by=TEACHERS), 0.5),
+                "student": (TokenTerm(TokenDivergence("total_variation"), written_by=OWN), 0.5),
+            },
+        ),
+    ],
+)
+def test_the_four_variants_of_f_distill(variant: str, expected: dict[str, Any]) -> None:
+    first, second = made("f_distill", variant=variant, beta=0.3, max_new_tokens=9, pre_distillation_share=0.25).stages
+    assert (first.share, second.share) == (0.25, 0.75)
+    assert terms(first) == {
+        "divergence": (TokenTerm(TokenDivergence("forward_kl")), 0.8),
+        "labels": (LABELS, 0.2),
+    }
+    assert (first.completions, first.written) == ("data", None)
+    assert terms(second) == expected
+    assert second.completions == ("data" if variant == "rkl" else "teacher")
+    assert second.teacher_decoding == Decoding(9)
+    if variant == "kl":
+        assert second.written is None
+    else:
+        assert second.written == OnPolicy(1.0, beside=variant != "rkl", decoding=Decoding(9))
+
+
+def test_minillm_follows_the_paper_by_default() -> None:
+    first, stage = made("minillm").stages
+    assert terms(first) == {"labels": (LABELS, 1.0)}
+    assert (first.share, stage.share) == (0.25, 0.75)
+    assert terms(stage) == {
+        "single": (TokenTerm(TokenDivergence("reverse_kl"), written_by=OWN), 1.0),
+        "long": (ClippedPolicyGradient(clip=0.2, written_by=OWN), 1.0),
+    }
+    assert stage.written == Rollouts(prompts=256, epochs=4, teacher_share=0.2, decoding=Decoding(128))
+    assert isinstance(stage.written, Rollouts)
+    assert (stage.written.inclusive, stage.written.discount, stage.written.whiten) == (False, 1.0, False)
+    assert (stage.written.reward_scale, stage.written.reward_limit) == (1.0, 100.0)
+    assert stage.settings == {"dropout": 0.0}
+
+
+def test_minillm_as_released() -> None:
+    stage = last(
+        "minillm", inclusive=True, discount=0.95, whiten=True, reward_scale=2, corpus_weight=1, clip=0.3,
+        prompts=16, inner_epochs=2, teacher_share=0.1, max_new_tokens=9,
+    )  # fmt: skip
+    assert stage.written == Rollouts(
+        prompts=16, epochs=2, teacher_share=0.1, inclusive=True, discount=0.95, whiten=True, reward_scale=2.0,
+        decoding=Decoding(9),
+    )  # fmt: skip
+    assert terms(stage)["corpus"] == (CORPUS, 1.0)
+    assert terms(stage)["long"] == (ClippedPolicyGradient(clip=0.3, written_by=OWN), 1.0)
+
+
+def test_gkd() -> None:
+    first, stage = made("gkd", beta=0.9, on_policy_share=0.3, max_new_tokens=9, temperature=0.7).stages
+    assert terms(first) == {"labels": (LABELS, 1.0)}
+    divergence = TokenTerm(TokenDivergence("jensen_shannon", beta=0.9), reduction="sequence")
+    assert terms(stage) == {"divergence": (divergence, 1.0)}
+    assert stage.written == OnPolicy(0.3, decoding=Decoding(9, 0.7))
+    assert (stage.completions, stage.teacher_decoding) == ("data", Decoding(9))
+    assert last("gkd", otherwise="teacher").completions == "teacher"
+
+
+def test_gkd_with_a_reward() -> None:
+    stage = last("gkd", reward="my.module:reward", reward_weight=0.3)
+    weights = {name: weight for name, (_, weight) in terms(stage).items()}
+    assert weights == pytest.approx({"divergence": 0.7, "reward": 0.3})
+    assert terms(stage)["reward"][0] == PolicyGradient(reduction="sum_per_sequence", written_by=OWN)
+    assert isinstance(stage.written, OnPolicy)
+    assert stage.written.reward == "my.module:reward"
+    assert set(terms(last("gkd", reward="my.module:reward", reward_weight=1))) == {"reward"}
+    assert set(terms(last("gkd", reward_weight=1))) == {"divergence"}  # there is none
+
+
+def test_distillm() -> None:
+    first, stage = made("distillm", capacity=9, validations=3, fresh="constant", max_new_tokens=7).stages
+    assert terms(first) == {"labels": (LABELS, 1.0)}
+    texts = (WrittenBy.DATA, WrittenBy.STUDENT)
+    term = TokenTerm(TokenDivergence("skew_reverse_kl", alpha=0.1), written_by=texts)
+    assert terms(stage) == {"divergence": (term, 1.0)}
+    assert stage.written == Replay(capacity=9, validations=3, fresh="constant", decoding=Decoding(7))
+    assert Replay() == Replay(capacity=1000, rise=0.1, tolerance=0.1, fresh="decreasing")
+    other = last("distillm", divergence="skew_forward_kl", alpha=0.2, corpus_weight=0.5)
+    assert terms(other) == {
+        "divergence": (TokenTerm(TokenDivergence("skew_forward_kl", alpha=0.2), written_by=texts), 1.0),
+        "corpus": (CORPUS, 0.5),
+    }
+
+
+@pytest.mark.parametrize("name", ["gkd", "minillm", "distillm"])
+def test_a_student_that_was_fine_tuned_needs_no_first_stage(name: str) -> None:
+    (stage,) = made(name, sft_share=0).stages
+    assert (stage.name, stage.share) == (name, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("gdk", {}, "unknown recipe 'gdk': did you mean 'gkd'"),
+        ("sft", {"label_weight": 1}, "recipe.label_weight: 'sft' takes no arguments"),
+        ("kd", {"temperature": 2}, "recipe.temperature: 'kd' has no such argument; did you mean 'loss_temperature'?"),
+        ("kd", {"loss_temperature": 0}, "recipe.loss_temperature: Input should be greater than 0 (got 0)"),
+        ("kd", {"loss_temperature": float("inf")}, "recipe.loss_temperature: Input should be a finite number"),
+        ("kd", {"label_weight": 1.5}, "recipe.label_weight: Input should be less than or equal to 1"),
+        ("reverse_kl", {"label_weight": float("nan")}, "recipe.label_weight: "),
+        ("jensen_shannon", {"beta": -0.1}, "recipe.beta: Input should be greater than or equal to 0"),
+        ("total_variation", {"loss_temperature": "hot"}, "recipe.loss_temperature: Input should be a valid number"),
+        ("seqkd", {"decode": "greedy"}, "recipe.decode: Input should be 'beam' or 'sample' (got 'greedy')"),
+        ("seqkd", {"beams": 0}, "recipe.beams: Input should be greater than or equal to 1"),
+        ("seqkd", {"max_new_tokens": 0}, "recipe.max_new_tokens: "),
+        ("seqkd", {"word_level_weight": 2}, "recipe.word_level_weight: "),
+        ("seqkd", {"temperature": float("inf")}, "recipe.temperature: Input should be a finite number"),
+        ("f_distill", {"variant": "kld"}, "recipe.variant: Input should be 'kl', 'rkl', 'js' or 'tvd'"),
+        ("f_distill", {"pre_distillation_share": 1}, "recipe.pre_distillation_share: Input should be less than 1"),
+        ("f_distill", {"beta": 0}, "recipe.beta: Input should be greater than 0"),
+        ("minillm", {"teacher_share": 1}, "recipe.teacher_share: Input should be less than 1"),
+        ("minillm", {"clip": 1}, "recipe.clip: Input should be less than 1"),
+        ("minillm", {"prompts": 0, "inner_epochs": 0}, "recipe.prompts: "),
+        ("minillm", {"prompts": 0, "inner_epochs": 0}, "; recipe.inner_epochs: "),
+        ("minillm", {"discount": 0}, "recipe.discount: "),
+        ("minillm", {"discount": 1.1}, "recipe.discount: "),
+        ("minillm", {"reward_scale": 0}, "recipe.reward_scale: "),
+        ("minillm", {"reward_scale": float("inf")}, "recipe.reward_scale: Input should be a finite number"),
+        ("minillm", {"corpus_weight": -1}, "recipe.corpus_weight: "),
+        ("gkd", {"on_policy_share": 1.1}, "recipe.on_policy_share: Input should be less than or equal to 1"),
+        ("gkd", {"sft_share": 1}, "recipe.sft_share: Input should be less than 1"),
+        ("gkd", {"temperature": 0}, "recipe.temperature: Input should be greater than 0"),
+        ("gkd", {"temperature": float("inf")}, "recipe.temperature: Input should be a finite number"),
+        ("gkd", {"otherwise": "student"}, "recipe.otherwise: Input should be 'data' or 'teacher'"),
+        ("gkd", {"reward": 3}, "recipe.reward: "),
+        ("gkd", {"reward_weight": -0.5}, "recipe.reward_weight: "),
+        ("distillm", {"divergence": "forward_kl"}, "Input should be 'skew_forward_kl' or 'skew_reverse_kl'"),
+        ("distillm", {"alpha": 1}, "recipe.alpha: Input should be less than 1"),
+        ("distillm", {"capacity": 0}, "recipe.capacity: "),
+        ("distillm", {"validations": 0}, "recipe.validations: "),
+        ("distillm", {"fresh": "never"}, "recipe.fresh: "),
+        ("limbeck.recipes.pkd:pkd", {}, "is not for runs on texts (task.kind: generation); known here: sft, kd, "),
+    ],
+)
+def test_refusals(name: str, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        build_text_recipe(name, arguments)
+
+
+def test_a_text_recipe_is_for_runs_on_texts_alone() -> None:
+    with pytest.raises(ConfigError, match=re.escape("is for runs on texts (task.kind: generation)")):
+        build_recipe("limbeck.recipes.sft:sft", {})
+    with pytest.raises(ConfigError, match="is not for cross-lingual runs"):
+        build_alignment("limbeck.recipes.sft:sft", {})

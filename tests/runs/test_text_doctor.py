@@ -1,0 +1,166 @@
+"""What the doctor finds before the money is spent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.runs.text_models import (
+    LLAMA,
+    held_out_rows,
+    make_model,
+    make_tokenizer,
+    save,
+    text_sections,
+    train_rows,
+    write_jsonl,
+)
+
+from limbeck.models.load import load_language_model
+from limbeck.runs.config import run_config
+from limbeck.runs.doctor import Finding
+from limbeck.runs.text_config import TextRunConfig
+from limbeck.runs.text_doctor import examine_texts
+from limbeck.types import SilentProgress
+
+
+@pytest.fixture
+def sections(tmp_path: Path) -> dict[str, Any]:
+    return text_sections(tmp_path)
+
+
+def examine(sections: dict[str, Any]) -> dict[str, Finding]:
+    """Return the findings by their check; of two on one check the graver."""
+    config = run_config(sections)
+    assert isinstance(config, TextRunConfig)
+    order = ["ok", "note", "warning", "fault"]
+    found: dict[str, Finding] = {}
+    for finding in examine_texts(config, SilentProgress()):
+        before = found.get(finding.check)
+        if before is None or order.index(finding.level) >= order.index(before.level):
+            found[finding.check] = finding
+    return found
+
+
+def test_a_good_run_has_no_fault_and_leaves_no_trace(sections: dict[str, Any]) -> None:
+    found = examine(sections)
+    assert {name: finding.level for name, finding in found.items()} == {
+        "data": "ok", "duplicates": "ok", "layout": "note", "vocabulary": "ok", "end token": "ok", "losses": "ok",
+        "memory": "note", "time": "note",
+    } or found["layout"].level == "ok"  # fmt: skip
+    assert found["data"].message.startswith("48 training rows (48 with completions), 12 held-out rows")
+    assert "teacher 0." in found["losses"].message
+    assert "the same 360 tokens" in found["vocabulary"].message
+    assert "</s>" in found["end token"].message
+    assert not Path(sections["output"]).exists()
+
+
+def test_counted_tokens_are_those_of_the_completions(sections: dict[str, Any]) -> None:
+    tokenizer = make_tokenizer()
+    learnt = sum(len(tokenizer(row["answer"])["input_ids"]) + 1 for row in train_rows())
+    read = sum(len(tokenizer(row["question"] + "\n\n")["input_ids"]) for row in train_rows())
+    config = run_config(sections)
+    assert isinstance(config, TextRunConfig)
+    layout = next(f for f in examine_texts(config, SilentProgress()) if f.check == "layout")
+    assert f"{learnt:,} of {learnt + read:,} tokens are learnt" in layout.message
+
+
+def test_the_template_is_examined(tmp_path: Path) -> None:
+    found = examine(text_sections(tmp_path, "chat"))
+    assert found["losses"].level == "ok"
+    assert "<|im_end|>" in found["end token"].message
+    # The teacher's own settings stop at </s>, which conversations may end with too.
+    assert found["end token"].level == "ok"
+
+
+def test_a_teacher_that_stops_elsewhere(tmp_path: Path) -> None:
+    sections = text_sections(tmp_path)
+    model = load_language_model(sections["teacher"]["model"])
+    model.generation_config.eos_token_id = [4]
+    sections["teacher"]["model"] = save(model, make_tokenizer(), tmp_path / "other")
+    finding = examine(sections)["end token"]
+    assert finding.level == "warning"
+    assert "completions end with </s>, and the teacher's own texts with <|im_end|>" in finding.message
+
+
+def test_faults_that_end_the_examination(sections: dict[str, Any], tmp_path: Path) -> None:
+    other = make_tokenizer(size=300)
+    student = {"model": save(make_model(LLAMA, rows=len(other)), other, tmp_path / "other")}
+    found = examine({**sections, "student": student})
+    assert found["models and layout"].level == "fault"
+    assert "What would work: seqkd" in found["models and layout"].message
+    assert "losses" not in found
+    found = examine({**sections, "data": {"train": str(tmp_path / "nowhere.jsonl")}})
+    assert [finding.level for finding in found.values()] == ["fault"]
+
+
+def test_another_tokenizer_with_text_alone_is_a_note(sections: dict[str, Any], tmp_path: Path) -> None:
+    other = make_tokenizer(size=300)
+    student = {"model": save(make_model(LLAMA, rows=len(other)), other, tmp_path / "other")}
+    found = examine({**sections, "student": student, "recipe": "seqkd"})
+    assert found["vocabulary"].level == "note"
+    assert found["losses"].level == "ok"
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.3])
+def test_a_teacher_with_nothing_to_teach(factor: float, sections: dict[str, Any], tmp_path: Path) -> None:
+    good = sections["teacher"]["model"]
+    model = load_language_model(good)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(factor)
+    teacher = {"model": save(model, make_tokenizer(), tmp_path / "worse")}
+    finding = examine({**sections, "teacher": teacher, "student": {"model": good}})["losses"]
+    assert finding.level == "fault"
+    words = "the teacher has learnt nothing" if factor == 0 else "the teacher is worse than the student"
+    assert words in finding.message
+    # Not yet a fault where it is fine-tuned first.
+    tuned = {**teacher, "fine_tune": {"epochs": 1}}
+    assert examine({**sections, "teacher": tuned, "student": {"model": good}})["losses"].level == "note"
+
+
+def test_repeated_rows_and_leaks(sections: dict[str, Any], tmp_path: Path) -> None:
+    sections["data"] = {
+        "train": write_jsonl(tmp_path / "t.jsonl", [*train_rows(), train_rows()[0]]),
+        "test": write_jsonl(tmp_path / "h.jsonl", [*held_out_rows(), train_rows()[1]]),
+    }
+    found = examine(sections)
+    assert "1 training rows repeat another" in found["duplicates"].message
+    assert found["leaks"].level == "warning"
+    assert "1 held-out rows are training rows too" in found["leaks"].message
+
+
+def test_prompts_that_lose_their_beginning(sections: dict[str, Any]) -> None:
+    sections["training"]["max_length"] = 16
+    sections["answers"] = {"rows": 4, "max_new_tokens": 8}
+    finding = examine(sections)["layout"]
+    assert finding.level == "warning"
+    assert "lose their beginning" in finding.message
+
+
+def test_a_store_that_is_missing_or_not_whole(sections: dict[str, Any], tmp_path: Path) -> None:
+    sections["teacher"]["store"] = str(tmp_path / "store")
+    finding = examine(sections)["store"]
+    assert finding.level == "fault"
+    assert "Make one with limbeck store" in finding.message
+
+
+def test_rounds_that_are_longer_than_their_stage(sections: dict[str, Any]) -> None:
+    sections["recipe"] = {"name": "minillm", "prompts": 256, "max_new_tokens": 4}
+    finding = examine(sections)["rounds"]
+    assert finding.level == "warning"
+    assert "the stage has 3 steps, and one round of texts is trained on for 128" in finding.message
+    sections["recipe"]["prompts"], sections["recipe"]["inner_epochs"] = 8, 2
+    assert "rounds" not in examine(sections)
+
+
+def test_an_encoder_and_a_decoder_and_plain_text(tmp_path: Path, sections: dict[str, Any]) -> None:
+    assert examine(text_sections(tmp_path, "t5"))["losses"].level == "ok"
+    texts = [{"text": f"{row['question']}\n\n{row['answer']}"} for row in train_rows()]
+    sections["task"] = {"kind": "generation", "text": "text"}
+    sections["data"] = {"train": write_jsonl(tmp_path / "texts.jsonl", texts)}
+    sections["teacher"]["fine_tune"] = {"steps": 1}  # it knows answers, and nothing of how questions begin
+    found = examine(sections)
+    assert found["losses"].level == "note"
+    assert "fault" not in {finding.level for finding in found.values()}

@@ -1,0 +1,94 @@
+"""What a run on texts leaves behind: the student's folder, and what is said about the figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.runs.text_models import text_sections, train_rows, write_jsonl
+
+import limbeck
+from limbeck.generation_results import GenerationResults
+from limbeck.models.load import load_language_model, load_tokenizer, weights_fingerprint
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, GenerationResults]:
+    """A run with two seeds on rows of which some are there twice and one is bad; half of them are held out."""
+    folder = tmp_path_factory.mktemp("run")
+    sections = text_sections(folder, answers={"rows": 9, "max_new_tokens": 4, "temperature": 0.7}, seeds=[3, 1])
+    rows = [*train_rows(), *train_rows()[:8], {"question": 5, "answer": "a"}]
+    train = write_jsonl(folder / "rows.jsonl", rows)
+    sections["data"] = {"train": train, "on_bad_row": "quarantine", "test_share": 0.5}
+    sections["training"]["steps"] = 2
+    patch = pytest.MonkeyPatch()
+    patch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
+    results = limbeck.distill(**sections)
+    patch.undo()
+    assert isinstance(results, GenerationResults)
+    return Path(sections["output"]), results
+
+
+def test_the_first_seeds_student_is_exported(run: tuple[Path, GenerationResults]) -> None:
+    """Whatever its score: the best of several on the held-out rows would be too good."""
+    folder, _ = run
+    exported, trained = (
+        weights_fingerprint(load_language_model(str(path)))
+        for path in (folder / "student", folder / "stages" / "distilled-01-kd-seed3" / "model")
+    )
+    assert exported == trained
+    other = load_language_model(str(folder / "stages" / "distilled-01-kd-seed1" / "model"))
+    assert weights_fingerprint(other) != exported
+    assert load_tokenizer(str(folder / "student"))("where is it")["input_ids"]
+
+
+def test_the_card_says_what_it_is(run: tuple[Path, GenerationResults]) -> None:
+    card = (run[0] / "student" / "README.md").read_text(encoding="utf-8")
+    assert "limbeck" in card
+    assert "1503.02531" in card
+    assert "base_model" not in card  # the teacher is a folder of this machine, which a hub does not know
+
+
+def test_warnings_are_about_this_run(run: tuple[Path, GenerationResults]) -> None:
+    _, results = run
+    text = "\n".join(results.warnings)
+    assert "1 bad rows were left out" in text
+    assert "No test data were given" in text
+    assert "9 of 28 held-out prompts were answered" in text
+    assert "held-out rows also occur in the training rows" in text
+    assert results.left_out_rows == 1
+
+
+def test_the_record_says_how_the_figures_came_to_be(run: tuple[Path, GenerationResults]) -> None:
+    _, results = run
+    assert results.decoding == "sampled at temperature 0.7, at most 4 tokens"
+    assert (results.task, results.student) == ("prompt and completion", "random weights")
+    assert not results.encoder_decoder
+    assert (results.seeds, results.train_rows, results.test_rows) == ([3, 1], 28, 28)
+    assert [(cost.system, cost.seed, cost.steps) for cost in results.costs] == [
+        ("distilled", 3, 2), ("distilled", 1, 2),
+    ]  # fmt: skip
+    by_name = {system.name: system for system in results.figures.systems}
+    assert [one.seed for one in by_name["distilled"].seeds] == [1, 3]
+    assert by_name["distilled"].detail.startswith("1 layers of width 16, 0.0 M parameters")
+    assert by_name["teacher"].speed.parameters > by_name["distilled"].speed.parameters
+    assert by_name["teacher"].speed.tokens_per_second is not None
+    assert all(len(sample.answers) >= 2 for sample in results.figures.samples)
+
+
+def test_samples_hold_the_held_out_prompts_and_references(run: tuple[Path, GenerationResults]) -> None:
+    rows = {row["question"]: row["answer"] for row in train_rows()}
+    samples = run[1].figures.samples
+    assert samples
+    assert all(rows[sample.prompt] == sample.reference for sample in samples)
+
+
+def test_what_was_measured_is_not_measured_again(run: tuple[Path, GenerationResults]) -> None:
+    """Each system has a file of its sums and its answers."""
+    files = sorted(path.name for path in (run[0] / "predictions").iterdir())
+    names = ["distilled-seed1", "distilled-seed3", "student_before-seed1", "student_before-seed3", "teacher-seed3"]
+    assert files == [f"{name}.json" for name in names]
+    values = json.loads((run[0] / "predictions" / "distilled-seed3.json").read_text(encoding="utf-8"))
+    assert len(values["nll"]) == len(values["kl"]) == 28
+    assert len(values["answers"]) == 9

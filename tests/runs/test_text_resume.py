@@ -1,0 +1,214 @@
+"""Runs on texts that are killed: real processes, real signals, a disk that refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+from tests.runs.text_models import LLAMA, text_sections
+
+import limbeck
+
+PROGRAM = (
+    # What these tests are not about: speed, and drawing.
+    "import limbeck.runs.text_outcome as outcome, limbeck.report.page as page\n"
+    "from limbeck.generation_results import GenerationSpeed\n"
+    "outcome.writing_speed = lambda *words: GenerationSpeed(parameters=1, size_bytes=1, tokens_per_second=None,"
+    " batch_size=None, peak_memory_bytes=None)\n"
+    "page.write_report = lambda results, path: path.touch()\n"
+    "from limbeck.cli.app import main; main()"
+)
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def start(run_file: Path, output: Path, command: str = "distill") -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", PROGRAM, command, str(run_file), "--set", f"output={output}"]
+    return subprocess.Popen(words, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, errors = process.communicate(timeout=300)
+    return process.returncode, errors
+
+
+def kill_when(process: subprocess.Popen[str], place: Path, marker: str, after_seconds: float, lines: int = 0) -> bool:
+    """Kill -9 a little after a file is there (with so many lines); return whether the process still ran."""
+    until = time.monotonic() + 240
+    while process.poll() is None and time.monotonic() < until:
+        found = list(place.glob(marker))
+        if found and (not lines or len(found[0].read_bytes().splitlines()) > lines):
+            break
+        time.sleep(0.002)
+    time.sleep(after_seconds)
+    process.send_signal(signal.SIGKILL)
+    return finish(process)[0] == -signal.SIGKILL
+
+
+def weights(run: Path) -> dict[str, bytes]:
+    tensors = load_file(run / "student" / "model.safetensors")
+    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+
+
+def losses(run: Path) -> list[tuple[Any, ...]]:
+    logged = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [(line["stage"], line["step"], line["loss"]) for line in logged]
+
+
+def write_run_file(sections: dict[str, Any], folder: Path) -> Path:
+    path = folder / "run.yaml"
+    path.write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in sections.items()), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("recipe", "markers"),
+    [
+        # In the teacher's writing, then in the stage on what it wrote.
+        (
+            {"name": "seqkd", "decode": "sample", "max_new_tokens": 24},
+            [("written/teacher.jsonl", 16), ("stages/*/checkpoints/*/limbeck.json", 0)],
+        ),
+        # In the first stage, then between two steps on one round of texts.
+        (
+            {"name": "minillm", "prompts": 16, "inner_epochs": 3, "max_new_tokens": 10},
+            [("stages/*sft*/checkpoints/*/limbeck.json", 0), ("stages/*minillm*/checkpoints/*/limbeck.json", 0)],
+        ),
+        # While texts that were written before are trained on again.
+        (
+            {"name": "distillm", "validations": 12, "capacity": 8, "max_new_tokens": 8, "sft_share": 0},
+            [("stages/*distillm*/checkpoints/*/limbeck.json", 0)],
+        ),
+    ],
+    ids=["seqkd", "minillm", "distillm"],
+)
+def test_kill_9_at_any_moment_ends_in_the_same_student(
+    recipe: dict[str, Any], markers: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    sections = text_sections(tmp_path, recipe=recipe)
+    sections["training"].update(steps=24, checkpoints=12, log_every=1)
+    if recipe["name"] == "distillm":
+        # A loss that rises lets texts of the student in: this rate makes it rise.
+        sections["training"].update(learning_rate=0.1, warmup_share=0.0)
+    run_file = write_run_file(sections, tmp_path)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    code, errors = finish(start(run_file, whole))
+    assert code == 0, errors
+
+    chance = random.Random(0)
+    hits = [
+        kill_when(start(run_file, killed), killed, marker, chance.uniform(0, 0.1), lines) for marker, lines in markers
+    ]
+    assert any(hits)
+    code, errors = finish(start(run_file, killed))
+    assert code == 0, errors
+    assert weights(killed) == weights(whole)
+    assert losses(killed) == losses(whole)
+
+
+class _InterruptAfter:
+    """A progress display that stops the program after some steps."""
+
+    def __init__(self, advances: int) -> None:
+        self._left = advances
+
+    def track(self, title: str, total: int, done: int = 0) -> Any:
+        import contextlib
+
+        def advance(n: int, note: str = "") -> None:
+            self._left -= 1
+            if self._left <= 0:
+                raise KeyboardInterrupt
+
+        return contextlib.nullcontext(advance)
+
+    def say(self, message: str) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"name": "gkd", "on_policy_share": 0.5, "otherwise": "teacher", "max_new_tokens": 4},
+        {"name": "minillm", "prompts": 16, "inner_epochs": 3, "max_new_tokens": 4},
+        {"name": "f_distill", "variant": "js", "max_new_tokens": 4},
+    ],
+    ids=["gkd", "minillm", "f_distill"],
+)
+def test_an_interrupt_at_any_step_changes_nothing_in_the_end(
+    recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from limbeck.generation_results import GenerationSpeed
+
+    speed = GenerationSpeed(
+        parameters=1, size_bytes=1, tokens_per_second=None, batch_size=None, peak_memory_bytes=None
+    )
+    monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *words: speed)
+    monkeypatch.setattr("limbeck.evaluation.generation.measure._RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
+    sections = text_sections(tmp_path, recipe=recipe, answers={"rows": 8, "max_new_tokens": 3})
+    sections["training"].update(steps=8, checkpoints=4)
+    limbeck.distill(**sections)
+    expected, log = weights(Path(sections["output"])), losses(Path(sections["output"]))
+    sections["output"] = str(tmp_path / "interrupted")
+    interrupts = 0
+    for advances in (3, 7, 2, 5, 4):
+        try:
+            limbeck.distill(**sections, progress=_InterruptAfter(advances))
+        except KeyboardInterrupt:
+            interrupts += 1
+            continue
+        break
+    assert interrupts >= 3
+    limbeck.distill(**sections)
+    assert weights(tmp_path / "interrupted") == expected
+    assert losses(tmp_path / "interrupted") == log
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    """A limit on file size makes the operating system refuse the optimiser's file, as a full disk does."""
+    sections = text_sections(tmp_path, student={"config": {**LLAMA, "hidden_size": 32}})
+    sections["training"].update(steps=8, checkpoints=4)
+    run_file, run = write_run_file(sections, tmp_path), tmp_path / "full"
+    program = (
+        "import resource, signal, sys\n"
+        "from limbeck.stages import callbacks\n"
+        "whole = callbacks.StageWatch.on_save\n"
+        "def refuse_after_first(self, *args, **kwargs):\n"
+        "    whole(self, *args, **kwargs)\n"
+        "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))\n"
+        "callbacks.StageWatch.on_save = refuse_after_first\n"
+        f"sys.argv = ['limbeck', 'distill', {str(run_file)!r}, '--set', 'output={run}']\n"
+    ) + PROGRAM
+    answer = subprocess.run(
+        [sys.executable, "-c", program], env=ENVIRONMENT, capture_output=True, text=True, timeout=240
+    )
+    assert answer.returncode == 2, answer.stderr
+    assert "could not be written" in answer.stderr
+    assert "a run goes on from its last checkpoint" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert list(run.glob("stages/*/checkpoints/*/limbeck.json"))
+    code, errors = finish(start(run_file, run))
+    assert code == 0, errors
+
+
+def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
+    from limbeck.errors import RunFolderError
+    from limbeck.runs.config import run_config
+    from limbeck.runs.folder import record_run
+
+    (tmp_path / "run").mkdir()
+    sections = text_sections(tmp_path)
+    record_run(tmp_path / "run", run_config(sections), {"train": "a"})
+    sections["recipe"] = {"name": "kd", "label_weight": 0.0}
+    with pytest.raises(RunFolderError, match=r"recipe\.label_weight was 0\.5, is 0\.0"):
+        limbeck.distill(**sections)

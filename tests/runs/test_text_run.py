@@ -1,0 +1,569 @@
+"""Whole runs of students that write: every recipe, every kind of row and student, and what a run refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from tests.runs.text_models import (
+    CHATML,
+    LLAMA,
+    held_out_rows,
+    make_model,
+    make_tokenizer,
+    save,
+    text_sections,
+    train_rows,
+    trained,
+    write_jsonl,
+)
+
+import limbeck
+from limbeck.errors import ConfigError, DataError, LimbeckError, ModelError, NonFiniteLoss
+from limbeck.generation_results import GenerationResults
+from limbeck.models.load import load_language_model, weights_fingerprint
+from limbeck.recipes.catalogue import TEXT_RECIPES
+from limbeck.runs.config import load_run_file
+from limbeck.runs.distill import run
+from limbeck.types import SilentProgress
+
+SHORT = {"max_new_tokens": 5}
+"""Runs here write texts of a few tokens."""
+RECIPES: dict[str, dict[str, Any]] = {
+    "sft": {"name": "sft"},
+    "kd": {"name": "kd"},
+    "reverse_kl": {"name": "reverse_kl"},
+    "jensen_shannon": {"name": "jensen_shannon"},
+    "total_variation": {"name": "total_variation", "label_weight": 0.5},
+    "seqkd": {"name": "seqkd", "beams": 2, **SHORT},
+    "f_distill_kl": {"name": "f_distill", "variant": "kl", **SHORT},
+    "f_distill_rkl": {"name": "f_distill", "variant": "rkl", **SHORT},
+    "f_distill_js": {"name": "f_distill", "variant": "js", **SHORT},
+    "f_distill_tvd": {"name": "f_distill", "variant": "tvd", **SHORT},
+    "minillm": {"name": "minillm", "prompts": 16, "inner_epochs": 2, **SHORT},
+    "gkd": {"name": "gkd", "on_policy_share": 1, **SHORT},
+    "distillm": {"name": "distillm", "validations": 2, **SHORT},
+}
+LOWERS = {"sft", "kd", "reverse_kl", "jensen_shannon", "total_variation", "seqkd"}
+"""Recipes of one stage on fixed texts: their loss falls in a few steps. Others change stage, or texts with them."""
+STAGES = {
+    "f_distill_kl": [("pre_distillation", {"divergence", "labels"}), ("f_distill_kl", {"teacher"})],
+    "f_distill_rkl": [("pre_distillation", {"divergence", "labels"}), ("f_distill_rkl", {"student"})],
+    "f_distill_js": [("pre_distillation", {"divergence", "labels"}), ("f_distill_js", {"teacher", "student"})],
+    "f_distill_tvd": [("pre_distillation", {"divergence", "labels"}), ("f_distill_tvd", {"teacher", "student"})],
+    "minillm": [("sft", {"labels"}), ("minillm", {"single", "long"})],
+    "gkd": [("sft", {"labels"}), ("gkd", {"divergence"})],
+    "distillm": [("sft", {"labels"}), ("distillm", {"divergence"})],
+    "kd": [("kd", {"divergence", "labels"})],
+}
+
+
+@pytest.fixture
+def sections(tmp_path: Path) -> dict[str, Any]:
+    """A run of 4 steps; tests change what they are about."""
+    return text_sections(tmp_path)
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests are not about the report, the speed or intervals; one does all of it for real."""
+    from limbeck.generation_results import GenerationSpeed
+
+    speed = GenerationSpeed(
+        parameters=1, size_bytes=1, tokens_per_second=1.0, batch_size=1, peak_memory_bytes=None
+    )  # fmt: skip
+    monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *arguments: speed)
+    monkeypatch.setattr("limbeck.evaluation.generation.measure._RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
+
+
+def write_run_file(sections: dict[str, Any], folder: Path) -> Path:
+    """Write a run file as people do: a line for each section."""
+    path = folder / "run-file.yaml"
+    path.write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in sections.items()), encoding="utf-8")
+    return path
+
+
+def lines(folder: str | Path) -> list[dict[str, Any]]:
+    """The lines of the log."""
+    return [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def weights(folder: str | Path) -> dict[str, torch.Tensor]:
+    return load_file(Path(folder) / "student" / "model.safetensors")
+
+
+def same_weights(first: str | Path, second: str | Path) -> bool:
+    ours, theirs = weights(first), weights(second)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def figures(results: Any) -> dict[str, Any]:
+    assert isinstance(results, GenerationResults)
+    return {system.name: system for system in results.figures.systems}
+
+
+# ---- recipes ---------------------------------------------------------------------------------------------------
+
+
+def test_every_recipe_is_run_here() -> None:
+    assert {arguments["name"] for arguments in RECIPES.values()} == set(TEXT_RECIPES)
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_every_recipe_runs_from_a_short_run_file(
+    name: str, sections: dict[str, Any], tmp_path: Path, light: None
+) -> None:
+    sections["recipe"] = RECIPES[name]
+    path = write_run_file(sections, tmp_path)
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 25
+    results = run(load_run_file(path), progress=SilentProgress())
+    assert results.recipe == RECIPES[name]["name"]
+    assert results.paper
+
+    logged = lines(sections["output"])
+    assert len(logged) == 4
+    assert all(math.isfinite(line["loss"]) for line in logged)
+    stages = list(dict.fromkeys(line["stage"] for line in logged))
+    for stage, terms in STAGES.get(name, []):
+        found = {key for line in logged if line["stage"] == stage for key in line if key.startswith("term/")}
+        assert found == {f"term/{term}" for term in terms}
+    if name in STAGES:
+        assert stages == [stage for stage, _ in STAGES[name]]
+    if name in LOWERS:
+        assert logged[-1]["loss"] < logged[0]["loss"]
+    before, after = figures(results)["student_before"], figures(results)["distilled"]
+    assert after.nll_nats.value < before.nll_nats.value
+    assert after.kl_to_teacher_nats.value < before.kl_to_teacher_nats.value
+
+
+def test_python_and_a_run_file_give_the_same_student(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
+    path = write_run_file({**sections, "output": str(tmp_path / "file")}, tmp_path)
+    run(load_run_file(path), progress=SilentProgress())
+    results = limbeck.distill(**sections)
+    assert same_weights(tmp_path / "file", sections["output"])
+    # The run file that is kept has every value, and is one itself.
+    kept = load_run_file(Path(sections["output"]) / "run.yaml", [f"output={tmp_path / 'again'}"])
+    assert kept.recipe.arguments == {"loss_temperature": 2.0, "label_weight": 0.5}
+    assert yaml.safe_load(results.resolved_run)["recipe"]["loss_temperature"] == 2.0
+
+
+def test_a_finished_run_repeats_nothing(sections: dict[str, Any], light: None) -> None:
+    first = limbeck.distill(**sections)
+    log = (Path(sections["output"]) / "log.jsonl").read_bytes()
+    assert limbeck.distill(**sections) == first
+    assert (Path(sections["output"]) / "log.jsonl").read_bytes() == log
+
+
+def test_the_teacher_is_frozen(sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch, light: None) -> None:
+    """MiniLLM asks the teacher for tokens, for rewards and for distributions; the student began as its copy."""
+    import limbeck.runs.texts as texts
+
+    benches = []
+    whole = texts.set_up
+    monkeypatch.setattr(texts, "set_up", lambda *words: benches.append(whole(*words)) or benches[-1])
+    sections["recipe"] = RECIPES["minillm"]
+    sections["student"] = {"from_teacher": {"layers": "first", "keep": 1}}
+    limbeck.distill(**sections)
+    (bench,) = benches
+    assert weights_fingerprint(bench.teacher) == weights_fingerprint(load_language_model(sections["teacher"]["model"]))
+    assert not bench.teacher.training
+    assert all(parameter.grad is None for parameter in bench.teacher.parameters())
+
+
+def test_a_baseline_is_trained_for_as_many_steps(sections: dict[str, Any], light: None) -> None:
+    sections["compare_fine_tuned"] = True
+    results = limbeck.distill(**sections)
+    assert set(figures(results)) == {"teacher", "student_before", "fine_tuned", "distilled"}
+    steps = {cost.system: cost.steps for cost in results.costs}
+    assert steps == {"distilled": 4, "fine_tuned": 4}
+    assert figures(results)["fine_tuned"].nll_nats.value < figures(results)["student_before"].nll_nats.value
+
+
+def test_a_teacher_is_fine_tuned_first_where_asked(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
+    tokenizer = make_tokenizer()
+    random = save(make_model(LLAMA, rows=len(tokenizer)), tokenizer, tmp_path / "random")
+    tuning = {"steps": 30, "batch_size": 16, "learning_rate": 2e-2}
+    sections["teacher"] = {"model": random, "fine_tune": tuning}
+    results = limbeck.distill(**sections)
+    assert figures(results)["teacher"].nll_nats.value < 3
+    assert [cost.system for cost in results.costs] == ["teacher", "distilled"]
+
+
+# ---- models and rows --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["kd", "seqkd", "gkd"])
+def test_an_encoder_and_a_decoder(name: str, tmp_path: Path, light: None) -> None:
+    """T5 ties its embeddings, and its configuration does not say what the decoder starts with."""
+    sections = text_sections(tmp_path, "t5", recipe=RECIPES[name])
+    sections["training"]["steps"] = 6
+    results = limbeck.distill(**sections)
+    assert results.encoder_decoder
+    assert figures(results)["distilled"].nll_nats.value < figures(results)["student_before"].nll_nats.value
+    exported = load_language_model(str(Path(sections["output"]) / "student"))
+    assert exported.config.decoder_start_token_id == exported.generation_config.decoder_start_token_id == 0
+
+
+def test_minillm_refuses_an_encoder_and_a_decoder(tmp_path: Path, light: None) -> None:
+    sections = text_sections(tmp_path, "t5", recipe={**RECIPES["minillm"], "sft_share": 0})
+    with pytest.raises(ConfigError, match="for causal models only"):
+        limbeck.distill(**sections)
+
+
+def test_a_decoder_without_a_start_token(tmp_path: Path, light: None) -> None:
+    sections = text_sections(tmp_path, "t5")
+    path = Path(sections["teacher"]["model"]) / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    del config["decoder_start_token_id"]
+    path.write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ModelError, match="has no decoder_start_token_id"):
+        limbeck.distill(**sections)
+
+
+def test_tied_embeddings_are_trained_and_gone_on_with(sections: dict[str, Any], light: None) -> None:
+    sections["student"] = {"config": {**LLAMA, "tie_word_embeddings": True}}
+    results = limbeck.distill(**sections)
+    assert figures(results)["distilled"].nll_nats.value < figures(results)["student_before"].nll_nats.value
+
+
+def test_conversations_are_laid_out_by_the_template(tmp_path: Path, light: None) -> None:
+    results = limbeck.distill(**text_sections(tmp_path, "chat"))
+    assert results.task == "conversations"
+    assert figures(results)["teacher"].nll_nats.value < 1
+    assert figures(results)["distilled"].nll_nats.value < figures(results)["student_before"].nll_nats.value
+
+
+def test_conversations_without_a_template(tmp_path: Path, sections: dict[str, Any]) -> None:
+    chats = text_sections(tmp_path, "chat", teacher=sections["teacher"])
+    with pytest.raises(ModelError, match=r"task\.messages needs a chat template.*template: plain"):
+        limbeck.distill(**chats)
+    assert not (Path(chats["output"]) / "stages").exists()
+
+
+def test_plain_text(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
+    texts = [{"text": f"{row['question']} {row['answer']}"} for row in train_rows()]
+    train = write_jsonl(tmp_path / "texts.jsonl", texts)
+    sections.update(
+        task={"kind": "generation", "text": "text"}, data={"train": train, "test": train}, recipe="reverse_kl",
+        teacher={**sections["teacher"], "fine_tune": {"steps": 8, "batch_size": 16, "learning_rate": 5e-3}},
+    )  # fmt: skip
+    sections["data"]["test"] = write_jsonl(tmp_path / "held.jsonl", texts[:6])
+    results = limbeck.distill(**sections)
+    assert results.task == "plain text"
+    assert results.decoding is None
+    assert figures(results)["distilled"].nll_nats.value < figures(results)["student_before"].nll_nats.value
+
+
+@pytest.mark.parametrize("kind", ["from_teacher", "folder"])
+def test_students_of_other_origins(kind: str, sections: dict[str, Any], tmp_path: Path, light: None) -> None:
+    tokenizer = make_tokenizer()
+    folder = save(make_model(LLAMA, rows=len(tokenizer), seed=5), tokenizer, tmp_path / "student")
+    choices = {"from_teacher": {"from_teacher": {"layers": "last", "keep": 1}}, "folder": {"model": folder}}
+    sections["student"] = choices[kind]
+    results = limbeck.distill(**sections)
+    assert results.student == (folder if kind == "folder" else "layers of the teacher")
+    # Layer norms stand for all weights: 2 of the layer, 1 at the end.
+    assert sum("norm" in name for name in weights(sections["output"])) == 3
+
+
+def test_another_tokenizer_with_text_alone(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
+    tokenizer = make_tokenizer(size=300)
+    other = save(make_model(LLAMA, rows=len(tokenizer)), tokenizer, tmp_path / "other")
+    sections.update(student={"model": other}, recipe=RECIPES["seqkd"])
+    results = limbeck.distill(**sections)
+    assert figures(results)["distilled"].kl_to_teacher_nats is None
+    logged = lines(sections["output"])
+    assert logged[-1]["loss"] < logged[0]["loss"]
+    assert any("different tokens" in warning for warning in results.warnings)
+    # What the student reads is what the teacher wrote, in the student's own tokens.
+    written = (Path(sections["output"]) / "written" / "teacher.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(written) == 1 + len(train_rows())
+
+
+@pytest.mark.parametrize("name", ["kd", "gkd", "minillm"])
+def test_another_tokenizer_where_tokens_are_compared(
+    name: str, sections: dict[str, Any], tmp_path: Path, light: None
+) -> None:
+    tokenizer = make_tokenizer(size=300)
+    other = save(make_model(LLAMA, rows=len(tokenizer)), tokenizer, tmp_path / "other")
+    sections.update(student={"model": other}, recipe=RECIPES[name])
+    with pytest.raises(ModelError, match=r"tokenizers of teacher .* differ.*What would work: seqkd"):
+        limbeck.distill(**sections)
+    assert not (Path(sections["output"]) / "stages").exists()
+    assert not (Path(sections["output"]) / "predictions").exists()
+
+
+def test_padded_vocabularies_of_different_size(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
+    """What a model holds for ids that no token has changes nothing, in distributions, in writing and in figures."""
+    tokenizer = make_tokenizer()
+    sections["recipe"] = {**RECIPES["seqkd"], "word_level_weight": 0.5}
+    sections["answers"] = {"rows": 12, "max_new_tokens": 4}
+    found = []
+    for name, extra in (("tight", 0), ("padded", 24)):
+        teacher = load_language_model(text_sections(tmp_path)["teacher"]["model"])
+        student = make_model(LLAMA, rows=len(tokenizer), seed=1)
+        for model, rows in ((teacher, extra), (student, 2 * extra)):
+            model.resize_token_embeddings(len(tokenizer) + rows, mean_resizing=False)
+            with torch.no_grad():
+                # Large in some direction: these would be the likeliest tokens.
+                model.lm_head.weight[len(tokenizer) :] = 30 * torch.randn_like(model.lm_head.weight[len(tokenizer) :])
+        models = {"teacher": {"model": save(teacher, tokenizer, tmp_path / f"{name}-teacher")}}
+        models["student"] = {"model": save(student, tokenizer, tmp_path / f"{name}-student")}
+        results = limbeck.distill(**{**sections, **models, "output": str(tmp_path / name)})
+        found.append(figures(results))
+    tight, padded = (weights(tmp_path / name) for name in ("tight", "padded"))
+    assert padded["lm_head.weight"].shape[0] == len(tokenizer) + 48
+    for name, tensor in tight.items():
+        torch.testing.assert_close(padded[name][: len(tensor)], tensor, atol=1e-5, rtol=1e-4)
+    for system in ("teacher", "distilled"):
+        assert found[0][system].nll_nats.value == pytest.approx(found[1][system].nll_nats.value, abs=1e-4)
+        tight_file, padded_file = (
+            tmp_path / name / "predictions" / f"{system}-seed0.json" for name in ("tight", "padded")
+        )
+        assert json.loads(tight_file.read_text())["answers"] == json.loads(padded_file.read_text())["answers"]
+
+
+def test_prompts_alone(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
+    prompts = write_jsonl(tmp_path / "prompts.jsonl", [{"question": row["question"]} for row in train_rows()])
+    sections["data"]["train"] = prompts
+    sections["recipe"] = {**RECIPES["gkd"], "on_policy_share": 1, "sft_share": 0}
+    sections["task"]["completion"] = "answer"
+    sections["compare_fine_tuned"] = True
+    results = limbeck.distill(**sections)
+    assert "fine_tuned" not in figures(results)
+    before, after = figures(results)["student_before"], figures(results)["distilled"]
+    assert after.kl_to_teacher_nats.value < before.kl_to_teacher_nats.value
+    with pytest.raises(DataError, match="completions are needed"):
+        limbeck.distill(**{**sections, "recipe": "kd", "output": str(tmp_path / "other")})
+
+
+def test_a_corpus_beside_the_task(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", [{"text": f"{row['question']} again"} for row in held_out_rows()])
+    sections["data"]["corpus"] = corpus
+    sections["recipe"] = {**RECIPES["minillm"], "corpus_weight": 1.0, "sft_share": 0}
+    sections["training"]["micro_batch_size"] = 4
+    limbeck.distill(**sections)
+    losses = [line["term/corpus"] for line in lines(sections["output"])]
+    assert losses[-1] < losses[0]
+
+
+def test_nothing_is_written_past_what_a_model_can_read(
+    sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GPT-2 has a table of positions and fails behind its end; answers and texts may be longer than that."""
+    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
+    sections["student"] = {
+        "config": {"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 40}
+    }
+    sections["recipe"] = {"name": "gkd", "on_policy_share": 1, "max_new_tokens": 60}
+    sections["answers"] = {"rows": 12, "max_new_tokens": 128}
+    results = limbeck.distill(**sections)
+    assert figures(results)["distilled"].written is not None
+
+
+# ---- what a run refuses -----------------------------------------------------------------------------------------
+
+
+def test_a_teacher_that_guesses_stops_the_run(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
+    tokenizer = make_tokenizer()
+    sections["teacher"] = {"model": save(make_model(LLAMA, rows=len(tokenizer)), tokenizer, tmp_path / "random")}
+    with pytest.raises(ModelError, match=r"it has learnt nothing.*teacher\.fine_tune"):
+        limbeck.distill(**sections)
+    assert not (Path(sections["output"]) / "stages").exists()
+
+
+def test_a_teacher_that_is_worse_than_the_student_stops_the_run(
+    sections: dict[str, Any], tmp_path: Path, light: None
+) -> None:
+    good = sections["teacher"]["model"]
+    worse, tokenizer = load_language_model(good), make_tokenizer()
+    with torch.no_grad():
+        worse.lm_head.weight.mul_(0.3)
+    sections["teacher"] = {"model": save(worse, tokenizer, tmp_path / "worse")}
+    sections["student"] = {"model": good}
+    with pytest.raises(ModelError, match=r"this teacher would make it worse\. Check the chat template"):
+        limbeck.distill(**sections)
+    assert not (Path(sections["output"]) / "stages").exists()
+
+
+def test_a_teacher_of_broken_weights(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
+    broken = load_language_model(sections["teacher"]["model"])
+    with torch.no_grad():
+        broken.lm_head.weight[7] = float("nan")
+    sections["teacher"] = {"model": save(broken, make_tokenizer(), tmp_path / "broken")}
+    with pytest.raises(ModelError, match=r"the weights of .*broken are damaged: lm_head\.weight holds values"):
+        limbeck.distill(**sections)
+
+
+def test_a_teacher_whose_loss_is_not_a_number(sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights may be finite and overflow on the user's rows."""
+    monkeypatch.setattr("limbeck.runs.texts._losses", lambda *words: {"teacher": math.nan, "student_before": 5.0})
+    with pytest.raises(ModelError, match=r"the teacher's loss on the held-out completions is nan"):
+        limbeck.distill(**sections)
+
+
+def test_logits_that_are_not_finite_name_the_term_and_keep_the_checkpoint(
+    sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, light: None
+) -> None:
+    from limbeck.teachers.language_model import LanguageTeacher
+
+    sections["training"].update(steps=6, checkpoints=3)
+    limbeck.distill(**{**sections, "output": str(tmp_path / "whole")})
+    calls = []
+    whole = LanguageTeacher.signal
+
+    def breaks(self: Any, batch: Any, needs: Any) -> Any:
+        signal = whole(self, batch, needs)
+        calls.append(1)
+        if len(calls) > 4:
+            signal["tokens"].hidden_SD.fill_(float("nan"))
+        return signal
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageTeacher, "signal", breaks)
+        with pytest.raises(NonFiniteLoss, match="the term 'divergence' is nan at optimiser step 5"):
+            limbeck.distill(**sections)
+    (stage,) = (Path(sections["output"]) / "stages").iterdir()
+    assert (stage / "checkpoints" / "checkpoint-4" / "limbeck.json").exists()
+    limbeck.distill(**sections)
+    assert same_weights(sections["output"], tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("task", "recipe", "message"),
+    [
+        ("generation", "distilbert", "unknown recipe 'distilbert'"),
+        ("generation", "limbeck.recipes.pkd:pkd", "is not for runs on texts"),
+        ("generation", "ml_ipd", "unknown recipe 'ml_ipd'"),
+        ("classification", "gkd", "unknown recipe 'gkd'"),
+    ],
+    ids=["of_classifiers", "of_classifiers_by_import", "cross_lingual", "of_texts"],
+)
+def test_a_recipe_of_another_kind(task: str, recipe: str, message: str, sections: dict[str, Any]) -> None:
+    if task == "classification":
+        del sections["task"], sections["answers"]
+    with pytest.raises(ConfigError, match=message):
+        limbeck.distill(**{**sections, "recipe": recipe})
+
+
+def test_an_empty_completion_names_file_and_line(sections: dict[str, Any], tmp_path: Path) -> None:
+    rows = train_rows()
+    rows[2]["answer"] = "  "
+    sections["data"]["train"] = write_jsonl(tmp_path / "rows.jsonl", rows)
+    with pytest.raises(DataError, match=r"rows\.jsonl, line 3, field 'answer': white space only"):
+        limbeck.distill(**sections)
+
+
+def test_completions_that_are_too_long_are_refused_or_counted(
+    sections: dict[str, Any], tmp_path: Path, light: None
+) -> None:
+    rows = train_rows()
+    rows[4]["answer"] = "a very long answer " * 30
+    sections["data"]["train"] = write_jsonl(tmp_path / "rows.jsonl", rows)
+    with pytest.raises(DataError, match=r"(?s)1 of 48 rows cannot be laid out.*rows\.jsonl:5.*on_bad_row: quarantine"):
+        limbeck.distill(**sections)
+    shutil.rmtree(sections["output"])
+    sections["data"]["on_bad_row"] = "quarantine"
+    results = limbeck.distill(**sections)
+    kept = Path(sections["output"]) / "quarantine-too-long.jsonl"
+    assert len(kept.read_text(encoding="utf-8").splitlines()) == 1
+    assert results.left_out_rows == 1
+
+
+def test_a_layer_that_is_not_there(sections: dict[str, Any]) -> None:
+    sections["student"] = {"from_teacher": {"layers": [1, 7]}}
+    with pytest.raises(LimbeckError, match="out of range: the teacher has layers 1 to 2"):
+        limbeck.distill(**sections)
+
+
+# ---- equal budgets ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["kd", "seqkd"])
+def test_micro_batches_change_nothing(name: str, sections: dict[str, Any], tmp_path: Path, light: None) -> None:
+    """Rows have different numbers of tokens. Plain gradient descent, since Adam follows rounding errors."""
+    sections["recipe"] = RECIPES[name]
+    sections["training"].update(optimiser="sgd", learning_rate=0.3)
+    for micro in (8, 1):
+        sections["training"]["micro_batch_size"] = micro
+        limbeck.distill(**{**sections, "output": str(tmp_path / f"of-{micro}")})
+    whole, split = weights(tmp_path / "of-8"), weights(tmp_path / "of-1")
+    moved = make_model(LLAMA, rows=len(make_tokenizer())).state_dict()
+    for name_, tensor in whole.items():
+        torch.testing.assert_close(split[name_], tensor, atol=2e-6, rtol=1e-5)
+    assert any(not torch.allclose(whole[n], moved[n], atol=1e-3) for n in whole)
+
+
+def test_two_ranks_train_the_student_of_one_process(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
+    """From the command to the weights, on rows with different numbers of tokens."""
+    sections["recipe"] = {"name": "jensen_shannon", "label_weight": 0.3}
+    sections["training"].update(optimiser="sgd", learning_rate=0.3, steps=3)
+    limbeck.distill(**{**sections, "output": str(tmp_path / "1")})
+    words = ["limbeck", "distill", str(write_run_file(sections, tmp_path)), "--set", f"output={tmp_path / '2'}"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert answer.returncode == 0, answer.stderr
+    one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, atol=2e-6, rtol=1e-5)
+    assert [line["loss"] for line in lines(tmp_path / "1")] == pytest.approx(
+        [line["loss"] for line in lines(tmp_path / "2")], abs=1e-5
+    )
+
+
+# ---- what a run leaves ------------------------------------------------------------------------------------------
+
+
+def test_results_and_report_say_what_was_measured(sections: dict[str, Any], tmp_path: Path) -> None:
+    """Every figure for real, and the losses again with transformers alone."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    sections.update(answers={"rows": 8, "max_new_tokens": 6}, compare_fine_tuned=True)
+    results = limbeck.distill(**sections)
+    folder = Path(sections["output"])
+    assert GenerationResults.model_validate_json((folder / "results.json").read_text(encoding="utf-8")) == results
+    assert (results.train_rows, results.test_rows, results.recipe) == (48, 12, "kd")
+    assert results.decoding == "the likeliest token, at most 6 tokens"
+    assert any("8 of 12 held-out prompts were answered" in warning for warning in results.warnings)
+
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    distilled = figures(results)["distilled"]
+    assert f"{distilled.perplexity.value:.1f}"[:3] in page
+    assert "1503.02531" in page
+    for name in ("README.md", "task.json", "model.safetensors"):
+        assert (folder / "student" / name).exists()
+    task = json.loads((folder / "student" / "task.json").read_text(encoding="utf-8"))
+    assert (task["kind"], task["prompt"], task["max_length"]) == ("generation", "question", 128)
+
+    for system, where in (("distilled", folder / "student"), ("teacher", sections["teacher"]["model"])):
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(where), AutoTokenizer.from_pretrained(where)
+        total, tokens = 0.0, 0
+        for row in held_out_rows():
+            prompt = tokenizer(row["question"] + "\n\n")["input_ids"]
+            answer = [*tokenizer(row["answer"], add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+            with torch.no_grad():
+                log_probs = model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+            total -= sum(float(log_probs[len(prompt) - 1 + i, token]) for i, token in enumerate(answer))
+            tokens += len(answer)
+        assert figures(results)[system].nll_nats.value == pytest.approx(total / tokens, abs=1e-4)
+        assert results.test_tokens == tokens
+    assert figures(results)["teacher"].exact_match.value > figures(results)["student_before"].exact_match.value
+    assert figures(results)["teacher"].written is not None
+
+
+def test_the_trained_kinds_know_the_task() -> None:
+    """What the tests above rest on: a teacher worth distilling, whose tokenizer has a template where it should."""
+    assert trained("chat")[1].chat_template == CHATML
+    assert trained("llama")[1].chat_template is None
