@@ -171,10 +171,10 @@ def test_the_tutorial_on_languages_shows_its_example() -> None:
 
 
 def test_every_recipe_is_in_the_readme() -> None:
-    from limbeck.recipes.catalogue import ALIGNMENTS, RECIPES
+    from limbeck.recipes.catalogue import ALIGNMENTS, RECIPES, TEXT_RECIPES
 
     rows = re.findall(r"^\| `(\w+)` \|", read("README.md"), re.MULTILINE)
-    assert rows == [*RECIPES, *ALIGNMENTS]
+    assert rows == [*RECIPES, *TEXT_RECIPES, *ALIGNMENTS]
 
 
 def test_every_dependency_has_its_reason() -> None:

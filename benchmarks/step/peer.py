@@ -96,9 +96,7 @@ def gkd_on_policy(clock: Clock, folder: str, vocabulary: int, *, tied: bool) -> 
         prompt = {"prompts": ids_BT, "prompt_attention_mask": mask_BT}
         return {"input_ids": ids_BT, "attention_mask": mask_BT, "labels": labels_BT, **prompt}
 
-    args = GKDConfig(
-        **settings(folder, POLICY_BATCH), lmbda=1.0, beta=0.5, temperature=1.0, max_new_tokens=NEW_TOKENS
-    )
+    args = GKDConfig(**settings(folder, POLICY_BATCH), lmbda=1.0, beta=0.5, temperature=1.0, max_new_tokens=NEW_TOKENS)
     run_gkd(clock, args, vocabulary, collate, tied=tied)
 
 

@@ -89,7 +89,7 @@ def test_recipes_are_listed_with_paper_needs_and_defaults(
     code, out, _ = run(monkeypatch, capsys, "recipes")
     assert code == 0
     for words in ("fine_tune", "word_level_kd", "distilbert", "pkd", "arXiv:1503.02531", "loss_temperature: 2.0",
-                  "needs: labels, teacher logits"):  # fmt: skip
+                  "needs: labels; teacher logits"):  # fmt: skip
         assert words in out
 
 

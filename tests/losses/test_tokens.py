@@ -52,7 +52,8 @@ def known_losses(table_model: Callable[[Tensor], Any], *rows: Sequence[float]) -
 def loss_of(model: Any, terms: tuple[WeightedTerm, ...], *batches: Batch) -> float:
     objective = TokenObjective(model, terms)
     counts = objective.count(batches)
-    return sum(float(objective(batch, counts)[0]) for batch in batches)
+    losses: list[float] = [objective(batch, counts)[0].item() for batch in batches]
+    return sum(losses)
 
 
 @pytest.mark.parametrize(("reduction", "expected"), [("token", 1 / 6), ("sequence", 0.2), ("sum_per_sequence", 0.5)])

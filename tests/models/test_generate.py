@@ -183,7 +183,7 @@ def test_temperature_and_top_p_reach_the_sampling() -> None:
 # Which distribution is written: counts of the first two tokens against enumeration.
 
 TOKENS = 4
-DRAWS = 3000
+DRAWS = 2000
 SHORT, LONG = [3], [1, 2, 0, 3, 1]
 
 
@@ -238,6 +238,12 @@ def test_a_teacher_writes_along_in_its_share(share: float, padding: int) -> None
 def test_a_teacher_of_share_0_is_not_asked() -> None:
     model = make(std=0.3)
     assert write(model, teacher="none", teacher_share=0.0, **SAMPLED) == write(model, **SAMPLED)
+
+
+def test_dropout_of_the_teacher_is_off() -> None:
+    model, teacher = make("gpt2", seed=1, std=0.3), make("gpt2", seed=2, std=0.3).train()
+    first = write(model, teacher=teacher, teacher_share=0.9, **SAMPLED)
+    assert write(model, teacher=teacher.eval(), teacher_share=0.9, **SAMPLED) == first
 
 
 def test_a_teacher_may_write_all_but_alone() -> None:

@@ -132,11 +132,24 @@ def test_every_card_is_complete(name: str) -> None:
 
 def test_what_alignments_need() -> None:
     assert {name: recipe_card(name).needs for name in ALIGNMENTS} == {
-        "ml_ipd": ["labels", "teacher logits"],
-        "ml_dft": ["labels"],
-        "pl_bl": ["labels"],
-        "rl_ia": ["labels"],
-        "transfer": ["labels"],
+        "ml_dft": ["the pretrained backbone", "source-language labels", "few target-language labels (data.n_target)"],
+        "ml_ipd": [
+            "the English model, which every run trains first",
+            "target-language texts without labels",
+            "their translations (pairing: same needs none)",
+            "few target-language labels (data.n_target)",
+        ],
+        "pl_bl": [
+            "the pretrained backbone with its masked-language head",
+            "source-language labels",
+            "few target-language labels (data.n_target)",
+        ],
+        "rl_ia": [
+            "the English model, which every run trains first",
+            "source-language labels",
+            "few target-language labels (data.n_target)",
+        ],
+        "transfer": ["the English model, which every run trains first", "few target-language labels (data.n_target)"],
     }
 
 

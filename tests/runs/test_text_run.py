@@ -307,7 +307,6 @@ def test_another_tokenizer_where_tokens_are_compared(
 def test_padded_vocabularies_of_different_size(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     """What a model holds for ids that no token has changes nothing, in distributions, in writing and in figures."""
     tokenizer = make_tokenizer()
-    sections["recipe"] = {**RECIPES["seqkd"], "word_level_weight": 0.5}
     sections["answers"] = {"rows": 12, "max_new_tokens": 4}
     found = []
     for name, extra in (("tight", 0), ("padded", 24)):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from limbeck.errors import ConfigError
 from limbeck.losses.combine import WeightedTerm, needs_of
 from limbeck.models.language_model import Head, head_of, token_logits
+from limbeck.models.shared_weights import save_shared_once
 from limbeck.numerics.chunked import chunked_loss, label_log_probs
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
 from limbeck.types import UNLABELLED, Batch, DenseLogits, LazyLogits, Needs, Shapes, SparseLogits, WrittenBy
@@ -105,6 +106,7 @@ class TokenObjective(nn.Module):
         self.student = student
         self.weighted_terms = terms
         self.needs = needs_of(terms)
+        save_shared_once(self)
         self._vocabulary = vocabulary
         self._head: Head | None = None
         names = [t.name for t in terms]

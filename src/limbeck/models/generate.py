@@ -64,7 +64,7 @@ def write_completions(
         pad_id: fills shorter prompts on the left.
         seed: of sampling.
         vocabulary: tokens that there are, where the model has more rows of logits.
-        teacher: another model that reads the same tokens and writes along.
+        teacher: another model that reads the same tokens and writes along; it is put into evaluation mode.
         teacher_share: each token is drawn from ``share * teacher + (1 - share) * model``, probabilities at
             temperature 1 (Gu et al. 2024, MiniLLM, section 2.2).
     """
@@ -122,21 +122,25 @@ def _cut(ids: list[int], ends: set[int]) -> Completion:
 
 
 class _Vocabulary:
-    """Rules out the rows of logits behind the last token."""
+    """Rules out the rows of logits behind the last token, and has the others sum to 1 again.
+
+    Beam search adds up scores that were normalised before they come here, over the ruled out rows too.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        scores = scores.clone()
         scores[:, self._size :] = float("-inf")
-        return scores
+        return scores.float().log_softmax(dim=-1)
 
 
 class _TeacherMixed:
     """Mixes in a teacher's next-token probabilities; the teacher keeps its own key-value cache."""
 
     def __init__(self, teacher: Any, share: float, mask_BT: Tensor, vocabulary: int | None) -> None:
-        self._teacher, self._share, self._mask_BT = teacher, share, mask_BT
+        self._teacher, self._share, self._mask_BT = teacher.eval(), share, mask_BT
         self._vocabulary = vocabulary
         self._cache: Any = None
 

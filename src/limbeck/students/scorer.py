@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from limbeck.errors import ModelError
 from limbeck.models.load import load_encoder, load_masked_lm, save_module
+from limbeck.models.shared_weights import save_shared_once
 from limbeck.types import SoftLayout
 
 __all__ = ["CrossEncoder", "DualEncoder", "MaskedVerbaliser", "Scorer", "ScorerOutput", "make_scorer"]
@@ -265,8 +266,7 @@ class MaskedVerbaliser(Scorer):
             )
         self._head_name, head = heads[0]
         self.add_module(self._head_name, head)
-        self.register_state_dict_post_hook(_keep_shared_once)  # type: ignore[no-untyped-call]
-        self.register_load_state_dict_pre_hook(_fill_shared)  # type: ignore[no-untyped-call]
+        save_shared_once(self)
 
     def forward(
         self,
@@ -326,24 +326,6 @@ def _reads_forwards_only(model_type: str) -> bool:
     )
 
     return model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-
-
-def _keep_shared_once(_module: nn.Module, state: dict[str, Tensor], prefix: str, _metadata: object) -> None:
-    """Leave tied weights (a head that is the word embeddings) out of a saved state but for their first name."""
-    seen = set()
-    for name in [name for name in state if name.startswith(prefix)]:
-        if state[name].data_ptr() in seen:
-            del state[name]
-        else:
-            seen.add(state[name].data_ptr())
-
-
-def _fill_shared(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Give tied weights in a state that is loaded all their names again, so that none counts as missing."""
-    own = {prefix + name: parameter for name, parameter in module.named_parameters(remove_duplicate=False)}
-    given = {id(parameter): state[name] for name, parameter in own.items() if name in state}
-    missing = {name: id(parameter) for name, parameter in own.items() if name not in state}
-    state.update({name: given[which] for name, which in missing.items() if which in given})
 
 
 def _state(

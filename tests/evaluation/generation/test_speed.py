@@ -28,10 +28,9 @@ def made(kind: str, max_length: int = 96, **options: Any) -> tuple[Any, Any]:
         for i, r in enumerate(train_rows()[:10])
     ]
     task = Generation(prompt="question", completion="answer")
+    examples = Examples(task, rows, 0, 0, "", ())
     start = 0 if kind == "t5" else None
-    return model, encode_examples(
-        Examples(task, rows, 0, 0, "", ()), make_tokenizer(), max_length, decoder_start=start
-    )
+    return model, encode_examples(examples, make_tokenizer(), max_length, decoder_start=start)
 
 
 def test_size_is_that_of_the_weights(tmp_path: Path) -> None:
@@ -63,7 +62,7 @@ def test_no_more_is_written_than_a_model_can_read(monkeypatch: pytest.MonkeyPatc
     """GPT-2 fails behind its last position."""
     ticks = iter(range(0, 100, 2))
     monkeypatch.setattr(speed.time, "perf_counter", lambda: next(ticks))
-    longest = max(len(made("gpt2")[1].prompt_ids(row)) for row in range(10))
+    longest = max(len(made("gpt2")[1].prompt_ids(row)) for row in range(8))
     model, encoded = made("gpt2", longest + 9, n_positions=longest + 9)
     found = writing_speed(model, encoded, np.arange(10))
     assert found.tokens_per_second == found.batch_size * 9 / 2

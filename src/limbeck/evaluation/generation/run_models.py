@@ -36,9 +36,10 @@ def reference_sums(
     """
     rows = len(encoded)
     nll_N, kl_N, agreed_N = np.zeros(rows), np.zeros(rows), np.zeros(rows, dtype=np.int64)
-    was_training = model.training
-    model.eval()
-    heads = {id(m): head_of(m) for m in (model, teacher) if m is not None}
+    modes = {one: one.training for one in (model, teacher) if one is not None}
+    for one in modes:
+        one.eval()  # a teacher that was fine-tuned was left in training mode
+    heads = {id(one): head_of(one) for one in modes}
     for picked in length_sorted_batches(encoded.lengths, _ROWS):
         batch = encoded.batch(picked)
         inputs = {name: tensor.to(model.device) for name, tensor in batch["student"].items()}
@@ -57,7 +58,8 @@ def reference_sums(
             np.add.at(kl_N, picked[row_S], found.forward_kl_S.double().cpu().numpy())
             np.add.at(agreed_N, picked[row_S], found.agreement_S.cpu().numpy().astype(np.int64))
         advance(len(picked))
-    model.train(was_training)
+    for one, was_training in modes.items():
+        one.train(was_training)
     compared = teacher is not None
     return SystemOutputs(
         tokens_N=encoded.supervised,

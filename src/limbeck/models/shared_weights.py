@@ -1,0 +1,35 @@
+"""Weights that a module has under several names, in checkpoints that hold each tensor once."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+__all__ = ["save_shared_once"]
+
+
+def save_shared_once(module: nn.Module) -> None:
+    """Let a module's saved state hold tied weights under their first name only, and load such states.
+
+    Safetensors refuses tensors that share memory; models of transformers know their own tied weights, modules
+    around them do not.
+    """
+    module.register_state_dict_post_hook(_keep_shared_once)  # type: ignore[no-untyped-call]
+    module.register_load_state_dict_pre_hook(_fill_shared)  # type: ignore[no-untyped-call]
+
+
+def _keep_shared_once(_module: nn.Module, state: dict[str, Tensor], prefix: str, _metadata: object) -> None:
+    """Leave tied weights (a head that is the word embeddings) out of a saved state but for their first name."""
+    seen = set()
+    for name in [name for name in state if name.startswith(prefix)]:
+        if state[name].data_ptr() in seen:
+            del state[name]
+        else:
+            seen.add(state[name].data_ptr())
+
+
+def _fill_shared(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Give tied weights in a state that is loaded all their names again, so that none counts as missing."""
+    own = {prefix + name: parameter for name, parameter in module.named_parameters(remove_duplicate=False)}
+    given = {id(parameter): state[name] for name, parameter in own.items() if name in state}
+    missing = {name: id(parameter) for name, parameter in own.items() if name not in state}
+    state.update({name: given[which] for name, which in missing.items() if which in given})
