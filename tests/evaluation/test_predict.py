@@ -160,7 +160,7 @@ class TestMargins:
         assert np.isneginf(found[0, 3])
         # Records of another task keep their scores.
         plain = predict_scores(scorer, encode(mixed), margin=False)
-        np.testing.assert_array_equal(found[6:8], plain[6:8])
+        np.testing.assert_allclose(found[6:8], plain[6:8], atol=1e-4)  # other batches round otherwise
         assert np.abs(found[:6, :3] - plain[:6, :3]).min() > 1
 
     def test_are_not_for_a_student_to_learn(
