@@ -8,15 +8,14 @@ resident before it (weights, optimiser states and imports are), after free memor
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
+from resident import peak_bytes, start_anew
 
 
 class Clock:
@@ -32,27 +31,16 @@ class Clock:
         """Say what the step since the last mark cost, and wait for the order for the next."""
         seconds = time.process_time() - self._started
         if self._started:
-            self._say(seconds=seconds, memory=_peak_bytes() - self._resident, loss=loss, **more)
+            self._say(seconds=seconds, memory=peak_bytes() - self._resident, loss=loss, **more)
         else:
             self._say(ready=True)
         if sys.stdin.readline().strip() != "step":
             os._exit(0)
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-        self._resident = _status_bytes("VmRSS")
+        self._resident = start_anew()
         self._started = time.process_time()
 
     def _say(self, **values: Any) -> None:
         print(json.dumps(values), file=self._out, flush=True)
-
-
-def _peak_bytes() -> int:
-    return _status_bytes("VmHWM")
-
-
-def _status_bytes(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def options() -> argparse.Namespace:

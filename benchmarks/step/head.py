@@ -18,7 +18,6 @@ less what it held before the first loss. Gradients of both are compared. Prints 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import shlex
@@ -27,8 +26,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
+
+from resident import peak_bytes, spread, start_anew
 
 ROWS, STUDENT_WIDTH, TEACHER_WIDTH = 2048, 256, 512
 VOCABULARIES = (32_000, 128_256)
@@ -157,17 +157,9 @@ def measure_time(vocabulary: int, loss: str, repeats: int) -> dict[str, Any]:
 def measure_memory(vocabulary: int, loss: str, contender: str) -> dict[str, Any]:
     """Return the most that was resident during one step, less what was before it, in bytes (Linux)."""
     work = Work(vocabulary, loss)
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = status_bytes("VmRSS")
+    before = start_anew()
     work.step(contender)
-    return {"bytes": status_bytes("VmHWM") - before}
-
-
-def status_bytes(name: str) -> int:
-    """Return a line of this process's status."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
+    return {"bytes": peak_bytes() - before}
 
 
 def in_a_process(*arguments: str) -> dict[str, Any]:
@@ -203,11 +195,6 @@ def share_of_peak(timed: dict[str, Any], contender: str) -> float:
     return statistics.median(
         flops / seconds / peak for seconds, peak in zip(timed[contender], timed["peak"], strict=True)
     )
-
-
-def spread(values: list[float]) -> str:
-    """Return median and range."""
-    return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
 
 
 def main() -> None:

@@ -18,13 +18,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from resident import spread
 from work import BATCH, LENGTH, NEW_TOKENS, PROMPT, step_flops
 
 HERE = Path(__file__).parent
@@ -144,11 +144,6 @@ def flops_of(name: str, vocabulary: int) -> float | None:
     if name == "plain loop" or name.partition(" ")[2] in ("kl", "jsd", "chunked"):
         return step_flops(vocabulary)
     return None
-
-
-def spread(values: list[float], digits: int = 2) -> str:
-    """Return median and range."""
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 
 
 def main() -> None:
