@@ -1,0 +1,276 @@
+"""A teacher's probabilities of labels for every row, and where they come from.
+
+Four routes lead here: labels that are on disk already (`from_columns`), scores of a local causal model
+(`limbeck.teachers.labels.local`), log-probabilities of option letters from an API (`from_log_probs`), and repeated
+samples of text (`from_samples`). `LabelProbs.how` says which it was, and `LabelProbs.steps` what was calibrated
+afterwards (`limbeck.teachers.labels.calibration`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.atomic import replace_folder, write_json
+from limbeck.errors import DataError, near_misses
+
+__all__ = ["LabelProbs", "Route", "from_columns", "from_log_probs", "from_samples", "letters"]
+
+Route = Literal["column", "local", "log_probs", "samples"]
+
+MOST_UNREADABLE = 0.02
+"""Above this share of answers without a label the prompt is at fault, not the rows."""
+
+_SUM_TOLERANCE = 1e-6
+_FORMAT = 1
+_ARRAYS, _WORDS = "labels.npz", "labels.json"
+
+
+@dataclass(frozen=True)
+class LabelProbs:
+    """Probabilities of C labels for N rows, in the order of the rows and of the task's labels."""
+
+    probs_NC: NDArray[np.float64]
+    """Calibrated; every row sums to 1. Uniform where `kept_N` is false."""
+    raw_NC: NDArray[np.float64]
+    """Before calibration."""
+    kept_N: NDArray[np.bool_]
+    """False where the teacher gave no label: refused, cut off, not readable. Such a row must not be trained on."""
+    flags: tuple[frozenset[str], ...]
+    """What is special about each row, for example ``floored``."""
+    how: Route
+    steps: tuple[str, ...] = ()
+    """The calibration done, in order."""
+
+    def __post_init__(self) -> None:
+        shape = self.probs_NC.shape
+        if len(shape) != 2 or self.raw_NC.shape != shape or self.kept_N.shape != shape[:1]:
+            raise DataError(
+                f"label probabilities: expected probs and raw [N, C] and kept [N]; got {shape}, {self.raw_NC.shape} "
+                f"and {self.kept_N.shape}"
+            )
+        if len(self.flags) != shape[0] or self.how not in get_args(Route):
+            raise DataError(f"label probabilities: {len(self.flags)} flags for {shape[0]} rows, how: '{self.how}'")
+        for name, values_NC in (("probs", self.probs_NC), ("raw", self.raw_NC)):
+            good_N = (values_NC >= 0).all(axis=1) & (np.abs(values_NC.sum(axis=1) - 1) < _SUM_TOLERANCE)
+            if not good_N.all():
+                row = int(np.argmin(good_N))
+                raise DataError(
+                    f"label probabilities ({name}): row {row} is {values_NC[row].tolist()}; expected numbers from 0 "
+                    "that sum to 1"
+                )
+
+    def __len__(self) -> int:
+        return len(self.kept_N)
+
+    @property
+    def entropy_N(self) -> NDArray[np.float64]:
+        """Entropy of each calibrated row over that of the uniform one, ``H(p) / ln C``: 0 sure, 1 uniform.
+
+        >>> scored = from_columns(["a"], [0.7], ["a", "b", "c"])
+        >>> scored.entropy_N.round(4).tolist()
+        [0.7453]
+        """
+        logs_NC = np.log(self.probs_NC, out=np.zeros_like(self.probs_NC), where=self.probs_NC > 0)
+        entropy_N: NDArray[np.float64] = -(self.probs_NC * logs_NC).sum(axis=1) / math.log(self.probs_NC.shape[1])
+        return entropy_N
+
+    def count(self) -> dict[str, int]:
+        """Return how many rows carry each flag."""
+        return dict(sorted(Counter(flag for flags in self.flags for flag in flags).items()))
+
+    def save(self, folder: Path) -> None:
+        """Write `folder`, all of it or nothing: arrays as npz, words as JSON. Raises `StorageError`."""
+        with replace_folder(folder) as part:
+            np.savez(part / _ARRAYS, probs=self.probs_NC, raw=self.raw_NC, kept=self.kept_N)
+            words = {"format": _FORMAT, "how": self.how, "steps": self.steps, "flags": [sorted(f) for f in self.flags]}
+            write_json(part / _WORDS, words)
+
+    @classmethod
+    def load(cls, folder: Path) -> LabelProbs:
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: it is not there, or not what `save` writes.
+        """
+        try:
+            words = json.loads((folder / _WORDS).read_text("utf-8"))
+            with np.load(folder / _ARRAYS, allow_pickle=False) as arrays:
+                probs_NC, raw_NC, kept_N = (arrays[name] for name in ("probs", "raw", "kept"))
+            if words["format"] != _FORMAT:
+                raise ValueError(f"format {words['format']}, this version reads {_FORMAT}")
+            flags = tuple(frozenset(f) for f in words["flags"])
+            return cls(probs_NC, raw_NC, kept_N, flags, words["how"], tuple(words["steps"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{folder} holds no label probabilities that can be read: {error}") from error
+
+
+def from_columns(
+    labels: Sequence[str | None], confidences: Sequence[float | None] | None, names: Sequence[str]
+) -> LabelProbs:
+    """Return probabilities made of labels that another model gave, and of its confidence in them.
+
+    The given label gets its confidence, and all others share the rest equally: that is a convention, since a column
+    does not say how the rest was spread. Without a confidence the label gets 1 (flag ``no_confidence``). Where the
+    confidence is less than an equal share, another label comes out likelier (flag ``below_chance``). Confidences that
+    a chat model puts in words are no frequencies; calibrate them where there are gold labels.
+
+    Args:
+        labels: one for each row; ``None``: the row has none, and is not kept.
+        confidences: from 0 to 1; ``None``: there are none, or none for this row.
+        names: the task's labels, in order.
+
+    Raises:
+        DataError: an unknown label, or a confidence outside of [0, 1].
+
+    Example:
+        >>> from_columns(["b", None], [0.8, None], ["a", "b", "c"]).probs_NC.round(3).tolist()
+        [[0.1, 0.8, 0.1], [0.333, 0.333, 0.333]]
+    """
+    given = [None] * len(labels) if confidences is None else list(confidences)
+    if len(given) != len(labels):
+        raise DataError(f"{len(labels)} labels and {len(given)} confidences: expected one of each for every row")
+    place = {name: c for c, name in enumerate(names)}
+    classes = len(names)
+    probs_NC = np.full((len(labels), classes), 1 / classes)
+    flags = []
+    for row, (label, confidence) in enumerate(zip(labels, given, strict=True)):
+        if label is None:
+            flags.append(frozenset({"no_label"}))
+            continue
+        if label not in place:
+            raise DataError(
+                f"row {row}: the teacher's label '{label}' is none of the task's; {near_misses(label, names)}"
+            )
+        if confidence is not None and not 0 <= confidence <= 1:
+            raise DataError(f"row {row}: the teacher's confidence is {confidence}; expected a number from 0 to 1")
+        sure = 1.0 if confidence is None else confidence
+        probs_NC[row] = (1 - sure) / (classes - 1)
+        probs_NC[row, place[label]] = sure
+        marks = {"no_confidence"} if confidence is None else {"below_chance"} if sure < 1 / classes else set()
+        flags.append(frozenset(marks))
+    kept_N = np.array([label is not None for label in labels], dtype=np.bool_)
+    return LabelProbs(probs_NC, probs_NC.copy(), kept_N, tuple(flags), "column")
+
+
+def letters(classes: int) -> list[str]:
+    """Return the option letters of so many labels: A, B, C, ...
+
+    Raises:
+        DataError: there are more labels than letters.
+    """
+    if classes > 26:
+        raise DataError(f"option letters serve up to 26 labels, and the task has {classes}; use repeated samples")
+    return [chr(ord("A") + c) for c in range(classes)]
+
+
+def from_log_probs(
+    top_NR: Sequence[Sequence[Mapping[str, float] | None]], classes: int, *, most_unreadable: float = MOST_UNREADABLE
+) -> LabelProbs:
+    """Return probabilities from an API's log-probabilities of the first answered token, an option letter.
+
+    In order r of a row, letter j stands for label ``(j + r) mod C``. The probability of a letter is proportional to
+    ``exp(log-prob)``, added up over its spellings ("A", " A"). A letter that is not among the returned tokens gets
+    the smallest returned log-probability, which is an upper bound (flag ``floored``). The orders are averaged, which
+    cancels the model's preference for a position. ``orders_disagree``: two orders had different likeliest labels.
+    ``orders_missing``: not all orders could be read.
+
+    Args:
+        top_NR: for each row and each cyclic order of its labels, the likeliest first tokens with their natural
+            log-probabilities; ``None`` where the request failed.
+        classes: C.
+        most_unreadable: largest share of answers without any option letter.
+
+    Raises:
+        DataError: too many answers could not be read, or a row has more orders than labels.
+    """
+    letter_places = {letter: j for j, letter in enumerate(letters(classes))}
+    probs_NC = np.full((len(top_NR), classes), 1 / classes)
+    kept_N = np.zeros(len(top_NR), dtype=np.bool_)
+    flags = []
+    read = 0
+    for row, top_R in enumerate(top_NR):
+        if len(top_R) > classes:
+            raise DataError(
+                f"row {row} has {len(top_R)} cyclic orders of {classes} labels: expected one a label at most"
+            )
+        marks = set()
+        orders = []
+        for turn, top in enumerate(top_R):
+            logs_C = np.full(classes, -np.inf)
+            for token, log_prob in (top or {}).items():
+                if (letter := token.strip()) in letter_places:
+                    j = letter_places[letter]
+                    logs_C[j] = np.logaddexp(logs_C[j], log_prob)
+            if not top or np.isinf(logs_C).all():
+                marks.add("orders_missing")
+                continue
+            if np.isinf(logs_C).any():
+                marks.add("floored")
+                logs_C[np.isinf(logs_C)] = min(top.values())
+            odds_C = np.exp(logs_C - logs_C.max())
+            orders.append(np.roll(odds_C / odds_C.sum(), turn))
+        read += len(orders)
+        if orders:
+            kept_N[row], probs_NC[row] = True, np.mean(orders, axis=0)
+            if len({int(order_C.argmax()) for order_C in orders}) > 1:
+                marks.add("orders_disagree")
+        else:
+            marks.add("unreadable")
+        flags.append(frozenset(marks))
+    _refuse_unreadable(read, sum(len(top_R) for top_R in top_NR), most_unreadable)
+    return LabelProbs(probs_NC, probs_NC.copy(), kept_N, tuple(flags), "log_probs")
+
+
+def from_samples(
+    answers: Sequence[Sequence[str | None]], names: Sequence[str], *, most_unreadable: float = MOST_UNREADABLE
+) -> LabelProbs:
+    """Return probabilities from repeated answers: ``(n_c + 1/2) / (n + C/2)``, where label c was answered n_c times.
+
+    Args:
+        answers: for each row the labels that its n answers were read as; ``None``: an answer that failed or that has
+            no label. It is not counted; a row with no other is not kept (flag ``unreadable``).
+        names: the task's labels, in order.
+        most_unreadable: largest share of ``None`` among all answers.
+
+    Raises:
+        DataError: too many answers could not be read, or an answer is none of the labels.
+
+    Example:
+        >>> from_samples([["a"] * 7 + ["b"] * 2 + ["c"]], ["a", "b", "c"]).probs_NC.round(6).tolist()
+        [[0.652174, 0.217391, 0.130435]]
+    """
+    place = {name: c for c, name in enumerate(names)}
+    counts_NC = np.zeros((len(answers), len(names)))
+    flags = []
+    for row, given in enumerate(answers):
+        for label in given:
+            if label is None:
+                continue
+            if label not in place:
+                raise DataError(f"row {row}: an answer was read as '{label}'; {near_misses(label, names)}")
+            counts_NC[row, place[label]] += 1
+        lost = sum(label is None for label in given)
+        marks = {"unreadable"} if lost == len(given) else {"answers_missing"} if lost else set()
+        flags.append(frozenset(marks))
+    read_N = counts_NC.sum(axis=1, keepdims=True)
+    _refuse_unreadable(int(read_N.sum()), sum(len(given) for given in answers), most_unreadable)
+    probs_NC = (counts_NC + 0.5) / (read_N + len(names) / 2)
+    return LabelProbs(probs_NC, probs_NC.copy(), read_N[:, 0] > 0, tuple(flags), "samples")
+
+
+def _refuse_unreadable(read: int, answers: int, most: float) -> None:
+    lost = answers - read
+    if lost > most * answers:
+        raise DataError(
+            f"{lost} of the teacher's {answers} answers ({lost / answers:.1%}) have no label; at most {most:.0%} may. "
+            "Look at the answers; then say in the prompt's format what an answer looks like, or use another teacher"
+        )
