@@ -400,3 +400,47 @@ def multilingual_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def make_topic_records() -> Callable[..., list[Instruction]]:
     return topic_records
+
+
+# A byte-level tokenizer as causal models have it, with and without a chat template.
+
+CRISIS_SENTENCES = (
+    "Classify the article into one of these categories 'risk and warning', 'caution and advice', and 'safe'.",
+    "Energy shortages push up the bills of households. Input: Output: Classification: Reason: label",
+    "The river floods the town; people leave their homes. A festival in the old city was a joy for all.",
+    "Überschwemmung in der Stadt: die Menschen verlassen ihre Häuser. Наводнение в града.",
+)
+CHAT_TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture(scope="session")
+def make_causal_tokenizer() -> Callable[..., Any]:
+    """Return the maker of byte-level BPE tokenizers; ids 0 to 4 are <pad> <s> </s> <|im_start|> <|im_end|>."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    def make(*, chat: bool = False, bos: bool = True) -> Any:
+        inner = Tokenizer(models.BPE())
+        inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        inner.decoder = decoders.ByteLevel()
+        special = ["<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
+        trainer = trainers.BpeTrainer(
+            vocab_size=420,
+            special_tokens=special,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        inner.train_from_iterator(CRISIS_SENTENCES, trainer)
+        if bos:
+            inner.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+        tokenizer = PreTrainedTokenizerFast(
+            tokenizer_object=inner, bos_token="<s>", eos_token="</s>", pad_token="<pad>",
+            additional_special_tokens=["<|im_start|>", "<|im_end|>"],
+        )  # fmt: skip
+        tokenizer.chat_template = CHAT_TEMPLATE if chat else None
+        return tokenizer
+
+    return make

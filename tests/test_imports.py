@@ -62,7 +62,7 @@ HOMES = {
     "filelock": {"runs"},
     "yaml": {"runs", "report"},
     "matplotlib": {"report"},
-    "jinja2": {"report"},
+    "jinja2": {"report", "data"},
     "markupsafe": {"report"},
     "rich": {"cli"},
     "typer": {"cli"},

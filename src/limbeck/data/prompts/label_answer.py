@@ -1,0 +1,147 @@
+"""Reads a label, and a reason where there is one, from what a model wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from limbeck.data.prompts.label_prompt import LabelPrompt
+
+__all__ = ["ParsedAnswer", "looks_english", "parse_answer"]
+
+Outcome = Literal["label", "conflict", "unknown_label", "empty", "malformed_json"]
+ReasonOutcome = Literal["not_asked", "reason", "missing", "not_english", "too_short", "too_long"]
+
+FEWEST_WORDS, MOST_WORDS = 8, 120
+_QUOTES = "'\"`\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb*_<>[]() .,;:!"
+_FENCE = re.compile(r"^```(?:json)?\s*|\s*```$")
+_COMMONEST = (
+    "the of and to in a is that for it as was with be by on not he his but at are this have from or had an they which "
+    "one you were all her she there would their we him been has when who will no more if out so up said what its about "
+    "than into them can only other time new some could these two may first then do any like my now over such our me "
+    "even most made after also did many off before must well because article text does"
+)
+_ENGLISH = frozenset(_COMMONEST.split())
+_ENGLISH_SHARE, _LATIN_SHARE = 0.2, 0.9
+
+
+@dataclass(frozen=True)
+class ParsedAnswer:
+    """What an answer says."""
+
+    outcome: Outcome
+    label: str | None = None
+    """One of the task's labels; there if and only if the outcome is ``label``."""
+    reason: str | None = None
+    reason_outcome: ReasonOutcome = "not_asked"
+
+    @property
+    def ask_again(self) -> bool:
+        """Whether the label is there and a reason was asked for but cannot be used; a second time it is dropped."""
+        return self.label is not None and self.reason_outcome not in ("not_asked", "reason")
+
+
+def parse_answer(text: str, prompt: LabelPrompt, labels: Sequence[str]) -> ParsedAnswer:
+    """Read an answer to `prompt`.
+
+    The label is what stands after the answer's heading, else on the first line: one of `labels` after folding case,
+    quotes, blanks and the full stop, or the only label mentioned there. Two different labels are a ``conflict``, none
+    is ``unknown_label``. A reason must be English and have 8 to 120 words.
+    """
+    stripped = text.strip()
+    if not stripped:
+        return ParsedAnswer("empty")
+    if prompt.format == "json":
+        return _parse_json(stripped, labels)
+    heading, rest = _after(stripped, prompt.answer)
+    first, *more = rest.strip().splitlines() or [""]
+    outcome, label = _find(first, labels)
+    if outcome == "unknown_label" and not heading:
+        # A chatty model may say a sentence first; what comes after a reason's heading is about other things.
+        outcome, label = _find(_before(rest, prompt.reason), labels)
+    if prompt.format != "label_and_reason" or label is None:
+        return ParsedAnswer(outcome, label)
+    found, reason = _after("\n".join(more), prompt.reason)
+    return _with_reason(label, reason if found else "")
+
+
+def looks_english(text: str) -> bool:
+    """Whether a text of some words is English: Latin letters, and a fifth of its words the commonest English ones.
+
+    A rule of thumb: very terse English fails it. A reason that fails is asked for again, then dropped; labels are
+    never decided by it.
+    """
+    words = re.findall(r"[^\W\d_]+", text.lower())
+    letters = "".join(words)
+    if not words or sum("a" <= letter <= "z" for letter in letters) < _LATIN_SHARE * len(letters):
+        return False
+    return sum(word in _ENGLISH for word in words) >= _ENGLISH_SHARE * len(words)
+
+
+def _parse_json(text: str, labels: Sequence[str]) -> ParsedAnswer:
+    try:
+        content = json.loads(_FENCE.sub("", text))
+        label, reason = content["label"], content.get("reason")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ParsedAnswer("malformed_json")
+    outcome, found = _find(str(label), labels)
+    if found is None:
+        return ParsedAnswer(outcome)
+    return _with_reason(found, reason if isinstance(reason, str) else "")
+
+
+def _with_reason(label: str, given: str) -> ParsedAnswer:
+    reason = " ".join(given.split())
+    words = len(reason.split())
+    outcome: ReasonOutcome = "reason"
+    if not words:
+        outcome = "missing"
+    elif words < FEWEST_WORDS:
+        outcome = "too_short"
+    elif words > MOST_WORDS:
+        outcome = "too_long"
+    elif not looks_english(reason):
+        outcome = "not_english"
+    return ParsedAnswer("label", label, reason if outcome == "reason" else None, outcome)
+
+
+def _find(text: str, labels: Sequence[str]) -> tuple[Outcome, str | None]:
+    said = _fold(text)
+    exact = said.strip(_QUOTES)
+    by_fold = {_fold(label).strip(_QUOTES) or _fold(label): label for label in labels}
+    if exact in by_fold:
+        return "label", by_fold[exact]
+    mentioned = set()
+    # The longest first: where "risk and warning" stands, "risk" is not mentioned.
+    for fold in sorted(by_fold, key=len, reverse=True):
+        pattern = _edge(fold[0], "(?<!\\w)") + re.escape(fold) + _edge(fold[-1], "(?!\\w)")
+        said, times = re.subn(pattern, "\x00", said)
+        if times:
+            mentioned.add(by_fold[fold])
+    if len(mentioned) == 1:
+        return "label", mentioned.pop()
+    return ("conflict" if mentioned else "unknown_label"), None
+
+
+def _edge(character: str, boundary: str) -> str:
+    """Scripts without cases (Chinese, Thai) put no blanks between words: there a label ends anywhere."""
+    return boundary if character.lower() != character.upper() or character.isdigit() else ""
+
+
+def _fold(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _after(text: str, heading: str) -> tuple[bool, str]:
+    """Return whether a line begins with `heading`, and what follows it; else the text as it is."""
+    match = re.search(rf"^[\s*_#>-]*{re.escape(heading)}[\s*_]*", text, re.MULTILINE | re.IGNORECASE)
+    return (True, text[match.end() :]) if match else (False, text)
+
+
+def _before(text: str, heading: str) -> str:
+    match = re.search(rf"^[\s*_#>-]*{re.escape(heading)}", text, re.MULTILINE | re.IGNORECASE)
+    return text[: match.start()] if match else text

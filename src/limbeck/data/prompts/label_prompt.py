@@ -1,0 +1,176 @@
+"""The prompt by which a teacher labels texts: the ``prompt`` section of a run file, its hash, and frozen files.
+
+Its parts are those of Saxena, Janzen, Maass, "Streamlining LLMs: Adaptive Knowledge Distillation for Tailored
+Language Models": system, instruction, demonstrations, response format, input.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from limbeck.atomic import write_json
+from limbeck.data.prompts.sandbox import slots_of
+from limbeck.errors import ConfigError, near_misses
+
+__all__ = ["Demonstration", "LabelPrompt", "check_prompt", "load_prompt", "save_prompt"]
+
+_FILE_FORMAT = 1
+_LABELS = "labels"
+
+
+class Demonstration(BaseModel):
+    """A worked example: the fields of a row (``text``, ...), its label and, where the format has one, its reason."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, str]
+
+    label: str
+    reason: str | None = None
+
+    @property
+    def slots(self) -> dict[str, str]:
+        """The row's fields, for the template of the input."""
+        return dict(self.__pydantic_extra__)
+
+
+class LabelPrompt(BaseModel):
+    """What the teacher is told. Texts are jinja2 templates; ``{{ labels }}`` names the task's labels in quotes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    system: str | None = None
+    """Who the model is: a chat's system message, or the first lines of a plain prompt."""
+    instruction: Annotated[str, Field(min_length=1)] = "Classify the text into one of these categories: {{ labels }}."
+    demonstrations: tuple[Demonstration, ...] = ()
+    format: Literal["none", "label", "label_and_reason", "json"] = "label"
+    """What an answer looks like, and the sentence that says so; ``none``: the label, and no sentence."""
+    input: Annotated[str, Field(min_length=1)] = "Input: {{ text }}"
+    """The text to label; its slots are fields of the row."""
+    answer: str = "Output:"
+    """What stands before the label: the last line of a plain prompt. With ``label_and_reason`` it is better
+    ``Classification:``, and a chat's answer begins with it."""
+    reason: str = "Reason:"
+    """What stands before the reason, with ``label_and_reason``."""
+    body: str = "text"
+    """The slot of the input that is cut where it is too long; all else stays whole."""
+    max_body_tokens: Annotated[int, Field(ge=1)] = 256
+    """Most tokens of the body; 400 serves teachers with a long context."""
+    layout: Literal["auto", "plain", "chat"] = "auto"
+    """``chat``: by the tokenizer's chat template. ``auto``: chat where the tokenizer has one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_file(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "file" not in value:
+            return value
+        if len(value) > 1:
+            others = ", ".join(sorted(set(value) - {"file"}))
+            raise ValueError(f"file names a whole prompt; remove {others}, or copy the prompt here and change it")
+        return _read(Path(value["file"]))
+
+    @field_validator("system", "instruction")
+    @classmethod
+    def _only_labels(cls, template: str | None) -> str | None:
+        if template is not None and (others := sorted(slots_of(template) - {_LABELS})):
+            raise ValueError(
+                f"unknown slot {others[0]}: the same for all rows, it may ask for {{{{ labels }}}} alone. "
+                "Fields of the row belong in input"
+            )
+        return template
+
+    @field_validator("answer", "reason")
+    @classmethod
+    def _one_line(cls, heading: str) -> str:
+        if not heading.strip() or heading != heading.strip() or len(heading.splitlines()) > 1:
+            raise ValueError(f"expected a heading on one line, without blanks around it, not {heading!r}")
+        return heading
+
+    @model_validator(mode="after")
+    def _body_is_in_the_input(self) -> LabelPrompt:
+        if self.body not in (slots := slots_of(self.input)):
+            raise ValueError(
+                f"input must have the slot {{{{ {self.body} }}}} that body names; its slots: "
+                f"{', '.join(sorted(slots)) or 'none'}"
+            )
+        return self
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all that makes the prompt: equal prompts have equal hashes, wherever they are written."""
+        content = {"format": _FILE_FORMAT, "prompt": self.model_dump(mode="json")}
+        return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def check_prompt(prompt: LabelPrompt, labels: Sequence[str], fields: Collection[str]) -> None:
+    """Refuse a prompt that does not fit the task, before anything is asked.
+
+    Args:
+        prompt: of the run file.
+        labels: the task's.
+        fields: the fields that rows have.
+
+    Raises:
+        ConfigError: with all faults.
+    """
+    slots = slots_of(prompt.input)
+    faults = [
+        f"prompt.input: rows have no field '{slot}'; {near_misses(slot, fields)}"
+        for slot in sorted(slots - {_LABELS} - set(fields))
+    ]
+    for number, shown in enumerate(prompt.demonstrations, start=1):
+        where = f"prompt.demonstrations, number {number}"
+        if shown.label not in labels:
+            faults.append(f"{where}: label '{shown.label}' is none of the task's; {near_misses(shown.label, labels)}")
+        if missing := sorted(slots - {_LABELS} - set(shown.slots)):
+            faults.append(f"{where}: lacks '{missing[0]}', which prompt.input asks for")
+        if prompt.format in ("label_and_reason", "json") and not shown.reason:
+            faults.append(f"{where}: format {prompt.format} shows a reason, and it has none")
+    if faults:
+        raise ConfigError("the prompt does not fit the task:\n- " + "\n- ".join(faults))
+
+
+def save_prompt(prompt: LabelPrompt, file: Path) -> None:
+    """Write a frozen prompt, which a run file names as ``prompt: {file: FILE}``. Raises `StorageError`."""
+    content = {"format": _FILE_FORMAT, "hash": prompt.hash, "prompt": prompt.model_dump(mode="json")}
+    write_json(file, content)
+
+
+def load_prompt(file: Path) -> LabelPrompt:
+    """Read a frozen prompt.
+
+    Raises:
+        ConfigError: it is not there, cannot be read, or was changed since it was frozen.
+    """
+    try:
+        return LabelPrompt.model_validate(_read(file))
+    except ValidationError as error:
+        raise ConfigError(f"{file} holds no prompt: {error.errors()[0]['msg']}") from error
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Return the prompt's sections; errors are `ValueError`, as validators of run files want them."""
+    try:
+        content = json.loads(file.read_text("utf-8"))
+        version, frozen, sections = content["format"], content["hash"], content["prompt"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file} cannot be read as a prompt file ({error}); expected what limbeck prompts tune writes"
+        ) from error
+    if version != _FILE_FORMAT:
+        raise ValueError(f"{file} is a prompt file of format {version}; this version reads {_FILE_FORMAT}")
+    if not isinstance(sections, dict) or "file" in sections:
+        raise ValueError(f"{file} holds no prompt of its own")
+    if (own := LabelPrompt.model_validate(sections).hash) != frozen:
+        raise ValueError(
+            f"{file} was changed since it was frozen (hash {own[:12]}, not {str(frozen)[:12]}). Copy its prompt into "
+            "the run file to change it there"
+        )
+    return sections

@@ -1,0 +1,223 @@
+"""A prompt, laid out for a row: as plain text for base models, or as a chat."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from limbeck.data.prompts.label_prompt import Demonstration, LabelPrompt
+from limbeck.data.prompts.sandbox import fill, folded
+from limbeck.errors import ConfigError
+
+__all__ = [
+    "RenderedPrompt",
+    "cut_body",
+    "is_chat",
+    "named_labels",
+    "render_chat",
+    "render_for_scoring",
+    "render_plain",
+]
+
+_FORMATS = {
+    "none": "",
+    "label": "Answer with one of the categories and nothing else.",
+    "label_and_reason": (
+        "Answer in two lines:\n{answer} <one of the categories>\n{reason} <in English, 8 to 120 words>"
+    ),
+    "json": 'Answer with JSON: {{"label": <one of {names}>, "reason": <in English, 8 to 120 words>}}',
+}
+_BYTES_A_TOKEN = 4
+"""A rule of thumb where the tokenizer is not at hand; about right for English, and stricter for other scripts."""
+
+
+@dataclass(frozen=True)
+class RenderedPrompt:
+    """All that a causal model reads before a label, and what a label stands in."""
+
+    text: str
+    lead: str
+    """Between `text` and the label: a blank, or nothing."""
+    end: str
+    """What ends the label, so that a label that begins another one can be told from it."""
+    special_tokens: bool
+    """Whether the tokenizer's own tokens (BOS) go before `text`; a chat template has written them."""
+    cut: bool
+    """Whether the body lost tokens."""
+
+
+def named_labels(labels: Sequence[str]) -> str:
+    """Return the labels in quotes, as a sentence has them.
+
+    >>> named_labels(["risk and warning", "caution and advice", "safe and harmless"])
+    "'risk and warning', 'caution and advice', and 'safe and harmless'"
+    """
+    quoted = [f"'{label}'" for label in labels]
+    if len(quoted) < 3:
+        return " and ".join(quoted)
+    return ", ".join(quoted[:-1]) + ", and " + quoted[-1]
+
+
+def cut_body(text: str, most_tokens: int, tokenizer: Any = None) -> tuple[str, bool]:
+    """Return the first `most_tokens` tokens of a text, and whether it had more.
+
+    Without a tokenizer (behind an API) a token counts as four bytes of UTF-8.
+    """
+    if tokenizer is None:
+        content = text.encode()
+        if len(content) <= most_tokens * _BYTES_A_TOKEN:
+            return text, False
+        return content[: most_tokens * _BYTES_A_TOKEN].decode(errors="ignore").rstrip(), True
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
+    if len(offsets) <= most_tokens:
+        return text, False
+    # A character of several tokens goes as a whole.
+    end = min(offsets[most_tokens - 1][1], offsets[most_tokens][0])
+    return text[:end].rstrip(), True
+
+
+def render_plain(
+    prompt: LabelPrompt, labels: Sequence[str], row: Mapping[str, str], *, tokenizer: Any = None
+) -> tuple[str, bool]:
+    """Return the plain layout up to and with the heading of the answer, and whether the body was cut.
+
+    Sections are lines; demonstrations have blank lines around them. Every slot is one line, so a row's text cannot
+    begin a section, and tokens that mean something to the tokenizer are broken up in it.
+    """
+    blocks, cut = _blocks(prompt, labels, row, tokenizer)
+    head, shown, asked = blocks
+    worked = [f"{text}\n{prompt.answer} {answer}" for text, answer in shown]
+    parts = ["\n".join(head), *worked, f"{asked}\n{prompt.answer}"]
+    return ("\n\n" if shown else "\n").join(part for part in parts if part), cut
+
+
+def render_chat(
+    prompt: LabelPrompt, labels: Sequence[str], row: Mapping[str, str], *, tokenizer: Any = None
+) -> tuple[list[dict[str, str]], bool]:
+    """Return the chat layout, and whether the body was cut.
+
+    Demonstrations are turns of their own: the user gives an input, the assistant answers. Instruction and format stand
+    in the first turn of the user.
+    """
+    (head, shown, asked), cut = _blocks(prompt, labels, row, tokenizer)
+    messages = []
+    if prompt.system is not None:
+        messages.append({"role": "system", "content": head.pop(0)})
+    opening = "\n".join(head) + "\n\n"
+    for text, answer in shown:
+        own_heading = f"{prompt.answer} " if prompt.format == "label_and_reason" else ""
+        messages.append({"role": "user", "content": opening + text})
+        messages.append({"role": "assistant", "content": own_heading + answer})
+        opening = ""
+    messages.append({"role": "user", "content": opening + asked})
+    return messages, cut
+
+
+def is_chat(prompt: LabelPrompt, tokenizer: Any) -> bool:
+    """Whether the prompt is laid out as a chat.
+
+    Raises:
+        ConfigError: it should be, and the tokenizer has no chat template.
+    """
+    if prompt.layout == "chat" and not tokenizer.chat_template:
+        raise ConfigError(
+            f"prompt.layout: chat needs a chat template, and the tokenizer of {tokenizer.name_or_path} has none; "
+            "use layout: plain, or a model trained for chat"
+        )
+    return prompt.layout != "plain" and bool(tokenizer.chat_template)
+
+
+def render_for_scoring(
+    prompt: LabelPrompt, labels: Sequence[str], row: Mapping[str, str], tokenizer: Any, *, end_of_turn: str = ""
+) -> RenderedPrompt:
+    """Return what a local model reads before a label.
+
+    Args:
+        prompt: what the teacher is told.
+        labels: the task's.
+        row: the fields of the text to label.
+        tokenizer: the model's.
+        end_of_turn: the token that closes the assistant's turn in its chat template.
+
+    Raises:
+        ConfigError: a slot is missing, or the chat template refuses the prompt.
+    """
+    json_start = '{"label": "'
+    if not is_chat(prompt, tokenizer):
+        text, cut = render_plain(prompt, labels, row, tokenizer=tokenizer)
+        if prompt.format == "json":
+            return RenderedPrompt(f"{text} {json_start}", "", '"', True, cut)
+        return RenderedPrompt(text, " ", "\n", True, cut)
+    messages, cut = render_chat(prompt, labels, row, tokenizer=tokenizer)
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # whatever a template raises: some refuse a system message
+        raise ConfigError(
+            f"the chat template of {tokenizer.name_or_path} refuses the prompt: {error}. If it knows no system "
+            "message, write it into prompt.instruction; or use prompt.layout: plain"
+        ) from error
+    if prompt.format == "json":
+        return RenderedPrompt(text + json_start, "", '"', False, cut)
+    if prompt.format == "label_and_reason":
+        return RenderedPrompt(text + prompt.answer, " ", "\n", False, cut)
+    return RenderedPrompt(text, "", end_of_turn or "\n", False, cut)
+
+
+_Blocks = tuple[list[str], list[tuple[str, str]], str]
+
+
+def _blocks(
+    prompt: LabelPrompt, labels: Sequence[str], row: Mapping[str, str], tokenizer: Any
+) -> tuple[_Blocks, bool]:
+    """Return the lines at the head, the worked examples as input and answer, and the input asked about."""
+    common = {"labels": named_labels(labels)}
+    head = [fill(prompt.instruction, common)]
+    if prompt.system is not None:
+        head.insert(0, fill(prompt.system, common))
+    names = json.dumps(list(labels), ensure_ascii=False)
+    if wanted := _FORMATS[prompt.format].format(answer=prompt.answer, reason=prompt.reason, names=names):
+        head.append(wanted)
+    marks = _marks(tokenizer)
+
+    def asked(fields: Mapping[str, str]) -> tuple[str, bool]:
+        slots = {name: _sealed(folded(value), marks) for name, value in fields.items()}
+        cut = False
+        if prompt.body in slots:
+            slots[prompt.body], cut = cut_body(slots[prompt.body], prompt.max_body_tokens, tokenizer)
+        return fill(prompt.input, slots | common), cut
+
+    shown = [(asked(one.slots)[0], _answer(prompt, one)) for one in prompt.demonstrations]
+    text, cut = asked(row)
+    return (head, shown, text), cut
+
+
+def _answer(prompt: LabelPrompt, shown: Demonstration) -> str:
+    reason = folded(shown.reason or "")
+    if prompt.format == "json":
+        return json.dumps({"label": shown.label, "reason": reason}, ensure_ascii=False)
+    if prompt.format == "label_and_reason":
+        return f"{shown.label}\n{prompt.reason} {reason}"
+    return shown.label
+
+
+def _marks(tokenizer: Any) -> re.Pattern[str] | None:
+    """Return what finds the tokenizer's special tokens in a text."""
+    if tokenizer is None:
+        return None
+    tokens = {str(token) for token in tokenizer.all_special_tokens}
+    tokens |= {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    long_first = sorted((token for token in tokens if len(token) > 1), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, long_first))) if long_first else None
+
+
+def _sealed(text: str, marks: re.Pattern[str] | None) -> str:
+    """Break up special tokens in a row's text: written out they would end a turn or open another."""
+    if marks is None:
+        return text
+    text = marks.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)
+    while marks.search(text):
+        text = marks.sub("", text)
+    return text

@@ -1,0 +1,107 @@
+"""Answers: what is read, what is refused, and reasons that can be used."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from limbeck.data.prompts.label_answer import ParsedAnswer, looks_english, parse_answer
+from limbeck.data.prompts.label_prompt import LabelPrompt
+
+LABELS = ["risk and warning", "caution and advice", "safe and harmless"]
+SHORT = ["risk", "caution", "safe"]
+WITH_REASON = LabelPrompt(format="label_and_reason", answer="Classification:")
+REASON = "The article warns of a flood that is happening now and of people who must leave."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Classification: 'Risk and Warning.'",
+        "risk and warning",
+        "**Classification:** RISK  AND WARNING",
+        "Sure!\nClassification: \u201eRisk and warning\u201c",
+        "The label is risk and warning, without doubt.",
+        "Classification:\nrisk and warning\nReason: it is not safe and harmless",
+        "risk and warning\nInput: Another article. Output: safe and harmless",
+    ],
+)
+def test_labels_that_are_read(text: str) -> None:
+    assert parse_answer(text, WITH_REASON, LABELS).label == "risk and warning"
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "outcome"),
+    [
+        ("safe or risk", SHORT, "conflict"),
+        ("safe or risk", LABELS, "unknown_label"),
+        ("Classification: risk and warning / safe and harmless", LABELS, "conflict"),
+        ("Classification: dangerous\nReason: this is risk and warning", LABELS, "unknown_label"),
+        ("I cannot say.", LABELS, "unknown_label"),
+        ("brisk business", SHORT, "unknown_label"),
+        (" \n ", LABELS, "empty"),
+    ],
+)
+def test_labels_that_are_not(text: str, labels: list[str], outcome: str) -> None:
+    assert parse_answer(text, WITH_REASON, labels) == ParsedAnswer(outcome)  # type: ignore[arg-type]
+
+
+def test_the_longest_label_counts_where_one_begins_another() -> None:
+    labels = ["risk", "risk and warning", "No-risk"]
+    assert parse_answer("It is risk and warning here", LabelPrompt(), labels).label == "risk and warning"
+    assert parse_answer("It is no-risk here", LabelPrompt(), labels).label == "No-risk"
+    assert parse_answer("risk", LabelPrompt(), labels).label == "risk"
+
+
+def test_scripts_without_blanks_between_words() -> None:
+    assert parse_answer("这是风险。", LabelPrompt(), ["风险", "安全"]).label == "风险"
+    assert parse_answer("Opasnosť!", LabelPrompt(), ["opasnosť", "pokoj"]).label == "opasnosť"
+
+
+def test_a_reason_is_kept_on_one_line() -> None:
+    answer = parse_answer(
+        f"Classification: risk and warning\nReason: {REASON[:30]}\n{REASON[30:]}", WITH_REASON, LABELS
+    )
+    assert answer.reason is not None
+    assert answer.reason.replace(" ", "") == REASON.replace(" ", "")
+    assert (answer.outcome, answer.reason_outcome, answer.ask_again) == ("label", "reason", False)
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"),
+    [
+        ("", "missing"),
+        ("It warns of a flood.", "too_short"),
+        ("the flood " * 61, "too_long"),
+        ("Der Artikel warnt vor einer Flut, die gerade jetzt die Stadt erreicht hat.", "not_english"),
+        ("Статията предупреждава за наводнение, което сега достига града и хората бягат.", "not_english"),
+    ],
+)
+def test_a_reason_that_cannot_be_used_costs_no_label(reason: str, outcome: str) -> None:
+    answer = parse_answer(f"Classification: risk and warning\nReason: {reason}", WITH_REASON, LABELS)
+    assert (answer.label, answer.reason, answer.reason_outcome) == ("risk and warning", None, outcome)
+    assert answer.ask_again
+
+
+def test_a_reason_that_was_not_asked_for_is_not_read() -> None:
+    answer = parse_answer(f"risk and warning\nReason: {REASON}", LabelPrompt(), LABELS)
+    assert answer == ParsedAnswer("label", "risk and warning")
+    assert not answer.ask_again
+
+
+def test_json_answers() -> None:
+    prompt = LabelPrompt(format="json")
+    good = json.dumps({"label": "Risk and Warning", "reason": REASON})
+    assert parse_answer(good, prompt, LABELS) == ParsedAnswer("label", "risk and warning", REASON, "reason")
+    assert parse_answer(f"```json\n{good}\n```", prompt, LABELS).reason == REASON
+    assert parse_answer('{"label": "dangerous"}', prompt, LABELS).outcome == "unknown_label"
+    assert parse_answer('{"label": "risk and warning", "reason": 3}', prompt, LABELS).reason_outcome == "missing"
+    for broken in ('{"label": "risk', "[]", "risk and warning", '{"class": 1}', "3"):
+        assert parse_answer(broken, prompt, LABELS).outcome == "malformed_json"
+
+
+def test_english_is_told_from_others() -> None:
+    assert looks_english(REASON)
+    assert not looks_english("")
+    assert not looks_english("L'articolo avverte di un'alluvione che sta raggiungendo la città in queste ore.")
