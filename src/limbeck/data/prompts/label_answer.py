@@ -21,9 +21,9 @@ _QUOTES = "'\"`\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb*_<>[]() .,;:!"
 _FENCE = re.compile(r"^```(?:json)?\s*|\s*```$")
 _COMMONEST = (
     "the of and to in a is that for it as was with be by on not he his but at are this have from or had an they which "
-    "one you were all her she there would their we him been has when who will no more if out so up said what its about "
-    "than into them can only other time new some could these two may first then do any like my now over such our me "
-    "even most made after also did many off before must well because article text does"
+    "one you were all her she there would their we him been has when who will no more if out so up said what its "
+    "about than into them can only other time new some could these two may first then do any like my now over such "
+    "our me even most made after also did many off before must well because article text does"
 )
 _ENGLISH = frozenset(_COMMONEST.split())
 _ENGLISH_SHARE, _LATIN_SHARE = 0.2, 0.9

@@ -60,7 +60,7 @@ def slots_of(template: str) -> frozenset[str]:
 
 @lru_cache(maxsize=64)
 def _compiled(template: str) -> Any:
-    """Compiling takes a hundred times as long as filling in, and a prompt is filled in for every row."""
+    """Compiling takes ten times as long as filling in, and a prompt is filled in for every row."""
     return _environment().from_string(template)
 
 
