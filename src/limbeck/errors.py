@@ -4,6 +4,7 @@
     ├── ConfigError              the run file, a recipe or an option asks for something that cannot be
     ├── DataError                a row, a file or a whole data set is not usable
     ├── ModelError               a model or tokenizer cannot be loaded, or does not fit the task
+    ├── TeacherError             a teacher behind an API cannot be used, or gives nothing but failures
     ├── RunFolderError           the run folder is in use, holds another run, or cannot be read
     ├── StorageError             a file could not be written (for example: the disk is full)
     └── NonFiniteLoss            training diverged; the last good checkpoint is kept
@@ -25,6 +26,7 @@ __all__ = [
     "NonFiniteLoss",
     "RunFolderError",
     "StorageError",
+    "TeacherError",
     "near_misses",
 ]
 
@@ -43,6 +45,10 @@ class DataError(LimbeckError):
 
 class ModelError(LimbeckError):
     """A model or tokenizer cannot be loaded, or does not fit the task."""
+
+
+class TeacherError(LimbeckError):
+    """A teacher behind an API does not accept key or model, changes, or gives nothing but failures."""
 
 
 class RunFolderError(LimbeckError):

@@ -1,0 +1,136 @@
+"""Where a chat teacher is, what may be asked of it, and how much it may cost.
+
+No secret is ever part of it: `key_env` names an environment variable, which is read when a request is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from limbeck.errors import ConfigError
+
+__all__ = ["ChatEndpoint", "Prices", "read_key"]
+
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+
+
+class Prices(BaseModel):
+    """What the provider charges, in US dollars for a million tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    output_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+    def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Return what a call costs, in dollars.
+
+        >>> Prices(input_usd=2.5, output_usd=10).usd(1000, 100)
+        0.0035
+        """
+        return (prompt_tokens * self.input_usd + completion_tokens * self.output_usd) / 1e6
+
+
+class ChatEndpoint(BaseModel):
+    """An OpenAI-compatible API."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    base_url: str
+    """The part of the address before ``/chat/completions``, for example ``https://api.openai.com/v1``."""
+    model: str
+    """The model as the API names it. A dated name stays the same model for the whole run."""
+    kind: Literal["chat", "completions"] = "chat"
+    """Which of the two endpoints: messages, or one plain prompt."""
+    key_env: str | None = None
+    """Name of the environment variable that holds the key; nothing for a server without one."""
+    concurrency: Annotated[int, Field(ge=1, le=512)] = 8
+    """Calls under way at once."""
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """At most so many calls in any 60 seconds, of this process."""
+    tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """At most so many tokens in any 60 seconds, of this process; a call under way counts at its worst case."""
+    budget_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Ceiling over everything that the journal has ever paid, in dollars; needs `prices`."""
+    budget_tokens: Annotated[int, Field(ge=0)] | None = None
+    """Ceiling over everything that the journal has ever paid, in tokens of prompts and answers."""
+    prices: Prices | None = None
+    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 120.0
+    """Longest wait for one whole answer, in seconds."""
+    tries: Annotated[int, Field(ge=1, le=20)] = 6
+    """How often a call is made at most, where it fails for a reason that may pass."""
+    log_probs: Annotated[int, Field(ge=0, le=100)] = 0
+    """How many alternatives per token the API gives log-probabilities of; 0 where it gives none."""
+    samples_per_call: Annotated[int, Field(ge=1, le=128)] = 1
+    """Samples of one request asked for in one call (``n``); 1 works with every API."""
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """What the API calls the limit on the answer's length; models that reason take the second."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("base_url must be an address such as https://api.openai.com/v1")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("base_url must hold no user, password or query: name a variable in key_env instead")
+        return value.rstrip("/")
+
+    @field_validator("model")
+    @classmethod
+    def _named(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("model must name the model as the API knows it")
+        return value
+
+    @field_validator("key_env")
+    @classmethod
+    def _name_of_a_variable(cls, value: str | None) -> str | None:
+        if value is not None and not _VARIABLE.fullmatch(value):
+            raise ValueError(
+                "key_env must be the name of an environment variable, in capitals, such as OPENAI_API_KEY; "
+                "it is never the key itself (what was given is not shown here)"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _money_needs_prices(self) -> ChatEndpoint:
+        if self.budget_usd is not None and self.prices is None:
+            raise ValueError("budget_usd needs prices (input_usd and output_usd for a million tokens)")
+        return self
+
+    @property
+    def url(self) -> str:
+        """Where calls go."""
+        return f"{self.base_url}/{'chat/completions' if self.kind == 'chat' else 'completions'}"
+
+    def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Return what a call costs in dollars; 0 without prices."""
+        return self.prices.usd(prompt_tokens, completion_tokens) if self.prices else 0.0
+
+
+def read_key(endpoint: ChatEndpoint) -> str | None:
+    """Return the key from the environment, or nothing where the endpoint needs none.
+
+    Raises:
+        ConfigError: the variable is not set, or holds what cannot be sent in a header. The value is not shown.
+    """
+    if endpoint.key_env is None:
+        return None
+    key = os.environ.get(endpoint.key_env, "").strip()
+    if not key:
+        raise ConfigError(
+            f"the environment variable {endpoint.key_env} (key_env) is not set; put the key of {endpoint.base_url} "
+            "there, for example with: export " + endpoint.key_env + "=..."
+        )
+    if not re.fullmatch(r"[\x21-\x7e]+", key):
+        raise ConfigError(
+            f"the environment variable {endpoint.key_env} (key_env) holds spaces, line breaks or letters beyond "
+            "ASCII, so it cannot be a key (its value is not shown)"
+        )
+    return key

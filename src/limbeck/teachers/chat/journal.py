@@ -1,0 +1,376 @@
+"""The journal: one SQLite file that remembers every answer a teacher was paid for, and every call that was made.
+
+    requests   what was asked, by content hash
+    answers    one element of the API's ``choices`` as it came, by content hash and sample
+    attempts   one row per HTTP call, written before it is sent, with its worst case; settled when it ends
+    claims     which process is asking for what
+    spent      one row: the sum over attempts
+
+An attempt that never ends (the process was killed, the line was cut, the time was up) keeps its worst case, for the
+provider may have charged for it. So what is spent is never more than the journal says, and a ceiling that the
+journal keeps is kept over restarts and by several processes. An API key is never in here.
+
+Answers are kept as they came and judged when they are read, so that a better judgement needs no new call. Only what
+was paid for is kept: calls that failed are asked again by the next run.
+
+Transactions are WAL with a full sync: what is committed outlives a kill and a power cut. The file must be on a disk
+of this machine, for SQLite's locks do not work on network disks.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from limbeck.errors import DataError, StorageError
+from limbeck.teachers.chat.answer import Failure, Outcome, read_choice
+from limbeck.teachers.chat.request import ChatRequest
+
+__all__ = ["Begun", "Cost", "Journal", "JournalSummary"]
+
+_APPLICATION_ID = 0x4C424A31  # "LBJ1"
+_VERSION = 1
+_BUSY_S = 60.0
+"""How long one process waits for another's transaction; those take milliseconds."""
+
+_SCHEMA = """
+CREATE TABLE requests (hash TEXT PRIMARY KEY, model TEXT NOT NULL, content TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE answers (
+    hash TEXT NOT NULL, sample INTEGER NOT NULL, model TEXT NOT NULL, served_model TEXT NOT NULL,
+    kind TEXT NOT NULL, choice TEXT NOT NULL, attempt INTEGER NOT NULL, UNIQUE (hash, sample)
+);
+CREATE INDEX answers_by_model ON answers (model);
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY, hash TEXT NOT NULL, samples INTEGER NOT NULL, model TEXT NOT NULL, started_s REAL NOT NULL,
+    ended_s REAL, result TEXT, status INTEGER, tokens INTEGER NOT NULL, usd REAL NOT NULL,
+    prompt_tokens INTEGER, completion_tokens INTEGER
+);
+CREATE TABLE claims (
+    hash TEXT NOT NULL, sample INTEGER NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (hash, sample)
+) WITHOUT ROWID;
+CREATE TABLE spent (tokens INTEGER NOT NULL, usd REAL NOT NULL);
+INSERT INTO spent VALUES (0, 0);
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Tokens of prompt and answer together, and dollars."""
+
+    tokens: int
+    usd: float
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What became of the wish to make a call."""
+
+    state: Literal["go", "known", "claimed", "over_budget"]
+    """Send it; some samples are in the journal already; another process asks for some; it could pass a ceiling."""
+    attempt: int = 0
+    known: tuple[int, ...] = ()
+    """The samples that are in the journal already."""
+
+
+@dataclass(frozen=True)
+class JournalSummary:
+    """What a journal holds."""
+
+    answers: dict[str, int]
+    """Paid outcomes by kind: ``answer``, or a failure's kind as it was judged when it came."""
+    calls: dict[str, int]
+    """HTTP calls by how they ended: ``answered``, a failure's kind, or ``unknown`` for those that never ended."""
+    served: dict[str, dict[str, int]]
+    """For each model that was asked for: the models that answered, and how often."""
+    spent: Cost
+    unknown: Cost
+    """The part of `spent` that is the worst case of calls that never ended, or ended without saying their usage."""
+
+
+class Journal:
+    """An open journal. Use it as a context manager, or `close` it.
+
+    Args:
+        path: the file; made if it is not there.
+        must_exist: do not make it.
+
+    Raises:
+        DataError: the file is something else, of a later version, or not there with `must_exist`.
+        StorageError: it cannot be opened or written.
+    """
+
+    def __init__(self, path: Path, *, must_exist: bool = False) -> None:
+        from filelock import FileLock
+
+        if must_exist and not path.is_file():
+            raise DataError(f"there is no journal {path}; a run with a chat teacher makes one")
+        self.path = path
+        self._first_served: dict[str, str] = {}
+        self._lock = threading.RLock()
+        with self._guarded():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{path}.lock"):  # two processes that make the file at once would see half a schema
+                self._connection = sqlite3.connect(
+                    path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+                )
+                try:
+                    self._prepare()
+                except BaseException:
+                    self._connection.close()
+                    raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Group what is called inside into one transaction: one sync to disk, all of it or nothing."""
+        with self._lock, self._guarded():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._first_served.clear()
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    @contextmanager
+    def owner(self) -> Iterator[str]:
+        """Yield a name under which calls can be claimed. Claims end with the block, or with the process."""
+        from filelock import FileLock
+
+        name = uuid.uuid4().hex
+        lock = FileLock(self._lock_of(name), thread_local=False)
+        lock.acquire()
+        try:
+            yield name
+        finally:
+            with self.transaction():
+                self._connection.execute("DELETE FROM claims WHERE owner = ?", (name,))
+            lock.release()
+            self._lock_of(name).unlink(missing_ok=True)
+
+    def outcome(self, content_hash: str, request: ChatRequest) -> Outcome | None:
+        """Return what was answered to a request's sample, judged anew, or None where nothing was paid for yet."""
+        row = self._connection.execute(
+            "SELECT choice, model, served_model FROM answers WHERE hash = ? AND sample = ?",
+            (content_hash, request.sample),
+        ).fetchone()
+        if row is None:
+            return None
+        choice, model, served_model = row
+        first = self._served_first(model)
+        if served_model != first:
+            return Failure("wrong_model", f"answered by '{served_model}' where '{first}' answered before")
+        return read_choice(json.loads(choice), request, served_model)
+
+    def begin(
+        self,
+        owner: str,
+        content_hash: str,
+        samples: Sequence[int],
+        *,
+        model: str,
+        content: str,
+        worst: Cost,
+        ceiling_tokens: int | None,
+        ceiling_usd: float | None,
+    ) -> Begun:
+        """Claim a call and reserve its worst case. To be called inside `transaction`, before the call is sent."""
+        marks = ", ".join("?" * len(samples))
+        where = f"WHERE hash = ? AND sample IN ({marks})"
+        execute = self._connection.execute
+        known = execute(f"SELECT sample FROM answers {where}", (content_hash, *samples)).fetchall()
+        if known:
+            return Begun("known", known=tuple(sample for (sample,) in known))
+        others = execute(f"SELECT DISTINCT owner FROM claims {where} AND owner != ?", (content_hash, *samples, owner))
+        if any(self._is_alive(other) for (other,) in others.fetchall()):
+            return Begun("claimed")
+        tokens, usd = execute("SELECT tokens, usd FROM spent").fetchone()
+        over_tokens = ceiling_tokens is not None and tokens + worst.tokens > ceiling_tokens
+        over_usd = ceiling_usd is not None and usd + worst.usd > ceiling_usd * (1 + 1e-9)  # sums of floats
+        if over_tokens or over_usd:
+            return Begun("over_budget")
+        execute("INSERT OR IGNORE INTO requests VALUES (?, ?, ?)", (content_hash, model, content))
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", [(content_hash, sample, owner) for sample in samples]
+        )
+        cursor = execute(
+            "INSERT INTO attempts (hash, samples, model, started_s, tokens, usd) VALUES (?, ?, ?, ?, ?, ?)",
+            (content_hash, len(samples), model, time.time(), worst.tokens, worst.usd),
+        )
+        self._spend(worst.tokens, worst.usd)
+        return Begun("go", cursor.lastrowid or 0)
+
+    def keep(
+        self,
+        attempt: int,
+        content_hash: str,
+        *,
+        model: str,
+        served_model: str,
+        choices: Mapping[int, Mapping[str, Any]],
+        kinds: Mapping[int, str],
+    ) -> str:
+        """Keep what a call brought, by sample. To be called inside `transaction`, with `end`.
+
+        Returns:
+            The model that gave the first answer to `model` in this journal. If it is not `served_model`, the answer
+            was paid for and is kept, but counts as one of a wrong model.
+        """
+        first = self._served_first(model) or served_model
+        if served_model != first:
+            kinds = dict.fromkeys(kinds, "wrong_model")
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (content_hash, sample, model, served_model, kind, json.dumps(choices[sample]), attempt)
+                for sample, kind in kinds.items()
+            ],
+        )
+        return first
+
+    def end(
+        self,
+        attempt: int,
+        *,
+        result: str,
+        status: int | None,
+        usage: tuple[int, int] | None,
+        cost: Cost | None,
+    ) -> Cost:
+        """Settle a call and return what everything cost so far. To be called inside `transaction`.
+
+        Args:
+            attempt: the number that `begin` gave.
+            result: how it ended.
+            status: the HTTP status, where there was one.
+            usage: tokens of prompt and answer, where the API said them.
+            cost: what it cost; None where that is not known, which leaves its worst case standing.
+        """
+        prompt_tokens, completion_tokens = usage or (None, None)
+        self._connection.execute(
+            "UPDATE attempts SET ended_s = ?, result = ?, status = ?, prompt_tokens = ?, completion_tokens = ? "
+            "WHERE id = ?",
+            (time.time(), result, status, prompt_tokens, completion_tokens, attempt),
+        )
+        if cost is not None:
+            tokens, usd = self._connection.execute(
+                "SELECT tokens, usd FROM attempts WHERE id = ?", (attempt,)
+            ).fetchone()
+            self._connection.execute(
+                "UPDATE attempts SET tokens = ?, usd = ? WHERE id = ?", (cost.tokens, cost.usd, attempt)
+            )
+            self._spend(cost.tokens - tokens, cost.usd - usd)
+        return self.spent()
+
+    def release(self, owner: str, content_hash: str, samples: Sequence[int]) -> None:
+        """Give up claims, so that another process may ask. To be called inside `transaction`."""
+        self._connection.executemany(
+            "DELETE FROM claims WHERE hash = ? AND sample = ? AND owner = ?",
+            [(content_hash, sample, owner) for sample in samples],
+        )
+
+    def spent(self) -> Cost:
+        """Return what everything cost so far, calls under way at their worst case."""
+        return Cost(*self._connection.execute("SELECT tokens, usd FROM spent").fetchone())
+
+    def summary(self) -> JournalSummary:
+        """Count what there is."""
+        answers = "SELECT kind, count(*) FROM answers GROUP BY kind ORDER BY 2 DESC, 1"
+        calls = "SELECT coalesce(result, 'unknown'), count(*) FROM attempts GROUP BY 1 ORDER BY 2 DESC, 1"
+        unknown = "SELECT coalesce(sum(tokens), 0), coalesce(sum(usd), 0.0) FROM attempts WHERE prompt_tokens IS NULL"
+        served: dict[str, dict[str, int]] = {}
+        for asked, answered, count in self._connection.execute(
+            "SELECT model, served_model, count(*) FROM answers GROUP BY 1, 2 ORDER BY 1, 3 DESC"
+        ):
+            served.setdefault(asked, {})[answered] = count
+        return JournalSummary(
+            answers=dict(self._connection.execute(answers).fetchall()),
+            calls=dict(self._connection.execute(calls).fetchall()),
+            served=served,
+            spent=self.spent(),
+            unknown=Cost(*self._connection.execute(unknown).fetchone()),
+        )
+
+    def _prepare(self) -> None:
+        execute = self._connection.execute
+        tables = self._one("SELECT count(*) FROM sqlite_master")
+        if tables == 0:
+            execute("PRAGMA journal_mode = WAL")
+            marks = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_VERSION};"
+            self._connection.executescript(f"BEGIN; {_SCHEMA} {marks} COMMIT;")
+        elif self._one("PRAGMA application_id") != _APPLICATION_ID:
+            raise DataError(f"{self.path} is a database, but no journal of a chat teacher; choose another file")
+        elif (version := self._one("PRAGMA user_version")) > _VERSION:
+            raise DataError(
+                f"journal {self.path} has format {version}, this version of limbeck reads up to {_VERSION}; "
+                "upgrade limbeck, or choose another file"
+            )
+        execute("PRAGMA synchronous = FULL")
+
+    def _one(self, query: str, *arguments: Any) -> Any:
+        return self._connection.execute(query, arguments).fetchone()[0]
+
+    def _spend(self, tokens: int, usd: float) -> None:
+        self._connection.execute("UPDATE spent SET tokens = tokens + ?, usd = usd + ?", (tokens, usd))
+
+    def _served_first(self, model: str) -> str | None:
+        """Name of the model that gave the first answer: labels of two teachers are never mixed."""
+        if model not in self._first_served:
+            query = "SELECT served_model FROM answers WHERE model = ? ORDER BY rowid LIMIT 1"
+            row = self._connection.execute(query, (model,)).fetchone()
+            if row is None:
+                return None
+            self._first_served[model] = row[0]
+        return self._first_served[model]
+
+    def _lock_of(self, owner: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{owner}.lock")
+
+    def _is_alive(self, owner: str) -> bool:
+        """Whether the process that claimed something still runs; if not, its claims go."""
+        from filelock import FileLock, Timeout
+
+        file = self._lock_of(owner)
+        if file.exists():
+            lock = FileLock(file)
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                return True
+            lock.release()
+            file.unlink(missing_ok=True)
+        self._connection.execute("DELETE FROM claims WHERE owner = ?", (owner,))
+        return False
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Turn what SQLite and the system say into errors that say what to do."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise StorageError(
+                f"journal {self.path} could not be written: {error}. What it holds is safe; make room, wait for "
+                "other processes, or choose another place on a disk of this machine, and start again"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise DataError(f"{self.path} is not a journal, or is damaged: {error}; choose another file") from error
+        except OSError as error:
+            raise StorageError(f"journal {self.path} could not be opened: {error.strerror or error}") from error

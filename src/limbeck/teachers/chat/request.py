@@ -1,0 +1,118 @@
+"""What is asked of a chat teacher, and the key under which its answer is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from limbeck.errors import ConfigError
+
+__all__ = ["ChatRequest", "Message"]
+
+_OURS = {
+    "model", "messages", "prompt", "n", "best_of", "stream", "max_tokens", "max_completion_tokens", "temperature",
+    "top_p", "stop", "seed", "logprobs", "top_logprobs", "logit_bias",
+}  # fmt: skip
+_TOKENS_PER_MESSAGE = 16
+"""Room for the marks that a chat template puts around each message."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message: ``system``, ``developer``, ``user`` or ``assistant``, and what it says."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """One sample of one request.
+
+    Raises `ConfigError` on creation where it has not exactly one of messages and prompt, or sets by `extra` what
+    has a field of its own.
+    """
+
+    messages: tuple[Message, ...] = ()
+    """For chat endpoints."""
+    prompt: str | None = None
+    """For completion endpoints."""
+    max_tokens: int = 256
+    """Longest answer; 0 is for prompts that are echoed with their log-probabilities."""
+    sampling_temperature: float | None = 0.0
+    """None leaves it to the API: some models take no temperature."""
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    """Sample i is asked for with seed + i, in a call of its own."""
+    sample: int = 0
+    """Which of several answers to the same request. Requests that differ in nothing else share a content hash."""
+    top_log_probs: int | None = None
+    """Log-probabilities of so many alternatives per token; None asks for none, 0 for the tokens' own."""
+    logit_bias: Mapping[str, float] = field(default_factory=dict)
+    """Added to the logits of tokens, by token id."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """More fields of the API's request, such as ``response_format``; they are part of the content hash."""
+    truncated_ok: bool = False
+    """Take an answer that reached `max_tokens`: where the log-probabilities of its first tokens are what is wanted."""
+
+    def __post_init__(self) -> None:
+        if bool(self.messages) == (self.prompt is not None):
+            raise ConfigError("a request needs either messages (chat) or a prompt (completions)")
+        if self.max_tokens < (0 if self.prompt is not None else 1):
+            raise ConfigError(f"max_tokens must be at least 1 (got {self.max_tokens})")
+        if self.sample < 0:
+            raise ConfigError(f"sample counts from 0 (got {self.sample})")
+        if taken := sorted(_OURS & set(self.extra)):
+            raise ConfigError(f"extra must not set {', '.join(taken)}: these have fields of their own")
+
+    def content(self, kind: str, model: str) -> str:
+        """Return the request as canonical JSON: model, text and sampling, but not which sample it is."""
+        fields = {
+            "kind": kind,
+            "model": model,
+            "messages": [[message.role, message.content] for message in self.messages] or None,
+            "prompt": self.prompt,
+            "max_tokens": self.max_tokens,
+            "temperature": self.sampling_temperature,
+            "top_p": self.top_p,
+            "stop": list(self.stop) or None,
+            "seed": self.seed,
+            "top_log_probs": self.top_log_probs,
+            "logit_bias": dict(self.logit_bias) or None,
+            "extra": dict(self.extra) or None,
+        }
+        kept = {name: value for name, value in fields.items() if value is not None}
+        return json.dumps(kept, sort_keys=True, separators=(",", ":"))
+
+    def content_hash(self, kind: str, model: str) -> str:
+        """Return the SHA-256 of `content`, in hexadecimal. With `sample` it is the key of an answer."""
+        return hashlib.sha256(self.content(kind, model).encode("ascii")).hexdigest()
+
+    def body(self, kind: str, model: str, limit_field: str, samples: int) -> bytes:
+        """Return the body of the HTTP call that asks for `samples` answers, this one first."""
+        fields: dict[str, Any] = {"model": model, limit_field: self.max_tokens, **self.extra}
+        if kind == "chat":
+            fields["messages"] = [{"role": message.role, "content": message.content} for message in self.messages]
+            if self.top_log_probs is not None:
+                fields |= {"logprobs": True, "top_logprobs": self.top_log_probs}
+        else:
+            fields["prompt"] = self.prompt
+            if self.top_log_probs is not None:
+                fields["logprobs"] = self.top_log_probs
+        given: dict[str, Any] = {"temperature": self.sampling_temperature, "top_p": self.top_p}
+        given |= {"stop": list(self.stop) or None, "logit_bias": dict(self.logit_bias) or None}
+        given |= {"n": samples if samples > 1 else None}
+        given |= {"seed": None if self.seed is None else self.seed + self.sample}
+        fields |= {name: value for name, value in given.items() if value is not None}
+        return json.dumps(fields).encode("ascii")
+
+    def most_prompt_tokens(self) -> int:
+        """Return a bound on the prompt's tokens: no tokenizer makes more tokens of a text than it has UTF-8 bytes."""
+        texts = [self.prompt or "", *(text for m in self.messages for text in (m.role, m.content))]
+        marks = _TOKENS_PER_MESSAGE * (len(self.messages) + 1)
+        extra = len(json.dumps(dict(self.extra))) if self.extra else 0
+        return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) + marks + extra

@@ -1,0 +1,277 @@
+"""One run over many calls: bounded concurrency, limits, retries, ceilings, and the journal before everything else."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from limbeck.errors import TeacherError
+from limbeck.teachers.chat.answer import Failure, read_choice
+from limbeck.teachers.chat.calls import Call, Key
+from limbeck.teachers.chat.endpoint import ChatEndpoint
+from limbeck.teachers.chat.group_commit import GroupCommit
+from limbeck.teachers.chat.journal import Begun, Cost, Journal
+from limbeck.teachers.chat.limits import RateLimits, Ticket
+from limbeck.teachers.chat.retry import LONGEST_RETRY_AFTER_S, back_off_s
+from limbeck.teachers.chat.transport import Reply, Transport, Trouble
+
+__all__ = ["ask"]
+
+_CLAIMED_S = 0.05
+"""Wait before asking whether another process has got its answer."""
+_HOPELESS = 20
+"""So many requests that failed one after the other, with no answer in between, end the run."""
+
+Done = Callable[[Sequence[Key], Cost], None]
+"""Told which keys have an outcome, and what the journal has cost."""
+
+
+async def ask(
+    endpoint: ChatEndpoint, journal: Journal, calls: Sequence[Call], done: Done, rng: random.Random
+) -> dict[Key, Failure]:
+    """Make calls until each has its answers in the journal, or has failed; return what failed without being paid.
+
+    If cancelled, it lets the calls under way end and keeps their answers.
+
+    Raises:
+        ConfigError: the key is missing.
+        TeacherError: going on is useless.
+        StorageError: the journal cannot be written.
+    """
+    async with Transport(endpoint) as transport:
+        with journal.owner() as owner:
+            commits = GroupCommit(journal)
+            try:
+                session = _Session(endpoint, journal, owner, commits, transport, calls, done, rng)
+                return await session.run()
+            finally:
+                commits.close()
+
+
+class _Session:
+    def __init__(
+        self,
+        endpoint: ChatEndpoint,
+        journal: Journal,
+        owner: str,
+        commits: GroupCommit,
+        transport: Transport,
+        calls: Sequence[Call],
+        done: Done,
+        rng: random.Random,
+    ) -> None:
+        self.endpoint = endpoint
+        self.journal = journal
+        self.owner = owner
+        self.commits = commits
+        self.transport = transport
+        self.waiting = deque(calls)
+        self.done = done
+        self.rng = rng
+        self.limits = RateLimits(endpoint.requests_per_minute, endpoint.tokens_per_minute)
+        self.failures: dict[Key, Failure] = {}
+        self.spent = journal.spent()
+        self.under_way = 0
+        self.settled = asyncio.Event()
+        self.stop = asyncio.Event()
+        self.error: Exception | None = None
+        self.out_of_budget = False
+        self.failed_in_a_row = 0
+
+    async def run(self) -> dict[Key, Failure]:
+        count = min(self.endpoint.concurrency, len(self.waiting))
+        workers = [asyncio.create_task(self._work()) for _ in range(count)]
+        try:
+            await asyncio.wait(workers)
+        except asyncio.CancelledError:
+            self.stop.set()
+            await asyncio.wait(workers)
+            raise
+        if self.error is not None:
+            raise self.error
+        return self.failures
+
+    async def _work(self) -> None:
+        try:
+            while self.waiting and not self.stop.is_set():
+                await self._settle(self.waiting.popleft())
+        except Exception as error:
+            self.error = self.error or error
+            self.stop.set()
+            self.settled.set()
+
+    async def _settle(self, call: Call) -> None:
+        """Bring one call to its end, or put it back to wait."""
+        while not self.stop.is_set():
+            if self.out_of_budget:
+                return self._fail(call, self._over_budget(call))
+            worst = self._worst(call)
+            ticket = await self._admitted(worst.tokens)
+            if ticket is None:
+                return None
+            begun = await self.commits.do(partial(self._begin, call, worst))
+            if begun.state != "go":
+                self.limits.withdraw(ticket)
+                if not await self._not_now(call, begun):
+                    return None
+                continue
+            self.under_way += 1
+            call.tries += 1
+            result = await self.transport.send(self._body(call))
+            if isinstance(result, Reply):
+                return await self._keep(call, begun.attempt, ticket, result)
+            if not await self._may_try_again(call, begun.attempt, ticket, result):
+                return None
+        return None
+
+    def _begin(self, call: Call, worst: Cost) -> Begun:
+        endpoint = self.endpoint
+        return self.journal.begin(
+            self.owner,
+            call.content_hash,
+            call.samples,
+            model=endpoint.model,
+            content=call.request.content(endpoint.kind, endpoint.model),
+            worst=worst,
+            ceiling_tokens=endpoint.budget_tokens,
+            ceiling_usd=endpoint.budget_usd,
+        )
+
+    async def _not_now(self, call: Call, begun: Begun) -> bool:
+        """Deal with a call that was not begun; return whether to try it again at once."""
+        if begun.state == "known":
+            call.samples = tuple(sample for sample in call.samples if sample not in begun.known)
+            self.done(call.keys(begun.known), self.spent)
+            return bool(call.samples)
+        if begun.state == "claimed":
+            self.waiting.append(call)
+            await self._sleep(_CLAIMED_S)
+        elif self.under_way:  # their worst cases are counted; what they really cost may leave room
+            self.waiting.appendleft(call)
+            await self.settled.wait()
+        else:
+            self.out_of_budget = True
+            self._fail(call, self._over_budget(call))
+        return False
+
+    async def _keep(self, call: Call, attempt: int, ticket: Ticket, reply: Reply) -> None:
+        served = reply.served_model or self.endpoint.model
+        choices = dict(zip(call.samples, reply.choices, strict=False))
+        outcomes = {sample: read_choice(choice, call.request, served) for sample, choice in choices.items()}
+        kinds = {s: outcome.kind if isinstance(outcome, Failure) else "answer" for s, outcome in outcomes.items()}
+        cost = None if reply.usage is None else Cost(sum(reply.usage), self.endpoint.usd(*reply.usage))
+
+        def write() -> tuple[str, Cost]:
+            first = self.journal.keep(
+                attempt,
+                call.content_hash,
+                model=self.endpoint.model,
+                served_model=served,
+                choices=choices,
+                kinds=kinds,
+            )
+            spent = self.journal.end(attempt, result="answered", status=200, usage=reply.usage, cost=cost)
+            self.journal.release(self.owner, call.content_hash, call.samples)
+            return first, spent
+
+        first, self.spent = await self.commits.do(write)
+        self._ended(ticket, cost)
+        if served != first:
+            raise TeacherError(
+                f"{self.endpoint.url} answered as '{served}', but earlier answers to model '{self.endpoint.model}' in "
+                f"journal {self.journal.path} came from '{first}'. Labels of two teachers must not be mixed: ask for "
+                "a dated model name, or choose a new journal"
+            )
+        self.failed_in_a_row = 0
+        self.done(call.keys(choices), self.spent)
+        if rest := call.samples[len(choices) :]:
+            self.waiting.appendleft(Call(call.content_hash, call.request, rest))
+
+    async def _may_try_again(self, call: Call, attempt: int, ticket: Ticket, trouble: Trouble) -> bool:
+        """Settle a call that brought no answer, and wait until it may be made again; False if it may not."""
+        asked_s = trouble.retry_after_s
+        last = not trouble.may_pass or call.tries >= self.endpoint.tries
+        last = last or (asked_s is not None and asked_s > LONGEST_RETRY_AFTER_S)
+        cost = None if trouble.charged else Cost(0, 0.0)
+
+        def write() -> Cost:
+            spent = self.journal.end(attempt, result=trouble.kind, status=trouble.status, usage=None, cost=cost)
+            if last:
+                self.journal.release(self.owner, call.content_hash, call.samples)
+            return spent
+
+        self.spent = await self.commits.do(write)
+        self._ended(ticket, cost)
+        if trouble.fatal:
+            raise TeacherError(
+                f"{self.endpoint.url} does not serve model '{self.endpoint.model}' to us: {trouble.detail}. "
+                "Check base_url, model and the key that key_env names; what was answered before is in the journal"
+            )
+        if last:
+            after = f" (asked to wait {asked_s:.0f} s)" if asked_s else ""
+            tries = f", {call.tries} tries" if call.tries > 1 else ""
+            self._fail(call, Failure(trouble.kind, f"{trouble.detail}{after}{tries}"))
+            self._count_failure(trouble)
+            return False
+        if asked_s:
+            self.limits.pause(asked_s)
+        await self._sleep(back_off_s(call.tries, asked_s, self.rng))
+        return True
+
+    def _count_failure(self, trouble: Trouble) -> None:
+        self.failed_in_a_row += trouble.kind != "refused"
+        if self.failed_in_a_row >= _HOPELESS:
+            raise TeacherError(
+                f"{self.failed_in_a_row} requests in a row to {self.endpoint.url} failed, the last with: "
+                f"{trouble.kind}, {trouble.detail}. What was answered before is in the journal; start again when the "
+                "cause is gone"
+            )
+
+    def _fail(self, call: Call, failure: Failure) -> None:
+        self.failures |= dict.fromkeys(call.keys(), failure)
+        self.done(call.keys(), self.spent)
+
+    def _ended(self, ticket: Ticket, cost: Cost | None) -> None:
+        """Make room for others: a call has ended and is in the journal."""
+        if cost is not None:
+            self.limits.settle(ticket, cost.tokens)
+        self.under_way -= 1
+        self.settled.set()
+        self.settled = asyncio.Event()
+
+    def _over_budget(self, call: Call) -> Failure:
+        worst, endpoint = self._worst(call), self.endpoint
+        parts = []
+        if endpoint.budget_usd is not None:
+            parts.append(f"${self.spent.usd:.4f} of ${endpoint.budget_usd:g}, and it may cost ${worst.usd:.4f}")
+        if endpoint.budget_tokens is not None:
+            parts.append(f"{self.spent.tokens} of {endpoint.budget_tokens} tokens, and it may take {worst.tokens}")
+        return Failure("over_budget", f"not sent; spent so far: {'; '.join(parts)}")
+
+    def _worst(self, call: Call) -> Cost:
+        prompt = call.request.most_prompt_tokens()
+        completion = call.request.max_tokens * len(call.samples)
+        return Cost(prompt + completion, self.endpoint.usd(prompt, completion))
+
+    def _body(self, call: Call) -> bytes:
+        endpoint = self.endpoint
+        return call.request.body(endpoint.kind, endpoint.model, endpoint.limit_field, len(call.samples))
+
+    async def _admitted(self, tokens: int) -> Ticket | None:
+        while not self.stop.is_set():
+            ticket = self.limits.admit(tokens)
+            if isinstance(ticket, Ticket):
+                return ticket
+            await self._sleep(ticket)
+        return None
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, or until the run is to stop."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.stop.wait()
+        except TimeoutError:
+            pass

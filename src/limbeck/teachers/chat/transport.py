@@ -1,0 +1,165 @@
+"""One HTTP call: a reply, or trouble that says whether it may pass and whether it may have been charged for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from limbeck.teachers.chat.answer import FailureKind
+from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
+from limbeck.teachers.chat.retry import retry_after_s
+
+__all__ = ["Reply", "Transport", "Trouble"]
+
+_PASSING = {408, 409, 425, 429}
+"""Statuses after which the same call may succeed; and all of 500 and above."""
+_FATAL = {401, 402, 403, 404}
+"""Statuses that every other call would get as well: no valid key, no money, no such model or address."""
+_LONGEST_DETAIL = 300
+_SHORTEST_SECRET = 12
+"""Shorter keys ("EMPTY", "none") are no secrets but stand-ins for servers without keys, and ordinary words."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole, readable answer of the API."""
+
+    choices: list[Mapping[str, Any]]
+    usage: tuple[int, int] | None
+    """Tokens of prompt and answer, where the API says them."""
+    served_model: str | None
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """No answer."""
+
+    kind: FailureKind
+    detail: str
+    status: int | None = None
+    may_pass: bool = True
+    fatal: bool = False
+    """Whether any other call would fail as well."""
+    charged: bool = False
+    """Whether the provider may have charged for it: it was sent, and the server did not say that it failed."""
+    retry_after_s: float | None = None
+
+
+class Transport:
+    """An open client for one endpoint. Use it as an asynchronous context manager.
+
+    Raises `ConfigError` on creation where the key is not in the environment.
+    """
+
+    def __init__(self, endpoint: ChatEndpoint) -> None:
+        import httpx2
+
+        self._endpoint = endpoint
+        key = read_key(endpoint)
+        self._secret = key if key and len(key) >= _SHORTEST_SECRET else None
+        self._client = httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=endpoint.timeout_s,
+            limits=httpx2.Limits(max_connections=endpoint.concurrency, max_keepalive_connections=endpoint.concurrency),
+        )
+
+    async def __aenter__(self) -> Transport:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def send(self, body: bytes) -> Reply | Trouble:
+        """Make one call. Never raises on what a server or a network can do."""
+        import httpx2
+
+        try:
+            async with asyncio.timeout(self._endpoint.timeout_s):
+                response = await self._client.post(
+                    self._endpoint.url, content=body, headers={"Content-Type": "application/json"}
+                )
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            return Trouble("connection", f"could not connect to {self._endpoint.base_url}: {self._without_key(error)}")
+        except (TimeoutError, httpx2.TimeoutException):
+            return Trouble("timeout", f"no whole answer within {self._endpoint.timeout_s:g} s", charged=True)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            return Trouble("connection", f"the answer was cut: {self._without_key(error)}", charged=True)
+        try:
+            value = self._json_without_key(response.text)
+        except (ValueError, RecursionError):
+            value = None
+        text = self._without_key(response.text)
+        if response.status_code != 200:
+            return self._trouble(response.status_code, response.headers.get("retry-after"), value, text)
+        return _read_reply(value, text)
+
+    def _trouble(self, status: int, retry_after: str | None, value: Any, text: str) -> Trouble:
+        code, message = _read_error(value, text)
+        detail = f"HTTP {status}" + (f": {message}" if message else "")
+        if code == "insufficient_quota" or status in _FATAL:
+            return Trouble("rejected", detail, status, may_pass=False, fatal=True)
+        if status in _PASSING or status >= 500:
+            kinds: dict[int, FailureKind] = {429: "rate_limited", 408: "timeout"}
+            wait = retry_after_s(retry_after, time.time())
+            return Trouble(kinds.get(status, "server_error"), detail, status, retry_after_s=wait)
+        if status < 400:
+            detail += "; expected 200. base_url may be that of another service, or redirect, which is not followed"
+            return Trouble("rejected", detail, status, may_pass=False, fatal=True)
+        kind: FailureKind = "refused" if code == "content_filter" else "rejected"
+        return Trouble(kind, detail, status, may_pass=False)
+
+    def _without_key(self, said: object) -> str:
+        """Return what a server or a library said; some servers repeat the key."""
+        text = str(said) or type(said).__name__
+        return text.replace(self._secret, "(key)") if self._secret else text
+
+    def _json_without_key(self, text: str) -> Any:
+        """Parse JSON. A key in it may be written with escapes, so it is looked for in the parsed value."""
+        value = json.loads(text)
+        if self._secret:
+            plain, secret = json.dumps(value), json.dumps(self._secret)[1:-1]
+            if secret in plain:
+                return json.loads(plain.replace(secret, "(key)"))
+        return value
+
+
+def _read_reply(value: Any, text: str) -> Reply | Trouble:
+    if value is None:
+        return Trouble("malformed", f"the answer is not JSON: {_excerpt(text)}", 200, charged=True)
+    choices = value.get("choices") if isinstance(value, dict) else None
+    if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
+        return Trouble("malformed", f"the answer has no choices: {_excerpt(text)}", 200, charged=True)
+    served = value.get("model")
+    return Reply(choices, _read_usage(value.get("usage")), served if isinstance(served, str) and served else None)
+
+
+def _read_usage(value: Any) -> tuple[int, int] | None:
+    if not isinstance(value, dict):
+        return None
+    prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens", 0)
+    if not isinstance(prompt, int) or not isinstance(completion, int) or min(prompt, completion) < 0:
+        return None
+    return prompt, completion
+
+
+def _read_error(value: Any, text: str) -> tuple[str | None, str]:
+    """Return code and message of an API's error, in whatever shape it comes."""
+    error = value.get("error", value) if isinstance(value, dict) else value
+    if not isinstance(error, dict):
+        return None, _excerpt(text)
+    code = error.get("code") or error.get("type")
+    message = error.get("message") or error.get("detail") or text
+    return code if isinstance(code, str) else None, _excerpt(str(message))
+
+
+def _excerpt(text: str) -> str:
+    """Shorten foreign text to one line that can be printed."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * _LONGEST_DETAIL]).split())
+    return line if len(line) <= _LONGEST_DETAIL else line[: _LONGEST_DETAIL - 1] + "…"
