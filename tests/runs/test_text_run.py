@@ -330,7 +330,7 @@ def test_padded_vocabularies_of_different_size(sections: dict[str, Any], tmp_pat
         tight_file, padded_file = (
             tmp_path / name / "predictions" / f"{system}-seed0.json" for name in ("tight", "padded")
         )
-        assert json.loads(tight_file.read_text())["answers"] == json.loads(padded_file.read_text())["answers"]
+        assert json.loads(tight_file.read_text())["texts"] == json.loads(padded_file.read_text())["texts"]
 
 
 def test_prompts_alone(sections: dict[str, Any], tmp_path: Path, light: None) -> None:

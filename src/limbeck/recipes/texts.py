@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limbeck.sequences.on_policy import OnPolicy
-from limbeck.sequences.rollouts import Rollouts
 from limbeck.stages.stage import Stage
 
 __all__ = ["TextRecipe"]
@@ -21,17 +19,9 @@ class TextRecipe:
     @property
     def reads_completions(self) -> bool:
         """Whether any stage trains on the completions of the rows."""
-        return any(_reads_completions(stage) for stage in self.stages)
+        return any(stage.completions == "data" and stage.reads_given for stage in self.stages)
 
     @property
     def teacher_writes(self) -> bool:
         """Whether any stage trains on completions that the teacher wrote beforehand."""
         return any(stage.completions == "teacher" for stage in self.stages)
-
-
-def _reads_completions(stage: Stage) -> bool:
-    if stage.completions == "teacher" or isinstance(stage.written, Rollouts):
-        return False
-    if isinstance(stage.written, OnPolicy):
-        return stage.written.share < 1 or stage.written.beside
-    return True

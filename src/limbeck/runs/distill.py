@@ -49,7 +49,7 @@ from limbeck.runs.prepare import (
 )
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.sequences.fixed import FixedSequences
-from limbeck.stages.pipeline import StageRun, run_stage
+from limbeck.stages.pipeline import StageRun, run_stage, stage_title
 from limbeck.stages.stage import Stage, Training
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher, can_store, open_signals, store_signals
@@ -191,8 +191,6 @@ class _Bench:
         training = training or self.config.training
         rows = _stage_rows(stage, self.rows.train_labels)
         live = isinstance(teacher, LocalTeacher)
-        title = {"teacher": "teacher", "fine_tuned": "fine-tuned student"}.get(system, "distilled student")
-        several = f", seed {seed}" if len(self.config.seeds) > 1 and not for_teacher else ""
         self.costs.append(
             run_stage(
                 stage,
@@ -205,7 +203,7 @@ class _Bench:
                     sequences=FixedSequences(rows, encoded.lengths, training.batch_size, steps, seed),
                     make_batch=self.batch_maker(encoded, self.train_for_teacher if live else None),
                     progress=self.progress,
-                    title=f"{title}: {stage.name}{several}",
+                    title=stage_title(stage, system, seed if len(self.config.seeds) > 1 else None),
                 ),
                 student=model,
                 tokenizer=self.teacher_tokenizer if for_teacher else self.student_tokenizer,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,9 +13,9 @@ from pydantic import ValidationError
 
 from limbeck.data.encode import encode_rows, token_limit
 from limbeck.data.tasks import Classification
-from limbeck.errors import ModelError
 from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.models.load import load_classifier, load_tokenizer, model_labels
+from limbeck.runs.task_file import TASK_FILE, damaged, task_values
 from limbeck.types import Origin, Rows
 
 __all__ = ["Predictor"]
@@ -77,12 +76,11 @@ class Predictor:
 
 
 def _task_of(folder: Path) -> tuple[Classification, int | None]:
-    path = folder / "task.json"
-    if not path.exists():
+    if not (folder / TASK_FILE).exists():
         return Classification(), None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = task_values(folder)
         max_length = values.pop("max_length")
         return Classification.model_validate(values), int(max_length)
-    except (json.JSONDecodeError, ValidationError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path} is damaged: {str(error).splitlines()[0]}. Write the student again") from error
+    except (ValidationError, KeyError, TypeError, ValueError) as error:
+        raise damaged(folder, error) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -21,6 +20,7 @@ from limbeck.evaluation.predict import predict_scores, softmax
 from limbeck.models.load import load_tokenizer, load_weights
 from limbeck.ranks import device
 from limbeck.runs.language_data import prompt_texts
+from limbeck.runs.task_file import damaged, task_values
 from limbeck.students.scorer import make_scorer
 from limbeck.types import Advance, Instruction, SoftLayout
 
@@ -54,22 +54,7 @@ class RankingTask(BaseModel):
 
 def is_ranking_student(folder: str | Path) -> bool:
     """Whether `limbeck distill` wrote this folder for a cross-lingual run. Raises `ModelError` if it is damaged."""
-    return _values(Path(folder)).get("kind") == "instructions"
-
-
-def _values(folder: Path) -> dict[str, Any]:
-    path = folder / "task.json"
-    if not path.exists():
-        return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
-    return values if isinstance(values, dict) else {}
-
-
-def _damaged(path: Path, error: Exception) -> ModelError:
-    return ModelError(f"{path} is damaged: {' '.join(str(error).splitlines()[:3])}. Write the student again")
+    return task_values(folder).get("kind") == "instructions"
 
 
 class Ranker:
@@ -87,9 +72,9 @@ class Ranker:
         if not is_ranking_student(folder):
             raise ModelError(f"{folder} is no student of a cross-lingual run: its task.json does not say so")
         try:
-            self.task = RankingTask.model_validate(_values(folder))
+            self.task = RankingTask.model_validate(task_values(folder))
         except ValidationError as error:
-            raise _damaged(folder / "task.json", error) from error
+            raise damaged(folder, error) from error
         self.tokenizer = load_tokenizer(str(folder))
         self.scorer = make_scorer(self.task.scorer, str(folder), self.task.soft)
         if self.task.critic:

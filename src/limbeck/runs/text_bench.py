@@ -1,10 +1,8 @@
-"""What the steps of one run on texts share: models, tokenised rows, batches, writers and measurements."""
+"""What the steps of one run on texts share: models that fit each other, and tokenised rows."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -12,42 +10,24 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from limbeck.atomic import write_json
-from limbeck.data.generation.collate import collate
 from limbeck.data.generation.encoded import EncodedSequences
-from limbeck.data.generation.rewritten import with_completions, written_sequences
-from limbeck.errors import ConfigError, ModelError
+from limbeck.errors import ModelError
 from limbeck.evaluation.generation.outputs import SystemOutputs
-from limbeck.evaluation.generation.run_models import answer, reference_sums
-from limbeck.losses.tokens import TokenObjective
-from limbeck.models.generate import Completion, Decoding, write_completions
-from limbeck.models.language_model import head_of, is_encoder_decoder, token_logits
-from limbeck.models.layers import depth, shapes
-from limbeck.models.load import load_language_model, load_tokenizer, weights_fingerprint
+from limbeck.models.language_model import is_encoder_decoder
+from limbeck.models.layers import depth
+from limbeck.models.load import load_language_model, load_tokenizer
 from limbeck.models.vocabulary import align_vocabularies
-from limbeck.numerics.chunked import label_log_probs
 from limbeck.numerics.layer_maps import choose_layers
-from limbeck.ranks import device, is_main, rank, ranks, wait_for_all
+from limbeck.ranks import is_main
 from limbeck.results import StageCost, SystemName
 from limbeck.runs.text_config import TextRunConfig
-from limbeck.runs.text_data import TextRows, decoder_start, encode_texts, room_to_write, text_limit
-from limbeck.sequences.corpus import BesideCorpus
-from limbeck.sequences.fixed import FixedSequences
-from limbeck.sequences.on_policy import OnPolicy, OnPolicyWriter
-from limbeck.sequences.replay import Replay, ReplayWriter
-from limbeck.sequences.rollouts import Rollouts, RolloutWriter
-from limbeck.sequences.teacher_written import have_written
-from limbeck.stages.pipeline import StageRun, run_stage
-from limbeck.stages.stage import Stage, Training
+from limbeck.runs.text_data import TextRows, decoder_start, encode_texts, text_limit
+from limbeck.sequences.rollouts import Rollouts
 from limbeck.students.initialise import language_model_from_config, student_from_layers
-from limbeck.types import UNLABELLED, Batch, Progress, SparseLogits, Teacher, Writer, WrittenBy
+from limbeck.types import Progress
 
 __all__ = ["TextBench", "set_up"]
-
-_WRITE_ROWS = 16
-_VALIDATION_SHARE, _VALIDATION_ROWS = 0.05, 200
 
 
 @dataclass
@@ -75,7 +55,7 @@ class TextBench:
 
     def new_student(self, seed: int) -> Any:
         """Return the untrained student; the same for the same seed."""
-        return make_writing_student(self.config, self.teacher, self.student_tokenizer, seed)
+        return _writing_student(self.config, self.teacher, self.student_tokenizer, seed)
 
     @cached_property
     def completed_rows(self) -> NDArray[np.int64]:
@@ -100,280 +80,6 @@ class TextBench:
         order = np.random.default_rng(0).permutation(len(self.test))
         return np.sort(order[: self.config.answers.rows])
 
-    # ---- training -------------------------------------------------------------------------------------------
-
-    def train(
-        self,
-        stage: Stage,
-        model: Any,
-        system: SystemName,
-        *,
-        seed: int,
-        steps: int,
-        where: str,
-        training: Training | None = None,
-        teacher: Teacher | None = None,
-    ) -> None:
-        """Run one stage on `model` in place and keep its cost."""
-        training = (training or self.config.training).model_copy(update=dict(stage.settings))
-        of_teacher = system == "teacher"
-        encoded = self.train_for_teacher if of_teacher else self._read_by(stage)
-        learnt = np.flatnonzero(encoded.supervised > 0) if self._reads_completions(stage) else np.arange(len(encoded))
-        validation = learnt[:0]
-        if isinstance(stage.written, Replay):
-            validation, learnt = _split(learnt, seed)
-        several = f", seed {seed}" if len(self.config.seeds) > 1 and not of_teacher else ""
-        title = {"teacher": "teacher", "fine_tuned": "fine-tuned student"}.get(system, "distilled student")
-        vocabulary = None if of_teacher else self.vocabulary
-        self.costs.append(
-            run_stage(
-                stage,
-                StageRun(
-                    folder=self.folder / "stages" / f"{where}-seed{seed}",
-                    log=self.folder / "log.jsonl",
-                    system=system,
-                    seed=seed,
-                    training=training,
-                    sequences=FixedSequences(learnt, encoded.lengths, training.batch_size, steps, seed),
-                    make_batch=partial(_batch, encoded, _author(stage)),
-                    progress=self.progress,
-                    title=f"{title}: {stage.name}{several}",
-                    objective=partial(TokenObjective, vocabulary=vocabulary),
-                    writer=self._writer(stage, model, encoded, learnt, validation, training, steps, seed),
-                ),
-                student=model,
-                tokenizer=self.teacher_tokenizer if of_teacher else self.student_tokenizer,
-                teacher=teacher,
-                shapes=shapes(self.teacher, model),
-            )
-        )
-
-    @staticmethod
-    def _reads_completions(stage: Stage) -> bool:
-        if isinstance(stage.written, OnPolicy):
-            return stage.written.share < 1 or stage.written.beside
-        return not isinstance(stage.written, Rollouts)
-
-    def _read_by(self, stage: Stage) -> EncodedSequences:
-        return self.teacher_texts(stage.teacher_decoding) if stage.completions == "teacher" else self.train_rows
-
-    def _writer(
-        self,
-        stage: Stage,
-        model: Any,
-        encoded: EncodedSequences,
-        rows: NDArray[np.int64],
-        validation: NDArray[np.int64],
-        training: Training,
-        steps: int,
-        seed: int,
-    ) -> Writer | None:
-        """Make what has texts written while the stage runs."""
-        choice, place = stage.written, {"seed": seed, "rank": rank()}
-        writer: Writer | None = None
-        make_batch = partial(self._own_batch, encoded)
-        if isinstance(choice, OnPolicy):
-            writer = OnPolicyWriter(choice, partial(self._write_rows, model, encoded, choice), **place, ranks=ranks())
-        elif isinstance(choice, Replay):
-            writer = ReplayWriter(
-                choice,
-                steps=steps,
-                write=partial(self.write, model, encoded),
-                make_batch=make_batch,
-                validate=partial(_loss, model, encoded, validation, self.vocabulary),
-                **place,
-                ranks=ranks(),
-            )
-        elif isinstance(choice, Rollouts):
-            if is_encoder_decoder(model):
-                raise ConfigError("minillm mixes teacher and student token by token: for causal models only")
-            writer = RolloutWriter(
-                choice,
-                rows=rows,
-                write=partial(self.write, model, encoded, teacher_share=choice.teacher_share),
-                make_batch=make_batch,
-                score=partial(self._score, model),
-                rows_per_step=training.batch_size // ranks(),
-                **place,
-                ranks=ranks(),
-            )
-        if stage.corpus:
-            assert self.corpus is not None
-            corpus = partial(_batch, self.corpus, WrittenBy.CORPUS)
-            writer = BesideCorpus(writer, corpus, rows=len(self.corpus), **place)
-        return writer
-
-    # ---- writing --------------------------------------------------------------------------------------------
-
-    def write(
-        self,
-        model: Any,
-        encoded: EncodedSequences,
-        rows: NDArray[np.int64],
-        decoding: Decoding,
-        seed: int,
-        *,
-        teacher_share: float = 0.0,
-    ) -> list[Completion]:
-        """Let `model` complete the prompts of `rows`."""
-        return write_completions(
-            model,
-            [encoded.prompt_ids(int(row)).tolist() for row in rows],
-            self._with_room(encoded, decoding),
-            end_ids=encoded.end_ids,
-            pad_id=encoded.pad_id,
-            seed=seed,
-            vocabulary=self.vocabulary,
-            teacher=self.teacher if teacher_share else None,
-            teacher_share=teacher_share,
-        )
-
-    def _with_room(self, encoded: EncodedSequences, decoding: Decoding) -> Decoding:
-        """Cut the limit of new tokens to what models can read behind every prompt."""
-        causal = encoded.decoder_start is None
-        room = room_to_write(self.config, encoded.max_length) if causal else encoded.max_length
-        return replace(decoding, max_new_tokens=min(decoding.max_new_tokens, room))
-
-    def _own_batch(self, encoded: EncodedSequences, rows: NDArray[np.int64], completions: list[Completion]) -> Batch:
-        """Return a batch of texts that the student wrote."""
-        sequences = written_sequences(encoded, rows.tolist(), [one.ids for one in completions])
-        batch = collate(sequences, encoded.pad_id, decoder_start=encoded.decoder_start)
-        batch["rows_B"] = torch.from_numpy(np.asarray(rows))
-        batch["written_by_B"] = torch.full((len(rows),), int(WrittenBy.STUDENT))
-        return batch
-
-    def _write_rows(
-        self,
-        model: Any,
-        encoded: EncodedSequences,
-        choice: OnPolicy,
-        rows: NDArray[np.int64],
-        decoding: Decoding,
-        seed: int,
-    ) -> Batch:
-        completions = self.write(model, encoded, rows, decoding, seed)
-        batch = self._own_batch(encoded, rows, completions)
-        if choice.reward is not None:
-            decode = self.student_tokenizer.decode
-            prompts = [decode(encoded.prompt_ids(int(row)).tolist(), skip_special_tokens=True) for row in rows]
-            texts = [decode(one.ids, skip_special_tokens=True) for one in completions]
-            rewards = torch.tensor(_reward(choice.reward)(prompts, texts), dtype=torch.float32)
-            if rewards.shape != (len(rows),) or not torch.isfinite(rewards).all():
-                raise ConfigError(f"recipe.reward: {choice.reward} must return a finite number for each text")
-            learnt_BT = batch["labels_BT"] != UNLABELLED
-            batch["returns_BT"] = learnt_BT * (rewards - rewards.mean())[:, None]
-        return batch
-
-    @torch.no_grad()
-    def _score(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the log-probabilities that student and teacher give each supervised token, ``[B, T]`` each."""
-        model.eval()
-        supervised_BT = batch["labels_BT"] != UNLABELLED
-        found = []
-        for one in (model, self.teacher):
-            inputs = {name: tensor.to(one.device) for name, tensor in batch["student"].items()}
-            source = token_logits(one, inputs, supervised_BT.to(one.device), head_of(one), self.vocabulary)
-            assert not isinstance(source, SparseLogits)
-            labels_S = batch["labels_BT"][supervised_BT].to(one.device)
-            log_probs_BT = torch.zeros(supervised_BT.shape)
-            log_probs_BT[supervised_BT] = label_log_probs(source, labels_S).float().cpu()
-            found.append(log_probs_BT)
-        model.train()
-        return found[0], found[1]
-
-    def teacher_texts(self, decoding: Decoding) -> EncodedSequences:
-        """Return the training prompts with what the teacher wrote after them, as the student reads them.
-
-        Written once, whatever the seed. With another tokenizer than the student's, the text is tokenised again.
-        """
-        path = self.folder / "written" / "teacher.jsonl"
-        prompts = self.train_for_teacher
-        lengths = np.asarray([len(prompts.prompt_ids(row)) for row in range(len(prompts))])
-        order = np.argsort(-lengths, kind="stable")
-        batches = [order[start : start + _WRITE_ROWS] for start in range(0, len(order), _WRITE_ROWS)]
-        if is_main():
-            self.teacher.to(device())
-            have_written(
-                path,
-                fingerprint=f"{weights_fingerprint(self.teacher)} {prompts.fingerprint()}",
-                decoding=decoding,
-                batches=batches,
-                write=partial(self.write, self.teacher, prompts),
-                seed=0,
-                progress=self.progress,
-            )
-        wait_for_all()
-        lines = path.read_text(encoding="utf-8").splitlines()[1:]
-        completions = {entry["row"]: entry["ids"] for entry in map(json.loads, lines)}
-        if self.vocabulary is not None:
-            return with_completions(self.train_rows, completions)
-        return self._tokenised_again(completions)
-
-    def _tokenised_again(self, completions: dict[int, list[int]]) -> EncodedSequences:
-        rows = []
-        for row, ids in sorted(completions.items()):
-            example = self.rows.train.rows[int(self.train_for_teacher.example[row])]
-            text = self.teacher_tokenizer.decode(ids, skip_special_tokens=True).strip()
-            if text:  # an empty text teaches nothing
-                last = example.messages[-1] if example.completion is not None else None
-                prompt = example.prompt
-                turn = type(prompt[-1])("assistant", text)
-                assert last is None or last.role == "assistant"
-                rows.append(replace(example, messages=(*prompt, turn)))
-        examples = replace(self.rows.train, rows=rows)
-        return encode_texts(self.config, examples, self.student_tokenizer, self.new_student(0), self.max_length)
-
-    # ---- measuring ------------------------------------------------------------------------------------------
-
-    def measure(self, system: SystemName, seed: int, model: Callable[[], Any]) -> None:
-        """Measure a system on the held-out rows, or read what an earlier start of this run measured."""
-        path = self.folder / "predictions" / f"{system}-seed{seed}.json"
-        if is_main() and not path.exists():
-            write_json_folder(path, self._measured(system, model(), seed))
-        wait_for_all()
-        values = json.loads(path.read_text(encoding="utf-8"))
-        found = {name: None if values[name] is None else np.asarray(values[name]) for name in ("nll", "kl", "agreed")}
-        rows = [str(row) for row in range(len(values["tokens"]))]
-        wrote = len(self.answered) > 0
-        outputs = SystemOutputs(
-            tokens_N=np.asarray(values["tokens"]),
-            nll_sum_N=found["nll"],
-            kl_sum_N=found["kl"],
-            agreed_N=found["agreed"],
-            texts=[values["answers"].get(row) for row in rows] if wrote else None,
-            cut_off_N=np.asarray([values["cut_off"].get(row, False) for row in rows]) if wrote else None,
-        )
-        self.outputs.setdefault(system, {})[seed] = outputs
-
-    def _measured(self, system: SystemName, model: Any, seed: int) -> dict[str, Any]:
-        model.to(device())
-        encoded = self.test_for_teacher if system == "teacher" else self.test
-        teacher = self.teacher if system != "teacher" and self.vocabulary is not None else None
-        total = len(encoded) + len(self.answered)
-        with self.progress.track(f"measuring: {system.replace('_', ' ')}", total) as advance:
-            sums = reference_sums(model, encoded, teacher=teacher, vocabulary=self.vocabulary, advance=advance)
-            asked = Decoding(self.config.answers.max_new_tokens, self.config.answers.temperature)
-            written = answer(
-                model,
-                encoded,
-                self.answered,
-                self._with_room(encoded, asked),
-                seed=seed,
-                vocabulary=self.vocabulary,
-                advance=advance,
-            )
-        tokenizer = self.teacher_tokenizer if system == "teacher" else self.student_tokenizer
-        texts = [tokenizer.decode(one.ids, skip_special_tokens=True).strip() for one in written]
-        rows = self.answered.tolist()
-        return {
-            "tokens": sums.tokens_N.tolist(),
-            "nll": _listed(sums.nll_sum_N),
-            "kl": _listed(sums.kl_sum_N),
-            "agreed": _listed(sums.agreed_N),
-            "answers": dict(zip(rows, texts, strict=True)),
-            "cut_off": dict(zip(rows, [not one.ended for one in written], strict=True)),
-        }
-
 
 def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progress) -> TextBench:
     """Load the models, check that they can do the run, and tokenise all rows.
@@ -388,7 +94,7 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
     tokenizer = teacher_tokenizer
     if config.student.model is not None:
         tokenizer = load_tokenizer(config.student.model, trust_remote_code=config.student.trust_remote_code)
-    student = make_writing_student(config, teacher, tokenizer, config.seeds[0])
+    student = _writing_student(config, teacher, tokenizer, config.seeds[0])
     if is_encoder_decoder(teacher) != is_encoder_decoder(student):
         raise ModelError("teacher and student must both be causal, or both have an encoder and a decoder")
     for model, name in ((teacher, config.teacher.model), (student, config.student.model)):
@@ -432,7 +138,7 @@ def _require_finite(model: Any, name: str) -> None:
             )
 
 
-def make_writing_student(config: TextRunConfig, teacher: Any, tokenizer: Any, seed: int) -> Any:
+def _writing_student(config: TextRunConfig, teacher: Any, tokenizer: Any, seed: int) -> Any:
     """Return the untrained student; the same for the same seed.
 
     Raises:
@@ -474,61 +180,3 @@ def _vocabulary(
         if on_text and not any(isinstance(stage.written, Rollouts) for stage in stages):
             return None
         raise
-
-
-def _author(stage: Stage) -> WrittenBy:
-    return WrittenBy.TEACHER if stage.completions == "teacher" else WrittenBy.DATA
-
-
-def _batch(encoded: EncodedSequences, author: WrittenBy, rows: NDArray[np.int64]) -> Batch:
-    batch = encoded.batch(rows)
-    batch["rows_B"] = torch.from_numpy(np.asarray(rows))
-    batch["written_by_B"] = torch.full((len(rows),), int(author))
-    return batch
-
-
-def _split(rows: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Take a few rows out of training, on which the replay decides about more of the student's texts."""
-    count = min(_VALIDATION_ROWS, max(1, round(_VALIDATION_SHARE * len(rows))))
-    order = np.random.default_rng(seed).permutation(rows)
-    return np.sort(order[:count]), np.sort(order[count:])
-
-
-def _loss(model: Any, encoded: EncodedSequences, rows: NDArray[np.int64], vocabulary: int | None) -> float:
-    """Return the mean negative log-likelihood of the rows' supervised tokens, in nats."""
-    total, tokens = 0.0, 0
-    was_training = model.training
-    model.eval()
-    head = head_of(model)
-    with torch.no_grad():
-        for start in range(0, len(rows), _WRITE_ROWS):
-            batch = encoded.batch(rows[start : start + _WRITE_ROWS])
-            inputs = {name: tensor.to(model.device) for name, tensor in batch["student"].items()}
-            supervised_BT = (batch["labels_BT"] != UNLABELLED).to(model.device)
-            source = token_logits(model, inputs, supervised_BT, head, vocabulary)
-            assert not isinstance(source, SparseLogits)
-            log_probs_S = label_log_probs(source, batch["labels_BT"].to(model.device)[supervised_BT])
-            total, tokens = total - float(log_probs_S.sum()), tokens + len(log_probs_S)
-    model.train(was_training)
-    return total / max(1, tokens)
-
-
-def _reward(name: str) -> Callable[[list[str], list[str]], Any]:
-    import importlib
-
-    module, _, function = name.partition(":")
-    try:
-        found: Callable[[list[str], list[str]], Any] = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"recipe.reward: cannot import '{name}' (expected my.module:function): {error}") from error
-    return found
-
-
-def _listed(values: NDArray[Any] | None) -> list[Any] | None:
-    return None if values is None else values.tolist()
-
-
-def write_json_folder(path: Path, values: dict[str, Any]) -> None:
-    """Write a JSON file into a folder that may not be there yet."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, values)

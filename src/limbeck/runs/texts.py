@@ -25,8 +25,10 @@ from limbeck.runs.folder import hold, record_run
 from limbeck.runs.text_bench import TextBench, set_up
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import read_texts
+from limbeck.runs.text_measuring import measure
 from limbeck.runs.text_outcome import TextOutcome, write_text_outcome
 from limbeck.runs.text_store import stored_teacher
+from limbeck.runs.text_training import train_stage
 from limbeck.stages.stage import Stage
 from limbeck.teachers.language_model import LanguageTeacher
 from limbeck.types import Progress, Teacher
@@ -47,7 +49,7 @@ def run_texts(config: TextRunConfig, *, progress: Progress, command: str = "") -
         bench = set_up(config, folder, rows, progress)
         _fine_tune_teacher(bench)
         bench.teacher.to(device())
-        bench.measure("teacher", config.seeds[0], lambda: bench.teacher)
+        measure(bench, "teacher", config.seeds[0], lambda: bench.teacher)
         for seed in config.seeds:
             _train_students(bench, seed)
         return write_text_outcome(
@@ -76,7 +78,8 @@ def _fine_tune_teacher(bench: TextBench) -> None:
     if training is None:
         return
     (stage,) = sft().stages
-    bench.train(
+    train_stage(
+        bench,
         stage,
         bench.teacher,
         "teacher",
@@ -92,7 +95,7 @@ def _train_students(bench: TextBench, seed: int) -> None:
     student = bench.new_student(seed)
     student.to(device())
     start = {name: tensor.detach().cpu().clone() for name, tensor in student.state_dict().items()}
-    bench.measure("student_before", seed, lambda: student)
+    measure(bench, "student_before", seed, lambda: student)
     if seed == bench.config.seeds[0]:
         _require_useful_teacher(bench, seed)
     recipe = bench.config.recipe.made()
@@ -102,7 +105,8 @@ def _train_students(bench: TextBench, seed: int) -> None:
     ends = [round(float(share) * total) for share in shares]
     for number, (stage, begin, end) in enumerate(zip(recipe.stages, [0, *ends], ends, strict=False), start=1):
         if end > begin:
-            bench.train(
+            train_stage(
+                bench,
                 stage,
                 student,
                 "distilled",
@@ -111,12 +115,12 @@ def _train_students(bench: TextBench, seed: int) -> None:
                 where=f"distilled-{number:02d}-{stage.name}",
                 teacher=teacher,
             )
-    bench.measure("distilled", seed, lambda: student)
+    measure(bench, "distilled", seed, lambda: student)
     if bench.compares_fine_tuned:
         student.load_state_dict(copy.deepcopy(start))
         (stage,) = sft().stages
-        bench.train(stage, student, "fine_tuned", seed=seed, steps=total, where="fine_tuned-sft")
-        bench.measure("fine_tuned", seed, lambda: student)
+        train_stage(bench, stage, student, "fine_tuned", seed=seed, steps=total, where="fine_tuned-sft")
+        measure(bench, "fine_tuned", seed, lambda: student)
 
 
 def _teacher(bench: TextBench, stages: tuple[Stage, ...]) -> Teacher | None:

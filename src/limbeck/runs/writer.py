@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from limbeck.data.encode import token_limit
@@ -21,8 +19,7 @@ from limbeck.data.generation.records import Example, Examples
 from limbeck.data.generation.task import Generation
 from limbeck.errors import ConfigError, ModelError
 from limbeck.evaluation.generation.measure import measure_generation
-from limbeck.evaluation.generation.outputs import GeneratingSystem, HeldOutTexts, SystemOutputs
-from limbeck.evaluation.generation.run_models import answer, reference_sums
+from limbeck.evaluation.generation.outputs import GeneratingSystem, HeldOutTexts
 from limbeck.evaluation.generation.speed import writing_speed
 from limbeck.generation_results import GenerationFigures
 from limbeck.models.generate import Completion, Decoding, write_completions
@@ -32,8 +29,10 @@ from limbeck.models.load import load_language_model, load_tokenizer
 from limbeck.models.vocabulary import align_vocabularies
 from limbeck.ranks import device
 from limbeck.results import SystemName
+from limbeck.runs.task_file import damaged, task_values
 from limbeck.runs.text_data import decoder_start
-from limbeck.types import Advance, Progress
+from limbeck.runs.text_measuring import HeldOutRows, measure_rows
+from limbeck.types import Progress
 
 __all__ = ["WritingStudent", "evaluate_texts", "is_writing_student"]
 
@@ -44,22 +43,7 @@ _ANSWERED_ROWS = 200
 
 def is_writing_student(folder: str | Path) -> bool:
     """Whether `limbeck distill` wrote this folder for a run on texts. Raises `ModelError` if it is damaged."""
-    return _values(Path(folder)).get("kind") == "generation"
-
-
-def _values(folder: Path) -> dict[str, Any]:
-    path = folder / "task.json"
-    if not path.exists():
-        return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
-    return values if isinstance(values, dict) else {}
-
-
-def _damaged(path: Path, error: Exception) -> ModelError:
-    return ModelError(f"{path} is damaged: {' '.join(str(error).splitlines()[:3])}. Write the student again")
+    return task_values(folder).get("kind") == "generation"
 
 
 class WritingStudent:
@@ -74,14 +58,14 @@ class WritingStudent:
     """
 
     def __init__(self, folder: str | Path, task: Generation | None = None) -> None:
-        values = _values(Path(folder))
+        values = task_values(folder)
         if task is None and values.get("kind") != "generation":
             raise ModelError(f"{folder} is no student of a run on texts: its task.json does not say so")
         try:
             wanted = int(values.pop("max_length")) if values else None
             self.task = task or Generation.model_validate(values)
         except (KeyError, TypeError, ValueError, ValidationError) as error:
-            raise _damaged(Path(folder) / "task.json", error) from error
+            raise damaged(folder, error) from error
         self.tokenizer = load_tokenizer(str(folder))
         self.model = load_language_model(str(folder))
         self.max_length = token_limit(self.tokenizer, self.model, wanted)
@@ -196,8 +180,15 @@ def evaluate_texts(student: str, data: str, *, against: str | None, progress: Pr
     for name, model in models.items():
         teacher = models["teacher"].model if name == "distilled" and shared is not None else None
         title = student if name == "distilled" else str(against)
-        with progress.track(f"measuring: {title}", len(held_out) + len(answered)) as advance:
-            outputs = _outputs(model, encoded[name], answered, teacher, shared or model.tokens, advance)
+        decoding = Decoding(model.answer_tokens(), 0.0)
+        outputs = measure_rows(
+            model.model,
+            model.tokenizer,
+            HeldOutRows(encoded[name], answered, decoding, shared or model.tokens),
+            title=f"measuring: {title}",
+            progress=progress,
+            teacher=teacher,
+        )
         speed = writing_speed(model.model, encoded[name], answered)
         detail = f"{depth(model.model)} layers, {speed.parameters / 1e6:.1f} M parameters"
         systems.append(GeneratingSystem(name, title, detail, speed, {0: outputs}))
@@ -218,27 +209,6 @@ def _shared_tokens(models: dict[SystemName, WritingStudent]) -> int | None:
         )
     except ModelError:
         return None
-
-
-def _outputs(
-    model: WritingStudent,
-    encoded: EncodedSequences,
-    answered: NDArray[np.int64],
-    teacher: Any,
-    vocabulary: int,
-    advance: Advance,
-) -> SystemOutputs:
-    sums = reference_sums(model.model, encoded, teacher=teacher, vocabulary=vocabulary, advance=advance)
-    if not len(answered):
-        return sums
-    decoding = Decoding(model.answer_tokens(), 0.0)
-    written = answer(model.model, encoded, answered, decoding, seed=0, vocabulary=vocabulary, advance=advance)
-    texts: list[str | None] = [None] * len(encoded)
-    cut_off_N = np.zeros(len(encoded), dtype=np.bool_)
-    for row, one in zip(answered.tolist(), written, strict=True):
-        texts[row] = model.tokenizer.decode(one.ids, skip_special_tokens=True).strip()
-        cut_off_N[row] = not one.ended
-    return replace(sums, texts=texts, cut_off_N=cut_off_N)
 
 
 def _texts(model: WritingStudent, encoded: EncodedSequences) -> HeldOutTexts:

@@ -27,7 +27,7 @@ from limbeck.types import Batch, Progress, Sequences, Shapes, Teacher, Writer
 if TYPE_CHECKING:
     from limbeck.losses.tokens import TokenObjective
 
-__all__ = ["StageRun", "run_stage"]
+__all__ = ["StageRun", "run_stage", "stage_title"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ class StageRun:
     """Has texts written while the stage runs; ``None``: it trains on its rows as they are."""
     stage: str = ""
     """What the log and the costs call this stage; default: its own name."""
+
+
+def stage_title(stage: Stage, system: str, seed: int | None) -> str:
+    """Return what the progress bar says of a stage; `seed` where students of several seeds are trained."""
+    who = {"teacher": "teacher", "fine_tuned": "fine-tuned student"}.get(system, "distilled student")
+    return f"{who}: {stage.name}" + ("" if seed is None or system == "teacher" else f", seed {seed}")
 
 
 def run_stage(

@@ -42,6 +42,13 @@ class Stage:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `Training` that this stage sets itself, whatever the run says."""
 
+    @property
+    def reads_given(self) -> bool:
+        """Whether it trains on completions that are there before it starts, in a run on texts."""
+        if isinstance(self.written, OnPolicy):
+            return self.written.share < 1 or self.written.beside
+        return not isinstance(self.written, Rollouts)
+
 
 class Training(BaseModel):
     """How a model is trained. `batch_size` is per optimiser step, whatever the number of devices."""

@@ -1,0 +1,113 @@
+"""One stage of a run on texts: the rows it reads, who writes texts while it runs, and its training."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from limbeck.data.generation.encoded import EncodedSequences
+from limbeck.losses.tokens import TokenObjective
+from limbeck.models.layers import shapes
+from limbeck.results import SystemName
+from limbeck.runs.text_bench import TextBench
+from limbeck.runs.text_writers import StageTexts
+from limbeck.runs.text_writing import teacher_texts
+from limbeck.sequences.corpus import BesideCorpus
+from limbeck.sequences.fixed import FixedSequences
+from limbeck.sequences.replay import Replay
+from limbeck.stages.pipeline import StageRun, run_stage, stage_title
+from limbeck.stages.stage import Stage, Training
+from limbeck.types import Batch, Teacher, Writer, WrittenBy
+
+__all__ = ["train_stage"]
+
+_VALIDATION_SHARE, _VALIDATION_ROWS = 0.05, 200
+
+
+def train_stage(
+    bench: TextBench,
+    stage: Stage,
+    model: Any,
+    system: SystemName,
+    *,
+    seed: int,
+    steps: int,
+    where: str,
+    training: Training | None = None,
+    teacher: Teacher | None = None,
+) -> None:
+    """Run one stage on `model` in place and keep its cost.
+
+    Args:
+        bench: of the run.
+        stage: what is trained.
+        model: the student, or the teacher that is fine-tuned.
+        system: what `model` is in the report.
+        seed: of order, coins and sampling.
+        steps: optimiser steps.
+        where: name of the stage's folder.
+        training: how; ``None``: as the run says.
+        teacher: gives signals; ``None`` where no term needs one.
+    """
+    training = (training or bench.config.training).model_copy(update=dict(stage.settings))
+    of_teacher = system == "teacher"
+    encoded = bench.train_for_teacher if of_teacher else _read_by(bench, stage)
+    learnt = np.flatnonzero(encoded.supervised > 0) if stage.reads_given else np.arange(len(encoded))
+    validation = learnt[:0]
+    if isinstance(stage.written, Replay):
+        validation, learnt = _split(learnt, seed)
+    author = WrittenBy.TEACHER if stage.completions == "teacher" else WrittenBy.DATA
+    texts = StageTexts(bench, stage, model, encoded, learnt, validation, training.batch_size, steps, seed)
+    bench.costs.append(
+        run_stage(
+            stage,
+            StageRun(
+                folder=bench.folder / "stages" / f"{where}-seed{seed}",
+                log=bench.folder / "log.jsonl",
+                system=system,
+                seed=seed,
+                training=training,
+                sequences=FixedSequences(learnt, encoded.lengths, training.batch_size, steps, seed),
+                make_batch=partial(_batch, encoded, author),
+                progress=bench.progress,
+                title=stage_title(stage, system, seed if len(bench.config.seeds) > 1 else None),
+                objective=partial(TokenObjective, vocabulary=None if of_teacher else bench.vocabulary),
+                writer=_writer(texts),
+            ),
+            student=model,
+            tokenizer=bench.teacher_tokenizer if of_teacher else bench.student_tokenizer,
+            teacher=teacher,
+            shapes=shapes(bench.teacher, model),
+        )
+    )
+
+
+def _read_by(bench: TextBench, stage: Stage) -> EncodedSequences:
+    return teacher_texts(bench, stage.teacher_decoding) if stage.completions == "teacher" else bench.train_rows
+
+
+def _split(rows: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Take a few rows out of training, on which the replay decides about more of the student's texts."""
+    count = min(_VALIDATION_ROWS, max(1, round(_VALIDATION_SHARE * len(rows))))
+    order = np.random.default_rng(seed).permutation(rows)
+    return np.sort(order[:count]), np.sort(order[count:])
+
+
+def _writer(texts: StageTexts) -> Writer | None:
+    """Make what has texts written while the stage runs, and plain text put beside them."""
+    writer, corpus = texts.writer(), texts.bench.corpus
+    if not texts.stage.corpus:
+        return writer
+    assert corpus is not None
+    return BesideCorpus(writer, partial(_batch, corpus, WrittenBy.CORPUS), rows=len(corpus), **texts.place)
+
+
+def _batch(encoded: EncodedSequences, author: WrittenBy, rows: NDArray[np.int64]) -> Batch:
+    batch = encoded.batch(rows)
+    batch["rows_B"] = torch.from_numpy(np.asarray(rows))
+    batch["written_by_B"] = torch.full((len(rows),), int(author))
+    return batch

@@ -1,0 +1,96 @@
+"""Models of a run on texts at work: completions of prompts, and the texts that the teacher writes beforehand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.data.generation.encoded import EncodedSequences
+from limbeck.data.generation.records import Message
+from limbeck.data.generation.rewritten import with_completions
+from limbeck.models.generate import Completion, Decoding, write_completions
+from limbeck.models.load import weights_fingerprint
+from limbeck.ranks import device, is_main, wait_for_all
+from limbeck.runs.text_bench import TextBench
+from limbeck.runs.text_data import encode_texts, room_to_write
+from limbeck.sequences.teacher_written import have_written
+
+__all__ = ["teacher_texts", "with_room", "write"]
+
+_WRITE_ROWS = 16
+
+
+def write(
+    bench: TextBench,
+    model: Any,
+    encoded: EncodedSequences,
+    rows: NDArray[np.int64],
+    decoding: Decoding,
+    seed: int,
+    *,
+    teacher_share: float = 0.0,
+) -> list[Completion]:
+    """Let `model` complete the prompts of `rows`."""
+    return write_completions(
+        model,
+        [encoded.prompt_ids(int(row)).tolist() for row in rows],
+        with_room(bench, encoded, decoding),
+        end_ids=encoded.end_ids,
+        pad_id=encoded.pad_id,
+        seed=seed,
+        vocabulary=bench.vocabulary,
+        teacher=bench.teacher if teacher_share else None,
+        teacher_share=teacher_share,
+    )
+
+
+def with_room(bench: TextBench, encoded: EncodedSequences, decoding: Decoding) -> Decoding:
+    """Cut the limit of new tokens to what models can read behind every prompt."""
+    causal = encoded.decoder_start is None
+    room = room_to_write(bench.config, encoded.max_length) if causal else encoded.max_length
+    return replace(decoding, max_new_tokens=min(decoding.max_new_tokens, room))
+
+
+def teacher_texts(bench: TextBench, decoding: Decoding) -> EncodedSequences:
+    """Return the training prompts with what the teacher wrote after them, as the student reads them.
+
+    Written once, whatever the seed. With another tokenizer than the student's, the text is tokenised again.
+    """
+    path = bench.folder / "written" / "teacher.jsonl"
+    prompts = bench.train_for_teacher
+    lengths = np.asarray([len(prompts.prompt_ids(row)) for row in range(len(prompts))])
+    order = np.argsort(-lengths, kind="stable")
+    batches = [order[start : start + _WRITE_ROWS] for start in range(0, len(order), _WRITE_ROWS)]
+    if is_main():
+        bench.teacher.to(device())
+        have_written(
+            path,
+            fingerprint=f"{weights_fingerprint(bench.teacher)} {prompts.fingerprint()}",
+            decoding=decoding,
+            batches=batches,
+            write=partial(write, bench, bench.teacher, prompts),
+            seed=0,
+            progress=bench.progress,
+        )
+    wait_for_all()
+    lines = path.read_text(encoding="utf-8").splitlines()[1:]
+    completions = {entry["row"]: entry["ids"] for entry in map(json.loads, lines)}
+    if bench.vocabulary is not None:
+        return with_completions(bench.train_rows, completions)
+    return _tokenised_again(bench, completions)
+
+
+def _tokenised_again(bench: TextBench, completions: dict[int, list[int]]) -> EncodedSequences:
+    rows = []
+    for row, ids in sorted(completions.items()):
+        example = bench.rows.train.rows[int(bench.train_for_teacher.example[row])]
+        text = bench.teacher_tokenizer.decode(ids, skip_special_tokens=True).strip()
+        if text:  # an empty text teaches nothing
+            rows.append(replace(example, messages=(*example.prompt, Message("assistant", text))))
+    examples = replace(bench.rows.train, rows=rows)
+    return encode_texts(bench.config, examples, bench.student_tokenizer, bench.new_student(0), bench.max_length)
