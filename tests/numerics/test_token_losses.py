@@ -32,6 +32,7 @@ LOSSES = {
     "skew_forward_kl": TokenDivergence("skew_forward_kl"),
     "skew_reverse_kl": TokenDivergence("skew_reverse_kl", alpha=0.4),
     "alpha_beta": TokenDivergence("alpha_beta", alpha=0.3, beta=0.9),
+    "adaptive_kl": TokenDivergence("adaptive_kl", head_mass=0.4),
     "soft_cross_entropy": TokenDivergence("soft_cross_entropy"),
     "logit_mse": TokenDivergence("logit_mse"),
     "probability_mse": TokenDivergence("probability_mse"),
@@ -41,7 +42,7 @@ every = pytest.mark.parametrize("loss", list(LOSSES.values()), ids=list(LOSSES))
 
 def dense(loss: TokenDivergence, teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
     """Value and gradient of the plain formula, at temperature 1."""
-    names = ("alpha", "beta", "normalise")
+    names = ("alpha", "beta", "head_mass", "normalise")
     options: dict[str, Any] = {name: getattr(loss, name) for name in names if getattr(loss, name)}
     if loss.kind == "jensen_shannon":
         options["beta"] = loss.beta

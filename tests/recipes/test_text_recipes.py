@@ -98,6 +98,7 @@ def test_what_recipes_need() -> None:
         "reverse_kl": [completions, logits],
         "jensen_shannon": [completions, logits],
         "total_variation": [completions, logits],
+        "adaptive_kl": [completions, logits],
         "f_distill": [completions, writes, logits, own],
         "minillm": [completions, logits, own],
         "gkd": [completions, logits, own],
@@ -163,6 +164,7 @@ def test_sft_is_cross_entropy_alone() -> None:
         ),
         ("total_variation", {}, TokenDivergence("total_variation"), 0.0),
         ("total_variation", {"label_weight": 0.3}, TokenDivergence("total_variation"), 0.3),
+        ("adaptive_kl", {"head_mass": 0.7}, TokenDivergence("adaptive_kl", head_mass=0.7), 0.0),
     ],
 )
 def test_divergences_on_the_rows(

@@ -45,6 +45,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "reverse_kl": {"name": "reverse_kl"},
     "jensen_shannon": {"name": "jensen_shannon"},
     "total_variation": {"name": "total_variation", "label_weight": 0.5},
+    "adaptive_kl": {"name": "adaptive_kl"},
     "seqkd": {"name": "seqkd", "beams": 2, **SHORT},
     "f_distill_kl": {"name": "f_distill", "variant": "kl", **SHORT},
     "f_distill_rkl": {"name": "f_distill", "variant": "rkl", **SHORT},
@@ -54,7 +55,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "gkd": {"name": "gkd", "on_policy_share": 1, **SHORT},
     "distillm": {"name": "distillm", "validations": 2, **SHORT},
 }
-LOWERS = {"sft", "kd", "reverse_kl", "jensen_shannon", "total_variation", "seqkd"}
+LOWERS = {"sft", "kd", "reverse_kl", "jensen_shannon", "total_variation", "adaptive_kl", "seqkd"}
 """Recipes of one stage on fixed texts: their loss falls in a few steps. Others change stage, or texts with them."""
 STAGES = {
     "f_distill_kl": [("pre_distillation", {"divergence", "labels"}), ("f_distill_kl", {"teacher"})],

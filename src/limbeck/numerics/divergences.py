@@ -24,8 +24,10 @@ from torch import Tensor
 __all__ = [
     "STUDENT_FLOOR",
     "TEACHER_FLOOR",
+    "adaptive_kl",
     "alpha_beta",
     "forward_kl",
+    "head_weight",
     "jensen_shannon",
     "logit_mse",
     "probability_mse",
@@ -198,6 +200,43 @@ def alpha_beta(
     cross = (alpha * log_p + beta * log_q).exp()
     own = (alpha / both) * (both * log_p).exp() + (beta / both) * (both * log_q).exp()
     return _factor(loss_temperature, temperature_squared) * (own - cross).sum(dim=-1) / (alpha * beta)
+
+
+def adaptive_kl(
+    *,
+    teacher_logits: Tensor,
+    student_logits: Tensor,
+    head_mass: float = 0.5,
+    loss_temperature: float = 1.0,
+    temperature_squared: bool = True,
+) -> Tensor:
+    """Return ``w KL(p || q) + (1 - w) KL(q || p)``, times T^2: ``[..., V] -> [...]`` nats, 0 when both are equal.
+
+    w is the share of ``sum |p - q|`` that lies on the head, the teacher's likeliest tokens (`head_weight`). It has no
+    gradient. Other arguments as in `forward_kl`.
+
+    Reference: Wu, Tao, Wang, Yang, Zhao, Wong, "Rethinking Kullback-Leibler Divergence in Knowledge Distillation for
+    Large Language Models", COLING 2025, arXiv:2404.02657, section 4 (there mu is what `head_mass` is here, 0.5).
+    """
+    log_p, log_q = _log_probs(teacher_logits, student_logits, loss_temperature)
+    weight = head_weight(log_p.exp(), log_q.detach().exp(), head_mass)
+    value = weight * _kl(log_p, log_q) + (1 - weight) * _kl(log_q, log_p)
+    return _factor(loss_temperature, temperature_squared) * value
+
+
+def head_weight(teacher_probs: Tensor, student_probs: Tensor, head_mass: float) -> Tensor:
+    """Return how much of the gap ``sum |p - q|`` lies on the head: ``[..., V] -> [...]``, 0.5 where there is no gap.
+
+    The head is the fewest tokens that hold `head_mass` of the teacher's probability. Of a teacher with a bucket for
+    all its unlikely tokens, the bucket is one of them.
+    """
+    sorted_probs, order = teacher_probs.sort(dim=-1, descending=True)
+    gap = (teacher_probs - student_probs).abs_()
+    # A token is in the head while those before it do not hold the mass yet.
+    before = sorted_probs.cumsum(dim=-1).sub_(sorted_probs)
+    head = (gap.gather(-1, order) * (before < head_mass)).sum(dim=-1)
+    total = gap.sum(dim=-1)
+    return torch.where(total > 0, head / total.clamp(min=torch.finfo(total.dtype).tiny), 0.5)
 
 
 def soft_cross_entropy(

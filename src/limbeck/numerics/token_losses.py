@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import ConfigError, near_misses
+from limbeck.numerics.divergences import head_weight
 
 __all__ = [
     "ClosedForm",
@@ -40,6 +41,7 @@ DivergenceKind = Literal[
     "skew_forward_kl",
     "skew_reverse_kl",
     "alpha_beta",
+    "adaptive_kl",
     "soft_cross_entropy",
     "logit_mse",
     "probability_mse",
@@ -51,8 +53,9 @@ _OPTIONS: Final[Mapping[str, frozenset[str]]] = {
     "skew_forward_kl": frozenset({"alpha"}),
     "skew_reverse_kl": frozenset({"alpha"}),
     "alpha_beta": frozenset({"alpha", "beta"}),
+    "adaptive_kl": frozenset({"head_mass"}),
 }
-_DEFAULTS: Final = {"jensen_shannon": 0.5, "skew_forward_kl": 0.1, "skew_reverse_kl": 0.1}
+_DEFAULTS: Final = {"jensen_shannon": 0.5, "skew_forward_kl": 0.1, "skew_reverse_kl": 0.1, "adaptive_kl": 0.5}
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class TokenDivergence:
     alpha: float | None = None
     """Of the skew divergences: the share of the distribution itself in the mixture, between 0 and 1 (default 0.1).
     Of `alpha_beta`: above 0."""
+    head_mass: float | None = None
+    """Of `adaptive_kl`: the share of the teacher's probability that its head holds, between 0 and 1 (default 0.5)."""
     normalise: bool = False
     """Of `jensen_shannon`: divide by ``beta (1 - beta)``."""
 
@@ -76,7 +81,7 @@ class TokenDivergence:
             raise ConfigError(f"there is no divergence '{self.kind}'; {near_misses(self.kind, _FORMS)}")
         if not 0 < self.loss_temperature < math.inf:
             raise ConfigError(f"loss_temperature must be a number above 0, not {self.loss_temperature}")
-        for name in ("alpha", "beta"):
+        for name in ("alpha", "beta", "head_mass"):
             self._check_option(name)
         if self.normalise and self.kind != "jensen_shannon":
             raise ConfigError(f"normalise belongs to jensen_shannon; leave it out of {self.kind}")
@@ -95,6 +100,8 @@ class TokenDivergence:
             right, range_ = 0 <= value <= 1, "from 0 to 1"
         elif self.kind == "alpha_beta":
             right, range_ = 0 < value < math.inf, "above 0 (the limits at 0 are forward_kl and reverse_kl)"
+        elif self.kind == "adaptive_kl":
+            right, range_ = 0 < value < 1, "between 0 and 1"
         else:
             right, range_ = 0 < value < 1, "between 0 and 1 (the limits at 0 are forward_kl and reverse_kl)"
         if not right:
@@ -252,6 +259,15 @@ def _alpha_beta(loss: TokenDivergence, teacher: Distribution, student: Distribut
     return value / (alpha * beta), gradient
 
 
+def _adaptive_kl(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
+    assert loss.head_mass is not None
+    weight = head_weight(teacher.probs, student.probs, loss.head_mass)[:, None]
+    forward_kl, forward_gradient = _forward_kl(loss, teacher, student)
+    reverse_kl, reverse_gradient = _reverse_kl(loss, teacher, student)
+    value = torch.lerp(reverse_kl, forward_kl, weight.squeeze(-1))
+    return value, lambda: reverse_gradient().lerp_(forward_gradient(), weight)
+
+
 def _soft_cross_entropy(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
     terms = teacher.probs * student.log_probs
     return -terms.sum(dim=-1), lambda: torch.sub(student.probs, teacher.probs, out=terms)
@@ -295,6 +311,7 @@ _FORMS: Final[Mapping[str, Callable[[TokenDivergence, Distribution, Distribution
     "skew_forward_kl": _skew_forward_kl,
     "skew_reverse_kl": _skew_reverse_kl,
     "alpha_beta": _alpha_beta,
+    "adaptive_kl": _adaptive_kl,
     "soft_cross_entropy": _soft_cross_entropy,
     "logit_mse": _logit_mse,
     "probability_mse": _probability_mse,

@@ -52,6 +52,7 @@ TEXT_RECIPES = {
     "reverse_kl": "limbeck.recipes.token_divergences:reverse_kl",
     "jensen_shannon": "limbeck.recipes.token_divergences:jensen_shannon",
     "total_variation": "limbeck.recipes.token_divergences:total_variation",
+    "adaptive_kl": "limbeck.recipes.token_divergences:adaptive_kl",
     "f_distill": "limbeck.recipes.f_distill:f_distill",
     "minillm": "limbeck.recipes.minillm:minillm",
     "gkd": "limbeck.recipes.gkd:gkd",

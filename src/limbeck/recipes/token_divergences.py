@@ -12,7 +12,7 @@ from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
 from limbeck.recipes.texts import TextRecipe
 from limbeck.stages.stage import Stage
 
-__all__ = ["jensen_shannon", "kd", "reverse_kl", "total_variation"]
+__all__ = ["adaptive_kl", "jensen_shannon", "kd", "reverse_kl", "total_variation"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -76,6 +76,26 @@ def total_variation(*, loss_temperature: Temperature = 1.0, label_weight: Share 
     """
     loss = TokenDivergence("total_variation", loss_temperature=loss_temperature)
     return _on_rows("Total variation", "total_variation", loss, label_weight)
+
+
+def adaptive_kl(
+    *,
+    head_mass: Annotated[float, Field(gt=0, lt=1)] = 0.5,
+    loss_temperature: Temperature = 1.0,
+    label_weight: Share = 0.0,
+) -> TextRecipe:
+    """``w KL(p || q) + (1 - w) KL(q || p)`` at every token, w the share of the gap on the teacher's likeliest tokens.
+
+    Paper: Wu et al. 2025, "Rethinking Kullback-Leibler Divergence in Knowledge Distillation for Large Language
+    Models", arXiv:2404.02657, section 4
+
+    Args:
+        head_mass: what the teacher's likeliest tokens together hold of its probability.
+        loss_temperature: divides both models' logits.
+        label_weight: weight of the tokens that the rows have, 0 to 1.
+    """
+    loss = TokenDivergence("adaptive_kl", head_mass=head_mass, loss_temperature=loss_temperature)
+    return _on_rows("Adaptive KL", "adaptive_kl", loss, label_weight)
 
 
 def _on_rows(title: str, name: str, loss: TokenDivergence, label_weight: float) -> TextRecipe:
