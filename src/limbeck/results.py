@@ -23,6 +23,7 @@ __all__ = [
     "Speed",
     "StageCost",
     "System",
+    "TeacherLabels",
 ]
 
 SystemName = Literal["teacher", "student_before", "fine_tuned", "distilled"]
@@ -106,7 +107,8 @@ class System(_Record):
     title: str
     detail: str
     """One line for people: what this model is, e.g. "3 of 6 layers, 16.4 M parameters"."""
-    layers: int
+    layers: int | None
+    """None for a teacher that is known by its labels alone."""
     accuracy: Interval | None
     macro_f1: Interval | None
     loss_nats: float | None
@@ -119,7 +121,8 @@ class System(_Record):
     reliability: list[ReliabilityBin]
     confusion: ConfusionMatrix | None
     seeds: list[SeedFigures]
-    speed: Speed
+    speed: Speed | None
+    """None for a teacher that is known by its labels alone."""
 
 
 class McNemar(_Record):
@@ -186,6 +189,23 @@ class StageCost(_Record):
     """None where the machine has no meter."""
 
 
+class TeacherLabels(_Record):
+    """How the labels of a teacher without weights came about."""
+
+    source: str
+    """What it is, in a few words."""
+    route: Literal["column", "local", "log_probs", "samples"]
+    """Where its probabilities come from: a column of the rows, a causal model's scores, an API's log-probabilities,
+    or repeated answers."""
+    calibration: list[str]
+    """What was done to the probabilities, in order."""
+    train_rows: int
+    """Training rows that have an answer."""
+    test_rows: int
+    flags: dict[str, int]
+    """Training rows with something special about them, by its name."""
+
+
 class Results(_Record):
     """Everything a report shows."""
 
@@ -217,3 +237,5 @@ class Results(_Record):
     environment: dict[str, str]
     """Versions and hardware."""
     data_fingerprints: dict[str, str]
+    teacher_labels: TeacherLabels | None = None
+    """None: the teacher is a classifier."""

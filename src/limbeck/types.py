@@ -85,18 +85,24 @@ class Rows:
     text_pair: list[str] | None
     label: list[str | None]
     origin: list[Origin]
+    teacher_label: list[str | None] | None = None
+    """Label names that a teacher gave, read with the rows; ``None``: not asked for."""
+    teacher_confidence: list[float | None] | None = None
+    """How sure it was of each, from 0 to 1."""
 
     def __len__(self) -> int:
         return len(self.text)
 
     def take(self, indices: list[int]) -> Rows:
         """Return the rows at `indices`, in that order."""
-        pair = self.text_pair
+        pair, given, sure = self.text_pair, self.teacher_label, self.teacher_confidence
         return Rows(
             text=[self.text[i] for i in indices],
             text_pair=None if pair is None else [pair[i] for i in indices],
             label=[self.label[i] for i in indices],
             origin=[self.origin[i] for i in indices],
+            teacher_label=None if given is None else [given[i] for i in indices],
+            teacher_confidence=None if sure is None else [sure[i] for i in indices],
         )
 
 

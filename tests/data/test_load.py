@@ -326,3 +326,51 @@ def test_what_is_written_in_any_format_reads_back_equal(rows: list[dict[str, str
         assert one.rows.text_pair == [row["other"] for row in rows]
         assert one.rows.label == [row["label"] for row in rows]
     assert len({one.fingerprint for one in loaded}) == 1
+
+
+# A teacher's labels among the rows
+
+TAUGHT = Fields("text", label="label", teacher_label="said", teacher_confidence="sure")
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_a_teachers_labels_are_read_in_every_format(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "jsonl":
+        rows = [{"text": "a", "said": 1, "sure": 0.9}, {"text": "b", "label": "0", "said": None}]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    elif suffix == "csv":
+        path.write_text("text,label,said,sure\na,,1,0.9\nb,0,,\n", encoding="utf-8")
+    else:
+        columns = {"text": ["a", "b"], "label": [None, "0"], "said": ["1", None], "sure": [0.9, None]}
+        pq.write_table(pa.table(columns), path)
+    loaded = load_rows(path, TAUGHT).rows
+    assert loaded.label == [None, "0"]
+    assert loaded.teacher_label == ["1", None]
+    assert loaded.teacher_confidence == [0.9, None]
+    assert loaded.take([1]).teacher_label == [None]
+    assert load_rows(path, LABELLED).rows.teacher_label is None
+
+
+@pytest.mark.parametrize("sure", [1.5, -0.1, "high", True, float("nan")])
+def test_a_confidence_is_a_number_from_0_to_1(tmp_path: Path, sure: object) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"text": "a", "said": "x", "sure": sure}), encoding="utf-8")
+    with pytest.raises(DataError, match="line 1, field 'sure': expected a confidence from 0 to 1"):
+        load_rows(path, TAUGHT)
+
+
+def test_a_misspelt_field_of_the_teacher_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"text": "a", "label": "x", "saids": "x", "sure": 0.5}), encoding="utf-8")
+    with pytest.raises(DataError, match="'said'; did you mean 'saids'"):
+        load_rows(path, TAUGHT)
+
+
+def test_the_fingerprint_covers_the_teachers_labels(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    found = set()
+    for sure in (0.5, 0.6):
+        path.write_text(json.dumps({"text": "a", "said": "x", "sure": sure}), encoding="utf-8")
+        found.add(load_rows(path, TAUGHT).fingerprint)
+    assert len(found) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -33,6 +34,8 @@ class CheckedRow(NamedTuple):
     text: str
     text_pair: str | None
     label: str | None
+    teacher_label: str | None = None
+    teacher_confidence: float | None = None
 
 
 class _Unusable(Exception):
@@ -63,22 +66,31 @@ def check_record(record: Record, fields: Fields, labels: frozenset[str] | None) 
         if fields.label is not None:
             field = fields.label
             label = _label(record.row.get(field), labels)
+        teacher_label, teacher_confidence = None, None
+        if fields.teacher_label is not None:
+            field = fields.teacher_label
+            teacher_label = _label(record.row.get(field), labels)
+        if fields.teacher_confidence is not None:
+            field = fields.teacher_confidence
+            teacher_confidence = _confidence(record.row.get(field))
     except _Unusable as unusable:
         return Fault(record.number, field, str(unusable), record.row, record.unit)
-    return CheckedRow(text, pair, label)
+    return CheckedRow(text, pair, label, teacher_label, teacher_confidence)
 
 
 def check_columns(name: str, columns: Sequence[str], fields: Fields) -> list[str]:
     """Return which of `columns` are to be read.
 
     Raises:
-        DataError: a text column is missing, a column is there twice, or the label column seems misspelt.
+        DataError: a text column is missing, a column is there twice, or a column of labels seems misspelt.
     """
     for field in (fields.text, fields.text_pair):
         if field is not None and field not in columns:
             raise DataError(f"{name} has no column '{field}'; {_suggestion(field, tuple(columns))}")
     refuse_misspelt_label(name, columns, fields)
-    wanted = [field for field in (fields.text, fields.text_pair, fields.label) if field in columns and field]
+    of_labels = (fields.label, fields.teacher_label, fields.teacher_confidence)
+    wanted = [field for field in (fields.text, fields.text_pair, *of_labels) if field in columns and field]
+    wanted = list(dict.fromkeys(wanted))
     for field in wanted:
         if columns.count(field) > 1:
             raise DataError(f"{name} has {columns.count(field)} columns named '{field}': rename all but one.")
@@ -93,16 +105,18 @@ def refuse_misspelt_label(name: str, columns: Collection[str], fields: Fields) -
     Raises:
         DataError: there is such a field.
     """
-    label = fields.label
-    if label is None or label in columns:
-        return
-    others = {column.casefold(): column for column in columns if column not in (fields.text, fields.text_pair)}
-    close = difflib.get_close_matches(label.casefold(), others, n=1, cutoff=_SAME_WORD)
-    if close:
-        raise DataError(
-            f"{name}: no row has the label field '{label}'; did you mean '{printable(others[close[0]])}'? "
-            "If these rows have no labels, rename or drop that field."
-        )
+    asked = (fields.label, fields.teacher_label, fields.teacher_confidence)
+    other_fields = {*asked, fields.text, fields.text_pair}
+    others = {column.casefold(): column for column in columns if column not in other_fields}
+    for label in asked:
+        if label is None or label in columns:
+            continue
+        close = difflib.get_close_matches(label.casefold(), others, n=1, cutoff=_SAME_WORD)
+        if close:
+            raise DataError(
+                f"{name}: no row has the label field '{label}'; did you mean '{printable(others[close[0]])}'? "
+                "If these rows have no labels, rename or drop that field."
+            )
 
 
 def _text(record: Record, field: str) -> str:
@@ -142,6 +156,19 @@ def _label_name(value: object) -> str:
             return name
         case _:
             raise _Unusable(f"expected text, a whole number, true or false, got {_type_name(value)}: {excerpt(value)}")
+
+
+def _confidence(value: object) -> float | None:
+    """Return a number from 0 to 1; text that spells one is taken too, since CSV has nothing else."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise _Unusable(f"expected a confidence from 0 to 1, got {_type_name(value)}: {excerpt(value)}")
+    return number
 
 
 def _check_characters(text: str) -> None:

@@ -80,7 +80,14 @@ def load_rows(
     if quarantine is not None:
         keep_apart(quarantine, found)
     known = None if labels is None else frozenset(labels)
-    rows = Rows(text=[], text_pair=None if fields.text_pair is None else [], label=[], origin=[])
+    rows = Rows(
+        text=[],
+        text_pair=None if fields.text_pair is None else [],
+        label=[],
+        origin=[],
+        teacher_label=None if fields.teacher_label is None else [],
+        teacher_confidence=None if fields.teacher_confidence is None else [],
+    )
     digest = hashlib.sha256()
     counts: list[FileCount] = []
     faults: list[tuple[str, Fault]] = []
@@ -94,7 +101,8 @@ def load_rows(
             else:
                 good += 1
                 _append(rows, checked, Origin(name, number))
-                digest.update(json.dumps(checked, ensure_ascii=False).encode())
+                read = checked if fields.teacher_label is not None else checked[:3]
+                digest.update(json.dumps(read, ensure_ascii=False).encode())
         counts.append(FileCount(name, good, bad))
     left_out = sum(count.left_out for count in counts)
     refuse_bad_rows(len(rows), left_out, faults, counts, on_bad_row)
@@ -111,17 +119,18 @@ def _checked_rows(
 ) -> Iterator[tuple[CheckedRow | Fault, int]]:
     """Yield each row or fault with its number."""
     first_keys: list[str] | None = None
-    labelled = False
+    asked = [field for field in (fields.label, fields.teacher_label, fields.teacher_confidence) if field is not None]
+    met: set[str] = set()
     for record in read_records(source, fields, load_dataset):
         if isinstance(record, Fault):
             yield record, record.number
             continue
-        labelled = labelled or fields.label in record.row
+        met.update(field for field in asked if field in record.row)
         if first_keys is None:
             first_keys = list(record.row)
         yield check_record(record, fields, labels), record.number
-    if not labelled:
-        refuse_misspelt_label(source.name, first_keys or [], fields)
+    if len(met) < len(set(asked)):
+        refuse_misspelt_label(source.name, [*(first_keys or []), *met], fields)
 
 
 def _append(rows: Rows, row: CheckedRow, origin: Origin) -> None:
@@ -129,4 +138,8 @@ def _append(rows: Rows, row: CheckedRow, origin: Origin) -> None:
     if rows.text_pair is not None and row.text_pair is not None:
         rows.text_pair.append(row.text_pair)
     rows.label.append(row.label)
+    if rows.teacher_label is not None:
+        rows.teacher_label.append(row.teacher_label)
+    if rows.teacher_confidence is not None:
+        rows.teacher_confidence.append(row.teacher_confidence)
     rows.origin.append(origin)

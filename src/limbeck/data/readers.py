@@ -115,8 +115,9 @@ def _read_delimited(file: DataFile, fields: Fields, delimiter: str) -> Iterator[
             yield Fault(number, None, f"{reason}; a cell with {delimiter!r} in it needs quotes", raw)
         else:
             row: dict[str, object] = dict(zip(header, cells, strict=True))
-            if fields.label in row and not str(row[fields.label]).strip():
-                row[fields.label] = None
+            for field in (fields.label, fields.teacher_label):
+                if field in row and not str(row[field]).strip():
+                    row[field] = None
             yield Record(number, row)
 
 

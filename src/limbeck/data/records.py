@@ -26,6 +26,10 @@ class Fields:
     """The second text of a pair; ``None`` for tasks on single texts."""
     label: str | None = None
     """The label; ``None`` where no labels are to be read."""
+    teacher_label: str | None = None
+    """The label that a teacher gave the row; ``None`` where none is to be read."""
+    teacher_confidence: str | None = None
+    """How sure the teacher was of it, from 0 to 1; ``None`` where that is not to be read."""
 
 
 class Record(NamedTuple):

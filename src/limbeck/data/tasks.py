@@ -32,12 +32,12 @@ class Classification(BaseModel):
 
 
 def labels_in(rows: Rows) -> list[str]:
-    """Return the label names in `rows`, numbers in numeric and words in alphabetical order.
+    """Return the label names in `rows`, a teacher's included, numbers in numeric and words in alphabetical order.
 
     Raises:
         DataError: no labels, or only one.
     """
-    names = {label for label in rows.label if label is not None}
+    names = {label for label in [*rows.label, *(rows.teacher_label or [])] if label is not None}
     if len(names) < 2:
         found = f"only one label, '{names.pop()}'," if names else "no label"
         raise DataError(

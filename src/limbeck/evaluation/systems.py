@@ -48,18 +48,18 @@ class Predictions:
     name: SystemName
     title: str
     detail: str
-    layers: int
+    layers: int | None
     logits: dict[int, NDArray[np.float32]]
 
 
-def describe(system: Predictions, teacher: Predictions | None, held_out: HeldOut, speed: Speed) -> System:
+def describe(system: Predictions, teacher: Predictions | None, held_out: HeldOut, speed: Speed | None) -> System:
     """Return all figures of one system.
 
     Args:
         system: its predictions.
         teacher: the teacher's, to measure fidelity against; ``None`` for the teacher itself.
         held_out: gold labels; accuracy is measured on the rows that have one.
-        speed: size and speed, measured elsewhere.
+        speed: size and speed, measured elsewhere; ``None`` of what is no model.
     """
     labelled, seeds = held_out.labelled, list(system.logits)
     gold = held_out.gold[labelled]
@@ -94,9 +94,12 @@ def describe(system: Predictions, teacher: Predictions | None, held_out: HeldOut
 
 
 def compare(
-    first: Predictions, second: Predictions, teacher: Predictions, held_out: HeldOut, metric: str
+    first: Predictions, second: Predictions, teacher: Predictions | None, held_out: HeldOut, metric: str
 ) -> Comparison:
-    """Return the paired difference ``first - second`` of `metric`, rows and seeds matched."""
+    """Return the paired difference ``first - second`` of `metric`, rows and seeds matched.
+
+    `teacher` is needed for agreement only.
+    """
     figures_first = _figures(metric, first, teacher, held_out)
     figures_second = _figures(metric, second, teacher, held_out)
     assert figures_first is not None

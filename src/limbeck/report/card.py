@@ -6,7 +6,7 @@ from typing import Any
 
 from limbeck.report.formatting import duration_text
 from limbeck.report.markdown import markdown_environment, markdown_table
-from limbeck.report.tables import absence_notes, comparison_rows, headline_rows, system_of
+from limbeck.report.tables import absence_notes, comparison_rows, headline_rows, system_of, teacher_labels_text
 from limbeck.results import Results
 
 __all__ = ["render_card"]
@@ -31,6 +31,7 @@ def render_card(results: Results, base_model: str | None, license: str | None, l
             pairs=any(row.text_pair is not None for row in results.disagreements),
             headline=markdown_table(headline_rows(results)),
             notes=absence_notes(results),
+            teacher=teacher_labels_text(results.teacher_labels),
             comparisons=comparison_rows(results),
             training_time=duration_text(sum(cost.seconds for cost in results.costs)),
         )

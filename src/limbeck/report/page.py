@@ -11,7 +11,15 @@ from limbeck.report.figures import draw_figures
 from limbeck.report.generation_page import render_generation_report
 from limbeck.report.language_page import render_language_report
 from limbeck.report.summary import key_figures
-from limbeck.report.tables import HEADLINE, absence_notes, class_rows, comparison_rows, cost_rows, seed_rows
+from limbeck.report.tables import (
+    HEADLINE,
+    absence_notes,
+    class_rows,
+    comparison_rows,
+    cost_rows,
+    seed_rows,
+    teacher_labels_text,
+)
 from limbeck.report.templates import html_environment
 from limbeck.results import Disagreement, Results
 
@@ -47,6 +55,7 @@ def render_report(results: Results) -> str:
             headline=HEADLINE,
             seeds=seed_rows(results),
             notes=absence_notes(results),
+            teacher=teacher_labels_text(results.teacher_labels),
             comparisons=comparison_rows(results),
             costs=cost_rows(results),
             classes=class_rows(results),

@@ -73,17 +73,21 @@ def _against_fine_tuning(results: Results) -> Comparison | None:
 
 
 def _size(teacher: System | None, distilled: System | None) -> KeyFigure | None:
-    if not (teacher and distilled and teacher.speed.size_bytes > 0 and distilled.speed.size_bytes > 0):
+    if not (teacher and distilled and teacher.speed and distilled.speed):
         return None
     before, after = teacher.speed.size_bytes, distilled.speed.size_bytes
+    if min(before, after) <= 0:
+        return None
     detail = f"{bytes_text(after)} on disk, the teacher {bytes_text(before)}"
     return _ratio(before / after, ("smaller", "larger"), detail)
 
 
 def _speed(teacher: System | None, distilled: System | None) -> KeyFigure | None:
-    if not (teacher and distilled and teacher.speed.latency_ms_median > 0 and distilled.speed.latency_ms_median > 0):
+    if not (teacher and distilled and teacher.speed and distilled.speed):
         return None
     before, after = teacher.speed.latency_ms_median, distilled.speed.latency_ms_median
+    if min(before, after) <= 0:
+        return None
     detail = f"{milliseconds_text(after)} for one row, the teacher {milliseconds_text(before)}"
     return _ratio(before / after, ("faster", "slower"), detail)
 

@@ -19,7 +19,7 @@ from limbeck.report.formatting import (
     rate_text,
     share_text,
 )
-from limbeck.results import Comparison, Interval, McNemar, Results, StageCost, System
+from limbeck.results import Comparison, Interval, McNemar, Results, Speed, StageCost, System, TeacherLabels
 
 __all__ = [
     "HEADLINE",
@@ -37,10 +37,18 @@ __all__ = [
     "seed_rows",
     "stage_cost_rows",
     "system_of",
+    "teacher_labels_text",
     "title_of",
 ]
 
 METRIC_TITLES = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "agreement": "Agreement with teacher"}
+
+_ROUTES = {
+    "column": "the confidence of the given label, and equal shares of the rest for all others",
+    "local": "a causal model's scores of the labels",
+    "log_probs": "the log-probabilities of an API's answers",
+    "samples": "the shares of repeated answers",
+}
 
 _SYSTEM_TITLES: dict[str, str] = {
     "teacher": "Teacher",
@@ -82,19 +90,23 @@ HEADLINE = [
         ),
     ),
     Column("ECE", "calibration", lambda s: Cell(share_text(s.expected_calibration_error))),
-    Column("Parameters", "all", lambda s: Cell(parameters_text(s.speed.parameters))),
-    Column("Size", "on disk", lambda s: Cell(bytes_text(s.speed.size_bytes))),
+    Column("Parameters", "all", lambda s: _of_model(s, lambda v: Cell(parameters_text(v.parameters)))),
+    Column("Size", "on disk", lambda s: _of_model(s, lambda v: Cell(bytes_text(v.size_bytes)))),
     Column(
         "Latency",
         "one row",
-        lambda s: Cell(milliseconds_text(s.speed.latency_ms_median), f"p95 {_bare_ms(s.speed.latency_ms_p95)}"),
+        lambda s: _of_model(
+            s, lambda v: Cell(milliseconds_text(v.latency_ms_median), f"p95 {_bare_ms(v.latency_ms_p95)}")
+        ),
     ),
     Column(
         "Throughput",
         "in batches",
-        lambda s: Cell(rate_text(s.speed.throughput_rows_per_second), f"batch {count_text(s.speed.batch_size)}"),
+        lambda s: _of_model(
+            s, lambda v: Cell(rate_text(v.throughput_rows_per_second), f"batch {count_text(v.batch_size)}")
+        ),
     ),
-    Column("Memory", "peak", lambda s: Cell(bytes_text(s.speed.peak_memory_bytes))),
+    Column("Memory", "peak", lambda s: _of_model(s, lambda v: Cell(bytes_text(v.peak_memory_bytes)))),
 ]
 """The columns of the headline table; the first five say how good a system is, the others what it costs."""
 
@@ -124,6 +136,8 @@ def absence_notes(results: Results) -> list[str]:
         notes.append("Agreement and KL need the teacher's output on the held-out rows, which was not available.")
     if any(system.name == "teacher" and system.agreement is None for system in results.systems):
         notes.append("The teacher has no agreement and no KL: it would be compared with itself.")
+    if any(system.speed is None for system in results.systems):
+        notes.append("The teacher is known by its labels alone: no model was run that could have a size or a speed.")
     return notes
 
 
@@ -226,6 +240,18 @@ def title_of(results: Results, name: str) -> str:
     return system.title if system else _SYSTEM_TITLES.get(name, name)
 
 
+def teacher_labels_text(labels: TeacherLabels | None) -> str:
+    """Say in one line where the labels of a teacher without weights came from, and what was done to them."""
+    if labels is None:
+        return ""
+    done = f", calibrated ({', '.join(labels.calibration)})" if labels.calibration else ", not calibrated"
+    flags = "".join(f"; {count_text(rows)} rows: {name.replace('_', ' ')}" for name, rows in labels.flags.items())
+    return (
+        f"Teacher: {labels.source}. Its probabilities are {_ROUTES[labels.route]}{done}; "
+        f"{count_text(labels.train_rows)} training rows have an answer{flags}."
+    )
+
+
 def mcnemar_text(test: McNemar) -> str:
     """Write McNemar's test of one seed: the rows that only one system has right, then the p-value."""
     first, second = count_text(test.only_first_right), count_text(test.only_second_right)
@@ -255,6 +281,10 @@ def _amounts(costs: list[StageCost]) -> list[str]:
         count_text(sum(cost.tokens_seen for cost in costs)),
         bytes_text(max(cost.peak_memory_bytes for cost in costs)),
     ]
+
+
+def _of_model(system: System, cell: Callable[[Speed], Cell]) -> Cell:
+    return Cell(share_text(None)) if system.speed is None else cell(system.speed)
 
 
 def _share(interval: Interval | None) -> str:

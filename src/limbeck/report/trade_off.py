@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from limbeck.report.drawing import MARKERS, MUTED, PAPER, SYSTEM_COLOURS, Drawing, calm_axes, canvas, to_svg
 from limbeck.report.formatting import bytes_text, share_text, shorten
-from limbeck.results import Interval, Results, System
+from limbeck.results import Interval, Results, Speed, System
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,16 +33,16 @@ class _Point:
 class _Cost:
     name: str
     axis: str
-    of: Callable[[System], float]
+    of: Callable[[Speed], float]
     text: Callable[[float], str]
 
 
 _COSTS = [
-    _Cost("size", "size on disk", lambda s: float(s.speed.size_bytes), lambda value: bytes_text(int(value))),
+    _Cost("size", "size on disk", lambda s: float(s.size_bytes), lambda value: bytes_text(int(value))),
     _Cost(
         "latency",
         "median time for one row",
-        lambda s: s.speed.latency_ms_median,
+        lambda s: s.latency_ms_median,
         lambda value: f"{value:g} ms",
     ),
 ]
@@ -52,11 +52,14 @@ def trade_off_figures(results: Results) -> list[Drawing]:
     """Draw accuracy (without gold labels: agreement with the teacher) against size and against latency."""
     metric: Literal["accuracy", "agreement"] = "accuracy" if any(s.accuracy for s in results.systems) else "agreement"
     known = [(system, getattr(system, metric)) for system in results.systems]
-    return [
-        _trade_off(metric, cost, [_Point(system, cost.of(system), quality) for system, quality in known if quality])
-        for cost in _COSTS
-        if any(quality for _, quality in known)
-    ]
+    drawings = []
+    for cost in _COSTS:
+        points = [
+            _Point(system, cost.of(system.speed), quality) for system, quality in known if quality and system.speed
+        ]
+        if points:
+            drawings.append(_trade_off(metric, cost, points))
+    return drawings
 
 
 def _trade_off(metric: str, cost: _Cost, points: list[_Point]) -> Drawing:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from limbeck.data.tasks import Classification
 from limbeck.errors import ConfigError, near_misses
@@ -31,14 +31,29 @@ class _Section(BaseModel):
 
 
 class Teacher(_Section):
-    """The large model."""
+    """Whom the student learns from: exactly one of `model` and `column`."""
 
-    model: str
+    model: str | None = None
     """A folder in Hugging Face format or a hub name: a fine-tuned classifier, or a pretrained encoder."""
     fine_tune: Training | None = None
     """Fine-tune it on the labelled rows first."""
+    column: str | None = None
+    """Field of the rows with the label that a teacher gave; there is no model then."""
+    confidence: str | None = None
+    """Field with how sure the teacher was, from 0 to 1; default: it counts as certain."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Only for models whose authors you trust."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Teacher:
+        given = [name for name in ("model", "column") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of model, column (given: {', '.join(given) or 'none'})")
+        if self.column is not None and self.fine_tune is not None:
+            raise ValueError("fine_tune is for a teacher with a model; labels in a column are final")
+        if self.column is None and self.confidence is not None:
+            raise ValueError("confidence goes with column, the field with the teacher's label")
+        return self
 
 
 class Recipe(NamedRecipe):
@@ -66,6 +81,12 @@ class RunConfig(_Section):
     """The run folder."""
     provenance: dict[str, Any] = {}
     """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""
+
+    @model_validator(mode="after")
+    def _student_of_a_teacher_without_weights(self) -> RunConfig:
+        if self.teacher.model is None and self.student.model is None:
+            raise ValueError("student: this teacher has no layers and no tokenizer to take over; give student.model")
+        return self
 
 
 AnyRun = RunConfig | LanguageRunConfig | TextRunConfig

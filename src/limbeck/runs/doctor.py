@@ -9,6 +9,7 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,9 @@ from limbeck.errors import LimbeckError
 from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.losses.combine import bind_terms, needs_of
 from limbeck.models.layers import shapes
+from limbeck.runs.bench import set_up
 from limbeck.runs.config import RunConfig
+from limbeck.runs.label_teacher import LabelTeacher
 from limbeck.runs.prepare import (
     RunRows,
     budget_steps,
@@ -31,6 +34,7 @@ from limbeck.runs.prepare import (
     start_teacher,
     student_tokenizer,
 )
+from limbeck.runs.signals import require_fitting
 from limbeck.types import Progress
 
 __all__ = ["Finding", "examine"]
@@ -63,6 +67,8 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
     counted = f"{len(rows.train)} training rows ({rows.labelled} labelled, {len(rows.labels)} labels)"
     summary = f"{counted}, {len(rows.test)} held-out rows, {rows.left_out} left out"
     findings = [Finding("ok", "data", summary), *_balance(rows), *_repeated(rows)]
+    if config.teacher.model is None:
+        return [*findings, *_with_given_labels(config, rows, progress)]
     try:
         teacher, teacher_tokenizer = start_teacher(config, rows.labels)
         tokenizer = student_tokenizer(config, teacher_tokenizer)
@@ -77,9 +83,45 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
     with progress.track("teacher and student on a sample", 2) as advance:
         findings += _teacher_is_worth_it(config, rows, teacher, student, teacher_tokenizer, tokenizer, limit)
         advance(1)
-        findings += _expected_time(config, rows, teacher, student, encoded)
+        models = {"teacher": teacher, "student": student}
+        findings += _expected_time(config, rows, models, encoded, len(rows.train))
         advance(1)
     return findings
+
+
+def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> list[Finding]:
+    """Check a run whose teacher is labels on disk."""
+    try:
+        bench = set_up(config, Path(config.output), rows, progress)
+        require_fitting(bench, config.recipe.stages())
+    except LimbeckError as error:
+        return [Finding("fault", "models", str(error))]
+    assert isinstance(bench.teacher, LabelTeacher)
+    pair = bench.pair(bench.student)
+    findings = [Finding("ok", "layers", f"student {pair.student_layers} x {pair.student_width}")]
+    findings += _lengths(bench.train, bench.max_length)
+    with progress.track("student on a sample", 1) as advance:
+        findings += _given_labels_are_worth_it(bench.teacher, rows)
+        taught = int(bench.taught.sum())
+        findings += _expected_time(config, rows, {"student": bench.student}, bench.train, taught)
+        advance(1)
+    return findings
+
+
+def _given_labels_are_worth_it(teacher: LabelTeacher, rows: RunRows) -> list[Finding]:
+    kept = int(teacher.train.kept_N.sum())
+    words = f"{teacher.title}: {kept} of {len(rows.train)} training rows have one"
+    gold = np.concatenate([rows.train_labels, rows.test_labels])
+    known = (gold >= 0) & np.concatenate([teacher.train.kept_N, teacher.test.kept_N])
+    if not known.any():
+        return [Finding("note", "teacher", f"{words}; no row with a gold label to check them on")]
+    given = np.concatenate([teacher.train.probs_NC, teacher.test.probs_NC])[known].argmax(axis=-1)
+    right, most_frequent = (given == gold[known]).mean(), np.bincount(gold[known]).max() / known.sum()
+    words += f", right on {right:.0%} of {known.sum()} rows with a gold label (the most frequent one: "
+    words += f"{most_frequent:.0%})"
+    if right <= most_frequent:
+        return [Finding("fault", "teacher", f"{words}. Such a teacher has nothing to give: is this the right field?")]
+    return [Finding("ok", "teacher", words)]
 
 
 def _balance(rows: RunRows) -> list[Finding]:
@@ -173,16 +215,18 @@ def _right_and_loss(logits: NDArray[np.float32], gold: NDArray[np.int64]) -> tup
     return float((probs.argmax(axis=-1) == gold).mean()), float(-np.log(gold_probs).mean())
 
 
-def _expected_time(config: RunConfig, rows: RunRows, teacher: Any, student: Any, encoded: Encoded) -> list[Finding]:
-    """Time both models forward on a sample and count passes; a training step costs about three forward passes."""
+def _expected_time(
+    config: RunConfig, rows: RunRows, models: dict[str, Any], encoded: Encoded, taught: int
+) -> list[Finding]:
+    """Time the models forward on a sample and count passes; a training step costs about three forward passes."""
     sample = np.random.default_rng(0).permutation(len(encoded.lengths))[:_TIMED_ROWS]
-    per_row = {name: _seconds_per_row(model, encoded, sample) for name, model in {"t": teacher, "s": student}.items()}
-    trained_rows = budget_steps(config, rows) * config.training.batch_size
+    per_row = {name: _seconds_per_row(model, encoded, sample) for name, model in models.items()}
+    trained_rows = budget_steps(config, rows, taught) * config.training.batch_size
     students = len(config.seeds) * (2 if compares_fine_tuned(config, rows) else 1)
-    seconds = 3 * per_row["s"] * trained_rows * students + per_row["t"] * len(rows.train)
+    seconds = 3 * per_row["student"] * trained_rows * students + per_row.get("teacher", 0.0) * len(rows.train)
     if config.teacher.fine_tune is not None:
         fine_tune = config.teacher.fine_tune
-        seconds += 3 * per_row["t"] * fine_tune.total_steps(rows.labelled) * fine_tune.batch_size
+        seconds += 3 * per_row["teacher"] * fine_tune.total_steps(rows.labelled) * fine_tune.batch_size
     return [Finding("note", "time", f"about {_duration(seconds)} on this machine, evaluation not counted")]
 
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from limbeck.atomic import replace_folder, write_json, write_text
-from limbeck.data.encode import Encoded
 from limbeck.evaluation.speed import measure_speed
 from limbeck.evaluation.systems import HeldOut, Predictions, compare, describe, disagreements
 from limbeck.evaluation.verdict import verdict
@@ -20,13 +14,13 @@ from limbeck.models.layers import depth
 from limbeck.models.load import load_weights, save_model
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.recipes.catalogue import recipe_card
-from limbeck.results import Comparison, Curve, Results, Speed, StageCost, SystemName
-from limbeck.runs.config import RunConfig
+from limbeck.results import Comparison, Curve, Results, Speed, SystemName, TeacherLabels
+from limbeck.runs.bench import Bench, ModelTeacher
 from limbeck.runs.folder import RUN_FILE, environment
-from limbeck.runs.prepare import RunRows, leaked_rows, task_file
-from limbeck.types import Progress
+from limbeck.runs.label_teacher import LabelTeacher, label_teacher_warnings
+from limbeck.runs.prepare import leaked_rows, task_file
 
-__all__ = ["TITLES", "Outcome", "read_curves", "write_outcome"]
+__all__ = ["TITLES", "read_curves", "write_outcome"]
 
 TITLES: dict[SystemName, str] = {
     "teacher": "Teacher",
@@ -36,72 +30,54 @@ TITLES: dict[SystemName, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What the figures are made from."""
-
-    config: RunConfig
-    folder: Path
-    rows: RunRows
-    teacher: Any
-    student: Any
-    """The last seed's distilled student; all seeds have the same shape."""
-    tokenizer: Any
-    max_length: int
-    encoded_for_teacher: Encoded
-    encoded_for_student: Encoded
-    logits: dict[SystemName, dict[int, NDArray[np.float32]]]
-    costs: list[StageCost]
-    command: str
-
-
-def write_outcome(outcome: Outcome, progress: Progress) -> Results:
+def write_outcome(bench: Bench, command: str) -> Results:
     """Measure, compare, and write the student folder, ``results.json`` and ``report.html``."""
     from limbeck.report.page import write_report
     from limbeck.report.read import read_results
 
-    results_file = outcome.folder / "results.json"
+    results_file = bench.folder / "results.json"
     if is_main():
         if not results_file.exists():
-            first = _first_distilled_folder(outcome)
-            _write_student(outcome, first)
-            progress.say("measuring size and speed")
-            results = _results(outcome, _speeds(outcome))
-            _write_card(outcome, results)
+            _write_student(bench, _first_distilled_folder(bench))
+            bench.progress.say("measuring size and speed")
+            results = _results(bench, _speeds(bench), command)
+            _write_card(bench, results)
             write_json(results_file, results.model_dump())
-        write_report(read_results(results_file), outcome.folder / "report.html")
+        write_report(read_results(results_file), bench.folder / "report.html")
     wait_for_all()
     return read_results(results_file)
 
 
-def _first_distilled_folder(outcome: Outcome) -> Path:
+def _first_distilled_folder(bench: Bench) -> Path:
     """Weights of the first seed's student after its last stage: the one that is exported, whatever its score."""
-    seed = outcome.config.seeds[0]
-    return sorted((outcome.folder / "stages").glob(f"*-distilled-*-seed{seed}"))[-1] / "model"
+    seed = bench.config.seeds[0]
+    return sorted((bench.folder / "stages").glob(f"*-distilled-*-seed{seed}"))[-1] / "model"
 
 
-def _write_student(outcome: Outcome, weights: Path) -> None:
-    load_weights(outcome.student, weights)
-    with replace_folder(outcome.folder / "student") as part:
-        save_model(outcome.student, outcome.tokenizer, part)
-        write_json(part / "task.json", task_file(outcome.config.task, outcome.rows.labels, outcome.max_length))
+def _write_student(bench: Bench, weights: Path) -> None:
+    load_weights(bench.student, weights)
+    with replace_folder(bench.folder / "student") as part:
+        save_model(bench.student, bench.tokenizer, part)
+        write_json(part / "task.json", task_file(bench.config.task, bench.rows.labels, bench.max_length))
 
 
-def _speeds(outcome: Outcome) -> dict[str, Speed]:
-    return measure_speed(
-        {"teacher": outcome.teacher, "student": outcome.student},
-        {"teacher": outcome.encoded_for_teacher, "student": outcome.encoded_for_student},
-    )
+def _speeds(bench: Bench) -> dict[str, Speed]:
+    """Measure the student, and in turn with it the teacher, if it is a model."""
+    models, encoded = {"student": bench.student}, {"student": bench.test}
+    if isinstance(bench.teacher, ModelTeacher):
+        models = {"teacher": bench.teacher.model, **models}
+        encoded = {"teacher": bench.teacher.test, **encoded}
+    return measure_speed(models, encoded)
 
 
-def _results(outcome: Outcome, speeds: dict[str, Speed]) -> Results:
-    config, rows = outcome.config, outcome.rows
+def _results(bench: Bench, speeds: dict[str, Speed], command: str) -> Results:
+    config, rows = bench.config, bench.rows
     held_out = HeldOut(rows.test, rows.test_labels, rows.labels)
-    predictions = {name: _predictions(outcome, name, speeds) for name in TITLES if name in outcome.logits}
-    teacher = predictions["teacher"]
+    predictions = {name: _predictions(bench, name, speeds) for name in TITLES if name in bench.logits}
+    teacher = predictions.get("teacher")
     systems = [
         describe(p, None if name == "teacher" else teacher, held_out,
-                 speeds["teacher" if name == "teacher" else "student"])
+                 speeds.get("teacher" if name == "teacher" else "student"))
         for name, p in predictions.items()
     ]  # fmt: skip
     comparisons = _comparisons(predictions, held_out)
@@ -110,9 +86,9 @@ def _results(outcome: Outcome, speeds: dict[str, Speed]) -> Results:
         name=Path(config.output).name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         limbeck_version=version("limbeck"),
-        command=outcome.command,
+        command=command,
         verdict=verdict(systems, comparisons),
-        warnings=_warnings(outcome),
+        warnings=_warnings(bench),
         labels=rows.labels,
         train_rows=len(rows.train),
         labelled_rows=rows.labelled,
@@ -122,22 +98,38 @@ def _results(outcome: Outcome, speeds: dict[str, Speed]) -> Results:
         paper=card.paper,
         systems=systems,
         comparisons=comparisons,
-        curves=read_curves(outcome.folder / "log.jsonl"),
-        disagreements=disagreements(predictions["distilled"], teacher, held_out),
-        costs=outcome.costs,
-        resolved_run=(outcome.folder / RUN_FILE).read_text(encoding="utf-8"),
+        curves=read_curves(bench.folder / "log.jsonl"),
+        disagreements=disagreements(predictions["distilled"], teacher, held_out) if teacher else [],
+        costs=bench.costs,
+        resolved_run=(bench.folder / RUN_FILE).read_text(encoding="utf-8"),
         environment=environment(),
         data_fingerprints=rows.fingerprints,
+        teacher_labels=_teacher_labels(bench.teacher) if isinstance(bench.teacher, LabelTeacher) else None,
     )
 
 
-def _predictions(outcome: Outcome, name: SystemName, speeds: dict[str, Speed]) -> Predictions:
-    model = outcome.teacher if name == "teacher" else outcome.student
+def _teacher_labels(teacher: LabelTeacher) -> TeacherLabels:
+    return TeacherLabels(
+        source=teacher.title,
+        route=teacher.train.how,
+        calibration=list(teacher.train.steps),
+        train_rows=int(teacher.train.kept_N.sum()),
+        test_rows=int(teacher.test.kept_N.sum()),
+        flags=teacher.train.count(),
+    )
+
+
+def _predictions(bench: Bench, name: SystemName, speeds: dict[str, Speed]) -> Predictions:
+    if name == "teacher" and isinstance(bench.teacher, LabelTeacher):
+        return Predictions(name, TITLES[name], bench.teacher.title, None, bench.logits[name])
+    whole = depth(bench.teacher.model) if isinstance(bench.teacher, ModelTeacher) else None
+    if name == "teacher" and whole is not None:
+        layers, of = whole, ""
+    else:
+        layers, of = depth(bench.student), "" if whole is None else f" of {whole}"
     speed = speeds["teacher" if name == "teacher" else "student"]
-    layers = depth(model)
-    of = f" of {depth(outcome.teacher)}" if name != "teacher" else ""
     detail = f"{layers}{of} layers, {speed.parameters / 1e6:.1f} M parameters"
-    return Predictions(name, TITLES[name], detail, layers, outcome.logits[name])
+    return Predictions(name, TITLES[name], detail, layers, bench.logits[name])
 
 
 def _comparisons(predictions: dict[SystemName, Predictions], held_out: HeldOut) -> list[Comparison]:
@@ -147,15 +139,14 @@ def _comparisons(predictions: dict[SystemName, Predictions], held_out: HeldOut) 
         ("fine_tuned", "teacher"),
         ("distilled", "student_before"),
     ]
+    teacher = predictions.get("teacher")
     metrics = ["accuracy", "macro_f1"] if len(held_out.labelled) else []
     found = []
     for first, second in pairs:
         if first in predictions and second in predictions:
-            fidelity = [] if second == "teacher" else ["agreement"]
+            fidelity = ["agreement"] if teacher is not None and second != "teacher" else []
             for metric in metrics + fidelity:
-                found.append(
-                    compare(predictions[first], predictions[second], predictions["teacher"], held_out, metric)
-                )
+                found.append(compare(predictions[first], predictions[second], teacher, held_out, metric))
     return found
 
 
@@ -176,9 +167,9 @@ def read_curves(log: Path) -> list[Curve]:
     ]  # fmt: skip
 
 
-def _warnings(outcome: Outcome) -> list[str]:
-    config, rows = outcome.config, outcome.rows
-    found = []
+def _warnings(bench: Bench) -> list[str]:
+    config, rows = bench.config, bench.rows
+    found = label_teacher_warnings(bench.teacher) if isinstance(bench.teacher, LabelTeacher) else []
     if rows.left_out:
         found.append(f"{rows.left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
     if config.data.test is None:
@@ -195,9 +186,10 @@ def _warnings(outcome: Outcome) -> list[str]:
     return found
 
 
-def _write_card(outcome: Outcome, results: Results) -> None:
+def _write_card(bench: Bench, results: Results) -> None:
     from limbeck.report.card import render_card
 
-    model = outcome.config.teacher.model
-    text = render_card(results, base_model=None if Path(model).exists() else model, license=None, language=[])
-    write_text(outcome.folder / "student" / "README.md", text)
+    model = bench.config.teacher.model or bench.config.student.model
+    known = model if model is not None and not Path(model).exists() else None
+    text = render_card(results, base_model=known, license=None, language=[])
+    write_text(bench.folder / "student" / "README.md", text)

@@ -66,7 +66,13 @@ def read_rows(config: RunConfig, folder: Path | None = None) -> RunRows:
         DataError, ModelError: as the checks find.
     """
     known = _known_labels(config)
-    fields = Fields(text=config.task.text, text_pair=config.task.text_pair, label=config.task.label)
+    fields = Fields(
+        text=config.task.text,
+        text_pair=config.task.text_pair,
+        label=config.task.label,
+        teacher_label=config.teacher.column,
+        teacher_confidence=config.teacher.confidence,
+    )
     train = _load(config.data, "train", fields, known, folder)
     labels = known or labels_in(train.rows)
     fingerprints, left_out = {"train": train.fingerprint}, train.left_out
@@ -104,7 +110,7 @@ def _load(data: Data, split: str, fields: Fields, labels: list[str] | None, fold
 def _known_labels(config: RunConfig) -> list[str] | None:
     """The labels settled before any row is read: by a fine-tuned teacher, or by the task."""
     wanted = config.task.labels
-    if config.teacher.fine_tune is not None:
+    if config.teacher.fine_tune is not None or config.teacher.model is None:
         return wanted
     model = load_config(config.teacher.model, trust_remote_code=config.teacher.trust_remote_code)
     if not has_named_labels(model):
@@ -120,7 +126,7 @@ def _known_labels(config: RunConfig) -> list[str] | None:
 
 
 def _require_teacher_size(config: RunConfig, labels: list[str]) -> None:
-    if config.teacher.fine_tune is not None:
+    if config.teacher.fine_tune is not None or config.teacher.model is None:
         return
     size = load_config(config.teacher.model, trust_remote_code=config.teacher.trust_remote_code).num_labels
     if size != len(labels):
@@ -184,6 +190,7 @@ def start_teacher(config: RunConfig, labels: list[str]) -> tuple[Any, Any]:
 
     torch.manual_seed(config.seeds[0])  # a pretrained encoder gets a new classifier
     teacher = config.teacher
+    assert teacher.model is not None
     tokenizer = load_tokenizer(teacher.model, trust_remote_code=teacher.trust_remote_code)
     fine_tuned_already = teacher.fine_tune is None
     model = load_classifier(
@@ -197,14 +204,17 @@ def start_teacher(config: RunConfig, labels: list[str]) -> tuple[Any, Any]:
 
 
 def student_tokenizer(config: RunConfig, teacher_tokenizer: Any) -> Any:
-    """Return the student's own tokenizer, or the teacher's for a student made from the teacher or a configuration."""
+    """Return the student's own tokenizer, or the teacher's for a student made from the teacher or a configuration.
+
+    A teacher without weights has none (``None``), and its run names a model for the student.
+    """
     if config.student.model is None:
         return teacher_tokenizer
     return load_tokenizer(config.student.model, trust_remote_code=config.student.trust_remote_code)
 
 
 def make_student(config: RunConfig, teacher: Any, labels: list[str], seed: int) -> Any:
-    """Return the untrained student; the same for the same seed.
+    """Return the untrained student; the same for the same seed. `teacher` may be ``None`` where no layers are copied.
 
     Raises:
         ConfigError, ModelError: a layer map out of range, a configuration or model that does not fit.
@@ -224,10 +234,10 @@ def make_student(config: RunConfig, teacher: Any, labels: list[str], seed: int) 
     return student_from_config(student.config, labels)
 
 
-def budget_steps(config: RunConfig, rows: RunRows) -> int:
-    """Return the optimiser steps that every student of the run gets."""
+def budget_steps(config: RunConfig, rows: RunRows, taught: int) -> int:
+    """Return the optimiser steps that every student of the run gets; `taught` rows have an answer of the teacher."""
     labelled_only = all(stage.rows == "labelled" for stage in config.recipe.stages())
-    return config.training.total_steps(rows.labelled if labelled_only else len(rows.train))
+    return config.training.total_steps(rows.labelled if labelled_only else taught)
 
 
 def compares_fine_tuned(config: RunConfig, rows: RunRows) -> bool:

@@ -1,0 +1,184 @@
+"""What the steps of one classification run share: rows, models, encodings, and the figures they fill in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.atomic import guard_storage
+from limbeck.data.encode import Encoded, encode_rows, token_limit
+from limbeck.evaluation.predict import predict_logits
+from limbeck.models.layers import depth, shapes, width
+from limbeck.ranks import is_main, wait_for_all
+from limbeck.results import StageCost, SystemName
+from limbeck.runs.config import RunConfig
+from limbeck.runs.label_teacher import LabelTeacher, read_label_teacher
+from limbeck.runs.prepare import RunRows, make_student, start_teacher, student_tokenizer
+from limbeck.sequences.fixed import FixedSequences
+from limbeck.stages.pipeline import StageRun, run_stage, stage_title
+from limbeck.stages.stage import Stage, Training
+from limbeck.teachers.local import LocalTeacher
+from limbeck.teachers.stored import StoredTeacher
+from limbeck.types import Batch, Progress, Shapes
+
+__all__ = ["Bench", "ModelTeacher", "set_up"]
+
+
+@dataclass(frozen=True)
+class ModelTeacher:
+    """A teacher with weights, and the rows as it reads them."""
+
+    model: Any
+    tokenizer: Any
+    train: Encoded
+    test: Encoded
+
+
+@dataclass
+class Bench:
+    """What the steps of one run share."""
+
+    config: RunConfig
+    folder: Path
+    rows: RunRows
+    progress: Progress
+    teacher: ModelTeacher | LabelTeacher
+    tokenizer: Any
+    """The student's."""
+    max_length: int
+    train: Encoded
+    """The training rows as the student reads them."""
+    test: Encoded
+    student: Any
+    costs: list[StageCost] = field(default_factory=list)
+    logits: dict[SystemName, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
+
+    @property
+    def same_tokens(self) -> bool:
+        """Whether both models read the same ids at the same places, on the rows of this very run."""
+        if isinstance(self.teacher, LabelTeacher):
+            return False
+        teacher = self.teacher.train
+        return teacher.fingerprint() == self.train.fingerprint() and teacher.pad_left == self.train.pad_left
+
+    @property
+    def taught(self) -> NDArray[np.bool_]:
+        """Which training rows the teacher has an answer for."""
+        if isinstance(self.teacher, LabelTeacher):
+            return self.teacher.train.kept_N
+        return np.ones(len(self.rows.train), dtype=np.bool_)
+
+    def pair(self, student: Any) -> Shapes:
+        """Return depth and width of both models; a teacher without weights has none."""
+        if isinstance(self.teacher, LabelTeacher):
+            return Shapes(0, 0, depth(student), width(student))
+        return shapes(self.teacher.model, student)
+
+    def stage_rows(self, stage: Stage, system: SystemName) -> NDArray[np.int64]:
+        """Return the training rows of a stage: all, or the labelled ones; the taught ones where a teacher is asked."""
+        if stage.rows == "labelled":
+            return np.flatnonzero(self.rows.train_labels >= 0)
+        return np.flatnonzero(self.taught) if system == "distilled" else np.arange(len(self.rows.train))
+
+    def batch_maker(self, encoded: Encoded, for_teacher: Encoded | None) -> Callable[[NDArray[np.int64]], Batch]:
+        """Return the function that builds the batch of given training rows."""
+        import torch
+
+        labels = torch.from_numpy(self.rows.train_labels)
+
+        def make_batch(row_numbers: NDArray[np.int64]) -> Batch:
+            picked = torch.from_numpy(np.asarray(row_numbers))
+            batch: Batch = {"student": encoded.batch(row_numbers), "labels_B": labels[picked], "rows_B": picked}
+            if for_teacher is not None:
+                batch["teacher"] = for_teacher.batch(row_numbers)
+            return batch
+
+        return make_batch
+
+    def run(
+        self,
+        stage: Stage,
+        *,
+        model: Any,
+        system: SystemName,
+        seed: int,
+        steps: int,
+        number: int,
+        training: Training | None = None,
+        teacher: StoredTeacher | LocalTeacher | None = None,
+    ) -> None:
+        """Run one stage on `model` in place and keep its cost."""
+        encoded, tokenizer, live = self.train, self.tokenizer, None
+        if isinstance(self.teacher, ModelTeacher):
+            live = self.teacher.train if isinstance(teacher, LocalTeacher) else None
+            if system == "teacher":
+                encoded, tokenizer = self.teacher.train, self.teacher.tokenizer
+        training = training or self.config.training
+        rows = self.stage_rows(stage, system)
+        self.costs.append(
+            run_stage(
+                stage,
+                StageRun(
+                    folder=self.folder / "stages" / f"{number:02d}-{system}-{stage.name}-seed{seed}",
+                    log=self.folder / "log.jsonl",
+                    system=system,
+                    seed=seed,
+                    training=training,
+                    sequences=FixedSequences(rows, encoded.lengths, training.batch_size, steps, seed),
+                    make_batch=self.batch_maker(encoded, live),
+                    progress=self.progress,
+                    title=stage_title(stage, system, seed if len(self.config.seeds) > 1 else None),
+                ),
+                student=model,
+                tokenizer=tokenizer,
+                teacher=teacher,
+                shapes=self.pair(model),
+            )
+        )
+
+    def predict(self, system: SystemName, seed: int, model: Any) -> None:
+        """Predict the held-out rows, or read the prediction that an earlier start of this run made."""
+        path = self.folder / "predictions" / f"{system}-seed{seed}.npy"
+        if is_main() and not path.exists():
+            by_teacher = system == "teacher" and isinstance(self.teacher, ModelTeacher)
+            encoded = self.teacher.test if by_teacher and isinstance(self.teacher, ModelTeacher) else self.test
+            with self.progress.track(f"predicting: {system.replace('_', ' ')}", len(self.rows.test)) as advance:
+                logits = predict_logits(model, encoded, advance=advance)
+            with guard_storage(path):
+                path.parent.mkdir(exist_ok=True)
+                part = path.with_suffix(".part.npy")
+                np.save(part, logits)
+                part.replace(path)
+        wait_for_all()
+        self.logits.setdefault(system, {})[seed] = np.load(path)
+
+
+def set_up(config: RunConfig, folder: Path, rows: RunRows, progress: Progress) -> Bench:
+    """Load the models, check that they can do the run, and tokenise all rows.
+
+    Raises:
+        LimbeckError: a model cannot be loaded or does not fit, or the teacher's labels cannot be used.
+    """
+    progress.say(f"{len(rows.train)} training rows ({rows.labelled} labelled), {len(rows.test)} held-out rows")
+    wanted = config.training.max_length
+    if config.teacher.column is not None:
+        labels = read_label_teacher(config, rows)
+        tokenizer = student_tokenizer(config, None)
+        student = make_student(config, None, rows.labels, config.seeds[0])
+        limit = token_limit(tokenizer, student, wanted)
+        train, test = (encode_rows(part, tokenizer, limit) for part in (rows.train, rows.test))
+        return Bench(config, folder, rows, progress, labels, tokenizer, limit, train, test, student)
+    model, teacher_tokenizer = start_teacher(config, rows.labels)
+    tokenizer = student_tokenizer(config, teacher_tokenizer)
+    student = make_student(config, model, rows.labels, config.seeds[0])
+    limit = min(token_limit(teacher_tokenizer, model, wanted), token_limit(tokenizer, student, wanted))
+    train, test = (encode_rows(part, teacher_tokenizer, limit) for part in (rows.train, rows.test))
+    teacher = ModelTeacher(model, teacher_tokenizer, train, test)
+    if tokenizer is not teacher_tokenizer:
+        train, test = (encode_rows(part, tokenizer, limit) for part in (rows.train, rows.test))
+    return Bench(config, folder, rows, progress, teacher, tokenizer, limit, train, test, student)

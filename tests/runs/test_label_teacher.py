@@ -1,0 +1,181 @@
+"""Runs whose teacher is a column of labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import limbeck
+from limbeck.errors import ConfigError, DataError
+from limbeck.results import Results
+from limbeck.runs.config import load_run_file, run_config
+from limbeck.runs.doctor import Finding, examine
+from limbeck.runs.evaluate import evaluate
+from limbeck.runs.predictor import Predictor
+from limbeck.types import SilentProgress
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def taught(sections: dict[str, Any], tickets: dict[str, Path], tmp_path: Path) -> dict[str, Any]:
+    """A run on rows without gold labels; its teacher is wrong on every fifth row, and says how sure it is."""
+    labels = sorted({row["label"] for row in read(tickets["labelled"])})
+    files = {}
+    for split, source in (("train", "labelled"), ("test", "test")):
+        rows = read(tickets[source])
+        for i, row in enumerate(rows):
+            given = labels[(labels.index(row["label"]) + (i % 5 == 0)) % len(labels)]
+            row |= {"said": given, "sure": 0.6 if i % 5 == 0 else 0.9}
+            if split == "train":
+                del row["label"]
+        files[split] = write(tmp_path / f"{split}.jsonl", rows)
+    sections["data"] = files
+    sections["student"] = {"model": sections["teacher"]["model"]}
+    sections["teacher"] = {"column": "said", "confidence": "sure"}
+    return sections
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
+    monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 4)
+    monkeypatch.setattr("limbeck.evaluation.significance._RESAMPLES", 20)
+
+
+def test_a_run_without_gold_labels_and_without_a_teachers_weights(taught: dict[str, Any], light: None) -> None:
+    results = limbeck.distill(**taught)
+    assert isinstance(results, Results)
+    systems = {system.name: system for system in results.systems}
+    assert set(systems) == {"teacher", "student_before", "distilled"}
+    teacher, student = systems["teacher"], systems["distilled"]
+    assert teacher.accuracy is not None
+    assert teacher.accuracy.value == pytest.approx(0.8, abs=0.02)
+    assert teacher.speed is None
+    assert teacher.layers is None
+    assert student.accuracy is not None
+    assert student.agreement is not None
+    assert results.labelled_rows == 0
+    assert results.teacher_labels is not None
+    assert results.teacher_labels.route == "column"
+    assert results.teacher_labels.train_rows == results.train_rows
+
+    folder = Path(taught["output"])
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "labels in the field" in page
+    assert "the confidence of the given label" in page
+    card = (folder / "student" / "README.md").read_text(encoding="utf-8")
+    assert "the confidence of the given label" in card
+    assert any("the teacher's own labels" in sentence for sentence in results.verdict)
+
+    (answer,) = Predictor(str(folder / "student")).predict(["where is my card"])
+    assert answer["label"] in results.labels
+    (again,), _ = evaluate(
+        str(folder / "student"), taught["data"]["test"], against=None, fields=None, progress=SilentProgress()
+    )
+    assert again.accuracy is not None
+    assert again.accuracy.value == pytest.approx(student.accuracy.value)
+
+    # The same command repeats nothing.
+    log = (folder / "log.jsonl").read_bytes()
+    resolved = load_run_file(folder / "run.yaml")
+    assert limbeck.distill(**resolved.model_dump()) == results
+    assert (folder / "log.jsonl").read_bytes() == log
+
+
+def test_the_student_learns_the_teachers_probabilities(taught: dict[str, Any], light: None) -> None:
+    """The signal of a row is its confidence, and equal shares of the rest."""
+    from limbeck.runs.label_teacher import read_label_teacher
+    from limbeck.runs.prepare import read_rows
+    from limbeck.types import Needs
+
+    config = run_config(taught)
+    rows = read_rows(config)  # type: ignore[arg-type]
+    teacher = read_label_teacher(config, rows)  # type: ignore[arg-type]
+    import torch
+
+    signal = teacher.signals().signal({"rows_B": torch.tensor([0, 1])}, Needs(logits=True))
+    probs = signal["logits_BC"].softmax(dim=-1).numpy()
+    said = [rows.labels.index(row["said"]) for row in read(Path(taught["data"]["train"]))[:2]]
+    for i, (place, sure) in enumerate(zip(said, (0.6, 0.9), strict=True)):
+        expected = np.full(4, (1 - sure) / 3)
+        expected[place] = sure
+        np.testing.assert_allclose(probs[i], expected, rtol=1e-5)
+
+
+def test_rows_that_the_teacher_left_out_are_not_distilled(taught: dict[str, Any], light: None, tmp_path: Path) -> None:
+    rows = read(Path(taught["data"]["train"]))
+    test = read(Path(taught["data"]["test"]))
+    for row in rows[::2]:
+        row["said"] = None
+    taught["training"] |= {"steps": None, "epochs": 1, "batch_size": 1}
+    taught["data"]["train"] = write(tmp_path / "half.jsonl", rows)
+    taught["data"]["test"] = write(tmp_path / "test-half.jsonl", [{**test[0], "said": None}, *test[1:]])
+    results = limbeck.distill(**taught)
+    assert isinstance(results, Results)
+    distilled = next(cost for cost in results.costs if cost.system == "distilled")
+    assert distilled.rows_seen == len(rows) // 2
+    assert "teacher" not in {system.name for system in results.systems}
+    assert all(system.agreement is None for system in results.systems)
+    assert any("training rows have no label of the teacher" in warning for warning in results.warnings)
+    assert any("1 of" in warning and "held-out rows" in warning for warning in results.warnings)
+
+
+def test_a_column_without_any_label_is_refused(taught: dict[str, Any]) -> None:
+    taught["teacher"] = {"column": "nowhere"}
+    with pytest.raises(DataError, match="label"):
+        limbeck.distill(**{**taught, "task": {"labels": ["a", "b"]}, "data": {"train": taught["data"]["train"]}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"teacher": {}}, "give exactly one of model, column"),
+        ({"teacher": {"model": "m", "column": "said"}}, "give exactly one of model, column"),
+        ({"teacher": {"model": "m", "confidence": "sure"}}, "confidence goes with column"),
+        ({"teacher": {"column": "said", "fine_tune": {"epochs": 1}}}, "fine_tune is for a teacher with a model"),
+        ({"student": {"from_teacher": {"keep": 2}}}, "give student.model"),
+    ],
+)
+def test_sections_that_do_not_go_together(taught: dict[str, Any], changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run_config({**taught, **changes})
+
+
+def test_a_recipe_on_hidden_states_is_refused_before_training(taught: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="gives labels only"):
+        limbeck.distill(**{**taught, "recipe": {"name": "pkd", "use_labels": False}})
+    assert not list((Path(taught["output"])).glob("stages/*"))
+
+
+def findings(sections: dict[str, Any]) -> dict[str, Finding]:
+    return {found.check: found for found in examine(run_config(sections), SilentProgress())}  # type: ignore[arg-type]
+
+
+def test_doctor_checks_the_labels_on_gold_ones(taught: dict[str, Any], tmp_path: Path) -> None:
+    found = findings(taught)
+    assert found["teacher"].level == "ok"
+    assert "right on 80%" in found["teacher"].message
+    assert {"time", "length", "layers"} <= set(found)
+
+    test = read(Path(taught["data"]["test"]))
+    labels = sorted({row["label"] for row in test})
+    wrong = [{**row, "said": labels[(labels.index(row["label"]) + 1) % 4]} for row in test]
+    taught["data"]["test"] = write(tmp_path / "wrong.jsonl", wrong)
+    assert findings(taught)["teacher"].level == "fault"
+
+
+def test_doctor_refuses_a_recipe_on_hidden_states(taught: dict[str, Any]) -> None:
+    taught["recipe"] = {"name": "pkd", "use_labels": False}
+    assert findings(taught)["models"].level == "fault"
