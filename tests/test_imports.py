@@ -51,7 +51,9 @@ TORCH_NEVER = {
 }
 
 HOMES = {
-    "transformers": {"models", "students", "stages", "limbeck.evaluation.peak_memory", "limbeck.cli.terminal"},
+    "transformers": {"models", "students", "stages", "limbeck.cli.terminal"},
+    "peft": {"students"},
+    "bitsandbytes": {"students"},
     "accelerate": {"ranks"},
     "safetensors": {"models", "stages", "runs"},
     "datasets": {"data"},
@@ -71,7 +73,7 @@ HOMES = {
 """Where each library may be imported: folders, or single modules."""
 
 STARTS_LIGHT = ["limbeck", "limbeck.cli.app", "limbeck.report"]
-HEAVY = {"torch", "transformers", "accelerate", "datasets", "sklearn", "scipy", "matplotlib"}
+HEAVY = {"torch", "transformers", "accelerate", "peft", "datasets", "sklearn", "scipy", "matplotlib"}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from limbeck.errors import ModelError
+from limbeck.models.adapter_layers import positions_taken
 from limbeck.types import Rows
 
 __all__ = ["Encoded", "encode_rows", "same_token_ids", "token_limit"]
@@ -86,7 +87,7 @@ def token_limit(tokenizer: Any, model: Any, wanted: int | None = None) -> int:
         # RoBERTa and its kin start counting positions after the padding id.
         after_padding = any(kin in model.config.model_type for kin in _POSITIONS_AFTER_PADDING)
         offset = (model.config.pad_token_id or 0) + 1 if after_padding else 0
-        limits.append(positions - offset)
+        limits.append(positions - offset - positions_taken(model))
     if wanted is not None and limits and wanted > min(limits):
         raise ModelError(f"max_length {wanted} is more than the {min(limits)} tokens {type(model).__name__} can read")
     return min([*limits, wanted] if wanted is not None else limits)

@@ -9,13 +9,13 @@ import sys
 def main() -> None:
     """Load the model of a folder, label one batch of random tokens, print the peak as JSON."""
     import torch
-    from transformers import AutoModelForSequenceClassification
 
+    from limbeck.models.load import load_classifier
     from limbeck.numerics.memory import peak_memory_bytes
 
     folder, rows, tokens = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True).to(device).eval()
+    model = load_classifier(folder).to(device).eval()
     ids = torch.randint(model.config.vocab_size, (rows, tokens), device=device)
     with torch.no_grad():
         model(input_ids=ids, attention_mask=torch.ones_like(ids))

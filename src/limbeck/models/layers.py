@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from limbeck.errors import ModelError
+from limbeck.models.adapter_layers import prompt_vectors
 from limbeck.types import Shapes, Signal
 
 __all__ = [
@@ -84,17 +85,20 @@ def set_dropout(model: nn.Module, probability: float) -> None:
 def capture(model: nn.Module, layers: frozenset[int]) -> Iterator[dict[int, Tensor]]:
     """Collect the outputs ``[B, T, D]`` of `layers` (from 1) during forward passes in the block.
 
-    With activation checkpointing a hook fires again on recomputation; the last value is kept.
+    With activation checkpointing a hook fires again on recomputation; the last value is kept. T counts the text's
+    positions: those of a soft prompt are left out.
     """
     states: dict[int, Tensor] = {}
     if not layers:
         yield states
         return
     modules = layer_list(model)[1]
+    before = prompt_vectors(model)
 
     def hook(layer: int) -> Any:
         def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            states[layer] = output[0] if isinstance(output, tuple) else output
+            state = output[0] if isinstance(output, tuple) else output
+            states[layer] = state[:, before:] if before else state
 
         return keep
 

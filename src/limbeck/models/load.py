@@ -9,6 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.errors import ModelError
+from limbeck.models.adapter_layers import (
+    AdapterLayers,
+    insert_adapter_layers,
+    read_adapter_layers,
+    write_adapter_layers,
+)
 
 __all__ = [
     "has_named_labels",
@@ -81,6 +87,11 @@ def load_classifier(name: str, *, labels: Sequence[str] | None = None, trust_rem
             )
         options.update(num_labels=len(labels), id2label=dict(enumerate(labels)))
         options.update(label2id={label: i for i, label in enumerate(labels)})
+    if (layers := read_adapter_layers(name)) is not None:
+        for key, value in options.items():
+            if key != "trust_remote_code":
+                setattr(config, key, value)
+        return _load_with_adapter(AutoModelForSequenceClassification, name, config, layers, trust_remote_code)
     try:
         model, info = AutoModelForSequenceClassification.from_pretrained(
             name, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
@@ -107,6 +118,8 @@ def load_language_model(name: str, *, bf16: bool = False, trust_remote_code: boo
 
     config = load_config(name, trust_remote_code=trust_remote_code)
     auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    if (layers := read_adapter_layers(name)) is not None:
+        return _load_with_adapter(auto_class, name, config, layers, trust_remote_code, bf16=bf16)
     return _load_pretrained(auto_class, name, trust_remote_code, bf16=bf16)
 
 
@@ -133,6 +146,17 @@ def load_masked_lm(name: str, *, trust_remote_code: bool = False) -> Any:
     from transformers import AutoModelForMaskedLM
 
     return _load_pretrained(AutoModelForMaskedLM, name, trust_remote_code)
+
+
+def _load_with_adapter(
+    auto_class: Any, name: str, config: Any, layers: AdapterLayers, trust_remote_code: bool, *, bf16: bool = False
+) -> Any:
+    """Load a folder that holds a base and the adapter layers trained in it (see `limbeck.models.adapter_layers`)."""
+    import torch
+
+    model = auto_class.from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
+    load_weights(insert_adapter_layers(model, layers), Path(name))
+    return (model.to(torch.bfloat16) if bf16 else model).eval()
 
 
 def _load_pretrained(auto_class: Any, name: str, trust_remote_code: bool, *, bf16: bool = False) -> Any:
@@ -171,8 +195,13 @@ def has_named_labels(config: Any) -> bool:
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write a normal Hugging Face folder: safetensors weights, configuration, tokenizer."""
+    """Write a normal Hugging Face folder: safetensors weights, configuration, tokenizer.
+
+    Adapter layers that cannot be merged into the weights are in the weights file too, and ``adapter.json`` says
+    where they belong.
+    """
     model.save_pretrained(folder)
+    write_adapter_layers(model, folder)
     tokenizer.save_pretrained(folder)
 
 

@@ -89,7 +89,8 @@ def _train(stage: Stage, run: StageRun, *, student: Any, teacher: Teacher | None
     from limbeck.stages.callbacks import StageWatch, last_whole_checkpoint
     from limbeck.stages.trainer import DistillTrainer
 
-    word_embeddings(student).requires_grad_(not run.training.freeze_word_embeddings)
+    if getattr(student, "adapter", None) is None:  # with an adapter they are frozen, whatever the run says
+        word_embeddings(student).requires_grad_(not run.training.freeze_word_embeddings)
     if run.training.dropout is not None:
         set_dropout(student, run.training.dropout)
     checkpoints = run.folder / "checkpoints"
