@@ -47,8 +47,11 @@ class ClassFigures(_Record):
     label: str
     precision: float
     recall: float
+    """As well called sensitivity: TP / (TP + FN)."""
     f1: float
     rows: int
+    specificity: float | None = None
+    """TN / (TN + FP), the class against all others; None where no row is of another class, and in older records."""
 
 
 class ReliabilityBin(_Record):
@@ -79,6 +82,9 @@ class SeedFigures(_Record):
     macro_f1: float | None
     agreement: float | None
     kl_to_teacher_nats: float | None
+    sensitivity: float | None = None
+    """Macro means, as in `System`; None as well in older records."""
+    specificity: float | None = None
 
 
 class Speed(_Record):
@@ -111,6 +117,10 @@ class System(_Record):
     """None for a teacher that is known by its labels alone."""
     accuracy: Interval | None
     macro_f1: Interval | None
+    sensitivity: Interval | None = None
+    """Mean over the classes that occur of TP / (TP + FN): balanced accuracy. None as well in older records."""
+    specificity: Interval | None = None
+    """Mean over classes of TN / (TN + FP), each class against all others. None as well in older records."""
     loss_nats: float | None
     """Mean cross-entropy on the gold labels."""
     expected_calibration_error: float | None

@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from limbeck.evaluation.accuracy import confusion_of_worst_classes, macro_f1, per_class_figures
+from limbeck.evaluation.accuracy import (
+    confusion_of_worst_classes,
+    macro_f1,
+    macro_sensitivity,
+    macro_specificity,
+    per_class_figures,
+)
 
 label = st.integers(0, 4)
 
@@ -24,6 +30,12 @@ def test_macro_f1_is_scikit_learns_over_the_classes_present(rows: list[tuple[int
 def test_macro_f1_by_hand() -> None:
     gold, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 3])
     assert macro_f1(gold, predicted, classes=4) == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
+
+
+def test_macro_sensitivity_and_specificity_by_hand() -> None:
+    gold, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 3])
+    assert macro_sensitivity(gold, predicted, classes=4) == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
+    assert macro_specificity(gold, predicted, classes=4) == pytest.approx((2 / 3 + 3 / 4 + 1 + 5 / 6) / 4)
 
 
 def test_macro_f1_of_many_samples_at_once_is_that_of_each() -> None:
@@ -46,7 +58,14 @@ def test_per_class_figures_by_hand() -> None:
     )
     assert (second.label, second.rows, second.precision, second.recall) == ("b", 2, 0.5, 0.5)
     assert second.f1 == pytest.approx(0.5)
+    assert (first.specificity, second.specificity, absent.specificity) == (0.5, pytest.approx(2 / 3), 1)
     assert (absent.rows, absent.precision, absent.recall, absent.f1) == (0, 0, 0, 0)
+
+
+def test_the_specificity_of_the_only_class_with_rows_is_undefined() -> None:
+    only, other = per_class_figures(np.array([0, 0]), np.array([0, 1]), ["a", "b"])
+    assert only.specificity is None
+    assert other.specificity == 0.5
 
 
 def test_confusion_of_few_classes_is_complete() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from limbeck.evaluation.one_vs_rest import count_one_vs_rest
 from limbeck.evaluation.systems import HeldOut, Predictions, compare, describe, disagreements
 from limbeck.results import Speed, SystemName
 from limbeck.types import Origin, Rows
@@ -69,6 +70,14 @@ def test_figures_are_means_over_seeds_on_labelled_rows() -> None:
     assert [figures.accuracy for figures in found.seeds] == pytest.approx([48 / 54, 46 / 54, 44 / 54])
     assert found.macro_f1 is not None
     assert found.macro_f1.value == pytest.approx(np.mean([figures.macro_f1 for figures in found.seeds]))
+    assert found.sensitivity is not None
+    assert found.specificity is not None
+    by_seed = [
+        count_one_vs_rest(GOLD[GOLD >= 0], logits.argmax(-1)[GOLD >= 0], 3) for logits in DISTILLED.logits.values()
+    ]
+    assert [figures.sensitivity for figures in found.seeds] == pytest.approx([x.sensitivity.mean() for x in by_seed])
+    assert found.specificity.value == pytest.approx(np.mean([x.specificity.mean() for x in by_seed]))
+    assert found.sensitivity.low < found.sensitivity.value < found.sensitivity.high
     log_probs = [x - np.log(np.exp(x.astype(float)).sum(-1, keepdims=True)) for x in DISTILLED.logits.values()]
     gold_rows = np.flatnonzero(GOLD >= 0)
     losses = [-log_prob[gold_rows, GOLD[gold_rows]].mean() for log_prob in log_probs]

@@ -102,19 +102,29 @@ def system(name: SystemName, rng: random.Random) -> System:
         layers=12 if teacher else 3,
         accuracy=interval(quality),
         macro_f1=interval(quality - 0.004),
+        sensitivity=interval(quality - 0.002),
+        specificity=interval(0.998, 0.001),
         loss_nats=round(-math.log(max(quality, 0.02)) * 3, 3),
         expected_calibration_error={"teacher": 0.021, "fine_tuned": 0.062, "distilled": 0.034}.get(name, 0.004),
         agreement=None if teacher else interval(min(quality + 0.02, 0.97)),
         kl_to_teacher_nats=None if teacher else interval(0.16 if name == "distilled" else 0.41, 0.02),
         per_class=[
-            ClassFigures(label=label, precision=f1, recall=f1, f1=f1, rows=40 if teacher else 120)
+            ClassFigures(label=label, precision=f1, recall=f1, f1=f1, rows=40 if teacher else 120, specificity=0.9987)
             for label in LABELS
             for f1 in [min(1.0, max(0.0, rng.gauss(quality, 0.05)))]
         ],
         reliability=[reliability_bin(number, quality, rng) for number in range(10)],
         confusion=None if name == "student_before" else confusion(quality, rng),
         seeds=[
-            SeedFigures(seed=seed, accuracy=quality, macro_f1=quality, agreement=quality, kl_to_teacher_nats=0.2)
+            SeedFigures(
+                seed=seed,
+                accuracy=quality,
+                macro_f1=quality,
+                agreement=quality,
+                kl_to_teacher_nats=0.2,
+                sensitivity=quality,
+                specificity=0.998,
+            )
             for seed in ([0] if teacher else SEEDS)
         ],
         speed=speed(teacher),

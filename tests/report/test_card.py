@@ -46,6 +46,7 @@ def test_what_is_unknown_is_left_out(bare_results: Results) -> None:
 def test_figures_verdict_and_command_are_on_the_card(full_results: Results) -> None:
     card = render_card(full_results, None, None, [])
     assert f"| Distilled | 90.3 % (89.2{EN_DASH}91.4) |" in card
+    assert f"| Distilled | 90.1 % (89.0{EN_DASH}91.2) | 99.8 %" in card
     assert "- The distilled student keeps 96.9 % of the teacher's accuracy at 42 % of its size." in card
     assert f"```sh\n{full_results.command}\n```" in card
     assert "accuracy: +1.9 points (95 % interval +1.1 to +2.7), paired bootstrap p < 0.001" in card
@@ -68,8 +69,8 @@ def test_foreign_text_breaks_neither_table_nor_fence_nor_front_matter(hostile_re
     prose = body.replace(hostile_results.command, "")
     assert "<script" not in prose
     rows = table_rows(body)
-    assert len(rows) == 2 + len(hostile_results.systems)
-    assert {row.replace("\\|", "").count("|") for row in rows} == {12}
+    assert len(rows) == 2 * (2 + len(hostile_results.systems))
+    assert {row.replace("\\|", "").count("|") for row in rows} == {12, 4}
 
 
 def test_pairs_are_shown_as_pairs(hostile_results: Results, full_results: Results) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from limbeck.report.card import render_card
 from limbeck.report.formatting import ABSENT, EN_DASH, MINUS, TIMES
 from limbeck.report.summary import key_figures
 from limbeck.report.tables import (
@@ -10,6 +11,7 @@ from limbeck.report.tables import (
     comparison_rows,
     cost_rows,
     headline_rows,
+    one_vs_rest_rows,
     seed_rows,
     title_of,
 )
@@ -39,6 +41,36 @@ def test_the_headline_has_one_row_per_system_under_its_header(full_results: Resu
 def test_the_headline_without_intervals_is_narrow(full_results: Results) -> None:
     teacher = headline_rows(full_results, intervals=False)[1]
     assert teacher[1:6] == ["93.2 %", "92.8 %", ABSENT, ABSENT, "2.1 %"]
+
+
+def test_sensitivity_and_specificity_have_a_table(full_results: Results) -> None:
+    header, *rows = one_vs_rest_rows(full_results)
+    assert header == ["System", "Sensitivity", "Specificity"]
+    assert rows[3] == ["Distilled", f"90.1 % (89.0{EN_DASH}91.2)", f"99.8 % (99.7{EN_DASH}99.9)"]
+
+
+def test_a_record_from_before_sensitivity_has_none_of_it(full_results: Results) -> None:
+    record = full_results.model_dump()
+    for system in record["systems"]:
+        for holder in (system, *system["seeds"], *system["per_class"]):
+            holder.pop("sensitivity", None)
+            del holder["specificity"]
+    old = Results.model_validate(record)
+    assert one_vs_rest_rows(old) == []
+    assert class_rows(old)[0].specificity == ABSENT
+    assert seed_rows(old)[1][4:6] == [ABSENT, ABSENT]
+    assert "Sensitivity is" not in render_card(old, None, None, [])
+
+
+def test_classes_without_rows_are_named(full_results: Results) -> None:
+    teacher, *others = full_results.systems
+    per_class = [c.model_copy(update={"rows": 0}) if i < 7 else c for i, c in enumerate(teacher.per_class)]
+    record = full_results.model_copy(
+        update={"systems": [teacher.model_copy(update={"per_class": per_class}), *others]}
+    )
+    note = absence_notes(record)[-1]
+    assert note.startswith("No held-out row is of the class card_payment_wrong_exchange_rate, ")
+    assert note.endswith("and 2 more: macro F1 and sensitivity leave it out.")
 
 
 def test_absent_figures_are_dashes_with_a_reason(bare_results: Results) -> None:
@@ -76,6 +108,7 @@ def test_classes_show_every_system_and_the_change(full_results: Results) -> None
     assert rows[0].rows == "40", "rows of the held-out set, not rows times seeds"
     assert len(rows[0].f1) == 4
     assert rows[0].change.endswith("points")
+    assert (rows[0].sensitivity, rows[0].specificity) == (rows[0].f1[-1], "99.9 %")
 
 
 def test_costs_end_with_their_sum(full_results: Results) -> None:

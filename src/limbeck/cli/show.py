@@ -14,7 +14,7 @@ from limbeck.cli.show_texts import show_generation_results
 from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
 from limbeck.report.formatting import p_value_text, points_text, range_text
-from limbeck.report.tables import HEADLINE, METRIC_TITLES
+from limbeck.report.tables import HEADLINE, METRIC_TITLES, ONE_VS_REST
 from limbeck.results import Comparison, Results, System
 
 __all__ = ["show_comparisons", "show_results", "show_systems"]
@@ -50,7 +50,7 @@ def show_systems(systems: list[System], titles: dict[str, str], console: Console
     shown.add_column("")
     for system in systems:
         shown.add_column(Text(titles[system.name]), justify="right")
-    for column in HEADLINE:
+    for column in [*HEADLINE[:2], *ONE_VS_REST, *HEADLINE[2:]]:
         cells = [column.cell(system) for system in systems]
         texts = [f"{cell.text}\n({cell.range})" if cell.range else cell.text for cell in cells]
         shown.add_row(Text(column.title), *(Text(text) for text in texts))

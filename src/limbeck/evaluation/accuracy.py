@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.evaluation.one_vs_rest import count_one_vs_rest, mean_over_classes
 from limbeck.results import ClassFigures, ConfusionMatrix
 
-__all__ = ["confusion_of_worst_classes", "macro_f1", "per_class_figures"]
+__all__ = [
+    "confusion_of_worst_classes",
+    "macro_f1",
+    "macro_sensitivity",
+    "macro_specificity",
+    "per_class_figures",
+]
 
 _WORST_CLASSES = 10
 
@@ -15,34 +22,41 @@ _WORST_CLASSES = 10
 def macro_f1(gold: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
     """Return the mean F1 over the classes that occur in `gold`, ``[..., N] -> [...]``; one never predicted has F1 0.
 
-    F1 = 2 TP / (rows of the class + rows predicted as the class). Many samples at once, since the
-    bootstrap asks for thousands; equal to scikit-learn's (tests).
+    Many samples at once, since the bootstrap asks for thousands; equal to scikit-learn's (tests).
     """
-    gold_rows = _count(gold, classes)
-    f1 = 2 * _count(gold, classes, where=gold == predicted) / np.maximum(gold_rows + _count(predicted, classes), 1)
-    present = gold_rows > 0
-    means: NDArray[np.float64] = (f1 * present).sum(axis=-1) / present.sum(axis=-1)
-    return means
+    return mean_over_classes(count_one_vs_rest(gold, predicted, classes).f1)
 
 
-def _count(labels: NDArray[np.int64], classes: int, where: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-    """Count each class along the last axis, ``[..., N] -> [..., C]``."""
-    samples = labels.reshape(-1, labels.shape[-1])
-    cells = samples + classes * np.arange(len(samples))[:, None]
-    weights = None if where is None else where.ravel()
-    counts = np.bincount(cells.ravel(), weights=weights, minlength=classes * len(samples))
-    return counts.reshape(*labels.shape[:-1], classes).astype(np.float64)
+def macro_sensitivity(gold: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    """Return the mean sensitivity over the classes that occur in `gold` (balanced accuracy), ``[..., N] -> [...]``."""
+    return mean_over_classes(count_one_vs_rest(gold, predicted, classes).sensitivity)
+
+
+def macro_specificity(gold: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    """Return the mean specificity over all classes, each against the others, ``[..., N] -> [...]``."""
+    return mean_over_classes(count_one_vs_rest(gold, predicted, classes).specificity)
 
 
 def per_class_figures(gold: NDArray[np.int64], predicted: NDArray[np.int64], labels: list[str]) -> list[ClassFigures]:
-    """Return precision, recall and F1 of every class; 0 where undefined."""
+    """Return precision, recall (sensitivity), specificity and F1 of every class; 0 where undefined.
+
+    The specificity of a class is ``None`` where no row is of another class.
+    """
     from sklearn.metrics import precision_recall_fscore_support
 
     precision, recall, f1, rows = precision_recall_fscore_support(
         gold, predicted, labels=range(len(labels)), zero_division=0
     )
+    specificity = count_one_vs_rest(gold, predicted, len(labels)).specificity
     return [
-        ClassFigures(label=label, precision=precision[i], recall=recall[i], f1=f1[i], rows=int(rows[i]))
+        ClassFigures(
+            label=label,
+            precision=precision[i],
+            recall=recall[i],
+            specificity=None if np.isnan(specificity[i]) else float(specificity[i]),
+            f1=f1[i],
+            rows=int(rows[i]),
+        )
         for i, label in enumerate(labels)
     ]
 

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.evaluation.accuracy import confusion_of_worst_classes, macro_f1, per_class_figures
+from limbeck.evaluation.accuracy import (
+    confusion_of_worst_classes,
+    macro_f1,
+    macro_sensitivity,
+    macro_specificity,
+    per_class_figures,
+)
 from limbeck.evaluation.calibration import expected_calibration_error, reliability_bins
 from limbeck.evaluation.fidelity import agreed, kl_to_teacher
 from limbeck.evaluation.predict import softmax
@@ -25,6 +31,8 @@ from limbeck.types import Rows
 __all__ = ["HeldOut", "Predictions", "compare", "describe", "disagreements"]
 
 _SHOWN_DISAGREEMENTS = 40
+_OVER_CLASSES = {"macro_f1": macro_f1, "sensitivity": macro_sensitivity, "specificity": macro_specificity}
+_NEED_LABELS = {"accuracy", *_OVER_CLASSES}
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,8 @@ def describe(system: Predictions, teacher: Predictions | None, held_out: HeldOut
         layers=system.layers,
         accuracy=_interval("accuracy", system, teacher, held_out),
         macro_f1=_interval("macro_f1", system, teacher, held_out),
+        sensitivity=_interval("sensitivity", system, teacher, held_out),
+        specificity=_interval("specificity", system, teacher, held_out),
         loss_nats=loss,
         expected_calibration_error=expected_calibration_error(reliability) if reliability else None,
         agreement=_interval("agreement", system, teacher, held_out),
@@ -166,13 +176,13 @@ def _figures(
     """The metric as a function of row indices, by seed; ``None`` where it does not apply."""
     labelled = held_out.labelled
     gold = held_out.gold[labelled]
-    if metric in ("accuracy", "macro_f1"):
+    if metric in _NEED_LABELS:
         if not len(labelled):
             return None
         predicted = {seed: logits[labelled].argmax(axis=-1) for seed, logits in system.logits.items()}
         if metric == "accuracy":
             return {seed: _mean_of((p == gold).astype(np.float64)) for seed, p in predicted.items()}
-        return {seed: _macro_f1_of(gold, p, len(held_out.labels)) for seed, p in predicted.items()}
+        return {seed: _over_classes(metric, gold, p, len(held_out.labels)) for seed, p in predicted.items()}
     if teacher is None or system.name == "teacher":
         return None
     reference = next(iter(teacher.logits.values()))
@@ -184,15 +194,16 @@ def _mean_of(values: NDArray[np.float64]) -> Statistic:
     return lambda indices: values[indices].mean(axis=-1)
 
 
-def _macro_f1_of(gold: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> Statistic:
-    return lambda indices: macro_f1(gold[indices], predicted[indices], classes)
+def _over_classes(metric: str, gold: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> Statistic:
+    figure = _OVER_CLASSES[metric]
+    return lambda indices: figure(gold[indices], predicted[indices], classes)
 
 
 def _interval(metric: str, system: Predictions, teacher: Predictions | None, held_out: HeldOut) -> Interval | None:
     figures = _figures(metric, system, teacher, held_out)
     if figures is None:
         return None
-    rows = len(held_out.labelled) if metric in ("accuracy", "macro_f1") else len(held_out.rows)
+    rows = len(held_out.labelled) if metric in _NEED_LABELS else len(held_out.rows)
     return bootstrap_interval(lambda indices: np.mean([f(indices) for f in figures.values()], axis=0), rows)
 
 
@@ -201,13 +212,15 @@ def _seed_figures(seed: int, system: Predictions, teacher: Predictions | None, h
         figures = _figures(metric, system, teacher, held_out)
         if figures is None:
             return None
-        rows = len(held_out.labelled) if metric in ("accuracy", "macro_f1") else len(held_out.rows)
+        rows = len(held_out.labelled) if metric in _NEED_LABELS else len(held_out.rows)
         return float(figures[seed](np.arange(rows)))
 
     return SeedFigures(
         seed=seed,
         accuracy=value("accuracy"),
         macro_f1=value("macro_f1"),
+        sensitivity=value("sensitivity"),
+        specificity=value("specificity"),
         agreement=value("agreement"),
         kl_to_teacher_nats=value("kl_to_teacher_nats"),
     )

@@ -6,7 +6,14 @@ from typing import Any
 
 from limbeck.report.formatting import duration_text
 from limbeck.report.markdown import markdown_environment, markdown_table
-from limbeck.report.tables import absence_notes, comparison_rows, headline_rows, system_of, teacher_labels_text
+from limbeck.report.tables import (
+    absence_notes,
+    comparison_rows,
+    headline_rows,
+    one_vs_rest_rows,
+    system_of,
+    teacher_labels_text,
+)
 from limbeck.results import Results
 
 __all__ = ["render_card"]
@@ -30,6 +37,7 @@ def render_card(results: Results, base_model: str | None, license: str | None, l
             distilled=system_of(results, "distilled"),
             pairs=any(row.text_pair is not None for row in results.disagreements),
             headline=markdown_table(headline_rows(results)),
+            one_vs_rest=markdown_table(rates) if (rates := one_vs_rest_rows(results)) else "",
             notes=absence_notes(results),
             teacher=teacher_labels_text(results.teacher_labels),
             comparisons=comparison_rows(results),

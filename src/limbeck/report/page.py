@@ -17,6 +17,7 @@ from limbeck.report.tables import (
     class_rows,
     comparison_rows,
     cost_rows,
+    one_vs_rest_rows,
     seed_rows,
     teacher_labels_text,
 )
@@ -59,6 +60,7 @@ def render_report(results: Results) -> str:
             comparisons=comparison_rows(results),
             costs=cost_rows(results),
             classes=class_rows(results),
+            one_vs_rest=one_vs_rest_rows(results),
             disagreements=[(row, _who_is_right(row)) for row in shown],
             figures=draw_figures(results),
         )

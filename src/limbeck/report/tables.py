@@ -18,12 +18,14 @@ from limbeck.report.formatting import (
     range_text,
     rate_text,
     share_text,
+    shorten,
 )
 from limbeck.results import Comparison, Interval, McNemar, Results, Speed, StageCost, System, TeacherLabels
 
 __all__ = [
     "HEADLINE",
     "METRIC_TITLES",
+    "ONE_VS_REST",
     "Cell",
     "ClassRow",
     "Column",
@@ -34,12 +36,15 @@ __all__ = [
     "cost_rows",
     "headline_rows",
     "mcnemar_text",
+    "one_vs_rest_rows",
     "seed_rows",
     "stage_cost_rows",
     "system_of",
     "teacher_labels_text",
     "title_of",
 ]
+
+_CLASSES_NAMED = 5
 
 METRIC_TITLES = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "agreement": "Agreement with teacher"}
 
@@ -110,6 +115,12 @@ HEADLINE = [
 ]
 """The columns of the headline table; the first five say how good a system is, the others what it costs."""
 
+ONE_VS_REST = [
+    Column("Sensitivity", "macro mean", lambda s: Cell(_share(s.sensitivity), bare_range(s.sensitivity))),
+    Column("Specificity", "macro mean", lambda s: Cell(_share(s.specificity), bare_range(s.specificity))),
+]
+"""How every class fares against all the others."""
+
 
 def headline_rows(results: Results, *, intervals: bool = True) -> list[list[str]]:
     """Lay out the headline table: one row per system, header first.
@@ -126,6 +137,16 @@ def headline_rows(results: Results, *, intervals: bool = True) -> list[list[str]
     return rows
 
 
+def one_vs_rest_rows(results: Results) -> list[list[str]]:
+    """Lay out sensitivity and specificity, one row per system, header first; empty where none was measured."""
+    rows = [
+        [system.title, *(_flat(column.cell(system)) for column in ONE_VS_REST)]
+        for system in results.systems
+        if system.sensitivity or system.specificity
+    ]
+    return [["System", *(column.title for column in ONE_VS_REST)], *rows] if rows else []
+
+
 def absence_notes(results: Results) -> list[str]:
     """Say why figures of the headline table are missing, one sentence per reason."""
     others = [system for system in results.systems if system.name != "teacher"]
@@ -138,6 +159,10 @@ def absence_notes(results: Results) -> list[str]:
         notes.append("The teacher has no agreement and no KL: it would be compared with itself.")
     if any(system.speed is None for system in results.systems):
         notes.append("The teacher is known by its labels alone: no model was run that could have a size or a speed.")
+    if without_rows := _classes_without_rows(results):
+        names = ", ".join(shorten(label, 40) for label in without_rows[:_CLASSES_NAMED])
+        more = f" and {len(without_rows) - _CLASSES_NAMED} more" if len(without_rows) > _CLASSES_NAMED else ""
+        notes.append(f"No held-out row is of the class {names}{more}: macro F1 and sensitivity leave it out.")
     return notes
 
 
@@ -172,6 +197,9 @@ class ClassRow:
     """In the order of ``results.systems``."""
     change: str
     """From teacher to distilled student."""
+    sensitivity: str
+    """Of the distilled student, as the next one."""
+    specificity: str
 
 
 def class_rows(results: Results) -> list[ClassRow]:
@@ -189,7 +217,9 @@ def class_rows(results: Results) -> list[ClassRow]:
         held_out = min(figures.rows for figures in found if figures)
         f1 = [share_text(figures.f1 if figures else None) for figures in found]
         change = points_text(distilled.f1 - teacher.f1 if teacher and distilled else None)
-        rows.append(ClassRow(label, count_text(held_out), f1, change))
+        sensitivity = share_text(distilled.recall if distilled and distilled.rows else None)
+        specificity = share_text(distilled.specificity if distilled else None)
+        rows.append(ClassRow(label, count_text(held_out), f1, change, sensitivity, specificity))
     return rows
 
 
@@ -212,13 +242,15 @@ def stage_cost_rows(costs: list[StageCost], title_of: Callable[[str], str]) -> l
 
 def seed_rows(results: Results) -> list[list[str]]:
     """List the figures of single seeds, header first; empty if no system was trained more than once."""
-    header = ["System", "Seed", "Accuracy", "Macro F1", "Agreement", "KL, nats"]
+    header = ["System", "Seed", "Accuracy", "Macro F1", "Sensitivity", "Specificity", "Agreement", "KL, nats"]
     rows = [
         [
             system.title,
             str(seed.seed),
             share_text(seed.accuracy),
             share_text(seed.macro_f1),
+            share_text(seed.sensitivity),
+            share_text(seed.specificity),
             share_text(seed.agreement),
             decimal_text(seed.kl_to_teacher_nats),
         ]
@@ -256,6 +288,12 @@ def mcnemar_text(test: McNemar) -> str:
     """Write McNemar's test of one seed: the rows that only one system has right, then the p-value."""
     first, second = count_text(test.only_first_right), count_text(test.only_second_right)
     return f"seed {test.seed}: {first} to {second}, {p_value_text(test.p_value)}"
+
+
+def _classes_without_rows(results: Results) -> list[str]:
+    """Classes that no held-out row has, where the record has figures of classes."""
+    figures = next((system.per_class for system in results.systems if system.per_class), [])
+    return [of_class.label for of_class in figures if of_class.rows == 0]
 
 
 def _comparison_row(results: Results, comparison: Comparison) -> ComparisonRow:

@@ -1,0 +1,145 @@
+"""Sensitivity and specificity: a worked example, scikit-learn, identities, and the lower bound of specificity."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.optimize import linprog
+from sklearn.metrics import balanced_accuracy_score, f1_score, multilabel_confusion_matrix, recall_score
+
+from limbeck.evaluation.one_vs_rest import OneVsRest, count_one_vs_rest, from_confusion, mean_over_classes
+
+EXAMPLE = np.array([[50, 8, 2], [10, 30, 10], [5, 5, 40]])
+
+rows = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
+
+
+def labels_of(matrix: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    gold, predicted = np.indices(matrix.shape).reshape(2, -1)
+    return np.repeat(gold, matrix.ravel()), np.repeat(predicted, matrix.ravel())
+
+
+def both_ways(matrix: NDArray[np.int64]) -> list[OneVsRest]:
+    gold, predicted = labels_of(matrix)
+    return [from_confusion(matrix), count_one_vs_rest(gold, predicted, len(matrix))]
+
+
+@pytest.mark.parametrize("found", both_ways(EXAMPLE), ids=["matrix", "labels"])
+def test_the_worked_example(found: OneVsRest) -> None:
+    assert found.accuracy == pytest.approx(0.75)
+    assert found.sensitivity == pytest.approx([0.833333, 0.6, 0.8], abs=1e-6)
+    assert found.specificity == pytest.approx([0.85, 0.881818, 0.890909], abs=1e-6)
+    assert found.f1 == pytest.approx([0.8, 0.645161, 0.784314], abs=1e-6)
+    assert mean_over_classes(found.sensitivity) == pytest.approx(0.744444, abs=1e-6)
+    assert mean_over_classes(found.specificity) == pytest.approx(0.874242, abs=1e-6)
+    assert mean_over_classes(found.f1) == pytest.approx(0.743158, abs=1e-6)
+
+
+@settings(max_examples=60)
+@given(rows)
+def test_identities_and_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    gold, predicted = np.array(pairs, dtype=np.int64).T
+    found = count_one_vs_rest(gold, predicted, 4)
+    present = np.unique(gold)
+    accuracy = (gold == predicted).mean()
+    assert found.accuracy == pytest.approx(accuracy)
+    assert found.micro_f1 == pytest.approx(accuracy)
+    assert found.micro_specificity == pytest.approx((4 - 2 + accuracy) / (4 - 1))
+    assert mean_over_classes(found.sensitivity, found.weights) == pytest.approx(accuracy)
+    assert mean_over_classes(found.sensitivity) == pytest.approx(
+        recall_score(gold, predicted, labels=present, average="macro", zero_division=0)
+    )
+    if set(predicted) <= set(gold) and len(present) > 1:  # scikit-learn warns of the others
+        assert mean_over_classes(found.sensitivity) == pytest.approx(balanced_accuracy_score(gold, predicted))
+    assert mean_over_classes(found.f1, found.weights) == pytest.approx(
+        f1_score(gold, predicted, labels=present, average="weighted", zero_division=0)
+    )
+    per_class = multilabel_confusion_matrix(gold, predicted, labels=range(4))
+    counts = [found.true_negatives, found.false_positives, found.false_negatives, found.true_positives]
+    assert np.stack(counts, axis=-1).reshape(4, 2, 2) == pytest.approx(per_class)
+
+
+def test_micro_specificity_of_three_classes_is_halfway_between_accuracy_and_one() -> None:
+    assert from_confusion(EXAMPLE).micro_specificity == pytest.approx((1 + 0.75) / 2)
+
+
+@pytest.mark.parametrize("classes", [3, 4, 5])
+def test_macro_specificity_has_a_lower_bound_on_random_matrices(classes: int) -> None:
+    rng = np.random.default_rng(classes)
+    # Many shapes: from even matrices to ones with nearly all rows in a few cells.
+    scale = 10.0 ** rng.uniform(-1, 3, (200_000, 1, 1))
+    matrices = np.floor(rng.exponential(size=(200_000, classes, classes)) ** 3 * scale).astype(np.int64)
+    matrices = matrices[(matrices.sum(-1) > 0).all(-1)]
+    assert len(matrices) > 100_000
+    found = from_confusion(matrices)
+    bound = (classes - 2 + found.accuracy) / classes
+    assert (mean_over_classes(found.specificity) >= bound - 1e-12).all()
+
+
+@pytest.mark.parametrize("classes", [3, 4, 5])
+def test_no_confusion_matrix_has_a_lower_macro_specificity(classes: int) -> None:
+    """Linear programming: the worst matrix for given shares of classes and accuracy, with every class present."""
+    rng = np.random.default_rng(classes)
+    for priors in [*rng.dirichlet(np.full(classes, 0.4), 12), np.full(classes, 1 / classes)]:
+        priors = np.maximum(priors, 1e-4) / np.maximum(priors, 1e-4).sum()
+        for accuracy in (0.0, 0.3, 0.7, 0.95):
+            # The mean of 1 - FP_c / (1 - prior_c): a cell off the diagonal costs 1 / (classes (1 - prior_column)).
+            cost = np.tile(-1 / (classes * (1 - priors)), (classes, 1))
+            np.fill_diagonal(cost, 0)
+            row_sums = np.repeat(np.eye(classes), classes, axis=1)
+            diagonal = np.eye(classes).ravel()[None]
+            worst = linprog(
+                cost.ravel(), A_eq=np.vstack([row_sums, diagonal]), b_eq=[*priors, accuracy], bounds=(0, None)
+            )
+            assert worst.status == 0
+            lowest = 1 + worst.fun
+            assert lowest >= (classes - 2 + accuracy) / classes - 1e-9
+
+
+def test_the_bound_is_nearly_reached_where_all_is_called_by_one_large_class() -> None:
+    matrix = np.array([[10**7, 0, 0], [1, 0, 0], [1, 0, 0]])
+    found = from_confusion(matrix)
+    assert mean_over_classes(found.specificity) == pytest.approx((1 + float(found.accuracy)) / 3, abs=1e-6)
+
+
+def test_a_class_without_rows_is_left_out_of_sensitivity_and_f1() -> None:
+    found = count_one_vs_rest(np.array([0, 0, 1]), np.array([0, 2, 1]), 3)
+    assert np.isnan(found.sensitivity[2])
+    assert np.isnan(found.f1[2])
+    assert mean_over_classes(found.sensitivity) == pytest.approx((0.5 + 1) / 2)
+    assert found.specificity == pytest.approx([1, 1, 2 / 3])
+
+
+def test_specificity_is_undefined_where_all_rows_are_of_the_class() -> None:
+    found = count_one_vs_rest(np.array([1, 1]), np.array([1, 0]), 2)
+    assert np.isnan(found.specificity[1])
+    assert found.specificity[0] == 0.5
+
+
+def test_a_row_without_an_answer_is_missed_by_its_class_and_nothing_to_the_others() -> None:
+    gold, predicted = labels_of(EXAMPLE)
+    unanswered = np.array([2, 0, 1])
+    gold = np.concatenate([gold, np.repeat(np.arange(3), unanswered)])
+    predicted = np.concatenate([predicted, np.full(3, -1)])
+    plain = from_confusion(EXAMPLE)
+    for found in (count_one_vs_rest(gold, predicted, 3), from_confusion(EXAMPLE, unanswered)):
+        assert found.false_negatives == pytest.approx(plain.false_negatives + unanswered)
+        assert found.false_positives == pytest.approx(plain.false_positives)
+        assert found.true_negatives == pytest.approx(plain.true_negatives)
+        assert found.accuracy == pytest.approx(120 / 163)
+        assert found.sensitivity == pytest.approx([50 / 62, 0.6, 40 / 51])
+        assert found.micro_f1 == pytest.approx(240 / (240 + 40 + 43))
+
+
+def test_many_samples_at_once_are_as_one_by_one() -> None:
+    gold, predicted = np.random.default_rng(0).integers(0, 5, (2, 4, 3, 9))
+    predicted[0, 0, :4] = -1
+    many = count_one_vs_rest(gold, predicted, 5)
+    for i in range(4):
+        for j in range(3):
+            one = count_one_vs_rest(gold[i, j], predicted[i, j], 5)
+            for field, values in many._asdict().items():
+                assert values[i, j] == pytest.approx(getattr(one, field))
