@@ -64,6 +64,7 @@ HOMES = {
     "filelock": {"runs", "limbeck.teachers.chat.journal"},
     "httpx2": {"limbeck.teachers.chat.transport"},
     "yaml": {"runs", "report"},
+    "lm_eval": {"limbeck.evaluation.generation.harness"},
     "matplotlib": {"report"},
     "jinja2": {"report", "data"},
     "markupsafe": {"report"},
@@ -73,7 +74,7 @@ HOMES = {
 """Where each library may be imported: folders, or single modules."""
 
 STARTS_LIGHT = ["limbeck", "limbeck.cli.app", "limbeck.report"]
-HEAVY = {"torch", "transformers", "accelerate", "peft", "datasets", "sklearn", "scipy", "matplotlib"}
+HEAVY = {"torch", "transformers", "accelerate", "peft", "datasets", "sklearn", "scipy", "matplotlib", "lm_eval"}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ __all__ = [
     "GenerationSeed",
     "GenerationSpeed",
     "GenerationSystem",
+    "HarnessFigure",
     "Retention",
     "Sample",
     "SampleAnswer",
@@ -151,6 +152,26 @@ class Sample(_Record):
     prompt: str
     reference: str
     answers: list[SampleAnswer]
+
+
+class HarnessFigure(_Record):
+    """One metric of one task of the Language Model Evaluation Harness."""
+
+    system: SystemName
+    task: str
+    metric: str
+    """With the name of the harness's filter in brackets, where there is one."""
+    value: float
+    """In the metric's own unit; shares between 0 and 1."""
+    standard_error: float | None
+    """As the harness gives it."""
+    higher_is_better: bool | None
+    samples: int | None
+    """Samples that the figure is of; None for a group of tasks."""
+    shots: int | None
+    """Solved examples before each question."""
+    version: str
+    """Of the task: figures of different versions cannot be compared."""
 
 
 class GenerationFigures(_Record):

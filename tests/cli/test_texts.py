@@ -268,6 +268,43 @@ def test_evaluate_needs_completions(student: Path, limbeck: Command, tmp_path: P
     assert "completions are needed" in errors
 
 
+def test_evaluate_on_tasks_of_lm_eval_needs_the_extra(
+    student: Path, limbeck: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said before anything is measured; with it, the figures stand in the JSON beside the others."""
+    import sys
+
+    from limbeck.generation_results import HarnessFigure
+
+    rows, figures = write_jsonl(tmp_path / "rows.jsonl", held_out_rows()), tmp_path / "figures.json"
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "lm_eval", None)
+        code, _, errors = limbeck("evaluate", str(student), rows, "--lm-eval", "hellaswag", "--output", str(figures))
+    assert code == 2
+    assert "pip install 'limbeck[lm-eval]'" in errors
+    assert "perplexity" not in errors
+    assert not figures.exists()
+    code, _, errors = limbeck("evaluate", str(student), rows, "--lm-eval", " , ")
+    assert code == 2
+    assert "name one task or more" in errors
+    code, _, errors = limbeck("evaluate", "/nowhere/model", rows, "--lm-eval", "hellaswag")
+    assert code == 2
+    assert "--lm-eval is for students that write" in errors
+
+    found = HarnessFigure(
+        system="distilled", task="topics", metric="acc", value=0.75, standard_error=0.1, higher_is_better=True,
+        samples=12, shots=0, version="1",
+    )  # fmt: skip
+    monkeypatch.setattr("limbeck.runs.evaluate_tasks.require_harness", lambda: None)
+    monkeypatch.setattr("limbeck.runs.evaluate_tasks.harness_figures", lambda *words, **options: [found])
+    code, _, errors = limbeck("evaluate", str(student), rows, "--lm-eval", "topics", "--output", str(figures))
+    assert code == 0, errors
+    assert "0.750 ± 0.100" in errors
+    written = json.loads(figures.read_text(encoding="utf-8"))
+    assert written["lm_eval"] == [found.model_dump()]
+    assert written["systems"]
+
+
 # ---- store, doctor, recipes, help -------------------------------------------------------------------------------
 
 

@@ -18,7 +18,8 @@ accuracy and mean reciprocal rank in each language. Layout rows: files of your o
 text, lang and label.
 
 For a student that writes (task.kind: generation), the figures are perplexity on the completions of the rows, ROUGE-L
-and exact match of its own answers (to 200 of the prompts), repetition, size and speed.
+and exact match of its own answers (to 200 of the prompts), repetition, size and speed. With --lm-eval it is also
+measured on tasks of the Language Model Evaluation Harness: by their names, or YAML files of your own.
 
 Examples:
 
@@ -29,9 +30,12 @@ Examples:
     limbeck evaluate runs/topics/student data/sib200 --layout sib200 --lang bg,de
 
     limbeck evaluate runs/answers/student answers-test.jsonl --against org/large-model
+
+    limbeck evaluate runs/answers/student answers-test.jsonl --lm-eval hellaswag,arc_easy
 """
 
 _CROSS_LINGUAL = "Cross-lingual students"
+_WRITING = "Students that write"
 
 
 def main(
@@ -46,6 +50,14 @@ def main(
     text_pair: Annotated[str | None, typer.Option(help="Field with the second text.")] = None,
     label: Annotated[str | None, typer.Option(help="Field with the label.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write all figures as JSON.")] = None,
+    lm_eval: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TASKS",
+            help="Tasks of lm-eval, joined by commas (pip install 'limbeck[lm-eval]').",
+            rich_help_panel=_WRITING,
+        ),
+    ] = None,
     layout: Annotated[
         str | None, typer.Option(help="sib200, xnli, xglue, rows, ...", rich_help_panel=_CROSS_LINGUAL)
     ] = None,
@@ -75,13 +87,16 @@ def main(
     from limbeck.atomic import write_json
     from limbeck.cli.show import show_comparisons, show_systems
     from limbeck.cli.show_languages import show_ranking_student
-    from limbeck.cli.show_texts import show_generation_figures
+    from limbeck.cli.show_texts import show_generation_figures, show_harness_figures
     from limbeck.data.load import Fields
     from limbeck.runs.evaluate import evaluate
     from limbeck.runs.evaluate_languages import evaluate_languages
+    from limbeck.runs.evaluate_tasks import evaluate_tasks, named_tasks
     from limbeck.runs.ranker import is_ranking_student
     from limbeck.runs.writer import evaluate_texts, is_writing_student
 
+    if lm_eval is not None and not is_writing_student(model):
+        raise ConfigError(f"--lm-eval is for students that write, and {model} is none")
     if is_ranking_student(model):
         if against or text:
             wrong = "--against" if against else "--text"
@@ -108,10 +123,16 @@ def main(
     if is_writing_student(model):
         if text:
             raise ConfigError(f"--text is for classifiers; {model} writes, and its task.json names the fields")
+        tasks = None if lm_eval is None else named_tasks(lm_eval)
         figures = evaluate_texts(model, data, against=against, progress=progress())
         show_generation_figures(figures, console)
+        written = figures.model_dump()
+        if tasks is not None:
+            found = evaluate_tasks(model, tasks, against=against, progress=progress())
+            show_harness_figures(found, console)
+            written["lm_eval"] = [figure.model_dump() for figure in found]
         if output is not None:
-            write_json(output, figures.model_dump())
+            write_json(output, written)
         return
     fields = Fields(text=text, text_pair=text_pair, label=label) if text else None
     systems, comparisons = evaluate(model, data, against=against, fields=fields, progress=progress())

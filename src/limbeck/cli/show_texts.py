@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
@@ -9,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from limbeck.generation_results import GenerationFigures, GenerationResults
+from limbeck.generation_results import GenerationFigures, GenerationResults, HarnessFigure
 from limbeck.report.generation_tables import generation_headline, generation_title
 
-__all__ = ["show_generation_figures", "show_generation_results"]
+__all__ = ["show_generation_figures", "show_generation_results", "show_harness_figures"]
 
 
 def show_generation_results(results: GenerationResults, folder: Path, console: Console) -> None:
@@ -37,3 +38,26 @@ def show_generation_figures(figures: GenerationFigures, console: Console) -> Non
         texts = [f"{cell.text}\n({cell.range})" if cell.range else cell.text for cell in cells]
         shown.add_row(Text(column.title), *(Text(text) for text in texts))
     console.print(shown)
+
+
+def show_harness_figures(figures: Sequence[HarnessFigure], console: Console) -> None:
+    """Print a row for each metric of each task of lm-eval, and a column for each model."""
+    names = {"distilled": "student", "teacher": "compared with"}
+    systems = list(dict.fromkeys(figure.system for figure in figures))
+    shown = Table(box=box.SIMPLE_HEAD)
+    for title in ("task", "metric"):
+        shown.add_column(title)
+    for system in systems:
+        shown.add_column(names[system], justify="right")
+    found = {(figure.task, figure.metric, figure.system): figure for figure in figures}
+    for task, metric in dict.fromkeys((figure.task, figure.metric) for figure in figures):
+        cells = [found.get((task, metric, system)) for system in systems]
+        shown.add_row(Text(task), Text(metric), *(Text(_harness_cell(cell)) for cell in cells))
+    console.print(shown)
+
+
+def _harness_cell(figure: HarnessFigure | None) -> str:
+    if figure is None:
+        return ""
+    error = "" if figure.standard_error is None else f" ± {figure.standard_error:.3f}"
+    return f"{figure.value:.3f}{error}"

@@ -1,0 +1,100 @@
+"""Tasks of EleutherAI's Language Model Evaluation Harness (package ``lm-eval``, an extra), as others report them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from limbeck.errors import ConfigError
+from limbeck.generation_results import HarnessFigure
+from limbeck.results import SystemName
+
+__all__ = ["harness_figures", "require_harness"]
+
+_ROWS = 16
+
+
+def require_harness() -> None:
+    """Check that the extra is installed, before anything costs time. Raises `ConfigError`."""
+    try:
+        import lm_eval  # noqa: F401
+    except ImportError as error:
+        raise ConfigError("--lm-eval needs the package lm-eval: pip install 'limbeck[lm-eval]'") from error
+
+
+def harness_figures(
+    system: SystemName, model: Any, tokenizer: Any, tasks: Sequence[str], *, max_length: int, chat: bool
+) -> list[HarnessFigure]:
+    """Return a model's figures on the harness's tasks, each with the shots and metrics that the task says.
+
+    Args:
+        system: what the figures are called.
+        model: a language model, on the device it is to run on.
+        tokenizer: its own.
+        tasks: names of tasks, groups or tags, or YAML files of tasks.
+        max_length: longest text in tokens; longer ones lose their beginning.
+        chat: lay questions out by the tokenizer's chat template.
+
+    Raises:
+        ConfigError: the extra is not installed, a task is not known, its data cannot be had, or it does not run.
+    """
+    require_harness()
+    from lm_eval import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+
+    was_training = model.training
+    with _quiet():
+        wrapped = HFLM(pretrained=model.eval(), tokenizer=tokenizer, batch_size=_ROWS, max_length=max_length)
+        try:
+            found = simple_evaluate(wrapped, tasks=list(tasks), apply_chat_template=chat, log_samples=False)
+        except Exception as error:  # of many kinds: the tasks and their data are others'
+            words = str(error).strip().splitlines() or [""]
+            raise ConfigError(
+                f"lm-eval could not run {', '.join(tasks)}: {type(error).__name__}: {words[0]}. `lm-eval ls tasks` "
+                "lists the tasks that there are; most load their data from the Hugging Face hub"
+            ) from error
+        finally:
+            model.train(was_training)
+    assert found is not None
+    return _figures(system, found)
+
+
+def _figures(system: SystemName, found: Mapping[str, Any]) -> list[HarnessFigure]:
+    """Read the harness's table: ``metric,filter`` beside ``metric_stderr,filter``."""
+    figures = []
+    for task, values in found["results"].items():
+        for key, value in values.items():
+            metric, comma, kind = key.partition(",")
+            if not comma or metric.endswith("_stderr") or not isinstance(value, int | float):
+                continue
+            error = values.get(f"{metric}_stderr,{kind}")
+            figures.append(
+                HarnessFigure(
+                    system=system,
+                    task=task,
+                    metric=metric if kind == "none" else f"{metric} ({kind})",
+                    value=float(value),
+                    standard_error=float(error) if isinstance(error, int | float) else None,
+                    higher_is_better=found.get("higher_is_better", {}).get(task, {}).get(metric),
+                    samples=found.get("n-samples", {}).get(task, {}).get("effective"),
+                    shots=found.get("n-shot", {}).get(task),
+                    version=str(found.get("versions", {}).get(task)),
+                )
+            )
+    return figures
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the harness's own bars and notes off the terminal; errors come as exceptions."""
+    logger = logging.getLogger("lm_eval")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
