@@ -26,7 +26,7 @@ __all__ = [
     "TeacherLabels",
 ]
 
-SystemName = Literal["teacher", "student_before", "fine_tuned", "distilled"]
+SystemName = Literal["teacher", "student_before", "fine_tuned", "random_order", "distilled"]
 
 
 class _Record(BaseModel):

@@ -11,6 +11,7 @@ import pytest
 
 import limbeck
 from limbeck.errors import ConfigError, DataError
+from limbeck.report.page import render_report
 from limbeck.results import Results
 from limbeck.runs.config import load_run_file, run_config
 from limbeck.runs.doctor import Finding, examine
@@ -52,6 +53,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
     monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 4)
     monkeypatch.setattr("limbeck.evaluation.significance._RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
 
 
 def test_a_run_without_gold_labels_and_without_a_teachers_weights(taught: dict[str, Any], light: None) -> None:
@@ -72,7 +74,7 @@ def test_a_run_without_gold_labels_and_without_a_teachers_weights(taught: dict[s
     assert results.teacher_labels.train_rows == results.train_rows
 
     folder = Path(taught["output"])
-    page = (folder / "report.html").read_text(encoding="utf-8")
+    page = render_report(results)
     assert "labels in the field" in page
     assert "the confidence of the given label" in page
     card = (folder / "student" / "README.md").read_text(encoding="utf-8")
@@ -179,3 +181,27 @@ def test_doctor_checks_the_labels_on_gold_ones(taught: dict[str, Any], tmp_path:
 def test_doctor_refuses_a_recipe_on_hidden_states(taught: dict[str, Any]) -> None:
     taught["recipe"] = {"name": "pkd", "use_labels": False}
     assert findings(taught)["models"].level == "fault"
+
+
+# Easy rows first
+
+
+def test_one_stage_is_plain_training_bit_for_bit_and_the_control_has_the_same_steps(
+    taught: dict[str, Any], light: None, tmp_path: Path
+) -> None:
+    weights, found = {}, {}
+    for stages in (1, 3):
+        folder = tmp_path / f"{stages}"
+        run = {**taught, "recipe": {"name": "anon", "stages": stages}, "output": str(folder)}
+        results = limbeck.distill(**run, compare_random_order=stages == 3)
+        assert isinstance(results, Results)
+        weights[stages] = (folder / "student" / "model.safetensors").read_bytes()
+        found[stages] = results
+    control = tmp_path / "3" / "stages" / "03-random_order-anon-seed0" / "model" / "model.safetensors"
+    assert control.read_bytes() == weights[1]
+    assert weights[3] != weights[1]
+    costs = {cost.system: cost for cost in found[3].costs}
+    assert costs["random_order"].steps == costs["distilled"].steps == 12
+    assert {"random_order", "distilled"} <= {system.name for system in found[3].systems}
+    assert any((c.first, c.second) == ("distilled", "random_order") for c in found[3].comparisons)
+    assert {"train/kl_to_teacher", "term/teacher_labels"} <= {curve.series for curve in found[1].curves}

@@ -23,6 +23,7 @@ _SHORT_TITLES = {
     "teacher": "teacher",
     "student_before": "student before",
     "fine_tuned": "fine-tuned",
+    "random_order": "random order",
     "distilled": "distilled",
 }
 

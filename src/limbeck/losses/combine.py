@@ -92,9 +92,15 @@ class Objective(nn.Module):
 
     @torch.no_grad()
     def _watched(self, student: Signal, batch: Batch, counts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return shares worth watching that cost nothing: rows with the teacher's label, rows with the gold label."""
+        """Return shares worth watching that cost nothing: rows with the teacher's label, rows with the gold label.
+
+        A term may have a method `watched` of its own, which returns values of rows by name, to be averaged.
+        """
         predicted_B = student["logits_BC"].argmax(dim=-1)
         watched: dict[str, Tensor] = {}
+        for term in self.terms.values():
+            for name, values_B in term.watched(student, batch).items() if hasattr(term, "watched") else ():
+                watched[f"train/{name}"] = values_B.sum() / counts["rows"].to(values_B)
         if self.needs.logits:
             agreed = predicted_B == batch["signal"]["logits_BC"].argmax(dim=-1)
             watched["train/agreement"] = agreed.sum() / counts["rows"].to(predicted_B.device)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import ConfigError
-from limbeck.numerics.divergences import forward_kl
+from limbeck.numerics.divergences import forward_kl, soft_cross_entropy
 from limbeck.types import Batch, Needs, Shapes, Signal
 
-__all__ = ["ForwardKL"]
+__all__ = ["ForwardKL", "TeacherCrossEntropy"]
 
 
 @dataclass(frozen=True)
@@ -40,3 +40,38 @@ class ForwardKL:
             student_logits=student["logits_BC"],
             loss_temperature=self.loss_temperature,
         )
+
+
+@dataclass(frozen=True)
+class TeacherCrossEntropy:
+    """``-sum_c p_c log q_c`` per row, in nats (Saxena, Janzen, Maass, "Streamlining LLMs", equation 1).
+
+    Its gradient over the student's logits is ``q - p``, that of the KL divergence; its least value is the teacher's
+    entropy, not 0, so the KL is logged beside it.
+    """
+
+    hard: bool = False
+    """All probability on the teacher's likeliest class, which makes it ordinary cross-entropy."""
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(logits=True)
+
+    def bind(self, shapes: Shapes) -> TeacherCrossEntropy:
+        return self
+
+    def counted(self, batch: Batch) -> Tensor:
+        return torch.ones_like(batch["rows_B"], dtype=torch.bool)
+
+    def values(self, student: Signal, batch: Batch) -> Tensor:
+        teacher_logits, student_logits = batch["signal"]["logits_BC"], student["logits_BC"]
+        if self.hard:
+            return torch.nn.functional.cross_entropy(
+                student_logits.float(), teacher_logits.argmax(dim=-1), reduction="none"
+            )
+        return soft_cross_entropy(teacher_logits=teacher_logits, student_logits=student_logits)
+
+    def watched(self, student: Signal, batch: Batch) -> dict[str, Tensor]:
+        """Return the KL divergence of each row from the teacher's whole distribution, for the log."""
+        teacher_logits = batch["signal"]["logits_BC"]
+        return {"kl_to_teacher": forward_kl(teacher_logits=teacher_logits, student_logits=student["logits_BC"])}

@@ -34,6 +34,7 @@ RECIPES = {
     "word_level_kd": "limbeck.recipes.word_level_kd:word_level_kd",
     "distilbert": "limbeck.recipes.distilbert:distilbert",
     "pkd": "limbeck.recipes.pkd:pkd",
+    "anon": "limbeck.recipes.anon:anon",
 }
 
 ALIGNMENTS = {

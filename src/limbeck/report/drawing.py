@@ -49,11 +49,18 @@ SYSTEM_COLOURS: dict[SystemName, str] = {
     "teacher": "#27457d",
     "student_before": "#92979e",
     "fine_tuned": "#cf8500",
+    "random_order": "#a64ff0",
     "distilled": "#08705e",
 }
-# Cross-lingual runs have two systems more; checked in the same way together with the four above.
-VIOLET, BROWN = "#a64ff0", "#5a1a12"
-MARKERS: dict[SystemName, str] = {"teacher": "o", "student_before": "v", "fine_tuned": "s", "distilled": "D"}
+# Cross-lingual runs have two systems more; checked in the same way together with the others.
+VIOLET, BROWN = SYSTEM_COLOURS["random_order"], "#5a1a12"
+MARKERS: dict[SystemName, str] = {
+    "teacher": "o",
+    "student_before": "v",
+    "fine_tuned": "s",
+    "random_order": "^",
+    "distilled": "D",
+}
 
 _CSS_VARIABLES = {
     INK: "--ink",
@@ -61,9 +68,9 @@ _CSS_VARIABLES = {
     LINE: "--line",
     PAPER: "--card",
     ERROR: "--error",
+    **{colour: f"--{name.replace('_', '-')}" for name, colour in SYSTEM_COLOURS.items()},
     VIOLET: "--violet",
     BROWN: "--brown",
-    **{colour: f"--{name.replace('_', '-')}" for name, colour in SYSTEM_COLOURS.items()},
 }
 _COLOUR = re.compile("|".join(_CSS_VARIABLES))
 

@@ -59,6 +59,7 @@ _SYSTEM_TITLES: dict[str, str] = {
     "teacher": "Teacher",
     "student_before": "Student before",
     "fine_tuned": "Fine-tuned",
+    "random_order": "In random order",
     "distilled": "Distilled",
 }
 

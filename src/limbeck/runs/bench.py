@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from limbeck.atomic import guard_storage
 from limbeck.data.encode import Encoded, encode_rows, token_limit
+from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import predict_logits
 from limbeck.models.layers import depth, shapes, width
 from limbeck.ranks import is_main, wait_for_all
@@ -19,12 +20,13 @@ from limbeck.results import StageCost, SystemName
 from limbeck.runs.config import RunConfig
 from limbeck.runs.label_teacher import LabelTeacher, read_label_teacher
 from limbeck.runs.prepare import RunRows, make_student, start_teacher, student_tokenizer
+from limbeck.sequences.curriculum import Curriculum, CurriculumSequences, difficulty, nested_parts
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages.pipeline import StageRun, run_stage, stage_title
 from limbeck.stages.stage import Stage, Training
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher
-from limbeck.types import Batch, Progress, Shapes
+from limbeck.types import Batch, Progress, Sequences, Shapes
 
 __all__ = ["Bench", "ModelTeacher", "set_up"]
 
@@ -83,7 +85,8 @@ class Bench:
         """Return the training rows of a stage: all, or the labelled ones; the taught ones where a teacher is asked."""
         if stage.rows == "labelled":
             return np.flatnonzero(self.rows.train_labels >= 0)
-        return np.flatnonzero(self.taught) if system == "distilled" else np.arange(len(self.rows.train))
+        by_teacher = system in ("distilled", "random_order")
+        return np.flatnonzero(self.taught) if by_teacher else np.arange(len(self.rows.train))
 
     def batch_maker(self, encoded: Encoded, for_teacher: Encoded | None) -> Callable[[NDArray[np.int64]], Batch]:
         """Return the function that builds the batch of given training rows."""
@@ -120,6 +123,10 @@ class Bench:
                 encoded, tokenizer = self.teacher.train, self.teacher.tokenizer
         training = training or self.config.training
         rows = self.stage_rows(stage, system)
+        plan = (encoded.lengths, training.batch_size, steps, seed)
+        sequences: Sequences = FixedSequences(rows, *plan)
+        if stage.curriculum is not None:
+            sequences = CurriculumSequences(_parts(stage.curriculum, rows, teacher), *plan)
         self.costs.append(
             run_stage(
                 stage,
@@ -129,7 +136,7 @@ class Bench:
                     system=system,
                     seed=seed,
                     training=training,
-                    sequences=FixedSequences(rows, encoded.lengths, training.batch_size, steps, seed),
+                    sequences=sequences,
                     make_batch=self.batch_maker(encoded, live),
                     progress=self.progress,
                     title=stage_title(stage, system, seed if len(self.config.seeds) > 1 else None),
@@ -156,6 +163,25 @@ class Bench:
                 part.replace(path)
         wait_for_all()
         self.logits.setdefault(system, {})[seed] = np.load(path)
+
+
+def _parts(
+    curriculum: Curriculum, rows: NDArray[np.int64], teacher: StoredTeacher | LocalTeacher | None
+) -> tuple[NDArray[np.int64], ...]:
+    """Return the rows of each part of a curriculum.
+
+    Raises:
+        ConfigError: the teacher's probabilities are not known beforehand.
+    """
+    if not isinstance(teacher, StoredTeacher):
+        raise ConfigError(
+            "a recipe that orders rows by the teacher's probabilities needs them before training, but this teacher "
+            "is asked along with the student. Use order: random, or a recipe on logits alone"
+        )
+    probs = np.exp(teacher.log_probs(rows))
+    return tuple(
+        rows[part] for part in nested_parts(difficulty(probs, curriculum.measure), probs.argmax(-1), curriculum)
+    )
 
 
 def set_up(config: RunConfig, folder: Path, rows: RunRows, progress: Progress) -> Bench:

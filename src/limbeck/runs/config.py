@@ -77,6 +77,8 @@ class RunConfig(_Section):
     """One student is trained for each; three or more allow a test over seeds."""
     compare_fine_tuned: bool = True
     """Also train the same student on the labels alone, with the same steps, batches and seeds."""
+    compare_random_order: bool = False
+    """Of a recipe that orders its rows: also train the same student on them in random order, with the same steps."""
     output: str
     """The run folder."""
     provenance: dict[str, Any] = {}

@@ -12,6 +12,7 @@ moment goes on with the same command.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
 from limbeck.ranks import device, is_main
 from limbeck.recipes.catalogue import build_recipe
-from limbeck.results import Results
+from limbeck.results import Results, SystemName
 from limbeck.runs.bench import Bench, ModelTeacher, set_up
 from limbeck.runs.config import AnyRun, RunConfig, run_config
 from limbeck.runs.folder import hold, record_run
@@ -121,14 +122,19 @@ def _train_students(
     for number, (stage, steps) in enumerate(zip(stages, _split_steps(stages, total), strict=True), start=2):
         bench.run(stage, model=student, system="distilled", seed=seed, steps=steps, number=number, teacher=teacher)
     bench.predict("distilled", seed, student)
+    controls: dict[SystemName, tuple[list[Stage], StoredTeacher | LocalTeacher | None]] = {}
     if compares_fine_tuned(config, rows):
-        distilled = copy.deepcopy(student.state_dict())
+        controls["fine_tuned"] = (build_recipe("fine_tune", {}), None)
+    if config.compare_random_order and any(stage.curriculum is not None for stage in stages):
+        controls["random_order"] = ([replace(stage, curriculum=None) for stage in stages], teacher)
+    distilled, number = copy.deepcopy(student.state_dict()), len(stages) + 2
+    for system, (control, signals) in controls.items():
         student.load_state_dict(start)
-        (stage,) = build_recipe("fine_tune", {})
-        number = len(stages) + 2
-        bench.run(stage, model=student, system="fine_tuned", seed=seed, steps=total, number=number)
-        bench.predict("fine_tuned", seed, student)
-        student.load_state_dict(distilled)
+        for stage, steps in zip(control, _split_steps(control, total), strict=True):
+            bench.run(stage, model=student, system=system, seed=seed, steps=steps, number=number, teacher=signals)
+            number += 1
+        bench.predict(system, seed, student)
+    student.load_state_dict(distilled)
 
 
 def _split_steps(stages: list[Stage], total: int) -> list[int]:

@@ -222,7 +222,9 @@ def _expected_time(
     sample = np.random.default_rng(0).permutation(len(encoded.lengths))[:_TIMED_ROWS]
     per_row = {name: _seconds_per_row(model, encoded, sample) for name, model in models.items()}
     trained_rows = budget_steps(config, rows, taught) * config.training.batch_size
-    students = len(config.seeds) * (2 if compares_fine_tuned(config, rows) else 1)
+    ordered = any(stage.curriculum is not None for stage in config.recipe.stages())
+    controls = compares_fine_tuned(config, rows) + (config.compare_random_order and ordered)
+    students = len(config.seeds) * (1 + controls)
     seconds = 3 * per_row["student"] * trained_rows * students + per_row.get("teacher", 0.0) * len(rows.train)
     if config.teacher.fine_tune is not None:
         fine_tune = config.teacher.fine_tune

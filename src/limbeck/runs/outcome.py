@@ -26,6 +26,7 @@ TITLES: dict[SystemName, str] = {
     "teacher": "Teacher",
     "student_before": "Student before training",
     "fine_tuned": "Fine-tuned student",
+    "random_order": "Student in random order",
     "distilled": "Distilled student",
 }
 
@@ -135,6 +136,7 @@ def _predictions(bench: Bench, name: SystemName, speeds: dict[str, Speed]) -> Pr
 def _comparisons(predictions: dict[SystemName, Predictions], held_out: HeldOut) -> list[Comparison]:
     pairs: list[tuple[SystemName, SystemName]] = [
         ("distilled", "fine_tuned"),
+        ("distilled", "random_order"),
         ("distilled", "teacher"),
         ("fine_tuned", "teacher"),
         ("distilled", "student_before"),

@@ -54,7 +54,8 @@ class StageRun:
 
 def stage_title(stage: Stage, system: str, seed: int | None) -> str:
     """Return what the progress bar says of a stage; `seed` where students of several seeds are trained."""
-    who = {"teacher": "teacher", "fine_tuned": "fine-tuned student"}.get(system, "distilled student")
+    titles = {"teacher": "teacher", "fine_tuned": "fine-tuned student", "random_order": "student in random order"}
+    who = titles.get(system, "distilled student")
     return f"{who}: {stage.name}" + ("" if seed is None or system == "teacher" else f", seed {seed}")
 
 
@@ -167,7 +168,7 @@ def _arguments(run: StageRun, folder: Path, stage_name: str) -> Any:
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=per_step,
         learning_rate=training.learning_rate,
-        lr_scheduler_type="linear",
+        lr_scheduler_type=training.schedule,
         warmup_steps=round(training.warmup_share * run.sequences.steps),
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,

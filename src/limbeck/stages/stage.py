@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from limbeck.losses.combine import WeightedTerm
 from limbeck.models.generate import Decoding
+from limbeck.sequences.curriculum import Curriculum
 from limbeck.sequences.on_policy import OnPolicy
 from limbeck.sequences.replay import Replay
 from limbeck.sequences.rollouts import Rollouts
@@ -39,6 +40,8 @@ class Stage:
     """Texts that the student writes while the stage runs."""
     corpus: bool = False
     """Whether rows of the plain-text corpus (`data.corpus`) are added to each step."""
+    curriculum: Curriculum | None = None
+    """Order of the rows of a classification run, by what the teacher says of them; ``None``: random."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `Training` that this stage sets itself, whatever the run says."""
 
@@ -65,7 +68,9 @@ class Training(BaseModel):
     """Rows per forward pass on one device, where a whole batch does not fit; default: as many as there are."""
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-5
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of the steps in which the learning rate rises; it then falls linearly to 0."""
+    """Share of the steps in which the learning rate rises; it then falls to 0."""
+    schedule: Literal["linear", "cosine"] = "linear"
+    """How it falls: in a line, or along half a cosine."""
     optimiser: Literal["adamw", "sgd"] = "adamw"
     """``sgd``: plain gradient descent with a momentum of 0.9."""
     prompt_learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

@@ -1,0 +1,43 @@
+"""ANON: the student learns a prompted teacher's labels, from rows that the teacher is sure of to those it is not."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from limbeck.errors import ConfigError
+from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.logits import TeacherCrossEntropy
+from limbeck.recipes.checks import require_share
+from limbeck.sequences.curriculum import Curriculum, Measure
+from limbeck.stages.stage import Stage
+
+__all__ = ["anon"]
+
+
+def anon(
+    *,
+    labels: Literal["soft", "hard"] = "soft",
+    order: Literal["progressive", "random"] = "progressive",
+    stages: int = 3,
+    difficulty: Measure = "entropy",
+    class_quota: float = 0.1,
+) -> list[Stage]:
+    """``-sum_c p_c log q_c`` with the teacher's probabilities p, easy rows first; no gold label is read.
+
+    Paper: Saxena, Janzen, Maass, "Streamlining LLMs: Adaptive Knowledge Distillation for Tailored Language Models",
+    equation 1
+
+    Args:
+        labels: ``soft``: the teacher's probabilities; ``hard``: all on its likeliest label.
+        order: ``progressive``: stage j of S trains on the rows up to the quantile j/S of difficulty; ``random``: all
+            rows from the first step on, for the same number of steps.
+        stages: S. All stages share one optimiser and one schedule, and pass over their rows equally often.
+        difficulty: ``entropy`` of the teacher's probabilities, or ``least_sure``: one less the highest of them.
+        class_quota: least share of each class in a stage, unless there are no more rows of it.
+    """
+    require_share("class_quota", class_quota)
+    if stages < 1:
+        raise ConfigError(f"recipe.stages must be at least 1, not {stages}")
+    term = WeightedTerm("teacher_labels", TeacherCrossEntropy(hard=labels == "hard"))
+    curriculum = Curriculum(stages, difficulty, class_quota) if order == "progressive" else None
+    return [Stage("anon", (term,), curriculum=curriculum)]
