@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 __all__ = [
+    "AdapterFigures",
     "ClassFigures",
     "Comparison",
     "ConfusionMatrix",
@@ -197,6 +198,22 @@ class StageCost(_Record):
     peak_memory_bytes: int
     energy_kwh: float | None = None
     """None where the machine has no meter."""
+    gradient_bytes: int | None = None
+    """Of the gradients of one step; None in older records."""
+    optimiser_bytes: int | None = None
+    """Of the optimiser's state."""
+
+
+class AdapterFigures(_Record):
+    """What of the student was trained, where not all of it was."""
+
+    kind: str
+    trainable_parameters: int
+    """Adapter and head."""
+    parameters: int
+    """All, while training; LoRA is merged into the others afterwards."""
+    notes: list[str]
+    """What else is to be said of it on this machine."""
 
 
 class TeacherLabels(_Record):
@@ -249,3 +266,5 @@ class Results(_Record):
     data_fingerprints: dict[str, str]
     teacher_labels: TeacherLabels | None = None
     """None: the teacher is a classifier."""
+    adapter: AdapterFigures | None = None
+    """None: all of the student was trained."""

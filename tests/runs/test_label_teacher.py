@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import limbeck
 from limbeck.errors import ConfigError, DataError
@@ -105,7 +106,6 @@ def test_the_student_learns_the_teachers_probabilities(taught: dict[str, Any], l
     config = run_config(taught)
     rows = read_rows(config)  # type: ignore[arg-type]
     teacher = read_label_teacher(config, rows)  # type: ignore[arg-type]
-    import torch
 
     signal = teacher.signals().signal({"rows_B": torch.tensor([0, 1])}, Needs(logits=True))
     probs = signal["logits_BC"].softmax(dim=-1).numpy()
@@ -205,3 +205,62 @@ def test_one_stage_is_plain_training_bit_for_bit_and_the_control_has_the_same_st
     assert {"random_order", "distilled"} <= {system.name for system in found[3].systems}
     assert any((c.first, c.second) == ("distilled", "random_order") for c in found[3].comparisons)
     assert {"train/kl_to_teacher", "term/teacher_labels"} <= {curve.series for curve in found[1].curves}
+
+
+# Adapters
+
+
+@pytest.mark.parametrize("adapter", [{"kind": "lora", "rank": 2}, {"kind": "houlsby", "width": 4}])
+def test_a_student_with_an_adapter(taught: dict[str, Any], light: None, adapter: dict[str, Any]) -> None:
+    from limbeck.models.load import load_classifier
+
+    base = taught["student"]["model"]
+    taught |= {"student": {"model": base, "adapter": adapter}, "recipe": "anon"}
+    results = limbeck.distill(**taught)
+    assert isinstance(results, Results)
+    folder = Path(taught["output"])
+    figures = results.adapter
+    assert figures is not None
+    assert figures.kind == adapter["kind"]
+    before, student = load_classifier(base, labels=results.labels), load_classifier(str(folder / "student"))
+    head = sum(p.numel() for p in before.classifier.parameters())
+    # Of each of 4 layers: four maps of 32 x 32 with A and B of rank 2, or two series adapters of width 4.
+    inserted = 4 * (4 * 2 * 64 if adapter["kind"] == "lora" else 2 * (2 * 32 * 4 + 32 + 4))
+    assert figures.trainable_parameters == head + inserted
+    assert f"{figures.trainable_parameters:,}" in render_report(results)
+
+    # What no adapter touches is bit for bit the base's; the exported folder answers as the trained student did.
+    trained, frozen = student.state_dict(), before.state_dict()
+    assert torch.equal(
+        trained["bert.embeddings.word_embeddings.weight"], frozen["bert.embeddings.word_embeddings.weight"]
+    )
+    query = "bert.encoder.layer.0.attention.self.query.weight"
+    assert torch.equal(trained[query], frozen[query]) == (adapter["kind"] == "houlsby")
+    rows = read(Path(taught["data"]["test"]))
+    answers = Predictor(str(folder / "student")).predict([row["text"] for row in rows])
+    saved = np.load(folder / "predictions" / "distilled-seed0.npy")
+    assert [a["label"] for a in answers] == [results.labels[i] for i in saved.argmax(-1)]
+    cost = next(cost for cost in results.costs if cost.system == "distilled")
+    assert cost.gradient_bytes == 4 * figures.trainable_parameters
+    assert cost.optimiser_bytes is not None
+    assert 8 * figures.trainable_parameters <= cost.optimiser_bytes < 9 * figures.trainable_parameters
+
+
+def test_training_that_moves_frozen_weights_is_noticed(
+    taught: dict[str, Any], light: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from limbeck.runs.bench import Bench
+
+    def spoil(self: Bench, *args: Any, model: Any, **kwargs: Any) -> None:
+        with torch.no_grad():
+            model.get_input_embeddings().weight.mul_(1.0001)
+
+    monkeypatch.setattr(Bench, "run", spoil)
+    taught |= {"student": {"model": taught["student"]["model"], "adapter": {"kind": "bitfit"}}}
+    with pytest.raises(AssertionError, match="frozen weights"):
+        limbeck.distill(**taught)
+
+
+def test_doctor_counts_what_an_adapter_trains(taught: dict[str, Any]) -> None:
+    taught["student"]["adapter"] = {"kind": "lora", "rank": 2}
+    assert "lora trains" in findings(taught)["adapter"].message

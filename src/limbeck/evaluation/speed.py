@@ -16,6 +16,7 @@ import torch
 
 from limbeck.data.encode import Encoded
 from limbeck.models.layers import run_model
+from limbeck.models.load import save_model
 from limbeck.results import Speed
 
 __all__ = ["measure_speed"]
@@ -75,7 +76,7 @@ def _measure_on_disk(model: Any, longest: int) -> tuple[int, int]:
     A new process, since this one holds training state and other models.
     """
     with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
+        save_model(model, None, Path(folder))
         size = sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))
         command = [sys.executable, "-m", "limbeck.evaluation.peak_memory", folder, str(_BATCH_SIZE), str(longest)]
         answer = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -17,6 +17,7 @@ from limbeck.models.adapter_layers import (
 )
 
 __all__ = [
+    "frozen_fingerprint",
     "has_named_labels",
     "load_classifier",
     "load_config",
@@ -194,15 +195,16 @@ def has_named_labels(config: Any) -> bool:
     return any(str(label) != f"LABEL_{i}" for i, label in config.id2label.items())
 
 
-def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write a normal Hugging Face folder: safetensors weights, configuration, tokenizer.
+def save_model(model: Any, tokenizer: Any | None, folder: Path) -> None:
+    """Write a normal Hugging Face folder: safetensors weights, configuration, and the tokenizer, if given.
 
     Adapter layers that cannot be merged into the weights are in the weights file too, and ``adapter.json`` says
     where they belong.
     """
     model.save_pretrained(folder)
     write_adapter_layers(model, folder)
-    tokenizer.save_pretrained(folder)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
 
 
 def save_module(module: Any, folder: Path) -> None:
@@ -240,6 +242,18 @@ def weights_fingerprint(model: Any) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def frozen_fingerprint(model: Any) -> str:
+    """Return a hash (BLAKE2b) of the parameters that training must not change."""
+    import torch
+
+    digest = hashlib.blake2b(digest_size=32)
+    for name, parameter in sorted(model.named_parameters()):
+        if not parameter.requires_grad:
+            digest.update(name.encode())
+            digest.update(parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -8,6 +8,7 @@ from limbeck.report.formatting import duration_text
 from limbeck.report.markdown import markdown_environment, markdown_table
 from limbeck.report.tables import (
     absence_notes,
+    adapter_text,
     comparison_rows,
     headline_rows,
     one_vs_rest_rows,
@@ -40,6 +41,7 @@ def render_card(results: Results, base_model: str | None, license: str | None, l
             one_vs_rest=markdown_table(rates) if (rates := one_vs_rest_rows(results)) else "",
             notes=absence_notes(results),
             teacher=teacher_labels_text(results.teacher_labels),
+            adapter=adapter_text(results.adapter),
             comparisons=comparison_rows(results),
             training_time=duration_text(sum(cost.seconds for cost in results.costs)),
         )

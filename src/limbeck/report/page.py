@@ -14,6 +14,7 @@ from limbeck.report.summary import key_figures
 from limbeck.report.tables import (
     HEADLINE,
     absence_notes,
+    adapter_text,
     class_rows,
     comparison_rows,
     cost_rows,
@@ -57,6 +58,7 @@ def render_report(results: Results) -> str:
             seeds=seed_rows(results),
             notes=absence_notes(results),
             teacher=teacher_labels_text(results.teacher_labels),
+            adapter=adapter_text(results.adapter),
             comparisons=comparison_rows(results),
             costs=cost_rows(results),
             classes=class_rows(results),

@@ -20,7 +20,17 @@ from limbeck.report.formatting import (
     share_text,
     shorten,
 )
-from limbeck.results import Comparison, Interval, McNemar, Results, Speed, StageCost, System, TeacherLabels
+from limbeck.results import (
+    AdapterFigures,
+    Comparison,
+    Interval,
+    McNemar,
+    Results,
+    Speed,
+    StageCost,
+    System,
+    TeacherLabels,
+)
 
 __all__ = [
     "HEADLINE",
@@ -31,6 +41,7 @@ __all__ = [
     "Column",
     "ComparisonRow",
     "absence_notes",
+    "adapter_text",
     "class_rows",
     "comparison_rows",
     "cost_rows",
@@ -282,6 +293,18 @@ def teacher_labels_text(labels: TeacherLabels | None) -> str:
     return (
         f"Teacher: {labels.source}. Its probabilities are {_ROUTES[labels.route]}{done}; "
         f"{count_text(labels.train_rows)} training rows have an answer{flags}."
+    )
+
+
+def adapter_text(adapter: AdapterFigures | None) -> str:
+    """Say in one line what of the student was trained."""
+    if adapter is None:
+        return ""
+    share = share_text(adapter.trainable_parameters / adapter.parameters)
+    return (
+        f"Trained with an adapter ({adapter.kind}): {count_text(adapter.trainable_parameters)} of "
+        f"{count_text(adapter.parameters)} parameters ({share}), the head included; all others were left unchanged, "
+        "and were checked."
     )
 
 

@@ -22,6 +22,7 @@ from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
 from limbeck.runs.sections import Data, FromTeacher, Student
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.stages.stage import Stage, Training
+from limbeck.students.adapters import Adapter
 
 __all__ = ["AnyRun", "Data", "FromTeacher", "Recipe", "RunConfig", "Student", "Teacher", "load_run_file", "run_config"]
 
@@ -56,6 +57,13 @@ class Teacher(_Section):
         return self
 
 
+class ClassifierStudent(Student):
+    """The small model, and what of it is trained."""
+
+    adapter: Adapter | None = None
+    """Train an adapter and the classification head, and leave all else as it is; default: train everything."""
+
+
 class Recipe(NamedRecipe):
     """A recipe's name and its arguments."""
 
@@ -70,7 +78,7 @@ class RunConfig(_Section):
     task: Classification = Classification()
     data: Data
     teacher: Teacher
-    student: Student
+    student: ClassifierStudent
     recipe: Annotated[Recipe, BeforeValidator(name_alone)]
     training: Training = Training()
     seeds: Seeds = [0]

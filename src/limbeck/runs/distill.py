@@ -18,6 +18,7 @@ from typing import Any
 
 from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
+from limbeck.models.load import frozen_fingerprint
 from limbeck.ranks import device, is_main
 from limbeck.recipes.catalogue import build_recipe
 from limbeck.results import Results, SystemName
@@ -115,7 +116,7 @@ def _train_students(
     config, rows = bench.config, bench.rows
     of_teacher = bench.teacher.model if isinstance(bench.teacher, ModelTeacher) else None
     student = bench.student = make_student(config, of_teacher, rows.labels, seed)
-    start = copy.deepcopy(student.state_dict())
+    start, frozen = copy.deepcopy(student.state_dict()), frozen_fingerprint(student)
     student.to(device())
     bench.predict("student_before", seed, student)
     total = budget_steps(config, rows, int(bench.taught.sum()))
@@ -135,6 +136,7 @@ def _train_students(
             number += 1
         bench.predict(system, seed, student)
     student.load_state_dict(distilled)
+    assert config.student.adapter is None or frozen_fingerprint(student) == frozen, "frozen weights were trained"
 
 
 def _split_steps(stages: list[Stage], total: int) -> list[int]:

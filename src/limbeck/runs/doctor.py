@@ -35,6 +35,7 @@ from limbeck.runs.prepare import (
     student_tokenizer,
 )
 from limbeck.runs.signals import require_fitting
+from limbeck.students.adapters import adapter_notes, trainable_parameters
 from limbeck.types import Progress
 
 __all__ = ["Finding", "examine"]
@@ -79,7 +80,7 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
         return [*findings, Finding("fault", "models", str(error))]
     findings += _tokens_and_layers(config, teacher, student, same_token_ids(teacher_tokenizer, tokenizer))
     encoded = encode_rows(rows.train, teacher_tokenizer, limit)
-    findings += _lengths(encoded, limit)
+    findings += [*_adapter(config, student), *_lengths(encoded, limit)]
     with progress.track("teacher and student on a sample", 2) as advance:
         findings += _teacher_is_worth_it(config, rows, teacher, student, teacher_tokenizer, tokenizer, limit)
         advance(1)
@@ -99,7 +100,7 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
     assert isinstance(bench.teacher, LabelTeacher)
     pair = bench.pair(bench.student)
     findings = [Finding("ok", "layers", f"student {pair.student_layers} x {pair.student_width}")]
-    findings += _lengths(bench.train, bench.max_length)
+    findings += [*_adapter(config, bench.student), *_lengths(bench.train, bench.max_length)]
     with progress.track("student on a sample", 1) as advance:
         findings += _given_labels_are_worth_it(bench.teacher, rows)
         taught = int(bench.taught.sum())
@@ -122,6 +123,15 @@ def _given_labels_are_worth_it(teacher: LabelTeacher, rows: RunRows) -> list[Fin
     if right <= most_frequent:
         return [Finding("fault", "teacher", f"{words}. Such a teacher has nothing to give: is this the right field?")]
     return [Finding("ok", "teacher", words)]
+
+
+def _adapter(config: RunConfig, student: Any) -> list[Finding]:
+    adapter = config.student.adapter
+    if adapter is None:
+        return []
+    trained, whole = trainable_parameters(student), sum(p.numel() for p in student.parameters())
+    words = f"{adapter.kind} trains {trained:,} of {whole:,} parameters ({trained / whole:.2%}), the head included"
+    return [Finding("note", "adapter", words), *(Finding("warning", "adapter", n) for n in adapter_notes(adapter))]
 
 
 def _balance(rows: RunRows) -> list[Finding]:

@@ -14,11 +14,12 @@ from limbeck.models.layers import depth
 from limbeck.models.load import load_weights, save_model
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.recipes.catalogue import recipe_card
-from limbeck.results import Comparison, Curve, Results, Speed, SystemName, TeacherLabels
+from limbeck.results import AdapterFigures, Comparison, Curve, Results, Speed, SystemName, TeacherLabels
 from limbeck.runs.bench import Bench, ModelTeacher
 from limbeck.runs.folder import RUN_FILE, environment
 from limbeck.runs.label_teacher import LabelTeacher, label_teacher_warnings
 from limbeck.runs.prepare import leaked_rows, task_file
+from limbeck.students.adapters import adapter_notes, merged_for_export, trainable_parameters
 
 __all__ = ["TITLES", "read_curves", "write_outcome"]
 
@@ -39,9 +40,10 @@ def write_outcome(bench: Bench, command: str) -> Results:
     results_file = bench.folder / "results.json"
     if is_main():
         if not results_file.exists():
+            adapter = _adapter_figures(bench)
             _write_student(bench, _first_distilled_folder(bench))
             bench.progress.say("measuring size and speed")
-            results = _results(bench, _speeds(bench), command)
+            results = _results(bench, _speeds(bench), adapter, command)
             _write_card(bench, results)
             write_json(results_file, results.model_dump())
         write_report(read_results(results_file), bench.folder / "report.html")
@@ -57,6 +59,7 @@ def _first_distilled_folder(bench: Bench) -> Path:
 
 def _write_student(bench: Bench, weights: Path) -> None:
     load_weights(bench.student, weights)
+    merged_for_export(bench.student)
     with replace_folder(bench.folder / "student") as part:
         save_model(bench.student, bench.tokenizer, part)
         write_json(part / "task.json", task_file(bench.config.task, bench.rows.labels, bench.max_length))
@@ -71,7 +74,7 @@ def _speeds(bench: Bench) -> dict[str, Speed]:
     return measure_speed(models, encoded)
 
 
-def _results(bench: Bench, speeds: dict[str, Speed], command: str) -> Results:
+def _results(bench: Bench, speeds: dict[str, Speed], adapter: AdapterFigures | None, command: str) -> Results:
     config, rows = bench.config, bench.rows
     held_out = HeldOut(rows.test, rows.test_labels, rows.labels)
     predictions = {name: _predictions(bench, name, speeds) for name in TITLES if name in bench.logits}
@@ -106,6 +109,20 @@ def _results(bench: Bench, speeds: dict[str, Speed], command: str) -> Results:
         environment=environment(),
         data_fingerprints=rows.fingerprints,
         teacher_labels=_teacher_labels(bench.teacher) if isinstance(bench.teacher, LabelTeacher) else None,
+        adapter=adapter,
+    )
+
+
+def _adapter_figures(bench: Bench) -> AdapterFigures | None:
+    """Count what is trained; to be called before the adapter is merged."""
+    adapter = bench.config.student.adapter
+    if adapter is None:
+        return None
+    return AdapterFigures(
+        kind=adapter.kind,
+        trainable_parameters=trainable_parameters(bench.student),
+        parameters=sum(parameter.numel() for parameter in bench.student.parameters()),
+        notes=adapter_notes(adapter),
     )
 
 
@@ -178,6 +195,8 @@ def _warnings(bench: Bench) -> list[str]:
         found.append("No test data were given: the held-out rows are a random part of the (labelled) training rows.")
     if rows.labelled == 0:
         found.append("No training row has a label, so there is no fine-tuned student to compare with.")
+    if config.student.adapter is not None:
+        found += adapter_notes(config.student.adapter)
     if len(config.seeds) < 3:
         found.append(
             f"{len(config.seeds)} training seed{'s' if len(config.seeds) > 1 else ''}: the intervals cover the choice "

@@ -18,6 +18,7 @@ from limbeck.models.load import has_named_labels, load_classifier, load_config, 
 from limbeck.numerics.layer_maps import choose_layers
 from limbeck.runs.config import Data, RunConfig
 from limbeck.stages.stage import Stage
+from limbeck.students.adapters import add_adapter
 from limbeck.students.initialise import student_from_config, student_from_layers
 from limbeck.types import Origin, Rows
 
@@ -214,7 +215,9 @@ def student_tokenizer(config: RunConfig, teacher_tokenizer: Any) -> Any:
 
 
 def make_student(config: RunConfig, teacher: Any, labels: list[str], seed: int) -> Any:
-    """Return the untrained student; the same for the same seed. `teacher` may be ``None`` where no layers are copied.
+    """Return the untrained student, with its adapter; the same for the same seed.
+
+    `teacher` may be ``None`` where no layers are copied.
 
     Raises:
         ConfigError, ModelError: a layer map out of range, a configuration or model that does not fit.
@@ -222,6 +225,11 @@ def make_student(config: RunConfig, teacher: Any, labels: list[str], seed: int) 
     import torch
 
     torch.manual_seed(seed)
+    student = _plain_student(config, teacher, labels)
+    return student if config.student.adapter is None else add_adapter(student, config.student.adapter)
+
+
+def _plain_student(config: RunConfig, teacher: Any, labels: list[str]) -> Any:
     student = config.student
     if student.from_teacher is not None:
         chosen = choose_layers(

@@ -70,6 +70,8 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
         self._before = {"seconds": 0.0, "rows": 0, "tokens": 0}
         self._started = time.perf_counter()
         self._note = ""
+        self.gradient_bytes: int | None = None
+        """Of the first step's gradients."""
 
     def resume(self, checkpoint: Path | None) -> int:
         """Take up the costs of `checkpoint`, drop log lines after it, and return its step (0 without one)."""
@@ -102,6 +104,9 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         assert self.trainer is not None
+        if self.gradient_bytes is None:
+            gradients = [p.grad for p in self.trainer.model.parameters() if p.grad is not None]
+            self.gradient_bytes = sum(gradient.nbytes for gradient in gradients)
         self.trainer.require_finite()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -129,7 +129,15 @@ def _train(stage: Stage, run: StageRun, *, student: Any, teacher: Teacher | None
         peak_memory_bytes=peak_memory_bytes(),
         # Of a stage that was cut off, the meter saw the last part only.
         energy_kwh=meter.kwh() if meter is not None and checkpoint is None else None,
+        gradient_bytes=watch.gradient_bytes,
+        optimiser_bytes=_state_bytes(trainer.optimizer),
     )
+
+
+def _state_bytes(optimizer: Any) -> int:
+    """Return the bytes of what an optimiser keeps of each parameter."""
+    states = getattr(optimizer, "optimizer", optimizer).state.values()
+    return sum(getattr(value, "nbytes", 0) for state in states for value in state.values())
 
 
 def _keep_only_our_callbacks(trainer: Any, watch: Any) -> None:
