@@ -17,6 +17,7 @@ from limbeck.data.prompts.label_render import (
     named_labels,
     render_chat,
     render_for_scoring,
+    render_letters,
     render_plain,
 )
 from limbeck.errors import ConfigError
@@ -195,3 +196,14 @@ def test_layouts_that_cannot_be(make_causal_tokenizer: Callable[..., Any]) -> No
         render_for_scoring(BASE, LABELS, ARTICLE, picky)
     with pytest.raises(ConfigError, match="'title' is undefined; slots here: labels, text"):
         render_plain(BASE, LABELS, {"text": "x"})
+
+
+def test_letters_stand_for_labels_in_turn() -> None:
+    prompt = LabelPrompt.model_validate({"demonstrations": [{"text": "It burns.", "label": "c"}]})
+    messages, _ = render_letters(prompt, ["a", "b", "c"], {"text": "x"}, turn=1, chat=True)
+    assert messages[0]["content"].splitlines()[1:5] == ["A. b", "B. c", "C. a", "Answer with the letter alone."]
+    assert messages[1] == {"role": "assistant", "content": "B"}
+    assert messages[2] == {"role": "user", "content": "Input: x"}
+    text, _ = render_letters(LabelPrompt(), ["a", "b", "{{ c }}"], {"text": "x"}, turn=0, chat=False)
+    assert "C. {{ c }}\nAnswer with the letter alone.\n" in text
+    assert text.endswith("\nInput: x\nOutput:")

@@ -19,6 +19,7 @@ __all__ = [
     "named_labels",
     "render_chat",
     "render_for_scoring",
+    "render_letters",
     "render_plain",
 ]
 
@@ -114,6 +115,32 @@ def render_chat(
         opening = ""
     messages.append({"role": "user", "content": opening + asked})
     return messages, cut
+
+
+def render_letters(
+    prompt: LabelPrompt, labels: Sequence[str], row: Mapping[str, str], *, turn: int, chat: bool
+) -> tuple[list[dict[str, str]] | str, bool]:
+    """Return the prompt with option letters, for an API that gives log-probabilities of the first token alone.
+
+    Letter j stands for label ``(j + turn) mod M``. Demonstrations are answered with letters, without reasons.
+
+    Returns:
+        The messages, or the text where `chat` is false; and whether the body was cut.
+    """
+    turned = [labels[(place + turn) % len(labels)] for place in range(len(labels))]
+    by_label = {label: chr(ord("A") + place) for place, label in enumerate(turned)}
+    options = "\n".join(f"{letter}. {label}" for label, letter in by_label.items())
+    lettered = prompt.model_copy(
+        update={
+            "instruction": f"{prompt.instruction}\n{{% raw %}}{options}{{% endraw %}}\nAnswer with the letter alone.",
+            "format": "none",
+            "demonstrations": tuple(
+                Demonstration.model_validate({**shown.slots, "label": by_label[shown.label]})
+                for shown in prompt.demonstrations
+            ),
+        }
+    )
+    return render_chat(lettered, labels, row) if chat else render_plain(lettered, labels, row)
 
 
 def is_chat(prompt: LabelPrompt, tokenizer: Any) -> bool:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from limbeck.atomic import replace_folder, write_json
 from limbeck.errors import DataError, near_misses
 
-__all__ = ["LabelProbs", "Route", "from_columns", "from_log_probs", "from_samples", "letters"]
+__all__ = ["MOST_UNREADABLE", "LabelProbs", "Route", "from_columns", "from_log_probs", "from_samples", "letters"]
 
 Route = Literal["column", "local", "log_probs", "samples"]
 

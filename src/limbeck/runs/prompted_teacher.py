@@ -1,0 +1,236 @@
+"""Asks a prompted teacher about rows: where prompts meet the models that answer them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from limbeck.data.prompts.label_answer import ParsedAnswer, parse_answer
+from limbeck.data.prompts.label_prompt import LabelPrompt
+from limbeck.data.prompts.label_render import (
+    RenderedPrompt,
+    is_chat,
+    render_chat,
+    render_for_scoring,
+    render_letters,
+    render_plain,
+)
+from limbeck.data.prompts.sandbox import slots_of
+
+if TYPE_CHECKING:
+    from limbeck.teachers.chat.client import ChatTeacher
+    from limbeck.teachers.labels.asked import Asked
+    from limbeck.teachers.labels.label_probs import LabelProbs
+    from limbeck.types import Advance
+
+__all__ = ["Row", "ask_for_reasons", "chat_label_probs", "content_free_rows", "local_label_probs", "rendered_prompts"]
+
+Row = Mapping[str, str]
+"""The fields of a text to label, by the names that the prompt's input asks for."""
+
+_LABEL_TOKENS, _REASON_TOKENS = 64, 320
+"""Longest answers: a label, and a label with 120 words of any tokenizer."""
+_ASKED_AGAIN_TEMPERATURE = 0.7
+_MOST_UNREADABLE_OF_NOTHING = 0.67
+
+
+def rendered_prompts(
+    prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], tokenizer: Any
+) -> list[RenderedPrompt]:
+    """Return what a local model reads before the label of each row. Raises `ConfigError`."""
+    from limbeck.data.generation.templates import end_tokens
+
+    ends = end_tokens(tokenizer, chat=True) if is_chat(prompt, tokenizer) else ()
+    end_of_turn = tokenizer.convert_ids_to_tokens(ends[0]) if ends else ""
+    return [render_for_scoring(prompt, labels, row, tokenizer, end_of_turn=end_of_turn) for row in rows]
+
+
+def content_free_rows(prompt: LabelPrompt) -> list[Row]:
+    """Return rows that say nothing, for contextual calibration: every slot of the input holds N/A, nothing, [MASK]."""
+    from limbeck.teachers.labels.calibration import CONTENT_FREE
+
+    slots = slots_of(prompt.input) - {"labels"}
+    return [dict.fromkeys(slots, nothing) for nothing in CONTENT_FREE]
+
+
+def local_label_probs(
+    model: Any,
+    tokenizer: Any,
+    prompt: LabelPrompt,
+    rows: Sequence[Row],
+    labels: Sequence[str],
+    *,
+    length_power: float = 1.0,
+    temperature: float = 1.0,
+    contextual: bool = False,
+    advance: Advance | None = None,
+) -> LabelProbs:
+    """Return a local causal model's probabilities of labels (`limbeck.teachers.labels.local.score_labels`).
+
+    Args:
+        model: the teacher.
+        tokenizer: the teacher's.
+        prompt: what it is told.
+        rows: what it labels; a row whose body was cut has the flag ``cut``.
+        labels: the task's.
+        length_power: b of ``s = l / |v|^b``.
+        temperature: tau; applied before contextual calibration.
+        contextual: divide by the mean answer to inputs without content.
+        advance: told of each row that is done.
+
+    Raises:
+        ConfigError: the prompt does not fit rows, model or tokenizer.
+        ModelError: the model cannot score labels.
+    """
+    from limbeck.teachers.labels.local import score_labels
+
+    def score(of: Sequence[Row], told: Advance | None) -> tuple[LabelProbs, list[RenderedPrompt]]:
+        prompts = rendered_prompts(prompt, of, labels, tokenizer)
+        first = prompts[0] if prompts else RenderedPrompt("", " ", "\n", True, False)
+        scored = score_labels(
+            model, tokenizer, [one.text for one in prompts], labels, lead=first.lead, end=first.end,
+            special_tokens=first.special_tokens, length_power=length_power, temperature=temperature, advance=told,
+        )  # fmt: skip
+        return scored, prompts
+
+    scored, prompts = score(rows, advance)
+    scored = _with_cuts(scored, [one.cut for one in prompts])
+    return _contextual(scored, score(content_free_rows(prompt), None)[0]) if contextual else scored
+
+
+def chat_label_probs(
+    teacher: ChatTeacher,
+    prompt: LabelPrompt,
+    rows: Sequence[Row],
+    labels: Sequence[str],
+    *,
+    samples: int = 10,
+    contextual: bool = False,
+    advance: Advance | None = None,
+) -> LabelProbs:
+    """Return an API's probabilities of labels.
+
+    Where the endpoint gives log-probabilities: by option letters, averaged over the cyclic orders of the labels, one
+    token a request and as many requests a row as there are labels. Else by `samples` answers a row.
+
+    Args:
+        teacher: the API and its journal.
+        prompt: what it is told; a completion endpoint gets the plain layout.
+        rows: what it labels; a row whose body was cut has the flag ``cut``.
+        labels: the task's.
+        samples: answers a row.
+        contextual: divide by the mean answer to inputs without content.
+        advance: told of each request that is done.
+
+    Raises:
+        ConfigError: the prompt does not fit the rows, or there are more than 26 labels for letters.
+        TeacherError: the API cannot be used, or more than 2 % of its answers have no label.
+    """
+    from limbeck.teachers.labels.asked import letter_probs, sample_probs
+    from limbeck.teachers.labels.label_probs import MOST_UNREADABLE
+
+    chat = teacher.endpoint.kind == "chat"
+
+    def ask(of: Sequence[Row], told: Advance | None, most_unreadable: float) -> tuple[LabelProbs, list[bool]]:
+        if teacher.endpoint.log_probs > 0:
+            turned = [
+                [render_letters(prompt, labels, row, turn=turn, chat=chat) for turn in range(len(labels))]
+                for row in of
+            ]
+            asked_NR = [[asked for asked, _ in orders] for orders in turned]
+            found = letter_probs(teacher, asked_NR, len(labels), most_unreadable=most_unreadable, advance=told)
+            return found, [orders[0][1] for orders in turned]
+        asked_N, cuts = _asked(prompt, of, labels, chat)
+        longest = _LABEL_TOKENS if prompt.format in ("none", "label") else _REASON_TOKENS
+        found = sample_probs(
+            teacher, asked_N, labels, _reader(prompt, labels), samples=samples, max_tokens=longest, advance=told,
+            stop=_stop(prompt, chat), most_unreadable=most_unreadable,
+        )  # fmt: skip
+        return found, cuts
+
+    scored, cuts = ask(rows, advance, MOST_UNREADABLE)
+    scored = _with_cuts(scored, cuts)
+    if not contextual:
+        return scored
+    # To some inputs without content a model answers that there is nothing to label: that is no fault of the prompt.
+    return _contextual(scored, ask(content_free_rows(prompt), None, _MOST_UNREADABLE_OF_NOTHING)[0])
+
+
+def ask_for_reasons(
+    teacher: ChatTeacher,
+    prompt: LabelPrompt,
+    rows: Sequence[Row],
+    labels: Sequence[str],
+    *,
+    advance: Advance | None = None,
+) -> list[ParsedAnswer | None]:
+    """Return a label with its reason in English for each row; ``None`` where the request failed.
+
+    An answer whose reason cannot be used is asked for once more, as another sample. If that has the same fault, or
+    another label, the first label stays and has no reason.
+
+    Raises:
+        ConfigError: the prompt's format has no reason.
+        TeacherError: the API cannot be used.
+    """
+    from limbeck.errors import ConfigError
+    from limbeck.teachers.chat.answer import Answer
+    from limbeck.teachers.labels.asked import request_of
+
+    if prompt.format not in ("label_and_reason", "json"):
+        raise ConfigError(f"prompt.format: {prompt.format} has no reason; use label_and_reason or json")
+    chat = teacher.endpoint.kind == "chat"
+    asked_N, _ = _asked(prompt, rows, labels, chat)
+    stop = _stop(prompt, chat)
+
+    def ask(which: Sequence[int], temperature: float, sample: int) -> list[ParsedAnswer | None]:
+        requests = [
+            request_of(
+                asked_N[row], max_tokens=_REASON_TOKENS, sampling_temperature=temperature, sample=sample, stop=stop
+            )
+            for row in which
+        ]
+        outcomes = teacher.complete(requests, advance)
+        return [parse_answer(o.text, prompt, labels) if isinstance(o, Answer) else None for o in outcomes]
+
+    found = ask(range(len(rows)), 0.0, 0)
+    again = [row for row, answer in enumerate(found) if answer is not None and answer.ask_again]
+    for row, answer in zip(again, ask(again, _ASKED_AGAIN_TEMPERATURE, 1), strict=True):
+        first = found[row]
+        if answer is not None and first is not None and answer.reason and answer.label == first.label:
+            found[row] = answer
+    return found
+
+
+def _asked(
+    prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], chat: bool
+) -> tuple[list[Asked], list[bool]]:
+    made = [render_chat(prompt, labels, row) if chat else render_plain(prompt, labels, row) for row in rows]
+    return [asked for asked, _ in made], [cut for _, cut in made]
+
+
+def _stop(prompt: LabelPrompt, chat: bool) -> tuple[str, ...]:
+    """A base model goes on with another text: its answer ends at the first line break, or at a blank line."""
+    if chat or prompt.format == "json":
+        return ()
+    return ("\n\n",) if prompt.format == "label_and_reason" else ("\n",)
+
+
+def _reader(prompt: LabelPrompt, labels: Sequence[str]) -> Callable[[str], tuple[str | None, str]]:
+    def read(text: str) -> tuple[str | None, str]:
+        answer = parse_answer(text, prompt, labels)
+        return answer.label, answer.outcome
+
+    return read
+
+
+def _with_cuts(scored: LabelProbs, cuts: Sequence[bool]) -> LabelProbs:
+    flags = tuple(own | {"cut"} if cut else own for own, cut in zip(scored.flags, cuts, strict=True))
+    return replace(scored, flags=flags)
+
+
+def _contextual(scored: LabelProbs, free: LabelProbs) -> LabelProbs:
+    from limbeck.teachers.labels.calibration import contextual
+
+    return contextual(scored, free)

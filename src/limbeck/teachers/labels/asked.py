@@ -1,0 +1,176 @@
+"""Probabilities of labels from a chat teacher: by option letters' log-probabilities, or by repeated answers.
+
+Failures are data: they are counted by kind, flag their row, and stop the run where they are more than a few.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from limbeck.errors import TeacherError
+from limbeck.teachers.chat.answer import Answer, Failure, Outcome
+from limbeck.teachers.chat.client import ChatTeacher
+from limbeck.teachers.chat.request import ChatRequest, Message
+from limbeck.teachers.labels.label_probs import MOST_UNREADABLE, LabelProbs, from_log_probs, from_samples, letters
+from limbeck.types import Advance
+
+__all__ = ["Asked", "Read", "letter_probs", "request_of", "sample_probs"]
+
+Asked = str | Sequence[Mapping[str, str]]
+"""A plain prompt, for completion endpoints, or messages with ``role`` and ``content``."""
+
+Read = Callable[[str], tuple[str | None, str]]
+"""Reads an answer: its label or nothing, and the word for what came of it (``conflict``, ``unknown_label``)."""
+
+
+def request_of(
+    asked: Asked,
+    *,
+    max_tokens: int,
+    sampling_temperature: float = 0.0,
+    sample: int = 0,
+    top_log_probs: int | None = None,
+    stop: tuple[str, ...] = (),
+) -> ChatRequest:
+    """Return the request for one answer; one with log-probabilities may end at `max_tokens`."""
+    plain = asked if isinstance(asked, str) else None
+    messages = () if isinstance(asked, str) else tuple(Message(m["role"], m["content"]) for m in asked)
+    return ChatRequest(
+        messages=messages,
+        prompt=plain,
+        max_tokens=max_tokens,
+        sampling_temperature=sampling_temperature,
+        stop=stop,
+        sample=sample,
+        top_log_probs=top_log_probs,
+        truncated_ok=top_log_probs is not None,
+    )
+
+
+def letter_probs(
+    teacher: ChatTeacher,
+    asked_NR: Sequence[Sequence[Asked]],
+    classes: int,
+    *,
+    most_unreadable: float = MOST_UNREADABLE,
+    advance: Advance | None = None,
+) -> LabelProbs:
+    """Ask for one token, an option letter, in every cyclic order of the labels (`from_log_probs`).
+
+    Args:
+        teacher: its endpoint says how many alternatives of a token it gives.
+        asked_NR: for each row the prompts of its orders, in turn.
+        classes: C.
+        most_unreadable: largest share of answers without an option letter.
+        advance: told of each request that is done.
+
+    Raises:
+        ConfigError: the endpoint gives no log-probabilities.
+        TeacherError: too many answers could not be read; the message counts them by kind.
+    """
+    top = teacher.endpoint.log_probs
+    requests = [request_of(asked, max_tokens=1, top_log_probs=top) for asked_R in asked_NR for asked in asked_R]
+    outcomes = iter(teacher.complete(requests, advance))
+    known = set(letters(classes))
+    kinds: Counter[str] = Counter()
+    top_NR: list[list[Mapping[str, float] | None]] = []
+    marks: list[set[str]] = []
+    for asked_R in asked_NR:
+        top_R: list[Mapping[str, float] | None] = []
+        of_row = set()
+        for _ in asked_R:
+            outcome = next(outcomes)
+            alternatives = _first_token(outcome)
+            top_R.append(alternatives)
+            if not any(token.strip() in known for token in alternatives or ()):
+                kind = outcome.kind if isinstance(outcome, Failure) else "no_letter"
+                kinds[kind] += 1
+                of_row.add(f"failed_{kind}")
+        top_NR.append(top_R)
+        marks.append(of_row)
+    _refuse_unreadable(kinds, len(requests), most_unreadable)
+    return _flagged(from_log_probs(top_NR, classes, most_unreadable=1.0), marks)
+
+
+def sample_probs(
+    teacher: ChatTeacher,
+    asked_N: Sequence[Asked],
+    names: Sequence[str],
+    read: Read,
+    *,
+    samples: int = 10,
+    sampling_temperature: float = 0.7,
+    max_tokens: int = 64,
+    stop: tuple[str, ...] = (),
+    most_unreadable: float = MOST_UNREADABLE,
+    advance: Advance | None = None,
+) -> LabelProbs:
+    """Ask for several answers to each prompt and count their labels (`from_samples`).
+
+    Args:
+        teacher: any chat teacher.
+        asked_N: the prompt of each row.
+        names: the task's labels, in order.
+        read: reads an answer.
+        samples: answers of each row.
+        sampling_temperature: of the answers; at 0 they would all be one.
+        max_tokens: longest answer.
+        stop: what ends an answer; a base model goes on with another text without it.
+        most_unreadable: largest share of answers without a label.
+        advance: told of each request that is done.
+
+    Raises:
+        TeacherError: too many answers could not be read; the message counts them by kind.
+    """
+    requests = [
+        request_of(asked, max_tokens=max_tokens, sampling_temperature=sampling_temperature, sample=number, stop=stop)
+        for asked in asked_N
+        for number in range(samples)
+    ]
+    outcomes = iter(teacher.complete(requests, advance))
+    kinds: Counter[str] = Counter()
+    answers: list[list[str | None]] = []
+    marks: list[set[str]] = []
+    for _ in asked_N:
+        of_row: set[str] = set()
+        given: list[str | None] = []
+        for _ in range(samples):
+            outcome = next(outcomes)
+            label, kind = read(outcome.text) if isinstance(outcome, Answer) else (None, outcome.kind)
+            given.append(label)
+            if label is None:
+                kinds[kind] += 1
+                of_row.add(f"failed_{kind}")
+        answers.append(given)
+        marks.append(of_row)
+    _refuse_unreadable(kinds, len(requests), most_unreadable)
+    return _flagged(from_samples(answers, names, most_unreadable=1.0), marks)
+
+
+def _first_token(outcome: Outcome) -> dict[str, float] | None:
+    """Return the first token's alternatives; a token of white space makes a `Failure` that still has them."""
+    if not outcome.log_probs:
+        return None
+    first = outcome.log_probs[0]
+    found = dict(first.top)
+    if first.log_prob is not None:
+        found.setdefault(first.token, first.log_prob)
+    return found
+
+
+def _refuse_unreadable(kinds: Counter[str], asked: int, most: float) -> None:
+    lost = kinds.total()
+    if lost <= most * asked:
+        return
+    counts = ", ".join(f"{times} {kind}" for kind, times in kinds.most_common())
+    raise TeacherError(
+        f"{lost} of {asked} answers have no label ({counts}); at most {most:.0%} may. What was paid for is in the "
+        "journal and is read again without a request. Failures of the API: run again, or raise the ceiling. Answers "
+        "without a label: say in the prompt's format what an answer looks like, or use another teacher"
+    )
+
+
+def _flagged(scored: LabelProbs, marks: Sequence[set[str]]) -> LabelProbs:
+    return replace(scored, flags=tuple(flags | own for flags, own in zip(scored.flags, marks, strict=True)))

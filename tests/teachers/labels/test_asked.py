@@ -1,0 +1,127 @@
+"""A chat teacher's probabilities: what is asked, how failures count, and when the run stops."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from limbeck.errors import TeacherError
+from limbeck.teachers.chat.answer import Answer, Failure, Outcome, TokenLogProb
+from limbeck.teachers.chat.endpoint import ChatEndpoint
+from limbeck.teachers.chat.request import ChatRequest
+from limbeck.teachers.labels.asked import letter_probs, request_of, sample_probs
+
+NAMES = ["risk", "caution", "safe"]
+
+
+class Scripted:
+    """A teacher that answers by a function of the request."""
+
+    def __init__(self, react: Callable[[ChatRequest], Outcome], log_probs: int = 5) -> None:
+        self.endpoint = ChatEndpoint(base_url="http://127.0.0.1:9/v1", model="m", log_probs=log_probs)
+        self.react, self.asked = react, list[ChatRequest]()
+
+    def complete(self, requests: Sequence[ChatRequest], advance: Any = None) -> list[Outcome]:
+        self.asked += requests
+        if advance is not None:
+            advance(len(requests))
+        return [self.react(request) for request in requests]
+
+
+def messages(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+def first_token(**log_probs: float) -> Answer:
+    top = tuple(log_probs.items())
+    return Answer(top[0][0], "length", "m", (TokenLogProb(top[0][0], top[0][1], top),))
+
+
+def read(text: str) -> tuple[str | None, str]:
+    return (text, "label") if text in NAMES else (None, "unknown_label")
+
+
+def test_letters_are_asked_for_in_every_order_and_averaged() -> None:
+    """The teacher means "safe" with .8 in every order, which each order's prompt gives another letter."""
+    sure, other = math.log(0.8), math.log(0.1)
+    by_prompt = {"order 0": "C", "order 1": "B", "order 2": "A"}
+
+    def react(request: ChatRequest) -> Outcome:
+        right = by_prompt[request.messages[-1].content]
+        return first_token(**{letter: sure if letter == right else other for letter in "ABC"})
+
+    teacher, done = Scripted(react), []
+    scored = letter_probs(
+        teacher, [[messages(f"order {turn}") for turn in range(3)]], 3, advance=lambda n, note="": done.append(n)
+    )  # type: ignore[arg-type]
+    np.testing.assert_allclose(scored.probs_NC, [[0.1, 0.1, 0.8]])
+    assert scored.how == "log_probs"
+    assert {(r.max_tokens, r.top_log_probs, r.sampling_temperature, r.truncated_ok) for r in teacher.asked} == {
+        (1, 5, 0.0, True)
+    }
+    assert sum(done) == 3
+
+
+def test_a_letter_that_is_not_among_the_alternatives_is_floored() -> None:
+    scored = letter_probs(Scripted(lambda r: first_token(A=-0.3, B=-1.6, The=-5.0)), [[messages("x")]], 3)  # type: ignore[arg-type]
+    np.testing.assert_allclose(scored.probs_NC[0], [0.780258, 0.212645, 0.007097], atol=5e-7)
+    assert scored.flags == (frozenset({"floored"}),)
+
+
+def test_a_failure_that_still_has_log_probabilities_is_read() -> None:
+    """The first token was a blank, so there is no text; the letters are among its alternatives."""
+    top = ((" ", -0.1), ("A", -3.0), ("B", -4.0), ("C", -5.0))
+    blank = Failure("empty", "no text", None, (TokenLogProb(" ", -0.1, top),))
+    scored = letter_probs(Scripted(lambda r: blank), [[messages("x")]], 3)  # type: ignore[arg-type]
+    assert scored.kept_N.all()
+    assert scored.probs_NC[0].argmax() == 0
+
+
+def test_failures_flag_their_row_and_are_counted_by_kind() -> None:
+    def react(request: ChatRequest) -> Outcome:
+        text = request.messages[-1].content
+        if text == "refused":
+            return Failure("refused", "no")
+        return first_token(Hm=-0.1) if text == "chatty" else first_token(A=-0.1, B=-3.0, C=-4.0)
+
+    rows = [[messages(text)] for text in ("x", "refused", "chatty")]
+    scored = letter_probs(Scripted(react), rows, 3, most_unreadable=1.0)  # type: ignore[arg-type]
+    assert scored.kept_N.tolist() == [True, False, False]
+    assert "failed_refused" in scored.flags[1]
+    assert "failed_no_letter" in scored.flags[2]
+    with pytest.raises(TeacherError, match=r"2 of 3 answers have no label \(1 refused, 1 no_letter\); at most 2%"):
+        letter_probs(Scripted(react), rows, 3)  # type: ignore[arg-type]
+
+
+def test_samples_are_different_requests_and_counted() -> None:
+    answers = ["risk"] * 7 + ["caution"] * 2 + ["safe"]
+    teacher = Scripted(lambda r: Answer(answers[r.sample], "stop", "m"))
+    scored = sample_probs(teacher, [messages("x")], NAMES, read)  # type: ignore[arg-type]
+    np.testing.assert_allclose(scored.probs_NC[0], [0.652174, 0.217391, 0.130435], atol=5e-7)
+    assert [r.sample for r in teacher.asked] == list(range(10))
+    assert {(r.sampling_temperature, r.top_log_probs) for r in teacher.asked} == {(0.7, None)}
+
+
+@pytest.mark.parametrize("lost", [2, 3])
+def test_more_than_two_per_cent_of_samples_without_a_label_stop_the_run(lost: int) -> None:
+    def react(request: ChatRequest) -> Outcome:
+        number = int(request.messages[-1].content)
+        return Answer("safe or risk" if number < lost else "risk", "stop", "m")
+
+    rows = [messages(str(number)) for number in range(100)]
+    if lost == 2:
+        scored = sample_probs(Scripted(react), rows, NAMES, read, samples=1)  # type: ignore[arg-type]
+        assert scored.kept_N.sum() == 98
+        assert scored.flags[0] == {"unreadable", "failed_unknown_label"}
+        return
+    with pytest.raises(TeacherError, match=r"3 of 100 answers have no label \(3 unknown_label\)"):
+        sample_probs(Scripted(react), rows, NAMES, read, samples=1)  # type: ignore[arg-type]
+
+
+def test_a_plain_prompt_is_for_completion_endpoints() -> None:
+    request = request_of("Input: x\nOutput:", max_tokens=4, stop=("\n",))
+    assert (request.prompt, request.messages, request.stop) == ("Input: x\nOutput:", (), ("\n",))
