@@ -149,6 +149,7 @@ def test_two_runs_share_a_journal(server: Any, endpoint: Any, ask: Ask, reply: A
 
     def run(place: int) -> None:
         with Journal(tmp_path / "shared.sqlite") as journal:
+            journal._connection.execute("PRAGMA synchronous = OFF")
             results[place] = ChatTeacher(endpoint(concurrency=4), journal).complete(requests)
 
     threads = [threading.Thread(target=run, args=(place,)) for place in range(2)]

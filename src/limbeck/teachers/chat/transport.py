@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import TracebackType
 from typing import Any
 
@@ -14,7 +16,7 @@ from limbeck.teachers.chat.answer import FailureKind
 from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
 from limbeck.teachers.chat.retry import retry_after_s
 
-__all__ = ["Reply", "Transport", "Trouble"]
+__all__ = ["Reply", "Transport", "Trouble", "known_certificates"]
 
 _PASSING = {408, 409, 425, 429}
 """Statuses after which the same call may succeed; and all of 500 and above."""
@@ -50,6 +52,14 @@ class Trouble:
     retry_after_s: float | None = None
 
 
+@cache
+def known_certificates() -> ssl.SSLContext:
+    """Read the certificates of this machine, once: it takes as long as a fast answer."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
 class Transport:
     """An open client for one endpoint. Use it as an asynchronous context manager.
 
@@ -65,6 +75,7 @@ class Transport:
         self._client = httpx2.AsyncClient(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=endpoint.timeout_s,
+            verify=known_certificates(),
             limits=httpx2.Limits(max_connections=endpoint.concurrency, max_keepalive_connections=endpoint.concurrency),
         )
 

@@ -1,0 +1,275 @@
+"""Retries, limits and ceilings, against a server that misbehaves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limbeck.errors import StorageError, TeacherError
+from limbeck.teachers.chat.answer import Answer, Failure
+from limbeck.teachers.chat.client import ChatTeacher
+from limbeck.teachers.chat.endpoint import Prices
+from limbeck.teachers.chat.journal import Journal
+from limbeck.teachers.chat.request import ChatRequest
+
+Teacher = Callable[..., ChatTeacher]
+Ask = Callable[..., ChatRequest]
+PRICES = Prices(input_usd=1000, output_usd=10_000)  # the server's 10 + 2 tokens cost 3 cents
+
+
+def once(fault: Any, reply: Any) -> Callable[[Any], Any]:
+    """A server that misbehaves at the first call of each text."""
+    return lambda hit: fault if hit.before == 0 else reply(hit.said)
+
+
+# Trouble that passes.
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 529])
+def test_a_status_that_passes_is_tried_again(
+    status: int, server: Any, teacher: Teacher, ask: Ask, reply: Any, trouble: Any, journal: Journal
+) -> None:
+    server.react = once(trouble(status), reply)
+    outcomes = teacher().complete([ask("a"), ask("b")])
+    assert all(isinstance(outcome, Answer) for outcome in outcomes)
+    assert len(server.received) == 4
+    assert journal.spent().tokens == 24, "what failed by its own word costs nothing"
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("sent", [-1, 0, 20])
+def test_a_cut_line_is_tried_again_and_counts_at_its_worst_case(
+    sent: int, server: Any, teacher: Teacher, ask: Ask, reply: Any, journal: Journal
+) -> None:
+    cut = reply("a")
+    cut.sent = sent
+    server.react = once(cut, reply)
+    (outcome,) = teacher().complete([ask("a")])
+    assert outcome == Answer("label of a", "stop", "oracle-1")
+    worst = ask("a").most_prompt_tokens() + 256
+    assert journal.spent().tokens == worst + 12
+    assert journal.summary().unknown.tokens == worst
+    assert journal.summary().calls == {"answered": 1, "connection": 1}
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_time_out_is_tried_again(server: Any, teacher: Teacher, ask: Ask, reply: Any) -> None:
+    late = reply("a")
+    late.delay_s = 5.0
+    server.react = once(late, reply)
+    start = time.monotonic()
+    (outcome,) = teacher(timeout_s=0.3).complete([ask("a")])
+    assert isinstance(outcome, Answer)
+    assert time.monotonic() - start < 4
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("body", [b'{"choices": [{"mess', b"", b"<html>busy</html>", b"[]", b"{}", b'{"choices": []}',
+                                  b'{"choices": [7]}', b"[" * 100_000, b"\xff\xfe"])  # fmt: skip
+def test_malformed_answers_are_tried_again_and_then_are_failures(
+    body: bytes, server: Any, teacher: Teacher, ask: Ask, reply: Any
+) -> None:
+    broken = reply("a")
+    broken.body = body
+    server.react = once(broken, reply)
+    (outcome,) = teacher().complete([ask("a")])
+    assert isinstance(outcome, Answer)
+    server.react = lambda hit: broken
+    (outcome,) = teacher(tries=2).complete([ask("b")])
+    assert isinstance(outcome, Failure)
+    assert outcome.kind == "malformed"
+    assert "2 tries" in outcome.detail
+
+
+@pytest.mark.parametrize("header", ["1", "date"])
+def test_retry_after_is_honoured_by_all_calls(
+    header: str, server: Any, teacher: Teacher, ask: Ask, reply: Any, trouble: Any
+) -> None:
+    arrived: list[float] = []
+
+    def react(hit: Any) -> Any:
+        arrived.append(time.monotonic())
+        if len(arrived) == 1:
+            value = header if header == "1" else formatdate(time.time() + 2, usegmt=True)
+            return trouble(429, retry_after=value)
+        return reply(hit.said)
+
+    server.react = react
+    outcomes = teacher(concurrency=1).complete([ask(str(number)) for number in range(3)])
+    assert all(isinstance(outcome, Answer) for outcome in outcomes)
+    assert arrived[1] - arrived[0] > 0.95, "a date has whole seconds, so two ahead is at least one"
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_failures_after_all_tries_are_data_and_asked_again_by_the_next_run(
+    server: Any, teacher: Teacher, ask: Ask, trouble: Any, reply: Any
+) -> None:
+    server.react = lambda hit: trouble(500, "it burns") if hit.said == "a" else reply(hit.said)
+    outcomes = teacher(tries=3).complete([ask("a"), ask("b")])
+    assert outcomes[0] == Failure("server_error", "HTTP 500: it burns, 3 tries")
+    assert isinstance(outcomes[1], Answer)
+    server.react = lambda hit: reply(hit.said)
+    assert isinstance(teacher().complete([ask("a")])[0], Answer)
+    assert [hit.said for hit in server.received].count("b") == 1
+
+
+def test_a_server_that_asks_for_hours_has_its_way(server: Any, teacher: Teacher, ask: Ask, trouble: Any) -> None:
+    server.react = lambda hit: trouble(429, "daily limit", retry_after="7200")
+    (outcome,) = teacher().complete([ask("a")])
+    assert outcome == Failure("rate_limited", "HTTP 429: daily limit (asked to wait 7200 s)")
+    assert len(server.received) == 1
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_nobody_there(server: Any, teacher: Teacher, ask: Ask, journal: Journal) -> None:
+    silent = teacher(tries=2)
+    server.close()
+    (outcome,) = silent.complete([ask("a")])
+    assert isinstance(outcome, Failure)
+    assert outcome.kind == "connection"
+    assert "could not connect to http://127.0.0.1" in outcome.detail
+    assert journal.spent().tokens == 0
+    with pytest.raises(TeacherError, match=r"20 requests in a row .* failed, the last with: connection"):
+        silent.complete([ask(str(number)) for number in range(100)])
+
+
+# Trouble that does not pass.
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(401, ""), (402, ""), (403, ""), (404, "model_not_found"), (429, "insufficient_quota"), (302, "")],
+)
+def test_what_every_call_would_meet_ends_the_run_at_once(
+    status: int, code: str, server: Any, teacher: Teacher, ask: Ask, trouble: Any
+) -> None:
+    server.react = lambda hit: trouble(status, "go away", code=code)
+    with pytest.raises(TeacherError, match=rf"does not serve model 'oracle' to us: HTTP {status}: go away"):
+        teacher(concurrency=1).complete([ask(str(number)) for number in range(50)])
+    assert len(server.received) == 1
+
+
+def test_a_rejected_request_is_a_failure_and_the_others_go_on(
+    server: Any, teacher: Teacher, ask: Ask, trouble: Any, reply: Any
+) -> None:
+    too_long = trouble(400, "maximum context length exceeded")
+    filtered = trouble(400, "filtered", code="content_filter")
+    server.react = lambda hit: {"a": too_long, "b": filtered}.get(hit.said) or reply(hit.said)
+    outcomes = teacher().complete([ask("a"), ask("b"), ask("c")])
+    assert outcomes[0] == Failure("rejected", "HTTP 400: maximum context length exceeded")
+    assert outcomes[1] == Failure("refused", "HTTP 400: filtered")
+    assert isinstance(outcomes[2], Answer)
+    assert len(server.received) == 3
+
+
+def test_another_model_ends_the_run_and_what_it_said_does_not_count(
+    server: Any, teacher: Teacher, journal: Journal, ask: Ask, reply: Any
+) -> None:
+    server.react = lambda hit: reply(hit.said, model="oracle-2" if hit.said == "2" else "oracle-1")
+    with pytest.raises(TeacherError, match=r"answered as 'oracle-2', but .* came from 'oracle-1'.*a new journal"):
+        teacher(concurrency=1).complete([ask(str(number)) for number in range(6)])
+    assert [hit.said for hit in server.received] == ["0", "1", "2"]
+    assert journal.summary().answers == {"answer": 2, "wrong_model": 1}
+    outcomes = teacher().complete([ask(str(number)) for number in range(3)])
+    assert outcomes[2] == Failure("wrong_model", "answered by 'oracle-2' where 'oracle-1' answered before")
+    assert len(server.received) == 3, "it was paid for, so it is not asked for again"
+
+
+# Ceilings.
+
+
+def test_the_ceiling_in_money_is_never_passed(server: Any, teacher: Teacher, journal: Journal, ask: Ask) -> None:
+    requests = [ask(f"{number:03}", max_tokens=10) for number in range(50)]
+    worst = PRICES.usd(requests[0].most_prompt_tokens(), 10)
+    assert worst == pytest.approx(0.139)
+    outcomes = teacher(prices=PRICES, budget_usd=0.50, concurrency=4).complete(requests)
+    answered = sum(isinstance(outcome, Answer) for outcome in outcomes)
+    assert answered == 13, "12 answers cost 0.36; a 13th may cost 0.139 and a 14th would pass"
+    assert journal.spent().usd == pytest.approx(0.39)
+    assert len(server.received) == 13
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    assert {outcome.kind for outcome in refused} == {"over_budget"}
+    assert refused[-1].detail == "not sent; spent so far: $0.3900 of $0.5, and it may cost $0.1390"
+
+
+def test_the_ceiling_covers_what_earlier_runs_spent(server: Any, teacher: Teacher, journal: Journal, ask: Ask) -> None:
+    requests = [ask(f"{number:03}", max_tokens=10) for number in range(20)]
+    worst = requests[0].most_prompt_tokens() + 10
+    first = teacher(budget_tokens=5 * 12 + worst).complete(requests)
+    assert sum(isinstance(outcome, Answer) for outcome in first) == 6
+    again = teacher(budget_tokens=5 * 12 + worst).complete(requests)
+    assert again == first
+    assert len(server.received) == 6
+    more = teacher(budget_tokens=100_000).complete(requests)
+    assert all(isinstance(outcome, Answer) for outcome in more)
+    assert len(server.received) == 20
+
+
+def test_reservations_of_calls_under_way_count(server: Any, teacher: Teacher, journal: Journal, ask: Ask) -> None:
+    """With room for two worst cases, 20 calls at once would pass the ceiling; two at a time do not."""
+    requests = [ask(f"{number:03}", max_tokens=10) for number in range(20)]
+    worst = requests[0].most_prompt_tokens() + 10
+    original = server.react
+
+    def react(hit: Any) -> Any:
+        reaction = original(hit)
+        reaction.delay_s = 0.02
+        return reaction
+
+    server.react = react
+    outcomes = teacher(budget_tokens=2 * worst, concurrency=20).complete(requests)
+    assert server.most_at_once <= 2
+    answers = sum(isinstance(outcome, Answer) for outcome in outcomes)
+    assert answers == (2 * worst - worst) // 12 + 1
+    assert journal.spent().tokens <= 2 * worst
+
+
+def test_an_answer_without_usage_counts_at_its_worst_case(
+    server: Any, teacher: Teacher, journal: Journal, ask: Ask, reply: Any
+) -> None:
+    def react(hit: Any) -> Any:
+        reaction = reply(hit.said)
+        reaction.body = reaction.body.replace(b"usage", b"other")
+        return reaction
+
+    server.react = react
+    (outcome,) = teacher().complete([ask("a", max_tokens=10)])
+    assert isinstance(outcome, Answer)
+    assert journal.spent().tokens == ask("a").most_prompt_tokens() + 10
+
+
+def test_requests_per_minute(server: Any, teacher: Teacher, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    from limbeck.teachers.chat import limits
+
+    monkeypatch.setattr(limits, "_WINDOW_S", 0.5)
+    start = time.monotonic()
+    teacher(requests_per_minute=4, concurrency=8).complete([ask(str(number)) for number in range(10)])
+    assert time.monotonic() - start >= 1.0, "4 at once, 4 after half a second, 2 after another"
+    assert len(server.received) == 10
+
+
+# A journal that cannot be written.
+
+
+def test_no_answer_counts_that_is_not_on_disk(
+    server: Any, teacher: Teacher, journal: Journal, ask: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import sqlite3
+
+    def full(*arguments: Any, **options: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    done: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "keep", full)
+        with pytest.raises(StorageError, match=r"journal .*could not be written: database or disk is full"):
+            teacher().complete([ask(str(number)) for number in range(30)], lambda n, note="": done.append(n))
+    assert done == []
+    assert len(server.received) <= 8
+    assert all(isinstance(outcome, Answer) for outcome in teacher().complete([ask("1")]))
