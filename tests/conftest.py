@@ -201,6 +201,22 @@ def make_tokenizer() -> Callable[..., Any]:
     return make
 
 
+@pytest.fixture(scope="session")
+def risk_student(tmp_path_factory: pytest.TempPathFactory, make_tokenizer: Callable[..., Any]) -> Path:
+    """A student folder of random weights with the labels risk, caution and safe that leans towards caution."""
+    import torch
+
+    model = tiny_classifier(scale=4.0)
+    model.config.id2label = dict(enumerate(["risk", "caution", "safe"]))
+    model.config.label2id = {label: i for i, label in model.config.id2label.items()}
+    with torch.no_grad():
+        model.classifier.bias += torch.tensor([0.0, 1.0, 0.0])
+    folder = tmp_path_factory.mktemp("risk") / "student"
+    model.save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
 # A tiny encoder and real customer questions: whole runs in seconds.
 
 INTENTS = ("card_arrival", "exchange_rate", "lost_or_stolen_card", "top_up_failed")

@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = [
     {"errors"},
     {"types", "results", "atomic", "ranks"},
-    {"language_results", "generation_results"},
+    {"language_results", "generation_results", "alert_results"},
     {"numerics"},
     {"models"},
     {"losses", "teachers", "students", "data", "sequences"},
@@ -32,7 +32,7 @@ LAYERS = [
 ]
 """A module may import from the layers above its own line, and from its own folder."""
 
-REPORT_READS = {"atomic", "errors", "results", "language_results", "generation_results"}
+REPORT_READS = {"atomic", "errors", "results", "language_results", "generation_results", "alert_results"}
 
 TORCH_AT_START = {
     "numerics", "models", "losses", "teachers", "students", "data", "sequences", "stages", "evaluation",
@@ -43,6 +43,7 @@ TORCH_NEVER = {
     "results",
     "language_results",
     "generation_results",
+    "alert_results",
     "atomic",
     "recipes",
     "report",

@@ -17,6 +17,9 @@ For a cross-lingual student, DATA is the folder of a data set whose layout --lay
 accuracy and mean reciprocal rank in each language. Layout rows: files of your own (test.jsonl) with the fields
 text, lang and label.
 
+With --alerts the figures are what finding 80, 90 and 95 % of the risk costs in false alarms; risk is the label of the
+highest severity.
+
 For a student that writes (task.kind: generation), the figures are perplexity on the completions of the rows, ROUGE-L
 and exact match of its own answers (to 200 of the prompts), repetition, size and speed. With --lm-eval it is also
 measured on tasks of the Language Model Evaluation Harness: by their names, or YAML files of your own.
@@ -27,6 +30,8 @@ Examples:
 
     limbeck evaluate runs/demo/student runs/demo/data/test.jsonl --against org/large-model --output figures.json
 
+    limbeck evaluate runs/risk/student labelled-news.jsonl --alerts --html false-alarms.html
+
     limbeck evaluate runs/topics/student data/sib200 --layout sib200 --lang bg,de
 
     limbeck evaluate runs/answers/student answers-test.jsonl --against org/large-model
@@ -34,6 +39,7 @@ Examples:
     limbeck evaluate runs/answers/student answers-test.jsonl --lm-eval hellaswag,arc_easy
 """
 
+_ALERTS = "Alerts"
 _CROSS_LINGUAL = "Cross-lingual students"
 _WRITING = "Students that write"
 
@@ -57,6 +63,16 @@ def main(
             help="Tasks of lm-eval, joined by commas (pip install 'limbeck[lm-eval]').",
             rich_help_panel=_WRITING,
         ),
+    ] = None,
+    alerts: Annotated[
+        bool,
+        typer.Option(
+            "--alerts", help="False alarms per 1,000 rows at 80, 90 and 95 % sensitivity.", rich_help_panel=_ALERTS
+        ),
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with the figure.", rich_help_panel=_ALERTS)] = None,
+    alert_rules: Annotated[
+        Path | None, typer.Option(help="YAML with the severities of the labels.", rich_help_panel=_ALERTS)
     ] = None,
     layout: Annotated[
         str | None, typer.Option(help="sib200, xnli, xglue, rows, ...", rich_help_panel=_CROSS_LINGUAL)
@@ -97,6 +113,16 @@ def main(
 
     if lm_eval is not None and not is_writing_student(model):
         raise ConfigError(f"--lm-eval is for students that write, and {model} is none")
+    if alerts:
+        if is_ranking_student(model) or is_writing_student(model) or against:
+            raise ConfigError("--alerts is for students that label texts, and goes without --against")
+        from limbeck.cli.alerts import evaluate_alerts
+
+        named = Fields(text=text, text_pair=text_pair, label=label) if text else None
+        evaluate_alerts(model, data, fields=named, output=output, html=html, rules_file=alert_rules)
+        return
+    if html is not None or alert_rules is not None:
+        raise ConfigError("--html and --alert-rules go with --alerts")
     if is_ranking_student(model):
         if against or text:
             wrong = "--against" if against else "--text"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from limbeck.cli.lines import is_by_line, json_object, read_lines
+
 if TYPE_CHECKING:
     from limbeck.data.generation.records import Example
     from limbeck.data.generation.task import Generation
@@ -25,6 +27,9 @@ Without FILE, or with -, standard input is read: a text a line, or JSON objects.
 Rows for a cross-lingual student have the fields text, lang (the code of a language) and, where its task reads
 two texts, text_pair; --lang gives one language for all.
 
+With --alerts every text is an article, with the fields id, title, lang, crisis, date and reason where it has them:
+severity, band, abstention and near-duplicates are decided over all of them, and there is a line for each.
+
 A student that writes (task.kind: generation) reads rows with the fields of its prompts or its conversations, or a
 prompt a line, and answers with prompt, answer, and cut_off where the limit of tokens ended the answer.
 
@@ -34,11 +39,14 @@ Examples:
 
     echo "my card has not arrived" | limbeck predict runs/demo/student --top 3
 
+    limbeck predict runs/risk/student news.jsonl --alerts --html alerts.html > alerts.jsonl
+
     echo "Правителството подаде оставка" | limbeck predict runs/topics/student --lang bg
 
     echo "What is the capital of France?" | limbeck predict runs/answers/student --max-new-tokens 60
 """
 
+_ALERTS = "Alerts"
 _CROSS_LINGUAL = "Cross-lingual students"
 _WRITING = "Students that write"
 _Row = tuple[str, str | None, str | None]
@@ -50,6 +58,14 @@ def main(
     file: Annotated[str, typer.Argument(help="The texts.")] = "-",
     output: Annotated[Path | None, typer.Option(help="Write here rather than to standard output.")] = None,
     top: Annotated[int | None, typer.Option(min=1, help="Keep the probabilities of the best labels only.")] = None,
+    alerts: Annotated[
+        bool, typer.Option("--alerts", help="Say of which articles somebody should be told.", rich_help_panel=_ALERTS)
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page to read as well.", rich_help_panel=_ALERTS)] = None,
+    alert_rules: Annotated[
+        Path | None,
+        typer.Option(help="YAML: severities of the labels, thresholds, field names.", rich_help_panel=_ALERTS),
+    ] = None,
     lang: Annotated[
         str | None, typer.Option(help="The language of all texts, e.g. bg.", rich_help_panel=_CROSS_LINGUAL)
     ] = None,
@@ -86,6 +102,15 @@ def main(
     writes = is_writing_student(model)
     if not writes and (max_new_tokens is not None or temperature is not None):
         raise ConfigError(f"--max-new-tokens and --temperature are for students that write, and {model} is none")
+    if alerts:
+        if writes or is_ranking_student(model) or top is not None:
+            raise ConfigError("--alerts is for students that label texts, and goes without --top")
+        from limbeck.cli.alerts import predict_alerts
+
+        predict_alerts(model, file, output, html, alert_rules)
+        return
+    if html is not None or alert_rules is not None:
+        raise ConfigError("--html and --alert-rules go with --alerts")
     if is_ranking_student(model):
         answers = _ranked(model, file, lang, lang_field or "lang", task)
     elif lang or lang_field or task:
@@ -144,11 +169,11 @@ def _prompts(file: str, task: Generation) -> Iterator[Example]:
     from limbeck.errors import DataError
     from limbeck.types import Origin
 
-    if not _by_line(file):
+    if not is_by_line(file):
         yield from load_examples(file, task, require_completion=False, split="test").rows
         return
-    for line, name, number in _lines(file):
-        row = _object(line, f"{name}:{number}")
+    for line, name, number in read_lines(file):
+        row = json_object(line, f"{name}:{number}")
         if row is None:
             yield Example((Message("user", line),), None, Origin(name, number))
             continue
@@ -171,8 +196,8 @@ def _rows(file: str, fields: Fields) -> Iterator[_Row]:
     from limbeck.data.load import load_rows
     from limbeck.errors import DataError
 
-    if _by_line(file):
-        for line, name, number in _lines(file):
+    if is_by_line(file):
+        for line, name, number in read_lines(file):
             yield _one(line, f"{name}:{number}", fields)
         return
     rows = load_rows(file, fields).rows
@@ -182,45 +207,10 @@ def _rows(file: str, fields: Fields) -> Iterator[_Row]:
         yield rows.text[row], None if rows.text_pair is None else rows.text_pair[row], rows.label[row]
 
 
-def _by_line(file: str) -> bool:
-    return file == "-" or file.endswith(".txt")
-
-
-def _lines(file: str) -> Iterator[tuple[str, str, int]]:
-    """Yield the lines of standard input or a text file that are not empty, with the file's name and their number."""
-    from limbeck.errors import DataError
-
-    name = "standard input" if file == "-" else file
-    try:
-        with sys.stdin.buffer if file == "-" else open(file, "rb") as stream:
-            for number, raw in enumerate(stream, start=1):
-                try:
-                    line = raw.decode("utf-8").strip()
-                except UnicodeDecodeError as error:
-                    raise DataError(f"{name}:{number}: not UTF-8 (byte {error.start + 1} of the line)") from error
-                if line:
-                    yield line, name, number
-    except FileNotFoundError as error:
-        raise DataError(f"there is no file {file}") from error
-
-
-def _object(line: str, where: str) -> dict[str, Any] | None:
-    """Return a line's JSON object; ``None`` where it is a text."""
-    from limbeck.errors import DataError
-
-    if not line.startswith("{"):
-        return None
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{where}: looks like JSON but is not: {error.msg} (column {error.colno})") from error
-    return row if isinstance(row, dict) else None
-
-
 def _one(line: str, where: str, fields: Fields) -> _Row:
     from limbeck.errors import DataError
 
-    row = _object(line, where)
+    row = json_object(line, where)
     names = [field for field in (fields.text, fields.text_pair, fields.label) if field]
     if row is None:
         if fields.text_pair:

@@ -6,17 +6,17 @@ together, each with file and line.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from limbeck.data.tasks import Classification
-from limbeck.errors import ConfigError, near_misses
+from limbeck.errors import ConfigError
 from limbeck.recipes.catalogue import build_recipe
+from limbeck.runs.checked_yaml import Place, fault_messages, line_of, one_error, read_yaml
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
 from limbeck.runs.sections import Data, FromTeacher, Student
@@ -121,24 +121,7 @@ def load_run_file(path: Path, overrides: Sequence[str] = ()) -> AnyRun:
     Raises:
         ConfigError: no such file, not YAML, a key given twice, or any faulty value, with line numbers.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except FileNotFoundError as error:
-        others = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
-        hint = f"; {near_misses(path.name, others)}" if others else ""
-        raise ConfigError(f"there is no run file {path}{hint}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read run file {path}: {error}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
-    if not isinstance(values, dict) or not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{path}: a run file is a YAML mapping with data, teacher, student, recipe and output")
-    if twice := list(_keys_given_twice(node)):
-        raise ConfigError("; ".join(f"{path}:{line}: key '{key}' is given twice" for key, line in twice))
+    values, node = read_yaml(path, "run file", "data, teacher, student, recipe and output")
     set_here = set()
     for override in overrides:
         set_here.add(_apply(values, override))
@@ -147,12 +130,12 @@ def load_run_file(path: Path, overrides: Sequence[str] = ()) -> AnyRun:
         for n in range(len(loc), 0, -1):
             if loc[:n] in set_here:
                 return "--set"
-        return f"{path}:{_line_of(node, loc)}"
+        return f"{path}:{line_of(node, loc)}"
 
     return _checked(values, where)
 
 
-def _checked(values: Mapping[str, Any], where: Any) -> AnyRun:
+def _checked(values: Mapping[str, Any], where: Place) -> AnyRun:
     task = values.get("task")
     kind = task.get("kind") if isinstance(task, Mapping) else getattr(task, "kind", None)
     kinds: dict[Any, type[AnyRun]] = {"instructions": LanguageRunConfig, "generation": TextRunConfig}
@@ -162,10 +145,7 @@ def _checked(values: Mapping[str, Any], where: Any) -> AnyRun:
     try:
         config = model.model_validate(dict(values))
     except ValidationError as error:
-        for fault in error.errors():
-            loc = tuple(part for part in fault["loc"] if not _is_union_tag(part))
-            place = where(loc)
-            faults.append(f"{place + ': ' if place else ''}{_message(model, loc, fault)}")
+        faults += fault_messages(error, model, where)
     try:
         if isinstance(config, LanguageRunConfig | TextRunConfig):
             config = config.spelled_out()
@@ -180,75 +160,12 @@ def _checked(values: Mapping[str, Any], where: Any) -> AnyRun:
         place = where(("recipe",))
         faults.append(f"{place + ': ' if place else ''}{error}")
     if faults or config is None:
-        unique = list(dict.fromkeys(faults))
-        head = f"{len(unique)} faults in the run:\n  " if len(unique) > 1 else ""
-        raise ConfigError(head + "\n  ".join(unique))
+        raise one_error(faults, "run")
     return config
 
 
 def _as_mapping(recipe: Any) -> Any:
     return {"name": recipe} if isinstance(recipe, str) else recipe
-
-
-def _is_union_tag(part: str | int) -> bool:
-    """Pydantic puts the alternative of a union into a fault's place; users have no such key."""
-    return isinstance(part, str) and (part in ("str", "constrained-int", "int", "float") or "[" in part)
-
-
-def _message(model: type[BaseModel], loc: tuple[str | int, ...], fault: Any) -> str:
-    name = ".".join(str(part) for part in loc)
-    if fault["type"] == "extra_forbidden":
-        return f"unknown key '{name}'; {near_misses(str(loc[-1]), _fields_at(model, loc[:-1]))}"
-    if fault["type"] == "missing":
-        return f"'{name}' is missing"
-    message = re.sub(r"^Value error, ", "", fault["msg"])
-    got = "" if fault["type"] == "value_error" else f" (got {_short(fault['input'])})"
-    return f"{name}: {message}{got}" if name else message
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _fields_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
-    """Names of the fields of the section at `loc`."""
-    for part in loc:
-        if isinstance(part, int):
-            continue  # an item of a list, whose section is found in the list's annotation
-        annotation = model.model_fields[str(part)].annotation
-        candidates = [annotation, *get_args(annotation), *(a for arg in get_args(annotation) for a in get_args(arg))]
-        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return list(model.model_fields)
-
-
-def _keys_given_twice(node: yaml.Node) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                yield key.value, key.start_mark.line + 1
-            seen.add(key.value)
-            yield from _keys_given_twice(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _keys_given_twice(item)
-
-
-def _line_of(node: yaml.Node, loc: tuple[str | int, ...]) -> int:
-    """Line of the key at `loc`, or of its nearest parent that is there."""
-    line = node.start_mark.line + 1
-    for part in loc:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            found = (node.value[part], node.value[part])
-        else:
-            found = None
-        if found is None:
-            return line
-        line, node = found[0].start_mark.line + 1, found[1]
-    return line
 
 
 def _apply(values: dict[str, Any], override: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from limbeck.data.tasks import Classification
 from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.models.load import load_classifier, load_tokenizer, model_labels
 from limbeck.runs.task_file import TASK_FILE, damaged, task_values
-from limbeck.types import Origin, Rows
+from limbeck.types import Advance, Origin, Rows
 
 __all__ = ["Predictor"]
 
@@ -42,9 +42,9 @@ class Predictor:
         self.max_length = token_limit(self.tokenizer, self.model, wanted)
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
 
-    def logits(self, rows: Rows) -> NDArray[np.float32]:
-        """Return class logits ``[N, C]``."""
-        return predict_logits(self.model, encode_rows(rows, self.tokenizer, self.max_length))
+    def logits(self, rows: Rows, advance: Advance | None = None) -> NDArray[np.float32]:
+        """Return class logits ``[N, C]``; `advance` is told how many rows are done."""
+        return predict_logits(self.model, encode_rows(rows, self.tokenizer, self.max_length), advance=advance)
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Return label, confidence and all probabilities of each text, surest label first."""

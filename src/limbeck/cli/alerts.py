@@ -1,0 +1,91 @@
+"""What ``--alerts`` does in `limbeck predict` and `limbeck evaluate`."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from limbeck.data.load import Fields
+    from limbeck.data.records import Fault, Record
+
+__all__ = ["evaluate_alerts", "predict_alerts"]
+
+
+def predict_alerts(model: str, file: str, output: Path | None, html: Path | None, rules_file: Path | None) -> None:
+    """Write an alert record for every article as JSON Lines, and the page if wanted; say the counts."""
+    from limbeck.atomic import guard_storage, write_text
+    from limbeck.cli.terminal import console, progress
+    from limbeck.report.alert_page import write_alert_page
+    from limbeck.runs.alerts import load_alert_rules, make_alerts
+
+    rules = load_alert_rules(rules_file)
+    name = "standard input" if file == "-" else Path(file).name
+    run = make_alerts(model, partial(_records, file), rules, name=name, progress=progress())
+    lines = "".join(alert.model_dump_json() + "\n" for alert in run.alerts)
+    if output is None:
+        sys.stdout.write(lines)
+        sys.stdout.flush()
+    else:
+        with guard_storage(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+        write_text(output, lines)
+    if html is not None:
+        write_alert_page(run, html)
+    counts = Counter(alert.status for alert in run.alerts)
+    console.print(
+        f"{len(run.alerts)} articles: {counts['raised']} raised, {counts['unconfirmed']} wait for a second article, "
+        f"{counts['needs_review']} need review, {counts['duplicate']} duplicates, {counts['none']} not raised",
+        markup=False,
+        soft_wrap=True,
+    )
+    for note in run.notes:
+        console.print(f"! {note}", markup=False, soft_wrap=True)
+
+
+def evaluate_alerts(
+    model: str, data: str, *, fields: Fields | None, output: Path | None, html: Path | None, rules_file: Path | None
+) -> None:
+    """Show the false alarms at three sensitivities; write all figures and the page if wanted."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from limbeck.atomic import write_json
+    from limbeck.cli.terminal import console, progress
+    from limbeck.report.sweep_page import sweep_rows, write_sweep_page
+    from limbeck.runs.alerts import load_alert_rules, sweep_alerts
+
+    rules = load_alert_rules(rules_file)
+    sweep = sweep_alerts(model, data, rules, fields=fields, progress=progress())
+    header, *rows = sweep_rows(sweep)
+    shown = Table(box=box.SIMPLE_HEAD)
+    for title in header:
+        shown.add_column(title, justify="right")
+    for row in rows:
+        shown.add_row(*map(Text, row))
+    console.print(shown)
+    for note in sweep.notes:
+        console.print(f"! {note}", markup=False, soft_wrap=True)
+    if output is not None:
+        write_json(output, sweep.model_dump())
+    if html is not None:
+        write_sweep_page(sweep, html)
+
+
+def _records(file: str, text: str) -> Iterator[tuple[str, Record | Fault]]:
+    """Rows of a file, or of the lines of standard input or a text file: JSON objects, or texts of the field `text`."""
+    from limbeck.cli.lines import is_by_line, json_object, read_lines
+    from limbeck.data.articles.read import file_records
+    from limbeck.data.records import Record
+
+    if not is_by_line(file):
+        yield from file_records(file)
+        return
+    for line, name, number in read_lines(file):
+        row = json_object(line, f"{name}:{number}")
+        yield name, Record(number, {text: line} if row is None else row)

@@ -1,0 +1,101 @@
+"""Reads articles from users' files, and refuses what cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from limbeck.data.articles.article import Article, ArticleFields, article_from
+from limbeck.data.checks import check_record
+from limbeck.data.quarantine import FAULTS_SHOWN
+from limbeck.data.readers import read_records
+from limbeck.data.records import Fault, Fields, Record
+from limbeck.data.sources import DataFile, find_sources
+from limbeck.errors import DataError
+from limbeck.types import Origin, Rows
+
+__all__ = ["ArticleRows", "file_records", "read_articles"]
+
+_NOT_READ = (".parquet",)
+
+
+@dataclass(frozen=True)
+class ArticleRows:
+    """Articles with their rows as a classifier reads them, in one order."""
+
+    articles: list[Article]
+    rows: Rows
+
+
+def file_records(sources: str | Path | Sequence[str | Path]) -> Iterator[tuple[str, Record | Fault]]:
+    """Yield the rows of files (JSON Lines, JSON, CSV or TSV, also with .gz) and of folders of them.
+
+    Raises:
+        DataError: a source cannot be read, or is of another kind.
+    """
+    for source in find_sources(sources, base=None, split="test"):
+        if not isinstance(source, DataFile) or source.suffix in _NOT_READ:
+            raise DataError(
+                f"{source.name}: articles are read from JSON Lines, JSON, CSV and TSV files; save it as one"
+            )
+        for record in read_records(source, Fields(text="text")):
+            yield source.name, record
+
+
+def read_articles(
+    records: Iterable[tuple[str, Record | Fault]],
+    fields: Fields,
+    known: ArticleFields,
+    labels: Sequence[str] | None = None,
+) -> ArticleRows:
+    """Check rows and read their articles.
+
+    Args:
+        records: rows with the names of their files.
+        fields: where text, second text and label are; the label is read only if named.
+        known: where the other things of an article are.
+        labels: the label names that there may be; ``None``: any.
+
+    Raises:
+        DataError: rows cannot be used (the first of them are named), or there are none.
+    """
+    found = ArticleRows([], Rows([], None if fields.text_pair is None else [], [], []))
+    allowed = None if labels is None else frozenset(labels)
+    faults: list[str] = []
+    total = 0
+    for name, record in records:
+        total += 1
+        fault = record if isinstance(record, Fault) else _append(found, record, fields, known, allowed, name)
+        if fault is not None:
+            faults.append(fault.describe(name))
+    if faults:
+        more = [f"and {len(faults) - FAULTS_SHOWN:,} more"] if len(faults) > FAULTS_SHOWN else []
+        listed = "\n  ".join([*faults[:FAULTS_SHOWN], *more])
+        raise DataError(f"{len(faults):,} of {total:,} rows cannot be used:\n  {listed}\nCorrect these rows.")
+    if not total:
+        raise DataError("no rows: expected at least one")
+    return found
+
+
+def _append(
+    found: ArticleRows,
+    record: Record,
+    fields: Fields,
+    known: ArticleFields,
+    labels: frozenset[str] | None,
+    name: str,
+) -> Fault | None:
+    checked = check_record(record, fields, labels)
+    if isinstance(checked, Fault):
+        return checked
+    article = article_from(record, checked.text, known, f"{name}:{record.number}")
+    if isinstance(article, Fault):
+        return article
+    found.articles.append(article)
+    found.rows.text.append(checked.text)
+    if found.rows.text_pair is not None:
+        found.rows.text_pair.append(checked.text_pair or "")
+    found.rows.label.append(checked.label)
+    found.rows.origin.append(Origin(name, record.number))
+    return None

@@ -1,0 +1,1 @@
+"""Of which articles should somebody be told? Severity, abstention, justification, and what a threshold costs."""

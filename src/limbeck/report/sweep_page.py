@@ -1,0 +1,82 @@
+"""What a sensitivity for risk costs in false alarms: figure, table and page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from limbeck.alert_results import AlertSweep
+from limbeck.atomic import guard_storage, write_text
+from limbeck.report.drawing import INK, SYSTEM_COLOURS, Drawing, calm_axes, canvas, to_svg
+from limbeck.report.formatting import count_text, decimal_text, share_text
+from limbeck.report.templates import html_environment
+
+__all__ = ["draw_sweep", "render_sweep_page", "sweep_rows", "write_sweep_page"]
+
+_WIDTH, _HEIGHT = 560, 360
+_ROOM = 1.6
+
+
+def sweep_rows(sweep: AlertSweep) -> list[list[str]]:
+    """Lay out the sweep, header first: one row for each sensitivity."""
+    header = ["Sensitivity", "Reached", "Threshold", "False alarms per 1,000", "95 % interval", "Alarms per 1,000"]
+    rows = []
+    for point in sweep.points:
+        false = point.false_alarms_per_1000
+        rows.append(
+            [
+                f"{point.sensitivity:.0%}".replace("%", " %"),
+                share_text(point.reached_sensitivity),
+                decimal_text(point.threshold),
+                f"{false.value:.1f}",
+                f"{false.low:.1f} to {false.high:.1f}",
+                f"{point.alarms_per_1000:.1f}",
+            ]
+        )
+    return [header, *rows]
+
+
+def draw_sweep(sweep: AlertSweep) -> Drawing:
+    """Draw sensitivity over false alarms, with the three points and their intervals."""
+    colour = SYSTEM_COLOURS["distilled"]
+    with canvas(_WIDTH, _HEIGHT) as figure:
+        axes = figure.add_subplot()
+        calm_axes(axes)
+        axes.plot(sweep.curve_false_alarms_per_1000, sweep.curve_sensitivity, color=colour, linewidth=1.8)
+        for point in sweep.points:
+            false = point.false_alarms_per_1000
+            axes.plot([false.low, false.high], [point.reached_sensitivity] * 2, color=colour, linewidth=5, alpha=0.3)
+            axes.plot(false.value, point.reached_sensitivity, "D", color=colour, markersize=6)
+            axes.annotate(
+                f"{false.value:.0f} at {point.sensitivity * 100:.0f} %",
+                (false.value, point.reached_sensitivity),
+                xytext=(8, -14),
+                textcoords="offset points",
+                fontsize=11,
+                color=INK,
+            )
+        most = max([1.0, *(_ROOM * point.false_alarms_per_1000.high for point in sweep.points)])
+        axes.set(xlim=(0, min(most, 1000)), ylim=(0, 1.02))
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
+        axes.set_title("risk found", loc="left", fontsize=11)
+        axes.set_xlabel("false alarms per 1,000 articles")
+        svg = to_svg(figure, name="sweep", title="Sensitivity for risk over false alarms")
+    caption = f"{count_text(sweep.risk_rows)} of {count_text(sweep.rows)} articles are risks; bars are 95 % intervals."
+    return Drawing("sweep", "What finding more of the risk costs", caption, svg, _WIDTH)
+
+
+def render_sweep_page(sweep: AlertSweep) -> str:
+    """Return the page; the same sweep gives the same text."""
+    page = html_environment().get_template("sweep_page.html.j2")
+    return page.render(results=sweep, rows=sweep_rows(sweep), drawing=draw_sweep(sweep))
+
+
+def write_sweep_page(sweep: AlertSweep, path: Path) -> None:
+    """Write the page as one self-contained HTML file.
+
+    Raises:
+        StorageError: it cannot be written; an older page at `path` is still there.
+    """
+    page = render_sweep_page(sweep)
+    with guard_storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, page)

@@ -1,0 +1,166 @@
+"""A student at work on a stream of articles: alerts, and what a threshold costs on labelled ones."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.alert_results import NO_REASON, AlertRun, AlertSweep
+from limbeck.data.articles.read import ArticleRows, file_records, read_articles
+from limbeck.data.records import Fault, Fields, Record
+from limbeck.errors import DataError, ModelError
+from limbeck.evaluation.alerts.decide import AlertMaker, decide
+from limbeck.evaluation.alerts.rules import AlertRules, severities_of
+from limbeck.evaluation.alerts.sweep import sweep, sweep_curve
+from limbeck.evaluation.predict import softmax
+from limbeck.models.load import weights_fingerprint
+from limbeck.runs.checked_yaml import load_checked
+from limbeck.runs.predictor import Predictor
+from limbeck.types import Progress
+
+__all__ = ["CALIBRATION_FILE", "load_alert_rules", "make_alerts", "read_temperature", "sweep_alerts"]
+
+CALIBRATION_FILE = "calibration.json"
+_FEW_RISKS = 50
+_UNCALIBRATED = (
+    "The student has no calibration (calibration.json), so its confidence is the bare softmax and may be too high."
+)
+
+ReadRows = Callable[[str], Iterable[tuple[str, Record | Fault]]]
+"""Gives rows with the names of their files, plain lines under the name of the text field that it is told."""
+
+
+def load_alert_rules(path: Path | None) -> AlertRules:
+    """Read the rules; without a file the defaults. Raises `ConfigError` with all faults, each with its line."""
+    return AlertRules() if path is None else load_checked(path, AlertRules, "file of alert rules")
+
+
+def read_temperature(folder: Path) -> float | None:
+    """Return the temperature that a student's logits are divided by; ``None`` where it has no calibration.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    path = folder / CALIBRATION_FILE
+    if not path.exists():
+        return None
+    try:
+        temperature = json.loads(path.read_text(encoding="utf-8"))["temperature"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f'{path} is damaged: expected {{"temperature": 1.3}}. Write the student again') from error
+    if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
+        raise ModelError(f"{path}: expected a temperature above 0, got {temperature!r}. Write the student again")
+    return float(temperature)
+
+
+def make_alerts(model: str, read: ReadRows, rules: AlertRules, *, name: str, progress: Progress) -> AlertRun:
+    """Read articles, label them and decide on each.
+
+    Args:
+        model: a student folder, or any fine-tuned classifier.
+        read: gives the rows; they are all read before anything is decided.
+        rules: severities, thresholds and field names.
+        name: what the page is called.
+        progress: shows how far it is.
+
+    Raises:
+        ConfigError: a label has no severity.
+        ModelError: the student cannot be loaded.
+        DataError: rows cannot be used.
+    """
+    predictor = Predictor(model)
+    severities = severities_of(predictor.labels, rules.severities, model)
+    fields = Fields(predictor.task.text, predictor.task.text_pair)
+    found = read_articles(read(predictor.task.text), fields, rules.fields)
+    temperature = read_temperature(Path(model))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    maker = AlertMaker(predictor.labels, severities, temperature is not None, weights_fingerprint(predictor.model))
+    probs_NC = _probs(predictor, found, temperature, progress)
+    alerts = decide(found.articles, probs_NC, maker, rules, time=now)
+    return AlertRun(
+        name=name,
+        model=model,
+        limbeck_version=version("limbeck"),
+        created=now,
+        alerts=alerts,
+        notes=_notes(found, rules, temperature),
+    )
+
+
+def sweep_alerts(model: str, data: str, rules: AlertRules, *, fields: Fields | None, progress: Progress) -> AlertSweep:
+    """Measure how many false alarms a sensitivity for risk costs on labelled articles.
+
+    Args:
+        model: as for `make_alerts`.
+        data: files of articles, or a folder of them; rows without a label are left out.
+        rules: severities and field names; risk is the label of the highest severity.
+        fields: where text and label are; ``None``: as the student says.
+        progress: shows how far it is.
+
+    Raises:
+        ConfigError, ModelError, DataError: as for `make_alerts`, and where no row is labelled as risk, or all are.
+    """
+    predictor = Predictor(model)
+    severities = np.array(severities_of(predictor.labels, rules.severities, model))
+    task = predictor.task
+    fields = fields or Fields(task.text, task.text_pair, task.label)
+    found = read_articles(file_records(data), fields, rules.fields, predictor.labels)
+    labelled = [i for i, label in enumerate(found.rows.label) if label is not None]
+    is_risk_C = severities == severities.max()
+    risk_labels = [label for label, risk in zip(predictor.labels, is_risk_C, strict=True) if risk]
+    risk_N = np.array([found.rows.label[i] in risk_labels for i in labelled], dtype=bool)
+    if not risk_N.any() or risk_N.all():
+        raise DataError(
+            f"{data}: expected labelled articles with risk ({', '.join(risk_labels)}) and without, got "
+            f"{int(risk_N.sum())} with and {int((~risk_N).sum())} without, in field '{fields.label}'"
+        )
+    temperature = read_temperature(Path(model))
+    kept = ArticleRows([found.articles[i] for i in labelled], found.rows.take(labelled))
+    risk_probs_N = _probs(predictor, kept, temperature, progress)[:, is_risk_C].sum(-1)
+    false_alarms, sensitivity = sweep_curve(risk_probs_N, risk_N)
+    notes = [] if temperature is not None else [_UNCALIBRATED]
+    if len(labelled) < len(found.articles):
+        notes.append(f"{len(found.articles) - len(labelled):,} articles have no label and are left out.")
+    if risk_N.sum() < _FEW_RISKS:
+        notes.append(f"Only {int(risk_N.sum())} articles are risks: one more or less found moves the thresholds.")
+    return AlertSweep(
+        model=model,
+        data=data,
+        limbeck_version=version("limbeck"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        risk_labels=risk_labels,
+        rows=len(labelled),
+        risk_rows=int(risk_N.sum()),
+        calibrated=temperature is not None,
+        points=sweep(risk_probs_N, risk_N),
+        curve_false_alarms_per_1000=false_alarms,
+        curve_sensitivity=sensitivity,
+        notes=notes,
+    )
+
+
+def _probs(
+    predictor: Predictor, found: ArticleRows, temperature: float | None, progress: Progress
+) -> NDArray[np.float64]:
+    with progress.track("labelling", len(found.rows)) as advance:
+        return softmax(predictor.logits(found.rows, advance) / (temperature or 1.0))
+
+
+def _notes(found: ArticleRows, rules: AlertRules, temperature: float | None) -> list[str]:
+    articles, fields = found.articles, rules.fields
+    notes = [] if temperature is not None else [_UNCALIBRATED]
+    if rules.articles_for_high > 1:
+        if not any(article.crisis for article in articles):
+            notes.append(f"No article has a crisis (field '{fields.crisis}'), so all count as of one.")
+        if not any(article.date for article in articles):
+            notes.append(f"No article has a date (field '{fields.date}'), so all count as of one week.")
+    if not any(article.reason for article in articles):
+        notes.append(f"No article has a justification (field '{fields.reason}'): each says '{NO_REASON}'.")
+    return notes

@@ -1,0 +1,96 @@
+"""`limbeck predict --alerts` and `limbeck evaluate --alerts`, from the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from limbeck.alert_results import Alert, AlertSweep
+from limbeck.cli.app import main
+
+ROWS = [
+    {"text": "the cat is running .", "id": "a", "crisis": "cats", "lang": "en", "label": "risk"},
+    {"text": "The cat is running!", "id": "b", "crisis": "cats", "lang": "en", "label": "safe"},
+    {"text": "a dog runs ?", "id": "c", "crisis": "dogs", "lang": "de", "label": "caution"},
+]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["limbeck", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    captured = capsys.readouterr()
+    return int(end.value.code or 0), captured.out, captured.err
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+    return file
+
+
+def test_predict_writes_an_alert_for_each_row_and_a_page(
+    risk_student: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, output = tmp_path / "pages" / "alerts.html", tmp_path / "out" / "alerts.jsonl"
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("confidence: 0.0\nreview_entropy: 1.0\n", encoding="utf-8")
+    words = ("predict", str(risk_student), str(rows), "--alerts", "--alert-rules", str(rules))
+    code, out, errors = run(monkeypatch, capsys, *words, "--html", str(page), "--output", str(output))
+    assert (code, out) == (0, "")
+    alerts = [Alert.model_validate_json(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert [alert.article_id for alert in alerts] == ["a", "b", "c"]
+    assert alerts[1].duplicate_of in (None, "a")
+    assert "3 articles: " in errors
+    assert "no calibration" in errors
+    assert "The cat is running!" in page.read_text(encoding="utf-8")
+
+
+def test_predict_reads_standard_input(
+    risk_student: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = b'a dog\n\n{"text": "a cat", "id": 7}\n'
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    code, out, _ = run(monkeypatch, capsys, "predict", str(risk_student), "--alerts")
+    assert code == 0
+    assert [json.loads(line)["article_id"] for line in out.splitlines()] == ["standard input:1", "7"]
+
+
+def test_evaluate_sweeps_the_threshold(
+    risk_student: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures, page = tmp_path / "sweep.json", tmp_path / "sweep.html"
+    words = ("evaluate", str(risk_student), str(rows), "--alerts", "--output", str(figures), "--html", str(page))
+    code, _, errors = run(monkeypatch, capsys, *words)
+    assert code == 0, errors
+    sweep = AlertSweep.model_validate_json(figures.read_text(encoding="utf-8"))
+    assert (sweep.rows, sweep.risk_rows, len(sweep.points)) == (3, 1, 3)
+    assert "Only 1 articles are risks" in errors
+    assert "<svg" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["predict", "MODEL", "--html", "a.html"], "--html and --alert-rules go with --alerts"),
+        (["predict", "MODEL", "--alerts", "--top", "1"], "goes without --top"),
+        (["predict", "MODEL", "ROWS", "--alerts", "--alert-rules", "none.yaml"], "there is no file of alert rules"),
+        (["evaluate", "MODEL", "ROWS", "--alert-rules", "a.yaml"], "--html and --alert-rules go with --alerts"),
+        (["evaluate", "MODEL", "ROWS", "--alerts", "--against", "m"], "goes without --against"),
+        (["predict", "MODEL", "nowhere.jsonl", "--alerts"], "nowhere.jsonl does not exist"),
+    ],
+)
+def test_a_fault_in_the_input_exits_with_2(
+    words: list[str], message: str, risk_student: Path, rows: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    places = {"MODEL": str(risk_student), "ROWS": str(rows)}
+    code, _, errors = run(monkeypatch, capsys, *(places.get(word, word) for word in words))
+    assert code == 2
+    assert message in errors
+    assert "Traceback" not in errors
