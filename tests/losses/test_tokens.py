@@ -279,6 +279,34 @@ def test_the_loss_is_the_weighted_sum_of_what_dense_logits_say(setting: Setting)
     torch.testing.assert_close(gradient, own, rtol=1e-5, atol=1e-7)
 
 
+def test_taid_is_a_step_towards_a_target_between_both_models(setting: Setting) -> None:
+    """Against logits of all positions in float64, with the share that the objective has reached."""
+    terms = build_text_recipe("taid", {"start": 0.3, "step_size": 0.5}).stages[0].terms[:1]
+    objective = TokenObjective(setting.student, terms)
+    objective.shares["divergence"].advance(1.0, 0.2)
+    share = objective.shares["divergence"].value
+    assert share == pytest.approx(0.3 + 0.7 * 0.2)
+    batch = setting.batch(ALL)
+    batch["signal"] = setting.teacher.signal(batch, objective.needs)
+    setting.student.zero_grad(set_to_none=True)
+    loss, parts = objective(batch, objective.count([batch]))
+    loss.backward()
+    gradient = torch.cat([p.grad.flatten() for p in setting.student.parameters()])
+
+    supervised_BT = supervised_positions(batch)
+    setting.student.zero_grad(set_to_none=True)
+    student_SV = setting.student(**batch["student"]).logits[supervised_BT]
+    with torch.no_grad():
+        teacher_SV = setting.teacher.model(**batch["student"]).logits[supervised_BT]
+        target_SV = ((1 - share) * student_SV + share * teacher_SV).log_softmax(-1)
+    expected = (target_SV.exp() * (target_SV - student_SV.log_softmax(-1))).sum(-1).mean()
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert parts["term/divergence"].item() == pytest.approx(expected.item(), rel=1e-6)
+    own = torch.cat([p.grad.flatten() for p in setting.student.parameters()])
+    torch.testing.assert_close(gradient, own, rtol=1e-5, atol=1e-7)
+
+
 def without_labels(batch: Batch) -> Batch:
     return {**batch, "labels_BT": torch.full_like(batch["labels_BT"], UNLABELLED)}
 

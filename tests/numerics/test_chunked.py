@@ -25,6 +25,7 @@ LOSSES: dict[str, TokenLoss] = {
     "forward_kl": TokenDivergence("forward_kl", loss_temperature=2.0),
     "reverse_kl": TokenDivergence("reverse_kl"),
     "jensen_shannon": TokenDivergence("jensen_shannon", loss_temperature=2.0, beta=0.9, normalise=True),
+    "interpolated_kl": TokenDivergence("interpolated_kl", loss_temperature=2.0, beta=0.3),
     "total_variation": TokenDivergence("total_variation", loss_temperature=2.0, temperature_squared=False),
     "skew_forward_kl": TokenDivergence("skew_forward_kl"),
     "skew_reverse_kl": TokenDivergence("skew_reverse_kl"),

@@ -221,6 +221,7 @@ KINDS: dict[str, tuple[str, dict[str, float | bool]]] = {
     "jensen_shannon": ("jensen_shannon", {"beta": 0.5}),
     "jensen_shannon-0.9": ("jensen_shannon", {"beta": 0.9}),
     "jensen_shannon-0.1-normalised": ("jensen_shannon", {"beta": 0.1, "normalise": True}),
+    "interpolated_kl": ("interpolated_kl", {"beta": 0.6}),
     "total_variation": ("total_variation", {}),
     "skew_forward_kl": ("skew_forward_kl", {"alpha": 0.1}),
     "skew_reverse_kl": ("skew_reverse_kl", {"alpha": 0.1}),
@@ -267,6 +268,8 @@ def compute(
         ("skew_forward_kl", {"alpha": 0.5}, 0.059462),
         ("skew_reverse_kl", {}, 0.194457),
         ("skew_reverse_kl", {"alpha": 0.5}, 0.060187),
+        ("interpolated_kl", {"beta": 1.0}, 0.246281),
+        ("interpolated_kl", {"beta": 0.0}, 0.0),
     ],
     ids=str,
 )
@@ -293,6 +296,16 @@ def test_value_of_each_on_the_reference_vectors(kind: str, options: dict[str, fl
 def test_value_of_each_on_the_second_pair(kind: str, options: dict[str, float], expected: float) -> None:
     value, _ = compute(kind, double(OTHER_TEACHER), double(OTHER_STUDENT), **options)
     assert value.item() == pytest.approx(expected, abs=3e-6)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_interpolation_is_of_logits_and_has_no_gradient_of_its_own(share: float) -> None:
+    teacher, student = double(OTHER_TEACHER), double(OTHER_STUDENT)
+    between = torch.softmax((1 - share) * student + share * teacher, dim=-1)
+    q = torch.softmax(student, dim=-1)
+    value, gradient = compute("interpolated_kl", teacher, student, beta=share)
+    torch.testing.assert_close(value, (between * (between / q).log()).sum(dim=-1))
+    torch.testing.assert_close(gradient, q - between)
 
 
 def test_jensen_shannon_is_none_of_the_wrong_forms_that_tools_have_had() -> None:
@@ -436,8 +449,9 @@ def test_each_is_blind_to_order_and_those_of_probabilities_to_constants(name: st
     assert torch.allclose(shifted, value) == (name in of_probs)
 
 
-@pytest.mark.parametrize("name", [name for name in KINDS if name != "adaptive_kl"])  # its weight has no gradient
+@pytest.mark.parametrize("name", [name for name in KINDS if name not in ("adaptive_kl", "interpolated_kl")])
 def test_each_against_numerical_differences(name: str) -> None:
+    """But for those that have weights or a target which are held fixed."""
     generator = torch.Generator().manual_seed(1)
     teacher, student = (torch.randn(2, 5, dtype=torch.float64, generator=generator) for _ in range(2))
     kind, options = KINDS[name]

@@ -46,6 +46,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "jensen_shannon": {"name": "jensen_shannon"},
     "total_variation": {"name": "total_variation", "label_weight": 0.5},
     "adaptive_kl": {"name": "adaptive_kl"},
+    "taid": {"name": "taid"},
     "seqkd": {"name": "seqkd", "beams": 2, **SHORT},
     "f_distill_kl": {"name": "f_distill", "variant": "kl", **SHORT},
     "f_distill_rkl": {"name": "f_distill", "variant": "rkl", **SHORT},

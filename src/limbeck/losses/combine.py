@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from limbeck.errors import ConfigError
 from limbeck.losses.reduction import count_rows, masked_sum
+from limbeck.losses.teacher_share import TeacherShare
 from limbeck.models.layers import run_model
 from limbeck.types import Batch, Needs, RowTerm, Shapes, Signal, Term
 
@@ -58,6 +59,8 @@ class Objective(nn.Module):
         self.student = student
         self.weighted_terms = terms
         self.needs = needs_of(terms)
+        self.shares: dict[str, TeacherShare] = {}
+        """Of no term here the teacher's weight changes; see `limbeck.losses.tokens`."""
 
     @property
     def terms(self) -> dict[str, RowTerm]:

@@ -7,7 +7,7 @@ tensor of all positions' logits exists, of neither model.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self, cast
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from limbeck.errors import ConfigError
 from limbeck.losses.combine import WeightedTerm, needs_of
+from limbeck.losses.teacher_share import GrowingShare, TeacherShare
 from limbeck.models.language_model import Head, head_of, token_logits
 from limbeck.models.shared_weights import save_shared_once
 from limbeck.numerics.chunked import chunked_loss, label_log_probs
@@ -71,6 +72,8 @@ class TokenTerm(_TokenMean):
     """A loss of the student's logits at each supervised token."""
 
     loss: TokenDivergence | LabelLoss
+    growth: GrowingShare | None = None
+    """Of `interpolated_kl`: how the teacher's weight grows, whatever `loss` has; ``None``: it stays what that says."""
 
     @property
     def needs(self) -> Needs:
@@ -107,6 +110,8 @@ class TokenObjective(nn.Module):
         self.weighted_terms = terms
         self.needs = needs_of(terms)
         save_shared_once(self)
+        self.shares = {t.name: TeacherShare(growth) for t in terms if (growth := getattr(t.term, "growth", None))}
+        """Teacher's weights that change with the loss of their term, by its name."""
         self._vocabulary = vocabulary
         self._head: Head | None = None
         names = [t.name for t in terms]
@@ -168,8 +173,16 @@ class TokenObjective(nn.Module):
         total, values = chunked_loss(
             student,
             batch["signal"]["tokens"] if self.needs.logits else None,
-            [term.loss for term in terms.values()],
+            [self._loss(self.weighted_terms[i].name, term) for i, term in terms.items()],
             [self.weighted_terms[i].weight * shares[i] for i in terms],
             labels_S,
         )
         return total, dict(zip(terms, values, strict=True))
+
+    def _loss(self, name: str, term: TokenTerm) -> TokenDivergence | LabelLoss:
+        """Return a term's loss as it is in this step."""
+        share = self.shares.get(name)
+        if share is None:
+            return term.loss
+        assert isinstance(term.loss, TokenDivergence)
+        return replace(term.loss, beta=share.value)

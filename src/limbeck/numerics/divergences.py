@@ -28,6 +28,7 @@ __all__ = [
     "alpha_beta",
     "forward_kl",
     "head_weight",
+    "interpolated_kl",
     "jensen_shannon",
     "logit_mse",
     "probability_mse",
@@ -125,6 +126,34 @@ def jensen_shannon(
     log_m = _log_mixture(log_p, log_q, beta)
     value = beta * _kl(log_p, log_m) + (1 - beta) * _kl(log_q, log_m)
     return factor * value / (beta * (1 - beta) if normalise else 1.0)
+
+
+def interpolated_kl(
+    *,
+    teacher_logits: Tensor,
+    student_logits: Tensor,
+    beta: float,
+    loss_temperature: float = 1.0,
+    temperature_squared: bool = True,
+) -> Tensor:
+    """Return ``KL(p_t || q)`` with ``p_t = softmax(t log p + (1 - t) log q)``, times T^2: ``[..., V] -> [...]`` nats.
+
+    No gradient flows through p_t, though it has q in it: that by the softened logits is ``q - p_t``. With t = 1 it
+    is the forward KL, with t = 0 it is 0.
+
+    Args:
+        teacher_logits: as in `forward_kl`.
+        student_logits: as in `forward_kl`.
+        beta: t, the teacher's weight, from 0 to 1.
+        loss_temperature: T > 0, of both models before they are mixed.
+        temperature_squared: multiply by T^2.
+
+    Reference: Shing, Misaki, Bao, Yokoi, Akiba, "TAID: Temporally Adaptive Interpolated Distillation for Efficient
+    Knowledge Transfer in Language Models", 2025, arXiv:2501.16937, section 3.
+    """
+    log_p, log_q = _log_probs(teacher_logits, student_logits, loss_temperature)
+    log_between = torch.log_softmax(torch.lerp(log_q.detach(), log_p, beta), dim=-1)
+    return _factor(loss_temperature, temperature_squared) * _kl(log_between, log_q)
 
 
 def total_variation(

@@ -37,6 +37,7 @@ DivergenceKind = Literal[
     "forward_kl",
     "reverse_kl",
     "jensen_shannon",
+    "interpolated_kl",
     "total_variation",
     "skew_forward_kl",
     "skew_reverse_kl",
@@ -50,6 +51,7 @@ DivergenceKind = Literal[
 
 _OPTIONS: Final[Mapping[str, frozenset[str]]] = {
     "jensen_shannon": frozenset({"beta"}),
+    "interpolated_kl": frozenset({"beta"}),
     "skew_forward_kl": frozenset({"alpha"}),
     "skew_reverse_kl": frozenset({"alpha"}),
     "alpha_beta": frozenset({"alpha", "beta"}),
@@ -67,7 +69,8 @@ class TokenDivergence:
     temperature_squared: bool = True
     """Multiply by T^2, so that the size of the gradient hardly depends on T."""
     beta: float | None = None
-    """Of `jensen_shannon`: the teacher's weight, from 0 to 1 (default 0.5). Of `alpha_beta`: above 0."""
+    """Of `jensen_shannon` (default 0.5) and `interpolated_kl`: the teacher's weight, from 0 to 1. Of `alpha_beta`:
+    above 0."""
     alpha: float | None = None
     """Of the skew divergences: the share of the distribution itself in the mixture, between 0 and 1 (default 0.1).
     Of `alpha_beta`: above 0."""
@@ -96,7 +99,7 @@ class TokenDivergence:
             if self.kind not in _DEFAULTS:
                 raise ConfigError(f"{self.kind} needs {name}, a number above 0")
             object.__setattr__(self, name, value := _DEFAULTS[self.kind])
-        if self.kind == "jensen_shannon":
+        if self.kind in ("jensen_shannon", "interpolated_kl"):
             right, range_ = 0 <= value <= 1, "from 0 to 1"
         elif self.kind == "alpha_beta":
             right, range_ = 0 < value < math.inf, "above 0 (the limits at 0 are forward_kl and reverse_kl)"
@@ -204,6 +207,14 @@ def _jensen_shannon(loss: TokenDivergence, teacher: Distribution, student: Distr
     return value, lambda: _centred(student_ratio, student_kl, student).mul_(scale * (1 - beta))
 
 
+def _interpolated_kl(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
+    assert loss.beta is not None
+    log_between = torch.log_softmax(torch.lerp(student.log_probs, teacher.log_probs, loss.beta), dim=-1)
+    between = log_between.exp()
+    value = log_between.sub_(student.log_probs).mul_(between).sum(dim=-1)
+    return value, lambda: torch.sub(student.probs, between, out=between)
+
+
 def _total_variation(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
     difference = student.probs - teacher.probs
     value = difference.abs().sum(dim=-1) / 2
@@ -307,6 +318,7 @@ _FORMS: Final[Mapping[str, Callable[[TokenDivergence, Distribution, Distribution
     "forward_kl": _forward_kl,
     "reverse_kl": _reverse_kl,
     "jensen_shannon": _jensen_shannon,
+    "interpolated_kl": _interpolated_kl,
     "total_variation": _total_variation,
     "skew_forward_kl": _skew_forward_kl,
     "skew_reverse_kl": _skew_reverse_kl,

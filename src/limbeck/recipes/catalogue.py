@@ -54,6 +54,7 @@ TEXT_RECIPES = {
     "jensen_shannon": "limbeck.recipes.token_divergences:jensen_shannon",
     "total_variation": "limbeck.recipes.token_divergences:total_variation",
     "adaptive_kl": "limbeck.recipes.token_divergences:adaptive_kl",
+    "taid": "limbeck.recipes.taid:taid",
     "f_distill": "limbeck.recipes.f_distill:f_distill",
     "minillm": "limbeck.recipes.minillm:minillm",
     "gkd": "limbeck.recipes.gkd:gkd",

@@ -68,6 +68,7 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
         self._advance = advance
         self.trainer: DistillTrainer | None = None
         self._before = {"seconds": 0.0, "rows": 0, "tokens": 0}
+        self._shares: dict[str, Any] = {}
         self._started = time.perf_counter()
         self._note = ""
         self.gradient_bytes: int | None = None
@@ -80,6 +81,7 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
             state = json.loads((checkpoint / _WHOLE).read_text(encoding="utf-8"))
             step = int(state["step"])
             self._before = {name: state[name] for name in self._before}
+            self._shares = state["shares"]
             if self._writer is not None:
                 self._writer.restore(json.loads((checkpoint / _writer_file()).read_text(encoding="utf-8")))
         kept = [line for line in read_log(self._log) if not self._is_mine(line) or line["step"] <= step]
@@ -101,6 +103,9 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._started = time.perf_counter()
+        if self._shares:
+            assert self.trainer is not None
+            self.trainer.restore_shares(self._shares)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         assert self.trainer is not None
@@ -110,6 +115,8 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
         self.trainer.require_finite()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        assert self.trainer is not None
+        self.trainer.end_step()
         self._advance(1, self._note)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
@@ -134,4 +141,6 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
             write_json(checkpoint / _writer_file(), self._writer.state())
             wait_for_all()
         if state.is_world_process_zero:
-            write_json(checkpoint / _WHOLE, {"step": state.global_step, **self.costs()})
+            assert self.trainer is not None
+            whole = {"step": state.global_step, **self.costs(), "shares": self.trainer.shares()}
+            write_json(checkpoint / _WHOLE, whole)

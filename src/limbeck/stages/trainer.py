@@ -72,7 +72,10 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         self._prompt_learning_rate = prompt_learning_rate
         self._momentum = momentum
         self._writer = writer
+        self._step_sums: dict[str, Tensor] = {}
+        """Of each term over the micro-batches of this optimiser step."""
         self._part_sums: dict[str, Tensor] = {}
+        """The same over the steps since the last logged one."""
         self.rows_seen = 0
         self.tokens_seen = 0
 
@@ -124,8 +127,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             assert self._teacher is not None
             inputs["signal"] = self._teacher.signal(inputs, self._objective.needs)
         loss, parts = model(inputs, num_items_in_batch)
-        for name, part in parts.items():
-            self._part_sums[name] = self._part_sums.get(name, part.new_zeros(())) + part
+        _add(self._step_sums, parts)
         # DDP averages gradients over ranks, while the counts are already those of all ranks.
         loss = loss * self.args.world_size
         return (loss, parts) if return_outputs else loss
@@ -150,13 +152,33 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         Raises:
             NonFiniteLoss: names step and term.
         """
-        for name, total in self._part_sums.items():
+        for name, total in self._step_sums.items():
             if not torch.isfinite(total):
                 raise NonFiniteLoss(
                     f"the term '{name.removeprefix('term/')}' is {total.item()} at optimiser step "
                     f"{self.state.global_step + 1}. The weights are those before this step and the last checkpoint is "
                     "kept. Usual causes: too high a learning_rate, fp16 without need, a far too large term weight."
                 )
+
+    def end_step(self) -> None:
+        """Keep the step's terms for the log, and let what depends on them go on to the next step."""
+        for name, share in self._objective.shares.items():
+            loss = self._of_all_ranks(self._step_sums[f"term/{name}"])
+            share.advance(loss, self.state.global_step / self.state.max_steps)
+        _add(self._part_sums, self._step_sums)
+        self._step_sums = {}
+
+    def shares(self) -> dict[str, Any]:
+        """Return the state of what depends on the terms of earlier steps, for a checkpoint."""
+        return {name: share.state() for name, share in self._objective.shares.items()}
+
+    def restore_shares(self, states: dict[str, Any]) -> None:
+        """Go on from the state of a checkpoint."""
+        for name, share in self._objective.shares.items():
+            share.restore(states[name])
+
+    def _of_all_ranks(self, total: Tensor) -> float:
+        return float(self.accelerator.reduce(total, "sum") if self.args.world_size > 1 else total)
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
         """Clip, and raise where the gradient is not finite although every term is."""
@@ -176,11 +198,16 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         steps = self.state.global_step - getattr(self, "_steps_at_last_log", self._initial_global_step)
         if "loss" in logs and steps > 0:
             for name, total in self._part_sums.items():
-                share = self.accelerator.reduce(total, "sum") if self.args.world_size > 1 else total
-                logs[name] = float(share) / steps
+                logs[name] = self._of_all_ranks(total) / steps
+            logs |= {f"teacher_share/{name}": share.value for name, share in self._objective.shares.items()}
             self._part_sums = {}
             self._steps_at_last_log = self.state.global_step
         super().log(logs, start_time)
+
+
+def _add(sums: dict[str, Tensor], parts: dict[str, Tensor]) -> None:
+    for name, part in parts.items():
+        sums[name] = sums.get(name, part.new_zeros(())) + part
 
 
 class _Plan:

@@ -1,0 +1,50 @@
+"""A target between student and teacher, which moves towards the teacher while the student learns."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.teacher_share import GrowingShare
+from limbeck.losses.tokens import TokenTerm
+from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
+from limbeck.recipes.texts import TextRecipe
+from limbeck.stages.stage import Stage
+
+__all__ = ["taid"]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def taid(
+    *,
+    start: Share = 0.4,
+    end: Share = 1.0,
+    step_size: Share = 5e-4,
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99,
+    label_weight: Share = 0.0,
+) -> TextRecipe:
+    """``KL(p_t || q)`` at every token, p_t the softmax of t times the teacher's and 1 - t times the student's logits.
+
+    A small student is not asked at once for all that a large teacher knows: t grows over the stage, faster while the
+    loss falls.
+
+    Paper: Shing et al. 2025, "TAID: Temporally Adaptive Interpolated Distillation for Efficient Knowledge Transfer
+    in Language Models", ICLR, arXiv:2501.16937
+
+    Args:
+        start: t in the first step.
+        end: t towards the last step.
+        step_size: alpha, how much a falling loss adds to t in a step; 0: t grows linearly.
+        momentum: beta, of the loss's relative change.
+        label_weight: weight of the tokens that the rows have, 0 to 1.
+    """
+    growth = GrowingShare(start=start, end=end, step_size=step_size, momentum=momentum)
+    between = TokenTerm(TokenDivergence("interpolated_kl", beta=start), growth=growth)
+    terms = (
+        WeightedTerm("divergence", between, weight=1 - label_weight),
+        WeightedTerm("labels", TokenTerm(LabelLoss()), weight=label_weight),
+    )
+    return TextRecipe("TAID", (Stage("taid", terms),))
