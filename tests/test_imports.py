@@ -36,7 +36,8 @@ REPORT_READS = {"atomic", "errors", "results", "language_results", "generation_r
 
 TORCH_AT_START = {
     "numerics", "models", "losses", "teachers", "students", "data", "sequences", "stages", "evaluation",
-    "limbeck.runs.text_bench", "limbeck.runs.text_doctor", "limbeck.runs.text_training", "limbeck.runs.text_writers",
+    "limbeck.runs.text_bench", "limbeck.runs.text_doctor", "limbeck.runs.text_memory", "limbeck.runs.text_training",
+    "limbeck.runs.text_writers",
 }  # fmt: skip
 TORCH_NEVER = {
     "errors",

@@ -47,13 +47,15 @@ def examine(sections: dict[str, Any]) -> dict[str, Finding]:
 def test_a_good_run_has_no_fault_and_leaves_no_trace(sections: dict[str, Any]) -> None:
     found = examine(sections)
     assert {name: finding.level for name, finding in found.items()} == {
-        "data": "ok", "duplicates": "ok", "layout": "note", "vocabulary": "ok", "end token": "ok", "losses": "ok",
-        "memory": "note", "time": "note",
-    } or found["layout"].level == "ok"  # fmt: skip
+        "data": "ok", "duplicates": "ok", "template": "ok", "layout": "ok", "vocabulary": "ok", "end token": "ok",
+        "losses": "ok", "memory": "note", "time": "note",
+    }  # fmt: skip
     assert found["data"].message.startswith("48 training rows (48 with completions), 12 held-out rows")
     assert "teacher 0." in found["losses"].message
     assert "the same 360 tokens" in found["vocabulary"].message
-    assert "</s>" in found["end token"].message
+    assert found["end token"].message == "completions end with </s>; shorter rows are filled up with <pad>"
+    assert found["template"].message.startswith(r"prompt, '\n\n', completion;")
+    assert "0.0% of them are cut to fit" in found["layout"].message
     assert not Path(sections["output"]).exists()
 
 
@@ -70,6 +72,7 @@ def test_counted_tokens_are_those_of_the_completions(sections: dict[str, Any]) -
 def test_the_template_is_examined(tmp_path: Path) -> None:
     found = examine(text_sections(tmp_path, "chat"))
     assert found["losses"].level == "ok"
+    assert "chat template; the assistant's tokens alone" in found["template"].message
     assert "<|im_end|>" in found["end token"].message
     # The teacher's own settings stop at </s>, which conversations may end with too.
     assert found["end token"].level == "ok"

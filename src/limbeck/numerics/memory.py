@@ -1,13 +1,14 @@
-"""How much memory has been used?"""
+"""How much memory has been used, and how much is there?"""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import torch
 
-__all__ = ["peak_memory_bytes"]
+__all__ = ["device_memory_bytes", "peak_memory_bytes"]
 
 
 def peak_memory_bytes() -> int:
@@ -25,3 +26,13 @@ def peak_memory_bytes() -> int:
     import resource
 
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # bytes on macOS
+
+
+def device_memory_bytes() -> int | None:
+    """Return the memory of the GPU where there is one, else of the machine; ``None`` where the system does not say."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory)
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no such call
+        return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from limbeck.losses.tokens import TokenTerm
+from limbeck.numerics.token_losses import TokenDivergence
 from limbeck.stages.stage import Stage
 
 __all__ = ["TextRecipe"]
@@ -25,3 +27,10 @@ class TextRecipe:
     def teacher_writes(self) -> bool:
         """Whether any stage trains on completions that the teacher wrote beforehand."""
         return any(stage.completions == "teacher" for stage in self.stages)
+
+    @property
+    def loss_temperatures(self) -> set[float]:
+        """The temperatures at which probabilities are compared with the teacher's; empty where none are."""
+        terms = [term.term for stage in self.stages for term in stage.terms if term.weight > 0]
+        losses = [term.loss for term in terms if isinstance(term, TokenTerm)]
+        return {loss.loss_temperature for loss in losses if isinstance(loss, TokenDivergence)}

@@ -39,6 +39,7 @@ class TextBench:
     rows: TextRows
     progress: Progress
     teacher: Any
+    """``None``: it runs on a server, and what it said about the training rows is in the run's store."""
     teacher_tokenizer: Any
     student_tokenizer: Any
     vocabulary: int | None
@@ -90,23 +91,32 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
     """
     options = {"trust_remote_code": config.teacher.trust_remote_code}
     teacher_tokenizer = load_tokenizer(config.teacher.model, **options)
-    teacher = load_language_model(config.teacher.model, bf16=config.teacher.precision == "bf16", **options)
+    teacher = None
+    if config.teacher.server is None:
+        teacher = load_language_model(config.teacher.model, bf16=config.teacher.precision == "bf16", **options)
     tokenizer = teacher_tokenizer
     if config.student.model is not None:
         tokenizer = load_tokenizer(config.student.model, trust_remote_code=config.student.trust_remote_code)
     student = _writing_student(config, teacher, tokenizer, config.seeds[0])
-    if is_encoder_decoder(teacher) != is_encoder_decoder(student):
-        raise ModelError("teacher and student must both be causal, or both have an encoder and a decoder")
+    if (teacher is not None and is_encoder_decoder(teacher)) != is_encoder_decoder(student):
+        server = "; a teacher on a server is causal" if teacher is None else ""
+        raise ModelError(f"teacher and student must both be causal, or both have an encoder and a decoder{server}")
     for model, name in ((teacher, config.teacher.model), (student, config.student.model)):
-        if name is not None:
+        if model is not None and name is not None:
             _require_finite(model, name)
     vocabulary = _vocabulary(config, teacher, student, teacher_tokenizer, tokenizer)
     same = vocabulary is not None
-    limit = text_limit(config, tokenizer, teacher, student) if same else text_limit(config, tokenizer, student)
+    readers = [student] if teacher is None or not same else [teacher, student]
+    limit = text_limit(config, tokenizer, *readers)
     encode = partial(encode_texts, config)
     train = encode(rows.train, tokenizer, student, limit, folder if is_main() else None)
     test = encode(rows.test, tokenizer, student, limit)
-    teachers = text_limit(config, teacher_tokenizer, teacher)
+    train_for_teacher, test_for_teacher = train, test
+    if not same:
+        own_limit = text_limit(config, teacher_tokenizer, teacher)
+        train_for_teacher, test_for_teacher = (
+            encode(part, teacher_tokenizer, teacher, own_limit) for part in (rows.train, rows.test)
+        )
     progress.say(f"{len(rows.train)} training rows ({rows.completed} with completions), {len(rows.test)} held out")
     for finding in train.findings:
         progress.say(finding)
@@ -122,8 +132,8 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
         max_length=limit,
         train_rows=train,
         test=test,
-        train_for_teacher=train if same else encode(rows.train, teacher_tokenizer, teacher, teachers),
-        test_for_teacher=test if same else encode(rows.test, teacher_tokenizer, teacher, teachers),
+        train_for_teacher=train_for_teacher,
+        test_for_teacher=test_for_teacher,
         corpus=None if rows.corpus is None else encode(rows.corpus, tokenizer, student, limit),
     )
 
@@ -154,13 +164,18 @@ def _writing_student(config: TextRunConfig, teacher: Any, tokenizer: Any, seed: 
     if student.model is not None:
         return load_language_model(student.model, trust_remote_code=student.trust_remote_code)
     assert student.config is not None
-    rows = int(teacher.get_input_embeddings().weight.shape[0])
+    rows = _token_rows(tokenizer) if teacher is None else int(teacher.get_input_embeddings().weight.shape[0])
     made = language_model_from_config(student.config, tokenizer=tokenizer, rows=rows)
-    if is_encoder_decoder(made) and is_encoder_decoder(teacher):
+    if is_encoder_decoder(made) and teacher is not None and is_encoder_decoder(teacher):
         # Of their configurations not all say it, and none can know this tokenizer's.
         made.config.decoder_start_token_id = decoder_start(teacher)
         made.generation_config.decoder_start_token_id = decoder_start(teacher)
     return made
+
+
+def _token_rows(tokenizer: Any) -> int:
+    """Rows that embeddings of this tokenizer's ids need."""
+    return 1 + max(int(number) for number in tokenizer.get_vocab().values())
 
 
 def _vocabulary(
@@ -171,7 +186,9 @@ def _vocabulary(
         return align_vocabularies(
             teacher_tokenizer,
             student_tokenizer,
-            teacher_rows=int(teacher.get_output_embeddings().weight.shape[0]),
+            teacher_rows=_token_rows(teacher_tokenizer)
+            if teacher is None
+            else int(teacher.get_output_embeddings().weight.shape[0]),
             student_rows=int(student.get_output_embeddings().weight.shape[0]),
         )
     except ModelError:

@@ -13,6 +13,7 @@ from limbeck.recipes.texts import TextRecipe
 from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
 from limbeck.runs.sections import Data, Sources, Student
 from limbeck.stages.stage import Training
+from limbeck.teachers.chat.endpoint import Endpoint
 
 __all__ = ["Answers", "TextData", "TextRunConfig", "TextTeacher", "WritingRecipe"]
 
@@ -32,7 +33,11 @@ class TextTeacher(_Section):
     """The large model."""
 
     model: str
-    """A folder in Hugging Face format or a hub name of a causal or sequence-to-sequence language model."""
+    """A folder in Hugging Face format or a hub name of a causal or sequence-to-sequence language model. With `server`
+    nothing but its tokenizer is loaded."""
+    server: Endpoint | None = None
+    """Where the teacher runs, if its weights are not at hand: an OpenAI-compatible API that gives vLLM's
+    ``prompt_logprobs``. ``limbeck store`` asks it, and the run reads the store."""
     fine_tune: Training | None = None
     """Fine-tune it on the rows' completions first."""
     precision: Literal["float32", "bf16"] = "float32"
@@ -99,6 +104,8 @@ class TextRunConfig(_Section):
             raise ConfigError(
                 "teacher.precision: bf16 is for a teacher that is finished; teacher.fine_tune needs float32"
             )
+        if self.teacher.server is not None:
+            self._require_server_suffices()
         if any(stage.corpus for stage in recipe.stages) and self.data.corpus is None:
             raise ConfigError("recipe.corpus_weight is above 0, but there is no corpus: set data.corpus")
         if self.teacher.store is not None and writes:
@@ -107,3 +114,32 @@ class TextRunConfig(_Section):
                 "holds. Leave teacher.store out"
             )
         return self.model_copy(update={"recipe": self.recipe.with_defaults()})
+
+    def _require_server_suffices(self) -> None:
+        """Refuse what needs the teacher's weights. Raises `ConfigError`."""
+        teacher, temperatures = self.teacher, self.recipe.made().loss_temperatures
+        if teacher.store is None:
+            raise ConfigError(
+                "teacher.server: what a server says is kept before it is learnt. Name a folder as teacher.store and "
+                "fill it with limbeck store"
+            )
+        if teacher.fine_tune is not None or teacher.precision != "float32":
+            raise ConfigError(
+                "teacher.fine_tune and teacher.precision are about weights that limbeck loads; with teacher.server "
+                "the server has them. Leave them out"
+            )
+        if self.student.from_teacher is not None:
+            raise ConfigError(
+                "student.from_teacher copies layers of the teacher's weights, which a teacher.server keeps to itself. "
+                "Use student.model or student.config"
+            )
+        if not temperatures:
+            raise ConfigError(
+                f"recipe '{self.recipe.name}' compares no probabilities with the teacher's, so there is nothing to "
+                "ask a teacher.server. Leave it out"
+            )
+        if temperatures - {1.0}:
+            raise ConfigError(
+                f"a server gives probabilities at temperature 1, and recipe '{self.recipe.name}' compares them at "
+                f"{sorted(temperatures)}. Set recipe.loss_temperature: 1"
+            )

@@ -42,6 +42,7 @@ class TextOutcome:
     folder: Path
     rows: TextRows
     teacher: Any
+    """``None``: it runs on a server, so nothing is known of its size, its speed and its figures."""
     student: Any
     """Any student of this run; its weights are replaced."""
     tokenizer: Any
@@ -86,9 +87,11 @@ def _write_student(outcome: TextOutcome) -> None:
 
 def _results(outcome: TextOutcome) -> GenerationResults:
     config, rows = outcome.config, outcome.rows
+    models = {"teacher": outcome.teacher, "student": outcome.student}
     speeds = {
-        "teacher": writing_speed(outcome.teacher.to(device()), outcome.test, outcome.answered),
-        "student": writing_speed(outcome.student.to(device()), outcome.test, outcome.answered),
+        name: writing_speed(model.to(device()), outcome.test, outcome.answered)
+        for name, model in models.items()
+        if model is not None
     }
     systems = [_system(outcome, name, speeds) for name in TITLES if name in outcome.outputs]
     figures = measure_generation(systems, _held_out(outcome), metrics=config.answers.metrics)
@@ -162,6 +165,11 @@ def _left_out(outcome: TextOutcome) -> int:
 def _warnings(outcome: TextOutcome) -> list[str]:
     config, rows = outcome.config, outcome.rows
     found = [f"Held-out rows: {finding}" for finding in outcome.test.findings]
+    if outcome.teacher is None:
+        found.append(
+            "The teacher runs on a server and was asked about the training rows alone: its own figures on the "
+            "held-out rows, KL to it, agreement with it, its size and its speed are not known."
+        )
     if left_out := _left_out(outcome):
         found.append(f"{left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
     if config.data.test is None:

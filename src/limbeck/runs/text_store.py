@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from limbeck.errors import ConfigError
-from limbeck.losses.tokens import TokenTerm
 from limbeck.models.load import weights_fingerprint
 from limbeck.numerics.sparse import captured_mass, top_k
-from limbeck.numerics.token_losses import TokenDivergence
 from limbeck.ranks import device
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import read_texts
+from limbeck.runs.text_served import ask_server, server_name
 from limbeck.teachers.language_model import LanguageTeacher
 from limbeck.teachers.store.fingerprint import Fingerprint
 from limbeck.teachers.store.reader import TokenStore
@@ -52,34 +53,51 @@ def fill_store(bench: TextBench) -> tuple[int, float]:
         The number of rows asked about, and the mean probability of the kept tokens at their positions.
 
     Raises:
-        ConfigError: no store is named, or its folder holds another one.
+        ConfigError: no store is named, its folder holds another one, or the server's key is not in the environment.
         StorageError: the disk is full; what was written before is there.
+        TeacherError: the teacher's server does not answer, or another teacher than the store's does; what was
+            answered before is there.
     """
     if bench.config.teacher.store is None:
         raise ConfigError("teacher.store is missing: name the folder for the teacher's signals")
     folder, fingerprint = Path(bench.config.teacher.store), _fingerprint(bench)
     encoded = bench.train_rows
     with StoreWriter(folder, fingerprint) as writer:
-        missing = np.asarray(TokenStore.open(folder).missing(encoded.keys), dtype=np.int64)
+        store = TokenStore.open(folder)
+        missing = np.asarray(store.missing(encoded.keys), dtype=np.int64)
         missing = missing[encoded.supervised[missing] > 0]
-        teacher = LanguageTeacher(bench.teacher.to(device()), bench.vocabulary)
+        if not len(missing):
+            return 0, 0.0
         order = missing[np.argsort(-encoded.lengths[missing], kind="stable")]
+        served = bench.config.teacher.server is not None
+        answers = ask_server(bench, store, fingerprint, order) if served else _computed(bench, fingerprint, order)
+        # Answers of a server are paid for, one by one: each is on disk before it counts.
+        sync_every = 1 if served else _SYNC_EVERY
         mass, positions = 0.0, 0
         with bench.progress.track("teacher signals", len(order)) as advance:
-            for number, start in enumerate(range(0, len(order), _ROWS), start=1):
-                rows = order[start : start + _ROWS]
-                batch: Batch = encoded.batch(rows)
-                source = teacher.signal(batch, Needs(logits=True))["tokens"]
-                assert not isinstance(source, SparseLogits)
-                kept = top_k(source, fingerprint.top_k, fingerprint.temperature)
-                mass, positions = mass + float(captured_mass(kept).sum()), positions + kept.rows
-                lengths = (batch["labels_BT"] != UNLABELLED).sum(dim=1).tolist()
-                for row, part in zip(rows, _split(kept, lengths), strict=True):
-                    writer.append(encoded.keys[int(row)], part)
-                if number % _SYNC_EVERY == 0:
+            for number, answer in enumerate(answers, start=1):
+                for row, kept in answer:
+                    writer.append(encoded.keys[row], kept)
+                    mass, positions = mass + float(captured_mass(kept).sum()), positions + kept.rows
+                if number % sync_every == 0:
                     writer.sync()
-                advance(len(rows))
+                advance(len(answer))
     return len(order), mass / max(1, positions)
+
+
+def _computed(
+    bench: TextBench, fingerprint: Fingerprint, order: NDArray[np.int64]
+) -> Iterator[list[tuple[int, SparseLogits]]]:
+    """Yield rows with what the teacher at hand says about them, batch by batch."""
+    teacher = LanguageTeacher(bench.teacher.to(device()), bench.vocabulary)
+    for start in range(0, len(order), _ROWS):
+        rows = order[start : start + _ROWS]
+        batch: Batch = bench.train_rows.batch(rows)
+        source = teacher.signal(batch, Needs(logits=True))["tokens"]
+        assert not isinstance(source, SparseLogits)
+        kept = top_k(source, fingerprint.top_k, fingerprint.temperature)
+        lengths = (batch["labels_BT"] != UNLABELLED).sum(dim=1).tolist()
+        yield list(zip(rows.tolist(), _split(kept, lengths), strict=True))
 
 
 def fill_store_of(config: TextRunConfig, progress: Progress) -> tuple[int, float]:
@@ -112,21 +130,20 @@ def _fingerprint(bench: TextBench) -> Fingerprint:
     tokenizer = bench.student_tokenizer
     words = repr(sorted(tokenizer.get_vocab().items()))
     assert bench.vocabulary is not None
+    teacher = bench.config.teacher
     return Fingerprint(
-        teacher=weights_fingerprint(bench.teacher),
+        teacher=server_name(teacher) if bench.teacher is None else weights_fingerprint(bench.teacher),
         tokenizer=hashlib.sha256(words.encode()).hexdigest(),
         template=hashlib.sha256(f"{tokenizer.chat_template}".encode()).hexdigest(),
         vocabulary=bench.vocabulary,
-        top_k=min(bench.config.teacher.top_k, bench.vocabulary),
+        top_k=min(teacher.top_k, bench.vocabulary),
         temperature=_temperature(bench),
     )
 
 
 def _temperature(bench: TextBench) -> float:
     """The temperature of the recipe's divergences: probabilities are kept at this one."""
-    terms = [term.term for stage in bench.config.recipe.made().stages for term in stage.terms if term.weight > 0]
-    losses = [term.loss for term in terms if isinstance(term, TokenTerm)]
-    found = {loss.loss_temperature for loss in losses if isinstance(loss, TokenDivergence)}
+    found = bench.config.recipe.made().loss_temperatures
     if len(found) > 1:
         raise ConfigError(f"a store keeps one temperature, and the recipe has several: {sorted(found)}")
     return found.pop() if found else 1.0

@@ -81,7 +81,8 @@ def train_stage(
             student=model,
             tokenizer=bench.teacher_tokenizer if of_teacher else bench.student_tokenizer,
             teacher=teacher,
-            shapes=shapes(bench.teacher, model),
+            # Terms on tokens have no layers to map, so without a teacher's weights any shape will do.
+            shapes=shapes(model if bench.teacher is None else bench.teacher, model),
         )
     )
 

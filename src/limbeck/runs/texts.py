@@ -48,8 +48,9 @@ def run_texts(config: TextRunConfig, *, progress: Progress, command: str = "") -
         record_run(folder, config, rows.fingerprints)
         bench = set_up(config, folder, rows, progress)
         _fine_tune_teacher(bench)
-        bench.teacher.to(device())
-        measure(bench, "teacher", config.seeds[0], lambda: bench.teacher)
+        if bench.teacher is not None:
+            bench.teacher.to(device())
+            measure(bench, "teacher", config.seeds[0], lambda: bench.teacher)
         for seed in config.seeds:
             _train_students(bench, seed)
         return write_text_outcome(

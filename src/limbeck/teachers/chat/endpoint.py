@@ -1,4 +1,4 @@
-"""Where a chat teacher is, what may be asked of it, and how much it may cost.
+"""Where a teacher behind an API is, what may be asked of it, and how much it may cost.
 
 No secret is ever part of it: `key_env` names an environment variable, which is read when a request is sent.
 """
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from limbeck.errors import ConfigError
 
-__all__ = ["ChatEndpoint", "Prices", "read_key"]
+__all__ = ["ChatEndpoint", "Endpoint", "Prices", "read_key"]
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 
@@ -36,40 +36,23 @@ class Prices(BaseModel):
         return (prompt_tokens * self.input_usd + completion_tokens * self.output_usd) / 1e6
 
 
-class ChatEndpoint(BaseModel):
-    """An OpenAI-compatible API."""
+class Endpoint(BaseModel):
+    """An OpenAI-compatible API: what every use of it has to say."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     base_url: str
-    """The part of the address before ``/chat/completions``, for example ``https://api.openai.com/v1``."""
+    """The address without the last part: ``https://api.openai.com/v1``, where ``/completions`` follows."""
     model: str
     """The model as the API names it. A dated name stays the same model for the whole run."""
-    kind: Literal["chat", "completions"] = "chat"
-    """Which of the two endpoints: messages, or one plain prompt."""
     key_env: str | None = None
     """Name of the environment variable that holds the key; nothing for a server without one."""
     concurrency: Annotated[int, Field(ge=1, le=512)] = 8
     """Calls under way at once."""
-    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
-    """At most so many calls in any 60 seconds, of this process."""
-    tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
-    """At most so many tokens in any 60 seconds, of this process; a call under way counts at its worst case."""
-    budget_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """Ceiling over everything that the journal has ever paid, in dollars; needs `prices`."""
-    budget_tokens: Annotated[int, Field(ge=0)] | None = None
-    """Ceiling over everything that the journal has ever paid, in tokens of prompts and answers."""
-    prices: Prices | None = None
     timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 120.0
     """Longest wait for one whole answer, in seconds."""
     tries: Annotated[int, Field(ge=1, le=20)] = 6
     """How often a call is made at most, where it fails for a reason that may pass."""
-    log_probs: Annotated[int, Field(ge=0, le=100)] = 0
-    """How many alternatives per token the API gives log-probabilities of; 0 where it gives none."""
-    samples_per_call: Annotated[int, Field(ge=1, le=128)] = 1
-    """Samples of one request asked for in one call (``n``); 1 works with every API."""
-    limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    """What the API calls the limit on the answer's length; models that reason take the second."""
 
     @field_validator("base_url")
     @classmethod
@@ -98,6 +81,33 @@ class ChatEndpoint(BaseModel):
             )
         return value
 
+    @property
+    def url(self) -> str:
+        """Where calls go."""
+        return f"{self.base_url}/completions"
+
+
+class ChatEndpoint(Endpoint):
+    """An OpenAI-compatible API that answers questions."""
+
+    kind: Literal["chat", "completions"] = "chat"
+    """Which of the two endpoints: messages, or one plain prompt."""
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """At most so many calls in any 60 seconds, of this process."""
+    tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """At most so many tokens in any 60 seconds, of this process; a call under way counts at its worst case."""
+    budget_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Ceiling over everything that the journal has ever paid, in dollars; needs `prices`."""
+    budget_tokens: Annotated[int, Field(ge=0)] | None = None
+    """Ceiling over everything that the journal has ever paid, in tokens of prompts and answers."""
+    prices: Prices | None = None
+    log_probs: Annotated[int, Field(ge=0, le=100)] = 0
+    """How many alternatives per token the API gives log-probabilities of; 0 where it gives none."""
+    samples_per_call: Annotated[int, Field(ge=1, le=128)] = 1
+    """Samples of one request asked for in one call (``n``); 1 works with every API."""
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """What the API calls the limit on the answer's length; models that reason take the second."""
+
     @model_validator(mode="after")
     def _money_needs_prices(self) -> ChatEndpoint:
         if self.budget_usd is not None and self.prices is None:
@@ -114,7 +124,7 @@ class ChatEndpoint(BaseModel):
         return self.prices.usd(prompt_tokens, completion_tokens) if self.prices else 0.0
 
 
-def read_key(endpoint: ChatEndpoint) -> str | None:
+def read_key(endpoint: Endpoint) -> str | None:
     """Return the key from the environment, or nothing where the endpoint needs none.
 
     Raises:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from limbeck.teachers.chat.answer import FailureKind
-from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
+from limbeck.teachers.chat.endpoint import Endpoint, read_key
 from limbeck.teachers.chat.retry import retry_after_s
 
 __all__ = ["Reply", "Transport", "Trouble", "known_certificates"]
@@ -66,7 +66,7 @@ class Transport:
     Raises `ConfigError` on creation where the key is not in the environment.
     """
 
-    def __init__(self, endpoint: ChatEndpoint) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         import httpx2
 
         self._endpoint = endpoint
