@@ -19,12 +19,21 @@ from limbeck.data.prompts.label_render import (
 from limbeck.data.prompts.sandbox import slots_of
 
 if TYPE_CHECKING:
+    from limbeck.data.tasks import Classification
     from limbeck.teachers.chat.client import ChatTeacher
     from limbeck.teachers.labels.asked import Asked
     from limbeck.teachers.labels.label_probs import LabelProbs
-    from limbeck.types import Advance
+    from limbeck.types import Advance, Rows
 
-__all__ = ["Row", "ask_for_reasons", "chat_label_probs", "content_free_rows", "local_label_probs", "rendered_prompts"]
+__all__ = [
+    "Row",
+    "ask_for_reasons",
+    "chat_label_probs",
+    "content_free_rows",
+    "local_label_probs",
+    "rendered_prompts",
+    "rows_for_prompts",
+]
 
 Row = Mapping[str, str]
 """The fields of a text to label, by the names that the prompt's input asks for."""
@@ -33,6 +42,17 @@ _LABEL_TOKENS, _REASON_TOKENS = 64, 320
 """Longest answers: a label, and a label with 120 words of any tokenizer."""
 _ASKED_AGAIN_TEMPERATURE = 0.7
 _MOST_UNREADABLE_OF_NOTHING = 0.67
+
+
+def rows_for_prompts(rows: Rows, task: Classification) -> list[Row]:
+    """Return each row's fields for prompts: by the task's own field names, and as ``text`` and ``text_pair``."""
+    made: list[Row] = []
+    for i, text in enumerate(rows.text):
+        fields = {"text": text, task.text: text}
+        if rows.text_pair is not None and task.text_pair is not None:
+            fields |= {"text_pair": rows.text_pair[i], task.text_pair: rows.text_pair[i]}
+        made.append(fields)
+    return made
 
 
 def rendered_prompts(
@@ -107,6 +127,7 @@ def chat_label_probs(
     *,
     samples: int = 10,
     contextual: bool = False,
+    most_unreadable: float | None = None,
     advance: Advance | None = None,
 ) -> LabelProbs:
     """Return an API's probabilities of labels.
@@ -121,35 +142,36 @@ def chat_label_probs(
         labels: the task's.
         samples: answers a row.
         contextual: divide by the mean answer to inputs without content.
+        most_unreadable: largest share of answers without a label; ``None``: 2 %.
         advance: told of each request that is done.
 
     Raises:
         ConfigError: the prompt does not fit the rows, or there are more than 26 labels for letters.
-        TeacherError: the API cannot be used, or more than 2 % of its answers have no label.
+        TeacherError: the API cannot be used, or more than `most_unreadable` of its answers have no label.
     """
     from limbeck.teachers.labels.asked import letter_probs, sample_probs
     from limbeck.teachers.labels.label_probs import MOST_UNREADABLE
 
     chat = teacher.endpoint.kind == "chat"
 
-    def ask(of: Sequence[Row], told: Advance | None, most_unreadable: float) -> tuple[LabelProbs, list[bool]]:
+    def ask(of: Sequence[Row], told: Advance | None, most: float) -> tuple[LabelProbs, list[bool]]:
         if teacher.endpoint.log_probs > 0:
             turned = [
                 [render_letters(prompt, labels, row, turn=turn, chat=chat) for turn in range(len(labels))]
                 for row in of
             ]
             asked_NR = [[asked for asked, _ in orders] for orders in turned]
-            found = letter_probs(teacher, asked_NR, len(labels), most_unreadable=most_unreadable, advance=told)
+            found = letter_probs(teacher, asked_NR, len(labels), most_unreadable=most, advance=told)
             return found, [orders[0][1] for orders in turned]
         asked_N, cuts = _asked(prompt, of, labels, chat)
         longest = _LABEL_TOKENS if prompt.format in ("none", "label") else _REASON_TOKENS
         found = sample_probs(
             teacher, asked_N, labels, _reader(prompt, labels), samples=samples, max_tokens=longest, advance=told,
-            stop=_stop(prompt, chat), most_unreadable=most_unreadable,
+            stop=_stop(prompt, chat), most_unreadable=most,
         )  # fmt: skip
         return found, cuts
 
-    scored, cuts = ask(rows, advance, MOST_UNREADABLE)
+    scored, cuts = ask(rows, advance, MOST_UNREADABLE if most_unreadable is None else most_unreadable)
     scored = _with_cuts(scored, cuts)
     if not contextual:
         return scored
