@@ -22,7 +22,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *wo
     return int(end.value.code or 0), captured.out, captured.err
 
 
-@pytest.mark.parametrize("command", ["demo", "distill", "doctor", "evaluate", "predict", "recipes", "report"])
+@pytest.mark.parametrize(
+    "command", ["demo", "distill", "doctor", "evaluate", "filter", "predict", "recipes", "report"]
+)
 def test_every_command_shows_an_example(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -123,8 +123,8 @@ def _short(value: Any) -> str:
 def _fields_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
     """Names of the fields of the section at `loc`."""
     for part in loc:
-        if isinstance(part, int):
-            continue  # an item of a list, whose section is found in the list's annotation
+        if str(part) not in model.model_fields:
+            continue  # an item of a list or a mapping, whose section is found in its annotation
         annotation = model.model_fields[str(part)].annotation
         candidates = [annotation, *get_args(annotation), *(a for arg in get_args(annotation) for a in get_args(arg))]
         model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))

@@ -45,6 +45,11 @@ class Article:
         return f"{self.title}\n{self.text}" if self.title else self.text
 
     @property
+    def day(self) -> str | None:
+        """The date without its time, such as ``2018-11-12``."""
+        return None if self.date is None else datetime.fromisoformat(self.date).date().isoformat()
+
+    @property
     def week(self) -> str | None:
         """ISO week of the date.
 

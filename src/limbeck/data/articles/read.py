@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from limbeck.data.articles.article import Article, ArticleFields, article_from
-from limbeck.data.checks import check_record
+from limbeck.data.checks import CheckedRow, check_record
 from limbeck.data.quarantine import FAULTS_SHOWN
 from limbeck.data.readers import read_records
 from limbeck.data.records import Fault, Fields, Record
@@ -15,7 +15,7 @@ from limbeck.data.sources import DataFile, find_sources
 from limbeck.errors import DataError
 from limbeck.types import Origin, Rows
 
-__all__ = ["ArticleRows", "file_records", "read_articles"]
+__all__ = ["ArticleRows", "checked_article", "file_records", "read_articles"]
 
 _NOT_READ = (".parquet",)
 
@@ -78,6 +78,17 @@ def read_articles(
     return found
 
 
+def checked_article(
+    record: Record, fields: Fields, known: ArticleFields, labels: frozenset[str] | None, name: str
+) -> tuple[CheckedRow, Article] | Fault:
+    """Check one row as `read_articles` does; `name` is that of its file."""
+    checked = check_record(record, fields, labels)
+    if isinstance(checked, Fault):
+        return checked
+    article = article_from(record, checked.text, known, f"{name}:{record.number}")
+    return article if isinstance(article, Fault) else (checked, article)
+
+
 def _append(
     found: ArticleRows,
     record: Record,
@@ -86,12 +97,10 @@ def _append(
     labels: frozenset[str] | None,
     name: str,
 ) -> Fault | None:
-    checked = check_record(record, fields, labels)
-    if isinstance(checked, Fault):
-        return checked
-    article = article_from(record, checked.text, known, f"{name}:{record.number}")
-    if isinstance(article, Fault):
-        return article
+    both = checked_article(record, fields, known, labels, name)
+    if isinstance(both, Fault):
+        return both
+    checked, article = both
     found.articles.append(article)
     found.rows.text.append(checked.text)
     if found.rows.text_pair is not None:

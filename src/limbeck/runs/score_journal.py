@@ -1,0 +1,125 @@
+"""Scores of articles on disk: every one that was computed is there, whenever the process ends."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.errors import StorageError
+from limbeck.types import Advance
+
+__all__ = ["ScoreJournal"]
+
+_AT_ONCE = 500
+_SCHEMA = "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score REAL NOT NULL) WITHOUT ROWID"
+
+
+class ScoreJournal:
+    """Keeps the score of each question under a hash of all that it depends on.
+
+    Args:
+        path: the SQLite file; made where there is none.
+
+    Raises:
+        StorageError: the file cannot be opened, or is none of ours.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._base = sqlite3.connect(path, isolation_level=None)
+            self._base.execute("PRAGMA journal_mode = WAL")
+            self._base.execute("PRAGMA synchronous = FULL")
+            self._base.execute(_SCHEMA)
+        except sqlite3.Error as error:
+            raise self._refused(error) from error
+
+    def __enter__(self) -> ScoreJournal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._base.close()
+
+    def scores(
+        self,
+        asker: str,
+        questions: Sequence[tuple[str, ...]],
+        ask: Callable[[Sequence[int], Advance], Sequence[float | None]],
+        advance: Advance,
+        *,
+        batch: int = 64,
+    ) -> NDArray[np.float64]:
+        """Return the score of each question, NaN where there is none; only what is not on disk is asked.
+
+        Args:
+            asker: who scores, with all settings that change a score.
+            questions: the texts that make each question; equal ones are asked once.
+            ask: scores the questions at these places; ``None`` for one that has no score, which is asked again by the
+                next call.
+            advance: told of each question that is done.
+            batch: how many are asked, and then kept, at a time.
+
+        Raises:
+            StorageError: the scores cannot be read or written.
+        """
+        keys = [_key(asker, question) for question in questions]
+        known = self._read(keys)
+        first_with: dict[bytes, int] = {}
+        for place, key in enumerate(keys):
+            if key not in known:
+                first_with.setdefault(key, place)
+        missing = list(first_with.values())
+        advance(len(questions) - len(missing))
+        for start in range(0, len(missing), batch):
+            places = missing[start : start + batch]
+            found = [
+                (keys[place], float(score))
+                for place, score in zip(places, ask(places, lambda n, note="": None), strict=True)
+                if score is not None
+            ]
+            self._keep(found)
+            known.update(found)
+            advance(len(places))
+        return np.array([known.get(key, np.nan) for key in keys], dtype=np.float64)
+
+    def _read(self, keys: Sequence[bytes]) -> dict[bytes, float]:
+        found: dict[bytes, float] = {}
+        wanted = list(dict.fromkeys(keys))
+        try:
+            for start in range(0, len(wanted), _AT_ONCE):
+                part = wanted[start : start + _AT_ONCE]
+                places = ",".join("?" * len(part))
+                found.update(self._base.execute(f"SELECT key, score FROM scores WHERE key IN ({places})", part))
+        except sqlite3.Error as error:
+            raise self._refused(error) from error
+        return found
+
+    def _keep(self, found: Sequence[tuple[bytes, float]]) -> None:
+        try:
+            self._base.execute("BEGIN IMMEDIATE")
+            self._base.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", found)
+            self._base.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: sqlite3.Error) -> StorageError:
+        return StorageError(
+            f"the scores in {self._path} cannot be read or written: {error}. What was kept is untouched; "
+            "make room, or move the file away to score anew"
+        )
+
+
+def _key(asker: str, question: tuple[str, ...]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (asker, *question):
+        content = part.encode()
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.digest()
