@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from limbeck.atomic import write_json
+from limbeck.data.prompts.cleaning import Cleaning
 from limbeck.data.prompts.sandbox import slots_of
 from limbeck.errors import ConfigError, near_misses
 
@@ -61,6 +62,8 @@ class LabelPrompt(BaseModel):
     """The slot of the input that is cut where it is too long; all else stays whole."""
     max_body_tokens: Annotated[int, Field(ge=1)] = 256
     """Most tokens of the body; 400 serves teachers with a long context."""
+    clean: Cleaning = "markup"
+    """What is taken out of rows: HTML mark-up; all but letters and digits; nothing."""
     layout: Literal["auto", "plain", "chat"] = "auto"
     """``chat``: by the tokenizer's chat template. ``auto``: chat where the tokenizer has one."""
 

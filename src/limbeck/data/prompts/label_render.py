@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from limbeck.data.prompts.cleaning import cleaned
 from limbeck.data.prompts.label_prompt import Demonstration, LabelPrompt
 from limbeck.data.prompts.sandbox import fill, folded
 from limbeck.errors import ConfigError
@@ -210,7 +211,7 @@ def _blocks(
     marks = _marks(tokenizer)
 
     def asked(fields: Mapping[str, str]) -> tuple[str, bool]:
-        slots = {name: _sealed(folded(value), marks) for name, value in fields.items()}
+        slots = {name: _sealed(folded(cleaned(value, prompt.clean)), marks) for name, value in fields.items()}
         cut = False
         if prompt.body in slots:
             slots[prompt.body], cut = cut_body(slots[prompt.body], prompt.max_body_tokens, tokenizer)
