@@ -99,13 +99,13 @@ def test_a_run_without_gold_labels_and_without_a_teachers_weights(taught: dict[s
 
 def test_the_student_learns_the_teachers_probabilities(taught: dict[str, Any], light: None) -> None:
     """The signal of a row is its confidence, and equal shares of the rest."""
-    from limbeck.runs.label_teacher import read_label_teacher
+    from limbeck.runs.label_teacher import make_label_teacher
     from limbeck.runs.prepare import read_rows
     from limbeck.types import Needs
 
     config = run_config(taught)
     rows = read_rows(config)  # type: ignore[arg-type]
-    teacher = read_label_teacher(config, rows)  # type: ignore[arg-type]
+    teacher = make_label_teacher(config, rows, Path(taught["output"]), SilentProgress())  # type: ignore[arg-type]
 
     signal = teacher.signals().signal({"rows_B": torch.tensor([0, 1])}, Needs(logits=True))
     probs = signal["logits_BC"].softmax(dim=-1).numpy()
@@ -143,10 +143,10 @@ def test_a_column_without_any_label_is_refused(taught: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"teacher": {}}, "give exactly one of model, column"),
-        ({"teacher": {"model": "m", "column": "said"}}, "give exactly one of model, column"),
+        ({"teacher": {}}, "give exactly one of model, api, column"),
+        ({"teacher": {"model": "m", "column": "said"}}, "give exactly one of model, api, column"),
         ({"teacher": {"model": "m", "confidence": "sure"}}, "confidence goes with column"),
-        ({"teacher": {"column": "said", "fine_tune": {"epochs": 1}}}, "fine_tune is for a teacher with a model"),
+        ({"teacher": {"column": "said", "fine_tune": {"epochs": 1}}}, "fine_tune is for a teacher with a classifier"),
         ({"student": {"from_teacher": {"keep": 2}}}, "give student.model"),
     ],
 )

@@ -15,6 +15,7 @@ from limbeck.models.adapter_layers import (
     read_adapter_layers,
     write_adapter_layers,
 )
+from limbeck.models.label_scorer import LabelScorer, language_model_of, read_verbaliser, write_verbaliser
 
 __all__ = [
     "frozen_fingerprint",
@@ -78,6 +79,8 @@ def load_classifier(name: str, *, labels: Sequence[str] | None = None, trust_rem
     import torch
     from transformers import AutoModelForSequenceClassification
 
+    if labels is None and (verbaliser := read_verbaliser(name)) is not None:
+        return LabelScorer(load_language_model(name, trust_remote_code=trust_remote_code), verbaliser)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     config = load_config(name, **options)
     if labels is not None:
@@ -198,11 +201,12 @@ def has_named_labels(config: Any) -> bool:
 def save_model(model: Any, tokenizer: Any | None, folder: Path) -> None:
     """Write a normal Hugging Face folder: safetensors weights, configuration, and the tokenizer, if given.
 
-    Adapter layers that cannot be merged into the weights are in the weights file too, and ``adapter.json`` says
-    where they belong.
+    Of a label scorer it is its language model's folder, with ``verbaliser.json``. Adapter layers that cannot be
+    merged into the weights are in the weights file too, and ``adapter.json`` says where they belong.
     """
-    model.save_pretrained(folder)
-    write_adapter_layers(model, folder)
+    language_model_of(model).save_pretrained(folder)
+    write_adapter_layers(language_model_of(model), folder)
+    write_verbaliser(model, folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
 
@@ -219,6 +223,7 @@ def load_weights(model: Any, folder: Path) -> None:
     """Fill `model` with the safetensors weights of `folder`; every tensor must be there, shared ones once."""
     from safetensors.torch import load_file
 
+    model = language_model_of(model)
     weights: dict[str, Any] = {}
     for file in sorted(folder.glob("*.safetensors")):
         weights.update(load_file(file))

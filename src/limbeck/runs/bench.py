@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.atomic import guard_storage
-from limbeck.data.encode import Encoded, encode_rows, token_limit
+from limbeck.data.encode import Encoded, token_limit
+from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import predict_logits
 from limbeck.models.layers import depth, shapes, width
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.results import StageCost, SystemName
 from limbeck.runs.config import RunConfig
-from limbeck.runs.label_teacher import LabelTeacher, read_label_teacher
-from limbeck.runs.prepare import RunRows, make_student, start_teacher, student_tokenizer
+from limbeck.runs.label_teacher import LabelTeacher, make_label_teacher
+from limbeck.runs.prepare import RunRows, start_teacher
+from limbeck.runs.student import make_student, student_tokenizer
 from limbeck.sequences.curriculum import Curriculum, CurriculumSequences, difficulty, nested_parts
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages.pipeline import StageRun, run_stage, stage_title
@@ -184,27 +186,31 @@ def _parts(
     )
 
 
-def set_up(config: RunConfig, folder: Path, rows: RunRows, progress: Progress) -> Bench:
-    """Load the models, check that they can do the run, and tokenise all rows.
+def set_up(
+    config: RunConfig, folder: Path, rows: RunRows, progress: Progress, label_teacher: LabelTeacher | None = None
+) -> Bench:
+    """Load the models, check that they can do the run, tokenise all rows, and get a prompted teacher's labels.
+
+    `label_teacher` stands in for a teacher that is known by its labels.
 
     Raises:
         LimbeckError: a model cannot be loaded or does not fit, or the teacher's labels cannot be used.
     """
     progress.say(f"{len(rows.train)} training rows ({rows.labelled} labelled), {len(rows.test)} held-out rows")
-    wanted = config.training.max_length
-    if config.teacher.column is not None:
-        labels = read_label_teacher(config, rows)
+    wanted, seed = config.training.max_length, config.seeds[0]
+    if not config.teacher.is_classifier:
         tokenizer = student_tokenizer(config, None)
-        student = make_student(config, None, rows.labels, config.seeds[0])
+        student = make_student(config, None, tokenizer, rows.labels, seed)
+        labels = label_teacher or make_label_teacher(config, rows, folder, progress)
         limit = token_limit(tokenizer, student, wanted)
-        train, test = (encode_rows(part, tokenizer, limit) for part in (rows.train, rows.test))
+        train, test = (encode_for(student, part, tokenizer, limit) for part in (rows.train, rows.test))
         return Bench(config, folder, rows, progress, labels, tokenizer, limit, train, test, student)
     model, teacher_tokenizer = start_teacher(config, rows.labels)
     tokenizer = student_tokenizer(config, teacher_tokenizer)
-    student = make_student(config, model, rows.labels, config.seeds[0])
+    student = make_student(config, model, tokenizer, rows.labels, seed)
     limit = min(token_limit(teacher_tokenizer, model, wanted), token_limit(tokenizer, student, wanted))
-    train, test = (encode_rows(part, teacher_tokenizer, limit) for part in (rows.train, rows.test))
+    train, test = (encode_for(model, part, teacher_tokenizer, limit) for part in (rows.train, rows.test))
     teacher = ModelTeacher(model, teacher_tokenizer, train, test)
     if tokenizer is not teacher_tokenizer:
-        train, test = (encode_rows(part, tokenizer, limit) for part in (rows.train, rows.test))
+        train, test = (encode_for(student, part, tokenizer, limit) for part in (rows.train, rows.test))
     return Bench(config, folder, rows, progress, teacher, tokenizer, limit, train, test, student)

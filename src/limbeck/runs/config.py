@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.tasks import Classification
 from limbeck.errors import ConfigError
 from limbeck.recipes.catalogue import build_recipe
@@ -23,6 +24,7 @@ from limbeck.runs.sections import Data, FromTeacher, Student
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.stages.stage import Stage, Training
 from limbeck.students.adapters import Adapter
+from limbeck.teachers.chat.endpoint import ChatEndpoint
 
 __all__ = ["AnyRun", "Data", "FromTeacher", "Recipe", "RunConfig", "Student", "Teacher", "load_run_file", "run_config"]
 
@@ -32,12 +34,24 @@ class _Section(BaseModel):
 
 
 class Teacher(_Section):
-    """Whom the student learns from: exactly one of `model` and `column`."""
+    """Whom the student learns from: exactly one of `model`, `api` and `column`."""
 
     model: str | None = None
-    """A folder in Hugging Face format or a hub name: a fine-tuned classifier, or a pretrained encoder."""
+    """A folder in Hugging Face format or a hub name: a fine-tuned classifier, or a pretrained encoder; with `prompt`
+    a causal language model."""
     fine_tune: Training | None = None
     """Fine-tune it on the labelled rows first."""
+    api: ChatEndpoint | None = None
+    """An OpenAI-compatible API, which is told `prompt`."""
+    prompt: LabelPrompt | None = None
+    """How the teacher is asked for a label."""
+    calibration: list[Literal["contextual", "temperature"]] = []
+    """What is done to a prompted teacher's probabilities, in order. ``contextual``: divide by its answers to inputs
+    that say nothing. ``temperature``: fitted on the training rows that have a gold label."""
+    samples: Annotated[int, Field(ge=1)] = 10
+    """Answers to each text, of an API without log-probabilities."""
+    journal: str | None = None
+    """File that keeps an API's answers; default: in the run folder. Runs may share one."""
     column: str | None = None
     """Field of the rows with the label that a teacher gave; there is no model then."""
     confidence: str | None = None
@@ -45,15 +59,28 @@ class Teacher(_Section):
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Only for models whose authors you trust."""
 
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the teacher has class logits of its own, rather than labels for the rows."""
+        return self.model is not None and self.prompt is None
+
     @model_validator(mode="after")
     def _one_kind(self) -> Teacher:
-        given = [name for name in ("model", "column") if getattr(self, name) is not None]
+        given = [name for name in ("model", "api", "column") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of model, column (given: {', '.join(given) or 'none'})")
-        if self.column is not None and self.fine_tune is not None:
-            raise ValueError("fine_tune is for a teacher with a model; labels in a column are final")
+            raise ValueError(f"give exactly one of model, api, column (given: {', '.join(given) or 'none'})")
+        if self.fine_tune is not None and not self.is_classifier:
+            raise ValueError("fine_tune is for a teacher with a classifier's model; labels and prompts are final")
         if self.column is None and self.confidence is not None:
             raise ValueError("confidence goes with column, the field with the teacher's label")
+        if self.api is not None and self.prompt is None:
+            raise ValueError("api needs a prompt: how the teacher is asked for a label")
+        if self.column is not None and self.prompt is not None:
+            raise ValueError("prompt is for a teacher that is asked; a column holds its answers")
+        if self.calibration and self.prompt is None:
+            raise ValueError("calibration is for a teacher with a prompt")
+        if self.journal is not None and self.api is None:
+            raise ValueError("journal is for a teacher with an api")
         return self
 
 
@@ -62,6 +89,19 @@ class ClassifierStudent(Student):
 
     adapter: Adapter | None = None
     """Train an adapter and the classification head, and leave all else as it is; default: train everything."""
+    head: Literal["linear", "verbaliser"] = "linear"
+    """``linear``: a map from the states of the last layer, trained from the start. ``verbaliser``: a causal language
+    model's own words, the probability of writing each label behind a prompt."""
+    prompt: LabelPrompt | None = None
+    """What a text is put into, with ``head: verbaliser``; default: the teacher's prompt, or the text and a heading."""
+
+    @model_validator(mode="after")
+    def _words_of_a_model(self) -> ClassifierStudent:
+        if self.head == "verbaliser" and self.model is None:
+            raise ValueError("head: verbaliser needs a causal language model with trained weights: give model")
+        if self.head == "linear" and self.prompt is not None:
+            raise ValueError("prompt goes with head: verbaliser; a linear head reads the text as it is")
+        return self
 
 
 class Recipe(NamedRecipe):
@@ -94,7 +134,7 @@ class RunConfig(_Section):
 
     @model_validator(mode="after")
     def _student_of_a_teacher_without_weights(self) -> RunConfig:
-        if self.teacher.model is None and self.student.model is None:
+        if not self.teacher.is_classifier and self.student.model is None:
             raise ValueError("student: this teacher has no layers and no tokenizer to take over; give student.model")
         return self
 

@@ -28,8 +28,9 @@ from limbeck.runs.folder import hold, record_run
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.languages import run_languages
 from limbeck.runs.outcome import write_outcome
-from limbeck.runs.prepare import budget_steps, compares_fine_tuned, make_student, read_rows, require_labels
+from limbeck.runs.prepare import budget_steps, compares_fine_tuned, read_rows, require_labels
 from limbeck.runs.signals import require_fitting, teacher_signals
+from limbeck.runs.student import make_student
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.stages.stage import Stage
 from limbeck.teachers.local import LocalTeacher
@@ -115,7 +116,7 @@ def _train_students(
     """Train this seed's students from one and the same start: by the recipe, and by labels alone."""
     config, rows = bench.config, bench.rows
     of_teacher = bench.teacher.model if isinstance(bench.teacher, ModelTeacher) else None
-    student = bench.student = make_student(config, of_teacher, rows.labels, seed)
+    student = bench.student = make_student(config, of_teacher, bench.tokenizer, rows.labels, seed)
     start, frozen = copy.deepcopy(student.state_dict()), frozen_fingerprint(student)
     student.to(device())
     bench.predict("student_before", seed, student)

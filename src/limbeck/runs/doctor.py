@@ -15,26 +15,26 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.data.encode import Encoded, encode_rows, same_token_ids, token_limit
+from limbeck.data.encode import Encoded, same_token_ids, token_limit
+from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import LimbeckError
 from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.losses.combine import bind_terms, needs_of
 from limbeck.models.layers import shapes
 from limbeck.runs.bench import set_up
 from limbeck.runs.config import RunConfig
-from limbeck.runs.label_teacher import LabelTeacher
+from limbeck.runs.label_teacher import LabelTeacher, unasked_teacher
 from limbeck.runs.prepare import (
     RunRows,
     budget_steps,
     compares_fine_tuned,
     leaked_rows,
-    make_student,
     read_rows,
     require_labels,
     start_teacher,
-    student_tokenizer,
 )
 from limbeck.runs.signals import require_fitting
+from limbeck.runs.student import make_student, student_tokenizer
 from limbeck.students.adapters import adapter_notes, trainable_parameters
 from limbeck.types import Progress
 
@@ -68,18 +68,18 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
     counted = f"{len(rows.train)} training rows ({rows.labelled} labelled, {len(rows.labels)} labels)"
     summary = f"{counted}, {len(rows.test)} held-out rows, {rows.left_out} left out"
     findings = [Finding("ok", "data", summary), *_balance(rows), *_repeated(rows)]
-    if config.teacher.model is None:
+    if not config.teacher.is_classifier:
         return [*findings, *_with_given_labels(config, rows, progress)]
     try:
         teacher, teacher_tokenizer = start_teacher(config, rows.labels)
         tokenizer = student_tokenizer(config, teacher_tokenizer)
-        student = make_student(config, teacher, rows.labels, config.seeds[0])
+        student = make_student(config, teacher, tokenizer, rows.labels, config.seeds[0])
         wanted = config.training.max_length
         limit = min(token_limit(teacher_tokenizer, teacher, wanted), token_limit(tokenizer, student, wanted))
     except LimbeckError as error:
         return [*findings, Finding("fault", "models", str(error))]
     findings += _tokens_and_layers(config, teacher, student, same_token_ids(teacher_tokenizer, tokenizer))
-    encoded = encode_rows(rows.train, teacher_tokenizer, limit)
+    encoded = encode_for(teacher, rows.train, teacher_tokenizer, limit)
     findings += [*_adapter(config, student), *_lengths(encoded, limit)]
     with progress.track("teacher and student on a sample", 2) as advance:
         findings += _teacher_is_worth_it(config, rows, teacher, student, teacher_tokenizer, tokenizer, limit)
@@ -91,9 +91,11 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
 
 
 def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> list[Finding]:
-    """Check a run whose teacher is labels on disk."""
+    """Check a run whose teacher is known by its labels; one with a prompt is not asked yet."""
+    asked = config.teacher.column is None
     try:
-        bench = set_up(config, Path(config.output), rows, progress)
+        instead = unasked_teacher(config, rows) if asked else None
+        bench = set_up(config, Path(config.output), rows, progress, instead)
         require_fitting(bench, config.recipe.stages())
     except LimbeckError as error:
         return [Finding("fault", "models", str(error))]
@@ -102,7 +104,11 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
     findings = [Finding("ok", "layers", f"student {pair.student_layers} x {pair.student_width}")]
     findings += [*_adapter(config, bench.student), *_lengths(bench.train, bench.max_length)]
     with progress.track("student on a sample", 1) as advance:
-        findings += _given_labels_are_worth_it(bench.teacher, rows)
+        if asked:
+            texts = len(rows.train) + len(rows.test)
+            findings.append(Finding("note", "teacher", f"will be asked about {texts} texts; its accuracy shows then"))
+        else:
+            findings += _given_labels_are_worth_it(bench.teacher, rows)
         taught = int(bench.taught.sum())
         findings += _expected_time(config, rows, {"student": bench.student}, bench.train, taught)
         advance(1)
@@ -206,8 +212,8 @@ def _teacher_is_worth_it(
         return [Finding("note", "teacher", "no labelled row to check the teacher on")]
     chosen = np.random.default_rng(0).permutation(labelled)[:_SAMPLE_ROWS]
     sample, gold = part.take(chosen.tolist()), gold[chosen]
-    right, loss = _right_and_loss(predict_logits(teacher, encode_rows(sample, of_teacher, limit)), gold)
-    before = _right_and_loss(predict_logits(student, encode_rows(sample, of_student, limit)), gold)
+    right, loss = _right_and_loss(predict_logits(teacher, encode_for(teacher, sample, of_teacher, limit)), gold)
+    before = _right_and_loss(predict_logits(student, encode_for(student, sample, of_student, limit)), gold)
     guessing = math.log(len(rows.labels))
     words = (
         f"right on {right:.0%} of {len(gold)} labelled rows, loss {loss:.2f} nats (guessing: {guessing:.2f}); "

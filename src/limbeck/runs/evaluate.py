@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from limbeck.data.encode import Encoded, encode_rows
+from limbeck.data.encode import Encoded
 from limbeck.data.load import Fields, load_rows
+from limbeck.data.prompts.scored import encode_for
 from limbeck.data.tasks import label_ids
 from limbeck.errors import ModelError
 from limbeck.evaluation.predict import predict_logits
@@ -44,7 +45,7 @@ def evaluate(
     held_out = HeldOut(rows, label_ids(rows, labels), labels)
     predictions: dict[SystemName, Predictions] = {}
     encoded: dict[str, Encoded] = {
-        name: encode_rows(rows, p.tokenizer, p.max_length) for name, p in predictors.items()
+        name: encode_for(p.model, rows, p.tokenizer, p.max_length) for name, p in predictors.items()
     }
     for name, predictor in predictors.items():
         with progress.track(f"predicting: {model if name == 'distilled' else against}", len(rows)) as advance:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.data.prompts.label_prompt import check_prompt
 from limbeck.errors import DataError
+from limbeck.models.load import load_language_model, load_tokenizer
+from limbeck.ranks import device, is_main, wait_for_all
 from limbeck.runs.config import RunConfig
 from limbeck.runs.prepare import RunRows
+from limbeck.runs.prompted_teacher import chat_label_probs, local_label_probs
+from limbeck.teachers.labels.calibration import fit_temperature, temperature
 from limbeck.teachers.labels.label_probs import LabelProbs, from_columns
 from limbeck.teachers.stored import StoredTeacher
-from limbeck.types import Rows
+from limbeck.types import Progress, Rows
 
-__all__ = ["LabelTeacher", "label_teacher_warnings", "read_label_teacher"]
+__all__ = ["LabelTeacher", "label_teacher_warnings", "make_label_teacher", "unasked_teacher"]
 
 _LEAST_PROBABILITY = 1e-30
 """What a label that the teacher rules out counts as, so that its logarithm is a finite float32."""
@@ -38,21 +45,45 @@ class LabelTeacher:
         return _log_probs(self.test) if self.test.kept_N.all() else None
 
 
-def read_label_teacher(config: RunConfig, rows: RunRows) -> LabelTeacher:
-    """Return the teacher whose labels stand in a column of the rows.
+def make_label_teacher(config: RunConfig, rows: RunRows, folder: Path, progress: Progress) -> LabelTeacher:
+    """Read or ask for the teacher's labels of all rows; what `folder` holds is not asked for again.
 
     Raises:
-        DataError: none of the training rows has a label of the teacher.
+        LimbeckError: the labels cannot be read, or the teacher cannot be asked or gives too few.
     """
-    column = config.teacher.column
-    assert column is not None
-    train, test = (_from_rows(part, rows.labels) for part in (rows.train, rows.test))
-    if not train.kept_N.any():
-        raise DataError(
-            f"none of the {len(rows.train)} training rows has a label of the teacher in field '{column}'. "
-            "Check teacher.column, or name a teacher with a model"
-        )
-    return LabelTeacher(f"labels in the field '{column}'", train, test)
+    teacher = config.teacher
+    if teacher.column is not None:
+        return _from_column(teacher.column, rows)
+    assert teacher.prompt is not None
+    asked = f"asked with the prompt {teacher.prompt.hash[:12]}"
+    if teacher.api is not None:
+        title = f"{teacher.api.model} behind an API, {asked}"
+        ask = _api(config, rows, folder, progress)
+    else:
+        title = f"the causal model {Path(str(teacher.model)).name}, {asked}"
+        ask = _local(config, rows, progress)
+    train, test = (_kept(folder / "teacher_labels" / split, config, rows, split, ask) for split in ("train", "test"))
+    if "temperature" in teacher.calibration:
+        by = fit_temperature(train, rows.train_labels)
+        train, test = temperature(train, by), temperature(test, by)
+    return LabelTeacher(title, train, test)
+
+
+def unasked_teacher(config: RunConfig, rows: RunRows) -> LabelTeacher:
+    """Return a prompted teacher that has not been asked: all labels equally likely. For checks before a run.
+
+    Raises:
+        ConfigError: its prompt does not fit the rows.
+    """
+    prompt = config.teacher.prompt
+    assert prompt is not None
+    check_prompt(prompt, rows.labels, _fields(config))
+    uniform = [
+        LabelProbs(even, even, np.ones(len(part), dtype=np.bool_), (frozenset(),) * len(part), "local")
+        for part in (rows.train, rows.test)
+        for even in [np.full((len(part), len(rows.labels)), 1 / len(rows.labels))]
+    ]
+    return LabelTeacher("not asked yet", *uniform)
 
 
 def label_teacher_warnings(teacher: LabelTeacher) -> list[str]:
@@ -66,6 +97,80 @@ def label_teacher_warnings(teacher: LabelTeacher) -> list[str]:
             "neither agreement with it nor the KL to it is known."
         )
     return found
+
+
+_Ask = Callable[[list[dict[str, str]], str], LabelProbs]
+"""Asks about rows; the second argument says which, for people."""
+
+
+def _from_column(column: str, rows: RunRows) -> LabelTeacher:
+    train, test = (_from_rows(part, rows.labels) for part in (rows.train, rows.test))
+    if not train.kept_N.any():
+        raise DataError(
+            f"none of the {len(rows.train)} training rows has a label of the teacher in field '{column}'. "
+            "Check teacher.column, or name a teacher with a model"
+        )
+    return LabelTeacher(f"labels in the field '{column}'", train, test)
+
+
+def _kept(folder: Path, config: RunConfig, rows: RunRows, split: str, ask: _Ask) -> LabelProbs:
+    """Ask about a split once, and keep the answers. The run folder holds this run and these rows alone."""
+    if is_main() and not folder.exists():
+        part = rows.train if split == "train" else rows.test
+        fields = _fields(config)
+        texts = zip(part.text, part.text_pair or part.text, strict=True)
+        asked = [dict(zip(fields, pair, strict=False)) for pair in texts]
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        ask(asked, f"{split} rows").save(folder)
+    wait_for_all()
+    return LabelProbs.load(folder)
+
+
+def _local(config: RunConfig, rows: RunRows, progress: Progress) -> _Ask:
+    teacher = config.teacher
+    assert teacher.model is not None
+
+    def ask(texts: list[dict[str, str]], what: str) -> LabelProbs:
+        options = {"trust_remote_code": teacher.trust_remote_code}
+        model = load_language_model(str(teacher.model), **options).to(device())
+        tokenizer = load_tokenizer(str(teacher.model), **options)
+        assert teacher.prompt is not None
+        with progress.track(f"teacher labels: {what}", len(texts)) as advance:
+            return local_label_probs(
+                model, tokenizer, teacher.prompt, texts, rows.labels, contextual="contextual" in teacher.calibration,
+                advance=advance,
+            )  # fmt: skip
+
+    assert teacher.prompt is not None
+    check_prompt(teacher.prompt, rows.labels, _fields(config))
+    return ask
+
+
+def _api(config: RunConfig, rows: RunRows, folder: Path, progress: Progress) -> _Ask:
+    teacher = config.teacher
+    assert teacher.api is not None
+    assert teacher.prompt is not None
+    check_prompt(teacher.prompt, rows.labels, _fields(config))
+    endpoint, prompt = teacher.api, teacher.prompt
+
+    def ask(texts: list[dict[str, str]], what: str) -> LabelProbs:
+        from limbeck.teachers.chat.client import ChatTeacher
+        from limbeck.teachers.chat.journal import Journal
+
+        with Journal(Path(teacher.journal or folder / "journal.sqlite")) as journal:
+            requests = len(texts) * (len(rows.labels) if endpoint.log_probs else teacher.samples)
+            with progress.track(f"teacher labels: {what}", requests) as advance:
+                return chat_label_probs(
+                    ChatTeacher(endpoint, journal), prompt, texts, rows.labels, samples=teacher.samples,
+                    contextual="contextual" in teacher.calibration, advance=advance,
+                )  # fmt: skip
+
+    return ask
+
+
+def _fields(config: RunConfig) -> list[str]:
+    """What the texts are called in the prompt: as in the rows."""
+    return [field for field in (config.task.text, config.task.text_pair) if field is not None]
 
 
 def _from_rows(rows: Rows, labels: list[str]) -> LabelProbs:

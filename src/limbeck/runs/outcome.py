@@ -10,6 +10,7 @@ from limbeck.atomic import replace_folder, write_json, write_text
 from limbeck.evaluation.speed import measure_speed
 from limbeck.evaluation.systems import HeldOut, Predictions, compare, describe, disagreements
 from limbeck.evaluation.verdict import verdict
+from limbeck.models.label_scorer import language_model_of
 from limbeck.models.layers import depth
 from limbeck.models.load import load_weights, save_model
 from limbeck.ranks import is_main, wait_for_all
@@ -59,7 +60,7 @@ def _first_distilled_folder(bench: Bench) -> Path:
 
 def _write_student(bench: Bench, weights: Path) -> None:
     load_weights(bench.student, weights)
-    merged_for_export(bench.student)
+    merged_for_export(language_model_of(bench.student))
     with replace_folder(bench.folder / "student") as part:
         save_model(bench.student, bench.tokenizer, part)
         write_json(part / "task.json", task_file(bench.config.task, bench.rows.labels, bench.max_length))

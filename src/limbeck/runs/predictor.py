@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from limbeck.data.encode import encode_rows, token_limit
+from limbeck.data.encode import token_limit
+from limbeck.data.prompts.scored import encode_for
 from limbeck.data.tasks import Classification
 from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.models.load import load_classifier, load_tokenizer, model_labels
@@ -44,7 +45,8 @@ class Predictor:
 
     def logits(self, rows: Rows, advance: Advance | None = None) -> NDArray[np.float32]:
         """Return class logits ``[N, C]``; `advance` is told how many rows are done."""
-        return predict_logits(self.model, encode_rows(rows, self.tokenizer, self.max_length), advance=advance)
+        encoded = encode_for(self.model, rows, self.tokenizer, self.max_length)
+        return predict_logits(self.model, encoded, advance=advance)
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Return label, confidence and all probabilities of each text, surest label first."""

@@ -13,13 +13,9 @@ from limbeck.data.load import Fields, load_rows
 from limbeck.data.tasks import Classification, label_ids, labels_in
 from limbeck.errors import ConfigError, DataError, ModelError
 from limbeck.losses.combine import needs_of
-from limbeck.models.layers import depth
 from limbeck.models.load import has_named_labels, load_classifier, load_config, load_tokenizer, model_labels
-from limbeck.numerics.layer_maps import choose_layers
 from limbeck.runs.config import Data, RunConfig
 from limbeck.stages.stage import Stage
-from limbeck.students.adapters import add_adapter
-from limbeck.students.initialise import student_from_config, student_from_layers
 from limbeck.types import Origin, Rows
 
 __all__ = [
@@ -27,11 +23,9 @@ __all__ = [
     "budget_steps",
     "compares_fine_tuned",
     "leaked_rows",
-    "make_student",
     "read_rows",
     "require_labels",
     "start_teacher",
-    "student_tokenizer",
     "task_file",
 ]
 
@@ -111,8 +105,9 @@ def _load(data: Data, split: str, fields: Fields, labels: list[str] | None, fold
 def _known_labels(config: RunConfig) -> list[str] | None:
     """The labels settled before any row is read: by a fine-tuned teacher, or by the task."""
     wanted = config.task.labels
-    if config.teacher.fine_tune is not None or config.teacher.model is None:
+    if config.teacher.fine_tune is not None or not config.teacher.is_classifier:
         return wanted
+    assert config.teacher.model is not None
     model = load_config(config.teacher.model, trust_remote_code=config.teacher.trust_remote_code)
     if not has_named_labels(model):
         return wanted
@@ -127,8 +122,9 @@ def _known_labels(config: RunConfig) -> list[str] | None:
 
 
 def _require_teacher_size(config: RunConfig, labels: list[str]) -> None:
-    if config.teacher.fine_tune is not None or config.teacher.model is None:
+    if config.teacher.fine_tune is not None or not config.teacher.is_classifier:
         return
+    assert config.teacher.model is not None
     size = load_config(config.teacher.model, trust_remote_code=config.teacher.trust_remote_code).num_labels
     if size != len(labels):
         raise ModelError(
@@ -202,44 +198,6 @@ def start_teacher(config: RunConfig, labels: list[str]) -> tuple[Any, Any]:
         model.config.id2label = dict(enumerate(labels))
         model.config.label2id = {label: i for i, label in enumerate(labels)}
     return model, tokenizer
-
-
-def student_tokenizer(config: RunConfig, teacher_tokenizer: Any) -> Any:
-    """Return the student's own tokenizer, or the teacher's for a student made from the teacher or a configuration.
-
-    A teacher without weights has none (``None``), and its run names a model for the student.
-    """
-    if config.student.model is None:
-        return teacher_tokenizer
-    return load_tokenizer(config.student.model, trust_remote_code=config.student.trust_remote_code)
-
-
-def make_student(config: RunConfig, teacher: Any, labels: list[str], seed: int) -> Any:
-    """Return the untrained student, with its adapter; the same for the same seed.
-
-    `teacher` may be ``None`` where no layers are copied.
-
-    Raises:
-        ConfigError, ModelError: a layer map out of range, a configuration or model that does not fit.
-    """
-    import torch
-
-    torch.manual_seed(seed)
-    student = _plain_student(config, teacher, labels)
-    return student if config.student.adapter is None else add_adapter(student, config.student.adapter)
-
-
-def _plain_student(config: RunConfig, teacher: Any, labels: list[str]) -> Any:
-    student = config.student
-    if student.from_teacher is not None:
-        chosen = choose_layers(
-            student.from_teacher.layers, teacher_layers=depth(teacher), keep=student.from_teacher.keep
-        )
-        return student_from_layers(teacher, chosen)
-    if student.model is not None:
-        return load_classifier(student.model, labels=labels, trust_remote_code=student.trust_remote_code)
-    assert student.config is not None
-    return student_from_config(student.config, labels)
 
 
 def budget_steps(config: RunConfig, rows: RunRows, taught: int) -> int:

@@ -1,0 +1,97 @@
+"""Prompts for a student that scores labels: the labels in its tokens, and rows as prompts in tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from limbeck.data.encode import Encoded, encode_rows
+from limbeck.data.prompts.label_prompt import LabelPrompt, check_prompt
+from limbeck.data.prompts.label_render import RenderedPrompt, render_for_scoring
+from limbeck.errors import ConfigError, ModelError
+from limbeck.models.label_scorer import LabelScorer, Verbaliser
+from limbeck.models.verbaliser import label_tokens
+from limbeck.types import Rows
+
+__all__ = ["encode_for", "make_verbaliser"]
+
+_PROBE = "limbeck"
+
+
+def make_verbaliser(
+    prompt: LabelPrompt, labels: Sequence[str], fields: Sequence[str], tokenizer: Any, *, length_power: float = 1.0
+) -> Verbaliser:
+    """Return the labels in the tokens of a model, behind a prompt.
+
+    Args:
+        prompt: what a text is put into.
+        labels: the task's.
+        fields: what the text, and the second text of a pair, are called in the prompt.
+        tokenizer: the model's.
+        length_power: b of the scores.
+
+    Raises:
+        ConfigError: the prompt does not fit the task.
+        ModelError: the tokenizer joins the end of the prompt with a label.
+    """
+    check_prompt(prompt, labels, fields)
+    rendered = _rendered(prompt, labels, dict.fromkeys(fields, _PROBE), tokenizer)
+    made = label_tokens(
+        tokenizer, rendered.text, labels, lead=rendered.lead, end=rendered.end, special_tokens=rendered.special_tokens
+    )
+    bare = tokenizer(rendered.text, add_special_tokens=False)["input_ids"]
+    for label, one in zip(labels, made, strict=True):
+        if one.ids[: one.start][-len(bare) :] != bare:
+            raise ModelError(
+                f"the tokenizer of {tokenizer.name_or_path} joins the end of the prompt with the label '{label}'; "
+                "let the prompt end in a colon (prompt.answer), or use student.head: linear"
+            )
+    label_ids = tuple(tuple(one.ids[one.start :]) for one in made)
+    return Verbaliser(tuple(labels), label_ids, length_power, prompt.model_dump(mode="json"), tuple(fields))
+
+
+def encode_for(model: Any, rows: Rows, tokenizer: Any, max_length: int) -> Encoded:
+    """Tokenise rows as `model` reads them: as prompts for a student that scores labels, else as they are.
+
+    Raises:
+        ConfigError: a prompt leaves no room for the labels.
+        ModelError: as `encode_rows`.
+    """
+    if not isinstance(model, LabelScorer):
+        return encode_rows(rows, tokenizer, max_length)
+    verbaliser = model.verbaliser
+    prompt = LabelPrompt.model_validate(verbaliser.prompt)
+    room = max_length - verbaliser.longest
+    ids: list[list[int]] = []
+    cut = 0
+    for i, text in enumerate(rows.text):
+        texts = [text] if rows.text_pair is None else [text, rows.text_pair[i]]
+        row = dict(zip(verbaliser.fields, texts, strict=False))
+        rendered = _rendered(prompt, verbaliser.labels, row, tokenizer)
+        one = label_tokens(
+            tokenizer, rendered.text, verbaliser.labels[:1], lead=rendered.lead, end=rendered.end,
+            special_tokens=rendered.special_tokens,
+        )[0]  # fmt: skip
+        ids.append(one.ids[: one.start])
+        cut += rendered.cut
+        if len(ids[-1]) > room:
+            raise ConfigError(
+                f"{rows.origin[i]}: its prompt has {len(ids[-1])} tokens, and {room} are left beside the labels. Use "
+                "a smaller prompt.max_body_tokens, fewer demonstrations, or a larger "
+                "training.max_length"
+            )
+    lengths = np.array([len(row) for row in ids], dtype=np.int64)
+    return Encoded(
+        ids=np.array([token for row in ids for token in row], dtype=np.int32),
+        token_types=None,
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        pad_id=0,  # read nowhere: a label scorer goes by the mask
+        pad_left=False,
+        rows_at_limit=cut,
+    )
+
+
+def _rendered(prompt: LabelPrompt, labels: Sequence[str], row: dict[str, str], tokenizer: Any) -> RenderedPrompt:
+    return render_for_scoring(prompt, labels, row, tokenizer, end_of_turn=tokenizer.eos_token or "")

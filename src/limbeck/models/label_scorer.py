@@ -1,0 +1,117 @@
+"""A causal language model as a classifier: its logits are the scores of the labels behind a prompt.
+
+Saved as the language model's own folder with ``verbaliser.json`` beside it, which says what the labels are in tokens
+and how a text becomes a prompt.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from limbeck.errors import ModelError
+from limbeck.models.verbaliser import LabelTokens, label_scores
+
+__all__ = ["LabelScorer", "Verbaliser", "language_model_of", "read_verbaliser", "write_verbaliser"]
+
+_FILE = "verbaliser.json"
+
+
+@dataclass(frozen=True)
+class Verbaliser:
+    """What stands behind a prompt, and what makes one."""
+
+    labels: tuple[str, ...]
+    label_ids: tuple[tuple[int, ...], ...]
+    """Tokens of each label with its lead and its end marker."""
+    length_power: float = 1.0
+    """b: scores are sums of log-probabilities over (number of tokens)^b."""
+    prompt: dict[str, Any] = field(default_factory=dict)
+    """A `LabelPrompt` (`limbeck.data.prompts.label_prompt`) as plain values."""
+    fields: tuple[str, ...] = ("text",)
+    """What the text, and the second text of a pair, are called in the prompt."""
+
+    @property
+    def longest(self) -> int:
+        """Most tokens of a label."""
+        return max(map(len, self.label_ids))
+
+
+class _Output(NamedTuple):
+    logits: Tensor
+
+
+class LabelScorer(nn.Module):
+    """``forward(input_ids, attention_mask).logits`` are the scores ``[B, M]`` of M labels, with gradients.
+
+    Each prompt is run with each label behind it: ``B * M`` sequences. Saxena, Janzen and Maass use one and the same
+    scoring for teacher and student.
+
+    Args:
+        language_model: a causal one; its configuration gets the labels.
+        verbaliser: the labels in its tokens.
+    """
+
+    def __init__(self, language_model: Any, verbaliser: Verbaliser) -> None:
+        super().__init__()
+        self.language_model = language_model
+        self.verbaliser = verbaliser
+        self.config = language_model.config
+        self.config.id2label = dict(enumerate(verbaliser.labels))
+        self.config.label2id = {label: i for i, label in enumerate(verbaliser.labels)}
+
+    @property
+    def adapter(self) -> Any:
+        """The language model's adapter, if it has one."""
+        return getattr(self.language_model, "adapter", None)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the language model's table of word embeddings."""
+        table: nn.Module = self.language_model.get_input_embeddings()
+        return table
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> _Output:
+        """Score the labels behind prompts that may be padded on either side."""
+        rows = []
+        for ids, mask in zip(input_ids, attention_mask.bool(), strict=True):
+            prompt = ids[mask].tolist()
+            rows.append([LabelTokens([*prompt, *label], len(prompt)) for label in self.verbaliser.label_ids])
+        scores = label_scores(self.language_model, rows, length_power=self.verbaliser.length_power)
+        return _Output(scores)
+
+
+def language_model_of(model: Any) -> Any:
+    """Return what is saved and adapted of a model: a label scorer's language model, else the model itself."""
+    return model.language_model if isinstance(model, LabelScorer) else model
+
+
+def write_verbaliser(model: Any, folder: Path) -> None:
+    """Write ``verbaliser.json``, if the model is a label scorer."""
+    if isinstance(model, LabelScorer):
+        text = json.dumps(asdict(model.verbaliser), indent=1, ensure_ascii=False)
+        (folder / _FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_verbaliser(folder: str | Path) -> Verbaliser | None:
+    """Read what `write_verbaliser` wrote; ``None`` where there is none.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    path = Path(folder) / _FILE
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        label_ids = tuple(tuple(map(int, ids)) for ids in values["label_ids"])
+        labels, fields = tuple(map(str, values["labels"])), tuple(map(str, values["fields"]))
+        power, prompt = float(values["length_power"]), dict(values["prompt"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} is damaged: {error}. Write the student again") from error
+    if len(labels) != len(label_ids) or len(labels) < 2 or not all(label_ids):
+        raise ModelError(f"{path} is damaged: {len(labels)} labels, {len(label_ids)} rows of tokens")
+    return Verbaliser(labels, label_ids, power, prompt, fields)

@@ -1,0 +1,238 @@
+"""The whole of ANON on made-up articles: specification of ANON, section 2.13, "end-to-end check"."""
+
+from __future__ import annotations
+
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import limbeck
+from limbeck.models.load import load_classifier, load_language_model
+from limbeck.results import Results
+from limbeck.runs.evaluate import evaluate
+from limbeck.runs.predictor import Predictor
+from limbeck.types import SilentProgress
+
+LABELS = ("safe", "caution", "risk")
+CUES = {
+    "safe": ("calm", "ruhig", "calme"),
+    "caution": ("watch", "achtung", "prudence"),
+    "risk": ("collapse", "einsturz", "faillite"),
+}
+"""One word of the text decides, in three languages."""
+FILLERS = tuple(f"{consonant}{vowel}" for consonant in "bdfg" for vowel in "aei")
+ROWS, TEST_ROWS = 320, 150
+
+
+@pytest.fixture(scope="module")
+def causal_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """GPT-2's shape with 2 layers and random weights, and a tokenizer of the words below."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("anon") / "causal"
+    words = ["<end>", "<unk>", "Classify", "the", "text", "into", "one", "of", "these", "categories", "and"]
+    words += [":", "'", "',", ",", ".", "'.", "Input", "Output", *LABELS]
+    words += [*(word for cues in CUES.values() for word in cues), *FILLERS]
+    inner = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<end>", unk_token="<unk>")
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(words), n_positions=64, n_embd=64, n_layer=2, n_head=2, initializer_range=0.1,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def articles(rows: int, seed: int, *, gold: bool) -> list[dict[str, Any]]:
+    """Articles of 4 words. The teacher is right as often as it says: in 99 % or in 81 % of cases, 90 % in all."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(rows):
+        label = LABELS[rng.integers(3)]
+        words = [*rng.choice(FILLERS, 3), rng.choice(CUES[label])]
+        sure = float(rng.choice([0.99, 0.81]))
+        others = [other for other in LABELS if other != label]
+        said = label if rng.random() < sure else str(rng.choice(others))
+        row = {"text": " ".join(rng.permutation(words)), "said": said, "sure": sure}
+        made.append(row | {"label": label} if gold else row)
+    return made
+
+
+@pytest.fixture(scope="module")
+def made_data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("articles")
+    files = {}
+    for split, rows in (("train", articles(ROWS, 0, gold=False)), ("test", articles(TEST_ROWS, 1, gold=True))):
+        files[split] = str(folder / f"{split}.jsonl")
+        Path(files[split]).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return files
+
+
+@pytest.fixture
+def run(causal_folder: Path, made_data: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
+    monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 2)
+    monkeypatch.setattr("limbeck.evaluation.speed._THROUGHPUT_BATCHES", 1)
+    monkeypatch.setattr("limbeck.evaluation.significance._RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
+    adapter = {"kind": "lora", "rank": 4, "dropout": 0.0, "targets": "all_linear"}
+    return {
+        "task": {"labels": list(LABELS)},
+        "data": dict(made_data),
+        "teacher": {"column": "said", "confidence": "sure"},
+        "student": {"model": str(causal_folder), "adapter": adapter},
+        "recipe": {"name": "anon"},
+        "training": {"steps": 120, "batch_size": 32, "learning_rate": 2e-2, "checkpoints": 1, "log_every": 120},
+        "output": str(tmp_path / "run"),
+    }
+
+
+def accuracies(results: Any) -> dict[str, list[float]]:
+    assert isinstance(results, Results)
+    return {system.name: [s.accuracy or 0.0 for s in system.seeds] for system in results.systems}
+
+
+def test_a_student_without_gold_labels_beats_the_noisy_teacher_it_learnt_from(
+    run: dict[str, Any], causal_folder: Path, tmp_path: Path
+) -> None:
+    found = {}
+    for labels in ("soft", "hard"):
+        recipe = {"name": "anon", "labels": labels}
+        results = limbeck.distill(**run | {"recipe": recipe, "seeds": [0, 1, 2], "output": str(tmp_path / labels)})
+        found[labels] = accuracies(results)
+    teacher = found["soft"]["teacher"][0]
+    assert teacher == pytest.approx(0.9, abs=0.04)
+    assert min(found["soft"]["distilled"]) > teacher
+    assert np.mean(found["soft"]["distilled"]) >= np.mean(found["hard"]["distilled"])
+    assert max(found["soft"]["student_before"]) < 0.6
+
+    # What LoRA does not touch is bit for bit the base's.
+    base = load_language_model(str(causal_folder)).state_dict()
+    student = load_classifier(str(tmp_path / "soft" / "student")).state_dict()
+    for name in ("transformer.wte.weight", "transformer.h.0.ln_1.weight"):
+        assert torch.equal(base[name], student[name])
+    assert not torch.equal(base["transformer.h.0.attn.c_attn.weight"], student["transformer.h.0.attn.c_attn.weight"])
+
+
+def test_a_student_that_answers_in_words(run: dict[str, Any], tmp_path: Path) -> None:
+    """The verbaliser head, through training, export, prediction and evaluation."""
+    run["student"] |= {"head": "verbaliser"}
+    run["training"] |= {"steps": 4, "batch_size": 4}
+    rows = [json.loads(line) for line in Path(run["data"]["test"]).read_text(encoding="utf-8").splitlines()][:20]
+    run["data"]["test"] = str(tmp_path / "few.jsonl")
+    Path(run["data"]["test"]).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    results = limbeck.distill(**run)
+    student = str(tmp_path / "run" / "student")
+    saved = np.load(tmp_path / "run" / "predictions" / "distilled-seed0.npy")
+    before = np.load(tmp_path / "run" / "predictions" / "student_before-seed0.npy")
+    assert not np.allclose(saved, before)
+    answers = Predictor(student).predict([row["text"] for row in rows])
+    assert [answer["label"] for answer in answers] == [LABELS[i] for i in saved.argmax(-1)]
+    (system,), _ = evaluate(student, run["data"]["test"], against=None, fields=None, progress=SilentProgress())
+    assert system.accuracy is not None
+    assert system.accuracy.value == pytest.approx(accuracies(results)["distilled"][0])
+
+
+def few(run: dict[str, Any], folder: Path) -> None:
+    """Cut both files to a few rows without the teacher's labels."""
+    for split in ("train", "test"):
+        rows = [json.loads(line) for line in Path(run["data"][split]).read_text(encoding="utf-8").splitlines()][:20]
+        kept = [{name: row[name] for name in ("text", "label") if name in row} for row in rows]
+        run["data"][split] = str(folder / f"few-{split}.jsonl")
+        Path(run["data"][split]).write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+    run["training"] |= {"steps": 2, "batch_size": 4}
+
+
+def test_a_causal_model_with_a_prompt_teaches(run: dict[str, Any], causal_folder: Path, tmp_path: Path) -> None:
+    from limbeck.report.page import render_report
+
+    few(run, tmp_path)
+    run["teacher"] = {
+        "model": str(causal_folder),
+        "prompt": {"instruction": "Classify the text into one of these categories: {{ labels }}.", "format": "none"},
+        "calibration": ["contextual"],
+    }
+    results = limbeck.distill(**run)
+    assert isinstance(results, Results)
+    labels = results.teacher_labels
+    assert labels is not None
+    assert (labels.route, labels.calibration, labels.train_rows) == ("local", ["contextual"], 20)
+    assert {"teacher", "distilled"} <= {system.name for system in results.systems}
+    assert "a causal model&#39;s scores of the labels, calibrated (contextual)" in render_report(results)
+    assert limbeck.distill(**run) == results  # with the labels that were kept
+
+
+class _Server(BaseHTTPRequestHandler):
+    """A chat API that knows the cue words, and counts the calls."""
+
+    calls = 0
+
+    def do_POST(self) -> None:
+        type(self).calls += 1
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = body["messages"][-1]["content"].rsplit("Input:", 1)[-1]
+        said = next((label for label, cues in CUES.items() if any(cue in asked.split() for cue in cues)), "safe")
+        choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 20, "completion_tokens": 1, "total_tokens": 21}
+        answer = json.dumps({"model": body["model"], "choices": [choice], "usage": usage}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Any:
+    _Server.calls = 0
+    http = ThreadingHTTPServer(("127.0.0.1", 0), _Server)
+    thread = Thread(target=http.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{http.server_port}/v1"
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
+def test_an_api_with_a_prompt_teaches_and_no_answer_is_paid_for_twice(
+    run: dict[str, Any], server: str, tmp_path: Path
+) -> None:
+    few(run, tmp_path)
+    run["teacher"] = {"api": {"base_url": server, "model": "large"}, "prompt": {}, "samples": 2}
+    run["teacher"]["journal"] = str(tmp_path / "journal.sqlite")
+    results = limbeck.distill(**run)
+    assert isinstance(results, Results)
+    assert results.teacher_labels is not None
+    assert results.teacher_labels.route == "samples"
+    assert accuracies(results)["teacher"] == [1.0]
+    asked = _Server.calls
+    assert 0 < asked <= 2 * 40
+    limbeck.distill(**run | {"output": str(tmp_path / "again")})
+    assert _Server.calls == asked
+
+
+def test_doctor_asks_no_teacher(run: dict[str, Any], tmp_path: Path) -> None:
+    from limbeck.runs.config import run_config
+    from limbeck.runs.doctor import examine
+
+    few(run, tmp_path)
+    run["teacher"] = {"api": {"base_url": "http://127.0.0.1:9/v1", "model": "large"}, "prompt": {}}
+    found = {finding.check: finding for finding in examine(run_config(run), SilentProgress())}  # type: ignore[arg-type]
+    assert "will be asked about 40 texts" in found["teacher"].message
+    run["teacher"]["prompt"] = {"input": "{{ headline }}", "body": "headline"}
+    found = {finding.check: finding for finding in examine(run_config(run), SilentProgress())}  # type: ignore[arg-type]
+    assert found["models"].level == "fault"
+    assert "no field 'headline'" in found["models"].message
