@@ -265,6 +265,9 @@ class Batch(TypedDict, total=False):
     """In text generation: the token id that each position predicts, `UNLABELLED` where none counts. Shifted already:
     of a causal model ``labels_BT[b, t]`` is the token at ``t + 1``. Positions are those of the student's
     ``input_ids``, or of its ``decoder_input_ids`` where it has an encoder."""
+    read_BT: Tensor
+    """In text generation, of packed rows, which have no attention mask: where a token of a sequence is and no
+    padding, bool."""
     behaviour_log_probs_BT: Tensor
     """In text generation: log-probability of each written token under what drew it, where the student wrote."""
     returns_BT: Tensor

@@ -47,8 +47,8 @@ def examine(sections: dict[str, Any]) -> dict[str, Finding]:
 def test_a_good_run_has_no_fault_and_leaves_no_trace(sections: dict[str, Any]) -> None:
     found = examine(sections)
     assert {name: finding.level for name, finding in found.items()} == {
-        "data": "ok", "duplicates": "ok", "template": "ok", "layout": "ok", "vocabulary": "ok", "end token": "ok",
-        "losses": "ok", "memory": "note", "time": "note",
+        "data": "ok", "duplicates": "ok", "template": "ok", "layout": "ok", "padding": "ok", "vocabulary": "ok",
+        "end token": "ok", "losses": "ok", "memory": "note", "time": "note",
     }  # fmt: skip
     assert found["data"].message.startswith("48 training rows (48 with completions), 12 held-out rows")
     assert "teacher 0." in found["losses"].message
@@ -67,6 +67,20 @@ def test_counted_tokens_are_those_of_the_completions(sections: dict[str, Any]) -
     assert isinstance(config, TextRunConfig)
     layout = next(f for f in examine_texts(config, SilentProgress()) if f.check == "layout")
     assert f"{learnt:,} of {learnt + read:,} tokens are learnt" in layout.message
+
+
+def test_padding_is_that_of_the_log_packed_and_not(sections: dict[str, Any]) -> None:
+    """Of micro-batches of 8 rows, all of them padded to the longest, or put into rows of 128 tokens."""
+    sections["training"].update(batch_size=48, max_length=128)
+    tokenizer = make_tokenizer()
+    lengths = sorted(len(tokenizer(f"{r['question']}\n\n{r['answer']}</s>")["input_ids"]) for r in train_rows())
+    plain = 1 - sum(lengths) / (48 * max(lengths))
+    assert examine(sections)["padding"].message.startswith(f"of what the student reads {plain:.0%} without packing")
+    sections["training"]["packing"] = True
+    message = examine(sections)["padding"].message
+    assert message.endswith(f"it would be {plain:.0%} without packing")
+    packed = int(message.split("reads ")[1].split("%")[0])
+    assert packed < 100 * plain
 
 
 def test_the_template_is_examined(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Stages of runs on texts: what goes on after a stop."""
+"""Stages of runs on texts: packed rows, and what goes on after a stop."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.runs.text_models import text_sections
+from tests.runs.text_models import make_model, make_tokenizer, save, text_sections
 
 import limbeck
+from limbeck.errors import ConfigError
 from limbeck.types import SilentProgress
 
 
@@ -74,3 +75,64 @@ def test_the_teachers_share_of_taid_is_logged_and_goes_on_after_a_stop(
     assert [line["loss"] for line in lines(stopped)] == [line["loss"] for line in lines(whole)]
     for name, tensor in weights(whole).items():
         assert torch.equal(weights(stopped)[name], tensor)
+
+
+@pytest.mark.parametrize("recipe", ["kd", "taid"])
+def test_packed_rows_train_the_student_of_rows_alone(recipe: str, sections: dict[str, Any], tmp_path: Path) -> None:
+    """Rows of different length, one or several in a packed row; plain gradient descent follows no rounding errors."""
+    sections["recipe"] = {"name": recipe}
+    sections["training"].update(optimiser="sgd", learning_rate=0.3, micro_batch_size=4, max_length=64)
+    for packing in (False, True):
+        sections["training"]["packing"] = packing
+        limbeck.distill(**{**sections, "output": str(tmp_path / str(packing))})
+    plain, packed = (lines(tmp_path / name) for name in ("False", "True"))
+    assert [line["loss"] for line in packed] == pytest.approx([line["loss"] for line in plain], rel=1e-4)
+    assert [line["term/divergence"] for line in packed] == pytest.approx(
+        [line["term/divergence"] for line in plain], rel=1e-4
+    )
+    found, expected = weights(tmp_path / "True"), weights(tmp_path / "False")
+    start = make_model(text_sections(tmp_path)["student"]["config"], rows=len(make_tokenizer())).state_dict()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, atol=2e-6, rtol=1e-4)
+    assert any(not torch.allclose(tensor, start[name], atol=1e-3) for name, tensor in expected.items())
+    assert all(0 <= line["padding"] < 1 for line in (*plain, *packed))
+    assert packed[-1]["padding"] != plain[-1]["padding"]
+
+
+def test_texts_that_the_student_writes_are_not_packed(sections: dict[str, Any], tmp_path: Path) -> None:
+    sections["recipe"] = {"name": "gkd", "on_policy_share": 1, "sft_share": 0.5, "max_new_tokens": 4}
+    for packing in (False, True):
+        sections["training"].update(packing=packing, max_length=64)
+        limbeck.distill(**{**sections, "output": str(tmp_path / str(packing))})
+    plain, packed = (lines(tmp_path / name) for name in ("False", "True"))
+    assert [line["padding"] for line in packed[2:]] != [0] * 2
+    assert packed[0]["padding"] != plain[0]["padding"]
+    assert packed[0]["loss"] == pytest.approx(plain[0]["loss"], rel=1e-4)
+
+
+def test_packing_a_recipe_without_texts_that_can_share_a_row(sections: dict[str, Any]) -> None:
+    sections["recipe"] = {"name": "gkd", "on_policy_share": 1, "sft_share": 0}
+    sections["training"]["packing"] = True
+    with pytest.raises(ConfigError, match="recipe 'gkd' has no stage whose texts can share a row"):
+        limbeck.distill(**sections)
+
+
+def test_packing_for_a_model_that_would_mix_texts_up(sections: dict[str, Any], tmp_path: Path) -> None:
+    opt = {
+        "model_type": "opt", "hidden_size": 16, "word_embed_proj_dim": 16, "ffn_dim": 32, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "max_position_embeddings": 128, "init_std": 0.3,
+    }  # fmt: skip
+    sections["student"] = {
+        "model": save(make_model(opt, rows=len(make_tokenizer())), make_tokenizer(), tmp_path / "opt")
+    }
+    sections["training"]["packing"] = True
+    with pytest.raises(ConfigError, match=r"OPTForCausalLM .* mixes up packed sequences.*training\.packing"):
+        limbeck.distill(**sections)
+    assert not list(Path(sections["output"]).glob("stages/*"))
+
+
+def test_packing_for_an_encoder_and_a_decoder(tmp_path: Path) -> None:
+    sections = text_sections(tmp_path, "t5")
+    sections["training"]["packing"] = True
+    with pytest.raises(ConfigError, match=r"has an encoder, .*packing is for causal models"):
+        limbeck.distill(**sections)

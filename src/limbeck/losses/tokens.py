@@ -46,6 +46,11 @@ class _TokenMean:
         """Return this term: it has no layers to resolve."""
         return self
 
+    @property
+    def by_row(self) -> bool:
+        """Whether it matters which row a token is in."""
+        return self.reduction != "token" or self.written_by is not None
+
     def counted(self, batch: Batch) -> Tensor:
         """Return what the step's sum is divided by, as a mask: tokens ``[B, T]``, or rows ``[B]``."""
         tokens_BT = self._tokens(batch)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from limbeck.data.generation.encoded import EncodedSequences
+from limbeck.data.generation.packing import check_packing
 from limbeck.errors import ModelError
 from limbeck.evaluation.generation.outputs import SystemOutputs
 from limbeck.models.language_model import is_encoder_decoder
@@ -86,6 +87,7 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
     """Load the models, check that they can do the run, and tokenise all rows.
 
     Raises:
+        ConfigError: texts are to be packed, and a model would mix them up.
         ModelError: a model or tokenizer cannot be loaded, weights are not finite, or the recipe needs one vocabulary
             and there are two.
     """
@@ -104,6 +106,7 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
     for model, name in ((teacher, config.teacher.model), (student, config.student.model)):
         if model is not None and name is not None:
             _require_finite(model, name)
+    _require_packing(config, teacher, student)
     vocabulary = _vocabulary(config, teacher, student, teacher_tokenizer, tokenizer)
     same = vocabulary is not None
     readers = [student] if teacher is None or not same else [teacher, student]
@@ -146,6 +149,16 @@ def _require_finite(model: Any, name: str) -> None:
                 f"the weights of {name} are damaged: {parameter} holds values that are not finite. Get the model "
                 "again; a training that ended like this cannot be used"
             )
+
+
+def _require_packing(config: TextRunConfig, teacher: Any, student: Any) -> None:
+    """Refuse models that would read packed texts as one."""
+    if config.training.packing:
+        check_packing(student)
+        if teacher is not None and config.teacher.store is None:
+            check_packing(teacher)
+    elif config.teacher.fine_tune is not None and config.teacher.fine_tune.packing:
+        check_packing(teacher)
 
 
 def _writing_student(config: TextRunConfig, teacher: Any, tokenizer: Any, seed: int) -> Any:

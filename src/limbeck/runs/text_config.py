@@ -15,7 +15,7 @@ from limbeck.runs.sections import Data, Sources, Student
 from limbeck.stages.stage import Training
 from limbeck.teachers.chat.endpoint import Endpoint
 
-__all__ = ["Answers", "TextData", "TextRunConfig", "TextTeacher", "WritingRecipe"]
+__all__ = ["Answers", "TextData", "TextRunConfig", "TextTeacher", "TextTraining", "WritingRecipe"]
 
 
 class _Section(BaseModel):
@@ -29,6 +29,14 @@ class TextData(Data):
     """Plain text (field ``text``) for recipes that train on some beside the task, so that nothing is forgotten."""
 
 
+class TextTraining(Training):
+    """How a model that writes is trained."""
+
+    packing: bool = False
+    """Put several short texts into one row of at most `max_length` tokens, none of which sees another: less padding.
+    For causal models, and for stages on texts that are there before they start."""
+
+
 class TextTeacher(_Section):
     """The large model."""
 
@@ -38,7 +46,7 @@ class TextTeacher(_Section):
     server: Endpoint | None = None
     """Where the teacher runs, if its weights are not at hand: an OpenAI-compatible API that gives vLLM's
     ``prompt_logprobs``. ``limbeck store`` asks it, and the run reads the store."""
-    fine_tune: Training | None = None
+    fine_tune: TextTraining | None = None
     """Fine-tune it on the rows' completions first."""
     precision: Literal["float32", "bf16"] = "float32"
     """Of its weights; bf16 takes half the memory, and is slow on CPUs."""
@@ -80,7 +88,7 @@ class TextRunConfig(_Section):
     teacher: TextTeacher
     student: Student
     recipe: Annotated[WritingRecipe, BeforeValidator(name_alone)]
-    training: Training = Training()
+    training: TextTraining = TextTraining()
     answers: Answers = Answers()
     seeds: Seeds = [0]
     """One student is trained for each; three or more allow a test over seeds."""
@@ -106,6 +114,11 @@ class TextRunConfig(_Section):
             )
         if self.teacher.server is not None:
             self._require_server_suffices()
+        if self.training.packing and not any(stage.packable for stage in recipe.stages):
+            raise ConfigError(
+                f"training.packing: recipe '{self.recipe.name}' has no stage whose texts can share a row: they are "
+                "written while it runs, or weighed row by row. Leave packing out"
+            )
         if any(stage.corpus for stage in recipe.stages) and self.data.corpus is None:
             raise ConfigError("recipe.corpus_weight is above 0, but there is no corpus: set data.corpus")
         if self.teacher.store is not None and writes:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from limbeck.data.generation.collate import packed_groups
 from limbeck.data.generation.rewritten import take_rows
 from limbeck.data.generation.templates import uses_chat_template
 from limbeck.errors import LimbeckError
@@ -29,6 +30,7 @@ from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import TextRows, leaked_texts, read_texts
 from limbeck.runs.text_memory import step_memory
 from limbeck.runs.text_store import stored_teacher
+from limbeck.sequences.fixed import FixedSequences
 from limbeck.sequences.rollouts import Rollouts
 from limbeck.types import Progress
 
@@ -36,6 +38,7 @@ __all__ = ["examine_texts"]
 
 _SAMPLE_ROWS = 64
 _TIMED_ROWS = 8
+_PLANNED_STEPS = 20
 _MANY_CUT = 0.05
 _ROOM = 0.9
 """Of a device's memory, the share that a step may take; the rest goes to fragments and libraries."""
@@ -59,7 +62,8 @@ def examine_texts(config: TextRunConfig, progress: Progress) -> list[Finding]:
     except LimbeckError as error:
         return [*findings, Finding("fault", "models and layout", str(error))]
     student = bench.new_student(config.seeds[0]).to(device())
-    findings += [_template(bench), *_layout(bench), _vocabulary(bench, student), _end_token(bench), *_rounds(bench)]
+    findings += [_template(bench), *_layout(bench), *_padding(bench), _vocabulary(bench, student)]
+    findings += [_end_token(bench), *_rounds(bench)]
     if config.teacher.store is not None:
         findings += _store(bench)
     with progress.track("teacher and student on a sample", 2) as advance:
@@ -106,6 +110,27 @@ def _layout(bench: TextBench) -> list[Finding]:
         cut = encoded.truncated > _MANY_CUT * len(bench.rows.train) and "lose their beginning" in finding
         findings.append(Finding("warning" if cut or "end token" in finding else "note", "layout", finding))
     return findings
+
+
+def _padding(bench: TextBench) -> list[Finding]:
+    """How much of what the student reads is padding, packed and not, over the first steps of the run."""
+    training, encoded, rows = bench.config.training, bench.train_rows, bench.completed_rows
+    if not len(rows) or encoded.decoder_start is not None:
+        return []
+    plan = FixedSequences(rows, encoded.lengths, training.batch_size, _PLANNED_STEPS, bench.config.seeds[0])
+    sums = {"packed": [0, 0], "without packing": [0, 0]}
+    for picked in plan.micro_batches(training.batch_size // (training.micro_batch_size or training.batch_size)):
+        lengths = encoded.lengths[picked].tolist()
+        for how, groups in (
+            ("packed", packed_groups(lengths, encoded.max_length)),
+            ("without packing", [[row] for row in range(len(lengths))]),
+        ):
+            widest = max(sum(lengths[row] for row in group) for group in groups)
+            sums[how][0] += sum(lengths)
+            sums[how][1] += widest * len(groups)
+    words = [f"{1 - tokens / positions:.0%} {how}" for how, (tokens, positions) in sums.items()]
+    first, second = words if training.packing else reversed(words)
+    return [Finding("ok", "padding", f"of what the student reads {first} is padding; it would be {second}")]
 
 
 def _vocabulary(bench: TextBench, student: Any) -> Finding:

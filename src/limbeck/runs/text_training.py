@@ -14,13 +14,14 @@ from limbeck.losses.tokens import TokenObjective
 from limbeck.models.layers import shapes
 from limbeck.results import SystemName
 from limbeck.runs.text_bench import TextBench
+from limbeck.runs.text_config import TextTraining
 from limbeck.runs.text_writers import StageTexts
 from limbeck.runs.text_writing import teacher_texts
 from limbeck.sequences.corpus import BesideCorpus
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.sequences.replay import Replay
 from limbeck.stages.pipeline import StageRun, run_stage, stage_title
-from limbeck.stages.stage import Stage, Training
+from limbeck.stages.stage import Stage
 from limbeck.types import Batch, Teacher, Writer, WrittenBy
 
 __all__ = ["train_stage"]
@@ -37,7 +38,7 @@ def train_stage(
     seed: int,
     steps: int,
     where: str,
-    training: Training | None = None,
+    training: TextTraining | None = None,
     teacher: Teacher | None = None,
 ) -> None:
     """Run one stage on `model` in place and keep its cost.
@@ -72,7 +73,7 @@ def train_stage(
                 seed=seed,
                 training=training,
                 sequences=FixedSequences(learnt, encoded.lengths, training.batch_size, steps, seed),
-                make_batch=partial(_batch, encoded, author),
+                make_batch=partial(_batch, encoded, author, pack=training.packing and stage.packable),
                 progress=bench.progress,
                 title=stage_title(stage, system, seed if len(bench.config.seeds) > 1 else None),
                 objective=partial(TokenObjective, vocabulary=None if of_teacher else bench.vocabulary),
@@ -107,8 +108,8 @@ def _writer(texts: StageTexts) -> Writer | None:
     return BesideCorpus(writer, partial(_batch, corpus, WrittenBy.CORPUS), rows=len(corpus), **texts.place)
 
 
-def _batch(encoded: EncodedSequences, author: WrittenBy, rows: NDArray[np.int64]) -> Batch:
-    batch = encoded.batch(rows)
+def _batch(encoded: EncodedSequences, author: WrittenBy, rows: NDArray[np.int64], *, pack: bool = False) -> Batch:
+    batch = encoded.batch(rows, pack=pack)
     batch["rows_B"] = torch.from_numpy(np.asarray(rows))
     batch["written_by_B"] = torch.full((len(rows),), int(author))
     return batch

@@ -67,7 +67,7 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
         self._labels = labels
         self._advance = advance
         self.trainer: DistillTrainer | None = None
-        self._before = {"seconds": 0.0, "rows": 0, "tokens": 0}
+        self._before = {"seconds": 0.0, "rows": 0, "tokens": 0, "positions": 0}
         self._shares: dict[str, Any] = {}
         self._started = time.perf_counter()
         self._note = ""
@@ -93,12 +93,13 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
         return all(line.get(name) == value for name, value in self._labels.items())
 
     def costs(self) -> dict[str, Any]:
-        """Seconds, rows and tokens of this stage so far, restarts included."""
+        """Seconds, rows, tokens and positions (tokens and padding) of this stage so far, restarts included."""
         assert self.trainer is not None
         return {
             "seconds": self._before["seconds"] + time.perf_counter() - self._started,
             "rows": self._before["rows"] + self.trainer.rows_seen,
             "tokens": self._before["tokens"] + self.trainer.tokens_seen,
+            "positions": self._before["positions"] + self.trainer.positions_seen,
         }
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -129,6 +130,7 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
             "step": state.global_step,
             **{name: value for name, value in logs.items() if name != "epoch"},
             "tokens_per_second": round(costs["tokens"] / max(costs["seconds"], 1e-9), 1),
+            "padding": round(1 - costs["tokens"] / max(costs["positions"], 1), 4),
             "seconds": round(costs["seconds"], 2),
             "memory_bytes": peak_memory_bytes(),
         }

@@ -52,6 +52,12 @@ class Stage:
             return self.written.share < 1 or self.written.beside
         return not isinstance(self.written, Rollouts)
 
+    @property
+    def packable(self) -> bool:
+        """Whether texts may share a row: they are there before it starts, and no term asks which row a token is in."""
+        by_row = any(getattr(t.term, "by_row", True) for t in self.terms if t.weight > 0)
+        return self.written is None and not self.corpus and not by_row
+
 
 class Training(BaseModel):
     """How a model is trained. `batch_size` is per optimiser step, whatever the number of devices."""

@@ -78,6 +78,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         """The same over the steps since the last logged one."""
         self.rows_seen = 0
         self.tokens_seen = 0
+        self.positions_seen = 0
+        """Tokens and padding."""
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the plan's micro-batches of this rank. Not given to accelerate: they are split already."""
@@ -102,10 +104,9 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             counts = {name: self.accelerator.reduce(n.to(device), "sum") for name, n in counts.items()}
         # Of all ranks: each has as many rows as this one, and nearly as many tokens.
         self.rows_seen += self.args.world_size * sum(len(batch["rows_B"]) for batch in batches)
-        # A scorer reads several sequences a row: questions, candidates, a critic's.
-        masks = [mask for batch in batches for name, mask in batch["student"].items() if "attention_mask" in name]
-        tokens = sum(int(mask.sum()) for mask in masks)
-        self.tokens_seen += self.args.world_size * tokens
+        masks = [mask for batch in batches for mask in _read(batch)]
+        self.tokens_seen += self.args.world_size * sum(int(mask.sum()) for mask in masks)
+        self.positions_seen += self.args.world_size * sum(mask.numel() for mask in masks)
         return batches, counts
 
     def compute_loss(
@@ -203,6 +204,13 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             self._part_sums = {}
             self._steps_at_last_log = self.state.global_step
         super().log(logs, start_time)
+
+
+def _read(batch: Batch) -> list[Tensor]:
+    """Return where a batch's inputs hold tokens; a scorer reads several: questions, candidates, a critic's."""
+    if "read_BT" in batch:
+        return [batch["read_BT"]]
+    return [mask for name, mask in batch["student"].items() if "attention_mask" in name]
 
 
 def _add(sums: dict[str, Tensor], parts: dict[str, Tensor]) -> None:

@@ -40,6 +40,39 @@ def test_logits_of_packed_sequences_are_those_of_each_alone(make_llama: Make, at
     assert model.training == (mode == "train")
 
 
+def test_loss_and_gradient_of_packed_sequences_are_those_of_rows_of_their_own(make_llama: Make) -> None:
+    from limbeck.losses.combine import WeightedTerm
+    from limbeck.losses.tokens import TokenObjective, TokenTerm
+    from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
+    from limbeck.teachers.language_model import LanguageTeacher
+    from limbeck.types import Batch
+
+    student, teacher = make_llama("sdpa").double(), LanguageTeacher(make_llama("sdpa", num_key_value_heads=2).double())
+    terms = (
+        WeightedTerm("divergence", TokenTerm(TokenDivergence("jensen_shannon")), weight=0.7),
+        WeightedTerm("labels", TokenTerm(LabelLoss()), weight=0.3),
+    )
+    objective = TokenObjective(student, terms)
+    sequences = [
+        TokenSequence(one.ids, np.arange(len(one.ids)) >= len(one.ids) // 2, 0, False)
+        for one in random_sequences([4, 2, 9, 2, 3, 7, 13, 2])
+    ]
+
+    def step(batch: Batch) -> tuple[float, torch.Tensor]:
+        student.zero_grad(set_to_none=True)
+        batch["signal"] = teacher.signal(batch, objective.needs)
+        loss, _ = objective(batch, objective.count([batch]))
+        loss.backward()
+        return loss.item(), torch.cat([p.grad.flatten() for p in student.parameters()])
+
+    packed = collate(sequences, 0, pack_to=16)
+    assert packed["read_BT"].sum(dim=1).tolist() == [15, 12, 15]
+    (loss, gradient), (expected, expected_gradient) = step(packed), step(collate(sequences, 0))
+    assert loss == pytest.approx(expected, rel=1e-6)
+    assert gradient.norm() > 0.01
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-5, atol=1e-8)
+
+
 @pytest.mark.parametrize("kind", ["qwen2", "gpt2", "gpt_neox"])
 def test_other_models_that_keep_them_apart(make_llama: Make, kind: str) -> None:
     check_packing(make_llama("eager", kind, **({"num_key_value_heads": 2} if kind == "qwen2" else {})))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from limbeck.types import UNLABELLED, Batch
 
-__all__ = ["TokenSequence", "collate", "written"]
+__all__ = ["TokenSequence", "collate", "packed_groups", "written"]
 
 Ids = NDArray[np.int32]
 Mask = NDArray[np.bool_]
@@ -95,7 +95,8 @@ def collate(
             token; models with absolute positions need them.
         pack_to: put several sequences into rows of at most this many tokens, in order, so that supervised positions
             follow each other as without packing. There is no attention mask then: position ids start anew at each
-            sequence, by which transformers tells them apart. Only for models that `check_packing` passes.
+            sequence, by which transformers tells them apart, and ``read_BT`` says what is no padding. Only for models
+            that `check_packing` passes.
     """
     if decoder_start is not None:
         return _encoder_decoder(sequences, pad_id, decoder_start)
@@ -134,13 +135,23 @@ def _encoder_decoder(sequences: Sequence[TokenSequence], pad_id: int, start: int
     }
 
 
-def _packed(sequences: Sequence[TokenSequence], pad_id: int, width: int) -> Batch:
-    groups: list[list[TokenSequence]] = []
-    for sequence in sequences:
-        if groups and sum(len(other.ids) for other in groups[-1]) + len(sequence.ids) <= width:
-            groups[-1].append(sequence)
+def packed_groups(lengths: Sequence[int], width: int) -> list[list[int]]:
+    """Return which sequences share a row of `width` tokens: in order, as many as fit; a longer one is alone."""
+    groups: list[list[int]] = []
+    room = 0
+    for number, length in enumerate(lengths):
+        if groups and length <= room:
+            groups[-1].append(number)
         else:
-            groups.append([sequence])
+            groups.append([number])
+            room = width
+        room -= length
+    return groups
+
+
+def _packed(sequences: Sequence[TokenSequence], pad_id: int, width: int) -> Batch:
+    numbers = packed_groups([len(sequence.ids) for sequence in sequences], width)
+    groups = [[sequences[number] for number in group] for group in numbers]
     longest = max(sum(len(sequence.ids) for sequence in group) for group in groups)
     positions = []
     for group in groups:
@@ -152,6 +163,7 @@ def _packed(sequences: Sequence[TokenSequence], pad_id: int, width: int) -> Batc
     return {
         "student": {"input_ids": _pad(ids, pad_id, False), "position_ids": _pad(positions, 0, False)},
         "labels_BT": _pad(labels, UNLABELLED, False),
+        "read_BT": _pad([np.ones(len(row)) for row in ids], 0, False).bool(),
     }
 
 

@@ -9,6 +9,7 @@ import torch
 
 from limbeck.data.generation.collate import TokenSequence, collate
 from limbeck.errors import ConfigError
+from limbeck.models.language_model import is_encoder_decoder
 from limbeck.models.layers import accepted_inputs
 
 __all__ = ["check_packing"]
@@ -26,11 +27,16 @@ def check_packing(model: Any) -> None:
     here too.
 
     Args:
-        model: a causal model; it is left in the mode in which it came.
+        model: a language model; it is left in the mode in which it came.
 
     Raises:
-        ConfigError: logits differ.
+        ConfigError: it has an encoder, or logits differ.
     """
+    if is_encoder_decoder(model):
+        raise ConfigError(
+            f"{_name(model)} has an encoder, which would read several prompts as one: packing is for causal models. "
+            "Leave it out (training.packing)"
+        )
     rows = np.random.default_rng(0).integers(0, model.get_input_embeddings().num_embeddings, sum(_LENGTHS))
     ids = np.split(rows.astype(np.int32), np.cumsum(_LENGTHS)[:-1])
     sequences = [TokenSequence(row, np.ones(len(row), dtype=np.bool_), 0, False) for row in ids]
@@ -51,8 +57,8 @@ def check_packing(model: Any) -> None:
     if not difference <= (1e-4 if exact else 0.1) * float(single_NV.std()):
         raise ConfigError(
             f"{_name(model)} with attention '{model.config._attn_implementation}' mixes up packed sequences: logits "
-            f"differ by {difference:.2g} from those of each sequence alone. Turn pack off, or load the model with "
-            "attn_implementation sdpa or eager."
+            f"differ by {difference:.2g} from those of each sequence alone. Leave packing out (training.packing), or "
+            "load the model with attn_implementation sdpa or eager"
         )
 
 
