@@ -1,4 +1,4 @@
-"""Stages of runs on texts: packed rows, and what goes on after a stop."""
+"""Stages of runs on texts: packed rows, hints of hidden states, and what goes on after a stop."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.runs.text_models import make_model, make_tokenizer, save, text_sections
+from tests.runs.text_models import LLAMA, T5, make_model, make_tokenizer, save, text_sections
 
 import limbeck
-from limbeck.errors import ConfigError
+from limbeck.errors import ConfigError, ModelError
 from limbeck.types import SilentProgress
 
 
@@ -136,3 +136,42 @@ def test_packing_for_an_encoder_and_a_decoder(tmp_path: Path) -> None:
     sections["training"]["packing"] = True
     with pytest.raises(ConfigError, match=r"has an encoder, .*packing is for causal models"):
         limbeck.distill(**sections)
+
+
+HINTS = {"name": "f_distill", "variant": "kl", "hint_weight": 3, "max_new_tokens": 4}
+
+
+@pytest.mark.parametrize("packing", [False, True])
+def test_hints_of_hidden_states_in_the_first_stage(packing: bool, sections: dict[str, Any]) -> None:
+    sections["student"] = {"from_teacher": {"layers": "last", "keep": 1}}
+    sections["recipe"] = {**HINTS, "hint_layers": "last", "pre_distillation_share": 0.75}
+    sections["training"].update(packing=packing, steps=8)
+    limbeck.distill(**sections)
+    first = [line for line in lines(sections["output"]) if line["stage"] == "pre_distillation"]
+    assert len(first) == 6
+    for line in first:
+        parts = [0.8 * line["term/divergence"], 0.2 * line["term/labels"], 3 * line["term/hints"]]
+        assert line["loss"] == pytest.approx(sum(parts), rel=1e-4)
+    assert first[-1]["term/hints"] < first[0]["term/hints"]
+    assert "term/hints" not in lines(sections["output"])[-1]
+
+
+def test_hints_that_cannot_be_given_are_refused_before_anything_is_trained(
+    sections: dict[str, Any], tmp_path: Path
+) -> None:
+    sections["recipe"] = HINTS
+    sections["teacher"]["fine_tune"] = {"epochs": 1}
+    with pytest.raises(ConfigError, match=r"must have the same width; the teacher has 32, the student 16"):
+        limbeck.distill(**sections)
+    tokenizer = make_tokenizer(size=340)
+    student = make_model({**LLAMA, "hidden_size": 32}, rows=len(tokenizer))
+    sections["student"] = {"model": save(student, tokenizer, tmp_path / "other")}
+    sections["output"] = str(tmp_path / "run-of-other-tokens")
+    with pytest.raises(ModelError, match="tokenizers"):
+        limbeck.distill(**sections)
+    t5 = text_sections(
+        tmp_path, "t5", recipe=HINTS, output=str(tmp_path / "run-t5"), student={"config": {**T5, "d_model": 32}}
+    )
+    with pytest.raises(ModelError, match="has an encoder and a decoder: layers are mapped"):
+        limbeck.distill(**t5)
+    assert not list(tmp_path.glob("run*/stages/*"))

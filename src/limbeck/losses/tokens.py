@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from limbeck.errors import ConfigError
 from limbeck.losses.combine import WeightedTerm, needs_of
+from limbeck.losses.hints.token_states import TokenHints
 from limbeck.losses.teacher_share import GrowingShare, TeacherShare
 from limbeck.models.language_model import Head, head_of, token_logits
+from limbeck.models.layers import capture
 from limbeck.models.shared_weights import save_shared_once
 from limbeck.numerics.chunked import chunked_loss, label_log_probs
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
@@ -105,7 +107,7 @@ class TokenObjective(nn.Module):
 
     Args:
         student: a causal or a sequence-to-sequence language model.
-        terms: `TokenTerm`s and `LogProbTerm`s with their weights.
+        terms: `TokenTerm`s, `LogProbTerm`s and `TokenHints` with their weights.
         vocabulary: tokens that both models know.
     """
 
@@ -145,27 +147,33 @@ class TokenObjective(nn.Module):
             self._head = head_of(self.student)
         supervised_BT = supervised_positions(batch)
         labels_S = batch["labels_BT"][supervised_BT]
-        student = token_logits(self.student, batch["student"], supervised_BT, self._head, self._vocabulary)
+        with capture(self.student, self.needs.student_layers) as states:
+            student = token_logits(self.student, batch["student"], supervised_BT, self._head, self._vocabulary)
         assert not isinstance(student, SparseLogits)
-        shares = [self._shares(t, batch, counts)[supervised_BT] for t in self.weighted_terms]
+        weights = [self._shares(t, batch, counts) for t in self.weighted_terms]
+        shares = [weights_BT[supervised_BT] for weights_BT in weights]
         total, values = self._logit_terms(student, batch, labels_S, shares)
-        if len(values) < len(shares):
+        if any(isinstance(t.term, LogProbTerm) for t in self.weighted_terms):
             log_probs_S = label_log_probs(student, labels_S)
-            for place, weighted in enumerate(self.weighted_terms):
-                if isinstance(weighted.term, LogProbTerm):
-                    # Where this term does not count, its values may be not finite: filled after, for the sum, and
-                    # before, for the gradient (0 times infinity).
-                    uncounted_S = shares[place] == 0
-                    values_S = weighted.term.token_values(log_probs_S.masked_fill(uncounted_S, 0.0), batch)
-                    values_S = values_S.masked_fill(uncounted_S, 0.0)
-                    total = total + weighted.weight * (values_S * shares[place]).sum()
-                    values[place] = values_S.detach()
-        names = [f"term/{t.name}" for t in self.weighted_terms]
-        return total, {name: (values[i] * shares[i]).sum() for i, name in enumerate(names)}
+        means = {place: (values_S * shares[place]).sum() for place, values_S in values.items()}
+        for place, weighted in enumerate(self.weighted_terms):
+            term = weighted.term
+            if isinstance(term, LogProbTerm):
+                # Where this term does not count, its values may be not finite: filled after, for the sum, and
+                # before, for the gradient (0 times infinity).
+                uncounted_S = shares[place] == 0
+                values_S = term.token_values(log_probs_S.masked_fill(uncounted_S, 0.0), batch)
+                mean = (values_S.masked_fill(uncounted_S, 0.0) * shares[place]).sum()
+            elif isinstance(term, TokenHints):
+                mean = (term.token_values(states, batch["signal"]["hidden_BTD"]) * weights[place]).sum()
+            else:
+                continue
+            total, means[place] = total + weighted.weight * mean, mean.detach()
+        return total, {f"term/{t.name}": means[place] for place, t in enumerate(self.weighted_terms)}
 
     def _shares(self, weighted: WeightedTerm, batch: Batch, counts: Mapping[str, Tensor]) -> Tensor:
         """Return how much each token adds to the step's mean of a term, ``[B, T]``."""
-        weights_BT = cast(_TokenMean, weighted.term).token_weights(batch)
+        weights_BT = cast(_TokenMean | TokenHints, weighted.term).token_weights(batch)
         return weights_BT / counts[weighted.name].to(weights_BT).clamp(min=1)
 
     def _logit_terms(

@@ -55,7 +55,8 @@ def layer_list(model: Any) -> tuple[str, nn.ModuleList]:
     """
     if model.config.is_encoder_decoder:
         raise ModelError(
-            f"{type(model).__name__} has an encoder and a decoder; only encoders have their layers mapped"
+            f"{type(model).__name__} has an encoder and a decoder: layers are mapped of models that have one list of "
+            "them. Use a recipe without hints of hidden states"
         )
     for name, module in model.named_modules():
         if isinstance(module, nn.ModuleList) and len(module) == depth(model):

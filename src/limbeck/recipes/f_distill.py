@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.hints.token_states import TokenHints
 from limbeck.losses.tokens import TokenTerm
 from limbeck.models.generate import Decoding
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
@@ -22,6 +23,8 @@ def f_distill(
     *,
     variant: Literal["kl", "rkl", "js", "tvd"] = "js",
     pre_distillation_share: Annotated[float, Field(ge=0, lt=1)] = 0.5,
+    hint_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0,
+    hint_layers: Literal["first", "last", "uniform", "spread"] = "uniform",
     beta: Annotated[float, Field(gt=0, lt=1)] = 0.5,
     max_new_tokens: Annotated[int, Field(ge=1)] = 128,
 ) -> TextRecipe:
@@ -36,8 +39,9 @@ def f_distill(
 
     Args:
         variant: ``kl``, ``rkl``, ``js`` or ``tvd``.
-        pre_distillation_share: share of the steps for ``0.8 KL + 0.2 CE`` on the rows first. The paper adds hints
-            of hidden states there, which are left out.
+        pre_distillation_share: share of the steps for ``0.8 KL + 0.2 CE`` on the rows first.
+        hint_weight: of hints of hidden states in that stage; the paper has 3, for students of the teacher's width.
+        hint_layers: which teacher layers the student's are compared with; as in ``student.from_teacher.layers``.
         beta: weight of the teacher in JS's mixture.
         max_new_tokens: longest text that is written.
     """
@@ -46,6 +50,7 @@ def f_distill(
         first = (
             WeightedTerm("divergence", TokenTerm(TokenDivergence("forward_kl")), weight=0.8),
             WeightedTerm("labels", TokenTerm(LabelLoss()), weight=0.2),
+            WeightedTerm("hints", TokenHints(hint_layers), weight=hint_weight),
         )
         stages = (Stage("pre_distillation", first, share=pre_distillation_share),)
     teachers, students = (WrittenBy.TEACHER,), (WrittenBy.STUDENT,)

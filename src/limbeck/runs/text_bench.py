@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.data.generation.packing import check_packing
-from limbeck.errors import ModelError
+from limbeck.errors import ConfigError, ModelError
 from limbeck.evaluation.generation.outputs import SystemOutputs
+from limbeck.losses.combine import bind_terms, needs_of
 from limbeck.models.language_model import is_encoder_decoder
-from limbeck.models.layers import depth
+from limbeck.models.layers import depth, layer_list, shapes
 from limbeck.models.load import load_language_model, load_tokenizer
 from limbeck.models.vocabulary import align_vocabularies
 from limbeck.numerics.layer_maps import choose_layers
@@ -26,7 +27,7 @@ from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import TextRows, decoder_start, encode_texts, text_limit
 from limbeck.sequences.rollouts import Rollouts
 from limbeck.students.initialise import language_model_from_config, student_from_layers
-from limbeck.types import Progress
+from limbeck.types import Needs, Progress
 
 __all__ = ["TextBench", "set_up"]
 
@@ -87,7 +88,7 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
     """Load the models, check that they can do the run, and tokenise all rows.
 
     Raises:
-        ConfigError: texts are to be packed, and a model would mix them up.
+        ConfigError: texts are to be packed, and a model would mix them up; or layers are compared that do not fit.
         ModelError: a model or tokenizer cannot be loaded, weights are not finite, or the recipe needs one vocabulary
             and there are two.
     """
@@ -107,7 +108,8 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
         if model is not None and name is not None:
             _require_finite(model, name)
     _require_packing(config, teacher, student)
-    vocabulary = _vocabulary(config, teacher, student, teacher_tokenizer, tokenizer)
+    needs = _needs(config, teacher, student)
+    vocabulary = _vocabulary(config, needs, teacher, student, teacher_tokenizer, tokenizer)
     same = vocabulary is not None
     readers = [student] if teacher is None or not same else [teacher, student]
     limit = text_limit(config, tokenizer, *readers)
@@ -191,8 +193,29 @@ def _token_rows(tokenizer: Any) -> int:
     return 1 + max(int(number) for number in tokenizer.get_vocab().values())
 
 
+def _needs(config: TextRunConfig, teacher: Any, student: Any) -> Needs:
+    """Return all that the recipe's terms read of this pair of models.
+
+    Raises:
+        ConfigError, ModelError: hidden states are compared, and widths, depths or kinds of the models do not fit, or
+            a store is to give them.
+    """
+    needs, pair = Needs(), shapes(student if teacher is None else teacher, student)
+    for stage in config.recipe.made().stages:
+        needs |= needs_of(bind_terms(stage.terms, pair))
+    if needs.teacher_hidden and config.teacher.store is not None:
+        raise ConfigError(
+            f"recipe '{config.recipe.name}' compares hidden states, and teacher.store holds next-token "
+            "distributions only. Leave teacher.store out, or the hints"
+        )
+    if needs.teacher_hidden:
+        for model in (teacher, student):
+            layer_list(model)
+    return needs
+
+
 def _vocabulary(
-    config: TextRunConfig, teacher: Any, student: Any, teacher_tokenizer: Any, student_tokenizer: Any
+    config: TextRunConfig, needs: Needs, teacher: Any, student: Any, teacher_tokenizer: Any, student_tokenizer: Any
 ) -> int | None:
     """Tokens both know; ``None`` where tokenizers differ and the recipe hands on nothing but text."""
     try:
@@ -205,8 +228,7 @@ def _vocabulary(
             student_rows=int(student.get_output_embeddings().weight.shape[0]),
         )
     except ModelError:
-        stages = config.recipe.made().stages
-        on_text = not any(t.weight > 0 and t.term.needs.logits for stage in stages for t in stage.terms)
-        if on_text and not any(isinstance(stage.written, Rollouts) for stage in stages):
+        mixed = any(isinstance(stage.written, Rollouts) for stage in config.recipe.made().stages)
+        if not needs.teacher and not mixed:
             return None
         raise

@@ -126,7 +126,7 @@ def _train_students(bench: TextBench, seed: int) -> None:
 
 def _teacher(bench: TextBench, stages: tuple[Stage, ...]) -> Teacher | None:
     """The teacher that terms ask: a store of its signals, or itself."""
-    if not any(term.weight > 0 and term.term.needs.logits for stage in stages for term in stage.terms):
+    if not any(term.weight > 0 and term.term.needs.teacher for stage in stages for term in stage.terms):
         return None
     if bench.config.teacher.store is not None:
         return stored_teacher(bench)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from limbeck.models.language_model import head_of, token_logits
+from limbeck.models.layers import capture
 from limbeck.types import UNLABELLED, Batch, DenseLogits, LazyLogits, LogitSource, Needs, Signal
 
 __all__ = ["LanguageTeacher"]
@@ -16,7 +17,7 @@ class LanguageTeacher:
     """Runs a language model on each batch: evaluation mode, no gradients, frozen parameters.
 
     It reads the very token ids of the student, and says nothing but its hidden states at the supervised
-    positions and the head that makes logits of them.
+    positions with the head that makes logits of them, and the outputs of the layers that terms ask for.
 
     Args:
         model: a causal or a sequence-to-sequence language model.
@@ -30,15 +31,21 @@ class LanguageTeacher:
 
     @torch.no_grad()
     def signal(self, batch: Batch, needs: Needs) -> Signal:
-        """Return next-token distributions at the batch's supervised positions, if `needs` names logits."""
-        if not needs.logits:
+        """Return next-token distributions at the supervised positions and outputs of layers, as `needs` says."""
+        if not needs.teacher:
             return {}
         here, there = self.model.device, batch["labels_BT"].device
         inputs = {name: tensor.to(here) for name, tensor in batch["student"].items()}
         supervised_BT = (batch["labels_BT"] != UNLABELLED).to(here)
         self.model.eval()  # whoever holds the model may have trained it since
-        source = token_logits(self.model, inputs, supervised_BT, self._head, self._vocabulary)
-        return {"tokens": source if here == there else _moved(source, there)}
+        with capture(self.model, needs.teacher_hidden) as states:
+            source = token_logits(self.model, inputs, supervised_BT, self._head, self._vocabulary)
+        signal: Signal = {}
+        if needs.logits:
+            signal["tokens"] = source if here == there else _moved(source, there)
+        if states:
+            signal["hidden_BTD"] = {layer: state.to(there) for layer, state in states.items()}
+        return signal
 
 
 def _moved(source: LogitSource, device: torch.device) -> LogitSource:

@@ -13,15 +13,16 @@ from limbeck.numerics.layer_maps import hint_pairs
 from limbeck.numerics.masking import first_token
 from limbeck.types import Batch, Needs, Shapes, Signal
 
-__all__ = ["LastHiddenCosine", "PatientHints"]
+__all__ = ["LastHiddenCosine", "PatientHints", "require_equal_width"]
 
 
-def _require_equal_width(term: str, shapes: Shapes) -> None:
+def require_equal_width(term: str, shapes: Shapes) -> None:
+    """Refuse models whose states cannot be compared directly. Raises `ConfigError`; `term` names what compares."""
     if shapes.teacher_width != shapes.student_width:
         raise ConfigError(
             f"{term} compares hidden states directly, so teacher and student must have the same width; "
             f"the teacher has {shapes.teacher_width}, the student {shapes.student_width}. "
-            "Use a student made from the teacher's layers, or a recipe on logits (word_level_kd)."
+            "Use a student made from the teacher's layers, or a recipe on logits (word_level_kd; of texts kd)."
         )
 
 
@@ -43,7 +44,7 @@ class LastHiddenCosine:
         return Needs(teacher_hidden=frozenset({teacher}), student_layers=frozenset({student}), same_tokens=True)
 
     def bind(self, shapes: Shapes) -> LastHiddenCosine:
-        _require_equal_width("the cosine term", shapes)
+        require_equal_width("the cosine term", shapes)
         return replace(self, layers=(shapes.student_layers, shapes.teacher_layers))
 
     def counted(self, batch: Batch) -> Tensor:
@@ -80,7 +81,7 @@ class PatientHints:
         )
 
     def bind(self, shapes: Shapes) -> PatientHints:
-        _require_equal_width("PKD", shapes)
+        require_equal_width("PKD", shapes)
         pairs = hint_pairs(self.strategy, teacher_layers=shapes.teacher_layers, student_layers=shapes.student_layers)
         return replace(self, pairs=pairs)
 
