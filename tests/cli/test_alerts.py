@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -74,6 +75,19 @@ def test_evaluate_sweeps_the_threshold(
     assert "<svg" in page.read_text(encoding="utf-8")
 
 
+def test_evaluate_calibrates_a_student_and_its_alerts_say_so(
+    risk_student: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    student = shutil.copytree(risk_student, tmp_path / "student")
+    code, _, errors = run(monkeypatch, capsys, "evaluate", str(student), str(rows), "--calibrate")
+    assert code == 0, errors
+    assert "from 3 labelled rows" in errors
+    code, out, errors = run(monkeypatch, capsys, "predict", str(student), str(rows), "--alerts")
+    assert code == 0, errors
+    assert {json.loads(line)["calibrated"] for line in out.splitlines()} == {True}
+    assert "no calibration" not in errors
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -82,6 +96,7 @@ def test_evaluate_sweeps_the_threshold(
         (["predict", "MODEL", "ROWS", "--alerts", "--alert-rules", "none.yaml"], "there is no file of alert rules"),
         (["evaluate", "MODEL", "ROWS", "--alert-rules", "a.yaml"], "--html and --alert-rules go with --alerts"),
         (["evaluate", "MODEL", "ROWS", "--alerts", "--against", "m"], "goes without --against"),
+        (["evaluate", "MODEL", "ROWS", "--alerts", "--calibrate"], "stands alone"),
         (["predict", "MODEL", "nowhere.jsonl", "--alerts"], "nowhere.jsonl does not exist"),
     ],
 )

@@ -13,9 +13,9 @@ import pytest
 
 from limbeck.alert_results import Alert, AlertRun
 from limbeck.data.articles.read import file_records
-from limbeck.errors import ConfigError, DataError, ModelError
+from limbeck.errors import ConfigError, DataError
 from limbeck.evaluation.alerts.rules import AlertRules
-from limbeck.runs.alerts import load_alert_rules, make_alerts, read_temperature, sweep_alerts
+from limbeck.runs.alerts import load_alert_rules, make_alerts, sweep_alerts
 from limbeck.runs.predictor import Predictor
 from limbeck.types import SilentProgress
 
@@ -73,28 +73,6 @@ def test_the_temperature_of_the_student_divides_its_logits(student: Path, tmp_pa
         assert alert.calibrated
         assert [alert.probabilities[label] for label in LABELS] == pytest.approx(row.tolist(), abs=1e-5)
     assert run.notes == []
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "",
-        "{}",
-        "[1]",
-        '{"temperature": 0}',
-        '{"temperature": "hot"}',
-        '{"temperature": Infinity}',
-        '{"temperature": true}',
-    ],
-)
-def test_a_damaged_calibration_is_refused(content: str, tmp_path: Path) -> None:
-    (tmp_path / "calibration.json").write_text(content, encoding="utf-8")
-    with pytest.raises(ModelError, match=r"calibration.json.*(damaged|above 0)"):
-        read_temperature(tmp_path)
-
-
-def test_without_the_file_there_is_no_temperature(tmp_path: Path) -> None:
-    assert read_temperature(tmp_path) is None
 
 
 def test_labels_without_severities_are_refused_before_rows_are_read(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from limbeck.data.load import Fields
     from limbeck.data.records import Fault, Record
 
-__all__ = ["evaluate_alerts", "predict_alerts"]
+__all__ = ["calibrate_student", "evaluate_alerts", "predict_alerts"]
 
 
 def predict_alerts(model: str, file: str, output: Path | None, html: Path | None, rules_file: Path | None) -> None:
@@ -75,6 +75,22 @@ def evaluate_alerts(
         write_json(output, sweep.model_dump())
     if html is not None:
         write_sweep_page(sweep, html)
+
+
+def calibrate_student(model: str, data: str, *, fields: Fields | None) -> None:
+    """Fit the temperature of a student on labelled rows, write it into its folder, and say what it changed."""
+    from limbeck.cli.terminal import console, progress
+    from limbeck.report.formatting import share_text
+    from limbeck.runs.temperature import CALIBRATION_FILE, calibrate
+
+    fitted = calibrate(model, data, fields=fields, progress=progress())
+    console.print(
+        f"temperature {fitted.temperature:.3f} from {fitted.rows} labelled rows; calibration error on them "
+        f"{share_text(fitted.error_before)} before, {share_text(fitted.error_after)} after. "
+        f"Written to {Path(model) / CALIBRATION_FILE}",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _records(file: str, text: str) -> Iterator[tuple[str, Record | Fault]]:

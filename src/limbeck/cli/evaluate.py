@@ -30,6 +30,8 @@ Examples:
 
     limbeck evaluate runs/demo/student runs/demo/data/test.jsonl --against org/large-model --output figures.json
 
+    limbeck evaluate runs/risk/student dev-news.jsonl --calibrate
+
     limbeck evaluate runs/risk/student labelled-news.jsonl --alerts --html false-alarms.html
 
     limbeck evaluate runs/topics/student data/sib200 --layout sib200 --lang bg,de
@@ -71,6 +73,14 @@ def main(
         ),
     ] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with the figure.", rich_help_panel=_ALERTS)] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Fit the temperature of the student's confidence on these rows, and write it into its folder.",
+            rich_help_panel=_ALERTS,
+        ),
+    ] = False,
     alert_rules: Annotated[
         Path | None, typer.Option(help="YAML with the severities of the labels.", rich_help_panel=_ALERTS)
     ] = None,
@@ -113,6 +123,13 @@ def main(
 
     if lm_eval is not None and not is_writing_student(model):
         raise ConfigError(f"--lm-eval is for students that write, and {model} is none")
+    if calibrate:
+        if is_ranking_student(model) or is_writing_student(model) or against or alerts or output:
+            raise ConfigError("--calibrate is for students that label texts, and stands alone")
+        from limbeck.cli.alerts import calibrate_student
+
+        calibrate_student(model, data, fields=Fields(text=text, text_pair=text_pair, label=label) if text else None)
+        return
     if alerts:
         if is_ranking_student(model) or is_writing_student(model) or against:
             raise ConfigError("--alerts is for students that label texts, and goes without --against")

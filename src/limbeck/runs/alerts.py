@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 from limbeck.alert_results import NO_REASON, AlertRun, AlertSweep
 from limbeck.data.articles.read import ArticleRows, file_records, read_articles
 from limbeck.data.records import Fault, Fields, Record
-from limbeck.errors import DataError, ModelError
+from limbeck.errors import DataError
 from limbeck.evaluation.alerts.decide import AlertMaker, decide
 from limbeck.evaluation.alerts.rules import AlertRules, severities_of
 from limbeck.evaluation.alerts.sweep import sweep, sweep_curve
@@ -23,14 +21,15 @@ from limbeck.evaluation.predict import softmax
 from limbeck.models.load import weights_fingerprint
 from limbeck.runs.checked_yaml import load_checked
 from limbeck.runs.predictor import Predictor
+from limbeck.runs.temperature import read_temperature
 from limbeck.types import Progress
 
-__all__ = ["CALIBRATION_FILE", "load_alert_rules", "make_alerts", "read_temperature", "sweep_alerts"]
+__all__ = ["load_alert_rules", "make_alerts", "sweep_alerts"]
 
-CALIBRATION_FILE = "calibration.json"
 _FEW_RISKS = 50
 _UNCALIBRATED = (
-    "The student has no calibration (calibration.json), so its confidence is the bare softmax and may be too high."
+    "The student has no calibration (calibration.json), so its confidence is the bare softmax and may be too high. "
+    "`limbeck evaluate STUDENT ROWS --calibrate` makes one from labelled rows."
 )
 
 ReadRows = Callable[[str], Iterable[tuple[str, Record | Fault]]]
@@ -40,24 +39,6 @@ ReadRows = Callable[[str], Iterable[tuple[str, Record | Fault]]]
 def load_alert_rules(path: Path | None) -> AlertRules:
     """Read the rules; without a file the defaults. Raises `ConfigError` with all faults, each with its line."""
     return AlertRules() if path is None else load_checked(path, AlertRules, "file of alert rules")
-
-
-def read_temperature(folder: Path) -> float | None:
-    """Return the temperature that a student's logits are divided by; ``None`` where it has no calibration.
-
-    Raises:
-        ModelError: the file is damaged.
-    """
-    path = folder / CALIBRATION_FILE
-    if not path.exists():
-        return None
-    try:
-        temperature = json.loads(path.read_text(encoding="utf-8"))["temperature"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f'{path} is damaged: expected {{"temperature": 1.3}}. Write the student again') from error
-    if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
-        raise ModelError(f"{path}: expected a temperature above 0, got {temperature!r}. Write the student again")
-    return float(temperature)
 
 
 def make_alerts(model: str, read: ReadRows, rules: AlertRules, *, name: str, progress: Progress) -> AlertRun:

@@ -1,0 +1,92 @@
+"""How sure is a student really? The temperature in its folder, read and fitted."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from limbeck.atomic import write_json
+from limbeck.data.load import Fields, load_rows
+from limbeck.data.tasks import label_ids
+from limbeck.errors import ConfigError, DataError, ModelError
+from limbeck.evaluation.calibration import expected_calibration_error, reliability_bins
+from limbeck.evaluation.predict import softmax
+from limbeck.runs.predictor import Predictor
+from limbeck.teachers.labels.calibration import fit_temperature
+from limbeck.teachers.labels.label_probs import LabelProbs
+from limbeck.types import Progress
+
+__all__ = ["CALIBRATION_FILE", "Fitted", "calibrate", "read_temperature"]
+
+CALIBRATION_FILE = "calibration.json"
+
+
+class Fitted(NamedTuple):
+    """A temperature, and the expected calibration error on the rows that it was fitted on, before and after."""
+
+    temperature: float
+    rows: int
+    error_before: float
+    error_after: float
+
+
+def read_temperature(folder: Path) -> float | None:
+    """Return the temperature that a student's logits are divided by; ``None`` where it has no calibration.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    path = folder / CALIBRATION_FILE
+    if not path.exists():
+        return None
+    try:
+        temperature = json.loads(path.read_text(encoding="utf-8"))["temperature"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f'{path} is damaged: expected {{"temperature": 1.3}}. Calibrate the student again') from error
+    if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
+        raise ModelError(f"{path}: expected a temperature above 0, got {temperature!r}. Calibrate the student again")
+    return float(temperature)
+
+
+def calibrate(model: str, data: str, *, fields: Fields | None, progress: Progress) -> Fitted:
+    """Fit the temperature with the least loss on the labelled rows of `data`, and write it into the student's folder.
+
+    Reference: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 4.2.
+
+    Args:
+        model: a student's folder.
+        data: rows that the student was not trained on, and is not tested on.
+        fields: where text and label are; ``None``: as the student says.
+        progress: shows how far it is.
+
+    Raises:
+        ConfigError: `model` is no folder.
+        DataError: the rows cannot be used, or none has a label.
+        ModelError: the student cannot be loaded.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        raise ConfigError(f"a calibration is written into the student's folder, and {model} is none")
+    predictor = Predictor(model)
+    task = predictor.task
+    named = fields or Fields(task.text, task.text_pair, task.label)
+    rows = load_rows(data, named, labels=predictor.labels).rows
+    gold_N = label_ids(rows, predictor.labels)
+    labelled = np.flatnonzero(gold_N >= 0)
+    if not len(labelled):
+        raise DataError(f"{data}: no row has a label in field '{named.label}', and a temperature is fitted on labels")
+    with progress.track("labelling", len(rows)) as advance:
+        logits_NC = predictor.logits(rows, advance)[labelled]
+    gold = gold_N[labelled]
+    probs_NC = softmax(logits_NC)
+    kept_N = np.ones(len(labelled), dtype=bool)
+    temperature = fit_temperature(LabelProbs(probs_NC, probs_NC, kept_N, (frozenset(),) * len(gold), "local"), gold)
+    after_NC = softmax(logits_NC / np.float32(temperature))
+    before, after = (expected_calibration_error(reliability_bins(p, gold)) for p in (probs_NC, after_NC))
+    fitted = Fitted(temperature, len(labelled), before, after)
+    write_json(folder / CALIBRATION_FILE, fitted._asdict())
+    return fitted
