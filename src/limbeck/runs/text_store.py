@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.errors import ConfigError
 from limbeck.models.load import weights_fingerprint
 from limbeck.numerics.sparse import captured_mass, top_k
@@ -64,34 +65,50 @@ def fill_store(bench: TextBench) -> tuple[int, float]:
     encoded = bench.train_rows
     with StoreWriter(folder, fingerprint) as writer:
         store = TokenStore.open(folder)
-        missing = np.asarray(store.missing(encoded.keys), dtype=np.int64)
-        missing = missing[encoded.supervised[missing] > 0]
-        if not len(missing):
+        batches = _to_ask(encoded, store)
+        if not batches:
             return 0, 0.0
-        order = missing[np.argsort(-encoded.lengths[missing], kind="stable")]
+        order = np.concatenate(batches)
         served = bench.config.teacher.server is not None
-        answers = ask_server(bench, store, fingerprint, order) if served else _computed(bench, fingerprint, order)
+        answers = ask_server(bench, store, fingerprint, order) if served else _computed(bench, fingerprint, batches)
         # Answers of a server are paid for, one by one: each is on disk before it counts.
         sync_every = 1 if served else _SYNC_EVERY
         mass, positions = 0.0, 0
         with bench.progress.track("teacher signals", len(order)) as advance:
             for number, answer in enumerate(answers, start=1):
-                for row, kept in answer:
-                    writer.append(encoded.keys[row], kept)
-                    mass, positions = mass + float(captured_mass(kept).sum()), positions + kept.rows
+                writer.extend([(encoded.keys[row], kept) for row, kept in answer])
+                mass += sum(float(captured_mass(kept).sum()) for _, kept in answer)
+                positions += sum(kept.rows for _, kept in answer)
                 if number % sync_every == 0:
                     writer.sync()
                 advance(len(answer))
     return len(order), mass / max(1, positions)
 
 
+def _to_ask(encoded: EncodedSequences, store: TokenStore) -> list[NDArray[np.int64]]:
+    """Return the rows that the store lacks, in the batches to ask about them: rows of one text once, longest first.
+
+    A batch of 8 and of 7 rows differ in their last bits. Batches are therefore those of all rows, and as they reach
+    the disk whole, a store that was killed goes on with the very batches it would have had. Only rows of batches
+    that are there in part, which happens where rows were added, are put together anew.
+    """
+    first = {encoded.keys[row]: row for row in np.flatnonzero(encoded.supervised > 0)[::-1].tolist()}
+    rows = np.sort(np.fromiter(first.values(), dtype=np.int64, count=len(first)))
+    rows = rows[np.argsort(-encoded.lengths[rows], kind="stable")]
+    missing = np.zeros(len(rows), dtype=bool)
+    missing[store.missing([encoded.keys[row] for row in rows.tolist()])] = True
+    places = [np.arange(start, min(start + _ROWS, len(rows))) for start in range(0, len(rows), _ROWS)]
+    whole = [rows[place] for place in places if missing[place].all()]
+    rest = np.concatenate([np.empty(0, np.int64), *(rows[p][missing[p]] for p in places if not missing[p].all())])
+    return whole + [rest[start : start + _ROWS] for start in range(0, len(rest), _ROWS)]
+
+
 def _computed(
-    bench: TextBench, fingerprint: Fingerprint, order: NDArray[np.int64]
+    bench: TextBench, fingerprint: Fingerprint, batches: Sequence[NDArray[np.int64]]
 ) -> Iterator[list[tuple[int, SparseLogits]]]:
     """Yield rows with what the teacher at hand says about them, batch by batch."""
     teacher = LanguageTeacher(bench.teacher.to(device()), bench.vocabulary)
-    for start in range(0, len(order), _ROWS):
-        rows = order[start : start + _ROWS]
+    for rows in batches:
         batch: Batch = bench.train_rows.batch(rows)
         source = teacher.signal(batch, Needs(logits=True))["tokens"]
         assert not isinstance(source, SparseLogits)

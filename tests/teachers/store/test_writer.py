@@ -71,6 +71,28 @@ def test_much_is_synced_unasked(
     assert len(TokenStore.open(folder)) > 90
 
 
+def test_samples_added_together_reach_the_disk_together(
+    writer: StoreWriter, folder: Path, make_sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one block of the index, which counts whole or not at all; and a bad one keeps the others out."""
+    monkeypatch.setattr(writing, "_SYNC_BYTES", 1)
+    original, blocks = writing._write_at, []
+
+    def record(file: FileIO, place: int, content: bytes) -> None:
+        blocks.append(Path(str(file.name)).suffix)
+        original(file, place, content)
+
+    monkeypatch.setattr(writing, "_write_at", record)
+    writer.extend([(f"row-{number}", make_sample(number)) for number in range(5)])
+    assert blocks == [".shard", ".index"]
+    assert TokenStore.open(folder).missing(keys(range(5))) == []
+    bad = dataclasses.replace(make_sample(6), temperature=2.0)
+    with pytest.raises(ConfigError, match=r"these are over 50 at 2\.0"):
+        writer.extend([("row-5", make_sample(5)), ("row-6", bad)])
+    writer.close()
+    assert TokenStore.open(folder).missing(keys(range(7))) == [5, 6]
+
+
 def test_a_shard_ends_at_its_size(
     folder: Path, fingerprint: Fingerprint, make_sample: Sample, require_samples: Require
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -61,14 +62,29 @@ class StoreWriter:
         self._waiting_bytes = 0
 
     def append(self, key: str, logits: SparseLogits) -> None:
-        """Add a sample: the distributions at its supervised positions, in order.
+        """Add a sample: the distributions at its supervised positions, in order. See `extend`."""
+        self.extend([(key, logits)])
+
+    def extend(self, samples: Sequence[tuple[str, SparseLogits]]) -> None:
+        """Add samples that reach the disk together: a kill leaves all of them there, or none.
+
+        Args:
+            samples: keys, each with the distributions at its sample's supervised positions, in order.
 
         Raises:
-            ConfigError: the distributions are of another vocabulary or temperature than the store's.
-            DataError: they are no distributions, or have another number of tokens than the store keeps.
-            StorageError: the disk is full. The sample waits in memory with all others that are not on disk yet:
+            ConfigError: distributions are of another vocabulary or temperature than the store's.
+            DataError: they are no distributions, or have another number of tokens than the store keeps. Of these
+                samples none is added then.
+            StorageError: the disk is full. The samples wait in memory with all others that are not on disk yet:
                 `sync` may be called again once there is room.
         """
+        contents = [self._packed(logits) for _, logits in samples]
+        self._waiting += zip(key_digests(key for key, _ in samples), contents, strict=True)
+        self._waiting_bytes += sum(len(content) for content in contents)
+        if self._waiting_bytes >= min(_SYNC_BYTES, self._shard_bytes):
+            self.sync()
+
+    def _packed(self, logits: SparseLogits) -> bytes:
         mine = self._fingerprint
         if (logits.vocabulary, logits.temperature) != (mine.vocabulary, mine.temperature):
             raise ConfigError(
@@ -78,18 +94,13 @@ class StoreWriter:
         rows = Distributions(
             logits.ids_SK.cpu().numpy(), logits.log_probs_SK.float().cpu().numpy(), logits.tail_S.float().cpu().numpy()
         )
-        content = self._format.pack(rows).tobytes()
-        (digest,) = key_digests([key])
-        self._waiting.append((digest, content))
-        self._waiting_bytes += len(content)
-        if self._waiting_bytes >= min(_SYNC_BYTES, self._shard_bytes):
-            self.sync()
+        return self._format.pack(rows).tobytes()
 
     def sync(self) -> None:
         """Return once everything appended is on disk, where readers that open the store find it.
 
         Raises:
-            StorageError: the disk is full; see `append`.
+            StorageError: the disk is full; see `extend`.
         """
         if not self._waiting:
             return
