@@ -400,6 +400,24 @@ def test_the_forward_and_reverse_kl_are_those_of_the_texts(lm2: Any) -> None:
     assert lm2.expected(divergence("reverse_kl"), q_N).item() == pytest.approx(reverse, rel=1e-9)
 
 
+def test_whole_texts_against_sums_over_their_tokens(lm2: Any) -> None:
+    """Section 0.4: total variation of texts is below each bound; ENGINE's loss is the reverse KL and an entropy."""
+    p_N, q_N = lm2.p_N, lm2.q_N
+    variation = 0.5 * (p_N - q_N).abs().sum().item()
+    assert variation == pytest.approx(0.462603, abs=5e-7)
+    for share_N in (p_N, q_N):
+        assert lm2.expected(divergence("total_variation"), share_N).item() > variation
+    entropy, engine = (-(q_N * log_N).sum().item() for log_N in (q_N.log(), p_N.log()))
+    assert (entropy, engine) == pytest.approx((2.043146, 2.990628), abs=5e-7)
+    assert lm2.expected(divergence("reverse_kl"), q_N).item() + entropy == pytest.approx(engine, rel=1e-9)
+    m_N = (p_N + q_N) / 2
+    exact = sum((side_N * (side_N / m_N).log()).sum().item() / 2 for side_N in (p_N, q_N))
+    assert exact == pytest.approx(0.164192, abs=5e-7)
+    # Of conditionals that are averaged it is another number, as section 7 says of f-DISTILL's.
+    halves = [lm2.expected(divergence("jensen_shannon"), share_N).item() for share_N in (p_N, q_N)]
+    assert all(abs(half - exact) > 0.01 for half in halves)
+
+
 @pytest.mark.parametrize(("variant", "expected"), [("kl", 0.610598), ("rkl", 0.947482), ("js", 0.176039),
                                                    ("tvd", 0.756223)])  # fmt: skip
 def test_f_distill_is_half_on_the_teachers_and_half_on_the_students_texts(

@@ -343,6 +343,14 @@ def test_gradient_of_each_on_the_reference_vectors(kind: str, gradient: tuple[fl
     torch.testing.assert_close(found, double(gradient), atol=1e-6, rtol=0)
 
 
+def test_divergences_are_sums_over_the_vocabulary_and_keep_pinskers_bound() -> None:
+    """`F.kl_div(reduction="mean")` divides by its size as well: 0.061570."""
+    value, _ = compute("forward_kl", double(TEACHER), double(STUDENT))
+    assert value.item() / len(TEACHER) == pytest.approx(0.061570, abs=1e-6)
+    variation, _ = compute("total_variation", double(TEACHER), double(STUDENT))
+    assert variation.item() <= (value / 2).sqrt().item() == pytest.approx(0.350913, abs=1e-6)
+
+
 def test_means_over_the_vocabulary() -> None:
     value, gradient = compute("logit_mse", double((2.0, -1.0)), double((1.0, 0.5)))
     assert value.item() == 1.625

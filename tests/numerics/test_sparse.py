@@ -53,6 +53,14 @@ def test_the_tail_is_a_bucket(teacher: DenseLogits, student: DenseLogits, k: int
     assert kl(top_k(teacher, k), student)[0] == pytest.approx(bucket, abs=5e-6)
 
 
+def test_kept_tokens_alone_would_be_another_distribution() -> None:
+    """Scaled to sum to 1 they give 0.257403, more than the full divergence; with the bucket it is never more."""
+    p, q = (torch.softmax(side.logits_SV[0], 0)[:2] for side in REFERENCE)
+    p, q = p / p.sum(), q / q.sum()
+    assert float((p * (p / q).log()).sum()) == pytest.approx(0.257403, abs=1e-6)
+    assert kl(top_k(REFERENCE[0], 2), REFERENCE[1])[0] < kl(*REFERENCE)[0] < 0.257403
+
+
 def test_all_tokens_kept_is_the_full_divergence() -> None:
     teacher, student = REFERENCE
     for kind in ("forward_kl", "reverse_kl", "jensen_shannon", "total_variation"):

@@ -14,7 +14,10 @@ from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.data.generation.records import Example, Examples, Message
 from limbeck.data.generation.task import Generation
 from limbeck.evaluation.generation.run_models import answer, reference_sums
+from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.tokens import TokenObjective, TokenTerm
 from limbeck.models.generate import Decoding
+from limbeck.numerics.token_losses import LabelLoss
 from limbeck.types import Origin
 
 ROWS = [*train_rows()[:14], *held_out_rows()[:7]]
@@ -84,6 +87,18 @@ def test_sums_are_those_of_one_row_at_a_time(kind: str) -> None:
         assert found.agreed_N[row] == int((log_p_SV.argmax(-1) == log_q_SV.argmax(-1)).sum())
     assert student.training
     assert teacher.training
+
+
+def test_the_loss_of_a_batch_is_its_loss_in_training() -> None:
+    """Figures and training are on one scale: means over the supervised tokens."""
+    model = model_of("llama", seed=1)
+    encoded = encoded_for(model)
+    sums = reference_sums(model, encoded, vocabulary=None, advance=lambda n, note="": None)
+    assert sums.nll_sum_N is not None
+    objective = TokenObjective(model, (WeightedTerm("labels", TokenTerm(LabelLoss())),))
+    batch = encoded.batch(range(len(ROWS)))
+    loss, _ = objective(batch, objective.count([batch]))
+    assert loss.item() == pytest.approx(sums.nll_sum_N.sum() / sums.tokens_N.sum(), rel=1e-5)
 
 
 def test_a_model_agrees_with_itself_and_alone_has_no_figures_of_fidelity() -> None:
