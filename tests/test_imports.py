@@ -67,6 +67,7 @@ HOMES = {
     "httpx2": {"limbeck.teachers.chat.transport"},
     "yaml": {"runs", "report"},
     "lm_eval": {"limbeck.evaluation.generation.harness"},
+    "vllm": {"limbeck.models.vllm_engine"},
     "matplotlib": {"report"},
     "jinja2": {"report", "data"},
     "markupsafe": {"report"},
@@ -76,7 +77,18 @@ HOMES = {
 """Where each library may be imported: folders, or single modules."""
 
 STARTS_LIGHT = ["limbeck", "limbeck.cli.app", "limbeck.report"]
-HEAVY = {"torch", "transformers", "accelerate", "peft", "datasets", "sklearn", "scipy", "matplotlib", "lm_eval"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "accelerate",
+    "peft",
+    "datasets",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "lm_eval",
+    "vllm",
+}
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,8 @@ def test_a_spelled_out_run_is_the_same_run() -> None:
         ({"answers": {"metrics": []}}, "answers.metrics"),
         ({"teacher": {"model": "large", "top_k": 0}}, "teacher.top_k"),
         ({"teacher": {}}, "'teacher.model' is missing"),
+        ({"teacher": {"model": "large", "engine": "vllm"}}, "teacher.engine: vllm writes the teacher's texts"),
+        ({"teacher": {"model": "large", "engine": "vllm"}, "recipe": "seqkd"}, "searches with beams: recipe.decode"),
         ({"task": {"kind": "generation"}}, "give exactly one of prompt (with completion), messages, text"),
         ({"student": {}}, "give exactly one of from_teacher, model, config (given: none)"),
         ({"seeds": [1, 1]}, "seeds must be different whole numbers"),

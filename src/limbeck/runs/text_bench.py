@@ -19,6 +19,7 @@ from limbeck.losses.combine import bind_terms, needs_of
 from limbeck.models.language_model import is_encoder_decoder
 from limbeck.models.layers import depth, layer_list, shapes
 from limbeck.models.load import load_language_model, load_tokenizer
+from limbeck.models.vllm_engine import require_vllm
 from limbeck.models.vocabulary import align_vocabularies
 from limbeck.numerics.layer_maps import choose_layers
 from limbeck.ranks import is_main
@@ -88,10 +89,13 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
     """Load the models, check that they can do the run, and tokenise all rows.
 
     Raises:
-        ConfigError: texts are to be packed, and a model would mix them up; or layers are compared that do not fit.
+        ConfigError: texts are to be packed, and a model would mix them up; layers are compared that do not fit; or an
+            extra is needed that is not installed.
         ModelError: a model or tokenizer cannot be loaded, weights are not finite, or the recipe needs one vocabulary
             and there are two.
     """
+    if config.teacher.engine == "vllm":
+        require_vllm()
     options = {"trust_remote_code": config.teacher.trust_remote_code}
     teacher_tokenizer = load_tokenizer(config.teacher.model, **options)
     teacher = None
@@ -107,6 +111,8 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
     for model, name in ((teacher, config.teacher.model), (student, config.student.model)):
         if model is not None and name is not None:
             _require_finite(model, name)
+    if config.teacher.engine == "vllm" and is_encoder_decoder(teacher):
+        raise ModelError("teacher.engine: vllm is for causal teachers; use teacher.engine: transformers")
     _require_packing(config, teacher, student)
     needs = _needs(config, teacher, student)
     vocabulary = _vocabulary(config, needs, teacher, student, teacher_tokenizer, tokenizer)

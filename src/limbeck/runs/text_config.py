@@ -50,6 +50,8 @@ class TextTeacher(_Section):
     """Fine-tune it on the rows' completions first."""
     precision: Literal["float32", "bf16"] = "float32"
     """Of its weights; bf16 takes half the memory, and is slow on CPUs."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """What writes the teacher's texts (``seqkd``); vllm, an extra, needs a GPU and a causal teacher."""
     store: str | None = None
     """Folder that ``limbeck store`` fills: the teacher's likeliest tokens, so that it need not run in training."""
     top_k: Annotated[int, Field(ge=1)] = 64
@@ -111,6 +113,15 @@ class TextRunConfig(_Section):
         if self.teacher.precision == "bf16" and self.teacher.fine_tune is not None:
             raise ConfigError(
                 "teacher.precision: bf16 is for a teacher that is finished; teacher.fine_tune needs float32"
+            )
+        if self.teacher.engine == "vllm" and not recipe.teacher_writes:
+            raise ConfigError(
+                f"teacher.engine: vllm writes the teacher's texts, and recipe '{self.recipe.name}' has none written "
+                "beforehand (seqkd has). Leave it out"
+            )
+        if self.teacher.engine == "vllm" and any(stage.teacher_decoding.beams > 1 for stage in recipe.stages):
+            raise ConfigError(
+                "teacher.engine: vllm samples, and the recipe searches with beams: recipe.decode: sample"
             )
         if self.teacher.server is not None:
             self._require_server_suffices()

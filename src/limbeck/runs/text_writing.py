@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,6 +17,7 @@ from limbeck.data.generation.records import Message
 from limbeck.data.generation.rewritten import with_completions
 from limbeck.models.generate import Completion, Decoding, write_completions
 from limbeck.models.load import weights_fingerprint
+from limbeck.models.vllm_engine import VllmEngine
 from limbeck.ranks import device, is_main, wait_for_all
 from limbeck.runs.text_bench import TextBench
 from limbeck.runs.text_data import encode_texts, room_to_write
@@ -22,7 +25,11 @@ from limbeck.sequences.teacher_written import have_written
 
 __all__ = ["teacher_texts", "with_room", "write"]
 
+WriteRows = Callable[[NDArray[np.int64], Decoding, int], list[Completion]]
+
 _WRITE_ROWS = 16
+_ENGINE_ROWS = 512
+"""An engine puts its own batches together, and the more it has to choose from the better."""
 
 
 def write(
@@ -65,24 +72,64 @@ def teacher_texts(bench: TextBench, decoding: Decoding) -> EncodedSequences:
     prompts = bench.train_for_teacher
     lengths = np.asarray([len(prompts.prompt_ids(row)) for row in range(len(prompts))])
     order = np.argsort(-lengths, kind="stable")
-    batches = [order[start : start + _WRITE_ROWS] for start in range(0, len(order), _WRITE_ROWS)]
     if is_main():
-        bench.teacher.to(device())
-        have_written(
-            path,
-            fingerprint=f"{weights_fingerprint(bench.teacher)} {prompts.fingerprint()}",
-            decoding=decoding,
-            batches=batches,
-            write=partial(write, bench, bench.teacher, prompts),
-            seed=0,
-            progress=bench.progress,
-        )
+        with _teacher_writing(bench, prompts) as (write_rows, together):
+            have_written(
+                path,
+                fingerprint=f"{weights_fingerprint(bench.teacher)} {prompts.fingerprint()}",
+                decoding=decoding,
+                batches=[order[start : start + together] for start in range(0, len(order), together)],
+                write=write_rows,
+                seed=0,
+                progress=bench.progress,
+            )
     wait_for_all()
     lines = path.read_text(encoding="utf-8").splitlines()[1:]
     completions = {entry["row"]: entry["ids"] for entry in map(json.loads, lines)}
     if bench.vocabulary is not None:
         return with_completions(bench.train_rows, completions)
     return _tokenised_again(bench, completions)
+
+
+@contextmanager
+def _teacher_writing(bench: TextBench, prompts: EncodedSequences) -> Iterator[tuple[WriteRows, int]]:
+    """What completes the teacher's prompts, and how many it is given at a time."""
+    teacher = bench.config.teacher
+    if teacher.engine == "transformers":
+        bench.teacher.to(device())
+        yield partial(write, bench, bench.teacher, prompts), _WRITE_ROWS
+        return
+    fine_tuned = bench.folder / "stages" / f"teacher-sft-seed{bench.config.seeds[0]}" / "model"
+    engine = VllmEngine(
+        teacher.model if teacher.fine_tune is None else str(fine_tuned),
+        max_length=prompts.max_length,
+        bf16=teacher.precision == "bf16",
+        trust_remote_code=teacher.trust_remote_code,
+    )
+    bench.teacher.to("cpu")  # the engine has the weights on the GPU
+    try:
+        yield partial(_write_by_engine, bench, engine, prompts), _ENGINE_ROWS
+    finally:
+        engine.close()
+        bench.teacher.to(device())
+
+
+def _write_by_engine(
+    bench: TextBench,
+    engine: VllmEngine,
+    encoded: EncodedSequences,
+    rows: NDArray[np.int64],
+    decoding: Decoding,
+    seed: int,
+) -> list[Completion]:
+    rows_of_logits = len(bench.teacher.get_output_embeddings().weight)
+    return engine.write(
+        [encoded.prompt_ids(int(row)).tolist() for row in rows],
+        with_room(bench, encoded, decoding),
+        end_ids=encoded.end_ids,
+        seed=seed,
+        padding=range(bench.vocabulary or rows_of_logits, rows_of_logits),
+    )
 
 
 def _tokenised_again(bench: TextBench, completions: dict[int, list[int]]) -> EncodedSequences:
