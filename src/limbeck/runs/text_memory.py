@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from limbeck.models.language_model import head_of, token_logits
+from limbeck.models.layers import depth
 from limbeck.numerics.logits import rows_per_chunk
 from limbeck.numerics.memory_plan import MemoryItem, adamw_bytes
 from limbeck.ranks import device, ranks
@@ -37,14 +38,18 @@ def step_memory(bench: TextBench, student: Any) -> list[MemoryItem]:
     tokens = int(bench.train_rows.lengths[longest])
     moments = adamw_bytes(trained) if training.optimiser == "adamw" else 4.0 * trained
     activations = _activations(bench, student, longest, rows)
+    tables = {
+        id(m.weight): m.weight.numel() for m in (student.get_input_embeddings(), student.get_output_embeddings())
+    }
     items = [
         MemoryItem("student's weights", weights),
         MemoryItem("gradients", 4.0 * trained),
         MemoryItem("optimiser states", moments, training.optimiser),
         MemoryItem("activations", activations, f"{rows} rows of {tokens} tokens"),
+        MemoryItem("backward through a layer", activations / depth(student)),
         MemoryItem("logits", _logits(bench, student, rows, longest), "a chunk of rows at a time"),
-        # The losses make it in the forward pass, and backward adds it to the gradients.
-        MemoryItem("gradient of the head", 4.0 * student.get_output_embeddings().weight.numel()),
+        # Whole tables for each micro-batch, before they are added to the gradients.
+        MemoryItem("gradients of head and embeddings", 4.0 * sum(tables.values())),
     ]
     if bench.teacher is not None:
         teacher = sum(p.numel() * p.element_size() for p in bench.teacher.parameters())
