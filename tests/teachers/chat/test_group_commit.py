@@ -39,7 +39,7 @@ def test_thirty_two_writes_need_a_few_transactions(counted: Counted) -> None:
     async def write() -> list[int]:
         commits = GroupCommit(counted)
         try:
-            return await asyncio.gather(*(commits.do(lambda n=n: n * n) for n in range(32)))
+            return await asyncio.gather(*(commits.submit(lambda n=n: n * n) for n in range(32)))
         finally:
             commits.close()
 
@@ -52,9 +52,9 @@ def test_if_the_commit_fails_so_do_all_who_wait_for_it(counted: Counted) -> None
         commits = GroupCommit(counted)
         try:
             counted.full = True
-            failed = await asyncio.gather(*(commits.do(lambda: 1) for _ in range(5)), return_exceptions=True)
+            failed = await asyncio.gather(*(commits.submit(lambda: 1) for _ in range(5)), return_exceptions=True)
             counted.full = False
-            return [*failed, await commits.do(lambda: 2)]
+            return [*failed, await commits.submit(lambda: 2)]
         finally:
             commits.close()
 

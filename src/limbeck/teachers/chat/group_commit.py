@@ -28,17 +28,17 @@ class GroupCommit:
         self._waiting: _Waiting = []
         self._writer: asyncio.Task[None] | None = None
 
-    async def do(self, operation: Callable[[], T]) -> T:
-        """Return what `operation` returns, once it is committed.
+    def submit(self, operation: Callable[[], T]) -> asyncio.Future[T]:
+        """Queue `operation`; the future has what it returns, once it is committed.
 
-        Raises:
-            StorageError: it could not be committed.
+        Operations are committed in the order in which they are submitted, in one transaction or in several: what
+        was submitted earlier is on disk by then. The future raises `StorageError` if the commit fails.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((operation, future))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write())
-        return await future
+        return future
 
     def close(self) -> None:
         """Wait for the transaction under way and end the thread."""

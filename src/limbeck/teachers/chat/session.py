@@ -76,6 +76,7 @@ class _Session:
         self.spent = journal.spent()
         self.under_way = 0
         self.settled = asyncio.Event()
+        self.being_kept: set[asyncio.Task[None]] = set()
         self.stop = asyncio.Event()
         self.error: Exception | None = None
         self.out_of_budget = False
@@ -90,6 +91,8 @@ class _Session:
             self.stop.set()
             await asyncio.wait(workers)
             raise
+        finally:
+            await asyncio.gather(*self.being_kept)
         if self.error is not None:
             raise self.error
         return self.failures
@@ -99,9 +102,12 @@ class _Session:
             while self.waiting and not self.stop.is_set():
                 await self._settle(self.waiting.popleft())
         except Exception as error:
-            self.error = self.error or error
-            self.stop.set()
-            self.settled.set()
+            self._end_with(error)
+
+    def _end_with(self, error: Exception) -> None:
+        self.error = self.error or error
+        self.stop.set()
+        self.settled.set()
 
     async def _settle(self, call: Call) -> None:
         """Bring one call to its end, or put it back to wait."""
@@ -112,17 +118,19 @@ class _Session:
             ticket = await self._admitted(worst.tokens)
             if ticket is None:
                 return None
-            begun = await self.commits.do(partial(self._begin, call, worst))
+            begun = await self.commits.submit(partial(self._begin, call, worst))
             if begun.state != "go":
                 self.limits.withdraw(ticket)
                 if not await self._not_now(call, begun):
                     return None
                 continue
+            if self.stop.is_set():
+                return await self._not_sent(call, begun.attempt)
             self.under_way += 1
             call.tries += 1
             result = await self.transport.send(self._body(call))
             if isinstance(result, Reply):
-                return await self._keep(call, begun.attempt, ticket, result)
+                return self._keep(call, begun.attempt, ticket, result)
             if not await self._may_try_again(call, begun.attempt, ticket, result):
                 return None
         return None
@@ -157,7 +165,16 @@ class _Session:
             self._fail(call, self._over_budget(call))
         return False
 
-    async def _keep(self, call: Call, attempt: int, ticket: Ticket, reply: Reply) -> None:
+    async def _not_sent(self, call: Call, attempt: int) -> None:
+        def write() -> None:
+            self.journal.end(attempt, result="not_sent", status=None, usage=None, cost=Cost(0, 0.0))
+            self.journal.release(self.owner, call.content_hash, call.samples)
+
+        await self.commits.submit(write)
+
+    def _keep(self, call: Call, attempt: int, ticket: Ticket, reply: Reply) -> None:
+        """Hand answers to the journal. The next call of this worker is begun behind them, in the same transaction if
+        it can be, and sent after it; waiting for one sync here and for another there would double the wait."""
         served = reply.served_model or self.endpoint.model
         choices = dict(zip(call.samples, reply.choices, strict=False))
         outcomes = {sample: read_choice(choice, call.request, served) for sample, choice in choices.items()}
@@ -177,18 +194,29 @@ class _Session:
             self.journal.release(self.owner, call.content_hash, call.samples)
             return first, spent
 
-        first, self.spent = await self.commits.do(write)
-        self._ended(ticket, cost)
+        async def count(written: asyncio.Future[tuple[str, Cost]]) -> None:
+            try:
+                first, self.spent = await written
+                self._ended(ticket, cost)
+                self._require_same_model(served, first)
+                self.failed_in_a_row = 0
+                self.done(call.keys(choices), self.spent)
+            except Exception as error:
+                self._end_with(error)
+
+        task = asyncio.create_task(count(self.commits.submit(write)))
+        self.being_kept.add(task)
+        task.add_done_callback(self.being_kept.discard)
+        if rest := call.samples[len(choices) :]:
+            self.waiting.appendleft(Call(call.content_hash, call.request, rest))
+
+    def _require_same_model(self, served: str, first: str) -> None:
         if served != first:
             raise TeacherError(
                 f"{self.endpoint.url} answered as '{served}', but earlier answers to model '{self.endpoint.model}' in "
                 f"journal {self.journal.path} came from '{first}'. Labels of two teachers must not be mixed: ask for "
                 "a dated model name, or choose a new journal"
             )
-        self.failed_in_a_row = 0
-        self.done(call.keys(choices), self.spent)
-        if rest := call.samples[len(choices) :]:
-            self.waiting.appendleft(Call(call.content_hash, call.request, rest))
 
     async def _may_try_again(self, call: Call, attempt: int, ticket: Ticket, trouble: Trouble) -> bool:
         """Settle a call that brought no answer, and wait until it may be made again; False if it may not."""
@@ -203,7 +231,7 @@ class _Session:
                 self.journal.release(self.owner, call.content_hash, call.samples)
             return spent
 
-        self.spent = await self.commits.do(write)
+        self.spent = await self.commits.submit(write)
         self._ended(ticket, cost)
         if trouble.fatal:
             raise TeacherError(

@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from limbeck.teachers.chat.answer import FailureKind
 from limbeck.teachers.chat.endpoint import Endpoint, read_key
 from limbeck.teachers.chat.retry import retry_after_s
+
+if TYPE_CHECKING:
+    import httpx2
 
 __all__ = ["Reply", "Transport", "Trouble", "known_certificates"]
 
@@ -67,17 +70,11 @@ class Transport:
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        import httpx2
-
         self._endpoint = endpoint
         key = read_key(endpoint)
         self._secret = key if key and len(key) >= _SHORTEST_SECRET else None
-        self._client = httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=endpoint.timeout_s,
-            verify=known_certificates(),
-            limits=httpx2.Limits(max_connections=endpoint.concurrency, max_keepalive_connections=endpoint.concurrency),
-        )
+        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        self._free: list[httpx2.AsyncClient] = []
 
     async def __aenter__(self) -> Transport:
         return self
@@ -85,23 +82,25 @@ class Transport:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._client.aclose()
+        for client in self._free:
+            await client.aclose()
 
     async def send(self, body: bytes) -> Reply | Trouble:
         """Make one call. Never raises on what a server or a network can do."""
         import httpx2
 
+        client = self._free.pop() if self._free else self._new_client()
         try:
             async with asyncio.timeout(self._endpoint.timeout_s):
-                response = await self._client.post(
-                    self._endpoint.url, content=body, headers={"Content-Type": "application/json"}
-                )
+                response = await client.post(self._endpoint.url, content=body)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             return Trouble("connection", f"could not connect to {self._endpoint.base_url}: {self._without_key(error)}")
         except (TimeoutError, httpx2.TimeoutException):
             return Trouble("timeout", f"no whole answer within {self._endpoint.timeout_s:g} s", charged=True)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             return Trouble("connection", f"the answer was cut: {self._without_key(error)}", charged=True)
+        finally:
+            self._free.append(client)
         try:
             value = self._json_without_key(response.text)
         except (ValueError, RecursionError):
@@ -110,6 +109,18 @@ class Transport:
         if response.status_code != 200:
             return self._trouble(response.status_code, response.headers.get("retry-after"), value, text)
         return _read_reply(value, text)
+
+    def _new_client(self) -> httpx2.AsyncClient:
+        """Make a client of one connection. A shared pool looks at all its connections for each call, and with 32 of
+        them spends more time on that than on the call."""
+        import httpx2
+
+        return httpx2.AsyncClient(
+            headers=self._headers,
+            timeout=self._endpoint.timeout_s,
+            verify=known_certificates(),
+            limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
+        )
 
     def _trouble(self, status: int, retry_after: str | None, value: Any, text: str) -> Trouble:
         code, message = _read_error(value, text)

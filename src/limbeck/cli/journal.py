@@ -1,0 +1,44 @@
+"""``limbeck journal FILE``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["HELP", "main"]
+
+HELP = """Show what a chat teacher's journal holds: answers, failures by kind, calls, and what they cost.
+
+Example:
+
+    limbeck journal runs/alerts/journal.sqlite
+"""
+
+
+def main(file: Annotated[Path, typer.Argument(metavar="FILE", help="The journal, a SQLite file.")]) -> None:
+    """Print a journal's summary. Nothing is sent, and no key is needed."""
+    from rich.console import Console
+
+    from limbeck.teachers.chat.journal import Journal
+
+    with Journal(file, must_exist=True) as journal:
+        found = journal.summary()
+    paid = sum(found.answers.values())
+    lines = [f"{found.answers.get('answer', 0)} answers"]
+    lines += [f"{count} {kind} ({count / paid:.1%} of what was paid for)" for kind, count in found.answers.items()
+              if kind != "answer"]  # fmt: skip
+    for asked, served in found.served.items():
+        lines.append(f"model {asked}: " + ", ".join(f"{count} from {name}" for name, count in served.items()))
+    calls = ", ".join(f"{count} {result}" for result, count in found.calls.items())
+    lines.append(f"{sum(found.calls.values())} calls: {calls or 'none'}")
+    lines.append(f"spent: {found.spent.tokens} tokens, ${found.spent.usd:.4f}")
+    if found.unknown.tokens:
+        lines.append(
+            f"  of it {found.unknown.tokens} tokens, ${found.unknown.usd:.4f} for calls without a known cost, each at "
+            "its worst case: cut, timed out, under way or killed"
+        )
+    console = Console(highlight=False)
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
