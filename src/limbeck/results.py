@@ -23,6 +23,7 @@ __all__ = [
     "SeedFigures",
     "Speed",
     "StageCost",
+    "StudentCalibration",
     "System",
     "TeacherLabels",
 ]
@@ -216,6 +217,16 @@ class AdapterFigures(_Record):
     """What else is to be said of it on this machine."""
 
 
+class StudentCalibration(_Record):
+    """The temperature of the exported student: its logits divided by it give honest probabilities."""
+
+    temperature: float
+    rows: int
+    """Development rows it was fitted on."""
+    labels: str
+    """``gold`` or ``teacher``: whose labels these were."""
+
+
 class TeacherLabels(_Record):
     """How the labels of a teacher without weights came about."""
 
@@ -268,3 +279,5 @@ class Results(_Record):
     """None: the teacher is a classifier."""
     adapter: AdapterFigures | None = None
     """None: all of the student was trained."""
+    calibration: StudentCalibration | None = None
+    """None: the run has no development rows. The figures above are those of the logits as they are."""

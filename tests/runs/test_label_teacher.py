@@ -58,6 +58,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_without_gold_labels_and_without_a_teachers_weights(taught: dict[str, Any], light: None) -> None:
+    taught["data"]["dev"] = taught["data"]["test"]  # a test may peek
     results = limbeck.distill(**taught)
     assert isinstance(results, Results)
     systems = {system.name: system for system in results.systems}
@@ -78,6 +79,17 @@ def test_a_run_without_gold_labels_and_without_a_teachers_weights(taught: dict[s
     page = render_report(results)
     assert "labels in the field" in page
     assert "the confidence of the given label" in page
+    assert results.calibration is not None
+    assert results.calibration.labels == "gold"
+    temperature = json.loads((folder / "student" / "calibration.json").read_text(encoding="utf-8"))["temperature"]
+    logits = np.load(folder / "predictions" / "distilled-seed0.npy").astype(np.float64)
+    gold = [results.labels.index(row["label"]) for row in read(Path(taught["data"]["test"]))]
+
+    def cost(by: float) -> float:
+        return float(torch.nn.functional.cross_entropy(torch.tensor(logits / by), torch.tensor(gold)))
+
+    assert cost(temperature) <= min(cost(temperature * 1.05), cost(temperature / 1.05), cost(1.0)) + 1e-6
+    assert f"temperature {temperature:.2f}" in page
     card = (folder / "student" / "README.md").read_text(encoding="utf-8")
     assert "the confidence of the given label" in card
     assert any("the teacher's own labels" in sentence for sentence in results.verdict)
@@ -132,6 +144,21 @@ def test_rows_that_the_teacher_left_out_are_not_distilled(taught: dict[str, Any]
     assert all(system.agreement is None for system in results.systems)
     assert any("training rows have no label of the teacher" in warning for warning in results.warnings)
     assert any("1 of" in warning and "held-out rows" in warning for warning in results.warnings)
+
+
+def test_development_rows_without_labels_are_refused_before_training(taught: dict[str, Any], tmp_path: Path) -> None:
+    taught["data"]["dev"] = write(tmp_path / "dev.jsonl", [{"text": "where is my card"}])
+    with pytest.raises(DataError, match=r"none of the 1 rows of data\.dev has a label"):
+        limbeck.distill(**taught)
+
+
+def test_without_gold_labels_the_temperature_is_fitted_on_the_teachers(taught: dict[str, Any]) -> None:
+    from limbeck.runs.calibrate import dev_labels
+    from limbeck.types import Origin, Rows
+
+    rows = Rows(["a", "b"], None, [None, None], [Origin("a", 1)] * 2, ["y", None], None)
+    wanted, by = dev_labels(rows, ["x", "y"])
+    assert (wanted.tolist(), by) == ([1, -1], "teacher")
 
 
 def test_a_column_without_any_label_is_refused(taught: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ from limbeck.results import (
     Results,
     Speed,
     StageCost,
+    StudentCalibration,
     System,
     TeacherLabels,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "ComparisonRow",
     "absence_notes",
     "adapter_text",
+    "calibration_text",
     "class_rows",
     "comparison_rows",
     "cost_rows",
@@ -293,6 +295,17 @@ def teacher_labels_text(labels: TeacherLabels | None) -> str:
     return (
         f"Teacher: {labels.source}. Its probabilities are {_ROUTES[labels.route]}{done}; "
         f"{count_text(labels.train_rows)} training rows have an answer{flags}."
+    )
+
+
+def calibration_text(calibration: StudentCalibration | None) -> str:
+    """Say in one line what makes the exported student's probabilities honest."""
+    if calibration is None:
+        return ""
+    whose = "gold labels" if calibration.labels == "gold" else "labels of the teacher"
+    return (
+        f"Alerts divide the student's logits by the temperature {calibration.temperature:.2f}, fitted on "
+        f"{count_text(calibration.rows)} development rows with {whose}; the figures below are before that."
     )
 
 

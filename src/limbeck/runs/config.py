@@ -20,7 +20,7 @@ from limbeck.recipes.catalogue import build_recipe
 from limbeck.runs.checked_yaml import Place, fault_messages, line_of, one_error, read_yaml
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
-from limbeck.runs.sections import Data, FromTeacher, Student
+from limbeck.runs.sections import Data, FromTeacher, Sources, Student
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.stages.stage import Stage, Training
 from limbeck.students.adapters import Adapter
@@ -31,6 +31,14 @@ __all__ = ["AnyRun", "Data", "FromTeacher", "Recipe", "RunConfig", "Student", "T
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClassifierData(Data):
+    """Where the rows are."""
+
+    dev: Sources | None = None
+    """Rows that are only used to fit the student's temperature (``calibration.json``), by gold labels or, without
+    any, by the teacher's in its column; default: the student has none."""
 
 
 class Teacher(_Section):
@@ -116,7 +124,7 @@ class RunConfig(_Section):
     """A whole run file."""
 
     task: Classification = Classification()
-    data: Data
+    data: ClassifierData
     teacher: Teacher
     student: ClassifierStudent
     recipe: Annotated[Recipe, BeforeValidator(name_alone)]

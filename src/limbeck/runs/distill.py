@@ -23,6 +23,7 @@ from limbeck.ranks import device, is_main
 from limbeck.recipes.catalogue import build_recipe
 from limbeck.results import Results, SystemName
 from limbeck.runs.bench import Bench, ModelTeacher, set_up
+from limbeck.runs.calibrate import dev_labels
 from limbeck.runs.config import AnyRun, RunConfig, run_config
 from limbeck.runs.folder import hold, record_run
 from limbeck.runs.language_config import LanguageRunConfig
@@ -85,6 +86,8 @@ def _distill_classifier(config: RunConfig, *, progress: Progress, command: str) 
         rows = read_rows(config, folder if is_main() else None)
         require_labels(config, stages, rows)
         record_run(folder, config, rows.fingerprints)
+        if rows.dev is not None:
+            dev_labels(rows.dev, rows.labels)
         bench = set_up(config, folder, rows, progress)
         require_fitting(bench, stages)
         _prepare_teacher(bench)

@@ -15,8 +15,19 @@ from limbeck.models.layers import depth
 from limbeck.models.load import load_weights, save_model
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.recipes.catalogue import recipe_card
-from limbeck.results import AdapterFigures, Comparison, Curve, Results, Speed, SystemName, TeacherLabels
+from limbeck.results import (
+    AdapterFigures,
+    Comparison,
+    Curve,
+    Results,
+    Speed,
+    StudentCalibration,
+    SystemName,
+    TeacherLabels,
+)
+from limbeck.runs.alerts import CALIBRATION_FILE
 from limbeck.runs.bench import Bench, ModelTeacher
+from limbeck.runs.calibrate import calibrate_student
 from limbeck.runs.folder import RUN_FILE, environment
 from limbeck.runs.label_teacher import LabelTeacher, label_teacher_warnings
 from limbeck.runs.prepare import leaked_rows, task_file
@@ -42,9 +53,11 @@ def write_outcome(bench: Bench, command: str) -> Results:
     if is_main():
         if not results_file.exists():
             adapter = _adapter_figures(bench)
-            _write_student(bench, _first_distilled_folder(bench))
+            calibration = _write_student(bench, _first_distilled_folder(bench))
             bench.progress.say("measuring size and speed")
-            results = _results(bench, _speeds(bench), adapter, command)
+            results = _results(bench, _speeds(bench), command).model_copy(
+                update={"adapter": adapter, "calibration": calibration}
+            )
             _write_card(bench, results)
             write_json(results_file, results.model_dump())
         write_report(read_results(results_file), bench.folder / "report.html")
@@ -58,12 +71,16 @@ def _first_distilled_folder(bench: Bench) -> Path:
     return sorted((bench.folder / "stages").glob(f"*-distilled-*-seed{seed}"))[-1] / "model"
 
 
-def _write_student(bench: Bench, weights: Path) -> None:
+def _write_student(bench: Bench, weights: Path) -> StudentCalibration | None:
     load_weights(bench.student, weights)
     merged_for_export(language_model_of(bench.student))
     with replace_folder(bench.folder / "student") as part:
         save_model(bench.student, bench.tokenizer, part)
         write_json(part / "task.json", task_file(bench.config.task, bench.rows.labels, bench.max_length))
+        calibration = calibrate_student(bench)
+        if calibration is not None:
+            write_json(part / CALIBRATION_FILE, calibration.model_dump())
+    return calibration
 
 
 def _speeds(bench: Bench) -> dict[str, Speed]:
@@ -75,7 +92,7 @@ def _speeds(bench: Bench) -> dict[str, Speed]:
     return measure_speed(models, encoded)
 
 
-def _results(bench: Bench, speeds: dict[str, Speed], adapter: AdapterFigures | None, command: str) -> Results:
+def _results(bench: Bench, speeds: dict[str, Speed], command: str) -> Results:
     config, rows = bench.config, bench.rows
     held_out = HeldOut(rows.test, rows.test_labels, rows.labels)
     predictions = {name: _predictions(bench, name, speeds) for name in TITLES if name in bench.logits}
@@ -110,7 +127,6 @@ def _results(bench: Bench, speeds: dict[str, Speed], adapter: AdapterFigures | N
         environment=environment(),
         data_fingerprints=rows.fingerprints,
         teacher_labels=_teacher_labels(bench.teacher) if isinstance(bench.teacher, LabelTeacher) else None,
-        adapter=adapter,
     )
 
 

@@ -41,6 +41,8 @@ class RunRows:
     test_labels: NDArray[np.int64]
     left_out: int
     fingerprints: dict[str, str]
+    dev: Rows | None = None
+    """Rows that the student's temperature is fitted on."""
 
     @property
     def labelled(self) -> int:
@@ -78,6 +80,11 @@ def read_rows(config: RunConfig, folder: Path | None = None) -> RunRows:
         left_out += test.left_out
     else:
         train_rows, test_rows = _hold_out(train.rows, config.data.test_share)
+    dev = None
+    if config.data.dev is not None:
+        found = _load(config.data, "dev", fields, labels, folder)
+        dev, fingerprints["dev"] = found.rows, found.fingerprint
+        left_out += found.left_out
     _require_teacher_size(config, labels)
     return RunRows(
         train=train_rows,
@@ -87,6 +94,7 @@ def read_rows(config: RunConfig, folder: Path | None = None) -> RunRows:
         test_labels=label_ids(test_rows, labels),
         left_out=left_out,
         fingerprints=fingerprints,
+        dev=dev,
     )
 
 
