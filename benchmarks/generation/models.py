@@ -3,7 +3,8 @@
     python benchmarks/generation/models.py --data DATA --output MODELS --teacher-steps 700 --student-steps 1000
 
 Both have Llama's shape and one byte-level BPE tokenizer. They read novels (Project Gutenberg), then the teacher
-also reads instructions with their answers (Alpaca, Dolly, GPTeacher). Rows for the comparison are written too.
+also reads instructions with their answers (Alpaca, Dolly, GPTeacher). Rows for the comparison are written too. A model
+that is there already is not trained again.
 """
 
 from __future__ import annotations
@@ -47,6 +48,11 @@ def main() -> None:
     rng = random.Random(0)
     answers = [f"{row['prompt']}\n\n{row['output']}" for row in learnt]
     for name, steps in (("student", args.student_steps), ("teacher", args.teacher_steps)):
+        texts = novels if name == "student" else [*novels, *answers, *answers]
+        rng.shuffle(texts)
+        if (args.output / name / "tokenizer.json").exists():
+            print(f"{name}: there already", flush=True)
+            continue
         torch.manual_seed(0)
         model = LlamaForCausalLM(
             LlamaConfig(
@@ -59,8 +65,6 @@ def main() -> None:
                 **SHAPES[name],
             )
         )
-        texts = novels if name == "student" else [*novels, *answers, *answers]
-        rng.shuffle(texts)
         train(model, packed(tokenizer, texts), steps)
         model.save_pretrained(args.output / name)
         tokenizer.save_pretrained(args.output / name)
