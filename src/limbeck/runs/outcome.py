@@ -25,7 +25,7 @@ from limbeck.results import (
     SystemName,
     TeacherLabels,
 )
-from limbeck.runs.alerts import CALIBRATION_FILE
+from limbeck.runs.temperature import CALIBRATION_FILE
 from limbeck.runs.bench import Bench, ModelTeacher
 from limbeck.runs.calibrate import calibrate_student
 from limbeck.runs.folder import RUN_FILE, environment
