@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,30 @@ def test_labels_without_severities_are_refused_before_rows_are_read(
 def test_an_alert_reads_itself_back(student: Path, tmp_path: Path) -> None:
     for alert in alerts_of(student, write(tmp_path, [{"text": text} for text in TEXTS])).alerts:
         assert Alert.model_validate_json(alert.model_dump_json()) == alert
+
+
+def test_a_student_that_reads_a_prompt_gives_its_hash(
+    make_causal_tokenizer: Callable[..., Any], tmp_path: Path
+) -> None:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from limbeck.data.prompts.label_prompt import LabelPrompt
+    from limbeck.data.prompts.scored import make_verbaliser
+    from limbeck.models.label_scorer import LabelScorer
+    from limbeck.models.load import save_model
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=420, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        initializer_range=0.6, bos_token_id=1, eos_token_id=2, pad_token_id=0,
+    )  # fmt: skip
+    tokenizer, prompt = make_causal_tokenizer(chat=False), LabelPrompt(instruction="One of {{ labels }}.")
+    verbaliser = make_verbaliser(prompt, LABELS, ["text"], tokenizer)
+    save_model(LabelScorer(LlamaForCausalLM(config), verbaliser), tokenizer, tmp_path / "prompted")
+    run = alerts_of(tmp_path / "prompted", write(tmp_path, [{"text": text} for text in TEXTS]))
+    assert {alert.prompt_hash for alert in run.alerts} == {prompt.hash}
+    assert {tuple(sorted(alert.probabilities)) for alert in run.alerts} == {tuple(sorted(LABELS))}
 
 
 def test_the_sweep_is_about_the_labels_of_the_highest_severity(student: Path, tmp_path: Path) -> None:

@@ -6,18 +6,21 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.alert_results import NO_REASON, AlertRun, AlertSweep
 from limbeck.data.articles.read import ArticleRows, file_records, read_articles
+from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.records import Fault, Fields, Record
 from limbeck.errors import DataError
 from limbeck.evaluation.alerts.decide import AlertMaker, decide
 from limbeck.evaluation.alerts.rules import AlertRules, severities_of
 from limbeck.evaluation.alerts.sweep import sweep, sweep_curve
 from limbeck.evaluation.predict import softmax
+from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import weights_fingerprint
 from limbeck.runs.checked_yaml import load_checked
 from limbeck.runs.predictor import Predictor
@@ -62,7 +65,13 @@ def make_alerts(model: str, read: ReadRows, rules: AlertRules, *, name: str, pro
     found = read_articles(read(predictor.task.text), fields, rules.fields)
     temperature = read_temperature(Path(model))
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    maker = AlertMaker(predictor.labels, severities, temperature is not None, weights_fingerprint(predictor.model))
+    maker = AlertMaker(
+        labels=predictor.labels,
+        severities=severities,
+        calibrated=temperature is not None,
+        model_hash=weights_fingerprint(predictor.model),
+        prompt_hash=_prompt_hash(predictor.model),
+    )
     probs_NC = _probs(predictor, found, temperature, progress)
     alerts = decide(found.articles, probs_NC, maker, rules, time=now)
     return AlertRun(
@@ -132,6 +141,11 @@ def _probs(
 ) -> NDArray[np.float64]:
     with progress.track("labelling", len(found.rows)) as advance:
         return softmax(predictor.logits(found.rows, advance) / (temperature or 1.0))
+
+
+def _prompt_hash(model: Any) -> str | None:
+    """Hash of the prompt that a student reads; ``None`` for one that reads the text alone."""
+    return LabelPrompt.model_validate(model.verbaliser.prompt).hash if isinstance(model, LabelScorer) else None
 
 
 def _notes(found: ArticleRows, rules: AlertRules, temperature: float | None) -> list[str]:

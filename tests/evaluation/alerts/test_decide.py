@@ -58,6 +58,12 @@ def test_uniform_probabilities_need_review() -> None:
     assert (alert.status, alert.band) == ("needs_review", "medium")
 
 
+def test_what_needs_review_is_never_raised_and_confirms_nothing() -> None:
+    rules = AlertRules(confidence=0.3)
+    unsure = (0.29, 0.31, 0.4)
+    assert statuses([(article(0), unsure), (article(1), HIGH)], rules) == ["needs_review", "unconfirmed"]
+
+
 def test_a_harmless_label_and_an_unsure_one_are_not_raised() -> None:
     assert statuses([(article(0), SAFE), (article(1), UNSURE)]) == ["none", "none"]
 
