@@ -25,12 +25,12 @@ from limbeck.results import (
     SystemName,
     TeacherLabels,
 )
-from limbeck.runs.temperature import CALIBRATION_FILE
 from limbeck.runs.bench import Bench, ModelTeacher
 from limbeck.runs.calibrate import calibrate_student
 from limbeck.runs.folder import RUN_FILE, environment
 from limbeck.runs.label_teacher import LabelTeacher, label_teacher_warnings
 from limbeck.runs.prepare import leaked_rows, task_file
+from limbeck.runs.temperature import CALIBRATION_FILE
 from limbeck.students.adapters import adapter_notes, merged_for_export, trainable_parameters
 
 __all__ = ["TITLES", "read_curves", "write_outcome"]
