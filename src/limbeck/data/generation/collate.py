@@ -136,7 +136,29 @@ def _encoder_decoder(sequences: Sequence[TokenSequence], pad_id: int, start: int
 
 
 def packed_groups(lengths: Sequence[int], width: int) -> list[list[int]]:
-    """Return which sequences share a row of `width` tokens: in order, as many as fit; a longer one is alone."""
+    """Return which sequences share a row, in their order: of all ways in at most `width` tokens, with least padding.
+
+    Full rows are not the least padding: what matters is how far the longest is from the others. So for each number of
+    rows the narrowest width is found that so many are enough for. A sequence longer than `width` is alone.
+    """
+    longest = max(lengths)
+    width = max(width, longest)
+    best, fewest = [[number] for number in range(len(lengths))], longest * len(lengths)
+    for rows in range(len(lengths) - 1, 0, -1):
+        low, high = max(longest, -(-sum(lengths) // rows)), width
+        if low > high or len(_in_order(lengths, high)) > rows:
+            break
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if len(_in_order(lengths, middle)) <= rows else (middle + 1, high)
+        groups = _in_order(lengths, low)
+        if low * len(groups) < fewest:
+            best, fewest = groups, low * len(groups)
+    return best
+
+
+def _in_order(lengths: Sequence[int], width: int) -> list[list[int]]:
+    """Return rows that are filled one after the other, each as far as the next sequence fits."""
     groups: list[list[int]] = []
     room = 0
     for number, length in enumerate(lengths):
