@@ -15,6 +15,8 @@ Runs on texts (task.kind: generation) whose run file names a folder as teacher.s
 teacher. Rows are found by what they say: the store serves any order, split, seed and number of devices, and is
 filled up where rows were added. A killed command goes on where it ended.
 
+With teacher.server in the run file an inference server (vLLM) is asked, and no weights are needed.
+
 Examples:
 
     limbeck store chat.yaml --set teacher.store=stores/chat
