@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from limbeck.cli import demo, distill, doctor, evaluate, filter, journal, predict, prompts, recipes, report, store
+from limbeck.cli import demo, distill, doctor, evaluate, filter, journal, plan, predict, prompts, recipes, report, store
 from limbeck.errors import LimbeckError
 
 __all__ = ["app", "main"]
@@ -29,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-for command in (demo, distill, doctor, store, evaluate, predict, filter, report, recipes, journal):
+for command in (demo, distill, doctor, plan, store, evaluate, predict, filter, report, recipes, journal):
     app.command(command.__name__.rsplit(".", 1)[-1], help=command.HELP)(command.main)
 app.add_typer(prompts.app, name="prompts")
 

@@ -28,6 +28,7 @@ __all__ = [
     "load_tokenizer",
     "load_weights",
     "model_labels",
+    "new_classifier",
     "save_model",
     "save_module",
     "weights_fingerprint",
@@ -108,6 +109,25 @@ def load_classifier(name: str, *, labels: Sequence[str] | None = None, trust_rem
             "Name a fine-tuned model, or add teacher.fine_tune so that it is fine-tuned on your labelled rows first."
         )
     return model
+
+
+def new_classifier(name: str, *, labels: Sequence[str], trust_remote_code: bool = False) -> Any:
+    """Return a classifier of the same shape as the one of a folder or hub name, with new weights.
+
+    Raises:
+        ModelError: the configuration cannot be read, or does not make a classifier.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    config = load_config(name, trust_remote_code=trust_remote_code)
+    config.num_labels = len(labels)
+    try:
+        return AutoModelForSequenceClassification.from_config(
+            config, dtype=torch.float32, trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise _cannot_load("a classifier", name, error) from error
 
 
 def load_language_model(name: str, *, bf16: bool = False, trust_remote_code: bool = False) -> Any:

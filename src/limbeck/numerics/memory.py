@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["device_memory_bytes", "peak_memory_bytes"]
+__all__ = ["device_memory_bytes", "peak_memory_bytes", "resident_memory_bytes"]
 
 
 def peak_memory_bytes() -> int:
@@ -26,6 +26,16 @@ def peak_memory_bytes() -> int:
     import resource
 
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # bytes on macOS
+
+
+def resident_memory_bytes() -> int:
+    """Return what this process holds of the main memory now."""
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))) * 1024
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
 
 
 def device_memory_bytes() -> int | None:

@@ -19,7 +19,7 @@ from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher, can_store, open_signals, store_signals
 from limbeck.types import Needs, Shapes
 
-__all__ = ["all_needs", "require_fitting", "teacher_signals"]
+__all__ = ["all_needs", "require_fitting", "teacher_runs_along", "teacher_signals"]
 
 _STORE_LIMIT_BYTES = 8 * 2**30
 """Larger signals are not kept: the teacher then runs along with the student."""
@@ -32,6 +32,13 @@ def all_needs(stages: list[Stage], pair: Shapes) -> Needs:
     for stage in stages:
         needs = needs | needs_of(bind_terms(stage.terms, pair))
     return needs
+
+
+def teacher_runs_along(stages: list[Stage], pair: Shapes, *, rows: int, classes: int) -> bool:
+    """Whether a teacher with weights is asked at every step, because its signals are too large to keep."""
+    needs = all_needs(stages, pair)
+    small = can_store(needs, rows=rows, classes=classes, width=pair.teacher_width, limit_bytes=_STORE_LIMIT_BYTES)
+    return needs.teacher and not small
 
 
 def require_fitting(bench: Bench, stages: list[Stage]) -> None:

@@ -20,7 +20,15 @@ from limbeck.errors import ModelError
 from limbeck.models.adapter_layers import AdapterLayers, insert_adapter_layers
 from limbeck.ranks import device
 
-__all__ = ["Adapter", "adapter_notes", "add_adapter", "merged_for_export", "trainable_parameters"]
+__all__ = [
+    "Adapter",
+    "adapter_notes",
+    "add_adapter",
+    "merged_for_export",
+    "quantised_weights",
+    "quantises",
+    "trainable_parameters",
+]
 
 Kind = Literal["lora", "qlora", "houlsby", "prompt", "prefix", "bitfit"]
 
@@ -122,9 +130,19 @@ def trainable_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
+def quantises(adapter: Adapter | None) -> bool:
+    """Whether this adapter makes the base 4-bit on this machine."""
+    return adapter is not None and adapter.kind == "qlora" and _has_nf4()
+
+
+def quantised_weights(model: Any) -> list[int]:
+    """Return the sizes of the weight matrices that ``qlora`` makes 4-bit, in numbers of weights."""
+    return [model.get_submodule(name).weight.numel() for name in _linear_maps(model)]
+
+
 def adapter_notes(adapter: Adapter) -> list[str]:
     """Return what a report must say of this adapter on this machine."""
-    if adapter.kind == "qlora" and not _has_nf4():
+    if adapter.kind == "qlora" and not quantises(adapter):
         return [
             "The base was not quantised: bitsandbytes is not installed (pip install limbeck[qlora]). "
             "The student was trained with LoRA on full-precision weights, which take the memory of full precision."
@@ -153,7 +171,7 @@ def _insert_lora(model: Any, adapter: Adapter) -> None:
 
     assert adapter.rank is not None
     names = _lora_targets(model, adapter.targets)
-    if adapter.kind == "qlora" and _has_nf4():
+    if quantises(adapter):
         _quantise(model)
     turned = {isinstance(model.get_submodule(name), Conv1D) for name in names}
     for fan_in_fan_out in sorted(turned):

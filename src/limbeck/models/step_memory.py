@@ -1,0 +1,159 @@
+"""What one training step of a classifier holds, counted on tensors that have shapes and no memory.
+
+The very operations of forward and backward pass run on torch's fake tensors while every storage is counted as it
+comes and goes. Activations, attention implementation, dropout masks, adapters and temporaries are thus those of the
+model itself, and no formula has to know them.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from limbeck.errors import ModelError
+
+__all__ = ["StepMemory", "run_step", "trace_step", "without_memory"]
+
+
+@dataclass(frozen=True)
+class StepMemory:
+    """Bytes of one model in training, apart from optimiser states."""
+
+    weights_bytes: int
+    """Parameters and buffers."""
+    trainable: int
+    """Number of trained parameters."""
+    gradients_bytes: int
+    """Gradients of all trained parameters."""
+    activations_bytes: int
+    """Everything else at the worst moment: activations kept for the backward pass, and what is being computed."""
+
+    @property
+    def step_bytes(self) -> int:
+        """What a step needs beside weights and optimiser states.
+
+        The last gradient comes when the first activations are gone already, but allocators seldom give freed memory
+        of one size to what needs another: both count whole.
+        """
+        return self.gradients_bytes + self.activations_bytes
+
+
+def without_memory() -> AbstractContextManager[Any]:
+    """Models made in this context have shapes and no memory."""
+    context: AbstractContextManager[Any] = torch.device("meta")
+    return context
+
+
+def trace_step(
+    make_model: Callable[[], Any], *, rows: int, tokens: int, bf16: bool = False, train: bool = True
+) -> StepMemory:
+    """Run forward and backward pass on fake tensors and return what they hold.
+
+    Args:
+        make_model: returns a new Hugging Face classifier; it is made without memory too.
+        rows: B, rows of a micro-batch.
+        tokens: T, tokens of each row.
+        bf16: compute under bfloat16 autocast.
+        train: with dropout and backward pass; otherwise a prediction.
+
+    Raises:
+        ModelError: the model computes something that depends on values, which fake tensors have none of.
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode  # brings a computer algebra system along
+
+    with without_memory():
+        model = make_model().train(train)
+    try:
+        with FakeTensorMode():
+            return run_step(_on_cpu(model), rows=rows, tokens=tokens, bf16=bf16, train=train)
+    except (RuntimeError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"cannot tell the memory of this model beforehand: {reason}") from error
+
+
+def run_step(model: Any, *, rows: int, tokens: int, bf16: bool = False, train: bool = True) -> StepMemory:
+    """Run one step of `model` as it is and count its storages; see `trace_step`."""
+    live = _LiveBytes()
+    live.hold([*model.parameters(), *model.buffers()])
+    weights = live.now
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    ids = torch.ones(rows, tokens, dtype=torch.int64)
+    mask = torch.ones_like(ids)
+    autocast = torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext()
+    with live, torch.set_grad_enabled(train):
+        with autocast:
+            logits_BC = model(input_ids=ids, attention_mask=mask).logits
+        activations = live.peak - weights
+        if train:
+            live.watch(trained)
+            logits_BC.float().logsumexp(dim=-1).sum().backward()
+            activations = max(activations, live.peak - weights - live.gradients_at_peak)
+    return StepMemory(
+        weights_bytes=weights,
+        trainable=sum(parameter.numel() for parameter in trained),
+        gradients_bytes=sum(p.numel() * p.element_size() for p in trained) if train else 0,
+        activations_bytes=activations,
+    )
+
+
+def _on_cpu(model: Any) -> Any:
+    """Replace tensors of the meta device by fake ones of the CPU, whose operations are those of a real run."""
+    made: dict[int, Tensor] = {}
+
+    def fake(tensor: Tensor) -> Tensor:
+        if id(tensor) not in made:
+            empty = torch.empty(tensor.shape, dtype=tensor.dtype)
+            is_parameter = isinstance(tensor, nn.Parameter)
+            made[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
+        return made[id(tensor)]
+
+    for module in model.modules():
+        for tensors in (module._parameters, module._buffers):
+            tensors.update({name: fake(tensor) for name, tensor in tensors.items() if tensor is not None})
+    return model
+
+
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all storages that are alive, and keeps the worst moment."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = 0
+        self.peak = 0
+        self.gradients_at_peak = 0
+        self._sizes: dict[int, int] = {}
+        self._trained: list[nn.Parameter] = []
+
+    def watch(self, trained: list[nn.Parameter]) -> None:
+        """Tell gradients of these apart."""
+        self._trained = trained
+
+    def hold(self, tensors: Iterable[Tensor]) -> None:
+        """Count storages that are not counted yet, until they are freed."""
+        for tensor in tensors:
+            storage = tensor.untyped_storage()
+            key = storage._cdata
+            if key not in self._sizes:
+                self._sizes[key] = storage.nbytes()
+                self.now += storage.nbytes()
+                weakref.finalize(storage, self._free, key)
+        if self.now > self.peak:
+            self.peak = self.now
+            gradients = (parameter.grad for parameter in self._trained)
+            self.gradients_at_peak = sum(g.numel() * g.element_size() for g in gradients if g is not None)
+
+    def _free(self, key: int) -> None:
+        self.now -= self._sizes.pop(key)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        self.hold(leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor))
+        return output

@@ -1,0 +1,111 @@
+"""The memory plan of a run: what is in it, what changes it, and what it advises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limbeck.models.load import load_classifier, load_tokenizer
+from limbeck.numerics.memory_plan import NF4_BITS
+from limbeck.runs import plan as plan_module
+from limbeck.runs.config import RunConfig, run_config
+from limbeck.runs.plan import MemoryPlan, plan_memory, student_parameters
+from limbeck.runs.prepare import read_rows
+from limbeck.runs.student import make_student
+from limbeck.students.adapters import Adapter, trainable_parameters
+
+
+def checked(sections: dict[str, Any], **changes: Any) -> RunConfig:
+    config = run_config(sections | changes)
+    assert isinstance(config, RunConfig)
+    return config
+
+
+def items(plan: MemoryPlan, phase: str) -> dict[str, float]:
+    (found,) = [p for p in plan.phases if p.name == phase]
+    return {item.name: item.bytes for item in found.items}
+
+
+def test_weights_and_optimiser_are_those_of_the_runs_models(sections: dict[str, Any], encoder_folder: Path) -> None:
+    config = checked(sections)
+    plan = plan_memory(config, available=1e12)
+    assert [phase.name for phase in plan.phases] == ["fine-tuning the teacher", "training the student", "predicting"]
+    labels = read_rows(config).labels
+    teacher = load_classifier(str(encoder_folder), labels=labels)
+    student = make_student(config, teacher, load_tokenizer(str(encoder_folder)), labels, 0)
+    of_teacher, of_student = (sum(p.numel() for p in model.parameters()) for model in (teacher, student))
+    found = items(plan, "training the student")
+    assert found["teacher's weights"] == 4 * of_teacher
+    buffers = sum(b.numel() * b.element_size() for b in student.buffers())
+    assert found["student's weights"] == 4 * of_student + buffers
+    assert found["student's optimiser"] == 8 * of_student
+    # Its start, and the distilled state while the fine-tuned student is trained.
+    assert found["student's kept states"] == 2 * 4 * of_student
+    assert items(plan, "fine-tuning the teacher")["teacher's optimiser"] == 8 * of_teacher
+    assert plan.fits
+    assert plan.advice == []
+    longest = max(len(ids) for ids in load_tokenizer(str(encoder_folder))(read_rows(config).train.text)["input_ids"])
+    assert plan.batch == f"16 rows of {longest} tokens at a time, 16 for each optimiser step"
+    assert student_parameters(config) == (of_student, of_student)
+
+
+def test_what_saves_memory_saves_it_in_the_plan(sections: dict[str, Any], encoder_folder: Path) -> None:
+    sections["teacher"] = {"model": str(encoder_folder), "fine_tune": sections["teacher"]["fine_tune"]}
+    whole = items(plan_memory(checked(sections), available=1e12), "training the student")
+    sections["training"] |= {"micro_batch_size": 4, "optimiser": "sgd"}
+    split = items(plan_memory(checked(sections), available=1e12), "training the student")
+    assert split["student's activations"] < 0.5 * whole["student's activations"]
+    assert split["student's optimiser"] == 0.5 * whole["student's optimiser"]
+    sections["student"] |= {"adapter": {"kind": "lora", "rank": 2}}
+    config = checked(sections)
+    adapted = items(plan_memory(config, available=1e12), "training the student")
+    labels = read_rows(config).labels
+    teacher = load_classifier(str(encoder_folder), labels=labels)
+    student = make_student(config, teacher, load_tokenizer(str(encoder_folder)), labels, 0)
+    trained = trainable_parameters(student)
+    assert adapted["student's optimiser"] == 4 * trained
+    assert adapted["student's kept states"] == 2 * 4 * trained
+    parameters, counted = student_parameters(config)
+    assert counted == trained
+    assert parameters < sum(p.numel() for p in student.parameters())
+
+
+def test_a_teacher_that_runs_along_has_activations(sections: dict[str, Any]) -> None:
+    sections["recipe"] = {"name": "distilbert"}
+    found = items(plan_memory(checked(sections), available=1e12), "training the student")
+    assert found["teacher's activations"] > 0
+    assert "teacher's activations" not in items(
+        plan_memory(checked(sections, recipe={"name": "word_level_kd", "label_weight": 0}), available=1e12),
+        "training the student",
+    )
+
+
+def test_advice_is_what_suffices(sections: dict[str, Any]) -> None:
+    config = checked(sections)
+    needed = plan_memory(config, available=1e12).worst
+    plan = plan_memory(config, available=needed.bytes - 1)
+    assert not plan.fits
+    assert plan.advice[0].startswith("The run needs ")
+    assert plan.advice[-1].startswith("training.micro_batch_size: ")
+    assert plan.advice[-1].endswith(", which fits.")
+    hopeless = plan_memory(config, available=1e6)
+    assert [line.split(":")[0] for line in hopeless.advice[1:-1]] == [
+        "training.micro_batch_size", "training.micro_batch_size", "student.adapter",
+    ]  # fmt: skip
+    assert hopeless.advice[-1] == "A smaller student or teacher, or a device with more memory, is needed."
+
+
+def test_a_quantised_base_is_counted_in_bits(sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    sections["student"] |= {"adapter": Adapter(kind="qlora", rank=2)}
+    full = plan_memory(checked(sections), available=1e12)
+    monkeypatch.setattr(plan_module, "quantises", lambda adapter: adapter is not None and adapter.kind == "qlora")
+    found = items(plan_memory(checked(sections), available=1e12), "training the student")
+    # Two BERT layers of 32: query, key, value, output; 64 in the middle.
+    linear = 2 * (4 * 32 * 32 + 2 * 32 * 64)
+    assert found["student's 4-bit weights"] == linear * NF4_BITS / 8
+    assert found["one matrix in full precision"] == 4 * 32 * 64
+    before = items(full, "training the student").get("student's weights")
+    if before is not None:  # without bitsandbytes
+        assert found["student's other weights"] == before - 4 * linear
