@@ -198,8 +198,7 @@ class _Planner:
         phases = [Phase("training the student", [
             self.reserve, *self._teacher_weights(), *frozen, *self._training(config.training, student, "student"),
             *self._copies(student), *self._teacher_along(config)])]  # fmt: skip
-        if self.config.teacher.fine_tune is not None:
-            training = self.config.teacher.fine_tune
+        if (training := config.teacher.fine_tune) is not None:
             teacher = self._trace(lambda: _as_trained(self.make.teacher(), training), training)
             phases.insert(0, Phase("fine-tuning the teacher", [
                 self.reserve, *self._teacher_weights(), *(frozen if device() == "cpu" else []),
