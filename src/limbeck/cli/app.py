@@ -12,7 +12,20 @@ from typing import Annotated
 
 import typer
 
-from limbeck.cli import demo, distill, doctor, evaluate, filter, journal, plan, predict, prompts, recipes, report, store
+from limbeck.cli import (
+    demo,
+    distill,
+    doctor,
+    evaluate,
+    filter,
+    journal,
+    plan,
+    predict,
+    prompts,
+    recipes,
+    report,
+    store,
+)
 from limbeck.errors import LimbeckError
 
 __all__ = ["app", "main"]
