@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -137,6 +140,22 @@ def test_nobody_there(server: Any, teacher: Teacher, ask: Ask, journal: Journal)
     assert journal.spent().tokens == 0
     with pytest.raises(TeacherError, match=r"20 requests in a row .* failed, the last with: connection"):
         silent.complete([ask(str(number)) for number in range(100)])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a listener whose queue is full")
+def test_a_host_that_does_not_let_us_connect_costs_nothing(teacher: Teacher, ask: Ask, journal: Journal) -> None:
+    with socket.socket() as listener, ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            queued = stack.enter_context(socket.socket())
+            queued.setblocking(False)
+            queued.connect_ex(listener.getsockname())
+        base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        (outcome,) = teacher(base_url=base_url, timeout_s=1, tries=1).complete([ask("a")])
+    assert isinstance(outcome, Failure)
+    assert outcome.kind == "connection"
+    assert journal.spent().tokens == 0
 
 
 # Trouble that does not pass.

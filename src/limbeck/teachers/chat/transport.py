@@ -26,6 +26,7 @@ _PASSING = {408, 409, 425, 429}
 _FATAL = {401, 402, 403, 404}
 """Statuses that every other call would get as well: no valid key, no money, no such model or address."""
 _LONGEST_DETAIL = 300
+_LONGEST_CONNECT_S = 15.0
 _SHORTEST_SECRET = 12
 """Shorter keys ("EMPTY", "none") are no secrets but stand-ins for servers without keys, and ordinary words."""
 
@@ -115,9 +116,10 @@ class Transport:
         them spends more time on that than on the call."""
         import httpx2
 
+        whole_s = self._endpoint.timeout_s  # connecting ends sooner, so that it is known that nothing was sent
         return httpx2.AsyncClient(
             headers=self._headers,
-            timeout=self._endpoint.timeout_s,
+            timeout=httpx2.Timeout(whole_s, connect=min(_LONGEST_CONNECT_S, whole_s / 2)),
             verify=known_certificates(),
             limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
         )
