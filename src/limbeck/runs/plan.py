@@ -158,11 +158,6 @@ class _Planner:
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
-        self.reserve = (
-            MemoryItem("Python and libraries", resident_memory_bytes(), "measured: this process, libraries loaded")
-            if device() == "cpu"
-            else MemoryItem("driver and libraries", _GPU_RESERVE_BYTES, "a reserve")
-        )
         if config.student.head == "verbaliser":
             raise ConfigError("limbeck plan knows students with a linear head; one that answers in words needs more")
         self.rows = read_rows(config)
@@ -177,6 +172,12 @@ class _Planner:
             self.teacher_parameters = sum(p.numel() for p in teacher.parameters()) if teacher is not None else 0
             self.pair = shapes(teacher, student) if by_model else Shapes(0, 0, depth(student), width(student))
             self.tokens, self.held_out_tokens = self._longest(teacher, student)
+        # After the models are made, which loads the libraries that they need.
+        self.reserve = (
+            MemoryItem("Python and libraries", resident_memory_bytes(), "measured: this process, libraries loaded")
+            if device() == "cpu"
+            else MemoryItem("driver and libraries", _GPU_RESERVE_BYTES, "a reserve")
+        )
 
     def _longest(self, teacher: Any, student: Any) -> tuple[int, int]:
         """Tokens of the longest training row and of the longest held-out row."""
