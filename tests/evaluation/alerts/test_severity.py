@@ -27,7 +27,7 @@ def test_a_bound_belongs_to_the_band_above(value: float, band: str) -> None:
     assert band_of(value, Bands()) == band
 
 
-def test_rounding_does_not_move_a_severity_below_its_bound() -> None:
+def test_probabilities_that_add_up_to_a_bound_are_of_the_band_above() -> None:
     probs = np.array([[0.3, 0.0, 0.7], [0.15, 0.3, 0.55], [0.3, 0.7, 0.0]])
     assert [band_of(float(s), Bands()) for s in severity(probs, SEVERITIES)] == ["high", "high", "medium"]
 

@@ -26,8 +26,6 @@ def severity(probs_NC: NDArray[np.float64], severities: Sequence[float]) -> NDAr
 
 def band_of(value: float, bands: Bands) -> Band:
     """Return the band of a severity; a bound belongs to the band above it."""
-    # A sum of products may fall short of a bound by a rounding error: 0.35 is 0.5 x 0.7.
-    value += 1e-12
     return "high" if value >= bands.high else "medium" if value >= bands.medium else "low"
 
 
