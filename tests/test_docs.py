@@ -170,10 +170,10 @@ def test_the_tutorial_on_languages_shows_its_example() -> None:
     assert shown.text == read("examples/languages.yaml")
 
 
-def test_every_recipe_is_in_the_readme() -> None:
+def test_every_recipe_is_in_the_list() -> None:
     from limbeck.recipes.catalogue import ALIGNMENTS, RECIPES, TEXT_RECIPES
 
-    rows = re.findall(r"^\| `(\w+)` \|", read("README.md"), re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \|", read("docs/recipes.md"), re.MULTILINE)
     assert rows == [*RECIPES, *TEXT_RECIPES, *ALIGNMENTS]
 
 
