@@ -1,14 +1,11 @@
-"""Runs on texts that are killed: real processes, real signals, a disk that refuses."""
+"""Runs on texts that are interrupted, or meet a disk that refuses. `test_text_kills.py` has those that are killed."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +37,6 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, errors
 
 
-def kill_when(process: subprocess.Popen[str], place: Path, marker: str, after_seconds: float, lines: int = 0) -> bool:
-    """Kill -9 a little after a file is there (with so many lines); return whether the process still ran."""
-    until = time.monotonic() + 240
-    while process.poll() is None and time.monotonic() < until:
-        found = list(place.glob(marker))
-        if found and (not lines or len(found[0].read_bytes().splitlines()) > lines):
-            break
-        time.sleep(0.002)
-    time.sleep(after_seconds)
-    process.send_signal(signal.SIGKILL)
-    return finish(process)[0] == -signal.SIGKILL
-
-
 def weights(run: Path) -> dict[str, bytes]:
     tensors = load_file(run / "student" / "model.safetensors")
     return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
@@ -67,51 +51,6 @@ def write_run_file(sections: dict[str, Any], folder: Path) -> Path:
     path = folder / "run.yaml"
     path.write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in sections.items()), encoding="utf-8")
     return path
-
-
-@pytest.mark.parametrize(
-    ("recipe", "markers"),
-    [
-        # In the teacher's writing, then in the stage on what it wrote.
-        (
-            {"name": "seqkd", "decode": "sample", "max_new_tokens": 24},
-            [("written/teacher.jsonl", 16), ("stages/*/checkpoints/*/limbeck.json", 0)],
-        ),
-        # In the first stage, then between two steps on one round of texts.
-        (
-            {"name": "minillm", "prompts": 16, "inner_epochs": 3, "max_new_tokens": 10},
-            [("stages/*sft*/checkpoints/*/limbeck.json", 0), ("stages/*minillm*/checkpoints/*/limbeck.json", 0)],
-        ),
-        # While texts that were written before are trained on again.
-        (
-            {"name": "distillm", "validations": 12, "capacity": 8, "max_new_tokens": 8, "sft_share": 0},
-            [("stages/*distillm*/checkpoints/*/limbeck.json", 0)],
-        ),
-    ],
-    ids=["seqkd", "minillm", "distillm"],
-)
-def test_kill_9_at_any_moment_ends_in_the_same_student(
-    recipe: dict[str, Any], markers: list[tuple[str, int]], tmp_path: Path
-) -> None:
-    sections = text_sections(tmp_path, recipe=recipe)
-    sections["training"].update(steps=24, checkpoints=12, log_every=1)
-    if recipe["name"] == "distillm":
-        # A loss that rises lets texts of the student in: this rate makes it rise.
-        sections["training"].update(learning_rate=0.1, warmup_share=0.0)
-    run_file = write_run_file(sections, tmp_path)
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    code, errors = finish(start(run_file, whole))
-    assert code == 0, errors
-
-    chance = random.Random(0)
-    hits = [
-        kill_when(start(run_file, killed), killed, marker, chance.uniform(0, 0.1), lines) for marker, lines in markers
-    ]
-    assert any(hits)
-    code, errors = finish(start(run_file, killed))
-    assert code == 0, errors
-    assert weights(killed) == weights(whole)
-    assert losses(killed) == losses(whole)
 
 
 class _InterruptAfter:

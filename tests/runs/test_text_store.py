@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +30,6 @@ from limbeck.runs.config import run_config
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_store import fill_store_of
 from limbeck.teachers.language_model import LanguageTeacher
-from limbeck.teachers.store.index import INDEX
-from limbeck.teachers.store.reader import TokenStore
 from limbeck.types import SilentProgress
 
 K, TEMPERATURE = 8, 2.0
@@ -165,37 +161,18 @@ def test_an_interrupted_store_asks_for_the_rest_alone(sections: dict[str, Any]) 
     limbeck.distill(**sections)
 
 
-def test_kill_9_loses_nothing_that_was_kept(sections: dict[str, Any], tmp_path: Path) -> None:
-    many = [{**row, "question": f"{row['question']} {i}"} for i in range(5) for row in train_rows()]
-    sections["data"]["train"] = write_jsonl(tmp_path / "many.jsonl", many)
-    sections["teacher"]["store"] = str(tmp_path / "whole")
+def test_rows_that_were_added_are_asked_about_alone_and_rows_of_one_text_once(
+    sections: dict[str, Any], tmp_path: Path
+) -> None:
     fill(sections)
-    killed = tmp_path / "killed"
-    path = tmp_path / "run.yaml"
-    path.write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in sections.items()), encoding="utf-8")
-    words = [sys.executable, "-m", "limbeck", "store", str(path), "--set", f"teacher.store={killed}"]
-    process = subprocess.Popen(words, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 240
-    while process.poll() is None and time.monotonic() < until:
-        if any(index.stat().st_size > 1000 for index in killed.glob(f"*{INDEX}")):
-            break
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    kept = len(TokenStore.open(killed))
-    assert 0 < kept < len(many)
-    sections["teacher"]["store"] = str(killed)
-    assert fill(sections)[0] == len(many) - kept
-
-    from limbeck.runs.text_bench import set_up
-    from limbeck.runs.text_data import read_texts
-
-    config = checked(sections)
-    keys = set_up(config, tmp_path, read_texts(config), SilentProgress()).train_rows.keys
-    ours, theirs = (TokenStore.open(tmp_path / name).read(keys) for name in ("killed", "whole"))
-    assert torch.equal(ours.ids_SK, theirs.ids_SK)
-    # Rows lay in other batches, whose sums round otherwise before they are packed.
-    torch.testing.assert_close(ours.log_probs_SK, theirs.log_probs_SK, atol=2e-3, rtol=2e-3)
+    (shard,) = Path(sections["teacher"]["store"]).glob("*.shard")
+    before = shard.read_bytes()
+    added = [{**row, "question": f"{row['question']} again"} for row in train_rows()[:13]]
+    sections["data"]["train"] = write_jsonl(tmp_path / "more.jsonl", [*train_rows(), *added, *added[:5]])
+    assert fill(sections)[0] == 13
+    assert fill(sections)[0] == 0
+    assert shard.read_bytes() == before
+    limbeck.distill(**sections)
 
 
 def test_a_store_serves_any_order_of_the_rows(sections: dict[str, Any], tmp_path: Path) -> None:
@@ -205,7 +182,7 @@ def test_a_store_serves_any_order_of_the_rows(sections: dict[str, Any], tmp_path
     sections["data"]["train"] = write_jsonl(tmp_path / "turned.jsonl", train_rows()[::-1])
     sections["output"] = str(tmp_path / "turned")
     limbeck.distill(**sections)
-    assert losses(sections) == pytest.approx(first, rel=1e-6)
+    assert losses(sections) == pytest.approx(first, rel=1e-5)  # sums in another order
 
 
 def change_row(sections: dict[str, Any], folder: Path) -> None:
@@ -290,7 +267,7 @@ def test_a_full_disk_then_room_again(sections: dict[str, Any], tmp_path: Path) -
         "from limbeck.cli.app import main; main()\n"
     )
     words = [sys.executable, "-c", program]
-    answer = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+    answer = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
     assert answer.returncode == 2, answer.stderr
     assert "could not be written" in answer.stderr
     assert "Traceback" not in answer.stderr
