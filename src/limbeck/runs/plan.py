@@ -41,6 +41,8 @@ from limbeck.types import Shapes
 __all__ = ["MemoryPlan", "Phase", "plan_memory", "student_parameters"]
 
 _GPU_RESERVE_BYTES = 1e9
+_KEPT_SHARE = 0.5
+"""What the C library keeps of freed activations, as a share of them: fitted to the runs of docs/results/plan.md."""
 _PREDICTED_ROWS = 64
 _SUGGESTED = Adapter(kind="lora", rank=8)
 
@@ -236,13 +238,19 @@ class _Planner:
         moments = adamw_bytes(model.trainable) if training.optimiser == "adamw" else 4.0 * model.trainable
         each = "two moments" if training.optimiser == "adamw" else "momentum"
         rows = self._micro_rows(training)
-        return [
+        items = [
             MemoryItem(f"{who}'s optimiser", moments, f"{each} of 4 bytes x {model.trainable:,} trained"),
             MemoryItem(f"{who}'s gradients", model.gradients_bytes, f"4 bytes x {model.trainable:,} trained"),
             MemoryItem(
                 f"{who}'s activations", model.activations_bytes, f"{rows} rows of {self.tokens} tokens, traced"
             ),
         ]
+        if device() == "cpu":
+            kept = _KEPT_SHARE * model.activations_bytes
+            items.append(
+                MemoryItem("freed and not given back", kept, f"{_KEPT_SHARE} x activations, from measured runs")
+            )
+        return items
 
     def _copies(self, student: StepMemory) -> list[MemoryItem]:
         """What is kept of the student beside it: its start, and its distilled state while controls are trained."""
