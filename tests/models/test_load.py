@@ -12,7 +12,7 @@ from torch import nn
 from transformers import AutoModel, AutoModelForMaskedLM, BertConfig, BertModel, XLMRobertaModel
 
 from limbeck.errors import ModelError
-from limbeck.models.load import load_encoder, load_masked_lm, load_weights, save_module
+from limbeck.models.load import load_encoder, load_masked_lm, load_weights, save_module, weights_fingerprint
 
 IDS = torch.tensor([[0, 9, 50, 33, 2]])
 
@@ -138,3 +138,14 @@ class TestWeights:
         load_weights(other := Tied(1), tmp_path)
         assert torch.equal(other.classes.bias, saved.classes.bias)
         assert torch.equal(other.scale, saved.scale)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_fingerprint_is_that_of_the_weights(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = nn.BatchNorm1d(3).to(dtype)  # with a buffer that is one whole number
+    first = weights_fingerprint(model)
+    assert weights_fingerprint(model) == first
+    with torch.no_grad():
+        model.weight[2] += 0.5
+    assert weights_fingerprint(model) != first

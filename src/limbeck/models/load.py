@@ -266,20 +266,26 @@ def weights_fingerprint(model: Any) -> str:
     digest = hashlib.blake2b(digest_size=32)
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes() if tensor.numel() else b"")
+        digest.update(_bytes_of(tensor))
     return digest.hexdigest()
 
 
 def frozen_fingerprint(model: Any) -> str:
     """Return a hash (BLAKE2b) of the parameters that training must not change."""
-    import torch
-
     digest = hashlib.blake2b(digest_size=32)
     for name, parameter in sorted(model.named_parameters()):
         if not parameter.requires_grad:
             digest.update(name.encode())
-            digest.update(parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+            digest.update(_bytes_of(parameter))
     return digest.hexdigest()
+
+
+def _bytes_of(tensor: Any) -> bytes:
+    import torch
+
+    # As bytes, since NumPy knows no bfloat16.
+    data: bytes = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+    return data
 
 
 def _cannot_load(what: str, name: str, error: Exception) -> ModelError:
