@@ -82,14 +82,14 @@ def per_row(folder: Path, results: GenerationResults) -> dict[str, np.ndarray]:
     found: dict[str, list[list[np.ndarray]]] = {name: [[], []] for name in FIGURES}
     for seed in results.seeds:
         values = json.loads((folder / "predictions" / f"distilled-seed{seed}.json").read_text(encoding="utf-8"))
-        tokens = np.asarray(values["tokens"], dtype=float)
-        for name in ("nll", "kl", "agreed"):
-            found[name][0].append(np.asarray(values[name], dtype=float))
+        tokens = np.asarray(values["tokens_N"], dtype=float)
+        for name, key in (("nll", "nll_sum_N"), ("kl", "kl_sum_N"), ("agreed", "agreed_N")):
+            found[name][0].append(np.asarray(values[key], dtype=float))
             found[name][1].append(tokens)
-        answers = values["answers"]
-        scores = [rouge_l(answers[str(i)], text) if str(i) in answers else 0.0 for i, text in enumerate(references)]
+        texts = values["texts"]  # None where a row was not answered
+        scores = [0.0 if text is None else rouge_l(text, gold) for text, gold in zip(texts, references, strict=True)]
         found["rouge"][0].append(np.asarray(scores))
-        found["rouge"][1].append(np.asarray([float(str(i) in answers) for i in range(len(references))]))
+        found["rouge"][1].append(np.asarray([float(text is not None) for text in texts]))
     return {name: np.asarray(parts) for name, parts in found.items()}
 
 
