@@ -90,5 +90,5 @@ def test_what_was_measured_is_not_measured_again(run: tuple[Path, GenerationResu
     names = ["distilled-seed1", "distilled-seed3", "student_before-seed1", "student_before-seed3", "teacher-seed3"]
     assert files == [f"{name}.json" for name in names]
     values = json.loads((run[0] / "predictions" / "distilled-seed3.json").read_text(encoding="utf-8"))
-    assert len(values["nll"]) == len(values["kl"]) == 28
-    assert len(values["answers"]) == 9
+    assert len(values["nll_sum_N"]) == len(values["kl_sum_N"]) == len(values["texts"]) == 28
+    assert sum(text is not None for text in values["texts"]) == 9

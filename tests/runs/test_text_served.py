@@ -170,6 +170,7 @@ def test_another_teacher_behind_the_same_name(served: dict[str, Any], server: Se
     server.faults = [None] * 10 + [status(400, "enough")] * 4
     with pytest.raises(TeacherError, match="enough"):
         fill(served)
+    server.faults = []  # those that no call met
     same = server.distributions
     server.distributions = lambda ids: [row[::-1] for row in same(ids)]
     with pytest.raises(TeacherError, match="another teacher stands behind the name now"):
