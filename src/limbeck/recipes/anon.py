@@ -24,8 +24,8 @@ def anon(
 ) -> list[Stage]:
     """``-sum_c p_c log q_c`` with the teacher's probabilities p, easy rows first; no gold label is read.
 
-    Paper: Saxena, Janzen, Maass 2025, "Streamlining LLMs: Adaptive Knowledge Distillation for Tailored Language Models",
-    NAACL Student Research Workshop, ACL Anthology 2025.naacl-srw.43, equation 1
+    Paper: Saxena, Janzen, Maass 2025, "Streamlining LLMs: Adaptive Knowledge Distillation for Tailored Language
+    Models", NAACL Student Research Workshop, ACL Anthology 2025.naacl-srw.43, equation 1
 
     Args:
         labels: ``soft``: the teacher's probabilities; ``hard``: all on its likeliest label.
