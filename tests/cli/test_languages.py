@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,27 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from limbeck.cli.app import main
 from limbeck.types import Instruction
 
 Records = Callable[..., list[Instruction]]
 LABELS = ["health", "politics", "sports"]
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def limbeck(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run the command line in this process; return exit code, standard output, standard error on one line."""
-
-    def run(*words: str, stdin: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["limbeck", *words])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, " ".join(captured.err.split())
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shlex
@@ -14,25 +13,9 @@ from typing import Any
 import pytest
 from tests.runs.text_models import as_messages, held_out_rows, text_sections, train_rows, write_jsonl
 
-from limbeck.cli.app import main
 from limbeck.generation_results import GenerationResults
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def limbeck(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run the command line in this process; return exit code, standard output, standard error on one line."""
-
-    def run(*words: str, stdin: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["limbeck", *words])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, " ".join(captured.err.split())
-
-    return run
 
 
 def make_student(folder: Path, kind: str) -> Path:
@@ -272,7 +255,6 @@ def test_evaluate_on_tasks_of_lm_eval_needs_the_extra(
     student: Path, limbeck: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Said before anything is measured; with it, the figures stand in the JSON beside the others."""
-    import sys
 
     from limbeck.generation_results import HarnessFigure
 

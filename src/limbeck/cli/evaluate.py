@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from limbeck.errors import ConfigError
+
+if TYPE_CHECKING:
+    from limbeck.data.load import Fields
 
 __all__ = ["HELP", "main"]
 
@@ -105,85 +108,108 @@ def main(
     ] = None,
 ) -> None:
     """Print the figures of a model on rows, and of another beside it."""
-    from limbeck.cli.terminal import console, progress, quiet_libraries
+    from limbeck.cli.terminal import quiet_libraries
 
     if text is None and (text_pair or label):
         raise ConfigError("--text-pair and --label go with --text: name all fields of the rows")
     quiet_libraries()
-    from limbeck.atomic import write_json
-    from limbeck.cli.show import show_comparisons, show_systems
-    from limbeck.cli.show_languages import show_ranking_student
-    from limbeck.cli.show_texts import show_generation_figures, show_harness_figures
     from limbeck.data.load import Fields
-    from limbeck.runs.evaluate import evaluate
-    from limbeck.runs.evaluate_languages import evaluate_languages
-    from limbeck.runs.evaluate_tasks import evaluate_tasks, named_tasks
     from limbeck.runs.ranker import is_ranking_student
-    from limbeck.runs.writer import evaluate_texts, is_writing_student
+    from limbeck.runs.writer import is_writing_student
 
-    if lm_eval is not None and not is_writing_student(model):
+    ranks, writes = is_ranking_student(model), is_writing_student(model)
+    fields = Fields(text=text, text_pair=text_pair, label=label) if text else None
+    if lm_eval is not None and not writes:
         raise ConfigError(f"--lm-eval is for students that write, and {model} is none")
     if calibrate:
-        if is_ranking_student(model) or is_writing_student(model) or against or alerts or output:
+        if ranks or writes or against or alerts or output:
             raise ConfigError("--calibrate is for students that label texts, and stands alone")
         from limbeck.cli.alerts import calibrate_student
 
-        calibrate_student(model, data, fields=Fields(text=text, text_pair=text_pair, label=label) if text else None)
-        return
+        return calibrate_student(model, data, fields=fields)
     if alerts:
-        if is_ranking_student(model) or is_writing_student(model) or against:
+        if ranks or writes or against:
             raise ConfigError("--alerts is for students that label texts, and goes without --against")
         from limbeck.cli.alerts import evaluate_alerts
 
-        named = Fields(text=text, text_pair=text_pair, label=label) if text else None
-        evaluate_alerts(model, data, fields=named, output=output, html=html, rules_file=alert_rules)
-        return
+        return evaluate_alerts(model, data, fields=fields, output=output, html=html, rules_file=alert_rules)
     if html is not None or alert_rules is not None:
         raise ConfigError("--html and --alert-rules go with --alerts")
-    if is_ranking_student(model):
+    if ranks:
         if against or text:
             wrong = "--against" if against else "--text"
             raise ConfigError(f"{wrong} is not for cross-lingual students; the fields of --layout rows are options")
-        if layout is None:
-            raise ConfigError(
-                f"{model} is a cross-lingual student: say how the data set is laid out. "
-                f"For files of your own with the fields text, lang and label: limbeck evaluate {model} FOLDER "
-                "--layout rows; for a known set: --layout sib200, xnli, ..."
-            )
-        languages = None if lang is None else [one.strip() for one in lang.split(",") if one.strip()]
-        system = evaluate_languages(
-            model, data, layout=layout, split=split or "test", languages=languages, task=task, options=option or (),
-            progress=progress(),
-        )  # fmt: skip
-        show_ranking_student(system, console)
-        if output is not None:
-            write_json(output, system.model_dump())
-        return
+        return _ranking(model, data, layout, split or "test", lang, task, option or [], output)
     if layout or split or lang or task or option:
         raise ConfigError(
             f"--layout, --split, --lang, --task and --option are for cross-lingual students, and {model} is none"
         )
-    if is_writing_student(model):
+    if writes:
         if text:
             raise ConfigError(f"--text is for classifiers; {model} writes, and its task.json names the fields")
-        tasks = None if lm_eval is None else named_tasks(lm_eval)
-        figures = evaluate_texts(model, data, against=against, progress=progress())
-        show_generation_figures(figures, console)
-        written = figures.model_dump()
-        if tasks is not None:
-            found = evaluate_tasks(model, tasks, against=against, progress=progress())
-            show_harness_figures(found, console)
-            written["lm_eval"] = [figure.model_dump() for figure in found]
-        if output is not None:
-            write_json(output, written)
-        return
-    fields = Fields(text=text, text_pair=text_pair, label=label) if text else None
+        return _writing(model, data, against, lm_eval, output)
+    return _labelling(model, data, against, fields, output)
+
+
+def _ranking(
+    model: str,
+    data: str,
+    layout: str | None,
+    split: str,
+    lang: str | None,
+    task: str | None,
+    option: list[str],
+    output: Path | None,
+) -> None:
+    from limbeck.atomic import write_json
+    from limbeck.cli.show_languages import show_ranking_student
+    from limbeck.cli.terminal import console, progress
+    from limbeck.runs.evaluate_languages import evaluate_languages
+
+    if layout is None:
+        raise ConfigError(
+            f"{model} is a cross-lingual student: say how the data set is laid out. "
+            f"For files of your own with the fields text, lang and label: limbeck evaluate {model} FOLDER "
+            "--layout rows; for a known set: --layout sib200, xnli, ..."
+        )
+    languages = None if lang is None else [one.strip() for one in lang.split(",") if one.strip()]
+    system = evaluate_languages(
+        model, data, layout=layout, split=split, languages=languages, task=task, options=option, progress=progress()
+    )
+    show_ranking_student(system, console)
+    if output is not None:
+        write_json(output, system.model_dump())
+
+
+def _writing(model: str, data: str, against: str | None, lm_eval: str | None, output: Path | None) -> None:
+    from limbeck.atomic import write_json
+    from limbeck.cli.show_texts import show_generation_figures, show_harness_figures
+    from limbeck.cli.terminal import console, progress
+    from limbeck.runs.evaluate_tasks import evaluate_tasks, named_tasks
+    from limbeck.runs.writer import evaluate_texts
+
+    tasks = None if lm_eval is None else named_tasks(lm_eval)
+    figures = evaluate_texts(model, data, against=against, progress=progress())
+    show_generation_figures(figures, console)
+    written = figures.model_dump()
+    if tasks is not None:
+        found = evaluate_tasks(model, tasks, against=against, progress=progress())
+        show_harness_figures(found, console)
+        written["lm_eval"] = [figure.model_dump() for figure in found]
+    if output is not None:
+        write_json(output, written)
+
+
+def _labelling(model: str, data: str, against: str | None, fields: Fields | None, output: Path | None) -> None:
+    from limbeck.atomic import write_json
+    from limbeck.cli.show import show_comparisons, show_systems
+    from limbeck.cli.terminal import console, progress
+    from limbeck.runs.evaluate import evaluate
+
     systems, comparisons = evaluate(model, data, against=against, fields=fields, progress=progress())
     titles = {"distilled": model, "teacher": against or ""}
     show_systems(systems, titles, console)
     show_comparisons(comparisons, titles, console)
     if output is not None:
-        write_json(
-            output,
-            {"systems": [s.model_dump() for s in systems], "comparisons": [c.model_dump() for c in comparisons]},
-        )
+        figures = {"systems": [s.model_dump() for s in systems], "comparisons": [c.model_dump() for c in comparisons]}
+        write_json(output, figures)

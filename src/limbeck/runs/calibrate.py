@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 from limbeck.data.prompts.scored import encode_for
 from limbeck.data.tasks import label_ids
 from limbeck.errors import DataError
-from limbeck.evaluation.predict import predict_logits, softmax
+from limbeck.evaluation.predict import predict_logits
 from limbeck.results import StudentCalibration
 from limbeck.runs.bench import Bench
-from limbeck.teachers.labels.calibration import fit_temperature
-from limbeck.teachers.labels.label_probs import LabelProbs
+from limbeck.runs.temperature import student_temperature
 from limbeck.types import Rows
 
 __all__ = ["calibrate_student", "dev_labels"]
@@ -24,11 +23,8 @@ def calibrate_student(bench: Bench) -> StudentCalibration | None:
         return None
     wanted, by = dev_labels(bench.rows.dev, bench.rows.labels)
     encoded = encode_for(bench.student, bench.rows.dev, bench.tokenizer, bench.max_length)
-    probs_NC = softmax(predict_logits(bench.student, encoded)).astype(np.float64)
-    probs_NC /= probs_NC.sum(axis=-1, keepdims=True)
-    rows = len(probs_NC)
-    scored = LabelProbs(probs_NC, probs_NC, np.ones(rows, dtype=np.bool_), (frozenset(),) * rows, "local")
-    return StudentCalibration(temperature=fit_temperature(scored, wanted), rows=int((wanted >= 0).sum()), labels=by)
+    temperature = student_temperature(predict_logits(bench.student, encoded), wanted)
+    return StudentCalibration(temperature=temperature, rows=int((wanted >= 0).sum()), labels=by)
 
 
 def dev_labels(rows: Rows, labels: list[str]) -> tuple[NDArray[np.int64], str]:

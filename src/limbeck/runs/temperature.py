@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from limbeck.atomic import write_json
 from limbeck.data.load import Fields, load_rows
@@ -20,7 +21,7 @@ from limbeck.teachers.labels.calibration import fit_temperature
 from limbeck.teachers.labels.label_probs import LabelProbs
 from limbeck.types import Progress
 
-__all__ = ["CALIBRATION_FILE", "Fitted", "calibrate", "read_temperature"]
+__all__ = ["CALIBRATION_FILE", "Fitted", "calibrate", "read_temperature", "student_temperature"]
 
 CALIBRATION_FILE = "calibration.json"
 
@@ -50,6 +51,13 @@ def read_temperature(folder: Path) -> float | None:
     if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
         raise ModelError(f"{path}: expected a temperature above 0, got {temperature!r}. Calibrate the student again")
     return float(temperature)
+
+
+def student_temperature(logits_NC: NDArray[np.float32], wanted_N: NDArray[np.int64]) -> float:
+    """Return the temperature with the least loss of a student's logits on the labels `wanted_N` (-1: none)."""
+    probs_NC, rows = softmax(logits_NC), len(logits_NC)
+    scored = LabelProbs(probs_NC, probs_NC, np.ones(rows, dtype=np.bool_), (frozenset(),) * rows, "local")
+    return fit_temperature(scored, wanted_N)
 
 
 def calibrate(model: str, data: str, *, fields: Fields | None, progress: Progress) -> Fitted:
@@ -82,9 +90,8 @@ def calibrate(model: str, data: str, *, fields: Fields | None, progress: Progres
     with progress.track("labelling", len(rows)) as advance:
         logits_NC = predictor.logits(rows, advance)[labelled]
     gold = gold_N[labelled]
+    temperature = student_temperature(logits_NC, gold)
     probs_NC = softmax(logits_NC)
-    kept_N = np.ones(len(labelled), dtype=bool)
-    temperature = fit_temperature(LabelProbs(probs_NC, probs_NC, kept_N, (frozenset(),) * len(gold), "local"), gold)
     after_NC = softmax(logits_NC / np.float32(temperature))
     before, after = (expected_calibration_error(reliability_bins(p, gold)) for p in (probs_NC, after_NC))
     fitted = Fitted(temperature, len(labelled), before, after)
