@@ -295,6 +295,8 @@ def _quantise(model: Any) -> None:
         )
         new.weight = bnb.nn.Params4bit(weight, requires_grad=False, quant_type="nf4", compress_statistics=True)
         new.bias = old.bias
+        # Otherwise a prediction on a CPU with bfloat16 repacks the weights for good: in bfloat16, without gradients.
+        new.support_avx512bf16_for_cpu = False
         new.was_conv1d = isinstance(old, Conv1D)
         model.set_submodule(name, new.to(where))
     model.is_loaded_in_4bit = True  # peft asks
