@@ -64,7 +64,7 @@ HOMES = {
     "scipy": {"evaluation"},
     "psutil": {"numerics"},
     "filelock": {"runs", "limbeck.teachers.chat.journal"},
-    "httpx2": {"limbeck.teachers.chat.transport"},
+    "aiohttp": {"limbeck.teachers.chat.transport"},
     "yaml": {"runs", "report"},
     "lm_eval": {"limbeck.evaluation.generation.harness"},
     "vllm": {"limbeck.models.vllm_engine"},

@@ -8,6 +8,7 @@ processes are forked because starting Python takes far longer than what is teste
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -33,6 +34,7 @@ def label(base_url: str, journal: str, outcomes: str, count: str, concurrency: s
 
 if __name__ == "__main__":
     known_certificates()  # so that the forked processes need not read them, nor load the library
+    importlib.import_module("aiohttp")
     back_off_s = session.back_off_s
     session.back_off_s = lambda *arguments: back_off_s(*arguments) / 100
     for _ in sys.stdin:

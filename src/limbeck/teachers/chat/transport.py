@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
+from limbeck.errors import ConfigError
 from limbeck.teachers.chat.answer import FailureKind
 from limbeck.teachers.chat.endpoint import Endpoint, read_key
 from limbeck.teachers.chat.retry import retry_after_s
 
 if TYPE_CHECKING:
-    import httpx2
+    import aiohttp
 
 __all__ = ["Reply", "Transport", "Trouble", "known_certificates"]
 
@@ -27,6 +30,8 @@ _FATAL = {401, 402, 403, 404}
 """Statuses that every other call would get as well: no valid key, no money, no such model or address."""
 _LONGEST_DETAIL = 300
 _LONGEST_CONNECT_S = 15.0
+_LONGEST_HEADER = 2**16
+"""An answer with a longer one would be lost, though paid for."""
 _SHORTEST_SECRET = 12
 """Shorter keys ("EMPTY", "none") are no secrets but stand-ins for servers without keys, and ordinary words."""
 
@@ -59,15 +64,14 @@ class Trouble:
 @cache
 def known_certificates() -> ssl.SSLContext:
     """Read the certificates of this machine, once: it takes as long as a fast answer."""
-    import httpx2
-
-    return httpx2.create_ssl_context()
+    return ssl.create_default_context()
 
 
 class Transport:
-    """An open client for one endpoint. Use it as an asynchronous context manager.
+    """Open connections to one endpoint, as many as there are calls at once. Use it as an asynchronous context manager.
 
-    Raises `ConfigError` on creation where the key is not in the environment.
+    Raises `ConfigError` on creation where the key is not in the environment, or the proxy that the environment names
+    is of a kind that cannot be used.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -75,54 +79,62 @@ class Transport:
         key = read_key(endpoint)
         self._secret = key if key and len(key) >= _SHORTEST_SECRET else None
         self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-        self._free: list[httpx2.AsyncClient] = []
+        self._proxy = _proxy_for(endpoint.url)
+        self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Transport:
+        import aiohttp
+
+        whole_s = self._endpoint.timeout_s  # connecting ends sooner, so that it is known that nothing was sent
+        self._session = aiohttp.ClientSession(
+            # Not trust_env: that looks for a proxy before each call, and sends passwords from ~/.netrc. And no headers
+            # here: those of a session go to its proxy as well, the key among them.
+            proxy=self._proxy,
+            timeout=aiohttp.ClientTimeout(total=None, connect=min(_LONGEST_CONNECT_S, whole_s / 2)),
+            connector=aiohttp.TCPConnector(limit=0, ssl=known_certificates()),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            max_field_size=_LONGEST_HEADER,
+        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for client in self._free:
-            await client.aclose()
+        await self._session.close()
 
     async def send(self, body: bytes) -> Reply | Trouble:
         """Make one call. Never raises on what a server or a network can do."""
-        import httpx2
+        import aiohttp
 
-        client = self._free.pop() if self._free else self._new_client()
+        endpoint = self._endpoint
+        not_connected = f"could not connect to {endpoint.base_url}"
         try:
-            async with asyncio.timeout(self._endpoint.timeout_s):
-                response = await client.post(self._endpoint.url, content=body)
-        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            return Trouble("connection", f"could not connect to {self._endpoint.base_url}: {self._without_key(error)}")
-        except (TimeoutError, httpx2.TimeoutException):
-            return Trouble("timeout", f"no whole answer within {self._endpoint.timeout_s:g} s", charged=True)
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            return Trouble("connection", f"the answer was cut: {self._without_key(error)}", charged=True)
-        finally:
-            self._free.append(client)
+            async with (
+                asyncio.timeout(endpoint.timeout_s),
+                self._session.post(endpoint.url, data=body, headers=self._headers, allow_redirects=False) as response,
+            ):
+                said = (await response.read()).decode("utf-8", "replace")
+        except aiohttp.ClientHttpProxyError as error:  # its text may hold the proxy's password
+            return Trouble("connection", f"{not_connected}: the proxy answered {error.status}")
+        except (
+            aiohttp.ClientConnectorError,
+            aiohttp.ConnectionTimeoutError,
+            aiohttp.InvalidURL,
+            UnicodeError,
+        ) as error:
+            return Trouble("connection", f"{not_connected}: {self._without_key(str(error))}")
+        except TimeoutError:
+            return Trouble("timeout", f"no whole answer within {endpoint.timeout_s:g} s", charged=True)
+        except aiohttp.ClientError as error:  # its text may quote what came, in a spelling of its own
+            return Trouble("connection", f"the answer was cut: {type(error).__name__}", charged=True)
         try:
-            value = self._json_without_key(response.text)
+            value = self._json_without_key(said)
         except (ValueError, RecursionError):
             value = None
-        text = self._without_key(response.text)
-        if response.status_code != 200:
-            return self._trouble(response.status_code, response.headers.get("retry-after"), value, text)
+        text = self._without_key(said)
+        if response.status != 200:
+            return self._trouble(response.status, response.headers.get("Retry-After"), value, text)
         return _read_reply(value, text)
-
-    def _new_client(self) -> httpx2.AsyncClient:
-        """Make a client of one connection. A shared pool looks at all its connections for each call, and with 32 of
-        them spends more time on that than on the call."""
-        import httpx2
-
-        whole_s = self._endpoint.timeout_s  # connecting ends sooner, so that it is known that nothing was sent
-        return httpx2.AsyncClient(
-            headers=self._headers,
-            timeout=httpx2.Timeout(whole_s, connect=min(_LONGEST_CONNECT_S, whole_s / 2)),
-            verify=known_certificates(),
-            limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
-        )
 
     def _trouble(self, status: int, retry_after: str | None, value: Any, text: str) -> Trouble:
         code, message = _read_error(value, text)
@@ -139,9 +151,8 @@ class Transport:
         kind: FailureKind = "refused" if code == "content_filter" else "rejected"
         return Trouble(kind, detail, status, may_pass=False)
 
-    def _without_key(self, said: object) -> str:
+    def _without_key(self, text: str) -> str:
         """Return what a server or a library said; some servers repeat the key."""
-        text = str(said) or type(said).__name__
         return text.replace(self._secret, "(key)") if self._secret else text
 
     def _json_without_key(self, text: str) -> Any:
@@ -152,6 +163,22 @@ class Transport:
             if secret in plain:
                 return json.loads(plain.replace(secret, "(key)"))
         return value
+
+
+def _proxy_for(url: str) -> str | None:
+    """Return the HTTP proxy that the environment names for an address (``HTTPS_PROXY``, ``NO_PROXY``, ...)."""
+    parts = urlsplit(url)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(parts.netloc):
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if urlsplit(proxy).scheme not in ("http", "https"):
+        raise ConfigError(
+            f"the environment names a proxy for {url} that speaks {urlsplit(proxy).scheme}; only HTTP proxies can be "
+            "used. Name another one, or put the host into NO_PROXY"
+        )
+    return proxy
 
 
 def _read_reply(value: Any, text: str) -> Reply | Trouble:

@@ -1,0 +1,173 @@
+"""One HTTP call on the wire: certificates, proxies, and what goes to whom."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from limbeck.errors import ConfigError
+from limbeck.teachers.chat.endpoint import ChatEndpoint
+from limbeck.teachers.chat.transport import Reply, Transport, Trouble, known_certificates
+
+KEY = "sk-planted-\\'\"-0123456789"
+"""With characters that Python shows in more than one way."""
+WITH_PASSWORD, WITHOUT = "http://me:hunter2@127.0.0.1:{}", "127.0.0.1:{}"
+ANSWER = b'HTTP/1.1 200 OK\r\ncontent-length: 17\r\n%s\r\n{"choices": [{}]}'
+PLAIN = ANSWER % b""
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("PLANTED_KEY", KEY)
+
+
+def call(
+    answer: bytes, endpoint: Callable[[int], ChatEndpoint], tls: ssl.SSLContext | None = None
+) -> tuple[Reply | Trouble, bytes]:
+    """Make a call to a port of this machine where `answer` is all that is said; return also what arrived there."""
+    heard = b""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal heard
+        heard += await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async def run() -> Reply | Trouble:
+        server = await asyncio.start_server(say, "127.0.0.1", 0, ssl=tls)
+        async with server, Transport(endpoint(server.sockets[0].getsockname()[1])) as transport:
+            return await transport.send(b"{}")
+
+    return asyncio.run(run()), heard
+
+
+def direct(port: int) -> ChatEndpoint:
+    return ChatEndpoint(base_url=f"http://127.0.0.1:{port}/v1", model="m", key_env="PLANTED_KEY", timeout_s=5)
+
+
+def behind_proxy(monkeypatch: pytest.MonkeyPatch, scheme: str, proxy: str) -> Callable[[int], ChatEndpoint]:
+    """An endpoint that cannot be reached but through the server, which is the proxy that the environment names."""
+
+    def endpoint(port: int) -> ChatEndpoint:
+        monkeypatch.setenv(f"{scheme}_proxy", proxy.format(port))
+        return ChatEndpoint(base_url=f"{scheme}://api.invalid/v1", model="m", key_env="PLANTED_KEY", timeout_s=5)
+
+    return endpoint
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate that nobody vouches for, with its key in one file."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl to make a certificate")
+    path = tmp_path_factory.mktemp("tls") / "own.pem"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path), "-out", f"{path}.crt"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    path.write_bytes(path.read_bytes() + Path(f"{path}.crt").read_bytes())
+    return path
+
+
+@pytest.fixture
+def _certificates_read_anew() -> Iterator[None]:
+    known_certificates.cache_clear()
+    yield
+    known_certificates.cache_clear()
+
+
+@pytest.mark.usefixtures("_certificates_read_anew")
+def test_a_key_goes_to_known_certificates_only(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate)
+
+    def endpoint(port: int) -> ChatEndpoint:
+        return direct(port).model_copy(update={"base_url": f"https://127.0.0.1:{port}/v1"})
+
+    result, heard = call(PLAIN, endpoint, server)
+    assert isinstance(result, Trouble)
+    assert (result.kind, result.charged, heard) == ("connection", False, b"")
+    assert "certificate verify failed" in result.detail
+
+    monkeypatch.setenv("SSL_CERT_FILE", f"{certificate}.crt")
+    known_certificates.cache_clear()
+    result, heard = call(PLAIN, endpoint, server)
+    assert isinstance(result, Reply)
+    assert f"Authorization: Bearer {KEY}".encode() in heard
+
+
+@pytest.mark.parametrize("proxy", [WITH_PASSWORD, WITHOUT])
+def test_the_proxy_of_the_environment_is_used(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    result, heard = call(PLAIN, behind_proxy(monkeypatch, "http", proxy))
+    assert isinstance(result, Reply)
+    assert heard.startswith(b"POST http://api.invalid/v1/chat/completions ")
+    assert (b"Proxy-Authorization: Basic bWU6aHVudGVyMg==" in heard) == (proxy == WITH_PASSWORD)
+
+    monkeypatch.setenv("no_proxy", "api.invalid")
+    result, heard = call(PLAIN, behind_proxy(monkeypatch, "http", proxy))
+    assert isinstance(result, Trouble)
+    assert (result.kind, heard) == ("connection", b"")
+
+
+@pytest.mark.parametrize("proxy", [WITH_PASSWORD, WITHOUT])
+def test_a_proxy_that_makes_a_tunnel_never_sees_the_key(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a message about it does not show the proxy's password."""
+    refusal = b"HTTP/1.1 407 Not you\r\ncontent-length: 0\r\n\r\n"
+    result, heard = call(refusal, behind_proxy(monkeypatch, "https", proxy))
+    assert heard.startswith(b"CONNECT api.invalid:443 ")
+    assert (b"Proxy-Authorization: Basic bWU6aHVudGVyMg==" in heard) == (proxy == WITH_PASSWORD)
+    assert b"planted" not in heard
+    assert result == Trouble("connection", "could not connect to https://api.invalid/v1: the proxy answered 407")
+
+
+def test_a_proxy_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:hunter2@127.0.0.1:1080")
+    with pytest.raises(ConfigError, match="speaks socks5; only HTTP proxies can be used") as caught:
+        Transport(direct(80))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_passwords_of_other_programs_are_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password hunter2\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    result, heard = call(PLAIN, lambda port: direct(port).model_copy(update={"key_env": None}))
+    assert isinstance(result, Reply)
+    assert b"authorization" not in heard.lower()
+
+
+def test_an_answer_with_a_long_header_is_not_lost() -> None:
+    result, _ = call(ANSWER % b"x-policy: %s\r\n" % (b"a" * 50_000), direct)
+    assert isinstance(result, Reply)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x:99999", "ä.invalid"])
+def test_a_host_that_cannot_be_costs_nothing(host: str) -> None:
+    result, _ = call(PLAIN, lambda port: ChatEndpoint(base_url=f"http://{host}/v1", model="m"))
+    assert isinstance(result, Trouble)
+    assert (result.kind, result.charged) == ("connection", False)
+
+
+@pytest.mark.parametrize("answer", [b"", b"hello\r\n\r\n", b"HTTP/1.1 200 OK\r\n%s\r\n\r\n" % KEY.encode()])
+def test_what_is_no_http_may_have_been_paid_for(answer: bytes) -> None:
+    result, _ = call(answer, direct)
+    assert isinstance(result, Trouble)
+    assert (result.kind, result.charged) == ("connection", True)
+    assert "planted" not in result.detail, "the library quotes what came"
+
+
+def test_an_error_without_a_text_says_its_status() -> None:
+    result, _ = call(b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n", direct)
+    assert result == Trouble("server_error", "HTTP 500", 500)
