@@ -1,7 +1,8 @@
 """ANON on crisis tweets: a real GPT-4o's labels teach a small encoder; gold labels only evaluate.
 
-    python benchmarks/anon/run.py FOLDER_OF_HUMAID     # trains all arms, one process each
-    python benchmarks/anon/tables.py                   # prints their tables as Markdown
+    python benchmarks/anon/run.py FOLDER_OF_HUMAID --rates     # which learning rates suit, by the teacher's labels
+    python benchmarks/anon/run.py FOLDER_OF_HUMAID             # trains all arms, one process each
+    python benchmarks/anon/tables.py                           # prints their tables as Markdown
 
 HumAID with the labels and confidences of GPT-4o (fields ``teacher_label`` and ``teacher_confidence``), folded into
 three classes of risk. Each arm is a run of its own in ``runs/anon/ARM``; an arm that is done is not run again, one
@@ -24,7 +25,8 @@ import yaml
 from limbeck.cli.terminal import quiet_libraries
 
 FOLDER = Path("runs/anon")
-TRAIN_ROWS, TEST_ROWS = 1152, 1000
+TRAIN_ROWS, TEST_ROWS, RATE_ROWS = 5120, 2000, 1000
+BATCH_SIZE, PASSES = 32, 3
 SEEDS = [0, 1, 2]
 
 RISK = "risk_and_warning"
@@ -41,28 +43,48 @@ CLASSES = {
 }
 """Of ten classes three; ``other_relevant_information`` is none of them."""
 
-_LORA, _HOULSBY = {"kind": "lora", "rank": 16}, {"kind": "houlsby", "width": 32}
-ARMS: dict[str, dict[str, Any]] = {
-    "full-soft-progressive": {},
-    "full-soft-random": {"recipe": {"order": "random"}},
-    "lora-soft-progressive": {"adapter": _LORA},
-    "lora-soft-random": {"adapter": _LORA, "recipe": {"order": "random"}},
-    "houlsby-soft-progressive": {"adapter": _HOULSBY},
-    "full-hard-progressive": {"recipe": {"labels": "hard"}},
-    "full-hard-random": {"recipe": {"labels": "hard", "order": "random"}},
-    "full-gold": {"gold": True},
+ADAPTERS: dict[str, dict[str, Any] | None] = {
+    "full": None,
+    "lora": {"kind": "lora", "rank": 16},
+    "qlora": {"kind": "qlora", "rank": 16},
+    "houlsby": {"kind": "houlsby", "width": 32},
 }
-"""The plain student, untrained, is measured in each of them."""
+RATES = {"full": 1e-3, "lora": 3e-3, "qlora": 3e-3, "houlsby": 3e-3}
+"""Learning rates, the best of those that ``--rates`` tries; QLoRA has that of LoRA."""
+TRIED = {"full": (2e-4, 5e-4, 1e-3), "lora": (1e-3, 3e-3, 1e-2), "houlsby": (1e-3, 3e-3, 1e-2)}
+TRIED_STEPS = 150
+ARMS = [
+    "full-soft-progressive",
+    "lora-soft-progressive",
+    "full-gold",
+    "houlsby-soft-progressive",
+    "qlora-soft-progressive",
+    "full-soft-random",
+    "lora-soft-random",
+    "full-hard-progressive",
+    "full-hard-random",
+    "lora-hard-progressive",
+    "houlsby-soft-random",
+    "lora-hard-random",
+    "houlsby-hard-progressive",
+    "houlsby-hard-random",
+]
+"""What is trained, on which labels, in which order. The plain student, untrained, is measured in each of them."""
 
 
 def write_rows(source: Path, folder: Path) -> None:
-    """Sample the rows: for training those with a label of the teacher, for the test those with both labels."""
+    """Sample the rows: for training those with a label of the teacher, for the test those with both labels.
+
+    The rows by which learning rates are chosen have the teacher's labels in place of the gold ones.
+    """
     rng = random.Random(0)
     train = [row for row in _read(source / "train.jsonl.gz") if row["teacher_label"] is not None]
+    dev = [row for row in _read(source / "validation.jsonl.gz") if row["teacher_label"] is not None]
     test = [row for row in _read(source / "test.jsonl.gz") if row["label"] and row["teacher_label"]]
-    train, test = rng.sample(train, TRAIN_ROWS), rng.sample(test, TEST_ROWS)
+    train, dev, test = rng.sample(train, TRAIN_ROWS), rng.sample(dev, RATE_ROWS), rng.sample(test, TEST_ROWS)
     unlabelled = [{name: value for name, value in row.items() if name != "label"} for row in train]
-    for name, rows in (("train", unlabelled), ("train-gold", train), ("test", test)):
+    dev = [row | {"label": row["teacher_label"]} for row in dev]
+    for name, rows in (("train", unlabelled), ("train-gold", train), ("rates", dev), ("test", test)):
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
 
@@ -92,19 +114,25 @@ def write_student(folder: Path) -> None:
     save_model(student_from_layers(encoder, [3, 6]), load_tokenizer(source), folder)
 
 
-def run_file(arm: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return an arm's run: the paper's schedule, decay and clipping; learning rates of a small encoder are ours."""
-    gold = settings.get("gold", False)
-    adapter = settings.get("adapter")
+def run_file(arm: str, learning_rate: float | None = None) -> dict[str, Any]:
+    """Return an arm's run, or a short one that tries a learning rate.
+
+    Schedule, decay and clipping are the paper's; learning rates of a small encoder are ours.
+    """
+    trained, labels, *order = arm.split("-")
+    adapter, gold = ADAPTERS[trained], labels == "gold"
+    data = {"train": FOLDER / f"train{'-gold' if gold else ''}.jsonl", "test": FOLDER / "test.jsonl"}
+    if learning_rate:
+        data["test"] = FOLDER / "rates.jsonl"
     return {
-        "data": {"train": str(FOLDER / f"train{'-gold' if gold else ''}.jsonl"), "test": str(FOLDER / "test.jsonl")},
+        "data": {name: str(path) for name, path in data.items()},
         "teacher": {"column": "teacher_label", "confidence": "teacher_confidence"},
         "student": {"model": str(FOLDER / "start"), **({"adapter": adapter} if adapter else {})},
-        "recipe": {"name": "fine_tune"} if gold else {"name": "anon", **settings.get("recipe", {})},
+        "recipe": {"name": "fine_tune"} if gold else {"name": "anon", "labels": labels, "order": order[0]},
         "training": {
-            "steps": 2 * TRAIN_ROWS // 32,
-            "batch_size": 32,
-            "learning_rate": 3e-3 if adapter else 5e-4,
+            "steps": TRIED_STEPS if learning_rate else PASSES * TRAIN_ROWS // BATCH_SIZE,
+            "batch_size": BATCH_SIZE,
+            "learning_rate": learning_rate or RATES[trained],
             "schedule": "cosine",
             "weight_decay": 0.001,
             "max_grad_norm": 0.3,
@@ -112,27 +140,50 @@ def run_file(arm: str, settings: dict[str, Any]) -> dict[str, Any]:
             "max_length": 40,
             "checkpoints": 1,
         },
-        "seeds": SEEDS,
+        "seeds": SEEDS[:1] if learning_rate else SEEDS,
         "compare_fine_tuned": False,
-        "output": str(FOLDER / arm),
+        "output": str(_output(arm, learning_rate)),
     }
 
 
+def _output(arm: str, learning_rate: float | None = None) -> Path:
+    return FOLDER / "rates" / f"{arm}-{learning_rate:g}" if learning_rate else FOLDER / arm
+
+
+def _train(arm: str, learning_rate: float | None = None) -> None:
+    """Run an arm in a process of its own, so that its peak memory is its own."""
+    path = Path(f"{_output(arm, learning_rate)}.yaml")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(run_file(arm, learning_rate), sort_keys=False), encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "limbeck", "distill", str(path)], check=True)
+
+
+def _try_rates() -> None:
+    for trained, rates in TRIED.items():
+        for rate in rates:
+            arm = f"{trained}-soft-random"
+            _train(arm, rate)
+            found = json.loads((_output(arm, rate) / "results.json").read_text(encoding="utf-8"))
+            system = next(system for system in found["systems"] if system["name"] == "distilled")
+            print(f"{trained} {rate:g}: {100 * system['accuracy']['value']:.1f} % of the teacher's labels", flush=True)
+
+
 def main() -> None:
-    """Run the arms, each in a process of its own, so that its peak memory is its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("humaid", type=Path, help="folder with train.jsonl.gz and test.jsonl.gz")
-    parser.add_argument("--arms", nargs="*", choices=ARMS, default=list(ARMS))
+    parser.add_argument("humaid", type=Path, help="folder with train, validation and test.jsonl.gz")
+    parser.add_argument("--arms", nargs="*", choices=ARMS, default=ARMS)
+    parser.add_argument("--rates", action="store_true", help="only try learning rates, by agreement with the teacher")
     options = parser.parse_args()
     quiet_libraries()
     FOLDER.mkdir(parents=True, exist_ok=True)
     if not (FOLDER / "start").exists():
         write_rows(options.humaid, FOLDER)
         write_student(FOLDER / "start")
+    if options.rates:
+        _try_rates()
+        return
     for arm in options.arms:
-        path = FOLDER / f"{arm}.yaml"
-        path.write_text(yaml.safe_dump(run_file(arm, ARMS[arm]), sort_keys=False), encoding="utf-8")
-        subprocess.run([sys.executable, "-m", "limbeck", "distill", str(path)], check=True)
+        _train(arm)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The tables of docs/results/anon.md, from the arms of run.py that are done.
+"""The tables of docs/results/anon.md, from the arms of run.py or prompted.py that are done.
 
-python benchmarks/anon/tables.py
+python benchmarks/anon/tables.py [--folder runs/prompted]
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.evaluation.accuracy import macro_f1
+from limbeck.evaluation.accuracy import macro_f1, per_class_figures
 from limbeck.evaluation.significance import bootstrap_p_value, resample
 from limbeck.report.read import read_results
 from limbeck.results import Results, StageCost, System
+from limbeck.teachers.labels.label_probs import LabelProbs
 
-FOLDER = Path("runs/anon")
 PAIRS = [
     ("full-soft-progressive", "teacher"),
     ("full-gold", "teacher"),
@@ -25,12 +25,22 @@ PAIRS = [
     ("full-soft-progressive", "full-soft-random"),
     ("full-hard-progressive", "full-hard-random"),
     ("lora-soft-progressive", "lora-soft-random"),
+    ("lora-hard-progressive", "lora-hard-random"),
+    ("houlsby-soft-progressive", "houlsby-soft-random"),
+    ("houlsby-hard-progressive", "houlsby-hard-random"),
     ("full-soft-progressive", "full-hard-progressive"),
     ("full-soft-random", "full-hard-random"),
+    ("lora-soft-progressive", "lora-hard-progressive"),
+    ("houlsby-soft-progressive", "houlsby-hard-progressive"),
     ("lora-soft-progressive", "full-soft-progressive"),
+    ("qlora-soft-progressive", "lora-soft-progressive"),
     ("houlsby-soft-progressive", "full-soft-progressive"),
     ("lora-soft-progressive", "untrained"),
+    ("tuned", "default"),
+    ("tuned", "gold"),
+    ("default", "untrained"),
 ]
+"""The differences that are asked for: those of run.py, then those of prompted.py."""
 
 
 def table(rows: list[list[str]]) -> str:
@@ -41,19 +51,27 @@ def table(rows: list[list[str]]) -> str:
 
 
 def quality(done: dict[str, Results]) -> str:
-    """Accuracy, macro F1 and agreement of every arm; the teacher's and the untrained student's first."""
-    first = next(iter(done.values()))
-    systems = {
-        "GPT-4o's labels": _system(first, "teacher"),
-        "plain student, untrained": _system(first, "student_before"),
-    }
+    """Accuracy, macro F1 and agreement of every arm; the teachers' and the untrained student's first."""
+    teachers = {_teacher_of(arm, done): _system(results, "teacher") for arm, results in done.items()}
+    systems = teachers | {"untrained": _system(next(iter(done.values())), "student_before")}
     systems |= {arm: _system(results, "distilled") for arm, results in done.items()}
-    rows = [["", "accuracy", "macro F1", "accuracy of seeds", "agreement with GPT-4o", "calibration error"]]
+    rows = [["", "accuracy", "macro F1", "accuracy of seeds", "agreement with its teacher", "calibration error"]]
     for name, system in systems.items():
         seeds = ", ".join(f"{100 * (seed.accuracy or 0):.1f}" for seed in system.seeds)
         agreement = f"{100 * system.agreement.value:.1f}" if system.agreement else "–"
         error = f"{100 * (system.expected_calibration_error or 0):.1f}"
         rows.append([name, _interval(system.accuracy), _interval(system.macro_f1), seeds, agreement, error])
+    return table(rows)
+
+
+def classes(done: dict[str, Results], folder: Path) -> str:
+    """F1 of each class, mean over seeds."""
+    results = next(iter(done.values()))
+    gold = _gold(results, folder)
+    rows = [["F1", *results.labels]]
+    for name, predicted in _all_predictions(done, folder).items():
+        figures = np.mean([[c.f1 for c in per_class_figures(gold, one, results.labels)] for one in predicted], axis=0)
+        rows.append([name, *(f"{100 * figure:.1f}" for figure in figures)])
     return table(rows)
 
 
@@ -72,14 +90,13 @@ def costs(done: dict[str, Results]) -> str:
     return table(rows)
 
 
-def comparisons(done: dict[str, Results]) -> str:
+def comparisons(done: dict[str, Results], folder: Path) -> str:
     """Paired bootstrap over held-out rows, of the mean over seeds."""
-    gold = _gold(next(iter(done.values())))
-    predicted = {arm: _predictions(arm, "distilled") for arm in done}
-    predicted["teacher"] = _teacher(next(iter(done.values())))
-    predicted["untrained"] = _predictions(next(iter(done)), "student_before")
+    gold = _gold(next(iter(done.values())), folder)
+    predicted = _all_predictions(done, folder)
+    pairs = [*((arm, _teacher_of(arm, done)) for arm in done), *PAIRS]
     rows = [["", "accuracy, points", "95 % interval", "p", "macro F1, points", "95 % interval", "p"]]
-    for first, second in PAIRS:
+    for first, second in pairs:
         if first in predicted and second in predicted:
             cells = [f"{first} − {second}"]
             for metric in ("accuracy", "macro_f1"):
@@ -121,30 +138,47 @@ def _interval(interval: object) -> str:
     return f"{value:.1f} ({low:.1f}–{high:.1f})"
 
 
-def _test_rows() -> list[dict[str, str]]:
-    return [json.loads(line) for line in (FOLDER / "test.jsonl").read_text(encoding="utf-8").splitlines()]
+def _teacher_of(arm: str, done: dict[str, Results]) -> str:
+    """Name an arm's teacher: one for all arms where it is a column, else one for each prompt."""
+    labels = done[arm].teacher_labels
+    assert labels is not None
+    return "teacher" if labels.route == "column" else f"teacher, {arm} prompt"
 
 
-def _gold(results: Results) -> NDArray[np.int64]:
-    return np.array([results.labels.index(row["label"]) for row in _test_rows()])
+def _all_predictions(done: dict[str, Results], folder: Path) -> dict[str, list[NDArray[np.int64]]]:
+    """Return what every system says of the held-out rows: an array for each seed."""
+    predicted = {"untrained": _predictions(folder / next(iter(done)), "student_before")}
+    for arm, results in done.items():
+        predicted[_teacher_of(arm, done)] = [_teacher_answers(results, folder, arm)]
+    return predicted | {arm: _predictions(folder / arm, "distilled") for arm in done}
 
 
-def _teacher(results: Results) -> list[NDArray[np.int64]]:
-    return [np.array([results.labels.index(row["teacher_label"]) for row in _test_rows()])]
+def _teacher_answers(results: Results, folder: Path, arm: str) -> NDArray[np.int64]:
+    if _teacher_of(arm, {arm: results}) == "teacher":
+        return np.array([results.labels.index(row["teacher_label"]) for row in _test_rows(folder)])
+    return LabelProbs.load(folder / arm / "teacher_labels" / "test").probs_NC.argmax(axis=-1)
 
 
-def _predictions(arm: str, system: str) -> list[NDArray[np.int64]]:
-    files = sorted((FOLDER / arm / "predictions").glob(f"{system}-seed*.npy"))
+def _test_rows(folder: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (folder / "test.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def _gold(results: Results, folder: Path) -> NDArray[np.int64]:
+    return np.array([results.labels.index(row["label"]) for row in _test_rows(folder)])
+
+
+def _predictions(run: Path, system: str) -> list[NDArray[np.int64]]:
+    files = sorted((run / "predictions").glob(f"{system}-seed*.npy"))
     return [np.load(file).argmax(axis=-1) for file in files]
 
 
 def main() -> None:
-    """Print the three tables."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    found = sorted(FOLDER.glob("*/results.json"))
-    done = {file.parent.name: read_results(file) for file in found}
-    only = {arm: results for arm, results in done.items() if isinstance(results, Results)}
-    for text in (quality(only), costs(only), comparisons(only)):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("runs/anon"), help="where the arms are")
+    folder = parser.parse_args().folder
+    found = {file.parent.name: read_results(file) for file in sorted(folder.glob("*/results.json"))}
+    done = {arm: results for arm, results in found.items() if isinstance(results, Results)}
+    for text in (quality(done), classes(done, folder), costs(done), comparisons(done, folder)):
         print(text + "\n")
 
 
