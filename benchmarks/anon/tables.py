@@ -19,8 +19,6 @@ from limbeck.results import Results, StageCost, System
 from limbeck.teachers.labels.label_probs import LabelProbs
 
 PAIRS = [
-    ("full-soft-progressive", "teacher"),
-    ("full-gold", "teacher"),
     ("full-soft-progressive", "full-gold"),
     ("full-soft-progressive", "full-soft-random"),
     ("full-hard-progressive", "full-hard-random"),
