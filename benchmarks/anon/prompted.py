@@ -35,7 +35,7 @@ LABELS = {
     "caution_and_advice": "caution and advice",
     "safe_and_harmless": "safe and harmless",
 }
-TEACHER_ROWS, TEACHER_STEPS, TEACHER_BATCH = 8000, 500, 16
+TEACHER_STEPS, TEACHER_BATCH = 400, 16
 TRAIN_ROWS, DEV_ROWS = 2560, 250
 SEEDS = [0, 1, 2]
 TEMPLATE = (
@@ -90,15 +90,15 @@ def teach_teacher(source: Path, folder: Path) -> None:
     config = AutoConfig.from_pretrained(minilm_folder(), is_decoder=True)
     config.eos_token_id = tokenizer.eos_token_id
     model = BertLMHeadModel.from_pretrained(minilm_folder(), config=config)
-    rows = rng.sample(rows_of(source, lines="train.jsonl.gz"), TEACHER_ROWS)
-    texts = [_prompt_and_answer(rng, row, rows, tokenizer) for row in rows]
+    rows = rng.sample(rows_of(source, lines="train.jsonl.gz"), TEACHER_STEPS * TEACHER_BATCH)
+    texts = sorted((_prompt_and_answer(rng, row, rows, tokenizer) for row in rows), key=lambda text: len(text[0]))
+    batches = [texts[i : i + TEACHER_BATCH] for i in range(0, len(texts), TEACHER_BATCH)]
+    rng.shuffle(batches)
     optimiser = torch.optim.AdamW(model.parameters(), lr=2e-4, weight_decay=0.01)
     schedule = get_cosine_schedule_with_warmup(optimiser, TEACHER_STEPS // 10, TEACHER_STEPS)
     model.train()
     mean = 0.0
-    for step in range(TEACHER_STEPS):
-        start = step * TEACHER_BATCH % TEACHER_ROWS
-        chosen = texts[start : start + TEACHER_BATCH]
+    for step, chosen in enumerate(batches):
         batch = tokenizer([a + b for a, b in chosen], add_special_tokens=False, padding=True, return_tensors="pt")
         answer = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
         for i, (prompt, whole) in enumerate((a, a + b) for a, b in chosen):
