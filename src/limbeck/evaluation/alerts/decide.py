@@ -19,6 +19,8 @@ from limbeck.evaluation.alerts.severity import band_of, normalised_entropy, seve
 __all__ = ["AlertMaker", "decide"]
 
 _DIGITS = 6
+_Told = dict[tuple[str | None, str | None], list[int]]
+"""The stories of a crisis and a week, each by the number of its first article."""
 
 
 @dataclass(frozen=True)
@@ -60,24 +62,23 @@ def decide(
     alarming = np.flatnonzero(harmful_N & (confidence_N >= rules.confidence) & ~unsure_N).tolist()
     first_of = stories([articles[i].whole_text for i in alarming], rules.near_duplicate)
     stands_for = {i: alarming[first] for i, first in zip(alarming, first_of, strict=True)}
-    fellows: dict[tuple[str | None, str | None], list[int]] = defaultdict(list)
+    told: _Told = defaultdict(list)
     for i in alarming:
         if stands_for[i] == i:
-            fellows[articles[i].crisis, articles[i].week].append(i)
+            told[articles[i].crisis, articles[i].week].append(i)
     alerts = []
     for i, article in enumerate(articles):
         band = band_of(float(severity_N[i]), rules.bands)
         status: Status = "needs_review" if unsure_N[i] else "none"
         confirmed_by: str | None = None
-        if i in stands_for:
-            together = fellows[article.crisis, article.week] if stands_for[i] == i else []
-            status = "raised" if together else "duplicate"
-            if together and band == "high" and rules.articles_for_high > 1:
-                others = [other for other in together if other != i]
-                if len(together) < rules.articles_for_high:
-                    status = "unconfirmed"
-                else:
-                    confirmed_by = articles[others[0]].id
+        if i in stands_for and stands_for[i] != i:
+            status = "duplicate"
+        elif i in stands_for:
+            others = [articles[other].id for other in told[article.crisis, article.week] if other != i]
+            confirmed = 1 + len(others) >= rules.articles_for_high
+            status = "raised" if confirmed or band != "high" else "unconfirmed"
+            if confirmed and band == "high" and rules.articles_for_high > 1:
+                confirmed_by = others[0]
         order = np.argsort(-probs_NC[i], kind="stable")
         fault = None if article.reason is None else fault_of(article.reason, article.whole_text)
         alerts.append(
