@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from tests.report.parsed_page import Page
 
 from limbeck.alert_results import NO_REASON, Alert, AlertRun, Status
 from limbeck.report.alert_page import render_alert_page, write_alert_page
 
-VOID = {"meta", "link", "br", "wbr", "input"}
 SCRIPT = "<script>alert(1)</script>"
-
-
-class Page(HTMLParser):
-    """Collects tags and text, and checks that every tag is closed in its order."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.open: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    def words(self) -> str:
-        return " ".join(" ".join(self.text).split())
 
 
 def alert(n: int, status: Status = "raised", severity: float = 0.5, **given: object) -> Alert:
