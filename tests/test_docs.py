@@ -92,7 +92,14 @@ def unknown_commands(text: str) -> list[str]:
         if name not in commands:
             faults.append(f"limbeck {name}: no such command")
             continue
-        known = {option for parameter in commands[name].params for option in parameter.opts} | {"--help"}
+        command = commands[name]
+        if (within := getattr(command, "commands", None)) and arguments and not arguments[0].startswith("-"):
+            name = f"{name} {arguments[0]}"
+            if arguments[0] not in within:
+                faults.append(f"limbeck {name}: no such command")
+                continue
+            command, arguments = within[arguments[0]], arguments[1:]
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         given = [word.split("=")[0] for word in arguments if word.startswith("--")]
         faults += [f"limbeck {name}: no such option {option}" for option in given if option not in known]
     return faults
@@ -212,7 +219,7 @@ recipe: pkd
 output: runs/x
 ```
 
-Type `limbeck recieps pkd`, or `limbeck report FOLDER`.
+Type `limbeck recieps pkd`, or `limbeck report FOLDER`, or `limbeck prompts tun`, or `limbeck prompts tune a --fast`.
 """
 
 
@@ -226,6 +233,8 @@ def test_the_checks_find_planted_faults(tmp_path: Path) -> None:
         "limbeck destill: no such command",
         "limbeck predict: no such option --topp",
         "limbeck recieps: no such command",
+        "limbeck prompts tun: no such command",
+        "limbeck prompts tune: no such option --fast",
     ]
     (block,) = run_files(PLANTED)
     file = tmp_path / "planted.yaml"

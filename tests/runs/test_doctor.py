@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,24 @@ def test_a_teacher_that_guesses_is_a_fault(sections: dict[str, Any], tmp_path: P
     found = findings(sections)
     assert found["teacher"].level == "fault"
     assert "nothing to give" in found["teacher"].message
+
+
+def test_a_student_is_timed_on_tokens_of_its_own(
+    sections: dict[str, Any], make_tokenizer: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Its vocabulary is smaller than the teacher's, whose ids it has no embeddings for."""
+    from transformers import BertConfig, BertModel
+
+    tokenizer = make_tokenizer()
+    small = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    BertModel(small).save_pretrained(tmp_path / "small")
+    tokenizer.save_pretrained(tmp_path / "small")
+    sections["student"] = {"model": str(tmp_path / "small")}
+    found = findings(sections)
+    assert "write different token ids" in found["tokenizers"].message
+    assert found["time"].level == "note"
 
 
 def test_faults_of_the_data_end_the_examination(sections: dict[str, Any]) -> None:

@@ -78,14 +78,17 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
         limit = min(token_limit(teacher_tokenizer, teacher, wanted), token_limit(tokenizer, student, wanted))
     except LimbeckError as error:
         return [*findings, Finding("fault", "models", str(error))]
-    findings += _tokens_and_layers(config, teacher, student, same_token_ids(teacher_tokenizer, tokenizer))
-    encoded = encode_for(teacher, rows.train, teacher_tokenizer, limit)
-    findings += [*_adapter(config, student), *_lengths(encoded, limit)]
+    same_tokens = same_token_ids(teacher_tokenizer, tokenizer)
+    findings += _tokens_and_layers(config, teacher, student, same_tokens)
+    by_teacher = encode_for(teacher, rows.train, teacher_tokenizer, limit)
+    by_student = by_teacher if same_tokens else encode_for(student, rows.train, tokenizer, limit)
+    longer = max(by_teacher, by_student, key=lambda encoded: encoded.rows_at_limit)
+    findings += [*_adapter(config, student), *_lengths(longer, limit)]
     with progress.track("teacher and student on a sample", 2) as advance:
         findings += _teacher_is_worth_it(config, rows, teacher, student, teacher_tokenizer, tokenizer, limit)
         advance(1)
-        models = {"teacher": teacher, "student": student}
-        findings += _expected_time(config, rows, models, encoded, len(rows.train))
+        models = {"teacher": (teacher, by_teacher), "student": (student, by_student)}
+        findings += _expected_time(config, rows, models, len(rows.train))
         advance(1)
     return findings
 
@@ -110,7 +113,7 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
         else:
             findings += _given_labels_are_worth_it(bench.teacher, rows)
         taught = int(bench.taught.sum())
-        findings += _expected_time(config, rows, {"student": bench.student}, bench.train, taught)
+        findings += _expected_time(config, rows, {"student": (bench.student, bench.train)}, taught)
         advance(1)
     return findings
 
@@ -232,11 +235,14 @@ def _right_and_loss(logits: NDArray[np.float32], gold: NDArray[np.int64]) -> tup
 
 
 def _expected_time(
-    config: RunConfig, rows: RunRows, models: dict[str, Any], encoded: Encoded, taught: int
+    config: RunConfig, rows: RunRows, models: dict[str, tuple[Any, Encoded]], taught: int
 ) -> list[Finding]:
-    """Time the models forward on a sample and count passes; a training step costs about three forward passes."""
-    sample = np.random.default_rng(0).permutation(len(encoded.lengths))[:_TIMED_ROWS]
-    per_row = {name: _seconds_per_row(model, encoded, sample) for name, model in models.items()}
+    """Time the models forward on a sample, each on rows as it reads them, and count passes.
+
+    A training step costs about three forward passes.
+    """
+    sample = np.random.default_rng(0).permutation(len(rows.train))[:_TIMED_ROWS]
+    per_row = {name: _seconds_per_row(model, encoded, sample) for name, (model, encoded) in models.items()}
     trained_rows = budget_steps(config, rows, taught) * config.training.batch_size
     ordered = any(stage.curriculum is not None for stage in config.recipe.stages())
     controls = compares_fine_tuned(config, rows) + (config.compare_random_order and ordered)
