@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -14,6 +15,7 @@ import torch
 
 import limbeck
 from limbeck.models.load import load_classifier, load_language_model
+from limbeck.report.page import render_report
 from limbeck.results import Results
 from limbeck.runs.evaluate import evaluate
 from limbeck.runs.predictor import Predictor
@@ -154,8 +156,6 @@ def few(run: dict[str, Any], folder: Path) -> None:
 
 
 def test_a_causal_model_with_a_prompt_teaches(run: dict[str, Any], causal_folder: Path, tmp_path: Path) -> None:
-    from limbeck.report.page import render_report
-
     few(run, tmp_path)
     run["teacher"] = {
         "model": str(causal_folder),
@@ -182,7 +182,12 @@ class _Server(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         asked = body["messages"][-1]["content"].rsplit("Input:", 1)[-1]
         said = next((label for label, cues in CUES.items() if any(cue in asked.split() for cue in cues)), "safe")
-        choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
+        choice: dict[str, Any] = {"index": 0, "finish_reason": "stop"}
+        if body.get("logprobs"):
+            lines = "\n".join(message["content"] for message in body["messages"]).splitlines()
+            letters = {letter: next(line[3:] for line in lines if line.startswith(f"{letter}. ")) for letter in "ABC"}
+            said, choice["logprobs"] = self.letter(letters, said)
+        choice["message"] = {"role": "assistant", "content": said}
         usage = {"prompt_tokens": 20, "completion_tokens": 1, "total_tokens": 21}
         answer = json.dumps({"model": body["model"], "choices": [choice], "usage": usage}).encode()
         self.send_response(200)
@@ -190,6 +195,14 @@ class _Server(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
+
+    def letter(self, letters: dict[str, str], right: str) -> tuple[str, dict[str, Any]]:
+        """Weigh the right label's letter 7, the others and a word 1 each, and A twice what it would be."""
+        shares = {letter: 0.7 if label == right else 0.1 for letter, label in letters.items()} | {"The": 0.1}
+        shares["A"] *= 2
+        top = [{"token": token, "logprob": math.log(share / sum(shares.values()))} for token, share in shares.items()]
+        best = max(top, key=lambda one: one["logprob"])
+        return best["token"], {"content": [best | {"top_logprobs": top}]}
 
     def log_message(self, format: str, *arguments: object) -> None:
         pass
@@ -222,6 +235,29 @@ def test_an_api_with_a_prompt_teaches_and_no_answer_is_paid_for_twice(
     assert 0 < asked <= 2 * 40
     limbeck.distill(**run | {"output": str(tmp_path / "again")})
     assert _Server.calls == asked
+
+
+def test_an_api_with_log_probabilities_teaches(run: dict[str, Any], server: str, tmp_path: Path) -> None:
+    """Letters in every cyclic order, so that a liking for one of them does not tell the labels apart."""
+    from limbeck.teachers.labels.label_probs import LabelProbs
+
+    few(run, tmp_path)
+    api = {"base_url": server, "model": "large", "log_probs": 5}
+    run["teacher"] = {"api": api, "prompt": {}, "journal": str(tmp_path / "journal.sqlite")}
+    results = limbeck.distill(**run)
+    assert isinstance(results, Results)
+    labels = results.teacher_labels
+    assert labels is not None
+    assert (labels.route, labels.train_rows, labels.flags) == ("log_probs", 20, {})
+    assert accuracies(results)["teacher"] == [1.0]
+    said = "the log-probabilities of an API"
+    assert said in render_report(results)
+    assert said in (tmp_path / "run" / "student" / "README.md").read_text(encoding="utf-8")
+    assert _Server.calls <= 3 * 40
+
+    taught = LabelProbs.load(tmp_path / "run" / "teacher_labels" / "train")
+    right, wrong = np.mean([1.4 / 1.6, 0.7, 0.7]), np.mean([0.1 / 1.6, 0.2, 0.1])  # A is right once, and wrong twice
+    np.testing.assert_allclose(np.sort(taught.probs_NC, axis=1), [[wrong, wrong, right]] * 20, rtol=1e-9)
 
 
 def test_doctor_asks_no_teacher(run: dict[str, Any], tmp_path: Path) -> None:
