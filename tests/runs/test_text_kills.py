@@ -5,14 +5,10 @@ Processes and signals are real. They are forked from one that has imported every
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.runs.forge import Forge
 from tests.runs.text_models import text_sections, train_rows, write_jsonl
 
 from limbeck.teachers.store.fingerprint import STORE_FILE
@@ -28,47 +25,9 @@ from limbeck.teachers.store.reader import TokenStore
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
-class Forge:
-    """Carries out commands in processes forked from one that is warm."""
-
-    def __init__(self) -> None:
-        program = Path(__file__).with_name("run_until_killed.py")
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        self._parent = subprocess.Popen(
-            [sys.executable, str(program)], env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
-        assert self._parent.stdout
-        assert self._parent.stdout.readline() == "ready\n"
-
-    def run(self, *words: str, kill_after: float | None = None) -> int:
-        """Return the exit code; -9 where the process was killed so many seconds after it began."""
-        assert self._parent.stdin
-        assert self._parent.stdout
-        self._parent.stdin.write(json.dumps(words) + "\n")
-        self._parent.stdin.flush()
-        child = int(self._parent.stdout.readline())
-        if kill_after is not None:
-            until = time.monotonic() + kill_after
-            with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
-                while time.monotonic() < until:
-                    os.kill(child, 0)
-                    time.sleep(min(0.005, kill_after))
-                os.kill(child, signal.SIGKILL)
-        return int(self._parent.stdout.readline())
-
-    def timed(self, *words: str) -> float:
-        """Carry out a command that ends well, and return how many seconds it took."""
-        started = time.monotonic()
-        assert self.run(*words) == 0
-        return time.monotonic() - started
-
-    def end(self) -> None:
-        self._parent.communicate()
-
-
 @pytest.fixture(scope="module")
 def forge() -> Iterator[Forge]:
-    made = Forge()
+    made = Forge("run_until_killed.py")
     yield made
     made.end()
 
