@@ -338,10 +338,10 @@ class Term(Protocol):
 
 
 class RowTerm(Term, Protocol):
-    """A term with a value for each row."""
+    """A term with a value for each row, or for each token that a row's text has."""
 
     def values(self, student: Signal, batch: Batch) -> Tensor:
-        """Return the term of each row, float32 `[B]`; rows not counted may hold anything finite."""
+        """Return the term of each row or token, float32, in the shape of `counted`; others may be anything finite."""
 
 
 class Writer(Protocol):

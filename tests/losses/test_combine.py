@@ -11,7 +11,7 @@ from torch import Tensor
 
 from limbeck.errors import ConfigError
 from limbeck.losses.combine import Objective, WeightedTerm, bind_terms, needs_of
-from limbeck.losses.hints.hidden import LastHiddenCosine, PatientHints
+from limbeck.losses.hints.hidden import LastHiddenCosine, MappedStates, PatientHints
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL
 from limbeck.losses.reduction import count_rows
@@ -25,6 +25,7 @@ TERMS = (
     WeightedTerm("cosine", LastHiddenCosine(), weight=1.0),
     WeightedTerm("hints", PatientHints("skip"), weight=3.0),
 )
+"""`MappedStates` has parameters of its own, and tests of its own."""
 ROWS = 12
 
 
@@ -99,6 +100,28 @@ def test_each_term_alone_has_the_same_gradient_for_every_split(setting: Setting,
     assert loss > 0
     assert split_loss == pytest.approx(loss, rel=1e-5)
     torch.testing.assert_close(split_gradient, gradient, rtol=1e-4, atol=2e-6 * float(gradient.abs().max()))
+
+
+def test_the_map_of_hidden_states_has_the_same_gradient_for_every_split(setting: Setting) -> None:
+    """Long rows weigh more: the mean is over the tokens of the step, however it is split."""
+    labels = WeightedTerm("labels", LabelCrossEntropy())
+    objective = setting.with_terms((WeightedTerm("states", MappedStates()), labels))
+    (weight,) = objective.maps["states"].parameters()
+    found = []
+    for split in (WHOLE, in_pieces(1, 7, 4)):
+        weight.grad = None
+        loss, gradient, terms = setting.step(split, objective)
+        assert weight.grad is not None
+        found.append((loss, torch.cat([gradient, weight.grad.flatten()]), terms))
+    (loss, gradient, terms), (split_loss, split_gradient, split_terms) = found
+    assert terms["term/states"] > 0
+    assert weight.grad.abs().sum() > 0
+    assert split_loss == pytest.approx(loss, rel=1e-5)
+    assert split_terms == pytest.approx(terms, rel=1e-5)
+    torch.testing.assert_close(split_gradient, gradient, rtol=1e-4, atol=2e-6 * float(gradient.abs().max()))
+    batch = setting.task.batch(range(ROWS))
+    tokens = int(batch["student"]["attention_mask"].sum())
+    assert objective.count([batch])["states"] == tokens
 
 
 def test_loss_is_the_weighted_sum_of_means_computed_by_hand(setting: Setting) -> None:

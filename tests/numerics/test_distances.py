@@ -11,7 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from limbeck.numerics.distances import cosine_distance, normalised_squared_distance
+from limbeck.numerics.distances import (
+    cosine_distance,
+    layer_normalised,
+    mean_squared_distance,
+    normalised_squared_distance,
+)
 
 Distance = Callable[..., Tensor]
 BOTH = pytest.mark.parametrize("distance", [cosine_distance, normalised_squared_distance])
@@ -119,3 +124,15 @@ def test_half_precision_is_computed_in_float32(distance: Distance) -> None:
     found = distance(teacher=teacher.bfloat16(), student=student.bfloat16())
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), distance(teacher=teacher, student=student), rtol=2e-2, atol=2e-3)
+
+
+def test_mean_squared_distance_of_the_specifications_states() -> None:
+    assert mean_squared_distance(teacher=double((1, 2)), student=double((0, 0))).item() == 2.5
+
+
+@given(st.lists(component, min_size=2, max_size=6))
+def test_layer_normalised_states_have_mean_0_and_variance_1(state: list[float]) -> None:
+    mean = sum(state) / len(state)
+    variance = sum((x - mean) ** 2 for x in state) / len(state)
+    expected = [(x - mean) / math.sqrt(variance + 1e-5) for x in state]
+    assert layer_normalised(double(state)).tolist() == pytest.approx(expected, abs=1e-9)

@@ -28,6 +28,10 @@ depths = st.integers(1, 48).flatmap(lambda n: st.tuples(st.just(n), st.integers(
         ("uniform", 12, (3, 6, 9, 12)),
         ("uniform", 12, (4, 8, 12)),
         ("uniform", 6, (3, 6)),
+        ("nearest", 12, (4, 8, 12)),
+        ("nearest", 8, (3, 5, 8)),
+        ("nearest", 5, (3, 5)),
+        ("nearest", 4, (4,)),
         ("spread", 12, (1, 3, 5, 8, 10, 12)),
         ("spread", 12, (1, 7, 12)),
         ("spread", 6, (1, 6)),
@@ -39,8 +43,8 @@ def test_named_maps(name: str, teacher_layers: int, layers: tuple[int, ...]) -> 
 
 
 def test_the_table_of_the_docstring_is_what_the_function_gives() -> None:
-    rows = re.findall(r"^(first|last|uniform|spread) +(.+)$", layer_maps.__doc__ or "", re.MULTILINE)
-    assert len(rows) == 4
+    rows = re.findall(r"^(first|last|uniform|nearest|spread) +(.+)$", layer_maps.__doc__ or "", re.MULTILINE)
+    assert len(rows) == 5
     for name, cells in rows:
         columns = re.split(r" {2,}", cells)
         for keep, of, cell in [(6, 12, columns[0]), (3, 12, columns[1]), (2, 6, columns[2])]:

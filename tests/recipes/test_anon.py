@@ -8,14 +8,21 @@ import pytest
 
 from limbeck.errors import ConfigError
 from limbeck.losses.combine import needs_of
+from limbeck.losses.hints.hidden import MappedStates
 from limbeck.losses.logits import TeacherCrossEntropy
 from limbeck.recipes.catalogue import build_recipe, recipe_card
 from limbeck.sequences.curriculum import Curriculum
+from limbeck.stages.stage import Stage
+from limbeck.types import Term
+
+
+def trained_on(stage: Stage) -> dict[str, tuple[Term, float]]:
+    return {t.name: (t.term, t.weight) for t in stage.terms if t.weight > 0}
 
 
 def test_by_default_soft_labels_in_three_stages() -> None:
     (stage,) = build_recipe("anon", {})
-    assert [t.term for t in stage.terms] == [TeacherCrossEntropy(hard=False)]
+    assert trained_on(stage) == {"teacher_labels": (TeacherCrossEntropy(hard=False), 1.0)}
     assert stage.curriculum == Curriculum(3, "entropy", 0.1)
     assert stage.rows == "all"
     assert not needs_of(stage.terms).labels
@@ -23,8 +30,14 @@ def test_by_default_soft_labels_in_three_stages() -> None:
 
 def test_hard_labels_in_random_order() -> None:
     (stage,) = build_recipe("anon", {"labels": "hard", "order": "random"})
-    assert [t.term for t in stage.terms] == [TeacherCrossEntropy(hard=True)]
+    assert trained_on(stage) == {"teacher_labels": (TeacherCrossEntropy(hard=True), 1.0)}
     assert stage.curriculum is None
+
+
+def test_hidden_states_beside_the_labels() -> None:
+    (stage,) = build_recipe("anon", {"hidden_weight": 0.1})
+    assert trained_on(stage)["hidden_states"] == (MappedStates(), 0.1)
+    assert needs_of(stage.terms).same_tokens
 
 
 @pytest.mark.parametrize("arguments", [{"stages": 0}, {"class_quota": 2.0}, {"labels": "firm"}, {"difficulty": "age"}])

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import limbeck
-from limbeck.models.load import load_classifier, load_language_model
+from limbeck.errors import ConfigError
+from limbeck.models.load import load_classifier, load_language_model, load_tokenizer
 from limbeck.report.page import render_report
 from limbeck.results import Results
 from limbeck.runs.evaluate import evaluate
@@ -272,3 +274,69 @@ def test_doctor_asks_no_teacher(run: dict[str, Any], tmp_path: Path) -> None:
     found = {finding.check: finding for finding in examine(run_config(run), SilentProgress())}  # type: ignore[arg-type]
     assert found["models"].level == "fault"
     assert "no field 'headline'" in found["models"].message
+
+
+@pytest.fixture
+def shown(run: dict[str, Any], causal_folder: Path, tmp_path: Path) -> dict[str, Any]:
+    """A run whose teacher has hidden states to show: 4 layers of another width than the student's 2."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    few(run, tmp_path)
+    torch.manual_seed(1)
+    config = GPT2Config.from_pretrained(causal_folder, n_embd=32, n_layer=4)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path / "teacher")
+    load_tokenizer(str(causal_folder)).save_pretrained(tmp_path / "teacher")
+    run["teacher"] = {"model": str(tmp_path / "teacher"), "prompt": {"format": "none"}}
+    run["student"] |= {"head": "verbaliser"}
+    run["recipe"] = {"name": "anon", "hidden_weight": 0.1}
+    run["training"] |= {"steps": 6, "log_every": 1}
+    return run
+
+
+def test_hidden_states_of_a_prompted_teacher_teach(shown: dict[str, Any], tmp_path: Path) -> None:
+    results = limbeck.distill(**shown)
+    folder = tmp_path / "run"
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    first, *_, last = [line for line in lines if line["system"] == "distilled"]
+    for line in (first, last):
+        assert line["loss"] == pytest.approx(line["term/teacher_labels"] + 0.1 * line["term/hidden_states"], rel=1e-3)
+    assert last["term/hidden_states"] < first["term/hidden_states"]
+    assert "map" not in " ".join(load_file(folder / "student" / "model.safetensors"))
+    assert limbeck.distill(**shown) == results
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("teacher", {"model": None, "prompt": None, "column": "said"}, "hidden states, and teacher.column"),
+        ("teacher", {"model": None, "api": {"base_url": "http://127.0.0.1:9/v1", "model": "m"}}, "and teacher.api"),
+        ("student", {"head": "linear"}, "student.head: recipe 'anon' with these arguments compares hidden states"),
+        ("student", {"prompt": {"instruction": "Which one?"}}, "student.prompt: .*read the same prompt"),
+        ("recipe", {"hidden_weight": -1}, "the weight of 'hidden_states' must be a number of at least 0"),
+        ("training", {"max_length": 9}, "prompt has"),
+    ],
+)
+def test_hidden_states_need_a_teacher_that_has_them_and_the_same_tokens(
+    shown: dict[str, Any], section: str, change: dict[str, Any], message: str
+) -> None:
+    shown[section] |= change
+    with pytest.raises(ConfigError, match=message):
+        limbeck.distill(**shown)
+    assert not list(Path(shown["output"]).glob("teacher_labels"))  # the teacher was not asked
+
+
+def test_hidden_states_need_a_teacher_at_least_as_deep(shown: dict[str, Any], causal_folder: Path) -> None:
+    shown["student"]["model"], shown["teacher"]["model"] = shown["teacher"]["model"], str(causal_folder)
+    with pytest.raises(ConfigError, match="cannot keep 4 layers of a teacher with 2"):
+        limbeck.distill(**shown)
+    assert not list(Path(shown["output"]).glob("teacher_labels"))
+
+
+def test_hidden_states_need_a_teacher_with_the_students_tokens(shown: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "teacher" / "tokenizer.json"
+    tokenizer = json.loads(file.read_text(encoding="utf-8"))
+    words = tokenizer["model"]["vocab"]
+    words["ba"], words["ga"] = words["ga"], words["ba"]
+    file.write_text(json.dumps(tokenizer), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"student\.model: .*write these rows with different ids"):
+        limbeck.distill(**shown)

@@ -20,7 +20,7 @@ from limbeck.data.candidates import CandidateEncoder, EncodedRecords
 from limbeck.errors import NonFiniteLoss
 from limbeck.losses.candidates import CandidateCrossEntropy
 from limbeck.losses.combine import Objective, WeightedTerm, bind_terms
-from limbeck.losses.hints.hidden import LastHiddenCosine, PatientHints
+from limbeck.losses.hints.hidden import LastHiddenCosine, MappedStates, PatientHints
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL
 from limbeck.losses.reduction import count_rows
@@ -104,6 +104,20 @@ def test_a_step_is_plain_gradient_descent_on_the_objective(setting: Setting) -> 
         for parameter in by_hand.parameters():
             parameter -= 0.1 * parameter.grad
     require_equal(by_trainer.student.state_dict(), by_hand.student.state_dict())
+
+
+def test_the_map_of_hidden_states_is_trained_and_resumed(setting: Setting) -> None:
+    terms = (WeightedTerm("states", MappedStates()), *TERMS)
+    saving = {"save_strategy": "steps", "save_steps": 2}
+    whole = setting.objective(terms)
+    start = whole.maps["states"].weight.detach().clone()
+    setting.trainer(whole, steps=4, micro=2, **saving).train()
+    assert (whole.maps["states"].weight - start).abs().max() > 1e-3
+    again = setting.objective(terms)
+    checkpoint = str(setting._folder / "checkpoint-2")
+    setting.trainer(again, steps=4, micro=2, **saving).train(resume_from_checkpoint=checkpoint)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
 
 
 def test_the_loss_in_evaluation_mode_is_the_training_loss_of_the_same_batch(setting: Setting) -> None:

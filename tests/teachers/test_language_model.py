@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from limbeck.data.generation.collate import TokenSequence, collate
-from limbeck.teachers.language_model import LanguageTeacher
+from limbeck.teachers.language_model import LanguageTeacher, TeacherStates
 from limbeck.types import UNLABELLED, Batch, DenseLogits, LazyLogits, Needs
 
 VOCABULARY = 17
@@ -100,3 +100,17 @@ def test_it_is_not_run_where_no_logits_are_needed(monkeypatch: pytest.MonkeyPatc
     teacher = LanguageTeacher(make())
     monkeypatch.setattr(teacher, "model", None)
     assert teacher.signal(make_batch(), Needs(labels=True)) == {}
+
+
+def test_its_hidden_states_are_those_of_the_students_tokens() -> None:
+    model, batch = make(), make_batch()
+    batch["rows_B"] = torch.arange(2)
+    teacher = TeacherStates(model)
+    states = teacher.signal(batch, Needs(teacher_hidden=frozenset({1, 2})))["hidden_BTD"]
+    with torch.no_grad():
+        own = model.eval()(**batch["student"], output_hidden_states=True).hidden_states
+    mask = batch["student"]["attention_mask"].bool()
+    torch.testing.assert_close(states[1][mask], own[1][mask])
+    last = model.transformer.ln_f(states[2])  # transformers puts the last norm into its last state
+    torch.testing.assert_close(last[mask], own[2][mask])
+    assert not any(parameter.requires_grad for parameter in teacher.model.parameters())

@@ -1,14 +1,13 @@
 """A student and the weighted terms it is trained on, in one module.
 
-The student and (for later methods) the terms' own parameters sit in one module whose `forward`
-computes the loss, so that wrappers for many devices (DDP, FSDP) see one forward pass. Only the
-student is exported.
+The student and the terms' own parameters sit in one module whose `forward` computes the loss, so that
+wrappers for many devices (DDP, FSDP) see one forward pass. Only the student is exported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
 from typing import cast
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.errors import ConfigError
+from limbeck.losses.hints.hidden import MappedStates
 from limbeck.losses.reduction import count_rows, masked_sum
 from limbeck.losses.teacher_share import TeacherShare
 from limbeck.models.layers import run_model
@@ -49,7 +49,7 @@ def needs_of(terms: tuple[WeightedTerm, ...]) -> Needs:
 
 
 class Objective(nn.Module):
-    """``sum_i weight_i * (sum over counted rows of term_i) / count_i``."""
+    """``sum_i weight_i * (sum over counted rows or tokens of term_i) / count_i``."""
 
     def __init__(self, student: nn.Module, terms: tuple[WeightedTerm, ...]) -> None:
         super().__init__()
@@ -57,7 +57,13 @@ class Objective(nn.Module):
         if len({*names, "rows", "labelled"}) < len(names) + 2:
             raise ConfigError(f"terms need different names, and none of 'rows' and 'labelled': {', '.join(names)}")
         self.student = student
-        self.weighted_terms = terms
+        self.weighted_terms = tuple(
+            replace(t, term=t.term.with_map()) if isinstance(t.term, MappedStates) else t for t in terms
+        )
+        self.maps = nn.ModuleDict(
+            {t.name: t.term.map for t in self.weighted_terms if isinstance(t.term, MappedStates) and t.term.map}
+        )
+        """Trained with the student, and not exported."""
         self.needs = needs_of(terms)
         self.shares: dict[str, TeacherShare] = {}
         """Of no term here the teacher's weight changes; see `limbeck.losses.tokens`."""
@@ -68,7 +74,7 @@ class Objective(nn.Module):
         return {t.name: cast(RowTerm, t.term) for t in self.weighted_terms}
 
     def count(self, micro_batches: Sequence[Batch]) -> dict[str, Tensor]:
-        """Return what each term's sum is divided by: the rows it counts in all `micro_batches`."""
+        """Return what each term's sum is divided by: the rows or tokens it counts in all `micro_batches`."""
         return count_rows(self.terms, micro_batches)
 
     def prompt_parameters(self) -> list[nn.Parameter]:
@@ -81,14 +87,14 @@ class Objective(nn.Module):
 
         Args:
             batch: one micro-batch with the teacher's signal.
-            counts: rows each term counts over the whole optimiser step; a term with count 0 gives 0.
+            counts: rows or tokens each term counts over the whole optimiser step; a term with count 0 gives 0.
         """
         student = run_model(self.student, batch["student"], self.needs.student_layers)
         total = student["logits_BC"].new_zeros((), dtype=torch.float32)
         parts: dict[str, Tensor] = {}
         for weighted, term in zip(self.weighted_terms, self.terms.values(), strict=True):
-            row_sum = masked_sum(term.values(student, batch), term.counted(batch))
-            part = row_sum / counts[weighted.name].to(row_sum).clamp(min=1)
+            counted_sum = masked_sum(term.values(student, batch), term.counted(batch))
+            part = counted_sum / counts[weighted.name].to(counted_sum).clamp(min=1)
             parts[f"term/{weighted.name}"] = part.detach()
             total = total + weighted.weight * part
         return total, parts | self._watched(student, batch, counts)

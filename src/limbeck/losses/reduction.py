@@ -1,7 +1,7 @@
 """The one division of a training step.
 
-Terms give one value per row. A step may be split into micro-batches and over ranks, so a mean of
-micro-batch means would weigh rows unequally. Instead each term's rows are counted over the
+Terms give one value per row or token. A step may be split into micro-batches and over ranks, so a mean of
+micro-batch means would weigh them unequally. Instead what each term counts is counted over the
 *whole* optimiser step before the first forward pass, and every micro-batch contributes
 ``sum / count``. The gradient is then the same for every split (docs/conventions.md).
 """
@@ -19,7 +19,7 @@ __all__ = ["count_rows", "masked_sum"]
 
 
 def count_rows(terms: Mapping[str, Term], micro_batches: Sequence[Batch]) -> dict[str, Tensor]:
-    """Return the number of rows that each term counts over all `micro_batches`, as float32 scalars.
+    """Return the number of rows or tokens that each term counts over all `micro_batches`, as float32 scalars.
 
     The keys are the terms' names, and ``rows`` and ``labelled`` for all rows and all labelled rows.
     """
@@ -31,6 +31,6 @@ def count_rows(terms: Mapping[str, Term], micro_batches: Sequence[Batch]) -> dic
     return counts | {"rows": labels.new_tensor(len(labels)).float(), "labelled": (labels != UNLABELLED).sum().float()}
 
 
-def masked_sum(values_B: Tensor, counted_B: Tensor) -> Tensor:
+def masked_sum(values: Tensor, counted: Tensor) -> Tensor:
     """Return the sum of the counted values: 0 with a zero gradient where nothing counts, never NaN."""
-    return values_B.masked_fill(~counted_B, 0.0).sum()
+    return values.masked_fill(~counted, 0.0).sum()

@@ -69,6 +69,11 @@ class LabelScorer(nn.Module):
         """The language model's adapter, if it has one."""
         return getattr(self.language_model, "adapter", None)
 
+    @property
+    def adapter_layers(self) -> Any:
+        """Layers that an adapter put into the language model, if there are any."""
+        return getattr(self.language_model, "adapter_layers", None)
+
     def get_input_embeddings(self) -> nn.Module:
         """Return the language model's table of word embeddings."""
         table: nn.Module = self.language_model.get_input_embeddings()
@@ -82,6 +87,16 @@ class LabelScorer(nn.Module):
             rows.append([LabelTokens([*prompt, *label], len(prompt)) for label in self.verbaliser.label_ids])
         scores = label_scores(self.language_model, rows, length_power=self.verbaliser.length_power)
         return _Output(scores)
+
+    def prompt_states(self, state_RTD: Tensor, attention_mask_BT: Tensor) -> Tensor:
+        """Return a layer's states ``[B, T, D]`` at the prompts' tokens, of its output in `forward`.
+
+        A prompt's states are the same before each of its labels, so those before the first are taken. Padding gets
+        the state of a token.
+        """
+        first_BTD = state_RTD[:: len(self.verbaliser.label_ids)]
+        places_BT = (attention_mask_BT.cumsum(dim=1) - 1).clamp(min=0)
+        return first_BTD.gather(1, places_BT[..., None].expand(-1, -1, first_BTD.shape[-1]))
 
 
 def language_model_of(model: Any) -> Any:

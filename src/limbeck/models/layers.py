@@ -129,6 +129,8 @@ def run_model(model: nn.Module, inputs: Mapping[str, Tensor], layers: frozenset[
     signal: Signal = {"logits_BC": output.logits}
     if getattr(output, "value", None) is not None:
         signal["value_B"] = output.value
+    if states and (of_prompts := getattr(model, "prompt_states", None)) is not None:  # a label scorer
+        states = {layer: of_prompts(state, inputs["attention_mask"]) for layer, state in states.items()}
     if any(len(state) != len(output.logits) for state in states.values()):
         raise ModelError(f"the layers of {type(model).__name__} do not put the batch first; use a recipe on logits")
     if states:

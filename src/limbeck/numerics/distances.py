@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["cosine_distance", "normalised_squared_distance"]
+__all__ = ["cosine_distance", "layer_normalised", "mean_squared_distance", "normalised_squared_distance"]
 
 _SMALLEST_NORM = 1e-12
 """A shorter state counts as zero: it has no direction, and its gradient is 0, not NaN or 1/norm."""
@@ -31,3 +31,19 @@ def normalised_squared_distance(*, teacher: Tensor, student: Tensor) -> Tensor:
     times as large (Sun et al. 2019, arXiv:1908.09355, equation 7).
     """
     return (_unit(student) - _unit(teacher.detach())).square().mean(dim=-1)
+
+
+def layer_normalised(x: Tensor) -> Tensor:
+    """Return states ``[..., D]`` with mean 0 and variance 1 over their components, without gain and bias."""
+    exact = x.to(torch.promote_types(x.dtype, torch.float32))
+    return torch.nn.functional.layer_norm(exact, exact.shape[-1:])
+
+
+def mean_squared_distance(*, teacher: Tensor, student: Tensor) -> Tensor:
+    """Return ``|student - teacher|^2 / D``, ``[..., D] -> [...]``.
+
+    >>> mean_squared_distance(teacher=torch.tensor([1.0, 2.0]), student=torch.zeros(2)).item()
+    2.5
+    """
+    exact = torch.promote_types(student.dtype, torch.float32)
+    return (student.to(exact) - teacher.detach().to(exact)).square().mean(dim=-1)

@@ -4,6 +4,7 @@ name     6 of 12            3 of 12     2 of 6    used by
 first    1 2 3 4 5 6        1 2 3       1 2       PKD initialisation
 last     7 8 9 10 11 12     10 11 12    5 6
 uniform  2 4 6 8 10 12      4 8 12      3 6       TinyBERT, PKD-Skip
+nearest  2 4 6 8 10 12      4 8 12      3 6       ANON: jN/M rounded to the nearest, not down (of 8: 3 5 8)
 spread   1 3 5 8 10 12      1 7 12      1 6       DistilBERT initialisation
 """
 
@@ -15,7 +16,7 @@ from limbeck.errors import ConfigError, near_misses
 
 __all__ = ["LAYER_MAPS", "choose_layers", "hint_pairs"]
 
-LAYER_MAPS = ("first", "last", "uniform", "spread")
+LAYER_MAPS = ("first", "last", "uniform", "nearest", "spread")
 
 
 def choose_layers(layers: str | Sequence[int], *, teacher_layers: int, keep: int | None = None) -> tuple[int, ...]:
@@ -60,6 +61,8 @@ def _named(name: str, n: int, m: int) -> tuple[int, ...]:
         return tuple(range(n - m + 1, n + 1))
     if name == "uniform":
         return tuple(j * n // m for j in range(1, m + 1))
+    if name == "nearest":
+        return tuple((2 * j * n + m) // (2 * m) for j in range(1, m + 1))
     if m == 1:
         return (1,)
     return tuple(1 + round(j * (n - 1) / (m - 1)) for j in range(m))

@@ -6,6 +6,7 @@ from typing import Literal
 
 from limbeck.errors import ConfigError
 from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.hints.hidden import MappedStates
 from limbeck.losses.logits import TeacherCrossEntropy
 from limbeck.recipes.checks import require_share
 from limbeck.sequences.curriculum import Curriculum, Measure
@@ -21,8 +22,11 @@ def anon(
     stages: int = 3,
     difficulty: Measure = "entropy",
     class_quota: float = 0.1,
+    hidden_weight: float = 0.0,
 ) -> list[Stage]:
     """``-sum_c p_c log q_c`` with the teacher's probabilities p, easy rows first; no gold label is read.
+
+    Optional: ``+ hidden_weight |W norm(h_S) - norm(h_T)|^2 / d_T`` (`MappedStates`).
 
     Paper: Saxena, Janzen, Maass 2025, "Streamlining LLMs: Adaptive Knowledge Distillation for Tailored Language
     Models", NAACL Student Research Workshop, ACL Anthology 2025.naacl-srw.43, equation 1
@@ -34,10 +38,15 @@ def anon(
         stages: S. All stages share one optimiser and one schedule, and pass over their rows equally often.
         difficulty: ``entropy`` of the teacher's probabilities, or ``least_sure``: one less the highest of them.
         class_quota: least share of each class in a stage, unless there are no more rows of it.
+        hidden_weight: of the hidden states; the paper names such a term and gives no weight, 0.1 is a start. Needs a
+            teacher whose weights are here and a student that reads the same tokens (``student.head: verbaliser``).
     """
     require_share("class_quota", class_quota)
     if stages < 1:
         raise ConfigError(f"recipe.stages must be at least 1, not {stages}")
-    term = WeightedTerm("teacher_labels", TeacherCrossEntropy(hard=labels == "hard"))
+    terms = (
+        WeightedTerm("teacher_labels", TeacherCrossEntropy(hard=labels == "hard")),
+        WeightedTerm("hidden_states", MappedStates(), weight=hidden_weight),
+    )
     curriculum = Curriculum(stages, difficulty, class_quota) if order == "progressive" else None
-    return [Stage("anon", (term,), curriculum=curriculum)]
+    return [Stage("anon", terms, curriculum=curriculum)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,23 @@ from limbeck.data.encode import Encoded, token_limit
 from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import predict_logits
+from limbeck.losses.combine import bind_terms, needs_of
+from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth, shapes, width
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.results import StageCost, SystemName
 from limbeck.runs.config import RunConfig
-from limbeck.runs.label_teacher import LabelTeacher, make_label_teacher
+from limbeck.runs.label_teacher import LabelTeacher, PromptedModel, load_prompted_model, make_label_teacher
 from limbeck.runs.prepare import RunRows, start_teacher
 from limbeck.runs.student import make_student, student_tokenizer
 from limbeck.sequences.curriculum import Curriculum, CurriculumSequences, difficulty, nested_parts
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages.pipeline import StageRun, run_stage, stage_title
 from limbeck.stages.stage import Stage, Training
+from limbeck.teachers.language_model import TeacherStates
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher
-from limbeck.types import Batch, Progress, Sequences, Shapes
+from limbeck.types import Batch, Progress, Rows, Sequences, Shapes
 
 __all__ = ["Bench", "ModelTeacher", "set_up"]
 
@@ -78,10 +81,11 @@ class Bench:
         return np.ones(len(self.rows.train), dtype=np.bool_)
 
     def pair(self, student: Any) -> Shapes:
-        """Return depth and width of both models; a teacher without weights has none."""
-        if isinstance(self.teacher, LabelTeacher):
+        """Return depth and width of both models; a teacher that is known by its labels alone has none."""
+        teacher = self.teacher.states if isinstance(self.teacher, LabelTeacher) else self.teacher
+        if teacher is None:
             return Shapes(0, 0, depth(student), width(student))
-        return shapes(self.teacher.model, student)
+        return shapes(teacher.model, student)
 
     def stage_rows(self, stage: Stage, system: SystemName) -> NDArray[np.int64]:
         """Return the training rows of a stage: all, or the labelled ones; the taught ones where a teacher is asked."""
@@ -170,16 +174,8 @@ class Bench:
 def _parts(
     curriculum: Curriculum, rows: NDArray[np.int64], teacher: StoredTeacher | LocalTeacher | None
 ) -> tuple[NDArray[np.int64], ...]:
-    """Return the rows of each part of a curriculum.
-
-    Raises:
-        ConfigError: the teacher's probabilities are not known beforehand.
-    """
-    if not isinstance(teacher, StoredTeacher):
-        raise ConfigError(
-            "a recipe that orders rows by the teacher's probabilities needs them before training, but this teacher "
-            "is asked along with the student. Use order: random, or a recipe on logits alone"
-        )
+    """Return the rows of each part of a curriculum."""
+    assert isinstance(teacher, StoredTeacher), "see require_fitting"
     probs = np.exp(teacher.log_probs(rows))
     return tuple(
         rows[part] for part in nested_parts(difficulty(probs, curriculum.measure), probs.argmax(-1), curriculum)
@@ -201,9 +197,14 @@ def set_up(
     if not config.teacher.is_classifier:
         tokenizer = student_tokenizer(config, None)
         student = make_student(config, None, tokenizer, rows.labels, seed)
-        labels = label_teacher or make_label_teacher(config, rows, folder, progress)
         limit = token_limit(tokenizer, student, wanted)
         train, test = (encode_for(student, part, tokenizer, limit) for part in (rows.train, rows.test))
+        loaded = load_prompted_model(config) if _reads_states(config) else None
+        if loaded is not None:
+            _require_same_prompts(config, student, rows.train, train, loaded, limit)
+        labels = label_teacher or make_label_teacher(config, rows, folder, progress, loaded)
+        if loaded is not None:
+            labels = replace(labels, states=TeacherStates(loaded.model))
         return Bench(config, folder, rows, progress, labels, tokenizer, limit, train, test, student)
     model, teacher_tokenizer = start_teacher(config, rows.labels)
     tokenizer = student_tokenizer(config, teacher_tokenizer)
@@ -214,3 +215,45 @@ def set_up(
     if tokenizer is not teacher_tokenizer:
         train, test = (encode_for(student, part, tokenizer, limit) for part in (rows.train, rows.test))
     return Bench(config, folder, rows, progress, teacher, tokenizer, limit, train, test, student)
+
+
+def _reads_states(config: RunConfig) -> bool:
+    """Whether the recipe reads the hidden states of the causal model that is the teacher."""
+    stages = config.recipe.stages()
+    return config.teacher.model is not None and any(needs_of(stage.terms).teacher_hidden for stage in stages)
+
+
+def _require_same_prompts(
+    config: RunConfig, student: Any, rows: Rows, encoded: Encoded, teacher: PromptedModel, limit: int
+) -> None:
+    """Refuse a student that reads other tokens than its prompted teacher, or more than it can read, or is deeper.
+
+    Raises:
+        ConfigError: names the field.
+        ModelError: as `token_limit`.
+    """
+    recipe = f"recipe '{config.recipe.name}' with these arguments compares hidden states token by token"
+    if not isinstance(student, LabelScorer):
+        raise ConfigError(
+            f"student.head: {recipe}, and a linear head reads the bare text, the teacher its prompt. "
+            "Use head: verbaliser, or leave out hidden_weight"
+        )
+    if config.student.prompt is not None and config.student.prompt != config.teacher.prompt:
+        raise ConfigError(
+            f"student.prompt: {recipe}, so both must read the same prompt. Leave it out (the student then reads the "
+            "teacher's), or leave out hidden_weight"
+        )
+    of_teacher = encode_for(student, rows, teacher.tokenizer, limit)
+    if of_teacher.fingerprint() != encoded.fingerprint():
+        raise ConfigError(
+            f"student.model: {recipe}, but the tokenizers of student and teacher write these rows with different ids. "
+            "Use a student with the teacher's tokenizer, or leave out hidden_weight"
+        )
+    longest = int(encoded.lengths.max())
+    if longest > (most := token_limit(teacher.tokenizer, teacher.model, config.training.max_length)):
+        raise ConfigError(
+            f"training.max_length: the longest prompt has {longest} tokens, and the teacher reads {most}; use a "
+            "smaller prompt.max_body_tokens"
+        )
+    for stage in config.recipe.stages():
+        bind_terms(stage.terms, shapes(teacher.model, student))

@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.tasks import Classification
 from limbeck.errors import ConfigError
+from limbeck.losses.combine import needs_of
 from limbeck.recipes.catalogue import build_recipe
 from limbeck.runs.checked_yaml import Place, fault_messages, line_of, one_error, read_yaml
 from limbeck.runs.language_config import LanguageRunConfig
@@ -199,8 +200,9 @@ def _checked(values: Mapping[str, Any], where: Place) -> AnyRun:
             config = config.spelled_out()
         elif model is RunConfig:
             recipe = config.recipe if config else Recipe.model_validate(_as_mapping(values.get("recipe")))
-            recipe.stages()
+            stages = recipe.stages()
             if config is not None:
+                _require_states(config, stages)
                 config = config.model_copy(update={"recipe": recipe.with_defaults()})
     except ValidationError:
         pass  # reported above
@@ -210,6 +212,26 @@ def _checked(values: Mapping[str, Any], where: Place) -> AnyRun:
     if faults or config is None:
         raise one_error(faults, "run")
     return config
+
+
+def _require_states(config: RunConfig, stages: list[Stage]) -> None:
+    """Refuse recipes on hidden states for a teacher that has none.
+
+    Raises:
+        ConfigError: the teacher is a column or an API, or a language model whose [CLS] token is asked for.
+    """
+    needs = needs_of(tuple(term for stage in stages for term in stage.terms))
+    recipe, teacher = f"recipe '{config.recipe.name}' with these arguments", config.teacher
+    advice = "Use a recipe on class probabilities (word_level_kd; anon without hidden_weight), or another teacher"
+    if teacher.model is None and (needs.teacher_hidden or needs.teacher_first):
+        kind = "api" if teacher.api is not None else "column"
+        raise ConfigError(
+            f"{recipe} reads the teacher's hidden states, and teacher.{kind} gives labels only. {advice}"
+        )
+    if teacher.prompt is not None and needs.teacher_first:
+        raise ConfigError(
+            f"{recipe} reads the teacher's [CLS] token, and a model with teacher.prompt has none. {advice}"
+        )
 
 
 def _as_mapping(recipe: Any) -> Any:

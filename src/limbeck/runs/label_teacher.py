@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,18 @@ from limbeck.runs.prepare import RunRows
 from limbeck.runs.prompted_teacher import chat_label_probs, local_label_probs
 from limbeck.teachers.labels.calibration import fit_temperature, temperature
 from limbeck.teachers.labels.label_probs import LabelProbs, from_columns
+from limbeck.teachers.language_model import TeacherStates
 from limbeck.teachers.stored import StoredTeacher
 from limbeck.types import Progress, Rows
 
-__all__ = ["LabelTeacher", "label_teacher_warnings", "make_label_teacher", "unasked_teacher"]
+__all__ = [
+    "LabelTeacher",
+    "PromptedModel",
+    "label_teacher_warnings",
+    "load_prompted_model",
+    "make_label_teacher",
+    "unasked_teacher",
+]
 
 _LEAST_PROBABILITY = 1e-30
 """What a label that the teacher rules out counts as, so that its logarithm is a finite float32."""
@@ -35,18 +44,45 @@ class LabelTeacher:
     """What it is, in a few words."""
     train: LabelProbs
     test: LabelProbs
+    states: TeacherStates | None = None
+    """Its hidden states, where a recipe reads them."""
 
     def signals(self) -> StoredTeacher:
-        """Return the log-probabilities of the training rows as a teacher's logits."""
-        return StoredTeacher({"logits": _log_probs(self.train)}, seconds=0.0)
+        """Return the log-probabilities of the training rows as a teacher's logits, and its hidden states if any."""
+        return StoredTeacher({"logits": _log_probs(self.train)}, seconds=0.0, states=self.states)
 
     def test_logits(self) -> NDArray[np.float32] | None:
         """Return the log-probabilities of the held-out rows; ``None`` unless the teacher labelled all of them."""
         return _log_probs(self.test) if self.test.kept_N.all() else None
 
 
-def make_label_teacher(config: RunConfig, rows: RunRows, folder: Path, progress: Progress) -> LabelTeacher:
+class PromptedModel(NamedTuple):
+    """A causal language model that is told a prompt, and its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+
+
+def load_prompted_model(config: RunConfig) -> PromptedModel:
+    """Load the causal model that is the teacher. Raises `ModelError`."""
+    teacher = config.teacher
+    assert teacher.model is not None
+    options = {"trust_remote_code": teacher.trust_remote_code}
+    model = load_language_model(teacher.model, **options).to(device())
+    return PromptedModel(model, load_tokenizer(teacher.model, **options))
+
+
+def make_label_teacher(
+    config: RunConfig, rows: RunRows, folder: Path, progress: Progress, loaded: PromptedModel | None = None
+) -> LabelTeacher:
     """Read or ask for the teacher's labels of all rows; what `folder` holds is not asked for again.
+
+    Args:
+        config: the run.
+        rows: what is labelled.
+        folder: of the run.
+        progress: shows how far it is.
+        loaded: the causal model that is asked, if it is loaded already.
 
     Raises:
         LimbeckError: the labels cannot be read, or the teacher cannot be asked or gives too few.
@@ -61,7 +97,7 @@ def make_label_teacher(config: RunConfig, rows: RunRows, folder: Path, progress:
         ask = _api(config, rows, folder, progress)
     else:
         title = f"the causal model {Path(str(teacher.model)).name}, {asked}"
-        ask = _local(config, rows, progress)
+        ask = _local(config, rows, progress, loaded)
     train, test = (_kept(folder / "teacher_labels" / split, config, rows, split, ask) for split in ("train", "test"))
     if "temperature" in teacher.calibration:
         by = fit_temperature(train, rows.train_labels)
@@ -126,14 +162,11 @@ def _kept(folder: Path, config: RunConfig, rows: RunRows, split: str, ask: _Ask)
     return LabelProbs.load(folder)
 
 
-def _local(config: RunConfig, rows: RunRows, progress: Progress) -> _Ask:
+def _local(config: RunConfig, rows: RunRows, progress: Progress, loaded: PromptedModel | None) -> _Ask:
     teacher = config.teacher
-    assert teacher.model is not None
 
     def ask(texts: list[dict[str, str]], what: str) -> LabelProbs:
-        options = {"trust_remote_code": teacher.trust_remote_code}
-        model = load_language_model(str(teacher.model), **options).to(device())
-        tokenizer = load_tokenizer(str(teacher.model), **options)
+        model, tokenizer = loaded or load_prompted_model(config)
         assert teacher.prompt is not None
         with progress.track(f"teacher labels: {what}", len(texts)) as advance:
             return local_label_probs(

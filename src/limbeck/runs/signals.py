@@ -49,15 +49,15 @@ def require_fitting(bench: Bench, stages: list[Stage]) -> None:
     """
     recipe = bench.config.recipe.name
     if isinstance(bench.teacher, LabelTeacher):
-        for stage in stages:
-            needs = needs_of(stage.terms)
-            if needs.teacher_hidden or needs.teacher_first or needs.same_tokens:
-                raise ConfigError(
-                    f"recipe '{recipe}' reads the teacher's hidden states, but this teacher gives labels only. "
-                    "Use a recipe on class probabilities (anon, word_level_kd), or a teacher with a model"
-                )
-        return
-    if all_needs(stages, bench.pair(bench.student)).same_tokens and not bench.same_tokens:
+        return  # see set_up
+    pair, sizes = bench.pair(bench.student), {"rows": len(bench.rows.train), "classes": len(bench.rows.labels)}
+    if any(stage.curriculum for stage in stages) and teacher_runs_along(stages, pair, **sizes):
+        raise ConfigError(
+            f"recipe '{recipe}' orders rows by the teacher's probabilities and needs them before training, but with "
+            "these arguments this teacher is asked along with the student. Use order: random, or a recipe on logits "
+            "alone (anon without hidden_weight)"
+        )
+    if all_needs(stages, pair).same_tokens and not bench.same_tokens:
         raise ConfigError(
             f"recipe '{recipe}' compares teacher and student token by token, but their "
             "tokenizers write tokens with different ids. Use a student with the teacher's tokenizer "

@@ -10,7 +10,7 @@ from limbeck.models.language_model import head_of, token_logits
 from limbeck.models.layers import capture
 from limbeck.types import UNLABELLED, Batch, DenseLogits, LazyLogits, LogitSource, Needs, Signal
 
-__all__ = ["LanguageTeacher"]
+__all__ = ["LanguageTeacher", "TeacherStates"]
 
 
 class LanguageTeacher:
@@ -46,6 +46,26 @@ class LanguageTeacher:
         if states:
             signal["hidden_BTD"] = {layer: state.to(there) for layer, state in states.items()}
         return signal
+
+
+class TeacherStates:
+    """The hidden states of a language model that reads the very tokens of the student, and nothing else of it.
+
+    Args:
+        model: a causal one. It runs without its head, in evaluation mode, without gradients.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model.base_model.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def signal(self, batch: Batch, needs: Needs) -> Signal:
+        """Return the outputs of the layers that `needs` names, at every position of the student's text."""
+        here, there = next(self.model.parameters()).device, batch["rows_B"].device
+        inputs = {name: batch["student"][name].to(here) for name in ("input_ids", "attention_mask")}
+        with capture(self.model, needs.teacher_hidden) as states:
+            self.model(**inputs, use_cache=False)
+        return {"hidden_BTD": {layer: state.to(there) for layer, state in states.items()}}
 
 
 def _moved(source: LogitSource, device: torch.device) -> LogitSource:

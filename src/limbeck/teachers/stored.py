@@ -33,16 +33,26 @@ def can_store(needs: Needs, *, rows: int, classes: int, width: int, limit_bytes:
 
 
 class StoredTeacher:
-    """Serves stored signals by row number. Arrays are mapped, not loaded."""
+    """Serves stored signals by row number. Arrays are mapped, not loaded.
 
-    def __init__(self, arrays: dict[str, NDArray[np.float32]], seconds: float) -> None:
+    Args:
+        arrays: by kind of signal.
+        seconds: what computing them took.
+        states: is asked for hidden states at every position, which are too large to keep.
+    """
+
+    def __init__(self, arrays: dict[str, NDArray[np.float32]], seconds: float, states: Teacher | None = None) -> None:
         self._arrays = arrays
+        self._states = states
         self.seconds = seconds
         """What computing the signals took, restarts included."""
 
     def signal(self, batch: Batch, needs: Needs) -> Signal:
-        """Return the stored logits and first-position states of the batch's rows."""
+        """Return the stored logits and first-position states of the batch's rows, and live hidden states."""
         signal: Signal = {}
+        if needs.teacher_hidden:
+            assert self._states is not None
+            signal = self._states.signal(batch, Needs(teacher_hidden=needs.teacher_hidden))
         if needs.logits:
             signal["logits_BC"] = self._pick("logits", batch["rows_B"])
         if needs.teacher_first:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import ConfigError
-from limbeck.losses.hints.hidden import LastHiddenCosine, PatientHints
+from limbeck.losses.hints.hidden import LastHiddenCosine, MappedStates, PatientHints
 from limbeck.types import Batch, Needs, Shapes, Signal
 
 LENGTHS = [5, 2, 3, 1]
@@ -188,3 +188,103 @@ def test_refuses_models_of_unequal_width(term: Any) -> None:
 def test_patient_hints_refuse_a_student_deeper_than_the_teacher() -> None:
     with pytest.raises(ConfigError, match="at most the teacher's 2 layers, not 3"):
         PatientHints().bind(Shapes(2, 6, 3, 6))
+
+
+# States through a trained map: specification of ANON, section 2.5
+
+WIDER = Shapes(teacher_layers=4, teacher_width=8, student_layers=3, student_width=6)
+
+
+def mapped(shapes: Shapes, seed: int | None = None) -> MappedStates:
+    """The term in float64, with its own map or a random one."""
+    term = MappedStates().bind(shapes).with_map()
+    assert term.map is not None
+    term.map.double()
+    if seed is not None:
+        torch.manual_seed(seed)
+        torch.nn.init.normal_(term.map.weight)
+    return term
+
+
+def of_width(states: dict[int, Tensor], width: int) -> dict[int, Tensor]:
+    return {layer: torch.cat([x, x.square()], dim=-1)[..., :width] for layer, x in states.items()}
+
+
+def normalised(state: list[float]) -> list[float]:
+    mean = sum(state) / len(state)
+    deviation = math.sqrt(sum((x - mean) ** 2 for x in state) / len(state) + 1e-5)
+    return [(x - mean) / deviation for x in state]
+
+
+def test_mapped_states_are_the_mean_over_layers_of_the_distance_at_each_token() -> None:
+    teacher, student = of_width(double_states(0, 4), 8), double_states(1, 3)
+    term = mapped(WIDER, seed=5)
+    assert term.pairs == ((1, 1), (2, 3), (3, 4))
+    assert term.map is not None
+    weight = term.map.weight.tolist()
+    batch, signal = batch_and_student(teacher, student, mask_of(LENGTHS))
+    values = term.values(signal, batch)
+    for row, length in enumerate(LENGTHS):
+        for t in range(length):
+            by_layer = []
+            for s, of_teacher in term.pairs:
+                own, target = normalised(student[s][row, t].tolist()), normalised(teacher[of_teacher][row, t].tolist())
+                through = [sum(w * x for w, x in zip(line, own, strict=True)) for line in weight]
+                by_layer.append(sum((a - b) ** 2 for a, b in zip(through, target, strict=True)) / 8)
+            assert values[row, t].item() == pytest.approx(sum(by_layer) / 3)
+    assert term.counted(batch).equal(mask_of(LENGTHS).bool())
+
+
+def test_layer_norms_come_first() -> None:
+    """The specification's (0, 0) and (1, 2) are 2.5 apart as they are; the norms make (-1, 1) of (1, 2)."""
+    term = mapped(Shapes(1, 2, 1, 2))
+    batch, signal = batch_and_student({1: torch.tensor([[[1.0, 2.0]]])}, {1: torch.zeros(1, 1, 2)}, torch.ones(1, 1))
+    assert term.map is not None
+    term.map.float()
+    assert term.values(signal, batch).item() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_a_copy_of_the_teacher_starts_at_0() -> None:
+    teacher = double_states(0, 4)
+    term = mapped(PAIR)
+    copies = {student: teacher[layer].clone() for student, layer in term.pairs}
+    batch, signal = batch_and_student(teacher, copies, mask_of(LENGTHS))
+    assert term.values(signal, batch).abs().max().item() == 0
+
+
+def test_mapped_states_gradcheck() -> None:
+    teacher, student = of_width(double_states(0, 4), 8), double_states(1, 3)
+    term = mapped(WIDER, seed=5)
+    assert term.map is not None
+
+    def values(weight: Tensor, *states: Tensor) -> Tensor:
+        batch, signal = batch_and_student(teacher, dict(enumerate(states, start=1)), mask_of(LENGTHS))
+        return torch.func.functional_call(_Values(term, signal, batch), {"map.weight": weight}, ())
+
+    inputs = [student[layer].requires_grad_() for layer in (1, 2, 3)]
+    assert torch.autograd.gradcheck(values, (term.map.weight, *inputs))
+
+
+class _Values(torch.nn.Module):
+    def __init__(self, term: MappedStates, signal: Signal, batch: Batch) -> None:
+        super().__init__()
+        self.map = term.map
+        self.values = lambda: term.values(signal, batch)
+
+    def forward(self) -> Tensor:
+        return self.values()
+
+
+def test_mapped_states_keep_away_from_the_teacher() -> None:
+    teacher, student = double_states(0, 4), double_states(1, 3)
+    for states in [*teacher.values(), *student.values()]:
+        states.requires_grad_()
+    batch, signal = batch_and_student(teacher, student, mask_of(LENGTHS))
+    mapped(PAIR).values(signal, batch).sum().backward()
+    assert all(states.grad is None for states in teacher.values())
+    assert all(states.grad is not None for states in student.values())
+
+
+def test_mapped_states_refuse_a_student_deeper_than_the_teacher() -> None:
+    with pytest.raises(ConfigError, match="cannot keep 3 layers of a teacher with 2"):
+        MappedStates().bind(Shapes(2, 6, 3, 6))

@@ -1,19 +1,24 @@
-"""Terms on hidden states: DistilBERT's cosine, PKD's patient hints."""
+"""Terms on hidden states: DistilBERT's cosine, PKD's patient hints, states through a trained map."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from limbeck.errors import ConfigError
-from limbeck.numerics.distances import cosine_distance, normalised_squared_distance
-from limbeck.numerics.layer_maps import hint_pairs
+from limbeck.numerics.distances import (
+    cosine_distance,
+    layer_normalised,
+    mean_squared_distance,
+    normalised_squared_distance,
+)
+from limbeck.numerics.layer_maps import choose_layers, hint_pairs
 from limbeck.numerics.masking import first_token
 from limbeck.types import Batch, Needs, Shapes, Signal
 
-__all__ = ["LastHiddenCosine", "PatientHints", "require_equal_width"]
+__all__ = ["LastHiddenCosine", "MappedStates", "PatientHints", "require_equal_width"]
 
 
 def require_equal_width(term: str, shapes: Shapes) -> None:
@@ -95,6 +100,60 @@ class PatientHints:
             normalised_squared_distance(
                 teacher=batch["signal"]["first_BD"][teacher],
                 student=first_token(student["hidden_BTD"][layer], mask_BT),
+            )
+            for layer, teacher in self.pairs
+        ]
+        return torch.stack(distances).mean(dim=0)
+
+
+@dataclass(frozen=True)
+class MappedStates:
+    """``|W norm(h_S) - norm(h_T)|^2 / d_T``, averaged over mapped layers and over a step's tokens.
+
+    ``norm`` is a layer norm without gain and bias. W is one linear map for all layers, trained with the student and
+    dropped on export; it starts as the identity, cut to the widths, so a copy of the teacher starts at 0.
+
+    Reference: Saxena, Janzen, Maass 2025, "Streamlining LLMs", speaks of "internal representations" and gives no
+    formula. The map of widths is that of Jiao et al. 2020, "TinyBERT", arXiv:1909.10351, equation 8.
+    """
+
+    pairs: tuple[tuple[int, int], ...] = ()
+    """(student layer, teacher layer), set by `bind`."""
+    widths: tuple[int, int] = (0, 0)
+    """Of student and teacher, set by `bind`."""
+    map: nn.Linear | None = None
+    """W, set by `with_map`."""
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(
+            teacher_hidden=frozenset(teacher for _, teacher in self.pairs) or frozenset({0}),
+            student_layers=frozenset(student for student, _ in self.pairs),
+            same_tokens=True,
+        )
+
+    def bind(self, shapes: Shapes) -> MappedStates:
+        chosen = choose_layers("nearest", teacher_layers=shapes.teacher_layers, keep=shapes.student_layers)
+        widths = (shapes.student_width, shapes.teacher_width)
+        return replace(self, pairs=tuple(enumerate(chosen, start=1)), widths=widths)
+
+    def with_map(self) -> MappedStates:
+        """Return this term with a new map, which whoever trains the student must train too."""
+        made = nn.Linear(*self.widths, bias=False)
+        nn.init.eye_(made.weight)
+        return replace(self, map=made)
+
+    def counted(self, batch: Batch) -> Tensor:
+        """Return where tokens are read, bool ``[B, T]``."""
+        return batch["student"]["attention_mask"].bool()
+
+    def values(self, student: Signal, batch: Batch) -> Tensor:
+        """Return the distance at each token, ``[B, T]``."""
+        assert self.map is not None, "with_map first"
+        distances = [
+            mean_squared_distance(
+                teacher=layer_normalised(batch["signal"]["hidden_BTD"][teacher]),
+                student=self.map(layer_normalised(student["hidden_BTD"][layer])),
             )
             for layer, teacher in self.pairs
         ]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from limbeck.losses.hints.hidden import require_equal_width
+from limbeck.numerics.distances import mean_squared_distance
 from limbeck.numerics.layer_maps import choose_layers
 from limbeck.types import Batch, Needs, Shapes
 
@@ -63,9 +64,8 @@ class TokenHints:
     def token_values(self, student: Mapping[int, Tensor], teacher: Mapping[int, Tensor]) -> Tensor:
         """Return the distance at each position, ``[B, T]``, of states ``[B, T, D]`` by layer; none by the teacher."""
         assert self.pairs, "bind first"
-        distances = []
-        for layer, teacher_layer in self.pairs:
-            own_BTD, target_BTD = student[layer], teacher[teacher_layer].detach()
-            exact = torch.promote_types(own_BTD.dtype, torch.float32)
-            distances.append((own_BTD.to(exact) - target_BTD.to(exact)).square().mean(dim=-1))
+        distances = [
+            mean_squared_distance(teacher=teacher[teacher_layer], student=student[layer])
+            for layer, teacher_layer in self.pairs
+        ]
         return torch.stack(distances).sum(dim=0)
