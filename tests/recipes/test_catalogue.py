@@ -29,6 +29,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("word_level_kd", {"label_weight": 1}),
     ("distilbert", {"label_weight": 0, "soft_target_weight": 0}),
     ("pkd", {"strategy": "last", "use_labels": False}),
+    ("anon", {"labels": "hard", "hidden_weight": 0.1}),
 ]
 
 OWN_RECIPES = """

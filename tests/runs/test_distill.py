@@ -70,6 +70,17 @@ def test_every_recipe_runs_from_a_name(recipe: str, sections: dict[str, Any], li
     assert results.paper
 
 
+def test_hidden_states_of_a_classifier_teach_in_random_order_alone(sections: dict[str, Any], light: None) -> None:
+    recipe = {"name": "anon", "hidden_weight": 0.1, "order": "random"}
+    limbeck.distill(**{**sections, "recipe": recipe, "compare_fine_tuned": False})
+    log = (Path(sections["output"]) / "log.jsonl").read_text(encoding="utf-8")
+    assert "term/hidden_states" in log
+    sections |= {"recipe": recipe | {"order": "progressive"}, "output": sections["output"] + "-2"}
+    with pytest.raises(ConfigError, match="Use order: random, or a recipe on logits alone"):
+        limbeck.distill(**sections)
+    assert not (Path(sections["output"]) / "stages").exists()
+
+
 def test_the_resolved_run_file_runs_again_and_gives_the_same_student(
     sections: dict[str, Any], tmp_path: Path, light: None
 ) -> None:

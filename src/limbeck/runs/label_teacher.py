@@ -114,7 +114,7 @@ def unasked_teacher(config: RunConfig, rows: RunRows) -> LabelTeacher:
     prompt = config.teacher.prompt
     assert prompt is not None
     check_prompt(prompt, rows.labels, _fields(config))
-    uniform = [
+    train, test = (
         LabelProbs(even, even, np.ones(len(part), dtype=np.bool_), (frozenset(),) * len(part), "local")
         for part in (rows.train, rows.test)
         for even in [np.full((len(part), len(rows.labels)), 1 / len(rows.labels))]
