@@ -118,8 +118,8 @@ def unasked_teacher(config: RunConfig, rows: RunRows) -> LabelTeacher:
         LabelProbs(even, even, np.ones(len(part), dtype=np.bool_), (frozenset(),) * len(part), "local")
         for part in (rows.train, rows.test)
         for even in [np.full((len(part), len(rows.labels)), 1 / len(rows.labels))]
-    ]
-    return LabelTeacher("not asked yet", *uniform)
+    )
+    return LabelTeacher("not asked yet", train, test)
 
 
 def label_teacher_warnings(teacher: LabelTeacher) -> list[str]:
