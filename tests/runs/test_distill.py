@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tests.runs.interruption import InterruptAfter
 
 import limbeck
 from limbeck.errors import ConfigError, DataError, ModelError, RunFolderError
@@ -156,33 +157,13 @@ def test_an_interrupt_at_any_step_changes_nothing_in_the_end(
     sections["output"] = str(tmp_path / "interrupted")
     for advances in (1, 9, 20, 29, 34, 4, 7, 11, 3):
         try:
-            limbeck.distill(**sections, progress=_InterruptAfter(advances))
+            limbeck.distill(**sections, progress=InterruptAfter(advances))
         except KeyboardInterrupt:
             continue
         break
     limbeck.distill(**sections)
     assert _weights(tmp_path / "interrupted") == expected
     assert _log(tmp_path / "interrupted") == log
-
-
-class _InterruptAfter:
-    """A progress display that stops the program after some steps."""
-
-    def __init__(self, advances: int) -> None:
-        self._left = advances
-
-    def track(self, title: str, total: int, done: int = 0) -> Any:
-        import contextlib
-
-        def advance(n: int, note: str = "") -> None:
-            self._left -= 1
-            if self._left <= 0:
-                raise KeyboardInterrupt
-
-        return contextlib.nullcontext(advance)
-
-    def say(self, message: str) -> None:
-        pass
 
 
 def test_another_run_in_the_folder_is_refused_and_names_the_difference(sections: dict[str, Any], light: None) -> None:

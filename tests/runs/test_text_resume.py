@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from tests.runs.interruption import InterruptAfter
 from tests.runs.text_models import LLAMA, text_sections
 
 import limbeck
@@ -53,26 +54,6 @@ def write_run_file(sections: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-class _InterruptAfter:
-    """A progress display that stops the program after some steps."""
-
-    def __init__(self, advances: int) -> None:
-        self._left = advances
-
-    def track(self, title: str, total: int, done: int = 0) -> Any:
-        import contextlib
-
-        def advance(n: int, note: str = "") -> None:
-            self._left -= 1
-            if self._left <= 0:
-                raise KeyboardInterrupt
-
-        return contextlib.nullcontext(advance)
-
-    def say(self, message: str) -> None:
-        pass
-
-
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -101,7 +82,7 @@ def test_an_interrupt_at_any_step_changes_nothing_in_the_end(
     interrupts = 0
     for advances in (3, 7, 2, 5, 4):
         try:
-            limbeck.distill(**sections, progress=_InterruptAfter(advances))
+            limbeck.distill(**sections, progress=InterruptAfter(advances))
         except KeyboardInterrupt:
             interrupts += 1
             continue

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.runs.interruption import InterruptAfter
 from tests.runs.text_models import (
     CHATML,
     LLAMA,
@@ -131,29 +132,9 @@ def test_several_steps_from_a_store_are_those_of_a_live_teacher_with_as_many_tok
     assert len(losses(sections)) == 6
 
 
-class _InterruptAfter:
-    """A progress display that stops the program after some rows."""
-
-    def __init__(self, advances: int) -> None:
-        self._left = advances
-
-    def track(self, title: str, total: int, done: int = 0) -> Any:
-        import contextlib
-
-        def advance(n: int, note: str = "") -> None:
-            self._left -= 1
-            if self._left <= 0:
-                raise KeyboardInterrupt
-
-        return contextlib.nullcontext(advance)
-
-    def say(self, message: str) -> None:
-        pass
-
-
 def test_an_interrupted_store_asks_for_the_rest_alone(sections: dict[str, Any]) -> None:
     with pytest.raises(KeyboardInterrupt):
-        fill(sections, _InterruptAfter(2))
+        fill(sections, InterruptAfter(2))
     with pytest.raises(DataError, match=r"32 of 48 rows are not in the teacher store.*Run limbeck store again"):
         limbeck.distill(**sections)
     assert fill(sections)[0] == TRAIN_ROWS - 16

@@ -12,6 +12,7 @@ from limbeck.report.drawing import (
     MUTED,
     SYSTEM_COLOURS,
     Drawing,
+    annotate_row,
     calm_axes,
     canvas,
     legend_above,
@@ -70,16 +71,7 @@ def _class_change(changes: list[tuple[str, float, float]], teacher: System, dist
             )
         for row, (_, before, after) in enumerate(shown):
             axes.plot([before, after], [row, row], color=MUTED, linewidth=2, alpha=0.45, zorder=1)
-            axes.annotate(
-                points_text(after - before).removesuffix(" points"),
-                (1, row),
-                xycoords=("axes fraction", "data"),
-                xytext=(44, 0),
-                textcoords="offset points",
-                ha="right",
-                va="center_baseline",
-                fontsize=11,
-            )
+            annotate_row(axes, row, points_text(after - before).removesuffix(" points"))
         names = [shorten(label, _LABEL_WIDTH) for label, _, _ in shown]
         reserve_for_wide(figure, names)
         axes.set_yticks(range(len(shown)), names)

@@ -33,6 +33,7 @@ __all__ = [
     "SYSTEM_COLOURS",
     "VIOLET",
     "Drawing",
+    "annotate_row",
     "calm_axes",
     "canvas",
     "legend_above",
@@ -154,6 +155,20 @@ def legend_above(figure: Figure, handles: list[Any]) -> None:
     longest = max(len(str(handle.get_label())) for handle in handles)
     columns = 3 if longest <= 14 else 2 if longest <= 24 else 1
     figure.legend(handles=handles, loc="outside upper left", ncols=columns, borderaxespad=0, columnspacing=1.4)
+
+
+def annotate_row(axes: Axes, place: float, words: str) -> None:
+    """Write at the right edge, beside the plot, what a row of it comes to."""
+    axes.annotate(
+        words,
+        (1, place),
+        xycoords=("axes fraction", "data"),
+        xytext=(44, 0),
+        textcoords="offset points",
+        ha="right",
+        va="center_baseline",
+        fontsize=11,
+    )
 
 
 def reserve_for_wide(figure: Figure, labels: list[str]) -> None:

@@ -14,6 +14,7 @@ from limbeck.report.drawing import (
     PAPER,
     SYSTEM_COLOURS,
     Drawing,
+    annotate_row,
     calm_axes,
     canvas,
     legend_above,
@@ -73,7 +74,7 @@ def gap_figure(results: LanguageResults, system: LanguageSystem) -> Drawing | No
             (own_handle,) = axes.plot(
                 own, place, look.marker, color=look.colour, markersize=7, zorder=5, label=shorten(system.title, 24)
             )
-            _annotate(axes, place, points_text(own - english).removesuffix(" points"))
+            annotate_row(axes, place, points_text(own - english).removesuffix(" points"))
         (english_handle,) = axes.plot([], [], "|", color=reference.colour, markersize=12, markeredgewidth=2.4)
         english_handle.set_label(f"English model on {shorten(language_name(results, results.source_language), 14)}")
         _name_rows(figure, axes, [shorten(language_name(results, lang), _NAME_WIDTH) for lang, _ in rows])
@@ -135,20 +136,7 @@ def _draw_interval(axes: Axes, place: float, interval: Interval, *, thick: bool 
         markersize=8 if thick else 6,
         zorder=5,
     )
-    _annotate(axes, place, points_text(interval.value).removesuffix(" points"))
-
-
-def _annotate(axes: Axes, place: float, words: str) -> None:
-    axes.annotate(
-        words,
-        (1, place),
-        xycoords=("axes fraction", "data"),
-        xytext=(44, 0),
-        textcoords="offset points",
-        ha="right",
-        va="center_baseline",
-        fontsize=11,
-    )
+    annotate_row(axes, place, points_text(interval.value).removesuffix(" points"))
 
 
 def _name_rows(figure: Figure, axes: Axes, names: list[str], places: list[float] | None = None) -> None:

@@ -1,0 +1,24 @@
+"""A run that is cut off from within."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+
+class InterruptAfter:
+    """A progress display that stops the program after some steps."""
+
+    def __init__(self, advances: int) -> None:
+        self._left = advances
+
+    def track(self, title: str, total: int, done: int = 0) -> Any:
+        def advance(n: int, note: str = "") -> None:
+            self._left -= 1
+            if self._left <= 0:
+                raise KeyboardInterrupt
+
+        return contextlib.nullcontext(advance)
+
+    def say(self, message: str) -> None:
+        pass
