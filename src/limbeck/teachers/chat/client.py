@@ -54,7 +54,8 @@ class ChatTeacher:
                 journal has cost so far, where there are prices.
 
         Raises:
-            ConfigError: the endpoint cannot do what a request asks for, or the key is missing. Nothing was sent.
+            ConfigError: the endpoint cannot do what a request asks for, the key is missing, or the environment's proxy
+            cannot be used. Nothing was sent.
             TeacherError: going on is useless: the key or the model is not accepted, another model answers, or
                 nothing but failures came back. What was paid for is in the journal.
             StorageError: the journal cannot be written.

@@ -37,7 +37,7 @@ async def ask(
     If cancelled, it lets the calls under way end and keeps their answers.
 
     Raises:
-        ConfigError: the key is missing.
+        ConfigError: the key is missing, or the environment's proxy cannot be used.
         TeacherError: going on is useless.
         StorageError: the journal cannot be written.
     """
