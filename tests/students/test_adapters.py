@@ -25,7 +25,14 @@ from limbeck.losses.combine import Objective, WeightedTerm
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.models.layers import run_model
 from limbeck.models.load import load_classifier, load_language_model, load_weights, save_model
-from limbeck.students.adapters import Adapter, adapter_notes, add_adapter, merged_for_export, trainable_parameters
+from limbeck.students.adapters import (
+    Adapter,
+    adapter_notes,
+    add_adapter,
+    all_parameters,
+    merged_for_export,
+    trainable_parameters,
+)
 
 LLAMA_7B = LlamaConfig(vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_hidden_layers=32)
 OPT_1_3B = OPTConfig(hidden_size=2048, ffn_dim=8192, num_hidden_layers=24, num_attention_heads=32)
@@ -389,7 +396,9 @@ def test_a_quantised_base_is_exported_as_what_it_computes(
     monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: True)
     model = small(kind)
     before = logits(model)
+    whole = all_parameters(model)
     add_adapter(model, Adapter(kind="qlora", rank=2, dropout=0.0))
+    assert all_parameters(model) - whole == sum(p.numel() for name, p in model.named_parameters() if "lora_" in name)
     quantised = logits(model)
     assert not torch.equal(quantised, before)
     assert torch.allclose(quantised, before, atol=0.1)

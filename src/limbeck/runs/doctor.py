@@ -35,7 +35,7 @@ from limbeck.runs.prepare import (
 )
 from limbeck.runs.signals import require_fitting
 from limbeck.runs.student import make_student, student_tokenizer
-from limbeck.students.adapters import adapter_notes, trainable_parameters
+from limbeck.students.adapters import adapter_notes, all_parameters, trainable_parameters
 from limbeck.types import Progress
 
 __all__ = ["Finding", "examine"]
@@ -138,7 +138,7 @@ def _adapter(config: RunConfig, student: Any) -> list[Finding]:
     adapter = config.student.adapter
     if adapter is None:
         return []
-    trained, whole = trainable_parameters(student), sum(p.numel() for p in student.parameters())
+    trained, whole = trainable_parameters(student), all_parameters(student)
     words = f"{adapter.kind} trains {trained:,} of {whole:,} parameters ({trained / whole:.2%}), the head included"
     return [Finding("note", "adapter", words), *(Finding("warning", "adapter", n) for n in adapter_notes(adapter))]
 

@@ -32,7 +32,7 @@ from limbeck.runs.folder import RUN_FILE, environment
 from limbeck.runs.label_teacher import LabelTeacher, label_teacher_warnings
 from limbeck.runs.prepare import leaked_rows, task_file
 from limbeck.runs.temperature import CALIBRATION_FILE
-from limbeck.students.adapters import adapter_notes, merged_for_export, trainable_parameters
+from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_export, trainable_parameters
 
 __all__ = ["TITLES", "read_curves", "weak_teacher", "write_outcome"]
 
@@ -141,7 +141,7 @@ def _adapter_figures(bench: Bench) -> AdapterFigures | None:
     return AdapterFigures(
         kind=adapter.kind,
         trainable_parameters=trainable_parameters(bench.student),
-        parameters=sum(parameter.numel() for parameter in bench.student.parameters()),
+        parameters=all_parameters(bench.student),
         notes=adapter_notes(adapter),
     )
 

@@ -24,6 +24,7 @@ __all__ = [
     "Adapter",
     "adapter_notes",
     "add_adapter",
+    "all_parameters",
     "merged_for_export",
     "quantised_weights",
     "quantises",
@@ -128,6 +129,12 @@ def add_adapter(model: Any, adapter: Adapter) -> Any:
 def trainable_parameters(model: nn.Module) -> int:
     """Number of parameters that training changes, shared ones once."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def all_parameters(model: nn.Module) -> int:
+    """Number of all parameters, shared ones once; a 4-bit weight is one, although two of them are stored as one."""
+    states = ((parameter, getattr(parameter, "quant_state", None)) for parameter in model.parameters())
+    return sum(parameter.numel() if state is None else state.shape.numel() for parameter, state in states)
 
 
 def quantises(adapter: Adapter | None) -> bool:
