@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from tests.runs.forge import Forge
 
 PROGRAM = (
     # A shell may start its background jobs with interrupts ignored, and these would inherit it.
@@ -49,23 +50,24 @@ def longer(sections: dict[str, Any]) -> None:
     sections["teacher"]["fine_tune"].update(epochs=4, checkpoints=8, log_every=2)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_kill_9_at_any_moment_ends_in_the_same_student(longer: None, run_file: Path, tmp_path: Path) -> None:
+    """In every stage, some time after its first checkpoint. The processes are forked from one that is warm."""
+    forge, chance = Forge("labels_until_killed.py"), random.Random(0)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert finish(start(run_file, f"output={whole}"))[0] == 0
-
-    chance = random.Random(0)
+    forge.timed("distill", str(run_file), "--set", f"output={whole}")
+    words = ("distill", str(run_file), "--set", f"output={killed}")
     kills = 0
-    for marker in ("stages/01-*/checkpoints/*", "stages/02-*/checkpoints/*", "stages/03-*/checkpoints/*"):
-        process = start(run_file, f"output={killed}")
-        until = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < until and not list(killed.glob(marker)):
-            time.sleep(0.002)
-        time.sleep(chance.uniform(0, 0.15))
-        process.send_signal(signal.SIGKILL)
-        kills += finish(process)[0] == -signal.SIGKILL
-    assert kills >= 2
-    code, errors = finish(start(run_file, f"output={killed}"))
-    assert code == 0, errors
+    for stage in ("01", "02", "03"):
+        for _ in range(2):
+            checkpoints = f"stages/{stage}-*/checkpoints/*"
+            code = forge.run(
+                *words, kill_after=chance.uniform(0, 0.15), since=lambda wanted=checkpoints: any(killed.glob(wanted))
+            )
+            kills += code == -signal.SIGKILL
+    assert kills >= 4
+    forge.timed(*words)
+    forge.end()
     assert weights(killed) == weights(whole)
 
 
