@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from limbeck.runs.config import load_run_file, run_config
 from limbeck.runs.doctor import Finding, examine
 from limbeck.runs.evaluate import evaluate
 from limbeck.runs.predictor import Predictor
+from limbeck.teachers.labels.label_probs import LabelProbs
 from limbeck.types import SilentProgress
 
 
@@ -144,6 +146,21 @@ def test_rows_that_the_teacher_left_out_are_not_distilled(taught: dict[str, Any]
     assert all(system.agreement is None for system in results.systems)
     assert any("training rows have no label of the teacher" in warning for warning in results.warnings)
     assert any("1 of" in warning and "held-out rows" in warning for warning in results.warnings)
+
+
+def test_a_label_that_the_teacher_never_gives_is_warned_of(taught: dict[str, Any]) -> None:
+    from limbeck.runs.label_teacher import label_teacher_warnings, make_label_teacher
+    from limbeck.runs.prepare import read_rows
+
+    config = run_config(taught)
+    rows = read_rows(config)  # type: ignore[arg-type]
+    teacher = make_label_teacher(config, rows, Path(taught["output"]), SilentProgress())  # type: ignore[arg-type]
+    assert label_teacher_warnings(teacher, rows.labels) == []
+    without = LabelProbs(
+        np.eye(4)[[0, 1, 3]], np.eye(4)[[0, 1, 3]], np.array([True, True, False]), (frozenset(),) * 3, "column"
+    )
+    said = label_teacher_warnings(replace(teacher, train=without), ["a", "b", "c", "d"])
+    assert said[0].startswith("The teacher gives none of 2 training rows the label 'c' or 'd'")
 
 
 def test_development_rows_without_labels_are_refused_before_training(taught: dict[str, Any], tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -122,9 +122,15 @@ def unasked_teacher(config: RunConfig, rows: RunRows) -> LabelTeacher:
     return LabelTeacher("not asked yet", train, test)
 
 
-def label_teacher_warnings(teacher: LabelTeacher) -> list[str]:
-    """Return what a reader of the figures must know about these labels."""
+def label_teacher_warnings(teacher: LabelTeacher, labels: Sequence[str]) -> list[str]:
+    """Return what a reader of the figures must know about the teacher's labels; `labels` are the task's."""
     found = []
+    given = np.bincount(teacher.train.probs_NC[teacher.train.kept_N].argmax(axis=-1), minlength=len(labels))
+    if never := [f"'{labels[c]}'" for c in np.flatnonzero(given == 0).tolist()]:
+        found.append(
+            f"The teacher gives none of {given.sum()} training rows the label {' or '.join(never)}, so the student "
+            "hardly learns to give it."
+        )
     if (missing := int((~teacher.train.kept_N).sum())) > 0:
         found.append(f"{missing} training rows have no label of the teacher; nothing was distilled from them.")
     if (missing := int((~teacher.test.kept_N).sum())) > 0:

@@ -208,7 +208,7 @@ def read_curves(log: Path) -> list[Curve]:
 
 def _warnings(bench: Bench) -> list[str]:
     config, rows = bench.config, bench.rows
-    found = label_teacher_warnings(bench.teacher) if isinstance(bench.teacher, LabelTeacher) else []
+    found = label_teacher_warnings(bench.teacher, rows.labels) if isinstance(bench.teacher, LabelTeacher) else []
     if rows.left_out:
         found.append(f"{rows.left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
     if config.data.test is None:
