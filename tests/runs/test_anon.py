@@ -116,7 +116,7 @@ def test_a_student_without_gold_labels_beats_the_noisy_teacher_it_learnt_from(
         found[labels] = accuracies(results)
     teacher = found["soft"]["teacher"][0]
     assert teacher == pytest.approx(0.9, abs=0.04)
-    assert min(found["soft"]["distilled"]) > teacher
+    assert min(found["soft"]["distilled"]) > max(teacher, 0.9)
     assert np.mean(found["soft"]["distilled"]) >= np.mean(found["hard"]["distilled"])
     assert max(found["soft"]["student_before"]) < 0.6
 

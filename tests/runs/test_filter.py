@@ -200,6 +200,16 @@ def test_the_test_set_is_later_and_nothing_repeats_it(tmp_path: Path) -> None:
     assert (counts.train, counts.test) == (2, 3)
 
 
+def test_a_story_on_both_sides_of_the_date_is_one_article_of_training(tmp_path: Path) -> None:
+    first = article(1, hit=True, yes=True, day="2021-12-30")
+    reprint = first | {"id": "reprint", "text": first["text"] + " end", "date": "2022-01-02"}
+    other = article(2, hit=True, yes=True, day="2022-01-03")
+    counts = run(config(tmp_path, [reprint, other, first], judge=None, test_from="2022-01-01"))
+    assert [row["id"] for row in read(tmp_path / "out" / "train.jsonl")] == ["a1"]
+    assert [row["id"] for row in read(tmp_path / "out" / "test.jsonl")] == ["a2"]
+    assert (counts.total.duplicates, counts.total.repeats_test) == (1, 0)
+
+
 def test_what_repeats_a_given_test_set_is_not_kept(tmp_path: Path) -> None:
     given = write(tmp_path / "test.jsonl", [{"text": "x " + ROWS[4]["text"]}])
     counts = run(config(tmp_path, judge=None, test=given))

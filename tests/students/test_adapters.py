@@ -8,9 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from scipy.stats import norm
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -121,6 +123,7 @@ PAIRS = [(kind, adapter) for kind in SMALL for adapter in EVERY_KIND if fits(ada
         (OPT_1_3B, 64, "attention", 25_165_824),
         (GPT2_124M, 64, "query_value", 2_359_296),
         (GPT2_124M, 64, ["c_attn"], 2_359_296),
+        (GPT2_124M, 19, ["c_attn"], 700_416),
     ],
 )
 def test_lora_trains_as_many_parameters_as_the_formula_says(
@@ -348,6 +351,18 @@ needs_bitsandbytes = pytest.mark.skipif(find_spec("bitsandbytes") is None, reaso
 
 
 @needs_bitsandbytes
+def test_nf4_has_its_levels_at_quantiles_of_the_normal_distribution() -> None:
+    """Seven levels below 0 and eight above, at equal steps of probability up to the mean of 1 - 1/30 and 1 - 1/32."""
+    import bitsandbytes as bnb
+
+    outermost = 1 - (1 / 30 + 1 / 32) / 2
+    above, below = (norm.ppf(np.linspace(outermost, 0.5, number)[:-1]) for number in (9, 8))
+    expected = np.sort(np.concatenate([-below, [0.0], above])) / above.max()
+    levels = bnb.functional.get_4bit_type("nf4", device="cpu").sort().values
+    np.testing.assert_allclose(levels.numpy(), expected, atol=2e-6)
+
+
+@needs_bitsandbytes
 @pytest.mark.parametrize("length", [64, 100, 1])
 def test_nf4_keeps_zeros_and_the_largest_of_each_block(length: int) -> None:
     """Block 64, constants not quantised again: zeros and maxima are exact, errors bounded, twice is once."""
@@ -371,7 +386,7 @@ def test_nf4_keeps_zeros_and_the_largest_of_each_block(length: int) -> None:
         largest = block.abs().argmax()
         assert back[largest] == block[largest]
         assert (back - block).abs().max() <= block[largest].abs() * widest / 2 + 1e-6
-    assert torch.allclose(there_and_back(found), found, rtol=1e-6)
+    assert torch.equal(there_and_back(found), found)
 
 
 @needs_bitsandbytes

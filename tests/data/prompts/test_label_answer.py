@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from limbeck.data.prompts.label_answer import ParsedAnswer, looks_english, parse_answer
 from limbeck.data.prompts.label_prompt import LabelPrompt
@@ -47,6 +49,57 @@ def test_labels_that_are_not(text: str, labels: list[str], outcome: str) -> None
     assert parse_answer(text, WITH_REASON, labels) == ParsedAnswer(outcome)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, but I can’t help with labelling this as risk and warning.",
+        "Output: As an AI model, I am unable to classify this article. Risk and warning?",
+        "Es tut mir leid, dabei kann ich leider nicht helfen.",
+        "Désolé, je ne peux pas vous aider.",
+        "Lo siento, no puedo ayudarte con eso.",
+        "К сожалению, я не могу ответить.",
+        "抱歉，我无法协助。",
+    ],
+)
+def test_a_refusal_is_no_label(text: str) -> None:
+    assert parse_answer(text, WITH_REASON, LABELS) == ParsedAnswer("refused")
+    assert parse_answer(text, LabelPrompt(format="json"), LABELS) == ParsedAnswer("refused")
+
+
+def test_an_article_about_somebody_who_cannot_help_is_not_refused() -> None:
+    said = "Classification: risk and warning\nReason: The mayor of the town says: I cannot help all of the people."
+    assert parse_answer(said, WITH_REASON, LABELS).reason_outcome == "reason"
+    told = json.dumps({"label": "risk and warning", "reason": "The mayor said on Monday that I cannot help you all."})
+    assert parse_answer(told, LabelPrompt(format="json"), LABELS).label == "risk and warning"
+
+
+PIECES = [
+    *'rsk:{}[]",.\n ',
+    "Reason:",
+    '"label"',
+    '"reason"',
+    "safe",
+    "risk",
+    "Output:",
+    "\ud800",
+    "9",
+    "```",
+    "I cannot help",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=3)).map("".join))
+def test_nothing_that_a_model_writes_raises(text: str) -> None:
+    for form in ("none", "label_and_reason", "json"):
+        answer = parse_answer(text, LabelPrompt.model_validate({"format": form}), [*SHORT, "9", "风险"])
+        assert (answer.label is None) == (answer.outcome != "label")
+        assert answer.reason is None or answer.label is not None
+
+
+def test_json_that_is_nested_without_end_is_malformed() -> None:
+    assert parse_answer("[" * 100_000, LabelPrompt(format="json"), LABELS).outcome == "malformed_json"
+
+
 def test_the_longest_label_counts_where_one_begins_another() -> None:
     labels = ["risk", "risk and warning", "No-risk"]
     assert parse_answer("It is risk and warning here", LabelPrompt(), labels).label == "risk and warning"
@@ -72,6 +125,7 @@ def test_a_reason_is_kept_on_one_line() -> None:
     ("reason", "outcome"),
     [
         ("", "missing"),
+        ("This article is classified as risk and warning because it contains a warning of risks.", "restates_label"),
         ("It warns of a flood.", "too_short"),
         ("the flood " * 61, "too_long"),
         ("Der Artikel warnt vor einer Flut, die gerade jetzt die Stadt erreicht hat.", "not_english"),

@@ -13,10 +13,11 @@ from limbeck.data.prompts.label_prompt import LabelPrompt
 
 __all__ = ["ParsedAnswer", "looks_english", "parse_answer"]
 
-Outcome = Literal["label", "conflict", "unknown_label", "empty", "malformed_json"]
-ReasonOutcome = Literal["not_asked", "reason", "missing", "not_english", "too_short", "too_long"]
+Outcome = Literal["label", "refused", "conflict", "unknown_label", "empty", "malformed_json"]
+ReasonOutcome = Literal["not_asked", "reason", "missing", "not_english", "too_short", "too_long", "restates_label"]
 
 FEWEST_WORDS, MOST_WORDS = 8, 120
+_FEWEST_OWN_WORDS = 3
 _QUOTES = "'\"`\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb*_<>[]() .,;:!"
 _FENCE = re.compile(r"^```(?:json)?\s*|\s*```$")
 _COMMONEST = (
@@ -27,6 +28,19 @@ _COMMONEST = (
 )
 _ENGLISH = frozenset(_COMMONEST.split())
 _ENGLISH_SHARE, _LATIN_SHARE = 0.2, 0.9
+_OF_LABELLING = ("article", "text", "label", "categor", "class", "belong", "contain")
+_CANNOT = r"(?:i (?:cannot|can't|can not|won't|will not)|i(?: am|'m) (?:unable|not able) to)"
+_REFUSAL = re.compile(
+    rf"\b{_CANNOT} (?:assist|help|comply|fulfil|provide|answer|respond|process|classify)"
+    r"|\b(?:ich kann|kann ich) (?:\w+ ){0,4}nicht (?:\w+ ){0,2}(?:helfen|weiterhelfen|beantworten|einordnen)"
+    r"|\bje ne peux (?:malheureusement )?pas (?:vous )?(?:aider|répondre|fournir|traiter|classer)"
+    r"|\bno puedo (?:ayudar|responder|proporcionar|clasificar)"
+    r"|\bnon posso (?:aiutar|risponder|fornir|classificar)"
+    r"|\bnão posso (?:ajudar|responder|fornecer|classificar)"
+    r"|\bя не могу (?:помочь|ответить|предоставить|выполнить|классифицировать)"
+    r"|(?:无法|不能)(?:协助|帮助|回答|提供|处理)"
+)
+"""What a first sentence of a refusal says, in some languages; an API's content filter has a field of its own."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +64,16 @@ def parse_answer(text: str, prompt: LabelPrompt, labels: Sequence[str]) -> Parse
 
     The label is what stands after the answer's heading, else on the first line: one of `labels` after folding case,
     quotes, blanks and the full stop, or the only label mentioned there. Two different labels are a ``conflict``, none
-    is ``unknown_label``. A reason must be English and have 8 to 120 words.
+    is ``unknown_label``. An answer whose first sentence refuses is ``refused``, whatever labels it names. A reason
+    must be English, have 8 to 120 words, and say more than the label.
     """
     stripped = text.strip()
     if not stripped:
         return ParsedAnswer("empty")
     if prompt.format == "json":
         return _parse_json(stripped, labels)
+    if _refuses(stripped):
+        return ParsedAnswer("refused")
     heading, rest = _after(stripped, prompt.answer)
     first, *more = rest.strip().splitlines() or [""]
     outcome, label = _find(first, labels)
@@ -86,8 +103,8 @@ def _parse_json(text: str, labels: Sequence[str]) -> ParsedAnswer:
     try:
         content = json.loads(_FENCE.sub("", text))
         label, reason = content["label"], content.get("reason")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return ParsedAnswer("malformed_json")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ParsedAnswer("refused" if _refuses(text) else "malformed_json")
     outcome, found = _find(str(label), labels)
     if found is None:
         return ParsedAnswer(outcome)
@@ -106,7 +123,21 @@ def _with_reason(label: str, given: str) -> ParsedAnswer:
         outcome = "too_long"
     elif not looks_english(reason):
         outcome = "not_english"
+    elif _own_words(reason, label) < _FEWEST_OWN_WORDS:
+        outcome = "restates_label"
     return ParsedAnswer("label", label, reason if outcome == "reason" else None, outcome)
+
+
+def _refuses(text: str) -> bool:
+    first_sentence = re.split(r"[.!?。\n]", text.strip(), maxsplit=1)[0]
+    return _REFUSAL.search(_fold(first_sentence).replace("\u2019", "'")) is not None
+
+
+def _own_words(reason: str, label: str) -> int:
+    """Return how many different words of a reason are neither common, nor of the label, nor about labelling."""
+    known = tuple(word for word in _fold(label).split() if word not in _ENGLISH) + _OF_LABELLING
+    words = set(re.findall(r"[^\W\d_]+", _fold(reason)))
+    return sum(word not in _ENGLISH and not word.startswith(known) for word in words)
 
 
 def _find(text: str, labels: Sequence[str]) -> tuple[Outcome, str | None]:
