@@ -19,7 +19,7 @@ from limbeck.runs.config import load_run_file, run_config
 from limbeck.runs.doctor import Finding, examine
 from limbeck.runs.evaluate import evaluate
 from limbeck.runs.predictor import Predictor
-from limbeck.teachers.labels.label_probs import LabelProbs
+from limbeck.teachers.labels.label_probs import LabelProbs, from_log_probs
 from limbeck.types import SilentProgress
 
 
@@ -49,6 +49,13 @@ def taught(sections: dict[str, Any], tickets: dict[str, Path], tmp_path: Path) -
     sections["student"] = {"model": sections["teacher"]["model"]}
     sections["teacher"] = {"column": "said", "confidence": "sure"}
     return sections
+
+
+@pytest.fixture
+def unlabelled(taught: dict[str, Any]) -> dict[str, Any]:
+    """The same run for teachers that are asked: its labels stand in the file, for no training row has one."""
+    test = read(Path(taught["data"]["test"]))
+    return taught | {"task": {"labels": sorted({row["label"] for row in test})}}
 
 
 @pytest.fixture
@@ -163,6 +170,52 @@ def test_a_label_that_the_teacher_never_gives_is_warned_of(taught: dict[str, Any
     assert said[0].startswith("The teacher gives none of 2 training rows the label 'c' or 'd'")
 
 
+def test_rows_whose_label_changes_with_the_order_of_the_options_can_be_left_out(
+    unlabelled: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from limbeck.runs import label_teacher
+    from limbeck.runs.prepare import read_rows
+
+    def answers(teacher: Any, prompt: Any, asked: Any, labels: Any, **_: Any) -> LabelProbs:
+        sure, unsure = ({"A": -0.1, "B": -3.0, "C": -4.0, "D": -5.0}, {"D": -0.1, "A": -3.0, "B": -4.0, "C": -5.0})
+        # In the second order the same letter is another label's: only the first row means the same one twice.
+        return from_log_probs([[sure, unsure if row == 0 else sure] for row in range(len(asked))], len(labels))
+
+    monkeypatch.setattr(label_teacher, "chat_label_probs", answers)
+    kept = {}
+    for agree in (False, True):
+        api = {"base_url": "http://127.0.0.1:9/v1", "model": "m", "log_probs": 5}
+        config = run_config(unlabelled | {"teacher": {"api": api, "prompt": {}, "orders_must_agree": agree}})
+        folder = Path(unlabelled["output"]) / str(agree)
+        teacher = label_teacher.make_label_teacher(config, read_rows(config), folder, SilentProgress())  # type: ignore[arg-type]
+        kept[agree] = int(teacher.train.kept_N.sum())
+        assert teacher.test.kept_N.all(), "held-out rows stay, so that figures are of all of them"
+    assert kept == {False: len(teacher.train), True: 1}
+
+
+def test_rows_that_the_prompt_shows_are_warned_of(unlabelled: dict[str, Any]) -> None:
+    from limbeck.runs.prepare import demonstration_warnings, read_rows
+
+    train, test = (read(Path(unlabelled["data"][split])) for split in ("train", "test"))
+    shown = [train[0], train[1], test[0], {"text": "a text of nobody else's"}]
+    demonstrations = [{"text": f" {row['text']}\n", "label": test[0]["label"]} for row in shown]
+    unlabelled["teacher"] = {"api": {"base_url": "http://127.0.0.1:9/v1", "model": "m"}, "prompt": {}}
+    config = run_config(unlabelled)
+    assert demonstration_warnings(config, read_rows(config)) == []  # type: ignore[arg-type]
+    unlabelled["teacher"]["prompt"] = {"demonstrations": demonstrations}
+    config = run_config(unlabelled)
+    rows = read_rows(config)  # type: ignore[arg-type]
+    texts = {row["text"] for row in shown}
+    held_out, trained_on = (sum(text in texts for text in part.text) for part in (rows.test, rows.train))
+    assert held_out >= 1
+    assert trained_on >= 2
+    assert demonstration_warnings(config, rows) == [  # type: ignore[arg-type]
+        f"{held_out} held-out texts are demonstrations of the prompt; figures may be too good.",
+        f"{trained_on} training texts are demonstrations of the prompt: their labels were told, not asked.",
+    ]
+    assert findings(unlabelled)["demonstrations"].level == "warning"
+
+
 def test_development_rows_without_labels_are_refused_before_training(taught: dict[str, Any], tmp_path: Path) -> None:
     taught["data"]["dev"] = write(tmp_path / "dev.jsonl", [{"text": "where is my card"}])
     with pytest.raises(DataError, match=r"none of the 1 rows of data\.dev has a label"):
@@ -192,6 +245,7 @@ def test_a_column_without_any_label_is_refused(taught: dict[str, Any]) -> None:
         ({"teacher": {"model": "m", "confidence": "sure"}}, "confidence goes with column"),
         ({"teacher": {"column": "said", "fine_tune": {"epochs": 1}}}, "fine_tune is for a teacher with a classifier"),
         ({"student": {"from_teacher": {"keep": 2}}}, "give student.model"),
+        ({"teacher": {"column": "said", "orders_must_agree": True}}, "orders_must_agree is for an api with log_probs"),
     ],
 )
 def test_sections_that_do_not_go_together(taught: dict[str, Any], changes: dict[str, Any], message: str) -> None:

@@ -85,6 +85,28 @@ def test_contextual_calibration_asks_the_same_prompt_about_nothing(
     assert content_free_rows(LabelPrompt(input="{{ title }}: {{ text }}"))[0] == {"title": "N/A", "text": "N/A"}
 
 
+def test_a_prompt_that_the_model_cannot_read_loses_demonstrations_and_a_row_that_is_too_long_is_not_kept(
+    model: Any, make_causal_tokenizer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = make_causal_tokenizer()
+    shown = [{"text": f"Text number {number} of the demonstrations.", "label": "risk"} for number in range(2)]
+    prompt = LabelPrompt.model_validate({"demonstrations": shown, "max_body_tokens": 2000})
+    plain, one_shown = (prompt.model_copy(update={"demonstrations": prompt.demonstrations[:n]}) for n in (0, 1))
+    few = [{"text": "Rain."}] * 49
+    room = len(tokenizer(render_plain(one_shown, LABELS, few[0])[0])["input_ids"]) + 20
+    monkeypatch.setattr(model.config, "max_position_embeddings", room)
+    found = local_label_probs(model, tokenizer, prompt, [*few, {"text": "a b c d e f g " * 40}], LABELS)
+    assert found.kept_N.tolist() == [True] * 49 + [False]
+    assert [set(flags) for flags in found.flags[-2:]] == [
+        {"demonstrations_dropped"}, {"demonstrations_dropped", "prompt_too_long"}
+    ]  # fmt: skip
+    expected = local_label_probs(model, tokenizer, one_shown, few[:1], LABELS)
+    np.testing.assert_allclose(found.probs_NC[0], expected.probs_NC[0], atol=1e-5)
+    assert not np.allclose(found.probs_NC[0], local_label_probs(model, tokenizer, plain, few[:1], LABELS).probs_NC)
+    with pytest.raises(ConfigError, match=r"text 1 has [0-9,]+ tokens .* the teacher reads"):
+        local_label_probs(model, tokenizer, prompt, [few[0], {"text": "a b c d e f g " * 40}], LABELS)
+
+
 def letter_of(request: ChatRequest, label: str) -> str:
     said = request.messages[0].content if request.messages else str(request.prompt)
     return next(line[0] for line in said.splitlines() if line[1:] == f". {label}")

@@ -59,6 +59,8 @@ class Teacher(_Section):
     that say nothing. ``temperature``: fitted on the training rows that have a gold label."""
     samples: Annotated[int, Field(ge=1)] = 10
     """Answers to each text, of an API without log-probabilities."""
+    orders_must_agree: bool = False
+    """Leave out training rows whose label changes with the order of the options; of an API with log-probabilities."""
     journal: str | None = None
     """File that keeps an API's answers; default: in the run folder. Runs may share one."""
     column: str | None = None
@@ -90,6 +92,8 @@ class Teacher(_Section):
             raise ValueError("calibration is for a teacher with a prompt")
         if self.journal is not None and self.api is None:
             raise ValueError("journal is for a teacher with an api")
+        if self.orders_must_agree and (self.api is None or self.api.log_probs == 0):
+            raise ValueError("orders_must_agree is for an api with log_probs, which is asked in every order of labels")
         return self
 
 

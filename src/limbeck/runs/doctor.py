@@ -28,6 +28,7 @@ from limbeck.runs.prepare import (
     RunRows,
     budget_steps,
     compares_fine_tuned,
+    demonstration_warnings,
     leaked_rows,
     read_rows,
     require_labels,
@@ -68,6 +69,7 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
     counted = f"{len(rows.train)} training rows ({rows.labelled} labelled, {len(rows.labels)} labels)"
     summary = f"{counted}, {len(rows.test)} held-out rows, {rows.left_out} left out"
     findings = [Finding("ok", "data", summary), *_balance(rows), *_repeated(rows)]
+    findings += [Finding("warning", "demonstrations", words) for words in demonstration_warnings(config, rows)]
     if not config.teacher.is_classifier:
         return [*findings, *_with_given_labels(config, rows, progress)]
     try:

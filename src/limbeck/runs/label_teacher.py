@@ -99,6 +99,8 @@ def make_label_teacher(
         title = f"the causal model {Path(str(teacher.model)).name}, {asked}"
         ask = _local(config, rows, progress, loaded)
     train, test = (_kept(folder / "teacher_labels" / split, config, rows, split, ask) for split in ("train", "test"))
+    if teacher.orders_must_agree:
+        train = train.without("orders_disagree")
     if "temperature" in teacher.calibration:
         by = fit_temperature(train, rows.train_labels)
         train, test = temperature(train, by), temperature(test, by)

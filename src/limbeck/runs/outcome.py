@@ -30,7 +30,7 @@ from limbeck.runs.bench import Bench, ModelTeacher
 from limbeck.runs.calibrate import calibrate_student
 from limbeck.runs.folder import RUN_FILE, environment
 from limbeck.runs.label_teacher import LabelTeacher, label_teacher_warnings
-from limbeck.runs.prepare import leaked_rows, task_file
+from limbeck.runs.prepare import demonstration_warnings, leaked_rows, task_file
 from limbeck.runs.temperature import CALIBRATION_FILE
 from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_export, trainable_parameters
 
@@ -224,7 +224,7 @@ def _warnings(bench: Bench) -> list[str]:
         )
     if leaked := leaked_rows(rows):
         found.append(f"{len(leaked)} held-out texts also occur in the training rows; figures may be too good.")
-    return found
+    return found + demonstration_warnings(config, rows)
 
 
 def weak_teacher(systems: list[System]) -> list[str]:

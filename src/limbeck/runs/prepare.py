@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.data.load import Fields, load_rows
+from limbeck.data.prompts.sandbox import folded
 from limbeck.data.tasks import Classification, label_ids, labels_in
 from limbeck.errors import ConfigError, DataError, ModelError
 from limbeck.losses.combine import needs_of
@@ -22,6 +23,7 @@ __all__ = [
     "RunRows",
     "budget_steps",
     "compares_fine_tuned",
+    "demonstration_warnings",
     "leaked_rows",
     "read_rows",
     "require_labels",
@@ -165,6 +167,25 @@ def leaked_rows(rows: RunRows) -> list[Origin]:
 
     trained_on = set(texts(rows.train))
     return [origin for text, origin in zip(texts(rows.test), rows.test.origin, strict=True) if text in trained_on]
+
+
+def demonstration_warnings(config: RunConfig, rows: RunRows) -> list[str]:
+    """Warn of rows that the run's prompts show with their labels."""
+    prompts = [prompt for prompt in (config.teacher.prompt, config.student.prompt) if prompt is not None]
+    shown = {folded(one.slots.get(prompt.body, "")) for prompt in prompts for one in prompt.demonstrations} - {""}
+
+    def count(part: Rows) -> int:
+        pairs = zip(part.text, part.text_pair or part.text, strict=True)
+        return sum(bool(shown & {folded(text), folded(pair)}) for text, pair in pairs)
+
+    found = []
+    if held_out := count(rows.test):
+        found.append(f"{held_out} held-out texts are demonstrations of the prompt; figures may be too good.")
+    if trained_on := count(rows.train):
+        found.append(
+            f"{trained_on} training texts are demonstrations of the prompt: their labels were told, not asked."
+        )
+    return found
 
 
 def require_labels(config: RunConfig, stages: list[Stage], rows: RunRows) -> None:

@@ -12,6 +12,7 @@ from limbeck.data.prompts.label_render import (
     RenderedPrompt,
     is_chat,
     render_chat,
+    render_fitting,
     render_for_scoring,
     render_letters,
     render_plain,
@@ -56,14 +57,24 @@ def rows_for_prompts(rows: Rows, task: Classification) -> list[Row]:
 
 
 def rendered_prompts(
-    prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], tokenizer: Any
+    prompt: LabelPrompt,
+    rows: Sequence[Row],
+    labels: Sequence[str],
+    tokenizer: Any,
+    fits: Callable[[RenderedPrompt], bool] | None = None,
 ) -> list[RenderedPrompt]:
-    """Return what a local model reads before the label of each row. Raises `ConfigError`."""
+    """Return what a local model reads before each label, with the demonstrations that `fits` leaves room for.
+
+    Raises:
+        ConfigError: the prompt does not fit rows or tokenizer.
+    """
     from limbeck.data.generation.templates import end_tokens
 
     ends = end_tokens(tokenizer, chat=True) if is_chat(prompt, tokenizer) else ()
-    end_of_turn = tokenizer.convert_ids_to_tokens(ends[0]) if ends else ""
-    return [render_for_scoring(prompt, labels, row, tokenizer, end_of_turn=end_of_turn) for row in rows]
+    end = tokenizer.convert_ids_to_tokens(ends[0]) if ends else ""
+    if fits is None or not prompt.demonstrations:
+        return [render_for_scoring(prompt, labels, row, tokenizer, end_of_turn=end) for row in rows]
+    return [render_fitting(prompt, labels, row, tokenizer, fits, end_of_turn=end) for row in rows]
 
 
 def content_free_rows(prompt: LabelPrompt) -> list[Row]:
@@ -92,7 +103,9 @@ def local_label_probs(
         model: the teacher.
         tokenizer: the teacher's.
         prompt: what it is told.
-        rows: what it labels; a row whose body was cut has the flag ``cut``.
+        rows: what it labels; a row whose body was cut has the flag ``cut``. Where the model cannot read so long a
+            prompt, demonstrations are left out from the last on (``demonstrations_dropped``); a row that is too long
+            without them is not kept (``prompt_too_long``).
         labels: the task's.
         length_power: b of ``s = l / |v|^b``.
         temperature: tau; applied before contextual calibration.
@@ -100,22 +113,36 @@ def local_label_probs(
         advance: told of each row that is done.
 
     Raises:
-        ConfigError: the prompt does not fit rows, model or tokenizer.
+        ConfigError: the prompt does not fit model or tokenizer, or more than 2 % of the rows.
         ModelError: the model cannot score labels.
     """
-    from limbeck.teachers.labels.local import score_labels
+    from limbeck.models.verbaliser import label_tokens
+    from limbeck.teachers.labels.label_probs import MOST_UNREADABLE
+    from limbeck.teachers.labels.local import most_tokens, score_labels
+
+    most = most_tokens(model)
+
+    def fits(one: RenderedPrompt) -> bool:
+        if most is None:
+            return True
+        made = label_tokens(tokenizer, one.text, labels, lead=one.lead, end=one.end, special_tokens=one.special_tokens)
+        return max(len(label.ids) for label in made) <= most
 
     def score(of: Sequence[Row], told: Advance | None) -> tuple[LabelProbs, list[RenderedPrompt]]:
-        prompts = rendered_prompts(prompt, of, labels, tokenizer)
+        prompts = rendered_prompts(prompt, of, labels, tokenizer, fits)
         first = prompts[0] if prompts else RenderedPrompt("", " ", "\n", True, False)
+        readable = [i for i, one in enumerate(prompts) if fits(one)]
+        if len(prompts) - len(readable) > MOST_UNREADABLE * len(prompts):
+            readable = list(range(len(prompts)))  # and the first that is too long is named below
         scored = score_labels(
-            model, tokenizer, [one.text for one in prompts], labels, lead=first.lead, end=first.end,
+            model, tokenizer, [prompts[i].text for i in readable], labels, lead=first.lead, end=first.end,
             special_tokens=first.special_tokens, length_power=length_power, temperature=temperature, advance=told,
         )  # fmt: skip
-        return scored, prompts
+        return scored.among(readable, len(prompts), "prompt_too_long"), prompts
 
     scored, prompts = score(rows, advance)
-    scored = _with_cuts(scored, [one.cut for one in prompts])
+    scored = _flagged(scored, "cut", [one.cut for one in prompts])
+    scored = _flagged(scored, "demonstrations_dropped", [one.dropped > 0 for one in prompts])
     return _contextual(scored, score(content_free_rows(prompt), None)[0]) if contextual else scored
 
 
@@ -172,7 +199,7 @@ def chat_label_probs(
         return found, cuts
 
     scored, cuts = ask(rows, advance, MOST_UNREADABLE if most_unreadable is None else most_unreadable)
-    scored = _with_cuts(scored, cuts)
+    scored = _flagged(scored, "cut", cuts)
     if not contextual:
         return scored
     # To some inputs without content a model answers that there is nothing to label: that is no fault of the prompt.
@@ -247,8 +274,8 @@ def _reader(prompt: LabelPrompt, labels: Sequence[str]) -> Callable[[str], tuple
     return read
 
 
-def _with_cuts(scored: LabelProbs, cuts: Sequence[bool]) -> LabelProbs:
-    flags = tuple(own | {"cut"} if cut else own for own, cut in zip(scored.flags, cuts, strict=True))
+def _flagged(scored: LabelProbs, flag: str, which_N: Sequence[bool]) -> LabelProbs:
+    flags = tuple(own | {flag} if has else own for own, has in zip(scored.flags, which_N, strict=True))
     return replace(scored, flags=flags)
 
 

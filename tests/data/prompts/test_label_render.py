@@ -16,6 +16,7 @@ from limbeck.data.prompts.label_render import (
     cut_body,
     named_labels,
     render_chat,
+    render_fitting,
     render_for_scoring,
     render_letters,
     render_plain,
@@ -163,6 +164,18 @@ def test_the_body_alone_is_cut_by_tokens(make_causal_tokenizer: Callable[..., An
     assert 8 <= len(tokenizer(body, add_special_tokens=False)["input_ids"]) <= 10
     assert row["text"].startswith(body)
     assert text.endswith("\nOutput:")
+
+
+@pytest.mark.parametrize(("room", "kept"), [(1182, 3), (1181, 2), (900, 1), (0, 0)])
+def test_demonstrations_go_from_the_last_on_and_nothing_else_does(
+    room: int, kept: int, make_causal_tokenizer: Callable[..., Any]
+) -> None:
+    tokenizer = make_causal_tokenizer()
+    got = render_fitting(WITH_REASONS, LABELS, ARTICLE, tokenizer, lambda one: len(one.text) <= room)
+    shorter = WITH_REASONS.model_copy(update={"demonstrations": WITH_REASONS.demonstrations[:kept]})
+    assert got.text == render_plain(shorter, LABELS, ARTICLE, tokenizer=tokenizer)[0]
+    assert (got.dropped, got.cut) == (3 - kept, False)
+    assert kept in (0, 3) or len(got.text) <= room
 
 
 def test_a_character_is_not_cut_in_two(make_causal_tokenizer: Callable[..., Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from limbeck.data.prompts.label_prompt import LabelPrompt
+from limbeck.data.prompts.label_prompt import Demonstration, LabelPrompt
 from limbeck.data.prompts.scored import encode_for, make_verbaliser
 from limbeck.errors import ConfigError
 from limbeck.models.label_scorer import LabelScorer
@@ -67,6 +67,16 @@ def test_long_texts_are_cut_and_prompts_without_room_refused(tokenizer: Any) -> 
     assert encoded.rows_at_limit == 1
     with pytest.raises(ConfigError, match=r"a:0: its prompt has 10 tokens, and 9 are left"):
         encode_for(model, rows(["a b c d e"]), tokenizer, 12)
+
+
+def test_a_prompt_that_is_too_long_loses_its_last_demonstrations(tokenizer: Any) -> None:
+    shown = tuple(Demonstration.model_validate({"text": text, "label": "safe"}) for text in ("d e", "f g"))
+    model = scorer(tokenizer, LabelPrompt(instruction="Classify these:", format="none", demonstrations=shown))
+    longest = "Classify these : Input : d e Output : safe Input : f g Output : safe Input : a Output :"
+    for room, expected in [(64, longest), (20, longest.replace("Input : f g Output : safe ", ""))]:
+        encoded = encode_for(model, rows(["a"]), tokenizer, room)
+        assert tokenizer.decode(encoded.ids) == expected
+        assert encoded.rows_at_limit == (expected != longest)
 
 
 def test_a_classifier_reads_rows_as_they_are(make_classifier: Any, make_tokenizer: Any, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class Server:
     """An API that labels well only under a prompt with the magic word."""
 
     def __init__(self) -> None:
+        self.is_good: Callable[[list[str]], bool] = lambda said: any("carefully" in text for text in said)
         self.asked: list[dict[str, Any]] = []
         outer = self
 
@@ -79,9 +80,10 @@ class Server:
         last = said[-1].rpartition("Input: ")[2]
         right = next(label for label in LABELS if any(word in last for word in WORDS[label]))
         number = int(last.split()[1])
-        wrong = "carefully" not in options and number % 2 == 0
+        wrong = not self.is_good(said) and number % 2 == 0
         letter = of_label[LABELS[1 - LABELS.index(right)] if wrong else right]
-        top = [{"token": one, "logprob": -0.05 if one == letter else -3.0} for one in of_label.values()]
+        sure = -0.4 if len(said) > 1 and any(word in said[0] for word in WORDS["risk"]) else -0.05
+        top = [{"token": one, "logprob": sure if one == letter else -3.0} for one in of_label.values()]
         log_probs = {"content": [{"token": letter, "logprob": -0.05, "top_logprobs": top}]}
         choice = {"message": {"role": "assistant", "content": letter}, "finish_reason": "length", "index": 0}
         return {"model": "m", "choices": [choice | {"logprobs": log_probs}], "usage": usage}
@@ -140,6 +142,21 @@ def test_the_better_wording_is_found_frozen_and_asked_for_once(tmp_path: Path, s
     (tmp_path / "out" / "wordings.json").unlink()
     assert tune_prompt(tuning).choice.chosen == chosen
     assert len(server.asked) == asked, "and answers are in the journal"
+
+
+def test_the_chosen_prompt_is_measured_in_other_orders_of_its_demonstrations(tmp_path: Path, server: Server) -> None:
+    server.is_good = lambda said: len(said) > 1
+    api = {"base_url": server.base_url, "model": "m", "log_probs": 5}
+    tuned = tune_prompt(config(tmp_path, {"api": api}, paraphrases=0, orders=3))
+    assert len(tuned.choice.chosen.candidate.prompt.demonstrations) == 2
+    said = json.loads((tmp_path / "out" / "tuning.json").read_text("utf-8"))["demonstration_orders"]
+    assert len(said["objectives"]) == 3
+    assert (said["mean"], said["sd"]) == (tuned.order_mean, tuned.order_sd)
+    assert tuned.order_mean == pytest.approx(np.mean(said["objectives"]))
+    assert tuned.order_sd == pytest.approx(np.std(said["objectives"], ddof=1))
+    assert tuned.order_sd
+    page = (tmp_path / "out" / "tuning.md").read_text("utf-8")
+    assert f"J is {tuned.order_mean:.3f}, standard deviation {tuned.order_sd:.3f}" in page
 
 
 def test_a_killed_search_goes_on(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

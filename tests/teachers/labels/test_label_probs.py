@@ -119,6 +119,19 @@ def test_entropy_is_that_of_the_calibrated_row_over_the_uniform_one() -> None:
     np.testing.assert_allclose(scored.entropy_N, [1, 0.101858, 0.729847, 0.817345, 0], atol=5e-7)
 
 
+def test_rows_of_a_flag_can_be_left_out_and_rows_put_among_others() -> None:
+    scored = from_log_probs([[TOP, TOP, TOP], [TOP]], 3)
+    agreed = scored.without("orders_disagree")
+    assert agreed.kept_N.tolist() == [False, True]
+    np.testing.assert_allclose(agreed.probs_NC[0], 1 / 3)
+    np.testing.assert_array_equal(agreed.probs_NC[1], scored.probs_NC[1])
+    assert agreed.flags == scored.flags
+    placed = agreed.among([2, 0], 3, "prompt_too_long")
+    assert placed.kept_N.tolist() == [True, False, False]
+    np.testing.assert_array_equal(placed.probs_NC, [agreed.probs_NC[1], [1 / 3] * 3, [1 / 3] * 3])
+    assert placed.flags == (agreed.flags[1], frozenset({"prompt_too_long"}), agreed.flags[0])
+
+
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     scored = from_samples([["risk", None], ["safe", "safe"]], NAMES, most_unreadable=1.0)
     scored.save(tmp_path / "labels")

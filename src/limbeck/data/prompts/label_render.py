@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from limbeck.data.prompts.cleaning import cleaned
@@ -19,6 +19,7 @@ __all__ = [
     "is_chat",
     "named_labels",
     "render_chat",
+    "render_fitting",
     "render_for_scoring",
     "render_letters",
     "render_plain",
@@ -49,6 +50,8 @@ class RenderedPrompt:
     """Whether the tokenizer's own tokens (BOS) go before `text`; a chat template has written them."""
     cut: bool
     """Whether the body lost tokens."""
+    dropped: int = 0
+    """Demonstrations left out because there was no room for them."""
 
 
 def named_labels(labels: Sequence[str]) -> str:
@@ -192,6 +195,31 @@ def render_for_scoring(
     if prompt.format == "label_and_reason":
         return RenderedPrompt(text + prompt.answer, " ", "\n", False, cut)
     return RenderedPrompt(text, "", end_of_turn or "\n", False, cut)
+
+
+def render_fitting(
+    prompt: LabelPrompt,
+    labels: Sequence[str],
+    row: Mapping[str, str],
+    tokenizer: Any,
+    fits: Callable[[RenderedPrompt], bool],
+    *,
+    end_of_turn: str = "",
+) -> RenderedPrompt:
+    """Return what `render_for_scoring` does, with as many demonstrations as `fits` leaves room for.
+
+    They go from the last on, as a search puts the nearest ones first. Instruction and input stay, so that a row may
+    not fit without any either.
+
+    Raises:
+        ConfigError: as `render_for_scoring`.
+    """
+    for kept in range(len(prompt.demonstrations), -1, -1):
+        shorter = prompt.model_copy(update={"demonstrations": prompt.demonstrations[:kept]})
+        rendered = render_for_scoring(shorter, labels, row, tokenizer, end_of_turn=end_of_turn)
+        if kept == 0 or fits(rendered):
+            break
+    return replace(rendered, dropped=len(prompt.demonstrations) - kept)
 
 
 _Blocks = tuple[list[str], list[tuple[str, str]], str]

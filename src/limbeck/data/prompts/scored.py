@@ -9,7 +9,7 @@ import numpy as np
 
 from limbeck.data.encode import Encoded, encode_rows
 from limbeck.data.prompts.label_prompt import LabelPrompt, check_prompt
-from limbeck.data.prompts.label_render import RenderedPrompt, render_for_scoring
+from limbeck.data.prompts.label_render import RenderedPrompt, render_fitting, render_for_scoring
 from limbeck.errors import ConfigError, ModelError
 from limbeck.models.label_scorer import LabelScorer, Verbaliser
 from limbeck.models.verbaliser import label_tokens
@@ -37,7 +37,9 @@ def make_verbaliser(
         ModelError: the tokenizer joins the end of the prompt with a label.
     """
     check_prompt(prompt, labels, fields)
-    rendered = _rendered(prompt, labels, dict.fromkeys(fields, _PROBE), tokenizer)
+    rendered = render_for_scoring(
+        prompt, labels, dict.fromkeys(fields, _PROBE), tokenizer, end_of_turn=tokenizer.eos_token or ""
+    )
     made = label_tokens(
         tokenizer, rendered.text, labels, lead=rendered.lead, end=rendered.end, special_tokens=rendered.special_tokens
     )
@@ -55,6 +57,8 @@ def make_verbaliser(
 def encode_for(model: Any, rows: Rows, tokenizer: Any, max_length: int) -> Encoded:
     """Tokenise rows as `model` reads them: as prompts for a student that scores labels, else as they are.
 
+    A prompt that is too long loses demonstrations, as the teacher's does.
+
     Raises:
         ConfigError: a prompt leaves no room for the labels.
         ModelError: as `encode_rows`.
@@ -66,20 +70,29 @@ def encode_for(model: Any, rows: Rows, tokenizer: Any, max_length: int) -> Encod
     room = max_length - verbaliser.longest
     ids: list[list[int]] = []
     cut = 0
-    for i, text in enumerate(rows.text):
-        texts = [text] if rows.text_pair is None else [text, rows.text_pair[i]]
-        row = dict(zip(verbaliser.fields, texts, strict=False))
-        rendered = _rendered(prompt, verbaliser.labels, row, tokenizer)
+
+    def prompt_ids(rendered: RenderedPrompt) -> list[int]:
         one = label_tokens(
             tokenizer, rendered.text, verbaliser.labels[:1], lead=rendered.lead, end=rendered.end,
             special_tokens=rendered.special_tokens,
         )[0]  # fmt: skip
-        ids.append(one.ids[: one.start])
-        cut += rendered.cut
+        return one.ids[: one.start]
+
+    def fits(rendered: RenderedPrompt) -> bool:
+        return len(prompt_ids(rendered)) <= room
+
+    for i, text in enumerate(rows.text):
+        texts = [text] if rows.text_pair is None else [text, rows.text_pair[i]]
+        row = dict(zip(verbaliser.fields, texts, strict=False))
+        rendered = render_fitting(
+            prompt, verbaliser.labels, row, tokenizer, fits, end_of_turn=tokenizer.eos_token or ""
+        )
+        ids.append(prompt_ids(rendered))
+        cut += rendered.cut or rendered.dropped > 0
         if len(ids[-1]) > room:
             raise ConfigError(
                 f"{rows.origin[i]}: its prompt has {len(ids[-1])} tokens, and {room} are left beside the labels. Use "
-                "a smaller prompt.max_body_tokens, fewer demonstrations, or a larger "
+                "a smaller prompt.max_body_tokens, a shorter instruction, or a larger "
                 "training.max_length"
             )
     lengths = np.array([len(row) for row in ids], dtype=np.int64)
@@ -91,7 +104,3 @@ def encode_for(model: Any, rows: Rows, tokenizer: Any, max_length: int) -> Encod
         pad_left=False,
         rows_at_limit=cut,
     )
-
-
-def _rendered(prompt: LabelPrompt, labels: Sequence[str], row: dict[str, str], tokenizer: Any) -> RenderedPrompt:
-    return render_for_scoring(prompt, labels, row, tokenizer, end_of_turn=tokenizer.eos_token or "")

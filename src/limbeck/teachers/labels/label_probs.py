@@ -12,7 +12,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -86,6 +86,26 @@ class LabelProbs:
     def count(self) -> dict[str, int]:
         """Return how many rows carry each flag."""
         return dict(sorted(Counter(flag for flags in self.flags for flag in flags).items()))
+
+    def among(self, places: Sequence[int], rows: int, flag: str) -> LabelProbs:
+        """Return as many `rows`, these ones at `places`; the others are not kept and carry `flag`.
+
+        >>> from_samples([["a"]], ["a", "b"]).among([1], 2, "prompt_too_long").kept_N.tolist()
+        [False, True]
+        """
+        where = list(places)
+        probs_NC = np.full((rows, self.probs_NC.shape[1]), 1 / self.probs_NC.shape[1])
+        raw_NC, kept_N = probs_NC.copy(), np.zeros(rows, dtype=np.bool_)
+        probs_NC[where], raw_NC[where], kept_N[where] = self.probs_NC, self.raw_NC, self.kept_N
+        own = dict(zip(where, self.flags, strict=True))
+        flags = tuple(own.get(row, frozenset({flag})) for row in range(rows))
+        return LabelProbs(probs_NC, raw_NC, kept_N, flags, self.how, self.steps)
+
+    def without(self, flag: str) -> LabelProbs:
+        """Return the same with rows of that flag not kept."""
+        dropped_N = np.array([flag in flags for flags in self.flags], dtype=np.bool_)
+        probs_NC = np.where(dropped_N[:, None], 1 / self.probs_NC.shape[1], self.probs_NC)
+        return replace(self, probs_NC=probs_NC, kept_N=self.kept_N & ~dropped_N)
 
     def save(self, folder: Path) -> None:
         """Write `folder`, all of it or nothing: arrays as npz, words as JSON. Raises `StorageError`."""

@@ -14,7 +14,7 @@ from limbeck.models.verbaliser import LabelTokens, label_scores, label_tokens, s
 from limbeck.teachers.labels.label_probs import LabelProbs
 from limbeck.types import Advance
 
-__all__ = ["score_labels"]
+__all__ = ["most_tokens", "score_labels"]
 
 
 @torch.no_grad()
@@ -94,11 +94,17 @@ def _softmax(logits_NC: NDArray[np.float64]) -> NDArray[np.float64]:
     return probs_NC
 
 
+def most_tokens(model: Any) -> int | None:
+    """Return how many tokens a model reads; ``None`` where its configuration does not say."""
+    most: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return most
+
+
 def _refuse_too_long(model: Any, rows: Sequence[Sequence[LabelTokens]]) -> None:
-    most = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    most = most_tokens(model)
     lengths = [max(len(label.ids) for label in labels) for labels in rows]
     if most is not None and lengths and max(lengths) > most:
         raise ConfigError(
             f"the prompt of text {int(np.argmax(lengths))} has {max(lengths):,} tokens with its longest label, and "
-            f"the teacher reads {most:,}; use fewer demonstrations or a smaller prompt.max_body_tokens"
+            f"the teacher reads {most:,}; use a shorter instruction or a smaller prompt.max_body_tokens"
         )
