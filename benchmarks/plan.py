@@ -1,28 +1,85 @@
-"""The memory plan against measured peaks: students of three sizes, with and without adapter, on a CPU.
+"""The memory plan against measured peaks: students of three sizes, with and without adapter, and others, on a CPU.
 
-    python benchmarks/plan.py WORK_FOLDER [--only SIZE] [--write docs/results/plan.md]
+    python benchmarks/plan.py WORK_FOLDER [--only NAME ...] [--write docs/results/plan.md]
 
 Each run is planned in one fresh process and carried out in another, whose resident peak is read at its end. The
-students have random weights, for what a model knows takes no memory. Runs that are done are not run again.
+models have random weights, for what a model knows takes no memory. Runs that are done are not run again.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import random
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SIZES = {"small": (4, 256), "medium": (6, 512), "large": (8, 768)}
-"""Layers and width of a BERT with a vocabulary of 30,000."""
-ADAPTERS: dict[str, dict[str, Any] | None] = {
-    "none": None,
-    "lora, rank 8": {"kind": "lora", "rank": 8},
+VOCABULARY, ROWS, HELD_OUT, STEPS = 30_000, 64, 8, 2
+LORA = {"kind": "lora", "rank": 8}
+PARTS = {
+    "libraries": ("Python and libraries",),
+    "weights": ("student's weights", "teacher's weights"),
+    "optimiser": ("student's optimiser",),
+    "gradients, activations": ("student's gradients", "student's activations", "teacher's activations"),
+    "holes": ("holes in the heap",),
+    "states": ("student's kept states",),
 }
-VOCABULARY, ROWS, HELD_OUT, TOKENS, BATCH, STEPS = 30_000, 32, 8, 128, 16, 2
+"""Columns of the table, and the items of the plan in each."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run. `kind` is BERT or Llama, the student all of the model or, beside it as teacher, two of its layers."""
+
+    layers: int
+    width: int
+    adapter: dict[str, Any] | None = None
+    kind: str = "bert"
+    batch: int = 16
+    micro_batch: int | None = None
+    tokens: int = 128
+    teacher: bool = False
+
+    @property
+    def model(self) -> str:
+        """Name of the model's folder."""
+        return f"{self.kind}-{self.layers}x{self.width}"
+
+    def sections(self, work: Path) -> dict[str, Any]:
+        """Return the run file without data and output."""
+        model = str(work / self.model)
+        training = {"steps": STEPS, "batch_size": self.batch, "max_length": self.tokens}
+        if self.teacher:
+            student: dict[str, Any] = {"from_teacher": {"layers": "spread", "keep": 2}}
+        else:
+            student = {"model": model} | ({"adapter": self.adapter} if self.adapter else {})
+        return {
+            "teacher": {"model": model} if self.teacher else {"column": "teacher"},
+            "student": student,
+            "recipe": {"name": "distilbert"} if self.teacher else {"name": "word_level_kd", "label_weight": 0},
+            "training": training | ({"micro_batch_size": self.micro_batch} if self.micro_batch else {}),
+        }
+
+
+CASES = {
+    "small": Case(4, 256),
+    "small-lora": Case(4, 256, LORA),
+    "medium": Case(6, 512),
+    "medium-lora": Case(6, 512, LORA),
+    "large": Case(8, 768),
+    "large-lora": Case(8, 768, LORA),
+}
+OTHER_CASES = {
+    "llama": Case(4, 384, kind="llama", batch=8, tokens=200),
+    "houlsby": Case(6, 512, {"kind": "houlsby", "width": 32}, batch=32, tokens=64),
+    "micro-batches": Case(6, 512, batch=32, micro_batch=4),
+    "teacher": Case(6, 512, batch=8, teacher=True),
+}
+"""Runs of other kinds, measured once the planner was finished."""
 
 PLAN = """
 import sys
@@ -51,16 +108,17 @@ def make_data(folder: Path) -> None:
     rng = random.Random(0)
     for name, count in {"train": ROWS, "test": HELD_OUT}.items():
         lines = [
-            {"text": " ".join(f"w{rng.randrange(VOCABULARY - 5)}" for _ in range(TOKENS)), "teacher": "ab"[i % 2]}
+            {"text": " ".join(f"w{rng.randrange(VOCABULARY - 5)}" for _ in range(256)), "teacher": "ab"[i % 2],
+             "label": "ab"[i % 2]}
             for i in range(count)
-        ]
+        ]  # fmt: skip
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
-def make_model(folder: Path, layers: int, width: int) -> None:
-    """Write an encoder with random weights and a tokenizer of whole words."""
+def make_model(folder: Path, case: Case) -> None:
+    """Write a classifier with random weights and a tokenizer of whole words."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+    from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
     names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{i}" for i in range(VOCABULARY - 5))]
     inner = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="[UNK]"))
@@ -68,11 +126,12 @@ def make_model(folder: Path, layers: int, width: int) -> None:
     inner.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    config = BertConfig(
-        vocab_size=VOCABULARY, hidden_size=width, num_hidden_layers=layers, num_attention_heads=width // 64,
-        intermediate_size=4 * width,
+    config = AutoConfig.for_model(
+        case.kind, vocab_size=VOCABULARY, hidden_size=case.width, num_hidden_layers=case.layers,
+        num_attention_heads=case.width // 64, intermediate_size=4 * case.width, pad_token_id=0,
+        id2label={0: "a", 1: "b"}, label2id={"a": 0, "b": 1},
     )  # fmt: skip
-    BertModel(config).save_pretrained(folder)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
     PreTrainedTokenizerFast(
         tokenizer_object=inner, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
         mask_token="[MASK]", model_max_length=512,
@@ -91,75 +150,72 @@ def in_a_process(code: str, run_file: Path) -> dict[str, Any]:
     return found
 
 
-def measure(work: Path, sizes: list[str]) -> list[dict[str, Any]]:
-    """Plan and carry out every run of these sizes that is not done yet, and return all that are done."""
-    for size in sizes:
-        layers, width = SIZES[size]
-        model = work / size
-        if not (model / "config.json").exists():
-            make_model(model, layers, width)
-        for adapter, section in ADAPTERS.items():
-            name = f"{size}-{adapter.split(',')[0]}"
-            done = work / f"{name}.json"
-            if done.exists():
-                continue
-            student = {"model": str(model)} | ({"adapter": section} if section else {})
-            run_file = work / f"{name}.yaml"
-            run_file.write_text(json.dumps({
-                "task": {"labels": ["a", "b"]},
-                "data": {"train": str(work / "train.jsonl"), "test": str(work / "test.jsonl")},
-                "teacher": {"column": "teacher"},
-                "student": student,
-                "recipe": {"name": "word_level_kd", "label_weight": 0},
-                "training": {"steps": STEPS, "batch_size": BATCH, "max_length": TOKENS},
-                "output": str(work / f"run-{name}"),
-            }), encoding="utf-8")  # fmt: skip
-            plan, peak = in_a_process(PLAN, run_file), in_a_process(RUN, run_file)["peak"]
-            done.write_text(json.dumps({"size": size, "adapter": adapter, "peak": peak, **plan}), encoding="utf-8")
-            print(done.read_text(encoding="utf-8"), flush=True)
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(work.glob("*-*.json"))]
+def measure(work: Path, name: str, case: Case) -> dict[str, Any]:
+    """Plan and carry out a run, unless it is done, and return the items of the plan and the measured peak."""
+    done = work / f"{name}.json"
+    if not done.exists():
+        if not (work / case.model / "config.json").exists():
+            make_model(work / case.model, case)
+        run_file = work / f"{name}.yaml"
+        run_file.write_text(json.dumps({
+            "task": {"labels": ["a", "b"]},
+            "data": {"train": str(work / "train.jsonl"), "test": str(work / "test.jsonl")},
+            **case.sections(work),
+            "compare_fine_tuned": False,
+            "output": str(work / f"run-{name}"),
+        }), encoding="utf-8")  # fmt: skip
+        plan, peak = in_a_process(PLAN, run_file), in_a_process(RUN, run_file)["peak"]
+        done.write_text(json.dumps({"peak": peak, **plan}), encoding="utf-8")
+        print(name, done.read_text(encoding="utf-8"), flush=True)
+    found: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+    return found
 
 
-def table(runs: list[dict[str, Any]]) -> str:
+def table(work: Path, cases: dict[str, Case]) -> str:
     """Return the table of plans and peaks in Markdown; MB are 1e6 bytes."""
-    lines = [
-        "| student | adapter | libraries | weights | optimiser | gradients, activations | not given back | states "
-        "| plan | measured | plan / measured | without libraries |",
-        "| --- | --- " + "| ---: " * 10 + "|",
-    ]
-    order = {(size, adapter): i for i, (size, adapter) in enumerate((s, a) for s in SIZES for a in ADAPTERS)}
-    for run in sorted(runs, key=lambda r: order[r["size"], r["adapter"]]):
-        layers, width = SIZES[run["size"]]
+    heads = ["student", "adapter", "batch", *PARTS, "plan", "measured", "plan / measured", "without libraries"]
+    lines = ["| " + " | ".join(heads) + " |", "| --- | --- | --- " + "| ---: " * (len(heads) - 3) + "|"]
+    for name, case in cases.items():
+        run = measure(work, name, case)
         items, peak = run["items"], run["peak"]
-        parts = [
-            items["Python and libraries"],
-            items["student's weights"],
-            items["student's optimiser"],
-            items["student's gradients"] + items["student's activations"],
-            items["freed and not given back"],
-            items.get("student's kept states", 0),
-        ]
-        planned = sum(items.values())
-        cells = [f"{layers} x {width}", run["adapter"], *(f"{part / 1e6:.0f}" for part in [*parts, planned, peak])]
-        rest = (planned - parts[0]) / (peak - parts[0])
-        lines.append("| " + " | ".join([*cells, f"{planned / peak:.2f}", f"{rest:.2f}"]) + " |")
+        parts = [sum(items.pop(item, 0) for item in names) for names in PARTS.values()]
+        assert not items, f"no column for {items}"
+        planned = sum(parts)
+        student = f"{case.kind} {case.layers} x {case.width}"
+        student = f"2 layers of teacher {student}" if case.teacher else student
+        batch = f"{case.micro_batch or case.batch} x {case.tokens}"
+        ratios = [planned / peak, (planned - parts[0]) / (peak - parts[0])]
+        lines.append("| " + " | ".join([
+            student,
+            " ".join(str(value) for value in (case.adapter or {"kind": "none"}).values()),
+            f"{batch} of {case.batch}" if case.micro_batch else batch,
+            *(f"{part / 1e6:.0f}" for part in [*parts, planned, peak]),
+            *(f"{ratio:.2f}" for ratio in ratios),
+        ]) + " |")  # fmt: skip
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Measure what is missing and print the table, or put it into a page between its two marks."""
-    work = Path(sys.argv[1])
-    work.mkdir(parents=True, exist_ok=True)
-    if not (work / "train.jsonl").exists():
-        make_data(work)
-    sizes = [sys.argv[sys.argv.index("--only") + 1]] if "--only" in sys.argv else list(SIZES)
-    text = table(measure(work, sizes))
-    if "--write" in sys.argv:
-        page = Path(sys.argv[sys.argv.index("--write") + 1])
-        before, rest = page.read_text(encoding="utf-8").split("<!-- table -->\n", 1)
-        after = rest.split("<!-- end -->", 1)[1]
-        page.write_text(f"{before}<!-- table -->\n{text}\n<!-- end -->{after}", encoding="utf-8")
-    print(text)
+    """Measure what is missing and print the tables, or put them into a page between their marks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path, help="folder for models, runs and figures")
+    parser.add_argument("--only", nargs="*", choices=[*CASES, *OTHER_CASES], help="measure and print these alone")
+    parser.add_argument("--write", type=Path, help="page that the tables go to")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    if not (options.work / "train.jsonl").exists():
+        make_data(options.work)
+    if options.only:
+        print(table(options.work, {name: (CASES | OTHER_CASES)[name] for name in options.only}))
+        return
+    for mark, cases in {"table": CASES, "others": OTHER_CASES}.items():
+        text = table(options.work, cases)
+        print(text)
+        if options.write:
+            before, rest = options.write.read_text(encoding="utf-8").split(f"<!-- {mark} -->\n", 1)
+            after = rest.split("<!-- end -->", 1)[1]
+            page = f"{before}<!-- {mark} -->\n{text}\n<!-- end -->{after}"
+            options.write.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

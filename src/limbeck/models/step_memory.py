@@ -1,8 +1,9 @@
-"""What one training step of a classifier holds, counted on tensors that have shapes and no memory.
+"""What a training step of a classifier holds, counted on tensors that have shapes and no memory.
 
 The very operations of forward and backward pass run on torch's fake tensors while every storage is counted as it
 comes and goes. Activations, attention implementation, dropout masks, adapters and temporaries are thus those of the
-model itself, and no formula has to know them.
+model itself, and no formula has to know them. The same storages are put into a heap, whose rules say what a process
+on a CPU holds beside them (`limbeck.numerics.heap`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from limbeck.errors import ModelError
+from limbeck.numerics.heap import Heap
 
 __all__ = ["StepMemory", "run_step", "trace_step", "without_memory"]
 
@@ -35,6 +37,8 @@ class StepMemory:
     """Gradients of all trained parameters."""
     activations_bytes: int
     """Everything else at the worst moment: activations kept for the backward pass, and what is being computed."""
+    heap_bytes: int
+    """What the heap of a process must have beside the weights: optimiser states, gradients, activations, and holes."""
 
     @property
     def step_bytes(self) -> int:
@@ -53,16 +57,25 @@ def without_memory() -> AbstractContextManager[Any]:
 
 
 def trace_step(
-    make_model: Callable[[], Any], *, rows: int, tokens: int, bf16: bool = False, train: bool = True
+    make_model: Callable[[], Any],
+    *,
+    rows: int,
+    tokens: int,
+    bf16: bool = False,
+    train: bool = True,
+    moments: int = 2,
+    accumulates: bool = False,
 ) -> StepMemory:
-    """Run forward and backward pass on fake tensors and return what they hold.
+    """Run two steps, each of a forward and a backward pass, on fake tensors and return what they hold.
 
     Args:
         make_model: returns a new Hugging Face classifier; it is made without memory too.
         rows: B, rows of a micro-batch.
         tokens: T, tokens of each row.
         bf16: compute under bfloat16 autocast.
-        train: with dropout and backward pass; otherwise a prediction.
+        train: with dropout and backward pass; otherwise one prediction.
+        moments: values that the optimiser keeps of each trained parameter, from the first step on.
+        accumulates: the second step adds to the gradients of the first.
 
     Raises:
         ModelError: the model computes something that depends on values, which fake tensors have none of.
@@ -73,34 +86,62 @@ def trace_step(
         model = make_model().train(train)
     try:
         with FakeTensorMode():
-            return run_step(_on_cpu(model), rows=rows, tokens=tokens, bf16=bf16, train=train)
+            return run_step(
+                _on_cpu(model), rows=rows, tokens=tokens, bf16=bf16, train=train, moments=moments,
+                accumulates=accumulates,
+            )  # fmt: skip
     except (RuntimeError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"cannot tell the memory of this model beforehand: {reason}") from error
 
 
-def run_step(model: Any, *, rows: int, tokens: int, bf16: bool = False, train: bool = True) -> StepMemory:
-    """Run one step of `model` as it is and count its storages; see `trace_step`."""
+def run_step(
+    model: Any,
+    *,
+    rows: int,
+    tokens: int,
+    bf16: bool = False,
+    train: bool = True,
+    moments: int = 2,
+    accumulates: bool = False,
+) -> StepMemory:
+    """Run `model` as it is and count its storages; see `trace_step`."""
     live = _LiveBytes()
     live.hold([*model.parameters(), *model.buffers()])
     weights = live.now
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     ids = torch.ones(rows, tokens, dtype=torch.int64)
     mask = torch.ones_like(ids)
-    autocast = torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext()
+
+    def forward() -> Tensor:
+        if train:
+            live.heap.keep_holes_apart()
+        with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
+            logits_BC: Tensor = model(input_ids=ids, attention_mask=mask).logits
+        return logits_BC.float().logsumexp(dim=-1).sum()
+
+    def backward(loss: Tensor) -> None:
+        live.heap.join_holes()
+        loss.backward()  # type: ignore[no-untyped-call]
+
     with live, torch.set_grad_enabled(train):
-        with autocast:
-            logits_BC = model(input_ids=ids, attention_mask=mask).logits
+        loss = forward()
         activations = live.peak - weights
         if train:
             live.watch(trained)
-            logits_BC.float().logsumexp(dim=-1).sum().backward()
+            backward(loss)
             activations = max(activations, live.peak - weights - live.gradients_at_peak)
+            states = [torch.empty_like(parameter) for parameter in trained for _ in range(moments)]
+            if not accumulates:
+                model.zero_grad()
+            backward(forward())
+            del states
     return StepMemory(
         weights_bytes=weights,
         trainable=sum(parameter.numel() for parameter in trained),
         gradients_bytes=sum(p.numel() * p.element_size() for p in trained) if train else 0,
         activations_bytes=activations,
+        heap_bytes=live.heap.peak_bytes - weights,
     )
 
 
@@ -122,13 +163,14 @@ def _on_cpu(model: Any) -> Any:
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of all storages that are alive, and keeps the worst moment."""
+    """Counts the bytes of all storages that are alive, keeps the worst moment, and puts them into a heap."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.now = 0
         self.peak = 0
         self.gradients_at_peak = 0
+        self.heap = Heap()
         self._sizes: dict[int, int] = {}
         self._trained: list[nn.Parameter] = []
 
@@ -141,8 +183,9 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in tensors:
             storage = tensor.untyped_storage()
             key = storage._cdata
-            if key not in self._sizes:
+            if key not in self._sizes and storage.nbytes():
                 self._sizes[key] = storage.nbytes()
+                self.heap.allocate(key, storage.nbytes())
                 self.now += storage.nbytes()
                 weakref.finalize(storage, self._free, key)
         if self.now > self.peak:
@@ -152,6 +195,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _free(self, key: int) -> None:
         self.now -= self._sizes.pop(key)
+        self.heap.free(key)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))

@@ -20,7 +20,7 @@ from limbeck.models.load import load_tokenizer, new_classifier
 from limbeck.models.step_memory import StepMemory, trace_step, without_memory
 from limbeck.numerics.layer_maps import choose_layers
 from limbeck.numerics.memory import device_memory_bytes, resident_memory_bytes
-from limbeck.numerics.memory_plan import MemoryItem, adamw_bytes, readable, total_bytes, weights_bytes
+from limbeck.numerics.memory_plan import MemoryItem, readable, total_bytes, weights_bytes
 from limbeck.ranks import device, ranks
 from limbeck.runs.config import RunConfig
 from limbeck.runs.prepare import compares_fine_tuned, read_rows, require_labels
@@ -41,8 +41,6 @@ from limbeck.types import Shapes
 __all__ = ["MemoryPlan", "Phase", "plan_memory", "student_parameters"]
 
 _GPU_RESERVE_BYTES = 1e9
-_KEPT_SHARE = 0.5
-"""What the C library keeps of freed activations, as a share of them: fitted to the runs of docs/results/plan.md."""
 _PREDICTED_ROWS = 64
 _SUGGESTED = Adapter(kind="lora", rank=8)
 
@@ -155,6 +153,18 @@ def _as_trained(model: Any, training: Training) -> Any:
     return model
 
 
+def _moments(training: Training) -> int:
+    return 2 if training.optimiser == "adamw" else 1
+
+
+def _holes(model: StepMemory, items: list[MemoryItem]) -> list[MemoryItem]:
+    """What a process on a CPU holds beyond these items, because freed memory does not fit what comes next."""
+    holes = model.heap_bytes - total_bytes(items)
+    if device() != "cpu" or holes <= 0:
+        return []
+    return [MemoryItem("holes in the heap", holes, "freed, and too small for what comes next")]
+
+
 class _Planner:
     """The run's rows and models, traced on demand."""
 
@@ -209,8 +219,15 @@ class _Planner:
         return [*phases, self._predicting(config, frozen)]
 
     def _trace(self, make: Callable[[], Any], training: Training) -> StepMemory:
-        bf16 = training.precision == "bf16"
-        return trace_step(make, rows=self._micro_rows(training), tokens=self.tokens, bf16=bf16)
+        rows = self._micro_rows(training)
+        return trace_step(
+            make,
+            rows=rows,
+            tokens=self.tokens,
+            bf16=training.precision == "bf16",
+            moments=_moments(training),
+            accumulates=rows < training.batch_size // ranks(),
+        )
 
     @staticmethod
     def _micro_rows(training: Training) -> int:
@@ -235,22 +252,21 @@ class _Planner:
         ]
 
     def _training(self, training: Training, model: StepMemory, who: str) -> list[MemoryItem]:
-        moments = adamw_bytes(model.trainable) if training.optimiser == "adamw" else 4.0 * model.trainable
-        each = "two moments" if training.optimiser == "adamw" else "momentum"
+        moments = _moments(training)
+        each = "two moments" if moments == 2 else "momentum"
         rows = self._micro_rows(training)
         items = [
-            MemoryItem(f"{who}'s optimiser", moments, f"{each} of 4 bytes x {model.trainable:,} trained"),
+            MemoryItem(
+                f"{who}'s optimiser",
+                4.0 * moments * model.trainable,
+                f"{each} of 4 bytes x {model.trainable:,} trained",
+            ),
             MemoryItem(f"{who}'s gradients", model.gradients_bytes, f"4 bytes x {model.trainable:,} trained"),
             MemoryItem(
                 f"{who}'s activations", model.activations_bytes, f"{rows} rows of {self.tokens} tokens, traced"
             ),
         ]
-        if device() == "cpu":
-            kept = _KEPT_SHARE * model.activations_bytes
-            items.append(
-                MemoryItem("freed and not given back", kept, f"{_KEPT_SHARE} x activations, from measured runs")
-            )
-        return items
+        return [*items, *_holes(model, items)]
 
     def _copies(self, student: StepMemory) -> list[MemoryItem]:
         """What is kept of the student beside it: its start, and its distilled state while controls are trained."""
@@ -276,7 +292,8 @@ class _Planner:
         found = trace_step(make, rows=rows, tokens=self.held_out_tokens, train=False)
         words = f"{rows} rows of {self.held_out_tokens} tokens, traced"
         running = MemoryItem("activations", found.step_bytes, words)
-        return Phase("predicting", [self.reserve, *self._teacher_weights(), *frozen, running])
+        items = [self.reserve, *self._teacher_weights(), *frozen, running, *_holes(found, [running])]
+        return Phase("predicting", items)
 
     def batch_in_words(self) -> str:
         """Return the batch that the figures are about."""
