@@ -280,12 +280,12 @@ def frozen_fingerprint(model: Any) -> str:
     return digest.hexdigest()
 
 
-def _bytes_of(tensor: Any) -> bytes:
+def _bytes_of(tensor: Any) -> Any:
+    """Return the tensor's memory as bytes, not a copy of it: of a large matrix it would be gigabytes."""
     import torch
 
     # As bytes, since NumPy knows no bfloat16.
-    data: bytes = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-    return data
+    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
 
 
 def _cannot_load(what: str, name: str, error: Exception) -> ModelError:
