@@ -82,7 +82,9 @@ def test_contextual_calibration_asks_the_same_prompt_about_nothing(
     np.testing.assert_allclose(scored.probs_NC, expected_NC / expected_NC.sum(axis=1, keepdims=True), atol=1e-6)
     np.testing.assert_allclose(scored.raw_NC, raw.probs_NC, atol=1e-6)
     assert scored.steps == ("contextual",)
-    assert content_free_rows(LabelPrompt(input="{{ title }}: {{ text }}"))[0] == {"title": "N/A", "text": "N/A"}
+    nothing = ("N/A", "", "[MASK]")
+    both = [{"title": one, "text": one} for one in nothing]
+    assert content_free_rows(LabelPrompt(input="{{ title }}: {{ text }}")) == both
 
 
 def test_a_prompt_that_the_model_cannot_read_loses_demonstrations_and_a_row_that_is_too_long_is_not_kept(

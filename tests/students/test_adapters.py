@@ -390,6 +390,29 @@ def test_nf4_keeps_zeros_and_the_largest_of_each_block(length: int) -> None:
 
 
 @needs_bitsandbytes
+def test_a_quantised_base_is_bit_identical_after_training() -> None:
+    model = add_adapter(small("gpt2"), Adapter(kind="qlora", rank=2, dropout=0.0))
+
+    def tensors() -> dict[str, torch.Tensor]:
+        """All parameters, packed ones as bytes, with the constants that unpack them."""
+        found = {name: p.detach().clone() for name, p in model.named_parameters()}
+        states = {name: p.quant_state for name, p in model.named_parameters() if hasattr(p, "quant_state")}
+        assert states
+        return found | {f"{name}.absmax": state.absmax.clone() for name, state in states.items()}
+
+    before = tensors()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=0.01, weight_decay=0.1)
+    for _ in range(10):
+        model(**rows(), labels=torch.tensor([0, 2])).loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    after = tensors()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {name for name, p in model.named_parameters() if p.requires_grad}
+
+
+@needs_bitsandbytes
 def test_nf4_takes_as_many_bits_as_the_arithmetic_says() -> None:
     """4 + 8/64 + 32/(64 * 256) = 4.126953 bits a weight."""
     import bitsandbytes as bnb
