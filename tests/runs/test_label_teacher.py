@@ -193,12 +193,14 @@ def test_rows_whose_label_changes_with_the_order_of_the_options_can_be_left_out(
     assert kept == {False: len(teacher.train), True: 1}
 
 
-def test_rows_that_the_prompt_shows_are_warned_of(unlabelled: dict[str, Any]) -> None:
+def test_rows_that_the_prompt_shows_are_warned_of(unlabelled: dict[str, Any], tmp_path: Path) -> None:
     from limbeck.runs.prepare import demonstration_warnings, read_rows
 
     train, test = (read(Path(unlabelled["data"][split])) for split in ("train", "test"))
+    train[0]["text"] = train[0]["text"].replace(" ", "\n", 1)
+    unlabelled["data"]["train"] = write(tmp_path / "two-lines.jsonl", train)
     shown = [train[0], train[1], test[0], {"text": "a text of nobody else's"}]
-    demonstrations = [{"text": f" {row['text']}\n", "label": test[0]["label"]} for row in shown]
+    demonstrations = [{"text": f" {row['text']} ", "label": test[0]["label"]} for row in shown]
     unlabelled["teacher"] = {"api": {"base_url": "http://127.0.0.1:9/v1", "model": "m"}, "prompt": {}}
     config = run_config(unlabelled)
     assert demonstration_warnings(config, read_rows(config)) == []  # type: ignore[arg-type]
