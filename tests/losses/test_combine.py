@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from limbeck.errors import ConfigError
 from limbeck.losses.combine import Objective, WeightedTerm, bind_terms, needs_of
 from limbeck.losses.hints.hidden import LastHiddenCosine, MappedStates, PatientHints
 from limbeck.losses.labels import LabelCrossEntropy
-from limbeck.losses.logits import ForwardKL
+from limbeck.losses.logits import ForwardKL, TeacherCrossEntropy
 from limbeck.losses.reduction import count_rows
 from limbeck.models.layers import shapes
 from limbeck.teachers.local import LocalTeacher
@@ -100,6 +101,24 @@ def test_each_term_alone_has_the_same_gradient_for_every_split(setting: Setting,
     assert loss > 0
     assert split_loss == pytest.approx(loss, rel=1e-5)
     torch.testing.assert_close(split_gradient, gradient, rtol=1e-4, atol=2e-6 * float(gradient.abs().max()))
+
+
+def test_rows_that_weigh_less_have_the_same_gradient_for_every_split(setting: Setting) -> None:
+    """The mean is over rows, not over weights: half of one term and half of the other is the weighted one."""
+    half_sure = copy.deepcopy(setting.teacher)
+    with torch.no_grad():
+        half_sure.classifier.weight.mul_(10)
+    found = {}
+    for weight in (0.0, 0.5, 1.0):
+        objective = setting.with_terms((WeightedTerm("said", TeacherCrossEntropy(unsure_weight=weight)),))
+        loss, gradient, _ = setting.step(WHOLE, objective, teacher=half_sure)
+        split_loss, split_gradient, _ = setting.step(in_pieces(1, 7, 4), objective, teacher=half_sure)
+        assert split_loss == pytest.approx(loss, rel=1e-5)
+        torch.testing.assert_close(split_gradient, gradient, rtol=1e-4, atol=2e-6 * float(gradient.abs().max()))
+        found[weight] = loss, gradient
+    assert 0 < found[0.0][0] < 0.9 * found[1.0][0]  # some rows are unsure, others are not
+    assert found[0.5][0] == pytest.approx((found[0.0][0] + found[1.0][0]) / 2, rel=1e-5)
+    torch.testing.assert_close(found[0.5][1], (found[0.0][1] + found[1.0][1]) / 2, rtol=1e-4, atol=1e-6)
 
 
 def test_the_map_of_hidden_states_has_the_same_gradient_for_every_split(setting: Setting) -> None:
@@ -219,8 +238,6 @@ def test_another_teacher_gives_another_gradient(
 
 
 def test_a_student_equal_to_its_teacher_has_nothing_to_learn_from_it(setting: Setting) -> None:
-    import copy
-
     terms = tuple(t for t in TERMS if t.term.needs.teacher)
     twin = copy.deepcopy(setting.student)
     objective = Objective(setting.student, bind_terms(terms, shapes(twin, setting.student)))

@@ -7,7 +7,7 @@ import torch
 
 from limbeck.errors import ConfigError
 from limbeck.losses.logits import ForwardKL, TeacherCrossEntropy
-from limbeck.types import Batch, Needs, Shapes
+from limbeck.types import Batch, Needs, Shapes, Signal
 
 TEACHER = torch.tensor([[2.0, 1.0, 0.1, -1.0], [0.0, 0.0, 0.0, 0.0], [1.0, 1.5, 0.2, -0.5]])
 STUDENT = torch.tensor([[1.0, 1.5, 0.2, -0.5], [0.0, 0.0, 0.0, 0.0], [2.0, 1.0, 0.1, -1.0]])
@@ -78,3 +78,34 @@ def test_a_label_that_the_teacher_rules_out_costs_nothing() -> None:
     certain: Batch = {"rows_B": torch.arange(1), "signal": {"logits_BC": torch.tensor([[0.0, -torch.inf, -69.0]])}}
     value = TeacherCrossEntropy().values({"logits_BC": ANSWER.log()}, certain)
     assert value.item() == pytest.approx(-torch.log(torch.tensor(0.6)).item(), abs=1e-6)
+
+
+# Rows that the teacher is unsure of: specification of ANON, section 2.4
+
+UNSURE_OF = torch.tensor([[0.7, 0.2, 0.1], [1 / 3, 1 / 3, 1 / 3], [0.5, 0.4, 0.1], [0.5, 0.3, 0.2]])
+"""Entropies over ln 3: 0.7298, 1, 0.8587, 0.9372."""
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_rows_of_a_high_entropy_weigh_less(hard: bool) -> None:
+    batch: Batch = {"rows_B": torch.arange(4), "signal": {"logits_BC": UNSURE_OF.log() + 3.0}}
+    student: Signal = {"logits_BC": torch.tensor([[0.3, -1.0, 0.2]]).expand(4, 3)}
+    plain = TeacherCrossEntropy(hard).values(student, batch)
+    weighted = TeacherCrossEntropy(hard, unsure_weight=0.25)
+    torch.testing.assert_close(weighted.values(student, batch), plain * torch.tensor([1.0, 0.25, 1.0, 0.25]))
+    # A row counts once whatever it weighs: steps with many unsure rows are smaller steps.
+    assert weighted.counted(batch).tolist() == [True] * 4
+    shown = [term.watched(student, batch)["kl_to_teacher"] for term in (weighted, TeacherCrossEntropy(hard))]
+    assert torch.equal(*shown)
+
+
+def test_a_sure_teachers_zero_probabilities_have_no_entropy() -> None:
+    certain: Batch = {"rows_B": torch.arange(1), "signal": {"logits_BC": torch.tensor([[0.0, -torch.inf, -69.0]])}}
+    values = [TeacherCrossEntropy(unsure_weight=w).values({"logits_BC": ANSWER.log()}, certain) for w in (0.5, 1.0)]
+    assert torch.equal(*values)
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.5, float("nan")])
+def test_refuses_a_weight_of_unsure_rows_outside_0_and_1(weight: float) -> None:
+    with pytest.raises(ConfigError, match="unsure_weight must be between 0 and 1, not"):
+        TeacherCrossEntropy(unsure_weight=weight)

@@ -40,7 +40,15 @@ def test_hidden_states_beside_the_labels() -> None:
     assert needs_of(stage.terms).same_tokens
 
 
-@pytest.mark.parametrize("arguments", [{"stages": 0}, {"class_quota": 2.0}, {"labels": "firm"}, {"difficulty": "age"}])
+def test_unsure_rows_weigh_less_on_request() -> None:
+    (stage,) = build_recipe("anon", {"unsure_weight": 0.5})
+    assert trained_on(stage) == {"teacher_labels": (TeacherCrossEntropy(unsure_weight=0.5), 1.0)}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"stages": 0}, {"unsure_weight": 2}, {"class_quota": 2.0}, {"labels": "firm"}, {"difficulty": "age"}],
+)
 def test_faulty_arguments(arguments: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"recipe.{next(iter(arguments))}|{next(iter(arguments))}"):
         build_recipe("anon", arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,10 @@ from limbeck.errors import ConfigError
 from limbeck.numerics.divergences import forward_kl, soft_cross_entropy
 from limbeck.types import Batch, Needs, Shapes, Signal
 
-__all__ = ["ForwardKL", "TeacherCrossEntropy"]
+__all__ = ["UNSURE", "ForwardKL", "TeacherCrossEntropy"]
+
+UNSURE = 0.9
+"""Entropy over its largest value, above which a teacher does not know. Alerts of so unsure a student need review."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,14 @@ class TeacherCrossEntropy:
 
     hard: bool = False
     """All probability on the teacher's likeliest class, which makes it ordinary cross-entropy."""
+    unsure_weight: float = 1.0
+    """What the value of a row is multiplied by if the teacher's entropy is above `UNSURE` of the largest one. The row
+    still counts as one: the mean is over all rows, so the gradient is that of the same weighted sum over the whole
+    data, whatever rows a step has."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.unsure_weight <= 1:
+            raise ConfigError(f"unsure_weight must be between 0 and 1, not {self.unsure_weight}")
 
     @property
     def needs(self) -> Needs:
@@ -66,12 +78,22 @@ class TeacherCrossEntropy:
     def values(self, student: Signal, batch: Batch) -> Tensor:
         teacher_logits, student_logits = batch["signal"]["logits_BC"], student["logits_BC"]
         if self.hard:
-            return torch.nn.functional.cross_entropy(
+            values_B = torch.nn.functional.cross_entropy(
                 student_logits.float(), teacher_logits.argmax(dim=-1), reduction="none"
             )
-        return soft_cross_entropy(teacher_logits=teacher_logits, student_logits=student_logits)
+        else:
+            values_B = soft_cross_entropy(teacher_logits=teacher_logits, student_logits=student_logits)
+        if self.unsure_weight == 1:
+            return values_B
+        return torch.where(_entropy(teacher_logits) > UNSURE, self.unsure_weight, 1.0) * values_B
 
     def watched(self, student: Signal, batch: Batch) -> dict[str, Tensor]:
         """Return the KL divergence of each row from the teacher's whole distribution, for the log."""
         teacher_logits = batch["signal"]["logits_BC"]
         return {"kl_to_teacher": forward_kl(teacher_logits=teacher_logits, student_logits=student["logits_BC"])}
+
+
+def _entropy(logits_BC: Tensor) -> Tensor:
+    """Return ``H(p) / ln C`` of each row: 0 sure, 1 all classes equally likely."""
+    entropy_B = soft_cross_entropy(teacher_logits=logits_BC, student_logits=logits_BC)
+    return entropy_B / math.log(logits_BC.shape[-1])

@@ -22,6 +22,7 @@ def anon(
     stages: int = 3,
     difficulty: Measure = "entropy",
     class_quota: float = 0.1,
+    unsure_weight: float = 1.0,
     hidden_weight: float = 0.0,
 ) -> list[Stage]:
     """``-sum_c p_c log q_c`` with the teacher's probabilities p, easy rows first; no gold label is read.
@@ -38,6 +39,7 @@ def anon(
         stages: S. All stages share one optimiser and one schedule, and pass over their rows equally often.
         difficulty: ``entropy`` of the teacher's probabilities, or ``least_sure``: one less the highest of them.
         class_quota: least share of each class in a stage, unless there are no more rows of it.
+        unsure_weight: weight of rows whose entropy is above 0.9; the paper has no such weights, so all weigh the same.
         hidden_weight: of the hidden states; the paper names such a term and gives no weight, 0.1 is a start. Needs a
             teacher whose weights are here and a student that reads the same tokens (``student.head: verbaliser``).
     """
@@ -45,7 +47,7 @@ def anon(
     if stages < 1:
         raise ConfigError(f"recipe.stages must be at least 1, not {stages}")
     terms = (
-        WeightedTerm("teacher_labels", TeacherCrossEntropy(hard=labels == "hard")),
+        WeightedTerm("teacher_labels", TeacherCrossEntropy(labels == "hard", unsure_weight)),
         WeightedTerm("hidden_states", MappedStates(), weight=hidden_weight),
     )
     curriculum = Curriculum(stages, difficulty, class_quota) if order == "progressive" else None
