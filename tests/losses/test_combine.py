@@ -116,7 +116,7 @@ def test_rows_that_weigh_less_have_the_same_gradient_for_every_split(setting: Se
         assert split_loss == pytest.approx(loss, rel=1e-5)
         torch.testing.assert_close(split_gradient, gradient, rtol=1e-4, atol=2e-6 * float(gradient.abs().max()))
         found[weight] = loss, gradient
-    assert 0 < found[0.0][0] < 0.9 * found[1.0][0]  # some rows are unsure, others are not
+    assert 0 < found[0.0][0] < 0.95 * found[1.0][0]  # some rows are unsure, others are not
     assert found[0.5][0] == pytest.approx((found[0.0][0] + found[1.0][0]) / 2, rel=1e-5)
     torch.testing.assert_close(found[0.5][1], (found[0.0][1] + found[1.0][1]) / 2, rtol=1e-4, atol=1e-6)
 
