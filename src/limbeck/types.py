@@ -89,6 +89,8 @@ class Rows:
     """Label names that a teacher gave, read with the rows; ``None``: not asked for."""
     teacher_confidence: list[float | None] | None = None
     """How sure it was of each, from 0 to 1."""
+    teacher_reason: list[str | None] | None = None
+    """Why, in its own words."""
 
     def __len__(self) -> int:
         return len(self.text)
@@ -96,6 +98,7 @@ class Rows:
     def take(self, indices: list[int]) -> Rows:
         """Return the rows at `indices`, in that order."""
         pair, given, sure = self.text_pair, self.teacher_label, self.teacher_confidence
+        why = self.teacher_reason
         return Rows(
             text=[self.text[i] for i in indices],
             text_pair=None if pair is None else [pair[i] for i in indices],
@@ -103,6 +106,7 @@ class Rows:
             origin=[self.origin[i] for i in indices],
             teacher_label=None if given is None else [given[i] for i in indices],
             teacher_confidence=None if sure is None else [sure[i] for i in indices],
+            teacher_reason=None if why is None else [why[i] for i in indices],
         )
 
 
@@ -248,6 +252,8 @@ class Signal(TypedDict, total=False):
     """Output of layer l at the first position ([CLS])."""
     value_B: Tensor
     """What a critic expects the reward of each record to be."""
+    reason_log_probs_B: Tensor
+    """Of a student that explains: mean log-probability of the tokens of each row's reason; 0 without a reason."""
     tokens: LogitSource
     """In text generation: next-token distributions at the supervised positions, row by row."""
 
@@ -278,6 +284,9 @@ class Batch(TypedDict, total=False):
     """In candidate ranking: which places of a row hold a candidate, bool; scores elsewhere are ``-inf``."""
     gold_BK: Tensor
     """In candidate ranking: the distribution over candidates to learn, float; all 0 where a row has no label."""
+    reasons: dict[str, Tensor]
+    """Why a teacher gave its labels: ``reasoned_B``, which rows have a reason (bool), and for each of these R rows
+    ``input_ids`` and ``attention_mask`` ``[R, T]`` of a prompt with the reason, which begins at token ``starts``."""
     rows_B: Tensor
     """Row numbers in the training set: the key that joins a row with its teacher signal."""
     signal: Signal
@@ -297,6 +306,8 @@ class Needs:
     """Student layers (from 1) to capture."""
     same_tokens: bool = False
     """Teacher and student must read the same token ids."""
+    reasons: bool = False
+    """The words in which a teacher gives its reasons."""
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(
@@ -306,6 +317,7 @@ class Needs:
             teacher_first=self.teacher_first | other.teacher_first,
             student_layers=self.student_layers | other.student_layers,
             same_tokens=self.same_tokens or other.same_tokens,
+            reasons=self.reasons or other.reasons,
         )
 
     @property

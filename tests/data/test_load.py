@@ -374,3 +374,27 @@ def test_the_fingerprint_covers_the_teachers_labels(tmp_path: Path) -> None:
         path.write_text(json.dumps({"text": "a", "said": "x", "sure": sure}), encoding="utf-8")
         found.add(load_rows(path, TAUGHT).fingerprint)
     assert len(found) == 2
+
+
+WHY = Fields("text", label="label", teacher_label="said", teacher_reason="why")
+
+
+def test_a_teachers_reasons_are_read_and_covered_by_the_fingerprint(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    rows = [{"text": "a", "said": "x", "why": " So. "}, {"text": "b", "said": "y", "why": " "}, {"text": "c"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    loaded = load_rows(path, WHY)
+    assert loaded.rows.teacher_reason == ["So.", None, None]
+    assert loaded.rows.take([1, 0]).teacher_reason == [None, "So."]
+    before = load_rows(path, Fields("text", label="label", teacher_label="said"))
+    assert before.rows.teacher_reason is None
+    path.write_text("".join(json.dumps(row | {"why": "No."}) + "\n" for row in rows), encoding="utf-8")
+    assert load_rows(path, WHY).fingerprint != loaded.fingerprint
+    assert load_rows(path, Fields("text", label="label", teacher_label="said")).fingerprint == before.fingerprint
+
+
+def test_a_reason_is_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"text": "a", "said": "x", "why": 3}), encoding="utf-8")
+    with pytest.raises(DataError, match="line 1, field 'why': expected a reason in words, got a number: 3"):
+        load_rows(path, WHY)

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from limbeck.errors import ModelError
+from limbeck.losses.combine import Objective
 from limbeck.models.label_scorer import LabelScorer, Verbaliser, read_verbaliser
 from limbeck.models.layers import run_model
 from limbeck.models.load import load_classifier, load_weights, model_labels, save_model
@@ -83,6 +85,37 @@ def test_hidden_states_are_those_of_the_prompts_alone(language_model: Any, left:
             torch.testing.assert_close(states, expected[layer][0], atol=1e-5, rtol=1e-5)
 
 
+def reasons() -> dict[str, torch.Tensor]:
+    """Rows 0 and 2 have a reason, of 2 and of 3 tokens; row 1 has none."""
+    return {
+        "reasoned_B": torch.tensor([True, False, True]),
+        "input_ids": torch.tensor([[9, 10, 5, 6, 0], [11, 12, 7, 8, 9]]),
+        "attention_mask": torch.tensor([[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]),
+        "starts": torch.tensor([2, 2]),
+    }
+
+
+def test_reasons_are_scored_as_by_hand(language_model: Any) -> None:
+    scorer = LabelScorer(language_model, LABELS)
+    found = scorer.reason_log_probs(reasons())
+    expected = [
+        by_hand(language_model, [9, 10], (5, 6)),
+        torch.zeros(()),
+        by_hand(language_model, [11, 12], (7, 8, 9)),
+    ]
+    torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=1e-5)
+    found.sum().backward()
+    weight = language_model.transformer.h[0].mlp.c_fc.weight
+    mine, weight.grad = weight.grad.clone(), None
+    torch.stack(expected).sum().backward()
+    torch.testing.assert_close(mine, weight.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_rows_without_any_reason_are_not_run(language_model: Any) -> None:
+    none = {"reasoned_B": torch.tensor([False, False]), "input_ids": torch.zeros(0, 0), "starts": torch.zeros(0)}
+    assert LabelScorer(language_model, LABELS).reason_log_probs(none).tolist() == [0, 0]
+
+
 def test_it_is_saved_as_its_language_model(language_model: Any, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
@@ -101,6 +134,18 @@ def test_it_is_saved_as_its_language_model(language_model: Any, tmp_path: Path) 
     other = LabelScorer(plain, LABELS)
     load_weights(other, tmp_path)
     torch.testing.assert_close(plain.transformer.wte.weight, language_model.transformer.wte.weight)
+
+
+def test_an_objective_around_it_saves_tied_weights_once(language_model: Any) -> None:
+    """Its head is its word embeddings; safetensors takes no tensor twice."""
+    objective = Objective(LabelScorer(language_model, LABELS), ())
+    saved = load(save(objective.state_dict()))
+    before = language_model.lm_head.weight.detach().clone()
+    with torch.no_grad():
+        language_model.lm_head.weight.zero_()
+    objective.load_state_dict(saved)
+    assert torch.equal(language_model.transformer.wte.weight, before)
+    assert language_model.lm_head.weight is language_model.transformer.wte.weight
 
 
 def test_a_damaged_file_is_named(language_model: Any, tmp_path: Path) -> None:

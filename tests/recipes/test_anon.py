@@ -10,6 +10,7 @@ from limbeck.errors import ConfigError
 from limbeck.losses.combine import needs_of
 from limbeck.losses.hints.hidden import MappedStates
 from limbeck.losses.logits import TeacherCrossEntropy
+from limbeck.losses.reasons import ReasonCrossEntropy
 from limbeck.recipes.catalogue import build_recipe, recipe_card
 from limbeck.sequences.curriculum import Curriculum
 from limbeck.stages.stage import Stage
@@ -38,6 +39,11 @@ def test_hidden_states_beside_the_labels() -> None:
     (stage,) = build_recipe("anon", {"hidden_weight": 0.1})
     assert trained_on(stage)["hidden_states"] == (MappedStates(), 0.1)
     assert needs_of(stage.terms).same_tokens
+
+
+def test_reasons_beside_the_labels() -> None:
+    (stage,) = build_recipe("anon", {"reason_weight": 0.3})
+    assert trained_on(stage)["reasons"] == (ReasonCrossEntropy(), 0.3)
 
 
 def test_unsure_rows_weigh_less_on_request() -> None:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import limbeck
-from limbeck.errors import ConfigError
+from limbeck.errors import ConfigError, LimbeckError
 from limbeck.models.load import load_classifier, load_language_model, load_tokenizer
 from limbeck.report.page import render_report
 from limbeck.results import Results
@@ -184,6 +184,8 @@ class _Server(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         asked = body["messages"][-1]["content"].rsplit("Input:", 1)[-1]
         said = next((label for label, cues in CUES.items() if any(cue in asked.split() for cue in cues)), "safe")
+        if "Answer in two lines" in body["messages"][0]["content"]:
+            said = f"{said}\nReason: {REASON.format(said)}"
         choice: dict[str, Any] = {"index": 0, "finish_reason": "stop"}
         if body.get("logprobs"):
             lines = "\n".join(message["content"] for message in body["messages"]).splitlines()
@@ -260,6 +262,26 @@ def test_an_api_with_log_probabilities_teaches(run: dict[str, Any], server: str,
     taught = LabelProbs.load(tmp_path / "run" / "teacher_labels" / "train")
     right, wrong = np.mean([1.4 / 1.6, 0.7, 0.7]), np.mean([0.1 / 1.6, 0.2, 0.1])  # A is right once, and wrong twice
     np.testing.assert_allclose(np.sort(taught.probs_NC, axis=1), [[wrong, wrong, right]] * 20, rtol=1e-9)
+
+
+def test_an_api_is_asked_for_its_reasons(run: dict[str, Any], server: str, tmp_path: Path) -> None:
+    few(run, tmp_path)
+    run["teacher"] = {"api": {"base_url": server, "model": "large"}, "prompt": {"format": "label_and_reason"}}
+    run["teacher"] |= {"samples": 1, "journal": str(tmp_path / "journal.sqlite")}
+    run["student"] |= {"head": "verbaliser"}
+    run["recipe"] = {"name": "anon", "reason_weight": 0.3}
+    results = limbeck.distill(**run)
+    assert isinstance(results, Results)
+    assert any(warning.startswith("20 of 20 training rows have a reason") for warning in results.warnings)
+    assert _Server.calls == 40 + 20
+    limbeck.distill(**run | {"output": str(tmp_path / "again")})
+    assert _Server.calls == 40 + 20
+
+    run["teacher"]["prompt"]["format"] = "label"
+    with pytest.raises(
+        ConfigError, match=r"An API is asked for them if its prompt\.format is label_and_reason or json"
+    ):
+        limbeck.distill(**run)
 
 
 def test_doctor_asks_no_teacher(run: dict[str, Any], tmp_path: Path) -> None:
@@ -340,3 +362,114 @@ def test_hidden_states_need_a_teacher_with_the_students_tokens(shown: dict[str, 
     file.write_text(json.dumps(tokenizer), encoding="utf-8")
     with pytest.raises(ConfigError, match=r"student\.model: .*write these rows with different ids"):
         limbeck.distill(**shown)
+
+
+REASON = "The text says this word so it is of the {} kind ."
+
+
+@pytest.fixture
+def explained(run: dict[str, Any], causal_folder: Path, tmp_path: Path) -> dict[str, Any]:
+    """A run on 40 rows with reasons, all but three of which can be used; a model that knows their words."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    for split, count in (("train", 40), ("test", 12)):
+        rows = [json.loads(line) for line in Path(run["data"][split]).read_text(encoding="utf-8").splitlines()][:count]
+        for row in rows:
+            row["why"] = REASON.format(row["said"])
+        if split == "train":
+            rows[0]["why"], rows[1]["why"], rows[2]["why"] = None, "too short", "das ist kein englischer Satz " * 3
+        run["data"][split] = str(tmp_path / f"{split}.jsonl")
+        Path(run["data"][split]).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    tokenizer = json.loads((causal_folder / "tokenizer.json").read_text(encoding="utf-8"))
+    words = tokenizer["model"]["vocab"]
+    for word in ["explain", "Reason", *REASON.split()]:
+        words.setdefault(word, len(words))
+    folder = tmp_path / "explains"
+    torch.manual_seed(0)
+    GPT2LMHeadModel(GPT2Config.from_pretrained(causal_folder, vocab_size=len(words))).save_pretrained(folder)
+    load_tokenizer(str(causal_folder)).save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    run["teacher"] |= {"reason": "why"}
+    run["student"] = {"model": str(folder), "head": "verbaliser"}
+    run["recipe"] = {"name": "anon", "reason_weight": 0.3}
+    run["training"] |= {"steps": 60, "batch_size": 8, "micro_batch_size": 4, "learning_rate": 1e-2, "log_every": 10}
+    return run
+
+
+def test_a_student_learns_the_teachers_reasons_and_justifies_its_alerts(
+    explained: dict[str, Any], tmp_path: Path
+) -> None:
+    from limbeck.alert_results import NO_REASON
+    from limbeck.data.articles.read import file_records
+    from limbeck.evaluation.alerts.rules import AlertRules
+    from limbeck.runs.alerts import make_alerts
+
+    results = limbeck.distill(**explained)
+    assert isinstance(results, Results)
+    assert any(warning.startswith("37 of 40 training rows have a reason") for warning in results.warnings)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    first, *_, last = [line for line in lines if line["system"] == "distilled"]
+    for line in (first, last):
+        assert line["loss"] == pytest.approx(line["term/teacher_labels"] + 0.3 * line["term/reasons"], rel=1e-3)
+    assert last["term/reasons"] < 0.3 < first["term/reasons"]
+
+    student = str(tmp_path / "run" / "student")
+    predictor = Predictor(student)
+    rows = [json.loads(line) for line in Path(explained["data"]["test"]).read_text(encoding="utf-8").splitlines()]
+    assert predictor.explains
+    made = make_alerts(
+        student,
+        lambda text: file_records(explained["data"]["test"]),
+        AlertRules(severities={"safe": 0, "caution": 0.5, "risk": 1}),
+        name="alerts",
+        progress=SilentProgress(),
+    )
+    assert len(made.alerts) == len(rows)
+    for alert in made.alerts:
+        own = alert.reason.startswith("The text says this word so it is of the")
+        assert own or alert.reason == NO_REASON
+        assert own == (alert.label != "safe")
+    assert {alert.label for alert in made.alerts} >= {"safe", "risk"}
+    assert any("the student's own" in note for note in made.notes)
+
+
+def test_a_reason_with_a_number_that_is_not_in_the_article_is_left_out(
+    explained: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from limbeck.alert_results import NO_REASON
+    from limbeck.data.articles.read import file_records
+    from limbeck.evaluation.alerts.rules import AlertRules
+    from limbeck.runs.alerts import make_alerts
+
+    explained["training"] |= {"steps": 1}
+    limbeck.distill(**explained)
+    reason = "The text says that 12 of these are in danger now."
+    monkeypatch.setattr(Predictor, "reasons", lambda self, rows, advance: [reason] * len(rows))
+    made = make_alerts(
+        str(tmp_path / "run" / "student"),
+        lambda text: file_records(explained["data"]["test"]),
+        AlertRules(severities={"safe": 0.1, "caution": 0.5, "risk": 1}),
+        name="alerts",
+        progress=SilentProgress(),
+    )
+    assert {alert.reason for alert in made.alerts} == {NO_REASON}
+    assert all("12" in (alert.reason_fault or "") for alert in made.alerts)
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("teacher", {"reason": None}, r"teacher\.reason: .*name the field of the rows"),
+        ("student", {"head": "linear"}, r"student\.head: .*takes head: verbaliser"),
+        ("student", {"adapter": {"kind": "prompt"}}, r"student\.adapter: .*cannot write"),
+        ("recipe", {"reason_weight": 0}, r"teacher\.reason: .*learns no reasons"),
+        ("teacher", {"column": None, "confidence": None, "model": "m"}, "a classifier gives none"),
+        ("teacher", {"reason": "said"}, "none of the 40 training rows has a reason to learn"),
+    ],
+)
+def test_reasons_need_a_source_and_a_student_that_writes(
+    explained: dict[str, Any], section: str, change: dict[str, Any], message: str
+) -> None:
+    explained[section] |= change
+    with pytest.raises(LimbeckError, match=message):
+        limbeck.distill(**explained)

@@ -36,6 +36,7 @@ class CheckedRow(NamedTuple):
     label: str | None
     teacher_label: str | None = None
     teacher_confidence: float | None = None
+    teacher_reason: str | None = None
 
 
 class _Unusable(Exception):
@@ -73,9 +74,13 @@ def check_record(record: Record, fields: Fields, labels: frozenset[str] | None) 
         if fields.teacher_confidence is not None:
             field = fields.teacher_confidence
             teacher_confidence = _confidence(record.row.get(field))
+        teacher_reason = None
+        if fields.teacher_reason is not None:
+            field = fields.teacher_reason
+            teacher_reason = _reason(record.row.get(field))
     except _Unusable as unusable:
         return Fault(record.number, field, str(unusable), record.row, record.unit)
-    return CheckedRow(text, pair, label, teacher_label, teacher_confidence)
+    return CheckedRow(text, pair, label, teacher_label, teacher_confidence, teacher_reason)
 
 
 def check_columns(name: str, columns: Sequence[str], fields: Fields) -> list[str]:
@@ -88,8 +93,7 @@ def check_columns(name: str, columns: Sequence[str], fields: Fields) -> list[str
         if field is not None and field not in columns:
             raise DataError(f"{name} has no column '{field}'; {_suggestion(field, tuple(columns))}")
     refuse_misspelt_label(name, columns, fields)
-    of_labels = (fields.label, fields.teacher_label, fields.teacher_confidence)
-    wanted = [field for field in (fields.text, fields.text_pair, *of_labels) if field in columns and field]
+    wanted = [f for f in (fields.text, fields.text_pair, *fields.beside_the_text) if f in columns and f]
     wanted = list(dict.fromkeys(wanted))
     for field in wanted:
         if columns.count(field) > 1:
@@ -105,7 +109,7 @@ def refuse_misspelt_label(name: str, columns: Collection[str], fields: Fields) -
     Raises:
         DataError: there is such a field.
     """
-    asked = (fields.label, fields.teacher_label, fields.teacher_confidence)
+    asked = fields.beside_the_text
     other_fields = {*asked, fields.text, fields.text_pair}
     others = {column.casefold(): column for column in columns if column not in other_fields}
     for label in asked:
@@ -169,6 +173,15 @@ def _confidence(value: object) -> float | None:
     if not 0 <= number <= 1:
         raise _Unusable(f"expected a confidence from 0 to 1, got {_type_name(value)}: {excerpt(value)}")
     return number
+
+
+def _reason(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise _Unusable(f"expected a reason in words, got {_type_name(value)}: {excerpt(value)}")
+    _check_characters(value)
+    return value.strip() or None
 
 
 def _check_characters(text: str) -> None:

@@ -87,8 +87,11 @@ def load_rows(
         origin=[],
         teacher_label=None if fields.teacher_label is None else [],
         teacher_confidence=None if fields.teacher_confidence is None else [],
+        teacher_reason=None if fields.teacher_reason is None else [],
     )
     digest = hashlib.sha256()
+    # Fields that came later change no older digest.
+    read = 6 if fields.teacher_reason is not None else 5 if fields.teacher_label is not None else 3
     counts: list[FileCount] = []
     faults: list[tuple[str, Fault]] = []
     for source in found:
@@ -101,8 +104,7 @@ def load_rows(
             else:
                 good += 1
                 _append(rows, checked, Origin(name, number))
-                read = checked if fields.teacher_label is not None else checked[:3]
-                digest.update(json.dumps(read, ensure_ascii=False).encode())
+                digest.update(json.dumps(checked[:read], ensure_ascii=False).encode())
         counts.append(FileCount(name, good, bad))
     left_out = sum(count.left_out for count in counts)
     refuse_bad_rows(len(rows), left_out, faults, counts, on_bad_row)
@@ -119,7 +121,7 @@ def _checked_rows(
 ) -> Iterator[tuple[CheckedRow | Fault, int]]:
     """Yield each row or fault with its number."""
     first_keys: list[str] | None = None
-    asked = [field for field in (fields.label, fields.teacher_label, fields.teacher_confidence) if field is not None]
+    asked = [field for field in fields.beside_the_text if field is not None]
     met: set[str] = set()
     for record in read_records(source, fields, load_dataset):
         if isinstance(record, Fault):
@@ -142,4 +144,6 @@ def _append(rows: Rows, row: CheckedRow, origin: Origin) -> None:
         rows.teacher_label.append(row.teacher_label)
     if rows.teacher_confidence is not None:
         rows.teacher_confidence.append(row.teacher_confidence)
+    if rows.teacher_reason is not None:
+        rows.teacher_reason.append(row.teacher_reason)
     rows.origin.append(origin)

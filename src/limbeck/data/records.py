@@ -30,6 +30,13 @@ class Fields:
     """The label that a teacher gave the row; ``None`` where none is to be read."""
     teacher_confidence: str | None = None
     """How sure the teacher was of it, from 0 to 1; ``None`` where that is not to be read."""
+    teacher_reason: str | None = None
+    """The reason that a teacher gave for its label; ``None`` where none is to be read."""
+
+    @property
+    def beside_the_text(self) -> tuple[str | None, ...]:
+        """The fields that rows may lack."""
+        return (self.label, self.teacher_label, self.teacher_confidence, self.teacher_reason)
 
 
 class Record(NamedTuple):

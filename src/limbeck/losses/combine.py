@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from limbeck.losses.hints.hidden import MappedStates
 from limbeck.losses.reduction import count_rows, masked_sum
 from limbeck.losses.teacher_share import TeacherShare
 from limbeck.models.layers import run_model
+from limbeck.models.shared_weights import save_shared_once
 from limbeck.types import Batch, Needs, RowTerm, Shapes, Signal, Term
 
 __all__ = ["Objective", "WeightedTerm", "bind_terms", "needs_of"]
@@ -57,6 +58,7 @@ class Objective(nn.Module):
         if len({*names, "rows", "labelled"}) < len(names) + 2:
             raise ConfigError(f"terms need different names, and none of 'rows' and 'labelled': {', '.join(names)}")
         self.student = student
+        save_shared_once(self)
         self.weighted_terms = tuple(
             replace(t, term=t.term.with_map()) if isinstance(t.term, MappedStates) else t for t in terms
         )
@@ -90,6 +92,8 @@ class Objective(nn.Module):
             counts: rows or tokens each term counts over the whole optimiser step; a term with count 0 gives 0.
         """
         student = run_model(self.student, batch["student"], self.needs.student_layers)
+        if self.needs.reasons:
+            student["reason_log_probs_B"] = cast(Any, self.student).reason_log_probs(batch["reasons"])
         total = student["logits_BC"].new_zeros((), dtype=torch.float32)
         parts: dict[str, Tensor] = {}
         for weighted, term in zip(self.weighted_terms, self.terms.values(), strict=True):

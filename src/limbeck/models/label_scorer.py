@@ -7,10 +7,12 @@ and how a text becomes a prompt.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from limbeck.errors import ModelError
@@ -34,6 +36,8 @@ class Verbaliser:
     """A `LabelPrompt` (`limbeck.data.prompts.label_prompt`) as plain values."""
     fields: tuple[str, ...] = ("text",)
     """What the text, and the second text of a pair, are called in the prompt."""
+    explains: bool = False
+    """Whether the model was taught to write reasons behind ``explain:``."""
 
     @property
     def longest(self) -> int:
@@ -88,6 +92,24 @@ class LabelScorer(nn.Module):
         scores = label_scores(self.language_model, rows, length_power=self.verbaliser.length_power)
         return _Output(scores)
 
+    def reason_log_probs(self, reasons: Mapping[str, Tensor]) -> Tensor:
+        """Return the mean log-probability of the tokens of each row's reason, ``[B]``, 0 where it has none.
+
+        Args:
+            reasons: `limbeck.types.Batch.reasons`.
+        """
+        reasoned_B = reasons["reasoned_B"]
+        found_B = torch.zeros(len(reasoned_B), device=reasoned_B.device)
+        if not reasoned_B.any():
+            return found_B
+        rows = [
+            [LabelTokens(ids[mask].tolist(), int(start))]
+            for ids, mask, start in zip(
+                reasons["input_ids"], reasons["attention_mask"].bool(), reasons["starts"], strict=True
+            )
+        ]
+        return found_B.masked_scatter(reasoned_B, label_scores(self.language_model, rows)[:, 0])
+
     def prompt_states(self, state_RTD: Tensor, attention_mask_BT: Tensor) -> Tensor:
         """Return a layer's states ``[B, T, D]`` at the prompts' tokens, of its output in `forward`.
 
@@ -125,8 +147,9 @@ def read_verbaliser(folder: str | Path) -> Verbaliser | None:
         label_ids = tuple(tuple(map(int, ids)) for ids in values["label_ids"])
         labels, fields = tuple(map(str, values["labels"])), tuple(map(str, values["fields"]))
         power, prompt = float(values["length_power"]), dict(values["prompt"])
+        explains = bool(values.get("explains", False))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is damaged: {error}. Write the student again") from error
     if len(labels) != len(label_ids) or len(labels) < 2 or not all(label_ids):
         raise ModelError(f"{path} is damaged: {len(labels)} labels, {len(label_ids)} rows of tokens")
-    return Verbaliser(labels, label_ids, power, prompt, fields)
+    return Verbaliser(labels, label_ids, power, prompt, fields, explains)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.alert_results import NO_REASON, AlertRun, AlertSweep
+from limbeck.data.articles.article import Article
 from limbeck.data.articles.read import ArticleRows, file_records, read_articles
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.records import Fault, Fields, Record
@@ -73,14 +75,15 @@ def make_alerts(model: str, read: ReadRows, rules: AlertRules, *, name: str, pro
         prompt_hash=_prompt_hash(predictor.model),
     )
     probs_NC = _probs(predictor, found, temperature, progress)
-    alerts = decide(found.articles, probs_NC, maker, rules, time=now)
+    articles = _explained(predictor, found, np.array(severities)[probs_NC.argmax(axis=-1)] > 0, progress)
+    alerts = decide(articles, probs_NC, maker, rules, time=now)
     return AlertRun(
         name=name,
         model=model,
         limbeck_version=version("limbeck"),
         created=now,
         alerts=alerts,
-        notes=_notes(found, rules, temperature),
+        notes=_notes(articles, rules, temperature, student_explains=predictor.explains),
     )
 
 
@@ -143,19 +146,40 @@ def _probs(
         return softmax(predictor.logits(found.rows, advance) / (temperature or 1.0))
 
 
+def _explained(
+    predictor: Predictor, found: ArticleRows, harmful_N: NDArray[np.bool_], progress: Progress
+) -> list[Article]:
+    """Give articles whose label has a severity the student's own justification, unless they came with one."""
+    articles = list(found.articles)
+    wanted = [i for i in np.flatnonzero(harmful_N).tolist() if articles[i].reason is None]
+    if predictor.explains and wanted:
+        with progress.track("justifications", len(wanted)) as advance:
+            reasons = predictor.reasons(found.rows.take(wanted), advance)
+        for i, reason in zip(wanted, reasons, strict=True):
+            articles[i] = replace(articles[i], reason=reason)
+    return articles
+
+
 def _prompt_hash(model: Any) -> str | None:
     """Hash of the prompt that a student reads; ``None`` for one that reads the text alone."""
     return LabelPrompt.model_validate(model.verbaliser.prompt).hash if isinstance(model, LabelScorer) else None
 
 
-def _notes(found: ArticleRows, rules: AlertRules, temperature: float | None) -> list[str]:
-    articles, fields = found.articles, rules.fields
+def _notes(
+    articles: Sequence[Article], rules: AlertRules, temperature: float | None, *, student_explains: bool
+) -> list[str]:
+    fields = rules.fields
     notes = [] if temperature is not None else [_UNCALIBRATED]
     if rules.articles_for_high > 1:
         if not any(article.crisis for article in articles):
             notes.append(f"No article has a crisis (field '{fields.crisis}'), so all count as of one.")
         if not any(article.date for article in articles):
             notes.append(f"No article has a date (field '{fields.date}'), so all count as of one week.")
-    if not any(article.reason for article in articles):
+    if student_explains:
+        notes.append(
+            "Justifications of articles that came without one are the student's own, of labels with a severity only. "
+            "One with a number that is not in the article, or a long quotation, is left out."
+        )
+    elif not any(article.reason for article in articles):
         notes.append(f"No article has a justification (field '{fields.reason}'): each says '{NO_REASON}'.")
     return notes

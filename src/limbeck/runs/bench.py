@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from limbeck.atomic import guard_storage
 from limbeck.data.encode import Encoded, token_limit
+from limbeck.data.prompts.explained import EncodedReasons
 from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import predict_logits
@@ -23,6 +24,7 @@ from limbeck.results import StageCost, SystemName
 from limbeck.runs.config import RunConfig
 from limbeck.runs.label_teacher import LabelTeacher, PromptedModel, load_prompted_model, make_label_teacher
 from limbeck.runs.prepare import RunRows, start_teacher
+from limbeck.runs.reasons import training_reasons
 from limbeck.runs.student import make_student, student_tokenizer
 from limbeck.sequences.curriculum import Curriculum, CurriculumSequences, difficulty, nested_parts
 from limbeck.sequences.fixed import FixedSequences
@@ -62,6 +64,8 @@ class Bench:
     """The training rows as the student reads them."""
     test: Encoded
     student: Any
+    reasons: EncodedReasons | None = None
+    """The teacher's reasons of the training rows, where the student learns them."""
     costs: list[StageCost] = field(default_factory=list)
     logits: dict[SystemName, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
 
@@ -94,7 +98,9 @@ class Bench:
         by_teacher = system in ("distilled", "random_order")
         return np.flatnonzero(self.taught) if by_teacher else np.arange(len(self.rows.train))
 
-    def batch_maker(self, encoded: Encoded, for_teacher: Encoded | None) -> Callable[[NDArray[np.int64]], Batch]:
+    def batch_maker(
+        self, encoded: Encoded, for_teacher: Encoded | None, reasons: EncodedReasons | None = None
+    ) -> Callable[[NDArray[np.int64]], Batch]:
         """Return the function that builds the batch of given training rows."""
         import torch
 
@@ -105,6 +111,8 @@ class Bench:
             batch: Batch = {"student": encoded.batch(row_numbers), "labels_B": labels[picked], "rows_B": picked}
             if for_teacher is not None:
                 batch["teacher"] = for_teacher.batch(row_numbers)
+            if reasons is not None:
+                batch["reasons"] = reasons.batch(row_numbers)
             return batch
 
         return make_batch
@@ -127,6 +135,7 @@ class Bench:
             live = self.teacher.train if isinstance(teacher, LocalTeacher) else None
             if system == "teacher":
                 encoded, tokenizer = self.teacher.train, self.teacher.tokenizer
+        reasons = self.reasons if needs_of(stage.terms).reasons else None
         training = training or self.config.training
         rows = self.stage_rows(stage, system)
         plan = (encoded.lengths, training.batch_size, steps, seed)
@@ -143,7 +152,7 @@ class Bench:
                     seed=seed,
                     training=training,
                     sequences=sequences,
-                    make_batch=self.batch_maker(encoded, live),
+                    make_batch=self.batch_maker(encoded, live, reasons),
                     progress=self.progress,
                     title=stage_title(stage, system, seed if len(self.config.seeds) > 1 else None),
                 ),
@@ -205,7 +214,14 @@ def set_up(
         labels = label_teacher or make_label_teacher(config, rows, folder, progress, loaded)
         if loaded is not None:
             labels = replace(labels, states=TeacherStates(loaded.model))
-        return Bench(config, folder, rows, progress, labels, tokenizer, limit, train, test, student)
+        bench = Bench(config, folder, rows, progress, labels, tokenizer, limit, train, test, student)
+        if (
+            isinstance(student, LabelScorer)
+            and student.verbaliser.explains
+            and (label_teacher is None or config.teacher.reason is not None)
+        ):
+            bench.reasons = training_reasons(config, rows, labels, student, tokenizer, limit, folder, progress)
+        return bench
     model, teacher_tokenizer = start_teacher(config, rows.labels)
     tokenizer = student_tokenizer(config, teacher_tokenizer)
     student = make_student(config, model, tokenizer, rows.labels, seed)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from limbeck.data.prompts.label_prompt import LabelPrompt
+from limbeck.data.prompts.label_prompt import REASON_FORMATS, LabelPrompt
 from limbeck.data.tasks import Classification
 from limbeck.errors import ConfigError
 from limbeck.losses.combine import needs_of
@@ -26,6 +26,7 @@ from limbeck.runs.text_config import TextRunConfig
 from limbeck.stages.stage import Stage, Training
 from limbeck.students.adapters import Adapter
 from limbeck.teachers.chat.endpoint import ChatEndpoint
+from limbeck.types import Needs
 
 __all__ = ["AnyRun", "Data", "FromTeacher", "Recipe", "RunConfig", "Student", "Teacher", "load_run_file", "run_config"]
 
@@ -67,6 +68,8 @@ class Teacher(_Section):
     """Field of the rows with the label that a teacher gave; there is no model then."""
     confidence: str | None = None
     """Field with how sure the teacher was, from 0 to 1; default: it counts as certain."""
+    reason: str | None = None
+    """Field of the rows with the teacher's reason in English, where a recipe learns from it."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Only for models whose authors you trust."""
 
@@ -206,7 +209,9 @@ def _checked(values: Mapping[str, Any], where: Place) -> AnyRun:
             recipe = config.recipe if config else Recipe.model_validate(_as_mapping(values.get("recipe")))
             stages = recipe.stages()
             if config is not None:
-                _require_states(config, stages)
+                needs = needs_of(tuple(term for stage in stages for term in stage.terms))
+                _require_states(config, needs)
+                _require_reasons(config, needs)
                 config = config.model_copy(update={"recipe": recipe.with_defaults()})
     except ValidationError:
         pass  # reported above
@@ -218,13 +223,12 @@ def _checked(values: Mapping[str, Any], where: Place) -> AnyRun:
     return config
 
 
-def _require_states(config: RunConfig, stages: list[Stage]) -> None:
+def _require_states(config: RunConfig, needs: Needs) -> None:
     """Refuse recipes on hidden states for a teacher that has none.
 
     Raises:
         ConfigError: the teacher is a column or an API, or a language model whose [CLS] token is asked for.
     """
-    needs = needs_of(tuple(term for stage in stages for term in stage.terms))
     recipe, teacher = f"recipe '{config.recipe.name}' with these arguments", config.teacher
     advice = "Use a recipe on class probabilities (word_level_kd; anon without hidden_weight), or another teacher"
     if teacher.model is None and (needs.teacher_hidden or needs.teacher_first):
@@ -235,6 +239,38 @@ def _require_states(config: RunConfig, stages: list[Stage]) -> None:
     if teacher.prompt is not None and needs.teacher_first:
         raise ConfigError(
             f"{recipe} reads the teacher's [CLS] token, and a model with teacher.prompt has none. {advice}"
+        )
+
+
+def _require_reasons(config: RunConfig, needs: Needs) -> None:
+    """Refuse reasons without a student that can learn them, and such a recipe without reasons.
+
+    Raises:
+        ConfigError: names the field.
+    """
+    recipe, teacher, student = f"recipe '{config.recipe.name}' with these arguments", config.teacher, config.student
+    if not needs.reasons:
+        if teacher.reason is not None:
+            raise ConfigError(
+                f"teacher.reason: {recipe} learns no reasons; use anon with reason_weight, or leave it out"
+            )
+        return
+    if teacher.is_classifier:
+        raise ConfigError(
+            f"teacher: {recipe} learns reasons, and a classifier gives none. Use a column, prompt or api"
+        )
+    if student.head != "verbaliser":
+        raise ConfigError(f"student.head: {recipe} learns to write reasons, which takes head: verbaliser")
+    if student.adapter is not None and student.adapter.kind in ("prompt", "prefix"):
+        raise ConfigError(
+            f"student.adapter: {recipe} learns to write reasons, and a student with soft vectors cannot write. Use "
+            "kind: lora, houlsby or bitfit"
+        )
+    asks = teacher.api is not None and teacher.prompt is not None and teacher.prompt.format in REASON_FORMATS
+    if teacher.reason is None and not asks:
+        raise ConfigError(
+            f"teacher.reason: {recipe} learns from the teacher's reasons; name the field of the rows that has them. "
+            f"An API is asked for them if its prompt.format is {' or '.join(REASON_FORMATS)}"
         )
 
 

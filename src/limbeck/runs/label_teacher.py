@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,17 @@ from limbeck.teachers.language_model import TeacherStates
 from limbeck.teachers.stored import StoredTeacher
 from limbeck.types import Progress, Rows
 
+if TYPE_CHECKING:
+    from limbeck.teachers.chat.journal import Journal
+
 __all__ = [
     "LabelTeacher",
     "PromptedModel",
     "label_teacher_warnings",
     "load_prompted_model",
     "make_label_teacher",
+    "open_journal",
+    "prompt_rows",
     "unasked_teacher",
 ]
 
@@ -161,11 +166,8 @@ def _kept(folder: Path, config: RunConfig, rows: RunRows, split: str, ask: _Ask)
     """Ask about a split once, and keep the answers. The run folder holds this run and these rows alone."""
     if is_main() and not folder.exists():
         part = rows.train if split == "train" else rows.test
-        fields = _fields(config)
-        texts = zip(part.text, part.text_pair or part.text, strict=True)
-        asked = [dict(zip(fields, pair, strict=False)) for pair in texts]
         folder.parent.mkdir(parents=True, exist_ok=True)
-        ask(asked, f"{split} rows").save(folder)
+        ask(prompt_rows(config, part), f"{split} rows").save(folder)
     wait_for_all()
     return LabelProbs.load(folder)
 
@@ -196,9 +198,8 @@ def _api(config: RunConfig, rows: RunRows, folder: Path, progress: Progress) -> 
 
     def ask(texts: list[dict[str, str]], what: str) -> LabelProbs:
         from limbeck.teachers.chat.client import ChatTeacher
-        from limbeck.teachers.chat.journal import Journal
 
-        with Journal(Path(teacher.journal or folder / "journal.sqlite")) as journal:
+        with open_journal(config, folder) as journal:
             requests = len(texts) * (len(rows.labels) if endpoint.log_probs else teacher.samples)
             with progress.track(f"teacher labels: {what}", requests) as advance:
                 return chat_label_probs(
@@ -207,6 +208,19 @@ def _api(config: RunConfig, rows: RunRows, folder: Path, progress: Progress) -> 
                 )  # fmt: skip
 
     return ask
+
+
+def open_journal(config: RunConfig, folder: Path) -> Journal:
+    """Open the journal of an API's answers, in the run folder unless the run file names one."""
+    from limbeck.teachers.chat.journal import Journal
+
+    return Journal(Path(config.teacher.journal or folder / "journal.sqlite"))
+
+
+def prompt_rows(config: RunConfig, rows: Rows) -> list[dict[str, str]]:
+    """Return each row's texts by what they are called in the prompt."""
+    texts = zip(rows.text, rows.text_pair or rows.text, strict=True)
+    return [dict(zip(_fields(config), pair, strict=False)) for pair in texts]
 
 
 def _fields(config: RunConfig) -> list[str]:

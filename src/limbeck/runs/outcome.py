@@ -31,6 +31,7 @@ from limbeck.runs.calibrate import calibrate_student
 from limbeck.runs.folder import RUN_FILE, environment
 from limbeck.runs.label_teacher import LabelTeacher, label_teacher_warnings
 from limbeck.runs.prepare import demonstration_warnings, leaked_rows, task_file
+from limbeck.runs.reasons import reason_note
 from limbeck.runs.temperature import CALIBRATION_FILE
 from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_export, trainable_parameters
 
@@ -209,6 +210,8 @@ def read_curves(log: Path) -> list[Curve]:
 def _warnings(bench: Bench) -> list[str]:
     config, rows = bench.config, bench.rows
     found = label_teacher_warnings(bench.teacher, rows.labels) if isinstance(bench.teacher, LabelTeacher) else []
+    if bench.reasons is not None:
+        found.append(reason_note(bench.reasons))
     if rows.left_out:
         found.append(f"{rows.left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
     if config.data.test is None:

@@ -12,14 +12,22 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from limbeck.data.encode import token_limit
+from limbeck.data.prompts.explained import reason_prompts
+from limbeck.data.prompts.label_answer import usable_reason
 from limbeck.data.prompts.scored import encode_for
 from limbeck.data.tasks import Classification
 from limbeck.evaluation.predict import predict_logits, softmax
+from limbeck.models.generate import Decoding, write_completions
+from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import load_classifier, load_tokenizer, model_labels
 from limbeck.runs.task_file import TASK_FILE, damaged, task_values
 from limbeck.types import Advance, Origin, Rows
 
 __all__ = ["Predictor"]
+
+_REASONS_AT_ONCE = 16
+_REASON_TOKENS = 320
+"""120 words of any tokenizer."""
 
 
 class Predictor:
@@ -47,6 +55,35 @@ class Predictor:
         """Return class logits ``[N, C]``; `advance` is told how many rows are done."""
         encoded = encode_for(self.model, rows, self.tokenizer, self.max_length)
         return predict_logits(self.model, encoded, advance=advance)
+
+    @property
+    def explains(self) -> bool:
+        """Whether the student was taught to write reasons."""
+        return isinstance(self.model, LabelScorer) and self.model.verbaliser.explains
+
+    def reasons(self, rows: Rows, advance: Advance | None = None) -> list[str | None]:
+        """Have a student that explains write a reason for each row; ``None`` where it can not be used.
+
+        It is held to what it was taught: English, 8 to 120 words. Whether it is true of the text is not asked here.
+        """
+        written: list[str | None] = []
+        for first in range(0, len(rows), _REASONS_AT_ONCE):
+            part = rows.take(list(range(first, min(first + _REASONS_AT_ONCE, len(rows)))))
+            prompts = reason_prompts(self.model.verbaliser, part, self.tokenizer)
+            room = self.max_length - max(map(len, prompts.ids))
+            completions = write_completions(
+                self.model.language_model,
+                prompts.ids,
+                Decoding(max_new_tokens=max(1, min(_REASON_TOKENS, room)), temperature=0.0),
+                end_ids=[prompts.end_id],
+                pad_id=prompts.end_id,
+                seed=0,
+            )
+            texts = self.tokenizer.batch_decode([one.ids for one in completions], skip_special_tokens=True)
+            written += [usable_reason(text.strip().partition("\n")[0]) for text in texts]
+            if advance is not None:
+                advance(len(part))
+        return written
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Return label, confidence and all probabilities of each text, surest label first."""

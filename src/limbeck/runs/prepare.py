@@ -71,6 +71,7 @@ def read_rows(config: RunConfig, folder: Path | None = None) -> RunRows:
         label=config.task.label,
         teacher_label=config.teacher.column,
         teacher_confidence=config.teacher.confidence,
+        teacher_reason=config.teacher.reason,
     )
     train = _load(config.data, "train", fields, known, folder)
     labels = known or labels_in(train.rows)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from limbeck.data.prompts.label_answer import ParsedAnswer, parse_answer
-from limbeck.data.prompts.label_prompt import LabelPrompt
+from limbeck.data.prompts.label_prompt import REASON_FORMATS, LabelPrompt
 from limbeck.data.prompts.label_render import (
     RenderedPrompt,
     is_chat,
@@ -227,8 +227,8 @@ def ask_for_reasons(
     from limbeck.teachers.chat.answer import Answer
     from limbeck.teachers.labels.asked import request_of
 
-    if prompt.format not in ("label_and_reason", "json"):
-        raise ConfigError(f"prompt.format: {prompt.format} has no reason; use label_and_reason or json")
+    if prompt.format not in REASON_FORMATS:
+        raise ConfigError(f"prompt.format: {prompt.format} has no reason; use {' or '.join(REASON_FORMATS)}")
     chat = teacher.endpoint.kind == "chat"
     asked_N, _ = _asked(prompt, rows, labels, chat)
     stop = _stop(prompt, chat)

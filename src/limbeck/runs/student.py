@@ -6,6 +6,7 @@ from typing import Any
 
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.prompts.scored import make_verbaliser
+from limbeck.losses.combine import needs_of
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth
 from limbeck.models.load import load_classifier, load_language_model, load_tokenizer
@@ -65,7 +66,8 @@ def make_student(config: RunConfig, teacher: Any, tokenizer: Any, labels: list[s
         or config.teacher.prompt
         or LabelPrompt(format="none", input=f"Input: {{{{ {fields[-1]} }}}}", body=fields[-1])
     )
-    return LabelScorer(model, make_verbaliser(prompt, labels, fields, tokenizer))
+    explains = any(needs_of(stage.terms).reasons for stage in config.recipe.stages())
+    return LabelScorer(model, make_verbaliser(prompt, labels, fields, tokenizer, explains=explains))
 
 
 def _with_linear_head(config: RunConfig, teacher: Any, labels: list[str]) -> Any:

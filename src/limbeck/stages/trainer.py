@@ -210,7 +210,8 @@ def _read(batch: Batch) -> list[Tensor]:
     """Return where a batch's inputs hold tokens; a scorer reads several: questions, candidates, a critic's."""
     if "read_BT" in batch:
         return [batch["read_BT"]]
-    return [mask for name, mask in batch["student"].items() if "attention_mask" in name]
+    inputs = [*batch["student"].items(), *batch.get("reasons", {}).items()]
+    return [mask for name, mask in inputs if "attention_mask" in name]
 
 
 def _add(sums: dict[str, Tensor], parts: dict[str, Tensor]) -> None:

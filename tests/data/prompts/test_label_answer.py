@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limbeck.data.prompts.label_answer import ParsedAnswer, looks_english, parse_answer
+from limbeck.data.prompts.label_answer import ParsedAnswer, looks_english, parse_answer, usable_reason
 from limbeck.data.prompts.label_prompt import LabelPrompt
 
 LABELS = ["risk and warning", "caution and advice", "safe and harmless"]
@@ -159,3 +159,11 @@ def test_english_is_told_from_others() -> None:
     assert looks_english(REASON)
     assert not looks_english("")
     assert not looks_english("L'articolo avverte di un'alluvione che sta raggiungendo la città in queste ore.")
+
+
+def test_a_reason_alone_passes_the_same_filter() -> None:
+    assert usable_reason(f"  {REASON}\n") == REASON
+    assert usable_reason("Short.") is None
+    assert usable_reason("") is None
+    assert usable_reason(f"{REASON} " * 12) is None
+    assert usable_reason("Der Artikel warnt vor einer Flut, die jetzt die Stadt erreicht hat.") is None

@@ -11,7 +11,7 @@ from typing import Literal
 
 from limbeck.data.prompts.label_prompt import LabelPrompt
 
-__all__ = ["ParsedAnswer", "looks_english", "parse_answer"]
+__all__ = ["ParsedAnswer", "looks_english", "parse_answer", "usable_reason"]
 
 Outcome = Literal["label", "refused", "conflict", "unknown_label", "empty", "malformed_json"]
 ReasonOutcome = Literal["not_asked", "reason", "missing", "not_english", "too_short", "too_long", "restates_label"]
@@ -97,6 +97,11 @@ def looks_english(text: str) -> bool:
     if not words or sum("a" <= letter <= "z" for letter in letters) < _LATIN_SHARE * len(letters):
         return False
     return sum(word in _ENGLISH for word in words) >= _ENGLISH_SHARE * len(words)
+
+
+def usable_reason(text: str) -> str | None:
+    """Return a reason on one line if it is English and has 8 to 120 words, else ``None``."""
+    return _with_reason("", text).reason
 
 
 def _parse_json(text: str, labels: Sequence[str]) -> ParsedAnswer:

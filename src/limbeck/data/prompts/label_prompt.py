@@ -19,10 +19,12 @@ from limbeck.data.prompts.cleaning import Cleaning
 from limbeck.data.prompts.sandbox import slots_of
 from limbeck.errors import ConfigError, near_misses
 
-__all__ = ["Demonstration", "LabelPrompt", "check_prompt", "load_prompt", "save_prompt"]
+__all__ = ["REASON_FORMATS", "Demonstration", "LabelPrompt", "check_prompt", "load_prompt", "save_prompt"]
 
 _FILE_FORMAT = 1
 _LABELS = "labels"
+REASON_FORMATS = ("label_and_reason", "json")
+"""Formats of answers that have a reason."""
 
 
 class Demonstration(BaseModel):
@@ -132,7 +134,7 @@ def check_prompt(prompt: LabelPrompt, labels: Sequence[str], fields: Collection[
             faults.append(f"{where}: label '{shown.label}' is none of the task's; {near_misses(shown.label, labels)}")
         if missing := sorted(slots - {_LABELS} - set(shown.slots)):
             faults.append(f"{where}: lacks '{missing[0]}', which prompt.input asks for")
-        if prompt.format in ("label_and_reason", "json") and not shown.reason:
+        if prompt.format in REASON_FORMATS and not shown.reason:
             faults.append(f"{where}: format {prompt.format} shows a reason, and it has none")
     if faults:
         raise ConfigError("the prompt does not fit the task:\n- " + "\n- ".join(faults))

@@ -12,16 +12,16 @@ from limbeck.data.prompts.label_prompt import LabelPrompt, check_prompt
 from limbeck.data.prompts.label_render import RenderedPrompt, render_fitting, render_for_scoring
 from limbeck.errors import ConfigError, ModelError
 from limbeck.models.label_scorer import LabelScorer, Verbaliser
-from limbeck.models.verbaliser import label_tokens
+from limbeck.models.verbaliser import LabelTokens, label_tokens
 from limbeck.types import Rows
 
-__all__ = ["encode_for", "make_verbaliser"]
+__all__ = ["encode_for", "make_verbaliser", "row_fields", "tokens_behind"]
 
 _PROBE = "limbeck"
 
 
 def make_verbaliser(
-    prompt: LabelPrompt, labels: Sequence[str], fields: Sequence[str], tokenizer: Any, *, length_power: float = 1.0
+    prompt: LabelPrompt, labels: Sequence[str], fields: Sequence[str], tokenizer: Any, *, explains: bool = False
 ) -> Verbaliser:
     """Return the labels in the tokens of a model, behind a prompt.
 
@@ -30,19 +30,14 @@ def make_verbaliser(
         labels: the task's.
         fields: what the text, and the second text of a pair, are called in the prompt.
         tokenizer: the model's.
-        length_power: b of the scores.
+        explains: whether the model learns to write reasons as well.
 
     Raises:
         ConfigError: the prompt does not fit the task.
         ModelError: the tokenizer joins the end of the prompt with a label.
     """
     check_prompt(prompt, labels, fields)
-    rendered = render_for_scoring(
-        prompt, labels, dict.fromkeys(fields, _PROBE), tokenizer, end_of_turn=tokenizer.eos_token or ""
-    )
-    made = label_tokens(
-        tokenizer, rendered.text, labels, lead=rendered.lead, end=rendered.end, special_tokens=rendered.special_tokens
-    )
+    made, rendered = tokens_behind(prompt, labels, dict.fromkeys(fields, _PROBE), tokenizer, labels)
     bare = tokenizer(rendered.text, add_special_tokens=False)["input_ids"]
     for label, one in zip(labels, made, strict=True):
         if one.ids[: one.start][-len(bare) :] != bare:
@@ -51,7 +46,9 @@ def make_verbaliser(
                 "let the prompt end in a colon (prompt.answer), or use student.head: linear"
             )
     label_ids = tuple(tuple(one.ids[one.start :]) for one in made)
-    return Verbaliser(tuple(labels), label_ids, length_power, prompt.model_dump(mode="json"), tuple(fields))
+    return Verbaliser(
+        tuple(labels), label_ids, prompt=prompt.model_dump(mode="json"), fields=tuple(fields), explains=explains
+    )
 
 
 def encode_for(model: Any, rows: Rows, tokenizer: Any, max_length: int) -> Encoded:
@@ -72,18 +69,14 @@ def encode_for(model: Any, rows: Rows, tokenizer: Any, max_length: int) -> Encod
     cut = 0
 
     def prompt_ids(rendered: RenderedPrompt) -> list[int]:
-        one = label_tokens(
-            tokenizer, rendered.text, verbaliser.labels[:1], lead=rendered.lead, end=rendered.end,
-            special_tokens=rendered.special_tokens,
-        )[0]  # fmt: skip
+        (one,) = _behind(rendered, verbaliser.labels[:1], tokenizer)
         return one.ids[: one.start]
 
     def fits(rendered: RenderedPrompt) -> bool:
         return len(prompt_ids(rendered)) <= room
 
-    for i, text in enumerate(rows.text):
-        texts = [text] if rows.text_pair is None else [text, rows.text_pair[i]]
-        row = dict(zip(verbaliser.fields, texts, strict=False))
+    for i in range(len(rows)):
+        row = row_fields(verbaliser, rows, i)
         rendered = render_fitting(
             prompt, verbaliser.labels, row, tokenizer, fits, end_of_turn=tokenizer.eos_token or ""
         )
@@ -103,4 +96,24 @@ def encode_for(model: Any, rows: Rows, tokenizer: Any, max_length: int) -> Encod
         pad_id=0,  # read nowhere: a label scorer goes by the mask
         pad_left=False,
         rows_at_limit=cut,
+    )
+
+
+def row_fields(verbaliser: Verbaliser, rows: Rows, i: int) -> dict[str, str]:
+    """Return row i's texts by what they are called in the prompt."""
+    texts = [rows.text[i]] if rows.text_pair is None else [rows.text[i], rows.text_pair[i]]
+    return dict(zip(verbaliser.fields, texts, strict=False))
+
+
+def tokens_behind(
+    prompt: LabelPrompt, labels: Sequence[str], row: dict[str, str], tokenizer: Any, answers: Sequence[str]
+) -> tuple[list[LabelTokens], RenderedPrompt]:
+    """Return a row's prompt with each of `answers` behind it, in tokens; and as text."""
+    rendered = render_for_scoring(prompt, labels, row, tokenizer, end_of_turn=tokenizer.eos_token or "")
+    return _behind(rendered, answers, tokenizer), rendered
+
+
+def _behind(rendered: RenderedPrompt, answers: Sequence[str], tokenizer: Any) -> list[LabelTokens]:
+    return label_tokens(
+        tokenizer, rendered.text, answers, lead=rendered.lead, end=rendered.end, special_tokens=rendered.special_tokens
     )

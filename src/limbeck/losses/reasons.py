@@ -1,0 +1,34 @@
+"""The term on a teacher's reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from limbeck.types import Batch, Needs, Shapes, Signal
+
+__all__ = ["ReasonCrossEntropy"]
+
+
+@dataclass(frozen=True)
+class ReasonCrossEntropy:
+    """``-(1/T) sum_t log q(r_t | x, r_<t)`` of each row's reason r with its end marker, in nats.
+
+    A row counts once, however long its reason is.
+
+    Reference: Hsieh et al. 2023, "Distilling Step-by-Step!", arXiv:2305.02301, equation 4.
+    """
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(reasons=True)
+
+    def bind(self, shapes: Shapes) -> ReasonCrossEntropy:
+        return self
+
+    def counted(self, batch: Batch) -> Tensor:
+        return batch["reasons"]["reasoned_B"]
+
+    def values(self, student: Signal, batch: Batch) -> Tensor:
+        return -student["reason_log_probs_B"]
