@@ -47,6 +47,19 @@ def test_answers_failures_calls_and_cost(
     ]
 
 
+def test_without_prices_no_dollars_are_claimed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "journal.sqlite"
+    with Journal(file) as journal, journal.owner() as owner, journal.transaction():
+        journal.begin(
+            owner, "1", (0,), model="m", content="{}", worst=Cost(100, 0.0), ceiling_tokens=None, ceiling_usd=None
+        )
+    _, out, _ = run(monkeypatch, capsys, file)
+    assert "spent: 100 tokens; in dollars it is not known, as teacher.api had no prices\n" in out
+    assert "$" not in out
+
+
 def test_a_journal_that_is_not_there_is_not_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -291,7 +291,13 @@ def test_doctor_asks_no_teacher(run: dict[str, Any], tmp_path: Path) -> None:
     few(run, tmp_path)
     run["teacher"] = {"api": {"base_url": "http://127.0.0.1:9/v1", "model": "large"}, "prompt": {}}
     found = {finding.check: finding for finding in examine(run_config(run), SilentProgress())}  # type: ignore[arg-type]
-    assert "will be asked about 40 texts" in found["teacher"].message
+    assert "will be asked about 40 texts in 10 samples each, 400 answers" in found["teacher"].message
+    assert "key" not in found
+    run["teacher"]["api"] |= {"log_probs": 5, "key_env": "LIMBECK_TEST_NO_KEY"}
+    found = {finding.check: finding for finding in examine(run_config(run), SilentProgress())}  # type: ignore[arg-type]
+    assert "in 3 orders of the labels each, 120 answers" in found["teacher"].message
+    assert found["key"].level == "warning"
+    assert "LIMBECK_TEST_NO_KEY (key_env) is not set" in found["key"].message
     run["teacher"]["prompt"] = {"input": "{{ headline }}", "body": "headline"}
     found = {finding.check: finding for finding in examine(run_config(run), SilentProgress())}  # type: ignore[arg-type]
     assert found["models"].level == "fault"

@@ -93,3 +93,17 @@ def test_faults_of_the_data_end_the_examination(sections: dict[str, Any]) -> Non
     sections["data"]["train"] = "/nowhere/rows.jsonl"
     (only,) = examine(run_config(sections), SilentProgress())
     assert (only.level, only.check) == ("fault", "data")
+
+
+def test_held_out_rows_without_labels_are_found(sections: dict[str, Any], tmp_path: Path) -> None:
+    assert "held-out labels" not in findings(sections)
+    bare = tmp_path / "bare.jsonl"
+    bare.write_text('{"text": "one"}\n{"text": "two"}\n', encoding="utf-8")
+    sections["data"]["test"] = str(bare)
+    found = findings(sections)["held-out labels"]
+    assert found.level == "warning"
+    assert "none of the 2 held-out rows has a label in field 'label'" in found.message
+    sections["data"]["dev"] = str(bare)
+    (only,) = examine(run_config(sections), SilentProgress())
+    assert only.level == "fault"
+    assert "none of the 2 rows of data.dev has a label" in only.message

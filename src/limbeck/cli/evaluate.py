@@ -210,6 +210,13 @@ def _labelling(model: str, data: str, against: str | None, fields: Fields | None
     titles = {"distilled": model, "teacher": against or ""}
     show_systems(systems, titles, console)
     show_comparisons(comparisons, titles, console)
+    if systems[0].accuracy is None:
+        console.print(
+            f"! No row of {data} has a label, so nothing is known of how often the model is right. --text and --label "
+            "name the fields.",
+            markup=False,
+            soft_wrap=True,
+        )
     if output is not None:
         figures = {"systems": [s.model_dump() for s in systems], "comparisons": [c.model_dump() for c in comparisons]}
         write_json(output, figures)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from limbeck.teachers.chat.journal import Cost
 
 __all__ = ["HELP", "main"]
 
@@ -13,8 +16,10 @@ HELP = """Show what a chat teacher's journal holds: answers, failures by kind, c
 
 Example:
 
-    limbeck journal runs/alerts/journal.sqlite
+    limbeck journal runs/articles/journal.sqlite
 """
+
+_NO_PRICES = "; in dollars it is not known, as teacher.api had no prices"
 
 
 def main(file: Annotated[Path, typer.Argument(metavar="FILE", help="The journal, a SQLite file.")]) -> None:
@@ -33,12 +38,17 @@ def main(file: Annotated[Path, typer.Argument(metavar="FILE", help="The journal,
         lines.append(f"model {asked}: " + ", ".join(f"{count} from {name}" for name, count in served.items()))
     calls = ", ".join(f"{count} {result}" for result, count in found.calls.items())
     lines.append(f"{sum(found.calls.values())} calls: {calls or 'none'}")
-    lines.append(f"spent: {found.spent.tokens} tokens, ${found.spent.usd:.4f}")
+    lines.append(f"spent: {_cost(found.spent)}{'' if found.spent.usd or not found.spent.tokens else _NO_PRICES}")
     if found.unknown.tokens:
         lines.append(
-            f"  of it {found.unknown.tokens} tokens, ${found.unknown.usd:.4f} for calls without a known cost, each at "
+            f"  of it {_cost(found.unknown)} for calls without a known cost, each at "
             "its worst case: cut, timed out, under way or killed"
         )
     console = Console(highlight=False)
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
+
+
+def _cost(cost: Cost) -> str:
+    """In tokens, and in dollars where prices were known."""
+    return f"{cost.tokens} tokens" + (f", ${cost.usd:.4f}" if cost.usd else "")

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from limbeck.data.encode import Encoded, same_token_ids, token_limit
 from limbeck.data.prompts.scored import encode_for
-from limbeck.errors import LimbeckError
+from limbeck.errors import ConfigError, LimbeckError
 from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.losses.combine import bind_terms, needs_of
 from limbeck.models.layers import shapes
 from limbeck.runs.bench import set_up
+from limbeck.runs.calibrate import dev_labels
 from limbeck.runs.config import RunConfig
 from limbeck.runs.label_teacher import LabelTeacher, unasked_teacher
 from limbeck.runs.prepare import (
@@ -37,6 +38,7 @@ from limbeck.runs.prepare import (
 from limbeck.runs.signals import require_fitting
 from limbeck.runs.student import make_student, student_tokenizer
 from limbeck.students.adapters import adapter_notes, all_parameters, trainable_parameters
+from limbeck.teachers.chat.endpoint import read_key
 from limbeck.types import Progress
 
 __all__ = ["Finding", "examine"]
@@ -64,11 +66,13 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
     try:
         rows = read_rows(config)
         require_labels(config, config.recipe.stages(), rows)
+        if rows.dev is not None:
+            dev_labels(rows.dev, rows.labels)
     except LimbeckError as error:
         return [Finding("fault", "data", str(error))]
     counted = f"{len(rows.train)} training rows ({rows.labelled} labelled, {len(rows.labels)} labels)"
     summary = f"{counted}, {len(rows.test)} held-out rows, {rows.left_out} left out"
-    findings = [Finding("ok", "data", summary), *_balance(rows), *_repeated(rows)]
+    findings = [Finding("ok", "data", summary), *_balance(rows), *_gold(config, rows), *_repeated(rows)]
     findings += [Finding("warning", "demonstrations", words) for words in demonstration_warnings(config, rows)]
     if not config.teacher.is_classifier:
         return [*findings, *_with_given_labels(config, rows, progress)]
@@ -110,13 +114,29 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
     findings += [*_adapter(config, bench.student), *_lengths(bench.train, bench.max_length)]
     with progress.track("student on a sample", 1) as advance:
         if asked:
-            texts = len(rows.train) + len(rows.test)
-            findings.append(Finding("note", "teacher", f"will be asked about {texts} texts; its accuracy shows then"))
+            findings += _will_be_asked(config, rows)
         else:
             findings += _given_labels_are_worth_it(bench.teacher, rows)
         taught = int(bench.taught.sum())
         findings += _expected_time(config, rows, {"student": (bench.student, bench.train)}, taught)
         advance(1)
+    return findings
+
+
+def _will_be_asked(config: RunConfig, rows: RunRows) -> list[Finding]:
+    """Say how much is asked of the teacher, and whether its key is at hand."""
+    teacher, texts = config.teacher, len(rows.train) + len(rows.test)
+    words = f"will be asked about {texts} texts"
+    if teacher.api is None:
+        return [Finding("note", "teacher", f"{words}; its accuracy shows then")]
+    each = len(rows.labels) if teacher.api.log_probs else teacher.samples
+    why = "orders of the labels" if teacher.api.log_probs else "samples"
+    words += f" in {each} {why} each, {texts * each:,} answers; its accuracy shows then"
+    findings = [Finding("note", "teacher", words)]
+    try:
+        read_key(teacher.api)
+    except ConfigError as error:
+        findings.append(Finding("warning", "key", str(error)))
     return findings
 
 
@@ -162,6 +182,16 @@ def _balance(rows: RunRows) -> list[Finding]:
     if not findings:
         findings.append(Finding("ok", "labels", f"{present.min()} to {present.max()} labelled rows for each label"))
     return findings
+
+
+def _gold(config: RunConfig, rows: RunRows) -> list[Finding]:
+    if (rows.test_labels >= 0).any():
+        return []
+    words = f"none of the {len(rows.test)} held-out rows has a label in field '{config.task.label}'"
+    advice = "the report will have no accuracy. Is task.label the right field?"
+    # A share of unlabelled training rows has none by choice; a file of its own hardly so.
+    level: Literal["note", "warning"] = "note" if config.data.test is None else "warning"
+    return [Finding(level, "held-out labels", f"{words}: {advice}")]
 
 
 def _repeated(rows: RunRows) -> list[Finding]:

@@ -20,6 +20,14 @@ __all__ = ["RUN_FILE", "environment", "hold", "record_run", "resolved_yaml"]
 
 RUN_FILE = "run.yaml"
 _NOT_THE_RUN = {"provenance", "output"}
+_HOW_AN_API_IS_ASKED = frozenset(
+    f"teacher.api.{name}"
+    for name in (
+        "base_url", "key_env", "concurrency", "timeout_s", "tries", "requests_per_minute", "tokens_per_minute",
+        "prices", "budget_usd", "budget_tokens", "samples_per_call", "limit_field",
+    )
+)  # fmt: skip
+"""What may change within a run: where, how fast and at what price is asked. The journal has the same answers."""
 
 
 @contextmanager
@@ -55,6 +63,8 @@ def hold(folder: Path) -> Iterator[None]:
 def record_run(folder: Path, config: AnyRun, fingerprints: dict[str, str]) -> None:
     """Write ``run.yaml``, or check that the folder's is this very run.
 
+    How an API is asked may change: a run that ended at a ceiling or a wrong address goes on with another.
+
     Raises:
         RunFolderError: the folder holds another run, or the data have changed since it began.
     """
@@ -67,9 +77,11 @@ def record_run(folder: Path, config: AnyRun, fingerprints: dict[str, str]) -> No
 
 def resolved_yaml(config: AnyRun, fingerprints: dict[str, str]) -> str:
     """Return every value of the run, with versions, hardware and data fingerprints; a run file that runs again."""
-    values = _plain(config)
-    values["output"] = config.output
-    values["provenance"] = {**environment(), "data_sha256": fingerprints}
+    return _written(config, {**environment(), "data_sha256": fingerprints})
+
+
+def _written(config: AnyRun, provenance: dict[str, Any]) -> str:
+    values = {**_plain(config), "output": config.output, "provenance": provenance}
     return "# Every value of this run. `limbeck distill` takes this file as it is.\n" + yaml.safe_dump(
         values, sort_keys=False, allow_unicode=True
     )
@@ -85,13 +97,20 @@ def _require_same_run(path: Path, config: AnyRun, fingerprints: dict[str, str]) 
         old, old_data = {k: v for k, v in before.items() if k not in _NOT_THE_RUN}, before["provenance"]["data_sha256"]
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise RunFolderError(f"{path} is not a run record. Choose another output or remove the folder") from error
-    changed = [f"{name} was {a}, is {b}" for name, a, b in _differences(old, _plain(config))]
+    differences = [found for found in _differences(old, _plain(config)) if not _is_how_asked(found[0])]
+    changed = [f"{name} was {a}, is {b}" for name, a, b in differences]
     changed += [f"the {split} rows have changed" for split, sha in fingerprints.items() if old_data.get(split) != sha]
     if changed:
         raise RunFolderError(
             f"{path.parent} holds another run: {'; '.join(changed[:6])}. "
             "Set it back to go on with that run, or choose another output"
         )
+    if old != _plain(config) and is_main():
+        write_text(path, _written(config, before["provenance"]))
+
+
+def _is_how_asked(name: str) -> bool:
+    return any(name == known or name.startswith(f"{known}.") for known in _HOW_AN_API_IS_ASKED)
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
