@@ -6,7 +6,8 @@
 The teacher is a causal model that was taught to follow labelling prompts on HumAID: all-MiniLM-L6-v2 with a causal
 mask and its own word embeddings as output layer, trained on many wordings of one instruction. What it labels is
 CrisisLexT26: other events, and tweets in other languages too. Arms: the prompt that limbeck takes by default, the one
-that ``limbeck prompts tune`` finds on 250 labelled tweets, and the student trained on gold labels for scale.
+that ``limbeck prompts tune`` finds on 250 labelled tweets if that is another one, and the student trained on gold
+labels, for scale.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import yaml
 from transformers import AutoConfig, AutoTokenizer, BertLMHeadModel, get_cosine_schedule_with_warmup
 
 from limbeck.cli.terminal import quiet_libraries
-from limbeck.data.prompts.label_prompt import Demonstration, LabelPrompt
+from limbeck.data.prompts.label_prompt import Demonstration, LabelPrompt, load_prompt
 from limbeck.data.prompts.label_render import render_chat
 from limbeck.demo.setting import minilm_folder
 
@@ -51,6 +52,7 @@ WORDINGS = [
     for into in ("as one of", "with one of these labels", "into one of these groups")
 ]
 """What the teacher is taught with. The default instruction, and those that tuning tries, are not among them."""
+DEFAULT = LabelPrompt(max_body_tokens=60)
 PARAPHRASES = [
     "Decide which of these categories the tweet belongs to: {{ labels }}.",
     "Which category describes the tweet best: {{ labels }}?",
@@ -145,7 +147,7 @@ def tune_file() -> dict[str, Any]:
         "task": {"labels": list(LABELS.values())},
         "data": {"dev": str(FOLDER / "dev.jsonl")},
         "teacher": {"model": str(FOLDER / "teacher")},
-        "prompt": {"max_body_tokens": 60},
+        "prompt": DEFAULT.model_dump(exclude_defaults=True),
         "search": {
             "paraphrases": PARAPHRASES,
             "keywords": [{"categories": "labels"}, {"text": "tweet"}],
@@ -160,7 +162,8 @@ def tune_file() -> dict[str, Any]:
 def run_file(arm: str) -> dict[str, Any]:
     """Return an arm's run; the settings are those of run.py."""
     gold = arm == "gold"
-    prompt = {"file": str(FOLDER / "tuning" / "prompt.json")} if arm == "tuned" else {"max_body_tokens": 60}
+    tuned = {"file": str(FOLDER / "tuning" / "prompt.json")}
+    prompt = tuned if arm == "tuned" else DEFAULT.model_dump(exclude_defaults=True)
     return {
         "task": {"labels": list(LABELS.values())},
         "data": {
@@ -204,7 +207,10 @@ def main() -> None:
     if not (FOLDER / "teacher").exists():
         teach_teacher(options.humaid, FOLDER / "teacher")
     _limbeck(["prompts", "tune"], tune_file(), "tune")
-    for arm in ("default", "tuned", "gold"):
+    kept = load_prompt(FOLDER / "tuning" / "prompt.json") == DEFAULT
+    if kept:
+        print("the search keeps the default prompt, so there is no arm of a tuned one", flush=True)
+    for arm in ("default", "gold") if kept else ("default", "tuned", "gold"):
         _limbeck(["distill"], run_file(arm), arm)
 
 

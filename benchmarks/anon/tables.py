@@ -35,7 +35,7 @@ PAIRS = [
     ("houlsby-soft-progressive", "full-soft-progressive"),
     ("lora-soft-progressive", "untrained"),
     ("tuned", "default"),
-    ("tuned", "gold"),
+    ("default", "gold"),
     ("default", "untrained"),
 ]
 """The differences that are asked for: those of run.py, then those of prompted.py."""
