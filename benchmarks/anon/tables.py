@@ -137,10 +137,10 @@ def _interval(interval: object) -> str:
 
 
 def _teacher_of(arm: str, done: dict[str, Results]) -> str:
-    """Name an arm's teacher: one for all arms where it is a column, else one for each prompt."""
-    labels = done[arm].teacher_labels
-    assert labels is not None
-    return "teacher" if labels.route == "column" else f"teacher, {arm} prompt"
+    """Name an arm's teacher: one that several arms share has the name of the first, a single one needs none."""
+    sources = {name: results.teacher_labels.source for name, results in done.items() if results.teacher_labels}
+    first = next(name for name, source in sources.items() if source == sources[arm])
+    return "teacher" if len(set(sources.values())) == 1 else f"teacher, {first}"
 
 
 def _all_predictions(done: dict[str, Results], folder: Path) -> dict[str, list[NDArray[np.int64]]]:
@@ -152,7 +152,8 @@ def _all_predictions(done: dict[str, Results], folder: Path) -> dict[str, list[N
 
 
 def _teacher_answers(results: Results, folder: Path, arm: str) -> NDArray[np.int64]:
-    if _teacher_of(arm, {arm: results}) == "teacher":
+    assert results.teacher_labels is not None
+    if results.teacher_labels.route == "column":
         return np.array([results.labels.index(row["teacher_label"]) for row in _test_rows(folder)])
     return LabelProbs.load(folder / arm / "teacher_labels" / "test").probs_NC.argmax(axis=-1)
 

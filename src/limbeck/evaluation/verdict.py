@@ -67,7 +67,7 @@ def _against_given_labels(comparison: Comparison) -> str:
     """Say whether the student is right more often than the very labels it was trained on would be."""
     points, interval = comparison.difference.value * 100, _interval(comparison)
     if comparison.bootstrap_p_value >= SIGNIFICANT:
-        word = "is as often right as"
+        word = "could not be told from"
     else:
         word = "is right more often than" if points > 0 else "is right less often than"
     return (
