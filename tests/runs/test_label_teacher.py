@@ -287,6 +287,32 @@ def test_doctor_checks_the_labels_on_gold_ones(taught: dict[str, Any], tmp_path:
 # Easy rows first
 
 
+def test_rows_in_the_order_of_the_students_loss_before_training(
+    taught: dict[str, Any], light: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from limbeck.runs import bench
+    from limbeck.sequences.curriculum import nested_parts
+
+    seen: list[np.ndarray[Any, Any]] = []
+
+    def watched(hard: Any, *others: Any) -> Any:
+        seen.append(hard)
+        return nested_parts(hard, *others)
+
+    monkeypatch.setattr(bench, "nested_parts", watched)
+    taught["recipe"] = {"name": "anon", "difficulty": "student_loss"}
+    limbeck.distill(**taught)
+    before = np.load(Path(taught["output"]) / "predictions" / "train-distilled-seed0.npy").astype(np.float64)
+    log_q = before - np.log(np.exp(before).sum(axis=-1, keepdims=True))
+    rows = read(Path(taught["data"]["train"]))
+    labels = sorted({row["said"] for row in rows})
+    for row, hard, log_probs in zip(rows, seen[0], log_q, strict=True):
+        sure = row["sure"]
+        p = np.full(len(labels), (1 - sure) / (len(labels) - 1))
+        p[labels.index(row["said"])] = sure
+        assert hard == pytest.approx(-(p * log_probs).sum(), rel=1e-4)
+
+
 def test_one_stage_is_plain_training_bit_for_bit_and_the_control_has_the_same_steps(
     taught: dict[str, Any], light: None, tmp_path: Path
 ) -> None:

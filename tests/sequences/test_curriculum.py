@@ -32,6 +32,11 @@ def test_how_hard_a_row_is(probs: tuple[float, ...], entropy: float, least_sure:
     assert difficulty(rows, "least_sure")[0] == pytest.approx(least_sure, abs=1e-12)
 
 
+def test_a_row_is_hard_by_the_students_loss() -> None:
+    teacher, student = np.array([[0.7, 0.2, 0.1], [1.0, 0.0, 0.0]]), np.array([[0.6, 0.3, 0.1], [0.5, 0.5, 1e-300]])
+    assert difficulty(teacher, "student_loss", np.log(student)) == pytest.approx([0.828631, np.log(2)], abs=1e-6)
+
+
 def test_parts_end_at_the_linear_quantiles() -> None:
     assert np.quantile(DIFFICULTIES, [1 / 3, 2 / 3]) == pytest.approx([0.266667, 0.566667], abs=1e-6)
     shuffled = np.random.default_rng(0).permutation(9)

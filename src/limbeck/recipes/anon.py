@@ -40,7 +40,8 @@ def anon(
         order: ``progressive``: stage j of S trains on the rows up to the quantile j/S of difficulty; ``random``: all
             rows from the first step on, for the same number of steps.
         stages: S. All stages share one optimiser and one schedule, and pass over their rows equally often.
-        difficulty: ``entropy`` of the teacher's probabilities, or ``least_sure``: one less the highest of them.
+        difficulty: ``entropy`` of the teacher's probabilities; ``least_sure``: one less the highest of them;
+            ``student_loss``: the student's loss on them before it is trained.
         class_quota: least share of each class in a stage, unless there are no more rows of it.
         unsure_weight: weight of rows whose entropy is above 0.9; the paper has no such weights, so all weigh the same.
         hidden_weight: of the hidden states; the paper names such a term and gives no weight, 0.1 is a start. Needs a

@@ -15,7 +15,7 @@ from limbeck.data.encode import Encoded, token_limit
 from limbeck.data.prompts.explained import EncodedReasons
 from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError
-from limbeck.evaluation.predict import predict_logits
+from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.losses.combine import bind_terms, needs_of
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth, shapes, width
@@ -141,7 +141,8 @@ class Bench:
         plan = (encoded.lengths, training.batch_size, steps, seed)
         sequences: Sequences = FixedSequences(rows, *plan)
         if stage.curriculum is not None:
-            sequences = CurriculumSequences(_parts(stage.curriculum, rows, teacher), *plan)
+            parts = self._parts(stage.curriculum, rows, teacher, model, f"{system}-seed{seed}")
+            sequences = CurriculumSequences(parts, *plan)
         self.costs.append(
             run_stage(
                 stage,
@@ -165,11 +166,15 @@ class Bench:
 
     def predict(self, system: SystemName, seed: int, model: Any) -> None:
         """Predict the held-out rows, or read the prediction that an earlier start of this run made."""
-        path = self.folder / "predictions" / f"{system}-seed{seed}.npy"
+        by_teacher = system == "teacher" and isinstance(self.teacher, ModelTeacher)
+        encoded = self.teacher.test if by_teacher and isinstance(self.teacher, ModelTeacher) else self.test
+        name, title = f"{system}-seed{seed}", f"predicting: {system.replace('_', ' ')}"
+        self.logits.setdefault(system, {})[seed] = self._predicted(name, title, model, encoded)
+
+    def _predicted(self, name: str, title: str, model: Any, encoded: Encoded) -> NDArray[np.float32]:
+        path = self.folder / "predictions" / f"{name}.npy"
         if is_main() and not path.exists():
-            by_teacher = system == "teacher" and isinstance(self.teacher, ModelTeacher)
-            encoded = self.teacher.test if by_teacher and isinstance(self.teacher, ModelTeacher) else self.test
-            with self.progress.track(f"predicting: {system.replace('_', ' ')}", len(self.rows.test)) as advance:
+            with self.progress.track(title, len(encoded.lengths)) as advance:
                 logits = predict_logits(model, encoded, advance=advance)
             with guard_storage(path):
                 path.parent.mkdir(exist_ok=True)
@@ -177,18 +182,26 @@ class Bench:
                 np.save(part, logits)
                 part.replace(path)
         wait_for_all()
-        self.logits.setdefault(system, {})[seed] = np.load(path)
+        kept: NDArray[np.float32] = np.load(path)
+        return kept
 
-
-def _parts(
-    curriculum: Curriculum, rows: NDArray[np.int64], teacher: StoredTeacher | LocalTeacher | None
-) -> tuple[NDArray[np.int64], ...]:
-    """Return the rows of each part of a curriculum."""
-    assert isinstance(teacher, StoredTeacher), "see require_fitting"
-    probs = np.exp(teacher.log_probs(rows))
-    return tuple(
-        rows[part] for part in nested_parts(difficulty(probs, curriculum.measure), probs.argmax(-1), curriculum)
-    )
+    def _parts(
+        self,
+        curriculum: Curriculum,
+        rows: NDArray[np.int64],
+        teacher: StoredTeacher | LocalTeacher | None,
+        model: Any,
+        name: str,
+    ) -> tuple[NDArray[np.int64], ...]:
+        """Return the rows of each part of a curriculum. The student's loss is measured once, before it is trained."""
+        assert isinstance(teacher, StoredTeacher), "see require_fitting"
+        probs = np.exp(teacher.log_probs(rows))
+        of_student = None
+        if curriculum.measure == "student_loss":
+            logits = self._predicted(f"train-{name}", "predicting: how hard the rows are", model, self.train)[rows]
+            of_student = np.log(np.maximum(softmax(logits), np.finfo(np.float64).tiny))
+        hard = difficulty(probs, curriculum.measure, of_student)
+        return tuple(rows[part] for part in nested_parts(hard, probs.argmax(-1), curriculum))
 
 
 def set_up(

@@ -19,7 +19,7 @@ from limbeck.sequences.fixed import FixedSequences, split_batches
 
 __all__ = ["Curriculum", "CurriculumSequences", "Measure", "difficulty", "nested_parts"]
 
-Measure = Literal["entropy", "least_sure"]
+Measure = Literal["entropy", "least_sure", "student_loss"]
 
 _SEED_OF_NEXT_PART = 1_000_003
 """Seeds of a run are small numbers; those of its parts must not meet another run's."""
@@ -27,7 +27,7 @@ _SEED_OF_NEXT_PART = 1_000_003
 
 @dataclass(frozen=True)
 class Curriculum:
-    """How the rows of a stage are ordered by what the teacher says of them."""
+    """How the rows of a stage are ordered by what the teacher says of them, or by what the student makes of that."""
 
     parts: int = 3
     """Sets of rows; the last one is all of them, and one alone is plain training."""
@@ -42,12 +42,17 @@ class Curriculum:
             raise ConfigError(f"class_quota must be between 0 and 1, not {self.class_quota}")
 
 
-def difficulty(probs_NC: NDArray[np.float64], measure: Measure = "entropy") -> NDArray[np.float64]:
-    """Return how unsure the teacher is of each row: 0 sure; with ``entropy``, 1 where all classes are equally likely.
+def difficulty(
+    probs_NC: NDArray[np.float64],
+    measure: Measure = "entropy",
+    student_log_probs_NC: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Return how hard each row is: 0 easy; with ``entropy``, 1 where all classes are equally likely to the teacher.
 
     Args:
-        probs_NC: the teacher's calibrated probabilities.
-        measure: ``entropy``: ``H(p) / ln C``; ``least_sure``: ``1 - max p``.
+        probs_NC: the teacher's calibrated probabilities p.
+        measure: ``entropy``: ``H(p) / ln C``; ``least_sure``: ``1 - max p``; ``student_loss``: ``-sum_c p_c log q_c``.
+        student_log_probs_NC: log q of the student before it is trained, for ``student_loss``.
 
     Example:
         >>> difficulty(np.array([[0.7, 0.2, 0.1], [0.98, 0.01, 0.01]])).round(6).tolist()
@@ -56,6 +61,10 @@ def difficulty(probs_NC: NDArray[np.float64], measure: Measure = "entropy") -> N
     if measure == "least_sure":
         least_sure: NDArray[np.float64] = 1 - probs_NC.max(axis=-1)
         return least_sure
+    if measure == "student_loss":
+        assert student_log_probs_NC is not None
+        loss: NDArray[np.float64] = -(probs_NC * student_log_probs_NC).sum(axis=-1)
+        return loss
     logs_NC = np.log(probs_NC, out=np.zeros_like(probs_NC), where=probs_NC > 0)
     entropy: NDArray[np.float64] = -(probs_NC * logs_NC).sum(axis=-1) / math.log(probs_NC.shape[-1])
     return entropy
