@@ -10,7 +10,9 @@ import yaml
 
 from limbeck.errors import RunFolderError
 from limbeck.runs.config import run_config
-from limbeck.runs.folder import RUN_FILE, record_run
+from limbeck.runs.folder import RUN_FILE, hold
+from limbeck.runs.folder import record_run as record
+from limbeck.types import SilentProgress
 
 
 def asked(output: Path, **api: Any) -> Any:
@@ -25,6 +27,16 @@ def asked(output: Path, **api: Any) -> Any:
             "output": str(output),
         }
     )
+
+
+def record_run(folder: Path, config: Any, fingerprints: dict[str, str]) -> None:
+    record(folder, config, fingerprints, SilentProgress())
+
+
+def learn(folder: Path) -> None:
+    """Leave what a teacher that answered leaves."""
+    (folder / "teacher_labels" / "train").mkdir(parents=True)
+    (folder / "teacher_labels" / "train" / "labels.json").touch()
 
 
 PRICES = {"input_usd": 2.5, "output_usd": 10}
@@ -53,9 +65,76 @@ def test_a_run_goes_on_when_its_api_is_asked_otherwise(
 
 def test_what_changes_the_answers_is_another_run(tmp_path: Path) -> None:
     record_run(tmp_path, asked(tmp_path), {"train": "a"})
+    learn(tmp_path)
     with pytest.raises(RunFolderError, match=r"holds another run: teacher\.api\.model was large, is larger"):
         record_run(tmp_path, asked(tmp_path, model="larger"), {"train": "a"})
     with pytest.raises(RunFolderError, match=r"teacher\.api\.log_probs was 0, is 5\. Set it back"):
         record_run(tmp_path, asked(tmp_path, log_probs=5, budget_tokens=9), {"train": "a"})
     with pytest.raises(RunFolderError, match="the train rows have changed"):
         record_run(tmp_path, asked(tmp_path), {"train": "b"})
+
+
+def test_a_setting_that_is_newer_than_the_folder_counts_as_its_default(tmp_path: Path) -> None:
+    record_run(tmp_path, asked(tmp_path), {"train": "a"})
+    learn(tmp_path)
+    path = tmp_path / RUN_FILE
+    whole = path.read_text(encoding="utf-8")
+    older = yaml.safe_load(whole)
+    del older["recipe"]["unsure_weight"], older["compare_random_order"], older["student"]["head"]
+    path.write_text(yaml.safe_dump(older), encoding="utf-8")
+    other = asked(tmp_path).model_copy(update={"compare_random_order": True})
+    with pytest.raises(RunFolderError, match=r"another run: compare_random_order was False, is True\. Set"):
+        record_run(tmp_path, other, {"train": "a"})
+    record_run(tmp_path, asked(tmp_path), {"train": "a"})
+    assert yaml.safe_load(path.read_text(encoding="utf-8")) == yaml.safe_load(whole)
+
+
+def test_a_setting_that_there_is_no_more_is_another_run(tmp_path: Path) -> None:
+    record_run(tmp_path, asked(tmp_path), {"train": "a"})
+    learn(tmp_path)
+    older = yaml.safe_load((tmp_path / RUN_FILE).read_text(encoding="utf-8"))
+    older["recipe"]["forgotten"] = 3
+    (tmp_path / RUN_FILE).write_text(yaml.safe_dump(older), encoding="utf-8")
+    with pytest.raises(RunFolderError, match=r"another run: recipe\.forgotten was 3, is None\. Set"):
+        record_run(tmp_path, asked(tmp_path), {"train": "a"})
+
+
+class Said(SilentProgress):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
+
+
+def test_a_folder_that_has_learnt_nothing_takes_another_run(tmp_path: Path) -> None:
+    said = Said()
+    record(tmp_path, asked(tmp_path), {"train": "a"}, said)
+    with hold(tmp_path):
+        for file in ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite.lock", "quarantine-train.jsonl"):
+            (tmp_path / file).write_text("kept")
+        (tmp_path / "teacher_labels").mkdir()
+        assert said.lines == []
+        record(tmp_path, asked(tmp_path, model="larger"), {"train": "b"}, said)
+    (line,) = said.lines
+    assert "has learnt nothing yet: teacher.api.model was large, is larger; the train rows have changed. It" in line
+    assert "answers in its journal are kept" in line
+    assert (tmp_path / "journal.sqlite").read_text() == "kept"
+    written = yaml.safe_load((tmp_path / RUN_FILE).read_text(encoding="utf-8"))
+    assert written["teacher"]["api"]["model"] == "larger"
+    assert written["provenance"]["data_sha256"] == {"train": "b"}
+    record(tmp_path, asked(tmp_path, model="larger"), {"train": "b"}, said)
+    assert len(said.lines) == 1
+
+
+@pytest.mark.parametrize(
+    "learnt",
+    ["teacher_labels/train/labels.json", "stages/01-teacher-fine_tune-seed0/checkpoints/1/limbeck.json",
+     "predictions/teacher-seed0.npy", "signals/logits.npy", "results.json", "somewhere/run.yaml"],
+)  # fmt: skip
+def test_a_folder_that_has_learnt_anything_is_its_runs_alone(tmp_path: Path, learnt: str) -> None:
+    record_run(tmp_path, asked(tmp_path), {"train": "a"})
+    (tmp_path / learnt).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / learnt).touch()
+    with pytest.raises(RunFolderError, match="holds another run"):
+        record_run(tmp_path, asked(tmp_path, model="larger"), {"train": "a"})

@@ -125,10 +125,12 @@ def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
     from limbeck.errors import RunFolderError
     from limbeck.runs.config import run_config
     from limbeck.runs.folder import record_run
+    from limbeck.types import SilentProgress
 
     (tmp_path / "run").mkdir()
     sections = text_sections(tmp_path)
-    record_run(tmp_path / "run", run_config(sections), {"train": "a"})
+    record_run(tmp_path / "run", run_config(sections), {"train": "a"}, SilentProgress())
+    (tmp_path / "run" / "results.json").touch()
     sections["recipe"] = {"name": "kd", "label_weight": 0.0}
     with pytest.raises(RunFolderError, match=r"recipe\.label_weight was 0\.5, is 0\.0"):
         limbeck.distill(**sections)

@@ -85,7 +85,7 @@ def _distill_classifier(config: RunConfig, *, progress: Progress, command: str) 
     with hold(folder):
         rows = read_rows(config, folder if is_main() else None)
         require_labels(config, stages, rows)
-        record_run(folder, config, rows.fingerprints)
+        record_run(folder, config, rows.fingerprints, progress)
         if rows.dev is not None:
             dev_labels(rows.dev, rows.labels)
         bench = set_up(config, folder, rows, progress)

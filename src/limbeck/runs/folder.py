@@ -12,9 +12,10 @@ from typing import Any
 import yaml
 
 from limbeck.atomic import guard_storage, write_text
-from limbeck.errors import RunFolderError
+from limbeck.errors import ConfigError, RunFolderError
 from limbeck.ranks import is_main
-from limbeck.runs.config import AnyRun
+from limbeck.runs.config import AnyRun, run_config
+from limbeck.types import Progress
 
 __all__ = ["RUN_FILE", "environment", "hold", "record_run", "resolved_yaml"]
 
@@ -28,6 +29,8 @@ _HOW_AN_API_IS_ASKED = frozenset(
     )
 )  # fmt: skip
 """What may change within a run: where, how fast and at what price is asked. The journal has the same answers."""
+_BEFORE_LEARNING = (RUN_FILE, ".lock", "journal.sqlite*", "quarantine-*.jsonl")
+"""Files of a run that has neither asked for labels with success nor trained."""
 
 
 @contextmanager
@@ -60,24 +63,42 @@ def hold(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def record_run(folder: Path, config: AnyRun, fingerprints: dict[str, str]) -> None:
+def record_run(folder: Path, config: AnyRun, fingerprints: dict[str, str], progress: Progress) -> None:
     """Write ``run.yaml``, or check that the folder's is this very run.
 
-    How an API is asked may change: a run that ended at a ceiling or a wrong address goes on with another.
+    How an API is asked may change: a run that ended at a ceiling or a wrong address goes on with another. A folder in
+    which nothing was learnt yet takes any run; the answers in its journal stay.
 
     Raises:
         RunFolderError: the folder holds another run, or the data have changed since it began.
     """
     path = folder / RUN_FILE
-    if path.exists():
-        _require_same_run(path, config, fingerprints)
-    elif is_main():
-        write_text(path, resolved_yaml(config, fingerprints))
+    if not path.exists():
+        if is_main():
+            write_text(path, resolved_yaml(config, fingerprints))
+        return
+    recorded, provenance, data = _recorded(path)
+    if changed := _changes(recorded, data, config, fingerprints):
+        if not _has_learnt_nothing(folder):
+            raise RunFolderError(
+                f"{folder} holds another run: {changed}. Set it back to go on with that run, or choose another output"
+            )
+        progress.say(
+            f"{folder} holds another run that has learnt nothing yet: {changed}. It starts afresh; answers in its "
+            "journal are kept"
+        )
+        provenance = _provenance(fingerprints)
+    if is_main() and (changed or recorded != _plain(config)):
+        write_text(path, _written(config, provenance))
 
 
 def resolved_yaml(config: AnyRun, fingerprints: dict[str, str]) -> str:
     """Return every value of the run, with versions, hardware and data fingerprints; a run file that runs again."""
-    return _written(config, {**environment(), "data_sha256": fingerprints})
+    return _written(config, _provenance(fingerprints))
+
+
+def _provenance(fingerprints: dict[str, str]) -> dict[str, Any]:
+    return {**environment(), "data_sha256": fingerprints}
 
 
 def _written(config: AnyRun, provenance: dict[str, Any]) -> str:
@@ -91,22 +112,35 @@ def _plain(config: AnyRun) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude=_NOT_THE_RUN)
 
 
-def _require_same_run(path: Path, config: AnyRun, fingerprints: dict[str, str]) -> None:
+def _recorded(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
+    """Return the recorded run's values, their provenance, and the fingerprints of its data."""
     try:
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        old, old_data = {k: v for k, v in before.items() if k not in _NOT_THE_RUN}, before["provenance"]["data_sha256"]
+        values, provenance = {k: v for k, v in before.items() if k not in _NOT_THE_RUN}, before["provenance"]
+        return values, provenance, provenance["data_sha256"]
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise RunFolderError(f"{path} is not a run record. Choose another output or remove the folder") from error
-    differences = [found for found in _differences(old, _plain(config)) if not _is_how_asked(found[0])]
-    changed = [f"{name} was {a}, is {b}" for name, a, b in differences]
-    changed += [f"the {split} rows have changed" for split, sha in fingerprints.items() if old_data.get(split) != sha]
-    if changed:
-        raise RunFolderError(
-            f"{path.parent} holds another run: {'; '.join(changed[:6])}. "
-            "Set it back to go on with that run, or choose another output"
-        )
-    if old != _plain(config) and is_main():
-        write_text(path, _written(config, before["provenance"]))
+
+
+def _changes(recorded: dict[str, Any], data: dict[str, str], config: AnyRun, fingerprints: dict[str, str]) -> str:
+    """Say what makes a run another than the recorded one; the first six differences."""
+    differences = _differences(_with_new_settings(recorded, config), _plain(config))
+    changed = [f"{name} was {old}, is {new}" for name, old, new in differences if not _is_how_asked(name)]
+    changed += [f"the {split} rows have changed" for split, sha in fingerprints.items() if data.get(split) != sha]
+    return "; ".join(changed[:6])
+
+
+def _with_new_settings(recorded: dict[str, Any], config: AnyRun) -> dict[str, Any]:
+    """Give settings that are newer than the record their defaults, by which the recorded run went."""
+    try:
+        return _plain(run_config({**recorded, "output": config.output}))
+    except ConfigError:  # a setting that there is no more: another run, whatever the others are
+        return recorded
+
+
+def _has_learnt_nothing(folder: Path) -> bool:
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return all(file.parent == folder and any(map(file.match, _BEFORE_LEARNING)) for file in files)
 
 
 def _is_how_asked(name: str) -> bool:

@@ -47,7 +47,7 @@ def run_languages(config: LanguageRunConfig, *, progress: Progress, command: str
     with hold(folder):
         data = read_language_data(config)
         pairs = {recipe.key: _pairs(data, recipe.alignment()) for recipe in config.recipes()}
-        record_run(folder, config, _comparable(folder, data.fingerprints))
+        record_run(folder, config, _comparable(folder, data.fingerprints), progress)
         if (finished := finished_results(folder)) is not None:
             return finished
         bench = Bench(config, folder, data, progress)

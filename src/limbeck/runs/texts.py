@@ -45,7 +45,7 @@ def run_texts(config: TextRunConfig, *, progress: Progress, command: str = "") -
     folder = Path(config.output)
     with hold(folder):
         rows = read_texts(config, folder if is_main() else None)
-        record_run(folder, config, rows.fingerprints)
+        record_run(folder, config, rows.fingerprints, progress)
         bench = set_up(config, folder, rows, progress)
         _fine_tune_teacher(bench)
         if bench.teacher is not None:
