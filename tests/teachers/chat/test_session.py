@@ -129,17 +129,53 @@ def test_a_server_that_asks_for_hours_has_its_way(server: Any, teacher: Teacher,
     assert len(server.received) == 1
 
 
-@pytest.mark.usefixtures("no_waiting")
-def test_nobody_there(server: Any, teacher: Teacher, ask: Ask, journal: Journal) -> None:
-    silent = teacher(tries=2)
+@pytest.mark.parametrize("tries", [6, 1])
+def test_nobody_ever_there(tries: int, server: Any, teacher: Teacher, ask: Ask, journal: Journal) -> None:
+    silent = teacher(tries=tries, concurrency=4)
     server.close()
-    (outcome,) = silent.complete([ask("a")])
-    assert isinstance(outcome, Failure)
-    assert outcome.kind == "connection"
-    assert "could not connect to http://127.0.0.1" in outcome.detail
+    advanced: list[int] = []
+    start = time.monotonic()
+    with pytest.raises(TeacherError) as error:
+        silent.complete([ask(str(number)) for number in range(100)], lambda n, note="": advanced.append(n))
+    assert time.monotonic() - start < 10
+    said = str(error.value)
+    assert said.startswith(f"could not connect to {server.base_url}: Connect call failed ")
+    assert f"({min(tries, 4)} tries), and nothing ever answered there. Check base_url" in said
+    assert "ssl" not in said
+    assert advanced == []
     assert journal.spent().tokens == 0
-    with pytest.raises(TeacherError, match=r"20 requests in a row .* failed, the last with: connection"):
-        silent.complete([ask(str(number)) for number in range(100)])
+
+
+def test_an_unknown_host_is_nobody(teacher: Teacher, ask: Ask) -> None:
+    with pytest.raises(
+        TeacherError, match=r"^could not connect to http://nobody\.invalid/v1: .*nothing ever answered"
+    ):
+        teacher(base_url="http://nobody.invalid/v1", tries=1).complete([ask("a")])
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("status", [200, 503])
+def test_a_server_that_goes_away_is_waited_for(
+    status: int, server: Any, teacher: Teacher, ask: Ask, reply: Any, trouble: Any, journal: Journal
+) -> None:
+    """One that answered is known to be there, if only to say that it is still loading its model."""
+    fleeting = teacher(tries=6, concurrency=1)
+    server.react = lambda hit: leave(reply(hit.said) if status == 200 else trouble(status))
+
+    def leave(reaction: Any) -> Any:
+        server._server.close()
+        reaction.headers["Connection"] = "close"
+        return reaction
+
+    advanced: list[int] = []
+    outcomes = fleeting.complete([ask("a"), ask("b")], lambda n, note="": advanced.append(n))
+    assert isinstance(outcomes[0], Answer) == (status == 200)
+    assert isinstance(outcomes[1], Failure)
+    assert outcomes[1].kind == "connection"
+    assert outcomes[1].detail.endswith("6 tries")
+    assert sum(advanced) == (status == 200), "what failed is not done"
+    with pytest.raises(TeacherError, match=r"nothing ever answered"):
+        fleeting.complete([ask("c")])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a listener whose queue is full")
@@ -214,7 +250,9 @@ def test_the_ceiling_in_money_is_never_passed(server: Any, teacher: Teacher, jou
     assert len(server.received) == 13
     refused = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     assert {outcome.kind for outcome in refused} == {"over_budget"}
-    assert refused[-1].detail == "not sent; spent so far: $0.3900 of $0.5, and it may cost $0.1390"
+    assert {outcome.detail for outcome in refused} == {
+        "budget_usd is 0.5: $0.3900 is spent, and the next call may cost $0.1390"
+    }
 
 
 def test_the_ceiling_covers_what_earlier_runs_spent(server: Any, teacher: Teacher, journal: Journal, ask: Ask) -> None:
@@ -222,8 +260,11 @@ def test_the_ceiling_covers_what_earlier_runs_spent(server: Any, teacher: Teache
     worst = requests[0].most_prompt_tokens() + 10
     first = teacher(budget_tokens=5 * 12 + worst).complete(requests)
     assert sum(isinstance(outcome, Answer) for outcome in first) == 6
-    again = teacher(budget_tokens=5 * 12 + worst).complete(requests)
+    again = teacher(budget_tokens=5 * 12 + worst, prices=PRICES, budget_usd=1000).complete(requests)
     assert again == first
+    assert isinstance(again[-1], Failure)
+    ceiling = f"budget_tokens is {60 + worst}: 72 are spent, and the next call may take {worst}"
+    assert again[-1].detail == ceiling, "the other ceiling is far"
     assert len(server.received) == 6
     more = teacher(budget_tokens=100_000).complete(requests)
     assert all(isinstance(outcome, Answer) for outcome in more)

@@ -125,3 +125,25 @@ def test_more_than_two_per_cent_of_samples_without_a_label_stop_the_run(lost: in
 def test_a_plain_prompt_is_for_completion_endpoints() -> None:
     request = request_of("Input: x\nOutput:", max_tokens=4, stop=("\n",))
     assert (request.prompt, request.messages, request.stop) == ("Input: x\nOutput:", (), ("\n",))
+
+
+def test_a_ceiling_is_not_blamed_on_the_prompt() -> None:
+    reached = Failure("over_budget", "budget_usd is 0.5: $0.4900 is spent, and the next call may cost $0.0200")
+    answers = [Answer("risk", "stop", "m"), Answer("dunno", "stop", "m"), reached, reached]
+
+    def ask(outcomes: list[Outcome]) -> None:
+        left = iter(outcomes)
+        sample_probs(Scripted(lambda _: next(left)), [messages("a")], NAMES, read, samples=len(outcomes))  # type: ignore[arg-type]
+
+    with pytest.raises(TeacherError) as error:
+        ask([answers[0], *answers[2:]])
+    assert str(error.value) == (
+        f"the ceiling was reached: 2 of 3 requests were not sent. {reached.detail}. What was answered is kept in the "
+        "journal and is not paid for again: raise that ceiling and run again"
+    )
+    with pytest.raises(
+        TeacherError, match=r"2 of 4 requests were not sent \(3 of 4 answers have no label: 2 over_budget, 1 unknown"
+    ):
+        ask(answers)
+    with pytest.raises(TeacherError, match=r"^1 of 2 answers have no label \(1 unknown_label\).*the prompt's format"):
+        ask(answers[:2])

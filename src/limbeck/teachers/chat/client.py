@@ -50,14 +50,14 @@ class ChatTeacher:
 
         Args:
             requests: what to ask. Samples of one request differ in `sample`.
-            advance: called as `advance(n, note)` when n more requests have their outcome; the note is what the
+            advance: called as `advance(n, note)` when n more requests have their answer; the note is what the
                 journal has cost so far, where there are prices.
 
         Raises:
             ConfigError: the endpoint cannot do what a request asks for, the key is missing, or the environment's proxy
             cannot be used. Nothing was sent.
-            TeacherError: going on is useless: the key or the model is not accepted, another model answers, or
-                nothing but failures came back. What was paid for is in the journal.
+            TeacherError: going on is useless: there is no server, the key or the model is not accepted, another model
+                answers, or nothing but failures came back. What was paid for is in the journal.
             StorageError: the journal cannot be written.
         """
         self._check(requests)

@@ -78,6 +78,8 @@ class Begun:
     attempt: int = 0
     known: tuple[int, ...] = ()
     """The samples that are in the journal already."""
+    spent: Cost = Cost(0, 0.0)
+    """What leaves no room for it."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ class Journal:
         over_tokens = ceiling_tokens is not None and tokens + worst.tokens > ceiling_tokens
         over_usd = ceiling_usd is not None and usd + worst.usd > ceiling_usd * (1 + 1e-9)  # sums of floats
         if over_tokens or over_usd:
-            return Begun("over_budget")
+            return Begun("over_budget", spent=Cost(tokens, usd))
         execute("INSERT OR IGNORE INTO requests VALUES (?, ?, ?)", (content_hash, model, content))
         self._connection.executemany(
             "INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", [(content_hash, sample, owner) for sample in samples]

@@ -24,9 +24,11 @@ _CLAIMED_S = 0.05
 """Wait before asking whether another process has got its answer."""
 _HOPELESS = 20
 """So many requests that failed one after the other, with no answer in between, end the run."""
+_TRIES_TO_REACH = 4
+"""So many tries of one call, with waits of 7 s at most, for a server that never answered: it may still be starting."""
 
 Done = Callable[[Sequence[Key], Cost], None]
-"""Told which keys have an outcome, and what the journal has cost."""
+"""Told which keys have an answer, and what the journal has cost."""
 
 
 async def ask(
@@ -79,8 +81,11 @@ class _Session:
         self.being_kept: set[asyncio.Task[None]] = set()
         self.stop = asyncio.Event()
         self.error: Exception | None = None
-        self.out_of_budget = False
+        self.over_budget: Failure | None = None
+        """Of the first call that did not fit under a ceiling; no later one is sent, even if it would."""
         self.failed_in_a_row = 0
+        self.reached = False
+        """Whether a server has answered, if only that it is busy."""
 
     async def run(self) -> dict[Key, Failure]:
         count = min(self.endpoint.concurrency, len(self.waiting))
@@ -112,8 +117,8 @@ class _Session:
     async def _settle(self, call: Call) -> None:
         """Bring one call to its end, or put it back to wait."""
         while not self.stop.is_set():
-            if self.out_of_budget:
-                return self._fail(call, self._over_budget(call))
+            if self.over_budget is not None:
+                return self._fail(call, self.over_budget)
             worst = self._worst(call)
             ticket = await self._admitted(worst.tokens)
             if ticket is None:
@@ -129,6 +134,7 @@ class _Session:
             self.under_way += 1
             call.tries += 1
             result = await self.transport.send(self._body(call))
+            self.reached = self.reached or isinstance(result, Reply) or result.status is not None
             if isinstance(result, Reply):
                 return self._keep(call, begun.attempt, ticket, result)
             if not await self._may_try_again(call, begun.attempt, ticket, result):
@@ -161,8 +167,8 @@ class _Session:
             self.waiting.appendleft(call)
             await self.settled.wait()
         else:
-            self.out_of_budget = True
-            self._fail(call, self._over_budget(call))
+            self.over_budget = self._too_much(call, begun.spent)
+            self._fail(call, self.over_budget)
         return False
 
     async def _not_sent(self, call: Call, attempt: int) -> None:
@@ -238,6 +244,11 @@ class _Session:
                 f"{self.endpoint.url} does not serve model '{self.endpoint.model}' to us: {trouble.detail}. "
                 "Check base_url, model and the key that key_env names; what was answered before is in the journal"
             )
+        if trouble.unreachable and not self.reached and call.tries >= min(_TRIES_TO_REACH, self.endpoint.tries):
+            raise TeacherError(
+                f"{trouble.detail} ({call.tries} tries), and nothing ever answered there. Check base_url and that the "
+                "server runs; what was answered before is in the journal"
+            )
         if last:
             after = f" (asked to wait {asked_s:.0f} s)" if asked_s else ""
             tries = f", {call.tries} tries" if call.tries > 1 else ""
@@ -260,7 +271,6 @@ class _Session:
 
     def _fail(self, call: Call, failure: Failure) -> None:
         self.failures |= dict.fromkeys(call.keys(), failure)
-        self.done(call.keys(), self.spent)
 
     def _ended(self, ticket: Ticket, cost: Cost | None) -> None:
         """Make room for others: a call has ended and is in the journal."""
@@ -270,14 +280,18 @@ class _Session:
         self.settled.set()
         self.settled = asyncio.Event()
 
-    def _over_budget(self, call: Call) -> Failure:
-        worst, endpoint = self._worst(call), self.endpoint
-        parts = []
-        if endpoint.budget_usd is not None:
-            parts.append(f"${self.spent.usd:.4f} of ${endpoint.budget_usd:g}, and it may cost ${worst.usd:.4f}")
-        if endpoint.budget_tokens is not None:
-            parts.append(f"{self.spent.tokens} of {endpoint.budget_tokens} tokens, and it may take {worst.tokens}")
-        return Failure("over_budget", f"not sent; spent so far: {'; '.join(parts)}")
+    def _too_much(self, call: Call, spent: Cost) -> Failure:
+        """Name each ceiling that the call could pass."""
+        worst, usd, tokens, parts = self._worst(call), self.endpoint.budget_usd, self.endpoint.budget_tokens, []
+        if usd is not None and spent.usd + worst.usd > usd:
+            parts.append(
+                f"budget_usd is {usd:g}: ${spent.usd:.4f} is spent, and the next call may cost ${worst.usd:.4f}"
+            )
+        if tokens is not None and spent.tokens + worst.tokens > tokens:
+            parts.append(
+                f"budget_tokens is {tokens}: {spent.tokens} are spent, and the next call may take {worst.tokens}"
+            )
+        return Failure("over_budget", "; ".join(parts))
 
     def _worst(self, call: Call) -> Cost:
         prompt = call.request.most_prompt_tokens()

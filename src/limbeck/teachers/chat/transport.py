@@ -56,6 +56,8 @@ class Trouble:
     may_pass: bool = True
     fatal: bool = False
     """Whether any other call would fail as well."""
+    unreachable: bool = False
+    """Whether no connection came about: it is refused, its host is unknown, its certificate is not trusted."""
     charged: bool = False
     """Whether the provider may have charged for it: it was sent, and the server did not say that it failed."""
     retry_after_s: float | None = None
@@ -116,12 +118,10 @@ class Transport:
                 said = (await response.read()).decode("utf-8", "replace")
         except aiohttp.ClientHttpProxyError as error:  # its text may hold the proxy's password
             return Trouble("connection", f"{not_connected}: the proxy answered {error.status}")
-        except (
-            aiohttp.ClientConnectorError,
-            aiohttp.ConnectionTimeoutError,
-            aiohttp.InvalidURL,
-            UnicodeError,
-        ) as error:
+        except aiohttp.ClientConnectorError as error:
+            why = error.strerror or str(error.os_error)
+            return Trouble("connection", f"{not_connected}: {self._without_key(why)}", unreachable=True)
+        except (aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL, UnicodeError) as error:
             return Trouble("connection", f"{not_connected}: {self._without_key(str(error))}")
         except TimeoutError:
             return Trouble("timeout", f"no whole answer within {endpoint.timeout_s:g} s", charged=True)

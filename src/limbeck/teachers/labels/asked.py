@@ -68,11 +68,12 @@ def letter_probs(
 
     Raises:
         ConfigError: the endpoint gives no log-probabilities.
-        TeacherError: too many answers could not be read; the message counts them by kind.
+        TeacherError: a ceiling was reached, or too many answers could not be read; the message counts them by kind.
     """
     top = teacher.endpoint.log_probs
     requests = [request_of(asked, max_tokens=1, top_log_probs=top) for asked_R in asked_NR for asked in asked_R]
-    outcomes = iter(teacher.complete(requests, advance))
+    outcomes = teacher.complete(requests, advance)
+    following = iter(outcomes)
     known = set(letters(classes))
     kinds: Counter[str] = Counter()
     top_NR: list[list[Mapping[str, float] | None]] = []
@@ -81,7 +82,7 @@ def letter_probs(
         top_R: list[Mapping[str, float] | None] = []
         of_row = set()
         for _ in asked_R:
-            outcome = next(outcomes)
+            outcome = next(following)
             alternatives = _first_token(outcome)
             top_R.append(alternatives)
             if not any(token.strip() in known for token in alternatives or ()):
@@ -90,7 +91,7 @@ def letter_probs(
                 of_row.add(f"failed_{kind}")
         top_NR.append(top_R)
         marks.append(of_row)
-    _refuse_unreadable(kinds, len(requests), most_unreadable)
+    _refuse_unreadable(kinds, outcomes, most_unreadable)
     return _flagged(from_log_probs(top_NR, classes, most_unreadable=1.0), marks)
 
 
@@ -122,14 +123,15 @@ def sample_probs(
         advance: told of each request that is done.
 
     Raises:
-        TeacherError: too many answers could not be read; the message counts them by kind.
+        TeacherError: a ceiling was reached, or too many answers could not be read; the message counts them by kind.
     """
     requests = [
         request_of(asked, max_tokens=max_tokens, sampling_temperature=sampling_temperature, sample=number, stop=stop)
         for asked in asked_N
         for number in range(samples)
     ]
-    outcomes = iter(teacher.complete(requests, advance))
+    outcomes = teacher.complete(requests, advance)
+    following = iter(outcomes)
     kinds: Counter[str] = Counter()
     answers: list[list[str | None]] = []
     marks: list[set[str]] = []
@@ -137,7 +139,7 @@ def sample_probs(
         of_row: set[str] = set()
         given: list[str | None] = []
         for _ in range(samples):
-            outcome = next(outcomes)
+            outcome = next(following)
             label, kind = read(outcome.text) if isinstance(outcome, Answer) else (None, outcome.kind)
             given.append(label)
             if label is None:
@@ -145,7 +147,7 @@ def sample_probs(
                 of_row.add(f"failed_{kind}")
         answers.append(given)
         marks.append(of_row)
-    _refuse_unreadable(kinds, len(requests), most_unreadable)
+    _refuse_unreadable(kinds, outcomes, most_unreadable)
     return _flagged(from_samples(answers, names, most_unreadable=1.0), marks)
 
 
@@ -160,14 +162,21 @@ def _first_token(outcome: Outcome) -> dict[str, float] | None:
     return found
 
 
-def _refuse_unreadable(kinds: Counter[str], asked: int, most: float) -> None:
-    lost = kinds.total()
+def _refuse_unreadable(kinds: Counter[str], outcomes: Sequence[Outcome], most: float) -> None:
+    lost, asked = kinds.total(), len(outcomes)
     if lost <= most * asked:
         return
     counts = ", ".join(f"{times} {kind}" for kind, times in kinds.most_common())
+    ceilings = [o.detail for o in outcomes if isinstance(o, Failure) and o.kind == "over_budget"]
+    if ceilings:
+        others = f" ({lost} of {asked} answers have no label: {counts})" if lost > len(ceilings) else ""
+        raise TeacherError(
+            f"the ceiling was reached: {len(ceilings)} of {asked} requests were not sent{others}. {ceilings[0]}. What "
+            "was answered is kept in the journal and is not paid for again: raise that ceiling and run again"
+        )
     raise TeacherError(
         f"{lost} of {asked} answers have no label ({counts}); at most {most:.0%} may. What was paid for is in the "
-        "journal and is read again without a request. Failures of the API: run again, or raise the ceiling. Answers "
+        "journal and is read again without a request. Failures of the API: run again. Answers "
         "without a label: say in the prompt's format what an answer looks like, or use another teacher"
     )
 
