@@ -27,6 +27,7 @@ from limbeck.cli.terminal import quiet_libraries
 FOLDER = Path("runs/anon")
 TRAIN_ROWS, TEST_ROWS, RATE_ROWS = 5120, 2000, 1000
 BATCH_SIZE, PASSES = 32, 3
+MORE_ROWS, MORE_PASSES = 20480, 2
 SEEDS = [0, 1, 2]
 
 RISK = "risk_and_warning"
@@ -68,8 +69,12 @@ ARMS = [
     "lora-hard-random",
     "houlsby-hard-progressive",
     "houlsby-hard-random",
+    "lora-soft-random-more",
 ]
-"""What is trained, on which labels, in which order. The plain student, untrained, is measured in each of them."""
+"""What is trained, on which labels, in which order; ``more``: on four times the rows.
+
+The plain student, untrained, is measured in each of them.
+"""
 
 
 def write_rows(source: Path, folder: Path) -> None:
@@ -78,15 +83,21 @@ def write_rows(source: Path, folder: Path) -> None:
     The rows by which learning rates are chosen have the teacher's labels in place of the gold ones.
     """
     rng = random.Random(0)
-    train = [row for row in _read(source / "train.jsonl.gz") if row["teacher_label"] is not None]
+    all_train = [row for row in _read(source / "train.jsonl.gz") if row["teacher_label"] is not None]
     dev = [row for row in _read(source / "validation.jsonl.gz") if row["teacher_label"] is not None]
     test = [row for row in _read(source / "test.jsonl.gz") if row["label"] and row["teacher_label"]]
-    train, dev, test = rng.sample(train, TRAIN_ROWS), rng.sample(dev, RATE_ROWS), rng.sample(test, TEST_ROWS)
-    unlabelled = [{name: value for name, value in row.items() if name != "label"} for row in train]
+    train, dev, test = rng.sample(all_train, TRAIN_ROWS), rng.sample(dev, RATE_ROWS), rng.sample(test, TEST_ROWS)
+    seen = {row["text"] for row in train}
+    more = train + rng.sample([row for row in all_train if row["text"] not in seen], MORE_ROWS - TRAIN_ROWS)
     dev = [row | {"label": row["teacher_label"]} for row in dev]
-    for name, rows in (("train", unlabelled), ("train-gold", train), ("rates", dev), ("test", test)):
+    files = {"train": _unlabelled(train), "train-more": _unlabelled(more), "train-gold": train}
+    for name, rows in (files | {"rates": dev, "test": test}).items():
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+
+
+def _unlabelled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name != "label"} for row in rows]
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -120,8 +131,10 @@ def run_file(arm: str, learning_rate: float | None = None) -> dict[str, Any]:
     Schedule, decay and clipping are the paper's; learning rates of a small encoder are ours.
     """
     trained, labels, *order = arm.split("-")
-    adapter, gold = ADAPTERS[trained], labels == "gold"
-    data = {"train": FOLDER / f"train{'-gold' if gold else ''}.jsonl", "test": FOLDER / "test.jsonl"}
+    adapter, gold, more = ADAPTERS[trained], labels == "gold", "more" in order
+    rows = "train-gold" if gold else "train-more" if more else "train"
+    whole = (MORE_PASSES * MORE_ROWS if more else PASSES * TRAIN_ROWS) // BATCH_SIZE
+    data = {"train": FOLDER / f"{rows}.jsonl", "test": FOLDER / "test.jsonl"}
     if learning_rate:
         data["test"] = FOLDER / "rates.jsonl"
     return {
@@ -130,7 +143,7 @@ def run_file(arm: str, learning_rate: float | None = None) -> dict[str, Any]:
         "student": {"model": str(FOLDER / "start"), **({"adapter": adapter} if adapter else {})},
         "recipe": {"name": "fine_tune"} if gold else {"name": "anon", "labels": labels, "order": order[0]},
         "training": {
-            "steps": TRIED_STEPS if learning_rate else PASSES * TRAIN_ROWS // BATCH_SIZE,
+            "steps": TRIED_STEPS if learning_rate else whole,
             "batch_size": BATCH_SIZE,
             "learning_rate": learning_rate or RATES[trained],
             "schedule": "cosine",

@@ -33,6 +33,8 @@ PAIRS = [
     ("lora-soft-progressive", "full-soft-progressive"),
     ("qlora-soft-progressive", "lora-soft-progressive"),
     ("houlsby-soft-progressive", "full-soft-progressive"),
+    ("lora-soft-random-more", "lora-soft-random"),
+    ("lora-soft-random-more", "full-gold"),
     ("lora-soft-progressive", "untrained"),
     ("tuned", "default"),
     ("default", "gold"),
