@@ -15,10 +15,12 @@ import torch
 from safetensors.torch import load_file
 
 import limbeck
-from limbeck.errors import ConfigError, LimbeckError
+from limbeck.errors import ConfigError, LimbeckError, TeacherError
 from limbeck.models.load import load_classifier, load_language_model, load_tokenizer
 from limbeck.report.page import render_report
 from limbeck.results import Results
+from limbeck.runs.config import run_config
+from limbeck.runs.doctor import examine
 from limbeck.runs.evaluate import evaluate
 from limbeck.runs.predictor import Predictor
 from limbeck.types import SilentProgress
@@ -270,6 +272,8 @@ def test_an_api_is_asked_for_its_reasons(run: dict[str, Any], server: str, tmp_p
     run["teacher"] |= {"samples": 1, "journal": str(tmp_path / "journal.sqlite")}
     run["student"] |= {"head": "verbaliser"}
     run["recipe"] = {"name": "anon", "reason_weight": 0.3}
+    (cost,) = (found for found in examine(run_config(run), SilentProgress()) if found.check == "cost")  # type: ignore[arg-type]
+    assert cost.message.startswith("60 calls, about "), "what the server counts below"
     results = limbeck.distill(**run)
     assert isinstance(results, Results)
     assert any(warning.startswith("20 of 20 training rows have a reason") for warning in results.warnings)
@@ -284,14 +288,21 @@ def test_an_api_is_asked_for_its_reasons(run: dict[str, Any], server: str, tmp_p
         limbeck.distill(**run)
 
 
-def test_doctor_asks_no_teacher(run: dict[str, Any], tmp_path: Path) -> None:
-    from limbeck.runs.config import run_config
-    from limbeck.runs.doctor import examine
+def test_a_first_start_that_failed_pins_nothing(run: dict[str, Any], tmp_path: Path) -> None:
+    few(run, tmp_path)
+    run["teacher"] = {"api": {"base_url": "http://127.0.0.1:9/v1", "model": "large", "tries": 1}, "prompt": {}}
+    for seed in (0, 1):
+        with pytest.raises(TeacherError, match="nothing ever answered there"):
+            limbeck.distill(**run | {"seeds": [seed]})
+    assert "seeds:\n- 1\n" in (Path(run["output"]) / "run.yaml").read_text(encoding="utf-8")
 
+
+def test_doctor_asks_no_teacher(run: dict[str, Any], tmp_path: Path) -> None:
     few(run, tmp_path)
     run["teacher"] = {"api": {"base_url": "http://127.0.0.1:9/v1", "model": "large"}, "prompt": {}}
     found = {finding.check: finding for finding in examine(run_config(run), SilentProgress())}  # type: ignore[arg-type]
     assert "will be asked about 40 texts in 10 samples each, 400 answers" in found["teacher"].message
+    assert found["cost"].message.startswith("400 calls, about ")
     assert "key" not in found
     run["teacher"]["api"] |= {"log_probs": 5, "key_env": "LIMBECK_TEST_NO_KEY"}
     found = {finding.check: finding for finding in examine(run_config(run), SilentProgress())}  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ from limbeck.models.layers import shapes
 from limbeck.runs.bench import set_up
 from limbeck.runs.calibrate import dev_labels
 from limbeck.runs.config import RunConfig
-from limbeck.runs.label_teacher import LabelTeacher, unasked_teacher
+from limbeck.runs.label_teacher import LabelTeacher, prompt_rows, unasked_teacher
 from limbeck.runs.prepare import (
     RunRows,
     budget_steps,
@@ -35,10 +35,12 @@ from limbeck.runs.prepare import (
     require_labels,
     start_teacher,
 )
+from limbeck.runs.prompted_teacher import content_free_rows, label_requests, reason_requests
 from limbeck.runs.signals import require_fitting
 from limbeck.runs.student import make_student, student_tokenizer
 from limbeck.students.adapters import adapter_notes, all_parameters, trainable_parameters
-from limbeck.teachers.chat.endpoint import read_key
+from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
+from limbeck.teachers.chat.estimate import estimate
 from limbeck.types import Progress
 
 __all__ = ["Finding", "examine"]
@@ -132,12 +134,34 @@ def _will_be_asked(config: RunConfig, rows: RunRows) -> list[Finding]:
     each = len(rows.labels) if teacher.api.log_probs else teacher.samples
     why = "orders of the labels" if teacher.api.log_probs else "samples"
     words += f" in {each} {why} each, {texts * each:,} answers; its accuracy shows then"
-    findings = [Finding("note", "teacher", words)]
+    findings = [Finding("note", "teacher", words), _cost_of_asking(config, rows, teacher.api)]
     try:
         read_key(teacher.api)
     except ConfigError as error:
         findings.append(Finding("warning", "key", str(error)))
     return findings
+
+
+def _cost_of_asking(config: RunConfig, rows: RunRows, endpoint: ChatEndpoint) -> Finding:
+    """Estimate what the API is sent, before anything is; answers that a journal has already cost nothing."""
+    teacher, train = config.teacher, prompt_rows(config, rows.train)
+    assert teacher.prompt is not None
+    texts = [*train, *prompt_rows(config, rows.test)]
+    if "contextual" in teacher.calibration:
+        texts += [dict(row) for row in content_free_rows(teacher.prompt)]
+    requests = label_requests(endpoint, teacher.prompt, texts, rows.labels, teacher.samples)
+    learns_reasons = needs_of(tuple(term for stage in config.recipe.stages() for term in stage.terms)).reasons
+    if learns_reasons and teacher.reason is None:
+        requests += reason_requests(endpoint, teacher.prompt, train, rows.labels)
+    found = estimate(endpoint, requests)
+    words = f"{found.calls:,} calls, about {found.prompt_tokens:,} tokens of prompts (by 4 bytes a token) and at most "
+    words += f"{found.answer_tokens:,} of answers"
+    words += (
+        f": about ${found.usd:.2f} with the longest answers"
+        if found.usd is not None
+        else "; with teacher.api.prices also in dollars"
+    )
+    return Finding("note", "cost", f"{words}. What the journal has already is not asked again")
 
 
 def _given_labels_are_worth_it(teacher: LabelTeacher, rows: RunRows) -> list[Finding]:

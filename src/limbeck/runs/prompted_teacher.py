@@ -22,6 +22,8 @@ from limbeck.data.prompts.sandbox import slots_of
 if TYPE_CHECKING:
     from limbeck.data.tasks import Classification
     from limbeck.teachers.chat.client import ChatTeacher
+    from limbeck.teachers.chat.endpoint import ChatEndpoint
+    from limbeck.teachers.chat.request import ChatRequest
     from limbeck.teachers.labels.asked import Asked
     from limbeck.teachers.labels.label_probs import LabelProbs
     from limbeck.types import Advance, Rows
@@ -31,7 +33,9 @@ __all__ = [
     "ask_for_reasons",
     "chat_label_probs",
     "content_free_rows",
+    "label_requests",
     "local_label_probs",
+    "reason_requests",
     "rendered_prompts",
     "rows_for_prompts",
 ]
@@ -183,18 +187,12 @@ def chat_label_probs(
 
     def ask(of: Sequence[Row], told: Advance | None, most: float) -> tuple[LabelProbs, list[bool]]:
         if teacher.endpoint.log_probs > 0:
-            turned = [
-                [render_letters(prompt, labels, row, turn=turn, chat=chat) for turn in range(len(labels))]
-                for row in of
-            ]
-            asked_NR = [[asked for asked, _ in orders] for orders in turned]
-            found = letter_probs(teacher, asked_NR, len(labels), most_unreadable=most, advance=told)
-            return found, [orders[0][1] for orders in turned]
+            asked_NR, cuts = _asked_in_every_order(prompt, of, labels, chat)
+            return letter_probs(teacher, asked_NR, len(labels), most_unreadable=most, advance=told), cuts
         asked_N, cuts = _asked(prompt, of, labels, chat)
-        longest = _LABEL_TOKENS if prompt.format in ("none", "label") else _REASON_TOKENS
         found = sample_probs(
-            teacher, asked_N, labels, _reader(prompt, labels), samples=samples, max_tokens=longest, advance=told,
-            stop=_stop(prompt, chat), most_unreadable=most,
+            teacher, asked_N, labels, _reader(prompt, labels), samples=samples, max_tokens=_longest(prompt),
+            advance=told, stop=_stop(prompt, chat), most_unreadable=most,
         )  # fmt: skip
         return found, cuts
 
@@ -204,6 +202,28 @@ def chat_label_probs(
         return scored
     # To some inputs without content a model answers that there is nothing to label: that is no fault of the prompt.
     return _contextual(scored, ask(content_free_rows(prompt), None, _MOST_UNREADABLE_OF_NOTHING)[0])
+
+
+def label_requests(
+    endpoint: ChatEndpoint, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], samples: int
+) -> list[ChatRequest]:
+    """Return what `chat_label_probs` asks about rows, without asking it."""
+    from limbeck.teachers.labels.asked import letter_requests, sample_requests
+
+    chat = endpoint.kind == "chat"
+    if endpoint.log_probs > 0:
+        return letter_requests(_asked_in_every_order(prompt, rows, labels, chat)[0], endpoint.log_probs)
+    asked_N, _ = _asked(prompt, rows, labels, chat)
+    return sample_requests(asked_N, samples=samples, max_tokens=_longest(prompt), stop=_stop(prompt, chat))
+
+
+def reason_requests(
+    endpoint: ChatEndpoint, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str]
+) -> list[ChatRequest]:
+    """Return what `ask_for_reasons` asks about rows at first, without asking it."""
+    chat = endpoint.kind == "chat"
+    asked_N, _ = _asked(prompt, rows, labels, chat)
+    return [_reason_request(asked, prompt, chat) for asked in asked_N]
 
 
 def ask_for_reasons(
@@ -225,21 +245,14 @@ def ask_for_reasons(
     """
     from limbeck.errors import ConfigError
     from limbeck.teachers.chat.answer import Answer
-    from limbeck.teachers.labels.asked import request_of
 
     if prompt.format not in REASON_FORMATS:
         raise ConfigError(f"prompt.format: {prompt.format} has no reason; use {' or '.join(REASON_FORMATS)}")
     chat = teacher.endpoint.kind == "chat"
     asked_N, _ = _asked(prompt, rows, labels, chat)
-    stop = _stop(prompt, chat)
 
     def ask(which: Sequence[int], temperature: float, sample: int) -> list[ParsedAnswer | None]:
-        requests = [
-            request_of(
-                asked_N[row], max_tokens=_REASON_TOKENS, sampling_temperature=temperature, sample=sample, stop=stop
-            )
-            for row in which
-        ]
+        requests = [_reason_request(asked_N[row], prompt, chat, temperature, sample) for row in which]
         outcomes = teacher.complete(requests, advance)
         return [parse_answer(o.text, prompt, labels) if isinstance(o, Answer) else None for o in outcomes]
 
@@ -257,6 +270,29 @@ def _asked(
 ) -> tuple[list[Asked], list[bool]]:
     made = [render_chat(prompt, labels, row) if chat else render_plain(prompt, labels, row) for row in rows]
     return [asked for asked, _ in made], [cut for _, cut in made]
+
+
+def _asked_in_every_order(
+    prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], chat: bool
+) -> tuple[list[list[Asked]], list[bool]]:
+    turned = [
+        [render_letters(prompt, labels, row, turn=turn, chat=chat) for turn in range(len(labels))] for row in rows
+    ]
+    return [[asked for asked, _ in orders] for orders in turned], [orders[0][1] for orders in turned]
+
+
+def _reason_request(
+    asked: Asked, prompt: LabelPrompt, chat: bool, temperature: float = 0.0, sample: int = 0
+) -> ChatRequest:
+    from limbeck.teachers.labels.asked import request_of
+
+    return request_of(
+        asked, max_tokens=_REASON_TOKENS, sampling_temperature=temperature, sample=sample, stop=_stop(prompt, chat)
+    )
+
+
+def _longest(prompt: LabelPrompt) -> int:
+    return _LABEL_TOKENS if prompt.format in ("none", "label") else _REASON_TOKENS
 
 
 def _stop(prompt: LabelPrompt, chat: bool) -> tuple[str, ...]:

@@ -110,9 +110,13 @@ class ChatRequest:
         fields |= {name: value for name, value in given.items() if value is not None}
         return json.dumps(fields).encode("ascii")
 
+    def size_bytes(self) -> int:
+        """Return how long the text of the prompt is in UTF-8, roles included."""
+        texts = [self.prompt or "", *(text for m in self.messages for text in (m.role, m.content))]
+        return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+
     def most_prompt_tokens(self) -> int:
         """Return a bound on the prompt's tokens: no tokenizer makes more tokens of a text than it has UTF-8 bytes."""
-        texts = [self.prompt or "", *(text for m in self.messages for text in (m.role, m.content))]
         marks = _TOKENS_PER_MESSAGE * (len(self.messages) + 1)
         extra = len(json.dumps(dict(self.extra))) if self.extra else 0
-        return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) + marks + extra
+        return self.size_bytes() + marks + extra

@@ -16,7 +16,7 @@ from limbeck.teachers.chat.request import ChatRequest, Message
 from limbeck.teachers.labels.label_probs import MOST_UNREADABLE, LabelProbs, from_log_probs, from_samples, letters
 from limbeck.types import Advance
 
-__all__ = ["Asked", "Read", "letter_probs", "request_of", "sample_probs"]
+__all__ = ["Asked", "Read", "letter_probs", "letter_requests", "request_of", "sample_probs", "sample_requests"]
 
 Asked = str | Sequence[Mapping[str, str]]
 """A plain prompt, for completion endpoints, or messages with ``role`` and ``content``."""
@@ -49,6 +49,27 @@ def request_of(
     )
 
 
+def letter_requests(asked_NR: Sequence[Sequence[Asked]], top: int) -> list[ChatRequest]:
+    """Return what `letter_probs` asks: one token of each order of each row, with `top` alternatives."""
+    return [request_of(asked, max_tokens=1, top_log_probs=top) for asked_R in asked_NR for asked in asked_R]
+
+
+def sample_requests(
+    asked_N: Sequence[Asked],
+    *,
+    samples: int = 10,
+    sampling_temperature: float = 0.7,
+    max_tokens: int = 64,
+    stop: tuple[str, ...] = (),
+) -> list[ChatRequest]:
+    """Return what `sample_probs` asks: `samples` answers of each row."""
+    return [
+        request_of(asked, max_tokens=max_tokens, sampling_temperature=sampling_temperature, sample=number, stop=stop)
+        for asked in asked_N
+        for number in range(samples)
+    ]
+
+
 def letter_probs(
     teacher: ChatTeacher,
     asked_NR: Sequence[Sequence[Asked]],
@@ -70,9 +91,7 @@ def letter_probs(
         ConfigError: the endpoint gives no log-probabilities.
         TeacherError: a ceiling was reached, or too many answers could not be read; the message counts them by kind.
     """
-    top = teacher.endpoint.log_probs
-    requests = [request_of(asked, max_tokens=1, top_log_probs=top) for asked_R in asked_NR for asked in asked_R]
-    outcomes = teacher.complete(requests, advance)
+    outcomes = teacher.complete(letter_requests(asked_NR, teacher.endpoint.log_probs), advance)
     following = iter(outcomes)
     known = set(letters(classes))
     kinds: Counter[str] = Counter()
@@ -125,11 +144,9 @@ def sample_probs(
     Raises:
         TeacherError: a ceiling was reached, or too many answers could not be read; the message counts them by kind.
     """
-    requests = [
-        request_of(asked, max_tokens=max_tokens, sampling_temperature=sampling_temperature, sample=number, stop=stop)
-        for asked in asked_N
-        for number in range(samples)
-    ]
+    requests = sample_requests(
+        asked_N, samples=samples, sampling_temperature=sampling_temperature, max_tokens=max_tokens, stop=stop
+    )
     outcomes = teacher.complete(requests, advance)
     following = iter(outcomes)
     kinds: Counter[str] = Counter()

@@ -1,0 +1,38 @@
+"""What requests will take, roughly, before any is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from limbeck.teachers.chat.calls import plan_calls
+from limbeck.teachers.chat.endpoint import ChatEndpoint
+from limbeck.teachers.chat.request import ChatRequest
+
+__all__ = ["Estimate", "estimate"]
+
+_BYTES_A_TOKEN = 4
+"""About right for English; other scripts have fewer."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is sent, and what it may cost."""
+
+    calls: int
+    prompt_tokens: int
+    """By their length in bytes: a token has about four."""
+    answer_tokens: int
+    """If every answer is as long as it may be."""
+    usd: float | None
+    """With answers as long as they may be; None without prices."""
+
+
+def estimate(endpoint: ChatEndpoint, requests: Sequence[ChatRequest]) -> Estimate:
+    """Estimate what requests take whose answers are in no journal; equal ones are asked once."""
+    asked = {(r.content_hash(endpoint.kind, endpoint.model), r.sample): r for r in requests}
+    calls = plan_calls(asked, endpoint.samples_per_call)
+    prompt_tokens = sum(call.request.size_bytes() for call in calls) // _BYTES_A_TOKEN
+    answer_tokens = sum(call.request.max_tokens * len(call.samples) for call in calls)
+    usd = endpoint.usd(prompt_tokens, answer_tokens) if endpoint.prices else None
+    return Estimate(len(calls), prompt_tokens, answer_tokens, usd)
