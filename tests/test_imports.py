@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = [
     {"errors"},
     {"types", "results", "atomic", "ranks"},
-    {"language_results", "generation_results", "alert_results"},
+    {"language_results", "generation_results", "alert_results", "formatting"},
     {"numerics"},
     {"models"},
     {"losses", "teachers", "students", "data", "sequences"},
@@ -32,7 +32,15 @@ LAYERS = [
 ]
 """A module may import from the layers above its own line, and from its own folder."""
 
-REPORT_READS = {"atomic", "errors", "results", "language_results", "generation_results", "alert_results"}
+REPORT_READS = {
+    "atomic",
+    "errors",
+    "formatting",
+    "results",
+    "language_results",
+    "generation_results",
+    "alert_results",
+}
 
 TORCH_AT_START = {
     "numerics", "models", "losses", "teachers", "students", "data", "sequences", "stages", "evaluation",
@@ -45,6 +53,7 @@ TORCH_NEVER = {
     "language_results",
     "generation_results",
     "alert_results",
+    "formatting",
     "atomic",
     "recipes",
     "report",

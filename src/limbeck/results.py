@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 __all__ = [
+    "TEACHER_LEAD",
     "AdapterFigures",
     "ClassFigures",
     "Comparison",
@@ -26,7 +27,11 @@ __all__ = [
     "StudentCalibration",
     "System",
     "TeacherLabels",
+    "teacher_leads",
 ]
+
+TEACHER_LEAD = 0.02
+"""A teacher that leads the untrained student by less accuracy has little to teach but its errors."""
 
 SystemName = Literal["teacher", "student_before", "fine_tuned", "random_order", "distilled"]
 
@@ -135,6 +140,13 @@ class System(_Record):
     seeds: list[SeedFigures]
     speed: Speed | None
     """None for a teacher that is known by its labels alone."""
+
+
+def teacher_leads(teacher: System | None, before: System | None) -> bool:
+    """Say whether the teacher is clearly more accurate than the untrained student; true where that is not known."""
+    if teacher is None or before is None or teacher.accuracy is None or before.accuracy is None:
+        return True
+    return teacher.accuracy.value - before.accuracy.value >= TEACHER_LEAD
 
 
 class McNemar(_Record):

@@ -38,7 +38,7 @@ def test_answers_failures_calls_and_cost(
     assert code == 0
     assert out.splitlines() == [
         "3 answers",
-        "1 truncated (25.0% of what was paid for)",
+        "1 truncated (25.0 % of what was paid for)",
         "model m: 4 from m-1",
         "5 calls: 4 answered, 1 unknown",
         "spent: 140 tokens, $0.5400",

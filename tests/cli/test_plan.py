@@ -17,7 +17,7 @@ RUNNER = CliRunner()
 def test_paper_mode_prints_the_table() -> None:
     found = RUNNER.invoke(app, ["plan", "--paper"])
     assert found.exit_code == 0
-    for words in ("LLaMA-2 7B, 16-bit, all trained: 84.00 GB", "40.00 M trained: 3.90 GB, 95.36% less", "1.49 GB"):
+    for words in ("LLaMA-2 7B, 16-bit, all trained: 84.00 GB", "40.00 M trained: 3.90 GB, 95.36 % less", "1.49 GB"):
         assert words in found.stderr
 
 

@@ -124,16 +124,16 @@ BUDGET = "With 16 labels for each task and target language, "
     ("difference", "holm", "over_records", "words", "figures"),
     [
         (0.021, 0.003, 0.01, "ML-IPD beat ML-DFT", "+2.1 points of accuracy on average over 2 languages (95 % "
-         "interval +1.1 to +3.1; p = 0.003 over languages and seeds after Holm's correction, p = 0.01 over test "
+         "interval +1.1 to +3.1; p = 0.003 over languages and seeds after Holm's correction, p = 0.010 over test "
          "records)"),
-        (-0.021, 0.0003, 0.0, "ML-IPD was worse than ML-DFT", "-2.1 points of accuracy on average over 2 languages "
-         "(95 % interval -3.1 to -1.1; p < 0.001 over languages and seeds after Holm's correction, p < 0.001 over "
+        (-0.021, 0.0003, 0.0, "ML-IPD was worse than ML-DFT", "−2.1 points of accuracy on average over 2 languages "
+         "(95 % interval −3.1 to −1.1; p < 0.001 over languages and seeds after Holm's correction, p < 0.001 over "
          "test records)"),
-        (0.021, 0.05, 0.3, NO_DIFFERENCE, "p = 0.05 over languages and seeds"),
-        (0.021, 0.05, 0.04, UNSETTLED, "p = 0.04 over test records"),
-        (0.021, 0.04, 0.05, UNSETTLED, "p = 0.05 over test records"),
-        (0.021, None, 1.0, NO_DIFFERENCE, "no test over languages and seeds is possible, p = 1 over test records"),
-        (0.021, None, 0.01, UNSETTLED, "no test over languages and seeds is possible, p = 0.01 over test records"),
+        (0.021, 0.05, 0.3, NO_DIFFERENCE, "p = 0.050 over languages and seeds"),
+        (0.021, 0.05, 0.04, UNSETTLED, "p = 0.040 over test records"),
+        (0.021, 0.04, 0.05, UNSETTLED, "p = 0.050 over test records"),
+        (0.021, None, 1.0, NO_DIFFERENCE, "no test over languages and seeds is possible, p = 1.00 over test records"),
+        (0.021, None, 0.01, UNSETTLED, "no test over languages and seeds is possible, p = 0.010 over test records"),
     ],
 )  # fmt: skip
 def test_against_a_baseline(
@@ -220,8 +220,8 @@ def test_languages_left_behind_are_measured_on_their_own_tasks() -> None:
         },
     )
     assert said([], [english, ours])[1] == (
-        f"{BUDGET}ML-IPD keeps 75.0% of the accuracy that the English model has in English, on average over 4 "
-        "languages; furthest behind: Urdu (50.0%), Swahili (60.0%), Bulgarian (90.0%)."
+        f"{BUDGET}ML-IPD keeps 75.0 % of the accuracy that the English model has in English, on average over 4 "
+        "languages; furthest behind: Urdu (50.0 %), Swahili (60.0 %), Bulgarian (90.0 %)."
     )
 
 
@@ -240,7 +240,7 @@ def test_cost_names_savings_and_extra_cost_at_the_same_budget() -> None:
         cost("ml_dft", 99, 0.9, n_target=128),
     ]
     assert said([], costs=costs)[-1] == (
-        f"{BUDGET}ML-IPD took 12.3 device hours, 5 of them for the English model: 40.0% less than ML-DFT (20.6), "
-        "19.8% more than Transfer (10.3)."
+        f"{BUDGET}ML-IPD took 12.3 device hours, 5 of them for the English model: 40.0 % less than ML-DFT (20.6), "
+        "19.8 % more than Transfer (10.3)."
     )
     assert said([], costs=costs[:2])[-1].endswith("5 of them for the English model.")

@@ -59,9 +59,9 @@ TEACHER, STUDENT = system("teacher", 0.8), system("distilled", 0.76, agreement=0
     ("difference", "p_value", "words", "figures"),
     [
         (0.034, 0.001, "beat", "+3.4 points (95 % interval +2.4 to +4.4, p = 0.001)"),
-        (-0.034, 0.001, "was worse than", "-3.4 points (95 % interval -4.4 to -2.4, p = 0.001)"),
-        (0.034, 0.05, "made no significant difference to", "+3.4 points (95 % interval +2.4 to +4.4, p = 0.05)"),
-        (-0.002, 0.6, "made no significant difference to", "-0.2 points (95 % interval -1.2 to +0.8, p = 0.6)"),
+        (-0.034, 0.001, "was worse than", "−3.4 points (95 % interval −4.4 to −2.4, p = 0.001)"),
+        (0.034, 0.05, "made no significant difference to", "+3.4 points (95 % interval +2.4 to +4.4, p = 0.050)"),
+        (-0.002, 0.6, "made no significant difference to", "−0.2 points (95 % interval −1.2 to +0.8, p = 0.60)"),
     ],
 )
 def test_against_fine_tuning(difference: float, p_value: float, words: str, figures: str) -> None:
@@ -71,8 +71,8 @@ def test_against_fine_tuning(difference: float, p_value: float, words: str, figu
 
 def test_what_was_kept_and_what_it_costs() -> None:
     assert verdict([TEACHER, STUDENT], []) == [
-        "The student keeps 95.0% of the teacher's accuracy (76.0% against 80.0%).",
-        "The student has 25% of the teacher's parameters, answers one text in 2.5 ms instead of 10.0 ms, and labels "
+        "The student keeps 95.0 % of the teacher's accuracy (76.0 % against 80.0 %).",
+        "The student has 25 % of the teacher's parameters, answers one text in 2.5 ms instead of 10.0 ms, and labels "
         "4.0 times as many rows per second.",
     ]
 
@@ -81,10 +81,26 @@ def test_without_labels_it_speaks_of_fidelity() -> None:
     sentences = verdict([system("teacher", None), system("distilled", None, agreement=0.9)], [])
     assert sentences[0] == (
         "The held-out rows have no labels, so only fidelity can be measured: the student gives the teacher's label "
-        "on 90.0% of them."
+        "on 90.0 % of them."
     )
 
 
 def test_a_teacher_that_is_never_right_has_nothing_to_keep() -> None:
     sentences = verdict([system("teacher", 0.0), STUDENT], [])
-    assert sentences[0] == "The teacher is right on no held-out row; the student is on 76.0% of them."
+    assert sentences[0] == "The teacher is right on no held-out row; the student is on 76.0 % of them."
+
+
+@pytest.mark.parametrize("before", [0.84, 0.8, 0.785])
+def test_a_teacher_that_does_not_lead_comes_first_and_no_share_of_it_is_praised(before: float) -> None:
+    sentences = verdict([TEACHER, system("student_before", before), system("distilled", 0.9)], [])
+    assert sentences[0] == (
+        "The teacher does not lead: it is right on 80.0 % of the held-out rows, the untrained student on "
+        f"{before * 100:.1f} %. A teacher that does not lead by 2 points teaches its errors too. The distilled "
+        "student is right on 90.0 %."
+    )
+    assert not any("keeps" in sentence for sentence in sentences)
+
+
+def test_a_teacher_that_leads_by_two_points_is_what_is_kept() -> None:
+    sentences = verdict([TEACHER, system("student_before", 0.78), STUDENT], [])
+    assert sentences[0].startswith("The student keeps 95.0 %")

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
+from limbeck.formatting import ABSENT, EN_DASH
 from limbeck.report import render_card
-from limbeck.report.formatting import ABSENT, EN_DASH
 from limbeck.results import Results
 
 

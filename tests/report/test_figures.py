@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
+from limbeck.formatting import MINUS
 from limbeck.report.class_figures import class_change_figures, confusion_figures
 from limbeck.report.curves import curve_figures
 from limbeck.report.drawing import SYSTEM_COLOURS, Drawing
 from limbeck.report.figures import Figures, draw_figures
-from limbeck.report.formatting import MINUS
 from limbeck.report.reliability import reliability_figures
 from limbeck.report.trade_off import trade_off_figures
 from limbeck.results import ConfusionMatrix, Results

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from limbeck.evaluation.generation.verdict import generation_verdict
+from limbeck.formatting import ABSENT
 from limbeck.generation_results import GenerationResults
 from limbeck.report import read_any_results, render_generation_report, write_report
-from limbeck.report.formatting import ABSENT
 from limbeck.results import Interval
 
 
@@ -58,7 +58,7 @@ def test_everything_in_the_record_is_on_the_page(undrawn: GenerationResults) -> 
     ("difference", "said"),
     [
         ((0.004, 0.02), "Distilling beat plain fine-tuning on the same budget: +1.2 points of ROUGE-L"),
-        ((-0.02, -0.004), "Distilling was worse than plain fine-tuning on the same budget: -1.2 points of ROUGE-L"),
+        ((-0.02, -0.004), "Distilling was worse than plain fine-tuning on the same budget: −1.2 points of ROUGE-L"),
         ((-0.004, 0.02), "It is not settled whether distilling beats plain fine-tuning on the same budget"),
     ],
     ids=["better", "worse", "not settled"],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import doctest
 
+from limbeck.formatting import ABSENT, MINUS
 from limbeck.language_results import LanguageResults
 from limbeck.report import language_comparisons
-from limbeck.report.formatting import ABSENT, MINUS
 from limbeck.report.language_comparisons import (
     control_of,
     difference_in,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
+from limbeck.formatting import MINUS
 from limbeck.language_results import LanguageResults
 from limbeck.report.drawing import ERROR, Drawing
-from limbeck.report.formatting import MINUS
 from limbeck.report.heat_map import heat_maps
 from limbeck.report.label_budget import label_budget_figures
 from limbeck.report.language_comparisons import find_comparison

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from limbeck.formatting import ABSENT
 from limbeck.language_results import LanguageResults
 from limbeck.report import language_page, render_language_report, write_report
-from limbeck.report.formatting import ABSENT
 from limbeck.report.language_figures import LanguageFigures
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from limbeck.formatting import ABSENT, EN_DASH, MINUS
 from limbeck.language_results import LanguageResults, LanguageSystem
-from limbeck.report.formatting import ABSENT, EN_DASH, MINUS
 from limbeck.report.language_rows import language_parts, language_rows, left_behind, left_behind_order
 from limbeck.report.retention import focus_of
 

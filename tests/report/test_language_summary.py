@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from limbeck.formatting import MINUS
 from limbeck.language_results import LanguageResults
-from limbeck.report.formatting import MINUS
 from limbeck.report.language_summary import language_key_figures
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from limbeck.formatting import ABSENT, EN_DASH, MINUS
 from limbeck.language_results import LanguageResults, Money
-from limbeck.report.formatting import ABSENT, EN_DASH, MINUS
 from limbeck.report.language_tables import (
     cost_rows,
     english_rows,

@@ -11,6 +11,7 @@ import pytest
 from tests.report.parsed_page import Page
 
 from limbeck.errors import StorageError
+from limbeck.formatting import ABSENT
 from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
 from limbeck.report import (
@@ -23,7 +24,6 @@ from limbeck.report import (
 )
 from limbeck.report import page as page_module
 from limbeck.report.figures import Figures
-from limbeck.report.formatting import ABSENT
 from limbeck.report.generation_figures import GenerationDrawings
 from limbeck.report.language_figures import LanguageFigures
 from limbeck.results import Results

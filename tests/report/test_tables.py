@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from limbeck.formatting import ABSENT, EN_DASH, MINUS, TIMES
 from limbeck.report.card import render_card
-from limbeck.report.formatting import ABSENT, EN_DASH, MINUS, TIMES
 from limbeck.report.summary import key_figures
 from limbeck.report.tables import (
     absence_notes,

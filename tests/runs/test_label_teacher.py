@@ -274,7 +274,7 @@ def findings(sections: dict[str, Any]) -> dict[str, Finding]:
 def test_doctor_checks_the_labels_on_gold_ones(taught: dict[str, Any], tmp_path: Path) -> None:
     found = findings(taught)
     assert found["teacher"].level == "ok"
-    assert "right on 80%" in found["teacher"].message
+    assert "right on 80 %" in found["teacher"].message
     assert {"time", "length", "layers"} <= set(found)
 
     test = read(Path(taught["data"]["test"]))

@@ -55,7 +55,7 @@ def test_records_are_sorted_by_use(toy_run: dict[str, Any]) -> None:
     assert data.source == data.english
     assert Counter((r.lang, r.split) for r in data.pool) == {("de", "train"): 48, ("bg", "train"): 48}
     assert Counter((r.lang, r.split) for r in data.test) == {(lang, "test"): 24 for lang in ("en", "de", "bg")}
-    assert data.warnings == ["only 0% of the letters of 'bg' are Cyrillic: is this the right language?"]
+    assert data.warnings == ["only 0 % of the letters of 'bg' are Cyrillic: is this the right language?"]
 
 
 def test_english_rows_without_a_label_teach_nothing_but_pair(own_run: dict[str, Any], own_toy_data: Path) -> None:

@@ -112,7 +112,7 @@ def test_nothing_is_wrong_with_a_good_run(sections: dict[str, Any]) -> None:
     )
     assert "en 24/12, bg 24/12, sk 24/12" in of(found, "data")[1]
     assert "at least 24 labelled records" in of(found, "labels")[1]
-    assert "bg 100%, sk 100%" in of(found, "pairing")[1]
+    assert "bg 100 %, sk 100 %" in of(found, "pairing")[1]
     assert "passes recipe.gate 0.5 is known once" in of(found, "gate")[1]
     # 8 vectors for the task and 8 for each of 3 languages, 32 wide.
     assert f"{(8 + 3 * 8) * 32:,} of them soft prompts" in of(found, "models")[1]
@@ -172,7 +172,7 @@ def test_an_unpaired_language_is_found(sections: dict[str, Any], train: Rows, tm
     write(tmp_path, "train", train)
     levels, words = of(findings(sections), "pairing")
     assert levels == {"warning"}
-    assert "bg 100%, sk 0%" in words
+    assert "bg 100 %, sk 0 %" in words
     assert "None in sk" in words
 
 
@@ -195,8 +195,8 @@ def test_cut_inputs_are_found(sections: dict[str, Any], train: Rows, tmp_path: P
     sections["baselines"] = ["ml_dft"]
     levels, words = of(findings(sections), "length")
     assert levels == {"warning"}
-    assert "22% of the inputs are cut at 40 positions" in words  # 24 of 36 Slovak ones, of 108
-    assert "most in sk 67%" in words
+    assert "22 % of the inputs are cut at 40 positions" in words  # 24 of 36 Slovak ones, of 108
+    assert "most in sk 67 %" in words
 
 
 def test_prompts_that_leave_no_room_are_a_fault(sections: dict[str, Any]) -> None:
@@ -213,7 +213,7 @@ def test_a_tokenizer_that_does_not_know_a_language_is_found(sections: dict[str, 
     found = findings(sections)
     levels, words = of(found, "tokenizer")
     assert "warning" in levels
-    assert "bg 100%" in words
+    assert "bg 100 %" in words
     assert "is this a multilingual tokenizer?" in words
 
 

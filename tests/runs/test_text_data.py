@@ -47,7 +47,7 @@ def test_prompts_without_a_completion_are_never_held_out(tmp_path: Path) -> None
     assert len(rows.test) == 4
     assert all(row.completion for row in rows.test.rows)
     assert (len(rows.train), rows.completed) == (64, 16)
-    with pytest.raises(DataError, match=r"cannot hold out 10% of 0 rows with completions.*give data\.test"):
+    with pytest.raises(DataError, match=r"cannot hold out 10 % of 0 rows with completions.*give data\.test"):
         read_texts(config_of(tmp_path, bare, recipe=recipe))
 
 

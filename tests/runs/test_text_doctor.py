@@ -18,6 +18,7 @@ from tests.runs.text_models import (
     write_jsonl,
 )
 
+from limbeck.formatting import share_text
 from limbeck.models.load import load_language_model
 from limbeck.runs.config import run_config
 from limbeck.runs.doctor import Finding
@@ -55,7 +56,7 @@ def test_a_good_run_has_no_fault_and_leaves_no_trace(sections: dict[str, Any]) -
     assert "the same 360 tokens" in found["vocabulary"].message
     assert found["end token"].message == "completions end with </s>; shorter rows are filled up with <pad>"
     assert found["template"].message.startswith(r"prompt, '\n\n', completion;")
-    assert "0.0% of them are cut to fit" in found["layout"].message
+    assert "0.0 % of them are cut to fit" in found["layout"].message
     assert not Path(sections["output"]).exists()
 
 
@@ -74,13 +75,14 @@ def test_padding_is_that_of_the_log_packed_and_not(sections: dict[str, Any]) -> 
     sections["training"].update(batch_size=48, max_length=128)
     tokenizer = make_tokenizer()
     lengths = sorted(len(tokenizer(f"{r['question']}\n\n{r['answer']}</s>")["input_ids"]) for r in train_rows())
-    plain = 1 - sum(lengths) / (48 * max(lengths))
-    assert examine(sections)["padding"].message.startswith(f"of what the student reads {plain:.0%} without packing")
+    padding = 1 - sum(lengths) / (48 * max(lengths))
+    plain = share_text(padding, digits=0)
+    assert examine(sections)["padding"].message.startswith(f"of what the student reads {plain} without packing")
     sections["training"]["packing"] = True
     message = examine(sections)["padding"].message
-    assert message.endswith(f"it would be {plain:.0%} without packing")
-    packed = int(message.split("reads ")[1].split("%")[0])
-    assert packed < 100 * plain
+    assert message.endswith(f"it would be {plain} without packing")
+    packed = int(message.split("reads ")[1].split(" %")[0])
+    assert packed < 100 * padding
 
 
 def test_the_template_is_examined(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def evaluate_alerts(
 def calibrate_student(model: str, data: str, *, fields: Fields | None) -> None:
     """Fit the temperature of a student on labelled rows, write it into its folder, and say what it changed."""
     from limbeck.cli.terminal import console, progress
-    from limbeck.report.formatting import share_text
+    from limbeck.formatting import share_text
     from limbeck.runs.temperature import CALIBRATION_FILE, calibrate
 
     fitted = calibrate(model, data, fields=fields, progress=progress())

@@ -37,6 +37,7 @@ def main(
     quiet_libraries()
     from limbeck.cli.show import show_results
     from limbeck.demo.setting import SENTENCES, demo_run
+    from limbeck.formatting import share_text
     from limbeck.runs.distill import run
     from limbeck.runs.predictor import Predictor
 
@@ -47,4 +48,5 @@ def main(
     show_results(results, folder, console)
     console.print("\nThe student on three sentences of its own:", markup=False)
     for text, answer in zip(SENTENCES, Predictor(str(folder / "student")).predict(SENTENCES), strict=True):
-        console.print(f"  {text}\n    -> {answer['label']} ({answer['confidence']:.0%})", markup=False, soft_wrap=True)
+        sure = share_text(answer["confidence"], digits=0)
+        console.print(f"  {text}\n    -> {answer['label']} ({sure})", markup=False, soft_wrap=True)

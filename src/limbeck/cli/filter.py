@@ -46,7 +46,7 @@ def _show(counts: FilterCounts, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from limbeck.report.formatting import count_text, share_text
+    from limbeck.formatting import count_text, share_text
 
     shown = Table(box=box.SIMPLE_HEAD)
     for title in ("Set", "Read", "Stage A", "Stage B", "Share", "Duplicates", "Repeat the test", "Kept"):

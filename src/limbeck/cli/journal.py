@@ -26,14 +26,18 @@ def main(file: Annotated[Path, typer.Argument(metavar="FILE", help="The journal,
     """Print a journal's summary. Nothing is sent, and no key is needed."""
     from rich.console import Console
 
+    from limbeck.formatting import share_text
     from limbeck.teachers.chat.journal import Journal
 
     with Journal(file, must_exist=True) as journal:
         found = journal.summary()
     paid = sum(found.answers.values())
     lines = [f"{found.answers.get('answer', 0)} answers"]
-    lines += [f"{count} {kind} ({count / paid:.1%} of what was paid for)" for kind, count in found.answers.items()
-              if kind != "answer"]  # fmt: skip
+    lines += [
+        f"{count} {kind} ({share_text(count / paid)} of what was paid for)"
+        for kind, count in found.answers.items()
+        if kind != "answer"
+    ]
     for asked, served in found.served.items():
         lines.append(f"model {asked}: " + ", ".join(f"{count} from {name}" for name, count in served.items()))
     calls = ", ".join(f"{count} {result}" for result, count in found.calls.items())

@@ -86,6 +86,7 @@ def _print_plan(plan: MemoryPlan) -> None:
 
 def _print_paper(config: object) -> None:
     from limbeck.cli.terminal import console
+    from limbeck.formatting import share_text
     from limbeck.numerics.memory_plan import paper_items, readable, total_bytes
     from limbeck.runs.config import RunConfig
 
@@ -100,8 +101,8 @@ def _print_paper(config: object) -> None:
         full, four_bit = paper_items(parameters), paper_items(parameters, trained)
         whole, saved = total_bytes(full), 1 - total_bytes(four_bit) / total_bytes(full)
         _print_items(f"{name}, 16-bit, all trained: {readable(whole)}", full)
-        words = f"{name}, 4-bit, {trained / 1e6:.2f} M trained: {readable(total_bytes(four_bit))}, {saved:.2%} less"
-        _print_items(words, four_bit)
+        less = f"{readable(total_bytes(four_bit))}, {share_text(saved, digits=2)} less"
+        _print_items(f"{name}, 4-bit, {trained / 1e6:.2f} M trained: {less}", four_bit)
 
 
 def _print_items(title: str, items: Iterable[MemoryItem]) -> None:

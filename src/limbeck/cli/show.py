@@ -11,9 +11,9 @@ from rich.text import Text
 
 from limbeck.cli.show_languages import show_language_results
 from limbeck.cli.show_texts import show_generation_results
+from limbeck.formatting import p_value_text, points_text, range_text
 from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
-from limbeck.report.formatting import p_value_text, points_text, range_text
 from limbeck.report.tables import HEADLINE, METRIC_TITLES, ONE_VS_REST
 from limbeck.results import Comparison, Results, System
 

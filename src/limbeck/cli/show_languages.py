@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from limbeck.data.languages import language_name
+from limbeck.formatting import bare_range, count_text, decimal_text, share_text, shorten
 from limbeck.language_results import LanguageResults, LanguageSystem
-from limbeck.report.formatting import bare_range, count_text, decimal_text, share_text, shorten
 from limbeck.report.language_comparisons import labels_text
 from limbeck.report.language_rows import left_behind
 from limbeck.report.language_tables import system_rows

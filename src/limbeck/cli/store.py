@@ -32,6 +32,7 @@ def main(
     """Fill the store that a run file names."""
     from limbeck.cli.terminal import console, progress, quiet_libraries
     from limbeck.errors import ConfigError
+    from limbeck.formatting import share_text
     from limbeck.runs.config import load_run_file
     from limbeck.runs.text_config import TextRunConfig
 
@@ -43,6 +44,7 @@ def main(
 
     rows, mass = fill_store_of(config, progress())
     if rows:
-        console.print(f"{rows} rows kept; the kept tokens have {mass:.2%} of the teacher's probability on average")
+        have = share_text(mass, digits=2)
+        console.print(f"{rows} rows kept; the kept tokens have {have} of the teacher's probability on average")
     else:
         console.print("every row is in the store already")

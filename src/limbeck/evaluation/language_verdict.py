@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from limbeck.evaluation.verdict import SIGNIFICANT
+from limbeck.formatting import p_value_text, points_text, range_text, share_text
 from limbeck.language_results import LanguageComparison, LanguageDifference, LanguageSystem, SystemCost
 
 __all__ = ["language_verdict"]
@@ -74,12 +75,12 @@ def _against(comparison: LanguageComparison, titles: Mapping[str, str], names: M
     over_cells = (
         "no test over languages and seeds is possible"
         if comparison.holm_p_value is None
-        else f"{_p(comparison.holm_p_value)} over languages and seeds after Holm's correction"
+        else f"{p_value_text(comparison.holm_p_value)} over languages and seeds after Holm's correction"
     )
     return (
-        f"{_labels(comparison.n_target).capitalize()}, {said}: {difference.value * 100:+.1f} points of accuracy on "
-        f"average over {_count(len(targets))} (95 % interval {difference.low * 100:+.1f} to "
-        f"{difference.high * 100:+.1f}; {over_cells}, {_p(comparison.macro.bootstrap_p_value)} over test records). "
+        f"{_labels(comparison.n_target).capitalize()}, {said}: {points_text(difference.value)} of accuracy on "
+        f"average over {_count(len(targets))} (95 % interval {range_text(difference, unit='points')}; {over_cells}, "
+        f"{p_value_text(comparison.macro.bootstrap_p_value)} over test records). "
         f"{_by_language(targets, names)}"
     )
 
@@ -132,17 +133,17 @@ def _left_behind(
     if not kept:
         return None
     lowest = sorted(kept, key=lambda lang: kept[lang])[:_FURTHEST_BEHIND]
-    listed = ", ".join(f"{names[lang]} ({kept[lang]:.1%})" for lang in lowest)
+    listed = ", ".join(f"{names[lang]} ({share_text(kept[lang])})" for lang in lowest)
+    mean = share_text(float(np.mean(list(kept.values()))))
     return (
-        f"{_labels(system.n_target).capitalize()}, {system.title} keeps {np.mean(list(kept.values())):.1%} of the "
-        f"accuracy that {english.title} has in {names[source_language]}, on average over {_count(len(kept))}; "
-        f"furthest behind: {listed}."
+        f"{_labels(system.n_target).capitalize()}, {system.title} keeps {mean} of the accuracy that {english.title} "
+        f"has in {names[source_language]}, on average over {_count(len(kept))}; furthest behind: {listed}."
     )
 
 
 def _took(ours: SystemCost, costs: Sequence[SystemCost], titles: Mapping[str, str]) -> str:
     others = [
-        f"{abs(cost.saving):.1%} {'less' if cost.saving >= 0 else 'more'} than {titles[cost.name]} "
+        f"{share_text(abs(cost.saving))} {'less' if cost.saving >= 0 else 'more'} than {titles[cost.name]} "
         f"({cost.device_hours:.3g})"
         for cost in costs
         if cost.n_target == ours.n_target and cost.saving is not None
@@ -162,7 +163,3 @@ def _labels(n_target: int) -> str:
 
 def _count(languages: int) -> str:
     return f"{languages} language{'' if languages == 1 else 's'}"
-
-
-def _p(p_value: float) -> str:
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"

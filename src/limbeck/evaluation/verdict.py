@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from limbeck.results import Comparison, Speed, System
+from limbeck.formatting import p_value_text, points_text, range_text, share_text
+from limbeck.results import TEACHER_LEAD, Comparison, Speed, System, teacher_leads
 
 __all__ = ["SIGNIFICANT", "verdict"]
 
@@ -11,10 +12,14 @@ SIGNIFICANT = 0.05
 
 
 def verdict(systems: list[System], comparisons: list[Comparison]) -> list[str]:
-    """Return sentences on what was kept of the teacher, whether it beat fine-tuning, and what it costs to run."""
+    """Return sentences on what was kept of the teacher, whether it beat fine-tuning, and what it costs to run.
+
+    A teacher that does not lead the untrained student is said first: a share of its accuracy would mean nothing.
+    """
     by_name = {system.name: system for system in systems}
     teacher, student = by_name.get("teacher"), by_name["distilled"]
-    sentences = [_kept(teacher, student)]
+    before = by_name.get("student_before")
+    sentences = [_kept(teacher, student) if teacher_leads(teacher, before) else _weak(teacher, before, student)]
     for comparison in comparisons:
         pair = (comparison.first, comparison.second, comparison.metric)
         if pair == ("distilled", "fine_tuned", "accuracy"):
@@ -26,6 +31,20 @@ def verdict(systems: list[System], comparisons: list[Comparison]) -> list[str]:
     return sentences
 
 
+def _weak(teacher: System | None, before: System | None, student: System) -> str:
+    assert teacher is not None
+    assert before is not None
+    assert teacher.accuracy is not None
+    assert before.accuracy is not None
+    assert student.accuracy is not None
+    return (
+        f"The teacher does not lead: it is right on {share_text(teacher.accuracy.value)} of the held-out rows, the "
+        f"untrained student on {share_text(before.accuracy.value)}. A teacher that does not lead by "
+        f"{TEACHER_LEAD * 100:.0f} points teaches its errors too. The distilled student is right on "
+        f"{share_text(student.accuracy.value)}."
+    )
+
+
 def _size_and_speed(speed: Speed, of_teacher: Speed | None) -> str:
     if of_teacher is None:
         return (
@@ -33,10 +52,10 @@ def _size_and_speed(speed: Speed, of_teacher: Speed | None) -> str:
             f"{speed.latency_ms_median:.1f} ms, and labels {speed.throughput_rows_per_second:.0f} rows per second."
         )
     faster = speed.throughput_rows_per_second / of_teacher.throughput_rows_per_second
+    size = share_text(speed.parameters / of_teacher.parameters, digits=0)
     return (
-        f"The student has {speed.parameters / of_teacher.parameters:.0%} of the teacher's parameters, answers one "
-        f"text in {speed.latency_ms_median:.1f} ms instead of {of_teacher.latency_ms_median:.1f} ms, and labels "
-        f"{faster:.1f} times as many rows per second."
+        f"The student has {size} of the teacher's parameters, answers one text in {speed.latency_ms_median:.1f} ms "
+        f"instead of {of_teacher.latency_ms_median:.1f} ms, and labels {faster:.1f} times as many rows per second."
     )
 
 
@@ -45,50 +64,45 @@ def _kept(teacher: System | None, student: System) -> str:
         if student.accuracy is None:
             return "The held-out rows have neither gold labels nor the teacher's: nothing can be said of the student."
         return (
-            f"The student is right on {student.accuracy.value:.1%} of the held-out rows, which do not all have a "
-            "label of the teacher to compare with."
+            f"The student is right on {share_text(student.accuracy.value)} of the held-out rows, which do not all "
+            "have a label of the teacher to compare with."
         )
     if teacher.accuracy is None or student.accuracy is None:
         assert student.agreement is not None
         return (
             f"The held-out rows have no labels, so only fidelity can be measured: the student gives the teacher's "
-            f"label on {student.agreement.value:.1%} of them."
+            f"label on {share_text(student.agreement.value)} of them."
         )
     if teacher.accuracy.value == 0:
-        return f"The teacher is right on no held-out row; the student is on {student.accuracy.value:.1%} of them."
+        right = share_text(student.accuracy.value)
+        return f"The teacher is right on no held-out row; the student is on {right} of them."
     share = student.accuracy.value / teacher.accuracy.value
     return (
-        f"The student keeps {share:.1%} of the teacher's accuracy "
-        f"({student.accuracy.value:.1%} against {teacher.accuracy.value:.1%})."
+        f"The student keeps {share_text(share)} of the teacher's accuracy "
+        f"({share_text(student.accuracy.value)} against {share_text(teacher.accuracy.value)})."
     )
 
 
 def _against_given_labels(comparison: Comparison) -> str:
     """Say whether the student is right more often than the very labels it was trained on would be."""
-    points, interval = comparison.difference.value * 100, _interval(comparison)
     if comparison.bootstrap_p_value >= SIGNIFICANT:
         word = "could not be told from"
     else:
-        word = "is right more often than" if points > 0 else "is right less often than"
+        word = "is right more often than" if comparison.difference.value > 0 else "is right less often than"
+    return f"Against the gold labels the student {word} the teacher's own labels: {_difference(comparison)}."
+
+
+def _difference(comparison: Comparison) -> str:
+    interval = range_text(comparison.difference, unit="points")
     return (
-        f"Against the gold labels the student {word} the teacher's own labels: {points:+.1f} points ({interval}, "
-        f"p = {comparison.bootstrap_p_value:.2g})."
+        f"{points_text(comparison.difference.value)} (95 % interval {interval}, "
+        f"{p_value_text(comparison.bootstrap_p_value)})"
     )
-
-
-def _interval(comparison: Comparison) -> str:
-    return f"95 % interval {comparison.difference.low * 100:+.1f} to {comparison.difference.high * 100:+.1f}"
 
 
 def _against_fine_tuning(comparison: Comparison) -> str:
-    points, interval = comparison.difference.value * 100, _interval(comparison)
     if comparison.bootstrap_p_value >= SIGNIFICANT:
-        return (
-            f"Distillation made no significant difference to plain fine-tuning at the same budget: {points:+.1f} "
-            f"points ({interval}, p = {comparison.bootstrap_p_value:.2g})."
-        )
-    word = "beat" if points > 0 else "was worse than"
-    return (
-        f"Distillation {word} plain fine-tuning at the same budget: {points:+.1f} points "
-        f"({interval}, p = {comparison.bootstrap_p_value:.2g})."
-    )
+        word = "made no significant difference to"
+    else:
+        word = "beat" if comparison.difference.value > 0 else "was worse than"
+    return f"Distillation {word} plain fine-tuning at the same budget: {_difference(comparison)}."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from limbeck.alert_results import NO_REASON, Alert, AlertRun, Status
 from limbeck.atomic import guard_storage, write_text
-from limbeck.report.formatting import count_text, decimal_text, share_text
+from limbeck.formatting import count_text, decimal_text, share_text
 from limbeck.report.summary import KeyFigure
 from limbeck.report.templates import html_environment
 

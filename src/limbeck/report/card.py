@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from limbeck.report.formatting import duration_text
+from limbeck.formatting import duration_text
 from limbeck.report.markdown import markdown_environment, markdown_table
 from limbeck.report.tables import (
     absence_notes,

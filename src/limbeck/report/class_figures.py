@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from limbeck.formatting import points_text, shorten
 from limbeck.report.drawing import (
     ERROR,
     INK,
@@ -20,7 +21,6 @@ from limbeck.report.drawing import (
     settle,
     to_svg,
 )
-from limbeck.report.formatting import points_text, shorten
 from limbeck.report.tables import system_of
 from limbeck.results import ConfusionMatrix, Results, System
 

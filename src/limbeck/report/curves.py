@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from limbeck.formatting import shorten
 from limbeck.report.drawing import SYSTEM_COLOURS, Drawing, calm_axes, canvas, legend_above, to_svg
-from limbeck.report.formatting import shorten
 from limbeck.report.looks import look_of
 from limbeck.report.tables import title_of
 from limbeck.results import Curve, Results

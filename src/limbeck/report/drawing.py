@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
-from limbeck.report.formatting import is_wide, printable
+from limbeck.formatting import is_wide, printable
 from limbeck.results import SystemName
 
 if TYPE_CHECKING:

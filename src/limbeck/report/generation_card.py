@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from limbeck.formatting import duration_text
 from limbeck.generation_results import GenerationResults
-from limbeck.report.formatting import duration_text
 from limbeck.report.generation_tables import (
     generation_comparison_rows,
     generation_headline_rows,

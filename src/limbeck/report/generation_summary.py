@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from limbeck.generation_results import GenerationFigures, GenerationResults, GenerationSystem
-from limbeck.report.formatting import (
+from limbeck.formatting import (
     bytes_text,
     duration_text,
     p_value_text,
@@ -12,6 +11,7 @@ from limbeck.report.formatting import (
     ratio_text,
     share_text,
 )
+from limbeck.generation_results import GenerationFigures, GenerationResults, GenerationSystem
 from limbeck.report.generation_tables import (
     METRIC_TITLES,
     difference_range,

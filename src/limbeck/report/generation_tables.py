@@ -6,17 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from limbeck.generation_results import (
-    LOWER_IS_BETTER,
-    GenerationComparison,
-    GenerationFigures,
-    GenerationMetric,
-    GenerationResults,
-    GenerationSystem,
-)
-from limbeck.report.formatting import (
+from limbeck.formatting import (
     ABSENT,
-    MINUS,
     bare_range,
     bytes_text,
     count_text,
@@ -27,6 +18,15 @@ from limbeck.report.formatting import (
     range_text,
     rate_text,
     share_text,
+    signed_text,
+)
+from limbeck.generation_results import (
+    LOWER_IS_BETTER,
+    GenerationComparison,
+    GenerationFigures,
+    GenerationMetric,
+    GenerationResults,
+    GenerationSystem,
 )
 from limbeck.report.tables import Cell
 from limbeck.results import Interval
@@ -200,16 +200,14 @@ def generation_comparison_rows(figures: GenerationFigures) -> list[GenerationCom
 def difference_text(metric: GenerationMetric, difference: float, *, unit: bool = True) -> str:
     """Write a difference with its sign: nats where less is better, else points."""
     if metric in LOWER_IS_BETTER:
-        sign = "+" if difference > 0 else ""
-        return f"{sign}{decimal_text(difference)}{' nats' if unit else ''}"
+        return f"{signed_text(difference)}{' nats' if unit else ''}"
     return points_text(difference) if unit else points_text(difference).removesuffix(" points")
 
 
 def difference_range(comparison: GenerationComparison) -> str:
     """Write the bounds of a difference."""
     if comparison.metric in LOWER_IS_BETTER:
-        low, high = comparison.difference.low, comparison.difference.high
-        return " to ".join(f"{bound:+.3f}".replace("-", MINUS) for bound in (low, high))
+        return f"{signed_text(comparison.difference.low)} to {signed_text(comparison.difference.high)}"
     return range_text(comparison.difference, unit="points")
 
 

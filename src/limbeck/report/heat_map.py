@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from limbeck.formatting import shorten
 from limbeck.language_results import LanguageResults, LanguageSystem
 from limbeck.report.drawing import ERROR, INK, MUTED, SYSTEM_COLOURS, Drawing, canvas, reserve_for_wide, to_svg
-from limbeck.report.formatting import shorten
 from limbeck.report.language_comparisons import labels_text
 from limbeck.report.language_rows import left_behind_order
 from limbeck.report.retention import budgets, focus_of, language_name, macro_retention, retention_in, systems_at

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from limbeck.formatting import shorten
 from limbeck.language_results import LanguageResults, LanguageSystem, Metric
 from limbeck.report.drawing import PAPER, Drawing, calm_axes, canvas, legend_above, to_svg
-from limbeck.report.formatting import shorten
 from limbeck.report.looks import look_of
 from limbeck.report.retention import ENGLISH_MODEL, budgets
 from limbeck.results import Interval

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from limbeck.formatting import decimal_text, hours_text, share_text
 from limbeck.language_results import LanguageResults, LanguageSystem
-from limbeck.report.formatting import decimal_text, hours_text, share_text
 from limbeck.report.language_comparisons import ComparisonRow, labels_text, macro_rows
 from limbeck.report.language_rows import language_rows, left_behind
 from limbeck.report.language_tables import system_rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from limbeck.formatting import ABSENT, EN_DASH, MINUS, p_value_text, points_text, signed_text
 from limbeck.language_results import (
     Effect,
     LanguageComparison,
@@ -13,7 +14,6 @@ from limbeck.language_results import (
     Metric,
     TTest,
 )
-from limbeck.report.formatting import ABSENT, EN_DASH, MINUS, p_value_text, points_text
 from limbeck.report.retention import ENGLISH_MODEL, system_title
 from limbeck.report.tables import mcnemar_text
 
@@ -164,7 +164,7 @@ def _difference_text(difference: float | None, metric: Metric) -> str:
     """Write a difference: of accuracy in points, of MRR, which is not a share, with three decimals."""
     if metric == "accuracy" or difference is None:
         return points_text(difference)
-    return f"{difference:+.3f}".replace("-", MINUS)
+    return signed_text(difference)
 
 
 def _title(results: LanguageResults, comparison: LanguageComparison) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from limbeck.formatting import points_text, shorten
 from limbeck.language_results import LanguageComparison, LanguageResults, LanguageSystem
 from limbeck.report.drawing import (
     ERROR,
@@ -21,7 +22,6 @@ from limbeck.report.drawing import (
     reserve_for_wide,
     to_svg,
 )
-from limbeck.report.formatting import points_text, shorten
 from limbeck.report.language_comparisons import labels_text
 from limbeck.report.language_rows import left_behind_order
 from limbeck.report.looks import look_of

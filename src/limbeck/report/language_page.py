@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from limbeck.formatting import shorten
 from limbeck.language_results import LanguageResults
 from limbeck.report.drawing import Drawing
-from limbeck.report.formatting import shorten
 from limbeck.report.language_comparisons import labels_text, macro_rows
 from limbeck.report.language_figures import LanguageFigures, draw_language_figures
 from limbeck.report.language_rows import LanguageRow, LeftBehind, language_parts, language_rows, left_behind

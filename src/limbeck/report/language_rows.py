@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from limbeck.formatting import ABSENT, bare_range, count_text, decimal_text, points_text, share_text
 from limbeck.language_results import Cell, LanguageComparison, LanguageResults, LanguageSystem
-from limbeck.report.formatting import ABSENT, bare_range, count_text, decimal_text, points_text, share_text
 from limbeck.report.language_comparisons import (
     ComparisonRow,
     TestedWords,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from limbeck.formatting import hours_text, points_text, range_text, saving_text, share_text
 from limbeck.language_results import LanguageResults, LanguageSystem
-from limbeck.report.formatting import hours_text, points_text, range_text, saving_text, share_text
 from limbeck.report.language_comparisons import find_comparison, labels_text
 from limbeck.report.retention import (
     best_other,

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
-from limbeck.language_results import Cell, LanguageResults, LanguageSystem, SystemCost
-from limbeck.report.formatting import (
+from limbeck.formatting import (
     ABSENT,
     bare_range,
     bytes_text,
@@ -19,6 +18,7 @@ from limbeck.report.formatting import (
     saving_text,
     share_text,
 )
+from limbeck.language_results import Cell, LanguageResults, LanguageSystem, SystemCost
 from limbeck.report.language_comparisons import labels_text
 from limbeck.report.looks import look_of
 from limbeck.report.retention import (

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limbeck.report.formatting import count_text, printable
+from limbeck.formatting import count_text, printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from limbeck.formatting import decimal_text, share_text
 from limbeck.report.drawing import LINE, MARKERS, MUTED, SYSTEM_COLOURS, Drawing, calm_axes, canvas, to_svg
-from limbeck.report.formatting import decimal_text, share_text
 from limbeck.results import ReliabilityBin, Results, System
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limbeck.report.formatting import (
+from limbeck.formatting import (
     bytes_text,
     duration_text,
     milliseconds_text,
@@ -15,7 +15,7 @@ from limbeck.report.formatting import (
     share_text,
 )
 from limbeck.report.tables import METRIC_TITLES, system_of
-from limbeck.results import Comparison, Results, System
+from limbeck.results import Comparison, Results, System, teacher_leads
 
 __all__ = ["KeyFigure", "key_figures"]
 
@@ -33,7 +33,7 @@ def key_figures(results: Results) -> list[KeyFigure]:
     """Return the figures that this run can give; a figure that lacks a system or labels is left out."""
     teacher, distilled = system_of(results, "teacher"), system_of(results, "distilled")
     figures = [
-        _kept(teacher, distilled),
+        _kept(teacher, distilled, system_of(results, "student_before")),
         _gain(results),
         _size(teacher, distilled),
         _speed(teacher, distilled),
@@ -42,12 +42,16 @@ def key_figures(results: Results) -> list[KeyFigure]:
     return [figure for figure in figures if figure]
 
 
-def _kept(teacher: System | None, distilled: System | None) -> KeyFigure | None:
+def _kept(teacher: System | None, distilled: System | None, before: System | None) -> KeyFigure | None:
     if distilled is None:
         return None
     if teacher and teacher.accuracy and distilled.accuracy and teacher.accuracy.value > 0:
         kept = distilled.accuracy.value / teacher.accuracy.value
-        detail = f"{share_text(distilled.accuracy.value)} right, the teacher {share_text(teacher.accuracy.value)}"
+        right, of_teacher = share_text(distilled.accuracy.value), share_text(teacher.accuracy.value)
+        if before and before.accuracy and not teacher_leads(teacher, before):
+            detail = f"the teacher {of_teacher}, the untrained student {share_text(before.accuracy.value)}"
+            return KeyFigure(right, "right; the teacher does not lead the untrained student", detail)
+        detail = f"{right} right, the teacher {of_teacher}"
         return KeyFigure(share_text(kept), "of the teacher's accuracy kept", detail)
     if distilled.agreement:
         agreement = share_text(distilled.agreement.value)

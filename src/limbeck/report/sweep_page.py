@@ -6,8 +6,8 @@ from pathlib import Path
 
 from limbeck.alert_results import AlertSweep
 from limbeck.atomic import guard_storage, write_text
+from limbeck.formatting import count_text, decimal_text, share_text
 from limbeck.report.drawing import INK, SYSTEM_COLOURS, Drawing, calm_axes, canvas, to_svg
-from limbeck.report.formatting import count_text, decimal_text, share_text
 from limbeck.report.templates import html_environment
 
 __all__ = ["draw_sweep", "render_sweep_page", "sweep_rows", "write_sweep_page"]
@@ -24,7 +24,7 @@ def sweep_rows(sweep: AlertSweep) -> list[list[str]]:
         false = point.false_alarms_per_1000
         rows.append(
             [
-                f"{point.sensitivity:.0%}".replace("%", " %"),
+                share_text(point.sensitivity, digits=0),
                 share_text(point.reached_sensitivity),
                 decimal_text(point.threshold),
                 f"{false.value:.1f}",

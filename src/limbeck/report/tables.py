@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from limbeck.report.formatting import (
+from limbeck.formatting import (
     bare_range,
     bytes_text,
     count_text,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from limbeck.report.formatting import count_text, printable, share_text, shorten
+from limbeck.formatting import count_text, printable, share_text, shorten
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from limbeck.formatting import bytes_text, share_text, shorten
 from limbeck.report.drawing import MARKERS, MUTED, PAPER, SYSTEM_COLOURS, Drawing, calm_axes, canvas, to_svg
-from limbeck.report.formatting import bytes_text, share_text, shorten
 from limbeck.results import Interval, Results, Speed, System
 
 if TYPE_CHECKING:

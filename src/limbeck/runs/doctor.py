@@ -19,6 +19,7 @@ from limbeck.data.encode import Encoded, same_token_ids, token_limit
 from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError, LimbeckError
 from limbeck.evaluation.predict import predict_logits, softmax
+from limbeck.formatting import share_text
 from limbeck.losses.combine import bind_terms, needs_of
 from limbeck.models.layers import shapes
 from limbeck.runs.bench import set_up
@@ -173,8 +174,8 @@ def _given_labels_are_worth_it(teacher: LabelTeacher, rows: RunRows) -> list[Fin
         return [Finding("note", "teacher", f"{words}; no row with a gold label to check them on")]
     given = np.concatenate([teacher.train.probs_NC, teacher.test.probs_NC])[known].argmax(axis=-1)
     right, most_frequent = (given == gold[known]).mean(), np.bincount(gold[known]).max() / known.sum()
-    words += f", right on {right:.0%} of {known.sum()} rows with a gold label (the most frequent one: "
-    words += f"{most_frequent:.0%})"
+    words += f", right on {share_text(right, digits=0)} of {known.sum()} rows with a gold label (the most frequent "
+    words += f"one: {share_text(most_frequent, digits=0)})"
     if right <= most_frequent:
         return [Finding("fault", "teacher", f"{words}. Such a teacher has nothing to give: is this the right field?")]
     return [Finding("ok", "teacher", words)]
@@ -185,7 +186,8 @@ def _adapter(config: RunConfig, student: Any) -> list[Finding]:
     if adapter is None:
         return []
     trained, whole = trainable_parameters(student), all_parameters(student)
-    words = f"{adapter.kind} trains {trained:,} of {whole:,} parameters ({trained / whole:.2%}), the head included"
+    share = share_text(trained / whole, digits=2)
+    words = f"{adapter.kind} trains {trained:,} of {whole:,} parameters ({share}), the head included"
     return [Finding("note", "adapter", words), *(Finding("warning", "adapter", n) for n in adapter_notes(adapter))]
 
 
@@ -252,7 +254,7 @@ def _tokens_and_layers(config: RunConfig, teacher: Any, student: Any, same_token
 def _lengths(encoded: Encoded, limit: int) -> list[Finding]:
     share = encoded.rows_at_limit / len(encoded.lengths)
     if share > _LONG_SHARE:
-        words = f"{share:.0%} of the rows fill the limit of {limit} tokens and may be cut"
+        words = f"{share_text(share, digits=0)} of the rows fill the limit of {limit} tokens and may be cut"
         advice = "raise training.max_length if the models allow it, or shorten the texts"
         return [Finding("warning", "length", f"{words}; {advice}")]
     median, longest = int(np.median(encoded.lengths)), int(encoded.lengths.max())
@@ -275,8 +277,8 @@ def _teacher_is_worth_it(
     before = _right_and_loss(predict_logits(student, encode_for(student, sample, of_student, limit)), gold)
     guessing = math.log(len(rows.labels))
     words = (
-        f"right on {right:.0%} of {len(gold)} labelled rows, loss {loss:.2f} nats (guessing: {guessing:.2f}); "
-        f"untrained student {before[0]:.0%}, {before[1]:.2f}"
+        f"right on {share_text(right, digits=0)} of {len(gold)} labelled rows, loss {loss:.2f} nats (guessing: "
+        f"{guessing:.2f}); untrained student {share_text(before[0], digits=0)}, {before[1]:.2f}"
     )
     if loss >= guessing or right <= before[0]:
         advice = "is it trained for this task, and are its labels in the order of task.labels?"

@@ -22,6 +22,7 @@ from limbeck.data.prompts.choice import PromptChoice
 from limbeck.data.prompts.registry import language_prompt, registry_fingerprint, task_prompt
 from limbeck.data.prompts.render import render_task_prompt
 from limbeck.errors import ConfigError, DataError
+from limbeck.formatting import share_text
 from limbeck.recipes.alignment import Pairing
 from limbeck.runs.language_config import InstructionSet, LanguageRunConfig
 from limbeck.types import Instruction
@@ -188,7 +189,8 @@ def script_shares(records: Sequence[Instruction]) -> dict[str, float]:
 
 def _script_warnings(records: list[Instruction]) -> list[str]:
     return [
-        f"only {share:.0%} of the letters of '{lang}' are {script_of(lang)}: is this the right language?"
+        f"only {share_text(share, digits=0)} of the letters of '{lang}' are {script_of(lang)}: is this the right "
+        "language?"
         for lang, share in script_shares(records).items()
         if share < _LEAST_IN_SCRIPT
     ]

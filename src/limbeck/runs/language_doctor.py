@@ -19,6 +19,7 @@ from limbeck.data.instructions.translation import ENGLISH
 from limbeck.data.languages import script_of
 from limbeck.errors import LimbeckError
 from limbeck.evaluation.predict import predict_scores
+from limbeck.formatting import share_text
 from limbeck.recipes.alignment import Alignment
 from limbeck.runs.doctor import Finding
 from limbeck.runs.language_config import LanguageRunConfig
@@ -131,18 +132,23 @@ def _target_labels(config: LanguageRunConfig, data: LanguageData) -> list[Findin
 
 def _scripts(data: LanguageData) -> list[Finding]:
     shares = script_shares([*data.source, *data.pool, *data.test])
-    low = [f"{lang} {share:.0%} {script_of(lang)}" for lang, share in shares.items() if share < _FEW_IN_SCRIPT]
+    low = [
+        f"{lang} {share_text(share, digits=0)} {script_of(lang)}"
+        for lang, share in shares.items()
+        if share < _FEW_IN_SCRIPT
+    ]
     if low:
         return [Finding("note", "script", f"share of letters in the language's own script: {', '.join(low)}")]
     lang = min(shares, key=lambda one: shares[one])
-    words = f"every language is written in its own script (least: {lang}, {shares[lang]:.0%} of its letters)"
+    least = f"{lang}, {share_text(shares[lang], digits=0)} of its letters"
+    words = f"every language is written in its own script (least: {least})"
     return [Finding("ok", "script", words)]
 
 
 def _pairing(name: str, system: Alignment, pairs: Pairs, data: LanguageData) -> list[Finding]:
     paired = Counter({(r.task, r.lang, r.id): 1 for r in pairs.students})
     there, found = Counter(r.lang for r in data.pool), Counter(lang for _, lang, _ in paired)
-    shares = ", ".join(f"{lang} {found[lang] / there[lang]:.0%}" for lang in there)
+    shares = ", ".join(f"{lang} {share_text(found[lang] / there[lang], digits=0)}" for lang in there)
     words = f"{name} ({system.pairing}): share of target-language records that are paired: {shares}"
     lonely = [lang for lang in there if not found[lang]]
     findings = [Finding("ok", "pairing", words)]
@@ -169,18 +175,15 @@ def _prompts(bench: Bench, system: Alignment, sample: list[Instruction]) -> list
     findings = [Finding("ok", "prompts", f"{choice.levels}, {choice.form}: {words}, of {limit} positions")]
     cut = _cut_inputs(bench, system, encoded)
     share = sum(cut.values()) / len(sample)
+    cut_words = f"{share_text(share, digits=0)} of the inputs are cut at {limit} positions"
     if share <= _MOST_CUT:
-        return [*findings, Finding("ok", "length", f"{share:.0%} of the inputs are cut at {limit} positions")]
+        return [*findings, Finding("ok", "length", cut_words)]
     worst = ", ".join(
-        f"{lang} {count / sum(r.lang == lang for r in sample):.0%}" for lang, count in cut.most_common(5)
+        f"{lang} {share_text(count / sum(r.lang == lang for r in sample), digits=0)}"
+        for lang, count in cut.most_common(5)
     )
     advice = "raise backbone.max_length if the model allows it, or use shorter prompts (prompts.form: soft)"
-    return [
-        *findings,
-        Finding(
-            "warning", "length", f"{share:.0%} of the inputs are cut at {limit} positions, most in {worst}; {advice}"
-        ),
-    ]
+    return [*findings, Finding("warning", "length", f"{cut_words}, most in {worst}; {advice}")]
 
 
 def _cut_inputs(bench: Bench, system: Alignment, encoded: EncodedRecords) -> Counter[str]:
@@ -217,12 +220,12 @@ def _tokens(bench: Bench, sample: list[Instruction]) -> list[Finding]:
     findings = []
     poor = {lang: share for lang, share in unknown.items() if share > _MOST_UNKNOWN}
     if poor:
-        words = ", ".join(f"{lang} {share:.0%}" for lang, share in poor.items())
+        words = ", ".join(f"{lang} {share_text(share, digits=0)}" for lang, share in poor.items())
         advice = "is this a multilingual tokenizer? Such texts say little to the model"
         findings.append(Finding("warning", "tokenizer", f"share of unknown tokens: {words}; {advice}"))
     else:
         worst = max(unknown, key=lambda lang: unknown[lang])
-        findings.append(Finding("ok", "tokenizer", f"at most {unknown[worst]:.1%} unknown tokens ({worst})"))
+        findings.append(Finding("ok", "tokenizer", f"at most {share_text(unknown[worst])} unknown tokens ({worst})"))
     words = ", ".join(f"{lang} {ratio:.1f}" for lang, ratio in ratios.items() if lang != source)
     split = any(ratio > _MANY_TOKENS for ratio in ratios.values())
     advice = "; languages with many take longer and are cut sooner" if split else ""
@@ -270,7 +273,7 @@ def _budget_text(n_target: int | None) -> str:
 
 def _models_and_time(bench: Bench, planned: list[PlannedStage], pairs: dict[str, Pairs]) -> list[Finding]:
     """Build each kind of scorer, time a few training steps and forward passes, and count them."""
-    from limbeck.report.formatting import duration_text, parameters_text
+    from limbeck.formatting import duration_text, parameters_text
 
     findings: list[Finding] = []
     speeds: dict[tuple[ScorerKind, str], tuple[float, float]] = {}

@@ -22,7 +22,6 @@ from limbeck.results import (
     Results,
     Speed,
     StudentCalibration,
-    System,
     SystemName,
     TeacherLabels,
 )
@@ -35,9 +34,7 @@ from limbeck.runs.reasons import reason_note
 from limbeck.runs.temperature import CALIBRATION_FILE
 from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_export, trainable_parameters
 
-__all__ = ["TITLES", "read_curves", "weak_teacher", "write_outcome"]
-
-_TEACHER_LEAD = 0.02
+__all__ = ["TITLES", "read_curves", "write_outcome"]
 
 TITLES: dict[SystemName, str] = {
     "teacher": "Teacher",
@@ -114,7 +111,7 @@ def _results(bench: Bench, speeds: dict[str, Speed], command: str) -> Results:
         limbeck_version=version("limbeck"),
         command=command,
         verdict=verdict(systems, comparisons),
-        warnings=[*_warnings(bench), *weak_teacher(systems)],
+        warnings=_warnings(bench),
         labels=rows.labels,
         train_rows=len(rows.train),
         labelled_rows=rows.labelled,
@@ -228,18 +225,6 @@ def _warnings(bench: Bench) -> list[str]:
     if leaked := leaked_rows(rows):
         found.append(f"{len(leaked)} held-out texts also occur in the training rows; figures may be too good.")
     return found + demonstration_warnings(config, rows)
-
-
-def weak_teacher(systems: list[System]) -> list[str]:
-    """Warn of a teacher that is hardly better than the student before training: it then teaches its errors."""
-    by_name = {system.name: system.accuracy for system in systems}
-    teacher, before = by_name.get("teacher"), by_name.get("student_before")
-    if teacher is None or before is None or teacher.value - before.value >= _TEACHER_LEAD:
-        return []
-    return [
-        f"The teacher is right on {teacher.value:.1%} of the held-out rows, the untrained student on "
-        f"{before.value:.1%}: a teacher that does not lead by 2 points teaches its errors too."
-    ]
 
 
 def _write_card(bench: Bench, results: Results) -> None:

@@ -13,6 +13,7 @@ from limbeck.data.load import Fields, load_rows
 from limbeck.data.prompts.sandbox import folded
 from limbeck.data.tasks import Classification, label_ids, labels_in
 from limbeck.errors import ConfigError, DataError, ModelError
+from limbeck.formatting import share_text
 from limbeck.losses.combine import needs_of
 from limbeck.models.load import has_named_labels, load_classifier, load_config, load_tokenizer, model_labels
 from limbeck.runs.config import Data, RunConfig
@@ -151,7 +152,8 @@ def _hold_out(rows: Rows, share: float) -> tuple[Rows, Rows]:
     count = round(share * len(candidates))
     if not 0 < count < len(candidates):
         raise DataError(
-            f"cannot hold out {share:.0%} of {len(candidates)} rows for the report: give data.test, or more rows"
+            f"cannot hold out {share_text(share, digits=0)} of {len(candidates)} rows for the report: give data.test, "
+            "or more rows"
         )
     chosen = set(np.random.default_rng(0).permutation(candidates)[:count].tolist())
     return (

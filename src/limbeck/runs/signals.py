@@ -6,6 +6,7 @@ import numpy as np
 
 from limbeck.errors import ConfigError, ModelError
 from limbeck.evaluation.predict import length_sorted_batches
+from limbeck.formatting import share_text
 from limbeck.losses.combine import bind_terms, needs_of
 from limbeck.models.layers import width
 from limbeck.models.load import weights_fingerprint
@@ -125,8 +126,9 @@ def _require_useful_teacher(bench: Bench, stored: StoredTeacher) -> None:
     most_frequent = np.bincount(gold).max() / len(gold)
     if accuracy <= most_frequent and loss >= np.log(len(bench.rows.labels)):
         raise ModelError(
-            f"the teacher is right on {accuracy:.1%} of {len(rows)} labelled training rows, no better than always "
-            f"giving the most frequent label ({most_frequent:.1%}). Check that it was trained for this task and that "
+            f"the teacher is right on {share_text(accuracy)} of {len(rows)} labelled training rows, no better than "
+            f"always giving the most frequent label ({share_text(most_frequent)}). Check that it was trained for this "
+            "task and that "
             "task.labels are in the order of its logits, or fine-tune it longer (teacher.fine_tune)"
         )
 

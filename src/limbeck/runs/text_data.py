@@ -15,6 +15,7 @@ from limbeck.data.generation.load import load_examples
 from limbeck.data.generation.records import Example, Examples
 from limbeck.data.generation.task import Generation
 from limbeck.errors import DataError, ModelError
+from limbeck.formatting import share_text
 from limbeck.models.language_model import is_encoder_decoder
 from limbeck.runs.text_config import TextRunConfig
 
@@ -87,8 +88,8 @@ def _hold_out(rows: Examples, share: float) -> tuple[Examples, Examples]:
     count = round(share * len(candidates))
     if not 0 < count < len(candidates):
         raise DataError(
-            f"cannot hold out {share:.0%} of {len(candidates)} rows with completions for the report: give data.test, "
-            "or more rows"
+            f"cannot hold out {share_text(share, digits=0)} of {len(candidates)} rows with completions for the "
+            "report: give data.test, or more rows"
         )
     chosen = set(np.random.default_rng(0).permutation(candidates)[:count].tolist())
     parts = [[row for i, row in enumerate(rows.rows) if (i in chosen) == held] for held in (False, True)]

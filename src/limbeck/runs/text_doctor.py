@@ -17,6 +17,7 @@ from limbeck.data.generation.rewritten import take_rows
 from limbeck.data.generation.templates import uses_chat_template
 from limbeck.errors import LimbeckError
 from limbeck.evaluation.generation.run_models import reference_sums
+from limbeck.formatting import share_text
 from limbeck.losses.combine import bind_terms
 from limbeck.losses.tokens import TokenObjective
 from limbeck.models.layers import shapes
@@ -104,7 +105,7 @@ def _layout(bench: TextBench) -> list[Finding]:
     encoded = bench.train_rows
     tokens = f"{int(encoded.supervised.sum()):,} of {int(encoded.lengths.sum()):,} tokens are learnt"
     longest = f"rows have up to {int(encoded.lengths.max())} of {bench.max_length} tokens"
-    cut_share = f"{encoded.truncated / len(bench.rows.train):.1%} of them are cut to fit"
+    cut_share = f"{share_text(encoded.truncated / len(bench.rows.train))} of them are cut to fit"
     findings = [Finding("ok", "layout", f"{tokens}; {longest}, {cut_share}")]
     for finding in encoded.findings:
         cut = encoded.truncated > _MANY_CUT * len(bench.rows.train) and "lose their beginning" in finding
@@ -128,7 +129,7 @@ def _padding(bench: TextBench) -> list[Finding]:
             widest = max(sum(lengths[row] for row in group) for group in groups)
             sums[how][0] += sum(lengths)
             sums[how][1] += widest * len(groups)
-    words = [f"{1 - tokens / positions:.0%} {how}" for how, (tokens, positions) in sums.items()]
+    words = [f"{share_text(1 - tokens / positions, digits=0)} {how}" for how, (tokens, positions) in sums.items()]
     first, second = words if training.packing else reversed(words)
     return [Finding("ok", "padding", f"of what the student reads {first} is padding; it would be {second}")]
 

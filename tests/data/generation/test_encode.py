@@ -161,7 +161,7 @@ def test_rows_that_do_not_fit_are_set_aside(encode: Make, tmp_path: Path) -> Non
     assert [str(row.origin) for row in rows.left_out] == ["rows.jsonl:1"]
     line = json.loads(aside.read_text("utf-8"))
     assert (line["line"], line["row"][0]) == (1, {"role": "user", "content": "one"})
-    assert "1 of 5 rows (20.0%) cannot be laid out and are left out." in rows.findings
+    assert "1 of 5 rows (20.0 %) cannot be laid out and are left out." in rows.findings
     with pytest.raises(DataError, match="more than half"):
         encode([LONG, LONG, ROWS[0]], on_bad_row="quarantine")
 
@@ -170,7 +170,7 @@ def test_cut_prompts_are_counted(encode: Make) -> None:
     rows = encode([*ROWS, LONG[::-1]])
     assert rows.truncated == 1
     assert rows.lengths[4] == 48
-    assert rows.findings == ("1 of 5 prompts (20.0%) are longer than the limit and lose their beginning.",)
+    assert rows.findings == ("1 of 5 prompts (20.0 %) are longer than the limit and lose their beginning.",)
     assert encode(ROWS, max_prompt=4).truncated == 4
     assert max(len(encode(ROWS, max_prompt=4).prompt_ids(i)) for i in range(4)) == 4
 

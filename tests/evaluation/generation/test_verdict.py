@@ -96,25 +96,25 @@ SETTLED, OPEN = "Distilling {} plain fine-tuning on the same budget", (
         (
             against(0.012, 0.008, t_test=0.02),
             SETTLED.format("beat") + ": +1.2 points of ROUGE-L (95 % interval +0.4 to +2.0, p = 0.004 over rows, "
-            "p = 0.02 over 3 seeds).",
+            "p = 0.020 over 3 seeds).",
         ),
         (
             against(-0.012, 0.008, seeds=1),
-            SETTLED.format("was worse than") + ": -1.2 points of ROUGE-L (95 % interval -2.0 to -0.4, p = 0.004 over "
+            SETTLED.format("was worse than") + ": −1.2 points of ROUGE-L (95 % interval −2.0 to −0.4, p = 0.004 over "
             "rows).",
         ),
         (
             against(0.003, 0.007, t_test=0.001),
-            OPEN + ": +0.3 points of ROUGE-L (95 % interval -0.4 to +1.0, which holds 0, p = 0.004 over rows).",
+            OPEN + ": +0.3 points of ROUGE-L (95 % interval −0.4 to +1.0, which holds 0, p = 0.004 over rows).",
         ),
         (
             against(0.012, 0.008, t_test=0.2),
-            OPEN + ": +1.2 points of ROUGE-L (95 % interval +0.4 to +2.0, p = 0.004 over rows, but p = 0.2 over "
+            OPEN + ": +1.2 points of ROUGE-L (95 % interval +0.4 to +2.0, p = 0.004 over rows, but p = 0.20 over "
             "3 seeds).",
         ),
         (
             against(0.0, 0.0),
-            OPEN + ": +0.0 points of ROUGE-L (95 % interval +0.0 to +0.0, which holds 0, p = 0.004 over rows).",
+            OPEN + ": 0.0 points of ROUGE-L (95 % interval 0.0 to 0.0, which holds 0, p = 0.004 over rows).",
         ),
     ],
     ids=["better", "worse", "rows", "seeds", "tie"],
@@ -141,8 +141,9 @@ def test_perplexity_and_fidelity_are_said_after_the_headline() -> None:
     sentences = generation_verdict(figures(TEACHER, PLAIN, STUDENT, comparisons=comparisons), [])
     assert sentences[2].startswith("It is not settled")
     assert sentences[3] == (
-        "By perplexity (12.5 against 30,022): distilling beat plain fine-tuning on the same budget: -0.250 nats per "
-        "token of loss on the references (95 % interval -0.300 to -0.200, p = 0.004 over rows, p = 0.01 over 3 seeds)."
+        "By perplexity (12.5 against 30,022): distilling beat plain fine-tuning on the same budget: −0.250 nats per "
+        "token of loss on the references (95 % interval −0.300 to −0.200, p = 0.004 over rows, p = 0.010 over "
+        "3 seeds)."
     )
     assert sentences[4].startswith("The distilled student is further from its teacher than the fine-tuned one: +0.250")
 
@@ -155,10 +156,10 @@ def test_what_was_kept_and_what_it_costs() -> None:
         for seed in (0, 1, 2)
     ]  # fmt: skip
     assert generation_verdict(figures(TEACHER, PLAIN, STUDENT), costs) == [
-        "The student keeps 80.0% (95 % interval 76.0% to 84.0%) of the teacher's ROUGE-L (20.0% against 25.0%).",
+        "The student keeps 80.0 % (95 % interval 76.0 to 84.0 %) of the teacher's ROUGE-L (20.0 % against 25.0 %).",
         "On the held-out references the student's perplexity is 12.5, the teacher's 10.",
         "There is no student fine-tuned on the same budget, so no gain can be put down to distilling.",
-        "The student has 25% of the teacher's parameters and writes 4.0 times as many tokens per second.",
+        "The student has 25 % of the teacher's parameters and writes 4.0 times as many tokens per second.",
         "Distilling took 90 s for each seed, 2.0 times as long as fine-tuning on the same budget.",
     ]
 
@@ -176,7 +177,7 @@ def test_trouble_in_the_texts_is_named_where_it_is_more_than_the_teachers() -> N
     teacher = system("teacher", 0.25, 10.0, cut_off=0.24, repeated=0.22)
     sentences = generation_verdict(figures(teacher, student), [])
     assert [s for s in sentences if s.startswith("Its answers")] == [
-        "Its answers were cut off by the limit of tokens: 30.0%, the teacher's 24.0%."
+        "Its answers were cut off by the limit of tokens: 30.0 %, the teacher's 24.0 %."
     ]
 
 
@@ -187,6 +188,6 @@ def test_plain_text_is_judged_by_perplexity() -> None:
     assert sentences[:2] == [
         "On the held-out references the student's perplexity is 12.5, the teacher's 10 (of other tokens: not "
         "comparable).",
-        "Distilling beat plain fine-tuning on the same budget: -0.200 nats per token of loss on the references "
-        "(95 % interval -0.300 to -0.100, p = 0.004 over rows).",
+        "Distilling beat plain fine-tuning on the same budget: −0.200 nats per token of loss on the references "
+        "(95 % interval −0.300 to −0.100, p = 0.004 over rows).",
     ]

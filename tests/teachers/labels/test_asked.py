@@ -93,7 +93,7 @@ def test_failures_flag_their_row_and_are_counted_by_kind() -> None:
     assert scored.kept_N.tolist() == [True, False, False]
     assert "failed_refused" in scored.flags[1]
     assert "failed_no_letter" in scored.flags[2]
-    with pytest.raises(TeacherError, match=r"2 of 3 answers have no label \(1 refused, 1 no_letter\); at most 2%"):
+    with pytest.raises(TeacherError, match=r"2 of 3 answers have no label \(1 refused, 1 no_letter\); at most 2 %"):
         letter_probs(Scripted(react), rows, 3)  # type: ignore[arg-type]
 
 

@@ -83,9 +83,9 @@ def test_more_than_two_per_cent_of_unreadable_answers_stop_the_run(lost: int) ->
     if lost == 2:
         assert from_samples(answers, NAMES).kept_N.sum() == from_log_probs(top, 3).kept_N.sum() == 98
         return
-    with pytest.raises(DataError, match=r"3 of the teacher's 100 answers \(3.0%\) have no label"):
+    with pytest.raises(DataError, match=r"3 of the teacher's 100 answers \(3.0 %\) have no label"):
         from_samples(answers, NAMES)
-    with pytest.raises(DataError, match="at most 2% may"):
+    with pytest.raises(DataError, match="at most 2 % may"):
         from_log_probs(top, 3)
 
 

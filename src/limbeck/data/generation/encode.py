@@ -18,6 +18,7 @@ from limbeck.data.generation.templates import end_tokens, padding_token, uses_ch
 from limbeck.data.quarantine import FAULTS_SHOWN, write_quarantine
 from limbeck.data.records import Fault
 from limbeck.errors import ConfigError, DataError
+from limbeck.formatting import share_text
 
 __all__ = ["encode_examples"]
 
@@ -116,9 +117,10 @@ def _findings(
 ) -> Iterator[str]:
     total = len(examples)
     if left_out:
-        yield f"{left_out:,} of {total:,} rows ({left_out / total:.1%}) cannot be laid out and are left out."
+        yield f"{left_out:,} of {total:,} rows ({share_text(left_out / total)}) cannot be laid out and are left out."
     if cut:
-        yield f"{cut:,} of {total:,} prompts ({cut / total:.1%}) are longer than the limit and lose their beginning."
+        share = share_text(cut / total)
+        yield f"{cut:,} of {total:,} prompts ({share}) are longer than the limit and lose their beginning."
     if examples.task.text is None:
         completed = [sequence for sequence in sequences if len(sequence.completion_ids)]
         if len(completed) < len(sequences):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from limbeck.evaluation.verdict import SIGNIFICANT
+from limbeck.formatting import p_value_text, points_text, range_text, share_text, signed_text
 from limbeck.generation_results import (
     LOWER_IS_BETTER,
     GenerationComparison,
@@ -75,12 +76,12 @@ def _kept(figures: GenerationFigures, student: GenerationSystem, teacher: Genera
         if metric in kept:
             sentences.append(
                 f"The student keeps {_share(kept[metric])} of the teacher's {_NAMES[metric]} "
-                f"({own.value:.1%} against {its.value:.1%})."
+                f"({share_text(own.value)} against {share_text(its.value)})."
             )
         elif its is not None:
             sentences.append(
-                f"What is kept of the teacher's {_NAMES[metric]} cannot be said: it has {its.value:.1%}, "
-                f"the student {own.value:.1%}."
+                f"What is kept of the teacher's {_NAMES[metric]} cannot be said: it has {share_text(its.value)}, "
+                f"the student {share_text(own.value)}."
             )
     if student.perplexity and teacher.perplexity:
         aside = "" if "perplexity" in kept else " (of other tokens: not comparable)"
@@ -131,16 +132,16 @@ def _closer(comparison: GenerationComparison) -> str:
 def _difference(comparison: GenerationComparison) -> str:
     d, name = comparison.difference, _NAMES[comparison.metric]
     if comparison.metric in LOWER_IS_BETTER:
-        size = f"{d.value:+.3f} nats per token of {name}"
-        bounds = f"{d.low:+.3f} to {d.high:+.3f}"
+        size = f"{signed_text(d.value)} nats per token of {name}"
+        bounds = f"{signed_text(d.low)} to {signed_text(d.high)}"
     else:
-        size = f"{d.value * 100:+.1f} points of {name}"
-        bounds = f"{d.low * 100:+.1f} to {d.high * 100:+.1f}"
+        size = f"{points_text(d.value)} of {name}"
+        bounds = range_text(d, unit="points")
     found = outcome(comparison)
     details = [f"95 % interval {bounds}", *(["which holds 0"] if found == "rows" else [])]
-    details.append(f"{_p(comparison.bootstrap_p_value)} over rows")
+    details.append(f"{p_value_text(comparison.bootstrap_p_value)} over rows")
     if comparison.t_test_p_value is not None and found != "rows":
-        over_seeds = f"{_p(comparison.t_test_p_value)} over {len(comparison.per_seed_difference)} seeds"
+        over_seeds = f"{p_value_text(comparison.t_test_p_value)} over {len(comparison.per_seed_difference)} seeds"
         details.append(f"but {over_seeds}" if found == "seeds" else over_seeds)
     return f"{size} ({', '.join(details)})"
 
@@ -155,14 +156,15 @@ def _trouble(student: GenerationSystem, teacher: GenerationSystem) -> list[str]:
         ("Its answers repeat themselves (4-grams of words)", own.repeated_4_grams, its.repeated_4_grams),
     ]
     return [
-        f"{words}: {a.value:.1%}, the teacher's {b.value:.1%}."
+        f"{words}: {share_text(a.value)}, the teacher's {share_text(b.value)}."
         for words, a, b in pairs
         if a and b and a.value - b.value >= _MORE_TROUBLE
     ]
 
 
 def _runs(student: GenerationSystem, teacher: GenerationSystem) -> str:
-    said = f"The student has {student.speed.parameters / teacher.speed.parameters:.0%} of the teacher's parameters"
+    size = share_text(student.speed.parameters / teacher.speed.parameters, digits=0)
+    said = f"The student has {size} of the teacher's parameters"
     own, its = student.speed.tokens_per_second, teacher.speed.tokens_per_second
     if own and its:
         return f"{said} and writes {own / its:.1f} times as many tokens per second."
@@ -195,7 +197,7 @@ def _seeds(student: GenerationSystem) -> list[str]:
 
 
 def _share(interval: Interval) -> str:
-    return f"{interval.value:.1%} (95 % interval {interval.low:.1%} to {interval.high:.1%})"
+    return f"{share_text(interval.value)} (95 % interval {range_text(interval)})"
 
 
 def _number(interval: Interval) -> str:
@@ -206,10 +208,6 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min" if seconds < 6000 else (
         f"{seconds / 3600:.1f} h"
     )  # fmt: skip
-
-
-def _p(p_value: float) -> str:
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
 
 
 def _lower_first(sentence: str) -> str:

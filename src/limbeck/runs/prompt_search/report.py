@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from limbeck.data.prompts.label_prompt import LabelPrompt
+from limbeck.formatting import share_text
 from limbeck.runs.prompt_search.halving import Choice, Measured, Rung
 
 __all__ = ["as_markdown"]
@@ -52,7 +53,7 @@ def _row(one: Measured) -> str:
     s = one.score
     return (
         f"| {one.candidate.what} | {s.objective:.3f} | {s.standard_error:.3f} | {s.macro_f1:.3f} | "
-        f"{s.calibration_error:.3f} | {s.unreadable:.1%} | {s.prompt_tokens:.0f} |"
+        f"{s.calibration_error:.3f} | {share_text(s.unreadable)} | {s.prompt_tokens:.0f} |"
     )
 
 

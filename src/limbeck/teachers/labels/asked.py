@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from limbeck.errors import TeacherError
+from limbeck.formatting import share_text
 from limbeck.teachers.chat.answer import Answer, Failure, Outcome
 from limbeck.teachers.chat.client import ChatTeacher
 from limbeck.teachers.chat.request import ChatRequest, Message
@@ -192,8 +193,8 @@ def _refuse_unreadable(kinds: Counter[str], outcomes: Sequence[Outcome], most: f
             "was answered is kept in the journal and is not paid for again: raise that ceiling and run again"
         )
     raise TeacherError(
-        f"{lost} of {asked} answers have no label ({counts}); at most {most:.0%} may. What was paid for is in the "
-        "journal and is read again without a request. Failures of the API: run again. Answers "
+        f"{lost} of {asked} answers have no label ({counts}); at most {share_text(most, digits=0)} may. What was paid "
+        "for is in the journal and is read again without a request. Failures of the API: run again. Answers "
         "without a label: say in the prompt's format what an answer looks like, or use another teacher"
     )
 

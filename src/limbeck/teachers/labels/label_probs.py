@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from limbeck.atomic import replace_folder, write_json
 from limbeck.errors import DataError, near_misses
+from limbeck.formatting import share_text
 
 __all__ = ["MOST_UNREADABLE", "LabelProbs", "Route", "from_columns", "from_log_probs", "from_samples", "letters"]
 
@@ -291,6 +292,7 @@ def _refuse_unreadable(read: int, answers: int, most: float) -> None:
     lost = answers - read
     if lost > most * answers:
         raise DataError(
-            f"{lost} of the teacher's {answers} answers ({lost / answers:.1%}) have no label; at most {most:.0%} may. "
+            f"{lost} of the teacher's {answers} answers ({share_text(lost / answers)}) have no label; at most "
+            f"{share_text(most, digits=0)} may. "
             "Look at the answers; then say in the prompt's format what an answer looks like, or use another teacher"
         )

@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from limbeck.report import formatting
-from limbeck.report.formatting import (
+from limbeck import formatting
+from limbeck.formatting import (
     ABSENT,
     EN_DASH,
     MINUS,

@@ -1,4 +1,4 @@
-"""How numbers and foreign text are written: on the page, in the model card and in the terminal alike."""
+"""How numbers and foreign text are written: in messages, on the page, in the model card and in the terminal alike."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ __all__ = [
     "saving_text",
     "share_text",
     "shorten",
+    "signed_text",
 ]
 
 EN_DASH, MINUS, TIMES = "\N{EN DASH}", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
@@ -77,13 +78,13 @@ def is_wide(character: str) -> bool:
     return unicodedata.east_asian_width(character) in ("W", "F")
 
 
-def share_text(share: float | None) -> str:
+def share_text(share: float | None, *, digits: int = 1) -> str:
     """Write a share between 0 and 1 in per cent.
 
-    >>> share_text(0.8241)
-    '82.4 %'
+    >>> share_text(0.8241), share_text(0.8241, digits=0)
+    ('82.4 %', '82 %')
     """
-    return f"{share * 100:.1f} %" if _known(share) else ABSENT
+    return f"{share * 100:.{digits}f} %" if _known(share) else ABSENT
 
 
 def points_text(difference: float | None) -> str:
@@ -92,12 +93,21 @@ def points_text(difference: float | None) -> str:
     >>> points_text(0.0312)
     '+3.1 points'
     """
-    return f"{_signed(difference)} points" if _known(difference) else ABSENT
+    return f"{_signed(difference * 100, 1)} points" if _known(difference) else ABSENT
 
 
 def decimal_text(value: float | None) -> str:
     """Write a small quantity (nats) with three decimals."""
     return f"{value:.3f}".replace("-", MINUS) if _known(value) else ABSENT
+
+
+def signed_text(difference: float) -> str:
+    """Write a difference of what is no share, such as nats, with three decimals, always with its sign.
+
+    >>> signed_text(0.0312), signed_text(-0.5), signed_text(-0.0002)
+    ('+0.031', '\N{MINUS SIGN}0.500', '0.000')
+    """
+    return _signed(difference, 3)
 
 
 def range_text(interval: Interval | None, *, unit: Unit = "share") -> str:
@@ -111,7 +121,7 @@ def range_text(interval: Interval | None, *, unit: Unit = "share") -> str:
     if unit == "nats":
         return f"{decimal_text(interval.low)} to {decimal_text(interval.high)}"
     if unit == "points":
-        return f"{_signed(interval.low)} to {_signed(interval.high)}"
+        return f"{_signed(interval.low * 100, 1)} to {_signed(interval.high * 100, 1)}"
     return f"{interval.low * 100:.1f} to {interval.high * 100:.1f} %"
 
 
@@ -223,9 +233,9 @@ def _known(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)
 
 
-def _signed(share: float) -> str:
-    points = round(share * 100, 1)
-    return f"{'+' if points > 0 else MINUS if points < 0 else ''}{abs(points):.1f}"
+def _signed(number: float, digits: int) -> str:
+    shown = round(number, digits)
+    return f"{'+' if shown > 0 else MINUS if shown < 0 else ''}{abs(shown):.{digits}f}"
 
 
 def _scaled(number: float, step: int, units: list[str]) -> str:
