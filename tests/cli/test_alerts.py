@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from limbeck.alert_results import Alert, AlertSweep
+from limbeck.alert_results import Alert, AlertSweep, SweepPoint
+from limbeck.cli.alerts import evaluate_alerts
 from limbeck.cli.app import main
+from limbeck.results import Interval
 
 ROWS = [
     {"text": "the cat is running .", "id": "a", "crisis": "cats", "lang": "en", "label": "risk"},
@@ -73,6 +76,29 @@ def test_evaluate_sweeps_the_threshold(
     assert (sweep.rows, sweep.risk_rows, len(sweep.points)) == (3, 1, 3)
     assert "Only 1 articles are risks" in errors
     assert "<svg" in page.read_text(encoding="utf-8")
+
+
+def test_the_sweep_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With figures as wide as they get: every row is on one line."""
+    per_1000 = Interval(value=1000.0, low=1000.0, high=1000.0)
+    wide = SweepPoint(
+        sensitivity=0.95,
+        reached_sensitivity=1.0,
+        threshold=0.999,
+        false_alarms_per_1000=per_1000,
+        alarms_per_1000=1000.0,
+    )
+    sweep = AlertSweep(
+        model="student", data="rows", limbeck_version="0", created="now", risk_labels=["risk"], rows=2, risk_rows=1,
+        calibrated=True, points=[wide], curve_false_alarms_per_1000=[], curve_sensitivity=[], notes=[],
+    )  # fmt: skip
+    monkeypatch.setattr("limbeck.runs.alerts.sweep_alerts", lambda *_, **__: sweep)
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
+    monkeypatch.setattr("limbeck.cli.terminal.console", terminal)
+    evaluate_alerts("student", "rows", fields=None, output=None, html=None, rules_file=None)
+    assert isinstance(terminal.file, io.StringIO)
+    shown = [" ".join(line.split()) for line in terminal.file.getvalue().splitlines()]
+    assert "95 % 100.0 % 0.999 1000.0 1000.0 to 1000.0 1000.0" in shown
 
 
 def test_evaluate_calibrates_a_student_and_its_alerts_say_so(

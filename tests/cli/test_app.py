@@ -23,15 +23,29 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *wo
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "distill", "doctor", "evaluate", "filter", "predict", "recipes", "report"]
+    "command",
+    [
+        "demo",
+        "distill",
+        "doctor",
+        "evaluate",
+        "filter",
+        "journal",
+        "plan",
+        "predict",
+        "prompts tune",
+        "recipes",
+        "report",
+        "store",
+    ],
 )
-def test_every_command_shows_an_example(
+def test_every_command_shows_an_indented_example(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, _ = run(monkeypatch, capsys, command, "--help")
+    code, out, _ = run(monkeypatch, capsys, *command.split(), "--help")
     assert code == 0
-    assert f"limbeck {command}" in out
-    assert "Example" in out
+    examples = out.split("Example", 1)[1].splitlines()
+    assert any(line.startswith(f"  limbeck {command}") for line in examples)
 
 
 def test_the_version_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,3 +149,12 @@ def test_fingerprint_is_that_of_the_weights(dtype: torch.dtype) -> None:
     with torch.no_grad():
         model.weight[2] += 0.5
     assert weights_fingerprint(model) != first
+
+
+def test_the_reason_of_a_failure_ends_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("couldn't find them in the cached files.")
+
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", fail)
+    with pytest.raises(ModelError, match=r"in the cached files\. Give a folder"):
+        load_encoder("org/none")

@@ -13,7 +13,7 @@ from scipy.optimize import minimize_scalar
 from limbeck.data.load import Fields, load_rows
 from limbeck.errors import ConfigError, DataError, ModelError
 from limbeck.runs.predictor import Predictor
-from limbeck.runs.temperature import calibrate, read_temperature
+from limbeck.runs.temperature import Fitted, calibrate, read_temperature, student_temperature
 from limbeck.types import SilentProgress
 
 LABELS = ["risk", "caution", "safe"]
@@ -89,3 +89,29 @@ def test_what_cannot_be_calibrated_is_refused(student: Path, tmp_path: Path) -> 
         calibrate(str(student), str(file), fields=None, progress=SilentProgress())
     with pytest.raises(ConfigError, match="org/model is none"):
         calibrate("org/model", str(file), fields=None, progress=SilentProgress())
+
+
+def test_labels_that_say_nothing_leave_the_temperature_at_one() -> None:
+    """Labels drawn from the student's own probabilities: no other temperature is better but by chance."""
+    kept = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        logits = rng.normal(0, 2, (40, 3)).astype(np.float32)
+        probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        wanted = np.array([rng.choice(3, p=p / p.sum()) for p in probs.astype(float)])
+        kept += student_temperature(logits, wanted) == 1.0
+    assert kept >= 10
+
+
+def test_a_student_that_is_too_sure_is_cooled_on_few_rows_as_well() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (40, 3)).astype(np.float32)
+    probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    wanted = np.array([rng.choice(3, p=p / p.sum()) for p in probs.astype(float)])
+    assert student_temperature(5 * logits, wanted) > 3
+
+
+def test_a_calibration_error_that_grew_is_said() -> None:
+    assert Fitted(2.0, 500, error_before=0.2, error_after=0.1).notes == []
+    assert "calibration error grew" in Fitted(2.0, 80, error_before=0.061, error_after=0.222).notes[0]
+    assert "stays 1" in Fitted(1.0, 80, error_before=0.061, error_after=0.061).notes[0]

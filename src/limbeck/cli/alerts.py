@@ -19,7 +19,7 @@ __all__ = ["calibrate_student", "evaluate_alerts", "predict_alerts"]
 def predict_alerts(model: str, file: str, output: Path | None, html: Path | None, rules_file: Path | None) -> None:
     """Write an alert record for every article as JSON Lines, and the page if wanted; say the counts."""
     from limbeck.atomic import guard_storage, write_text
-    from limbeck.cli.terminal import console, progress
+    from limbeck.cli.terminal import console, print_line, progress
     from limbeck.report.alert_page import write_alert_page
     from limbeck.runs.alerts import load_alert_rules, make_alerts
 
@@ -37,14 +37,13 @@ def predict_alerts(model: str, file: str, output: Path | None, html: Path | None
     if html is not None:
         write_alert_page(run, html)
     counts = Counter(alert.status for alert in run.alerts)
-    console.print(
+    print_line(
         f"{len(run.alerts)} articles: {counts['raised']} raised, {counts['unconfirmed']} wait for a second article, "
         f"{counts['needs_review']} need review, {counts['duplicate']} duplicates, {counts['none']} not raised",
-        markup=False,
-        soft_wrap=True,
+        console,
     )
     for note in run.notes:
-        console.print(f"! {note}", markup=False, soft_wrap=True)
+        print_line(note, console, mark="! ")
 
 
 def evaluate_alerts(
@@ -56,21 +55,21 @@ def evaluate_alerts(
     from rich.text import Text
 
     from limbeck.atomic import write_json
-    from limbeck.cli.terminal import console, progress
+    from limbeck.cli.terminal import console, print_line, progress
     from limbeck.report.sweep_page import sweep_rows, write_sweep_page
     from limbeck.runs.alerts import load_alert_rules, sweep_alerts
 
     rules = load_alert_rules(rules_file)
     sweep = sweep_alerts(model, data, rules, fields=fields, progress=progress())
-    header, *rows = sweep_rows(sweep)
-    shown = Table(box=box.SIMPLE_HEAD)
-    for title in header:
-        shown.add_column(title, justify="right")
+    _, *rows = sweep_rows(sweep)
+    shown = Table(box=box.SIMPLE_HEAD, title="False alarms and alarms per 1,000 articles", title_justify="left")
+    for title in ("Sensitivity", "Reached", "Threshold", "False alarms", "95 % interval", "Alarms"):
+        shown.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         shown.add_row(*map(Text, row))
     console.print(shown)
     for note in sweep.notes:
-        console.print(f"! {note}", markup=False, soft_wrap=True)
+        print_line(note, console, mark="! ")
     if output is not None:
         write_json(output, sweep.model_dump())
     if html is not None:
@@ -79,18 +78,19 @@ def evaluate_alerts(
 
 def calibrate_student(model: str, data: str, *, fields: Fields | None) -> None:
     """Fit the temperature of a student on labelled rows, write it into its folder, and say what it changed."""
-    from limbeck.cli.terminal import console, progress
+    from limbeck.cli.terminal import console, print_line, progress
     from limbeck.formatting import share_text
     from limbeck.runs.temperature import CALIBRATION_FILE, calibrate
 
     fitted = calibrate(model, data, fields=fields, progress=progress())
-    console.print(
+    print_line(
         f"temperature {fitted.temperature:.3f} from {fitted.rows} labelled rows; calibration error on them "
         f"{share_text(fitted.error_before)} before, {share_text(fitted.error_after)} after. "
         f"Written to {Path(model) / CALIBRATION_FILE}",
-        markup=False,
-        soft_wrap=True,
+        console,
     )
+    for note in fitted.notes:
+        print_line(note, console, mark="! ")
 
 
 def _records(file: str, text: str) -> Iterator[tuple[str, Record | Fault]]:

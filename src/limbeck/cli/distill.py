@@ -13,6 +13,8 @@ __all__ = ["HELP", "main"]
 
 HELP = """Distil a teacher into a student as a run file says; go on where an earlier start of it ended.
 
+Figures, report and student are in the folder that the run file names as output.
+
 Examples:
 
     limbeck distill examples/tickets.yaml

@@ -34,7 +34,7 @@ def main(
     """Print the findings on a run file; a fault ends with code 2."""
     from rich.text import Text
 
-    from limbeck.cli.terminal import console, progress, quiet_libraries
+    from limbeck.cli.terminal import console, print_line, progress, quiet_libraries
     from limbeck.runs.config import load_run_file
 
     config = load_run_file(run_file, set_ or ())
@@ -53,7 +53,7 @@ def main(
     else:
         findings = examine(config, progress())
     for finding in findings:
-        line = Text.assemble((f"{finding.level:>8}", _STYLES[finding.level]), f"  {finding.check}: {finding.message}")
-        console.print(line, soft_wrap=True)
+        mark = Text.assemble((f"{finding.level:>8}", _STYLES[finding.level]), "  ")
+        print_line(f"{finding.check}: {finding.message}", console, mark=mark)
     if any(finding.level == "fault" for finding in findings):
         raise typer.Exit(2)

@@ -203,7 +203,7 @@ def _writing(model: str, data: str, against: str | None, lm_eval: str | None, ou
 def _labelling(model: str, data: str, against: str | None, fields: Fields | None, output: Path | None) -> None:
     from limbeck.atomic import write_json
     from limbeck.cli.show import show_comparisons, show_systems
-    from limbeck.cli.terminal import console, progress
+    from limbeck.cli.terminal import console, print_line, progress
     from limbeck.runs.evaluate import evaluate
 
     systems, comparisons = evaluate(model, data, against=against, fields=fields, progress=progress())
@@ -211,11 +211,11 @@ def _labelling(model: str, data: str, against: str | None, fields: Fields | None
     show_systems(systems, titles, console)
     show_comparisons(comparisons, titles, console)
     if systems[0].accuracy is None:
-        console.print(
-            f"! No row of {data} has a label, so nothing is known of how often the model is right. --text and --label "
+        print_line(
+            f"No row of {data} has a label, so nothing is known of how often the model is right. --text and --label "
             "name the fields.",
-            markup=False,
-            soft_wrap=True,
+            console,
+            mark="! ",
         )
     if output is not None:
         figures = {"systems": [s.model_dump() for s in systems], "comparisons": [c.model_dump() for c in comparisons]}

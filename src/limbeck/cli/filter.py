@@ -46,6 +46,7 @@ def _show(counts: FilterCounts, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from limbeck.cli.terminal import print_line
     from limbeck.formatting import count_text, share_text
 
     shown = Table(box=box.SIMPLE_HEAD)
@@ -63,4 +64,4 @@ def _show(counts: FilterCounts, console: Console) -> None:
         (total.undated, "articles have no date and were left out of the split"),
     ):
         if number:
-            console.print(f"! {count_text(number)} {words}", markup=False, soft_wrap=True)
+            print_line(f"{count_text(number)} {words}", console, mark="! ")

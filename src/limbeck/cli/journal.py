@@ -14,6 +14,8 @@ __all__ = ["HELP", "main"]
 
 HELP = """Show what a chat teacher's journal holds: answers, failures by kind, calls, and what they cost.
 
+Nothing is sent, and no key is needed.
+
 Example:
 
     limbeck journal runs/articles/journal.sqlite
@@ -26,6 +28,7 @@ def main(file: Annotated[Path, typer.Argument(metavar="FILE", help="The journal,
     """Print a journal's summary. Nothing is sent, and no key is needed."""
     from rich.console import Console
 
+    from limbeck.cli.terminal import print_line
     from limbeck.formatting import share_text
     from limbeck.teachers.chat.journal import Journal
 
@@ -50,7 +53,7 @@ def main(file: Annotated[Path, typer.Argument(metavar="FILE", help="The journal,
         )
     console = Console(highlight=False)
     for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
+        print_line(line, console)
 
 
 def _cost(cost: Cost) -> str:

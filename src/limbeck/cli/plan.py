@@ -71,7 +71,7 @@ def main(
 
 
 def _print_plan(plan: MemoryPlan) -> None:
-    from limbeck.cli.terminal import console
+    from limbeck.cli.terminal import console, print_line
     from limbeck.numerics.memory_plan import readable
 
     console.print(f"Device: {plan.device}, {readable(plan.available)} at hand. {plan.batch}.", soft_wrap=True)
@@ -81,7 +81,7 @@ def _print_plan(plan: MemoryPlan) -> None:
     if plan.fits:
         console.print(f"It fits: {readable(plan.worst.bytes)} of {readable(plan.available)}.", soft_wrap=True)
     for line in (*plan.advice, *plan.notes):
-        console.print(line, soft_wrap=True, markup=False)
+        print_line(line, console)
 
 
 def _print_paper(config: object) -> None:

@@ -33,6 +33,7 @@ def main(name: Annotated[str | None, typer.Argument(help="Show one recipe only."
     """Print a card for each recipe."""
     from rich.console import Console
 
+    from limbeck.cli.terminal import print_line
     from limbeck.recipes.catalogue import recipe_card, recipe_cards
 
     console = Console(highlight=False)
@@ -45,4 +46,4 @@ def main(name: Annotated[str | None, typer.Argument(help="Show one recipe only."
         defaults = ", ".join(f"{key}: {value}" for key, value in card.defaults.items())
         facts = {"": card.summary, "paper": card.paper, "needs": "; ".join(card.needs), "defaults": defaults or "none"}
         for key, value in facts.items():
-            console.print(f"  {key + ': ' if key else ''}{value}", markup=False, soft_wrap=True)
+            print_line(value, console, mark=f"  {key + ': ' if key else ''}")

@@ -11,6 +11,8 @@ __all__ = ["HELP", "main"]
 
 HELP = """Build the report again from results.json.
 
+Nothing is measured again.
+
 Example:
 
     limbeck report runs/demo --output report.html

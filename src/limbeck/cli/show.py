@@ -11,6 +11,7 @@ from rich.text import Text
 
 from limbeck.cli.show_languages import show_language_results
 from limbeck.cli.show_texts import show_generation_results
+from limbeck.cli.terminal import print_line
 from limbeck.formatting import p_value_text, points_text, range_text
 from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
@@ -39,9 +40,9 @@ def show_results(results: Results | LanguageResults | GenerationResults, folder:
     console.print(f"\n{results.name}: figures on {results.test_rows} held-out rows (95 % intervals)", markup=False)
     show_systems(results.systems, _SHORT_TITLES, console)
     for sentence in results.verdict:
-        console.print(f"- {sentence}", markup=False, soft_wrap=True)
+        print_line(sentence, console, mark="- ")
     for warning in results.warnings:
-        console.print(f"! {warning}", markup=False, soft_wrap=True)
+        print_line(warning, console, mark="! ")
     console.print(f"report:  {folder / 'report.html'}\nstudent: {folder / 'student'}", markup=False, soft_wrap=True)
 
 
@@ -61,9 +62,8 @@ def show_systems(systems: list[System], titles: dict[str, str], console: Console
 def show_comparisons(comparisons: list[Comparison], titles: dict[str, str], console: Console) -> None:
     """Print one line per comparison."""
     for c in comparisons:
-        console.print(
+        print_line(
             f"{titles[c.first]} - {titles[c.second]}, {METRIC_TITLES[c.metric]}: {points_text(c.difference.value)} "
             f"({range_text(c.difference, unit='points')}), {p_value_text(c.bootstrap_p_value)}",
-            markup=False,
-            soft_wrap=True,
+            console,
         )

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from limbeck.cli.terminal import print_line
 from limbeck.data.languages import language_name
 from limbeck.formatting import bare_range, count_text, decimal_text, share_text, shorten
 from limbeck.language_results import LanguageResults, LanguageSystem
@@ -27,9 +28,9 @@ def show_language_results(results: LanguageResults, folder: Path, console: Conso
     _show_systems(results, console)
     _show_languages(results, console)
     for sentence in results.verdict:
-        console.print(f"- {sentence}", markup=False, soft_wrap=True)
+        print_line(sentence, console, mark="- ")
     for warning in results.warnings:
-        console.print(f"! {warning}", markup=False, soft_wrap=True)
+        print_line(warning, console, mark="! ")
     console.print(f"report:  {folder / 'report.html'}\nstudent: {folder / 'student'}", markup=False, soft_wrap=True)
 
 

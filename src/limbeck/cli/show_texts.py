@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from limbeck.cli.terminal import print_line
 from limbeck.generation_results import GenerationFigures, GenerationResults, HarnessFigure
 from limbeck.report.generation_tables import generation_headline, generation_title
 
@@ -21,9 +22,9 @@ def show_generation_results(results: GenerationResults, folder: Path, console: C
     console.print(f"\n{results.name}: figures on {results.test_rows} held-out rows (95 % intervals)", markup=False)
     show_generation_figures(results.figures, console)
     for sentence in results.verdict:
-        console.print(f"- {sentence}", markup=False, soft_wrap=True)
+        print_line(sentence, console, mark="- ")
     for warning in results.warnings:
-        console.print(f"! {warning}", markup=False, soft_wrap=True)
+        print_line(warning, console, mark="! ")
     console.print(f"report:  {folder / 'report.html'}\nstudent: {folder / 'student'}", markup=False, soft_wrap=True)
 
 

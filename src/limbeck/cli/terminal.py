@@ -20,17 +20,31 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
+from rich.table import Table
 from rich.text import Text
 
 from limbeck.ranks import is_main
 from limbeck.types import Advance, Progress, SilentProgress
 
-__all__ = ["console", "progress", "quiet_libraries"]
+__all__ = ["console", "print_line", "progress", "quiet_libraries"]
 
 console = Console(stderr=True, highlight=False)
 """People read standard error; standard output is for data."""
 
 _LINE_EVERY_SECONDS = 15.0
+
+
+def print_line(words: str, to: Console, *, mark: Text | str = "") -> None:
+    """Print a mark and words: wrapped at words under a hanging indent on a terminal, one line in a file or a pipe."""
+    mark = Text(mark) if isinstance(mark, str) else mark
+    if not to.is_terminal:
+        to.print(Text.assemble(mark, words), soft_wrap=True)
+        return
+    hung = Table.grid()
+    hung.add_column(no_wrap=True)
+    hung.add_column(overflow="fold")
+    hung.add_row(mark, Text(words))
+    to.print(hung)
 
 
 def progress() -> Progress:

@@ -295,4 +295,4 @@ def _cannot_load(what: str, name: str, error: Exception) -> ModelError:
     hint = "Give a folder in Hugging Face format (config.json, model.safetensors, tokenizer) or a hub name"
     if "safetensors" in reason:
         hint = "Only safetensors weights are loaded; convert older weights with transformers' save_pretrained"
-    return ModelError(f"cannot load {what} of '{name}': {reason}. {hint}.")
+    return ModelError(f"cannot load {what} of '{name}': {reason.removesuffix('.')}. {hint}.")

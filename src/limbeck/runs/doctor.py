@@ -193,7 +193,8 @@ def _adapter(config: RunConfig, student: Any) -> list[Finding]:
 
 def _balance(rows: RunRows) -> list[Finding]:
     if not rows.labelled:
-        return [Finding("note", "labels", "no labelled training row: fidelity to the teacher is all that is learnt")]
+        words = "no training row has a gold label, and this recipe needs none: the teacher's answers are learnt"
+        return [Finding("note", "labels", words)]
     counts = np.bincount(rows.train_labels[rows.train_labels >= 0], minlength=len(rows.labels))
     absent = [rows.labels[i] for i in np.flatnonzero(counts == 0)]
     findings = []

@@ -53,7 +53,7 @@ class FilterCounts(_Record):
     by_set: list[Counts]
     total: Counts
     asked: int
-    """Scores that were computed by this call; all others were on disk."""
+    """Scores that were computed by this call, of stage A and stage B together; all others were on disk."""
     train: int
     test: int
     """Articles in the test set made by date."""

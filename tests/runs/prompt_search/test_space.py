@@ -21,7 +21,7 @@ def space(**changes: object) -> PromptSpace:
         "labels": tuple(LABELS),
         "instructions": ("Say which of {{ labels }} it is: risk?",),
         "keywords": ({"risk": "danger"},),
-        "sets": (DemonstrationSet("hash, 2 a label", SHOWN),),
+        "sets": (DemonstrationSet("by chance, 2 a label", SHOWN),),
         "orders": 3,
     }
     return PromptSpace(**(parts | changes))  # type: ignore[arg-type]
@@ -54,7 +54,7 @@ def test_the_default_comes_first_and_all_prompts_differ() -> None:
     assert {one.prompt.system for one in drawn} == {None, "You are an analyst."}
     by_what = {one.what: one.prompt for one in drawn}
     assert by_what["keywords 1"].instruction == "Find the danger in the text: {{ labels }}."
-    assert by_what["no system; demonstrations: hash, 2 a label"].demonstrations == SHOWN
+    assert by_what["no system; demonstrations: by chance, 2 a label"].demonstrations == SHOWN
 
 
 def test_a_draw_is_the_same_for_a_seed_and_differs_between_seeds() -> None:

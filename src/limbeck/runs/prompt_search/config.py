@@ -65,7 +65,7 @@ class SearchSpace(_Section):
     keywords: list[dict[str, str]] = []
     """Swaps of words in the instruction, each a mapping from word to synonym. Labels themselves never change."""
     per_class: list[Annotated[int, Field(ge=1, le=8)]] = [1, 2]
-    """Demonstrations of each label; for each number a set by hash, one near the development rows, one diverse."""
+    """Demonstrations of each label; for each number a set by chance, one near the development rows, one diverse."""
     orders: Annotated[int, Field(ge=1, le=6)] = 3
     """Orders of each set of demonstrations."""
     configurations: Annotated[int, Field(ge=2, le=256)] = 32

@@ -40,8 +40,9 @@ def demonstration_sets(
 ) -> list[DemonstrationSet]:
     """Return three sets for each number in `per_class`, with so many rows of every label that has them.
 
-    ``hash``: in the order of their texts' hashes. ``near``: nearest to the mean development row, by words and parts of
-    words. ``diverse``: each far from those chosen before. A set has a row that is not English if the pool has one.
+    ``by chance``: in the order of their texts' hashes, so that every call draws alike. ``near``: nearest to the mean
+    development row, by words and parts of words. ``diverse``: each far from those chosen before. A set has a row that
+    is not English if the pool has one.
 
     Args:
         pool: the slots of each row.
@@ -57,7 +58,7 @@ def demonstration_sets(
     nearness = pool_ND @ centre_D
     by_hash = sorted(range(len(texts)), key=lambda i: _digest(texts[i]))
     rankings = {
-        "hash": by_hash,
+        "by chance": by_hash,
         "near": sorted(by_hash, key=lambda i: -nearness[i]),
         "diverse": _diverse(pool_ND, int(nearness.argmax())) if texts else [],
     }
