@@ -155,6 +155,6 @@ def test_the_reason_of_a_failure_ends_once(monkeypatch: pytest.MonkeyPatch) -> N
     def fail(*_: object, **__: object) -> None:
         raise OSError("couldn't find them in the cached files.")
 
-    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", fail)
+    monkeypatch.setattr("transformers.AutoModel.from_pretrained", fail)
     with pytest.raises(ModelError, match=r"in the cached files\. Give a folder"):
         load_encoder("org/none")
