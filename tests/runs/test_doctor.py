@@ -71,6 +71,12 @@ def test_a_teacher_that_guesses_is_a_fault(sections: dict[str, Any], tmp_path: P
     assert "nothing to give" in found["teacher"].message
 
 
+def test_few_steps_are_warned_of(sections: dict[str, Any]) -> None:
+    assert findings(sections)["steps"].message.startswith("12 optimiser steps are few")
+    sections["training"]["steps"] = 200
+    assert "steps" not in findings(sections)
+
+
 def test_a_student_is_timed_on_tokens_of_its_own(
     sections: dict[str, Any], make_tokenizer: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ _SAMPLE_ROWS = 256
 _TIMED_ROWS = 96
 _IMBALANCE = 20
 _LONG_SHARE = 0.05
+_FEW_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
     by_teacher = encode_for(teacher, rows.train, teacher_tokenizer, limit)
     by_student = by_teacher if same_tokens else encode_for(student, rows.train, tokenizer, limit)
     longer = max(by_teacher, by_student, key=lambda encoded: encoded.rows_at_limit)
-    findings += [*_adapter(config, student), *_lengths(longer, limit)]
+    findings += [*_adapter(config, student), *_lengths(longer, limit), *_few_steps(config, rows, len(rows.train))]
     with progress.track("teacher and student on a sample", 2) as advance:
         findings += _teacher_is_worth_it(config, rows, teacher, student, teacher_tokenizer, tokenizer, limit)
         advance(1)
@@ -121,6 +122,7 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
         else:
             findings += _given_labels_are_worth_it(bench.teacher, rows)
         taught = int(bench.taught.sum())
+        findings += _few_steps(config, rows, taught)
         findings += _expected_time(config, rows, {"student": (bench.student, bench.train)}, taught)
         advance(1)
     return findings
@@ -311,6 +313,14 @@ def _expected_time(
         fine_tune = config.teacher.fine_tune
         seconds += 3 * per_row["teacher"] * fine_tune.total_steps(rows.labelled) * fine_tune.batch_size
     return [Finding("note", "time", f"about {_duration(seconds)} on this machine, evaluation not counted")]
+
+
+def _few_steps(config: RunConfig, rows: RunRows, taught: int) -> list[Finding]:
+    steps = budget_steps(config, rows, taught)
+    if steps >= _FEW_STEPS:
+        return []
+    words = f"{steps} optimiser steps are few: a new head and rare classes take some hundreds"
+    return [Finding("warning", "steps", f"{words}; raise training.epochs, or give training.steps")]
 
 
 def _seconds_per_row(model: Any, encoded: Encoded, sample: NDArray[np.int64]) -> float:
