@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "BYTES_A_TOKEN",
     "UNLABELLED",
     "Batch",
     "DenseLogits",
@@ -51,6 +52,9 @@ __all__ = [
 
 UNLABELLED = -100
 """Label id of a row (or position) without a label; the field's usual ignore index."""
+
+BYTES_A_TOKEN = 4
+"""A rule of thumb where the tokenizer is not at hand; about right for English, and stricter for other scripts."""
 
 
 class WrittenBy(IntEnum):

@@ -12,9 +12,9 @@ from limbeck.errors import ConfigError
 from limbeck.numerics.divergences import forward_kl, soft_cross_entropy
 from limbeck.types import Batch, Needs, Shapes, Signal
 
-__all__ = ["UNSURE", "ForwardKL", "TeacherCrossEntropy"]
+__all__ = ["ForwardKL", "TeacherCrossEntropy"]
 
-UNSURE = 0.9
+_UNSURE = 0.9
 """Entropy over its largest value, above which a teacher does not know. Alerts of so unsure a student need review."""
 
 
@@ -57,7 +57,7 @@ class TeacherCrossEntropy:
     hard: bool = False
     """All probability on the teacher's likeliest class, which makes it ordinary cross-entropy."""
     unsure_weight: float = 1.0
-    """What the value of a row is multiplied by if the teacher's entropy is above `UNSURE` of the largest one. The row
+    """What the value of a row is multiplied by if the teacher's entropy is above 0.9 of the largest one. The row
     still counts as one: the mean is over all rows, so the gradient is that of the same weighted sum over the whole
     data, whatever rows a step has."""
 
@@ -85,7 +85,7 @@ class TeacherCrossEntropy:
             values_B = soft_cross_entropy(teacher_logits=teacher_logits, student_logits=student_logits)
         if self.unsure_weight == 1:
             return values_B
-        return torch.where(_entropy(teacher_logits) > UNSURE, self.unsure_weight, 1.0) * values_B
+        return torch.where(_entropy(teacher_logits) > _UNSURE, self.unsure_weight, 1.0) * values_B
 
     def watched(self, student: Signal, batch: Batch) -> dict[str, Tensor]:
         """Return the KL divergence of each row from the teacher's whole distribution, for the log."""

@@ -12,6 +12,7 @@ from limbeck.data.prompts.cleaning import cleaned
 from limbeck.data.prompts.label_prompt import Demonstration, LabelPrompt
 from limbeck.data.prompts.sandbox import fill, folded
 from limbeck.errors import ConfigError
+from limbeck.types import BYTES_A_TOKEN
 
 __all__ = [
     "RenderedPrompt",
@@ -33,8 +34,6 @@ _FORMATS = {
     ),
     "json": 'Answer with JSON: {{"label": <one of {names}>, "reason": <in English, 8 to 120 words>}}',
 }
-_BYTES_A_TOKEN = 4
-"""A rule of thumb where the tokenizer is not at hand; about right for English, and stricter for other scripts."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,9 @@ def cut_body(text: str, most_tokens: int, tokenizer: Any = None) -> tuple[str, b
     """
     if tokenizer is None:
         content = text.encode()
-        if len(content) <= most_tokens * _BYTES_A_TOKEN:
+        if len(content) <= most_tokens * BYTES_A_TOKEN:
             return text, False
-        return content[: most_tokens * _BYTES_A_TOKEN].decode(errors="ignore").rstrip(), True
+        return content[: most_tokens * BYTES_A_TOKEN].decode(errors="ignore").rstrip(), True
     offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
     if len(offsets) <= most_tokens:
         return text, False

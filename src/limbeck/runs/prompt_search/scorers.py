@@ -12,6 +12,7 @@ from limbeck.data.prompts.label_render import is_chat, render_plain
 from limbeck.errors import ModelError
 from limbeck.runs.prompt_search.config import AskedTeacher
 from limbeck.runs.prompted_teacher import Row, chat_label_probs, local_label_probs, rendered_prompts
+from limbeck.types import BYTES_A_TOKEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Scorer", "make_scorer", "rows_hash"]
 
-_BYTES_A_TOKEN = 4
 _WRITTEN_TOKENS = 160
 _WRITING_TEMPERATURE = 0.9
 
@@ -135,7 +135,7 @@ class _ApiScorer:
         )
 
     def tokens(self, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str]) -> list[int]:
-        return [len(render_plain(prompt, labels, row)[0].encode()) // _BYTES_A_TOKEN for row in rows]
+        return [len(render_plain(prompt, labels, row)[0].encode()) // BYTES_A_TOKEN for row in rows]
 
     def write(self, request: str, count: int, seed: int) -> list[str]:
         from limbeck.teachers.chat.answer import Answer

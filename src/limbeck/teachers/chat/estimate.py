@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from limbeck.teachers.chat.calls import plan_calls
 from limbeck.teachers.chat.endpoint import ChatEndpoint
 from limbeck.teachers.chat.request import ChatRequest
+from limbeck.types import BYTES_A_TOKEN
 
 __all__ = ["Estimate", "estimate"]
-
-_BYTES_A_TOKEN = 4
-"""About right for English; other scripts have fewer."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ def estimate(endpoint: ChatEndpoint, requests: Sequence[ChatRequest]) -> Estimat
     """Estimate what requests take whose answers are in no journal; equal ones are asked once."""
     asked = {(r.content_hash(endpoint.kind, endpoint.model), r.sample): r for r in requests}
     calls = plan_calls(asked, endpoint.samples_per_call)
-    prompt_tokens = sum(call.request.size_bytes() for call in calls) // _BYTES_A_TOKEN
+    prompt_tokens = sum(call.request.size_bytes() for call in calls) // BYTES_A_TOKEN
     answer_tokens = sum(call.request.max_tokens * len(call.samples) for call in calls)
     usd = endpoint.usd(prompt_tokens, answer_tokens) if endpoint.prices else None
     return Estimate(len(calls), prompt_tokens, answer_tokens, usd)
