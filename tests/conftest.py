@@ -37,6 +37,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("needs a CUDA device")
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print how many inputs, kills and servers the drivers of `tests/hostile/` tried, and how they ended."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    tallies = {
+        name: counts
+        for report in reports
+        for key, (name, counts) in getattr(report, "user_properties", ())
+        if key == "tried" and report.when == "call"
+    }
+    if tallies:
+        terminalreporter.section("tried")
+    for name, counts in sorted(tallies.items()):
+        ends = ", ".join(f"{times} {end}" for end, times in sorted(counts.items()))
+        terminalreporter.write_line(f"{name}: {sum(counts.values())} ({ends})")
+
+
 VOCABULARY = 40
 CLASSES = 3
 WORDS = [
