@@ -23,13 +23,15 @@ class Forge:
     """Carries out commands in processes forked from one that is warm.
 
     Args:
-        program: a file beside this one that calls `carry_out_commands`.
+        program: a file that calls `carry_out_commands`; a name alone is one beside this file.
     """
 
-    def __init__(self, program: str) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    def __init__(self, program: str | Path) -> None:
+        here = Path(__file__).parent
+        found = os.pathsep.join([str(here), *filter(None, [os.environ.get("PYTHONPATH")])])  # `import forge`
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": found}
         self._parent = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name(program))],
+            [sys.executable, str(here / program)],
             env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         assert self._parent.stdout
