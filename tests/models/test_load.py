@@ -12,7 +12,7 @@ from torch import nn
 from transformers import AutoModel, AutoModelForMaskedLM, BertConfig, BertModel, XLMRobertaModel
 
 from limbeck.errors import ModelError
-from limbeck.models.load import load_encoder, load_masked_lm, load_weights, save_module, weights_fingerprint
+from limbeck.models.load import hub_name, load_encoder, load_masked_lm, load_weights, save_module, weights_fingerprint
 
 IDS = torch.tensor([[0, 9, 50, 33, 2]])
 
@@ -158,3 +158,11 @@ def test_the_reason_of_a_failure_ends_once(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("transformers.AutoModel.from_pretrained", fail)
     with pytest.raises(ModelError, match=r"in the cached files\. Give a folder"):
         load_encoder("org/none")
+
+
+def test_a_folder_of_this_machine_is_no_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "org" / "here").mkdir(parents=True)
+    paths = (str(tmp_path / "gone"), "./gone", "../gone", "~/gone", "a/b/c", "org/here", "org", "C:\\gone", "", None)
+    assert [hub_name(path) for path in paths] == [None] * len(paths)
+    assert [hub_name(name) for name in ("org/there", "bert-base-uncased")] == ["org/there", "bert-base-uncased"]

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from tests.report.snippets import run_snippet
+from tests.runs.text_models import LLAMA, make_model
+from tests.runs.text_models import make_tokenizer as make_causal_tokenizer
 
+from limbeck.data.prompts.label_prompt import LabelPrompt
+from limbeck.data.prompts.scored import make_verbaliser
 from limbeck.formatting import ABSENT, EN_DASH
+from limbeck.models.label_scorer import LabelScorer
+from limbeck.models.load import is_plain_folder, save_model
 from limbeck.report import render_card
+from limbeck.report.card import ClassifierUse
 from limbeck.results import Results
+from limbeck.students.adapters import Adapter, add_adapter, merged_for_export
 
 
 def front_matter(card: str) -> dict[str, Any]:
@@ -76,3 +88,45 @@ def test_foreign_text_breaks_neither_table_nor_fence_nor_front_matter(hostile_re
 def test_pairs_are_shown_as_pairs(hostile_results: Results, full_results: Results) -> None:
     assert "text_pair" in render_card(hostile_results, None, None, [])
     assert "text_pair" not in render_card(full_results, None, None, [])
+
+
+@pytest.fixture
+def student_folder(make_classifier: Callable[..., Any], make_tokenizer: Callable[..., Any], tmp_path: Path) -> Path:
+    """A classifier that reads 32 tokens; its tokenizer does not know."""
+    make_classifier(scale=4.0).save_pretrained(tmp_path / "student")
+    make_tokenizer().save_pretrained(tmp_path / "student")
+    return tmp_path / "student"
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_the_snippet_labels_a_text_of_any_length(
+    full_results: Results, student_folder: Path, capsys: pytest.CaptureFixture[str], pairs: bool
+) -> None:
+    card = render_card(full_results, None, None, [], use=ClassifierUse(max_length=32, pairs=pairs))
+    asked = "first_text" if pairs else "a_text_to_label"
+    printed = run_snippet(card, student_folder, capsys, **{asked: "the cat runs . " * 100})
+    assert re.search(r"'label': 'LABEL_[0-2]', 'score': 0\.\d+", printed)
+
+
+@pytest.mark.parametrize("kind", ["houlsby", "verbaliser"])
+def test_a_student_that_transformers_alone_would_misread_is_read_by_limbeck(
+    kind: str,
+    full_results: Results,
+    make_classifier: Callable[..., Any],
+    make_tokenizer: Callable[..., Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "student"
+    if kind == "houlsby":
+        model, tokenizer = add_adapter(make_classifier(), Adapter(kind="houlsby", width=4)), make_tokenizer()
+        save_model(merged_for_export(model), tokenizer, folder)
+    else:
+        tokenizer = make_causal_tokenizer()
+        prompt = LabelPrompt(format="none", input="Input: {{ text }}", body="text")
+        verbaliser = make_verbaliser(prompt, ["risk", "safe"], ["text"], tokenizer, explains=False)
+        save_model(LabelScorer(make_model(LLAMA, rows=len(tokenizer)), verbaliser), tokenizer, folder)
+    assert not is_plain_folder(folder)
+    card = render_card(full_results, None, None, [], use=ClassifierUse(transformers_reads_it=False))
+    assert front_matter(card)["library_name"] == "limbeck"
+    assert "'confidence': 0." in run_snippet(card, folder, capsys)

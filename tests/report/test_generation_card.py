@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import pytest
 import yaml
+from tests.report.snippets import run_snippet
+from tests.runs.text_models import CHATML, LLAMA, T5, make_model, make_tokenizer
 
 from limbeck.generation_results import GenerationResults
 from limbeck.report import render_generation_card
+from limbeck.report.generation_card import WritingUse
 
 
 def front_matter(card: str) -> dict[str, object]:
@@ -56,3 +61,47 @@ def test_a_bare_record_makes_a_card(bare_generation_results: GenerationResults) 
     assert ": None" not in card
     assert "greedy" not in card
     assert "\n\n\n" not in card
+
+
+@pytest.mark.parametrize(
+    ("use", "encoder_decoder", "read"),
+    [
+        (
+            WritingUse(chat=True, system='Say "yes".\n```'),
+            False,
+            '<|im_start|>system\nSay "yes".\n```<|im_end|>\n'
+            "<|im_start|>user\na prompt as in training<|im_end|>\n<|im_start|>assistant\n",
+        ),
+        (WritingUse(system="Be brief.", separator="\n\n"), False, "Be brief.\n\na prompt as in training\n\n"),
+        (WritingUse(), False, "a prompt as in training"),
+        (WritingUse(system="Be brief."), True, "Be brief.\n\na prompt as in training"),
+    ],
+)
+def test_the_snippet_asks_as_in_training(
+    use: WritingUse,
+    encoder_decoder: bool,
+    read: str,
+    generation_results: GenerationResults,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from transformers import GenerationMixin
+
+    tokenizer = make_tokenizer(template=CHATML if use.chat else None)
+    config = {**T5, "decoder_start_token_id": 0} if encoder_decoder else LLAMA
+    make_model({**config, "max_position_embeddings": 512}, rows=len(tokenizer)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    asked = []
+    generate = GenerationMixin.generate
+
+    def watched(self: object, **inputs: object) -> object:
+        asked.append(tokenizer.decode(inputs["input_ids"][0]))
+        return generate(self, **inputs)
+
+    monkeypatch.setattr(GenerationMixin, "generate", watched)
+    results = generation_results.model_copy(update={"encoder_decoder": encoder_decoder})
+    card = render_generation_card(results, None, None, [], use)
+    printed = run_snippet(card, tmp_path, capsys)
+    assert asked == [read]
+    assert "a prompt as in training" not in printed, "what was asked is not what was answered"

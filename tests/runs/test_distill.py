@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,24 @@ def test_a_student_of_another_family_reads_its_own_tokens(
                                       "n_layers": 1, "n_heads": 2, "max_position_embeddings": 64}}  # fmt: skip
     results = limbeck.distill(**sections)
     assert next(s for s in results.systems if s.name == "distilled").layers == 1
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_card_names_the_model_that_the_student_began_as(
+    own: bool, sections: dict[str, Any], light: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    teacher = sections["teacher"]["model"]
+    small = shutil.copytree(teacher, tmp_path / "small")
+    if own:
+        sections["student"] = {"model": str(small)}
+    monkeypatch.setattr(
+        "limbeck.runs.outcome.hub_name", lambda model: {str(small): "org/small", teacher: "org/t"}[model]
+    )
+    limbeck.distill(**sections)
+    card = (Path(sections["output"]) / "student" / "README.md").read_text(encoding="utf-8")
+    assert f"base_model: {'org/small' if own else 'org/t'}\n" in card
+    assert "truncation=True, max_length=64)" in card
+    assert str(tmp_path) not in card
 
 
 def test_several_seeds_are_compared_over_seeds(sections: dict[str, Any], light: None) -> None:

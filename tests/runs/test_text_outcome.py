@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.runs.text_models import text_sections, train_rows, write_jsonl
@@ -11,6 +12,7 @@ from tests.runs.text_models import text_sections, train_rows, write_jsonl
 import limbeck
 from limbeck.generation_results import GenerationResults
 from limbeck.models.load import load_language_model, load_tokenizer, weights_fingerprint
+from limbeck.runs.sections import Student
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,20 @@ def test_the_card_says_what_it_is(run: tuple[Path, GenerationResults]) -> None:
     card = (run[0] / "student" / "README.md").read_text(encoding="utf-8")
     assert "limbeck" in card
     assert "1503.02531" in card
-    assert "base_model" not in card  # the teacher is a folder of this machine, which a hub does not know
+    assert "base_model" not in card  # the student has random weights
+    assert str(run[0].parent) not in card
+
+
+@pytest.mark.parametrize(
+    ("student", "began_as"),
+    [
+        ({"model": "org/small"}, "org/small"),
+        ({"from_teacher": {"layers": [1]}}, "org/large"),
+        ({"config": {"model_type": "llama"}}, None),
+    ],
+)
+def test_the_card_names_the_model_that_the_student_began_as(student: dict[str, Any], began_as: str | None) -> None:
+    assert Student.model_validate(student).begins_as("org/large") == began_as
 
 
 def test_warnings_are_about_this_run(run: tuple[Path, GenerationResults]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from limbeck.models.label_scorer import LabelScorer, language_model_of, read_ver
 __all__ = [
     "frozen_fingerprint",
     "has_named_labels",
+    "hub_name",
+    "is_plain_folder",
     "load_classifier",
     "load_config",
     "load_encoder",
@@ -33,6 +36,13 @@ __all__ = [
     "save_module",
     "weights_fingerprint",
 ]
+
+_HUB_NAME = re.compile(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?")
+
+
+def hub_name(model: str | None) -> str | None:
+    """Return the name under which the Hugging Face hub knows a model; ``None`` for a folder of this machine."""
+    return model if model and _HUB_NAME.fullmatch(model) and not Path(model).exists() else None
 
 
 def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> Any:
@@ -229,6 +239,11 @@ def save_model(model: Any, tokenizer: Any | None, folder: Path) -> None:
     write_verbaliser(model, folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
+
+
+def is_plain_folder(folder: Path) -> bool:
+    """Whether transformers alone makes the model that is in `folder`; not so with what `save_model` puts beside it."""
+    return read_adapter_layers(folder) is None and read_verbaliser(folder) is None
 
 
 def save_module(module: Any, folder: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from limbeck.alert_results import NO_REASON, Alert, AlertRun, Status
 from limbeck.atomic import guard_storage, write_text
 from limbeck.formatting import count_text, decimal_text, share_text
+from limbeck.report.places import without_places
 from limbeck.report.summary import KeyFigure
 from limbeck.report.templates import html_environment
 
@@ -68,6 +69,7 @@ def render_alert_page(run: AlertRun) -> str:
 
     Of articles that are not raised the 200 most severe are shown, of all others 5,000.
     """
+    run, _ = without_places(run)
     ranked = sorted(run.alerts, key=lambda alert: -alert.severity)
     quiet = [alert for alert in ranked if alert.status == "none"][:_SHOWN_NOT_RAISED]
     loud = [alert for alert in ranked if alert.status != "none"][:_SHOWN]

@@ -13,6 +13,7 @@ from limbeck.report.generation_tables import (
     loss_rows,
     written_rows,
 )
+from limbeck.report.places import without_places
 from limbeck.report.tables import stage_cost_rows
 from limbeck.report.templates import html_environment
 
@@ -21,12 +22,14 @@ __all__ = ["render_generation_report"]
 
 def render_generation_report(results: GenerationResults) -> str:
     """Return the report of a run with a generating student as HTML; the same record gives the same text."""
+    results, shortened = without_places(results)
     figures = results.figures
     return (
         html_environment()
         .get_template("generation_page.html.j2")
         .render(
             results=results,
+            shortened=shortened,
             key_figures=generation_key_figures(results),
             headline=generation_headline(figures),
             losses=loss_rows(figures),

@@ -10,6 +10,7 @@ from limbeck.report.language_comparisons import ComparisonRow, labels_text, macr
 from limbeck.report.language_rows import language_rows, left_behind
 from limbeck.report.language_tables import system_rows
 from limbeck.report.markdown import markdown_environment, markdown_table
+from limbeck.report.places import without_places
 from limbeck.report.retention import accuracy_in, cells_in, focus_of, language_name, mrr_in
 
 __all__ = ["render_language_card"]
@@ -29,6 +30,7 @@ def render_language_card(
         license: licence identifier of the hub, such as ``apache-2.0``; left out if unknown.
         n_target: the label budget of the student; None for the largest of the run.
     """
+    results, _ = without_places(results)
     student = focus_of(results, n_target)
     rows = left_behind(results, student) if student else []
     return (

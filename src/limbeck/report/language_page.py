@@ -20,6 +20,7 @@ from limbeck.report.language_tables import (
     system_rows,
     task_rows,
 )
+from limbeck.report.places import without_places
 from limbeck.report.retention import budgets, focus_of, language_name, system_title
 from limbeck.report.tables import stage_cost_rows
 from limbeck.report.templates import html_environment
@@ -40,12 +41,14 @@ class _Budget:
 
 def render_language_report(results: LanguageResults) -> str:
     """Return the report of a cross-lingual run as HTML; the same record gives the same text."""
+    results, shortened = without_places(results)
     figures = draw_language_figures(results)
     return (
         html_environment()
         .get_template("language_page.html.j2")
         .render(
             results=results,
+            shortened=shortened,
             key_figures=language_key_figures(results),
             focus=focus_of(results),
             source=shorten(language_name(results, results.source_language), 40),

@@ -10,6 +10,7 @@ from limbeck.language_results import LanguageResults
 from limbeck.report.figures import draw_figures
 from limbeck.report.generation_page import render_generation_report
 from limbeck.report.language_page import render_language_report
+from limbeck.report.places import without_places
 from limbeck.report.summary import key_figures
 from limbeck.report.tables import (
     HEADLINE,
@@ -48,12 +49,14 @@ def write_report(results: Results | LanguageResults | GenerationResults, path: P
 
 def render_report(results: Results) -> str:
     """Return the report of a classification run as HTML; the same record gives the same text."""
+    results, shortened = without_places(results)
     shown = results.disagreements[:_DISAGREEMENTS_SHOWN]
     return (
         html_environment()
         .get_template("page.html.j2")
         .render(
             results=results,
+            shortened=shortened,
             key_figures=key_figures(results),
             headline=HEADLINE,
             seeds=seed_rows(results),

@@ -8,6 +8,7 @@ from limbeck.alert_results import AlertSweep
 from limbeck.atomic import guard_storage, write_text
 from limbeck.formatting import count_text, decimal_text, share_text
 from limbeck.report.drawing import INK, SYSTEM_COLOURS, Drawing, calm_axes, canvas, to_svg
+from limbeck.report.places import without_places
 from limbeck.report.templates import html_environment
 
 __all__ = ["draw_sweep", "render_sweep_page", "sweep_rows", "write_sweep_page"]
@@ -66,6 +67,7 @@ def draw_sweep(sweep: AlertSweep) -> Drawing:
 
 def render_sweep_page(sweep: AlertSweep) -> str:
     """Return the page; the same sweep gives the same text."""
+    sweep, _ = without_places(sweep)
     page = html_environment().get_template("sweep_page.html.j2")
     return page.render(results=sweep, rows=sweep_rows(sweep), drawing=draw_sweep(sweep))
 

@@ -21,6 +21,7 @@ from limbeck.evaluation.language_verdict import language_verdict
 from limbeck.evaluation.languages import Credits, Panel, language_records
 from limbeck.evaluation.ranking import accuracy_credit, query_ndcg, reciprocal_rank, span_counts
 from limbeck.language_results import EnglishCheck, LanguageResults, LanguageSystem, SystemCost
+from limbeck.models.load import hub_name
 from limbeck.ranks import is_main, ranks, wait_for_all
 from limbeck.recipes.english_model import english_model
 from limbeck.report.read import RESULTS_FILE, read_any_results
@@ -96,8 +97,7 @@ def _write_student(outcome: LanguageOutcome, results: LanguageResults) -> None:
         outcome.student().save_pretrained(part)
         outcome.tokenizer.save_pretrained(part)
         write_json(part / "task.json", _task_file(outcome).model_dump())
-        model = outcome.config.backbone.model
-        card = render_language_card(results, base_model=None if Path(model).exists() else model, license=None)
+        card = render_language_card(results, base_model=hub_name(outcome.config.backbone.model), license=None)
         write_text(part / "README.md", card)
 
 

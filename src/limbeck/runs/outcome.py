@@ -12,7 +12,7 @@ from limbeck.evaluation.systems import HeldOut, Predictions, compare, describe, 
 from limbeck.evaluation.verdict import verdict
 from limbeck.models.label_scorer import language_model_of
 from limbeck.models.layers import depth
-from limbeck.models.load import load_weights, save_model
+from limbeck.models.load import hub_name, is_plain_folder, load_weights, save_model
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.recipes.catalogue import recipe_card
 from limbeck.results import (
@@ -228,9 +228,14 @@ def _warnings(bench: Bench) -> list[str]:
 
 
 def _write_card(bench: Bench, results: Results) -> None:
-    from limbeck.report.card import render_card
+    from limbeck.report.card import ClassifierUse, render_card
 
-    model = bench.config.teacher.model or bench.config.student.model
-    known = model if model is not None and not Path(model).exists() else None
-    text = render_card(results, base_model=known, license=None, language=[])
+    config = bench.config
+    use = ClassifierUse(
+        max_length=bench.max_length,
+        pairs=config.task.text_pair is not None,
+        transformers_reads_it=is_plain_folder(bench.folder / "student"),
+    )
+    began_as = hub_name(config.student.begins_as(config.teacher.model))
+    text = render_card(results, began_as, license=None, language=[], use=use)
     write_text(bench.folder / "student" / "README.md", text)

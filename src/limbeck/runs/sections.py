@@ -59,3 +59,7 @@ class Student(_Section):
         if len(given) != 1:
             raise ValueError(f"give exactly one of from_teacher, model, config (given: {', '.join(given) or 'none'})")
         return self
+
+    def begins_as(self, teacher: str | None) -> str | None:
+        """Return the model whose weights the student starts with, `teacher` or its own; ``None`` for random ones."""
+        return teacher if self.from_teacher is not None else self.model

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from limbeck.atomic import replace_folder, write_json, write_text
 from limbeck.data.generation.encoded import EncodedSequences
+from limbeck.data.generation.templates import uses_chat_template
 from limbeck.evaluation.generation.measure import measure_generation
 from limbeck.evaluation.generation.outputs import GeneratingSystem, HeldOutTexts, SystemOutputs
 from limbeck.evaluation.generation.speed import writing_speed
@@ -21,7 +22,7 @@ from limbeck.evaluation.generation.verdict import generation_verdict
 from limbeck.generation_results import GenerationResults, GenerationSpeed
 from limbeck.models.language_model import is_encoder_decoder
 from limbeck.models.layers import depth
-from limbeck.models.load import load_weights, save_model
+from limbeck.models.load import hub_name, load_weights, save_model
 from limbeck.ranks import device, is_main, wait_for_all
 from limbeck.recipes.catalogue import recipe_card
 from limbeck.results import StageCost, SystemName
@@ -185,8 +186,15 @@ def _warnings(outcome: TextOutcome) -> list[str]:
 
 
 def _write_card(outcome: TextOutcome, results: GenerationResults) -> None:
-    from limbeck.report.generation_card import render_generation_card
+    from limbeck.report.generation_card import WritingUse, render_generation_card
 
-    model = outcome.config.teacher.model
-    text = render_generation_card(results, None if Path(model).exists() else model, None, [])
+    config, encoder = outcome.config, results.encoder_decoder
+    task = config.task
+    use = WritingUse(
+        chat=uses_chat_template(task, outcome.tokenizer, encoder_decoder=encoder),
+        system=task.system,
+        separator="" if encoder or task.text is not None else task.separator,
+    )
+    began_as = hub_name(config.student.begins_as(config.teacher.model))
+    text = render_generation_card(results, began_as, None, [], use)
     write_text(outcome.folder / "student" / "README.md", text)
