@@ -109,6 +109,18 @@ JSON = st.recursive(
 )
 
 
+def test_equal_spellings_stay_apart_and_a_number_beyond_all_floats_is_none() -> None:
+    wanted = ChatRequest((Message("user", "x"),), top_log_probs=3)
+    top = [{"token": token, "logprob": number, "bytes": None} for token, number in (("A", -0.1), ("B", -3), ("A", -5))]
+    read = read_choice(chat("A") | {"logprobs": {"content": [{**top[0], "top_logprobs": top}]}}, wanted, "m")
+    assert isinstance(read, Answer)
+    assert read.log_probs[0].top == (("A", -0.1), ("B", -3.0), ("A", -5.0))
+    huge = {"content": [{"token": "A", "logprob": -(10**400), "top_logprobs": []}]}
+    failed = read_choice(chat("A") | {"logprobs": huge}, wanted, "m")
+    assert isinstance(failed, Failure)
+    assert failed.kind == "malformed"
+
+
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(("message", "text", "finish_reason", "logprobs"), JSON)))
 def test_nothing_that_a_server_can_send_raises_or_gives_an_empty_answer(choice: dict[str, Any]) -> None:
     for request in (CHAT, PLAIN):

@@ -73,12 +73,61 @@ def test_a_letter_that_is_not_among_the_alternatives_is_floored() -> None:
 
 
 def test_a_failure_that_still_has_log_probabilities_is_read() -> None:
-    """The first token was a blank, so there is no text; the letters are among its alternatives."""
-    top = ((" ", -0.1), ("A", -3.0), ("B", -4.0), ("C", -5.0))
-    blank = Failure("empty", "no text", None, (TokenLogProb(" ", -0.1, top),))
+    """The first token was a blank, so there is no text; the letters are among its alternatives.
+
+    They have more than half of the probability. (They had 7 % of it here once, which is a leftover and no answer.)
+    """
+    top = ((" ", -0.8), ("A", -1.0), ("(A", -2.0), ("B", -4.0), ("C", -5.0))
+    blank = Failure("empty", "no text", None, (TokenLogProb(" ", -0.8, top),))
     scored = letter_probs(Scripted(lambda r: blank), [[messages("x")]], 3)  # type: ignore[arg-type]
     assert scored.kept_N.all()
     assert scored.probs_NC[0].argmax() == 0
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        (("<think>", -0.0001), ("Okay", -10.0), ("A", -13.0)),  # the article, behind a thought
+        (("\u0412", -0.01), ("A", -7.0), ("B", -7.5)),  # Ve looks like B, and is the third letter
+        (("D", -0.01), ("A", -7.0)),  # no label has it
+        (("AB", -0.01), ("A", -7.0)),
+        (("A", -0.8), ("The", -0.7)),
+    ],
+)
+def test_an_answer_with_less_than_half_of_its_probability_on_letters_is_none(
+    top: tuple[tuple[str, float], ...],
+) -> None:
+    for outcome in (
+        Answer(top[0][0], "length", "m", (TokenLogProb(*top[0], top),)),
+        Failure("empty", "no text", None, (TokenLogProb(*top[0], top),)),
+    ):
+        teacher = Scripted(lambda r, said=outcome: said)  # type: ignore[misc]
+        scored = letter_probs(teacher, [[messages("x")]], 3, most_unreadable=1.0)  # type: ignore[arg-type]
+        assert not scored.kept_N.any()
+        assert scored.flags == (frozenset({"failed_no_letter", "orders_missing", "unreadable"}),)
+        likeliest = max(top, key=lambda pair: pair[1])[0]
+        with pytest.raises(TeacherError) as raised:
+            letter_probs(teacher, [[messages("x")]], 3)  # type: ignore[arg-type]
+        assert f"Likeliest first tokens where there was no letter: {likeliest!a} (1)" in str(raised.value)
+        assert "teacher.api.log_probs: 0" in str(raised.value)
+
+
+def test_tokens_that_are_spelt_alike_are_added() -> None:
+    """By hand: p(A) = exp(-.0002) + exp(-8.4), over itself with exp(-9.5) and exp(-10). The order makes no odds."""
+    top = [("A", -0.0002), ("B", -7.0), ("A", -8.4), ("B", -9.5), ("C", -10.0), ("the", -12.0)]
+    a, b, c = math.exp(-0.0002) + math.exp(-8.4), math.exp(-7) + math.exp(-9.5), math.exp(-10)
+    for pairs in (top, top[::-1]):
+        answer = Answer("A", "length", "m", (TokenLogProb("A", -0.0002, tuple(pairs)),))
+        scored = letter_probs(Scripted(lambda r, said=answer: said), [[messages("x")]], 3)  # type: ignore[arg-type,misc]
+        np.testing.assert_allclose(scored.probs_NC, [[a / (a + b + c), b / (a + b + c), c / (a + b + c)]], rtol=1e-12)
+        assert scored.flags == (frozenset(),)
+
+
+def test_a_sampled_token_that_is_not_among_its_alternatives_counts_once() -> None:
+    answer = Answer("A", "length", "m", (TokenLogProb("A", -0.2, (("B", -2.5), ("C", -3.0))),))
+    scored = letter_probs(Scripted(lambda r: answer), [[messages("x")]], 3)  # type: ignore[arg-type]
+    odds = np.exp([-0.2, -2.5, -3.0])
+    np.testing.assert_allclose(scored.probs_NC, [odds / odds.sum()])
 
 
 def test_failures_flag_their_row_and_are_counted_by_kind() -> None:

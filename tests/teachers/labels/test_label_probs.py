@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from limbeck.errors import DataError
-from limbeck.teachers.labels.label_probs import LabelProbs, from_columns, from_log_probs, from_samples, letters
+from limbeck.teachers.labels.label_probs import (
+    LabelProbs,
+    from_columns,
+    from_log_probs,
+    from_samples,
+    has_letter,
+    letters,
+)
 
 NAMES = ["risk", "caution", "safe"]
 TOP: dict[str, float] = {"A": -0.3, "B": -1.6, "The": -5.0}
@@ -167,3 +174,34 @@ def test_there_are_26_letters() -> None:
     assert letters(26)[-1] == "Z"
     with pytest.raises(DataError, match="up to 26 labels, and the task has 27"):
         letters(27)
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    ["\u0120A", "\u2581A", "\u010aA", " A", "A\n", "a", "\u0120a", "A.", "A)", "(A", "**A", "`A`", "\"A", "\uff21",
+     "\u24b6", "\u200bA", "\U0001d400", "[A]", "\u300cA", "-A", "\u0120(A", "$A"],
+)  # fmt: skip
+def test_letters_are_read_whatever_stands_around_them(spelt: str) -> None:
+    top = {spelt: -0.1, "B": -3.0, "C": -4.0}
+    odds = np.exp([-0.1, -3.0, -4.0])
+    scored = from_log_probs([[top]], 3)
+    np.testing.assert_allclose(scored.probs_NC, [odds / odds.sum()])
+    assert scored.flags == (frozenset(),)
+
+
+@pytest.mark.parametrize(
+    "other", ["\u0410", "\u0391", "AA", "A B", "A1", "\u00c4", "", "\u0120", "Answer", "<A"[:1], "1", "\u5b57"]
+)
+def test_what_is_no_letter_is_not_taken_for_one(other: str) -> None:
+    """Cyrillic and Greek capitals may look like A; which letter they are depends on the alphabet."""
+    assert not has_letter({other: -0.1, "A": -3.0}, 3)
+    assert from_log_probs([[{other: -0.1, "A": -3.0}]], 3, most_unreadable=1.0).flags == (
+        frozenset({"orders_missing", "unreadable"}),
+    )
+
+
+def test_a_letter_that_is_absent_gets_the_least_of_the_tokens_and_not_of_the_spellings() -> None:
+    """The bound of a token that was not returned is the smallest entry, not the smallest sum of equal ones."""
+    top = [("A", -0.1), ("B", -5.0), ("B", -4.5)]
+    odds = np.array([math.exp(-0.1), math.exp(-5.0) + math.exp(-4.5), math.exp(-5.0)])
+    np.testing.assert_allclose(from_log_probs([[top]], 3).probs_NC, [odds / odds.sum()])

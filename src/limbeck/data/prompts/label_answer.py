@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from limbeck.data.prompts.label_prompt import LabelPrompt
+from limbeck.data.prompts.thoughts import marks_thoughts, without_thoughts
 
 __all__ = ["ParsedAnswer", "looks_english", "parse_answer", "usable_reason"]
 
-Outcome = Literal["label", "refused", "conflict", "unknown_label", "empty", "malformed_json"]
+Outcome = Literal["label", "refused", "conflict", "unknown_label", "empty", "only_thoughts", "malformed_json"]
 ReasonOutcome = Literal["not_asked", "reason", "missing", "not_english", "too_short", "too_long", "restates_label"]
 
 FEWEST_WORDS, MOST_WORDS = 8, 120
@@ -60,16 +61,17 @@ class ParsedAnswer:
 
 
 def parse_answer(text: str, prompt: LabelPrompt, labels: Sequence[str]) -> ParsedAnswer:
-    """Read an answer to `prompt`.
+    """Read an answer to `prompt`, without the thoughts in it (``only_thoughts``: there is nothing else).
 
     The label is what stands after the answer's heading, else on the first line: one of `labels` after folding case,
     quotes, blanks and the full stop, or the only label mentioned there. Two different labels are a ``conflict``, none
     is ``unknown_label``. An answer whose first sentence refuses is ``refused``, whatever labels it names. A reason
     must be English, have 8 to 120 words, and say more than the label.
     """
-    stripped = text.strip()
+    own_marks = marks_thoughts(f"{prompt.answer} {prompt.reason}")  # then they are what the prompt asks for
+    stripped = (text if own_marks else without_thoughts(text)).strip()
     if not stripped:
-        return ParsedAnswer("empty")
+        return ParsedAnswer("only_thoughts" if text.strip() else "empty")
     if prompt.format == "json":
         return _parse_json(stripped, labels)
     if _refuses(stripped):
@@ -100,8 +102,8 @@ def looks_english(text: str) -> bool:
 
 
 def usable_reason(text: str) -> str | None:
-    """Return a reason on one line if it is English and has 8 to 120 words, else ``None``."""
-    return _with_reason("", text).reason
+    """Return a reason on one line, without thoughts, if it is English and has 8 to 120 words, else ``None``."""
+    return _with_reason("", without_thoughts(text)).reason
 
 
 def _parse_json(text: str, labels: Sequence[str]) -> ParsedAnswer:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from limbeck.data.prompts.thoughts import without_thoughts
+
 __all__ = ["paraphrase"]
 
 _SLOT = re.compile(r"\{\{\s*labels\s*\}\}")
@@ -39,7 +41,7 @@ def paraphrase(
     marked = _SLOT.sub(_MARK, instruction)
     answers = write(_REQUEST.format(mark=_MARK, instruction=" ".join(marked.split())), _TRIES * count)
     kept: list[str] = []
-    for answer in answers:
+    for answer in map(without_thoughts, answers):
         line = _LEAD.sub("", answer.strip().splitlines()[0]).strip() if answer.strip() else ""
         said = _SLOT.sub(_MARK, line)
         if said in kept or not _says_the_same(said, marked, labels):

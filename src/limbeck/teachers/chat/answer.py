@@ -106,7 +106,7 @@ def _read_log_probs(value: Any, *, chat: bool) -> tuple[TokenLogProb, ...] | Non
         return None
     try:
         return _of_chat(value) if chat else _of_completion(value)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         return None
 
 

@@ -14,13 +14,22 @@ from limbeck.formatting import share_text
 from limbeck.teachers.chat.answer import Answer, Failure, Outcome
 from limbeck.teachers.chat.client import ChatTeacher
 from limbeck.teachers.chat.request import ChatRequest, Message
-from limbeck.teachers.labels.label_probs import MOST_UNREADABLE, LabelProbs, from_log_probs, from_samples, letters
+from limbeck.teachers.labels.label_probs import (
+    MOST_UNREADABLE,
+    LabelProbs,
+    TopTokens,
+    from_log_probs,
+    from_samples,
+    has_letter,
+)
 from limbeck.types import Advance
 
 __all__ = ["Asked", "Read", "letter_probs", "letter_requests", "request_of", "sample_probs", "sample_requests"]
 
 Asked = str | Sequence[Mapping[str, str]]
 """A plain prompt, for completion endpoints, or messages with ``role`` and ``content``."""
+
+_TOKENS_NAMED, _LONGEST_TOKEN = 3, 20
 
 Read = Callable[[str], tuple[str | None, str]]
 """Reads an answer: its label or nothing, and the word for what came of it (``conflict``, ``unknown_label``)."""
@@ -94,24 +103,27 @@ def letter_probs(
     """
     outcomes = teacher.complete(letter_requests(asked_NR, teacher.endpoint.log_probs), advance)
     following = iter(outcomes)
-    known = set(letters(classes))
     kinds: Counter[str] = Counter()
-    top_NR: list[list[Mapping[str, float] | None]] = []
+    instead: Counter[str] = Counter()
+    top_NR: list[list[TopTokens | None]] = []
     marks: list[set[str]] = []
     for asked_R in asked_NR:
-        top_R: list[Mapping[str, float] | None] = []
+        top_R: list[TopTokens | None] = []
         of_row = set()
         for _ in asked_R:
             outcome = next(following)
             alternatives = _first_token(outcome)
             top_R.append(alternatives)
-            if not any(token.strip() in known for token in alternatives or ()):
+            if not has_letter(alternatives, classes):
                 kind = outcome.kind if isinstance(outcome, Failure) else "no_letter"
+                if alternatives and kind in ("no_letter", "empty"):
+                    kind = "no_letter"  # of a thought or a blank a server may show no text
+                    instead[max(alternatives, key=lambda pair: pair[1])[0]] += 1
                 kinds[kind] += 1
                 of_row.add(f"failed_{kind}")
         top_NR.append(top_R)
         marks.append(of_row)
-    _refuse_unreadable(kinds, outcomes, most_unreadable)
+    _refuse_unreadable(kinds, outcomes, most_unreadable, _named(instead))
     return _flagged(from_log_probs(top_NR, classes, most_unreadable=1.0), marks)
 
 
@@ -169,18 +181,27 @@ def sample_probs(
     return _flagged(from_samples(answers, names, most_unreadable=1.0), marks)
 
 
-def _first_token(outcome: Outcome) -> dict[str, float] | None:
-    """Return the first token's alternatives; a token of white space makes a `Failure` that still has them."""
+def _first_token(outcome: Outcome) -> list[tuple[str, float]] | None:
+    """Return the first token's alternatives; a token of white space makes a `Failure` that still has them.
+
+    Two tokens may be spelt alike ("A" and " A" with its blank stripped): both stay.
+    """
     if not outcome.log_probs:
         return None
     first = outcome.log_probs[0]
-    found = dict(first.top)
-    if first.log_prob is not None:
-        found.setdefault(first.token, first.log_prob)
+    found = list(first.top)
+    if first.log_prob is not None and all(token != first.token for token, _ in found):
+        found.append((first.token, first.log_prob))
     return found
 
 
-def _refuse_unreadable(kinds: Counter[str], outcomes: Sequence[Outcome], most: float) -> None:
+def _named(instead: Counter[str]) -> str:
+    """Return the tokens that stood where a letter was expected, in escapes: some have no width, some look alike."""
+    shown = [f"{token[:_LONGEST_TOKEN]!a} ({times})" for token, times in instead.most_common(_TOKENS_NAMED)]
+    return f"Likeliest first tokens where there was no letter: {', '.join(shown)}. " if shown else ""
+
+
+def _refuse_unreadable(kinds: Counter[str], outcomes: Sequence[Outcome], most: float, instead: str = "") -> None:
     lost, asked = kinds.total(), len(outcomes)
     if lost <= most * asked:
         return
@@ -193,10 +214,21 @@ def _refuse_unreadable(kinds: Counter[str], outcomes: Sequence[Outcome], most: f
             "was answered is kept in the journal and is not paid for again: raise that ceiling and run again"
         )
     raise TeacherError(
-        f"{lost} of {asked} answers have no label ({counts}); at most {share_text(most, digits=0)} may. What was paid "
-        "for is in the journal and is read again without a request. Failures of the API: run again. Answers "
-        "without a label: say in the prompt's format what an answer looks like, or use another teacher"
+        f"{lost} of {asked} answers have no label ({counts}); at most {share_text(most, digits=0)} may. {instead}What "
+        "was paid for is in the journal and is read again without a request. Failures of the API: run again. Answers "
+        f"without a label: {_advice(kinds)}"
     )
+
+
+def _advice(kinds: Counter[str]) -> str:
+    if kinds["no_letter"]:
+        return (
+            "a model that thinks first, or whose answer begins with a mark, does not say a letter at once. Switch its "
+            "thinking off, or ask for samples of text (teacher.api.log_probs: 0)"
+        )
+    if kinds["only_thoughts"]:
+        return "the answers end before or with the model's thoughts. Allow longer ones, or switch its thinking off"
+    return "say in the prompt's format what an answer looks like, or use another teacher"
 
 
 def _flagged(scored: LabelProbs, marks: Sequence[set[str]]) -> LabelProbs:

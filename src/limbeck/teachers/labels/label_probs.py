@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,12 +24,30 @@ from limbeck.atomic import replace_folder, write_json
 from limbeck.errors import DataError, near_misses
 from limbeck.formatting import share_text
 
-__all__ = ["MOST_UNREADABLE", "LabelProbs", "Route", "from_columns", "from_log_probs", "from_samples", "letters"]
+__all__ = [
+    "MOST_UNREADABLE",
+    "LabelProbs",
+    "Route",
+    "TopTokens",
+    "from_columns",
+    "from_log_probs",
+    "from_samples",
+    "has_letter",
+    "letters",
+]
 
 Route = Literal["column", "local", "log_probs", "samples"]
 
 MOST_UNREADABLE = 0.02
 """Above this share of answers without a label the prompt is at fault, not the rows."""
+
+TopTokens = Mapping[str, float] | Sequence[tuple[str, float]]
+"""The likeliest tokens with their natural log-probabilities; several may be spelt alike."""
+
+_LEAST_ON_LETTERS = 0.5
+"""Where letters have a smaller share of a token's probability, the model was about to say something else."""
+_BLANKS_IN_VOCABULARIES = "\u0120\u010a\u0109\u010d\u2581"
+"""How byte-level BPE writes blank, line break, tab and carriage return, and SentencePiece a blank."""
 
 _SUM_TOLERANCE = 1e-6
 _FORMAT = 1
@@ -193,27 +212,55 @@ def letters(classes: int) -> list[str]:
     return [chr(ord("A") + c) for c in range(classes)]
 
 
+def has_letter(top: TopTokens | None, classes: int) -> bool:
+    """Whether option letters have at least half of a token's probability."""
+    return top is not None and bool(np.exp(_letter_logs(top, classes)).sum() >= _LEAST_ON_LETTERS)
+
+
+def _letter_logs(top: TopTokens, classes: int) -> NDArray[np.float64]:
+    """Return each letter's log-probability, added up over its spellings; minus infinity where it has none."""
+    place = {letter: j for j, letter in enumerate(letters(classes))}
+    logs_C = np.full(classes, -np.inf)
+    for token, log_prob in _pairs(top):
+        if (j := place.get(_as_letter(token))) is not None:
+            logs_C[j] = np.logaddexp(logs_C[j], log_prob)
+    return logs_C
+
+
+def _as_letter(token: str) -> str:
+    """Return a token without blanks and marks around it, in upper case, in its plain form: "A" of " **a" or "(A".
+
+    Letters of other scripts stay what they are: the Cyrillic Ve looks like B, and is the third letter.
+    """
+    plain = unicodedata.normalize("NFKC", token.strip(_BLANKS_IN_VOCABULARIES))
+    return "".join(c if c.isalnum() else " " for c in plain).strip().upper()
+
+
+def _pairs(top: TopTokens) -> list[tuple[str, float]]:
+    return list(top.items() if isinstance(top, Mapping) else top)
+
+
 def from_log_probs(
-    top_NR: Sequence[Sequence[Mapping[str, float] | None]], classes: int, *, most_unreadable: float = MOST_UNREADABLE
+    top_NR: Sequence[Sequence[TopTokens | None]], classes: int, *, most_unreadable: float = MOST_UNREADABLE
 ) -> LabelProbs:
     """Return probabilities from an API's log-probabilities of the first answered token, an option letter.
 
     In order r of a row, letter j stands for label ``(j + r) mod C``. The probability of a letter is proportional to
-    ``exp(log-prob)``, added up over its spellings ("A", " A"). A letter that is not among the returned tokens gets
-    the smallest returned log-probability, which is an upper bound (flag ``floored``). The orders are averaged, which
-    cancels the model's preference for a position. ``orders_disagree``: two orders had different likeliest labels.
-    ``orders_missing``: not all orders could be read.
+    ``exp(log-prob)``, added up over its spellings ("A", " A", "a", "A.", "(A", "**A", and blanks as vocabularies write
+    them). An order in which letters have less than half of the probability cannot be read: the model was about to say
+    something else. A letter that is not among the returned tokens gets the smallest returned log-probability, which is
+    an upper bound (flag ``floored``). The orders are averaged, which cancels the model's preference for a position.
+    ``orders_disagree``: two orders had different likeliest labels. ``orders_missing``: not all orders could be read.
 
     Args:
         top_NR: for each row and each cyclic order of its labels, the likeliest first tokens with their natural
             log-probabilities; ``None`` where the request failed.
         classes: C.
-        most_unreadable: largest share of answers without any option letter.
+        most_unreadable: largest share of answers without an option letter.
 
     Raises:
         DataError: too many answers could not be read, or a row has more orders than labels.
     """
-    letter_places = {letter: j for j, letter in enumerate(letters(classes))}
     probs_NC = np.full((len(top_NR), classes), 1 / classes)
     kept_N = np.zeros(len(top_NR), dtype=np.bool_)
     flags = []
@@ -226,17 +273,13 @@ def from_log_probs(
         marks = set()
         orders = []
         for turn, top in enumerate(top_R):
-            logs_C = np.full(classes, -np.inf)
-            for token, log_prob in (top or {}).items():
-                if (letter := token.strip()) in letter_places:
-                    j = letter_places[letter]
-                    logs_C[j] = np.logaddexp(logs_C[j], log_prob)
-            if not top or np.isinf(logs_C).all():
+            if top is None or not has_letter(top, classes):
                 marks.add("orders_missing")
                 continue
+            logs_C = _letter_logs(top, classes)
             if np.isinf(logs_C).any():
                 marks.add("floored")
-                logs_C[np.isinf(logs_C)] = min(top.values())
+                logs_C[np.isinf(logs_C)] = min(log_prob for _, log_prob in _pairs(top))
             odds_C = np.exp(logs_C - logs_C.max())
             orders.append(np.roll(odds_C / odds_C.sum(), turn))
         read += len(orders)
