@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tests.runs.text_models import (
+    CHATML,
     LLAMA,
     held_out_rows,
     make_model,
@@ -92,6 +93,29 @@ def test_the_template_is_examined(tmp_path: Path) -> None:
     assert "<|im_end|>" in found["end token"].message
     # The teacher's own settings stop at </s>, which conversations may end with too.
     assert found["end token"].level == "ok"
+
+
+def test_a_student_whose_own_settings_end_elsewhere(tmp_path: Path) -> None:
+    """A base model with a chat template: by its own settings it would write on behind the turn's end."""
+    sections = text_sections(tmp_path, "chat")
+    tokenizer = make_tokenizer(template=CHATML)
+    base = make_model(LLAMA, rows=len(tokenizer))
+    base.generation_config.update(do_sample=True, temperature=0.7, repetition_penalty=1.1, use_cache=True)
+    sections["student"] = {"model": save(base, tokenizer, tmp_path / "base")}
+    found = examine(sections)
+    assert found["end token"].level == found["own settings"].level == "note"
+    assert "completions end with <|im_end|>, </s>; the student's own settings" in found["end token"].message
+    assert "end with </s>, so by them it would write on" in found["end token"].message
+    assert found["end token"].message.endswith("made here end with <|im_end|>, </s>")
+    names = "the student's own do_sample, repetition_penalty, temperature (generation_config.json) are not taken over"
+    assert found["own settings"].message.startswith(names)
+    base.generation_config.update(eos_token_id=40, do_sample=False, temperature=None, repetition_penalty=None)
+    sections["student"] = {"model": save(base, tokenizer, tmp_path / "none")}
+    found = examine(sections)
+    assert "end with no token of its tokenizer" in found["end token"].message
+    base.generation_config.eos_token_id = [4, 2]
+    sections["student"] = {"model": save(base, tokenizer, tmp_path / "both")}
+    assert examine(sections)["end token"].level == "ok"
 
 
 def test_a_teacher_that_stops_elsewhere(tmp_path: Path) -> None:

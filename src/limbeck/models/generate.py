@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from limbeck.models.language_model import is_encoder_decoder
+from limbeck.models.language_model import decoder_start_token, is_encoder_decoder
 
 __all__ = ["Completion", "Decoding", "write_completions"]
 
@@ -88,7 +88,7 @@ def write_completions(
         "eos_token_id": list(end_ids) or None,
         "pad_token_id": pad_id,
         "bos_token_id": model.generation_config.bos_token_id,
-        "decoder_start_token_id": model.generation_config.decoder_start_token_id,
+        "decoder_start_token_id": decoder_start_token(model),  # that of training
     }
     processors = LogitsProcessorList([_Vocabulary(vocabulary)] if vocabulary is not None else [])
     if teacher is not None and teacher_share > 0:

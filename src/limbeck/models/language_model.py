@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from limbeck.models.layers import accepted_inputs
 from limbeck.types import DenseLogits, LazyLogits, LogitSource
 
-__all__ = ["Head", "head_of", "is_encoder_decoder", "token_logits"]
+__all__ = ["Head", "decoder_start_token", "head_of", "is_encoder_decoder", "token_logits"]
 
 _PROBE_TOKENS = 5
 _TOLERANCE = 1e-3
@@ -37,6 +37,15 @@ class Head:
 def is_encoder_decoder(model: Any) -> bool:
     """Whether the model reads with an encoder and writes with a decoder."""
     return bool(model.config.is_encoder_decoder)
+
+
+def decoder_start_token(model: Any) -> int | None:
+    """Return the token that a decoder reads first, as configuration or generation settings have it."""
+    for settings in (model.config, model.generation_config):
+        start = getattr(settings, "decoder_start_token_id", None)
+        if start is not None:
+            return int(start)
+    return None
 
 
 @torch.no_grad()

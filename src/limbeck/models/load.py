@@ -187,9 +187,12 @@ def _load_with_adapter(
 ) -> Any:
     """Load a folder that holds a base and the adapter layers trained in it (see `limbeck.models.adapter_layers`)."""
     import torch
+    from transformers import GenerationConfig
 
     model = auto_class.from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
     load_weights(insert_adapter_layers(model, layers), Path(name))
+    if (Path(name) / "generation_config.json").exists() and hasattr(model, "generation_config"):
+        model.generation_config = GenerationConfig.from_pretrained(name)
     return (model.to(torch.bfloat16) if bf16 else model).eval()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -181,7 +182,9 @@ def _writing_student(config: TextRunConfig, teacher: Any, tokenizer: Any, seed: 
         layers = choose_layers(
             student.from_teacher.layers, teacher_layers=depth(teacher), keep=student.from_teacher.keep
         )
-        return student_from_layers(teacher, layers)
+        copied = student_from_layers(teacher, layers)
+        copied.generation_config = copy.deepcopy(teacher.generation_config)
+        return copied
     if student.model is not None:
         return load_language_model(student.model, trust_remote_code=student.trust_remote_code)
     assert student.config is not None

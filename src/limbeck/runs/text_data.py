@@ -16,7 +16,7 @@ from limbeck.data.generation.records import Example, Examples
 from limbeck.data.generation.task import Generation
 from limbeck.errors import DataError, ModelError
 from limbeck.formatting import share_text
-from limbeck.models.language_model import is_encoder_decoder
+from limbeck.models.language_model import decoder_start_token, is_encoder_decoder
 from limbeck.runs.text_config import TextRunConfig
 
 __all__ = ["TextRows", "decoder_start", "encode_texts", "leaked_texts", "read_texts", "room_to_write", "text_limit"]
@@ -109,13 +109,13 @@ def decoder_start(model: Any) -> int | None:
     """
     if not is_encoder_decoder(model):
         return None
-    start = getattr(model.config, "decoder_start_token_id", None)
+    start = decoder_start_token(model)
     if start is None:
         raise ModelError(
             f"the configuration of {model.name_or_path or 'the model'} has no decoder_start_token_id: set it to the "
             "token that its decoder was trained to start with (T5: the padding token), and save the model"
         )
-    return int(start)
+    return start
 
 
 def room_to_write(config: TextRunConfig, max_length: int) -> int:

@@ -6,6 +6,7 @@ Each check answers one question about the run and returns findings; nothing is t
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from limbeck.runs.text_bench import TextBench, set_up
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import TextRows, leaked_texts, read_texts
 from limbeck.runs.text_memory import step_memory
+from limbeck.runs.text_settings import end_tokens_of, own_end_tokens
 from limbeck.runs.text_store import stored_teacher
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.sequences.rollouts import Rollouts
@@ -43,6 +45,8 @@ _PLANNED_STEPS = 20
 _MANY_CUT = 0.05
 _ROOM = 0.9
 """Of a device's memory, the share that a step may take; the rest goes to fragments and libraries."""
+_NOT_OF_WRITING = ("bos_", "eos_", "pad_", "decoder_", "transformers_", "_", "output_", "return_", "use_", "cache")
+"""How generation settings begin that do not change which words are written."""
 _GUESSING = 0.95
 """A loss of this share of log V says that a model has learnt nothing."""
 
@@ -64,7 +68,7 @@ def examine_texts(config: TextRunConfig, progress: Progress) -> list[Finding]:
         return [*findings, Finding("fault", "models and layout", str(error))]
     student = bench.new_student(config.seeds[0]).to(device())
     findings += [_template(bench), *_layout(bench), *_padding(bench), _vocabulary(bench, student)]
-    findings += [_end_token(bench), *_rounds(bench)]
+    findings += [*_end_token(bench, student), *_own_settings(bench, student), *_rounds(bench)]
     if config.teacher.store is not None:
         findings += _store(bench)
     with progress.track("teacher and student on a sample", 2) as advance:
@@ -142,18 +146,43 @@ def _vocabulary(bench: TextBench, student: Any) -> Finding:
     return Finding("ok", "vocabulary", f"teacher and student know the same {bench.vocabulary:,} tokens{padded}")
 
 
-def _end_token(bench: TextBench) -> Finding:
+def _end_token(bench: TextBench, student: Any) -> list[Finding]:
+    """Do completions, the teacher's own texts and the student's end alike?"""
     encoded, tokenizer = bench.train_rows, bench.student_tokenizer
-    own = None if bench.teacher is None else bench.teacher.generation_config.eos_token_id
-    stops = set(own if isinstance(own, list) else [own] if own is not None else [])
-    names = ", ".join(tokenizer.convert_ids_to_tokens(list(encoded.end_ids)))
-    if stops and not stops & set(encoded.end_ids):
-        theirs = ", ".join(tokenizer.convert_ids_to_tokens(sorted(stops)))
-        return Finding(
-            "warning", "end token", f"completions end with {names}, and the teacher's own texts with {theirs}"
+
+    def named(ids: Iterable[int]) -> str:
+        return ", ".join(tokenizer.convert_ids_to_tokens(list(ids)))
+
+    ends = named(encoded.end_ids)
+    findings = []
+    theirs = () if bench.teacher is None else own_end_tokens(bench.teacher, bench.teacher_tokenizer)
+    if theirs and not set(theirs) & set(encoded.end_ids):
+        words = ", ".join(bench.teacher_tokenizer.convert_ids_to_tokens(list(theirs)))
+        findings.append(
+            Finding("warning", "end token", f"completions end with {ends}, and the teacher's own texts with {words}")
         )
+    own = own_end_tokens(student, tokenizer)
+    if bench.config.student.model is not None and not set(encoded.end_ids) <= set(own):
+        findings.append(
+            Finding(
+                "note", "end token",
+                f"completions end with {ends}; the student's own settings (generation_config.json) end with "
+                f"{named(own) or 'no token of its tokenizer'}, so by them it would write on. Those of the student "
+                f"that is made here end with {named(end_tokens_of(student, tokenizer, encoded))}",
+            )
+        )  # fmt: skip
     filling = tokenizer.convert_ids_to_tokens(encoded.pad_id)
-    return Finding("ok", "end token", f"completions end with {names}; shorter rows are filled up with {filling}")
+    ok = Finding("ok", "end token", f"completions end with {ends}; shorter rows are filled up with {filling}")
+    return findings or [ok]
+
+
+def _own_settings(bench: TextBench, student: Any) -> list[Finding]:
+    """How the student wrote before is not how it is measured, nor what its folder will say."""
+    names = sorted(n for n in student.generation_config.to_diff_dict() if not n.startswith(_NOT_OF_WRITING))
+    if not names or bench.config.student.model is None:
+        return []
+    words = f"the student's own {', '.join(names)} (generation_config.json) are not taken over, nor measured with"
+    return [Finding("note", "own settings", f"{words}: they were chosen for the model it began as")]
 
 
 def _rounds(bench: TextBench) -> list[Finding]:

@@ -30,6 +30,7 @@ from limbeck.runs.folder import RUN_FILE, environment
 from limbeck.runs.outcome import TITLES, read_curves
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import TextRows, leaked_texts
+from limbeck.runs.text_settings import set_padding, set_writing
 from limbeck.types import Progress
 
 __all__ = ["TextOutcome", "write_text_outcome"]
@@ -81,6 +82,8 @@ def _write_student(outcome: TextOutcome) -> None:
     seed = outcome.config.seeds[0]
     stages = sorted((outcome.folder / "stages").glob(f"distilled-*-seed{seed}"))
     load_weights(outcome.student, stages[-1] / "model")
+    set_writing(outcome.student, outcome.tokenizer, outcome.train)
+    set_padding(outcome.tokenizer, outcome.student)
     with replace_folder(outcome.folder / "student") as part:
         save_model(outcome.student, outcome.tokenizer, part)
         write_json(part / "task.json", {**outcome.config.task.model_dump(), "max_length": outcome.max_length})

@@ -15,6 +15,7 @@ from limbeck.models.layers import shapes
 from limbeck.results import SystemName
 from limbeck.runs.text_bench import TextBench
 from limbeck.runs.text_config import TextTraining
+from limbeck.runs.text_settings import set_writing
 from limbeck.runs.text_writers import StageTexts
 from limbeck.runs.text_writing import teacher_texts
 from limbeck.sequences.corpus import BesideCorpus
@@ -61,6 +62,8 @@ def train_stage(
     validation = learnt[:0]
     if isinstance(stage.written, Replay):
         validation, learnt = _split(learnt, seed)
+    tokenizer = bench.teacher_tokenizer if of_teacher else bench.student_tokenizer
+    set_writing(model, tokenizer, encoded)  # a stage's folder is one that others load, and vLLM here
     author = WrittenBy.TEACHER if stage.completions == "teacher" else WrittenBy.DATA
     texts = StageTexts(bench, stage, model, encoded, learnt, validation, training.batch_size, steps, seed)
     bench.costs.append(
@@ -80,7 +83,7 @@ def train_stage(
                 writer=_writer(texts),
             ),
             student=model,
-            tokenizer=bench.teacher_tokenizer if of_teacher else bench.student_tokenizer,
+            tokenizer=tokenizer,
             teacher=teacher,
             # Terms on tokens have no layers to map, so without a teacher's weights any shape will do.
             shapes=shapes(model if bench.teacher is None else bench.teacher, model),
