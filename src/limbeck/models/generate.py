@@ -11,7 +11,7 @@ from torch import Tensor
 
 from limbeck.models.language_model import decoder_start_token, is_encoder_decoder
 
-__all__ = ["Completion", "Decoding", "write_completions"]
+__all__ = ["Completion", "Decoding", "set_own_writing", "write_completions"]
 
 
 class Completion(NamedTuple):
@@ -117,6 +117,29 @@ def write_completions(
         model.train(was_training)
     written_BT = output_BT[:, widest:] if left else output_BT[:, 1:]
     return [_cut(row, set(end_ids)) for row in written_BT.tolist()]
+
+
+def set_own_writing(
+    model: Any, *, end_ids: Sequence[int], pad_id: int, bos_id: int | None, decoder_start: int | None
+) -> None:
+    """Set how a model writes where nobody says how (``generate``, pipelines, vLLM); its former settings go.
+
+    Args:
+        model: a language model; its folder will say the same.
+        end_ids: tokens that end a text, at least one.
+        pad_id: fills up rows.
+        bos_id: what a text begins with, if anything.
+        decoder_start: first token that a decoder reads; ``None``: the model is causal.
+    """
+    from transformers import GenerationConfig
+
+    model.generation_config = GenerationConfig(
+        do_sample=False,  # said, since pipelines sample where it is not
+        eos_token_id=list(end_ids) if len(end_ids) > 1 else end_ids[0],
+        pad_token_id=pad_id,
+        bos_token_id=bos_id,
+        decoder_start_token_id=decoder_start,
+    )
 
 
 def _cut(ids: list[int], ends: set[int]) -> Completion:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.data.generation.encoded import EncodedSequences
+from limbeck.models.generate import set_own_writing
 from limbeck.models.language_model import is_encoder_decoder
 
 __all__ = ["end_tokens_of", "own_end_tokens", "set_padding", "set_writing"]
@@ -38,16 +39,13 @@ def set_writing(model: Any, tokenizer: Any, encoded: EncodedSequences) -> None:
     All its former settings go. Sampling, penalties, least lengths and forced tokens were chosen for the model it
     began as, and no figure of a run is with them: it takes the likeliest token, as `limbeck predict` has it.
     """
-    from transformers import GenerationConfig
-
     bos = model.generation_config.bos_token_id
-    ends = list(end_tokens_of(model, tokenizer, encoded))
-    model.generation_config = GenerationConfig(
-        do_sample=False,  # said, since pipelines sample where it is not
-        bos_token_id=tokenizer.bos_token_id if bos is None else bos,
-        eos_token_id=ends if len(ends) > 1 else ends[0],
-        pad_token_id=encoded.pad_id,
-        decoder_start_token_id=encoded.decoder_start,
+    set_own_writing(
+        model,
+        end_ids=end_tokens_of(model, tokenizer, encoded),
+        pad_id=encoded.pad_id,
+        bos_id=tokenizer.bos_token_id if bos is None else bos,
+        decoder_start=encoded.decoder_start,
     )
 
 
