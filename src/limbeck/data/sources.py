@@ -72,7 +72,10 @@ def find_sources(
         if isinstance(source, str) and source.startswith(_HUB):
             found.append(_hub_data(source, split))
         else:
-            path = (base or Path()) / Path(source).expanduser()
+            try:
+                path = (base or Path()) / Path(source).expanduser()
+            except RuntimeError as error:
+                raise DataError(f"{source}: no such user's home folder. Check the name after the ~.") from error
             try:
                 found.extend(_files_at(path))
             except OSError as error:

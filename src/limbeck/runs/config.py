@@ -18,10 +18,18 @@ from limbeck.data.tasks import Classification
 from limbeck.errors import ConfigError
 from limbeck.losses.combine import needs_of
 from limbeck.recipes.catalogue import build_recipe
-from limbeck.runs.checked_yaml import Place, fault_messages, line_of, one_error, read_yaml
+from limbeck.runs.checked_yaml import (
+    Place,
+    fault_messages,
+    line_of,
+    one_error,
+    parse_yaml,
+    read_yaml,
+    yaml_faults,
+)
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
-from limbeck.runs.sections import Data, FromTeacher, Sources, Student
+from limbeck.runs.sections import Data, FromTeacher, OutputFolder, Sources, Student
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.stages.stage import Stage, Training
 from limbeck.students.adapters import Adapter
@@ -58,7 +66,7 @@ class Teacher(_Section):
     calibration: list[Literal["contextual", "temperature"]] = []
     """What is done to a prompted teacher's probabilities, in order. ``contextual``: divide by its answers to inputs
     that say nothing. ``temperature``: fitted on the training rows that have a gold label."""
-    samples: Annotated[int, Field(ge=1)] = 10
+    samples: Annotated[int, Field(ge=1, le=1000)] = 10
     """Answers to each text, of an API without log-probabilities."""
     orders_must_agree: bool = False
     """Leave out training rows whose label changes with the order of the options; of an API with log-probabilities."""
@@ -143,7 +151,7 @@ class RunConfig(_Section):
     """Also train the same student on the labels alone, with the same steps, batches and seeds."""
     compare_random_order: bool = False
     """Of a recipe that orders its rows: also train the same student on them in random order, with the same steps."""
-    output: str
+    output: OutputFolder
     """The run folder."""
     provenance: dict[str, Any] = {}
     """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""
@@ -194,14 +202,14 @@ def load_run_file(path: Path, overrides: Sequence[str] = ()) -> AnyRun:
 def _checked(values: Mapping[str, Any], where: Place) -> AnyRun:
     task = values.get("task")
     kind = task.get("kind") if isinstance(task, Mapping) else getattr(task, "kind", None)
-    kinds: dict[Any, type[AnyRun]] = {"instructions": LanguageRunConfig, "generation": TextRunConfig}
-    model = kinds.get(kind, RunConfig)
+    kinds: dict[str, type[AnyRun]] = {"instructions": LanguageRunConfig, "generation": TextRunConfig}
+    model = kinds.get(str(kind), RunConfig)
     faults: list[str] = []
     config: AnyRun | None = None
     try:
         config = model.model_validate(dict(values))
     except ValidationError as error:
-        faults += fault_messages(error, model, where)
+        faults += fault_messages(error, model, values, where)
     try:
         if isinstance(config, LanguageRunConfig | TextRunConfig):
             config = config.spelled_out()
@@ -283,9 +291,9 @@ def _apply(values: dict[str, Any], override: str) -> tuple[str, ...]:
     if not equals or not key:
         raise ConfigError(f"--set takes section.key=value (for example training.epochs=5), not '{override}'")
     try:
-        value = yaml.safe_load(text)
+        value, _ = parse_yaml(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {key}: the value is not valid YAML: {text}") from error
+        raise ConfigError("; ".join(yaml_faults(error, lambda line: f"--set {key}"))) from error
     parts = tuple(key.split("."))
     section = values
     for part in parts[:-1]:

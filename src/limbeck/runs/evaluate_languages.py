@@ -13,6 +13,7 @@ from limbeck.data.instructions.make import Split
 from limbeck.errors import ConfigError, DataError, near_misses
 from limbeck.evaluation.languages import Panel, language_records
 from limbeck.language_results import LanguageSystem
+from limbeck.runs.checked_yaml import parse_yaml, yaml_faults
 from limbeck.runs.language_outcome import credits_of
 from limbeck.runs.ranker import Ranker
 from limbeck.types import Instruction, Progress
@@ -82,9 +83,9 @@ def _option(words: str) -> tuple[str, Any]:
     if not equals or not name:
         raise ConfigError(f"--option takes name=value (for example text_pair=query), not '{words}'")
     try:
-        return name, yaml.safe_load(text)
+        return name, parse_yaml(text)[0]
     except yaml.YAMLError as error:
-        raise ConfigError(f"--option {name}: the value is not valid YAML: {text}") from error
+        raise ConfigError("; ".join(yaml_faults(error, lambda line: f"--option {name}"))) from error
 
 
 def _require_usable(records: Sequence[Instruction], ranker: Ranker, data: str) -> None:

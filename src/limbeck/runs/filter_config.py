@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from limbeck.data.articles.article import ArticleFields
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.runs.checked_yaml import load_checked
-from limbeck.runs.sections import Sources
+from limbeck.runs.sections import OutputFolder, Sources
 from limbeck.teachers.chat.endpoint import ChatEndpoint
 
 __all__ = ["ArticleSet", "FilterConfig", "Judge", "Screen", "load_filter_file"]
@@ -98,11 +98,11 @@ class FilterConfig(_Section):
     test_from: date | None = None
     """Articles of this day and later become a test set of their own; those without a date are left out then."""
     on_bad_row: Literal["stop", "leave_out"] = "stop"
-    audit: Annotated[int, Field(ge=0)] = 100
+    audit: Annotated[int, Field(ge=0, le=10**9)] = 100
     """How many dropped and how many kept articles are drawn for a person to check."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     """Of that drawing."""
-    output: str
+    output: OutputFolder
     """Folder for what is kept, the scores, the audit and the counts."""
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from limbeck.errors import DataError, near_misses
 from limbeck.recipes.alignment import Alignment
 from limbeck.recipes.catalogue import build_alignment
 from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
+from limbeck.runs.sections import OutputFolder
 from limbeck.stages.stage import Training
 
 __all__ = [
@@ -112,7 +113,7 @@ class InstructionData(_Section):
     """Where the records come from, and how many target-language labels there are to be."""
 
     sets: Annotated[list[InstructionSet], Field(min_length=1)]
-    n_target: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0, 16, 128]
+    n_target: Annotated[list[Annotated[int, Field(ge=0, le=10**9)]], Field(min_length=1)] = [0, 16, 128]
     """Labelled records for each task and target language; systems are trained and compared at each."""
     overlap: Literal["stop", "leave_out"] = "stop"
     """What to do with training texts that are test texts too."""
@@ -135,7 +136,7 @@ class Backbone(_Section):
     """A folder in Hugging Face format or a hub name, e.g. ``FacebookAI/xlm-roberta-base``."""
     scorer: Literal["cross_encoder", "dual_encoder", "auto"] = "auto"
     """``auto``: a cross encoder for up to 64 candidates, else a dual encoder."""
-    max_length: Annotated[int, Field(gt=0)] = 256
+    max_length: Annotated[int, Field(gt=0, le=10**9)] = 256
     """Most positions of a sequence, prompts included."""
     trust_remote_code: bool = False
 
@@ -154,20 +155,20 @@ class AlignmentRecipe(NamedRecipe):
 
 
 class _English(Training):
-    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3.0
-    batch_size: Annotated[int, Field(gt=0)] = _BATCH
+    epochs: Annotated[float, Field(gt=0, le=1e6)] = 3.0
+    batch_size: Annotated[int, Field(gt=0, le=10**9)] = _BATCH
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-5
     prompt_learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 1e-3
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.06
 
 
 class _Distillation(_English):
-    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0
+    epochs: Annotated[float, Field(gt=0, le=1e6)] = 2.0
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-6
 
 
 class _Target(_English):
-    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
+    epochs: Annotated[float, Field(gt=0, le=1e6)] = 5.0
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-6
 
 
@@ -212,7 +213,7 @@ class LanguageRunConfig(_Section):
     """A price, if costs are to be shown in money."""
     seeds: Seeds = [0]
     """Each seed has its own English model, sample of target records and students."""
-    output: str
+    output: OutputFolder
     """The run folder."""
     provenance: dict[str, Any] = {}
     """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""

@@ -10,6 +10,9 @@ from limbeck.recipes.catalogue import recipe_card
 
 __all__ = ["NamedRecipe", "Seeds", "name_alone"]
 
+_LARGEST_SEED = 2**32 - 1
+"""Of numpy's global generator, which the Hugging Face trainer seeds."""
+
 
 class NamedRecipe(BaseModel):
     """A recipe's name and its arguments."""
@@ -34,8 +37,8 @@ def name_alone(value: Any) -> Any:
 
 
 def _different(seeds: list[int]) -> list[int]:
-    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError("seeds must be different whole numbers of at least 0")
+    if len(set(seeds)) < len(seeds) or not 0 <= min(seeds) <= max(seeds) <= _LARGEST_SEED:
+        raise ValueError(f"seeds must be different whole numbers from 0 to {_LARGEST_SEED}")
     return seeds
 
 

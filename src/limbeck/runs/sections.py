@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["Data", "FromTeacher", "Sources", "Student"]
+__all__ = ["Data", "FromTeacher", "OutputFolder", "Sources", "Student"]
 
-Sources = str | list[str]
+
+def _a_path(path: str) -> str:
+    if not path.strip():
+        raise ValueError("expected a path, got an empty one")
+    if "\0" in path or re.search("[\ud800-\udfff]", path):
+        raise ValueError(f"expected a path; {path!r} holds a character that no file system takes")
+    return path
+
+
+_Path = Annotated[str, AfterValidator(_a_path)]
+Sources = _Path | list[_Path]
+OutputFolder = _Path
+"""A folder that is made where there is none."""
 
 
 class _Section(BaseModel):
@@ -33,7 +46,7 @@ class FromTeacher(_Section):
 
     layers: Literal["first", "last", "uniform", "spread"] | list[int] = "spread"
     """Which teacher layers, by name or counted from 1."""
-    keep: Annotated[int, Field(gt=0)] | None = None
+    keep: Annotated[int, Field(gt=0, le=10**6)] | None = None
     """How many, with a name."""
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from limbeck.errors import ConfigError
 from limbeck.recipes.catalogue import build_text_recipe
 from limbeck.recipes.texts import TextRecipe
 from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
-from limbeck.runs.sections import Data, Sources, Student
+from limbeck.runs.sections import Data, OutputFolder, Sources, Student
 from limbeck.stages.stage import Training
 from limbeck.teachers.chat.endpoint import Endpoint
 
@@ -54,7 +54,7 @@ class TextTeacher(_Section):
     """What writes the teacher's texts (``seqkd``); vllm, an extra, needs a GPU and a causal teacher."""
     store: str | None = None
     """Folder that ``limbeck store`` fills: the teacher's likeliest tokens, so that it need not run in training."""
-    top_k: Annotated[int, Field(ge=1)] = 64
+    top_k: Annotated[int, Field(ge=1, le=10**6)] = 64
     """Tokens kept at each position of a store; all others go into one bucket."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Only for models whose authors you trust."""
@@ -65,8 +65,8 @@ class Answers(_Section):
 
     rows: Annotated[int, Field(ge=0)] = 200
     """Most held-out rows that are answered; 0: none, only probabilities are measured."""
-    max_new_tokens: Annotated[int, Field(ge=1)] = 128
-    temperature: Annotated[float, Field(ge=0)] = 0.0
+    max_new_tokens: Annotated[int, Field(ge=1, le=10**6)] = 128
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """0: always the likeliest token."""
     metrics: Annotated[list[Literal["rouge_l", "exact_match", "numeric_match"]], Field(min_length=1)] = [
         "rouge_l", "exact_match",
@@ -96,7 +96,7 @@ class TextRunConfig(_Section):
     """One student is trained for each; three or more allow a test over seeds."""
     compare_fine_tuned: bool = True
     """Also train the same student on the rows' completions alone, with the same steps, batches and seeds."""
-    output: str
+    output: OutputFolder
     """The run folder."""
     provenance: dict[str, Any] = {}
     """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""

@@ -21,6 +21,9 @@ __all__ = ["SGD_MOMENTUM", "Stage", "Training"]
 
 SGD_MOMENTUM = 0.9
 
+_Count = Annotated[int, Field(gt=0, le=10**9)]
+"""Beyond that a number is a slip of the finger, and products of two overflow."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -64,13 +67,13 @@ class Training(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3.0
+    epochs: Annotated[float, Field(gt=0, le=1e6)] = 3.0
     """Passes over the rows of the stage."""
-    steps: Annotated[int, Field(gt=0)] | None = None
+    steps: _Count | None = None
     """Optimiser steps; overrides `epochs`."""
-    batch_size: Annotated[int, Field(gt=0)] = 32
+    batch_size: _Count = 32
     """Rows per optimiser step, over all micro-batches and devices."""
-    micro_batch_size: Annotated[int, Field(gt=0)] | None = None
+    micro_batch_size: _Count | None = None
     """Rows per forward pass on one device, where a whole batch does not fit; default: as many as there are."""
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-5
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -88,11 +91,11 @@ class Training(BaseModel):
     freeze_word_embeddings: bool = False
     """Leave the table of word embeddings as it is: much cheaper steps on a CPU."""
     precision: Literal["float32", "bf16", "fp16"] = "float32"
-    max_length: Annotated[int, Field(gt=0)] | None = None
+    max_length: _Count | None = None
     """Longest row in tokens; default: what the model can read, at most 512."""
-    log_every: Annotated[int, Field(gt=0)] = 10
+    log_every: _Count = 10
     """Optimiser steps between lines of log.jsonl."""
-    checkpoints: Annotated[int, Field(gt=0)] = 10
+    checkpoints: _Count = 10
     """Checkpoints per stage; the last two are kept until the stage is done."""
     report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio"]] = []
     """Experiment trackers, through the Hugging Face trainer."""

@@ -63,7 +63,7 @@ class Adapter(BaseModel):
     kind: Kind = "lora"
     """``lora``; ``qlora``: LoRA on a base of 4-bit weights; ``houlsby``: series adapters; ``prompt``: vectors before
     the text; ``prefix``: keys and values before it in each layer (decoders); ``bitfit``: the biases alone."""
-    rank: Annotated[int, Field(gt=0)] | None = None
+    rank: Annotated[int, Field(gt=0, le=2**16)] | None = None
     """r of LoRA, default 64. Small models do with less: 8."""
     alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """LoRA's update is scaled by alpha / rank; default 16."""
@@ -72,9 +72,9 @@ class Adapter(BaseModel):
     targets: Literal["attention", "query_value", "all_linear"] | list[str] | None = None
     """Linear maps that LoRA changes: those of the attention (default), of queries and values, all in the layers, or
     those whose names end in the names given."""
-    width: Annotated[int, Field(gt=0)] | None = None
+    width: Annotated[int, Field(gt=0, le=2**16)] | None = None
     """Inner width of series adapters, default 64."""
-    vectors: Annotated[int, Field(gt=0)] | None = None
+    vectors: Annotated[int, Field(gt=0, le=2**16)] | None = None
     """Vectors of a soft prompt or prefix, default 20."""
 
     @model_validator(mode="before")

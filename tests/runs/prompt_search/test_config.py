@@ -35,16 +35,19 @@ def test_a_file_that_is_good(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("dev: dev.jsonl", "dev: d, test: t", "data.test: a prompt must not be chosen on held-out rows; remove it"),
-        ("keywords:", "keyword:", "search.keyword: unknown key; did you mean 'keywords'?"),
-        ("output: runs/prompt", "", "output: Field required"),
+        (
+            "dev: dev.jsonl", "dev: d, test: t",
+            "tune.yaml:3: data: a prompt must not be chosen on held-out rows; remove data.test",
+        ),
+        ("keywords:", "keyword:", "tune.yaml:6: unknown key 'search.keyword'; did you mean 'keywords'?"),
+        ("output: runs/prompt", "", "'output' is missing"),
         ("{model: teacher}", "{}", "teacher: give exactly one of model, api (given: none)"),
         ("{model: teacher}", "{model: t, journal: j}", "journal goes with api"),
         ('"Is it {{ labels }}?"', '"{{ text }}"', "prompt.instruction: unknown slot text"),
-        (GOOD, "- 1", "expected a mapping"),
+        (GOOD, "- 1", "a file of a prompt search is a YAML mapping with task, data, teacher"),
         (GOOD, "a: [", "not valid YAML"),
     ],
-)
+)  # fmt: skip
 def test_files_that_are_not(tmp_path: Path, old: str, new: str, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, GOOD.replace(old, new))
@@ -55,7 +58,7 @@ def test_all_faults_are_shown_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="3 faults") as caught:
         load(tmp_path, GOOD.replace("dev.jsonl", "[1]").replace("runs/prompt", "1"))
     assert "output" in str(caught.value)
-    with pytest.raises(ConfigError, match=r"cannot read .*did you mean 'tune.yaml'"):
+    with pytest.raises(ConfigError, match=r"there is no file of a prompt search .*did you mean 'tune.yaml'"):
         load_tune_file(tmp_path / "tun.yaml")
 
 

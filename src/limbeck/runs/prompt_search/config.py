@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.tasks import Classification
-from limbeck.errors import ConfigError, near_misses
-from limbeck.runs.sections import Sources
+from limbeck.runs.checked_yaml import load_checked
+from limbeck.runs.sections import OutputFolder, Sources
 from limbeck.teachers.chat.endpoint import ChatEndpoint
 
 __all__ = ["AskedTeacher", "DevelopmentRows", "SearchSpace", "TuneConfig", "load_tune_file"]
@@ -29,6 +28,13 @@ class DevelopmentRows(_Section):
     pool: Sources | None = None
     """Rows that demonstrations are taken from; default: three fifths of `dev`, which are then not measured on."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_held_out_rows(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "test" in values:
+            raise ValueError("a prompt must not be chosen on held-out rows; remove data.test")
+        return values
+
 
 class AskedTeacher(_Section):
     """The teacher that the prompt is for: exactly one of `model` and `api`."""
@@ -41,7 +47,7 @@ class AskedTeacher(_Section):
     """SQLite file with the API's answers, which runs may share; default: in the output folder."""
     samples: Annotated[int, Field(ge=2, le=100)] = 10
     """Answers a row, of an API without log-probabilities."""
-    length_power: Annotated[float, Field(ge=0)] = 1.0
+    length_power: Annotated[float, Field(ge=0, le=100)] = 1.0
     """b of ``s = l / |v|^b`` for a local model."""
     bf16: bool = False
     """Load a local model in bfloat16."""
@@ -70,7 +76,7 @@ class SearchSpace(_Section):
     """Orders of each set of demonstrations."""
     configurations: Annotated[int, Field(ge=2, le=256)] = 32
     """Prompts that are tried on a quarter of the rows; a quarter of them goes on to half, a sixteenth to all."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 class TuneConfig(_Section):
@@ -82,53 +88,10 @@ class TuneConfig(_Section):
     prompt: LabelPrompt = LabelPrompt()
     """The default: what the search starts from, and keeps unless something is clearly better."""
     search: SearchSpace = SearchSpace()
-    output: str
+    output: OutputFolder
     """Folder of scores, journal, report and the frozen prompt."""
 
 
-_SECTIONS: dict[str, type[BaseModel]] = {
-    "task": Classification,
-    "data": DevelopmentRows,
-    "teacher": AskedTeacher,
-    "prompt": LabelPrompt,
-    "search": SearchSpace,
-}
-
-
 def load_tune_file(file: Path) -> TuneConfig:
-    """Read and check a YAML file of a prompt search.
-
-    Raises:
-        ConfigError: no such file, not YAML, or faulty values, all of them at once.
-    """
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        others = sorted(p.name for p in file.parent.glob("*.y*ml")) if file.parent.is_dir() else []
-        hint = f"; {near_misses(file.name, others)}" if others else ""
-        raise ConfigError(f"cannot read {file}: {error.strerror}{hint}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file}: not valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{file}: expected a mapping with data, teacher, prompt and output")
-    try:
-        return TuneConfig.model_validate(values)
-    except ValidationError as error:
-        faults = [f"{file}: {_place(fault)}: {_words(fault)}" for fault in error.errors(include_input=False)]
-        head = f"{len(faults)} faults:\n  " if len(faults) > 1 else ""
-        raise ConfigError(head + "\n  ".join(faults)) from error
-
-
-def _place(fault: Any) -> str:
-    return ".".join(str(part) for part in fault["loc"] if "[" not in str(part)) or "the whole file"
-
-
-def _words(fault: Any) -> str:
-    if fault["type"] == "extra_forbidden":
-        if fault["loc"] == ("data", "test"):
-            return "a prompt must not be chosen on held-out rows; remove it"
-        known: type[BaseModel] = TuneConfig
-        if len(fault["loc"]) == 2:
-            known = _SECTIONS.get(str(fault["loc"][0]), TuneConfig)
-        return f"unknown key; {near_misses(str(fault['loc'][-1]), known.model_fields)}"
-    return str(fault["msg"]).removeprefix("Value error, ")
+    """Read and check a YAML file of a prompt search. Raises `ConfigError` with all faults, each with its line."""
+    return load_checked(file, TuneConfig, "file of a prompt search")

@@ -1,0 +1,115 @@
+"""What is a setting called here that goes by another name in the Hugging Face trainer and its example scripts?"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from pydantic import BaseModel
+
+__all__ = ["word_here"]
+
+_BATCH = "training.batch_size, the rows of an optimiser step over all devices"
+_MICRO = "training.micro_batch_size, the rows of one forward pass on one device, into which a step's rows are split"
+_STEPS = "training.steps"
+_LENGTH = "training.max_length"
+_SCHEDULE = "training.schedule: linear or cosine"
+_WARMUP = "training.warmup_share, a share of the steps"
+_CHECKPOINTS = "training.checkpoints, the number of them in a stage"
+_GOES_ON = "nothing: the same command goes on where an earlier start of it ended"
+_TRAIN, _TEST = "data.train: files, folders of them, or hub:org/name", "data.test, the held-out rows"
+_WORDS = {
+    "per_device_train_batch_size": f"{_MICRO}; and {_BATCH}",
+    "per_gpu_train_batch_size": f"{_MICRO}; and {_BATCH}",
+    "train_batch_size": _BATCH,
+    "gradient_accumulation_steps": _MICRO,
+    "num_train_epochs": "training.epochs",
+    "num_epochs": "training.epochs",
+    "max_steps": _STEPS,
+    "max_train_steps": _STEPS,
+    "lr": "training.learning_rate",
+    "lr_scheduler_type": _SCHEDULE,
+    "lr_scheduler": _SCHEDULE,
+    "scheduler": _SCHEDULE,
+    "warmup_ratio": _WARMUP,
+    "warmup_proportion": _WARMUP,
+    "warmup_steps": _WARMUP,
+    "num_warmup_steps": _WARMUP,
+    "fp16": "training.precision: fp16",
+    "bf16": "training.precision: bf16",
+    "mixed_precision": "training.precision: float32, bf16 or fp16",
+    "torch_dtype": "training.precision: float32, bf16 or fp16",
+    "optim": "training.optimiser: adamw or sgd",
+    "optimizer": "training.optimiser: adamw or sgd",
+    "max_seq_length": _LENGTH,
+    "max_seq_len": _LENGTH,
+    "model_max_length": _LENGTH,
+    "cutoff_len": _LENGTH,
+    "block_size": _LENGTH,
+    "logging_steps": "training.log_every",
+    "save_steps": _CHECKPOINTS,
+    "save_total_limit": _CHECKPOINTS,
+    "output_dir": "output",
+    "overwrite_output_dir": "nothing: name another folder as output",
+    "resume_from_checkpoint": _GOES_ON,
+    "seed": "seeds, a list",
+    "train_file": _TRAIN,
+    "train_data": _TRAIN,
+    "train_dataset": _TRAIN,
+    "dataset": _TRAIN,
+    "dataset_name": _TRAIN,
+    "test_file": _TEST,
+    "test_data": _TEST,
+    "validation_file": _TEST,
+    "eval_file": _TEST,
+    "eval_dataset": _TEST,
+    "text_column": "task.text, the field with the text",
+    "text_column_name": "task.text, the field with the text",
+    "label_column": "task.label, the field with the label",
+    "label_column_name": "task.label, the field with the label",
+    "model_name": "student.model (the large model is teacher.model)",
+    "model_name_or_path": "student.model (the large model is teacher.model)",
+    "student_model": "student.model",
+    "student_name_or_path": "student.model",
+    "student_model_name_or_path": "student.model",
+    "teacher_model": "teacher.model",
+    "teacher_name_or_path": "teacher.model",
+    "teacher_model_name_or_path": "teacher.model",
+}  # fmt: skip
+
+
+def word_here(word: str, model: type[BaseModel]) -> str:
+    """Return what to write instead of `word` in a file of shape `model`; nothing where there is no advice.
+
+    A setting that is known, but in other sections than the one where it stands, is named with these.
+    """
+    fields = model.model_fields
+    if "training" not in fields:  # no run file
+        return ""
+    if (instead := _WORDS.get(word)) is not None:
+        return f"the word here is {_in_this_file(instead, model)}"
+    places = [f"{section}.{word}" for section, field in fields.items() if word in _fields_of(field.annotation)]
+    return f"did you mean {' or '.join(places)}?" if places else ""
+
+
+def _in_this_file(instead: str, model: type[BaseModel]) -> str:
+    """Return the words for a run of this kind: those above are a classification run's."""
+    if instead.startswith("task.") and "prompt" in _fields_of(model.model_fields["task"].annotation):
+        return "task.prompt and task.completion, or task.messages, or task.text: fields of the rows"
+    if "backbone" not in model.model_fields:
+        return instead
+    if instead.startswith("student.model") or instead == "teacher.model":
+        return "backbone.model, which teacher and student start from"
+    if instead == _LENGTH:
+        return "backbone.max_length"
+    if instead.startswith(("data.", "task.")):
+        return "data.sets, each with layout and folder"
+    again = " (and so for distillation and target)" if instead.startswith("training.") else ""
+    return instead.replace("training.", "training.english.") + again
+
+
+def _fields_of(annotation: object) -> set[str]:
+    """Return the fields of a section, or of one that may be left out."""
+    for one in (annotation, *get_args(annotation)):
+        if isinstance(one, type) and issubclass(one, BaseModel):
+            return set(one.model_fields)
+    return set()

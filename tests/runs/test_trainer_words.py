@@ -1,0 +1,74 @@
+"""Words of the Hugging Face trainer and its scripts: the message says the word here, and that word is one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from limbeck.errors import ConfigError
+from limbeck.runs.config import RunConfig, load_run_file
+from limbeck.runs.language_config import LanguageRunConfig
+from limbeck.runs.text_config import TextRunConfig
+from limbeck.runs.trainer_words import _WORDS, word_here
+
+GOOD = """\
+data: {train: tickets.jsonl}
+teacher: {model: org/encoder}
+student: {model: org/small}
+recipe: word_level_kd
+output: runs/tickets
+"""
+
+
+def fault(tmp_path: Path, text: str) -> str:
+    (tmp_path / "run.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_run_file(tmp_path / "run.yaml")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "here"),
+    [
+        ("per_device_train_batch_size", "training.micro_batch_size"),
+        ("gradient_accumulation_steps", "training.micro_batch_size"),
+        ("num_train_epochs", "training.epochs"),
+        ("max_steps", "training.steps"),
+        ("lr", "training.learning_rate"),
+        ("lr_scheduler_type", "training.schedule"),
+        ("warmup_ratio", "training.warmup_share"),
+        ("fp16", "training.precision: fp16"),
+        ("bf16", "training.precision: bf16"),
+        ("output_dir", "output"),
+        ("train_file", "data.train"),
+        ("model_name_or_path", "student.model"),
+        ("teacher_name_or_path", "teacher.model"),
+    ],
+)
+def test_the_word_here_is_said(word: str, here: str, tmp_path: Path) -> None:
+    assert f"run.yaml:6: unknown key '{word}'; the word here is {here}" in fault(tmp_path, GOOD + f"{word}: 1\n")
+    inside = fault(tmp_path, GOOD + f"training: {{{word}: 1}}\n")
+    assert f"run.yaml:6: unknown key 'training.{word}'; the word here is {here}" in inside
+
+
+def test_a_setting_in_another_section_is_named_with_its_own(tmp_path: Path) -> None:
+    assert "unknown key 'epochs'; did you mean training.epochs?" in fault(tmp_path, GOOD + "epochs: 3\n")
+    assert "unknown key 'text'; did you mean task.text?" in fault(tmp_path, GOOD + "text: body\n")
+    assert "unknown key 'training.model'; did you mean teacher.model or student.model?" in fault(
+        tmp_path, GOOD + "training: {model: m}\n"
+    )
+    assert "did you mean 'epochs'" in fault(tmp_path, GOOD + "training: {epcohs: 3}\n")
+
+
+@pytest.mark.parametrize("model", [RunConfig, LanguageRunConfig, TextRunConfig])
+def test_every_word_that_is_said_is_a_key_of_such_a_file(model: type[RunConfig]) -> None:
+    for word in _WORDS:
+        said = word_here(word, model)
+        for path in re.findall(r"\b(?:training|data|task|student|teacher|backbone)(?:\.[a-z_]+)+", said):
+            section, *rest = path.split(".")
+            kind = model.model_fields[section].annotation
+            for name in rest:
+                assert name in kind.model_fields, f"{word}: {said}"  # type: ignore[union-attr]
+                kind = kind.model_fields[name].annotation  # type: ignore[union-attr]
