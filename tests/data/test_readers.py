@@ -128,9 +128,62 @@ def test_csv(tmp_path: Path) -> None:
     ]
     assert read(tmp_path / "a.csv", content) == expected
     assert read(tmp_path / "a.csv.gz", gzip.compress(content)) == expected
-    tabs = content.replace(b"a, ", b"a; ").replace(b",", b"\t").replace(b"; ", b", ")
-    assert read(tmp_path / "a.tsv", tabs) == expected
-    assert read(tmp_path / "a.tsv.gz", gzip.compress(tabs)) == expected
+
+
+def test_tsv(tmp_path: Path) -> None:
+    content = b'\xef\xbb\xbftext\tlabel\r\na, "b"\tx\r\n\r\nd\t\r\n"e ""f"""\t \r\ng\ty'
+    expected = [
+        Record(2, {"text": 'a, "b"', "label": "x"}),
+        Record(4, {"text": "d", "label": None}),
+        Record(5, {"text": 'e "f"', "label": None}),
+        Record(6, {"text": "g", "label": "y"}),
+    ]
+    assert read(tmp_path / "a.tsv", content) == expected
+    assert read(tmp_path / "a.tsv.gz", gzip.compress(content)) == expected
+    assert read(tmp_path / "a.tsv", content.replace(b"\r\n", b"\r")) == expected
+
+
+def test_a_quote_in_a_tsv_is_the_texts_own(tmp_path: Path) -> None:
+    """One that opens a cell and is closed lines later, or never, or inside of the cell, swallows nothing."""
+    lines = ['"Gripping from the start', "dull and slow", '"Fine" it is', 'not my thing"', '5" wide', '""', '"', '"a"b"']
+    content = "text\tlabel\n" + "".join(f"{line}\tpos\n" for line in lines)
+    found = read(tmp_path / "a.tsv", content.encode())
+    texts = ["" if line == '""' else line for line in lines]
+    assert found == [Record(n, {"text": text, "label": "pos"}) for n, text in enumerate(texts, 2)]
+
+
+def test_a_tab_or_a_line_break_in_a_cell_of_a_tsv_is_a_fault(tmp_path: Path) -> None:
+    content = b'text\tlabel\na\tx\n"b\tc"\tx\n"d\ne"\ty\n'
+    first, tab, start, end = read(tmp_path / "a.tsv", content)
+    assert first == Record(2, {"text": "a", "label": "x"})
+    assert tab == Fault(3, None, "3 cells, but the header has 2; a cell holds no tab and no line break", '"b\tc"\tx\n')
+    assert start == Fault(4, None, "1 cells, but the header has 2; a cell holds no tab and no line break", '"d\n')
+    assert end == Record(5, {"text": 'e"', "label": "y"})
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '"Gripping from the start,pos\ndull and slow,neg\nnot my thing",neg\n',
+        '"Gripping from the start,pos\nnot my thing",neg\nlast,pos\n',
+        '"Gripping from the start,pos\r\ndull and slow,neg\r\nnot my thing",neg\r\n',
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_rows_that_a_quote_swallows_are_noticed(tmp_path: Path, rows: str, turned: bool) -> None:
+    content = "text,label\nfine,pos\n" + rows
+    if turned:  # the label first
+        content = 'label,text\npos,fine\npos,"Gripping\nneg,dull and slow\nneg,not my thing"\nneg,last\n'
+    path = tmp_path / "a.csv"
+    assert refusal(path, content.encode()).startswith(f"{path}, line 3: a cell in quotes goes over several lines")
+
+
+@pytest.mark.parametrize(
+    "text", ["Shopping:\nmilk,eggs\nbye", "One,two\nthree", "a,pos\n\nb", "a,pos\nb,neg,c\nd", "a,ok\nb"]
+)
+def test_a_text_of_several_lines_swallows_nothing(tmp_path: Path, text: str) -> None:
+    content = f'text,label\nfine,pos\nbad,neg\n"{text}",neg\n'
+    assert read(tmp_path / "a.csv", content.encode())[-1] == Record(4, {"text": text, "label": "neg"})
 
 
 def test_csv_of_one_column_and_old_line_ends(tmp_path: Path) -> None:
@@ -253,6 +306,30 @@ def test_a_class_id_that_has_no_name(tmp_path: Path, class_id: int) -> None:
     assert good == Record(1, {"text": "a", "label": "good"}, "row")
     reason = f"class id {class_id} is not among the 2 classes of the data set"
     assert bad == Fault(2, "label", reason, {"text": "b", "label": class_id}, "row")
+
+
+def with_metadata(path: Path, metadata: bytes, labels: list[int]) -> Path:
+    table = pa.table({"text": ["a", "b"], "label": labels})
+    pq.write_table(table.replace_schema_metadata({"huggingface": metadata}), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [b"", b"not json", b"\xff\xfe", b"[]", b"null", b'"x"', b"7", b"[" * 100_000, b"1" * 5000, b'{"info": []}',
+     b'{"info": null}', b'{"info": {"features": []}}', b'{"info": {"features": "label"}}',
+     b'{"info": {"features": {"label": []}}}', b'{"info": {"features": {"label": {"_type": []}}}}'],
+)  # fmt: skip
+def test_parquet_metadata_that_say_nothing_are_passed_over(tmp_path: Path, metadata: bytes) -> None:
+    path = with_metadata(tmp_path / "a.parquet", metadata, [1, 0])
+    assert [record.row for record in read(path)] == [{"text": "a", "label": 1}, {"text": "b", "label": 0}]
+
+
+@pytest.mark.parametrize("names", ["", ', "names": null', ', "names": {"0": "bad"}', ', "names": [1, 2]'])
+def test_parquet_class_labels_without_names_are_refused(tmp_path: Path, names: str) -> None:
+    metadata = '{"info": {"features": {"label": {"_type": "ClassLabel"' + names + "}}}}"
+    path = with_metadata(tmp_path / "a.parquet", metadata.encode(), [1, 0])
+    assert refusal(path).startswith(f"{path}: column 'label' holds numbers of classes, and the names of these are not")
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 and then something else"])

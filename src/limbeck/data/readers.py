@@ -37,9 +37,9 @@ def read_records(
         return _read_hub(source, fields, load_dataset)
     match source.suffix:
         case ".csv":
-            return _read_delimited(source, fields, ",")
+            return _read_delimited(source, fields, _split_cells(source, ","), "a cell with ',' in it needs quotes")
         case ".tsv":
-            return _read_delimited(source, fields, "\t")
+            return _read_delimited(source, fields, _split_lines(source), "a cell holds no tab and no line break")
         case ".parquet":
             return _read_parquet(source, fields)
         case ".json" if _first_line(source).startswith("["):
@@ -100,9 +100,15 @@ def _object_record(number: int, row: object, unit: Unit) -> Record | Fault:
     return Fault(number, None, f'expected a JSON object such as {{"text": ...}}, got {excerpt(row)}', row, unit)
 
 
-def _read_delimited(file: DataFile, fields: Fields, delimiter: str) -> Iterator[Record | Fault]:
+_Cells = Iterator[tuple[int, list[str], str, str]]
+"""First line, cells, reason why there are none ("" if there are) and raw text of each record."""
+
+
+def _read_delimited(file: DataFile, fields: Fields, split: _Cells, advice: str) -> Iterator[Record | Fault]:
     header: list[str] | None = None
-    for number, cells, reason, raw in _split_cells(file, delimiter):
+    labels: set[str] = set()
+    swallowed: list[tuple[int, set[str]]] = []
+    for number, cells, reason, raw in split:
         if header is None:
             if reason:
                 raise DataError(f"{file.name}, line {number}, the header: {reason}.")
@@ -111,20 +117,62 @@ def _read_delimited(file: DataFile, fields: Fields, delimiter: str) -> Iterator[
         elif reason:
             yield Fault(number, None, reason, raw)
         elif len(cells) != len(header):
-            reason = f"{len(cells)} cells, but the header has {len(header)}"
-            yield Fault(number, None, f"{reason}; a cell with {delimiter!r} in it needs quotes", raw)
+            yield Fault(number, None, f"{len(cells)} cells, but the header has {len(header)}; {advice}", raw)
         else:
             row: dict[str, object] = dict(zip(header, cells, strict=True))
+            if fields.label in row:
+                labels.add(str(row[fields.label]).strip())
+                if inside := _labels_inside(cells, header, header.index(str(fields.label))):
+                    swallowed.append((number, inside))
             for field in (fields.label, fields.teacher_label):
                 if field in row and not str(row[field]).strip():
                     row[field] = None
             yield Record(number, row)
+    for number, inside in swallowed:
+        if inside <= labels:
+            raise DataError(
+                f"{file.name}, line {number}: a cell in quotes goes over several lines, and all of these look like "
+                "rows of the file, labels included. Write a quote that belongs to a text twice, and put quotes around "
+                "its cell."
+            )
 
 
-def _split_cells(file: DataFile, delimiter: str) -> Iterator[tuple[int, list[str], str, str]]:
-    """Yield first line, cells, reason why there are none ("" if there are) and raw text of each record.
+def _labels_inside(cells: list[str], header: list[str], label: int) -> set[str]:
+    """Return the labels of rows that a cell holds, if a quote that was never meant to open a cell swallowed them.
 
-    Strict about quotes: a lenient parser takes all that follows a stray quote as one long cell.
+    The text with that quote then stands before the other cells of its row, whole rows follow, and the start of another
+    comes last. Nothing is returned where a line is no such row.
+    """
+    found: set[str] = set()
+    for place, cell in enumerate(cells):
+        *lines, _ = cell.splitlines() or [""]
+        rows = [([""] * place if number == 0 else []) + line.split(",") for number, line in enumerate(lines)]
+        if all(len(row) == len(header) for row in rows):
+            found |= {row[label].strip() for row in rows} - {""}
+    return found
+
+
+def _split_lines(file: DataFile) -> _Cells:
+    """Split tab-separated text: a line is a row, a tab ends a cell, and quotes are the text's own.
+
+    But for a cell that is in quotes as a whole, its inner quotes doubled: so spreadsheets write what has a quote in it.
+    """
+    with open_text(file) as lines:
+        for number, line in enumerate(lines, 1):
+            text = line.rstrip("\r\n")
+            if text:
+                yield number, [_unquoted(cell) for cell in text.split("\t")], utf8_fault(line) or "", line
+
+
+def _unquoted(cell: str) -> str:
+    inner = cell[1:-1]
+    if len(cell) < 2 or cell[0] != '"' or cell[-1] != '"' or '"' in inner.replace('""', ""):
+        return cell
+    return inner.replace('""', '"')
+
+
+def _split_cells(file: DataFile, delimiter: str) -> _Cells:
+    """Split CSV, strict about quotes: a lenient parser takes all that follows a stray quote as one long cell.
     """
     with open_text(file) as stream, _long_cells():
         taken: list[str] = []
@@ -189,19 +237,32 @@ def _read_parquet(file: DataFile, fields: Fields) -> Iterator[Record | Fault]:
         with refuse_unreadable(file), pq.ParquetFile(file.path) as table:
             schema = table.schema_arrow
             wanted = check_columns(file.name, schema.names, fields)
-            classes = _stored_classes(schema, fields.label)
+            classes = _stored_classes(file.name, schema, fields.label)
             batches = table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted)
             yield from _arrow_records(batches, wanted, fields.label, classes)
     except pa.ArrowException as error:
         raise DataError(f"{file.name} is not a sound Parquet file: {error}. Copy or write it again.") from error
 
 
-def _stored_classes(schema: Any, label: str | None) -> list[str] | None:
-    """Return the class names that `datasets` wrote into a Parquet file, if `label` is a class label."""
+def _stored_classes(name: str, schema: Any, label: str | None) -> list[str] | None:
+    """Return the class names that `datasets` wrote into a Parquet file, if `label` is a class label.
+
+    Raises:
+        DataError: the file says that the labels are numbers of classes, and not what the classes are called.
+    """
     # Read without `datasets`, which refuses files of newer versions for features that we do not use.
-    stored = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    feature = stored.get("info", {}).get("features", {}).get(label, {})
-    return feature["names"] if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" else None
+    feature: Any = _parse_json((schema.metadata or {}).get(b"huggingface", b"{}").decode("utf-8", "surrogateescape"))[0]
+    for key in ("info", "features", label):
+        feature = feature.get(key) if isinstance(feature, dict) else None
+    if not isinstance(feature, dict) or feature.get("_type") != "ClassLabel":
+        return None
+    names = feature.get("names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(
+            f"{name}: column '{label}' holds numbers of classes, and the names of these are not in the file (metadata "
+            f"'huggingface': {excerpt(names)}). Write the file again, with names as labels."
+        )
+    return names
 
 
 def _read_hub(data: HubData, fields: Fields, load_dataset: LoadDataset | None) -> Iterator[Record | Fault]:
