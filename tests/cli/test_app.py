@@ -159,7 +159,13 @@ def test_predict_labels_a_file_and_writes_a_file(
     [
         (b"\xff\xfe", "standard input:1: not UTF-8"),
         (b"{broken", "standard input:1: looks like JSON but is not"),
-        (b'{"txt": "a"}', "standard input:1: field 'text' must be a non-empty text"),
+        (b'{"txt": "a"}', "standard input:1: field 'text': missing; did you mean 'txt'?"),
+        (b'{"text": " "}', "standard input:1: field 'text': white space only"),
+        (b'{"text": 3}', "standard input:1: field 'text': expected text, got a number: 3"),
+        (b'{"text": "a \\ud800 b"}', "standard input:1: field 'text': character 3 is half of a surrogate pair"),
+        (b"a\0b", "standard input:1: field 'text': character 2 is NUL"),
+        (b'{"text": "a", "x": ' + b"[" * 100_000, "standard input:1: JSON that is nested too deeply"),
+        (b'{"text": "a", "x": ' + b"9" * 5000 + b"}", "standard input:1: JSON that cannot be used: Exceeds the limit"),
     ],
 )
 def test_predict_says_what_is_wrong_with_a_line(
@@ -212,3 +218,27 @@ def test_help_answers_at_once() -> None:
     started = time.monotonic()
     subprocess.run([sys.executable, "-c", "import limbeck.cli.app"], check=True)
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("bad", [b'{"text": "\\ud800"}\n', b"{broken\n", b"\xff\n", b'{"text": ""}\n'])
+def test_answers_before_a_bad_line_are_written(
+    bad: bytes, student: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = b"my card is lost\nwhat is the rate\n" + bad + b"never answered\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    code, out, errors = run(monkeypatch, capsys, "predict", str(student / "student"))
+    assert (code, [json.loads(line)["text"] for line in out.splitlines()]) == (
+        2, ["my card is lost", "what is the rate"],
+    )  # fmt: skip
+    assert "standard input:3: " in errors
+
+
+def test_answers_go_to_a_terminal_that_knows_few_characters(
+    student: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("käse\n".encode())))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii", write_through=True))
+    code, _, errors = run(monkeypatch, capsys, "predict", str(student / "student"))
+    assert code == 0, errors
+    assert json.loads(written.getvalue())["text"] == "käse"

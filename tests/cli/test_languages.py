@@ -97,7 +97,7 @@ def test_pairs(student: Path, tmp_path: Path, limbeck: Command) -> None:
         ((), "a\n", "several tasks: name one of them (--task)"),
         (("--task", "translation"), "a\n", "'translation' has no fixed labels"),
         (("--task", "topic"), "a\n", "standard input:1: of which language? Give --lang CODE"),
-        (("--task", "topic"), '{"text": "a"}\n', "standard input:1: field 'lang' must be a non-empty text; or give"),
+        (("--task", "topic"), '{"text": "a"}\n', "standard input:1: no language in field 'lang'; or give one"),
         (("--task", "topic", "--lang", "fr"), "a\n", "'fr'; it knows en (English), bg (Bulgarian), sk (Slovak)"),
         (("--task", "topic"), '{"text": "a", "lang": "fr"}\n', "it knows en (English)"),
         (("--task", "topic", "--lang", "en", "--lang-field", "lang"), "", "--lang and --lang-field"),

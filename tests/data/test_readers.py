@@ -145,7 +145,8 @@ def test_tsv(tmp_path: Path) -> None:
 
 def test_a_quote_in_a_tsv_is_the_texts_own(tmp_path: Path) -> None:
     """One that opens a cell and is closed lines later, or never, or inside of the cell, swallows nothing."""
-    lines = ['"Gripping from the start', "dull and slow", '"Fine" it is', 'not my thing"', '5" wide', '""', '"', '"a"b"']
+    lines = ['"Gripping from the start', "dull and slow", '"Fine" it is', 'not my thing"', '5" wide', '""', '"']
+    lines.append('"a"b"')
     content = "text\tlabel\n" + "".join(f"{line}\tpos\n" for line in lines)
     found = read(tmp_path / "a.tsv", content.encode())
     texts = ["" if line == '""' else line for line in lines]

@@ -95,13 +95,10 @@ def calibrate_student(model: str, data: str, *, fields: Fields | None) -> None:
 
 def _records(file: str, text: str) -> Iterator[tuple[str, Record | Fault]]:
     """Rows of a file, or of the lines of standard input or a text file: JSON objects, or texts of the field `text`."""
-    from limbeck.cli.lines import is_by_line, json_object, read_lines
+    from limbeck.cli.lines import is_by_line, read_lines
     from limbeck.data.articles.read import file_records
-    from limbeck.data.records import Record
 
-    if not is_by_line(file):
+    if is_by_line(file):
+        yield from ((name, record) for name, record, _ in read_lines(file, text))
+    else:
         yield from file_records(file)
-        return
-    for line, name, number in read_lines(file):
-        row = json_object(line, f"{name}:{number}")
-        yield name, Record(number, {text: line} if row is None else row)

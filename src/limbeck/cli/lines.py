@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any
 
+from limbeck.data.records import Fault, Record
 from limbeck.errors import DataError
 
-__all__ = ["is_by_line", "json_object", "read_lines"]
+__all__ = ["is_by_line", "read_lines"]
+
+_LONGEST_BYTES = 2**26
+"""Of a line: what never ends must not fill the memory."""
 
 
 def is_by_line(file: str) -> bool:
@@ -17,36 +20,50 @@ def is_by_line(file: str) -> bool:
     return file == "-" or file.endswith(".txt")
 
 
-def read_lines(file: str) -> Iterator[tuple[str, str, int]]:
-    """Yield the lines of standard input or a text file that are not empty, with the file's name and their number.
+def read_lines(file: str, text: str) -> Iterator[tuple[str, Record | Fault, bool]]:
+    """Yield a record for each line of standard input or a text file that is not empty.
+
+    Args:
+        file: its name, ``-`` for standard input.
+        text: the field that a line which is no JSON object is the value of.
+
+    Returns:
+        The file's name, the record (or why there is none), and whether the line was an object.
 
     Raises:
-        DataError: no such file, or a line is not UTF-8.
+        DataError: no such file, or it cannot be read.
     """
     name = "standard input" if file == "-" else file
     try:
         with sys.stdin.buffer if file == "-" else open(file, "rb") as stream:
-            for number, raw in enumerate(stream, start=1):
-                try:
-                    line = raw.decode("utf-8").strip()
-                except UnicodeDecodeError as error:
-                    raise DataError(f"{name}:{number}: not UTF-8 (byte {error.start + 1} of the line)") from error
-                if line:
-                    yield line, name, number
+            number = 0
+            while raw := stream.readline(_LONGEST_BYTES + 1):
+                number += 1
+                if len(raw) > _LONGEST_BYTES:
+                    raise DataError(f"{name}:{number}: a line of more than {_LONGEST_BYTES // 2**20} MiB")
+                if raw.strip():
+                    record = _record(number, raw, text)
+                    yield name, record, isinstance(record, Record) and raw.lstrip().startswith(b"{")
     except FileNotFoundError as error:
         raise DataError(f"there is no file {file}") from error
+    except OSError as error:
+        raise DataError(f"{name} cannot be read: {error.strerror or error}") from error
 
 
-def json_object(line: str, where: str) -> dict[str, Any] | None:
-    """Return a line's JSON object; ``None`` where it is a text.
-
-    Raises:
-        DataError: it looks like JSON but is not.
-    """
-    if not line.startswith("{"):
-        return None
+def _record(number: int, raw: bytes, text: str) -> Record | Fault:
     try:
-        row = json.loads(line)
+        line = raw.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        words = f"not UTF-8 (byte {error.start + 1} of the line)"
+        return Fault(number, None, words, raw.decode("utf-8", "backslashreplace"))
+    if not line.startswith("{"):
+        return Record(number, {text: line})
+    try:
+        return Record(number, json.loads(line))
     except json.JSONDecodeError as error:
-        raise DataError(f"{where}: looks like JSON but is not: {error.msg} (column {error.colno})") from error
-    return row if isinstance(row, dict) else None
+        reason = f"looks like JSON but is not: {error.msg} (column {error.colno})"
+    except RecursionError:
+        reason = "JSON that is nested too deeply"
+    except ValueError as error:  # a number of more digits than Python converts
+        reason = f"JSON that cannot be used: {error}"
+    return Fault(number, None, reason, line)

@@ -6,16 +6,16 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from limbeck.cli.lines import is_by_line, json_object, read_lines
+from limbeck.cli.lines import is_by_line, read_lines
 
 if TYPE_CHECKING:
     from limbeck.data.generation.records import Example
     from limbeck.data.generation.task import Generation
-    from limbeck.data.load import Fields
+    from limbeck.data.records import Fault, Fields
 
 __all__ = ["HELP", "main"]
 
@@ -49,6 +49,9 @@ Examples:
 _ALERTS = "Alerts"
 _CROSS_LINGUAL = "Cross-lingual students"
 _WRITING = "Students that write"
+_PLAIN = "line"
+"""Field of a prompt that is a line of its own."""
+T = TypeVar("T")
 _Row = tuple[str, str | None, str | None]
 """Text, second text and language, as far as a row has them."""
 
@@ -162,70 +165,76 @@ def _written(model: str, file: str, max_new_tokens: int | None, temperature: flo
 
 def _prompts(file: str, task: Generation) -> Iterator[Example]:
     """Yield the prompts of a file or of standard input; a line that is no JSON object is a prompt itself."""
+    from limbeck.data.checks import check_record
     from limbeck.data.generation.checks import check_example
     from limbeck.data.generation.load import load_examples
     from limbeck.data.generation.records import Example, Message
-    from limbeck.data.records import Fault, Record
-    from limbeck.errors import DataError
+    from limbeck.data.records import Fields
     from limbeck.types import Origin
 
     if not is_by_line(file):
         yield from load_examples(file, task, require_completion=False, split="test").rows
         return
-    for line, name, number in read_lines(file):
-        row = json_object(line, f"{name}:{number}")
-        if row is None:
-            yield Example((Message("user", line),), None, Origin(name, number))
-            continue
-        example = check_example(Record(number, row), task, name, require_completion=False)
-        if isinstance(example, Fault):
-            raise DataError(example.describe(name))
-        yield example
+    for name, found, is_object in read_lines(file, _PLAIN):
+        record = _sound(name, found)
+        if is_object:
+            yield _sound(name, check_example(record, task, name, require_completion=False))
+        else:
+            prompt = _sound(name, check_record(record, Fields(_PLAIN), None)).text
+            yield Example((Message("user", prompt),), None, Origin(name, record.number))
 
 
 def _write(answers: Iterator[dict[str, Any]], stream: Any, top: int | None) -> None:
+    # A terminal or a pipe may take fewer characters than JSON has other ways to write.
+    plain = (stream.encoding or "").replace("-", "").lower() != "utf8"
     for answer in answers:
         if top is not None:
             answer["probabilities"] = dict(list(answer["probabilities"].items())[:top])
-        stream.write(json.dumps(answer, ensure_ascii=False) + "\n")
+        stream.write(json.dumps(answer, ensure_ascii=plain) + "\n")
         stream.flush()
 
 
 def _rows(file: str, fields: Fields) -> Iterator[_Row]:
     """Yield the rows of a file or of standard input; ``fields.label`` is the field of the language."""
+    from limbeck.data.checks import check_record
     from limbeck.data.load import load_rows
     from limbeck.errors import DataError
 
+    hint = f"no language in field '{fields.label}'; or give one for all rows with --lang"
     if is_by_line(file):
-        for line, name, number in read_lines(file):
-            yield _one(line, f"{name}:{number}", fields)
+        for name, found, is_object in read_lines(file, fields.text):
+            record = _sound(name, found)
+            if not is_object:
+                _require_text_alone(f"{name}:{record.number}", fields)
+            row = _sound(name, check_record(record, fields, None))
+            if fields.label and row.label is None:
+                raise DataError(f"{name}:{record.number}: {hint}")
+            yield row.text, row.text_pair, row.label
         return
     rows = load_rows(file, fields).rows
-    for row, where in enumerate(rows.origin):
-        if fields.label and rows.label[row] is None:
-            raise DataError(f"{where}: no language in field '{fields.label}'; or give one for all rows with --lang")
-        yield rows.text[row], None if rows.text_pair is None else rows.text_pair[row], rows.label[row]
+    for number, where in enumerate(rows.origin):
+        if fields.label and rows.label[number] is None:
+            raise DataError(f"{where}: {hint}")
+        yield rows.text[number], None if rows.text_pair is None else rows.text_pair[number], rows.label[number]
 
 
-def _one(line: str, where: str, fields: Fields) -> _Row:
+def _require_text_alone(where: str, fields: Fields) -> None:
+    """Refuse a line that is no JSON object where a row has more than its text. Raises `DataError`."""
     from limbeck.errors import DataError
 
-    row = json_object(line, where)
-    names = [field for field in (fields.text, fields.text_pair, fields.label) if field]
-    if row is None:
-        if fields.text_pair:
-            raise DataError(f"{where}: this student reads pairs; give JSON objects with {' and '.join(names)}")
-        if fields.label:
-            raise DataError(
-                f"{where}: of which language? Give --lang CODE, or JSON objects with {' and '.join(names)}"
-            )
-        return line, None, None
-    for field in names:
-        if not isinstance(row.get(field), str) or not row[field].strip():
-            hint = "; or give one language for all with --lang" if field == fields.label else ""
-            raise DataError(f"{where}: field '{field}' must be a non-empty text{hint}")
-    return (
-        row[fields.text],
-        row[fields.text_pair] if fields.text_pair else None,
-        row[fields.label].strip() if fields.label else None,
-    )
+    names = " and ".join(field for field in (fields.text, fields.text_pair, fields.label) if field)
+    if fields.text_pair:
+        raise DataError(f"{where}: this student reads pairs; give JSON objects with {names}")
+    if fields.label:
+        raise DataError(f"{where}: of which language? Give --lang CODE, or JSON objects with {names}")
+
+
+def _sound(name: str, found: T | Fault) -> T:
+    """Return what is no fault. Raises `DataError`."""
+    from limbeck.data.records import Fault, brief
+    from limbeck.errors import DataError
+
+    if isinstance(found, Fault):
+        field = f"field '{found.field}': " if found.field is not None else ""
+        raise DataError(f"{name}:{found.number}: {field}{brief(found.reason)}")
+    return found

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from limbeck.data.records import Fault, Fields, Record, excerpt, printable
 from limbeck.errors import DataError, near_misses
 
-__all__ = ["CheckedRow", "check_columns", "check_record", "refuse_misspelt_label"]
+__all__ = ["CheckedRow", "character_fault", "check_columns", "check_record", "refuse_misspelt_label"]
 
 _SAME_WORD = 0.75
 """How alike two field names are if one is taken for a misspelling of the other; "label" and "lable": 0.8."""
@@ -185,14 +185,20 @@ def _reason(value: object) -> str | None:
 
 
 def _check_characters(text: str) -> None:
+    if (fault := character_fault(text)) is not None:
+        raise _Unusable(fault)
+
+
+def character_fault(text: str) -> str | None:
+    """Say which character of a text can be neither tokenised nor written; ``None`` where all can."""
     null = text.find("\0")
     if null >= 0:
-        raise _Unusable(f"character {null + 1} is NUL (\\x00), which tokenizers do not take")
+        return f"character {null + 1} is NUL (\\x00), which tokenizers do not take"
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        code = ord(text[error.start])
-        raise _Unusable(f"character {error.start + 1} is half of a surrogate pair (\\u{code:04x})") from None
+        return f"character {error.start + 1} is half of a surrogate pair (\\u{ord(text[error.start]):04x})"
+    return None
 
 
 @lru_cache(maxsize=256)

@@ -155,7 +155,7 @@ def _labels_inside(cells: list[str], header: list[str], label: int) -> set[str]:
 def _split_lines(file: DataFile) -> _Cells:
     """Split tab-separated text: a line is a row, a tab ends a cell, and quotes are the text's own.
 
-    But for a cell that is in quotes as a whole, its inner quotes doubled: so spreadsheets write what has a quote in it.
+    But for a cell in quotes as a whole, its inner quotes doubled: so spreadsheets write a text with a quote in it.
     """
     with open_text(file) as lines:
         for number, line in enumerate(lines, 1):
@@ -172,8 +172,7 @@ def _unquoted(cell: str) -> str:
 
 
 def _split_cells(file: DataFile, delimiter: str) -> _Cells:
-    """Split CSV, strict about quotes: a lenient parser takes all that follows a stray quote as one long cell.
-    """
+    """Split CSV, strict about quotes: a lenient parser takes all that follows a stray quote as one long cell."""
     with open_text(file) as stream, _long_cells():
         taken: list[str] = []
         ended = False
@@ -251,7 +250,8 @@ def _stored_classes(name: str, schema: Any, label: str | None) -> list[str] | No
         DataError: the file says that the labels are numbers of classes, and not what the classes are called.
     """
     # Read without `datasets`, which refuses files of newer versions for features that we do not use.
-    feature: Any = _parse_json((schema.metadata or {}).get(b"huggingface", b"{}").decode("utf-8", "surrogateescape"))[0]
+    stored: bytes = (schema.metadata or {}).get(b"huggingface", b"{}")
+    feature, _ = _parse_json(stored.decode("utf-8", "surrogateescape"))
     for key in ("info", "features", label):
         feature = feature.get(key) if isinstance(feature, dict) else None
     if not isinstance(feature, dict) or feature.get("_type") != "ClassLabel":

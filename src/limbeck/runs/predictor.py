@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.models.generate import Decoding, write_completions
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import load_classifier, load_tokenizer, model_labels
+from limbeck.runs.batches import batches
 from limbeck.runs.task_file import TASK_FILE, damaged, task_values
 from limbeck.types import Advance, Origin, Rows
 
@@ -107,7 +107,7 @@ class Predictor:
 
     def predict_stream(self, rows: Iterator[tuple[str, str | None]], batch_rows: int = 64) -> Iterator[dict[str, Any]]:
         """Yield an answer, with its text, for each (text, second text) as they come, `batch_rows` at a time."""
-        while batch := list(islice(rows, batch_rows)):
+        for batch in batches(rows, batch_rows):
             texts = [text for text, _ in batch]
             pairs = [pair or "" for _, pair in batch] if self.task.text_pair else None
             for (text, pair), answer in zip(batch, self.predict(texts, pairs), strict=True):

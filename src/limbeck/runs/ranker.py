@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +18,7 @@ from limbeck.errors import ConfigError, DataError, ModelError, near_misses
 from limbeck.evaluation.predict import predict_scores, softmax
 from limbeck.models.load import load_tokenizer, load_weights
 from limbeck.ranks import device
+from limbeck.runs.batches import batches
 from limbeck.runs.language_data import prompt_texts
 from limbeck.runs.task_file import damaged, task_values
 from limbeck.students.scorer import make_scorer
@@ -144,7 +144,8 @@ class Ranker:
     ) -> Iterator[dict[str, Any]]:
         """Yield an answer, with its texts, for each (text, second text, language), `batch_rows` at a time."""
         paired = self.known_task(task) in self.task.pairs
-        while batch := list(islice(rows, batch_rows)):
+        known = ((text, pair, self.known_language(lang)) for text, pair, lang in rows)
+        for batch in batches(known, batch_rows):
             pairs = [pair or "" for _, pair, _ in batch] if paired else None
             answers = self.predict([text for text, _, _ in batch], [lang for *_, lang in batch], pairs, task)
             for (text, pair, _), answer in zip(batch, answers, strict=True):

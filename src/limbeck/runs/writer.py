@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from limbeck.models.load import load_language_model, load_tokenizer
 from limbeck.models.vocabulary import align_vocabularies
 from limbeck.ranks import device
 from limbeck.results import SystemName
+from limbeck.runs.batches import batches
 from limbeck.runs.task_file import damaged, task_values
 from limbeck.runs.text_data import decoder_start
 from limbeck.runs.text_measuring import HeldOutRows, measure_rows
@@ -109,8 +109,7 @@ class WritingStudent:
 
     def write(self, prompts: Sequence[Example], decoding: Decoding, seed: int = 0) -> list[Completion]:
         """Return what the student writes after each prompt; a completion that a row has is not read."""
-        rows = [replace(row, messages=row.prompt) for row in prompts]
-        encoded = self.encode(Examples(self.prompts, rows, 0, 0, "", ()), decoding.max_new_tokens)
+        encoded = self._encoded(prompts, decoding.max_new_tokens)
         return write_completions(
             self.model,
             [encoded.prompt_ids(row).tolist() for row in range(len(encoded))],
@@ -120,6 +119,16 @@ class WritingStudent:
             seed=seed,
             vocabulary=self.tokens,
         )
+
+    def _encoded(self, prompts: Sequence[Example], answer_tokens: int) -> EncodedSequences:
+        rows = [replace(row, messages=row.prompt) for row in prompts]
+        return self.encode(Examples(self.prompts, rows, 0, 0, "", ()), answer_tokens)
+
+    def _fitting(self, prompts: Iterator[Example], answer_tokens: int) -> Iterator[Example]:
+        """Yield prompts that can be laid out. Raises `DataError` at the first that cannot."""
+        for row in prompts:
+            self._encoded([row], answer_tokens)
+            yield row
 
     def write_stream(
         self,
@@ -142,10 +151,8 @@ class WritingStudent:
             DataError: a prompt cannot be laid out.
         """
         decoding = Decoding(self.answer_tokens(max_new_tokens), temperature)
-        number = 0
-        while batch := list(islice(prompts, batch_rows)):
+        for number, batch in enumerate(batches(self._fitting(prompts, decoding.max_new_tokens), batch_rows)):
             written = self.write(batch, decoding, seed=number)
-            number += 1
             for row, one in zip(batch, written, strict=True):
                 text = self.tokenizer.decode(one.ids, skip_special_tokens=True).strip()
                 prompt = "\n\n".join(turn.content for turn in row.prompt)

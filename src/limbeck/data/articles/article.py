@@ -7,6 +7,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from limbeck.data.checks import character_fault
 from limbeck.data.records import Fault, Record, excerpt
 
 __all__ = ["Article", "ArticleFields", "article_from"]
@@ -79,6 +80,8 @@ def article_from(record: Record, text: str, fields: ArticleFields, where: str) -
         value = record.row.get(field)
         if isinstance(value, bool) or not isinstance(value, str | int | None):
             return Fault(record.number, field, f"expected text, got {excerpt(value)}", record.row, record.unit)
+        if isinstance(value, str) and (fault := character_fault(value)) is not None:
+            return Fault(record.number, field, fault, record.row, record.unit)
         found[name] = None if value is None else str(value).strip() or None
     if (given := found["date"]) is not None and not _is_date(given):
         reason = f"expected an ISO 8601 date such as 2018-11-12 or 2018-11-12T08:30:00Z, got {excerpt(given)}"
