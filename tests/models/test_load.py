@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +14,15 @@ from torch import nn
 from transformers import AutoModel, AutoModelForMaskedLM, BertConfig, BertModel, XLMRobertaModel
 
 from limbeck.errors import ModelError
-from limbeck.models.load import hub_name, load_encoder, load_masked_lm, load_weights, save_module, weights_fingerprint
+from limbeck.models.load import (
+    hub_name,
+    load_encoder,
+    load_masked_lm,
+    load_weights,
+    model_labels,
+    save_module,
+    weights_fingerprint,
+)
 
 IDS = torch.tensor([[0, 9, 50, 33, 2]])
 
@@ -166,3 +176,10 @@ def test_a_folder_of_this_machine_is_no_name_on_the_hub(tmp_path: Path, monkeypa
     paths = (str(tmp_path / "gone"), "./gone", "../gone", "~/gone", "a/b/c", "org/here", "org", "C:\\gone", "", None)
     assert [hub_name(path) for path in paths] == [None] * len(paths)
     assert [hub_name(name) for name in ("org/there", "bert-base-uncased")] == ["org/there", "bert-base-uncased"]
+
+
+def test_a_label_that_no_file_can_hold_is_refused(make_classifier: Callable[..., Any]) -> None:
+    model = make_classifier()
+    model.config.id2label = {0: "a", 1: "b\ud800", 2: "c"}
+    with pytest.raises(ModelError, match=r"label 'b\\ud800' holds half of a surrogate pair"):
+        model_labels(model)

@@ -222,8 +222,12 @@ def _is_classifier(config: Any) -> bool:
 
 
 def model_labels(model: Any) -> list[str]:
-    """Return the model's label names in the order of its logits."""
-    return [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
+    """Return the model's label names in the order of its logits. Raises `ModelError` for one that no file can hold."""
+    names = [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
+    for name in names:
+        if re.search("[\ud800-\udfff]", name):
+            raise ModelError(f"config.json: label {name!r} holds half of a surrogate pair. Correct its id2label")
+    return names
 
 
 def has_named_labels(config: Any) -> bool:
