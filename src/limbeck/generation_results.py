@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from limbeck.results import Curve, Interval, StageCost, SystemName
+from limbeck.results import SIGNIFICANT, Curve, Interval, StageCost, SystemName
 
 __all__ = [
     "LOWER_IS_BETTER",
@@ -22,10 +22,12 @@ __all__ = [
     "GenerationSpeed",
     "GenerationSystem",
     "HarnessFigure",
+    "OneAnswer",
     "Retention",
     "Sample",
     "SampleAnswer",
     "WrittenText",
+    "beats_one_answer",
 ]
 
 GenerationMetric = Literal["nll_nats", "kl_to_teacher_nats", "agreement", "rouge_l", "exact_match", "numeric_match"]
@@ -125,6 +127,18 @@ class GenerationComparison(_Record):
     """Paired t-test over seeds; None with fewer than three, or where all seeds differ by the same."""
 
 
+class OneAnswer(_Record):
+    """What the most frequent reference would be worth as the answer to every prompt."""
+
+    answer: str
+    rows: int
+    """Answered rows whose reference it is."""
+    of_rows: int
+    rouge_l: Interval | None
+    exact_match: Interval | None
+    numeric_match: Interval | None
+
+
 class Retention(_Record):
     """What a system keeps of its teacher: 1 means as good as the teacher."""
 
@@ -152,6 +166,15 @@ class Sample(_Record):
     prompt: str
     reference: str
     answers: list[SampleAnswer]
+
+
+def beats_one_answer(figures: GenerationFigures) -> bool:
+    """Say whether the distilled student is significantly better than one answer to every prompt would be.
+
+    True where that was not measured. A student that is not keeps nothing of its teacher.
+    """
+    found = (c for c in figures.comparisons if (c.first, c.second) == ("distilled", "most_frequent"))
+    return all(c.difference.low > 0 and c.bootstrap_p_value < SIGNIFICANT for c in found)
 
 
 class HarnessFigure(_Record):
@@ -182,11 +205,14 @@ class GenerationFigures(_Record):
     was measured."""
     systems: list[GenerationSystem]
     comparisons: list[GenerationComparison]
-    """Distilled against fine-tuned and against the teacher."""
+    """Distilled against fine-tuned, against the teacher, and (``most_frequent``, by the headline's metric) against one
+    answer to every prompt."""
     retention: list[Retention]
     samples: list[Sample]
     warnings: list[str]
     """What could not be measured, and why."""
+    one_answer: OneAnswer | None = None
+    """None where references hardly repeat, where nothing was answered, and in older records."""
 
 
 class GenerationResults(_Record):

@@ -24,6 +24,7 @@ __all__ = [
     "SeedCell",
     "SystemCost",
     "TTest",
+    "beats_most_frequent",
 ]
 
 Metric = Literal["accuracy", "mrr"]
@@ -80,6 +81,11 @@ class LanguageSystem(_Record):
     high_accuracy: float | None
     """Macro over high-resource target languages; None without any."""
     low_accuracy: float | None
+
+
+def beats_most_frequent(system: LanguageSystem, most_frequent: float) -> bool:
+    """Say whether a system is clearly better than one answer for all records of a task in a language."""
+    return system.macro_accuracy.low > most_frequent
 
 
 class Effect(_Record):
@@ -204,3 +210,6 @@ class LanguageResults(_Record):
     resolved_run: str
     environment: dict[str, str]
     data_fingerprints: dict[str, str]
+    most_frequent: float | None = None
+    """Macro accuracy over the target languages of one answer for all records of a task in a language: the most
+    frequent one, and chance where records bring their own candidates. None in older records."""

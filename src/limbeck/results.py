@@ -5,11 +5,13 @@ Every number carries its unit in its name. Shares are between 0 and 1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 __all__ = [
+    "SIGNIFICANT",
     "TEACHER_LEAD",
     "AdapterFigures",
     "ClassFigures",
@@ -27,13 +29,18 @@ __all__ = [
     "StudentCalibration",
     "System",
     "TeacherLabels",
+    "beats_most_frequent",
     "teacher_leads",
 ]
 
 TEACHER_LEAD = 0.02
 """A teacher that leads the untrained student by less accuracy has little to teach but its errors."""
 
-SystemName = Literal["teacher", "student_before", "fine_tuned", "random_order", "distilled"]
+SIGNIFICANT = 0.05
+"""p-values below it are called significant."""
+
+SystemName = Literal["teacher", "student_before", "fine_tuned", "random_order", "distilled", "most_frequent"]
+"""``most_frequent`` is no model: it gives all held-out rows the most frequent of their gold labels."""
 
 
 class _Record(BaseModel):
@@ -174,6 +181,15 @@ class Comparison(_Record):
     """Paired t-test over seeds; None with fewer than three."""
 
 
+def beats_most_frequent(comparisons: Sequence[Comparison]) -> bool:
+    """Say whether the distilled student is significantly more often right than one label for all rows would be.
+
+    True where that was not measured. A student that is not has learnt nothing of which a share could be kept.
+    """
+    found = (c for c in comparisons if (c.first, c.second, c.metric) == ("distilled", "most_frequent", "accuracy"))
+    return all(c.difference.value > 0 and c.bootstrap_p_value < SIGNIFICANT for c in found)
+
+
 class Curve(_Record):
     """One training curve: a value per logged step."""
 
@@ -291,5 +307,8 @@ class Results(_Record):
     """None: the teacher is a classifier."""
     adapter: AdapterFigures | None = None
     """None: all of the student was trained."""
+    most_frequent: System | None = None
+    """What always giving the most frequent gold label would be worth; None without gold labels, and in older
+    records."""
     calibration: StudentCalibration | None = None
     """None: the run has no development rows. The figures above are those of the logits as they are."""

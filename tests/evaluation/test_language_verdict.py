@@ -244,3 +244,15 @@ def test_cost_names_savings_and_extra_cost_at_the_same_budget() -> None:
         "19.8 % more than Transfer (10.3)."
     )
     assert said([], costs=costs[:2])[-1].endswith("5 of them for the English model.")
+
+
+def test_a_system_at_chance_keeps_nothing_of_english() -> None:
+    cells = {("topic", "en"): 0.9, ("topic", "de"): 0.5}
+    systems = [system("english_model", cells, 0), system("ml_ipd", cells)]
+    for most_frequent, beaten in ((0.495, False), (0.3, True)):
+        sentences = language_verdict(
+            systems, [], [], source_language="en", language_names=NAMES, most_frequent=most_frequent
+        )
+        assert any("keeps" in sentence for sentence in sentences) == beaten
+        assert any("is not shown to be better than always the most frequent answer" in s for s in sentences) != beaten
+        assert sentences[-1] == f"Always the most frequent answer is right on {most_frequent * 100:.1f} % on average."

@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from limbeck.errors import DataError
-from limbeck.evaluation.languages import Credits, Panel, language_records
+from limbeck.evaluation.languages import Credits, Panel, always_the_most_frequent, language_records
 from limbeck.evaluation.significance import holm, paired_t
 from limbeck.language_results import LanguageComparison
+from limbeck.types import Instruction
 
 RESAMPLES = 2000
 SIZES = {("topic", "en"): 20, ("topic", "de"): 40, ("pair", "de"): 10, ("topic", "sw"): 30, ("pair", "bg"): 25}
@@ -295,3 +296,29 @@ def test_there_is_no_f1_without_entities() -> None:
     spans[records_of("pair", "bg")] = (0, 1, 0)
     (found,), _ = language_records(PANEL, [replace(FIRST, spans={0: spans})], [], resamples=10)
     assert not any(cell.span_f1 for cell in found.cells)
+
+
+def record(lang: str, task: str, gold: tuple[int, ...], candidates: tuple[str, ...]) -> Instruction:
+    return Instruction(
+        id="", source="toy", split="test", task=task, lang=lang, input="", input_pair=None, candidates=candidates,
+        gold=gold, parallel=None,
+    )  # fmt: skip
+
+
+def test_the_most_frequent_answer_is_that_of_each_task_and_language() -> None:
+    """German topics 3 of 4 and pairs 2 of 3, Swahili topics 1 of 2; English counts for nothing."""
+    a, b = ("x", "y"), ("y", "x")
+    records = [
+        *(record("de", "topic", gold, names) for gold, names in [((0,), a), ((0,), a), ((1,), b), ((1,), a)]),
+        *(record("de", "pair", (gold,), a) for gold in (1, 1, 0)),
+        *(record("sw", "topic", (gold,), a) for gold in (0, 1)),
+        *(record("en", "topic", (0,), a) for _ in range(5)),
+    ]
+    panel = Panel([r.task for r in records], [r.lang for r in records], [2] * len(records), "en", ["de", "sw"])
+    assert always_the_most_frequent(panel, records) == pytest.approx(((3 / 4 + 2 / 3) / 2 + 1 / 2) / 2)
+
+
+def test_chance_stands_in_where_records_bring_their_own_candidates() -> None:
+    records = [record("de", "find", (0,), ("a", "b", "c", "d")), record("de", "find", (1, 2), ("e", "f", "g"))]
+    panel = Panel(["find"] * 2, ["de"] * 2, [4, 3], "en", ["de"])
+    assert always_the_most_frequent(panel, records) == pytest.approx((1 / 4 + 2 / 3) / 2)

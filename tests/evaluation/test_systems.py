@@ -9,7 +9,15 @@ import pytest
 from numpy.typing import NDArray
 
 from limbeck.evaluation.one_vs_rest import count_one_vs_rest
-from limbeck.evaluation.systems import HeldOut, Predictions, compare, describe, disagreements
+from limbeck.evaluation.systems import (
+    HeldOut,
+    Predictions,
+    always_the_most_frequent,
+    compare,
+    describe,
+    describe_constant,
+    disagreements,
+)
 from limbeck.results import Speed, SystemName
 from limbeck.types import Origin, Rows
 
@@ -240,3 +248,28 @@ def test_disagreements_show_the_surest_students_first() -> None:
 def test_no_more_disagreements_are_shown_than_can_be_read() -> None:
     opposite = Predictions("distilled", "", "", 2, {0: np.roll(TEACHER.logits[5], 1, axis=1)})
     assert len(disagreements(opposite, TEACHER, held_out())) == 40 < ROWS
+
+
+def test_always_the_most_frequent_label_is_right_as_often_as_it_occurs() -> None:
+    """20 rows of "a", 30 of "b", 4 of "c", 6 without a label."""
+    rows = held_out(np.repeat([-100, 0, 1, 2], [6, 20, 30, 4]))
+    constant = always_the_most_frequent(rows)
+    assert constant is not None
+    assert constant.detail == "'b', which 30 of 54 held-out rows are"
+    found = describe_constant(constant, TEACHER, rows)
+    assert found.accuracy is not None
+    assert found.macro_f1 is not None
+    assert found.sensitivity is not None
+    assert found.specificity is not None
+    assert found.agreement is not None
+    assert found.accuracy.value == pytest.approx(30 / 54)
+    assert found.macro_f1.value == pytest.approx(2 * 30 / (30 + 54) / 3)
+    assert (found.sensitivity.value, found.specificity.value) == pytest.approx((1 / 3, 2 / 3))
+    assert found.agreement.value == pytest.approx((TEACHER.logits[5].argmax(-1) == 1).mean())
+    assert (found.kl_to_teacher_nats, found.loss_nats, found.speed, found.seeds) == (None, None, None, [])
+    against = compare(constant, constant, None, rows, "accuracy")
+    assert against.difference.value == 0
+
+
+def test_without_gold_labels_no_label_is_the_most_frequent() -> None:
+    assert always_the_most_frequent(held_out(np.full(ROWS, -100))) is None

@@ -67,6 +67,20 @@ TEACHER, STUDENT = system("teacher", 0.8), system("distilled", 0.76, agreement=0
 def test_against_fine_tuning(difference: float, p_value: float, words: str, figures: str) -> None:
     sentences = verdict([TEACHER, STUDENT], [against(-0.04, 0.2, "teacher"), against(difference, p_value)])
     assert sentences[1] == f"Distillation {words} plain fine-tuning at the same budget: {figures}."
+    assert sentences[2] == (
+        "That student had the learning rate and the number of steps of the distilled one; it was not tuned for itself."
+    )
+
+
+@pytest.mark.parametrize(
+    ("passes", "words"), [(29.09, "29 passes"), (1.0, "1 pass"), (2.53, "2.5 passes"), (9.96, "10 passes")]
+)
+def test_how_often_the_control_read_its_rows(passes: float, words: str) -> None:
+    sentences = verdict([TEACHER, STUDENT], [against(0.034, 0.001)], passes=passes)
+    assert sentences[2] == (
+        f"That student had the learning rate and the number of steps of the distilled one ({words} over the labelled "
+        "rows); it was not tuned for itself."
+    )
 
 
 def test_what_was_kept_and_what_it_costs() -> None:
@@ -104,3 +118,34 @@ def test_a_teacher_that_does_not_lead_comes_first_and_no_share_of_it_is_praised(
 def test_a_teacher_that_leads_by_two_points_is_what_is_kept() -> None:
     sentences = verdict([TEACHER, system("student_before", 0.78), STUDENT], [])
     assert sentences[0].startswith("The student keeps 95.0 %")
+
+
+ONE_LABEL = system("most_frequent", 0.3)
+
+
+def test_what_is_kept_stands_beside_what_one_label_is_worth() -> None:
+    sentences = verdict([TEACHER, STUDENT], [against(0.46, 0.001, "most_frequent")], most_frequent=ONE_LABEL)
+    assert sentences[0].startswith("The student keeps 95.0 %")
+    assert sentences[1] == "Always the most frequent label is right on 30.0 %."
+
+
+@pytest.mark.parametrize(("accuracy", "p_value"), [(0.28, 0.001), (0.3, 0.9), (0.33, 0.06)])
+@pytest.mark.parametrize("teacher", [0.8, None])
+def test_a_student_at_chance_keeps_nothing(accuracy: float, p_value: float, teacher: float | None) -> None:
+    """The student of the report: 35 % of the teacher's accuracy, which one label for all rows has too."""
+    systems = [system("distilled", accuracy), *([system("teacher", teacher)] if teacher else [])]
+    sentences = verdict(systems, [against(accuracy - 0.3, p_value, "most_frequent")], most_frequent=ONE_LABEL)
+    assert sentences[0] == (
+        "The student is not shown to be better than always giving the most frequent label: it is right on "
+        f"{accuracy * 100:.1f} % of the held-out rows, that label on 30.0 %"
+        f"{', the teacher on 80.0 %' if teacher else ''}."
+    )
+    assert not any("keeps" in sentence for sentence in sentences)
+
+
+def test_a_teacher_and_a_student_at_chance_are_both_said() -> None:
+    systems = [system("teacher", 0.31), system("student_before", 0.3), system("distilled", 0.3)]
+    sentences = verdict(systems, [against(0.0, 0.9, "most_frequent")], most_frequent=ONE_LABEL)
+    assert sentences[0].startswith("The student is not shown to be better")
+    assert sentences[1].startswith("The teacher does not lead")
+    assert not any("keeps" in sentence for sentence in sentences)

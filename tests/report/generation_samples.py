@@ -27,12 +27,15 @@ WRITERS: dict[SystemName, tuple[float, float]] = {
     "distilled": (0.75, 2.8),
 }
 GENERATION_ROWS = 60
-REFERENCE = "the river was used to carry 12 tonnes of stone and salt every year until 1871"
+REFERENCES = [
+    f"the river was used to carry 12 tonnes of stone and salt every year until {1811 + row}"
+    for row in range(GENERATION_ROWS)
+]
 
 
-def written(rng: random.Random, right: float) -> str:
+def written(rng: random.Random, right: float, reference: str) -> str:
     return " ".join(
-        word if rng.random() < right else rng.choice(["and", "so", "it", "goes"]) for word in REFERENCE.split()
+        word if rng.random() < right else rng.choice(["and", "so", "it", "goes"]) for word in reference.split()
     )
 
 
@@ -56,7 +59,7 @@ def writer(name: SystemName, rng: random.Random, right: float, loss: float) -> G
                 nll_sum_N=np.array([n * (loss + rng.gauss(0, 0.3)) for n in tokens]),
                 kl_sum_N=None if teacher else np.array([n * (loss - 2.0 + rng.gauss(0, 0.05)) for n in tokens]),
                 agreed_N=None if teacher else np.array([round(n * right) for n in tokens]),
-                texts=[written(rng, right) for _ in tokens],
+                texts=[written(rng, right, reference) for reference in REFERENCES],
                 cut_off_N=np.array([rng.random() < 0.05 for _ in tokens]),
             )
             for seed in ([0] if teacher else SEEDS)
@@ -69,7 +72,7 @@ def generation_run(writers: dict[SystemName, tuple[float, float]]) -> Generation
     rng = random.Random(5)
     held_out = HeldOutTexts(
         prompts=[f"What was the river used for? ({row})" for row in range(GENERATION_ROWS)],
-        references=[REFERENCE] * GENERATION_ROWS,
+        references=REFERENCES,
     )
     systems = [writer(name, rng, *ability) for name, ability in writers.items()]
     figures = measure_generation(systems, held_out)

@@ -15,6 +15,7 @@ from limbeck.results import (
     ConfusionMatrix,
     Curve,
     Disagreement,
+    Interval,
     McNemar,
     ReliabilityBin,
     Results,
@@ -362,3 +363,18 @@ def full_figures(full_results: Results) -> Figures:
 @pytest.fixture(scope="session")
 def hostile_figures(hostile_results: Results) -> Figures:
     return draw_figures(hostile_results)
+
+
+def at_chance(results: Results, *, p_value: float) -> Results:
+    """Give the record a label that is right on 88 % of the rows."""
+    level = Interval(value=0.88, low=0.86, high=0.9)
+    teacher = results.systems[0]
+    constant = teacher.model_copy(
+        update={"name": "most_frequent", "title": "Always the most frequent label", "accuracy": level, "speed": None}
+    )
+    comparison = Comparison(
+        first="distilled", second="most_frequent", metric="accuracy",
+        difference=Interval(value=0.02, low=-0.01, high=0.05), bootstrap_p_value=p_value, mcnemar=[],
+        per_seed_difference=[0.02], t_test_p_value=None,
+    )  # fmt: skip
+    return results.model_copy(update={"most_frequent": constant, "comparisons": [*results.comparisons, comparison]})

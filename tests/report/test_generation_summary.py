@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from limbeck.generation_results import GenerationResults
+from limbeck.generation_results import GenerationResults, OneAnswer
 from limbeck.report.generation_summary import generation_key_figures
+from limbeck.report.generation_tables import generation_system
+from limbeck.results import Interval
 
 
 def test_kept_gained_and_paid(generation_results: GenerationResults) -> None:
@@ -43,3 +45,19 @@ def test_a_slower_student_is_called_so(generation_results: GenerationResults) ->
 
 def test_nothing_known_shows_nothing(bare_generation_results: GenerationResults) -> None:
     assert generation_key_figures(bare_generation_results) == []
+
+
+def test_a_student_that_one_answer_could_stand_in_for_is_not_headed_by_what_it_keeps(
+    generation_results: GenerationResults,
+) -> None:
+    figures = generation_results.figures
+    own = generation_system(figures, "distilled").rouge_l
+    answer = OneAnswer(answer="no", rows=3, of_rows=9, rouge_l=own, exact_match=None, numeric_match=None)
+    against = figures.comparisons[0].model_copy(
+        update={"second": "most_frequent", "metric": "rouge_l", "difference": Interval(value=0, low=-0.1, high=0.1)}
+    )
+    headline = {"headline": "rouge_l", "one_answer": answer, "comparisons": [*figures.comparisons, against]}
+    results = generation_results.model_copy(update={"figures": figures.model_copy(update=headline)})
+    first = generation_key_figures(results)[0]
+    assert first.title == "ROUGE-L; not shown to be better than one answer to every prompt"
+    assert first.value == f"{own.value * 100:.1f} %"

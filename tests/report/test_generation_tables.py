@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from limbeck.generation_results import GenerationResults
+from limbeck.formatting import ABSENT
+from limbeck.generation_results import GenerationResults, OneAnswer
+from limbeck.report.generation_page import render_generation_report
 from limbeck.report.generation_tables import (
+    ONE_ANSWER,
     difference_text,
     generation_comparison_rows,
     generation_headline,
@@ -13,6 +16,7 @@ from limbeck.report.generation_tables import (
     generation_seed_rows,
     generation_title,
     loss_rows,
+    one_answer_text,
     perplexity_text,
     written_rows,
 )
@@ -99,3 +103,18 @@ def test_seeds_losses_and_texts(
 def test_a_system_that_is_not_there_has_a_title_too(bare_generation_results: GenerationResults) -> None:
     assert generation_title(bare_generation_results.figures, "teacher") == "Teacher"
     assert generation_title(bare_generation_results.figures, "other") == "other"
+
+
+def test_one_answer_to_every_prompt_stands_beside_the_systems(generation_results: GenerationResults) -> None:
+    level = Interval(value=0.2, low=0.1, high=0.3)
+    answer = OneAnswer(answer="no", rows=30, of_rows=1200, rouge_l=level, exact_match=level, numeric_match=None)
+    figures = generation_results.figures.model_copy(update={"one_answer": answer})
+    results = generation_results.model_copy(update={"figures": figures})
+    header, *_, row = generation_headline_rows(results, intervals=False)
+    shown = dict(zip(header, row, strict=True))
+    assert (shown["System"], shown["ROUGE-L"], shown["Exact match"]) == (ONE_ANSWER, "20.0 %", "20.0 %")
+    assert shown["Parameters"] == ABSENT
+    assert one_answer_text(figures) == "'no', the reference of 30 of 1,200 answered rows"
+    page = render_generation_report(results)
+    assert ONE_ANSWER in page
+    assert "the reference of 30 of 1,200 answered rows" in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from limbeck.formatting import MINUS
 from limbeck.language_results import LanguageResults
+from limbeck.report.language_card import render_language_card
 from limbeck.report.language_summary import language_key_figures
 
 
@@ -31,3 +32,14 @@ def test_a_best_other_that_was_not_compared_has_no_interval(language_results: La
 def test_what_cannot_be_said_is_left_out(bare_language_results: LanguageResults) -> None:
     assert [figure.title for figure in language_key_figures(bare_language_results)] == ["macro accuracy of ML-IPD"]
     assert language_key_figures(bare_language_results.model_copy(update={"systems": []})) == []
+
+
+def test_a_system_at_chance_is_not_headed_by_what_it_keeps(language_results: LanguageResults) -> None:
+    titles = [figure.title for figure in language_key_figures(language_results)]
+    assert any(title.endswith("kept") for title in titles)
+    low = language_key_figures(language_results.model_copy(update={"most_frequent": 0.99}))
+    assert not any(figure.title.endswith("kept") for figure in low)
+    (constant,) = (figure for figure in low if "most frequent answer" in figure.title)
+    assert constant.value == "99.0 %"
+    card = render_language_card(language_results.model_copy(update={"most_frequent": 0.99}), None, None)
+    assert "| Always the most frequent answer | – | 99.0 % |" in card

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from tests.report.label_samples import at_chance
+
 from limbeck.report.summary import key_figures
 from limbeck.results import Interval, Results
+
+
+def test_a_student_that_one_label_could_stand_in_for_is_not_headed_by_what_it_keeps(full_results: Results) -> None:
+    first = key_figures(at_chance(full_results, p_value=0.2))[0]
+    assert (first.value, first.title, first.detail) == (
+        "90.3 %", "right; not shown to be better than always the most frequent label", "that label is right on 88.0 %"
+    )  # fmt: skip
+    assert key_figures(at_chance(full_results, p_value=0.01))[0].title == "of the teacher's accuracy kept"
 
 
 def test_what_a_teacher_that_leads_is_kept_of(full_results: Results) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.report.label_samples import at_chance
+
 from limbeck.formatting import ABSENT, EN_DASH, MINUS, TIMES
 from limbeck.report.card import render_card
 from limbeck.report.summary import key_figures
@@ -168,3 +170,18 @@ def test_a_student_larger_than_its_teacher_is_called_larger(full_results: Result
 
 def test_nothing_measured_gives_no_key_figure(bare_results: Results) -> None:
     assert key_figures(bare_results) == []
+
+
+def test_one_label_for_all_rows_stands_beside_the_systems(full_results: Results) -> None:
+    """It has no probabilities, size or speed, and is in no figure and no table of classes."""
+    results = at_chance(full_results, p_value=0.5)
+    *_, row = headline_rows(results)
+    assert row[0] == "Always the most frequent label"
+    assert row[1] == f"88.0 % (86.0{EN_DASH}90.0)"
+    assert row[6:] == [ABSENT] * 5
+    assert one_vs_rest_rows(results)[-1][0] == "Always the most frequent label"
+    assert any("is no model" in note for note in absence_notes(results))
+    assert len(class_rows(results)[0].f1) == len(full_results.systems)
+    against = comparison_rows(results)[-1]
+    assert against.title == "Distilled against Always the most frequent label"
+    assert (against.difference, against.bootstrap) == ("+2.0 points", "p = 0.50")

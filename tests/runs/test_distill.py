@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,11 @@ def test_a_whole_run_leaves_student_results_and_report(sections: dict[str, Any])
     assert speed["distilled"].parameters < speed["teacher"].parameters
     assert speed["distilled"].peak_memory_bytes > 10 * 2**20
     assert len(results.comparisons) > 3
+    gold = [json.loads(line)["label"] for line in Path(sections["data"]["test"]).read_text("utf-8").splitlines()]
+    assert results.most_frequent is not None
+    assert results.most_frequent.accuracy is not None
+    assert results.most_frequent.accuracy.value == pytest.approx(max(Counter(gold).values()) / len(gold))
+    assert any("passes over the labelled rows" in sentence for sentence in results.verdict)
     assert any(curve.series == "term/soft_targets" for curve in results.curves)
 
 

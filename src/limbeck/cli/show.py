@@ -15,7 +15,7 @@ from limbeck.cli.terminal import print_line
 from limbeck.formatting import p_value_text, points_text, range_text
 from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
-from limbeck.report.tables import HEADLINE, METRIC_TITLES, ONE_VS_REST
+from limbeck.report.tables import HEADLINE, METRIC_TITLES, ONE_VS_REST, systems_shown
 from limbeck.results import Comparison, Results, System
 
 __all__ = ["show_comparisons", "show_results", "show_systems"]
@@ -26,6 +26,7 @@ _SHORT_TITLES = {
     "fine_tuned": "fine-tuned",
     "random_order": "random order",
     "distilled": "distilled",
+    "most_frequent": "most frequent",
 }
 
 
@@ -38,7 +39,7 @@ def show_results(results: Results | LanguageResults | GenerationResults, folder:
         show_generation_results(results, folder, console)
         return
     console.print(f"\n{results.name}: figures on {results.test_rows} held-out rows (95 % intervals)", markup=False)
-    show_systems(results.systems, _SHORT_TITLES, console)
+    show_systems(systems_shown(results), _SHORT_TITLES, console)
     for sentence in results.verdict:
         print_line(sentence, console, mark="- ")
     for warning in results.warnings:

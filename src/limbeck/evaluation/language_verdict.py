@@ -13,7 +13,13 @@ import numpy as np
 
 from limbeck.evaluation.verdict import SIGNIFICANT
 from limbeck.formatting import p_value_text, points_text, range_text, share_text
-from limbeck.language_results import LanguageComparison, LanguageDifference, LanguageSystem, SystemCost
+from limbeck.language_results import (
+    LanguageComparison,
+    LanguageDifference,
+    LanguageSystem,
+    SystemCost,
+    beats_most_frequent,
+)
 
 __all__ = ["language_verdict"]
 
@@ -30,6 +36,7 @@ def language_verdict(
     *,
     source_language: str,
     language_names: Mapping[str, str],
+    most_frequent: float | None = None,
 ) -> list[str]:
     """Return sentences on ML-IPD against each system it was compared with, its weakest languages, and its cost.
 
@@ -39,6 +46,7 @@ def language_verdict(
         costs: with their savings.
         source_language: the language of the instructions.
         language_names: names of all languages by code.
+        most_frequent: macro accuracy of one answer for all records of a task in a language, if it is known.
     """
     titles = {system.name: system.title for system in systems}
     ours = [system for system in systems if system.name == _OURS]
@@ -47,8 +55,13 @@ def language_verdict(
     sentences = [_against(c, titles, language_names) for c in of_accuracy]
     sentences += [_due_to_distillation(system, of_accuracy, titles) for system in ours]
     if english is not None:
-        behind = (_left_behind(system, english, source_language, language_names) for system in ours)
-        sentences += [sentence for sentence in behind if sentence]
+        for system in ours:
+            if most_frequent is not None and not beats_most_frequent(system, most_frequent):
+                sentences.append(_no_better(system, most_frequent))
+            elif sentence := _left_behind(system, english, source_language, language_names):
+                sentences.append(sentence)
+        if most_frequent is not None:
+            sentences.append(f"Always the most frequent answer is right on {share_text(most_frequent)} on average.")
     return sentences + [_took(cost, costs, titles) for cost in costs if cost.name == _OURS]
 
 
@@ -116,6 +129,15 @@ def _due_to_distillation(
         return f"{_labels(budget).capitalize()}, distillation itself helped: {control} is beaten."
     return (
         f"{_labels(budget).capitalize()}, nothing here shows that distillation itself helped: {control} is not beaten."
+    )
+
+
+def _no_better(system: LanguageSystem, most_frequent: float) -> str:
+    macro = system.macro_accuracy
+    return (
+        f"{_labels(system.n_target).capitalize()}, {system.title} is not shown to be better than always the most "
+        f"frequent answer: it is right on {share_text(macro.value)} on average (95 % interval {range_text(macro)}), "
+        f"that answer on {share_text(most_frequent)}."
     )
 
 

@@ -9,6 +9,7 @@ translations of each other, intervals of macro averages may be somewhat narrow.
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,8 +31,9 @@ from limbeck.language_results import (
     TTest,
 )
 from limbeck.results import Interval, McNemar
+from limbeck.types import Instruction
 
-__all__ = ["Credits", "Panel", "language_records"]
+__all__ = ["Credits", "Panel", "always_the_most_frequent", "language_records", "right_candidates"]
 
 _RESAMPLES = 10_000
 Resource = Literal["source", "high", "low"]
@@ -77,6 +79,35 @@ class Panel:
     def of_resource(self, resource: str) -> list[str]:
         """Target languages of this kind."""
         return [lang for lang in self.languages if self.resource(lang) == resource]
+
+
+def always_the_most_frequent(panel: Panel, records: Sequence[Instruction]) -> float:
+    """Return the macro accuracy over target languages of one answer for all records of a task in a language.
+
+    It is the most frequent right candidate. Where the candidates are the records' own, no answer is frequent, and
+    the share that chance gets right is taken.
+
+    Args:
+        panel: of `records`.
+        records: the test records.
+    """
+
+    def of_cell(rows: NDArray[np.int64]) -> float:
+        cell = [records[row] for row in rows]
+        if len({frozenset(record.candidates) for record in cell}) > 1:
+            return float(np.mean([len(right_candidates(record)) / len(record.candidates) for record in cell]))
+        counts = Counter(record.candidates[k] for record in cell for k in right_candidates(record))
+        return max(counts.values()) / len(cell)
+
+    shares = {lang: [of_cell(rows) for rows in panel.rows[lang].values()] for lang in panel.languages}
+    return float(np.mean([np.mean(of_lang) for of_lang in shares.values()]))
+
+
+def right_candidates(record: Instruction) -> tuple[int, ...]:
+    """Return the right candidates; where a set grades instead, those of the highest grade."""
+    if record.grades is None:
+        return record.gold
+    return tuple(k for k, grade in enumerate(record.grades) if grade == max(record.grades))
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,15 @@ from limbeck.evaluation.significance import (
 from limbeck.results import Comparison, Disagreement, Interval, SeedFigures, Speed, System, SystemName
 from limbeck.types import Rows
 
-__all__ = ["HeldOut", "Predictions", "compare", "describe", "disagreements"]
+__all__ = [
+    "HeldOut",
+    "Predictions",
+    "always_the_most_frequent",
+    "compare",
+    "describe",
+    "describe_constant",
+    "disagreements",
+]
 
 _SHOWN_DISAGREEMENTS = 40
 _OVER_CLASSES = {"macro_f1": macro_f1, "sensitivity": macro_sensitivity, "specificity": macro_specificity}
@@ -100,6 +108,48 @@ def describe(system: Predictions, teacher: Predictions | None, held_out: HeldOut
         confusion=confusion,
         seeds=[_seed_figures(seed, system, teacher, held_out) for seed in seeds],
         speed=speed,
+    )
+
+
+def always_the_most_frequent(held_out: HeldOut) -> Predictions | None:
+    """Return what no model is needed for: all rows get the most frequent of their gold labels; ``None`` without any.
+
+    It is the best that one label for all rows can be, for it is chosen on the held-out rows themselves.
+    """
+    if not len(held_out.labelled):
+        return None
+    counts = np.bincount(held_out.gold[held_out.labelled], minlength=len(held_out.labels))
+    label = int(counts.argmax())
+    logits = np.zeros((len(held_out.rows), len(held_out.labels)), dtype=np.float32)
+    logits[:, label] = 1.0
+    detail = f"'{held_out.labels[label]}', which {counts[label]:,} of {counts.sum():,} held-out rows are"
+    return Predictions("most_frequent", "Always the most frequent label", detail, None, {0: logits})
+
+
+def describe_constant(system: Predictions, teacher: Predictions | None, held_out: HeldOut) -> System:
+    """Return the figures of one label for all rows: those that hang on labels alone, for it has no probabilities."""
+    accuracy, macro, sensitivity, specificity, agreement = (
+        _interval(metric, system, teacher, held_out)
+        for metric in ("accuracy", "macro_f1", "sensitivity", "specificity", "agreement")
+    )
+    return System(
+        name=system.name,
+        title=system.title,
+        detail=system.detail,
+        layers=None,
+        accuracy=accuracy,
+        macro_f1=macro,
+        sensitivity=sensitivity,
+        specificity=specificity,
+        loss_nats=None,
+        expected_calibration_error=None,
+        agreement=agreement,
+        kl_to_teacher_nats=None,
+        per_class=[],
+        reliability=[],
+        confusion=None,
+        seeds=[],
+        speed=None,
     )
 
 

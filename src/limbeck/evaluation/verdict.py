@@ -3,32 +3,79 @@
 from __future__ import annotations
 
 from limbeck.formatting import p_value_text, points_text, range_text, share_text
-from limbeck.results import TEACHER_LEAD, Comparison, Speed, System, teacher_leads
+from limbeck.results import (
+    SIGNIFICANT,
+    TEACHER_LEAD,
+    Comparison,
+    Speed,
+    System,
+    beats_most_frequent,
+    teacher_leads,
+)
 
-__all__ = ["SIGNIFICANT", "verdict"]
-
-SIGNIFICANT = 0.05
-"""p-values below it are called significant."""
+__all__ = ["SIGNIFICANT", "not_tuned", "verdict"]
 
 
-def verdict(systems: list[System], comparisons: list[Comparison]) -> list[str]:
+def verdict(
+    systems: list[System],
+    comparisons: list[Comparison],
+    *,
+    most_frequent: System | None = None,
+    passes: float | None = None,
+) -> list[str]:
     """Return sentences on what was kept of the teacher, whether it beat fine-tuning, and what it costs to run.
 
-    A teacher that does not lead the untrained student is said first: a share of its accuracy would mean nothing.
+    A student that does not beat one label for all rows, and a teacher that does not lead the untrained student, are
+    said first: a share of the teacher's accuracy would mean nothing.
+
+    Args:
+        systems: ``distilled`` must be there.
+        comparisons: of these systems, and of the distilled student with `most_frequent`.
+        most_frequent: one label for all rows.
+        passes: how often the fine-tuned student read each labelled row.
     """
     by_name = {system.name: system for system in systems}
     teacher, student = by_name.get("teacher"), by_name["distilled"]
     before = by_name.get("student_before")
-    sentences = [_kept(teacher, student) if teacher_leads(teacher, before) else _weak(teacher, before, student)]
+    sentences = []
+    if most_frequent is not None and not beats_most_frequent(comparisons):
+        sentences.append(_no_better_than_one_label(teacher, student, most_frequent))
+    if not teacher_leads(teacher, before):
+        sentences.append(_weak(teacher, before, student))
+    if not sentences:
+        sentences.append(_kept(teacher, student))
+        if most_frequent is not None and most_frequent.accuracy is not None:
+            sentences.append(f"Always the most frequent label is right on {share_text(most_frequent.accuracy.value)}.")
     for comparison in comparisons:
         pair = (comparison.first, comparison.second, comparison.metric)
         if pair == ("distilled", "fine_tuned", "accuracy"):
-            sentences.append(_against_fine_tuning(comparison))
+            sentences += [_against_fine_tuning(comparison), not_tuned(passes)]
         if pair == ("distilled", "teacher", "accuracy") and teacher is not None and teacher.speed is None:
             sentences.append(_against_given_labels(comparison))
     assert student.speed is not None
     sentences.append(_size_and_speed(student.speed, teacher.speed if teacher is not None else None))
     return sentences
+
+
+def not_tuned(passes: float | None = None) -> str:
+    """Say of the fine-tuned student what makes it a weaker opponent than it could be."""
+    number = "" if passes is None else f"{passes:.{1 if passes < 9.95 else 0}f}".removesuffix(".0")
+    read = f" ({number} pass{'' if number == '1' else 'es'} over the labelled rows)" if number else ""
+    return (
+        f"That student had the learning rate and the number of steps of the distilled one{read}; it was not tuned for "
+        "itself."
+    )
+
+
+def _no_better_than_one_label(teacher: System | None, student: System, most_frequent: System) -> str:
+    assert student.accuracy is not None
+    assert most_frequent.accuracy is not None
+    of_teacher = f", the teacher on {share_text(teacher.accuracy.value)}" if teacher and teacher.accuracy else ""
+    return (
+        "The student is not shown to be better than always giving the most frequent label: it is right on "
+        f"{share_text(student.accuracy.value)} of the held-out rows, that label on "
+        f"{share_text(most_frequent.accuracy.value)}{of_teacher}."
+    )
 
 
 def _weak(teacher: System | None, before: System | None, student: System) -> str:

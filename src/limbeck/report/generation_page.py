@@ -6,11 +6,14 @@ from limbeck.generation_results import GenerationResults
 from limbeck.report.generation_figures import draw_generation_figures
 from limbeck.report.generation_summary import generation_key_figures
 from limbeck.report.generation_tables import (
+    ONE_ANSWER,
     generation_comparison_rows,
     generation_headline,
     generation_seed_rows,
+    generation_system,
     generation_title,
     loss_rows,
+    one_answer_text,
     written_rows,
 )
 from limbeck.report.places import without_places
@@ -32,6 +35,9 @@ def render_generation_report(results: GenerationResults) -> str:
             shortened=shortened,
             key_figures=generation_key_figures(results),
             headline=generation_headline(figures),
+            one_answer_title=ONE_ANSWER,
+            one_answer=one_answer_text(figures),
+            not_tuned=generation_system(figures, "fine_tuned") is not None,
             losses=loss_rows(figures),
             seeds=generation_seed_rows(figures),
             comparisons=generation_comparison_rows(figures),

@@ -11,7 +11,7 @@ from limbeck.formatting import (
     ratio_text,
     share_text,
 )
-from limbeck.generation_results import GenerationFigures, GenerationResults, GenerationSystem
+from limbeck.generation_results import GenerationFigures, GenerationResults, GenerationSystem, beats_one_answer
 from limbeck.report.generation_tables import (
     METRIC_TITLES,
     difference_range,
@@ -29,13 +29,24 @@ def generation_key_figures(results: GenerationResults) -> list[KeyFigure]:
     figures = results.figures
     teacher, distilled = (generation_system(figures, name) for name in ("teacher", "distilled"))
     found = [
-        _kept(figures) or _perplexity(teacher, distilled),
+        _no_better(figures, distilled) or _kept(figures) or _perplexity(teacher, distilled),
         _gain(figures),
         _size(teacher, distilled),
         _speed(teacher, distilled),
         _time(results),
     ]
     return [figure for figure in found if figure]
+
+
+def _no_better(figures: GenerationFigures, distilled: GenerationSystem | None) -> KeyFigure | None:
+    """A student that one answer to every prompt could stand in for keeps nothing of its teacher."""
+    if distilled is None or figures.one_answer is None or beats_one_answer(figures):
+        return None
+    own, its = (getattr(one, figures.headline, None) for one in (distilled, figures.one_answer))
+    if own is None or its is None:
+        return None
+    title = f"{_in_sentence(METRIC_TITLES[figures.headline])}; not shown to be better than one answer to every prompt"
+    return KeyFigure(share_text(own.value), title, f"that answer has {share_text(its.value)}")
 
 
 def _kept(figures: GenerationFigures) -> KeyFigure | None:
@@ -55,7 +66,8 @@ def _gain(figures: GenerationFigures) -> KeyFigure | None:
     return KeyFigure(
         difference_text(comparison.metric, comparison.difference.value),
         f"{_in_sentence(METRIC_TITLES[comparison.metric])}, against plain fine-tuning on the same budget",
-        f"95 % interval {difference_range(comparison)}, {p_value_text(comparison.bootstrap_p_value)}",
+        f"95 % interval {difference_range(comparison)}, {p_value_text(comparison.bootstrap_p_value)}; "
+        "not tuned for itself",
     )
 
 

@@ -18,6 +18,7 @@ from limbeck.formatting import (
     range_text,
     rate_text,
     share_text,
+    shorten,
     signed_text,
 )
 from limbeck.generation_results import (
@@ -27,12 +28,14 @@ from limbeck.generation_results import (
     GenerationMetric,
     GenerationResults,
     GenerationSystem,
+    OneAnswer,
 )
 from limbeck.report.tables import Cell
 from limbeck.results import Interval
 
 __all__ = [
     "METRIC_TITLES",
+    "ONE_ANSWER",
     "GenerationColumn",
     "GenerationComparisonRow",
     "difference_range",
@@ -44,9 +47,12 @@ __all__ = [
     "generation_system",
     "generation_title",
     "loss_rows",
+    "one_answer_text",
     "perplexity_text",
     "written_rows",
 ]
+
+ONE_ANSWER = "Always the most frequent answer"
 
 METRIC_TITLES: dict[str, str] = {
     "numeric_match": "Right numbers",
@@ -63,6 +69,7 @@ _SYSTEM_TITLES = {
     "student_before": "Student before",
     "fine_tuned": "Fine-tuned",
     "distilled": "Distilled",
+    "most_frequent": ONE_ANSWER,
 }
 
 
@@ -74,12 +81,18 @@ class GenerationColumn:
     unit: str
     """In a few words, what the figure counts; stands under the title."""
     cell: Callable[[GenerationSystem], Cell]
+    of_answer: Callable[[OneAnswer], Cell] = lambda _: Cell(ABSENT)
+    """The same of one answer to every prompt."""
 
 
 _HEADLINE = [
-    GenerationColumn("Right numbers", "of answers", lambda s: _share_cell(s.numeric_match)),
-    GenerationColumn("ROUGE-L", "F1", lambda s: _share_cell(s.rouge_l)),
-    GenerationColumn("Exact match", "of answers", lambda s: _share_cell(s.exact_match)),
+    GenerationColumn(
+        "Right numbers", "of answers", lambda s: _share_cell(s.numeric_match), lambda a: _share_cell(a.numeric_match)
+    ),
+    GenerationColumn("ROUGE-L", "F1", lambda s: _share_cell(s.rouge_l), lambda a: _share_cell(a.rouge_l)),
+    GenerationColumn(
+        "Exact match", "of answers", lambda s: _share_cell(s.exact_match), lambda a: _share_cell(a.exact_match)
+    ),
     GenerationColumn("Perplexity", "of references", lambda s: _perplexity_cell(s.perplexity)),
     GenerationColumn("KL, nats", "to teacher", lambda s: _nats_cell(s.kl_to_teacher_nats)),
     GenerationColumn("Agreement", "tokens as teacher", lambda s: _share_cell(s.agreement)),
@@ -116,9 +129,24 @@ def generation_headline_rows(results: GenerationResults, *, intervals: bool = Tr
     rows = [["System", *(column.title for column in columns)]]
     for system in results.figures.systems:
         cells = [column.cell(system) for column in columns]
-        texts = [f"{cell.text} ({cell.range})" if intervals and cell.range else cell.text for cell in cells]
-        rows.append([system.title, *texts])
+        rows.append([system.title, *_texts(cells, intervals)])
+    if results.figures.one_answer is not None:
+        cells = [column.of_answer(results.figures.one_answer) for column in columns]
+        rows.append([ONE_ANSWER, *_texts(cells, intervals)])
     return rows
+
+
+def _texts(cells: list[Cell], intervals: bool) -> list[str]:
+    return [f"{cell.text} ({cell.range})" if intervals and cell.range else cell.text for cell in cells]
+
+
+def one_answer_text(figures: GenerationFigures) -> str:
+    """Say in one line what answer that is, and how many rows ask for it."""
+    found = figures.one_answer
+    if found is None:
+        return ""
+    rows = f"{count_text(found.rows)} of {count_text(found.of_rows)} answered rows"
+    return f"'{shorten(found.answer, 60)}', the reference of {rows}"
 
 
 def loss_rows(figures: GenerationFigures) -> list[list[str]]:

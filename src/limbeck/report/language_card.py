@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from limbeck.formatting import decimal_text, hours_text, share_text
+from limbeck.formatting import ABSENT, decimal_text, hours_text, share_text
 from limbeck.language_results import LanguageResults, LanguageSystem
 from limbeck.report.language_comparisons import ComparisonRow, labels_text, macro_rows
 from limbeck.report.language_rows import language_rows, left_behind
@@ -91,6 +91,8 @@ def _systems(results: LanguageResults) -> list[list[str]]:
         for group in system_rows(results)
         for row in group.rows
     ]
+    if results.most_frequent is not None:
+        rows.append(["Always the most frequent answer", ABSENT, share_text(results.most_frequent), *[ABSENT] * 3])
     return [header, *rows]
 
 

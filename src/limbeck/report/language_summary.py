@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from limbeck.formatting import hours_text, points_text, range_text, saving_text, share_text
-from limbeck.language_results import LanguageResults, LanguageSystem
+from limbeck.language_results import LanguageResults, LanguageSystem, beats_most_frequent
 from limbeck.report.language_comparisons import find_comparison, labels_text
 from limbeck.report.retention import (
     best_other,
@@ -71,6 +71,10 @@ def _kept(results: LanguageResults, focus: LanguageSystem) -> KeyFigure | None:
     known = [(share, lang) for share, lang in shares if share is not None]
     if kept is None:
         return None
+    constant = results.most_frequent
+    if constant is not None and not beats_most_frequent(focus, constant):
+        title = f"macro accuracy of always the most frequent answer; {focus.title} is not shown to be better"
+        return KeyFigure(share_text(constant), title, f"it has {share_text(focus.macro_accuracy.value)}")
     least, lang = min(known)
     source = language_name(results, results.source_language)
     detail = f"least in {language_name(results, lang)}: {share_text(least)}"

@@ -22,6 +22,8 @@ from limbeck.report.tables import (
     cost_rows,
     one_vs_rest_rows,
     seed_rows,
+    system_of,
+    systems_shown,
     teacher_labels_text,
 )
 from limbeck.report.templates import html_environment
@@ -59,6 +61,8 @@ def render_report(results: Results) -> str:
             shortened=shortened,
             key_figures=key_figures(results),
             headline=HEADLINE,
+            systems_shown=systems_shown(results),
+            not_tuned=system_of(results, "fine_tuned") is not None,
             seeds=seed_rows(results),
             notes=absence_notes(results),
             teacher=teacher_labels_text(results.teacher_labels),

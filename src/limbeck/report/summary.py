@@ -15,7 +15,7 @@ from limbeck.formatting import (
     share_text,
 )
 from limbeck.report.tables import METRIC_TITLES, system_of
-from limbeck.results import Comparison, Results, System, teacher_leads
+from limbeck.results import Comparison, Results, System, beats_most_frequent, teacher_leads
 
 __all__ = ["KeyFigure", "key_figures"]
 
@@ -33,13 +33,27 @@ def key_figures(results: Results) -> list[KeyFigure]:
     """Return the figures that this run can give; a figure that lacks a system or labels is left out."""
     teacher, distilled = system_of(results, "teacher"), system_of(results, "distilled")
     figures = [
-        _kept(teacher, distilled, system_of(results, "student_before")),
+        _no_better(results, distilled) or _kept(teacher, distilled, system_of(results, "student_before")),
         _gain(results),
         _size(teacher, distilled),
         _speed(teacher, distilled),
     ]
     figures.append(_time(results))
     return [figure for figure in figures if figure]
+
+
+def _no_better(results: Results, distilled: System | None) -> KeyFigure | None:
+    """A student that one label for all rows could stand in for keeps nothing of its teacher."""
+    constant = results.most_frequent
+    if distilled is None or constant is None or beats_most_frequent(results.comparisons):
+        return None
+    if not (distilled.accuracy and constant.accuracy):
+        return None
+    return KeyFigure(
+        share_text(distilled.accuracy.value),
+        "right; not shown to be better than always the most frequent label",
+        f"that label is right on {share_text(constant.accuracy.value)}",
+    )
 
 
 def _kept(teacher: System | None, distilled: System | None, before: System | None) -> KeyFigure | None:
@@ -67,7 +81,7 @@ def _gain(results: Results) -> KeyFigure | None:
     return KeyFigure(
         points_text(comparison.difference.value),
         f"{METRIC_TITLES[comparison.metric].lower()}, against plain fine-tuning",
-        f"95 % interval {interval}, {p_value_text(comparison.bootstrap_p_value)}",
+        f"95 % interval {interval}, {p_value_text(comparison.bootstrap_p_value)}; not tuned for itself",
     )
 
 

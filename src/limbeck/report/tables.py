@@ -53,6 +53,7 @@ __all__ = [
     "seed_rows",
     "stage_cost_rows",
     "system_of",
+    "systems_shown",
     "teacher_labels_text",
     "title_of",
 ]
@@ -74,6 +75,7 @@ _SYSTEM_TITLES: dict[str, str] = {
     "fine_tuned": "Fine-tuned",
     "random_order": "In random order",
     "distilled": "Distilled",
+    "most_frequent": "Always the most frequent label",
 }
 
 
@@ -136,6 +138,11 @@ ONE_VS_REST = [
 """How every class fares against all the others."""
 
 
+def systems_shown(results: Results) -> list[System]:
+    """Return the rows of the headline table: all systems, and what one label for all rows would be worth."""
+    return [*results.systems, *([results.most_frequent] if results.most_frequent else [])]
+
+
 def headline_rows(results: Results, *, intervals: bool = True) -> list[list[str]]:
     """Lay out the headline table: one row per system, header first.
 
@@ -145,7 +152,7 @@ def headline_rows(results: Results, *, intervals: bool = True) -> list[list[str]
             lines of latency and throughput (p95, batch size) come and go with it.
     """
     rows = [["System", *(column.title for column in HEADLINE)]]
-    for system in results.systems:
+    for system in systems_shown(results):
         cells = [column.cell(system) for column in HEADLINE]
         rows.append([system.title, *(_flat(cell) if intervals else cell.text for cell in cells)])
     return rows
@@ -155,7 +162,7 @@ def one_vs_rest_rows(results: Results) -> list[list[str]]:
     """Lay out sensitivity and specificity, one row per system, header first; empty where none was measured."""
     rows = [
         [system.title, *(_flat(column.cell(system)) for column in ONE_VS_REST)]
-        for system in results.systems
+        for system in systems_shown(results)
         if system.sensitivity or system.specificity
     ]
     return [["System", *(column.title for column in ONE_VS_REST)], *rows] if rows else []
@@ -173,6 +180,8 @@ def absence_notes(results: Results) -> list[str]:
         notes.append("The teacher has no agreement and no KL: it would be compared with itself.")
     if any(system.speed is None for system in results.systems):
         notes.append("The teacher is known by its labels alone: no model was run that could have a size or a speed.")
+    if results.most_frequent:
+        notes.append("Always the most frequent label is no model: it has no probabilities, size or speed.")
     if without_rows := _classes_without_rows(results):
         names = ", ".join(shorten(label, 40) for label in without_rows[:_CLASSES_NAMED])
         more = f" and {len(without_rows) - _CLASSES_NAMED} more" if len(without_rows) > _CLASSES_NAMED else ""

@@ -18,7 +18,13 @@ from limbeck.data.languages import language_name
 from limbeck.data.prompts.choice import PromptChoice
 from limbeck.evaluation.cost import system_cost, with_money, with_savings
 from limbeck.evaluation.language_verdict import language_verdict
-from limbeck.evaluation.languages import Credits, Panel, language_records
+from limbeck.evaluation.languages import (
+    Credits,
+    Panel,
+    always_the_most_frequent,
+    language_records,
+    right_candidates,
+)
 from limbeck.evaluation.ranking import accuracy_credit, query_ndcg, reciprocal_rank, span_counts
 from limbeck.language_results import EnglishCheck, LanguageResults, LanguageSystem, SystemCost
 from limbeck.models.load import hub_name
@@ -155,6 +161,7 @@ def _results(outcome: LanguageOutcome) -> LanguageResults:
     )
     systems, comparisons = language_records(panel, credits, _compared(credits, config.recipe.key))
     costs = _costs(outcome, [(system.name, system.n_target) for system in systems])
+    most_frequent = always_the_most_frequent(panel, data.test)
     names = {lang: language_name(lang) for lang in (config.task.source_language, *config.task.languages)}
     return LanguageResults(
         name=Path(config.output).name,
@@ -162,7 +169,12 @@ def _results(outcome: LanguageOutcome) -> LanguageResults:
         limbeck_version=version("limbeck"),
         command=outcome.command,
         verdict=language_verdict(
-            systems, comparisons, costs, source_language=config.task.source_language, language_names=names
+            systems,
+            comparisons,
+            costs,
+            source_language=config.task.source_language,
+            language_names=names,
+            most_frequent=most_frequent,
         ),
         warnings=_warnings(outcome),
         source_language=config.task.source_language,
@@ -184,6 +196,7 @@ def _results(outcome: LanguageOutcome) -> LanguageResults:
         resolved_run=(outcome.folder / RUN_FILE).read_text(encoding="utf-8"),
         environment=environment(),
         data_fingerprints=data.fingerprints,
+        most_frequent=most_frequent,
     )
 
 
@@ -203,7 +216,7 @@ def credits_of(
     name: str, title: str, n_target: int, records: Sequence[Instruction], scores: Mapping[int, NDArray[np.float32]]
 ) -> Credits:
     """Return what one system earned on each of `records`, by the scores of each seed."""
-    golds = [_right_candidates(record) for record in records]
+    golds = [right_candidates(record) for record in records]
     return Credits(
         name=name,
         title=title,
@@ -213,13 +226,6 @@ def credits_of(
         ndcg={seed: query_ndcg(scores_NK, records) for seed, scores_NK in scores.items()},
         spans={seed: span_counts(scores_NK, records) for seed, scores_NK in scores.items()},
     )
-
-
-def _right_candidates(record: Instruction) -> tuple[int, ...]:
-    """The right candidates; where a set grades instead, those of the highest grade."""
-    if record.grades is None:
-        return record.gold
-    return tuple(k for k, grade in enumerate(record.grades) if grade == max(record.grades))
 
 
 def _compared(credits: list[Credits], main: str) -> list[tuple[Credits, Credits]]:

@@ -8,7 +8,15 @@ from pathlib import Path
 
 from limbeck.atomic import replace_folder, write_json, write_text
 from limbeck.evaluation.speed import measure_speed
-from limbeck.evaluation.systems import HeldOut, Predictions, compare, describe, disagreements
+from limbeck.evaluation.systems import (
+    HeldOut,
+    Predictions,
+    always_the_most_frequent,
+    compare,
+    describe,
+    describe_constant,
+    disagreements,
+)
 from limbeck.evaluation.verdict import verdict
 from limbeck.models.label_scorer import language_model_of
 from limbeck.models.layers import depth
@@ -104,13 +112,17 @@ def _results(bench: Bench, speeds: dict[str, Speed], command: str) -> Results:
         for name, p in predictions.items()
     ]  # fmt: skip
     comparisons = _comparisons(predictions, held_out)
+    constant = always_the_most_frequent(held_out)
+    if constant is not None:
+        comparisons.append(compare(predictions["distilled"], constant, teacher, held_out, "accuracy"))
+    most_frequent = describe_constant(constant, teacher, held_out) if constant is not None else None
     card = recipe_card(config.recipe.name)
     return Results(
         name=Path(config.output).name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         limbeck_version=version("limbeck"),
         command=command,
-        verdict=verdict(systems, comparisons),
+        verdict=verdict(systems, comparisons, most_frequent=most_frequent, passes=_passes(bench)),
         warnings=_warnings(bench),
         labels=rows.labels,
         train_rows=len(rows.train),
@@ -121,6 +133,7 @@ def _results(bench: Bench, speeds: dict[str, Speed], command: str) -> Results:
         paper=card.paper,
         systems=systems,
         comparisons=comparisons,
+        most_frequent=most_frequent,
         curves=read_curves(bench.folder / "log.jsonl"),
         disagreements=disagreements(predictions["distilled"], teacher, held_out) if teacher else [],
         costs=bench.costs,
@@ -129,6 +142,12 @@ def _results(bench: Bench, speeds: dict[str, Speed], command: str) -> Results:
         data_fingerprints=rows.fingerprints,
         teacher_labels=_teacher_labels(bench.teacher) if isinstance(bench.teacher, LabelTeacher) else None,
     )
+
+
+def _passes(bench: Bench) -> float | None:
+    """How often the fine-tuned student of a seed read each labelled row."""
+    seen = next((cost.rows_seen for cost in bench.costs if cost.system == "fine_tuned"), None)
+    return seen / bench.rows.labelled if seen is not None and bench.rows.labelled else None
 
 
 def _adapter_figures(bench: Bench) -> AdapterFigures | None:

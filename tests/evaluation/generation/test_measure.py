@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 from limbeck.errors import DataError
 from limbeck.evaluation.generation.measure import measure_generation
 from limbeck.evaluation.generation.outputs import GeneratingSystem, HeldOutTexts, SystemOutputs
-from limbeck.generation_results import GenerationComparison, GenerationFigures, GenerationSpeed, GenerationSystem
+from limbeck.generation_results import (
+    GenerationComparison,
+    GenerationFigures,
+    GenerationSpeed,
+    GenerationSystem,
+    beats_one_answer,
+)
 from limbeck.results import SystemName
 
 SPEED = GenerationSpeed(parameters=1, size_bytes=4, tokens_per_second=None, batch_size=None, peak_memory_bytes=None)
@@ -205,3 +211,35 @@ def test_other_systems_change_no_figure() -> None:
     assert alone
     assert found
     assert (alone.low, alone.value, alone.high) == pytest.approx((found.low, found.value, found.high), abs=1e-12)
+
+
+def test_one_answer_to_every_prompt_is_measured_where_references_repeat() -> None:
+    """30 of 50 references are "yes" in some spelling; the last 10 rows, all "no", were not asked about."""
+    references = ["Yes.", "yes", " YES"] * 10 + [f"number {row}" for row in range(10)] + ["no"] * 10
+    asked = ["yes" if row < 40 else None for row in range(ROWS)]
+    student = losses(1.0, texts=asked)
+    teacher = losses(1.0, texts=[text if text is None else references[row] for row, text in enumerate(asked)])
+    held_out = HeldOutTexts([""] * ROWS, references)
+    figures = measure_generation([system("teacher", s0=teacher), system("distilled", s0=student)], held_out)
+    one = figures.one_answer
+    assert one is not None
+    assert (one.answer, one.rows, one.of_rows) == ("Yes.", 30, 40)
+    assert one.exact_match is not None
+    assert one.exact_match.value == pytest.approx(0.75)
+    compared = between(figures, "most_frequent", figures.headline)
+    assert compared.difference.value == pytest.approx(0)
+    assert not beats_one_answer(figures)
+    good = measure_generation([system("teacher", s0=teacher), system("distilled", s0=teacher)], held_out)
+    assert beats_one_answer(good)
+    assert good.systems[0] == figures.systems[0], "it changes no other figure"
+
+
+@pytest.mark.parametrize(
+    "references", [[f"number {row}" for row in range(ROWS)], ["twice"] * 2 + [str(n) for n in range(48)]]
+)
+def test_references_that_hardly_repeat_have_no_answer_for_all(references: list[str]) -> None:
+    figures = measure_generation(
+        [system("distilled", s0=losses(1.0, texts=["a"] * ROWS))], HeldOutTexts([""] * ROWS, references)
+    )
+    assert figures.one_answer is None
+    assert beats_one_answer(figures)

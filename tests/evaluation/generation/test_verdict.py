@@ -12,6 +12,7 @@ from limbeck.generation_results import (
     GenerationSeed,
     GenerationSpeed,
     GenerationSystem,
+    OneAnswer,
     Retention,
     WrittenText,
 )
@@ -90,6 +91,11 @@ SETTLED, OPEN = "Distilling {} plain fine-tuning on the same budget", (
 )  # fmt: skip
 
 
+NOT_TUNED = (
+    "That student had the learning rate and the number of steps of the distilled one; it was not tuned for itself."
+)
+
+
 @pytest.mark.parametrize(
     ("comparison", "said"),
     [
@@ -122,6 +128,7 @@ SETTLED, OPEN = "Distilling {} plain fine-tuning on the same budget", (
 def test_against_fine_tuning(comparison: GenerationComparison, said: str) -> None:
     sentences = generation_verdict(figures(TEACHER, PLAIN, STUDENT, comparisons=[comparison]), [])
     assert [s for s in sentences if "fine-tuning" in s] == [said]
+    assert sentences[sentences.index(said) + 1] == NOT_TUNED
 
 
 @pytest.mark.parametrize(("value", "expected"), [(-0.3, "better"), (0.3, "worse"), (0.05, "rows")])
@@ -140,12 +147,13 @@ def test_perplexity_and_fidelity_are_said_after_the_headline() -> None:
     ]
     sentences = generation_verdict(figures(TEACHER, PLAIN, STUDENT, comparisons=comparisons), [])
     assert sentences[2].startswith("It is not settled")
-    assert sentences[3] == (
+    assert sentences[3] == NOT_TUNED
+    assert sentences[4] == (
         "By perplexity (12.5 against 30,022): distilling beat plain fine-tuning on the same budget: −0.250 nats per "
         "token of loss on the references (95 % interval −0.300 to −0.200, p = 0.004 over rows, p = 0.010 over "
         "3 seeds)."
     )
-    assert sentences[4].startswith("The distilled student is further from its teacher than the fine-tuned one: +0.250")
+    assert sentences[5].startswith("The distilled student is further from its teacher than the fine-tuned one: +0.250")
 
 
 def test_what_was_kept_and_what_it_costs() -> None:
@@ -191,3 +199,30 @@ def test_plain_text_is_judged_by_perplexity() -> None:
         "Distilling beat plain fine-tuning on the same budget: −0.200 nats per token of loss on the references "
         "(95 % interval −0.300 to −0.100, p = 0.004 over rows).",
     ]
+
+
+def with_one_answer(difference: float, p_value: float = 0.004) -> GenerationFigures:
+    """A student with 20.0 % of ROUGE-L beside an answer with so much less."""
+    found = figures(TEACHER, STUDENT, comparisons=[against(difference, 0.01)])
+    comparison = found.comparisons[0].model_copy(update={"second": "most_frequent", "bootstrap_p_value": p_value})
+    answer = OneAnswer(
+        answer="card arrival", rows=12, of_rows=40, rouge_l=interval(0.2 - difference), exact_match=None,
+        numeric_match=None,
+    )  # fmt: skip
+    return found.model_copy(update={"comparisons": [comparison], "one_answer": answer})
+
+
+@pytest.mark.parametrize(("difference", "p_value"), [(0.005, 0.2), (-0.05, 0.001), (0.02, 0.06)])
+def test_a_student_that_one_answer_could_stand_in_for_keeps_nothing(difference: float, p_value: float) -> None:
+    sentences = generation_verdict(with_one_answer(difference, p_value), [])
+    assert sentences[0] == (
+        "The student is not shown to be better than always answering 'card arrival': it has 20.0 % of ROUGE-L, that "
+        f"answer {20 - 100 * difference:.1f} %, the teacher 25.0 %."
+    )
+    assert not any("keeps" in sentence for sentence in sentences)
+
+
+def test_what_is_kept_stands_beside_what_one_answer_is_worth() -> None:
+    sentences = generation_verdict(with_one_answer(0.15), [])
+    assert sentences[0].startswith("The student keeps 80.0 %")
+    assert sentences[1] == "Always answering 'card arrival' has 5.0 %."

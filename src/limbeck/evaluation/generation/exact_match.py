@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["exact_match"]
+__all__ = ["exact_match", "normalised"]
 
 
 def exact_match(answer: str, reference: str) -> bool:
@@ -15,9 +15,10 @@ def exact_match(answer: str, reference: str) -> bool:
     >>> exact_match("  PARIS.\\n", "Paris")
     True
     """
-    return _plain(answer) == _plain(reference)
+    return normalised(answer) == normalised(reference)
 
 
-def _plain(text: str) -> str:
+def normalised(text: str) -> str:
+    """Return what is compared of a text."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return " ".join(folded.split()).removesuffix(".").removesuffix("\u3002").rstrip()

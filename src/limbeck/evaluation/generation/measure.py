@@ -6,15 +6,17 @@ it, that of the training seed (t-test over seeds).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.errors import DataError
+from limbeck.evaluation.generation.exact_match import normalised
 from limbeck.evaluation.generation.numeric_match import final_number
-from limbeck.evaluation.generation.outputs import GeneratingSystem, HeldOutTexts
+from limbeck.evaluation.generation.outputs import GeneratingSystem, HeldOutTexts, SystemOutputs
 from limbeck.evaluation.generation.repetition import distinct_share
 from limbeck.evaluation.generation.row_figures import Quantity, RowFigure, TextMetric, row_figures
 from limbeck.evaluation.generation.samples import choose_samples
@@ -26,6 +28,7 @@ from limbeck.generation_results import (
     GenerationMetric,
     GenerationSeed,
     GenerationSystem,
+    OneAnswer,
     Retention,
     WrittenText,
 )
@@ -36,6 +39,10 @@ __all__ = ["measure_generation"]
 _RESAMPLES = 2000
 _METRICS: tuple[GenerationMetric, ...] = get_args(GenerationMetric)
 _KEPT: tuple[TextMetric, ...] = get_args(TextMetric)
+_TEXT_METRICS: tuple[TextMetric, ...] = ("rouge_l", "exact_match", "numeric_match")
+_ONE_ANSWER: SystemName = "most_frequent"
+_REPEATED = 0.05
+"""References repeat if the most frequent one is that of this share of the answered rows."""
 _COMPARED: tuple[tuple[SystemName, SystemName], ...] = (("distilled", "fine_tuned"), ("distilled", "teacher"))
 
 
@@ -62,17 +69,70 @@ def measure_generation(
         for seed, outputs in system.outputs.items()
     }
     warnings = _drop_infinite(measured, {system.name: system.title for system in systems})
+    repeated = _most_frequent_reference(systems, held_out)
+    if repeated is not None:
+        measured[_ONE_ANSWER, 0] = row_figures(repeated.outputs, held_out.references, metrics)
     draws = _Draws(measured)
     if "numeric_match" in metrics and (bare := sum(final_number(text) is None for text in held_out.references)):
         warnings.append(f"{bare} of {len(held_out.references)} references hold no number and count as missed by all.")
     warnings += _different_tokens(systems)
+    headline = _headline(draws)
+    comparisons = _comparisons(draws, systems)
+    if repeated is not None and (compared := _compare(draws, "distilled", _ONE_ANSWER, headline)) is not None:
+        comparisons.append(compared)
     return GenerationFigures(
-        headline=_headline(draws),
+        headline=headline,
         systems=[_describe(draws, system) for system in systems],
-        comparisons=_comparisons(draws, systems),
+        comparisons=comparisons,
         retention=_retention(draws, systems),
         samples=choose_samples(systems, held_out),
         warnings=warnings,
+        one_answer=None if repeated is None else _one_answer(draws, repeated),
+    )
+
+
+class _Repeated(NamedTuple):
+    """The most frequent reference as the answer to every prompt."""
+
+    answer: str
+    rows: int
+    of_rows: int
+    outputs: SystemOutputs
+
+
+def _most_frequent_reference(systems: Sequence[GeneratingSystem], held_out: HeldOutTexts) -> _Repeated | None:
+    """Return it for the rows that the distilled student answered; ``None`` where references hardly repeat.
+
+    Where they do, as labels in words, a student may earn much by one answer to everything.
+    """
+    texts = next((o.texts for s in systems if s.name == "distilled" for o in s.outputs.values()), None)
+    if texts is None:
+        return None
+    answered = [row for row, text in enumerate(texts) if text is not None]
+    counts = Counter(normalised(held_out.references[row]) for row in answered)
+    if not counts:
+        return None
+    answer, rows = counts.most_common(1)[0]
+    if rows < max(2, _REPEATED * len(answered)):
+        return None
+    written = next(held_out.references[row] for row in answered if normalised(held_out.references[row]) == answer)
+    outputs = SystemOutputs(
+        tokens_N=np.ones(len(texts), dtype=np.int64),
+        nll_sum_N=None,
+        texts=[None if text is None else written for text in texts],
+    )
+    return _Repeated(written, rows, len(answered), outputs)
+
+
+def _one_answer(draws: _Draws, repeated: _Repeated) -> OneAnswer:
+    rouge_l, exact_match, numeric_match = (draws.interval(_ONE_ANSWER, metric) for metric in _TEXT_METRICS)
+    return OneAnswer(
+        answer=repeated.answer,
+        rows=repeated.rows,
+        of_rows=repeated.of_rows,
+        rouge_l=rouge_l,
+        exact_match=exact_match,
+        numeric_match=numeric_match,
     )
 
 
@@ -176,24 +236,30 @@ def _comparisons(draws: _Draws, systems: Sequence[GeneratingSystem]) -> list[Gen
         for metric in _METRICS:
             if metric == "nll_nats" and not _same_tokens(by_name[first], by_name[second]):
                 continue
-            pairs = _paired(draws.by_seed(first, metric), draws.by_seed(second, metric), first, second)
-            if not pairs:
-                continue
-            differences = [a - b for a, b in pairs]
-            mean = np.mean(differences, axis=0)
-            per_seed = [float(difference[0]) for difference in differences]
-            found.append(
-                GenerationComparison(
-                    first=first,
-                    second=second,
-                    metric=metric,
-                    difference=_interval(mean),
-                    bootstrap_p_value=bootstrap_p_value(mean[1:]),
-                    per_seed_difference=per_seed,
-                    t_test_p_value=paired_t_test(per_seed),
-                )
-            )
+            if (compared := _compare(draws, first, second, metric)) is not None:
+                found.append(compared)
     return found
+
+
+def _compare(
+    draws: _Draws, first: SystemName, second: SystemName, metric: GenerationMetric
+) -> GenerationComparison | None:
+    """Compare two systems by one metric; ``None`` where it was not measured for both."""
+    pairs = _paired(draws.by_seed(first, metric), draws.by_seed(second, metric), first, second)
+    if not pairs:
+        return None
+    differences = [a - b for a, b in pairs]
+    mean = np.mean(differences, axis=0)
+    per_seed = [float(difference[0]) for difference in differences]
+    return GenerationComparison(
+        first=first,
+        second=second,
+        metric=metric,
+        difference=_interval(mean),
+        bootstrap_p_value=bootstrap_p_value(mean[1:]),
+        per_seed_difference=per_seed,
+        t_test_p_value=paired_t_test(per_seed),
+    )
 
 
 def _paired(

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from limbeck.evaluation.verdict import SIGNIFICANT
-from limbeck.formatting import p_value_text, points_text, range_text, share_text, signed_text
+from limbeck.evaluation.verdict import SIGNIFICANT, not_tuned
+from limbeck.formatting import p_value_text, points_text, range_text, share_text, shorten, signed_text
 from limbeck.generation_results import (
     LOWER_IS_BETTER,
     GenerationComparison,
     GenerationFigures,
     GenerationMetric,
     GenerationSystem,
+    OneAnswer,
+    beats_one_answer,
 )
 from limbeck.results import Interval, StageCost
 
@@ -73,7 +75,10 @@ def _kept(figures: GenerationFigures, student: GenerationSystem, teacher: Genera
     metric = figures.headline
     if metric in ("rouge_l", "exact_match", "numeric_match"):
         own, its = getattr(student, metric), getattr(teacher, metric)
-        if metric in kept:
+        constant = figures.one_answer
+        if constant is not None and not beats_one_answer(figures):
+            sentences.append(_no_better(metric, own, its, constant))
+        elif metric in kept:
             sentences.append(
                 f"The student keeps {_share(kept[metric])} of the teacher's {_NAMES[metric]} "
                 f"({share_text(own.value)} against {share_text(its.value)})."
@@ -82,6 +87,10 @@ def _kept(figures: GenerationFigures, student: GenerationSystem, teacher: Genera
             sentences.append(
                 f"What is kept of the teacher's {_NAMES[metric]} cannot be said: it has {share_text(its.value)}, "
                 f"the student {share_text(own.value)}."
+            )
+        if constant is not None and beats_one_answer(figures):
+            sentences.append(
+                f"Always answering '{shorten(constant.answer, 60)}' has {share_text(getattr(constant, metric).value)}."
             )
     if student.perplexity and teacher.perplexity:
         aside = "" if "perplexity" in kept else " (of other tokens: not comparable)"
@@ -92,13 +101,22 @@ def _kept(figures: GenerationFigures, student: GenerationSystem, teacher: Genera
     return sentences
 
 
+def _no_better(metric: GenerationMetric, own: Interval, its: Interval | None, constant: OneAnswer) -> str:
+    of_teacher = "" if its is None else f", the teacher {share_text(its.value)}"
+    return (
+        f"The student is not shown to be better than always answering '{shorten(constant.answer, 60)}': it has "
+        f"{share_text(own.value)} of {_NAMES[metric]}, that answer {share_text(getattr(constant, metric).value)}"
+        f"{of_teacher}."
+    )
+
+
 def _against_fine_tuning(
     figures: GenerationFigures, student: GenerationSystem, fine_tuned: GenerationSystem | None
 ) -> list[str]:
     found = {c.metric: c for c in figures.comparisons if (c.first, c.second) == ("distilled", "fine_tuned")}
     if not fine_tuned or not found:
         return ["There is no student fine-tuned on the same budget, so no gain can be put down to distilling."]
-    sentences = [_won(found[figures.headline])] if figures.headline in found else []
+    sentences = [_won(found[figures.headline]), not_tuned()] if figures.headline in found else []
     if figures.headline != "nll_nats" and "nll_nats" in found and student.perplexity and fine_tuned.perplexity:
         sentences.append(
             f"By perplexity ({_number(student.perplexity)} against {_number(fine_tuned.perplexity)}): "
