@@ -46,6 +46,22 @@ def test_a_rare_class_is_found(sections: dict[str, Any], train: list[dict[str, A
     assert "'top_up_failed' only 1" in found["labels"].message
 
 
+def test_labels_that_look_alike_are_found(
+    sections: dict[str, Any], train: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    for row in train[::2]:
+        row["label"] = {"top_up_failed": "Top_up_failed", "card_arrival": "card_arrival\u200b"}.get(
+            row["label"], row["label"]
+        )
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in train), encoding="utf-8")
+    config = run_config(sections | {"data": {"train": str(path)}})
+    found = [f.message for f in examine(config, SilentProgress()) if f.check == "labels" and f.level == "warning"]
+    assert len(found) == 2
+    assert "'card_arrival' and 'card_arrival\\u200b'" in found[1]
+    assert "'Top_up_failed' and 'top_up_failed'" in found[0]
+
+
 def test_long_rows_are_found(sections: dict[str, Any]) -> None:
     sections["training"]["max_length"] = 8
     found = findings(sections)

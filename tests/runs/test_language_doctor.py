@@ -154,6 +154,20 @@ def test_few_labels_are_found(sections: dict[str, Any], train: Rows, tmp_path: P
     assert "fewer than n_target 16 labelled training records: sk (topic) 5" in words
 
 
+def test_labels_that_look_alike_are_found(sections: dict[str, Any], train: Rows, tmp_path: Path) -> None:
+    sections["data"]["sets"][0]["labels"] = [*LABELS, "Health"]
+    levels, words = of(findings(sections), "labels")
+    assert "warning" in levels
+    assert "rows, topic, bg: The labels 'Health' and 'health' differ in case" in words
+    sections["data"]["sets"][0]["labels"] = LABELS
+    train[5]["label"] = "Health"
+    write(tmp_path, "train", train)
+    ((fault,), words) = of(findings(sections), "data")
+    assert fault == "fault"
+    assert "field 'label' has 'Health' for 'health': 1 row, the first is" in words
+    assert "train.jsonl, line 6" in words
+
+
 def test_texts_in_another_script_are_found(sections: dict[str, Any], train: Rows, tmp_path: Path) -> None:
     for row in train:
         if row["lang"] == "bg":

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from limbeck.data.look_alikes import twin_of
 from limbeck.data.records import Fault, Fields, Record, excerpt, printable
 from limbeck.errors import DataError, near_misses
 
@@ -41,6 +42,10 @@ class CheckedRow(NamedTuple):
 
 class _Unusable(Exception):
     """Carries the reason from a check to `check_record`."""
+
+    def __init__(self, reason: str, looks_like: tuple[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.looks_like = looks_like
 
 
 def check_record(record: Record, fields: Fields, labels: frozenset[str] | None) -> CheckedRow | Fault:
@@ -79,7 +84,7 @@ def check_record(record: Record, fields: Fields, labels: frozenset[str] | None) 
             field = fields.teacher_reason
             teacher_reason = _reason(record.row.get(field))
     except _Unusable as unusable:
-        return Fault(record.number, field, str(unusable), record.row, record.unit)
+        return Fault(record.number, field, str(unusable), record.row, record.unit, unusable.looks_like)
     return CheckedRow(text, pair, label, teacher_label, teacher_confidence, teacher_reason)
 
 
@@ -140,7 +145,8 @@ def _label(value: object, labels: frozenset[str] | None) -> str | None:
         return None
     name = _label_name(value)
     if labels is not None and name not in labels:
-        raise _Unusable(_unknown_label(name, labels))
+        twin = twin_of(name, labels)
+        raise _Unusable(_unknown_label(name, labels), None if twin is None else (name, twin))
     return name
 
 

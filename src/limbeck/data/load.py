@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from limbeck.data.checks import CheckedRow, check_record, refuse_misspelt_label
-from limbeck.data.quarantine import FAULTS_SHOWN, FileCount, keep_apart, refuse_bad_rows, write_quarantine
+from limbeck.data.quarantine import (
+    FAULTS_SHOWN,
+    FileCount,
+    keep_apart,
+    refuse_bad_rows,
+    refuse_look_alikes,
+    write_quarantine,
+)
 from limbeck.data.readers import LoadDataset, read_records
 from limbeck.data.records import Fault, Fields
 from limbeck.data.sources import DataFile, HubData, find_sources
@@ -57,7 +64,8 @@ def load_rows(
         sources: what to read.
         fields: the names of the text, the second text and the label in the rows.
         on_bad_row: ``"stop"`` refuses the data and lists the first bad rows; ``"quarantine"`` goes on
-            without them, unless they are more than half.
+            without them, unless they are more than half. Labels that differ from `labels` in case, blanks,
+            Unicode form or characters of no width alone are refused in either case.
         labels: the label names that there may be; ``None``: any.
         quarantine: where to write the rows left out, as JSON Lines of ``file``, ``line``, ``field``,
             ``reason`` and ``row``. An older file there is replaced, or removed if no row is left out.
@@ -99,7 +107,9 @@ def load_rows(
         for checked, number in _checked_rows(source, fields, known, _load_dataset):
             if isinstance(checked, Fault):
                 bad += 1
-                if on_bad_row == "quarantine" or len(faults) < FAULTS_SHOWN:
+                if checked.looks_like is not None:
+                    checked = checked._replace(row=None)  # counted below, and never set aside
+                if on_bad_row == "quarantine" or len(faults) < FAULTS_SHOWN or checked.looks_like is not None:
                     faults.append((name, checked))
             else:
                 good += 1
@@ -107,6 +117,7 @@ def load_rows(
                 digest.update(json.dumps(checked[:read], ensure_ascii=False).encode())
         counts.append(FileCount(name, good, bad))
     left_out = sum(count.left_out for count in counts)
+    refuse_look_alikes(faults)
     refuse_bad_rows(len(rows), left_out, faults, counts, on_bad_row)
     if quarantine is not None:
         write_quarantine(quarantine, faults)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from limbeck.atomic import write_text
+from limbeck.data.look_alikes import visible
 from limbeck.data.records import Fault
 from limbeck.data.sources import DataFile, HubData
 from limbeck.errors import ConfigError, DataError, StorageError
 
-__all__ = ["FAULTS_SHOWN", "FileCount", "keep_apart", "refuse_bad_rows", "write_quarantine"]
+__all__ = ["FAULTS_SHOWN", "FileCount", "keep_apart", "refuse_bad_rows", "refuse_look_alikes", "write_quarantine"]
 
 FAULTS_SHOWN = 20
 """Faults named in an error; of further ones the number."""
@@ -43,6 +45,30 @@ def refuse_bad_rows(
     else:
         lines.append("That is more than half, so they are not left out: check the field names and the format first.")
     raise DataError("\n".join(lines))
+
+
+def refuse_look_alikes(faults: Iterable[tuple[str, Fault]]) -> None:
+    """Raise one `DataError` for all rows whose label is a known one to a reader, and another to a machine.
+
+    Such rows are never left out: they are whole classes, and the names are at fault.
+    """
+    met: dict[tuple[str | None, str, str], list[str]] = {}
+    for file, fault in faults:
+        if fault.looks_like is not None:
+            met.setdefault((fault.field, *fault.looks_like), []).append(f"{file}, {fault.unit} {fault.number}")
+    if not met:
+        return
+    shown = [
+        f"  field '{field}' has {visible(name)} for {visible(twin)}: {len(places):,} row{'s' * (len(places) > 1)}, "
+        f"the first is {places[0]}"
+        for (field, name, twin), places in list(met.items())[:FAULTS_SHOWN]
+    ]
+    if len(met) > FAULTS_SHOWN:
+        shown.append(f"  and {len(met) - FAULTS_SHOWN:,} more names")
+    raise DataError(
+        "labels in the rows differ from the run's labels in case, blanks, Unicode form or characters of no width "
+        "alone:\n" + "\n".join(shown) + "\nWrite them alike in the rows, or give task.labels as the rows have them."
+    )
 
 
 def keep_apart(quarantine: Path, found: list[DataFile | HubData]) -> None:

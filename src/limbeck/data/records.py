@@ -57,6 +57,8 @@ class Fault(NamedTuple):
     row: object
     """The row: its raw text, or its fields where it could be split into them."""
     unit: Unit = "line"
+    looks_like: tuple[str, str] | None = None
+    """A label that is unknown, and the known one that a reader would take it for."""
 
     def describe(self, file: str) -> str:
         """Return one line for an error message.

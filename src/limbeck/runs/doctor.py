@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.data.encode import Encoded, same_token_ids, token_limit
+from limbeck.data.look_alikes import look_alike_warnings
 from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError, LimbeckError
 from limbeck.evaluation.predict import predict_logits, softmax
@@ -77,6 +78,7 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
     counted = f"{len(rows.train)} training rows ({rows.labelled} labelled, {len(rows.labels)} labels)"
     summary = f"{counted}, {len(rows.test)} held-out rows, {rows.left_out} left out"
     findings = [Finding("ok", "data", summary), *_balance(rows), *_gold(config, rows), *_repeated(rows)]
+    findings += [Finding("warning", "labels", words) for words in look_alike_warnings(rows.labels)]
     findings += [Finding("warning", "demonstrations", words) for words in demonstration_warnings(config, rows)]
     if not config.teacher.is_classifier:
         return [*findings, *_with_given_labels(config, rows, progress)]

@@ -17,6 +17,7 @@ from limbeck.data.candidates import CandidateEncoder, EncodedRecords, ScorerKind
 from limbeck.data.instructions.make import digest
 from limbeck.data.instructions.translation import ENGLISH
 from limbeck.data.languages import script_of
+from limbeck.data.look_alikes import look_alike_warnings
 from limbeck.errors import LimbeckError
 from limbeck.evaluation.predict import predict_scores
 from limbeck.formatting import share_text
@@ -54,7 +55,7 @@ def examine_languages(config: LanguageRunConfig, progress: Progress) -> list[Fin
         data = read_language_data(config)
     except LimbeckError as error:
         return [Finding("fault", "data", str(error))]
-    findings = [*_counts(data), *_target_labels(config, data), *_scripts(data)]
+    findings = [*_counts(data), *_target_labels(config, data), *_look_alikes(data), *_scripts(data)]
     findings += [Finding("warning", "data", warning) for warning in data.warnings]
     pairs: dict[str, Pairs] = {}
     for recipe, system in zip(config.recipes(), systems, strict=True):
@@ -110,6 +111,19 @@ def _counts(data: LanguageData) -> list[Finding]:
             words = f"{source}, {task}: no test records in {', '.join(untested)}; nothing is said about these"
             findings.append(Finding("note", "data", words))
     return findings
+
+
+def _look_alikes(data: LanguageData) -> list[Finding]:
+    """Find labels that a reader takes for one; where every record has candidates of its own there are none."""
+    sets: dict[str, set[frozenset[str]]] = {}
+    for record in (*data.source, *data.pool, *data.test):
+        sets.setdefault(f"{record.source}, {record.task}, {record.lang}", set()).add(frozenset(record.candidates))
+    return [
+        Finding("warning", "labels", f"{name}: {words}")
+        for name, found in sorted(sets.items())
+        if len(found) == 1
+        for words in look_alike_warnings(sorted(*found))
+    ]
 
 
 def _target_labels(config: LanguageRunConfig, data: LanguageData) -> list[Finding]:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from limbeck.atomic import replace_folder, write_json, write_text
+from limbeck.data.look_alikes import look_alike_warnings
 from limbeck.evaluation.speed import measure_speed
 from limbeck.evaluation.systems import (
     HeldOut,
@@ -226,6 +227,7 @@ def read_curves(log: Path) -> list[Curve]:
 def _warnings(bench: Bench) -> list[str]:
     config, rows = bench.config, bench.rows
     found = label_teacher_warnings(bench.teacher, rows.labels) if isinstance(bench.teacher, LabelTeacher) else []
+    found += look_alike_warnings(rows.labels)
     if bench.reasons is not None:
         found.append(reason_note(bench.reasons))
     if rows.left_out:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.data.load import Fields, load_rows
+from limbeck.data.look_alikes import twin_of, visible
 from limbeck.data.prompts.sandbox import folded
 from limbeck.data.tasks import Classification, label_ids, labels_in
 from limbeck.errors import ConfigError, DataError, ModelError
@@ -126,9 +127,11 @@ def _known_labels(config: RunConfig) -> list[str] | None:
     names = [str(model.id2label[i]) for i in range(model.num_labels)]
     if wanted is not None and set(wanted) != set(names):
         only_task, only_teacher = sorted(set(wanted) - set(names)), sorted(set(names) - set(wanted))
+        twins = [f"{visible(name)} for {visible(twin)}" for name in only_task if (twin := twin_of(name, only_teacher))]
+        looks = f" (in case, blanks or Unicode form alone: {', '.join(twins[:5])})" if twins else ""
         raise ModelError(
             f"task.labels and the labels of teacher {config.teacher.model} differ: only in the task {only_task[:5]}, "
-            f"only in the teacher {only_teacher[:5]}. Use the teacher's names, or a teacher for this task"
+            f"only in the teacher {only_teacher[:5]}{looks}. Use the teacher's names, or a teacher for this task"
         )
     return names
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 from limbeck.data.checks import CheckedRow, check_record, refuse_misspelt_label
 from limbeck.data.instructions.make import Split
 from limbeck.data.languages import language_code
+from limbeck.data.quarantine import refuse_look_alikes
 from limbeck.data.readers import read_records
 from limbeck.data.records import Fault, Fields, Record, excerpt
 from limbeck.data.sources import DataFile, find_sources
@@ -148,6 +149,7 @@ def refuse_faults(file: str, faults: Iterable[Fault]) -> None:
     faults = list(faults)
     if not faults:
         return
+    refuse_look_alikes((file, fault) for fault in faults)
     lines = [f"{len(faults):,} rows cannot be used:"]
     lines += [f"  {fault.describe(file)}" for fault in faults[:_FAULTS_SHOWN]]
     if len(faults) > _FAULTS_SHOWN:
