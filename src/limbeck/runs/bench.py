@@ -66,6 +66,8 @@ class Bench:
     student: Any
     reasons: EncodedReasons | None = None
     """The teacher's reasons of the training rows, where the student learns them."""
+    warnings: list[str] = field(default_factory=list)
+    """What a reader of the figures must know of what was found on the way."""
     costs: list[StageCost] = field(default_factory=list)
     logits: dict[SystemName, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
 

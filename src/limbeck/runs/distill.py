@@ -26,6 +26,7 @@ from limbeck.runs.bench import Bench, ModelTeacher, set_up
 from limbeck.runs.calibrate import dev_labels
 from limbeck.runs.config import AnyRun, RunConfig, run_config
 from limbeck.runs.folder import hold, record_run
+from limbeck.runs.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.languages import run_languages
 from limbeck.runs.outcome import write_outcome
@@ -110,6 +111,9 @@ def _prepare_teacher(bench: Bench) -> None:
         steps = training.total_steps(bench.rows.labelled)
         bench.run(stage, model=teacher, system="teacher", seed=seed, steps=steps, number=1, training=training)
     teacher.to(device())
+    if order_is_open(bench.config):  # before anything is kept that would bind the folder to these labels
+        given, gold = labelled_by_teacher(teacher, bench.teacher.tokenizer, bench.rows, bench.max_length)
+        bench.warnings = check_label_order(bench.config, bench.rows.labels, given, gold)
     bench.predict("teacher", seed, teacher)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from limbeck.data.encode import Encoded, same_token_ids, token_limit
 from limbeck.data.look_alikes import look_alike_warnings
 from limbeck.data.prompts.scored import encode_for
-from limbeck.errors import ConfigError, LimbeckError
+from limbeck.errors import ConfigError, LimbeckError, ModelError
 from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.formatting import share_text
 from limbeck.losses.combine import bind_terms, needs_of
@@ -26,6 +26,7 @@ from limbeck.models.layers import shapes
 from limbeck.runs.bench import set_up
 from limbeck.runs.calibrate import dev_labels
 from limbeck.runs.config import RunConfig
+from limbeck.runs.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.runs.label_teacher import LabelTeacher, prompt_rows, unasked_teacher
 from limbeck.runs.prepare import (
     RunRows,
@@ -97,7 +98,10 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
     longer = max(by_teacher, by_student, key=lambda encoded: encoded.rows_at_limit)
     findings += [*_adapter(config, student), *_lengths(longer, limit), *_few_steps(config, rows, len(rows.train))]
     with progress.track("teacher and student on a sample", 2) as advance:
-        findings += _teacher_is_worth_it(config, rows, teacher, student, teacher_tokenizer, tokenizer, limit)
+        order = _order_of_labels(config, rows, teacher, teacher_tokenizer, limit)
+        findings += order
+        if all(finding.level != "fault" for finding in order):
+            findings += _teacher_is_worth_it(config, rows, teacher, student, teacher_tokenizer, tokenizer, limit)
         advance(1)
         models = {"teacher": (teacher, by_teacher), "student": (student, by_student)}
         findings += _expected_time(config, rows, models, len(rows.train))
@@ -264,6 +268,17 @@ def _lengths(encoded: Encoded, limit: int) -> list[Finding]:
         return [Finding("warning", "length", f"{words}; {advice}")]
     median, longest = int(np.median(encoded.lengths)), int(encoded.lengths.max())
     return [Finding("ok", "length", f"rows have {median} tokens (median), {longest} at most; limit {limit}")]
+
+
+def _order_of_labels(config: RunConfig, rows: RunRows, teacher: Any, tokenizer: Any, limit: int) -> list[Finding]:
+    if not order_is_open(config):
+        return []
+    given, gold = labelled_by_teacher(teacher, tokenizer, rows, limit)
+    try:
+        warnings = check_label_order(config, rows.labels, given, gold)
+    except ModelError as error:
+        return [Finding("fault", "order", str(error))]
+    return [Finding("warning", "order", words) for words in warnings]
 
 
 def _teacher_is_worth_it(

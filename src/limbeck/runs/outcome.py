@@ -227,7 +227,7 @@ def read_curves(log: Path) -> list[Curve]:
 def _warnings(bench: Bench) -> list[str]:
     config, rows = bench.config, bench.rows
     found = label_teacher_warnings(bench.teacher, rows.labels) if isinstance(bench.teacher, LabelTeacher) else []
-    found += look_alike_warnings(rows.labels)
+    found += bench.warnings + look_alike_warnings(rows.labels)
     if bench.reasons is not None:
         found.append(reason_note(bench.reasons))
     if rows.left_out:

@@ -19,6 +19,7 @@ from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.models.generate import Decoding, write_completions
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import load_classifier, load_tokenizer, model_labels
+from limbeck.models.problem_type import require_single_label
 from limbeck.runs.batches import batches
 from limbeck.runs.task_file import TASK_FILE, damaged, task_values
 from limbeck.types import Advance, Origin, Rows
@@ -44,10 +45,12 @@ class Predictor:
     def __init__(self, model: str) -> None:
         import torch
 
+        self.task, wanted = _task_of(Path(model))
         self.model = load_classifier(model)
+        if wanted is None:  # a student of limbeck's learnt one label, whatever it was made from
+            require_single_label(self.model.config, model, "Use transformers' pipeline for it")
         self.tokenizer = load_tokenizer(model)
         self.labels = model_labels(self.model)
-        self.task, wanted = _task_of(Path(model))
         self.max_length = token_limit(self.tokenizer, self.model, wanted)
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -17,6 +17,7 @@ from limbeck.errors import ConfigError, DataError, ModelError
 from limbeck.formatting import share_text
 from limbeck.losses.combine import needs_of
 from limbeck.models.load import has_named_labels, load_classifier, load_config, load_tokenizer, model_labels
+from limbeck.models.problem_type import call_single_label, require_single_label
 from limbeck.runs.config import Data, RunConfig
 from limbeck.stages.stage import Stage
 from limbeck.types import Origin, Rows
@@ -32,6 +33,12 @@ __all__ = [
     "start_teacher",
     "task_file",
 ]
+
+
+_SINGLE_LABEL_ADVICE = (
+    "Use a teacher that chooses one label (trained by cross-entropy), fine-tune the encoder for your labels "
+    "(teacher.fine_tune), or write its likeliest label of each row into a field (teacher.column)"
+)
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,7 @@ def _known_labels(config: RunConfig) -> list[str] | None:
         return wanted
     assert config.teacher.model is not None
     model = load_config(config.teacher.model, trust_remote_code=config.teacher.trust_remote_code)
+    require_single_label(model, f"teacher {config.teacher.model}", _SINGLE_LABEL_ADVICE)
     if not has_named_labels(model):
         return wanted
     names = [str(model.id2label[i]) for i in range(model.num_labels)]
@@ -228,6 +236,7 @@ def start_teacher(config: RunConfig, labels: list[str]) -> tuple[Any, Any]:
     model = load_classifier(
         teacher.model, labels=None if fine_tuned_already else labels, trust_remote_code=teacher.trust_remote_code
     )
+    call_single_label(model.config)  # a head that is fine-tuned here may have been of another kind
     if fine_tuned_already and model_labels(model) != labels:
         # Its labels have no names (LABEL_0 ...); the task's names, in the same order, go into the student.
         model.config.id2label = dict(enumerate(labels))

@@ -9,7 +9,8 @@ from limbeck.data.prompts.scored import make_verbaliser
 from limbeck.losses.combine import needs_of
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth
-from limbeck.models.load import load_classifier, load_language_model, load_tokenizer
+from limbeck.models.load import load_classifier, load_config, load_language_model, load_tokenizer
+from limbeck.models.problem_type import call_single_label, require_single_label
 from limbeck.numerics.layer_maps import choose_layers
 from limbeck.runs.config import RunConfig
 from limbeck.students.adapters import add_adapter
@@ -54,6 +55,7 @@ def make_student(config: RunConfig, teacher: Any, tokenizer: Any, labels: list[s
         model = load_language_model(wanted.model, trust_remote_code=wanted.trust_remote_code)
     else:
         model = _with_linear_head(config, teacher, labels)
+        call_single_label(model.config)
         if model.config.pad_token_id is None:  # causal models find a row's last token by it
             model.config.pad_token_id = tokenizer.pad_token_id
     if wanted.adapter is not None:
@@ -78,6 +80,9 @@ def _with_linear_head(config: RunConfig, teacher: Any, labels: list[str]) -> Any
         )
         return student_from_layers(teacher, chosen)
     if student.model is not None:
+        own = load_config(student.model, trust_remote_code=student.trust_remote_code)
+        if own.num_labels == 1:
+            require_single_label(own, f"student.model {student.model}", "Name the encoder that it was made from")
         return load_classifier(student.model, labels=labels, trust_remote_code=student.trust_remote_code)
     assert student.config is not None
     return student_from_config(student.config, labels)
