@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
-__all__ = ["device", "is_main", "on_cpus", "rank", "ranks", "wait_for_all"]
+__all__ = ["device", "from_main", "is_main", "on_cpus", "rank", "ranks", "sum_over_ranks", "wait_for_all"]
 
 
 def ranks() -> int:
@@ -46,3 +47,23 @@ def wait_for_all() -> None:
         from accelerate import PartialState
 
         PartialState(cpu=on_cpus()).wait_for_everyone()
+
+
+def sum_over_ranks(values: Sequence[float]) -> list[float]:
+    """Return the sum over all processes of each number; all must come here, with as many."""
+    if ranks() == 1:
+        return list(values)
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import reduce
+
+    PartialState(cpu=on_cpus())
+    exact = torch.float32 if device() == "mps" else torch.float64
+    summed: torch.Tensor = reduce(torch.tensor(values, dtype=exact, device=device()), "sum")
+    return [float(value) for value in summed.tolist()]
+
+
+def from_main(value: float) -> float:
+    """Return the number that the main process has; all must come here."""
+    (found,) = sum_over_ranks([value if is_main() else 0.0])
+    return found

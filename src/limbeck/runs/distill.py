@@ -33,6 +33,7 @@ from limbeck.runs.outcome import write_outcome
 from limbeck.runs.prepare import budget_steps, compares_fine_tuned, read_rows, require_labels
 from limbeck.runs.signals import require_fitting, teacher_signals
 from limbeck.runs.student import make_student
+from limbeck.runs.template_dates import with_label_dates
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.stages.stage import Stage
 from limbeck.teachers.local import LocalTeacher
@@ -86,6 +87,7 @@ def _distill_classifier(config: RunConfig, *, progress: Progress, command: str) 
     with hold(folder):
         rows = read_rows(config, folder if is_main() else None)
         require_labels(config, stages, rows)
+        config = with_label_dates(config, folder)
         record_run(folder, config, rows.fingerprints, progress)
         if rows.dev is not None:
             dev_labels(rows.dev, rows.labels)

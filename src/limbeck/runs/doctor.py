@@ -41,6 +41,7 @@ from limbeck.runs.prepare import (
 from limbeck.runs.prompted_teacher import content_free_rows, label_requests, reason_requests
 from limbeck.runs.signals import require_fitting
 from limbeck.runs.student import make_student, student_tokenizer
+from limbeck.runs.template_dates import date_notes, with_label_dates
 from limbeck.students.adapters import adapter_notes, all_parameters, trainable_parameters
 from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
 from limbeck.teachers.chat.estimate import estimate
@@ -74,6 +75,7 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
         require_labels(config, config.recipe.stages(), rows)
         if rows.dev is not None:
             dev_labels(rows.dev, rows.labels)
+        config = with_label_dates(config, Path(config.output))
     except LimbeckError as error:
         return [Finding("fault", "data", str(error))]
     counted = f"{len(rows.train)} training rows ({rows.labelled} labelled, {len(rows.labels)} labels)"
@@ -81,6 +83,7 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
     findings = [Finding("ok", "data", summary), *_balance(rows), *_gold(config, rows), *_repeated(rows)]
     findings += [Finding("warning", "labels", words) for words in look_alike_warnings(rows.labels)]
     findings += [Finding("warning", "demonstrations", words) for words in demonstration_warnings(config, rows)]
+    findings += [Finding("note", "date", words) for words in date_notes(config)]
     if not config.teacher.is_classifier:
         return [*findings, *_with_given_labels(config, rows, progress)]
     try:

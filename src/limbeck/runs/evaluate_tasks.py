@@ -8,6 +8,7 @@ from limbeck.data.generation.templates import uses_chat_template
 from limbeck.errors import ConfigError
 from limbeck.evaluation.generation.harness import harness_figures, require_harness
 from limbeck.generation_results import HarnessFigure
+from limbeck.models.chat_template import at_date
 from limbeck.models.language_model import is_encoder_decoder
 from limbeck.results import SystemName
 from limbeck.runs.writer import WritingStudent
@@ -54,5 +55,6 @@ def evaluate_tasks(
         model = WritingStudent(name, task)
         chat = uses_chat_template(task, model.tokenizer, encoder_decoder=is_encoder_decoder(model.model))
         progress.say(f"lm-eval: {', '.join(tasks)}: {name}")
-        figures += harness_figures(system, model.model, model.tokenizer, tasks, max_length=model.max_length, chat=chat)
+        tokenizer = at_date(model.tokenizer, task.date)
+        figures += harness_figures(system, model.model, tokenizer, tasks, max_length=model.max_length, chat=chat)
     return figures

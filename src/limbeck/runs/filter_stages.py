@@ -11,10 +11,11 @@ import numpy as np
 
 from limbeck.data.articles.article import Article
 from limbeck.data.articles.keywords import keyword_score, lead
-from limbeck.data.prompts.label_prompt import check_prompt
+from limbeck.data.prompts.label_prompt import LabelPrompt, check_prompt
 from limbeck.errors import ConfigError
 from limbeck.runs.filter_config import ArticleSet, Judge, Screen
 from limbeck.runs.predictor import Predictor
+from limbeck.runs.template_dates import dated_prompt
 from limbeck.types import Advance, Origin, Rows
 
 __all__ = ["Asker", "Question", "judge_of", "screen_of"]
@@ -77,7 +78,7 @@ def judge_of(judge: Judge, journal: Path) -> Asker:
         name = f"api 1 {api.base_url} {api.kind} {api.model} {samples} {judge.prompt.hash}"
         return Asker(name, lambda questions, advance: _ask_api(judge, journal, questions, advance), 256)
     assert judge.model is not None
-    local = _LocalJudge(judge)
+    local = _LocalJudge(judge, journal.parent)
     return Asker(f"local 1 {judge.prompt.hash} {_identity(judge.model)}", local.scores, 32)
 
 
@@ -110,11 +111,11 @@ class _Entailment:
 
 
 class _LocalJudge:
-    def __init__(self, judge: Judge) -> None:
-        self._judge = judge
+    def __init__(self, judge: Judge, folder: Path) -> None:
+        self._judge, self._folder = judge, folder
 
     @cached_property
-    def _loaded(self) -> tuple[object, object]:
+    def _loaded(self) -> tuple[object, object, LabelPrompt]:
         from limbeck.models.load import load_language_model, load_tokenizer
 
         assert self._judge.model is not None
@@ -122,14 +123,14 @@ class _LocalJudge:
         import torch
 
         model.to("cuda" if torch.cuda.is_available() else "cpu")
-        return model, load_tokenizer(self._judge.model)
+        tokenizer = load_tokenizer(self._judge.model)
+        return model, tokenizer, dated_prompt(self._judge.prompt, tokenizer, self._folder)
 
     def scores(self, questions: Sequence[Question], advance: Advance) -> list[float | None]:
         from limbeck.runs.prompted_teacher import local_label_probs
 
-        model, tokenizer = self._loaded
-        rows = [_row(q) for q in questions]
-        found = local_label_probs(model, tokenizer, self._judge.prompt, rows, YES_NO, advance=advance)
+        model, tokenizer, prompt = self._loaded
+        found = local_label_probs(model, tokenizer, prompt, [_row(q) for q in questions], YES_NO, advance=advance)
         return [float(p) for p in found.probs_NC[:, 0]]
 
 

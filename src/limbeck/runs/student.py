@@ -16,7 +16,7 @@ from limbeck.runs.config import RunConfig
 from limbeck.students.adapters import add_adapter
 from limbeck.students.initialise import student_from_config, student_from_layers
 
-__all__ = ["make_student", "student_tokenizer"]
+__all__ = ["make_student", "student_prompt", "student_tokenizer"]
 
 
 def student_tokenizer(config: RunConfig, teacher_tokenizer: Any) -> Any:
@@ -63,13 +63,15 @@ def make_student(config: RunConfig, teacher: Any, tokenizer: Any, labels: list[s
     if wanted.head == "linear":
         return model
     fields = [field for field in (config.task.text, config.task.text_pair) if field is not None]
-    prompt = (
-        wanted.prompt
-        or config.teacher.prompt
-        or LabelPrompt(format="none", input=f"Input: {{{{ {fields[-1]} }}}}", body=fields[-1])
-    )
     explains = any(needs_of(stage.terms).reasons for stage in config.recipe.stages())
-    return LabelScorer(model, make_verbaliser(prompt, labels, fields, tokenizer, explains=explains))
+    return LabelScorer(model, make_verbaliser(student_prompt(config), labels, fields, tokenizer, explains=explains))
+
+
+def student_prompt(config: RunConfig) -> LabelPrompt:
+    """Return what a student that answers in words puts a text into: its own prompt, the teacher's, or a heading."""
+    field = config.task.text_pair or config.task.text
+    plain = LabelPrompt(format="none", input=f"Input: {{{{ {field} }}}}", body=field)
+    return config.student.prompt or config.teacher.prompt or plain
 
 
 def _with_linear_head(config: RunConfig, teacher: Any, labels: list[str]) -> Any:

@@ -37,6 +37,10 @@ class TextRows:
         """Number of training rows that have a completion."""
         return sum(_has_completion(row) for row in self.train.rows)
 
+    def laid_out_as(self, task: Generation) -> TextRows:
+        """Return the same rows, to be laid out as `task` says; which fields they were read from stays."""
+        return replace(self, train=replace(self.train, task=task), test=replace(self.test, task=task))
+
 
 def read_texts(config: TextRunConfig, folder: Path | None = None) -> TextRows:
     """Read and check all rows, and hold some out where no test data are given.

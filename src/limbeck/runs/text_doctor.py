@@ -21,12 +21,14 @@ from limbeck.evaluation.generation.run_models import reference_sums
 from limbeck.formatting import share_text
 from limbeck.losses.combine import bind_terms
 from limbeck.losses.tokens import TokenObjective
+from limbeck.models.chat_template import writes_date
 from limbeck.models.layers import shapes
 from limbeck.numerics.memory import device_memory_bytes
 from limbeck.numerics.memory_plan import readable, total_bytes
 from limbeck.ranks import device
 from limbeck.recipes.sft import sft
 from limbeck.runs.doctor import Finding
+from limbeck.runs.template_dates import with_text_date
 from limbeck.runs.text_bench import TextBench, set_up
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import TextRows, leaked_texts, read_texts
@@ -63,6 +65,8 @@ def examine_texts(config: TextRunConfig, progress: Progress) -> list[Finding]:
     counted = f"{len(rows.train)} training rows ({rows.completed} with completions), {len(rows.test)} held-out rows"
     findings = [Finding("ok", "data", f"{counted}, {rows.left_out} left out"), *_repeated(rows)]
     try:
+        config = with_text_date(config, Path(config.output))
+        rows = rows.laid_out_as(config.task)
         bench = set_up(config, Path(config.output), rows, progress)
     except LimbeckError as error:
         return [*findings, Finding("fault", "models and layout", str(error))]
@@ -100,7 +104,13 @@ def _template(bench: TextBench) -> Finding:
         return Finding("ok", "template", "plain text: every token but a row's first is learnt")
     causal = bench.train_rows.decoder_start is None
     if uses_chat_template(task, bench.student_tokenizer, encoder_decoder=not causal):
-        return Finding("ok", "template", "the tokenizer's chat template; the assistant's tokens alone are learnt")
+        words = "the tokenizer's chat template; the assistant's tokens alone are learnt"
+        if writes_date(bench.student_tokenizer):
+            return Finding(
+                "note", "template", f"{words}. It writes today's date; in this run {task.date} whatever the day "
+                "(task.date)",
+            )  # fmt: skip
+        return Finding("ok", "template", words)
     between = repr(task.separator) if causal else "encoder and decoder"
     return Finding("ok", "template", f"prompt, {between}, completion; the completion's tokens alone are learnt")
 

@@ -86,7 +86,8 @@ def _write_student(outcome: TextOutcome) -> None:
     set_padding(outcome.tokenizer, outcome.student)
     with replace_folder(outcome.folder / "student") as part:
         save_model(outcome.student, outcome.tokenizer, part)
-        write_json(part / "task.json", {**outcome.config.task.model_dump(), "max_length": outcome.max_length})
+        task = outcome.config.task.model_dump(mode="json")
+        write_json(part / "task.json", {**task, "max_length": outcome.max_length})
 
 
 def _results(outcome: TextOutcome) -> GenerationResults:

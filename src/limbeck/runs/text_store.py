@@ -15,6 +15,7 @@ from limbeck.errors import ConfigError
 from limbeck.models.load import weights_fingerprint
 from limbeck.numerics.sparse import captured_mass, top_k
 from limbeck.ranks import device
+from limbeck.runs.template_dates import with_text_date
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import read_texts
 from limbeck.runs.text_served import ask_server, server_name
@@ -131,6 +132,7 @@ def fill_store_of(config: TextRunConfig, progress: Progress) -> tuple[int, float
             "sft first, and name its student folder as teacher.model"
         )
     folder = Path(config.output)
+    config = with_text_date(config, folder)
     return fill_store(set_up(config, folder, read_texts(config), progress))
 
 
@@ -155,6 +157,7 @@ def _fingerprint(bench: TextBench) -> Fingerprint:
         vocabulary=bench.vocabulary,
         top_k=min(teacher.top_k, bench.vocabulary),
         temperature=_temperature(bench),
+        date=str(bench.config.task.date or ""),
     )
 
 

@@ -22,6 +22,7 @@ from limbeck.ranks import device, is_main
 from limbeck.recipes.sft import sft
 from limbeck.results import SystemName
 from limbeck.runs.folder import hold, record_run
+from limbeck.runs.template_dates import with_text_date
 from limbeck.runs.text_bench import TextBench, set_up
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import read_texts
@@ -44,6 +45,7 @@ def run_texts(config: TextRunConfig, *, progress: Progress, command: str = "") -
     """
     folder = Path(config.output)
     with hold(folder):
+        config = with_text_date(config, folder)
         rows = read_texts(config, folder if is_main() else None)
         record_run(folder, config, rows.fingerprints, progress)
         bench = set_up(config, folder, rows, progress)

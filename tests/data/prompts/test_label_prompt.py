@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,14 @@ def test_all_faults_of_a_prompt_are_shown_at_once() -> None:
     ):
         assert words in message
     check_prompt(LabelPrompt.model_validate({"demonstrations": [SHOWN], "format": "json"}), LABELS, ["text"])
+
+
+def test_a_prompt_without_a_day_has_the_hash_it_was_frozen_with() -> None:
+    prompt = LabelPrompt(instruction="Say {{ labels }}")
+    assert prompt.hash == "6f9ba9fa52a3e035067d34448331a36f484969553bbfdb7c4b683ae4dfedc940"
+    dated = prompt.model_copy(update={"date": datetime.date(2026, 11, 1)})
+    assert dated.hash != prompt.hash
+    assert LabelPrompt.model_validate(dated.model_dump(mode="json")) == dated
 
 
 def test_the_hash_is_of_content_alone() -> None:

@@ -30,6 +30,7 @@ def test_it_comes_back_as_it_was(tmp_path: Path, fingerprint: Fingerprint) -> No
         ({"top_k": 5}, "top_k: 4 in the store, 5 wanted"),
         ({"temperature": 2.0}, "temperature: 1.0 in the store, 2.0 wanted"),
         ({"precision": "compact"}, "precision: exact in the store, compact wanted"),
+        ({"date": "2026-11-01"}, "another date in the template: none in the store, 2026-11-01 wanted"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -91,3 +92,17 @@ def test_many_ranks_begin_at_once(tmp_path: Path, fingerprint: Fingerprint) -> N
             list(pool.map(lambda _, f=folder: write_fingerprint(f, fingerprint), range(8)))
             assert [path.name for path in folder.iterdir()] == [STORE_FILE]
             assert json.loads((folder / STORE_FILE).read_text())["top_k"] == 4
+
+
+def test_a_store_from_before_there_was_a_date_is_read(tmp_path: Path) -> None:
+    """Its shards begin with the digest that they were given then."""
+    made = Fingerprint("weights", "tokenizer", "template", 40, 4, precision="exact")
+    assert made.digest.hex() == "af93669b419d01d6f32a69e59f9af0d8"
+    values = dataclasses.asdict(made)
+    del values["date"]
+    (tmp_path / STORE_FILE).write_text(json.dumps(values))
+    assert read_fingerprint(tmp_path) == made
+    del values["teacher"]
+    (tmp_path / STORE_FILE).write_text(json.dumps(values))
+    with pytest.raises(DataError, match="is of format 1"):
+        read_fingerprint(tmp_path)

@@ -5,6 +5,7 @@ The template is rendered by transformers, in its sandbox.
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from limbeck.data.generation.collate import TokenSequence
 from limbeck.data.generation.records import Example, Message
 from limbeck.data.generation.room import Built, Unencodable, with_room
 from limbeck.data.records import brief
+from limbeck.models.chat_template import at_date, require_steady
 
 __all__ = ["chat_rows"]
 
@@ -41,6 +43,7 @@ def chat_rows(
     end_ids: Sequence[int],
     max_length: int,
     max_prompt: int | None,
+    date: datetime.date | None = None,
 ) -> Iterator[Built | Unencodable]:
     """Yield each conversation as the template lays it out; all turns of the assistant are supervised.
 
@@ -48,8 +51,14 @@ def chat_rows(
     (``{% generation %}``) they are taken from there; otherwise a turn is what is new between the conversation before
     it, with the prompt to answer, and the conversation with it, provided that both are beginnings of the whole.
 
-    A conversation that ends with the user is a prompt: nothing of it is supervised.
+    A conversation that ends with the user is a prompt: nothing of it is supervised. A template that writes the date
+    writes `date`.
+
+    Raises:
+        ModelError: the template draws by chance.
     """
+    require_steady(tokenizer)
+    tokenizer = at_date(tokenizer, date)
     marked = tokenizer.is_fast and bool(_GENERATION.search(tokenizer.get_chat_template()))
     for row in rows:
         turns = row.messages

@@ -52,7 +52,7 @@ def encode_examples(
     Raises:
         DataError: rows cannot be laid out; names file and line.
         ConfigError: limits too small, or plain text or conversations for a model with an encoder.
-        ModelError: the tokenizer lacks an end token, a padding token or a chat template.
+        ModelError: the tokenizer lacks an end token, a padding token or a chat template, or draws in it by chance.
         StorageError: the quarantine file cannot be written.
     """
     task = examples.task
@@ -68,8 +68,9 @@ def encode_examples(
         built = text_blocks(rows, tokenizer, max_length=max_length)
     elif chat:
         built = chat_rows(
-            rows, tokenizer, system=task.system, end_ids=end_ids, max_length=max_length, max_prompt=max_prompt
-        )
+            rows, tokenizer, system=task.system, end_ids=end_ids, max_length=max_length, max_prompt=max_prompt,
+            date=task.date,
+        )  # fmt: skip
     else:
         encoder = decoder_start is not None
         built = plain_pairs(

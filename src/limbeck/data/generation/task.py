@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -28,6 +29,8 @@ class Generation(BaseModel):
     where rows are conversations or the tokenizer has a template."""
     system: str | None = None
     """Said before every prompt: the system message of a conversation that has none, or text above a plain prompt."""
+    date: datetime.date | None = None
+    """The day (YYYY-MM-DD) for a chat template that writes today's; default: the day the run, or its store, began."""
     separator: str = "\n\n"
     """Between prompt and completion where there is no chat template; tokenised as the end of the prompt."""
 

@@ -6,6 +6,7 @@ Language Models": system, instruction, demonstrations, response format, input.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from collections.abc import Collection, Sequence
@@ -68,6 +69,8 @@ class LabelPrompt(BaseModel):
     """What is taken out of rows: HTML mark-up; all but letters and digits; nothing."""
     layout: Literal["auto", "plain", "chat"] = "auto"
     """``chat``: by the tokenizer's chat template. ``auto``: chat where the tokenizer has one."""
+    date: datetime.date | None = None
+    """The day (YYYY-MM-DD) for a chat template that writes today's; default: the day the run began."""
 
     @model_validator(mode="before")
     @classmethod
@@ -108,7 +111,8 @@ class LabelPrompt(BaseModel):
     @property
     def hash(self) -> str:
         """SHA-256 of all that makes the prompt: equal prompts have equal hashes, wherever they are written."""
-        content = {"format": _FILE_FORMAT, "prompt": self.model_dump(mode="json")}
+        unset = {"date"} if self.date is None else set()  # prompts were frozen before there was a day
+        content = {"format": _FILE_FORMAT, "prompt": self.model_dump(mode="json", exclude=unset)}
         return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

@@ -12,6 +12,7 @@ from limbeck.data.prompts.cleaning import cleaned
 from limbeck.data.prompts.label_prompt import Demonstration, LabelPrompt
 from limbeck.data.prompts.sandbox import fill, folded
 from limbeck.errors import ConfigError
+from limbeck.models.chat_template import at_date
 from limbeck.types import BYTES_A_TOKEN
 
 __all__ = [
@@ -183,7 +184,8 @@ def render_for_scoring(
         return RenderedPrompt(text, " ", "\n", True, cut)
     messages, cut = render_chat(prompt, labels, row, tokenizer=tokenizer)
     try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        dated = at_date(tokenizer, prompt.date)
+        text = dated.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     except Exception as error:  # whatever a template raises: some refuse a system message
         raise ConfigError(
             f"the chat template of {tokenizer.name_or_path} refuses the prompt: {error}. If it knows no system "

@@ -34,6 +34,9 @@ class Scorer(Protocol):
     def identity(self) -> str:
         """What answers depend on besides prompt, labels and rows: weights or model name, and settings."""
 
+    def dated(self, prompt: LabelPrompt, folder: Path) -> LabelPrompt:
+        """Return the prompt with the day that the teacher's chat template writes, which `folder` keeps."""
+
     def answers(
         self, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], advance: Advance | None
     ) -> LabelProbs:
@@ -84,6 +87,11 @@ class _LocalScorer:
         self._model, self._tokenizer, self._power = model, tokenizer, length_power
         self.identity = f"local {fingerprint} b={length_power}"
 
+    def dated(self, prompt: LabelPrompt, folder: Path) -> LabelPrompt:
+        from limbeck.runs.template_dates import dated_prompt
+
+        return dated_prompt(prompt, self._tokenizer, folder)
+
     def answers(
         self, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], advance: Advance | None
     ) -> LabelProbs:
@@ -125,6 +133,9 @@ class _ApiScorer:
         endpoint = teacher.endpoint
         how = f"log_probs={endpoint.log_probs}" if endpoint.log_probs else f"samples={samples}"
         self.identity = f"api {endpoint.kind} {endpoint.base_url} {endpoint.model} {how}"
+
+    def dated(self, prompt: LabelPrompt, folder: Path) -> LabelPrompt:
+        return prompt
 
     def answers(
         self, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], advance: Advance | None

@@ -68,6 +68,7 @@ def tune_prompt(config: TuneConfig, progress: Progress | None = None) -> Tuned:
     check_prompt(config.prompt, labels, dev.rows[0].keys())
     with hold(folder):
         scorer = make_scorer(config.teacher, folder)
+        config = config.model_copy(update={"prompt": scorer.dated(config.prompt, folder)})
         space, notes = _space(config, dev, pool, labels, scorer, folder)
         candidates = space.draw(config.search.configurations, config.search.seed)
         bench = _Bench(scorer, dev.rows, dev.gold, labels, folder, [used for _, used in rung_sizes(32, len(dev.rows))])

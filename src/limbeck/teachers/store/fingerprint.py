@@ -39,6 +39,8 @@ class Fingerprint:
     temperature: float = 1.0
     """Distributions are ``softmax(logits / temperature)``."""
     precision: Precision = "compact"
+    date: str = ""
+    """The day that a chat template wrote which asks for today's (YYYY-MM-DD); empty where none asks."""
     format: int = FORMAT_VERSION
 
     @property
@@ -49,7 +51,10 @@ class Fingerprint:
     @property
     def digest(self) -> bytes:
         """16 bytes that name this fingerprint; every shard's index begins with them."""
-        text = json.dumps({**dataclasses.asdict(self), "temperature": float(self.temperature)}, sort_keys=True)
+        named = {**dataclasses.asdict(self), "temperature": float(self.temperature)}
+        if not self.date:
+            del named["date"]  # as in stores that were made before there was a day
+        text = json.dumps(named, sort_keys=True)
         return hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
 
     def differences(self, wanted: Fingerprint) -> list[str]:
@@ -78,6 +83,7 @@ _WORDS = {
     "teacher": "another teacher",
     "tokenizer": "another tokenizer",
     "template": "another template",
+    "date": "another date in the template",
     "format": "another version of the store's format",
 }
 
@@ -98,7 +104,8 @@ def read_fingerprint(folder: Path) -> Fingerprint:
     except ValueError as error:
         raise DataError(f"{path} is damaged: {error}. Put it back from a copy, or make another store") from error
     names = {field.name for field in dataclasses.fields(Fingerprint)}
-    if not isinstance(values, dict) or values.get("format") != FORMAT_VERSION or set(values) != names:
+    complete = isinstance(values, dict) and {"date", *values} == names
+    if not complete or values.get("format") != FORMAT_VERSION:
         version = values.get("format") if isinstance(values, dict) else None
         raise DataError(
             f"{path} is of format {version!r}; this version of limbeck reads format {FORMAT_VERSION}. "
