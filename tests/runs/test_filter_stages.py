@@ -77,6 +77,17 @@ def test_a_local_judge_answers_by_the_probability_of_yes(causal_folder: Any, tmp
     assert "Does this article report or warn about an energy crisis, beyond a passing mention?" in shown
 
 
+def test_scores_are_kept_under_all_that_an_api_is_asked_with(tmp_path: Path) -> None:
+    def name(**options: Any) -> str:
+        api = {"base_url": "http://127.0.0.1:9/v1", "model": "m", **options}
+        return judge_of(Judge(api=api), tmp_path / "answers.sqlite").name  # type: ignore[arg-type]
+
+    usual = name()
+    assert usual.endswith(Judge(model="x").prompt.hash), "scores of earlier versions are found"
+    names = {name(temperature=1), name(temperature=None), name(max_tokens=999), name(reasoning_effort="low"), usual}
+    assert len(names) == 5
+
+
 @pytest.fixture(scope="module")
 def causal_folder(tmp_path_factory: pytest.TempPathFactory, make_causal_tokenizer: Callable[..., Any]) -> Path:
     """A folder with a tiny causal model of random weights."""

@@ -75,7 +75,7 @@ def judge_of(judge: Judge, journal: Path) -> Asker:
     if judge.api is not None:
         api = judge.api
         samples = 0 if api.log_probs else judge.samples
-        name = f"api 1 {api.base_url} {api.kind} {api.model} {samples} {judge.prompt.hash}"
+        name = f"api 1 {api.base_url} {api.kind} {api.model} {samples} {judge.prompt.hash}{api.settings}"
         return Asker(name, lambda questions, advance: _ask_api(judge, journal, questions, advance), 256)
     assert judge.model is not None
     local = _LocalJudge(judge, journal.parent)

@@ -97,8 +97,9 @@ class ScoreJournal:
             for start in range(0, len(wanted), _AT_ONCE):
                 part = wanted[start : start + _AT_ONCE]
                 places = ",".join("?" * len(part))
-                found.update(self._base.execute(f"SELECT key, score FROM scores WHERE key IN ({places})", part))
-        except sqlite3.Error as error:
+                rows = self._base.execute(f"SELECT key, score FROM scores WHERE key IN ({places})", part)
+                found.update({bytes(key): float(score) for key, score in rows})
+        except (sqlite3.Error, TypeError, ValueError) as error:  # a damaged file may hold anything
             raise self._refused(error) from error
         return found
 
@@ -110,7 +111,7 @@ class ScoreJournal:
         except sqlite3.Error as error:
             raise self._refused(error) from error
 
-    def _refused(self, error: sqlite3.Error) -> StorageError:
+    def _refused(self, error: Exception) -> StorageError:
         return StorageError(
             f"the scores in {self._path} cannot be read or written: {error}. What was kept is untouched; "
             "make room, or move the file away to score anew"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -46,6 +47,100 @@ def test_failures(choice: dict[str, Any], kind: str, text: str | None) -> None:
     assert isinstance(outcome, Failure)
     assert (outcome.kind, outcome.text) == (kind, text)
     assert outcome.detail
+
+
+@pytest.mark.parametrize("end", ["stop", "STOP", "eos", "eos_token", "end_turn", "stop_sequence"])
+def test_good_ends(end: str) -> None:
+    assert read_choice(chat("risk", end), CHAT, "m") == Answer("risk", end, "m")
+    assert isinstance(read_choice({"text": "risk", "finish_reason": end}, PLAIN, "m"), Answer)
+
+
+@pytest.mark.parametrize("end", ["length", "max_tokens", "MAX_TOKENS", "model_length"])
+def test_ends_at_a_limit(end: str) -> None:
+    outcome = read_choice(chat("Not risk but", end), CHAT, "m")
+    assert outcome == Failure("truncated", "reached max_tokens (9) before its end", "Not risk but")
+    first = ChatRequest((Message("user", "x"),), max_tokens=1, truncated_ok=True)
+    assert read_choice(chat("A", end), first, "m") == Answer("A", end, "m")
+
+
+@pytest.mark.parametrize(
+    ("end", "kind"),
+    [("error", "server_error"), ("ERROR", "server_error"), ("network_error", "server_error"),
+     ("insufficient_system_resource", "server_error"), ("abort", "server_error"), ("SAFETY", "malformed"),
+     ("sensitive", "malformed"), ("tool_calls", "malformed"), ("", "malformed"), (None, "malformed"), (7, "malformed"),
+     (["stop"], "malformed"), ("x" * 10**6, "malformed"), ("\x1b]0;stop\x07", "malformed")],
+)  # fmt: skip
+def test_any_other_end_is_a_failure_that_is_not_kept(end: Any, kind: str) -> None:
+    for choice, request in ((chat("risk", end), CHAT), ({"text": "risk", "finish_reason": end}, PLAIN)):
+        outcome = read_choice(choice, request, "m")
+        assert isinstance(outcome, Failure)
+        assert (outcome.kind, outcome.text, outcome.asked_again) == (kind, "risk", True)
+        assert outcome.detail.isprintable()
+        assert len(outcome.detail) < 500
+        request = dataclasses.replace(request, truncated_ok=True, top_log_probs=None)
+        assert isinstance(read_choice(choice, request, "m"), Failure)
+
+
+@pytest.mark.parametrize("choice", [chat("risk") | {"error": {"code": 502}}, {"error": "no", "finish_reason": "stop"}])
+def test_a_choice_with_an_error_is_none(choice: dict[str, Any]) -> None:
+    outcome = read_choice(choice, CHAT, "m")
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, outcome.asked_again) == ("server_error", True)
+    assert read_choice(chat("risk") | {"error": None}, CHAT, "m") == Answer("risk", "stop", "m")
+
+
+@pytest.mark.parametrize("kept", [chat("a", "length"), chat("a", "content_filter"), chat(""), chat(["yes"]), {}])
+def test_other_failures_are_kept(kept: dict[str, Any]) -> None:
+    outcome = read_choice(kept, CHAT, "m")
+    assert isinstance(outcome, Failure)
+    assert not outcome.asked_again
+
+
+PARTS = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "Is it "}, {"type": "text", "text": "safe?"}]},
+    {"type": "text", "text": "ri"},
+    {"type": "text", "text": "sk"},
+]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{"content": "risk", "reasoning_content": "Is it safe?"}, {"content": "risk", "reasoning": "Is it safe?"},
+     {"content": "risk", "reasoning_content": "", "reasoning": "Is it safe?"}, {"content": PARTS},
+     {"content": [{"type": "thinking", "thinking": "Is it safe?"}, {"type": "text", "text": "risk"}]}],
+)  # fmt: skip
+def test_thoughts_are_recorded_and_are_no_answer(message: dict[str, Any]) -> None:
+    choice = {"message": message, "finish_reason": "stop"}
+    assert read_choice(choice, CHAT, "m") == Answer("risk", "stop", "m", reasoning="Is it safe?")
+
+
+def test_thoughts_alone_are_no_answer() -> None:
+    cut = read_choice(chat("", "length", reasoning_content="It is \ud83d"), CHAT, "m")
+    assert isinstance(cut, Failure)
+    assert (cut.kind, cut.text, cut.reasoning) == ("truncated", None, "It is \ufffd")
+    assert cut.detail == "reached max_tokens (9) before its end, in the middle of its thoughts"
+    done = read_choice(chat(None, reasoning="risk"), CHAT, "m")
+    assert isinstance(done, Failure)
+    assert (done.kind, done.detail) == ("empty", "no text but thoughts (finish reason: stop)")
+
+
+@pytest.mark.parametrize("parts", [[{"type": "image", "url": "x"}], [{"type": "text", "text": 3}], [{"type": "text"}]])
+def test_parts_without_a_text_are_no_answer(parts: list[Any]) -> None:
+    outcome = read_choice(chat(parts), CHAT, "m")
+    assert isinstance(outcome, Failure)
+    assert outcome.kind == "empty"
+
+
+def test_a_log_probability_of_any_size_is_read() -> None:
+    """Journals of earlier versions hold integers that are no floats."""
+    tops = [{"token": "b", "logprob": -(10**400)}, {"token": "a", "logprob": -1}]
+    item = {"token": "a", "logprob": -1, "top_logprobs": tops}
+    asks = ChatRequest((Message("user", "x"),), top_log_probs=2)
+    outcome = read_choice(chat("a") | {"logprobs": {"content": [item]}}, asks, "m")
+    assert isinstance(outcome, Answer)
+    assert outcome.log_probs == (TokenLogProb("a", -1.0, (("a", -1.0), ("b", -math.inf))),)
+    item["logprob"] = 10**400
+    assert isinstance(read_choice(chat("a") | {"logprobs": {"content": [item]}}, asks, "m"), Failure)
 
 
 def test_half_a_surrogate_pair_becomes_a_character_that_can_be_written() -> None:
@@ -103,25 +198,27 @@ def test_log_probabilities_that_were_asked_for_and_cannot_be_read(log_probs: Any
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["content", "token", "x"]), inner),
+    st.none() | st.booleans() | st.integers() | st.just(-(10**400)) | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["content", "token", "type", "text", "reasoning", "x"]), inner)
+    ),
     max_leaves=6,
 )
 
 
-def test_equal_spellings_stay_apart_and_a_number_beyond_all_floats_is_none() -> None:
+def test_equal_spellings_stay_apart() -> None:
     wanted = ChatRequest((Message("user", "x"),), top_log_probs=3)
     top = [{"token": token, "logprob": number, "bytes": None} for token, number in (("A", -0.1), ("B", -3), ("A", -5))]
     read = read_choice(chat("A") | {"logprobs": {"content": [{**top[0], "top_logprobs": top}]}}, wanted, "m")
     assert isinstance(read, Answer)
     assert read.log_probs[0].top == (("A", -0.1), ("B", -3.0), ("A", -5.0))
-    huge = {"content": [{"token": "A", "logprob": -(10**400), "top_logprobs": []}]}
-    failed = read_choice(chat("A") | {"logprobs": huge}, wanted, "m")
-    assert isinstance(failed, Failure)
-    assert failed.kind == "malformed"
 
 
-@given(st.fixed_dictionaries({}, optional=dict.fromkeys(("message", "text", "finish_reason", "logprobs"), JSON)))
+FIELDS = ("message", "text", "finish_reason", "logprobs", "error")
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, JSON)))
 def test_nothing_that_a_server_can_send_raises_or_gives_an_empty_answer(choice: dict[str, Any]) -> None:
     for request in (CHAT, PLAIN):
         outcome = read_choice(choice, request, "m")

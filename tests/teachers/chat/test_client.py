@@ -67,6 +67,27 @@ def test_what_is_sent(server: Any, teacher: Teacher, ask: Ask) -> None:
     }  # fmt: skip
 
 
+def test_settings_of_the_endpoint_are_sent_and_are_part_of_the_key(server: Any, teacher: Teacher, ask: Ask) -> None:
+    request = ask("x", max_tokens=7, sampling_temperature=0.5)
+    settings: list[dict[str, Any]] = [
+        {}, {"temperature": None}, {"temperature": 1}, {"max_tokens": 99}, {"reasoning_effort": "low"}
+    ]  # fmt: skip
+    for _ in range(2):
+        for options in settings:
+            teacher(**options).complete([request])
+    sent = [
+        {name: hit.body.get(name) for name in ("temperature", "max_tokens", "reasoning_effort")}
+        for hit in server.received
+    ]
+    usual = {"temperature": 0.5, "max_tokens": 7, "reasoning_effort": None}
+    assert sent == [
+        usual,
+        usual | {"temperature": None},
+        usual | {"temperature": 1.0},
+        *(usual | s for s in settings[3:]),
+    ]
+
+
 def test_the_completion_endpoint(server: Any, teacher: Teacher, journal: Journal, reply: Any) -> None:
     top = {" yes": -0.1, " no": -2.5}
     choice = {"text": " yes", "finish_reason": "stop",

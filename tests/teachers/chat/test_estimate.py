@@ -26,6 +26,11 @@ def test_a_call_pays_for_its_prompt_once(samples_per_call: int, calls: int, ask:
     assert found == Estimate(calls, 100 * calls, 15, pytest.approx(0.1 * calls + 0.15))
 
 
+def test_settings_of_the_endpoint_count(ask: Callable[..., ChatRequest]) -> None:
+    found = estimate(api(max_tokens=2000, prices=PRICES), [ask("x" * 396, max_tokens=5)])
+    assert (found.answer_tokens, found.usd) == (2000, pytest.approx(20.1))
+
+
 def test_bytes_count_not_letters_and_equal_requests_are_one(ask: Callable[..., ChatRequest]) -> None:
     found = estimate(api(), [ask("п" * 198, max_tokens=1)] * 7)
     assert found == Estimate(1, 100, 1, None)

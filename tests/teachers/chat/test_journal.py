@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import random
+import re
 import signal
 import sqlite3
 from collections.abc import Callable
@@ -158,6 +161,134 @@ def test_files_that_are_no_journal(tmp_path: Path) -> None:
         Journal(tmp_path / "missing.sqlite", must_exist=True)
     with pytest.raises(StorageError, match="could not be"):
         Journal(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A journal of 60 answers, and a call that was cut."""
+    path = tmp_path_factory.mktemp("journal") / "journal.sqlite"
+    with Journal(path) as journal, journal.owner() as owner:
+        journal._connection.execute("PRAGMA synchronous = OFF")
+        for number in range(60):
+            keep(journal, begin(journal, owner, str(number)), str(number))
+        begin(journal, owner, "cut")
+    return path.read_bytes()
+
+
+def damaged(sound: bytes, rng: random.Random, way: str) -> bytes:
+    content = bytearray(sound)
+    if way == "cut":
+        return bytes(content[: rng.randrange(1, len(content))])
+    if way == "zeros":
+        start = rng.randrange(len(content))
+        content[start : start + 4096] = bytes(min(4096, len(content) - start))
+    if way == "bytes":
+        for _ in range(rng.choice([1, 20, 400])):
+            content[rng.randrange(100, len(content))] = rng.randrange(256)
+    if way == "letters":  # what SQLite does not see
+        places = [match.start() for match in re.finditer(b'"content"', sound)]
+        for _ in range(40):
+            content[rng.choice(places) + rng.randrange(-12, 12)] = rng.randrange(256)
+    return bytes(content)
+
+
+def use_all_of(path: Path, ask: Callable[..., ChatRequest]) -> None:
+    with Journal(path) as journal:
+        journal._connection.execute("PRAGMA synchronous = OFF")
+        journal.summary()
+        for number in range(61):
+            journal.outcome(str(number), ask("x"))
+        with journal.owner() as owner:
+            for number in range(55, 65):
+                begun = begin(journal, owner, str(number))
+                if begun.state == "go":
+                    keep(journal, begun, str(number))
+
+
+@pytest.mark.parametrize("way", ["cut", "zeros", "bytes", "letters"])
+def test_a_damaged_journal_is_an_error_that_says_what_to_do(
+    way: str, sound: bytes, tmp_path: Path, ask: Callable[..., ChatRequest]
+) -> None:
+    """Whatever is damaged: opening, counting, reading and writing end well, or with an error that says so."""
+    said = []
+    for seed in range(15):
+        path = tmp_path / f"{seed}.sqlite"
+        path.write_bytes(damaged(sound, random.Random(seed), way))
+        for _ in range(2):
+            with contextlib.suppress(DataError):
+                try:
+                    use_all_of(path, ask)
+                except DataError as error:
+                    said.append(str(error))
+                    raise
+    assert len(said) > 10
+    assert all(words.isprintable() for words in said)
+    assert {words.split(".sqlite ")[1][:24] for words in said} <= {
+        "is not a journal, or is ",
+        "is a database, but no jo",
+    }
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE answers SET choice = CAST(x'ff' AS TEXT)",
+        "UPDATE answers SET choice = '{'",
+        "UPDATE answers SET choice = '7'",
+        "UPDATE answers SET choice = x'80'",
+        f"UPDATE answers SET choice = '{'[' * 100_000}'",
+        "UPDATE answers SET choice = '1' || printf('%.*c', 5000, '0')",
+        "UPDATE answers SET served_model = x'80'",
+        "DROP TABLE answers",
+    ],
+)
+def test_a_damaged_answer_is_no_answer(damage: str, journal: Journal, ask: Callable[..., ChatRequest]) -> None:
+    with journal.owner() as owner:
+        keep(journal, begin(journal, owner))
+    journal._connection.execute(damage)
+    with (
+        Journal(journal.path) as again,
+        pytest.raises(DataError, match=r"is damaged: .*`\.recover` of"),
+    ):
+        again.outcome("h", ask("x"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM spent",
+        "UPDATE spent SET usd = 'x'",
+        "UPDATE spent SET tokens = 'x'",
+        "UPDATE answers SET served_model = CAST(x'ff' AS TEXT)",
+        "UPDATE answers SET model = x'80'",
+        "UPDATE attempts SET result = CAST(x'ff' AS TEXT)",
+        "DROP TABLE attempts",
+    ],
+)
+def test_a_damaged_count_is_no_count(damage: str, journal: Journal) -> None:
+    with journal.owner() as owner:
+        keep(journal, begin(journal, owner))
+        journal._connection.execute(damage)
+        with pytest.raises(DataError, match="is damaged"):
+            journal.summary()
+        if "spent" in damage:
+            with pytest.raises(DataError, match="is damaged"):
+                begin(journal, owner, "b")
+
+
+def test_names_of_models_are_shown_as_lines(journal: Journal, ask: Callable[..., ChatRequest]) -> None:
+    with journal.owner() as owner:
+        keep(journal, begin(journal, owner, "a"), "a", "one")
+        keep(journal, begin(journal, owner, "b"), "b", "\x1b]0;two\x07")
+    with Journal(journal.path) as again:
+        assert again.summary().served == {"m": {"one": 1, "]0;two": 1}}
+        assert "'one' answered before" in repr(again.outcome("b", ask("x")))
+        assert "\\x1b" not in repr(again.outcome("b", ask("x")))
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be the name"):
+        Journal(tmp_path / "a\0b")
 
 
 def test_a_journal_of_a_later_version(journal: Journal) -> None:

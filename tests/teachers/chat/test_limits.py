@@ -56,6 +56,14 @@ def test_a_call_that_turns_out_small_makes_room_at_once(clock: Clock) -> None:
     admitted(limits, 90)
 
 
+def test_what_a_call_really_took_is_what_leaves_the_window_with_it(clock: Clock) -> None:
+    limits = RateLimits(None, 100, clock)
+    limits.settle(admitted(limits, 80), 10)
+    clock.now = 61
+    admitted(limits, 100)
+    assert isinstance(limits.admit(1), float), "the worst case of a call that is over makes no room"
+
+
 def test_a_call_that_was_not_sent_makes_room(clock: Clock) -> None:
     limits = RateLimits(1, 100, clock)
     first = admitted(limits, 100)

@@ -69,6 +69,17 @@ def test_the_bound_on_prompt_tokens_holds_for_a_tokenizer_without_merges(text: s
     assert request.most_prompt_tokens() >= len(f"systemxuser{text}".encode()) + tokens_of_a_template
 
 
+def test_the_bound_on_answers_grows_with_all_that_makes_them_long() -> None:
+    plain = REQUEST.most_bytes(1)
+    assert plain >= 5 * len(json.dumps("🚀" * 16)), "of a token that is 16 signs"
+    assert REQUEST.most_bytes(4) == 4 * plain
+    with_top = dataclasses.replace(REQUEST, top_log_probs=20).most_bytes(1)
+    entry = {"token": "🚀" * 8, "logprob": -12.345678901234567, "bytes": [240] * 32}
+    assert with_top >= 5 * 21 * len(json.dumps(entry))
+    echo = ChatRequest(prompt="word " * 100, max_tokens=0, top_log_probs=5, extra={"echo": True}, truncated_ok=True)
+    assert echo.most_bytes(1) >= 100 * 6 * len(json.dumps(entry)), "the prompt comes back with its log-probabilities"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

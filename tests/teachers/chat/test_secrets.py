@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -19,6 +21,14 @@ from limbeck.teachers.chat.request import ChatRequest
 KEY = 'sk-planted/"+0123456789abcdef'
 """With characters that JSON may write in more than one way."""
 SPELLINGS = [KEY, KEY.replace('"', '\\"'), KEY.replace("/", "\\/").replace('"', '\\"')]
+ENCODED = [
+    "".join(f"\\u{ord(c):04x}" for c in KEY),
+    quote(KEY, safe=""),
+    KEY.replace("-", "%2D"),
+    "".join(f"&#{ord(c)};" for c in KEY),
+    base64.b64encode(f":{KEY}".encode()).decode(),
+]
+"""Spellings that anyone can decode."""
 
 
 @pytest.mark.usefixtures("no_waiting")
@@ -61,7 +71,16 @@ def test_the_key_is_nowhere(
             reaction = reply("x")
             reaction.headers = {"x": f"{header}\r\nno header but {header}"}
             return reaction
+        if hit.said[-2:-1] == " ":
+            return encoded(hit.said[:-2], ENCODED[int(hit.said[-1])])
         return trouble(int(hit.said), f"Incorrect key: {header}")
+
+    def encoded(way: str, spelt: str) -> Any:
+        if way == "answer":
+            return reply(f"x {spelt}")
+        broken = trouble(400)
+        broken.body = f'{{"error": "{spelt}"}}'.encode() if way == "error" else f"<p>{spelt}".encode()
+        return broken
 
     server.react = react
     seen: list[str] = []
@@ -72,6 +91,11 @@ def test_the_key_is_nowhere(
             (outcome,) = teacher.complete([ask(said)])
             seen += [repr(outcome), str(outcome)]
             assert "(key)" in repr(outcome) or said in ("cut", "garbled")
+        for number in range(len(ENCODED)):
+            for said in (f"answer {number}", f"error {number}", f"no json {number}"):
+                (outcome,) = teacher.complete([ask(said)])
+                seen.append(repr(outcome))
+                assert "(key)" in repr(outcome), said
         for status in ("401", "404", "302"):
             with pytest.raises(LimbeckError) as caught:
                 teacher.complete([ask(status)])
@@ -84,7 +108,7 @@ def test_the_key_is_nowhere(
     contents.append(path.read_bytes())
     seen += [caplog.text, *capfd.readouterr()]
     assert "Using selector" in caplog.text, "the libraries' logs are on"
-    for spelling in SPELLINGS:
+    for spelling in SPELLINGS + ENCODED:
         assert not any(spelling in text for text in seen)
         assert not any(spelling.encode() in content for content in contents)
     assert b"answered" in b"".join(contents)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -62,7 +64,9 @@ def test_a_cut_line_is_tried_again_and_counts_at_its_worst_case(
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_time_out_is_tried_again(server: Any, teacher: Teacher, ask: Ask, reply: Any) -> None:
+def test_a_time_out_is_tried_again_and_counts_at_its_worst_case(
+    server: Any, teacher: Teacher, ask: Ask, reply: Any, journal: Journal
+) -> None:
     late = reply("a")
     late.delay_s = 5.0
     server.react = once(late, reply)
@@ -70,6 +74,9 @@ def test_a_time_out_is_tried_again(server: Any, teacher: Teacher, ask: Ask, repl
     (outcome,) = teacher(timeout_s=0.3).complete([ask("a")])
     assert isinstance(outcome, Answer)
     assert time.monotonic() - start < 4
+    worst = ask("a").most_prompt_tokens() + 256
+    assert journal.spent().tokens == worst + 12, "the server may have answered, and charged for it"
+    assert journal.summary().calls == {"answered": 1, "timeout": 1}
 
 
 @pytest.mark.usefixtures("no_waiting")
@@ -194,6 +201,180 @@ def test_a_host_that_does_not_let_us_connect_costs_nothing(teacher: Teacher, ask
     assert journal.spent().tokens == 0
 
 
+def with_fields(reply: Any, said: str, /, **fields: Any) -> Any:
+    reaction = reply(said)
+    reaction.body = json.dumps(json.loads(reaction.body) | fields).encode()
+    return reaction
+
+
+# Answers that broke off.
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("end", ["error", "network_error", "insufficient_system_resource"])
+def test_an_answer_that_broke_off_is_asked_for_again_and_never_kept(
+    end: str, server: Any, teacher: Teacher, ask: Ask, reply: Any, journal: Journal
+) -> None:
+    server.react = once(reply("half", finish=end), reply)
+    assert teacher().complete([ask("a")]) == [Answer("label of a", "stop", "oracle-1")]
+    assert journal.spent().tokens == 24, "both were paid for, and say their usage"
+    assert journal.summary().answers == {"answer": 1}
+    server.react = lambda hit: reply("half", finish=end)
+    (outcome,) = teacher(tries=3).complete([ask("b")])
+    assert outcome == Failure("server_error", f"broke off (finish reason: {end}), 3 tries")
+    server.react = lambda hit: reply(hit.said)
+    assert isinstance(teacher().complete([ask("b")])[0], Answer), "the next run asks again"
+    assert len(server.received) == 6
+
+
+@pytest.mark.parametrize("end", ["SAFETY", "sensitive", "tool_calls", None])
+def test_an_end_that_is_not_known_is_asked_for_again_by_the_next_run(
+    end: Any, server: Any, teacher: Teacher, ask: Ask, reply: Any, journal: Journal
+) -> None:
+    server.react = lambda hit: reply(hit.said, finish=end)
+    for tries in (1, 2):
+        (outcome,) = teacher().complete([ask("a")])
+        assert isinstance(outcome, Failure)
+        assert outcome.kind == "malformed"
+        assert len(server.received) == tries, "it would end so again"
+    assert journal.summary().answers == {}
+    assert journal.spent().tokens == 24
+    server.react = lambda hit: reply(hit.said)
+    assert isinstance(teacher().complete([ask("a")])[0], Answer)
+
+
+def test_twenty_of_them_in_a_row_end_the_run(server: Any, teacher: Teacher, ask: Ask, reply: Any) -> None:
+    server.react = lambda hit: reply(hit.said, finish="sensitive")
+    with pytest.raises(TeacherError, match=r"20 requests in a row .* \(finish reason: sensitive\)\. What was"):
+        teacher(concurrency=1).complete([ask(str(number)) for number in range(50)])
+    assert len(server.received) == 20
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_of_several_samples_those_that_broke_off_are_asked_for_again(
+    server: Any, teacher: Teacher, ask: Ask, reply: Any, journal: Journal
+) -> None:
+    def react(hit: Any) -> Any:
+        count = hit.body.get("n", 1)
+        made = json.loads(reply(hit.said, samples=count).body)["choices"]
+        for place in range(0, count, 2) if hit.before == 0 else ():
+            made[place]["finish_reason"] = "error"
+        return with_fields(reply, hit.said, choices=made)
+
+    server.react = react
+    outcomes = teacher(samples_per_call=5).complete([ask("x", sample=number) for number in range(5)])
+    assert all(isinstance(outcome, Answer) for outcome in outcomes)
+    assert [hit.body.get("n", 1) for hit in server.received] == [5, 3]
+
+
+def test_an_answer_that_an_earlier_version_took_is_asked_for_again(
+    server: Any, teacher: Teacher, ask: Ask, journal: Journal
+) -> None:
+    hashed = ask("a").content_hash("chat", "oracle")
+    broken = {"message": {"content": "Not risk but"}, "finish_reason": "error"}
+    choices: Any = {0: broken, 1: {"message": {}, "finish_reason": "stop"}}
+    kinds = {0: "answer", 1: "empty"}
+    with journal.transaction():
+        journal.keep(0, hashed, model="oracle", served_model="oracle-1", choices=choices, kinds=kinds)
+    outcomes = teacher().complete([ask("a"), ask("a", sample=1)])
+    assert isinstance(outcomes[0], Answer)
+    assert isinstance(outcomes[1], Failure)
+    assert len(server.received) == 1, "other failures stay"
+
+
+# Errors under status 200.
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("error", [{"code": 429, "message": "slow"}, {"status": "503"}, "busy", {"message": "busy"}])
+def test_an_error_under_200_that_may_pass_is_tried_again_and_costs_nothing(
+    error: Any, server: Any, teacher: Teacher, ask: Ask, reply: Any, journal: Journal
+) -> None:
+    fault = reply("x")
+    fault.body = json.dumps({"error": error}).encode()
+    server.react = once(fault, reply)
+    assert all(isinstance(outcome, Answer) for outcome in teacher().complete([ask("a"), ask("b")]))
+    assert len(server.received) == 4
+    assert journal.spent().tokens == 24
+
+
+def test_an_error_under_200_that_every_call_would_meet_ends_the_run(
+    server: Any, teacher: Teacher, ask: Ask, reply: Any, journal: Journal
+) -> None:
+    fault = reply("x")
+    fault.body = json.dumps({"error": {"code": 402, "message": "Insufficient credits"}}).encode()
+    server.react = lambda hit: fault
+    message = r"does not serve model 'oracle' to us: HTTP 200 with error 402 in its body: Insufficient credits\. Check"
+    with pytest.raises(TeacherError, match=message):
+        teacher(concurrency=1).complete([ask(str(number)) for number in range(50)])
+    assert len(server.received) == 1
+    assert journal.spent().tokens == 0
+    assert journal.summary().calls == {"rejected": 1}
+
+
+def test_retry_after_counts_under_200(server: Any, teacher: Teacher, ask: Ask, reply: Any) -> None:
+    fault = reply("x")
+    fault.body, fault.headers = json.dumps({"error": {"code": 429}}).encode(), {"Retry-After": "7200"}
+    server.react = lambda hit: fault
+    (outcome,) = teacher().complete([ask("a")])
+    assert isinstance(outcome, Failure)
+    assert outcome.kind == "rate_limited"
+    assert outcome.detail.endswith("(asked to wait 7200 s)")
+
+
+# Odd answers that were paid for.
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"usage": {"prompt_tokens": 2**63, "completion_tokens": 1}},
+        {"usage": {"prompt_tokens": 10**400, "completion_tokens": -(10**400)}},
+        {"usage": [[[]]]},
+        {"model": "\ud800"},
+        {"model": "x" * 10**6},
+        {"model": {"name": "x"}},
+        {"id": 10**4000},
+        {"more": json.loads("[" * 700 + "]" * 700)},
+        {"usage": None, "model": None, "created": None},
+    ],
+)
+def test_an_odd_field_never_loses_an_answer(
+    fields: dict[str, Any], server: Any, teacher: Teacher, ask: Ask, reply: Any, journal: Journal
+) -> None:
+    server.react = lambda hit: with_fields(reply, hit.said, **fields)
+    for _ in range(2):
+        (outcome,) = teacher().complete([ask("a")])
+        assert isinstance(outcome, Answer)
+        assert outcome.text == "label of a"
+        assert len(outcome.served_model) <= 200
+    assert len(server.received) == 1
+    worst = ask("a").most_prompt_tokens() + 256
+    assert journal.spent().tokens == (worst if "usage" in fields else 12), "an unbelievable usage is none"
+
+
+@pytest.mark.parametrize("depth", [30, 200, 700, 850])
+def test_an_answer_with_deep_json_inside_is_kept(
+    depth: int, server: Any, teacher: Teacher, ask: Ask, reply: Any
+) -> None:
+    body = reply("a", more=7).body.replace(b"7", b"[" * depth + b"]" * depth)
+    server.react = lambda hit: replace(reply(hit.said), body=body)
+    for _ in range(2):
+        assert isinstance(teacher().complete([ask("a")])[0], Answer)
+    assert len(server.received) == 1
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_longer_answer_than_can_be_is_malformed(
+    server: Any, teacher: Teacher, ask: Ask, reply: Any, journal: Journal
+) -> None:
+    server.react = lambda hit: with_fields(reply, hit.said, padding="x" * 6_000_000)
+    (outcome,) = teacher(tries=2).complete([ask("a", max_tokens=64)])
+    assert outcome == Failure("malformed", "the answer is longer than 4 MB, 2 tries")
+    assert journal.spent().tokens == 2 * (ask("a").most_prompt_tokens() + 64)
+    assert isinstance(teacher().complete([ask("a", max_tokens=10_000)])[0], Answer), "one of 10,000 tokens may be"
+
+
 # Trouble that does not pass.
 
 
@@ -221,6 +402,37 @@ def test_a_rejected_request_is_a_failure_and_the_others_go_on(
     assert outcomes[1] == Failure("refused", "HTTP 400: filtered")
     assert isinstance(outcomes[2], Answer)
     assert len(server.received) == 3
+
+
+def test_a_setting_that_the_model_refuses_ends_the_run_and_names_the_key(
+    server: Any, teacher: Teacher, ask: Ask, trouble: Any, reply: Any
+) -> None:
+    refusal = trouble(400, "Unsupported value: 'temperature' does not support 0.", code="unsupported_value")
+    server.react = lambda hit: refusal if hit.body.get("temperature") == 0 else reply(hit.said)
+    requests = [ask(str(number)) for number in range(50)]
+    with pytest.raises(
+        TeacherError, match=r"refuses what is asked of .* support 0\. Set teacher\.api\.temperature to"
+    ):
+        teacher(concurrency=1).complete(requests)
+    assert len(server.received) == 1
+    assert all(isinstance(outcome, Answer) for outcome in teacher(temperature=None).complete(requests))
+    assert all(isinstance(outcome, Answer) for outcome in teacher(temperature=1).complete(requests))
+    assert len(server.received) == 101, "what is asked in another way has another key"
+
+
+def test_requests_that_are_refused_in_a_row_name_the_key(
+    server: Any, teacher: Teacher, ask: Ask, trouble: Any
+) -> None:
+    server.react = lambda hit: trouble(400, "max_tokens must be at least 1024")
+    with pytest.raises(TeacherError, match=r"20 requests in a row .*Set teacher\.api\.max_tokens .* and start again"):
+        teacher(concurrency=1).complete([ask(str(number)) for number in range(50)])
+
+
+def test_the_name_of_another_model_is_shown_as_a_line(server: Any, teacher: Teacher, ask: Ask, reply: Any) -> None:
+    server.react = lambda hit: reply(hit.said, model="\x1b]0;owned\x07" if hit.said == "1" else "oracle-1")
+    with pytest.raises(TeacherError, match=r"answered as '\]0;owned', but") as caught:
+        teacher(concurrency=1).complete([ask("0"), ask("1")])
+    assert str(caught.value).isprintable()
 
 
 def test_another_model_ends_the_run_and_what_it_said_does_not_count(

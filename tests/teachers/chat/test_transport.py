@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
+import json
 import shutil
 import ssl
 import subprocess
@@ -13,7 +16,8 @@ import pytest
 
 from limbeck.errors import ConfigError
 from limbeck.teachers.chat.endpoint import ChatEndpoint
-from limbeck.teachers.chat.transport import Reply, Transport, Trouble, known_certificates
+from limbeck.teachers.chat.transport import Reply, Transport, known_certificates
+from limbeck.teachers.chat.trouble import Trouble
 
 KEY = "sk-planted-\\'\"-0123456789"
 """With characters that Python shows in more than one way."""
@@ -139,6 +143,45 @@ def test_a_proxy_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     assert "hunter2" not in str(caught.value)
 
 
+PROXIES = [
+    "http://u:a#hunter2@127.0.0.1:{}", "http://u:a/hunter2@127.0.0.1:{}", "http://u:a?hunter2@127.0.0.1:{}",
+    "u:a#hunter2@127.0.0.1:{}", "http://u:hunter2@127.0.0.1:port", "http://u:hunter2@127.0.0.1:99999",
+    "http://u:hunter2@127.0.0.1:0", "http://u:hunter2@", "http://u:hunter2@:{}", "http://u:hunter2@[::1",
+    "http://u:hunter2@[::x]:{}", "http://u:1#hunter2@127.0.0.1:{}", "http://u:1/hunter2@127.0.0.1:{}",
+    "http://u:hunter2@127.0.0.1:{}/path", "http://u:hunter2 x@127.0.0.1:{}", "http://u:hunter2\x1b@127.0.0.1:{}",
+    "http:///u:hunter2@127.0.0.1:{}", "http://", "://hunter2", "http://u:hunter2ä@127.0.0.1:{}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_a_proxy_whose_address_cannot_be_read_is_an_error_that_does_not_show_it(
+    proxy: str, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        ConfigError, match=r"proxy for https?://api\.invalid/v1/chat/completions (whose|that)"
+    ) as caught:
+        call(PLAIN, behind_proxy(monkeypatch, scheme, proxy))
+    assert "hunter2" not in f"{caught.value!r} {caught.value.__context__!r}"
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://u:hunter2@a..b:{}", "http://u:hunter2@%41:{}", "http://u:hunter2@" + "x" * 70]
+)
+def test_a_proxy_whose_host_cannot_be_is_trouble_that_does_not_show_it(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, heard = call(PLAIN, behind_proxy(monkeypatch, "http", proxy))
+    assert isinstance(result, Trouble)
+    assert (result.kind, result.charged, heard) == ("connection", False, b"")
+    assert "hunter2" not in repr(result)
+
+
+def test_a_password_with_escapes_is_sent_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, heard = call(PLAIN, behind_proxy(monkeypatch, "http", "http://u:a%23b%2Fc%40d@127.0.0.1:{}"))
+    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"u:a#b/c@d") in heard
+
+
 def test_passwords_of_other_programs_are_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password hunter2\n")
@@ -153,7 +196,7 @@ def test_an_answer_with_a_long_header_is_not_lost() -> None:
     assert isinstance(result, Reply)
 
 
-@pytest.mark.parametrize("host", ["a..b", "x:99999", "ä.invalid"])
+@pytest.mark.parametrize("host", ["a..b", "x" * 70, "ä.invalid"])
 def test_a_host_that_cannot_be_costs_nothing(host: str) -> None:
     result, _ = call(PLAIN, lambda port: ChatEndpoint(base_url=f"http://{host}/v1", model="m"))
     assert isinstance(result, Trouble)
@@ -171,3 +214,115 @@ def test_what_is_no_http_may_have_been_paid_for(answer: bytes) -> None:
 def test_an_error_without_a_text_says_its_status() -> None:
     result, _ = call(b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n", direct)
     assert result == Trouble("server_error", "HTTP 500", 500)
+
+
+def with_body(body: bytes, *headers: str, status: int = 200) -> bytes:
+    lines = [f"HTTP/1.1 {status} X", f"content-length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def test_a_packed_answer_is_read() -> None:
+    result, heard = call(with_body(gzip.compress(b'{"choices": [{}]}'), "content-encoding: gzip"), direct)
+    assert isinstance(result, Reply)
+    assert b"Accept-Encoding: gzip, deflate\r\n" in heard
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "words"),
+    [
+        (gzip.compress(b"\0" * 20_000_000, compresslevel=1), "gzip", "the answer is longer than 4 MB"),
+        (b"x" * 5_000_000, "identity", "the answer is longer than 4 MB"),
+        (b"no gzip", "gzip", "the answer cannot be unpacked"),
+        (b"x", "br", "the answer is packed in a way that was not asked for"),
+        (gzip.compress(b'{"choices": [{}]}')[:-12], "gzip", "the answer is not JSON"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_malformed(body: bytes, encoding: str, words: str) -> None:
+    result, _ = call(with_body(body, f"content-encoding: {encoding}"), direct)
+    assert isinstance(result, Trouble)
+    assert (result.kind, result.charged, result.may_pass) == ("malformed", True, True)
+    assert result.detail.startswith(words)
+    result, _ = call(with_body(body, f"content-encoding: {encoding}", status=503), direct)
+    assert isinstance(result, Trouble)
+    assert (result.kind, result.charged) == ("server_error", False)
+
+
+def said(**fields: object) -> Reply | Trouble:
+    return call(with_body(json.dumps({"choices": [{"text": "x"}], **fields}).encode()), direct)[0]
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        ({"prompt_tokens": 3, "completion_tokens": 2}, (3, 2)),
+        ({"prompt_tokens": 3}, (3, 0)),
+        ({"prompt_tokens": 3.0, "completion_tokens": 2.0}, (3, 2)),
+        ({"prompt_tokens": 2**63, "completion_tokens": 1}, None),
+        ({"prompt_tokens": 1, "completion_tokens": 10**30}, None),
+        ({"prompt_tokens": 1, "completion_tokens": 10**400}, None),
+        ({"prompt_tokens": 10**8 + 1, "completion_tokens": 1}, None),
+        ({"prompt_tokens": -1, "completion_tokens": 1}, None),
+        ({"prompt_tokens": 1.5, "completion_tokens": 1}, None),
+        ({"prompt_tokens": float("nan"), "completion_tokens": float("inf")}, None),
+        ({"prompt_tokens": True, "completion_tokens": 1}, None),
+        ({"prompt_tokens": "3", "completion_tokens": None}, None),
+        ({"prompt_tokens": 3, "completion_tokens": None}, None),
+        ([3, 2], None),
+        ("3", None),
+        (None, None),
+    ],
+)
+def test_a_usage_that_cannot_be_is_none(usage: object, counted: tuple[int, int] | None) -> None:
+    result = said(usage=usage)
+    assert isinstance(result, Reply)
+    assert result.usage == counted
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("gpt-4o", "gpt-4o"), ("\ud800", None), ("a\ud800b", "a b"), ("x" * 10**6, "x" * 199 + "…"), (None, None),
+     ("\x1b]0;owned\x07", "]0;owned"), ("a\n\u202eb", "a b"), (3, None), ([], None), ("", None),
+     (f"m of {KEY}", "m of (key)")],
+)  # fmt: skip
+def test_the_name_of_the_model_is_a_line_that_can_be_kept(model: object, name: str | None) -> None:
+    result = said(model=model)
+    assert isinstance(result, Reply)
+    assert result.served_model == name
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "charged"),
+    [
+        ({"error": {"code": 402}, "choices": []}, "rejected", False),
+        ({"error": {"code": 402}, "choices": [{}]}, "rejected", False),
+        ({"error": {"code": 502}}, "server_error", True),
+        ({"choices": [{"error": {"code": 429}}]}, "rate_limited", False),
+        (
+            {"choices": [{"error": {"code": 429}, "message": {"role": "assistant", "content": ""}}]},
+            "rate_limited",
+            False,
+        ),
+        ({"choices": [{"error": {"code": 502}, "message": {"content": "Not ri"}}]}, "server_error", True),
+        (
+            {"choices": [{"error": {"code": 502}, "message": {"reasoning": "Is"}}, {"error": "x"}]},
+            "server_error",
+            True,
+        ),
+    ],
+)
+def test_an_error_beside_or_inside_choices(fields: dict[str, object], kind: str, charged: bool) -> None:
+    result = said(**fields)
+    assert isinstance(result, Trouble)
+    assert (result.kind, result.charged) == (kind, charged), "what has begun may have been paid for"
+    result = said(**fields, usage={"prompt_tokens": 7, "completion_tokens": 1})
+    assert isinstance(result, Trouble)
+    assert result.usage == (7, 1)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"error": None}, {"error": {}}, {"error": {"code": 0, "message": "ok"}}, {"status": "completed", "code": 200},
+     {"choices": [{"error": "x"}, {"text": "x"}]}, {"choices": [{"error": None}]}],
+)  # fmt: skip
+def test_what_is_no_error(fields: dict[str, object]) -> None:
+    assert isinstance(said(**fields), Reply)

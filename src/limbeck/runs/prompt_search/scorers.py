@@ -132,7 +132,7 @@ class _ApiScorer:
         self._teacher, self._samples = teacher, samples
         endpoint = teacher.endpoint
         how = f"log_probs={endpoint.log_probs}" if endpoint.log_probs else f"samples={samples}"
-        self.identity = f"api {endpoint.kind} {endpoint.base_url} {endpoint.model} {how}"
+        self.identity = f"api {endpoint.kind} {endpoint.base_url} {endpoint.model} {how}{endpoint.settings}"
 
     def dated(self, prompt: LabelPrompt, folder: Path) -> LabelPrompt:
         return prompt

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from limbeck.teachers.chat.request import ChatRequest
+from limbeck.teachers.chat.said import excerpt
 
 __all__ = ["Answer", "Failure", "FailureKind", "Outcome", "TokenLogProb", "read_choice"]
 
@@ -15,15 +16,22 @@ FailureKind = Literal[
     "refused",  # the API's content filter, or the model in the field meant for refusals
     "truncated",  # it reached max_tokens before its end
     "empty",  # nothing, or nothing but white space
-    "malformed",  # not what the API promises
+    "malformed",  # not what the API promises, or ended for a reason that is none of the known ones
     "wrong_model",  # the API answered with another model than before
     "rejected",  # the API does not take this request (4xx)
     "rate_limited",  # still 429 after all tries, or asked to wait too long
-    "server_error",  # still 5xx after all tries
+    "server_error",  # still 5xx after all tries, or broke off in the middle
     "timeout",
     "connection",  # could not connect, or the answer was cut
     "over_budget",  # not sent: its worst case would pass the ceiling
 ]
+
+
+_GOOD_ENDS = {"stop", "eos", "eos_token", "end_turn", "stop_sequence"}
+_FULL = {"length", "max_tokens", "model_length"}
+_BROKEN_OFF = {"error", "network_error", "server_error", "insufficient_system_resource", "abort"}
+"""Reasons why an answer ended, in small letters. What is in none of the three may be half an answer, or a notice in
+the place of one; taking it for one would teach it."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,8 @@ class Answer:
     """The model as the answer names it."""
     log_probs: tuple[TokenLogProb, ...] = ()
     """Empty where none were asked for."""
+    reasoning: str | None = None
+    """What the model thought before, where the API has a field of its own for it. Not for training."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,10 @@ class Failure:
     text: str | None = None
     """What came, where something did: half an answer, a refusal. Not for training."""
     log_probs: tuple[TokenLogProb, ...] = ()
+    reasoning: str | None = None
+    """As in `Answer`."""
+    asked_again: bool = False
+    """Whether the answer itself failed: it is not kept, though it may have been paid for, and is asked for again."""
 
 
 Outcome = Answer | Failure
@@ -67,32 +81,62 @@ Outcome = Answer | Failure
 def read_choice(choice: Mapping[str, Any], request: ChatRequest, served_model: str) -> Outcome:
     """Judge one element of the API's ``choices``. Never raises on what a server can send."""
     message = choice.get("message") if request.messages else choice
+    error = choice.get("error")
     if not isinstance(message, Mapping):
+        if error:
+            return Failure("server_error", "broke off with an error", asked_again=True)
         return Failure("malformed", "the answer has no message")
-    text = message.get("content" if request.messages else "text")
+    text, reasoning = _texts(message, "content" if request.messages else "text")
     refusal = message.get("refusal")
     if text is not None and not isinstance(text, str):
         return Failure("malformed", f"the answer's text is {type(text).__name__}, not a string")
     text = _whole_characters(text) if text else None
-    finish_reason = choice.get("finish_reason")
-    log_probs = _read_log_probs(choice.get("logprobs"), chat=bool(request.messages))
+    given = choice.get("finish_reason")
+    end = given.strip().lower() if isinstance(given, str) else None
+    log_probs = _read_log_probs(choice.get("logprobs"), chat=bool(request.messages)) or ()
 
-    def failed(kind: FailureKind, detail: str) -> Failure:
-        return Failure(kind, detail, text, log_probs or ())
+    def failed(kind: FailureKind, detail: str, *, asked_again: bool = False) -> Failure:
+        return Failure(kind, detail, text, log_probs, reasoning, asked_again)
 
-    if finish_reason == "content_filter":
+    if end == "content_filter":
         return failed("refused", "stopped by the API's content filter")
     if isinstance(refusal, str) and refusal:
-        return Failure("refused", "the model refused", _whole_characters(refusal), log_probs or ())
-    if finish_reason == "length" and not request.truncated_ok:
-        return failed("truncated", f"reached max_tokens ({request.max_tokens}) before its end")
-    if not isinstance(finish_reason, str):
-        return failed("malformed", "the answer has no finish_reason, so it may be half of one")
+        return Failure("refused", "the model refused", _whole_characters(refusal), log_probs, reasoning)
+    if error or end in _BROKEN_OFF:
+        return failed("server_error", f"broke off (finish reason: {excerpt(str(given))})", asked_again=True)
+    thinking = ", in the middle of its thoughts" if reasoning and text is None else ""
+    if end in _FULL and not request.truncated_ok:
+        return failed("truncated", f"reached max_tokens ({request.max_tokens}) before its end{thinking}")
+    if end is None:
+        return failed("malformed", "the answer has no finish_reason, so it may be half of one", asked_again=True)
+    if end not in _GOOD_ENDS | _FULL:
+        detail = f"ended for a reason that is none of the known ones (finish reason: {excerpt(str(given))})"
+        return failed("malformed", detail, asked_again=True)
     if text is None or not text.strip():
-        return failed("empty", f"no text (finish reason: {finish_reason})")
+        return failed("empty", f"no text{' but thoughts' if reasoning else ''} (finish reason: {given})")
     if request.top_log_probs is not None and not log_probs:
         return failed("malformed", "log-probabilities were asked for, and none came that can be read")
-    return Answer(text, finish_reason, served_model, log_probs or ())
+    return Answer(text, str(given), served_model, log_probs, reasoning)
+
+
+def _texts(message: Mapping[str, Any], field: str) -> tuple[Any, str | None]:
+    """Return what the model answered, and what it thought: in a field of its own, or in parts of the content."""
+    content = message.get(field)
+    thoughts = [message.get(name) for name in ("reasoning_content", "reasoning")]
+    if _in_parts(content):
+        thoughts.append(_joined([part.get("thinking") for part in content]))
+        content = _joined([part.get("text") for part in content])
+    thought = next((words for words in thoughts if isinstance(words, str) and words), None)
+    return content, None if thought is None else _whole_characters(thought)
+
+
+def _in_parts(value: Any) -> TypeGuard[list[Mapping[str, Any]]]:
+    return isinstance(value, list) and bool(value) and all(isinstance(p, Mapping) and "type" in p for p in value)
+
+
+def _joined(values: list[Any]) -> str:
+    texts = (_joined([part.get("text") for part in value]) if _in_parts(value) else value for value in values)
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _whole_characters(text: str) -> str:
@@ -145,7 +189,10 @@ def _token(value: Any) -> str:
 
 
 def _log_prob(value: Any) -> float:
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        number = -math.inf if value < 0 else math.inf
     if math.isnan(number) or number > 1e-3:  # rounding may leave a little above 0
         raise ValueError("a log-probability is at most 0")
     return min(number, 0.0)

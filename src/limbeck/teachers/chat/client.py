@@ -49,7 +49,7 @@ class ChatTeacher:
         used, only if something is not in the journal.
 
         Args:
-            requests: what to ask. Samples of one request differ in `sample`.
+            requests: what to ask, but for what the endpoint sets itself. Samples of one request differ in `sample`.
             advance: called as `advance(n, note)` when n more requests have their answer; the note is what the
                 journal has cost so far, where there are prices.
 
@@ -60,6 +60,7 @@ class ChatTeacher:
                 answers, or nothing but failures came back. What was paid for is in the journal.
             StorageError: the journal cannot be written.
         """
+        requests = [self.endpoint.settled(request) for request in requests]
         self._check(requests)
         keys = [(self._hash(request), request.sample) for request in requests]
         known = [self.journal.outcome(key[0], request) for key, request in zip(keys, requests, strict=True)]

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from limbeck.errors import ConfigError
+from limbeck.teachers.chat.request import ChatRequest
 
 __all__ = ["ChatEndpoint", "Endpoint", "Prices", "read_key"]
 
@@ -57,11 +59,19 @@ class Endpoint(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _plain_address(cls, value: str) -> str:
+        if not value.isprintable() or " " in value:
+            raise ValueError("base_url must be an address, without blanks and line breaks")
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("base_url must be an address such as https://api.openai.com/v1")
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise ValueError("base_url must hold no user, password or query: name a variable in key_env instead")
+        try:
+            good = parts.port != 0
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError("base_url must have a port from 1 to 65535, or none")
         return value.rstrip("/")
 
     @field_validator("model")
@@ -107,6 +117,18 @@ class ChatEndpoint(Endpoint):
     """Samples of one request asked for in one call (``n``); 1 works with every API."""
     limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """What the API calls the limit on the answer's length; models that reason take the second."""
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["usual"] | None = "usual"
+    """Temperature that answers are sampled at, in place of the usual one of each kind of question. None sends none,
+    for models that take no other than their own."""
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Longest answer in words, thoughts included, in place of the usual length. Answers by one letter stay so."""
+    reasoning_effort: Annotated[str, Field(pattern=r"^[a-z]{1,20}$")] | None = None
+    """How much a model that reasons is to think, in the API's word: ``low``, ``medium``, ``high``, ..."""
+
+    @field_validator("temperature", mode="before")
+    @classmethod
+    def _none_as_people_write_it(cls, value: Any) -> Any:
+        return None if isinstance(value, str) and value.lower() == "none" else value
 
     @model_validator(mode="after")
     def _money_needs_prices(self) -> ChatEndpoint:
@@ -118,6 +140,24 @@ class ChatEndpoint(Endpoint):
     def url(self) -> str:
         """Where calls go."""
         return f"{self.base_url}/{'chat/completions' if self.kind == 'chat' else 'completions'}"
+
+    def settled(self, request: ChatRequest) -> ChatRequest:
+        """Return a request with the endpoint's own settings in place of the usual ones."""
+        changes: dict[str, Any] = {}
+        if self.temperature != "usual":
+            changes["sampling_temperature"] = self.temperature
+        if self.max_tokens is not None and not request.truncated_ok:
+            changes["max_tokens"] = self.max_tokens
+        if self.reasoning_effort is not None:
+            changes["extra"] = {**request.extra, "reasoning_effort": self.reasoning_effort}
+        return replace(request, **changes) if changes else request
+
+    @property
+    def settings(self) -> str:
+        """The settings that change answers, for what is kept under a name of its own; empty where all are usual."""
+        settings = {"max_tokens": self.max_tokens, "reasoning_effort": self.reasoning_effort}
+        given = [f" {name}={value}" for name, value in settings.items() if value is not None]
+        return "".join(given) + ("" if self.temperature == "usual" else f" temperature={self.temperature}")
 
     def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Return what a call costs in dollars; 0 without prices."""

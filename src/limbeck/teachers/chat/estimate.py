@@ -28,7 +28,8 @@ class Estimate:
 
 def estimate(endpoint: ChatEndpoint, requests: Sequence[ChatRequest]) -> Estimate:
     """Estimate what requests take whose answers are in no journal; equal ones are asked once."""
-    asked = {(r.content_hash(endpoint.kind, endpoint.model), r.sample): r for r in requests}
+    settled = map(endpoint.settled, requests)
+    asked = {(r.content_hash(endpoint.kind, endpoint.model), r.sample): r for r in settled}
     calls = plan_calls(asked, endpoint.samples_per_call)
     prompt_tokens = sum(call.request.size_bytes() for call in calls) // BYTES_A_TOKEN
     answer_tokens = sum(call.request.max_tokens * len(call.samples) for call in calls)

@@ -20,6 +20,7 @@ of this machine, for SQLite's locks do not work on network disks.
 from __future__ import annotations
 
 import json
+import operator
 import sqlite3
 import threading
 import time
@@ -33,6 +34,7 @@ from typing import Any, Literal
 from limbeck.errors import DataError, StorageError
 from limbeck.teachers.chat.answer import Failure, Outcome, read_choice
 from limbeck.teachers.chat.request import ChatRequest
+from limbeck.teachers.chat.said import excerpt
 
 __all__ = ["Begun", "Cost", "Journal", "JournalSummary"]
 
@@ -40,6 +42,8 @@ _APPLICATION_ID = 0x4C424A31  # "LBJ1"
 _VERSION = 1
 _BUSY_S = 60.0
 """How long one process waits for another's transaction; those take milliseconds."""
+_MOST_CHECKED_BYTES = 64 * 2**20
+"""A journal up to this size is checked whenever it is opened, which takes 0.1 s at most."""
 
 _SCHEMA = """
 CREATE TABLE requests (hash TEXT PRIMARY KEY, model TEXT NOT NULL, content TEXT NOT NULL) WITHOUT ROWID;
@@ -114,6 +118,8 @@ class Journal:
 
         if must_exist and not path.is_file():
             raise DataError(f"there is no journal {path}; a run with a chat teacher makes one")
+        if "\0" in str(path):
+            raise DataError(f"{str(path)!r} cannot be the name of a journal's file")
         self.path = path
         self._first_served: dict[str, str] = {}
         self._lock = threading.RLock()
@@ -124,7 +130,8 @@ class Journal:
                     path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
                 )
                 try:
-                    self._prepare()
+                    with self._reading():
+                        self._prepare()
                 except BaseException:
                     self._connection.close()
                     raise
@@ -163,24 +170,33 @@ class Journal:
         try:
             yield name
         finally:
-            with self.transaction():
-                self._connection.execute("DELETE FROM claims WHERE owner = ?", (name,))
-            lock.release()
-            self._lock_of(name).unlink(missing_ok=True)
+            try:
+                with self.transaction():
+                    self._connection.execute("DELETE FROM claims WHERE owner = ?", (name,))
+            finally:
+                lock.release()
+                self._lock_of(name).unlink(missing_ok=True)
 
     def outcome(self, content_hash: str, request: ChatRequest) -> Outcome | None:
         """Return what was answered to a request's sample, judged anew, or None where nothing was paid for yet."""
-        row = self._connection.execute(
-            "SELECT choice, model, served_model FROM answers WHERE hash = ? AND sample = ?",
-            (content_hash, request.sample),
-        ).fetchone()
-        if row is None:
+        place = (content_hash, request.sample)
+        with self._reading():
+            query = "SELECT choice, model, served_model FROM answers WHERE hash = ? AND sample = ?"
+            row = self._connection.execute(query, place).fetchone()
+            if row is None:
+                return None
+            choice, model, served_model = row
+            first = self._served_first(model)
+            if served_model != first:
+                detail = f"answered by '{excerpt(served_model)}' where '{excerpt(str(first))}' answered before"
+                return Failure("wrong_model", detail)
+            outcome = read_choice(json.loads(choice), request, excerpt(served_model))
+        if isinstance(outcome, Failure) and outcome.asked_again:  # kept by an earlier version, which took it
+            with self.transaction():
+                query = "DELETE FROM answers WHERE hash = ? AND sample = ? AND choice = ?"
+                self._connection.execute(query, (*place, choice))
             return None
-        choice, model, served_model = row
-        first = self._served_first(model)
-        if served_model != first:
-            return Failure("wrong_model", f"answered by '{served_model}' where '{first}' answered before")
-        return read_choice(json.loads(choice), request, served_model)
+        return outcome
 
     def begin(
         self,
@@ -204,11 +220,11 @@ class Journal:
         others = execute(f"SELECT DISTINCT owner FROM claims {where} AND owner != ?", (content_hash, *samples, owner))
         if any(self._is_alive(other) for (other,) in others.fetchall()):
             return Begun("claimed")
-        tokens, usd = execute("SELECT tokens, usd FROM spent").fetchone()
-        over_tokens = ceiling_tokens is not None and tokens + worst.tokens > ceiling_tokens
-        over_usd = ceiling_usd is not None and usd + worst.usd > ceiling_usd * (1 + 1e-9)  # sums of floats
+        spent = self.spent()
+        over_tokens = ceiling_tokens is not None and spent.tokens + worst.tokens > ceiling_tokens
+        over_usd = ceiling_usd is not None and spent.usd + worst.usd > ceiling_usd * (1 + 1e-9)  # sums of floats
         if over_tokens or over_usd:
-            return Begun("over_budget", spent=Cost(tokens, usd))
+            return Begun("over_budget", spent=spent)
         execute("INSERT OR IGNORE INTO requests VALUES (?, ?, ?)", (content_hash, model, content))
         self._connection.executemany(
             "INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", [(content_hash, sample, owner) for sample in samples]
@@ -273,13 +289,11 @@ class Journal:
             (time.time(), result, status, prompt_tokens, completion_tokens, attempt),
         )
         if cost is not None:
-            tokens, usd = self._connection.execute(
-                "SELECT tokens, usd FROM attempts WHERE id = ?", (attempt,)
-            ).fetchone()
+            worst = self._cost("SELECT tokens, usd FROM attempts WHERE id = ?", attempt)
             self._connection.execute(
                 "UPDATE attempts SET tokens = ?, usd = ? WHERE id = ?", (cost.tokens, cost.usd, attempt)
             )
-            self._spend(cost.tokens - tokens, cost.usd - usd)
+            self._spend(cost.tokens - worst.tokens, cost.usd - worst.usd)
         return self.spent()
 
     def release(self, owner: str, content_hash: str, samples: Sequence[int]) -> None:
@@ -291,25 +305,25 @@ class Journal:
 
     def spent(self) -> Cost:
         """Return what everything cost so far, calls under way at their worst case."""
-        return Cost(*self._connection.execute("SELECT tokens, usd FROM spent").fetchone())
+        return self._cost("SELECT tokens, usd FROM spent")
 
     def summary(self) -> JournalSummary:
         """Count what there is."""
         answers = "SELECT kind, count(*) FROM answers GROUP BY kind ORDER BY 2 DESC, 1"
         calls = "SELECT coalesce(result, 'unknown'), count(*) FROM attempts GROUP BY 1 ORDER BY 2 DESC, 1"
         unknown = "SELECT coalesce(sum(tokens), 0), coalesce(sum(usd), 0.0) FROM attempts WHERE prompt_tokens IS NULL"
+        models = "SELECT model, served_model, count(*) FROM answers GROUP BY 1, 2 ORDER BY 1, 3 DESC"
         served: dict[str, dict[str, int]] = {}
-        for asked, answered, count in self._connection.execute(
-            "SELECT model, served_model, count(*) FROM answers GROUP BY 1, 2 ORDER BY 1, 3 DESC"
-        ):
-            served.setdefault(asked, {})[answered] = count
-        return JournalSummary(
-            answers=dict(self._connection.execute(answers).fetchall()),
-            calls=dict(self._connection.execute(calls).fetchall()),
-            served=served,
-            spent=self.spent(),
-            unknown=Cost(*self._connection.execute(unknown).fetchone()),
-        )
+        with self._reading():
+            for asked, answered, count in self._connection.execute(models):
+                served.setdefault(excerpt(asked), {})[excerpt(answered)] = count
+            return JournalSummary(
+                answers={excerpt(kind): count for kind, count in self._connection.execute(answers)},
+                calls={excerpt(result): count for result, count in self._connection.execute(calls)},
+                served=served,
+                spent=self.spent(),
+                unknown=self._cost(unknown),
+            )
 
     def _prepare(self) -> None:
         execute = self._connection.execute
@@ -325,10 +339,19 @@ class Journal:
                 f"journal {self.path} has format {version}, this version of limbeck reads up to {_VERSION}; "
                 "upgrade limbeck, or choose another file"
             )
+        elif self.path.stat().st_size <= _MOST_CHECKED_BYTES:
+            fault = self._one("PRAGMA quick_check(1)")
+            if fault != "ok":
+                raise sqlite3.DatabaseError(fault)
         execute("PRAGMA synchronous = FULL")
 
     def _one(self, query: str, *arguments: Any) -> Any:
         return self._connection.execute(query, arguments).fetchone()[0]
+
+    def _cost(self, query: str, *arguments: Any) -> Cost:
+        with self._reading():
+            tokens, usd = self._connection.execute(query, arguments).fetchone()
+            return Cost(operator.index(tokens), float(usd))
 
     def _spend(self, tokens: int, usd: float) -> None:
         self._connection.execute("UPDATE spent SET tokens = tokens + ?, usd = usd + ?", (tokens, usd))
@@ -363,16 +386,39 @@ class Journal:
         return False
 
     @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Like `_guarded`, where what was read is something else than was ever written."""
+        with self._guarded():
+            try:
+                yield
+            except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+                raise self._damaged(error) from error
+
+    @contextmanager
     def _guarded(self) -> Iterator[None]:
         """Turn what SQLite and the system say into errors that say what to do."""
         try:
             yield
         except sqlite3.OperationalError as error:
+            if _is_damage(error):
+                raise self._damaged(error) from error
             raise StorageError(
                 f"journal {self.path} could not be written: {error}. What it holds is safe; make room, wait for "
                 "other processes, or choose another place on a disk of this machine, and start again"
             ) from error
         except sqlite3.DatabaseError as error:
-            raise DataError(f"{self.path} is not a journal, or is damaged: {error}; choose another file") from error
+            raise self._damaged(error) from error
         except OSError as error:
             raise StorageError(f"journal {self.path} could not be opened: {error.strerror or error}") from error
+
+    def _damaged(self, error: Exception) -> DataError:
+        return DataError(
+            f"{self.path} is not a journal, or is damaged: {excerpt(str(error))}. Put back a copy of it, or what "
+            "`.recover` of the sqlite3 command saves of it; or choose another file, where all is paid for anew"
+        )
+
+
+def _is_damage(error: sqlite3.OperationalError) -> bool:
+    """Most operational errors are a disk's, some a file's: a table that is gone, a text that is no UTF-8."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code == sqlite3.SQLITE_ERROR or "decode" in str(error)

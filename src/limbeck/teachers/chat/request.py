@@ -18,6 +18,8 @@ _OURS = {
 }  # fmt: skip
 _TOKENS_PER_MESSAGE = 16
 """Room for the marks that a chat template puts around each message."""
+_BYTES_PER_TOKEN, _BYTES_PER_ALTERNATIVE = 256, 512
+"""Room for a token of an answer as JSON writes it, said twice and escaped, and for one with its log-probability."""
 
 
 @dataclass(frozen=True)
@@ -120,3 +122,9 @@ class ChatRequest:
         marks = _TOKENS_PER_MESSAGE * (len(self.messages) + 1)
         extra = len(json.dumps(dict(self.extra))) if self.extra else 0
         return self.size_bytes() + marks + extra
+
+    def most_bytes(self, samples: int) -> int:
+        """Return a bound on what `samples` answers take as JSON, their thoughts and log-probabilities included."""
+        tokens = self.max_tokens * samples + (self.most_prompt_tokens() if self.prompt is not None else 0)
+        alternatives = 0 if self.top_log_probs is None else self.top_log_probs + 1
+        return tokens * (_BYTES_PER_TOKEN + _BYTES_PER_ALTERNATIVE * alternatives)

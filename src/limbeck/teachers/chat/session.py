@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from limbeck.errors import TeacherError
-from limbeck.teachers.chat.answer import Failure, read_choice
+from limbeck.teachers.chat.answer import Failure, Outcome, read_choice
 from limbeck.teachers.chat.calls import Call, Key
 from limbeck.teachers.chat.endpoint import ChatEndpoint
 from limbeck.teachers.chat.group_commit import GroupCommit
 from limbeck.teachers.chat.journal import Begun, Cost, Journal
 from limbeck.teachers.chat.limits import RateLimits, Ticket
 from limbeck.teachers.chat.retry import LONGEST_RETRY_AFTER_S, back_off_s
-from limbeck.teachers.chat.transport import Reply, Transport, Trouble
+from limbeck.teachers.chat.said import excerpt
+from limbeck.teachers.chat.transport import LEAST_ROOM, Reply, Transport
+from limbeck.teachers.chat.trouble import Trouble, advice
 
 __all__ = ["ask"]
 
@@ -133,10 +135,14 @@ class _Session:
                 return await self._not_sent(call, begun.attempt)
             self.under_way += 1
             call.tries += 1
-            result = await self.transport.send(self._body(call))
+            room = LEAST_ROOM + call.request.most_bytes(len(call.samples))
+            result = await self.transport.send(self._body(call), room)
             self.reached = self.reached or isinstance(result, Reply) or result.status is not None
             if isinstance(result, Reply):
-                return self._keep(call, begun.attempt, ticket, result)
+                kept, broken = self._judged(call, result)
+                if kept:
+                    return self._keep(call, begun.attempt, ticket, result, kept)
+                result = _trouble_of(broken[0], result)
             if not await self._may_try_again(call, begun.attempt, ticket, result):
                 return None
         return None
@@ -178,14 +184,29 @@ class _Session:
 
         await self.commits.submit(write)
 
-    def _keep(self, call: Call, attempt: int, ticket: Ticket, reply: Reply) -> None:
+    def _served(self, reply: Reply) -> str:
+        return reply.served_model or self.endpoint.model
+
+    def _judged(self, call: Call, reply: Reply) -> tuple[dict[int, Outcome], list[Failure]]:
+        """Return what a call brought, by sample, and what of it broke off."""
+        kept: dict[int, Outcome] = {}
+        broken: list[Failure] = []
+        for sample, choice in zip(call.samples, reply.choices, strict=False):
+            outcome = read_choice(choice, call.request, self._served(reply))
+            if isinstance(outcome, Failure) and outcome.asked_again:
+                broken.append(outcome)
+            else:
+                kept[sample] = outcome
+        return kept, broken
+
+    def _keep(self, call: Call, attempt: int, ticket: Ticket, reply: Reply, outcomes: Mapping[int, Outcome]) -> None:
         """Hand answers to the journal. The next call of this worker is begun behind them, in the same transaction if
         it can be, and sent after it; waiting for one sync here and for another there would double the wait."""
-        served = reply.served_model or self.endpoint.model
-        choices = dict(zip(call.samples, reply.choices, strict=False))
-        outcomes = {sample: read_choice(choice, call.request, served) for sample, choice in choices.items()}
+        served = self._served(reply)
+        given = dict(zip(call.samples, reply.choices, strict=False))
+        choices = {sample: given[sample] for sample in outcomes}
         kinds = {s: outcome.kind if isinstance(outcome, Failure) else "answer" for s, outcome in outcomes.items()}
-        cost = None if reply.usage is None else Cost(sum(reply.usage), self.endpoint.usd(*reply.usage))
+        cost = self._cost(reply.usage)
 
         def write() -> tuple[str, Cost]:
             first = self.journal.keep(
@@ -213,15 +234,15 @@ class _Session:
         task = asyncio.create_task(count(self.commits.submit(write)))
         self.being_kept.add(task)
         task.add_done_callback(self.being_kept.discard)
-        if rest := call.samples[len(choices) :]:
+        if rest := tuple(sample for sample in call.samples if sample not in choices):
             self.waiting.appendleft(Call(call.content_hash, call.request, rest))
 
     def _require_same_model(self, served: str, first: str) -> None:
         if served != first:
             raise TeacherError(
                 f"{self.endpoint.url} answered as '{served}', but earlier answers to model '{self.endpoint.model}' in "
-                f"journal {self.journal.path} came from '{first}'. Labels of two teachers must not be mixed: ask for "
-                "a dated model name, or choose a new journal"
+                f"journal {self.journal.path} came from '{excerpt(first)}'. Labels of two teachers must not be mixed: "
+                "ask for a dated model name, or choose a new journal"
             )
 
     async def _may_try_again(self, call: Call, attempt: int, ticket: Ticket, trouble: Trouble) -> bool:
@@ -229,10 +250,12 @@ class _Session:
         asked_s = trouble.retry_after_s
         last = not trouble.may_pass or call.tries >= self.endpoint.tries
         last = last or (asked_s is not None and asked_s > LONGEST_RETRY_AFTER_S)
-        cost = None if trouble.charged else Cost(0, 0.0)
+        cost = self._cost(trouble.usage) or (None if trouble.charged else Cost(0, 0.0))
 
         def write() -> Cost:
-            spent = self.journal.end(attempt, result=trouble.kind, status=trouble.status, usage=None, cost=cost)
+            spent = self.journal.end(
+                attempt, result=trouble.kind, status=trouble.status, usage=trouble.usage, cost=cost
+            )
             if last:
                 self.journal.release(self.owner, call.content_hash, call.samples)
             return spent
@@ -240,9 +263,13 @@ class _Session:
         self.spent = await self.commits.submit(write)
         self._ended(ticket, cost)
         if trouble.fatal:
+            what, to, do = "does not serve", " to us", "Check base_url, model and the key that key_env names"
+            if trouble.status in (400, 422):
+                what, to = "refuses what is asked of", ""
+                do = advice(trouble.detail) or "See which setting of teacher.api it speaks of"
             raise TeacherError(
-                f"{self.endpoint.url} does not serve model '{self.endpoint.model}' to us: {trouble.detail}. "
-                "Check base_url, model and the key that key_env names; what was answered before is in the journal"
+                f"{self.endpoint.url} {what} model '{self.endpoint.model}'{to}: {trouble.detail.rstrip('.')}. {do}; "
+                "what was answered before is in the journal"
             )
         if trouble.unreachable and not self.reached and call.tries >= min(_TRIES_TO_REACH, self.endpoint.tries):
             raise TeacherError(
@@ -265,8 +292,8 @@ class _Session:
         if self.failed_in_a_row >= _HOPELESS:
             raise TeacherError(
                 f"{self.failed_in_a_row} requests in a row to {self.endpoint.url} failed, the last with: "
-                f"{trouble.kind}, {trouble.detail}. What was answered before is in the journal; start again when the "
-                "cause is gone"
+                f"{trouble.kind}, {trouble.detail}. What was answered before is in the journal; "
+                f"{_to_do(trouble)}"
             )
 
     def _fail(self, call: Call, failure: Failure) -> None:
@@ -293,6 +320,9 @@ class _Session:
             )
         return Failure("over_budget", "; ".join(parts))
 
+    def _cost(self, usage: tuple[int, int] | None) -> Cost | None:
+        return None if usage is None else Cost(sum(usage), self.endpoint.usd(*usage))
+
     def _worst(self, call: Call) -> Cost:
         prompt = call.request.most_prompt_tokens()
         completion = call.request.max_tokens * len(call.samples)
@@ -317,3 +347,15 @@ class _Session:
                 await self.stop.wait()
         except TimeoutError:
             pass
+
+
+def _trouble_of(broken: Failure, reply: Reply) -> Trouble:
+    """What broke off may go well the next time; an end that is not known would be the same."""
+    passes = broken.kind == "server_error"
+    return Trouble(broken.kind, broken.detail, 200, may_pass=passes, charged=True, usage=reply.usage)
+
+
+def _to_do(trouble: Trouble) -> str:
+    """What to change before starting again, after a request that was not taken or could not be answered."""
+    hint = advice(trouble.detail) if trouble.kind == "rejected" else None
+    return f"{hint}, and start again" if hint else "start again when the cause is gone"

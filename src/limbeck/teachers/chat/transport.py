@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,25 +13,23 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from limbeck.errors import ConfigError
-from limbeck.teachers.chat.answer import FailureKind
 from limbeck.teachers.chat.endpoint import Endpoint, read_key
-from limbeck.teachers.chat.retry import retry_after_s
+from limbeck.teachers.chat.said import Body, KeyCutter, Unreadable, excerpt, parse_json
+from limbeck.teachers.chat.trouble import Trouble, error_in, said_error, trouble_of
 
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Reply", "Transport", "Trouble", "known_certificates"]
+__all__ = ["LEAST_ROOM", "Reply", "Transport", "known_certificates"]
 
-_PASSING = {408, 409, 425, 429}
-"""Statuses after which the same call may succeed; and all of 500 and above."""
-_FATAL = {401, 402, 403, 404}
-"""Statuses that every other call would get as well: no valid key, no money, no such model or address."""
-_LONGEST_DETAIL = 300
+LEAST_ROOM = 4 * 2**20
+"""Bytes of the longest answer that is taken, beside what its tokens take."""
 _LONGEST_CONNECT_S = 15.0
 _LONGEST_HEADER = 2**16
 """An answer with a longer one would be lost, though paid for."""
-_SHORTEST_SECRET = 12
-"""Shorter keys ("EMPTY", "none") are no secrets but stand-ins for servers without keys, and ordinary words."""
+_LONGEST_NAME = 200
+_MOST_TOKENS = 10**8
+"""No model reads or writes so many: a usage beyond is none."""
 
 
 @dataclass(frozen=True)
@@ -44,23 +40,7 @@ class Reply:
     usage: tuple[int, int] | None
     """Tokens of prompt and answer, where the API says them."""
     served_model: str | None
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """No answer."""
-
-    kind: FailureKind
-    detail: str
-    status: int | None = None
-    may_pass: bool = True
-    fatal: bool = False
-    """Whether any other call would fail as well."""
-    unreachable: bool = False
-    """Whether no connection came about: it is refused, its host is unknown, its certificate is not trusted."""
-    charged: bool = False
-    """Whether the provider may have charged for it: it was sent, and the server did not say that it failed."""
-    retry_after_s: float | None = None
+    """One line that can be printed."""
 
 
 @cache
@@ -79,8 +59,9 @@ class Transport:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         key = read_key(endpoint)
-        self._secret = key if key and len(key) >= _SHORTEST_SECRET else None
-        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        self._cutter = KeyCutter(key)
+        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip, deflate"}
+        self._headers |= {"Authorization": f"Bearer {key}"} if key else {}
         self._proxy = _proxy_for(endpoint.url)
         self._session: aiohttp.ClientSession
 
@@ -95,6 +76,7 @@ class Transport:
             timeout=aiohttp.ClientTimeout(total=None, connect=min(_LONGEST_CONNECT_S, whole_s / 2)),
             connector=aiohttp.TCPConnector(limit=0, ssl=known_certificates()),
             cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,  # a small body may unpack to gigabytes: `Body` counts
             max_field_size=_LONGEST_HEADER,
         )
         return self
@@ -104,8 +86,13 @@ class Transport:
     ) -> None:
         await self._session.close()
 
-    async def send(self, body: bytes) -> Reply | Trouble:
-        """Make one call. Never raises on what a server or a network can do."""
+    async def send(self, body: bytes, most_bytes: int = LEAST_ROOM) -> Reply | Trouble:
+        """Make one call. Never raises on what a server or a network can do.
+
+        Args:
+            body: what is sent.
+            most_bytes: the longest answer that is taken, unpacked.
+        """
         import aiohttp
 
         endpoint = self._endpoint
@@ -115,54 +102,38 @@ class Transport:
                 asyncio.timeout(endpoint.timeout_s),
                 self._session.post(endpoint.url, data=body, headers=self._headers, allow_redirects=False) as response,
             ):
-                said = (await response.read()).decode("utf-8", "replace")
-        except aiohttp.ClientHttpProxyError as error:  # its text may hold the proxy's password
+                return await self._read(response, most_bytes)
+        # The texts of some of these errors hold the proxy's password.
+        except aiohttp.ClientHttpProxyError as error:
             return Trouble("connection", f"{not_connected}: the proxy answered {error.status}")
         except aiohttp.ClientConnectorError as error:
             why = error.strerror or str(error.os_error)
-            return Trouble("connection", f"{not_connected}: {self._without_key(why)}", unreachable=True)
-        except (aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL, UnicodeError) as error:
-            return Trouble("connection", f"{not_connected}: {self._without_key(str(error))}")
+            return Trouble("connection", f"{not_connected}: {excerpt(self._cutter.text(why))}", unreachable=True)
+        except aiohttp.ConnectionTimeoutError:
+            return Trouble("connection", f"{not_connected}: no answer to the wish to connect")
+        except (aiohttp.InvalidURL, UnicodeError):
+            return Trouble("connection", f"{not_connected}: its address, or that of a proxy, cannot be one")
         except TimeoutError:
             return Trouble("timeout", f"no whole answer within {endpoint.timeout_s:g} s", charged=True)
         except aiohttp.ClientError as error:  # its text may quote what came, in a spelling of its own
             return Trouble("connection", f"the answer was cut: {type(error).__name__}", charged=True)
+
+    async def _read(self, response: aiohttp.ClientResponse, most_bytes: int) -> Reply | Trouble:
+        ok, fault = response.status == 200, None
+        body = Body(response.headers.get("Content-Encoding", ""), most_bytes if ok else LEAST_ROOM)
         try:
-            value = self._json_without_key(said)
-        except (ValueError, RecursionError):
-            value = None
-        text = self._without_key(said)
-        if response.status != 200:
-            return self._trouble(response.status, response.headers.get("Retry-After"), value, text)
-        return _read_reply(value, text)
-
-    def _trouble(self, status: int, retry_after: str | None, value: Any, text: str) -> Trouble:
-        code, message = _read_error(value, text)
-        detail = f"HTTP {status}" + (f": {message}" if message else "")
-        if code == "insufficient_quota" or status in _FATAL:
-            return Trouble("rejected", detail, status, may_pass=False, fatal=True)
-        if status in _PASSING or status >= 500:
-            kinds: dict[int, FailureKind] = {429: "rate_limited", 408: "timeout"}
-            wait = retry_after_s(retry_after, time.time())
-            return Trouble(kinds.get(status, "server_error"), detail, status, retry_after_s=wait)
-        if status < 400:
-            detail += "; expected 200. base_url may be that of another service, or redirect, which is not followed"
-            return Trouble("rejected", detail, status, may_pass=False, fatal=True)
-        kind: FailureKind = "refused" if code == "content_filter" else "rejected"
-        return Trouble(kind, detail, status, may_pass=False)
-
-    def _without_key(self, text: str) -> str:
-        """Return what a server or a library said; some servers repeat the key."""
-        return text.replace(self._secret, "(key)") if self._secret else text
-
-    def _json_without_key(self, text: str) -> Any:
-        """Parse JSON. A key in it may be written with escapes, so it is looked for in the parsed value."""
-        value = json.loads(text)
-        if self._secret:
-            plain, secret = json.dumps(value), json.dumps(self._secret)[1:-1]
-            if secret in plain:
-                return json.loads(plain.replace(secret, "(key)"))
-        return value
+            async for part in response.content.iter_any():
+                body.add(part)
+        except Unreadable as error:
+            fault = f"the answer {error}"
+        if ok and fault is not None:
+            return Trouble("malformed", fault, 200, charged=True)
+        said = body.text()
+        value, text = self._cutter.value(parse_json(said)), self._cutter.text(said)
+        retry_after = response.headers.get("Retry-After")
+        if ok:
+            return _read_reply(value, text, retry_after)
+        return trouble_of(response.status, said_error(value, text), retry_after)
 
 
 def _proxy_for(url: str) -> str | None:
@@ -173,6 +144,12 @@ def _proxy_for(url: str) -> str | None:
     if not proxy or proxy_bypass(parts.netloc):
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if not _is_address(proxy):
+        raise ConfigError(
+            f"the environment names a proxy for {url} whose address cannot be read (it may hold a password, so it is "
+            "not shown). Expected http://host:port, or http://user:password@host:port with %23 for # in a password, "
+            "%2F for /, %3F for ?, %40 for @ and %25 for %"
+        )
     if urlsplit(proxy).scheme not in ("http", "https"):
         raise ConfigError(
             f"the environment names a proxy for {url} that speaks {urlsplit(proxy).scheme}; only HTTP proxies can be "
@@ -181,36 +158,50 @@ def _proxy_for(url: str) -> str | None:
     return proxy
 
 
-def _read_reply(value: Any, text: str) -> Reply | Trouble:
+def _is_address(proxy: str) -> bool:
+    """Whether it has a host and nothing behind: a password with a # in it would be cut there, and shown."""
+    try:
+        parts = urlsplit(proxy)
+        port = parts.port
+    except ValueError:
+        return False
+    plain = proxy.isascii() and proxy.isprintable() and not set(" ?#") & set(proxy)
+    return plain and bool(parts.hostname) and port != 0 and parts.path in ("", "/")
+
+
+def _read_reply(value: Any, text: str, retry_after: str | None) -> Reply | Trouble:
+    fields = value if isinstance(value, dict) else {}
+    found = fields.get("choices")
+    choices = found if isinstance(found, list) and all(isinstance(choice, dict) for choice in found) else []
+    usage = _read_usage(fields.get("usage"))
+    error = error_in(value, text)
+    if error is None and choices and all(choice.get("error") for choice in choices):
+        error = error_in(choices[0], "")
+    if error is not None:
+        return trouble_of(200, error, retry_after, charged=any(map(_says_something, choices)), usage=usage)
     if value is None:
-        return Trouble("malformed", f"the answer is not JSON: {_excerpt(text)}", 200, charged=True)
-    choices = value.get("choices") if isinstance(value, dict) else None
-    if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
-        return Trouble("malformed", f"the answer has no choices: {_excerpt(text)}", 200, charged=True)
-    served = value.get("model")
-    return Reply(choices, _read_usage(value.get("usage")), served if isinstance(served, str) and served else None)
+        return Trouble("malformed", f"the answer is not JSON: {excerpt(text)}", 200, charged=True)
+    if not choices:
+        return Trouble("malformed", f"the answer has no choices: {excerpt(text)}", 200, charged=True, usage=usage)
+    served = fields.get("model")
+    return Reply(choices, usage, excerpt(served, _LONGEST_NAME) or None if isinstance(served, str) else None)
+
+
+def _says_something(choice: Mapping[str, Any]) -> bool:
+    message = choice.get("message")
+    said = message if isinstance(message, dict) else {}
+    return any((choice.get("text"), said.get("content"), said.get("reasoning_content"), said.get("reasoning")))
 
 
 def _read_usage(value: Any) -> tuple[int, int] | None:
     if not isinstance(value, dict):
         return None
-    prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens", 0)
-    if not isinstance(prompt, int) or not isinstance(completion, int) or min(prompt, completion) < 0:
+    prompt, completion = _count(value.get("prompt_tokens")), _count(value.get("completion_tokens", 0))
+    return None if prompt is None or completion is None else (prompt, completion)
+
+
+def _count(value: Any) -> int | None:
+    """Some servers write whole numbers as 12.0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MOST_TOKENS:
         return None
-    return prompt, completion
-
-
-def _read_error(value: Any, text: str) -> tuple[str | None, str]:
-    """Return code and message of an API's error, in whatever shape it comes."""
-    error = value.get("error", value) if isinstance(value, dict) else value
-    if not isinstance(error, dict):
-        return None, _excerpt(text)
-    code = error.get("code") or error.get("type")
-    message = error.get("message") or error.get("detail") or text
-    return code if isinstance(code, str) else None, _excerpt(str(message))
-
-
-def _excerpt(text: str) -> str:
-    """Shorten foreign text to one line that can be printed."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * _LONGEST_DETAIL]).split())
-    return line if len(line) <= _LONGEST_DETAIL else line[: _LONGEST_DETAIL - 1] + "…"
+    return int(value) if value == int(value) else None

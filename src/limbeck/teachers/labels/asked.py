@@ -226,8 +226,11 @@ def _advice(kinds: Counter[str]) -> str:
             "a model that thinks first, or whose answer begins with a mark, does not say a letter at once. Switch its "
             "thinking off, or ask for samples of text (teacher.api.log_probs: 0)"
         )
-    if kinds["only_thoughts"]:
-        return "the answers end before or with the model's thoughts. Allow longer ones, or switch its thinking off"
+    if kinds["only_thoughts"] or kinds["truncated"]:
+        return (
+            "the answers end too early, or with the model's thoughts. Allow longer ones (teacher.api.max_tokens), or "
+            "switch its thinking off"
+        )
     return "say in the prompt's format what an answer looks like, or use another teacher"
 
 

@@ -15,9 +15,13 @@ from typing import Any
 from limbeck.errors import ConfigError, TeacherError
 from limbeck.teachers.chat.endpoint import Endpoint
 from limbeck.teachers.chat.retry import LONGEST_RETRY_AFTER_S, back_off_s
-from limbeck.teachers.chat.transport import Reply, Transport, Trouble
+from limbeck.teachers.chat.transport import LEAST_ROOM, Reply, Transport
+from limbeck.teachers.chat.trouble import Trouble
 
 __all__ = ["score_sequences"]
+
+_BYTES_PER_TOKEN = 512
+"""Room for one of the likeliest tokens of a position, with its text and log-probability as JSON."""
 
 
 def score_sequences(
@@ -90,7 +94,8 @@ async def _answers(
 async def _score(transport: Transport, endpoint: Endpoint, ids: Sequence[int], top_k: int) -> list[Any]:
     # max_tokens: servers write at least one token; it is not read.
     call = {"model": endpoint.model, "prompt": list(ids), "max_tokens": 1, "temperature": 0, "prompt_logprobs": top_k}
-    reply = await _reply(transport, endpoint, json.dumps(call).encode())
+    room = LEAST_ROOM + len(ids) * (top_k + 2) * _BYTES_PER_TOKEN
+    reply = await _reply(transport, endpoint, json.dumps(call).encode(), room)
     found = reply.choices[0].get("prompt_logprobs")
     if not isinstance(found, list):
         raise TeacherError(
@@ -100,10 +105,10 @@ async def _score(transport: Transport, endpoint: Endpoint, ids: Sequence[int], t
     return found
 
 
-async def _reply(transport: Transport, endpoint: Endpoint, body: bytes) -> Reply:
+async def _reply(transport: Transport, endpoint: Endpoint, body: bytes, room: int) -> Reply:
     """Make a call until it is answered. Raises `TeacherError` where it is refused, or after all tries."""
     rng, tries = random.Random(), 1
-    while not isinstance(answer := await transport.send(body), Reply):
+    while not isinstance(answer := await transport.send(body, room), Reply):
         asked_s = answer.retry_after_s
         if not answer.may_pass or tries == endpoint.tries or (asked_s or 0) > LONGEST_RETRY_AFTER_S:
             raise _given_up(answer, endpoint, tries)
