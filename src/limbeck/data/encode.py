@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from limbeck.errors import ModelError
-from limbeck.models.adapter_layers import positions_taken
+from limbeck.models.padding import Padding
+from limbeck.models.trials import readable_tokens
 from limbeck.types import Rows
 
 __all__ = ["Encoded", "encode_rows", "same_token_ids", "token_limit"]
 
 _ROWS_AT_ONCE = 2048
-_POSITIONS_AFTER_PADDING = ("roberta", "camembert", "mpnet", "longformer", "data2vec-text", "xmod")
 _LONGEST_DEFAULT_TOKENS = 512
 """Used where neither tokenizer nor model names a limit."""
 
@@ -44,6 +44,10 @@ class Encoded:
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row, special tokens included."""
         return np.diff(self.offsets)
+
+    def padded_as(self, padding: Padding) -> Encoded:
+        """Return the same rows for another model of the same tokens, sharing their memory."""
+        return replace(self, pad_id=padding.id, pad_left=padding.left)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all ids, token types and lengths."""
@@ -76,34 +80,40 @@ class Encoded:
 def token_limit(tokenizer: Any, model: Any, wanted: int | None = None) -> int:
     """Return the longest row in tokens that both tokenizer and model take, or `wanted` if shorter.
 
+    What the model takes is tried (`limbeck.models.trials.readable_tokens`).
+
     Raises:
         ModelError: `wanted` is more than the model can read.
     """
-    limits = [_LONGEST_DEFAULT_TOKENS] if wanted is None else []
-    if tokenizer.model_max_length < 10**9 and wanted is None:
-        limits.append(int(tokenizer.model_max_length))
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if isinstance(positions, int) and positions > 0:
-        # RoBERTa and its kin start counting positions after the padding id.
-        after_padding = any(kin in model.config.model_type for kin in _POSITIONS_AFTER_PADDING)
-        offset = (model.config.pad_token_id or 0) + 1 if after_padding else 0
-        limits.append(positions - offset - positions_taken(model))
-    if wanted is not None and limits and wanted > min(limits):
-        raise ModelError(f"max_length {wanted} is more than the {min(limits)} tokens {type(model).__name__} can read")
-    return min([*limits, wanted] if wanted is not None else limits)
+    if wanted is None:
+        named = tokenizer.model_max_length  # 10**30 or -1 where the tokenizer names no limit
+        return readable_tokens(
+            model, int(min(_LONGEST_DEFAULT_TOKENS, named)) if named > 0 else _LONGEST_DEFAULT_TOKENS
+        )
+    if wanted > (most := readable_tokens(model, wanted)):
+        raise ModelError(f"max_length {wanted} is more than the {most} tokens {type(model).__name__} can read")
+    return wanted
 
 
-def encode_rows(rows: Rows, tokenizer: Any, max_length: int) -> Encoded:
+def encode_rows(rows: Rows, tokenizer: Any, max_length: int, padding: Padding | None = None) -> Encoded:
     """Tokenise `rows` with special tokens; longer ones are cut at `max_length` tokens.
 
+    Args:
+        rows: texts, or pairs of texts.
+        tokenizer: the model's.
+        max_length: in tokens.
+        padding: that of the model which reads the rows; ``None``: the tokenizer's own.
+
     Raises:
-        ModelError: the tokenizer has no padding token.
+        ModelError: the tokenizer has no padding token, and there is no model to ask.
     """
-    if tokenizer.pad_token_id is None:
-        raise ModelError(
-            f"the tokenizer of {tokenizer.name_or_path} has no padding token, which batches of unequal rows need; "
-            "set one (tokenizer.pad_token = ...) and save the tokenizer"
-        )
+    if padding is None:
+        if tokenizer.pad_token_id is None:
+            raise ModelError(
+                f"the tokenizer of {tokenizer.name_or_path} has no padding token, which batches of unequal rows need; "
+                "set one (tokenizer.pad_token = ...) and save the tokenizer"
+            )
+        padding = Padding(int(tokenizer.pad_token_id), tokenizer.padding_side == "left")
     ids: list[NDArray[np.int32]] = []
     types: list[NDArray[np.int8]] = []
     lengths = np.empty(len(rows), dtype=np.int64)
@@ -121,8 +131,8 @@ def encode_rows(rows: Rows, tokenizer: Any, max_length: int) -> Encoded:
         ids=np.concatenate(ids) if ids else np.empty(0, dtype=np.int32),
         token_types=np.concatenate(types) if types else None,
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        pad_id=int(tokenizer.pad_token_id),
-        pad_left=tokenizer.padding_side == "left",
+        pad_id=padding.id,
+        pad_left=padding.left,
         rows_at_limit=int((lengths >= max_length).sum()),
     )
 

@@ -26,19 +26,26 @@ __all__ = [
     "run_model",
     "set_dropout",
     "shapes",
+    "text_config",
     "width",
     "word_embeddings",
 ]
 
 
+def text_config(model: Any) -> Any:
+    """Return the part of the model's configuration that is about text: of models of text alone it is all."""
+    config = model.config
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
+
+
 def depth(model: Any) -> int:
     """Number of transformer layers."""
-    return int(model.config.num_hidden_layers)
+    return int(text_config(model).num_hidden_layers)
 
 
 def width(model: Any) -> int:
     """Width of the hidden states."""
-    return int(model.config.hidden_size)
+    return int(text_config(model).hidden_size)
 
 
 def shapes(teacher: Any, student: Any) -> Shapes:
@@ -58,9 +65,20 @@ def layer_list(model: Any) -> tuple[str, nn.ModuleList]:
             f"{type(model).__name__} has an encoder and a decoder: layers are mapped of models that have one list of "
             "them. Use a recipe without hints of hidden states"
         )
-    for name, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) == depth(model):
-            return name, module
+    lists = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == depth(model)
+    ]
+    others = [name for name, _ in lists[1:] if not name.startswith(f"{lists[0][0]}.")]
+    if others:
+        raise ModelError(
+            f"{type(model).__name__} keeps the parts of its {depth(model)} layers in several lists "
+            f"({', '.join([lists[0][0], *others][:4])}): no module is a layer. Use another model, or a recipe without "
+            "layer terms and a student by name"
+        )
+    if lists:
+        return lists[0]
     raise ModelError(
         f"cannot find the {depth(model)} layers of {type(model).__name__}: models that share weights between "
         "layers have no separate ones. Use another model, or a recipe without layer terms and a student by name."

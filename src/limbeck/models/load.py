@@ -32,6 +32,7 @@ __all__ = [
     "load_weights",
     "model_labels",
     "new_classifier",
+    "new_encoder",
     "save_model",
     "save_module",
     "weights_fingerprint",
@@ -138,6 +139,21 @@ def new_classifier(name: str, *, labels: Sequence[str], trust_remote_code: bool 
         )
     except (OSError, ValueError, KeyError) as error:
         raise _cannot_load("a classifier", name, error) from error
+
+
+def new_encoder(name: str, *, trust_remote_code: bool = False) -> Any:
+    """Return an encoder of the same shape as the one of a folder or hub name, on the default device, with new weights.
+
+    Raises:
+        ModelError: the configuration cannot be read, or does not make an encoder.
+    """
+    from transformers import AutoModel
+
+    config = load_config(name, trust_remote_code=trust_remote_code)
+    try:
+        return AutoModel.from_config(config, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError) as error:
+        raise _cannot_load("an encoder", name, error) from error
 
 
 def load_language_model(name: str, *, bf16: bool = False, trust_remote_code: bool = False) -> Any:

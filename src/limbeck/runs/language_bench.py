@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,8 @@ from limbeck.data.encode import token_limit
 from limbeck.data.prompts.choice import PromptChoice
 from limbeck.evaluation.predict import predict_scores
 from limbeck.models.layers import shapes
-from limbeck.models.load import load_config, load_tokenizer, load_weights
+from limbeck.models.load import load_tokenizer, load_weights, new_encoder
+from limbeck.models.step_memory import without_memory
 from limbeck.ranks import device, is_main, wait_for_all
 from limbeck.recipes.alignment import Alignment
 from limbeck.recipes.english_model import english_model
@@ -59,7 +59,8 @@ class Bench:
         backbone = self.config.backbone
         options = {"trust_remote_code": backbone.trust_remote_code}
         self.tokenizer = load_tokenizer(backbone.model, **options)
-        shell = _Shell(load_config(backbone.model, **options))
+        with without_memory():
+            shell = new_encoder(backbone.model, **options)
         self.max_length = min(backbone.max_length, token_limit(self.tokenizer, shell))
         most = max(len(record.candidates) for record in (*self.data.english, *self.data.pool, *self.data.test))
         automatic: ScorerKind = "cross_encoder" if most <= _CROSS_ENCODER_CANDIDATES else "dual_encoder"
@@ -227,13 +228,6 @@ class Bench:
         scorer = self.new_scorer(system, seed)
         load_weights(scorer, _last_stage(self.folder, recipe.key, system, self.config.data.n_target[-1], seed))
         return scorer
-
-
-@dataclass(frozen=True)
-class _Shell:
-    """A configuration where a model is looked for: limits are known before any weights are loaded."""
-
-    config: Any
 
 
 def _batch_maker(encoded: EncodedRecords) -> Callable[[NDArray[np.int64]], Batch]:

@@ -1,0 +1,110 @@
+"""How a model is tried before anything is trained: what it can read, on one short row, with nothing of it changed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.models.adapter_layers import positions_taken
+from limbeck.models.label_scorer import language_model_of
+from limbeck.models.layers import accepted_inputs, text_config, word_embeddings
+
+__all__ = ["probe_ids", "readable_tokens", "undisturbed"]
+
+_TRIED_TOKENS = 4096
+"""Longer rows than this are not read: masks of so many places may take gigabytes."""
+
+
+@contextmanager
+def undisturbed(*models: nn.Module) -> Iterator[None]:
+    """Run `models` in evaluation mode without gradients in the block; afterwards they are in the mode they were in."""
+    modes = [(module, module.training) for model in models for module in model.modules()]
+    try:
+        for module, _ in modes:
+            module.training = False
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def probe_ids(model: Any, rows: int, tokens: int) -> Tensor:
+    """Return token ids ``[rows, tokens]``, always the same ones, none of them a padding or other special token."""
+    config = text_config(model)
+    special: set[Any] = {
+        value for name, value in vars(config).items() if name.endswith("_token_id") and isinstance(value, int)
+    }
+    special.add(getattr(word_embeddings(model), "padding_idx", -1))  # MPNet's is 1 whatever its configuration says
+    plain = [token for token in range(min(int(config.vocab_size), 1000)) if token not in special] or [0]
+    picked = torch.randint(len(plain), (rows, tokens), generator=torch.Generator().manual_seed(0))
+    return torch.tensor(plain)[picked]
+
+
+def readable_tokens(model: Any, most: int) -> int:
+    """Return the longest row, `most` tokens or fewer, that the model can read.
+
+    Found by reading one: no configuration says how many positions are left beside those that padding takes (RoBERTa,
+    LUKE, I-BERT, ...). The pass ends where the first layer begins. A model that cannot be run like this (it has no
+    weights, needs other inputs, or is on an accelerator, where an index out of range ends the process) is judged by
+    its table of positions.
+    """
+    model = language_model_of(model)
+    claimed = getattr(text_config(model), "max_position_embeddings", None)
+    if isinstance(claimed, int) and claimed > 0:
+        most = min(most, claimed - positions_taken(model))
+    if most > _TRIED_TOKENS or any(parameter.device.type != "cpu" for parameter in model.parameters()):
+        return min(most, _places(model))
+    ids = probe_ids(model, 1, max(most, 1))
+    with undisturbed(model):
+        if _reads(model, ids):
+            return most
+        if not _reads(model, ids[:, :1]):
+            return min(most, _places(model))
+        fits, fails = 1, most
+        while fails - fits > 1:
+            middle = (fits + fails) // 2
+            fits, fails = (middle, fails) if _reads(model, ids[:, :middle]) else (fits, middle)
+    return fits
+
+
+def _places(model: nn.Module) -> int:
+    """Positions in the model's tables, less those up to a padding position and those of a soft prompt."""
+    found = [sys.maxsize]
+    for name, module in model.named_modules():
+        rows = getattr(module, "weight", None)
+        if name.rsplit(".", 1)[-1] in ("position_embeddings", "embed_positions", "wpe") and isinstance(rows, Tensor):
+            padding: Any = getattr(module, "padding_idx", None)
+            found.append(rows.shape[0] - (0 if padding is None else padding + 1) - positions_taken(model))
+    return min(found)
+
+
+class _Enough(Exception):
+    """Embeddings were read; the layers need not be run."""
+
+
+def _reads(model: Any, ids_BT: Tensor) -> bool:
+    """Whether the model takes rows of this length, as far as its first layer."""
+
+    def stop(*_: object) -> None:
+        raise _Enough
+
+    layers = [module for stack in model.modules() if isinstance(stack, nn.ModuleList) for module in stack]
+    handles = [layer.register_forward_pre_hook(stop) for layer in layers if not isinstance(layer, nn.Embedding)]
+    inputs = {"input_ids": ids_BT, "attention_mask": torch.ones_like(ids_BT)}
+    known = {name: tensor for name, tensor in inputs.items() if name in accepted_inputs(type(model).forward)}
+    try:
+        model(**known)
+    except _Enough:
+        return True
+    except Exception:  # a row that is too long ends in errors of many kinds
+        return False
+    finally:
+        for handle in handles:
+            handle.remove()
+    return True

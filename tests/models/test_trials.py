@@ -1,0 +1,82 @@
+"""What a model can read is found by trying, and trying changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from limbeck.models.step_memory import without_memory
+from limbeck.models.trials import probe_ids, readable_tokens, undisturbed
+
+SHAPE = {
+    "vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
+    "max_position_embeddings": 34, "pad_token_id": 3, "bos_token_id": 0, "eos_token_id": 2,
+}  # fmt: skip
+OWN: dict[str, dict[str, Any]] = {
+    "Luke": {"entity_vocab_size": 5, "entity_emb_size": 8},
+    "Longformer": {"attention_window": 8},
+    "GPT2": {"n_embd": 16, "n_layer": 2, "n_head": 2},
+    "ModernBert": {"cls_token_id": 0, "sep_token_id": 2},
+    "Albert": {"embedding_size": 8},
+}
+
+
+def made(kind: str, **options: Any) -> Any:
+    config = getattr(transformers, f"{kind}Config")(**{**SHAPE, **OWN.get(kind, {}), **options})
+    return getattr(transformers, f"{kind}Model")(config)
+
+
+@pytest.mark.parametrize(
+    ("kind", "positions"),
+    [
+        *((kind, 34) for kind in ("Bert", "DistilBert", "DebertaV2", "Albert", "GPT2", "OPT", "Llama", "ModernBert")),
+        *((kind, 30) for kind in ("Roberta", "XLMRoberta", "Camembert", "Data2VecText")),  # begin behind id 3
+        *((kind, 30) for kind in ("IBert", "Luke", "Longformer", "Esm")),
+        ("MPNet", 32),  # begins behind 1, whatever the padding id is
+        ("Bart", 34),
+    ],
+)
+def test_the_longest_row_is_found_by_reading_and_by_the_table(kind: str, positions: int) -> None:
+    """A model reads so many tokens and not one more; where it cannot be run its table says the same."""
+    model = made(kind)
+    assert readable_tokens(model, 512) == positions
+    assert readable_tokens(model, 20) == 20
+    with without_memory():
+        assert readable_tokens(made(kind), 512) == positions
+    ids = probe_ids(model, 1, positions)
+    model.eval()(input_ids=ids, attention_mask=torch.ones_like(ids))
+
+
+def test_a_configuration_that_claims_more_than_the_table_holds() -> None:
+    model = made("Bert")
+    model.config.max_position_embeddings = 512
+    assert readable_tokens(model, 512) == 34
+
+
+def test_a_model_that_needs_other_inputs_is_judged_by_its_table() -> None:
+    model = made("Xmod", languages=["en_XX"])
+    model.forward = None
+    assert readable_tokens(model, 512) == 30
+
+
+def test_trying_changes_nothing() -> None:
+    model = made("Roberta", hidden_dropout_prob=0.5).train()
+    model.encoder.eval()
+    before = torch.get_rng_state()
+    modes = [module.training for module in model.modules()]
+    readable_tokens(model, 512)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert [module.training for module in model.modules()] == modes
+    assert not any(module._forward_pre_hooks for module in model.modules())
+    with undisturbed(model):
+        assert not any(module.training for module in model.modules())
+    assert [module.training for module in model.modules()] == modes
+
+
+def test_probe_ids_are_no_special_tokens() -> None:
+    ids = probe_ids(made("Bert"), 4, 500)
+    assert ids.shape == (4, 500)
+    assert set(ids.unique().tolist()) == set(range(60)) - {0, 2, 3}
