@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import limbeck.stages.trainer  # noqa: F401  # a run loads it, so its memory counts
-from limbeck.data.encode import encode_rows, token_limit
+from limbeck.data.encode import token_limit
+from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError, ModelError
 from limbeck.losses.combine import bind_terms, needs_of
-from limbeck.models.layers import depth, set_dropout, shapes, width, word_embeddings
+from limbeck.models.layers import depth, set_dropout, shapes, text_config, width, word_embeddings
 from limbeck.models.load import load_tokenizer, new_classifier
 from limbeck.models.step_memory import StepMemory, trace_step, without_memory
 from limbeck.numerics.layer_maps import choose_layers
@@ -120,13 +121,12 @@ class _Maker:
     def teacher(self) -> Any:
         teacher = self.config.teacher
         assert teacher.model is not None
-        return new_classifier(teacher.model, labels=self.labels, trust_remote_code=teacher.trust_remote_code)
+        model = new_classifier(teacher.model, labels=self.labels, trust_remote_code=teacher.trust_remote_code)
+        return _with_padding(model)
 
     def student(self, config: RunConfig) -> Any:
         """Return the student as `config` trains it; 4-bit weights are counted apart."""
-        student = self._plain(config)
-        if student.config.pad_token_id is None:
-            student.config.pad_token_id = 0  # a classifier of several rows asks for one; which one is all the same
+        student = _with_padding(self._plain(config))
         if (adapter := config.student.adapter) is not None:
             add_adapter(student, adapter.model_copy(update={"kind": "lora"}) if adapter.kind == "qlora" else adapter)
         return _as_trained(student, config.training)
@@ -143,6 +143,13 @@ class _Maker:
             section.from_teacher.layers, teacher_layers=depth(teacher), keep=section.from_teacher.keep
         )
         return student_from_layers(teacher, layers)
+
+
+def _with_padding(model: Any) -> Any:
+    """A classifier of several rows asks for a padding id; which one is all the same here."""
+    if getattr(text_config(model), "pad_token_id", None) is None:
+        text_config(model).pad_token_id = 0
+    return model
 
 
 def _as_trained(model: Any, training: Training) -> Any:
@@ -201,7 +208,7 @@ class _Planner:
         tokenizer = student_tokenizer(self.config, of_teacher)
         limits = [token_limit(tokenizer, student, wanted)]
         limits += [token_limit(of_teacher, teacher, wanted)] if of_teacher is not None else []
-        train, test = (encode_rows(part, tokenizer, min(limits)) for part in (self.rows.train, self.rows.test))
+        train, test = (encode_for(student, part, tokenizer, min(limits)) for part in (self.rows.train, self.rows.test))
         return int(train.lengths.max()), int(test.lengths.max())
 
     def phases(self, config: RunConfig) -> list[Phase]:

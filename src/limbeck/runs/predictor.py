@@ -19,6 +19,7 @@ from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.models.generate import Decoding, write_completions
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import load_classifier, load_tokenizer, model_labels
+from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import require_single_label
 from limbeck.runs.batches import batches
 from limbeck.runs.task_file import TASK_FILE, damaged, task_values
@@ -52,6 +53,8 @@ class Predictor:
         self.tokenizer = load_tokenizer(model)
         self.labels = model_labels(self.model)
         self.max_length = token_limit(self.tokenizer, self.model, wanted)
+        if not isinstance(self.model, LabelScorer):  # which goes by the mask
+            padding_of(self.model, self.tokenizer)
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def logits(self, rows: Rows, advance: Advance | None = None) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from limbeck.errors import ConfigError, DataError, ModelError
 from limbeck.formatting import share_text
 from limbeck.losses.combine import needs_of
 from limbeck.models.load import has_named_labels, load_classifier, load_config, load_tokenizer, model_labels
+from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import call_single_label, require_single_label
 from limbeck.runs.config import Data, RunConfig
 from limbeck.stages.stage import Stage
@@ -224,7 +225,7 @@ def start_teacher(config: RunConfig, labels: list[str]) -> tuple[Any, Any]:
     """Load teacher and tokenizer; the teacher is not fine-tuned yet where the run says so.
 
     Raises:
-        ModelError: cannot be loaded, holds no classifier, or one for another number of labels.
+        ModelError: cannot be loaded, holds no classifier, or one for another number of labels, or cannot read batches.
     """
     import torch
 
@@ -241,6 +242,7 @@ def start_teacher(config: RunConfig, labels: list[str]) -> tuple[Any, Any]:
         # Its labels have no names (LABEL_0 ...); the task's names, in the same order, go into the student.
         model.config.id2label = dict(enumerate(labels))
         model.config.label2id = {label: i for i, label in enumerate(labels)}
+    padding_of(model, tokenizer, trained=fine_tuned_already)
     return model, tokenizer
 
 

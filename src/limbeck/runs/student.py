@@ -10,6 +10,7 @@ from limbeck.losses.combine import needs_of
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth
 from limbeck.models.load import load_classifier, load_config, load_language_model, load_tokenizer
+from limbeck.models.padding import share_padding
 from limbeck.models.problem_type import call_single_label, require_single_label
 from limbeck.numerics.layer_maps import choose_layers
 from limbeck.runs.config import RunConfig
@@ -54,10 +55,9 @@ def make_student(config: RunConfig, teacher: Any, tokenizer: Any, labels: list[s
         assert wanted.model is not None
         model = load_language_model(wanted.model, trust_remote_code=wanted.trust_remote_code)
     else:
-        model = _with_linear_head(config, teacher, labels)
+        model = _with_linear_head(config, teacher, tokenizer, labels)
         call_single_label(model.config)
-        if model.config.pad_token_id is None:  # causal models find a row's last token by it
-            model.config.pad_token_id = tokenizer.pad_token_id
+        share_padding(model, tokenizer)
     if wanted.adapter is not None:
         model = add_adapter(model, wanted.adapter)
     if wanted.head == "linear":
@@ -74,7 +74,7 @@ def student_prompt(config: RunConfig) -> LabelPrompt:
     return config.student.prompt or config.teacher.prompt or plain
 
 
-def _with_linear_head(config: RunConfig, teacher: Any, labels: list[str]) -> Any:
+def _with_linear_head(config: RunConfig, teacher: Any, tokenizer: Any, labels: list[str]) -> Any:
     student = config.student
     if student.from_teacher is not None:
         chosen = choose_layers(
@@ -87,4 +87,4 @@ def _with_linear_head(config: RunConfig, teacher: Any, labels: list[str]) -> Any
             require_single_label(own, f"student.model {student.model}", "Name the encoder that it was made from")
         return load_classifier(student.model, labels=labels, trust_remote_code=student.trust_remote_code)
     assert student.config is not None
-    return student_from_config(student.config, labels)
+    return student_from_config(student.config, labels, pad_id=tokenizer.pad_token_id)

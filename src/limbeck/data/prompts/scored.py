@@ -12,6 +12,7 @@ from limbeck.data.prompts.label_prompt import LabelPrompt, check_prompt
 from limbeck.data.prompts.label_render import RenderedPrompt, render_fitting, render_for_scoring
 from limbeck.errors import ConfigError, ModelError
 from limbeck.models.label_scorer import LabelScorer, Verbaliser
+from limbeck.models.padding import padding_of
 from limbeck.models.verbaliser import LabelTokens, label_tokens
 from limbeck.types import Rows
 
@@ -54,14 +55,15 @@ def make_verbaliser(
 def encode_for(model: Any, rows: Rows, tokenizer: Any, max_length: int) -> Encoded:
     """Tokenise rows as `model` reads them: as prompts for a student that scores labels, else as they are.
 
-    A prompt that is too long loses demonstrations, as the teacher's does.
+    Batches of them are padded as the model needs it. A prompt that is too long loses demonstrations, as the
+    teacher's does.
 
     Raises:
         ConfigError: a prompt leaves no room for the labels.
-        ModelError: as `encode_rows`.
+        ModelError: as `padding_of`.
     """
     if not isinstance(model, LabelScorer):
-        return encode_rows(rows, tokenizer, max_length)
+        return encode_rows(rows, tokenizer, max_length, padding_of(model, tokenizer))
     verbaliser = model.verbaliser
     prompt = LabelPrompt.model_validate(verbaliser.prompt)
     room = max_length - verbaliser.longest
