@@ -19,6 +19,7 @@ from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.losses.combine import bind_terms, needs_of
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth, shapes, width
+from limbeck.models.padding import padding_of
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.results import StageCost, SystemName
 from limbeck.runs.config import RunConfig
@@ -30,6 +31,7 @@ from limbeck.sequences.curriculum import Curriculum, CurriculumSequences, diffic
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages.pipeline import StageRun, run_stage, stage_title
 from limbeck.stages.stage import Stage, Training
+from limbeck.students.initialise import copies_note
 from limbeck.teachers.language_model import TeacherStates
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher
@@ -240,11 +242,15 @@ def set_up(
     model, teacher_tokenizer = start_teacher(config, rows.labels)
     tokenizer = student_tokenizer(config, teacher_tokenizer)
     student = make_student(config, model, tokenizer, rows.labels, seed)
+    if (note := copies_note(student)) is not None:
+        progress.say(note)
     limit = min(token_limit(teacher_tokenizer, model, wanted), token_limit(tokenizer, student, wanted))
     train, test = (encode_for(model, part, teacher_tokenizer, limit) for part in (rows.train, rows.test))
     teacher = ModelTeacher(model, teacher_tokenizer, train, test)
     if tokenizer is not teacher_tokenizer:
         train, test = (encode_for(student, part, tokenizer, limit) for part in (rows.train, rows.test))
+    else:
+        train, test = (part.padded_as(padding_of(student, tokenizer)) for part in (train, test))
     return Bench(config, folder, rows, progress, teacher, tokenizer, limit, train, test, student)
 
 

@@ -23,6 +23,7 @@ from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.formatting import share_text
 from limbeck.losses.combine import bind_terms, needs_of
 from limbeck.models.layers import shapes
+from limbeck.models.padding import padding_of
 from limbeck.runs.bench import set_up
 from limbeck.runs.calibrate import dev_labels
 from limbeck.runs.config import RunConfig
@@ -43,6 +44,7 @@ from limbeck.runs.signals import require_fitting
 from limbeck.runs.student import make_student, student_tokenizer
 from limbeck.runs.template_dates import date_notes, with_label_dates
 from limbeck.students.adapters import adapter_notes, all_parameters, trainable_parameters
+from limbeck.students.initialise import copies_note
 from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
 from limbeck.teachers.chat.estimate import estimate
 from limbeck.types import Progress
@@ -95,9 +97,13 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
     except LimbeckError as error:
         return [*findings, Finding("fault", "models", str(error))]
     same_tokens = same_token_ids(teacher_tokenizer, tokenizer)
-    findings += _tokens_and_layers(config, teacher, student, same_tokens)
+    findings += [*_tokens_and_layers(config, teacher, student, same_tokens), *_padding(teacher, student)]
+    findings += [Finding("warning", "layers", note) for note in [copies_note(student)] if note is not None]
     by_teacher = encode_for(teacher, rows.train, teacher_tokenizer, limit)
-    by_student = by_teacher if same_tokens else encode_for(student, rows.train, tokenizer, limit)
+    if tokenizer is teacher_tokenizer:
+        by_student = by_teacher.padded_as(padding_of(student, tokenizer))
+    else:
+        by_student = encode_for(student, rows.train, tokenizer, limit)
     longer = max(by_teacher, by_student, key=lambda encoded: encoded.rows_at_limit)
     findings += [*_adapter(config, student), *_lengths(longer, limit), *_few_steps(config, rows, len(rows.train))]
     with progress.track("teacher and student on a sample", 2) as advance:
@@ -260,6 +266,22 @@ def _tokens_and_layers(config: RunConfig, teacher: Any, student: Any, same_token
     return [
         Finding("ok", "layers", f"teacher {n} x {d}, student {m} x {d_student}"),
         Finding("ok", "tokenizers", f"teacher and student {words}"),
+    ]
+
+
+def _padding(teacher: Any, student: Any) -> list[Finding]:
+    """Warn of models whose answers to a row change with the rows beside it: no padding suits them."""
+    paddings = {"teacher": teacher, "student": student}
+    found = {who: getattr(model, "batch_padding", None) for who, model in paddings.items()}
+    return [
+        Finding(
+            "warning",
+            "padding",
+            f"the {who}'s logits of a row change with the rows that it is padded to in a batch, by up to "
+            f"{share_text(padding.difference, digits=0)} of the largest: its figures depend on batches",
+        )
+        for who, padding in found.items()
+        if padding is not None and padding.difference
     ]
 
 

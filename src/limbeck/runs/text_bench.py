@@ -28,7 +28,7 @@ from limbeck.results import StageCost, SystemName
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import TextRows, decoder_start, encode_texts, text_limit
 from limbeck.sequences.rollouts import Rollouts
-from limbeck.students.initialise import language_model_from_config, student_from_layers
+from limbeck.students.initialise import copies_note, language_model_from_config, student_from_layers
 from limbeck.types import Needs, Progress
 
 __all__ = ["TextBench", "set_up"]
@@ -105,13 +105,16 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
     tokenizer = teacher_tokenizer
     if config.student.model is not None:
         tokenizer = load_tokenizer(config.student.model, trust_remote_code=config.student.trust_remote_code)
+    if teacher is not None:
+        _require_finite(teacher, config.teacher.model)
     student = _writing_student(config, teacher, tokenizer, config.seeds[0])
+    if (note := copies_note(student)) is not None:
+        progress.say(note)
     if (teacher is not None and is_encoder_decoder(teacher)) != is_encoder_decoder(student):
         server = "; a teacher on a server is causal" if teacher is None else ""
         raise ModelError(f"teacher and student must both be causal, or both have an encoder and a decoder{server}")
-    for model, name in ((teacher, config.teacher.model), (student, config.student.model)):
-        if model is not None and name is not None:
-            _require_finite(model, name)
+    if config.student.model is not None:
+        _require_finite(student, config.student.model)
     if config.teacher.engine == "vllm" and is_encoder_decoder(teacher):
         raise ModelError("teacher.engine: vllm is for causal teachers; use teacher.engine: transformers")
     _require_packing(config, teacher, student)

@@ -37,6 +37,7 @@ from limbeck.runs.text_settings import end_tokens_of, own_end_tokens
 from limbeck.runs.text_store import stored_teacher
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.sequences.rollouts import Rollouts
+from limbeck.students.initialise import copies_note
 from limbeck.types import Progress
 
 __all__ = ["examine_texts"]
@@ -71,6 +72,7 @@ def examine_texts(config: TextRunConfig, progress: Progress) -> list[Finding]:
     except LimbeckError as error:
         return [*findings, Finding("fault", "models and layout", str(error))]
     student = bench.new_student(config.seeds[0]).to(device())
+    findings += [Finding("warning", "layers", note) for note in [copies_note(student)] if note is not None]
     findings += [_template(bench), *_layout(bench), *_padding(bench), _vocabulary(bench, student)]
     findings += [*_end_token(bench, student), *_own_settings(bench, student), *_rounds(bench)]
     if config.teacher.store is not None:

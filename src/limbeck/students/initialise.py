@@ -8,44 +8,90 @@ from typing import Any
 
 import torch
 
-from limbeck.errors import ConfigError, near_misses
+from limbeck.errors import ConfigError, ModelError, near_misses
 from limbeck.models.layers import depth, layer_list
+from limbeck.students.layer_check import compare_layers, require_like_layers
+from limbeck.students.layer_settings import cut_settings
 
-__all__ = ["language_model_from_config", "student_from_config", "student_from_layers"]
+__all__ = ["copies_note", "language_model_from_config", "student_from_config", "student_from_layers"]
 
 
 def student_from_layers(teacher: Any, layers: Sequence[int]) -> Any:
     """Return a model of the teacher's class with copies of the teacher's `layers` and of all else.
 
     Embeddings, pooler and classifier are copied as well. Layer j of the student is bit-for-bit layer
-    ``layers[j - 1]`` of the teacher (both counted from 1).
+    ``layers[j - 1]`` of the teacher (both counted from 1), and does what it does there: settings of single layers go
+    along (`limbeck.students.layer_settings`), and the copies are compared with the originals at work
+    (`limbeck.students.layer_check`). Where they cannot be, ``student.copies_unchecked`` says why.
 
     Reference: Sanh et al. 2019 (DistilBERT), arXiv:1910.01108, section 3; Sun et al. 2019 (PKD).
 
     Raises:
-        ModelError: the teacher's layers cannot be told apart (see `layer_list`).
+        ModelError: the teacher's layers cannot be told apart (see `layer_list`), or one of them would do something
+            else at its new place.
     """
-    prefix = layer_list(teacher)[0] + "."
-    config = copy.deepcopy(teacher.config)
-    config.num_hidden_layers = len(layers)
-    if isinstance(per_layer := getattr(config, "layer_types", None), list):
-        config.layer_types = [per_layer[layer - 1] for layer in layers]
-    student = type(teacher)(config)
-    source = teacher.state_dict()
-    copied: dict[str, torch.Tensor] = {}
-    for name in student.state_dict():
-        origin = name
-        if name.startswith(prefix):
-            index, rest = name[len(prefix) :].split(".", 1)
-            origin = f"{prefix}{layers[int(index)] - 1}.{rest}"
-        copied[name] = source[origin]
-    student.load_state_dict(copied, strict=True)
+    student = _empty_student(teacher, layers)
+    require_like_layers(teacher, student, layers)
+    student.load_state_dict(_copied_weights(teacher, student, layers), strict=True)
     assert depth(student) == len(layers)
-    return student.to(torch.float32)
+    student = student.to(torch.float32)
+    student.copies_unchecked = None if student.device.type == "meta" else compare_layers(teacher, student, layers)
+    return student
 
 
-def student_from_config(config: Mapping[str, Any], labels: Sequence[str]) -> Any:
-    """Return a classifier with random weights from a Hugging Face configuration (``model_type`` and its fields).
+def copies_note(student: Any) -> str | None:
+    """Return what must be said of a student's copied layers; ``None`` if they were compared, or there are none."""
+    why = getattr(student, "copies_unchecked", None)
+    return None if why is None else f"Copied layers were not compared with the teacher's at work: {why}."
+
+
+def _empty_student(teacher: Any, layers: Sequence[int]) -> Any:
+    """Return a model of the teacher's class, of random weights, as its configuration makes it when it is loaded."""
+    config = copy.deepcopy(teacher.config)
+    cut_settings(config.get_text_config(), layers)
+    try:
+        config = type(config).from_dict(config.to_dict(), attn_implementation=config._attn_implementation)
+        return type(teacher)(config)
+    except Exception as error:  # transformers refuses values with errors of many kinds
+        raise ModelError(
+            f"a student with copies of layers {list(layers)} cannot be made of {type(teacher).__name__}: {error}. "
+            "Choose other layers (layers: first keeps all in their places), or name a student (student.model)"
+        ) from error
+
+
+def _copied_weights(teacher: Any, student: Any, layers: Sequence[int]) -> dict[str, torch.Tensor]:
+    """Return the student's state, each tensor from where it is in the teacher."""
+    prefix = layer_list(teacher)[0] + "."
+    source = teacher.state_dict()
+    numbers = {name: int(name[len(prefix) :].split(".", 1)[0]) for name in source if name.startswith(prefix)}
+    copied: dict[str, torch.Tensor] = {}
+    for name, tensor in source.items():
+        if name not in numbers:
+            copied[name] = tensor
+        elif (layer := numbers[name] + 1) in layers:
+            rest = name[len(prefix) :].split(".", 1)[1]
+            copied[f"{prefix}{layers.index(layer)}.{rest}"] = tensor
+    state = student.state_dict()
+    odd = [
+        n
+        for n in copied.keys() | state.keys()
+        if n not in copied or n not in state or copied[n].shape != state[n].shape
+    ]
+    if odd:
+        raise ModelError(
+            f"layers {list(layers)} of {type(teacher).__name__} cannot be copied: a model of these layers has no such "
+            f"weights ({', '.join(sorted(odd)[:4])}). Choose other layers, or name a student (student.model)"
+        )
+    return copied
+
+
+def student_from_config(config: Mapping[str, Any], labels: Sequence[str], *, pad_id: int | None = None) -> Any:
+    """Return a classifier with random weights from a Hugging Face configuration.
+
+    Args:
+        config: ``model_type`` and its fields.
+        labels: the task's.
+        pad_id: padding id of the tokenizer, for a configuration that names none: some models count positions by it.
 
     Raises:
         ConfigError: an unknown ``model_type``, or values that do not make a model.
@@ -58,7 +104,10 @@ def student_from_config(config: Mapping[str, Any], labels: Sequence[str]) -> Any
         raise ConfigError("student.config needs model_type (for example: bert)")
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
     try:
-        _require_known_fields(AutoConfig.for_model(model_type), fields)
+        default = AutoConfig.for_model(model_type)
+        _require_known_fields(default, fields)
+        if pad_id is not None and hasattr(default, "pad_token_id"):
+            fields.setdefault("pad_token_id", pad_id)
         return AutoModelForSequenceClassification.from_config(
             AutoConfig.for_model(model_type, **fields, num_labels=len(labels), **names)
         )
