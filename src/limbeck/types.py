@@ -280,6 +280,8 @@ class Batch(TypedDict, total=False):
     padding, bool."""
     behaviour_log_probs_BT: Tensor
     """In text generation: log-probability of each written token under what drew it, where the student wrote."""
+    rewards_B: Tensor
+    """In text generation: what a function of the user's says of each text that the student wrote."""
     returns_BT: Tensor
     """In text generation: what a policy gradient weighs each written token by."""
     written_by_B: Tensor

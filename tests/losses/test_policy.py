@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from limbeck.losses.tokens import TokenObjective, TokenTerm
 from limbeck.numerics.returns import future_returns
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
 from limbeck.recipes.catalogue import build_text_recipe
-from limbeck.types import Batch, WrittenBy
+from limbeck.sequences.on_policy import OnPolicy, OnPolicyWriter
+from limbeck.types import Batch, DenseLogits, WrittenBy
 
 BOTH = torch.ones(1, 2, dtype=torch.bool)
 WIDE = 0.999
@@ -209,3 +211,96 @@ def test_returns_carry_no_gradient() -> None:
         term.token_values(log_probs_S, batch).sum().backward()
     assert returns_BT.grad is None
     assert batch["behaviour_log_probs_BT"].grad is None
+
+
+# A reward for what the student writes: equation 5 of Agarwal et al. 2024 (GKD), over all texts that it can write.
+
+REWARDS_N = torch.tensor([3.0, -1, 0.5, 2, 0, -2, 1, 4, 0.25], dtype=torch.float64)
+"""Of the nine texts; their mean under the student is not 0."""
+
+
+def step_of(lm2: Any, numbers: tuple[int, ...], split: tuple[int, ...], author: WrittenBy) -> list[Batch]:
+    """Return the texts of these numbers as a step's micro-batches, with returns where the student wrote them."""
+    choice = OnPolicy(1.0, reward="my.module:reward")
+
+    def write_rows(rows: Any, decoding: Any, seed: int) -> Batch:
+        texts = [lm2.batch(lm2.sequences[row], author) for row in rows]
+        read_BT = torch.cat([text["student"]["input_ids"] for text in texts])
+        return {
+            "student": {"input_ids": read_BT},
+            "labels_BT": torch.cat([text["labels_BT"] for text in texts]),
+            "written_by_B": torch.cat([text["written_by_B"] for text in texts]),
+            "signal": {"tokens": DenseLogits(lm2.teacher.table_IV.detach()[read_BT.flatten()])},
+            "rewards_B": REWARDS_N[rows],
+        }
+
+    rows = iter(numbers)
+    batches: list[Batch] = [{"rows_B": torch.tensor([next(rows) for _ in range(size)])} for size in split]
+    return OnPolicyWriter(choice, write_rows, seed=0).write(0, batches)
+
+
+def step_gradient(lm2: Any, terms: tuple[WeightedTerm, ...], batches: list[Batch]) -> Any:
+    """Return the gradient of a whole step, micro-batch by micro-batch."""
+    objective = TokenObjective(lm2.student, terms)
+    counts = objective.count(batches)
+    return sum(lm2.gradient(objective(batch, counts)[0]) for batch in batches)
+
+
+def expected_gradient(lm2: Any, terms: tuple[WeightedTerm, ...], texts: int, share_N: Tensor, author: WrittenBy) -> Any:
+    """Return the mean of the step's gradient over all that may be drawn for it."""
+    total = torch.zeros_like(lm2.student.table_IV)
+    for numbers in product(range(9), repeat=texts):
+        batches = step_of(lm2, numbers, (1,) * texts, author)
+        total += share_N[list(numbers)].prod() * step_gradient(lm2, terms, batches)
+    return total
+
+
+def reward_gradient(lm2: Any) -> Any:
+    """Return the gradient of the expected reward of what the student writes, by autograd."""
+    log_probs_IV = lm2.student.table_IV.log_softmax(-1)
+    log_q_N = torch.stack([log_probs_IV[3, one] + log_probs_IV[one, two] for one, two in lm2.sequences])
+    return lm2.gradient((log_q_N.exp() * REWARDS_N).sum())
+
+
+def gkd_terms(**arguments: Any) -> tuple[WeightedTerm, ...]:
+    terms = build_text_recipe("gkd", {"reward": "my.module:reward", **arguments}).stages[-1].terms
+    return tuple(term for term in terms if term.weight > 0)
+
+
+@pytest.mark.parametrize("texts", [1, 2, 3])
+def test_a_reward_gives_the_gradient_of_its_expectation(lm2: Any, texts: int) -> None:
+    """With the mean over all texts of the step as baseline it would be too small by 1 / texts: 0 for a single one."""
+    terms = gkd_terms(reward_weight=1, on_policy_share=1)
+    found_IV = expected_gradient(lm2, terms, texts, lm2.q_N, WrittenBy.STUDENT)
+    torch.testing.assert_close(found_IV, -reward_gradient(lm2), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("split", [(4,), (2, 2), (1, 3), (1, 1, 1, 1)])
+def test_the_gradient_of_a_step_with_rewards_is_the_same_for_every_split(lm2: Any, split: tuple[int, ...]) -> None:
+    terms, numbers = gkd_terms(reward_weight=0.4, on_policy_share=1), (0, 7, 5, 5)
+    found_IV = step_gradient(lm2, terms, step_of(lm2, numbers, split, WrittenBy.STUDENT))
+    whole_IV = step_gradient(lm2, terms, step_of(lm2, numbers, (4,), WrittenBy.STUDENT))
+    torch.testing.assert_close(found_IV, whole_IV, rtol=1e-6, atol=1e-8)
+    # By hand: rewards 3, 4, -2, -2, each less the mean of the others.
+    log_probs_IV = lm2.student.table_IV.log_softmax(-1)
+    log_q = [log_probs_IV[3, one] + log_probs_IV[one, two] for one, two in (lm2.sequences[n] for n in numbers)]
+    returns = [3 - 0 / 3, 4 - -1 / 3, -2 - 5 / 3, -2 - 5 / 3]
+    by_hand = -0.4 * sum(r * q for r, q in zip(returns, log_q, strict=True)) / 4
+    divergence = tuple(term for term in terms if term.name == "divergence")
+    rest_IV = step_gradient(lm2, divergence, step_of(lm2, numbers, (4,), WrittenBy.STUDENT))
+    torch.testing.assert_close(found_IV, lm2.gradient(by_hand) + rest_IV, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_over_the_coin_the_reward_has_the_weight_of_equation_5(lm2: Any, share: float) -> None:
+    """``alpha D - (1 - alpha) r``, with D on given texts in the other steps: r's weight is that, whatever lambda is."""
+    given_N = torch.linspace(1, 3, 9, dtype=torch.float64) / 18
+    terms = gkd_terms(reward_weight=0.3, on_policy_share=share, beta=1)
+    own_IV, given_IV = (
+        expected_gradient(lm2, terms, 1, share_N, author)
+        for share_N, author in ((lm2.q_N, WrittenBy.STUDENT), (given_N, WrittenBy.DATA))
+    )
+    divergence = (WeightedTerm("D", TokenTerm(TokenDivergence("reverse_kl"), reduction="sequence")),)
+    of_own_IV, of_given_IV = (lm2.gradient(lm2.expected(divergence, share_N)) for share_N in (lm2.q_N, given_N))
+    expected_IV = 0.7 * (share * of_own_IV + (1 - share) * of_given_IV) - 0.3 * reward_gradient(lm2)
+    torch.testing.assert_close(share * own_IV + (1 - share) * given_IV, expected_IV, rtol=1e-6, atol=1e-8)

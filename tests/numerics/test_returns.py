@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from limbeck.numerics.returns import future_returns, whitened
+from limbeck.numerics.returns import future_returns, less_others_mean, whitened
 
 REWARDS = (-0.5, 0.2, -0.3, 0.1)
 """Of section 8's oracle."""
@@ -93,3 +93,13 @@ def test_whitening_is_over_the_counted_tokens_alone() -> None:
 def test_values_without_variance_become_0(values: list[float]) -> None:
     mask_BT = torch.ones(1, len(values), dtype=torch.bool)
     assert whitened(torch.tensor([values]), mask_BT).tolist() == [[0.0] * len(values)]
+
+
+def test_each_reward_is_less_the_mean_of_the_others() -> None:
+    rewards_N = torch.tensor([3.0, 4.0, -2.0, -2.0], dtype=torch.float64)
+    expected_N = torch.tensor([3 - 0.0, 4 + 1 / 3, -2 - 5 / 3, -2 - 5 / 3], dtype=torch.float64)
+    torch.testing.assert_close(less_others_mean(rewards_N, 3.0, 4), expected_N)
+    torch.testing.assert_close(less_others_mean(rewards_N[:1], 3.0, 4), expected_N[:1])
+    assert less_others_mean(rewards_N[:1], 3.0, 1).tolist() == [3.0]
+    equal_N = torch.full((5,), 0.1, dtype=torch.float64)
+    torch.testing.assert_close(less_others_mean(equal_N, 0.5, 5), torch.zeros(5, dtype=torch.float64))

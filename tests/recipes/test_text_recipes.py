@@ -270,9 +270,13 @@ def test_gkd() -> None:
 
 
 def test_gkd_with_a_reward() -> None:
-    stage = last("gkd", reward="my.module:reward", reward_weight=0.3)
+    """In a quarter of the steps there is a reward, so it weighs four times as much there: as in equation 5."""
+    stage = last("gkd", reward="my.module:reward", reward_weight=0.3, on_policy_share=0.25)
     weights = {name: weight for name, (_, weight) in terms(stage).items()}
-    assert weights == pytest.approx({"divergence": 0.7, "reward": 0.3})
+    assert weights == pytest.approx({"divergence": 0.7, "reward": 1.2})
+    always = last("gkd", reward="my.module:reward", reward_weight=0.3, on_policy_share=1)
+    assert terms(always)["reward"][1] == pytest.approx(0.3)
+    assert (stage.settings, last("gkd").settings) == ({"dropout": 0.0}, {})
     assert terms(stage)["reward"][0] == PolicyGradient(reduction="sum_per_sequence", written_by=OWN)
     assert isinstance(stage.written, OnPolicy)
     assert stage.written.reward == "my.module:reward"
@@ -336,6 +340,8 @@ def test_a_student_that_was_fine_tuned_needs_no_first_stage(name: str) -> None:
         ("gkd", {"temperature": float("inf")}, "recipe.temperature: Input should be a finite number"),
         ("gkd", {"otherwise": "student"}, "recipe.otherwise: Input should be 'data' or 'teacher'"),
         ("gkd", {"reward": 3}, "recipe.reward: "),
+        ("gkd", {"reward": "my.module:reward", "temperature": 0.7}, "drawn at temperature 1"),
+        ("gkd", {"reward": "my.module:reward", "on_policy_share": 0}, "writes in no step"),
         ("gkd", {"reward_weight": -0.5}, "recipe.reward_weight: "),
         ("taid", {"start": 1.5}, "less than or equal to 1"),
         ("taid", {"start": 0.9, "end": 0.5}, "must rise within 0 and 1"),

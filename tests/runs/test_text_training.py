@@ -175,3 +175,17 @@ def test_hints_that_cannot_be_given_are_refused_before_anything_is_trained(
     with pytest.raises(ModelError, match="has an encoder and a decoder: layers are mapped"):
         limbeck.distill(**t5)
     assert not list(tmp_path.glob("run*/stages/*"))
+
+
+@pytest.mark.parametrize("micro", [1, 8])
+def test_a_reward_teaches_whatever_the_micro_batches(sections: dict[str, Any], micro: int) -> None:
+    """A mean of one reward is that reward: as a baseline it would leave nothing of micro-batches of one text."""
+    sections["recipe"] = {
+        "name": "gkd", "on_policy_share": 1, "sft_share": 0, "max_new_tokens": 5, "reward_weight": 1,
+        "reward": "tests.runs.text_models:reward_of_length",
+    }  # fmt: skip
+    sections["training"] |= {"micro_batch_size": micro, "dropout": 0.1}
+    limbeck.distill(**sections)
+    terms = [line["term/reward"] for line in lines(sections["output"]) if "term/reward" in line]
+    assert len(terms) == 4
+    assert all(abs(term) > 1e-3 for term in terms)

@@ -131,6 +131,11 @@ def trained(kind: str) -> tuple[Any, Any]:
     return model.eval(), tokenizer
 
 
+def reward_of_length(prompts: list[str], texts: list[str]) -> list[float]:
+    """Return how long each text is: a reward."""
+    return [float(len(text)) for text in texts]
+
+
 def save(model: Any, tokenizer: Any, folder: Path) -> str:
     """Write a model folder and return it as a run file has it."""
     model.save_pretrained(folder)

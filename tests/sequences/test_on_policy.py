@@ -123,6 +123,82 @@ def test_beside_keeps_the_rows_as_they_are_too() -> None:
         assert batch["labels_BT"][:2].tolist() == [[1], [1]]
 
 
+class Rewarded:
+    """Writes texts of the rows' numbers; a text's reward is the square of its row, and one token does not count."""
+
+    def write_rows(self, rows: NDArray[np.int64], decoding: Decoding, seed: int) -> Batch:
+        batch = batch_of(rows.tolist(), author=WrittenBy.STUDENT)
+        batch["labels_BT"] = torch.tensor([[UNLABELLED, row, 1] for row in rows.tolist()])
+        batch["rewards_B"] = torch.tensor([float(row) ** 2 for row in rows], dtype=torch.float64)
+        return batch
+
+
+REWARDED = OnPolicy(1.0, reward="my.module:reward")
+
+
+def returns_of(batches: list[Batch]) -> dict[int, list[float]]:
+    """Each row's returns; rewards are not handed on."""
+    assert all("rewards_B" not in batch for batch in batches)
+    return {
+        int(row): returns.tolist()
+        for batch in batches
+        for row, returns in zip(batch["rows_B"], batch["returns_BT"], strict=True)
+    }
+
+
+@pytest.mark.parametrize("split", [[4], [2, 2], [3, 1], [1, 1, 1, 1]], ids=str)
+def test_returns_are_by_the_other_texts_of_the_whole_step(split: list[int]) -> None:
+    """Rewards 16, 4, 0, 25: each less the mean of the three others, in every split into micro-batches."""
+    writer = OnPolicyWriter(REWARDED, Rewarded().write_rows, seed=0)
+    rows = iter([4, 2, 0, 5])
+    written = writer.write(0, [batch_of([next(rows) for _ in range(size)]) for size in split])
+    expected = {4: 16 - 29 / 3, 2: 4 - 41 / 3, 0: 0 - 45 / 3, 5: 25 - 20 / 3}
+    found = returns_of(written)
+    assert found.keys() == expected.keys()
+    for row, value in expected.items():
+        assert found[row] == pytest.approx([0.0, value, value])
+
+
+def test_returns_are_by_the_texts_of_all_ranks() -> None:
+    """Two ranks with two texts each: sums and counts are added up over them."""
+    sums: list[list[float]] = []
+    halves = ([batch_of([4]), batch_of([2])], [batch_of([0, 5])])
+    for rank, half in enumerate(halves):
+        OnPolicyWriter(
+            REWARDED, Rewarded().write_rows, seed=0, rank=rank, ranks=2, add_up=lambda x: sums.append(list(x)) or sums[-1]
+        ).write(0, half)  # fmt: skip
+    assert sums == [[20.0, 2.0], [25.0, 2.0]]
+    found = {}
+    for rank, half in enumerate(halves):
+        writer = OnPolicyWriter(
+            REWARDED, Rewarded().write_rows, seed=0, rank=rank, ranks=2, add_up=lambda x: [45.0, 4.0]
+        )
+        found |= returns_of(writer.write(0, half))
+    (whole,) = OnPolicyWriter(REWARDED, Rewarded().write_rows, seed=0).write(0, [batch_of([4, 2, 0, 5])])
+    assert found == returns_of([whole])
+
+
+def test_a_step_of_one_text_has_no_baseline() -> None:
+    """The mean with the text itself in it would leave nothing of its reward."""
+    writer = OnPolicyWriter(REWARDED, Rewarded().write_rows, seed=0)
+    assert returns_of(writer.write(0, [batch_of([5])])) == {5: [0.0, 25.0, 25.0]}
+
+
+def test_rows_beside_the_students_texts_have_no_return() -> None:
+    choice = OnPolicy(1.0, beside=True, reward="my.module:reward")
+    (written,) = OnPolicyWriter(choice, Rewarded().write_rows, seed=0).write(0, [batch_of([4, 2])])
+    assert written["returns_BT"].tolist() == [[0, 0, 0], [0, 0, 0], [0, 12, 12], [0, -12, -12]]
+
+
+def test_a_reward_is_of_the_students_own_distribution() -> None:
+    for decoding in (Decoding(temperature=0.7), Decoding(temperature=0.0), Decoding(top_p=0.9), Decoding(beams=2)):
+        with pytest.raises(ConfigError, match="drawn at temperature 1"):
+            OnPolicy(1.0, decoding=decoding, reward="my.module:reward")
+        OnPolicy(1.0, decoding=decoding)
+    with pytest.raises(ConfigError, match="writes in no step"):
+        OnPolicy(0.0, reward="my.module:reward")
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_a_share_outside_0_and_1_is_refused(share: float) -> None:
     with pytest.raises(ConfigError, match="must be within 0 and 1"):

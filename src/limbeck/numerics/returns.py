@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["future_returns", "whitened"]
+__all__ = ["future_returns", "less_others_mean", "whitened"]
 
 
 def future_returns(
@@ -53,3 +53,20 @@ def whitened(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
         return torch.zeros_like(values_BT)
     scaled = (values_BT - counted.mean()) * torch.rsqrt(counted.var(correction=0) + 1e-8)
     return scaled.masked_fill(~mask_BT, 0.0)
+
+
+def less_others_mean(rewards_N: Tensor, total: float, count: int) -> Tensor:
+    """Return each text's reward less the mean reward of the step's *other* texts.
+
+    The others do not depend on what is in a text, so the gradient of a policy stays that of the expected reward. A
+    mean with the text itself in it would scale that gradient by ``1 - 1 / count``: to 0 for a single text, which here
+    has no baseline.
+
+    Reference: Kool, van Hoof, Welling, "Buy 4 REINFORCE Samples, Get a Baseline for Free!", 2019, section 2.
+
+    Args:
+        rewards_N: of some of the step's texts.
+        total: sum of the rewards of all of them, these included, over micro-batches and ranks.
+        count: how many they are.
+    """
+    return rewards_N - (total - rewards_N) / (count - 1) if count > 1 else rewards_N

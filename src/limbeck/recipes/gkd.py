@@ -33,6 +33,11 @@ def gkd(
 ) -> TextRecipe:
     """Generalised Jensen-Shannon divergence, on the student's own texts in a share of the steps.
 
+    With a reward, equation 5 of the paper: ``reward_weight`` times the expected reward of what the student writes, less
+    ``1 - reward_weight`` times the divergence, whatever the share of steps. The reward counts in the steps on the
+    student's own texts alone, so there it weighs ``reward_weight / on_policy_share``. A text is weighed by its reward
+    less the mean of the step's other texts, and dropout is off.
+
     Paper: Agarwal et al. 2024, "On-Policy Distillation of Language Models: Learning from Self-Generated Mistakes",
     ICLR, arXiv:2306.13649, algorithm 1; with a reward: section 3.1, equation 5
 
@@ -42,22 +47,28 @@ def gkd(
         sft_share: share of the steps for fine-tuning on the rows first; 0 for a student that was fine-tuned.
         otherwise: whose completions the other steps read.
         max_new_tokens: longest text that is written.
-        temperature: of writing; the loss has temperature 1.
+        temperature: of writing; the loss has temperature 1. With a reward it must be 1.
         reward: a function ``my.module:function`` of prompts and completions (lists of text) that returns numbers.
-        reward_weight: 1 - alpha; weight of the reward's policy gradient.
+        reward_weight: 1 - alpha of equation 5.
+
+    Raises:
+        ConfigError: a reward with a temperature other than 1, or without any text of the student.
     """
+    written = OnPolicy(on_policy_share, decoding=Decoding(max_new_tokens, temperature), reward=reward)
     share = reward_weight if reward is not None else 0.0
     divergence = TokenTerm(TokenDivergence("jensen_shannon", beta=beta), reduction="sequence")
     terms = [WeightedTerm("divergence", divergence, weight=1 - share)]
     if reward is not None:
         gradient = PolicyGradient(reduction="sum_per_sequence", written_by=(WrittenBy.STUDENT,))
-        terms.append(WeightedTerm("reward", gradient, weight=share))
+        terms.append(WeightedTerm("reward", gradient, weight=share / on_policy_share))
     stage = Stage(
         "gkd",
         tuple(terms),
         share=1 - sft_share,
         completions=otherwise,
         teacher_decoding=Decoding(max_new_tokens),
-        written=OnPolicy(on_policy_share, decoding=Decoding(max_new_tokens, temperature), reward=reward),
+        written=written,
+        # The text was drawn from the student as it is, not from one of its dropout masks.
+        settings={} if reward is None else {"dropout": 0.0},
     )
     return TextRecipe("GKD", (*sft_first(sft_share), stage))

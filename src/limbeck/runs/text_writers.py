@@ -21,7 +21,7 @@ from limbeck.evaluation.generation.run_models import reference_sums
 from limbeck.models.generate import Completion, Decoding
 from limbeck.models.language_model import head_of, is_encoder_decoder, token_logits
 from limbeck.numerics.chunked import label_log_probs
-from limbeck.ranks import rank, ranks
+from limbeck.ranks import rank, ranks, sum_over_ranks
 from limbeck.runs.text_bench import TextBench
 from limbeck.runs.text_writing import write
 from limbeck.sequences.on_policy import OnPolicy, OnPolicyWriter
@@ -62,7 +62,8 @@ class StageTexts:
         """
         choice = self.stage.written
         if isinstance(choice, OnPolicy):
-            return OnPolicyWriter(choice, partial(self._rewritten, choice), **self.place, ranks=ranks())
+            write_rows = partial(self._rewritten, choice)
+            return OnPolicyWriter(choice, write_rows, **self.place, ranks=ranks(), add_up=sum_over_ranks)
         complete = partial(write, self.bench, self.model, self.encoded)
         if isinstance(choice, Replay):
             return ReplayWriter(
@@ -106,11 +107,10 @@ class StageTexts:
             decode = partial(self.bench.student_tokenizer.decode, skip_special_tokens=True)
             prompts = [decode(self.encoded.prompt_ids(int(row)).tolist()) for row in rows]
             texts = [decode(one.ids) for one in completions]
-            rewards = torch.tensor(_reward(choice.reward)(prompts, texts), dtype=torch.float32)
-            if rewards.shape != (len(rows),) or not torch.isfinite(rewards).all():
+            rewards_B = torch.tensor(_reward(choice.reward)(prompts, texts), dtype=torch.float64)
+            if rewards_B.shape != (len(rows),) or not torch.isfinite(rewards_B).all():
                 raise ConfigError(f"recipe.reward: {choice.reward} must return a finite number for each text")
-            learnt_BT = batch["labels_BT"] != UNLABELLED
-            batch["returns_BT"] = learnt_BT * (rewards - rewards.mean())[:, None]
+            batch["rewards_B"] = rewards_B
         return batch
 
     @torch.no_grad()

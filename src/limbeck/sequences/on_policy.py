@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from limbeck.errors import ConfigError
 from limbeck.models.generate import Decoding
+from limbeck.numerics.returns import less_others_mean
 from limbeck.sequences.join import join_batches
-from limbeck.types import Batch
+from limbeck.types import UNLABELLED, Batch
 
 __all__ = ["OnPolicy", "OnPolicyWriter", "WriteRows", "coin"]
 
 _COIN = int.from_bytes(b"coin")
 WriteRows = Callable[[NDArray[np.int64], Decoding, int], Batch]
-"""``write_rows(row numbers, decoding, seed)``: a batch of the rows' prompts with completions the student writes."""
+"""``write_rows(row numbers, decoding, seed)``: a batch of the rows' prompts with completions the student writes, and
+with ``rewards_B`` where there is a reward."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,21 @@ class OnPolicy:
     """Train on the rows as they are too, in the same step."""
     decoding: Decoding = field(default_factory=Decoding)
     reward: str | None = None
-    """A function ``my.module:function`` of prompts and completions; its numbers less their mean are returns."""
+    """A function ``my.module:function`` of prompts and completions; its number of each, less the mean of those of the
+    step's other texts, is what the text is weighed by."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
             raise ConfigError(f"the share of steps with the student's own texts must be within 0 and 1: {self.share}")
+        if self.reward is None:
+            return
+        if self.share == 0:
+            raise ConfigError("a reward is of texts that the student writes, and it writes in no step (the share is 0)")
+        if self.decoding.temperature != 1 or self.decoding.top_p != 1 or self.decoding.beams != 1:
+            raise ConfigError(
+                "a reward needs texts drawn at temperature 1, without top_p or beams: of others its policy gradient is "
+                "not that of the expected reward of what the student writes"
+            )
 
 
 def coin(seed: int, step: int) -> float:
@@ -54,10 +67,20 @@ class OnPolicyWriter:
         seed: of the coin and of sampling.
         rank: of this process; ranks draw different samples.
         ranks: number of processes.
+        add_up: sums numbers over all processes.
     """
 
-    def __init__(self, choice: OnPolicy, write_rows: WriteRows, *, seed: int, rank: int = 0, ranks: int = 1) -> None:
-        self._choice, self._write_rows = choice, write_rows
+    def __init__(
+        self,
+        choice: OnPolicy,
+        write_rows: WriteRows,
+        *,
+        seed: int,
+        rank: int = 0,
+        ranks: int = 1,
+        add_up: Callable[[Sequence[float]], list[float]] = list,
+    ) -> None:
+        self._choice, self._write_rows, self._add_up = choice, write_rows, add_up
         self._seed, self._rank, self._ranks = seed, rank, ranks
 
     def write(self, step: int, batches: list[Batch]) -> list[Batch]:
@@ -68,9 +91,21 @@ class OnPolicyWriter:
         for number, batch in enumerate(batches):
             rows = batch["rows_B"].cpu().numpy()
             sample = _sample_seed(self._seed, step, number * self._ranks + self._rank)
-            own = self._write_rows(rows, self._choice.decoding, sample)
-            written.append(join_batches(batch, own) if self._choice.beside else own)
+            written.append(self._write_rows(rows, self._choice.decoding, sample))
+        if self._choice.reward is not None:
+            self._weigh(written)
+        if self._choice.beside:
+            return [join_batches(batch, own) for batch, own in zip(batches, written, strict=True)]
         return written
+
+    def _weigh(self, written: list[Batch]) -> None:
+        """Turn rewards into returns, by all texts of the step: they are the same for every split of it."""
+        rewards = [batch.pop("rewards_B").double() for batch in written]
+        total, count = self._add_up([float(torch.cat(rewards).sum()), sum(map(len, rewards))])
+        for batch, rewards_B in zip(written, rewards, strict=True):
+            learnt_BT = batch["labels_BT"] != UNLABELLED
+            weights_B = less_others_mean(rewards_B, total, round(count)).float()
+            batch["returns_BT"] = learnt_BT * weights_B.to(learnt_BT.device)[:, None]
 
     def state(self) -> dict[str, Any]:
         """Return nothing: each step depends on its number alone."""

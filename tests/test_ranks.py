@@ -1,0 +1,49 @@
+"""Numbers that processes agree on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from limbeck.ranks import from_main, sum_over_ranks
+
+PROGRAM = """
+import torch
+from limbeck.ranks import from_main, rank, sum_over_ranks
+
+assert sum_over_ranks([1.0 + rank(), 1 / 3]) == [3.0, 2 / 3], "in float64"
+assert from_main(739_584.0 + rank()) == 739_584.0
+
+# Returns of two texts on each rank, by the other three of the step.
+from limbeck.sequences.on_policy import OnPolicy, OnPolicyWriter
+
+rewards = [[5.0, 1.0], [-2.0, 4.0]][rank()]
+
+def write_rows(rows, decoding, seed):
+    return {"labels_BT": torch.ones(len(rows), 1, dtype=torch.int64),
+            "rewards_B": torch.tensor([rewards[row] for row in rows])}
+
+writer = OnPolicyWriter(OnPolicy(1.0, reward="a:b"), write_rows, seed=0, rank=rank(), ranks=2, add_up=sum_over_ranks)
+batches = [{"rows_B": torch.tensor([row])} for row in range(2)]
+returns = [batch["returns_BT"].item() for batch in writer.write(0, batches)]
+expected = [reward - (8.0 - reward) / 3 for reward in rewards]
+assert torch.allclose(torch.tensor(returns), torch.tensor(expected)), returns
+print("agreed")
+"""
+
+
+def test_a_single_process_has_its_own_numbers() -> None:
+    assert sum_over_ranks([2.5, 1]) == [2.5, 1]
+    assert from_main(7.0) == 7.0
+
+
+def test_two_processes_have_the_same(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM, encoding="utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.count("agreed") == 2
