@@ -109,6 +109,18 @@ def test_recipes_are_listed_with_paper_needs_and_defaults(
         assert words in out
 
 
+def test_a_recipe_says_what_of_its_paper_is_off(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    off = {"minillm": "corpus_weight: 1", "distillm": "corpus_weight: 1", "f_distill": "hint_weight: 3"}
+    for name, words in off.items():
+        code, out, _ = run(monkeypatch, capsys, "recipes", name)
+        assert code == 0
+        assert "left out by default: the paper's" in out
+        assert words in " ".join(out.split())
+    assert "left out" not in run(monkeypatch, capsys, "recipes", "gkd")[1]
+
+
 @pytest.fixture(scope="module")
 def student(encoder_folder: Path, tickets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of a small distillation."""

@@ -48,6 +48,17 @@ def test_half_precision_logits_are_computed_in_float32() -> None:
     assert logits.grad.isfinite().all()
 
 
+def test_a_gold_class_that_the_student_rules_out_is_infinite_and_others_are_absent() -> None:
+    """`docs/conventions.md`: training stops at the first; the second changes nothing."""
+    logits = torch.tensor([[0.3, 1.0, -math.inf], [0.0] * 3, [0.3, 1.0, -math.inf]], requires_grad=True)
+    values = LabelCrossEntropy().values({"logits_BC": logits}, BATCH)
+    assert values[0].item() == math.inf
+    assert values[2].item() == pytest.approx(math.log1p(math.exp(0.7)))
+    values[2].backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
 def test_needs_labels_and_no_teacher() -> None:
     term = LabelCrossEntropy().bind(Shapes(4, 16, 2, 8))
     assert term.needs == Needs(labels=True)

@@ -246,7 +246,9 @@ def step_gradient(lm2: Any, terms: tuple[WeightedTerm, ...], batches: list[Batch
     return sum(lm2.gradient(objective(batch, counts)[0]) for batch in batches)
 
 
-def expected_gradient(lm2: Any, terms: tuple[WeightedTerm, ...], texts: int, share_N: Tensor, author: WrittenBy) -> Any:
+def expected_gradient(
+    lm2: Any, terms: tuple[WeightedTerm, ...], texts: int, share_N: Tensor, author: WrittenBy
+) -> Any:
     """Return the mean of the step's gradient over all that may be drawn for it."""
     total = torch.zeros_like(lm2.student.table_IV)
     for numbers in product(range(9), repeat=texts):
@@ -293,7 +295,7 @@ def test_the_gradient_of_a_step_with_rewards_is_the_same_for_every_split(lm2: An
 
 @pytest.mark.parametrize("share", [0.25, 1.0])
 def test_over_the_coin_the_reward_has_the_weight_of_equation_5(lm2: Any, share: float) -> None:
-    """``alpha D - (1 - alpha) r``, with D on given texts in the other steps: r's weight is that, whatever lambda is."""
+    """``alpha D - (1 - alpha) r``, D on given texts in the other steps: r's weight is that, whatever lambda is."""
     given_N = torch.linspace(1, 3, 9, dtype=torch.float64) / 18
     terms = gkd_terms(reward_weight=0.3, on_policy_share=share, beta=1)
     own_IV, given_IV = (

@@ -639,3 +639,13 @@ def test_token_statistics(teacher: str | None) -> None:
 def test_token_statistics_of_no_rows() -> None:
     none = LazyLogits(random(0, D, seed=0), random(V, D, seed=1))
     assert [len(column) for column in token_statistics(none, none, some_labels()[:0]) if column is not None] == [0] * 4
+
+
+def test_a_label_that_the_student_rules_out_is_finite_and_its_gradient_that_of_any_other() -> None:
+    """`docs/conventions.md`: 100,000 nats, and q less the label's one-hot."""
+    logits = torch.tensor([[0.3, 1.0, -math.inf]], dtype=torch.float64, requires_grad=True)
+    total, (values,) = chunked_loss(DenseLogits(logits), None, [LabelLoss()], [torch.ones(1)], torch.tensor([2]))
+    assert values.tolist() == [1e5]
+    (gradient,) = torch.autograd.grad(total, logits)
+    q = torch.softmax(logits.detach(), -1)
+    torch.testing.assert_close(gradient, q - torch.tensor([[0, 0, 1.0]], dtype=torch.float64))

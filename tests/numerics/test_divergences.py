@@ -518,6 +518,20 @@ def test_a_token_ruled_out_on_both_sides_changes_no_gradient_of_the_others(name:
     torch.testing.assert_close(gradient, share * torch.cat([expected_gradient, torch.zeros(1, dtype=torch.float64)]))
 
 
+def test_what_the_student_alone_rules_out_costs_the_teachers_mass() -> None:
+    """`docs/conventions.md`: finite, 100,000 nats times p, and the gradient is that of any other logits."""
+    teacher, student, t = double((0.5, 0.0, 1.0)), double((-math.inf, 1.0, 0.0)), 2.0
+    value, gradient = compute("forward_kl", teacher, student, t)
+    p, q = torch.softmax(teacher / t, 0), torch.softmax(student / t, 0)
+    of_others = (p[1:] * (p[1:] / q[1:]).log()).sum()
+    assert value.item() == pytest.approx(t**2 * (p[0] * (p[0].log() + 1e5) + of_others).item(), rel=1e-12)
+    torch.testing.assert_close(gradient, t * (q - p))
+    for name in ("soft_cross_entropy", "adaptive_kl"):
+        _, found = compute(name, teacher, student)
+        _, near = compute(name, teacher, student.clamp(min=-60))
+        torch.testing.assert_close(found, near)
+
+
 def test_what_the_teacher_rules_out_costs_the_student_its_mass() -> None:
     student = double((0.5, 0.0, 1.0))
     value, gradient = compute("reverse_kl", double((-math.inf, 1.0, 0.0)), student)

@@ -111,6 +111,16 @@ def test_every_argument_is_documented(name: str) -> None:
         assert f"    {argument}: " in doc
 
 
+@pytest.mark.parametrize("name", [*RECIPES, *TEXT_RECIPES, *ALIGNMENTS])
+def test_terms_of_the_paper_that_are_off_by_default_are_named(name: str) -> None:
+    card = recipe_card(name)
+    of_papers = {"corpus_weight", "hint_weight", "hidden_weight", "reason_weight"}
+    off = {argument for argument in of_papers if card.defaults.get(argument) == 0}
+    assert {argument for argument in of_papers if argument in card.left_out} == off
+    assert bool(card.left_out) == bool(off)
+    assert "`" not in card.left_out
+
+
 def test_cards_come_in_the_order_of_the_table() -> None:
     assert [card.name for card in recipe_cards()] == [*RECIPES, *TEXT_RECIPES, *ALIGNMENTS]
 

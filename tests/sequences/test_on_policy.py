@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -163,10 +165,14 @@ def test_returns_are_by_the_texts_of_all_ranks() -> None:
     """Two ranks with two texts each: sums and counts are added up over them."""
     sums: list[list[float]] = []
     halves = ([batch_of([4]), batch_of([2])], [batch_of([0, 5])])
+
+    def keep(values: Sequence[float]) -> list[float]:
+        sums.append(list(values))
+        return sums[-1]
+
     for rank, half in enumerate(halves):
-        OnPolicyWriter(
-            REWARDED, Rewarded().write_rows, seed=0, rank=rank, ranks=2, add_up=lambda x: sums.append(list(x)) or sums[-1]
-        ).write(0, half)  # fmt: skip
+        writer = OnPolicyWriter(REWARDED, Rewarded().write_rows, seed=0, rank=rank, ranks=2, add_up=keep)
+        writer.write(0, half)
     assert sums == [[20.0, 2.0], [25.0, 2.0]]
     found = {}
     for rank, half in enumerate(halves):

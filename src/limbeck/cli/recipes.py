@@ -45,5 +45,7 @@ def main(name: Annotated[str | None, typer.Argument(help="Show one recipe only."
         console.print(f"[bold]{card.name}[/bold]")
         defaults = ", ".join(f"{key}: {value}" for key, value in card.defaults.items())
         facts = {"": card.summary, "paper": card.paper, "needs": "; ".join(card.needs), "defaults": defaults or "none"}
+        if card.left_out:
+            facts["left out by default"] = card.left_out
         for key, value in facts.items():
             print_line(value, console, mark=f"  {key + ': ' if key else ''}")

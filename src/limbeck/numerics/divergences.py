@@ -11,12 +11,14 @@ arXiv:1503.02531, section 2). That holds for every divergence here, so that all 
 
 **Impossible tokens.** A ``-inf`` logit (a padded vocabulary, a banned token) gives a probability of 0 and
 contributes nothing where both sides have it. Where one side alone has it, its log-probability counts as
-`TEACHER_FLOOR` or `STUDENT_FLOOR`, which keeps values and gradients finite.
+`TEACHER_FLOOR` or `STUDENT_FLOOR`, which keeps values and gradients finite; gradients have the formulas that they have
+without a floor.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -323,7 +325,22 @@ def _log_probs(teacher_logits: Tensor, student_logits: Tensor, loss_temperature:
     log_p = torch.log_softmax(teacher_logits.detach().to(dtype) / loss_temperature, dim=-1)
     log_q = torch.log_softmax(student_logits.to(dtype) / loss_temperature, dim=-1)
     # Finite before any product: 0 * (-inf) is NaN, in the value and in the gradient.
-    return log_p.clamp(min=TEACHER_FLOOR), log_q.clamp(min=STUDENT_FLOOR)
+    return log_p.clamp(min=TEACHER_FLOOR), _Floored.apply(log_q)  # type: ignore[no-untyped-call]
+
+
+class _Floored(torch.autograd.Function):
+    """The student's log-probabilities, none below the floor, with the gradient that they would have without one.
+
+    That of a clamp would be 0 at the floor, and so of the forward KL another than q - p.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, log_q: Tensor) -> Tensor:
+        return log_q.clamp(min=STUDENT_FLOOR)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
 
 
 def _kl(log_from: Tensor, log_to: Tensor) -> Tensor:

@@ -32,6 +32,9 @@ def anon(
     Optional: ``+ hidden_weight |W norm(h_S) - norm(h_T)|^2 / d_T`` (`MappedStates`), and ``- reason_weight mean_t log
     q(r_t | x, r_<t)`` with the teacher's reason r (`ReasonCrossEntropy`).
 
+    Left out by default: the hidden states, which the paper names without a weight (``hidden_weight: 0.1`` is a start),
+    and the teacher's reasons as a second task (``reason_weight: 0.3``)
+
     Paper: Saxena, Janzen, Maass 2025, "Streamlining LLMs: Adaptive Knowledge Distillation for Tailored Language
     Models", NAACL Student Research Workshop, ACL Anthology 2025.naacl-srw.43, equation 1
 

@@ -80,6 +80,8 @@ class RecipeCard:
     defaults: dict[str, Any]
     kind: Kind = "classification"
     """The kind of task it is for."""
+    left_out: str = ""
+    """Terms of the paper that the defaults leave out."""
 
 
 def build_recipe(name: str, arguments: Mapping[str, Any]) -> list[Stage]:
@@ -161,14 +163,14 @@ def recipe_cards() -> list[RecipeCard]:
 
 
 def recipe_card(name: str) -> RecipeCard:
-    """Return summary, paper, needs and defaults of a recipe, from its docstring, signature and stages.
+    """Return summary, paper, needs, defaults and what they leave out, from docstring, signature and stages.
 
     Raises:
         ConfigError: unknown name.
     """
     function = _find(name, {**RECIPES, **TEXT_RECIPES, **ALIGNMENTS})
     doc = inspect.getdoc(function) or ""
-    paper = next((part.removeprefix("Paper:") for part in doc.split("\n\n") if part.startswith("Paper:")), "")
+    paper, left_out = (_paragraph(doc, head) for head in ("Paper:", "Left out by default:"))
     parameters = inspect.signature(function).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
     callable_as_is = len(defaults) == len(parameters)
@@ -188,7 +190,13 @@ def recipe_card(name: str) -> RecipeCard:
         named = _records_of(made)
     elif isinstance(made, TextRecipe):
         named = _texts_of(made)
-    return RecipeCard(name, summary, _one_line(paper), named, defaults, _kind(made))
+    return RecipeCard(name, summary, paper, named, defaults, _kind(made), left_out)
+
+
+def _paragraph(doc: str, head: str) -> str:
+    """Return the paragraph of a docstring that begins with `head`, without it; empty where there is none."""
+    found = (part.removeprefix(head) for part in doc.split("\n\n") if part.startswith(head))
+    return _one_line(next(found, "").replace("`", ""))
 
 
 def _one_line(text: str) -> str:

@@ -32,6 +32,9 @@ def distillm(
 ) -> TextRecipe:
     """``KL(p || alpha p + (1 - alpha) q)`` or ``KL(q || (1 - alpha) p + alpha q)``, adaptively off-policy.
 
+    Left out by default: the paper's language-modelling loss on plain text beside the task, which is there with
+    ``corpus_weight: 1`` and ``data.corpus``
+
     Paper: Ko et al. 2024, "DistiLLM: Towards Streamlined Distillation for Large Language Models", ICML,
     arXiv:2402.03898
 

@@ -34,6 +34,9 @@ def f_distill(
     reads the teacher's, RKL the student's, JS and TVD both. KL and RKL decompose exactly; JS with
     ``m = beta p + (1 - beta) q`` of the conditionals is the paper's approximation; TVD is an upper bound.
 
+    Left out by default: the paper's hints of hidden states in the first stage, which are there with ``hint_weight: 3``
+    for a student of the teacher's width
+
     Paper: Wen et al. 2023, "f-Divergence Minimization for Sequence-Level Knowledge Distillation", ACL,
     arXiv:2307.15190, sections 3.1 to 3.5
 

@@ -33,10 +33,10 @@ def gkd(
 ) -> TextRecipe:
     """Generalised Jensen-Shannon divergence, on the student's own texts in a share of the steps.
 
-    With a reward, equation 5 of the paper: ``reward_weight`` times the expected reward of what the student writes, less
-    ``1 - reward_weight`` times the divergence, whatever the share of steps. The reward counts in the steps on the
-    student's own texts alone, so there it weighs ``reward_weight / on_policy_share``. A text is weighed by its reward
-    less the mean of the step's other texts, and dropout is off.
+    With a reward, equation 5 of the paper: ``reward_weight`` times the expected reward of what the student writes,
+    less ``1 - reward_weight`` times the divergence, whatever the share of steps. The reward counts in the steps on
+    the student's own texts alone, so there it weighs ``reward_weight / on_policy_share``. A text is weighed by its
+    reward less the mean of the step's other texts, and dropout is off.
 
     Paper: Agarwal et al. 2024, "On-Policy Distillation of Language Models: Learning from Self-Generated Mistakes",
     ICLR, arXiv:2306.13649, algorithm 1; with a reward: section 3.1, equation 5

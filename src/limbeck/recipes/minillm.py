@@ -38,7 +38,11 @@ def minillm(
 
     Texts are written in rounds by a mixture of student and teacher. The released code pairs a token with a return
     that holds its own reward (``inclusive``), discounts by 0.95, whitens returns and doubles rewards; those are
-    options, off by default, since with them the gradient is no longer that of the divergence.
+    options, off by default, since with them the gradient is no longer that of the divergence. A token's reward counts
+    as 100 at most, and as -100 at least, as in the released code.
+
+    Left out by default: the paper's language-modelling loss on plain text beside the task, which is there with
+    ``corpus_weight: 1`` and ``data.corpus``
 
     Paper: Gu et al. 2024, "MiniLLM: Knowledge Distillation of Large Language Models", ICLR, arXiv:2306.08543
 

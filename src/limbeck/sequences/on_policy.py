@@ -43,11 +43,11 @@ class OnPolicy:
         if self.reward is None:
             return
         if self.share == 0:
-            raise ConfigError("a reward is of texts that the student writes, and it writes in no step (the share is 0)")
+            raise ConfigError("a reward is of texts that the student writes, and it writes in no step: share 0")
         if self.decoding.temperature != 1 or self.decoding.top_p != 1 or self.decoding.beams != 1:
             raise ConfigError(
-                "a reward needs texts drawn at temperature 1, without top_p or beams: of others its policy gradient is "
-                "not that of the expected reward of what the student writes"
+                "a reward needs texts drawn at temperature 1, without top_p or beams: of others the policy gradient "
+                "is not that of the expected reward of what the student writes"
             )
 
 
