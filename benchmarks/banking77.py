@@ -1,9 +1,9 @@
 """Banking77: what distillation adds with few labels, and with all of them.
 
-    python benchmarks/banking77.py few   # 10 labels per intent, the other training texts without labels
-    python benchmarks/banking77.py all   # all 10,003 labels
+    python benchmarks/banking77.py few             # 10 labels per intent, the other training texts without labels
+    python benchmarks/banking77.py all --seeds 2   # all 10,003 labels
 
-Three seeds; the settings of `few` are those of `limbeck demo`. Prints a Markdown table; report and
+Three seeds unless told otherwise; the settings of `few` are those of `limbeck demo`. Prints a Markdown table; report and
 results.json are in runs/banking77-few and runs/banking77-all. On 2 cores about 25 minutes each.
 """
 
@@ -59,10 +59,9 @@ def main() -> None:
     from limbeck.runs.distill import run
 
     folder = Path("runs") / f"banking77-{options.labels}"
-    config = (
-        demo_run(folder, seeds=options.seeds) if options.labels == "few" else all_labels_run(folder, options.seeds)
-    )
-    print(markdown(run(config, progress=progress(), command=f"python benchmarks/banking77.py {options.labels}")))
+    make = demo_run if options.labels == "few" else all_labels_run
+    command = f"python benchmarks/banking77.py {options.labels} --seeds {options.seeds}"
+    print(markdown(run(make(folder, seeds=options.seeds), progress=progress(), command=command)))
 
 
 if __name__ == "__main__":

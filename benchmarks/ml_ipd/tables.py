@@ -50,11 +50,16 @@ def _comparison_cells(found: LanguageComparison) -> str:
     points = [macro.value, macro.low, macro.high, found.high_difference, found.low_difference]
     value, low, high, rich, poor = (f"{100 * (x or 0):+.1f}" for x in points)
     tested = (
-        f"{test.t:.2f} | {test.degrees_of_freedom} | {test.p_value:.2g} | {found.holm_p_value:.2g}"
+        f"{test.t:.2f} | {test.degrees_of_freedom} | {_p_value(test.p_value)} | {_p_value(found.holm_p_value)}"
         if test is not None and found.holm_p_value is not None
         else "not defined | | |"
     )
-    return f"{value} | {low} to {high} | {found.macro.bootstrap_p_value:.2g} | {tested} | {rich} | {poor}"
+    return f"{value} | {low} to {high} | {_p_value(found.macro.bootstrap_p_value)} | {tested} | {rich} | {poor}"
+
+
+def _p_value(p_value: float) -> str:
+    """Two digits; none of 10,000 resamples is less than any p-value they could show, and not 0."""
+    return f"{p_value:.2g}" if p_value > 0 else "< 0.0001"
 
 
 def languages_table(results: LanguageResults, n_target: int) -> list[str]:
@@ -71,7 +76,7 @@ def languages_table(results: LanguageResults, n_target: int) -> list[str]:
         compared = "| | |"
         if row is not None:
             d = row.effect.difference
-            holm = "" if row.holm_p_value is None else f"{row.holm_p_value:.2g}"
+            holm = "" if row.holm_p_value is None else _p_value(row.holm_p_value)
             compared = f"{100 * d.value:+.1f} | {100 * d.low:+.1f} to {100 * d.high:+.1f} | {holm} |"
         name = f"{results.language_names[lang]} ({_cell(ours, lang)[2]})"
         lines.append(f"| {name} | {' | '.join(figures)} | {_cell(ours, lang)[1]:.3f} | {compared}")
