@@ -3,8 +3,8 @@
     python benchmarks/banking77.py few             # 10 labels per intent, the other training texts without labels
     python benchmarks/banking77.py all --seeds 2   # all 10,003 labels
 
-Three seeds unless told otherwise; the settings of `few` are those of `limbeck demo`. Prints a Markdown table; report and
-results.json are in runs/banking77-few and runs/banking77-all. On 2 cores about 25 minutes each.
+Three seeds unless told otherwise; the settings of `few` are those of `limbeck demo`. Prints a Markdown table; report
+and results.json are in runs/banking77-few and runs/banking77-all. On 2 cores about 25 minutes each.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from limbeck.formatting import ABSENT
-from limbeck.generation_results import GenerationResults, OneAnswer
+from limbeck.generation_results import GenerationResults, OneAnswer, WrittenText
 from limbeck.report.generation_page import render_generation_report
 from limbeck.report.generation_tables import (
     ONE_ANSWER,
@@ -118,3 +118,19 @@ def test_one_answer_to_every_prompt_stands_beside_the_systems(generation_results
     page = render_generation_report(results)
     assert ONE_ANSWER in page
     assert "the reference of 30 of 1,200 answered rows" in page
+
+
+def test_each_figure_of_the_answers_is_in_its_column(generation_results: GenerationResults) -> None:
+    def level(value: float) -> Interval:
+        return Interval(value=value, low=value - 0.01, high=value + 0.01)
+
+    texts = WrittenText(
+        words=level(16.0), repeated_4_grams=level(0.1), distinct_1=0.2, distinct_2=0.3, cut_off=level(0.4),
+        empty=level(0.5),
+    )  # fmt: skip
+    system = generation_results.figures.systems[0].model_copy(update={"written": texts})
+    header, row = written_rows(generation_results.figures.model_copy(update={"systems": [system]}))
+    assert dict(zip(header, row, strict=True)) == {
+        "System": "Teacher", "Words": "16.0", "Repeated 4-grams": "10.0 % (9.0–11.0)", "Distinct words": "20.0 %",
+        "Distinct pairs": "30.0 %", "Cut off": "40.0 % (39.0–41.0)", "Empty": "50.0 % (49.0–51.0)",
+    }  # fmt: skip

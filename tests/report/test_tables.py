@@ -17,7 +17,7 @@ from limbeck.report.tables import (
     seed_rows,
     title_of,
 )
-from limbeck.results import Results
+from limbeck.results import Results, SeedFigures
 
 
 def test_the_headline_has_one_row_per_system_under_its_header(full_results: Results) -> None:
@@ -125,6 +125,19 @@ def test_single_seeds_are_listed_where_there_are_several(full_results: Results) 
     assert [row[:2] for row in rows[:3]] == [["Student before", str(seed)] for seed in range(3)]
     assert len(rows) == 9
     assert {len(row) for row in rows} == {len(header)}
+
+
+def test_each_figure_of_a_seed_is_in_its_column(full_results: Results) -> None:
+    figures = SeedFigures(
+        seed=4, accuracy=0.91, macro_f1=0.82, sensitivity=0.73, specificity=0.64, agreement=0.55,
+        kl_to_teacher_nats=0.46,
+    )  # fmt: skip
+    systems = [s.model_copy(update={"seeds": [figures, figures]}) for s in full_results.systems[:1]]
+    header, row, _ = seed_rows(full_results.model_copy(update={"systems": systems}))
+    assert dict(zip(header, row, strict=True)) == {
+        "System": "Teacher", "Seed": "4", "Accuracy": "91.0 %", "Macro F1": "82.0 %", "Sensitivity": "73.0 %",
+        "Specificity": "64.0 %", "Agreement": "55.0 %", "KL, nats": "0.460",
+    }  # fmt: skip
 
 
 def test_empty_lists_make_empty_tables(bare_results: Results) -> None:

@@ -67,11 +67,41 @@ def test_every_class_has_its_share_of_every_part_unless_the_pool_lacks_it(seed: 
         counts, all_of = np.bincount(classes[part], minlength=3), np.bincount(classes, minlength=3)
         for c in range(3):
             assert counts[c] >= min(quota, 1 / 6) * len(part) or counts[c] == all_of[c]
-    if quota == 0.1:  # the quota adds the easiest rows of a class
-        ones = np.flatnonzero(classes == 1)
-        taken = hard[np.intersect1d(parts[0], ones)]
-        left = hard[np.setdiff1d(ones, parts[0])]
-        assert taken.max() <= left.min()
+
+
+def test_the_quota_adds_the_easiest_rows_of_a_class() -> None:
+    """The easy half is of class 0 alone, so all of class 1 in it is what the quota added.
+
+    10 rows ask for ceil(2.5) = 3 more; the 13 that there are then ask for a fourth, and 14 for no fifth.
+    """
+    hard = np.array([*np.linspace(0.0, 0.1, 12), *np.linspace(0.5, 0.9, 8)])
+    classes = np.repeat([0, 1], [12, 8])
+    shuffled = np.random.default_rng(2).permutation(20)
+    first, _ = nested_parts(hard[shuffled], classes[shuffled], Curriculum(2, class_quota=0.25))
+    added = np.sort(hard[shuffled][first[classes[shuffled][first] == 1]])
+    np.testing.assert_array_equal(added, hard[12:16])
+    assert len(first) == 14
+
+
+@pytest.mark.parametrize(
+    ("hard", "sizes"),
+    [
+        ([0.1, 0.9, 0.1, 0.1, 0.9, 0.1], [4, 4, 6]),  # the quantiles are 0.1 and 0.63
+        ([0.9, 0.5, 0.1, 0.5, 0.5, 0.5], [5, 5, 6]),  # 0.5 and 0.5
+        ([0.3] * 6, [6, 6, 6]),
+    ],
+)
+def test_rows_as_hard_as_the_border_are_on_the_easy_side(hard: list[float], sizes: list[int]) -> None:
+    """None of them is harder than another, so no part may hold some of them and not the others."""
+    parts = nested_parts(np.array(hard), np.zeros(6, dtype=np.int64), Curriculum(3))
+    assert [len(part) for part in parts] == sizes
+
+
+def test_among_rows_as_hard_as_each_other_the_quota_takes_the_first() -> None:
+    hard = np.array([0.1, 0.1, 0.1, 0.1, 0.5, 0.5, 0.5, 0.5])
+    classes = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    first, _ = nested_parts(hard, classes, Curriculum(2, class_quota=0.25))
+    np.testing.assert_array_equal(first, [0, 1, 2, 3, 4, 5])
 
 
 def test_without_a_quota_a_part_is_what_the_quantile_says() -> None:

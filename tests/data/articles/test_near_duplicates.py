@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -53,6 +54,23 @@ def test_jaccard_by_hand() -> None:
     assert jaccard("A, b; C d e!", "a b c d e https://example.org/1") == 1
     assert jaccard("a b", "a b") == 1
     assert jaccard("a b", "b a") == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "threshold"),
+    [
+        ("a b c d e", "a b c d x", 2 / 4),
+        ("a b c d e f", "a b c d e x", 3 / 5),
+        ("a b c d e f g h i", "a b c d e f g h x", 6 / 8),
+        ("a b c d e f g h i j k l", "a b c d e f g h i j k x", 9 / 11),
+        ("five people died", "Five people died!", 1.0),
+    ],
+)
+def test_exactly_as_alike_as_the_threshold_is_the_same_story(first: str, second: str, threshold: float) -> None:
+    assert jaccard(first, second) == threshold
+    assert stories([first, second], threshold) == [0, 0]
+    if threshold < 1:
+        assert stories([first, second], math.nextafter(threshold, 1)) == [0, 1]
 
 
 def test_a_chain_is_one_story_and_the_first_stands_for_it() -> None:
