@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import doctest
 import math
+import re
+from collections.abc import Callable
 
 import pytest
 
@@ -18,6 +20,8 @@ from limbeck.formatting import (
     count_text,
     decimal_text,
     duration_text,
+    energy_text,
+    hours_text,
     milliseconds_text,
     p_value_text,
     parameters_text,
@@ -28,6 +32,8 @@ from limbeck.formatting import (
     ratio_text,
     share_text,
     shorten,
+    shorten_apart,
+    times_text,
 )
 from limbeck.results import Interval
 
@@ -91,10 +97,52 @@ def test_p_values(p_value: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0.0 s"), (59.96, "1 min 00 s"), (3599.6, "1 h 00 min"), (86_400, "24 h 00 min")],
+    [
+        (0, "0.0 s"),
+        (0.0123, "12.3 ms"),
+        (0.9996, "1.0 s"),
+        (1e-7, "< 0.01 ms"),
+        (59.96, "1 min 00 s"),
+        (3599.6, "1 h 00 min"),
+        (86_400, "24 h 00 min"),
+    ],
 )
 def test_durations_at_the_edges_of_units(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("write", "small"),
+    [
+        (duration_text, 1e-4),
+        (hours_text, 1e-5),
+        (milliseconds_text, 1e-4),
+        (energy_text, 1e-5),
+        (rate_text, 0.01),
+        (ratio_text, 0.01),
+        (times_text, 0.01),
+        (parameters_text, 12),
+        (bytes_text, 12),
+    ],
+)
+def test_nothing_that_is_there_is_shown_as_nothing(write: Callable[[float], str], small: float) -> None:
+    """A share may round to 0.0 %; a time, an energy, a speed or a size that was measured may not."""
+    value = small
+    while value < 1e7:
+        assert re.search("[1-9]", write(value)), value
+        value *= 1.7
+
+
+def test_names_are_shortened_where_they_are_alike_and_stay_different() -> None:
+    labels = [f"{start}_payment_of_my_card_{number}" for start in ("reverted", "declined") for number in range(40)]
+    for width in (12, 16, 24, 60):
+        shown = shorten_apart(labels, width)
+        assert len(set(shown)) == len(labels)
+        assert max(map(len, shown)) <= width
+    assert shorten_apart(["lost or\n stolen card", "", "a" * 9], 9) == ["lost…card", "(empty)", "a" * 9]
+    assert shorten_apart(["same", "same"], 4) == ["same", "same"]
+    wide = shorten_apart(["東京で強い地震があり五人が死亡した"], 12)[0]
+    assert wide == "東京で…亡した" or sum(1 + formatting.is_wide(c) for c in wide) <= 12
 
 
 def test_a_difference_that_rounds_to_zero_has_no_sign() -> None:

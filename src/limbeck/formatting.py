@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Literal, TypeGuard
 
@@ -24,6 +25,7 @@ __all__ = [
     "energy_text",
     "hours_text",
     "is_wide",
+    "layers_text",
     "milliseconds_text",
     "p_value_text",
     "parameters_text",
@@ -35,7 +37,9 @@ __all__ = [
     "saving_text",
     "share_text",
     "shorten",
+    "shorten_apart",
     "signed_text",
+    "times_text",
 ]
 
 EN_DASH, MINUS, TIMES = "\N{EN DASH}", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
@@ -71,6 +75,38 @@ def shorten(text: str, width: int) -> str:
     if kept == len(line):
         return line
     return line[: kept - 1].rstrip() + "…"
+
+
+def shorten_apart(names: Sequence[str], width: int) -> list[str]:
+    """Put names on one line of at most `width` characters each, out of their middle, and keep different ones apart.
+
+    What tells names apart is often at their end.
+
+    >>> shorten_apart(["card_payment_wrong_exchange_rate", "card_arrival"], 20)
+    ['card_payme…ange_rate', 'card_arrival']
+    >>> shorten_apart(["reverted_payment_1_of_my_card", "reverted_payment_2_of_my_card"], 14)
+    ['reverte…y_card', 'rever…card (2)']
+    """
+    taken: dict[str, str] = {}
+    shown = []
+    for name in names:
+        short = _without_middle(name, width)
+        number = 2
+        while taken.setdefault(short, name) != name:
+            short = f"{_without_middle(name, width - len(f' ({number})'))} ({number})"
+            number += 1
+        shown.append(short)
+    return shown
+
+
+def _without_middle(text: str, width: int) -> str:
+    line = " ".join(printable(text).split()) or "(empty)"
+    room = [1 + is_wide(character) for character in line]
+    if sum(room) <= width:
+        return line
+    head = sum(end <= width // 2 for end in accumulate(room))
+    tail = sum(end <= width - 1 - width // 2 for end in accumulate(reversed(room)))
+    return f"{line[:head].rstrip()}…{line[len(line) - tail :].lstrip()}"
 
 
 def is_wide(character: str) -> bool:
@@ -148,6 +184,15 @@ def count_text(count: int | None) -> str:
     return ABSENT if count is None else f"{count:,}"
 
 
+def layers_text(layers: int, of: int | None = None) -> str:
+    """Write how many layers a model has.
+
+    >>> layers_text(3, of=6), layers_text(1)
+    ('3 of 6 layers', '1 layer')
+    """
+    return f"{layers} of {of} layers" if of is not None else f"{layers} layer{'' if layers == 1 else 's'}"
+
+
 def parameters_text(parameters: int | None) -> str:
     """Write a number of parameters.
 
@@ -167,32 +212,53 @@ def bytes_text(size_bytes: int | None) -> str:
 
 
 def milliseconds_text(milliseconds: float | None) -> str:
-    """Write a latency with three significant digits."""
-    return f"{_three_digits(milliseconds)} ms" if _known(milliseconds) else ABSENT
+    """Write a latency with three significant digits; what is less than 0.01 ms is said to be.
+
+    >>> milliseconds_text(7.314), milliseconds_text(0.0004)
+    ('7.31 ms', '< 0.01 ms')
+    """
+    if not _known(milliseconds):
+        return ABSENT
+    return "< 0.01 ms" if 0 < milliseconds < 0.005 else f"{_three_digits(milliseconds)} ms"
 
 
 def rate_text(rows_per_second: float | None) -> str:
-    """Write a throughput in rows: ``1,204 /s``."""
+    """Write a throughput in rows.
+
+    >>> rate_text(1204.4), rate_text(3.24), rate_text(0.0123)
+    ('1,204 /s', '3.2 /s', '0.012 /s')
+    """
     if not _known(rows_per_second):
         return ABSENT
-    return f"{rows_per_second:,.0f} /s" if rows_per_second >= 9.95 else f"{rows_per_second:.1f} /s"
+    return f"{rows_per_second:,.0f} /s" if rows_per_second >= 9.95 else f"{_one_decimal(rows_per_second)} /s"
 
 
 def ratio_text(ratio: float | None) -> str:
-    """Write how many times as large one figure is as another."""
+    """Write how many times as large one figure is as another.
+
+    >>> ratio_text(6.61), ratio_text(0.0123)
+    ('6.6 \N{MULTIPLICATION SIGN}', '0.012 \N{MULTIPLICATION SIGN}')
+    """
     if not _known(ratio):
         return ABSENT
-    return f"{ratio:.0f} {TIMES}" if ratio >= 99.5 else f"{ratio:.1f} {TIMES}"
+    return f"{ratio:.0f} {TIMES}" if ratio >= 99.5 else f"{_one_decimal(ratio)} {TIMES}"
+
+
+def times_text(ratio: float | None) -> str:
+    """Write a ratio in a sentence: ``6.6 times``."""
+    return ratio_text(ratio).replace(TIMES, "times")
 
 
 def duration_text(seconds: float | None) -> str:
     """Write a time span.
 
-    >>> duration_text(4.2), duration_text(200), duration_text(3900)
-    ('4.2 s', '3 min 20 s', '1 h 05 min')
+    >>> duration_text(4.2), duration_text(200), duration_text(3900), duration_text(0.0123)
+    ('4.2 s', '3 min 20 s', '1 h 05 min', '12.3 ms')
     """
     if not _known(seconds):
         return ABSENT
+    if 0 < seconds < 0.9995:
+        return milliseconds_text(seconds * 1000)
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -203,21 +269,30 @@ def duration_text(seconds: float | None) -> str:
 
 
 def hours_text(hours: float | None) -> str:
-    """Write device hours with three significant digits; fractions of a minute stay visible.
+    """Write device hours with three significant digits; what is less than a tenth of an hour, in minutes and seconds.
 
     >>> hours_text(0.004), hours_text(3.456), hours_text(1200)
-    ('0.004 h', '3.46 h', '1,200 h')
+    ('14.4 s', '3.46 h', '1,200 h')
     """
     if not _known(hours):
         return ABSENT
-    return f"{hours:.3f} h" if hours < 0.0995 else f"{_three_digits(hours)} h"
+    if hours == 0:
+        return "0 h"
+    return duration_text(hours * 3600) if hours < 0.0995 else f"{_three_digits(hours)} h"
 
 
 def energy_text(kilowatt_hours: float | None) -> str:
-    """Write an energy in kilowatt hours with three significant digits."""
+    """Write an energy in kilowatt hours with three significant digits; small ones in watt hours.
+
+    >>> energy_text(1.234), energy_text(0.0123), energy_text(0.0000001)
+    ('1.23 kWh', '12.3 Wh', '< 0.01 Wh')
+    """
     if not _known(kilowatt_hours):
         return ABSENT
-    return f"{kilowatt_hours:.3f} kWh" if kilowatt_hours < 0.0995 else f"{_three_digits(kilowatt_hours)} kWh"
+    if 0 < kilowatt_hours < 0.0995:
+        watt_hours = kilowatt_hours * 1000
+        return "< 0.01 Wh" if watt_hours < 0.005 else f"{_three_digits(watt_hours)} Wh"
+    return f"{_three_digits(kilowatt_hours)} kWh"
 
 
 def saving_text(share: float | None) -> str:
@@ -246,6 +321,11 @@ def _scaled(number: float, step: int, units: list[str]) -> str:
         unit += 1
     digits = f"{number:.0f}" if unit == 0 or number >= 99.95 else f"{number:.1f}"
     return f"{digits} {units[unit]}".strip()
+
+
+def _one_decimal(value: float) -> str:
+    """Two digits where one decimal would leave nothing of a number."""
+    return f"{value:.1f}" if value == 0 or value >= 0.0995 else f"{value:.2g}"
 
 
 def _three_digits(value: float) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
-from limbeck.cli.terminal import print_line
+from limbeck.cli.terminal import print_line, print_side_by_side
 
 WORDS = "no training row has a gold label [here], and none is needed: the student learns what the teacher answers"
 
@@ -28,3 +29,21 @@ def test_a_terminal_wraps_at_words_under_a_hanging_indent() -> None:
 
 def test_a_pipe_gets_one_line() -> None:
     assert printed(terminal=False) == [f"! {WORDS}"]
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 200])
+def test_no_figure_and_no_name_is_cut_however_narrow_the_terminal(width: int) -> None:
+    """As many systems beside each other as fit; the others below. A long path is folded."""
+    titles = ["teacher", "student before", "fine-tuned", "random order", "runs/a/very/long/path/to/a/folder/student"]
+    rows = [("Accuracy", [f"8{n}.0 %\n(80.{n}–90.{n})" for n in range(5)]), ("Parameters", ["22.7 M"] * 5)]
+    console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False)
+    print_side_by_side(titles, rows, console)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    for n in range(5):
+        assert text.count(f"8{n}.0 %") == text.count(f"(80.{n}–90.{n})") == 1
+    assert text.count("22.7 M") == 5
+    assert all(part in text for part in ("runs/a/very/lo", "ng/path/to/a/f", "older/student"))
+    assert text.count("Accuracy") == {30: 5, 60: 2, 80: 2, 200: 1}[width]

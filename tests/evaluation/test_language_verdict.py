@@ -240,10 +240,10 @@ def test_cost_names_savings_and_extra_cost_at_the_same_budget() -> None:
         cost("ml_dft", 99, 0.9, n_target=128),
     ]
     assert said([], costs=costs)[-1] == (
-        f"{BUDGET}ML-IPD took 12.3 device hours, 5 of them for the English model: 40.0 % less than ML-DFT (20.6), "
-        "19.8 % more than Transfer (10.3)."
+        f"{BUDGET}ML-IPD took 12.3 h on a device, 5.00 h of it for the English model: 40.0 % less than ML-DFT "
+        "(20.6 h), 19.8 % more than Transfer (10.3 h)."
     )
-    assert said([], costs=costs[:2])[-1].endswith("5 of them for the English model.")
+    assert said([], costs=costs[:2])[-1].endswith("5.00 h of it for the English model.")
 
 
 def test_a_system_at_chance_keeps_nothing_of_english() -> None:

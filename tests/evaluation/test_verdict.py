@@ -86,7 +86,7 @@ def test_how_often_the_control_read_its_rows(passes: float, words: str) -> None:
 def test_what_was_kept_and_what_it_costs() -> None:
     assert verdict([TEACHER, STUDENT], []) == [
         "The student keeps 95.0 % of the teacher's accuracy (76.0 % against 80.0 %).",
-        "The student has 25 % of the teacher's parameters, answers one text in 2.5 ms instead of 10.0 ms, and labels "
+        "The student has 25 % of the teacher's parameters, answers one text in 2.50 ms instead of 10.0 ms, and labels "
         "4.0 times as many rows per second.",
     ]
 

@@ -76,7 +76,7 @@ def test_costs_name_the_english_models_part(language_results: LanguageResults) -
     header, _, ipd, dft, bl, *_ = cost_rows(language_results)
     assert len(header) == len(ipd)
     assert ipd == ["ML-IPD", "no labels", "1", "1.32 h", "0.41 h", "40,920,000", "11.3 GB", "0.41 kWh", ABSENT]
-    assert dft[4] == "0.000 h"
+    assert dft[4] == "0 h"
     assert (bl[7], bl[8]) == (ABSENT, f"{MINUS}46.7 %")
 
 

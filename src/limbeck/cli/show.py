@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from limbeck.cli.show_languages import show_language_results
 from limbeck.cli.show_texts import show_generation_results
-from limbeck.cli.terminal import print_line
+from limbeck.cli.terminal import print_line, print_side_by_side
 from limbeck.formatting import p_value_text, points_text, range_text
 from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
-from limbeck.report.tables import HEADLINE, METRIC_TITLES, ONE_VS_REST, systems_shown
+from limbeck.report.tables import HEADLINE, METRIC_TITLES, ONE_VS_REST
 from limbeck.results import Comparison, Results, System
 
 __all__ = ["show_comparisons", "show_results", "show_systems"]
@@ -26,7 +23,6 @@ _SHORT_TITLES = {
     "fine_tuned": "fine-tuned",
     "random_order": "random order",
     "distilled": "distilled",
-    "most_frequent": "most frequent",
 }
 
 
@@ -39,7 +35,7 @@ def show_results(results: Results | LanguageResults | GenerationResults, folder:
         show_generation_results(results, folder, console)
         return
     console.print(f"\n{results.name}: figures on {results.test_rows} held-out rows (95 % intervals)", markup=False)
-    show_systems(systems_shown(results), _SHORT_TITLES, console)
+    show_systems(results.systems, _SHORT_TITLES, console)
     for sentence in results.verdict:
         print_line(sentence, console, mark="- ")
     for warning in results.warnings:
@@ -49,15 +45,11 @@ def show_results(results: Results | LanguageResults | GenerationResults, folder:
 
 def show_systems(systems: list[System], titles: dict[str, str], console: Console) -> None:
     """Print one column per system, so that the table fits a narrow terminal."""
-    shown = Table(box=box.SIMPLE_HEAD)
-    shown.add_column("")
-    for system in systems:
-        shown.add_column(Text(titles[system.name]), justify="right")
+    rows = []
     for column in [*HEADLINE[:2], *ONE_VS_REST, *HEADLINE[2:]]:
         cells = [column.cell(system) for system in systems]
-        texts = [f"{cell.text}\n({cell.range})" if cell.range else cell.text for cell in cells]
-        shown.add_row(Text(column.title), *(Text(text) for text in texts))
-    console.print(shown)
+        rows.append((column.title, [f"{cell.text}\n({cell.range})" if cell.range else cell.text for cell in cells]))
+    print_side_by_side([titles[system.name] for system in systems], rows, console)
 
 
 def show_comparisons(comparisons: list[Comparison], titles: dict[str, str], console: Console) -> None:

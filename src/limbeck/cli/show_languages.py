@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from limbeck.cli.terminal import print_line
 from limbeck.data.languages import language_name
-from limbeck.formatting import bare_range, count_text, decimal_text, share_text, shorten
+from limbeck.formatting import bare_range, count_text, decimal_text, share_text
 from limbeck.language_results import LanguageResults, LanguageSystem
 from limbeck.report.language_comparisons import labels_text
 from limbeck.report.language_rows import left_behind
@@ -62,7 +63,7 @@ def _show_systems(results: LanguageResults, console: Console) -> None:
     for group in system_rows(results):
         for place, row in enumerate(group.rows):
             labels = group.labels if place == 0 else ""
-            cells = [labels, shorten(row.title, 16), row.accuracy, row.accuracy_range, row.mrr, row.low]
+            cells = [labels, row.title, row.accuracy, row.accuracy_range, row.mrr, row.low]
             shown.add_row(*map(Text, [*cells, row.device_hours]))
         shown.add_section()
     console.print(shown)
@@ -75,15 +76,17 @@ def _show_languages(results: LanguageResults, console: Console) -> None:
         return
     labels = labels_text(system.n_target)
     console.print(f"{system.title}, {labels} for each task and language", markup=False)
-    shown = _table(["language", "accuracy", "kept", "best other", "", "distillation"], left=1)
+    shown = _table(["language", "accuracy", "kept", "best other", "", "distillation"], left=1, names=(0, 3))
     for row in rows:
-        cells = [shorten(row.name, 16), row.accuracy, row.kept, shorten(row.other_title, 16), row.other_accuracy]
+        cells = [row.name, row.accuracy, row.kept, row.other_title, row.other_accuracy]
         shown.add_row(*map(Text, [*cells, row.distillation]))
     console.print(shown)
 
 
-def _table(titles: list[str], left: int) -> Table:
+def _table(titles: list[str], left: int, names: Sequence[int] = ()) -> Table:
+    """Columns of `names` (default: those on the left) are wrapped where the terminal is narrow; figures never are."""
     table = Table(box=box.SIMPLE_HEAD)
     for place, title in enumerate(titles):
-        table.add_column(title, justify="left" if place < left else "right", no_wrap=True)
+        wraps = place in (names or range(left))
+        table.add_column(title, justify="left" if place < left else "right", no_wrap=not wraps, overflow="fold")
     return table

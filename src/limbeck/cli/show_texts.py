@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from limbeck.cli.terminal import print_line
+from limbeck.cli.terminal import print_line, print_side_by_side
 from limbeck.generation_results import GenerationFigures, GenerationResults, HarnessFigure
 from limbeck.report.generation_tables import generation_headline, generation_title
 
@@ -30,15 +30,12 @@ def show_generation_results(results: GenerationResults, folder: Path, console: C
 
 def show_generation_figures(figures: GenerationFigures, console: Console) -> None:
     """Print one column per system, so that the table fits a narrow terminal."""
-    shown = Table(box=box.SIMPLE_HEAD)
-    shown.add_column("")
-    for system in figures.systems:
-        shown.add_column(Text(generation_title(figures, system.name)), justify="right")
+    titles = [generation_title(figures, system.name) for system in figures.systems]
+    rows = []
     for column in generation_headline(figures):
         cells = [column.cell(system) for system in figures.systems]
-        texts = [f"{cell.text}\n({cell.range})" if cell.range else cell.text for cell in cells]
-        shown.add_row(Text(column.title), *(Text(text) for text in texts))
-    console.print(shown)
+        rows.append((column.title, [f"{cell.text}\n({cell.range})" if cell.range else cell.text for cell in cells]))
+    print_side_by_side(titles, rows, console)
 
 
 def show_harness_figures(figures: Sequence[HarnessFigure], console: Console) -> None:

@@ -6,9 +6,12 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from textwrap import wrap
 
+from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -26,12 +29,14 @@ from rich.text import Text
 from limbeck.ranks import is_main
 from limbeck.types import Advance, Progress, SilentProgress
 
-__all__ = ["console", "print_line", "progress", "quiet_libraries"]
+__all__ = ["console", "print_line", "print_side_by_side", "progress", "quiet_libraries"]
 
 console = Console(stderr=True, highlight=False)
 """People read standard error; standard output is for data."""
 
 _LINE_EVERY_SECONDS = 15.0
+_LEAST_TITLE = 14
+"""Titles of columns, such as long paths, are folded at this width, or at that of the figures below."""
 
 
 def print_line(words: str, to: Console, *, mark: Text | str = "") -> None:
@@ -45,6 +50,36 @@ def print_line(words: str, to: Console, *, mark: Text | str = "") -> None:
     hung.add_column(overflow="fold")
     hung.add_row(mark, Text(words))
     to.print(hung)
+
+
+def print_side_by_side(titles: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], to: Console) -> None:
+    """Print a column for each title; columns for which the terminal is too narrow stand below. No figure is cut.
+
+    Args:
+        titles: one for each column.
+        rows: name of the row, and a cell for each column; cells may have several lines.
+        to: the terminal.
+    """
+
+    widths = [max([_LEAST_TITLE, *(cell_len(line) for _, cells in rows for line in cells[n].split("\n"))])
+              for n in range(len(titles))]  # fmt: skip
+    heads = ["\n".join(wrap(title, width)) for title, width in zip(titles, widths, strict=True)]
+
+    def table(places: Sequence[int]) -> Table:
+        shown = Table(box=box.SIMPLE_HEAD)
+        shown.add_column("", no_wrap=True)
+        for place in places:
+            shown.add_column(Text(heads[place]), justify="right", overflow="fold")
+        for name, cells in rows:
+            shown.add_row(Text(name), *(Text(cells[place]) for place in places))
+        return shown
+
+    left = list(range(len(titles)))
+    while left:
+        fitting = (n for n in range(len(left), 1, -1) if to.measure(table(left[:n])).maximum <= to.width)
+        beside = next(fitting, 1)
+        to.print(table(left[:beside]))
+        left = left[beside:]
 
 
 def progress() -> Progress:

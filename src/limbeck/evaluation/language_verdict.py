@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from limbeck.evaluation.verdict import SIGNIFICANT
-from limbeck.formatting import p_value_text, points_text, range_text, share_text
+from limbeck.formatting import hours_text, p_value_text, points_text, range_text, share_text
 from limbeck.language_results import (
     LanguageComparison,
     LanguageDifference,
@@ -166,13 +166,13 @@ def _left_behind(
 def _took(ours: SystemCost, costs: Sequence[SystemCost], titles: Mapping[str, str]) -> str:
     others = [
         f"{share_text(abs(cost.saving))} {'less' if cost.saving >= 0 else 'more'} than {titles[cost.name]} "
-        f"({cost.device_hours:.3g})"
+        f"({hours_text(cost.device_hours)})"
         for cost in costs
         if cost.n_target == ours.n_target and cost.saving is not None
     ]
     return (
-        f"{_labels(ours.n_target).capitalize()}, {titles[ours.name]} took {ours.device_hours:.3g} device hours, "
-        f"{ours.english_model_hours:.3g} of them for the English model"
+        f"{_labels(ours.n_target).capitalize()}, {titles[ours.name]} took {hours_text(ours.device_hours)} on a "
+        f"device, {hours_text(ours.english_model_hours)} of it for the English model"
         + (f": {', '.join(others)}." if others else ".")
     )
 

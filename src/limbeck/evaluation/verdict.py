@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from limbeck.formatting import p_value_text, points_text, range_text, share_text
+from limbeck.formatting import (
+    milliseconds_text,
+    p_value_text,
+    parameters_text,
+    points_text,
+    range_text,
+    rate_text,
+    share_text,
+    times_text,
+)
 from limbeck.results import (
     SIGNIFICANT,
     TEACHER_LEAD,
@@ -95,14 +104,16 @@ def _weak(teacher: System | None, before: System | None, student: System) -> str
 def _size_and_speed(speed: Speed, of_teacher: Speed | None) -> str:
     if of_teacher is None:
         return (
-            f"The student has {speed.parameters / 1e6:.1f} M parameters, answers one text in "
-            f"{speed.latency_ms_median:.1f} ms, and labels {speed.throughput_rows_per_second:.0f} rows per second."
+            f"The student has {parameters_text(speed.parameters)} parameters, answers one text in "
+            f"{milliseconds_text(speed.latency_ms_median)}, and labels "
+            f"{rate_text(speed.throughput_rows_per_second).removesuffix(' /s')} rows per second."
         )
     faster = speed.throughput_rows_per_second / of_teacher.throughput_rows_per_second
     size = share_text(speed.parameters / of_teacher.parameters, digits=0)
     return (
-        f"The student has {size} of the teacher's parameters, answers one text in {speed.latency_ms_median:.1f} ms "
-        f"instead of {of_teacher.latency_ms_median:.1f} ms, and labels {faster:.1f} times as many rows per second."
+        f"The student has {size} of the teacher's parameters, answers one text in "
+        f"{milliseconds_text(speed.latency_ms_median)} instead of {milliseconds_text(of_teacher.latency_ms_median)}, "
+        f"and labels {times_text(faster)} as many rows per second."
     )
 
 

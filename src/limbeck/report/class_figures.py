@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from limbeck.formatting import points_text, shorten
+from limbeck.formatting import points_text, shorten, shorten_apart
 from limbeck.report.drawing import (
     ERROR,
     INK,
@@ -72,7 +72,7 @@ def _class_change(changes: list[tuple[str, float, float]], teacher: System, dist
         for row, (_, before, after) in enumerate(shown):
             axes.plot([before, after], [row, row], color=MUTED, linewidth=2, alpha=0.45, zorder=1)
             annotate_row(axes, row, points_text(after - before).removesuffix(" points"))
-        names = [shorten(label, _LABEL_WIDTH) for label, _, _ in shown]
+        names = shorten_apart([label for label, _, _ in shown], _LABEL_WIDTH)
         reserve_for_wide(figure, names)
         axes.set_yticks(range(len(shown)), names)
         axes.tick_params(axis="y", labelcolor=INK)
@@ -94,7 +94,7 @@ def _confusion(system: System, confusion: ConfusionMatrix) -> Drawing:
         axes = figure.add_subplot()
         axes.set_aspect("equal")
         _draw_cells(axes, confusion.rows)
-        names = [shorten(label, _LABEL_WIDTH) for label in confusion.labels]
+        names = shorten_apart(confusion.labels, _LABEL_WIDTH)
         reserve_for_wide(figure, names)
         axes.set_yticks(range(size), names)
         axes.set_xticks(range(size), [str(number) for number in range(1, size + 1)])

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from limbeck.formatting import shorten
+from limbeck.formatting import shorten, shorten_apart
 from limbeck.report.drawing import SYSTEM_COLOURS, Drawing, calm_axes, canvas, legend_above, to_svg
 from limbeck.report.looks import look_of
 from limbeck.report.tables import title_of
@@ -67,7 +67,7 @@ def _panel(series: str, curves: list[Curve], title_of: Callable[[str], str], sta
             place = stages[system].index(stage)
             style = _DASHES[place % len(_DASHES)]
             label = title_of(system) + (f", {stage}" if len(stages[system]) > 1 else "")
-            handles.append(_draw(axes, system, seeds, style, shorten(label, 26)))
+            handles.append(_draw(axes, system, seeds, style, shorten_apart([label], 40)[0]))
         calm_axes(axes)
         axes.set_xlabel("step")
         axes.margins(x=0.02)

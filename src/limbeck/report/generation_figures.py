@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from limbeck.formatting import decimal_text, share_text, shorten
+from limbeck.formatting import decimal_text, share_text, shorten_apart
 from limbeck.generation_results import GenerationFigures, GenerationResults
 from limbeck.report.curves import draw_curves
 from limbeck.report.drawing import MUTED, PAPER, Drawing, calm_axes, canvas, reserve_for_wide, to_svg
@@ -89,7 +89,7 @@ def _dots(
 ) -> Drawing:
     """Draw one dot with its interval for each system, the first on top."""
     shown = _without_low_start(rows)
-    labels = [shorten(row.title, 22) for row in shown]
+    labels = shorten_apart([row.title for row in shown], 28)
     with canvas(_WIDTH, _FRAME + _HEIGHT_OF_ROW * len(shown)) as figure:
         axes = figure.add_subplot()
         calm_axes(axes, grid="x")
@@ -104,7 +104,7 @@ def _dots(
         axes.xaxis.set_major_formatter(lambda value, _: tick(value))
         reserve_for_wide(figure, labels)
         svg = to_svg(figure, name=name, title=title)
-    left_out = [f"{shorten(row.title, 22)} ({text(row.figure.value)})" for row in rows if row not in shown]
+    left_out = [f"{row.title} ({text(row.figure.value)})" for row in rows if row not in shown]
     parts = [caption, "Bars: 95 % intervals.", *(f"Too far off to be drawn: {words}." for words in left_out)]
     return Drawing(name, title, " ".join(parts), svg, _WIDTH)
 

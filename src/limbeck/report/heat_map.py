@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from limbeck.formatting import shorten
+from limbeck.formatting import shorten_apart
 from limbeck.language_results import LanguageResults, LanguageSystem
 from limbeck.report.drawing import ERROR, INK, MUTED, SYSTEM_COLOURS, Drawing, canvas, reserve_for_wide, to_svg
 from limbeck.report.language_comparisons import labels_text
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["heat_maps"]
 
 _CELL_WIDTH, _CELL_HEIGHT = 48, 26
-_NAME_WIDTH = 18
+_NAME_WIDTH = 20
+_TITLE_WIDTH = 26
 _GAP = 0.45
 """Between the source language, the target languages and their mean, in rows; between budgets, in columns."""
 _COLUMNS = 24
@@ -74,8 +75,9 @@ def _heat_map(results: LanguageResults, columns: list[_Column], scale: float, na
     languages = _languages(results)
     # The source language stands apart above, the mean over target languages apart below.
     rows = [0.0, *(1 + _GAP + row for row in range(len(languages) - 1)), len(languages) + 2 * _GAP]
-    row_names = [_row_name(results, lang) for lang in languages] + ["Mean of languages"]
-    titles = [shorten(column.system.title, 16) for column in columns]
+    row_names = [*_row_names(results, languages), "Mean of languages"]
+    short = _short_titles([column.system.title for column in columns])
+    titles = [short[column.system.title] for column in columns]
     last_place = columns[-1].place
     width = round(190 + _CELL_WIDTH * (last_place + 1))
     # What slanted names take above the cells; the name of the budget stands over them.
@@ -122,10 +124,16 @@ def _shares(results: LanguageResults, system: LanguageSystem, languages: list[st
     return [*(retention_in(results, system, lang) for lang in languages), macro_retention(results, system)]
 
 
-def _row_name(results: LanguageResults, lang: str) -> str:
-    name = shorten(language_name(results, lang), _NAME_WIDTH)
-    cells = (cell for system in results.systems for cell in system.cells if cell.lang == lang)
-    return f"{name} (low)" if any(cell.resource == "low" for cell in cells) else name
+def _short_titles(titles: list[str]) -> dict[str, str]:
+    """Shorten the titles of systems, each of which may stand over several columns."""
+    different = list(dict.fromkeys(titles))
+    return dict(zip(different, shorten_apart(different, _TITLE_WIDTH), strict=True))
+
+
+def _row_names(results: LanguageResults, languages: list[str]) -> list[str]:
+    names = shorten_apart([language_name(results, lang) for lang in languages], _NAME_WIDTH)
+    low = {cell.lang for system in results.systems for cell in system.cells if cell.resource == "low"}
+    return [f"{name} (low)" if lang in low else name for lang, name in zip(languages, names, strict=True)]
 
 
 def _draw_cell(axes: Axes, column: float, place: float, share: float | None, scale: float) -> None:

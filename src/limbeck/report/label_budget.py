@@ -88,7 +88,7 @@ def _draw(axes: Axes, name: str, points: list[tuple[int, Interval]], shift: floa
         markeredgecolor=PAPER,
         markersize=8,
         linewidth=1.8,
-        label=shorten(title, 24),
+        label=shorten(title, 28),
         transform=moved,
         zorder=5,
     )

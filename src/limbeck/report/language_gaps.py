@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from limbeck.formatting import points_text, shorten
+from limbeck.formatting import points_text, shorten, shorten_apart
 from limbeck.language_results import LanguageComparison, LanguageResults, LanguageSystem
 from limbeck.report.drawing import (
     ERROR,
@@ -36,7 +36,7 @@ __all__ = ["difference_figure", "gap_figure"]
 
 _WIDTH = 360
 _ROW = 25
-_NAME_WIDTH = 16
+_NAME_WIDTH = 20
 
 
 def gap_figure(results: LanguageResults, system: LanguageSystem) -> Drawing | None:
@@ -77,7 +77,7 @@ def gap_figure(results: LanguageResults, system: LanguageSystem) -> Drawing | No
             annotate_row(axes, place, points_text(own - english).removesuffix(" points"))
         (english_handle,) = axes.plot([], [], "|", color=reference.colour, markersize=12, markeredgewidth=2.4)
         english_handle.set_label(f"English model on {shorten(language_name(results, results.source_language), 14)}")
-        _name_rows(figure, axes, [shorten(language_name(results, lang), _NAME_WIDTH) for lang, _ in rows])
+        _name_rows(figure, axes, shorten_apart([language_name(results, lang) for lang, _ in rows], _NAME_WIDTH))
         axes.margins(x=0.06)
         axes.locator_params(axis="x", nbins=5)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value * 100:.4g} %")
@@ -112,7 +112,7 @@ def difference_figure(results: LanguageResults, comparison: LanguageComparison, 
         axes.axhline(len(rows) - 0.35, color=LINE, linewidth=1)
         _draw_interval(axes, len(rows) + 0.3, comparison.macro.difference, thick=True)
         places = [*map(float, range(len(rows))), len(rows) + 0.3]
-        _name_rows(figure, axes, [*(shorten(label, _NAME_WIDTH) for label, _ in rows), "All languages"], places)
+        _name_rows(figure, axes, [*shorten_apart([label for label, _ in rows], _NAME_WIDTH), "All languages"], places)
         axes.margins(x=0.08)
         axes.locator_params(axis="x", nbins=6)
         axes.xaxis.set_major_formatter(lambda value, _: points_text(value).removesuffix(" points"))

@@ -254,7 +254,10 @@ def _decimal_range(interval: Interval | None) -> str:
 
 
 def _money_text(cost: SystemCost) -> str:
-    return ABSENT if cost.money is None else f"{cost.money.amount:,.2f} {cost.money.currency}"
+    if cost.money is None:
+        return ABSENT
+    amount = "< 0.01" if 0 < cost.money.amount < 0.005 else f"{cost.money.amount:,.2f}"
+    return f"{amount} {cost.money.currency}"
 
 
 def _mean(values: list[float]) -> float | None:

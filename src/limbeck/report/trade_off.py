@@ -125,7 +125,7 @@ def _draw_place(axes: Axes, points: list[_Point]) -> None:
     left = points[0].cost > 0.55 * axes.get_xlim()[1]
     beside = _moved(axes, (min(shifts) - 14) if left else (max(shifts) + 14))
     for point, height in _spread(points, axes.get_ylim()):
-        words = f"{shorten(point.system.title, 22)} {share_text(point.quality.value)}"
+        words = f"{shorten(point.system.title, 28)} {share_text(point.quality.value)}"
         axes.text(
             point.cost,
             height,
@@ -142,7 +142,7 @@ def _draw_place(axes: Axes, points: list[_Point]) -> None:
 
 def _draw_below(axes: Axes, points: list[_Point]) -> None:
     for number, point in enumerate(points):
-        words = f"▾ {shorten(point.system.title, 22)} {share_text(point.quality.value)}"
+        words = f"▾ {shorten(point.system.title, 28)} {share_text(point.quality.value)}"
         left = point.cost > 0.55 * axes.get_xlim()[1]
         axes.annotate(
             words,

@@ -19,6 +19,7 @@ from limbeck.evaluation.systems import (
     disagreements,
 )
 from limbeck.evaluation.verdict import verdict
+from limbeck.formatting import layers_text, parameters_text
 from limbeck.models.label_scorer import language_model_of
 from limbeck.models.layers import depth
 from limbeck.models.load import hub_name, is_plain_folder, load_weights, save_model
@@ -180,11 +181,11 @@ def _predictions(bench: Bench, name: SystemName, speeds: dict[str, Speed]) -> Pr
         return Predictions(name, TITLES[name], bench.teacher.title, None, bench.logits[name])
     whole = depth(bench.teacher.model) if isinstance(bench.teacher, ModelTeacher) else None
     if name == "teacher" and whole is not None:
-        layers, of = whole, ""
+        layers, of = whole, None
     else:
-        layers, of = depth(bench.student), "" if whole is None else f" of {whole}"
+        layers, of = depth(bench.student), whole
     speed = speeds["teacher" if name == "teacher" else "student"]
-    detail = f"{layers}{of} layers, {speed.parameters / 1e6:.1f} M parameters"
+    detail = f"{layers_text(layers, of)}, {parameters_text(speed.parameters)} parameters"
     return Predictions(name, TITLES[name], detail, layers, bench.logits[name])
 
 

@@ -19,6 +19,7 @@ from limbeck.evaluation.generation.measure import measure_generation
 from limbeck.evaluation.generation.outputs import GeneratingSystem, HeldOutTexts, SystemOutputs
 from limbeck.evaluation.generation.speed import writing_speed
 from limbeck.evaluation.generation.verdict import generation_verdict
+from limbeck.formatting import layers_text, parameters_text
 from limbeck.generation_results import GenerationResults, GenerationSpeed
 from limbeck.models.language_model import is_encoder_decoder
 from limbeck.models.layers import depth
@@ -146,7 +147,8 @@ def _student_words(config: TextRunConfig) -> str:
 def _system(outcome: TextOutcome, name: SystemName, speeds: Mapping[str, GenerationSpeed]) -> GeneratingSystem:
     model = outcome.teacher if name == "teacher" else outcome.student
     speed = speeds["teacher" if name == "teacher" else "student"]
-    detail = f"{depth(model)} layers of width {model.config.hidden_size}, {speed.parameters / 1e6:.1f} M parameters"
+    shape = f"{layers_text(depth(model))} of width {model.config.hidden_size}"
+    detail = f"{shape}, {parameters_text(speed.parameters)} parameters"
     return GeneratingSystem(name, TITLES[name], detail, speed, outcome.outputs[name])
 
 

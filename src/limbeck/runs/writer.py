@@ -20,6 +20,7 @@ from limbeck.errors import ConfigError, ModelError
 from limbeck.evaluation.generation.measure import measure_generation
 from limbeck.evaluation.generation.outputs import GeneratingSystem, HeldOutTexts
 from limbeck.evaluation.generation.speed import writing_speed
+from limbeck.formatting import layers_text, parameters_text
 from limbeck.generation_results import GenerationFigures
 from limbeck.models.generate import Completion, Decoding, write_completions
 from limbeck.models.language_model import is_encoder_decoder
@@ -197,7 +198,7 @@ def evaluate_texts(student: str, data: str, *, against: str | None, progress: Pr
             teacher=teacher,
         )
         speed = writing_speed(model.model, encoded[name], answered)
-        detail = f"{depth(model.model)} layers, {speed.parameters / 1e6:.1f} M parameters"
+        detail = f"{layers_text(depth(model.model))}, {parameters_text(speed.parameters)} parameters"
         systems.append(GeneratingSystem(name, title, detail, speed, {0: outputs}))
     return measure_generation(systems, _texts(models["distilled"], held_out))
 

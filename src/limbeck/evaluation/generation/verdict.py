@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from typing import Literal
 
 from limbeck.evaluation.verdict import SIGNIFICANT, not_tuned
-from limbeck.formatting import p_value_text, points_text, range_text, share_text, shorten, signed_text
+from limbeck.formatting import (
+    duration_text,
+    p_value_text,
+    points_text,
+    range_text,
+    share_text,
+    shorten,
+    signed_text,
+    times_text,
+)
 from limbeck.generation_results import (
     LOWER_IS_BETTER,
     GenerationComparison,
@@ -185,7 +194,7 @@ def _runs(student: GenerationSystem, teacher: GenerationSystem) -> str:
     said = f"The student has {size} of the teacher's parameters"
     own, its = student.speed.tokens_per_second, teacher.speed.tokens_per_second
     if own and its:
-        return f"{said} and writes {own / its:.1f} times as many tokens per second."
+        return f"{said} and writes {times_text(own / its)} as many tokens per second."
     return f"{said}; its speed was not measured."
 
 
@@ -199,7 +208,7 @@ def _took(costs: Sequence[StageCost]) -> list[str]:
         return []
     said = f"Distilling took {_minutes(distilling)} for each seed"
     if fine_tuning:
-        return [f"{said}, {distilling / fine_tuning:.1f} times as long as fine-tuning on the same budget."]
+        return [f"{said}, {times_text(distilling / fine_tuning)} as long as fine-tuning on the same budget."]
     return [f"{said}."]
 
 
@@ -223,9 +232,11 @@ def _number(interval: Interval) -> str:
 
 
 def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min" if seconds < 6000 else (
-        f"{seconds / 3600:.1f} h"
-    )  # fmt: skip
+    if seconds < 9.95:
+        return duration_text(seconds)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _lower_first(sentence: str) -> str:
