@@ -35,6 +35,7 @@ console = Console(stderr=True, highlight=False)
 """People read standard error; standard output is for data."""
 
 _LINE_EVERY_SECONDS = 15.0
+_ANY_WIDTH = 10_000
 _LEAST_TITLE = 14
 """Titles of columns, such as long paths, are folded at this width, or at that of the figures below."""
 
@@ -60,7 +61,6 @@ def print_side_by_side(titles: Sequence[str], rows: Sequence[tuple[str, Sequence
         rows: name of the row, and a cell for each column; cells may have several lines.
         to: the terminal.
     """
-
     widths = [max([_LEAST_TITLE, *(cell_len(line) for _, cells in rows for line in cells[n].split("\n"))])
               for n in range(len(titles))]  # fmt: skip
     heads = ["\n".join(wrap(title, width)) for title, width in zip(titles, widths, strict=True)]
@@ -74,10 +74,13 @@ def print_side_by_side(titles: Sequence[str], rows: Sequence[tuple[str, Sequence
             shown.add_row(Text(name), *(Text(cells[place]) for place in places))
         return shown
 
+    def fits(places: Sequence[int]) -> bool:
+        # With its own width in the options, a console says that everything fits.
+        return to.measure(table(places), options=to.options.update(max_width=_ANY_WIDTH)).maximum <= to.width
+
     left = list(range(len(titles)))
     while left:
-        fitting = (n for n in range(len(left), 1, -1) if to.measure(table(left[:n])).maximum <= to.width)
-        beside = next(fitting, 1)
+        beside = next((n for n in range(len(left), 1, -1) if fits(left[:n])), 1)
         to.print(table(left[:beside]))
         left = left[beside:]
 
