@@ -93,7 +93,7 @@ def test_svg_refers_to_nothing_outside_and_has_no_id_twice(full_figures: Figures
 def test_hostile_labels_are_plain_text(hostile_figures: Figures) -> None:
     labels = texts(hostile_figures.confusion[0])
     assert {
-        "<script>alert(1)</script>"[:23] + "…",
+        "<script>aler…1)</script>",
         "$x_$",
         "\"&'",
         "a|b # c",
@@ -101,7 +101,7 @@ def test_hostile_labels_are_plain_text(hostile_figures: Figures) -> None:
         "{{ 7*7 }}",
         "$",
     } < set(labels)
-    assert any(label.startswith("very long") and label.endswith("…") for label in labels)
+    assert any(label.startswith("very long") and "…" in label for label in labels)
     assert all("<script" not in drawing.svg for drawing in everything(hostile_figures))
     assert all(re.fullmatch(r"[a-z0-9-]+", drawing.name) for drawing in everything(hostile_figures))
 
