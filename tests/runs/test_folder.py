@@ -80,10 +80,11 @@ def test_a_setting_that_is_newer_than_the_folder_counts_as_its_default(tmp_path:
     path = tmp_path / RUN_FILE
     whole = path.read_text(encoding="utf-8")
     older = yaml.safe_load(whole)
-    del older["recipe"]["unsure_weight"], older["compare_random_order"], older["student"]["head"]
+    del older["recipe"]["unsure_weight"], older["compare_random_order"], older["data"]["test_share"]
     path.write_text(yaml.safe_dump(older), encoding="utf-8")
-    other = asked(tmp_path).model_copy(update={"compare_random_order": True})
-    with pytest.raises(RunFolderError, match=r"another run: compare_random_order was False, is True\. Set"):
+    other = asked(tmp_path)
+    other = other.model_copy(update={"data": other.data.model_copy(update={"test_share": 0.2})})
+    with pytest.raises(RunFolderError, match=r"another run: data\.test_share was 0\.1, is 0\.2\. Set"):
         record_run(tmp_path, other, {"train": "a"})
     record_run(tmp_path, asked(tmp_path), {"train": "a"})
     assert yaml.safe_load(path.read_text(encoding="utf-8")) == yaml.safe_load(whole)
@@ -93,9 +94,9 @@ def test_a_setting_that_there_is_no_more_is_another_run(tmp_path: Path) -> None:
     record_run(tmp_path, asked(tmp_path), {"train": "a"})
     learn(tmp_path)
     older = yaml.safe_load((tmp_path / RUN_FILE).read_text(encoding="utf-8"))
-    older["recipe"]["forgotten"] = 3
+    older["teacher"]["forgotten"] = 3
     (tmp_path / RUN_FILE).write_text(yaml.safe_dump(older), encoding="utf-8")
-    with pytest.raises(RunFolderError, match=r"another run: recipe\.forgotten was 3, is None\. Set"):
+    with pytest.raises(RunFolderError, match=r"another run: teacher\.forgotten was 3, is None\. Set"):
         record_run(tmp_path, asked(tmp_path), {"train": "a"})
 
 
@@ -138,3 +139,25 @@ def test_a_folder_that_has_learnt_anything_is_its_runs_alone(tmp_path: Path, lea
     (tmp_path / learnt).touch()
     with pytest.raises(RunFolderError, match="holds another run"):
         record_run(tmp_path, asked(tmp_path, model="larger"), {"train": "a"})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe", b"provenance: \x00", b"- 1", b"provenance: 1", b"provenance: {data_sha256: 3}", b"a: [",
+     b"a: &a [*a]", b"provenance: 2020-13-45", b"\x80" * 100],
+)  # fmt: skip
+def test_a_record_that_is_none(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / RUN_FILE).write_bytes(content)
+    learn(tmp_path)
+    with pytest.raises(RunFolderError, match=r"run\.yaml is not a run record"):
+        record_run(tmp_path, asked(tmp_path), {"train": "a"})
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_rows_of_any_split_that_have_changed_are_another_run(split: str, tmp_path: Path) -> None:
+    record_run(tmp_path, asked(tmp_path), {"train": "a", "test": "a"})
+    learn(tmp_path)
+    with pytest.raises(RunFolderError, match=f"holds another run: the {split} rows have changed. Set it back"):
+        record_run(tmp_path, asked(tmp_path), {"train": "a", "test": "a"} | {split: "b"})
+    with pytest.raises(RunFolderError, match="the more rows have changed"):
+        record_run(tmp_path, asked(tmp_path), {"train": "a", "test": "a", "more": "a"})

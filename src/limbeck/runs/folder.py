@@ -14,23 +14,18 @@ import yaml
 from limbeck.atomic import guard_storage, write_text
 from limbeck.errors import ConfigError, RunFolderError
 from limbeck.ranks import is_main
+from limbeck.runs.checked_yaml import parse_yaml
 from limbeck.runs.config import AnyRun, run_config
+from limbeck.runs.run_changes import changes_of
 from limbeck.types import Progress
 
 __all__ = ["RUN_FILE", "environment", "hold", "record_run", "resolved_yaml"]
 
 RUN_FILE = "run.yaml"
 _NOT_THE_RUN = {"provenance", "output"}
-_HOW_AN_API_IS_ASKED = frozenset(
-    f"teacher.api.{name}"
-    for name in (
-        "base_url", "key_env", "concurrency", "timeout_s", "tries", "requests_per_minute", "tokens_per_minute",
-        "prices", "budget_usd", "budget_tokens", "samples_per_call", "limit_field",
-    )
-)  # fmt: skip
-"""What may change within a run: where, how fast and at what price is asked. The journal has the same answers."""
 _BEFORE_LEARNING = (RUN_FILE, ".lock", "journal.sqlite*", "quarantine-*.jsonl")
 """Files of a run that has neither asked for labels with success nor trained."""
+_CHANGES_SHOWN = 6
 
 
 @contextmanager
@@ -66,8 +61,8 @@ def hold(folder: Path) -> Iterator[None]:
 def record_run(folder: Path, config: AnyRun, fingerprints: dict[str, str], progress: Progress) -> None:
     """Write ``run.yaml``, or check that the folder's is this very run.
 
-    How an API is asked may change: a run that ended at a ceiling or a wrong address goes on with another. A folder in
-    which nothing was learnt yet takes any run; the answers in its journal stay.
+    A setting may change as long as nothing in the folder depends on it (`changes_of`). A folder in which nothing was
+    learnt yet takes any run; the answers in its journal stay.
 
     Raises:
         RunFolderError: the folder holds another run, or the data have changed since it began.
@@ -78,17 +73,26 @@ def record_run(folder: Path, config: AnyRun, fingerprints: dict[str, str], progr
             write_text(path, resolved_yaml(config, fingerprints))
         return
     recorded, provenance, data = _recorded(path)
-    if changed := _changes(recorded, data, config, fingerprints):
+    changes = list(changes_of(_with_new_settings(recorded, config), _plain(config), data, fingerprints, folder))
+    if stopping := [change for change in changes if change.used_by != []]:
+        words = "; ".join(change.in_full for change in stopping[:_CHANGES_SHOWN])
         if not _has_learnt_nothing(folder):
+            narrow = all(change.used_by for change in stopping)
+            remove = "remove what depends on it to have it made anew, " if narrow else ""
             raise RunFolderError(
-                f"{folder} holds another run: {changed}. Set it back to go on with that run, or choose another output"
+                f"{folder} holds another run: {words}. Set it back to go on with that run, {remove}or choose another "
+                "output"
             )
         progress.say(
-            f"{folder} holds another run that has learnt nothing yet: {changed}. It starts afresh; answers in its "
+            f"{folder} holds another run that has learnt nothing yet: {words}. It starts afresh; answers in its "
             "journal are kept"
         )
         provenance = _provenance(fingerprints)
-    if is_main() and (changed or recorded != _plain(config)):
+    elif changes:
+        words = "; ".join(change.words for change in changes[:_CHANGES_SHOWN])
+        progress.say(f"{folder}: {words}. Nothing that is there depends on it, so the run goes on")
+        provenance = {**provenance, "data_sha256": {**data, **fingerprints}}
+    if is_main() and (changes or recorded != _plain(config)):
         write_text(path, _written(config, provenance))
 
 
@@ -115,19 +119,11 @@ def _plain(config: AnyRun) -> dict[str, Any]:
 def _recorded(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
     """Return the recorded run's values, their provenance, and the fingerprints of its data."""
     try:
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        before, _ = parse_yaml(path.read_text(encoding="utf-8"))
         values, provenance = {k: v for k, v in before.items() if k not in _NOT_THE_RUN}, before["provenance"]
-        return values, provenance, provenance["data_sha256"]
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        return values, dict(provenance), dict(provenance["data_sha256"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunFolderError(f"{path} is not a run record. Choose another output or remove the folder") from error
-
-
-def _changes(recorded: dict[str, Any], data: dict[str, str], config: AnyRun, fingerprints: dict[str, str]) -> str:
-    """Say what makes a run another than the recorded one; the first six differences."""
-    differences = _differences(_with_new_settings(recorded, config), _plain(config))
-    changed = [f"{name} was {old}, is {new}" for name, old, new in differences if not _is_how_asked(name)]
-    changed += [f"the {split} rows have changed" for split, sha in fingerprints.items() if data.get(split) != sha]
-    return "; ".join(changed[:6])
 
 
 def _with_new_settings(recorded: dict[str, Any], config: AnyRun) -> dict[str, Any]:
@@ -141,18 +137,6 @@ def _with_new_settings(recorded: dict[str, Any], config: AnyRun) -> dict[str, An
 def _has_learnt_nothing(folder: Path) -> bool:
     files = (file for file in folder.rglob("*") if file.is_file())
     return all(file.parent == folder and any(map(file.match, _BEFORE_LEARNING)) for file in files)
-
-
-def _is_how_asked(name: str) -> bool:
-    return any(name == known or name.startswith(f"{known}.") for known in _HOW_AN_API_IS_ASKED)
-
-
-def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in {**old, **new}:
-            yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
-    elif old != new:
-        yield name, old, new
 
 
 def environment() -> dict[str, str]:

@@ -192,7 +192,7 @@ def _results(outcome: LanguageOutcome) -> LanguageResults:
         english=_english(systems),
         costs=costs,
         stage_costs=outcome.costs,
-        curves=read_curves(outcome.folder / "log.jsonl"),
+        curves=read_curves(outcome.folder / "log.jsonl", outcome.costs),
         resolved_run=(outcome.folder / RUN_FILE).read_text(encoding="utf-8"),
         environment=environment(),
         data_fingerprints=data.fingerprints,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +32,7 @@ from limbeck.results import (
     Curve,
     Results,
     Speed,
+    StageCost,
     StudentCalibration,
     SystemName,
     TeacherLabels,
@@ -79,7 +81,7 @@ def write_outcome(bench: Bench, command: str) -> Results:
 def _first_distilled_folder(bench: Bench) -> Path:
     """Weights of the first seed's student after its last stage: the one that is exported, whatever its score."""
     seed = bench.config.seeds[0]
-    return sorted((bench.folder / "stages").glob(f"*-distilled-*-seed{seed}"))[-1] / "model"
+    return sorted((bench.folder / "stages").glob(f"*-distilled-*-seed{seed}/done.json"))[-1].parent / "model"
 
 
 def _write_student(bench: Bench, weights: Path) -> StudentCalibration | None:
@@ -136,7 +138,7 @@ def _results(bench: Bench, speeds: dict[str, Speed], command: str) -> Results:
         systems=systems,
         comparisons=comparisons,
         most_frequent=most_frequent,
-        curves=read_curves(bench.folder / "log.jsonl"),
+        curves=read_curves(bench.folder / "log.jsonl", bench.costs),
         disagreements=disagreements(predictions["distilled"], teacher, held_out) if teacher else [],
         costs=bench.costs,
         resolved_run=(bench.folder / RUN_FILE).read_text(encoding="utf-8"),
@@ -208,12 +210,18 @@ def _comparisons(predictions: dict[SystemName, Predictions], held_out: HeldOut) 
     return found
 
 
-def read_curves(log: Path) -> list[Curve]:
-    """Turn the lines of log.jsonl into one curve for each stage, seed and series."""
+def read_curves(log: Path, stages: Sequence[StageCost]) -> list[Curve]:
+    """Turn the lines of log.jsonl into one curve for each of the run's stages, its seed and series.
+
+    Lines of other stages are there where a run went on with another recipe after it was stopped in a stage.
+    """
     from limbeck.stages.callbacks import read_log
 
+    of_run = {(one.stage, one.system, one.seed) for one in stages}
     points: dict[tuple[str, SystemName, int, str], list[tuple[int, float]]] = {}
     for line in read_log(log):
+        if (line.get("stage"), line.get("system"), line.get("seed")) not in of_run:
+            continue
         for series, value in line.items():
             if series in ("loss", "learning_rate") or series.startswith(("term/", "train/")):
                 key = (line["stage"], line["system"], line["seed"], series)

@@ -81,8 +81,8 @@ def write_text_outcome(outcome: TextOutcome, progress: Progress) -> GenerationRe
 def _write_student(outcome: TextOutcome) -> None:
     """Export the first seed's student after its last stage, whatever its score."""
     seed = outcome.config.seeds[0]
-    stages = sorted((outcome.folder / "stages").glob(f"distilled-*-seed{seed}"))
-    load_weights(outcome.student, stages[-1] / "model")
+    stages = sorted((outcome.folder / "stages").glob(f"distilled-*-seed{seed}/done.json"))
+    load_weights(outcome.student, stages[-1].parent / "model")
     set_writing(outcome.student, outcome.tokenizer, outcome.train)
     set_padding(outcome.tokenizer, outcome.student)
     with replace_folder(outcome.folder / "student") as part:
@@ -123,7 +123,7 @@ def _results(outcome: TextOutcome) -> GenerationResults:
         test_tokens=int(outcome.test.supervised.sum()),
         left_out_rows=_left_out(outcome),
         figures=figures,
-        curves=read_curves(outcome.folder / "log.jsonl"),
+        curves=read_curves(outcome.folder / "log.jsonl", outcome.costs),
         costs=outcome.costs,
         resolved_run=(outcome.folder / RUN_FILE).read_text(encoding="utf-8"),
         environment=environment(),

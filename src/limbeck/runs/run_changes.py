@@ -1,0 +1,155 @@
+"""Which settings of a run that has begun may change? Those that nothing in its folder depends on yet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Change", "changes_of"]
+
+_NOTHING = re.compile(r"(?!)")
+_FIGURES = re.compile(r"results\.json")
+_STUDENTS = r"(stages/(\d+-)?|predictions/)(distilled|fine_tuned|random_order)-|predictions/train-|"
+_SYSTEMS = r"stages/seed\d+/(?!english_model/)|predictions/(?!english_model-|teacher-)|"
+_RULES: dict[str, list[tuple[str, str]]] = {
+    "classification": [
+        (r"training\.(?!max_length)", _STUDENTS),
+        (r"recipe\.", _STUDENTS),
+        (r"compare_fine_tuned", r"(stages/\d+-|predictions/)(fine_tuned|random_order)-|"),
+        (r"compare_random_order", r"(stages/\d+-|predictions/)random_order-|"),
+    ],
+    "instructions": [
+        (r"training\.(distillation|target)\.", _SYSTEMS),
+        (r"(rate|task\.high_resource)", ""),
+    ],
+    "generation": [
+        (r"training\.(?!max_length)", _STUDENTS),
+        (r"recipe\.", _STUDENTS),
+        (r"compare_fine_tuned", r"(stages/|predictions/)fine_tuned-|"),
+        (r"answers\.metrics", ""),
+        (r"answers\.", r"predictions/.*\.json|"),
+    ],
+}
+"""For each kind of run: how names of settings begin, and how the files do that depend on them; results always do.
+
+The first that fits counts. Everything depends on a setting that is not here.
+"""
+_MATTERS_TO_NOTHING = re.compile(
+    r"teacher\.api\.(base_url|key_env|concurrency|timeout_s|tries|requests_per_minute|tokens_per_minute|prices"
+    r"|budget_usd|budget_tokens|samples_per_call|limit_field)(\.|$)"
+)
+"""Where, how fast and at what price an API is asked: the journal has the same answers."""
+_WHERE_ROWS_ARE = re.compile(r"data\.(train|test|dev|corpus|on_bad_row)")
+"""Rows are known by what is in them."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting that is another than it was, or rows that are."""
+
+    words: str
+    """For messages: what it is, what it was, what it is now."""
+    used_by: list[str] | None
+    """What in the folder depends on it; ``None``: everything that there is."""
+
+    @property
+    def in_full(self) -> str:
+        """The words, and what depends on it."""
+        if not self.used_by:
+            return self.words
+        more = f" and {len(self.used_by) - 1} more depend" if len(self.used_by) > 1 else " depends"
+        return f"{self.words} ({self.used_by[0]}{more} on it)"
+
+
+def changes_of(
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    rows_before: Mapping[str, str],
+    rows_after: Mapping[str, str],
+    folder: Path,
+) -> Iterator[Change]:
+    """Yield what differs between two runs, with what `folder` holds that depends on it.
+
+    Nothing is yielded for what may differ at any time: how an API is asked, and where rows are if they are the same.
+
+    Args:
+        before: settings of the run in the folder.
+        after: settings of the run that is to go on there.
+        rows_before: fingerprints of its rows by their split.
+        rows_after: those of the rows that were read now.
+        folder: of the run.
+    """
+    kind = str((after.get("task") or {}).get("kind", "classification"))
+    there = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    first, second = _with_systems(before), _with_systems(after)
+    for name, old, new in _differences(first, second):
+        files = _files_of(kind, name, old, new, first)
+        if files is not _NOTHING:
+            yield Change(f"{_as_typed(name, after)} was {old}, is {new}", _matching(files, there))
+    for split, sha in rows_after.items():
+        if rows_before.get(split) != sha:
+            files = _FIGURES if split == "dev" else None  # a temperature is fitted on these, and nothing else
+            yield Change(f"the {split} rows have changed", _matching(files, there))
+
+
+def _matching(files: re.Pattern[str] | None, there: list[str]) -> list[str] | None:
+    """Return what matches, by the folder of its stage."""
+    if files is None:
+        return None
+    found = [(path, match.end()) for path in there if (match := files.match(path))]
+    return list(dict.fromkeys(path[: end + len(path[end:].partition("/")[0])] for path, end in found))
+
+
+def _with_systems(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Take the systems of a cross-lingual run by their names: which of them is the main one matters to figures."""
+    recipes = [values.get("recipe"), *(values.get("baselines") or [])] if "backbone" in values else []
+    if not recipes or not all(isinstance(one, Mapping) and "name" in one for one in recipes):
+        return values
+    systems = {_key(one): one for one in recipes if isinstance(one, Mapping)}
+    others = {name: value for name, value in values.items() if name not in ("recipe", "baselines")}
+    return {**others, "main system": _key(values["recipe"]), "systems": systems}
+
+
+def _key(recipe: Mapping[str, Any]) -> str:
+    return str(recipe["name"]).rpartition(":")[2]
+
+
+def _as_typed(name: str, values: Mapping[str, Any]) -> str:
+    """Return the name of a setting as it is in the run file."""
+    first, *rest = name.split(".")
+    if first != "systems":
+        return name
+    return ".".join(["recipe" if rest[0] == _key(values["recipe"]) else f"baselines.{rest[0]}", *rest[1:]])
+
+
+def _files_of(kind: str, name: str, old: Any, new: Any, before: Mapping[str, Any]) -> re.Pattern[str] | None:
+    """Return how the paths begin that depend on a change; ``None``: everything depends on it."""
+    if _MATTERS_TO_NOTHING.match(name) or (_WHERE_ROWS_ARE.fullmatch(name) and None not in (old, new)):
+        return _NOTHING
+    if name in ("data.dev", "main system"):
+        return _FIGURES
+    if name in ("seeds", "data.n_target"):  # each of these values has stages and predictions of its own
+        grown = isinstance(old, list) and isinstance(new, list) and all(value in new for value in old)
+        return _FIGURES if grown and (name != "seeds" or old[:1] == new[:1]) else None
+    if name == "recipe.reason_weight" and bool(old) != bool(new):
+        return None  # a student that learns reasons reads its prompt in another way before it is trained, too
+    if name.startswith("systems."):
+        key, *setting = name.split(".")[1:]
+        own = ":" in str(before["systems"].get(key, {}).get("name", ""))
+        scores = "" if setting and setting[0] not in ("name", "pairing") and not own else "(teacher-)?"
+        return re.compile(rf"stages/seed\d+/{key}-|predictions/{scores}{key}-|{_FIGURES.pattern}")
+    for setting_begins, files in _RULES.get(kind, []):
+        if re.match(setting_begins, name):
+            return re.compile(files + _FIGURES.pattern)
+    return None
+
+
+def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in {**old, **new}:
+            yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif old != new:
+        yield name, old, new
