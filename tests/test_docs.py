@@ -177,6 +177,15 @@ def test_the_tutorial_on_languages_shows_its_example() -> None:
     assert shown.text == read("examples/languages.yaml")
 
 
+def test_the_page_on_writing_students_names_the_steps_of_its_script() -> None:
+    page, script = read("docs/results/generation.md"), read("benchmarks/generation/models.py")
+    for model in ("teacher", "student"):
+        (default,) = re.findall(rf'"--{model}-steps", type=int, default=(\d+)', script)
+        assert re.findall(rf"--{model}-steps (\d+)", page + script) == [default, default]
+        (row,) = re.findall(rf"^\| {model}[\w ]* \| .*?([\d,]+) steps \|$", page, re.MULTILINE)
+        assert row.replace(",", "") == default
+
+
 def test_every_recipe_is_in_the_list() -> None:
     from limbeck.recipes.catalogue import ALIGNMENTS, RECIPES, TEXT_RECIPES
 

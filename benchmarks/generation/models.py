@@ -1,6 +1,6 @@
 """Train a small teacher and a smaller student from nothing, to compare ways of distilling the one into the other.
 
-    python benchmarks/generation/models.py --data DATA --output MODELS --teacher-steps 700 --student-steps 1000
+    python benchmarks/generation/models.py --data DATA --output MODELS --teacher-steps 450 --student-steps 1200
 
 Both have Llama's shape and one byte-level BPE tokenizer. They read novels (Project Gutenberg), then the teacher
 also reads instructions with their answers (Alpaca, Dolly, GPTeacher). Rows for the comparison are written too. A model
@@ -34,8 +34,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of data sets")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--teacher-steps", type=int, default=700)
-    parser.add_argument("--student-steps", type=int, default=1000)
+    parser.add_argument("--teacher-steps", type=int, default=450)
+    parser.add_argument("--student-steps", type=int, default=1200)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     instructions = instruction_rows(args.data)

@@ -195,3 +195,20 @@ def test_long_conversations_lose_their_beginning(build: Make, chatml: str) -> No
     assert only(item).ids.tolist() == whole.ids.tolist()[3:]
     (refused,) = build(chatml, [TURNS], max_length=len(whole.completion_ids))
     assert isinstance(refused, Unencodable)
+
+
+REASONS = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.reasoning_content %}<think>{{ m.reasoning_content }}"
+    "</think>{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def test_thoughts_in_an_answer_are_learnt_and_thoughts_beside_it_are_not(build: Make, make_bpe: Make) -> None:
+    """Of a template that writes `reasoning_content` out; checked rows have none."""
+    thinks = "<think>one, two</think>three"
+    (plain,), (thought,) = (
+        build(REASONS, [[("user", "Add."), ("assistant", answer)]]) for answer in ("three", thinks)
+    )
+    assert learnt(plain, make_bpe(REASONS)) == [f"three{END}"]
+    assert learnt(thought, make_bpe(REASONS)) == [f"{thinks}{END}"]

@@ -47,6 +47,16 @@ def test_a_conversation_may_have_a_system_message_and_many_turns() -> None:
     assert len(row.prompt) == 4
 
 
+def test_of_a_message_role_and_content_alone_are_read() -> None:
+    """What an API gave beside the answer, its thoughts above all, is not learnt."""
+    extra = {"reasoning_content": "secret", "reasoning": "secret", "tool_calls": [], "refusal": None}
+    row = check({"chat": [turn("user"), turn("assistant", "two") | extra], "reasoning_content": "secret"}, CHAT)
+    assert isinstance(row, Example)
+    assert row.messages == (Message("user", "x"), Message("assistant", "two"))
+    assert set(row.messages[1]._asdict()) == {"role", "content"}
+    assert isinstance(check({"chat": [turn("user"), turn("assistant", None) | extra]}, CHAT), Fault)
+
+
 def test_plain_text_is_kept_as_it_is() -> None:
     row = check({"t": "  a\nb "}, TEXT)
     assert isinstance(row, Example)

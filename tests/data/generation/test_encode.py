@@ -193,6 +193,16 @@ def test_missing_and_stray_end_tokens_are_found(encode: Make, make_bpe: Make, ch
     assert closed.findings == ()
 
 
+@pytest.mark.parametrize(("answer", "inner"), [("two", 0), ("two||", 0), ("two|||", 1), ("||", 0), ("||||", 1)])
+def test_an_end_token_that_overlaps_itself_is_found(encode: Make, make_bpe: Make, answer: str, inner: int) -> None:
+    """Of "|||" the end token is the first two strokes, and the third is not learnt."""
+    tokenizer = make_bpe(eos_token="||")
+    rows = encode([("one", answer)], tokenizer=tokenizer)
+    learnt = tokenizer.decode(rows.completion_ids(0))
+    assert learnt == answer[: answer.find("||")] + "||" if "||" in answer else answer + "||"
+    assert sum("hold an end token in their text" in finding for finding in rows.findings) == inner
+
+
 def test_answers_that_begin_unlike_the_generation_prompt_are_found(encode: Make, make_bpe: Make, marked: str) -> None:
     odd = marked.replace("<|im_start|>assistant\n", "<|im_start|>assistant\n<think>")
     rows = encode([[("user", "one"), ("assistant", "two")]], CHAT, tokenizer=make_bpe(odd))

@@ -123,6 +123,34 @@ def test_special_tokens_in_a_text_are_broken_up(chat: bool, make_causal_tokenize
 
 
 @pytest.mark.parametrize(
+    ("tokens", "text"),
+    [
+        (["##"], "###"),
+        (["##"], "#####"),
+        (["##"], "# ## ### ####"),
+        (["|=|"], "|=|=|"),
+        (["|=|"], "|=|=|=|=|"),
+        (["# "], "## x"),
+        (["#! #"], "#! #! #! #"),
+        (["<a>", "a><"], "<a><a><a>"),
+    ],
+)
+def test_a_special_token_that_overlaps_itself_is_broken_up(
+    tokens: list[str], text: str, make_causal_tokenizer: Callable[..., Any]
+) -> None:
+    """Broken up once, what is left of one token and what follows it may be the same token again."""
+    tokenizer = make_causal_tokenizer(chat=False)
+    tokenizer.add_special_tokens({"additional_special_tokens": tokens})
+    added = set(tokenizer.convert_tokens_to_ids(tokens))
+    assert added & set(tokenizer(text)["input_ids"]), "as it comes it holds one"
+    laid_out = render_for_scoring(LabelPrompt(), LABELS, {"text": f"x {text} y"}, tokenizer).text
+    assert not added & set(tokenizer(laid_out)["input_ids"])
+    assert not any(token in laid_out for token in tokens)
+    assert laid_out.splitlines()[-2].startswith("Input: x ")
+    assert laid_out.splitlines()[-2].endswith(" y")
+
+
+@pytest.mark.parametrize(
     ("chat", "format", "tail", "lead", "end"),
     [
         (False, "label", "Input: x\nOutput:", " ", "\n"),

@@ -146,14 +146,15 @@ def _findings(
 def _ends_inside(examples: Examples, tokenizer: Any, end_ids: Sequence[int]) -> int:
     ends = [str(token) for token in tokenizer.convert_ids_to_tokens(list(end_ids))]
     return sum(
-        any(
-            end in turn.content.rstrip().removesuffix(end)
-            for turn in row.messages
-            if turn.role == "assistant"
-            for end in ends
-        )
+        any(_goes_on(turn.content.rstrip(), end) for turn in row.messages if turn.role == "assistant" for end in ends)
         for row in examples.rows
     )
+
+
+def _goes_on(text: str, end: str) -> bool:
+    """Whether anything follows the first `end` in `text`: of an end token "||" a third stroke does."""
+    place = text.find(end)
+    return 0 <= place < len(text) - len(end)
 
 
 def _refuse(total: int, left_out: list[tuple[Example, str]], on_bad_row: str) -> None:
