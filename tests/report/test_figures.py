@@ -93,7 +93,7 @@ def test_svg_refers_to_nothing_outside_and_has_no_id_twice(full_figures: Figures
 def test_hostile_labels_are_plain_text(hostile_figures: Figures) -> None:
     labels = texts(hostile_figures.confusion[0])
     assert {
-        "<script>aler…1)</script>",
+        "<script>alert(1)</script>",
         "$x_$",
         "\"&'",
         "a|b # c",

@@ -31,7 +31,7 @@ __all__ = ["class_change_figures", "confusion_figures"]
 
 _WIDTH = 430
 _CLASSES_SHOWN = 12
-_LABEL_WIDTH = 24
+_LABEL_WIDTH = 28
 _CELL = 20
 
 

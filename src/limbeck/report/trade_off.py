@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from limbeck.formatting import bytes_text, share_text, shorten
-from limbeck.report.drawing import MARKERS, MUTED, PAPER, SYSTEM_COLOURS, Drawing, calm_axes, canvas, to_svg
+from limbeck.report.drawing import (
+    MARKERS,
+    MUTED,
+    PAPER,
+    SYSTEM_COLOURS,
+    Drawing,
+    calm_axes,
+    canvas,
+    legend_above,
+    to_svg,
+)
 from limbeck.results import Interval, Results, Speed, System
 
 if TYPE_CHECKING:
@@ -16,10 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["trade_off_figures"]
 
-_WIDTH, _HEIGHT = 420, 300
-_PLOT_HEIGHT = 235
-"""About what layout leaves of the height; only the spacing of names depends on it."""
+_WIDTH, _HEIGHT = 420, 250
 _LINE_HEIGHT = 18
+"""Of the legend, which may have a line for each system."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +74,18 @@ def trade_off_figures(results: Results) -> list[Drawing]:
 def _trade_off(metric: str, cost: _Cost, points: list[_Point]) -> Drawing:
     name, title = f"trade-off-{cost.name}", f"{metric.capitalize()} against {cost.name}"
     shown = _without_low_start(points)
-    with canvas(_WIDTH, _HEIGHT) as figure:
+    with canvas(_WIDTH, _HEIGHT + _LINE_HEIGHT * len(points)) as figure:
         axes = figure.add_subplot()
         calm_axes(axes)
-        # Room on the right for the names beside the points that cost the most.
         axes.set_xlim(0, max(point.cost for point in points) * 1.08 or 1)
         axes.set_ylim(*_bounds(shown))
-        for place in sorted({point.cost for point in points}):
-            here = [point for point in points if point.cost == place]
-            _draw_place(axes, [point for point in here if point in shown])
-            _draw_below(axes, [point for point in here if point not in shown])
+        handles = []
+        for place in sorted({point.cost for point in shown}, reverse=True):
+            handles += _draw_place(axes, [point for point in shown if point.cost == place])
+        for point in points:
+            handles += _draw_below(axes, point) if point not in shown else []
+        # Beside the points, names would cover each other and the intervals of other systems.
+        legend_above(figure, handles)
         axes.set_xlabel(cost.axis)
         axes.locator_params(nbins=5)
         axes.xaxis.set_major_formatter(lambda value, _: cost.text(value) if value else "0")
@@ -82,7 +93,7 @@ def _trade_off(metric: str, cost: _Cost, points: list[_Point]) -> Drawing:
         svg = to_svg(figure, name=name, title=title)
     caption = "Up and to the left is better. Bars: 95 % intervals."
     if len(shown) < len(points):
-        caption += " A system far below the others is named at the lower edge."
+        caption += " A system far below the others is marked at the lower edge (▾)."
     return Drawing(name, title, caption, svg, _WIDTH)
 
 
@@ -102,17 +113,16 @@ def _bounds(points: list[_Point]) -> tuple[float, float]:
     return low - margin * 1.3, high + margin
 
 
-def _draw_place(axes: Axes, points: list[_Point]) -> None:
-    """Draw the systems that cost the same side by side, with their names stacked beside them."""
-    if not points:
-        return
+def _draw_place(axes: Axes, points: list[_Point]) -> list[Any]:
+    """Draw the systems that cost the same side by side, and return their legend."""
     # Students of one run have one size: without the shift their intervals would cover each other.
     shifts = [16 * (number - (len(points) - 1) / 2) for number in range(len(points))]
+    handles = []
     for point, shift in zip(points, shifts, strict=True):
         colour, moved = SYSTEM_COLOURS[point.system.name], _moved(axes, shift)
         quality = point.quality
         axes.plot([point.cost] * 2, [quality.low, quality.high], color=colour, linewidth=2, transform=moved)
-        axes.plot(
+        handles += axes.plot(
             point.cost,
             quality.value,
             MARKERS[point.system.name],
@@ -121,54 +131,29 @@ def _draw_place(axes: Axes, points: list[_Point]) -> None:
             markersize=10,
             transform=moved,
             zorder=5,
+            label=_named(point),
         )
-    left = points[0].cost > 0.55 * axes.get_xlim()[1]
-    beside = _moved(axes, (min(shifts) - 14) if left else (max(shifts) + 14))
-    for point, height in _spread(points, axes.get_ylim()):
-        words = f"{shorten(point.system.title, 28)} {share_text(point.quality.value)}"
-        axes.text(
-            point.cost,
-            height,
-            words,
-            transform=beside,
-            ha="right" if left else "left",
-            va="center_baseline",
-            fontsize=11.5,
-            # A name may cross another system's interval: it stays legible on its own ground.
-            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.0},
-            zorder=4,
-        )
+    return handles
 
 
-def _draw_below(axes: Axes, points: list[_Point]) -> None:
-    for number, point in enumerate(points):
-        words = f"▾ {shorten(point.system.title, 28)} {share_text(point.quality.value)}"
-        left = point.cost > 0.55 * axes.get_xlim()[1]
-        axes.annotate(
-            words,
-            (point.cost, 0),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 8 + number * _LINE_HEIGHT),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            fontsize=11,
-            color=MUTED,
-        )
+def _draw_below(axes: Axes, point: _Point) -> list[Any]:
+    """Mark a system at the lower edge, and return its legend."""
+    return axes.plot(
+        point.cost,
+        0.03,
+        MARKERS[point.system.name],
+        color=MUTED,
+        markersize=8,
+        transform=axes.get_xaxis_transform(),
+        label=f"▾ {_named(point)}",
+    )
+
+
+def _named(point: _Point) -> str:
+    return f"{shorten(point.system.title, 40)} {share_text(point.quality.value)}"
 
 
 def _moved(axes: Axes, pixels: float) -> Transform:
     from matplotlib.transforms import ScaledTranslation
 
     return axes.transData + ScaledTranslation(pixels / 72, 0, axes.figure.dpi_scale_trans)
-
-
-def _spread(points: list[_Point], limits: tuple[float, float]) -> list[tuple[_Point, float]]:
-    """Give each name a height close to its point, at least one line from the next."""
-    line = (limits[1] - limits[0]) * _LINE_HEIGHT / _PLOT_HEIGHT
-    ordered = sorted(points, key=lambda point: point.quality.value)
-    heights: list[float] = []
-    for point in ordered:
-        heights.append(max(point.quality.value, heights[-1] + line) if heights else point.quality.value)
-    # Pushing upwards alone would lift the whole stack off its points.
-    lift = sum(height - point.quality.value for height, point in zip(heights, ordered, strict=True)) / len(ordered)
-    return [(point, height - lift) for point, height in zip(ordered, heights, strict=True)]
