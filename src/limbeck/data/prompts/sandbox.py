@@ -11,6 +11,7 @@ from limbeck.errors import ConfigError
 
 __all__ = ["fill", "folded", "slots_of"]
 
+_LONGEST_TEMPLATE, _SHOWN = 200_000, 200
 _BREAKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 """White space of any script, line breaks among it, and control characters."""
 
@@ -30,17 +31,24 @@ def fill(template: str, slots: Mapping[str, str]) -> str:
     """Return `template` with its slots filled in; what a slot holds is text, never a template.
 
     Raises:
-        ConfigError: it asks for a slot that is not there, or does what the sandbox forbids.
+        ConfigError: it asks for a slot that is not there, does what the sandbox forbids, or makes too much.
     """
-    from jinja2.exceptions import SecurityError, TemplateError
+    from jinja2.exceptions import SecurityError
+
+    from limbeck.data.prompts.bounded import FAULTS, TooMuch, budget_of, rendered
 
     try:
-        return str(_compiled(template).render(slots))
+        return rendered(_compiled(template), slots)
     except SecurityError as error:
-        raise ConfigError(f"the prompt's template {template!r} does what templates must not: {error}") from error
-    except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        raise ConfigError(f"the prompt's template {_short(template)} does what templates must not: {error}") from error
+    except TooMuch as error:
+        raise ConfigError(
+            f"the prompt's template {_short(template)} makes a text of more than {budget_of(slots):,} characters, or "
+            "takes as many steps"
+        ) from error
+    except FAULTS as error:
         known = ", ".join(sorted(slots)) or "none"
-        raise ConfigError(f"the prompt's template {template!r}: {error}; slots here: {known}") from error
+        raise ConfigError(f"the prompt's template {_short(template)}: {_why(error)}; slots here: {known}") from error
 
 
 def slots_of(template: str) -> frozenset[str]:
@@ -52,22 +60,43 @@ def slots_of(template: str) -> frozenset[str]:
     from jinja2 import meta
     from jinja2.exceptions import TemplateSyntaxError
 
+    from limbeck.data.prompts.bounded import FAULTS
+
     try:
-        return frozenset(meta.find_undeclared_variables(_environment().parse(template)))
+        environment = _environment()
+        slots = frozenset(meta.find_undeclared_variables(environment.parse(_bounded(template))))
+        _compiled(template)
     except TemplateSyntaxError as error:
-        raise ValueError(f"{template!r} is no template (line {error.lineno}): {error.message}") from error
+        raise ValueError(f"{_short(template)} is no template (line {error.lineno}): {error.message}") from error
+    except FAULTS as error:
+        raise ValueError(f"{_short(template)} is no template: {_why(error)}") from error
+    return slots
 
 
 @lru_cache(maxsize=64)
 def _compiled(template: str) -> Any:
     """Compiling takes ten times as long as filling in, and a prompt is filled in for every row."""
-    return _environment().from_string(template)
+    return _environment().from_string(_bounded(template))
 
 
 @cache
 def _environment() -> Any:
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from limbeck.data.prompts.bounded import BoundedEnvironment
 
-    # Prompts are plain text: nothing is escaped as HTML.
-    return ImmutableSandboxedEnvironment(autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True)
+    return BoundedEnvironment()
+
+
+def _bounded(template: str) -> str:
+    if len(template) > _LONGEST_TEMPLATE:
+        raise ValueError(f"it has {len(template):,} characters, and {_LONGEST_TEMPLATE:,} are the most")
+    return template
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, RecursionError | SyntaxError):  # of Python's compiler: the template is parsed already
+        return "it is nested too deep"
+    return str(error) or type(error).__name__
+
+
+def _short(template: str) -> str:
+    return repr(template) if len(template) <= _SHOWN else repr(template[:_SHOWN]) + "..."
