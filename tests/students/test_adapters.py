@@ -263,6 +263,38 @@ def test_frozen_tensors_are_bit_identical_after_training_and_checkpoints_hold_th
     assert torch.equal(logits(fresh), logits(model))
 
 
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+@pytest.mark.parametrize("adapter", EVERY_KIND[:4], ids=short)
+def test_tied_frozen_weights_are_in_no_checkpoint_under_either_name(
+    adapter: Adapter, kind: str, tmp_path: Path
+) -> None:
+    """The head of a language model may be its word embeddings: one frozen tensor, two names in a state."""
+
+    def made() -> Any:
+        model = small(kind, auto=AutoModelForCausalLM)
+        model.get_output_embeddings().weight = model.get_input_embeddings().weight
+        return add_adapter(model, adapter)
+
+    model = made()
+    disturb(model)
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    saved = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert saved.keys() == trained
+    fresh = made()
+    fresh.load_state_dict(saved, strict=True)
+    assert torch.equal(logits(fresh), logits(model))
+    around = Objective(model, ()).state_dict()
+    assert {name.removeprefix("student.") for name in around} == trained
+    lost = Objective(other := made(), ()).load_state_dict(around)
+    assert not lost.missing_keys
+    assert torch.equal(logits(other), logits(model))
+    save_model(model, None, tmp_path)
+    load_weights(again := made(), tmp_path)
+    assert torch.equal(logits(again), logits(model))
+    for one in (fresh, other, again):
+        assert one.get_output_embeddings().weight is one.get_input_embeddings().weight
+
+
 def test_a_resumed_training_ends_where_one_in_one_go_does(
     tmp_path: Path, make_trainer: Callable[..., Any], make_task: Callable[..., Any]
 ) -> None:
