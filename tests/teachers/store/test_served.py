@@ -187,6 +187,23 @@ def test_what_is_no_distribution_is_refused(position: Any, message: str) -> None
         from_top_logprobs([{1: -0.5}, position], top_k=2, vocabulary=VOCABULARY, token_ids={"\ufffd": 5})
 
 
+@pytest.mark.parametrize(
+    "position",
+    [
+        {"3": "much"}, {"3": None}, {"3": {}}, {"3": {"logprob": []}}, {"3": -(10**400)}, {None: -1.0},
+        {"9" * 4000: -1.0}, {"9" * 5000: -1.0}, [3], [{}], [{"token": 3, "logprob": -1.0}],
+        [{"token": "a", "logprob": "x"}], 7, 0.5, True, "x" * 10**6,
+        {"top_logprobs": None}, {"top_logprobs": [{}]}, {"top_logprobs": [], "token": "a"}, [["a", -1.0]],
+        {"x\x1b" * 10**5: -1.0},
+    ],
+)  # fmt: skip
+def test_a_position_of_any_kind_is_refused_in_one_line(position: Any) -> None:
+    with pytest.raises(DataError, match=r"of the server's (list|answer)") as caught:
+        from_top_logprobs([position], top_k=2, vocabulary=VOCABULARY, token_ids={"a": 5})
+    assert len(str(caught.value)) < 600
+    assert str(caught.value).isprintable()
+
+
 def test_places_without_a_token_are_filled_with_others() -> None:
     found = from_top_logprobs([{0: -1.0, 2: -1.2}, {5: -0.5}], top_k=4, vocabulary=VOCABULARY)
     require(found, [{0: -1.0, 2: -1.2}, {5: -0.5}])

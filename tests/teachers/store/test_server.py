@@ -83,8 +83,9 @@ def test_several_are_asked_at_a_time_and_no_more_than_wished(server: Server) -> 
 
 @pytest.mark.parametrize(
     "fault",
-    [status(500), status(503, Retry_After="0"), status(429), cut_off, hang_up, status(200, b"<html>")],
-    ids=["500", "503", "429", "cut off", "hang up", "no json"],
+    [status(500), status(503, Retry_After="0"), status(429), cut_off, hang_up, status(200, b"<html>"),
+     status(200, {"error": {"code": 503}}), status(200, b"x" * 5_000_000)],
+    ids=["500", "503", "429", "cut off", "hang up", "no json", "503 under 200", "5 MB"],
 )
 def test_what_passes_is_asked_again(server: Server, fault: Any) -> None:
     server.faults = [fault, None, fault, fault]
@@ -133,8 +134,9 @@ def test_answers_that_were_paid_for_come_before_the_error(server: Server) -> Non
         ({}, [status(400, "maximum context length is 4")], r"set training\.max_length lower"),
         ({}, [status(307, "", location="https://elsewhere")], r"redirect, which is not followed"),
         ({}, [status(200, {"choices": [{"text": "x"}]})], r"without prompt_logprobs"),
+        ({}, [status(200, {"error": {"code": 401, "message": "no"}})], r"with error 401 in its body: no\..*\(key_env\)"),
     ],
-    ids=["logprobs", "key", "path", "length", "redirect", "none"],
+    ids=["logprobs", "key", "path", "length", "redirect", "none", "key under 200"],
 )
 def test_what_will_not_pass_is_not_asked_again(options: Any, faults: Any, message: str) -> None:
     with serving(distributions, **options) as server:

@@ -54,7 +54,7 @@ class Body:
 
     def text(self) -> str:
         """Return what has come so far."""
-        return self._parts.decode("utf-8", "replace")
+        return self._parts.decode("utf-8-sig", "replace")
 
     def _unpacked(self, part: bytes, room: int) -> bytes:
         if self._encoding not in ("gzip", "x-gzip", "deflate"):

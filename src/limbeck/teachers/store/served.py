@@ -133,21 +133,32 @@ def _distributions(
 
 def _entries(position: Any, place: int, token_ids: Mapping[str, int] | None) -> list[tuple[int, float]]:
     """Token ids and log-probabilities of one element of a server's list, in whichever form, without ``-inf``."""
+    try:
+        entries = _named(position, place, token_ids)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        raise DataError(
+            f"element {place} of the server's list is {_shown(position)}, not the log-probabilities of a position. "
+            "Only the first token of a prompt has none, and it is never supervised"
+        ) from None
+    return [(token, log_prob) for token, log_prob in entries if log_prob != -math.inf]
+
+
+def _named(position: Any, place: int, token_ids: Mapping[str, int] | None) -> list[tuple[int, float]]:
     if isinstance(position, Mapping) and "top_logprobs" in position:
         named = [(each["token"], each["logprob"]) for each in position["top_logprobs"]]
         if position["token"] not in {token for token, _ in named}:  # drawn, and not among the likeliest
             named.append((position["token"], position["logprob"]))
-        entries = [(_id_of_text(token, place, token_ids), log_prob) for token, log_prob in named]
-    elif isinstance(position, Mapping):
-        entries = [(_id_of_key(token, place, token_ids), _number(value)) for token, value in position.items()]
-    elif isinstance(position, Sequence) and not isinstance(position, str):
-        entries = [(_id_of_text(each["token"], place, token_ids), each["logprob"]) for each in position]
-    else:
-        raise DataError(
-            f"element {place} of the server's list is {position!r}, not the log-probabilities of a position. Only the "
-            "first token of a prompt has none, and it is never supervised"
-        )
-    return [(token, log_prob) for token, log_prob in entries if log_prob != -math.inf]
+        return [(_id_of_text(token, place, token_ids), _number(log_prob)) for token, log_prob in named]
+    if isinstance(position, Mapping):
+        return [(_id_of_key(token, place, token_ids), _number(value)) for token, value in position.items()]
+    if isinstance(position, str):
+        raise TypeError("a text")
+    return [(_id_of_text(each["token"], place, token_ids), _number(each["logprob"])) for each in position]
+
+
+def _shown(value: Any) -> str:
+    """What a server sent, as far as a line has room for it."""
+    return repr(value)[:60] if isinstance(value, (int, float, str)) or value is None else f"a {type(value).__name__}"
 
 
 def _id_of_key(token: int | str, place: int, token_ids: Mapping[str, int] | None) -> int:
@@ -162,8 +173,8 @@ def _id_of_text(token: str, place: int, token_ids: Mapping[str, int] | None) -> 
         return int(token.removeprefix(_ID_PREFIX))
     if token_ids is None or token not in token_ids:
         raise DataError(
-            f"element {place} of the server's list names the token {token!r}, which is not in token_ids. Start the "
-            "server so that it gives ids (vLLM: --return-tokens-as-token-ids), for texts cannot tell all tokens apart"
+            f"element {place} of the server's list names the token {token[:60]!r}, which is not in token_ids. Start "
+            "the server so that it gives ids (vLLM: --return-tokens-as-token-ids), for texts cannot tell all apart"
         )
     return token_ids[token]
 
@@ -181,7 +192,8 @@ def _check(entries: list[tuple[int, float]], place: int, vocabulary: int) -> Non
     if len(tokens) < len(entries):
         fault = "names a token twice: texts cannot tell all tokens apart, so have the server give ids"
     elif tokens and not 0 <= min(tokens) <= max(tokens) < vocabulary:
-        fault = f"names token {max(tokens)} (or a negative one), and the vocabulary has {vocabulary}: other tokenizers"
+        largest = str(max(tokens))[:20]
+        fault = f"names token {largest} (or a negative one), and the vocabulary has {vocabulary}: other tokenizers"
     elif not 0 < mass < 1 + _MASS_TOLERANCE:
         fault = f"has probabilities that sum to {mass:.6g}: expected log-probabilities of the likeliest tokens"
     else:
