@@ -134,7 +134,7 @@ def test_answers_that_were_paid_for_come_before_the_error(server: Server) -> Non
         ({}, [status(400, "maximum context length is 4")], r"set training\.max_length lower"),
         ({}, [status(307, "", location="https://elsewhere")], r"redirect, which is not followed"),
         ({}, [status(200, {"choices": [{"text": "x"}]})], r"without prompt_logprobs"),
-        ({}, [status(200, {"error": {"code": 401, "message": "no"}})], r"with error 401 in its body: no\..*\(key_env\)"),
+        ({}, [status(200, {"error": {"code": 401, "message": "no"}})], r"error 401 in its body: no\..*\(key_env\)"),
     ],
     ids=["logprobs", "key", "path", "length", "redirect", "none", "key under 200"],
 )
