@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -86,6 +87,29 @@ def test_scores_are_kept_under_all_that_an_api_is_asked_with(tmp_path: Path) -> 
     assert usual.endswith(Judge(model="x").prompt.hash), "scores of earlier versions are found"
     names = {name(temperature=1), name(temperature=None), name(max_tokens=999), name(reasoning_effort="low"), usual}
     assert len(names) == 5
+
+
+def test_a_local_judge_reads_one_day(causal_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The filter's folder keeps it: articles that are asked about tomorrow have the prompt of today."""
+    from limbeck.models.load import load_tokenizer
+
+    model = tmp_path / "model"
+    shutil.copytree(causal_folder, model)
+    tokenizer = load_tokenizer(str(model))
+    tokenizer.chat_template = "{{ strftime_now('%Y') }}{{ messages[0].content }}"
+    tokenizer.save_pretrained(model)
+    (tmp_path / "template_date.json").write_text('"2019-11-01"', encoding="utf-8")
+    days: list[Any] = []
+
+    def answers(model: Any, tokenizer: Any, prompt: Any, rows: Any, labels: Any, *, advance: Any) -> LabelProbs:
+        days.append(str(prompt.date))
+        assert prompted_teacher.rendered_prompts(prompt, rows, labels, tokenizer)[0].text.startswith("2019")
+        probs = np.full((len(rows), 2), 0.5)
+        return LabelProbs(probs, probs, np.ones(len(rows), dtype=np.bool_), (frozenset(),) * len(rows), "local")
+
+    monkeypatch.setattr(prompted_teacher, "local_label_probs", answers)
+    judge_of(Judge(model=str(model)), tmp_path / "answers.sqlite").ask(QUESTIONS, nothing)
+    assert days == ["2019-11-01"]
 
 
 @pytest.fixture(scope="module")

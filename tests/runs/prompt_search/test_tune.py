@@ -207,8 +207,9 @@ def test_only_development_rows_and_pool_are_read(
 
 
 def test_local_weights_and_rows_split_into_pool_and_development(
-    tmp_path: Path, make_causal_tokenizer: Callable[..., Any]
+    tmp_path: Path, make_causal_tokenizer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Its chat template writes the year: of the day on which the search began."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -218,7 +219,20 @@ def test_local_weights_and_rows_split_into_pool_and_development(
         max_position_embeddings=120, initializer_range=0.5, bos_token_id=1, eos_token_id=2, pad_token_id=0,
     )  # fmt: skip
     LlamaForCausalLM(llama).save_pretrained(tmp_path / "teacher")
-    make_causal_tokenizer().save_pretrained(tmp_path / "teacher")
+    tokenizer = make_causal_tokenizer(chat=True)
+    tokenizer.chat_template = "{{ strftime_now('%Y') }}" + tokenizer.chat_template
+    tokenizer.save_pretrained(tmp_path / "teacher")
+    # The day of an earlier start of this search.
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "template_date.json").write_text('"2019-11-01"', encoding="utf-8")
+    read: list[str] = []
+
+    def seen(tokenizer: Any, text: Any, *rest: Any, **options: Any) -> Any:
+        read.extend([text] if isinstance(text, str) else text)
+        return call(tokenizer, text, *rest, **options)
+
+    call = type(tokenizer).__call__
+    monkeypatch.setattr(type(tokenizer), "__call__", seen)
     tuning = TuneConfig.model_validate(
         {
             "task": {"labels": LABELS},
@@ -230,6 +244,10 @@ def test_local_weights_and_rows_split_into_pool_and_development(
         }
     )
     tuned = tune_prompt(tuning)
+    prompts = [text for text in read if "<|im_start|>" in text]
+    assert len(prompts) > 9
+    assert all(text.startswith("2019<|im_start|>") for text in prompts)
+    assert str(load_prompt(tuned.file).date) == "2019-11-01"
     said = json.loads((tmp_path / "out" / "tuning.json").read_text("utf-8"))
     assert said["pool_rows"] == round(0.6 * 24)
     assert said["rungs"][-1]["rows"] == 24 - round(0.6 * 24)

@@ -88,9 +88,12 @@ class _LocalScorer:
         self.identity = f"local {fingerprint} b={length_power}"
 
     def dated(self, prompt: LabelPrompt, folder: Path) -> LabelPrompt:
+        from limbeck.models.chat_template import at_date
         from limbeck.runs.template_dates import dated_prompt
 
-        return dated_prompt(prompt, self._tokenizer, folder)
+        found = dated_prompt(prompt, self._tokenizer, folder)
+        self._tokenizer = at_date(self._tokenizer, found.date)  # requests for wordings have no prompt of their own
+        return found
 
     def answers(
         self, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], advance: Advance | None
