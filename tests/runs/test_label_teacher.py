@@ -292,6 +292,37 @@ def test_doctor_checks_the_labels_on_gold_ones(taught: dict[str, Any], tmp_path:
     assert findings(taught)["teacher"].level == "fault"
 
 
+def test_a_local_teacher_whose_template_writes_the_date_reads_that_of_the_run(
+    unlabelled: dict[str, Any], light: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import copy
+
+    from tests.runs.text_models import CHATML, save, trained
+
+    model, tokenizer = trained("chat")
+    dated = copy.copy(tokenizer)
+    dated.chat_template = "{{ strftime_now('%Y') }}" + CHATML
+    teacher = {"model": save(model, dated, tmp_path / "teacher"), "prompt": {"format": "none", "max_body_tokens": 20}}
+    run = unlabelled | {"teacher": teacher, "recipe": {"name": "anon", "stages": 1}}
+    note = findings(run)["date"]
+    assert note.level == "note"
+    assert "whatever the day (teacher.prompt.date)" in note.message
+
+    asked: list[str] = []
+
+    def seen(model: Any, tokenizer: Any, prompts: Any, labels: Any, **options: Any) -> LabelProbs:
+        asked.extend(prompts)
+        probs = np.tile(np.arange(1.0, len(labels) + 1) / sum(range(len(labels) + 1)), (len(prompts), 1))
+        return LabelProbs(probs, probs, np.ones(len(prompts), np.bool_), (frozenset(),) * len(prompts), "local")
+
+    monkeypatch.setattr("limbeck.teachers.labels.local.score_labels", seen)
+    teacher["prompt"]["date"] = "2019-11-01"
+    run["training"] = {"steps": 1}
+    limbeck.distill(**run)
+    assert len(asked) > 20
+    assert all(text.startswith("2019<|im_start|>") for text in asked)
+
+
 # Easy rows first
 
 
