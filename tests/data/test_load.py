@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import datasets
 import pyarrow as pa
@@ -399,3 +399,33 @@ def test_a_reason_is_words(tmp_path: Path) -> None:
     path.write_text(json.dumps({"text": "a", "said": "x", "why": 3}), encoding="utf-8")
     with pytest.raises(DataError, match="line 1, field 'why': expected a reason in words, got a number: 3"):
         load_rows(path, WHY)
+
+
+# Fields that no row has
+
+
+@pytest.mark.parametrize("on_bad_row", ["stop", "quarantine"])
+@pytest.mark.parametrize("fields", [Fields("body"), Fields("text", "body")])
+def test_a_field_that_no_row_has_is_one_fault(
+    tmp_path: Path, on_bad_row: Literal["stop", "quarantine"], fields: Fields
+) -> None:
+    """Whatever the format, and whatever other files are read beside; no row is set aside."""
+    good = json_lines(tmp_path / "good.jsonl", [{"text": "a", "body": "b"}] * 50)
+    bad = json_lines(tmp_path / "bad.jsonl", [{"text": str(i), "bodies": "b", "x": 1} for i in range(30)])
+    quarantine = tmp_path / "quarantine.jsonl"
+    with pytest.raises(DataError) as caught:
+        load_rows([good, bad], fields, on_bad_row=on_bad_row, quarantine=quarantine)
+    assert str(caught.value) == f"{bad}: no row has the field 'body'; did you mean 'bodies'?"
+    assert not quarantine.exists()
+    other = json_lines(tmp_path / "other.jsonl", [{"text": "a", "y": "b"}, {"text": "a", "x": "b"}])
+    with pytest.raises(DataError, match=r"no row has the field 'body'; known here: text, x, y$"):
+        load_rows(other, fields, on_bad_row=on_bad_row)
+
+
+def test_a_field_that_few_rows_lack_is_their_fault(tmp_path: Path) -> None:
+    path = json_lines(tmp_path / "a.jsonl", [{"text": "a"}, {"txt": "b"}])
+    with pytest.raises(DataError, match="1 of 2 rows cannot be used"):
+        load_rows(path, Fields("text"))
+    many = [{"text": "a", **{f"field{i}": 1 for i in range(20_000)}}, {"other": 1, "text_pair": "b"}]
+    with pytest.raises(DataError, match="2 of 2 rows cannot be used"):
+        load_rows(json_lines(tmp_path / "b.jsonl", many), Fields("text", "text_pair"))

@@ -172,7 +172,7 @@ def test_what_alignments_need() -> None:
         ("pl_bl", {"share": 1.1}, "recipe.share: Input should be less than or equal to 1"),
         ("transfer", {"gate": 0.5}, "recipe.gate: 'transfer' takes no arguments"),
         ("limbeck.recipes.pkd:pkd", {}, "recipe 'limbeck.recipes.pkd:pkd' is not for cross-lingual runs; known here"),
-        ("pkd", {}, "unknown recipe 'pkd'"),
+        ("pkd", {}, "recipe 'pkd' is for classification runs. Recipes for this task: ml_ipd, ml_dft, pl_bl"),
     ],
 )
 def test_refusals(name: str, arguments: dict[str, Any], message: str) -> None:

@@ -156,7 +156,7 @@ def test_what_recipes_need() -> None:
             {"soft_target_weight": 0, "label_weight": 0, "cosine_weight": 0},
             "no term of positive weight: nothing to train on",
         ),
-        ("ml_ipd", {}, "unknown recipe 'ml_ipd'"),
+        ("ml_ipd", {}, "recipe 'ml_ipd' is for cross-lingual runs (task.kind: instructions). Recipes"),
         (
             "limbeck.recipes.ml_ipd:ml_ipd",
             {},

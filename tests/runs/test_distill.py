@@ -261,6 +261,35 @@ def test_labels_missing_where_the_recipe_needs_them(
         limbeck.distill(**sections)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": {"text": "body"}}, r"no row has the field 'body'; known here: label, text"),
+        ({"task": {"label": "class"}}, r"No training row has the field 'class'; fields of the rows: text, label"),
+        (
+            {"task": {"label": "class", "labels": ["0", "1"]}, "recipe": "pkd"},
+            r"has a label in field 'class' \(fields of the rows: text, label\)",
+        ),
+        (
+            {"teacher": {"column": "said"}, "student": {"model": "m"}},
+            r"teacher\.column: no training row has the field 'said'; known here: label, text",
+        ),
+        (
+            {"teacher": {"column": "label", "confidence": "sure"}, "student": {"model": "m"}},
+            r"teacher\.confidence: no training row has the field 'sure'; known here: label, text",
+        ),
+    ],
+)
+def test_a_column_that_no_row_has(
+    change: dict[str, Any], message: str, sections: dict[str, Any], tmp_path: Path
+) -> None:
+    rows = [{"text": f"text {i}", "label": str(i % 2)} for i in range(40)]
+    sections["data"] = {"train": str(write_rows(tmp_path / "rows.jsonl", rows)), "on_bad_row": "quarantine"}
+    with pytest.raises((DataError, ConfigError), match=message):
+        limbeck.distill(**{**sections, **change})
+    assert not list(Path(sections["output"]).glob("quarantine-*"))
+
+
 def test_a_teacher_with_other_labels(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     limbeck.distill(**sections)
     teacher = next(Path(sections["output"]).glob("stages/01-teacher-*/model"))

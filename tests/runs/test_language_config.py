@@ -141,7 +141,7 @@ def test_options_of_a_layout_are_kept(tmp_path: Path) -> None:
         ("name: ml_ipd", "name: ml_ip", 11, "unknown recipe 'ml_ip': did you mean 'ml_ipd'"),
         ("gate: 0.4", "gates: 0.4", 11, "recipe.gates: 'ml_ipd' has no such argument; did you mean 'gate'"),
         ("gate: 0.4", "gate: 4", 11, "recipe.gate: Input should be less than or equal to 1 (got 4)"),
-        ("name: ml_ipd, gate: 0.4", "name: pkd", 11, "unknown recipe 'pkd'"),
+        ("name: ml_ipd, gate: 0.4", "name: pkd", 11, "recipe 'pkd' is for classification runs"),
         ("epochs: 1", "epcohs: 1", 13, "unknown key 'training.english.epcohs'; did you mean 'epochs'?"),
         ("epochs: 1", "batch_size: 0", 13, "greater than 0"),
         ("batch_size: 16", "optimiser: adam", 14, "Input should be 'adamw' or 'sgd'"),

@@ -445,10 +445,10 @@ def test_logits_that_are_not_finite_name_the_term_and_keep_the_checkpoint(
 @pytest.mark.parametrize(
     ("task", "recipe", "message"),
     [
-        ("generation", "distilbert", "unknown recipe 'distilbert'"),
+        ("generation", "distilbert", r"recipe 'distilbert' is for classification runs\. Recipes .*: sft, kd, seqkd"),
         ("generation", "limbeck.recipes.pkd:pkd", "is not for runs on texts"),
-        ("generation", "ml_ipd", "unknown recipe 'ml_ipd'"),
-        ("classification", "gkd", "unknown recipe 'gkd'"),
+        ("generation", "ml_ipd", "recipe 'ml_ipd' is for cross-lingual runs"),
+        ("classification", "gkd", "recipe 'gkd' is for runs on texts"),
     ],
     ids=["of_classifiers", "of_classifiers_by_import", "cross_lingual", "of_texts"],
 )

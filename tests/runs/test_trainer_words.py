@@ -62,6 +62,21 @@ def test_a_setting_in_another_section_is_named_with_its_own(tmp_path: Path) -> N
     assert "did you mean 'epochs'" in fault(tmp_path, GOOD + "training: {epcohs: 3}\n")
 
 
+@pytest.mark.parametrize(
+    ("line", "key", "kind"),
+    [
+        ("backbone: {model: m}", "backbone", "task.kind: instructions"),
+        ("baselines: [transfer]", "baselines", "task.kind: instructions"),
+        ("answers: {rows: 3}", "answers", "task.kind: generation"),
+        ("training: {packing: true}", "training.packing", "task.kind: generation"),
+        ("task: {prompt: q, completion: a}", "task.completion", "task.kind: generation"),
+        ("task: {kind: generation, prompt: q, label: a}", "task.label", "task.kind: classification (the default)"),
+    ],
+)
+def test_a_key_of_another_kind_of_run_is_said_to_be_one(line: str, key: str, kind: str, tmp_path: Path) -> None:
+    assert f"unknown key '{key}'; it belongs to runs with {kind}" in fault(tmp_path, GOOD + line + "\n")
+
+
 @pytest.mark.parametrize("model", [RunConfig, LanguageRunConfig, TextRunConfig])
 def test_every_word_that_is_said_is_a_key_of_such_a_file(model: type[RunConfig]) -> None:
     for word in _WORDS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,8 +12,10 @@ from limbeck.data.look_alikes import twin_of
 from limbeck.data.records import Fault, Fields, Record, excerpt, printable
 from limbeck.errors import DataError, near_misses
 
-__all__ = ["CheckedRow", "character_fault", "check_columns", "check_record", "refuse_misspelt_label"]
+__all__ = ["CheckedRow", "FieldsMet", "character_fault", "check_columns", "check_record", "refuse_misspelt_label"]
 
+_MOST_NAMES = 10_000
+"""Fields that are kept of rows without a common shape."""
 _SAME_WORD = 0.75
 """How alike two field names are if one is taken for a misspelling of the other; "label" and "lable": 0.8."""
 
@@ -104,6 +106,34 @@ def check_columns(name: str, columns: Sequence[str], fields: Fields) -> list[str
         if columns.count(field) > 1:
             raise DataError(f"{name} has {columns.count(field)} columns named '{field}': rename all but one.")
     return wanted
+
+
+class FieldsMet:
+    """Which fields the rows of a source have. One that no row has is one fault, not a fault of each row.
+
+    Args:
+        source: how messages call it.
+        wanted: the fields that are to be read.
+    """
+
+    def __init__(self, source: str, wanted: Iterable[str | None]) -> None:
+        self._source = source
+        self._wanted = [field for field in wanted if field is not None]
+        self.names: dict[str, None] = {}
+        """Names of fields, in the order met."""
+
+    def add(self, row: Mapping[str, object]) -> None:
+        """Take a row into account."""
+        few = len(self.names) < _MOST_NAMES
+        self.names.update(dict.fromkeys(row if few else [field for field in self._wanted if field in row]))
+
+    def require(self, *fields: str | None) -> None:
+        """Refuse the source if it has rows, and none of them has one of `fields`. Raises `DataError`."""
+        for field in fields:
+            if field is not None and self.names and field not in self.names:
+                raise DataError(
+                    f"{self._source}: no row has the field '{field}'; {_suggestion(field, tuple(self.names))}"
+                )
 
 
 def refuse_misspelt_label(name: str, columns: Collection[str], fields: Fields) -> None:

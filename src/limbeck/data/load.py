@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from limbeck.data.checks import CheckedRow, check_record, refuse_misspelt_label
+from limbeck.data.checks import CheckedRow, FieldsMet, check_record, refuse_misspelt_label
 from limbeck.data.quarantine import (
     FAULTS_SHOWN,
     FileCount,
@@ -37,6 +37,8 @@ class LoadedRows:
     """SHA-256 of the accepted rows' texts and labels in their order, whatever files they came from."""
     files: tuple[FileCount, ...]
     """One entry per file or hub data set, in the order read."""
+    columns: tuple[str, ...] = ()
+    """Fields that rows have; of tables those that were read."""
 
 
 def load_rows(
@@ -100,11 +102,12 @@ def load_rows(
     digest = hashlib.sha256()
     # Fields that came later change no older digest.
     read = 6 if fields.teacher_reason is not None else 5 if fields.teacher_label is not None else 3
+    columns: dict[str, None] = {}
     counts: list[FileCount] = []
     faults: list[tuple[str, Fault]] = []
     for source in found:
         name, good, bad = source.name, 0, 0
-        for checked, number in _checked_rows(source, fields, known, _load_dataset):
+        for checked, number in _checked_rows(source, fields, known, _load_dataset, columns):
             if isinstance(checked, Fault):
                 bad += 1
                 if checked.looks_like is not None:
@@ -121,7 +124,7 @@ def load_rows(
     refuse_bad_rows(len(rows), left_out, faults, counts, on_bad_row)
     if quarantine is not None:
         write_quarantine(quarantine, faults)
-    return LoadedRows(rows, left_out, digest.hexdigest(), tuple(counts))
+    return LoadedRows(rows, left_out, digest.hexdigest(), tuple(counts), tuple(columns))
 
 
 def _checked_rows(
@@ -129,21 +132,23 @@ def _checked_rows(
     fields: Fields,
     labels: frozenset[str] | None,
     load_dataset: LoadDataset | None,
+    columns: dict[str, None],
 ) -> Iterator[tuple[CheckedRow | Fault, int]]:
-    """Yield each row or fault with its number."""
-    first_keys: list[str] | None = None
-    asked = [field for field in fields.beside_the_text if field is not None]
-    met: set[str] = set()
+    """Yield each row or fault with its number, and add the fields that rows have to `columns`.
+
+    Raises:
+        DataError: no row has the text, or a field that seems to be the label under another name.
+    """
+    met = FieldsMet(source.name, (fields.text, fields.text_pair, *fields.beside_the_text))
     for record in read_records(source, fields, load_dataset):
         if isinstance(record, Fault):
             yield record, record.number
             continue
-        met.update(field for field in asked if field in record.row)
-        if first_keys is None:
-            first_keys = list(record.row)
+        met.add(record.row)
         yield check_record(record, fields, labels), record.number
-    if len(met) < len(set(asked)):
-        refuse_misspelt_label(source.name, [*(first_keys or []), *met], fields)
+    met.require(fields.text, fields.text_pair)
+    refuse_misspelt_label(source.name, met.names, fields)
+    columns |= met.names
 
 
 def _append(rows: Rows, row: CheckedRow, origin: Origin) -> None:

@@ -237,6 +237,14 @@ def _kind(made: Made) -> Kind:
     return "generation" if isinstance(made, TextRecipe) else "classification"
 
 
+def _kind_of(name: str) -> Kind | None:
+    """Return the kind of run that a recipe of ours is for."""
+    tables: dict[Kind, Mapping[str, str]] = {
+        "classification": RECIPES, "instructions": ALIGNMENTS, "generation": TEXT_RECIPES,
+    }  # fmt: skip
+    return next((kind for kind, table in tables.items() if name in table), None)
+
+
 def _needs(made: Made) -> Needs:
     stages = made if isinstance(made, list) else made.stages
     return needs_of(tuple(term for stage in stages for term in stage.terms))
@@ -244,6 +252,11 @@ def _needs(made: Made) -> Needs:
 
 def _find(name: str, table: Mapping[str, str]) -> RecipeFunction:
     target = table.get(name, name if ":" in name else None)
+    if target is None and (kind := _kind_of(name)) is not None:
+        raise ConfigError(
+            f"recipe '{name}' is for {_RUNS[kind]}. Recipes for this task: {', '.join(table)} (limbeck recipes NAME "
+            "says what they do)"
+        )
     if target is None:
         raise ConfigError(f"unknown recipe '{name}': {near_misses(name, table)} (or your own as my.module:function)")
     module, _, function = target.partition(":")

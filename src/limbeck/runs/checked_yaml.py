@@ -191,14 +191,26 @@ def one_error(faults: Sequence[str], what: str) -> ConfigError:
 
 
 def fault_messages(
-    error: ValidationError, model: type[BaseModel], values: Mapping[Any, Any], place: Place
+    error: ValidationError,
+    model: type[BaseModel],
+    values: Mapping[Any, Any],
+    place: Place,
+    kin: Mapping[str, type[BaseModel]] | None = None,
 ) -> list[str]:
-    """Return pydantic's faults of `values` as lines: where, which key, what was expected, what came."""
+    """Return pydantic's faults of `values` as lines: where, which key, what was expected, what came.
+
+    Args:
+        error: pydantic's.
+        model: what the values should have been.
+        values: what was given.
+        place: says where.
+        kin: what else such a file can be, by what makes it so; a key that belongs there is said to.
+    """
     messages = []
     for fault in error.errors():
         loc = _keys_of(fault, values)
         where = place(loc)
-        messages.append(f"{where + ': ' if where else ''}{_message(model, loc, fault)}")
+        messages.append(f"{where + ': ' if where else ''}{_message(model, loc, fault, kin or {})}")
     return messages
 
 
@@ -231,10 +243,12 @@ def _keys_of(fault: Any, values: Any) -> tuple[str | int, ...]:
     return (*found, last) if fault["type"] == "missing" else tuple(found)
 
 
-def _message(model: type[BaseModel], loc: tuple[str | int, ...], fault: Any) -> str:
+def _message(
+    model: type[BaseModel], loc: tuple[str | int, ...], fault: Any, kin: Mapping[str, type[BaseModel]]
+) -> str:
     name = ".".join(_cut(str(part)) for part in loc)
     if fault["type"] == "extra_forbidden":
-        return f"unknown key '{name}'; {_right_word(model, loc)}"
+        return f"unknown key '{name}'; {_right_word(model, loc, kin)}"
     if fault["type"] == "missing":
         return f"'{name}' is missing"
     message = re.sub(r"^Value error, ", "", fault["msg"])
@@ -243,9 +257,17 @@ def _message(model: type[BaseModel], loc: tuple[str | int, ...], fault: Any) -> 
     return f"{name}: {message}{got}" if name else message
 
 
-def _right_word(model: type[BaseModel], loc: tuple[str | int, ...]) -> str:
+def _right_word(model: type[BaseModel], loc: tuple[str | int, ...], kin: Mapping[str, type[BaseModel]]) -> str:
     word = _cut(str(loc[-1]))
+    if elsewhere := [name for name, other in kin.items() if other is not model and _knows(other, loc)]:
+        return f"it belongs to runs with {' or '.join(elsewhere)}"
     return word_here(word, model) or near_misses(word, _fields_at(model, loc[:-1]))
+
+
+def _knows(model: type[BaseModel], loc: Sequence[str | int]) -> bool:
+    *sections, word = map(str, loc)
+    names = _fields_at(model, sections)
+    return word in names and (not sections or sections[0] in model.model_fields)
 
 
 def _short(value: Any) -> str:

@@ -199,6 +199,13 @@ def load_run_file(path: Path, overrides: Sequence[str] = ()) -> AnyRun:
     return _checked(values, where)
 
 
+_KIN: dict[str, type[AnyRun]] = {
+    "task.kind: classification (the default)": RunConfig,
+    "task.kind: instructions": LanguageRunConfig,
+    "task.kind: generation": TextRunConfig,
+}
+
+
 def _checked(values: Mapping[str, Any], where: Place) -> AnyRun:
     task = values.get("task")
     kind = task.get("kind") if isinstance(task, Mapping) else getattr(task, "kind", None)
@@ -209,7 +216,7 @@ def _checked(values: Mapping[str, Any], where: Place) -> AnyRun:
     try:
         config = model.model_validate(dict(values))
     except ValidationError as error:
-        faults += fault_messages(error, model, values, where)
+        faults += fault_messages(error, model, values, where, _KIN)
     try:
         if isinstance(config, LanguageRunConfig | TextRunConfig):
             config = config.spelled_out()

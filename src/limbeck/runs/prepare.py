@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.data.load import Fields, load_rows
+from limbeck.data.load import Fields, LoadedRows, load_rows
 from limbeck.data.look_alikes import twin_of, visible
 from limbeck.data.prompts.sandbox import folded
+from limbeck.data.records import printable
 from limbeck.data.tasks import Classification, label_ids, labels_in
-from limbeck.errors import ConfigError, DataError, ModelError
+from limbeck.errors import ConfigError, DataError, ModelError, near_misses
 from limbeck.formatting import share_text
 from limbeck.losses.combine import needs_of
 from limbeck.models.load import has_named_labels, load_classifier, load_config, load_tokenizer, model_labels
@@ -35,6 +37,8 @@ __all__ = [
     "task_file",
 ]
 
+_FIELDS_SHOWN = 20
+
 
 _SINGLE_LABEL_ADVICE = (
     "Use a teacher that chooses one label (trained by cross-entropy), fine-tune the encoder for your labels "
@@ -55,6 +59,8 @@ class RunRows:
     fingerprints: dict[str, str]
     dev: Rows | None = None
     """Rows that the student's temperature is fitted on."""
+    columns: tuple[str, ...] = ()
+    """Fields that training rows have."""
 
     @property
     def labelled(self) -> int:
@@ -84,7 +90,8 @@ def read_rows(config: RunConfig, folder: Path | None = None) -> RunRows:
         teacher_reason=config.teacher.reason,
     )
     train = _load(config.data, "train", fields, known, folder)
-    labels = known or labels_in(train.rows)
+    _require_teacher_fields(config, train.columns)
+    labels = known or _labels_found(config, train)
     fingerprints, left_out = {"train": train.fingerprint}, train.left_out
     if config.data.test is not None:
         test = _load(config.data, "test", fields, labels, folder)
@@ -108,7 +115,31 @@ def read_rows(config: RunConfig, folder: Path | None = None) -> RunRows:
         left_out=left_out,
         fingerprints=fingerprints,
         dev=dev,
+        columns=train.columns,
     )
+
+
+def _require_teacher_fields(config: RunConfig, columns: Sequence[str]) -> None:
+    """Refuse a field of the teacher's that no training row has. Raises `DataError`."""
+    for name in ("column", "confidence", "reason"):
+        field = getattr(config.teacher, name)
+        if field is not None and field not in columns:
+            raise DataError(f"teacher.{name}: no training row has the field '{field}'; {near_misses(field, columns)}")
+
+
+def _labels_found(config: RunConfig, train: LoadedRows) -> list[str]:
+    try:
+        return labels_in(train.rows)
+    except DataError as error:
+        label, columns = config.task.label, train.columns
+        if label is None or label in columns:
+            raise
+        raise DataError(f"{error}. No training row has the field '{label}'; {_fields_of(columns)}") from error
+
+
+def _fields_of(columns: Sequence[str]) -> str:
+    more = ", ..." if len(columns) > _FIELDS_SHOWN else ""
+    return f"fields of the rows: {', '.join(map(printable, columns[:_FIELDS_SHOWN]))}{more}"
 
 
 def _load(data: Data, split: str, fields: Fields, labels: list[str] | None, folder: Path | None) -> Any:
@@ -212,6 +243,8 @@ def require_labels(config: RunConfig, stages: list[Stage], rows: RunRows) -> Non
     if rows.labelled:
         return
     where = f"none of the {len(rows.train)} training rows has a label in field '{config.task.label}'"
+    if config.task.label not in rows.columns and rows.columns:
+        where += f" ({_fields_of(rows.columns)})"
     if config.teacher.fine_tune is not None:
         raise ConfigError(f"teacher.fine_tune needs labelled rows, but {where}. Name a fine-tuned teacher")
     if any(needs_of(stage.terms).labels or stage.rows == "labelled" for stage in stages):

@@ -81,7 +81,7 @@ def test_more_than_half_bad_is_refused_even_with_quarantine(tmp_path: Path) -> N
 def test_a_prompt_field_that_no_row_has_is_a_misspelling(tmp_path: Path) -> None:
     path = json_lines(tmp_path / "a.jsonl", [{"instruction": "x", "imput": "v", "output": "y"}])
     task = Generation(prompt=["instruction", "input"], completion="output")
-    assert "no row has the prompt's field 'input'; did you mean 'imput'?" in refusal(path, task)
+    assert "no row has the field 'input'; did you mean 'imput'?" in refusal(path, task)
 
 
 def test_a_completion_field_that_no_row_has_is_a_misspelling(tmp_path: Path) -> None:
@@ -116,3 +116,13 @@ def test_the_quarantine_file_is_no_source(tmp_path: Path) -> None:
     path = json_lines(tmp_path / "a.jsonl", [{"q": "x", "a": "y"}])
     with pytest.raises(ConfigError, match="also read as data"):
         load_examples(tmp_path, PAIRS, on_bad_row="quarantine", quarantine=path)
+
+
+@pytest.mark.parametrize(
+    ("task", "field"),
+    [(Generation(messages="chat"), "chat"), (Generation(text="body"), "body"),
+     (Generation(prompt="q", completion="answer"), "answer")],
+)  # fmt: skip
+def test_a_field_that_no_row_has_is_one_fault(tmp_path: Path, task: Generation, field: str) -> None:
+    path = json_lines(tmp_path / "a.jsonl", [{"q": "x", "more": "y"}] * 30)
+    assert refusal(path, task) == f"{path}: no row has the field '{field}'; known here: more, q"

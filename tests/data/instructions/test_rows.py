@@ -117,3 +117,17 @@ def test_labels_in_the_words_of_a_language_stand_where_the_names_stood(tmp_path:
     assert original(english).answer == "good"
     assert [original(record).answer for record in bulgarian] == ["добре", "зле"]
     assert bulgarian[0].candidates == tuple(words[name] for name in english.candidates)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [("text", "question"), ("text_pair", "question"), ("language", "langage"), ("key", "number")]
+)
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_a_field_that_no_row_has_is_one_fault(tmp_path: Path, name: str, field: str, suffix: str) -> None:
+    folder = write(tmp_path / f"train{suffix}", ROWS)
+    with pytest.raises(DataError) as caught:
+        own_rows(folder, "train", ["bg", "en"], **NAMES | {name: field})
+    said = str(caught.value)
+    assert "\n" not in said
+    assert f"'{field}'; " in said
+    assert "did you mean 'language'?" in said or "known here: a, language, mood, n, q" in said

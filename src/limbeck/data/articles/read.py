@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from limbeck.data.articles.article import Article, ArticleFields, article_from
-from limbeck.data.checks import CheckedRow, check_record
+from limbeck.data.checks import CheckedRow, FieldsMet, check_record
 from limbeck.data.quarantine import FAULTS_SHOWN
 from limbeck.data.readers import read_records
 from limbeck.data.records import Fault, Fields, Record
@@ -64,11 +64,16 @@ def read_articles(
     allowed = None if labels is None else frozenset(labels)
     faults: list[str] = []
     total = 0
+    met: dict[str, FieldsMet] = {}
     for name, record in records:
         total += 1
+        if isinstance(record, Record):
+            met.setdefault(name, FieldsMet(name, (fields.text, fields.text_pair))).add(record.row)
         fault = record if isinstance(record, Fault) else _append(found, record, fields, known, allowed, name)
         if fault is not None:
             faults.append(fault.describe(name))
+    for one in met.values():
+        one.require(fields.text, fields.text_pair)
     if faults:
         more = [f"and {len(faults) - FAULTS_SHOWN:,} more"] if len(faults) > FAULTS_SHOWN else []
         listed = "\n  ".join([*faults[:FAULTS_SHOWN], *more])

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from limbeck.data.checks import refuse_misspelt_label
+from limbeck.data.checks import FieldsMet, refuse_misspelt_label
 from limbeck.data.generation.checks import check_example
 from limbeck.data.generation.records import Example, Examples
 from limbeck.data.generation.task import Generation
 from limbeck.data.quarantine import FAULTS_SHOWN, FileCount, keep_apart, refuse_bad_rows, write_quarantine
 from limbeck.data.readers import LoadDataset, read_records
-from limbeck.data.records import Fault, Fields, Record, printable
+from limbeck.data.records import Fault, Fields, Record
 from limbeck.data.sources import DataFile, HubData, find_sources
-from limbeck.errors import ConfigError, DataError, near_misses
+from limbeck.errors import ConfigError
 
 __all__ = ["load_examples"]
 
@@ -95,23 +95,18 @@ def _checked(
     source: DataFile | HubData, task: Generation, require_completion: bool, load_dataset: LoadDataset | None
 ) -> Iterator[Example | Fault]:
     """Yield each row or fault; refuse the source if a field that rows may lack is in none of them."""
-    names: set[str] = set()
-    first: list[str] = []
+    wanted = [task.messages, task.text, *task.prompts, task.completion]
+    met = FieldsMet(source.name, wanted)
     for record in _records(source, task, load_dataset):
         if isinstance(record, Fault):
             yield record
             continue
-        first = first or list(record.row)
-        names.update(record.row)
+        met.add(record.row)
         yield check_example(record, task, source.name, require_completion=require_completion)
-    if not names:
-        return
-    for field in task.prompts:
-        if field not in names:
-            close = near_misses(field, map(printable, sorted(names)))
-            raise DataError(f"{source.name}: no row has the prompt's field '{field}'; {close}")
-    if task.completion is not None and task.completion not in names:
-        refuse_misspelt_label(source.name, first, Fields(text=task.prompts[0], label=task.completion))
+    met.require(task.messages, task.text, *task.prompts)
+    if task.completion is not None:
+        refuse_misspelt_label(source.name, met.names, Fields(text=task.prompts[0], label=task.completion))
+    met.require(task.completion if require_completion else None)
 
 
 def _records(

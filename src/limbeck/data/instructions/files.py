@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from limbeck.data.checks import CheckedRow, check_record, refuse_misspelt_label
+from limbeck.data.checks import CheckedRow, FieldsMet, check_record, refuse_misspelt_label
 from limbeck.data.instructions.make import Split
 from limbeck.data.languages import language_code
 from limbeck.data.quarantine import refuse_look_alikes
@@ -120,6 +120,10 @@ def read_split(folder: Path, split: Split, languages: Sequence[str], *, language
     """
     file = split_file(folder, split)
     records = sound(file.name, read_records(file, Fields(text=language)))
+    met = FieldsMet(file.name, [language])
+    for record in records:
+        met.add(record.row)
+    met.require(language)
     faults: list[Fault] = []
     codes: list[str] = []
     for record in records:
@@ -165,6 +169,10 @@ def texts(rows: Sequence[SetRow], fields: Fields, labels: Sequence[str] | None) 
     """
     if not any(fields.label in row.record.row for row in rows):
         refuse_misspelt_label(rows[0].file if rows else "", list(rows[0].record.row) if rows else [], fields)
+    met = FieldsMet(rows[0].file if rows else "", [fields.text, fields.text_pair])
+    for row in rows:
+        met.add(row.record.row)
+    met.require(fields.text, fields.text_pair)
     known = None if labels is None else frozenset(labels)
     checked = [check_record(row.record, fields, known) for row in rows]
     yield from zip(rows, sound(rows[0].file if rows else "", checked), strict=True)

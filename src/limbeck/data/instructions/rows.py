@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from limbeck.data.checks import CheckedRow, check_record
+from limbeck.data.checks import CheckedRow, FieldsMet, check_record
 from limbeck.data.instructions.files import SetRow, match_languages, refuse_faults, sound, split_file
 from limbeck.data.instructions.labels import LabelWords, verbalise
 from limbeck.data.instructions.make import Split, choice
@@ -166,6 +166,10 @@ def _records(file: DataFile, fields: Fields, more: Sequence[str | None]) -> list
     records = sound(file.name, read_records(file, fields))
     names = [name for name in more if name is not None]
     if file.suffix != ".parquet" or not names:
+        met = FieldsMet(file.name, [fields.text, fields.text_pair, fields.label, *names])
+        for record in records:
+            met.add(record.row)
+        met.require(fields.text, fields.text_pair, *names)
         return records
     besides = sound(file.name, read_records(file, Fields(names[0], *names[1:])))
     return [
