@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.runs.text_models import (
     text_sections,
     train_rows,
     trained,
+    write_jsonl,
 )
 
 import limbeck
@@ -154,6 +156,26 @@ def test_a_tokenizer_without_padding_fills_up_with_its_end(tmp_path: Path) -> No
     save_model(model, tokenizer, tmp_path)
     saved = load_tokenizer(str(tmp_path))
     assert (settings(tmp_path)["pad_token_id"], saved.pad_token, saved.padding_side) == (2, "</s>", "left")
+
+
+def test_plain_text_without_an_end_token_ends_nowhere(tmp_path: Path) -> None:
+    model, tokenizer = trained("llama")
+    endless = copy.deepcopy(tokenizer)
+    endless.eos_token = None
+    teacher = save(model, endless, tmp_path / "endless")
+    (tmp_path / "endless" / "generation_config.json").write_text("{}")
+    rows = [{"text": f"{row['question']} {row['answer']}"} for row in train_rows()]
+    fine_tune = {"steps": 60, "batch_size": 16, "learning_rate": 1e-2}
+    sections = text_sections(
+        tmp_path, teacher={"model": teacher, "fine_tune": fine_tune}, task={"kind": "generation", "text": "text"}
+    )
+    sections["data"] = {"train": write_jsonl(tmp_path / "rows.jsonl", rows)}
+    sections["training"]["steps"] = 1
+    limbeck.distill(**sections)
+    folder = Path(sections["output"]) / "student"
+    assert "eos_token_id" not in settings(folder)
+    assert settings(folder)["pad_token_id"] == 0
+    assert load_tokenizer(str(folder)).pad_token == "<pad>"
 
 
 def test_settings_that_forbid_a_short_answer_go(tmp_path: Path) -> None:

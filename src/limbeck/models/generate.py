@@ -126,7 +126,7 @@ def set_own_writing(
 
     Args:
         model: a language model; its folder will say the same.
-        end_ids: tokens that end a text, at least one.
+        end_ids: tokens that end a text; of plain text without an end token none.
         pad_id: fills up rows.
         bos_id: what a text begins with, if anything.
         decoder_start: first token that a decoder reads; ``None``: the model is causal.
@@ -135,7 +135,7 @@ def set_own_writing(
 
     model.generation_config = GenerationConfig(
         do_sample=False,  # said, since pipelines sample where it is not
-        eos_token_id=list(end_ids) if len(end_ids) > 1 else end_ids[0],
+        eos_token_id=list(end_ids) if len(end_ids) > 1 else next(iter(end_ids), None),
         pad_token_id=pad_id,
         bos_token_id=bos_id,
         decoder_start_token_id=decoder_start,
