@@ -106,7 +106,8 @@ def parse_json(text: str) -> Any:
         value = json.loads(text, parse_int=_integer)
     except (ValueError, RecursionError):
         return None
-    _cut_depth(value)
+    if text.count("[") + text.count("{") > _DEEPEST:
+        _cut_depth(value)
     return value
 
 

@@ -129,7 +129,9 @@ class Transport:
         if ok and fault is not None:
             return Trouble("malformed", fault, 200, charged=True)
         said = body.text()
-        value, text = self._cutter.value(parse_json(said)), self._cutter.text(said)
+        value = self._cutter.value(parse_json(said))
+        whole = ok and isinstance(value, dict) and bool(value.get("choices"))
+        text = "" if whole else self._cutter.text(said)  # of what cannot be read, to be shown
         retry_after = response.headers.get("Retry-After")
         if ok:
             return _read_reply(value, text, retry_after)
