@@ -84,6 +84,37 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         ScoreJournal(tmp_path / "s.sqlite")
 
 
+@pytest.mark.parametrize(
+    "damage",
+    ["UPDATE scores SET score = 'x'", "UPDATE scores SET score = x'ff'",
+     "UPDATE scores SET score = CAST(x'ff' AS TEXT)", "DROP TABLE scores; CREATE TABLE scores (x)"],
+)  # fmt: skip
+def test_damaged_scores_are_an_error(damage: str, tmp_path: Path) -> None:
+    with ScoreJournal(tmp_path / "s.sqlite") as journal:
+        journal.scores("a", QUESTIONS, Teacher(), nothing)
+        journal._base.executescript(damage)
+        with pytest.raises(StorageError, match="move the file away to score anew"):
+            journal.scores("a", QUESTIONS, Teacher(), nothing)
+
+
+def test_a_damaged_file_of_scores_is_an_error_or_gives_scores(tmp_path: Path) -> None:
+    with ScoreJournal(tmp_path / "s.sqlite") as journal:
+        journal.scores("a", QUESTIONS * 50, Teacher(), nothing)
+    sound, refused = (tmp_path / "s.sqlite").read_bytes(), 0
+    for seed in range(40):
+        rng, content = random.Random(seed), bytearray(sound)
+        for _ in range(rng.choice([1, 30, 500])):
+            content[rng.randrange(100, len(content))] = rng.randrange(256)
+        path = tmp_path / f"{seed}.sqlite"
+        path.write_bytes(content[: rng.randrange(1, len(content))] if seed % 4 == 0 else content)
+        try:
+            with ScoreJournal(path) as journal:
+                assert len(journal.scores("a", QUESTIONS, Teacher(), nothing)) == len(QUESTIONS)
+        except StorageError:
+            refused += 1
+    assert refused > 5
+
+
 PROGRAM = """
 import sys, time
 from pathlib import Path

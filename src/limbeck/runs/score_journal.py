@@ -17,6 +17,8 @@ from limbeck.types import Advance
 __all__ = ["ScoreJournal"]
 
 _AT_ONCE = 500
+_DAMAGE = (sqlite3.Error, TypeError, ValueError)
+"""A damaged file may hold anything: a text where a number was, bytes that are no UTF-8, also in its own messages."""
 _SCHEMA = "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score REAL NOT NULL) WITHOUT ROWID"
 
 
@@ -37,7 +39,7 @@ class ScoreJournal:
             self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA synchronous = FULL")
             self._base.execute(_SCHEMA)
-        except sqlite3.Error as error:
+        except _DAMAGE as error:
             raise self._refused(error) from error
 
     def __enter__(self) -> ScoreJournal:
@@ -99,7 +101,7 @@ class ScoreJournal:
                 places = ",".join("?" * len(part))
                 rows = self._base.execute(f"SELECT key, score FROM scores WHERE key IN ({places})", part)
                 found.update({bytes(key): float(score) for key, score in rows})
-        except (sqlite3.Error, TypeError, ValueError) as error:  # a damaged file may hold anything
+        except _DAMAGE as error:
             raise self._refused(error) from error
         return found
 
@@ -108,7 +110,7 @@ class ScoreJournal:
             self._base.execute("BEGIN IMMEDIATE")
             self._base.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", found)
             self._base.execute("COMMIT")
-        except sqlite3.Error as error:
+        except _DAMAGE as error:
             raise self._refused(error) from error
 
     def _refused(self, error: Exception) -> StorageError:

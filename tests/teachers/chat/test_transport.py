@@ -149,7 +149,7 @@ PROXIES = [
     "http://u:hunter2@127.0.0.1:0", "http://u:hunter2@", "http://u:hunter2@:{}", "http://u:hunter2@[::1",
     "http://u:hunter2@[::x]:{}", "http://u:1#hunter2@127.0.0.1:{}", "http://u:1/hunter2@127.0.0.1:{}",
     "http://u:hunter2@127.0.0.1:{}/path", "http://u:hunter2 x@127.0.0.1:{}", "http://u:hunter2\x1b@127.0.0.1:{}",
-    "http:///u:hunter2@127.0.0.1:{}", "http://", "://hunter2", "http://u:hunter2ä@127.0.0.1:{}",
+    "http:///u:hunter2@127.0.0.1:{}", "http://", "://hunter2",
 ]  # fmt: skip
 
 

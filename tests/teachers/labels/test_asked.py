@@ -196,3 +196,9 @@ def test_a_ceiling_is_not_blamed_on_the_prompt() -> None:
         ask(answers)
     with pytest.raises(TeacherError, match=r"^1 of 2 answers have no label \(1 unknown_label\).*the prompt's format"):
         ask(answers[:2])
+
+
+def test_answers_that_were_cut_are_advised_more_room() -> None:
+    cut = Failure("truncated", "reached max_tokens (64) before its end")
+    with pytest.raises(TeacherError, match=r"2 of 2 answers have no label \(2 truncated\).*teacher\.api\.max_tokens"):
+        sample_probs(Scripted(lambda r: cut), [messages("x")], NAMES, read, samples=2)  # type: ignore[arg-type]

@@ -83,8 +83,16 @@ def test_several_are_asked_at_a_time_and_no_more_than_wished(server: Server) -> 
 
 @pytest.mark.parametrize(
     "fault",
-    [status(500), status(503, Retry_After="0"), status(429), cut_off, hang_up, status(200, b"<html>"),
-     status(200, {"error": {"code": 503}}), status(200, b"x" * 5_000_000)],
+    [
+        status(500),
+        status(503, Retry_After="0"),
+        status(429),
+        cut_off,
+        hang_up,
+        status(200, b"<html>"),
+        status(200, {"error": {"code": 503}}),
+        status(200, b"x" * 5_000_000),
+    ],
     ids=["500", "503", "429", "cut off", "hang up", "no json", "503 under 200", "5 MB"],
 )
 def test_what_passes_is_asked_again(server: Server, fault: Any) -> None:

@@ -31,8 +31,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from limbeck.errors import DataError, StorageError
+from limbeck.errors import DataError
 from limbeck.teachers.chat.answer import Failure, Outcome, read_choice
+from limbeck.teachers.chat.damage import guarded, reading
 from limbeck.teachers.chat.request import ChatRequest
 from limbeck.teachers.chat.said import excerpt
 
@@ -123,14 +124,14 @@ class Journal:
         self.path = path
         self._first_served: dict[str, str] = {}
         self._lock = threading.RLock()
-        with self._guarded():
+        with guarded(self.path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{path}.lock"):  # two processes that make the file at once would see half a schema
                 self._connection = sqlite3.connect(
                     path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
                 )
                 try:
-                    with self._reading():
+                    with reading(self.path):
                         self._prepare()
                 except BaseException:
                     self._connection.close()
@@ -149,7 +150,7 @@ class Journal:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Group what is called inside into one transaction: one sync to disk, all of it or nothing."""
-        with self._lock, self._guarded():
+        with self._lock, guarded(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -180,7 +181,7 @@ class Journal:
     def outcome(self, content_hash: str, request: ChatRequest) -> Outcome | None:
         """Return what was answered to a request's sample, judged anew, or None where nothing was paid for yet."""
         place = (content_hash, request.sample)
-        with self._reading():
+        with reading(self.path):
             query = "SELECT choice, model, served_model FROM answers WHERE hash = ? AND sample = ?"
             row = self._connection.execute(query, place).fetchone()
             if row is None:
@@ -314,7 +315,7 @@ class Journal:
         unknown = "SELECT coalesce(sum(tokens), 0), coalesce(sum(usd), 0.0) FROM attempts WHERE prompt_tokens IS NULL"
         models = "SELECT model, served_model, count(*) FROM answers GROUP BY 1, 2 ORDER BY 1, 3 DESC"
         served: dict[str, dict[str, int]] = {}
-        with self._reading():
+        with reading(self.path):
             for asked, answered, count in self._connection.execute(models):
                 served.setdefault(excerpt(asked), {})[excerpt(answered)] = count
             return JournalSummary(
@@ -349,7 +350,7 @@ class Journal:
         return self._connection.execute(query, arguments).fetchone()[0]
 
     def _cost(self, query: str, *arguments: Any) -> Cost:
-        with self._reading():
+        with reading(self.path):
             tokens, usd = self._connection.execute(query, arguments).fetchone()
             return Cost(operator.index(tokens), float(usd))
 
@@ -384,41 +385,3 @@ class Journal:
             file.unlink(missing_ok=True)
         self._connection.execute("DELETE FROM claims WHERE owner = ?", (owner,))
         return False
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Like `_guarded`, where what was read is something else than was ever written."""
-        with self._guarded():
-            try:
-                yield
-            except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-                raise self._damaged(error) from error
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Turn what SQLite and the system say into errors that say what to do."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if _is_damage(error):
-                raise self._damaged(error) from error
-            raise StorageError(
-                f"journal {self.path} could not be written: {error}. What it holds is safe; make room, wait for "
-                "other processes, or choose another place on a disk of this machine, and start again"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(error) from error
-        except OSError as error:
-            raise StorageError(f"journal {self.path} could not be opened: {error.strerror or error}") from error
-
-    def _damaged(self, error: Exception) -> DataError:
-        return DataError(
-            f"{self.path} is not a journal, or is damaged: {excerpt(str(error))}. Put back a copy of it, or what "
-            "`.recover` of the sqlite3 command saves of it; or choose another file, where all is paid for anew"
-        )
-
-
-def _is_damage(error: sqlite3.OperationalError) -> bool:
-    """Most operational errors are a disk's, some a file's: a table that is gone, a text that is no UTF-8."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code == sqlite3.SQLITE_ERROR or "decode" in str(error)

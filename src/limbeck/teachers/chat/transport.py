@@ -167,7 +167,7 @@ def _is_address(proxy: str) -> bool:
         port = parts.port
     except ValueError:
         return False
-    plain = proxy.isascii() and proxy.isprintable() and not set(" ?#") & set(proxy)
+    plain = proxy.isprintable() and not set(" ?#") & set(proxy)
     return plain and bool(parts.hostname) and port != 0 and parts.path in ("", "/")
 
 
