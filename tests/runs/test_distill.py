@@ -207,6 +207,31 @@ def test_changed_data_are_noticed(sections: dict[str, Any], tmp_path: Path, ligh
         limbeck.distill(**sections)
 
 
+def results_but_for_times(results: Any) -> dict[str, Any]:
+    left_out = {"created", "systems", "verdict", "costs"}  # times of day, and speeds in the others
+    return results.model_dump(exclude=left_out)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{", b"null", b"\xff\xfe", b"[" * 100_000, b'{"format": "limbeck-results-1"}', b'{"format": "newer"}',
+     b'{"format": ["limbeck-results-1"]}'],
+)  # fmt: skip
+def test_results_that_cannot_be_read_are_made_anew(
+    damage: bytes, sections: dict[str, Any], light: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sections["training"]["steps"] = sections["teacher"]["fine_tune"]["epochs"] = 1
+    first = limbeck.distill(**sections)
+    folder = Path(sections["output"])
+    weights = _weights(folder)
+    (folder / "results.json").write_bytes(damage)
+    again = limbeck.distill(**sections)
+    assert results_but_for_times(again) == results_but_for_times(first)
+    assert _weights(folder) == weights
+    assert (folder / "results.damaged.json").read_bytes() == damage
+    assert limbeck.distill(**sections) == again
+
+
 def test_a_folder_in_use_is_refused(sections: dict[str, Any]) -> None:
     from limbeck.runs.folder import hold
 

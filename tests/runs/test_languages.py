@@ -280,6 +280,8 @@ def test_the_same_run_again_trains_nothing(
     assert run(toy_run) == first
     after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
     assert {path.name for path in before if before[path] != after[path]} <= {"report.html"}
+    (folder / "results.json").write_text("{")
+    assert run(toy_run).model_copy(update={"created": first.created}) == first
     (folder / "results.json").unlink()  # as if killed before the figures
     again = run(toy_run)
     assert again.model_copy(update={"created": first.created}) == first

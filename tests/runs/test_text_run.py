@@ -165,6 +165,10 @@ def test_a_finished_run_repeats_nothing(sections: dict[str, Any], light: None) -
     log = (Path(sections["output"]) / "log.jsonl").read_bytes()
     assert limbeck.distill(**sections) == first
     assert (Path(sections["output"]) / "log.jsonl").read_bytes() == log
+    (Path(sections["output"]) / "results.json").write_text("{")
+    again = limbeck.distill(**sections)
+    assert again.model_copy(update={"created": first.created}) == first
+    assert (Path(sections["output"]) / "results.damaged.json").read_text() == "{"
 
 
 def test_the_teacher_is_frozen(sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch, light: None) -> None:

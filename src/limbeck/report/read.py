@@ -80,7 +80,7 @@ def _load(file: Path) -> Any:
         ) from error
     except OSError as error:
         raise RunFolderError(f"{file}: cannot be read ({error.strerror}). Check the path and its rights.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunFolderError(
             f"{file}: expected JSON, but it breaks off or is damaged ({error}). "
             "Running the command of the run again writes it anew."

@@ -13,10 +13,15 @@ import yaml
 
 from limbeck.atomic import guard_storage, write_text
 from limbeck.errors import ConfigError, RunFolderError
-from limbeck.ranks import is_main
+from limbeck.generation_results import GenerationResults
+from limbeck.language_results import LanguageResults
+from limbeck.ranks import is_main, wait_for_all
+from limbeck.results import Results
 from limbeck.runs.checked_yaml import parse_yaml
-from limbeck.runs.config import AnyRun, run_config
+from limbeck.runs.config import AnyRun, RunConfig, run_config
+from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.run_changes import changes_of
+from limbeck.runs.text_config import TextRunConfig
 from limbeck.types import Progress
 
 __all__ = ["RUN_FILE", "environment", "hold", "record_run", "resolved_yaml"]
@@ -26,6 +31,8 @@ _NOT_THE_RUN = {"provenance", "output"}
 _BEFORE_LEARNING = (RUN_FILE, ".lock", "journal.sqlite*", "quarantine-*.jsonl")
 """Files of a run that has neither asked for labels with success nor trained."""
 _CHANGES_SHOWN = 6
+_DAMAGED_RESULTS = "results.damaged.json"
+_RESULTS_OF = {RunConfig: Results, LanguageRunConfig: LanguageResults, TextRunConfig: GenerationResults}
 
 
 @contextmanager
@@ -62,7 +69,8 @@ def record_run(folder: Path, config: AnyRun, fingerprints: dict[str, str], progr
     """Write ``run.yaml``, or check that the folder's is this very run.
 
     A setting may change as long as nothing in the folder depends on it (`changes_of`). A folder in which nothing was
-    learnt yet takes any run; the answers in its journal stay.
+    learnt yet takes any run; the answers in its journal stay. Results that cannot be read are set aside, and the end
+    of the run makes them anew.
 
     Raises:
         RunFolderError: the folder holds another run, or the data have changed since it began.
@@ -92,8 +100,28 @@ def record_run(folder: Path, config: AnyRun, fingerprints: dict[str, str], progr
         words = "; ".join(change.words for change in changes[:_CHANGES_SHOWN])
         progress.say(f"{folder}: {words}. Nothing that is there depends on it, so the run goes on")
         provenance = {**provenance, "data_sha256": {**data, **fingerprints}}
-    if is_main() and (changes or recorded != _plain(config)):
-        write_text(path, _written(config, provenance))
+    if is_main():
+        if changes or recorded != _plain(config):
+            write_text(path, _written(config, provenance))
+        _set_aside_damaged_results(folder, config, progress)
+    wait_for_all()
+
+
+def _set_aside_damaged_results(folder: Path, config: AnyRun, progress: Progress) -> None:
+    from limbeck.report.read import RESULTS_FILE, read_any_results
+
+    file, aside = folder / RESULTS_FILE, folder / _DAMAGED_RESULTS
+    if not file.exists():
+        return
+    try:
+        if isinstance(read_any_results(file), _RESULTS_OF[type(config)]):
+            return
+        words = "is of another kind of run"
+    except RunFolderError as error:
+        words = f"cannot be read ({str(error).splitlines()[0]})"
+    with guard_storage(file):
+        file.replace(aside)
+    progress.say(f"{file} {words}. It is kept as {aside.name}, and made anew from what the run has done")
 
 
 def resolved_yaml(config: AnyRun, fingerprints: dict[str, str]) -> str:

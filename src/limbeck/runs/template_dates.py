@@ -21,6 +21,7 @@ from limbeck.errors import DataError
 from limbeck.models.chat_template import reads_clock, require_steady, today_of
 from limbeck.models.load import load_tokenizer
 from limbeck.ranks import from_main
+from limbeck.runs.checked_yaml import parse_yaml
 from limbeck.runs.config import RunConfig
 from limbeck.runs.folder import RUN_FILE
 from limbeck.runs.student import student_prompt
@@ -124,7 +125,7 @@ def _dated(prompt: LabelPrompt, day: date | None) -> LabelPrompt:
 def _recorded(folder: Path, *sections: str) -> date | None:
     """Return the day in the record of the run in `folder`, if there is one. What is wrong with it is said later."""
     try:
-        found = yaml.safe_load((folder / RUN_FILE).read_text(encoding="utf-8"))
+        found, _ = parse_yaml((folder / RUN_FILE).read_text(encoding="utf-8"))
         for section in sections:
             found = found[section]
         return _as_day(found["date"])
