@@ -9,6 +9,7 @@ import pytest
 
 from limbeck.runs.config import run_config
 from limbeck.runs.doctor import Finding, examine
+from limbeck.runs.folder import resolved_yaml
 from limbeck.types import SilentProgress
 
 
@@ -129,3 +130,22 @@ def test_held_out_rows_without_labels_are_found(sections: dict[str, Any], tmp_pa
     (only,) = examine(run_config(sections), SilentProgress())
     assert only.level == "fault"
     assert "none of the 2 rows of data.dev has a label" in only.message
+
+
+def test_an_output_that_is_no_folder_is_a_fault(sections: dict[str, Any], tmp_path: Path) -> None:
+    sections["output"] = str(tmp_path / "file")
+    (tmp_path / "file").touch()
+    words = f"{tmp_path}/file is no folder. Choose another output"
+    assert findings(sections)["output"] == Finding("fault", "output", words)
+    sections["data"]["train"] = str(tmp_path / "nowhere.jsonl")
+    found = {check: finding.level for check, finding in findings(sections).items()}
+    assert found == {"data": "fault", "output": "fault"}
+
+
+def test_a_folder_of_another_run_is_a_fault(sections: dict[str, Any]) -> None:
+    folder = Path(sections["output"])
+    (folder / "predictions").mkdir(parents=True)
+    (folder / "predictions" / "teacher-seed0.npy").touch()
+    config = run_config(sections)
+    (folder / "run.yaml").write_text(resolved_yaml(config, {"train": "a", "test": "b"}), encoding="utf-8")
+    assert "holds another run: the train rows have changed" in findings(sections)["output"].message

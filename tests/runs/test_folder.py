@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from limbeck.errors import RunFolderError
 from limbeck.runs.config import run_config
-from limbeck.runs.folder import RUN_FILE, hold
+from limbeck.runs.folder import RUN_FILE, hold, refusal_of
 from limbeck.runs.folder import record_run as record
 from limbeck.types import SilentProgress
 
@@ -161,3 +162,49 @@ def test_rows_of_any_split_that_have_changed_are_another_run(split: str, tmp_pat
         record_run(tmp_path, asked(tmp_path), {"train": "a", "test": "a"} | {split: "b"})
     with pytest.raises(RunFolderError, match="the more rows have changed"):
         record_run(tmp_path, asked(tmp_path), {"train": "a", "test": "a", "more": "a"})
+
+
+@pytest.mark.parametrize("make", ["file", "below a file", "device", "long", "link", "loop"])
+def test_what_is_no_folder_is_said_before_anything_is_made(make: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    place, words = {
+        "file": (tmp_path / "file", "file is no folder"),
+        "below a file": (tmp_path / "file" / "x" / "y", "file is no folder"),
+        "device": (Path("/dev/null"), "/dev/null is no folder"),
+        "long": (tmp_path / ("x" * 300) / "y", "cannot be a folder: File name too long"),
+        "link": (tmp_path / "link", "link is a link to nothing"),
+        "loop": (tmp_path / "loop", "cannot be a folder: Too many levels of symbolic links"),
+    }[make]
+    before = sorted(tmp_path.iterdir())
+    for fingerprints in (None, {"train": "a"}):
+        refusal = refusal_of(asked(place), fingerprints)
+        assert refusal is not None
+        assert words in refusal
+        assert refusal.endswith(". Choose another output")
+    assert sorted(tmp_path.iterdir()) == before
+    assert refusal_of(asked(tmp_path / "new" / "folder"), {"train": "a"}) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    assert "cannot be written into" in str(refusal_of(asked(tmp_path / "closed" / "new"), None))
+
+
+def test_what_a_folder_holds_is_said_as_the_run_would(tmp_path: Path) -> None:
+    record_run(tmp_path, asked(tmp_path), {"train": "a"})
+    other = asked(tmp_path, model="larger")
+    assert refusal_of(other, {"train": "a"}) is None
+    learn(tmp_path)
+    written = (tmp_path / RUN_FILE).read_bytes()
+    for config, rows in ((other, "a"), (asked(tmp_path), "b")):
+        with pytest.raises(RunFolderError) as caught:
+            record_run(tmp_path, config, {"train": rows})
+        assert refusal_of(config, {"train": rows}) == str(caught.value)
+        assert refusal_of(config, None) is None
+    assert refusal_of(asked(tmp_path, budget_tokens=9), {"train": "a"}) is None
+    assert (tmp_path / RUN_FILE).read_bytes() == written
+    (tmp_path / RUN_FILE).write_text("[")
+    assert "is not a run record" in str(refusal_of(other, {"train": "a"}))

@@ -260,3 +260,8 @@ def test_timing_leaves_no_gradient_and_changes_no_weight(kind: str, sections: di
     assert training > 0
     assert all(parameter.grad is None for parameter in scorer.parameters())
     assert all(tensor.equal(before[name]) for name, tensor in scorer.state_dict().items())
+
+
+def test_an_output_that_is_no_folder_is_a_fault(sections: dict[str, Any]) -> None:
+    sections["output"] = "/dev/null"
+    assert Finding("fault", "output", "/dev/null is no folder. Choose another output") in findings(sections)

@@ -207,3 +207,8 @@ def test_an_encoder_and_a_decoder_and_plain_text(tmp_path: Path, sections: dict[
     found = examine(sections)
     assert found["losses"].level == "note"
     assert "fault" not in {finding.level for finding in found.values()}
+
+
+def test_an_output_that_is_no_folder_is_a_fault(tmp_path: Path) -> None:
+    found = examine(text_sections(tmp_path) | {"output": "/dev/null"})
+    assert found["output"] == Finding("fault", "output", "/dev/null is no folder. Choose another output")

@@ -26,7 +26,8 @@ from limbeck.models.layers import shapes
 from limbeck.models.padding import padding_of
 from limbeck.runs.bench import set_up
 from limbeck.runs.calibrate import dev_labels
-from limbeck.runs.config import RunConfig
+from limbeck.runs.config import AnyRun, RunConfig
+from limbeck.runs.folder import refusal_of
 from limbeck.runs.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.runs.label_teacher import LabelTeacher, prompt_rows, unasked_teacher
 from limbeck.runs.prepare import (
@@ -49,7 +50,7 @@ from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
 from limbeck.teachers.chat.estimate import estimate
 from limbeck.types import Progress
 
-__all__ = ["Finding", "examine"]
+__all__ = ["Finding", "examine", "output_findings"]
 
 _SAMPLE_ROWS = 256
 _TIMED_ROWS = 96
@@ -79,10 +80,11 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
             dev_labels(rows.dev, rows.labels)
         config = with_label_dates(config, Path(config.output))
     except LimbeckError as error:
-        return [Finding("fault", "data", str(error))]
+        return [Finding("fault", "data", str(error)), *output_findings(config)]
     counted = f"{len(rows.train)} training rows ({rows.labelled} labelled, {len(rows.labels)} labels)"
     summary = f"{counted}, {len(rows.test)} held-out rows, {rows.left_out} left out"
-    findings = [Finding("ok", "data", summary), *_balance(rows), *_gold(config, rows), *_repeated(rows)]
+    findings = [Finding("ok", "data", summary), *output_findings(config, rows.fingerprints)]
+    findings += [*_balance(rows), *_gold(config, rows), *_repeated(rows)]
     findings += [Finding("warning", "labels", words) for words in look_alike_warnings(rows.labels)]
     findings += [Finding("warning", "demonstrations", words) for words in demonstration_warnings(config, rows)]
     findings += [Finding("note", "date", words) for words in date_notes(config)]
@@ -116,6 +118,12 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
         findings += _expected_time(config, rows, models, len(rows.train))
         advance(1)
     return findings
+
+
+def output_findings(config: AnyRun, fingerprints: dict[str, str] | None = None) -> list[Finding]:
+    """Return why the run cannot be in its folder; what that holds is looked at if fingerprints of rows are given."""
+    refusal = refusal_of(config, fingerprints)
+    return [] if refusal is None else [Finding("fault", "output", refusal)]
 
 
 def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> list[Finding]:

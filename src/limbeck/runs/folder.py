@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,11 +22,11 @@ from limbeck.results import Results
 from limbeck.runs.checked_yaml import parse_yaml
 from limbeck.runs.config import AnyRun, RunConfig, run_config
 from limbeck.runs.language_config import LanguageRunConfig
-from limbeck.runs.run_changes import changes_of
+from limbeck.runs.run_changes import Change, changes_of
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.types import Progress
 
-__all__ = ["RUN_FILE", "environment", "hold", "record_run", "resolved_yaml"]
+__all__ = ["RUN_FILE", "environment", "hold", "record_run", "refusal_of", "resolved_yaml"]
 
 RUN_FILE = "run.yaml"
 _NOT_THE_RUN = {"provenance", "output"}
@@ -82,15 +84,9 @@ def record_run(folder: Path, config: AnyRun, fingerprints: dict[str, str], progr
         return
     recorded, provenance, data = _recorded(path)
     changes = list(changes_of(_with_new_settings(recorded, config), _plain(config), data, fingerprints, folder))
-    if stopping := [change for change in changes if change.used_by != []]:
-        words = "; ".join(change.in_full for change in stopping[:_CHANGES_SHOWN])
+    if words := _stopping(changes):
         if not _has_learnt_nothing(folder):
-            narrow = all(change.used_by for change in stopping)
-            remove = "remove what depends on it to have it made anew, " if narrow else ""
-            raise RunFolderError(
-                f"{folder} holds another run: {words}. Set it back to go on with that run, {remove}or choose another "
-                "output"
-            )
+            raise RunFolderError(_another_run(folder, changes))
         progress.say(
             f"{folder} holds another run that has learnt nothing yet: {words}. It starts afresh; answers in its "
             "journal are kept"
@@ -105,6 +101,56 @@ def record_run(folder: Path, config: AnyRun, fingerprints: dict[str, str], progr
             write_text(path, _written(config, provenance))
         _set_aside_damaged_results(folder, config, progress)
     wait_for_all()
+
+
+def _stopping(changes: Sequence[Change]) -> str:
+    return "; ".join([change.in_full for change in changes if change.used_by != []][:_CHANGES_SHOWN])
+
+
+def _another_run(folder: Path, changes: Sequence[Change]) -> str:
+    narrow = all(change.used_by for change in changes if change.used_by != [])
+    remove = "remove what depends on it to have it made anew, " if narrow else ""
+    return (
+        f"{folder} holds another run: {_stopping(changes)}. Set it back to go on with that run, {remove}or choose "
+        "another output"
+    )
+
+
+def refusal_of(config: AnyRun, fingerprints: dict[str, str] | None) -> str | None:
+    """Return why `limbeck distill` would refuse to work in the run's folder. Nothing is made or written.
+
+    Args:
+        config: the run.
+        fingerprints: of its rows; ``None``: they are not known, so what the folder holds is not looked at.
+    """
+    folder = Path(config.output)
+    if (words := _no_folder(folder)) is not None:
+        return f"{words}. Choose another output"
+    if fingerprints is None or not (folder / RUN_FILE).exists():
+        return None
+    try:
+        recorded, _, data = _recorded(folder / RUN_FILE)
+    except RunFolderError as error:
+        return str(error)
+    changes = list(changes_of(_with_new_settings(recorded, config), _plain(config), data, fingerprints, folder))
+    return _another_run(folder, changes) if _stopping(changes) and not _has_learnt_nothing(folder) else None
+
+
+def _no_folder(folder: Path) -> str | None:
+    """Say why there can be no folder, or none to write into."""
+    for path in (folder.absolute(), *folder.absolute().parents):
+        try:
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            if path.is_symlink():
+                return f"{path} is a link to nothing"
+            continue
+        except OSError as error:
+            return f"{folder} cannot be a folder: {error.strerror}"
+        if not is_folder:
+            return f"{path} is no folder"
+        return None if os.access(path, os.W_OK | os.X_OK) else f"{path} cannot be written into"
+    return None
 
 
 def _set_aside_damaged_results(folder: Path, config: AnyRun, progress: Progress) -> None:

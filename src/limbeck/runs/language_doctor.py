@@ -22,11 +22,11 @@ from limbeck.errors import LimbeckError
 from limbeck.evaluation.predict import predict_scores
 from limbeck.formatting import share_text
 from limbeck.recipes.alignment import Alignment
-from limbeck.runs.doctor import Finding
+from limbeck.runs.doctor import Finding, output_findings
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData, Pairs, pair_for, prompt_texts, read_language_data, script_shares
 from limbeck.runs.language_plan import PlannedStage, plan, seconds_per_row
-from limbeck.runs.languages import ENGLISH_MODEL, Bench, budgets_of
+from limbeck.runs.languages import ENGLISH_MODEL, Bench, budgets_of, comparable
 from limbeck.students.scorer import Scorer
 from limbeck.types import Instruction, Progress
 
@@ -54,8 +54,9 @@ def examine_languages(config: LanguageRunConfig, progress: Progress) -> list[Fin
         systems = [recipe.alignment() for recipe in config.recipes()]
         data = read_language_data(config)
     except LimbeckError as error:
-        return [Finding("fault", "data", str(error))]
-    findings = [*_counts(data), *_target_labels(config, data), *_look_alikes(data), *_scripts(data)]
+        return [Finding("fault", "data", str(error)), *output_findings(config)]
+    output = output_findings(config) or output_findings(config, comparable(Path(config.output), data.fingerprints))
+    findings = [*output, *_counts(data), *_target_labels(config, data), *_look_alikes(data), *_scripts(data)]
     findings += [Finding("warning", "data", warning) for warning in data.warnings]
     pairs: dict[str, Pairs] = {}
     for recipe, system in zip(config.recipes(), systems, strict=True):

@@ -34,7 +34,7 @@ from limbeck.students.scorer import Scorer
 from limbeck.teachers.stored import StoredTeacher
 from limbeck.types import Instruction, Progress, Sequences, Teacher
 
-__all__ = ["ENGLISH_MODEL", "Bench", "budgets_of", "run_languages"]
+__all__ = ["ENGLISH_MODEL", "Bench", "budgets_of", "comparable", "run_languages"]
 
 
 def run_languages(config: LanguageRunConfig, *, progress: Progress, command: str = "") -> LanguageResults:
@@ -47,7 +47,7 @@ def run_languages(config: LanguageRunConfig, *, progress: Progress, command: str
     with hold(folder):
         data = read_language_data(config)
         pairs = {recipe.key: _pairs(data, recipe.alignment()) for recipe in config.recipes()}
-        record_run(folder, config, _comparable(folder, data.fingerprints), progress)
+        record_run(folder, config, comparable(folder, data.fingerprints), progress)
         if (finished := finished_results(folder)) is not None:
             return finished
         bench = Bench(config, folder, data, progress)
@@ -78,7 +78,7 @@ def run_languages(config: LanguageRunConfig, *, progress: Progress, command: str
         )
 
 
-def _comparable(folder: Path, fingerprints: dict[str, str]) -> dict[str, str]:
+def comparable(folder: Path, fingerprints: dict[str, str]) -> dict[str, str]:
     """Leave out the fingerprint of the prompts where the folder's run was begun before runs had one."""
     path = folder / RUN_FILE
     kept = path.read_text(encoding="utf-8", errors="replace").partition("data_sha256:")[2] if path.exists() else None

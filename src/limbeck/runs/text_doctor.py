@@ -27,7 +27,7 @@ from limbeck.numerics.memory import device_memory_bytes
 from limbeck.numerics.memory_plan import readable, total_bytes
 from limbeck.ranks import device
 from limbeck.recipes.sft import sft
-from limbeck.runs.doctor import Finding
+from limbeck.runs.doctor import Finding, output_findings
 from limbeck.runs.template_dates import with_text_date
 from limbeck.runs.text_bench import TextBench, set_up
 from limbeck.runs.text_config import TextRunConfig
@@ -62,11 +62,12 @@ def examine_texts(config: TextRunConfig, progress: Progress) -> list[Finding]:
     try:
         rows = read_texts(config)
     except LimbeckError as error:
-        return [Finding("fault", "data", str(error))]
+        return [Finding("fault", "data", str(error)), *output_findings(config)]
     counted = f"{len(rows.train)} training rows ({rows.completed} with completions), {len(rows.test)} held-out rows"
     findings = [Finding("ok", "data", f"{counted}, {rows.left_out} left out"), *_repeated(rows)]
     try:
         config = with_text_date(config, Path(config.output))
+        findings += output_findings(config, rows.fingerprints)
         rows = rows.laid_out_as(config.task)
         bench = set_up(config, Path(config.output), rows, progress)
     except LimbeckError as error:
