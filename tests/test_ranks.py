@@ -30,6 +30,13 @@ batches = [{"rows_B": torch.tensor([row])} for row in range(2)]
 returns = [batch["returns_BT"].item() for batch in writer.write(0, batches)]
 expected = [reward - (8.0 - reward) / 3 for reward in rewards]
 assert torch.allclose(torch.tensor(returns), torch.tensor(expected)), returns
+
+from limbeck.numerics.returns import whitened
+
+values = torch.tensor([1.0, 2.0, 5.0, 8.0, -3.0], dtype=torch.float64)
+part = values[:2] if rank() == 0 else values[2:]
+expected = (part - values.mean()) / (values.var(correction=0) + 1e-8) ** 0.5
+assert torch.allclose(whitened(part, sum_over_ranks), expected)
 print("agreed")
 """
 

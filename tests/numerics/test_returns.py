@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -78,21 +81,25 @@ def test_a_row_without_tokens_has_returns_of_0() -> None:
     assert future_returns(row(*REWARDS), ~ALL).tolist() == [[0.0] * 4]
 
 
-def test_whitening_is_over_the_counted_tokens_alone() -> None:
-    values_BT = torch.tensor([[1.0, 2.0, 1e6], [float("nan"), 5.0, 8.0]])
-    mask_BT = torch.tensor([[True, True, False], [False, True, True]])
-    white_BT = whitened(values_BT, mask_BT)
-    assert (white_BT[~mask_BT] == 0).all()
-    counted = white_BT[mask_BT]
-    assert float(counted.mean()) == pytest.approx(0, abs=1e-6)
-    assert float(counted.var(correction=0)) == pytest.approx(1, abs=1e-5)
-    assert counted.tolist() == sorted(counted.tolist())
+def test_whitened_values_have_mean_0_and_variance_1_over_all_processes() -> None:
+    values_N = torch.tensor([1.0, 2.0, 5.0, 8.0, -3.0], dtype=torch.float64)
+    expected_N = (values_N - values_N.mean()) / (values_N.var(correction=0) + 1e-8).sqrt()
+    torch.testing.assert_close(whitened(values_N), expected_N)
+    for part in (slice(0, 2), slice(2, 5)):
+        sums = iter([[float(values_N.sum()), 5.0], [float((values_N - values_N.mean()).square().sum())]])
+        asked: list[int] = []
+
+        def add_up(numbers: Sequence[float], sums: Any = sums, asked: Any = asked) -> list[float]:
+            asked.append(len(numbers))
+            return next(sums)
+
+        torch.testing.assert_close(whitened(values_N[part], add_up), expected_N[part])
+        assert asked == [2, 1]
 
 
-@pytest.mark.parametrize("values", [[3.0, 3.0], [3.0]], ids=["equal", "one"])
+@pytest.mark.parametrize("values", [[3.0, 3.0], [3.0], []], ids=["equal", "one", "none"])
 def test_values_without_variance_become_0(values: list[float]) -> None:
-    mask_BT = torch.ones(1, len(values), dtype=torch.bool)
-    assert whitened(torch.tensor([values]), mask_BT).tolist() == [[0.0] * len(values)]
+    assert whitened(torch.tensor(values)).tolist() == [0.0] * len(values)
 
 
 def test_each_reward_is_less_the_mean_of_the_others() -> None:

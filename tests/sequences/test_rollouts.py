@@ -18,7 +18,7 @@ from torch import Tensor
 from limbeck.data.generation.collate import collate, written
 from limbeck.errors import ConfigError
 from limbeck.models.generate import Completion, Decoding
-from limbeck.numerics.returns import future_returns, whitened
+from limbeck.numerics.returns import future_returns
 from limbeck.sequences.rollouts import Rollouts, RolloutWriter
 from limbeck.types import UNLABELLED, Batch, WrittenBy
 
@@ -158,15 +158,14 @@ def returns_of(steps: list[list[Batch]]) -> dict[int, list[float]]:
     return found
 
 
-def test_whitened_returns_have_mean_0_and_variance_1_over_the_texts_written_together() -> None:
-    student = Student()
-    white = returns_of(run(student.writer(Rollouts(prompts=4, epochs=1, whiten=True)), range(1)))
+def test_whitened_returns_have_mean_0_and_variance_1_over_the_round() -> None:
+    """Not over the two texts that are written at a time, which is a matter of memory."""
+    white = returns_of(run(Student().writer(Rollouts(prompts=4, epochs=1, whiten=True)), range(1)))
     plain = returns_of(run(Student().writer(Rollouts(prompts=4, epochs=1)), range(1)))
     assert white.keys() == plain.keys()
-    for rows, _, _ in student.calls:
-        together = torch.tensor([list(chain(*(plain[row] for row in rows)))])
-        expected = whitened(together, torch.ones_like(together, dtype=torch.bool))[0]
-        assert list(chain(*(white[row] for row in rows))) == pytest.approx(expected.tolist())
+    together, found = (np.asarray(list(chain(*(one[row] for row in white)))) for one in (plain, white))
+    assert found == pytest.approx((together - together.mean()) / (together.var() + 1e-8) ** 0.5, rel=1e-5)
+    assert (found.mean(), found.std()) == pytest.approx((0, 1), abs=1e-5)
 
 
 def test_a_text_keeps_its_returns_over_the_epochs() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -46,13 +49,19 @@ def future_returns(
     return returns_BT.masked_fill(~mask_BT, 0.0)
 
 
-def whitened(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """Return the values with mean 0 and variance 1 over the tokens that the mask counts; 0 elsewhere."""
-    counted = values_BT[mask_BT]
-    if counted.numel() < 2:
-        return torch.zeros_like(values_BT)
-    scaled = (values_BT - counted.mean()) * torch.rsqrt(counted.var(correction=0) + 1e-8)
-    return scaled.masked_fill(~mask_BT, 0.0)
+def whitened(values_N: Tensor, add_up: Callable[[Sequence[float]], list[float]] = list) -> Tensor:
+    """Return the values with mean 0 and variance 1, over those of all processes; 0 for a single one.
+
+    Args:
+        values_N: this process's.
+        add_up: sums numbers over all processes.
+    """
+    total, count = add_up([float(values_N.sum()), len(values_N)])
+    if count < 2:
+        return torch.zeros_like(values_N)
+    centred_N = values_N - total / count
+    (squares,) = add_up([float(centred_N.square().sum())])
+    return centred_N / math.sqrt(squares / count + 1e-8)
 
 
 def less_others_mean(rewards_N: Tensor, total: float, count: int) -> Tensor:

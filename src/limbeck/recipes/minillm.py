@@ -56,7 +56,7 @@ def minillm(
         max_new_tokens: longest text that is written.
         inclusive: a token's return holds its own reward.
         discount: of later rewards.
-        whiten: scale returns to mean 0 and variance 1.
+        whiten: scale returns to mean 0 and variance 1 over a round.
         reward_scale: multiplies rewards.
     """
     own = (WrittenBy.STUDENT,)

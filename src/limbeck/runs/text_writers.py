@@ -87,6 +87,7 @@ class StageTexts:
                 rows_per_step=self.batch_size // ranks(),
                 **self.place,
                 ranks=ranks(),
+                add_up=sum_over_ranks,
             )
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -35,8 +35,10 @@ class Rollouts:
     inclusive: bool = False
     discount: float = 1.0
     whiten: bool = False
+    """Scale returns to mean 0 and variance 1 over all tokens of a round."""
     reward_scale: float = 1.0
     reward_limit: float = 100.0
+    """Largest size of a token's reward, once it is scaled; as in the released code."""
     decoding: Decoding = field(default_factory=Decoding)
 
     def __post_init__(self) -> None:
@@ -68,6 +70,7 @@ class RolloutWriter:
         seed: of prompts, order and sampling.
         rank: of this process.
         ranks: number of processes.
+        add_up: sums numbers over all processes.
     """
 
     def __init__(
@@ -82,10 +85,11 @@ class RolloutWriter:
         seed: int,
         rank: int = 0,
         ranks: int = 1,
+        add_up: Callable[[Sequence[float]], list[float]] = list,
     ) -> None:
         self._choice, self._rows = choice, rows
         self._write, self._make_batch, self._score = write, make_batch, score
-        self._seed, self._rank, self._ranks = seed, rank, ranks
+        self._seed, self._rank, self._ranks, self._add_up = seed, rank, ranks, add_up
         # Whole steps only: a round ends where an epoch over its texts ends.
         self._steps_per_epoch = max(1, choice.prompts // ranks // rows_per_step)
         self._rows_per_step = rows_per_step
@@ -112,7 +116,13 @@ class RolloutWriter:
             rows = mine[start : start + max(sizes)]
             sample = int(np.random.SeedSequence((self._seed, number, start, self._rank)).generate_state(1)[0])
             found += self._weighed(rows, self._write(rows, self._choice.decoding, sample))
-        return found
+        return self._whitened(found) if self._choice.whiten else found
+
+    def _whitened(self, found: list[_Rollout]) -> list[_Rollout]:
+        """Whiten returns over all tokens of the round, on all ranks: the same for every split into micro-batches."""
+        values_N = torch.tensor([value for one in found for value in one.returns], dtype=torch.float64)
+        white = iter(whitened(values_N, self._add_up).tolist())
+        return [one._replace(returns=[next(white) for _ in one.returns]) for one in found]
 
     @torch.no_grad()
     def _weighed(self, rows: NDArray[np.int64], completions: list[Completion]) -> list[_Rollout]:
@@ -125,8 +135,6 @@ class RolloutWriter:
         limit = choice.reward_limit
         rewards_BT = (choice.reward_scale * (teacher_BT - student_BT)).clamp(-limit, limit)
         returns_BT = future_returns(rewards_BT, mask_BT, inclusive=choice.inclusive, discount=choice.discount)
-        if choice.whiten:
-            returns_BT = whitened(returns_BT, mask_BT)
         return [
             _Rollout(int(row), completion, returns_BT[i, mask_BT[i]].tolist(), behaviour_BT[i, mask_BT[i]].tolist())
             for i, (row, completion) in enumerate(zip(rows, completions, strict=True))
