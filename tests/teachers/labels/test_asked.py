@@ -202,3 +202,16 @@ def test_answers_that_were_cut_are_advised_more_room() -> None:
     cut = Failure("truncated", "reached max_tokens (64) before its end")
     with pytest.raises(TeacherError, match=r"2 of 2 answers have no label \(2 truncated\).*teacher\.api\.max_tokens"):
         sample_probs(Scripted(lambda r: cut), [messages("x")], NAMES, read, samples=2)  # type: ignore[arg-type]
+
+
+def test_the_first_failure_is_quoted_with_the_key_that_it_is_about() -> None:
+    def react(request: ChatRequest) -> Outcome:
+        said = "HTTP 400: temperature must be 1."
+        return Answer("risk", "stop", "m") if request.sample == 0 else Failure("rejected", said)
+
+    with pytest.raises(TeacherError) as caught:
+        sample_probs(Scripted(react), [messages("x")], NAMES, read, samples=3)  # type: ignore[arg-type]
+    said = (
+        "The first failure: rejected, HTTP 400: temperature must be 1. Set teacher.api.temperature to what the model "
+    )
+    assert said in str(caught.value)

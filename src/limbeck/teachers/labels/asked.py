@@ -14,6 +14,7 @@ from limbeck.formatting import share_text
 from limbeck.teachers.chat.answer import Answer, Failure, Outcome
 from limbeck.teachers.chat.client import ChatTeacher
 from limbeck.teachers.chat.request import ChatRequest, Message
+from limbeck.teachers.chat.trouble import advice
 from limbeck.teachers.labels.label_probs import (
     MOST_UNREADABLE,
     LabelProbs,
@@ -214,10 +215,19 @@ def _refuse_unreadable(kinds: Counter[str], outcomes: Sequence[Outcome], most: f
             "was answered is kept in the journal and is not paid for again: raise that ceiling and run again"
         )
     raise TeacherError(
-        f"{lost} of {asked} answers have no label ({counts}); at most {share_text(most, digits=0)} may. {instead}What "
-        "was paid for is in the journal and is read again without a request. Failures of the API: run again. Answers "
-        f"without a label: {_advice(kinds)}"
+        f"{lost} of {asked} answers have no label ({counts}); at most {share_text(most, digits=0)} may. {instead}"
+        f"{_first_failure(outcomes)}What was paid for is in the journal and is read again without a request. Failures "
+        f"of the API: run again. Answers without a label: {_advice(kinds)}"
     )
+
+
+def _first_failure(outcomes: Sequence[Outcome]) -> str:
+    """Return what the API said of the first answer that failed, and the setting to change where it is about one."""
+    failure = next((outcome for outcome in outcomes if isinstance(outcome, Failure)), None)
+    if failure is None:
+        return ""
+    hint = advice(failure.detail) if failure.kind == "rejected" else None
+    return f"The first failure: {failure.kind}, {failure.detail.rstrip('.')}. " + (f"{hint}. " if hint else "")
 
 
 def _advice(kinds: Counter[str]) -> str:
