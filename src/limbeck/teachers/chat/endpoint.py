@@ -21,13 +21,17 @@ __all__ = ["ChatEndpoint", "Endpoint", "Prices", "read_key"]
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 
 
+_Price = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+"""A dollar for a token is far above any: larger ones are slips, and their sums could pass what numbers hold."""
+
+
 class Prices(BaseModel):
     """What the provider charges, in US dollars for a million tokens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    input_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    output_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    input_usd: _Price
+    output_usd: _Price
 
     def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Return what a call costs, in dollars.
@@ -120,7 +124,7 @@ class ChatEndpoint(Endpoint):
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["usual"] | None = "usual"
     """Temperature that answers are sampled at, in place of the usual one of each kind of question. None sends none,
     for models that take no other than their own."""
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     """Longest answer in words, thoughts included, in place of the usual length. Answers by one letter stay so."""
     reasoning_effort: Annotated[str, Field(pattern=r"^[a-z]{1,20}$")] | None = None
     """How much a model that reasons is to think, in the API's word: ``low``, ``medium``, ``high``, ..."""
