@@ -40,6 +40,7 @@ def under_200(value: Any) -> Any:
         ({"status": 500, "detail": "no"}, 500),
         ({"status": "error", "message": "no"}, 200),
         ({"error": "out of memory"}, 200),
+        ({"success": False, "message": "no"}, 200),
         ({"error": {"code": 1234567890123, "message": "the model wrote 512 tokens"}}, 200),
         ({"error": {"x": 1}, "choices": []}, 200),
         ({"error": {"code": 402}, "choices": None}, 402),
@@ -60,7 +61,9 @@ def test_errors_in_a_body(body: Any, status: int) -> None:
     [
         {}, [], None, 3, "error", [[]], {"choices": [1]}, {"error": None, "choices": []}, {"error": {}}, {"error": ""},
         {"error": False}, {"error": {"code": 0, "message": "success"}}, {"error": {"code": "200"}}, {"code": "ok"},
-        {"choices": [], "code": 404}, {"message": "hello"}, {"object": "chat.completion", "status": "completed"},
+        {"choices": [], "code": 404},
+        {"choices": [{"text": "x"}], "errors": ["deprecated"]}, {"success": True},
+        {"message": "hello"}, {"object": "chat.completion", "status": "completed"},
     ],
 )  # fmt: skip
 def test_bodies_without_an_error(body: Any) -> None:

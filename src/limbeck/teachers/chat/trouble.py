@@ -112,8 +112,10 @@ def error_in(value: Any, text: str) -> SaidError | None:
     found, body = said_error(value, text), _first(value)
     if not isinstance(body, Mapping) or (found.codes and found.codes <= _NO_ERROR):
         return None
-    plain = body.get("error") or body.get("errors") or "error" in (body.get(name) for name in ("object", *_CODES))
-    return found if plain or (found.status and "choices" not in body) else None
+    alone = not body.get("choices")
+    plain = body.get("error") or "error" in (body.get(name) for name in ("object", *_CODES))
+    plain = plain or (alone and (body.get("errors") or body.get("success") is False))
+    return found if plain or (alone and "choices" not in body and found.status) else None
 
 
 def trouble_of(
