@@ -183,9 +183,39 @@ def test_a_word_does_not_become_the_tokenizers_padding_token(tokenizer: Any) -> 
     assert tokenizer.pad_token == before
 
 
-def test_a_model_that_takes_no_notice_of_padding_says_so(tokenizer: Any) -> None:
-    padding = padding_of(made("FNet", pad_token_id=3, tpu_short_seq_length=64), tokenizer)
+@pytest.mark.parametrize("named", [None, 3])
+def test_a_model_that_takes_no_notice_of_padding_says_so(named: int | None, tokenizer: Any) -> None:
+    """No id would change that, so none is asked for."""
+    padding = padding_of(made("FNet", pad_token_id=named, tpu_short_seq_length=64), tokenizer)
     assert padding.difference > 0.001
+    assert padding.id == (named or tokenizer.pad_token_id)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_model_that_reads_the_last_place_is_padded_on_the_left(side: str, tokenizer: Any) -> None:
+    tokenizer.padding_side = side
+    torch.manual_seed(0)
+    config = transformers.XLNetConfig(
+        vocab_size=420,
+        d_model=32,
+        n_layer=2,
+        n_head=2,
+        d_inner=32,
+        num_labels=3,
+        pad_token_id=0,
+        initializer_range=0.3,
+    )
+    model = transformers.XLNetForSequenceClassification(config).eval()
+    assert padding_of(model, tokenizer) == Padding(0, left=True)
+    np.testing.assert_allclose(batched(model, tokenizer), one_by_one(model, tokenizer), rtol=1e-4, atol=1e-4)
+
+
+def test_what_cannot_be_read_at_once_is_said(tokenizer: Any) -> None:
+    """BART finds a row's end by its end token, which this tokenizer does not write."""
+    shape = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2}
+    shape |= {"decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
+    with pytest.raises(ModelError, match="BartForSequenceClassification cannot read 1 rows in a batch: .*<eos>"):
+        padding_of(made("Bart", **shape, pad_token_id=0), tokenizer)
 
 
 def test_settling_it_changes_nothing_else(tokenizer: Any) -> None:

@@ -80,3 +80,8 @@ def test_probe_ids_are_no_special_tokens() -> None:
     ids = probe_ids(made("Bert"), 4, 500)
     assert ids.shape == (4, 500)
     assert set(ids.unique().tolist()) == set(range(60)) - {0, 2, 3}
+    characters = transformers.CanineModel(transformers.CanineConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, max_position_embeddings=34
+    ))  # fmt: skip
+    assert 0 not in probe_ids(characters, 1, 500)
+    assert readable_tokens(characters, 512) == 34

@@ -8,16 +8,17 @@ row, and only rows of one length; it gets an id that leaves these answers as the
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from limbeck.errors import ModelError
-from limbeck.models.layers import run_model, text_config, word_embeddings
+from limbeck.models.layers import run_model, text_config
 from limbeck.models.trials import probe_ids, undisturbed
 
 __all__ = ["Padding", "padding_of", "share_padding"]
@@ -70,7 +71,7 @@ def share_padding(model: Any, tokenizer: Any) -> None:
     """
     own, special = _named_id(model), tokenizer.all_special_ids
     if own not in special and tokenizer.pad_token_id is not None and _reads_padding_id(model):
-        _set_id(model, None)
+        _set_id(model, tokenizer.pad_token_id)
     padding = padding_of(model, tokenizer, trained=False)
     if padding.id in special:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(padding.id)
@@ -79,7 +80,7 @@ def share_padding(model: Any, tokenizer: Any) -> None:
 
 def _first_that_fits(model: Any, tokenizer: Any, trained: bool) -> Padding:
     own = _named_id(model)
-    places = len(cast(Tensor, word_embeddings(model).weight))
+    places = getattr(text_config(model), "vocab_size", sys.maxsize)
     fixed = _is_token(own, places)
     named = (tokenizer.pad_token_id, tokenizer.eos_token_id, *tokenizer.all_special_ids)
     ids = [own] if fixed else [token for token in dict.fromkeys(named) if _is_token(token, places)]
@@ -93,13 +94,20 @@ def _first_that_fits(model: Any, tokenizer: Any, trained: bool) -> Padding:
     if _is_shape(model) or not all(row["input_ids"] for row in rows):
         return Padding(ids[0], left)
     tried: list[Padding] = []
+    fault: ModelError | None = None
     for token, side in product(ids, (left, not left)):
-        alone = [_logits(model, [row], Padding(token, side), own if trained else token) for row in rows]
-        together = _logits(model, rows, Padding(token, side), token)
+        try:
+            alone = [_logits(model, [row], Padding(token, side), own if trained else token) for row in rows]
+            together = _logits(model, rows, Padding(token, side), token)
+        except ModelError as error:
+            fault = error
+            continue
         tried.append(Padding(token, side, _difference(torch.cat(alone), together)))
         if not tried[-1].difference:
             return tried[-1]
-    if trained and not fixed:
+    if fault is not None and not tried:
+        raise fault
+    if trained and not fixed and _reads_padding_id(model):
         words = ", ".join(str(tokenizer.convert_ids_to_tokens(token)) for token in ids)
         raise ModelError(
             f"the configuration of {_name(model)} names no padding token, and none of the tokenizer's special tokens "
@@ -112,7 +120,7 @@ def _named_id(model: Any) -> Any:
     return getattr(text_config(model), "pad_token_id", None)
 
 
-def _set_id(model: Any, token: int | None) -> None:
+def _set_id(model: Any, token: Any) -> None:
     text_config(model).pad_token_id = token
     model.config.pad_token_id = token
 
@@ -134,12 +142,13 @@ def _reads_padding_id(model: Any) -> bool:
     """Whether the model looks for the configuration's padding id in rows: what it says changes with the id."""
     if _is_shape(model):
         return False
-    row = {"input_ids": probe_ids(model, 1, 8)[0].tolist()}
-    usual, other = (_logits(model, [row], Padding(0, False), token) for token in (None, row["input_ids"][-1]))
+    ids = probe_ids(model, 1, 8)[0].tolist()
+    elsewhere = min(set(range(len(ids) + 1)) - set(ids))
+    usual, other = (_logits(model, [{"input_ids": ids}], Padding(0, False), named) for named in (elsewhere, ids[-1]))
     return _difference(usual, other) > 0
 
 
-def _logits(model: Any, rows: Sequence[dict[str, list[int]]], padding: Padding, named: int | None) -> Tensor:
+def _logits(model: Any, rows: Sequence[dict[str, list[int]]], padding: Padding, named: Any) -> Tensor:
     """Logits ``[B, C]`` of tokenised rows in one batch, while the configuration names the padding id `named`."""
     longest = max(len(row["input_ids"]) for row in rows)
     inputs: dict[str, list[list[int]]] = {}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from limbeck.models.adapter_layers import positions_taken
 from limbeck.models.label_scorer import language_model_of
-from limbeck.models.layers import accepted_inputs, text_config, word_embeddings
+from limbeck.models.layers import accepted_inputs, text_config
 
 __all__ = ["probe_ids", "readable_tokens", "undisturbed"]
 
@@ -40,8 +40,11 @@ def probe_ids(model: Any, rows: int, tokens: int) -> Tensor:
     special: set[Any] = {
         value for name, value in vars(config).items() if name.endswith("_token_id") and isinstance(value, int)
     }
-    special.add(getattr(word_embeddings(model), "padding_idx", -1))  # MPNet's is 1 whatever its configuration says
-    plain = [token for token in range(min(int(config.vocab_size), 1000)) if token not in special] or [0]
+    special |= {  # MPNet's is 1 whatever its configuration says
+        module.padding_idx for module in model.modules() if isinstance(module, nn.Embedding)
+    }
+    words = min(int(getattr(config, "vocab_size", 1000)), 1000)  # models that read characters name no number
+    plain = [token for token in range(words) if token not in special] or [0]
     picked = torch.randint(len(plain), (rows, tokens), generator=torch.Generator().manual_seed(0))
     return torch.tensor(plain)[picked]
 
