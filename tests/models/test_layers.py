@@ -38,6 +38,24 @@ def test_a_model_that_shares_layers_is_refused(make_classifier: Make) -> None:
         layer_list(make_classifier("albert"))
 
 
+def test_the_text_part_of_a_configuration_tells_depth_and_width() -> None:
+    """As of models of text and images."""
+    from transformers import LlamaConfig, LlavaConfig
+
+    model: Any = torch.nn.Module()
+    model.config = LlavaConfig(text_config=LlamaConfig(hidden_size=24, num_hidden_layers=3))
+    assert (depth(model), width(model)) == (3, 24)
+
+
+def test_layers_in_several_lists_are_refused() -> None:
+    """XLM keeps attention, feed-forward maps and norms of all layers apart: copying one list would mix up layers."""
+    from transformers import XLMConfig, XLMForSequenceClassification
+
+    model = XLMForSequenceClassification(XLMConfig(vocab_size=40, emb_dim=16, n_layers=3, n_heads=2))
+    with pytest.raises(ModelError, match=r"its 3 layers in several lists \(transformer.attentions, transformer.layer"):
+        layer_list(model)
+
+
 @BOTH
 def test_captured_states_are_those_that_the_model_itself_reports(
     make_classifier: Make, make_task: Make, kind: str

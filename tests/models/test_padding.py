@@ -214,7 +214,7 @@ def test_what_cannot_be_read_at_once_is_said(tokenizer: Any) -> None:
     """BART finds a row's end by its end token, which this tokenizer does not write."""
     shape = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2}
     shape |= {"decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
-    with pytest.raises(ModelError, match="BartForSequenceClassification cannot read 1 rows in a batch: .*<eos>"):
+    with pytest.raises(ModelError, match=r"BartForSequenceClassification cannot read 1 rows in a batch: .*<eos>"):
         padding_of(made("Bart", **shape, pad_token_id=0), tokenizer)
 
 
