@@ -43,8 +43,8 @@ def test_the_text_part_of_a_configuration_tells_depth_and_width() -> None:
     from transformers import LlamaConfig, LlavaConfig
 
     model: Any = torch.nn.Module()
-    model.config = LlavaConfig(text_config=LlamaConfig(hidden_size=24, num_hidden_layers=3))
-    assert (depth(model), width(model)) == (3, 24)
+    model.config = LlavaConfig(text_config=LlamaConfig(hidden_size=64, num_hidden_layers=3))
+    assert (depth(model), width(model)) == (3, 64)
 
 
 def test_layers_in_several_lists_are_refused() -> None:
