@@ -350,7 +350,7 @@ def test_prompts_alone(sections: dict[str, Any], tmp_path: Path, light: None) ->
     assert "fine_tuned" not in figures(results)
     before, after = figures(results)["student_before"], figures(results)["distilled"]
     assert after.kl_to_teacher_nats.value < before.kl_to_teacher_nats.value
-    with pytest.raises(DataError, match="no row has the field .answer."):
+    with pytest.raises(DataError, match="no row has the field 'answer'"):
         limbeck.distill(**{**sections, "recipe": "kd", "output": str(tmp_path / "other")})
 
 
