@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from limbeck.data.articles.article import Article
-from limbeck.errors import ConfigError
+from limbeck.errors import ConfigError, TeacherError
 from limbeck.runs import filter_stages, prompted_teacher
 from limbeck.runs.filter_config import ArticleSet, Judge, Screen
 from limbeck.runs.filter_stages import Question, judge_of, screen_of
@@ -146,6 +146,16 @@ def test_an_api_is_asked_and_what_it_does_not_answer_has_no_score(
     assert asked == [("m", ["an energy crisis"] * 2, ["yes", "no"], 3)]
     other = judge_of(Judge.model_validate({"api": api, "samples": 4}), tmp_path / "answers.sqlite")
     assert other.name != asker.name
+
+
+def test_advice_names_the_keys_of_a_filter_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refused(*arguments: Any, **options: Any) -> LabelProbs:
+        raise TeacherError("Set teacher.api.temperature to null")
+
+    monkeypatch.setattr(prompted_teacher, "chat_label_probs", refused)
+    judge = Judge.model_validate({"api": {"base_url": "http://127.0.0.1:9/v1", "model": "m"}})
+    with pytest.raises(TeacherError, match=r"^Set judge\.api\.temperature to null$"):
+        judge_of(judge, tmp_path / "answers.sqlite").ask(QUESTIONS, nothing)
 
 
 def test_a_prompt_that_asks_for_other_fields_is_refused(tmp_path: Path) -> None:

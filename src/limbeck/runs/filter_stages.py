@@ -12,7 +12,7 @@ import numpy as np
 from limbeck.data.articles.article import Article
 from limbeck.data.articles.keywords import keyword_score, lead
 from limbeck.data.prompts.label_prompt import LabelPrompt, check_prompt
-from limbeck.errors import ConfigError
+from limbeck.errors import ConfigError, TeacherError
 from limbeck.runs.filter_config import ArticleSet, Judge, Screen
 from limbeck.runs.predictor import Predictor
 from limbeck.runs.template_dates import dated_prompt
@@ -143,7 +143,10 @@ def _ask_api(judge: Judge, journal: Path, questions: Sequence[Question], advance
     with Journal(journal) as kept:
         teacher = ChatTeacher(judge.api, kept)
         rows = [_row(q) for q in questions]
-        found = chat_label_probs(teacher, judge.prompt, rows, YES_NO, samples=judge.samples, advance=advance)
+        try:
+            found = chat_label_probs(teacher, judge.prompt, rows, YES_NO, samples=judge.samples, advance=advance)
+        except TeacherError as error:  # its advice names keys as run files have them
+            raise TeacherError(str(error).replace("teacher.api.", "judge.api.")) from error
     return [float(p) if read else None for p, read in zip(found.probs_NC[:, 0], found.kept_N, strict=True)]
 
 
