@@ -22,6 +22,7 @@ from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.errors import ConfigError, ModelError
 from limbeck.runs.config import RunConfig, run_config
 from limbeck.runs.doctor import Finding
+from limbeck.runs.evaluate_tasks import evaluate_tasks
 from limbeck.runs.folder import record_run
 from limbeck.runs.prompted_teacher import rendered_prompts
 from limbeck.runs.template_dates import date_notes, dated_prompt, with_label_dates, with_text_date
@@ -149,7 +150,7 @@ def test_a_store_of_yesterday_has_every_row(
 
 
 def test_the_student_goes_on_with_the_day_of_its_run(
-    sections: dict[str, Any], on: Callable[[date], None], tmp_path: Path
+    sections: dict[str, Any], on: Callable[[date], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limbeck.distill(**sections)
     on(SECOND)
@@ -161,6 +162,16 @@ def test_the_student_goes_on_with_the_day_of_its_run(
     assert student.tokenizer.chat_template == DATED
     messages = [{"role": "user", "content": "hello"}]
     assert student.tokenizer.apply_chat_template(messages, tokenize=False).startswith("<|im_start|>02<|im_end|>")
+    # Tasks of lm-eval are laid out by limbeck.
+    shown: list[str] = []
+
+    def figures(system: str, model: Any, tokenizer: Any, tasks: Any, **options: Any) -> list[Any]:
+        shown.append(tokenizer.apply_chat_template(messages, tokenize=False))
+        return []
+
+    monkeypatch.setattr("limbeck.runs.evaluate_tasks.harness_figures", figures)
+    evaluate_tasks(f"{sections['output']}/student", ["task"], against=None, progress=SilentProgress())
+    assert [text[:22] for text in shown] == ["<|im_start|>01<|im_end|>"[:22]]
 
 
 def test_only_a_template_that_asks_has_a_day(sections: dict[str, Any], on: Any, tmp_path: Path) -> None:
