@@ -193,7 +193,9 @@ def test_rows_whose_label_changes_with_the_order_of_the_options_can_be_left_out(
     kept = {}
     for agree in (False, True):
         api = {"base_url": "http://127.0.0.1:9/v1", "model": "m", "log_probs": 5}
-        config = run_config(unlabelled | {"teacher": {"api": api, "prompt": {}, "orders_must_agree": agree}})
+        config = run_config(
+            unlabelled | {"teacher": {"api": api, "prompt": {}, "orders_must_agree": agree, "pilot": 0}}
+        )
         folder = Path(unlabelled["output"]) / str(agree)
         teacher = label_teacher.make_label_teacher(config, read_rows(config), folder, SilentProgress())  # type: ignore[arg-type]
         kept[agree] = int(teacher.train.kept_N.sum())

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from limbeck.errors import DataError
+from limbeck.errors import DataError, near_misses
 from limbeck.types import UNLABELLED, Rows
 
-__all__ = ["Classification", "label_ids", "labels_in"]
+__all__ = ["Classification", "OneLine", "label_ids", "labels_in"]
+
+_LONGEST_LINE = 300
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    if not 0 < len(line) <= _LONGEST_LINE:
+        raise ValueError(f"expected a line of 1 to {_LONGEST_LINE} characters that says what the label means")
+    return line
+
+
+OneLine = Annotated[str, AfterValidator(_one_line)]
+"""What a label means, in a line."""
 
 
 class Classification(BaseModel):
@@ -28,7 +41,29 @@ class Classification(BaseModel):
     label: str | None = "label"
     """Field with the label; rows without it are unlabelled."""
     labels: list[str] | None = Field(default=None, min_length=2)
-    """All label names in order; default: the teacher's, or those found in the training rows, sorted."""
+    """All label names in order; default: the teacher's, or those found in the training rows, sorted. A mapping gives
+    each name a line that says what it means, for prompts (``descriptions``)."""
+    descriptions: dict[str, OneLine] = {}
+    """What labels mean, by their names; prompts show it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labels_with_descriptions(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(values.get("labels"), dict):
+            return values
+        if values.get("descriptions"):
+            raise ValueError("labels is a mapping with what each label means, so leave out descriptions")
+        said = {name: line for name, line in values["labels"].items() if line is not None}
+        return {**values, "labels": list(values["labels"]), "descriptions": said}
+
+    @model_validator(mode="after")
+    def _descriptions_of_labels(self) -> Classification:
+        for name in self.descriptions:
+            if self.labels is None or name not in self.labels:
+                raise ValueError(
+                    f"descriptions: '{name}' is none of the labels; {near_misses(name, self.labels or [])}"
+                )
+        return self
 
 
 def labels_in(rows: Rows) -> list[str]:

@@ -70,6 +70,9 @@ class Teacher(_Section):
     """Answers to each text, of an API without log-probabilities."""
     orders_must_agree: bool = False
     """Leave out training rows whose label changes with the order of the options; of an API with log-probabilities."""
+    pilot: Annotated[int, Field(ge=0, le=10_000)] = 40
+    """Labelled rows that a prompted teacher is asked about first; the run ends if it is no better on them than always
+    the most frequent label. 0: none."""
     journal: str | None = None
     """File that keeps an API's answers; default: in the run folder. Runs may share one."""
     column: str | None = None
@@ -233,8 +236,27 @@ def _checked(values: Mapping[str, Any], where: Place) -> AnyRun:
     except ConfigError as error:
         place = where(("recipe",))
         faults.append(f"{place + ': ' if place else ''}{error}")
+    try:
+        config = _described(config) if isinstance(config, RunConfig) else config
+    except ConfigError as error:
+        place = where(("task", "labels"))
+        faults.append(f"{place + ': ' if place else ''}{error}")
     if faults or config is None:
         raise one_error(faults, "run")
+    return config
+
+
+def _described(config: RunConfig) -> RunConfig:
+    """Put what the task says of its labels into the prompts, which are then recorded as they are read.
+
+    Raises:
+        ConfigError: a prompt says something else.
+    """
+    sections: dict[str, Teacher | ClassifierStudent] = {"teacher": config.teacher, "student": config.student}
+    for name, section in sections.items():
+        if section.prompt is not None:
+            told = {"prompt": section.prompt.described(config.task.descriptions)}
+            config = config.model_copy(update={name: section.model_copy(update=told)})
     return config
 
 

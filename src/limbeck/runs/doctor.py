@@ -29,7 +29,7 @@ from limbeck.runs.calibrate import dev_labels
 from limbeck.runs.config import AnyRun, RunConfig
 from limbeck.runs.folder import refusal_of
 from limbeck.runs.label_order import check_label_order, labelled_by_teacher, order_is_open
-from limbeck.runs.label_teacher import LabelTeacher, prompt_rows, unasked_teacher
+from limbeck.runs.label_teacher import LabelTeacher, pilot_without_cost, prompt_rows, unasked_teacher
 from limbeck.runs.prepare import (
     RunRows,
     budget_steps,
@@ -141,7 +141,7 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
     findings += [*_adapter(config, bench.student), *_lengths(bench.train, bench.max_length)]
     with progress.track("student on a sample", 1) as advance:
         if asked:
-            findings += _will_be_asked(config, rows)
+            findings += _will_be_asked(config, rows, progress)
         else:
             findings += _given_labels_are_worth_it(bench.teacher, rows)
         taught = int(bench.taught.sum())
@@ -151,16 +151,21 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
     return findings
 
 
-def _will_be_asked(config: RunConfig, rows: RunRows) -> list[Finding]:
-    """Say how much is asked of the teacher, and whether its key is at hand."""
+def _will_be_asked(config: RunConfig, rows: RunRows, progress: Progress) -> list[Finding]:
+    """Say how much is asked of the teacher, whether it is worth it as far as that costs nothing, and about its key."""
     teacher, texts = config.teacher, len(rows.train) + len(rows.test)
+    try:
+        worth = pilot_without_cost(config, rows, Path(config.output), progress)
+    except LimbeckError as error:
+        return [Finding("fault", "pilot", str(error))]
+    findings = [] if worth is None else [Finding("ok", "pilot", f"the teacher is {worth}")]
     words = f"will be asked about {texts} texts"
     if teacher.api is None:
-        return [Finding("note", "teacher", f"{words}; its accuracy shows then")]
+        return [*findings, Finding("note", "teacher", f"{words}; its accuracy shows then")]
     each = len(rows.labels) if teacher.api.log_probs else teacher.samples
     why = "orders of the labels" if teacher.api.log_probs else "samples"
     words += f" in {each} {why} each, {texts * each:,} answers; its accuracy shows then"
-    findings = [Finding("note", "teacher", words), _cost_of_asking(config, rows, teacher.api)]
+    findings += [Finding("note", "teacher", words), _cost_of_asking(config, rows, teacher.api)]
     try:
         read_key(teacher.api)
     except ConfigError as error:

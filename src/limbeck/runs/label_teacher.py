@@ -11,20 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.data.prompts.label_prompt import check_prompt
-from limbeck.errors import DataError
+from limbeck.errors import DataError, TeacherError
 from limbeck.models.load import load_language_model, load_tokenizer
 from limbeck.ranks import device, is_main, wait_for_all
 from limbeck.runs.config import RunConfig
+from limbeck.runs.pilot import MOST_UNREADABLE, ONE_ANSWER, Worth, given_by, try_first, worth_of
 from limbeck.runs.prepare import RunRows
 from limbeck.runs.prompted_teacher import chat_label_probs, local_label_probs
+from limbeck.teachers.chat.client import ChatTeacher
+from limbeck.teachers.labels.asked import CACHED_SAMPLES
 from limbeck.teachers.labels.calibration import fit_temperature, temperature
 from limbeck.teachers.labels.label_probs import LabelProbs, from_columns
 from limbeck.teachers.language_model import TeacherStates
 from limbeck.teachers.stored import StoredTeacher
-from limbeck.types import Progress, Rows
+from limbeck.types import Advance, Progress, Rows
 
 if TYPE_CHECKING:
+    from limbeck.teachers.chat.answer import Outcome
     from limbeck.teachers.chat.journal import Journal
+    from limbeck.teachers.chat.request import ChatRequest
 
 __all__ = [
     "LabelTeacher",
@@ -33,8 +38,10 @@ __all__ = [
     "load_prompted_model",
     "make_label_teacher",
     "open_journal",
+    "pilot_without_cost",
     "prompt_rows",
     "unasked_teacher",
+    "worth_of_labels",
 ]
 
 _LEAST_PROBABILITY = 1e-30
@@ -99,10 +106,12 @@ def make_label_teacher(
     asked = f"asked with the prompt {teacher.prompt.hash[:12]}"
     if teacher.api is not None:
         title = f"{teacher.api.model} behind an API, {asked}"
-        ask = _api(config, rows, folder, progress)
+        ask = _api(config, rows, folder, progress, ChatTeacher)
     else:
         title = f"the causal model {Path(str(teacher.model)).name}, {asked}"
         ask = _local(config, rows, progress, loaded)
+    if is_main() and not (folder / "teacher_labels").exists():
+        try_first(config, rows, lambda part, what: ask(prompt_rows(config, part), what, MOST_UNREADABLE), progress)
     train, test = (_kept(folder / "teacher_labels" / split, config, rows, split, ask) for split in ("train", "test"))
     if teacher.orders_must_agree:
         train = train.without("orders_disagree")
@@ -110,6 +119,50 @@ def make_label_teacher(
         by = fit_temperature(train, rows.train_labels)
         train, test = temperature(train, by), temperature(test, by)
     return LabelTeacher(title, train, test)
+
+
+class _FromTheJournal(ChatTeacher):
+    """A teacher that gives what is paid for, and sends nothing."""
+
+    def complete(self, requests: Sequence[ChatRequest], advance: Advance | None = None) -> list[Outcome]:
+        """Return the outcomes that are in the journal. Raises `TeacherError` where one is missing."""
+        settled = map(self.endpoint.settled, requests)
+        if any(self.journal.outcome(self._hash(one), one) is None for one in settled):
+            raise _NotAsked("the journal has no answer")
+        return super().complete(requests, advance)
+
+
+class _NotAsked(TeacherError):
+    """An answer would have to be paid for."""
+
+
+def pilot_without_cost(config: RunConfig, rows: RunRows, folder: Path, progress: Progress) -> Worth | None:
+    """Return what a pilot says of a local model, or of an API whose journal has the answers; ``None``: nothing.
+
+    Raises:
+        TeacherError: the teacher is no better than always the most frequent label.
+        LimbeckError: it cannot be asked.
+    """
+    if config.teacher.api is None:
+        ask = _local(config, rows, progress, None)
+    elif (Path(config.teacher.journal or folder / "journal.sqlite")).exists():
+        ask = _api(config, rows, folder, progress, _FromTheJournal)
+    else:
+        return None
+
+    def ask_if_known(part: Rows, what: str) -> LabelProbs:
+        return ask(prompt_rows(config, part), what, MOST_UNREADABLE)
+
+    try:
+        return try_first(config, rows, ask_if_known, progress)
+    except _NotAsked:
+        return None
+
+
+def worth_of_labels(teacher: LabelTeacher, rows: RunRows) -> Worth | None:
+    """Compare the teacher's labels of all labelled rows with the most frequent one; ``None``: too few are labelled."""
+    given_N = np.concatenate([given_by(teacher.train), given_by(teacher.test)])
+    return worth_of(given_N, np.concatenate([rows.train_labels, rows.test_labels]), rows.labels)
 
 
 def unasked_teacher(config: RunConfig, rows: RunRows) -> LabelTeacher:
@@ -145,11 +198,14 @@ def label_teacher_warnings(teacher: LabelTeacher, labels: Sequence[str]) -> list
             f"{missing} of {len(teacher.test)} held-out rows have no label of the teacher, so it has no figures, and "
             "neither agreement with it nor the KL to it is known."
         )
+    if any(CACHED_SAMPLES in flags for flags in (*teacher.train.flags, *teacher.test.flags)):
+        found.append(ONE_ANSWER)
     return found
 
 
-_Ask = Callable[[list[dict[str, str]], str], LabelProbs]
-"""Asks about rows; the second argument says which, for people."""
+_Ask = Callable[[list[dict[str, str]], str, float | None], LabelProbs]
+"""Asks about rows. The second argument says which, for people; the third what share of an API's answers may have no
+label, if it is not the usual one."""
 
 
 def _from_column(column: str, rows: RunRows) -> LabelTeacher:
@@ -167,7 +223,7 @@ def _kept(folder: Path, config: RunConfig, rows: RunRows, split: str, ask: _Ask)
     if is_main() and not folder.exists():
         part = rows.train if split == "train" else rows.test
         folder.parent.mkdir(parents=True, exist_ok=True)
-        ask(prompt_rows(config, part), f"{split} rows").save(folder)
+        ask(prompt_rows(config, part), f"{split} rows", None).save(folder)
     wait_for_all()
     return LabelProbs.load(folder)
 
@@ -175,7 +231,7 @@ def _kept(folder: Path, config: RunConfig, rows: RunRows, split: str, ask: _Ask)
 def _local(config: RunConfig, rows: RunRows, progress: Progress, loaded: PromptedModel | None) -> _Ask:
     teacher = config.teacher
 
-    def ask(texts: list[dict[str, str]], what: str) -> LabelProbs:
+    def ask(texts: list[dict[str, str]], what: str, most_unreadable: float | None) -> LabelProbs:
         model, tokenizer = loaded or load_prompted_model(config)
         assert teacher.prompt is not None
         with progress.track(f"teacher labels: {what}", len(texts)) as advance:
@@ -189,22 +245,20 @@ def _local(config: RunConfig, rows: RunRows, progress: Progress, loaded: Prompte
     return ask
 
 
-def _api(config: RunConfig, rows: RunRows, folder: Path, progress: Progress) -> _Ask:
+def _api(config: RunConfig, rows: RunRows, folder: Path, progress: Progress, made: type[ChatTeacher]) -> _Ask:
     teacher = config.teacher
     assert teacher.api is not None
     assert teacher.prompt is not None
     check_prompt(teacher.prompt, rows.labels, _fields(config))
     endpoint, prompt = teacher.api, teacher.prompt
 
-    def ask(texts: list[dict[str, str]], what: str) -> LabelProbs:
-        from limbeck.teachers.chat.client import ChatTeacher
-
+    def ask(texts: list[dict[str, str]], what: str, most_unreadable: float | None) -> LabelProbs:
         with open_journal(config, folder) as journal:
             requests = len(texts) * (len(rows.labels) if endpoint.log_probs else teacher.samples)
             with progress.track(f"teacher labels: {what}", requests) as advance:
                 return chat_label_probs(
-                    ChatTeacher(endpoint, journal), prompt, texts, rows.labels, samples=teacher.samples,
-                    contextual="contextual" in teacher.calibration, advance=advance,
+                    made(endpoint, journal), prompt, texts, rows.labels, samples=teacher.samples,
+                    contextual="contextual" in teacher.calibration, most_unreadable=most_unreadable, advance=advance,
                 )  # fmt: skip
 
     return ask

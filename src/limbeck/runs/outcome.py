@@ -40,7 +40,8 @@ from limbeck.results import (
 from limbeck.runs.bench import Bench, ModelTeacher
 from limbeck.runs.calibrate import calibrate_student
 from limbeck.runs.folder import RUN_FILE, environment
-from limbeck.runs.label_teacher import LabelTeacher, label_teacher_warnings
+from limbeck.runs.label_teacher import LabelTeacher, label_teacher_warnings, worth_of_labels
+from limbeck.runs.pilot import advice_for
 from limbeck.runs.prepare import demonstration_warnings, leaked_rows, task_file
 from limbeck.runs.reasons import reason_note
 from limbeck.runs.temperature import CALIBRATION_FILE
@@ -236,6 +237,10 @@ def read_curves(log: Path, stages: Sequence[StageCost]) -> list[Curve]:
 def _warnings(bench: Bench) -> list[str]:
     config, rows = bench.config, bench.rows
     found = label_teacher_warnings(bench.teacher, rows.labels) if isinstance(bench.teacher, LabelTeacher) else []
+    if isinstance(bench.teacher, LabelTeacher):
+        worth = worth_of_labels(bench.teacher, rows)
+        if worth is not None and not worth.is_worth_it:
+            found.append(f"The teacher is {worth}. {advice_for(config)}")
     found += bench.warnings + look_alike_warnings(rows.labels)
     if bench.reasons is not None:
         found.append(reason_note(bench.reasons))

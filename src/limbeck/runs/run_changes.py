@@ -38,10 +38,11 @@ _RULES: dict[str, list[tuple[str, str]]] = {
 The first that fits counts. Everything depends on a setting that is not here.
 """
 _MATTERS_TO_NOTHING = re.compile(
-    r"teacher\.api\.(base_url|key_env|concurrency|timeout_s|tries|requests_per_minute|tokens_per_minute|prices"
+    r"teacher\.pilot$"
+    r"|teacher\.api\.(base_url|key_env|concurrency|timeout_s|tries|requests_per_minute|tokens_per_minute|prices"
     r"|budget_usd|budget_tokens|samples_per_call|limit_field)(\.|$)"
 )
-"""Where, how fast and at what price an API is asked: the journal has the same answers."""
+"""How many rows are asked about first, and where, how fast and at what price: the answers are the same."""
 _WHERE_ROWS_ARE = re.compile(r"data\.(train|test|dev|corpus|on_bad_row)")
 """Rows are known by what is in them."""
 

@@ -15,6 +15,7 @@ from limbeck.ranks import is_main, wait_for_all
 from limbeck.results import StageCost
 from limbeck.runs.bench import Bench, ModelTeacher
 from limbeck.runs.label_teacher import LabelTeacher
+from limbeck.runs.pilot import advice_for
 from limbeck.stages.stage import Stage
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher, can_store, open_signals, store_signals
@@ -127,9 +128,7 @@ def _require_useful_teacher(bench: Bench, stored: StoredTeacher) -> None:
     if accuracy <= most_frequent and loss >= np.log(len(bench.rows.labels)):
         raise ModelError(
             f"the teacher is right on {share_text(accuracy)} of {len(rows)} labelled training rows, no better than "
-            f"always giving the most frequent label ({share_text(most_frequent)}). Check that it was trained for this "
-            "task and that "
-            "task.labels are in the order of its logits, or fine-tune it longer (teacher.fine_tune)"
+            f"always giving the most frequent label ({share_text(most_frequent)}). {advice_for(bench.config)}"
         )
 
 

@@ -71,7 +71,7 @@ def student_prompt(config: RunConfig) -> LabelPrompt:
     """Return what a student that answers in words puts a text into: its own prompt, the teacher's, or a heading."""
     field = config.task.text_pair or config.task.text
     plain = LabelPrompt(format="none", input=f"Input: {{{{ {field} }}}}", body=field)
-    return config.student.prompt or config.teacher.prompt or plain
+    return config.student.prompt or config.teacher.prompt or plain.described(config.task.descriptions)
 
 
 def _with_linear_head(config: RunConfig, teacher: Any, tokenizer: Any, labels: list[str]) -> Any:

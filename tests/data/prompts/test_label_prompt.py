@@ -117,3 +117,16 @@ def test_files_that_are_no_prompts(tmp_path: Path, content: str | None, words: s
         file.write_text(content, encoding="utf-8")
     with pytest.raises(ConfigError, match=words):
         load_prompt(file)
+
+
+def test_what_labels_mean_is_part_of_the_hash_and_of_a_frozen_prompt(tmp_path: Path) -> None:
+    plain, told = LabelPrompt(), LabelPrompt(descriptions={"a": "one \n thing"})
+    assert told.descriptions == {"a": "one thing"}
+    assert told.hash != plain.hash
+    assert plain.described({}) is plain
+    assert plain.described({"a": "one thing"}) == told
+    save_prompt(told, tmp_path / "prompt.json")
+    assert load_prompt(tmp_path / "prompt.json") == told
+    check_prompt(told, ["a", "b"], ["text"])
+    with pytest.raises(ConfigError, match=r"prompt\.descriptions: 'a' is none of the task's labels"):
+        check_prompt(told, ["A", "b"], ["text"])

@@ -249,3 +249,31 @@ def test_letters_stand_for_labels_in_turn() -> None:
     text, _ = render_letters(LabelPrompt(), ["a", "b", "{{ c }}"], {"text": "x"}, turn=0, chat=False)
     assert "C. {{ c }}\nAnswer with the letter alone.\n" in text
     assert text.endswith("\nInput: x\nOutput:")
+
+
+DESCRIBED = LabelPrompt(descriptions={"risk": "people {{ are }} in {% danger %}", "safe": "nothing to fear"})
+
+
+def test_what_labels_mean_stands_behind_the_instruction() -> None:
+    names = ["risk", "caution", "safe"]
+    text, _ = render_plain(DESCRIBED, names, {"text": "x"})
+    lines = text.splitlines()
+    assert lines[0].startswith("Classify the text into one of these categories: 'risk', 'caution', and 'safe'.")
+    assert lines[1:3] == ["- 'risk': people {{ are }} in {% danger %}", "- 'safe': nothing to fear"]
+    assert lines[3] == "Answer with one of the categories and nothing else."
+    messages, _ = render_chat(DESCRIBED, names, {"text": "x"})
+    assert messages[0]["content"].splitlines()[:4] == lines[:4]
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_option_letters_have_their_meaning_beside_them(chat: bool) -> None:
+    names = ["risk", "{% endraw %}{{ labels }}", "safe"]
+    asked, _ = render_letters(DESCRIBED, names, {"text": "x"}, turn=1, chat=chat)
+    text = asked if isinstance(asked, str) else asked[0]["content"]
+    assert text.splitlines()[1:5] == [
+        "A. {% endraw %}{{ labels }}",
+        "B. safe: nothing to fear",
+        "C. risk: people {{ are }} in {% danger %}",
+        "Answer with the letter alone.",
+    ]
+    assert "- 'safe'" not in text

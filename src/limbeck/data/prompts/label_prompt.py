@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from limbeck.atomic import write_json
 from limbeck.data.prompts.cleaning import Cleaning
 from limbeck.data.prompts.sandbox import slots_of
+from limbeck.data.tasks import OneLine
 from limbeck.errors import ConfigError, near_misses
 
 __all__ = ["REASON_FORMATS", "Demonstration", "LabelPrompt", "check_prompt", "load_prompt", "save_prompt"]
@@ -61,6 +62,9 @@ class LabelPrompt(BaseModel):
     ``Classification:``, and a chat's answer begins with it."""
     reason: str = "Reason:"
     """What stands before the reason, with ``label_and_reason``."""
+    descriptions: dict[str, OneLine] = {}
+    """What labels mean, by their names; default: what ``task.labels`` says. Lines of their own behind the
+    instruction."""
     body: str = "text"
     """The slot of the input that is cut where it is too long; all else stays whole."""
     max_body_tokens: Annotated[int, Field(ge=1)] = 256
@@ -111,9 +115,22 @@ class LabelPrompt(BaseModel):
     @property
     def hash(self) -> str:
         """SHA-256 of all that makes the prompt: equal prompts have equal hashes, wherever they are written."""
-        unset = {"date"} if self.date is None else set()  # prompts were frozen before there was a day
+        # Prompts were frozen before there was a day, or what labels mean.
+        unset = {name for name in ("date", "descriptions") if not getattr(self, name)}
         content = {"format": _FILE_FORMAT, "prompt": self.model_dump(mode="json", exclude=unset)}
         return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    def described(self, descriptions: Mapping[str, str]) -> LabelPrompt:
+        """Return the prompt with what a task says that its labels mean.
+
+        Raises:
+            ConfigError: the prompt says something else.
+        """
+        if not descriptions or self.descriptions == descriptions:
+            return self
+        if self.descriptions:
+            raise ConfigError("prompt.descriptions and task.labels say different things of the labels: leave out one")
+        return self.model_copy(update={"descriptions": dict(descriptions)})
 
 
 def check_prompt(prompt: LabelPrompt, labels: Sequence[str], fields: Collection[str]) -> None:
@@ -132,6 +149,8 @@ def check_prompt(prompt: LabelPrompt, labels: Sequence[str], fields: Collection[
         f"prompt.input: rows have no field '{slot}'; {near_misses(slot, fields)}"
         for slot in sorted(slots - {_LABELS} - set(fields))
     ]
+    for name in sorted(set(prompt.descriptions) - set(labels)):
+        faults.append(f"prompt.descriptions: '{name}' is none of the task's labels; {near_misses(name, labels)}")
     for number, shown in enumerate(prompt.demonstrations, start=1):
         where = f"prompt.demonstrations, number {number}"
         if shown.label not in labels:

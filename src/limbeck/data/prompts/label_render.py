@@ -92,8 +92,11 @@ def render_plain(
     Sections are lines; demonstrations have blank lines around them. Every slot is one line, so a row's text cannot
     begin a section, and tokens that mean something to the tokenizer are broken up in it.
     """
-    blocks, cut = _blocks(prompt, labels, row, tokenizer)
-    head, shown, asked = blocks
+    return _plain(prompt, _blocks(prompt, labels, row, tokenizer))
+
+
+def _plain(prompt: LabelPrompt, blocks: tuple[_Blocks, bool]) -> tuple[str, bool]:
+    (head, shown, asked), cut = blocks
     worked = [f"{text}\n{prompt.answer} {answer}" for text, answer in shown]
     parts = ["\n".join(head), *worked, f"{asked}\n{prompt.answer}"]
     return ("\n\n" if shown else "\n").join(part for part in parts if part), cut
@@ -107,7 +110,11 @@ def render_chat(
     Demonstrations are turns of their own: the user gives an input, the assistant answers. Instruction and format stand
     in the first turn of the user.
     """
-    (head, shown, asked), cut = _blocks(prompt, labels, row, tokenizer)
+    return _chat(prompt, _blocks(prompt, labels, row, tokenizer))
+
+
+def _chat(prompt: LabelPrompt, blocks: tuple[_Blocks, bool]) -> tuple[list[dict[str, str]], bool]:
+    (head, shown, asked), cut = blocks
     messages = []
     if prompt.system is not None:
         messages.append({"role": "system", "content": head.pop(0)})
@@ -133,10 +140,10 @@ def render_letters(
     """
     turned = [labels[(place + turn) % len(labels)] for place in range(len(labels))]
     by_label = {label: chr(ord("A") + place) for place, label in enumerate(turned)}
-    options = "\n".join(f"{letter}. {label}" for label, letter in by_label.items())
+    meaning = {label: f": {line}" for label, line in prompt.descriptions.items()}
+    options = [f"{letter}. {label}{meaning.get(label, '')}" for label, letter in by_label.items()]
     lettered = prompt.model_copy(
         update={
-            "instruction": f"{prompt.instruction}\n{{% raw %}}{options}{{% endraw %}}\nAnswer with the letter alone.",
             "format": "none",
             "demonstrations": tuple(
                 Demonstration.model_validate({**shown.slots, "label": by_label[shown.label]})
@@ -144,7 +151,8 @@ def render_letters(
             ),
         }
     )
-    return render_chat(lettered, labels, row) if chat else render_plain(lettered, labels, row)
+    blocks = _blocks(lettered, labels, row, None, [*options, "Answer with the letter alone."])
+    return _chat(lettered, blocks) if chat else _plain(lettered, blocks)
 
 
 def is_chat(prompt: LabelPrompt, tokenizer: Any) -> bool:
@@ -227,11 +235,20 @@ _Blocks = tuple[list[str], list[tuple[str, str]], str]
 
 
 def _blocks(
-    prompt: LabelPrompt, labels: Sequence[str], row: Mapping[str, str], tokenizer: Any
+    prompt: LabelPrompt,
+    labels: Sequence[str],
+    row: Mapping[str, str],
+    tokenizer: Any,
+    options: Sequence[str] | None = None,
 ) -> tuple[_Blocks, bool]:
-    """Return the lines at the head, the worked examples as input and answer, and the input asked about."""
+    """Return the lines at the head, the worked examples as input and answer, and the input asked about.
+
+    `options` stand behind the instruction in place of what the labels mean.
+    """
     common = {"labels": named_labels(labels)}
-    head = [fill(prompt.instruction, common)]
+    if options is None:
+        options = [f"- '{label}': {prompt.descriptions[label]}" for label in labels if label in prompt.descriptions]
+    head = ["\n".join([fill(prompt.instruction, common), *options])]
     if prompt.system is not None:
         head.insert(0, fill(prompt.system, common))
     names = json.dumps(list(labels), ensure_ascii=False)

@@ -64,6 +64,7 @@ def tune_prompt(config: TuneConfig, progress: Progress | None = None) -> Tuned:
     """
     progress = progress or SilentProgress()
     folder = Path(config.output)
+    config = config.model_copy(update={"prompt": config.prompt.described(config.task.descriptions)})
     dev, pool, labels = _read_rows(config)
     check_prompt(config.prompt, labels, dev.rows[0].keys())
     with hold(folder):

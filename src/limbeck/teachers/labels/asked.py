@@ -25,10 +25,27 @@ from limbeck.teachers.labels.label_probs import (
 )
 from limbeck.types import Advance
 
-__all__ = ["Asked", "Read", "letter_probs", "letter_requests", "request_of", "sample_probs", "sample_requests"]
+__all__ = [
+    "CACHED_SAMPLES",
+    "Asked",
+    "Read",
+    "letter_probs",
+    "letter_requests",
+    "request_of",
+    "sample_probs",
+    "sample_requests",
+    "samples_vary",
+]
 
 Asked = str | Sequence[Mapping[str, str]]
 """A plain prompt, for completion endpoints, or messages with ``role`` and ``content``."""
+
+CACHED_SAMPLES = "cached_samples"
+"""Flag of rows whose samples are one answer."""
+_FEWEST_ALIKE, _SHARE_ALIKE = 10, 0.95
+"""From so many rows on, where so many have equal answers only, it is tried whether the API samples at all."""
+_TRIED = 4
+_RANDOM = "Write twenty random digits, and behind them five words that have nothing to do with each other."
 
 _TOKENS_NAMED, _LONGEST_TOKEN = 3, 20
 
@@ -179,7 +196,34 @@ def sample_probs(
         answers.append(given)
         marks.append(of_row)
     _refuse_unreadable(kinds, outcomes, most_unreadable)
+    alike = [len({_said(one) for one in outcomes[i : i + samples]}) == 1 for i in range(0, len(outcomes), samples)]
+    if (
+        samples > 1
+        and len(alike) >= _FEWEST_ALIKE
+        and sum(alike) >= _SHARE_ALIKE * len(alike)
+        and samples_vary(teacher, sampling_temperature, plain=isinstance(asked_N[0], str)) is False
+    ):
+        marks = [of_row | {CACHED_SAMPLES} for of_row in marks]
     return _flagged(from_samples(answers, names, most_unreadable=1.0), marks)
+
+
+def samples_vary(teacher: ChatTeacher, sampling_temperature: float, *, plain: bool) -> bool | None:
+    """Whether equal requests get different answers, tried on one that nobody answers alike twice.
+
+    A teacher that is sure answers alike as well; one that writes the same random digits every time does not sample:
+    a gateway answers from its cache, or the temperature is fixed. ``None``: it cannot be told.
+    """
+    asked: Asked = _RANDOM if plain else [{"role": "user", "content": _RANDOM}]
+    requests = sample_requests([asked], samples=_TRIED, sampling_temperature=sampling_temperature)
+    try:
+        said = [_said(outcome) for outcome in teacher.complete(requests) if isinstance(outcome, Answer)]
+    except TeacherError:
+        return None
+    return len(set(said)) > 1 if len(said) > 1 else None
+
+
+def _said(outcome: Outcome) -> str:
+    return outcome.text.strip() if isinstance(outcome, Answer) else outcome.kind
 
 
 def _first_token(outcome: Outcome) -> list[tuple[str, float]] | None:
