@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from limbeck.data.prompts.label_prompt import LabelPrompt
+from limbeck.data.tasks import Classification
 from limbeck.errors import ConfigError
 from limbeck.runs.prompt_search.config import AskedTeacher, load_tune_file
 
@@ -77,6 +78,9 @@ def test_the_searches_of_the_documentation_are_accepted(tmp_path: Path) -> None:
     for block in whole:
         load(tmp_path, block)
     parts = [yaml.safe_load(block) for block in blocks if block not in whole]
-    assert [list(part) for part in parts] == [["prompt"], ["teacher"]]
+    assert [list(part) for part in parts] == [["prompt"], ["task"], ["teacher"]]
     LabelPrompt.model_validate(parts[0]["prompt"])
-    AskedTeacher.model_validate(parts[1]["teacher"])
+    told = Classification.model_validate(parts[1]["task"])
+    assert told.labels == ["risk and warning", "caution and advice", "safe and harmless"]
+    assert list(told.descriptions) == told.labels[:2]
+    AskedTeacher.model_validate(parts[2]["teacher"])
