@@ -9,6 +9,7 @@ import pytest
 from limbeck.generation_results import GenerationResults
 from limbeck.report.drawing import Drawing
 from limbeck.report.generation_figures import GenerationDrawings, draw_generation_figures
+from limbeck.results import Interval
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -58,3 +59,17 @@ def test_hostile_names_are_text(hostile_generation_drawings: GenerationDrawings)
 
 def test_nothing_measured_draws_nothing(bare_generation_results: GenerationResults) -> None:
     assert draw_generation_figures(bare_generation_results) == GenerationDrawings([], [], [])
+
+
+def test_nothing_is_drawn_as_kept_of_answers_that_one_answer_could_stand_in_for(
+    generation_results: GenerationResults,
+) -> None:
+    figures = generation_results.figures
+    against = figures.comparisons[0].model_copy(
+        update={"second": "most_frequent", "difference": Interval(value=0, low=-0.1, high=0.1)}
+    )
+    record = generation_results.model_copy(
+        update={"figures": figures.model_copy(update={"comparisons": [*figures.comparisons, against]})}
+    )
+    assert [drawing.name for drawing in draw_generation_figures(record).retention] == ["retention-perplexity"]
+    assert len(draw_generation_figures(generation_results).retention) > 1

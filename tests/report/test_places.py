@@ -80,7 +80,11 @@ def test_two_files_of_one_name_stay_two(bare_results: Results) -> None:
 
 
 def test_a_path_with_blanks_is_one_path(bare_results: Results) -> None:
-    run = "data:\n  train:\n  - /home/anna/my own\n    files/x.csv\n  test: '/home/anna/it is/y.csv'\nseeds: [0]\n"
+    first = "# Takes this file as it is.\n"
+    run = (
+        first
+        + "data:\n  train:\n  - /home/anna/my own\n    files/x.csv\n  test: '/home/anna/it is/y.csv'\nseeds: [0]\n"
+    )
     record = bare_results.model_copy(
         update={"resolved_run": run, "command": "limbeck distill '/home/anna/a b/run.yaml'"}
     )

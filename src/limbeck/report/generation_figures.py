@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from limbeck.formatting import decimal_text, share_text, shorten_apart
-from limbeck.generation_results import GenerationFigures, GenerationResults
+from limbeck.generation_results import GenerationFigures, GenerationResults, beats_one_answer
 from limbeck.report.curves import draw_curves
 from limbeck.report.drawing import MUTED, PAPER, Drawing, calm_axes, canvas, reserve_for_wide, to_svg
 from limbeck.report.generation_tables import METRIC_TITLES, generation_title, perplexity_text
@@ -50,12 +50,14 @@ def draw_generation_figures(results: GenerationResults) -> GenerationDrawings:
 
 
 def _retention(figures: GenerationFigures) -> list[Drawing]:
+    """What is kept of the teacher's figures; not of its answers, if one answer to every prompt would do as well."""
+    keeps_answers = beats_one_answer(figures)
     drawings = []
     for metric in METRIC_TITLES:
         rows = [
             _Row(r.system, generation_title(figures, r.system), r.kept)
             for r in figures.retention
-            if r.metric == metric
+            if r.metric == metric and (keeps_answers or metric == "perplexity")
         ]
         title = f"{METRIC_TITLES[metric]}: what is kept of the teacher's"
         caption = "The dashed line is the teacher. To the right is better."

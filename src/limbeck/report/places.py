@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from limbeck.alert_results import Alert
-from limbeck.generation_results import Sample
+from limbeck.generation_results import OneAnswer, Sample
 from limbeck.results import ClassFigures, ConfusionMatrix, Curve, Disagreement
 
 __all__ = ["without_places"]
 
 _LOCAL_SERVER = "a local server"
-_OF_ROWS = (Alert, Sample, Disagreement, ClassFigures, ConfusionMatrix, Curve)
+_OF_ROWS = (Alert, OneAnswer, Sample, Disagreement, ClassFigures, ConfusionMatrix, Curve)
 """Records that quote the user's rows, where whatever looks like a path is meant."""
 _LOCAL_SUFFIXES = (".local", ".localhost", ".internal", ".intranet", ".lan", ".home", ".corp", ".home.arpa")
 
@@ -49,7 +49,12 @@ def without_places(results: Record) -> tuple[Record, bool]:
     """
     shorter = _Shorter(_output_of(getattr(results, "resolved_run", "")), set(getattr(results, "labels", ())))
     shown = _mapped(results, shorter)
-    return shown, shown != results
+    if shown == results:
+        return results, False
+    if run := getattr(shown, "resolved_run", ""):
+        # Its first line says that the file runs as it is, which is true of run.yaml alone.
+        shown = shown.model_copy(update={"resolved_run": re.sub(r"\A#[^\n]*\n", "", run)})
+    return shown, True
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:

@@ -18,7 +18,7 @@ from limbeck.formatting import (
     range_text,
     rate_text,
     share_text,
-    shorten,
+    shorten_apart,
 )
 from limbeck.results import (
     AdapterFigures,
@@ -183,7 +183,7 @@ def absence_notes(results: Results) -> list[str]:
     if results.most_frequent:
         notes.append("Always the most frequent label is no model: it has no probabilities, size or speed.")
     if without_rows := _classes_without_rows(results):
-        names = ", ".join(shorten(label, 40) for label in without_rows[:_CLASSES_NAMED])
+        names = ", ".join(shorten_apart(without_rows[:_CLASSES_NAMED], 40))
         more = f" and {len(without_rows) - _CLASSES_NAMED} more" if len(without_rows) > _CLASSES_NAMED else ""
         notes.append(f"No held-out row is of the class {names}{more}: macro F1 and sensitivity leave it out.")
     return notes
