@@ -117,9 +117,9 @@ def test_a_key_in_names_and_lists_of_json_is_cut_out() -> None:
     "hostile", ["\\" * 10**6, "%25" * 10**5, "&amp;" * 10**5, "&#0" + "0" * 10**6, KEY[:-1] * 10**4]
 )
 def test_no_text_makes_the_search_slow(hostile: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert KeyCutter(KEY).text(hostile) == hostile
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
 
 
 def test_integers_of_any_length_are_read() -> None:
