@@ -65,6 +65,7 @@ HOMES = {
     "transformers": {"models", "students", "stages", "limbeck.cli.terminal"},
     "peft": {"students"},
     "bitsandbytes": {"students"},
+    "huggingface_hub": {"models"},
     "accelerate": {"ranks"},
     "safetensors": {"models", "stages", "runs"},
     "datasets": {"data"},

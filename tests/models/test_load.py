@@ -161,13 +161,13 @@ def test_fingerprint_is_that_of_the_weights(dtype: torch.dtype) -> None:
     assert weights_fingerprint(model) != first
 
 
-def test_the_reason_of_a_failure_ends_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reason_of_a_failure_ends_once(monkeypatch: pytest.MonkeyPatch, encoder_alone: Path) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError("couldn't find them in the cached files.")
 
     monkeypatch.setattr("transformers.AutoModel.from_pretrained", fail)
-    with pytest.raises(ModelError, match=r"in the cached files\. Give a folder"):
-        load_encoder("org/none")
+    with pytest.raises(ModelError, match=r"in the cached files\. Its files are damaged"):
+        load_encoder(str(encoder_alone))
 
 
 def test_a_folder_of_this_machine_is_no_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

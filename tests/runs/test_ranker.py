@@ -195,7 +195,8 @@ def test_pairs_are_read_and_asked_for(ranker: Ranker) -> None:
 
 def test_task_files_are_told_apart_and_checked(ranker: Ranker, tmp_path: Path) -> None:
     assert not is_ranking_student(tmp_path)
-    assert not is_ranking_student("org/model")
+    with pytest.raises(ModelError, match="there is no such folder"):  # rather than that it is no such student
+        is_ranking_student(str(tmp_path / "none"))
     with pytest.raises(ModelError, match="no student of a cross-lingual run"):
         Ranker(tmp_path)
     (tmp_path / "task.json").write_text('{"kind": "classification"}', encoding="utf-8")

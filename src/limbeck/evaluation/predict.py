@@ -12,6 +12,7 @@ from torch import Tensor
 
 from limbeck.data.candidates import EncodedRecords, Side
 from limbeck.data.encode import Encoded
+from limbeck.errors import ModelError
 from limbeck.evaluation.ranking import margin_scores
 from limbeck.models.layers import run_model
 from limbeck.types import Advance, Instruction
@@ -30,7 +31,11 @@ def length_sorted_batches(lengths: NDArray[np.int64], batch_size: int) -> Iterat
 def predict_logits(
     model: Any, encoded: Encoded, *, batch_size: int = 64, advance: Advance | None = None
 ) -> NDArray[np.float32]:
-    """Return class logits ``[N, C]`` of all rows, in their order; the model is left in evaluation mode."""
+    """Return class logits ``[N, C]`` of all rows, in their order; the model is left in evaluation mode.
+
+    Raises:
+        ModelError: logits that are no numbers.
+    """
     model.eval()
     device = next(model.parameters()).device
     logits = np.empty((len(encoded.lengths), model.config.num_labels), dtype=np.float32)
@@ -39,6 +44,7 @@ def predict_logits(
         logits[rows] = run_model(model, inputs)["logits_BC"].float().cpu().numpy()
         if advance is not None:
             advance(len(rows))
+    _require_numbers(logits, model)
     return logits
 
 
@@ -73,7 +79,16 @@ def predict_scores(
         scores[rows] = run_model(scorer, inputs)["logits_BC"].float().cpu().numpy()
         if advance is not None:
             advance(len(rows))
+    _require_numbers(scores, scorer)
     return scores
+
+
+def _require_numbers(logits: NDArray[np.float32], model: Any) -> None:
+    if (rows := int(np.isnan(logits).any(axis=-1).sum())) > 0:
+        raise ModelError(
+            f"{type(model).__name__} of '{model.config.name_or_path}' gives NaN for {rows} of {len(logits)} rows: its "
+            "weights are damaged, or its training diverged. Copy or train it again"
+        )
 
 
 def _dual_scores(
@@ -87,6 +102,7 @@ def _dual_scores(
         rows = slice(start, start + batch_size)
         batch_BK = scorer.scores(query_ND[rows], candidate_RD, index_NK[rows].to(candidate_RD.device))
         scores[rows] = batch_BK.float().cpu().numpy()
+    _require_numbers(scores, scorer)
     if margin:
         found = translation_margins(
             encoded.records, query_ND.cpu().numpy(), candidate_RD.cpu().numpy(), index_NK.numpy()

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from limbeck.errors import ModelError
+from limbeck.models.json_file import faults_in, read_json
 
 __all__ = [
     "AdapterLayers",
@@ -26,16 +28,20 @@ __all__ = [
     "positions_taken",
     "prompt_vectors",
     "read_adapter_layers",
+    "require_adapter_weights",
     "write_adapter_layers",
 ]
 
 _FILE = "adapter.json"
+_ADVICE = "Write the student again, or copy its folder again"
 _INIT_STD = 0.02
 
 
 @dataclass(frozen=True)
 class AdapterLayers:
     """What was put where."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     kind: Literal["houlsby", "prompt", "prefix"]
     sites: tuple[str, ...] = ()
@@ -116,14 +122,35 @@ def read_adapter_layers(folder: str | Path) -> AdapterLayers | None:
     path = Path(folder) / _FILE
     if not path.exists():
         return None
+    values = read_json(path, _ADVICE)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        layers = AdapterLayers(**{**values, "sites": tuple(values["sites"])})
-        if layers.kind not in ("houlsby", "prompt", "prefix"):
-            raise ValueError(f"unknown kind {layers.kind!r}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} is damaged: {error}. Write the student again") from error
-    return layers
+        return TypeAdapter(AdapterLayers).validate_python(values)
+    except ValidationError as error:
+        raise ModelError(f"{path} is damaged: {faults_in(error)}. {_ADVICE}") from error
+
+
+def require_adapter_weights(layers: AdapterLayers, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse sizes in ``adapter.json`` other than those of the weights, before anything of that size is made.
+
+    Args:
+        layers: what the file says.
+        shapes: of the tensors in the weights files, by name.
+
+    Raises:
+        ModelError: they differ, or the weights lack an adapter.
+    """
+    if layers.kind == "houlsby":
+        wanted = {f"{site}.series_adapter.down.weight": (0, layers.width) for site in layers.sites}
+    else:
+        ends, place = (".soft_prompt", 0) if layers.kind == "prompt" else (".soft_prefix", 3)
+        wanted = {next((name for name in shapes if name.endswith(ends)), ends[1:]): (place, layers.vectors)}
+    for name, (place, size) in wanted.items():
+        found = shapes.get(name, ())[place : place + 1]
+        if found != (size,):
+            raise ModelError(
+                f"{_FILE} says that {name} has size {size}, and the weights have {found[0] if found else 'none'}. "
+                f"{_ADVICE}"
+            )
 
 
 def _insert_series(model: Any, layers: AdapterLayers) -> None:
@@ -132,6 +159,8 @@ def _insert_series(model: Any, layers: AdapterLayers) -> None:
         if name not in named:
             raise ModelError(f"{type(model).__name__} has no module '{name}' to put a series adapter after")
         site = named[name]
+        if not hasattr(site, "out_features") and not hasattr(site, "nf"):
+            raise ModelError(f"{type(model).__name__}: '{name}' is no linear map to put a series adapter after")
         # A torch Linear is [out, in], GPT-2's Conv1D knows its outputs as nf.
         outputs = int(getattr(site, "out_features", None) or site.nf)
         device = next(site.parameters()).device

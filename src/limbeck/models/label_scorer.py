@@ -7,6 +7,7 @@ and how a text becomes a prompt.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,11 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.errors import ModelError
+from limbeck.models.json_file import read_json
 from limbeck.models.verbaliser import LabelTokens, label_scores
 
 __all__ = ["LabelScorer", "Verbaliser", "language_model_of", "read_verbaliser", "write_verbaliser"]
 
 _FILE = "verbaliser.json"
+_ADVICE = "Write the student again, or copy its folder again"
 
 
 @dataclass(frozen=True)
@@ -140,16 +143,18 @@ def read_verbaliser(folder: str | Path) -> Verbaliser | None:
         ModelError: it cannot be read.
     """
     path = Path(folder) / _FILE
-    if not path.is_file():
+    if not path.exists():
         return None
+    values = read_json(path, _ADVICE)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
         label_ids = tuple(tuple(map(int, ids)) for ids in values["label_ids"])
         labels, fields = tuple(map(str, values["labels"])), tuple(map(str, values["fields"]))
         power, prompt = float(values["length_power"]), dict(values["prompt"])
         explains = bool(values.get("explains", False))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} is damaged: {error}. Write the student again") from error
-    if len(labels) != len(label_ids) or len(labels) < 2 or not all(label_ids):
-        raise ModelError(f"{path} is damaged: {len(labels)} labels, {len(label_ids)} rows of tokens")
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise ModelError(f"{path} is damaged: {type(error).__name__} {error}. {_ADVICE}") from error
+    if len(set(labels)) != len(label_ids) or len(labels) < 2 or not all(label_ids):
+        raise ModelError(f"{path} is damaged: {len(set(labels))} labels, {len(label_ids)} rows of tokens. {_ADVICE}")
+    if not math.isfinite(power) or min(min(ids) for ids in label_ids) < 0 or not fields:
+        raise ModelError(f"{path} is damaged: length_power, label_ids or fields. {_ADVICE}")
     return Verbaliser(labels, label_ids, power, prompt, fields, explains)

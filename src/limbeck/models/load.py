@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
+import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from limbeck.errors import ModelError
+from limbeck.formatting import printable
 from limbeck.models.adapter_layers import (
-    AdapterLayers,
     insert_adapter_layers,
     read_adapter_layers,
+    require_adapter_weights,
     write_adapter_layers,
 )
+from limbeck.models.checked_folder import bounded, model_folder, model_weights, reading
+from limbeck.models.hub import is_hub_name
 from limbeck.models.label_scorer import LabelScorer, language_model_of, read_verbaliser, write_verbaliser
 
 __all__ = [
+    "config_labels",
     "frozen_fingerprint",
     "has_named_labels",
     "hub_name",
@@ -38,12 +42,13 @@ __all__ = [
     "weights_fingerprint",
 ]
 
-_HUB_NAME = re.compile(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?")
+_STUDENT_FILE = "task.json"
+"""In the folders of students that limbeck wrote."""
 
 
 def hub_name(model: str | None) -> str | None:
     """Return the name under which the Hugging Face hub knows a model; ``None`` for a folder of this machine."""
-    return model if model and _HUB_NAME.fullmatch(model) and not Path(model).exists() else None
+    return model if model and is_hub_name(model) and not os.path.exists(model) else None
 
 
 def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> Any:
@@ -54,10 +59,12 @@ def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> Any:
     """
     from transformers import AutoTokenizer
 
-    try:
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
-        raise _cannot_load("the tokenizer", name, error) from error
+    folder = model_folder(name, trust_remote_code=trust_remote_code)
+    with reading("the tokenizer", name):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        tokenizer("a")  # some damage shows with the first text
+    tokenizer.name_or_path = name
+    return tokenizer
 
 
 def load_config(name: str, *, trust_remote_code: bool = False) -> Any:
@@ -66,12 +73,17 @@ def load_config(name: str, *, trust_remote_code: bool = False) -> Any:
     Raises:
         ModelError: there is none, or it cannot be read.
     """
+    return _config(model_folder(name, trust_remote_code=trust_remote_code), name, trust_remote_code)
+
+
+def _config(folder: Path, name: str, trust_remote_code: bool) -> Any:
     from transformers import AutoConfig
 
-    try:
-        return AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
-        raise _cannot_load("the configuration", name, error) from error
+    with reading("the configuration", name):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        int(config.num_labels)  # damaged names of labels show here
+    config.name_or_path = name
+    return config
 
 
 def load_classifier(name: str, *, labels: Sequence[str] | None = None, trust_remote_code: bool = False) -> Any:
@@ -85,40 +97,35 @@ def load_classifier(name: str, *, labels: Sequence[str] | None = None, trust_rem
         trust_remote_code: run Python code that comes with the model; off unless the user asks.
 
     Raises:
-        ModelError: not found, not safetensors, no classifier where one is needed, or a classifier
+        ModelError: not found, not safetensors, damaged, no classifier where one is needed, or a classifier
             with another number of labels.
     """
-    import torch
     from transformers import AutoModelForSequenceClassification
 
-    if labels is None and (verbaliser := read_verbaliser(name)) is not None:
+    folder = model_folder(name, trust_remote_code=trust_remote_code)
+    if labels is None and (verbaliser := read_verbaliser(folder)) is not None:
         return LabelScorer(load_language_model(name, trust_remote_code=trust_remote_code), verbaliser)
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
-    config = load_config(name, **options)
+    config = _config(folder, name, trust_remote_code)
     if labels is not None:
         if _is_classifier(config) and config.num_labels != len(labels):
             raise ModelError(
                 f"{name} classifies {config.num_labels} labels, but the task has {len(labels)}. "
                 "Use a model for this task, or a pretrained encoder and teacher.fine_tune."
             )
-        options.update(num_labels=len(labels), id2label=dict(enumerate(labels)))
-        options.update(label2id={label: i for i, label in enumerate(labels)})
-    if (layers := read_adapter_layers(name)) is not None:
-        for key, value in options.items():
-            if key != "trust_remote_code":
-                setattr(config, key, value)
-        return _load_with_adapter(AutoModelForSequenceClassification, name, config, layers, trust_remote_code)
-    try:
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            name, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError) as error:
-        raise _cannot_load("the model", name, error) from error
-    if labels is None and any("classifier" in key or "score" in key for key in info["missing_keys"]):
+        config.num_labels = len(labels)
+        config.id2label, config.label2id = dict(enumerate(labels)), {label: i for i, label in enumerate(labels)}
+    model, missing = _load(
+        AutoModelForSequenceClassification, name, config, trust_remote_code, as_it_is=labels is None
+    )
+    if labels is None and any("classifier" in key or "score" in key for key in missing):
         raise ModelError(
-            f"{name} holds no trained classifier (missing: {', '.join(sorted(info['missing_keys'])[:4])}). "
+            f"{name} holds no trained classifier (missing: {', '.join(missing[:4])}). "
             "Name a fine-tuned model, or add teacher.fine_tune so that it is fine-tuned on your labelled rows first."
         )
+    # A new head may come with a new pooler.
+    body = [key for key in missing if key.startswith(f"{model.base_model_prefix}.") and "pooler" not in key]
+    if lost := missing if labels is None else body:
+        raise ModelError(f"{name} lacks trained weights (missing: {', '.join(lost[:4])}). Copy or download it again")
     return model
 
 
@@ -133,12 +140,10 @@ def new_classifier(name: str, *, labels: Sequence[str], trust_remote_code: bool 
 
     config = load_config(name, trust_remote_code=trust_remote_code)
     config.num_labels = len(labels)
-    try:
+    with reading("a classifier", name):
         return AutoModelForSequenceClassification.from_config(
             config, dtype=torch.float32, trust_remote_code=trust_remote_code
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise _cannot_load("a classifier", name, error) from error
 
 
 def new_encoder(name: str, *, trust_remote_code: bool = False) -> Any:
@@ -150,10 +155,8 @@ def new_encoder(name: str, *, trust_remote_code: bool = False) -> Any:
     from transformers import AutoModel
 
     config = load_config(name, trust_remote_code=trust_remote_code)
-    try:
+    with reading("an encoder", name):
         return AutoModel.from_config(config, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError) as error:
-        raise _cannot_load("an encoder", name, error) from error
 
 
 def load_language_model(name: str, *, bf16: bool = False, trust_remote_code: bool = False) -> Any:
@@ -162,26 +165,25 @@ def load_language_model(name: str, *, bf16: bool = False, trust_remote_code: boo
     Its weights are float32, or bfloat16 where asked for.
 
     Raises:
-        ModelError: not found, not safetensors, or no trained weights of a language model in it.
+        ModelError: not found, not safetensors, damaged, or no trained weights of a language model in it.
     """
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     config = load_config(name, trust_remote_code=trust_remote_code)
     auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    if (layers := read_adapter_layers(name)) is not None:
-        return _load_with_adapter(auto_class, name, config, layers, trust_remote_code, bf16=bf16)
-    return _load_pretrained(auto_class, name, trust_remote_code, bf16=bf16)
+    return _load_whole(auto_class, name, config, trust_remote_code, bf16=bf16, as_it_is=True)
 
 
 def load_encoder(name: str, *, trust_remote_code: bool = False) -> Any:
     """Load a pretrained encoder without any head, in float32, from a folder or hub name.
 
     Raises:
-        ModelError: not found, not safetensors, or no weights of an encoder in it.
+        ModelError: not found, not safetensors, damaged, or no weights of an encoder in it.
     """
     from transformers import AutoModel
 
-    model = _load_pretrained(AutoModel, name, trust_remote_code)
+    config = load_config(name, trust_remote_code=trust_remote_code)
+    model = _load_whole(AutoModel, name, config, trust_remote_code)
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # reads the first position for a head of its own; often untrained, never used here
     return model
@@ -191,41 +193,19 @@ def load_masked_lm(name: str, *, trust_remote_code: bool = False) -> Any:
     """Load a pretrained encoder with its masked-language head, in float32, from a folder or hub name.
 
     Raises:
-        ModelError: not found, not safetensors, or the folder has no trained masked-language head.
+        ModelError: not found, not safetensors, damaged, or the folder has no trained masked-language head.
     """
     from transformers import AutoModelForMaskedLM
 
-    return _load_pretrained(AutoModelForMaskedLM, name, trust_remote_code)
+    config = load_config(name, trust_remote_code=trust_remote_code)
+    return _load_whole(AutoModelForMaskedLM, name, config, trust_remote_code)
 
 
-def _load_with_adapter(
-    auto_class: Any, name: str, config: Any, layers: AdapterLayers, trust_remote_code: bool, *, bf16: bool = False
+def _load_whole(
+    auto_class: Any, name: str, config: Any, trust_remote_code: bool, *, bf16: bool = False, as_it_is: bool = False
 ) -> Any:
-    """Load a folder that holds a base and the adapter layers trained in it (see `limbeck.models.adapter_layers`)."""
-    import torch
-    from transformers import GenerationConfig
-
-    model = auto_class.from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
-    load_weights(insert_adapter_layers(model, layers), Path(name))
-    if (Path(name) / "generation_config.json").exists() and hasattr(model, "generation_config"):
-        model.generation_config = GenerationConfig.from_pretrained(name)
-    return (model.to(torch.bfloat16) if bf16 else model).eval()
-
-
-def _load_pretrained(auto_class: Any, name: str, trust_remote_code: bool, *, bf16: bool = False) -> Any:
-    import torch
-
-    try:
-        model, info = auto_class.from_pretrained(
-            name,
-            use_safetensors=True,
-            dtype=torch.bfloat16 if bf16 else torch.float32,
-            output_loading_info=True,
-            trust_remote_code=trust_remote_code,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError) as error:
-        raise _cannot_load("the model", name, error) from error
-    if missing := sorted(key for key in info["missing_keys"] if "pooler" not in key):
+    model, missing = _load(auto_class, name, config, trust_remote_code, bf16=bf16, as_it_is=as_it_is)
+    if missing := [key for key in missing if "pooler" not in key]:
         raise ModelError(
             f"{name} lacks trained weights for {auto_class.__name__} (missing: {', '.join(missing[:4])}). "
             "Name a pretrained model of this kind"
@@ -233,17 +213,71 @@ def _load_pretrained(auto_class: Any, name: str, trust_remote_code: bool, *, bf1
     return model
 
 
+def _load(
+    auto_class: Any, name: str, config: Any, trust_remote_code: bool, *, as_it_is: bool, bf16: bool = False
+) -> tuple[Any, list[str]]:
+    """Return a model with its weights in evaluation mode, and the names of those that its files lack.
+
+    A student of ours that is used as it is has no more weights than its model either.
+    """
+    import torch
+    from transformers import GenerationConfig
+
+    weights = model_weights(name, trust_remote_code=trust_remote_code)
+    layers = read_adapter_layers(weights.folder)
+    with reading("the model", name), bounded(weights):
+        if layers is not None:
+            require_adapter_weights(layers, weights.shapes)
+            model = auto_class.from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
+            load_weights(insert_adapter_layers(model, layers), weights.folder)
+            if (weights.folder / "generation_config.json").exists() and hasattr(model, "generation_config"):
+                model.generation_config = GenerationConfig.from_pretrained(weights.folder)
+            return (model.to(torch.bfloat16) if bf16 else model).eval(), []
+        model, info = auto_class.from_pretrained(
+            weights.folder,
+            config=config,
+            use_safetensors=True,
+            dtype=torch.bfloat16 if bf16 else torch.float32,
+            output_loading_info=True,
+            trust_remote_code=trust_remote_code,
+        )
+    if as_it_is and info["unexpected_keys"] and (weights.folder / _STUDENT_FILE).exists():
+        unknown = ", ".join(sorted(info["unexpected_keys"])[:4])
+        raise ModelError(
+            f"{weights.folder}: configuration and weights of this student do not belong together (unknown: {unknown})."
+            " Copy the folder again"
+        )
+    model.name_or_path = model.config.name_or_path = name
+    return model, sorted(info["missing_keys"])
+
+
 def _is_classifier(config: Any) -> bool:
     return any("SequenceClassification" in name for name in config.architectures or ())
 
 
+def config_labels(config: Any) -> list[str]:
+    """Return the label names of a configuration in the order of the logits.
+
+    Raises:
+        ModelError: a logit without a name, two of one name, or a name that is no text.
+    """
+    names = dict(config.id2label)
+    where = f"id2label in the configuration of '{config.name_or_path}'"
+    if set(names) != set(range(len(names))):
+        raise ModelError(f"{where} must number the labels from 0 on without gaps, and has {sorted(names)[:8]}")
+    labels = [names[i] for i in range(len(names))]
+    for label in labels:
+        if not isinstance(label, str | int | float) or printable(str(label)) != str(label):
+            raise ModelError(f"{where}: a label is a printable text, not {printable(repr(label))[:80]}")
+    found = [str(label) for label in labels]
+    if twice := [label for label, times in Counter(found).items() if times > 1]:
+        raise ModelError(f"{where} calls several labels '{twice[0][:80]}'. Give each a name of its own")
+    return found
+
+
 def model_labels(model: Any) -> list[str]:
-    """Return the model's label names in the order of its logits. Raises `ModelError` for one that no file can hold."""
-    names = [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
-    for name in names:
-        if re.search("[\ud800-\udfff]", name):
-            raise ModelError(f"config.json: label {name!r} holds half of a surrogate pair. Correct its id2label")
-    return names
+    """Return the model's label names in the order of its logits. Raises `ModelError` as `config_labels`."""
+    return config_labels(model.config)
 
 
 def has_named_labels(config: Any) -> bool:
@@ -284,7 +318,8 @@ def load_weights(model: Any, folder: Path) -> None:
     model = language_model_of(model)
     weights: dict[str, Any] = {}
     for file in sorted(folder.glob("*.safetensors")):
-        weights.update(load_file(file))
+        with reading(f"the weights {file.name}", folder):
+            weights.update(load_file(file))
     try:
         lost = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:  # tensors of other shapes
@@ -324,13 +359,3 @@ def _bytes_of(tensor: Any) -> Any:
 
     # As bytes, since NumPy knows no bfloat16.
     return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
-
-
-def _cannot_load(what: str, name: str, error: Exception) -> ModelError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if not Path(name).exists() and (name.startswith((".", "/")) or name.count("/") > 1):
-        return ModelError(f"cannot load {what} of '{name}': there is no such folder")
-    hint = "Give a folder in Hugging Face format (config.json, model.safetensors, tokenizer) or a hub name"
-    if "safetensors" in reason:
-        hint = "Only safetensors weights are loaded; convert older weights with transformers' save_pretrained"
-    return ModelError(f"cannot load {what} of '{name}': {reason.removesuffix('.')}. {hint}.")

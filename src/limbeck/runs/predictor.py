@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from limbeck.data.encode import token_limit
 from limbeck.data.prompts.explained import reason_prompts
@@ -16,13 +14,14 @@ from limbeck.data.prompts.label_answer import usable_reason
 from limbeck.data.prompts.scored import encode_for
 from limbeck.data.tasks import Classification
 from limbeck.evaluation.predict import predict_logits, softmax
+from limbeck.models.checked_folder import model_folder
 from limbeck.models.generate import Decoding, write_completions
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import load_classifier, load_tokenizer, model_labels
 from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import require_single_label
 from limbeck.runs.batches import batches
-from limbeck.runs.task_file import TASK_FILE, damaged, task_values
+from limbeck.runs.task_file import TASK_FILE, read_task, student_max_length
 from limbeck.types import Advance, Origin, Rows
 
 __all__ = ["Predictor"]
@@ -46,15 +45,18 @@ class Predictor:
     def __init__(self, model: str) -> None:
         import torch
 
-        self.task, wanted = _task_of(Path(model))
+        folder = model_folder(model)
+        student = (folder / TASK_FILE).exists()
+        self.task = read_task(folder, Classification, without="max_length") if student else Classification()
         self.model = load_classifier(model)
-        if wanted is None:  # a student of limbeck's learnt one label, whatever it was made from
+        if not student:  # a student of limbeck's learnt one label, whatever it was made from
             require_single_label(self.model.config, model, "Use transformers' pipeline for it")
         self.tokenizer = load_tokenizer(model)
         self.labels = model_labels(self.model)
-        self.max_length = token_limit(self.tokenizer, self.model, wanted)
+        self.max_length = token_limit(self.tokenizer, self.model, student_max_length(folder))
         if not isinstance(self.model, LabelScorer):  # which goes by the mask
-            padding_of(self.model, self.tokenizer)
+            with reading("label texts with", model):
+                padding_of(self.model, self.tokenizer)
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def logits(self, rows: Rows, advance: Advance | None = None) -> NDArray[np.float32]:
@@ -118,14 +120,3 @@ class Predictor:
             pairs = [pair or "" for _, pair in batch] if self.task.text_pair else None
             for (text, pair), answer in zip(batch, self.predict(texts, pairs), strict=True):
                 yield {"text": text, **({"text_pair": pair} if pairs else {}), **answer}
-
-
-def _task_of(folder: Path) -> tuple[Classification, int | None]:
-    if not (folder / TASK_FILE).exists():
-        return Classification(), None
-    try:
-        values = task_values(folder)
-        max_length = values.pop("max_length")
-        return Classification.model_validate(values), int(max_length)
-    except (ValidationError, KeyError, TypeError, ValueError) as error:
-        raise damaged(folder, error) from error

@@ -18,7 +18,14 @@ from limbeck.data.tasks import Classification, label_ids, labels_in
 from limbeck.errors import ConfigError, DataError, ModelError, near_misses
 from limbeck.formatting import share_text
 from limbeck.losses.combine import needs_of
-from limbeck.models.load import has_named_labels, load_classifier, load_config, load_tokenizer, model_labels
+from limbeck.models.load import (
+    config_labels,
+    has_named_labels,
+    load_classifier,
+    load_config,
+    load_tokenizer,
+    model_labels,
+)
 from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import call_single_label, require_single_label
 from limbeck.runs.config import Data, RunConfig
@@ -164,7 +171,7 @@ def _known_labels(config: RunConfig) -> list[str] | None:
     require_single_label(model, f"teacher {config.teacher.model}", _SINGLE_LABEL_ADVICE)
     if not has_named_labels(model):
         return wanted
-    names = [str(model.id2label[i]) for i in range(model.num_labels)]
+    names = config_labels(model)
     if wanted is not None and set(wanted) != set(names):
         only_task, only_teacher = sorted(set(wanted) - set(names)), sorted(set(names) - set(wanted))
         twins = [f"{visible(name)} for {visible(twin)}" for name in only_task if (twin := twin_of(name, only_teacher))]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from limbeck.data.candidates import CandidateEncoder, ScorerKind
 from limbeck.data.instructions.checks import check_instruction
@@ -16,11 +16,12 @@ from limbeck.data.languages import language_code, language_name
 from limbeck.data.prompts.choice import PromptChoice
 from limbeck.errors import ConfigError, DataError, ModelError, near_misses
 from limbeck.evaluation.predict import predict_scores, softmax
+from limbeck.models.checked_folder import bounded, model_weights, reading
 from limbeck.models.load import load_tokenizer, load_weights
 from limbeck.ranks import device
 from limbeck.runs.batches import batches
 from limbeck.runs.language_data import prompt_texts
-from limbeck.runs.task_file import damaged, task_values
+from limbeck.runs.task_file import read_task, task_values
 from limbeck.students.scorer import make_scorer
 from limbeck.types import Advance, Instruction, SoftLayout
 
@@ -49,7 +50,7 @@ class RankingTask(BaseModel):
     labels for one task, the keys are ``task/set``."""
     pairs: list[str] = []
     """Those of `labels` that read two texts."""
-    max_length: int
+    max_length: PositiveInt
 
 
 def is_ranking_student(folder: str | Path) -> bool:
@@ -68,18 +69,16 @@ class Ranker:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        folder = Path(folder)
         if not is_ranking_student(folder):
             raise ModelError(f"{folder} is no student of a cross-lingual run: its task.json does not say so")
-        try:
-            self.task = RankingTask.model_validate(task_values(folder))
-        except ValidationError as error:
-            raise damaged(folder, error) from error
+        self.task = read_task(folder, RankingTask)
         self.tokenizer = load_tokenizer(str(folder))
-        self.scorer = make_scorer(self.task.scorer, str(folder), self.task.soft)
-        if self.task.critic:
-            self.scorer.add_critic()
-        load_weights(self.scorer, folder)
+        weights = model_weights(str(folder))
+        with reading("the scorer", folder), bounded(weights):
+            self.scorer = make_scorer(self.task.scorer, str(folder), self.task.soft)
+            if self.task.critic:
+                self.scorer.add_critic()
+            load_weights(self.scorer, weights.folder)
         self.scorer.to(device())
 
     def scores(self, records: Sequence[Instruction], *, advance: Advance | None = None) -> NDArray[np.float32]:

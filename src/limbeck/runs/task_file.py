@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, PositiveInt, ValidationError
 
 from limbeck.errors import ModelError
+from limbeck.models.checked_folder import model_folder
+from limbeck.models.json_file import faults_in, read_json
 
-__all__ = ["TASK_FILE", "damaged", "task_values"]
+__all__ = ["TASK_FILE", "read_task", "student_max_length", "task_values"]
 
 TASK_FILE = "task.json"
+Task = TypeVar("Task", bound=BaseModel)
+_ADVICE = "Write the student again, or copy its folder again"
 
 
 def task_values(folder: str | Path) -> dict[str, Any]:
-    """Return what the file says; nothing where there is none. Raises `ModelError` if it is damaged."""
-    path = Path(folder) / TASK_FILE
-    if not path.exists():
-        return {}
+    """Return what the file of a model, a folder or hub name, says; nothing where there is none.
+
+    Raises:
+        ModelError: there is no such model, or the file is damaged.
+    """
+    path = model_folder(str(folder)) / TASK_FILE
+    return read_json(path, _ADVICE) if path.exists() else {}
+
+
+def read_task(folder: str | Path, model: type[Task], *, without: str | None = None) -> Task:
+    """Return the file as a `model`, except the field `without`. Raises `ModelError` if it is damaged."""
+    values = task_values(folder)
+    return _checked(folder, {key: value for key, value in values.items() if key != without}, model)
+
+
+def student_max_length(folder: str | Path) -> int | None:
+    """Return the student's token limit; ``None`` where there is no file. Raises `ModelError` if it is damaged."""
+    values = task_values(folder)
+    return _checked(folder, values, _Limit).max_length if values else None
+
+
+class _Limit(BaseModel):
+    max_length: PositiveInt
+
+
+def _checked(folder: str | Path, values: dict[str, Any], model: type[Task]) -> Task:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise damaged(folder, error) from error
-    return values if isinstance(values, dict) else {}
-
-
-def damaged(folder: str | Path, error: Exception) -> ModelError:
-    """Return the error that says what is wrong with the file."""
-    path = Path(folder) / TASK_FILE
-    return ModelError(f"{path} is damaged: {' '.join(str(error).splitlines()[:3])}. Write the student again")
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ModelError(f"{Path(folder) / TASK_FILE} is damaged: {faults_in(error)}. {_ADVICE}") from error

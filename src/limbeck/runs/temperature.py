@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +14,7 @@ from limbeck.data.tasks import label_ids
 from limbeck.errors import ConfigError, DataError, ModelError
 from limbeck.evaluation.calibration import expected_calibration_error, reliability_bins
 from limbeck.evaluation.predict import softmax
+from limbeck.models.json_file import read_json
 from limbeck.runs.predictor import Predictor
 from limbeck.teachers.labels.calibration import fit_temperature
 from limbeck.teachers.labels.label_probs import LabelProbs
@@ -26,6 +25,7 @@ __all__ = ["CALIBRATION_FILE", "Fitted", "calibrate", "read_temperature", "stude
 CALIBRATION_FILE = "calibration.json"
 
 _FOLDS = 5
+_HOTTEST = 1e9
 
 
 class Fitted(NamedTuple):
@@ -62,11 +62,8 @@ def read_temperature(folder: Path) -> float | None:
     path = folder / CALIBRATION_FILE
     if not path.exists():
         return None
-    try:
-        temperature = json.loads(path.read_text(encoding="utf-8"))["temperature"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f'{path} is damaged: expected {{"temperature": 1.3}}. Calibrate the student again') from error
-    if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
+    temperature = read_json(path, "Calibrate the student again").get("temperature")
+    if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 < temperature < _HOTTEST:
         raise ModelError(f"{path}: expected a temperature above 0, got {temperature!r}. Calibrate the student again")
     return float(temperature)
 

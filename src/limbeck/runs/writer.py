@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from limbeck.data.encode import token_limit
 from limbeck.data.generation.encode import encode_examples
@@ -30,7 +29,7 @@ from limbeck.models.vocabulary import align_vocabularies
 from limbeck.ranks import device
 from limbeck.results import SystemName
 from limbeck.runs.batches import batches
-from limbeck.runs.task_file import damaged, task_values
+from limbeck.runs.task_file import read_task, student_max_length, task_values
 from limbeck.runs.text_data import decoder_start
 from limbeck.runs.text_measuring import HeldOutRows, measure_rows
 from limbeck.types import Progress
@@ -59,14 +58,10 @@ class WritingStudent:
     """
 
     def __init__(self, folder: str | Path, task: Generation | None = None) -> None:
-        values = task_values(folder)
-        if task is None and values.get("kind") != "generation":
+        if task is None and not is_writing_student(folder):
             raise ModelError(f"{folder} is no student of a run on texts: its task.json does not say so")
-        try:
-            wanted = int(values.pop("max_length")) if values else None
-            self.task = task or Generation.model_validate(values)
-        except (KeyError, TypeError, ValueError, ValidationError) as error:
-            raise damaged(folder, error) from error
+        wanted = student_max_length(folder)
+        self.task = task or read_task(folder, Generation, without="max_length")
         self.tokenizer = load_tokenizer(str(folder))
         self.model = load_language_model(str(folder))
         self.max_length = token_limit(self.tokenizer, self.model, wanted)

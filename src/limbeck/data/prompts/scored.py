@@ -60,10 +60,24 @@ def encode_for(model: Any, rows: Rows, tokenizer: Any, max_length: int) -> Encod
 
     Raises:
         ConfigError: a prompt leaves no room for the labels.
-        ModelError: as `padding_of`.
+        ModelError: as `padding_of`; or the model does not know a token.
     """
-    if not isinstance(model, LabelScorer):
-        return encode_rows(rows, tokenizer, max_length, padding_of(model, tokenizer))
+    encoded = (
+        _encode_prompts(model, rows, tokenizer, max_length)
+        if isinstance(model, LabelScorer)
+        else encode_rows(rows, tokenizer, max_length, padding_of(model, tokenizer))
+    )
+    highest = max(encoded.pad_id, int(encoded.ids.max(initial=0)))
+    known = len(model.get_input_embeddings().weight)
+    if highest >= known:
+        raise ModelError(
+            f"the tokenizer of {tokenizer.name_or_path} writes token {highest}, and its model knows {known} tokens: "
+            "the two do not belong together. Copy or download the model again, with its tokenizer"
+        )
+    return encoded
+
+
+def _encode_prompts(model: LabelScorer, rows: Rows, tokenizer: Any, max_length: int) -> Encoded:
     verbaliser = model.verbaliser
     prompt = LabelPrompt.model_validate(verbaliser.prompt)
     room = max_length - verbaliser.longest

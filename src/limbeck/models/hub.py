@@ -1,0 +1,147 @@
+"""Which folder holds a model of the Hugging Face hub? One question to the network; the cache where there is none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from limbeck.errors import ModelError
+
+__all__ = ["hub_folder", "hub_weights", "is_hub_name"]
+
+_ANSWER_SECONDS = 5.0
+_SMALL_FILES = (
+    "*config.json", "*.index.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*",
+    "additional_chat_templates/*",
+    "vocab*", "merges.txt", "*.model", "task.json", "adapter.json", "verbaliser.json", "calibration.json", "*.py",
+)  # fmt: skip
+"""All of a repository that says what its weights are, and how texts become tokens. Code is run if the user asks."""
+_WHOLE = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether the hub could have a model of this name: NAME or OWNER/NAME."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=64)
+def _copy(name: str) -> tuple[Path | None, ModelError | None]:
+    """The folder of the cache, and why the hub cannot be asked for more.
+
+    Asked once in a process: everything that is loaded of a model is of one revision.
+    """
+    from huggingface_hub import snapshot_download
+
+    if (refused := _refusal(name)) is not None:
+        return _cached(name), refused
+    return Path(snapshot_download(name, allow_patterns=list(_SMALL_FILES))), None
+
+
+def hub_folder(name: str) -> Path:
+    """Return the folder of the cache with all small files of a model; what is cached where the hub is out of reach.
+
+    Raises:
+        ModelError: no such model, no access to it, or neither a network nor a copy in the cache.
+    """
+    folder, refused = _copy(name)
+    if folder is None:
+        assert refused is not None
+        raise refused
+    return folder
+
+
+def hub_weights(name: str, names_in: Callable[[Path], list[str]]) -> Path:
+    """Fetch the safetensors weights of a model, if they are not there yet, and return the folder that has them.
+
+    It is another one than `hub_folder`'s where the hub's bot has converted the weights and the owner has not taken
+    them over. A model without any gets the folder that lacks them.
+
+    Args:
+        name: of the model.
+        names_in: checks an index and returns the names of its files.
+
+    Raises:
+        ModelError: as `hub_folder`; or the index asks for what is no weights file of the model.
+    """
+    folder, (_, refused) = hub_folder(name), _copy(name)
+    if _fetch(name, folder, names_in, online=refused is None):
+        return folder
+    if refused is not None:
+        raise refused
+    from huggingface_hub import snapshot_download
+    from transformers.safetensors_conversion import auto_conversion
+
+    # The pull request of the bot; a file of weights comes with its number.
+    _, revision, *_ = auto_conversion(name, ignore_errors_during_conversion=True) or (None, None)
+    if revision is None:
+        return folder
+    converted = Path(snapshot_download(name, revision=revision, allow_patterns=list(_SMALL_FILES)))
+    _fetch(name, converted, names_in, online=True)
+    return converted
+
+
+def _fetch(name: str, folder: Path, names_in: Callable[[Path], list[str]], *, online: bool) -> bool:
+    """Whether `folder` has, or now has, weights."""
+    if _download(name, folder, [_WHOLE], online=online):
+        return True
+    index = folder / _INDEX
+    return index.exists() and _download(name, folder, names_in(index), online=online)
+
+
+def _download(name: str, folder: Path, files: list[str], *, online: bool) -> bool:
+    """Fetch files of the folder's revision; whether all are there afterwards."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        for file in files:
+            hf_hub_download(name, file, revision=folder.name, local_files_only=not online)
+    except EntryNotFoundError:
+        return False
+    return True
+
+
+def _cached(name: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, "config.json")
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _refusal(name: str) -> ModelError | None:
+    """Why the hub does not hand out the model, in words; ``None``: it does. One try, without waiting."""
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+
+    host = urlsplit(constants.ENDPOINT).hostname
+    access = "If it is private, log in first (hf auth login)"
+    try:
+        HfApi().model_info(name, timeout=_ANSWER_SECONDS)
+        return None
+    except GatedRepoError:
+        why = f"its owner at {host} must let you have it: ask on its page, then log in (hf auth login)"
+    except RepositoryNotFoundError:
+        return ModelError(f"there is neither a folder '{name}' nor a model of this name at {host}. {access}")
+    except OfflineModeIsEnabled:
+        why = "HF_HUB_OFFLINE is set, and this machine has no whole copy of it"
+    except HfHubHTTPError as error:
+        why = f"{host} answered with HTTP status {error.response.status_code}"
+    except Exception as error:  # what goes wrong on a network has no common base; its text may hold a proxy's password
+        why = f"{host} cannot be reached ({type(error).__name__}), and this machine has no whole copy of it"
+    here = os.environ.get("HF_HOME") or "~/.cache/huggingface"
+    return ModelError(
+        f"cannot load '{name}': there is no such folder, and of the hub's model {why}. To work without a network, "
+        f"give a folder, or run `hf download {name}` where there is one and copy the cache ({here}); HF_HUB_OFFLINE=1 "
+        "then saves the question"
+    )
