@@ -45,13 +45,13 @@ class Weights:
 
 @contextmanager
 def reading(what: str, name: str | Path, advice: str = _DAMAGED) -> Iterator[None]:
-    """Turn whatever a library raises at files that it cannot use into a `ModelError`.
+    """Turn whatever a library raises at a model that it cannot use into a `ModelError`.
 
-    Libraries raise nearly every kind of error at a damaged file, and nothing but files is read in the block.
+    Libraries raise nearly every kind of error at damaged files, and nothing else happens in the block.
 
     Args:
-        what: is read, as the message calls it.
-        name: whose it is.
+        what: is done, as the message says it: ``load the tokenizer of``.
+        name: the model.
         advice: the message's end.
     """
     try:
@@ -77,11 +77,11 @@ def model_folder(name: str, *, trust_remote_code: bool = False) -> Path:
         ModelError: neither folder nor model, or a folder whose files must not be read.
     """
     folder = Path(os.path.expanduser(name))
-    if not os.path.isdir(folder):  # false also where the name is too long, or none
+    if not name or not os.path.isdir(folder):  # false also where the name is too long, or none
         if _looks_like_a_path(name) or not is_hub_name(name):
             raise ModelError(_no_folder(name))
         try:
-            with reading("the model", name, _NOT_FETCHED):
+            with reading("load the model of", name, _NOT_FETCHED):
                 folder = hub_folder(name)
         except ModelError as error:
             raise ModelError(f"{error}.{_neighbours(name)}") from error.__cause__
@@ -97,7 +97,7 @@ def model_weights(name: str, *, trust_remote_code: bool = False) -> Weights:
     """
     folder = model_folder(name, trust_remote_code=trust_remote_code)
     if not os.path.isdir(os.path.expanduser(name)):
-        with reading("the weights", name, _NOT_FETCHED):
+        with reading("load the weights of", name, _NOT_FETCHED):
             folder = hub_weights(name, names_in)
         _require_safe(folder, trust_remote_code=trust_remote_code)
     shapes: dict[str, tuple[int, ...]] = {}
@@ -262,7 +262,7 @@ def _neighbours(name: str) -> str:
 
 
 def _cannot_load(what: str, name: str | Path, error: BaseException, advice: str) -> ModelError:
-    return ModelError(f"cannot load {what} of '{name}': {_reason(error).removesuffix('.')}. {advice}")
+    return ModelError(f"cannot {what} '{name}': {_reason(error).removesuffix('.')}. {advice}")
 
 
 def _reason(error: BaseException) -> str:

@@ -60,9 +60,14 @@ def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> Any:
     from transformers import AutoTokenizer
 
     folder = model_folder(name, trust_remote_code=trust_remote_code)
-    with reading("the tokenizer", name):
+    with reading("load the tokenizer of", name):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
         tokenizer("a")  # some damage shows with the first text
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise ModelError(
+            f"the tokenizer of '{name}' knows no words: {folder} lacks its vocabulary (tokenizer.json, vocab.txt or a "
+            "sentencepiece model). Copy or download it again"
+        )
     tokenizer.name_or_path = name
     return tokenizer
 
@@ -79,7 +84,7 @@ def load_config(name: str, *, trust_remote_code: bool = False) -> Any:
 def _config(folder: Path, name: str, trust_remote_code: bool) -> Any:
     from transformers import AutoConfig
 
-    with reading("the configuration", name):
+    with reading("load the configuration of", name):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         int(config.num_labels)  # damaged names of labels show here
     config.name_or_path = name
@@ -104,7 +109,14 @@ def load_classifier(name: str, *, labels: Sequence[str] | None = None, trust_rem
 
     folder = model_folder(name, trust_remote_code=trust_remote_code)
     if labels is None and (verbaliser := read_verbaliser(folder)) is not None:
-        return LabelScorer(load_language_model(name, trust_remote_code=trust_remote_code), verbaliser)
+        language_model = load_language_model(name, trust_remote_code=trust_remote_code)
+        known = len(language_model.get_input_embeddings().weight)
+        if (highest := max(map(max, verbaliser.label_ids))) >= known:
+            raise ModelError(
+                f"{folder}: verbaliser.json has the token {highest}, and the model knows {known} tokens. Copy the "
+                "student again"
+            )
+        return LabelScorer(language_model, verbaliser)
     config = _config(folder, name, trust_remote_code)
     if labels is not None:
         if _is_classifier(config) and config.num_labels != len(labels):
@@ -140,7 +152,7 @@ def new_classifier(name: str, *, labels: Sequence[str], trust_remote_code: bool 
 
     config = load_config(name, trust_remote_code=trust_remote_code)
     config.num_labels = len(labels)
-    with reading("a classifier", name):
+    with reading("load a classifier of", name):
         return AutoModelForSequenceClassification.from_config(
             config, dtype=torch.float32, trust_remote_code=trust_remote_code
         )
@@ -155,7 +167,7 @@ def new_encoder(name: str, *, trust_remote_code: bool = False) -> Any:
     from transformers import AutoModel
 
     config = load_config(name, trust_remote_code=trust_remote_code)
-    with reading("an encoder", name):
+    with reading("load an encoder of", name):
         return AutoModel.from_config(config, trust_remote_code=trust_remote_code)
 
 
@@ -225,7 +237,7 @@ def _load(
 
     weights = model_weights(name, trust_remote_code=trust_remote_code)
     layers = read_adapter_layers(weights.folder)
-    with reading("the model", name), bounded(weights):
+    with reading("load the model of", name), bounded(weights):
         if layers is not None:
             require_adapter_weights(layers, weights.shapes)
             model = auto_class.from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
@@ -318,7 +330,7 @@ def load_weights(model: Any, folder: Path) -> None:
     model = language_model_of(model)
     weights: dict[str, Any] = {}
     for file in sorted(folder.glob("*.safetensors")):
-        with reading(f"the weights {file.name}", folder):
+        with reading(f"load {file.name} of", folder):
             weights.update(load_file(file))
     try:
         lost = model.load_state_dict(weights, strict=False)

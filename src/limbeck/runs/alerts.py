@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from limbeck.alert_results import NO_REASON, AlertRun, AlertSweep
 from limbeck.data.articles.article import Article
 from limbeck.data.articles.read import ArticleRows, file_records, read_articles
-from limbeck.data.prompts.label_prompt import LabelPrompt
+from limbeck.data.prompts.label_prompt import student_prompt
 from limbeck.data.records import Fault, Fields, Record
 from limbeck.errors import DataError
 from limbeck.evaluation.alerts.decide import AlertMaker, decide
@@ -162,7 +162,7 @@ def _explained(
 
 def _prompt_hash(model: Any) -> str | None:
     """Hash of the prompt that a student reads; ``None`` for one that reads the text alone."""
-    return LabelPrompt.model_validate(model.verbaliser.prompt).hash if isinstance(model, LabelScorer) else None
+    return student_prompt(model.verbaliser.prompt).hash if isinstance(model, LabelScorer) else None
 
 
 def _notes(

@@ -14,7 +14,7 @@ from limbeck.data.prompts.label_answer import usable_reason
 from limbeck.data.prompts.scored import encode_for
 from limbeck.data.tasks import Classification
 from limbeck.evaluation.predict import predict_logits, softmax
-from limbeck.models.checked_folder import model_folder
+from limbeck.models.checked_folder import model_folder, reading
 from limbeck.models.generate import Decoding, write_completions
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import load_classifier, load_tokenizer, model_labels
@@ -62,7 +62,8 @@ class Predictor:
     def logits(self, rows: Rows, advance: Advance | None = None) -> NDArray[np.float32]:
         """Return class logits ``[N, C]``; `advance` is told how many rows are done."""
         encoded = encode_for(self.model, rows, self.tokenizer, self.max_length)
-        return predict_logits(self.model, encoded, advance=advance)
+        with reading("label texts with", self.model.config.name_or_path):
+            return predict_logits(self.model, encoded, advance=advance)
 
     @property
     def explains(self) -> bool:

@@ -74,7 +74,7 @@ class Ranker:
         self.task = read_task(folder, RankingTask)
         self.tokenizer = load_tokenizer(str(folder))
         weights = model_weights(str(folder))
-        with reading("the scorer", folder), bounded(weights):
+        with reading("load the scorer of", folder), bounded(weights):
             self.scorer = make_scorer(self.task.scorer, str(folder), self.task.soft)
             if self.task.critic:
                 self.scorer.add_critic()
@@ -95,7 +95,9 @@ class Ranker:
             soft=self.task.soft,
             max_length=self.task.max_length,
         )
-        return predict_scores(self.scorer, encoder.encode(records), advance=advance)
+        encoded = encoder.encode(records)
+        with reading("score texts with", self.scorer.config.name_or_path):
+            return predict_scores(self.scorer, encoded, advance=advance)
 
     def predict(
         self,

@@ -21,6 +21,7 @@ from limbeck.evaluation.generation.outputs import GeneratingSystem, HeldOutTexts
 from limbeck.evaluation.generation.speed import writing_speed
 from limbeck.formatting import layers_text, parameters_text
 from limbeck.generation_results import GenerationFigures
+from limbeck.models.checked_folder import reading
 from limbeck.models.generate import Completion, Decoding, write_completions
 from limbeck.models.language_model import is_encoder_decoder
 from limbeck.models.layers import depth
@@ -106,15 +107,16 @@ class WritingStudent:
     def write(self, prompts: Sequence[Example], decoding: Decoding, seed: int = 0) -> list[Completion]:
         """Return what the student writes after each prompt; a completion that a row has is not read."""
         encoded = self._encoded(prompts, decoding.max_new_tokens)
-        return write_completions(
-            self.model,
-            [encoded.prompt_ids(row).tolist() for row in range(len(encoded))],
-            decoding,
-            end_ids=encoded.end_ids,
-            pad_id=encoded.pad_id,
-            seed=seed,
-            vocabulary=self.tokens,
-        )
+        with reading("write with", self.model.config.name_or_path):
+            return write_completions(
+                self.model,
+                [encoded.prompt_ids(row).tolist() for row in range(len(encoded))],
+                decoding,
+                end_ids=encoded.end_ids,
+                pad_id=encoded.pad_id,
+                seed=seed,
+                vocabulary=self.tokens,
+            )
 
     def _encoded(self, prompts: Sequence[Example], answer_tokens: int) -> EncodedSequences:
         rows = [replace(row, messages=row.prompt) for row in prompts]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from limbeck.data.encode import Encoded
-from limbeck.data.prompts.label_prompt import LabelPrompt
+from limbeck.data.prompts.label_prompt import student_prompt
 from limbeck.data.prompts.scored import row_fields, tokens_behind
 from limbeck.models.label_scorer import Verbaliser
 from limbeck.models.verbaliser import LabelTokens
@@ -90,7 +90,7 @@ def reason_prompts(verbaliser: Verbaliser, rows: Rows, tokenizer: Any) -> Reason
 
 
 def _tokens(verbaliser: Verbaliser, rows: Rows, i: int, reason: str, tokenizer: Any) -> LabelTokens:
-    prompt = LabelPrompt.model_validate(verbaliser.prompt)
+    prompt = student_prompt(verbaliser.prompt)
     asks: dict[str, Any] = {"system": None, "instruction": "explain:", "format": "none", "answer": prompt.reason}
     asks |= {"demonstrations": (), "descriptions": {}}
     prompt = prompt.model_copy(update=asks)

@@ -19,9 +19,18 @@ from limbeck.atomic import write_json
 from limbeck.data.prompts.cleaning import Cleaning
 from limbeck.data.prompts.sandbox import slots_of
 from limbeck.data.tasks import OneLine
-from limbeck.errors import ConfigError, near_misses
+from limbeck.errors import ConfigError, ModelError, near_misses
+from limbeck.models.json_file import faults_in
 
-__all__ = ["REASON_FORMATS", "Demonstration", "LabelPrompt", "check_prompt", "load_prompt", "save_prompt"]
+__all__ = [
+    "REASON_FORMATS",
+    "Demonstration",
+    "LabelPrompt",
+    "check_prompt",
+    "load_prompt",
+    "save_prompt",
+    "student_prompt",
+]
 
 _FILE_FORMAT = 1
 _LABELS = "labels"
@@ -181,6 +190,20 @@ def load_prompt(file: Path) -> LabelPrompt:
         raise ConfigError(f"{file} holds no prompt: {error.errors()[0]['msg']}") from error
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def student_prompt(values: dict[str, Any]) -> LabelPrompt:
+    """Return the prompt of a saved student that scores labels, from its ``verbaliser.json``.
+
+    Raises:
+        ModelError: it is none.
+    """
+    try:
+        return LabelPrompt.model_validate(values)
+    except ValidationError as error:
+        raise ModelError(
+            f"the prompt in the student's verbaliser.json is damaged: {faults_in(error)}. Write the student again"
+        ) from error
 
 
 def _read(file: Path) -> dict[str, Any]:

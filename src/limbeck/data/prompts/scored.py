@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.data.encode import Encoded, encode_rows
-from limbeck.data.prompts.label_prompt import LabelPrompt, check_prompt
+from limbeck.data.prompts.label_prompt import LabelPrompt, check_prompt, student_prompt
 from limbeck.data.prompts.label_render import RenderedPrompt, render_fitting, render_for_scoring
 from limbeck.errors import ConfigError, ModelError
 from limbeck.models.label_scorer import LabelScorer, Verbaliser
@@ -79,7 +79,7 @@ def encode_for(model: Any, rows: Rows, tokenizer: Any, max_length: int) -> Encod
 
 def _encode_prompts(model: LabelScorer, rows: Rows, tokenizer: Any, max_length: int) -> Encoded:
     verbaliser = model.verbaliser
-    prompt = LabelPrompt.model_validate(verbaliser.prompt)
+    prompt = student_prompt(verbaliser.prompt)
     room = max_length - verbaliser.longest
     ids: list[list[int]] = []
     cut = 0
