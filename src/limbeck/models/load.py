@@ -279,8 +279,10 @@ def config_labels(config: Any) -> list[str]:
         raise ModelError(f"{where} must number the labels from 0 on without gaps, and has {sorted(names)[:8]}")
     labels = [names[i] for i in range(len(names))]
     for label in labels:
-        if not isinstance(label, str | int | float) or printable(str(label)) != str(label):
-            raise ModelError(f"{where}: a label is a printable text, not {printable(repr(label))[:80]}")
+        if not isinstance(label, str | int | float):
+            raise ModelError(f"{where}: a label is a text, not {printable(repr(label))[:80]}")
+        if printable(str(label)) != str(label):
+            raise ModelError(f"{where}: label {label!r} holds half of a surrogate pair or a control character")
     found = [str(label) for label in labels]
     if twice := [label for label, times in Counter(found).items() if times > 1]:
         raise ModelError(f"{where} calls several labels '{twice[0][:80]}'. Give each a name of its own")
