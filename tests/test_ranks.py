@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from limbeck.ranks import from_main, sum_over_ranks
+import pytest
+
+from limbeck.errors import ConfigError
+from limbeck.ranks import from_main, require_data_parallel, require_precision, sum_over_ranks
 
 PROGRAM = """
 import torch
@@ -54,3 +57,43 @@ def test_two_processes_have_the_same(tmp_path: Path) -> None:
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.count("agreed") == 2
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name"),
+    [
+        ("ACCELERATE_USE_FSDP", "true", "FSDP"),
+        ("ACCELERATE_USE_FSDP", "1", "FSDP"),
+        ("ACCELERATE_USE_DEEPSPEED", "True", "DeepSpeed"),
+        ("ACCELERATE_USE_MEGATRON_LM", "true", "Megatron-LM"),
+        ("ACCELERATE_USE_PARALLELISM_CONFIG", "true", "tensor, context or sequence parallelism"),
+        ("ACCELERATE_SAGEMAKER_DISTRIBUTED_TYPE", "MODEL_PARALLEL", "SageMaker's own parallelism"),
+    ],
+)
+def test_back_ends_that_share_out_a_model_are_refused_by_name(
+    variable: str, value: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match=rf"asks for {name} \({variable}\).*torchrun.*limbeck plan"):
+        require_data_parallel()
+
+
+@pytest.mark.parametrize("value", ["", "false", "False", "0", "no", "NO"])
+def test_what_is_switched_off_is_none(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_SAGEMAKER_DISTRIBUTED_TYPE"):
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("FSDP_VERSION", "2")  # set by a plain launch as well
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "inductor")
+    require_data_parallel()
+
+
+def test_the_launcher_s_precision_is_the_run_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_precision("float32")
+    for asked, wanted in (("no", "float32"), ("no", "bf16"), ("bf16", "bf16"), ("fp16", "fp16")):
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", asked)
+        require_precision(wanted)
+    for asked, wanted, to_set in (("bf16", "float32", "bf16"), ("fp16", "bf16", "fp16"), ("fp8", "bf16", "bf16")):
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", asked)
+        said = f"mixed precision {asked}, and training.precision is {wanted}.*training.precision: {to_set}"
+        with pytest.raises(ConfigError, match=said):
+            require_precision(wanted)

@@ -1,11 +1,39 @@
-"""Which of several processes is this? One process, with no launcher, is rank 0 of 1."""
+"""Which of several processes is this, and do they share the work as a run can? One without launcher is rank 0 of 1."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 
-__all__ = ["device", "from_main", "is_main", "on_cpus", "rank", "ranks", "sum_over_ranks", "wait_for_all"]
+from limbeck.errors import ConfigError
+
+__all__ = [
+    "device",
+    "from_main",
+    "is_main",
+    "on_cpus",
+    "rank",
+    "ranks",
+    "require_data_parallel",
+    "require_precision",
+    "sum_over_ranks",
+    "wait_for_all",
+]
+
+_BACK_ENDS = {
+    "FSDP": ("ACCELERATE_USE_FSDP",),
+    "DeepSpeed": ("ACCELERATE_USE_DEEPSPEED",),
+    "Megatron-LM": ("ACCELERATE_USE_MEGATRON_LM",),
+    "tensor, context or sequence parallelism": ("ACCELERATE_USE_PARALLELISM_CONFIG",),
+    "SageMaker's own parallelism": ("ACCELERATE_SAGEMAKER_DISTRIBUTED_TYPE",),
+}
+"""What `accelerate launch` sets for ways of sharing out a model of which a run knows nothing."""
+_OFF = {"", "0", "n", "no", "f", "false", "off"}
+_ADVICE = (
+    "limbeck trains whole copies of a model (DDP). Start it with torchrun, or with accelerate's plain multi-GPU or "
+    "multi-CPU settings (accelerate config). Where a model does not fit one device: a smaller "
+    "training.micro_batch_size, precision: bf16, student.adapter, or `limbeck plan RUN.yaml` for what to change"
+)
 
 
 def ranks() -> int:
@@ -67,3 +95,32 @@ def from_main(value: float) -> float:
     """Return the number that the main process has; all must come here."""
     (found,) = sum_over_ranks([value if is_main() else 0.0])
     return found
+
+
+def require_data_parallel() -> None:
+    """Refuse launchers that share out the model itself: its weights, checkpoints and losses would be parts.
+
+    Raises:
+        ConfigError: names the back end, and what to do.
+    """
+    for name, variables in _BACK_ENDS.items():
+        for variable in variables:
+            if os.environ.get(variable, "").strip().lower() not in _OFF:
+                raise ConfigError(f"the launcher asks for {name} ({variable}), which cannot be used here. {_ADVICE}")
+
+
+def require_precision(wanted: str) -> None:
+    """Refuse a launcher whose mixed precision is not the run's: the trainer would follow the launcher.
+
+    Args:
+        wanted: the run's ``training.precision``.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "").strip().lower()
+    if asked not in _OFF and asked != wanted:
+        raise ConfigError(
+            f"accelerate's settings ask for mixed precision {asked}, and training.precision is {wanted}. Launch with "
+            f"--mixed_precision no, or set training.precision: {asked if asked in ('bf16', 'fp16') else 'bf16'}"
+        )

@@ -144,8 +144,8 @@ def test_predict_says_what_is_wrong(
     assert message in errors
 
 
-def test_predict_options_of_writing_are_refused_elsewhere(limbeck: Command) -> None:
-    code, _, errors = limbeck("predict", "/nowhere/model", "--temperature", "1", stdin="a")
+def test_predict_options_of_writing_are_refused_elsewhere(limbeck: Command, tmp_path: Path) -> None:
+    code, _, errors = limbeck("predict", str(tmp_path), "--temperature", "1", stdin="a")
     assert code == 2
     assert "--max-new-tokens and --temperature are for students that write" in errors
 
@@ -269,7 +269,7 @@ def test_evaluate_on_tasks_of_lm_eval_needs_the_extra(
     code, _, errors = limbeck("evaluate", str(student), rows, "--lm-eval", " , ")
     assert code == 2
     assert "name one task or more" in errors
-    code, _, errors = limbeck("evaluate", "/nowhere/model", rows, "--lm-eval", "hellaswag")
+    code, _, errors = limbeck("evaluate", str(tmp_path), rows, "--lm-eval", "hellaswag")
     assert code == 2
     assert "--lm-eval is for students that write" in errors
 

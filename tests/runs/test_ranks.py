@@ -9,8 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
+
+import limbeck
+from limbeck.errors import ConfigError
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 PROGRAM = """
@@ -46,3 +50,19 @@ def test_two_ranks_train_the_student_that_one_process_trains(
         for name in ("one", "two")
     ]
     assert torch.allclose(torch.tensor(losses[0]), torch.tensor(losses[1]), atol=1e-4)
+
+
+def test_fsdp_is_refused_before_anything_is_done(run_file: Path, tmp_path: Path) -> None:
+    """Accelerate makes plain DDP of it on CPUs; elsewhere a stage would be lost at its first checkpoint."""
+    words = ["--use_fsdp", "--fsdp_version", "2", "--num_processes", "1", "-m", "limbeck", "distill", str(run_file)]
+    command = [sys.executable, "-m", "accelerate.commands.launch", *words]
+    answer = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+    assert answer.returncode != 0
+    assert "the launcher asks for FSDP (ACCELERATE_USE_FSDP), which cannot be used here" in answer.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_launcher_of_another_precision_is_refused(sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    with pytest.raises(ConfigError, match=r"ask for mixed precision bf16, and training\.precision is float32"):
+        limbeck.distill(**sections)

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from limbeck.data.candidates import CandidateEncoder, EncodedRecords
-from limbeck.errors import NonFiniteLoss
+from limbeck.errors import ConfigError, NonFiniteLoss
 from limbeck.losses.candidates import CandidateCrossEntropy
 from limbeck.losses.combine import Objective, WeightedTerm, bind_terms
 from limbeck.losses.hints.hidden import LastHiddenCosine, MappedStates, PatientHints
@@ -478,3 +478,10 @@ def test_a_resumed_scorer_ends_bit_identical(scorers: ScorerSetting, kind: str, 
     for name, x in whole.state_dict().items():
         assert torch.equal(x, resumed.state_dict()[name]), name
     assert not torch.equal(start[scorers.PROMPTS], whole.state_dict()[scorers.PROMPTS])
+
+
+@pytest.mark.parametrize("options", [{"fsdp": True}, {"fsdp": "full_shard"}])
+def test_a_model_is_not_shared_out(setting: Setting, options: dict[str, Any]) -> None:
+    """The saved student, its terms and its checkpoints are about whole models."""
+    with pytest.raises(ConfigError, match="fsdp, deepspeed or a parallelism_config"):
+        setting.trainer(**options)

@@ -19,7 +19,7 @@ from typing import Any
 from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
 from limbeck.models.load import frozen_fingerprint
-from limbeck.ranks import device, is_main
+from limbeck.ranks import device, is_main, require_data_parallel
 from limbeck.recipes.catalogue import build_recipe
 from limbeck.results import Results, SystemName
 from limbeck.runs.bench import Bench, ModelTeacher, set_up
@@ -72,6 +72,7 @@ def distill(*, progress: Progress | None = None, **sections: Any) -> Results | L
 
 def run(config: AnyRun, *, progress: Progress, command: str = "") -> Results | LanguageResults | GenerationResults:
     """Carry out a checked run of either kind; see `distill`."""
+    require_data_parallel()
     if isinstance(config, LanguageRunConfig):
         return run_languages(config, progress=progress, command=command)
     if isinstance(config, TextRunConfig):

@@ -19,7 +19,7 @@ from limbeck.models.layers import set_dropout, word_embeddings
 from limbeck.models.load import load_weights, save_model
 from limbeck.numerics.energy import energy_meter
 from limbeck.numerics.memory import peak_memory_bytes
-from limbeck.ranks import is_main, on_cpus, ranks, wait_for_all
+from limbeck.ranks import is_main, on_cpus, ranks, require_precision, wait_for_all
 from limbeck.results import StageCost
 from limbeck.stages.stage import SGD_MOMENTUM, Stage, Training
 from limbeck.types import Batch, Progress, Sequences, Shapes, Teacher, Writer
@@ -170,7 +170,8 @@ def _arguments(run: StageRun, folder: Path, stage_name: str) -> Any:
             f"batch_size {training.batch_size} cannot be split into micro-batches of {micro} rows on {devices} "
             "devices: make batch_size a multiple of micro_batch_size times the number of devices"
         )
-    return TrainingArguments(
+    require_precision(training.precision)
+    arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=run.sequences.steps,
         per_device_train_batch_size=micro,
@@ -196,3 +197,7 @@ def _arguments(run: StageRun, folder: Path, stage_name: str) -> Any:
         disable_tqdm=True,
         remove_unused_columns=False,
     )
+    # Of several devices without a launcher one is used: transformers would split batches over threads of this process
+    # (DataParallel), and with them the sums that losses are divided by.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments

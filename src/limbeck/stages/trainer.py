@@ -1,7 +1,8 @@
 """One training loop: a thin `transformers.Trainer` with five overrides.
 
-Checkpoints, resume, precision, accumulation, DDP, FSDP, DeepSpeed and experiment trackers come from
-the base class. What is ours:
+Checkpoints, resume, precision, accumulation, DDP and experiment trackers come from the base class. Its ways of
+sharing out the model itself (FSDP, DeepSpeed, tensor and context parallelism) are refused: terms, checkpoints and
+saved students are about whole models. What is ours:
 
 1. `get_train_dataloader` serves the micro-batches of a fixed plan, this rank's share of them;
 2. `get_batch_samples` sees all micro-batches of one optimiser step, has texts written where a stage trains on
@@ -24,8 +25,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from limbeck.errors import NonFiniteLoss
+from limbeck.errors import ConfigError, NonFiniteLoss
 from limbeck.losses.combine import Objective
+from limbeck.ranks import require_data_parallel
 from limbeck.types import Batch, Sequences, Teacher, Writer
 
 if TYPE_CHECKING:
@@ -47,6 +49,9 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         prompt_learning_rate: of soft prompts, where the student has any; ``None``: as all else.
         momentum: of plain gradient descent, to which the base class gives none.
         writer: has texts written for each optimiser step; ``None``: rows are trained on as they are.
+
+    Raises:
+        ConfigError: `args` or the launcher ask for FSDP, DeepSpeed or the like.
     """
 
     def __init__(
@@ -62,6 +67,9 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         momentum: float | None = None,
         writer: Writer | None = None,
     ) -> None:
+        require_data_parallel()
+        if args.fsdp or args.deepspeed or args.parallelism_config is not None:
+            raise ConfigError("training arguments with fsdp, deepspeed or a parallelism_config: limbeck trains by DDP")
         super().__init__(model=objective, args=args, callbacks=callbacks)
         # Each micro-batch is already divided by the count of the whole step: do not divide again.
         self.loss_is_scaled_for_ga = True
