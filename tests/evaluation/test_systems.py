@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from limbeck.evaluation.one_vs_rest import count_one_vs_rest
+from limbeck.evaluation.predict import softmax
 from limbeck.evaluation.systems import (
     HeldOut,
     Predictions,
@@ -241,6 +242,8 @@ def test_disagreements_show_the_surest_students_first() -> None:
         row = int(d.text.split()[1])
         assert d.teacher_label == LABELS[teacher[row].argmax()]
         assert d.student_label == LABELS[student[row].argmax()]
+        assert d.teacher_confidence == pytest.approx(softmax(teacher)[row].max())
+        assert d.student_confidence == pytest.approx(softmax(student)[row].max())
         assert d.gold == (LABELS[GOLD[row]] if GOLD[row] >= 0 else None)
         assert d.text_pair is None
 

@@ -134,3 +134,16 @@ def test_each_figure_of_the_answers_is_in_its_column(generation_results: Generat
         "System": "Teacher", "Words": "16.0", "Repeated 4-grams": "10.0 % (9.0–11.0)", "Distinct words": "20.0 %",
         "Distinct pairs": "30.0 %", "Cut off": "40.0 % (39.0–41.0)", "Empty": "50.0 % (49.0–51.0)",
     }  # fmt: skip
+
+
+def test_losses_by_token_and_by_row_are_told_apart(generation_results: GenerationResults) -> None:
+    def level(value: float) -> Interval:
+        return Interval(value=value, low=value - 0.1, high=value + 0.1)
+
+    system = generation_results.figures.systems[0].model_copy(
+        update={"nll_nats": level(1.5), "nll_by_row_nats": level(2.5)}
+    )
+    header, row = loss_rows(generation_results.figures.model_copy(update={"systems": [system]}))
+    assert dict(zip(header, row, strict=True)) == {
+        "System": "Teacher", "Nats per token": "1.500 (1.400–1.600)", "Nats per row": "2.500 (2.400–2.600)",
+    }  # fmt: skip

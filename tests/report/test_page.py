@@ -26,7 +26,7 @@ from limbeck.report import page as page_module
 from limbeck.report.figures import Figures
 from limbeck.report.generation_figures import GenerationDrawings
 from limbeck.report.language_figures import LanguageFigures
-from limbeck.results import Results
+from limbeck.results import Disagreement, Results
 
 PAGES = [
     "html",
@@ -104,6 +104,19 @@ def test_everything_in_the_record_is_on_the_page(html: str, full_results: Result
         assert label.replace("_", "_<wbr>") in html
     assert "p < 0.001" in words
     assert "seed 0: 141 to 92, p = 0.002" in words
+
+
+@pytest.mark.parametrize(("gold", "right"), [("a", "teacher"), ("b", "student"), ("c", "neither"), (None, "no label")])
+def test_who_is_right_where_student_and_teacher_disagree(gold: str | None, right: str, bare_results: Results) -> None:
+    row = Disagreement(
+        text="t", text_pair=None, gold=gold, teacher_label="a", teacher_confidence=0.61, student_label="b",
+        student_confidence=0.52,
+    )  # fmt: skip
+    html = render_report(bare_results.model_copy(update={"disagreements": [row]}))
+    cells = html.split('id="disagreements-title"')[1].split("</table>")[0].split("<td")[1:]
+    assert [re.sub(r"<[^>]+>", " ", f"<td{cell}").split() for cell in cells] == [
+        ["t"], [gold or "–"], ["a", "61.0", "%"], ["b", "52.0", "%"], right.split(),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", PAGES)
