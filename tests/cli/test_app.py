@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import time
@@ -199,6 +200,7 @@ def test_evaluate_compares_student_and_teacher(
     code, _, errors = run(monkeypatch, capsys, "evaluate", str(student / "student"), str(tickets["test"]),
                           "--against", str(teacher), "--output", str(figures))  # fmt: skip
     assert code == 0, errors
+    assert re.search(r"- Always the most frequent label, '\w+', is right on 2\d\.\d %\.", errors)
     written = json.loads(figures.read_text(encoding="utf-8"))
     expected = json.loads((student / "results.json").read_text(encoding="utf-8"))
     by_name: dict[str, Any] = {system["name"]: system for system in expected["systems"]}

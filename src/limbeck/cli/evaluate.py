@@ -204,6 +204,7 @@ def _labelling(model: str, data: str, against: str | None, fields: Fields | None
     from limbeck.atomic import write_json
     from limbeck.cli.show import show_comparisons, show_systems
     from limbeck.cli.terminal import console, print_line, progress
+    from limbeck.formatting import share_text, shorten
     from limbeck.runs.evaluate import evaluate
 
     systems, comparisons = evaluate(model, data, against=against, fields=fields, progress=progress())
@@ -217,6 +218,11 @@ def _labelling(model: str, data: str, against: str | None, fields: Fields | None
             console,
             mark="! ",
         )
+    elif systems[0].per_class:
+        rows = {figures.label: figures.rows for figures in systems[0].per_class}
+        label = max(rows, key=lambda name: rows[name])
+        share = share_text(rows[label] / sum(rows.values()))
+        print_line(f"Always the most frequent label, '{shorten(label, 60)}', is right on {share}.", console, mark="- ")
     if output is not None:
         figures = {"systems": [s.model_dump() for s in systems], "comparisons": [c.model_dump() for c in comparisons]}
         write_json(output, figures)

@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from limbeck.cli.terminal import print_line, print_side_by_side
+from limbeck.formatting import ABSENT
 from limbeck.generation_results import GenerationFigures, GenerationResults, HarnessFigure
-from limbeck.report.generation_tables import generation_headline, generation_title
+from limbeck.report.generation_tables import ONE_ANSWER, generation_headline, generation_title, one_answer_text
 
 __all__ = ["show_generation_figures", "show_generation_results", "show_harness_figures"]
 
@@ -36,6 +37,10 @@ def show_generation_figures(figures: GenerationFigures, console: Console) -> Non
         cells = [column.cell(system) for system in figures.systems]
         rows.append((column.title, [f"{cell.text}\n({cell.range})" if cell.range else cell.text for cell in cells]))
     print_side_by_side(titles, rows, console)
+    if figures.one_answer is not None:
+        shares = [f"{c.title} {c.of_answer(figures.one_answer).text}" for c in generation_headline(figures)]
+        known = ", ".join(share for share in shares if not share.endswith(ABSENT))
+        print_line(f"{ONE_ANSWER}, {one_answer_text(figures)}: {known}.", console, mark="- ")
 
 
 def show_harness_figures(figures: Sequence[HarnessFigure], console: Console) -> None:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from limbeck.formatting import bytes_text
+
 __all__ = [
     "NF4_BITS",
     "MemoryItem",
@@ -90,11 +92,13 @@ def parse_size(text: str) -> float:
 
 
 def readable(size: float) -> str:
-    """Return bytes for people: ``1.49 GB``, ``62 MB``, ``1.4 MB``.
+    """Return bytes for people: ``1.49 GB``, ``62 MB``, ``1.4 MB``, ``12.3 kB``.
 
-    >>> readable(1.488e9), readable(62e6), readable(1.4e6)
-    ('1.49 GB', '62 MB', '1.4 MB')
+    >>> readable(1.488e9), readable(62e6), readable(1.4e6), readable(12_345)
+    ('1.49 GB', '62 MB', '1.4 MB', '12.3 kB')
     """
+    if 0 < size < 5e4:
+        return bytes_text(round(size))
     if size >= 1e9:
         return f"{size / 1e9:.2f} GB"
     return f"{size / 1e6:.0f} MB" if size >= 1e7 else f"{size / 1e6:.1f} MB"
