@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 import limbeck
-from limbeck.errors import ConfigError, TeacherError
+from limbeck.errors import ConfigError, ModelError, TeacherError
 from limbeck.runs.config import RunConfig, load_run_file, run_config
 from limbeck.runs.doctor import Finding, examine
 from limbeck.runs.folder import resolved_yaml
 from limbeck.runs.label_teacher import label_teacher_warnings, make_label_teacher
 from limbeck.runs.pilot import ONE_ANSWER, advice_for, worth_of
 from limbeck.runs.prepare import RunRows, read_rows
+from limbeck.runs.run_changes import changes_of
 from limbeck.types import SilentProgress
 
 LABELS = ["caution", "risk", "safe"]
@@ -276,6 +277,21 @@ def test_rows_are_taken_by_the_seed(run: dict[str, Any], server: Server) -> None
             teach(run | {"seeds": [seed], "output": f"{run['output']}-{len(asked)}"})
         asked.append(sorted(server.asked))
     assert asked[0] == asked[1] != asked[2]
+
+
+def test_the_size_of_the_pilot_makes_no_other_run(tmp_path: Path) -> None:
+    before, after = ({"teacher": {"pilot": size, "samples": 3}} for size in (40, 0))
+    assert not list(changes_of(before, after, {}, {}, tmp_path))
+
+
+def test_a_column_that_is_no_better_than_the_most_frequent_label(run: dict[str, Any], tmp_path: Path) -> None:
+    told = [{**row, "said": "risk" if i % 3 else "caution"} for i, row in enumerate(rows(200))]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in told), encoding="utf-8")
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in told[:20]), encoding="utf-8")
+    run["teacher"] = {"column": "said"}
+    with pytest.raises(ModelError, match=r"Check that teacher\.column is the right field") as raised:
+        limbeck.distill(**run)
+    assert "fine_tune" not in str(raised.value)
 
 
 def test_rows_without_labels_have_no_pilot(run: dict[str, Any], server: Server) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.prompts.label_render import render_plain
-from limbeck.errors import ConfigError
+from limbeck.errors import ConfigError, TeacherError
 from limbeck.runs.prompted_teacher import (
     ask_for_reasons,
     chat_label_probs,
@@ -184,3 +184,19 @@ def test_a_reason_that_cannot_be_used_is_asked_for_once_more() -> None:
     assert sum(request.sample for request in teacher.asked) == 3
     with pytest.raises(ConfigError, match="format: label has no reason"):
         ask_for_reasons(teacher, PROMPT, rows, LABELS)  # type: ignore[arg-type]
+
+
+def test_labels_and_reasons_are_read_behind_thoughts() -> None:
+    thoughts = (
+        "<think>\nOutput: safe\nReason: it only looks like it, and that is all that I have to say here.\n</think>\n"
+    )
+    teacher = Scripted(lambda request: Answer(f"{thoughts}risk", "stop", "m"))
+    scored = chat_label_probs(teacher, PROMPT, ROWS, LABELS, samples=1)  # type: ignore[arg-type]
+    assert scored.probs_NC.argmax(axis=1).tolist() == [0, 0]
+    with_reason = LabelPrompt(format="label_and_reason", answer="Classification:")
+    teacher = Scripted(lambda request: Answer(f"{thoughts}Classification: risk\nReason: {REASON}", "stop", "m"))
+    answers = ask_for_reasons(teacher, with_reason, ROWS, LABELS)  # type: ignore[arg-type]
+    assert [(one.label, one.reason) for one in answers if one is not None] == [("risk", REASON)] * 2
+    teacher = Scripted(lambda request: Answer(thoughts, "stop", "m"))
+    with pytest.raises(TeacherError, match=r"2 only_thoughts.*switch its thinking off"):
+        chat_label_probs(teacher, PROMPT, ROWS, LABELS, samples=1)  # type: ignore[arg-type]

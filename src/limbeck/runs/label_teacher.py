@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -231,8 +232,12 @@ def _kept(folder: Path, config: RunConfig, rows: RunRows, split: str, ask: _Ask)
 def _local(config: RunConfig, rows: RunRows, progress: Progress, loaded: PromptedModel | None) -> _Ask:
     teacher = config.teacher
 
+    @cache
+    def at_hand() -> PromptedModel:
+        return loaded or load_prompted_model(config)
+
     def ask(texts: list[dict[str, str]], what: str, most_unreadable: float | None) -> LabelProbs:
-        model, tokenizer = loaded or load_prompted_model(config)
+        model, tokenizer = at_hand()
         assert teacher.prompt is not None
         with progress.track(f"teacher labels: {what}", len(texts)) as advance:
             return local_label_probs(

@@ -14,6 +14,7 @@ import pytest
 
 from limbeck.data.prompts.label_prompt import LabelPrompt, load_prompt
 from limbeck.errors import ConfigError, DataError
+from limbeck.runs.pilot import ONE_ANSWER
 from limbeck.runs.prompt_search import tune as tune_module
 from limbeck.runs.prompt_search.config import TuneConfig
 from limbeck.runs.prompt_search.tune import tune_prompt
@@ -142,6 +143,17 @@ def test_the_better_wording_is_found_frozen_and_asked_for_once(tmp_path: Path, s
     (tmp_path / "out" / "wordings.json").unlink()
     assert tune_prompt(tuning).choice.chosen == chosen
     assert len(server.asked) == asked, "and answers are in the journal"
+
+
+def test_samples_out_of_a_cache_are_noted(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def same(body: dict[str, Any]) -> dict[str, Any]:
+        choice = {"message": {"role": "assistant", "content": LABELS[0]}, "finish_reason": "stop", "index": 0}
+        return {"model": "m", "choices": [choice], "usage": {"prompt_tokens": 10, "completion_tokens": 1}}
+
+    monkeypatch.setattr(server, "answer", same)
+    teacher = {"api": {"base_url": server.base_url, "model": "m"}, "samples": 2}
+    tune_prompt(config(tmp_path, teacher, count=24, paraphrases=0))
+    assert ONE_ANSWER in (tmp_path / "out" / "tuning.md").read_text("utf-8")
 
 
 def test_the_chosen_prompt_is_measured_in_other_orders_of_its_demonstrations(tmp_path: Path, server: Server) -> None:

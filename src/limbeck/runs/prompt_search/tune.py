@@ -19,6 +19,7 @@ from limbeck.data.prompts.sandbox import folded, slots_of
 from limbeck.data.tasks import label_ids, labels_in
 from limbeck.errors import ConfigError, DataError
 from limbeck.runs.folder import hold
+from limbeck.runs.pilot import ONE_ANSWER
 from limbeck.runs.prompt_search.config import SearchSpace, TuneConfig
 from limbeck.runs.prompt_search.demonstrations import demonstration_sets, in_order
 from limbeck.runs.prompt_search.halving import Choice, Measured, Rung, choose, rung_sizes, successive_halving
@@ -29,6 +30,7 @@ from limbeck.runs.prompt_search.scorers import Scorer, make_scorer, rows_hash
 from limbeck.runs.prompt_search.space import Candidate, PromptSpace
 from limbeck.runs.prompted_teacher import Row, rows_for_prompts
 from limbeck.runs.sections import Sources
+from limbeck.teachers.labels.asked import CACHED_SAMPLES
 from limbeck.teachers.labels.label_probs import LabelProbs
 from limbeck.types import Progress, Rows, SilentProgress
 
@@ -90,6 +92,8 @@ def tune_prompt(config: TuneConfig, progress: Progress | None = None) -> Tuned:
         file = folder / "prompt.json"
         save_prompt(choice.chosen.candidate.prompt, file)
         mean, sd = _mean_sd(by_order)
+        if bench.cached:
+            notes.append(ONE_ANSWER)
         _write_report(folder, choice, rungs, by_order, notes, scorer.identity, len(pool.rows))
         return Tuned(choice, file, mean, sd)
 
@@ -212,6 +216,8 @@ class _Bench:
         self._borders = [0, *sorted(set(sizes))]
         self.refused: ConfigError | None = None
         """Why the teacher could not read a prompt, the last time."""
+        self.cached = False
+        """Whether the samples of any rows are one answer."""
 
     def measure(self, prompt: LabelPrompt, used: int) -> Score | None:
         """Return a prompt's figures on the first `used` rows; ``None``: the teacher cannot read it."""
@@ -224,6 +230,7 @@ class _Bench:
         except ConfigError as error:
             self.refused = error
             return None
+        self.cached |= any(CACHED_SAMPLES in flags for part in parts for flags in part.flags)
         return score_prompt(_joined(parts), self._gold_N[:used], tokens_N)
 
     def _answers(self, prompt: LabelPrompt, rows: Sequence[Row]) -> LabelProbs:
