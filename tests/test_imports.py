@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = [
     {"errors"},
     {"types", "results", "atomic", "ranks"},
-    {"language_results", "generation_results", "alert_results", "formatting"},
+    {"language_results", "generation_results", "alert_results", "formatting", "intact"},
     {"numerics"},
     {"models"},
     {"losses", "teachers", "students", "data", "sequences"},

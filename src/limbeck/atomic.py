@@ -6,24 +6,44 @@ written into folders here is made again by the next start.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from limbeck.errors import StorageError
+from limbeck.errors import LimbeckError, StorageError
 
-__all__ = ["guard_storage", "replace_folder", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "guard_storage",
+    "replace_file",
+    "replace_folder",
+    "sync",
+    "try_output",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
-_STORAGE_ERRNOS = {
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST,
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FAULTY = {*_NO_ROOM, errno.EROFS, errno.EIO, errno.ESTALE}
+"""What only a file system says: any such error inside the block is a refused write."""
+_WRONG_PLACE = {
+    errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP,
+    errno.ENAMETOOLONG, errno.ENXIO,
 }  # fmt: skip
-_STORAGE_WORDS = ("No space left", "File too large", "PytorchStreamWriter", "file write failed", "Disk quota")
-"""What torch and safetensors say when the operating system refuses a write; they hide the error number."""
+"""What any file may be the reason of: these count where the file is the one that is written, or beside it."""
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
+"""How safetensors ends what the operating system told it."""
+_HIDES_THE_NUMBER = ("torch.serialization", "safetensors.torch", "safetensors.numpy")
+"""Modules that write files and may fail without saying what the operating system said."""
+_PROBE_BYTES = 2**20
 
 
 def write_text(path: Path, text: str) -> None:
@@ -33,13 +53,8 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content`, all of it or nothing."""
-    part = path.with_name(path.name + ".part")
-    with guard_storage(path):
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+    with replace_file(path, "wb") as file:
+        file.write(content)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -48,16 +63,74 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
+def replace_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Yield a file to fill, text in UTF-8 by default; it takes the place of `path` once the block has ended well."""
+    part = _part(path)
+    try:
+        with guard_storage(path):
+            _require_replaceable(path)
+            with part.open(mode, encoding=None if "b" in mode else "utf-8") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            sync([path.parent])
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+
+
+@contextmanager
 def replace_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder to fill; it takes the place of `folder` once the block has ended well."""
-    part = folder.with_name(folder.name + ".part")
+    part = _part(folder)
     shutil.rmtree(part, ignore_errors=True)
-    with guard_storage(folder):
-        part.mkdir(parents=True)
-        yield part
-        if folder.exists():
-            shutil.rmtree(folder)
-        part.replace(folder)
+    try:
+        with guard_storage(folder):
+            part.mkdir(parents=True)
+            yield part
+            sync([part, *part.rglob("*")])
+            if folder.exists():
+                shutil.rmtree(folder)
+            part.replace(folder)
+            sync([folder.parent])
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def sync(paths: Iterable[Path]) -> None:
+    """Return once files and the names in folders are on the disk itself, where no power cut takes them."""
+    for path in paths:
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot do it for folders
+                raise
+        finally:
+            os.close(number)
+
+
+def try_output(path: Path | None, *, parents: bool = False) -> None:
+    """Refuse an output file that could not be written, before any work is done for it.
+
+    Args:
+        path: the output; ``None``: there is none.
+        parents: make the folder that it is to be in.
+
+    Raises:
+        StorageError: what stands in the way.
+    """
+    if path is None:
+        return
+    with guard_storage(path):
+        if parents:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        _require_replaceable(path)
+        _part(path).touch()
+        _part(path).unlink()
 
 
 @contextmanager
@@ -65,11 +138,95 @@ def guard_storage(path: Path) -> Iterator[None]:
     """Turn a refused write inside the block into a `StorageError` that says where and what to do."""
     try:
         yield
+    except LimbeckError:
+        raise
     except Exception as error:
-        refused = getattr(error, "errno", None) in _STORAGE_ERRNOS or any(w in str(error) for w in _STORAGE_WORDS)
-        if not refused:
+        refused = _refusal(error, path)
+        if refused is None:
             raise
+        advice = "Choose another place"
+        if _number(refused) in _FAULTY:
+            advice = "Make room, or choose another place; a run goes on from its last checkpoint with the same command"
         raise StorageError(
-            f"{path} could not be written: {str(error).strip().splitlines()[0]}. What was saved before is untouched. "
-            "Make room, or choose another place; a run goes on from its last checkpoint with the same command."
+            f"{path} could not be written: {_words(refused, path)}. What was saved before is untouched. {advice}."
         ) from error
+
+
+def _part(path: Path) -> Path:
+    return path.parent / f"{path.name}.part"
+
+
+def _require_replaceable(path: Path) -> None:
+    """Refuse a folder, and devices and pipes, which a file would take the place of.
+
+    Raises:
+        OSError: as the operating system would say it.
+    """
+    if not path.name or path.is_dir():  # without a name: / or ..
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.ENXIO, "It is no regular file (standard output is written without an output)", str(path))
+
+
+def _refusal(error: Exception, path: Path) -> BaseException | None:
+    """Return what the file system said, where it is the reason of `error`; else ``None``."""
+    reasons = list(_reasons(error))
+    for one in reasons:
+        number = _number(one)
+        if number in _FAULTY or (number in _WRONG_PLACE and _is_beside(one, path)):
+            return one
+    if any(_comes_from_a_writer(one) for one in reasons):
+        return _probe(path)
+    return None
+
+
+def _reasons(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _number(error: BaseException) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno
+    found = _RUST_ERROR.search(str(error))
+    return int(found[1]) if found else None
+
+
+def _is_beside(error: BaseException, path: Path) -> bool:
+    """Whether an error is about `path`, or about something in its folder or below."""
+    if not isinstance(error, OSError):
+        return True  # a writer that says no name
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
+    return any(Path(os.path.abspath(name)).is_relative_to(path.absolute().parent) for name in names)
+
+
+def _comes_from_a_writer(error: BaseException) -> bool:
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__") in _HIDES_THE_NUMBER:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _probe(path: Path) -> OSError | None:
+    """Return what the file system says to a megabyte more in the place of `path`; ``None`` if it takes it."""
+    try:
+        with tempfile.TemporaryFile(dir=path if path.is_dir() else path.parent) as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as refused:
+        return refused
+    return None
+
+
+def _words(error: BaseException, path: Path) -> str:
+    """Return what was said, and of which file unless it is `path` itself."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return (str(error).strip().splitlines() or [type(error).__name__])[0].removesuffix(".")
+    known = error.filename in (None, str(path), str(_part(path)))
+    return error.strerror if known or not isinstance(error.filename, str) else f"{error.strerror} ({error.filename})"

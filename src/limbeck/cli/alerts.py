@@ -18,7 +18,7 @@ __all__ = ["calibrate_student", "evaluate_alerts", "predict_alerts"]
 
 def predict_alerts(model: str, file: str, output: Path | None, html: Path | None, rules_file: Path | None) -> None:
     """Write an alert record for every article as JSON Lines, and the page if wanted; say the counts."""
-    from limbeck.atomic import guard_storage, write_text
+    from limbeck.atomic import write_text
     from limbeck.cli.terminal import console, print_line, progress
     from limbeck.report.alert_page import write_alert_page
     from limbeck.runs.alerts import load_alert_rules, make_alerts
@@ -31,8 +31,6 @@ def predict_alerts(model: str, file: str, output: Path | None, html: Path | None
         sys.stdout.write(lines)
         sys.stdout.flush()
     else:
-        with guard_storage(output):
-            output.parent.mkdir(parents=True, exist_ok=True)
         write_text(output, lines)
     if html is not None:
         write_alert_page(run, html)

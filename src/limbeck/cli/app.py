@@ -68,16 +68,19 @@ def main() -> None:
     """Run the command line and exit."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        code = app(standalone_mode=False)
+        # Not `app()`, which calls an interrupt what is none: the end of a damaged file (EOFError).
+        with typer.main.get_command(app).make_context("limbeck", sys.argv[1:]) as context:
+            code = context.command.invoke(context)
     except LimbeckError as error:
         _say(f"error: {error}")
         sys.exit(2)
     except typer.Exit as end:
         code = end.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        code = _INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone, as with `| head`
+    except KeyboardInterrupt:
+        _say("interrupted: nothing that was saved is lost; the same command goes on from there")
+        sys.exit(_INTERRUPTED)
+    except (BrokenPipeError, SystemExit):  # as rich ends where the reader of our output has gone, as with `| head`
+        sys.stderr.close()
         sys.exit(0)
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error; without a message, the help was shown instead
@@ -85,8 +88,6 @@ def main() -> None:
                 _say(f"error: {message}\nTry: limbeck --help")
             sys.exit(2)
         raise
-    if code == _INTERRUPTED:  # typer turns an interrupt into this code, without a word
-        _say("interrupted: nothing that was saved is lost; the same command goes on from there")
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -108,10 +108,13 @@ def main(
     ] = None,
 ) -> None:
     """Print the figures of a model on rows, and of another beside it."""
+    from limbeck.atomic import try_output
     from limbeck.cli.terminal import quiet_libraries
 
     if text is None and (text_pair or label):
         raise ConfigError("--text-pair and --label go with --text: name all fields of the rows")
+    try_output(output)
+    try_output(html, parents=True)
     quiet_libraries()
     from limbeck.data.load import Fields
     from limbeck.runs.ranker import is_ranking_student

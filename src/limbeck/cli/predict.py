@@ -92,12 +92,14 @@ def main(
     ] = None,
 ) -> None:
     """Write an answer for each row as JSON Lines."""
-    from limbeck.atomic import guard_storage
+    from limbeck.atomic import replace_file, try_output
     from limbeck.cli.terminal import quiet_libraries
     from limbeck.errors import ConfigError
 
     if lang and lang_field:
         raise ConfigError("--lang and --lang-field: give one language for all rows, or the field that has it")
+    try_output(output, parents=alerts)
+    try_output(html, parents=True)
     quiet_libraries()
     from limbeck.runs.ranker import is_ranking_student
     from limbeck.runs.writer import is_writing_student
@@ -127,10 +129,8 @@ def main(
     if output is None:
         _write(answers, sys.stdout, top)
         return
-    part = output.with_name(output.name + ".part")
-    with guard_storage(output), part.open("w", encoding="utf-8") as stream:
+    with replace_file(output) as stream:
         _write(answers, stream, top)
-    part.replace(output)
 
 
 def _labelled(model: str, file: str) -> Iterator[dict[str, Any]]:

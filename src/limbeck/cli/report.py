@@ -26,13 +26,12 @@ def main(
     ] = None,
 ) -> None:
     """Draw the report of a finished run again."""
-    from limbeck.atomic import guard_storage
+    from limbeck.atomic import try_output
     from limbeck.cli.terminal import console
     from limbeck.report.page import write_report
     from limbeck.report.read import read_any_results
 
-    results = read_any_results(run)
     target = output or (run if run.is_dir() else run.parent) / "report.html"
-    with guard_storage(target):
-        write_report(results, target)
+    try_output(target, parents=True)
+    write_report(read_any_results(run), target)
     console.print(f"report: {target}", markup=False, soft_wrap=True)

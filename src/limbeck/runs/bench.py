@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.atomic import guard_storage
 from limbeck.data.encode import Encoded, token_limit
 from limbeck.data.prompts.explained import EncodedReasons
 from limbeck.data.prompts.scored import encode_for
@@ -20,9 +19,9 @@ from limbeck.losses.combine import bind_terms, needs_of
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth, shapes, width
 from limbeck.models.padding import padding_of
-from limbeck.ranks import is_main, wait_for_all
 from limbeck.results import StageCost, SystemName
 from limbeck.runs.config import RunConfig
+from limbeck.runs.kept import kept_array
 from limbeck.runs.label_teacher import LabelTeacher, PromptedModel, load_prompted_model, make_label_teacher
 from limbeck.runs.prepare import RunRows, start_teacher
 from limbeck.runs.reasons import training_reasons
@@ -176,18 +175,11 @@ class Bench:
         self.logits.setdefault(system, {})[seed] = self._predicted(name, title, model, encoded)
 
     def _predicted(self, name: str, title: str, model: Any, encoded: Encoded) -> NDArray[np.float32]:
-        path = self.folder / "predictions" / f"{name}.npy"
-        if is_main() and not path.exists():
+        def make() -> NDArray[np.float32]:
             with self.progress.track(title, len(encoded.lengths)) as advance:
-                logits = predict_logits(model, encoded, advance=advance)
-            with guard_storage(path):
-                path.parent.mkdir(exist_ok=True)
-                part = path.with_suffix(".part.npy")
-                np.save(part, logits)
-                part.replace(path)
-        wait_for_all()
-        kept: NDArray[np.float32] = np.load(path)
-        return kept
+                return predict_logits(model, encoded, advance=advance)
+
+        return kept_array(self.folder, f"predictions/{name}.npy", make, self.progress)
 
     def _parts(
         self,

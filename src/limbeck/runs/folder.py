@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from limbeck.atomic import guard_storage, write_text
-from limbeck.errors import ConfigError, RunFolderError
+from limbeck.errors import ConfigError, RunFolderError, StorageError
 from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
 from limbeck.ranks import is_main, wait_for_all
@@ -29,8 +29,9 @@ from limbeck.types import Progress
 __all__ = ["RUN_FILE", "environment", "hold", "record_run", "refusal_of", "resolved_yaml"]
 
 RUN_FILE = "run.yaml"
+LOCK_FILE = ".lock"
 _NOT_THE_RUN = {"provenance", "output"}
-_BEFORE_LEARNING = (RUN_FILE, ".lock", "journal.sqlite*", "quarantine-*.jsonl")
+_BEFORE_LEARNING = (RUN_FILE, LOCK_FILE, "journal.sqlite*", "quarantine-*.jsonl")
 """Files of a run that has neither asked for labels with success nor trained."""
 _CHANGES_SHOWN = 6
 _DAMAGED_RESULTS = "results.damaged.json"
@@ -43,6 +44,7 @@ def hold(folder: Path) -> Iterator[None]:
 
     Raises:
         RunFolderError: another process owns it, or the folder cannot be made.
+        StorageError: it cannot be written, or was taken away while it was worked in.
     """
     from filelock import FileLock, Timeout
 
@@ -54,15 +56,19 @@ def hold(folder: Path) -> Iterator[None]:
     if not is_main():
         yield
         return
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / LOCK_FILE)
     try:
-        lock.acquire(blocking=False)
+        with guard_storage(folder):
+            lock.acquire(blocking=False)
     except Timeout as error:
         raise RunFolderError(
             f"run folder {folder} is in use by another process. Wait for it, stop it, or choose another output"
         ) from error
     try:
         yield
+    except Exception as error:
+        _require_still_there(folder, error)
+        raise
     finally:
         lock.release()
 
@@ -168,6 +174,21 @@ def _set_aside_damaged_results(folder: Path, config: AnyRun, progress: Progress)
     with guard_storage(file):
         file.replace(aside)
     progress.say(f"{file} {words}. It is kept as {aside.name}, and made anew from what the run has done")
+
+
+def _require_still_there(folder: Path, error: Exception) -> None:
+    """Say so where the reason of an error is that somebody moved, deleted or replaced what is in the folder."""
+    if not (folder / LOCK_FILE).exists():
+        raise StorageError(
+            f"the run folder {folder} was moved or deleted while the run worked in it. If it was moved, name its new "
+            "place as output, and the run goes on"
+        ) from error
+    name = error.filename if isinstance(error, OSError) else None
+    if isinstance(name, str) and Path(name).absolute().is_relative_to(folder.absolute()):
+        raise StorageError(
+            f"{name} cannot be used: {error}. Was it changed while the run worked? The same command goes on "
+            "from what is there"
+        ) from error
 
 
 def resolved_yaml(config: AnyRun, fingerprints: dict[str, str]) -> str:

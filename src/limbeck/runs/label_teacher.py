@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LabelTeacher",
     "PromptedModel",
+    "is_readable",
     "label_teacher_warnings",
     "load_prompted_model",
     "make_label_teacher",
@@ -113,7 +114,9 @@ def make_label_teacher(
         ask = _local(config, rows, progress, loaded)
     if is_main() and not (folder / "teacher_labels").exists():
         try_first(config, rows, lambda part, what: ask(prompt_rows(config, part), what, MOST_UNREADABLE), progress)
-    train, test = (_kept(folder / "teacher_labels" / split, config, rows, split, ask) for split in ("train", "test"))
+    train, test = (
+        _kept(folder / "teacher_labels" / split, config, rows, split, ask, progress) for split in ("train", "test")
+    )
     if teacher.orders_must_agree:
         train = train.without("orders_disagree")
     if "temperature" in teacher.calibration:
@@ -219,9 +222,19 @@ def _from_column(column: str, rows: RunRows) -> LabelTeacher:
     return LabelTeacher(f"labels in the field '{column}'", train, test)
 
 
-def _kept(folder: Path, config: RunConfig, rows: RunRows, split: str, ask: _Ask) -> LabelProbs:
+def is_readable(folder: Path, progress: Progress) -> bool:
+    """Whether a folder of a teacher's labels is as it was written; says where it is not."""
+    try:
+        LabelProbs.load(folder)
+    except DataError as error:
+        progress.say(f"{error}. The teacher is asked again; answers in a journal are kept")
+        return False
+    return True
+
+
+def _kept(folder: Path, config: RunConfig, rows: RunRows, split: str, ask: _Ask, progress: Progress) -> LabelProbs:
     """Ask about a split once, and keep the answers. The run folder holds this run and these rows alone."""
-    if is_main() and not folder.exists():
+    if is_main() and not (folder.exists() and is_readable(folder, progress)):
         part = rows.train if split == "train" else rows.test
         folder.parent.mkdir(parents=True, exist_ok=True)
         ask(prompt_rows(config, part), f"{split} rows", None).save(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.atomic import write_bytes
 from limbeck.data.candidates import CandidateEncoder, EncodedRecords, ScorerKind
 from limbeck.data.encode import token_limit
 from limbeck.data.prompts.choice import PromptChoice
@@ -19,10 +17,11 @@ from limbeck.evaluation.predict import predict_scores
 from limbeck.models.layers import shapes
 from limbeck.models.load import load_tokenizer, load_weights, new_encoder
 from limbeck.models.step_memory import without_memory
-from limbeck.ranks import device, is_main, wait_for_all
+from limbeck.ranks import device
 from limbeck.recipes.alignment import Alignment
 from limbeck.recipes.english_model import english_model
 from limbeck.results import StageCost
+from limbeck.runs.kept import kept_array
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData, hard_prompts, prompt_texts
 from limbeck.stages.pipeline import StageRun, run_stage
@@ -142,18 +141,13 @@ class Bench:
         self, name: str, scorer: Scorer, encoded: EncodedRecords, *, margin: bool = False
     ) -> NDArray[np.float32]:
         """Score records, or read the scores that an earlier start of this run made (`margin`: `predict_scores`)."""
-        path = self.folder / "predictions" / f"{name}.npy"
-        if is_main() and not path.exists():
+
+        def make() -> NDArray[np.float32]:
             scorer.to(device())
             with self.progress.track(f"scoring: {name}", len(encoded.records)) as advance:
-                scores = predict_scores(scorer, encoded, batch_size=_SCORE_ROWS, margin=margin, advance=advance)
-            buffer = io.BytesIO()
-            np.save(buffer, scores)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, buffer.getvalue())
-        wait_for_all()
-        found: NDArray[np.float32] = np.load(path)
-        return found
+                return predict_scores(scorer, encoded, batch_size=_SCORE_ROWS, margin=margin, advance=advance)
+
+        return kept_array(self.folder, f"predictions/{name}.npy", make, self.progress)
 
     @cached_property
     def _tests(self) -> dict[int, EncodedRecords]:

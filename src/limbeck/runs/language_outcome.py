@@ -33,6 +33,7 @@ from limbeck.recipes.english_model import english_model
 from limbeck.report.read import RESULTS_FILE, read_any_results
 from limbeck.results import StageCost
 from limbeck.runs.folder import RUN_FILE, environment
+from limbeck.runs.kept import mark_student, student_is_whole
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData
 from limbeck.runs.outcome import read_curves
@@ -75,18 +76,19 @@ def write_language_outcome(outcome: LanguageOutcome, progress: Progress) -> Lang
         progress.say("comparing systems in each language")
         results = _results(outcome)
         _write_student(outcome, results)
+        mark_student(outcome.folder)
         write_json(outcome.folder / RESULTS_FILE, results.model_dump())
     wait_for_all()
-    found = finished_results(outcome.folder)
+    found = finished_results(outcome.folder, progress)
     assert found is not None
     return found
 
 
-def finished_results(folder: Path) -> LanguageResults | None:
-    """Return the results of a run that came to its end, its report drawn again; ``None`` for any other."""
+def finished_results(folder: Path, progress: Progress) -> LanguageResults | None:
+    """Return the results of a run that came to its end and has its student, the report drawn again; else ``None``."""
     from limbeck.report.page import write_report
 
-    if not (folder / RESULTS_FILE).exists():
+    if not (folder / RESULTS_FILE).exists() or not student_is_whole(folder, progress):
         return None
     found = read_any_results(folder / RESULTS_FILE)
     assert isinstance(found, LanguageResults)

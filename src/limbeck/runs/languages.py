@@ -48,7 +48,7 @@ def run_languages(config: LanguageRunConfig, *, progress: Progress, command: str
         data = read_language_data(config)
         pairs = {recipe.key: _pairs(data, recipe.alignment()) for recipe in config.recipes()}
         record_run(folder, config, comparable(folder, data.fingerprints), progress)
-        if (finished := finished_results(folder)) is not None:
+        if (finished := finished_results(folder, progress)) is not None:
             return finished
         bench = Bench(config, folder, data, progress)
         bench.check_lengths()

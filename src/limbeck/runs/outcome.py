@@ -40,6 +40,7 @@ from limbeck.results import (
 from limbeck.runs.bench import Bench, ModelTeacher
 from limbeck.runs.calibrate import calibrate_student
 from limbeck.runs.folder import RUN_FILE, environment
+from limbeck.runs.kept import mark_student, student_is_whole
 from limbeck.runs.label_teacher import LabelTeacher, label_teacher_warnings, worth_of_labels
 from limbeck.runs.pilot import advice_for
 from limbeck.runs.prepare import demonstration_warnings, leaked_rows, task_file
@@ -65,6 +66,10 @@ def write_outcome(bench: Bench, command: str) -> Results:
 
     results_file = bench.folder / "results.json"
     if is_main():
+        if results_file.exists() and not student_is_whole(bench.folder, bench.progress):
+            _write_student(bench, _first_distilled_folder(bench))
+            _write_card(bench, read_results(results_file))
+            mark_student(bench.folder)
         if not results_file.exists():
             adapter = _adapter_figures(bench)
             calibration = _write_student(bench, _first_distilled_folder(bench))
@@ -73,6 +78,7 @@ def write_outcome(bench: Bench, command: str) -> Results:
                 update={"adapter": adapter, "calibration": calibration}
             )
             _write_card(bench, results)
+            mark_student(bench.folder)
             write_json(results_file, results.model_dump())
         write_report(read_results(results_file), bench.folder / "report.html")
     wait_for_all()

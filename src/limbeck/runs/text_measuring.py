@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.atomic import guard_storage, write_json
 from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.evaluation.generation.outputs import SystemOutputs
 from limbeck.evaluation.generation.run_models import answer, reference_sums
 from limbeck.models.generate import Decoding
-from limbeck.ranks import device, is_main, wait_for_all
+from limbeck.ranks import device
 from limbeck.results import SystemName
+from limbeck.runs.kept import kept
 from limbeck.runs.text_bench import TextBench
 from limbeck.runs.text_writing import with_room
 from limbeck.types import Progress
@@ -76,11 +76,13 @@ def measure_rows(
 
 def measure(bench: TextBench, system: SystemName, seed: int, model: Callable[[], Any]) -> None:
     """Measure a system on the held-out rows, or read what an earlier start of this run measured."""
-    path = bench.folder / "predictions" / f"{system}-seed{seed}.json"
-    if is_main() and not path.exists():
-        _write(path, _measured(bench, system, model().to(device()), seed))
-    wait_for_all()
-    bench.outputs.setdefault(system, {})[seed] = _read(path)
+    bench.outputs.setdefault(system, {})[seed] = kept(
+        bench.folder,
+        f"predictions/{system}-seed{seed}.json",
+        make=lambda: _as_json(_measured(bench, system, model().to(device()), seed)),
+        read=_read,
+        progress=bench.progress,
+    )
 
 
 def _measured(bench: TextBench, system: SystemName, model: Any, seed: int) -> SystemOutputs:
@@ -98,11 +100,9 @@ def _measured(bench: TextBench, system: SystemName, model: Any, seed: int) -> Sy
     )
 
 
-def _write(path: Path, outputs: SystemOutputs) -> None:
+def _as_json(outputs: SystemOutputs) -> bytes:
     listed = {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in vars(outputs).items()}
-    with guard_storage(path):
-        path.parent.mkdir(exist_ok=True)
-    write_json(path, listed)
+    return json.dumps(listed, indent=1, ensure_ascii=False, sort_keys=True).encode()
 
 
 def _read(path: Path) -> SystemOutputs:

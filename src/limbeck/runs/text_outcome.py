@@ -28,6 +28,7 @@ from limbeck.ranks import device, is_main, wait_for_all
 from limbeck.recipes.catalogue import recipe_card
 from limbeck.results import StageCost, SystemName
 from limbeck.runs.folder import RUN_FILE, environment
+from limbeck.runs.kept import mark_student, student_is_whole
 from limbeck.runs.outcome import TITLES, read_curves
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import TextRows, leaked_texts
@@ -61,21 +62,31 @@ class TextOutcome:
 def write_text_outcome(outcome: TextOutcome, progress: Progress) -> GenerationResults:
     """Measure, compare, and write the student folder, ``results.json`` and ``report.html``."""
     from limbeck.report.page import write_report
-    from limbeck.report.read import read_any_results
 
     results_file = outcome.folder / "results.json"
     if is_main():
+        if results_file.exists() and not student_is_whole(outcome.folder, progress):
+            _write_student(outcome)
+            _write_card(outcome, _written(results_file))
+            mark_student(outcome.folder)
         if not results_file.exists():
             _write_student(outcome)
             progress.say("measuring size and speed")
             results = _results(outcome)
             _write_card(outcome, results)
+            mark_student(outcome.folder)
             write_json(results_file, results.model_dump())
-        write_report(read_any_results(results_file), outcome.folder / "report.html")
+        write_report(_written(results_file), outcome.folder / "report.html")
     wait_for_all()
-    written = read_any_results(results_file)
-    assert isinstance(written, GenerationResults)
-    return written
+    return _written(results_file)
+
+
+def _written(results_file: Path) -> GenerationResults:
+    from limbeck.report.read import read_any_results
+
+    results = read_any_results(results_file)
+    assert isinstance(results, GenerationResults)
+    return results
 
 
 def _write_student(outcome: TextOutcome) -> None:

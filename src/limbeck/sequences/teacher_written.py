@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.atomic import guard_storage, write_text
+from limbeck.intact import checksum
 from limbeck.models.generate import Completion, Decoding
 from limbeck.types import Progress
 
@@ -42,7 +43,7 @@ def have_written(
         progress: shows how far it is.
     """
     head: dict[str, Any] = {"fingerprint": fingerprint, "decoding": asdict(decoding), "seed": seed}
-    found = _read(path, head)
+    found = _read(path, head, progress.say)
     if not found:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(head) + "\n")
@@ -57,25 +58,39 @@ def have_written(
             completions = write(rows, decoding, sample)
             for row, completion in zip(rows.tolist(), completions, strict=True):
                 found[row] = completion
-                file.write(json.dumps({"row": row, "ids": completion.ids, "ended": completion.ended}) + "\n")
+                file.write(_line(row, completion) + "\n")
             file.flush()
             advance(len(rows))
     return found
 
 
-def _read(path: Path, head: dict[str, Any]) -> dict[int, Completion]:
-    """Return what an earlier start wrote; a line that a kill cut off is dropped from the file too."""
+def _read(path: Path, head: dict[str, Any], say: Callable[[str], None]) -> dict[int, Completion]:
+    """Return what an earlier start wrote; a line that a kill cut off, or with damage, is dropped from the file too."""
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-        if json.loads(lines[0]) != head:
+        first, *lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        if json.loads(first) != head:
             return {}
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
     found: dict[int, Completion] = {}
-    kept = lines[:1]
-    for line in lines[1:-1]:  # the last is empty, or cut off
-        entry = json.loads(line)
-        found[int(entry["row"])] = Completion(entry["ids"], entry["ended"])
-        kept.append(line)
+    kept, damaged = [first], 0
+    for line in lines[:-1]:  # the last is empty, or cut off
+        try:
+            entry = json.loads(line)
+            row, completion = int(entry["row"]), Completion(list(entry["ids"]), bool(entry["ended"]))
+            whole = "checksum" not in entry or line == _line(row, completion)
+        except (ValueError, KeyError, TypeError):
+            whole = False
+        damaged += not whole
+        if whole:
+            found[row] = completion
+            kept.append(line)
+    if damaged:
+        say(f"{path} is damaged: {damaged} of {len(lines) - 1} lines are not what was written. They are written again")
     write_text(path, "\n".join(kept) + "\n")
     return found
+
+
+def _line(row: int, completion: Completion) -> str:
+    values = {"row": row, "ids": completion.ids, "ended": completion.ended}
+    return json.dumps({**values, "checksum": checksum(json.dumps(values).encode())})

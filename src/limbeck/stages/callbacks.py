@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +14,85 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from limbeck.atomic import guard_storage, write_json, write_text
+from limbeck.intact import Damage, checksum, open_seal, seal
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import is_main, rank, wait_for_all
 from limbeck.stages.trainer import DistillTrainer
 from limbeck.types import Advance, Writer
 
-__all__ = ["StageWatch", "last_whole_checkpoint", "read_log"]
+__all__ = ["StageWatch", "check_log", "last_whole_checkpoint", "log_mark", "read_log"]
 
 _WHOLE = "limbeck.json"
 """Written last into a checkpoint: a checkpoint without it was cut off and is not resumed from."""
 
 
-def last_whole_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint that was written to its end, and delete those that were not."""
-    whole: list[tuple[int, Path]] = []
-    for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
-        if (checkpoint / _WHOLE).exists():
-            whole.append((int(checkpoint.name.rsplit("-", 1)[1]), checkpoint))
-        elif is_main():
-            shutil.rmtree(checkpoint)
-    return max(whole)[1] if whole else None
+def last_whole_checkpoint(folder: Path, say: Callable[[str], None]) -> Path | None:
+    """Return the newest checkpoint that is as it was written; those cut off, and newer ones with damage, are deleted.
+
+    Args:
+        folder: of the stage's checkpoints.
+        say: is told of damage, and where the stage goes on instead.
+    """
+    if is_main():
+        _delete_unusable(folder, say)
+    wait_for_all()
+    found = _checkpoints(folder)
+    return found[-1] if found else None
+
+
+def _delete_unusable(folder: Path, say: Callable[[str], None]) -> None:
+    damage = []
+    for checkpoint in reversed(_checkpoints(folder)):
+        try:
+            if (checkpoint / _WHOLE).exists():
+                open_seal(checkpoint / _WHOLE, checkpoint)
+                break
+        except Damage as found:
+            damage.append(f"{checkpoint} is damaged: {found}")
+        shutil.rmtree(checkpoint)
+    else:
+        checkpoint = None
+    for words in damage:
+        say(f"{words}. The stage " + ("starts anew" if checkpoint is None else f"goes on from {checkpoint.name}"))
+    for older in _checkpoints(folder):
+        if not (older / _WHOLE).exists():
+            shutil.rmtree(older)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Return the folders of checkpoints, the oldest first."""
+    numbers = {int(c.name.rsplit("-", 1)[1]): c for c in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")}
+    return [numbers[step] for step in sorted(numbers)]
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a ``log.jsonl``; a last line cut off by a kill is dropped."""
+    """Return the lines of a ``log.jsonl``; one that a kill cut off, or with damage, is dropped."""
     lines: list[dict[str, Any]] = []
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
+            with contextlib.suppress(json.JSONDecodeError):
+                found = json.loads(line)
+                lines += [found] if isinstance(found, dict) and "step" in found else []
     return lines
+
+
+def log_mark(path: Path, labels: dict[str, Any], steps: int) -> str:
+    """Return how many lines a ``log.jsonl`` has of a stage up to a step, and their checksum."""
+    mine = [line for line in read_log(path) if _is_of(labels, line) and line["step"] <= steps]
+    return f"{len(mine)} lines, {checksum(json.dumps(mine).encode()):08x}"
+
+
+def check_log(path: Path, labels: dict[str, Any], steps: int, mark: str | None, say: Callable[[str], None]) -> None:
+    """Say so where a ``log.jsonl`` has lost lines of a stage; `mark` is what `log_mark` was, ``None``: not known."""
+    if is_main() and mark is not None and mark != log_mark(path, labels, steps):
+        say(
+            f"{path} is damaged: lines of stage '{labels['stage']}' are missing or changed. The weights do not depend "
+            "on them; the curves in the report do"
+        )
+
+
+def _is_of(labels: dict[str, Any], line: dict[str, Any]) -> bool:
+    return all(line.get(name) == value for name, value in labels.items())
 
 
 def _writer_file() -> str:
@@ -74,23 +123,21 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
         self.gradient_bytes: int | None = None
         """Of the first step's gradients."""
 
-    def resume(self, checkpoint: Path | None) -> int:
+    def resume(self, checkpoint: Path | None, say: Callable[[str], None]) -> int:
         """Take up the costs of `checkpoint`, drop log lines after it, and return its step (0 without one)."""
         step = 0
         if checkpoint is not None:
-            state = json.loads((checkpoint / _WHOLE).read_text(encoding="utf-8"))
+            state = open_seal(checkpoint / _WHOLE, None)
             step = int(state["step"])
             self._before = {name: state[name] for name in self._before}
+            check_log(self._log, self._labels, step, state.get("log"), say)
             self._shares = state["shares"]
             if self._writer is not None:
                 self._writer.restore(json.loads((checkpoint / _writer_file()).read_text(encoding="utf-8")))
-        kept = [line for line in read_log(self._log) if not self._is_mine(line) or line["step"] <= step]
+        kept = [line for line in read_log(self._log) if not _is_of(self._labels, line) or line["step"] <= step]
         if is_main():
             write_text(self._log, "".join(json.dumps(line) + "\n" for line in kept))
         return step
-
-    def _is_mine(self, line: dict[str, Any]) -> bool:
-        return all(line.get(name) == value for name, value in self._labels.items())
 
     def costs(self) -> dict[str, Any]:
         """Seconds, rows, tokens and positions (tokens and padding) of this stage so far, restarts included."""
@@ -141,8 +188,9 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
         checkpoint = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         if self._writer is not None:
             write_json(checkpoint / _writer_file(), self._writer.state())
-            wait_for_all()
+        wait_for_all()
         if state.is_world_process_zero:
             assert self.trainer is not None
-            whole = {"step": state.global_step, **self.costs(), "shares": self.trainer.shares()}
-            write_json(checkpoint / _WHOLE, whole)
+            log = log_mark(self._log, self._labels, state.global_step)
+            whole = {"step": state.global_step, **self.costs(), "shares": self.trainer.shares(), "log": log}
+            seal(checkpoint / _WHOLE, whole, checkpoint)

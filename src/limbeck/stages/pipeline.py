@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from limbeck.atomic import guard_storage, replace_folder, write_json
+from limbeck.atomic import guard_storage, replace_folder
 from limbeck.errors import ConfigError
+from limbeck.intact import Damage, open_seal, seal
 from limbeck.losses.combine import Objective, WeightedTerm, bind_terms
 from limbeck.models.layers import set_dropout, word_embeddings
 from limbeck.models.load import load_weights, save_model
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from limbeck.losses.tokens import TokenObjective
 
 __all__ = ["StageRun", "run_stage", "stage_title"]
+
+_DONE = "done.json"
+"""Written last, once a stage's weights are whole."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,10 @@ class StageRun:
     stage: str = ""
     """What the log and the costs call this stage; default: its own name."""
 
+    def labels(self, stage: Stage) -> dict[str, Any]:
+        """Return what the lines of the log begin with."""
+        return {"stage": self.stage or stage.name, "system": self.system, "seed": self.seed}
+
 
 def stage_title(stage: Stage, system: str, seed: int | None) -> str:
     """Return what the progress bar says of a stage; `seed` where students of several seeds are trained."""
@@ -64,26 +73,57 @@ def run_stage(
 ) -> StageCost:
     """Train `student` in place and return what it took.
 
-    A finished stage loads its weights and trains nothing. A stage that was cut off goes on from its
-    last whole checkpoint; on a CPU its final weights are bit-identical to those of a run in one go.
+    A finished stage loads its weights and trains nothing, unless they are damaged: then it is trained again. A stage
+    that was cut off goes on from its last whole checkpoint; on a CPU its final weights are bit-identical to those of
+    a run in one go.
 
     Raises:
         NonFiniteLoss: a term became NaN or infinite.
         StorageError: the disk refused a write; the last checkpoint is kept.
     """
-    done = run.folder / "done.json"
-    if done.exists():
+    if (finished := _finished(stage, run)) is not None:
         load_weights(student, run.folder / "model")
-        return StageCost.model_validate_json(done.read_text(encoding="utf-8"))
+        return finished
+    from limbeck.stages.callbacks import log_mark
+
     cost = _train(stage, run, student=student, teacher=teacher, shapes=shapes)
     if is_main():
         with replace_folder(run.folder / "model") as part:
             save_model(student, tokenizer, part)
-        write_json(done, cost.model_dump())
+        log = log_mark(run.log, run.labels(stage), cost.steps)
+        seal(run.folder / _DONE, {**cost.model_dump(), "log": log}, run.folder / "model")
         shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
     wait_for_all()
     load_weights(student, run.folder / "model")  # all ranks go on with the very same weights
     return cost
+
+
+def _finished(stage: Stage, run: StageRun) -> StageCost | None:
+    """Return what the stage cost, if its weights are there as they were written."""
+    from limbeck.stages.callbacks import check_log
+
+    done = run.folder / _DONE
+    if is_main() and done.exists():
+        try:
+            _cost(done, run.folder / "model")
+        except Damage as damage:
+            run.progress.say(f"{run.folder} is damaged: {damage}. The stage is trained again")
+            done.unlink()
+    wait_for_all()
+    if not done.exists():
+        return None
+    cost, log = _cost(done, None)
+    check_log(run.log, run.labels(stage), cost.steps, log, run.progress.say)
+    return cost
+
+
+def _cost(done: Path, model: Path | None) -> tuple[StageCost, str | None]:
+    values = open_seal(done, model)
+    log = values.pop("log", None)
+    try:
+        return StageCost.model_validate(values), log
+    except ValidationError as error:
+        raise Damage(f"{_DONE} is not what was written") from error
 
 
 def _train(stage: Stage, run: StageRun, *, student: Any, teacher: Teacher | None, shapes: Shapes) -> StageCost:
@@ -96,12 +136,11 @@ def _train(stage: Stage, run: StageRun, *, student: Any, teacher: Teacher | None
         set_dropout(student, run.training.dropout)
     checkpoints = run.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    labels = {"stage": run.stage or stage.name, "system": run.system, "seed": run.seed}
     meter = energy_meter()
     with run.progress.track(run.title, run.sequences.steps) as advance, guard_storage(run.folder):
-        watch = StageWatch(run.log, labels, advance, run.writer)
-        checkpoint = last_whole_checkpoint(checkpoints)
-        if (step := watch.resume(checkpoint)) > 0:
+        watch = StageWatch(run.log, run.labels(stage), advance, run.writer)
+        checkpoint = last_whole_checkpoint(checkpoints, run.progress.say)
+        if (step := watch.resume(checkpoint, run.progress.say)) > 0:
             advance(step, "resumed")
         trainer = DistillTrainer(
             objective=run.objective(student, bind_terms(stage.terms, shapes)),
@@ -119,9 +158,7 @@ def _train(stage: Stage, run: StageRun, *, student: Any, teacher: Teacher | None
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     costs = watch.costs()
     return StageCost(
-        stage=run.stage or stage.name,
-        system=run.system,
-        seed=run.seed,
+        **run.labels(stage),
         seconds=costs["seconds"],
         steps=run.sequences.steps,
         rows_seen=costs["rows"],

@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from limbeck.atomic import guard_storage, write_json
+from limbeck.atomic import guard_storage, sync
+from limbeck.intact import Damage, checksum, open_seal, seal
 from limbeck.types import Batch, Needs, Progress, Signal, Teacher
 
 __all__ = ["StoredTeacher", "can_store", "open_signals", "store_signals"]
@@ -89,12 +90,16 @@ def store_signals(
         make_batch: builds the batch of given rows, on the teacher's device.
         rows: number of rows.
         folder: where the arrays are kept, one ``.npy`` file a kind.
-        fingerprint: identity of teacher, encoding and rows. A folder with another one is made anew.
+        fingerprint: identity of teacher, encoding and rows. A folder with another one, or with damage, is made anew.
         progress: shows how far it is.
     """
     state_file = folder / "state.json"
-    done, seconds_before = _state(state_file, fingerprint)
+    done, seconds_before, checksums = _state(state_file, fingerprint)
+    has_marks = done == 0 or bool(checksums)  # signals of before there were checksums are believed to their end
     started = time.perf_counter()
+    if damage := _damage(folder, rows, batches[:done], checksums):
+        progress.say(f"{folder} is damaged: {damage}. The teacher's signals are computed again")
+        done, seconds_before, checksums = 0, 0.0, {}
     if done == 0:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -105,8 +110,14 @@ def store_signals(
     def save(batches_done: int) -> None:
         for array in arrays.values():
             array.flush()  # type: ignore[attr-defined]
-        seconds = seconds_before + time.perf_counter() - started
-        write_json(state_file, {"fingerprint": fingerprint, "batches_done": batches_done, "seconds": seconds})
+        sync([folder])
+        state = {
+            "fingerprint": fingerprint,
+            "batches_done": batches_done,
+            "seconds": seconds_before + time.perf_counter() - started,
+            "checksums": checksums if has_marks else {},
+        }
+        seal(state_file, state, None)
 
     with progress.track("teacher signals", total, already) as advance, guard_storage(folder):
         for number in range(done, len(batches)):
@@ -115,7 +126,9 @@ def store_signals(
             for name, values in _named_values(signal).items():
                 if name not in arrays:
                     arrays[name] = _open(folder / f"{name}.npy", (rows, values.shape[-1]))
-                arrays[name][batch_rows] = values.float().cpu().numpy()
+                wanted = np.ascontiguousarray(values.float().cpu().numpy())
+                arrays[name][batch_rows] = wanted
+                checksums[name] = checksum(wanted, checksums.get(name, 0))
             if (number + 1) % _SAVE_EVERY_BATCHES == 0:
                 save(number + 1)
             advance(len(batch_rows))
@@ -145,12 +158,29 @@ def _open(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     return array
 
 
-def _state(state_file: Path, fingerprint: str) -> tuple[int, float]:
-    """Batches done and seconds taken so far; nothing for a folder of another fingerprint."""
+def _state(state_file: Path, fingerprint: str) -> tuple[int, float, dict[str, int]]:
+    """Batches done, seconds taken, and checksums of each array; nothing for a folder of another fingerprint."""
     try:
-        state = json.loads(state_file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return 0, 0.0
+        state = open_seal(state_file, None)
+    except Damage:  # or not there yet
+        return 0, 0.0, {}
     if state.get("fingerprint") != fingerprint:
-        return 0, 0.0
-    return int(state["batches_done"]), float(state["seconds"])
+        return 0, 0.0, {}
+    return int(state["batches_done"]), float(state["seconds"]), dict(state.get("checksums", {}))
+
+
+def _damage(folder: Path, rows: int, batches: Sequence[NDArray[np.int64]], checksums: dict[str, int]) -> str | None:
+    """Say which array does not hold what was computed for `batches`. Checksums go from batch to batch."""
+    for name, expected in checksums.items():
+        found = 0
+        try:
+            array = np.load(folder / f"{name}.npy", mmap_mode="r")
+            if array.shape[:1] != (rows,):
+                return f"{name}.npy has another shape"
+            for batch in batches:
+                found = checksum(array[batch], found)
+        except (OSError, ValueError, EOFError) as error:
+            return f"{name}.npy cannot be read: {error}"
+        if found != expected:
+            return f"{name}.npy is not what was written"
+    return None

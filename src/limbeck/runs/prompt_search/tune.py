@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -18,7 +19,9 @@ from limbeck.data.prompts.label_prompt import LabelPrompt, check_prompt, save_pr
 from limbeck.data.prompts.sandbox import folded, slots_of
 from limbeck.data.tasks import label_ids, labels_in
 from limbeck.errors import ConfigError, DataError
+from limbeck.intact import Damage, open_seal, seal
 from limbeck.runs.folder import hold
+from limbeck.runs.label_teacher import is_readable
 from limbeck.runs.pilot import ONE_ANSWER
 from limbeck.runs.prompt_search.config import SearchSpace, TuneConfig
 from limbeck.runs.prompt_search.demonstrations import demonstration_sets, in_order
@@ -74,7 +77,9 @@ def tune_prompt(config: TuneConfig, progress: Progress | None = None) -> Tuned:
         config = config.model_copy(update={"prompt": scorer.dated(config.prompt, folder)})
         space, notes = _space(config, dev, pool, labels, scorer, folder)
         candidates = space.draw(config.search.configurations, config.search.seed)
-        bench = _Bench(scorer, dev.rows, dev.gold, labels, folder, [used for _, used in rung_sizes(32, len(dev.rows))])
+        bench = _Bench(
+            scorer, dev.rows, dev.gold, labels, folder, [used for _, used in rung_sizes(32, len(dev.rows))], progress
+        )
         total = sum(count for count, _ in rung_sizes(len(candidates), len(dev.rows)))
         with progress.track("prompts", total) as advance:
 
@@ -189,12 +194,13 @@ def _written(
     assert isinstance(search.paraphrases, int)
     key = _digest(prompt.instruction, search.paraphrases, search.seed, labels, scorer.identity)
     file = folder / "wordings.json"
-    if file.exists() and (known := json.loads(file.read_text("utf-8")))["key"] == key:
-        return known["wordings"], known["left_out"]
+    with contextlib.suppress(Damage, KeyError):  # not there yet, or to be asked for again
+        if (known := open_seal(file, None))["key"] == key:
+            return known["wordings"], known["left_out"]
     wordings, left_out = paraphrase(
         prompt.instruction, search.paraphrases, labels, lambda request, n: scorer.write(request, n, search.seed)
     )
-    write_json(file, {"key": key, "wordings": wordings, "left_out": left_out})
+    seal(file, {"key": key, "wordings": wordings, "left_out": left_out}, None)
     return wordings, left_out
 
 
@@ -209,7 +215,9 @@ class _Bench:
         labels: Sequence[str],
         folder: Path,
         sizes: Sequence[int],
+        progress: Progress,
     ) -> None:
+        self._progress = progress
         self._scorer, self._rows, self._gold_N, self._labels = scorer, rows, gold_N, labels
         self._folder = folder / "scores"
         self._folder.mkdir(exist_ok=True)
@@ -236,7 +244,7 @@ class _Bench:
     def _answers(self, prompt: LabelPrompt, rows: Sequence[Row]) -> LabelProbs:
         key = _digest(prompt.hash, rows_hash(rows), list(self._labels), self._scorer.identity)
         folder = self._folder / key[:32]
-        if folder.exists():
+        if folder.exists() and is_readable(folder, self._progress):
             return LabelProbs.load(folder)
         found = self._scorer.answers(prompt, rows, self._labels, None)
         found.save(folder)

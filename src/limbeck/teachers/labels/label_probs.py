@@ -8,7 +8,6 @@ afterwards (`limbeck.teachers.labels.calibration`).
 
 from __future__ import annotations
 
-import json
 import math
 import unicodedata
 from collections import Counter
@@ -16,13 +15,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.atomic import replace_folder, write_json
+from limbeck.atomic import replace_folder
 from limbeck.errors import DataError, near_misses
 from limbeck.formatting import share_text
+from limbeck.intact import Damage, open_seal, seal
 
 __all__ = [
     "MOST_UNREADABLE",
@@ -132,7 +133,7 @@ class LabelProbs:
         with replace_folder(folder) as part:
             np.savez(part / _ARRAYS, probs=self.probs_NC, raw=self.raw_NC, kept=self.kept_N)
             words = {"format": _FORMAT, "how": self.how, "steps": self.steps, "flags": [sorted(f) for f in self.flags]}
-            write_json(part / _WORDS, words)
+            seal(part / _WORDS, words, part)
 
     @classmethod
     def load(cls, folder: Path) -> LabelProbs:
@@ -142,14 +143,14 @@ class LabelProbs:
             DataError: it is not there, or not what `save` writes.
         """
         try:
-            words = json.loads((folder / _WORDS).read_text("utf-8"))
+            words = open_seal(folder / _WORDS, folder)
             with np.load(folder / _ARRAYS, allow_pickle=False) as arrays:
                 probs_NC, raw_NC, kept_N = (arrays[name] for name in ("probs", "raw", "kept"))
             if words["format"] != _FORMAT:
                 raise ValueError(f"format {words['format']}, this version reads {_FORMAT}")
             flags = tuple(frozenset(f) for f in words["flags"])
             return cls(probs_NC, raw_NC, kept_N, flags, words["how"], tuple(words["steps"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (Damage, OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
             raise DataError(f"{folder} holds no label probabilities that can be read: {error}") from error
 
 

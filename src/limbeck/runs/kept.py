@@ -1,0 +1,113 @@
+"""Work that a run keeps in its folder and does again where it is damaged: predictions and the student."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.atomic import guard_storage, write_bytes
+from limbeck.intact import Damage, checksum, content_mark, file_mark, open_seal, require_same, seal
+from limbeck.ranks import is_main, wait_for_all
+from limbeck.runs.temperature import CALIBRATION_FILE
+from limbeck.types import Progress
+
+__all__ = ["MARKS_FILE", "kept", "kept_array", "mark_student", "student_is_whole"]
+
+MARKS_FILE = "checksums.json"
+"""Sizes and checksums of what a run folder keeps; a file that is not in it is believed."""
+_STUDENT = "student"
+
+T = TypeVar("T")
+
+
+def kept(run: Path, name: str, *, make: Callable[[], bytes], read: Callable[[Path], T], progress: Progress) -> T:
+    """Return what `read` finds in a file of a run folder; the main process makes it, if it is not there or damaged.
+
+    Args:
+        run: the run folder.
+        name: of the file, in the folder.
+        make: returns the content.
+        read: raises `ValueError`, `EOFError` or `TypeError` where it cannot read the file.
+        progress: is told of damage.
+    """
+    path = run / name
+    if is_main() and not (path.exists() and _is_whole(run, name, read, progress)):
+        content = make()
+        with guard_storage(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        _mark(run, {name: content_mark(len(content), checksum(content))})  # before the file: none is without its mark
+        write_bytes(path, content)
+    wait_for_all()
+    return read(path)
+
+
+def kept_array(
+    run: Path, name: str, make: Callable[[], NDArray[np.float32]], progress: Progress
+) -> NDArray[np.float32]:
+    """Return an array that a run folder keeps; as `kept`."""
+
+    def content() -> bytes:
+        buffer = io.BytesIO()
+        np.save(buffer, make())
+        return buffer.getvalue()
+
+    def read(path: Path) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = np.load(path)
+        return found
+
+    return kept(run, name, make=content, read=read, progress=progress)
+
+
+def mark_student(run: Path) -> None:
+    """Note what the files of the exported student are; `limbeck evaluate --calibrate` may replace its temperature."""
+    files = [file for file in sorted((run / _STUDENT).rglob("*")) if file.is_file() and file.name != CALIBRATION_FILE]
+    known = {name: mark for name, mark in _marks(run).items() if not name.startswith(f"{_STUDENT}/")}
+    _mark(run, {str(file.relative_to(run)): file_mark(file) for file in files}, known)
+
+
+def student_is_whole(run: Path, progress: Progress) -> bool:
+    """Whether the exported student has all its files, and its weights are as they were written.
+
+    What people may change, such as the model card, is left as it is; a change is told.
+    """
+    for name, mark in _marks(run).items():
+        if not name.startswith(f"{_STUDENT}/"):
+            continue
+        try:
+            require_same(run / name, mark)
+        except Damage as damage:
+            if name.endswith(".safetensors") or not (run / name).exists():
+                progress.say(f"{run / _STUDENT} is damaged: {damage}. The student is written again")
+                return False
+            progress.say(
+                f"{run / name} was changed or damaged since the run wrote it, and stays as it is. If that was not "
+                f"you, delete {run / _STUDENT} and give the same command again"
+            )
+    return (run / _STUDENT).is_dir()
+
+
+def _is_whole(run: Path, name: str, read: Callable[[Path], object], progress: Progress) -> bool:
+    try:
+        if (mark := _marks(run).get(name)) is not None:
+            require_same(run / name, mark)
+        read(run / name)
+    except (Damage, ValueError, EOFError, TypeError) as damage:
+        progress.say(f"{run / name} is damaged: {damage}. It is computed again")
+        return False
+    return True
+
+
+def _marks(run: Path) -> dict[str, str]:
+    try:
+        return dict(open_seal(run / MARKS_FILE, None)["marks"])
+    except (Damage, KeyError):
+        return {}
+
+
+def _mark(run: Path, marks: dict[str, str], known: dict[str, str] | None = None) -> None:
+    seal(run / MARKS_FILE, {"marks": {**(_marks(run) if known is None else known), **marks}}, None)
