@@ -81,6 +81,10 @@ def toy_sets(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_toy_model(tmp_path_factory.mktemp("toy") / "model")
+
+
+def make_toy_model(folder: Path) -> Path:
     """XLM-R's shape with 2 layers and random weights; its vocabulary is the toy words and those of the prompts."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -88,7 +92,6 @@ def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from limbeck.data.prompts.registry import language_prompt, task_prompt
 
-    folder = tmp_path_factory.mktemp("toy") / "model"
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     texts = [*TOPICS, *JUDGEMENTS, *(task_prompt(task).template for task in ("topic", "ads"))]
     texts += [language_prompt(lang) for lang in ("en", *TOY_LANGUAGES)]

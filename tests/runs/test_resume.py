@@ -53,7 +53,7 @@ def longer(sections: dict[str, Any]) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_kill_9_at_any_moment_ends_in_the_same_student(longer: None, run_file: Path, tmp_path: Path) -> None:
     """In every stage, some time after its first checkpoint. The processes are forked from one that is warm."""
-    forge, chance = Forge("labels_until_killed.py"), random.Random(0)
+    forge, chance = Forge("until_killed.py"), random.Random(0)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     forge.timed("distill", str(run_file), "--set", f"output={whole}")
     words = ("distill", str(run_file), "--set", f"output={killed}")

@@ -1,6 +1,6 @@
 """`limbeck store` and `limbeck distill` of texts, killed at random moments: nothing is lost, and the end is the same.
 
-Processes and signals are real. They are forked from one that has imported everything (`run_until_killed.py`).
+Processes and signals are real. They are forked from one that has imported everything (`until_killed.py`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 @pytest.fixture(scope="module")
 def forge() -> Iterator[Forge]:
-    made = Forge("run_until_killed.py")
+    made = Forge("until_killed.py")
     yield made
     made.end()
 
