@@ -16,6 +16,7 @@ from tests.runs.text_models import text_sections, train_rows, write_jsonl
 __all__ = [
     "Command",
     "Maker",
+    "Material",
     "anon_by_api",
     "classification",
     "filtering",

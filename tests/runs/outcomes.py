@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-__all__ = ["filter_outcome", "losses", "run_outcome", "tune_outcome", "without_times"]
+__all__ = ["differences", "filter_outcome", "losses", "run_outcome", "tune_outcome", "without_times"]
 
 _OF_THIS_CALL = re.compile(
-    r"created|command|name$|resolved_run|environment|speed|seconds|per_second|hours|energy|memory|optimiser_bytes"
+    r"created|command|name$|resolved_run|environment|speed|seconds|per_second|hours|energy|memory"
 )
 _SENTENCE_WITH_A_TIME = re.compile(r"hour|second|faster|slower|\bms\b")
 
@@ -41,6 +41,17 @@ def without_times(value: Any) -> Any:
         kept = [inner for inner in value if not (isinstance(inner, str) and _SENTENCE_WITH_A_TIME.search(inner))]
         return [without_times(inner) for inner in kept]
     return value
+
+
+def differences(one: Any, other: Any, where: str = "") -> list[str]:
+    """Return where two outcomes differ, and by what."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = {**one, **other}
+        return [found for key in keys for found in differences(one.get(key), other.get(key), f"{where}/{key}")]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [found for i, (first, second) in pairs for found in differences(first, second, f"{where}/{i}")]
+    return [] if one == other else [f"{where}: {one!r:.200} and {other!r:.200}"]
 
 
 def filter_outcome(output: Path) -> dict[str, Any]:

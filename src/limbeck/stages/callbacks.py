@@ -132,6 +132,7 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
             self._before = {name: state[name] for name in self._before}
             check_log(self._log, self._labels, step, state.get("log"), say)
             self._shares = state["shares"]
+            self.gradient_bytes = state.get("gradient_bytes")
             if self._writer is not None:
                 self._writer.restore(json.loads((checkpoint / _writer_file()).read_text(encoding="utf-8")))
         kept = [line for line in read_log(self._log) if not _is_of(self._labels, line) or line["step"] <= step]
@@ -192,5 +193,11 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero:
             assert self.trainer is not None
             log = log_mark(self._log, self._labels, state.global_step)
-            whole = {"step": state.global_step, **self.costs(), "shares": self.trainer.shares(), "log": log}
+            whole = {
+                "step": state.global_step,
+                **self.costs(),
+                "shares": self.trainer.shares(),
+                "gradient_bytes": self.gradient_bytes,
+                "log": log,
+            }
             seal(checkpoint / _WHOLE, whole, checkpoint)
