@@ -13,7 +13,7 @@ __all__ = ["differences", "filter_outcome", "losses", "run_outcome", "tune_outco
 _OF_THIS_CALL = re.compile(
     r"created|command|name$|resolved_run|environment|speed|seconds|per_second|hours|energy|memory"
 )
-_SENTENCE_WITH_A_TIME = re.compile(r"hour|second|faster|slower|\bms\b")
+_SENTENCE_WITH_A_TIME = re.compile(r"hour|second|faster|slower|\d (ms|s|min|h)\b")
 
 
 def run_outcome(run: Path) -> dict[str, Any]:
@@ -25,13 +25,14 @@ def run_outcome(run: Path) -> dict[str, Any]:
         str(file.relative_to(run)): hashlib.sha256(file.read_bytes()).hexdigest() for file in wanted
     }
     results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    results["curves"] = sorted(results["curves"], key=json.dumps)
     return {**found, "losses": losses(run), "results": without_times(results)}
 
 
 def losses(run: Path) -> list[dict[str, Any]]:
-    """Return the lines of the log."""
+    """Return the lines of the log, sorted: a stage that was trained again has its lines at the end."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [without_times(line) for line in lines]
+    return sorted((without_times(line) for line in lines), key=json.dumps)
 
 
 def without_times(value: Any) -> Any:

@@ -7,6 +7,7 @@ import re
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -80,10 +81,10 @@ def paid_server() -> Iterator[PaidServer]:
         thread.join()
 
 
-def answered(journal: Path) -> set[str]:
-    """Return what was said in the calls whose answer is in a journal."""
+def answered(journal: Path) -> Counter[str]:
+    """Return what was said in the calls whose answer is in a journal, and how many answers it has."""
     if not journal.exists():
-        return set()
+        return Counter()
     base = sqlite3.connect(journal)
     try:
         contents = base.execute("SELECT content FROM requests JOIN answers USING (hash)").fetchall()
@@ -91,4 +92,4 @@ def answered(journal: Path) -> set[str]:
         contents = []
     finally:
         base.close()
-    return {json.dumps(json.loads(content)["messages"]) for (content,) in contents}
+    return Counter(json.dumps(json.loads(content)["messages"]) for (content,) in contents)

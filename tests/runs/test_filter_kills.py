@@ -82,7 +82,7 @@ def test_kills_at_random_moments(forge: Forge, server: PaidServer, tmp_path: Pat
         time.sleep(0.05)  # calls that are on their way arrive
         asked = server.asked[before:]
         assert not kept & set(asked), "what is in the journal is never asked for again"
-        now = answered(killed / "out" / "answers.sqlite")
+        now = set(answered(killed / "out" / "answers.sqlite"))
         assert kept <= now, "nothing that was paid for is lost"
         assert len(asked) - len(now - kept) <= CONCURRENCY, "only calls under way at the kill are made again"
         kept = now

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StageRun", "run_stage", "stage_title"]
 
-_DONE = "done.json"
+_CHECKPOINTS, _DONE = "checkpoints", "done.json"
 """Written last, once a stage's weights are whole."""
 
 
@@ -92,7 +92,7 @@ def run_stage(
             save_model(student, tokenizer, part)
         log = log_mark(run.log, run.labels(stage), cost.steps)
         seal(run.folder / _DONE, {**cost.model_dump(), "log": log}, run.folder / "model")
-        shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
+        shutil.rmtree(run.folder / _CHECKPOINTS, ignore_errors=True)
     wait_for_all()
     load_weights(student, run.folder / "model")  # all ranks go on with the very same weights
     return cost
@@ -112,6 +112,8 @@ def _finished(stage: Stage, run: StageRun) -> StageCost | None:
     wait_for_all()
     if not done.exists():
         return None
+    if is_main():  # of a stage that was killed right after its end
+        shutil.rmtree(run.folder / _CHECKPOINTS, ignore_errors=True)
     cost, log = _cost(done, None)
     check_log(run.log, run.labels(stage), cost.steps, log, run.progress.say)
     return cost
@@ -134,7 +136,7 @@ def _train(stage: Stage, run: StageRun, *, student: Any, teacher: Teacher | None
         word_embeddings(student).requires_grad_(not run.training.freeze_word_embeddings)
     if run.training.dropout is not None:
         set_dropout(student, run.training.dropout)
-    checkpoints = run.folder / "checkpoints"
+    checkpoints = run.folder / _CHECKPOINTS
     checkpoints.mkdir(parents=True, exist_ok=True)
     meter = energy_meter()
     with run.progress.track(run.title, run.sequences.steps) as advance, guard_storage(run.folder):

@@ -1,0 +1,89 @@
+"""Which step of a run is this, of how many, and how long will the whole still take?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from limbeck.formatting import duration_text
+from limbeck.types import Advance, Progress
+
+__all__ = ["Part", "WholeRun"]
+
+_SURE_AFTER_SECONDS = 2.0
+"""What was measured for less says little."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A step of a run that has a bar."""
+
+    title: str
+    items: int
+    cost: float
+    """Of an item, in a unit that all parts share: roughly, parameters that are gone through."""
+    kind: str
+    """Parts of one kind take the same time for the same cost."""
+
+
+class WholeRun:
+    """Shows the bars of a run with their number, and estimates the time left for all of it.
+
+    What was not measured yet is estimated by what was: by parts of its kind if there are any, else by all. What a run
+    does beside its bars (loading, comparing, drawing) is not in the estimate.
+
+    Args:
+        shown: shows bars and sentences.
+        parts: of the run, in order. A bar that is none of them is shown as it is; parts that a resumed run leaves
+            out are skipped.
+    """
+
+    def __init__(self, shown: Progress, parts: Sequence[Part]) -> None:
+        self._shown = shown
+        self._parts = list(parts)
+        self._next = 0
+        self._measured: dict[str, tuple[float, float]] = {}
+        """Of each kind: cost and seconds of what was done."""
+
+    def say(self, message: str) -> None:
+        """Show one line."""
+        self._shown.say(message)
+
+    @contextmanager
+    def track(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
+        """Open one bar and yield its `Advance`."""
+        place = next((i for i in range(self._next, len(self._parts)) if self._parts[i].title == title), None)
+        if place is None:
+            with self._shown.track(title, total, done) as advance:
+                yield advance
+            return
+        part, self._next = self._parts[place], place + 1
+        last = time.monotonic()
+        with self._shown.track(f"{place + 1}/{len(self._parts)} {title}", total, done) as advance:
+
+            def counted(n: int, note: str = "") -> None:
+                nonlocal done, last
+                now = time.monotonic()
+                cost, seconds = self._measured.get(part.kind, (0.0, 0.0))
+                self._measured[part.kind] = cost + n * part.cost, seconds + now - last
+                done, last = done + n, now
+                left = self._seconds_left((total - done) * part.cost, part.kind)
+                advance(n, note if left is None else f"{note}, all: {duration_text(left)} left".removeprefix(", "))
+
+            yield counted
+
+    def _seconds_left(self, cost: float, kind: str) -> float | None:
+        """Return the time for the rest of a part and all parts after it; ``None`` where too little was measured."""
+        all_cost, all_seconds = (sum(values) for values in zip(*self._measured.values(), strict=True))
+        if all_seconds < _SURE_AFTER_SECONDS or not all_cost:
+            return None
+        costs = {kind: cost}
+        for part in self._parts[self._next :]:
+            costs[part.kind] = costs.get(part.kind, 0.0) + part.items * part.cost
+        return sum(self._seconds(kind, left, all_seconds / all_cost) for kind, left in costs.items())
+
+    def _seconds(self, kind: str, cost: float, otherwise: float) -> float:
+        of_kind, seconds = self._measured.get(kind, (0.0, 0.0))
+        return cost * (seconds / of_kind if of_kind and seconds >= _SURE_AFTER_SECONDS else otherwise)
