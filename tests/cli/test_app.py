@@ -256,3 +256,57 @@ def test_answers_go_to_a_terminal_that_knows_few_characters(
     code, _, errors = run(monkeypatch, capsys, "predict", str(student / "student"))
     assert code == 0, errors
     assert json.loads(written.getvalue())["text"] == "käse"
+
+
+def test_an_interrupt_that_a_library_hides_is_one_all_the_same() -> None:
+    """safetensors makes a ValueError of a signal that comes while it asks torch for a shape."""
+    program = (
+        "import os, signal, sys\nfrom limbeck.recipes import catalogue\n"
+        "def hides():\n    try:\n        os.kill(os.getpid(), signal.SIGNAL)\n"
+        "    except KeyboardInterrupt:\n        raise ValueError('could not determine the shape') from None\n"
+        "catalogue.recipe_cards = hides\n"
+        "sys.argv = ['limbeck', 'recipes']\nfrom limbeck.cli.app import main\nmain()"
+    )
+    for name in ("SIGTERM", "SIGINT"):
+        words = [sys.executable, "-c", program.replace("SIGNAL", name)]
+        answer = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert answer.returncode == 130
+        assert "nothing that was saved is lost" in answer.stderr
+        assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("error", ["EOFError('Ran out of input')", "typer.Abort()"])
+def test_the_end_of_a_damaged_file_is_no_interrupt(error: str) -> None:
+    """typer makes an interrupt of it, which says that nothing is lost."""
+    program = (
+        "import sys, typer\nfrom limbeck.recipes import catalogue\n"
+        f"def broken():\n    raise {error}\ncatalogue.recipe_cards = broken\n"
+        "sys.argv = ['limbeck', 'recipes']\nfrom limbeck.cli.app import main\nmain()"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert answer.returncode == 1
+    assert "interrupted" not in answer.stderr
+
+
+def test_a_reader_that_has_gone_is_no_fault() -> None:
+    program = "import sys\nsys.argv = ['limbeck', 'recipes']\nfrom limbeck.cli.app import main\nmain()"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.close()
+        assert process.stderr
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
+
+
+@pytest.mark.parametrize("output", ["no/such/x.jsonl", "a/folder", "n" * 300])
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_an_output_is_tried_before_the_work(
+    command: str, output: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """There is no model here: the output is at fault first."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a" / "folder").mkdir(parents=True)
+    code, _, errors = run(monkeypatch, capsys, command, "nowhere/model", "rows.jsonl", "--output", output)
+    assert code == 2
+    assert f"{output} could not be written" in errors
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "folder"]

@@ -66,23 +66,23 @@ def _options(
 
 def main() -> None:
     """Run the command line and exit."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt = _Interrupt()
     try:
         # Not `app()`, which calls an interrupt what is none: the end of a damaged file (EOFError).
         with typer.main.get_command(app).make_context("limbeck", sys.argv[1:]) as context:
             code = context.command.invoke(context)
-    except LimbeckError as error:
-        _say(f"error: {error}")
-        sys.exit(2)
-    except typer.Exit as end:
-        code = end.exit_code
-    except KeyboardInterrupt:
-        _say("interrupted: nothing that was saved is lost; the same command goes on from there")
-        sys.exit(_INTERRUPTED)
     except (BrokenPipeError, SystemExit):  # as rich ends where the reader of our output has gone, as with `| head`
         sys.stderr.close()
         sys.exit(0)
-    except Exception as error:
+    except typer.Exit as end:
+        code = end.exit_code
+    except BaseException as error:
+        if interrupt.came or isinstance(error, KeyboardInterrupt):
+            _say("interrupted: nothing that was saved is lost; the same command goes on from there")
+            sys.exit(_INTERRUPTED)
+        if isinstance(error, LimbeckError):
+            _say(f"error: {error}")
+            sys.exit(2)
         if hasattr(error, "format_message"):  # a usage error; without a message, the help was shown instead
             if message := error.format_message():
                 _say(f"error: {message}\nTry: limbeck --help")
@@ -91,8 +91,22 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+class _Interrupt:
+    """Turns SIGTERM and SIGINT into a `KeyboardInterrupt`, and remembers that one came.
+
+    Libraries written in other languages may make another exception of it, where it comes while they ask Python for
+    something.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+        signal.signal(signal.SIGTERM, self._note)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a shell's background
+            signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, _signal: int, _frame: FrameType | None) -> None:
+        self.came = True
+        raise KeyboardInterrupt
 
 
 def _say(message: str) -> None:

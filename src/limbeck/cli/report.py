@@ -32,6 +32,7 @@ def main(
     from limbeck.report.read import read_any_results
 
     target = output or (run if run.is_dir() else run.parent) / "report.html"
+    results = read_any_results(run)
     try_output(target, parents=True)
-    write_report(read_any_results(run), target)
+    write_report(results, target)
     console.print(f"report: {target}", markup=False, soft_wrap=True)
