@@ -128,7 +128,7 @@ def test_damage_of_a_finished_run_is_mended_or_told(
     expected = folders.command.outcome(folders.whole)
     groups = files_of(folders.whole)
     alone = [(name, KINDS[i % 4]) for names in groups.values() for i, name in enumerate(names) if name != ".lock"]
-    for number, (name, kind) in enumerate(alone):
+    for number, (name, kind) in enumerate(alone if "signals" in groups else alone[::2]):
         run = Path(shutil.copytree(folders.whole, tmp_path / f"{number}"))
         damage(run / name, kind)
         code = forge.run(*folders.command.words(run))

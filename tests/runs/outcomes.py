@@ -31,7 +31,8 @@ def run_outcome(run: Path) -> dict[str, Any]:
 
 def losses(run: Path) -> list[dict[str, Any]]:
     """Return the lines of the log, sorted: a stage that was trained again has its lines at the end."""
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    log = run / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
     return sorted((without_times(line) for line in lines), key=json.dumps)
 
 
