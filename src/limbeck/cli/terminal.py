@@ -119,7 +119,8 @@ class _Bars:
 class _Lines:
     @contextmanager
     def track(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
-        start = last = time.monotonic()
+        start, before = time.monotonic(), done
+        last = start
         self.say(f"{title} ...")
 
         def advance(n: int, note: str = "") -> None:
@@ -128,7 +129,7 @@ class _Lines:
             now = time.monotonic()
             if now - last >= _LINE_EVERY_SECONDS:
                 last = now
-                left = (now - start) / max(done, 1) * (total - done)
+                left = (now - start) / max(done - before, 1) * (total - done)
                 self.say(f"{title}: {done} of {total}, {left:.0f} s left{', ' + note if note else ''}")
 
         yield advance

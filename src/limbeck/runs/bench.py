@@ -36,7 +36,7 @@ from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher
 from limbeck.types import Batch, Progress, Rows, Sequences, Shapes
 
-__all__ = ["Bench", "ModelTeacher", "set_up"]
+__all__ = ["Bench", "ModelTeacher", "predicting", "set_up"]
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Bench:
                     sequences=sequences,
                     make_batch=self.batch_maker(encoded, live, reasons),
                     progress=self.progress,
-                    title=stage_title(stage, system, seed if len(self.config.seeds) > 1 else None),
+                    title=self.title(stage, system, seed),
                 ),
                 student=model,
                 tokenizer=tokenizer,
@@ -167,12 +167,16 @@ class Bench:
             )
         )
 
+    def title(self, stage: Stage, system: SystemName, seed: int) -> str:
+        """What the bar of a stage says."""
+        return stage_title(stage, system, seed if len(self.config.seeds) > 1 else None)
+
     def predict(self, system: SystemName, seed: int, model: Any) -> None:
         """Predict the held-out rows, or read the prediction that an earlier start of this run made."""
         by_teacher = system == "teacher" and isinstance(self.teacher, ModelTeacher)
         encoded = self.teacher.test if by_teacher and isinstance(self.teacher, ModelTeacher) else self.test
-        name, title = f"{system}-seed{seed}", f"predicting: {system.replace('_', ' ')}"
-        self.logits.setdefault(system, {})[seed] = self._predicted(name, title, model, encoded)
+        name = f"{system}-seed{seed}"
+        self.logits.setdefault(system, {})[seed] = self._predicted(name, predicting(system), model, encoded)
 
     def _predicted(self, name: str, title: str, model: Any, encoded: Encoded) -> NDArray[np.float32]:
         def make() -> NDArray[np.float32]:
@@ -198,6 +202,11 @@ class Bench:
             of_student = np.log(np.maximum(softmax(logits), np.finfo(np.float64).tiny))
         hard = difficulty(probs, curriculum.measure, of_student)
         return tuple(rows[part] for part in nested_parts(hard, probs.argmax(-1), curriculum))
+
+
+def predicting(system: SystemName) -> str:
+    """What the bar says while the held-out rows are predicted."""
+    return f"predicting: {system.replace('_', ' ')}"
 
 
 def set_up(

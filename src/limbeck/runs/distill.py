@@ -22,7 +22,7 @@ from limbeck.models.load import frozen_fingerprint
 from limbeck.ranks import device, is_main, require_data_parallel
 from limbeck.recipes.catalogue import build_recipe
 from limbeck.results import Results, SystemName
-from limbeck.runs.bench import Bench, ModelTeacher, set_up
+from limbeck.runs.bench import Bench, ModelTeacher, predicting, set_up
 from limbeck.runs.calibrate import dev_labels
 from limbeck.runs.config import AnyRun, RunConfig, run_config
 from limbeck.runs.folder import hold, record_run
@@ -31,11 +31,13 @@ from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.languages import run_languages
 from limbeck.runs.outcome import write_outcome
 from limbeck.runs.prepare import budget_steps, compares_fine_tuned, read_rows, require_labels
-from limbeck.runs.signals import require_fitting, teacher_signals
+from limbeck.runs.signals import keeps_signals, require_fitting, teacher_signals
 from limbeck.runs.student import make_student
 from limbeck.runs.template_dates import with_label_dates
 from limbeck.runs.text_config import TextRunConfig
+from limbeck.runs.whole_run import Part, WholeRun
 from limbeck.stages.stage import Stage
+from limbeck.students.adapters import all_parameters
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher
 from limbeck.types import Progress, SilentProgress
@@ -94,6 +96,7 @@ def _distill_classifier(config: RunConfig, *, progress: Progress, command: str) 
             dev_labels(rows.dev, rows.labels)
         bench = set_up(config, folder, rows, progress)
         require_fitting(bench, stages)
+        bench.progress = WholeRun(progress, _parts(bench, stages))
         _prepare_teacher(bench)
         teacher = teacher_signals(bench, stages)
         for seed in config.seeds:
@@ -134,20 +137,52 @@ def _train_students(
     for number, (stage, steps) in enumerate(zip(stages, _split_steps(stages, total), strict=True), start=2):
         bench.run(stage, model=student, system="distilled", seed=seed, steps=steps, number=number, teacher=teacher)
     bench.predict("distilled", seed, student)
-    controls: dict[SystemName, tuple[list[Stage], StoredTeacher | LocalTeacher | None]] = {}
-    if compares_fine_tuned(config, rows):
-        controls["fine_tuned"] = (build_recipe("fine_tune", {}), None)
-    if config.compare_random_order and any(stage.curriculum is not None for stage in stages):
-        controls["random_order"] = ([replace(stage, curriculum=None) for stage in stages], teacher)
     distilled, number = copy.deepcopy(student.state_dict()), len(stages) + 2
-    for system, (control, signals) in controls.items():
+    for system, control in _controls(bench, stages).items():
         student.load_state_dict(start)
+        signals = None if system == "fine_tuned" else teacher
         for stage, steps in zip(control, _split_steps(control, total), strict=True):
             bench.run(stage, model=student, system=system, seed=seed, steps=steps, number=number, teacher=signals)
             number += 1
         bench.predict(system, seed, student)
     student.load_state_dict(distilled)
     assert config.student.adapter is None or frozen_fingerprint(student) == frozen, "frozen weights were trained"
+
+
+def _controls(bench: Bench, stages: list[Stage]) -> dict[SystemName, list[Stage]]:
+    """Return the stages of the systems that the distilled student is compared with."""
+    controls: dict[SystemName, list[Stage]] = {}
+    if compares_fine_tuned(bench.config, bench.rows):
+        controls["fine_tuned"] = build_recipe("fine_tune", {})
+    if bench.config.compare_random_order and any(stage.curriculum is not None for stage in stages):
+        controls["random_order"] = [replace(stage, curriculum=None) for stage in stages]
+    return controls
+
+
+def _parts(bench: Bench, stages: list[Stage]) -> list[Part]:
+    """Return what the run does under a bar, in order."""
+    config, rows, held_out = bench.config, bench.rows, len(bench.rows.test)
+    of_student = all_parameters(bench.student)
+    parts: list[Part] = []
+    if isinstance(bench.teacher, ModelTeacher):
+        of_teacher, training = all_parameters(bench.teacher.model), config.teacher.fine_tune
+        if training is not None:
+            title = bench.title(build_recipe("fine_tune", {})[0], "teacher", config.seeds[0])
+            steps = training.total_steps(rows.labelled)
+            parts.append(Part.training(title, steps, rows=training.batch_size, parameters=of_teacher))
+        parts.append(Part.reading("predicting: teacher", held_out, parameters=of_teacher))
+        if keeps_signals(bench, stages):
+            parts.append(Part.reading("teacher signals", len(rows.train), parameters=of_teacher))
+    total = budget_steps(config, rows, int(bench.taught.sum()))
+    systems: dict[SystemName, list[Stage]] = {"distilled": stages, **_controls(bench, stages)}
+    for seed in config.seeds:
+        parts.append(Part.reading("predicting: student before", held_out, parameters=of_student))
+        for system, its_stages in systems.items():
+            for stage, steps in zip(its_stages, _split_steps(its_stages, total), strict=True):
+                title = bench.title(stage, system, seed)
+                parts.append(Part.training(title, steps, rows=config.training.batch_size, parameters=of_student))
+            parts.append(Part.reading(predicting(system), held_out, parameters=of_student))
+    return parts
 
 
 def _split_steps(stages: list[Stage], total: int) -> list[int]:

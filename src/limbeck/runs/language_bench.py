@@ -29,7 +29,7 @@ from limbeck.stages.stage import Stage, Training
 from limbeck.students.scorer import Scorer, make_scorer
 from limbeck.types import Batch, Progress, Sequences, SoftLayout, Teacher
 
-__all__ = ["ENGLISH_MODEL", "Bench"]
+__all__ = ["ENGLISH_MODEL", "Bench", "scoring"]
 
 ENGLISH_MODEL = "english_model"
 _CROSS_ENCODER_CANDIDATES = 64
@@ -144,7 +144,7 @@ class Bench:
 
         def make() -> NDArray[np.float32]:
             scorer.to(device())
-            with self.progress.track(f"scoring: {name}", len(encoded.records)) as advance:
+            with self.progress.track(scoring(name), len(encoded.records)) as advance:
                 return predict_scores(scorer, encoded, batch_size=_SCORE_ROWS, margin=margin, advance=advance)
 
         return kept_array(self.folder, f"predictions/{name}.npy", make, self.progress)
@@ -189,7 +189,7 @@ class Bench:
                 sequences=sequences,
                 make_batch=_batch_maker(encoded),
                 progress=self.progress,
-                title=f"{where}, seed {seed}",
+                title=self.title(where, seed),
                 stage=where.removeprefix(f"{name}-"),
             ),
             student=scorer,
@@ -199,6 +199,10 @@ class Bench:
         )
         self.costs[f"seed{seed}/{where}"] = cost
         self.stages_of.setdefault((name, n_target), []).append(cost)
+
+    def title(self, where: str, seed: int) -> str:
+        """What the bar of a stage says."""
+        return f"{where}, seed {seed}"
 
     def steps(self, n_target_records: int, pairs: int) -> dict[str, int]:
         """Optimiser steps of each kind of rows."""
@@ -222,6 +226,11 @@ class Bench:
         scorer = self.new_scorer(system, seed)
         load_weights(scorer, _last_stage(self.folder, recipe.key, system, self.config.data.n_target[-1], seed))
         return scorer
+
+
+def scoring(name: str) -> str:
+    """What the bar says while records are scored."""
+    return f"scoring: {name}"
 
 
 def _batch_maker(encoded: EncodedRecords) -> Callable[[NDArray[np.int64]], Batch]:

@@ -93,6 +93,7 @@ def finished_results(folder: Path, progress: Progress) -> LanguageResults | None
     found = read_any_results(folder / RESULTS_FILE)
     assert isinstance(found, LanguageResults)
     if is_main():
+        progress.say("drawing the report")
         write_report(found, folder / "report.html")
     wait_for_all()
     return found

@@ -10,6 +10,7 @@ killed at any moment goes on with the same command.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +24,11 @@ from limbeck.language_results import LanguageResults
 from limbeck.recipes.alignment import Alignment
 from limbeck.recipes.english_model import english_model
 from limbeck.runs.folder import RUN_FILE, hold, record_run
-from limbeck.runs.language_bench import ENGLISH_MODEL, Bench
+from limbeck.runs.language_bench import ENGLISH_MODEL, Bench, scoring
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData, Pairs, pair_for, read_language_data
 from limbeck.runs.language_outcome import LanguageOutcome, finished_results, write_language_outcome
+from limbeck.runs.whole_run import Part, WholeRun
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.sequences.mixed import MixedSequences
 from limbeck.stages.stage import Stage, Training
@@ -52,6 +54,7 @@ def run_languages(config: LanguageRunConfig, *, progress: Progress, command: str
             return finished
         bench = Bench(config, folder, data, progress)
         bench.check_lengths()
+        bench.progress = WholeRun(progress, _parts(bench, pairs))
         for seed in config.seeds:
             start = _English(bench, seed)
             for recipe in config.recipes():
@@ -76,6 +79,38 @@ def run_languages(config: LanguageRunConfig, *, progress: Progress, command: str
             ),
             progress,
         )
+
+
+def _parts(bench: Bench, pairs: Mapping[str, Pairs | None]) -> list[Part]:
+    """Return what the run does under a bar, in order; stages that budgets share are trained once."""
+    config, tests = bench.config, len(bench.data.test)
+    parts: list[Part] = []
+    size = 1  # all systems have one encoder
+    for seed in config.seeds:
+        training = config.training.english
+        steps, rows = training.total_steps(len(bench.data.english)), training.batch_size
+        parts.append(Part.training(bench.title(ENGLISH_MODEL, seed), steps, rows=rows, parameters=size))
+        parts.append(Part.reading(scoring(f"{ENGLISH_MODEL}-n0-seed{seed}"), tests, parameters=size))
+        for recipe in config.recipes():
+            name, system = recipe.key, recipe.alignment()
+            done: set[str] = set()
+            for n_target in budgets_of(system, config.data.n_target):
+                records = bench.data.target(n_target, seed)
+                all_steps = bench.steps(len(records), _paired_rows(bench))
+                for stage, where in _stages(name, system, n_target, records):
+                    if where in done:
+                        continue
+                    done.add(where)
+                    paired = pairs[name] if stage.rows == "paired" else None
+                    if paired is not None:
+                        title = scoring(f"teacher-{name}-seed{seed}")
+                        parts.append(Part.reading(title, len(paired.teachers), parameters=size))
+                    steps = bench.stage_steps(system, stage, all_steps)
+                    rows = _base(bench, stage).batch_size
+                    title = bench.title(where, seed)
+                    parts.append(Part.training(title, steps, rows=rows, parameters=size))
+                parts.append(Part.reading(scoring(f"{name}-n{n_target}-seed{seed}"), tests, parameters=size))
+    return parts
 
 
 def comparable(folder: Path, fingerprints: dict[str, str]) -> dict[str, str]:
@@ -127,7 +162,7 @@ class _English:
 
 def _train_system(bench: Bench, name: str, system: Alignment, pairs: Pairs | None, start: _English) -> None:
     """Train one system of one seed at every budget of target labels; stages without such labels are shared."""
-    seed, rows_of = start.seed, [stage.rows for stage in system.stages]
+    seed = start.seed
     if system.starts_from == "english_model" and (bench.kind_of(system), system.prompts) != (bench.kind, "run"):
         raise ConfigError(f"recipe '{name}' starts from the English model, so it must have its scorer and prompts")
     for n_target in budgets_of(system, bench.config.data.n_target):
@@ -136,14 +171,24 @@ def _train_system(bench: Bench, name: str, system: Alignment, pairs: Pairs | Non
             start.copy_into(scorer)
         records = bench.data.target(n_target, seed)
         steps = bench.steps(len(records), _paired_rows(bench))
-        for number, stage in enumerate(system.stages):
-            if stage.rows == "target" and not records:
-                continue
-            part = rows_of[: number + 1]
-            where = f"{name}-{stage.name}" + (f"-n{n_target}" if {"target", "english+target"} & set(part) else "")
+        for stage, where in _stages(name, system, n_target, records):
             _train_stage(bench, name, system, stage, scorer, n_target=n_target, where=where, start=start,
                          pairs=pairs, records=records, steps=steps)  # fmt: skip
         bench.test(name, system, n_target, seed, scorer)
+
+
+def _stages(name: str, system: Alignment, n_target: int, records: list[Instruction]) -> Iterator[tuple[Stage, str]]:
+    """Yield a system's stages at a budget of target labels, and the folder of each; some budgets share folders."""
+    for number, stage in enumerate(system.stages):
+        if stage.rows == "target" and not records:
+            continue
+        so_far = {earlier.rows for earlier in system.stages[: number + 1]}
+        yield stage, f"{name}-{stage.name}" + (f"-n{n_target}" if {"target", "english+target"} & so_far else "")
+
+
+def _base(bench: Bench, stage: Stage) -> Training:
+    training = bench.config.training
+    return {"paired": training.distillation, "target": training.target}.get(stage.rows, training.english)
 
 
 def budgets_of(system: Alignment, budgets: list[int]) -> list[int]:
@@ -173,13 +218,12 @@ def _train_stage(
     records: list[Instruction],
     steps: dict[str, int],
 ) -> None:
-    seed, training = start.seed, bench.config.training
-    base: Training
+    seed, base = start.seed, _base(bench, stage)
     encoder = bench.encoder(system)
     teacher: Teacher | None = None
     if stage.rows == "paired":
         assert pairs is not None
-        base, count = training.distillation, steps["paired"]
+        count = steps["paired"]
         encoded = encoder.encode(pairs.students)
         table = _teacher_scores(bench, name, system, pairs, start)
         teacher = StoredTeacher({"logits": table}, 0.0)
@@ -187,7 +231,6 @@ def _train_stage(
         sequences = _paired_sequences(kept, pairs, encoded, base.batch_size, count, seed)
     else:
         chosen = {"english": bench.data.english, "target": records, "english+target": [*bench.data.english, *records]}
-        base = training.target if stage.rows == "target" else training.english
         count = bench.stage_steps(system, stage, steps)
         encoded = encoder.encode(chosen[stage.rows], with_state=system.critic)
         rows = np.arange(len(encoded.records))

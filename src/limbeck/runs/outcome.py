@@ -74,12 +74,15 @@ def write_outcome(bench: Bench, command: str) -> Results:
             adapter = _adapter_figures(bench)
             calibration = _write_student(bench, _first_distilled_folder(bench))
             bench.progress.say("measuring size and speed")
-            results = _results(bench, _speeds(bench), command).model_copy(
+            speeds = _speeds(bench)
+            bench.progress.say("comparing the systems")
+            results = _results(bench, speeds, command).model_copy(
                 update={"adapter": adapter, "calibration": calibration}
             )
             _write_card(bench, results)
             mark_student(bench.folder)
             write_json(results_file, results.model_dump())
+        bench.progress.say("drawing the report")
         write_report(read_results(results_file), bench.folder / "report.html")
     wait_for_all()
     return read_results(results_file)

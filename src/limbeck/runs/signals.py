@@ -21,7 +21,7 @@ from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher, can_store, open_signals, store_signals
 from limbeck.types import Needs, Shapes
 
-__all__ = ["all_needs", "require_fitting", "teacher_runs_along", "teacher_signals"]
+__all__ = ["all_needs", "keeps_signals", "require_fitting", "teacher_runs_along", "teacher_signals"]
 
 _STORE_LIMIT_BYTES = 8 * 2**30
 """Larger signals are not kept: the teacher then runs along with the student."""
@@ -89,6 +89,13 @@ def teacher_signals(bench: Bench, stages: list[Stage]) -> StoredTeacher | LocalT
     if needs.logits:
         _require_useful_teacher(bench, stored)
     return stored
+
+
+def keeps_signals(bench: Bench, stages: list[Stage]) -> bool:
+    """Whether a teacher with weights passes over the training rows once, before the students train."""
+    pair = bench.pair(bench.student)
+    needs, sizes = all_needs(stages, pair), {"rows": len(bench.rows.train), "classes": len(bench.rows.labels)}
+    return needs.teacher and not teacher_runs_along(stages, pair, **sizes)
 
 
 def _stored_signals(bench: Bench, teacher: ModelTeacher, needs: Needs) -> StoredTeacher | None:

@@ -28,6 +28,8 @@ from limbeck.results import StageCost, SystemName
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import TextRows, decoder_start, encode_texts, text_limit
 from limbeck.sequences.rollouts import Rollouts
+from limbeck.stages.pipeline import stage_title
+from limbeck.stages.stage import Stage
 from limbeck.students.initialise import copies_note, language_model_from_config, student_from_layers
 from limbeck.types import Needs, Progress
 
@@ -61,6 +63,10 @@ class TextBench:
     def new_student(self, seed: int) -> Any:
         """Return the untrained student; the same for the same seed."""
         return _writing_student(self.config, self.teacher, self.student_tokenizer, seed)
+
+    def title(self, stage: Stage, system: SystemName, seed: int) -> str:
+        """What the bar of a stage says."""
+        return stage_title(stage, system, seed if len(self.config.seeds) > 1 else None)
 
     @cached_property
     def completed_rows(self) -> NDArray[np.int64]:

@@ -22,7 +22,7 @@ from limbeck.runs.text_bench import TextBench
 from limbeck.runs.text_writing import with_room
 from limbeck.types import Progress
 
-__all__ = ["HeldOutRows", "measure", "measure_rows"]
+__all__ = ["HeldOutRows", "measure", "measure_rows", "measuring"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,11 @@ def measure(bench: TextBench, system: SystemName, seed: int, model: Callable[[],
     )
 
 
+def measuring(system: SystemName) -> str:
+    """What the bar of a measured system says."""
+    return f"measuring: {system.replace('_', ' ')}"
+
+
 def _measured(bench: TextBench, system: SystemName, model: Any, seed: int) -> SystemOutputs:
     of_teacher = system == "teacher"
     encoded = bench.test_for_teacher if of_teacher else bench.test
@@ -93,7 +98,7 @@ def _measured(bench: TextBench, system: SystemName, model: Any, seed: int) -> Sy
         model,
         bench.teacher_tokenizer if of_teacher else bench.student_tokenizer,
         HeldOutRows(encoded, bench.answered, with_room(bench, encoded, asked), bench.vocabulary),
-        title=f"measuring: {system.replace('_', ' ')}",
+        title=measuring(system),
         progress=bench.progress,
         teacher=None if of_teacher or bench.vocabulary is None else bench.teacher,
         seed=seed,

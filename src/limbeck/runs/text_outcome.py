@@ -71,11 +71,12 @@ def write_text_outcome(outcome: TextOutcome, progress: Progress) -> GenerationRe
             mark_student(outcome.folder)
         if not results_file.exists():
             _write_student(outcome)
-            progress.say("measuring size and speed")
+            progress.say("measuring size and speed, and comparing the systems")
             results = _results(outcome)
             _write_card(outcome, results)
             mark_student(outcome.folder)
             write_json(results_file, results.model_dump())
+        progress.say("drawing the report")
         write_report(_written(results_file), outcome.folder / "report.html")
     wait_for_all()
     return _written(results_file)

@@ -21,7 +21,7 @@ from limbeck.runs.text_writing import teacher_texts
 from limbeck.sequences.corpus import BesideCorpus
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.sequences.replay import Replay
-from limbeck.stages.pipeline import StageRun, run_stage, stage_title
+from limbeck.stages.pipeline import StageRun, run_stage
 from limbeck.stages.stage import Stage
 from limbeck.types import Batch, Teacher, Writer, WrittenBy
 
@@ -78,7 +78,7 @@ def train_stage(
                 sequences=FixedSequences(learnt, encoded.lengths, training.batch_size, steps, seed),
                 make_batch=partial(_batch, encoded, author, pack=training.packing and stage.packable),
                 progress=bench.progress,
-                title=stage_title(stage, system, seed if len(bench.config.seeds) > 1 else None),
+                title=bench.title(stage, system, seed),
                 objective=partial(TokenObjective, vocabulary=None if of_teacher else bench.vocabulary),
                 writer=_writer(texts),
             ),

@@ -26,11 +26,13 @@ from limbeck.runs.template_dates import with_text_date
 from limbeck.runs.text_bench import TextBench, set_up
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import read_texts
-from limbeck.runs.text_measuring import measure
+from limbeck.runs.text_measuring import measure, measuring
 from limbeck.runs.text_outcome import TextOutcome, write_text_outcome
 from limbeck.runs.text_store import stored_teacher
 from limbeck.runs.text_training import train_stage
+from limbeck.runs.whole_run import Part, WholeRun
 from limbeck.stages.stage import Stage
+from limbeck.students.adapters import all_parameters
 from limbeck.teachers.language_model import LanguageTeacher
 from limbeck.types import Progress, Teacher
 
@@ -49,6 +51,7 @@ def run_texts(config: TextRunConfig, *, progress: Progress, command: str = "") -
         rows = read_texts(config, folder if is_main() else None)
         record_run(folder, config, rows.fingerprints, progress)
         bench = set_up(config, folder, rows, progress)
+        bench.progress = WholeRun(progress, _parts(bench))
         _fine_tune_teacher(bench)
         if bench.teacher is not None:
             bench.teacher.to(device())
@@ -101,29 +104,63 @@ def _train_students(bench: TextBench, seed: int) -> None:
     measure(bench, "student_before", seed, lambda: student)
     if seed == bench.config.seeds[0]:
         _require_useful_teacher(bench, seed)
-    recipe = bench.config.recipe.made()
-    teacher = _teacher(bench, recipe.stages)
-    total = bench.config.training.total_steps(bench.budget_rows)
-    shares = np.cumsum([stage.share for stage in recipe.stages])
-    ends = [round(float(share) * total) for share in shares]
-    for number, (stage, begin, end) in enumerate(zip(recipe.stages, [0, *ends], ends, strict=False), start=1):
-        if end > begin:
-            train_stage(
-                bench,
-                stage,
-                student,
-                "distilled",
-                seed=seed,
-                steps=end - begin,
-                where=f"distilled-{number:02d}-{stage.name}",
-                teacher=teacher,
-            )
+    teacher = _teacher(bench, bench.config.recipe.made().stages)
+    for number, stage, steps in _stages(bench):
+        train_stage(
+            bench,
+            stage,
+            student,
+            "distilled",
+            seed=seed,
+            steps=steps,
+            where=f"distilled-{number:02d}-{stage.name}",
+            teacher=teacher,
+        )
     measure(bench, "distilled", seed, lambda: student)
     if bench.compares_fine_tuned:
         student.load_state_dict(copy.deepcopy(start))
         (stage,) = sft().stages
+        total = bench.config.training.total_steps(bench.budget_rows)
         train_stage(bench, stage, student, "fine_tuned", seed=seed, steps=total, where="fine_tuned-sft")
         measure(bench, "fine_tuned", seed, lambda: student)
+
+
+def _stages(bench: TextBench) -> list[tuple[int, Stage, int]]:
+    """Return the recipe's stages with their numbers and optimiser steps; those without a step are left out."""
+    stages, total = bench.config.recipe.made().stages, bench.config.training.total_steps(bench.budget_rows)
+    ends = [round(float(share) * total) for share in np.cumsum([stage.share for stage in stages])]
+    steps = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+    return [(number, *one) for number, one in enumerate(zip(stages, steps, strict=True), start=1) if one[1]]
+
+
+def _parts(bench: TextBench) -> list[Part]:
+    """Return what the run does under a bar, in order."""
+    config, stages, of_teacher = bench.config, _stages(bench), 0
+    parts: list[Part] = []
+    held_out, writes = len(bench.test) + len(bench.answered), len(bench.answered) > 0
+    of_student = all_parameters(bench.new_student(config.seeds[0]))
+    if bench.teacher is not None:
+        of_teacher, training = all_parameters(bench.teacher), config.teacher.fine_tune
+        if training is not None:
+            title, steps = bench.title(sft().stages[0], "teacher", 0), training.total_steps(len(bench.completed_rows))
+            parts.append(Part.training(title, steps, rows=training.batch_size, parameters=of_teacher))
+        parts.append(Part.reading(measuring("teacher"), held_out, parameters=of_teacher, writes=writes))
+    to_write = any(stage.completions == "teacher" for _, stage, _ in stages)
+    systems: dict[SystemName, list[tuple[int, Stage, int]]] = {"distilled": stages}
+    if bench.compares_fine_tuned:
+        systems["fine_tuned"] = [(1, sft().stages[0], config.training.total_steps(bench.budget_rows))]
+    for seed in config.seeds:
+        parts.append(Part.reading(measuring("student_before"), held_out, parameters=of_student, writes=writes))
+        for system, its_stages in systems.items():
+            for _, stage, steps in its_stages:
+                if to_write and stage.completions == "teacher":
+                    to_write, texts = False, len(bench.train_for_teacher)
+                    parts.append(Part.reading("the teacher writes", texts, parameters=of_teacher, writes=True))
+                title, own = bench.title(stage, system, seed), stage.written is not None
+                rows = config.training.batch_size
+                parts.append(Part.training(title, steps, rows=rows, parameters=of_student, writes=own))
+            parts.append(Part.reading(measuring(system), held_out, parameters=of_student, writes=writes))
+    return parts
 
 
 def _teacher(bench: TextBench, stages: tuple[Stage, ...]) -> Teacher | None:

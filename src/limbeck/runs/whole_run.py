@@ -27,6 +27,16 @@ class Part:
     kind: str
     """Parts of one kind take the same time for the same cost."""
 
+    @classmethod
+    def training(cls, title: str, steps: int, *, rows: int, parameters: int, writes: bool = False) -> Part:
+        """Return a part of optimiser steps over so many rows each: forward, and twice as much backward."""
+        return cls(title, steps, 3.0 * rows * parameters, "training on texts it writes" if writes else "training")
+
+    @classmethod
+    def reading(cls, title: str, rows: int, *, parameters: int, writes: bool = False) -> Part:
+        """Return a part in which a model reads rows, and may answer them."""
+        return cls(title, rows, float(parameters), "writing" if writes else "reading")
+
 
 class WholeRun:
     """Shows the bars of a run with their number, and estimates the time left for all of it.

@@ -20,7 +20,7 @@ from limbeck.ranks import is_main, rank, wait_for_all
 from limbeck.stages.trainer import DistillTrainer
 from limbeck.types import Advance, Writer
 
-__all__ = ["StageWatch", "check_log", "last_whole_checkpoint", "log_mark", "read_log"]
+__all__ = ["StageWatch", "check_log", "last_whole_checkpoint", "log_mark", "read_log", "step_of"]
 
 _WHOLE = "limbeck.json"
 """Written last into a checkpoint: a checkpoint without it was cut off and is not resumed from."""
@@ -61,8 +61,12 @@ def _delete_unusable(folder: Path, say: Callable[[str], None]) -> None:
 
 def _checkpoints(folder: Path) -> list[Path]:
     """Return the folders of checkpoints, the oldest first."""
-    numbers = {int(c.name.rsplit("-", 1)[1]): c for c in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")}
-    return [numbers[step] for step in sorted(numbers)]
+    return sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the optimiser steps that are done in a checkpoint."""
+    return int(checkpoint.name.rsplit("-", 1)[1])
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -123,8 +127,8 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
         self.gradient_bytes: int | None = None
         """Of the first step's gradients."""
 
-    def resume(self, checkpoint: Path | None, say: Callable[[str], None]) -> int:
-        """Take up the costs of `checkpoint`, drop log lines after it, and return its step (0 without one)."""
+    def resume(self, checkpoint: Path | None, say: Callable[[str], None]) -> None:
+        """Take up the costs of `checkpoint`, and drop log lines after it; all of them without one."""
         step = 0
         if checkpoint is not None:
             state = open_seal(checkpoint / _WHOLE, None)
@@ -138,7 +142,6 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
         kept = [line for line in read_log(self._log) if not _is_of(self._labels, line) or line["step"] <= step]
         if is_main():
             write_text(self._log, "".join(json.dumps(line) + "\n" for line in kept))
-        return step
 
     def costs(self) -> dict[str, Any]:
         """Seconds, rows, tokens and positions (tokens and padding) of this stage so far, restarts included."""

@@ -129,7 +129,7 @@ def _cost(done: Path, model: Path | None) -> tuple[StageCost, str | None]:
 
 
 def _train(stage: Stage, run: StageRun, *, student: Any, teacher: Teacher | None, shapes: Shapes) -> StageCost:
-    from limbeck.stages.callbacks import StageWatch, last_whole_checkpoint
+    from limbeck.stages.callbacks import StageWatch, last_whole_checkpoint, step_of
     from limbeck.stages.trainer import DistillTrainer
 
     if getattr(student, "adapter", None) is None:  # with an adapter they are frozen, whatever the run says
@@ -139,11 +139,12 @@ def _train(stage: Stage, run: StageRun, *, student: Any, teacher: Teacher | None
     checkpoints = run.folder / _CHECKPOINTS
     checkpoints.mkdir(parents=True, exist_ok=True)
     meter = energy_meter()
-    with run.progress.track(run.title, run.sequences.steps) as advance, guard_storage(run.folder):
-        watch = StageWatch(run.log, run.labels(stage), advance, run.writer)
+    with guard_storage(run.folder):
         checkpoint = last_whole_checkpoint(checkpoints, run.progress.say)
-        if (step := watch.resume(checkpoint, run.progress.say)) > 0:
-            advance(step, "resumed")
+    done = step_of(checkpoint) if checkpoint is not None else 0
+    with run.progress.track(run.title, run.sequences.steps, done) as advance, guard_storage(run.folder):
+        watch = StageWatch(run.log, run.labels(stage), advance, run.writer)
+        watch.resume(checkpoint, run.progress.say)
         trainer = DistillTrainer(
             objective=run.objective(student, bind_terms(stage.terms, shapes)),
             sequences=run.sequences,
