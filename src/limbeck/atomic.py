@@ -25,6 +25,7 @@ __all__ = [
     "replace_file",
     "replace_folder",
     "sync",
+    "try_folder",
     "try_output",
     "write_bytes",
     "write_json",
@@ -131,6 +132,17 @@ def try_output(path: Path | None, *, parents: bool = False) -> None:
         _require_replaceable(path)
         _part(path).touch()
         _part(path).unlink()
+
+
+def try_folder(folder: Path) -> None:
+    """Make a folder that will be written into, and refuse one that cannot be, before any work is done for it.
+
+    Raises:
+        StorageError: what stands in the way.
+    """
+    with guard_storage(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from limbeck.errors import RunFolderError
+from limbeck.errors import RunFolderError, StorageError
 from limbeck.runs.config import run_config
 from limbeck.runs.folder import RUN_FILE, hold, refusal_of
 from limbeck.runs.folder import record_run as record
@@ -208,3 +209,27 @@ def test_what_a_folder_holds_is_said_as_the_run_would(tmp_path: Path) -> None:
     assert (tmp_path / RUN_FILE).read_bytes() == written
     (tmp_path / RUN_FILE).write_text("[")
     assert "is not a run record" in str(refusal_of(other, {"train": "a"}))
+
+
+def test_a_folder_that_cannot_be_written_is_refused() -> None:
+    """Not even by root, as this one."""
+    with pytest.raises(StorageError, match="/proc/self could not be written"), hold(Path("/proc/self")):
+        raise AssertionError
+
+
+def test_a_folder_that_was_moved_or_deleted_while_it_was_worked_in_is_said(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(StorageError, match="was moved or deleted while the run worked in it"), hold(run):  # noqa: PT012
+        run.rename(tmp_path / "moved")
+        (run / "log.jsonl").read_text()
+    with pytest.raises(StorageError, match="was moved or deleted"), hold(run):  # noqa: PT012
+        shutil.rmtree(run)
+        raise RuntimeError("Parent directory does not exist")
+
+
+def test_a_file_that_was_replaced_while_the_run_worked_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"log\.jsonl.*Was it changed while the run worked"), hold(tmp_path):  # noqa: PT012
+        (tmp_path / "log.jsonl").mkdir()
+        (tmp_path / "log.jsonl").read_text()
+    with pytest.raises(FileNotFoundError), hold(tmp_path):
+        Path("/nowhere/else").read_text()

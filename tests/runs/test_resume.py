@@ -66,7 +66,13 @@ def test_kill_9_at_any_moment_ends_in_the_same_student(longer: None, run_file: P
             )
             kills += code == -signal.SIGKILL
     assert kills >= 4
+    checkpoints = {int(path.name.split("-")[1]): path for path in killed.glob("stages/03-*/checkpoints/*")}
+    (checkpoints[max(checkpoints)] / "optimizer.pt").write_bytes(b"")  # as after a power cut
+    (weights_file,) = killed.glob("stages/01-*/model/model.safetensors")
+    weights_file.write_bytes(weights_file.read_bytes()[:-9])
     forge.timed(*words)
+    for name in ("optimizer.pt", "model.safetensors"):
+        assert f"is damaged: {name} is not what was written" in forge.output
     forge.end()
     assert weights(killed) == weights(whole)
 

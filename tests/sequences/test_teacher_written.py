@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,27 @@ def test_a_file_cut_off_anywhere_becomes_whole_with_the_same_completions(
         assert teacher.have_written(path) == expected
         assert len(teacher.calls) == sum(lines < rows for rows in (2, 4, 5))  # batches that are not whole
         assert Teacher(calls_left=0).have_written(path) == expected
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{", b"3", b"\xff", None])
+def test_lines_with_damage_are_written_again_with_the_same_completions(damaged: bytes | None, path: Path) -> None:
+    """``None``: a token is another, and the line as good as the others."""
+    expected = Teacher().have_written(path)
+    lines = path.read_bytes().split(b"\n")
+    tokens = lines[3].replace(b'"ids": [', b'"ids": [9')
+    path.write_bytes(b"\n".join([*lines[:3], tokens if damaged is None else damaged, *lines[4:]]))
+    teacher = Teacher()
+    assert teacher.have_written(path) == expected
+    assert teacher.calls == [[0, 4]]  # the batch of the line
+    assert Teacher(calls_left=0).have_written(path) == expected
+
+
+def test_lines_of_before_there_were_checksums_are_believed(path: Path) -> None:
+    expected = Teacher().have_written(path)
+    head, *lines = path.read_text().splitlines()
+    old = [json.dumps({name: json.loads(line)[name] for name in ("row", "ids", "ended")}) for line in lines]
+    path.write_text("\n".join([head, *old]) + "\n")
+    assert Teacher(calls_left=0).have_written(path) == expected
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.stages.test_callbacks import DAMAGES, flip
 
 from limbeck.teachers import stored
 from limbeck.teachers.local import LocalTeacher
@@ -35,6 +36,11 @@ class CountingTeacher:
         return self._teacher.signal(batch, needs)
 
 
+class Said(SilentProgress):
+    def say(self, message: str) -> None:
+        print(message)
+
+
 class Setting:
     def __init__(self, make_classifier: Callable[..., Any], make_task: Callable[..., Any], folder: Path) -> None:
         self.task = make_task(ROWS)
@@ -54,7 +60,7 @@ class Setting:
             rows=ROWS,
             folder=self.folder,
             fingerprint=fingerprint,
-            progress=SilentProgress(),
+            progress=Said(),
         )
         return kept, teacher.asked
 
@@ -160,6 +166,46 @@ def test_a_damaged_state_file_starts_anew(setting: Setting) -> None:
     (setting.folder / "state.json").write_text("{")
     kept, asked = setting.store()
     assert len(asked) == len(BATCHES)
+    setting.require_equal_to_live(kept)
+
+
+@pytest.mark.parametrize("patience", [5, 1000])
+@pytest.mark.parametrize("damage", [*DAMAGES, "swapped"])
+def test_arrays_with_damage_are_computed_again(
+    setting: Setting, damage: Any, patience: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the pass was killed: what was done so far has its checksum, in the order of the batches."""
+    if patience == 1000:
+        setting.store()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            setting.store(patience=patience)
+    first, second = setting.folder / "first-1.npy", setting.folder / "first-2.npy"
+    if damage == "swapped":
+        content = first.read_bytes()
+        first.write_bytes(second.read_bytes())
+        second.write_bytes(content)
+    elif damage is flip:  # of a figure that was computed
+        array = np.load(first, mmap_mode="r+")
+        array[BATCHES[1][0], 3] += 1
+        array.flush()
+    else:
+        damage(first)
+    kept, asked = setting.store()
+    assert len(asked) == len(BATCHES)
+    assert f"{setting.folder} is damaged: first-1.npy" in capsys.readouterr().out
+    setting.require_equal_to_live(kept)
+
+
+def test_signals_of_before_there_were_checksums_are_believed(setting: Setting) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        setting.store(patience=5)
+    for _ in range(2):  # and gone on with
+        state = json.loads((setting.folder / "state.json").read_text())
+        state = {name: state[name] for name in ("fingerprint", "batches_done", "seconds")}
+        (setting.folder / "state.json").write_text(json.dumps(state))
+        kept, asked = setting.store()
+        assert len(asked) < len(BATCHES)
     setting.require_equal_to_live(kept)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from limbeck.atomic import guard_storage, write_text
+from limbeck.atomic import guard_storage, try_folder, write_text
 from limbeck.errors import ConfigError, RunFolderError, StorageError
 from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
@@ -49,8 +49,7 @@ def hold(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     try:
-        with guard_storage(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        try_folder(folder)
     except OSError as error:
         raise RunFolderError(f"cannot make run folder {folder}: {error.strerror}. Choose another output") from error
     if not is_main():
@@ -58,8 +57,7 @@ def hold(folder: Path) -> Iterator[None]:
         return
     lock = FileLock(folder / LOCK_FILE)
     try:
-        with guard_storage(folder):
-            lock.acquire(blocking=False)
+        lock.acquire(blocking=False)
     except Timeout as error:
         raise RunFolderError(
             f"run folder {folder} is in use by another process. Wait for it, stop it, or choose another output"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.atomic import try_folder
 from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.errors import ConfigError
 from limbeck.models.load import weights_fingerprint
@@ -131,6 +132,8 @@ def fill_store_of(config: TextRunConfig, progress: Progress) -> tuple[int, float
             "teacher.fine_tune: a store is filled before the run, by a teacher that is finished. Run with the recipe "
             "sft first, and name its student folder as teacher.model"
         )
+    if config.teacher.store is not None:
+        try_folder(Path(config.teacher.store))
     folder = Path(config.output)
     config = with_text_date(config, folder)
     return fill_store(set_up(config, folder, read_texts(config), progress))

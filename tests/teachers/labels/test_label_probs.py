@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.stages.test_callbacks import DAMAGES
 
 from limbeck.errors import DataError
 from limbeck.teachers.labels.label_probs import (
@@ -158,6 +160,24 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labels" / "labels.json").write_text('{"format": 2}', encoding="utf-8")
     with pytest.raises(DataError, match="format 2, this version reads 1"):
         LabelProbs.load(tmp_path / "labels")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["labels.npz", "labels.json"])
+def test_a_folder_with_damage_is_refused(name: str, damage: Callable[[Path], object], tmp_path: Path) -> None:
+    from_samples([["risk"], ["safe"]], NAMES).save(tmp_path / "labels")
+    damage(tmp_path / "labels" / name)
+    with pytest.raises(DataError, match=rf"holds no label probabilities that can be read: {name}"):
+        LabelProbs.load(tmp_path / "labels")
+
+
+def test_a_folder_of_before_there_were_marks_is_believed(tmp_path: Path) -> None:
+    found = from_samples([["risk"]], NAMES)
+    found.save(tmp_path / "labels")
+    words = json.loads((tmp_path / "labels" / "labels.json").read_text())
+    old = {key: words[key] for key in ("format", "how", "steps", "flags")}
+    (tmp_path / "labels" / "labels.json").write_text(json.dumps(old))
+    np.testing.assert_array_equal(LabelProbs.load(tmp_path / "labels").probs_NC, found.probs_NC)
 
 
 def test_rows_that_are_no_distributions_are_refused() -> None:
