@@ -106,7 +106,7 @@ def test_a_bar_of_something_else_is_shown_as_it_is(clock: Clock) -> None:
 
 def require_all_in_order(titles: list[str]) -> None:
     """What a run shows is what it planned: every bar has its number, and none is left out."""
-    assert [title.split(" ")[0] for title in titles] == [f"{i + 1}/{len(titles)}" for i in range(len(titles))]
+    assert [title.split(" ")[0] for title in titles] == [f"{i + 1}/{len(titles)}" for i in range(len(titles))], titles
 
 
 @pytest.mark.parametrize("seeds", [[0], [0, 1]])

@@ -50,6 +50,8 @@ def have_written(
     total = sum(len(batch) for batch in batches)
     done = [all(int(row) in found for row in batch) for batch in batches]
     already = sum(len(batch) for batch, there in zip(batches, done, strict=True) if there)
+    if already == total:
+        return found
     with progress.track("the teacher writes", total, already) as advance, guard_storage(path), path.open("a") as file:
         for number, rows in enumerate(batches):
             if done[number]:
