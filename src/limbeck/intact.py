@@ -1,7 +1,7 @@
 """Are files still what was written? Sizes and checksums of them, in a file that is written after them.
 
-CRC-32 finds what disks, power cuts and copies do to a file, and takes a quarter of a second a gigabyte. It is no proof
-against people.
+CRC-32 finds what disks, power cuts and copies do to a file, and takes less than half a second of processor time a
+gigabyte. It is no proof against people.
 """
 
 from __future__ import annotations
