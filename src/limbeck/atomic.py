@@ -21,6 +21,7 @@ from typing import IO, Any
 from limbeck.errors import LimbeckError, StorageError
 
 __all__ = [
+    "as_json",
     "guard_storage",
     "replace_file",
     "replace_folder",
@@ -60,7 +61,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, all of it or nothing."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    write_text(path, as_json(value))
+
+
+def as_json(value: Any) -> str:
+    """Return `value` as files of limbeck hold JSON."""
+    return json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.hostile.commands import Command, Maker, Material, classification, instructions, texts
@@ -125,8 +126,15 @@ def test_damage_within_a_stage_ends_as_without(folders: Folders, forge: Forge, t
 def test_damage_of_a_finished_run_is_mended_or_told(
     folders: Folders, forge: Forge, tally: Tally, tmp_path: Path
 ) -> None:
-    expected = folders.command.outcome(folders.whole)
     groups = files_of(folders.whole)
+
+    def outcome(run: Path) -> dict[str, Any]:
+        """A cross-lingual run that has come to its end needs its stages no more, and does not look at them."""
+        found = folders.command.outcome(run)
+        at_end = any(name.startswith("stages/seed") for name in found)
+        return {name: found[name] for name in found if not (at_end and name.startswith("stages/"))}
+
+    expected = outcome(folders.whole)
     alone = [(name, KINDS[i % 4]) for names in groups.values() for i, name in enumerate(names) if name != ".lock"]
     for number, (name, kind) in enumerate(alone if "signals" in groups else alone[::2]):
         run = Path(shutil.copytree(folders.whole, tmp_path / f"{number}"))
@@ -134,7 +142,7 @@ def test_damage_of_a_finished_run_is_mended_or_told(
         code = forge.run(*folders.command.words(run))
         tally.ended(code, forge.output)
         told = str(run / name) in forge.output or str((run / name).parent) in forge.output
-        same = code == 0 and differences(folders.command.outcome(run), expected) == []
+        same = code == 0 and differences(outcome(run), expected) == []
         assert same or told, f"{name} {kind}:\n{forge.output}"
         tally.add(f"{kind}, then as without" if same else f"{kind}, then told")
         shutil.rmtree(run)

@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 from tests.stages.test_callbacks import DAMAGES
 
-from limbeck.runs.kept import MARKS_FILE, kept_array, mark_student, student_is_whole
+from limbeck.intact import Damage
+from limbeck.results import Interval
+from limbeck.runs.kept import (
+    MARKS_FILE,
+    kept_array,
+    mark_student,
+    predictions_are_whole,
+    require_same_results,
+    student_is_whole,
+    write_results,
+)
 from limbeck.types import SilentProgress
 
 NAME = "predictions/distilled-seed0.npy"
@@ -114,6 +124,26 @@ def test_what_people_may_change_stays_and_is_told(run: Path) -> None:
     assert "README.md was changed or damaged" in told.said[0]
     (run / "student" / "README.md").unlink()
     assert not student_is_whole(run, told)
+
+
+def test_results_with_damage_are_noticed(run: Path) -> None:
+    """Also where a figure alone has changed."""
+    write_results(run, Interval(value=0.5, low=0.25, high=0.75))
+    require_same_results(run)
+    file = run / "results.json"
+    file.write_text(file.read_text().replace("0.25", "0.35"))
+    with pytest.raises(Damage, match=r"results\.json is not what was written"):
+        require_same_results(run)
+    (run / MARKS_FILE).unlink()
+    require_same_results(run)
+
+
+def test_lost_predictions_are_noticed(run: Path) -> None:
+    assert predictions_are_whole(run)
+    kept_array(run, NAME, Model().predict, Told())
+    assert predictions_are_whole(run)
+    (run / NAME).unlink()
+    assert not predictions_are_whole(run)
 
 
 def test_marks_of_other_work_stay(run: Path) -> None:

@@ -16,6 +16,7 @@ import yaml
 from limbeck.atomic import guard_storage, try_folder, write_text
 from limbeck.errors import ConfigError, RunFolderError, StorageError
 from limbeck.generation_results import GenerationResults
+from limbeck.intact import Damage
 from limbeck.language_results import LanguageResults
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.results import Results
@@ -159,16 +160,20 @@ def _no_folder(folder: Path) -> str | None:
 
 def _set_aside_damaged_results(folder: Path, config: AnyRun, progress: Progress) -> None:
     from limbeck.report.read import RESULTS_FILE, read_any_results
+    from limbeck.runs.kept import require_same_results
 
     file, aside = folder / RESULTS_FILE, folder / _DAMAGED_RESULTS
     if not file.exists():
         return
     try:
+        require_same_results(folder)
         if isinstance(read_any_results(file), _RESULTS_OF[type(config)]):
             return
         words = "is of another kind of run"
     except RunFolderError as error:
         words = f"cannot be read ({str(error).splitlines()[0]})"
+    except Damage as damage:
+        words = f"is damaged ({damage})"
     with guard_storage(file):
         file.replace(aside)
     progress.say(f"{file} {words}. It is kept as {aside.name}, and made anew from what the run has done")

@@ -9,14 +9,25 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
-from limbeck.atomic import guard_storage, write_bytes
+from limbeck.atomic import as_json, guard_storage, write_bytes
 from limbeck.intact import Damage, checksum, content_mark, file_mark, open_seal, require_same, seal
 from limbeck.ranks import is_main, wait_for_all
+from limbeck.report.read import RESULTS_FILE
 from limbeck.runs.temperature import CALIBRATION_FILE
 from limbeck.types import Progress
 
-__all__ = ["MARKS_FILE", "kept", "kept_array", "mark_student", "student_is_whole"]
+__all__ = [
+    "MARKS_FILE",
+    "kept",
+    "kept_array",
+    "mark_student",
+    "predictions_are_whole",
+    "require_same_results",
+    "student_is_whole",
+    "write_results",
+]
 
 MARKS_FILE = "checksums.json"
 """Sizes and checksums of what a run folder keeps; a file that is not in it is believed."""
@@ -61,6 +72,30 @@ def kept_array(
         return found
 
     return kept(run, name, make=content, read=read, progress=progress)
+
+
+def write_results(run: Path, results: BaseModel) -> None:
+    """Write ``results.json``, and note what it is."""
+    content = as_json(results.model_dump()).encode()
+    _mark(run, {RESULTS_FILE: content_mark(len(content), checksum(content))})
+    write_bytes(run / RESULTS_FILE, content)
+
+
+def require_same_results(run: Path) -> None:
+    """Compare ``results.json`` with what the run wrote. Raises `Damage`."""
+    if (mark := _marks(run).get(RESULTS_FILE)) is not None:
+        require_same(run / RESULTS_FILE, mark)
+
+
+def predictions_are_whole(run: Path) -> bool:
+    """Whether all predictions are there as they were written."""
+    try:
+        for name, mark in _marks(run).items():
+            if name.startswith("predictions/"):
+                require_same(run / name, mark)
+    except Damage:
+        return False
+    return True
 
 
 def mark_student(run: Path) -> None:

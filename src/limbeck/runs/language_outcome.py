@@ -33,7 +33,7 @@ from limbeck.recipes.english_model import english_model
 from limbeck.report.read import RESULTS_FILE, read_any_results
 from limbeck.results import StageCost
 from limbeck.runs.folder import RUN_FILE, environment
-from limbeck.runs.kept import mark_student, student_is_whole
+from limbeck.runs.kept import mark_student, predictions_are_whole, student_is_whole, write_results
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData
 from limbeck.runs.outcome import read_curves
@@ -77,7 +77,7 @@ def write_language_outcome(outcome: LanguageOutcome, progress: Progress) -> Lang
         results = _results(outcome)
         _write_student(outcome, results)
         mark_student(outcome.folder)
-        write_json(outcome.folder / RESULTS_FILE, results.model_dump())
+        write_results(outcome.folder, results)
     wait_for_all()
     found = finished_results(outcome.folder, progress)
     assert found is not None
@@ -85,10 +85,15 @@ def write_language_outcome(outcome: LanguageOutcome, progress: Progress) -> Lang
 
 
 def finished_results(folder: Path, progress: Progress) -> LanguageResults | None:
-    """Return the results of a run that came to its end and has its student, the report drawn again; else ``None``."""
+    """Return the results of a run that came to its end and has lost nothing, the report drawn again; else ``None``.
+
+    Stages are not looked at: nothing of a run that has come to its end depends on them.
+    """
     from limbeck.report.page import write_report
 
-    if not (folder / RESULTS_FILE).exists() or not student_is_whole(folder, progress):
+    if not (folder / RESULTS_FILE).exists() or not predictions_are_whole(folder):
+        return None
+    if not student_is_whole(folder, progress):
         return None
     found = read_any_results(folder / RESULTS_FILE)
     assert isinstance(found, LanguageResults)

@@ -40,7 +40,7 @@ from limbeck.results import (
 from limbeck.runs.bench import Bench, ModelTeacher
 from limbeck.runs.calibrate import calibrate_student
 from limbeck.runs.folder import RUN_FILE, environment
-from limbeck.runs.kept import mark_student, student_is_whole
+from limbeck.runs.kept import mark_student, student_is_whole, write_results
 from limbeck.runs.label_teacher import LabelTeacher, label_teacher_warnings, worth_of_labels
 from limbeck.runs.pilot import advice_for
 from limbeck.runs.prepare import demonstration_warnings, leaked_rows, task_file
@@ -81,7 +81,7 @@ def write_outcome(bench: Bench, command: str) -> Results:
             )
             _write_card(bench, results)
             mark_student(bench.folder)
-            write_json(results_file, results.model_dump())
+            write_results(bench.folder, results)
         bench.progress.say("drawing the report")
         write_report(read_results(results_file), bench.folder / "report.html")
     wait_for_all()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.atomic import as_json
 from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.evaluation.generation.outputs import SystemOutputs
 from limbeck.evaluation.generation.run_models import answer, reference_sums
@@ -107,7 +108,7 @@ def _measured(bench: TextBench, system: SystemName, model: Any, seed: int) -> Sy
 
 def _as_json(outputs: SystemOutputs) -> bytes:
     listed = {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in vars(outputs).items()}
-    return json.dumps(listed, indent=1, ensure_ascii=False, sort_keys=True).encode()
+    return as_json(listed).encode()
 
 
 def _read(path: Path) -> SystemOutputs:

@@ -28,7 +28,7 @@ from limbeck.ranks import device, is_main, wait_for_all
 from limbeck.recipes.catalogue import recipe_card
 from limbeck.results import StageCost, SystemName
 from limbeck.runs.folder import RUN_FILE, environment
-from limbeck.runs.kept import mark_student, student_is_whole
+from limbeck.runs.kept import mark_student, student_is_whole, write_results
 from limbeck.runs.outcome import TITLES, read_curves
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import TextRows, leaked_texts
@@ -75,7 +75,7 @@ def write_text_outcome(outcome: TextOutcome, progress: Progress) -> GenerationRe
             results = _results(outcome)
             _write_card(outcome, results)
             mark_student(outcome.folder)
-            write_json(results_file, results.model_dump())
+            write_results(outcome.folder, results)
         progress.say("drawing the report")
         write_report(_written(results_file), outcome.folder / "report.html")
     wait_for_all()
