@@ -15,6 +15,8 @@ import pytest
 from safetensors.torch import load_file
 from tests.runs.forge import Forge
 
+from limbeck.stages.callbacks import step_of
+
 PROGRAM = (
     # A shell may start its background jobs with interrupts ignored, and these would inherit it.
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -60,14 +62,14 @@ def test_kill_9_at_any_moment_ends_in_the_same_student(longer: None, run_file: P
     kills = 0
     for stage in ("01", "02", "03"):
         for _ in range(2):
-            checkpoints = f"stages/{stage}-*/checkpoints/*"
+            checkpoints = f"stages/{stage}-*/checkpoints/*/limbeck.json"
             code = forge.run(
                 *words, kill_after=chance.uniform(0, 0.15), since=lambda wanted=checkpoints: any(killed.glob(wanted))
             )
             kills += code == -signal.SIGKILL
     assert kills >= 4
-    checkpoints = {int(path.name.split("-")[1]): path for path in killed.glob("stages/03-*/checkpoints/*")}
-    (checkpoints[max(checkpoints)] / "optimizer.pt").write_bytes(b"")  # as after a power cut
+    newest = max(killed.glob("stages/03-*/checkpoints/*/limbeck.json"), key=lambda path: step_of(path.parent))
+    newest.with_name("optimizer.pt").write_bytes(b"")  # as after a power cut
     (weights_file,) = killed.glob("stages/01-*/model/model.safetensors")
     weights_file.write_bytes(weights_file.read_bytes()[:-9])
     forge.timed(*words)
