@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import limbeck
-from limbeck.errors import ModelError
+from limbeck.errors import DataError, ModelError
+from limbeck.models.load import load_tokenizer
 from limbeck.runs.config import RunConfig, run_config
 from limbeck.runs.doctor import examine
 from limbeck.runs.predictor import Predictor
@@ -102,6 +103,16 @@ def change(folder: Path, to: Path, **values: Any) -> str:
     return str(to)
 
 
+def test_names_that_differ_from_the_teachers_in_case_alone(run: dict[str, Any], unnamed: Path, tmp_path: Path) -> None:
+    names = [name.upper() for name in ORDER]
+    values = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    run["teacher"] = {"model": change(unnamed, tmp_path / "named", **values)}
+    with pytest.raises(ModelError, match=r"in case, blanks or Unicode form alone: 'card_arrival' for 'CARD_ARRIVAL'"):
+        limbeck.distill(**run | TOLD)
+    with pytest.raises(DataError, match=r"'card_arrival' for 'CARD_ARRIVAL': \d+ rows, the first is .*line \d"):
+        limbeck.distill(**run | {"data": run["data"] | {"on_bad_row": "quarantine"}})
+
+
 @pytest.mark.parametrize("problem", ["multi_label_classification", "regression"])
 def test_teachers_of_another_kind_are_refused_unless_they_are_fine_tuned(
     problem: str, run: dict[str, Any], unnamed: Path, tmp_path: Path
@@ -129,7 +140,7 @@ def test_students_made_of_another_kind(run: dict[str, Any], unnamed: Path, tmp_p
     several = change(unnamed, tmp_path / "several", problem_type="multi_label_classification")
     config = run_config(run | TOLD | {"student": {"model": several}})
     assert isinstance(config, RunConfig)
-    student = make_student(config, None, None, ORDER, 0)
+    student = make_student(config, None, load_tokenizer(several), ORDER, 0)
     assert student.config.problem_type == "single_label_classification"
     one = change(unnamed, tmp_path / "one", id2label={"0": "LABEL_0"}, label2id={"LABEL_0": 0})
     with pytest.raises(ModelError, match=r"student\.model .* gives one number .* Name the encoder"):
