@@ -108,6 +108,8 @@ def test_long_texts_take_no_time(bare_results: Results) -> None:
         "/a" * 50_000,
         "\n ".join(["- /a/b"] * 20_000),
         "x:" * 50_000,
+        "'/a/b " * 40_000,
+        " ".join(f"/d{number}/x.csv" for number in range(20_000)),
     ):
         shown(bare_results, text)
         without_places(bare_results.model_copy(update={"resolved_run": text}))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -81,7 +82,9 @@ class _Shorter:
     def __init__(self, run_folder: str, labels: set[str]) -> None:
         self.run_folder = run_folder
         self.labels = labels
-        self.names: dict[str, str] = {}
+        self.shown: dict[str, str] = {}
+        self.times: Counter[str] = Counter()
+        """How many different paths end in a name."""
 
     def __call__(self, text: str) -> str:
         text = _URL.sub(self._url, text)
@@ -110,12 +113,11 @@ class _Shorter:
         if _HOME.fullmatch(path):
             return "~" + rest
         name = re.split(r"[\\/]", path)[-1]
-        if self.names.setdefault(name, path) != path:
-            others = [known for known in self.names if re.fullmatch(rf"{re.escape(name)} \(\d+\)", known)]
-            same = next((known for known in others if self.names[known] == path), None)
-            name = same or f"{name} ({len(others) + 2})"
-            self.names[name] = path
-        return name + rest
+        shown = self.shown.get(path)
+        if shown is None:
+            self.times[name] += 1
+            shown = self.shown[path] = name if self.times[name] == 1 else f"{name} ({self.times[name]})"
+        return shown + rest
 
 
 def _is_local(address: str) -> bool:
