@@ -18,6 +18,7 @@ from limbeck.data.tasks import Classification, label_ids, labels_in
 from limbeck.errors import ConfigError, DataError, ModelError, near_misses
 from limbeck.formatting import share_text
 from limbeck.losses.combine import needs_of
+from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import (
     config_labels,
     has_named_labels,
@@ -282,7 +283,8 @@ def start_teacher(config: RunConfig, labels: list[str]) -> tuple[Any, Any]:
         # Its labels have no names (LABEL_0 ...); the task's names, in the same order, go into the student.
         model.config.id2label = dict(enumerate(labels))
         model.config.label2id = {label: i for i, label in enumerate(labels)}
-    padding_of(model, tokenizer, trained=fine_tuned_already)
+    if not isinstance(model, LabelScorer):  # which goes by the mask
+        padding_of(model, tokenizer, trained=fine_tuned_already)
     return model, tokenizer
 
 
