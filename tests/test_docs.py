@@ -142,6 +142,9 @@ def test_python_compiles(page: str) -> None:
 def test_run_files_are_accepted(page: str, tmp_path: Path) -> None:
     from limbeck.runs.config import load_run_file
 
+    for block in blocks(read(page)):
+        if block.language == "python" and (named := re.match(r"# (\w+\.py)\n", block.text)):
+            (tmp_path / named[1]).write_text(block.text, encoding="utf-8")
     for block in run_files(read(page)):
         file = tmp_path / f"line-{block.line}.yaml"
         file.write_text(block.text, encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +9,10 @@ from typing import Any, Literal
 
 from pydantic import ValidationError, validate_call
 
-from limbeck.errors import ConfigError, near_misses
+from limbeck.errors import ConfigError, LimbeckError, near_misses
 from limbeck.losses.combine import needs_of
 from limbeck.recipes.alignment import Alignment
+from limbeck.recipes.own_functions import own_function, told
 from limbeck.recipes.texts import TextRecipe
 from limbeck.stages.stage import Stage
 from limbeck.types import Needs
@@ -154,6 +154,13 @@ def _call(name: str, arguments: Mapping[str, Any], table: Mapping[str, str]) -> 
     except ValidationError as error:
         faults = [f"recipe.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
         raise ConfigError("; ".join(faults)) from error
+    except Exception as error:
+        if name in table or isinstance(error, LimbeckError):
+            raise
+        raise ConfigError(f"recipe '{name}' raised {told(error)}") from error
+    stages = found if isinstance(found, list) else getattr(found, "stages", None)
+    if not isinstance(stages, Sequence) or not all(isinstance(stage, Stage) for stage in stages):
+        raise ConfigError(f"recipe '{name}' returned {type(found).__name__}, where a list of limbeck's Stage belongs")
     return found
 
 
@@ -259,9 +266,4 @@ def _find(name: str, table: Mapping[str, str]) -> RecipeFunction:
         )
     if target is None:
         raise ConfigError(f"unknown recipe '{name}': {near_misses(name, table)} (or your own as my.module:function)")
-    module, _, function = target.partition(":")
-    try:
-        found: RecipeFunction = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"cannot import recipe '{name}': {error}") from error
-    return found
+    return own_function(target, "recipe")

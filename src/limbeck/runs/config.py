@@ -18,6 +18,7 @@ from limbeck.data.tasks import Classification
 from limbeck.errors import ConfigError
 from limbeck.losses.combine import needs_of
 from limbeck.recipes.catalogue import build_recipe
+from limbeck.recipes.own_functions import look_beside
 from limbeck.runs.checked_yaml import (
     Place,
     fault_messages,
@@ -175,6 +176,7 @@ def run_config(values: Mapping[str, Any], where: str = "") -> AnyRun:
     Raises:
         ConfigError: all faults at once.
     """
+    look_beside(None)
     return _checked(values, lambda loc: where)
 
 
@@ -189,6 +191,7 @@ def load_run_file(path: Path, overrides: Sequence[str] = ()) -> AnyRun:
         ConfigError: no such file, not YAML, a key given twice, or any faulty value, with line numbers.
     """
     values, node = read_yaml(path, "run file", "data, teacher, student, recipe and output")
+    look_beside(path)
     set_here = set()
     for override in overrides:
         set_here.add(_apply(values, override))

@@ -9,9 +9,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from limbeck.data.generation.task import Generation
 from limbeck.errors import ConfigError
 from limbeck.recipes.catalogue import build_text_recipe
+from limbeck.recipes.own_functions import own_function
 from limbeck.recipes.texts import TextRecipe
 from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
 from limbeck.runs.sections import Data, OutputFolder, Sources, Student
+from limbeck.sequences.on_policy import OnPolicy
 from limbeck.stages.stage import Training
 from limbeck.teachers.chat.endpoint import Endpoint
 
@@ -137,6 +139,9 @@ class TextRunConfig(_Section):
                 f"recipe '{self.recipe.name}' asks the teacher about texts written while it runs, which no store "
                 "holds. Leave teacher.store out"
             )
+        for stage in recipe.stages:
+            if isinstance(stage.written, OnPolicy) and stage.written.reward is not None:
+                own_function(stage.written.reward, "recipe.reward")
         return self.model_copy(update={"recipe": self.recipe.with_defaults()})
 
     def _require_server_suffices(self) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +20,7 @@ from limbeck.models.generate import Completion, Decoding
 from limbeck.models.language_model import head_of, is_encoder_decoder, token_logits
 from limbeck.numerics.chunked import label_log_probs
 from limbeck.ranks import rank, ranks, sum_over_ranks
+from limbeck.recipes.own_functions import own_function, told
 from limbeck.runs.text_bench import TextBench
 from limbeck.runs.text_writing import write
 from limbeck.sequences.on_policy import OnPolicy, OnPolicyWriter
@@ -105,10 +104,14 @@ class StageTexts:
         completions = write(self.bench, self.model, self.encoded, rows, decoding, seed)
         batch = self._own_batch(rows, completions)
         if choice.reward is not None:
+            reward = own_function(choice.reward, "recipe.reward")
             decode = partial(self.bench.student_tokenizer.decode, skip_special_tokens=True)
             prompts = [decode(self.encoded.prompt_ids(int(row)).tolist()) for row in rows]
             texts = [decode(one.ids) for one in completions]
-            rewards_B = torch.tensor(_reward(choice.reward)(prompts, texts), dtype=torch.float64)
+            try:
+                rewards_B = torch.tensor(reward(prompts, texts), dtype=torch.float64)
+            except Exception as error:  # the user's own code may raise anything
+                raise ConfigError(f"recipe.reward: {choice.reward} raised {told(error)}") from error
             if rewards_B.shape != (len(rows),) or not torch.isfinite(rewards_B).all():
                 raise ConfigError(f"recipe.reward: {choice.reward} must return a finite number for each text")
             batch["rewards_B"] = rewards_B
@@ -137,12 +140,3 @@ class StageTexts:
         sums = reference_sums(self.model, rows, vocabulary=self.bench.vocabulary, advance=lambda *_: None)
         assert sums.nll_sum_N is not None
         return float(sums.nll_sum_N.sum() / sums.tokens_N.sum())
-
-
-def _reward(name: str) -> Callable[[list[str], list[str]], Any]:
-    module, _, function = name.partition(":")
-    try:
-        found: Callable[[list[str], list[str]], Any] = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"recipe.reward: cannot import '{name}' (expected my.module:function): {error}") from error
-    return found
