@@ -150,6 +150,9 @@ def test_a_good_teacher_is_asked_about_each_row_once(run: dict[str, Any], server
     assert ok.level == "ok"
     assert "right on 40 of 40" in ok.message
     assert len(server.asked) == 220
+    run["teacher"]["prompt"] = {"instruction": "Which one of {{ labels }} is it?"}
+    assert "pilot" not in of_doctor(run), "the journal has no answers to this prompt"
+    assert len(server.asked) == 220
 
 
 def test_held_out_rows_serve_where_no_training_row_is_labelled(
