@@ -7,6 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
+from limbeck.cli import terminal
 from limbeck.cli.terminal import print_line, print_side_by_side
 
 WORDS = "no training row has a gold label [here], and none is needed: the student learns what the teacher answers"
@@ -47,3 +48,15 @@ def test_no_figure_and_no_name_is_cut_however_narrow_the_terminal(width: int) ->
     assert text.count("22.7 M") == 5
     assert all(part in text for part in ("runs/a/very/lo", "ng/path/to/a/f", "older/student"))
     assert text.count("Accuracy") == {34: 5, 60: 2, 80: 2, 200: 1}[width]
+
+
+def test_lines_tell_the_time_left_by_what_this_call_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that goes on at 90 of 100 has not done these 90 in no time."""
+    now, printed = [0.0], Console(file=io.StringIO(), width=80, color_system=None)
+    monkeypatch.setattr(terminal, "console", printed)
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    with terminal.progress().track("training", 100, 90) as advance:
+        now[0] += 20
+        advance(1, "loss 2")
+    assert isinstance(printed.file, io.StringIO)
+    assert "training: 91 of 100, 180 s left, loss 2" in printed.file.getvalue()

@@ -76,10 +76,13 @@ def evaluate_alerts(
 
 def calibrate_student(model: str, data: str, *, fields: Fields | None) -> None:
     """Fit the temperature of a student on labelled rows, write it into its folder, and say what it changed."""
+    from limbeck.atomic import try_output
     from limbeck.cli.terminal import console, print_line, progress
     from limbeck.formatting import share_text
     from limbeck.runs.temperature import CALIBRATION_FILE, calibrate
 
+    if Path(model).is_dir():
+        try_output(Path(model) / CALIBRATION_FILE)
     fitted = calibrate(model, data, fields=fields, progress=progress())
     print_line(
         f"temperature {fitted.temperature:.3f} from {fitted.rows} labelled rows; calibration error on them "
