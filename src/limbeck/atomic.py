@@ -136,8 +136,10 @@ def try_output(path: Path | None, *, parents: bool = False) -> None:
         if parents:
             path.parent.mkdir(parents=True, exist_ok=True)
         _require_replaceable(path)
-        _part(path).touch()
-        _part(path).unlink()
+        try:
+            _part(path).touch()
+        finally:
+            _part(path).unlink(missing_ok=True)
 
 
 def try_folder(folder: Path) -> None:

@@ -262,7 +262,8 @@ def test_an_interrupt_that_a_library_hides_is_one_all_the_same() -> None:
     """safetensors makes a ValueError of a signal that comes while it asks torch for a shape."""
     program = (
         "import os, signal, sys\nfrom limbeck.recipes import catalogue\n"
-        "def hides():\n    try:\n        os.kill(os.getpid(), signal.SIGNAL)\n"
+        "class Half:\n    def __del__(self):\n        raise AttributeError('_ssock')\n"
+        "def hides():\n    half = Half()\n    try:\n        os.kill(os.getpid(), signal.SIGNAL)\n"
         "    except KeyboardInterrupt:\n        raise ValueError('could not determine the shape') from None\n"
         "catalogue.recipe_cards = hides\n"
         "sys.argv = ['limbeck', 'recipes']\nfrom limbeck.cli.app import main\nmain()"

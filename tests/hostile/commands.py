@@ -97,7 +97,9 @@ def instructions(folder: Path, server: PaidServer, material: Material) -> Comman
 def anon_by_api(folder: Path, server: PaidServer, material: Material) -> Command:
     """A paid teacher labels; the student learns easy rows first."""
     labels = sorted({row["label"] for row in _rows(material.tickets["test"])})
-    train = [{"text": row["text"]} for row in _rows(material.tickets["labelled"])[:40]]
+    labelled = _rows(material.tickets["labelled"])[:40]
+    train = [{"text": row["text"]} for row in labelled]
+    server.knows = {row["text"]: row["label"] for row in [*labelled, *_rows(material.tickets["test"])]}
     api = {"base_url": server.base_url, "model": "large", "log_probs": 5, "concurrency": CONCURRENCY}
     training = {"steps": 6, "learning_rate": 1e-3, "batch_size": 8, "log_every": 1, "checkpoints": 6}
     return _run(folder, {

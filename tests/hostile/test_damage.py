@@ -6,6 +6,7 @@ be those of an undisturbed run, or the file must be named.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -146,6 +147,21 @@ def test_damage_of_a_finished_run_is_mended_or_told(
         assert same or told, f"{name} {kind}:\n{forge.output}"
         tally.add(f"{kind}, then as without" if same else f"{kind}, then told")
         shutil.rmtree(run)
+
+
+def test_folders_of_before_there_were_checksums_go_on(
+    folders: Folders, forge: Forge, tally: Tally, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(folders.half, tmp_path / "run"))
+    (run / "checksums.json").unlink()
+    for file in [*run.rglob("limbeck.json"), *run.rglob("done.json"), *run.rglob("state.json")]:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        new = ("files", "checksum", "checksums", "log")
+        file.write_text(json.dumps({name: values[name] for name in values if name not in new}), encoding="utf-8")
+    assert forge.run(*folders.command.words(run)) == 0, forge.output
+    assert "damaged" not in forge.output
+    assert differences(folders.command.outcome(run), folders.command.outcome(folders.whole)) == []
+    tally.add("without checksums, then as without")
 
 
 def test_swapped_predictions_are_made_again(folders: Folders, forge: Forge, tally: Tally, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class _Handler(BaseHTTPRequestHandler):
         said = [message["content"] for message in body["messages"]]
         self.server.asked.append(json.dumps([[message["role"], message["content"]] for message in body["messages"]]))
         time.sleep(SECONDS)
-        answer = json.dumps(_answer(said)).encode()
+        answer = json.dumps(_answer(said, self.server.knows)).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -41,8 +41,8 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def _answer(said: list[str]) -> dict[str, Any]:
-    """Answer as large models do: the same question has the same answer."""
+def _answer(said: list[str], knows: dict[str, str]) -> dict[str, Any]:
+    """Answer as large models do: the same question has the same answer. `knows` has labels of texts."""
     usage = {"prompt_tokens": 20, "completion_tokens": 1}
     options = re.findall(r"^([A-Z])\. (.+)$", "\n".join(said), re.MULTILINE)
     if not options:  # asked for a wording of the instruction
@@ -50,7 +50,10 @@ def _answer(said: list[str]) -> dict[str, Any]:
         choice: dict[str, Any] = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         return {"model": "large", "choices": [{"index": 0, **choice}], "usage": usage}
     text = re.split(r"(?:Article|Input): ", said[-1])[-1].split("\n")[0]
-    weights = {letter: 1 + crc32(f"{text} {label}".encode()) % 98 for letter, label in options}
+    weights = {
+        letter: 1 + crc32(f"{text} {label}".encode()) % 98 + 300 * (label == knows.get(text))
+        for letter, label in options
+    }
     logs = {letter: log(weight / sum(weights.values())) for letter, weight in weights.items()}
     top = [{"token": letter, "logprob": value} for letter, value in sorted(logs.items(), key=lambda pair: -pair[1])]
     choice = {"message": {"role": "assistant", "content": top[0]["token"]}, "finish_reason": "length",
@@ -65,6 +68,8 @@ class PaidServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[str] = []
         """What was said in each call, in the order of arrival."""
+        self.knows: dict[str, str] = {}
+        """Labels that it gives most of the probability, by text."""
         self.base_url = f"http://127.0.0.1:{self.server_port}/v1"
 
     def handle_error(self, request: object, client_address: object) -> None:

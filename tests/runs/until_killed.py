@@ -17,6 +17,7 @@ def prepare() -> None:
     from transformers.models.llama import modeling_llama  # noqa: F401
     from transformers.models.xlm_roberta import modeling_xlm_roberta  # noqa: F401
 
+    import limbeck.cli.app
     import limbeck.cli.show_texts
     import limbeck.evaluation.generation.measure as measure
     import limbeck.evaluation.significance as significance

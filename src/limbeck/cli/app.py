@@ -106,6 +106,7 @@ class _Interrupt:
 
     def _note(self, _signal: int, _frame: FrameType | None) -> None:
         self.came = True
+        sys.unraisablehook = lambda _: None  # objects that were being made complain when they are taken down
         raise KeyboardInterrupt
 
 
