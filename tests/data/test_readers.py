@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import constants
 
 from limbeck.data.readers import read_records
 from limbeck.data.records import Fault, Fields, Record
@@ -400,3 +403,29 @@ def test_hub_data_without_the_text_column() -> None:
     with pytest.raises(DataError) as caught:
         list(read_records(HubData("org/name", None, None, "train"), Fields("sentence"), lambda *_, **__: labelled()))
     assert str(caught.value) == "hub:org/name (train) has no column 'sentence'; known here: label, text"
+
+
+def test_hub_data_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in the cache is read, and what is not is refused; both at once, without asking again and again."""
+    datasets.disable_progress_bars()
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")
+    (tmp_path / "name").mkdir()
+    (tmp_path / "name" / "train.jsonl").write_text('{"text": "a", "label": "x"}\n', encoding="utf-8")
+    datasets.load_dataset(str(tmp_path / "name"))
+    (tmp_path / "cache" / "name").rename(tmp_path / "cache" / "org___name")
+
+    started = time.monotonic()
+    assert [record.row for record in read_records(HubData("org/name", None, None, "train"), FIELDS)] == [
+        {"text": "a", "label": "x"}
+    ]
+    with pytest.raises(DataError, match=r"no copy of it: 127\.0\.0\.1 cannot be reached \(ConnectError\)\. Check"):
+        list(read_records(HubData("org/other", None, None, "train"), FIELDS))
+    assert time.monotonic() - started < 5
+    assert not constants.HF_HUB_OFFLINE
+    assert not datasets.config.HF_HUB_OFFLINE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from limbeck.data.checks import check_columns
@@ -13,6 +13,7 @@ from limbeck.data.records import Fault, Fields, Record, Unit, brief, excerpt
 from limbeck.data.sources import DataFile, HubData
 from limbeck.data.text_files import open_text, refuse_unreadable, utf8_fault
 from limbeck.errors import DataError
+from limbeck.models.hub import hub_trouble, without_hub
 
 __all__ = ["LoadDataset", "read_records"]
 
@@ -269,11 +270,13 @@ def _read_hub(data: HubData, fields: Fields, load_dataset: LoadDataset | None) -
     import datasets  # type: ignore[import-untyped, unused-ignore]
 
     load = load_dataset or datasets.load_dataset
+    trouble = None if load_dataset else hub_trouble(data.repository, "dataset")
     try:
-        table = load(data.repository, data.config, split=data.split, revision=data.revision)
+        with _from_cache() if trouble else nullcontext():
+            table = load(data.repository, data.config, split=data.split, revision=data.revision)
     except Exception as error:  # errors of the network, the hub and the builder have no common base
         raise DataError(
-            f"{data.name} could not be loaded. "
+            f"{data.name} could not be loaded{f', and this machine has no copy of it: {trouble}' if trouble else ''}. "
             "Check the name, the split and the network, or name a local file. "
             f"({type(error).__name__}: {brief(str(error))})"
         ) from error
@@ -282,6 +285,19 @@ def _read_hub(data: HubData, fields: Fields, load_dataset: LoadDataset | None) -
     classes = feature.names if isinstance(feature, datasets.ClassLabel) else None
     batches = table.select_columns(wanted).with_format("arrow").iter(batch_size=_ROWS_AT_ONCE)
     yield from _arrow_records(batches, wanted, fields.label, classes)
+
+
+@contextmanager
+def _from_cache() -> Iterator[None]:
+    import datasets
+
+    before = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = True
+    try:
+        with without_hub():
+            yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
 
 
 def _arrow_records(

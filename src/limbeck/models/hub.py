@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from limbeck.errors import ModelError
 
-__all__ = ["hub_folder", "hub_weights", "is_hub_name"]
+__all__ = ["hub_folder", "hub_trouble", "hub_weights", "is_hub_name", "without_hub"]
 
 _ANSWER_SECONDS = 5.0
 _SMALL_FILES = (
@@ -120,28 +122,46 @@ def _cached(name: str) -> Path | None:
 
 
 def _refusal(name: str) -> ModelError | None:
-    """Why the hub does not hand out the model, in words; ``None``: it does. One try, without waiting."""
+    """Why the hub does not hand out a model, in words; ``None``: it does."""
+    if (why := hub_trouble(name, "model")) is None:
+        return None
+    here = os.environ.get("HF_HOME") or "~/.cache/huggingface"
+    return ModelError(
+        f"cannot load '{name}': there is no such folder, and of the hub's model this machine has no whole copy: {why}."
+        f" To work without a network, give a folder, or run `hf download {name}` where there is one and copy the cache "
+        f"({here}); HF_HUB_OFFLINE=1 then saves the question"
+    )
+
+
+def hub_trouble(name: str, kind: Literal["model", "dataset"]) -> str | None:
+    """Return why the hub does not hand something out; ``None``: it does. One question, which waits for seconds."""
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 
     host = urlsplit(constants.ENDPOINT).hostname
-    access = "If it is private, log in first (hf auth login)"
     try:
-        HfApi().model_info(name, timeout=_ANSWER_SECONDS)
+        HfApi().repo_info(name, repo_type=kind, timeout=_ANSWER_SECONDS)
         return None
     except GatedRepoError:
-        why = f"its owner at {host} must let you have it: ask on its page, then log in (hf auth login)"
+        return f"its owner at {host} must let you have it (ask on its page, then log in: hf auth login)"
     except RepositoryNotFoundError:
-        return ModelError(f"there is neither a folder '{name}' nor a model of this name at {host}. {access}")
+        return f"{host} has none of this name (if it is private, log in first: hf auth login)"
     except OfflineModeIsEnabled:
-        why = "HF_HUB_OFFLINE is set, and this machine has no whole copy of it"
+        return "HF_HUB_OFFLINE is set"
     except HfHubHTTPError as error:
-        why = f"{host} answered with HTTP status {error.response.status_code}"
+        return f"{host} answered with HTTP status {error.response.status_code}"
     except Exception as error:  # what goes wrong on a network has no common base; its text may hold a proxy's password
-        why = f"{host} cannot be reached ({type(error).__name__}), and this machine has no whole copy of it"
-    here = os.environ.get("HF_HOME") or "~/.cache/huggingface"
-    return ModelError(
-        f"cannot load '{name}': there is no such folder, and of the hub's model {why}. To work without a network, "
-        f"give a folder, or run `hf download {name}` where there is one and copy the cache ({here}); HF_HUB_OFFLINE=1 "
-        "then saves the question"
-    )
+        return f"{host} cannot be reached ({type(error).__name__})"
+
+
+@contextmanager
+def without_hub() -> Iterator[None]:
+    """Have libraries take from the hub's cache what they want of it, and not ask the hub again and again."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
