@@ -128,8 +128,8 @@ def _refusal(name: str) -> ModelError | None:
     here = os.environ.get("HF_HOME") or "~/.cache/huggingface"
     return ModelError(
         f"cannot load '{name}': there is no such folder, and of the hub's model this machine has no whole copy: {why}."
-        f" To work without a network, give a folder, or run `hf download {name}` where there is one and copy the cache "
-        f"({here}); HF_HUB_OFFLINE=1 then saves the question"
+        f" To work without a network, give a folder, or run `hf download {name}` where there is one and copy the cache"
+        f" ({here}); HF_HUB_OFFLINE=1 then saves the question"
     )
 
 
