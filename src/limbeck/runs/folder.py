@@ -86,6 +86,7 @@ def record_run(folder: Path, config: AnyRun, fingerprints: dict[str, str], progr
     if not path.exists():
         if is_main():
             write_text(path, resolved_yaml(config, fingerprints))
+        wait_for_all()  # here as below: one process may come when another has written the file
         return
     recorded, provenance, data = _recorded(path)
     changes = list(changes_of(_with_new_settings(recorded, config), _plain(config), data, fingerprints, folder))
