@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 from limbeck.errors import ConfigError
 
@@ -72,9 +75,26 @@ def device() -> str:
 def wait_for_all() -> None:
     """Return once every process has come here."""
     if ranks() > 1:
-        from accelerate import PartialState
+        _processes().wait_for_everyone()
 
-        PartialState(cpu=on_cpus()).wait_for_everyone()
+
+@cache
+def _processes() -> Any:
+    """Join the other processes, once."""
+    from accelerate import PartialState
+
+    state = PartialState(cpu=on_cpus())
+    if on_cpus():
+        atexit.register(_leave)
+    return state
+
+
+def _leave() -> None:
+    """End gloo's threads: one that still runs when Python ends may abort a process whose work is done."""
+    import torch.distributed
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def sum_over_ranks(values: Sequence[float]) -> list[float]:
@@ -82,10 +102,9 @@ def sum_over_ranks(values: Sequence[float]) -> list[float]:
     if ranks() == 1:
         return list(values)
     import torch
-    from accelerate import PartialState
     from accelerate.utils import reduce
 
-    PartialState(cpu=on_cpus())
+    _processes()
     exact = torch.float32 if device() == "mps" else torch.float64
     summed: torch.Tensor = reduce(torch.tensor(values, dtype=exact, device=device()), "sum")
     return [float(value) for value in summed.tolist()]
@@ -110,14 +129,21 @@ def require_data_parallel() -> None:
 
 
 def require_precision(wanted: str) -> None:
-    """Refuse a launcher whose mixed precision is not the run's: the trainer would follow the launcher.
+    """Refuse a precision that this machine has not, and a launcher's that the trainer would follow instead.
 
     Args:
         wanted: the run's ``training.precision``.
 
     Raises:
-        ConfigError: they differ.
+        ConfigError: says what to set.
     """
+    import torch
+
+    if wanted == "fp16" or (wanted == "bf16" and not on_cpus()):
+        if not torch.accelerator.is_available():
+            raise ConfigError(f"training.precision: {wanted} is for GPUs, and there is none here. Use float32")
+        if wanted == "bf16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
+            raise ConfigError("training.precision: this GPU has no bf16. Use fp16 or float32")
     asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "").strip().lower()
     if asked not in _OFF and asked != wanted:
         raise ConfigError(

@@ -1,0 +1,59 @@
+"""What a stage asks of the Hugging Face trainer."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import TrainingArguments
+
+from limbeck.errors import ConfigError
+from limbeck.sequences.fixed import FixedSequences
+from limbeck.stages.pipeline import StageRun, _arguments
+from limbeck.stages.stage import Training
+from limbeck.types import SilentProgress
+
+
+def a_run(folder: Path, **training: Any) -> StageRun:
+    def no_batch(rows: Any) -> Any:
+        raise AssertionError("nothing is trained here")
+
+    settings = Training(steps=4, batch_size=8, **training)
+    sequences = FixedSequences(np.arange(8), np.full(8, 5), 8, 4, 0)
+    return StageRun(folder / "stage", folder / "log.jsonl", "distilled", 0, settings, sequences, no_batch,
+                    SilentProgress(), "a stage")  # fmt: skip
+
+
+def test_one_of_several_devices_is_used_without_a_launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of one process, each with a part of the batch, would each count rows and divide losses for itself."""
+
+    def four_devices(arguments: TrainingArguments) -> torch.device:
+        arguments._n_gpu = 4
+        return torch.device("cpu")
+
+    found = cached_property(four_devices)
+    found.__set_name__(TrainingArguments, "_setup_devices")
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", found)
+    assert TrainingArguments(output_dir=str(tmp_path)).n_gpu == 4
+    arguments = _arguments(a_run(tmp_path), tmp_path, "a stage")
+    assert arguments.n_gpu == 1
+    assert arguments.train_batch_size == 8
+
+
+def test_the_precision_is_the_run_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    with pytest.raises(ConfigError, match="ask for mixed precision bf16"):
+        _arguments(a_run(tmp_path), tmp_path, "a stage")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    assert _arguments(a_run(tmp_path), tmp_path, "a stage").mixed_precision == "no"
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a device for it")
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_precision_of_gpus_on_a_cpu(precision: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"training.precision: {precision} is for GPUs, and there is none here"):
+        _arguments(a_run(tmp_path, precision=precision), tmp_path, "a stage")
