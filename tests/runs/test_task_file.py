@@ -1,0 +1,42 @@
+"""The file that says how a student reads rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from limbeck.data.tasks import Classification
+from limbeck.errors import ModelError
+from limbeck.runs.task_file import read_task, student_max_length, task_values
+
+
+def write(folder: Path, content: str) -> Path:
+    (folder / "task.json").write_text(content, encoding="utf-8")
+    return folder
+
+
+def test_a_task_and_its_limit(tmp_path: Path) -> None:
+    assert task_values(tmp_path) == {}
+    assert student_max_length(tmp_path) is None
+    write(tmp_path, '{"kind": "classification", "text": "body", "max_length": 16}')
+    assert read_task(tmp_path, Classification, without="max_length").text == "body"
+    assert student_max_length(tmp_path) == 16
+
+
+@pytest.mark.parametrize("limit", ["-5", "0", "1e400", '"long"', "null", "[16]", "1.5", "{}"])
+def test_a_limit_that_is_none(limit: str, tmp_path: Path) -> None:
+    write(tmp_path, f'{{"kind": "classification", "max_length": {limit}}}')
+    with pytest.raises(ModelError, match=r"task\.json is damaged: max_length: .*Write the student again"):
+        student_max_length(tmp_path)
+
+
+@pytest.mark.parametrize("content", ['{"kind": "dance"}', '{"text": 7}', '{"surprise": 1}', '{"labels": ["one"]}'])
+def test_a_task_that_is_none(content: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"task\.json is damaged: .*Write the student again"):
+        read_task(write(tmp_path, content), Classification)
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="there is no such folder"):
+        task_values(tmp_path / "none")
