@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -152,7 +153,10 @@ def _call(name: str, arguments: Mapping[str, Any], table: Mapping[str, str]) -> 
     try:
         found: Made = validate_call(function)(**arguments)
     except ValidationError as error:
-        faults = [f"recipe.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
+        faults = [
+            f"recipe.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {reprlib.repr(e['input'])})"
+            for e in error.errors()
+        ]
         raise ConfigError("; ".join(faults)) from error
     except Exception as error:
         if name in table or isinstance(error, LimbeckError):

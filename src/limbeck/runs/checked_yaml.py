@@ -115,6 +115,8 @@ def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
         if twice := [(line, f"key '{key}' is given twice") for key, line in _keys_given_twice(node, set())]:
             raise _Refused(*twice)
         return loader.construct_document(node), node
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise _Refused((loader.line + 1, f"not valid YAML: {error}")) from error
     finally:
         loader.dispose()
 

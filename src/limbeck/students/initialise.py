@@ -15,6 +15,8 @@ from limbeck.students.layer_settings import cut_settings
 
 __all__ = ["copies_note", "language_model_from_config", "student_from_config", "student_from_layers"]
 
+_MOST_LAYERS, _LARGEST_SIZE = 2_000, 20_000_000
+
 
 def student_from_layers(teacher: Any, layers: Sequence[int]) -> Any:
     """Return a model of the teacher's class with copies of the teacher's `layers` and of all else.
@@ -149,7 +151,10 @@ def language_model_from_config(config: Mapping[str, Any], *, tokenizer: Any, row
 
 
 def _require_known_fields(default: Any, fields: Mapping[str, Any]) -> None:
-    """Refuse a misspelt field, which transformers would keep without a word."""
+    """Refuse a misspelt field, which transformers would keep without a word, and sizes that would never be made."""
+    for name, value in fields.items():
+        if isinstance(value, int) and value > (_MOST_LAYERS if "layer" in name else _LARGEST_SIZE):
+            raise ConfigError(f"student.config: {name}: {value} is more than any model has")
     known = {*default.to_dict(), *default.attribute_map}
     if unknown := sorted(set(fields) - known):
         hints = "; ".join(f"'{name}': {near_misses(name, known)}" for name in unknown)

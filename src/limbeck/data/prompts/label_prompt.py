@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import reprlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -91,8 +92,10 @@ class LabelPrompt(BaseModel):
         if not isinstance(value, dict) or "file" not in value:
             return value
         if len(value) > 1:
-            others = ", ".join(sorted(set(value) - {"file"}))
+            others = ", ".join(sorted(map(str, set(value) - {"file"})))
             raise ValueError(f"file names a whole prompt; remove {others}, or copy the prompt here and change it")
+        if not isinstance(value["file"], str):
+            raise ValueError(f"file: expected the name of a file, got {reprlib.repr(value['file'])}")
         return _read(Path(value["file"]))
 
     @field_validator("system", "instruction")
@@ -211,7 +214,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text("utf-8"))
         version, frozen, sections = content["format"], content["hash"], content["prompt"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{file} cannot be read as a prompt file ({error}); expected what limbeck prompts tune writes"
         ) from error
