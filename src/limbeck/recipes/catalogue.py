@@ -145,7 +145,10 @@ def build_text_recipe(name: str, arguments: Mapping[str, Any]) -> TextRecipe:
 
 def _call(name: str, arguments: Mapping[str, Any], table: Mapping[str, str]) -> Made:
     function = _find(name, table)
-    known = list(inspect.signature(function).parameters)
+    try:
+        known = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"recipe '{name}' is no function whose arguments can be read: {error}") from error
     unknown = [f"recipe.{key}: '{name}' has no such argument; {near_misses(key, known)}" if known else
                f"recipe.{key}: '{name}' takes no arguments" for key in arguments if key not in known]  # fmt: skip
     if unknown:
