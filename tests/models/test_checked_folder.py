@@ -15,8 +15,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from limbeck.errors import DataError, ModelError
+from limbeck.models import checked_folder
 from limbeck.models.checked_folder import Weights, bounded, model_folder, model_weights, reading
-from limbeck.models.load import load_classifier, load_config, load_encoder, load_language_model, load_tokenizer
+from limbeck.models.load import (
+    load_classifier,
+    load_config,
+    load_encoder,
+    load_language_model,
+    load_tokenizer,
+    new_classifier,
+)
 
 INDEX = "model.safetensors.index.json"
 
@@ -192,6 +200,21 @@ class TestWeights:
         with pytest.raises(ModelError, match="1 tensors in 24 bytes"), bounded(weights):
             torch.nn.ModuleList(torch.nn.Linear(1, 1) for _ in range(600))
         torch.nn.Linear(10**4, 10**4, device="meta")  # nothing is counted afterwards
+
+    @pytest.mark.parametrize("layers", [10**5, 10**9])
+    def test_a_model_of_new_weights_is_one_that_there_could_be(
+        self, student: Path, layers: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from limbeck.errors import ConfigError
+        from limbeck.students.initialise import student_from_config
+
+        monkeypatch.setattr(checked_folder, "_MOST_TENSORS", 1000)
+        sizes = {"hidden_size": 2, "num_attention_heads": 1, "intermediate_size": 2, "num_hidden_layers": layers}
+        set_values(student / "config.json", **sizes)
+        with torch.device("meta"), pytest.raises(ModelError, match=r"no model has num_hidden_layers|more than 1,000"):
+            new_classifier(str(student), labels=["a", "b"])
+        with pytest.raises(ConfigError, match=r"no model has num_hidden_layers|more than 1,000 tensors"):
+            student_from_config({"model_type": "bert", "vocab_size": 9, **sizes}, ["a", "b"])
 
     def test_weights_that_are_replaced_count_once(self) -> None:
         with bounded(Weights(Path("x"), {}, 0)):

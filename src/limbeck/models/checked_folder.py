@@ -21,7 +21,7 @@ from limbeck.formatting import printable
 from limbeck.models.hub import hub_folder, hub_weights, is_hub_name
 from limbeck.models.json_file import read_json
 
-__all__ = ["Weights", "bounded", "model_folder", "model_weights", "reading"]
+__all__ = ["Weights", "bounded", "model_folder", "model_weights", "reading", "refuse_counts"]
 
 _WHOLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -30,6 +30,8 @@ _LARGEST_COUNT = 10**6
 """Of layers, heads, experts or labels. Lists of that length are still made at once."""
 _DAMAGED = "Its files are damaged, or of no kind of model that is known here; copy or download it again"
 _NOT_FETCHED = "The hub did not hand it out whole; try again, or give a folder"
+_MOST_TENSORS, _MOST_ELEMENTS = 50_000, 10**13
+"""Of any model; experts of a layer are one tensor."""
 _REASON_WIDTH = 300
 _NEIGHBOURS = 1000
 
@@ -123,15 +125,30 @@ def names_in(index: Path) -> list[str]:
 
 
 @contextmanager
-def bounded(weights: Weights) -> Iterator[None]:
+def bounded(weights: Weights | None) -> Iterator[None]:
     """Stop a model from being built that is far larger than its weights: a few bytes may ask for any size.
 
     Parameters are counted as modules take them, before they are filled. Four times the weights leave room for weights
     of four bits, for tables that are written once and built twice, and for layers that are written as one.
+
+    Args:
+        weights: of the model; ``None``: it gets new ones, so only what no model has is refused.
+
+    Raises:
+        ModelError: the model is too large.
     """
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
-    most_tensors, most_elements = 4 * len(weights.shapes) + 1000, 4 * weights.size_bytes + 10**7
+    most_tensors, most_elements = _MOST_TENSORS, _MOST_ELEMENTS
+    said = (
+        f"this configuration describes a model of more than {most_tensors:,} tensors or {most_elements:,} parameters"
+    )
+    if weights is not None:
+        most_tensors, most_elements = 4 * len(weights.shapes) + 1000, 4 * weights.size_bytes + 10**7
+        said = (
+            f"{weights.folder / 'config.json'} describes a far larger model than the weights beside it, which have "
+            f"{len(weights.shapes)} tensors in {weights.size_bytes:,} bytes"
+        )
     seen: set[tuple[int, str]] = set()
     elements = 0
 
@@ -142,17 +159,24 @@ def bounded(weights: Weights) -> Iterator[None]:
         seen.add((id(module), name))
         elements += parameter.numel()
         if len(seen) > most_tensors or elements > most_elements:
-            raise ModelError(
-                f"{weights.folder / 'config.json'} describes a far larger model than the weights beside it, which "
-                f"have {len(weights.shapes)} tensors in {weights.size_bytes:,} bytes: are its sizes (layers, width, "
-                "vocabulary) right? Copy or download the model again"
-            )
+            raise ModelError(f"{said}: are its sizes (layers, width, vocabulary) right?")
 
     hook = register_module_parameter_registration_hook(count)
     try:
         yield
     finally:
         hook.remove()
+
+
+def refuse_counts(values: dict[str, Any], where: str | Path) -> None:
+    """Refuse numbers of layers, heads or labels for which configurations alone would make endless lists.
+
+    Raises:
+        ModelError: names the field.
+    """
+    for key, value in _scalars(values):
+        if _COUNT.search(key) and isinstance(value, int) and value > _LARGEST_COUNT:
+            raise ModelError(f"{where}: no model has {key}: {value}. Correct it, or copy or download the model again")
 
 
 def _weight_files(folder: Path, name: str) -> list[Path]:
@@ -199,9 +223,8 @@ def _require_safe(folder: Path, *, trust_remote_code: bool) -> None:
     values = read_json(config)
     if (own := values.get("transformers_weights")) is not None:
         _require_weights_name(config, str(own).removesuffix(".index.json"))
+    refuse_counts(values, config)
     for key, value in _scalars(values):
-        if _COUNT.search(key) and isinstance(value, int) and value > _LARGEST_COUNT:
-            raise ModelError(f"{config}: no model has {key}: {value}. Copy or download the model again")
         # A name of the hub stands for compiled code.
         if "attn_implementation" in key and "/" in str(value) and not trust_remote_code:
             raise ModelError(f"{config}: {key} asks for code of the hub, '{value}'; take the line out")

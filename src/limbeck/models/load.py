@@ -152,7 +152,7 @@ def new_classifier(name: str, *, labels: Sequence[str], trust_remote_code: bool 
 
     config = load_config(name, trust_remote_code=trust_remote_code)
     config.num_labels = len(labels)
-    with reading("load a classifier of", name):
+    with reading("load a classifier of", name), bounded(None):
         return AutoModelForSequenceClassification.from_config(
             config, dtype=torch.float32, trust_remote_code=trust_remote_code
         )
@@ -167,7 +167,7 @@ def new_encoder(name: str, *, trust_remote_code: bool = False) -> Any:
     from transformers import AutoModel
 
     config = load_config(name, trust_remote_code=trust_remote_code)
-    with reading("load an encoder of", name):
+    with reading("load an encoder of", name), bounded(None):
         return AutoModel.from_config(config, trust_remote_code=trust_remote_code)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from limbeck.errors import ConfigError, ModelError, near_misses
+from limbeck.models.checked_folder import bounded, refuse_counts
 from limbeck.models.layers import depth, layer_list
 from limbeck.students.layer_check import compare_layers, require_like_layers
 from limbeck.students.layer_settings import cut_settings
@@ -110,9 +111,10 @@ def student_from_config(config: Mapping[str, Any], labels: Sequence[str], *, pad
         _require_known_fields(default, fields)
         if pad_id is not None and hasattr(default, "pad_token_id"):
             fields.setdefault("pad_token_id", pad_id)
-        return AutoModelForSequenceClassification.from_config(
-            AutoConfig.for_model(model_type, **fields, num_labels=len(labels), **names)
-        )
+        refuse_counts(fields, "student.config")
+        made = AutoConfig.for_model(model_type, **fields, num_labels=len(labels), **names)
+        with bounded(None):
+            return AutoModelForSequenceClassification.from_config(made)
     except ConfigError:
         raise
     except Exception as error:  # transformers and torch refuse values with errors of many kinds
@@ -141,9 +143,11 @@ def language_model_from_config(config: Mapping[str, Any], *, tokenizer: Any, row
     try:
         default = AutoConfig.for_model(model_type)
         _require_known_fields(default, fields)
+        refuse_counts(fields, "student.config")
         made = AutoConfig.for_model(model_type, **{**of_tokenizer, **fields})
         auto_class = AutoModelForSeq2SeqLM if made.is_encoder_decoder else AutoModelForCausalLM
-        return auto_class.from_config(made)
+        with bounded(None):
+            return auto_class.from_config(made)
     except ConfigError:
         raise
     except Exception as error:  # transformers and torch refuse values with errors of many kinds
