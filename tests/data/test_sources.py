@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,17 @@ def test_an_unknown_kind_of_file(tmp_path: Path, name: str) -> None:
 
 def test_a_path_that_the_system_refuses(tmp_path: Path) -> None:
     assert "cannot be read: File name too long" in refusal(tmp_path, "x" * 300 + ".csv")
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are UTF-8 there")
+def test_a_name_that_is_not_utf8_can_be_written(tmp_path: Path) -> None:
+    os.mkdir(os.fsencode(tmp_path) + b"/rows")
+    with open(os.fsencode(tmp_path) + b"/rows/caf\xe9.jsonl", "wb") as file:
+        file.write(b'{"text": "a"}\n')
+    [source] = find_sources(tmp_path / "rows", base=None, split="train")
+    assert source.name == f"{tmp_path}/rows/caf\\xe9.jsonl"
+
+
+def test_a_home_folder_of_nobody(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"~nosuchuser/x\.jsonl: no such user's home folder"):
+        find_sources("~nosuchuser/x.jsonl", base=None, split="train")

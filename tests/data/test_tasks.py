@@ -67,3 +67,8 @@ def test_no_rows_have_no_ids() -> None:
 def test_a_task_refuses_what_it_does_not_know(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Classification.model_validate(fields)
+
+
+def test_labels_of_very_many_digits_are_words() -> None:
+    long = "9" * 5000
+    assert labels_in(Rows(["a", "b", "c"], None, [long, "10", "9"], [])) == ["9", "10", long]

@@ -265,3 +265,11 @@ def test_a_file_is_read_with_all_faults_and_their_lines(tmp_path: Path) -> None:
         load_filter_file(file)
     assert f"{file}:2: unknown key 'sets.a.keyword'" in str(error.value)
     assert f"{file}:4: audit" in str(error.value)
+
+
+def test_a_field_that_nobody_reads_may_hold_anything(teacher: Teacher, tmp_path: Path) -> None:
+    rows = [row | {"note": "half \ud800 of it"} for row in ROWS]
+    run_filter(config(tmp_path, rows), SilentProgress())
+    kept = [row for file in sorted((tmp_path / "out").glob("*.jsonl")) for row in read(file)]
+    assert kept
+    assert {row["note"] for row in kept if "note" in row} == {"half \ud800 of it"}

@@ -113,3 +113,11 @@ def test_lost_lines_of_a_stage_are_told(damage: Callable[[Path], object], log: P
     check_log(log, LABELS, 3, mark, said.append)
     assert len(said) == 1
     assert "lines of stage 'kd' are missing or changed" in said[0]
+
+
+def test_lines_of_the_log_with_damage_are_dropped_alone(tmp_path: Path) -> None:
+    good = [{"stage": "s", "step": 1}, {"stage": "s", "step": 2}]
+    first, last = (json.dumps(line).encode() for line in good)
+    bad = [b"\xff\xfe", b"{", b"null", b"[" * 100_000, b"9" * 5000, b'{"step": "1"}', b'{"stage": "s"}', b"\0" * 50]
+    (tmp_path / "log.jsonl").write_bytes(b"\n".join([first, *bad, last]) + b"\n")
+    assert read_log(tmp_path / "log.jsonl") == good

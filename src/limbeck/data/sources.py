@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ class DataFile:
     @property
     def name(self) -> str:
         """How messages and origins call it."""
-        return str(self.path)
+        # Bytes of a name that are not UTF-8 would be lone surrogates, which no report can hold.
+        return os.fsencode(self.path).decode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,8 @@ def labels_in(rows: Rows) -> list[str]:
             f"found {found} in {len(rows)} training rows; a classifier needs at least two classes. "
             "Check task.label, add labelled rows, or give task.labels or a fine-tuned teacher"
         )
-    return sorted(names, key=lambda name: (0, int(name), name) if re.fullmatch("-?[0-9]+", name) else (1, 0, name))
+    number = re.compile("-?[0-9]{1,99}")  # Python converts no number of thousands of digits
+    return sorted(names, key=lambda name: (0, int(name), name) if number.fullmatch(name) else (1, 0, name))
 
 
 def label_ids(rows: Rows, labels: list[str]) -> NDArray[np.int64]:

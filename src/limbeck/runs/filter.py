@@ -60,7 +60,9 @@ class _Item:
             "screen": round(self.screen, _ROUNDING),
             "judge": None if np.isnan(self.judge) else round(self.judge, _ROUNDING),
         }
-        return json.dumps({**self.row, "filter": decided}, ensure_ascii=False, default=str) + "\n"
+        line = json.dumps({**self.row, "filter": decided}, ensure_ascii=False, default=str)
+        # Fields that are not read may hold lone surrogates; as \udXXX they are valid JSON.
+        return line.encode("utf-8", "backslashreplace").decode() + "\n"
 
 
 @dataclass

@@ -227,13 +227,14 @@ def read_curves(log: Path, stages: Sequence[StageCost]) -> list[Curve]:
     """
     from limbeck.stages.callbacks import read_log
 
-    of_run = {(one.stage, one.system, one.seed) for one in stages}
+    of_run = [(one.stage, one.system, one.seed) for one in stages]
     points: dict[tuple[str, SystemName, int, str], list[tuple[int, float]]] = {}
     for line in read_log(log):
         if (line.get("stage"), line.get("system"), line.get("seed")) not in of_run:
             continue
         for series, value in line.items():
-            if series in ("loss", "learning_rate") or series.startswith(("term/", "train/")):
+            shown = series in ("loss", "learning_rate") or series.startswith(("term/", "train/"))
+            if shown and isinstance(value, int | float):
                 key = (line["stage"], line["system"], line["seed"], series)
                 points.setdefault(key, []).append((line["step"], float(value)))
     return [

@@ -73,10 +73,10 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a ``log.jsonl``; one that a kill cut off, or with damage, is dropped."""
     lines: list[dict[str, Any]] = []
     if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
+        for line in path.read_bytes().splitlines():
+            with contextlib.suppress(ValueError, RecursionError):  # no JSON, or not UTF-8
                 found = json.loads(line)
-                lines += [found] if isinstance(found, dict) and "step" in found else []
+                lines += [found] if isinstance(found, dict) and isinstance(found.get("step"), int) else []
     return lines
 
 
