@@ -19,6 +19,7 @@ from limbeck.teachers.chat.said import Body, KeyCutter, Unreadable, excerpt, par
 
 KEY = "sk-planted_KEY/0123456789+abc"
 WORDS = b"what is said " * 9
+GZIPPED = gzip.compress(WORDS, mtime=0)
 
 
 def bare(data: bytes) -> bytes:
@@ -28,8 +29,8 @@ def bare(data: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     ("encoding", "sent"),
-    [("", WORDS), ("identity", WORDS), ("gzip", gzip.compress(WORDS)), (" X-GZIP", gzip.compress(WORDS)),
-     ("deflate", zlib.compress(WORDS)), ("deflate", bare(WORDS))],
+    [("", WORDS), ("identity", WORDS), ("gzip", GZIPPED), (" X-GZIP", GZIPPED), ("deflate", zlib.compress(WORDS)),
+     ("deflate", bare(WORDS))],
 )  # fmt: skip
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_a_body_comes_in_parts_of_any_size(encoding: str, sent: bytes, size: int) -> None:
