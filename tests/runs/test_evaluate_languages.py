@@ -118,7 +118,7 @@ def test_rows_with_labels_in_the_words_of_the_language(student: Path, rows: Path
         ({"task": "nli"}, ConfigError, "no task 'nli'"),
         ({"layout": "sib200", "task": "topic"}, ConfigError, "--task goes with the layout rows"),
         ({"options": ("labels",)}, ConfigError, "--option takes name=value"),
-        ({"options": ("labels=[",)}, ConfigError, "--option labels: the value is not valid YAML"),
+        ({"options": ("labels=[",)}, ConfigError, "--option labels: not valid YAML"),
         ({"options": ("moods=x",)}, ConfigError, "has no option 'moods'"),
         ({"options": ("task=nli",)}, DataError, "was not trained on nli; its tasks: topic"),
         ({"languages": ["bg"], "options": ("label=mood",)}, DataError, "no labelled record"),

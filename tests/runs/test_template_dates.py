@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tests.runs.interruption import StopAfter
 from tests.runs.text_models import CHATML, LLAMA, make_model, save, text_sections, trained
 
 import limbeck
@@ -84,21 +84,6 @@ def config_of(sections: dict[str, Any]) -> TextRunConfig:
 
 def recorded(folder: Path) -> Any:
     return yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))["task"]["date"]
-
-
-class StopAfter(SilentProgress):
-    """Stops the program after some optimiser steps."""
-
-    def __init__(self, steps: int) -> None:
-        self._left = steps
-
-    def track(self, title: str, total: int, done: int = 0) -> Any:
-        def advance(n: int, note: str = "") -> None:
-            self._left -= title.startswith("distilled student")
-            if self._left < 0:
-                raise KeyboardInterrupt
-
-        return contextlib.nullcontext(advance)
 
 
 def weights(folder: str | Path) -> dict[str, torch.Tensor]:

@@ -55,7 +55,7 @@ def test_completions_are_needed_where_they_are_read(tmp_path: Path) -> None:
     bare = [{"question": row["question"]} for row in train_rows()]
     test = write_jsonl(tmp_path / "test.jsonl", held_out_rows())
     for recipe in ("kd", "sft", "gkd", "distillm"):
-        with pytest.raises(DataError, match="completions are needed"):
+        with pytest.raises(DataError, match="no row has the field 'answer'"):
             read_texts(config_of(tmp_path, bare, recipe=recipe, data={"test": test}))
     for name in ("seqkd", "f_distill", "minillm"):
         share = {"f_distill": {"pre_distillation_share": 0}, "minillm": {"sft_share": 0}}.get(name, {})
@@ -63,7 +63,7 @@ def test_completions_are_needed_where_they_are_read(tmp_path: Path) -> None:
         assert (len(rows.train), rows.completed) == (48, 0)
     # A teacher that is fine-tuned first reads them, whatever the recipe.
     tuned = {"model": "large", "fine_tune": {"epochs": 1}}
-    with pytest.raises(DataError, match="completions are needed"):
+    with pytest.raises(DataError, match="no row has the field 'answer'"):
         read_texts(config_of(tmp_path, bare, recipe="seqkd", teacher=tuned, data={"test": test}))
     with pytest.raises(ConfigError, match=r"task\.completion is missing"):
         read_texts(config_of(tmp_path, bare, task={"kind": "generation", "prompt": "question"}))

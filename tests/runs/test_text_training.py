@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.runs.interruption import StopAfter
 from tests.runs.text_models import LLAMA, T5, make_model, make_tokenizer, save, text_sections
 
 import limbeck
 from limbeck.errors import ConfigError, ModelError
-from limbeck.types import SilentProgress
 
 
 @pytest.fixture
@@ -29,21 +28,6 @@ def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr("limbeck.evaluation.generation.measure._RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
     return text_sections(tmp_path)
-
-
-class StopAfter(SilentProgress):
-    """Stops the program after some optimiser steps."""
-
-    def __init__(self, steps: int) -> None:
-        self._left = steps
-
-    def track(self, title: str, total: int, done: int = 0) -> Any:
-        def advance(n: int, note: str = "") -> None:
-            self._left -= title.startswith("distilled student")
-            if self._left < 0:
-                raise KeyboardInterrupt
-
-        return contextlib.nullcontext(advance)
 
 
 def weights(run: str | Path) -> dict[str, torch.Tensor]:
