@@ -8,6 +8,7 @@ import re
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors are slower on many threads
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,19 +39,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print how many inputs, kills and servers the drivers of `tests/hostile/` tried, and how they ended."""
+    """Print how many inputs, kills and servers each driver tried (`tests/hostile/tally.py`), and how they ended."""
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
-    tallies = {
-        name: counts
-        for report in reports
-        for key, (name, counts) in getattr(report, "user_properties", ())
-        if key == "tried" and report.when == "call"
-    }
+    tallies: dict[str, Counter[str]] = {}
+    for report in reports:
+        for name, value in getattr(report, "user_properties", ()):
+            if name == "tried" and report.when == "call":
+                tallies.setdefault(report.location[0], Counter()).update(value)
     if tallies:
         terminalreporter.section("tried")
-    for name, counts in sorted(tallies.items()):
-        ends = ", ".join(f"{times} {end}" for end, times in sorted(counts.items()))
-        terminalreporter.write_line(f"{name}: {sum(counts.values())} ({ends})")
+    for file, counts in sorted(tallies.items()):
+        ends = ", ".join(f"{times:,} {end}" for end, times in sorted(counts.items()))
+        terminalreporter.write_line(f"{file}: {counts.total():,} ({ends})")
 
 
 VOCABULARY = 40

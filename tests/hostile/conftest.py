@@ -19,5 +19,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def tally(request: pytest.FixtureRequest) -> Tally:
     """Counts what a driver tried and how it ended; the counts are printed when all tests have ended."""
     counts: dict[str, int] = {}
-    request.node.user_properties.append((TALLY, (request.node.name, counts)))
+    request.node.user_properties.append((TALLY, counts))
     return Tally(counts)
