@@ -69,10 +69,11 @@ class Server:
             task.cancel()
         self._server.close()
         self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.run_until_complete(asyncio.sleep(0))  # connections are closed by the next turn of the loop
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
             await reader.readexactly(int(length[1]) if length else 0)
@@ -85,7 +86,6 @@ class Server:
                 async for part in way.parts():
                     writer.write(part)
                     await writer.drain()
-        writer.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -39,20 +40,24 @@ def whole(forge: Forge, command: Command, tmp_path_factory: pytest.TempPathFacto
     return run
 
 
-def a_file_for_the_log(run: Path) -> None:
-    (run / "log.jsonl").unlink()
-    (run / "log.jsonl").mkdir()
+def a_folder_for_the_log(run: Path) -> None:
+    while not (run / "log.jsonl").is_dir():  # the run may write it again in between
+        (run / "log.jsonl").unlink(missing_ok=True)
+        with contextlib.suppress(FileExistsError):
+            (run / "log.jsonl").mkdir()
 
 
 def a_file_for_the_stages(run: Path) -> None:
-    shutil.move(run / "stages", run / "away")
-    (run / "stages").write_text("")
+    while not (run / "stages").is_file():
+        shutil.rmtree(run / "stages", ignore_errors=True)
+        with contextlib.suppress(IsADirectoryError):
+            (run / "stages").write_text("")
 
 
 AWAY: dict[str, Callable[[Path], object]] = {
     "moved": lambda run: run.rename(run.with_name("moved")),
     "deleted": lambda run: shutil.rmtree(run, ignore_errors=True),
-    "log replaced": a_file_for_the_log,
+    "log replaced": a_folder_for_the_log,
     "stages replaced": a_file_for_the_stages,
     "stages deleted": lambda run: shutil.rmtree(run / "stages", ignore_errors=True),
 }

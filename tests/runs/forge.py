@@ -66,17 +66,12 @@ class Forge:
         self._parent.stdin.write(json.dumps([self._folder.name, str(cwd or Path.cwd()), words]) + "\n")
         self._parent.stdin.flush()
         child = int(self._parent.stdout.readline())
-        if kill_after is not None:
-            with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
-                while not since():
-                    os.kill(child, 0)
-                    time.sleep(0.001)
-                until = time.monotonic() + kill_after
-                while time.monotonic() < until:
-                    os.kill(child, 0)
-                    time.sleep(min(0.005, kill_after))
-                os.kill(child, kill_with)
-        return int(self._parent.stdout.readline())
+        try:
+            if kill_after is not None:
+                _kill(child, kill_after, since, kill_with)
+        finally:  # also where `since` fails: the next command must not read how this one ended
+            code = int(self._parent.stdout.readline())
+        return code
 
     @property
     def output(self) -> str:
@@ -92,6 +87,18 @@ class Forge:
     def end(self) -> None:
         self._parent.communicate()
         self._folder.cleanup()
+
+
+def _kill(child: int, after: float, since: Callable[[], bool], kill_with: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+        while not since():
+            os.kill(child, 0)
+            time.sleep(0.001)
+        until = time.monotonic() + after
+        while time.monotonic() < until:
+            os.kill(child, 0)
+            time.sleep(min(0.005, after))
+        os.kill(child, kill_with)
 
 
 def _limbeck(words: list[str]) -> None:
