@@ -160,8 +160,15 @@ def test_a_tab_or_a_line_break_in_a_cell_of_a_tsv_is_a_fault(tmp_path: Path) -> 
     content = b'text\tlabel\na\tx\n"b\tc"\tx\n"d\ne"\ty\n'
     first, tab, start, end = read(tmp_path / "a.tsv", content)
     assert first == Record(2, {"text": "a", "label": "x"})
-    assert tab == Fault(3, None, "3 cells, but the header has 2; a cell holds no tab and no line break", '"b\tc"\tx\n')
-    assert start == Fault(4, None, "1 cells, but the header has 2; a cell holds no tab and no line break", '"d\n')
+    assert tab == Fault(
+        3,
+        None,
+        "3 cells, but the header has 2; no tab or line break in a cell, not even in quotes",
+        '"b\tc"\tx\n',
+    )
+    assert start == Fault(
+        4, None, "1 cells, but the header has 2; no tab or line break in a cell, not even in quotes", '"d\n'
+    )
     assert end == Record(5, {"text": 'e"', "label": "y"})
 
 

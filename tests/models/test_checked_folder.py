@@ -53,6 +53,13 @@ class TestNames:
         with pytest.raises(ModelError, match=r"no such folder.*Did you mean the folder .*student\?"):
             load(str(student.with_name("studnet")))
 
+    def test_a_misspelt_folder_in_the_middle_of_a_path(self, student: Path) -> None:
+        inside = student / "runs" / "model"
+        inside.mkdir(parents=True)
+        with pytest.raises(ModelError) as caught:
+            model_folder(str(student / "run" / "model"))
+        assert str(caught.value).endswith(f"Did you mean the folder {inside}?")
+
     @pytest.mark.parametrize("name", ["m" * 5000, "a b", "./x", "a/b/c", "\0", "\ud800", "~nosuchuser/x", "", "x\\y"])
     def test_what_is_neither_a_folder_nor_a_hub_name(self, name: str) -> None:
         started = time.monotonic()

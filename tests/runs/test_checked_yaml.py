@@ -168,6 +168,8 @@ def test_a_kind_of_task_that_is_no_word(kind: str, tmp_path: Path) -> None:
         ("training.checkpoints=9999999999", "training.checkpoints: Input should be less than or equal to"),
         ("teacher.samples=100000000", "teacher.samples: Input should be less than or equal to 1000"),
         ("output=", "output: Input should be a valid string"),
+        ("output=2020-12-05", "(got datetime.date(2020, 12, 5)): put quotes around a text that looks like one"),
+        ("output=12", "(got 12): put quotes around a text that looks like one"),
         ("output=''", "output: expected a path, got an empty one"),
         ("output='  '", "output: expected a path, got an empty one"),
         ("data.train=''", "data.train: expected a path, got an empty one"),

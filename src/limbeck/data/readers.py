@@ -40,7 +40,9 @@ def read_records(
         case ".csv":
             return _read_delimited(source, fields, _split_cells(source, ","), "a cell with ',' in it needs quotes")
         case ".tsv":
-            return _read_delimited(source, fields, _split_lines(source), "a cell holds no tab and no line break")
+            return _read_delimited(
+                source, fields, _split_lines(source), "no tab or line break in a cell, not even in quotes"
+            )
         case ".parquet":
             return _read_parquet(source, fields)
         case ".json" if _first_line(source).startswith("["):

@@ -274,14 +274,17 @@ def _no_folder(name: str) -> str:
 
 
 def _neighbours(name: str) -> str:
-    """Ask whether a folder beside the one that is not there is meant, if one is spelt like it."""
+    """Ask whether another folder is meant, if one is spelt like the first part of the path that is not there."""
     path = Path(os.path.expanduser(name))
     try:
-        beside = [one.name for one in islice(os.scandir(path.parent), _NEIGHBOURS) if one.is_dir()]
-    except (OSError, ValueError):
+        missing = next(one for one in reversed([path, *path.parents]) if not one.exists())
+        beside = [one.name for one in islice(os.scandir(missing.parent), _NEIGHBOURS) if one.is_dir()]
+    except (OSError, StopIteration, ValueError):
         return ""
-    close = difflib.get_close_matches(path.name[:200], beside, n=2)
-    return f" Did you mean the folder {' or '.join(str(path.parent / one) for one in close)}?" if close else ""
+    rest = path.relative_to(missing)
+    close = [missing.parent / one / rest for one in difflib.get_close_matches(missing.name[:200], beside, n=2)]
+    meant = " or ".join(str(one) for one in close if one.is_dir())
+    return f" Did you mean the folder {meant}?" if meant else ""
 
 
 def _cannot_load(what: str, name: str | Path, error: BaseException, advice: str) -> ModelError:

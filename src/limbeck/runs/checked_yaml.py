@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -256,6 +257,8 @@ def _message(
     message = re.sub(r"^Value error, ", "", fault["msg"])
     # What stands where the name of a key's variable belongs may be the key.
     got = "" if fault["type"] == "value_error" or "key_env" in loc else f" (got {_short(fault['input'])})"
+    if fault["type"] == "string_type" and isinstance(fault["input"], int | float | date):
+        got += ": put quotes around a text that looks like one"
     return f"{name}: {message}{got}" if name else message
 
 
