@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -168,6 +170,25 @@ def test_answers_are_measured_as_asked() -> None:
     assert between(figures, "fine_tuned", "numeric_match").difference.value == pytest.approx(0.4)
     assert len(figures.samples) == 12
     assert measure_generation(systems, HELD_OUT).headline == "rouge_l"
+
+
+def test_samples_of_rows_without_any_answer_are_left_out() -> None:
+    """Of 50 rows two are answered: of 100 bootstrap samples, 13 hold neither."""
+
+    def few(right: int) -> SystemOutputs:
+        answered = answers(50 if right else 0)
+        assert answered.texts is not None
+        return replace(answered, texts=[text if row < 2 else None for row, text in enumerate(answered.texts)])
+
+    systems = [system("teacher", s0=few(1)), system("fine_tuned", s0=few(0)), system("distilled", s0=few(1))]
+    figures = measure_generation(systems, HELD_OUT, metrics=["numeric_match"])
+    found = of(figures, "distilled").numeric_match
+    assert found
+    assert (found.low, found.value, found.high) == (1, 1, 1)
+    compared = between(figures, "fine_tuned", "numeric_match")
+    assert (compared.difference.low, compared.difference.high) == (1, 1)
+    assert compared.bootstrap_p_value < 0.01
+    assert {r.metric: r.kept.low for r in figures.retention if r.system == "distilled"}["numeric_match"] == 1
 
 
 def test_a_teacher_that_is_never_right_keeps_nothing_to_divide_by() -> None:

@@ -137,7 +137,10 @@ def _one_answer(draws: _Draws, repeated: _Repeated) -> OneAnswer:
 
 
 class _Draws:
-    """Each figure of each system and seed: of the rows themselves, then of each bootstrap sample of them."""
+    """Each figure of each system and seed: of the rows themselves, then of each bootstrap sample of them.
+
+    NaN in samples without any row that the figure speaks of, which happens where few rows are answered.
+    """
 
     def __init__(self, measured: Mapping[tuple[SystemName, int], Mapping[Quantity, RowFigure]]) -> None:
         figures = {(*key, quantity): figure for key, found in measured.items() for quantity, figure in found.items()}
@@ -145,7 +148,8 @@ class _Draws:
         draws = resampled_means(values_NM, resamples=_RESAMPLES, rng=np.random.default_rng(0))
         means = np.vstack([values_NM.mean(axis=0), draws])
         self._seeds = sorted(measured)
-        self._draws = {key: means[:, 2 * i] / means[:, 2 * i + 1] for i, key in enumerate(figures)}
+        with np.errstate(invalid="ignore"):
+            self._draws = {key: means[:, 2 * i] / means[:, 2 * i + 1] for i, key in enumerate(figures)}
 
     def by_seed(self, name: SystemName, quantity: Quantity) -> dict[int, NDArray[np.float64]]:
         """``[1 + samples]`` by seed; empty where it was not measured for every seed."""
@@ -256,7 +260,7 @@ def _compare(
         second=second,
         metric=metric,
         difference=_interval(mean),
-        bootstrap_p_value=bootstrap_p_value(mean[1:]),
+        bootstrap_p_value=bootstrap_p_value(mean[1:][~np.isnan(mean[1:])]),
         per_seed_difference=per_seed,
         t_test_p_value=paired_t_test(per_seed),
     )
@@ -299,7 +303,7 @@ def _retention(draws: _Draws, systems: Sequence[GeneratingSystem]) -> list[Reten
         for metric in _KEPT:
             teacher, own = draws.mean("teacher", metric), draws.mean(system.name, metric)
             # A share of nothing: no such figure, and no interval where a sample of rows has none.
-            if teacher is not None and own is not None and teacher.min() > 0:
+            if teacher is not None and own is not None and np.nanmin(teacher) > 0:
                 found.append(Retention(system=system.name, metric=metric, kept=_interval(own / teacher)))
     return found
 
@@ -321,7 +325,7 @@ def _different_tokens(systems: Sequence[GeneratingSystem]) -> list[str]:
 
 
 def _interval(figure_and_draws: NDArray[np.float64]) -> Interval:
-    low, high = np.quantile(figure_and_draws[1:], [0.025, 0.975])
+    low, high = np.nanquantile(figure_and_draws[1:], [0.025, 0.975])
     return Interval(value=float(figure_and_draws[0]), low=float(low), high=float(high))
 
 
