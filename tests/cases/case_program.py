@@ -6,7 +6,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from forge import carry_out_commands
+from forge import carry_out_commands, run_limbeck
 
 
 def prepare() -> None:
@@ -36,10 +36,7 @@ def carry_out(words: list[str]) -> None:
             print(f"{type(error).__name__}: {error}")
             sys.exit(2)
     else:
-        from limbeck.cli.app import main
-
-        sys.argv = ["limbeck", *words]
-        main()
+        run_limbeck(words)
 
 
 if __name__ == "__main__":

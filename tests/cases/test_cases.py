@@ -70,7 +70,7 @@ class Case:
             return base.execute(query).fetchone()
 
     def largest_difference(self) -> float:
-        """Return the number that the script prints last but one, or last."""
+        """Return the number that the script prints behind the word "difference"."""
         found = re.search(r"difference\D+([\d.]+(?:e-?\d+)?)", self.output)
         assert found, self.output
         return float(found[1])

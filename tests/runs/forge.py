@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["Forge", "carry_out_commands"]
+__all__ = ["Forge", "carry_out_commands", "run_limbeck"]
 
 
 class Forge:
@@ -101,14 +101,15 @@ def _kill(child: int, after: float, since: Callable[[], bool], kill_with: signal
         os.kill(child, kill_with)
 
 
-def _limbeck(words: list[str]) -> None:
+def run_limbeck(words: list[str]) -> None:
+    """Carry out a command, given by its words without "limbeck", and exit."""
     from limbeck.cli.app import main
 
     sys.argv = ["limbeck", *words]
     main()
 
 
-def carry_out_commands(prepare: Callable[[], None], carry_out: Callable[[list[str]], None] = _limbeck) -> None:
+def carry_out_commands(prepare: Callable[[], None], carry_out: Callable[[list[str]], None] = run_limbeck) -> None:
     """Be the warm process: for each line that comes in, fork a process that carries out a command.
 
     A line holds, as JSON, a folder for what the command reads and prints, the folder to work in, and the words. Prints
