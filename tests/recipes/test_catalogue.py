@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -184,11 +184,13 @@ def test_a_colon_alone_is_no_recipe() -> None:
 
 
 @pytest.fixture
-def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module with recipes that are not limbeck's."""
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A module with recipes that are not limbeck's, which Python forgets after the test."""
     (tmp_path / "own_recipes.py").write_text(OWN_RECIPES, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "own_recipes", raising=False)
+    sys.modules.pop("own_recipes", None)
+    yield
+    sys.modules.pop("own_recipes", None)
 
 
 @pytest.mark.usefixtures("own_module")
