@@ -26,7 +26,7 @@ LAYERS = [
     {"stages", "evaluation"},
     {"recipes", "report"},
     {"runs"},
-    {"demo"},
+    {"alerts", "filter", "prompt_search", "demo"},
     {"cli"},
     {"limbeck", "__main__"},  # the package itself, which offers `distill`, and `python -m limbeck`
 ]

@@ -92,7 +92,7 @@ def test_the_sweep_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
         model="student", data="rows", limbeck_version="0", created="now", risk_labels=["risk"], rows=2, risk_rows=1,
         calibrated=True, points=[wide], curve_false_alarms_per_1000=[], curve_sensitivity=[], notes=[],
     )  # fmt: skip
-    monkeypatch.setattr("limbeck.runs.alerts.sweep_alerts", lambda *_, **__: sweep)
+    monkeypatch.setattr("limbeck.alerts.flow.sweep_alerts", lambda *_, **__: sweep)
     terminal = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
     monkeypatch.setattr("limbeck.cli.terminal.console", terminal)
     evaluate_alerts("student", "rows", fields=None, output=None, html=None, rules_file=None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from limbeck.cli.app import main
-from limbeck.runs.filter_config import load_filter_file
+from limbeck.filter.config import load_filter_file
 
 
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:

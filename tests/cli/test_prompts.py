@@ -26,7 +26,7 @@ def test_faults_of_the_file_are_ours_to_show(tmp_path: Path) -> None:
 
 def test_the_end_is_told_in_a_few_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from limbeck.cli import terminal
-    from limbeck.runs.prompt_search import tune
+    from limbeck.prompt_search import tune
 
     score = SimpleNamespace(objective=0.7, standard_error=0.02, macro_f1=0.8)
     chosen = SimpleNamespace(candidate=SimpleNamespace(what="wording 1 [bold]"), score=score)

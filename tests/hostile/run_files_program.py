@@ -17,13 +17,13 @@ def prepare() -> None:
     from transformers.models.bert import modeling_bert  # noqa: F401
     from transformers.models.llama import modeling_llama  # noqa: F401
 
-    import limbeck.runs.alerts
+    import limbeck.alerts.flow
+    import limbeck.filter.flow
+    import limbeck.prompt_search.tune
     import limbeck.runs.distill
     import limbeck.runs.doctor
-    import limbeck.runs.filter
     import limbeck.runs.language_doctor
     import limbeck.runs.plan
-    import limbeck.runs.prompt_search.tune
     import limbeck.runs.text_doctor  # noqa: F401
 
 

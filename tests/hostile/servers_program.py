@@ -11,7 +11,7 @@ from forge import carry_out_commands
 def prepare() -> None:
     import aiohttp  # noqa: F401
 
-    import limbeck.runs.filter  # noqa: F401
+    import limbeck.filter.flow  # noqa: F401
     from limbeck.teachers.chat.client import ChatTeacher  # noqa: F401
     from limbeck.teachers.chat.transport import known_certificates
 

@@ -19,6 +19,7 @@ from tests.hostile.run_file_texts import SYNTAX, VALUES
 from tests.hostile.tally import Tally
 from tests.report.label_samples import full_results  # noqa: F401
 
+from limbeck.alerts.flow import load_alert_rules
 from limbeck.cli.lines import read_lines
 from limbeck.data.articles.article import ArticleFields
 from limbeck.data.articles.read import file_records, read_articles
@@ -29,13 +30,12 @@ from limbeck.data.instructions.rows import own_rows
 from limbeck.data.load import load_rows
 from limbeck.data.records import Fault, Fields
 from limbeck.errors import LimbeckError
+from limbeck.filter.config import load_filter_file
+from limbeck.prompt_search.config import load_tune_file
 from limbeck.report.read import read_any_results
 from limbeck.results import Results
-from limbeck.runs.alerts import load_alert_rules
 from limbeck.runs.config import load_run_file
-from limbeck.runs.filter_config import load_filter_file
 from limbeck.runs.folder import RUN_FILE, refusal_of
-from limbeck.runs.prompt_search.config import load_tune_file
 from limbeck.teachers.chat.answer import Answer, Failure, read_choice
 from limbeck.teachers.chat.request import ChatRequest, Message
 

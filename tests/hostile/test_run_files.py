@@ -20,10 +20,10 @@ from tests.hostile.tally import Tally
 from tests.runs.forge import Forge
 from tests.runs.text_models import text_sections
 
+from limbeck.filter.config import FilterConfig
+from limbeck.prompt_search.config import TuneConfig
 from limbeck.runs.config import RunConfig
-from limbeck.runs.filter_config import FilterConfig
 from limbeck.runs.language_config import LanguageRunConfig
-from limbeck.runs.prompt_search.config import TuneConfig
 from limbeck.runs.text_config import TextRunConfig
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from limbeck.alerts.flow import load_alert_rules
 from limbeck.errors import ConfigError
-from limbeck.runs.alerts import load_alert_rules
+from limbeck.filter.config import load_filter_file
+from limbeck.prompt_search.config import load_tune_file
 from limbeck.runs.config import load_run_file, run_config
-from limbeck.runs.filter_config import load_filter_file
-from limbeck.runs.prompt_search.config import load_tune_file
 
 GOOD = """\
 data: {train: tickets.jsonl}

@@ -22,10 +22,10 @@ def prepare() -> None:
     import limbeck.evaluation.generation.measure as measure
     import limbeck.evaluation.significance as significance
     import limbeck.evaluation.speed as speed
+    import limbeck.filter.flow as run_filter
+    import limbeck.prompt_search.tune
     import limbeck.report.page as page
     import limbeck.runs.distill
-    import limbeck.runs.filter as run_filter
-    import limbeck.runs.prompt_search.tune
     import limbeck.runs.text_outcome as outcome
     import limbeck.runs.text_store as text_store
     import limbeck.runs.texts  # noqa: F401

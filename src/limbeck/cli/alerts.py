@@ -18,10 +18,10 @@ __all__ = ["calibrate_student", "evaluate_alerts", "predict_alerts"]
 
 def predict_alerts(model: str, file: str, output: Path | None, html: Path | None, rules_file: Path | None) -> None:
     """Write an alert record for every article as JSON Lines, and the page if wanted; say the counts."""
+    from limbeck.alerts.flow import load_alert_rules, make_alerts
     from limbeck.atomic import write_text
     from limbeck.cli.terminal import console, print_line, progress
     from limbeck.report.alert_page import write_alert_page
-    from limbeck.runs.alerts import load_alert_rules, make_alerts
 
     rules = load_alert_rules(rules_file)
     name = "standard input" if file == "-" else Path(file).name
@@ -52,10 +52,10 @@ def evaluate_alerts(
     from rich.table import Table
     from rich.text import Text
 
+    from limbeck.alerts.flow import load_alert_rules, sweep_alerts
     from limbeck.atomic import write_json
     from limbeck.cli.terminal import console, print_line, progress
     from limbeck.report.sweep_page import sweep_rows, write_sweep_page
-    from limbeck.runs.alerts import load_alert_rules, sweep_alerts
 
     rules = load_alert_rules(rules_file)
     sweep = sweep_alerts(model, data, rules, fields=fields, progress=progress())

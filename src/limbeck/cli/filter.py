@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from limbeck.runs.filter_counts import FilterCounts
+    from limbeck.filter.counts import FilterCounts
 
 __all__ = ["HELP", "main"]
 
@@ -30,11 +30,11 @@ def main(
 ) -> None:
     """Carry out a filter file and print the counts."""
     from limbeck.cli.terminal import console, progress, quiet_libraries
-    from limbeck.runs.filter_config import load_filter_file
+    from limbeck.filter.config import load_filter_file
 
     config = load_filter_file(filter_file)
     quiet_libraries()
-    from limbeck.runs.filter import run_filter
+    from limbeck.filter.flow import run_filter
 
     counts = run_filter(config, progress())
     _show(counts, console)

@@ -38,11 +38,11 @@ def tune(
 ) -> None:
     """Search, and print where the prompt is."""
     from limbeck.cli.terminal import console, progress, quiet_libraries
-    from limbeck.runs.prompt_search.config import load_tune_file
+    from limbeck.prompt_search.config import load_tune_file
 
     config = load_tune_file(file)
     quiet_libraries()
-    from limbeck.runs.prompt_search.tune import tune_prompt
+    from limbeck.prompt_search.tune import tune_prompt
 
     tuned = tune_prompt(config, progress())
     chosen = tuned.choice.chosen

@@ -14,10 +14,10 @@ import pytest
 
 from limbeck.data.prompts.label_prompt import LabelPrompt, load_prompt
 from limbeck.errors import ConfigError, DataError
+from limbeck.prompt_search import tune as tune_module
+from limbeck.prompt_search.config import TuneConfig
+from limbeck.prompt_search.tune import tune_prompt
 from limbeck.runs.pilot import ONE_ANSWER
-from limbeck.runs.prompt_search import tune as tune_module
-from limbeck.runs.prompt_search.config import TuneConfig
-from limbeck.runs.prompt_search.tune import tune_prompt
 
 LABELS = ["risk", "safe"]
 WORDS = {"risk": ["flood", "storm", "fire"], "safe": ["festival", "match", "walk"]}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from limbeck.runs.prompt_search.objective import Score, beats, score_prompt
+from limbeck.prompt_search.objective import Score, beats, score_prompt
 from limbeck.teachers.labels.label_probs import LabelProbs
 
 

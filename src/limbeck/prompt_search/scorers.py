@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.prompts.label_render import is_chat, render_plain
 from limbeck.errors import ModelError
-from limbeck.runs.prompt_search.config import AskedTeacher
+from limbeck.prompt_search.config import AskedTeacher
 from limbeck.runs.prompted_teacher import Row, chat_label_probs, local_label_probs, rendered_prompts
 from limbeck.types import BYTES_A_TOKEN
 

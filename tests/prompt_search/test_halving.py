@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from limbeck.data.prompts.label_prompt import LabelPrompt
-from limbeck.runs.prompt_search.halving import choose, rung_sizes, successive_halving
-from limbeck.runs.prompt_search.objective import Score
-from limbeck.runs.prompt_search.space import Candidate
+from limbeck.prompt_search.halving import choose, rung_sizes, successive_halving
+from limbeck.prompt_search.objective import Score
+from limbeck.prompt_search.space import Candidate
 
 
 def candidates(count: int) -> list[Candidate]:

@@ -20,17 +20,17 @@ from limbeck.data.prompts.sandbox import folded, slots_of
 from limbeck.data.tasks import label_ids, labels_in
 from limbeck.errors import ConfigError, DataError
 from limbeck.intact import Damage, open_seal, seal
+from limbeck.prompt_search.config import SearchSpace, TuneConfig
+from limbeck.prompt_search.demonstrations import demonstration_sets, in_order
+from limbeck.prompt_search.halving import Choice, Measured, Rung, choose, rung_sizes, successive_halving
+from limbeck.prompt_search.objective import Score, score_prompt
+from limbeck.prompt_search.paraphrases import paraphrase
+from limbeck.prompt_search.report import as_markdown
+from limbeck.prompt_search.scorers import Scorer, make_scorer, rows_hash
+from limbeck.prompt_search.space import Candidate, PromptSpace
 from limbeck.runs.folder import hold
 from limbeck.runs.label_teacher import is_readable
 from limbeck.runs.pilot import ONE_ANSWER
-from limbeck.runs.prompt_search.config import SearchSpace, TuneConfig
-from limbeck.runs.prompt_search.demonstrations import demonstration_sets, in_order
-from limbeck.runs.prompt_search.halving import Choice, Measured, Rung, choose, rung_sizes, successive_halving
-from limbeck.runs.prompt_search.objective import Score, score_prompt
-from limbeck.runs.prompt_search.paraphrases import paraphrase
-from limbeck.runs.prompt_search.report import as_markdown
-from limbeck.runs.prompt_search.scorers import Scorer, make_scorer, rows_hash
-from limbeck.runs.prompt_search.space import Candidate, PromptSpace
 from limbeck.runs.prompted_teacher import Row, rows_for_prompts
 from limbeck.runs.sections import Sources
 from limbeck.teachers.labels.asked import CACHED_SAMPLES

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.formatting import share_text
-from limbeck.runs.prompt_search.halving import Choice, Measured, Rung
+from limbeck.prompt_search.halving import Choice, Measured, Rung
 
 __all__ = ["as_markdown"]
 

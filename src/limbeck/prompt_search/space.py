@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 
 from limbeck.data.prompts.label_prompt import LabelPrompt
-from limbeck.runs.prompt_search.demonstrations import DemonstrationSet, in_order
+from limbeck.prompt_search.demonstrations import DemonstrationSet, in_order
 
 __all__ = ["Candidate", "PromptSpace", "swap_keywords"]
 

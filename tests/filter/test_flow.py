@@ -11,11 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from limbeck.errors import ConfigError, DataError
-from limbeck.runs import filter as filter_module
-from limbeck.runs.filter import run_filter
-from limbeck.runs.filter_config import FilterConfig, load_filter_file
-from limbeck.runs.filter_counts import Counts, FilterCounts, add_up
-from limbeck.runs.filter_stages import Asker, Question
+from limbeck.filter import flow as filter_flow
+from limbeck.filter.config import FilterConfig, load_filter_file
+from limbeck.filter.counts import Counts, FilterCounts, add_up
+from limbeck.filter.flow import run_filter
+from limbeck.filter.stages import Asker, Question
 from limbeck.types import SilentProgress
 
 PLACES = ["harbour", "valley", "island", "border", "capital", "coast", "north", "delta", "forest", "plain"]
@@ -70,7 +70,7 @@ class Teacher:
 @pytest.fixture
 def teacher(monkeypatch: pytest.MonkeyPatch) -> Teacher:
     teacher = Teacher()
-    monkeypatch.setattr(filter_module, "judge_of", lambda judge, journal: Asker("teacher", teacher, 4))
+    monkeypatch.setattr(filter_flow, "judge_of", lambda judge, journal: Asker("teacher", teacher, 4))
     return teacher
 
 

@@ -22,11 +22,11 @@ from limbeck.data.articles.read import checked_article, file_records, read_artic
 from limbeck.data.quarantine import FAULTS_SHOWN
 from limbeck.data.records import Fault, Fields, Record
 from limbeck.errors import DataError
-from limbeck.runs.filter_config import FilterConfig
-from limbeck.runs.filter_counts import Counts, FilterCounts, add_up
-from limbeck.runs.filter_stages import Asker, Question, judge_of, keyword_hit, screen_of
+from limbeck.filter.config import FilterConfig
+from limbeck.filter.counts import Counts, FilterCounts, add_up
+from limbeck.filter.score_journal import ScoreJournal
+from limbeck.filter.stages import Asker, Question, judge_of, keyword_hit, screen_of
 from limbeck.runs.folder import hold
-from limbeck.runs.score_journal import ScoreJournal
 from limbeck.types import Advance, Progress
 
 __all__ = ["run_filter"]

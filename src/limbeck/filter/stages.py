@@ -13,7 +13,7 @@ from limbeck.data.articles.article import Article
 from limbeck.data.articles.keywords import keyword_score, lead
 from limbeck.data.prompts.label_prompt import LabelPrompt, check_prompt
 from limbeck.errors import ConfigError, TeacherError
-from limbeck.runs.filter_config import ArticleSet, Judge, Screen
+from limbeck.filter.config import ArticleSet, Judge, Screen
 from limbeck.runs.predictor import Predictor
 from limbeck.runs.template_dates import dated_prompt
 from limbeck.types import Advance, Origin, Rows

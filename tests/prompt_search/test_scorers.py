@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from limbeck.runs.prompt_search.config import AskedTeacher
-from limbeck.runs.prompt_search.scorers import make_scorer
+from limbeck.prompt_search.config import AskedTeacher
+from limbeck.prompt_search.scorers import make_scorer
 
 
 def identity(folder: Path, **options: Any) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from limbeck.data.prompts.label_prompt import Demonstration, LabelPrompt
-from limbeck.runs.prompt_search.demonstrations import DemonstrationSet
-from limbeck.runs.prompt_search.space import PromptSpace, swap_keywords
+from limbeck.prompt_search.demonstrations import DemonstrationSet
+from limbeck.prompt_search.space import PromptSpace, swap_keywords
 
 LABELS = ["risk and warning", "safe"]
 SHOWN = tuple(Demonstration.model_validate({"text": f"text {i}", "label": LABELS[i % 2]}) for i in range(6))

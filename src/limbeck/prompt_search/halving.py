@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from limbeck.runs.prompt_search.objective import Score, beats
-from limbeck.runs.prompt_search.space import Candidate
+from limbeck.prompt_search.objective import Score, beats
+from limbeck.prompt_search.space import Candidate
 
 __all__ = ["Choice", "Measured", "Rung", "choose", "rung_sizes", "successive_halving"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from limbeck.runs.prompt_search.demonstrations import demonstration_sets, in_order
+from limbeck.prompt_search.demonstrations import demonstration_sets, in_order
 
 LABELS = ["risk", "caution", "safe"]
 POOL = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limbeck.runs.prompt_search.paraphrases import paraphrase
+from limbeck.prompt_search.paraphrases import paraphrase
 
 ORIGINAL = "Classify the text, safe or not, into one of these categories: {{ labels }}."
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from limbeck.errors import StorageError
-from limbeck.runs.score_journal import ScoreJournal
+from limbeck.filter.score_journal import ScoreJournal
 from limbeck.types import Advance
 
 QUESTIONS = [(f"crisis {n % 3}", f"text {n}") for n in range(20)]
@@ -118,7 +118,7 @@ def test_a_damaged_file_of_scores_is_an_error_or_gives_scores(tmp_path: Path) ->
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from limbeck.runs.score_journal import ScoreJournal
+from limbeck.filter.score_journal import ScoreJournal
 
 folder = Path(sys.argv[1])
 

@@ -11,7 +11,7 @@ import yaml
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.tasks import Classification
 from limbeck.errors import ConfigError
-from limbeck.runs.prompt_search.config import AskedTeacher, load_tune_file
+from limbeck.prompt_search.config import AskedTeacher, load_tune_file
 
 GOOD = """
 task: {text: body, label: label, labels: [risk, safe]}
@@ -71,7 +71,7 @@ def test_a_key_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_the_searches_of_the_documentation_are_accepted(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "prompts.md").read_text("utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "prompts.md").read_text("utf-8")
     blocks = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     whole = [block for block in blocks if {"data", "teacher", "output"} <= yaml.safe_load(block).keys()]
     assert whole

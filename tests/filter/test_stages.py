@@ -12,9 +12,10 @@ import pytest
 
 from limbeck.data.articles.article import Article
 from limbeck.errors import ConfigError, TeacherError
-from limbeck.runs import filter_stages, prompted_teacher
-from limbeck.runs.filter_config import ArticleSet, Judge, Screen
-from limbeck.runs.filter_stages import Question, judge_of, screen_of
+from limbeck.filter import stages
+from limbeck.filter.config import ArticleSet, Judge, Screen
+from limbeck.filter.stages import Question, judge_of, screen_of
+from limbeck.runs import prompted_teacher
 from limbeck.teachers.labels.label_probs import LabelProbs
 from limbeck.types import Rows
 
@@ -41,7 +42,7 @@ class Entailment:
 
 
 def test_an_entailment_classifier_reads_title_and_lead_with_the_hypothesis(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filter_stages, "Predictor", Entailment)
+    monkeypatch.setattr(stages, "Predictor", Entailment)
     asker = screen_of(Screen(model="org/nli"))
     assert asker.ask(QUESTIONS, nothing) == pytest.approx([0.7, 0.25])
     rows = Entailment.seen[-1]
@@ -51,7 +52,7 @@ def test_an_entailment_classifier_reads_title_and_lead_with_the_hypothesis(monke
 
 
 def test_a_classifier_without_entailment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filter_stages, "Predictor", Entailment)
+    monkeypatch.setattr(stages, "Predictor", Entailment)
     monkeypatch.setattr(Entailment, "labels", ("yes", "no"))
     with pytest.raises(ConfigError, match=r"screen\.model: org/nli has the labels yes, no"):
         screen_of(Screen(model="org/nli")).ask(QUESTIONS, nothing)
