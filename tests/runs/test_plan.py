@@ -13,7 +13,7 @@ from limbeck.models.step_memory import StepMemory, without_memory
 from limbeck.numerics.memory_plan import NF4_BITS
 from limbeck.runs import plan as plan_module
 from limbeck.runs.config import RunConfig, run_config
-from limbeck.runs.plan import MemoryPlan, plan_memory, student_parameters
+from limbeck.runs.plan import MemoryPlan, plan_memory
 from limbeck.runs.prepare import read_rows
 from limbeck.runs.student import make_student
 from limbeck.students.adapters import Adapter, trainable_parameters
@@ -50,7 +50,6 @@ def test_weights_and_optimiser_are_those_of_the_runs_models(sections: dict[str, 
     assert plan.advice == []
     longest = max(len(ids) for ids in load_tokenizer(str(encoder_folder))(read_rows(config).train.text)["input_ids"])
     assert plan.batch == f"16 rows of {longest} tokens at a time, 16 for each optimiser step"
-    assert student_parameters(config) == (of_student, of_student)
 
 
 @pytest.fixture
@@ -99,9 +98,6 @@ def test_what_saves_memory_saves_it_in_the_plan(sections: dict[str, Any], encode
     assert adapted["student's optimiser"] == 4 * trained
     assert adapted["student's gradients"] == 4 * trained
     assert adapted["student's kept states"] == 2 * 4 * trained
-    parameters, counted = student_parameters(config)
-    assert counted == trained
-    assert parameters < sum(p.numel() for p in student.parameters())
 
 
 @pytest.mark.usefixtures("traced_by_rows")

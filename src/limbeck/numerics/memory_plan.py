@@ -1,7 +1,6 @@
-"""Memory of a training step as arithmetic: items, their sum, and the published tables.
+"""Memory of a training step as arithmetic: items, their sum, and what weights and optimiser take.
 
-GB are 1e9 bytes throughout. `paper_items` is the arithmetic of Saxena, Janzen and Maass (Streamlining LLMs: Adaptive
-Knowledge Distillation for Tailored Language Models), table 3. The other functions say what things take.
+GB are 1e9 bytes throughout.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ __all__ = [
     "NF4_BITS",
     "MemoryItem",
     "adamw_bytes",
-    "paper_items",
     "parse_size",
     "readable",
     "total_bytes",
@@ -42,27 +40,6 @@ class MemoryItem:
 def total_bytes(items: Iterable[MemoryItem]) -> float:
     """Return the sum of the items."""
     return sum(item.bytes for item in items)
-
-
-def paper_items(parameters: float, trainable: float | None = None) -> list[MemoryItem]:
-    """Return weights, gradients, optimiser states and float32 copy as table 3 of the paper counts them.
-
-    16-bit, all trained: ``2P + 2P + 4P + 4P = 12P``. 4-bit with an adapter: ``P/2 + 2P_t + 4P_t + 4P_t``. The paper
-    has no activations, and 4 bytes of optimiser states per parameter: two 16-bit moments.
-
-    Args:
-        parameters: P, of the whole model.
-        trainable: P_t, of the adapter; ``None``: all are trained in 16 bits.
-    """
-    trained = parameters if trainable is None else trainable
-    weights, how = (2 * parameters, "2P") if trainable is None else (parameters / 2, "P/2")
-    of = "P" if trainable is None else "P_t"
-    return [
-        MemoryItem("weights", weights, how),
-        MemoryItem("gradients", 2 * trained, f"2{of}"),
-        MemoryItem("optimiser states", 4 * trained, f"4{of}"),
-        MemoryItem("float32 copy of the gradients", 4 * trained, f"4{of}"),
-    ]
 
 
 def weights_bytes(*, linear: int, other: int, bytes_each: float, nf4: bool = False) -> float:

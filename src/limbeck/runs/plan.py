@@ -34,12 +34,11 @@ from limbeck.students.adapters import (
     add_adapter,
     quantised_weights,
     quantises,
-    trainable_parameters,
 )
 from limbeck.students.initialise import student_from_config, student_from_layers
 from limbeck.types import Shapes
 
-__all__ = ["MemoryPlan", "Phase", "plan_memory", "student_parameters"]
+__all__ = ["MemoryPlan", "Phase", "plan_memory"]
 
 _GPU_RESERVE_BYTES = 1e9
 _PREDICTED_ROWS = 64
@@ -101,14 +100,6 @@ def plan_memory(config: RunConfig, *, available: float | None = None) -> MemoryP
     phases = planner.phases(config)
     plan = MemoryPlan(device(), phases, available, planner.batch_in_words(), [], planner.notes())
     return plan if plan.fits else replace(plan, advice=planner.advice(plan))
-
-
-def student_parameters(config: RunConfig) -> tuple[int, int]:
-    """Return the number of parameters of the run's student without an adapter, and of those that the run trains."""
-    maker = _Maker(config, read_rows(config).labels)
-    with without_memory():
-        plain, student = maker.student(_with_adapter(config, None)), maker.student(config)
-        return sum(parameter.numel() for parameter in plain.parameters()), trainable_parameters(student)
 
 
 @dataclass(frozen=True)
