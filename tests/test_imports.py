@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = [
     {"errors"},
     {"types", "results", "atomic", "ranks"},
-    {"language_results", "generation_results", "alert_results", "formatting", "intact"},
+    {"language_results", "generation_results", "formatting", "intact"},
     {"numerics"},
     {"models"},
     {"losses", "teachers", "students", "data", "sequences"},
@@ -39,7 +39,6 @@ REPORT_READS = {
     "results",
     "language_results",
     "generation_results",
-    "alert_results",
 }
 
 TORCH_AT_START = {
@@ -52,7 +51,6 @@ TORCH_NEVER = {
     "results",
     "language_results",
     "generation_results",
-    "alert_results",
     "formatting",
     "atomic",
     "recipes",

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from limbeck.alert_results import Alert, AlertRun
 from limbeck.alerts.flow import load_alert_rules, make_alerts, sweep_alerts
 from limbeck.data.articles.read import file_records
 from limbeck.errors import ConfigError, DataError
 from limbeck.evaluation.alerts.rules import AlertRules
+from limbeck.results.alerts import Alert, AlertRun
 from limbeck.runs.predictor import Predictor
 from limbeck.types import SilentProgress
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from limbeck.alert_results import Alert, AlertSweep, SweepPoint
 from limbeck.cli.alerts import evaluate_alerts
 from limbeck.cli.app import main
 from limbeck.results import Interval
+from limbeck.results.alerts import Alert, AlertSweep, SweepPoint
 
 ROWS = [
     {"text": "the cat is running .", "id": "a", "crisis": "cats", "lang": "en", "label": "risk"},

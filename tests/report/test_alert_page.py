@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.report.parsed_page import Page
 
-from limbeck.alert_results import NO_REASON, Alert, AlertRun, Status
 from limbeck.report.alert_page import render_alert_page, write_alert_page
+from limbeck.results.alerts import NO_REASON, Alert, AlertRun, Status
 
 SCRIPT = "<script>alert(1)</script>"
 

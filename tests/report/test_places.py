@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from limbeck.alert_results import AlertRun
 from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
 from limbeck.report import (
@@ -21,6 +20,7 @@ from limbeck.report import (
 from limbeck.report.alert_page import render_alert_page
 from limbeck.report.places import without_places
 from limbeck.results import Results
+from limbeck.results.alerts import AlertRun
 
 ADDRESSES = [
     "http://localhost:8000/v1", "http://127.0.0.1:8000/v1", "https://[::1]:8000/v1", "http://192.168.1.5/v1/",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from limbeck.alert_results import AlertSweep, SweepPoint
 from limbeck.report.sweep_page import draw_sweep, render_sweep_page, sweep_rows
 from limbeck.results import Interval
+from limbeck.results.alerts import AlertSweep, SweepPoint
 
 
 @pytest.fixture(scope="module")

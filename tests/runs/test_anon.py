@@ -417,10 +417,10 @@ def explained(run: dict[str, Any], causal_folder: Path, tmp_path: Path) -> dict[
 def test_a_student_learns_the_teachers_reasons_and_justifies_its_alerts(
     explained: dict[str, Any], tmp_path: Path
 ) -> None:
-    from limbeck.alert_results import NO_REASON
     from limbeck.alerts.flow import make_alerts
     from limbeck.data.articles.read import file_records
     from limbeck.evaluation.alerts.rules import AlertRules
+    from limbeck.results.alerts import NO_REASON
 
     results = limbeck.distill(**explained)
     assert isinstance(results, Results)
@@ -454,10 +454,10 @@ def test_a_student_learns_the_teachers_reasons_and_justifies_its_alerts(
 def test_a_reason_with_a_number_that_is_not_in_the_article_is_left_out(
     explained: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from limbeck.alert_results import NO_REASON
     from limbeck.alerts.flow import make_alerts
     from limbeck.data.articles.read import file_records
     from limbeck.evaluation.alerts.rules import AlertRules
+    from limbeck.results.alerts import NO_REASON
 
     explained["training"] |= {"steps": 1}
     limbeck.distill(**explained)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.alert_results import NO_REASON, AlertRun, AlertSweep
 from limbeck.data.articles.article import Article
 from limbeck.data.articles.read import ArticleRows, file_records, read_articles
 from limbeck.data.prompts.label_prompt import student_prompt
@@ -24,6 +23,7 @@ from limbeck.evaluation.alerts.sweep import sweep, sweep_curve
 from limbeck.evaluation.predict import softmax
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import weights_fingerprint
+from limbeck.results.alerts import NO_REASON, AlertRun, AlertSweep
 from limbeck.runs.checked_yaml import load_checked
 from limbeck.runs.predictor import Predictor
 from limbeck.runs.temperature import read_temperature

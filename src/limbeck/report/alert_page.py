@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from limbeck.alert_results import NO_REASON, Alert, AlertRun, Status
 from limbeck.atomic import guard_storage, write_text
 from limbeck.formatting import count_text, decimal_text, share_text
 from limbeck.report.places import without_places
 from limbeck.report.summary import KeyFigure
 from limbeck.report.templates import html_environment
+from limbeck.results.alerts import NO_REASON, Alert, AlertRun, Status
 
 __all__ = ["render_alert_page", "write_alert_page"]
 

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from limbeck.alert_results import Alert
 from limbeck.generation_results import OneAnswer, Sample
 from limbeck.results import ClassFigures, ConfusionMatrix, Curve, Disagreement
+from limbeck.results.alerts import Alert
 
 __all__ = ["without_places"]
 

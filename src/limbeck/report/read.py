@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from limbeck.errors import RunFolderError
 from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
 from limbeck.results import Results
+from limbeck.results.read import RESULTS_FILE, faults, load_record, shape_error
 
 __all__ = ["RESULTS_FILE", "read_any_results", "read_results"]
 
-RESULTS_FILE = "results.json"
 AnyResults = Results | LanguageResults | GenerationResults
 _KINDS: dict[str, type[AnyResults]] = {
     "limbeck-results-1": Results,
     "limbeck-languages-1": LanguageResults,
     "limbeck-generation-1": GenerationResults,
 }
-_FAULTS_SHOWN = 5
 
 
 def read_results(path: Path) -> Results:
@@ -52,50 +48,8 @@ def read_any_results(path: Path) -> AnyResults:
 
 
 def _read(path: Path, formats: list[str]) -> AnyResults:
-    file = path / RESULTS_FILE if path.is_dir() else path
-    record = _load(file)
-    found = record.get("format") if isinstance(record, dict) else None
-    if found not in formats:
-        raise RunFolderError(
-            f"{file}: expected a result record of format {' or '.join(map(repr, formats))}, "
-            f"found {_format_words(record, found)}. "
-            "Give the folder of a finished run, or read it with the version of limbeck that wrote it."
-        )
+    file, record = load_record(path, formats)
     try:
-        return _KINDS[found].model_validate(record)
+        return _KINDS[record["format"]].model_validate(record)
     except ValidationError as error:
-        raise RunFolderError(
-            f"{file}: the record does not have the shape of {found}:\n{_faults(error)}\n"
-            "Was it edited by hand? Running the command of the run again writes it anew."
-        ) from error
-
-
-def _load(file: Path) -> Any:
-    try:
-        return json.loads(file.read_bytes())
-    except FileNotFoundError as error:
-        raise RunFolderError(
-            f"{file}: expected the results of a run, found no such file. "
-            "Give the folder of a finished run; an interrupted one goes on when its command is run again."
-        ) from error
-    except OSError as error:
-        raise RunFolderError(f"{file}: cannot be read ({error.strerror}). Check the path and its rights.") from error
-    except (ValueError, RecursionError) as error:
-        raise RunFolderError(
-            f"{file}: expected JSON, but it breaks off or is damaged ({error}). "
-            "Running the command of the run again writes it anew."
-        ) from error
-
-
-def _format_words(record: Any, found: Any) -> str:
-    if not isinstance(record, dict):
-        return f"a JSON {type(record).__name__}"
-    return "none" if found is None else repr(found)
-
-
-def _faults(error: ValidationError) -> str:
-    faults = error.errors(include_url=False, include_context=False)
-    lines = [f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults[:_FAULTS_SHOWN]]
-    if len(faults) > _FAULTS_SHOWN:
-        lines.append(f"  and {len(faults) - _FAULTS_SHOWN} more")
-    return "\n".join(lines)
+        raise shape_error(file, record, faults(error)) from error

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from limbeck.alert_results import AlertSweep
 from limbeck.atomic import guard_storage, write_text
 from limbeck.formatting import count_text, decimal_text, share_text
 from limbeck.report.drawing import INK, SYSTEM_COLOURS, Drawing, calm_axes, canvas, to_svg
 from limbeck.report.places import without_places
 from limbeck.report.templates import html_environment
+from limbeck.results.alerts import AlertSweep
 
 __all__ = ["draw_sweep", "render_sweep_page", "sweep_rows", "write_sweep_page"]
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from limbeck.alert_results import NO_REASON, Alert
 from limbeck.data.articles.article import Article
 from limbeck.evaluation.alerts.decide import AlertMaker, decide
 from limbeck.evaluation.alerts.rules import AlertRules
+from limbeck.results.alerts import NO_REASON, Alert
 
 RULES = AlertRules()
 MAKER = AlertMaker(["safe", "caution", "risk"], [0, 0.5, 1], True, "abc", None)

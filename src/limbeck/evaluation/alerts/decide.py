@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.alert_results import NO_REASON, Alert, Status
 from limbeck.data.articles.article import Article
 from limbeck.data.articles.near_duplicates import stories
 from limbeck.evaluation.alerts.justification import fault_of
 from limbeck.evaluation.alerts.rules import AlertRules
 from limbeck.evaluation.alerts.severity import band_of, normalised_entropy, severity
+from limbeck.results.alerts import NO_REASON, Alert, Status
 
 __all__ = ["AlertMaker", "decide"]
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.alert_results import Band
 from limbeck.evaluation.alerts.rules import Bands
+from limbeck.results.alerts import Band
 
 __all__ = ["band_of", "normalised_entropy", "severity"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.alert_results import SweepPoint
 from limbeck.results import Interval
+from limbeck.results.alerts import SweepPoint
 
 __all__ = ["SENSITIVITIES", "sweep", "sweep_curve"]
 

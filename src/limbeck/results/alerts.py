@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from limbeck.results import Interval
+from limbeck.results.figures import Interval
 
 __all__ = ["NO_REASON", "Alert", "AlertRun", "AlertSweep", "Band", "Status", "SweepPoint"]
 

@@ -10,6 +10,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from limbeck.results.figures import SIGNIFICANT, Interval
+from limbeck.results.record import TEACHER_LEAD, Curve, StageCost
+from limbeck.results.sections import ConfusionMatrix, Disagreement, ReliabilityBin
+
 __all__ = [
     "SIGNIFICANT",
     "TEACHER_LEAD",
@@ -33,26 +37,12 @@ __all__ = [
     "teacher_leads",
 ]
 
-TEACHER_LEAD = 0.02
-"""A teacher that leads the untrained student by less accuracy has little to teach but its errors."""
-
-SIGNIFICANT = 0.05
-"""p-values below it are called significant."""
-
 SystemName = Literal["teacher", "student_before", "fine_tuned", "random_order", "distilled", "most_frequent"]
 """``most_frequent`` is no model: it gives all held-out rows the most frequent of their gold labels."""
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Interval(_Record):
-    """A figure with its 95 % bootstrap interval over held-out rows."""
-
-    value: float
-    low: float
-    high: float
 
 
 class ClassFigures(_Record):
@@ -66,26 +56,6 @@ class ClassFigures(_Record):
     rows: int
     specificity: float | None = None
     """TN / (TN + FP), the class against all others; None where no row is of another class, and in older records."""
-
-
-class ReliabilityBin(_Record):
-    """Rows whose confidence lies in (low, high]."""
-
-    low: float
-    high: float
-    rows: int
-    mean_confidence: float
-    accuracy: float
-
-
-class ConfusionMatrix(_Record):
-    """The classes that are confused most. ``rows[i][j]`` held-out rows of class i were called j.
-
-    The last row and column, named "(other)", collect all other classes; absent if there is none.
-    """
-
-    labels: list[str]
-    rows: list[list[int]]
 
 
 class SeedFigures(_Record):
@@ -188,49 +158,6 @@ def beats_most_frequent(comparisons: Sequence[Comparison]) -> bool:
     """
     found = (c for c in comparisons if (c.first, c.second, c.metric) == ("distilled", "most_frequent", "accuracy"))
     return all(c.difference.value > 0 and c.bootstrap_p_value < SIGNIFICANT for c in found)
-
-
-class Curve(_Record):
-    """One training curve: a value per logged step."""
-
-    stage: str
-    system: str
-    seed: int
-    series: str
-    """`loss`, `term/NAME`, `learning_rate`, and on the training batches `train/accuracy`, `train/agreement`."""
-    steps: list[int]
-    values: list[float]
-
-
-class Disagreement(_Record):
-    """A held-out row on which the distilled student and the teacher differ."""
-
-    text: str
-    text_pair: str | None
-    gold: str | None
-    teacher_label: str
-    teacher_confidence: float
-    student_label: str
-    student_confidence: float
-
-
-class StageCost(_Record):
-    """What one stage took."""
-
-    stage: str
-    system: str
-    seed: int
-    seconds: float
-    steps: int
-    rows_seen: int
-    tokens_seen: int
-    peak_memory_bytes: int
-    energy_kwh: float | None = None
-    """None where the machine has no meter."""
-    gradient_bytes: int | None = None
-    """Of the gradients of one step; None in older records."""
-    optimiser_bytes: int | None = None
-    """Of the optimiser's state."""
 
 
 class AdapterFigures(_Record):

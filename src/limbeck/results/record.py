@@ -1,0 +1,190 @@
+"""The result record of a run of any kind: the contract between evaluation and report (``results.json``)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, PrivateAttr
+
+from limbeck.results.figures import Comparison, Figure, Metric, Record, Slice
+from limbeck.results.sections import Section, Speed, Speeds
+
+__all__ = ["TEACHER_LEAD", "Curve", "Results", "Role", "Run", "StageCost", "System"]
+
+TEACHER_LEAD = 0.02
+"""A teacher that leads the untrained student by less has little to teach but its errors."""
+
+Role = Literal["teacher", "student_init", "main", "baseline", "constant"]
+"""``student_init`` is the student before training; ``constant`` is no model: it gives one answer to everything."""
+
+AnySection = TypeVar("AnySection")
+
+
+class System(Record):
+    """Something that answers the held-out rows."""
+
+    name: str
+    """What figures, curves and costs call it: its role or its recipe's key."""
+    title: str
+    role: Role
+    detail: str = ""
+    """One line for people: what this model is, e.g. "3 of 6 layers, 16.4 M parameters"."""
+    recipe: str | None = None
+    """Key of the recipe that it was trained by, if it was trained in this run."""
+    control: bool = False
+    """Whether it is the main system without its teacher: what beats it is due to distillation."""
+    layers: int | None = None
+    """None where it is no model, or where the number says nothing."""
+
+
+class Curve(Record):
+    """One training curve: a value per logged step."""
+
+    stage: str
+    system: str
+    seed: int
+    series: str
+    """`loss`, `term/NAME`, `learning_rate`, and on the training batches `train/accuracy`, `train/agreement`."""
+    steps: list[int]
+    values: list[float]
+
+
+class StageCost(Record):
+    """What one stage took."""
+
+    stage: str
+    system: str
+    seed: int
+    seconds: float
+    steps: int
+    rows_seen: int
+    tokens_seen: int
+    peak_memory_bytes: int
+    energy_kwh: float | None = None
+    """None where the machine has no meter."""
+    gradient_bytes: int | None = None
+    """Of the gradients of one step; None in older records."""
+    optimiser_bytes: int | None = None
+    """Of the optimiser's state."""
+
+
+class Run(Record):
+    """What was run, and how it is run again."""
+
+    name: str
+    created: str
+    """ISO 8601, UTC."""
+    limbeck_version: str
+    command: str
+    """The exact command that makes this run again."""
+    recipe: str
+    """Of the main system."""
+    paper: str = ""
+    seeds: list[int]
+    rows: dict[str, int]
+    """Rows by what they are used for: ``train``, ``labelled``, ``test``, ``left_out`` (in quarantine), and others."""
+    facts: dict[str, str] = Field(default_factory=dict)
+    """What else a reader should know, by what it is about, such as ``{"Scorer": "cross-encoder"}``."""
+    resolved: str
+    """The resolved run file, YAML."""
+    environment: dict[str, str]
+    """Versions and hardware."""
+    data_fingerprints: dict[str, str]
+
+
+class Results(Record):
+    """Everything a report shows."""
+
+    format: Literal["limbeck-results-2"] = "limbeck-results-2"
+    kind: str
+    """Of the task: ``classification``, ``ranking``, ``generation`` ..."""
+    run: Run
+    verdict: list[str]
+    """Plain sentences: what was kept, lost, gained, and what cannot be said."""
+    warnings: list[str]
+    metrics: list[Metric]
+    """In the order of the headline table."""
+    headline: str
+    """Key of the metric that the verdict is about."""
+    systems: list[System]
+    figures: list[Figure]
+    comparisons: list[Comparison]
+    curves: list[Curve]
+    costs: list[StageCost]
+    sections: list[Section]
+
+    _index: tuple[Any, dict[Any, Figure]] = PrivateAttr(default=(None, {}))
+
+    def system(self, name: str) -> System | None:
+        """Return the system of this name, if the run has it."""
+        return next((system for system in self.systems if system.name == name), None)
+
+    def title(self, name: str) -> str:
+        """Return how a system is called; its name where the run lacks it."""
+        found = self.system(name)
+        return name if found is None else found.title
+
+    def role(self, role: Role) -> System | None:
+        """Return the first system in this role."""
+        return next(iter(self.roles(role)), None)
+
+    def roles(self, *roles: Role) -> list[System]:
+        """Return the systems in these roles, in the order of the record."""
+        return [system for system in self.systems if system.role in roles]
+
+    def metric(self, key: str) -> Metric:
+        """Return the declaration of a metric. Raises `KeyError`: no figure may be without one."""
+        for metric in self.metrics:
+            if metric.key == key:
+                return metric
+        raise KeyError(f"no metric '{key}' in the record")
+
+    def figure(
+        self, system: str, metric: str, *, slice: Slice | None = None, budget: int | None = None
+    ) -> Figure | None:
+        """Return one figure, if it was measured.
+
+        Args:
+            system: its name.
+            metric: its key.
+            slice: exactly this one; ``None``: the whole.
+            budget: exactly this one.
+        """
+        figures, index = self._index
+        if figures is not self.figures:  # also in a copy with other figures
+            index = {_key(f.system, f.metric, f.slice, f.budget): f for f in self.figures}
+            self._index = (self.figures, index)
+        return index.get(_key(system, metric, slice or {}, budget))
+
+    def comparison(
+        self, first: str, second: str, metric: str, *, slice: Slice | None = None, budget: int | None = None
+    ) -> Comparison | None:
+        """Return one comparison, if it was made."""
+        wanted = (first, second, metric, slice or {}, budget)
+        return next((c for c in self.comparisons if (c.first, c.second, c.metric, c.slice, c.budget) == wanted), None)
+
+    def budgets(self) -> list[int]:
+        """Return the budgets of labels that figures are of, the smallest first; empty where there are none."""
+        return sorted({figure.budget for figure in self.figures if figure.budget is not None})
+
+    def table(self, metrics: list[Metric], *, slice: Slice | None = None) -> list[tuple[System, int | None]]:
+        """Return the systems, budget by budget, that have a figure of one of these metrics: rows of a table."""
+        return [
+            (system, budget)
+            for budget in (*self.budgets(), None)
+            for system in self.systems
+            if any(self.figure(system.name, metric.key, slice=slice, budget=budget) for metric in metrics)
+        ]
+
+    def section(self, kind: type[AnySection]) -> AnySection | None:
+        """Return the section of this type, if the run has it."""
+        return next((section for section in self.sections if isinstance(section, kind)), None)
+
+    def speed(self, system: str) -> Speed | None:
+        """Return size and speed of a system, if they were measured."""
+        found = self.section(Speeds)
+        return found.systems.get(system) if found else None
+
+
+def _key(system: str, metric: str, slice: Slice, budget: int | None) -> Any:
+    return system, metric, frozenset(slice.items()), budget

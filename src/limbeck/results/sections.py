@@ -1,0 +1,386 @@
+"""Sections: what a run says beyond figures and comparisons, one type for each `kind`.
+
+A kind of run has the sections that mean something there. A new one is a class here, a name in `Section`, and a file in
+``report/sections/``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from limbeck.results.figures import Interval, Record, Slice
+
+__all__ = [
+    "Adapter",
+    "Calibration",
+    "Classes",
+    "Confusion",
+    "ConfusionMatrix",
+    "Disagreement",
+    "Disagreements",
+    "Forgetting",
+    "Gate",
+    "Harness",
+    "HarnessFigure",
+    "Kept",
+    "Languages",
+    "Money",
+    "Reliability",
+    "ReliabilityBin",
+    "Retention",
+    "Sample",
+    "SampleAnswer",
+    "Samples",
+    "Search",
+    "Section",
+    "SourceCheck",
+    "Speed",
+    "Speeds",
+    "SystemCost",
+    "SystemCosts",
+    "TeacherLabels",
+    "Trial",
+    "Writing",
+]
+
+
+class Speed(Record):
+    """Size and speed of a model, measured on the machine of the run, all models in turn. ``None``: not measured."""
+
+    parameters: int
+    size_bytes: int
+    """Weights on disk."""
+    latency_ms_median: float | None = None
+    """One row at a time."""
+    latency_ms_p95: float | None = None
+    throughput_rows_per_second: float | None = None
+    """Rows in batches of `batch_size`."""
+    tokens_per_second: float | None = None
+    """Written tokens, in batches of `batch_size`."""
+    batch_size: int | None = None
+    peak_memory_bytes: int | None = None
+    """Peak resident memory of a fresh process (or peak device memory) that labels rows with this model."""
+
+
+class Speeds(Record):
+    """How large and how fast the systems are, by name; systems that are no models are left out."""
+
+    kind: Literal["speed"] = "speed"
+    systems: dict[str, Speed]
+
+
+class Classes(Record):
+    """The classes in their order; their figures are slices ``{"class": label}``."""
+
+    kind: Literal["classes"] = "classes"
+    labels: list[str]
+
+
+class ReliabilityBin(Record):
+    """Rows whose confidence lies in (low, high]."""
+
+    low: float
+    high: float
+    rows: int
+    mean_confidence: float
+    accuracy: float
+
+
+class Reliability(Record):
+    """How often systems are right at each confidence, by name; the rows of all seeds together."""
+
+    kind: Literal["reliability"] = "reliability"
+    systems: dict[str, list[ReliabilityBin]]
+
+
+class ConfusionMatrix(Record):
+    """The classes that are confused most. ``rows[i][j]`` held-out rows of class i were called j.
+
+    The last row and column, named "(other)", collect all other classes; absent if there is none.
+    """
+
+    labels: list[str]
+    rows: list[list[int]]
+
+
+class Confusion(Record):
+    """Confusion matrices of the systems, by name; the rows of all seeds together."""
+
+    kind: Literal["confusion"] = "confusion"
+    systems: dict[str, ConfusionMatrix]
+
+
+class Disagreement(Record):
+    """A held-out row on which the main system and the teacher differ."""
+
+    text: str
+    text_pair: str | None
+    gold: str | None
+    teacher_label: str
+    teacher_confidence: float
+    student_label: str
+    student_confidence: float
+
+
+class Disagreements(Record):
+    """Rows on which the main system's first seed and the teacher differ, the surest students first."""
+
+    kind: Literal["disagreements"] = "disagreements"
+    rows: list[Disagreement]
+
+
+class SampleAnswer(Record):
+    """What one system wrote for the prompt of a sample."""
+
+    system: str
+    text: str
+    cut_off: bool | None
+    """Whether the limit of tokens ended it; None: not recorded."""
+    rouge_l: float
+
+
+class Sample(Record):
+    """One held-out row with the answers of the teacher and the trained students (of their first seed)."""
+
+    row: int
+    """Number of the held-out row, from 0."""
+    prompt: str
+    reference: str
+    answers: list[SampleAnswer]
+
+
+class Samples(Record):
+    """Some held-out rows with what the systems wrote."""
+
+    kind: Literal["samples"] = "samples"
+    samples: list[Sample]
+
+
+class Writing(Record):
+    """What the students of a run write, and how."""
+
+    kind: Literal["writing"] = "writing"
+    task: str
+    """In a few words, e.g. "prompt and completion" or "plain text"."""
+    encoder_decoder: bool
+    """Whether the student is a sequence-to-sequence model; else a causal one."""
+    decoding: str | None
+    """How answers were written, e.g. "the likeliest token, at most 256 tokens"; None: no answers."""
+    test_tokens: int
+    """Tokens of the held-out references, as the student's tokenizer has them."""
+
+
+class Kept(Record):
+    """What a system keeps of the teacher's figure: 1 means as good as the teacher."""
+
+    system: str
+    metric: str
+    slice: Slice = Field(default_factory=dict)
+    budget: int | None = None
+    kept: Interval
+    """The system's figure over the teacher's; where less is better, the teacher's over the system's."""
+
+
+class Retention(Record):
+    """What the systems keep of their teacher."""
+
+    kind: Literal["retention"] = "retention"
+    kept: list[Kept]
+
+
+class Languages(Record):
+    """The languages and tasks of a cross-lingual run; figures are slices ``{"lang": code, "task": task}``.
+
+    ``{"lang": code}`` is the mean over the tasks of a language, ``{"task": task}`` the mean over target languages,
+    ``{"resource": "high"}`` the macro average over the target languages of that kind.
+    """
+
+    kind: Literal["languages"] = "languages"
+    source: str
+    """The language of the instructions; it is in no macro average."""
+    targets: list[str]
+    """Target languages in the order of the run file."""
+    names: dict[str, str]
+    """By code."""
+    resources: dict[str, Literal["source", "high", "low"]]
+    """By code: high and low as the run file says."""
+    tasks: list[str]
+    candidates: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Most candidates of a record, by language and task."""
+
+
+class SourceCheck(Record):
+    """Accuracy on the source language after a stage."""
+
+    system: str
+    budget: int | None
+    stage: str
+    accuracy: float
+    """Mean over seeds and tasks."""
+    change: float
+    """Against the teacher."""
+    alarm: bool
+    """Two points or more were lost."""
+
+
+class Forgetting(Record):
+    """Whether learning other languages has cost the source language anything."""
+
+    kind: Literal["forgetting"] = "forgetting"
+    checks: list[SourceCheck]
+
+
+class Gate(Record):
+    """Share of the distillation rows that passed the confidence gate, by language; mean over seeds."""
+
+    kind: Literal["gate"] = "gate"
+    kept: dict[str, float]
+
+
+class Adapter(Record):
+    """What of the student was trained, where not all of it was."""
+
+    kind: Literal["adapter"] = "adapter"
+    name: str
+    """Of the adapter's type, such as ``lora``."""
+    trainable_parameters: int
+    """Adapter and head."""
+    parameters: int
+    """All, while training; LoRA is merged into the others afterwards."""
+    notes: list[str]
+    """What else is to be said of it on this machine."""
+
+
+class TeacherLabels(Record):
+    """How the labels of a teacher without weights came about."""
+
+    kind: Literal["teacher_labels"] = "teacher_labels"
+    source: str
+    """What it is, in a few words."""
+    route: Literal["column", "local", "log_probs", "samples"]
+    """Where its probabilities come from: a column of the rows, a causal model's scores, an API's log-probabilities,
+    or repeated answers."""
+    calibration: list[str]
+    """What was done to the probabilities, in order."""
+    train_rows: int
+    """Training rows that have an answer."""
+    test_rows: int
+    flags: dict[str, int]
+    """Training rows with something special about them, by its name."""
+
+
+class Calibration(Record):
+    """The temperature of the exported student: its logits divided by it give honest probabilities."""
+
+    kind: Literal["calibration"] = "calibration"
+    temperature: float
+    rows: int
+    """Development rows it was fitted on."""
+    labels: str
+    """``gold`` or ``teacher``: whose labels these were."""
+
+
+class Money(Record):
+    """What device hours cost."""
+
+    amount: float
+    currency: str
+
+
+class SystemCost(Record):
+    """What one system took over all its stages, the teacher's included; mean over seeds."""
+
+    system: str
+    budget: int | None = None
+    devices: int
+    device_hours: float
+    teacher_hours: float
+    """Of these, the hours of the teacher's training (0 for systems that need none)."""
+    tokens: int
+    peak_memory_bytes: int
+    energy_kwh: float | None
+    """None where the machine has no meter."""
+    saving: float | None
+    """``1 - device hours of the main system / device hours of this one``; None for the main system and the teacher."""
+    money: Money | None = None
+    """Device hours times the run file's rate; None without a rate."""
+
+
+class SystemCosts(Record):
+    """What each system took at each budget."""
+
+    kind: Literal["system_costs"] = "system_costs"
+    systems: list[SystemCost]
+
+
+class Trial(Record):
+    """One setting that was tried on development rows, with the first seed."""
+
+    system: str
+    budget: int | None = None
+    settings: dict[str, float]
+    """Such as ``{"learning_rate": 3e-5}``."""
+    value: float
+    """Of the kind's first metric, on development rows."""
+    chosen: bool
+
+
+class Search(Record):
+    """The search for settings: the same number of trials for every system."""
+
+    kind: Literal["search"] = "search"
+    metric: str
+    rows: int
+    """Development rows."""
+    trials: list[Trial]
+
+
+class HarnessFigure(Record):
+    """One metric of one task of the Language Model Evaluation Harness."""
+
+    system: str
+    task: str
+    metric: str
+    """With the name of the harness's filter in brackets, where there is one."""
+    value: float
+    """In the metric's own unit; shares between 0 and 1."""
+    standard_error: float | None
+    """As the harness gives it."""
+    higher_is_better: bool | None
+    samples: int | None
+    """Samples that the figure is of; None for a group of tasks."""
+    shots: int | None
+    """Solved examples before each question."""
+    version: str
+    """Of the task: figures of different versions cannot be compared."""
+
+
+class Harness(Record):
+    """Tasks of the Language Model Evaluation Harness."""
+
+    kind: Literal["harness"] = "harness"
+    figures: list[HarnessFigure]
+
+
+Section = Annotated[
+    Speeds
+    | Classes
+    | Reliability
+    | Confusion
+    | Disagreements
+    | Writing
+    | Samples
+    | Retention
+    | Languages
+    | Forgetting
+    | Gate
+    | Adapter
+    | TeacherLabels
+    | Calibration
+    | SystemCosts
+    | Search
+    | Harness,
+    Field(discriminator="kind"),
+]
