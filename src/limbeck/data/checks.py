@@ -96,11 +96,11 @@ def check_columns(name: str, columns: Sequence[str], fields: Fields) -> list[str
     Raises:
         DataError: a text column is missing, a column is there twice, or a column of labels seems misspelt.
     """
-    for field in (fields.text, fields.text_pair):
+    for field in fields.required:
         if field is not None and field not in columns:
             raise DataError(f"{name} has no column '{field}'; {_suggestion(field, tuple(columns))}")
     refuse_misspelt_label(name, columns, fields)
-    wanted = [f for f in (fields.text, fields.text_pair, *fields.beside_the_text) if f in columns and f]
+    wanted = [f for f in (*fields.required, *fields.beside_the_text) if f in columns and f]
     wanted = list(dict.fromkeys(wanted))
     for field in wanted:
         if columns.count(field) > 1:
@@ -145,7 +145,7 @@ def refuse_misspelt_label(name: str, columns: Collection[str], fields: Fields) -
         DataError: there is such a field.
     """
     asked = fields.beside_the_text
-    other_fields = {*asked, fields.text, fields.text_pair}
+    other_fields = {*asked, *fields.required}
     others = {column.casefold(): column for column in columns if column not in other_fields}
     for label in asked:
         if label is None or label in columns:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
-from limbeck.data.checks import CheckedRow, FieldsMet, check_record, refuse_misspelt_label
+from limbeck.data.checks import FieldsMet, check_record, refuse_misspelt_label
 from limbeck.data.quarantine import (
     FAULTS_SHOWN,
     FileCount,
@@ -19,11 +19,29 @@ from limbeck.data.quarantine import (
     write_quarantine,
 )
 from limbeck.data.readers import LoadDataset, read_records
-from limbeck.data.records import Fault, Fields
+from limbeck.data.records import Fault, Fields, Record
 from limbeck.data.sources import DataFile, HubData, find_sources
 from limbeck.types import Origin, Rows
 
-__all__ = ["Fields", "FileCount", "LoadedRows", "load_rows"]
+__all__ = ["Checked", "Fields", "FileCount", "LoadedRows", "fingerprint_of", "load_rows", "read_checked"]
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Checked(Generic[T]):
+    """Rows of any shape that passed their checks, and what is to be said about the others."""
+
+    rows: list[T]
+    origin: list[Origin]
+    """Where each of them came from."""
+    left_out: int
+    """Rows that were set aside; more than 0 with ``on_bad_row="quarantine"`` only."""
+    files: tuple[FileCount, ...]
+    """One entry per file or hub data set, in the order read."""
+    columns: tuple[str, ...]
+    """Fields that rows have; of tables those that were read."""
 
 
 @dataclass(frozen=True)
@@ -86,28 +104,72 @@ def load_rows(
         >>> load_rows("rows.csv", Fields(text="text", label="label"), base=folder).rows.label
         ['good', None]
     """
+    known = None if labels is None else frozenset(labels)
+    checked = read_checked(
+        sources,
+        fields,
+        lambda record: check_record(record, fields, known),
+        on_bad_row=on_bad_row,
+        quarantine=quarantine,
+        base=base,
+        split=split,
+        _load_dataset=_load_dataset,
+    )
+    rows = Rows(
+        text=[row.text for row in checked.rows],
+        text_pair=None if fields.text_pair is None else [str(row.text_pair) for row in checked.rows],
+        label=[row.label for row in checked.rows],
+        origin=checked.origin,
+        teacher_label=None if fields.teacher_label is None else [row.teacher_label for row in checked.rows],
+        teacher_confidence=(
+            None if fields.teacher_confidence is None else [row.teacher_confidence for row in checked.rows]
+        ),
+        teacher_reason=None if fields.teacher_reason is None else [row.teacher_reason for row in checked.rows],
+    )
+    # Fields that came later change no older digest.
+    read = 6 if fields.teacher_reason is not None else 5 if fields.teacher_label is not None else 3
+    fingerprint = fingerprint_of(row[:read] for row in checked.rows)
+    return LoadedRows(rows, checked.left_out, fingerprint, checked.files, checked.columns)
+
+
+def read_checked(
+    sources: str | Path | list[str | Path],
+    fields: Fields,
+    check: Callable[[Record], T | Fault],
+    *,
+    on_bad_row: Literal["stop", "quarantine"] = "stop",
+    quarantine: Path | None = None,
+    base: Path | None = None,
+    split: str = "train",
+    _load_dataset: LoadDataset | None = None,
+) -> Checked[T]:
+    """Read the rows of one or more sources, as `load_rows` does, with a check of the caller's own.
+
+    Args:
+        sources: what to read.
+        fields: the names of the fields; rows must have the texts.
+        check: returns a row that can be used, or what is wrong with it.
+        on_bad_row: as in `load_rows`.
+        quarantine: where to write the rows left out.
+        base: the folder that relative sources start from; ``None``: the current one.
+        split: the split to read from the hub.
+
+    Raises:
+        DataError: a source cannot be read, rows cannot be used, or there are none.
+        ConfigError: the quarantine file is itself one of the sources.
+        StorageError: the quarantine file cannot be written.
+    """
     found = find_sources(sources, base=base, split=split)
     if quarantine is not None:
         keep_apart(quarantine, found)
-    known = None if labels is None else frozenset(labels)
-    rows = Rows(
-        text=[],
-        text_pair=None if fields.text_pair is None else [],
-        label=[],
-        origin=[],
-        teacher_label=None if fields.teacher_label is None else [],
-        teacher_confidence=None if fields.teacher_confidence is None else [],
-        teacher_reason=None if fields.teacher_reason is None else [],
-    )
-    digest = hashlib.sha256()
-    # Fields that came later change no older digest.
-    read = 6 if fields.teacher_reason is not None else 5 if fields.teacher_label is not None else 3
+    rows: list[T] = []
+    origin: list[Origin] = []
     columns: dict[str, None] = {}
     counts: list[FileCount] = []
     faults: list[tuple[str, Fault]] = []
     for source in found:
         name, good, bad = source.name, 0, 0
-        for checked, number in _checked_rows(source, fields, known, _load_dataset, columns):
+        for checked, number in _checked_rows(source, fields, check, _load_dataset, columns):
             if isinstance(checked, Fault):
                 bad += 1
                 if checked.looks_like is not None:
@@ -116,50 +178,44 @@ def load_rows(
                     faults.append((name, checked))
             else:
                 good += 1
-                _append(rows, checked, Origin(name, number))
-                digest.update(json.dumps(checked[:read], ensure_ascii=False).encode())
+                rows.append(checked)
+                origin.append(Origin(name, number))
         counts.append(FileCount(name, good, bad))
     left_out = sum(count.left_out for count in counts)
     refuse_look_alikes(faults)
     refuse_bad_rows(len(rows), left_out, faults, counts, on_bad_row)
     if quarantine is not None:
         write_quarantine(quarantine, faults)
-    return LoadedRows(rows, left_out, digest.hexdigest(), tuple(counts), tuple(columns))
+    return Checked(rows, origin, left_out, tuple(counts), tuple(columns))
+
+
+def fingerprint_of(rows: Iterable[object]) -> str:
+    """Return the SHA-256 of rows in their order, each as JSON."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps(row, ensure_ascii=False).encode())
+    return digest.hexdigest()
 
 
 def _checked_rows(
     source: DataFile | HubData,
     fields: Fields,
-    labels: frozenset[str] | None,
+    check: Callable[[Record], T | Fault],
     load_dataset: LoadDataset | None,
     columns: dict[str, None],
-) -> Iterator[tuple[CheckedRow | Fault, int]]:
+) -> Iterator[tuple[T | Fault, int]]:
     """Yield each row or fault with its number, and add the fields that rows have to `columns`.
 
     Raises:
         DataError: no row has the text, or a field that seems to be the label under another name.
     """
-    met = FieldsMet(source.name, (fields.text, fields.text_pair, *fields.beside_the_text))
+    met = FieldsMet(source.name, (*fields.required, *fields.beside_the_text))
     for record in read_records(source, fields, load_dataset):
         if isinstance(record, Fault):
             yield record, record.number
             continue
         met.add(record.row)
-        yield check_record(record, fields, labels), record.number
-    met.require(fields.text, fields.text_pair)
+        yield check(record), record.number
+    met.require(*fields.required)
     refuse_misspelt_label(source.name, met.names, fields)
     columns |= met.names
-
-
-def _append(rows: Rows, row: CheckedRow, origin: Origin) -> None:
-    rows.text.append(row.text)
-    if rows.text_pair is not None and row.text_pair is not None:
-        rows.text_pair.append(row.text_pair)
-    rows.label.append(row.label)
-    if rows.teacher_label is not None:
-        rows.teacher_label.append(row.teacher_label)
-    if rows.teacher_confidence is not None:
-        rows.teacher_confidence.append(row.teacher_confidence)
-    if rows.teacher_reason is not None:
-        rows.teacher_reason.append(row.teacher_reason)
-    rows.origin.append(origin)

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 from typing import Any
 
 from limbeck.data.checks import check_columns
@@ -45,6 +46,8 @@ def read_records(
             )
         case ".parquet":
             return _read_parquet(source, fields)
+        case ".conll":
+            return _read_conll(source, fields)
         case ".json" if _first_line(source).startswith("["):
             return _read_json_array(source)
         case _:
@@ -69,6 +72,36 @@ def _read_json_array(file: DataFile) -> Iterator[Record | Fault]:
         raise DataError(f"{file.name}: {reason}. Expected one array of objects, or one object a line.")
     for number, row in enumerate(rows, 1):
         yield _object_record(number, row, "row")
+
+
+def _read_conll(file: DataFile, fields: Fields) -> Iterator[Record | Fault]:
+    """Yield the sentences of a CoNLL file: a word and its tag on each line, a blank line after each sentence.
+
+    Columns are parted by tabs or blanks; the first is the word, the last the tag. A record has the number of its
+    sentence's first line, a fault that of its own. ``-DOCSTART-`` lines are passed over.
+    """
+    lines: list[tuple[int, list[str]]] = []
+    with open_text(file) as stream:
+        for number, line in enumerate(chain(stream, [""]), 1):
+            text = line.strip()
+            if text and not text.startswith("-DOCSTART-"):
+                lines.append((number, text.split("\t") if "\t" in text else text.split()))
+            elif lines:
+                yield _sentence(lines, fields)
+                lines = []
+
+
+def _sentence(lines: list[tuple[int, list[str]]], fields: Fields) -> Record | Fault:
+    first, columns = lines[0][0], len(lines[0][1])
+    words = [cells[0] for _, cells in lines]
+    for number, cells in lines:
+        reason = utf8_fault(" ".join(cells))
+        if reason is None and len(cells) != columns:
+            reason = f"{len(cells)} columns, but {columns} in line {first}; a blank line parts sentences"
+        if reason is not None:
+            return Fault(number, None, reason, words)
+    tags = {} if fields.label is None or columns == 1 else {fields.label: [cells[-1] for _, cells in lines]}
+    return Record(first, {fields.text: words, **tags})
 
 
 def _first_line(file: DataFile) -> str:
@@ -257,6 +290,8 @@ def _stored_classes(name: str, schema: Any, label: str | None) -> list[str] | No
     feature, _ = _parse_json(stored.decode("utf-8", "surrogateescape"))
     for key in ("info", "features", label):
         feature = feature.get(key) if isinstance(feature, dict) else None
+    if isinstance(feature, dict) and feature.get("_type") in ("List", "LargeList", "Sequence"):
+        feature = feature.get("feature")
     if not isinstance(feature, dict) or feature.get("_type") != "ClassLabel":
         return None
     names = feature.get("names")
@@ -284,6 +319,7 @@ def _read_hub(data: HubData, fields: Fields, load_dataset: LoadDataset | None) -
         ) from error
     wanted = check_columns(data.name, table.column_names, fields)
     feature = table.features.get(fields.label)
+    feature = getattr(feature, "feature", feature)  # of a list of class labels
     classes = feature.names if isinstance(feature, datasets.ClassLabel) else None
     batches = table.select_columns(wanted).with_format("arrow").iter(batch_size=_ROWS_AT_ONCE)
     yield from _arrow_records(batches, wanted, fields.label, classes)
@@ -325,11 +361,23 @@ def _arrow_record(
             row[name] = error.object.decode(errors="backslashreplace")
             fault = name, f"not UTF-8: byte {error.start + 1} is 0x{error.object[error.start]:02x}"
     if classes is not None and label is not None:
-        class_id = row.get(label)
-        if class_id == _NO_CLASS:
-            row[label] = None
-        elif isinstance(class_id, int) and 0 <= class_id < len(classes):
-            row[label] = classes[class_id]
-        elif class_id is not None:
-            fault = label, f"class id {class_id} is not among the {len(classes)} classes of the data set"
+        try:
+            row[label] = _class_names(row.get(label), classes)
+        except IndexError as error:
+            fault = label, str(error)
     return Record(number, row, "row") if fault is None else Fault(number, *fault, row, "row")
+
+
+def _class_names(ids: object, classes: Sequence[str]) -> object:
+    """Return the name of a class id, or those of a list of them; ``None`` where there is no class.
+
+    Raises:
+        IndexError: an id that is none of the data set's.
+    """
+    if isinstance(ids, list):
+        return [_class_names(class_id, classes) for class_id in ids]
+    if ids is None or ids == _NO_CLASS:
+        return None
+    if isinstance(ids, int) and 0 <= ids < len(classes):
+        return classes[ids]
+    raise IndexError(f"class id {ids} is not among the {len(classes)} classes of the data set")

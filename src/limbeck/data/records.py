@@ -32,6 +32,13 @@ class Fields:
     """How sure the teacher was of it, from 0 to 1; ``None`` where that is not to be read."""
     teacher_reason: str | None = None
     """The reason that a teacher gave for its label; ``None`` where none is to be read."""
+    columns: tuple[str, ...] = ()
+    """Columns that every row has beside its text, such as one for each label."""
+
+    @property
+    def required(self) -> tuple[str | None, ...]:
+        """The fields that rows must have."""
+        return (self.text, self.text_pair, *self.columns)
 
     @property
     def beside_the_text(self) -> tuple[str | None, ...]:

@@ -1,0 +1,300 @@
+"""Reads tagged rows: words and tags, or a text and its spans, become a text with spans of characters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from limbeck.data.checks import character_fault
+from limbeck.data.load import fingerprint_of, read_checked
+from limbeck.data.look_alikes import twin_of
+from limbeck.data.quarantine import FileCount
+from limbeck.data.readers import LoadDataset
+from limbeck.data.records import Fault, Record, excerpt
+from limbeck.data.tagging.scheme import Scheme, Span, spans_of, split_tag, tags_of
+from limbeck.data.tagging.task import TokenClassification
+from limbeck.errors import DataError, near_misses
+from limbeck.types import Origin
+
+__all__ = ["Range", "TaggedRow", "TaggedRows", "labels_in", "load_tagged", "tagged_row"]
+
+Range = tuple[int, int]
+"""Start and end (not included) in characters of a row's text."""
+
+
+class TaggedRow(NamedTuple):
+    """A text and its entities, in characters."""
+
+    text: str
+    """The user's text, or the words joined by blanks."""
+    words: tuple[Range, ...] | None
+    """Where each word is; ``None`` for rows that are a text."""
+    spans: tuple[Span, ...] | None
+    """Entities in their order; ``None``: unlabelled, which is not the same as none."""
+    teacher_spans: tuple[Span, ...] | None = None
+    """What a teacher named; ``None`` where it was not asked for, or said nothing."""
+    repaired: int = 0
+    """Tags that break the scheme and were read as conlleval reads them (`spans_of`)."""
+
+
+@dataclass(frozen=True)
+class TaggedRows:
+    """Rows that passed every check."""
+
+    rows: list[TaggedRow]
+    origin: list[Origin]
+    left_out: int
+    fingerprint: str
+    files: tuple[FileCount, ...]
+
+    @property
+    def labelled(self) -> int:
+        """Rows with tags or spans."""
+        return sum(row.spans is not None for row in self.rows)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be said about tags that break their scheme."""
+        broken = [(origin, row.repaired) for origin, row in zip(self.origin, self.rows, strict=True) if row.repaired]
+        if not broken:
+            return []
+        tags = sum(repaired for _, repaired in broken)
+        return [
+            f"Tags in {len(broken):,} rows break the scheme ({tags:,} tags, the first in {broken[0][0]}): a tag that "
+            "continues nothing was read as the start of an entity, as conlleval does."
+        ]
+
+
+class _Unusable(Exception):
+    """Carries the reason from a check to `tagged_row`."""
+
+    def __init__(self, reason: str, looks_like: tuple[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.looks_like = looks_like
+
+
+def load_tagged(
+    sources: str | Path | list[str | Path],
+    task: TokenClassification,
+    *,
+    teacher: str | None = None,
+    labels: list[str] | None = None,
+    on_bad_row: Literal["stop", "quarantine"] = "stop",
+    quarantine: Path | None = None,
+    base: Path | None = None,
+    split: str = "train",
+    _load_dataset: LoadDataset | None = None,
+) -> TaggedRows:
+    r"""Read and check tagged rows; sources, quarantine and errors are those of `limbeck.data.load.load_rows`.
+
+    Args:
+        sources: files (``.conll`` too), folders, or ``hub:NAME[:CONFIG][@REVISION]``.
+        task: the fields and the scheme.
+        teacher: the field with a teacher's tags or spans, in the same form as the user's.
+        labels: the labels that there may be; ``None``: those of the task, or any.
+        on_bad_row: ``"stop"`` or ``"quarantine"``.
+        quarantine: where to write the rows left out.
+        base: the folder that relative sources start from; ``None``: the current one.
+        split: the split to read from the hub.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "rows.conll").write_text("Anna B-PER\nsings O\n\nRome B-LOC\n")
+        >>> load_tagged("rows.conll", TokenClassification(words="words"), base=folder).rows[0].spans
+        (Span(start=0, end=4, label='PER'),)
+    """
+    given = labels or task.labels
+    known = None if given is None else frozenset(given)
+    fields = task.fields(teacher)
+    read = read_checked(
+        sources,
+        fields,
+        lambda record: tagged_row(record, task, teacher, known),
+        on_bad_row=on_bad_row,
+        quarantine=quarantine,
+        base=base,
+        split=split,
+        _load_dataset=_load_dataset,
+    )
+    return TaggedRows(read.rows, read.origin, read.left_out, fingerprint_of(row[:4] for row in read.rows), read.files)
+
+
+def labels_in(rows: list[TaggedRow]) -> list[str]:
+    """Return the labels of all entities, a teacher's included, sorted.
+
+    Raises:
+        DataError: there is no entity.
+    """
+    found = {span.label for row in rows for span in (*(row.spans or ()), *(row.teacher_spans or ()))}
+    if not found:
+        raise DataError(
+            f"found no entity in {len(rows)} training rows; a tagger needs at least one. "
+            "Check the field of tags or spans, add labelled rows, or give task.labels or a fine-tuned teacher"
+        )
+    return sorted(found)
+
+
+def tagged_row(
+    record: Record, task: TokenClassification, teacher: str | None, labels: frozenset[str] | None
+) -> TaggedRow | Fault:
+    """Check one row; the first field at fault is named.
+
+    Args:
+        record: the row.
+        task: its fields.
+        teacher: the field with a teacher's tags or spans.
+        labels: the labels that there may be; ``None``: any.
+    """
+    field = task.fields().text
+    try:
+        if task.words is not None:
+            words = _words(record, field)
+            text, ranges = " ".join(words), tuple(_ranges(words))
+        else:
+            text, ranges = _text(record, field), None
+        field = task.gold
+        spans, repaired = _entities(record.row.get(field), text, ranges, task.scheme, labels)
+        by_teacher = None
+        if teacher is not None:
+            field = teacher
+            by_teacher, _ = _entities(record.row.get(field), text, ranges, task.scheme, labels)
+    except _Unusable as unusable:
+        return Fault(record.number, field, str(unusable), record.row, record.unit, unusable.looks_like)
+    return TaggedRow(text, ranges, spans, by_teacher, repaired)
+
+
+def _entities(
+    value: object, text: str, words: tuple[Range, ...] | None, scheme: Scheme, labels: frozenset[str] | None
+) -> tuple[tuple[Span, ...] | None, int]:
+    """Return the entities of a field, and how many of its tags break the scheme; ``None`` and 0 where it is null."""
+    if value is None:
+        return None, 0
+    if words is None:
+        return _of_spans(value, text, labels), 0
+    return _of_tags(value, words, scheme, labels)
+
+
+def _ranges(words: list[str]) -> Iterator[Range]:
+    start = 0
+    for word in words:
+        yield start, start + len(word)
+        start += len(word) + 1
+
+
+def _words(record: Record, field: str) -> list[str]:
+    words = _items(_present(record, field), "words")
+    if not words:
+        raise _Unusable("no words")
+    for number, word in enumerate(words, 1):
+        if not isinstance(word, str):
+            raise _Unusable(f"word {number}: expected text, got {excerpt(word)}")
+        if not word.strip():
+            raise _Unusable(f"word {number} is {'white space only' if word else 'empty'}")
+        _check_characters(word, f"word {number}, ")
+    return words
+
+
+def _text(record: Record, field: str) -> str:
+    text = _present(record, field)
+    if not isinstance(text, str):
+        raise _Unusable(f"expected text, got {excerpt(text)}")
+    if not text.strip():
+        raise _Unusable("white space only" if text else "empty")
+    _check_characters(text, "")
+    return text
+
+
+def _present(record: Record, field: str) -> object:
+    if field not in record.row:
+        raise _Unusable(f"missing; {near_misses(field, map(str, record.row))}")
+    return record.row[field]
+
+
+def _check_characters(text: str, where: str) -> None:
+    if (fault := character_fault(text)) is not None:
+        raise _Unusable(where + fault)
+
+
+def _items(value: object, what: str) -> list[Any]:
+    if isinstance(value, str):
+        return value.split()
+    if isinstance(value, list):
+        return value
+    raise _Unusable(f"expected a list of {what}, or a text with blanks between them, got {excerpt(value)}")
+
+
+def _of_tags(
+    value: object, words: tuple[Range, ...], scheme: Scheme, labels: frozenset[str] | None
+) -> tuple[tuple[Span, ...], int]:
+    tags = _items(value, "tags")
+    if len(tags) != len(words):
+        raise _Unusable(f"{len(tags)} tags for {len(words)} words")
+    try:
+        read = [split_tag(tag, scheme) for tag in tags]
+    except ValueError as error:
+        raise _Unusable(str(error)) from error
+    in_words = spans_of(tags, scheme)
+    for span in in_words:
+        _check_label(span.label, labels)
+    right = [split_tag(tag, scheme) for tag in tags_of(in_words, len(words), scheme)]
+    spans = tuple(Span(words[start][0], words[end - 1][1], label) for start, end, label in in_words)
+    return spans, sum(one != other for one, other in zip(read, right, strict=True))
+
+
+def _of_spans(value: object, text: str, labels: frozenset[str] | None) -> tuple[Span, ...]:
+    if isinstance(value, str):  # tables have no lists
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise _Unusable(f"expected a list of spans as JSON, got {excerpt(value)}") from error
+    if not isinstance(value, list):
+        raise _Unusable(f"expected a list of spans such as {_SAMPLE}, got {excerpt(value)}")
+    spans = sorted(_span(item, number, text, labels) for number, item in enumerate(value, 1))
+    for before, after in pairwise(spans):
+        if after.start < before.end:
+            raise _Unusable(
+                f"spans {before.start}-{before.end} ({before.label}) and {after.start}-{after.end} ({after.label}) "
+                "overlap, and a tagger gives each piece of text one tag: keep one of them"
+            )
+    return tuple(spans)
+
+
+_SAMPLE = '{"start": 0, "end": 5, "label": "PER"}'
+
+
+def _span(item: object, number: int, text: str, labels: frozenset[str] | None) -> Span:
+    """Return a span without the white space at its ends, which no tokenizer keeps."""
+    if not isinstance(item, dict) or not {"start", "end", "label"} <= item.keys():
+        raise _Unusable(f"span {number}: expected an object such as {_SAMPLE}, got {excerpt(item)}")
+    start, end, label = item["start"], item["end"], item["label"]
+    if not all(isinstance(place, int) and not isinstance(place, bool) for place in (start, end)):
+        raise _Unusable(f"span {number}: start and end are whole numbers of characters, got {excerpt(item)}")
+    if not isinstance(label, str) or not label.strip():
+        raise _Unusable(f"span {number}: expected a text as its label, got {excerpt(label)}")
+    if not 0 <= start < end <= len(text):
+        raise _Unusable(
+            f"span {number} goes from {start} to {end}, and the text has {len(text)} characters; expected "
+            "0 <= start < end, the end not included, in characters and not in bytes or UTF-16 units"
+        )
+    marked = text[start:end]
+    if item.get("text") not in (None, marked):
+        raise _Unusable(
+            f"span {number}: characters {start} to {end} are {excerpt(marked)}, not {excerpt(item['text'])}; offsets "
+            "count characters (Unicode code points), not bytes or UTF-16 units, and the end is not included"
+        )
+    if not marked.strip():
+        raise _Unusable(f"span {number} ({start}-{end}) is white space only")
+    _check_label(label.strip(), labels)
+    return Span(start + len(marked) - len(marked.lstrip()), start + len(marked.rstrip()), label.strip())
+
+
+def _check_label(label: str, labels: frozenset[str] | None) -> None:
+    if labels is not None and label not in labels:
+        twin = twin_of(label, labels)
+        looks_like = None if twin is None else (label, twin)
+        raise _Unusable(f"unknown label {excerpt(label)}; {near_misses(label, labels)}", looks_like)
