@@ -8,6 +8,8 @@ Dimension letters, the same everywhere, as suffixes of tensor names
     N  rows of a whole data set               K  candidates of a record (padded to the most in a batch),
     V  tokens of the vocabulary                  or kept tokens of a sparse distribution
     S  supervised positions of a micro-batch, row by row: where a token is predicted that counts
+    H  attention heads                        G  heads of keys and values, which queries may share
+    E  width of a head
 
 Torch is imported for annotations only, so that the report works without it.
 """
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypedDict
 
@@ -42,8 +44,10 @@ __all__ = [
     "Shapes",
     "Signal",
     "SilentProgress",
+    "Site",
     "SoftLayout",
     "SparseLogits",
+    "Tap",
     "Teacher",
     "Term",
     "Writer",
@@ -245,15 +249,38 @@ LogitSource = DenseLogits | LazyLogits | SparseLogits
 """Next-token distributions at the supervised positions of a micro-batch."""
 
 
-class Signal(TypedDict, total=False):
-    """What a teacher says about a batch; only the kinds that were asked for are there."""
+Site = Literal["hidden", "first", "attention", "query", "key", "value", "embedding", "ffn"]
 
-    logits_BC: Tensor
-    """Class logits; in candidate ranking the scores ``[B, K]``, ``-inf`` where a row has fewer candidates."""
-    hidden_BTD: Mapping[int, Tensor]
-    """Output of layer l (counted from 1) at every position."""
-    first_BD: Mapping[int, Tensor]
-    """Output of layer l at the first position ([CLS])."""
+
+class Tap(NamedTuple):
+    """A site inside a model that a term reads.
+
+    ==========  ===================  ==================================================================
+    hidden      ``[B, T, D]``        output of a layer
+    first       ``[B, D]``           the same at each row's first token ([CLS])
+    attention   ``[B, H, T, T]``     scores of self-attention as softmax reads them: queries by keys, scaled, with
+                                     position bias; ``-inf`` where a position may not be looked at
+    query       ``[B, H, T, E]``     what self-attention multiplies, rotary positions included
+    key, value  ``[B, G, T, E]``     the same; G is less than H where queries share heads
+    embedding   ``[B, T, D]``        what the first layer reads; of no layer
+    ffn         ``[B, T, D]``        what a layer's feed-forward block adds, before dropout and norm
+    ==========  ===================  ==================================================================
+    """
+
+    site: Site
+    layer: int = 0
+    """Counted from 1."""
+    half: Literal["encoder", "decoder"] | None = None
+    """Of a model that has both; ``None``: it has one list of layers."""
+
+
+class Signal(TypedDict, total=False):
+    """What a model says about a batch; only what was asked for is there."""
+
+    logits: Tensor
+    """``[B, C]``: class logits, real values, or scores of candidates, ``-inf`` where a row has fewer than C."""
+    states: Mapping[Tap, Tensor]
+    """What is at each tap."""
     value_B: Tensor
     """What a critic expects the reward of each record to be."""
     reason_log_probs_B: Tensor
@@ -302,34 +329,33 @@ class Batch(TypedDict, total=False):
 class Needs:
     """What terms ask for, so that nothing else is computed."""
 
+    student_taps: frozenset[Tap] = frozenset()
+    teacher_taps: frozenset[Tap] = frozenset()
     labels: bool = False
     logits: bool = False
-    teacher_hidden: frozenset[int] = field(default_factory=frozenset)
-    """Teacher layers (from 1) needed at every position."""
-    teacher_first: frozenset[int] = field(default_factory=frozenset)
-    """Teacher layers (from 1) needed at the first position only."""
-    student_layers: frozenset[int] = field(default_factory=frozenset)
-    """Student layers (from 1) to capture."""
+    """The teacher's."""
     same_tokens: bool = False
     """Teacher and student must read the same token ids."""
     reasons: bool = False
     """The words in which a teacher gives its reasons."""
 
     def __or__(self, other: Needs) -> Needs:
-        return Needs(
-            labels=self.labels or other.labels,
-            logits=self.logits or other.logits,
-            teacher_hidden=self.teacher_hidden | other.teacher_hidden,
-            teacher_first=self.teacher_first | other.teacher_first,
-            student_layers=self.student_layers | other.student_layers,
-            same_tokens=self.same_tokens or other.same_tokens,
-            reasons=self.reasons or other.reasons,
-        )
+        return Needs(*(getattr(self, field.name) | getattr(other, field.name) for field in fields(self)))
 
     @property
     def teacher(self) -> bool:
         """Whether a teacher is needed at all."""
-        return self.logits or bool(self.teacher_hidden) or bool(self.teacher_first)
+        return self.logits or bool(self.teacher_taps)
+
+    @property
+    def teacher_hidden(self) -> bool:
+        """Whether the teacher is looked into at every position, which is too much to keep."""
+        return any(tap.site != "first" for tap in self.teacher_taps)
+
+    @property
+    def teacher_first(self) -> list[int]:
+        """Teacher layers that are looked at in their first position, in order."""
+        return sorted(tap.layer for tap in self.teacher_taps if tap.site == "first")
 
 
 class Shapes(NamedTuple):

@@ -36,13 +36,13 @@ def batch_of(teacher: list[list[float]] | None = None) -> Batch:
     if teacher is not None:
         batch["rows_B"] = torch.arange(len(teacher))
         batch["candidates_BK"] = torch.tensor(teacher) > -INF
-        batch["signal"] = {"logits_BC": scores(teacher)}
+        batch["signal"] = {"logits": scores(teacher)}
     return batch
 
 
 def value_and_gradient(term: Term, student: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     student = student.clone().requires_grad_()
-    values = term.values({"logits_BC": student}, batch)
+    values = term.values({"logits": student}, batch)
     (gradient,) = torch.autograd.grad(values.sum(), student)
     return values.detach(), gradient
 
@@ -136,17 +136,17 @@ class TestMSE:
     def test_gradient_is_that_of_finite_differences_and_none_reaches_the_teacher(self, term: CandidateMSE) -> None:
         torch.manual_seed(0)
         batch = batch_of([[2.0, 0, -1, -INF], [0.3, 0.4, 0.5, 0.6]])
-        teacher = batch["signal"]["logits_BC"].requires_grad_()
+        teacher = batch["signal"]["logits"].requires_grad_()
         student = torch.randn(2, 4, dtype=torch.float64, requires_grad=True)
-        assert torch.autograd.gradcheck(lambda z: term.values({"logits_BC": z}, batch), (student,))
-        term.values({"logits_BC": student}, batch).sum().backward()
+        assert torch.autograd.gradcheck(lambda z: term.values({"logits": z}, batch), (student,))
+        term.values({"logits": student}, batch).sum().backward()
         assert teacher.grad is None
 
     def test_counts_every_row_and_reads_no_gold(self) -> None:
         batch = batch_of(SCORES)
         assert CandidateMSE().counted(batch).tolist() == [True] * 4
         del batch["gold_BK"]
-        CandidateMSE().values({"logits_BC": scores()}, batch)
+        CandidateMSE().values({"logits": scores()}, batch)
         assert CandidateMSE().bind(SHAPES).needs == Needs(logits=True)
 
     def test_refuses_unknown_outputs(self) -> None:
@@ -156,12 +156,12 @@ class TestMSE:
 
 class TestActorCritic:
     def values(self, term: AdvantageActorCritic, value: list[float] | None = None) -> Tensor:
-        student = {"logits_BC": scores(), "value_B": torch.tensor(value or [0.25] * 4)}
+        student = {"logits": scores(), "value_B": torch.tensor(value or [0.25] * 4)}
         return term.values(student, batch_of())  # type: ignore[arg-type]
 
     def test_three_equal_candidates(self) -> None:
         batch: Batch = {"gold_BK": torch.tensor([[1.0, 0, 0]] * 200)}
-        student = {"logits_BC": torch.zeros(200, 3), "value_B": torch.full((200,), 0.25)}
+        student = {"logits": torch.zeros(200, 3), "value_B": torch.full((200,), 0.25)}
         values = AdvantageActorCritic(standardise=False).values(student, batch)  # type: ignore[arg-type]
         wrong = -0.25 * math.log(3) + 0.5 * 0.25**2 - 0.01 * math.log(3)
         right = [value for value in values.tolist() if abs(value - 1.094223) < 1e-5]
@@ -186,7 +186,7 @@ class TestActorCritic:
         value = torch.full((4,), 0.2, requires_grad=True)
         for reward in ("gold", "reciprocal_rank"):
             term = AdvantageActorCritic(reward=reward)  # type: ignore[arg-type]
-            values = term.values({"logits_BC": student, "value_B": value}, batch_of())
+            values = term.values({"logits": student, "value_B": value}, batch_of())
             assert values.dtype == torch.float32
             to_scores, to_value = torch.autograd.grad(values.sum(), (student, value))
             assert to_scores.isfinite().all()
@@ -201,7 +201,7 @@ class TestActorCritic:
         term, optimiser = AdvantageActorCritic(), torch.optim.Adam([logits, value], lr=0.1)
         for _ in range(200):
             optimiser.zero_grad()
-            term.values({"logits_BC": logits, "value_B": value}, {"gold_BK": gold}).mean().backward()
+            term.values({"logits": logits, "value_B": value}, {"gold_BK": gold}).mean().backward()
             optimiser.step()
         assert (logits.argmax(dim=-1) == gold.argmax(dim=-1)).all()
 
@@ -212,7 +212,7 @@ class TestActorCritic:
         def advantages(standardise: bool) -> torch.Tensor:
             torch.manual_seed(0)  # the same draws for both
             term = AdvantageActorCritic(0.0, 0.0, standardise=standardise)
-            values = term.values({"logits_BC": logits, "value_B": value}, {"gold_BK": gold})
+            values = term.values({"logits": logits, "value_B": value}, {"gold_BK": gold})
             return values[:9] / math.log(2)
 
         plain, standardised = advantages(False), advantages(True)

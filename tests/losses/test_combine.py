@@ -18,7 +18,7 @@ from limbeck.losses.logits import ForwardKL, TeacherCrossEntropy
 from limbeck.losses.reduction import count_rows
 from limbeck.models.layers import shapes
 from limbeck.teachers.local import LocalTeacher
-from limbeck.types import UNLABELLED, Batch, Needs, Shapes
+from limbeck.types import UNLABELLED, Batch, Needs, Shapes, Tap
 
 TERMS = (
     WeightedTerm("soft_targets", ForwardKL(2.0), weight=5.0),
@@ -263,11 +263,10 @@ def test_terms_of_weight_0_are_dropped_and_need_nothing() -> None:
 def test_needs_are_those_of_all_terms_together() -> None:
     needs = needs_of(bind_terms(TERMS, Shapes(4, 16, 2, 16)))
     assert needs == Needs(
+        frozenset({Tap("hidden", 2), Tap("first", 1)}),
+        frozenset({Tap("hidden", 4), Tap("first", 2)}),
         labels=True,
         logits=True,
-        teacher_hidden=frozenset({4}),
-        teacher_first=frozenset({2}),
-        student_layers=frozenset({1, 2}),
         same_tokens=True,
     )
 

@@ -70,7 +70,7 @@ def test_rows_that_do_not_count_reach_neither_sum_nor_gradient(elsewhere: float)
 
 def test_nothing_counted_gives_zero_with_a_zero_gradient() -> None:
     logits = torch.randn(3, 4, requires_grad=True)
-    values: Tensor = LabelCrossEntropy().values({"logits_BC": logits}, batch_of([UNLABELLED] * 3))
+    values: Tensor = LabelCrossEntropy().values({"logits": logits}, batch_of([UNLABELLED] * 3))
     total = masked_sum(values, torch.zeros(3, dtype=torch.bool))
     total.backward()
     assert total.item() == 0

@@ -12,8 +12,9 @@ from safetensors.torch import load, save
 from limbeck.errors import ModelError
 from limbeck.losses.combine import Objective
 from limbeck.models.label_scorer import LabelScorer, Verbaliser, read_verbaliser
-from limbeck.models.layers import run_model
 from limbeck.models.load import load_classifier, load_weights, model_labels, save_model
+from limbeck.models.taps import run_model
+from limbeck.types import Tap
 
 LABELS = Verbaliser(("risk", "no risk", "safe"), ((5, 1), (6, 5, 1), (7, 1)))
 
@@ -74,15 +75,15 @@ def test_gradients_reach_the_language_model_as_by_hand(language_model: Any) -> N
 @pytest.mark.parametrize("left", [True, False])
 def test_hidden_states_are_those_of_the_prompts_alone(language_model: Any, left: bool) -> None:
     ids, mask = padded(left)
-    scorer, both = LabelScorer(language_model, LABELS), frozenset({1, 2})
+    scorer, both = LabelScorer(language_model, LABELS), frozenset({Tap("hidden", 1), Tap("hidden", 2)})
     found = run_model(scorer, {"input_ids": ids, "attention_mask": mask}, both)
     for row in range(2):
         prompt = ids[row][mask[row].bool()][None]
-        expected = run_model(language_model, {"input_ids": prompt}, both)["hidden_BTD"]
-        for layer in (1, 2):
-            assert found["hidden_BTD"][layer].shape[:2] == ids.shape
-            states = found["hidden_BTD"][layer][row][mask[row].bool()]
-            torch.testing.assert_close(states, expected[layer][0], atol=1e-5, rtol=1e-5)
+        expected = run_model(language_model, {"input_ids": prompt}, both)["states"]
+        for tap in both:
+            assert found["states"][tap].shape[:2] == ids.shape
+            states = found["states"][tap][row][mask[row].bool()]
+            torch.testing.assert_close(states, expected[tap][0], atol=1e-5, rtol=1e-5)
 
 
 def reasons() -> dict[str, torch.Tensor]:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from limbeck.errors import ModelError
-from limbeck.models.layers import depth, layer_list, run_model, set_dropout, shapes, width, word_embeddings
+from limbeck.models.layers import depth, layer_list, set_dropout, shapes, width, word_embeddings
+from limbeck.models.taps import run_model
 from limbeck.types import Shapes
 
 BOTH = pytest.mark.parametrize("kind", ["bert", "distilbert"])
@@ -57,59 +58,6 @@ def test_layers_in_several_lists_are_refused() -> None:
 
 
 @BOTH
-def test_captured_states_are_those_that_the_model_itself_reports(
-    make_classifier: Make, make_task: Make, kind: str
-) -> None:
-    model = make_classifier(kind, layers=3).eval()
-    inputs = make_task().batch(range(5))["student"]
-    signal = run_model(model, inputs, frozenset({1, 3}))
-    known = {name: x for name, x in inputs.items() if kind == "bert" or name != "token_type_ids"}
-    reported = model(**known, output_hidden_states=True)
-    assert set(signal["hidden_BTD"]) == {1, 3}
-    for layer, states in signal["hidden_BTD"].items():
-        assert torch.equal(states, reported.hidden_states[layer])
-    assert torch.equal(signal["logits_BC"], reported.logits)
-
-
-@BOTH
-def test_hooks_are_gone_afterwards(make_classifier: Make, make_task: Make, kind: str) -> None:
-    model = make_classifier(kind)
-    inputs = make_task().batch(range(2))["student"]
-    signal = run_model(model, inputs, frozenset({1, 2}))
-    before = dict(signal["hidden_BTD"])
-    assert not any(layer._forward_hooks for layer in layer_list(model)[1])
-    run_model(model, make_task(seed=1).batch(range(2))["student"])
-    assert all(signal["hidden_BTD"][layer] is states for layer, states in before.items())
-
-
-def test_hooks_are_gone_after_an_error(make_classifier: Make) -> None:
-    model = make_classifier()
-    with pytest.raises(AttributeError):
-        run_model(model, {"input_ids": "no tensor"}, frozenset({1}))
-    assert not any(layer._forward_hooks for layer in layer_list(model)[1])
-
-
-def test_gradients_flow_through_captured_states(make_classifier: Make, make_task: Make) -> None:
-    model = make_classifier(layers=3)
-    run_model(model, make_task().batch(range(2))["student"], frozenset({2}))["hidden_BTD"][2].sum().backward()
-    layers = layer_list(model)[1]
-    used = [any(p.grad is not None for p in layer.parameters()) for layer in layers]
-    assert used == [True, True, False]
-
-
-def test_without_layers_there_are_no_states(make_classifier: Make, make_task: Make) -> None:
-    assert set(run_model(make_classifier("albert"), make_task().batch(range(2))["student"])) == {"logits_BC"}
-
-
-def test_each_model_is_given_the_inputs_it_reads(make_classifier: Make, make_task: Make) -> None:
-    inputs = make_task().batch(range(3))["student"]
-    other_types = {**inputs, "token_type_ids": 1 - inputs["token_type_ids"]}
-    bert, distilbert = make_classifier("bert", scale=4.0).eval(), make_classifier("distilbert").eval()
-    assert not torch.allclose(run_model(bert, inputs)["logits_BC"], run_model(bert, other_types)["logits_BC"])
-    assert torch.equal(run_model(distilbert, inputs)["logits_BC"], run_model(distilbert, other_types)["logits_BC"])
-
-
-@BOTH
 def test_word_embeddings(make_classifier: Make, kind: str) -> None:
     model = make_classifier(kind)
     assert word_embeddings(model) is model.get_submodule(f"{kind}.embeddings.word_embeddings")
@@ -119,9 +67,9 @@ def test_word_embeddings(make_classifier: Make, kind: str) -> None:
 def test_without_dropout_two_passes_in_train_mode_are_equal(make_classifier: Make, make_task: Make, kind: str) -> None:
     model = make_classifier(kind, dropout=0.5).train()
     inputs = make_task().batch(range(4))["student"]
-    assert not torch.equal(run_model(model, inputs)["logits_BC"], run_model(model, inputs)["logits_BC"])
+    assert not torch.equal(run_model(model, inputs)["logits"], run_model(model, inputs)["logits"])
     set_dropout(model, 0.0)
-    assert torch.equal(run_model(model, inputs)["logits_BC"], run_model(model, inputs)["logits_BC"])
+    assert torch.equal(run_model(model, inputs)["logits"], run_model(model, inputs)["logits"])
 
 
 @BOTH
@@ -144,9 +92,9 @@ def test_dropout_inside_attention_is_set_too() -> None:
     config = AutoConfig.for_model("modernbert", vocab_size=40, attention_dropout=0.5, **fields, **ids)
     model = AutoModelForSequenceClassification.from_config(config).train()
     inputs = {"input_ids": torch.arange(5, 15)[None], "attention_mask": torch.ones(1, 10, dtype=torch.int64)}
-    assert not torch.equal(run_model(model, inputs)["logits_BC"], run_model(model, inputs)["logits_BC"])
+    assert not torch.equal(run_model(model, inputs)["logits"], run_model(model, inputs)["logits"])
     set_dropout(model, 0.0)
-    assert torch.equal(run_model(model, inputs)["logits_BC"], run_model(model, inputs)["logits_BC"])
+    assert torch.equal(run_model(model, inputs)["logits"], run_model(model, inputs)["logits"])
 
 
 def test_an_encoder_decoder_is_refused() -> None:

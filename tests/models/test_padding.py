@@ -15,8 +15,8 @@ from limbeck.data.encode import encode_rows
 from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ModelError
 from limbeck.evaluation.predict import predict_logits
-from limbeck.models.layers import run_model
 from limbeck.models.padding import Padding, padding_of, share_padding
+from limbeck.models.taps import run_model
 from limbeck.types import Origin, Rows
 
 Make = Callable[..., Any]
@@ -58,7 +58,7 @@ def made(kind: str, **options: Any) -> Any:
 @torch.no_grad()
 def one_by_one(model: Any, tokenizer: Any) -> NDArray[np.float32]:
     """Logits of each row alone, by the configuration as it is."""
-    rows = [run_model(model, tokenizer(text, return_tensors="pt"))["logits_BC"] for text in TEXTS]
+    rows = [run_model(model, tokenizer(text, return_tensors="pt"))["logits"] for text in TEXTS]
     found: NDArray[np.float32] = torch.cat(rows).numpy()
     return found
 

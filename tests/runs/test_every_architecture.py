@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import limbeck
 from limbeck.errors import ModelError
-from limbeck.models.layers import run_model
+from limbeck.models.taps import run_model
 from limbeck.runs.config import RunConfig, run_config
 from limbeck.runs.doctor import examine
 from limbeck.runs.plan import plan_memory
@@ -77,13 +77,13 @@ def test_a_causal_model_without_padding_id_goes_through_every_command(
         model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
         tokenizer = AutoTokenizer.from_pretrained(folder)
         with torch.no_grad():
-            one_by_one = [run_model(model, tokenizer(text, return_tensors="pt"))["logits_BC"] for text in texts]
+            one_by_one = [run_model(model, tokenizer(text, return_tensors="pt"))["logits"] for text in texts]
         predicted = np.load(run / "predictions" / f"{system}-seed0.npy")
         np.testing.assert_allclose(predicted, torch.cat(one_by_one), rtol=1e-3, atol=1e-4)
     assert tokenizer.pad_token_id == model.config.pad_token_id
     together = tokenizer(texts[:5], padding=True, return_tensors="pt")
     with torch.no_grad():
-        usual = run_model(model, together)["logits_BC"].softmax(-1).max(-1).values
+        usual = run_model(model, together)["logits"].softmax(-1).max(-1).values
     ours = [answer["confidence"] for answer in Predictor(str(run / "student")).predict(texts[:5])]
     np.testing.assert_allclose(usual, ours, atol=1e-4)
 

@@ -137,7 +137,7 @@ def test_the_student_learns_the_teachers_probabilities(taught: dict[str, Any], l
     teacher = make_label_teacher(config, rows, Path(taught["output"]), SilentProgress())  # type: ignore[arg-type]
 
     signal = teacher.signals().signal({"rows_B": torch.tensor([0, 1])}, Needs(logits=True))
-    probs = signal["logits_BC"].softmax(dim=-1).numpy()
+    probs = signal["logits"].softmax(dim=-1).numpy()
     said = [rows.labels.index(row["said"]) for row in read(Path(taught["data"]["train"]))[:2]]
     for i, (place, sure) in enumerate(zip(said, (0.6, 0.9), strict=True)):
         expected = np.full(4, (1 - sure) / 3)

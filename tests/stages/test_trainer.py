@@ -183,13 +183,13 @@ class RowTerm:
     def values(self, student: Signal, batch: Batch) -> Tensor:
         rows = batch["rows_B"]
         self.seen.append(rows.tolist())
-        right = batch["signal"]["logits_BC"][:, 0] == rows
+        right = batch["signal"]["logits"][:, 0] == rows
         for i, row in enumerate(rows.tolist()):
             start, stop = self._task.encoded.offsets[row : row + 2]
             ids = batch["student"]["input_ids"][i][batch["student"]["attention_mask"][i] == 1]
             right[i] &= ids.tolist() == self._task.encoded.ids[start:stop].tolist()
             right[i] &= batch["labels_B"][i] == self._task.labels[row]
-        return (~right).float() + 0 * student["logits_BC"].sum(dim=-1)
+        return (~right).float() + 0 * student["logits"].sum(dim=-1)
 
 
 @pytest.mark.parametrize("micro", [8, 2])
@@ -224,7 +224,7 @@ class BadTerm(RowTerm):
 
     def values(self, student: Signal, batch: Batch) -> Tensor:
         self._calls += 1
-        values = student["logits_BC"].mean(dim=-1)
+        values = student["logits"].mean(dim=-1)
         return values * self._bad if self._calls == self._call else values
 
 
@@ -255,7 +255,7 @@ class SteepTerm(RowTerm):
     needs = Needs()
 
     def values(self, student: Signal, batch: Batch) -> Tensor:
-        return (0 * student["logits_BC"].mean(dim=-1)).sqrt()
+        return (0 * student["logits"].mean(dim=-1)).sqrt()
 
 
 def test_a_gradient_that_is_not_finite_stops_before_the_weights_change(setting: Setting) -> None:

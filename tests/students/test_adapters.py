@@ -25,8 +25,8 @@ from transformers import (
 from limbeck.errors import ModelError
 from limbeck.losses.combine import Objective, WeightedTerm
 from limbeck.losses.labels import LabelCrossEntropy
-from limbeck.models.layers import run_model
 from limbeck.models.load import load_classifier, load_language_model, load_weights, save_model
+from limbeck.models.taps import run_model
 from limbeck.students.adapters import (
     Adapter,
     adapter_notes,
@@ -35,6 +35,7 @@ from limbeck.students.adapters import (
     merged_for_export,
     trainable_parameters,
 )
+from limbeck.types import Tap
 
 LLAMA_7B = LlamaConfig(vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_hidden_layers=32)
 OPT_1_3B = OPTConfig(hidden_size=2048, ffn_dim=8192, num_hidden_layers=24, num_attention_heads=32)
@@ -216,16 +217,17 @@ def test_padding_does_not_change_what_a_prompted_classifier_says(kind: str, adap
 
 def test_a_soft_prompt_is_read_as_words_are() -> None:
     """A prompt of three words' embeddings gives what the three words give (tokens 20, 21, 22 in front)."""
+    tap = Tap("hidden", 2)
     for kind in ("gpt2", "llama", "bert"):
         model = add_adapter(small(kind), Adapter(kind="prompt", vectors=3)).eval()
         words = model.base_model.get_input_embeddings().weight
         model.base_model.soft_prompt.data = words[20:23].detach().clone()
         ids = torch.tensor([[5, 6, 7, 8]])
-        found = run_model(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, frozenset({2}))
+        found = run_model(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, frozenset({tap}))
         plain = small(kind).eval()
         longer = torch.tensor([[20, 21, 22, 5, 6, 7, 8]])
-        expected = run_model(plain, {"input_ids": longer, "attention_mask": torch.ones_like(longer)}, frozenset({2}))
-        assert torch.allclose(found["hidden_BTD"][2], expected["hidden_BTD"][2][:, 3:], atol=1e-6)
+        expected = run_model(plain, {"input_ids": longer, "attention_mask": torch.ones_like(longer)}, frozenset({tap}))
+        assert torch.allclose(found["states"][tap], expected["states"][tap][:, 3:], atol=1e-6)
 
 
 def test_a_cache_of_keys_and_values_is_refused_with_a_prompt() -> None:

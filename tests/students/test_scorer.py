@@ -34,8 +34,8 @@ from limbeck.errors import ModelError
 from limbeck.losses.candidates import AdvantageActorCritic, CandidateCrossEntropy, CandidateMSE
 from limbeck.losses.combine import Objective, WeightedTerm
 from limbeck.losses.reduction import count_rows
-from limbeck.models.layers import run_model
 from limbeck.models.load import load_tokenizer, load_weights
+from limbeck.models.taps import run_model
 from limbeck.students.scorer import CrossEncoder, MaskedVerbaliser, Scorer, make_scorer
 from limbeck.types import Batch, Instruction, SoftLayout
 
@@ -89,7 +89,7 @@ def encode(tokenizer: Any) -> Make:
 
 def scores_of(scorer: Scorer, batch: dict[str, Tensor]) -> Tensor:
     with torch.no_grad():
-        return run_model(scorer, batch)["logits_BC"]
+        return run_model(scorer, batch)["logits"]
 
 
 def close(first: Tensor, second: Tensor, tolerance: float = 1e-5) -> None:
@@ -165,7 +165,7 @@ def whole_batch(encoded: EncodedRecords, scorer: Scorer, rows: list[int] | None 
         "gold_BK": encoded.gold(picked, width),
         "candidates_BK": present,
         "rows_B": torch.from_numpy(picked),
-        "signal": {"logits_BC": noise.masked_fill(~present, -math.inf)},
+        "signal": {"logits": noise.masked_fill(~present, -math.inf)},
     }
 
 
@@ -446,7 +446,7 @@ class TestCritic:
         before = run_model(scorer, batch)
         assert "value_B" not in before
         scorer.add_critic()
-        assert torch.equal(run_model(scorer, batch)["logits_BC"], before["logits_BC"])
+        assert torch.equal(run_model(scorer, batch)["logits"], before["logits"])
 
     def test_value_of_the_sequence_without_candidate(self, setting: tuple[Scorer, dict[str, Tensor]]) -> None:
         scorer, batch = setting

@@ -10,7 +10,7 @@ import torch
 
 from limbeck.data.generation.collate import TokenSequence, collate
 from limbeck.teachers.language_model import LanguageTeacher, TeacherStates
-from limbeck.types import UNLABELLED, Batch, DenseLogits, LazyLogits, Needs
+from limbeck.types import UNLABELLED, Batch, DenseLogits, LazyLogits, Needs, Tap
 
 VOCABULARY = 17
 LOGITS = Needs(logits=True)
@@ -106,11 +106,11 @@ def test_its_hidden_states_are_those_of_the_students_tokens() -> None:
     model, batch = make(), make_batch()
     batch["rows_B"] = torch.arange(2)
     teacher = TeacherStates(model)
-    states = teacher.signal(batch, Needs(teacher_hidden=frozenset({1, 2})))["hidden_BTD"]
+    states = teacher.signal(batch, Needs(teacher_taps=frozenset({Tap("hidden", 1), Tap("hidden", 2)})))["states"]
     with torch.no_grad():
         own = model.eval()(**batch["student"], output_hidden_states=True).hidden_states
     mask = batch["student"]["attention_mask"].bool()
-    torch.testing.assert_close(states[1][mask], own[1][mask])
-    last = model.transformer.ln_f(states[2])  # transformers puts the last norm into its last state
+    torch.testing.assert_close(states[Tap("hidden", 1)][mask], own[1][mask])
+    last = model.transformer.ln_f(states[Tap("hidden", 2)])  # transformers puts the last norm into its last state
     torch.testing.assert_close(last[mask], own[2][mask])
     assert not any(parameter.requires_grad for parameter in teacher.model.parameters())

@@ -15,10 +15,11 @@ from tests.stages.test_callbacks import DAMAGES, flip
 from limbeck.teachers import stored
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher, can_store, open_signals, store_signals
-from limbeck.types import Batch, Needs, Signal, SilentProgress
+from limbeck.types import Batch, Needs, Signal, SilentProgress, Tap
 
 ROWS = 22
-NEEDS = Needs(logits=True, teacher_first=frozenset({1, 2}))
+FIRST = Tap("first", 1)
+NEEDS = Needs(logits=True, teacher_taps=frozenset({FIRST, Tap("first", 2)}))
 BATCHES = np.split(np.random.default_rng(1).permutation(ROWS), [4, 8, 12, 16, 20])
 
 
@@ -68,10 +69,10 @@ class Setting:
         for rows in ([3, 0, 21], [7], list(range(ROWS)), [5, 5]):
             batch = self.task.batch(rows)
             found, expected = kept.signal(batch, NEEDS), self.live.signal(batch, NEEDS)
-            torch.testing.assert_close(found["logits_BC"], expected["logits_BC"], atol=1e-6, rtol=1e-5)
-            assert set(found["first_BD"]) == {1, 2}
-            for layer, states in expected["first_BD"].items():
-                torch.testing.assert_close(found["first_BD"][layer], states, atol=1e-6, rtol=1e-5)
+            torch.testing.assert_close(found["logits"], expected["logits"], atol=1e-6, rtol=1e-5)
+            assert set(found["states"]) == NEEDS.teacher_taps
+            for tap, states in expected["states"].items():
+                torch.testing.assert_close(found["states"][tap], states, atol=1e-6, rtol=1e-5)
 
 
 @pytest.fixture
@@ -94,14 +95,14 @@ def test_stored_signals_equal_those_of_the_live_teacher(setting: Setting) -> Non
 
 def test_rows_differ_so_that_a_wrong_join_would_show(setting: Setting) -> None:
     kept, _ = setting.store()
-    logits = kept.signal(setting.task.batch(range(ROWS)), Needs(logits=True))["logits_BC"]
+    logits = kept.signal(setting.task.batch(range(ROWS)), Needs(logits=True))["logits"]
     assert torch.cdist(logits, logits).fill_diagonal_(1).min() > 1e-3
 
 
 def test_only_what_is_asked_for_is_stored_and_given(setting: Setting) -> None:
     kept, _ = setting.store(needs=Needs(logits=True))
     assert sorted(path.name for path in setting.folder.iterdir()) == ["logits.npy", "state.json"]
-    assert set(kept.signal(setting.task.batch([1, 2]), Needs(logits=True))) == {"logits_BC"}
+    assert set(kept.signal(setting.task.batch([1, 2]), Needs(logits=True))) == {"logits"}
 
 
 def test_stored_signals_can_be_opened_again(setting: Setting) -> None:
@@ -114,7 +115,7 @@ def test_stored_signals_can_be_opened_again(setting: Setting) -> None:
 def test_log_probs_are_those_of_the_stored_logits(setting: Setting) -> None:
     kept, _ = setting.store()
     rows = np.array([7, 0, 7])
-    logits = kept.signal(setting.task.batch(rows), NEEDS)["logits_BC"]
+    logits = kept.signal(setting.task.batch(rows), NEEDS)["logits"]
     log_probs = kept.log_probs(rows)
     assert log_probs.dtype == np.float64
     np.testing.assert_allclose(log_probs, torch.log_softmax(logits, dim=-1), atol=1e-6)
@@ -214,11 +215,11 @@ def test_signals_of_before_there_were_checksums_are_believed(setting: Setting) -
     [
         (Needs(logits=True), 4 * 100 * 3, True),
         (Needs(logits=True), 4 * 100 * 3 - 1, False),
-        (Needs(teacher_first=frozenset({1, 2})), 4 * 100 * 2 * 16, True),
-        (Needs(teacher_first=frozenset({1, 2})), 4 * 100 * 2 * 16 - 1, False),
-        (Needs(logits=True, teacher_first=frozenset({1})), 4 * 100 * (3 + 16), True),
-        (Needs(logits=True, teacher_first=frozenset({1})), 4 * 100 * (3 + 16) - 1, False),
-        (Needs(logits=True, teacher_hidden=frozenset({1})), 10**12, False),
+        (Needs(teacher_taps=NEEDS.teacher_taps), 4 * 100 * 2 * 16, True),
+        (Needs(teacher_taps=NEEDS.teacher_taps), 4 * 100 * 2 * 16 - 1, False),
+        (Needs(logits=True, teacher_taps=frozenset({FIRST})), 4 * 100 * (3 + 16), True),
+        (Needs(logits=True, teacher_taps=frozenset({FIRST})), 4 * 100 * (3 + 16) - 1, False),
+        (Needs(logits=True, teacher_taps=frozenset({Tap("hidden", 1)})), 10**12, False),
     ],
 )
 def test_can_store(needs: Needs, limit_bytes: int, fits: bool) -> None:

@@ -14,7 +14,7 @@ from limbeck.data.candidates import EncodedRecords, Side
 from limbeck.data.encode import Encoded
 from limbeck.errors import ModelError
 from limbeck.evaluation.ranking import margin_scores
-from limbeck.models.layers import run_model
+from limbeck.models.taps import run_model
 from limbeck.types import Advance, Instruction
 
 __all__ = ["length_sorted_batches", "predict_logits", "predict_scores", "softmax", "translation_margins"]
@@ -41,7 +41,7 @@ def predict_logits(
     logits = np.empty((len(encoded.lengths), model.config.num_labels), dtype=np.float32)
     for rows in length_sorted_batches(encoded.lengths, batch_size):
         inputs = {name: tensor.to(device) for name, tensor in encoded.batch(rows).items()}
-        logits[rows] = run_model(model, inputs)["logits_BC"].float().cpu().numpy()
+        logits[rows] = run_model(model, inputs)["logits"].float().cpu().numpy()
         if advance is not None:
             advance(len(rows))
     _require_numbers(logits, model)
@@ -76,7 +76,7 @@ def predict_scores(
     scores = np.empty((len(encoded.records), encoded.candidates), dtype=np.float32)
     for rows in length_sorted_batches(encoded.lengths, batch_size):
         inputs = {name: tensor.to(device) for name, tensor in encoded.batch(rows).items()}
-        scores[rows] = run_model(scorer, inputs)["logits_BC"].float().cpu().numpy()
+        scores[rows] = run_model(scorer, inputs)["logits"].float().cpu().numpy()
         if advance is not None:
             advance(len(rows))
     _require_numbers(scores, scorer)

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from limbeck.data.encode import Encoded
-from limbeck.models.layers import run_model
 from limbeck.models.load import save_model
+from limbeck.models.taps import run_model
 from limbeck.results import Speed
 
 __all__ = ["measure_speed"]
@@ -66,7 +66,7 @@ def _seconds(model: Any, encoded: Encoded, rows: Any) -> float:
     inputs = {name: tensor.to(device) for name, tensor in encoded.batch(rows).items()}
     start = time.perf_counter()
     # Reading a value waits for the device, so the time is that of the answer, not of the launch.
-    run_model(model, inputs)["logits_BC"].float().sum().item()
+    run_model(model, inputs)["logits"].float().sum().item()
     return time.perf_counter() - start
 
 

@@ -1,6 +1,6 @@
 """Terms on the scores of candidates: gold answers, the teacher's scores, and rewards.
 
-Scores are ``student["logits_BC"]``, ``[B, K]``, with ``-inf`` where a row has fewer candidates; those
+Scores are ``student["logits"]``, ``[B, K]``, with ``-inf`` where a row has fewer candidates; those
 places add nothing to any value or gradient.
 """
 
@@ -45,7 +45,7 @@ class CandidateCrossEntropy:
         return _labelled(batch)
 
     def values(self, student: Signal, batch: Batch) -> Tensor:
-        log_probs_BK = torch.log_softmax(_float(student["logits_BC"]), dim=-1)
+        log_probs_BK = torch.log_softmax(_float(student["logits"]), dim=-1)
         gold_BK = batch["gold_BK"]
         # Masked before the product: 0 * (-inf) is NaN, in the value and in the gradient.
         return -(gold_BK * log_probs_BK.masked_fill(gold_BK == 0, 0.0)).sum(dim=-1)
@@ -80,8 +80,8 @@ class CandidateMSE:
 
     def values(self, student: Signal, batch: Batch) -> Tensor:
         real_BK = batch["candidates_BK"]
-        teacher_BK = self._outputs(batch["signal"]["logits_BC"].detach(), real_BK)
-        return (teacher_BK - self._outputs(student["logits_BC"], real_BK)).square().sum(dim=-1)
+        teacher_BK = self._outputs(batch["signal"]["logits"].detach(), real_BK)
+        return (teacher_BK - self._outputs(student["logits"], real_BK)).square().sum(dim=-1)
 
     def _outputs(self, scores_BK: Tensor, real_BK: Tensor) -> Tensor:
         """The outputs that are compared, 0 at places without a candidate."""
@@ -132,7 +132,7 @@ class AdvantageActorCritic:
         return _labelled(batch)
 
     def values(self, student: Signal, batch: Batch) -> Tensor:
-        logits_BK, gold_BK = student["logits_BC"], batch["gold_BK"]
+        logits_BK, gold_BK = student["logits"], batch["gold_BK"]
         action_B = sample_actions(logits_BK)
         if self.reward == "gold":
             reward_B = gold_reward(gold_BK, action_B)

@@ -19,8 +19,8 @@ from limbeck.errors import ConfigError
 from limbeck.losses.hints.hidden import MappedStates
 from limbeck.losses.reduction import count_rows, masked_sum
 from limbeck.losses.teacher_share import TeacherShare
-from limbeck.models.layers import run_model
 from limbeck.models.shared_weights import save_shared_once
+from limbeck.models.taps import run_model
 from limbeck.types import Batch, Needs, RowTerm, Shapes, Signal, Term
 
 __all__ = ["Objective", "WeightedTerm", "bind_terms", "needs_of"]
@@ -91,10 +91,10 @@ class Objective(nn.Module):
             batch: one micro-batch with the teacher's signal.
             counts: rows or tokens each term counts over the whole optimiser step; a term with count 0 gives 0.
         """
-        student = run_model(self.student, batch["student"], self.needs.student_layers)
+        student = run_model(self.student, batch["student"], self.needs.student_taps)
         if self.needs.reasons:
             student["reason_log_probs_B"] = cast(Any, self.student).reason_log_probs(batch["reasons"])
-        total = student["logits_BC"].new_zeros((), dtype=torch.float32)
+        total = student["logits"].new_zeros((), dtype=torch.float32)
         parts: dict[str, Tensor] = {}
         for weighted, term in zip(self.weighted_terms, self.terms.values(), strict=True):
             counted_sum = masked_sum(term.values(student, batch), term.counted(batch))
@@ -109,13 +109,13 @@ class Objective(nn.Module):
 
         A term may have a method `watched` of its own, which returns values of rows by name, to be averaged.
         """
-        predicted_B = student["logits_BC"].argmax(dim=-1)
+        predicted_B = student["logits"].argmax(dim=-1)
         watched: dict[str, Tensor] = {}
         for term in self.terms.values():
             for name, values_B in term.watched(student, batch).items() if hasattr(term, "watched") else ():
                 watched[f"train/{name}"] = values_B.sum() / counts["rows"].to(values_B)
         if self.needs.logits:
-            agreed = predicted_B == batch["signal"]["logits_BC"].argmax(dim=-1)
+            agreed = predicted_B == batch["signal"]["logits"].argmax(dim=-1)
             watched["train/agreement"] = agreed.sum() / counts["rows"].to(predicted_B.device)
         if self.needs.labels:
             right = (predicted_B == batch["labels_B"]).sum()

@@ -28,5 +28,5 @@ class LabelCrossEntropy:
 
     def values(self, student: Signal, batch: Batch) -> Tensor:
         return torch.nn.functional.cross_entropy(
-            student["logits_BC"].float(), batch["labels_B"], ignore_index=UNLABELLED, reduction="none"
+            student["logits"].float(), batch["labels_B"], ignore_index=UNLABELLED, reduction="none"
         )

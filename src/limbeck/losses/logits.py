@@ -40,8 +40,8 @@ class ForwardKL:
 
     def values(self, student: Signal, batch: Batch) -> Tensor:
         return forward_kl(
-            teacher_logits=batch["signal"]["logits_BC"],
-            student_logits=student["logits_BC"],
+            teacher_logits=batch["signal"]["logits"],
+            student_logits=student["logits"],
             loss_temperature=self.loss_temperature,
         )
 
@@ -76,7 +76,7 @@ class TeacherCrossEntropy:
         return torch.ones_like(batch["rows_B"], dtype=torch.bool)
 
     def values(self, student: Signal, batch: Batch) -> Tensor:
-        teacher_logits, student_logits = batch["signal"]["logits_BC"], student["logits_BC"]
+        teacher_logits, student_logits = batch["signal"]["logits"], student["logits"]
         if self.hard:
             values_B = torch.nn.functional.cross_entropy(
                 student_logits.float(), teacher_logits.argmax(dim=-1), reduction="none"
@@ -89,8 +89,8 @@ class TeacherCrossEntropy:
 
     def watched(self, student: Signal, batch: Batch) -> dict[str, Tensor]:
         """Return the KL divergence of each row from the teacher's whole distribution, for the log."""
-        teacher_logits = batch["signal"]["logits_BC"]
-        return {"kl_to_teacher": forward_kl(teacher_logits=teacher_logits, student_logits=student["logits_BC"])}
+        teacher_logits = batch["signal"]["logits"]
+        return {"kl_to_teacher": forward_kl(teacher_logits=teacher_logits, student_logits=student["logits"])}
 
 
 def _entropy(logits_BC: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ from limbeck.losses.combine import WeightedTerm, needs_of
 from limbeck.losses.hints.token_states import TokenHints
 from limbeck.losses.teacher_share import GrowingShare, TeacherShare
 from limbeck.models.language_model import Head, head_of, token_logits
-from limbeck.models.layers import capture
 from limbeck.models.shared_weights import save_shared_once
+from limbeck.models.taps import capture
 from limbeck.numerics.chunked import chunked_loss, label_log_probs
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
 from limbeck.types import UNLABELLED, Batch, DenseLogits, LazyLogits, Needs, Shapes, SparseLogits, WrittenBy
@@ -147,7 +147,7 @@ class TokenObjective(nn.Module):
             self._head = head_of(self.student)
         supervised_BT = supervised_positions(batch)
         labels_S = batch["labels_BT"][supervised_BT]
-        with capture(self.student, self.needs.student_layers) as states:
+        with capture(self.student, self.needs.student_taps, batch["student"].get("attention_mask")) as states:
             student = token_logits(self.student, batch["student"], supervised_BT, self._head, self._vocabulary)
         assert not isinstance(student, SparseLogits)
         weights = [self._shares(t, batch, counts) for t in self.weighted_terms]
@@ -165,7 +165,7 @@ class TokenObjective(nn.Module):
                 values_S = term.token_values(log_probs_S.masked_fill(uncounted_S, 0.0), batch)
                 mean = (values_S.masked_fill(uncounted_S, 0.0) * shares[place]).sum()
             elif isinstance(term, TokenHints):
-                mean = (term.token_values(states, batch["signal"]["hidden_BTD"]) * weights[place]).sum()
+                mean = (term.token_values(states, batch["signal"]["states"]) * weights[place]).sum()
             else:
                 continue
             total, means[place] = total + weighted.weight * mean, mean.detach()

@@ -1,29 +1,21 @@
-"""Where the layers of a Hugging Face model are, and how to see what they put out.
-
-``output_hidden_states=True`` keeps every layer alive; a forward hook on the layers that a term asks
-for keeps just those.
-"""
+"""Where the layers of a Hugging Face model are, how many and how wide they are, and what its `forward` takes."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from limbeck.errors import ModelError
-from limbeck.models.adapter_layers import prompt_vectors
-from limbeck.types import Shapes, Signal
+from limbeck.types import Shapes
 
 __all__ = [
     "accepted_inputs",
-    "capture",
     "depth",
     "layer_list",
-    "run_model",
     "set_dropout",
     "shapes",
     "text_config",
@@ -53,18 +45,28 @@ def shapes(teacher: Any, student: Any) -> Shapes:
     return Shapes(depth(teacher), width(teacher), depth(student), width(student))
 
 
-def layer_list(model: Any) -> tuple[str, nn.ModuleList]:
+def layer_list(model: Any, half: str | None = None) -> tuple[str, nn.ModuleList]:
     """Return the name and the list of the transformer layers.
+
+    Args:
+        model: any Hugging Face model.
+        half: ``encoder`` or ``decoder``, of a model that has both.
 
     Raises:
         ModelError: the model has no list of as many layers as its configuration says (for example
-            ALBERT, whose layers share one set of weights).
+            ALBERT, whose layers share one set of weights); it has two halves and none is named, or the reverse.
     """
-    if model.config.is_encoder_decoder:
+    if bool(model.config.is_encoder_decoder) != (half is not None):
         raise ModelError(
             f"{type(model).__name__} has an encoder and a decoder: layers are mapped of models that have one list of "
             "them. Use a recipe without hints of hidden states"
+            if half is None
+            else f"{type(model).__name__} has one list of layers, and no {half}"
         )
+    if half is not None:
+        stack = model.get_encoder() if half == "encoder" else model.get_decoder()
+        inside = next((name, part) for name, part in stack.named_children() if isinstance(part, nn.ModuleList))
+        return f"{half}.{inside[0]}", inside[1]
     lists = [
         (name, module)
         for name, module in model.named_modules()
@@ -100,57 +102,7 @@ def set_dropout(model: nn.Module, probability: float) -> None:
             module.attention_dropout = probability  # type: ignore[assignment]
 
 
-@contextmanager
-def capture(model: nn.Module, layers: frozenset[int]) -> Iterator[dict[int, Tensor]]:
-    """Collect the outputs ``[B, T, D]`` of `layers` (from 1) during forward passes in the block.
-
-    With activation checkpointing a hook fires again on recomputation; the last value is kept. T counts the text's
-    positions: those of a soft prompt are left out.
-    """
-    states: dict[int, Tensor] = {}
-    if not layers:
-        yield states
-        return
-    modules = layer_list(model)[1]
-    before = prompt_vectors(model)
-
-    def hook(layer: int) -> Any:
-        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            state = output[0] if isinstance(output, tuple) else output
-            states[layer] = state[:, before:] if before else state
-
-        return keep
-
-    handles = [modules[layer - 1].register_forward_hook(hook(layer)) for layer in layers]
-    try:
-        yield states
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 @lru_cache(maxsize=64)
 def accepted_inputs(forward: Callable[..., object]) -> frozenset[str]:
     """Return the names of the inputs that a model's `forward` takes."""
     return frozenset(inspect.signature(forward).parameters)
-
-
-def run_model(model: nn.Module, inputs: Mapping[str, Tensor], layers: frozenset[int] = frozenset()) -> Signal:
-    """Run a classifier or scorer once and return its logits ``[B, C]`` and the outputs of `layers` (from 1).
-
-    Each model is given the inputs that its own `forward` takes: a DistilBERT student reads no token
-    types while its BERT teacher does.
-    """
-    known = {name: value for name, value in inputs.items() if name in accepted_inputs(type(model).forward)}
-    with capture(model, layers) as states:
-        output = model(**known)
-    signal: Signal = {"logits_BC": output.logits}
-    if getattr(output, "value", None) is not None:
-        signal["value_B"] = output.value
-    if states and (of_prompts := getattr(model, "prompt_states", None)) is not None:  # a label scorer
-        states = {layer: of_prompts(state, inputs["attention_mask"]) for layer, state in states.items()}
-    if any(len(state) != len(output.logits) for state in states.values()):
-        raise ModelError(f"the layers of {type(model).__name__} do not put the batch first; use a recipe on logits")
-    if states:
-        signal["hidden_BTD"] = states
-    return signal

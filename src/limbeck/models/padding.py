@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import ModelError
-from limbeck.models.layers import run_model, text_config
+from limbeck.models.layers import text_config
+from limbeck.models.taps import run_model
 from limbeck.models.trials import probe_ids, undisturbed
 
 __all__ = ["Padding", "padding_of", "share_padding"]
@@ -167,7 +168,7 @@ def _logits(model: Any, rows: Sequence[dict[str, list[int]]], padding: Padding, 
         raise ModelError(f"{_name(model)} cannot read {len(rows)} rows in a batch: {error}") from error
     finally:
         _set_id(model, before)
-    return signal["logits_BC"]
+    return signal["logits"]
 
 
 def _difference(alone_BC: Tensor, together_BC: Tensor) -> float:

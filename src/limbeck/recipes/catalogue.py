@@ -193,9 +193,9 @@ def recipe_card(name: str) -> RecipeCard:
     wanted = [
         ("labels", needs.labels),
         ("teacher logits", needs.logits),
-        ("teacher hidden states", bool(needs.teacher_hidden)),
+        ("teacher hidden states", needs.teacher_hidden),
         ("teacher [CLS] states", bool(needs.teacher_first)),
-        ("equal width", bool(needs.teacher_hidden or needs.teacher_first)),
+        ("equal width", bool(needs.teacher_taps)),
         ("equal tokenizers", needs.same_tokens),
     ]
     summary = _one_line(doc.split("\n\n")[0].replace("`", ""))

@@ -271,7 +271,7 @@ def _require_states(config: RunConfig, needs: Needs) -> None:
     """
     recipe, teacher = f"recipe '{config.recipe.name}' with these arguments", config.teacher
     advice = "Use a recipe on class probabilities (word_level_kd; anon without hidden_weight), or another teacher"
-    if teacher.model is None and (needs.teacher_hidden or needs.teacher_first):
+    if teacher.model is None and needs.teacher_taps:
         kind = "api" if teacher.api is not None else "column"
         raise ConfigError(
             f"{recipe} reads the teacher's hidden states, and teacher.{kind} gives labels only. {advice}"

@@ -381,7 +381,7 @@ def _few_steps(config: RunConfig, rows: RunRows, taught: int) -> list[Finding]:
 def _seconds_per_row(model: Any, encoded: Encoded, sample: NDArray[np.int64]) -> float:
     import torch
 
-    from limbeck.models.layers import run_model
+    from limbeck.models.taps import run_model
 
     model.eval()
     with torch.no_grad():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from limbeck.data.candidates import EncodedRecords, ScorerKind
-from limbeck.models.layers import run_model
+from limbeck.models.taps import run_model
 from limbeck.ranks import device
 from limbeck.recipes.alignment import Alignment
 from limbeck.runs.languages import ENGLISH_MODEL, Bench, budgets_of
@@ -69,7 +69,7 @@ def seconds_per_row(scorer: Scorer, encoded: EncodedRecords, kind: ScorerKind) -
                 started = time.perf_counter()
             inputs = {name: tensor.to(device()) for name, tensor in encoded.batch(batch).items()}
             with torch.set_grad_enabled(backward):
-                scores_BK = run_model(scorer, inputs)["logits_BC"]
+                scores_BK = run_model(scorer, inputs)["logits"]
                 total = scores_BK[scores_BK.isfinite()].sum()
             if backward:
                 total.backward()  # type: ignore[no-untyped-call]

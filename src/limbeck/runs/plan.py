@@ -280,8 +280,8 @@ class _Planner:
             return []
         rows = self._micro_rows(config.training)
         running = trace_step(self.make.teacher, rows=rows, tokens=self.tokens, train=False).step_bytes
-        layers = {layer for s in stages for layer in needs_of(bind_terms(s.terms, self.pair)).student_layers}
-        kept = 2 * 4 * rows * self.tokens * self.pair.teacher_width * len(layers)
+        taps = {tap for s in stages for tap in needs_of(bind_terms(s.terms, self.pair)).student_taps}
+        kept = 2 * 4 * rows * self.tokens * self.pair.teacher_width * len(taps)
         return [MemoryItem("teacher's activations", running + kept, "it runs along with the student")]
 
     def _predicting(self, config: RunConfig, frozen: list[MemoryItem]) -> Phase:

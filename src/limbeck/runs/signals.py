@@ -102,7 +102,7 @@ def _stored_signals(bench: Bench, teacher: ModelTeacher, needs: Needs) -> Stored
     rows, classes = len(bench.rows.train), len(bench.rows.labels)
     if not can_store(needs, rows=rows, classes=classes, width=width(teacher.model), limit_bytes=_STORE_LIMIT_BYTES):
         return None
-    kinds = f"logits={needs.logits} first={sorted(needs.teacher_first)} batch={_TEACHER_BATCH_ROWS}"
+    kinds = f"logits={needs.logits} first={needs.teacher_first} batch={_TEACHER_BATCH_ROWS}"
     folder = bench.folder / "signals"
     if is_main():
         store_signals(

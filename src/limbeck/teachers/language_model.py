@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from limbeck.models.language_model import head_of, token_logits
-from limbeck.models.layers import capture
+from limbeck.models.taps import capture
 from limbeck.types import UNLABELLED, Batch, DenseLogits, LazyLogits, LogitSource, Needs, Signal
 
 __all__ = ["LanguageTeacher", "TeacherStates"]
@@ -17,7 +17,7 @@ class LanguageTeacher:
     """Runs a language model on each batch: evaluation mode, no gradients, frozen parameters.
 
     It reads the very token ids of the student, and says nothing but its hidden states at the supervised
-    positions with the head that makes logits of them, and the outputs of the layers that terms ask for.
+    positions with the head that makes logits of them, and what is at the taps that terms ask for.
 
     Args:
         model: a causal or a sequence-to-sequence language model.
@@ -31,25 +31,25 @@ class LanguageTeacher:
 
     @torch.no_grad()
     def signal(self, batch: Batch, needs: Needs) -> Signal:
-        """Return next-token distributions at the supervised positions and outputs of layers, as `needs` says."""
+        """Return next-token distributions at the supervised positions and what is at taps, as `needs` says."""
         if not needs.teacher:
             return {}
         here, there = self.model.device, batch["labels_BT"].device
         inputs = {name: tensor.to(here) for name, tensor in batch["student"].items()}
         supervised_BT = (batch["labels_BT"] != UNLABELLED).to(here)
         self.model.eval()  # whoever holds the model may have trained it since
-        with capture(self.model, needs.teacher_hidden) as states:
+        with capture(self.model, needs.teacher_taps, inputs.get("attention_mask")) as states:
             source = token_logits(self.model, inputs, supervised_BT, self._head, self._vocabulary)
         signal: Signal = {}
         if needs.logits:
             signal["tokens"] = source if here == there else _moved(source, there)
         if states:
-            signal["hidden_BTD"] = {layer: state.to(there) for layer, state in states.items()}
+            signal["states"] = {tap: state.to(there) for tap, state in states.items()}
         return signal
 
 
 class TeacherStates:
-    """The hidden states of a language model that reads the very tokens of the student, and nothing else of it.
+    """What is at taps inside a language model that reads the very tokens of the student, and nothing else of it.
 
     Args:
         model: a causal one. It runs without its head, in evaluation mode, without gradients.
@@ -60,12 +60,12 @@ class TeacherStates:
 
     @torch.no_grad()
     def signal(self, batch: Batch, needs: Needs) -> Signal:
-        """Return the outputs of the layers that `needs` names, at every position of the student's text."""
+        """Return what is at the taps that `needs` names, of the student's text."""
         here, there = next(self.model.parameters()).device, batch["rows_B"].device
         inputs = {name: batch["student"][name].to(here) for name in ("input_ids", "attention_mask")}
-        with capture(self.model, needs.teacher_hidden) as states:
+        with capture(self.model, needs.teacher_taps, inputs["attention_mask"]) as states:
             self.model(**inputs, use_cache=False)
-        return {"hidden_BTD": {layer: state.to(there) for layer, state in states.items()}}
+        return {"states": {tap: state.to(there) for tap, state in states.items()}}
 
 
 def _moved(source: LogitSource, device: torch.device) -> LogitSource:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from limbeck.atomic import guard_storage, sync
 from limbeck.intact import Damage, checksum, open_seal, seal
-from limbeck.types import Batch, Needs, Progress, Signal, Teacher
+from limbeck.types import Batch, Needs, Progress, Signal, Tap, Teacher
 
 __all__ = ["StoredTeacher", "can_store", "open_signals", "store_signals"]
 
@@ -49,17 +49,17 @@ class StoredTeacher:
         """What computing the signals took, restarts included."""
 
     def signal(self, batch: Batch, needs: Needs) -> Signal:
-        """Return the stored logits and first-position states of the batch's rows, and live hidden states."""
+        """Return the stored logits and first-position states of the batch's rows, and other states live."""
         signal: Signal = {}
-        if needs.teacher_hidden:
+        live = frozenset(tap for tap in needs.teacher_taps if tap.site != "first")
+        states = {Tap("first", layer): self._pick(f"first-{layer}", batch["rows_B"]) for layer in needs.teacher_first}
+        if live:
             assert self._states is not None
-            signal = self._states.signal(batch, Needs(teacher_hidden=needs.teacher_hidden))
+            states |= self._states.signal(batch, Needs(teacher_taps=live))["states"]
         if needs.logits:
-            signal["logits_BC"] = self._pick("logits", batch["rows_B"])
-        if needs.teacher_first:
-            signal["first_BD"] = {
-                layer: self._pick(f"first-{layer}", batch["rows_B"]) for layer in needs.teacher_first
-            }
+            signal["logits"] = self._pick("logits", batch["rows_B"])
+        if states:
+            signal["states"] = states
         return signal
 
     def log_probs(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -139,16 +139,16 @@ def store_signals(
 
 def open_signals(folder: Path, needs: Needs) -> StoredTeacher:
     """Open the signals that `store_signals` wrote into `folder`."""
-    names = [*(["logits"] if needs.logits else []), *(f"first-{layer}" for layer in sorted(needs.teacher_first))]
+    names = [*(["logits"] if needs.logits else []), *(f"first-{layer}" for layer in needs.teacher_first)]
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
     seconds = json.loads((folder / "state.json").read_text(encoding="utf-8"))["seconds"]
     return StoredTeacher(arrays, float(seconds))
 
 
 def _named_values(signal: Signal) -> dict[str, Tensor]:
-    values = {f"first-{layer}": states for layer, states in signal.get("first_BD", {}).items()}
-    if "logits_BC" in signal:
-        values["logits"] = signal["logits_BC"]
+    values = {f"{tap.site}-{tap.layer}": state for tap, state in signal.get("states", {}).items()}
+    if "logits" in signal:
+        values["logits"] = signal["logits"]
     return values
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from limbeck.errors import ConfigError
 from limbeck.losses.hints.hidden import LastHiddenCosine, MappedStates, PatientHints
-from limbeck.types import Batch, Needs, Shapes, Signal
+from limbeck.numerics.masking import first_token
+from limbeck.types import Batch, Needs, Shapes, Signal, Site, Tap
 
 LENGTHS = [5, 2, 3, 1]
 PAIR = Shapes(teacher_layers=4, teacher_width=6, student_layers=3, student_width=6)
@@ -28,13 +29,22 @@ def mask_of(lengths: list[int]) -> Tensor:
 
 
 def batch_and_student(teacher: dict[int, Tensor], student: dict[int, Tensor], mask: Tensor) -> tuple[Batch, Signal]:
-    first = {layer: states[:, 0] for layer, states in teacher.items()}
     batch: Batch = {
         "student": {"attention_mask": mask},
         "rows_B": torch.arange(len(mask)),
-        "signal": {"hidden_BTD": teacher, "first_BD": first},
+        "signal": tapped(teacher, mask),
     }
-    return batch, {"hidden_BTD": student}
+    return batch, tapped(student, mask)
+
+
+def tapped(states: dict[int, Tensor], mask: Tensor) -> Signal:
+    """Return the states by tap, at every position and at the first."""
+    hidden = {Tap("hidden", layer): x for layer, x in states.items()}
+    return {"states": hidden | {Tap("first", layer): first_token(x, mask) for layer, x in states.items()}}
+
+
+def taps(site: Site, *layers: int) -> frozenset[Tap]:
+    return frozenset(Tap(site, layer) for layer in layers)
 
 
 def cosine(first: Tensor, second: Tensor) -> float:
@@ -71,13 +81,13 @@ def test_patient_hints_are_the_mean_over_mapped_layers_and_components(strategy: 
 def test_patient_hints_of_a_half_as_deep_student_skip_every_second_layer() -> None:
     term = PatientHints("skip").bind(Shapes(12, 6, 6, 6))
     assert term.pairs == ((1, 2), (2, 4), (3, 6), (4, 8), (5, 10))
-    assert term.needs == Needs(teacher_first=frozenset({2, 4, 6, 8, 10}), student_layers=frozenset({1, 2, 3, 4, 5}))
+    assert term.needs == Needs(taps("first", 1, 2, 3, 4, 5), taps("first", 2, 4, 6, 8, 10))
 
 
 def test_cosine_term_asks_for_the_last_layers_and_the_same_tokens() -> None:
     term = LastHiddenCosine().bind(PAIR)
     assert term.layers == (3, 4)
-    assert term.needs == Needs(teacher_hidden=frozenset({4}), student_layers=frozenset({3}), same_tokens=True)
+    assert term.needs == Needs(taps("hidden", 3), taps("hidden", 4), same_tokens=True)
 
 
 BOTH = pytest.mark.parametrize("term", [LastHiddenCosine(), PatientHints("skip"), PatientHints("last")])
@@ -109,7 +119,7 @@ def test_blind_to_the_norm_of_the_states(term: Any) -> None:
 def test_gradcheck(term: Any) -> None:
     teacher, student = double_states(0, 4), double_states(1, 3)
     term = term.bind(PAIR)
-    layers = sorted(term.needs.student_layers)
+    layers = sorted(tap.layer for tap in term.needs.student_taps)
 
     def values(*states: Tensor) -> Tensor:
         batch, signal = batch_and_student(teacher, dict(zip(layers, states, strict=True)), mask_of(LENGTHS))
@@ -128,7 +138,7 @@ def test_no_gradient_reaches_padding_or_teacher(term: Any) -> None:
     batch, signal = batch_and_student(teacher, student, mask)
     term.values(signal, batch).sum().backward()
     assert all(states.grad is None for states in teacher.values())
-    for layer in term.needs.student_layers:
+    for layer in (tap.layer for tap in term.needs.student_taps):
         gradient = student[layer].grad
         assert gradient is not None
         assert gradient[mask == 0].abs().sum() == 0
@@ -162,9 +172,8 @@ def test_the_side_of_the_padding_changes_nothing(term: Any) -> None:
     term = term.bind(PAIR)
     batch, signal = batch_and_student(teacher, student, mask)
     values = term.values(signal, batch)
-    batch["student"]["attention_mask"] = on_the_left(mask, mask)
-    batch["signal"]["hidden_BTD"] = {layer: on_the_left(states, mask) for layer, states in teacher.items()}
-    moved: Signal = {"hidden_BTD": {layer: on_the_left(states, mask) for layer, states in student.items()}}
+    teacher, student = ({layer: on_the_left(x, mask) for layer, x in states.items()} for states in (teacher, student))
+    batch, moved = batch_and_student(teacher, student, on_the_left(mask, mask))
     torch.testing.assert_close(term.values(moved, batch), values)
 
 

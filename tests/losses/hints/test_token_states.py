@@ -18,7 +18,7 @@ from limbeck.losses.tokens import TokenObjective, TokenTerm
 from limbeck.models.layers import shapes
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
 from limbeck.teachers.language_model import LanguageTeacher
-from limbeck.types import Batch, Shapes
+from limbeck.types import Batch, Needs, Shapes, Tap
 
 VOCABULARY = 19
 TERMS = (
@@ -126,11 +126,15 @@ def test_a_student_that_is_the_teacher_has_no_distance(setting: Setting) -> None
     assert (gradient == 0).all()
 
 
+def taps(*layers: int) -> frozenset[Tap]:
+    return frozenset(Tap("hidden", layer) for layer in layers)
+
+
 def test_layers_are_mapped_by_name() -> None:
     assert TokenHints("uniform").bind(Shapes(6, 8, 3, 8)).pairs == ((1, 2), (2, 4), (3, 6))
     assert TokenHints("spread").bind(Shapes(6, 8, 2, 8)).pairs == ((1, 1), (2, 6))
     needs = TokenHints("last").bind(Shapes(6, 8, 2, 8)).needs
-    assert (needs.teacher_hidden, needs.student_layers, needs.same_tokens) == ({5, 6}, {1, 2}, True)
+    assert needs == Needs(taps(1, 2), taps(5, 6), same_tokens=True)
     assert TokenHints().needs.teacher
 
 

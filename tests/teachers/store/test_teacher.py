@@ -13,7 +13,7 @@ from limbeck.errors import ConfigError, DataError
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.teachers.store.reader import TokenStore
 from limbeck.teachers.store.teacher import StoredTokenTeacher
-from limbeck.types import UNLABELLED, Batch, Needs, SparseLogits
+from limbeck.types import UNLABELLED, Batch, Needs, SparseLogits, Tap
 
 Make = Callable[..., Path]
 Require = Callable[[SparseLogits, Sequence[int]], None]
@@ -113,7 +113,7 @@ def test_packed_rows(store: TokenStore, require_samples: Require) -> None:
 
 def test_hidden_states_are_not_in_a_store(store: TokenStore) -> None:
     teacher = StoredTokenTeacher(store, KEYS)
-    for needs in (Needs(teacher_hidden=frozenset({1})), Needs(teacher_first=frozenset({1}))):
+    for needs in (Needs(teacher_taps=frozenset({tap})) for tap in (Tap("hidden", 1), Tap("first", 1))):
         with pytest.raises(ConfigError, match="hidden states"):
             teacher.signal(batch_of([0]), needs)
 

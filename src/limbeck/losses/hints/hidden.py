@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,10 +16,9 @@ from limbeck.numerics.distances import (
     normalised_squared_distance,
 )
 from limbeck.numerics.layer_maps import choose_layers, hint_pairs
-from limbeck.numerics.masking import first_token
-from limbeck.types import Batch, Needs, Shapes, Signal
+from limbeck.types import Batch, Needs, Shapes, Signal, Site, Tap
 
-__all__ = ["LastHiddenCosine", "MappedStates", "PatientHints", "require_equal_width"]
+__all__ = ["LastHiddenCosine", "MappedStates", "PatientHints", "mapped_needs", "require_equal_width"]
 
 
 def require_equal_width(term: str, shapes: Shapes) -> None:
@@ -29,6 +29,15 @@ def require_equal_width(term: str, shapes: Shapes) -> None:
             f"the teacher has {shapes.teacher_width}, the student {shapes.student_width}. "
             "Use a student made from the teacher's layers, or a recipe on logits (word_level_kd; of texts kd)."
         )
+
+
+def mapped_needs(site: Site, pairs: Sequence[tuple[int, int]]) -> Needs:
+    """Return the taps of (student layer, teacher layer) pairs; before a layer map is resolved, that there are some."""
+    return Needs(
+        student_taps=frozenset(Tap(site, student) for student, _ in pairs),
+        teacher_taps=frozenset(Tap(site, teacher) for _, teacher in pairs or [(0, 0)]),
+        same_tokens=site != "first",
+    )
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ class LastHiddenCosine:
     @property
     def needs(self) -> Needs:
         student, teacher = self.layers or (0, 0)
-        return Needs(teacher_hidden=frozenset({teacher}), student_layers=frozenset({student}), same_tokens=True)
+        return Needs(frozenset({Tap("hidden", student)}), frozenset({Tap("hidden", teacher)}), same_tokens=True)
 
     def bind(self, shapes: Shapes) -> LastHiddenCosine:
         require_equal_width("the cosine term", shapes)
@@ -59,7 +68,8 @@ class LastHiddenCosine:
         assert self.layers is not None, "bind first"
         student_layer, teacher_layer = self.layers
         distance_BT = cosine_distance(
-            teacher=batch["signal"]["hidden_BTD"][teacher_layer], student=student["hidden_BTD"][student_layer]
+            teacher=batch["signal"]["states"][Tap("hidden", teacher_layer)],
+            student=student["states"][Tap("hidden", student_layer)],
         )
         tokens_BT = batch["student"]["attention_mask"].to(distance_BT.dtype)
         return (distance_BT * tokens_BT).sum(dim=1) / tokens_BT.sum(dim=1).clamp(min=1)
@@ -80,10 +90,7 @@ class PatientHints:
 
     @property
     def needs(self) -> Needs:
-        return Needs(
-            teacher_first=frozenset(teacher for _, teacher in self.pairs) or frozenset({0}),
-            student_layers=frozenset(student for student, _ in self.pairs),
-        )
+        return mapped_needs("first", self.pairs)
 
     def bind(self, shapes: Shapes) -> PatientHints:
         require_equal_width("PKD", shapes)
@@ -95,11 +102,10 @@ class PatientHints:
 
     def values(self, student: Signal, batch: Batch) -> Tensor:
         assert self.pairs, "bind first"
-        mask_BT = batch["student"]["attention_mask"]
         distances = [
             normalised_squared_distance(
-                teacher=batch["signal"]["first_BD"][teacher],
-                student=first_token(student["hidden_BTD"][layer], mask_BT),
+                teacher=batch["signal"]["states"][Tap("first", teacher)],
+                student=student["states"][Tap("first", layer)],
             )
             for layer, teacher in self.pairs
         ]
@@ -126,11 +132,7 @@ class MappedStates:
 
     @property
     def needs(self) -> Needs:
-        return Needs(
-            teacher_hidden=frozenset(teacher for _, teacher in self.pairs) or frozenset({0}),
-            student_layers=frozenset(student for student, _ in self.pairs),
-            same_tokens=True,
-        )
+        return mapped_needs("hidden", self.pairs)
 
     def bind(self, shapes: Shapes) -> MappedStates:
         chosen = choose_layers("nearest", teacher_layers=shapes.teacher_layers, keep=shapes.student_layers)
@@ -152,8 +154,8 @@ class MappedStates:
         assert self.map is not None, "with_map first"
         distances = [
             mean_squared_distance(
-                teacher=layer_normalised(batch["signal"]["hidden_BTD"][teacher]),
-                student=self.map(layer_normalised(student["hidden_BTD"][layer])),
+                teacher=layer_normalised(batch["signal"]["states"][Tap("hidden", teacher)]),
+                student=self.map(layer_normalised(student["states"][Tap("hidden", layer)])),
             )
             for layer, teacher in self.pairs
         ]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from limbeck.losses.hints.hidden import require_equal_width
+from limbeck.losses.hints.hidden import mapped_needs, require_equal_width
 from limbeck.numerics.distances import mean_squared_distance
 from limbeck.numerics.layer_maps import choose_layers
-from limbeck.types import Batch, Needs, Shapes
+from limbeck.types import Batch, Needs, Shapes, Tap
 
 __all__ = ["TokenHints"]
 
@@ -36,11 +36,7 @@ class TokenHints:
     @property
     def needs(self) -> Needs:
         """The mapped layers' states, of models that read the same tokens."""
-        return Needs(
-            teacher_hidden=frozenset(teacher for _, teacher in self.pairs) or frozenset({0}),
-            student_layers=frozenset(student for student, _ in self.pairs),
-            same_tokens=True,
-        )
+        return mapped_needs("hidden", self.pairs)
 
     @property
     def by_row(self) -> bool:
@@ -61,11 +57,11 @@ class TokenHints:
         """Return 1 where tokens are read and 0 elsewhere, float32 ``[B, T]``."""
         return self.counted(batch).float()
 
-    def token_values(self, student: Mapping[int, Tensor], teacher: Mapping[int, Tensor]) -> Tensor:
-        """Return the distance at each position, ``[B, T]``, of states ``[B, T, D]`` by layer; none by the teacher."""
+    def token_values(self, student: Mapping[Tap, Tensor], teacher: Mapping[Tap, Tensor]) -> Tensor:
+        """Return the distance at each position, ``[B, T]``, of states ``[B, T, D]`` by tap; none by the teacher."""
         assert self.pairs, "bind first"
         distances = [
-            mean_squared_distance(teacher=teacher[teacher_layer], student=student[layer])
+            mean_squared_distance(teacher=teacher[Tap("hidden", teacher_layer)], student=student[Tap("hidden", layer)])
             for layer, teacher_layer in self.pairs
         ]
         return torch.stack(distances).sum(dim=0)

@@ -41,7 +41,7 @@ class StoredTokenTeacher:
             ConfigError: hidden states are asked for, which a store does not hold.
             DataError: a row has another number of supervised positions than were stored, or the store is damaged.
         """
-        if needs.teacher_hidden or needs.teacher_first:
+        if needs.teacher_taps:
             raise ConfigError(
                 f"the recipe asks for the teacher's hidden states; the teacher store {self._store.folder} holds "
                 "next-token distributions only. Let the teacher run along, or choose a recipe of logits"
