@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from limbeck.evaluation.calibration import expected_calibration_error, reliability_bins
+from limbeck.evaluation.calibration import (
+    bin_columns,
+    calibration_error,
+    expected_calibration_error,
+    reliability_bins,
+)
 
 
 def two_classes(confidences: list[float]) -> np.ndarray:
@@ -26,6 +31,7 @@ def test_bins_and_error_by_hand() -> None:
     assert bins[2].accuracy == pytest.approx(2 / 3)
     expected = (1 * abs(1 - 0.55) + 1 * abs(0 - 0.65) + 3 * abs(2 / 3 - high)) / 5
     assert expected_calibration_error(bins) == pytest.approx(expected)
+    assert calibration_error(bin_columns(probs, gold, bins=5).sum(axis=0)) == pytest.approx(expected)
     assert low < high
 
 

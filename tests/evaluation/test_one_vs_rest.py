@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 from sklearn.metrics import balanced_accuracy_score, f1_score, multilabel_confusion_matrix, recall_score
 
-from limbeck.evaluation.one_vs_rest import OneVsRest, count_one_vs_rest, from_confusion, mean_over_classes
+from limbeck.evaluation.one_vs_rest import (
+    OneVsRest,
+    class_columns,
+    count_one_vs_rest,
+    from_confusion,
+    from_sums,
+    mean_over_classes,
+)
 
 EXAMPLE = np.array([[50, 8, 2], [10, 30, 10], [5, 5, 40]])
 
@@ -24,10 +31,11 @@ def labels_of(matrix: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.
 
 def both_ways(matrix: NDArray[np.int64]) -> list[OneVsRest]:
     gold, predicted = labels_of(matrix)
-    return [from_confusion(matrix), count_one_vs_rest(gold, predicted, len(matrix))]
+    sums = class_columns(gold, predicted, len(matrix)).sum(axis=0)
+    return [from_confusion(matrix), count_one_vs_rest(gold, predicted, len(matrix)), from_sums(sums)]
 
 
-@pytest.mark.parametrize("found", both_ways(EXAMPLE), ids=["matrix", "labels"])
+@pytest.mark.parametrize("found", both_ways(EXAMPLE), ids=["matrix", "labels", "sums"])
 def test_the_worked_example(found: OneVsRest) -> None:
     assert found.accuracy == pytest.approx(0.75)
     assert found.sensitivity == pytest.approx([0.833333, 0.6, 0.8], abs=1e-6)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from limbeck.results import ReliabilityBin
 
-__all__ = ["expected_calibration_error", "reliability_bins"]
+__all__ = ["bin_columns", "calibration_error", "expected_calibration_error", "reliability_bins"]
 
 _BINS = 15
 
@@ -17,9 +17,7 @@ def reliability_bins(probs: NDArray[np.float64], gold: NDArray[np.int64], bins: 
 
     Reference: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 2.
     """
-    confidence = probs.max(axis=-1)
-    right = probs.argmax(axis=-1) == gold
-    number = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    confidence, right, number = _binned(probs, gold, bins)
     return [
         ReliabilityBin(
             low=b / bins,
@@ -37,3 +35,31 @@ def expected_calibration_error(bins: list[ReliabilityBin]) -> float:
     """Return ``sum_b rows_b / n |accuracy_b - mean_confidence_b|`` (Guo et al. 2017, equation 3)."""
     total = sum(b.rows for b in bins)
     return float(sum(b.rows / total * abs(b.accuracy - b.mean_confidence) for b in bins))
+
+
+def bin_columns(probs: NDArray[np.float64], gold: NDArray[np.int64], bins: int = _BINS) -> NDArray[np.float64]:
+    """Return what each row adds to the bins of `reliability_bins`, ``[N, 2 bins]``: rows, and right minus confidence.
+
+    Sums of them over any rows give `calibration_error`.
+    """
+    confidence, right, number = _binned(probs, gold, bins)
+    columns = np.zeros((len(gold), 2 * bins))
+    columns[np.arange(len(gold)), number] = 1
+    columns[np.arange(len(gold)), bins + number] = right - confidence
+    return columns
+
+
+def calibration_error(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the expected calibration error of sums of `bin_columns`, ``[..., 2 bins] -> [...]``."""
+    rows, gaps = np.split(sums, 2, axis=-1)
+    error: NDArray[np.float64] = np.abs(gaps).sum(-1) / rows.sum(-1)
+    return error
+
+
+def _binned(
+    probs: NDArray[np.float64], gold: NDArray[np.int64], bins: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Confidence of each row, whether it is right, and the number of its bin."""
+    confidence = probs.max(axis=-1)
+    number = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    return confidence, probs.argmax(axis=-1) == gold, number

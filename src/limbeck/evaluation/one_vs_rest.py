@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["OneVsRest", "count_one_vs_rest", "from_confusion", "mean_over_classes"]
+__all__ = ["OneVsRest", "class_columns", "count_one_vs_rest", "from_confusion", "from_sums", "mean_over_classes"]
 
 
 class OneVsRest(NamedTuple):
@@ -88,6 +88,30 @@ def count_one_vs_rest(gold: NDArray[np.int64], predicted: NDArray[np.int64], cla
     others = answered_rows.sum(-1, keepdims=True) - answered_rows
     false_positives = called_rows - hits
     return OneVsRest(hits, rows - hits, false_positives, others - false_positives)
+
+
+def class_columns(gold_N: NDArray[np.int64], predicted_N: NDArray[np.int64], classes: int) -> Any:
+    """Return what each row adds to the counts of its classes, ``[N, 3 C]``, sparse: rows, hits, calls of each class.
+
+    Args:
+        gold_N: label ids, all at least 0.
+        predicted_N: label ids; negative: no answer.
+        classes: C.
+    """
+    from scipy.sparse import csr_array
+
+    rows = np.arange(len(gold_N))
+    right, answered = gold_N == predicted_N, predicted_N >= 0
+    places = np.concatenate([gold_N, classes + gold_N[right], 2 * classes + predicted_N[answered]])
+    of_rows = np.concatenate([rows, rows[right], rows[answered]])
+    return csr_array((np.ones(len(places)), (of_rows, places)), shape=(len(gold_N), 3 * classes))
+
+
+def from_sums(sums: NDArray[np.float64]) -> OneVsRest:
+    """Count from sums of `class_columns` over rows, ``[..., 3 C]``, where every row has an answer."""
+    rows, hits, called = np.split(sums, 3, axis=-1)
+    false_positives = called - hits
+    return OneVsRest(hits, rows - hits, false_positives, rows.sum(-1, keepdims=True) - rows - false_positives)
 
 
 def from_confusion(rows_CC: NDArray[np.int64], unanswered_C: NDArray[np.int64] | None = None) -> OneVsRest:

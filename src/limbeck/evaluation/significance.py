@@ -63,10 +63,11 @@ def bootstrap_p_value(differences: NDArray[np.float64]) -> float:
     """Return the two-sided p-value of "no difference" from resampled differences.
 
     Twice the smaller share of resamples on either side of 0, with one added to numerator and
-    denominator: never 0, since `resamples` draws cannot show less than about 2/resamples.
+    denominator: never 0, since `resamples` draws cannot show less than about 2/resamples. What differs
+    from 0 by rounding alone counts on both sides.
     """
     n = len(differences)
-    below, above = (differences <= 0).sum(), (differences >= 0).sum()
+    below, above = (differences <= _ROUNDING).sum(), (differences >= -_ROUNDING).sum()
     return float(min(1.0, 2 * (min(below, above) + 1) / (n + 1)))
 
 

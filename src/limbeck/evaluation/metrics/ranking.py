@@ -1,0 +1,114 @@
+"""Metrics of rankers: of the scores of each record's candidates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.evaluation.metrics.measure import Measure
+from limbeck.evaluation.metrics.statistic import Statistic, mean_of
+from limbeck.results.figures import Metric
+
+__all__ = ["RANKING", "Credits"]
+
+
+@dataclass(frozen=True)
+class Credits:
+    """What one system and seed earned on each test record, ``[N]`` (`limbeck.evaluation.ranking`)."""
+
+    accuracy_N: NDArray[np.float64]
+    reciprocal_rank_N: NDArray[np.float64]
+    ndcg_N: NDArray[np.float64]
+    """NaN but at the first record of a query."""
+    spans_N3: NDArray[np.float64]
+    """Of each record of a span: right, called an entity, an entity; NaN at other records."""
+
+    def take(self, rows: NDArray[np.int64]) -> Credits:
+        """Return those of some records."""
+        return Credits(*(values[rows] for values in vars(self).values()))
+
+
+def _accuracy(credits: Credits) -> Statistic:
+    return mean_of(credits.accuracy_N, right_N=credits.accuracy_N > 0.5)
+
+
+def _mrr(credits: Credits) -> Statistic:
+    return mean_of(credits.reciprocal_rank_N)
+
+
+def _ndcg(credits: Credits) -> Statistic | None:
+    known = ~np.isnan(credits.ndcg_N)
+    return mean_of(credits.ndcg_N[known]) if known.any() else None
+
+
+def _span_f1(credits: Credits) -> Statistic | None:
+    known = ~np.isnan(credits.spans_N3[:, 0])
+    counts = credits.spans_N3[known]
+    return Statistic(len(counts), _micro_f1, counts) if counts[:, 2].any() else None
+
+
+def _micro_f1(sums_R3: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``2 right / (called + there)``; 0 in a sample without any entity, found or there."""
+    right, found = sums_R3[:, 0], sums_R3[:, 1] + sums_R3[:, 2]
+    f1: NDArray[np.float64] = 2 * right / np.where(found > 0, found, 1)
+    return f1
+
+
+RANKING: list[Measure[Credits]] = [
+    Measure(
+        Metric(
+            key="accuracy",
+            title="Accuracy",
+            detail="records right",
+            unit="share",
+            higher_is_better=True,
+            meaning="The share of records whose best-scored candidate is right; where n candidates tie for the best, "
+            "one n-th counts.",
+        ),
+        _accuracy,
+        compared=True,
+        retained=True,
+    ),
+    Measure(
+        Metric(
+            key="mrr",
+            title="MRR",
+            detail="mean reciprocal rank",
+            unit="number",
+            higher_is_better=True,
+            meaning="Mean reciprocal rank of the right candidate: 1 if it always comes first, 1/2 if always second. A "
+            "tie counts half a rank.",
+        ),
+        _mrr,
+        compared=True,
+    ),
+    Measure(
+        Metric(
+            key="ndcg",
+            title="nDCG",
+            detail="of web pages",
+            unit="number",
+            higher_is_better=True,
+            table="tasks",
+            meaning="Of the pages of a query in the order of their scores: the grade of each, divided by log2(1 + "
+            "rank), over what the best order gives. Mean over queries of two pages or more.",
+        ),
+        _ndcg,
+    ),
+    Measure(
+        Metric(
+            key="span_f1",
+            title="span F1",
+            detail="of given spans",
+            unit="number",
+            higher_is_better=True,
+            table="tasks",
+            meaning="Micro F1 over entity types of the spans that are asked about. Not the entity F1 of taggers: the "
+            "spans are given, and a model need not find them.",
+        ),
+        _span_f1,
+    ),
+]
+"""In the order of the headline table."""
