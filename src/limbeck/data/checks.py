@@ -12,7 +12,21 @@ from limbeck.data.look_alikes import twin_of
 from limbeck.data.records import Fault, Fields, Record, excerpt, printable
 from limbeck.errors import DataError, near_misses
 
-__all__ = ["CheckedRow", "FieldsMet", "character_fault", "check_columns", "check_record", "refuse_misspelt_label"]
+__all__ = [
+    "CheckedRow",
+    "FieldsMet",
+    "Unusable",
+    "character_fault",
+    "check_characters",
+    "check_columns",
+    "check_record",
+    "label_name",
+    "present",
+    "refuse_misspelt_label",
+    "require_known",
+    "text_of",
+    "type_name",
+]
 
 _MOST_NAMES = 10_000
 """Fields that are kept of rows without a common shape."""
@@ -42,8 +56,8 @@ class CheckedRow(NamedTuple):
     teacher_reason: str | None = None
 
 
-class _Unusable(Exception):
-    """Carries the reason from a check to `check_record`."""
+class Unusable(Exception):
+    """Carries the reason from the check of a field to that of its row, which makes a `Fault` of it."""
 
     def __init__(self, reason: str, looks_like: tuple[str, str] | None = None) -> None:
         super().__init__(reason)
@@ -65,11 +79,11 @@ def check_record(record: Record, fields: Fields, labels: frozenset[str] | None) 
     """
     field = fields.text
     try:
-        text = _text(record, field)
+        text = text_of(record, field)
         pair = None
         if fields.text_pair is not None:
             field = fields.text_pair
-            pair = _text(record, field)
+            pair = text_of(record, field)
         label = None
         if fields.label is not None:
             field = fields.label
@@ -85,7 +99,7 @@ def check_record(record: Record, fields: Fields, labels: frozenset[str] | None) 
         if fields.teacher_reason is not None:
             field = fields.teacher_reason
             teacher_reason = _reason(record.row.get(field))
-    except _Unusable as unusable:
+    except Unusable as unusable:
         return Fault(record.number, field, str(unusable), record.row, record.unit, unusable.looks_like)
     return CheckedRow(text, pair, label, teacher_label, teacher_confidence, teacher_reason)
 
@@ -158,29 +172,41 @@ def refuse_misspelt_label(name: str, columns: Collection[str], fields: Fields) -
             )
 
 
-def _text(record: Record, field: str) -> str:
+def present(record: Record, field: str) -> object:
+    """Return the value of a field that every row must have. Raises `Unusable`."""
     if field not in record.row:
-        raise _Unusable(f"missing; {_suggestion(field, tuple(record.row))}")
-    value = record.row[field]
+        raise Unusable(f"missing; {_suggestion(field, tuple(record.row))}")
+    return record.row[field]
+
+
+def text_of(record: Record, field: str) -> str:
+    """Return a text as it is. Raises `Unusable` where there is none, or one of white space."""
+    value = present(record, field)
     if not isinstance(value, str):
-        raise _Unusable(f"expected text, got {_type_name(value)}: {excerpt(value)}")
-    _check_characters(value)
+        raise Unusable(f"expected text, got {type_name(value)}: {excerpt(value)}")
+    check_characters(value)
     if not value.strip():
-        raise _Unusable("white space only" if value else "empty")
+        raise Unusable("white space only" if value else "empty")
     return value
 
 
 def _label(value: object, labels: frozenset[str] | None) -> str | None:
     if value is None:
         return None
-    name = _label_name(value)
-    if labels is not None and name not in labels:
-        twin = twin_of(name, labels)
-        raise _Unusable(_unknown_label(name, labels), None if twin is None else (name, twin))
+    name = label_name(value)
+    require_known(name, labels)
     return name
 
 
-def _label_name(value: object) -> str:
+def require_known(label: str, labels: frozenset[str] | None) -> None:
+    """Raise `Unusable` where a label is none of `labels`; ``None``: any will do."""
+    if labels is not None and label not in labels:
+        twin = twin_of(label, labels)
+        raise Unusable(_unknown_label(label, labels), None if twin is None else (label, twin))
+
+
+def label_name(value: object) -> str:
+    """Return a label's name, in the words of `check_record`. Raises `Unusable`."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -189,13 +215,13 @@ def _label_name(value: object) -> str:
         case float() if value.is_integer():
             return str(int(value))
         case str():
-            _check_characters(value)
+            check_characters(value)
             name = value.strip()
             if not name:
-                raise _Unusable("empty; leave the field out, or write null, for a row without a label")
+                raise Unusable("empty; leave the field out, or write null, for a row without a label")
             return name
         case _:
-            raise _Unusable(f"expected text, a whole number, true or false, got {_type_name(value)}: {excerpt(value)}")
+            raise Unusable(f"expected text, a whole number, true or false, got {type_name(value)}: {excerpt(value)}")
 
 
 def _confidence(value: object) -> float | None:
@@ -207,7 +233,7 @@ def _confidence(value: object) -> float | None:
     except ValueError:
         number = math.nan
     if not 0 <= number <= 1:
-        raise _Unusable(f"expected a confidence from 0 to 1, got {_type_name(value)}: {excerpt(value)}")
+        raise Unusable(f"expected a confidence from 0 to 1, got {type_name(value)}: {excerpt(value)}")
     return number
 
 
@@ -215,14 +241,15 @@ def _reason(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise _Unusable(f"expected a reason in words, got {_type_name(value)}: {excerpt(value)}")
-    _check_characters(value)
+        raise Unusable(f"expected a reason in words, got {type_name(value)}: {excerpt(value)}")
+    check_characters(value)
     return value.strip() or None
 
 
-def _check_characters(text: str) -> None:
+def check_characters(text: str) -> None:
+    """Raise `Unusable` where a text has a character that can be neither tokenised nor written."""
     if (fault := character_fault(text)) is not None:
-        raise _Unusable(fault)
+        raise Unusable(fault)
 
 
 def character_fault(text: str) -> str | None:
@@ -247,5 +274,6 @@ def _suggestion(field: str, keys: tuple[str, ...]) -> str:
     return near_misses(field, map(printable, keys)) if keys else "the row is empty"
 
 
-def _type_name(value: object) -> str:
+def type_name(value: object) -> str:
+    """Return what a value is, in plain words."""
     return _TYPES.get(type(value), type(value).__name__)

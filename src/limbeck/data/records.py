@@ -32,18 +32,18 @@ class Fields:
     """How sure the teacher was of it, from 0 to 1; ``None`` where that is not to be read."""
     teacher_reason: str | None = None
     """The reason that a teacher gave for its label; ``None`` where none is to be read."""
-    columns: tuple[str, ...] = ()
-    """Columns that every row has beside its text, such as one for each label."""
+    more: tuple[str, ...] = ()
+    """Further fields, such as a column for each label."""
 
     @property
     def required(self) -> tuple[str | None, ...]:
         """The fields that rows must have."""
-        return (self.text, self.text_pair, *self.columns)
+        return (self.text, self.text_pair)
 
     @property
     def beside_the_text(self) -> tuple[str | None, ...]:
         """The fields that rows may lack."""
-        return (self.label, self.teacher_label, self.teacher_confidence, self.teacher_reason)
+        return (self.label, self.teacher_label, self.teacher_confidence, self.teacher_reason, *self.more)
 
 
 class Record(NamedTuple):

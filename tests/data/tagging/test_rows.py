@@ -144,7 +144,7 @@ def test_bad_rows_are_set_aside_with_file_and_line(tmp_path: Path) -> None:
         ({"words": ["a", ""], "tags": ["O", "O"]}, "field 'words': word 2 is empty"),
         ({"words": ["\u00a0"], "tags": ["O"]}, "field 'words': word 1 is white space only"),
         ({"words": ["a", 3]}, "field 'words': word 2: expected text, got 3"),
-        ({"words": ["a\0"]}, "field 'words': word 1, character 2 is NUL"),
+        ({"words": ["a\0"]}, "field 'words': character 2 is NUL"),
         ({"word": ["a"]}, "field 'words': missing; did you mean 'word'?"),
         ({"words": ["a"], "tags": ["B-PRE"]}, "field 'tags': unknown label 'PRE'; did you mean 'PER'?"),
     ],

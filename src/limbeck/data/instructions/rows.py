@@ -171,7 +171,8 @@ def _records(file: DataFile, fields: Fields, more: Sequence[str | None]) -> list
             met.add(record.row)
         met.require(fields.text, fields.text_pair, *names)
         return records
-    besides = sound(file.name, read_records(file, Fields(names[0], columns=tuple(names[1:]))))
+    second = names[1] if len(names) > 1 else None
+    besides = sound(file.name, read_records(file, Fields(names[0], second)))
     return [
         Record(record.number, {**record.row, **beside.row}, record.unit)
         for record, beside in zip(records, besides, strict=True)

@@ -9,15 +9,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from limbeck.data.checks import character_fault
+from limbeck.data.checks import Unusable, check_characters, present, require_known, text_of
 from limbeck.data.load import fingerprint_of, read_checked
-from limbeck.data.look_alikes import twin_of
 from limbeck.data.quarantine import FileCount
 from limbeck.data.readers import LoadDataset
 from limbeck.data.records import Fault, Record, excerpt
 from limbeck.data.tagging.scheme import Scheme, Span, spans_of, split_tag, tags_of
 from limbeck.data.tagging.task import TokenClassification
-from limbeck.errors import DataError, near_misses
+from limbeck.errors import DataError
 from limbeck.types import Origin
 
 __all__ = ["Range", "TaggedRow", "TaggedRows", "labels_in", "load_tagged", "tagged_row"]
@@ -67,14 +66,6 @@ class TaggedRows:
             f"Tags in {len(broken):,} rows break the scheme ({tags:,} tags, the first in {broken[0][0]}): a tag that "
             "continues nothing was read as the start of an entity, as conlleval does."
         ]
-
-
-class _Unusable(Exception):
-    """Carries the reason from a check to `tagged_row`."""
-
-    def __init__(self, reason: str, looks_like: tuple[str, str] | None = None) -> None:
-        super().__init__(reason)
-        self.looks_like = looks_like
 
 
 def load_tagged(
@@ -156,14 +147,14 @@ def tagged_row(
             words = _words(record, field)
             text, ranges = " ".join(words), tuple(_ranges(words))
         else:
-            text, ranges = _text(record, field), None
+            text, ranges = text_of(record, field), None
         field = task.gold
         spans, repaired = _entities(record.row.get(field), text, ranges, task.scheme, labels)
         by_teacher = None
         if teacher is not None:
             field = teacher
             by_teacher, _ = _entities(record.row.get(field), text, ranges, task.scheme, labels)
-    except _Unusable as unusable:
+    except Unusable as unusable:
         return Fault(record.number, field, str(unusable), record.row, record.unit, unusable.looks_like)
     return TaggedRow(text, ranges, spans, by_teacher, repaired)
 
@@ -187,37 +178,16 @@ def _ranges(words: list[str]) -> Iterator[Range]:
 
 
 def _words(record: Record, field: str) -> list[str]:
-    words = _items(_present(record, field), "words")
+    words = _items(present(record, field), "words")
     if not words:
-        raise _Unusable("no words")
+        raise Unusable("no words")
     for number, word in enumerate(words, 1):
         if not isinstance(word, str):
-            raise _Unusable(f"word {number}: expected text, got {excerpt(word)}")
+            raise Unusable(f"word {number}: expected text, got {excerpt(word)}")
         if not word.strip():
-            raise _Unusable(f"word {number} is {'white space only' if word else 'empty'}")
-        _check_characters(word, f"word {number}, ")
+            raise Unusable(f"word {number} is {'white space only' if word else 'empty'}")
+        check_characters(word)
     return words
-
-
-def _text(record: Record, field: str) -> str:
-    text = _present(record, field)
-    if not isinstance(text, str):
-        raise _Unusable(f"expected text, got {excerpt(text)}")
-    if not text.strip():
-        raise _Unusable("white space only" if text else "empty")
-    _check_characters(text, "")
-    return text
-
-
-def _present(record: Record, field: str) -> object:
-    if field not in record.row:
-        raise _Unusable(f"missing; {near_misses(field, map(str, record.row))}")
-    return record.row[field]
-
-
-def _check_characters(text: str, where: str) -> None:
-    if (fault := character_fault(text)) is not None:
-        raise _Unusable(where + fault)
 
 
 def _items(value: object, what: str) -> list[Any]:
@@ -225,7 +195,7 @@ def _items(value: object, what: str) -> list[Any]:
         return value.split()
     if isinstance(value, list):
         return value
-    raise _Unusable(f"expected a list of {what}, or a text with blanks between them, got {excerpt(value)}")
+    raise Unusable(f"expected a list of {what}, or a text with blanks between them, got {excerpt(value)}")
 
 
 def _of_tags(
@@ -233,14 +203,14 @@ def _of_tags(
 ) -> tuple[tuple[Span, ...], int]:
     tags = _items(value, "tags")
     if len(tags) != len(words):
-        raise _Unusable(f"{len(tags)} tags for {len(words)} words")
+        raise Unusable(f"{len(tags)} tags for {len(words)} words")
     try:
         read = [split_tag(tag, scheme) for tag in tags]
     except ValueError as error:
-        raise _Unusable(str(error)) from error
+        raise Unusable(str(error)) from error
     in_words = spans_of(tags, scheme)
     for span in in_words:
-        _check_label(span.label, labels)
+        require_known(span.label, labels)
     right = [split_tag(tag, scheme) for tag in tags_of(in_words, len(words), scheme)]
     spans = tuple(Span(words[start][0], words[end - 1][1], label) for start, end, label in in_words)
     return spans, sum(one != other for one, other in zip(read, right, strict=True))
@@ -251,13 +221,13 @@ def _of_spans(value: object, text: str, labels: frozenset[str] | None) -> tuple[
         try:
             value = json.loads(value)
         except ValueError as error:
-            raise _Unusable(f"expected a list of spans as JSON, got {excerpt(value)}") from error
+            raise Unusable(f"expected a list of spans as JSON, got {excerpt(value)}") from error
     if not isinstance(value, list):
-        raise _Unusable(f"expected a list of spans such as {_SAMPLE}, got {excerpt(value)}")
+        raise Unusable(f"expected a list of spans such as {_SAMPLE}, got {excerpt(value)}")
     spans = sorted(_span(item, number, text, labels) for number, item in enumerate(value, 1))
     for before, after in pairwise(spans):
         if after.start < before.end:
-            raise _Unusable(
+            raise Unusable(
                 f"spans {before.start}-{before.end} ({before.label}) and {after.start}-{after.end} ({after.label}) "
                 "overlap, and a tagger gives each piece of text one tag: keep one of them"
             )
@@ -270,31 +240,24 @@ _SAMPLE = '{"start": 0, "end": 5, "label": "PER"}'
 def _span(item: object, number: int, text: str, labels: frozenset[str] | None) -> Span:
     """Return a span without the white space at its ends, which no tokenizer keeps."""
     if not isinstance(item, dict) or not {"start", "end", "label"} <= item.keys():
-        raise _Unusable(f"span {number}: expected an object such as {_SAMPLE}, got {excerpt(item)}")
+        raise Unusable(f"span {number}: expected an object such as {_SAMPLE}, got {excerpt(item)}")
     start, end, label = item["start"], item["end"], item["label"]
     if not all(isinstance(place, int) and not isinstance(place, bool) for place in (start, end)):
-        raise _Unusable(f"span {number}: start and end are whole numbers of characters, got {excerpt(item)}")
+        raise Unusable(f"span {number}: start and end are whole numbers of characters, got {excerpt(item)}")
     if not isinstance(label, str) or not label.strip():
-        raise _Unusable(f"span {number}: expected a text as its label, got {excerpt(label)}")
+        raise Unusable(f"span {number}: expected a text as its label, got {excerpt(label)}")
     if not 0 <= start < end <= len(text):
-        raise _Unusable(
+        raise Unusable(
             f"span {number} goes from {start} to {end}, and the text has {len(text)} characters; expected "
             "0 <= start < end, the end not included, in characters and not in bytes or UTF-16 units"
         )
     marked = text[start:end]
     if item.get("text") not in (None, marked):
-        raise _Unusable(
+        raise Unusable(
             f"span {number}: characters {start} to {end} are {excerpt(marked)}, not {excerpt(item['text'])}; offsets "
             "count characters (Unicode code points), not bytes or UTF-16 units, and the end is not included"
         )
     if not marked.strip():
-        raise _Unusable(f"span {number} ({start}-{end}) is white space only")
-    _check_label(label.strip(), labels)
+        raise Unusable(f"span {number} ({start}-{end}) is white space only")
+    require_known(label.strip(), labels)
     return Span(start + len(marked) - len(marked.lstrip()), start + len(marked.rstrip()), label.strip())
-
-
-def _check_label(label: str, labels: frozenset[str] | None) -> None:
-    if labels is not None and label not in labels:
-        twin = twin_of(label, labels)
-        looks_like = None if twin is None else (label, twin)
-        raise _Unusable(f"unknown label {excerpt(label)}; {near_misses(label, labels)}", looks_like)

@@ -1,0 +1,114 @@
+"""A row of a text and its targets, and how such rows are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+from limbeck.data.checks import Unusable, text_of
+from limbeck.data.load import fingerprint_of, read_checked
+from limbeck.data.quarantine import FileCount
+from limbeck.data.readers import LoadDataset
+from limbeck.data.records import Fault, Fields, Record
+from limbeck.types import Rows
+
+__all__ = ["TargetRows", "load_targets"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TargetRows(Generic[T]):
+    """Rows that passed every check."""
+
+    texts: Rows
+    """Texts and where they came from, without labels."""
+    targets: list[tuple[T, ...] | None]
+    """Targets of each row; ``None``: unlabelled."""
+    teacher_targets: list[tuple[T, ...] | None] | None
+    """What a teacher gave; ``None``: not asked for."""
+    left_out: int
+    fingerprint: str
+    files: tuple[FileCount, ...]
+
+    @property
+    def labelled(self) -> int:
+        """Rows with targets."""
+        return sum(target is not None for target in self.targets)
+
+
+class _Row(NamedTuple, Generic[T]):
+    text: str
+    text_pair: str | None
+    target: tuple[T, ...] | None
+    teacher_target: tuple[T, ...] | None
+
+
+def load_targets(
+    sources: str | Path | list[str | Path],
+    text: tuple[str, str | None],
+    gold: tuple[str, ...],
+    read: Callable[[Record, tuple[str, ...]], tuple[T, ...] | None],
+    *,
+    teacher: tuple[str, ...] = (),
+    on_bad_row: Literal["stop", "quarantine"] = "stop",
+    quarantine: Path | None = None,
+    base: Path | None = None,
+    split: str = "train",
+    _load_dataset: LoadDataset | None = None,
+) -> TargetRows[T]:
+    """Read and check rows; sources, quarantine and errors are those of `limbeck.data.load.load_rows`.
+
+    Args:
+        sources: files, folders, or ``hub:NAME[:CONFIG][@REVISION]``.
+        text: the fields of the text and of the second text.
+        gold: the fields of the targets, which rows may lack.
+        read: returns the targets in some fields; ``None``: the row has none. Raises `Unusable`.
+        teacher: the fields of a teacher's targets.
+        on_bad_row: ``"stop"`` or ``"quarantine"``.
+        quarantine: where to write the rows left out.
+        base: the folder that relative sources start from; ``None``: the current one.
+        split: the split to read from the hub.
+    """
+    fields = Fields(
+        *text, label=gold[0], teacher_label=teacher[0] if teacher else None, more=(*gold[1:], *teacher[1:])
+    )
+
+    def check(record: Record) -> _Row[T] | Fault:
+        field = fields.text
+        try:
+            first = text_of(record, field)
+            field = fields.text_pair or field
+            second = None if fields.text_pair is None else text_of(record, field)
+            field = gold[0]
+            target = read(record, gold)
+            field = teacher[0] if teacher else field
+            return _Row(first, second, target, read(record, teacher) if teacher else None)
+        except Unusable as unusable:
+            return Fault(record.number, field, str(unusable), record.row, record.unit, unusable.looks_like)
+
+    found = read_checked(
+        sources,
+        fields,
+        check,
+        on_bad_row=on_bad_row,
+        quarantine=quarantine,
+        base=base,
+        split=split,
+        _load_dataset=_load_dataset,
+    )
+    return TargetRows(
+        texts=Rows(
+            text=[row.text for row in found.rows],
+            text_pair=None if fields.text_pair is None else [str(row.text_pair) for row in found.rows],
+            label=[None] * len(found.rows),
+            origin=found.origin,
+        ),
+        targets=[row.target for row in found.rows],
+        teacher_targets=[row.teacher_target for row in found.rows] if teacher else None,
+        left_out=found.left_out,
+        fingerprint=fingerprint_of(found.rows),
+        files=found.files,
+    )

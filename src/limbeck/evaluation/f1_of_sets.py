@@ -1,0 +1,79 @@
+"""F1 of sets: the entities named in a text, the labels given to a row.
+
+A row has a set of right answers and a set of given ones. All figures come from three counts of each row and label
+(right, given, gold), which add up over rows: so the bootstrap resamples rows, and not whole evaluations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.data.tagging.scheme import Span
+
+__all__ = ["entity_counts", "f1", "label_counts", "macro_f1", "micro_f1", "precision", "recall"]
+
+Counts = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
+"""``[..., C, 3]``: for each label the answers that are right, that were given, and that are gold."""
+
+
+def entity_counts(
+    gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]], labels: Sequence[str]
+) -> NDArray[np.int64]:
+    """Return the counts of each row, ``[N, C, 3]``. An entity is right if start, end and label are.
+
+    Args:
+        gold: entities of each row, in characters.
+        predicted: those of a system.
+        labels: all C labels; an entity of another one is an error of ours.
+
+    Example:
+        >>> entity_counts([[Span(0, 4, "PER")]], [[Span(0, 4, "PER"), Span(5, 9, "LOC")]], ["LOC", "PER"]).tolist()
+        [[[0, 1, 0], [1, 1, 1]]]
+    """
+    place = {label: i for i, label in enumerate(labels)}
+    counts = np.zeros((len(gold), len(labels), 3), dtype=np.int64)
+    for row, (right, given) in enumerate(zip(gold, predicted, strict=True)):
+        for column, spans in enumerate((set(right) & set(given), given, right)):
+            for span in spans:
+                counts[row, place[span.label], column] += 1
+    return counts
+
+
+def label_counts(gold_NC: NDArray[np.bool_], predicted_NC: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the counts of each row, ``[N, C, 3]``, of rows that may have several labels."""
+    return np.stack([gold_NC & predicted_NC, predicted_NC, gold_NC], axis=-1).astype(np.int64)
+
+
+def precision(counts: Counts) -> NDArray[np.float64]:
+    """Return right / given, ``[..., 3] -> [...]``; 0 where nothing was given."""
+    return _share(counts[..., 0], counts[..., 1])
+
+
+def recall(counts: Counts) -> NDArray[np.float64]:
+    """Return right / gold, ``[..., 3] -> [...]``; 0 where there is none."""
+    return _share(counts[..., 0], counts[..., 2])
+
+
+def f1(counts: Counts) -> NDArray[np.float64]:
+    """Return 2 right / (given + gold), ``[..., 3] -> [...]``; 0 where nothing is gold or given."""
+    return _share(2 * counts[..., 0], counts[..., 1] + counts[..., 2])
+
+
+def micro_f1(counts: Counts) -> NDArray[np.float64]:
+    """Return the F1 of all labels counted together, ``[..., C, 3] -> [...]``, from sums over rows (or their means)."""
+    return f1(counts.sum(axis=-2))
+
+
+def macro_f1(counts: Counts) -> NDArray[np.float64]:
+    """Return the mean F1 of the labels that are gold somewhere, ``[..., C, 3] -> [...]``; 0 where none is."""
+    there = counts[..., 2] > 0
+    return _share((f1(counts) * there).sum(axis=-1), there.sum(axis=-1))
+
+
+def _share(part: Any, whole: Any) -> NDArray[np.float64]:
+    shares: NDArray[np.float64] = np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)
+    return shares
