@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     quiet_libraries()
-    from limbeck.runs.distill import run
+    from limbeck.runs.flow import run
 
     folder = Path("runs") / f"banking77-{options.labels}"
     make = demo_run if options.labels == "few" else all_labels_run

@@ -244,6 +244,14 @@ class Limbeck:
         self.work.seen.mask(batch["student"]["attention_mask"])
         return batch
 
+    def _sequences(self) -> Any:
+        import numpy as np
+
+        from limbeck.sequences.fixed import FixedSequences
+
+        lengths = self.encoded.lengths
+        return FixedSequences(np.arange(len(lengths)), lengths, BATCH, EPOCHS * self.work.steps, self.work.seed)
+
     def _signals(self) -> Any:
         from limbeck.evaluation.predict import length_sorted_batches
         from limbeck.losses.combine import needs_of
@@ -289,7 +297,6 @@ class Limbeck:
             log=self.work.folder / "log.jsonl",
             system="distilled",
             seed=self.work.seed,
-            steps=EPOCHS * self.work.steps,
             training=Training(
                 epochs=EPOCHS,
                 batch_size=BATCH,
@@ -299,14 +306,15 @@ class Limbeck:
                 max_grad_norm=CLIP,
                 checkpoints=1,  # at the end, after the clock's last mark
             ),
-            labels=self.work.labels,
-            lengths=self.encoded.lengths,
+            sequences=self._sequences(),
             make_batch=self._training_batch,
             progress=StepProgress(clock),
             title="student",
+            tokenizer=build_tokenizer(),
+            shapes=shapes(self.teacher, self.student),
+            teacher=teacher,
         )
-        pair = shapes(self.teacher, self.student)
-        run_stage(self.stage, run, student=self.student, tokenizer=build_tokenizer(), teacher=teacher, shapes=pair)
+        run_stage(self.stage, run, self.student)
 
 
 class StepProgress:

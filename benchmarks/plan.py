@@ -95,7 +95,7 @@ import sys
 from pathlib import Path
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.runs.config import load_run_file
-from limbeck.runs.distill import run
+from limbeck.runs.flow import run
 from limbeck.types import SilentProgress
 run(load_run_file(Path(sys.argv[1])), progress=SilentProgress())
 import json

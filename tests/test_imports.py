@@ -25,6 +25,7 @@ LAYERS = [
     {"losses", "teachers", "students", "data", "sequences"},
     {"stages", "evaluation"},
     {"recipes", "report"},
+    {"tasks"},
     {"runs"},
     {"alerts", "filter", "prompt_search", "demo"},
     {"cli"},
@@ -55,6 +56,7 @@ TORCH_NEVER = {
     "atomic",
     "recipes",
     "report",
+    "tasks",
     "demo",
     "cli",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from limbeck.runs.distill import distill
+    from limbeck.runs.flow import distill
 
 __all__ = ["distill"]
 
@@ -13,7 +13,7 @@ __all__ = ["distill"]
 def __getattr__(name: str) -> Any:
     # Loaded on first use: `limbeck --help` and the report work without loading torch.
     if name == "distill":
-        from limbeck.runs.distill import distill
+        from limbeck.runs.flow import distill
 
         return distill
     raise AttributeError(f"module 'limbeck' has no attribute '{name}'")

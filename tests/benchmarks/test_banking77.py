@@ -24,7 +24,7 @@ def test_all_labels_with_two_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("limbeck.runs.distill.run", run)
+    monkeypatch.setattr("limbeck.runs.flow.run", run)
     monkeypatch.setattr("sys.argv", ["banking77.py", "all", "--seeds", "2"])
     with pytest.raises(KeyboardInterrupt):
         module.main()

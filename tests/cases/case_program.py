@@ -17,7 +17,7 @@ def prepare() -> None:
     from transformers.models.bert import modeling_bert  # noqa: F401
     from transformers.models.llama import modeling_llama  # noqa: F401
 
-    import limbeck.runs.distill  # noqa: F401
+    import limbeck.runs.flow  # noqa: F401
     from limbeck.teachers.chat.transport import known_certificates
 
     known_certificates()

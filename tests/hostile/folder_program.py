@@ -22,8 +22,8 @@ def prepare() -> None:
     import limbeck.cli.doctor
     import limbeck.cli.evaluate
     import limbeck.cli.predict
-    import limbeck.runs.distill
     import limbeck.runs.evaluate
+    import limbeck.runs.flow
     import limbeck.runs.predictor
     import limbeck.runs.ranker
     import limbeck.runs.writer  # noqa: F401

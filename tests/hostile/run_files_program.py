@@ -20,8 +20,8 @@ def prepare() -> None:
     import limbeck.alerts.flow
     import limbeck.filter.flow
     import limbeck.prompt_search.tune
-    import limbeck.runs.distill
     import limbeck.runs.doctor
+    import limbeck.runs.flow
     import limbeck.runs.language_doctor
     import limbeck.runs.plan
     import limbeck.runs.text_doctor  # noqa: F401

@@ -164,7 +164,7 @@ def test_nothing_is_imported_unasked(tmp_path: Path) -> None:
 def test_a_whole_run(sections: dict[str, Any], tmp_path: Path) -> None:
     """From anywhere; it goes on, and starts again from the file in its folder once the module is there."""
     from limbeck.runs.config import load_run_file
-    from limbeck.runs.distill import run
+    from limbeck.runs.flow import run
     from limbeck.types import SilentProgress
 
     file = write(tmp_path / "a")

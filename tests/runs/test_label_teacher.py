@@ -332,7 +332,7 @@ def test_a_local_teacher_whose_template_writes_the_date_reads_that_of_the_run(
 def test_rows_in_the_order_of_the_students_loss_before_training(
     taught: dict[str, Any], light: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from limbeck.runs import bench
+    from limbeck.runs import classifier_run
     from limbeck.sequences.curriculum import nested_parts
 
     seen: list[np.ndarray[Any, Any]] = []
@@ -341,7 +341,7 @@ def test_rows_in_the_order_of_the_students_loss_before_training(
         seen.append(hard)
         return nested_parts(hard, *others)
 
-    monkeypatch.setattr(bench, "nested_parts", watched)
+    monkeypatch.setattr(classifier_run, "nested_parts", watched)
     taught["recipe"] = {"name": "anon", "difficulty": "student_loss"}
     limbeck.distill(**taught)
     before = np.load(Path(taught["output"]) / "predictions" / "train-distilled-seed0.npy").astype(np.float64)
@@ -418,13 +418,11 @@ def test_a_student_with_an_adapter(taught: dict[str, Any], light: None, adapter:
 def test_training_that_moves_frozen_weights_is_noticed(
     taught: dict[str, Any], light: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from limbeck.runs.bench import Bench
-
-    def spoil(self: Bench, *args: Any, model: Any, **kwargs: Any) -> None:
+    def spoil(stage: Any, run: Any, model: Any) -> None:
         with torch.no_grad():
             model.get_input_embeddings().weight.mul_(1.0001)
 
-    monkeypatch.setattr(Bench, "run", spoil)
+    monkeypatch.setattr("limbeck.runs.flow.run_stage", spoil)
     taught |= {"student": {"model": taught["student"]["model"], "adapter": {"kind": "bitfit"}}}
     with pytest.raises(AssertionError, match="frozen weights"):
         limbeck.distill(**taught)

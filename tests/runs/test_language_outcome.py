@@ -17,7 +17,7 @@ from limbeck.data.instructions.make import choice
 from limbeck.language_results import LanguageResults, LanguageSystem, Money
 from limbeck.report.read import read_any_results
 from limbeck.runs.config import load_run_file, run_config
-from limbeck.runs.distill import run
+from limbeck.runs.flow import run
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import read_language_data
 from limbeck.runs.language_outcome import credits_of

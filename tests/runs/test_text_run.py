@@ -34,7 +34,7 @@ from limbeck.generation_results import GenerationResults
 from limbeck.models.load import load_language_model, weights_fingerprint
 from limbeck.recipes.catalogue import TEXT_RECIPES
 from limbeck.runs.config import load_run_file
-from limbeck.runs.distill import run
+from limbeck.runs.flow import run
 from limbeck.types import SilentProgress
 
 SHORT = {"max_new_tokens": 5}

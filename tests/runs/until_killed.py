@@ -25,7 +25,7 @@ def prepare() -> None:
     import limbeck.filter.flow as run_filter
     import limbeck.prompt_search.tune
     import limbeck.report.page as page
-    import limbeck.runs.distill
+    import limbeck.runs.flow
     import limbeck.runs.text_outcome as outcome
     import limbeck.runs.text_store as text_store
     import limbeck.runs.texts  # noqa: F401

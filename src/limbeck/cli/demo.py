@@ -38,7 +38,7 @@ def main(
     from limbeck.cli.show import show_results
     from limbeck.demo.setting import SENTENCES, demo_run
     from limbeck.formatting import share_text
-    from limbeck.runs.distill import run
+    from limbeck.runs.flow import run
     from limbeck.runs.predictor import Predictor
 
     folder = output or Path("runs") / ("demo-quick" if quick else "demo")

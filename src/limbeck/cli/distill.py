@@ -38,7 +38,7 @@ def main(
     config = load_run_file(run_file, set_ or ())
     quiet_libraries()
     from limbeck.cli.show import show_results
-    from limbeck.runs.distill import run
+    from limbeck.runs.flow import run
 
     command = shlex.join(["limbeck", *sys.argv[1:]])
     results = run(config, progress=progress(), command=command)

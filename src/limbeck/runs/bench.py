@@ -14,7 +14,7 @@ from limbeck.data.encode import Encoded, token_limit
 from limbeck.data.prompts.explained import EncodedReasons
 from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError
-from limbeck.evaluation.predict import predict_logits, softmax
+from limbeck.evaluation.predict import predict_logits
 from limbeck.losses.combine import bind_terms, needs_of
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth, shapes, width
@@ -26,15 +26,10 @@ from limbeck.runs.label_teacher import LabelTeacher, PromptedModel, load_prompte
 from limbeck.runs.prepare import RunRows, start_teacher
 from limbeck.runs.reasons import training_reasons
 from limbeck.runs.student import make_student, student_tokenizer
-from limbeck.sequences.curriculum import Curriculum, CurriculumSequences, difficulty, nested_parts
-from limbeck.sequences.fixed import FixedSequences
-from limbeck.stages.pipeline import StageRun, run_stage, stage_title
-from limbeck.stages.stage import Stage, Training
+from limbeck.stages.stage import Stage
 from limbeck.students.initialise import copies_note
 from limbeck.teachers.language_model import TeacherStates
-from limbeck.teachers.local import LocalTeacher
-from limbeck.teachers.stored import StoredTeacher
-from limbeck.types import Batch, Progress, Rows, Sequences, Shapes
+from limbeck.types import Batch, Progress, Rows, Shapes
 
 __all__ = ["Bench", "ModelTeacher", "predicting", "set_up"]
 
@@ -69,7 +64,8 @@ class Bench:
     """The teacher's reasons of the training rows, where the student learns them."""
     warnings: list[str] = field(default_factory=list)
     """What a reader of the figures must know of what was found on the way."""
-    costs: list[StageCost] = field(default_factory=list)
+    costs: dict[str, StageCost] = field(default_factory=dict)
+    """What each stage took, by its folder, and what the teacher's pass over the rows did."""
     logits: dict[SystemName, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
 
     @property
@@ -94,12 +90,11 @@ class Bench:
             return Shapes(0, 0, depth(student), width(student))
         return shapes(teacher.model, student)
 
-    def stage_rows(self, stage: Stage, system: SystemName) -> NDArray[np.int64]:
-        """Return the training rows of a stage: all, or the labelled ones; the taught ones where a teacher is asked."""
+    def stage_rows(self, stage: Stage, *, taught: bool) -> NDArray[np.int64]:
+        """Return the training rows of a stage: all, or the labelled ones; `taught`: those with a teacher's answer."""
         if stage.rows == "labelled":
             return np.flatnonzero(self.rows.train_labels >= 0)
-        by_teacher = system in ("distilled", "random_order")
-        return np.flatnonzero(self.taught) if by_teacher else np.arange(len(self.rows.train))
+        return np.flatnonzero(self.taught) if taught else np.arange(len(self.rows.train))
 
     def batch_maker(
         self, encoded: Encoded, for_teacher: Encoded | None, reasons: EncodedReasons | None = None
@@ -120,88 +115,19 @@ class Bench:
 
         return make_batch
 
-    def run(
-        self,
-        stage: Stage,
-        *,
-        model: Any,
-        system: SystemName,
-        seed: int,
-        steps: int,
-        number: int,
-        training: Training | None = None,
-        teacher: StoredTeacher | LocalTeacher | None = None,
-    ) -> None:
-        """Run one stage on `model` in place and keep its cost."""
-        encoded, tokenizer, live = self.train, self.tokenizer, None
-        if isinstance(self.teacher, ModelTeacher):
-            live = self.teacher.train if isinstance(teacher, LocalTeacher) else None
-            if system == "teacher":
-                encoded, tokenizer = self.teacher.train, self.teacher.tokenizer
-        reasons = self.reasons if needs_of(stage.terms).reasons else None
-        training = training or self.config.training
-        rows = self.stage_rows(stage, system)
-        plan = (encoded.lengths, training.batch_size, steps, seed)
-        sequences: Sequences = FixedSequences(rows, *plan)
-        if stage.curriculum is not None:
-            parts = self._parts(stage.curriculum, rows, teacher, model, f"{system}-seed{seed}")
-            sequences = CurriculumSequences(parts, *plan)
-        self.costs.append(
-            run_stage(
-                stage,
-                StageRun(
-                    folder=self.folder / "stages" / f"{number:02d}-{system}-{stage.name}-seed{seed}",
-                    log=self.folder / "log.jsonl",
-                    system=system,
-                    seed=seed,
-                    training=training,
-                    sequences=sequences,
-                    make_batch=self.batch_maker(encoded, live, reasons),
-                    progress=self.progress,
-                    title=self.title(stage, system, seed),
-                ),
-                student=model,
-                tokenizer=tokenizer,
-                teacher=teacher,
-                shapes=self.pair(model),
-            )
-        )
-
-    def title(self, stage: Stage, system: SystemName, seed: int) -> str:
-        """What the bar of a stage says."""
-        return stage_title(stage, system, seed if len(self.config.seeds) > 1 else None)
-
     def predict(self, system: SystemName, seed: int, model: Any) -> None:
         """Predict the held-out rows, or read the prediction that an earlier start of this run made."""
         by_teacher = system == "teacher" and isinstance(self.teacher, ModelTeacher)
         encoded = self.teacher.test if by_teacher and isinstance(self.teacher, ModelTeacher) else self.test
         name = f"{system}-seed{seed}"
-        self.logits.setdefault(system, {})[seed] = self._predicted(name, predicting(system), model, encoded)
+        self.logits.setdefault(system, {})[seed] = self.predicted(name, predicting(system), model, encoded)
 
-    def _predicted(self, name: str, title: str, model: Any, encoded: Encoded) -> NDArray[np.float32]:
+    def predicted(self, name: str, title: str, model: Any, encoded: Encoded) -> NDArray[np.float32]:
         def make() -> NDArray[np.float32]:
             with self.progress.track(title, len(encoded.lengths)) as advance:
                 return predict_logits(model, encoded, advance=advance)
 
         return kept_array(self.folder, f"predictions/{name}.npy", make, self.progress)
-
-    def _parts(
-        self,
-        curriculum: Curriculum,
-        rows: NDArray[np.int64],
-        teacher: StoredTeacher | LocalTeacher | None,
-        model: Any,
-        name: str,
-    ) -> tuple[NDArray[np.int64], ...]:
-        """Return the rows of each part of a curriculum. The student's loss is measured once, before it is trained."""
-        assert isinstance(teacher, StoredTeacher), "see require_fitting"
-        probs = np.exp(teacher.log_probs(rows))
-        of_student = None
-        if curriculum.measure == "student_loss":
-            logits = self._predicted(f"train-{name}", "predicting: how hard the rows are", model, self.train)[rows]
-            of_student = np.log(np.maximum(softmax(logits), np.finfo(np.float64).tiny))
-        hard = difficulty(probs, curriculum.measure, of_student)
-        return tuple(rows[part] for part in nested_parts(hard, probs.argmax(-1), curriculum))
 
 
 def predicting(system: SystemName) -> str:

@@ -191,11 +191,11 @@ class Bench:
                 progress=self.progress,
                 title=self.title(where, seed),
                 stage=where.removeprefix(f"{name}-"),
+                tokenizer=self.tokenizer,
+                shapes=shapes(scorer, scorer),
+                teacher=teacher,
             ),
-            student=scorer,
-            tokenizer=self.tokenizer,
-            teacher=teacher,
-            shapes=shapes(scorer, scorer),
+            scorer,
         )
         self.costs[f"seed{seed}/{where}"] = cost
         self.stages_of.setdefault((name, n_target), []).append(cost)

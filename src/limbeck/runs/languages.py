@@ -28,11 +28,12 @@ from limbeck.runs.language_bench import ENGLISH_MODEL, Bench, scoring
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData, Pairs, pair_for, read_language_data
 from limbeck.runs.language_outcome import LanguageOutcome, finished_results, write_language_outcome
-from limbeck.runs.whole_run import Part, WholeRun
+from limbeck.runs.whole_run import WholeRun
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.sequences.mixed import MixedSequences
 from limbeck.stages.stage import Stage, Training
 from limbeck.students.scorer import Scorer
+from limbeck.tasks.task import Part
 from limbeck.teachers.stored import StoredTeacher
 from limbeck.types import Instruction, Progress, Sequences, Teacher
 

@@ -116,7 +116,7 @@ def _speeds(bench: Bench) -> dict[str, Speed]:
 
 
 def _results(bench: Bench, speeds: dict[str, Speed], command: str) -> Results:
-    config, rows = bench.config, bench.rows
+    config, rows, costs = bench.config, bench.rows, list(bench.costs.values())
     held_out = HeldOut(rows.test, rows.test_labels, rows.labels)
     predictions = {name: _predictions(bench, name, speeds) for name in TITLES if name in bench.logits}
     teacher = predictions.get("teacher")
@@ -148,9 +148,9 @@ def _results(bench: Bench, speeds: dict[str, Speed], command: str) -> Results:
         systems=systems,
         comparisons=comparisons,
         most_frequent=most_frequent,
-        curves=read_curves(bench.folder / "log.jsonl", bench.costs),
+        curves=read_curves(bench.folder / "log.jsonl", costs),
         disagreements=disagreements(predictions["distilled"], teacher, held_out) if teacher else [],
-        costs=bench.costs,
+        costs=costs,
         resolved_run=(bench.folder / RUN_FILE).read_text(encoding="utf-8"),
         environment=environment(),
         data_fingerprints=rows.fingerprints,
@@ -160,7 +160,7 @@ def _results(bench: Bench, speeds: dict[str, Speed], command: str) -> Results:
 
 def _passes(bench: Bench) -> float | None:
     """How often the fine-tuned student of a seed read each labelled row."""
-    seen = next((cost.rows_seen for cost in bench.costs if cost.system == "fine_tuned"), None)
+    seen = next((cost.rows_seen for cost in bench.costs.values() if cost.system == "fine_tuned"), None)
     return seen / bench.rows.labelled if seen is not None and bench.rows.labelled else None
 
 

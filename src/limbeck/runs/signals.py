@@ -85,7 +85,7 @@ def teacher_signals(bench: Bench, stages: list[Stage]) -> StoredTeacher | LocalT
     stored = _stored_signals(bench, bench.teacher, needs)
     if stored is None:
         return LocalTeacher(bench.teacher.model)
-    bench.costs.append(_signal_cost(bench, bench.teacher, stored))
+    bench.costs["teacher_signals"] = _signal_cost(bench, bench.teacher, stored)
     if needs.logits:
         _require_useful_teacher(bench, stored)
     return stored

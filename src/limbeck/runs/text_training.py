@@ -81,12 +81,12 @@ def train_stage(
                 title=bench.title(stage, system, seed),
                 objective=partial(TokenObjective, vocabulary=None if of_teacher else bench.vocabulary),
                 writer=_writer(texts),
+                tokenizer=tokenizer,
+                # Terms on tokens have no layers to map, so without a teacher's weights any shape will do.
+                shapes=shapes(model if bench.teacher is None else bench.teacher, model),
+                teacher=teacher,
             ),
-            student=model,
-            tokenizer=tokenizer,
-            teacher=teacher,
-            # Terms on tokens have no layers to map, so without a teacher's weights any shape will do.
-            shapes=shapes(model if bench.teacher is None else bench.teacher, model),
+            model,
         )
     )
 

@@ -30,9 +30,10 @@ from limbeck.runs.text_measuring import measure, measuring
 from limbeck.runs.text_outcome import TextOutcome, write_text_outcome
 from limbeck.runs.text_store import stored_teacher
 from limbeck.runs.text_training import train_stage
-from limbeck.runs.whole_run import Part, WholeRun
+from limbeck.runs.whole_run import WholeRun
 from limbeck.stages.stage import Stage
 from limbeck.students.adapters import all_parameters
+from limbeck.tasks.task import Part
 from limbeck.teachers.language_model import LanguageTeacher
 from limbeck.types import Progress, Teacher
 

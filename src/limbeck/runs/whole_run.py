@@ -5,37 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from limbeck.formatting import duration_text
+from limbeck.tasks.task import Part
 from limbeck.types import Advance, Progress
 
-__all__ = ["Part", "WholeRun"]
+__all__ = ["WholeRun"]
 
 _SURE_AFTER_SECONDS = 2.0
 """What was measured for less says little."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A step of a run that has a bar."""
-
-    title: str
-    items: int
-    cost: float
-    """Of an item, in a unit that all parts share: roughly, parameters that are gone through."""
-    kind: str
-    """Parts of one kind take the same time for the same cost."""
-
-    @classmethod
-    def training(cls, title: str, steps: int, *, rows: int, parameters: int, writes: bool = False) -> Part:
-        """Return a part of optimiser steps over so many rows each: forward, and twice as much backward."""
-        return cls(title, steps, 3.0 * rows * parameters, "training on texts it writes" if writes else "training")
-
-    @classmethod
-    def reading(cls, title: str, rows: int, *, parameters: int, writes: bool = False) -> Part:
-        """Return a part in which a model reads rows, and may answer them."""
-        return cls(title, rows, float(parameters), "writing" if writes else "reading")
 
 
 class WholeRun:

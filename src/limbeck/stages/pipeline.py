@@ -49,6 +49,12 @@ class StageRun:
     make_batch: Callable[[NDArray[np.int64]], Batch]
     progress: Progress
     title: str
+    tokenizer: Any
+    """Saved with the weights."""
+    shapes: Shapes
+    """Of teacher and student, for layer maps."""
+    teacher: Teacher | None = None
+    """Gives signals; ``None`` where no term needs one."""
     objective: Callable[[Any, tuple[WeightedTerm, ...]], Objective | TokenObjective] = Objective
     """Makes the module that is trained, of student and terms."""
     writer: Writer | None = None
@@ -68,9 +74,7 @@ def stage_title(stage: Stage, system: str, seed: int | None) -> str:
     return f"{who}: {stage.name}" + ("" if seed is None or system == "teacher" else f", seed {seed}")
 
 
-def run_stage(
-    stage: Stage, run: StageRun, *, student: Any, tokenizer: Any, teacher: Teacher | None, shapes: Shapes
-) -> StageCost:
+def run_stage(stage: Stage, run: StageRun, student: Any) -> StageCost:
     """Train `student` in place and return what it took.
 
     A finished stage loads its weights and trains nothing, unless they are damaged: then it is trained again. A stage
@@ -86,10 +90,10 @@ def run_stage(
         return finished
     from limbeck.stages.callbacks import log_mark
 
-    cost = _train(stage, run, student=student, teacher=teacher, shapes=shapes)
+    cost = _train(stage, run, student)
     if is_main():
         with replace_folder(run.folder / "model") as part:
-            save_model(student, tokenizer, part)
+            save_model(student, run.tokenizer, part)
         log = log_mark(run.log, run.labels(stage), cost.steps)
         seal(run.folder / _DONE, {**cost.model_dump(), "log": log}, run.folder / "model")
         shutil.rmtree(run.folder / _CHECKPOINTS, ignore_errors=True)
@@ -128,7 +132,7 @@ def _cost(done: Path, model: Path | None) -> tuple[StageCost, str | None]:
         raise Damage(f"{_DONE} is not what was written") from error
 
 
-def _train(stage: Stage, run: StageRun, *, student: Any, teacher: Teacher | None, shapes: Shapes) -> StageCost:
+def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
     from limbeck.stages.callbacks import StageWatch, last_whole_checkpoint, step_of
     from limbeck.stages.trainer import DistillTrainer
 
@@ -146,10 +150,10 @@ def _train(stage: Stage, run: StageRun, *, student: Any, teacher: Teacher | None
         watch = StageWatch(run.log, run.labels(stage), advance, run.writer)
         watch.resume(checkpoint, run.progress.say)
         trainer = DistillTrainer(
-            objective=run.objective(student, bind_terms(stage.terms, shapes)),
+            objective=run.objective(student, bind_terms(stage.terms, run.shapes)),
             sequences=run.sequences,
             make_batch=run.make_batch,
-            teacher=teacher,
+            teacher=run.teacher,
             args=_arguments(run, checkpoints, stage.name),
             callbacks=[watch, *_tensorboard(run)],
             prompt_learning_rate=run.training.prompt_learning_rate,

@@ -1,0 +1,241 @@
+"""Classification behind the protocols of `limbeck.tasks.task`: its systems, their starts, stages and predictions.
+
+First comes the teacher, fine-tuned if the run says so; then for each seed the student before training, the distilled
+student, and those that it is compared with, from the same start and with the same steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.evaluation.predict import softmax
+from limbeck.losses.combine import needs_of
+from limbeck.models.load import frozen_fingerprint
+from limbeck.ranks import device
+from limbeck.recipes.catalogue import build_recipe
+from limbeck.results import Results, StageCost, SystemName
+from limbeck.runs.bench import Bench, ModelTeacher, predicting, set_up
+from limbeck.runs.calibrate import dev_labels
+from limbeck.runs.config import RunConfig
+from limbeck.runs.label_order import check_label_order, labelled_by_teacher, order_is_open
+from limbeck.runs.label_teacher import LabelTeacher
+from limbeck.runs.outcome import write_outcome
+from limbeck.runs.prepare import RunRows, budget_steps, compares_fine_tuned, read_rows, require_labels
+from limbeck.runs.signals import keeps_signals, require_fitting, teacher_signals
+from limbeck.runs.student import make_student
+from limbeck.runs.template_dates import with_label_dates
+from limbeck.sequences.curriculum import Curriculum, CurriculumSequences, difficulty, nested_parts
+from limbeck.sequences.fixed import FixedSequences
+from limbeck.stages.pipeline import StageRun, stage_title
+from limbeck.stages.stage import Stage, Training
+from limbeck.students.adapters import all_parameters
+from limbeck.tasks.task import Part, PlannedStage, System
+from limbeck.teachers.local import LocalTeacher
+from limbeck.teachers.stored import StoredTeacher
+from limbeck.types import Progress, Sequences
+
+__all__ = ["TASK", "ClassifierRun", "ClassifierTask"]
+
+
+class ClassifierTask:
+    """Label texts or pairs of texts."""
+
+    def settle(self, config: RunConfig, folder: Path) -> RunConfig:
+        """Fill in the day that prompts are written on."""
+        return with_label_dates(config, folder)
+
+    def read(self, config: RunConfig, folder: Path | None) -> RunRows:
+        """Return checked rows; labels that a term or the teacher's fine-tuning reads are there."""
+        rows = read_rows(config, folder)
+        require_labels(config, config.recipe.stages(), rows)
+        if rows.dev is not None:
+            dev_labels(rows.dev, rows.labels)
+        return rows
+
+    def open(self, config: RunConfig, rows: RunRows, folder: Path, progress: Progress) -> ClassifierRun:
+        """Load and check the models, encode the rows, and get the labels of a teacher without weights."""
+        bench = set_up(config, folder, rows, progress)
+        require_fitting(bench, config.recipe.stages())
+        run = ClassifierRun(bench)
+        if isinstance(bench.teacher, LabelTeacher):
+            _ = run.signals  # a teacher that only guesses is refused before anything is trained
+        return run
+
+
+TASK = ClassifierTask()
+
+
+class ClassifierRun:
+    """One classification run at work; see `limbeck.tasks.task.TaskRun`."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.config = bench.config
+        self.recipe = bench.config.recipe.stages()
+        self._frozen: str | None = None
+
+    @property
+    def progress(self) -> Progress:
+        """Shows how far the run is."""
+        return self.bench.progress
+
+    @progress.setter
+    def progress(self, progress: Progress) -> None:
+        self.bench.progress = progress
+
+    @property
+    def costs(self) -> dict[str, StageCost]:
+        """What each stage took."""
+        return self.bench.costs
+
+    @cached_property
+    def signals(self) -> StoredTeacher | LocalTeacher | None:
+        """What the teacher says about the training rows."""
+        return teacher_signals(self.bench, self.recipe)
+
+    def systems(self, seed: int) -> list[System]:
+        """Return the teacher with the first seed, the student before training, and all that are trained from it."""
+        found = [System("student_before", "student_init")]
+        if seed == self.config.seeds[0]:
+            found.insert(0, System("teacher", "teacher", tuple(self._of_teacher(seed))))
+        number, total = 2, budget_steps(self.config, self.bench.rows, int(self.bench.taught.sum()))
+        for name, stages in self._trained().items():
+            planned = tuple(self._planned(name, stages, total, seed, number))
+            found.append(System(name, "main" if name == "distilled" else "baseline", planned))
+            number += len(stages)
+        return found
+
+    def _of_teacher(self, seed: int) -> Iterator[PlannedStage]:
+        training = self.config.teacher.fine_tune
+        if isinstance(self.bench.teacher, ModelTeacher) and training is not None:
+            steps = training.total_steps(self.bench.rows.labelled)
+            yield from self._planned("teacher", build_recipe("fine_tune", {}), steps, seed, 1, training)
+
+    def _trained(self) -> dict[SystemName, list[Stage]]:
+        """Return the stages of the distilled student, and of those that it is compared with."""
+        stages = self.recipe
+        found: dict[SystemName, list[Stage]] = {"distilled": stages}
+        if compares_fine_tuned(self.config, self.bench.rows):
+            found["fine_tuned"] = build_recipe("fine_tune", {})
+        if self.config.compare_random_order and any(stage.curriculum is not None for stage in stages):
+            found["random_order"] = [replace(stage, curriculum=None) for stage in stages]
+        return found
+
+    def _planned(
+        self, system: str, stages: list[Stage], total: int, seed: int, number: int, training: Training | None = None
+    ) -> Iterator[PlannedStage]:
+        """Split a budget by the stages' shares; the parts add up to `total`, the budget of every system."""
+        ends = [round(total * sum(stage.share for stage in stages[: i + 1])) for i in range(len(stages))]
+        for place, (stage, start, end) in enumerate(zip(stages, [0, *ends], ends, strict=False), start=number):
+            yield PlannedStage(
+                stage,
+                steps=end - start,
+                folder=f"{place:02d}-{system}-{stage.name}-seed{seed}",
+                training=training or self.config.training,
+                title=stage_title(stage, system, seed if len(self.config.seeds) > 1 else None),
+            )
+
+    def parts(self, system: System, seed: int) -> list[Part]:
+        """Return a part for each stage, one for the held-out rows, and the teacher's for the training rows."""
+        bench = self.bench
+        model = bench.student
+        if system.role == "teacher":
+            if not isinstance(bench.teacher, ModelTeacher):
+                return []
+            model = bench.teacher.model
+        size = all_parameters(model)
+        parts = [Part.training(p.title, p.steps, rows=p.training.batch_size, parameters=size) for p in system.stages]
+        parts.append(Part.reading(predicting(system.name), len(bench.rows.test), parameters=size))
+        if system.role == "teacher" and keeps_signals(bench, self.recipe):
+            parts.append(Part.reading("teacher signals", len(bench.rows.train), parameters=size))
+        return parts
+
+    def model(self, system: System, seed: int) -> Any:
+        """Return the teacher, or this seed's student before any training."""
+        bench = self.bench
+        of_teacher = bench.teacher.model if isinstance(bench.teacher, ModelTeacher) else None
+        if system.role == "teacher":
+            return of_teacher
+        student = make_student(self.config, of_teacher, bench.tokenizer, bench.rows.labels, seed)
+        if self.config.student.adapter is not None:
+            self._frozen = frozen_fingerprint(student)
+        return student.to(device())
+
+    def stage(self, system: System, planned: PlannedStage, seed: int, model: Any) -> StageRun:
+        """Return the rows of a stage in order, and who gives their signals."""
+        bench, stage = self.bench, planned.stage
+        needs = needs_of(stage.terms)
+        teacher = self.signals if needs.teacher else None
+        encoded, tokenizer, live = bench.train, bench.tokenizer, None
+        if isinstance(bench.teacher, ModelTeacher):
+            live = bench.teacher.train if isinstance(teacher, LocalTeacher) else None
+            if system.role == "teacher":
+                encoded, tokenizer = bench.teacher.train, bench.teacher.tokenizer
+        rows = bench.stage_rows(stage, taught=any(needs_of(p.stage.terms).teacher for p in system.stages))
+        plan = (encoded.lengths, planned.training.batch_size, planned.steps, seed)
+        sequences: Sequences = FixedSequences(rows, *plan)
+        if stage.curriculum is not None:
+            parts = self._nested(stage.curriculum, rows, model, f"{system.name}-seed{seed}")
+            sequences = CurriculumSequences(parts, *plan)
+        return StageRun(
+            folder=bench.folder / "stages" / planned.folder,
+            log=bench.folder / "log.jsonl",
+            system=system.name,
+            seed=seed,
+            training=planned.training,
+            sequences=sequences,
+            make_batch=bench.batch_maker(encoded, live, bench.reasons if needs.reasons else None),
+            progress=self.progress,
+            title=planned.title,
+            tokenizer=tokenizer,
+            shapes=bench.pair(model),
+            teacher=teacher,
+        )
+
+    def _nested(
+        self, curriculum: Curriculum, rows: NDArray[np.int64], model: Any, name: str
+    ) -> tuple[NDArray[np.int64], ...]:
+        """Return the rows of each part of a curriculum. The student's loss is measured once, before it is trained."""
+        assert isinstance(self.signals, StoredTeacher), "see require_fitting"
+        probs = np.exp(self.signals.log_probs(rows))
+        of_student = None
+        if curriculum.measure == "student_loss":
+            title = "predicting: how hard the rows are"
+            logits = self.bench.predicted(f"train-{name}", title, model, self.bench.train)[rows]
+            of_student = np.log(np.maximum(softmax(logits), np.finfo(np.float64).tiny))
+        hard = difficulty(probs, curriculum.measure, of_student)
+        return tuple(rows[part] for part in nested_parts(hard, probs.argmax(-1), curriculum))
+
+    def measure(self, system: System, seed: int, model: Any) -> None:
+        """Predict the held-out rows; the teacher then says what it has to say about the training rows."""
+        if system.role == "teacher":
+            self._take_teachers_word(seed, model)
+            return
+        self.bench.predict(system.name, seed, model)
+        if system.stages and self._frozen is not None:
+            assert frozen_fingerprint(model) == self._frozen, "frozen weights were trained"
+
+    def _take_teachers_word(self, seed: int, model: Any) -> None:
+        bench = self.bench
+        if not isinstance(bench.teacher, ModelTeacher):
+            if (logits := bench.teacher.test_logits()) is not None:
+                bench.logits["teacher"] = {seed: logits}
+            return
+        model.to(device())
+        if order_is_open(self.config):  # before anything is kept that would bind the folder to these labels
+            given, gold = labelled_by_teacher(model, bench.teacher.tokenizer, bench.rows, bench.max_length)
+            bench.warnings = check_label_order(self.config, bench.rows.labels, given, gold)
+        bench.predict("teacher", seed, model)
+        _ = self.signals  # before any student is trained
+
+    def finish(self, command: str) -> Results:
+        """Write student, results and report."""
+        self.bench.student.to(device())
+        return write_outcome(self.bench, command)

@@ -1,0 +1,91 @@
+"""A run from beginning to end, the same for every kind of task: the flow of `limbeck distill`.
+
+    rows -> for each seed and each system (teacher, student before training, distilled student, baselines):
+    its start, its stages, its answers to the held-out rows -> figures -> report and student folder
+
+Every step leaves its work in the run folder and finds it there again, so a run that was killed at any
+moment goes on with the same command.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from limbeck.generation_results import GenerationResults
+from limbeck.language_results import LanguageResults
+from limbeck.ranks import is_main, require_data_parallel
+from limbeck.results import Results
+from limbeck.runs.config import AnyRun, RunConfig, run_config
+from limbeck.runs.folder import hold, record_run
+from limbeck.runs.language_config import LanguageRunConfig
+from limbeck.runs.languages import run_languages
+from limbeck.runs.text_config import TextRunConfig
+from limbeck.runs.whole_run import WholeRun
+from limbeck.stages.pipeline import run_stage
+from limbeck.tasks.table import task_of_kind
+from limbeck.tasks.task import System, TaskRun
+from limbeck.types import Progress, SilentProgress
+
+__all__ = ["distill", "run"]
+
+
+def distill(*, progress: Progress | None = None, **sections: Any) -> Results | LanguageResults | GenerationResults:
+    """Distil a teacher into a student; the same words as a run file, as keyword arguments.
+
+    Args:
+        progress: shows how far it is; silent by default.
+        **sections: ``task``, ``data``, ``teacher``, ``student``, ``recipe``, ``training``, ``seeds``,
+            ``compare_fine_tuned``, ``output``, as mappings or as the section objects of
+            `limbeck.runs.config`; those of a cross-lingual run are in `limbeck.runs.language_config`.
+
+    Returns:
+        All figures of the run. Student and report are in the folder `output`.
+
+    Raises:
+        LimbeckError: something the caller can put right; the message says what.
+
+    Example:
+        >>> limbeck.distill(  # doctest: +SKIP
+        ...     data={"train": "tickets.jsonl"},
+        ...     teacher={"model": "org/encoder", "fine_tune": {"epochs": 3}},
+        ...     student={"from_teacher": {"layers": "spread", "keep": 3}},
+        ...     recipe={"name": "word_level_kd", "label_weight": 0},
+        ...     output="runs/tickets",
+        ... )
+    """
+    return run(run_config(sections), progress=progress or SilentProgress())
+
+
+def run(config: AnyRun, *, progress: Progress, command: str = "") -> Results | LanguageResults | GenerationResults:
+    """Carry out a checked run; see `distill`."""
+    require_data_parallel()
+    if isinstance(config, LanguageRunConfig):
+        return run_languages(config, progress=progress, command=command)
+    if isinstance(config, TextRunConfig):
+        from limbeck.runs.texts import run_texts
+
+        return run_texts(config, progress=progress, command=command)
+    return _run(config, progress, command)
+
+
+def _run(config: RunConfig, progress: Progress, command: str) -> Results:
+    task, folder = task_of_kind("classification"), Path(config.output)
+    with hold(folder):
+        config = task.settle(config, folder)
+        rows = task.read(config, folder if is_main() else None)
+        record_run(folder, config, rows.fingerprints, progress)
+        run = task.open(config, rows, folder, progress)
+        todo = [(seed, system) for seed in config.seeds for system in run.systems(seed)]
+        run.progress = WholeRun(progress, [part for seed, system in todo for part in run.parts(system, seed)])
+        for seed, system in todo:
+            _train_and_measure(run, system, seed)
+        results: Results = run.finish(command or f"limbeck distill {folder / 'run.yaml'}")
+        return results
+
+
+def _train_and_measure(run: TaskRun, system: System, seed: int) -> None:
+    model = run.model(system, seed)
+    for planned in system.stages:
+        run.costs[planned.folder] = run_stage(planned.stage, run.stage(system, planned, seed, model), model)
+    run.measure(system, seed, model)
