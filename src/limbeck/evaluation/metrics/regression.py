@@ -1,0 +1,169 @@
+"""Metrics of predicted numbers: how near are they, and do they put rows in the right order?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.evaluation.metrics.measure import Measure
+from limbeck.evaluation.metrics.statistic import Statistic, mean_of
+from limbeck.results.figures import Metric
+
+__all__ = ["REGRESSION", "ValueOutputs", "correlation"]
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ValueOutputs:
+    """What one system and seed predicts for the held-out rows, in the user's units."""
+
+    predicted_NC: Values
+    gold_NC: Values
+    """NaN in unlabelled rows."""
+    teacher_NC: Values | None
+    """The teacher's; ``None`` for the teacher itself, and without one."""
+
+    def of(self, value: int) -> ValueOutputs:
+        """Return what concerns one number alone."""
+        only = slice(value, value + 1)
+        teacher = None if self.teacher_NC is None else self.teacher_NC[:, only]
+        return ValueOutputs(self.predicted_NC[:, only], self.gold_NC[:, only], teacher)
+
+    @cached_property
+    def pairs(self) -> list[tuple[Values, Values]]:
+        """Gold and predicted values of each number over the labelled rows."""
+        labelled = ~np.isnan(self.gold_NC).any(axis=1)
+        return list(zip(self.gold_NC[labelled].T, self.predicted_NC[labelled].T, strict=True))
+
+
+def _mse(outputs: ValueOutputs) -> Statistic | None:
+    return _mean_square([gold - predicted for gold, predicted in outputs.pairs])
+
+
+def _mse_to_teacher(outputs: ValueOutputs) -> Statistic | None:
+    return None if outputs.teacher_NC is None else _mean_square(list((outputs.predicted_NC - outputs.teacher_NC).T))
+
+
+def _mean_square(errors: list[Values]) -> Statistic | None:
+    return mean_of(np.mean(np.square(errors), axis=0)) if len(errors[0]) else None
+
+
+def _correlation(ranked: Callable[[Values], Callable[[Values], Values]]) -> Callable[[ValueOutputs], Statistic | None]:
+    """The mean over numbers of a correlation; `ranked` returns the values of a side in a sample."""
+
+    def statistic(outputs: ValueOutputs) -> Statistic | None:
+        rows = len(outputs.pairs[0][0])
+        sides = [(ranked(gold), ranked(predicted)) for gold, predicted in outputs.pairs]
+
+        def figure(counts_RN: Values) -> Values:
+            each = [correlation(counts_RN, gold(counts_RN), predicted(counts_RN)) for gold, predicted in sides]
+            mean: Values = np.mean(each, axis=0)
+            return mean
+
+        return Statistic(rows, figure) if rows else None
+
+    return statistic
+
+
+def correlation(counts_RN: Values, first_RN: Values, second_RN: Values) -> Values:
+    """Return Pearson's correlation in each sample, ``[R]``; 0 where all values of one side are equal.
+
+    It is not defined there (scipy gives NaN): a constant says nothing about which row is more.
+
+    Args:
+        counts_RN: how often each row is in each sample.
+        first_RN: values of one side, ``[R, N]`` or ``[N]``.
+        second_RN: of the other.
+    """
+    size = counts_RN.sum(axis=1, keepdims=True)
+    first, second = (side - (counts_RN * side).sum(axis=1, keepdims=True) / size for side in (first_RN, second_RN))
+    norm = np.sqrt((counts_RN * first**2).sum(axis=1) * (counts_RN * second**2).sum(axis=1))
+    product = (counts_RN * first * second).sum(axis=1)
+    varied = ~(_constant(counts_RN, first_RN) | _constant(counts_RN, second_RN))
+    found: Values = np.clip(np.divide(product, norm, out=np.zeros_like(norm), where=varied & (norm > 0)), -1.0, 1.0)
+    return found
+
+
+def _constant(counts_RN: Values, values_RN: Values) -> NDArray[np.bool_]:
+    """Whether all values of a sample are equal; deviations from their mean would be its rounding."""
+    highest = np.where(counts_RN > 0, values_RN, -np.inf).max(axis=1)
+    constant: NDArray[np.bool_] = highest == np.where(counts_RN > 0, values_RN, np.inf).min(axis=1)
+    return constant
+
+
+def _as_they_are(values_N: Values) -> Callable[[Values], Values]:
+    return lambda counts_RN: values_N
+
+
+def _ranks(values_N: Values) -> Callable[[Values], Values]:
+    """Return the ranks of rows in samples that hold each row so often; ties have their mean rank."""
+    distinct, group_N = np.unique(values_N, return_inverse=True)
+
+    def ranks(counts_RN: Values) -> Values:
+        order = np.argsort(group_N, kind="stable")
+        starts = np.searchsorted(group_N[order], np.arange(len(distinct)))
+        in_group_RG = np.add.reduceat(counts_RN[:, order], starts, axis=1)
+        mean_rank_RG = np.cumsum(in_group_RG, axis=1) - (in_group_RG - 1) / 2
+        picked: Values = mean_rank_RG[:, group_N]
+        return picked
+
+    return ranks
+
+
+REGRESSION: list[Measure[ValueOutputs]] = [
+    Measure(
+        Metric(
+            key="pearson",
+            title="Pearson",
+            detail="correlation",
+            unit="number",
+            higher_is_better=True,
+            meaning="Pearson's correlation of predicted and gold values: 1 if they lie on a rising line. Of several "
+            "numbers the mean.",
+        ),
+        _correlation(_as_they_are),
+        compared=True,
+        retained=True,
+    ),
+    Measure(
+        Metric(
+            key="spearman",
+            title="Spearman",
+            detail="rank correlation",
+            unit="number",
+            higher_is_better=True,
+            meaning="Pearson's correlation of the ranks: 1 if predicted values put all rows in the right order.",
+        ),
+        _correlation(_ranks),
+        compared=True,
+    ),
+    Measure(
+        Metric(
+            key="mse",
+            title="MSE",
+            detail="mean squared error",
+            unit="number",
+            higher_is_better=False,
+            meaning="The mean of (predicted - gold) squared, in the square of the value's unit.",
+        ),
+        _mse,
+        compared=True,
+    ),
+    Measure(
+        Metric(
+            key="mse_to_teacher",
+            title="MSE to the teacher",
+            detail="of its values",
+            unit="number",
+            higher_is_better=False,
+            meaning="The same with the teacher's values in place of the gold ones, over all held-out rows.",
+        ),
+        _mse_to_teacher,
+    ),
+]
+"""In the order of the headline table."""
