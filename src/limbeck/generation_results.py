@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from limbeck.results import SIGNIFICANT, Curve, Interval, StageCost, SystemName
+from limbeck.results.sections import HarnessFigure, Sample, SampleAnswer
 
 __all__ = [
     "LOWER_IS_BETTER",
@@ -148,26 +149,6 @@ class Retention(_Record):
     """The system's figure over the teacher's; of perplexity, where less is better, the teacher's over the system's."""
 
 
-class SampleAnswer(_Record):
-    """What one system wrote for the prompt of a sample."""
-
-    system: SystemName
-    text: str
-    cut_off: bool | None
-    """Whether the limit of tokens ended it; None: not recorded."""
-    rouge_l: float
-
-
-class Sample(_Record):
-    """One held-out row with the answers of the teacher and the trained students (of their first seed)."""
-
-    row: int
-    """Number of the held-out row, from 0."""
-    prompt: str
-    reference: str
-    answers: list[SampleAnswer]
-
-
 def beats_one_answer(figures: GenerationFigures) -> bool:
     """Say whether the distilled student is significantly better than one answer to every prompt would be.
 
@@ -175,26 +156,6 @@ def beats_one_answer(figures: GenerationFigures) -> bool:
     """
     found = (c for c in figures.comparisons if (c.first, c.second) == ("distilled", "most_frequent"))
     return all(c.difference.low > 0 and c.bootstrap_p_value < SIGNIFICANT for c in found)
-
-
-class HarnessFigure(_Record):
-    """One metric of one task of the Language Model Evaluation Harness."""
-
-    system: SystemName
-    task: str
-    metric: str
-    """With the name of the harness's filter in brackets, where there is one."""
-    value: float
-    """In the metric's own unit; shares between 0 and 1."""
-    standard_error: float | None
-    """As the harness gives it."""
-    higher_is_better: bool | None
-    samples: int | None
-    """Samples that the figure is of; None for a group of tasks."""
-    shots: int | None
-    """Solved examples before each question."""
-    version: str
-    """Of the task: figures of different versions cannot be compared."""
 
 
 class GenerationFigures(_Record):

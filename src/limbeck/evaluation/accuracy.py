@@ -9,6 +9,7 @@ from limbeck.evaluation.one_vs_rest import count_one_vs_rest, mean_over_classes
 from limbeck.results import ClassFigures, ConfusionMatrix
 
 __all__ = [
+    "class_figures",
     "confusion_of_worst_classes",
     "macro_f1",
     "macro_sensitivity",
@@ -59,6 +60,23 @@ def per_class_figures(gold: NDArray[np.int64], predicted: NDArray[np.int64], lab
         )
         for i, label in enumerate(labels)
     ]
+
+
+def class_figures(
+    gold: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
+) -> dict[str, NDArray[np.float64]]:
+    """Return precision, sensitivity (recall), specificity and F1 of each class, ``[C]``; 0 where undefined.
+
+    The specificity of a class is NaN where no row is of another class.
+    """
+    counts = count_one_vs_rest(gold, predicted, classes)
+    called = counts.true_positives + counts.false_positives
+    return {
+        "precision": counts.true_positives / np.where(called > 0, called, 1),
+        "sensitivity": np.nan_to_num(counts.sensitivity),
+        "specificity": counts.specificity,
+        "f1": np.nan_to_num(counts.f1),
+    }
 
 
 def confusion_of_worst_classes(

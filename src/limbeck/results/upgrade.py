@@ -197,7 +197,7 @@ def _ranking_figures(system: Json, targets: list[str]) -> list[Json]:
     figures = []
     for metric in ("accuracy", "mrr", "ndcg", "span_f1"):
         of_cells = [
-            _figure(system, metric, cell[metric], cell["records"],
+            _figure(system, metric, cell[metric], cell["records"] if metric in ("accuracy", "mrr") else None,
                     {s["seed"]: s[metric] for s in cell["seeds"]} if metric in ("accuracy", "mrr") else {},
                     slice={"task": cell["task"], "lang": cell["lang"]})
             for cell in cells
@@ -238,7 +238,7 @@ def _mean(figures: list[Json], slice: Json) -> Json:
         "low": None,
         "high": None,
         "seeds": {seed: sum(f["seeds"][seed] for f in figures) / len(figures) for seed in sorted(seeds)},
-        "rows": sum(figure["rows"] for figure in figures),
+        "rows": sum(figure["rows"] or 0 for figure in figures) or None,
     }
 
 

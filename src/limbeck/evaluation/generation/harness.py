@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from limbeck.errors import ConfigError
-from limbeck.generation_results import HarnessFigure
-from limbeck.results import SystemName
+from limbeck.results.sections import HarnessFigure
 
 __all__ = ["harness_figures", "require_harness"]
 
@@ -26,7 +25,7 @@ def require_harness() -> None:
 
 
 def harness_figures(
-    system: SystemName, model: Any, tokenizer: Any, tasks: Sequence[str], *, max_length: int, chat: bool
+    system: str, model: Any, tokenizer: Any, tasks: Sequence[str], *, max_length: int, chat: bool
 ) -> list[HarnessFigure]:
     """Return a model's figures on the harness's tasks, each with the shots and metrics that the task says.
 
@@ -62,7 +61,7 @@ def harness_figures(
     return _figures(system, found)
 
 
-def _figures(system: SystemName, found: Mapping[str, Any]) -> list[HarnessFigure]:
+def _figures(system: str, found: Mapping[str, Any]) -> list[HarnessFigure]:
     """Read the harness's table: ``metric,filter`` beside ``metric_stderr,filter``."""
     figures = []
     for task, values in found["results"].items():

@@ -85,7 +85,9 @@ def measure_generation(
         systems=[_describe(draws, system) for system in systems],
         comparisons=comparisons,
         retention=_retention(draws, systems),
-        samples=choose_samples(systems, held_out),
+        samples=choose_samples(
+            {s.name: s.outputs[min(s.outputs)] for s in systems if s.name != "student_before"}, held_out
+        ),
         warnings=warnings,
         one_answer=None if repeated is None else _one_answer(draws, repeated),
     )

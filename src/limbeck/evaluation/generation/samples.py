@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-from limbeck.evaluation.generation.outputs import GeneratingSystem, HeldOutTexts
+from limbeck.evaluation.generation.outputs import HeldOutTexts, SystemOutputs
 from limbeck.evaluation.generation.rouge import rouge_l
-from limbeck.generation_results import Sample, SampleAnswer
+from limbeck.results.sections import Sample, SampleAnswer
 
 __all__ = ["choose_samples"]
 
@@ -15,17 +15,15 @@ _SHOWN = 12
 
 
 def choose_samples(
-    systems: Sequence[GeneratingSystem], held_out: HeldOutTexts, *, count: int = _SHOWN
+    systems: Mapping[str, SystemOutputs], held_out: HeldOutTexts, *, count: int = _SHOWN
 ) -> list[Sample]:
-    """Return `count` rows with the answers of each system's first seed; the untrained student's are not worth reading.
+    """Return `count` rows with the answers of each system.
 
     The rows with the smallest SHA-256 of prompt and reference: nobody has picked them, they are the same in every run
     on these rows, whatever their order, and no answer can change which they are.
     """
     texts = list(zip(held_out.prompts, held_out.references, strict=True))
-    trained = [system for system in systems if system.name != "student_before"]
-    first = [(system.name, system.outputs[min(system.outputs)]) for system in trained]
-    writing = [(name, outputs, outputs.texts) for name, outputs in first if outputs.texts is not None]
+    writing = [(name, outputs, outputs.texts) for name, outputs in systems.items() if outputs.texts is not None]
     if not writing:
         return []
     answered = [row for row in range(len(texts)) if all(answers[row] is not None for _, _, answers in writing)]

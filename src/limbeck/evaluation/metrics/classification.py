@@ -17,7 +17,7 @@ from limbeck.evaluation.one_vs_rest import OneVsRest, class_columns, from_sums, 
 from limbeck.evaluation.predict import softmax
 from limbeck.results.figures import Metric
 
-__all__ = ["CLASSIFICATION", "ClassifierOutputs"]
+__all__ = ["CLASSIFICATION", "OF_CLASSES", "ClassifierOutputs"]
 
 
 @dataclass(frozen=True)
@@ -203,3 +203,9 @@ CLASSIFICATION: list[Measure[ClassifierOutputs]] = [
     ),
 ]
 """In the order of the headline table."""
+
+OF_CLASSES = [
+    Metric(key="precision", title="Precision", unit="share", higher_is_better=True, table="classes"),
+    Metric(key="f1", title="F1", unit="share", higher_is_better=True, table="classes"),
+]
+"""Figures of single classes alone, slices ``{"class": label}``; sensitivity and specificity have them as well."""

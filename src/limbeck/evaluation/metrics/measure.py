@@ -121,7 +121,7 @@ def measure(
         (key, metric): Sampled(
             draws=np.mean([draws[key, metric, seed] for seed in seeds], axis=0),
             seeds={seed: float(draws[key, metric, seed][0]) for seed in seeds if seed is not None},
-            rows=statistics[key, metric, seeds[0]].rows,
+            rows=statistics[key, metric, seeds[0]].counted,
             right={
                 seed: right
                 for seed in seeds
@@ -220,7 +220,7 @@ def _paired_seeds(
             f"{first} and {second} are compared seed by seed, but have seeds {sorted(ours)} and {sorted(theirs)}; "
             "train both with the same seeds"
         )
-    if len(ours) > 1:
+    if len(ours) > 1 or len(theirs) == 1:
         return {seed: (seed, seed if len(theirs) > 1 else next(iter(theirs))) for seed in sorted(ours) if theirs}
     return {seed: (next(iter(ours)), seed) for seed in sorted(theirs) if ours}
 

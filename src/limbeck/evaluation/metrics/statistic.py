@@ -35,13 +35,20 @@ class Statistic:
     """What each row adds, as an array or a sparse matrix; finite."""
     right_N: NDArray[np.bool_] | None = None
     """Which rows are right, where the figure is their share: for McNemar's test."""
+    without_weight: int = 0
+    """Rows that are drawn but do not count."""
+
+    @property
+    def counted(self) -> int:
+        """Rows that the figure is of."""
+        return self.rows - self.without_weight
 
 
 def ratio_of(values_N: ArrayLike, weights_N: ArrayLike, *, right_N: NDArray[np.bool_] | None = None) -> Statistic:
     """Return ``sum of values / sum of weights`` over rows; those without weight are not looked at."""
     weights = np.asarray(weights_N, dtype=np.float64)
     columns = np.column_stack([np.where(weights > 0, values_N, 0.0), weights])
-    return Statistic(len(columns), _ratio, columns, right_N)
+    return Statistic(len(columns), _ratio, columns, right_N, int((weights == 0).sum()))
 
 
 def mean_of(values_N: ArrayLike, *, right_N: NDArray[np.bool_] | None = None) -> Statistic:

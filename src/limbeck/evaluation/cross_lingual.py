@@ -1,0 +1,341 @@
+"""From the credits of each record to figures of each language, and comparisons of systems at each budget.
+
+Nothing is pooled over languages: each task of a language has one vote in it, and each target language one
+vote in a macro average. The bootstrap resamples records within each task and language, with the same
+samples for all systems. It takes cells as independent: where the records of several languages are
+translations of each other, intervals of macro averages may be somewhat narrow.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.data.languages import language_name
+from limbeck.errors import DataError
+from limbeck.evaluation.measured import Measured
+from limbeck.evaluation.metrics.measure import Sampled, average, compare, measure
+from limbeck.evaluation.metrics.ranking import RANKING, Credits
+from limbeck.evaluation.significance import holm, share_p_value
+from limbeck.results.figures import Comparison, Figure, Slice, Test
+from limbeck.results.record import System
+from limbeck.results.sections import Forgetting, Languages, SourceCheck
+from limbeck.types import Instruction
+
+__all__ = ["Panel", "Ranked", "measure_languages", "most_frequent_accuracy", "right_candidates"]
+
+RESAMPLES = 10_000
+ALARM = 0.02
+"""A loss of this much accuracy on the source language is raised in the report."""
+Resource = Literal["source", "high", "low"]
+_AVERAGED = ("accuracy", "mrr")
+"""Metrics that every task has; the others are of single tasks."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The test records, column by column, and the languages they are judged by."""
+
+    task: Sequence[str]
+    lang: Sequence[str]
+    candidates: Sequence[int]
+    """How many candidates each record has."""
+    source_language: str
+    languages: Sequence[str]
+    """Target languages, in the order of the run file."""
+    low_resource: frozenset[str] = frozenset()
+    """Target languages that are called low-resource; the others are high-resource."""
+
+    def __post_init__(self) -> None:
+        present = set(self.lang)
+        if missing := [lang for lang in self.languages if lang not in present]:
+            raise DataError(f"no test records in {', '.join(missing)}; there are some in {', '.join(sorted(present))}")
+        if unknown := sorted(present - {self.source_language, *self.languages}):
+            raise DataError(f"test records in {', '.join(unknown)}, which is neither source nor target language")
+
+    @cached_property
+    def rows(self) -> dict[str, dict[str, NDArray[np.int64]]]:
+        """Record numbers of each task in each language: source language first (if it has records), then targets."""
+        found: dict[str, dict[str, list[int]]] = {lang: {} for lang in (self.source_language, *self.languages)}
+        for row, (task, lang) in enumerate(zip(self.task, self.lang, strict=True)):
+            found[lang].setdefault(task, []).append(row)
+        return {
+            lang: {task: np.array(tasks[task]) for task in sorted(tasks)} for lang, tasks in found.items() if tasks
+        }
+
+    def resource(self, lang: str) -> Resource:
+        if lang == self.source_language:
+            return "source"
+        return "low" if lang in self.low_resource else "high"
+
+    def of_resource(self, resource: str) -> list[str]:
+        """Target languages of this kind."""
+        return [lang for lang in self.languages if self.resource(lang) == resource]
+
+    def section(self) -> Languages:
+        """Return what the report needs to know of the languages."""
+        return Languages(
+            source=self.source_language,
+            targets=list(self.languages),
+            names={lang: language_name(lang) for lang in (self.source_language, *self.languages)},
+            resources={lang: self.resource(lang) for lang in self.rows},
+            tasks=list(dict.fromkeys(self.task)),
+            candidates={
+                lang: {task: max(self.candidates[row] for row in rows) for task, rows in tasks.items()}
+                for lang, tasks in self.rows.items()
+            },
+        )
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One system at one budget of target labels, with what it earned on the test records, by training seed."""
+
+    system: System
+    budget: int
+    credits: Mapping[int, Credits]
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Name and budget: what tells it from other systems."""
+        return self.system.name, self.budget
+
+
+Key = tuple[str, int]
+Found = Mapping[tuple[Key, str], Sampled]
+"""Of one slice: by system and metric."""
+
+
+def measure_languages(
+    panel: Panel,
+    systems: Sequence[Ranked],
+    *,
+    constant: float | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Measured:
+    """Return figures of each task and language and their averages, and compare the main system with all others.
+
+    Args:
+        panel: the test records.
+        systems: all systems with different names or budgets; figures are means over their seeds.
+        constant: accuracy of always giving the most frequent answer, if it is known.
+        resamples: bootstrap samples of each task and language.
+        seed: of the bootstrap. The samples of a task and language depend on their names and number of
+            records and on nothing else, so more systems or languages change no figure.
+
+    Raises:
+        DataError: the seeds of two systems that are compared do not match.
+    """
+    figures: list[Figure] = []
+    languages: dict[str, Found] = {}
+    for lang, tasks in panel.rows.items():
+        cells = {task: _cell(systems, rows, (seed, task, lang), resamples) for task, rows in tasks.items()}
+        for task, cell in cells.items():
+            figures += _figures(cell, {"lang": lang, "task": task})
+        languages[lang] = _averages(list(cells.values()))
+        figures += _figures(languages[lang], {"lang": lang})
+    macros = _macros(panel, languages)
+    for slice, macro in macros:
+        figures += _figures(macro, slice)
+    figures += _by_task(figures, panel)
+    described = list({one.system.name: one.system for one in systems}.values())
+    if constant is not None:
+        described.append(_CONSTANT)
+        figures.append(Figure(system=_CONSTANT.name, metric="accuracy", value=constant))
+    return Measured(
+        metrics=[one.metric for one in RANKING],
+        headline="accuracy",
+        systems=described,
+        figures=figures,
+        comparisons=_comparisons(panel, systems, languages, macros),
+        sections=[panel.section(), Forgetting(checks=_source_checks(panel, systems, languages))],
+    )
+
+
+_CONSTANT = System(
+    name="constant",
+    title="Always the most frequent answer",
+    role="constant",
+    detail="of each task and language; chance where records bring their own candidates",
+)
+
+
+def _cell(
+    systems: Sequence[Ranked], rows: NDArray[np.int64], seed: tuple[int, str, str], resamples: int
+) -> dict[tuple[Key, str], Sampled]:
+    """One task in one language, all systems."""
+    number, task, lang = seed
+    rng = partial(np.random.default_rng, [number, zlib.crc32(task.encode()), zlib.crc32(lang.encode())])
+    outputs = {one.key: {s: credits.take(rows) for s, credits in one.credits.items()} for one in systems}
+    return measure(outputs, RANKING, resamples=resamples, rng=rng)
+
+
+def _averages(parts: Sequence[Found]) -> Found:
+    """Macro averages of the metrics that all parts have."""
+    keys = [key for key in parts[0] if key[1] in _AVERAGED]
+    return {key: average([part[key] for part in parts]) for key in keys}
+
+
+def _macros(panel: Panel, languages: Mapping[str, Found]) -> list[tuple[Slice, Found]]:
+    """Over all target languages, and over those of high and of low resource."""
+    groups: list[tuple[Slice, list[str]]] = [({}, list(panel.languages))]
+    groups += [({"resource": resource}, panel.of_resource(resource)) for resource in ("high", "low")]
+    return [(slice, _unpaired(_averages([languages[lang] for lang in group]))) for slice, group in groups if group]
+
+
+def _unpaired(found: Found) -> Found:
+    """Without rows that are right or wrong: they are not pooled over languages."""
+    return {key: replace(sampled, right={}) for key, sampled in found.items()}
+
+
+def _figures(found: Found, slice: Slice) -> list[Figure]:
+    return [
+        sampled.figure(name, metric, slice=slice, budget=budget) for ((name, budget), metric), sampled in found.items()
+    ]
+
+
+def _by_task(figures: Sequence[Figure], panel: Panel) -> list[Figure]:
+    """Each task's mean over the target languages that have it."""
+    groups: dict[tuple[str, int | None, str, str], list[Figure]] = {}
+    for figure in figures:
+        if "task" in figure.slice and figure.slice["lang"] in panel.languages:
+            key = (figure.system, figure.budget, figure.metric, figure.slice["task"])
+            groups.setdefault(key, []).append(figure)
+    return [_mean(group, {"task": task}) for (*_, task), group in groups.items()]
+
+
+def _mean(figures: Sequence[Figure], slice: Slice) -> Figure:
+    """The mean of figures; a single one keeps its interval."""
+    only = figures[0] if len(figures) == 1 else None
+    return figures[0].model_copy(
+        update={
+            "slice": slice,
+            "value": float(np.mean([figure.value for figure in figures])),
+            "low": only and only.low,
+            "high": only and only.high,
+            "seeds": {seed: float(np.mean([figure.seeds[seed] for figure in figures])) for seed in figures[0].seeds},
+            "rows": sum(figure.rows or 0 for figure in figures),
+        }
+    )
+
+
+def _comparisons(
+    panel: Panel, systems: Sequence[Ranked], languages: Mapping[str, Found], macros: Sequence[tuple[Slice, Found]]
+) -> list[Comparison]:
+    """The main system against every other of the same budget: over the target languages, and in each language."""
+    pairs = [
+        (ours.key, other.key)
+        for ours in systems
+        if ours.system.role == "main"
+        for other in systems
+        if other.system.role != "main" and other.budget == ours.budget
+    ]
+    found = []
+    for metric in _AVERAGED:
+        wholes, parts = [], []
+        for pair in pairs:
+            (whole, *groups), of_languages = _compare(panel, pair, metric, languages, macros)
+            wholes.append(whole)
+            parts.append([*groups, *of_languages])
+        for whole, rest in zip(_corrected(wholes), parts, strict=True):
+            found += [whole, *rest]
+    return found
+
+
+def _compare(
+    panel: Panel,
+    pair: tuple[Key, Key],
+    metric: str,
+    languages: Mapping[str, Found],
+    macros: Sequence[tuple[Slice, Found]],
+) -> tuple[list[Comparison], list[Comparison]]:
+    """One metric of two systems: on each macro average, and in each language, the target languages corrected."""
+    first, second = pair
+    cells = [(languages[lang][first, metric], languages[lang][second, metric]) for lang in panel.languages]
+
+    def of(found: Found, slice: Slice, over: Sequence[tuple[Sampled, Sampled]] = ()) -> Comparison:
+        return compare(
+            (first[0], found[first, metric]),
+            (second[0], found[second, metric]),
+            metric,
+            slice=slice,
+            budget=first[1],
+            p_value=share_p_value,
+            cells=over,
+        )
+
+    whole, *groups = [of(found, slice, () if slice else cells) for slice, found in macros]
+    targets = _corrected([of(languages[lang], {"lang": lang}) for lang in panel.languages])
+    source = [of(found, {"lang": lang}) for lang, found in languages.items() if lang not in panel.languages]
+    return [whole, *groups], [*source, *targets]
+
+
+def _corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Add Holm's correction of the t-tests for all of these comparisons."""
+    corrected = holm([comparison.p_value("t") for comparison in comparisons])
+    return [
+        comparison
+        if p_value is None
+        else comparison.model_copy(update={"tests": [*comparison.tests, Test(name="holm", p_value=p_value)]})
+        for comparison, p_value in zip(comparisons, corrected, strict=True)
+    ]
+
+
+def _source_checks(panel: Panel, systems: Sequence[Ranked], languages: Mapping[str, Found]) -> list[SourceCheck]:
+    """Accuracy on the source language at the end of every system, against the teacher's."""
+    teacher = next((one for one in systems if one.system.role == "teacher"), None)
+    at_home = languages.get(panel.source_language)
+    if teacher is None or at_home is None:
+        return []
+    before = at_home[teacher.key, "accuracy"].interval.value
+    checks = []
+    for one in systems:
+        accuracy = at_home[one.key, "accuracy"].interval.value
+        checks.append(
+            SourceCheck(
+                system=one.system.name,
+                budget=one.budget,
+                stage="source" if one is teacher else "target" if one.budget else "before target",
+                accuracy=accuracy,
+                change=accuracy - before,
+                alarm=accuracy - before <= -ALARM,
+            )
+        )
+    return checks
+
+
+def most_frequent_accuracy(panel: Panel, records: Sequence[Instruction]) -> float:
+    """Return the macro accuracy over target languages of one answer for all records of a task in a language.
+
+    It is the most frequent right candidate. Where the candidates are the records' own, no answer is frequent, and
+    the share that chance gets right is taken.
+
+    Args:
+        panel: of `records`.
+        records: the test records.
+    """
+
+    def of_cell(rows: NDArray[np.int64]) -> float:
+        cell = [records[row] for row in rows]
+        if len({frozenset(record.candidates) for record in cell}) > 1:
+            return float(np.mean([len(right_candidates(record)) / len(record.candidates) for record in cell]))
+        counts = Counter(record.candidates[k] for record in cell for k in right_candidates(record))
+        return max(counts.values()) / len(cell)
+
+    shares = {lang: [of_cell(rows) for rows in panel.rows[lang].values()] for lang in panel.languages}
+    return float(np.mean([np.mean(of_lang) for of_lang in shares.values()]))
+
+
+def right_candidates(record: Instruction) -> tuple[int, ...]:
+    """Return the right candidates; where a set grades instead, those of the highest grade."""
+    if record.grades is None:
+        return record.gold
+    return tuple(k for k, grade in enumerate(record.grades) if grade == max(record.grades))

@@ -1,0 +1,90 @@
+"""What is measured of a run's systems: the same steps for every kind of task.
+
+A kind says what its outputs are and which metrics it has. Which systems are compared with which follows from their
+roles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from limbeck.evaluation.metrics.measure import Measure, Sampled, compare, ratio
+from limbeck.results.figures import Comparison, Figure, Metric
+from limbeck.results.record import System
+from limbeck.results.sections import Kept, Retention, Section
+
+__all__ = ["Found", "Measured", "compared_pairs", "comparisons", "figures", "retention"]
+
+Outputs = TypeVar("Outputs")
+Found = Mapping[tuple[str, str], Sampled]
+"""By name of the system and key of the metric."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The part of `Results` that is made of what the systems said of the held-out rows."""
+
+    metrics: list[Metric]
+    headline: str
+    systems: list[System]
+    figures: list[Figure]
+    comparisons: list[Comparison]
+    sections: list[Section]
+    warnings: list[str] = field(default_factory=list)
+    """What could not be measured, and why."""
+
+
+def compared_pairs(systems: Sequence[System]) -> list[tuple[System, System]]:
+    """Return which systems are compared, first minus second.
+
+    The main system with every other, and with the teacher also the control: whether plain training alone would have
+    come as far.
+    """
+    main = [system for system in systems if system.role == "main"]
+    order = ("baseline", "teacher", "student_init", "constant")
+    pairs = [(ours, other) for ours in main for role in order for other in systems if other.role == role]
+    teachers = [system for system in systems if system.role == "teacher"]
+    return pairs + [(control, teacher) for control in systems if control.control for teacher in teachers]
+
+
+def figures(found: Found) -> list[Figure]:
+    """Return each figure as a row of the record."""
+    return [sampled.figure(system, metric) for (system, metric), sampled in found.items()]
+
+
+def comparisons(
+    found: Found,
+    pairs: Sequence[tuple[System, System]],
+    measures: Sequence[Measure[Outputs]],
+    headline: str,
+) -> list[Comparison]:
+    """Compare pairs by every metric that is for it and that both have; with a constant, by the headline alone.
+
+    Raises:
+        DataError: two systems have several seeds each, and not the same.
+    """
+    keys = [one.metric.key for one in measures if one.compared]
+    return [
+        compare((first.name, found[first.name, key]), (second.name, found[second.name, key]), key)
+        for first, second in pairs
+        for key in keys
+        if (first.name, key) in found and (second.name, key) in found
+        if key == headline or second.role != "constant"
+    ]
+
+
+def retention(found: Found, systems: Sequence[System], measures: Sequence[Measure[Outputs]]) -> Retention:
+    """Return what each student keeps of the teacher's figures, where the teacher has any."""
+    kept = []
+    for teacher in (system for system in systems if system.role == "teacher"):
+        for student in (system for system in systems if system.role not in ("teacher", "constant")):
+            for one in (one for one in measures if one.retained):
+                ours, its = (found.get((system.name, one.metric.key)) for system in (student, teacher))
+                if ours is None or its is None:
+                    continue
+                share = ratio(ours, its) if one.metric.higher_is_better else ratio(its, ours)
+                if share is not None:
+                    kept.append(Kept(system=student.name, metric=one.metric.key, kept=share))
+    return Retention(kept=kept)
