@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Literal, TypeGuard
 
-from limbeck.results import Interval
+from limbeck.results.figures import Interval
+from limbeck.results.figures import Unit as MetricUnit
 
 __all__ = [
     "ABSENT",
@@ -21,14 +22,19 @@ __all__ = [
     "bytes_text",
     "count_text",
     "decimal_text",
+    "difference_range",
+    "difference_text",
     "duration_text",
     "energy_text",
+    "figure_range",
+    "figure_text",
     "hours_text",
     "is_wide",
     "layers_text",
     "milliseconds_text",
     "p_value_text",
     "parameters_text",
+    "perplexity_text",
     "points_text",
     "printable",
     "range_text",
@@ -144,6 +150,57 @@ def signed_text(difference: float) -> str:
     ('+0.031', '\N{MINUS SIGN}0.500', '0.000')
     """
     return _signed(difference, 3)
+
+
+def perplexity_text(perplexity: float | None) -> str:
+    """Write a perplexity with three significant digits, large ones in full.
+
+    >>> perplexity_text(7.126), perplexity_text(31022.4)
+    ('7.13', '31,022')
+    """
+    if not _known(perplexity):
+        return ABSENT
+    return f"{perplexity:.2f}" if perplexity < 9.995 else f"{perplexity:,.{1 if perplexity < 99.95 else 0}f}"
+
+
+def figure_text(value: float | None, unit: MetricUnit) -> str:
+    """Write a figure of a metric in its unit, which is left out where the metric's title says it.
+
+    >>> figure_text(0.824, "share"), figure_text(0.824, "number"), figure_text(12.44, "words")
+    ('82.4 %', '0.824', '12.4')
+    """
+    if not _known(value):
+        return ABSENT
+    if unit == "share":
+        return share_text(value)
+    if unit == "perplexity":
+        return perplexity_text(value)
+    return f"{value:.1f}" if unit == "words" else decimal_text(value)
+
+
+def figure_range(interval: Interval | None, unit: MetricUnit) -> str:
+    """Write the bounds of a figure as briefly as a narrow column needs; nothing where there are none."""
+    if interval is None or not _known(interval.low) or not _known(interval.high):
+        return ""
+    return EN_DASH.join(figure_text(end, unit).removesuffix(" %") for end in (interval.low, interval.high))
+
+
+def difference_text(difference: float | None, unit: MetricUnit) -> str:
+    """Write a difference of two figures, always with its sign: of shares in points.
+
+    >>> difference_text(0.0312, "share"), difference_text(0.0312, "nats"), difference_text(0.0312, "number")
+    ('+3.1 points', '+0.031 nats', '+0.031')
+    """
+    if unit == "share" or not _known(difference):
+        return points_text(difference)
+    return f"{signed_text(difference)}{' nats' if unit == 'nats' else ''}"
+
+
+def difference_range(interval: Interval | None, unit: MetricUnit) -> str:
+    """Write the bounds of a difference, without its unit; nothing where there are none."""
+    if interval is None or not _known(interval.low) or not _known(interval.high):
+        return ""
+    return " to ".join(difference_text(end, unit).split(" ")[0] for end in (interval.low, interval.high))
 
 
 def range_text(interval: Interval | None, *, unit: Unit = "share") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from limbeck.formatting import ABSENT
+from limbeck.formatting import ABSENT, perplexity_text
 from limbeck.generation_results import GenerationResults, OneAnswer, WrittenText
 from limbeck.report.generation_page import render_generation_report
 from limbeck.report.generation_tables import (
@@ -17,7 +17,6 @@ from limbeck.report.generation_tables import (
     generation_title,
     loss_rows,
     one_answer_text,
-    perplexity_text,
     written_rows,
 )
 from limbeck.results import Interval

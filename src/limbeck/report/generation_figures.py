@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from limbeck.formatting import decimal_text, share_text, shorten_apart
+from limbeck.formatting import decimal_text, perplexity_text, share_text, shorten_apart
 from limbeck.generation_results import GenerationFigures, GenerationResults, beats_one_answer
 from limbeck.report.curves import draw_curves
 from limbeck.report.drawing import MUTED, PAPER, Drawing, calm_axes, canvas, reserve_for_wide, to_svg
-from limbeck.report.generation_tables import METRIC_TITLES, generation_title, perplexity_text
+from limbeck.report.generation_tables import METRIC_TITLES, generation_title
 from limbeck.report.looks import look_of
 from limbeck.results import Interval
 

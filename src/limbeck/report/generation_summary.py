@@ -6,6 +6,7 @@ from limbeck.formatting import (
     bytes_text,
     duration_text,
     p_value_text,
+    perplexity_text,
     range_text,
     rate_text,
     ratio_text,
@@ -17,7 +18,6 @@ from limbeck.report.generation_tables import (
     difference_range,
     difference_text,
     generation_system,
-    perplexity_text,
 )
 from limbeck.report.summary import KeyFigure
 

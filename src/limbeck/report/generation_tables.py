@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from limbeck.formatting import (
     decimal_text,
     p_value_text,
     parameters_text,
+    perplexity_text,
     points_text,
     range_text,
     rate_text,
@@ -48,7 +48,6 @@ __all__ = [
     "generation_title",
     "loss_rows",
     "one_answer_text",
-    "perplexity_text",
     "written_rows",
 ]
 
@@ -248,17 +247,6 @@ def generation_title(figures: GenerationFigures, name: str) -> str:
     """Return how a system is called, also where the run lacks it."""
     system = generation_system(figures, name)
     return system.title if system else _SYSTEM_TITLES.get(name, name)
-
-
-def perplexity_text(perplexity: float | None) -> str:
-    """Write a perplexity with three significant digits, large ones in full.
-
-    >>> perplexity_text(7.126), perplexity_text(31022.4)
-    ('7.13', '31,022')
-    """
-    if perplexity is None or not math.isfinite(perplexity):
-        return ABSENT
-    return f"{perplexity:.2f}" if perplexity < 9.995 else f"{perplexity:,.{1 if perplexity < 99.95 else 0}f}"
 
 
 def _figure_text(metric: str, value: float | None) -> str:
