@@ -157,7 +157,7 @@ def test_the_card_names_the_model_that_the_student_began_as(
     if own:
         sections["student"] = {"model": str(small)}
     monkeypatch.setattr(
-        "limbeck.runs.outcome.hub_name", lambda model: {str(small): "org/small", teacher: "org/t"}[model]
+        "limbeck.runs.classifier_outcome.hub_name", lambda model: {str(small): "org/small", teacher: "org/t"}[model]
     )
     limbeck.distill(**sections)
     card = (Path(sections["output"]) / "student" / "README.md").read_text(encoding="utf-8")

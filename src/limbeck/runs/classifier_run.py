@@ -23,10 +23,10 @@ from limbeck.recipes.catalogue import build_recipe
 from limbeck.results import Results, StageCost, SystemName
 from limbeck.runs.bench import Bench, ModelTeacher, predicting, set_up
 from limbeck.runs.calibrate import dev_labels
+from limbeck.runs.classifier_outcome import Exported, compare_systems, model_card, write_student
 from limbeck.runs.config import RunConfig
 from limbeck.runs.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.runs.label_teacher import LabelTeacher
-from limbeck.runs.outcome import write_outcome
 from limbeck.runs.prepare import RunRows, budget_steps, compares_fine_tuned, read_rows, require_labels
 from limbeck.runs.signals import keeps_signals, require_fitting, teacher_signals
 from limbeck.runs.student import make_student
@@ -80,6 +80,7 @@ class ClassifierRun:
         self.config = bench.config
         self.recipe = bench.config.recipe.stages()
         self._frozen: str | None = None
+        self._exported: Exported | None = None
 
     @property
     def progress(self) -> Progress:
@@ -235,7 +236,15 @@ class ClassifierRun:
         bench.predict("teacher", seed, model)
         _ = self.signals  # before any student is trained
 
-    def finish(self, command: str) -> Results:
-        """Write student, results and report."""
-        self.bench.student.to(device())
-        return write_outcome(self.bench, command)
+    def export(self, part: Path) -> None:
+        """Write the first seed's distilled student."""
+        self._exported = write_student(self.bench, part)
+
+    def compare(self, command: str) -> Results:
+        """Return all figures."""
+        assert self._exported is not None
+        return compare_systems(self.bench, self._exported, command)
+
+    def card(self, results: Results, student: Path) -> str:
+        """Return the model card."""
+        return model_card(self.bench, results, student)

@@ -20,6 +20,7 @@ from limbeck.runs.config import AnyRun, RunConfig, run_config
 from limbeck.runs.folder import hold, record_run
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.languages import run_languages
+from limbeck.runs.outcome import write_outcome
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.whole_run import WholeRun
 from limbeck.stages.pipeline import run_stage
@@ -80,7 +81,7 @@ def _run(config: RunConfig, progress: Progress, command: str) -> Results:
         run.progress = WholeRun(progress, [part for seed, system in todo for part in run.parts(system, seed)])
         for seed, system in todo:
             _train_and_measure(run, system, seed)
-        results: Results = run.finish(command or f"limbeck distill {folder / 'run.yaml'}")
+        results: Results = write_outcome(run, folder, command or f"limbeck distill {folder / 'run.yaml'}")
         return results
 
 

@@ -100,8 +100,14 @@ class TaskRun(Protocol):
     def measure(self, system: System, seed: int, model: Any) -> None:
         """Let a system answer the held-out rows, or read what an earlier start of this run kept of it."""
 
-    def finish(self, command: str) -> Any:
-        """Export the student, compare the systems, write results and report, and return the results."""
+    def export(self, part: Path) -> None:
+        """Write the student into an empty folder; in the main process alone, as what follows."""
+
+    def compare(self, command: str) -> Any:
+        """Return the results of the run, after `export`; `command` makes it again."""
+
+    def card(self, results: Any, student: Path) -> str:
+        """Return the model card of the student in a folder, as Markdown."""
 
 
 class Task(Protocol):
