@@ -17,7 +17,7 @@ from limbeck.losses.policy import ClippedPolicyGradient, PolicyGradient
 from limbeck.losses.tokens import TokenObjective, TokenTerm
 from limbeck.numerics.returns import future_returns
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
-from limbeck.recipes.catalogue import build_text_recipe
+from limbeck.recipes.catalogue import build_recipe
 from limbeck.sequences.on_policy import OnPolicy, OnPolicyWriter
 from limbeck.types import Batch, DenseLogits, WrittenBy
 
@@ -115,7 +115,7 @@ def test_texts_drawn_with_the_teacher_are_nearly_right_with_a_weight_for_each_to
 
 def test_minillms_recipe_has_this_gradient(lm2: Any) -> None:
     """Two tokens in each text, so its mean over tokens is half the sum."""
-    (stage,) = build_text_recipe("minillm", {"sft_share": 0, "teacher_share": 0}).stages
+    (stage,) = build_recipe("minillm", {"sft_share": 0, "teacher_share": 0}, "generation").stages
     torch.testing.assert_close(2 * gradient_of(lm2, *stage.terms), exact_gradient(lm2))
 
 
@@ -265,7 +265,7 @@ def reward_gradient(lm2: Any) -> Any:
 
 
 def gkd_terms(**arguments: Any) -> tuple[WeightedTerm, ...]:
-    terms = build_text_recipe("gkd", {"reward": "my.module:reward", **arguments}).stages[-1].terms
+    terms = build_recipe("gkd", {"reward": "my.module:reward", **arguments}, "generation").stages[-1].terms
     return tuple(term for term in terms if term.weight > 0)
 
 

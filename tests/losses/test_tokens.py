@@ -17,7 +17,7 @@ from limbeck.losses.combine import WeightedTerm
 from limbeck.losses.policy import PolicyGradient
 from limbeck.losses.tokens import LogProbTerm, Reduction, TokenObjective, TokenTerm, supervised_positions
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
-from limbeck.recipes.catalogue import build_text_recipe
+from limbeck.recipes.catalogue import build_recipe
 from limbeck.teachers.language_model import LanguageTeacher
 from limbeck.types import UNLABELLED, Batch, Shapes, WrittenBy
 
@@ -281,7 +281,7 @@ def test_the_loss_is_the_weighted_sum_of_what_dense_logits_say(setting: Setting)
 
 def test_taid_is_a_step_towards_a_target_between_both_models(setting: Setting) -> None:
     """Against logits of all positions in float64, with the share that the objective has reached."""
-    terms = build_text_recipe("taid", {"start": 0.3, "step_size": 0.5}).stages[0].terms[:1]
+    terms = build_recipe("taid", {"start": 0.3, "step_size": 0.5}, "generation").stages[0].terms[:1]
     objective = TokenObjective(setting.student, terms)
     objective.shares["divergence"].advance(1.0, 0.2)
     share = objective.shares["divergence"].value
@@ -424,7 +424,7 @@ def test_f_distill_is_half_on_the_teachers_and_half_on_the_students_texts(
     lm2: Any, variant: str, expected: float
 ) -> None:
     """Section 7; its JS with the mixture of conditionals is .176039 (that of whole texts is .164192)."""
-    (stage,) = build_text_recipe("f_distill", {"variant": variant, "pre_distillation_share": 0}).stages
+    (stage,) = build_recipe("f_distill", {"variant": variant, "pre_distillation_share": 0}, "generation").stages
     sums = tuple(WeightedTerm(t.name, summed(t.term), t.weight) for t in stage.terms)
     found = lm2.expected(sums, lm2.p_N, author=WrittenBy.TEACHER) + lm2.expected(sums, lm2.q_N)
     assert found.item() == pytest.approx(expected, abs=5e-7)
@@ -436,7 +436,7 @@ def summed(term: Any) -> TokenTerm:
 
 def test_seqkd(lm2: Any) -> None:
     """Section 2: on the teacher's mode, and in expectation over its samples, where it is KL + H(P)."""
-    (stage,) = build_text_recipe("seqkd", {}).stages
+    (stage,) = build_recipe("seqkd", {}, "generation").stages
     terms = tuple(WeightedTerm(t.name, summed(t.term), t.weight) for t in stage.terms if t.weight)
     mode_N = torch.zeros(9, dtype=torch.float64)
     mode_N[lm2.sequences.index((0, 0))] = 1
@@ -465,6 +465,6 @@ def test_on_policy_gkd_with_the_reverse_kl_is_minillms_single_step_part(lm2: Any
 
 
 def test_gkds_sequence_mean_is_half_the_sum_over_texts_of_two_tokens(lm2: Any) -> None:
-    (stage,) = build_text_recipe("gkd", {"sft_share": 0, "on_policy_share": 1.0, "beta": 1.0}).stages
+    (stage,) = build_recipe("gkd", {"sft_share": 0, "on_policy_share": 1.0, "beta": 1.0}, "generation").stages
     mean = lm2.expected(stage.terms, lm2.q_N).item()
     assert mean == pytest.approx(0.947482 / 2, abs=5e-7)

@@ -13,6 +13,7 @@ from limbeck.losses.logits import TeacherCrossEntropy
 from limbeck.losses.reasons import ReasonCrossEntropy
 from limbeck.recipes.catalogue import build_recipe, recipe_card
 from limbeck.sequences.curriculum import Curriculum
+from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage
 from limbeck.types import Term
 
@@ -22,32 +23,31 @@ def trained_on(stage: Stage) -> dict[str, tuple[Term, float]]:
 
 
 def test_by_default_soft_labels_in_three_stages() -> None:
-    (stage,) = build_recipe("anon", {})
+    (stage,) = build_recipe("anon", {}, "classification").stages
     assert trained_on(stage) == {"teacher_labels": (TeacherCrossEntropy(hard=False), 1.0)}
-    assert stage.curriculum == Curriculum(3, "entropy", 0.1)
-    assert stage.rows == "all"
+    assert stage.source == Curriculum(3, "entropy", 0.1)
     assert not needs_of(stage.terms).labels
 
 
 def test_hard_labels_in_random_order() -> None:
-    (stage,) = build_recipe("anon", {"labels": "hard", "order": "random"})
+    (stage,) = build_recipe("anon", {"labels": "hard", "order": "random"}, "classification").stages
     assert trained_on(stage) == {"teacher_labels": (TeacherCrossEntropy(hard=True), 1.0)}
-    assert stage.curriculum is None
+    assert stage.source == GivenRows()
 
 
 def test_hidden_states_beside_the_labels() -> None:
-    (stage,) = build_recipe("anon", {"hidden_weight": 0.1})
+    (stage,) = build_recipe("anon", {"hidden_weight": 0.1}, "classification").stages
     assert trained_on(stage)["hidden_states"] == (MappedStates(), 0.1)
     assert needs_of(stage.terms).same_tokens
 
 
 def test_reasons_beside_the_labels() -> None:
-    (stage,) = build_recipe("anon", {"reason_weight": 0.3})
+    (stage,) = build_recipe("anon", {"reason_weight": 0.3}, "classification").stages
     assert trained_on(stage)["reasons"] == (ReasonCrossEntropy(), 0.3)
 
 
 def test_unsure_rows_weigh_less_on_request() -> None:
-    (stage,) = build_recipe("anon", {"unsure_weight": 0.5})
+    (stage,) = build_recipe("anon", {"unsure_weight": 0.5}, "classification").stages
     assert trained_on(stage) == {"teacher_labels": (TeacherCrossEntropy(unsure_weight=0.5), 1.0)}
 
 
@@ -57,7 +57,7 @@ def test_unsure_rows_weigh_less_on_request() -> None:
 )
 def test_faulty_arguments(arguments: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"recipe.{next(iter(arguments))}|{next(iter(arguments))}"):
-        build_recipe("anon", arguments)
+        build_recipe("anon", arguments, "classification")
 
 
 def test_the_card() -> None:

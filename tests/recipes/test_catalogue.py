@@ -16,15 +16,16 @@ from limbeck.errors import ConfigError
 from limbeck.losses.combine import Objective, bind_terms
 from limbeck.losses.reduction import count_rows
 from limbeck.models.layers import shapes
-from limbeck.recipes.catalogue import ALIGNMENTS, RECIPES, TEXT_RECIPES, build_recipe, recipe_card, recipe_cards
+from limbeck.recipes.catalogue import RECIPES, build_recipe, recipe_card, recipe_cards, recipes_for
 from limbeck.stages.stage import Stage
 from limbeck.teachers.local import LocalTeacher
 
 Make = Callable[..., Any]
-EVERY_RECIPE = pytest.mark.parametrize("name", sorted(RECIPES))
+OF_CLASSES = recipes_for("classification")
+EVERY_RECIPE = pytest.mark.parametrize("name", OF_CLASSES)
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     # The soft cross-entropy of `anon` does not go to 0: its floor is the teacher's entropy.
-    *((name, {"labels": "hard"} if name == "anon" else {}) for name in sorted(RECIPES)),
+    *((name, {"labels": "hard"} if name == "anon" else {}) for name in OF_CLASSES),
     ("word_level_kd", {"label_weight": 0}),
     ("word_level_kd", {"label_weight": 1}),
     ("distilbert", {"label_weight": 0, "soft_target_weight": 0}),
@@ -75,7 +76,7 @@ def losses_of(stage: Stage, make_classifier: Make, make_task: Make, steps: int) 
 def test_every_recipe_lowers_its_own_loss(
     make_classifier: Make, make_task: Make, name: str, arguments: dict[str, Any]
 ) -> None:
-    for stage in build_recipe(name, arguments):
+    for stage in build_recipe(name, arguments, "classification").stages:
         losses = losses_of(stage, make_classifier, make_task, 30)
         assert losses[1] < losses[0]
         assert losses[-1] < 0.5 * losses[0]
@@ -83,7 +84,7 @@ def test_every_recipe_lowers_its_own_loss(
 
 @EVERY_RECIPE
 def test_the_shares_of_the_budget_add_up_and_terms_have_names_of_their_own(name: str) -> None:
-    stages = build_recipe(name, {})
+    stages = build_recipe(name, {}, "classification").stages
     assert sum(stage.share for stage in stages) == pytest.approx(1)
     for stage in stages:
         names = [term.name for term in stage.terms]
@@ -111,7 +112,7 @@ def test_every_argument_is_documented(name: str) -> None:
         assert f"    {argument}: " in doc
 
 
-@pytest.mark.parametrize("name", [*RECIPES, *TEXT_RECIPES, *ALIGNMENTS])
+@pytest.mark.parametrize("name", RECIPES)
 def test_terms_of_the_paper_that_are_off_by_default_are_named(name: str) -> None:
     card = recipe_card(name)
     of_papers = {"corpus_weight", "hint_weight", "hidden_weight", "reason_weight"}
@@ -122,11 +123,11 @@ def test_terms_of_the_paper_that_are_off_by_default_are_named(name: str) -> None
 
 
 def test_cards_come_in_the_order_of_the_table() -> None:
-    assert [card.name for card in recipe_cards()] == [*RECIPES, *TEXT_RECIPES, *ALIGNMENTS]
+    assert [card.name for card in recipe_cards()] == list(RECIPES)
 
 
 def test_what_recipes_need() -> None:
-    assert {name: recipe_card(name).needs for name in RECIPES} == {
+    assert {name: recipe_card(name).needs for name in OF_CLASSES} == {
         "fine_tune": ["labels"],
         "word_level_kd": ["labels", "teacher logits"],
         "distilbert": ["labels", "teacher logits", "teacher hidden states", "equal width", "equal tokenizers"],
@@ -156,7 +157,11 @@ def test_what_recipes_need() -> None:
             {"soft_target_weight": 0, "label_weight": 0, "cosine_weight": 0},
             "no term of positive weight: nothing to train on",
         ),
-        ("ml_ipd", {}, "recipe 'ml_ipd' is for cross-lingual runs (task.kind: instructions). Recipes"),
+        (
+            "ml_ipd",
+            {},
+            "is for cross-lingual runs (task.kind: instructions), not for classification runs. Recipes",
+        ),
         (
             "limbeck.recipes.ml_ipd:ml_ipd",
             {},
@@ -168,19 +173,19 @@ def test_what_recipes_need() -> None:
 )
 def test_refusals(name: str, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
-        build_recipe(name, arguments)
+        build_recipe(name, arguments, "classification")
 
 
 def test_all_faults_of_the_arguments_are_named_at_once() -> None:
     with pytest.raises(ConfigError, match=r"recipe\.a: .*; recipe\.b: "):
-        build_recipe("pkd", {"a": 1, "b": 2})
+        build_recipe("pkd", {"a": 1, "b": 2}, "classification")
     with pytest.raises(ConfigError, match=r"recipe\.strategy: .*; recipe\.hint_weight: "):
-        build_recipe("pkd", {"strategy": 1, "hint_weight": "x"})
+        build_recipe("pkd", {"strategy": 1, "hint_weight": "x"}, "classification")
 
 
 def test_a_colon_alone_is_no_recipe() -> None:
     with pytest.raises(ConfigError, match="cannot import recipe"):
-        build_recipe(":recipe", {})
+        build_recipe(":recipe", {}, "classification")
 
 
 @pytest.fixture
@@ -195,11 +200,13 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 @pytest.mark.usefixtures("own_module")
 def test_anyones_own_function_is_a_recipe() -> None:
-    (stage,) = build_recipe("own_recipes:own", {"weight": 3})
+    recipe = build_recipe("own_recipes:own", {"weight": 3}, "classification")
+    (stage,) = recipe.stages
+    assert recipe.title == "own"
     assert stage.terms[0].weight == 3
     assert recipe_card("own_recipes:with_default").defaults == {"weight": 2.0}
     with pytest.raises(ConfigError, match=r"recipe\.weight: Missing"):
-        build_recipe("own_recipes:own", {})
+        build_recipe("own_recipes:own", {}, "classification")
 
 
 @pytest.mark.usefixtures("own_module")
@@ -210,4 +217,4 @@ def test_a_recipe_with_an_argument_without_default_has_a_card() -> None:
 @pytest.mark.usefixtures("own_module")
 def test_shares_that_do_not_add_up_are_refused() -> None:
     with pytest.raises(ConfigError, match=re.escape("must add up to 1, not 1, 0.5")):
-        build_recipe("own_recipes:in_two_stages", {})
+        build_recipe("own_recipes:in_two_stages", {}, "classification")

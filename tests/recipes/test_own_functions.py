@@ -71,7 +71,7 @@ def write(folder: Path, name: str = "own_recipes.py", heat: float = 3.0, text: s
 
 
 def heat_of(name: str = "own_recipes:warm", **arguments: Any) -> float:
-    (stage,) = build_recipe(name, arguments)
+    (stage,) = build_recipe(name, arguments, "classification").stages
     return float(stage.terms[0].term.loss_temperature)  # type: ignore[attr-defined]
 
 
@@ -114,7 +114,7 @@ def test_a_package_and_its_neighbours(tmp_path: Path) -> None:
 def test_no_file_stands_in_for_another_module(module: str, tmp_path: Path) -> None:
     look_beside(write(tmp_path / "a", f"{module}.py"))
     with pytest.raises(ConfigError, match=rf"{module} \(.*\) has no function 'warm'") as caught:
-        build_recipe(f"{module}:warm", {})
+        build_recipe(f"{module}:warm", {}, "classification")
     assert str(tmp_path) not in str(caught.value)
 
 
@@ -128,7 +128,7 @@ def test_no_file_stands_in_for_another_module(module: str, tmp_path: Path) -> No
         ("own_recipes:worm", r"own_recipes \(.*own_recipes\.py\) has no function 'worm'; did you mean 'warm'\?"),
         ("own_recipes:name", "has no function 'name'"),
         ("own_recipes:cold", r"raised ZeroDivisionError: no heat \(.*own_recipes\.py, line 20\)"),
-        ("own_recipes:none_at_all", "returned NoneType, where a list of limbeck's Stage belongs"),
+        ("own_recipes:none_at_all", "returned NoneType, where a Recipe or a list of limbeck's Stage belongs"),
         ("own_recipes.more:warm", "cannot import .*: ModuleNotFoundError: .*is not a package"),
         ("own_broken:warm", r"cannot import .*: expected ':' \(.*own_broken\.py, line 1\)"),
         ("own_raising:warm", r"cannot import .*: ValueError: no \(.*own_raising\.py, line 2\)"),
@@ -150,13 +150,13 @@ def test_what_cannot_be_used(name: str, said: str, tmp_path: Path) -> None:
         write(tmp_path / "a", f"own_{module}.py", text=text)
     look_beside(write(tmp_path / "a"))
     with pytest.raises(ConfigError, match=said):
-        build_recipe(name, {})
+        build_recipe(name, {}, "classification")
 
 
 def test_nothing_is_imported_unasked(tmp_path: Path) -> None:
     write(tmp_path / "a", "own_recipes.py", text="raise SystemExit('never')")
     look_beside(tmp_path / "a" / "run.yaml")
-    build_recipe("word_level_kd", {})
+    build_recipe("word_level_kd", {}, "classification")
     own_function("json:loads", "recipe")
     assert "own_recipes" not in sys.modules
 

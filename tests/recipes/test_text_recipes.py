@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,27 +15,23 @@ from limbeck.losses.policy import ClippedPolicyGradient, PolicyGradient
 from limbeck.losses.tokens import TokenTerm
 from limbeck.models.generate import Decoding
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
-from limbeck.recipes.catalogue import (
-    TEXT_RECIPES,
-    build_alignment,
-    build_recipe,
-    build_text_recipe,
-    recipe_card,
-    recipe_cards,
-)
-from limbeck.recipes.texts import TextRecipe
+from limbeck.recipes.catalogue import RECIPES, build_recipe, recipe_card, recipe_cards, recipes_for
+from limbeck.recipes.recipe import Recipe
+from limbeck.sequences.given import GivenRows, TeacherWritten
 from limbeck.sequences.on_policy import OnPolicy
 from limbeck.sequences.replay import Replay
 from limbeck.sequences.rollouts import Rollouts
+from limbeck.sequences.source import WithCorpus
 from limbeck.stages.stage import Stage, Training
 from limbeck.types import WrittenBy
 
-EVERY_RECIPE = pytest.mark.parametrize("name", sorted(TEXT_RECIPES))
+OF_TEXTS = recipes_for("generation")
+EVERY_RECIPE = pytest.mark.parametrize("name", OF_TEXTS)
 LABELS = TokenTerm(LabelLoss())
 CORPUS = TokenTerm(LabelLoss(), written_by=(WrittenBy.CORPUS,))
 OWN = (WrittenBy.STUDENT,)
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in sorted(TEXT_RECIPES)),
+    *((name, {}) for name in OF_TEXTS),
     *(("f_distill", {"variant": variant}) for variant in ("kl", "rkl", "js", "tvd")),
     ("f_distill", {"pre_distillation_share": 0}),
     ("gkd", {"reward": "my.module:reward"}),
@@ -45,8 +42,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def made(name: str, **arguments: Any) -> TextRecipe:
-    return build_text_recipe(name, arguments)
+def made(name: str, **arguments: Any) -> Recipe:
+    return build_recipe(name, arguments, "generation")
 
 
 def last(name: str, **arguments: Any) -> Stage:
@@ -69,19 +66,18 @@ def test_shares_add_up_and_names_differ(name: str, arguments: dict[str, Any]) ->
         assert len({term.name for term in stage.terms}) == len(stage.terms)
         assert set(stage.settings) <= set(Training.model_fields)
         Training.model_validate(dict(stage.settings))
-        assert stage.corpus == any(term.name == "corpus" for term in stage.terms)
-        assert stage.rows == "all"
+        assert (stage.part(WithCorpus) is not None) == any(term.name == "corpus" for term in stage.terms)
 
 
 @EVERY_RECIPE
 def test_every_card_is_complete(name: str) -> None:
     card = recipe_card(name)
-    assert (card.name, card.kind) == (name, "generation")
+    assert (card.name, card.kinds) == (name, ("generation",))
     assert card.summary.endswith(".")
     assert "`" not in card.summary
     assert re.search(r"\d{4}, .*arXiv:\d{4}\.\d{4,5}", card.paper)
     assert card.needs
-    module, function = TEXT_RECIPES[name].split(":")
+    module, function = RECIPES[name].split(":")
     recipe = getattr(sys.modules[module], function)
     assert list(card.defaults) == list(inspect.signature(recipe).parameters)
     for argument in card.defaults:
@@ -91,7 +87,7 @@ def test_every_card_is_complete(name: str) -> None:
 def test_what_recipes_need() -> None:
     completions, logits, own = "completions", "teacher logits and its vocabulary", "the student's own texts"
     writes = "a teacher that writes"
-    assert {name: recipe_card(name).needs for name in TEXT_RECIPES} == {
+    assert {name: recipe_card(name).needs for name in OF_TEXTS} == {
         "sft": [completions],
         "kd": [completions, logits],
         "seqkd": [writes],
@@ -108,8 +104,8 @@ def test_what_recipes_need() -> None:
 
 
 def test_cards_of_text_recipes_are_among_all_cards() -> None:
-    names = [card.name for card in recipe_cards() if card.kind == "generation"]
-    assert names == list(TEXT_RECIPES)
+    names = [card.name for card in recipe_cards() if "generation" in card.kinds]
+    assert names == OF_TEXTS
 
 
 @pytest.mark.parametrize(
@@ -134,19 +130,19 @@ def test_cards_of_text_recipes_are_among_all_cards() -> None:
 )
 def test_whose_completions_are_read(name: str, arguments: dict[str, Any], reads: bool, writes: bool) -> None:
     recipe = made(name, **arguments)
-    assert (recipe.reads_completions, recipe.teacher_writes) == (reads, writes)
+    assert (recipe.reads_completions, recipe.part(TeacherWritten) is not None) == (reads, writes)
 
 
 def test_a_stage_beside_the_rows_reads_their_completions() -> None:
-    stage = Stage("own", (), written=OnPolicy(1.0, beside=True))
-    assert TextRecipe("Own", (stage,)).reads_completions
-    assert not TextRecipe("Own", (Stage("own", (), written=OnPolicy(1.0)),)).reads_completions
+    stage = Stage("own", (), source=OnPolicy(1.0, beside=True))
+    assert Recipe("Own", (stage,)).reads_completions
+    assert not Recipe("Own", (Stage("own", (), source=OnPolicy(1.0)),)).reads_completions
 
 
 def test_sft_is_cross_entropy_alone() -> None:
     (stage,) = made("sft").stages
     assert terms(stage) == {"labels": (LABELS, 1.0)}
-    assert (stage.completions, stage.written) == ("data", None)
+    assert stage.source == GivenRows()
 
 
 @pytest.mark.parametrize(
@@ -174,16 +170,15 @@ def test_divergences_on_the_rows(
     (stage,) = made(name, **arguments).stages
     expected: dict[str, tuple[Any, Any]] = {"divergence": (TokenTerm(loss), pytest.approx(1 - label_weight))}
     assert terms(stage) == expected | ({"labels": (LABELS, label_weight)} if label_weight else {})
-    assert (stage.completions, stage.written) == ("data", None)
+    assert stage.source == GivenRows()
 
 
 def test_seqkd_learns_what_the_teacher_wrote() -> None:
     stage = last("seqkd")
     assert terms(stage) == {"labels": (LABELS, 1.0)}
-    assert (stage.completions, stage.written) == ("teacher", None)
-    assert stage.teacher_decoding == Decoding(128, beams=5)
+    assert stage.source == TeacherWritten(Decoding(128, beams=5))
     sampled = last("seqkd", decode="sample", temperature=0.8, max_new_tokens=7, word_level_weight=0.25)
-    assert sampled.teacher_decoding == Decoding(7, 0.8, beams=1)
+    assert sampled.source == TeacherWritten(Decoding(7, 0.8, beams=1))
     assert terms(sampled) == {
         "labels": (LABELS, 0.75),
         "divergence": (TokenTerm(TokenDivergence("forward_kl")), 0.25),
@@ -221,14 +216,11 @@ def test_the_four_variants_of_f_distill(variant: str, expected: dict[str, Any]) 
         "divergence": (TokenTerm(TokenDivergence("forward_kl")), 0.8),
         "labels": (LABELS, 0.2),
     }
-    assert (first.completions, first.written) == ("data", None)
+    assert first.source == GivenRows()
     assert terms(second) == expected
-    assert second.completions == ("data" if variant == "rkl" else "teacher")
-    assert second.teacher_decoding == Decoding(9)
-    if variant == "kl":
-        assert second.written is None
-    else:
-        assert second.written == OnPolicy(1.0, beside=variant != "rkl", decoding=Decoding(9))
+    texts, own = TeacherWritten(Decoding(9)), OnPolicy(1.0, decoding=Decoding(9))
+    both = replace(own, beside=True, otherwise=texts)
+    assert second.source == {"kl": texts, "rkl": own, "js": both, "tvd": both}[variant]
 
 
 def test_minillm_follows_the_paper_by_default() -> None:
@@ -239,10 +231,10 @@ def test_minillm_follows_the_paper_by_default() -> None:
         "single": (TokenTerm(TokenDivergence("reverse_kl"), written_by=OWN), 1.0),
         "long": (ClippedPolicyGradient(clip=0.2, written_by=OWN), 1.0),
     }
-    assert stage.written == Rollouts(prompts=256, epochs=4, teacher_share=0.2, decoding=Decoding(128))
-    assert isinstance(stage.written, Rollouts)
-    assert (stage.written.inclusive, stage.written.discount, stage.written.whiten) == (False, 1.0, False)
-    assert (stage.written.reward_scale, stage.written.reward_limit) == (1.0, 100.0)
+    assert stage.source == Rollouts(prompts=256, epochs=4, teacher_share=0.2, decoding=Decoding(128))
+    assert isinstance(stage.source, Rollouts)
+    assert (stage.source.inclusive, stage.source.discount, stage.source.whiten) == (False, 1.0, False)
+    assert (stage.source.reward_scale, stage.source.reward_limit) == (1.0, 100.0)
     assert stage.settings == {"dropout": 0.0}
 
 
@@ -251,7 +243,7 @@ def test_minillm_as_released() -> None:
         "minillm", inclusive=True, discount=0.95, whiten=True, reward_scale=2, corpus_weight=1, clip=0.3,
         prompts=16, inner_epochs=2, teacher_share=0.1, max_new_tokens=9,
     )  # fmt: skip
-    assert stage.written == Rollouts(
+    assert stage.part(Rollouts) == Rollouts(
         prompts=16, epochs=2, teacher_share=0.1, inclusive=True, discount=0.95, whiten=True, reward_scale=2.0,
         decoding=Decoding(9),
     )  # fmt: skip
@@ -264,9 +256,8 @@ def test_gkd() -> None:
     assert terms(first) == {"labels": (LABELS, 1.0)}
     divergence = TokenTerm(TokenDivergence("jensen_shannon", beta=0.9), reduction="sequence")
     assert terms(stage) == {"divergence": (divergence, 1.0)}
-    assert stage.written == OnPolicy(0.3, decoding=Decoding(9, 0.7))
-    assert (stage.completions, stage.teacher_decoding) == ("data", Decoding(9))
-    assert last("gkd", otherwise="teacher").completions == "teacher"
+    assert stage.source == OnPolicy(0.3, decoding=Decoding(9, 0.7), otherwise=GivenRows())
+    assert last("gkd", otherwise="teacher", max_new_tokens=9).part(TeacherWritten) == TeacherWritten(Decoding(9))
 
 
 def test_gkd_with_a_reward() -> None:
@@ -278,8 +269,8 @@ def test_gkd_with_a_reward() -> None:
     assert terms(always)["reward"][1] == pytest.approx(0.3)
     assert (stage.settings, last("gkd").settings) == ({"dropout": 0.0}, {})
     assert terms(stage)["reward"][0] == PolicyGradient(reduction="sum_per_sequence", written_by=OWN)
-    assert isinstance(stage.written, OnPolicy)
-    assert stage.written.reward == "my.module:reward"
+    assert isinstance(stage.source, OnPolicy)
+    assert stage.source.reward == "my.module:reward"
     assert set(terms(last("gkd", reward="my.module:reward", reward_weight=1))) == {"reward"}
     assert set(terms(last("gkd", reward_weight=1))) == {"divergence"}  # there is none
 
@@ -290,7 +281,7 @@ def test_distillm() -> None:
     texts = (WrittenBy.DATA, WrittenBy.STUDENT)
     term = TokenTerm(TokenDivergence("skew_reverse_kl", alpha=0.1), written_by=texts)
     assert terms(stage) == {"divergence": (term, 1.0)}
-    assert stage.written == Replay(capacity=9, validations=3, fresh="constant", decoding=Decoding(7))
+    assert stage.source == Replay(capacity=9, validations=3, fresh="constant", decoding=Decoding(7))
     assert Replay() == Replay(capacity=1000, rise=0.1, tolerance=0.1, fresh="decreasing")
     other = last("distillm", divergence="skew_forward_kl", alpha=0.2, corpus_weight=0.5)
     assert terms(other) == {
@@ -350,16 +341,19 @@ def test_a_student_that_was_fine_tuned_needs_no_first_stage(name: str) -> None:
         ("distillm", {"capacity": 0}, "recipe.capacity: "),
         ("distillm", {"validations": 0}, "recipe.validations: "),
         ("distillm", {"fresh": "never"}, "recipe.fresh: "),
-        ("limbeck.recipes.pkd:pkd", {}, "is not for runs on texts (task.kind: generation); known here: sft, kd, "),
+        (
+            "limbeck.recipes.pkd:pkd",
+            {},
+            "not for runs on texts (task.kind: generation). Recipes for this task: sft, kd, ",
+        ),
     ],
 )
 def test_refusals(name: str, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
-        build_text_recipe(name, arguments)
+        build_recipe(name, arguments, "generation")
 
 
-def test_a_text_recipe_is_for_runs_on_texts_alone() -> None:
-    with pytest.raises(ConfigError, match=re.escape("is for runs on texts (task.kind: generation)")):
-        build_recipe("limbeck.recipes.sft:sft", {})
-    with pytest.raises(ConfigError, match="is not for cross-lingual runs"):
-        build_alignment("limbeck.recipes.sft:sft", {})
+def test_a_recipe_of_texts_is_for_runs_on_texts_alone() -> None:
+    for kind in ("classification", "instructions"):
+        with pytest.raises(ConfigError, match=re.escape("is for runs on texts (task.kind: generation), not for c")):
+            build_recipe("limbeck.recipes.sft:sft", {}, kind)

@@ -11,6 +11,7 @@ from limbeck.errors import ConfigError
 from limbeck.recipes.catalogue import recipe_card
 from limbeck.runs.config import load_run_file, run_config
 from limbeck.runs.language_config import LanguageRunConfig
+from limbeck.sequences.given import Paired
 
 GOOD = """\
 task:
@@ -93,7 +94,7 @@ def test_an_ablation_of_the_prompts_is_one_line(tmp_path: Path, line: str, expec
 
 def test_an_ablation_of_the_recipe_is_one_line(tmp_path: Path) -> None:
     config = load(tmp_path, GOOD.replace("{name: ml_ipd, gate: 0.4}", "{pairing: same, name: ml_ipd}"))
-    assert config.recipe.alignment().pairing == "same"
+    assert config.recipe.build().part(Paired) == Paired("same", 0.5)
     assert load(tmp_path, GOOD, "recipe.pairing=mixed").recipe.arguments["pairing"] == "mixed"
 
 

@@ -34,7 +34,7 @@ def test_a_recipe_by_its_name_gets_its_defaults() -> None:
         "on_policy_share": 0.5, "beta": 0.5, "sft_share": 0.25, "otherwise": "data", "max_new_tokens": 128,
         "temperature": 1.0, "reward": None, "reward_weight": 0.5,
     }  # fmt: skip
-    assert config.recipe.made().title == "GKD"
+    assert config.recipe.build().title == "GKD"
     assert (config.seeds, config.answers.rows, config.teacher.top_k) == ([0], 200, 64)
 
 
@@ -91,7 +91,7 @@ def test_what_cannot_be_is_refused_before_anything_is_read(changes: dict[str, An
 @pytest.mark.parametrize("name", ["kd", "reverse_kl", "sft"])
 def test_recipes_on_rows_take_plain_text_and_a_store(name: str) -> None:
     plain = config_of(recipe=name, task={"kind": "generation", "text": "text"})
-    assert plain.recipe.made().reads_completions
+    assert plain.recipe.build().reads_completions
     assert config_of(recipe=name, teacher={"model": "large", "store": "stores/one"}).teacher.store == "stores/one"
 
 

@@ -32,7 +32,7 @@ import limbeck
 from limbeck.errors import ConfigError, DataError, LimbeckError, ModelError, NonFiniteLoss
 from limbeck.generation_results import GenerationResults
 from limbeck.models.load import load_language_model, weights_fingerprint
-from limbeck.recipes.catalogue import TEXT_RECIPES
+from limbeck.recipes.catalogue import recipes_for
 from limbeck.runs.config import load_run_file
 from limbeck.runs.flow import run
 from limbeck.types import SilentProgress
@@ -119,7 +119,7 @@ def figures(results: Any) -> dict[str, Any]:
 
 
 def test_every_recipe_is_run_here() -> None:
-    assert {arguments["name"] for arguments in RECIPES.values()} == set(TEXT_RECIPES)
+    assert {arguments["name"] for arguments in RECIPES.values()} == set(recipes_for("generation"))
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
@@ -449,8 +449,12 @@ def test_logits_that_are_not_finite_name_the_term_and_keep_the_checkpoint(
 @pytest.mark.parametrize(
     ("task", "recipe", "message"),
     [
-        ("generation", "distilbert", r"recipe 'distilbert' is for classification runs\. Recipes .*: sft, kd, seqkd"),
-        ("generation", "limbeck.recipes.pkd:pkd", "is not for runs on texts"),
+        (
+            "generation",
+            "distilbert",
+            "is for classification runs, not for runs on texts .*: sft, kd, seqkd",
+        ),
+        ("generation", "limbeck.recipes.pkd:pkd", "is for classification runs, not for runs on texts"),
         ("generation", "ml_ipd", "recipe 'ml_ipd' is for cross-lingual runs"),
         ("classification", "gkd", "recipe 'gkd' is for runs on texts"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -29,6 +30,10 @@ _TITLES = {
 }
 
 
+def _title(kinds: Sequence[str]) -> str:
+    return "Every kind of task" if len(kinds) == len(_TITLES) else "; ".join(_TITLES[kind] for kind in kinds)
+
+
 def main(name: Annotated[str | None, typer.Argument(help="Show one recipe only.")] = None) -> None:
     """Print a card for each recipe."""
     from rich.console import Console
@@ -37,11 +42,11 @@ def main(name: Annotated[str | None, typer.Argument(help="Show one recipe only."
     from limbeck.recipes.catalogue import recipe_card, recipe_cards
 
     console = Console(highlight=False)
-    kind = ""
+    title = ""
     for card in [recipe_card(name)] if name else recipe_cards():
-        if card.kind != kind:
-            console.print(f"{chr(10) if kind else ''}{_TITLES[card.kind]}", style="underline")
-            kind = card.kind
+        if _title(card.kinds) != title:
+            console.print(f"{chr(10) if title else ''}{_title(card.kinds)}", style="underline")
+            title = _title(card.kinds)
         console.print(f"[bold]{card.name}[/bold]")
         defaults = ", ".join(f"{key}: {value}" for key, value in card.defaults.items())
         facts = {"": card.summary, "paper": card.paper, "needs": "; ".join(card.needs), "defaults": defaults or "none"}

@@ -10,7 +10,9 @@ from limbeck.losses.hints.hidden import MappedStates
 from limbeck.losses.logits import TeacherCrossEntropy
 from limbeck.losses.reasons import ReasonCrossEntropy
 from limbeck.recipes.checks import require_share
+from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.curriculum import Curriculum, Measure
+from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage
 
 __all__ = ["anon"]
@@ -26,7 +28,7 @@ def anon(
     unsure_weight: float = 1.0,
     hidden_weight: float = 0.0,
     reason_weight: float = 0.0,
-) -> list[Stage]:
+) -> Recipe:
     """``-sum_c p_c log q_c`` with the teacher's probabilities p, easy rows first; no gold label is read.
 
     Optional: ``+ hidden_weight |W norm(h_S) - norm(h_T)|^2 / d_T`` (`MappedStates`), and ``- reason_weight mean_t log
@@ -60,5 +62,5 @@ def anon(
         WeightedTerm("hidden_states", MappedStates(), weight=hidden_weight),
         WeightedTerm("reasons", ReasonCrossEntropy(), weight=reason_weight),
     )
-    curriculum = Curriculum(stages, difficulty, class_quota) if order == "progressive" else None
-    return [Stage("anon", terms, curriculum=curriculum)]
+    source = Curriculum(stages, difficulty, class_quota) if order == "progressive" else GivenRows()
+    return Recipe("ANON", (Stage("anon", terms, source=source),))

@@ -6,29 +6,18 @@ import inspect
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, get_args
 
 from pydantic import ValidationError, validate_call
 
 from limbeck.errors import ConfigError, LimbeckError, near_misses
-from limbeck.losses.combine import needs_of
-from limbeck.recipes.alignment import Alignment
+from limbeck.recipes.kinds import RUNS, Kind, suits
 from limbeck.recipes.own_functions import own_function, told
-from limbeck.recipes.texts import TextRecipe
+from limbeck.recipes.recipe import Recipe
+from limbeck.sequences.given import GivenRows, Paired, TeacherWritten
 from limbeck.stages.stage import Stage
-from limbeck.types import Needs
 
-__all__ = [
-    "ALIGNMENTS",
-    "RECIPES",
-    "TEXT_RECIPES",
-    "RecipeCard",
-    "build_alignment",
-    "build_recipe",
-    "build_text_recipe",
-    "recipe_card",
-    "recipe_cards",
-]
+__all__ = ["RECIPES", "RecipeCard", "build_recipe", "recipe_card", "recipe_cards", "recipes_for"]
 
 RECIPES = {
     "fine_tune": "limbeck.recipes.fine_tune:fine_tune",
@@ -36,18 +25,6 @@ RECIPES = {
     "distilbert": "limbeck.recipes.distilbert:distilbert",
     "pkd": "limbeck.recipes.pkd:pkd",
     "anon": "limbeck.recipes.anon:anon",
-}
-
-ALIGNMENTS = {
-    "ml_ipd": "limbeck.recipes.ml_ipd:ml_ipd",
-    "ml_dft": "limbeck.recipes.ml_dft:ml_dft",
-    "pl_bl": "limbeck.recipes.pl_bl:pl_bl",
-    "rl_ia": "limbeck.recipes.rl_ia:rl_ia",
-    "transfer": "limbeck.recipes.transfer:transfer",
-}
-"""Recipes of cross-lingual runs (``task.kind: instructions``)."""
-
-TEXT_RECIPES = {
     "sft": "limbeck.recipes.sft:sft",
     "kd": "limbeck.recipes.token_divergences:kd",
     "seqkd": "limbeck.recipes.seqkd:seqkd",
@@ -60,14 +37,14 @@ TEXT_RECIPES = {
     "minillm": "limbeck.recipes.minillm:minillm",
     "gkd": "limbeck.recipes.gkd:gkd",
     "distillm": "limbeck.recipes.distillm:distillm",
+    "ml_ipd": "limbeck.recipes.ml_ipd:ml_ipd",
+    "ml_dft": "limbeck.recipes.ml_dft:ml_dft",
+    "pl_bl": "limbeck.recipes.pl_bl:pl_bl",
+    "rl_ia": "limbeck.recipes.rl_ia:rl_ia",
+    "transfer": "limbeck.recipes.transfer:transfer",
 }
-"""Recipes of runs on texts (``task.kind: generation``)."""
 
-Made = list[Stage] | Alignment | TextRecipe
-RecipeFunction = Callable[..., Made]
-Kind = Literal["classification", "instructions", "generation"]
-_RUNS = {"classification": "classification runs", "instructions": "cross-lingual runs (task.kind: instructions)",
-         "generation": "runs on texts (task.kind: generation)"}  # fmt: skip
+RecipeFunction = Callable[..., Recipe | Sequence[Stage]]
 
 
 @dataclass(frozen=True)
@@ -79,72 +56,55 @@ class RecipeCard:
     paper: str
     needs: list[str]
     defaults: dict[str, Any]
-    kind: Kind = "classification"
-    """The kind of task it is for."""
+    kinds: tuple[Kind, ...]
+    """The kinds of task it suits; none for a recipe that cannot be made without arguments."""
     left_out: str = ""
     """Terms of the paper that the defaults leave out."""
 
 
-def build_recipe(name: str, arguments: Mapping[str, Any]) -> list[Stage]:
-    """Return the stages of a recipe.
+def build_recipe(name: str, arguments: Mapping[str, Any], kind: Kind) -> Recipe:
+    """Return a recipe for a kind of task.
 
     Args:
         name: a name in `RECIPES`, or anyone's own function as ``my.module:function``.
         arguments: keyword arguments of the recipe.
+        kind: of the run.
 
     Raises:
-        ConfigError: unknown name or argument, a value of the wrong type or out of range.
+        ConfigError: unknown name or argument, a value of the wrong type or out of range, or a recipe for other kinds.
     """
-    stages = _call(name, arguments, RECIPES)
-    if not isinstance(stages, list):
-        raise ConfigError(f"recipe '{name}' is for {_RUNS[_kind(stages)]}, not for {_RUNS['classification']}")
-    _require_sound(name, stages)
-    return stages
-
-
-def _require_sound(name: str, stages: Sequence[Stage]) -> None:
-    if not stages or not any(t.weight > 0 for stage in stages for t in stage.terms):
+    function = _find(name, kind)
+    if name in RECIPES:
+        _require_suited(name, kind, _as_recipe(name, function()))  # before arguments that no recipe of this kind has
+    recipe = _as_recipe(name, _call(name, function, arguments))
+    _require_suited(name, kind, recipe)
+    if not recipe.stages or not any(t.weight > 0 for stage in recipe.stages for t in stage.terms):
         raise ConfigError(f"recipe '{name}' with these arguments has no term of positive weight: nothing to train on")
-    if abs(sum(stage.share for stage in stages) - 1) > 1e-6:
-        shares = ", ".join(f"{stage.share:g}" for stage in stages)
+    if kind != "instructions" and abs(sum(stage.share for stage in recipe.stages) - 1) > 1e-6:
+        shares = ", ".join(f"{stage.share:g}" for stage in recipe.stages)
         raise ConfigError(f"the shares of recipe '{name}' must add up to 1, not {shares}")
-
-
-def build_alignment(name: str, arguments: Mapping[str, Any]) -> Alignment:
-    """Return the cross-lingual system of a recipe.
-
-    Args:
-        name: a name in `ALIGNMENTS`, or anyone's own function as ``my.module:function``.
-        arguments: keyword arguments of the recipe.
-
-    Raises:
-        ConfigError: unknown name or argument, a value of the wrong type or out of range.
-    """
-    alignment = _call(name, arguments, ALIGNMENTS)
-    if not isinstance(alignment, Alignment):
-        raise ConfigError(f"recipe '{name}' is not for cross-lingual runs; known here: {', '.join(ALIGNMENTS)}")
-    return alignment
-
-
-def build_text_recipe(name: str, arguments: Mapping[str, Any]) -> TextRecipe:
-    """Return the stages of a recipe for students that write.
-
-    Args:
-        name: a name in `TEXT_RECIPES`, or anyone's own function as ``my.module:function``.
-        arguments: keyword arguments of the recipe.
-
-    Raises:
-        ConfigError: unknown name or argument, a value of the wrong type or out of range.
-    """
-    recipe = _call(name, arguments, TEXT_RECIPES)
-    if not isinstance(recipe, TextRecipe):
-        raise ConfigError(f"recipe '{name}' is not for {_RUNS['generation']}; known here: {', '.join(TEXT_RECIPES)}")
-    _require_sound(name, recipe.stages)
     return recipe
 
 
-def _call(name: str, arguments: Mapping[str, Any], table: Mapping[str, str]) -> Made:
-    function = _find(name, table)
+def recipes_for(kind: Kind) -> list[str]:
+    """Return the names of the recipes that suit a kind of task."""
+    return [name for name in RECIPES if kind in recipe_card(name).kinds]
+
+
+def _require_suited(name: str, kind: Kind, recipe: Recipe) -> None:
+    suited = suits(recipe)
+    if kind in suited:
+        return
+    if not suited:
+        raise ConfigError(f"recipe '{name}' has terms and sources that no one kind of task has together")
+    is_for = " and ".join(words for one, words in RUNS.items() if one in suited)
+    raise ConfigError(
+        f"recipe '{name}' is for {is_for}, not for {RUNS[kind]}. Recipes for this task: "
+        f"{', '.join(recipes_for(kind))} (limbeck recipes NAME says what they do)"
+    )
+
+
+def _call(name: str, function: RecipeFunction, arguments: Mapping[str, Any]) -> Any:
     try:
         known = list(inspect.signature(function).parameters)
     except (TypeError, ValueError) as error:
@@ -154,7 +114,7 @@ def _call(name: str, arguments: Mapping[str, Any], table: Mapping[str, str]) -> 
     if unknown:
         raise ConfigError("; ".join(unknown))
     try:
-        found: Made = validate_call(function)(**arguments)
+        return validate_call(function)(**arguments)
     except ValidationError as error:
         faults = [
             f"recipe.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {reprlib.repr(e['input'])})"
@@ -162,18 +122,25 @@ def _call(name: str, arguments: Mapping[str, Any], table: Mapping[str, str]) -> 
         ]
         raise ConfigError("; ".join(faults)) from error
     except Exception as error:
-        if name in table or isinstance(error, LimbeckError):
+        if name in RECIPES or isinstance(error, LimbeckError):
             raise
         raise ConfigError(f"recipe '{name}' raised {told(error)}") from error
-    stages = found if isinstance(found, list) else getattr(found, "stages", None)
-    if not isinstance(stages, Sequence) or not all(isinstance(stage, Stage) for stage in stages):
-        raise ConfigError(f"recipe '{name}' returned {type(found).__name__}, where a list of limbeck's Stage belongs")
-    return found
+
+
+def _as_recipe(name: str, made: Any) -> Recipe:
+    """Return a recipe; stages alone are one with the function's name."""
+    if isinstance(made, list):
+        made = Recipe(name.rpartition(":")[2], tuple(made))
+    if not isinstance(made, Recipe) or not all(isinstance(stage, Stage) for stage in made.stages):
+        raise ConfigError(
+            f"recipe '{name}' returned {type(made).__name__}, where a Recipe or a list of limbeck's Stage belongs"
+        )
+    return made
 
 
 def recipe_cards() -> list[RecipeCard]:
-    """Return a card for every recipe in `RECIPES`, `TEXT_RECIPES` and `ALIGNMENTS`."""
-    return [recipe_card(name) for name in (*RECIPES, *TEXT_RECIPES, *ALIGNMENTS)]
+    """Return a card for every recipe in `RECIPES`."""
+    return [recipe_card(name) for name in RECIPES]
 
 
 def recipe_card(name: str) -> RecipeCard:
@@ -182,29 +149,18 @@ def recipe_card(name: str) -> RecipeCard:
     Raises:
         ConfigError: unknown name.
     """
-    function = _find(name, {**RECIPES, **TEXT_RECIPES, **ALIGNMENTS})
+    function = _find(name)
     doc = inspect.getdoc(function) or ""
     paper, left_out = (_paragraph(doc, head) for head in ("Paper:", "Left out by default:"))
     parameters = inspect.signature(function).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    callable_as_is = len(defaults) == len(parameters)
-    made = function() if callable_as_is else []
-    needs = _needs(made)
-    wanted = [
-        ("labels", needs.labels),
-        ("teacher logits", needs.logits),
-        ("teacher hidden states", needs.teacher_hidden),
-        ("teacher [CLS] states", bool(needs.teacher_first)),
-        ("equal width", bool(needs.teacher_taps)),
-        ("equal tokenizers", needs.same_tokens),
-    ]
     summary = _one_line(doc.split("\n\n")[0].replace("`", ""))
-    named = [word for word, needed in wanted if needed]
-    if isinstance(made, Alignment):
-        named = _records_of(made)
-    elif isinstance(made, TextRecipe):
-        named = _texts_of(made)
-    return RecipeCard(name, summary, paper, named, defaults, _kind(made), left_out)
+    if len(defaults) < len(parameters):
+        return RecipeCard(name, summary, paper, [], defaults, (), left_out)
+    recipe = _as_recipe(name, function())
+    suited = suits(recipe)
+    kinds = tuple(kind for kind in get_args(Kind) if kind in suited)
+    return RecipeCard(name, summary, paper, _needs(recipe, kinds), defaults, kinds, left_out)
 
 
 def _paragraph(doc: str, head: str) -> str:
@@ -217,60 +173,56 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _records_of(alignment: Alignment) -> list[str]:
-    rows = {stage.rows for stage in alignment.stages}
-    from_english = alignment.starts_from == "english_model"
-    few = "few target-language labels (data.n_target)"
-    wanted = [
-        ("the English model, which every run trains first", from_english),
-        ("the pretrained backbone", not from_english and alignment.scorer == "run"),
-        ("the pretrained backbone with its masked-language head", alignment.scorer == "verbaliser"),
-        ("target-language texts without labels", "paired" in rows),
-        ("their translations (pairing: same needs none)", "paired" in rows and alignment.pairing != "same"),
-        ("source-language labels", "english+target" in rows),
-        (few, bool({"target", "english+target"} & rows)),
+def _needs(recipe: Recipe, kinds: tuple[Kind, ...]) -> list[str]:
+    """Return in words what must be there for a recipe."""
+    if kinds == ("instructions",):
+        wanted = _of_records(recipe)
+    elif kinds == ("generation",):
+        wanted = _of_texts(recipe)
+    else:
+        wanted = _of_rows(recipe)
+    return [words for words, needed in wanted if needed]
+
+
+def _of_rows(recipe: Recipe) -> list[tuple[str, bool]]:
+    needs = recipe.needs
+    return [
+        ("labels", needs.labels),
+        ("teacher logits", needs.logits),
+        ("teacher hidden states", needs.teacher_hidden),
+        ("teacher [CLS] states", bool(needs.teacher_first)),
+        ("equal width", bool(needs.teacher_taps)),
+        ("equal tokenizers", needs.same_tokens),
     ]
-    return [word for word, needed in wanted if needed]
 
 
-def _texts_of(recipe: TextRecipe) -> list[str]:
-    needs = _needs(recipe)
-    by_teacher = any(stage.completions == "teacher" for stage in recipe.stages)
-    wanted = [
+def _of_records(recipe: Recipe) -> list[tuple[str, bool]]:
+    read = {stage.source.which for stage in recipe.stages if isinstance(stage.source, GivenRows)}
+    from_teacher, paired = recipe.starts_from == "teacher", recipe.part(Paired)
+    masked = recipe.options.scorer == "verbaliser"
+    return [
+        ("the English model, which every run trains first", from_teacher),
+        ("the pretrained backbone", not from_teacher and not masked),
+        ("the pretrained backbone with its masked-language head", masked),
+        ("target-language texts without labels", paired is not None),
+        ("their translations (pairing: same needs none)", paired is not None and paired.pairing != "same"),
+        ("source-language labels", "source+target" in read),
+        ("few target-language labels (data.n_target)", bool({"target", "source+target"} & read)),
+    ]
+
+
+def _of_texts(recipe: Recipe) -> list[tuple[str, bool]]:
+    return [
         ("completions", recipe.reads_completions),
-        ("a teacher that writes", by_teacher),
-        ("teacher logits and its vocabulary", needs.logits),
-        ("the student's own texts", any(stage.written is not None for stage in recipe.stages)),
+        ("a teacher that writes", recipe.part(TeacherWritten) is not None),
+        ("teacher logits and its vocabulary", recipe.needs.logits),
+        ("the student's own texts", recipe.samples),
     ]
-    return [word for word, needed in wanted if needed]
 
 
-def _kind(made: Made) -> Kind:
-    if isinstance(made, Alignment):
-        return "instructions"
-    return "generation" if isinstance(made, TextRecipe) else "classification"
-
-
-def _kind_of(name: str) -> Kind | None:
-    """Return the kind of run that a recipe of ours is for."""
-    tables: dict[Kind, Mapping[str, str]] = {
-        "classification": RECIPES, "instructions": ALIGNMENTS, "generation": TEXT_RECIPES,
-    }  # fmt: skip
-    return next((kind for kind, table in tables.items() if name in table), None)
-
-
-def _needs(made: Made) -> Needs:
-    stages = made if isinstance(made, list) else made.stages
-    return needs_of(tuple(term for stage in stages for term in stage.terms))
-
-
-def _find(name: str, table: Mapping[str, str]) -> RecipeFunction:
-    target = table.get(name, name if ":" in name else None)
-    if target is None and (kind := _kind_of(name)) is not None:
-        raise ConfigError(
-            f"recipe '{name}' is for {_RUNS[kind]}. Recipes for this task: {', '.join(table)} (limbeck recipes NAME "
-            "says what they do)"
-        )
+def _find(name: str, kind: Kind | None = None) -> RecipeFunction:
+    target = RECIPES.get(name, name if ":" in name else None)
     if target is None:
-        raise ConfigError(f"unknown recipe '{name}': {near_misses(name, table)} (or your own as my.module:function)")
+        known = RECIPES if kind is None else recipes_for(kind)
+        raise ConfigError(f"unknown recipe '{name}': {near_misses(name, known)} (or your own as my.module:function)")
     return own_function(target, "recipe")

@@ -6,6 +6,7 @@ from limbeck.losses.combine import WeightedTerm
 from limbeck.losses.hints.hidden import LastHiddenCosine
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL
+from limbeck.recipes.recipe import Recipe
 from limbeck.stages.stage import Stage
 
 __all__ = ["distilbert"]
@@ -17,7 +18,7 @@ def distilbert(
     soft_target_weight: float = 5.0,
     label_weight: float = 2.0,
     cosine_weight: float = 1.0,
-) -> list[Stage]:
+) -> Recipe:
     """``5 T^2 KL + 2 CE(gold) + 1 cosine`` of the last hidden states, on the task's own rows.
 
     The weights are those of the released code, where the second term is masked language modelling; on
@@ -32,13 +33,9 @@ def distilbert(
         label_weight: weight of the gold labels.
         cosine_weight: weight of the cosine distance of the last layers' states.
     """
-    return [
-        Stage(
-            "distilbert",
-            (
-                WeightedTerm("soft_targets", ForwardKL(loss_temperature), weight=soft_target_weight),
-                WeightedTerm("labels", LabelCrossEntropy(), weight=label_weight),
-                WeightedTerm("cosine", LastHiddenCosine(), weight=cosine_weight),
-            ),
-        )
-    ]
+    terms = (
+        WeightedTerm("soft_targets", ForwardKL(loss_temperature), weight=soft_target_weight),
+        WeightedTerm("labels", LabelCrossEntropy(), weight=label_weight),
+        WeightedTerm("cosine", LastHiddenCosine(), weight=cosine_weight),
+    )
+    return Recipe("DistilBERT", (Stage("distilbert", terms),))

@@ -10,8 +10,8 @@ from limbeck.losses.combine import WeightedTerm
 from limbeck.losses.tokens import TokenTerm
 from limbeck.models.generate import Decoding
 from limbeck.numerics.token_losses import TokenDivergence
-from limbeck.recipes.text_stages import corpus_term, sft_first
-from limbeck.recipes.texts import TextRecipe
+from limbeck.recipes.recipe import Recipe
+from limbeck.recipes.text_stages import beside_corpus, corpus_term, sft_first
 from limbeck.sequences.replay import Replay
 from limbeck.stages.stage import Stage
 from limbeck.types import WrittenBy
@@ -29,7 +29,7 @@ def distillm(
     corpus_weight: Annotated[float, Field(ge=0)] = 0.0,
     sft_share: Annotated[float, Field(ge=0, lt=1)] = 0.25,
     max_new_tokens: Annotated[int, Field(ge=1)] = 128,
-) -> TextRecipe:
+) -> Recipe:
     """``KL(p || alpha p + (1 - alpha) q)`` or ``KL(q || (1 - alpha) p + alpha q)``, adaptively off-policy.
 
     Left out by default: the paper's language-modelling loss on plain text beside the task, which is there with
@@ -53,7 +53,6 @@ def distillm(
         WeightedTerm("divergence", TokenTerm(TokenDivergence(divergence, alpha=alpha), written_by=texts)),
         *corpus_term(corpus_weight),
     )
-    decoding = Decoding(max_new_tokens)
-    written = Replay(capacity=capacity, validations=validations, fresh=fresh, decoding=decoding)
-    stage = Stage("distillm", terms, share=1 - sft_share, written=written, corpus=corpus_weight > 0)
-    return TextRecipe("DistiLLM", (*sft_first(sft_share), stage))
+    replay = Replay(capacity=capacity, validations=validations, fresh=fresh, decoding=Decoding(max_new_tokens))
+    stage = Stage("distillm", terms, share=1 - sft_share, source=beside_corpus(replay, corpus_weight))
+    return Recipe("DistiLLM", (*sft_first(sft_share), stage))

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from limbeck.losses.candidates import CandidateCrossEntropy
 from limbeck.losses.combine import WeightedTerm
-from limbeck.recipes.alignment import Alignment
+from limbeck.recipes.recipe import Recipe
+from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage
 
 __all__ = ["english_model"]
 
 
-def english_model() -> Alignment:
+def english_model() -> Recipe:
     """``CE(gold)`` over candidates, on instruction records of the source language alone.
 
     Every cross-lingual run trains it first; on other languages it is the zero-shot system.
 
-    Paper: Hughes et al. 2025, "Cross-Lingual Instruction Alignment in Large Language Models via Lightweight
+    Paper: Hughes et al. 2025, "Cross-Lingual Instruction Recipe in Large Language Models via Lightweight
     Prompt Distillation", doi 10.5281/zenodo.15232962 (E-IM)
     """
-    return Alignment(
+    return Recipe(
         title="English model (zero-shot)",
-        stages=(Stage("english", (WeightedTerm("labels", CandidateCrossEntropy()),), rows="english"),),
-        starts_from="backbone",
+        stages=(Stage("english", (WeightedTerm("labels", CandidateCrossEntropy()),), source=GivenRows("source")),),
     )

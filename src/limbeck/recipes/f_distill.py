@@ -11,8 +11,10 @@ from limbeck.losses.hints.token_states import TokenHints
 from limbeck.losses.tokens import TokenTerm
 from limbeck.models.generate import Decoding
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
-from limbeck.recipes.texts import TextRecipe
+from limbeck.recipes.recipe import Recipe
+from limbeck.sequences.given import TeacherWritten
 from limbeck.sequences.on_policy import OnPolicy
+from limbeck.sequences.source import Source
 from limbeck.stages.stage import Stage
 from limbeck.types import WrittenBy
 
@@ -27,7 +29,7 @@ def f_distill(
     hint_layers: Literal["first", "last", "uniform", "spread"] = "uniform",
     beta: Annotated[float, Field(gt=0, lt=1)] = 0.5,
     max_new_tokens: Annotated[int, Field(ge=1)] = 128,
-) -> TextRecipe:
+) -> Recipe:
     """One of four f-divergences between whole texts, as a sum of per-token divergences; no gold completions.
 
     Texts are sampled and carry no gradient: the teacher's are written once, the student's anew in every step. KL
@@ -72,12 +74,12 @@ def f_distill(
     }[variant]
     terms = tuple(WeightedTerm(name, TokenTerm(loss, written_by=who), weight) for name, loss, who, weight in both)
     decoding = Decoding(max_new_tokens)
-    stage = Stage(
-        f"f_distill_{variant}",
-        terms,
-        share=1 - pre_distillation_share,
-        completions="data" if variant == "rkl" else "teacher",
-        teacher_decoding=decoding,
-        written=None if variant == "kl" else OnPolicy(1.0, beside=variant in ("js", "tvd"), decoding=decoding),
-    )
-    return TextRecipe(f"f-DISTILL ({variant.upper()})", (*stages, stage))
+    by_teacher = TeacherWritten(decoding)
+    sources: dict[str, Source] = {
+        "kl": by_teacher,
+        "rkl": OnPolicy(1.0, decoding=decoding),
+        "js": OnPolicy(1.0, beside=True, otherwise=by_teacher, decoding=decoding),
+        "tvd": OnPolicy(1.0, beside=True, otherwise=by_teacher, decoding=decoding),
+    }
+    stage = Stage(f"f_distill_{variant}", terms, share=1 - pre_distillation_share, source=sources[variant])
+    return Recipe(f"f-DISTILL ({variant.upper()})", (*stages, stage))

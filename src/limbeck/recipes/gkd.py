@@ -11,8 +11,9 @@ from limbeck.losses.policy import PolicyGradient
 from limbeck.losses.tokens import TokenTerm
 from limbeck.models.generate import Decoding
 from limbeck.numerics.token_losses import TokenDivergence
+from limbeck.recipes.recipe import Recipe
 from limbeck.recipes.text_stages import sft_first
-from limbeck.recipes.texts import TextRecipe
+from limbeck.sequences.given import GivenRows, TeacherWritten
 from limbeck.sequences.on_policy import OnPolicy
 from limbeck.stages.stage import Stage
 from limbeck.types import WrittenBy
@@ -30,7 +31,7 @@ def gkd(
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0,
     reward: str | None = None,
     reward_weight: Annotated[float, Field(ge=0, le=1)] = 0.5,
-) -> TextRecipe:
+) -> Recipe:
     """Generalised Jensen-Shannon divergence, on the student's own texts in a share of the steps.
 
     With a reward, equation 5 of the paper: ``reward_weight`` times the expected reward of what the student writes,
@@ -54,7 +55,12 @@ def gkd(
     Raises:
         ConfigError: a reward with a temperature other than 1, or without any text of the student.
     """
-    written = OnPolicy(on_policy_share, decoding=Decoding(max_new_tokens, temperature), reward=reward)
+    source = OnPolicy(
+        on_policy_share,
+        decoding=Decoding(max_new_tokens, temperature),
+        reward=reward,
+        otherwise=TeacherWritten(Decoding(max_new_tokens)) if otherwise == "teacher" else GivenRows(),
+    )
     share = reward_weight if reward is not None else 0.0
     divergence = TokenTerm(TokenDivergence("jensen_shannon", beta=beta), reduction="sequence")
     terms = [WeightedTerm("divergence", divergence, weight=1 - share)]
@@ -65,10 +71,8 @@ def gkd(
         "gkd",
         tuple(terms),
         share=1 - sft_share,
-        completions=otherwise,
-        teacher_decoding=Decoding(max_new_tokens),
-        written=written,
+        source=source,
         # The text was drawn from the student as it is, not from one of its dropout masks.
         settings={} if reward is None else {"dropout": 0.0},
     )
-    return TextRecipe("GKD", (*sft_first(sft_share), stage))
+    return Recipe("GKD", (*sft_first(sft_share), stage))

@@ -11,8 +11,8 @@ from limbeck.losses.policy import ClippedPolicyGradient
 from limbeck.losses.tokens import TokenTerm
 from limbeck.models.generate import Decoding
 from limbeck.numerics.token_losses import TokenDivergence
-from limbeck.recipes.text_stages import corpus_term, sft_first
-from limbeck.recipes.texts import TextRecipe
+from limbeck.recipes.recipe import Recipe
+from limbeck.recipes.text_stages import beside_corpus, corpus_term, sft_first
 from limbeck.sequences.rollouts import Rollouts
 from limbeck.stages.stage import Stage
 from limbeck.types import WrittenBy
@@ -33,7 +33,7 @@ def minillm(
     discount: Annotated[float, Field(gt=0, le=1)] = 1.0,
     whiten: bool = False,
     reward_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0,
-) -> TextRecipe:
+) -> Recipe:
     """``KL(student || teacher)`` of whole texts: its single-step part exactly, the rest by clipped policy gradient.
 
     Texts are written in rounds by a mixture of student and teacher. The released code pairs a token with a return
@@ -65,7 +65,7 @@ def minillm(
         WeightedTerm("long", ClippedPolicyGradient(clip=clip, written_by=own)),
         *corpus_term(corpus_weight),
     )
-    written = Rollouts(
+    rollouts = Rollouts(
         prompts=prompts,
         epochs=inner_epochs,
         teacher_share=teacher_share,
@@ -79,9 +79,8 @@ def minillm(
         "minillm",
         terms,
         share=1 - sft_share,
-        written=written,
-        corpus=corpus_weight > 0,
+        source=beside_corpus(rollouts, corpus_weight),
         # The ratio of new to old probabilities must be that of two students, not of two dropout masks.
         settings={"dropout": 0.0},
     )
-    return TextRecipe("MiniLLM", (*sft_first(sft_share), stage))
+    return Recipe("MiniLLM", (*sft_first(sft_share), stage))

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from limbeck.losses.candidates import CandidateCrossEntropy
 from limbeck.losses.combine import WeightedTerm
-from limbeck.recipes.alignment import Alignment
+from limbeck.recipes.recipe import RankingOptions, Recipe
+from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage
 
 __all__ = ["ml_dft"]
@@ -18,7 +19,7 @@ def ml_dft(
     *,
     optimiser: Literal["adamw", "sgd"] = "adamw",
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
-) -> Alignment:
+) -> Recipe:
     """``CE(gold)`` on all labelled records of all languages together; no prompts but the task's name, no teacher.
 
     Paper: the baseline ML-DFT of Hughes et al. 2025, doi 10.5281/zenodo.15232962
@@ -30,9 +31,8 @@ def ml_dft(
     rate = learning_rate or (1e-2 if optimiser == "sgd" else None)
     settings: dict[str, Any] = {"optimiser": optimiser} | ({"learning_rate": rate} if rate else {})
     terms = (WeightedTerm("labels", CandidateCrossEntropy()),)
-    return Alignment(
+    return Recipe(
         title="ML-DFT" if optimiser == "adamw" else "ML-DFT (SGD)",
-        stages=(Stage("fine_tune", terms, rows="english+target", settings=settings),),
-        starts_from="backbone",
-        prompts="task_name",
+        stages=(Stage("fine_tune", terms, source=GivenRows("source+target"), settings=settings),),
+        options=RankingOptions(prompts="task_name"),
     )

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from limbeck.losses.candidates import CandidateCrossEntropy, CandidateMSE
 from limbeck.losses.combine import WeightedTerm
-from limbeck.recipes.alignment import Alignment, Pairing
+from limbeck.recipes.recipe import Recipe
+from limbeck.sequences.given import GivenRows, Paired, Pairing
 from limbeck.stages.stage import Stage
 
 __all__ = ["ml_ipd"]
@@ -21,13 +22,13 @@ def ml_ipd(
     outputs: Literal["logits", "probs"] = "logits",
     label_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0,
     start: Literal["english_model", "backbone"] = "english_model",
-) -> Alignment:
+) -> Recipe:
     """``sum_k (y_T - y_S)^2`` of centred candidate scores, English model to student; then ``CE(gold)`` on few labels.
 
     The student starts as a copy of the English model and learns to answer in every target language as the
     English model does, from text without labels; then come a few labelled records of each language.
 
-    Paper: Hughes et al. 2025, "Cross-Lingual Instruction Alignment in Large Language Models via Lightweight
+    Paper: Hughes et al. 2025, "Cross-Lingual Instruction Recipe in Large Language Models via Lightweight
     Prompt Distillation", doi 10.5281/zenodo.15232962
 
     Args:
@@ -43,13 +44,11 @@ def ml_ipd(
         WeightedTerm("distillation", CandidateMSE(outputs=outputs)),
         WeightedTerm("labels", CandidateCrossEntropy(), weight=label_weight),
     )
-    return Alignment(
+    return Recipe(
         title="ML-IPD",
         stages=(
-            Stage("distillation", terms, rows="paired"),
-            Stage("target", (WeightedTerm("labels", CandidateCrossEntropy()),), rows="target"),
+            Stage("distillation", terms, source=Paired(pairing, gate)),
+            Stage("target", (WeightedTerm("labels", CandidateCrossEntropy()),), source=GivenRows("target")),
         ),
-        starts_from=start,
-        pairing=pairing,
-        gate=gate,
+        starts_from="teacher" if start == "english_model" else "student",
     )

@@ -9,6 +9,7 @@ from limbeck.losses.hints.hidden import PatientHints
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL
 from limbeck.recipes.checks import require_share
+from limbeck.recipes.recipe import Recipe
 from limbeck.stages.stage import Stage
 
 __all__ = ["pkd"]
@@ -21,7 +22,7 @@ def pkd(
     soft_target_weight: float = 0.5,
     hint_weight: float = 100.0,
     use_labels: bool = True,
-) -> list[Stage]:
+) -> Recipe:
     """``(1 - a) CE(gold) + a T^2 KL + beta`` mean squared distance of normalised [CLS] states.
 
     Defaults lie inside the paper's grid (T 5, 10, 20; a 0.2, 0.5, 0.7; beta 10 to 1000). The student
@@ -38,13 +39,9 @@ def pkd(
     """
     require_share("soft_target_weight", soft_target_weight)
     label_weight = 1 - soft_target_weight if use_labels else 0.0
-    return [
-        Stage(
-            "pkd",
-            (
-                WeightedTerm("labels", LabelCrossEntropy(), weight=label_weight),
-                WeightedTerm("soft_targets", ForwardKL(loss_temperature), weight=soft_target_weight),
-                WeightedTerm("hints", PatientHints(strategy), weight=hint_weight),
-            ),
-        )
-    ]
+    terms = (
+        WeightedTerm("labels", LabelCrossEntropy(), weight=label_weight),
+        WeightedTerm("soft_targets", ForwardKL(loss_temperature), weight=soft_target_weight),
+        WeightedTerm("hints", PatientHints(strategy), weight=hint_weight),
+    )
+    return Recipe("PKD", (Stage("pkd", terms),))

@@ -8,13 +8,14 @@ from pydantic import Field
 
 from limbeck.losses.candidates import CandidateCrossEntropy
 from limbeck.losses.combine import WeightedTerm
-from limbeck.recipes.alignment import Alignment
+from limbeck.recipes.recipe import RankingOptions, Recipe
+from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage
 
 __all__ = ["pl_bl"]
 
 
-def pl_bl(*, share: Annotated[float, Field(gt=0, le=1)] = 1.0) -> Alignment:
+def pl_bl(*, share: Annotated[float, Field(gt=0, le=1)] = 1.0) -> Recipe:
     """``CE(gold)`` over masked-language scores of the candidates behind hand-written prompts of both levels.
 
     No soft prompts, no teacher, no new parameters: the pretrained masked-language head scores the candidates.
@@ -26,10 +27,8 @@ def pl_bl(*, share: Annotated[float, Field(gt=0, le=1)] = 1.0) -> Alignment:
             an equal share of computation is far fewer steps.
     """
     terms = (WeightedTerm("labels", CandidateCrossEntropy()),)
-    return Alignment(
+    return Recipe(
         title="PL-BL",
-        stages=(Stage("fine_tune", terms, rows="english+target", share=share),),
-        starts_from="backbone",
-        scorer="verbaliser",
-        prompts="hard",
+        stages=(Stage("fine_tune", terms, source=GivenRows("source+target"), share=share),),
+        options=RankingOptions(scorer="verbaliser", prompts="hard"),
     )

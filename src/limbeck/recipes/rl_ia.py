@@ -8,7 +8,8 @@ from pydantic import Field
 
 from limbeck.losses.candidates import AdvantageActorCritic
 from limbeck.losses.combine import WeightedTerm
-from limbeck.recipes.alignment import Alignment
+from limbeck.recipes.recipe import RankingOptions, Recipe
+from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage
 
 __all__ = ["rl_ia"]
@@ -23,7 +24,7 @@ def rl_ia(
     entropy_weight: float = 0.01,
     learning_rate: _Positive = 1e-5,
     max_grad_norm: _Positive = 0.5,
-) -> Alignment:
+) -> Recipe:
     """Advantage actor-critic from the English model on: ``-A log pi(a) + v (R - V)^2 - e H(pi)``.
 
     An episode is one record, an action one candidate drawn from ``pi = softmax(z)``, the reward 1 for a right
@@ -41,9 +42,10 @@ def rl_ia(
     """
     term = AdvantageActorCritic(value_weight=value_weight, entropy_weight=entropy_weight, reward=reward)
     settings = {"learning_rate": learning_rate, "max_grad_norm": max_grad_norm}
-    return Alignment(
+    terms = (WeightedTerm("actor_critic", term),)
+    return Recipe(
         title="RL-IA",
-        stages=(Stage("reinforce", (WeightedTerm("actor_critic", term),), rows="english+target", settings=settings),),
-        starts_from="english_model",
-        critic=True,
+        stages=(Stage("reinforce", terms, source=GivenRows("source+target"), settings=settings),),
+        starts_from="teacher",
+        options=RankingOptions(critic=True),
     )

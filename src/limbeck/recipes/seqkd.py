@@ -10,7 +10,8 @@ from limbeck.losses.combine import WeightedTerm
 from limbeck.losses.tokens import TokenTerm
 from limbeck.models.generate import Decoding
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
-from limbeck.recipes.texts import TextRecipe
+from limbeck.recipes.recipe import Recipe
+from limbeck.sequences.given import TeacherWritten
 from limbeck.stages.stage import Stage
 
 __all__ = ["seqkd"]
@@ -23,7 +24,7 @@ def seqkd(
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0,
     max_new_tokens: Annotated[int, Field(ge=1)] = 128,
     word_level_weight: Annotated[float, Field(ge=0, le=1)] = 0.0,
-) -> TextRecipe:
+) -> Recipe:
     """Cross-entropy on completions that the teacher wrote once; the rows' own completions are not read.
 
     Paper: Kim, Rush 2016, "Sequence-Level Knowledge Distillation", arXiv:1606.07947 (beam search; MiniLLM's
@@ -41,5 +42,4 @@ def seqkd(
         WeightedTerm("labels", TokenTerm(LabelLoss()), weight=1 - word_level_weight),
         WeightedTerm("divergence", TokenTerm(TokenDivergence("forward_kl")), weight=word_level_weight),
     )
-    stage = Stage("seqkd", terms, completions="teacher", teacher_decoding=decoding)
-    return TextRecipe("SeqKD", (stage,))
+    return Recipe("SeqKD", (Stage("seqkd", terms, source=TeacherWritten(decoding)),))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from limbeck.recipes.recipe import Recipe
 from limbeck.recipes.text_stages import sft_first
-from limbeck.recipes.texts import TextRecipe
 
 __all__ = ["sft"]
 
 
-def sft() -> TextRecipe:
+def sft() -> Recipe:
     """Cross-entropy on the completions of the rows; no teacher.
 
     Paper: Ouyang et al. 2022, "Training language models to follow instructions with human feedback",
     arXiv:2203.02155, section 3.5
     """
-    return TextRecipe("Supervised fine-tuning", sft_first(1.0))
+    return Recipe("Supervised fine-tuning", sft_first(1.0))

@@ -10,7 +10,7 @@ from limbeck.losses.combine import WeightedTerm
 from limbeck.losses.teacher_share import GrowingShare
 from limbeck.losses.tokens import TokenTerm
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
-from limbeck.recipes.texts import TextRecipe
+from limbeck.recipes.recipe import Recipe
 from limbeck.stages.stage import Stage
 
 __all__ = ["taid"]
@@ -25,7 +25,7 @@ def taid(
     step_size: Share = 5e-4,
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99,
     label_weight: Share = 0.0,
-) -> TextRecipe:
+) -> Recipe:
     """``KL(p_t || q)`` at every token, p_t the softmax of t times the teacher's and 1 - t times the student's logits.
 
     A small student is not asked at once for all that a large teacher knows: t grows over the stage, faster while the
@@ -47,4 +47,4 @@ def taid(
         WeightedTerm("divergence", between, weight=1 - label_weight),
         WeightedTerm("labels", TokenTerm(LabelLoss()), weight=label_weight),
     )
-    return TextRecipe("TAID", (Stage("taid", terms),))
+    return Recipe("TAID", (Stage("taid", terms),))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from limbeck.losses.combine import WeightedTerm
 from limbeck.losses.tokens import TokenTerm
 from limbeck.numerics.token_losses import LabelLoss
+from limbeck.sequences.source import Sampled, WithCorpus
 from limbeck.stages.stage import Stage
 from limbeck.types import WrittenBy
 
-__all__ = ["corpus_term", "sft_first"]
+__all__ = ["beside_corpus", "corpus_term", "sft_first"]
 
 
 def sft_first(share: float) -> tuple[Stage, ...]:
@@ -27,3 +28,8 @@ def corpus_term(weight: float) -> tuple[WeightedTerm, ...]:
     if weight == 0:
         return ()
     return (WeightedTerm("corpus", TokenTerm(LabelLoss(), written_by=(WrittenBy.CORPUS,)), weight=weight),)
+
+
+def beside_corpus(source: Sampled, weight: float) -> Sampled | WithCorpus:
+    """Return the source with the plain-text corpus beside it, where that has a weight."""
+    return WithCorpus(source) if weight else source

@@ -9,7 +9,7 @@ from pydantic import Field
 from limbeck.losses.combine import WeightedTerm
 from limbeck.losses.tokens import TokenTerm
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
-from limbeck.recipes.texts import TextRecipe
+from limbeck.recipes.recipe import Recipe
 from limbeck.stages.stage import Stage
 
 __all__ = ["adaptive_kl", "jensen_shannon", "kd", "reverse_kl", "total_variation"]
@@ -18,7 +18,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-def kd(*, loss_temperature: Temperature = 2.0, label_weight: Share = 0.5) -> TextRecipe:
+def kd(*, loss_temperature: Temperature = 2.0, label_weight: Share = 0.5) -> Recipe:
     """``label_weight CE(gold) + (1 - label_weight) T^2 KL(teacher_T || student_T)`` at every token.
 
     Paper: Hinton, Vinyals, Dean 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531
@@ -30,7 +30,7 @@ def kd(*, loss_temperature: Temperature = 2.0, label_weight: Share = 0.5) -> Tex
     return _on_rows("KD", "kd", TokenDivergence("forward_kl", loss_temperature=loss_temperature), label_weight)
 
 
-def reverse_kl(*, loss_temperature: Temperature = 1.0, label_weight: Share = 0.0) -> TextRecipe:
+def reverse_kl(*, loss_temperature: Temperature = 1.0, label_weight: Share = 0.0) -> Recipe:
     """``KL(student || teacher)`` at every token: the student need not cover all that the teacher may say.
 
     Paper: Gu et al. 2024, "MiniLLM: Knowledge Distillation of Large Language Models", arXiv:2306.08543, section 2.1
@@ -50,7 +50,7 @@ def jensen_shannon(
     loss_temperature: Temperature = 1.0,
     normalise: bool = False,
     label_weight: Share = 0.0,
-) -> TextRecipe:
+) -> Recipe:
     """``beta KL(p || m) + (1 - beta) KL(q || m)``, ``m = beta p + (1 - beta) q``, at every token.
 
     Paper: Agarwal et al. 2024, "On-Policy Distillation of Language Models", arXiv:2306.13649, section 2
@@ -65,7 +65,7 @@ def jensen_shannon(
     return _on_rows("Jensen-Shannon", "jensen_shannon", loss, label_weight)
 
 
-def total_variation(*, loss_temperature: Temperature = 1.0, label_weight: Share = 0.0) -> TextRecipe:
+def total_variation(*, loss_temperature: Temperature = 1.0, label_weight: Share = 0.0) -> Recipe:
     """``1/2 sum |p - q|`` at every token. Weak far from the teacher: a student that is near it already gains most.
 
     Paper: Wen et al. 2023, "f-Divergence Minimization for Sequence-Level Knowledge Distillation", arXiv:2307.15190
@@ -83,7 +83,7 @@ def adaptive_kl(
     head_mass: Annotated[float, Field(gt=0, lt=1)] = 0.5,
     loss_temperature: Temperature = 1.0,
     label_weight: Share = 0.0,
-) -> TextRecipe:
+) -> Recipe:
     """``w KL(p || q) + (1 - w) KL(q || p)`` at every token, w the share of the gap on the teacher's likeliest tokens.
 
     Paper: Wu et al. 2025, "Rethinking Kullback-Leibler Divergence in Knowledge Distillation for Large Language
@@ -98,9 +98,9 @@ def adaptive_kl(
     return _on_rows("Adaptive KL", "adaptive_kl", loss, label_weight)
 
 
-def _on_rows(title: str, name: str, loss: TokenDivergence, label_weight: float) -> TextRecipe:
+def _on_rows(title: str, name: str, loss: TokenDivergence, label_weight: float) -> Recipe:
     terms = (
         WeightedTerm("divergence", TokenTerm(loss), weight=1 - label_weight),
         WeightedTerm("labels", TokenTerm(LabelLoss()), weight=label_weight),
     )
-    return TextRecipe(title, (Stage(name, terms),))
+    return Recipe(title, (Stage(name, terms),))

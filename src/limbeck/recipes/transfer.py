@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from limbeck.losses.candidates import CandidateCrossEntropy
 from limbeck.losses.combine import WeightedTerm
-from limbeck.recipes.alignment import Alignment
+from limbeck.recipes.recipe import Recipe
+from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage
 
 __all__ = ["transfer"]
 
 
-def transfer() -> Alignment:
+def transfer() -> Recipe:
     """``CE(gold)`` on few target-language labels, from the English model on: `ml_ipd` without its distillation.
 
     Not in the paper. Whatever `ml_ipd` gains over this is what distillation gained.
 
     Paper: none; compare Lauscher et al. 2020, "From Zero to Hero", arXiv:2005.00633 (few-shot transfer)
     """
-    return Alignment(
+    return Recipe(
         title="Transfer (no distillation)",
-        stages=(Stage("target", (WeightedTerm("labels", CandidateCrossEntropy()),), rows="target"),),
-        starts_from="english_model",
+        stages=(Stage("target", (WeightedTerm("labels", CandidateCrossEntropy()),), source=GivenRows("target")),),
+        starts_from="teacher",
     )

@@ -26,6 +26,7 @@ from limbeck.runs.label_teacher import LabelTeacher, PromptedModel, load_prompte
 from limbeck.runs.prepare import RunRows, start_teacher
 from limbeck.runs.reasons import training_reasons
 from limbeck.runs.student import make_student, student_tokenizer
+from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage
 from limbeck.students.initialise import copies_note
 from limbeck.teachers.language_model import TeacherStates
@@ -92,7 +93,7 @@ class Bench:
 
     def stage_rows(self, stage: Stage, *, taught: bool) -> NDArray[np.int64]:
         """Return the training rows of a stage: all, or the labelled ones; `taught`: those with a teacher's answer."""
-        if stage.rows == "labelled":
+        if stage.source == GivenRows("labelled"):
             return np.flatnonzero(self.rows.train_labels >= 0)
         return np.flatnonzero(self.taught) if taught else np.arange(len(self.rows.train))
 
@@ -183,7 +184,7 @@ def set_up(
 
 def _reads_states(config: RunConfig) -> bool:
     """Whether the recipe reads the hidden states of the causal model that is the teacher."""
-    stages = config.recipe.stages()
+    stages = config.recipe.build().stages
     return config.teacher.model is not None and any(needs_of(stage.terms).teacher_hidden for stage in stages)
 
 
@@ -219,5 +220,5 @@ def _require_same_prompts(
             f"training.max_length: the longest prompt has {longest} tokens, and the teacher reads {most}; use a "
             "smaller prompt.max_body_tokens"
         )
-    for stage in config.recipe.stages():
+    for stage in config.recipe.build().stages:
         bind_terms(stage.terms, shapes(teacher.model, student))

@@ -6,7 +6,7 @@ student, and those that it is compared with, from the same start and with the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from limbeck.evaluation.predict import softmax
 from limbeck.losses.combine import needs_of
 from limbeck.models.load import frozen_fingerprint
 from limbeck.ranks import device
-from limbeck.recipes.catalogue import build_recipe
+from limbeck.recipes.fine_tune import fine_tune
 from limbeck.results import Results, StageCost, SystemName
 from limbeck.runs.bench import Bench, ModelTeacher, predicting, set_up
 from limbeck.runs.calibrate import dev_labels
@@ -33,6 +33,7 @@ from limbeck.runs.student import make_student
 from limbeck.runs.template_dates import with_label_dates
 from limbeck.sequences.curriculum import Curriculum, CurriculumSequences, difficulty, nested_parts
 from limbeck.sequences.fixed import FixedSequences
+from limbeck.sequences.given import GivenRows
 from limbeck.stages.pipeline import StageRun, stage_title
 from limbeck.stages.stage import Stage, Training
 from limbeck.students.adapters import all_parameters
@@ -54,7 +55,7 @@ class ClassifierTask:
     def read(self, config: RunConfig, folder: Path | None) -> RunRows:
         """Return checked rows; labels that a term or the teacher's fine-tuning reads are there."""
         rows = read_rows(config, folder)
-        require_labels(config, config.recipe.stages(), rows)
+        require_labels(config, config.recipe.build().stages, rows)
         if rows.dev is not None:
             dev_labels(rows.dev, rows.labels)
         return rows
@@ -62,7 +63,7 @@ class ClassifierTask:
     def open(self, config: RunConfig, rows: RunRows, folder: Path, progress: Progress) -> ClassifierRun:
         """Load and check the models, encode the rows, and get the labels of a teacher without weights."""
         bench = set_up(config, folder, rows, progress)
-        require_fitting(bench, config.recipe.stages())
+        require_fitting(bench, config.recipe.build().stages)
         run = ClassifierRun(bench)
         if isinstance(bench.teacher, LabelTeacher):
             _ = run.signals  # a teacher that only guesses is refused before anything is trained
@@ -78,7 +79,7 @@ class ClassifierRun:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.config = bench.config
-        self.recipe = bench.config.recipe.stages()
+        self.recipe = bench.config.recipe.build().stages
         self._frozen: str | None = None
         self._exported: Exported | None = None
 
@@ -117,20 +118,26 @@ class ClassifierRun:
         training = self.config.teacher.fine_tune
         if isinstance(self.bench.teacher, ModelTeacher) and training is not None:
             steps = training.total_steps(self.bench.rows.labelled)
-            yield from self._planned("teacher", build_recipe("fine_tune", {}), steps, seed, 1, training)
+            yield from self._planned("teacher", fine_tune().stages, steps, seed, 1, training)
 
-    def _trained(self) -> dict[SystemName, list[Stage]]:
+    def _trained(self) -> dict[SystemName, Sequence[Stage]]:
         """Return the stages of the distilled student, and of those that it is compared with."""
         stages = self.recipe
-        found: dict[SystemName, list[Stage]] = {"distilled": stages}
+        found: dict[SystemName, Sequence[Stage]] = {"distilled": stages}
         if compares_fine_tuned(self.config, self.bench.rows):
-            found["fine_tuned"] = build_recipe("fine_tune", {})
-        if self.config.compare_random_order and any(stage.curriculum is not None for stage in stages):
-            found["random_order"] = [replace(stage, curriculum=None) for stage in stages]
+            found["fine_tuned"] = fine_tune().stages
+        if self.config.compare_random_order and any(isinstance(stage.source, Curriculum) for stage in stages):
+            found["random_order"] = [replace(stage, source=GivenRows()) for stage in stages]
         return found
 
     def _planned(
-        self, system: str, stages: list[Stage], total: int, seed: int, number: int, training: Training | None = None
+        self,
+        system: str,
+        stages: Sequence[Stage],
+        total: int,
+        seed: int,
+        number: int,
+        training: Training | None = None,
     ) -> Iterator[PlannedStage]:
         """Split a budget by the stages' shares; the parts add up to `total`, the budget of every system."""
         ends = [round(total * sum(stage.share for stage in stages[: i + 1])) for i in range(len(stages))]
@@ -182,8 +189,8 @@ class ClassifierRun:
         rows = bench.stage_rows(stage, taught=any(needs_of(p.stage.terms).teacher for p in system.stages))
         plan = (encoded.lengths, planned.training.batch_size, planned.steps, seed)
         sequences: Sequences = FixedSequences(rows, *plan)
-        if stage.curriculum is not None:
-            parts = self._nested(stage.curriculum, rows, model, f"{system.name}-seed{seed}")
+        if isinstance(stage.source, Curriculum):
+            parts = self._nested(stage.source, rows, model, f"{system.name}-seed{seed}")
             sequences = CurriculumSequences(parts, *plan)
         return StageRun(
             folder=bench.folder / "stages" / planned.folder,

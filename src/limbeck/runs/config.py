@@ -16,8 +16,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from limbeck.data.prompts.label_prompt import REASON_FORMATS, LabelPrompt
 from limbeck.data.tasks import Classification
 from limbeck.errors import ConfigError
-from limbeck.losses.combine import needs_of
-from limbeck.recipes.catalogue import build_recipe
 from limbeck.recipes.own_functions import look_beside
 from limbeck.runs.checked_yaml import (
     Place,
@@ -32,12 +30,22 @@ from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
 from limbeck.runs.sections import Data, FromTeacher, OutputFolder, Sources, Student
 from limbeck.runs.text_config import TextRunConfig
-from limbeck.stages.stage import Stage, Training
+from limbeck.stages.stage import Training
 from limbeck.students.adapters import Adapter
 from limbeck.teachers.chat.endpoint import ChatEndpoint
 from limbeck.types import Needs
 
-__all__ = ["AnyRun", "Data", "FromTeacher", "Recipe", "RunConfig", "Student", "Teacher", "load_run_file", "run_config"]
+__all__ = [
+    "AnyRun",
+    "ClassifierRecipe",
+    "Data",
+    "FromTeacher",
+    "RunConfig",
+    "Student",
+    "Teacher",
+    "load_run_file",
+    "run_config",
+]
 
 
 class _Section(BaseModel):
@@ -132,12 +140,10 @@ class ClassifierStudent(Student):
         return self
 
 
-class Recipe(NamedRecipe):
+class ClassifierRecipe(NamedRecipe):
     """A recipe's name and its arguments."""
 
-    def stages(self) -> list[Stage]:
-        """Build the stages. Raises `ConfigError` for an unknown name or argument."""
-        return build_recipe(self.name, self.arguments)
+    kind = "classification"
 
 
 class RunConfig(_Section):
@@ -147,7 +153,7 @@ class RunConfig(_Section):
     data: ClassifierData
     teacher: Teacher
     student: ClassifierStudent
-    recipe: Annotated[Recipe, BeforeValidator(name_alone)]
+    recipe: Annotated[ClassifierRecipe, BeforeValidator(name_alone)]
     training: Training = Training()
     seeds: Seeds = [0]
     """One student is trained for each; three or more allow a test over seeds."""
@@ -227,10 +233,9 @@ def _checked(values: Mapping[str, Any], where: Place) -> AnyRun:
         if isinstance(config, LanguageRunConfig | TextRunConfig):
             config = config.spelled_out()
         elif model is RunConfig:
-            recipe = config.recipe if config else Recipe.model_validate(_as_mapping(values.get("recipe")))
-            stages = recipe.stages()
+            recipe = config.recipe if config else ClassifierRecipe.model_validate(_as_mapping(values.get("recipe")))
+            needs = recipe.build().needs
             if config is not None:
-                needs = needs_of(tuple(term for stage in stages for term in stage.terms))
                 _require_states(config, needs)
                 _require_reasons(config, needs)
                 config = config.model_copy(update={"recipe": recipe.with_defaults()})

@@ -44,6 +44,7 @@ from limbeck.runs.prompted_teacher import content_free_rows, label_requests, rea
 from limbeck.runs.signals import require_fitting
 from limbeck.runs.student import make_student, student_tokenizer
 from limbeck.runs.template_dates import date_notes, with_label_dates
+from limbeck.sequences.curriculum import Curriculum
 from limbeck.students.adapters import adapter_notes, all_parameters, trainable_parameters
 from limbeck.students.initialise import copies_note
 from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
@@ -75,7 +76,7 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
     """
     try:
         rows = read_rows(config)
-        require_labels(config, config.recipe.stages(), rows)
+        require_labels(config, config.recipe.build().stages, rows)
         if rows.dev is not None:
             dev_labels(rows.dev, rows.labels)
         config = with_label_dates(config, Path(config.output))
@@ -132,7 +133,7 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
     try:
         instead = unasked_teacher(config, rows) if asked else None
         bench = set_up(config, Path(config.output), rows, progress, instead)
-        require_fitting(bench, config.recipe.stages())
+        require_fitting(bench, config.recipe.build().stages)
     except LimbeckError as error:
         return [Finding("fault", "models", str(error))]
     assert isinstance(bench.teacher, LabelTeacher)
@@ -181,7 +182,7 @@ def _cost_of_asking(config: RunConfig, rows: RunRows, endpoint: ChatEndpoint) ->
     if "contextual" in teacher.calibration:
         texts += [dict(row) for row in content_free_rows(teacher.prompt)]
     requests = label_requests(endpoint, teacher.prompt, texts, rows.labels, teacher.samples)
-    learns_reasons = needs_of(tuple(term for stage in config.recipe.stages() for term in stage.terms)).reasons
+    learns_reasons = needs_of(tuple(term for stage in config.recipe.build().stages for term in stage.terms)).reasons
     if learns_reasons and teacher.reason is None:
         requests += reason_requests(endpoint, teacher.prompt, train, rows.labels)
     found = estimate(endpoint, requests)
@@ -269,7 +270,7 @@ def _repeated(rows: RunRows) -> list[Finding]:
 def _tokens_and_layers(config: RunConfig, teacher: Any, student: Any, same_tokens: bool) -> list[Finding]:
     n, d, m, d_student = pair = shapes(teacher, student)
     try:
-        needs = [needs_of(bind_terms(stage.terms, pair)) for stage in config.recipe.stages()]
+        needs = [needs_of(bind_terms(stage.terms, pair)) for stage in config.recipe.build().stages]
     except LimbeckError as error:
         return [Finding("fault", "layers", str(error))]
     if not same_tokens and any(stage.same_tokens for stage in needs):
@@ -360,7 +361,7 @@ def _expected_time(
     sample = np.random.default_rng(0).permutation(len(rows.train))[:_TIMED_ROWS]
     per_row = {name: _seconds_per_row(model, encoded, sample) for name, (model, encoded) in models.items()}
     trained_rows = budget_steps(config, rows, taught) * config.training.batch_size
-    ordered = any(stage.curriculum is not None for stage in config.recipe.stages())
+    ordered = config.recipe.build().part(Curriculum) is not None
     controls = compares_fine_tuned(config, rows) + (config.compare_random_order and ordered)
     students = len(config.seeds) * (1 + controls)
     seconds = 3 * per_row["student"] * trained_rows * students + per_row.get("teacher", 0.0) * len(rows.train)

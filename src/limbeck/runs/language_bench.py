@@ -18,18 +18,19 @@ from limbeck.models.layers import shapes
 from limbeck.models.load import load_tokenizer, load_weights, new_encoder
 from limbeck.models.step_memory import without_memory
 from limbeck.ranks import device
-from limbeck.recipes.alignment import Alignment
 from limbeck.recipes.english_model import english_model
+from limbeck.recipes.recipe import Recipe
 from limbeck.results import StageCost
 from limbeck.runs.kept import kept_array
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData, hard_prompts, prompt_texts
+from limbeck.sequences.given import GivenRows, Paired
 from limbeck.stages.pipeline import StageRun, run_stage
 from limbeck.stages.stage import Stage, Training
 from limbeck.students.scorer import Scorer, make_scorer
 from limbeck.types import Batch, Progress, Sequences, SoftLayout, Teacher
 
-__all__ = ["ENGLISH_MODEL", "Bench", "scoring"]
+__all__ = ["ENGLISH_MODEL", "Bench", "rows_of", "scoring"]
 
 ENGLISH_MODEL = "english_model"
 _CROSS_ENCODER_CANDIDATES = 64
@@ -66,12 +67,12 @@ class Bench:
         self.kind: ScorerKind = automatic if backbone.scorer == "auto" else backbone.scorer
         self._encoders: dict[tuple[ScorerKind, str], CandidateEncoder] = {}
 
-    def choice(self, system: Alignment) -> PromptChoice:
+    def choice(self, system: Recipe) -> PromptChoice:
         """The prompts of a system."""
         own = {"hard": {"levels": "T+L", "form": "hard"}, "task_name": {"levels": "none"}, "run": {}}
-        return self.config.prompts.model_copy(update=own[system.prompts])
+        return self.config.prompts.model_copy(update=own[system.options.prompts])
 
-    def soft_layout(self, system: Alignment) -> SoftLayout | None:
+    def soft_layout(self, system: Recipe) -> SoftLayout | None:
         """The soft prompt table of a system."""
         choice = self.choice(system)
         if not (choice.soft_task or choice.soft_language):
@@ -83,26 +84,26 @@ class Bench:
             language_vectors=choice.language_vectors if choice.soft_language else 0,
         )
 
-    def kind_of(self, system: Alignment) -> ScorerKind:
+    def kind_of(self, system: Recipe) -> ScorerKind:
         """The kind of scorer of a system."""
-        return self.kind if system.scorer == "run" else system.scorer
+        return self.kind if system.options.scorer == "run" else system.options.scorer
 
-    def encoder(self, system: Alignment) -> CandidateEncoder:
+    def encoder(self, system: Recipe) -> CandidateEncoder:
         """The encoder of a system's records; systems that read alike share one."""
-        key = (self.kind_of(system), system.prompts)
+        key = (self.kind_of(system), system.options.prompts)
         if key not in self._encoders:
             self._encoders[key] = CandidateEncoder(
                 self.tokenizer,
                 key[0],
-                hard_prompts=prompt_texts(self.choice(system), system.prompts),
+                hard_prompts=prompt_texts(self.choice(system), system.options.prompts),
                 soft=self.soft_layout(system),
                 max_length=self.max_length,
             )
         return self._encoders[key]
 
-    def systems(self) -> list[tuple[str, Alignment]]:
+    def systems(self) -> list[tuple[str, Recipe]]:
         """The English model and all others."""
-        return [(ENGLISH_MODEL, english_model()), *((r.key, r.alignment()) for r in self.config.recipes())]
+        return [(ENGLISH_MODEL, english_model()), *((r.key, r.build()) for r in self.config.recipes())]
 
     def check_lengths(self) -> None:
         """Refuse prompts that leave no room for the input, for every system, before anything is trained."""
@@ -110,7 +111,7 @@ class Bench:
             for records in (self.data.english, self.data.pool, self.data.test):
                 self.encoder(system).encode(records)
 
-    def new_scorer(self, system: Alignment, seed: int) -> Scorer:
+    def new_scorer(self, system: Recipe, seed: int) -> Scorer:
         """Return a system's scorer around the pretrained backbone, soft prompts begun from the hard texts."""
         import torch
 
@@ -122,7 +123,7 @@ class Bench:
         )
         if layout is not None:
             scorer.initialise_soft_prompts(self._soft_beginnings(layout))
-        if system.critic:
+        if system.options.critic:
             scorer.add_critic()
         return scorer
 
@@ -153,7 +154,7 @@ class Bench:
     def _tests(self) -> dict[int, EncodedRecords]:
         return {}
 
-    def test(self, name: str, system: Alignment, n_target: int, seed: int, scorer: Scorer) -> None:
+    def test(self, name: str, system: Recipe, n_target: int, seed: int, scorer: Scorer) -> None:
         """Score the test records with a system at the end of its stages."""
         encoder = self.encoder(system)
         if id(encoder) not in self._tests:
@@ -210,22 +211,30 @@ class Bench:
         english = training.english.total_steps(len(self.data.english))
         distillation = training.distillation.total_steps(pairs) if pairs else 0
         target = training.target.total_steps(n_target_records) if n_target_records else 0
-        return {"english": english, "paired": distillation, "target": target}
+        return {"source": english, "paired": distillation, "target": target}
 
-    def stage_steps(self, system: Alignment, stage: Stage, steps: dict[str, int]) -> int:
+    def stage_steps(self, system: Recipe, stage: Stage, steps: dict[str, int]) -> int:
         """Optimiser steps of one stage of a system, out of the run's `steps` of each kind of rows."""
-        count = steps["paired"] + steps["target"] + (steps["english"] if system.starts_from == "backbone" else 0)
-        if stage.rows != "english+target":
-            count = steps[stage.rows]
+        count = steps["paired"] + steps["target"] + (steps["source"] if system.starts_from == "student" else 0)
+        if (rows := rows_of(stage)) != "source+target":
+            count = steps[rows]
         return max(1, round(stage.share * count))
 
     def exported_student(self) -> Scorer:
         """The main system at its largest budget of target labels, first seed: the one that is exported."""
         recipe, seed = self.config.recipe, self.config.seeds[0]
-        system = recipe.alignment()
+        system = recipe.build()
         scorer = self.new_scorer(system, seed)
         load_weights(scorer, _last_stage(self.folder, recipe.key, system, self.config.data.n_target[-1], seed))
         return scorer
+
+
+def rows_of(stage: Stage) -> str:
+    """Which records a stage trains on: ``paired``, ``source``, ``target``, or the labelled ones of both."""
+    if isinstance(stage.source, Paired):
+        return "paired"
+    assert isinstance(stage.source, GivenRows)
+    return "source+target" if stage.source.which == "labelled" else stage.source.which
 
 
 def scoring(name: str) -> str:
@@ -251,8 +260,8 @@ def _batch_maker(encoded: EncodedRecords) -> Callable[[NDArray[np.int64]], Batch
     return make_batch
 
 
-def _last_stage(folder: Path, name: str, system: Alignment, n_target: int, seed: int) -> Path:
-    stages = [stage for stage in system.stages if stage.rows != "target" or n_target]
-    labelled = {"target", "english+target"} & {stage.rows for stage in stages}
+def _last_stage(folder: Path, name: str, system: Recipe, n_target: int, seed: int) -> Path:
+    stages = [stage for stage in system.stages if rows_of(stage) != "target" or n_target]
+    labelled = {"target", "source+target"} & {rows_of(stage) for stage in stages}
     where = f"{name}-{stages[-1].name}" + (f"-n{n_target}" if labelled else "")
     return folder / "stages" / f"seed{seed}" / where / "model"

@@ -10,8 +10,6 @@ from limbeck.data.instructions.layouts import LAYOUTS
 from limbeck.data.languages import language_code
 from limbeck.data.prompts.choice import PromptChoice
 from limbeck.errors import DataError, near_misses
-from limbeck.recipes.alignment import Alignment
-from limbeck.recipes.catalogue import build_alignment
 from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
 from limbeck.runs.sections import OutputFolder
 from limbeck.stages.stage import Training
@@ -144,9 +142,7 @@ class Backbone(_Section):
 class AlignmentRecipe(NamedRecipe):
     """A cross-lingual recipe's name and its arguments."""
 
-    def alignment(self) -> Alignment:
-        """Build the system. Raises `ConfigError` for an unknown name or argument."""
-        return build_alignment(self.name, self.arguments)
+    kind = "instructions"
 
     @property
     def key(self) -> str:
@@ -232,7 +228,7 @@ class LanguageRunConfig(_Section):
     def spelled_out(self) -> LanguageRunConfig:
         """Return this run with every recipe's arguments spelled out. Raises `ConfigError` where one is wrong."""
         for recipe in self.recipes():
-            recipe.alignment()
+            recipe.build()
         return self.model_copy(
             update={
                 "recipe": self.recipe.with_defaults(),

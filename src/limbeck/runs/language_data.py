@@ -23,8 +23,8 @@ from limbeck.data.prompts.registry import language_prompt, registry_fingerprint,
 from limbeck.data.prompts.render import render_task_prompt
 from limbeck.errors import ConfigError, DataError
 from limbeck.formatting import share_text
-from limbeck.recipes.alignment import Pairing
 from limbeck.runs.language_config import InstructionSet, LanguageRunConfig
+from limbeck.sequences.given import Pairing
 from limbeck.types import Instruction
 
 __all__ = ["LanguageData", "Pairs", "hard_prompts", "pair_for", "prompt_texts", "read_language_data", "script_shares"]

@@ -21,12 +21,13 @@ from limbeck.data.look_alikes import look_alike_warnings
 from limbeck.errors import LimbeckError
 from limbeck.evaluation.predict import predict_scores
 from limbeck.formatting import share_text
-from limbeck.recipes.alignment import Alignment
+from limbeck.recipes.recipe import Recipe
 from limbeck.runs.doctor import Finding, output_findings
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData, Pairs, pair_for, prompt_texts, read_language_data, script_shares
 from limbeck.runs.language_plan import PlannedStage, plan, seconds_per_row
 from limbeck.runs.languages import ENGLISH_MODEL, Bench, budgets_of, comparable
+from limbeck.sequences.given import Paired
 from limbeck.students.scorer import Scorer
 from limbeck.types import Instruction, Progress
 
@@ -51,7 +52,7 @@ def examine_languages(config: LanguageRunConfig, progress: Progress) -> list[Fin
     Faults that make later checks impossible end the examination.
     """
     try:
-        systems = [recipe.alignment() for recipe in config.recipes()]
+        systems = [recipe.build() for recipe in config.recipes()]
         data = read_language_data(config)
     except LimbeckError as error:
         return [Finding("fault", "data", str(error)), *output_findings(config)]
@@ -60,12 +61,12 @@ def examine_languages(config: LanguageRunConfig, progress: Progress) -> list[Fin
     findings += [Finding("warning", "data", warning) for warning in data.warnings]
     pairs: dict[str, Pairs] = {}
     for recipe, system in zip(config.recipes(), systems, strict=True):
-        if any(stage.rows == "paired" for stage in system.stages):
+        if (paired := system.part(Paired)) is not None:
             try:
-                pairs[recipe.key] = pair_for(data, system.pairing)
+                pairs[recipe.key] = pair_for(data, paired.pairing)
             except LimbeckError as error:
                 return [*findings, Finding("fault", "pairing", str(error))]
-            findings += _pairing(recipe.key, system, pairs[recipe.key], data)
+            findings += _pairing(recipe.key, paired, pairs[recipe.key], data)
     try:
         bench = Bench(config, Path(config.output), data, progress)
         sample = _sample([*data.english, *data.pool, *data.test])
@@ -160,23 +161,23 @@ def _scripts(data: LanguageData) -> list[Finding]:
     return [Finding("ok", "script", words)]
 
 
-def _pairing(name: str, system: Alignment, pairs: Pairs, data: LanguageData) -> list[Finding]:
-    paired = Counter({(r.task, r.lang, r.id): 1 for r in pairs.students})
-    there, found = Counter(r.lang for r in data.pool), Counter(lang for _, lang, _ in paired)
+def _pairing(name: str, source: Paired, pairs: Pairs, data: LanguageData) -> list[Finding]:
+    with_pair = Counter({(r.task, r.lang, r.id): 1 for r in pairs.students})
+    there, found = Counter(r.lang for r in data.pool), Counter(lang for _, lang, _ in with_pair)
     shares = ", ".join(f"{lang} {share_text(found[lang] / there[lang], digits=0)}" for lang in there)
-    words = f"{name} ({system.pairing}): share of target-language records that are paired: {shares}"
+    words = f"{name} ({source.pairing}): share of target-language records that are paired: {shares}"
     lonely = [lang for lang in there if not found[lang]]
     findings = [Finding("ok", "pairing", words)]
     if lonely:
         advice = "nothing is distilled there; pairing: same needs no translations"
         findings = [Finding("warning", "pairing", f"{words}. None in {', '.join(lonely)}: {advice}")]
-    if system.gate:
-        words = f"{name}: which share passes recipe.gate {system.gate:g} is known once the English model is trained"
+    if source.gate:
+        words = f"{name}: which share passes recipe.gate {source.gate:g} is known once the English model is trained"
         findings.append(Finding("note", "gate", f"{words}; the report has it for each language"))
     return findings
 
 
-def _prompts(bench: Bench, system: Alignment, sample: list[Instruction]) -> list[Finding]:
+def _prompts(bench: Bench, system: Recipe, sample: list[Instruction]) -> list[Finding]:
     """How long prompts are, and how many inputs they leave too little room for."""
     choice, limit = bench.choice(system), bench.max_length
     encoded = bench.encoder(system).encode(sample)
@@ -201,12 +202,12 @@ def _prompts(bench: Bench, system: Alignment, sample: list[Instruction]) -> list
     return [*findings, Finding("warning", "length", f"{cut_words}, most in {worst}; {advice}")]
 
 
-def _cut_inputs(bench: Bench, system: Alignment, encoded: EncodedRecords) -> Counter[str]:
+def _cut_inputs(bench: Bench, system: Recipe, encoded: EncodedRecords) -> Counter[str]:
     """How many of the records' inputs do not fit, by language."""
     roomy = CandidateEncoder(
         bench.tokenizer,
         encoded.encoder.kind,
-        hard_prompts=prompt_texts(bench.choice(system), system.prompts),
+        hard_prompts=prompt_texts(bench.choice(system), system.options.prompts),
         soft=encoded.encoder.soft,
         max_length=_UNLIMITED,
     )
@@ -296,7 +297,7 @@ def _models_and_time(bench: Bench, planned: list[PlannedStage], pairs: dict[str,
     learnt = _sample([*bench.data.english, *bench.data.pool])
     with bench.progress.track("timing each kind of scorer", len(bench.systems())) as advance:
         for name, system in bench.systems():
-            key = (bench.kind_of(system), system.prompts)
+            key = (bench.kind_of(system), system.options.prompts)
             if key not in speeds:
                 scorer = bench.new_scorer(system, bench.config.seeds[0])
                 training, forward = seconds_per_row(scorer, bench.encoder(system).encode(learnt), key[0])

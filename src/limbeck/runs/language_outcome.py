@@ -38,6 +38,7 @@ from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData
 from limbeck.runs.outcome import read_curves
 from limbeck.runs.ranker import RankingTask
+from limbeck.sequences.given import Paired
 from limbeck.types import Instruction, Progress, SoftLayout
 
 __all__ = ["LanguageOutcome", "credits_of", "finished_results", "write_language_outcome"]
@@ -117,13 +118,13 @@ def _write_student(outcome: LanguageOutcome, results: LanguageResults) -> None:
 
 def _task_file(outcome: LanguageOutcome) -> RankingTask:
     """What `limbeck predict` needs to know of a ranking student."""
-    system = outcome.config.recipe.alignment()
+    system = outcome.config.recipe.build()
     labels, pairs = _fixed_labels(outcome.data.test)
     return RankingTask(
         scorer=outcome.student_scorer,
-        critic=system.critic,
+        critic=system.options.critic,
         prompts=outcome.student_prompts,
-        reads=system.prompts,
+        reads=system.options.prompts,
         soft=outcome.soft,
         languages=[outcome.config.task.source_language, *outcome.config.task.languages],
         tasks=outcome.data.tasks,
@@ -190,7 +191,7 @@ def _results(outcome: LanguageOutcome) -> LanguageResults:
         language_names=names,
         tasks=data.tasks,
         seeds=config.seeds,
-        pairing=config.recipe.alignment().pairing,
+        pairing=(config.recipe.build().part(Paired) or Paired()).pairing,
         prompts=f"{config.prompts.levels}, {config.prompts.form}",
         scorer=outcome.scorer,
         kept_by_gate=_mean_over_seeds(outcome.kept),
@@ -211,7 +212,7 @@ def _results(outcome: LanguageOutcome) -> LanguageResults:
 def _credits(outcome: LanguageOutcome) -> list[Credits]:
     """What each system earned on each test record, budget by budget, in the order of the run file."""
     recipes = {_ENGLISH_MODEL: english_model().title}
-    recipes |= {recipe.key: recipe.alignment().title for recipe in outcome.config.recipes()}
+    recipes |= {recipe.key: recipe.build().title for recipe in outcome.config.recipes()}
     found: list[Credits] = []
     for name, title in recipes.items():
         for n_target in sorted({n for key, n, _ in outcome.scores if key == name}):
@@ -272,15 +273,13 @@ def _source_accuracy(system: LanguageSystem) -> float | None:
 
 def _costs(outcome: LanguageOutcome, keys: list[tuple[str, int]]) -> list[SystemCost]:
     teacher = outcome.stages_of[_ENGLISH_MODEL, 0]
-    systems = {recipe.key: recipe.alignment() for recipe in outcome.config.recipes()}
+    systems = {recipe.key: recipe.build() for recipe in outcome.config.recipes()}
     costs = []
     for name, n_target in keys:
         stages = outcome.stages_of[name, n_target] if name != _ENGLISH_MODEL else []
         system = systems.get(name)
         # A student that starts from the backbone still needs the teacher's scores.
-        needs_teacher = system is None or (
-            system.starts_from == "english_model" or any(stage.rows == "paired" for stage in system.stages)
-        )
+        needs_teacher = system is None or (system.starts_from == "teacher" or system.part(Paired) is not None)
         costs.append(
             system_cost(
                 name,

@@ -10,7 +10,8 @@ import numpy as np
 from limbeck.data.candidates import EncodedRecords, ScorerKind
 from limbeck.models.taps import run_model
 from limbeck.ranks import device
-from limbeck.recipes.alignment import Alignment
+from limbeck.recipes.recipe import Recipe
+from limbeck.runs.language_bench import rows_of
 from limbeck.runs.languages import ENGLISH_MODEL, Bench, budgets_of
 from limbeck.students.scorer import Scorer
 
@@ -26,7 +27,7 @@ class PlannedStage:
     """One stage of one system; stages that budgets of target labels share are there once."""
 
     name: str
-    system: Alignment
+    system: Recipe
     stage: str
     n_target: int | None
     steps: int
@@ -44,10 +45,11 @@ def plan(bench: Bench) -> list[PlannedStage]:
             steps = bench.steps(records, len(data.pool))
             shared = True
             for stage in system.stages:
-                shared = shared and stage.rows in ("english", "paired")
-                if stage.rows != "target" or records:
+                rows = rows_of(stage)
+                shared = shared and rows in ("source", "paired")
+                if rows != "target" or records:
                     n = None if shared else n_target
-                    batch_size = sections.get(stage.rows, config.training.english).batch_size
+                    batch_size = sections.get(rows, config.training.english).batch_size
                     count = bench.stage_steps(system, stage, steps)
                     planned[name, stage.name, n] = PlannedStage(name, system, stage.name, n, count, batch_size)
     return list(planned.values())

@@ -21,15 +21,16 @@ from limbeck.data.candidates import EncodedRecords
 from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import softmax
 from limbeck.language_results import LanguageResults
-from limbeck.recipes.alignment import Alignment
 from limbeck.recipes.english_model import english_model
+from limbeck.recipes.recipe import Recipe
 from limbeck.runs.folder import RUN_FILE, hold, record_run
-from limbeck.runs.language_bench import ENGLISH_MODEL, Bench, scoring
+from limbeck.runs.language_bench import ENGLISH_MODEL, Bench, rows_of, scoring
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData, Pairs, pair_for, read_language_data
 from limbeck.runs.language_outcome import LanguageOutcome, finished_results, write_language_outcome
 from limbeck.runs.whole_run import WholeRun
 from limbeck.sequences.fixed import FixedSequences
+from limbeck.sequences.given import Paired
 from limbeck.sequences.mixed import MixedSequences
 from limbeck.stages.stage import Stage, Training
 from limbeck.students.scorer import Scorer
@@ -49,7 +50,7 @@ def run_languages(config: LanguageRunConfig, *, progress: Progress, command: str
     folder = Path(config.output)
     with hold(folder):
         data = read_language_data(config)
-        pairs = {recipe.key: _pairs(data, recipe.alignment()) for recipe in config.recipes()}
+        pairs = {recipe.key: _pairs(data, recipe.build()) for recipe in config.recipes()}
         record_run(folder, config, comparable(folder, data.fingerprints), progress)
         if (finished := finished_results(folder, progress)) is not None:
             return finished
@@ -59,7 +60,7 @@ def run_languages(config: LanguageRunConfig, *, progress: Progress, command: str
         for seed in config.seeds:
             start = _English(bench, seed)
             for recipe in config.recipes():
-                _train_system(bench, recipe.key, recipe.alignment(), pairs[recipe.key], start)
+                _train_system(bench, recipe.key, recipe.build(), pairs[recipe.key], start)
         return write_language_outcome(
             LanguageOutcome(
                 config=config,
@@ -71,9 +72,9 @@ def run_languages(config: LanguageRunConfig, *, progress: Progress, command: str
                 stages_of=bench.stages_of,
                 scorer=bench.kind,
                 student=bench.exported_student,
-                student_scorer=bench.kind_of(config.recipe.alignment()),
-                student_prompts=bench.choice(config.recipe.alignment()),
-                soft=bench.soft_layout(config.recipe.alignment()),
+                student_scorer=bench.kind_of(config.recipe.build()),
+                student_prompts=bench.choice(config.recipe.build()),
+                soft=bench.soft_layout(config.recipe.build()),
                 max_length=bench.max_length,
                 tokenizer=bench.tokenizer,
                 command=command or f"limbeck distill {folder / 'run.yaml'}",
@@ -93,7 +94,7 @@ def _parts(bench: Bench, pairs: Mapping[str, Pairs | None]) -> list[Part]:
         parts.append(Part.training(bench.title(ENGLISH_MODEL, seed), steps, rows=rows, parameters=size))
         parts.append(Part.reading(scoring(f"{ENGLISH_MODEL}-n0-seed{seed}"), tests, parameters=size))
         for recipe in config.recipes():
-            name, system = recipe.key, recipe.alignment()
+            name, system = recipe.key, recipe.build()
             done: set[str] = set()
             for n_target in budgets_of(system, config.data.n_target):
                 records = bench.data.target(n_target, seed)
@@ -102,7 +103,7 @@ def _parts(bench: Bench, pairs: Mapping[str, Pairs | None]) -> list[Part]:
                     if where in done:
                         continue
                     done.add(where)
-                    paired = pairs[name] if stage.rows == "paired" else None
+                    paired = pairs[name] if isinstance(stage.source, Paired) else None
                     if paired is not None:
                         title = scoring(f"teacher-{name}-seed{seed}")
                         parts.append(Part.reading(title, len(paired.teachers), parameters=size))
@@ -123,9 +124,9 @@ def comparable(folder: Path, fingerprints: dict[str, str]) -> dict[str, str]:
     return {name: sha for name, sha in fingerprints.items() if name != "prompts"}
 
 
-def _pairs(data: LanguageData, system: Alignment) -> Pairs | None:
-    paired = any(stage.rows == "paired" for stage in system.stages)
-    return pair_for(data, system.pairing) if paired else None
+def _pairs(data: LanguageData, system: Recipe) -> Pairs | None:
+    paired = system.part(Paired)
+    return pair_for(data, paired.pairing) if paired is not None else None
 
 
 class _English:
@@ -161,14 +162,14 @@ class _English:
         assert {name.split(".")[0] for name in lost.missing_keys} <= {"critic"}
 
 
-def _train_system(bench: Bench, name: str, system: Alignment, pairs: Pairs | None, start: _English) -> None:
+def _train_system(bench: Bench, name: str, system: Recipe, pairs: Pairs | None, start: _English) -> None:
     """Train one system of one seed at every budget of target labels; stages without such labels are shared."""
     seed = start.seed
-    if system.starts_from == "english_model" and (bench.kind_of(system), system.prompts) != (bench.kind, "run"):
+    if system.starts_from == "teacher" and (bench.kind_of(system), system.options.prompts) != (bench.kind, "run"):
         raise ConfigError(f"recipe '{name}' starts from the English model, so it must have its scorer and prompts")
     for n_target in budgets_of(system, bench.config.data.n_target):
         scorer = bench.new_scorer(system, seed)
-        if system.starts_from == "english_model":
+        if system.starts_from == "teacher":
             start.copy_into(scorer)
         records = bench.data.target(n_target, seed)
         steps = bench.steps(len(records), _paired_rows(bench))
@@ -178,23 +179,23 @@ def _train_system(bench: Bench, name: str, system: Alignment, pairs: Pairs | Non
         bench.test(name, system, n_target, seed, scorer)
 
 
-def _stages(name: str, system: Alignment, n_target: int, records: list[Instruction]) -> Iterator[tuple[Stage, str]]:
+def _stages(name: str, system: Recipe, n_target: int, records: list[Instruction]) -> Iterator[tuple[Stage, str]]:
     """Yield a system's stages at a budget of target labels, and the folder of each; some budgets share folders."""
     for number, stage in enumerate(system.stages):
-        if stage.rows == "target" and not records:
+        if rows_of(stage) == "target" and not records:
             continue
-        so_far = {earlier.rows for earlier in system.stages[: number + 1]}
-        yield stage, f"{name}-{stage.name}" + (f"-n{n_target}" if {"target", "english+target"} & so_far else "")
+        so_far = {rows_of(earlier) for earlier in system.stages[: number + 1]}
+        yield stage, f"{name}-{stage.name}" + (f"-n{n_target}" if {"target", "source+target"} & so_far else "")
 
 
 def _base(bench: Bench, stage: Stage) -> Training:
     training = bench.config.training
-    return {"paired": training.distillation, "target": training.target}.get(stage.rows, training.english)
+    return {"paired": training.distillation, "target": training.target}.get(rows_of(stage), training.english)
 
 
-def budgets_of(system: Alignment, budgets: list[int]) -> list[int]:
+def budgets_of(system: Recipe, budgets: list[int]) -> list[int]:
     """Budgets that a system is trained at. Distillation alone (0) costs nothing more; transfer alone is nothing."""
-    kinds = {stage.rows for stage in system.stages}
+    kinds = {rows_of(stage) for stage in system.stages}
     if "paired" in kinds:
         return sorted({0, *budgets})
     return [n for n in budgets if n > 0] if kinds == {"target"} else budgets
@@ -208,7 +209,7 @@ def _paired_rows(bench: Bench) -> int:
 def _train_stage(
     bench: Bench,
     name: str,
-    system: Alignment,
+    system: Recipe,
     stage: Stage,
     scorer: Scorer,
     *,
@@ -222,18 +223,18 @@ def _train_stage(
     seed, base = start.seed, _base(bench, stage)
     encoder = bench.encoder(system)
     teacher: Teacher | None = None
-    if stage.rows == "paired":
+    if isinstance(stage.source, Paired):
         assert pairs is not None
         count = steps["paired"]
         encoded = encoder.encode(pairs.students)
         table = _teacher_scores(bench, name, system, pairs, start)
         teacher = StoredTeacher({"logits": table}, 0.0)
-        kept = _kept_by_gate(bench, name, system, pairs, table, seed)
+        kept = _kept_by_gate(bench, name, stage.source.gate, pairs, table, seed)
         sequences = _paired_sequences(kept, pairs, encoded, base.batch_size, count, seed)
     else:
-        chosen = {"english": bench.data.english, "target": records, "english+target": [*bench.data.english, *records]}
+        chosen = {"source": bench.data.english, "target": records, "source+target": [*bench.data.english, *records]}
         count = bench.stage_steps(system, stage, steps)
-        encoded = encoder.encode(chosen[stage.rows], with_state=system.critic)
+        encoded = encoder.encode(chosen[rows_of(stage)], with_state=system.options.critic)
         rows = np.arange(len(encoded.records))
         sequences = FixedSequences(rows, encoded.lengths, base.batch_size, count, seed)
     settings = Training.model_validate(base.model_dump() | dict(stage.settings))
@@ -241,7 +242,7 @@ def _train_stage(
                 training=settings, sequences=sequences, teacher=teacher)  # fmt: skip
 
 
-def _teacher_scores(bench: Bench, name: str, system: Alignment, pairs: Pairs, start: _English) -> NDArray[np.float32]:
+def _teacher_scores(bench: Bench, name: str, system: Recipe, pairs: Pairs, start: _English) -> NDArray[np.float32]:
     """The English model's scores for every paired row ``[N, K]``; each record the teacher reads is scored once."""
     encoded = bench.encoder(system).encode(pairs.teachers)
     table = bench.score(f"teacher-{name}-seed{start.seed}", start.scorer, encoded)
@@ -249,17 +250,17 @@ def _teacher_scores(bench: Bench, name: str, system: Alignment, pairs: Pairs, st
 
 
 def _kept_by_gate(
-    bench: Bench, name: str, system: Alignment, pairs: Pairs, table: NDArray[np.float32], seed: int
+    bench: Bench, name: str, gate: float, pairs: Pairs, table: NDArray[np.float32], seed: int
 ) -> NDArray[np.bool_]:
     """Which paired rows the teacher is sure enough of.
 
     Raises:
         ConfigError: none, or fewer than a batch.
     """
-    kept: NDArray[np.bool_] = softmax(table).max(axis=-1) >= system.gate
+    kept: NDArray[np.bool_] = softmax(table).max(axis=-1) >= gate
     if not kept.any() or any(not block.any() for block in np.split(kept, pairs.blocks)):
         raise ConfigError(
-            f"recipe.gate {system.gate:g}: the English model is less sure than this of every paired record. "
+            f"recipe.gate {gate:g}: the English model is less sure than this of every paired record. "
             "Lower the gate, or train the English model longer (training.english)"
         )
     if name == bench.config.recipe.key:

@@ -1,12 +1,14 @@
-"""A recipe by its name, and seeds: what run files of both kinds hold."""
+"""A recipe by its name, and seeds: what run files of all kinds hold."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from limbeck.recipes.catalogue import recipe_card
+from limbeck.recipes.catalogue import build_recipe, recipe_card
+from limbeck.recipes.kinds import Kind
+from limbeck.recipes.recipe import Recipe
 
 __all__ = ["NamedRecipe", "Seeds", "name_alone"]
 
@@ -19,7 +21,17 @@ class NamedRecipe(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
+    kind: ClassVar[Kind]
+    """Of the run."""
     name: str
+
+    def build(self) -> Recipe:
+        """Build the recipe.
+
+        Raises:
+            ConfigError: unknown name or argument, or a recipe for other kinds of task.
+        """
+        return build_recipe(self.name, self.arguments, self.kind)
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -171,7 +171,7 @@ class _Planner:
         if config.student.head == "verbaliser":
             raise ConfigError("limbeck plan knows students with a linear head; one that answers in words needs more")
         self.rows = read_rows(config)
-        require_labels(config, config.recipe.stages(), self.rows)
+        require_labels(config, config.recipe.build().stages, self.rows)
         self.make = _Maker(config, self.rows.labels)
         self.controls = compares_fine_tuned(config, self.rows) or config.compare_random_order
         by_model = config.teacher.is_classifier
@@ -274,7 +274,7 @@ class _Planner:
         return [MemoryItem("student's kept states", kept, f"{copies} x what is trained")] if copies else []
 
     def _teacher_along(self, config: RunConfig) -> list[MemoryItem]:
-        stages = self.config.recipe.stages()
+        stages = self.config.recipe.build().stages
         sizes = {"rows": len(self.rows.train), "classes": len(self.rows.labels)}
         if not self.config.teacher.is_classifier or not teacher_runs_along(stages, self.pair, **sizes):
             return []

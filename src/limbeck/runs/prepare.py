@@ -30,6 +30,7 @@ from limbeck.models.load import (
 from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import call_single_label, require_single_label
 from limbeck.runs.config import Data, RunConfig
+from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage
 from limbeck.types import Origin, Rows
 
@@ -242,7 +243,7 @@ def demonstration_warnings(config: RunConfig, rows: RunRows) -> list[str]:
     return found
 
 
-def require_labels(config: RunConfig, stages: list[Stage], rows: RunRows) -> None:
+def require_labels(config: RunConfig, stages: Sequence[Stage], rows: RunRows) -> None:
     """Check that there are labels where a term or the teacher's fine-tuning reads them.
 
     Raises:
@@ -255,7 +256,7 @@ def require_labels(config: RunConfig, stages: list[Stage], rows: RunRows) -> Non
         where += f" ({_fields_of(rows.columns)})"
     if config.teacher.fine_tune is not None:
         raise ConfigError(f"teacher.fine_tune needs labelled rows, but {where}. Name a fine-tuned teacher")
-    if any(needs_of(stage.terms).labels or stage.rows == "labelled" for stage in stages):
+    if any(needs_of(stage.terms).labels or stage.source == GivenRows("labelled") for stage in stages):
         raise ConfigError(
             f"recipe '{config.recipe.name}' reads labels with these arguments, but {where}. "
             "Leave labels out of it (label_weight: 0; for pkd use_labels: false), or add labelled rows"
@@ -290,7 +291,7 @@ def start_teacher(config: RunConfig, labels: list[str]) -> tuple[Any, Any]:
 
 def budget_steps(config: RunConfig, rows: RunRows, taught: int) -> int:
     """Return the optimiser steps that every student of the run gets; `taught` rows have an answer of the teacher."""
-    labelled_only = all(stage.rows == "labelled" for stage in config.recipe.stages())
+    labelled_only = all(stage.source == GivenRows("labelled") for stage in config.recipe.build().stages)
     return config.training.total_steps(rows.labelled if labelled_only else taught)
 
 

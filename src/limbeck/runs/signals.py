@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from limbeck.errors import ConfigError, ModelError
@@ -16,6 +18,7 @@ from limbeck.results import StageCost
 from limbeck.runs.bench import Bench, ModelTeacher
 from limbeck.runs.label_teacher import LabelTeacher
 from limbeck.runs.pilot import advice_for
+from limbeck.sequences.curriculum import Curriculum
 from limbeck.stages.stage import Stage
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher, can_store, open_signals, store_signals
@@ -28,7 +31,7 @@ _STORE_LIMIT_BYTES = 8 * 2**30
 _TEACHER_BATCH_ROWS = 32
 
 
-def all_needs(stages: list[Stage], pair: Shapes) -> Needs:
+def all_needs(stages: Sequence[Stage], pair: Shapes) -> Needs:
     """Return what all stages ask for, of this pair of models."""
     needs = Needs()
     for stage in stages:
@@ -36,14 +39,14 @@ def all_needs(stages: list[Stage], pair: Shapes) -> Needs:
     return needs
 
 
-def teacher_runs_along(stages: list[Stage], pair: Shapes, *, rows: int, classes: int) -> bool:
+def teacher_runs_along(stages: Sequence[Stage], pair: Shapes, *, rows: int, classes: int) -> bool:
     """Whether a teacher with weights is asked at every step, because its signals are too large to keep."""
     needs = all_needs(stages, pair)
     small = can_store(needs, rows=rows, classes=classes, width=pair.teacher_width, limit_bytes=_STORE_LIMIT_BYTES)
     return needs.teacher and not small
 
 
-def require_fitting(bench: Bench, stages: list[Stage]) -> None:
+def require_fitting(bench: Bench, stages: Sequence[Stage]) -> None:
     """Check widths, layer maps and tokenizers of this pair of models, before any time is spent.
 
     Raises:
@@ -53,7 +56,7 @@ def require_fitting(bench: Bench, stages: list[Stage]) -> None:
     if isinstance(bench.teacher, LabelTeacher):
         return  # see set_up
     pair, sizes = bench.pair(bench.student), {"rows": len(bench.rows.train), "classes": len(bench.rows.labels)}
-    if any(stage.curriculum for stage in stages) and teacher_runs_along(stages, pair, **sizes):
+    if any(isinstance(stage.source, Curriculum) for stage in stages) and teacher_runs_along(stages, pair, **sizes):
         raise ConfigError(
             f"recipe '{recipe}' orders rows by the teacher's probabilities and needs them before training, but with "
             "these arguments this teacher is asked along with the student. Use order: random, or a recipe on logits "
@@ -67,7 +70,7 @@ def require_fitting(bench: Bench, stages: list[Stage]) -> None:
         )
 
 
-def teacher_signals(bench: Bench, stages: list[Stage]) -> StoredTeacher | LocalTeacher | None:
+def teacher_signals(bench: Bench, stages: Sequence[Stage]) -> StoredTeacher | LocalTeacher | None:
     """Return what gives the stages their signals; ``None`` where no stage asks for any.
 
     Small kinds of signal are computed once and kept; a large kind is asked of the teacher live.
@@ -91,7 +94,7 @@ def teacher_signals(bench: Bench, stages: list[Stage]) -> StoredTeacher | LocalT
     return stored
 
 
-def keeps_signals(bench: Bench, stages: list[Stage]) -> bool:
+def keeps_signals(bench: Bench, stages: Sequence[Stage]) -> bool:
     """Whether a teacher with weights passes over the training rows once, before the students train."""
     pair = bench.pair(bench.student)
     needs, sizes = all_needs(stages, pair), {"rows": len(bench.rows.train), "classes": len(bench.rows.labels)}

@@ -63,7 +63,7 @@ def make_student(config: RunConfig, teacher: Any, tokenizer: Any, labels: list[s
     if wanted.head == "linear":
         return model
     fields = [field for field in (config.task.text, config.task.text_pair) if field is not None]
-    explains = any(needs_of(stage.terms).reasons for stage in config.recipe.stages())
+    explains = any(needs_of(stage.terms).reasons for stage in config.recipe.build().stages)
     return LabelScorer(model, make_verbaliser(student_prompt(config), labels, fields, tokenizer, explains=explains))
 
 

@@ -76,7 +76,7 @@ class TextBench:
     @property
     def budget_rows(self) -> int:
         """Rows that an epoch is counted by."""
-        return len(self.completed_rows) if self.config.recipe.made().reads_completions else len(self.train_rows)
+        return len(self.completed_rows) if self.config.recipe.build().reads_completions else len(self.train_rows)
 
     @property
     def compares_fine_tuned(self) -> bool:
@@ -219,7 +219,7 @@ def _needs(config: TextRunConfig, teacher: Any, student: Any) -> Needs:
             a store is to give them.
     """
     needs, pair = Needs(), shapes(student if teacher is None else teacher, student)
-    for stage in config.recipe.made().stages:
+    for stage in config.recipe.build().stages:
         needs |= needs_of(bind_terms(stage.terms, pair))
     if needs.teacher_hidden and config.teacher.store is not None:
         raise ConfigError(
@@ -246,7 +246,6 @@ def _vocabulary(
             student_rows=int(student.get_output_embeddings().weight.shape[0]),
         )
     except ModelError:
-        mixed = any(isinstance(stage.written, Rollouts) for stage in config.recipe.made().stages)
-        if not needs.teacher and not mixed:
+        if not needs.teacher and config.recipe.build().part(Rollouts) is None:
             return None
         raise

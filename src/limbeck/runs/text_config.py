@@ -8,12 +8,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from limbeck.data.generation.task import Generation
 from limbeck.errors import ConfigError
-from limbeck.recipes.catalogue import build_text_recipe
 from limbeck.recipes.own_functions import own_function
-from limbeck.recipes.texts import TextRecipe
 from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
 from limbeck.runs.sections import Data, OutputFolder, Sources, Student
+from limbeck.sequences.given import TeacherWritten
 from limbeck.sequences.on_policy import OnPolicy
+from limbeck.sequences.source import WithCorpus
 from limbeck.stages.stage import Training
 from limbeck.teachers.chat.endpoint import Endpoint
 
@@ -79,9 +79,7 @@ class Answers(_Section):
 class WritingRecipe(NamedRecipe):
     """A recipe's name and its arguments."""
 
-    def made(self) -> TextRecipe:
-        """Build the stages. Raises `ConfigError` for an unknown name or argument."""
-        return build_text_recipe(self.name, self.arguments)
+    kind = "generation"
 
 
 class TextRunConfig(_Section):
@@ -105,8 +103,9 @@ class TextRunConfig(_Section):
 
     def spelled_out(self) -> TextRunConfig:
         """Return this run with the recipe's arguments spelled out. Raises `ConfigError` where it cannot be run."""
-        recipe = self.recipe.made()
-        writes = any(stage.written is not None or stage.completions == "teacher" for stage in recipe.stages)
+        recipe = self.recipe.build()
+        by_teacher = recipe.part(TeacherWritten)
+        writes = by_teacher is not None or recipe.samples
         if self.task.text is not None and writes:
             raise ConfigError(
                 f"recipe '{self.recipe.name}' has completions of prompts written, and plain text (task.text) has no "
@@ -116,12 +115,12 @@ class TextRunConfig(_Section):
             raise ConfigError(
                 "teacher.precision: bf16 is for a teacher that is finished; teacher.fine_tune needs float32"
             )
-        if self.teacher.engine == "vllm" and not recipe.teacher_writes:
+        if self.teacher.engine == "vllm" and by_teacher is None:
             raise ConfigError(
                 f"teacher.engine: vllm writes the teacher's texts, and recipe '{self.recipe.name}' has none written "
                 "beforehand (seqkd has). Leave it out"
             )
-        if self.teacher.engine == "vllm" and any(stage.teacher_decoding.beams > 1 for stage in recipe.stages):
+        if self.teacher.engine == "vllm" and by_teacher is not None and by_teacher.decoding.beams > 1:
             raise ConfigError(
                 "teacher.engine: vllm samples, and the recipe searches with beams: recipe.decode: sample"
             )
@@ -132,21 +131,21 @@ class TextRunConfig(_Section):
                 f"training.packing: recipe '{self.recipe.name}' has no stage whose texts can share a row: they are "
                 "written while it runs, or weighed row by row. Leave packing out"
             )
-        if any(stage.corpus for stage in recipe.stages) and self.data.corpus is None:
+        if recipe.part(WithCorpus) is not None and self.data.corpus is None:
             raise ConfigError("recipe.corpus_weight is above 0, but there is no corpus: set data.corpus")
         if self.teacher.store is not None and writes:
             raise ConfigError(
                 f"recipe '{self.recipe.name}' asks the teacher about texts written while it runs, which no store "
                 "holds. Leave teacher.store out"
             )
-        for stage in recipe.stages:
-            if isinstance(stage.written, OnPolicy) and stage.written.reward is not None:
-                own_function(stage.written.reward, "recipe.reward")
+        on_policy = recipe.part(OnPolicy)
+        if on_policy is not None and on_policy.reward is not None:
+            own_function(on_policy.reward, "recipe.reward")
         return self.model_copy(update={"recipe": self.recipe.with_defaults()})
 
     def _require_server_suffices(self) -> None:
         """Refuse what needs the teacher's weights. Raises `ConfigError`."""
-        teacher, temperatures = self.teacher, self.recipe.made().loss_temperatures
+        teacher, temperatures = self.teacher, self.recipe.build().loss_temperatures
         if teacher.store is None:
             raise ConfigError(
                 "teacher.server: what a server says is kept before it is learnt. Name a folder as teacher.store and "

@@ -18,6 +18,7 @@ from limbeck.errors import DataError, ModelError
 from limbeck.formatting import share_text
 from limbeck.models.language_model import decoder_start_token, is_encoder_decoder
 from limbeck.runs.text_config import TextRunConfig
+from limbeck.sequences.given import TeacherWritten
 
 __all__ = ["TextRows", "decoder_start", "encode_texts", "leaked_texts", "read_texts", "room_to_write", "text_limit"]
 
@@ -52,7 +53,7 @@ def read_texts(config: TextRunConfig, folder: Path | None = None) -> TextRows:
     Raises:
         ConfigError, DataError: as the checks find.
     """
-    recipe = config.recipe.made()
+    recipe = config.recipe.build()
     needed = recipe.reads_completions or config.teacher.fine_tune is not None
     train = _load(config, "train", folder, config.task, needed)
     fingerprints, left_out = {"train": train.fingerprint}, train.left_out
@@ -128,11 +129,9 @@ def room_to_write(config: TextRunConfig, max_length: int) -> int:
     As many as anything in the run writes, or half of `max_length` where that is less.
     """
     wanted = [config.answers.max_new_tokens if config.answers.rows else 1]
-    for stage in config.recipe.made().stages:
-        if stage.completions == "teacher":
-            wanted.append(stage.teacher_decoding.max_new_tokens)
-        if stage.written is not None:
-            wanted.append(stage.written.decoding.max_new_tokens)
+    for stage in config.recipe.build().stages:
+        writers = stage.part(TeacherWritten), stage.sampled
+        wanted += [writer.decoding.max_new_tokens for writer in writers if writer is not None]
     return min(max(wanted), max_length // 2)
 
 

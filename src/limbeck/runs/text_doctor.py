@@ -202,10 +202,10 @@ def _rounds(bench: TextBench) -> list[Finding]:
     """A round of rollouts is written before its first step: a stage shorter than one uses them once only."""
     training = bench.config.training
     total = training.total_steps(bench.budget_rows)
-    for stage in bench.config.recipe.made().stages:
-        if isinstance(stage.written, Rollouts):
+    for stage in bench.config.recipe.build().stages:
+        if (rollouts := stage.part(Rollouts)) is not None:
             steps = round(stage.share * total)
-            of_round = max(1, stage.written.prompts // training.batch_size) * stage.written.epochs
+            of_round = max(1, rollouts.prompts // training.batch_size) * rollouts.epochs
             if steps < of_round:
                 words = f"the stage has {steps} steps, and one round of texts is trained on for {of_round}"
                 return [Finding("warning", "rounds", f"{words}: set fewer recipe.prompts or more steps")]

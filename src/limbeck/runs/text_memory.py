@@ -65,7 +65,7 @@ def _logits(bench: TextBench, student: Any, rows: int, longest: int) -> float:
     """Buffers of the chunked losses: the student's, and a live teacher's beside it."""
     vocabulary = bench.vocabulary or len(student.get_output_embeddings().weight)
     supervised = rows * max(1, int(bench.train_rows.supervised[longest]))
-    live = bench.config.teacher.store is None and bool(bench.config.recipe.made().loss_temperatures)
+    live = bench.config.teacher.store is None and bool(bench.config.recipe.build().loss_temperatures)
     chunk = min(rows_per_chunk(vocabulary, torch.float32), supervised)
     return 4.0 * vocabulary * chunk * (2 if live else 1)
 

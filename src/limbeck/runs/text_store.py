@@ -166,7 +166,7 @@ def _fingerprint(bench: TextBench) -> Fingerprint:
 
 def _temperature(bench: TextBench) -> float:
     """The temperature of the recipe's divergences: probabilities are kept at this one."""
-    found = bench.config.recipe.made().loss_temperatures
+    found = bench.config.recipe.build().loss_temperatures
     if len(found) > 1:
         raise ConfigError(f"a store keeps one temperature, and the recipe has several: {sorted(found)}")
     return found.pop() if found else 1.0

@@ -20,7 +20,9 @@ from limbeck.runs.text_writers import StageTexts
 from limbeck.runs.text_writing import teacher_texts
 from limbeck.sequences.corpus import BesideCorpus
 from limbeck.sequences.fixed import FixedSequences
+from limbeck.sequences.given import TeacherWritten
 from limbeck.sequences.replay import Replay
+from limbeck.sequences.source import WithCorpus
 from limbeck.stages.pipeline import StageRun, run_stage
 from limbeck.stages.stage import Stage
 from limbeck.types import Batch, Teacher, Writer, WrittenBy
@@ -60,11 +62,11 @@ def train_stage(
     encoded = bench.train_for_teacher if of_teacher else _read_by(bench, stage)
     learnt = np.flatnonzero(encoded.supervised > 0) if stage.reads_given else np.arange(len(encoded))
     validation = learnt[:0]
-    if isinstance(stage.written, Replay):
+    if stage.part(Replay) is not None:
         validation, learnt = _split(learnt, seed)
     tokenizer = bench.teacher_tokenizer if of_teacher else bench.student_tokenizer
     set_writing(model, tokenizer, encoded)  # a stage's folder is one that others load, and vLLM here
-    author = WrittenBy.TEACHER if stage.completions == "teacher" else WrittenBy.DATA
+    author = WrittenBy.DATA if stage.part(TeacherWritten) is None else WrittenBy.TEACHER
     texts = StageTexts(bench, stage, model, encoded, learnt, validation, training.batch_size, steps, seed)
     bench.costs.append(
         run_stage(
@@ -92,7 +94,8 @@ def train_stage(
 
 
 def _read_by(bench: TextBench, stage: Stage) -> EncodedSequences:
-    return teacher_texts(bench, stage.teacher_decoding) if stage.completions == "teacher" else bench.train_rows
+    by_teacher = stage.part(TeacherWritten)
+    return bench.train_rows if by_teacher is None else teacher_texts(bench, by_teacher.decoding)
 
 
 def _split(rows: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -105,7 +108,7 @@ def _split(rows: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArr
 def _writer(texts: StageTexts) -> Writer | None:
     """Make what has texts written while the stage runs, and plain text put beside them."""
     writer, corpus = texts.writer(), texts.bench.corpus
-    if not texts.stage.corpus:
+    if texts.stage.part(WithCorpus) is None:
         return writer
     assert corpus is not None
     return BesideCorpus(writer, partial(_batch, corpus, WrittenBy.CORPUS), rows=len(corpus), **texts.place)

@@ -59,7 +59,7 @@ class StageTexts:
         Raises:
             ConfigError: tokens of teacher and student are to be mixed, and the models have encoders.
         """
-        choice = self.stage.written
+        choice = self.stage.sampled
         if isinstance(choice, OnPolicy):
             write_rows = partial(self._rewritten, choice)
             return OnPolicyWriter(choice, write_rows, **self.place, ranks=ranks(), add_up=sum_over_ranks)

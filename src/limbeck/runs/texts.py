@@ -31,6 +31,7 @@ from limbeck.runs.text_outcome import TextOutcome, write_text_outcome
 from limbeck.runs.text_store import stored_teacher
 from limbeck.runs.text_training import train_stage
 from limbeck.runs.whole_run import WholeRun
+from limbeck.sequences.given import TeacherWritten
 from limbeck.stages.stage import Stage
 from limbeck.students.adapters import all_parameters
 from limbeck.tasks.task import Part
@@ -105,7 +106,7 @@ def _train_students(bench: TextBench, seed: int) -> None:
     measure(bench, "student_before", seed, lambda: student)
     if seed == bench.config.seeds[0]:
         _require_useful_teacher(bench, seed)
-    teacher = _teacher(bench, bench.config.recipe.made().stages)
+    teacher = _teacher(bench, bench.config.recipe.build().stages)
     for number, stage, steps in _stages(bench):
         train_stage(
             bench,
@@ -128,7 +129,7 @@ def _train_students(bench: TextBench, seed: int) -> None:
 
 def _stages(bench: TextBench) -> list[tuple[int, Stage, int]]:
     """Return the recipe's stages with their numbers and optimiser steps; those without a step are left out."""
-    stages, total = bench.config.recipe.made().stages, bench.config.training.total_steps(bench.budget_rows)
+    stages, total = bench.config.recipe.build().stages, bench.config.training.total_steps(bench.budget_rows)
     ends = [round(float(share) * total) for share in np.cumsum([stage.share for stage in stages])]
     steps = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
     return [(number, *one) for number, one in enumerate(zip(stages, steps, strict=True), start=1) if one[1]]
@@ -146,7 +147,7 @@ def _parts(bench: TextBench) -> list[Part]:
             title, steps = bench.title(sft().stages[0], "teacher", 0), training.total_steps(len(bench.completed_rows))
             parts.append(Part.training(title, steps, rows=training.batch_size, parameters=of_teacher))
         parts.append(Part.reading(measuring("teacher"), held_out, parameters=of_teacher, writes=writes))
-    to_write = any(stage.completions == "teacher" for _, stage, _ in stages)
+    to_write = any(stage.part(TeacherWritten) is not None for _, stage, _ in stages)
     systems: dict[SystemName, list[tuple[int, Stage, int]]] = {"distilled": stages}
     if bench.compares_fine_tuned:
         systems["fine_tuned"] = [(1, sft().stages[0], config.training.total_steps(bench.budget_rows))]
@@ -154,10 +155,10 @@ def _parts(bench: TextBench) -> list[Part]:
         parts.append(Part.reading(measuring("student_before"), held_out, parameters=of_student, writes=writes))
         for system, its_stages in systems.items():
             for _, stage, steps in its_stages:
-                if to_write and stage.completions == "teacher":
+                if to_write and stage.part(TeacherWritten) is not None:
                     to_write, texts = False, len(bench.train_for_teacher)
                     parts.append(Part.reading("the teacher writes", texts, parameters=of_teacher, writes=True))
-                title, own = bench.title(stage, system, seed), stage.written is not None
+                title, own = bench.title(stage, system, seed), stage.sampled is not None
                 rows = config.training.batch_size
                 parts.append(Part.training(title, steps, rows=rows, parameters=of_student, writes=own))
             parts.append(Part.reading(measuring(system), held_out, parameters=of_student, writes=writes))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from limbeck.errors import ConfigError
 from limbeck.models.generate import Decoding
 from limbeck.numerics.returns import less_others_mean
+from limbeck.sequences.given import GivenRows, TeacherWritten
 from limbeck.sequences.join import join_batches
 from limbeck.types import UNLABELLED, Batch
 
@@ -31,7 +32,9 @@ class OnPolicy:
     share: float = 0.5
     """lambda; 0: never, 1: in every step."""
     beside: bool = False
-    """Train on the rows as they are too, in the same step."""
+    """Train on `otherwise` too, in the same step."""
+    otherwise: GivenRows | TeacherWritten = field(default_factory=GivenRows)
+    """What the other steps train on; the prompts are the same."""
     decoding: Decoding = field(default_factory=Decoding)
     reward: str | None = None
     """A function ``my.module:function`` of prompts and completions; its number of each, less the mean of those of the

@@ -6,20 +6,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from limbeck.losses.combine import WeightedTerm
-from limbeck.models.generate import Decoding
-from limbeck.sequences.curriculum import Curriculum
+from limbeck.sequences.given import GivenRows, TeacherWritten
 from limbeck.sequences.on_policy import OnPolicy
 from limbeck.sequences.replay import Replay
 from limbeck.sequences.rollouts import Rollouts
+from limbeck.sequences.source import Sampled, Source, parts_of
 
 __all__ = ["SGD_MOMENTUM", "Stage", "Training"]
 
 SGD_MOMENTUM = 0.9
+
+_Part = TypeVar("_Part", bound=Source)
 
 _Count = Annotated[int, Field(gt=0, le=10**9)]
 """Beyond that a number is a slip of the finger, and products of two overflow."""
@@ -27,39 +29,38 @@ _Count = Annotated[int, Field(gt=0, le=10**9)]
 
 @dataclass(frozen=True)
 class Stage:
-    """Weighted terms on some of the rows, for a share of the budget."""
+    """Weighted terms on what a source gives, for a share of the budget."""
 
     name: str
     terms: tuple[WeightedTerm, ...]
-    rows: Literal["all", "labelled", "english", "paired", "target", "english+target"] = "all"
-    """Which rows: of a classification run the first two, of a cross-lingual run the others; of a run on texts all."""
     share: float = 1.0
     """Share of the run's optimiser steps; the shares of a recipe's stages add up to 1."""
-    completions: Literal["data", "teacher"] = "data"
-    """Whose texts follow the prompts, in a run on texts: the rows' own, or what the teacher wrote beforehand."""
-    teacher_decoding: Decoding = field(default_factory=Decoding)
-    """How the teacher writes, where it does."""
-    written: OnPolicy | Replay | Rollouts | None = None
-    """Texts that the student writes while the stage runs."""
-    corpus: bool = False
-    """Whether rows of the plain-text corpus (`data.corpus`) are added to each step."""
-    curriculum: Curriculum | None = None
-    """Order of the rows of a classification run, by what the teacher says of them; ``None``: random."""
+    source: Source = field(default_factory=GivenRows)
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `Training` that this stage sets itself, whatever the run says."""
+
+    def part(self, kind: type[_Part]) -> _Part | None:
+        """Return its source, or what that is made of, where it is a `kind`."""
+        return next((part for part in parts_of(self.source) if isinstance(part, kind)), None)
+
+    @property
+    def sampled(self) -> Sampled | None:
+        """How the student writes what the stage trains on; ``None`` where it does not."""
+        return self.part(OnPolicy) or self.part(Replay) or self.part(Rollouts)
 
     @property
     def reads_given(self) -> bool:
         """Whether it trains on completions that are there before it starts, in a run on texts."""
-        if isinstance(self.written, OnPolicy):
-            return self.written.share < 1 or self.written.beside
-        return not isinstance(self.written, Rollouts)
+        sampled = self.sampled
+        if isinstance(sampled, OnPolicy):
+            return sampled.share < 1 or sampled.beside
+        return not isinstance(sampled, Rollouts)
 
     @property
     def packable(self) -> bool:
         """Whether texts may share a row: they are there before it starts, and no term asks which row a token is in."""
         by_row = any(getattr(t.term, "by_row", True) for t in self.terms if t.weight > 0)
-        return self.written is None and not self.corpus and not by_row
+        return isinstance(self.source, GivenRows | TeacherWritten) and not by_row
 
 
 class Training(BaseModel):

@@ -13,53 +13,56 @@ import pytest
 from limbeck.errors import ConfigError
 from limbeck.losses.candidates import AdvantageActorCritic, CandidateCrossEntropy, CandidateMSE
 from limbeck.losses.combine import needs_of
-from limbeck.recipes.alignment import Alignment
-from limbeck.recipes.catalogue import ALIGNMENTS, build_alignment, recipe_card
+from limbeck.recipes.catalogue import RECIPES, build_recipe, recipe_card, recipes_for
 from limbeck.recipes.english_model import english_model
 from limbeck.recipes.ml_dft import ml_dft
 from limbeck.recipes.ml_ipd import ml_ipd
 from limbeck.recipes.pl_bl import pl_bl
+from limbeck.recipes.recipe import RankingOptions, Recipe
 from limbeck.recipes.rl_ia import rl_ia
 from limbeck.recipes.transfer import transfer
+from limbeck.sequences.given import GivenRows, Paired
 from limbeck.stages.stage import Training
 
-EVERY_ALIGNMENT = pytest.mark.parametrize("name", sorted(ALIGNMENTS))
+RANKING = recipes_for("instructions")
+EVERY_RECIPE = pytest.mark.parametrize("name", RANKING)
 
 
-def terms(system: Alignment) -> list[list[tuple[Any, float]]]:
+def terms(system: Recipe) -> list[list[tuple[Any, float]]]:
     return [[(term.term, term.weight) for term in stage.terms] for stage in system.stages]
 
 
 def test_the_english_model_is_cross_entropy_on_english_records() -> None:
     system = english_model()
-    assert [stage.rows for stage in system.stages] == ["english"]
+    assert [stage.source for stage in system.stages] == [GivenRows("source")]
     assert terms(system) == [[(CandidateCrossEntropy(), 1.0)]]
-    assert (system.starts_from, system.scorer, system.prompts) == ("backbone", "run", "run")
+    assert (system.starts_from, system.options) == ("student", RankingOptions())
 
 
 def test_ml_ipd_distils_and_then_sees_a_few_labels() -> None:
     system = ml_ipd()
-    assert system.starts_from == "english_model"
-    assert [(stage.name, stage.rows) for stage in system.stages] == [("distillation", "paired"), ("target", "target")]
+    assert system.starts_from == "teacher"
+    assert [(stage.name, stage.source) for stage in system.stages] == [
+        ("distillation", Paired("parallel", 0.5)), ("target", GivenRows("target")),
+    ]  # fmt: skip
     assert terms(system) == [
         [(CandidateMSE(outputs="logits"), 1.0), (CandidateCrossEntropy(), 0.0)],
         [(CandidateCrossEntropy(), 1.0)],
     ]
-    assert (system.pairing, system.gate) == ("parallel", 0.5)
     assert not needs_of(system.stages[0].terms).labels
     assert not needs_of(system.stages[1].terms).teacher
 
 
 def test_every_argument_of_ml_ipd_reaches_its_place() -> None:
     system = ml_ipd(pairing="mixed", gate=0.2, outputs="probs", label_weight=0.1)
-    assert (system.pairing, system.gate) == ("mixed", 0.2)
+    assert system.part(Paired) == Paired("mixed", 0.2)
     assert terms(system)[0] == [(CandidateMSE(outputs="probs"), 1.0), (CandidateCrossEntropy(), 0.1)]
 
 
 def test_ml_dft_reads_all_labels_together_with_no_prompt_but_the_tasks_name() -> None:
     system = ml_dft()
-    assert [stage.rows for stage in system.stages] == ["english+target"]
-    assert (system.starts_from, system.prompts, system.scorer) == ("backbone", "task_name", "run")
+    assert [stage.source for stage in system.stages] == [GivenRows("source+target")]
+    assert (system.starts_from, system.options) == ("student", RankingOptions(prompts="task_name"))
     assert not needs_of(system.stages[0].terms).teacher
     assert system.stages[0].settings == {"optimiser": "adamw"}  # the learning rate is the run's
 
@@ -80,16 +83,16 @@ def test_ml_dft_with_either_optimiser(arguments: dict[str, Any], settings: dict[
 
 def test_pl_bl_is_the_verbaliser_behind_hard_prompts() -> None:
     system = pl_bl()
-    assert (system.starts_from, system.scorer, system.prompts) == ("backbone", "verbaliser", "hard")
-    assert [stage.rows for stage in system.stages] == ["english+target"]
+    assert (system.starts_from, system.options) == ("student", RankingOptions("verbaliser", "hard"))
+    assert [stage.source for stage in system.stages] == [GivenRows("source+target")]
     assert terms(system) == [[(CandidateCrossEntropy(), 1.0)]]
     assert (pl_bl().stages[0].share, pl_bl(share=0.25).stages[0].share) == (1.0, 0.25)
 
 
 def test_rl_ia_is_rewarded_from_the_english_model_on() -> None:
     system = rl_ia()
-    assert (system.starts_from, system.critic) == ("english_model", True)
-    assert [stage.rows for stage in system.stages] == ["english+target"]
+    assert (system.starts_from, system.options) == ("teacher", RankingOptions(critic=True))
+    assert [stage.source for stage in system.stages] == [GivenRows("source+target")]
     ((term, weight),) = terms(system)[0]
     assert isinstance(term, AdvantageActorCritic)
     assert (weight, term.value_weight, term.entropy_weight, term.reward) == (1.0, 0.5, 0.01, "gold")
@@ -103,12 +106,12 @@ def test_rl_ia_is_rewarded_from_the_english_model_on() -> None:
 def test_transfer_is_ml_ipd_without_its_distillation() -> None:
     assert transfer().stages == ml_ipd().stages[1:]
     assert transfer().starts_from == ml_ipd().starts_from
-    assert (transfer().scorer, transfer().prompts) == (ml_ipd().scorer, ml_ipd().prompts)
+    assert transfer().options == ml_ipd().options
 
 
-@EVERY_ALIGNMENT
+@EVERY_RECIPE
 def test_stages_have_names_of_their_own_and_settings_that_are_settings(name: str) -> None:
-    system = build_alignment(name, {})
+    system = build_recipe(name, {}, "instructions")
     names = [stage.name for stage in system.stages]
     assert len(set(names)) == len(names)
     for stage in system.stages:
@@ -117,21 +120,21 @@ def test_stages_have_names_of_their_own_and_settings_that_are_settings(name: str
         assert any(term.weight > 0 for term in stage.terms)
 
 
-@EVERY_ALIGNMENT
+@EVERY_RECIPE
 def test_every_card_is_complete(name: str) -> None:
     card = recipe_card(name)
     assert card.summary.endswith(".")
     assert "`" not in card.summary.replace("`ml_ipd`", "")
     assert card.paper
-    module, function = ALIGNMENTS[name].split(":")
+    module, function = RECIPES[name].split(":")
     made = getattr(sys.modules[module], function)
     assert list(card.defaults) == list(inspect.signature(made).parameters)
     for argument in card.defaults:
         assert f"    {argument}: " in (inspect.getdoc(made) or "")
 
 
-def test_what_alignments_need() -> None:
-    assert {name: recipe_card(name).needs for name in ALIGNMENTS} == {
+def test_what_recipes_need() -> None:
+    assert {name: recipe_card(name).needs for name in RANKING} == {
         "ml_dft": ["the pretrained backbone", "source-language labels", "few target-language labels (data.n_target)"],
         "ml_ipd": [
             "the English model, which every run trains first",
@@ -171,13 +174,21 @@ def test_what_alignments_need() -> None:
         ("pl_bl", {"share": 0}, "recipe.share: Input should be greater than 0"),
         ("pl_bl", {"share": 1.1}, "recipe.share: Input should be less than or equal to 1"),
         ("transfer", {"gate": 0.5}, "recipe.gate: 'transfer' takes no arguments"),
-        ("limbeck.recipes.pkd:pkd", {}, "recipe 'limbeck.recipes.pkd:pkd' is not for cross-lingual runs; known here"),
-        ("pkd", {}, "recipe 'pkd' is for classification runs. Recipes for this task: ml_ipd, ml_dft, pl_bl"),
+        (
+            "limbeck.recipes.pkd:pkd",
+            {},
+            "'limbeck.recipes.pkd:pkd' is for classification runs, not for c",
+        ),
+        (
+            "pkd",
+            {},
+            "not for cross-lingual runs (task.kind: instructions). Recipes for this task: ml_ipd",
+        ),
     ],
 )
 def test_refusals(name: str, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
-        build_alignment(name, arguments)
+        build_recipe(name, arguments, "instructions")
 
 
 @pytest.mark.parametrize(
@@ -186,14 +197,14 @@ def test_refusals(name: str, arguments: dict[str, Any], message: str) -> None:
 )
 def test_weights_inside_the_actor_critic_are_checked(arguments: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(arguments))):
-        build_alignment("rl_ia", arguments)
+        build_recipe("rl_ia", arguments, "instructions")
 
 
 def test_anyones_own_function_is_a_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own_alignments.py").write_text(
+    (tmp_path / "own_systems.py").write_text(
         "from dataclasses import replace\nfrom limbeck.recipes.transfer import transfer\n"
         "def own(*, title: str = 'Own'):\n    return replace(transfer(), title=title)\n",
         encoding="utf-8",
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert build_alignment("own_alignments:own", {"title": "Mine"}).title == "Mine"
+    assert build_recipe("own_systems:own", {"title": "Mine"}, "instructions").title == "Mine"

@@ -1,0 +1,63 @@
+"""Which kinds of task a recipe suits: it follows from its terms and sources."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import and_
+from typing import Literal, get_args
+
+from limbeck.losses.candidates import AdvantageActorCritic, CandidateCrossEntropy, CandidateMSE
+from limbeck.losses.hints.hidden import LastHiddenCosine, MappedStates, PatientHints
+from limbeck.losses.hints.token_states import TokenHints
+from limbeck.losses.labels import LabelCrossEntropy
+from limbeck.losses.logits import ForwardKL, TeacherCrossEntropy
+from limbeck.losses.reasons import ReasonCrossEntropy
+from limbeck.losses.tokens import LogProbTerm, TokenTerm
+from limbeck.recipes.recipe import RankingOptions, Recipe
+from limbeck.sequences.curriculum import Curriculum
+from limbeck.sequences.given import GivenRows, Paired
+from limbeck.sequences.source import Source
+from limbeck.types import Term
+
+__all__ = ["RUNS", "Kind", "suits"]
+
+Kind = Literal["classification", "generation", "instructions"]
+_Kinds = frozenset[Kind]
+_ALL: _Kinds = frozenset(get_args(Kind))
+_CLASSES: _Kinds = frozenset({"classification"})
+_CANDIDATES: _Kinds = frozenset({"instructions"})
+_TOKENS: _Kinds = frozenset({"generation"})
+
+RUNS: dict[Kind, str] = {
+    "classification": "classification runs",
+    "generation": "runs on texts (task.kind: generation)",
+    "instructions": "cross-lingual runs (task.kind: instructions)",
+}
+"""What messages call the runs of a kind."""
+
+
+def suits(recipe: Recipe) -> _Kinds:
+    """Return the kinds of task whose students all terms can read and whose rows all sources can give."""
+    terms = [_of_term(term.term) for stage in recipe.stages for term in stage.terms]
+    sources = [_of_source(stage.source) for stage in recipe.stages]
+    ranks = recipe.options != RankingOptions() or recipe.starts_from == "teacher"
+    return reduce(and_, [*terms, *sources], _CANDIDATES if ranks else _ALL)
+
+
+def _of_term(term: Term) -> _Kinds:
+    if isinstance(term, TokenTerm | LogProbTerm | TokenHints):
+        return _TOKENS
+    if isinstance(term, CandidateCrossEntropy | CandidateMSE | AdvantageActorCritic):
+        return _CANDIDATES
+    of_classes = LabelCrossEntropy, ForwardKL, TeacherCrossEntropy, ReasonCrossEntropy
+    if isinstance(term, (*of_classes, LastHiddenCosine, MappedStates, PatientHints)):
+        return _CLASSES
+    return _CLASSES | _CANDIDATES  # a term of somebody's own, with a value for each row
+
+
+def _of_source(source: Source) -> _Kinds:
+    if isinstance(source, GivenRows):
+        return {"all": _CLASSES | _TOKENS, "labelled": _ALL}.get(source.which, _CANDIDATES)
+    if isinstance(source, Paired):
+        return _CANDIDATES
+    return _CLASSES if isinstance(source, Curriculum) else _TOKENS

@@ -1,0 +1,67 @@
+"""What a recipe is: stages, and where the student starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from limbeck.losses.combine import needs_of
+from limbeck.losses.tokens import TokenTerm
+from limbeck.numerics.token_losses import TokenDivergence
+from limbeck.sequences.given import TeacherWritten
+from limbeck.sequences.source import Source
+from limbeck.stages.stage import Stage
+from limbeck.types import Needs
+
+__all__ = ["RankingOptions", "Recipe"]
+
+_Part = TypeVar("_Part", bound=Source)
+
+
+@dataclass(frozen=True)
+class RankingOptions:
+    """How a system of a cross-lingual run ranks candidates, where that is not as the run says."""
+
+    scorer: Literal["run", "verbaliser"] = "run"
+    prompts: Literal["run", "hard", "task_name"] = "run"
+    """The run's choice of prompts; both levels as hard text; or nothing but the task's name."""
+    critic: bool = False
+    """Whether a second head expects the reward of each record."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one student is trained, whatever its kind of task."""
+
+    title: str
+    stages: tuple[Stage, ...]
+    starts_from: Literal["student", "teacher"] = "student"
+    """The student that the run file describes, or a copy of the teacher; in a cross-lingual run the pretrained
+    backbone, or the English instruction model."""
+    options: RankingOptions = field(default_factory=RankingOptions)
+
+    def part(self, kind: type[_Part]) -> _Part | None:
+        """Return the first source of its stages, or what one is made of, that is a `kind`."""
+        return next((part for stage in self.stages if (part := stage.part(kind)) is not None), None)
+
+    @property
+    def needs(self) -> Needs:
+        """All that its terms of positive weight ask for."""
+        return needs_of(tuple(term for stage in self.stages for term in stage.terms))
+
+    @property
+    def reads_completions(self) -> bool:
+        """Whether any stage trains on the completions of the rows, in a run on texts."""
+        return any(stage.part(TeacherWritten) is None and stage.reads_given for stage in self.stages)
+
+    @property
+    def samples(self) -> bool:
+        """Whether any stage trains on texts that the student writes while it runs."""
+        return any(stage.sampled is not None for stage in self.stages)
+
+    @property
+    def loss_temperatures(self) -> set[float]:
+        """The temperatures at which probabilities of tokens are compared with the teacher's; empty where none are."""
+        terms = [term.term for stage in self.stages for term in stage.terms if term.weight > 0]
+        losses = [term.loss for term in terms if isinstance(term, TokenTerm)]
+        return {loss.loss_temperature for loss in losses if isinstance(loss, TokenDivergence)}

@@ -1,0 +1,33 @@
+"""What a stage trains on: one of these sources, each with its own options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limbeck.sequences.curriculum import Curriculum
+from limbeck.sequences.given import GivenRows, Paired, TeacherWritten
+from limbeck.sequences.on_policy import OnPolicy
+from limbeck.sequences.replay import Replay
+from limbeck.sequences.rollouts import Rollouts
+
+__all__ = ["Sampled", "Source", "WithCorpus", "parts_of"]
+
+Sampled = OnPolicy | Replay | Rollouts
+"""Texts that the student writes while the stage runs."""
+
+
+@dataclass(frozen=True)
+class WithCorpus:
+    """Another source, and beside it in each step as many rows of the plain-text corpus (`data.corpus`)."""
+
+    source: GivenRows | TeacherWritten | Sampled
+
+
+Source = GivenRows | Paired | Curriculum | TeacherWritten | Sampled | WithCorpus
+
+
+def parts_of(source: Source) -> tuple[Source, ...]:
+    """Return a source and those it is made of, outermost first."""
+    if isinstance(source, WithCorpus):
+        return (source, *parts_of(source.source))
+    return (source, source.otherwise) if isinstance(source, OnPolicy) else (source,)

@@ -1,0 +1,83 @@
+"""Which kinds of task a recipe suits follows from its terms and sources."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from limbeck.errors import ConfigError
+from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.labels import LabelCrossEntropy
+from limbeck.losses.tokens import TokenTerm
+from limbeck.numerics.token_losses import LabelLoss
+from limbeck.recipes import kinds
+from limbeck.recipes.catalogue import RECIPES, build_recipe, recipes_for
+from limbeck.recipes.kinds import suits
+from limbeck.recipes.recipe import RankingOptions, Recipe
+from limbeck.sequences.curriculum import Curriculum
+from limbeck.sequences.given import GivenRows, Paired, TeacherWritten
+from limbeck.sequences.on_policy import OnPolicy
+from limbeck.sequences.replay import Replay
+from limbeck.sequences.rollouts import Rollouts
+from limbeck.sequences.source import Source, WithCorpus, parts_of
+from limbeck.stages.stage import Stage
+
+ROWS = WeightedTerm("labels", LabelCrossEntropy())
+TOKENS = WeightedTerm("labels", TokenTerm(LabelLoss()))
+
+
+@pytest.mark.parametrize(
+    ("source", "suited"),
+    [
+        (GivenRows(), {"classification", "generation"}),
+        (GivenRows("labelled"), {"classification", "generation", "instructions"}),
+        (GivenRows("source"), {"instructions"}),
+        (GivenRows("target"), {"instructions"}),
+        (GivenRows("source+target"), {"instructions"}),
+        (Paired(), {"instructions"}),
+        (Curriculum(), {"classification"}),
+        (TeacherWritten(), {"generation"}),
+        (OnPolicy(), {"generation"}),
+        (Replay(), {"generation"}),
+        (Rollouts(), {"generation"}),
+        (WithCorpus(GivenRows()), {"generation"}),
+    ],
+)
+def test_kinds_of_sources(source: Source, suited: set[str]) -> None:
+    assert suits(Recipe("Own", (Stage("own", (), source=source),))) == suited
+
+
+def test_all_terms_and_stages_must_fit() -> None:
+    of_rows, of_tokens = Stage("rows", (ROWS,)), Stage("tokens", (TOKENS,))
+    assert suits(Recipe("Own", (of_rows,))) == {"classification"}
+    assert suits(Recipe("Own", (of_tokens,))) == {"generation"}
+    assert not suits(Recipe("Own", (of_rows, of_tokens)))
+    assert not suits(Recipe("Own", (of_rows,), starts_from="teacher"))
+    assert not suits(Recipe("Own", (of_rows,), options=RankingOptions(critic=True)))
+
+
+def test_a_recipe_of_no_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("limbeck.recipes.fine_tune.LabelCrossEntropy", lambda: TokenTerm(LabelLoss()))
+    monkeypatch.setattr(kinds, "_of_source", lambda source: frozenset({"classification"}))
+    with pytest.raises(ConfigError, match="terms and sources that no one kind of task has together"):
+        build_recipe("limbeck.recipes.fine_tune:fine_tune", {}, "classification")
+
+
+def test_every_recipe_is_for_some_kind_and_a_refusal_names_both_sides() -> None:
+    assert set(RECIPES) == {name for kind in kinds.RUNS for name in recipes_for(kind)}
+    message = (
+        "recipe 'pkd' is for classification runs, not for cross-lingual runs (task.kind: instructions). Recipes "
+        f"for this task: {', '.join(recipes_for('instructions'))} (limbeck recipes NAME says what they do)"
+    )
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        build_recipe("pkd", {"gate": 0.5}, "instructions")
+
+
+def test_what_sources_are_made_of() -> None:
+    texts, corpus = TeacherWritten(), WithCorpus(OnPolicy(0.5, otherwise=TeacherWritten()))
+    assert parts_of(corpus) == (corpus, corpus.source, texts)
+    stage = Stage("own", (TOKENS,), source=corpus)
+    assert (stage.part(TeacherWritten), stage.part(GivenRows), stage.sampled) == (texts, None, corpus.source)
+    assert not stage.packable
+    assert Stage("own", (TOKENS,), source=texts).packable
