@@ -328,6 +328,8 @@ def run_file(sections: dict[str, Any], tmp_path: Path) -> Path:
 # A tiny multilingual encoder and parallel sentences: who, where and when, in four languages.
 
 TOPICS = ("health", "politics", "sports")
+MORE_TOPICS = ("entertainment", "geography", "science/technology", "travel")
+"""Words that the vocabulary has beside those of the sentences."""
 """Three of SIB-200's."""
 TOPIC_SUBJECTS = {
     "health": {
@@ -406,13 +408,12 @@ def multilingual_tokenizer(model_max_length: int = 128) -> Any:
     """
     from transformers import XLMRobertaTokenizer
 
-    from limbeck.data.instructions.labels import SIB200_TOPICS
     from limbeck.data.prompts.registry import known_languages, known_tasks, language_prompt, task_prompt
 
     texts = [text for lang in TOPIC_PLACES for text, _ in topic_sentences(lang)]
     texts += [task_prompt(task).template for task in known_tasks()]
     texts += [language_prompt(lang) for lang in known_languages()]
-    words = sorted({word for text in [*texts, *TOPICS, *SIB200_TOPICS] for word in re.findall(r"\w+", text)})
+    words = sorted({word for text in [*texts, *TOPICS, *MORE_TOPICS] for word in re.findall(r"\w+", text)})
     letters = [chr(code) for code in (*range(0x21, 0x7F), *range(0xC0, 0x180), *range(0x400, 0x460))]
     pieces = [("▁", -4.0), *((f"▁{word}", -5.0) for word in words)]
     pieces += [(word, -6.0) for word in words if len(word) > 1]  # as in "(Latin"

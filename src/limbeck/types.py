@@ -130,7 +130,7 @@ class Instruction:
     id: str
     """Unique over all records of a run: ``source/split/language/key``."""
     source: str
-    """The set it came from, e.g. ``sib200``."""
+    """The set it came from, as the run file calls it."""
     split: Literal["train", "dev", "test"]
     task: str
     """A task of the prompt registry, e.g. ``topic``; chooses the Task-Level Prompt."""

@@ -116,7 +116,7 @@ def test_rows_with_labels_in_the_words_of_the_language(student: Path, rows: Path
         ({"split": "tset"}, ConfigError, "no split 'tset'"),
         ({"languages": ["fr"]}, DataError, "it knows en (English), bg (Bulgarian), sk (Slovak)"),
         ({"task": "nli"}, ConfigError, "no task 'nli'"),
-        ({"layout": "sib200", "task": "topic"}, ConfigError, "--task goes with the layout rows"),
+        ({"layout": "candidates", "task": "topic"}, ConfigError, "--task goes with the layout rows"),
         ({"options": ("labels",)}, ConfigError, "--option takes name=value"),
         ({"options": ("labels=[",)}, ConfigError, "--option labels: not valid YAML"),
         ({"options": ("moods=x",)}, ConfigError, "has no option 'moods'"),

@@ -20,7 +20,7 @@ task:
   high_resource: [deu_Latn]
 data:
   sets:
-    - {layout: sib200, folder: sets/sib200}
+    - {layout: rows, folder: sets/topics}
   n_target: [128, 0, 16]
 backbone: {model: org/encoder}
 prompts: {levels: T+L}
@@ -69,7 +69,7 @@ def test_a_short_run_file_gets_sensible_defaults(tmp_path: Path) -> None:
 def test_the_same_words_in_python() -> None:
     config = run_config({
         "task": {"kind": "instructions", "languages": ["bg"]},
-        "data": {"sets": [{"layout": "sib200", "folder": "x"}], "n_target": 4},
+        "data": {"sets": [{"layout": "rows", "folder": "x"}], "n_target": 4},
         "backbone": {"model": "m"}, "prompts": "none", "recipe": "ml_ipd", "baselines": ["transfer"], "output": "o",
     })  # fmt: skip
     assert isinstance(config, LanguageRunConfig)
@@ -125,7 +125,7 @@ def test_options_of_a_layout_are_kept(tmp_path: Path) -> None:
         ("bul_Cyrl", "deu", 3, "given twice: de"),
         ("[deu_Latn]", "[sk]", 1, "high_resource names languages that are no targets: sk"),
         ("[bul_Cyrl, de]", "[]", 3, "should have at least 1 item"),
-        ("layout: sib200", "layout: sib20", 7, "no layout 'sib20'; did you mean 'sib200'"),
+        ("layout: rows", "layout: row", 7, "no layout 'row'; did you mean 'rows'"),
         ("folder: sets", "test: train, folder: sets", 7, "Input should be 'dev' or 'test' (got 'train')"),
         ("folder: sets", "test_in: {sk: train}, folder: sets", 7, "Input should be 'dev' or 'test' (got 'train')"),
         ("folder: sets", "languages: [xx], folder: sets", 7, "'xx' is none of the"),
@@ -166,9 +166,7 @@ def test_faults_have_a_line_and_say_what_to_do(tmp_path: Path, old: str, new: st
 
 
 def test_all_faults_are_shown_at_once(tmp_path: Path) -> None:
-    text = (
-        GOOD.replace("bul_Cyrl", "xx").replace("gate", "gates").replace("sib200,", "sib20,").replace("ng: 16", "ng: 1")
-    )
+    text = GOOD.replace("bul_Cyrl", "xx").replace("gate", "gates").replace("rows,", "row,").replace("ng: 16", "ng: 1")
     message = fault(tmp_path, text.replace("epochs: 1", "epochs: 0"))
     assert message.startswith("3 faults in the run")
     for line in ("run.yaml:3: ", "run.yaml:7: ", "run.yaml:13: "):
@@ -189,7 +187,7 @@ def test_a_section_of_classification_runs_is_unknown_here(tmp_path: Path) -> Non
 def test_steps_of_a_stage(given: dict[str, Any], most: int) -> None:
     config = run_config({
         "task": {"kind": "instructions", "languages": ["bg"]},
-        "data": {"sets": [{"layout": "sib200", "folder": "x"}]}, "backbone": {"model": "m"}, "output": "o",
+        "data": {"sets": [{"layout": "rows", "folder": "x"}]}, "backbone": {"model": "m"}, "output": "o",
         "training": {"distillation": {"batch_size": 25, **given}},
     })  # fmt: skip
     assert isinstance(config, LanguageRunConfig)

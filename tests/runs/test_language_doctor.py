@@ -234,7 +234,7 @@ def test_a_tokenizer_that_does_not_know_a_language_is_found(sections: dict[str, 
 @pytest.mark.parametrize(
     ("section", "value", "check", "message"),
     [
-        ("data", {"sets": [{"layout": "sib200", "folder": "/nowhere"}]}, "data", "/nowhere"),
+        ("data", {"sets": [{"layout": "rows_translation", "folder": "/nowhere", "key": "n"}]}, "data", "/nowhere"),
         ("backbone", {"model": "/nowhere/model"}, "models", "no such folder"),
     ],
 )

@@ -37,7 +37,7 @@ Examples:
 
     limbeck evaluate runs/risk/student labelled-news.jsonl --alerts --html false-alarms.html
 
-    limbeck evaluate runs/topics/student data/sib200 --layout sib200 --lang bg,de
+    limbeck evaluate runs/topics/student data/topics --layout rows --lang bg,de
 
     limbeck evaluate runs/answers/student answers-test.jsonl --against org/large-model
 
@@ -88,7 +88,7 @@ def main(
         Path | None, typer.Option(help="YAML with the severities of the labels.", rich_help_panel=_ALERTS)
     ] = None,
     layout: Annotated[
-        str | None, typer.Option(help="sib200, xnli, xglue, rows, ...", rich_help_panel=_CROSS_LINGUAL)
+        str | None, typer.Option(help="rows, candidates or rows_translation.", rich_help_panel=_CROSS_LINGUAL)
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="dev or test; default: test.", rich_help_panel=_CROSS_LINGUAL)
@@ -173,7 +173,7 @@ def _ranking(
         raise ConfigError(
             f"{model} is a cross-lingual student: say how the data set is laid out. "
             f"For files of your own with the fields text, lang and label: limbeck evaluate {model} FOLDER "
-            "--layout rows; for a known set: --layout sib200, xnli, ..."
+            "--layout rows; where each row lists its own: --layout candidates"
         )
     languages = None if lang is None else [one.strip() for one in lang.split(",") if one.strip()]
     system = evaluate_languages(

@@ -73,12 +73,12 @@ class InstructionTask(_Section):
 
 
 class InstructionSet(BaseModel):
-    """A data set in one of the known layouts; further keys are options of the layout."""
+    """A data set in one of three layouts; further keys are options of the layout."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     layout: str
-    """sib200, xnli, paws_x, masakhanews, wikiann, xglue, flores ...; ``rows`` for files of one's own."""
+    """``rows`` (one of a few labels), ``candidates`` (each row lists its own) or ``rows_translation`` (sentences)."""
     folder: str
     train: Literal["train", "dev"] = "train"
     """The set's own split to train on."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from limbeck.data.instructions.files import match_languages, read_split, split_file
+from limbeck.data.instructions.files import match_languages, split_file
 from limbeck.errors import DataError
 
 
@@ -34,15 +34,3 @@ def test_a_language_twice() -> None:
     with pytest.raises(DataError, match="f has 'bul' as bg and bul_Cyrl"):
         match_languages(["bg", "bul_Cyrl"], ["bul"], "f")
     assert match_languages(["bg", "bul_Cyrl"], ["bg"], "f") == {"bg": "bg"}
-
-
-def test_a_line_that_is_not_json(tmp_path: Path) -> None:
-    (tmp_path / "train.jsonl").write_text('{"lang": "bg"}\n{"lang"\n')
-    with pytest.raises(DataError, match=r"1 rows cannot be used:\n.*train.jsonl, line 2: not valid JSON"):
-        read_split(tmp_path, "train", ["bg"])
-
-
-def test_no_row_says_its_language(tmp_path: Path) -> None:
-    (tmp_path / "train.jsonl").write_text('{"language": "bg"}\n' * 30)
-    with pytest.raises(DataError, match=r"train\.jsonl: no row has the field 'lang'; did you mean 'language'\?$"):
-        read_split(tmp_path, "train", ["bg"])

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.data.instructions.originals import original
 
-from limbeck.data.instructions.labels import ADS, GRADES, NLI, UNIVERSAL_TAGS, YES_NO, verbalise
-from limbeck.data.instructions.make import choice, original
+from limbeck.data.instructions.labels import verbalise
+from limbeck.data.instructions.make import choice
 from limbeck.data.instructions.pairing import pair_records
 from limbeck.errors import ConfigError
 
@@ -21,7 +22,7 @@ RECORDS = [
         key=key,
         text="q",
         pair="a",
-        labels=YES_NO,
+        labels=["yes", "no"],
         label="yes",
         parallel=f"own/{key}",
     )
@@ -60,8 +61,3 @@ def test_no_words_and_a_code_of_the_sets_own() -> None:
 def test_what_is_no_table_of_words(words: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         verbalise(RECORDS, words)
-
-
-def test_label_sets() -> None:
-    assert [len(labels) for labels in (YES_NO, NLI, ADS, GRADES, UNIVERSAL_TAGS)] == [2, 3, 2, 5, 17]
-    assert GRADES.index("perfect") == 4

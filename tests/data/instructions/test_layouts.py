@@ -11,10 +11,12 @@ import pytest
 from limbeck.data.instructions.layouts import LAYOUTS, read_instructions
 from limbeck.errors import ConfigError, DataError
 
+TOPICS: dict[str, Any] = {"task": "topic", "labels": ["travel", "health"], "key": "n"}
+
 
 def write(folder: Path, **splits: list[str]) -> Path:
     for split, languages in splits.items():
-        rows = [{"lang": lang, "index_id": 1, "label": "travel", "text": f"{split} {lang}"} for lang in languages]
+        rows = [{"lang": lang, "n": 1, "label": "travel", "text": f"{split} {lang}"} for lang in languages]
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
@@ -22,51 +24,46 @@ def write(folder: Path, **splits: list[str]) -> Path:
 def test_another_split_for_a_language(tmp_path: Path) -> None:
     folder = write(tmp_path, test=["bul_Cyrl"], validation=["bul_Cyrl", "slk_Latn"])
     with pytest.raises(DataError, match="nothing in 'sk'"):
-        read_instructions("sib200", folder, split="test", languages=["bg", "sk"])
-    records = read_instructions("sib200", folder, split="test", languages=["bg", "sk"], splits={"slk_Latn": "dev"})
+        read_instructions("rows", folder, split="test", languages=["bg", "sk"], **TOPICS)
+    other = {"slk_Latn": "dev"}
+    records = read_instructions("rows", folder, split="test", languages=["bg", "sk"], splits=other, **TOPICS)
     assert [(record.lang, record.split, record.input) for record in records] == [
         ("bg", "test", "test bul_Cyrl"),
         ("sk", "dev", "validation slk_Latn"),
     ]
 
 
-def test_options_are_those_of_the_layout(tmp_path: Path) -> None:
-    row = {"lang": "bg", "tokens": ["a", "b", "c"], "tags": ["B-DATE", "B-PER", "O"]}
-    (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n")
-    records = read_instructions("masakhaner2", tmp_path, split="train", languages=["bg"], most=1)
-    assert len(records) == 2
-    with pytest.raises(DataError, match="unknown tag 'B-DATE'"):
-        read_instructions("wikiann", tmp_path, split="train", languages=["bg"])
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"layout": "sib20"}, "no layout 'sib20'; did you mean 'sib200'"),
+        ({"layout": "row"}, "no layout 'row'; did you mean 'rows'"),
         ({"languages": []}, "languages: expected one or more"),
         ({"split": "devtest"}, "no split 'devtest'"),
-        (
-            {"layout": "masakhanews", "character": 3},
-            "'masakhanews' has no option 'character'; did you mean 'characters'",
-        ),
-        ({"layout": "wikiann", "entities": ["X"]}, "'wikiann' has no option 'entities'"),
-        ({"layout": "rows", "labels": ["a", "b"]}, "'rows' needs task"),
+        ({"text_pairs": "x"}, "'rows' has no option 'text_pairs'; did you mean 'text_pair'"),
+        ({"layout": "candidates"}, "'candidates' has no option 'labels'"),
+        ({"layout": "rows_translation", "task": None, "labels": None}, "'rows_translation' has no option 'task'"),
     ],
 )
 def test_what_cannot_be_asked_for(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
-    asked = {"layout": "sib200", "split": "train", "languages": ["bg"], **arguments}
+    asked = {"layout": "rows", "split": "train", "languages": ["bg"], **TOPICS, **arguments}
     with pytest.raises(ConfigError, match=message):
         read_instructions(asked.pop("layout"), tmp_path, **asked)
 
 
+def test_what_a_layout_needs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'rows' needs task"):
+        read_instructions("rows", tmp_path, split="train", languages=["bg"], labels=["a", "b"])
+
+
 def test_records_are_checked(tmp_path: Path) -> None:
-    folder = write(tmp_path, train=["bul_Cyrl", "bul_Cyrl"])
-    with pytest.raises(DataError, match="two records have the id sib200/train/bg/topic/1"):
-        read_instructions("sib200", folder, split="train", languages=["bg"])
+    row = {"lang": "bg", "text": "x", "candidates": ["a", "a"]}
+    (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match="rows/train/bg/qa/1: two candidates are the same text"):
+        read_instructions("candidates", tmp_path, split="train", languages=["bg"], task="qa")
 
 
 def test_every_layout_says_which_split_is_missing(tmp_path: Path) -> None:
-    needed = {"rows": {"task": "qa", "labels": ["a", "b"]}, "rows_translation": {"key": "n"}}
+    needed = {"rows": TOPICS, "rows_translation": {"key": "n"}, "candidates": {"task": "qa"}}
     for layout in LAYOUTS:
         with pytest.raises(DataError, match=str(tmp_path)):
-            read_instructions(layout, tmp_path, split="dev", languages=["bg", "de"], **needed.get(layout, {}))
+            read_instructions(layout, tmp_path, split="dev", languages=["bg", "de"], **needed[layout])

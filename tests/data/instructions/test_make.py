@@ -6,8 +6,9 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from tests.data.instructions.originals import original
 
-from limbeck.data.instructions.make import by_hash, choice, digest, fold, original
+from limbeck.data.instructions.make import by_hash, choice, digest, fold
 
 LABELS = ["politics", "sports", "health"]
 

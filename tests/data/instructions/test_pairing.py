@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from limbeck.data.instructions.make import choice
-from limbeck.data.instructions.pairing import by_parallel, pair_records
+from limbeck.data.instructions.pairing import pair_records
 from limbeck.errors import DataError
 from limbeck.types import Instruction
 
@@ -26,16 +26,6 @@ def record(lang: str, key: int, **changes: Any) -> Instruction:
         parallel=f"own/{key}",
     )
     return replace(made, **changes)
-
-
-def test_by_parallel() -> None:
-    records = [record("en", 1), record("bg", 1), record("bg", 2), record("bg", 3, parallel=None)]
-    assert by_parallel(records) == {
-        "own/1": {"en": records[0], "bg": records[1]},
-        "own/2": {"bg": records[2]},
-    }
-    with pytest.raises(DataError, match="are both in 'bg' and have the key 'own/2'"):
-        by_parallel([*records, record("bg", 2)])
 
 
 def test_pairs_are_aligned_and_those_without_a_translation_left_out() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.data.instructions.originals import original
 
-from limbeck.data.instructions.make import original
 from limbeck.data.instructions.rows import own_rows, own_translations
 from limbeck.data.instructions.translation import Distractors
 from limbeck.errors import ConfigError, DataError
@@ -84,6 +84,20 @@ def test_bad_rows(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     folder = write(tmp_path / "train.jsonl", [*ROWS[:2], {**ROWS[2], **change}])
     with pytest.raises(DataError, match=f"train.jsonl, {message}"):
         own_rows(folder, "train", ["bg", "en"], **NAMES)
+
+
+def test_a_line_that_is_not_json(tmp_path: Path) -> None:
+    folder = write(tmp_path / "train.jsonl", ROWS)
+    with (folder / "train.jsonl").open("a") as file:
+        file.write('{"language"\n')
+    with pytest.raises(DataError, match=r"1 rows cannot be used:\n.*train.jsonl, line 4: not valid JSON"):
+        own_rows(folder, "train", ["bg"], **NAMES)
+
+
+def test_a_misspelt_label_field(tmp_path: Path) -> None:
+    rows = [{"lang": "en", "text": "x", "labels": "a"}]
+    with pytest.raises(DataError, match="no row has the label field 'label'; did you mean 'labels'"):
+        own_rows(write(tmp_path / "train.jsonl", rows), "train", ["en"], task="topic", labels=["a", "b"])
 
 
 def test_labels_and_languages_that_cannot_be(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.data.instructions.originals import original
 
 from limbeck.data.instructions.checks import check_instructions
-from limbeck.data.instructions.make import original
 from limbeck.data.instructions.pairing import pair_records
 from limbeck.data.instructions.translation import (
     Distractors,

@@ -1,22 +1,20 @@
-"""Which file holds a split, which of its rows are in the languages asked for, and what do their fields hold?"""
+"""Which file holds a split, and which of its rows are in the languages asked for?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from limbeck.data.checks import CheckedRow, FieldsMet, check_record, refuse_misspelt_label
 from limbeck.data.instructions.make import Split
 from limbeck.data.languages import language_code
 from limbeck.data.quarantine import refuse_look_alikes
-from limbeck.data.readers import read_records
-from limbeck.data.records import Fault, Fields, Record, excerpt
+from limbeck.data.records import Fault, Record
 from limbeck.data.sources import DataFile, find_sources
 from limbeck.errors import DataError
 
-__all__ = ["SetRow", "match_languages", "read_split", "refuse_faults", "sound", "split_file", "texts"]
+__all__ = ["SetRow", "match_languages", "refuse_faults", "sound", "split_file"]
 
 _STEMS: dict[Split, tuple[str, ...]] = {"train": ("train",), "dev": ("dev", "validation"), "test": ("test",)}
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
@@ -42,13 +40,6 @@ class SetRow:
     def fault(self, field: str | None, reason: str) -> Fault:
         """Return what is wrong with this row."""
         return Fault(self.record.number, field, reason, self.record.row, self.record.unit)
-
-    def integer(self, field: str) -> int | Fault:
-        """Return a whole number from the row, such as the number that translations share."""
-        value = self.record.row.get(field)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-        return self.fault(field, f"expected a whole number, got {excerpt(value)}")
 
 
 def split_file(folder: Path, split: Split, lang: str | None = None) -> DataFile:
@@ -106,37 +97,6 @@ def _our_code(code: str) -> str | None:
         return None
 
 
-def read_split(folder: Path, split: Split, languages: Sequence[str], *, language: str = "lang") -> list[SetRow]:
-    """Return the rows of a split in `languages`, in the order of the file.
-
-    Args:
-        folder: the set's folder, with one file for each split.
-        split: which.
-        languages: our codes or the set's own.
-        language: the field that says the language of a row.
-
-    Raises:
-        DataError: no such file, a row cannot be read, or a language is not there.
-    """
-    file = split_file(folder, split)
-    records = sound(file.name, read_records(file, Fields(text=language)))
-    met = FieldsMet(file.name, [language])
-    for record in records:
-        met.add(record.row)
-    met.require(language)
-    faults: list[Fault] = []
-    codes: list[str] = []
-    for record in records:
-        code = record.row.get(language)
-        if not isinstance(code, str) or not code:
-            reason = f"expected the code of a language, got {excerpt(code)}"
-            faults.append(Fault(record.number, language, reason, record.row, record.unit))
-        codes.append(str(code))
-    refuse_faults(file.name, faults)
-    ours = match_languages(codes, languages, file.name)
-    return [SetRow(ours[c], record, file.name) for c, record in zip(codes, records, strict=True) if c in ours]
-
-
 def sound(file: str, items: Iterable[T | Fault]) -> list[T]:
     """Return `items` if none of them is a fault.
 
@@ -159,20 +119,3 @@ def refuse_faults(file: str, faults: Iterable[Fault]) -> None:
     if len(faults) > _FAULTS_SHOWN:
         lines.append(f"  and {len(faults) - _FAULTS_SHOWN:,} more")
     raise DataError("\n".join([*lines, "Correct these rows, or check that the layout fits the file."]))
-
-
-def texts(rows: Sequence[SetRow], fields: Fields, labels: Sequence[str] | None) -> Iterator[tuple[SetRow, CheckedRow]]:
-    """Yield each row with its text, second text and label, checked.
-
-    Raises:
-        DataError: lists the first rows at fault with file, line and field.
-    """
-    if not any(fields.label in row.record.row for row in rows):
-        refuse_misspelt_label(rows[0].file if rows else "", list(rows[0].record.row) if rows else [], fields)
-    met = FieldsMet(rows[0].file if rows else "", [fields.text, fields.text_pair])
-    for row in rows:
-        met.add(row.record.row)
-    met.require(fields.text, fields.text_pair)
-    known = None if labels is None else frozenset(labels)
-    checked = [check_record(row.record, fields, known) for row in rows]
-    yield from zip(rows, sound(rows[0].file if rows else "", checked), strict=True)

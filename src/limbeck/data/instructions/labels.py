@@ -1,4 +1,4 @@
-"""Which answers does each set's task choose from, and in which words?"""
+"""In which words does a record answer? And which answers do metrics know by name?"""
 
 from __future__ import annotations
 
@@ -9,65 +9,15 @@ from limbeck.data.languages import language_code
 from limbeck.errors import ConfigError
 from limbeck.types import Instruction
 
-__all__ = [
-    "ADS",
-    "ENTITIES",
-    "GRADES",
-    "MASAKHANEWS_TOPICS",
-    "NLI",
-    "NO_ENTITY",
-    "SIB200_TOPICS",
-    "UNIVERSAL_TAGS",
-    "XGLUE_TOPICS",
-    "YES_NO",
-    "LabelWords",
-    "verbalise",
-]
+__all__ = ["GRADES", "NO_ENTITY", "LabelWords", "verbalise"]
 
 LabelWords = Mapping[str, Mapping[str, str]]
 """For each language the word of every label, by the label's name in the set."""
 
-SIB200_TOPICS = ("entertainment", "geography", "health", "politics", "science/technology", "sports", "travel")
-MASAKHANEWS_TOPICS = ("business", "entertainment", "health", "politics", "religion", "sports", "technology")
-XGLUE_TOPICS = (
-    "autos",
-    "entertainment",
-    "finance",
-    "foodanddrink",
-    "health",
-    "lifestyle",
-    "news",
-    "sports",
-    "travel",
-    "video",
-)
-NLI = ("entailment", "neutral", "contradiction")
-YES_NO = ("yes", "no")
-ADS = ("relevant", "not relevant")
 GRADES = ("bad", "fair", "good", "excellent", "perfect")
 """Of web pages; the place of a name is its grade, 0 to 4."""
-ENTITIES = ("PER", "LOC", "ORG", "MISC")
 NO_ENTITY = "none"
 """The answer for a span that is no entity."""
-UNIVERSAL_TAGS = (
-    "ADJ",
-    "ADP",
-    "ADV",
-    "AUX",
-    "CCONJ",
-    "DET",
-    "INTJ",
-    "NOUN",
-    "NUM",
-    "PART",
-    "PRON",
-    "PROPN",
-    "PUNCT",
-    "SCONJ",
-    "SYM",
-    "VERB",
-    "X",
-)
 
 
 def verbalise(records: Sequence[Instruction], words: LabelWords | None) -> list[Instruction]:

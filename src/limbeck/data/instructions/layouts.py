@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from limbeck.data.instructions.checks import check_instructions
-from limbeck.data.instructions.label_sets import masakhanews, paws_x, sib200, xnli
+from limbeck.data.instructions.listed import own_candidates
 from limbeck.data.instructions.make import Split
 from limbeck.data.instructions.rows import own_rows, own_translations
-from limbeck.data.instructions.sentences import flores, sib200_translation
-from limbeck.data.instructions.tagged_files import tagged_entities, tagged_words
 from limbeck.data.instructions.translation import read_distractors
-from limbeck.data.instructions.xglue import xglue
 from limbeck.data.languages import language_code
 from limbeck.errors import ConfigError, near_misses
 from limbeck.types import Instruction
@@ -26,20 +22,11 @@ Layout = Callable[..., list[Instruction]]
 """``layout(folder, split, languages, **options)``."""
 
 LAYOUTS: Mapping[str, Layout] = {
-    "flores": flores,
-    "masakhaner2": partial(tagged_entities, source="masakhaner2", entities=("PER", "ORG", "LOC", "DATE")),
-    "masakhanews": masakhanews,
-    "paws_x": paws_x,
+    "candidates": own_candidates,
     "rows": own_rows,
     "rows_translation": own_translations,
-    "sib200": sib200,
-    "sib200_translation": sib200_translation,
-    "tagged_words": tagged_words,
-    "wikiann": partial(tagged_entities, source="wikiann", entities=("PER", "ORG", "LOC")),
-    "xglue": xglue,
-    "xnli": xnli,
 }
-TRANSLATIONS = frozenset({"flores", "rows_translation", "sib200_translation"})
+TRANSLATIONS = frozenset({"rows_translation"})
 """Those whose records ask for the translation of an English sentence; English is read whether named or not."""
 
 
@@ -98,12 +85,8 @@ def read_instructions(
 
 
 def _check_options(layout: str, read: Layout, options: Mapping[str, object]) -> None:
-    taken = read.keywords if isinstance(read, partial) else {}
-    known = {
-        name: parameter
-        for name, parameter in inspect.signature(read).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name not in taken
-    }
+    parameters = inspect.signature(read).parameters
+    known = {name: one for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY}
     for name in options:
         if name not in known:
             raise ConfigError(f"the layout '{layout}' has no option '{name}'; {near_misses(name, known)}")

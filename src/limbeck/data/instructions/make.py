@@ -5,23 +5,13 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from limbeck.types import Instruction
 
-__all__ = ["Original", "Split", "by_hash", "choice", "digest", "fold", "original", "record_id"]
+__all__ = ["Split", "by_hash", "choice", "digest", "fold", "record_id"]
 
 Split = Literal["train", "dev", "test"]
-
-
-class Original(NamedTuple):
-    """What a source row said, read back from its record."""
-
-    task: str
-    input: str
-    input_pair: str | None
-    answer: str | None
-    """The gold candidate's text; several are joined by newlines; ``None`` without a label."""
 
 
 def fold(text: str) -> str:
@@ -84,14 +74,3 @@ def choice(
         group=group,
         parallel=parallel,
     )
-
-
-def original(record: Instruction) -> Original:
-    """Return the source row of `record`: the inverse of making it.
-
-    >>> row = dict(source="s", split="train", lang="en", task="topic", key=1, text="Goal!")
-    >>> original(choice(**row, labels=["sports", "health"], label="sports")).answer
-    'sports'
-    """
-    answers = [record.candidates[place] for place in record.gold]
-    return Original(record.task, record.input, record.input_pair, "\n".join(answers) if answers else None)

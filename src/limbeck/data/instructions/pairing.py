@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from limbeck.errors import DataError
 from limbeck.types import Instruction
 
-__all__ = ["by_parallel", "pair_records"]
-
-
-def by_parallel(records: Iterable[Instruction]) -> dict[str, dict[str, Instruction]]:
-    """Return for each parallel key its record in each language; records without a key are left out.
-
-    Raises:
-        DataError: two records of one language have the same key.
-    """
-    found: dict[str, dict[str, Instruction]] = {}
-    for record in records:
-        if record.parallel is None:
-            continue
-        others = found.setdefault(record.parallel, {})
-        if record.lang in others:
-            raise DataError(
-                f"{others[record.lang].id} and {record.id} are both in '{record.lang}' and have the key "
-                f"'{record.parallel}': expected one record of a language for each key."
-            )
-        others[record.lang] = record
-    return found
+__all__ = ["pair_records"]
 
 
 def pair_records(

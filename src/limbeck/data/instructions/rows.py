@@ -1,11 +1,14 @@
-"""The user's own rows in several languages as records: JSON Lines, CSV or Parquet with named fields."""
+"""Rows in several languages as records: JSON Lines, CSV or Parquet with named fields.
+
+Two layouts: rows with one of a few labels, and parallel sentences.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from limbeck.data.checks import CheckedRow, FieldsMet, check_record
+from limbeck.data.checks import CheckedRow, FieldsMet, check_record, refuse_misspelt_label
 from limbeck.data.instructions.files import SetRow, match_languages, refuse_faults, sound, split_file
 from limbeck.data.instructions.labels import LabelWords, verbalise
 from limbeck.data.instructions.make import Split, choice
@@ -17,7 +20,7 @@ from limbeck.data.sources import DataFile
 from limbeck.errors import ConfigError, DataError
 from limbeck.types import Instruction
 
-__all__ = ["own_rows", "own_translations"]
+__all__ = ["checked_rows", "own_rows", "own_translations"]
 
 
 def own_rows(
@@ -71,7 +74,7 @@ def own_rows(
             label=read.label,
             parallel=None if shared is None else f"{source}/{task}/{split}/{shared}",
         )
-        for row, read, shared in _checked(folder, split, languages, fields, labels, language, key)
+        for row, read, shared in checked_rows(folder, split, languages, fields, labels, language, key)
     ]
     return verbalise(records, label_words)
 
@@ -107,12 +110,12 @@ def own_translations(
     """
     with_english = [*([] if ENGLISH in map(language_code, languages) else [ENGLISH]), *languages]
     sentences: dict[str, dict[str, str]] = {language_code(lang): {} for lang in with_english}
-    for row, read, shared in _checked(folder, split, with_english, Fields(text), None, language, key):
+    for row, read, shared in checked_rows(folder, split, with_english, Fields(text), None, language, key):
         sentences[row.lang][str(shared)] = read.text
     return translation_records(sentences, source=source, split=split, distractors=distractors, embed=embed)
 
 
-def _checked(
+def checked_rows(
     folder: Path,
     split: Split,
     languages: Sequence[str],
@@ -170,6 +173,7 @@ def _records(file: DataFile, fields: Fields, more: Sequence[str | None]) -> list
         for record in records:
             met.add(record.row)
         met.require(fields.text, fields.text_pair, *names)
+        refuse_misspelt_label(file.name, met.names, fields)
         return records
     second = names[1] if len(names) > 1 else None
     besides = sound(file.name, read_records(file, Fields(names[0], second)))

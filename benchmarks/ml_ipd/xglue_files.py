@@ -12,16 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from words import UNIVERSAL_TAGS, Sentence
+
 from limbeck.data.instructions.files import refuse_faults
-from limbeck.data.instructions.labels import ADS, ENTITIES, GRADES, NLI, UNIVERSAL_TAGS, XGLUE_TOPICS, YES_NO
+from limbeck.data.instructions.labels import GRADES
 from limbeck.data.instructions.make import Split
-from limbeck.data.instructions.words import Sentence
 from limbeck.data.records import Fault, excerpt
 from limbeck.data.sources import DataFile
 from limbeck.data.text_files import open_text, utf8_fault
 from limbeck.errors import DataError
 
-__all__ = ["TABLES", "WORDS", "Row", "Table", "WordFile", "read_sentences", "read_table"]
+XGLUE_TOPICS = (
+    "autos", "entertainment", "finance", "foodanddrink", "health", "lifestyle", "news", "sports", "travel", "video",
+)  # fmt: skip
+NLI = ("entailment", "neutral", "contradiction")
+YES_NO = ("yes", "no")
+ADS = ("relevant", "not relevant")
+ENTITIES = ("PER", "LOC", "ORG", "MISC")
 
 _ALL_SPLITS: frozenset[Split] = frozenset({"train", "dev", "test"})
 _DOCUMENT = "-DOCSTART-"
@@ -149,21 +156,28 @@ WORDS: Mapping[str, WordFile] = {
 }
 
 
-def _path(folder: Path, task: Table | WordFile, split: Split, lang: str) -> Path:
-    path = folder / task.folder / task.files[split].format(lang)
-    if not path.is_file():
+def languages_of(task: str, folder: Path, split: Split) -> list[str]:
+    """Return the languages that have a file of the split. Raises `DataError` if there is none."""
+    known = TABLES.get(task) or WORDS[task]
+    found = [lang for lang in sorted(known.languages) if _path(folder, known, split, lang).is_file()]
+    if not found:
+        path = _path(folder, known, split, "en")
         there = ", ".join(sorted(entry.name for entry in path.parent.iterdir())) if path.parent.is_dir() else ""
         raise DataError(
-            f"{path} is missing. There: {there or 'no such folder'}. Unpack XGLUE whole, or name the `tasks` to read."
+            f"{path} is missing. There: {there or 'no such folder'}. Unpack XGLUE whole, or name the tasks."
         )
-    return path
+    return found
+
+
+def _path(folder: Path, task: Table | WordFile, split: Split, lang: str) -> Path:
+    return folder / task.folder / task.files[split].format(lang)
 
 
 def read_table(folder: Path, table: Table, split: Split, lang: str) -> list[Row]:
     """Return the rows of one file.
 
     Raises:
-        DataError: it is missing, or rows cannot be used; lists them by line and column.
+        DataError: rows cannot be used; lists them by line and column.
     """
     path = _path(folder, table, split, lang)
     rows: list[Row] = []
@@ -222,7 +236,7 @@ def read_sentences(folder: Path, file: WordFile, split: Split, lang: str) -> lis
     """Return the sentences of one word file.
 
     Raises:
-        DataError: it is missing, or lines cannot be used; lists them.
+        DataError: lines cannot be used; lists them.
     """
     path = _path(folder, file, split, lang)
     sentences: list[Sentence] = []
