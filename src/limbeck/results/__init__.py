@@ -11,8 +11,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from limbeck.results.figures import SIGNIFICANT, Interval
-from limbeck.results.record import TEACHER_LEAD, Curve, StageCost
+from limbeck.results.record import Curve, StageCost
 from limbeck.results.sections import ConfusionMatrix, Disagreement, ReliabilityBin
+from limbeck.results.worth import TEACHER_LEAD
 
 __all__ = [
     "SIGNIFICANT",

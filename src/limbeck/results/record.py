@@ -9,10 +9,7 @@ from pydantic import Field, PrivateAttr
 from limbeck.results.figures import Comparison, Figure, Metric, Record, Slice
 from limbeck.results.sections import Section, Speed, Speeds
 
-__all__ = ["TEACHER_LEAD", "Curve", "Results", "Role", "Run", "StageCost", "System"]
-
-TEACHER_LEAD = 0.02
-"""A teacher that leads the untrained student by less has little to teach but its errors."""
+__all__ = ["Curve", "Results", "Role", "Run", "StageCost", "System"]
 
 Role = Literal["teacher", "student_init", "main", "baseline", "constant"]
 """``student_init`` is the student before training; ``constant`` is no model: it gives one answer to everything."""

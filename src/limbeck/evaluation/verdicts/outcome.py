@@ -1,0 +1,81 @@
+"""Is one system better than another? Yes, no, or not settled.
+
+A difference is called significant only if the tests agree: over held-out rows (bootstrap) and, where there are enough,
+over seeds (paired t-test, corrected by Holm where several are made). They ask about different sources of chance.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from limbeck.formatting import difference_range, difference_text, p_value_text
+from limbeck.results.figures import SIGNIFICANT, Comparison, Metric
+
+__all__ = ["Outcome", "difference_words", "in_prose", "outcome", "outcome_words", "over_seeds", "the"]
+
+Outcome = Literal["better", "worse", "same", "unsettled"]
+
+
+def outcome(comparison: Comparison, metric: Metric, *, needs_seeds: bool = False) -> Outcome:
+    """Return whether the first system is better or worse than the second, or what leaves it open.
+
+    Args:
+        comparison: with a bootstrap test over rows.
+        metric: of the comparison.
+        needs_seeds: whether nothing is settled without a test over seeds.
+    """
+    over_rows = (comparison.p_value() or 0) < SIGNIFICANT
+    p_value = over_seeds(comparison)
+    agrees = p_value is not None and p_value < SIGNIFICANT
+    if p_value is None and not needs_seeds:
+        agrees = over_rows
+    if over_rows != agrees:
+        return "unsettled"
+    if not over_rows:
+        return "same"
+    return "better" if (comparison.value > 0) != (metric.higher_is_better is False) else "worse"
+
+
+def over_seeds(comparison: Comparison) -> float | None:
+    """Return the p-value over seeds, corrected where it was; ``None`` where no test could be made."""
+    corrected = comparison.p_value("holm")
+    return comparison.p_value("t") if corrected is None else corrected
+
+
+def outcome_words(found: Outcome, ours: str, other: str) -> str:
+    """Say it of two systems."""
+    return {
+        "better": f"{ours} beat {other}",
+        "worse": f"{ours} was worse than {other}",
+        "same": f"there is no significant difference between {ours} and {other}",
+        "unsettled": f"it is not settled whether {ours} differs from {other}, since one test says so and one does not",
+    }[found]
+
+
+def difference_words(comparison: Comparison, metric: Metric) -> str:
+    """Write a difference with its interval and tests."""
+    details = [f"95 % interval {difference_range(comparison.interval, metric.unit)}"] if comparison.interval else []
+    details.append(f"{p_value_text(comparison.p_value())} over rows")
+    if comparison.p_value("t") is not None:
+        details.append(f"{p_value_text(comparison.p_value('t'))} over {len(comparison.seeds)} seeds")
+    return f"{difference_text(comparison.value, metric.unit)} of {in_prose(metric.title)} ({', '.join(details)})"
+
+
+def the(title: str) -> str:
+    """Write the title of a system inside a sentence.
+
+    >>> the("Fine-tuned student"), the("English model"), the("ML-DFT")
+    ('the fine-tuned student', 'the English model', 'ML-DFT')
+    """
+    if not {"student", "teacher", "model"} & set(title.lower().split()):
+        return title
+    return f"the {title if title.endswith(' model') else in_prose(title)}"
+
+
+def in_prose(title: str) -> str:
+    """Write a title inside a sentence: abbreviations stay as they are.
+
+    >>> in_prose("Exact match"), in_prose("ROUGE-L"), in_prose("nDCG")
+    ('exact match', 'ROUGE-L', 'nDCG')
+    """
+    return title[:1].lower() + title[1:] if title[1:2].islower() and title[:1] != "n" else title

@@ -1,0 +1,246 @@
+"""What was kept of the teacher, what was gained over training without it, and what it costs: of a run of any kind."""
+
+from __future__ import annotations
+
+from limbeck.evaluation.verdicts.languages import language_verdict
+from limbeck.evaluation.verdicts.outcome import difference_words, in_prose, outcome, outcome_words, the
+from limbeck.formatting import (
+    duration_text,
+    figure_text,
+    milliseconds_text,
+    parameters_text,
+    range_text,
+    rate_text,
+    share_text,
+    shorten,
+    times_text,
+)
+from limbeck.results.figures import Comparison, Figure, Metric
+from limbeck.results.record import Results, System
+from limbeck.results.sections import Languages, Retention, Search, Speed
+from limbeck.results.worth import TEACHER_LEAD, beats_constant, teacher_leads
+
+__all__ = ["verdict"]
+
+_MORE_TROUBLE = 0.05
+"""A share of cut off, empty or repetitive answers this much above the teacher's is named."""
+_ENOUGH_SEEDS = 3
+
+
+def verdict(results: Results) -> list[str]:
+    """Return sentences on the main system; those that make others meaningless come first.
+
+    A student that does not beat one answer to everything, and a teacher that does not lead the untrained student, are
+    said in place of what was kept: a share of the teacher's figure would mean nothing.
+    """
+    if results.section(Languages) is not None:
+        return language_verdict(results)
+    main = results.role("main")
+    if main is None:
+        return []
+    teacher = results.role("teacher")
+    sentences = _worth(results, main, teacher) or _kept(results, main, teacher)
+    sentences += _perplexity(results, main, teacher)
+    sentences += _against_others(results, main)
+    if teacher is not None:
+        sentences += _against_given_labels(results, main, teacher) + _trouble(results, main, teacher)
+    return sentences + _size_and_speed(results, main, teacher) + _took(results, main) + _seeds(results)
+
+
+def _headline(results: Results, system: System | None) -> Figure | None:
+    return None if system is None else results.figure(system.name, results.headline)
+
+
+def _text(results: Results, figure: Figure | None) -> str:
+    return figure_text(figure.value if figure else None, results.metric(results.headline).unit)
+
+
+def _worth(results: Results, main: System, teacher: System | None) -> list[str]:
+    """What is said where the student, or its teacher, is worth no more than it would be without learning."""
+    metric, constant = results.metric(results.headline), results.role("constant")
+    name, its = in_prose(metric.title), _headline(results, teacher)
+    ours = _text(results, _headline(results, main))
+    sentences = []
+    if constant is not None and not beats_constant(results):
+        of_teacher = f", the teacher's {_text(results, its)}" if its else ""
+        sentences.append(
+            f"The student is not shown to be better than {_constant(constant)}: its {name} is {ours}, that of one "
+            f"answer {_text(results, _headline(results, constant))}{of_teacher}."
+        )
+    if not teacher_leads(results):
+        untrained = _text(results, _headline(results, results.role("student_init")))
+        sentences.append(
+            f"The teacher does not lead: its {name} is {_text(results, its)}, the untrained student's {untrained}. A "
+            f"teacher that does not lead by {TEACHER_LEAD * 100:.0f} points teaches its errors too. The student's is "
+            f"{ours}."
+        )
+    return sentences
+
+
+def _constant(constant: System) -> str:
+    return f"always giving one answer ({shorten(constant.detail, 80)})"
+
+
+def _kept(results: Results, main: System, teacher: System | None) -> list[str]:
+    """The student's figure as a share of its teacher's, and what one answer to everything is worth."""
+    metric, constant = results.metric(results.headline), _headline(results, results.role("constant"))
+    ours, its = _headline(results, main), _headline(results, teacher)
+    if ours is None:
+        return ["The held-out rows have neither labels nor the teacher's: nothing can be said of the student."]
+    if metric.key == "agreement":
+        return [
+            "The held-out rows have no labels, so only fidelity can be measured: the student's agreement with the "
+            f"teacher is {_text(results, ours)}."
+        ]
+    sentences = [_share_kept(results, main, metric, ours, its)]
+    if constant is not None:
+        sentences.append(f"Always giving one answer would reach {_text(results, constant)} {in_prose(metric.title)}.")
+    return sentences
+
+
+def _share_kept(results: Results, main: System, metric: Metric, ours: Figure, its: Figure | None) -> str:
+    name = in_prose(metric.title)
+    if its is None:
+        return f"The student's {name} is {_text(results, ours)}; the teacher's on the same rows is not known."
+    retention = results.section(Retention)
+    kept = {k.metric: k.kept for k in retention.kept if k.system == main.name} if retention else {}
+    both = f"{_text(results, ours)} against {_text(results, its)}"
+    if metric.key in kept:
+        share = kept[metric.key]
+        interval = f"95 % interval {range_text(share)}"
+        return f"The student keeps {share_text(share.value)} ({interval}) of the teacher's {name} ({both})."
+    return f"The student's {name} is {_text(results, ours)}, the teacher's {_text(results, its)}."
+
+
+def _perplexity(results: Results, main: System, teacher: System | None) -> list[str]:
+    ours = results.figure(main.name, "perplexity")
+    its = results.figure(teacher.name, "perplexity") if teacher is not None else None
+    if ours is None or its is None or teacher is None:
+        return []
+    comparable = results.comparison(main.name, teacher.name, "nll") is not None
+    aside = "" if comparable else " (of other tokens: not comparable)"
+    return [
+        f"On the held-out references the student's perplexity is {figure_text(ours.value, 'perplexity')}, the "
+        f"teacher's {figure_text(its.value, 'perplexity')}{aside}."
+    ]
+
+
+def _against_others(results: Results, main: System) -> list[str]:
+    """Every baseline by the headline; the control, which had no teacher, by likelihood and closeness to it as well."""
+    sentences = []
+    for other in results.roles("baseline"):
+        compared = results.comparison(main.name, other.name, results.headline)
+        if compared is None:
+            continue
+        sentences.append(_won(results, compared))
+        if other.control:
+            sentences += _not_tuned(results, other)
+            further = [results.comparison(main.name, other.name, key) for key in ("nll", "kl")]
+            sentences += [_won(results, one) for one in further if one and one.metric != results.headline]
+    if not any(other.control for other in results.roles("baseline")):
+        sentences.append(
+            "No student was trained without the teacher on the same budget, so no gain can be put down to distilling."
+        )
+    return sentences
+
+
+def _won(results: Results, compared: Comparison) -> str:
+    metric = results.metric(compared.metric)
+    ours, other = the(results.title(compared.first)), the(results.title(compared.second))
+    said = outcome_words(outcome(compared, metric), ours, other)
+    return f"{said[:1].upper()}{said[1:]} on the same budget: {difference_words(compared, metric)}."
+
+
+def _not_tuned(results: Results, control: System) -> list[str]:
+    """What makes the control a weaker opponent than it could be; nothing where every system was tuned."""
+    if results.section(Search) is not None:
+        return []
+    seen = next((cost.rows_seen for cost in results.costs if cost.system == control.name), None)
+    labelled = results.run.rows.get("labelled")
+    read = ""
+    if seen is not None and labelled:
+        passes = seen / labelled
+        number = f"{passes:.{1 if passes < 9.95 else 0}f}".removesuffix(".0")
+        read = f" ({number} pass{'' if number == '1' else 'es'} over the labelled rows)"
+    return [
+        f"That student had the learning rate and the number of steps of the distilled one{read}; it was not tuned for "
+        "itself."
+    ]
+
+
+def _against_given_labels(results: Results, main: System, teacher: System) -> list[str]:
+    """Whether the student is better than the very labels it was trained on, where those are all that is known."""
+    compared = results.comparison(main.name, teacher.name, results.headline)
+    if compared is None or results.speed(teacher.name) is not None or results.speed(main.name) is None:
+        return []
+    metric = results.metric(compared.metric)
+    said = outcome_words(outcome(compared, metric), "the student", "the teacher's own labels")
+    return [f"Against the gold labels, {said}: {difference_words(compared, metric)}."]
+
+
+def _trouble(results: Results, main: System, teacher: System) -> list[str]:
+    """What is wrong with answers more often than with the teacher's."""
+    sentences = []
+    for metric in results.metrics:
+        if metric.table != "answers" or metric.higher_is_better is not False:
+            continue
+        ours, its = (results.figure(system.name, metric.key) for system in (main, teacher))
+        if ours and its and ours.value - its.value >= _MORE_TROUBLE:
+            sentences.append(
+                f"Trouble with its answers: {in_prose(metric.title)} {share_text(ours.value)}, the teacher's "
+                f"{share_text(its.value)}."
+            )
+    return sentences
+
+
+def _size_and_speed(results: Results, main: System, teacher: System | None) -> list[str]:
+    speed = results.speed(main.name)
+    of_teacher = results.speed(teacher.name) if teacher is not None else None
+    if speed is None:
+        return []
+    if of_teacher is None:
+        return [f"The student has {parameters_text(speed.parameters)} parameters{_pace(speed)}."]
+    size = share_text(speed.parameters / of_teacher.parameters, digits=0)
+    return [f"The student has {size} of the teacher's parameters{_pace(speed, of_teacher)}."]
+
+
+def _pace(speed: Speed, of_teacher: Speed | None = None) -> str:
+    parts = []
+    if speed.latency_ms_median is not None:
+        its = of_teacher.latency_ms_median if of_teacher else None
+        instead = "" if its is None else f" instead of {milliseconds_text(its)}"
+        parts.append(f"answers one text in {milliseconds_text(speed.latency_ms_median)}{instead}")
+    for verb, what, own, its in (
+        ("labels", "rows", speed.throughput_rows_per_second,
+         of_teacher.throughput_rows_per_second if of_teacher else None),
+        ("writes", "tokens", speed.tokens_per_second, of_teacher.tokens_per_second if of_teacher else None),
+    ):  # fmt: skip
+        if own and its:
+            parts.append(f"{verb} {times_text(own / its)} as many {what} per second")
+        elif own:
+            parts.append(f"{verb} {rate_text(own).removesuffix(' /s')} {what} per second")
+    return "".join(f"{', and ' if part is parts[-1] else ', '}{part}" for part in parts)
+
+
+def _took(results: Results, main: System) -> list[str]:
+    def seconds(system: System) -> float | None:
+        stages = [cost for cost in results.costs if cost.system == system.name]
+        return sum(cost.seconds for cost in stages) / len({cost.seed for cost in stages}) if stages else None
+
+    distilling = seconds(main)
+    if not distilling:
+        return []
+    control = next((other for other in results.roles("baseline") if other.control and seconds(other)), None)
+    beside = f", {times_text(distilling / (seconds(control) or 1))} as long as {the(control.title)}" if control else ""
+    return [f"Distilling took {duration_text(distilling)} for each seed{beside}."]
+
+
+def _seeds(results: Results) -> list[str]:
+    seeds = len(results.run.seeds)
+    if seeds >= _ENOUGH_SEEDS:
+        return []
+    number = "One training seed" if seeds == 1 else "Two training seeds"
+    return [
+        f"{number}: the intervals are over held-out rows. What another seed would have given is not covered; that "
+        "takes three seeds or more (seeds: [0, 1, 2])."
+    ]

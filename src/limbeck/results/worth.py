@@ -1,0 +1,41 @@
+"""What must hold before a share of the teacher's figure means anything: asked by verdict, page and card alike."""
+
+from __future__ import annotations
+
+from limbeck.results.figures import SIGNIFICANT
+from limbeck.results.record import Results
+
+__all__ = ["TEACHER_LEAD", "beats_constant", "teacher_leads"]
+
+TEACHER_LEAD = 0.02
+"""A teacher that leads the untrained student by less has little to teach but its errors."""
+
+
+def beats_constant(results: Results, budget: int | None = None) -> bool:
+    """Say whether the main system is significantly better than one answer to everything; true where not measured.
+
+    A student that is not has learnt nothing of which a share could be kept.
+    """
+    main, constant = results.role("main"), results.role("constant")
+    if main is None or constant is None:
+        return True
+    compared = results.comparison(main.name, constant.name, results.headline, budget=budget)
+    sign = -1 if results.metric(results.headline).higher_is_better is False else 1
+    if compared is not None:
+        p_value = compared.p_value()
+        return sign * compared.value > 0 and p_value is not None and p_value < SIGNIFICANT
+    ours = results.figure(main.name, results.headline, budget=budget)
+    its = results.figure(constant.name, results.headline)
+    if ours is None or its is None:
+        return True
+    worst = ours.low if sign > 0 else ours.high
+    return sign * ((ours.value if worst is None else worst) - its.value) > 0
+
+
+def teacher_leads(results: Results) -> bool:
+    """Say whether the teacher is clearly better than the untrained student; true where that is not known."""
+    teacher, before = results.role("teacher"), results.role("student_init")
+    if teacher is None or before is None or results.metric(results.headline).unit != "share":
+        return True
+    its, untrained = (results.figure(system.name, results.headline) for system in (teacher, before))
+    return its is None or untrained is None or its.value - untrained.value >= TEACHER_LEAD
