@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import linprog
-from sklearn.metrics import balanced_accuracy_score, f1_score, multilabel_confusion_matrix, recall_score
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    f1_score,
+    matthews_corrcoef,
+    multilabel_confusion_matrix,
+    recall_score,
+)
 
 from limbeck.evaluation.one_vs_rest import (
     OneVsRest,
@@ -33,6 +39,14 @@ def both_ways(matrix: NDArray[np.int64]) -> list[OneVsRest]:
     gold, predicted = labels_of(matrix)
     sums = class_columns(gold, predicted, len(matrix)).sum(axis=0)
     return [from_confusion(matrix), count_one_vs_rest(gold, predicted, len(matrix)), from_sums(sums)]
+
+
+@pytest.mark.filterwarnings("ignore:A single label was found")
+@given(rows)
+def test_the_correlation_is_scikit_learns(pairs: list[tuple[int, int]]) -> None:
+    gold, predicted = np.array(pairs).T
+    found = count_one_vs_rest(gold, predicted, 4).matthews_correlation
+    assert found == pytest.approx(matthews_corrcoef(gold, predicted), abs=1e-12)
 
 
 @pytest.mark.parametrize("found", both_ways(EXAMPLE), ids=["matrix", "labels", "sums"])

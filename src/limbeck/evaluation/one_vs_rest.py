@@ -63,6 +63,18 @@ class OneVsRest(NamedTuple):
         return _share(self.true_negatives.sum(-1), (self.true_negatives + self.false_positives).sum(-1))
 
     @property
+    def matthews_correlation(self) -> NDArray[np.float64]:
+        """Correlation of gold and given classes, ``[...]``: 1 all right, 0 as by chance; 0 where either has one class.
+
+        Reference: Gorodkin, "Comparing two K-category assignments by a K-category correlation coefficient", 2004.
+        """
+        of_class, called = self.true_positives + self.false_negatives, self.true_positives + self.false_positives
+        rows = of_class.sum(-1)
+        covariance = rows * self.true_positives.sum(-1) - (of_class * called).sum(-1)
+        spread = (rows**2 - (of_class**2).sum(-1)) * (rows**2 - (called**2).sum(-1))
+        return np.nan_to_num(_share(covariance, np.sqrt(spread)))
+
+    @property
     def weights(self) -> NDArray[np.float64]:
         """Share of the rows that are of each class, ``[..., C]``, to weigh classes by their size."""
         rows = self.true_positives + self.false_negatives

@@ -177,6 +177,19 @@ CLASSIFICATION: list[Measure[ClassifierOutputs]] = [
     ),
     Measure(
         Metric(
+            key="matthews_correlation",
+            title="Matthews correlation",
+            detail="-1 to 1",
+            unit="number",
+            higher_is_better=True,
+            table="one_vs_rest",
+            meaning="How closely the labels given follow the gold labels, over all classes: 1 if all are right, 0 if "
+            "they might as well be drawn by lot. Always giving the most frequent label earns 0.",
+        ),
+        _over_classes(lambda counts: counts.matthews_correlation),
+    ),
+    Measure(
+        Metric(
             key="sensitivity",
             title="Sensitivity",
             detail="macro mean",
