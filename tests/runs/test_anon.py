@@ -477,11 +477,27 @@ def test_a_reason_with_a_number_that_is_not_in_the_article_is_left_out(
 @pytest.mark.parametrize(
     ("section", "change", "message"),
     [
-        ("teacher", {"reason": None}, r"teacher\.reason: .*name the field of the rows"),
-        ("student", {"head": "linear"}, r"student\.head: .*takes head: verbaliser"),
-        ("student", {"adapter": {"kind": "prompt"}}, r"student\.adapter: .*cannot write"),
-        ("recipe", {"reason_weight": 0}, r"teacher\.reason: .*learns no reasons"),
-        ("teacher", {"column": None, "confidence": None, "model": "m"}, "a classifier gives none"),
+        (
+            "teacher",
+            {"reason": None},
+            r"learns the teacher.s reasons, and teacher\.reason does not name the field of the rows",
+        ),
+        ("student", {"head": "linear"}, r"this student\.head writes none\. Use student\.head: verbaliser"),
+        (
+            "student",
+            {"adapter": {"kind": "prompt"}},
+            r"soft vectors \(student\.adapter\) cannot write\. Use student\.adapter with kind: lora",
+        ),
+        (
+            "recipe",
+            {"reason_weight": 0},
+            r"teacher\.reason is for a recipe that learns the teacher.s reasons, and recipe .anon. .* does not",
+        ),
+        (
+            "teacher",
+            {"column": None, "confidence": None, "model": "m"},
+            "a teacher that is a classifier gives none. Use a column, prompt or api",
+        ),
         ("teacher", {"reason": "said"}, "none of the 40 training rows has a reason to learn"),
     ],
 )

@@ -54,8 +54,14 @@ def test_a_spelled_out_run_is_the_same_run() -> None:
         ({"answers": {"metrics": []}}, "answers.metrics"),
         ({"teacher": {"model": "large", "top_k": 0}}, "teacher.top_k"),
         ({"teacher": {}}, "'teacher.model' is missing"),
-        ({"teacher": {"model": "large", "engine": "vllm"}}, "teacher.engine: vllm writes the teacher's texts"),
-        ({"teacher": {"model": "large", "engine": "vllm"}, "recipe": "seqkd"}, "searches with beams: recipe.decode"),
+        (
+            {"teacher": {"model": "large", "engine": "vllm"}},
+            "teacher.engine: vllm is for a recipe that trains on completions that the teacher wrote beforehand",
+        ),
+        (
+            {"teacher": {"model": "large", "engine": "vllm"}, "recipe": "seqkd"},
+            "teacher.engine: vllm samples. Set recipe.decode: sample",
+        ),
         ({"task": {"kind": "generation"}}, "give exactly one of prompt (with completion), messages, text"),
         ({"student": {}}, "give exactly one of from_teacher, model, config (given: none)"),
         ({"seeds": [1, 1]}, "seeds must be different whole numbers"),
@@ -65,19 +71,20 @@ def test_a_spelled_out_run_is_the_same_run() -> None:
         ),
         (
             {"task": {"kind": "generation", "text": "text"}},
-            "recipe 'gkd' has completions of prompts written, and plain text (task.text) has no prompts. Use kd",
+            "recipe 'gkd' with these arguments has completions of prompts written, and plain text (task.text) has no "
+            "prompts. Use kd",
         ),
         (
             {"recipe": {"name": "distillm", "corpus_weight": 1.0}},
-            "recipe.corpus_weight is above 0, but there is no corpus: set data.corpus",
+            "trains on plain text beside the task, and there is no corpus. Set data.corpus, or recipe.corpus_weight",
         ),
         (
             {"teacher": {"model": "large", "store": "stores/one"}},
-            "recipe 'gkd' asks the teacher about texts written while it runs, which no store holds",
+            "has completions of prompts written, and no store holds what the teacher says of those. Leave",
         ),
         (
             {"recipe": "seqkd", "teacher": {"model": "large", "store": "stores/one"}},
-            "recipe 'seqkd' asks the teacher about texts written while it runs",
+            "recipe 'seqkd' with these arguments has completions of prompts written, and no store",
         ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,

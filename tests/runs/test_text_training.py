@@ -97,7 +97,10 @@ def test_texts_that_the_student_writes_are_not_packed(sections: dict[str, Any], 
 def test_packing_a_recipe_without_texts_that_can_share_a_row(sections: dict[str, Any]) -> None:
     sections["recipe"] = {"name": "gkd", "on_policy_share": 1, "sft_share": 0}
     sections["training"]["packing"] = True
-    with pytest.raises(ConfigError, match="recipe 'gkd' has no stage whose texts can share a row"):
+    with pytest.raises(
+        ConfigError,
+        match=r"training\.packing is for a recipe .* whose texts can share a row, and recipe 'gkd'",
+    ):
         limbeck.distill(**sections)
 
 

@@ -6,7 +6,7 @@ together, each with file and line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from limbeck.data.prompts.label_prompt import REASON_FORMATS, LabelPrompt
 from limbeck.data.tasks import Classification
 from limbeck.errors import ConfigError
+from limbeck.recipes.capabilities import Capability, Idle, Lack, require
 from limbeck.recipes.own_functions import look_beside
 from limbeck.runs.checked_yaml import (
     Place,
@@ -33,7 +34,6 @@ from limbeck.runs.text_config import TextRunConfig
 from limbeck.stages.stage import Training
 from limbeck.students.adapters import Adapter
 from limbeck.teachers.chat.endpoint import ChatEndpoint
-from limbeck.types import Needs
 
 __all__ = [
     "AnyRun",
@@ -234,10 +234,9 @@ def _checked(values: Mapping[str, Any], where: Place) -> AnyRun:
             config = config.spelled_out()
         elif model is RunConfig:
             recipe = config.recipe if config else ClassifierRecipe.model_validate(_as_mapping(values.get("recipe")))
-            needs = recipe.build().needs
+            built = recipe.build()
             if config is not None:
-                _require_states(config, needs)
-                _require_reasons(config, needs)
+                require(recipe.name, built, _offers(config))
                 config = config.model_copy(update={"recipe": recipe.with_defaults()})
     except ValidationError:
         pass  # reported above
@@ -268,55 +267,28 @@ def _described(config: RunConfig) -> RunConfig:
     return config
 
 
-def _require_states(config: RunConfig, needs: Needs) -> None:
-    """Refuse recipes on hidden states for a teacher that has none.
-
-    Raises:
-        ConfigError: the teacher is a column or an API, or a language model whose [CLS] token is asked for.
-    """
-    recipe, teacher = f"recipe '{config.recipe.name}' with these arguments", config.teacher
-    advice = "Use a recipe on class probabilities (word_level_kd; anon without hidden_weight), or another teacher"
-    if teacher.model is None and needs.teacher_taps:
-        kind = "api" if teacher.api is not None else "column"
-        raise ConfigError(
-            f"{recipe} reads the teacher's hidden states, and teacher.{kind} gives labels only. {advice}"
-        )
-    if teacher.prompt is not None and needs.teacher_first:
-        raise ConfigError(
-            f"{recipe} reads the teacher's [CLS] token, and a model with teacher.prompt has none. {advice}"
-        )
-
-
-def _require_reasons(config: RunConfig, needs: Needs) -> None:
-    """Refuse reasons without a student that can learn them, and such a recipe without reasons.
-
-    Raises:
-        ConfigError: names the field.
-    """
-    recipe, teacher, student = f"recipe '{config.recipe.name}' with these arguments", config.teacher, config.student
-    if not needs.reasons:
-        if teacher.reason is not None:
-            raise ConfigError(
-                f"teacher.reason: {recipe} learns no reasons; use anon with reason_weight, or leave it out"
-            )
-        return
+def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
+    """Yield what recipes miss in this run, and options that are for some recipes only."""
+    teacher, student, states = config.teacher, config.student, (Capability.HIDDEN_STATES, Capability.FIRST_STATES)
+    others = "Use a recipe on class probabilities (word_level_kd; anon without hidden_weight), or another teacher"
+    if teacher.model is None:
+        for state in states:
+            yield Lack(state, f"teacher.{'api' if teacher.api is not None else 'column'} gives labels only", others)
+    if teacher.prompt is not None:
+        yield Lack(Capability.FIRST_STATES, "a model with teacher.prompt has none", others)
+    if teacher.reason is not None:
+        yield Idle(Capability.REASONS, "teacher.reason", "Use anon with reason_weight, or leave it out")
     if teacher.is_classifier:
-        raise ConfigError(
-            f"teacher: {recipe} learns reasons, and a classifier gives none. Use a column, prompt or api"
-        )
+        yield Lack(Capability.REASONS, "a teacher that is a classifier gives none", "Use a column, prompt or api")
     if student.head != "verbaliser":
-        raise ConfigError(f"student.head: {recipe} learns to write reasons, which takes head: verbaliser")
+        yield Lack(Capability.REASONS, "this student.head writes none", "Use student.head: verbaliser")
     if student.adapter is not None and student.adapter.kind in ("prompt", "prefix"):
-        raise ConfigError(
-            f"student.adapter: {recipe} learns to write reasons, and a student with soft vectors cannot write. Use "
-            "kind: lora, houlsby or bitfit"
-        )
+        advice = "Use student.adapter with kind: lora, houlsby or bitfit"
+        yield Lack(Capability.REASONS, "a student with soft vectors (student.adapter) cannot write", advice)
     asks = teacher.api is not None and teacher.prompt is not None and teacher.prompt.format in REASON_FORMATS
     if teacher.reason is None and not asks:
-        raise ConfigError(
-            f"teacher.reason: {recipe} learns from the teacher's reasons; name the field of the rows that has them. "
-            f"An API is asked for them if its prompt.format is {' or '.join(REASON_FORMATS)}"
-        )
+        advice = f"An API is asked for them if its prompt.format is {' or '.join(REASON_FORMATS)}"
+        yield Lack(Capability.REASONS, "teacher.reason does not name the field of the rows that has them", advice)
 
 
 def _as_mapping(recipe: Any) -> Any:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from limbeck.data.generation.task import Generation
 from limbeck.errors import ConfigError
+from limbeck.recipes.capabilities import Capability, Idle, Lack, require
 from limbeck.recipes.own_functions import own_function
 from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
 from limbeck.runs.sections import Data, OutputFolder, Sources, Student
-from limbeck.sequences.given import TeacherWritten
 from limbeck.sequences.on_policy import OnPolicy
-from limbeck.sequences.source import WithCorpus
 from limbeck.stages.stage import Training
 from limbeck.teachers.chat.endpoint import Endpoint
 
@@ -104,48 +104,40 @@ class TextRunConfig(_Section):
     def spelled_out(self) -> TextRunConfig:
         """Return this run with the recipe's arguments spelled out. Raises `ConfigError` where it cannot be run."""
         recipe = self.recipe.build()
-        by_teacher = recipe.part(TeacherWritten)
-        writes = by_teacher is not None or recipe.samples
-        if self.task.text is not None and writes:
-            raise ConfigError(
-                f"recipe '{self.recipe.name}' has completions of prompts written, and plain text (task.text) has no "
-                "prompts. Use kd, reverse_kl, jensen_shannon or total_variation, or give task.prompt"
-            )
         if self.teacher.precision == "bf16" and self.teacher.fine_tune is not None:
             raise ConfigError(
                 "teacher.precision: bf16 is for a teacher that is finished; teacher.fine_tune needs float32"
             )
-        if self.teacher.engine == "vllm" and by_teacher is None:
-            raise ConfigError(
-                f"teacher.engine: vllm writes the teacher's texts, and recipe '{self.recipe.name}' has none written "
-                "beforehand (seqkd has). Leave it out"
-            )
-        if self.teacher.engine == "vllm" and by_teacher is not None and by_teacher.decoding.beams > 1:
-            raise ConfigError(
-                "teacher.engine: vllm samples, and the recipe searches with beams: recipe.decode: sample"
-            )
         if self.teacher.server is not None:
             self._require_server_suffices()
-        if self.training.packing and not any(stage.packable for stage in recipe.stages):
-            raise ConfigError(
-                f"training.packing: recipe '{self.recipe.name}' has no stage whose texts can share a row: they are "
-                "written while it runs, or weighed row by row. Leave packing out"
-            )
-        if recipe.part(WithCorpus) is not None and self.data.corpus is None:
-            raise ConfigError("recipe.corpus_weight is above 0, but there is no corpus: set data.corpus")
-        if self.teacher.store is not None and writes:
-            raise ConfigError(
-                f"recipe '{self.recipe.name}' asks the teacher about texts written while it runs, which no store "
-                "holds. Leave teacher.store out"
-            )
+        require(self.recipe.name, recipe, self._offers())
         on_policy = recipe.part(OnPolicy)
         if on_policy is not None and on_policy.reward is not None:
             own_function(on_policy.reward, "recipe.reward")
         return self.model_copy(update={"recipe": self.recipe.with_defaults()})
 
+    def _offers(self) -> Iterator[Lack | Idle]:
+        """Yield what recipes miss in this run, and options that are for some recipes only."""
+        if self.task.text is not None:
+            others = "Use kd, reverse_kl, jensen_shannon or total_variation, or give task.prompt"
+            yield Lack(Capability.WRITING, "plain text (task.text) has no prompts", others)
+        if self.data.corpus is None:
+            yield Lack(Capability.CORPUS, "there is no corpus", "Set data.corpus, or recipe.corpus_weight: 0")
+        if self.teacher.engine == "vllm":
+            yield Idle(Capability.TEACHER_TEXTS, "teacher.engine: vllm", "Leave it out, or use seqkd")
+            yield Lack(Capability.BEAM_SEARCH, "teacher.engine: vllm samples", "Set recipe.decode: sample")
+        if self.teacher.store is not None:
+            yield Lack(Capability.WRITING, "no store holds what the teacher says of those", "Leave teacher.store out")
+        if self.teacher.server is not None:
+            at_1 = "a teacher.server gives those at temperature 1"
+            yield Idle(Capability.TOKEN_PROBABILITIES, "teacher.server", "Leave it out")
+            yield Lack(Capability.OTHER_TEMPERATURES, at_1, "Set recipe.loss_temperature: 1")
+        if self.training.packing:
+            yield Idle(Capability.SHARED_ROWS, "training.packing", "Leave it out")
+
     def _require_server_suffices(self) -> None:
         """Refuse what needs the teacher's weights. Raises `ConfigError`."""
-        teacher, temperatures = self.teacher, self.recipe.build().loss_temperatures
+        teacher = self.teacher
         if teacher.store is None:
             raise ConfigError(
                 "teacher.server: what a server says is kept before it is learnt. Name a folder as teacher.store and "
@@ -160,14 +152,4 @@ class TextRunConfig(_Section):
             raise ConfigError(
                 "student.from_teacher copies layers of the teacher's weights, which a teacher.server keeps to itself. "
                 "Use student.model or student.config"
-            )
-        if not temperatures:
-            raise ConfigError(
-                f"recipe '{self.recipe.name}' compares no probabilities with the teacher's, so there is nothing to "
-                "ask a teacher.server. Leave it out"
-            )
-        if temperatures - {1.0}:
-            raise ConfigError(
-                f"a server gives probabilities at temperature 1, and recipe '{self.recipe.name}' compares them at "
-                f"{sorted(temperatures)}. Set recipe.loss_temperature: 1"
             )

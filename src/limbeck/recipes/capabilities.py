@@ -1,0 +1,85 @@
+"""What a recipe needs, and what the sections of a run file give: one check, one message that names both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import NamedTuple
+
+from limbeck.errors import ConfigError
+from limbeck.recipes.recipe import Recipe
+from limbeck.sequences.given import TeacherWritten
+from limbeck.sequences.source import WithCorpus
+
+__all__ = ["Capability", "Idle", "Lack", "needed_by", "require"]
+
+
+class Capability(Enum):
+    """What some recipes need and not every run has; the value says so of a recipe."""
+
+    HIDDEN_STATES = "reads the teacher's hidden states"
+    FIRST_STATES = "reads the teacher's [CLS] token"
+    REASONS = "learns the teacher's reasons"
+    TOKEN_PROBABILITIES = "compares probabilities of tokens with the teacher's"
+    OTHER_TEMPERATURES = "compares probabilities at other temperatures than 1"
+    WRITING = "has completions of prompts written"
+    TEACHER_TEXTS = "trains on completions that the teacher wrote beforehand"
+    BEAM_SEARCH = "has the teacher search with beams"
+    CORPUS = "trains on plain text beside the task"
+    SHARED_ROWS = "has a stage whose texts can share a row"
+
+
+class Lack(NamedTuple):
+    """Something that a run does not give."""
+
+    of: Capability
+    because: str
+    """Which section, and why: ``teacher.api gives labels only``."""
+    instead: str
+    """What to do about it."""
+
+
+class Idle(NamedTuple):
+    """An option that does nothing for a recipe without a need."""
+
+    of: Capability
+    option: str
+    """As the run file has it: ``teacher.reason``."""
+    instead: str
+
+
+def needed_by(recipe: Recipe) -> frozenset[Capability]:
+    """Return what a recipe needs, as far as it is not in every run."""
+    needs, by_teacher = recipe.needs, recipe.part(TeacherWritten)
+    wanted = {
+        Capability.HIDDEN_STATES: needs.teacher_hidden,
+        Capability.FIRST_STATES: bool(needs.teacher_first),
+        Capability.REASONS: needs.reasons,
+        Capability.TOKEN_PROBABILITIES: bool(recipe.loss_temperatures),
+        Capability.OTHER_TEMPERATURES: bool(recipe.loss_temperatures - {1.0}),
+        Capability.WRITING: by_teacher is not None or recipe.samples,
+        Capability.TEACHER_TEXTS: by_teacher is not None,
+        Capability.BEAM_SEARCH: by_teacher is not None and by_teacher.decoding.beams > 1,
+        Capability.CORPUS: recipe.part(WithCorpus) is not None,
+        Capability.SHARED_ROWS: any(stage.packable for stage in recipe.stages),
+    }
+    return frozenset(capability for capability, needed in wanted.items() if needed)
+
+
+def require(name: str, recipe: Recipe, offers: Iterable[Lack | Idle]) -> None:
+    """Check that a run gives all that its recipe needs, and has no option that does nothing for it.
+
+    Args:
+        name: of the recipe, as the run file has it.
+        recipe: with the run file's arguments.
+        offers: what the sections of the run file lack, and which of their options are for some recipes only.
+
+    Raises:
+        ConfigError: names recipe, section and the way out.
+    """
+    needed, said = needed_by(recipe), f"recipe '{name}' with these arguments"
+    for one in offers:
+        if isinstance(one, Lack) and one.of in needed:
+            raise ConfigError(f"{said} {one.of.value}, and {one.because}. {one.instead}")
+        if isinstance(one, Idle) and one.of not in needed:
+            raise ConfigError(f"{one.option} is for a recipe that {one.of.value}, and {said} does not. {one.instead}")
