@@ -233,18 +233,17 @@ def test_minillm_follows_the_paper_by_default() -> None:
     }
     assert stage.source == Rollouts(prompts=256, epochs=4, teacher_share=0.2, decoding=Decoding(128))
     assert isinstance(stage.source, Rollouts)
-    assert (stage.source.inclusive, stage.source.discount, stage.source.whiten) == (False, 1.0, False)
-    assert (stage.source.reward_scale, stage.source.reward_limit) == (1.0, 100.0)
+    assert (stage.source.released_code, stage.source.reward_limit) == (False, 100.0)
     assert stage.settings == {"dropout": 0.0}
 
 
 def test_minillm_as_released() -> None:
     stage = last(
-        "minillm", inclusive=True, discount=0.95, whiten=True, reward_scale=2, corpus_weight=1, clip=0.3,
+        "minillm", released_code=True, corpus_weight=1, clip=0.3,
         prompts=16, inner_epochs=2, teacher_share=0.1, max_new_tokens=9,
     )  # fmt: skip
     assert stage.part(Rollouts) == Rollouts(
-        prompts=16, epochs=2, teacher_share=0.1, inclusive=True, discount=0.95, whiten=True, reward_scale=2.0,
+        prompts=16, epochs=2, teacher_share=0.1, released_code=True,
         decoding=Decoding(9),
     )  # fmt: skip
     assert terms(stage)["corpus"] == (CORPUS, 1.0)
@@ -320,10 +319,7 @@ def test_a_student_that_was_fine_tuned_needs_no_first_stage(name: str) -> None:
         ("minillm", {"clip": 1}, "recipe.clip: Input should be less than 1"),
         ("minillm", {"prompts": 0, "inner_epochs": 0}, "recipe.prompts: "),
         ("minillm", {"prompts": 0, "inner_epochs": 0}, "; recipe.inner_epochs: "),
-        ("minillm", {"discount": 0}, "recipe.discount: "),
-        ("minillm", {"discount": 1.1}, "recipe.discount: "),
-        ("minillm", {"reward_scale": 0}, "recipe.reward_scale: "),
-        ("minillm", {"reward_scale": float("inf")}, "recipe.reward_scale: Input should be a finite number"),
+        ("minillm", {"released_code": 3}, "recipe.released_code: Input should be a valid boolean"),
         ("minillm", {"corpus_weight": -1}, "recipe.corpus_weight: "),
         ("gkd", {"on_policy_share": 1.1}, "recipe.on_policy_share: Input should be less than or equal to 1"),
         ("gkd", {"sft_share": 1}, "recipe.sft_share: Input should be less than 1"),

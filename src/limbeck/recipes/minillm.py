@@ -29,17 +29,12 @@ def minillm(
     corpus_weight: Annotated[float, Field(ge=0)] = 0.0,
     sft_share: Annotated[float, Field(ge=0, lt=1)] = 0.25,
     max_new_tokens: Annotated[int, Field(ge=1)] = 128,
-    inclusive: bool = False,
-    discount: Annotated[float, Field(gt=0, le=1)] = 1.0,
-    whiten: bool = False,
-    reward_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0,
+    released_code: bool = False,
 ) -> Recipe:
     """``KL(student || teacher)`` of whole texts: its single-step part exactly, the rest by clipped policy gradient.
 
-    Texts are written in rounds by a mixture of student and teacher. The released code pairs a token with a return
-    that holds its own reward (``inclusive``), discounts by 0.95, whitens returns and doubles rewards; those are
-    options, off by default, since with them the gradient is no longer that of the divergence. A token's reward counts
-    as 100 at most, and as -100 at least, as in the released code.
+    Texts are written in rounds by a mixture of student and teacher. A token's reward counts as 100 at most, and as
+    -100 at least, as in the released code.
 
     Left out by default: the paper's language-modelling loss on plain text beside the task, which is there with
     ``corpus_weight: 1`` and ``data.corpus``
@@ -54,10 +49,9 @@ def minillm(
         corpus_weight: of the language-modelling loss on plain text (data.corpus); the paper has 1.
         sft_share: share of the steps for fine-tuning on the rows first; 0 for a student that was fine-tuned.
         max_new_tokens: longest text that is written.
-        inclusive: a token's return holds its own reward.
-        discount: of later rewards.
-        whiten: scale returns to mean 0 and variance 1 over a round.
-        reward_scale: multiplies rewards.
+        released_code: weigh tokens as the released code does, not as the paper; the gradient is then no longer that of
+            the divergence: a token's return holds its own reward, later ones are discounted by 0.95, rewards are
+            doubled, and returns scaled to mean 0 and variance 1 over a round.
     """
     own = (WrittenBy.STUDENT,)
     terms = (
@@ -69,10 +63,7 @@ def minillm(
         prompts=prompts,
         epochs=inner_epochs,
         teacher_share=teacher_share,
-        inclusive=inclusive,
-        discount=discount,
-        whiten=whiten,
-        reward_scale=reward_scale,
+        released_code=released_code,
         decoding=Decoding(max_new_tokens),
     )
     stage = Stage(

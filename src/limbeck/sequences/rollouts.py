@@ -24,7 +24,7 @@ class Rollouts:
     """How MiniLLM's texts are written and weighed (Gu et al. 2024, algorithm 1 and section 2.2).
 
     Each token is drawn from ``teacher_share * p + (1 - teacher_share) * q``. Its reward is ``log p - log q``; its
-    return is the mean of the rewards after it. The released code differs, see the recipe ``minillm``.
+    return is the mean of the rewards after it.
     """
 
     prompts: int = 256
@@ -32,13 +32,11 @@ class Rollouts:
     epochs: int = 4
     """How often each text of a round is trained on."""
     teacher_share: float = 0.2
-    inclusive: bool = False
-    discount: float = 1.0
-    whiten: bool = False
-    """Scale returns to mean 0 and variance 1 over all tokens of a round."""
-    reward_scale: float = 1.0
+    released_code: bool = False
+    """Weigh tokens as the released code does: rewards are doubled, a return holds the token's own reward, later ones
+    are discounted by 0.95, and returns are scaled to mean 0 and variance 1 over all tokens of a round."""
     reward_limit: float = 100.0
-    """Largest size of a token's reward, once it is scaled; as in the released code."""
+    """Largest size of a token's reward; as in the released code."""
     decoding: Decoding = field(default_factory=Decoding)
 
     def __post_init__(self) -> None:
@@ -116,7 +114,7 @@ class RolloutWriter:
             rows = mine[start : start + max(sizes)]
             sample = int(np.random.SeedSequence((self._seed, number, start, self._rank)).generate_state(1)[0])
             found += self._weighed(rows, self._write(rows, self._choice.decoding, sample))
-        return self._whitened(found) if self._choice.whiten else found
+        return self._whitened(found) if self._choice.released_code else found
 
     def _whitened(self, found: list[_Rollout]) -> list[_Rollout]:
         """Whiten returns over all tokens of the round, on all ranks: the same for every split into micro-batches."""
@@ -132,9 +130,9 @@ class RolloutWriter:
         student_BT, teacher_BT = (log_probs_BT.float() for log_probs_BT in self._score(batch))
         share = torch.tensor(choice.teacher_share, device=student_BT.device)
         behaviour_BT = torch.logaddexp(share.log() + teacher_BT, (1 - share).log() + student_BT)
-        limit = choice.reward_limit
-        rewards_BT = (choice.reward_scale * (teacher_BT - student_BT)).clamp(-limit, limit)
-        returns_BT = future_returns(rewards_BT, mask_BT, inclusive=choice.inclusive, discount=choice.discount)
+        released, limit = choice.released_code, choice.reward_limit
+        rewards_BT = ((2.0 if released else 1.0) * (teacher_BT - student_BT)).clamp(-limit, limit)
+        returns_BT = future_returns(rewards_BT, mask_BT, inclusive=released, discount=0.95 if released else 1.0)
         return [
             _Rollout(int(row), completion, returns_BT[i, mask_BT[i]].tolist(), behaviour_BT[i, mask_BT[i]].tolist())
             for i, (row, completion) in enumerate(zip(rows, completions, strict=True))
