@@ -254,7 +254,7 @@ class Limbeck:
 
     def _signals(self) -> Any:
         from limbeck.evaluation.predict import length_sorted_batches
-        from limbeck.losses.combine import needs_of
+        from limbeck.losses.term import needs_of
         from limbeck.models.load import weights_fingerprint
         from limbeck.teachers.local import LocalTeacher
         from limbeck.teachers.stored import store_signals
@@ -275,14 +275,14 @@ class Limbeck:
         """Return the loss of `rows` from limbeck's objective and stored signals."""
         import numpy as np
 
-        from limbeck.losses.combine import Objective, bind_terms
-        from limbeck.losses.reduction import count_rows
+        from limbeck.losses.objective import Objective
+        from limbeck.losses.term import bind_terms
         from limbeck.models.layers import shapes
 
         objective = Objective(self.student.eval(), bind_terms(self.stage.terms, shapes(self.teacher, self.student)))
         batch = self._batch(np.asarray(rows))
         batch["signal"] = self._signals().signal(batch, objective.needs)
-        return objective(batch, count_rows(objective.terms, [batch]))[0].item()
+        return objective(batch, objective.count([batch]))[0].item()
 
     def train(self, clock: Clock) -> None:
         """Compute the signals and train."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from limbeck.data.encode import Encoded
-    from limbeck.losses.combine import Objective
+    from limbeck.losses.objective import Objective
     from limbeck.stages.trainer import DistillTrainer
     from limbeck.types import Batch, Instruction, Teacher
 

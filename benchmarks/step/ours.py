@@ -29,8 +29,10 @@ from work import (
 from limbeck.data.generation.collate import TokenSequence, collate
 from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.data.generation.rewritten import written_sequences
-from limbeck.losses.combine import WeightedTerm
-from limbeck.losses.tokens import TokenObjective, TokenTerm
+from limbeck.losses.objective import Objective
+from limbeck.losses.readout import TokenReadout
+from limbeck.losses.term import WeightedTerm
+from limbeck.losses.tokens import TokenTerm
 from limbeck.models.generate import Decoding, write_completions
 from limbeck.numerics.sparse import top_k
 from limbeck.numerics.token_losses import TokenDivergence
@@ -142,7 +144,7 @@ def main() -> None:
         loss = TokenDivergence("jensen_shannon", beta=0.5) if jensen_shannon else TokenDivergence("forward_kl")
         watch = StageWatch(Path(folder) / "log.jsonl", {}, lambda *_, **__: None)
         trainer = DistillTrainer(
-            objective=TokenObjective(student, (WeightedTerm("divergence", TokenTerm(loss)),)),
+            objective=Objective(student, (WeightedTerm("divergence", TokenTerm(loss)),), TokenReadout()),
             sequences=InOrder(encoded, size),
             make_batch=serve(encoded),
             teacher=teacher,

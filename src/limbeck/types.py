@@ -38,7 +38,6 @@ __all__ = [
     "Needs",
     "Origin",
     "Progress",
-    "RowTerm",
     "Rows",
     "Sequences",
     "Shapes",
@@ -49,7 +48,6 @@ __all__ = [
     "SparseLogits",
     "Tap",
     "Teacher",
-    "Term",
     "Writer",
     "WrittenBy",
 ]
@@ -287,6 +285,8 @@ class Signal(TypedDict, total=False):
     """Of a student that explains: mean log-probability of the tokens of each row's reason; 0 without a reason."""
     tokens: LogitSource
     """In text generation: next-token distributions at the supervised positions, row by row."""
+    log_probs_S: Tensor
+    """In text generation: log-probability of the token that each supervised position predicts."""
 
 
 class Batch(TypedDict, total=False):
@@ -302,6 +302,9 @@ class Batch(TypedDict, total=False):
     """In text generation: the token id that each position predicts, `UNLABELLED` where none counts. Shifted already:
     of a causal model ``labels_BT[b, t]`` is the token at ``t + 1``. Positions are those of the student's
     ``input_ids``, or of its ``decoder_input_ids`` where it has an encoder."""
+    words_BT: Tensor
+    """In token classification: which positions stand for a word, bool. ``labels_BT`` then holds tags, shifted nowhere,
+    `UNLABELLED` where a word has none or no word is."""
     read_BT: Tensor
     """In text generation, of packed rows, which have no attention mask: where a token of a sequence is and no
     padding, bool."""
@@ -338,6 +341,8 @@ class Needs:
     """Teacher and student must read the same token ids."""
     reasons: bool = False
     """The words in which a teacher gives its reasons."""
+    log_probs: bool = False
+    """The student's log-probability of each supervised token."""
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(*(getattr(self, field.name) | getattr(other, field.name) for field in fields(self)))
@@ -365,27 +370,6 @@ class Shapes(NamedTuple):
     teacher_width: int
     student_layers: int
     student_width: int
-
-
-class Term(Protocol):
-    """One differentiable quantity per row or token, unreduced. Sums and means are made elsewhere, once."""
-
-    @property
-    def needs(self) -> Needs:
-        """What this term reads."""
-
-    def bind(self, shapes: Shapes) -> Term:
-        """Return this term with its layer map resolved. Raises `ConfigError` where it cannot be."""
-
-    def counted(self, batch: Batch) -> Tensor:
-        """Return which rows ``[B]`` or tokens ``[B, T]`` its mean is over, bool; known before any forward pass."""
-
-
-class RowTerm(Term, Protocol):
-    """A term with a value for each row, or for each token that a row's text has."""
-
-    def values(self, student: Signal, batch: Batch) -> Tensor:
-        """Return the term of each row or token, float32, in the shape of `counted`; others may be anything finite."""
 
 
 class Writer(Protocol):

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limbeck.losses.combine import WeightedTerm
-from limbeck.losses.tokens import TokenObjective
+from limbeck.losses.objective import Objective
+from limbeck.losses.readout import TokenReadout
+from limbeck.losses.term import WeightedTerm
 from limbeck.types import Batch, DenseLogits, WrittenBy
 
 
@@ -76,7 +77,7 @@ class EnumerableModels:
 
         `add` may put more into the micro-batch of each text.
         """
-        objective = TokenObjective(self.student, terms)
+        objective = Objective(self.student, terms, TokenReadout())
         total = torch.zeros((), dtype=torch.float64)
         for number, (text, share) in enumerate(zip(SEQUENCES, share_N, strict=True)):
             batch = self.batch(text, author)

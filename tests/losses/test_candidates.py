@@ -11,7 +11,8 @@ from torch import Tensor
 
 from limbeck.errors import ConfigError
 from limbeck.losses.candidates import AdvantageActorCritic, CandidateCrossEntropy, CandidateMSE
-from limbeck.types import Batch, Needs, Shapes, Term
+from limbeck.losses.term import Term
+from limbeck.types import Batch, Needs, Shapes
 
 INF = math.inf
 SHAPES = Shapes(4, 16, 2, 8)
@@ -42,7 +43,7 @@ def batch_of(teacher: list[list[float]] | None = None) -> Batch:
 
 def value_and_gradient(term: Term, student: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     student = student.clone().requires_grad_()
-    values = term.values({"logits": student}, batch)
+    values = term.values({"logits": student}, batch.get("signal", {}), batch)
     (gradient,) = torch.autograd.grad(values.sum(), student)
     return values.detach(), gradient
 
@@ -70,7 +71,7 @@ class TestCrossEntropy:
         assert gradient[1, 3].item() == 0
 
     def test_counts_labelled_rows(self) -> None:
-        assert CandidateCrossEntropy().counted(batch_of()).tolist() == [True, True, False, True]
+        assert CandidateCrossEntropy().mask(batch_of()).tolist() == [True, True, False, True]
 
     def test_needs_labels_and_no_teacher(self) -> None:
         assert CandidateCrossEntropy().bind(SHAPES).needs == Needs(labels=True)
@@ -138,15 +139,17 @@ class TestMSE:
         batch = batch_of([[2.0, 0, -1, -INF], [0.3, 0.4, 0.5, 0.6]])
         teacher = batch["signal"]["logits"].requires_grad_()
         student = torch.randn(2, 4, dtype=torch.float64, requires_grad=True)
-        assert torch.autograd.gradcheck(lambda z: term.values({"logits": z}, batch), (student,))
-        term.values({"logits": student}, batch).sum().backward()
+        assert torch.autograd.gradcheck(
+            lambda z: term.values({"logits": z}, batch.get("signal", {}), batch), (student,)
+        )
+        term.values({"logits": student}, batch.get("signal", {}), batch).sum().backward()
         assert teacher.grad is None
 
     def test_counts_every_row_and_reads_no_gold(self) -> None:
         batch = batch_of(SCORES)
-        assert CandidateMSE().counted(batch).tolist() == [True] * 4
+        assert CandidateMSE().mask(batch).tolist() == [True] * 4
         del batch["gold_BK"]
-        CandidateMSE().values({"logits": scores()}, batch)
+        CandidateMSE().values({"logits": scores()}, batch["signal"], batch)
         assert CandidateMSE().bind(SHAPES).needs == Needs(logits=True)
 
     def test_refuses_unknown_outputs(self) -> None:
@@ -157,12 +160,12 @@ class TestMSE:
 class TestActorCritic:
     def values(self, term: AdvantageActorCritic, value: list[float] | None = None) -> Tensor:
         student = {"logits": scores(), "value_B": torch.tensor(value or [0.25] * 4)}
-        return term.values(student, batch_of())  # type: ignore[arg-type]
+        return term.values(student, {}, batch_of())  # type: ignore[arg-type]
 
     def test_three_equal_candidates(self) -> None:
         batch: Batch = {"gold_BK": torch.tensor([[1.0, 0, 0]] * 200)}
         student = {"logits": torch.zeros(200, 3), "value_B": torch.full((200,), 0.25)}
-        values = AdvantageActorCritic(standardise=False).values(student, batch)  # type: ignore[arg-type]
+        values = AdvantageActorCritic(standardise=False).values(student, {}, batch)  # type: ignore[arg-type]
         wrong = -0.25 * math.log(3) + 0.5 * 0.25**2 - 0.01 * math.log(3)
         right = [value for value in values.tolist() if abs(value - 1.094223) < 1e-5]
         assert 40 < len(right) < 95
@@ -186,7 +189,7 @@ class TestActorCritic:
         value = torch.full((4,), 0.2, requires_grad=True)
         for reward in ("gold", "reciprocal_rank"):
             term = AdvantageActorCritic(reward=reward)  # type: ignore[arg-type]
-            values = term.values({"logits": student, "value_B": value}, batch_of())
+            values = term.values({"logits": student, "value_B": value}, {}, batch_of())
             assert values.dtype == torch.float32
             to_scores, to_value = torch.autograd.grad(values.sum(), (student, value))
             assert to_scores.isfinite().all()
@@ -201,7 +204,7 @@ class TestActorCritic:
         term, optimiser = AdvantageActorCritic(), torch.optim.Adam([logits, value], lr=0.1)
         for _ in range(200):
             optimiser.zero_grad()
-            term.values({"logits": logits, "value_B": value}, {"gold_BK": gold}).mean().backward()
+            term.values({"logits": logits, "value_B": value}, {}, {"gold_BK": gold}).mean().backward()
             optimiser.step()
         assert (logits.argmax(dim=-1) == gold.argmax(dim=-1)).all()
 
@@ -212,14 +215,14 @@ class TestActorCritic:
         def advantages(standardise: bool) -> torch.Tensor:
             torch.manual_seed(0)  # the same draws for both
             term = AdvantageActorCritic(0.0, 0.0, standardise=standardise)
-            values = term.values({"logits": logits, "value_B": value}, {"gold_BK": gold})
+            values = term.values({"logits": logits, "value_B": value}, {}, {"gold_BK": gold})
             return values[:9] / math.log(2)
 
         plain, standardised = advantages(False), advantages(True)
         torch.testing.assert_close(standardised, (plain - plain.mean()) / plain.std())
 
     def test_counts_labelled_rows_and_needs_labels(self) -> None:
-        assert AdvantageActorCritic().counted(batch_of()).tolist() == [True, True, False, True]
+        assert AdvantageActorCritic().mask(batch_of()).tolist() == [True, True, False, True]
         assert AdvantageActorCritic().needs == Needs(labels=True)
 
     @pytest.mark.parametrize("weights", [{"value_weight": -1.0}, {"entropy_weight": math.nan}])

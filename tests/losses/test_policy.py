@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import ConfigError
-from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.objective import Objective
 from limbeck.losses.policy import ClippedPolicyGradient, PolicyGradient
-from limbeck.losses.tokens import TokenObjective, TokenTerm
+from limbeck.losses.readout import TokenReadout
+from limbeck.losses.term import WeightedTerm
+from limbeck.losses.tokens import TokenTerm
 from limbeck.numerics.returns import future_returns
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
 from limbeck.recipes.catalogue import build_recipe
@@ -131,7 +133,7 @@ def term_value(
         "returns_BT": torch.tensor([[returns]], dtype=torch.float64),
         "behaviour_log_probs_BT": torch.tensor([[behaviour]], dtype=torch.float64),
     }
-    value = term.token_values(log_probs_S, batch)
+    value = term.values({"log_probs_S": log_probs_S}, {}, batch)
     value.sum().backward()
     assert log_probs_S.grad is not None
     return value.item(), log_probs_S.grad.item()
@@ -180,7 +182,7 @@ def test_what_is_not_finite_in_rows_of_others_reaches_neither_loss_nor_gradient(
     model = table_model(torch.randn(5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
     own = (WrittenBy.STUDENT,)
     terms = (WeightedTerm("policy", term(written_by=own)), WeightedTerm("labels", TokenTerm(LabelLoss())))
-    objective = TokenObjective(model, terms)
+    objective = Objective(model, terms, TokenReadout())
 
     def step(elsewhere: float) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         batch: Batch = {
@@ -208,7 +210,7 @@ def test_returns_carry_no_gradient() -> None:
     batch["behaviour_log_probs_BT"] = torch.tensor([[-1.0]], requires_grad=True)
     log_probs_S = torch.tensor([-1.0], requires_grad=True)
     for term in (PolicyGradient(), ClippedPolicyGradient()):
-        term.token_values(log_probs_S, batch).sum().backward()
+        term.values({"log_probs_S": log_probs_S}, {}, batch).sum().backward()
     assert returns_BT.grad is None
     assert batch["behaviour_log_probs_BT"].grad is None
 
@@ -241,7 +243,7 @@ def step_of(lm2: Any, numbers: tuple[int, ...], split: tuple[int, ...], author: 
 
 def step_gradient(lm2: Any, terms: tuple[WeightedTerm, ...], batches: list[Batch]) -> Any:
     """Return the gradient of a whole step, micro-batch by micro-batch."""
-    objective = TokenObjective(lm2.student, terms)
+    objective = Objective(lm2.student, terms, TokenReadout())
     counts = objective.count(batches)
     return sum(lm2.gradient(objective(batch, counts)[0]) for batch in batches)
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from limbeck.losses.combine import Objective, WeightedTerm
+from limbeck.losses.objective import Objective
 from limbeck.losses.reasons import ReasonCrossEntropy
+from limbeck.losses.term import WeightedTerm
 from limbeck.models.label_scorer import LabelScorer, Verbaliser
 from limbeck.types import Batch, Needs
 

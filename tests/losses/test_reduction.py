@@ -10,10 +10,14 @@ from torch import Tensor
 
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL
-from limbeck.losses.reduction import count_rows, masked_sum
+from limbeck.losses.objective import Objective
+from limbeck.losses.reduction import Reduction, count, masked_sum, share_of_mean
+from limbeck.losses.term import WeightedTerm
 from limbeck.types import UNLABELLED, Batch
 
-TERMS = {"soft_targets": ForwardKL(), "labels": LabelCrossEntropy()}
+OBJECTIVE = Objective(
+    torch.nn.Identity(), (WeightedTerm("soft_targets", ForwardKL()), WeightedTerm("labels", LabelCrossEntropy()))
+)
 
 
 def batch_of(labels: list[int]) -> Batch:
@@ -22,7 +26,7 @@ def batch_of(labels: list[int]) -> Batch:
 
 def test_each_term_counts_its_own_rows_over_all_micro_batches() -> None:
     batches = [batch_of([0, UNLABELLED, 2]), batch_of([UNLABELLED]), batch_of([1, UNLABELLED])]
-    counts = count_rows(TERMS, batches)
+    counts = OBJECTIVE.count(batches)
     assert {name: n.item() for name, n in counts.items()} == {
         "soft_targets": 6,
         "labels": 3,
@@ -33,13 +37,13 @@ def test_each_term_counts_its_own_rows_over_all_micro_batches() -> None:
 
 
 def test_nothing_labelled_counts_zero() -> None:
-    counts = count_rows(TERMS, [batch_of([UNLABELLED, UNLABELLED])])
+    counts = OBJECTIVE.count([batch_of([UNLABELLED, UNLABELLED])])
     assert counts["labels"] == counts["labelled"] == 0
     assert counts["soft_targets"] == counts["rows"] == 2
 
 
 def test_label_zero_is_a_label() -> None:
-    assert count_rows(TERMS, [batch_of([0, 0])])["labels"] == 2
+    assert OBJECTIVE.count([batch_of([0, 0])])["labels"] == 2
 
 
 def test_ten_rows_at_1_and_a_thousand_at_a_tenth_are_no_mean_of_means() -> None:
@@ -70,8 +74,23 @@ def test_rows_that_do_not_count_reach_neither_sum_nor_gradient(elsewhere: float)
 
 def test_nothing_counted_gives_zero_with_a_zero_gradient() -> None:
     logits = torch.randn(3, 4, requires_grad=True)
-    values: Tensor = LabelCrossEntropy().values({"logits": logits}, batch_of([UNLABELLED] * 3))
+    values: Tensor = LabelCrossEntropy().values({"logits": logits}, {}, batch_of([UNLABELLED] * 3))
     total = masked_sum(values, torch.zeros(3, dtype=torch.bool))
     total.backward()
     assert total.item() == 0
     torch.testing.assert_close(logits.grad, torch.zeros(3, 4))
+
+
+MASK = torch.tensor([[True, True, False, True], [False, False, True, False], [False] * 4])
+VALUES = torch.tensor([[1.0, 2.0, 1e30, 6.0], [1e30, 1e30, 5.0, 1e30], [1e30] * 4])
+
+
+@pytest.mark.parametrize(
+    ("reduction", "counted", "mean"), [("token", 4, 3.5), ("sequence", 2, 4.0), ("sum_per_sequence", 2, 7.0)]
+)
+def test_tokens_are_averaged_over_all_or_row_by_row(reduction: Reduction, counted: int, mean: float) -> None:
+    assert count([MASK[:1], MASK[1:]], reduction).item() == counted
+    whole = share_of_mean(VALUES, MASK, reduction, torch.tensor(float(counted)))
+    assert whole.item() == pytest.approx(mean)
+    parts = [share_of_mean(VALUES[i : i + 1], MASK[i : i + 1], reduction, torch.tensor(counted)) for i in range(3)]
+    assert torch.stack(parts).sum().item() == pytest.approx(mean)

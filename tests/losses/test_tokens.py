@@ -13,9 +13,13 @@ from torch import Tensor
 
 from limbeck.data.generation.collate import TokenSequence, collate
 from limbeck.errors import ConfigError
-from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.objective import Objective
 from limbeck.losses.policy import PolicyGradient
-from limbeck.losses.tokens import LogProbTerm, Reduction, TokenObjective, TokenTerm, supervised_positions
+from limbeck.losses.readout import TokenReadout
+from limbeck.losses.reduction import Reduction
+from limbeck.losses.term import WeightedTerm, bind_terms
+from limbeck.losses.tokens import LogProbTerm, TokenTerm, supervised_positions
+from limbeck.models.layers import shapes
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
 from limbeck.recipes.catalogue import build_recipe
 from limbeck.teachers.language_model import LanguageTeacher
@@ -50,7 +54,7 @@ def known_losses(table_model: Callable[[Tensor], Any], *rows: Sequence[float]) -
 
 
 def loss_of(model: Any, terms: tuple[WeightedTerm, ...], *batches: Batch) -> float:
-    objective = TokenObjective(model, terms)
+    objective = Objective(model, terms, TokenReadout())
     counts = objective.count(batches)
     losses: list[float] = [objective(batch, counts)[0].item() for batch in batches]
     return sum(losses)
@@ -117,15 +121,18 @@ def test_what_a_term_says_about_itself() -> None:
     assert LABELS.bind(Shapes(1, 2, 3, 4)) is LABELS
     batch: Batch = {"labels_BT": torch.tensor([[UNLABELLED, 3, 0], [UNLABELLED] * 3])}
     assert supervised_positions(batch).tolist() == [[False, True, True], [False] * 3]
-    assert LABELS.counted(batch).tolist() == [[False, True, True], [False] * 3]
-    assert TokenTerm(LabelLoss(), reduction="sequence").counted(batch).tolist() == [True, False]
+    assert LABELS.mask(batch).tolist() == [[False, True, True], [False] * 3]
+    assert not LABELS.by_row
+    assert TokenTerm(LabelLoss(), reduction="sequence").by_row
     with pytest.raises(NotImplementedError):
-        LogProbTerm().token_values(torch.zeros(1), batch)
+        LogProbTerm().values({}, {}, batch)
 
 
 def test_terms_need_different_names(table_model: Any) -> None:
-    with pytest.raises(ConfigError, match="terms need different names: one, one"):
-        TokenObjective(table_model(torch.zeros(2, 2)), (WeightedTerm("one", LABELS), WeightedTerm("one", LABELS)))
+    with pytest.raises(ConfigError, match=r"terms need different names, .*: one, one"):
+        Objective(
+            table_model(torch.zeros(2, 2)), (WeightedTerm("one", LABELS), WeightedTerm("one", LABELS)), TokenReadout()
+        )
 
 
 # A small Llama as a student, a larger one as a teacher, rows of uneven length.
@@ -178,7 +185,7 @@ class Setting:
         self, *batches: Batch, terms: tuple[WeightedTerm, ...] = TERMS, vocabulary: int | None = None
     ) -> tuple[float, Tensor, dict[str, float]]:
         """Return loss, gradient and logged values of an optimiser step of these micro-batches."""
-        objective = TokenObjective(self.student, terms, vocabulary)
+        objective = Objective(self.student, terms, TokenReadout(vocabulary))
         self.student.zero_grad(set_to_none=True)
         counts = objective.count(batches)
         total, logged = 0.0, dict.fromkeys((f"term/{term.name}" for term in terms), 0.0)
@@ -282,9 +289,10 @@ def test_the_loss_is_the_weighted_sum_of_what_dense_logits_say(setting: Setting)
 def test_taid_is_a_step_towards_a_target_between_both_models(setting: Setting) -> None:
     """Against logits of all positions in float64, with the share that the objective has reached."""
     terms = build_recipe("taid", {"start": 0.3, "step_size": 0.5}, "generation").stages[0].terms[:1]
-    objective = TokenObjective(setting.student, terms)
-    objective.shares["divergence"].advance(1.0, 0.2)
-    share = objective.shares["divergence"].value
+    terms = bind_terms(terms, shapes(setting.teacher.model, setting.student))
+    objective = Objective(setting.student, terms, TokenReadout())
+    objective.terms["divergence"].step_end(1.0, 0.2)
+    share = objective.terms["divergence"].logged()["teacher_share"]
     assert share == pytest.approx(0.3 + 0.7 * 0.2)
     batch = setting.batch(ALL)
     batch["signal"] = setting.teacher.signal(batch, objective.needs)

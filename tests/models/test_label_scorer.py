@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load, save
 
 from limbeck.errors import ModelError
-from limbeck.losses.combine import Objective
+from limbeck.losses.objective import Objective
 from limbeck.models.label_scorer import LabelScorer, Verbaliser, read_verbaliser
 from limbeck.models.load import load_classifier, load_weights, model_labels, save_model
 from limbeck.models.taps import run_model

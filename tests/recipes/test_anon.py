@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 
 from limbeck.errors import ConfigError
-from limbeck.losses.combine import needs_of
-from limbeck.losses.hints.hidden import MappedStates
+from limbeck.losses.hints.hidden import HiddenStates
 from limbeck.losses.logits import TeacherCrossEntropy
 from limbeck.losses.reasons import ReasonCrossEntropy
+from limbeck.losses.term import Term, needs_of
 from limbeck.recipes.catalogue import build_recipe, recipe_card
 from limbeck.sequences.curriculum import Curriculum
 from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage
-from limbeck.types import Term
 
 
 def trained_on(stage: Stage) -> dict[str, tuple[Term, float]]:
@@ -37,7 +36,7 @@ def test_hard_labels_in_random_order() -> None:
 
 def test_hidden_states_beside_the_labels() -> None:
     (stage,) = build_recipe("anon", {"hidden_weight": 0.1}, "classification").stages
-    assert trained_on(stage)["hidden_states"] == (MappedStates(), 0.1)
+    assert trained_on(stage)["hidden_states"] == (HiddenStates("nearest", layer_norm=True, projected=True), 0.1)
     assert needs_of(stage.terms).same_tokens
 
 

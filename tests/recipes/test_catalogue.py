@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from limbeck.errors import ConfigError
-from limbeck.losses.combine import Objective, bind_terms
-from limbeck.losses.reduction import count_rows
+from limbeck.losses.objective import Objective
+from limbeck.losses.term import bind_terms
 from limbeck.models.layers import shapes
 from limbeck.recipes.catalogue import RECIPES, build_recipe, recipe_card, recipe_cards, recipes_for
 from limbeck.stages.stage import Stage
@@ -34,7 +34,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 OWN_RECIPES = """
-from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.term import WeightedTerm
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.stages.stage import Stage
 
@@ -61,7 +61,7 @@ def losses_of(stage: Stage, make_classifier: Make, make_task: Make, steps: int) 
     optimiser = torch.optim.AdamW(student.parameters(), lr=1e-2)
     batch = make_task(10).batch(range(10))
     batch["signal"] = LocalTeacher(teacher).signal(batch, objective.needs)
-    counts = count_rows(objective.terms, [batch])
+    counts = objective.count([batch])
     losses = []
     for _ in range(steps):
         loss, _ = objective(batch, counts)

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from limbeck.errors import ConfigError
-from limbeck.losses.combine import WeightedTerm
 from limbeck.losses.labels import LabelCrossEntropy
+from limbeck.losses.term import WeightedTerm
 from limbeck.losses.tokens import TokenTerm
 from limbeck.numerics.token_losses import LabelLoss
 from limbeck.recipes import kinds

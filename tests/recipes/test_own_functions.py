@@ -19,7 +19,7 @@ from limbeck.recipes.own_functions import look_beside, own_function
 RECIPE = """
 from dataclasses import dataclass
 
-from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.term import WeightedTerm
 from limbeck.losses.logits import ForwardKL
 from limbeck.stages.stage import Stage
 

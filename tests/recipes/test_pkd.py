@@ -6,10 +6,10 @@ from typing import Literal
 
 import pytest
 
-from limbeck.losses.combine import needs_of
 from limbeck.losses.hints.hidden import PatientHints
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL
+from limbeck.losses.term import needs_of
 from limbeck.recipes.pkd import pkd
 from limbeck.sequences.given import GivenRows
 

@@ -12,7 +12,7 @@ import pytest
 
 from limbeck.errors import ConfigError
 from limbeck.losses.candidates import AdvantageActorCritic, CandidateCrossEntropy, CandidateMSE
-from limbeck.losses.combine import needs_of
+from limbeck.losses.term import needs_of
 from limbeck.recipes.catalogue import RECIPES, build_recipe, recipe_card, recipes_for
 from limbeck.recipes.english_model import english_model
 from limbeck.recipes.ml_dft import ml_dft

@@ -19,17 +19,18 @@ from transformers import TrainerCallback
 from limbeck.data.candidates import CandidateEncoder, EncodedRecords
 from limbeck.errors import ConfigError, NonFiniteLoss
 from limbeck.losses.candidates import CandidateCrossEntropy
-from limbeck.losses.combine import Objective, WeightedTerm, bind_terms
-from limbeck.losses.hints.hidden import LastHiddenCosine, MappedStates, PatientHints
+from limbeck.losses.hints.hidden import HiddenStates, LastHiddenCosine, PatientHints
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL
-from limbeck.losses.reduction import count_rows
+from limbeck.losses.objective import Objective
+from limbeck.losses.readout import CandidateReadout
+from limbeck.losses.term import Term, WeightedTerm, bind_terms
 from limbeck.models.layers import shapes
 from limbeck.models.load import load_tokenizer
 from limbeck.students.scorer import make_scorer
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher
-from limbeck.types import Batch, Needs, Shapes, Signal, SoftLayout
+from limbeck.types import Batch, Needs, Signal, SoftLayout
 
 Make = Callable[..., Any]
 TERMS = (
@@ -98,7 +99,7 @@ def test_a_step_is_plain_gradient_descent_on_the_objective(setting: Setting) -> 
     trainer.train()
     batch = setting.task.batch(rows)
     batch["signal"] = setting.teacher.signal(batch, by_hand.needs)
-    loss, _ = by_hand(batch, count_rows(by_hand.terms, [batch]))
+    loss, _ = by_hand(batch, by_hand.count([batch]))
     loss.backward()
     with torch.no_grad():
         for parameter in by_hand.parameters():
@@ -107,12 +108,12 @@ def test_a_step_is_plain_gradient_descent_on_the_objective(setting: Setting) -> 
 
 
 def test_the_map_of_hidden_states_is_trained_and_resumed(setting: Setting) -> None:
-    terms = (WeightedTerm("states", MappedStates()), *TERMS)
+    terms = (WeightedTerm("states", HiddenStates("nearest", layer_norm=True, projected=True)), *TERMS)
     saving = {"save_strategy": "steps", "save_steps": 2}
     whole = setting.objective(terms)
-    start = whole.maps["states"].weight.detach().clone()
+    start = whole.term_modules[0].weight.detach().clone()
     setting.trainer(whole, steps=4, micro=2, **saving).train()
-    assert (whole.maps["states"].weight - start).abs().max() > 1e-3
+    assert (whole.term_modules[0].weight - start).abs().max() > 1e-3
     again = setting.objective(terms)
     checkpoint = str(setting._folder / "checkpoint-2")
     setting.trainer(again, steps=4, micro=2, **saving).train(resume_from_checkpoint=checkpoint)
@@ -127,7 +128,7 @@ def test_the_loss_in_evaluation_mode_is_the_training_loss_of_the_same_batch(sett
     batch = setting.task.batch(rows)
     batch["signal"] = setting.teacher.signal(batch, objective.needs)
     with torch.no_grad():
-        loss, parts = objective.eval()(batch, count_rows(objective.terms, [batch]))
+        loss, parts = objective.eval()(batch, objective.count([batch]))
     trainer.train()
     (logged,) = lines_with_loss(trainer)
     assert logged["loss"] == pytest.approx(loss.item(), rel=1e-4)
@@ -165,7 +166,7 @@ def test_rows_and_tokens_seen_are_counted(setting: Setting) -> None:
     assert trainer.tokens_seen == 2 * setting.task.encoded.lengths.sum()
 
 
-class RowTerm:
+class RowTerm(Term):
     """0 for a row that meets its own inputs and its own teacher signal, else 1; notes what it saw."""
 
     needs = Needs(logits=True)
@@ -174,16 +175,10 @@ class RowTerm:
         self._task = task
         self.seen: list[list[int]] = []
 
-    def bind(self, shapes: Shapes) -> RowTerm:
-        return self
-
-    def counted(self, batch: Batch) -> Tensor:
-        return torch.ones_like(batch["rows_B"], dtype=torch.bool)
-
-    def values(self, student: Signal, batch: Batch) -> Tensor:
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         rows = batch["rows_B"]
         self.seen.append(rows.tolist())
-        right = batch["signal"]["logits"][:, 0] == rows
+        right = teacher["logits"][:, 0] == rows
         for i, row in enumerate(rows.tolist()):
             start, stop = self._task.encoded.offsets[row : row + 2]
             ids = batch["student"]["input_ids"][i][batch["student"]["attention_mask"][i] == 1]
@@ -222,7 +217,7 @@ class BadTerm(RowTerm):
     def __init__(self, bad: float, call: int) -> None:
         self._bad, self._call, self._calls = bad, call, 0
 
-    def values(self, student: Signal, batch: Batch) -> Tensor:
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         self._calls += 1
         values = student["logits"].mean(dim=-1)
         return values * self._bad if self._calls == self._call else values
@@ -254,7 +249,7 @@ class SteepTerm(RowTerm):
 
     needs = Needs()
 
-    def values(self, student: Signal, batch: Batch) -> Tensor:
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         return (0 * student["logits"].mean(dim=-1)).sqrt()
 
 
@@ -349,7 +344,7 @@ class ScorerSetting:
         for module in scorer.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-        return Objective(scorer, (WeightedTerm("labels", CandidateCrossEntropy()),))
+        return Objective(scorer, (WeightedTerm("labels", CandidateCrossEntropy()),), CandidateReadout())
 
     def trainer(
         self, objective: Objective, kind: Any = "dual_encoder", *, prompts: float | None = None,
@@ -369,7 +364,7 @@ def scorers(multilingual_folder: Path, make_topic_records: Make, make_trainer: M
 
 def one_gradient(objective: Objective, batch: Batch) -> dict[str, Tensor]:
     objective.zero_grad()
-    loss, _ = objective(batch, count_rows(objective.terms, [batch]))
+    loss, _ = objective(batch, objective.count([batch]))
     loss.backward()
     return {name: p.grad.clone() for name, p in objective.named_parameters() if p.grad is not None}
 

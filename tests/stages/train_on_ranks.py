@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 
 from conftest import tiny_classifier, tiny_task, tiny_trainer
-from limbeck.losses.combine import Objective, bind_terms
+from limbeck.losses.objective import Objective
+from limbeck.losses.term import bind_terms
 from limbeck.models.layers import shapes
 from limbeck.recipes.distilbert import distilbert
 from limbeck.recipes.pkd import pkd

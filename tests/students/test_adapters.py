@@ -23,8 +23,9 @@ from transformers import (
 )
 
 from limbeck.errors import ModelError
-from limbeck.losses.combine import Objective, WeightedTerm
 from limbeck.losses.labels import LabelCrossEntropy
+from limbeck.losses.objective import Objective
+from limbeck.losses.term import WeightedTerm
 from limbeck.models.load import load_classifier, load_language_model, load_weights, save_model
 from limbeck.models.taps import run_model
 from limbeck.students.adapters import (

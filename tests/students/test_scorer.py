@@ -32,8 +32,9 @@ from transformers import (
 from limbeck.data.candidates import CandidateEncoder, EncodedRecords
 from limbeck.errors import ModelError
 from limbeck.losses.candidates import AdvantageActorCritic, CandidateCrossEntropy, CandidateMSE
-from limbeck.losses.combine import Objective, WeightedTerm
-from limbeck.losses.reduction import count_rows
+from limbeck.losses.objective import Objective
+from limbeck.losses.readout import CandidateReadout
+from limbeck.losses.term import WeightedTerm
 from limbeck.models.load import load_tokenizer, load_weights
 from limbeck.models.taps import run_model
 from limbeck.students.scorer import CrossEncoder, MaskedVerbaliser, Scorer, make_scorer
@@ -131,8 +132,8 @@ class TestAllKinds:
     def test_gradients_are_finite_where_candidates_are_missing(self, scorer_of: Make, encode: Make, kind: str) -> None:
         batch = whole_batch(encode(kind), scorer_of(kind))
         for term in (CandidateMSE(), CandidateMSE(outputs="probs"), CandidateCrossEntropy()):
-            objective = Objective(scorer_of(kind), (WeightedTerm("term", term),))
-            loss, _ = objective(batch, count_rows(objective.terms, [batch]))
+            objective = Objective(scorer_of(kind), (WeightedTerm("term", term),), CandidateReadout())
+            loss, _ = objective(batch, objective.count([batch]))
             loss.backward()
             assert loss.isfinite()
             gradients = {name: p.grad for name, p in objective.named_parameters() if p.grad is not None}
@@ -145,7 +146,7 @@ class TestAllKinds:
         self, scorer_of: Make, encode: Make, kind: str, term: Any
     ) -> None:
         scorer, encoded = scorer_of(kind), encode(kind)
-        objective = Objective(scorer, (WeightedTerm("term", term),))
+        objective = Objective(scorer, (WeightedTerm("term", term),), CandidateReadout())
         whole = whole_batch(encoded, scorer)
         expected = gradient(objective, [whole])
         assert expected.abs().max() > 1e-2
@@ -171,7 +172,7 @@ def whole_batch(encoded: EncodedRecords, scorer: Scorer, rows: list[int] | None 
 
 def gradient(objective: Objective, batches: list[Batch]) -> Tensor:
     objective.zero_grad()
-    counts = count_rows(objective.terms, batches)
+    counts = objective.count(batches)
     for batch in batches:
         loss, _ = objective(batch, counts)
         loss.backward()
@@ -479,8 +480,8 @@ class TestCritic:
         scorer = scorer_of("cross_encoder")
         scorer.add_critic()
         batch = whole_batch(encode("cross_encoder", with_state=True), scorer)
-        objective = Objective(scorer, (WeightedTerm("actor_critic", AdvantageActorCritic()),))
-        loss, _ = objective(batch, count_rows(objective.terms, [batch]))
+        objective = Objective(scorer, (WeightedTerm("actor_critic", AdvantageActorCritic()),), CandidateReadout())
+        loss, _ = objective(batch, objective.count([batch]))
         loss.backward()
         gradients = {name: p.grad for name, p in scorer.named_parameters() if p.grad is not None}
         assert all(gradient.isfinite().all() for gradient in gradients.values())

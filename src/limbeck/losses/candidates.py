@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import ConfigError, near_misses
+from limbeck.losses.term import Output, Term
 from limbeck.numerics.policy_gradient import (
     actor_critic_loss,
     gold_reward,
     reciprocal_rank_reward,
     sample_actions,
 )
-from limbeck.types import Batch, Needs, Shapes, Signal
+from limbeck.types import Batch, Needs, Signal
 
 __all__ = ["AdvantageActorCritic", "CandidateCrossEntropy", "CandidateMSE"]
 
@@ -28,23 +29,22 @@ Reward = Literal["gold", "reciprocal_rank"]
 
 
 @dataclass(frozen=True)
-class CandidateCrossEntropy:
+class CandidateCrossEntropy(Term):
     """Cross-entropy with the gold distribution, ``-sum_k gold_k log softmax(z)_k`` in nats, on labelled rows.
 
     With one gold answer this is minus the log of its probability, with several the mean over them.
     """
 
+    suits = frozenset[Output](("candidates",))
+
     @property
     def needs(self) -> Needs:
         return Needs(labels=True)
 
-    def bind(self, shapes: Shapes) -> CandidateCrossEntropy:
-        return self
-
-    def counted(self, batch: Batch) -> Tensor:
+    def mask(self, batch: Batch) -> Tensor:
         return _labelled(batch)
 
-    def values(self, student: Signal, batch: Batch) -> Tensor:
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         log_probs_BK = torch.log_softmax(_float(student["logits"]), dim=-1)
         gold_BK = batch["gold_BK"]
         # Masked before the product: 0 * (-inf) is NaN, in the value and in the gradient.
@@ -52,12 +52,14 @@ class CandidateCrossEntropy:
 
 
 @dataclass(frozen=True)
-class CandidateMSE:
+class CandidateMSE(Term):
     """Squared distance to the teacher's scores of the same candidates: ``sum_k (y_T - y_S)_k^2`` of each row.
 
     The sum, not the mean, over candidates (Hughes et al. 2025, doi 10.5281/zenodo.15232962). The teacher
     is detached.
     """
+
+    suits = frozenset[Output](("candidates",))
 
     outputs: Outputs = "logits"
     """What y is: the scores, or their softmax."""
@@ -72,15 +74,9 @@ class CandidateMSE:
     def needs(self) -> Needs:
         return Needs(logits=True)
 
-    def bind(self, shapes: Shapes) -> CandidateMSE:
-        return self
-
-    def counted(self, batch: Batch) -> Tensor:
-        return torch.ones_like(batch["rows_B"], dtype=torch.bool)
-
-    def values(self, student: Signal, batch: Batch) -> Tensor:
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         real_BK = batch["candidates_BK"]
-        teacher_BK = self._outputs(batch["signal"]["logits"].detach(), real_BK)
+        teacher_BK = self._outputs(teacher["logits"].detach(), real_BK)
         return (teacher_BK - self._outputs(student["logits"], real_BK)).square().sum(dim=-1)
 
     def _outputs(self, scores_BK: Tensor, real_BK: Tensor) -> Tensor:
@@ -96,7 +92,7 @@ class CandidateMSE:
 
 
 @dataclass(frozen=True)
-class AdvantageActorCritic:
+class AdvantageActorCritic(Term):
     """A2C with one-step episodes: draw a candidate from ``pi = softmax(z)``, be rewarded, and learn from that.
 
     ``-A log pi(a) + value_weight (R - V)^2 - entropy_weight H(pi)`` of each labelled row, with the critic's
@@ -106,6 +102,8 @@ class AdvantageActorCritic:
     checkpoints: the same draws on every device, others with every training seed, and a resumed stage goes on
     with the draws that it would have made.
     """
+
+    suits = frozenset[Output](("candidates",))
 
     value_weight: float = 0.5
     entropy_weight: float = 0.01
@@ -125,13 +123,10 @@ class AdvantageActorCritic:
     def needs(self) -> Needs:
         return Needs(labels=True)
 
-    def bind(self, shapes: Shapes) -> AdvantageActorCritic:
-        return self
-
-    def counted(self, batch: Batch) -> Tensor:
+    def mask(self, batch: Batch) -> Tensor:
         return _labelled(batch)
 
-    def values(self, student: Signal, batch: Batch) -> Tensor:
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         logits_BK, gold_BK = student["logits"], batch["gold_BK"]
         action_B = sample_actions(logits_BK)
         if self.reward == "gold":
@@ -146,7 +141,7 @@ class AdvantageActorCritic:
             value_weight=self.value_weight,
             entropy_weight=self.entropy_weight,
             standardise=self.standardise,
-            counted_B=self.counted(batch),
+            counted_B=self.mask(batch),
         ).total
 
 

@@ -7,26 +7,34 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from limbeck.types import UNLABELLED, Batch, Needs, Shapes, Signal
+from limbeck.losses.term import Output, Term
+from limbeck.types import UNLABELLED, Batch, Needs, Signal
 
-__all__ = ["LabelCrossEntropy"]
+__all__ = ["LabelCrossEntropy", "labels"]
+
+
+def labels(batch: Batch) -> Tensor:
+    """Return the gold labels of what a classifier predicts: ``[B]``, or of rows of words ``[B, T]``."""
+    return batch["labels_BT"] if "words_BT" in batch else batch["labels_B"]
 
 
 @dataclass(frozen=True)
-class LabelCrossEntropy:
-    """Cross-entropy with the gold label, ``-log q(y)`` in nats, on labelled rows; always at temperature 1."""
+class LabelCrossEntropy(Term):
+    """Cross-entropy with the gold label, ``-log q(y)`` in nats, where there is one; always at temperature 1."""
+
+    suits = frozenset[Output](("classes", "tags"))
 
     @property
     def needs(self) -> Needs:
         return Needs(labels=True)
 
-    def bind(self, shapes: Shapes) -> LabelCrossEntropy:
-        return self
+    def mask(self, batch: Batch) -> Tensor:
+        return labels(batch) != UNLABELLED
 
-    def counted(self, batch: Batch) -> Tensor:
-        return batch["labels_B"] != UNLABELLED
-
-    def values(self, student: Signal, batch: Batch) -> Tensor:
-        return torch.nn.functional.cross_entropy(
-            student["logits"].float(), batch["labels_B"], ignore_index=UNLABELLED, reduction="none"
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
+        gold = labels(batch)
+        logits_NC = student["logits"].float().flatten(0, -2)
+        values_N = torch.nn.functional.cross_entropy(
+            logits_NC, gold.flatten(), ignore_index=UNLABELLED, reduction="none"
         )
+        return values_N.view_as(gold)

@@ -1,4 +1,4 @@
-"""Terms on the teacher's class logits."""
+"""Terms on the teacher's logits of classes, for each row, or for each word of a row."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import ConfigError
+from limbeck.losses.term import Output, Term
 from limbeck.numerics.divergences import forward_kl, soft_cross_entropy
-from limbeck.types import Batch, Needs, Shapes, Signal
+from limbeck.types import Batch, Needs, Signal
 
 __all__ = ["ForwardKL", "TeacherCrossEntropy"]
 
@@ -19,9 +20,10 @@ _UNSURE = 0.9
 
 
 @dataclass(frozen=True)
-class ForwardKL:
+class ForwardKL(Term):
     """Soft targets: ``T^2 KL(teacher_T || student_T)`` per row (Hinton et al. 2015)."""
 
+    suits = frozenset[Output](("classes", "tags"))
     loss_temperature: float = 2.0
 
     def __post_init__(self) -> None:
@@ -32,28 +34,23 @@ class ForwardKL:
     def needs(self) -> Needs:
         return Needs(logits=True)
 
-    def bind(self, shapes: Shapes) -> ForwardKL:
-        return self
-
-    def counted(self, batch: Batch) -> Tensor:
-        return torch.ones_like(batch["rows_B"], dtype=torch.bool)
-
-    def values(self, student: Signal, batch: Batch) -> Tensor:
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         return forward_kl(
-            teacher_logits=batch["signal"]["logits"],
+            teacher_logits=teacher["logits"],
             student_logits=student["logits"],
             loss_temperature=self.loss_temperature,
         )
 
 
 @dataclass(frozen=True)
-class TeacherCrossEntropy:
+class TeacherCrossEntropy(Term):
     """``-sum_c p_c log q_c`` per row, in nats (Saxena, Janzen, Maass, "Streamlining LLMs", equation 1).
 
     Its gradient over the student's logits is ``q - p``, that of the KL divergence; its least value is the teacher's
     entropy, not 0, so the KL is logged beside it.
     """
 
+    suits = frozenset[Output](("classes", "tags"))
     hard: bool = False
     """All probability on the teacher's likeliest class, which makes it ordinary cross-entropy."""
     unsure_weight: float = 1.0
@@ -69,31 +66,25 @@ class TeacherCrossEntropy:
     def needs(self) -> Needs:
         return Needs(logits=True)
 
-    def bind(self, shapes: Shapes) -> TeacherCrossEntropy:
-        return self
-
-    def counted(self, batch: Batch) -> Tensor:
-        return torch.ones_like(batch["rows_B"], dtype=torch.bool)
-
-    def values(self, student: Signal, batch: Batch) -> Tensor:
-        teacher_logits, student_logits = batch["signal"]["logits"], student["logits"]
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
+        teacher_logits, student_logits = teacher["logits"], student["logits"]
         if self.hard:
-            values_B = torch.nn.functional.cross_entropy(
-                student_logits.float(), teacher_logits.argmax(dim=-1), reduction="none"
-            )
+            likeliest = teacher_logits.argmax(dim=-1)
+            values = torch.nn.functional.cross_entropy(
+                student_logits.float().flatten(0, -2), likeliest.flatten(), reduction="none"
+            ).view_as(likeliest)
         else:
-            values_B = soft_cross_entropy(teacher_logits=teacher_logits, student_logits=student_logits)
+            values = soft_cross_entropy(teacher_logits=teacher_logits, student_logits=student_logits)
         if self.unsure_weight == 1:
-            return values_B
-        return torch.where(_entropy(teacher_logits) > _UNSURE, self.unsure_weight, 1.0) * values_B
+            return values
+        return torch.where(_entropy(teacher_logits) > _UNSURE, self.unsure_weight, 1.0) * values
 
-    def watched(self, student: Signal, batch: Batch) -> dict[str, Tensor]:
+    def watched(self, student: Signal, teacher: Signal) -> dict[str, Tensor]:
         """Return the KL divergence of each row from the teacher's whole distribution, for the log."""
-        teacher_logits = batch["signal"]["logits"]
-        return {"kl_to_teacher": forward_kl(teacher_logits=teacher_logits, student_logits=student["logits"])}
+        return {"kl_to_teacher": forward_kl(teacher_logits=teacher["logits"], student_logits=student["logits"])}
 
 
-def _entropy(logits_BC: Tensor) -> Tensor:
+def _entropy(logits: Tensor) -> Tensor:
     """Return ``H(p) / ln C`` of each row: 0 sure, 1 all classes equally likely."""
-    entropy_B = soft_cross_entropy(teacher_logits=logits_BC, student_logits=logits_BC)
-    return entropy_B / math.log(logits_BC.shape[-1])
+    entropy = soft_cross_entropy(teacher_logits=logits, student_logits=logits)
+    return entropy / math.log(logits.shape[-1])

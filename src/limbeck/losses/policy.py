@@ -13,7 +13,7 @@ from torch import Tensor
 
 from limbeck.errors import ConfigError
 from limbeck.losses.tokens import LogProbTerm, supervised_positions
-from limbeck.types import Batch
+from limbeck.types import Batch, Signal
 
 __all__ = ["ClippedPolicyGradient", "PolicyGradient"]
 
@@ -22,9 +22,8 @@ __all__ = ["ClippedPolicyGradient", "PolicyGradient"]
 class PolicyGradient(LogProbTerm):
     """REINFORCE: ``-R log q(y)`` of each token, with its return R as it is (Williams 1992)."""
 
-    def token_values(self, log_probs_S: Tensor, batch: Batch) -> Tensor:
-        """Return the loss of each supervised token, ``[S]``."""
-        return -batch["returns_BT"][supervised_positions(batch)].detach() * log_probs_S
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
+        return -batch["returns_BT"][supervised_positions(batch)].detach() * self.log_probs(student, batch)
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,9 @@ class ClippedPolicyGradient(LogProbTerm):
         if not 0 < self.clip < 1:
             raise ConfigError(f"clip must be between 0 and 1, not {self.clip}")
 
-    def token_values(self, log_probs_S: Tensor, batch: Batch) -> Tensor:
-        """Return the loss of each supervised token, ``[S]``."""
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         supervised_BT = supervised_positions(batch)
         advantage_S = batch["returns_BT"][supervised_BT].detach()
-        ratio_S = torch.exp(log_probs_S - batch["behaviour_log_probs_BT"][supervised_BT].detach())
+        ratio_S = torch.exp(self.log_probs(student, batch) - batch["behaviour_log_probs_BT"][supervised_BT].detach())
         clipped_S = ratio_S.clamp(1 - self.clip, 1 + self.clip)
         return torch.maximum(-advantage_S * ratio_S, -advantage_S * clipped_S)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from limbeck.types import Batch, Needs, Shapes, Signal
+from limbeck.losses.term import Output, Term
+from limbeck.types import Batch, Needs, Signal
 
 __all__ = ["ReasonCrossEntropy"]
 
 
 @dataclass(frozen=True)
-class ReasonCrossEntropy:
+class ReasonCrossEntropy(Term):
     """``-(1/T) sum_t log q(r_t | x, r_<t)`` of each row's reason r with its end marker, in nats.
 
     A row counts once, however long its reason is.
@@ -20,15 +21,14 @@ class ReasonCrossEntropy:
     Reference: Hsieh et al. 2023, "Distilling Step-by-Step!", arXiv:2305.02301, equation 4.
     """
 
+    suits = frozenset[Output](("classes",))
+
     @property
     def needs(self) -> Needs:
         return Needs(reasons=True)
 
-    def bind(self, shapes: Shapes) -> ReasonCrossEntropy:
-        return self
-
-    def counted(self, batch: Batch) -> Tensor:
+    def mask(self, batch: Batch) -> Tensor:
         return batch["reasons"]["reasoned_B"]
 
-    def values(self, student: Signal, batch: Batch) -> Tensor:
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         return -student["reason_log_probs_B"]

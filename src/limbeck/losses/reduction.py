@@ -8,29 +8,46 @@ micro-batch means would weigh them unequally. Instead what each term counts is c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from limbeck.types import UNLABELLED, Batch, Term
+__all__ = ["Reduction", "count", "masked_sum", "share_of_mean", "token_weights"]
 
-__all__ = ["count_rows", "masked_sum"]
+Reduction = Literal["token", "sequence", "sum_per_sequence"]
+"""``token``: mean over all tokens of a step. ``sequence``: mean over rows of each row's mean over tokens (GKD).
+``sum_per_sequence``: mean over rows of each row's sum (losses of whole sequences). Of rows, all are their mean."""
 
 
-def count_rows(terms: Mapping[str, Term], micro_batches: Sequence[Batch]) -> dict[str, Tensor]:
-    """Return the number of rows or tokens that each term counts over all `micro_batches`, as float32 scalars.
+def count(masks: Iterable[Tensor], reduction: Reduction = "token") -> Tensor:
+    """Return what the step's sum is divided by, a float32 scalar: the tokens, or the rows that have any.
 
-    The keys are the terms' names, and ``rows`` and ``labelled`` for all rows and all labelled rows.
+    Args:
+        masks: what counts in each micro-batch, bool ``[B]`` or ``[B, T]``.
+        reduction: of tokens.
     """
-    counts = {
-        name: torch.stack([term.counted(batch).sum() for batch in micro_batches]).sum().float()
-        for name, term in terms.items()
-    }
-    labels = torch.cat([batch["labels_B"] for batch in micro_batches])
-    return counts | {"rows": labels.new_tensor(len(labels)).float(), "labelled": (labels != UNLABELLED).sum().float()}
+    counted = (mask if reduction == "token" else mask.any(dim=1) for mask in masks)
+    return torch.stack([each.sum() for each in counted]).sum().float()
 
 
-def masked_sum(values: Tensor, counted: Tensor) -> Tensor:
-    """Return the sum of the counted values: 0 with a zero gradient where nothing counts, never NaN."""
-    return values.masked_fill(~counted, 0.0).sum()
+def token_weights(mask_BT: Tensor, reduction: Reduction) -> Tensor:
+    """Return each token's weight in the step's sum, float32; 0 where it does not count."""
+    weights_BT = mask_BT.float()
+    if reduction == "sequence":
+        weights_BT = weights_BT / mask_BT.sum(dim=1, keepdim=True).clamp(min=1)
+    return weights_BT
+
+
+def masked_sum(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the sum of the values that count: 0 with a zero gradient where nothing counts, never NaN."""
+    return values.masked_fill(~mask, 0.0).sum()
+
+
+def share_of_mean(values: Tensor, mask: Tensor, reduction: Reduction, count: Tensor) -> Tensor:
+    """Return what a micro-batch adds to the mean of a step in which `count` rows or tokens count."""
+    if reduction != "token":
+        values = values.masked_fill(~mask, 0.0) * token_weights(mask, reduction)
+    total = masked_sum(values, mask)
+    return total / count.to(total).clamp(min=1)

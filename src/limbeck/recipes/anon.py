@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from limbeck.errors import ConfigError
-from limbeck.losses.combine import WeightedTerm
-from limbeck.losses.hints.hidden import MappedStates
+from limbeck.losses.hints.hidden import HiddenStates
 from limbeck.losses.logits import TeacherCrossEntropy
 from limbeck.losses.reasons import ReasonCrossEntropy
+from limbeck.losses.term import WeightedTerm
 from limbeck.recipes.checks import require_share
 from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.curriculum import Curriculum, Measure
@@ -31,7 +31,7 @@ def anon(
 ) -> Recipe:
     """``-sum_c p_c log q_c`` with the teacher's probabilities p, easy rows first; no gold label is read.
 
-    Optional: ``+ hidden_weight |W norm(h_S) - norm(h_T)|^2 / d_T`` (`MappedStates`), and ``- reason_weight mean_t log
+    Optional: ``+ hidden_weight |W norm(h_S) - norm(h_T)|^2 / d_T`` (`HiddenStates`), and ``- reason_weight mean_t log
     q(r_t | x, r_<t)`` with the teacher's reason r (`ReasonCrossEntropy`).
 
     Left out by default: the hidden states, which the paper names without a weight (``hidden_weight: 0.1`` is a start),
@@ -59,7 +59,7 @@ def anon(
         raise ConfigError(f"recipe.stages must be at least 1, not {stages}")
     terms = (
         WeightedTerm("teacher_labels", TeacherCrossEntropy(labels == "hard", unsure_weight)),
-        WeightedTerm("hidden_states", MappedStates(), weight=hidden_weight),
+        WeightedTerm("hidden_states", HiddenStates("nearest", layer_norm=True, projected=True), weight=hidden_weight),
         WeightedTerm("reasons", ReasonCrossEntropy(), weight=reason_weight),
     )
     source = Curriculum(stages, difficulty, class_quota) if order == "progressive" else GivenRows()

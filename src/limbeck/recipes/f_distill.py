@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from limbeck.losses.combine import WeightedTerm
-from limbeck.losses.hints.token_states import TokenHints
+from limbeck.losses.hints.hidden import HiddenStates
+from limbeck.losses.term import WeightedTerm
 from limbeck.losses.tokens import TokenTerm
 from limbeck.models.generate import Decoding
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
@@ -55,7 +55,7 @@ def f_distill(
         first = (
             WeightedTerm("divergence", TokenTerm(TokenDivergence("forward_kl")), weight=0.8),
             WeightedTerm("labels", TokenTerm(LabelLoss()), weight=0.2),
-            WeightedTerm("hints", TokenHints(hint_layers), weight=hint_weight),
+            WeightedTerm("hints", HiddenStates(hint_layers, over_layers="sum"), weight=hint_weight),
         )
         stages = (Stage("pre_distillation", first, share=pre_distillation_share),)
     teachers, students = (WrittenBy.TEACHER,), (WrittenBy.STUDENT,)

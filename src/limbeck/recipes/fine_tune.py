@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from limbeck.losses.combine import WeightedTerm
 from limbeck.losses.labels import LabelCrossEntropy
+from limbeck.losses.term import WeightedTerm
 from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage

@@ -6,18 +6,11 @@ from functools import reduce
 from operator import and_
 from typing import Literal, get_args
 
-from limbeck.losses.candidates import AdvantageActorCritic, CandidateCrossEntropy, CandidateMSE
-from limbeck.losses.hints.hidden import LastHiddenCosine, MappedStates, PatientHints
-from limbeck.losses.hints.token_states import TokenHints
-from limbeck.losses.labels import LabelCrossEntropy
-from limbeck.losses.logits import ForwardKL, TeacherCrossEntropy
-from limbeck.losses.reasons import ReasonCrossEntropy
-from limbeck.losses.tokens import LogProbTerm, TokenTerm
+from limbeck.losses.term import Output, Term
 from limbeck.recipes.recipe import RankingOptions, Recipe
 from limbeck.sequences.curriculum import Curriculum
 from limbeck.sequences.given import GivenRows, Paired
 from limbeck.sequences.source import Source
-from limbeck.types import Term
 
 __all__ = ["RUNS", "Kind", "suits"]
 
@@ -27,6 +20,9 @@ _ALL: _Kinds = frozenset(get_args(Kind))
 _CLASSES: _Kinds = frozenset({"classification"})
 _CANDIDATES: _Kinds = frozenset({"instructions"})
 _TOKENS: _Kinds = frozenset({"generation"})
+
+_STUDENTS: dict[Output, Kind] = {"classes": "classification", "tokens": "generation", "candidates": "instructions"}
+"""The kind of task whose students put out what a term reads."""
 
 RUNS: dict[Kind, str] = {
     "classification": "classification runs",
@@ -45,14 +41,7 @@ def suits(recipe: Recipe) -> _Kinds:
 
 
 def _of_term(term: Term) -> _Kinds:
-    if isinstance(term, TokenTerm | LogProbTerm | TokenHints):
-        return _TOKENS
-    if isinstance(term, CandidateCrossEntropy | CandidateMSE | AdvantageActorCritic):
-        return _CANDIDATES
-    of_classes = LabelCrossEntropy, ForwardKL, TeacherCrossEntropy, ReasonCrossEntropy
-    if isinstance(term, (*of_classes, LastHiddenCosine, MappedStates, PatientHints)):
-        return _CLASSES
-    return _CLASSES | _CANDIDATES  # a term of somebody's own, with a value for each row
+    return frozenset(_STUDENTS[output] for output in term.suits if output in _STUDENTS)
 
 
 def _of_source(source: Source) -> _Kinds:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from limbeck.losses.combine import WeightedTerm
 from limbeck.losses.policy import ClippedPolicyGradient
+from limbeck.losses.term import WeightedTerm
 from limbeck.losses.tokens import TokenTerm
 from limbeck.models.generate import Decoding
 from limbeck.numerics.token_losses import TokenDivergence

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from limbeck.losses.candidates import CandidateCrossEntropy
-from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.term import WeightedTerm
 from limbeck.recipes.recipe import RankingOptions, Recipe
 from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from limbeck.losses.candidates import CandidateCrossEntropy, CandidateMSE
-from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.term import WeightedTerm
 from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.given import GivenRows, Paired, Pairing
 from limbeck.stages.stage import Stage

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from limbeck.losses.combine import WeightedTerm
 from limbeck.losses.hints.hidden import PatientHints
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL
+from limbeck.losses.term import WeightedTerm
 from limbeck.recipes.checks import require_share
 from limbeck.recipes.recipe import Recipe
 from limbeck.stages.stage import Stage

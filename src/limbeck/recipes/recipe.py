@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from limbeck.losses.combine import needs_of
-from limbeck.losses.tokens import TokenTerm
+from limbeck.losses.term import needs_of
 from limbeck.numerics.token_losses import TokenDivergence
 from limbeck.sequences.given import TeacherWritten
 from limbeck.sequences.source import Source
@@ -63,5 +62,5 @@ class Recipe:
     def loss_temperatures(self) -> set[float]:
         """The temperatures at which probabilities of tokens are compared with the teacher's; empty where none are."""
         terms = [term.term for stage in self.stages for term in stage.terms if term.weight > 0]
-        losses = [term.loss for term in terms if isinstance(term, TokenTerm)]
+        losses = [term.token_loss for term in terms]
         return {loss.loss_temperature for loss in losses if isinstance(loss, TokenDivergence)}

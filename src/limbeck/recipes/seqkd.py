@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.term import WeightedTerm
 from limbeck.losses.tokens import TokenTerm
 from limbeck.models.generate import Decoding
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence

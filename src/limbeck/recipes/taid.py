@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from limbeck.losses.combine import WeightedTerm
-from limbeck.losses.teacher_share import GrowingShare
+from limbeck.losses.taid import InterpolatedKL, TAIDSchedule
+from limbeck.losses.term import WeightedTerm
 from limbeck.losses.tokens import TokenTerm
-from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
+from limbeck.numerics.token_losses import LabelLoss
 from limbeck.recipes.recipe import Recipe
 from limbeck.stages.stage import Stage
 
@@ -41,8 +41,7 @@ def taid(
         momentum: beta, of the loss's relative change.
         label_weight: weight of the tokens that the rows have, 0 to 1.
     """
-    growth = GrowingShare(start=start, end=end, step_size=step_size, momentum=momentum)
-    between = TokenTerm(TokenDivergence("interpolated_kl", beta=start), growth=growth)
+    between = InterpolatedKL(TAIDSchedule(start=start, end=end, step_size=step_size, momentum=momentum))
     terms = (
         WeightedTerm("divergence", between, weight=1 - label_weight),
         WeightedTerm("labels", TokenTerm(LabelLoss()), weight=label_weight),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.term import WeightedTerm
 from limbeck.losses.tokens import TokenTerm
 from limbeck.numerics.token_losses import LabelLoss
 from limbeck.sequences.source import Sampled, WithCorpus

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.term import WeightedTerm
 from limbeck.losses.tokens import TokenTerm
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
 from limbeck.recipes.recipe import Recipe

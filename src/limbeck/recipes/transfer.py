@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from limbeck.losses.candidates import CandidateCrossEntropy
-from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.term import WeightedTerm
 from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from limbeck.losses.combine import WeightedTerm
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL
+from limbeck.losses.term import WeightedTerm
 from limbeck.recipes.checks import require_share
 from limbeck.recipes.recipe import Recipe
 from limbeck.stages.stage import Stage

@@ -15,7 +15,7 @@ from limbeck.data.prompts.explained import EncodedReasons
 from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import predict_logits
-from limbeck.losses.combine import bind_terms, needs_of
+from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth, shapes, width
 from limbeck.models.padding import padding_of

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.evaluation.predict import softmax
-from limbeck.losses.combine import needs_of
+from limbeck.losses.term import needs_of
 from limbeck.models.load import frozen_fingerprint
 from limbeck.ranks import device
 from limbeck.recipes.fine_tune import fine_tune

@@ -21,7 +21,7 @@ from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError, LimbeckError, ModelError
 from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.formatting import share_text
-from limbeck.losses.combine import bind_terms, needs_of
+from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.layers import shapes
 from limbeck.models.padding import padding_of
 from limbeck.runs.bench import set_up

@@ -14,6 +14,7 @@ from limbeck.data.candidates import CandidateEncoder, EncodedRecords, ScorerKind
 from limbeck.data.encode import token_limit
 from limbeck.data.prompts.choice import PromptChoice
 from limbeck.evaluation.predict import predict_scores
+from limbeck.losses.readout import CandidateReadout
 from limbeck.models.layers import shapes
 from limbeck.models.load import load_tokenizer, load_weights, new_encoder
 from limbeck.models.step_memory import without_memory
@@ -191,6 +192,7 @@ class Bench:
                 make_batch=_batch_maker(encoded),
                 progress=self.progress,
                 title=self.title(where, seed),
+                readout=CandidateReadout(),
                 stage=where.removeprefix(f"{name}-"),
                 tokenizer=self.tokenizer,
                 shapes=shapes(scorer, scorer),

@@ -15,7 +15,7 @@ import limbeck.stages.trainer  # noqa: F401  # a run loads it, so its memory cou
 from limbeck.data.encode import token_limit
 from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError, ModelError
-from limbeck.losses.combine import bind_terms, needs_of
+from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.layers import depth, set_dropout, shapes, text_config, width, word_embeddings
 from limbeck.models.load import load_tokenizer, new_classifier
 from limbeck.models.step_memory import StepMemory, trace_step, without_memory

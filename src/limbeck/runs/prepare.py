@@ -17,7 +17,7 @@ from limbeck.data.records import printable
 from limbeck.data.tasks import Classification, label_ids, labels_in
 from limbeck.errors import ConfigError, DataError, ModelError, near_misses
 from limbeck.formatting import share_text
-from limbeck.losses.combine import needs_of
+from limbeck.losses.term import needs_of
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import (
     config_labels,

@@ -9,7 +9,7 @@ import numpy as np
 from limbeck.errors import ConfigError, ModelError
 from limbeck.evaluation.predict import length_sorted_batches
 from limbeck.formatting import share_text
-from limbeck.losses.combine import bind_terms, needs_of
+from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.layers import width
 from limbeck.models.load import weights_fingerprint
 from limbeck.numerics.memory import peak_memory_bytes

@@ -6,7 +6,7 @@ from typing import Any
 
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.prompts.scored import make_verbaliser
-from limbeck.losses.combine import needs_of
+from limbeck.losses.term import needs_of
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth
 from limbeck.models.load import load_classifier, load_config, load_language_model, load_tokenizer

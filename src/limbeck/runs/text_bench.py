@@ -16,7 +16,7 @@ from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.data.generation.packing import check_packing
 from limbeck.errors import ConfigError, ModelError
 from limbeck.evaluation.generation.outputs import SystemOutputs
-from limbeck.losses.combine import bind_terms, needs_of
+from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.language_model import is_encoder_decoder
 from limbeck.models.layers import depth, layer_list, shapes
 from limbeck.models.load import load_language_model, load_tokenizer

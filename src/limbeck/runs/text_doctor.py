@@ -19,8 +19,9 @@ from limbeck.data.generation.templates import uses_chat_template
 from limbeck.errors import LimbeckError
 from limbeck.evaluation.generation.run_models import reference_sums
 from limbeck.formatting import share_text
-from limbeck.losses.combine import bind_terms
-from limbeck.losses.tokens import TokenObjective
+from limbeck.losses.objective import Objective
+from limbeck.losses.readout import TokenReadout
+from limbeck.losses.term import bind_terms
 from limbeck.models.chat_template import writes_date
 from limbeck.models.layers import shapes
 from limbeck.numerics.memory import device_memory_bytes
@@ -272,7 +273,7 @@ def _memory(bench: TextBench, student: Any) -> Finding:
 def _time(bench: TextBench, student: Any) -> Finding:
     """Time a few training rows; what writing adds is not in it."""
     (stage,) = sft().stages
-    objective = TokenObjective(student, bind_terms(stage.terms, shapes(student, student)), bench.vocabulary)
+    objective = Objective(student, bind_terms(stage.terms, shapes(student, student)), TokenReadout(bench.vocabulary))
     rows = bench.completed_rows[np.argsort(bench.train_rows.lengths[bench.completed_rows])]
     picked = rows[:: max(1, len(rows) // _TIMED_ROWS)][:_TIMED_ROWS]
     batch = bench.train_rows.batch(picked)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from limbeck.data.generation.encoded import EncodedSequences
-from limbeck.losses.tokens import TokenObjective
+from limbeck.losses.readout import TokenReadout
 from limbeck.models.layers import shapes
 from limbeck.results import SystemName
 from limbeck.runs.text_bench import TextBench
@@ -81,7 +81,7 @@ def train_stage(
                 make_batch=partial(_batch, encoded, author, pack=training.packing and stage.packable),
                 progress=bench.progress,
                 title=bench.title(stage, system, seed),
-                objective=partial(TokenObjective, vocabulary=None if of_teacher else bench.vocabulary),
+                readout=TokenReadout(None if of_teacher else bench.vocabulary),
                 writer=_writer(texts),
                 tokenizer=tokenizer,
                 # Terms on tokens have no layers to map, so without a teacher's weights any shape will do.

@@ -121,7 +121,7 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
         self._advance = advance
         self.trainer: DistillTrainer | None = None
         self._before = {"seconds": 0.0, "rows": 0, "tokens": 0, "positions": 0}
-        self._shares: dict[str, Any] = {}
+        self._terms: dict[str, Any] = {}
         self._started = time.perf_counter()
         self._note = ""
         self.gradient_bytes: int | None = None
@@ -135,7 +135,7 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
             step = int(state["step"])
             self._before = {name: state[name] for name in self._before}
             check_log(self._log, self._labels, step, state.get("log"), say)
-            self._shares = state["shares"]
+            self._terms = state["terms"]
             self.gradient_bytes = state.get("gradient_bytes")
             if self._writer is not None:
                 self._writer.restore(json.loads((checkpoint / _writer_file()).read_text(encoding="utf-8")))
@@ -155,9 +155,9 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._started = time.perf_counter()
-        if self._shares:
+        if self._terms:
             assert self.trainer is not None
-            self.trainer.restore_shares(self._shares)
+            self.trainer.restore_terms(self._terms)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         assert self.trainer is not None
@@ -199,7 +199,7 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
             whole = {
                 "step": state.global_step,
                 **self.costs(),
-                "shares": self.trainer.shares(),
+                "terms": self.trainer.term_states(),
                 "gradient_bytes": self.gradient_bytes,
                 "log": log,
             }

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,9 @@ from pydantic import ValidationError
 from limbeck.atomic import guard_storage, replace_folder
 from limbeck.errors import ConfigError
 from limbeck.intact import Damage, open_seal, seal
-from limbeck.losses.combine import Objective, WeightedTerm, bind_terms
+from limbeck.losses.objective import Objective
+from limbeck.losses.readout import ClassReadout, Readout
+from limbeck.losses.term import bind_terms
 from limbeck.models.layers import set_dropout, word_embeddings
 from limbeck.models.load import load_weights, save_model
 from limbeck.numerics.energy import energy_meter
@@ -25,9 +27,6 @@ from limbeck.ranks import is_main, on_cpus, ranks, require_precision, wait_for_a
 from limbeck.results import StageCost
 from limbeck.stages.stage import SGD_MOMENTUM, Stage, Training
 from limbeck.types import Batch, Progress, Sequences, Shapes, Teacher, Writer
-
-if TYPE_CHECKING:
-    from limbeck.losses.tokens import TokenObjective
 
 __all__ = ["StageRun", "run_stage", "stage_title"]
 
@@ -55,8 +54,8 @@ class StageRun:
     """Of teacher and student, for layer maps."""
     teacher: Teacher | None = None
     """Gives signals; ``None`` where no term needs one."""
-    objective: Callable[[Any, tuple[WeightedTerm, ...]], Objective | TokenObjective] = Objective
-    """Makes the module that is trained, of student and terms."""
+    readout: Readout = field(default_factory=ClassReadout)
+    """What this kind of student puts out."""
     writer: Writer | None = None
     """Has texts written while the stage runs; ``None``: it trains on its rows as they are."""
     stage: str = ""
@@ -150,7 +149,7 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
         watch = StageWatch(run.log, run.labels(stage), advance, run.writer)
         watch.resume(checkpoint, run.progress.say)
         trainer = DistillTrainer(
-            objective=run.objective(student, bind_terms(stage.terms, run.shapes)),
+            objective=Objective(student, bind_terms(stage.terms, run.shapes), run.readout),
             sequences=run.sequences,
             make_batch=run.make_batch,
             teacher=run.teacher,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from limbeck.losses.combine import WeightedTerm
+from limbeck.losses.term import WeightedTerm
 from limbeck.sequences.given import GivenRows, TeacherWritten
 from limbeck.sequences.on_policy import OnPolicy
 from limbeck.sequences.replay import Replay
@@ -59,7 +59,7 @@ class Stage:
     @property
     def packable(self) -> bool:
         """Whether texts may share a row: they are there before it starts, and no term asks which row a token is in."""
-        by_row = any(getattr(t.term, "by_row", True) for t in self.terms if t.weight > 0)
+        by_row = any(t.term.by_row for t in self.terms if t.weight > 0)
         return isinstance(self.source, GivenRows | TeacherWritten) and not by_row
 
 

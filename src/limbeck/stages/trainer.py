@@ -16,7 +16,7 @@ saved students are about whole models. What is ours:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,12 +26,9 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from limbeck.errors import ConfigError, NonFiniteLoss
-from limbeck.losses.combine import Objective
+from limbeck.losses.objective import Objective
 from limbeck.ranks import require_data_parallel
 from limbeck.types import Batch, Sequences, Teacher, Writer
-
-if TYPE_CHECKING:
-    from limbeck.losses.tokens import TokenObjective
 
 __all__ = ["DistillTrainer"]
 
@@ -57,7 +54,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
     def __init__(
         self,
         *,
-        objective: Objective | TokenObjective,
+        objective: Objective,
         sequences: Sequences,
         make_batch: Callable[[NDArray[np.int64]], Batch],
         teacher: Teacher | None,
@@ -170,21 +167,21 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
                 )
 
     def end_step(self) -> None:
-        """Keep the step's terms for the log, and let what depends on them go on to the next step."""
-        for name, share in self._objective.shares.items():
-            loss = self._of_all_ranks(self._step_sums[f"term/{name}"])
-            share.advance(loss, self.state.global_step / self.state.max_steps)
+        """Keep the step's terms for the log, and tell those that depend on it."""
+        for name, term in self._objective.changing_terms.items():
+            mean = self._of_all_ranks(self._step_sums[f"term/{name}"])
+            term.step_end(mean, self.state.global_step / self.state.max_steps)
         _add(self._part_sums, self._step_sums)
         self._step_sums = {}
 
-    def shares(self) -> dict[str, Any]:
-        """Return the state of what depends on the terms of earlier steps, for a checkpoint."""
-        return {name: share.state() for name, share in self._objective.shares.items()}
+    def term_states(self) -> dict[str, Any]:
+        """Return the states of terms that depend on earlier steps, for a checkpoint."""
+        return {name: term.state() for name, term in self._objective.changing_terms.items()}
 
-    def restore_shares(self, states: dict[str, Any]) -> None:
-        """Go on from the state of a checkpoint."""
-        for name, share in self._objective.shares.items():
-            share.restore(states[name])
+    def restore_terms(self, states: dict[str, Any]) -> None:
+        """Go on from the states of a checkpoint."""
+        for name, term in self._objective.changing_terms.items():
+            term.restore(states[name])
 
     def _of_all_ranks(self, total: Tensor) -> float:
         return float(self.accelerator.reduce(total, "sum") if self.args.world_size > 1 else total)
@@ -208,7 +205,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         if "loss" in logs and steps > 0:
             for name, total in self._part_sums.items():
                 logs[name] = self._of_all_ranks(total) / steps
-            logs |= {f"teacher_share/{name}": share.value for name, share in self._objective.shares.items()}
+            for name, term in self._objective.changing_terms.items():
+                logs |= {f"{what}/{name}": value for what, value in term.logged().items()}
             self._part_sums = {}
             self._steps_at_last_log = self.state.global_step
         super().log(logs, start_time)

@@ -12,6 +12,8 @@ import torch
 from limbeck.data.generation.collate import TokenSequence, collate, packed_groups
 from limbeck.data.generation.packing import check_packing
 from limbeck.errors import ConfigError
+from limbeck.losses.objective import Objective
+from limbeck.losses.readout import TokenReadout
 
 Make = Callable[..., Any]
 
@@ -41,8 +43,8 @@ def test_logits_of_packed_sequences_are_those_of_each_alone(make_llama: Make, at
 
 
 def test_loss_and_gradient_of_packed_sequences_are_those_of_rows_of_their_own(make_llama: Make) -> None:
-    from limbeck.losses.combine import WeightedTerm
-    from limbeck.losses.tokens import TokenObjective, TokenTerm
+    from limbeck.losses.term import WeightedTerm
+    from limbeck.losses.tokens import TokenTerm
     from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
     from limbeck.teachers.language_model import LanguageTeacher
     from limbeck.types import Batch
@@ -52,7 +54,7 @@ def test_loss_and_gradient_of_packed_sequences_are_those_of_rows_of_their_own(ma
         WeightedTerm("divergence", TokenTerm(TokenDivergence("jensen_shannon")), weight=0.7),
         WeightedTerm("labels", TokenTerm(LabelLoss()), weight=0.3),
     )
-    objective = TokenObjective(student, terms)
+    objective = Objective(student, terms, TokenReadout())
     sequences = [
         TokenSequence(one.ids, np.arange(len(one.ids)) >= len(one.ids) // 2, 0, False)
         for one in random_sequences([4, 2, 9, 2, 3, 7, 13, 2])

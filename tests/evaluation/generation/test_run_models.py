@@ -14,8 +14,10 @@ from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.data.generation.records import Example, Examples, Message
 from limbeck.data.generation.task import Generation
 from limbeck.evaluation.generation.run_models import answer, reference_sums
-from limbeck.losses.combine import WeightedTerm
-from limbeck.losses.tokens import TokenObjective, TokenTerm
+from limbeck.losses.objective import Objective
+from limbeck.losses.readout import TokenReadout
+from limbeck.losses.term import WeightedTerm
+from limbeck.losses.tokens import TokenTerm
 from limbeck.models.generate import Decoding
 from limbeck.numerics.token_losses import LabelLoss
 from limbeck.types import Origin
@@ -95,7 +97,7 @@ def test_the_loss_of_a_batch_is_its_loss_in_training() -> None:
     encoded = encoded_for(model)
     sums = reference_sums(model, encoded, vocabulary=None, advance=lambda n, note="": None)
     assert sums.nll_sum_N is not None
-    objective = TokenObjective(model, (WeightedTerm("labels", TokenTerm(LabelLoss())),))
+    objective = Objective(model, (WeightedTerm("labels", TokenTerm(LabelLoss())),), TokenReadout())
     batch = encoded.batch(range(len(ROWS)))
     loss, _ = objective(batch, objective.count([batch]))
     assert loss.item() == pytest.approx(sums.nll_sum_N.sum() / sums.tokens_N.sum(), rel=1e-5)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import ConfigError
-from limbeck.losses.hints.hidden import LastHiddenCosine, MappedStates, PatientHints
+from limbeck.losses.hints.hidden import HiddenStates, LastHiddenCosine, PatientHints
 from limbeck.numerics.masking import first_token
 from limbeck.types import Batch, Needs, Shapes, Signal, Site, Tap
 
@@ -28,13 +28,13 @@ def mask_of(lengths: list[int]) -> Tensor:
     return (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
 
 
-def batch_and_student(teacher: dict[int, Tensor], student: dict[int, Tensor], mask: Tensor) -> tuple[Batch, Signal]:
+def given(teacher: dict[int, Tensor], student: dict[int, Tensor], mask: Tensor) -> tuple[Signal, Signal, Batch]:
+    """Return what a term is given: the student's signal, the teacher's, the batch."""
     batch: Batch = {
         "student": {"attention_mask": mask},
         "rows_B": torch.arange(len(mask)),
-        "signal": tapped(teacher, mask),
     }
-    return batch, tapped(student, mask)
+    return tapped(student, mask), tapped(teacher, mask), batch
 
 
 def tapped(states: dict[int, Tensor], mask: Tensor) -> Signal:
@@ -56,12 +56,12 @@ def cosine(first: Tensor, second: Tensor) -> float:
 def test_cosine_term_is_the_mean_over_a_rows_own_tokens() -> None:
     teacher, student = double_states(0, 4), double_states(1, 3)
     term = LastHiddenCosine().bind(PAIR)
-    batch, signal = batch_and_student(teacher, student, mask_of(LENGTHS))
+    signal, said, batch = given(teacher, student, mask_of(LENGTHS))
     expected = [
         sum(1 - cosine(teacher[4][row, t], student[3][row, t]) for t in range(n)) / n for row, n in enumerate(LENGTHS)
     ]
-    assert term.values(signal, batch).tolist() == pytest.approx(expected)
-    assert term.counted(batch).all()
+    assert term.values(signal, said, batch).tolist() == pytest.approx(expected)
+    assert term.mask(batch).all()
 
 
 @pytest.mark.parametrize("strategy", ["skip", "last"])
@@ -69,13 +69,13 @@ def test_patient_hints_are_the_mean_over_mapped_layers_and_components(strategy: 
     teacher, student = double_states(0, 4), double_states(1, 3)
     term = PatientHints(strategy).bind(PAIR)
     pairs = {"skip": [(1, 1), (2, 2)], "last": [(1, 2), (2, 3)]}[strategy]
-    batch, signal = batch_and_student(teacher, student, mask_of(LENGTHS))
+    signal, said, batch = given(teacher, student, mask_of(LENGTHS))
     expected = [
         sum((2 - 2 * cosine(teacher[t][row, 0], student[s][row, 0])) / 6 for s, t in pairs) / len(pairs)
         for row in range(len(LENGTHS))
     ]
-    assert term.values(signal, batch).tolist() == pytest.approx(expected)
-    assert term.counted(batch).all()
+    assert term.values(signal, said, batch).tolist() == pytest.approx(expected)
+    assert term.mask(batch).all()
 
 
 def test_patient_hints_of_a_half_as_deep_student_skip_every_second_layer() -> None:
@@ -86,7 +86,7 @@ def test_patient_hints_of_a_half_as_deep_student_skip_every_second_layer() -> No
 
 def test_cosine_term_asks_for_the_last_layers_and_the_same_tokens() -> None:
     term = LastHiddenCosine().bind(PAIR)
-    assert term.layers == (3, 4)
+    assert term.pairs == ((3, 4),)
     assert term.needs == Needs(taps("hidden", 3), taps("hidden", 4), same_tokens=True)
 
 
@@ -94,25 +94,24 @@ BOTH = pytest.mark.parametrize("term", [LastHiddenCosine(), PatientHints("skip")
 
 
 def copies_of_mapped_layers(term: Any, teacher: dict[int, Tensor]) -> dict[int, Tensor]:
-    pairs = [term.layers] if isinstance(term, LastHiddenCosine) else term.pairs
-    return {student: teacher[layer].clone() for student, layer in pairs}
+    return {student: teacher[layer].clone() for student, layer in term.pairs}
 
 
 @BOTH
 def test_zero_where_the_mapped_layers_are_copies(term: Any) -> None:
     teacher = double_states(0, 4)
     term = term.bind(PAIR)
-    batch, signal = batch_and_student(teacher, copies_of_mapped_layers(term, teacher), mask_of(LENGTHS))
-    torch.testing.assert_close(term.values(signal, batch), torch.zeros(4, dtype=torch.float64))
+    signal, said, batch = given(teacher, copies_of_mapped_layers(term, teacher), mask_of(LENGTHS))
+    torch.testing.assert_close(term.values(signal, said, batch), torch.zeros(4, dtype=torch.float64))
 
 
 @BOTH
 def test_blind_to_the_norm_of_the_states(term: Any) -> None:
     teacher, student = double_states(0, 4), double_states(1, 3)
     term = term.bind(PAIR)
-    values = term.values(*reversed(batch_and_student(teacher, student, mask_of(LENGTHS))))
+    values = term.values(*given(teacher, student, mask_of(LENGTHS)))
     larger = {layer: 7 * states for layer, states in student.items()}
-    torch.testing.assert_close(term.values(*reversed(batch_and_student(teacher, larger, mask_of(LENGTHS)))), values)
+    torch.testing.assert_close(term.values(*given(teacher, larger, mask_of(LENGTHS))), values)
 
 
 @BOTH
@@ -122,8 +121,8 @@ def test_gradcheck(term: Any) -> None:
     layers = sorted(tap.layer for tap in term.needs.student_taps)
 
     def values(*states: Tensor) -> Tensor:
-        batch, signal = batch_and_student(teacher, dict(zip(layers, states, strict=True)), mask_of(LENGTHS))
-        return term.values(signal, batch)
+        signal, said, batch = given(teacher, dict(zip(layers, states, strict=True)), mask_of(LENGTHS))
+        return term.values(signal, said, batch)
 
     assert torch.autograd.gradcheck(values, tuple(student[layer].requires_grad_() for layer in layers))
 
@@ -135,8 +134,8 @@ def test_no_gradient_reaches_padding_or_teacher(term: Any) -> None:
         states.requires_grad_()
     term = term.bind(PAIR)
     mask = mask_of(LENGTHS)
-    batch, signal = batch_and_student(teacher, student, mask)
-    term.values(signal, batch).sum().backward()
+    signal, said, batch = given(teacher, student, mask)
+    term.values(signal, said, batch).sum().backward()
     assert all(states.grad is None for states in teacher.values())
     for layer in (tap.layer for tap in term.needs.student_taps):
         gradient = student[layer].grad
@@ -155,9 +154,9 @@ def test_the_amount_of_padding_changes_nothing(term: Any, columns: int) -> None:
         return {layer: torch.cat([x, torch.full((4, columns, 6), 1e3)], dim=1) for layer, x in states.items()}
 
     mask = mask_of(LENGTHS)
-    values = term.values(*reversed(batch_and_student(teacher, student, mask)))
+    values = term.values(*given(teacher, student, mask))
     longer = torch.cat([mask, torch.zeros(4, columns, dtype=mask.dtype)], dim=1)
-    torch.testing.assert_close(term.values(*reversed(batch_and_student(pad(teacher), pad(student), longer))), values)
+    torch.testing.assert_close(term.values(*given(pad(teacher), pad(student), longer)), values)
 
 
 def on_the_left(states: Tensor, mask: Tensor) -> Tensor:
@@ -170,20 +169,20 @@ def on_the_left(states: Tensor, mask: Tensor) -> Tensor:
 def test_the_side_of_the_padding_changes_nothing(term: Any) -> None:
     teacher, student, mask = double_states(0, 4), double_states(1, 3), mask_of(LENGTHS)
     term = term.bind(PAIR)
-    batch, signal = batch_and_student(teacher, student, mask)
-    values = term.values(signal, batch)
+    signal, said, batch = given(teacher, student, mask)
+    values = term.values(signal, said, batch)
     teacher, student = ({layer: on_the_left(x, mask) for layer, x in states.items()} for states in (teacher, student))
-    batch, moved = batch_and_student(teacher, student, on_the_left(mask, mask))
-    torch.testing.assert_close(term.values(moved, batch), values)
+    moved, said, batch = given(teacher, student, on_the_left(mask, mask))
+    torch.testing.assert_close(term.values(moved, said, batch), values)
 
 
 @BOTH
 def test_half_precision_states_give_float32_values(term: Any) -> None:
     teacher, student = double_states(0, 4), double_states(1, 3)
     term = term.bind(PAIR)
-    exact = term.values(*reversed(batch_and_student(teacher, student, mask_of(LENGTHS))))
+    exact = term.values(*given(teacher, student, mask_of(LENGTHS)))
     teacher, student = ({layer: x.bfloat16() for layer, x in states.items()} for states in (teacher, student))
-    values = term.values(*reversed(batch_and_student(teacher, student, mask_of(LENGTHS))))
+    values = term.values(*given(teacher, student, mask_of(LENGTHS)))
     assert values.dtype == torch.float32
     torch.testing.assert_close(values.double(), exact, rtol=2e-2, atol=2e-3)
 
@@ -204,14 +203,14 @@ def test_patient_hints_refuse_a_student_deeper_than_the_teacher() -> None:
 WIDER = Shapes(teacher_layers=4, teacher_width=8, student_layers=3, student_width=6)
 
 
-def mapped(shapes: Shapes, seed: int | None = None) -> MappedStates:
+def mapped(shapes: Shapes, seed: int | None = None) -> HiddenStates:
     """The term in float64, with its own map or a random one."""
-    term = MappedStates().bind(shapes).with_map()
-    assert term.map is not None
-    term.map.double()
+    term = HiddenStates("nearest", layer_norm=True, projected=True).bind(shapes)
+    assert term.projection is not None
+    term.projection.double()
     if seed is not None:
         torch.manual_seed(seed)
-        torch.nn.init.normal_(term.map.weight)
+        torch.nn.init.normal_(term.projection.weight)
     return term
 
 
@@ -229,10 +228,10 @@ def test_mapped_states_are_the_mean_over_layers_of_the_distance_at_each_token() 
     teacher, student = of_width(double_states(0, 4), 8), double_states(1, 3)
     term = mapped(WIDER, seed=5)
     assert term.pairs == ((1, 1), (2, 3), (3, 4))
-    assert term.map is not None
-    weight = term.map.weight.tolist()
-    batch, signal = batch_and_student(teacher, student, mask_of(LENGTHS))
-    values = term.values(signal, batch)
+    assert term.projection is not None
+    weight = term.projection.weight.tolist()
+    signal, said, batch = given(teacher, student, mask_of(LENGTHS))
+    values = term.values(signal, said, batch)
     for row, length in enumerate(LENGTHS):
         for t in range(length):
             by_layer = []
@@ -241,44 +240,44 @@ def test_mapped_states_are_the_mean_over_layers_of_the_distance_at_each_token() 
                 through = [sum(w * x for w, x in zip(line, own, strict=True)) for line in weight]
                 by_layer.append(sum((a - b) ** 2 for a, b in zip(through, target, strict=True)) / 8)
             assert values[row, t].item() == pytest.approx(sum(by_layer) / 3)
-    assert term.counted(batch).equal(mask_of(LENGTHS).bool())
+    assert term.mask(batch).equal(mask_of(LENGTHS).bool())
 
 
 def test_layer_norms_come_first() -> None:
     """The specification's (0, 0) and (1, 2) are 2.5 apart as they are; the norms make (-1, 1) of (1, 2)."""
     term = mapped(Shapes(1, 2, 1, 2))
-    batch, signal = batch_and_student({1: torch.tensor([[[1.0, 2.0]]])}, {1: torch.zeros(1, 1, 2)}, torch.ones(1, 1))
-    assert term.map is not None
-    term.map.float()
-    assert term.values(signal, batch).item() == pytest.approx(1.0, abs=1e-4)
+    signal, said, batch = given({1: torch.tensor([[[1.0, 2.0]]])}, {1: torch.zeros(1, 1, 2)}, torch.ones(1, 1))
+    assert term.projection is not None
+    term.projection.float()
+    assert term.values(signal, said, batch).item() == pytest.approx(1.0, abs=1e-4)
 
 
 def test_a_copy_of_the_teacher_starts_at_0() -> None:
     teacher = double_states(0, 4)
     term = mapped(PAIR)
     copies = {student: teacher[layer].clone() for student, layer in term.pairs}
-    batch, signal = batch_and_student(teacher, copies, mask_of(LENGTHS))
-    assert term.values(signal, batch).abs().max().item() == 0
+    signal, said, batch = given(teacher, copies, mask_of(LENGTHS))
+    assert term.values(signal, said, batch).abs().max().item() == 0
 
 
 def test_mapped_states_gradcheck() -> None:
     teacher, student = of_width(double_states(0, 4), 8), double_states(1, 3)
     term = mapped(WIDER, seed=5)
-    assert term.map is not None
+    assert term.projection is not None
 
     def values(weight: Tensor, *states: Tensor) -> Tensor:
-        batch, signal = batch_and_student(teacher, dict(enumerate(states, start=1)), mask_of(LENGTHS))
-        return torch.func.functional_call(_Values(term, signal, batch), {"map.weight": weight}, ())
+        signal, said, batch = given(teacher, dict(enumerate(states, start=1)), mask_of(LENGTHS))
+        return torch.func.functional_call(_Values(term, signal, said, batch), {"projection.weight": weight}, ())
 
     inputs = [student[layer].requires_grad_() for layer in (1, 2, 3)]
-    assert torch.autograd.gradcheck(values, (term.map.weight, *inputs))
+    assert torch.autograd.gradcheck(values, (term.projection.weight, *inputs))
 
 
 class _Values(torch.nn.Module):
-    def __init__(self, term: MappedStates, signal: Signal, batch: Batch) -> None:
+    def __init__(self, term: HiddenStates, signal: Signal, said: Signal, batch: Batch) -> None:
         super().__init__()
-        self.map = term.map
-        self.values = lambda: term.values(signal, batch)
+        self.projection = term.projection
+        self.values = lambda: term.values(signal, said, batch)
 
     def forward(self) -> Tensor:
         return self.values()
@@ -288,12 +287,12 @@ def test_mapped_states_keep_away_from_the_teacher() -> None:
     teacher, student = double_states(0, 4), double_states(1, 3)
     for states in [*teacher.values(), *student.values()]:
         states.requires_grad_()
-    batch, signal = batch_and_student(teacher, student, mask_of(LENGTHS))
-    mapped(PAIR).values(signal, batch).sum().backward()
+    signal, said, batch = given(teacher, student, mask_of(LENGTHS))
+    mapped(PAIR).values(signal, said, batch).sum().backward()
     assert all(states.grad is None for states in teacher.values())
     assert all(states.grad is not None for states in student.values())
 
 
 def test_mapped_states_refuse_a_student_deeper_than_the_teacher() -> None:
     with pytest.raises(ConfigError, match="cannot keep 3 layers of a teacher with 2"):
-        MappedStates().bind(Shapes(2, 6, 3, 6))
+        HiddenStates("nearest", layer_norm=True, projected=True).bind(Shapes(2, 6, 3, 6))

@@ -1,14 +1,16 @@
-"""Terms on hidden states: DistilBERT's cosine, PKD's patient hints, states through a trained map."""
+"""Terms on the states between layers, of encoders and decoders alike."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from limbeck.errors import ConfigError
+from limbeck.losses.term import Output, Term
 from limbeck.numerics.distances import (
     cosine_distance,
     layer_normalised,
@@ -18,7 +20,7 @@ from limbeck.numerics.distances import (
 from limbeck.numerics.layer_maps import choose_layers, hint_pairs
 from limbeck.types import Batch, Needs, Shapes, Signal, Site, Tap
 
-__all__ = ["LastHiddenCosine", "MappedStates", "PatientHints", "mapped_needs", "require_equal_width"]
+__all__ = ["HiddenStates", "Hint", "LastHiddenCosine", "PatientHints", "read_positions", "require_equal_width"]
 
 
 def require_equal_width(term: str, shapes: Shapes) -> None:
@@ -31,17 +33,43 @@ def require_equal_width(term: str, shapes: Shapes) -> None:
         )
 
 
-def mapped_needs(site: Site, pairs: Sequence[tuple[int, int]]) -> Needs:
-    """Return the taps of (student layer, teacher layer) pairs; before a layer map is resolved, that there are some."""
-    return Needs(
-        student_taps=frozenset(Tap(site, student) for student, _ in pairs),
-        teacher_taps=frozenset(Tap(site, teacher) for _, teacher in pairs or [(0, 0)]),
-        same_tokens=site != "first",
-    )
+def read_positions(batch: Batch) -> Tensor:
+    """Return where tokens are read, padding left out, bool ``[B, T]``."""
+    return batch["read_BT"] if "read_BT" in batch else batch["student"]["attention_mask"].bool()
 
 
 @dataclass(frozen=True)
-class LastHiddenCosine:
+class Hint(Term):
+    """A term that compares what is at one site of mapped layers."""
+
+    suits = frozenset[Output](("classes", "tags", "tokens"))
+    site: ClassVar[Site] = "hidden"
+    pairs: tuple[tuple[int, int], ...] = field(default=(), kw_only=True)
+    """(student layer, teacher layer), set by `bind`."""
+
+    @property
+    def needs(self) -> Needs:
+        """The mapped layers' states, of models that read the same tokens unless each row has one state."""
+        return Needs(
+            student_taps=frozenset(Tap(self.site, student) for student, _ in self.pairs),
+            # Before the layer map is resolved: that there are some.
+            teacher_taps=frozenset(Tap(self.site, teacher) for _, teacher in self.pairs or [(0, 0)]),
+            same_tokens=self.site != "first",
+        )
+
+    def mask(self, batch: Batch) -> Tensor:
+        """Return every row."""
+        return torch.ones_like(read_positions(batch)[:, 0])
+
+    def states(self, student: Signal, teacher: Signal) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what is at the site of each pair of layers: the student's, the teacher's."""
+        assert self.pairs, "bind first"
+        for layer, of_teacher in self.pairs:
+            yield student["states"][Tap(self.site, layer)], teacher["states"][Tap(self.site, of_teacher)]
+
+
+@dataclass(frozen=True)
+class LastHiddenCosine(Hint):
     """``1 - cos`` of the last layers' states, averaged over the row's tokens (padding left out).
 
     Reference: Sanh et al. 2019, "DistilBERT", arXiv:1910.01108, section 2; released code of the
@@ -49,34 +77,19 @@ class LastHiddenCosine:
     released code averages over all tokens of a batch, so long rows weigh more there.
     """
 
-    layers: tuple[int, int] | None = None
-    """(student layer, teacher layer), set by `bind`."""
-
-    @property
-    def needs(self) -> Needs:
-        student, teacher = self.layers or (0, 0)
-        return Needs(frozenset({Tap("hidden", student)}), frozenset({Tap("hidden", teacher)}), same_tokens=True)
-
     def bind(self, shapes: Shapes) -> LastHiddenCosine:
         require_equal_width("the cosine term", shapes)
-        return replace(self, layers=(shapes.student_layers, shapes.teacher_layers))
+        return replace(self, pairs=((shapes.student_layers, shapes.teacher_layers),))
 
-    def counted(self, batch: Batch) -> Tensor:
-        return torch.ones_like(batch["rows_B"], dtype=torch.bool)
-
-    def values(self, student: Signal, batch: Batch) -> Tensor:
-        assert self.layers is not None, "bind first"
-        student_layer, teacher_layer = self.layers
-        distance_BT = cosine_distance(
-            teacher=batch["signal"]["states"][Tap("hidden", teacher_layer)],
-            student=student["states"][Tap("hidden", student_layer)],
-        )
-        tokens_BT = batch["student"]["attention_mask"].to(distance_BT.dtype)
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
+        ((own, other),) = self.states(student, teacher)
+        distance_BT = cosine_distance(teacher=other, student=own)
+        tokens_BT = read_positions(batch).to(distance_BT.dtype)
         return (distance_BT * tokens_BT).sum(dim=1) / tokens_BT.sum(dim=1).clamp(min=1)
 
 
 @dataclass(frozen=True)
-class PatientHints:
+class PatientHints(Hint):
     """Mean over mapped layers of the squared distance of L2-normalised [CLS] states.
 
     Reference: Sun et al. 2019, "Patient Knowledge Distillation for BERT Model Compression",
@@ -84,79 +97,80 @@ class PatientHints:
     published weights beta only make sense with it.
     """
 
+    suits = frozenset[Output](("classes", "tags"))
+    site: ClassVar[Site] = "first"
     strategy: str = "skip"
-    pairs: tuple[tuple[int, int], ...] = ()
-    """(student layer, teacher layer), set by `bind`."""
-
-    @property
-    def needs(self) -> Needs:
-        return mapped_needs("first", self.pairs)
 
     def bind(self, shapes: Shapes) -> PatientHints:
         require_equal_width("PKD", shapes)
         pairs = hint_pairs(self.strategy, teacher_layers=shapes.teacher_layers, student_layers=shapes.student_layers)
         return replace(self, pairs=pairs)
 
-    def counted(self, batch: Batch) -> Tensor:
-        return torch.ones_like(batch["rows_B"], dtype=torch.bool)
-
-    def values(self, student: Signal, batch: Batch) -> Tensor:
-        assert self.pairs, "bind first"
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         distances = [
-            normalised_squared_distance(
-                teacher=batch["signal"]["states"][Tap("first", teacher)],
-                student=student["states"][Tap("first", layer)],
-            )
-            for layer, teacher in self.pairs
+            normalised_squared_distance(teacher=other, student=own) for own, other in self.states(student, teacher)
         ]
         return torch.stack(distances).mean(dim=0)
 
 
 @dataclass(frozen=True)
-class MappedStates:
-    """``|W norm(h_S) - norm(h_T)|^2 / d_T``, averaged over mapped layers and over a step's tokens.
+class HiddenStates(Hint):
+    """``|W norm(h_S) - norm(h_T)|^2 / d_T`` at each token, over mapped layers; averaged over a step's tokens.
 
-    ``norm`` is a layer norm without gain and bias. W is one linear map for all layers, trained with the student and
-    dropped on export; it starts as the identity, cut to the widths, so a copy of the teacher starts at 0.
+    All tokens that are read count, those of prompts too. States are the layers' own outputs, before a decoder's last
+    norm. ``norm`` is a layer norm without gain and bias, or nothing. W is one linear map for all layers, trained with
+    the student and dropped on export; it starts as the identity, cut to the widths, so a copy of the teacher starts at
+    0. Without it teacher and student must have the same width.
 
-    Reference: Saxena, Janzen, Maass 2025, "Streamlining LLMs", speaks of "internal representations" and gives no
-    formula. The map of widths is that of Jiao et al. 2020, "TinyBERT", arXiv:1909.10351, equation 8.
+    Reference: Romero et al. 2015, "FitNets: Hints for Thin Deep Nets", arXiv:1412.6550. The sum over layers without
+    norm and map is that of Shleifer, Rush 2020, "Pre-trained Summarization Distillation", arXiv:2010.13002, section
+    2.2; the map that of Jiao et al. 2020, "TinyBERT", arXiv:1909.10351, equation 8.
     """
 
-    pairs: tuple[tuple[int, int], ...] = ()
-    """(student layer, teacher layer), set by `bind`."""
-    widths: tuple[int, int] = (0, 0)
-    """Of student and teacher, set by `bind`."""
-    map: nn.Linear | None = None
-    """W, set by `with_map`."""
+    layers: str = "uniform"
+    """Which teacher layer each student layer is compared with: a name of `limbeck.numerics.layer_maps`."""
+    over_layers: Literal["mean", "sum"] = "mean"
+    layer_norm: bool = False
+    projected: bool = False
+    """Whether there is a map W."""
+    projection: nn.Linear | None = field(default=None, kw_only=True, compare=False)
+    """W, made by `bind`."""
 
     @property
-    def needs(self) -> Needs:
-        return mapped_needs("hidden", self.pairs)
+    def by_row(self) -> bool:
+        return False
 
-    def bind(self, shapes: Shapes) -> MappedStates:
-        chosen = choose_layers("nearest", teacher_layers=shapes.teacher_layers, keep=shapes.student_layers)
-        widths = (shapes.student_width, shapes.teacher_width)
-        return replace(self, pairs=tuple(enumerate(chosen, start=1)), widths=widths)
+    def bind(self, shapes: Shapes) -> HiddenStates:
+        if not self.projected:
+            require_equal_width("a hint of hidden states", shapes)
+        chosen = choose_layers(self.layers, teacher_layers=shapes.teacher_layers, keep=shapes.student_layers)
+        made = identity_map(shapes.student_width, shapes.teacher_width) if self.projected else None
+        return replace(self, pairs=tuple(enumerate(chosen, start=1)), projection=made)
 
-    def with_map(self) -> MappedStates:
-        """Return this term with a new map, which whoever trains the student must train too."""
-        made = nn.Linear(*self.widths, bias=False)
-        nn.init.eye_(made.weight)
-        return replace(self, map=made)
+    def module(self) -> nn.Module | None:
+        return self.projection
 
-    def counted(self, batch: Batch) -> Tensor:
-        """Return where tokens are read, bool ``[B, T]``."""
-        return batch["student"]["attention_mask"].bool()
+    def mask(self, batch: Batch) -> Tensor:
+        return read_positions(batch)
 
-    def values(self, student: Signal, batch: Batch) -> Tensor:
-        """Return the distance at each token, ``[B, T]``."""
-        assert self.map is not None, "with_map first"
-        distances = [
-            mean_squared_distance(
-                teacher=layer_normalised(batch["signal"]["states"][Tap("hidden", teacher)]),
-                student=self.map(layer_normalised(student["states"][Tap("hidden", layer)])),
-            )
-            for layer, teacher in self.pairs
-        ]
-        return torch.stack(distances).mean(dim=0)
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
+        distances = torch.stack(
+            [
+                mean_squared_distance(teacher=self._normed(other), student=self._mapped(self._normed(own)))
+                for own, other in self.states(student, teacher)
+            ]
+        )
+        return distances.mean(dim=0) if self.over_layers == "mean" else distances.sum(dim=0)
+
+    def _normed(self, state: Tensor) -> Tensor:
+        return layer_normalised(state) if self.layer_norm else state
+
+    def _mapped(self, state: Tensor) -> Tensor:
+        return state if self.projection is None else self.projection(state)
+
+
+def identity_map(inputs: int, outputs: int) -> nn.Linear:
+    """Return a linear map without bias that starts as the identity, cut to its widths; no random number is drawn."""
+    made = nn.Linear(inputs, outputs, bias=False, device="meta").to_empty(device="cpu")
+    nn.init.eye_(made.weight)
+    return made

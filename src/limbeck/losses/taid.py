@@ -1,20 +1,24 @@
-"""How far a target has moved from the student to the teacher: the share t of TAID, growing as the student learns."""
+"""TAID: a target between student and teacher, which moves towards the teacher as the student learns."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from limbeck.errors import ConfigError
+from limbeck.losses.tokens import TokenMean
+from limbeck.numerics.token_losses import TokenDivergence
+from limbeck.types import Needs, Shapes
 
-__all__ = ["GrowingShare", "TeacherShare"]
+__all__ = ["InterpolatedKL", "TAIDSchedule", "TAIDShare"]
 
 _LEAST_LOSS = 1e-15
 
 
 @dataclass(frozen=True)
-class GrowingShare:
+class TAIDSchedule:
     """How t of ``KL(p_t || q)`` grows over a stage (Shing et al. 2025, TAID, arXiv:2501.16937, section 3.2).
 
     After step n of N with the loss J_n, and J_{n-1} the one before,
@@ -45,10 +49,10 @@ class GrowingShare:
             )
 
 
-class TeacherShare:
+class TAIDShare:
     """t of one stage at one moment."""
 
-    def __init__(self, growth: GrowingShare) -> None:
+    def __init__(self, growth: TAIDSchedule) -> None:
         self._growth = growth
         self.value = growth.start
         self._momentum = 0.0
@@ -74,9 +78,45 @@ class TeacherShare:
         """Return what later steps depend on, as JSON holds it exactly."""
         return {"share": self.value, "momentum": self._momentum, "last_loss": self._last_loss}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state."""
         self.value, self._momentum, self._last_loss = state["share"], state["momentum"], state["last_loss"]
+
+
+@dataclass(frozen=True)
+class InterpolatedKL(TokenMean):
+    """``KL(p_t || q)`` at each token, p_t the softmax of t times the teacher's and 1 - t the student's logits."""
+
+    schedule: TAIDSchedule = TAIDSchedule()
+    share: TAIDShare | None = field(default=None, compare=False)
+    """t of a stage; made by `bind`."""
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(logits=True)
+
+    def bind(self, shapes: Shapes) -> InterpolatedKL:
+        return replace(self, share=TAIDShare(self.schedule))
+
+    @property
+    def token_loss(self) -> TokenDivergence:
+        return TokenDivergence("interpolated_kl", beta=self.schedule.start if self.share is None else self.share.value)
+
+    def state(self) -> dict[str, Any]:
+        assert self.share is not None, "bind first"
+        return self.share.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        assert self.share is not None, "bind first"
+        self.share.restore(state)
+
+    def step_end(self, mean: float, progress: float) -> None:
+        assert self.share is not None, "bind first"
+        self.share.advance(mean, progress)
+
+    def logged(self) -> dict[str, float]:
+        assert self.share is not None, "bind first"
+        return {"teacher_share": self.share.value}
 
 
 def _sigmoid(x: float) -> float:

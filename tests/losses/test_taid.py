@@ -8,12 +8,12 @@ import math
 import pytest
 
 from limbeck.errors import ConfigError
-from limbeck.losses.teacher_share import GrowingShare, TeacherShare
+from limbeck.losses.taid import TAIDSchedule, TAIDShare
 
 
-def shares(growth: GrowingShare, losses: list[float], steps: int) -> list[float]:
+def shares(growth: TAIDSchedule, losses: list[float], steps: int) -> list[float]:
     """Return t in each step, the one after the last included."""
-    share = TeacherShare(growth)
+    share = TAIDShare(growth)
     found = [share.value]
     for number, loss in enumerate(losses, start=1):
         share.advance(loss, number / steps)
@@ -22,12 +22,12 @@ def shares(growth: GrowingShare, losses: list[float], steps: int) -> list[float]
 
 
 def test_without_a_step_size_it_grows_linearly() -> None:
-    found = shares(GrowingShare(start=0.2, end=0.8, step_size=0), [1.0, 3.0, 0.5, 0.5], 4)
+    found = shares(TAIDSchedule(start=0.2, end=0.8, step_size=0), [1.0, 3.0, 0.5, 0.5], 4)
     assert found == pytest.approx([0.2, 0.35, 0.5, 0.65, 0.8])
 
 
 def test_it_grows_as_the_formula_says() -> None:
-    growth = GrowingShare(start=0.4, end=1.0, step_size=0.1, momentum=0.9)
+    growth = TAIDSchedule(start=0.4, end=1.0, step_size=0.1, momentum=0.9)
     losses, steps = [2.0, 1.5, 1.6], 1000
     first = 0.4 + 0.6 / steps
     m = 0.1 * (2.0 - 1.5) / 2.0
@@ -38,7 +38,7 @@ def test_it_grows_as_the_formula_says() -> None:
 
 
 def test_it_never_falls_and_ends_at_its_end() -> None:
-    growth = GrowingShare(start=0.3, end=0.9, step_size=1.0, momentum=0.0)
+    growth = TAIDSchedule(start=0.3, end=0.9, step_size=1.0, momentum=0.0)
     found = shares(growth, [1.0, 5.0, 0.0, 1e9, 0.0, 1e-30, 2.0], 7)
     assert found == sorted(found)
     assert found[-1] == 0.9
@@ -46,14 +46,14 @@ def test_it_never_falls_and_ends_at_its_end() -> None:
 
 
 def test_a_falling_loss_makes_it_grow_faster_than_a_rising_one() -> None:
-    growth = GrowingShare(step_size=0.05, momentum=0.5)
+    growth = TAIDSchedule(step_size=0.05, momentum=0.5)
     falling, rising = (shares(growth, losses, 10_000)[-1] for losses in ([4.0, 2.0, 1.0, 0.5], [0.5, 1.0, 2.0, 4.0]))
     assert falling > rising
 
 
 def test_a_state_goes_on_where_it_stopped() -> None:
-    growth = GrowingShare(step_size=0.02)
-    whole, first, second = (TeacherShare(growth) for _ in range(3))
+    growth = TAIDSchedule(step_size=0.02)
+    whole, first, second = (TAIDShare(growth) for _ in range(3))
     losses = [2.0, 1.7, 1.8, 1.1, 0.7]
     for number, loss in enumerate(losses, start=1):
         whole.advance(loss, number / 9)
@@ -76,4 +76,4 @@ def test_a_state_goes_on_where_it_stopped() -> None:
 )
 def test_what_it_refuses(options: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        GrowingShare(**options)
+        TAIDSchedule(**options)

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from limbeck.data.generation.collate import TokenSequence, collate
 from limbeck.errors import ConfigError
-from limbeck.losses.combine import WeightedTerm, bind_terms
-from limbeck.losses.hints.token_states import TokenHints
-from limbeck.losses.tokens import TokenObjective, TokenTerm
+from limbeck.losses.hints.hidden import HiddenStates
+from limbeck.losses.objective import Objective
+from limbeck.losses.readout import TokenReadout
+from limbeck.losses.term import WeightedTerm, bind_terms
+from limbeck.losses.tokens import TokenTerm
 from limbeck.models.layers import shapes
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
 from limbeck.teachers.language_model import LanguageTeacher
@@ -24,7 +26,7 @@ VOCABULARY = 19
 TERMS = (
     WeightedTerm("divergence", TokenTerm(TokenDivergence("forward_kl")), weight=0.8),
     WeightedTerm("labels", TokenTerm(LabelLoss()), weight=0.2),
-    WeightedTerm("hints", TokenHints("uniform"), weight=3.0),
+    WeightedTerm("hints", HiddenStates("uniform", over_layers="sum"), weight=3.0),
 )
 
 
@@ -53,7 +55,7 @@ class Setting:
         return collate([self.sequences[row] for row in rows], 0, **options)
 
     def step(self, *batches: Batch) -> tuple[float, Tensor, dict[str, float]]:
-        objective = TokenObjective(self.student, self.terms)
+        objective = Objective(self.student, self.terms, TokenReadout())
         self.student.zero_grad(set_to_none=True)
         counts = objective.count(batches)
         total, logged = 0.0, {}
@@ -131,15 +133,15 @@ def taps(*layers: int) -> frozenset[Tap]:
 
 
 def test_layers_are_mapped_by_name() -> None:
-    assert TokenHints("uniform").bind(Shapes(6, 8, 3, 8)).pairs == ((1, 2), (2, 4), (3, 6))
-    assert TokenHints("spread").bind(Shapes(6, 8, 2, 8)).pairs == ((1, 1), (2, 6))
-    needs = TokenHints("last").bind(Shapes(6, 8, 2, 8)).needs
+    assert HiddenStates("uniform", over_layers="sum").bind(Shapes(6, 8, 3, 8)).pairs == ((1, 2), (2, 4), (3, 6))
+    assert HiddenStates("spread", over_layers="sum").bind(Shapes(6, 8, 2, 8)).pairs == ((1, 1), (2, 6))
+    needs = HiddenStates("last", over_layers="sum").bind(Shapes(6, 8, 2, 8)).needs
     assert needs == Needs(taps(1, 2), taps(5, 6), same_tokens=True)
-    assert TokenHints().needs.teacher
+    assert HiddenStates(over_layers="sum").needs.teacher
 
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"hint of hidden states .*the teacher has 8, the student 4"):
-        TokenHints().bind(Shapes(6, 8, 3, 4))
+        HiddenStates(over_layers="sum").bind(Shapes(6, 8, 3, 4))
     with pytest.raises(ConfigError, match="cannot keep 7 layers of a teacher with 6"):
-        TokenHints().bind(Shapes(6, 8, 7, 8))
+        HiddenStates(over_layers="sum").bind(Shapes(6, 8, 7, 8))

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import ConfigError
-from limbeck.losses.combine import Objective, WeightedTerm, bind_terms, needs_of
-from limbeck.losses.hints.hidden import LastHiddenCosine, MappedStates, PatientHints
+from limbeck.losses.hints.hidden import HiddenStates, LastHiddenCosine, PatientHints
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL, TeacherCrossEntropy
-from limbeck.losses.reduction import count_rows
+from limbeck.losses.objective import Objective
+from limbeck.losses.term import WeightedTerm, bind_terms, needs_of
 from limbeck.models.layers import shapes
 from limbeck.teachers.local import LocalTeacher
 from limbeck.types import UNLABELLED, Batch, Needs, Shapes, Tap
@@ -26,7 +26,7 @@ TERMS = (
     WeightedTerm("cosine", LastHiddenCosine(), weight=1.0),
     WeightedTerm("hints", PatientHints("skip"), weight=3.0),
 )
-"""`MappedStates` has parameters of its own, and tests of its own."""
+"""`HiddenStates` has parameters of its own, and tests of its own."""
 ROWS = 12
 
 
@@ -54,7 +54,7 @@ class Setting:
         objective = objective or self.objective
         source = LocalTeacher(teacher if teacher is not None else self.teacher)
         self.student.zero_grad()
-        counts = count_rows(objective.terms, batches)
+        counts = objective.count(batches)
         loss, terms = 0.0, dict[str, float]()
         for batch in batches:
             batch["signal"] = source.signal(batch, objective.needs)
@@ -124,8 +124,10 @@ def test_rows_that_weigh_less_have_the_same_gradient_for_every_split(setting: Se
 def test_the_map_of_hidden_states_has_the_same_gradient_for_every_split(setting: Setting) -> None:
     """Long rows weigh more: the mean is over the tokens of the step, however it is split."""
     labels = WeightedTerm("labels", LabelCrossEntropy())
-    objective = setting.with_terms((WeightedTerm("states", MappedStates()), labels))
-    (weight,) = objective.maps["states"].parameters()
+    objective = setting.with_terms(
+        (WeightedTerm("states", HiddenStates("nearest", layer_norm=True, projected=True)), labels)
+    )
+    (weight,) = objective.term_modules.parameters()
     found = []
     for split in (WHOLE, in_pieces(1, 7, 4)):
         weight.grad = None

@@ -1,0 +1,92 @@
+"""A student and the weighted terms it is trained on, in one module.
+
+The student and the terms' own parameters sit in one module whose `forward` computes the loss, so that
+wrappers for many devices (DDP) see one forward pass. Only the student is exported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from limbeck.errors import ConfigError
+from limbeck.losses.readout import ClassReadout, Readout
+from limbeck.losses.reduction import count
+from limbeck.losses.term import Term, WeightedTerm, needs_of
+from limbeck.models.shared_weights import save_shared_once
+from limbeck.types import Batch
+
+__all__ = ["Objective"]
+
+
+class Objective(nn.Module):
+    """``sum_i weight_i * (sum over counted rows or tokens of term_i) / count_i``.
+
+    Args:
+        student: what is trained.
+        terms: bound to this student and its teacher.
+        readout: what this kind of student puts out; default: classes.
+
+    Raises:
+        ConfigError: two terms of one name, or a term that does not suit the student.
+    """
+
+    def __init__(self, student: nn.Module, terms: tuple[WeightedTerm, ...], readout: Readout | None = None) -> None:
+        super().__init__()
+        self.student = student
+        self.readout = readout or ClassReadout()
+        self.weighted_terms = terms
+        _check(terms, self.readout)
+        save_shared_once(self)
+        self.term_modules = nn.ModuleList(
+            module for term in self.terms.values() if (module := term.module()) is not None
+        )
+        """Trained with the student, and not exported."""
+        self.needs = needs_of(terms)
+
+    @property
+    def terms(self) -> dict[str, Term]:
+        """The terms by name."""
+        return {t.name: t.term for t in self.weighted_terms}
+
+    @property
+    def changing_terms(self) -> dict[str, Term]:
+        """Those that depend on the steps before."""
+        return {name: term for name, term in self.terms.items() if term.state()}
+
+    def count(self, micro_batches: Sequence[Batch]) -> dict[str, Tensor]:
+        """Return what each term's sum is divided by: the rows or tokens it counts in all `micro_batches`."""
+        counts = {
+            name: count([term.mask(batch) for batch in micro_batches], term.reduction)
+            for name, term in self.terms.items()
+        }
+        return counts | self.readout.count(micro_batches)
+
+    def prompt_parameters(self) -> list[nn.Parameter]:
+        """Return the student's soft prompts, empty for a student without any."""
+        found = getattr(self.student, "prompt_parameters", list)
+        return [parameter for parameter in found() if parameter.requires_grad]
+
+    def forward(self, batch: Batch, counts: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return this micro-batch's share of the step's loss, and of what is logged (detached, unweighted).
+
+        Args:
+            batch: one micro-batch with the teacher's signal.
+            counts: of the whole optimiser step, from `count`; a term with count 0 gives 0.
+        """
+        student = self.readout.run(self.student, batch, self.needs)
+        total, parts = self.readout.loss(self.weighted_terms, student, batch, counts)
+        return total, parts | self.readout.watched(self.weighted_terms, student, batch, counts)
+
+
+def _check(terms: tuple[WeightedTerm, ...], readout: Readout) -> None:
+    names = [t.name for t in terms]
+    if len({*names, "rows", "labelled"}) < len(names) + 2:
+        raise ConfigError(f"terms need different names, and none of 'rows' and 'labelled': {', '.join(names)}")
+    for t in terms:
+        if readout.output not in t.term.suits:
+            raise ConfigError(
+                f"the term '{t.name}' ({type(t.term).__name__}) is about {' or '.join(sorted(t.term.suits))}, and "
+                f"this student gives {readout.output}"
+            )

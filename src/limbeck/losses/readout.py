@@ -1,0 +1,187 @@
+"""What a student puts out: how it is run for that, how the terms on it are computed, and what is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.losses.labels import labels
+from limbeck.losses.reduction import count, share_of_mean, token_weights
+from limbeck.losses.term import Output, WeightedTerm, needs_of, predictions
+from limbeck.losses.tokens import supervised_positions
+from limbeck.models.language_model import Head, head_of, token_logits
+from limbeck.models.taps import capture, run_model
+from limbeck.numerics.chunked import chunked_loss, label_log_probs
+from limbeck.numerics.logits import FullLogits
+from limbeck.types import UNLABELLED, Batch, Needs, Signal
+
+__all__ = ["CandidateReadout", "ClassReadout", "Readout", "TagReadout", "TokenReadout"]
+
+Parts = dict[str, Tensor]
+"""What is logged, by name: shares of means, detached."""
+Counts = Mapping[str, Tensor]
+
+
+class Readout(Protocol):
+    """How one kind of student is trained."""
+
+    @property
+    def output(self) -> Output:
+        """What the student puts out."""
+
+    def run(self, student: nn.Module, batch: Batch, needs: Needs) -> Signal:
+        """Run the student once on a micro-batch."""
+
+    def count(self, micro_batches: Sequence[Batch]) -> Parts:
+        """Return what `watched` divides by, over all micro-batches of a step."""
+
+    def loss(
+        self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts
+    ) -> tuple[Tensor, Parts]:
+        """Return a micro-batch's share of the weighted sum of all terms, and of each term."""
+
+    def watched(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
+        """Return shares worth watching that cost nothing."""
+
+
+class ClassReadout:
+    """A class for each row: ``logits [B, C]``."""
+
+    output: Output = "classes"
+
+    def run(self, student: nn.Module, batch: Batch, needs: Needs) -> Signal:
+        """Return logits, what is at taps, and how likely the student finds its teacher's reasons."""
+        signal = run_model(student, batch["student"], needs.student_taps)
+        if needs.reasons:
+            signal["reason_log_probs_B"] = cast(Any, student).reason_log_probs(batch["reasons"])
+        return signal
+
+    def count(self, micro_batches: Sequence[Batch]) -> Parts:
+        """Return the predictions of a step, and those with a gold label."""
+        return {
+            "rows": count(predictions(batch) for batch in micro_batches),
+            "labelled": count(labels(batch) != UNLABELLED for batch in micro_batches),
+        }
+
+    def loss(
+        self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts
+    ) -> tuple[Tensor, Parts]:
+        """Return the sum of terms, each of which has a value for each row or token."""
+        teacher = batch.get("signal", {})
+        total, parts = student["logits"].new_zeros((), dtype=torch.float32), Parts()
+        for t in terms:
+            values = t.term.values(student, teacher, batch)
+            part = share_of_mean(values, t.term.mask(batch), t.term.reduction, counts[t.name])
+            parts[f"term/{t.name}"] = part.detach()
+            total = total + t.weight * part
+        return total, parts
+
+    @torch.no_grad()
+    def watched(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
+        """Return what terms watch, and the shares of predictions that are the teacher's and the gold label."""
+        teacher, needs, everything = batch.get("signal", {}), needs_of(tuple(terms)), predictions(batch)
+        chosen = student["logits"].argmax(dim=-1)
+        found = Parts()
+        for t in terms:
+            for name, values in t.term.watched(student, teacher).items():
+                found[f"train/{name}"] = share_of_mean(values, everything, "token", counts["rows"])
+        if needs.logits:
+            agreed = (chosen == teacher["logits"].argmax(dim=-1)) & everything
+            found["train/agreement"] = agreed.sum() / counts["rows"].to(chosen.device).clamp(min=1)
+        if needs.labels:
+            right = (chosen == labels(batch)).sum()
+            found["train/accuracy"] = right / counts["labelled"].to(chosen.device).clamp(min=1)
+        return found
+
+
+class CandidateReadout(ClassReadout):
+    """A score for each of a row's candidates: ``logits [B, K]``."""
+
+    output: Output = "candidates"
+
+
+class TagReadout(ClassReadout):
+    """A tag for each word of a row: ``logits [B, T, C]``."""
+
+    output: Output = "tags"
+
+
+class TokenReadout:
+    """The next token at each position of a text: logits as what they are made of, never all of them at once.
+
+    All terms on logits are computed in one pass over the supervised positions (`limbeck.numerics.chunked`), so no
+    tensor of all positions' logits exists, of neither model. What each token weighs is therefore known before.
+
+    Args:
+        vocabulary: tokens that both models know; ``None``: all rows of the student's head.
+    """
+
+    output: Output = "tokens"
+
+    def __init__(self, vocabulary: int | None = None) -> None:
+        self._vocabulary = vocabulary
+        self._heads: dict[nn.Module, Head] = {}
+
+    def run(self, student: nn.Module, batch: Batch, needs: Needs) -> Signal:
+        """Return next-token distributions at the supervised positions, and what is at taps."""
+        if student not in self._heads:
+            self._heads[student] = head_of(student)
+        inputs = batch["student"]
+        with capture(student, needs.student_taps, inputs.get("attention_mask")) as states:
+            tokens = token_logits(student, inputs, supervised_positions(batch), self._heads[student], self._vocabulary)
+        return {"tokens": tokens, "states": states}
+
+    def count(self, micro_batches: Sequence[Batch]) -> Parts:
+        """Return nothing: no share is watched."""
+        return {}
+
+    def loss(
+        self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts
+    ) -> tuple[Tensor, Parts]:
+        """Return the sum of terms: those on logits in one pass, then the others."""
+        supervised_BT = supervised_positions(batch)
+        labels_S = batch["labels_BT"][supervised_BT]
+        weights = {t.name: _weights(t, batch, counts) for t in terms}
+        at_logits = [t for t in terms if t.term.token_loss is not None]
+        on_logits = {t.name: weights[t.name][supervised_BT] for t in at_logits}
+        total, values = self._on_logits(at_logits, student, batch, labels_S, on_logits)
+        means = {name: (values_S * on_logits[name]).sum() for name, values_S in values.items()}
+        if needs_of(tuple(terms)).log_probs:
+            student = {**student, "log_probs_S": label_log_probs(cast(FullLogits, student["tokens"]), labels_S)}
+        for t in terms:
+            if t.name in on_logits:
+                continue
+            found, each = t.term.values(student, batch.get("signal", {}), batch), weights[t.name]
+            each = each[supervised_BT] if found.shape != each.shape else each
+            mean = (found.masked_fill(each == 0, 0.0) * each).sum()
+            total, means[t.name] = total + t.weight * mean, mean.detach()
+        return total, {f"term/{t.name}": means[t.name] for t in terms}
+
+    def watched(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
+        """Return nothing: it would take the logits of all tokens."""
+        return {}
+
+    def _on_logits(
+        self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, labels_S: Tensor, weights: Parts
+    ) -> tuple[Tensor, Parts]:
+        """Return the weighted sum of all terms on logits, and the values of each by its name, in one pass."""
+        if not terms:
+            return labels_S.new_zeros((), dtype=torch.float32), {}
+        needs = needs_of(tuple(terms))
+        total, values = chunked_loss(
+            cast(FullLogits, student["tokens"]),
+            batch["signal"]["tokens"] if needs.logits else None,
+            [loss for t in terms if (loss := t.term.token_loss) is not None],
+            [t.weight * weights[t.name] for t in terms],
+            labels_S,
+        )
+        return total, {t.name: values_S for t, values_S in zip(terms, values, strict=True)}
+
+
+def _weights(t: WeightedTerm, batch: Batch, counts: Counts) -> Tensor:
+    """Return how much each row or token adds to the step's mean of a term."""
+    weights = token_weights(t.term.mask(batch), t.term.reduction)
+    return weights / counts[t.name].to(weights).clamp(min=1)

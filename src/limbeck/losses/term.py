@@ -1,0 +1,129 @@
+"""What a term is: one differentiable quantity per row or token, and all that training has to know about it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.errors import ConfigError
+from limbeck.losses.reduction import Reduction
+from limbeck.numerics.token_losses import TokenLoss
+from limbeck.types import Batch, Needs, Shapes, Signal
+
+__all__ = ["ALL_OUTPUTS", "Output", "Term", "WeightedTerm", "bind_terms", "needs_of", "predictions"]
+
+Output = Literal["classes", "tags", "candidates", "tokens"]
+"""What a student puts out: a class for each row, a tag for each word, a score for each candidate, the next token."""
+ALL_OUTPUTS: frozenset[Output] = frozenset(("classes", "tags", "candidates", "tokens"))
+
+
+def predictions(batch: Batch) -> Tensor:
+    """Return what a classifier predicts, bool: every row ``[B]``, or of rows of words every word ``[B, T]``."""
+    return batch["words_BT"] if "words_BT" in batch else torch.ones_like(batch["rows_B"], dtype=torch.bool)
+
+
+class Term(ABC):
+    """One differentiable quantity per row or token, unreduced. Sums and means are made elsewhere, once.
+
+    A term says what it reads (`needs`), which rows or tokens its mean is over (`mask`), and its value for each
+    (`values`). All else has a default, for most terms that nothing is to be done.
+    """
+
+    suits: frozenset[Output] = ALL_OUTPUTS
+    """What students put out that it can read."""
+
+    @property
+    @abstractmethod
+    def needs(self) -> Needs:
+        """What this term reads."""
+
+    def bind(self, shapes: Shapes) -> Term:
+        """Return this term for one stage of a pair of models: layer map resolved, parameters and state new.
+
+        Raises:
+            ConfigError: the term cannot compare these models.
+        """
+        return self
+
+    def module(self) -> nn.Module | None:
+        """Return its own parameters, which `bind` made: trained with the student, in checkpoints, never exported."""
+        return None
+
+    def mask(self, batch: Batch) -> Tensor:
+        """Return which rows ``[B]`` or tokens ``[B, T]`` count, bool; known before any forward pass."""
+        return predictions(batch)
+
+    @property
+    def reduction(self) -> Reduction:
+        """How the tokens of a mask ``[B, T]`` are averaged."""
+        return "token"
+
+    @property
+    def by_row(self) -> bool:
+        """Whether it matters which row a token is in; if so, packed rows of several texts will not do."""
+        return True
+
+    @property
+    def token_loss(self) -> TokenLoss | None:
+        """A loss of next-token logits, computed with others of its kind in one pass; ``None``: it has `values`."""
+        return None
+
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
+        """Return the term of each row or token, float32, in the shape of `mask`, or ``[S]`` at supervised positions.
+
+        Others than those that count may be anything finite.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has neither values nor a token_loss")
+
+    def watched(self, student: Signal, teacher: Signal) -> dict[str, Tensor]:
+        """Return what is worth logging beside it, by name: a value for each prediction, to be averaged."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Return what later steps depend on, as JSON holds it exactly; it goes into checkpoints."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027
+        """Go on from a state."""
+
+    def step_end(self, mean: float, progress: float) -> None:  # noqa: B027
+        """Go on to the next optimiser step. Only a term with a state is told.
+
+        Args:
+            mean: of this term over the step.
+            progress: share of the stage's steps that are done.
+        """
+
+    def logged(self) -> dict[str, float]:
+        """Return the part of its state that is worth logging, by name."""
+        return {}
+
+
+@dataclass(frozen=True)
+class WeightedTerm:
+    """A term, its name in logs, and its weight in the sum."""
+
+    name: str
+    term: Term
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < float("inf"):
+            raise ConfigError(f"the weight of '{self.name}' must be a number of at least 0, not {self.weight}")
+
+
+def bind_terms(terms: tuple[WeightedTerm, ...], shapes: Shapes) -> tuple[WeightedTerm, ...]:
+    """Bind terms to a pair of models and drop those of weight 0, so that nothing is computed for them."""
+    return tuple(WeightedTerm(name=t.name, term=t.term.bind(shapes), weight=t.weight) for t in terms if t.weight > 0)
+
+
+def needs_of(terms: tuple[WeightedTerm, ...]) -> Needs:
+    """Return all that `terms` of positive weight ask for."""
+    return reduce(or_, (t.term.needs for t in terms if t.weight > 0), Needs())
