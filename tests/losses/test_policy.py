@@ -204,6 +204,16 @@ def test_what_is_not_finite_in_rows_of_others_reaches_neither_loss_nor_gradient(
     assert other_parts == parts
 
 
+@pytest.mark.parametrize("term", [PolicyGradient, ClippedPolicyGradient], ids=["plain", "clipped"])
+def test_a_step_in_which_the_student_wrote_nothing_has_no_reward(term: Any) -> None:
+    """As of GKD with a reward, in the steps on the rows' own completions."""
+    batch: Batch = {"labels_BT": torch.tensor([[1, -100]]), "written_by_B": torch.tensor([int(WrittenBy.DATA)])}
+    batch["behaviour_log_probs_BT"] = torch.zeros(1, 2)
+    found = term(written_by=(WrittenBy.STUDENT,))
+    assert found.values({"log_probs_S": torch.tensor([-1.0])}, {}, batch).tolist() == [0.0]
+    assert not found.mask(batch).any()
+
+
 def test_returns_carry_no_gradient() -> None:
     returns_BT = torch.tensor([[2.0]], requires_grad=True)
     batch: Batch = {"labels_BT": torch.tensor([[1]]), "returns_BT": returns_BT}

@@ -23,7 +23,7 @@ class PolicyGradient(LogProbTerm):
     """REINFORCE: ``-R log q(y)`` of each token, with its return R as it is (Williams 1992)."""
 
     def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
-        return -batch["returns_BT"][supervised_positions(batch)].detach() * self.log_probs(student, batch)
+        return -_returns(batch) * self.log_probs(student, batch)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,15 @@ class ClippedPolicyGradient(LogProbTerm):
 
     def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         supervised_BT = supervised_positions(batch)
-        advantage_S = batch["returns_BT"][supervised_BT].detach()
+        advantage_S = _returns(batch)
         ratio_S = torch.exp(self.log_probs(student, batch) - batch["behaviour_log_probs_BT"][supervised_BT].detach())
         clipped_S = ratio_S.clamp(1 - self.clip, 1 + self.clip)
         return torch.maximum(-advantage_S * ratio_S, -advantage_S * clipped_S)
+
+
+def _returns(batch: Batch) -> Tensor:
+    """Return what each supervised token is weighed by, ``[S]``: 0 in a step in which the student wrote nothing."""
+    supervised_BT = supervised_positions(batch)
+    if "returns_BT" not in batch:
+        return torch.zeros(int(supervised_BT.sum()), device=supervised_BT.device)
+    return batch["returns_BT"][supervised_BT].detach()
