@@ -15,7 +15,7 @@ from limbeck.errors import ConfigError
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages.pipeline import StageRun, _arguments
 from limbeck.stages.stage import Training
-from limbeck.types import SilentProgress
+from limbeck.types import Shapes, SilentProgress
 
 
 def a_run(folder: Path, **training: Any) -> StageRun:
@@ -25,7 +25,7 @@ def a_run(folder: Path, **training: Any) -> StageRun:
     settings = Training(steps=4, batch_size=8, **training)
     sequences = FixedSequences(np.arange(8), np.full(8, 5), 8, 4, 0)
     return StageRun(folder / "stage", folder / "log.jsonl", "distilled", 0, settings, sequences, no_batch,
-                    SilentProgress(), "a stage")  # fmt: skip
+                    SilentProgress(), "a stage", None, Shapes(1, 1, 1, 1))  # fmt: skip
 
 
 def test_one_of_several_devices_is_used_without_a_launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
