@@ -11,11 +11,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoModel, AutoModelForMaskedLM, BertConfig, BertModel, XLMRobertaModel
+from transformers import (
+    AutoModel,
+    AutoModelForMaskedLM,
+    BertConfig,
+    BertForTokenClassification,
+    BertModel,
+    XLMRobertaModel,
+)
 
 from limbeck.errors import ModelError
 from limbeck.models.load import (
     hub_name,
+    load_classifier,
     load_encoder,
     load_masked_lm,
     load_weights,
@@ -183,3 +191,41 @@ def test_a_label_that_no_file_can_hold_is_refused(make_classifier: Callable[...,
     model.config.id2label = {0: "a", 1: "b\ud800", 2: "c"}
     with pytest.raises(ModelError, match=r"label 'b\\ud800' holds half of a surrogate pair"):
         model_labels(model)
+
+
+class TestHeads:
+    """Classifiers of rows and of tokens: a head of the other kind is none."""
+
+    @pytest.fixture
+    def tagger(self, tmp_path: Path) -> str:
+        config = BertConfig(
+            vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+            num_labels=3,
+        )  # fmt: skip
+        BertForTokenClassification(config).save_pretrained(tmp_path)
+        return str(tmp_path)
+
+    def test_a_tagger_is_loaded_as_it_is(self, tagger: str) -> None:
+        model = load_classifier(tagger, head="tokens")
+        assert model(input_ids=IDS[:, :1]).logits.shape == (1, 1, 3)
+
+    def test_an_encoder_gets_a_head_of_tokens(self, encoder_alone: Path) -> None:
+        model = load_classifier(str(encoder_alone), head="tokens", labels=["O", "B-PER"])
+        assert isinstance(model, BertForTokenClassification)
+        assert model_labels(model) == ["O", "B-PER"]
+
+    def test_a_trained_head_is_kept_and_one_for_other_labels_refused(self, tagger: str) -> None:
+        kept = load_classifier(tagger, head="tokens", labels=["a", "b", "c"])
+        torch.testing.assert_close(kept.classifier.weight, load_classifier(tagger, head="tokens").classifier.weight)
+        with pytest.raises(ModelError, match="classifies 3 labels, but the task has 2"):
+            load_classifier(tagger, head="tokens", labels=["a", "b"])
+
+    def test_a_classifier_of_rows_is_an_encoder_to_a_tagger(self, tagger: str, tmp_path: Path) -> None:
+        rows = load_classifier(tagger, labels=["a", "b"])
+        rows.save_pretrained(tmp_path / "rows")
+        with pytest.raises(ModelError, match="lacks trained weights"):
+            load_classifier(tagger)
+        back = load_classifier(str(tmp_path / "rows"), head="tokens", labels=["a", "b", "c"])
+        assert back.classifier.weight.shape == (3, 16)
+        name = "bert.embeddings.word_embeddings.weight"
+        torch.testing.assert_close(back.state_dict()[name], rows.state_dict()[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 
 from limbeck.data.encode import encode_rows
 from limbeck.data.prompts.scored import encode_for
+from limbeck.data.tagging.encode import encode_units, units_of
+from limbeck.data.tagging.rows import TaggedRow
 from limbeck.errors import ModelError
-from limbeck.evaluation.predict import predict_logits
+from limbeck.evaluation.predict import predict_logits, predict_tags
 from limbeck.models.padding import Padding, padding_of, share_padding
 from limbeck.models.taps import run_model
 from limbeck.types import Origin, Rows
@@ -103,6 +106,24 @@ def test_encoders_are_padded_as_their_tokenizer_does(kind: str, tokenizer: Any) 
     ours, usual = encode_for(model, ROWS, tokenizer, 64), encode_rows(ROWS, tokenizer, 64)
     assert (ours.pad_id, ours.pad_left) == (usual.pad_id, usual.pad_left)
     np.testing.assert_allclose(batched(model, tokenizer), one_by_one(model, tokenizer), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("kind", [*ENCODERS, "GPT2", "Llama", "Gemma2", "Mistral", "Falcon"])
+def test_tokens_in_a_batch_get_the_tags_that_they_get_alone(kind: str, side: str, tokenizer: Any) -> None:
+    options = {**SHAPE, **OWN.get(kind, {}), "pad_token_id": tokenizer.pad_token_id if kind in ENCODERS else None}
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**options)
+    model, tokenizer.padding_side = getattr(transformers, f"{kind}ForTokenClassification")(config).eval(), side
+    rows = [TaggedRow(text, None, None) for text in TEXTS]
+    units = [units_of(row, tokenizer) for row in rows]
+    encoded = encode_units(rows, units, tokenizer, 64, padding_of(model, tokenizer))
+    with torch.no_grad():
+        alone = [run_model(model, tokenizer(text, return_tensors="pt"))["logits"][0].numpy() for text in TEXTS]
+    found = predict_tags(model, encoded, batch_size=3)
+    for logits, (start, stop) in zip(alone, pairwise(encoded.row_offsets), strict=True):
+        expected = logits[encoded.position_U[start:stop]]
+        np.testing.assert_allclose(found[start:stop], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_roberta_counts_positions_by_its_own_padding_id(tokenizer: Any) -> None:

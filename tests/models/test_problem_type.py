@@ -8,7 +8,7 @@ import pytest
 from transformers import BertConfig
 
 from limbeck.errors import ModelError
-from limbeck.models.problem_type import call_single_label, require_single_label
+from limbeck.models.problem_type import call_single_label, require_problem, require_single_label
 
 HEAD = {"architectures": ["BertForSequenceClassification"]}
 
@@ -40,3 +40,33 @@ def test_a_student_says_that_its_labels_exclude_each_other(problem: str | None) 
     config = BertConfig(problem_type=problem)
     call_single_label(config)
     assert config.problem_type == (None if problem is None else "single_label_classification")
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"problem_type": "regression", "num_labels": 3}, "regression"),
+        ({"num_labels": 1, **HEAD}, "regression"),
+        ({"problem_type": "multi_label_classification", "num_labels": 1}, "multi_label_classification"),
+    ],
+)
+def test_models_of_the_wanted_kind_are_taken(values: dict[str, Any], problem: Any) -> None:
+    require_problem(BertConfig(**values), problem, "it", "")
+
+
+@pytest.mark.parametrize(
+    ("values", "problem", "said"),
+    [
+        (
+            {"num_labels": 3},
+            "regression",
+            r"it gives no numbers \(problem_type: None, not regression\)\. Take another",
+        ),
+        ({"num_labels": 3}, "multi_label_classification", "it gives no probability for each label"),
+        ({"problem_type": "regression"}, "multi_label_classification", r"\(problem_type: regression, not multi_label"),
+        ({"problem_type": "multi_label_classification", "num_labels": 1}, "regression", "it gives no numbers"),
+    ],
+)
+def test_models_of_another_kind_are_refused(values: dict[str, Any], problem: Any, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        require_problem(BertConfig(**values), problem, "it", "Take another")

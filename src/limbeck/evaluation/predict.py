@@ -12,12 +12,20 @@ from torch import Tensor
 
 from limbeck.data.candidates import EncodedRecords, Side
 from limbeck.data.encode import Encoded
+from limbeck.data.tagging.encode import EncodedUnits
 from limbeck.errors import ModelError
 from limbeck.evaluation.ranking import margin_scores
 from limbeck.models.taps import run_model
 from limbeck.types import Advance, Instruction
 
-__all__ = ["length_sorted_batches", "predict_logits", "predict_scores", "softmax", "translation_margins"]
+__all__ = [
+    "length_sorted_batches",
+    "predict_logits",
+    "predict_scores",
+    "predict_tags",
+    "softmax",
+    "translation_margins",
+]
 
 
 def length_sorted_batches(lengths: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
@@ -44,6 +52,31 @@ def predict_logits(
         logits[rows] = run_model(model, inputs)["logits"].float().cpu().numpy()
         if advance is not None:
             advance(len(rows))
+    _require_numbers(logits, model)
+    return logits
+
+
+@torch.no_grad()
+def predict_tags(
+    model: Any, encoded: EncodedUnits, *, batch_size: int = 64, advance: Advance | None = None
+) -> NDArray[np.float32]:
+    """Return the tag logits ``[U, C]`` of all units, in their order; 0 where a unit has no position.
+
+    The model is left in evaluation mode.
+
+    Raises:
+        ModelError: logits that are no numbers.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    logits = np.zeros((encoded.units, model.config.num_labels), dtype=np.float32)
+    for windows in length_sorted_batches(encoded.windows.lengths, batch_size):
+        inputs = {name: tensor.to(device) for name, tensor in encoded.windows.batch(windows).items()}
+        found_BTC = run_model(model, inputs)["logits"].float().cpu().numpy()
+        row_S, token_S, unit_S = encoded.places(windows)
+        logits[unit_S] = found_BTC[row_S, token_S]
+        if advance is not None:
+            advance(len(windows))
     _require_numbers(logits, model)
     return logits
 

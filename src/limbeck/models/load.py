@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from limbeck.errors import ModelError
 from limbeck.formatting import printable
@@ -22,6 +22,8 @@ from limbeck.models.hub import is_hub_name
 from limbeck.models.label_scorer import LabelScorer, language_model_of, read_verbaliser, write_verbaliser
 
 __all__ = [
+    "Head",
+    "classifier_class",
     "config_labels",
     "frozen_fingerprint",
     "has_named_labels",
@@ -41,6 +43,12 @@ __all__ = [
     "save_module",
     "weights_fingerprint",
 ]
+
+Head = Literal["rows", "tokens"]
+"""What a classifier's outputs are of: whole rows, or each token of them."""
+
+_HEADS: dict[Head, str] = {"rows": "SequenceClassification", "tokens": "TokenClassification"}
+"""What transformers calls these classes."""
 
 _STUDENT_FILE = "task.json"
 """In the folders of students that limbeck wrote."""
@@ -91,24 +99,32 @@ def _config(folder: Path, name: str, trust_remote_code: bool) -> Any:
     return config
 
 
-def load_classifier(name: str, *, labels: Sequence[str] | None = None, trust_remote_code: bool = False) -> Any:
-    """Load a sequence classifier in float32 from a folder or hub name.
+def classifier_class(head: Head) -> Any:
+    """Return transformers' class that makes classifiers of rows, or of their tokens."""
+    import transformers
+
+    return getattr(transformers, f"AutoModelFor{_HEADS[head]}")
+
+
+def load_classifier(
+    name: str, *, labels: Sequence[str] | None = None, head: Head = "rows", trust_remote_code: bool = False
+) -> Any:
+    """Load a classifier (or a model of numbers: a regression has the same head) in float32 from a folder or hub name.
 
     Args:
         name: a folder in Hugging Face format, or a hub name.
         labels: give the model a classifier for these labels. A classifier that the folder already
             has for the same number of labels is kept; a pretrained encoder gets a new one.
             ``None``: the folder must hold a fine-tuned classifier, used as it is.
+        head: of rows or of tokens; a model with the other one counts as an encoder without any.
         trust_remote_code: run Python code that comes with the model; off unless the user asks.
 
     Raises:
         ModelError: not found, not safetensors, damaged, no classifier where one is needed, or a classifier
             with another number of labels.
     """
-    from transformers import AutoModelForSequenceClassification
-
     folder = model_folder(name, trust_remote_code=trust_remote_code)
-    if labels is None and (verbaliser := read_verbaliser(folder)) is not None:
+    if labels is None and head == "rows" and (verbaliser := read_verbaliser(folder)) is not None:
         language_model = load_language_model(name, trust_remote_code=trust_remote_code)
         known = len(language_model.get_input_embeddings().weight)
         if (highest := max(map(max, verbaliser.label_ids))) >= known:
@@ -119,15 +135,16 @@ def load_classifier(name: str, *, labels: Sequence[str] | None = None, trust_rem
         return LabelScorer(language_model, verbaliser)
     config = _config(folder, name, trust_remote_code)
     if labels is not None:
-        if _is_classifier(config) and config.num_labels != len(labels):
+        if _is_classifier(config, head) and config.num_labels != len(labels):
             raise ModelError(
                 f"{name} classifies {config.num_labels} labels, but the task has {len(labels)}. "
                 "Use a model for this task, or a pretrained encoder and teacher.fine_tune."
             )
         config.num_labels = len(labels)
         config.id2label, config.label2id = dict(enumerate(labels)), {label: i for i, label in enumerate(labels)}
+    other_head = labels is not None and not _is_classifier(config, head)  # which may have weights of the same names
     model, missing = _load(
-        AutoModelForSequenceClassification, name, config, trust_remote_code, as_it_is=labels is None
+        classifier_class(head), name, config, trust_remote_code, as_it_is=labels is None, other_head=other_head
     )
     if labels is None and any("classifier" in key or "score" in key for key in missing):
         raise ModelError(
@@ -226,10 +243,18 @@ def _load_whole(
 
 
 def _load(
-    auto_class: Any, name: str, config: Any, trust_remote_code: bool, *, as_it_is: bool, bf16: bool = False
+    auto_class: Any,
+    name: str,
+    config: Any,
+    trust_remote_code: bool,
+    *,
+    as_it_is: bool,
+    bf16: bool = False,
+    other_head: bool = False,
 ) -> tuple[Any, list[str]]:
     """Return a model with its weights in evaluation mode, and the names of those that its files lack.
 
+    Weights of another shape count as lacking where the files may hold another head; elsewhere they are refused.
     A student of ours that is used as it is has no more weights than its model either.
     """
     import torch
@@ -251,6 +276,7 @@ def _load(
             use_safetensors=True,
             dtype=torch.bfloat16 if bf16 else torch.float32,
             output_loading_info=True,
+            ignore_mismatched_sizes=other_head,
             trust_remote_code=trust_remote_code,
         )
     if as_it_is and info["unexpected_keys"] and (weights.folder / _STUDENT_FILE).exists():
@@ -260,11 +286,11 @@ def _load(
             " Copy the folder again"
         )
     model.name_or_path = model.config.name_or_path = name
-    return model, sorted(info["missing_keys"])
+    return model, sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})
 
 
-def _is_classifier(config: Any) -> bool:
-    return any("SequenceClassification" in name for name in config.architectures or ())
+def _is_classifier(config: Any, head: Head) -> bool:
+    return any(_HEADS[head] in name for name in config.architectures or ())
 
 
 def config_labels(config: Any) -> list[str]:

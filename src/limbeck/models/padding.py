@@ -150,7 +150,10 @@ def _reads_padding_id(model: Any) -> bool:
 
 
 def _logits(model: Any, rows: Sequence[dict[str, list[int]]], padding: Padding, named: Any) -> Tensor:
-    """Logits ``[B, C]`` of tokenised rows in one batch, while the configuration names the padding id `named`."""
+    """Logits of tokenised rows in one batch, ``[B, C]``, or those of their tokens, ``[B * T, C]`` without padding.
+
+    Meanwhile the configuration names the padding id `named`.
+    """
     longest = max(len(row["input_ids"]) for row in rows)
     inputs: dict[str, list[list[int]]] = {}
     for row in rows:
@@ -162,13 +165,14 @@ def _logits(model: Any, rows: Sequence[dict[str, list[int]]], padding: Padding, 
     before = _named_id(model)
     try:
         _set_id(model, named)
+        batch = {name: torch.tensor(part, device=where) for name, part in inputs.items()}
         with undisturbed(model):
-            signal = run_model(model, {name: torch.tensor(part, device=where) for name, part in inputs.items()})
+            logits = run_model(model, batch)["logits"]
     except (RuntimeError, ValueError, IndexError, KeyError) as error:
         raise ModelError(f"{_name(model)} cannot read {len(rows)} rows in a batch: {error}") from error
     finally:
         _set_id(model, before)
-    return signal["logits"]
+    return logits[batch["attention_mask"].bool()] if logits.dim() == 3 else logits
 
 
 def _difference(alone_BC: Tensor, together_BC: Tensor) -> float:

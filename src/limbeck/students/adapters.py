@@ -231,7 +231,7 @@ def _linear_maps(model: Any) -> list[str]:
 
 def _head(model: Any) -> list[nn.Parameter]:
     """Parameters of a classifier outside its backbone; none of a language model, whose head is a trained one."""
-    if "ForSequenceClassification" not in type(model).__name__:
+    if not any(f"For{head}Classification" in type(model).__name__ for head in ("Sequence", "Token")):
         return []
     backbone = {id(parameter) for parameter in model.base_model.parameters()}
     return [parameter for parameter in model.parameters() if id(parameter) not in backbone]

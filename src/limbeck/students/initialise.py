@@ -11,6 +11,7 @@ import torch
 from limbeck.errors import ConfigError, ModelError, near_misses
 from limbeck.models.checked_folder import bounded, refuse_counts
 from limbeck.models.layers import depth, layer_list
+from limbeck.models.load import Head, classifier_class
 from limbeck.students.layer_check import compare_layers, require_like_layers
 from limbeck.students.layer_settings import cut_settings
 
@@ -88,18 +89,21 @@ def _copied_weights(teacher: Any, student: Any, layers: Sequence[int]) -> dict[s
     return copied
 
 
-def student_from_config(config: Mapping[str, Any], labels: Sequence[str], *, pad_id: int | None = None) -> Any:
+def student_from_config(
+    config: Mapping[str, Any], labels: Sequence[str], *, head: Head = "rows", pad_id: int | None = None
+) -> Any:
     """Return a classifier with random weights from a Hugging Face configuration.
 
     Args:
         config: ``model_type`` and its fields.
         labels: the task's.
+        head: what they are of.
         pad_id: padding id of the tokenizer, for a configuration that names none: some models count positions by it.
 
     Raises:
         ConfigError: an unknown ``model_type``, or values that do not make a model.
     """
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoConfig
 
     fields = dict(config)
     model_type = fields.pop("model_type", None)
@@ -114,7 +118,7 @@ def student_from_config(config: Mapping[str, Any], labels: Sequence[str], *, pad
         refuse_counts(fields, "student.config")
         made = AutoConfig.for_model(model_type, **fields, num_labels=len(labels), **names)
         with bounded(None):
-            return AutoModelForSequenceClassification.from_config(made)
+            return classifier_class(head).from_config(made)
     except ConfigError:
         raise
     except Exception as error:  # transformers and torch refuse values with errors of many kinds

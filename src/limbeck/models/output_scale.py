@@ -1,0 +1,51 @@
+"""The last linear map of a model of numbers: it takes over the scale in which the model was trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from limbeck.errors import ModelError
+
+__all__ = ["fold_scale", "output_map"]
+
+
+def output_map(model: Any) -> nn.Linear:
+    """Return the linear map that gives a model's outputs.
+
+    Raises:
+        ModelError: there is none.
+    """
+    maps = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    outputs = int(model.config.num_labels)
+    found = next((module for module in reversed(maps) if module.out_features == outputs), None)
+    if found is None:
+        raise ModelError(
+            f"{type(model).__name__} has no linear map to {outputs} outputs, which would take over the scale of the "
+            "numbers. Use another model"
+        )
+    return found
+
+
+def fold_scale(model: Any, mean_C: NDArray[np.float64], deviation_C: NDArray[np.float64]) -> None:
+    """Have a model give ``output * deviation + mean`` from now on, in place.
+
+    Args:
+        model: trained on numbers without a unit.
+        mean_C: of the user's numbers; 0 for a map without a bias.
+        deviation_C: of the user's numbers.
+
+    Raises:
+        ModelError: as `output_map`.
+    """
+    last = output_map(model)
+    assert last.bias is not None or not mean_C.any(), "a map without a bias adds nothing"
+    with torch.no_grad():
+        deviation = torch.from_numpy(deviation_C).to(last.weight)
+        last.weight.mul_(deviation[:, None])
+        if last.bias is not None:
+            last.bias.mul_(deviation).add_(torch.from_numpy(mean_C).to(last.bias))
