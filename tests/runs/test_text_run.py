@@ -173,11 +173,11 @@ def test_a_finished_run_repeats_nothing(sections: dict[str, Any], light: None) -
 
 def test_the_teacher_is_frozen(sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch, light: None) -> None:
     """MiniLLM asks the teacher for tokens, for rewards and for distributions; the student began as its copy."""
-    import limbeck.runs.texts as texts
+    import limbeck.runs.text_run as text_run
 
     benches = []
-    whole = texts.set_up
-    monkeypatch.setattr(texts, "set_up", lambda *words: benches.append(whole(*words)) or benches[-1])
+    whole = text_run.set_up
+    monkeypatch.setattr(text_run, "set_up", lambda *words: benches.append(whole(*words)) or benches[-1])
     sections["recipe"] = RECIPES["minillm"]
     sections["student"] = {"from_teacher": {"layers": "first", "keep": 1}}
     limbeck.distill(**sections)
@@ -414,7 +414,7 @@ def test_a_teacher_of_broken_weights(sections: dict[str, Any], tmp_path: Path, l
 
 def test_a_teacher_whose_loss_is_not_a_number(sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights may be finite and overflow on the user's rows."""
-    monkeypatch.setattr("limbeck.runs.texts._losses", lambda *words: {"teacher": math.nan, "student_before": 5.0})
+    monkeypatch.setattr("limbeck.runs.text_run._losses", lambda *words: {"teacher": math.nan, "student_before": 5.0})
     with pytest.raises(ModelError, match=r"the teacher's loss on the held-out completions is nan"):
         limbeck.distill(**sections)
 

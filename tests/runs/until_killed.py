@@ -27,8 +27,8 @@ def prepare() -> None:
     import limbeck.report.page as page
     import limbeck.runs.flow
     import limbeck.runs.text_outcome as outcome
+    import limbeck.runs.text_run  # noqa: F401
     import limbeck.runs.text_store as text_store
-    import limbeck.runs.texts  # noqa: F401
     from limbeck.generation_results import GenerationSpeed
     from limbeck.teachers.chat.client import ChatTeacher  # noqa: F401
     from limbeck.teachers.chat.journal import Journal

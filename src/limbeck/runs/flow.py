@@ -63,15 +63,11 @@ def run(config: AnyRun, *, progress: Progress, command: str = "") -> Results | L
     require_data_parallel()
     if isinstance(config, LanguageRunConfig):
         return run_languages(config, progress=progress, command=command)
-    if isinstance(config, TextRunConfig):
-        from limbeck.runs.texts import run_texts
-
-        return run_texts(config, progress=progress, command=command)
     return _run(config, progress, command)
 
 
-def _run(config: RunConfig, progress: Progress, command: str) -> Results:
-    task, folder = task_of_kind("classification"), Path(config.output)
+def _run(config: RunConfig | TextRunConfig, progress: Progress, command: str) -> Results | GenerationResults:
+    task, folder = task_of_kind(config.task.kind), Path(config.output)
     with hold(folder):
         config = task.settle(config, folder)
         rows = task.read(config, folder if is_main() else None)
@@ -81,7 +77,9 @@ def _run(config: RunConfig, progress: Progress, command: str) -> Results:
         run.progress = WholeRun(progress, [part for seed, system in todo for part in run.parts(system, seed)])
         for seed, system in todo:
             _train_and_measure(run, system, seed)
-        results: Results = write_outcome(run, folder, command or f"limbeck distill {folder / 'run.yaml'}")
+        results: Results | GenerationResults = write_outcome(
+            run, folder, command or f"limbeck distill {folder / 'run.yaml'}"
+        )
         return results
 
 

@@ -24,12 +24,10 @@ from limbeck.models.vllm_engine import require_vllm
 from limbeck.models.vocabulary import align_vocabularies
 from limbeck.numerics.layer_maps import choose_layers
 from limbeck.ranks import is_main
-from limbeck.results import StageCost, SystemName
+from limbeck.results import SystemName
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import TextRows, decoder_start, encode_texts, text_limit
 from limbeck.sequences.rollouts import Rollouts
-from limbeck.stages.pipeline import stage_title
-from limbeck.stages.stage import Stage
 from limbeck.students.initialise import copies_note, language_model_from_config, student_from_layers
 from limbeck.types import Needs, Progress
 
@@ -57,16 +55,11 @@ class TextBench:
     train_for_teacher: EncodedSequences
     test_for_teacher: EncodedSequences
     corpus: EncodedSequences | None
-    costs: list[StageCost] = field(default_factory=list)
     outputs: dict[SystemName, dict[int, SystemOutputs]] = field(default_factory=dict)
 
     def new_student(self, seed: int) -> Any:
         """Return the untrained student; the same for the same seed."""
         return _writing_student(self.config, self.teacher, self.student_tokenizer, seed)
-
-    def title(self, stage: Stage, system: SystemName, seed: int) -> str:
-        """What the bar of a stage says."""
-        return stage_title(stage, system, seed if len(self.config.seeds) > 1 else None)
 
     @cached_property
     def completed_rows(self) -> NDArray[np.int64]:

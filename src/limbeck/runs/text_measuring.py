@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.evaluation.generation.outputs import SystemOutputs
 from limbeck.evaluation.generation.run_models import answer, reference_sums
 from limbeck.models.generate import Decoding
-from limbeck.ranks import device
 from limbeck.results import SystemName
 from limbeck.runs.kept import kept
 from limbeck.runs.text_bench import TextBench
@@ -75,12 +73,12 @@ def measure_rows(
     return replace(sums, texts=texts, cut_off_N=cut_off_N)
 
 
-def measure(bench: TextBench, system: SystemName, seed: int, model: Callable[[], Any]) -> None:
+def measure(bench: TextBench, system: SystemName, seed: int, model: Any) -> None:
     """Measure a system on the held-out rows, or read what an earlier start of this run measured."""
     bench.outputs.setdefault(system, {})[seed] = kept(
         bench.folder,
         f"predictions/{system}-seed{seed}.json",
-        make=lambda: _as_json(_measured(bench, system, model().to(device()), seed)),
+        make=lambda: _as_json(_measured(bench, system, model, seed)),
         read=_read,
         progress=bench.progress,
     )

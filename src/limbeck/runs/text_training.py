@@ -1,4 +1,4 @@
-"""One stage of a run on texts: the rows it reads, who writes texts while it runs, and its training."""
+"""One stage of a run on texts: the rows it reads, and who writes texts while it runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.losses.readout import TokenReadout
 from limbeck.models.layers import shapes
-from limbeck.results import SystemName
 from limbeck.runs.text_bench import TextBench
 from limbeck.runs.text_config import TextTraining
 from limbeck.runs.text_settings import set_writing
@@ -23,42 +22,31 @@ from limbeck.sequences.fixed import FixedSequences
 from limbeck.sequences.given import TeacherWritten
 from limbeck.sequences.replay import Replay
 from limbeck.sequences.source import WithCorpus
-from limbeck.stages.pipeline import StageRun, run_stage
+from limbeck.stages.pipeline import StageRun
 from limbeck.stages.stage import Stage
+from limbeck.tasks.task import PlannedStage, System
 from limbeck.types import Batch, Teacher, Writer, WrittenBy
 
-__all__ = ["train_stage"]
+__all__ = ["stage_run"]
 
 _VALIDATION_SHARE, _VALIDATION_ROWS = 0.05, 200
 
 
-def train_stage(
-    bench: TextBench,
-    stage: Stage,
-    model: Any,
-    system: SystemName,
-    *,
-    seed: int,
-    steps: int,
-    where: str,
-    training: TextTraining | None = None,
-    teacher: Teacher | None = None,
-) -> None:
-    """Run one stage on `model` in place and keep its cost.
+def stage_run(
+    bench: TextBench, system: System, planned: PlannedStage, seed: int, model: Any, teacher: Teacher | None
+) -> StageRun:
+    """Return all that a stage needs besides itself.
 
     Args:
         bench: of the run.
-        stage: what is trained.
-        model: the student, or the teacher that is fine-tuned.
-        system: what `model` is in the report.
+        system: whose stage it is.
+        planned: the stage.
         seed: of order, coins and sampling.
-        steps: optimiser steps.
-        where: name of the stage's folder.
-        training: how; ``None``: as the run says.
-        teacher: gives signals; ``None`` where no term needs one.
+        model: the student, or the teacher that is fine-tuned.
+        teacher: gives signals; ``None`` where no term of the system needs one.
     """
-    training = (training or bench.config.training).model_copy(update=dict(stage.settings))
-    of_teacher = system == "teacher"
+    stage, training, of_teacher = planned.stage, planned.training, system.role == "teacher"
+    assert isinstance(training, TextTraining)
     encoded = bench.train_for_teacher if of_teacher else _read_by(bench, stage)
     learnt = np.flatnonzero(encoded.supervised > 0) if stage.reads_given else np.arange(len(encoded))
     validation = learnt[:0]
@@ -67,29 +55,23 @@ def train_stage(
     tokenizer = bench.teacher_tokenizer if of_teacher else bench.student_tokenizer
     set_writing(model, tokenizer, encoded)  # a stage's folder is one that others load, and vLLM here
     author = WrittenBy.DATA if stage.part(TeacherWritten) is None else WrittenBy.TEACHER
-    texts = StageTexts(bench, stage, model, encoded, learnt, validation, training.batch_size, steps, seed)
-    bench.costs.append(
-        run_stage(
-            stage,
-            StageRun(
-                folder=bench.folder / "stages" / f"{where}-seed{seed}",
-                log=bench.folder / "log.jsonl",
-                system=system,
-                seed=seed,
-                training=training,
-                sequences=FixedSequences(learnt, encoded.lengths, training.batch_size, steps, seed),
-                make_batch=partial(_batch, encoded, author, pack=training.packing and stage.packable),
-                progress=bench.progress,
-                title=bench.title(stage, system, seed),
-                readout=TokenReadout(None if of_teacher else bench.vocabulary),
-                writer=_writer(texts),
-                tokenizer=tokenizer,
-                # Terms on tokens have no layers to map, so without a teacher's weights any shape will do.
-                shapes=shapes(model if bench.teacher is None else bench.teacher, model),
-                teacher=teacher,
-            ),
-            model,
-        )
+    texts = StageTexts(bench, stage, model, encoded, learnt, validation, training.batch_size, planned.steps, seed)
+    return StageRun(
+        folder=bench.folder / "stages" / planned.folder,
+        log=bench.folder / "log.jsonl",
+        system=system.name,
+        seed=seed,
+        training=training,
+        sequences=FixedSequences(learnt, encoded.lengths, training.batch_size, planned.steps, seed),
+        make_batch=partial(_batch, encoded, author, pack=training.packing and stage.packable),
+        progress=bench.progress,
+        title=planned.title,
+        readout=TokenReadout(None if of_teacher else bench.vocabulary),
+        writer=_writer(texts),
+        tokenizer=tokenizer,
+        # Terms on tokens have no layers to map, so without a teacher's weights any shape will do.
+        shapes=shapes(model if bench.teacher is None else bench.teacher, model),
+        teacher=teacher,
     )
 
 

@@ -1,0 +1,216 @@
+"""Generation behind the protocols of `limbeck.tasks.task`: its systems, their starts, stages and answers.
+
+First comes the teacher, fine-tuned if the run says so; then for each seed the student before training, the distilled
+student, and the fine-tuned one from the same start and with the same steps. What the teacher writes, and the store
+of its signals, are read when the first stage asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from limbeck.errors import ModelError
+from limbeck.generation_results import GenerationResults
+from limbeck.losses.term import needs_of
+from limbeck.ranks import device
+from limbeck.recipes.sft import sft
+from limbeck.results import StageCost, SystemName
+from limbeck.runs.template_dates import with_text_date
+from limbeck.runs.text_bench import TextBench, set_up
+from limbeck.runs.text_config import TextRunConfig, TextTraining
+from limbeck.runs.text_data import TextRows, read_texts
+from limbeck.runs.text_measuring import measure, measuring
+from limbeck.runs.text_outcome import compare_systems, model_card, write_student
+from limbeck.runs.text_store import stored_teacher
+from limbeck.runs.text_training import stage_run
+from limbeck.sequences.given import TeacherWritten
+from limbeck.stages.pipeline import StageRun, stage_title
+from limbeck.stages.stage import Stage
+from limbeck.students.adapters import all_parameters
+from limbeck.tasks.task import Part, PlannedStage, System
+from limbeck.teachers.language_model import LanguageTeacher
+from limbeck.types import Progress, Teacher
+
+__all__ = ["TASK", "GenerationTask", "TextRun"]
+
+
+class GenerationTask:
+    """Complete prompts, or go on with texts."""
+
+    def settle(self, config: TextRunConfig, folder: Path) -> TextRunConfig:
+        """Fill in the day that chat templates write."""
+        return with_text_date(config, folder)
+
+    def read(self, config: TextRunConfig, folder: Path | None) -> TextRows:
+        """Return checked rows."""
+        return read_texts(config, folder)
+
+    def open(self, config: TextRunConfig, rows: TextRows, folder: Path, progress: Progress) -> TextRun:
+        """Load and check the models, and encode the rows."""
+        return TextRun(set_up(config, folder, rows, progress))
+
+
+TASK = GenerationTask()
+
+
+class TextRun:
+    """One generation run at work; see `limbeck.tasks.task.TaskRun`."""
+
+    def __init__(self, bench: TextBench) -> None:
+        self.bench = bench
+        self.config = bench.config
+        self.stages = bench.config.recipe.build().stages
+        self.costs: dict[str, StageCost] = {}
+        self._exported: Any = None
+
+    @property
+    def progress(self) -> Progress:
+        """Shows how far the run is."""
+        return self.bench.progress
+
+    @progress.setter
+    def progress(self, progress: Progress) -> None:
+        self.bench.progress = progress
+
+    @cached_property
+    def teacher(self) -> Teacher:
+        """The teacher that terms ask: a store of its signals, or itself."""
+        if self.config.teacher.store is not None:
+            return stored_teacher(self.bench)
+        return LanguageTeacher(self.bench.teacher, self.bench.vocabulary)
+
+    def systems(self, seed: int) -> list[System]:
+        """Return the teacher with the first seed, the student before training, and all that are trained from it."""
+        found = [System("student_before", "student_init")]
+        if seed == self.config.seeds[0] and self.bench.teacher is not None:
+            found.insert(0, System("teacher", "teacher", tuple(self._of_teacher(seed))))
+        found.append(System("distilled", "main", tuple(self._planned("distilled", self.stages, seed))))
+        if self.bench.compares_fine_tuned:
+            found.append(System("fine_tuned", "baseline", tuple(self._planned("fine_tuned", sft().stages, seed))))
+        return found
+
+    def _of_teacher(self, seed: int) -> Iterator[PlannedStage]:
+        training = self.config.teacher.fine_tune
+        if training is not None:
+            (stage,), steps = sft().stages, training.total_steps(len(self.bench.completed_rows))
+            yield self._stage("teacher", stage, f"teacher-{stage.name}-seed{seed}", steps, seed, training)
+
+    def _planned(self, system: str, stages: tuple[Stage, ...], seed: int) -> Iterator[PlannedStage]:
+        """Split the budget, the same for every system, by the stages' shares; those without a step are left out."""
+        training = self.config.training
+        total = training.total_steps(self.bench.budget_rows)
+        ends = [round(float(share) * total) for share in np.cumsum([stage.share for stage in stages])]
+        for number, (stage, begin, end) in enumerate(zip(stages, [0, *ends], ends, strict=False), start=1):
+            place = f"{number:02d}-{stage.name}" if system == "distilled" else stage.name
+            if end > begin:
+                yield self._stage(system, stage, f"{system}-{place}-seed{seed}", end - begin, seed, training)
+
+    def _stage(
+        self, system: str, stage: Stage, folder: str, steps: int, seed: int, training: TextTraining
+    ) -> PlannedStage:
+        return PlannedStage(
+            stage,
+            steps=steps,
+            folder=folder,
+            training=training.model_copy(update=dict(stage.settings)),
+            title=stage_title(stage, system, seed if len(self.config.seeds) > 1 else None),
+        )
+
+    def parts(self, system: System, seed: int) -> list[Part]:
+        """Return a part for each stage, one for the held-out rows, and one for the texts that the teacher writes."""
+        bench, parts = self.bench, []
+        size = all_parameters(bench.teacher) if system.role == "teacher" else self._student_size
+        for one in system.stages:
+            if one.folder == self._first_written:
+                of_teacher, texts = all_parameters(bench.teacher), len(bench.train_for_teacher)
+                parts.append(Part.reading("the teacher writes", texts, parameters=of_teacher, writes=True))
+            rows, own = one.training.batch_size, one.stage.sampled is not None
+            parts.append(Part.training(one.title, one.steps, rows=rows, parameters=size, writes=own))
+        held_out, writes = len(bench.test) + len(bench.answered), len(bench.answered) > 0
+        return [*parts, Part.reading(measuring(system.name), held_out, parameters=size, writes=writes)]
+
+    @cached_property
+    def _student_size(self) -> int:
+        return all_parameters(self.bench.new_student(self.config.seeds[0]))
+
+    @cached_property
+    def _first_written(self) -> str | None:
+        """The folder of the first stage that reads what the teacher wrote, which is when it writes."""
+        stages = (planned for system in self.systems(self.config.seeds[0]) for planned in system.stages)
+        return next((planned.folder for planned in stages if planned.stage.part(TeacherWritten) is not None), None)
+
+    def model(self, system: System, seed: int) -> Any:
+        """Return the teacher, or this seed's student before any training."""
+        model = self.bench.teacher if system.role == "teacher" else self.bench.new_student(seed)
+        return model.to(device())
+
+    def stage(self, system: System, planned: PlannedStage, seed: int, model: Any) -> StageRun:
+        """Return the rows of a stage in order, who writes texts while it runs, and who gives signals."""
+        asked = any(needs_of(one.stage.terms).teacher for one in system.stages)
+        return stage_run(self.bench, system, planned, seed, model, self.teacher if asked else None)
+
+    def measure(self, system: System, seed: int, model: Any) -> None:
+        """Measure a system on the held-out rows; a teacher must then do better than the student before training."""
+        measure(self.bench, system.name, seed, model)
+        if system.role == "student_init" and seed == self.config.seeds[0]:
+            _require_useful_teacher(self.bench, seed)
+
+    def export(self, part: Path) -> None:
+        """Write the first seed's distilled student."""
+        self._exported = self.bench.new_student(self.config.seeds[0])
+        write_student(self.bench, self._exported, part)
+
+    def compare(self, command: str) -> GenerationResults:
+        """Return all figures."""
+        return compare_systems(self.bench, self._exported, list(self.costs.values()), command)
+
+    def card(self, results: GenerationResults, student: Path) -> str:
+        """Return the model card."""
+        return model_card(self.bench, results)
+
+
+def _require_useful_teacher(bench: TextBench, seed: int) -> None:
+    """Refuse a teacher that has nothing to teach on these rows.
+
+    Raises:
+        ModelError: its loss on the held-out completions is not a number, near that of guessing, or above the
+            untrained student's.
+    """
+    losses = _losses(bench.outputs, ("teacher", "student_before"), seed)
+    teacher, student = losses.get("teacher"), losses.get("student_before")
+    if teacher is None:
+        return
+    if np.isnan(teacher):
+        raise ModelError(
+            "the teacher's loss on the held-out completions is nan: its weights hold values that are not finite, or "
+            "it overflows (teacher.precision). Check the model, or take another one"
+        )
+    guessing = float(np.log(bench.vocabulary or bench.teacher.config.vocab_size))
+    if teacher >= 0.95 * guessing:
+        raise ModelError(
+            f"the teacher's loss on the held-out completions is {teacher:.2f} nats a token, and guessing among all "
+            f"tokens gives {guessing:.2f}: it has learnt nothing of this language or layout. Check that the model "
+            "holds trained weights and the tokenizer is its own, or fine-tune it first (teacher.fine_tune)"
+        )
+    if student is not None and student < teacher:
+        raise ModelError(
+            f"the teacher's loss on the held-out completions is {teacher:.2f} nats a token, the student's before any "
+            f"training {student:.2f}: this teacher would make it worse. Check the chat template (limbeck doctor), "
+            "fine-tune the teacher on the rows first (teacher.fine_tune), or take another one"
+        )
+
+
+def _losses(
+    outputs: Mapping[SystemName, Mapping[int, Any]], names: tuple[SystemName, ...], seed: int
+) -> dict[SystemName, float]:
+    found: dict[SystemName, float] = {}
+    for name in names:
+        one = outputs.get(name, {}).get(seed)
+        if one is not None and one.nll_sum_N is not None:
+            found[name] = float(one.nll_sum_N.sum() / one.tokens_N.sum())
+    return found
