@@ -13,7 +13,7 @@ from tests.runs.text_models import text_sections, train_rows, write_jsonl
 import limbeck
 from limbeck.generation_results import GenerationResults
 from limbeck.models.load import load_language_model, load_tokenizer, weights_fingerprint
-from limbeck.runs.sections import Student
+from limbeck.tasks.run_config import Student
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.tasks import Classification
 from limbeck.runs.checked_yaml import load_checked
-from limbeck.runs.sections import OutputFolder, Sources
+from limbeck.tasks.run_config import OutputFolder, Sources
 from limbeck.teachers.chat.endpoint import ChatEndpoint
 
 __all__ = ["AskedTeacher", "DevelopmentRows", "SearchSpace", "TuneConfig", "load_tune_file"]

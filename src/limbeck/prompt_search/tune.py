@@ -32,7 +32,7 @@ from limbeck.runs.folder import hold
 from limbeck.runs.label_teacher import is_readable
 from limbeck.runs.pilot import ONE_ANSWER
 from limbeck.runs.prompted_teacher import Row, rows_for_prompts
-from limbeck.runs.sections import Sources
+from limbeck.tasks.run_config import Sources
 from limbeck.teachers.labels.asked import CACHED_SAMPLES
 from limbeck.teachers.labels.label_probs import LabelProbs
 from limbeck.types import Progress, Rows, SilentProgress

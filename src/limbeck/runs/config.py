@@ -28,11 +28,10 @@ from limbeck.runs.checked_yaml import (
     yaml_faults,
 )
 from limbeck.runs.language_config import LanguageRunConfig
-from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
-from limbeck.runs.sections import Data, FromTeacher, OutputFolder, Sources, Student
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.stages.stage import Training
 from limbeck.students.adapters import Adapter
+from limbeck.tasks.run_config import Data, FromTeacher, NamedRecipe, OutputFolder, Seeds, Sources, Student, name_alone
 from limbeck.teachers.chat.endpoint import ChatEndpoint
 
 __all__ = [

@@ -10,9 +10,8 @@ from limbeck.data.instructions.layouts import LAYOUTS
 from limbeck.data.languages import language_code
 from limbeck.data.prompts.choice import PromptChoice
 from limbeck.errors import DataError, near_misses
-from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
-from limbeck.runs.sections import OutputFolder
 from limbeck.stages.stage import Training
+from limbeck.tasks.run_config import NamedRecipe, OutputFolder, Seeds, name_alone
 
 __all__ = [
     "AlignmentRecipe",

@@ -21,8 +21,8 @@ from limbeck.models.load import load_tokenizer, load_weights
 from limbeck.ranks import device
 from limbeck.runs.batches import batches
 from limbeck.runs.language_data import prompt_texts
-from limbeck.runs.task_file import read_task, task_values
 from limbeck.students.scorer import make_scorer
+from limbeck.tasks.task_file import read_task, task_values
 from limbeck.types import Advance, Instruction, SoftLayout
 
 __all__ = ["Ranker", "RankingTask", "is_ranking_student"]

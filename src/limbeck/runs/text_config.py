@@ -11,10 +11,9 @@ from limbeck.data.generation.task import Generation
 from limbeck.errors import ConfigError
 from limbeck.recipes.capabilities import Capability, Idle, Lack, require
 from limbeck.recipes.own_functions import own_function
-from limbeck.runs.named_recipe import NamedRecipe, Seeds, name_alone
-from limbeck.runs.sections import Data, OutputFolder, Sources, Student
 from limbeck.sequences.on_policy import OnPolicy
 from limbeck.stages.stage import Training
+from limbeck.tasks.run_config import Data, NamedRecipe, OutputFolder, Seeds, Sources, Student, name_alone
 from limbeck.teachers.chat.endpoint import Endpoint
 
 __all__ = ["Answers", "TextData", "TextRunConfig", "TextTeacher", "TextTraining", "WritingRecipe"]

@@ -30,9 +30,9 @@ from limbeck.models.vocabulary import align_vocabularies
 from limbeck.ranks import device
 from limbeck.results import SystemName
 from limbeck.runs.batches import batches
-from limbeck.runs.task_file import read_task, student_max_length, task_values
 from limbeck.runs.text_data import decoder_start
 from limbeck.runs.text_measuring import HeldOutRows, measure_rows
+from limbeck.tasks.task_file import read_task, student_max_length, task_values
 from limbeck.types import Progress
 
 __all__ = ["WritingStudent", "evaluate_texts", "is_writing_student"]

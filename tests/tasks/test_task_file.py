@@ -8,7 +8,7 @@ import pytest
 
 from limbeck.data.tasks import Classification
 from limbeck.errors import ModelError
-from limbeck.runs.task_file import read_task, student_max_length, task_values
+from limbeck.tasks.task_file import read_task, student_max_length, task_values
 
 
 def write(folder: Path, content: str) -> Path:

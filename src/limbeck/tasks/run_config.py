@@ -1,13 +1,17 @@
-"""Sections that run files of several kinds share: data, and how a student comes to be."""
+"""Sections that run files of several kinds share: data, how a student comes to be, a recipe by its name, seeds."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["Data", "FromTeacher", "OutputFolder", "Sources", "Student"]
+from limbeck.recipes.catalogue import build_recipe, recipe_card
+from limbeck.recipes.kinds import Kind
+from limbeck.recipes.recipe import Recipe
+
+__all__ = ["Data", "FromTeacher", "NamedRecipe", "OutputFolder", "Seeds", "Sources", "Student", "name_alone"]
 
 
 def _a_path(path: str) -> str:
@@ -76,3 +80,48 @@ class Student(_Section):
     def begins_as(self, teacher: str | None) -> str | None:
         """Return the model whose weights the student starts with, `teacher` or its own; ``None`` for random ones."""
         return teacher if self.from_teacher is not None else self.model
+
+
+_LARGEST_SEED = 2**32 - 1
+"""Of numpy's global generator, which the Hugging Face trainer seeds."""
+
+
+class NamedRecipe(BaseModel):
+    """A recipe's name and its arguments."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: ClassVar[Kind]
+    """Of the run."""
+    name: str
+
+    def build(self) -> Recipe:
+        """Build the recipe.
+
+        Raises:
+            ConfigError: unknown name or argument, or a recipe for other kinds of task.
+        """
+        return build_recipe(self.name, self.arguments, self.kind)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The recipe's own arguments."""
+        return dict(self.model_extra or {})
+
+    def with_defaults(self) -> Self:
+        """Return this recipe with every argument spelled out."""
+        return type(self)(name=self.name, **{**recipe_card(self.name).defaults, **self.arguments})
+
+
+def name_alone(value: Any) -> Any:
+    """Let a recipe's name stand for a recipe without arguments."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _different(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds) or not 0 <= min(seeds) <= max(seeds) <= _LARGEST_SEED:
+        raise ValueError(f"seeds must be different whole numbers from 0 to {_LARGEST_SEED}")
+    return seeds
+
+
+Seeds = Annotated[list[int], Field(min_length=1), AfterValidator(_different)]
