@@ -73,7 +73,7 @@ def test_help_does_not_load_the_heavy_libraries() -> None:
         (["distil", "run.yaml"], "No such command 'distil'"),
         (["distill"], "Missing argument 'RUN.yaml'"),
         (["report", "nowhere"], "nowhere"),
-        (["recipes", "pdk"], "unknown recipe 'pdk': did you mean 'pkd'?"),
+        (["recipes", "pdk"], "unknown recipe 'pdk': did you mean 'pd' or 'pkd'?"),
         (["predict", "/nowhere/model"], "no such folder"),
         (["doctor", "nowhere.yaml"], "there is no run file"),
         (["evaluate", "/nowhere/model", "rows.jsonl"], "no such folder"),

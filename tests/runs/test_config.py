@@ -76,7 +76,7 @@ def test_all_faults_are_shown_at_once_with_file_and_line(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("name: pkd", "name: pdk", "unknown recipe 'pdk': did you mean 'pkd'?"),
+        ("name: pkd", "name: pdk", "unknown recipe 'pdk': did you mean 'pd' or 'pkd'?"),
         (
             "loss_temperature: 4",
             "loss_temperature: warm",

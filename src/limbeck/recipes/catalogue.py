@@ -24,6 +24,7 @@ RECIPES = {
     "word_level_kd": "limbeck.recipes.word_level_kd:word_level_kd",
     "distilbert": "limbeck.recipes.distilbert:distilbert",
     "pkd": "limbeck.recipes.pkd:pkd",
+    "pd": "limbeck.recipes.pd:pd",
     "anon": "limbeck.recipes.anon:anon",
     "sft": "limbeck.recipes.sft:sft",
     "kd": "limbeck.recipes.token_divergences:kd",

@@ -1,0 +1,37 @@
+"""Pre-trained distillation: the teacher's probabilities for a compact pretrained student, then labels if asked."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from limbeck.losses.labels import LabelCrossEntropy
+from limbeck.losses.logits import TeacherCrossEntropy
+from limbeck.losses.term import WeightedTerm
+from limbeck.recipes.recipe import Recipe
+from limbeck.sequences.given import GivenRows
+from limbeck.stages.stage import Stage
+
+__all__ = ["pd"]
+
+
+def pd(*, fine_tune_share: Annotated[float, Field(ge=0, lt=1)] = 0.0) -> Recipe:
+    """``-sum_c p_c log q_c`` with the teacher's probabilities p on all rows; then, if asked, ``CE(gold)``.
+
+    Distillation reads no label: give it as many rows without labels as there are. The paper's first step is not done
+    here: a student that is not pretrained (``student.config``) loses most of the gain.
+
+    Paper: Turc et al. 2019, "Well-Read Students Learn Better: On the Importance of Pre-training Compact Models",
+    arXiv:1908.08962
+
+    Args:
+        fine_tune_share: share of the steps for fine-tuning on the labelled rows at the end, which the paper leaves
+            open. With few labels it can undo what was distilled.
+    """
+    terms = (WeightedTerm("teacher_probabilities", TeacherCrossEntropy()),)
+    stages = [Stage("distillation", terms, share=1 - fine_tune_share)]
+    if fine_tune_share:
+        labels = (WeightedTerm("labels", LabelCrossEntropy()),)
+        stages.append(Stage("fine_tune", labels, share=fine_tune_share, source=GivenRows("labelled")))
+    return Recipe("PD", tuple(stages))
