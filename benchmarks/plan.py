@@ -25,7 +25,7 @@ PARTS = {
     "weights": ("student's weights", "teacher's weights"),
     "optimiser": ("student's optimiser",),
     "gradients, activations": ("student's gradients", "student's activations", "teacher's activations"),
-    "holes": ("holes in the heap",),
+    "allocator": ("allocator",),
     "states": ("student's kept states",),
 }
 """Columns of the table, and the items of the plan in each."""
@@ -79,7 +79,7 @@ OTHER_CASES = {
     "micro-batches": Case(6, 512, batch=32, micro_batch=4),
     "teacher": Case(6, 512, batch=8, teacher=True),
 }
-"""Runs of other kinds, measured once the planner was finished."""
+"""Runs of other kinds: they decided nothing in the planner."""
 
 PLAN = """
 import sys

@@ -77,31 +77,6 @@ def test_bytes_by_hand() -> None:
     assert found.trainable == 30
     assert found.gradients_bytes == 0
     assert found.activations_bytes == 5 * 10 * 4 + 5 * 3 * 4
-    # In a heap the same, with the sum and its temporaries at the end of the logits.
-    assert found.heap_bytes >= found.activations_bytes
-
-
-@pytest.mark.parametrize("moments", [0, 1, 2])
-def test_a_heap_has_optimiser_states_from_the_second_step_on(moments: int) -> None:
-    """The trained matrix is most of what there is, and its gradient comes last."""
-
-    class Wide(Plain):
-        def __init__(self) -> None:
-            super().__init__()
-            self.linear = nn.Linear(10, 100_000, bias=False)
-
-    matrix = 4 * 10 * 100_000
-    found, added = (trace_step(Wide, rows=1, tokens=10, moments=moments, accumulates=a) for a in (False, True))
-    assert found.gradients_bytes == matrix
-    assert found.heap_bytes == pytest.approx((moments + 1) * matrix, rel=0.5 / (moments + 1))
-    assert added.heap_bytes == pytest.approx((moments + 2) * matrix, rel=0.5 / (moments + 2))
-
-
-def test_a_heap_holds_more_than_what_is_in_it() -> None:
-    """A freed block is too small for the next of its size: LoRA on maps of one size leaves many of those."""
-    adapted = trace_step(maker("bert", Adapter(kind="lora", rank=2)), rows=16, tokens=128)
-    held = adapted.step_bytes + 8 * adapted.trainable
-    assert 1.2 * held < adapted.heap_bytes < 3 * held
 
 
 class ReadsValues(Plain):

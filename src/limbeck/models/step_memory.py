@@ -2,8 +2,7 @@
 
 The very operations of forward and backward pass run on torch's fake tensors while every storage is counted as it
 comes and goes. Activations, attention implementation, dropout masks, adapters and temporaries are thus those of the
-model itself, and no formula has to know them. The same storages are put into a heap, whose rules say what a process
-on a CPU holds beside them (`limbeck.numerics.heap`).
+model itself, and no formula has to know them.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from limbeck.errors import ModelError
-from limbeck.numerics.heap import Heap
 
 __all__ = ["StepMemory", "run_step", "trace_step", "without_memory"]
 
@@ -37,8 +35,6 @@ class StepMemory:
     """Gradients of all trained parameters."""
     activations_bytes: int
     """Everything else at the worst moment: activations kept for the backward pass, and what is being computed."""
-    heap_bytes: int
-    """What the heap of a process must have beside the weights: optimiser states, gradients, activations, and holes."""
 
     @property
     def step_bytes(self) -> int:
@@ -63,10 +59,8 @@ def trace_step(
     tokens: int,
     bf16: bool = False,
     train: bool = True,
-    moments: int = 2,
-    accumulates: bool = False,
 ) -> StepMemory:
-    """Run two steps, each of a forward and a backward pass, on fake tensors and return what they hold.
+    """Run forward and backward pass on fake tensors and return what they hold.
 
     Args:
         make_model: returns a new Hugging Face classifier; it is made without memory too.
@@ -74,8 +68,6 @@ def trace_step(
         tokens: T, tokens of each row.
         bf16: compute under bfloat16 autocast.
         train: with dropout and backward pass; otherwise one prediction.
-        moments: values that the optimiser keeps of each trained parameter, from the first step on.
-        accumulates: the second step adds to the gradients of the first.
 
     Raises:
         ModelError: the model computes something that depends on values, which fake tensors have none of.
@@ -86,10 +78,7 @@ def trace_step(
         model = make_model().train(train)
     try:
         with FakeTensorMode():
-            return run_step(
-                _on_cpu(model), rows=rows, tokens=tokens, bf16=bf16, train=train, moments=moments,
-                accumulates=accumulates,
-            )  # fmt: skip
+            return run_step(_on_cpu(model), rows=rows, tokens=tokens, bf16=bf16, train=train)
     except (RuntimeError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"cannot tell the memory of this model beforehand: {reason}") from error
@@ -102,8 +91,6 @@ def run_step(
     tokens: int,
     bf16: bool = False,
     train: bool = True,
-    moments: int = 2,
-    accumulates: bool = False,
 ) -> StepMemory:
     """Run `model` as it is and count its storages; see `trace_step`."""
     live = _LiveBytes()
@@ -113,35 +100,20 @@ def run_step(
     ids = torch.ones(rows, tokens, dtype=torch.int64)
     mask = torch.ones_like(ids)
 
-    def forward() -> Tensor:
-        if train:
-            live.heap.keep_holes_apart()
+    with live, torch.set_grad_enabled(train):
         with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
             logits_BC: Tensor = model(input_ids=ids, attention_mask=mask).logits
-        return logits_BC.float().logsumexp(dim=-1).sum()
-
-    def backward(loss: Tensor) -> None:
-        live.heap.join_holes()
-        loss.backward()  # type: ignore[no-untyped-call]
-
-    with live, torch.set_grad_enabled(train):
-        loss = forward()
+        loss = logits_BC.float().logsumexp(dim=-1).sum()
         activations = live.peak - weights
         if train:
             live.watch(trained)
-            backward(loss)
+            loss.backward()  # type: ignore[no-untyped-call]
             activations = max(activations, live.peak - weights - live.gradients_at_peak)
-            states = [torch.empty_like(parameter) for parameter in trained for _ in range(moments)]
-            if not accumulates:
-                model.zero_grad()
-            backward(forward())
-            del states
     return StepMemory(
         weights_bytes=weights,
         trainable=sum(parameter.numel() for parameter in trained),
         gradients_bytes=sum(p.numel() * p.element_size() for p in trained) if train else 0,
         activations_bytes=activations,
-        heap_bytes=live.heap.peak_bytes - weights,
     )
 
 
@@ -163,14 +135,13 @@ def _on_cpu(model: Any) -> Any:
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of all storages that are alive, keeps the worst moment, and puts them into a heap."""
+    """Counts the bytes of all storages that are alive, and keeps the worst moment."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.now = 0
         self.peak = 0
         self.gradients_at_peak = 0
-        self.heap = Heap()
         self._sizes: dict[int, int] = {}
         self._trained: list[nn.Parameter] = []
 
@@ -185,7 +156,6 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             key = storage._cdata
             if key not in self._sizes and storage.nbytes():
                 self._sizes[key] = storage.nbytes()
-                self.heap.allocate(key, storage.nbytes())
                 self.now += storage.nbytes()
                 weakref.finalize(storage, self._free, key)
         if self.now > self.peak:
@@ -195,7 +165,6 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _free(self, key: int) -> None:
         self.now -= self._sizes.pop(key)
-        self.heap.free(key)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))

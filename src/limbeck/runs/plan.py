@@ -41,6 +41,10 @@ from limbeck.types import Shapes
 __all__ = ["MemoryPlan", "Phase", "plan_memory"]
 
 _GPU_RESERVE_BYTES = 1e9
+_OVERHEAD, _OVERHEAD_OF_ADAPTERS = 0.25, 1.0
+"""What the allocator holds beside gradients and activations on a CPU, as shares of them that were measured
+(docs/results/plan.md). Adapters make many activations of one size, and a freed block is too small for the next of its
+size."""
 _PREDICTED_ROWS = 64
 _SUGGESTED = Adapter(kind="lora", rank=8)
 
@@ -151,16 +155,13 @@ def _as_trained(model: Any, training: Training) -> Any:
     return model
 
 
-def _moments(training: Training) -> int:
-    return 2 if training.optimiser == "adamw" else 1
-
-
-def _holes(model: StepMemory, items: list[MemoryItem]) -> list[MemoryItem]:
-    """What a process on a CPU holds beyond these items, because freed memory does not fit what comes next."""
-    holes = model.heap_bytes - total_bytes(items)
-    if device() != "cpu" or holes <= 0:
+def _overhead(model: StepMemory, *, adapted: bool) -> list[MemoryItem]:
+    """What the allocator of a process on a CPU holds beside the tensors of a step."""
+    if device() != "cpu":
         return []
-    return [MemoryItem("holes in the heap", holes, "freed, and too small for what comes next")]
+    share = _OVERHEAD_OF_ADAPTERS if adapted else _OVERHEAD
+    words = f"{share:.0%} of gradients and activations: freed, and too small for what comes next"
+    return [MemoryItem("allocator", share * model.step_bytes, words)]
 
 
 class _Planner:
@@ -208,24 +209,18 @@ class _Planner:
         frozen = self._student_weights(config, student)
         phases = [Phase("training the student", [
             self.reserve, *self._teacher_weights(), *frozen, *self._training(config.training, student, "student"),
+            *_overhead(student, adapted=config.student.adapter is not None),
             *self._copies(student), *self._teacher_along(config)])]  # fmt: skip
         if (training := config.teacher.fine_tune) is not None:
             teacher = self._trace(lambda: _as_trained(self.make.teacher(), training), training)
             phases.insert(0, Phase("fine-tuning the teacher", [
                 self.reserve, *self._teacher_weights(), *(frozen if device() == "cpu" else []),
-                *self._training(training, teacher, "teacher")]))  # fmt: skip
+                *self._training(training, teacher, "teacher"), *_overhead(teacher, adapted=False)]))  # fmt: skip
         return [*phases, self._predicting(config, frozen)]
 
     def _trace(self, make: Callable[[], Any], training: Training) -> StepMemory:
-        rows = self._micro_rows(training)
-        return trace_step(
-            make,
-            rows=rows,
-            tokens=self.tokens,
-            bf16=training.precision == "bf16",
-            moments=_moments(training),
-            accumulates=rows < training.batch_size // ranks(),
-        )
+        rows, bf16 = self._micro_rows(training), training.precision == "bf16"
+        return trace_step(make, rows=rows, tokens=self.tokens, bf16=bf16)
 
     @staticmethod
     def _micro_rows(training: Training) -> int:
@@ -250,21 +245,15 @@ class _Planner:
         ]
 
     def _training(self, training: Training, model: StepMemory, who: str) -> list[MemoryItem]:
-        moments = _moments(training)
-        each = "two moments" if moments == 2 else "momentum"
+        moments, each = (2, "two moments") if training.optimiser == "adamw" else (1, "momentum")
         rows = self._micro_rows(training)
-        items = [
-            MemoryItem(
-                f"{who}'s optimiser",
-                4.0 * moments * model.trainable,
-                f"{each} of 4 bytes x {model.trainable:,} trained",
-            ),
+        states = f"{each} of 4 bytes x {model.trainable:,} trained"
+        traced = f"{rows} rows of {self.tokens} tokens, traced"
+        return [
+            MemoryItem(f"{who}'s optimiser", 4.0 * moments * model.trainable, states),
             MemoryItem(f"{who}'s gradients", model.gradients_bytes, f"4 bytes x {model.trainable:,} trained"),
-            MemoryItem(
-                f"{who}'s activations", model.activations_bytes, f"{rows} rows of {self.tokens} tokens, traced"
-            ),
+            MemoryItem(f"{who}'s activations", model.activations_bytes, traced),
         ]
-        return [*items, *_holes(model, items)]
 
     def _copies(self, student: StepMemory) -> list[MemoryItem]:
         """What is kept of the student beside it: its start, and its distilled state while controls are trained."""
@@ -290,8 +279,7 @@ class _Planner:
         found = trace_step(make, rows=rows, tokens=self.held_out_tokens, train=False)
         words = f"{rows} rows of {self.held_out_tokens} tokens, traced"
         running = MemoryItem("activations", found.step_bytes, words)
-        items = [self.reserve, *self._teacher_weights(), *frozen, running, *_holes(found, [running])]
-        return Phase("predicting", items)
+        return Phase("predicting", [self.reserve, *self._teacher_weights(), *frozen, running])
 
     def batch_in_words(self) -> str:
         """Return the batch that the figures are about."""
