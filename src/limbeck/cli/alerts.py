@@ -79,7 +79,8 @@ def calibrate_student(model: str, data: str, *, fields: Fields | None) -> None:
     from limbeck.atomic import try_output
     from limbeck.cli.terminal import console, print_line, progress
     from limbeck.formatting import share_text
-    from limbeck.runs.temperature import CALIBRATION_FILE, calibrate
+    from limbeck.runs.temperature import calibrate
+    from limbeck.tasks.task_file import CALIBRATION_FILE
 
     if Path(model).is_dir():
         try_output(Path(model) / CALIBRATION_FILE)

@@ -21,7 +21,6 @@ from limbeck.models.layers import depth, shapes, width
 from limbeck.models.padding import padding_of
 from limbeck.results import StageCost, SystemName
 from limbeck.runs.config import RunConfig
-from limbeck.runs.kept import kept_array
 from limbeck.runs.label_teacher import LabelTeacher, PromptedModel, load_prompted_model, make_label_teacher
 from limbeck.runs.prepare import RunRows, start_teacher
 from limbeck.runs.reasons import training_reasons
@@ -29,6 +28,7 @@ from limbeck.runs.student import make_student, student_tokenizer
 from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage
 from limbeck.students.initialise import copies_note
+from limbeck.tasks.kept import kept_array
 from limbeck.teachers.language_model import TeacherStates
 from limbeck.types import Batch, Progress, Rows, Shapes
 

@@ -43,8 +43,8 @@ from limbeck.runs.outcome import TITLES, read_curves
 from limbeck.runs.pilot import advice_for
 from limbeck.runs.prepare import demonstration_warnings, leaked_rows, task_file
 from limbeck.runs.reasons import reason_note
-from limbeck.runs.temperature import CALIBRATION_FILE
 from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_export, trainable_parameters
+from limbeck.tasks.task_file import CALIBRATION_FILE
 
 __all__ = ["Exported", "compare_systems", "model_card", "write_student"]
 

@@ -161,7 +161,7 @@ def _no_folder(folder: Path) -> str | None:
 
 def _set_aside_damaged_results(folder: Path, config: AnyRun, progress: Progress) -> None:
     from limbeck.report.read import RESULTS_FILE, read_any_results
-    from limbeck.runs.kept import require_same_results
+    from limbeck.tasks.kept import require_same_results
 
     file, aside = folder / RESULTS_FILE, folder / _DAMAGED_RESULTS
     if not file.exists():

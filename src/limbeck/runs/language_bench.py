@@ -22,13 +22,13 @@ from limbeck.ranks import device
 from limbeck.recipes.english_model import english_model
 from limbeck.recipes.recipe import Recipe
 from limbeck.results import StageCost
-from limbeck.runs.kept import kept_array
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData, hard_prompts, prompt_texts
 from limbeck.sequences.given import GivenRows, Paired
 from limbeck.stages.pipeline import StageRun, run_stage
 from limbeck.stages.stage import Stage, Training
 from limbeck.students.scorer import Scorer, make_scorer
+from limbeck.tasks.kept import kept_array
 from limbeck.types import Batch, Progress, Sequences, SoftLayout, Teacher
 
 __all__ = ["ENGLISH_MODEL", "Bench", "rows_of", "scoring"]

@@ -33,12 +33,12 @@ from limbeck.recipes.english_model import english_model
 from limbeck.report.read import RESULTS_FILE, read_any_results
 from limbeck.results import StageCost
 from limbeck.runs.folder import RUN_FILE, environment
-from limbeck.runs.kept import mark_student, predictions_are_whole, student_is_whole, write_results
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData
 from limbeck.runs.outcome import read_curves
 from limbeck.runs.ranker import RankingTask
 from limbeck.sequences.given import Paired
+from limbeck.tasks.kept import mark_student, predictions_are_whole, student_is_whole, write_results
 from limbeck.types import Instruction, Progress, SoftLayout
 
 __all__ = ["LanguageOutcome", "credits_of", "finished_results", "write_language_outcome"]

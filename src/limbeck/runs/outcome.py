@@ -10,7 +10,7 @@ from limbeck.atomic import replace_folder, write_text
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.report.read import RESULTS_FILE, read_any_results
 from limbeck.results import Curve, StageCost, SystemName
-from limbeck.runs.kept import mark_student, student_is_whole, write_results
+from limbeck.tasks.kept import mark_student, student_is_whole, write_results
 from limbeck.tasks.task import TaskRun
 
 __all__ = ["TITLES", "read_curves", "write_outcome"]

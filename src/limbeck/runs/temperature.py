@@ -16,13 +16,12 @@ from limbeck.evaluation.calibration import expected_calibration_error, reliabili
 from limbeck.evaluation.predict import softmax
 from limbeck.models.json_file import read_json
 from limbeck.runs.predictor import Predictor
+from limbeck.tasks.task_file import CALIBRATION_FILE
 from limbeck.teachers.labels.calibration import fit_temperature
 from limbeck.teachers.labels.label_probs import LabelProbs
 from limbeck.types import Progress
 
-__all__ = ["CALIBRATION_FILE", "Fitted", "calibrate", "read_temperature", "student_temperature"]
-
-CALIBRATION_FILE = "calibration.json"
+__all__ = ["Fitted", "calibrate", "read_temperature", "student_temperature"]
 
 _FOLDS = 5
 _HOTTEST = 1e9

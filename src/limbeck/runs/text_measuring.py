@@ -16,9 +16,9 @@ from limbeck.evaluation.generation.outputs import SystemOutputs
 from limbeck.evaluation.generation.run_models import answer, reference_sums
 from limbeck.models.generate import Decoding
 from limbeck.results import SystemName
-from limbeck.runs.kept import kept
 from limbeck.runs.text_bench import TextBench
 from limbeck.runs.text_writing import with_room
+from limbeck.tasks.kept import kept
 from limbeck.types import Progress
 
 __all__ = ["HeldOutRows", "measure", "measure_rows", "measuring"]

@@ -11,9 +11,11 @@ from limbeck.errors import ModelError
 from limbeck.models.checked_folder import model_folder
 from limbeck.models.json_file import faults_in, read_json
 
-__all__ = ["TASK_FILE", "read_task", "student_max_length", "task_values"]
+__all__ = ["CALIBRATION_FILE", "TASK_FILE", "read_task", "student_max_length", "task_values"]
 
 TASK_FILE = "task.json"
+CALIBRATION_FILE = "calibration.json"
+"""The temperature that makes a classifier's probabilities honest."""
 Task = TypeVar("Task", bound=BaseModel)
 _ADVICE = "Write the student again, or copy its folder again"
 

@@ -12,7 +12,7 @@ from tests.stages.test_callbacks import DAMAGES
 
 from limbeck.intact import Damage
 from limbeck.results import Interval
-from limbeck.runs.kept import (
+from limbeck.tasks.kept import (
     MARKS_FILE,
     kept_array,
     mark_student,
