@@ -276,7 +276,8 @@ class Signal(TypedDict, total=False):
     """What a model says about a batch; only what was asked for is there."""
 
     logits: Tensor
-    """``[B, C]``: class logits, real values, or scores of candidates, ``-inf`` where a row has fewer than C."""
+    """``[B, C]``: logits of classes or labels, real values, or scores of candidates, ``-inf`` where a row has fewer
+    than C; ``[B, T, C]``: logits of tags."""
     states: Mapping[Tap, Tensor]
     """What is at each tap."""
     value_B: Tensor
@@ -298,6 +299,8 @@ class Batch(TypedDict, total=False):
     """The teacher's own encoding of the same rows; only where the teacher runs live."""
     labels_B: Tensor
     """Label ids, `UNLABELLED` where a row has none."""
+    targets_BC: Tensor
+    """Of regression the gold values, of labels that may go together 1 and 0, float; NaN where a row has none."""
     labels_BT: Tensor
     """In text generation: the token id that each position predicts, `UNLABELLED` where none counts. Shifted already:
     of a causal model ``labels_BT[b, t]`` is the token at ``t + 1``. Positions are those of the student's

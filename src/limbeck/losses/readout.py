@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from limbeck.losses.labels import labels
 from limbeck.losses.reduction import count, share_of_mean, token_weights
+from limbeck.losses.targets import known
 from limbeck.losses.term import Output, WeightedTerm, needs_of, predictions
 from limbeck.losses.tokens import supervised_positions
 from limbeck.models.language_model import Head, head_of, token_logits
@@ -18,7 +19,15 @@ from limbeck.numerics.chunked import chunked_loss, label_log_probs
 from limbeck.numerics.logits import FullLogits
 from limbeck.types import UNLABELLED, Batch, Needs, Signal
 
-__all__ = ["CandidateReadout", "ClassReadout", "Readout", "TagReadout", "TokenReadout"]
+__all__ = [
+    "CandidateReadout",
+    "ClassReadout",
+    "LabelReadout",
+    "Readout",
+    "TagReadout",
+    "TokenReadout",
+    "ValueReadout",
+]
 
 Parts = dict[str, Tensor]
 """What is logged, by name: shares of means, detached."""
@@ -47,10 +56,8 @@ class Readout(Protocol):
         """Return shares worth watching that cost nothing."""
 
 
-class ClassReadout:
-    """A class for each row: ``logits [B, C]``."""
-
-    output: Output = "classes"
+class _RowReadout:
+    """Logits of rows, which are small: each term has a value for each row or token."""
 
     def run(self, student: nn.Module, batch: Batch, needs: Needs) -> Signal:
         """Return logits, what is at taps, and how likely the student finds its teacher's reasons."""
@@ -59,17 +66,10 @@ class ClassReadout:
             signal["reason_log_probs_B"] = cast(Any, student).reason_log_probs(batch["reasons"])
         return signal
 
-    def count(self, micro_batches: Sequence[Batch]) -> Parts:
-        """Return the predictions of a step, and those with a gold label."""
-        return {
-            "rows": count(predictions(batch) for batch in micro_batches),
-            "labelled": count(labels(batch) != UNLABELLED for batch in micro_batches),
-        }
-
     def loss(
         self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts
     ) -> tuple[Tensor, Parts]:
-        """Return the sum of terms, each of which has a value for each row or token."""
+        """Return the weighted sum of the terms' means."""
         teacher = batch.get("signal", {})
         total, parts = student["logits"].new_zeros((), dtype=torch.float32), Parts()
         for t in terms:
@@ -78,6 +78,19 @@ class ClassReadout:
             parts[f"term/{t.name}"] = part.detach()
             total = total + t.weight * part
         return total, parts
+
+
+class ClassReadout(_RowReadout):
+    """A class for each row: ``logits [B, C]``."""
+
+    output: Output = "classes"
+
+    def count(self, micro_batches: Sequence[Batch]) -> Parts:
+        """Return the predictions of a step, and those with a gold label."""
+        return {
+            "rows": count(predictions(batch) for batch in micro_batches),
+            "labelled": count(labels(batch) != UNLABELLED for batch in micro_batches),
+        }
 
     @torch.no_grad()
     def watched(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
@@ -107,6 +120,52 @@ class TagReadout(ClassReadout):
     """A tag for each word of a row: ``logits [B, T, C]``."""
 
     output: Output = "tags"
+
+
+class ValueReadout(_RowReadout):
+    """Real values of each row: ``logits [B, C]``."""
+
+    output: Output = "values"
+    _beside_teacher, _beside_gold = "train/distance_to_teacher", "train/absolute_error"
+
+    def count(self, micro_batches: Sequence[Batch]) -> Parts:
+        """Return the values of a step, and the gold ones."""
+        return {
+            "rows": count(torch.ones_like(known(batch)) for batch in micro_batches),
+            "labelled": count(known(batch) for batch in micro_batches),
+        }
+
+    @torch.no_grad()
+    def watched(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
+        """Return how the student's values compare with the teacher's and with the gold ones, value by value."""
+        needs, known_BC, found = needs_of(tuple(terms)), known(batch), Parts()
+        if needs.logits:
+            compared_BC = self._compare(student["logits"], batch["signal"]["logits"])
+            everything_BC = torch.ones_like(known_BC)
+            found[self._beside_teacher] = share_of_mean(compared_BC, everything_BC, "token", counts["rows"])
+        if needs.labels:
+            compared_BC = self._compare(student["logits"], self._gold(batch))
+            found[self._beside_gold] = share_of_mean(compared_BC, known_BC, "token", counts["labelled"])
+        return found
+
+    def _gold(self, batch: Batch) -> Tensor:
+        return batch["targets_BC"]
+
+    def _compare(self, own_BC: Tensor, other_BC: Tensor) -> Tensor:
+        return (own_BC - other_BC).abs()
+
+
+class LabelReadout(ValueReadout):
+    """Labels of each row that may go together: ``logits [B, C]``, above 0 where a label is there."""
+
+    output: Output = "labels"
+    _beside_teacher, _beside_gold = "train/agreement", "train/accuracy"
+
+    def _gold(self, batch: Batch) -> Tensor:
+        return batch["targets_BC"] - 0.5
+
+    def _compare(self, own_BC: Tensor, other_BC: Tensor) -> Tensor:
+        return ((own_BC > 0) == (other_BC > 0)).float()
 
 
 class TokenReadout:

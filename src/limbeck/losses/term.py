@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,10 @@ from limbeck.types import Batch, Needs, Shapes, Signal
 
 __all__ = ["ALL_OUTPUTS", "Output", "Term", "WeightedTerm", "bind_terms", "needs_of", "predictions"]
 
-Output = Literal["classes", "tags", "candidates", "tokens"]
-"""What a student puts out: a class for each row, a tag for each word, a score for each candidate, the next token."""
-ALL_OUTPUTS: frozenset[Output] = frozenset(("classes", "tags", "candidates", "tokens"))
+Output = Literal["classes", "labels", "values", "tags", "candidates", "tokens"]
+"""What a student puts out: of each row a class, labels that may go together, or real values; a tag for each word; a
+score for each candidate; the next token."""
+ALL_OUTPUTS: frozenset[Output] = frozenset(get_args(Output))
 
 
 def predictions(batch: Batch) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.errors import ConfigError
-from limbeck.losses.term import Output, Term
+from limbeck.losses.term import ALL_OUTPUTS, Term
 from limbeck.numerics.distances import (
     cosine_distance,
     layer_normalised,
@@ -42,7 +42,7 @@ def read_positions(batch: Batch) -> Tensor:
 class Hint(Term):
     """A term that compares what is at one site of mapped layers."""
 
-    suits = frozenset[Output](("classes", "tags", "tokens"))
+    suits = ALL_OUTPUTS - {"candidates"}
     site: ClassVar[Site] = "hidden"
     pairs: tuple[tuple[int, int], ...] = field(default=(), kw_only=True)
     """(student layer, teacher layer), set by `bind`."""
@@ -97,7 +97,7 @@ class PatientHints(Hint):
     published weights beta only make sense with it.
     """
 
-    suits = frozenset[Output](("classes", "tags"))
+    suits = ALL_OUTPUTS - {"candidates", "tokens"}
     site: ClassVar[Site] = "first"
     strategy: str = "skip"
 
