@@ -9,10 +9,11 @@ import pytest
 
 from limbeck.runs.config import run_config
 from limbeck.runs.doctor import Finding
+from limbeck.runs.flow import run
+from limbeck.runs.language_bench import Bench
 from limbeck.runs.language_data import read_language_data
-from limbeck.runs.language_doctor import _dual_encoder_seconds, examine_languages
-from limbeck.runs.language_plan import plan, seconds_per_row
-from limbeck.runs.languages import Bench, run_languages
+from limbeck.runs.language_doctor import _dual_encoder_seconds, _planned, examine_languages
+from limbeck.runs.language_plan import seconds_per_row
 from limbeck.types import Instruction, SilentProgress
 
 Records = Callable[..., list[Instruction]]
@@ -88,7 +89,7 @@ def test_a_dual_encoder_is_timed_by_the_tokens_that_it_reads(
     """Each different candidate once, so that test records which share theirs cost little."""
     bench = Bench(run_config(sections), Path(sections["output"]), read_language_data(run_config(sections)),
                   SilentProgress())  # type: ignore[arg-type] # fmt: skip
-    ((_, system), *_) = bench.systems()
+    ((_, system), *_) = bench.recipes()
     clock = iter(float(second) for second in range(100))
     monkeypatch.setattr("limbeck.runs.language_doctor.time.perf_counter", lambda: next(clock))
     tests = bench.data.test
@@ -136,8 +137,8 @@ def test_the_plan_is_what_a_run_trains(sections: dict[str, Any]) -> None:
         sections | {"baselines": ["ml_dft", "transfer"], "recipe": {"name": "ml_ipd", "gate": 0.0}}
     )
     bench = Bench(config, Path(config.output), read_language_data(config), SilentProgress())
-    planned = sorted(one.steps for one in plan(bench))
-    run_languages(config, progress=SilentProgress())
+    planned = sorted(one.steps for _, one in _planned(bench, {}))
+    run(config, progress=SilentProgress())
     done = Path(config.output).glob("stages/seed0/*/done.json")
     trained = [json.loads(path.read_text(encoding="utf-8"))["steps"] for path in done]
     assert sorted(trained) == planned
@@ -252,7 +253,7 @@ def test_timing_leaves_no_gradient_and_changes_no_weight(kind: str, sections: di
     sections["backbone"]["scorer"] = kind if kind != "verbaliser" else "auto"
     config: Any = run_config(sections)
     bench = Bench(config, Path(config.output), read_language_data(config), SilentProgress())
-    system = dict(bench.systems())["pl_bl" if kind == "verbaliser" else "ml_ipd"]
+    system = dict(bench.recipes())["pl_bl" if kind == "verbaliser" else "ml_ipd"]
     scorer = bench.new_scorer(system, 0)
     before = {name: tensor.clone() for name, tensor in scorer.state_dict().items()}
     training, forward = seconds_per_row(scorer, bench.encoder(system).encode(bench.data.test), kind)  # type: ignore[arg-type]

@@ -14,9 +14,9 @@ import pytest
 from limbeck.errors import ConfigError, DataError, ModelError
 from limbeck.evaluation.predict import softmax
 from limbeck.runs.config import run_config
+from limbeck.runs.flow import run
 from limbeck.runs.language_data import read_language_data
 from limbeck.runs.language_outcome import _fixed_labels
-from limbeck.runs.languages import run_languages
 from limbeck.runs.ranker import Ranker, RankingTask, is_ranking_student
 from limbeck.types import Instruction, SilentProgress
 
@@ -57,7 +57,7 @@ def student(
 ) -> tuple[Path, np.ndarray[Any, Any], list[Instruction]]:
     """Run, and return the student folder, the run's own scores of the test records, and these records."""
     config = run_config(run_sections(model, rows, output, recipe, **backbone))
-    run_languages(config, progress=SilentProgress())  # type: ignore[arg-type]
+    run(config, progress=SilentProgress())
     scores = np.load(output / "predictions" / f"{recipe}-n2-seed0.npy")
     return output / "student", scores, read_language_data(config).test  # type: ignore[arg-type]
 

@@ -16,7 +16,6 @@ from limbeck.tasks.kept import (
     MARKS_FILE,
     kept_array,
     mark_student,
-    predictions_are_whole,
     require_same_results,
     student_is_whole,
     write_results,
@@ -136,14 +135,6 @@ def test_results_with_damage_are_noticed(run: Path) -> None:
         require_same_results(run)
     (run / MARKS_FILE).unlink()
     require_same_results(run)
-
-
-def test_lost_predictions_are_noticed(run: Path) -> None:
-    assert predictions_are_whole(run)
-    kept_array(run, NAME, Model().predict, Told())
-    assert predictions_are_whole(run)
-    (run / NAME).unlink()
-    assert not predictions_are_whole(run)
 
 
 def test_marks_of_other_work_stay(run: Path) -> None:

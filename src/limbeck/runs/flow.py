@@ -16,12 +16,9 @@ from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
 from limbeck.ranks import is_main, require_data_parallel
 from limbeck.results import Results
-from limbeck.runs.config import AnyRun, RunConfig, run_config
+from limbeck.runs.config import AnyRun, run_config
 from limbeck.runs.folder import hold, record_run
-from limbeck.runs.language_config import LanguageRunConfig
-from limbeck.runs.languages import run_languages
 from limbeck.runs.outcome import write_outcome
-from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.whole_run import WholeRun
 from limbeck.stages.pipeline import run_stage
 from limbeck.tasks.table import task_of_kind
@@ -30,8 +27,10 @@ from limbeck.types import Progress, SilentProgress
 
 __all__ = ["distill", "run"]
 
+AnyResults = Results | LanguageResults | GenerationResults
 
-def distill(*, progress: Progress | None = None, **sections: Any) -> Results | LanguageResults | GenerationResults:
+
+def distill(*, progress: Progress | None = None, **sections: Any) -> AnyResults:
     """Distil a teacher into a student; the same words as a run file, as keyword arguments.
 
     Args:
@@ -58,15 +57,9 @@ def distill(*, progress: Progress | None = None, **sections: Any) -> Results | L
     return run(run_config(sections), progress=progress or SilentProgress())
 
 
-def run(config: AnyRun, *, progress: Progress, command: str = "") -> Results | LanguageResults | GenerationResults:
+def run(config: AnyRun, *, progress: Progress, command: str = "") -> AnyResults:
     """Carry out a checked run; see `distill`."""
     require_data_parallel()
-    if isinstance(config, LanguageRunConfig):
-        return run_languages(config, progress=progress, command=command)
-    return _run(config, progress, command)
-
-
-def _run(config: RunConfig | TextRunConfig, progress: Progress, command: str) -> Results | GenerationResults:
     task, folder = task_of_kind(config.task.kind), Path(config.output)
     with hold(folder):
         config = task.settle(config, folder)
@@ -77,10 +70,8 @@ def _run(config: RunConfig | TextRunConfig, progress: Progress, command: str) ->
         run.progress = WholeRun(progress, [part for seed, system in todo for part in run.parts(system, seed)])
         for seed, system in todo:
             _train_and_measure(run, system, seed)
-        results: Results | GenerationResults = write_outcome(
-            run, folder, command or f"limbeck distill {folder / 'run.yaml'}"
-        )
-        return results
+        found: AnyResults = write_outcome(run, folder, command or f"limbeck distill {folder / 'run.yaml'}")
+        return found
 
 
 def _train_and_measure(run: TaskRun, system: System, seed: int) -> None:

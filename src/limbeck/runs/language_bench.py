@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +13,20 @@ from limbeck.data.candidates import CandidateEncoder, EncodedRecords, ScorerKind
 from limbeck.data.encode import token_limit
 from limbeck.data.prompts.choice import PromptChoice
 from limbeck.evaluation.predict import predict_scores
-from limbeck.losses.readout import CandidateReadout
-from limbeck.models.layers import shapes
 from limbeck.models.load import load_tokenizer, load_weights, new_encoder
 from limbeck.models.step_memory import without_memory
 from limbeck.ranks import device
 from limbeck.recipes.english_model import english_model
 from limbeck.recipes.recipe import Recipe
-from limbeck.results import StageCost
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData, hard_prompts, prompt_texts
 from limbeck.sequences.given import GivenRows, Paired
-from limbeck.stages.pipeline import StageRun, run_stage
-from limbeck.stages.stage import Stage, Training
+from limbeck.stages.stage import Stage
 from limbeck.students.scorer import Scorer, make_scorer
 from limbeck.tasks.kept import kept_array
-from limbeck.types import Batch, Progress, Sequences, SoftLayout, Teacher
+from limbeck.types import Batch, Progress, SoftLayout
 
-__all__ = ["ENGLISH_MODEL", "Bench", "rows_of", "scoring"]
+__all__ = ["ENGLISH_MODEL", "Bench", "batch_maker", "rows_of", "scoring"]
 
 ENGLISH_MODEL = "english_model"
 _CROSS_ENCODER_CANDIDATES = 64
@@ -51,10 +46,6 @@ class Bench:
     """Scores of the test records by system, budget of target labels and seed."""
     kept: dict[int, dict[str, float]] = field(default_factory=dict)
     """Share of the main system's paired records that passed the gate, by seed and language."""
-    costs: dict[str, StageCost] = field(default_factory=dict)
-    """Of each stage, by its folder."""
-    stages_of: dict[tuple[str, int], list[StageCost]] = field(default_factory=dict)
-    """Of each system at each budget; stages that budgets share are in all of them."""
 
     def __post_init__(self) -> None:
         backbone = self.config.backbone
@@ -67,6 +58,7 @@ class Bench:
         automatic: ScorerKind = "cross_encoder" if most <= _CROSS_ENCODER_CANDIDATES else "dual_encoder"
         self.kind: ScorerKind = automatic if backbone.scorer == "auto" else backbone.scorer
         self._encoders: dict[tuple[ScorerKind, str], CandidateEncoder] = {}
+        self._tests: dict[tuple[ScorerKind, str], EncodedRecords] = {}
 
     def choice(self, system: Recipe) -> PromptChoice:
         """The prompts of a system."""
@@ -102,13 +94,13 @@ class Bench:
             )
         return self._encoders[key]
 
-    def systems(self) -> list[tuple[str, Recipe]]:
+    def recipes(self) -> list[tuple[str, Recipe]]:
         """The English model and all others."""
         return [(ENGLISH_MODEL, english_model()), *((r.key, r.build()) for r in self.config.recipes())]
 
     def check_lengths(self) -> None:
         """Refuse prompts that leave no room for the input, for every system, before anything is trained."""
-        for _, system in self.systems():
+        for _, system in self.recipes():
             for records in (self.data.english, self.data.pool, self.data.test):
                 self.encoder(system).encode(records)
 
@@ -151,61 +143,12 @@ class Bench:
 
         return kept_array(self.folder, f"predictions/{name}.npy", make, self.progress)
 
-    @cached_property
-    def _tests(self) -> dict[int, EncodedRecords]:
-        return {}
-
-    def test(self, name: str, system: Recipe, n_target: int, seed: int, scorer: Scorer) -> None:
-        """Score the test records with a system at the end of its stages."""
-        encoder = self.encoder(system)
-        if id(encoder) not in self._tests:
-            self._tests[id(encoder)] = encoder.encode(self.data.test)
-        key = (name, n_target, seed)
-        tests, file = self._tests[id(encoder)], f"{name}-n{n_target}-seed{seed}"
-        self.scores[key] = self.score(file, scorer, tests, margin=True)
-
-    def train(
-        self,
-        stage: Stage,
-        *,
-        name: str,
-        seed: int,
-        n_target: int,
-        where: str,
-        scorer: Scorer,
-        encoded: EncodedRecords,
-        training: Training,
-        sequences: Sequences,
-        teacher: Teacher | None = None,
-    ) -> None:
-        """Run one stage on `scorer` in place and keep its cost."""
-        scorer.to(device())
-        cost = run_stage(
-            stage,
-            StageRun(
-                folder=self.folder / "stages" / f"seed{seed}" / where,
-                log=self.folder / "log.jsonl",
-                system=name,
-                seed=seed,
-                training=training,
-                sequences=sequences,
-                make_batch=_batch_maker(encoded),
-                progress=self.progress,
-                title=self.title(where, seed),
-                readout=CandidateReadout(),
-                stage=where.removeprefix(f"{name}-"),
-                tokenizer=self.tokenizer,
-                shapes=shapes(scorer, scorer),
-                teacher=teacher,
-            ),
-            scorer,
-        )
-        self.costs[f"seed{seed}/{where}"] = cost
-        self.stages_of.setdefault((name, n_target), []).append(cost)
-
-    def title(self, where: str, seed: int) -> str:
-        """What the bar of a stage says."""
-        return f"{where}, seed {seed}"
+    def tests(self, system: Recipe) -> EncodedRecords:
+        """The test records as a system reads them; systems that read alike share them."""
+        key = (self.kind_of(system), system.options.prompts)
+        if key not in self._tests:
+            self._tests[key] = self.encoder(system).encode(self.data.test)
+        return self._tests[key]
 
     def steps(self, n_target_records: int, pairs: int) -> dict[str, int]:
         """Optimiser steps of each kind of rows."""
@@ -222,12 +165,10 @@ class Bench:
             count = steps[rows]
         return max(1, round(stage.share * count))
 
-    def exported_student(self) -> Scorer:
-        """The main system at its largest budget of target labels, first seed: the one that is exported."""
-        recipe, seed = self.config.recipe, self.config.seeds[0]
-        system = recipe.build()
-        scorer = self.new_scorer(system, seed)
-        load_weights(scorer, _last_stage(self.folder, recipe.key, system, self.config.data.n_target[-1], seed))
+    def exported_student(self, stage: str) -> Scorer:
+        """The main system with the weights of the first seed's last stage."""
+        scorer = self.new_scorer(self.config.recipe.build(), self.config.seeds[0])
+        load_weights(scorer, self.folder / "stages" / stage / "model")
         return scorer
 
 
@@ -244,7 +185,8 @@ def scoring(name: str) -> str:
     return f"scoring: {name}"
 
 
-def _batch_maker(encoded: EncodedRecords) -> Callable[[NDArray[np.int64]], Batch]:
+def batch_maker(encoded: EncodedRecords) -> Callable[[NDArray[np.int64]], Batch]:
+    """Return the function that builds the batch of given records."""
     import torch
 
     labels, width = torch.from_numpy(encoded.label_ids), encoded.candidates
@@ -260,10 +202,3 @@ def _batch_maker(encoded: EncodedRecords) -> Callable[[NDArray[np.int64]], Batch
         }
 
     return make_batch
-
-
-def _last_stage(folder: Path, name: str, system: Recipe, n_target: int, seed: int) -> Path:
-    stages = [stage for stage in system.stages if rows_of(stage) != "target" or n_target]
-    labelled = {"target", "source+target"} & {rows_of(stage) for stage in stages}
-    where = f"{name}-{stages[-1].name}" + (f"-n{n_target}" if labelled else "")
-    return folder / "stages" / f"seed{seed}" / where / "model"

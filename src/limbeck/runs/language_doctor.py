@@ -23,12 +23,14 @@ from limbeck.evaluation.predict import predict_scores
 from limbeck.formatting import share_text
 from limbeck.recipes.recipe import Recipe
 from limbeck.runs.doctor import Finding, output_findings
+from limbeck.runs.language_bench import ENGLISH_MODEL, Bench
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData, Pairs, pair_for, prompt_texts, read_language_data, script_shares
-from limbeck.runs.language_plan import PlannedStage, plan, seconds_per_row
-from limbeck.runs.languages import ENGLISH_MODEL, Bench, budgets_of, comparable
+from limbeck.runs.language_plan import seconds_per_row
+from limbeck.runs.ranking_run import RankingRun, budgets_of
 from limbeck.sequences.given import Paired
 from limbeck.students.scorer import Scorer
+from limbeck.tasks.task import PlannedStage, System
 from limbeck.types import Instruction, Progress
 
 __all__ = ["examine_languages"]
@@ -56,7 +58,7 @@ def examine_languages(config: LanguageRunConfig, progress: Progress) -> list[Fin
         data = read_language_data(config)
     except LimbeckError as error:
         return [Finding("fault", "data", str(error)), *output_findings(config)]
-    output = output_findings(config) or output_findings(config, comparable(Path(config.output), data.fingerprints))
+    output = output_findings(config) or output_findings(config, data.fingerprints)
     findings = [*output, *_counts(data), *_target_labels(config, data), *_look_alikes(data), *_scripts(data)]
     findings += [Finding("warning", "data", warning) for warning in data.warnings]
     pairs: dict[str, Pairs] = {}
@@ -70,11 +72,11 @@ def examine_languages(config: LanguageRunConfig, progress: Progress) -> list[Fin
     try:
         bench = Bench(config, Path(config.output), data, progress)
         sample = _sample([*data.english, *data.pool, *data.test])
-        for _, system in bench.systems():
+        for _, system in bench.recipes():
             bench.encoder(system).encode(sample)
     except LimbeckError as error:
         return [*findings, Finding("fault", "models", str(error))]
-    planned = plan(bench)
+    planned = _planned(bench, pairs)
     findings += [*_prompts(bench, systems[0], sample), *_tokens(bench, sample), *_steps(bench, planned)]
     try:
         findings += _models_and_time(bench, planned, pairs)
@@ -268,26 +270,35 @@ def _tokens_beside(records: list[Instruction], sources: list[Instruction], ids: 
     return per_character(records) / (per_character(sources) or 1)
 
 
-def _steps(bench: Bench, planned: list[PlannedStage]) -> list[Finding]:
+def _planned(bench: Bench, pairs: dict[str, Pairs]) -> list[tuple[System, PlannedStage]]:
+    """All stages that one seed trains; those that budgets of target labels share are there once."""
+    systems = RankingRun(bench, dict(pairs)).systems(bench.config.seeds[0])
+    return list({planned.folder: (system, planned) for system in systems for planned in system.stages}.values())
+
+
+def _steps(bench: Bench, planned: list[tuple[System, PlannedStage]]) -> list[Finding]:
     findings = []
-    for name, _ in bench.systems():
+    for name, _ in bench.recipes():
         words = [
-            f"{one.stage}{_budget_text(one.n_target)} {one.steps:,} x {one.batch_size} records"
-            for one in planned
-            if one.name == name
+            f"{one.stage.name}{_budget_text(system, one)} {one.steps:,} x {one.training.batch_size} records"
+            for system, one in planned
+            if system.name == name
         ]
         findings.append(Finding("ok", "steps", f"{name}: {', '.join(words) or 'nothing to train'}"))
-    if idle := [one for one in planned if not one.steps]:
-        names = ", ".join(f"{one.name} {one.stage}" for one in idle)
+    if idle := [(system, one) for system, one in planned if not one.steps]:
+        names = ", ".join(f"{system.name} {one.stage.name}" for system, one in idle)
         findings.append(Finding("warning", "steps", f"no step in {names}: is there no record for it?"))
     return findings
 
 
-def _budget_text(n_target: int | None) -> str:
-    return "" if n_target is None else f" (n_target {n_target})"
+def _budget_text(system: System, planned: PlannedStage) -> str:
+    own = planned.folder.endswith(f"-n{system.budget}")
+    return f" (n_target {system.budget})" if own else ""
 
 
-def _models_and_time(bench: Bench, planned: list[PlannedStage], pairs: dict[str, Pairs]) -> list[Finding]:
+def _models_and_time(
+    bench: Bench, planned: list[tuple[System, PlannedStage]], pairs: dict[str, Pairs]
+) -> list[Finding]:
     """Build each kind of scorer, time a few training steps and forward passes, and count them."""
     from limbeck.formatting import duration_text, parameters_text
 
@@ -295,14 +306,14 @@ def _models_and_time(bench: Bench, planned: list[PlannedStage], pairs: dict[str,
     speeds: dict[tuple[ScorerKind, str], tuple[float, float]] = {}
     seconds = 0.0
     learnt = _sample([*bench.data.english, *bench.data.pool])
-    with bench.progress.track("timing each kind of scorer", len(bench.systems())) as advance:
-        for name, system in bench.systems():
-            key = (bench.kind_of(system), system.options.prompts)
+    with bench.progress.track("timing each kind of scorer", len(bench.recipes())) as advance:
+        for name, recipe in bench.recipes():
+            key = (bench.kind_of(recipe), recipe.options.prompts)
             if key not in speeds:
-                scorer = bench.new_scorer(system, bench.config.seeds[0])
-                training, forward = seconds_per_row(scorer, bench.encoder(system).encode(learnt), key[0])
+                scorer = bench.new_scorer(recipe, bench.config.seeds[0])
+                training, forward = seconds_per_row(scorer, bench.encoder(recipe).encode(learnt), key[0])
                 if key[0] == "dual_encoder":
-                    forward = _dual_encoder_seconds(scorer, bench.encoder(system), bench.data.test)
+                    forward = _dual_encoder_seconds(scorer, bench.encoder(recipe), bench.data.test)
                 else:  # which reads each candidate of each record
                     forward *= _mean_candidates(bench.data.test) / _mean_candidates(learnt)
                 speeds[key] = training, forward
@@ -314,8 +325,9 @@ def _models_and_time(bench: Bench, planned: list[PlannedStage], pairs: dict[str,
                 )
                 findings.append(Finding("ok", "models", words))
             training, forward = speeds[key]
-            budgets = [0] if name == ENGLISH_MODEL else budgets_of(system, bench.config.data.n_target)
-            seconds += training * sum(one.steps * one.batch_size for one in planned if one.name == name)
+            budgets = [0] if name == ENGLISH_MODEL else budgets_of(recipe, bench.config.data.n_target)
+            steps = [p.steps * p.training.batch_size for system, p in planned if system.name == name]
+            seconds += training * sum(steps)
             scored = len(bench.data.test) * len(budgets) + (len(pairs[name].teachers) if name in pairs else 0)
             seconds += forward * scored
             advance(1)

@@ -1,4 +1,4 @@
-"""The end of a cross-lingual run: figures per language, results.json, the report, and the student folder."""
+"""The end of a cross-lingual run: the student folder and its card, and figures per language."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.atomic import replace_folder, write_json, write_text
+from limbeck.atomic import write_json
 from limbeck.data.candidates import ScorerKind
 from limbeck.data.languages import language_name
 from limbeck.data.prompts.choice import PromptChoice
@@ -28,9 +28,8 @@ from limbeck.evaluation.languages import (
 from limbeck.evaluation.ranking import accuracy_credit, query_ndcg, reciprocal_rank, span_counts
 from limbeck.language_results import EnglishCheck, LanguageResults, LanguageSystem, SystemCost
 from limbeck.models.load import hub_name
-from limbeck.ranks import is_main, ranks, wait_for_all
+from limbeck.ranks import ranks
 from limbeck.recipes.english_model import english_model
-from limbeck.report.read import RESULTS_FILE, read_any_results
 from limbeck.results import StageCost
 from limbeck.runs.folder import RUN_FILE, environment
 from limbeck.runs.language_config import LanguageRunConfig
@@ -38,10 +37,9 @@ from limbeck.runs.language_data import LanguageData
 from limbeck.runs.outcome import read_curves
 from limbeck.runs.ranker import RankingTask
 from limbeck.sequences.given import Paired
-from limbeck.tasks.kept import mark_student, predictions_are_whole, student_is_whole, write_results
-from limbeck.types import Instruction, Progress, SoftLayout
+from limbeck.types import Instruction, SoftLayout
 
-__all__ = ["LanguageOutcome", "credits_of", "finished_results", "write_language_outcome"]
+__all__ = ["LanguageOutcome", "compare_languages", "credits_of", "language_card", "write_scorer"]
 
 _ENGLISH_MODEL = "english_model"
 _ALARM = 0.02
@@ -71,49 +69,18 @@ class LanguageOutcome:
     command: str
 
 
-def write_language_outcome(outcome: LanguageOutcome, progress: Progress) -> LanguageResults:
-    """Compare all systems, and write the student folder, ``results.json`` and ``report.html``."""
-    if is_main():
-        progress.say("comparing systems in each language")
-        results = _results(outcome)
-        _write_student(outcome, results)
-        mark_student(outcome.folder)
-        write_results(outcome.folder, results)
-    wait_for_all()
-    found = finished_results(outcome.folder, progress)
-    assert found is not None
-    return found
+def write_scorer(outcome: LanguageOutcome, part: Path) -> None:
+    """Write the exported scorer into an empty folder."""
+    outcome.student().save_pretrained(part)
+    outcome.tokenizer.save_pretrained(part)
+    write_json(part / "task.json", _task_file(outcome).model_dump())
 
 
-def finished_results(folder: Path, progress: Progress) -> LanguageResults | None:
-    """Return the results of a run that came to its end and has lost nothing, the report drawn again; else ``None``.
-
-    Stages are not looked at: nothing of a run that has come to its end depends on them.
-    """
-    from limbeck.report.page import write_report
-
-    if not (folder / RESULTS_FILE).exists() or not predictions_are_whole(folder):
-        return None
-    if not student_is_whole(folder, progress):
-        return None
-    found = read_any_results(folder / RESULTS_FILE)
-    assert isinstance(found, LanguageResults)
-    if is_main():
-        progress.say("drawing the report")
-        write_report(found, folder / "report.html")
-    wait_for_all()
-    return found
-
-
-def _write_student(outcome: LanguageOutcome, results: LanguageResults) -> None:
+def language_card(outcome: LanguageOutcome, results: LanguageResults) -> str:
+    """Return the model card of the exported scorer."""
     from limbeck.report.language_card import render_language_card
 
-    with replace_folder(outcome.folder / "student") as part:
-        outcome.student().save_pretrained(part)
-        outcome.tokenizer.save_pretrained(part)
-        write_json(part / "task.json", _task_file(outcome).model_dump())
-        card = render_language_card(results, base_model=hub_name(outcome.config.backbone.model), license=None)
-        write_text(part / "README.md", card)
+    return render_language_card(results, base_model=hub_name(outcome.config.backbone.model), license=None)
 
 
 def _task_file(outcome: LanguageOutcome) -> RankingTask:
@@ -157,7 +124,8 @@ def _fixed_labels(records: Sequence[Instruction]) -> tuple[dict[str, list[str]],
     return labels, pairs
 
 
-def _results(outcome: LanguageOutcome) -> LanguageResults:
+def compare_languages(outcome: LanguageOutcome) -> LanguageResults:
+    """Return all figures of a run."""
     config, data = outcome.config, outcome.data
     credits = _credits(outcome)
     panel = Panel(

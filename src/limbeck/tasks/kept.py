@@ -23,7 +23,6 @@ __all__ = [
     "kept",
     "kept_array",
     "mark_student",
-    "predictions_are_whole",
     "require_same_results",
     "student_is_whole",
     "write_results",
@@ -85,17 +84,6 @@ def require_same_results(run: Path) -> None:
     """Compare ``results.json`` with what the run wrote. Raises `Damage`."""
     if (mark := _marks(run).get(RESULTS_FILE)) is not None:
         require_same(run / RESULTS_FILE, mark)
-
-
-def predictions_are_whole(run: Path) -> bool:
-    """Whether all predictions are there as they were written."""
-    try:
-        for name, mark in _marks(run).items():
-            if name.startswith("predictions/"):
-                require_same(run / name, mark)
-    except Damage:
-        return False
-    return True
 
 
 def mark_student(run: Path) -> None:

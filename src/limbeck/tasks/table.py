@@ -13,6 +13,7 @@ DEFAULT_KIND = "classification"
 KINDS = {
     "classification": "limbeck.runs.classifier_run:TASK",
     "generation": "limbeck.runs.text_run:TASK",
+    "instructions": "limbeck.runs.ranking_run:TASK",
 }
 
 
