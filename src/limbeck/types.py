@@ -367,12 +367,15 @@ class Needs:
 
 
 class Shapes(NamedTuple):
-    """Depth and width of both models: what a layer map is resolved against."""
+    """Depth, width and heads of both models: what a term is bound to."""
 
     teacher_layers: int
     teacher_width: int
     student_layers: int
     student_width: int
+    teacher_heads: int = 0
+    """Of attention; 0: not known."""
+    student_heads: int = 0
 
 
 class Writer(Protocol):

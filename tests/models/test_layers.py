@@ -21,7 +21,7 @@ Make = Callable[..., Any]
 def test_depth_width_and_shapes(make_classifier: Make, kind: str) -> None:
     model = make_classifier(kind, layers=3, width=8)
     assert (depth(model), width(model)) == (3, 8)
-    assert shapes(make_classifier(layers=4), model) == Shapes(4, 16, 3, 8)
+    assert shapes(make_classifier(layers=4), model) == Shapes(4, 16, 3, 8, 2, 2)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from limbeck.types import Shapes
 __all__ = [
     "accepted_inputs",
     "depth",
+    "heads",
     "layer_list",
     "set_dropout",
     "shapes",
@@ -40,9 +41,15 @@ def width(model: Any) -> int:
     return int(text_config(model).hidden_size)
 
 
+def heads(model: Any) -> int:
+    """Number of attention heads of each layer; 0 where layers differ or the configuration does not say."""
+    found = getattr(text_config(model), "num_attention_heads", 0)
+    return found if isinstance(found, int) else 0
+
+
 def shapes(teacher: Any, student: Any) -> Shapes:
-    """Depth and width of a pair of models."""
-    return Shapes(depth(teacher), width(teacher), depth(student), width(student))
+    """Depth, width and heads of a pair of models."""
+    return Shapes(depth(teacher), width(teacher), depth(student), width(student), heads(teacher), heads(student))
 
 
 def layer_list(model: Any, half: str | None = None) -> tuple[str, nn.ModuleList]:

@@ -268,7 +268,7 @@ def _repeated(rows: RunRows) -> list[Finding]:
 
 
 def _tokens_and_layers(config: RunConfig, teacher: Any, student: Any, same_tokens: bool) -> list[Finding]:
-    n, d, m, d_student = pair = shapes(teacher, student)
+    pair = shapes(teacher, student)
     try:
         needs = [needs_of(bind_terms(stage.terms, pair)) for stage in config.recipe.build().stages]
     except LimbeckError as error:
@@ -276,9 +276,10 @@ def _tokens_and_layers(config: RunConfig, teacher: Any, student: Any, same_token
     if not same_tokens and any(stage.same_tokens for stage in needs):
         words = f"recipe '{config.recipe.name}' compares token by token, but the token ids differ"
         return [Finding("fault", "tokenizers", words)]
+    n, d, m, own_d, *_ = pair
     words = "write the same token ids" if same_tokens else "write different token ids; this recipe does not mind"
     return [
-        Finding("ok", "layers", f"teacher {n} x {d}, student {m} x {d_student}"),
+        Finding("ok", "layers", f"teacher {n} x {d}, student {m} x {own_d}"),
         Finding("ok", "tokenizers", f"teacher and student {words}"),
     ]
 
