@@ -1,11 +1,17 @@
-"""Distances between hidden states. The last dimension is the state; float32 or better inside."""
+"""Distances between hidden states and between scores of attention; float32 or better inside."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["cosine_distance", "layer_normalised", "mean_squared_distance", "normalised_squared_distance"]
+__all__ = [
+    "attention_squared_distance",
+    "cosine_distance",
+    "layer_normalised",
+    "mean_squared_distance",
+    "normalised_squared_distance",
+]
 
 _SMALLEST_NORM = 1e-12
 """A shorter state counts as zero: it has no direction, and its gradient is 0, not NaN or 1/norm."""
@@ -47,3 +53,19 @@ def mean_squared_distance(*, teacher: Tensor, student: Tensor) -> Tensor:
     """
     exact = torch.promote_types(student.dtype, torch.float32)
     return (student.to(exact) - teacher.detach().to(exact)).square().mean(dim=-1)
+
+
+def attention_squared_distance(*, teacher: Tensor, student: Tensor) -> Tensor:
+    """Return the mean over heads and seen keys of squared differences, ``[B, H, Q, K] -> [B, Q]``.
+
+    A key counts where both models may look at it: their scores are finite. A query that sees none has 0.
+
+    >>> scores = torch.tensor([[[[1.0, -torch.inf], [1.0, 3.0]]]])
+    >>> attention_squared_distance(teacher=scores, student=torch.zeros(1, 1, 2, 2)).tolist()
+    [[1.0, 5.0]]
+    """
+    exact = torch.promote_types(student.dtype, torch.float32)
+    seen = torch.isfinite(teacher) & torch.isfinite(student)
+    # Filled before the difference: the gradient of inf less inf is NaN.
+    own, other = (x.to(exact).masked_fill(~seen, 0.0) for x in (student, teacher.detach()))
+    return (own - other).square().sum(dim=(1, 3)) / seen.sum(dim=(1, 3)).clamp(min=1)
