@@ -8,12 +8,14 @@ import pytest
 
 from limbeck.errors import ConfigError
 from limbeck.losses.labels import LabelCrossEntropy
-from limbeck.losses.term import WeightedTerm
+from limbeck.losses.logits import ForwardKL
+from limbeck.losses.targets import BinaryCrossEntropy, BinaryKL, SquaredError
+from limbeck.losses.term import Term, WeightedTerm
 from limbeck.losses.tokens import TokenTerm
 from limbeck.numerics.token_losses import LabelLoss
 from limbeck.recipes import kinds
 from limbeck.recipes.catalogue import RECIPES, build_recipe, recipes_for
-from limbeck.recipes.kinds import suits
+from limbeck.recipes.kinds import Kind, suits
 from limbeck.recipes.recipe import RankingOptions, Recipe
 from limbeck.sequences.curriculum import Curriculum
 from limbeck.sequences.given import GivenRows, Paired, TeacherWritten
@@ -26,12 +28,14 @@ from limbeck.stages.stage import Stage
 ROWS = WeightedTerm("labels", LabelCrossEntropy())
 TOKENS = WeightedTerm("labels", TokenTerm(LabelLoss()))
 
+OF_ROWS = {"classification", "token_classification", "regression", "multi_label"}
+
 
 @pytest.mark.parametrize(
     ("source", "suited"),
     [
-        (GivenRows(), {"classification", "generation"}),
-        (GivenRows("labelled"), {"classification", "generation", "instructions"}),
+        (GivenRows(), OF_ROWS | {"generation"}),
+        (GivenRows("labelled"), OF_ROWS | {"generation", "instructions"}),
         (GivenRows("source"), {"instructions"}),
         (GivenRows("target"), {"instructions"}),
         (GivenRows("source+target"), {"instructions"}),
@@ -50,7 +54,7 @@ def test_kinds_of_sources(source: Source, suited: set[str]) -> None:
 
 def test_all_terms_and_stages_must_fit() -> None:
     of_rows, of_tokens = Stage("rows", (ROWS,)), Stage("tokens", (TOKENS,))
-    assert suits(Recipe("Own", (of_rows,))) == {"classification"}
+    assert suits(Recipe("Own", (of_rows,))) == OF_ROWS
     assert suits(Recipe("Own", (of_tokens,))) == {"generation"}
     assert not suits(Recipe("Own", (of_rows, of_tokens)))
     assert not suits(Recipe("Own", (of_rows,), starts_from="teacher"))
@@ -67,11 +71,11 @@ def test_a_recipe_of_no_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 def test_every_recipe_is_for_some_kind_and_a_refusal_names_both_sides() -> None:
     assert set(RECIPES) == {name for kind in kinds.RUNS for name in recipes_for(kind)}
     message = (
-        "recipe 'pkd' is for classification runs, not for cross-lingual runs (task.kind: instructions). Recipes "
+        "recipe 'anon' is for classification runs, not for cross-lingual runs (task.kind: instructions). Recipes "
         f"for this task: {', '.join(recipes_for('instructions'))} (limbeck recipes NAME says what they do)"
     )
     with pytest.raises(ConfigError, match=re.escape(message)):
-        build_recipe("pkd", {"gate": 0.5}, "instructions")
+        build_recipe("anon", {"gate": 0.5}, "instructions")
 
 
 def test_what_sources_are_made_of() -> None:
@@ -81,3 +85,17 @@ def test_what_sources_are_made_of() -> None:
     assert (stage.part(TeacherWritten), stage.part(GivenRows), stage.sampled) == (texts, None, corpus.source)
     assert not stage.packable
     assert Stage("own", (TOKENS,), source=texts).packable
+
+
+@pytest.mark.parametrize(
+    ("kind", "terms"),
+    [
+        ("classification", [ForwardKL(2.0), LabelCrossEntropy()]),
+        ("token_classification", [ForwardKL(2.0), LabelCrossEntropy()]),
+        ("regression", [SquaredError("teacher"), SquaredError()]),
+        ("multi_label", [BinaryKL(2.0), BinaryCrossEntropy()]),
+    ],
+)
+def test_one_recipe_has_the_terms_of_each_kinds_students(kind: Kind, terms: list[Term]) -> None:
+    (stage,) = build_recipe("word_level_kd", {}, kind).stages
+    assert [weighted.term for weighted in stage.terms] == terms

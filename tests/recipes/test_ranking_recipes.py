@@ -177,7 +177,7 @@ def test_what_recipes_need() -> None:
         (
             "limbeck.recipes.pkd:pkd",
             {},
-            "'limbeck.recipes.pkd:pkd' is for classification runs, not for c",
+            "'limbeck.recipes.pkd:pkd' is for classification runs and runs on entities (task.kind: ",
         ),
         (
             "pkd",

@@ -25,6 +25,9 @@ Examples:
 
 _TITLES = {
     "classification": "Classification",
+    "token_classification": "Entities (task.kind: token_classification)",
+    "regression": "Numbers (task.kind: regression)",
+    "multi_label": "Several labels (task.kind: multi_label)",
     "generation": "Text generation (task.kind: generation)",
     "instructions": "Cross-lingual runs (task.kind: instructions)",
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from limbeck.losses.targets import BinaryCrossEntropy, SquaredError
 from limbeck.losses.term import Output, Term
 from limbeck.types import UNLABELLED, Batch, Needs, Signal
 
@@ -20,13 +21,21 @@ def labels(batch: Batch) -> Tensor:
 
 @dataclass(frozen=True)
 class LabelCrossEntropy(Term):
-    """Cross-entropy with the gold label, ``-log q(y)`` in nats, where there is one; always at temperature 1."""
+    """Cross-entropy with the gold label, ``-log q(y)`` in nats, where there is one; always at temperature 1.
 
-    suits = frozenset[Output](("classes", "tags"))
+    Of labels that may go together it is `BinaryCrossEntropy`, of real values `SquaredError`: up to a constant the
+    cross-entropy of a normal distribution of variance 1/2.
+    """
+
+    suits = frozenset[Output](("classes", "tags", "labels", "values"))
 
     @property
     def needs(self) -> Needs:
         return Needs(labels=True)
+
+    def of(self, output: Output) -> Term:
+        counterparts: dict[Output, Term] = {"labels": BinaryCrossEntropy(), "values": SquaredError()}
+        return counterparts.get(output, self)
 
     def mask(self, batch: Batch) -> Tensor:
         return labels(batch) != UNLABELLED

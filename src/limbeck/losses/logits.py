@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import ConfigError
+from limbeck.losses.targets import BinaryKL, SquaredError
 from limbeck.losses.term import Output, Term
 from limbeck.numerics.divergences import forward_kl, soft_cross_entropy
 from limbeck.types import Batch, Needs, Signal
@@ -21,9 +22,13 @@ _UNSURE = 0.9
 
 @dataclass(frozen=True)
 class ForwardKL(Term):
-    """Soft targets: ``T^2 KL(teacher_T || student_T)`` per row (Hinton et al. 2015)."""
+    """Soft targets: ``T^2 KL(teacher_T || student_T)`` per row (Hinton et al. 2015).
 
-    suits = frozenset[Output](("classes", "tags"))
+    Of labels that may go together it is `BinaryKL`, of real values `SquaredError`: the KL divergence of normal
+    distributions of variance 1/2, whatever the temperature.
+    """
+
+    suits = frozenset[Output](("classes", "tags", "labels", "values"))
     loss_temperature: float = 2.0
 
     def __post_init__(self) -> None:
@@ -33,6 +38,13 @@ class ForwardKL(Term):
     @property
     def needs(self) -> Needs:
         return Needs(logits=True)
+
+    def of(self, output: Output) -> Term:
+        counterparts: dict[Output, Term] = {
+            "labels": BinaryKL(self.loss_temperature),
+            "values": SquaredError("teacher"),
+        }
+        return counterparts.get(output, self)
 
     def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         return forward_kl(

@@ -53,6 +53,10 @@ class Term(ABC):
         """
         return self
 
+    def of(self, output: Output) -> Term:
+        """Return the term that says the same of a student that puts out something else; most are about one thing."""
+        return self
+
     def module(self) -> nn.Module | None:
         """Return its own parameters, which `bind` made: trained with the student, in checkpoints, never exported."""
         return None

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import ValidationError, validate_call
 
 from limbeck.errors import ConfigError, LimbeckError, near_misses
-from limbeck.recipes.kinds import RUNS, Kind, suits
+from limbeck.recipes.kinds import RUNS, Kind, for_kind, suits
 from limbeck.recipes.own_functions import own_function, told
 from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.given import GivenRows, Paired, TeacherWritten
@@ -79,6 +79,7 @@ def build_recipe(name: str, arguments: Mapping[str, Any], kind: Kind) -> Recipe:
         _require_suited(name, kind, _as_recipe(name, function()))  # before arguments that no recipe of this kind has
     recipe = _as_recipe(name, _call(name, function, arguments))
     _require_suited(name, kind, recipe)
+    recipe = for_kind(recipe, kind)
     if not recipe.stages or not any(t.weight > 0 for stage in recipe.stages for t in stage.terms):
         raise ConfigError(f"recipe '{name}' with these arguments has no term of positive weight: nothing to train on")
     if kind != "instructions" and abs(sum(stage.share for stage in recipe.stages) - 1) > 1e-6:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
 from operator import and_
 from typing import Literal, get_args
@@ -12,20 +13,31 @@ from limbeck.sequences.curriculum import Curriculum
 from limbeck.sequences.given import GivenRows, Paired
 from limbeck.sequences.source import Source
 
-__all__ = ["RUNS", "Kind", "suits"]
+__all__ = ["RUNS", "Kind", "for_kind", "suits"]
 
-Kind = Literal["classification", "generation", "instructions"]
+Kind = Literal["classification", "token_classification", "regression", "multi_label", "generation", "instructions"]
 _Kinds = frozenset[Kind]
 _ALL: _Kinds = frozenset(get_args(Kind))
 _CLASSES: _Kinds = frozenset({"classification"})
+_ROWS: _Kinds = frozenset({"classification", "token_classification", "regression", "multi_label"})
 _CANDIDATES: _Kinds = frozenset({"instructions"})
 _TOKENS: _Kinds = frozenset({"generation"})
 
-_STUDENTS: dict[Output, Kind] = {"classes": "classification", "tokens": "generation", "candidates": "instructions"}
+_STUDENTS: dict[Output, Kind] = {
+    "classes": "classification",
+    "tags": "token_classification",
+    "values": "regression",
+    "labels": "multi_label",
+    "tokens": "generation",
+    "candidates": "instructions",
+}
 """The kind of task whose students put out what a term reads."""
 
 RUNS: dict[Kind, str] = {
     "classification": "classification runs",
+    "token_classification": "runs on entities (task.kind: token_classification)",
+    "regression": "runs on numbers (task.kind: regression)",
+    "multi_label": "runs on several labels (task.kind: multi_label)",
     "generation": "runs on texts (task.kind: generation)",
     "instructions": "cross-lingual runs (task.kind: instructions)",
 }
@@ -40,13 +52,23 @@ def suits(recipe: Recipe) -> _Kinds:
     return reduce(and_, [*terms, *sources], _CANDIDATES if ranks else _ALL)
 
 
+def for_kind(recipe: Recipe, kind: Kind) -> Recipe:
+    """Return a recipe whose terms are those of the kind's students."""
+    output = next(output for output, of in _STUDENTS.items() if of == kind)
+    stages = tuple(
+        replace(stage, terms=tuple(replace(term, term=term.term.of(output)) for term in stage.terms))
+        for stage in recipe.stages
+    )
+    return replace(recipe, stages=stages)
+
+
 def _of_term(term: Term) -> _Kinds:
-    return frozenset(_STUDENTS[output] for output in term.suits if output in _STUDENTS)
+    return frozenset(_STUDENTS[output] for output in term.suits)
 
 
 def _of_source(source: Source) -> _Kinds:
     if isinstance(source, GivenRows):
-        return {"all": _CLASSES | _TOKENS, "labelled": _ALL}.get(source.which, _CANDIDATES)
+        return {"all": _ROWS | _TOKENS, "labelled": _ALL}.get(source.which, _CANDIDATES)
     if isinstance(source, Paired):
         return _CANDIDATES
     return _CLASSES if isinstance(source, Curriculum) else _TOKENS
