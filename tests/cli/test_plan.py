@@ -32,7 +32,8 @@ def test_faults_are_the_users(run_file: Path) -> None:
     assert RUNNER.invoke(app, ["plan"]).exit_code == 2
 
 
-def test_other_runs_are_pointed_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limbeck.runs.config.load_run_file", lambda path, overrides: object())
-    found = RUNNER.invoke(app, ["plan", str(tmp_path / "texts.yaml")])
+def test_other_runs_are_pointed_elsewhere() -> None:
+    example = Path(__file__).parents[2] / "examples" / "languages.yaml"
+    found = RUNNER.invoke(app, ["plan", str(example)])
+    assert isinstance(found.exception, ConfigError)
     assert "limbeck plan knows classification runs" in str(found.exception)

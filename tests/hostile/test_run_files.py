@@ -22,7 +22,7 @@ from tests.runs.text_models import text_sections
 
 from limbeck.filter.config import FilterConfig
 from limbeck.prompt_search.config import TuneConfig
-from limbeck.runs.config import RunConfig
+from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.text_config import TextRunConfig
 

@@ -20,8 +20,8 @@ from limbeck.models.load import load_classifier, load_language_model, load_token
 from limbeck.report.page import render_report
 from limbeck.results import Results
 from limbeck.runs.config import run_config
-from limbeck.runs.doctor import examine
 from limbeck.runs.evaluate import evaluate
+from limbeck.runs.examine import examine
 from limbeck.runs.predictor import Predictor
 from limbeck.types import SilentProgress
 

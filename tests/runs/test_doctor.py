@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from limbeck.runs.config import run_config
-from limbeck.runs.doctor import Finding, examine
+from limbeck.runs.examine import examine
 from limbeck.runs.folder import resolved_yaml
+from limbeck.tasks.finding import Finding
 from limbeck.types import SilentProgress
 
 

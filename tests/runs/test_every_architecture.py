@@ -15,8 +15,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 import limbeck
 from limbeck.errors import ModelError
 from limbeck.models.taps import run_model
-from limbeck.runs.config import RunConfig, run_config
-from limbeck.runs.doctor import examine
+from limbeck.runs.classifier_config import RunConfig
+from limbeck.runs.config import run_config
+from limbeck.runs.examine import examine
 from limbeck.runs.plan import plan_memory
 from limbeck.runs.predictor import Predictor
 from limbeck.types import SilentProgress

@@ -12,8 +12,9 @@ import torch
 import limbeck
 from limbeck.errors import DataError, ModelError
 from limbeck.models.load import load_tokenizer
-from limbeck.runs.config import RunConfig, run_config
-from limbeck.runs.doctor import examine
+from limbeck.runs.classifier_config import RunConfig
+from limbeck.runs.config import run_config
+from limbeck.runs.examine import examine
 from limbeck.runs.predictor import Predictor
 from limbeck.runs.prepare import start_teacher
 from limbeck.runs.student import make_student

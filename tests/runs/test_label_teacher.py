@@ -16,9 +16,10 @@ from limbeck.errors import ConfigError, DataError
 from limbeck.report.page import render_report
 from limbeck.results import Results
 from limbeck.runs.config import load_run_file, run_config
-from limbeck.runs.doctor import Finding, examine
 from limbeck.runs.evaluate import evaluate
+from limbeck.runs.examine import examine
 from limbeck.runs.predictor import Predictor
+from limbeck.tasks.finding import Finding
 from limbeck.teachers.labels.label_probs import LabelProbs, from_log_probs
 from limbeck.types import SilentProgress
 

@@ -168,7 +168,8 @@ def test_faults_have_a_line_and_say_what_to_do(tmp_path: Path, old: str, new: st
 def test_all_faults_are_shown_at_once(tmp_path: Path) -> None:
     text = GOOD.replace("bul_Cyrl", "xx").replace("gate", "gates").replace("rows,", "row,").replace("ng: 16", "ng: 1")
     message = fault(tmp_path, text.replace("epochs: 1", "epochs: 0"))
-    assert message.startswith("3 faults in the run")
+    assert message.startswith("4 faults in the run")
+    assert "recipe.gates: 'ml_ipd' has no such argument; did you mean 'gate'?" in message
     for line in ("run.yaml:3: ", "run.yaml:7: ", "run.yaml:13: "):
         assert line in message
 

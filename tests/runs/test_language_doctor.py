@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from limbeck.runs.config import run_config
-from limbeck.runs.doctor import Finding
+from limbeck.runs.examine import examine
 from limbeck.runs.flow import run
 from limbeck.runs.language_bench import Bench
 from limbeck.runs.language_data import read_language_data
-from limbeck.runs.language_doctor import _dual_encoder_seconds, _planned, examine_languages
+from limbeck.runs.language_doctor import _dual_encoder_seconds, _planned
 from limbeck.runs.language_plan import seconds_per_row
+from limbeck.tasks.finding import Finding
 from limbeck.types import Instruction, SilentProgress
 
 Records = Callable[..., list[Instruction]]
@@ -56,7 +57,7 @@ def write(folder: Path, split: str, rows: Rows) -> None:
 
 
 def findings(sections: dict[str, Any]) -> list[Finding]:
-    return examine_languages(run_config(sections), SilentProgress())  # type: ignore[arg-type]
+    return examine(run_config(sections), SilentProgress())
 
 
 def of(found: list[Finding], check: str) -> tuple[set[str], str]:

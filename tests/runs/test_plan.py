@@ -12,7 +12,8 @@ from limbeck.models.load import load_classifier, load_tokenizer
 from limbeck.models.step_memory import StepMemory, without_memory
 from limbeck.numerics.memory_plan import NF4_BITS
 from limbeck.runs import plan as plan_module
-from limbeck.runs.config import RunConfig, run_config
+from limbeck.runs.classifier_config import RunConfig
+from limbeck.runs.config import run_config
 from limbeck.runs.plan import MemoryPlan, plan_memory
 from limbeck.runs.prepare import read_rows
 from limbeck.runs.student import make_student

@@ -20,16 +20,17 @@ import limbeck
 from limbeck.data.generation.records import Example, Examples, Message
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.errors import ConfigError, ModelError
-from limbeck.runs.config import RunConfig, run_config
-from limbeck.runs.doctor import Finding
+from limbeck.runs.classifier_config import RunConfig
+from limbeck.runs.config import run_config
 from limbeck.runs.evaluate_tasks import evaluate_tasks
+from limbeck.runs.examine import examine
 from limbeck.runs.folder import record_run
 from limbeck.runs.prompted_teacher import rendered_prompts
 from limbeck.runs.template_dates import date_notes, dated_prompt, with_label_dates, with_text_date
 from limbeck.runs.text_config import TextRunConfig
-from limbeck.runs.text_doctor import examine_texts
 from limbeck.runs.text_store import fill_store_of
 from limbeck.runs.writer import WritingStudent
+from limbeck.tasks.finding import Finding
 from limbeck.types import Origin, SilentProgress
 
 DATED = "{{ '<|im_start|>' + strftime_now('%d') + '<|im_end|>' }}" + CHATML
@@ -188,7 +189,7 @@ def test_a_damaged_record_or_store_has_no_day(sections: dict[str, Any], on: Any,
 
 
 def test_the_doctor_says_so(sections: dict[str, Any], on: Any) -> None:
-    findings: dict[str, Finding] = {one.check: one for one in examine_texts(config_of(sections), SilentProgress())}
+    findings: dict[str, Finding] = {one.check: one for one in examine(config_of(sections), SilentProgress())}
     assert findings["template"].level == "note"
     words = "It writes today's date; in this run 2026-11-01 whatever the day (task.date)"
     assert words in findings["template"].message

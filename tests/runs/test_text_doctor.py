@@ -22,9 +22,9 @@ from tests.runs.text_models import (
 from limbeck.formatting import share_text
 from limbeck.models.load import load_language_model
 from limbeck.runs.config import run_config
-from limbeck.runs.doctor import Finding
+from limbeck.runs.examine import examine as examine_run
 from limbeck.runs.text_config import TextRunConfig
-from limbeck.runs.text_doctor import examine_texts
+from limbeck.tasks.finding import Finding
 from limbeck.types import SilentProgress
 
 
@@ -39,7 +39,7 @@ def examine(sections: dict[str, Any]) -> dict[str, Finding]:
     assert isinstance(config, TextRunConfig)
     order = ["ok", "note", "warning", "fault"]
     found: dict[str, Finding] = {}
-    for finding in examine_texts(config, SilentProgress()):
+    for finding in examine_run(config, SilentProgress()):
         before = found.get(finding.check)
         if before is None or order.index(finding.level) >= order.index(before.level):
             found[finding.check] = finding
@@ -67,7 +67,7 @@ def test_counted_tokens_are_those_of_the_completions(sections: dict[str, Any]) -
     read = sum(len(tokenizer(row["question"] + "\n\n")["input_ids"]) for row in train_rows())
     config = run_config(sections)
     assert isinstance(config, TextRunConfig)
-    layout = next(f for f in examine_texts(config, SilentProgress()) if f.check == "layout")
+    layout = next(f for f in examine_run(config, SilentProgress()) if f.check == "layout")
     assert f"{learnt:,} of {learnt + read:,} tokens are learnt" in layout.message
 
 

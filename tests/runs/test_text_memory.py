@@ -10,10 +10,10 @@ import pytest
 from tests.runs.text_models import text_sections
 
 from limbeck.runs.config import run_config
+from limbeck.runs.examine import examine
 from limbeck.runs.text_bench import TextBench, set_up
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import read_texts
-from limbeck.runs.text_doctor import examine_texts
 from limbeck.runs.text_memory import _kept_bytes, step_memory
 from limbeck.types import SilentProgress
 
@@ -66,6 +66,6 @@ def test_a_device_that_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("limbeck.runs.text_doctor.device_memory_bytes", lambda: 1_000_000)
     config = run_config(text_sections(tmp_path))
     assert isinstance(config, TextRunConfig)
-    (finding,) = (found for found in examine_texts(config, SilentProgress()) if found.check == "memory")
+    (finding,) = (found for found in examine(config, SilentProgress()) if found.check == "memory")
     assert finding.level == "warning"
     assert "The device has 1.0 MB: set training.micro_batch_size lower" in finding.message

@@ -22,8 +22,8 @@ import limbeck
 from limbeck.errors import ConfigError, DataError, ModelError, TeacherError
 from limbeck.generation_results import GenerationResults
 from limbeck.runs.config import run_config
+from limbeck.runs.examine import examine
 from limbeck.runs.text_config import TextRunConfig
-from limbeck.runs.text_doctor import examine_texts
 from limbeck.runs.text_store import fill_store_of
 from limbeck.teachers.store.index import INDEX
 from limbeck.teachers.store.reader import TokenStore
@@ -253,11 +253,11 @@ def test_an_encoder_and_a_decoder_are_not_served(served: dict[str, Any]) -> None
 
 
 def test_the_doctor_without_the_weights(served: dict[str, Any], server: Server) -> None:
-    found = {finding.check: finding for finding in examine_texts(checked(served), SilentProgress())}
+    found = {finding.check: finding for finding in examine(checked(served), SilentProgress())}
     assert found["store"].level == "fault"
     assert "Make one with limbeck store" in found["store"].message
     fill(served)
-    findings = examine_texts(checked(served), SilentProgress())
+    findings = examine(checked(served), SilentProgress())
     found = {finding.check: finding for finding in findings}
     assert "fault" not in {finding.level for finding in findings}
     assert found["store"].level == "ok"

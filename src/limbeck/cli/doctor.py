@@ -39,19 +39,9 @@ def main(
 
     config = load_run_file(run_file, set_ or ())
     quiet_libraries()
-    from limbeck.runs.doctor import examine
-    from limbeck.runs.language_config import LanguageRunConfig
-    from limbeck.runs.language_doctor import examine_languages
-    from limbeck.runs.text_config import TextRunConfig
+    from limbeck.runs.examine import examine
 
-    if isinstance(config, LanguageRunConfig):
-        findings = examine_languages(config, progress())
-    elif isinstance(config, TextRunConfig):
-        from limbeck.runs.text_doctor import examine_texts
-
-        findings = examine_texts(config, progress())
-    else:
-        findings = examine(config, progress())
+    findings = examine(config, progress())
     for finding in findings:
         mark = Text.assemble((f"{finding.level:>8}", _STYLES[finding.level]), "  ")
         print_line(f"{finding.check}: {finding.message}", console, mark=mark)

@@ -10,11 +10,11 @@ import typer
 
 if TYPE_CHECKING:
     from limbeck.numerics.memory_plan import MemoryItem
-    from limbeck.runs.plan import MemoryPlan
+    from limbeck.tasks.memory import MemoryPlan
 
 __all__ = ["HELP", "main"]
 
-HELP = """Predict the memory that a classification run needs, item by item, before anything is loaded or paid for.
+HELP = """Predict the memory that a run needs, item by item, before anything is loaded or paid for.
 
 One training step of each model is traced on tensors without memory, with the longest rows of your data. If the run
 does not fit the device, or the memory that you allow, the plan says what to change, and ends with code 2.
@@ -38,19 +38,17 @@ def main(
     from limbeck.cli.terminal import quiet_libraries
     from limbeck.errors import ConfigError
     from limbeck.numerics.memory_plan import parse_size
-    from limbeck.runs.config import RunConfig, load_run_file
+    from limbeck.runs.config import load_run_file
 
     config = load_run_file(run_file, set_ or ())
-    if not isinstance(config, RunConfig):
-        raise ConfigError(f"{run_file}: limbeck plan knows classification runs; for others use limbeck doctor")
     try:
         available = parse_size(memory) if memory is not None else None
     except ValueError as error:
         raise ConfigError(f"--memory: {error}") from error
     quiet_libraries()
-    from limbeck.runs.plan import plan_memory
+    from limbeck.tasks.table import task_of
 
-    plan = plan_memory(config, available=available)
+    plan = task_of(config).plan(config, available)
     _print_plan(plan)
     if not plan.fits:
         raise typer.Exit(2)

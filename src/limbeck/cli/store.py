@@ -31,18 +31,14 @@ def main(
 ) -> None:
     """Fill the store that a run file names."""
     from limbeck.cli.terminal import console, progress, quiet_libraries
-    from limbeck.errors import ConfigError
     from limbeck.formatting import share_text
     from limbeck.runs.config import load_run_file
-    from limbeck.runs.text_config import TextRunConfig
 
     config = load_run_file(run_file, set_ or ())
-    if not isinstance(config, TextRunConfig):
-        raise ConfigError("a store is for runs on texts (task.kind: generation); others keep signals themselves")
     quiet_libraries()
-    from limbeck.runs.text_store import fill_store_of
+    from limbeck.tasks.table import task_of
 
-    rows, mass = fill_store_of(config, progress())
+    rows, mass = task_of(config).fill_store(config, progress())
     if rows:
         have = share_text(mass, digits=2)
         console.print(f"{rows} rows kept; the kept tokens have {have} of the teacher's probability on average")

@@ -20,7 +20,7 @@ from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth, shapes, width
 from limbeck.models.padding import padding_of
 from limbeck.results import StageCost, SystemName
-from limbeck.runs.config import RunConfig
+from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.label_teacher import LabelTeacher, PromptedModel, load_prompted_model, make_label_teacher
 from limbeck.runs.prepare import RunRows, start_teacher
 from limbeck.runs.reasons import training_reasons

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import softmax
 from limbeck.losses.term import needs_of
 from limbeck.models.load import frozen_fingerprint
@@ -23,8 +24,8 @@ from limbeck.recipes.fine_tune import fine_tune
 from limbeck.results import Results, StageCost, SystemName
 from limbeck.runs.bench import Bench, ModelTeacher, predicting, set_up
 from limbeck.runs.calibrate import dev_labels
+from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.classifier_outcome import Exported, compare_systems, model_card, write_student
-from limbeck.runs.config import RunConfig
 from limbeck.runs.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.runs.label_teacher import LabelTeacher
 from limbeck.runs.prepare import RunRows, budget_steps, compares_fine_tuned, read_rows, require_labels
@@ -37,6 +38,8 @@ from limbeck.sequences.given import GivenRows
 from limbeck.stages.pipeline import StageRun, stage_title
 from limbeck.stages.stage import Stage, Training
 from limbeck.students.adapters import all_parameters
+from limbeck.tasks.finding import Finding, InFolder
+from limbeck.tasks.memory import MemoryPlan
 from limbeck.tasks.task import Part, PlannedStage, System
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher
@@ -68,6 +71,22 @@ class ClassifierTask:
         if isinstance(bench.teacher, LabelTeacher):
             _ = run.signals  # a teacher that only guesses is refused before anything is trained
         return run
+
+    def examine(self, config: RunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
+        """Return what the doctor finds."""
+        from limbeck.runs.doctor import examine
+
+        return examine(config, progress, in_folder)
+
+    def plan(self, config: RunConfig, available: float | None) -> MemoryPlan:
+        """Return the memory that each part of the run needs."""
+        from limbeck.runs.plan import plan_memory
+
+        return plan_memory(config, available=available)
+
+    def fill_store(self, config: RunConfig, progress: Progress) -> tuple[int, float]:
+        """Refuse: signals of classifiers are small, and every run keeps its own."""
+        raise ConfigError("a run of a classifier keeps the teacher's signals itself; limbeck store is not needed")
 
 
 TASK = ClassifierTask()

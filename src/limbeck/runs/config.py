@@ -6,17 +6,15 @@ together, each with file and line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import reprlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from limbeck.data.prompts.label_prompt import REASON_FORMATS, LabelPrompt
-from limbeck.data.tasks import Classification
-from limbeck.errors import ConfigError
-from limbeck.recipes.capabilities import Capability, Idle, Lack, require
+from limbeck.errors import ConfigError, near_misses
 from limbeck.recipes.own_functions import look_beside
 from limbeck.runs.checked_yaml import (
     Place,
@@ -27,155 +25,13 @@ from limbeck.runs.checked_yaml import (
     read_yaml,
     yaml_faults,
 )
-from limbeck.runs.language_config import LanguageRunConfig
-from limbeck.runs.text_config import TextRunConfig
-from limbeck.stages.stage import Training
-from limbeck.students.adapters import Adapter
-from limbeck.tasks.run_config import Data, FromTeacher, NamedRecipe, OutputFolder, Seeds, Sources, Student, name_alone
-from limbeck.teachers.chat.endpoint import ChatEndpoint
+from limbeck.tasks.run_config import NamedRecipe, RunSettings, name_alone
+from limbeck.tasks.table import DEFAULT_KIND, KINDS, config_of_kind
 
-__all__ = [
-    "AnyRun",
-    "ClassifierRecipe",
-    "Data",
-    "FromTeacher",
-    "RunConfig",
-    "Student",
-    "Teacher",
-    "load_run_file",
-    "run_config",
-]
+__all__ = ["load_run_file", "run_config"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ClassifierData(Data):
-    """Where the rows are."""
-
-    dev: Sources | None = None
-    """Rows that are only used to fit the student's temperature (``calibration.json``), by gold labels or, without
-    any, by the teacher's in its column; default: the student has none."""
-
-
-class Teacher(_Section):
-    """Whom the student learns from: exactly one of `model`, `api` and `column`."""
-
-    model: str | None = None
-    """A folder in Hugging Face format or a hub name: a fine-tuned classifier, or a pretrained encoder; with `prompt`
-    a causal language model."""
-    fine_tune: Training | None = None
-    """Fine-tune it on the labelled rows first."""
-    api: ChatEndpoint | None = None
-    """An OpenAI-compatible API, which is told `prompt`."""
-    prompt: LabelPrompt | None = None
-    """How the teacher is asked for a label."""
-    calibration: list[Literal["contextual", "temperature"]] = []
-    """What is done to a prompted teacher's probabilities, in order. ``contextual``: divide by its answers to inputs
-    that say nothing. ``temperature``: fitted on the training rows that have a gold label."""
-    samples: Annotated[int, Field(ge=1, le=1000)] = 10
-    """Answers to each text, of an API without log-probabilities."""
-    orders_must_agree: bool = False
-    """Leave out training rows whose label changes with the order of the options; of an API with log-probabilities."""
-    pilot: Annotated[int, Field(ge=0, le=10_000)] = 40
-    """Labelled rows that a prompted teacher is asked about first; the run ends if it is no better on them than always
-    the most frequent label. 0: none."""
-    journal: str | None = None
-    """File that keeps an API's answers; default: in the run folder. Runs may share one."""
-    column: str | None = None
-    """Field of the rows with the label that a teacher gave; there is no model then."""
-    confidence: str | None = None
-    """Field with how sure the teacher was, from 0 to 1; default: it counts as certain."""
-    reason: str | None = None
-    """Field of the rows with the teacher's reason in English, where a recipe learns from it."""
-    trust_remote_code: bool = False
-    """Run Python code that comes with the model. Only for models whose authors you trust."""
-
-    @property
-    def is_classifier(self) -> bool:
-        """Whether the teacher has class logits of its own, rather than labels for the rows."""
-        return self.model is not None and self.prompt is None
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Teacher:
-        given = [name for name in ("model", "api", "column") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give exactly one of model, api, column (given: {', '.join(given) or 'none'})")
-        if self.fine_tune is not None and not self.is_classifier:
-            raise ValueError("fine_tune is for a teacher with a classifier's model; labels and prompts are final")
-        if self.column is None and self.confidence is not None:
-            raise ValueError("confidence goes with column, the field with the teacher's label")
-        if self.api is not None and self.prompt is None:
-            raise ValueError("api needs a prompt: how the teacher is asked for a label")
-        if self.column is not None and self.prompt is not None:
-            raise ValueError("prompt is for a teacher that is asked; a column holds its answers")
-        if self.calibration and self.prompt is None:
-            raise ValueError("calibration is for a teacher with a prompt")
-        if self.journal is not None and self.api is None:
-            raise ValueError("journal is for a teacher with an api")
-        if self.orders_must_agree and (self.api is None or self.api.log_probs == 0):
-            raise ValueError("orders_must_agree is for an api with log_probs, which is asked in every order of labels")
-        return self
-
-
-class ClassifierStudent(Student):
-    """The small model, and what of it is trained."""
-
-    adapter: Adapter | None = None
-    """Train an adapter and the classification head, and leave all else as it is; default: train everything."""
-    head: Literal["linear", "verbaliser"] = "linear"
-    """``linear``: a map from the states of the last layer, trained from the start. ``verbaliser``: a causal language
-    model's own words, the probability of writing each label behind a prompt."""
-    prompt: LabelPrompt | None = None
-    """What a text is put into, with ``head: verbaliser``; default: the teacher's prompt, or the text and a heading."""
-
-    @model_validator(mode="after")
-    def _words_of_a_model(self) -> ClassifierStudent:
-        if self.head == "verbaliser" and self.model is None:
-            raise ValueError("head: verbaliser needs a causal language model with trained weights: give model")
-        if self.head == "linear" and self.prompt is not None:
-            raise ValueError("prompt goes with head: verbaliser; a linear head reads the text as it is")
-        return self
-
-
-class ClassifierRecipe(NamedRecipe):
-    """A recipe's name and its arguments."""
-
-    kind = "classification"
-
-
-class RunConfig(_Section):
-    """A whole run file."""
-
-    task: Classification = Classification()
-    data: ClassifierData
-    teacher: Teacher
-    student: ClassifierStudent
-    recipe: Annotated[ClassifierRecipe, BeforeValidator(name_alone)]
-    training: Training = Training()
-    seeds: Seeds = [0]
-    """One student is trained for each; three or more allow a test over seeds."""
-    compare_fine_tuned: bool = True
-    """Also train the same student on the labels alone, with the same steps, batches and seeds."""
-    compare_random_order: bool = False
-    """Of a recipe that orders its rows: also train the same student on them in random order, with the same steps."""
-    output: OutputFolder
-    """The run folder."""
-    provenance: dict[str, Any] = {}
-    """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""
-
-    @model_validator(mode="after")
-    def _student_of_a_teacher_without_weights(self) -> RunConfig:
-        if not self.teacher.is_classifier and self.student.model is None:
-            raise ValueError("student: this teacher has no layers and no tokenizer to take over; give student.model")
-        return self
-
-
-AnyRun = RunConfig | LanguageRunConfig | TextRunConfig
-
-
-def run_config(values: Mapping[str, Any], where: str = "") -> AnyRun:
+def run_config(values: Mapping[str, Any], where: str = "") -> RunSettings:
     """Check a run given as nested mappings (or section objects).
 
     Raises:
@@ -185,7 +41,7 @@ def run_config(values: Mapping[str, Any], where: str = "") -> AnyRun:
     return _checked(values, lambda loc: where)
 
 
-def load_run_file(path: Path, overrides: Sequence[str] = ()) -> AnyRun:
+def load_run_file(path: Path, overrides: Sequence[str] = ()) -> RunSettings:
     """Read and check a YAML run file.
 
     Args:
@@ -210,88 +66,55 @@ def load_run_file(path: Path, overrides: Sequence[str] = ()) -> AnyRun:
     return _checked(values, where)
 
 
-_KIN: dict[str, type[AnyRun]] = {
-    "task.kind: classification (the default)": RunConfig,
-    "task.kind: instructions": LanguageRunConfig,
-    "task.kind: generation": TextRunConfig,
-}
-
-
-def _checked(values: Mapping[str, Any], where: Place) -> AnyRun:
-    task = values.get("task")
-    kind = task.get("kind") if isinstance(task, Mapping) else getattr(task, "kind", None)
-    kinds: dict[str, type[AnyRun]] = {"instructions": LanguageRunConfig, "generation": TextRunConfig}
-    model = kinds.get(str(kind), RunConfig)
+def _checked(values: Mapping[str, Any], where: Place) -> RunSettings:
+    kind = _kind(values, where)
+    model = config_of_kind(kind)
     faults: list[str] = []
-    config: AnyRun | None = None
+    config: RunSettings | None = None
     try:
         config = model.model_validate(dict(values))
     except ValidationError as error:
-        faults += fault_messages(error, model, values, where, _KIN)
-    try:
-        if isinstance(config, LanguageRunConfig | TextRunConfig):
-            config = config.spelled_out()
-        elif model is RunConfig:
-            recipe = config.recipe if config else ClassifierRecipe.model_validate(_as_mapping(values.get("recipe")))
-            built = recipe.build()
-            if config is not None:
-                require(recipe.name, built, _offers(config))
-                config = config.model_copy(update={"recipe": recipe.with_defaults()})
-    except ValidationError:
-        pass  # reported above
-    except ConfigError as error:
-        place = where(("recipe",))
-        faults.append(f"{place + ': ' if place else ''}{error}")
-    try:
-        config = _described(config) if isinstance(config, RunConfig) else config
-    except ConfigError as error:
-        place = where(("task", "labels"))
-        faults.append(f"{place + ': ' if place else ''}{error}")
+        kin = {_said(other): config_of_kind(other) for other in KINDS}
+        faults = fault_messages(error, model, values, where, kin)
+        faults += _faults_of_the_recipe(model, values, where)
+    for place, fill in config.fillings() if config is not None else []:
+        try:
+            config = fill(config)
+        except ConfigError as error:
+            faults.append(_at(where(place), error))
     if faults or config is None:
         raise one_error(faults, "run")
     return config
 
 
-def _described(config: RunConfig) -> RunConfig:
-    """Put what the task says of its labels into the prompts, which are then recorded as they are read.
-
-    Raises:
-        ConfigError: a prompt says something else.
-    """
-    sections: dict[str, Teacher | ClassifierStudent] = {"teacher": config.teacher, "student": config.student}
-    for name, section in sections.items():
-        if section.prompt is not None:
-            told = {"prompt": section.prompt.described(config.task.descriptions)}
-            config = config.model_copy(update={name: section.model_copy(update=told)})
-    return config
+def _kind(values: Mapping[str, Any], where: Place) -> str:
+    task = values.get("task")
+    kind = task.get("kind", DEFAULT_KIND) if isinstance(task, Mapping) else getattr(task, "kind", DEFAULT_KIND)
+    if isinstance(kind, str) and kind in KINDS:
+        return kind
+    fault = f"task.kind: there is no kind {reprlib.repr(kind)}; {near_misses(str(kind), KINDS)}"
+    raise one_error([_at(where(("task", "kind")), fault)], "run")
 
 
-def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
-    """Yield what recipes miss in this run, and options that are for some recipes only."""
-    teacher, student, states = config.teacher, config.student, (Capability.HIDDEN_STATES, Capability.FIRST_STATES)
-    others = "Use a recipe on class probabilities (word_level_kd; anon without hidden_weight), or another teacher"
-    if teacher.model is None:
-        for state in states:
-            yield Lack(state, f"teacher.{'api' if teacher.api is not None else 'column'} gives labels only", others)
-    if teacher.prompt is not None:
-        yield Lack(Capability.FIRST_STATES, "a model with teacher.prompt has none", others)
-    if teacher.reason is not None:
-        yield Idle(Capability.REASONS, "teacher.reason", "Use anon with reason_weight, or leave it out")
-    if teacher.is_classifier:
-        yield Lack(Capability.REASONS, "a teacher that is a classifier gives none", "Use a column, prompt or api")
-    if student.head != "verbaliser":
-        yield Lack(Capability.REASONS, "this student.head writes none", "Use student.head: verbaliser")
-    if student.adapter is not None and student.adapter.kind in ("prompt", "prefix"):
-        advice = "Use student.adapter with kind: lora, houlsby or bitfit"
-        yield Lack(Capability.REASONS, "a student with soft vectors (student.adapter) cannot write", advice)
-    asks = teacher.api is not None and teacher.prompt is not None and teacher.prompt.format in REASON_FORMATS
-    if teacher.reason is None and not asks:
-        advice = f"An API is asked for them if its prompt.format is {' or '.join(REASON_FORMATS)}"
-        yield Lack(Capability.REASONS, "teacher.reason does not name the field of the rows that has them", advice)
+def _said(kind: str) -> str:
+    return f"task.kind: {kind}{' (the default)' if kind == DEFAULT_KIND else ''}"
 
 
-def _as_mapping(recipe: Any) -> Any:
-    return {"name": recipe} if isinstance(recipe, str) else recipe
+def _faults_of_the_recipe(model: type[RunSettings], values: Mapping[str, Any], where: Place) -> list[str]:
+    """What is wrong with the arguments of the recipe, so that faults of other sections do not hide it."""
+    section = model.model_fields["recipe"].annotation
+    try:
+        if isinstance(section, type) and issubclass(section, NamedRecipe):
+            section.model_validate(name_alone(values.get("recipe"))).build()
+    except ValidationError:
+        pass  # reported with all others
+    except ConfigError as error:
+        return [_at(where(("recipe",)), error)]
+    return []
+
+
+def _at(place: str, fault: object) -> str:
+    return f"{place + ': ' if place else ''}{fault}"
 
 
 def _apply(values: dict[str, Any], override: str) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,8 +25,7 @@ from limbeck.models.layers import shapes
 from limbeck.models.padding import padding_of
 from limbeck.runs.bench import set_up
 from limbeck.runs.calibrate import dev_labels
-from limbeck.runs.config import AnyRun, RunConfig
-from limbeck.runs.folder import refusal_of
+from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.runs.label_teacher import LabelTeacher, pilot_without_cost, prompt_rows, unasked_teacher
 from limbeck.runs.prepare import (
@@ -47,11 +45,12 @@ from limbeck.runs.template_dates import date_notes, with_label_dates
 from limbeck.sequences.curriculum import Curriculum
 from limbeck.students.adapters import adapter_notes, all_parameters, trainable_parameters
 from limbeck.students.initialise import copies_note
+from limbeck.tasks.finding import Finding, InFolder
 from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
 from limbeck.teachers.chat.estimate import estimate
 from limbeck.types import Progress
 
-__all__ = ["Finding", "examine", "output_findings"]
+__all__ = ["examine"]
 
 _SAMPLE_ROWS = 256
 _TIMED_ROWS = 96
@@ -60,16 +59,7 @@ _LONG_SHARE = 0.05
 _FEW_STEPS = 200
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What one check found: ``fault`` stops a run, ``warning`` is probably a mistake, ``ok`` and ``note`` inform."""
-
-    level: Literal["ok", "note", "warning", "fault"]
-    check: str
-    message: str
-
-
-def examine(config: RunConfig, progress: Progress) -> list[Finding]:
+def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
     """Return the findings on a run, the data's first, then the models', then the expected time.
 
     Faults that make later checks impossible end the examination.
@@ -81,10 +71,10 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
             dev_labels(rows.dev, rows.labels)
         config = with_label_dates(config, Path(config.output))
     except LimbeckError as error:
-        return [Finding("fault", "data", str(error)), *output_findings(config)]
+        return [Finding("fault", "data", str(error)), *in_folder(config)]
     counted = f"{len(rows.train)} training rows ({rows.labelled} labelled, {len(rows.labels)} labels)"
     summary = f"{counted}, {len(rows.test)} held-out rows, {rows.left_out} left out"
-    findings = [Finding("ok", "data", summary), *output_findings(config, rows.fingerprints)]
+    findings = [Finding("ok", "data", summary), *in_folder(config, rows.fingerprints)]
     findings += [*_balance(rows), *_gold(config, rows), *_repeated(rows)]
     findings += [Finding("warning", "labels", words) for words in look_alike_warnings(rows.labels)]
     findings += [Finding("warning", "demonstrations", words) for words in demonstration_warnings(config, rows)]
@@ -119,12 +109,6 @@ def examine(config: RunConfig, progress: Progress) -> list[Finding]:
         findings += _expected_time(config, rows, models, len(rows.train))
         advance(1)
     return findings
-
-
-def output_findings(config: AnyRun, fingerprints: dict[str, str] | None = None) -> list[Finding]:
-    """Return why the run cannot be in its folder; what that holds is looked at if fingerprints of rows are given."""
-    refusal = refusal_of(config, fingerprints)
-    return [] if refusal is None else [Finding("fault", "output", refusal)]
 
 
 def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> list[Finding]:

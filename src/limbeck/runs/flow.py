@@ -16,12 +16,13 @@ from limbeck.generation_results import GenerationResults
 from limbeck.language_results import LanguageResults
 from limbeck.ranks import is_main, require_data_parallel
 from limbeck.results import Results
-from limbeck.runs.config import AnyRun, run_config
+from limbeck.runs.config import run_config
 from limbeck.runs.folder import hold, record_run
 from limbeck.runs.outcome import write_outcome
 from limbeck.runs.whole_run import WholeRun
 from limbeck.stages.pipeline import run_stage
-from limbeck.tasks.table import task_of_kind
+from limbeck.tasks.run_config import RunSettings
+from limbeck.tasks.table import task_of
 from limbeck.tasks.task import System, TaskRun
 from limbeck.types import Progress, SilentProgress
 
@@ -37,7 +38,7 @@ def distill(*, progress: Progress | None = None, **sections: Any) -> AnyResults:
         progress: shows how far it is; silent by default.
         **sections: ``task``, ``data``, ``teacher``, ``student``, ``recipe``, ``training``, ``seeds``,
             ``compare_fine_tuned``, ``output``, as mappings or as the section objects of
-            `limbeck.runs.config`; those of a cross-lingual run are in `limbeck.runs.language_config`.
+            `limbeck.runs.classifier_config`; those of a cross-lingual run are in `limbeck.runs.language_config`.
 
     Returns:
         All figures of the run. Student and report are in the folder `output`.
@@ -57,10 +58,10 @@ def distill(*, progress: Progress | None = None, **sections: Any) -> AnyResults:
     return run(run_config(sections), progress=progress or SilentProgress())
 
 
-def run(config: AnyRun, *, progress: Progress, command: str = "") -> AnyResults:
+def run(config: RunSettings, *, progress: Progress, command: str = "") -> AnyResults:
     """Carry out a checked run; see `distill`."""
     require_data_parallel()
-    task, folder = task_of_kind(config.task.kind), Path(config.output)
+    task, folder = task_of(config), Path(config.output)
     with hold(folder):
         config = task.settle(config, folder)
         rows = task.read(config, folder if is_main() else None)

@@ -21,10 +21,12 @@ from limbeck.language_results import LanguageResults
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.results import Results
 from limbeck.runs.checked_yaml import parse_yaml
-from limbeck.runs.config import AnyRun, RunConfig, run_config
+from limbeck.runs.classifier_config import RunConfig
+from limbeck.runs.config import run_config
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.run_changes import Change, changes_of
 from limbeck.runs.text_config import TextRunConfig
+from limbeck.tasks.run_config import RunSettings
 from limbeck.types import Progress
 
 __all__ = ["RUN_FILE", "environment", "hold", "record_run", "refusal_of", "resolved_yaml"]
@@ -72,7 +74,7 @@ def hold(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def record_run(folder: Path, config: AnyRun, fingerprints: dict[str, str], progress: Progress) -> None:
+def record_run(folder: Path, config: RunSettings, fingerprints: dict[str, str], progress: Progress) -> None:
     """Write ``run.yaml``, or check that the folder's is this very run.
 
     A setting may change as long as nothing in the folder depends on it (`changes_of`). A folder in which nothing was
@@ -122,7 +124,7 @@ def _another_run(folder: Path, changes: Sequence[Change]) -> str:
     )
 
 
-def refusal_of(config: AnyRun, fingerprints: dict[str, str] | None) -> str | None:
+def refusal_of(config: RunSettings, fingerprints: dict[str, str] | None) -> str | None:
     """Return why `limbeck distill` would refuse to work in the run's folder. Nothing is made or written.
 
     Args:
@@ -159,7 +161,7 @@ def _no_folder(folder: Path) -> str | None:
     return None
 
 
-def _set_aside_damaged_results(folder: Path, config: AnyRun, progress: Progress) -> None:
+def _set_aside_damaged_results(folder: Path, config: RunSettings, progress: Progress) -> None:
     from limbeck.report.read import RESULTS_FILE, read_any_results
     from limbeck.tasks.kept import require_same_results
 
@@ -195,7 +197,7 @@ def _require_still_there(folder: Path, error: Exception) -> None:
         ) from error
 
 
-def resolved_yaml(config: AnyRun, fingerprints: dict[str, str]) -> str:
+def resolved_yaml(config: RunSettings, fingerprints: dict[str, str]) -> str:
     """Return every value of the run, with versions, hardware and data fingerprints; a run file that runs again."""
     return _written(config, _provenance(fingerprints))
 
@@ -204,14 +206,14 @@ def _provenance(fingerprints: dict[str, str]) -> dict[str, Any]:
     return {**environment(), "data_sha256": fingerprints}
 
 
-def _written(config: AnyRun, provenance: dict[str, Any]) -> str:
+def _written(config: RunSettings, provenance: dict[str, Any]) -> str:
     values = {**_plain(config), "output": config.output, "provenance": provenance}
     return "# Every value of this run. `limbeck distill` takes this file as it is.\n" + yaml.safe_dump(
         values, sort_keys=False, allow_unicode=True
     )
 
 
-def _plain(config: AnyRun) -> dict[str, Any]:
+def _plain(config: RunSettings) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude=_NOT_THE_RUN)
 
 
@@ -225,7 +227,7 @@ def _recorded(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, str
         raise RunFolderError(f"{path} is not a run record. Choose another output or remove the folder") from error
 
 
-def _with_new_settings(recorded: dict[str, Any], config: AnyRun) -> dict[str, Any]:
+def _with_new_settings(recorded: dict[str, Any], config: RunSettings) -> dict[str, Any]:
     """Give settings that are newer than the record their defaults, by which the recorded run went."""
     try:
         return _plain(run_config({**recorded, "output": config.output}))

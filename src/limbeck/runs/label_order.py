@@ -14,7 +14,7 @@ from limbeck.evaluation.label_order import best_order
 from limbeck.evaluation.predict import predict_logits
 from limbeck.formatting import share_text
 from limbeck.models.load import has_named_labels, load_config
-from limbeck.runs.config import RunConfig
+from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.prepare import RunRows
 
 __all__ = ["check_label_order", "labelled_by_teacher", "order_is_open"]

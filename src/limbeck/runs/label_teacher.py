@@ -15,7 +15,7 @@ from limbeck.data.prompts.label_prompt import check_prompt
 from limbeck.errors import DataError, TeacherError
 from limbeck.models.load import load_language_model, load_tokenizer
 from limbeck.ranks import device, is_main, wait_for_all
-from limbeck.runs.config import RunConfig
+from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.pilot import MOST_UNREADABLE, ONE_ANSWER, Worth, given_by, try_first, worth_of
 from limbeck.runs.prepare import RunRows
 from limbeck.runs.prompted_teacher import chat_label_probs, local_label_probs

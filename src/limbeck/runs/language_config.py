@@ -11,7 +11,7 @@ from limbeck.data.languages import language_code
 from limbeck.data.prompts.choice import PromptChoice
 from limbeck.errors import DataError, near_misses
 from limbeck.stages.stage import Training
-from limbeck.tasks.run_config import NamedRecipe, OutputFolder, Seeds, name_alone
+from limbeck.tasks.run_config import Filling, NamedRecipe, OutputFolder, RunSettings, Seeds, name_alone
 
 __all__ = [
     "AlignmentRecipe",
@@ -193,7 +193,7 @@ class Rate(_Section):
 NameOrRecipe = Annotated[AlignmentRecipe, BeforeValidator(name_alone)]
 
 
-class LanguageRunConfig(_Section):
+class LanguageRunConfig(RunSettings):
     """A whole cross-lingual run file."""
 
     task: InstructionTask
@@ -224,7 +224,11 @@ class LanguageRunConfig(_Section):
         """The main system and its baselines."""
         return [self.recipe, *self.baselines]
 
-    def spelled_out(self) -> LanguageRunConfig:
+    def fillings(self) -> list[Filling]:
+        """Return what is filled in once every value is sound: the arguments of all recipes."""
+        return [(("recipe",), LanguageRunConfig._spelled_out)]
+
+    def _spelled_out(self) -> LanguageRunConfig:
         """Return this run with every recipe's arguments spelled out. Raises `ConfigError` where one is wrong."""
         for recipe in self.recipes():
             recipe.build()

@@ -22,7 +22,6 @@ from limbeck.errors import LimbeckError
 from limbeck.evaluation.predict import predict_scores
 from limbeck.formatting import share_text
 from limbeck.recipes.recipe import Recipe
-from limbeck.runs.doctor import Finding, output_findings
 from limbeck.runs.language_bench import ENGLISH_MODEL, Bench
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData, Pairs, pair_for, prompt_texts, read_language_data, script_shares
@@ -30,6 +29,7 @@ from limbeck.runs.language_plan import seconds_per_row
 from limbeck.runs.ranking_run import RankingRun, budgets_of
 from limbeck.sequences.given import Paired
 from limbeck.students.scorer import Scorer
+from limbeck.tasks.finding import Finding, InFolder
 from limbeck.tasks.task import PlannedStage, System
 from limbeck.types import Instruction, Progress
 
@@ -48,7 +48,7 @@ _SCORED = 32
 _SCORED_CANDIDATES = 4
 
 
-def examine_languages(config: LanguageRunConfig, progress: Progress) -> list[Finding]:
+def examine_languages(config: LanguageRunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
     """Return the findings on a cross-lingual run: data, pairs, prompts, tokenizer, steps and the expected time.
 
     Faults that make later checks impossible end the examination.
@@ -57,8 +57,8 @@ def examine_languages(config: LanguageRunConfig, progress: Progress) -> list[Fin
         systems = [recipe.build() for recipe in config.recipes()]
         data = read_language_data(config)
     except LimbeckError as error:
-        return [Finding("fault", "data", str(error)), *output_findings(config)]
-    output = output_findings(config) or output_findings(config, data.fingerprints)
+        return [Finding("fault", "data", str(error)), *in_folder(config)]
+    output = in_folder(config) or in_folder(config, data.fingerprints)
     findings = [*output, *_counts(data), *_target_labels(config, data), *_look_alikes(data), *_scripts(data)]
     findings += [Finding("warning", "data", warning) for warning in data.warnings]
     pairs: dict[str, Pairs] = {}

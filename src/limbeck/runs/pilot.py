@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from limbeck.errors import TeacherError
 from limbeck.formatting import share_text
-from limbeck.runs.config import RunConfig
+from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.prepare import RunRows
 from limbeck.teachers.labels.asked import CACHED_SAMPLES
 from limbeck.teachers.labels.label_probs import LabelProbs

@@ -21,9 +21,9 @@ from limbeck.models.load import load_tokenizer, new_classifier
 from limbeck.models.step_memory import StepMemory, trace_step, without_memory
 from limbeck.numerics.layer_maps import choose_layers
 from limbeck.numerics.memory import device_memory_bytes, resident_memory_bytes
-from limbeck.numerics.memory_plan import MemoryItem, readable, total_bytes, weights_bytes
+from limbeck.numerics.memory_plan import MemoryItem, readable, weights_bytes
 from limbeck.ranks import device, ranks
-from limbeck.runs.config import RunConfig
+from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.prepare import compares_fine_tuned, read_rows, require_labels
 from limbeck.runs.signals import teacher_runs_along
 from limbeck.runs.student import student_tokenizer
@@ -36,9 +36,10 @@ from limbeck.students.adapters import (
     quantises,
 )
 from limbeck.students.initialise import student_from_config, student_from_layers
+from limbeck.tasks.memory import MemoryPlan, Phase
 from limbeck.types import Shapes
 
-__all__ = ["MemoryPlan", "Phase", "plan_memory"]
+__all__ = ["plan_memory"]
 
 _GPU_RESERVE_BYTES = 1e9
 _OVERHEAD, _OVERHEAD_OF_ADAPTERS = 0.25, 1.0
@@ -47,44 +48,6 @@ _OVERHEAD, _OVERHEAD_OF_ADAPTERS = 0.25, 1.0
 size."""
 _PREDICTED_ROWS = 64
 _SUGGESTED = Adapter(kind="lora", rank=8)
-
-
-@dataclass(frozen=True)
-class Phase:
-    """What the device holds at the worst moment of one part of the run."""
-
-    name: str
-    items: list[MemoryItem]
-
-    @property
-    def bytes(self) -> float:
-        """Sum of the items."""
-        return total_bytes(self.items)
-
-
-@dataclass(frozen=True)
-class MemoryPlan:
-    """The parts of a run, and whether they fit."""
-
-    device: str
-    phases: list[Phase]
-    available: float
-    """Bytes that the device has, or that the user allows."""
-    batch: str
-    """The batch that the figures are about, in words."""
-    advice: list[str]
-    """What to change; empty where the run fits."""
-    notes: list[str]
-
-    @property
-    def worst(self) -> Phase:
-        """The part that needs most."""
-        return max(self.phases, key=lambda phase: phase.bytes)
-
-    @property
-    def fits(self) -> bool:
-        """Whether the worst part fits."""
-        return self.worst.bytes <= self.available
 
 
 def plan_memory(config: RunConfig, *, available: float | None = None) -> MemoryPlan:

@@ -29,7 +29,7 @@ from limbeck.models.load import (
 )
 from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import call_single_label, require_single_label
-from limbeck.runs.config import Data, RunConfig
+from limbeck.runs.classifier_config import Data, RunConfig
 from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage
 from limbeck.types import Origin, Rows

@@ -32,6 +32,8 @@ from limbeck.sequences.mixed import MixedSequences
 from limbeck.stages.pipeline import StageRun
 from limbeck.stages.stage import Training
 from limbeck.students.scorer import Scorer
+from limbeck.tasks.finding import Finding, InFolder
+from limbeck.tasks.memory import MemoryPlan
 from limbeck.tasks.task import Part, PlannedStage, Role, System
 from limbeck.teachers.stored import StoredTeacher
 from limbeck.types import Instruction, Progress, Sequences
@@ -58,6 +60,20 @@ class RankingTask:
             _require_same_reading(bench, name, recipe)
         bench.check_lengths()
         return RankingRun(bench, pairs)
+
+    def examine(self, config: LanguageRunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
+        """Return what the doctor finds."""
+        from limbeck.runs.language_doctor import examine_languages
+
+        return examine_languages(config, progress, in_folder)
+
+    def plan(self, config: LanguageRunConfig, available: float | None) -> MemoryPlan:
+        """Refuse: a step is not traced here yet."""
+        raise ConfigError("limbeck plan knows classification runs; for this one limbeck doctor times the steps")
+
+    def fill_store(self, config: LanguageRunConfig, progress: Progress) -> tuple[int, float]:
+        """Refuse: every seed has a teacher of its own, whose scores are a small table."""
+        raise ConfigError("a cross-lingual run keeps its teachers' scores itself; limbeck store is not needed")
 
 
 TASK = RankingTask()

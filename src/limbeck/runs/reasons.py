@@ -8,7 +8,7 @@ from limbeck.data.prompts.explained import EncodedReasons, encode_reasons
 from limbeck.data.prompts.label_answer import usable_reason
 from limbeck.errors import DataError
 from limbeck.models.label_scorer import LabelScorer
-from limbeck.runs.config import RunConfig
+from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.label_teacher import LabelTeacher, open_journal, prompt_rows
 from limbeck.runs.prepare import RunRows
 from limbeck.types import Progress

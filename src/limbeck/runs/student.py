@@ -13,7 +13,7 @@ from limbeck.models.load import load_classifier, load_config, load_language_mode
 from limbeck.models.padding import share_padding
 from limbeck.models.problem_type import call_single_label, require_single_label
 from limbeck.numerics.layer_maps import choose_layers
-from limbeck.runs.config import RunConfig
+from limbeck.runs.classifier_config import RunConfig
 from limbeck.students.adapters import add_adapter
 from limbeck.students.initialise import student_from_config, student_from_layers
 

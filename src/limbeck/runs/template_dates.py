@@ -22,7 +22,7 @@ from limbeck.models.chat_template import reads_clock, require_steady, today_of
 from limbeck.models.load import load_tokenizer
 from limbeck.ranks import from_main
 from limbeck.runs.checked_yaml import parse_yaml
-from limbeck.runs.config import RunConfig
+from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.folder import RUN_FILE
 from limbeck.runs.student import student_prompt
 from limbeck.runs.text_config import TextRunConfig

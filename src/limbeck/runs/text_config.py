@@ -13,7 +13,17 @@ from limbeck.recipes.capabilities import Capability, Idle, Lack, require
 from limbeck.recipes.own_functions import own_function
 from limbeck.sequences.on_policy import OnPolicy
 from limbeck.stages.stage import Training
-from limbeck.tasks.run_config import Data, NamedRecipe, OutputFolder, Seeds, Sources, Student, name_alone
+from limbeck.tasks.run_config import (
+    Data,
+    Filling,
+    NamedRecipe,
+    OutputFolder,
+    RunSettings,
+    Seeds,
+    Sources,
+    Student,
+    name_alone,
+)
 from limbeck.teachers.chat.endpoint import Endpoint
 
 __all__ = ["Answers", "TextData", "TextRunConfig", "TextTeacher", "TextTraining", "WritingRecipe"]
@@ -81,7 +91,7 @@ class WritingRecipe(NamedRecipe):
     kind = "generation"
 
 
-class TextRunConfig(_Section):
+class TextRunConfig(RunSettings):
     """A whole run file of a student that writes."""
 
     task: Generation
@@ -100,7 +110,11 @@ class TextRunConfig(_Section):
     provenance: dict[str, Any] = {}
     """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""
 
-    def spelled_out(self) -> TextRunConfig:
+    def fillings(self) -> list[Filling]:
+        """Return what is filled in once every value is sound: the recipe's arguments."""
+        return [(("recipe",), TextRunConfig._spelled_out)]
+
+    def _spelled_out(self) -> TextRunConfig:
         """Return this run with the recipe's arguments spelled out. Raises `ConfigError` where it cannot be run."""
         recipe = self.recipe.build()
         if self.teacher.precision == "bf16" and self.teacher.fine_tune is not None:

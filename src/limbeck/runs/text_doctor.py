@@ -28,7 +28,6 @@ from limbeck.numerics.memory import device_memory_bytes
 from limbeck.numerics.memory_plan import readable, total_bytes
 from limbeck.ranks import device
 from limbeck.recipes.sft import sft
-from limbeck.runs.doctor import Finding, output_findings
 from limbeck.runs.template_dates import with_text_date
 from limbeck.runs.text_bench import TextBench, set_up
 from limbeck.runs.text_config import TextRunConfig
@@ -39,6 +38,7 @@ from limbeck.runs.text_store import stored_teacher
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.sequences.rollouts import Rollouts
 from limbeck.students.initialise import copies_note
+from limbeck.tasks.finding import Finding, InFolder
 from limbeck.types import Progress
 
 __all__ = ["examine_texts"]
@@ -55,7 +55,7 @@ _GUESSING = 0.95
 """A loss of this share of log V says that a model has learnt nothing."""
 
 
-def examine_texts(config: TextRunConfig, progress: Progress) -> list[Finding]:
+def examine_texts(config: TextRunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
     """Return the findings on a run on texts: rows, layout, vocabulary, losses, memory and the expected time.
 
     Faults that make later checks impossible end the examination.
@@ -63,12 +63,12 @@ def examine_texts(config: TextRunConfig, progress: Progress) -> list[Finding]:
     try:
         rows = read_texts(config)
     except LimbeckError as error:
-        return [Finding("fault", "data", str(error)), *output_findings(config)]
+        return [Finding("fault", "data", str(error)), *in_folder(config)]
     counted = f"{len(rows.train)} training rows ({rows.completed} with completions), {len(rows.test)} held-out rows"
     findings = [Finding("ok", "data", f"{counted}, {rows.left_out} left out"), *_repeated(rows)]
     try:
         config = with_text_date(config, Path(config.output))
-        findings += output_findings(config, rows.fingerprints)
+        findings += in_folder(config, rows.fingerprints)
         rows = rows.laid_out_as(config.task)
         bench = set_up(config, Path(config.output), rows, progress)
     except LimbeckError as error:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from limbeck.errors import ModelError
+from limbeck.errors import ConfigError, ModelError
 from limbeck.generation_results import GenerationResults
 from limbeck.losses.term import needs_of
 from limbeck.ranks import device
@@ -26,12 +26,14 @@ from limbeck.runs.text_config import TextRunConfig, TextTraining
 from limbeck.runs.text_data import TextRows, read_texts
 from limbeck.runs.text_measuring import measure, measuring
 from limbeck.runs.text_outcome import compare_systems, model_card, write_student
-from limbeck.runs.text_store import stored_teacher
+from limbeck.runs.text_store import fill_store_of, stored_teacher
 from limbeck.runs.text_training import stage_run
 from limbeck.sequences.given import TeacherWritten
 from limbeck.stages.pipeline import StageRun, stage_title
 from limbeck.stages.stage import Stage
 from limbeck.students.adapters import all_parameters
+from limbeck.tasks.finding import Finding, InFolder
+from limbeck.tasks.memory import MemoryPlan
 from limbeck.tasks.task import Part, PlannedStage, System
 from limbeck.teachers.language_model import LanguageTeacher
 from limbeck.types import Progress, Teacher
@@ -53,6 +55,20 @@ class GenerationTask:
     def open(self, config: TextRunConfig, rows: TextRows, folder: Path, progress: Progress) -> TextRun:
         """Load and check the models, and encode the rows."""
         return TextRun(set_up(config, folder, rows, progress))
+
+    def examine(self, config: TextRunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
+        """Return what the doctor finds."""
+        from limbeck.runs.text_doctor import examine_texts
+
+        return examine_texts(config, progress, in_folder)
+
+    def plan(self, config: TextRunConfig, available: float | None) -> MemoryPlan:
+        """Refuse: what a step takes is measured on the models themselves."""
+        raise ConfigError("limbeck plan knows classification runs; for this one limbeck doctor estimates the memory")
+
+    def fill_store(self, config: TextRunConfig, progress: Progress) -> tuple[int, float]:
+        """Keep the likeliest tokens of the teacher."""
+        return fill_store_of(config, progress)
 
 
 TASK = GenerationTask()

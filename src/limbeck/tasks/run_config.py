@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -11,7 +12,18 @@ from limbeck.recipes.catalogue import build_recipe, recipe_card
 from limbeck.recipes.kinds import Kind
 from limbeck.recipes.recipe import Recipe
 
-__all__ = ["Data", "FromTeacher", "NamedRecipe", "OutputFolder", "Seeds", "Sources", "Student", "name_alone"]
+__all__ = [
+    "Data",
+    "Filling",
+    "FromTeacher",
+    "NamedRecipe",
+    "OutputFolder",
+    "RunSettings",
+    "Seeds",
+    "Sources",
+    "Student",
+    "name_alone",
+]
 
 
 def _a_path(path: str) -> str:
@@ -30,6 +42,26 @@ OutputFolder = _Path
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunSettings(_Section):
+    """A whole run file. Each kind adds its sections, and those below at the place where a file has them."""
+
+    if TYPE_CHECKING:
+        task: Any
+        recipe: Any
+        seeds: list[int]
+        output: str
+
+    def fillings(self) -> list[Filling]:
+        """Return what is filled in, in order, once every value is sound, and the setting that a fault of it is about.
+
+        Each returns the run with more of it spelled out, or raises `ConfigError`.
+        """
+        return []
+
+
+Filling = tuple[tuple[str, ...], Callable[[Any], Any]]
 
 
 class Data(_Section):

@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any, NamedTuple
 
+from limbeck.tasks.run_config import RunSettings
 from limbeck.tasks.task import Task
 
-__all__ = ["DEFAULT_KIND", "KINDS", "task_of_kind"]
+__all__ = ["DEFAULT_KIND", "KINDS", "config_of_kind", "task_of"]
 
 DEFAULT_KIND = "classification"
 
+
+class Kind(NamedTuple):
+    """Where a kind's code is. Its run file is checked without loading what carries it out."""
+
+    config: str
+    task: str
+
+
 KINDS = {
-    "classification": "limbeck.runs.classifier_run:TASK",
-    "generation": "limbeck.runs.text_run:TASK",
-    "instructions": "limbeck.runs.ranking_run:TASK",
+    "classification": Kind("limbeck.runs.classifier_config:RunConfig", "limbeck.runs.classifier_run:TASK"),
+    "generation": Kind("limbeck.runs.text_config:TextRunConfig", "limbeck.runs.text_run:TASK"),
+    "instructions": Kind("limbeck.runs.language_config:LanguageRunConfig", "limbeck.runs.ranking_run:TASK"),
 }
 
 
-def task_of_kind(kind: str) -> Task:
-    """Return the code of a kind. Heavy libraries are loaded with it."""
-    module, _, name = KINDS[kind].partition(":")
-    task: Task = getattr(importlib.import_module(module), name)
-    return task
+def config_of_kind(kind: str) -> type[RunSettings]:
+    """Return the class of a kind's run files."""
+    found: type[RunSettings] = _load(KINDS[kind].config)
+    return found
+
+
+def task_of(config: RunSettings) -> Task:
+    """Return the code of a run's kind. Heavy libraries are loaded with it."""
+    found: Task = _load(KINDS[config.task.kind].task)
+    return found
+
+
+def _load(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)

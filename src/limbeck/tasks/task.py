@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol
 from limbeck.results import StageCost
 from limbeck.stages.pipeline import StageRun
 from limbeck.stages.stage import Stage, Training
+from limbeck.tasks.finding import Finding, InFolder
+from limbeck.tasks.memory import MemoryPlan
 from limbeck.types import Progress
 
 __all__ = ["Part", "PlannedStage", "Role", "RunRows", "System", "Task", "TaskRun"]
@@ -121,3 +123,24 @@ class Task(Protocol):
 
     def open(self, config: Any, rows: Any, folder: Path, progress: Progress) -> TaskRun:
         """Load models, and check that they can do the run before any time is spent. Raises `LimbeckError`."""
+
+    def examine(self, config: Any, progress: Progress, in_folder: InFolder) -> list[Finding]:
+        """Return what the doctor finds: rows, models, lengths, losses, time. Nothing is trained or written."""
+
+    def plan(self, config: Any, available: float | None) -> MemoryPlan:
+        """Return the memory that each part of a run needs. Raises `LimbeckError`.
+
+        Args:
+            config: the run.
+            available: bytes that there are; ``None``: as many as the device has.
+        """
+
+    def fill_store(self, config: Any, progress: Progress) -> tuple[int, float]:
+        """Ask the teacher about all training rows once, and keep what it says.
+
+        Returns:
+            How many rows were added, and the mean share of probability that was kept of each.
+
+        Raises:
+            LimbeckError: as `open`; `ConfigError` where runs of this kind have no store.
+        """

@@ -1,0 +1,202 @@
+"""The run file of a classification run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from limbeck.data.prompts.label_prompt import REASON_FORMATS, LabelPrompt
+from limbeck.data.tasks import Classification
+from limbeck.recipes.capabilities import Capability, Idle, Lack, require
+from limbeck.stages.stage import Training
+from limbeck.students.adapters import Adapter
+from limbeck.tasks.run_config import (
+    Data,
+    Filling,
+    FromTeacher,
+    NamedRecipe,
+    OutputFolder,
+    RunSettings,
+    Seeds,
+    Sources,
+    Student,
+    name_alone,
+)
+from limbeck.teachers.chat.endpoint import ChatEndpoint
+
+__all__ = ["ClassifierRecipe", "ClassifierStudent", "Data", "FromTeacher", "RunConfig", "Student", "Teacher"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClassifierData(Data):
+    """Where the rows are."""
+
+    dev: Sources | None = None
+    """Rows that are only used to fit the student's temperature (``calibration.json``), by gold labels or, without
+    any, by the teacher's in its column; default: the student has none."""
+
+
+class Teacher(_Section):
+    """Whom the student learns from: exactly one of `model`, `api` and `column`."""
+
+    model: str | None = None
+    """A folder in Hugging Face format or a hub name: a fine-tuned classifier, or a pretrained encoder; with `prompt`
+    a causal language model."""
+    fine_tune: Training | None = None
+    """Fine-tune it on the labelled rows first."""
+    api: ChatEndpoint | None = None
+    """An OpenAI-compatible API, which is told `prompt`."""
+    prompt: LabelPrompt | None = None
+    """How the teacher is asked for a label."""
+    calibration: list[Literal["contextual", "temperature"]] = []
+    """What is done to a prompted teacher's probabilities, in order. ``contextual``: divide by its answers to inputs
+    that say nothing. ``temperature``: fitted on the training rows that have a gold label."""
+    samples: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Answers to each text, of an API without log-probabilities."""
+    orders_must_agree: bool = False
+    """Leave out training rows whose label changes with the order of the options; of an API with log-probabilities."""
+    pilot: Annotated[int, Field(ge=0, le=10_000)] = 40
+    """Labelled rows that a prompted teacher is asked about first; the run ends if it is no better on them than always
+    the most frequent label. 0: none."""
+    journal: str | None = None
+    """File that keeps an API's answers; default: in the run folder. Runs may share one."""
+    column: str | None = None
+    """Field of the rows with the label that a teacher gave; there is no model then."""
+    confidence: str | None = None
+    """Field with how sure the teacher was, from 0 to 1; default: it counts as certain."""
+    reason: str | None = None
+    """Field of the rows with the teacher's reason in English, where a recipe learns from it."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Only for models whose authors you trust."""
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the teacher has class logits of its own, rather than labels for the rows."""
+        return self.model is not None and self.prompt is None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Teacher:
+        given = [name for name in ("model", "api", "column") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of model, api, column (given: {', '.join(given) or 'none'})")
+        if self.fine_tune is not None and not self.is_classifier:
+            raise ValueError("fine_tune is for a teacher with a classifier's model; labels and prompts are final")
+        if self.column is None and self.confidence is not None:
+            raise ValueError("confidence goes with column, the field with the teacher's label")
+        if self.api is not None and self.prompt is None:
+            raise ValueError("api needs a prompt: how the teacher is asked for a label")
+        if self.column is not None and self.prompt is not None:
+            raise ValueError("prompt is for a teacher that is asked; a column holds its answers")
+        if self.calibration and self.prompt is None:
+            raise ValueError("calibration is for a teacher with a prompt")
+        if self.journal is not None and self.api is None:
+            raise ValueError("journal is for a teacher with an api")
+        if self.orders_must_agree and (self.api is None or self.api.log_probs == 0):
+            raise ValueError("orders_must_agree is for an api with log_probs, which is asked in every order of labels")
+        return self
+
+
+class ClassifierStudent(Student):
+    """The small model, and what of it is trained."""
+
+    adapter: Adapter | None = None
+    """Train an adapter and the classification head, and leave all else as it is; default: train everything."""
+    head: Literal["linear", "verbaliser"] = "linear"
+    """``linear``: a map from the states of the last layer, trained from the start. ``verbaliser``: a causal language
+    model's own words, the probability of writing each label behind a prompt."""
+    prompt: LabelPrompt | None = None
+    """What a text is put into, with ``head: verbaliser``; default: the teacher's prompt, or the text and a heading."""
+
+    @model_validator(mode="after")
+    def _words_of_a_model(self) -> ClassifierStudent:
+        if self.head == "verbaliser" and self.model is None:
+            raise ValueError("head: verbaliser needs a causal language model with trained weights: give model")
+        if self.head == "linear" and self.prompt is not None:
+            raise ValueError("prompt goes with head: verbaliser; a linear head reads the text as it is")
+        return self
+
+
+class ClassifierRecipe(NamedRecipe):
+    """A recipe's name and its arguments."""
+
+    kind = "classification"
+
+
+class RunConfig(RunSettings):
+    """A whole run file of a classifier."""
+
+    task: Classification = Classification()
+    data: ClassifierData
+    teacher: Teacher
+    student: ClassifierStudent
+    recipe: Annotated[ClassifierRecipe, BeforeValidator(name_alone)]
+    training: Training = Training()
+    seeds: Seeds = [0]
+    """One student is trained for each; three or more allow a test over seeds."""
+    compare_fine_tuned: bool = True
+    """Also train the same student on the labels alone, with the same steps, batches and seeds."""
+    compare_random_order: bool = False
+    """Of a recipe that orders its rows: also train the same student on them in random order, with the same steps."""
+    output: OutputFolder
+    """The run folder."""
+    provenance: dict[str, Any] = {}
+    """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""
+
+    @model_validator(mode="after")
+    def _student_of_a_teacher_without_weights(self) -> RunConfig:
+        if not self.teacher.is_classifier and self.student.model is None:
+            raise ValueError("student: this teacher has no layers and no tokenizer to take over; give student.model")
+        return self
+
+    def fillings(self) -> list[Filling]:
+        """Return what is filled in once every value is sound: the recipe's arguments, and prompts that name labels."""
+        return [(("recipe",), _with_recipe), (("task", "labels"), _described)]
+
+
+def _with_recipe(config: RunConfig) -> RunConfig:
+    """Spell the recipe out. Raises `ConfigError`: it does not suit this teacher or student."""
+    require(config.recipe.name, config.recipe.build(), _offers(config))
+    return config.model_copy(update={"recipe": config.recipe.with_defaults()})
+
+
+def _described(config: RunConfig) -> RunConfig:
+    """Put what the task says of its labels into the prompts, which are then recorded as they are read.
+
+    Raises:
+        ConfigError: a prompt says something else.
+    """
+    sections: dict[str, Teacher | ClassifierStudent] = {"teacher": config.teacher, "student": config.student}
+    for name, section in sections.items():
+        if section.prompt is not None:
+            told = {"prompt": section.prompt.described(config.task.descriptions)}
+            config = config.model_copy(update={name: section.model_copy(update=told)})
+    return config
+
+
+def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
+    """Yield what recipes miss in this run, and options that are for some recipes only."""
+    teacher, student, states = config.teacher, config.student, (Capability.HIDDEN_STATES, Capability.FIRST_STATES)
+    others = "Use a recipe on class probabilities (word_level_kd; anon without hidden_weight), or another teacher"
+    if teacher.model is None:
+        for state in states:
+            yield Lack(state, f"teacher.{'api' if teacher.api is not None else 'column'} gives labels only", others)
+    if teacher.prompt is not None:
+        yield Lack(Capability.FIRST_STATES, "a model with teacher.prompt has none", others)
+    if teacher.reason is not None:
+        yield Idle(Capability.REASONS, "teacher.reason", "Use anon with reason_weight, or leave it out")
+    if teacher.is_classifier:
+        yield Lack(Capability.REASONS, "a teacher that is a classifier gives none", "Use a column, prompt or api")
+    if student.head != "verbaliser":
+        yield Lack(Capability.REASONS, "this student.head writes none", "Use student.head: verbaliser")
+    if student.adapter is not None and student.adapter.kind in ("prompt", "prefix"):
+        advice = "Use student.adapter with kind: lora, houlsby or bitfit"
+        yield Lack(Capability.REASONS, "a student with soft vectors (student.adapter) cannot write", advice)
+    asks = teacher.api is not None and teacher.prompt is not None and teacher.prompt.format in REASON_FORMATS
+    if teacher.reason is None and not asks:
+        advice = f"An API is asked for them if its prompt.format is {' or '.join(REASON_FORMATS)}"
+        yield Lack(Capability.REASONS, "teacher.reason does not name the field of the rows that has them", advice)

@@ -1,0 +1,47 @@
+"""The memory that a run needs on its device, part by part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limbeck.numerics.memory_plan import MemoryItem, total_bytes
+
+__all__ = ["MemoryPlan", "Phase"]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What the device holds at the worst moment of one part of the run."""
+
+    name: str
+    items: list[MemoryItem]
+
+    @property
+    def bytes(self) -> float:
+        """Sum of the items."""
+        return total_bytes(self.items)
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """The parts of a run, and whether they fit."""
+
+    device: str
+    phases: list[Phase]
+    available: float
+    """Bytes that the device has, or that the user allows."""
+    batch: str
+    """The batch that the figures are about, in words."""
+    advice: list[str]
+    """What to change; empty where the run fits."""
+    notes: list[str]
+
+    @property
+    def worst(self) -> Phase:
+        """The part that needs most."""
+        return max(self.phases, key=lambda phase: phase.bytes)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the worst part fits."""
+        return self.worst.bytes <= self.available
