@@ -1,4 +1,4 @@
-"""`limbeck predict --alerts` and `limbeck evaluate --alerts`, from the command line."""
+"""`limbeck alerts predict`, `evaluate` and `calibrate`, from the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from limbeck.cli.alerts import evaluate_alerts
 from limbeck.cli.app import main
 from limbeck.results import Interval
 from limbeck.results.alerts import Alert, AlertSweep, SweepPoint
@@ -44,7 +43,7 @@ def test_predict_writes_an_alert_for_each_row_and_a_page(
     page, output = tmp_path / "pages" / "alerts.html", tmp_path / "out" / "alerts.jsonl"
     rules = tmp_path / "rules.yaml"
     rules.write_text("confidence: 0.0\nreview_entropy: 1.0\n", encoding="utf-8")
-    words = ("predict", str(risk_student), str(rows), "--alerts", "--alert-rules", str(rules))
+    words = ("alerts", "predict", str(risk_student), str(rows), "--rules", str(rules))
     code, out, errors = run(monkeypatch, capsys, *words, "--html", str(page), "--output", str(output))
     assert (code, out) == (0, "")
     alerts = [Alert.model_validate_json(line) for line in output.read_text(encoding="utf-8").splitlines()]
@@ -60,7 +59,7 @@ def test_predict_reads_standard_input(
 ) -> None:
     lines = b'a dog\n\n{"text": "a cat", "id": 7}\n'
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
-    code, out, _ = run(monkeypatch, capsys, "predict", str(risk_student), "--alerts")
+    code, out, _ = run(monkeypatch, capsys, "alerts", "predict", str(risk_student))
     assert code == 0
     assert [json.loads(line)["article_id"] for line in out.splitlines()] == ["standard input:1", "7"]
 
@@ -69,7 +68,7 @@ def test_evaluate_sweeps_the_threshold(
     risk_student: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figures, page = tmp_path / "sweep.json", tmp_path / "sweep.html"
-    words = ("evaluate", str(risk_student), str(rows), "--alerts", "--output", str(figures), "--html", str(page))
+    words = ("alerts", "evaluate", str(risk_student), str(rows), "--output", str(figures), "--html", str(page))
     code, _, errors = run(monkeypatch, capsys, *words)
     assert code == 0, errors
     sweep = AlertSweep.model_validate_json(figures.read_text(encoding="utf-8"))
@@ -78,7 +77,7 @@ def test_evaluate_sweeps_the_threshold(
     assert "<svg" in page.read_text(encoding="utf-8")
 
 
-def test_the_sweep_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sweep_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """With figures as wide as they get: every row is on one line."""
     per_1000 = Interval(value=1000.0, low=1000.0, high=1000.0)
     wide = SweepPoint(
@@ -95,20 +94,20 @@ def test_the_sweep_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("limbeck.alerts.flow.sweep_alerts", lambda *_, **__: sweep)
     terminal = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
     monkeypatch.setattr("limbeck.cli.terminal.console", terminal)
-    evaluate_alerts("student", "rows", fields=None, output=None, html=None, rules_file=None)
+    assert run(monkeypatch, capsys, "alerts", "evaluate", "student", "rows")[0] == 0
     assert isinstance(terminal.file, io.StringIO)
     shown = [" ".join(line.split()) for line in terminal.file.getvalue().splitlines()]
     assert "95 % 100.0 % 0.999 1000.0 1000.0 to 1000.0 1000.0" in shown
 
 
-def test_evaluate_calibrates_a_student_and_its_alerts_say_so(
+def test_calibrate_changes_a_student_and_its_alerts_say_so(
     risk_student: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     student = shutil.copytree(risk_student, tmp_path / "student")
-    code, _, errors = run(monkeypatch, capsys, "evaluate", str(student), str(rows), "--calibrate")
+    code, _, errors = run(monkeypatch, capsys, "alerts", "calibrate", str(student), str(rows))
     assert code == 0, errors
     assert "from 3 labelled rows" in errors
-    code, out, errors = run(monkeypatch, capsys, "predict", str(student), str(rows), "--alerts")
+    code, out, errors = run(monkeypatch, capsys, "alerts", "predict", str(student), str(rows))
     assert code == 0, errors
     assert {json.loads(line)["calibrated"] for line in out.splitlines()} == {True}
     assert "no calibration" not in errors
@@ -117,21 +116,24 @@ def test_evaluate_calibrates_a_student_and_its_alerts_say_so(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["predict", "MODEL", "--html", "a.html"], "--html and --alert-rules go with --alerts"),
-        (["predict", "MODEL", "--alerts", "--top", "1"], "goes without --top"),
-        (["predict", "MODEL", "ROWS", "--alerts", "--alert-rules", "none.yaml"], "there is no file of alert rules"),
-        (["evaluate", "MODEL", "ROWS", "--alert-rules", "a.yaml"], "--html and --alert-rules go with --alerts"),
-        (["evaluate", "MODEL", "ROWS", "--alerts", "--against", "m"], "goes without --against"),
-        (["evaluate", "MODEL", "ROWS", "--alerts", "--calibrate"], "stands alone"),
-        (["predict", "MODEL", "nowhere.jsonl", "--alerts"], "nowhere.jsonl does not exist"),
+        (["predict", "MODEL", "ROWS", "--rules", "none.yaml"], "there is no file of alert rules"),
+        (["predict", "MODEL", "--top", "1"], "No such option: --top"),
+        (["predict", "MODEL", "nowhere.jsonl"], "nowhere.jsonl does not exist"),
+        (["predict", "WRITER", "ROWS"], "is no student of the kind classification: its task.json says generation"),
+        (["evaluate", "WRITER", "ROWS"], "is no student of the kind classification: its task.json says generation"),
+        (["evaluate", "MODEL", "ROWS", "--label", "l"], "--text-pair and --label go with --text"),
+        (["calibrate", "WRITER", "ROWS"], "is no student of the kind classification: its task.json says generation"),
     ],
 )
 def test_a_fault_in_the_input_exits_with_2(
-    words: list[str], message: str, risk_student: Path, rows: Path, monkeypatch: pytest.MonkeyPatch,
+    words: list[str], message: str, risk_student: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    places = {"MODEL": str(risk_student), "ROWS": str(rows)}
-    code, _, errors = run(monkeypatch, capsys, *(places.get(word, word) for word in words))
+    writer = tmp_path / "writer"
+    writer.mkdir()
+    (writer / "task.json").write_text('{"kind": "generation", "prompt": "question"}', encoding="utf-8")
+    places = {"MODEL": str(risk_student), "ROWS": str(rows), "WRITER": str(writer)}
+    code, _, errors = run(monkeypatch, capsys, "alerts", *(places.get(word, word) for word in words))
     assert code == 2
     assert message in errors
     assert "Traceback" not in errors

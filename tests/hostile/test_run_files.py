@@ -250,5 +250,5 @@ def test_alert_rules(commands: Commands, folder: Path, risk_student: Path) -> No
     lines = [f"{key}: {value}".encode() for key in keys for value in VALUES][::11]
     for content in [*SYNTAX[::10], *lines]:
         rules = write(folder, content)
-        commands.add("predict", str(risk_student), "--alerts", "--alert-rules", rules, stdin="the cat is lost\n")
+        commands.add("alerts", "predict", str(risk_student), "--rules", rules, stdin="the cat is lost\n")
     commands.require_right()

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from limbeck.data.generation.task import Generation
 from limbeck.data.tasks import Classification
 from limbeck.errors import ModelError
-from limbeck.tasks.task_file import read_task, student_max_length, task_values
+from limbeck.tasks.task_file import read_task, student_kind, student_max_length
 
 
 def write(folder: Path, content: str) -> Path:
@@ -17,7 +18,7 @@ def write(folder: Path, content: str) -> Path:
 
 
 def test_a_task_and_its_limit(tmp_path: Path) -> None:
-    assert task_values(tmp_path) == {}
+    assert student_kind(tmp_path) == "classification"
     assert student_max_length(tmp_path) is None
     write(tmp_path, '{"kind": "classification", "text": "body", "max_length": 16}')
     assert read_task(tmp_path, Classification, without="max_length").text == "body"
@@ -31,7 +32,9 @@ def test_a_limit_that_is_none(limit: str, tmp_path: Path) -> None:
         student_max_length(tmp_path)
 
 
-@pytest.mark.parametrize("content", ['{"kind": "dance"}', '{"text": 7}', '{"surprise": 1}', '{"labels": ["one"]}'])
+@pytest.mark.parametrize(
+    "content", ['{"kind": "dance"}', '{"kind": ["dance"]}', '{"text": 7}', '{"surprise": 1}', '{"labels": ["one"]}']
+)
 def test_a_task_that_is_none(content: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"task\.json is damaged: .*Write the student again"):
         read_task(write(tmp_path, content), Classification)
@@ -39,4 +42,14 @@ def test_a_task_that_is_none(content: str, tmp_path: Path) -> None:
 
 def test_no_such_folder(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="there is no such folder"):
-        task_values(tmp_path / "none")
+        student_kind(tmp_path / "none")
+
+
+def test_the_kind_is_that_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no student of the kind generation: it has no task\.json"):
+        read_task(tmp_path, Generation)
+    write(tmp_path, '{"kind": "generation", "text": "body"}')
+    assert student_kind(tmp_path) == "generation"
+    assert read_task(tmp_path, Generation).text == "body"
+    with pytest.raises(ModelError, match=r"no student of the kind classification: its task\.json says generation"):
+        read_task(tmp_path, Classification)

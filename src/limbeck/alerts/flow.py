@@ -34,7 +34,7 @@ __all__ = ["load_alert_rules", "make_alerts", "sweep_alerts"]
 _FEW_RISKS = 50
 _UNCALIBRATED = (
     "The student has no calibration (calibration.json), so its confidence is the bare softmax and may be too high. "
-    "`limbeck evaluate STUDENT ROWS --calibrate` makes one from labelled rows."
+    "`limbeck alerts calibrate STUDENT ROWS` makes one from labelled rows."
 )
 
 ReadRows = Callable[[str], Iterable[tuple[str, Record | Fault]]]

@@ -1,4 +1,4 @@
-"""What ``--alerts`` does in `limbeck predict` and `limbeck evaluate`."""
+"""``limbeck alerts predict``, ``evaluate`` and ``calibrate``"""
 
 from __future__ import annotations
 
@@ -7,25 +7,77 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
-    from limbeck.data.load import Fields
     from limbeck.data.records import Fault, Record
+    from limbeck.results.alerts import AlertSweep
 
-__all__ = ["calibrate_student", "evaluate_alerts", "predict_alerts"]
+__all__ = ["HELP", "app"]
+
+HELP = "Raise alerts for articles that a classifier finds dangerous, and measure the false alarms."
+
+_PREDICT = """Decide which articles raise an alert.
+
+Every text is an article, with the fields id, title, lang, crisis, date and reason where it has them. Severity, band,
+abstention and near-duplicates are decided over all articles together; each gets one JSON line.
+
+FILE is JSON Lines, CSV or Parquet, or .txt with a text a line. Without FILE, or with -, standard input is read.
+
+Example:
+
+    limbeck alerts predict runs/risk/student news.jsonl --html alerts.html > alerts.jsonl
+"""
+
+_EVALUATE = """Measure the false alarms per 1,000 articles at a sensitivity of 80, 90 and 95 %.
+
+The articles need labels; risk is the label of the highest severity.
+
+Example:
+
+    limbeck alerts evaluate runs/risk/student labelled-news.jsonl --html false-alarms.html
+"""
+
+_CALIBRATE = """Fit the temperature of a student's confidence on labelled rows, and write it into the student's folder.
+
+The rows should be neither training nor test rows.
+
+Example:
+
+    limbeck alerts calibrate runs/risk/student dev-news.jsonl
+"""
+
+app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="markdown")
+
+Model = Annotated[str, typer.Argument(help="A student folder, or any fine-tuned classifier (folder or hub name).")]
+Rules = Annotated[Path | None, typer.Option(help="YAML: severities of the labels, thresholds, field names.")]
+Text = Annotated[str | None, typer.Option(help="Field with the text; default: as the model's task file says.")]
+TextPair = Annotated[str | None, typer.Option(help="Field with the second text.")]
+Label = Annotated[str | None, typer.Option(help="Field with the label.")]
 
 
-def predict_alerts(model: str, file: str, output: Path | None, html: Path | None, rules_file: Path | None) -> None:
-    """Write an alert record for every article as JSON Lines, and the page if wanted; say the counts."""
+@app.command("predict", help=_PREDICT)
+def predict(
+    model: Model,
+    file: Annotated[str, typer.Argument(help="The articles.")] = "-",
+    output: Annotated[Path | None, typer.Option(help="Write here rather than to standard output.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write a page for people to read.")] = None,
+    rules: Rules = None,
+) -> None:
+    """Write an alert record for every article as JSON Lines, and the page if wanted; print the counts."""
+    from limbeck.atomic import try_output, write_text
+    from limbeck.cli.terminal import console, print_line, progress, quiet_libraries
+
+    try_output(output, parents=True)
+    try_output(html, parents=True)
+    quiet_libraries()
     from limbeck.alerts.flow import load_alert_rules, make_alerts
-    from limbeck.atomic import write_text
-    from limbeck.cli.terminal import console, print_line, progress
     from limbeck.report.alert_page import write_alert_page
 
-    rules = load_alert_rules(rules_file)
     name = "standard input" if file == "-" else Path(file).name
-    run = make_alerts(model, partial(_records, file), rules, name=name, progress=progress())
+    run = make_alerts(model, partial(_records, file), load_alert_rules(rules), name=name, progress=progress())
     lines = "".join(alert.model_dump_json() + "\n" for alert in run.alerts)
     if output is None:
         sys.stdout.write(lines)
@@ -44,21 +96,76 @@ def predict_alerts(model: str, file: str, output: Path | None, html: Path | None
         print_line(note, console, mark="! ")
 
 
-def evaluate_alerts(
-    model: str, data: str, *, fields: Fields | None, output: Path | None, html: Path | None, rules_file: Path | None
+@app.command("evaluate", help=_EVALUATE)
+def evaluate(
+    model: Model,
+    data: Annotated[str, typer.Argument(help="Labelled articles: files, or a folder of them.")],
+    text: Text = None,
+    text_pair: TextPair = None,
+    label: Label = None,
+    output: Annotated[Path | None, typer.Option(help="Write all figures as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with the figure.")] = None,
+    rules: Rules = None,
 ) -> None:
     """Show the false alarms at three sensitivities; write all figures and the page if wanted."""
+    from limbeck.atomic import try_output, write_json
+    from limbeck.cli.terminal import progress, quiet_libraries
+
+    try_output(output)
+    try_output(html, parents=True)
+    quiet_libraries()
+    from limbeck.alerts.flow import load_alert_rules, sweep_alerts
+    from limbeck.data.records import named_fields
+    from limbeck.report.sweep_page import write_sweep_page
+
+    fields = named_fields(text, text_pair, label)
+    sweep = sweep_alerts(model, data, load_alert_rules(rules), fields=fields, progress=progress())
+    _show_sweep(sweep)
+    if output is not None:
+        write_json(output, sweep.model_dump())
+    if html is not None:
+        write_sweep_page(sweep, html)
+
+
+@app.command("calibrate", help=_CALIBRATE)
+def calibrate(
+    model: Annotated[str, typer.Argument(help="A student folder.")],
+    data: Annotated[str, typer.Argument(help="Labelled rows: JSON Lines, CSV, Parquet, a folder, or hub:org/name.")],
+    text: Text = None,
+    text_pair: TextPair = None,
+    label: Label = None,
+) -> None:
+    """Fit the temperature, and print what it changed."""
+    from limbeck.atomic import try_output
+    from limbeck.cli.terminal import console, print_line, progress, quiet_libraries
+
+    quiet_libraries()
+    from limbeck.data.records import named_fields
+    from limbeck.formatting import share_text
+    from limbeck.runs.temperature import calibrate
+    from limbeck.tasks.task_file import CALIBRATION_FILE
+
+    if Path(model).is_dir():
+        try_output(Path(model) / CALIBRATION_FILE)
+    fitted = calibrate(model, data, fields=named_fields(text, text_pair, label), progress=progress())
+    print_line(
+        f"temperature {fitted.temperature:.3f} from {fitted.rows} labelled rows; calibration error on them "
+        f"{share_text(fitted.error_before)} before, {share_text(fitted.error_after)} after. "
+        f"Written to {Path(model) / CALIBRATION_FILE}",
+        console,
+    )
+    for note in fitted.notes:
+        print_line(note, console, mark="! ")
+
+
+def _show_sweep(sweep: AlertSweep) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from limbeck.alerts.flow import load_alert_rules, sweep_alerts
-    from limbeck.atomic import write_json
-    from limbeck.cli.terminal import console, print_line, progress
-    from limbeck.report.sweep_page import sweep_rows, write_sweep_page
+    from limbeck.cli.terminal import console, print_line
+    from limbeck.report.sweep_page import sweep_rows
 
-    rules = load_alert_rules(rules_file)
-    sweep = sweep_alerts(model, data, rules, fields=fields, progress=progress())
     _, *rows = sweep_rows(sweep)
     shown = Table(box=box.SIMPLE_HEAD, title="False alarms and alarms per 1,000 articles", title_justify="left")
     for title in ("Sensitivity", "Reached", "Threshold", "False alarms", "95 % interval", "Alarms"):
@@ -67,31 +174,6 @@ def evaluate_alerts(
         shown.add_row(*map(Text, row))
     console.print(shown)
     for note in sweep.notes:
-        print_line(note, console, mark="! ")
-    if output is not None:
-        write_json(output, sweep.model_dump())
-    if html is not None:
-        write_sweep_page(sweep, html)
-
-
-def calibrate_student(model: str, data: str, *, fields: Fields | None) -> None:
-    """Fit the temperature of a student on labelled rows, write it into its folder, and say what it changed."""
-    from limbeck.atomic import try_output
-    from limbeck.cli.terminal import console, print_line, progress
-    from limbeck.formatting import share_text
-    from limbeck.runs.temperature import calibrate
-    from limbeck.tasks.task_file import CALIBRATION_FILE
-
-    if Path(model).is_dir():
-        try_output(Path(model) / CALIBRATION_FILE)
-    fitted = calibrate(model, data, fields=fields, progress=progress())
-    print_line(
-        f"temperature {fitted.temperature:.3f} from {fitted.rows} labelled rows; calibration error on them "
-        f"{share_text(fitted.error_before)} before, {share_text(fitted.error_after)} after. "
-        f"Written to {Path(model) / CALIBRATION_FILE}",
-        console,
-    )
-    for note in fitted.notes:
         print_line(note, console, mark="! ")
 
 

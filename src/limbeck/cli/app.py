@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from limbeck.cli import (
+    alerts,
     demo,
     distill,
     doctor,
@@ -44,7 +45,8 @@ app = typer.Typer(
 
 for command in (demo, distill, doctor, plan, store, evaluate, predict, filter, report, recipes, journal):
     app.command(command.__name__.rsplit(".", 1)[-1], help=command.HELP)(command.main)
-app.add_typer(prompts.app, name="prompts")
+for group in (alerts, prompts):
+    app.add_typer(group.app, name=group.__name__.rsplit(".", 1)[-1])
 
 
 def _show_version(wanted: bool) -> None:

@@ -20,9 +20,6 @@ For a cross-lingual student, DATA is the folder of a data set whose layout --lay
 accuracy and mean reciprocal rank in each language. Layout rows: files of your own (test.jsonl) with the fields
 text, lang and label.
 
-With --alerts the figures are what finding 80, 90 and 95 % of the risk costs in false alarms; risk is the label of the
-highest severity.
-
 For a student that writes (task.kind: generation), the figures are perplexity on the completions of the rows, ROUGE-L
 and exact match of its own answers (to 200 of the prompts), repetition, size and speed. With --lm-eval it is also
 measured on tasks of the Language Model Evaluation Harness: by their names, or YAML files of your own.
@@ -33,10 +30,6 @@ Examples:
 
     limbeck evaluate runs/demo/student runs/demo/data/test.jsonl --against org/large-model --output figures.json
 
-    limbeck evaluate runs/risk/student dev-news.jsonl --calibrate
-
-    limbeck evaluate runs/risk/student labelled-news.jsonl --alerts --html false-alarms.html
-
     limbeck evaluate runs/topics/student data/topics --layout rows --lang bg,de
 
     limbeck evaluate runs/answers/student answers-test.jsonl --against org/large-model
@@ -44,7 +37,6 @@ Examples:
     limbeck evaluate runs/answers/student answers-test.jsonl --lm-eval hellaswag,arc_easy
 """
 
-_ALERTS = "Alerts"
 _CROSS_LINGUAL = "Cross-lingual students"
 _WRITING = "Students that write"
 
@@ -69,24 +61,6 @@ def main(
             rich_help_panel=_WRITING,
         ),
     ] = None,
-    alerts: Annotated[
-        bool,
-        typer.Option(
-            "--alerts", help="False alarms per 1,000 rows at 80, 90 and 95 % sensitivity.", rich_help_panel=_ALERTS
-        ),
-    ] = False,
-    html: Annotated[Path | None, typer.Option(help="Write a page with the figure.", rich_help_panel=_ALERTS)] = None,
-    calibrate: Annotated[
-        bool,
-        typer.Option(
-            "--calibrate",
-            help="Fit the temperature of the student's confidence on these rows, and write it into its folder.",
-            rich_help_panel=_ALERTS,
-        ),
-    ] = False,
-    alert_rules: Annotated[
-        Path | None, typer.Option(help="YAML with the severities of the labels.", rich_help_panel=_ALERTS)
-    ] = None,
     layout: Annotated[
         str | None, typer.Option(help="rows, candidates or rows_translation.", rich_help_panel=_CROSS_LINGUAL)
     ] = None,
@@ -110,34 +84,17 @@ def main(
     """Print the figures of a model on rows, and of another beside it."""
     from limbeck.atomic import try_output
     from limbeck.cli.terminal import quiet_libraries
+    from limbeck.data.records import named_fields
 
-    if text is None and (text_pair or label):
-        raise ConfigError("--text-pair and --label go with --text: name all fields of the rows")
+    fields = named_fields(text, text_pair, label)
     try_output(output)
-    try_output(html, parents=True)
     quiet_libraries()
-    from limbeck.data.load import Fields
     from limbeck.runs.ranker import is_ranking_student
     from limbeck.runs.writer import is_writing_student
 
     ranks, writes = is_ranking_student(model), is_writing_student(model)
-    fields = Fields(text=text, text_pair=text_pair, label=label) if text else None
     if lm_eval is not None and not writes:
         raise ConfigError(f"--lm-eval is for students that write, and {model} is none")
-    if calibrate:
-        if ranks or writes or against or alerts or output:
-            raise ConfigError("--calibrate is for students that label texts, and stands alone")
-        from limbeck.cli.alerts import calibrate_student
-
-        return calibrate_student(model, data, fields=fields)
-    if alerts:
-        if ranks or writes or against:
-            raise ConfigError("--alerts is for students that label texts, and goes without --against")
-        from limbeck.cli.alerts import evaluate_alerts
-
-        return evaluate_alerts(model, data, fields=fields, output=output, html=html, rules_file=alert_rules)
-    if html is not None or alert_rules is not None:
-        raise ConfigError("--html and --alert-rules go with --alerts")
     if ranks:
         if against or text:
             wrong = "--against" if against else "--text"

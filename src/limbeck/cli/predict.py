@@ -27,9 +27,6 @@ Without FILE, or with -, standard input is read: a text a line, or JSON objects.
 Rows for a cross-lingual student have the fields text, lang (the code of a language) and, where its task reads
 two texts, text_pair; --lang gives one language for all.
 
-With --alerts every text is an article, with the fields id, title, lang, crisis, date and reason where it has them:
-severity, band, abstention and near-duplicates are decided over all of them, and there is a line for each.
-
 A student that writes (task.kind: generation) reads rows with the fields of its prompts or its conversations, or a
 prompt a line, and answers with prompt, answer, and cut_off where the limit of tokens ended the answer.
 
@@ -39,14 +36,11 @@ Examples:
 
     echo "my card has not arrived" | limbeck predict runs/demo/student --top 3
 
-    limbeck predict runs/risk/student news.jsonl --alerts --html alerts.html > alerts.jsonl
-
     echo "Правителството подаде оставка" | limbeck predict runs/topics/student --lang bg
 
     echo "What is the capital of France?" | limbeck predict runs/answers/student --max-new-tokens 60
 """
 
-_ALERTS = "Alerts"
 _CROSS_LINGUAL = "Cross-lingual students"
 _WRITING = "Students that write"
 _PLAIN = "line"
@@ -61,14 +55,6 @@ def main(
     file: Annotated[str, typer.Argument(help="The texts.")] = "-",
     output: Annotated[Path | None, typer.Option(help="Write here rather than to standard output.")] = None,
     top: Annotated[int | None, typer.Option(min=1, help="Keep the probabilities of the best labels only.")] = None,
-    alerts: Annotated[
-        bool, typer.Option("--alerts", help="Say of which articles somebody should be told.", rich_help_panel=_ALERTS)
-    ] = False,
-    html: Annotated[Path | None, typer.Option(help="Write a page to read as well.", rich_help_panel=_ALERTS)] = None,
-    alert_rules: Annotated[
-        Path | None,
-        typer.Option(help="YAML: severities of the labels, thresholds, field names.", rich_help_panel=_ALERTS),
-    ] = None,
     lang: Annotated[
         str | None, typer.Option(help="The language of all texts, e.g. bg.", rich_help_panel=_CROSS_LINGUAL)
     ] = None,
@@ -98,8 +84,7 @@ def main(
 
     if lang and lang_field:
         raise ConfigError("--lang and --lang-field: give one language for all rows, or the field that has it")
-    try_output(output, parents=alerts)
-    try_output(html, parents=True)
+    try_output(output)
     quiet_libraries()
     from limbeck.runs.ranker import is_ranking_student
     from limbeck.runs.writer import is_writing_student
@@ -107,15 +92,6 @@ def main(
     writes = is_writing_student(model)
     if not writes and (max_new_tokens is not None or temperature is not None):
         raise ConfigError(f"--max-new-tokens and --temperature are for students that write, and {model} is none")
-    if alerts:
-        if writes or is_ranking_student(model) or top is not None:
-            raise ConfigError("--alerts is for students that label texts, and goes without --top")
-        from limbeck.cli.alerts import predict_alerts
-
-        predict_alerts(model, file, output, html, alert_rules)
-        return
-    if html is not None or alert_rules is not None:
-        raise ConfigError("--html and --alert-rules go with --alerts")
     if is_ranking_student(model):
         answers = _ranked(model, file, lang, lang_field or "lang", task)
     elif lang or lang_field or task:

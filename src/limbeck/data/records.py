@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from textwrap import shorten
 from typing import Literal, NamedTuple
 
-__all__ = ["Fault", "Fields", "Record", "Unit", "brief", "excerpt", "printable"]
+from limbeck.errors import ConfigError
+
+__all__ = ["Fault", "Fields", "Record", "Unit", "brief", "excerpt", "named_fields", "printable"]
 
 Unit = Literal["line", "row"]
 """What a record's number counts: lines of a text file, or rows where a format has no lines."""
@@ -44,6 +46,13 @@ class Fields:
     def beside_the_text(self) -> tuple[str | None, ...]:
         """The fields that rows may lack."""
         return (self.label, self.teacher_label, self.teacher_confidence, self.teacher_reason, *self.more)
+
+
+def named_fields(text: str | None, text_pair: str | None, label: str | None) -> Fields | None:
+    """Return the fields that options name; ``None`` where none is named. Raises `ConfigError` if the text is not."""
+    if text is None and (text_pair or label):
+        raise ConfigError("--text-pair and --label go with --text: name all fields of the rows")
+    return Fields(text, text_pair, label) if text else None
 
 
 class Record(NamedTuple):

@@ -1,4 +1,4 @@
-"""Alerts and their threshold sweep: what `limbeck predict --alerts` and `limbeck evaluate --alerts` write.
+"""Alerts and their threshold sweep: what `limbeck alerts predict` and `limbeck alerts evaluate` write.
 
 Every number carries its unit in its name. Shares are between 0 and 1.
 """

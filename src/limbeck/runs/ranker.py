@@ -22,7 +22,7 @@ from limbeck.ranks import device
 from limbeck.runs.batches import batches
 from limbeck.runs.language_data import prompt_texts
 from limbeck.students.scorer import make_scorer
-from limbeck.tasks.task_file import read_task, task_values
+from limbeck.tasks.task_file import read_task, student_kind
 from limbeck.types import Advance, Instruction, SoftLayout
 
 __all__ = ["Ranker", "RankingTask", "is_ranking_student"]
@@ -55,7 +55,7 @@ class RankingTask(BaseModel):
 
 def is_ranking_student(folder: str | Path) -> bool:
     """Whether `limbeck distill` wrote this folder for a cross-lingual run. Raises `ModelError` if it is damaged."""
-    return task_values(folder).get("kind") == "instructions"
+    return student_kind(folder) == "instructions"
 
 
 class Ranker:

@@ -32,7 +32,7 @@ from limbeck.results import SystemName
 from limbeck.runs.batches import batches
 from limbeck.runs.text_data import decoder_start
 from limbeck.runs.text_measuring import HeldOutRows, measure_rows
-from limbeck.tasks.task_file import read_task, student_max_length, task_values
+from limbeck.tasks.task_file import read_task, student_kind, student_max_length
 from limbeck.types import Progress
 
 __all__ = ["WritingStudent", "evaluate_texts", "is_writing_student"]
@@ -44,7 +44,7 @@ _ANSWERED_ROWS = 200
 
 def is_writing_student(folder: str | Path) -> bool:
     """Whether `limbeck distill` wrote this folder for a run on texts. Raises `ModelError` if it is damaged."""
-    return task_values(folder).get("kind") == "generation"
+    return student_kind(folder) == "generation"
 
 
 class WritingStudent:

@@ -10,8 +10,9 @@ from pydantic import BaseModel, PositiveInt, ValidationError
 from limbeck.errors import ModelError
 from limbeck.models.checked_folder import model_folder
 from limbeck.models.json_file import faults_in, read_json
+from limbeck.tasks.table import DEFAULT_KIND, KINDS
 
-__all__ = ["CALIBRATION_FILE", "TASK_FILE", "read_task", "student_max_length", "task_values"]
+__all__ = ["CALIBRATION_FILE", "TASK_FILE", "read_task", "student_kind", "student_max_length"]
 
 TASK_FILE = "task.json"
 CALIBRATION_FILE = "calibration.json"
@@ -20,7 +21,7 @@ Task = TypeVar("Task", bound=BaseModel)
 _ADVICE = "Write the student again, or copy its folder again"
 
 
-def task_values(folder: str | Path) -> dict[str, Any]:
+def _values(folder: str | Path) -> dict[str, Any]:
     """Return what the file of a model, a folder or hub name, says; nothing where there is none.
 
     Raises:
@@ -30,15 +31,30 @@ def task_values(folder: str | Path) -> dict[str, Any]:
     return read_json(path, _ADVICE) if path.exists() else {}
 
 
+def student_kind(folder: str | Path) -> str:
+    """Return the kind of task of a student; a model without the file is a classifier. Raises `ModelError`."""
+    kind = _values(folder).get("kind", DEFAULT_KIND)
+    if kind not in list(KINDS):  # a list, as what a damaged file says may have no hash
+        raise ModelError(f"{Path(folder) / TASK_FILE} is damaged: kind: there is no kind of task {kind!r}. {_ADVICE}")
+    return str(kind)
+
+
 def read_task(folder: str | Path, model: type[Task], *, without: str | None = None) -> Task:
-    """Return the file as a `model`, except the field `without`. Raises `ModelError` if it is damaged."""
-    values = task_values(folder)
+    """Return the file as a `model`, except the field `without`.
+
+    Raises:
+        ModelError: it is damaged, or of another kind than `model`.
+    """
+    values, wanted = _values(folder), model.model_fields["kind"].default
+    if (kind := student_kind(folder)) != wanted:
+        said = f"its {TASK_FILE} says {kind}" if values else f"it has no {TASK_FILE}"
+        raise ModelError(f"{folder} is no student of the kind {wanted}: {said}")
     return _checked(folder, {key: value for key, value in values.items() if key != without}, model)
 
 
 def student_max_length(folder: str | Path) -> int | None:
     """Return the student's token limit; ``None`` where there is no file. Raises `ModelError` if it is damaged."""
-    values = task_values(folder)
+    values = _values(folder)
     return _checked(folder, values, _Limit).max_length if values else None
 
 

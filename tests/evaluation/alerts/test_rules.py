@@ -27,7 +27,7 @@ def test_other_labels_need_a_file_and_the_message_shows_it() -> None:
         severities_of(["risk", "sympathy", "donation", "other"], None, "runs/x/student")
     message = str(error.value)
     assert message.startswith("runs/x/student: no severity is known for 'sympathy', 'donation', 'other'")
-    assert "--alert-rules" in message
+    assert "--rules" in message
     assert "severities: {risk: 1.0, sympathy: 0.0, donation: 0.0, ...}" in message
 
 

@@ -42,7 +42,7 @@ class Bands(_Section):
 
 
 class AlertRules(_Section):
-    """The file of ``--alert-rules``; every value has a default."""
+    """The file of ``limbeck alerts --rules``; every value has a default."""
 
     severities: dict[str, Share] | None = None
     """Severity of every label of the student, from 0 (harmless, never raised) to 1; default: 1, 0.5 and 0 for risk,
@@ -85,7 +85,7 @@ def severities_of(labels: Sequence[str], given: dict[str, float] | None, model: 
         without = [label for label, severity in known.items() if severity is None]
         example = ", ".join(f"{label}: {known[label] or 0.0}" for label in labels[:3])
         raise ConfigError(
-            f"{model}: no severity is known for {_names(without)}. Write a file for --alert-rules with a severity "
+            f"{model}: no severity is known for {_names(without)}. Write a file for --rules with a severity "
             f"from 0 (harmless) to 1 for each of its {len(labels)} labels:\n"
             f"  severities: {{{example}{', ...' if len(labels) > 3 else ''}}}"
         )
