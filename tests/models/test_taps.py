@@ -259,6 +259,23 @@ def test_the_first_token_is_that_of_the_text(left: bool) -> None:
     assert torch.equal(found[first][1], found[hidden][1, T - 4 if left else 0])
 
 
+def test_kernels_with_other_masks_have_queries_and_no_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As flash attention, which is given lengths and windows."""
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "fast", sdpa_attention_forward)
+    model, given = tiny("llama", "sdpa"), inputs("llama")
+    model.config._attn_implementation = "fast"
+    del given["attention_mask"]
+    with torch.no_grad(), capture(model, frozenset({Tap("query", 1)})) as found:
+        model(**given)
+    assert found[Tap("query", 1)].shape == (2, HEADS, T, 8)
+    refused = pytest.raises(ModelError, match="runs with attention 'fast', whose masks cannot be read")
+    with refused, capture(model, frozenset({Tap("attention", 1)})):
+        model(**given)
+
+
 def test_models_without_such_a_site_are_refused() -> None:
     from transformers import BloomConfig, BloomModel
 

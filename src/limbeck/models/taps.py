@@ -35,6 +35,8 @@ _FEED_FORWARD = (
     "layer.1.DenseReluDense",
 )
 """Where a layer has its feed-forward block: Llama, DistilBERT, BERT, BART, T5's decoder and encoder."""
+_KERNELS = ("eager", "sdpa")
+"""Kernels that are given masks of pairs of positions; others are given lengths, windows or block masks."""
 _CROSS_ATTENTION = ("cross", "encoder_attn", "EncDec")
 """Parts of names of attention to an encoder, which is no self-attention."""
 
@@ -49,9 +51,19 @@ class _Attention:
     value: Tensor
     mask: Tensor | None
     options: Mapping[str, Any]
+    kernel: str
 
     def scores(self) -> Tensor:
-        """Return scores ``[B, H, T, T]``, ``-inf`` where a position may not be looked at."""
+        """Return scores ``[B, H, T, T]``, ``-inf`` where a position may not be looked at.
+
+        Raises:
+            ModelError: the model runs with a kernel whose masks cannot be read.
+        """
+        if self.kernel not in _KERNELS:
+            raise ModelError(
+                f"{type(self.module).__name__} runs with attention '{self.kernel}', whose masks cannot be read: load "
+                "the model with attn_implementation sdpa or eager, or use a recipe on hidden states"
+            )
         scale, width = self.options.get("scaling"), self.query.shape[-1]
         key = self.key.repeat_interleave(self.query.shape[1] // self.key.shape[1], dim=1)
         scores: Tensor = self.query @ key.transpose(-1, -2) * (width**-0.5 if scale is None else scale)
@@ -219,8 +231,7 @@ def _attention_calls(
             module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any = None, **options: Any
         ) -> Any:
             if module in layers:
-                _require_mask(module, implementation, attention_mask)
-                found[layers[module]] = _Attention(module, query, key, value, attention_mask, options)
+                found[layers[module]] = _Attention(module, query, key, value, attention_mask, options, implementation)
             return attend(module, query, key, value, attention_mask, **options)
 
         return noted
@@ -236,15 +247,6 @@ def _attention_calls(
             AttentionInterface.get_interface = look_up
 
 
-def _require_mask(module: nn.Module, implementation: str, mask: Any) -> None:
-    """Refuse kernels that are given masks of other kinds: block masks, lengths."""
-    if mask is not None and not (isinstance(mask, Tensor) and mask.dim() == 4):
-        raise ModelError(
-            f"{type(module).__name__} runs with attention '{implementation}', whose masks cannot be read: load the "
-            "model with attn_implementation sdpa or eager, or use a recipe on hidden states"
-        )
-
-
 def _mpnet(
     found: dict[tuple[Any, int], _Attention], layer: tuple[Any, int],
     module: Any, args: tuple[Any, ...], named: dict[str, Any], _output: Any,
@@ -257,4 +259,4 @@ def _mpnet(
         for part in (module.q, module.k, module.v)
     )
     options = {"position_bias": given.get("position_bias"), "is_causal": False}
-    found[layer] = _Attention(module, query, key, value, given.get("attention_mask"), options)
+    found[layer] = _Attention(module, query, key, value, given.get("attention_mask"), options, "eager")

@@ -233,7 +233,9 @@ class _Planner:
         rows = self._micro_rows(config.training)
         running = trace_step(self.make.teacher, rows=rows, tokens=self.tokens, train=False).step_bytes
         taps = {tap for s in stages for tap in needs_of(bind_terms(s.terms, self.pair)).student_taps}
-        kept = 2 * 4 * rows * self.tokens * self.pair.teacher_width * len(taps)
+        heads, width = self.pair.student_heads, self.pair.teacher_width
+        numbers = sum(heads * self.tokens if tap.site == "attention" else width for tap in taps)
+        kept = 2 * 4 * rows * self.tokens * numbers
         return [MemoryItem("teacher's activations", running + kept, "it runs along with the student")]
 
     def _predicting(self, config: RunConfig, frozen: list[MemoryItem]) -> Phase:
