@@ -15,8 +15,10 @@ from typing import Any
 
 from limbeck.cli.terminal import progress, quiet_libraries
 from limbeck.demo.setting import demo_run, read_banking77
-from limbeck.report.tables import comparison_rows, headline_rows
-from limbeck.results import Results
+from limbeck.report.lookup import whole_comparisons
+from limbeck.report.markdown import markdown_table
+from limbeck.report.tables import comparison_table, headline_table
+from limbeck.results.record import Results
 
 
 def all_labels_run(folder: Path, *, seeds: int) -> Any:
@@ -37,16 +39,8 @@ def all_labels_run(folder: Path, *, seeds: int) -> Any:
 
 def markdown(results: Results) -> str:
     """Return headline and comparisons as Markdown tables."""
-    head, *rows = headline_rows(results)
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    titles = ["Comparison", "Metric", "Difference", "95 % interval", "Bootstrap", "Per seed", "McNemar", "t-test"]
-    lines += ["", "| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
-    for row in comparison_rows(results):
-        cells = [row.title, row.metric, row.difference, row.range, row.bootstrap, ", ".join(row.per_seed),
-                 "; ".join(row.mcnemar) or "–", row.t_test]  # fmt: skip
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    compared = comparison_table(results, whole_comparisons(results), "Comparisons")
+    return "\n\n".join(markdown_table(table.flat()) for table in (headline_table(results), compared))
 
 
 def main() -> None:

@@ -133,7 +133,7 @@ def test_evaluate_shows_each_language_and_writes_figures(
     words = ("evaluate", str(student), str(tmp_path), "--layout", "rows", "--task", "topic", "--output", str(figures))
     code, _, errors = limbeck(*words)
     assert code == 0, errors
-    for name in ("English", "Bulgarian", "Slovak", "mean of 2 target languages"):
+    for name in ("English", "Bulgarian", "Slovak", "Accuracy", "MRR"):
         assert name in errors
     written = json.loads(figures.read_text(encoding="utf-8"))
     assert [(cell["lang"], cell["records"]) for cell in written["cells"]] == [("en", 36), ("bg", 36), ("sk", 36)]

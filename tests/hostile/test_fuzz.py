@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.hostile.run_file_texts import SYNTAX, VALUES
 from tests.hostile.tally import Tally
-from tests.report.label_samples import full_results  # noqa: F401
+from tests.results.old_records import old_record
 
 from limbeck.alerts.flow import load_alert_rules
 from limbeck.cli.lines import read_lines
@@ -32,8 +32,7 @@ from limbeck.data.records import Fault, Fields
 from limbeck.errors import LimbeckError
 from limbeck.filter.config import load_filter_file
 from limbeck.prompt_search.config import load_tune_file
-from limbeck.report.read import read_any_results
-from limbeck.results import Results
+from limbeck.results.read import read_results
 from limbeck.runs.config import load_run_file
 from limbeck.runs.folder import RUN_FILE, refusal_of
 from limbeck.teachers.chat.answer import Answer, Failure, read_choice
@@ -268,11 +267,11 @@ def test_lines_of_standard_input(lines: list[bytes], tally: Tally, monkeypatch: 
 
 @many(250)
 @given(data=st.data())
-def test_results(data: st.DataObject, tally: Tally, tmp_path: Path, full_results: Results) -> None:  # noqa: F811
-    record = data.draw(changed([full_results.model_dump(mode="json")], CELLS | st.just({}) | st.just([[]])))
+def test_results(data: st.DataObject, tally: Tally, tmp_path: Path) -> None:
+    record = data.draw(changed([old_record("classification")], CELLS | st.just({}) | st.just([[]])))
     path = tmp_path / "results.json"
     path.write_text(json.dumps(record), encoding="utf-8")
-    attempt(tally, lambda: read_any_results(path))
+    attempt(tally, lambda: read_results(path))
 
 
 JSON = st.none() | st.booleans() | st.integers(-(10**400), 10**400) | st.floats() | TEXTS | st.just([]) | st.just([[]])

@@ -1,26 +1,30 @@
-"""The model card: front matter that YAML reads, Markdown that holds."""
+"""The model card: front matter that the hub reads, Markdown that holds."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from huggingface_hub import ModelCard
+from tests.report.conftest import KINDS, changed
 from tests.report.snippets import run_snippet
-from tests.runs.text_models import LLAMA, make_model
+from tests.runs.text_models import CHATML, LLAMA, T5, make_model
 from tests.runs.text_models import make_tokenizer as make_causal_tokenizer
 
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.prompts.scored import make_verbaliser
-from limbeck.formatting import ABSENT, EN_DASH
+from limbeck.formatting import EN_DASH
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import is_plain_folder, save_model
 from limbeck.report import render_card
-from limbeck.report.card import ClassifierUse
-from limbeck.results import Results
+from limbeck.report.use import Use, classifier_use, writer_use
+from limbeck.results.record import Results
+from limbeck.results.sections import Writing
 from limbeck.students.adapters import Adapter, add_adapter, merged_for_export
 
 
@@ -34,9 +38,11 @@ def table_rows(card: str) -> list[str]:
     return [line for line in card.splitlines() if line.startswith("|")]
 
 
-def test_front_matter(full_results: Results) -> None:
-    card = render_card(full_results, "org/base: model", "apache-2.0", ["en", "no"])
-    assert front_matter(card) == {
+def test_front_matter(records: dict[str, Results]) -> None:
+    card = render_card(records["classification"], "org/base: model", "apache-2.0", ["en", "no"])
+    found = front_matter(card)
+    assert found.pop("model-index")
+    assert found == {
         "library_name": "transformers",
         "pipeline_tag": "text-classification",
         "tags": ["limbeck", "knowledge-distillation"],
@@ -47,47 +53,101 @@ def test_front_matter(full_results: Results) -> None:
     }
 
 
-def test_what_is_unknown_is_left_out(bare_results: Results) -> None:
-    assert set(front_matter(render_card(bare_results, None, None, []))) == {
-        "library_name",
-        "pipeline_tag",
-        "tags",
-    }
+@pytest.mark.parametrize(
+    ("kind", "task", "library"),
+    [
+        ("classification", "text-classification", "transformers"),
+        ("ranking", "text-ranking", "limbeck"),
+        ("generation", "text-generation", "transformers"),
+    ],
+)
+def test_the_hub_reads_the_figures(kind: str, task: str, library: str, records: dict[str, Results]) -> None:
+    results = records[kind]
+    card = ModelCard(render_card(results))
+    assert (card.data.pipeline_tag, card.data.library_name) == (task, library)
+    assert card.data.model_name == results.run.name
+    main = results.roles("main")[0]
+    budget = max(results.budgets(), default=None)
+    figures = {one.metric_type: one.metric_value for one in card.data.eval_results}
+    assert figures[results.headline] == results.figure(main.name, results.headline, budget=budget).value
+    shown = [m.key for m in results.metrics if m.table == "headline"]
+    assert list(figures) == [key for key in shown if results.figure(main.name, key, budget=budget)]
 
 
-def test_figures_verdict_and_command_are_on_the_card(full_results: Results) -> None:
-    card = render_card(full_results, None, None, [])
+def test_what_is_unknown_is_left_out(bare: dict[str, Results]) -> None:
+    assert set(front_matter(render_card(bare["classification"]))) == {"library_name", "pipeline_tag", "tags"}
+
+
+def test_languages_are_those_of_the_record(records: dict[str, Results]) -> None:
+    assert front_matter(render_card(records["ranking"]))["language"] == ["en", "de", "fr", "sw"]
+
+
+def test_figures_verdict_and_command_are_on_the_card(records: dict[str, Results]) -> None:
+    results = records["classification"]
+    card = render_card(results)
     assert f"| Distilled | 90.3 % (89.2{EN_DASH}91.4) |" in card
     assert f"| Distilled | 90.1 % (89.0{EN_DASH}91.2) | 99.8 %" in card
     assert "- The distilled student keeps 96.9 % of the teacher's accuracy at 42 % of its size." in card
-    assert f"```sh\n{full_results.command}\n```" in card
-    assert "accuracy: +1.9 points (95 % interval +1.1 to +2.7), paired bootstrap p < 0.001" in card
+    assert f"```sh\n{results.run.command}\n```" in card
+    assert "accuracy: +1.9 points (95 % interval +1.1 to +2.7), paired bootstrap p &lt; 0.001" in card
     assert "limbeck predict" in card
-    assert full_results.warnings[0] in card
+    assert results.warnings[0] in card
 
 
-def test_a_bare_record_makes_a_card(bare_results: Results) -> None:
-    card = render_card(bare_results, None, None, [])
-    assert "| Distilled |" + f" {ABSENT} |" * 5 in card
-    assert "kept, lost and gained" not in card
-    assert "\n\n\n" not in card
+def test_the_card_of_a_student_that_writes(records: dict[str, Results]) -> None:
+    card = render_card(records["generation"])
+    assert "AutoModelForCausalLM.from_pretrained" in card
+    assert "falsehoods" in card
+    assert "- Distilled against Fine-tuned, ROUGE-L: +" in card
+    assert "Repeated 4-grams" in card
+    sections = [
+        s.model_copy(update={"encoder_decoder": True}) if isinstance(s, Writing) else s
+        for s in records["generation"].sections
+    ]
+    other = render_card(changed(records["generation"], sections=sections))
+    assert "AutoModelForSeq2SeqLM.from_pretrained" in other
+    assert "CausalLM" not in other
 
 
-def test_foreign_text_breaks_neither_table_nor_fence_nor_front_matter(hostile_results: Results) -> None:
-    card = render_card(hostile_results, "a\n---\nlicense: mit", None, [])
+def test_the_card_of_a_student_that_ranks(records: dict[str, Results]) -> None:
+    card = render_card(records["ranking"])
+    assert "| Swahili | low | 68.2 % | 56.4 % |" in card
+    assert "| English | source | 101.1 % | 83.7 % | 0.919 |" in card
+    assert "- Swahili is left behind: 68.2 % of the teacher's accuracy on English (−26.3 points)." in card
+    assert "- In Swahili distillation hurt: −3.8 points" in card
+    assert "German is left behind" not in card
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_card_has_no_holes(kind: str, records: dict[str, Results], bare: dict[str, Results]) -> None:
+    for results in (records[kind], bare[kind], changed(bare[kind], systems=[], figures=[])):
+        card = render_card(results)
+        assert "\n\n\n" not in card
+        assert not re.search(r"\bNone\b(?! of)", card)
+        for sentence in results.verdict:
+            assert sentence.replace("<", "&lt;") in card
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_foreign_text_breaks_neither_table_nor_fence_nor_front_matter(
+    kind: str, hostile_records: dict[str, Results]
+) -> None:
+    results = hostile_records[kind]
+    card = render_card(results, "a\n---\nlicense: mit")
     assert front_matter(card)["base_model"] == "a\n---\nlicense: mit"
     _, body = card.split("\n---\n", 1)
     assert "\n````sh\n" in body, "the fence is longer than the one inside"
-    prose = body.replace(hostile_results.command, "")
-    assert "<script" not in prose
-    rows = table_rows(body)
-    assert len(rows) == 2 * (2 + len(hostile_results.systems))
-    assert {row.replace("\\|", "").count("|") for row in rows} == {12, 4}
+    assert "<script" not in body.replace(results.run.command, "")
+    lines = body.splitlines()
+    for before, row in pairwise(lines):
+        if before.startswith("|") and row.startswith("|"):
+            assert row.replace("\\|", "").count("|") == before.replace("\\|", "").count("|")
 
 
-def test_pairs_are_shown_as_pairs(hostile_results: Results, full_results: Results) -> None:
-    assert "text_pair" in render_card(hostile_results, None, None, [])
-    assert "text_pair" not in render_card(full_results, None, None, [])
+def test_pairs_are_shown_as_pairs(records: dict[str, Results]) -> None:
+    results = records["classification"]
+    assert "text_pair" not in render_card(results, use=classifier_use())
+    assert "text_pair" in render_card(results, use=classifier_use(pairs=True))
 
 
 @pytest.fixture
@@ -100,9 +160,9 @@ def student_folder(make_classifier: Callable[..., Any], make_tokenizer: Callable
 
 @pytest.mark.parametrize("pairs", [False, True])
 def test_the_snippet_labels_a_text_of_any_length(
-    full_results: Results, student_folder: Path, capsys: pytest.CaptureFixture[str], pairs: bool
+    bare: dict[str, Results], student_folder: Path, capsys: pytest.CaptureFixture[str], pairs: bool
 ) -> None:
-    card = render_card(full_results, None, None, [], use=ClassifierUse(max_length=32, pairs=pairs))
+    card = render_card(bare["classification"], use=classifier_use(max_length=32, pairs=pairs))
     asked = "first_text" if pairs else "a_text_to_label"
     printed = run_snippet(card, student_folder, capsys, **{asked: "the cat runs . " * 100})
     assert re.search(r"'label': 'LABEL_[0-2]', 'score': 0\.\d+", printed)
@@ -111,7 +171,7 @@ def test_the_snippet_labels_a_text_of_any_length(
 @pytest.mark.parametrize("kind", ["houlsby", "verbaliser"])
 def test_a_student_that_transformers_alone_would_misread_is_read_by_limbeck(
     kind: str,
-    full_results: Results,
+    bare: dict[str, Results],
     make_classifier: Callable[..., Any],
     make_tokenizer: Callable[..., Any],
     tmp_path: Path,
@@ -127,6 +187,48 @@ def test_a_student_that_transformers_alone_would_misread_is_read_by_limbeck(
         verbaliser = make_verbaliser(prompt, ["risk", "safe"], ["text"], tokenizer, explains=False)
         save_model(LabelScorer(make_model(LLAMA, rows=len(tokenizer)), verbaliser), tokenizer, folder)
     assert not is_plain_folder(folder)
-    card = render_card(full_results, None, None, [], use=ClassifierUse(transformers_reads_it=False))
+    card = render_card(bare["classification"], use=classifier_use(transformers_reads_it=False))
     assert front_matter(card)["library_name"] == "limbeck"
     assert "'confidence': 0." in run_snippet(card, folder, capsys)
+
+
+@pytest.mark.parametrize(
+    ("use", "encoder_decoder", "read"),
+    [
+        (
+            writer_use(chat=True, system='Say "yes".\n```'),
+            False,
+            '<|im_start|>system\nSay "yes".\n```<|im_end|>\n'
+            "<|im_start|>user\na prompt as in training<|im_end|>\n<|im_start|>assistant\n",
+        ),
+        (writer_use(system="Be brief.", separator="\n\n"), False, "Be brief.\n\na prompt as in training\n\n"),
+        (writer_use(), False, "a prompt as in training"),
+        (writer_use(system="Be brief.", encoder_decoder=True), True, "Be brief.\n\na prompt as in training"),
+    ],
+)
+def test_the_snippet_asks_as_in_training(
+    use: Use,
+    encoder_decoder: bool,
+    read: str,
+    bare: dict[str, Results],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from transformers import GenerationMixin
+
+    tokenizer = make_causal_tokenizer(template=CHATML if "im_start" in read else None)
+    config = {**T5, "decoder_start_token_id": 0} if encoder_decoder else LLAMA
+    make_model({**config, "max_position_embeddings": 512}, rows=len(tokenizer)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    asked = []
+    generate = GenerationMixin.generate
+
+    def watched(self: object, **inputs: object) -> object:
+        asked.append(tokenizer.decode(inputs["input_ids"][0]))
+        return generate(self, **inputs)
+
+    monkeypatch.setattr(GenerationMixin, "generate", watched)
+    printed = run_snippet(render_card(bare["generation"], use=use), tmp_path, capsys)
+    assert asked == [read]
+    assert "a prompt as in training" not in printed, "what was asked is not what was answered"

@@ -6,21 +6,14 @@ import re
 import time
 
 import pytest
+from tests.report.conftest import KINDS, changed
 
-from limbeck.generation_results import GenerationResults
-from limbeck.language_results import LanguageResults
-from limbeck.report import (
-    render_card,
-    render_generation_card,
-    render_generation_report,
-    render_language_card,
-    render_language_report,
-    render_report,
-)
+from limbeck.report import render_card, render_report
 from limbeck.report.alert_page import render_alert_page
 from limbeck.report.places import without_places
-from limbeck.results import Results
 from limbeck.results.alerts import AlertRun
+from limbeck.results.record import Results
+from limbeck.results.sections import Classes, Disagreements
 
 ADDRESSES = [
     "http://localhost:8000/v1", "http://127.0.0.1:8000/v1", "https://[::1]:8000/v1", "http://192.168.1.5/v1/",
@@ -48,58 +41,58 @@ KEPT = [
 
 
 def shown(results: Results, text: str) -> str:
-    record = results.model_copy(update={"warnings": [text], "resolved_run": "output: /home/anna/runs/tickets\n"})
+    record = changed(results, warnings=[text], resolved="output: /home/anna/runs/tickets\n")
     return without_places(record)[0].warnings[0]
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_a_server_of_this_machine_or_its_network_has_no_address(bare_results: Results, address: str) -> None:
-    assert shown(bare_results, f"asked at {address}, twice") == "asked at a local server, twice"
-    assert shown(bare_results, f"base_url: {address}") == "base_url: a local server"
+def test_a_server_of_this_machine_or_its_network_has_no_address(bare: dict[str, Results], address: str) -> None:
+    assert shown(bare["classification"], f"asked at {address}, twice") == "asked at a local server, twice"
+    assert shown(bare["classification"], f"base_url: {address}") == "base_url: a local server"
 
 
 @pytest.mark.parametrize(("path", "name"), PATHS.items())
 def test_a_path_is_known_by_its_last_part_or_from_the_run_folder_on(
-    bare_results: Results, path: str, name: str
+    bare: dict[str, Results], path: str, name: str
 ) -> None:
-    assert shown(bare_results, f"read {path}. Then") == f"read {name}. Then"
+    assert shown(bare["classification"], f"read {path}. Then") == f"read {name}. Then"
     assert (
-        shown(bare_results, f"--set 'data.train={path}' (as '{path}')") == f"--set 'data.train={name}' (as '{name}')"
+        shown(bare["classification"], f"--set 'data.train={path}' (as '{path}')")
+        == f"--set 'data.train={name}' (as '{name}')"
     )
 
 
 @pytest.mark.parametrize("text", KEPT)
-def test_what_is_no_place_of_this_machine_stays(bare_results: Results, text: str) -> None:
-    assert shown(bare_results, f"see {text} here: {text}") == f"see {text} here: {text}"
+def test_what_is_no_place_of_this_machine_stays(bare: dict[str, Results], text: str) -> None:
+    assert shown(bare["classification"], f"see {text} here: {text}") == f"see {text} here: {text}"
 
 
-def test_two_files_of_one_name_stay_two(bare_results: Results) -> None:
+def test_two_files_of_one_name_stay_two(bare: dict[str, Results]) -> None:
     assert (
-        shown(bare_results, "/srv/a/x.csv /srv/b/x.csv /srv/a/x.csv /srv/c/x.csv") == "x.csv x.csv (2) x.csv x.csv (3)"
+        shown(bare["classification"], "/srv/a/x.csv /srv/b/x.csv /srv/a/x.csv /srv/c/x.csv")
+        == "x.csv x.csv (2) x.csv x.csv (3)"
     )
 
 
-def test_a_path_with_blanks_is_one_path(bare_results: Results) -> None:
+def test_a_path_with_blanks_is_one_path(bare: dict[str, Results]) -> None:
     first = "# Takes this file as it is.\n"
     run = (
         first
         + "data:\n  train:\n  - /home/anna/my own\n    files/x.csv\n  test: '/home/anna/it is/y.csv'\nseeds: [0]\n"
     )
-    record = bare_results.model_copy(
-        update={"resolved_run": run, "command": "limbeck distill '/home/anna/a b/run.yaml'"}
-    )
-    found, changed = without_places(record)
-    assert changed
-    assert found.command == "limbeck distill 'run.yaml'"
-    assert found.resolved_run == "data:\n  train:\n  - x.csv\n  test: 'y.csv'\nseeds: [0]\n"
+    record = changed(bare["classification"], resolved=run, command="limbeck distill '/home/anna/a b/run.yaml'")
+    found, shortened = without_places(record)
+    assert shortened
+    assert found.run.command == "limbeck distill 'run.yaml'"
+    assert found.run.resolved == "data:\n  train:\n  - x.csv\n  test: 'y.csv'\nseeds: [0]\n"
 
 
-def test_a_label_that_looks_like_a_path_is_a_label(bare_results: Results) -> None:
-    record = bare_results.model_copy(update={"labels": ["/m/09x0r", "/m/04rlf"]})
+def test_a_label_that_looks_like_a_path_is_a_label(bare: dict[str, Results]) -> None:
+    record = changed(bare["classification"], sections=[Classes(labels=["/m/09x0r", "/m/04rlf"])])
     assert shown(record, "no row is '/m/09x0r'; see /m/other") == "no row is '/m/09x0r'; see other"
 
 
-def test_long_texts_take_no_time(bare_results: Results) -> None:
+def test_long_texts_take_no_time(bare: dict[str, Results]) -> None:
     started = time.process_time()
     for text in (
         "a." * 50_000,
@@ -111,8 +104,8 @@ def test_long_texts_take_no_time(bare_results: Results) -> None:
         "'/a/b " * 40_000,
         " ".join(f"/d{number}/x.csv" for number in range(20_000)),
     ):
-        shown(bare_results, text)
-        without_places(bare_results.model_copy(update={"resolved_run": text}))
+        shown(bare["classification"], text)
+        without_places(changed(bare["classification"], resolved=text))
     assert time.process_time() - started < 20
 
 
@@ -124,49 +117,33 @@ def _marked(text: str) -> str:
     return f"{text} {PLACES}"
 
 
-def test_no_place_is_on_any_page_or_card(
-    bare_results: Results,
-    bare_generation_results: GenerationResults,
-    bare_language_results: LanguageResults,
-) -> None:
-    everywhere = {
-        "command": _marked("limbeck distill"),
-        "warnings": [PLACES],
-        "verdict": [PLACES],
-        "resolved_run": f"output: /home/anna/runs/x\nnote: {PLACES}\n",
-        "environment": {PLACES: PLACES},
-        "data_fingerprints": {"/home/anna/x.csv": "0"},
-    }
-    named = bare_results.model_copy(
-        update={
-            **everywhere,
-            "systems": [s.model_copy(update={"detail": _marked(s.detail)}) for s in bare_results.systems],
-        }
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_place_is_on_any_page_or_card(kind: str, bare: dict[str, Results]) -> None:
+    systems = [s.model_copy(update={"detail": _marked(s.detail)}) for s in bare[kind].systems]
+    record = changed(
+        bare[kind],
+        command=_marked("limbeck distill"),
+        warnings=[PLACES],
+        verdict=[PLACES],
+        resolved=f"output: /home/anna/runs/x\nnote: {PLACES}\n",
+        environment={PLACES: PLACES},
+        data_fingerprints={"/home/anna/x.csv": "0"},
+        facts={"Teacher": "/home/anna/teacher", "Scorer": _marked("dual encoder")},
+        systems=systems,
     )
-    figures = bare_generation_results.figures
-    writing = bare_generation_results.model_copy(
-        update={
-            **everywhere, "teacher": "/home/anna/teacher", "student": "/home/anna/student",
-            "figures": figures.model_copy(update={"warnings": [PLACES]}),
-        }
-    )  # fmt: skip
-    languages = bare_language_results.model_copy(update={**everywhere, "scorer": _marked("dual encoder")})
-    pages = [
-        render_report(named), render_card(named, None, None, []),
-        render_generation_report(writing), render_generation_card(writing, None, None, []),
-        render_language_report(languages), render_language_card(languages, None, None),
-    ]  # fmt: skip
-    for page in pages:
-        assert not SECRET.search(page), SECRET.findall(page)
-        assert "x.csv by a local server" in page
-    for page in pages[::2]:
-        assert "Absolute paths are shortened" in page
-    assert "Absolute paths are shortened" not in render_report(bare_results)
+    page, card = render_report(record), render_card(record)
+    for text in (page, card):
+        assert not SECRET.search(text), SECRET.findall(text)
+        assert "x.csv by a local server" in text
+    assert "Absolute paths are shortened" in page
+    assert "Absolute paths are shortened" not in render_report(bare[kind])
 
 
-def test_rows_of_the_user_are_shown_as_they_are(full_results: Results, bare_results: Results) -> None:
-    first = full_results.disagreements[0].model_copy(update={"text": "see /home/anna/x at http://localhost/"})
-    record = bare_results.model_copy(update={"disagreements": [first]})
+def test_rows_of_the_user_are_shown_as_they_are(records: dict[str, Results], bare: dict[str, Results]) -> None:
+    found = records["classification"].section(Disagreements)
+    assert found
+    first = found.rows[0].model_copy(update={"text": "see /home/anna/x at http://localhost/"})
+    record = changed(bare["classification"], sections=[Disagreements(rows=[first])])
     assert "see /home/anna/x at http://localhost/" in render_report(record)
 
 

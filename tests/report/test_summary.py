@@ -1,34 +1,126 @@
-"""The few figures on top of a report on labels."""
+"""The few figures on top."""
 
 from __future__ import annotations
 
-from tests.report.label_samples import at_chance
+import pytest
+from tests.report.conftest import changed
 
+from limbeck.formatting import MINUS, TIMES
+from limbeck.report.blocks import keys_of, report_blocks
 from limbeck.report.summary import key_figures
-from limbeck.results import Interval, Results
+from limbeck.results.record import Results
+from limbeck.results.sections import Retention, Speeds
 
 
-def test_a_student_that_one_label_could_stand_in_for_is_not_headed_by_what_it_keeps(full_results: Results) -> None:
-    first = key_figures(at_chance(full_results, p_value=0.2))[0]
-    assert (first.value, first.title, first.detail) == (
-        "90.3 %", "right; not shown to be better than always the most frequent label", "that label is right on 88.0 %"
-    )  # fmt: skip
-    assert key_figures(at_chance(full_results, p_value=0.01))[0].title == "of the teacher's accuracy kept"
+def titled(results: Results) -> dict[str, str]:
+    return {figure.title: figure.value for figure in key_figures(results)}
 
 
-def test_what_a_teacher_that_leads_is_kept_of(full_results: Results) -> None:
-    assert key_figures(full_results)[0].title == "of the teacher's accuracy kept"
-
-
-def test_a_teacher_that_does_not_lead_is_no_measure(full_results: Results) -> None:
-    level = Interval(value=0.327, low=0.3, high=0.35)
-    systems = [
-        s.model_copy(update={"accuracy": level}) if s.name in ("teacher", "student_before") else s
-        for s in full_results.systems
+def of_metric(results: Results, system: str, metric: str, **fields: object) -> Results:
+    """The record with one figure of the whole changed."""
+    figures = [
+        figure.model_copy(update=fields)
+        if (figure.system, figure.metric, figure.slice) == (system, metric, {})
+        else figure
+        for figure in results.figures
     ]
-    distilled = next(s for s in systems if s.name == "distilled")
-    assert distilled.accuracy is not None
-    first = key_figures(full_results.model_copy(update={"systems": systems}))[0]
-    assert first.value == f"{distilled.accuracy.value * 100:.1f} %"
-    assert first.title == "right; the teacher does not lead the untrained student"
-    assert first.detail == "the teacher 32.7 %, the untrained student 32.7 %"
+    return changed(results, figures=figures)
+
+
+def test_what_was_kept_and_what_it_cost(records: dict[str, Results]) -> None:
+    assert titled(records["classification"]) == {
+        "of the teacher's accuracy kept": "96.9 %",
+        "accuracy, against training without the teacher": "+1.9 points",
+        "smaller": f"2.4 {TIMES}",
+        "faster": f"3.9 {TIMES}",
+        "of training in all": "1 h 27 min",
+    }
+    kept, gain, size, speed, time = key_figures(records["generation"])
+    retention = records["generation"].section(Retention)
+    assert retention
+    share = next(one for one in retention.kept if (one.system, one.metric) == ("distilled", "rouge_l"))
+    assert (kept.value, kept.title) == (f"{share.kept.value * 100:.1f} %", "of the teacher's ROUGE-L kept")
+    assert "95 % interval 81.3 to 85.1 %" in kept.detail
+    assert gain.title == "ROUGE-L, against training without the teacher"
+    assert gain.detail == "Fine-tuned; 95 % interval +12.3 to +16.6, p < 0.001; not tuned for itself"
+    assert (size.title, speed.title, speed.value) == ("smaller", "faster", f"4.6 {TIMES}")
+    assert time.detail.endswith("3 seeds")
+
+
+def test_a_student_without_labels_is_about_agreement(records: dict[str, Results]) -> None:
+    results = changed(records["classification"], headline="agreement")
+    first = key_figures(results)[0]
+    assert (first.value, first.title) == ("92.3 %", "agreement with teacher")
+
+
+def test_where_less_is_better_and_nothing_was_kept_the_value_itself_is_shown(records: dict[str, Results]) -> None:
+    results = changed(records["generation"], headline="nll", sections=[])
+    first = key_figures(results)[0]
+    assert first.title == "loss per token"
+    assert "the teacher " in first.detail
+
+
+def test_a_student_larger_than_its_teacher_is_called_larger(records: dict[str, Results]) -> None:
+    results = records["classification"]
+    speeds = results.section(Speeds)
+    assert speeds
+    tiny = speeds.systems["teacher"].model_copy(update={"size_bytes": 18_310_000, "latency_ms_median": 0.0})
+    found = titled(changed(results, sections=[Speeds(systems={**speeds.systems, "teacher": tiny})]))
+    assert found["larger"] == f"10.0 {TIMES}"
+    assert not {"faster", "slower"} & set(found)
+
+
+def test_a_student_no_better_than_one_answer_is_not_headed_by_what_it_keeps(records: dict[str, Results]) -> None:
+    results = records["classification"]
+    compared = [
+        c.model_copy(update={"tests": [t.model_copy(update={"p_value": 0.5}) for t in c.tests]})
+        if c.second == "constant"
+        else c
+        for c in results.comparisons
+    ]
+    first = key_figures(changed(results, comparisons=compared))[0]
+    assert first.title == "accuracy; not shown to be better than always the most frequent label"
+    assert (first.value, first.detail) == ("90.3 %", "that has 1.3 %")
+
+
+def test_a_teacher_that_knows_no_more_teaches_nothing(records: dict[str, Results]) -> None:
+    first = key_figures(of_metric(records["classification"], "student_init", "accuracy", value=0.92))[0]
+    assert first.title == "accuracy; the teacher does not lead the untrained student"
+    assert first.detail == "the teacher 93.2 %, the untrained student 92.0 %"
+
+
+def test_nothing_measured_gives_no_key_figure(bare: dict[str, Results]) -> None:
+    assert key_figures(bare["classification"]) == []
+
+
+def test_across_languages_they_are_those_of_the_largest_budget(records: dict[str, Results]) -> None:
+    results = records["ranking"]
+    found = keys_of(results, report_blocks(results))
+    assert {figure.title: figure.value for figure in found} == {
+        "macro accuracy of ML-IPD": "76.1 %",
+        "English model on English": "82.8 %",
+        "macro accuracy of the best other system": "75.4 %",
+        "of the accuracy on English kept": "87.7 %",
+        "on a device for ML-IPD": "1.32 h",
+    }
+    macro, _, best, kept, cost = (figure.detail for figure in found)
+    assert macro == "3 languages, 16 labels for each task and language; 95 % interval 74.9 to 77.3 %"
+    assert best == f"Transfer; ML-IPD has +0.8 points (95 % interval {MINUS}0.1 to +1.7)"
+    assert kept == "least in Swahili: 68.2 %"
+    assert cost.startswith("the teacher's 0.41 h included")
+    alone = changed(results, comparisons=[])
+    assert keys_of(alone, report_blocks(alone))[2].detail == "Transfer; ML-IPD has +0.8 points"
+
+
+@pytest.mark.parametrize("share", [0.5, 0.99])
+def test_across_languages_one_answer_to_everything_may_be_as_good(share: float, records: dict[str, Results]) -> None:
+    results = of_metric(records["ranking"], "constant", "accuracy", value=share)
+    titles = [figure.title for figure in keys_of(results, report_blocks(results))]
+    assert any(title.endswith("kept") for title in titles) == (share < 0.7)
+    assert any("is not shown to be better" in title for title in titles) == (share > 0.7)
+
+
+def test_across_languages_what_cannot_be_said_is_left_out(bare: dict[str, Results]) -> None:
+    results = bare["ranking"]
+    titles = [figure.title for figure in keys_of(results, report_blocks(results))]
+    assert titles == ["macro accuracy of ML-IPD"]

@@ -1,200 +1,126 @@
-"""The tables as text."""
+"""Tables of any run: by what the record lists, not by what the report knows."""
 
 from __future__ import annotations
 
-from tests.report.label_samples import at_chance
+from tests.report.conftest import changed
 
-from limbeck.formatting import ABSENT, EN_DASH, MINUS, TIMES
-from limbeck.report.card import render_card
-from limbeck.report.summary import key_figures
+from limbeck.formatting import ABSENT, EN_DASH, MINUS
+from limbeck.report.block import Table
+from limbeck.report.lookup import whole_comparisons
 from limbeck.report.tables import (
     absence_notes,
-    class_rows,
-    comparison_rows,
-    cost_rows,
-    headline_rows,
-    one_vs_rest_rows,
-    seed_rows,
-    title_of,
+    comparison_table,
+    headline_table,
+    seed_table,
+    stage_table,
+    whole_table,
 )
-from limbeck.results import Results, SeedFigures
+from limbeck.results.figures import Figure, Metric
+from limbeck.results.record import Results
 
 
-def test_the_headline_has_one_row_per_system_under_its_header(full_results: Results) -> None:
-    header, *rows = headline_rows(full_results)
-    assert header[:3] == ["System", "Accuracy", "Macro F1"]
-    assert [row[0] for row in rows] == ["Teacher", "Student before", "Fine-tuned", "Distilled"]
-    assert {len(row) for row in rows} == {len(header)}
-    assert rows[3] == [
-        "Distilled",
-        f"90.3 % (89.2{EN_DASH}91.4)",
-        f"89.9 % (88.8{EN_DASH}91.0)",
-        f"92.3 % (91.2{EN_DASH}93.4)",
-        f"0.160 (0.140{EN_DASH}0.180)",
-        "3.4 %",
-        "45.8 M",
-        "183 MB",
-        "7.31 ms (p95 8.80)",
-        "1,043 /s (batch 32)",
-        "702 MB",
-    ]
+def column(table: Table, title: str) -> list[str]:
+    place = [column.title for column in table.columns].index(title)
+    return [row.cells[place].flat() for row in table.rows if not row.heading]
 
 
-def test_the_headline_without_intervals_is_narrow(full_results: Results) -> None:
-    teacher = headline_rows(full_results, intervals=False)[1]
-    assert teacher[1:6] == ["93.2 %", "92.8 %", ABSENT, ABSENT, "2.1 %"]
+def compared(results: Results) -> Table:
+    return comparison_table(results, whole_comparisons(results), "Comparisons")
 
 
-def test_sensitivity_and_specificity_have_a_table(full_results: Results) -> None:
-    header, *rows = one_vs_rest_rows(full_results)
-    assert header == ["System", "Sensitivity", "Specificity"]
-    assert rows[3] == ["Distilled", f"90.1 % (89.0{EN_DASH}91.2)", f"99.8 % (99.7{EN_DASH}99.9)"]
+def test_a_new_metric_is_a_column_because_the_record_lists_it(records: dict[str, Results]) -> None:
+    results = records["classification"]
+    metric = Metric(key="new", title="New figure", unit="number", higher_is_better=True)
+    figure = Figure(system="distilled", metric="new", value=0.5, low=0.4, high=0.6)
+    more = changed(results, metrics=[*results.metrics, metric], figures=[*results.figures, figure])
+    assert column(headline_table(more), "New figure")[4] == f"0.500 (0.400{EN_DASH}0.600)"
+    assert "New figure" in [column.title for column in whole_table(more).columns]
 
 
-def test_a_record_from_before_sensitivity_has_none_of_it(full_results: Results) -> None:
-    record = full_results.model_dump()
-    for system in record["systems"]:
-        for holder in (system, *system["seeds"], *system["per_class"]):
-            holder.pop("sensitivity", None)
-            del holder["specificity"]
-    old = Results.model_validate(record)
-    assert one_vs_rest_rows(old) == []
-    assert class_rows(old)[0].specificity == ABSENT
-    assert seed_rows(old)[1][4:6] == [ABSENT, ABSENT]
-    assert "Sensitivity is" not in render_card(old, None, None, [])
+def test_the_headline_has_the_systems_and_one_answer_to_everything(records: dict[str, Results]) -> None:
+    table = headline_table(records["classification"])
+    assert [row.cells[0].text for row in table.rows][-2:] == ["Distilled", "Always the most frequent label"]
+    assert [row.main for row in table.rows] == [False] * 4 + [True, False]
+    assert [cell.text for cell in table.rows[-1].cells[6:]] == [ABSENT] * 5
+    assert column(table, "Latency")[0] == "28.4 ms (p95 33.0)"
 
 
-def test_classes_without_rows_are_named(full_results: Results) -> None:
-    teacher, *others = full_results.systems
-    per_class = [c.model_copy(update={"rows": 0}) if i < 7 else c for i, c in enumerate(teacher.per_class)]
-    record = full_results.model_copy(
-        update={"systems": [teacher.model_copy(update={"per_class": per_class}), *others]}
-    )
-    note = absence_notes(record)[-1]
-    assert note.startswith("No held-out row is of the class card_payment_wrong_exchange_rate, ")
-    assert note.endswith("and 2 more: macro F1 and sensitivity leave it out.")
+def test_budgets_have_headings(records: dict[str, Results]) -> None:
+    table = headline_table(records["ranking"])
+    assert [row.cells[0].text for row in table.rows if row.heading] == ["No labels", "16 labels", "At any budget"]
+    assert [line[0] for line in table.flat()] == ["", *["No labels"] * 4, *["16 labels"] * 2, "At any budget"]
 
 
-def test_absent_figures_are_dashes_with_a_reason(bare_results: Results) -> None:
-    assert headline_rows(bare_results)[1][1:6] == [ABSENT] * 5
-    notes = " ".join(absence_notes(bare_results))
-    assert "gold labels" in notes
-    assert "teacher's output" in notes
+def test_what_is_missing_is_explained(records: dict[str, Results], bare: dict[str, Results]) -> None:
+    notes = absence_notes(records["classification"])
+    assert "Teacher: no Agreement and KL, for it would be compared with itself." in notes
+    assert any("is no model" in note for note in notes)
+    assert any("teacher's output" in note for note in absence_notes(bare["classification"]))
 
 
-def test_the_teacher_alone_gets_no_note_on_missing_labels(full_results: Results) -> None:
-    assert absence_notes(full_results) == ["The teacher has no agreement and no KL: it would be compared with itself."]
+def test_comparisons_in_words(records: dict[str, Results]) -> None:
+    first, second, *_ = compared(records["classification"]).rows
+    head, figure, difference, bootstrap, mcnemar, seeds, t_test = first.cells
+    assert (head.text, figure.flat()) == ("Distilled against Fine-tuned", "Accuracy (more is better)")
+    assert (difference.text, difference.small, difference.emphasis) == ("+1.9 points", "+1.1 to +2.7", "clear")
+    assert mcnemar.text.split("\n")[0] == "seed 0: 141 to 92, p = 0.002"
+    assert (bootstrap.text, seeds.text, t_test.text) == ("p < 0.001", "+1.6\n+1.9\n+2.2", "p = 0.008")
+    assert (second.cells[1].text, second.cells[4].text) == ("Macro F1", ABSENT)
 
 
-def test_comparisons_in_words(full_results: Results) -> None:
-    first, second, third = comparison_rows(full_results)
-    assert (first.title, first.metric) == ("Distilled against Fine-tuned", "Accuracy")
-    assert (first.difference, first.range, first.clear) == ("+1.9 points", "+1.1 to +2.7", True)
-    assert first.mcnemar[0] == "seed 0: 141 to 92, p = 0.002"
-    assert first.per_seed == ["+1.6", "+1.9", "+2.2"]
-    assert (second.metric, second.mcnemar) == ("Macro F1", [])
-    assert third.difference == f"{MINUS}2.9 points"
+def test_an_interval_around_zero_is_not_clear(records: dict[str, Results]) -> None:
+    comparison = records["classification"].comparisons[0].model_copy(update={"low": -0.001})
+    (row,) = compared(changed(records["classification"], comparisons=[comparison])).rows
+    assert row.cells[2].emphasis == ""
 
 
-def test_an_interval_around_zero_is_not_clear(full_results: Results) -> None:
-    comparison = full_results.comparisons[0]
-    wide = comparison.difference.model_copy(update={"low": -0.001})
-    record = full_results.model_copy(update={"comparisons": [comparison.model_copy(update={"difference": wide})]})
-    assert not comparison_rows(record)[0].clear
+def test_comparisons_across_languages_have_labels_holm_and_resources(records: dict[str, Results]) -> None:
+    table = compared(records["ranking"])
+    titles = [column.title for column in table.columns]
+    assert titles == ["Compared", "Figure", "Labels", "Difference", "Bootstrap", "t-test", "Holm", "High", "Low"]
+    of_mrr = next(row for row in table.rows if row.cells[1].text == "MRR")
+    assert "points" not in of_mrr.cells[3].text
+    assert "t(" in table.rows[0].cells[5].small
 
 
-def test_classes_show_every_system_and_the_change(full_results: Results) -> None:
-    rows = class_rows(full_results)
-    assert len(rows) == 77
-    assert [row.label for row in rows] == full_results.labels
-    assert rows[0].rows == "40", "rows of the held-out set, not rows times seeds"
-    assert len(rows[0].f1) == 4
-    assert rows[0].change.endswith("points")
-    assert (rows[0].sensitivity, rows[0].specificity) == (rows[0].f1[-1], "99.9 %")
+def test_a_test_that_was_not_defined_is_a_dash_and_not_p_0(records: dict[str, Results]) -> None:
+    comparison = records["ranking"].comparisons[0]
+    only_bootstrap = comparison.model_copy(update={"tests": comparison.tests[:1]})
+    table = compared(changed(records["ranking"], comparisons=[comparison, only_bootstrap]))
+    assert column(table, "t-test")[1] == column(table, "Holm")[1] == ABSENT
 
 
-def test_costs_end_with_their_sum(full_results: Results) -> None:
-    header, *rows, total = cost_rows(full_results)
-    assert len(rows) == len(full_results.costs)
-    assert total == ["All", "", "", "1 h 27 min", "6,300", "201,600", "4,284,000", "2.1 GB"]
-    assert len(total) == len(header)
+def test_where_less_is_better_it_is_said(records: dict[str, Results]) -> None:
+    row = next(row for row in compared(records["generation"]).rows if row.cells[1].text == "KL")
+    assert row.cells[1].small == "less is better"
+    assert row.cells[2].text.startswith(MINUS)
+    assert row.cells[2].text.endswith("nats")
 
 
-def test_single_seeds_are_listed_where_there_are_several(full_results: Results) -> None:
-    header, *rows = seed_rows(full_results)
-    assert [row[:2] for row in rows[:3]] == [["Student before", str(seed)] for seed in range(3)]
-    assert len(rows) == 9
-    assert {len(row) for row in rows} == {len(header)}
+def test_single_seeds_are_listed_where_there_are_several(records: dict[str, Results]) -> None:
+    table = seed_table(records["classification"])
+    assert table
+    assert [row.cells[1].text for row in table.rows[:3]] == ["0", "1", "2"]
+    assert {"Accuracy", "Sensitivity", "KL, nats"} <= {column.title for column in table.columns}
+    one = [f.model_copy(update={"seeds": dict(list(f.seeds.items())[:1])}) for f in records["classification"].figures]
+    assert seed_table(changed(records["classification"], figures=one)) is None
 
 
-def test_each_figure_of_a_seed_is_in_its_column(full_results: Results) -> None:
-    figures = SeedFigures(
-        seed=4, accuracy=0.91, macro_f1=0.82, sensitivity=0.73, specificity=0.64, agreement=0.55,
-        kl_to_teacher_nats=0.46,
-    )  # fmt: skip
-    systems = [s.model_copy(update={"seeds": [figures, figures]}) for s in full_results.systems[:1]]
-    header, row, _ = seed_rows(full_results.model_copy(update={"systems": systems}))
-    assert dict(zip(header, row, strict=True)) == {
-        "System": "Teacher", "Seed": "4", "Accuracy": "91.0 %", "Macro F1": "82.0 %", "Sensitivity": "73.0 %",
-        "Specificity": "64.0 %", "Agreement": "55.0 %", "KL, nats": "0.460",
-    }  # fmt: skip
+def test_each_figure_of_a_seed_is_in_its_column(records: dict[str, Results]) -> None:
+    results = records["classification"]
+    table = seed_table(results)
+    assert table
+    figure = results.figure("distilled", "kl")
+    assert figure
+    rows = [row for row in table.rows if row.cells[0].text == "Distilled"]
+    place = [column.title for column in table.columns].index("KL, nats")
+    assert [row.cells[place].text for row in rows] == [f"{value:.3f}" for value in figure.seeds.values()]
 
 
-def test_empty_lists_make_empty_tables(bare_results: Results) -> None:
-    assert (
-        seed_rows(bare_results)
-        == cost_rows(bare_results)
-        == class_rows(bare_results)
-        == comparison_rows(bare_results)
-        == []
-    )
-
-
-def test_a_missing_system_still_has_a_name(bare_results: Results) -> None:
-    assert title_of(bare_results, "fine_tuned") == "Fine-tuned"
-
-
-def test_key_figures_say_what_was_kept_and_what_it_cost(full_results: Results) -> None:
-    figures = {figure.title: figure.value for figure in key_figures(full_results)}
-    assert figures == {
-        "of the teacher's accuracy kept": "96.9 %",
-        "accuracy, against plain fine-tuning": "+1.9 points",
-        "smaller": f"2.4 {TIMES}",
-        "faster": f"3.9 {TIMES}",
-        "of training in all": "1 h 27 min",
-    }
-
-
-def test_key_figures_without_labels_speak_of_agreement(full_results: Results) -> None:
-    systems = [system.model_copy(update={"accuracy": None}) for system in full_results.systems]
-    record = full_results.model_copy(update={"systems": systems})
-    assert key_figures(record)[0].title == "agreement with the teacher"
-
-
-def test_a_student_larger_than_its_teacher_is_called_larger(full_results: Results) -> None:
-    teacher, *others = full_results.systems
-    tiny = teacher.speed.model_copy(update={"size_bytes": 18_310_000, "latency_ms_median": 0.0})
-    record = full_results.model_copy(update={"systems": [teacher.model_copy(update={"speed": tiny}), *others]})
-    figures = {figure.title: figure.value for figure in key_figures(record)}
-    assert figures["larger"] == f"10.0 {TIMES}"
-    assert "faster" not in figures
-    assert "slower" not in figures
-
-
-def test_nothing_measured_gives_no_key_figure(bare_results: Results) -> None:
-    assert key_figures(bare_results) == []
-
-
-def test_one_label_for_all_rows_stands_beside_the_systems(full_results: Results) -> None:
-    """It has no probabilities, size or speed, and is in no figure and no table of classes."""
-    results = at_chance(full_results, p_value=0.5)
-    *_, row = headline_rows(results)
-    assert row[0] == "Always the most frequent label"
-    assert row[1] == f"88.0 % (86.0{EN_DASH}90.0)"
-    assert row[6:] == [ABSENT] * 5
-    assert one_vs_rest_rows(results)[-1][0] == "Always the most frequent label"
-    assert any("is no model" in note for note in absence_notes(results))
-    assert len(class_rows(results)[0].f1) == len(full_results.systems)
-    against = comparison_rows(results)[-1]
-    assert against.title == "Distilled against Always the most frequent label"
-    assert (against.difference, against.bootstrap) == ("+2.0 points", "p = 0.50")
+def test_costs_end_with_their_sum(records: dict[str, Results], bare: dict[str, Results]) -> None:
+    table = stage_table(records["classification"])
+    assert table
+    assert table.foot
+    assert table.foot.cells[3].text == "1 h 27 min"
+    assert len(table.rows) == len(records["classification"].costs)
+    assert stage_table(bare["classification"]) is None

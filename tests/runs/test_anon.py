@@ -19,6 +19,7 @@ from limbeck.errors import ConfigError, LimbeckError, TeacherError
 from limbeck.models.load import load_classifier, load_language_model, load_tokenizer
 from limbeck.report.page import render_report
 from limbeck.results import Results
+from limbeck.results.bridge import as_results
 from limbeck.runs.config import run_config
 from limbeck.runs.evaluate import evaluate
 from limbeck.runs.examine import examine
@@ -173,7 +174,7 @@ def test_a_causal_model_with_a_prompt_teaches(run: dict[str, Any], causal_folder
     assert labels is not None
     assert (labels.route, labels.calibration, labels.train_rows) == ("local", ["contextual"], 20)
     assert {"teacher", "distilled"} <= {system.name for system in results.systems}
-    assert "a causal model&#39;s scores of the labels, calibrated (contextual)" in render_report(results)
+    assert "a causal model&#39;s scores of the labels, calibrated (contextual)" in render_report(as_results(results))
     assert limbeck.distill(**run) == results  # with the labels that were kept
 
 
@@ -258,7 +259,7 @@ def test_an_api_with_log_probabilities_teaches(run: dict[str, Any], server: str,
     assert (labels.route, labels.train_rows, labels.flags) == ("log_probs", 20, {})
     assert accuracies(results)["teacher"] == [1.0]
     said = "the log-probabilities of an API"
-    assert said in render_report(results)
+    assert said in render_report(as_results(results))
     assert said in (tmp_path / "run" / "student" / "README.md").read_text(encoding="utf-8")
     assert _Server.calls <= 3 * 40
 

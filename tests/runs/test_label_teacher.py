@@ -15,6 +15,7 @@ import limbeck
 from limbeck.errors import ConfigError, DataError
 from limbeck.report.page import render_report
 from limbeck.results import Results
+from limbeck.results.bridge import as_results
 from limbeck.runs.config import load_run_file, run_config
 from limbeck.runs.evaluate import evaluate
 from limbeck.runs.examine import examine
@@ -95,7 +96,7 @@ def test_a_run_without_gold_labels_and_without_a_teachers_weights(
     assert results.teacher_labels.train_rows == results.train_rows
 
     folder = Path(taught["output"])
-    page = render_report(results)
+    page = render_report(as_results(results))
     assert "labels in the field" in page
     assert "the confidence of the given label" in page
     assert results.calibration is not None
@@ -397,7 +398,7 @@ def test_a_student_with_an_adapter(taught: dict[str, Any], light: None, adapter:
     # Of each of 4 layers: four maps of 32 x 32 with A and B of rank 2, or two series adapters of width 4.
     inserted = 4 * (4 * 2 * 64 if adapter["kind"] == "lora" else 2 * (2 * 32 * 4 + 32 + 4))
     assert figures.trainable_parameters == head + inserted
-    assert f"{figures.trainable_parameters:,}" in render_report(results)
+    assert f"{figures.trainable_parameters:,}" in render_report(as_results(results))
 
     # What no adapter touches is bit for bit the base's; the exported folder answers as the trained student did.
     trained, frozen = student.state_dict(), before.state_dict()

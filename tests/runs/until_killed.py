@@ -18,7 +18,7 @@ def prepare() -> None:
     from transformers.models.xlm_roberta import modeling_xlm_roberta  # noqa: F401
 
     import limbeck.cli.app
-    import limbeck.cli.show_texts
+    import limbeck.cli.show
     import limbeck.evaluation.generation.measure as measure
     import limbeck.evaluation.significance as significance
     import limbeck.evaluation.speed as speed

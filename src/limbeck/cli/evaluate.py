@@ -122,8 +122,10 @@ def _ranking(
     output: Path | None,
 ) -> None:
     from limbeck.atomic import write_json
-    from limbeck.cli.show_languages import show_ranking_student
+    from limbeck.cli.show import show_figures
     from limbeck.cli.terminal import console, progress
+    from limbeck.data.languages import language_name
+    from limbeck.results.bridge import ranked
     from limbeck.runs.evaluate_languages import evaluate_languages
 
     if layout is None:
@@ -136,41 +138,47 @@ def _ranking(
     system = evaluate_languages(
         model, data, layout=layout, split=split, languages=languages, task=task, options=option, progress=progress()
     )
-    show_ranking_student(system, console)
+    names = {cell.lang: language_name(cell.lang) for cell in system.cells}
+    show_figures(ranked(system, names), console)
     if output is not None:
         write_json(output, system.model_dump())
 
 
 def _writing(model: str, data: str, against: str | None, lm_eval: str | None, output: Path | None) -> None:
     from limbeck.atomic import write_json
-    from limbeck.cli.show_texts import show_generation_figures, show_harness_figures
+    from limbeck.cli.show import show_figures
     from limbeck.cli.terminal import console, progress
+    from limbeck.results.bridge import written as as_results
+    from limbeck.results.sections import Harness
     from limbeck.runs.evaluate_tasks import evaluate_tasks, named_tasks
     from limbeck.runs.writer import evaluate_texts
 
     tasks = None if lm_eval is None else named_tasks(lm_eval)
     figures = evaluate_texts(model, data, against=against, progress=progress())
-    show_generation_figures(figures, console)
+    results = as_results(figures)
     written = figures.model_dump()
     if tasks is not None:
         found = evaluate_tasks(model, tasks, against=against, progress=progress())
-        show_harness_figures(found, console)
+        results = results.model_copy(update={"sections": [*results.sections, Harness(figures=found)]})
         written["lm_eval"] = [figure.model_dump() for figure in found]
+    show_figures(results, console)
     if output is not None:
         write_json(output, written)
 
 
 def _labelling(model: str, data: str, against: str | None, fields: Fields | None, output: Path | None) -> None:
     from limbeck.atomic import write_json
-    from limbeck.cli.show import show_comparisons, show_systems
+    from limbeck.cli.show import show_comparisons, show_figures
     from limbeck.cli.terminal import console, print_line, progress
     from limbeck.formatting import share_text, shorten
+    from limbeck.results.bridge import classified
     from limbeck.runs.evaluate import evaluate
 
     systems, comparisons = evaluate(model, data, against=against, fields=fields, progress=progress())
     titles = {"distilled": model, "teacher": against or ""}
-    show_systems(systems, titles, console)
-    show_comparisons(comparisons, titles, console)
+    results = classified(systems, comparisons, titles)
+    show_figures(results, console)
+    show_comparisons(results, console)
     if systems[0].accuracy is None:
         print_line(
             f"No row of {data} has a label, so nothing is known of how often the model is right. --text and --label "

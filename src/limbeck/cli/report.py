@@ -29,10 +29,10 @@ def main(
     from limbeck.atomic import try_output
     from limbeck.cli.terminal import console
     from limbeck.report.page import write_report
-    from limbeck.report.read import read_any_results
+    from limbeck.results.read import read_results
 
     target = output or (run if run.is_dir() else run.parent) / "report.html"
-    results = read_any_results(run)
+    results = read_results(run)
     try_output(target, parents=True)
     write_report(results, target)
     console.print(f"report: {target}", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Figures on the terminal."""
+"""The figures of a run on the terminal."""
 
 from __future__ import annotations
 
@@ -6,36 +6,25 @@ from pathlib import Path
 
 from rich.console import Console
 
-from limbeck.cli.show_languages import show_language_results
-from limbeck.cli.show_texts import show_generation_results
 from limbeck.cli.terminal import print_line, print_side_by_side
-from limbeck.formatting import p_value_text, points_text, range_text
-from limbeck.generation_results import GenerationResults
-from limbeck.language_results import LanguageResults
-from limbeck.report.tables import HEADLINE, METRIC_TITLES, ONE_VS_REST
-from limbeck.results import Comparison, Results, System
+from limbeck.formatting import p_value_text
+from limbeck.report.block import Cell, Table
+from limbeck.report.blocks import held_out_text
+from limbeck.report.lookup import whole_comparisons
+from limbeck.report.sections import section_blocks
+from limbeck.report.tables import whole_table
+from limbeck.report.values import difference_cell
+from limbeck.results.record import Results
 
-__all__ = ["show_comparisons", "show_results", "show_systems"]
-
-_SHORT_TITLES = {
-    "teacher": "teacher",
-    "student_before": "student before",
-    "fine_tuned": "fine-tuned",
-    "random_order": "random order",
-    "distilled": "distilled",
-}
+__all__ = ["show_comparisons", "show_figures", "show_results"]
 
 
-def show_results(results: Results | LanguageResults | GenerationResults, folder: Path, console: Console) -> None:
-    """Print the headline table, the verdict, the warnings, and where things are."""
-    if isinstance(results, LanguageResults):
-        show_language_results(results, folder, console)
-        return
-    if isinstance(results, GenerationResults):
-        show_generation_results(results, folder, console)
-        return
-    console.print(f"\n{results.name}: figures on {results.test_rows} held-out rows (95 % intervals)", markup=False)
-    show_systems(results.systems, _SHORT_TITLES, console)
+def show_results(results: Results, folder: Path, console: Console) -> None:
+    """Print the figures, the verdict, the warnings, and where things are."""
+    held_out = held_out_text(results)
+    measured = f"figures on {held_out} (95 % intervals)" if held_out else "figures with 95 % intervals"
+    console.print(f"\n{results.run.name}: {measured}", markup=False)
+    show_figures(results, console)
     for sentence in results.verdict:
         print_line(sentence, console, mark="- ")
     for warning in results.warnings:
@@ -43,20 +32,39 @@ def show_results(results: Results | LanguageResults | GenerationResults, folder:
     console.print(f"report:  {folder / 'report.html'}\nstudent: {folder / 'student'}", markup=False, soft_wrap=True)
 
 
-def show_systems(systems: list[System], titles: dict[str, str], console: Console) -> None:
-    """Print one column per system, so that the table fits a narrow terminal."""
-    rows = []
-    for column in [*HEADLINE[:2], *ONE_VS_REST, *HEADLINE[2:]]:
-        cells = [column.cell(system) for system in systems]
-        rows.append((column.title, [f"{cell.text}\n({cell.range})" if cell.range else cell.text for cell in cells]))
-    print_side_by_side([titles[system.name] for system in systems], rows, console)
+def show_figures(results: Results, console: Console) -> None:
+    """Print all figures of the whole, a column for each system where that is possible, then those of the sections."""
+    figures = whole_table(results)
+    if any(row.heading for row in figures.rows):
+        _show(figures, console)
+    elif figures.rows:
+        # Systems side by side, so that the table fits a narrow terminal.
+        titles = [row.cells[0].text for row in figures.rows]
+        columns = [column.title for column in figures.columns[1:]]
+        cells = zip(*([_text(cell) for cell in row.cells[1:]] for row in figures.rows), strict=True)
+        print_side_by_side(titles, list(zip(columns, map(list, cells), strict=True)), console)
+    for constant in results.roles("constant"):
+        print_line(f"{constant.title}: {constant.detail}", console, mark="- ")
+    for block in section_blocks(results):
+        for table in block.brief():
+            console.print(table.label, markup=False)
+            _show(table, console)
 
 
-def show_comparisons(comparisons: list[Comparison], titles: dict[str, str], console: Console) -> None:
-    """Print one line per comparison."""
-    for c in comparisons:
-        print_line(
-            f"{titles[c.first]} - {titles[c.second]}, {METRIC_TITLES[c.metric]}: {points_text(c.difference.value)} "
-            f"({range_text(c.difference, unit='points')}), {p_value_text(c.bootstrap_p_value)}",
-            console,
-        )
+def show_comparisons(results: Results, console: Console) -> None:
+    """Print one line for each comparison over all rows."""
+    for c in whole_comparisons(results):
+        metric = results.metric(c.metric)
+        difference = difference_cell(metric, c).flat()
+        systems = f"{results.title(c.first)} - {results.title(c.second)}"
+        print_line(f"{systems}, {metric.title}: {difference}, {p_value_text(c.p_value())}", console)
+
+
+def _show(table: Table, console: Console) -> None:
+    columns = [column.title for column in table.columns[1:]]
+    rows = [(row.cells[0].text, [_text(c) for c in row.cells[1:]] or [""] * len(columns)) for row in table.rows]
+    print_side_by_side(columns, rows, console)
+
+
+def _text(cell: Cell) -> str:
+    return f"{cell.text}\n({cell.small})" if cell.small else cell.text

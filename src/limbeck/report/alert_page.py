@@ -8,8 +8,8 @@ from pathlib import Path
 
 from limbeck.atomic import guard_storage, write_text
 from limbeck.formatting import count_text, decimal_text, share_text
+from limbeck.report.block import KeyFigure
 from limbeck.report.places import without_places
-from limbeck.report.summary import KeyFigure
 from limbeck.report.templates import html_environment
 from limbeck.results.alerts import NO_REASON, Alert, AlertRun, Status
 
@@ -80,7 +80,9 @@ def render_alert_page(run: AlertRun) -> str:
         .get_template("alert_page.html.j2")
         .render(
             results=run,
-            key_figures=_key_figures(run.alerts),
+            name=run.name,
+            version=run.limbeck_version,
+            keys=_key_figures(run.alerts),
             groups=_filters(shown, languages),
             cards=[_card(alert, languages) for alert in shown],
             left_out=len(run.alerts) - len(shown),

@@ -2,99 +2,133 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import math
+from typing import TYPE_CHECKING
 
-from limbeck.formatting import duration_text
+from limbeck.formatting import duration_text, p_value_text
+from limbeck.report.block import Block
+from limbeck.report.blocks import held_out_text, report_blocks, words_of
+from limbeck.report.lookup import last_budget, main_figure, metrics_in, whole_comparisons
 from limbeck.report.markdown import markdown_environment, markdown_table
+from limbeck.report.page import rows_text
 from limbeck.report.places import without_places
-from limbeck.report.tables import (
-    absence_notes,
-    adapter_text,
-    comparison_rows,
-    headline_rows,
-    one_vs_rest_rows,
-    system_of,
-    teacher_labels_text,
-)
-from limbeck.results import Results
+from limbeck.report.use import Use, use_of
+from limbeck.report.values import difference_cell, in_sentence
+from limbeck.results.figures import Comparison
+from limbeck.results.record import Results
+from limbeck.results.sections import Languages
 
-__all__ = ["ClassifierUse", "render_card"]
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
-
-@dataclass(frozen=True)
-class ClassifierUse:
-    """What decides how a student's folder is used."""
-
-    max_length: int | None = None
-    """Most tokens of a text; longer ones are cut. ``None``: not known, the tokenizer's own limit is used."""
-    pairs: bool = False
-    """Whether a row is two texts."""
-    transformers_reads_it: bool = True
-    """Whether transformers alone loads all of it; not so with adapter layers beside the weights, or labels that are
-    words of a language model."""
+__all__ = ["render_card"]
 
 
 def render_card(
     results: Results,
-    base_model: str | None,
-    license: str | None,
-    language: list[str],
-    use: ClassifierUse | None = None,
+    base_model: str | None = None,
+    license: str | None = None,
+    language: list[str] | None = None,
+    use: Use | None = None,
 ) -> str:
-    """Return the model card: YAML front matter, then Markdown.
+    """Return the model card: YAML front matter, with the main system's figures as a ``model-index``, then Markdown.
 
     Args:
         results: the record of the run that made the student.
         base_model: hub name of the model the student began as; left out of the card if unknown.
         license: licence identifier of the hub, such as ``apache-2.0``; left out if unknown.
-        language: language codes, such as ``["en"]``; may be empty.
-        use: how the student is used; default: as the held-out rows in the record say.
+        language: language codes, such as ``["en"]``; default: those of the record, if it knows any.
+        use: how the student is used; default: as any student of its kind.
     """
-    use = use or ClassifierUse(pairs=any(row.text_pair is not None for row in results.disagreements))
+    from huggingface_hub import ModelCard, ModelCardData
+
+    use = use or use_of(results)
     results, _ = without_places(results)
+    blocks = report_blocks(results)
+    evaluated = _evaluated(results, use)
+    data = ModelCardData(
+        base_model=base_model,
+        language=language or _languages(results) or None,
+        library_name=use.library,
+        license=license,
+        pipeline_tag=use.task,
+        tags=["limbeck", "knowledge-distillation"],
+        model_name=results.run.name if evaluated else None,
+        eval_results=evaluated or None,
+    )
+    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{_body(results, blocks, use)}"))
+
+
+def _languages(results: Results) -> list[str]:
+    section = results.section(Languages)
+    return [section.source, *section.targets] if section else []
+
+
+def _evaluated(results: Results, use: Use) -> list[EvalResult]:
+    """The main system's figures of the headline table, at its largest budget."""
+    from huggingface_hub import EvalResult
+
+    main = results.role("main")
+    found = [(metric, main_figure(results, main, metric)) for metric in metrics_in(results, "headline")]
+    return [
+        EvalResult(
+            task_type=use.task,
+            dataset_type="held-out-rows",
+            dataset_name=f"Held-out rows of {results.run.name}",
+            metric_type=metric.key,
+            metric_name=metric.title,
+            metric_value=figure.value,
+        )
+        for metric, figure in found
+        if figure and math.isfinite(figure.value)
+    ]
+
+
+def _body(results: Results, blocks: list[Block], use: Use) -> str:
+    main = results.role("main")
+    tables = [(table.label, markdown_table(table.flat())) for block in blocks for table in block.brief()]
     return (
         markdown_environment()
         .get_template("card.md.j2")
         .render(
-            front_matter=_front_matter(base_model, license, language, use),
             results=results,
-            distilled=system_of(results, "distilled"),
-            snippet=_snippet(use),
-            headline=markdown_table(headline_rows(results)),
-            one_vs_rest=markdown_table(rates) if (rates := one_vs_rest_rows(results)) else "",
-            notes=absence_notes(results),
-            teacher=teacher_labels_text(results.teacher_labels),
-            adapter=adapter_text(results.adapter),
-            comparisons=comparison_rows(results),
+            use=use,
+            detail=main.detail if main else "",
+            held_out=held_out_text(results),
+            tables=tables,
+            notes=blocks[0].notes,
+            differences=_differences(results),
+            words=_metric_words(results, blocks),
+            rows=rows_text(results),
+            facts=[fact for block in blocks for fact in block.facts],
             training_time=duration_text(sum(cost.seconds for cost in results.costs)),
+            limits=[limit for block in blocks for limit in block.limits],
         )
     )
 
 
-def _snippet(use: ClassifierUse) -> str:
-    """Python that labels a text with the student in a folder."""
-    if not use.transformers_reads_it:
-        texts = '["first text"], ["second text"]' if use.pairs else '["a text to label"]'
-        return (
-            "from limbeck.runs.predictor import Predictor\n\n"
-            f'predictor = Predictor("path/to/this/folder")\nprint(predictor.predict({texts}))'
-        )
-    text = '{"text": "first text", "text_pair": "second text"}' if use.pairs else '"a text to label"'
-    limit = f", max_length={use.max_length}" if use.max_length else ""
-    return (
-        "from transformers import pipeline\n\n"
-        'classifier = pipeline("text-classification", model="path/to/this/folder")\n'
-        f"print(classifier({text}, truncation=True{limit}))"
-    )
+def _metric_words(results: Results, blocks: list[Block]) -> dict[str, str]:
+    titles = {metric.title for metric in metrics_in(results)}
+    return {word: meaning for word, meaning in words_of(results, blocks).items() if word in titles}
 
 
-def _front_matter(base_model: str | None, license: str | None, language: list[str], use: ClassifierUse) -> str:
-    import yaml
+def _differences(results: Results) -> list[str]:
+    """Every comparison of the main system over all rows, at its largest budget, in a sentence."""
+    main = results.role("main")
+    if main is None:
+        return []
+    budget = last_budget(results, main)
+    return [
+        _difference(results, comparison)
+        for comparison in whole_comparisons(results)
+        if comparison.first == main.name and comparison.budget == budget
+    ]
 
-    library = "transformers" if use.transformers_reads_it else "limbeck"
-    fields: dict[str, Any] = {"library_name": library, "pipeline_tag": "text-classification"}
-    fields["tags"] = ["limbeck", "knowledge-distillation"]
-    known = {"base_model": base_model, "license": license, "language": language}
-    fields.update({name: value for name, value in known.items() if value})
-    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
+
+def _difference(results: Results, comparison: Comparison) -> str:
+    metric = results.metric(comparison.metric)
+    cell = difference_cell(metric, comparison)
+    interval = f" (95 % interval {cell.small})" if cell.small else ""
+    systems = f"{results.title(comparison.first)} against {results.title(comparison.second)}"
+    p_value = p_value_text(comparison.p_value())
+    return f"{systems}, {in_sentence(metric.title)}: {cell.text}{interval}, paired bootstrap {p_value}."

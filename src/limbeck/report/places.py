@@ -16,14 +16,15 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from limbeck.generation_results import OneAnswer, Sample
-from limbeck.results import ClassFigures, ConfusionMatrix, Curve, Disagreement
 from limbeck.results.alerts import Alert
+from limbeck.results.figures import Comparison, Figure
+from limbeck.results.record import Curve, System
+from limbeck.results.sections import Classes, ConfusionMatrix, Disagreement, Sample
 
 __all__ = ["without_places"]
 
 _LOCAL_SERVER = "a local server"
-_OF_ROWS = (Alert, OneAnswer, Sample, Disagreement, ClassFigures, ConfusionMatrix, Curve)
+_OF_ROWS = (Alert, Sample, Disagreement, Classes, ConfusionMatrix, Figure, Comparison, Curve)
 """Records that quote the user's rows, where whatever looks like a path is meant."""
 _LOCAL_SUFFIXES = (".local", ".localhost", ".internal", ".intranet", ".lan", ".home", ".corp", ".home.arpa")
 
@@ -48,13 +49,15 @@ def without_places(results: Record) -> tuple[Record, bool]:
 
     Texts, labels and answers out of the user's rows stay as they are.
     """
-    shorter = _Shorter(_output_of(getattr(results, "resolved_run", "")), set(getattr(results, "labels", ())))
-    shown = _mapped(results, shorter)
+    run = getattr(results, "run", None)
+    labels = {label for one in getattr(results, "sections", ()) if isinstance(one, Classes) for label in one.labels}
+    shown = _mapped(results, _Shorter(_output_of(run.resolved if run else ""), labels))
     if shown == results:
         return results, False
-    if run := getattr(shown, "resolved_run", ""):
+    if run:
         # Its first line says that the file runs as it is, which is true of run.yaml alone.
-        shown = shown.model_copy(update={"resolved_run": re.sub(r"\A#[^\n]*\n", "", run)})
+        resolved = re.sub(r"\A#[^\n]*\n", "", shown.run.resolved)
+        shown = shown.model_copy(update={"run": shown.run.model_copy(update={"resolved": resolved})})
     return shown, True
 
 
@@ -65,10 +68,15 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
         return [_mapped(item, change) for item in value]
     if isinstance(value, dict):
         return {_mapped(key, change): _mapped(item, change) for key, item in value.items()}
-    if isinstance(value, BaseModel) and not isinstance(value, _OF_ROWS):
-        fields = {name: getattr(value, name) for name in type(value).model_fields if name != "labels"}
+    if isinstance(value, BaseModel) and not _quotes_rows(value):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
         return value.model_copy(update={name: _mapped(field, change) for name, field in fields.items()})
     return value
+
+
+def _quotes_rows(value: BaseModel) -> bool:
+    # What answers everything alike is named by its answer.
+    return isinstance(value, _OF_ROWS) or (isinstance(value, System) and value.role == "constant")
 
 
 def _output_of(resolved_run: str) -> str:

@@ -2,112 +2,131 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from limbeck.formatting import (
     bytes_text,
     duration_text,
     milliseconds_text,
     p_value_text,
-    points_text,
-    range_text,
+    rate_text,
     ratio_text,
     share_text,
 )
-from limbeck.report.tables import METRIC_TITLES, system_of
-from limbeck.results import Comparison, Results, System, beats_most_frequent, teacher_leads
+from limbeck.report.block import KeyFigure
+from limbeck.report.lookup import headline_metric, main_figure
+from limbeck.report.values import difference_range, difference_text, in_sentence, range_words, value_text
+from limbeck.results.record import Results
+from limbeck.results.sections import Retention, Search, Speed
+from limbeck.results.worth import beats_constant, teacher_leads
 
-__all__ = ["KeyFigure", "key_figures"]
-
-
-@dataclass(frozen=True)
-class KeyFigure:
-    """One large number with what it means."""
-
-    value: str
-    title: str
-    detail: str
+__all__ = ["key_figures"]
 
 
 def key_figures(results: Results) -> list[KeyFigure]:
-    """Return the figures that this run can give; a figure that lacks a system or labels is left out."""
-    teacher, distilled = system_of(results, "teacher"), system_of(results, "distilled")
-    figures = [
-        _no_better(results, distilled) or _kept(teacher, distilled, system_of(results, "student_before")),
+    """Return the figures that this run can give; a figure that lacks a system or a measurement is left out."""
+    found = [
+        _no_better(results) or _untaught(results) or _kept(results) or _value(results),
         _gain(results),
-        _size(teacher, distilled),
-        _speed(teacher, distilled),
+        *_sizes(results),
+        _time(results),
     ]
-    figures.append(_time(results))
-    return [figure for figure in figures if figure]
+    return [figure for figure in found if figure]
 
 
-def _no_better(results: Results, distilled: System | None) -> KeyFigure | None:
-    """A student that one label for all rows could stand in for keeps nothing of its teacher."""
-    constant = results.most_frequent
-    if distilled is None or constant is None or beats_most_frequent(results.comparisons):
+def _no_better(results: Results) -> KeyFigure | None:
+    """A student that one answer to everything could stand in for keeps nothing of its teacher."""
+    metric, constant = headline_metric(results), results.role("constant")
+    ours, its = main_figure(results, results.role("main"), metric), main_figure(results, constant, metric)
+    if constant is None or ours is None or its is None or beats_constant(results):
         return None
-    if not (distilled.accuracy and constant.accuracy):
-        return None
-    return KeyFigure(
-        share_text(distilled.accuracy.value),
-        "right; not shown to be better than always the most frequent label",
-        f"that label is right on {share_text(constant.accuracy.value)}",
+    title = f"{in_sentence(metric.title)}; not shown to be better than {in_sentence(constant.title)}"
+    return KeyFigure(value_text(metric, ours.value), title, f"that has {value_text(metric, its.value)}")
+
+
+def _untaught(results: Results) -> KeyFigure | None:
+    """Where the teacher knows no more than the untrained student, what was kept of it says nothing."""
+    metric = headline_metric(results)
+    ours, its, before = (
+        main_figure(results, results.role(role), metric) for role in ("main", "teacher", "student_init")
     )
-
-
-def _kept(teacher: System | None, distilled: System | None, before: System | None) -> KeyFigure | None:
-    if distilled is None:
+    if teacher_leads(results) or ours is None or its is None or before is None:
         return None
-    if teacher and teacher.accuracy and distilled.accuracy and teacher.accuracy.value > 0:
-        kept = distilled.accuracy.value / teacher.accuracy.value
-        right, of_teacher = share_text(distilled.accuracy.value), share_text(teacher.accuracy.value)
-        if before and before.accuracy and not teacher_leads(teacher, before):
-            detail = f"the teacher {of_teacher}, the untrained student {share_text(before.accuracy.value)}"
-            return KeyFigure(right, "right; the teacher does not lead the untrained student", detail)
-        detail = f"{right} right, the teacher {of_teacher}"
-        return KeyFigure(share_text(kept), "of the teacher's accuracy kept", detail)
-    if distilled.agreement:
-        agreement = share_text(distilled.agreement.value)
-        return KeyFigure(agreement, "agreement with the teacher", f"95 % interval {range_text(distilled.agreement)}")
+    detail = f"the teacher {value_text(metric, its.value)}, the untrained student {value_text(metric, before.value)}"
+    title = f"{in_sentence(metric.title)}; the teacher does not lead the untrained student"
+    return KeyFigure(value_text(metric, ours.value), title, detail)
+
+
+def _kept(results: Results) -> KeyFigure | None:
+    metric, main, teacher = headline_metric(results), results.role("main"), results.role("teacher")
+    ours, its = (main_figure(results, system, metric) for system in (main, teacher))
+    if main is None or ours is None or its is None:
+        return None
+    title = f"of the teacher's {in_sentence(metric.title)} kept"
+    values = f"{value_text(metric, ours.value)}, the teacher {value_text(metric, its.value)}"
+    retention = results.section(Retention)
+    for one in retention.kept if retention else []:
+        if (one.system, one.metric, one.budget) == (main.name, metric.key, ours.budget) and not one.slice:
+            interval = f"{one.kept.low * 100:.1f} to {one.kept.high * 100:.1f} %"
+            return KeyFigure(share_text(one.kept.value), title, f"95 % interval {interval}; {values}")
+    if metric.unit == "share" and metric.higher_is_better and its.value > 0:
+        return KeyFigure(share_text(ours.value / its.value), title, values)
     return None
 
 
-def _gain(results: Results) -> KeyFigure | None:
-    comparison = _against_fine_tuning(results)
-    if comparison is None:
+def _value(results: Results) -> KeyFigure | None:
+    metric = headline_metric(results)
+    ours, its = (main_figure(results, results.role(role), metric) for role in ("main", "teacher"))
+    if ours is None:
         return None
-    interval = range_text(comparison.difference, unit="points")
+    bounds = range_words(metric, ours.interval)
+    details = [f"95 % interval {bounds}"] if bounds else []
+    details += [f"the teacher {value_text(metric, its.value)}"] if its else []
+    title = in_sentence(metric.title) + (f" {metric.detail}" if metric.detail else "")
+    return KeyFigure(value_text(metric, ours.value), title, "; ".join(details))
+
+
+def _gain(results: Results) -> KeyFigure | None:
+    metric, main = headline_metric(results), results.role("main")
+    control = next((system for system in results.systems if system.control), None)
+    if main is None or control is None:
+        return None
+    compared = results.comparison(main.name, control.name, metric.key)
+    if compared is None:
+        return None
+    interval = f"95 % interval {difference_range(metric, compared.interval)}"
+    details = [f"{control.title}; {interval}", p_value_text(compared.p_value())]
+    untuned = "" if results.section(Search) else "; not tuned for itself"
     return KeyFigure(
-        points_text(comparison.difference.value),
-        f"{METRIC_TITLES[comparison.metric].lower()}, against plain fine-tuning",
-        f"95 % interval {interval}, {p_value_text(comparison.bootstrap_p_value)}; not tuned for itself",
+        difference_text(metric, compared.value),
+        f"{in_sentence(metric.title)}, against training without the teacher",
+        ", ".join(details) + untuned,
     )
 
 
-def _against_fine_tuning(results: Results) -> Comparison | None:
-    fitting = {c.metric: c for c in results.comparisons if (c.first, c.second) == ("distilled", "fine_tuned")}
-    return next((fitting[metric] for metric in METRIC_TITLES if metric in fitting), None)
+def _sizes(results: Results) -> list[KeyFigure | None]:
+    speeds = [results.speed(system.name) for role in ("teacher", "main") if (system := results.role(role))]
+    if len(speeds) < 2 or speeds[0] is None or speeds[1] is None:
+        return []
+    return [_size(speeds[0], speeds[1]), _faster(speeds[0], speeds[1])]
 
 
-def _size(teacher: System | None, distilled: System | None) -> KeyFigure | None:
-    if not (teacher and distilled and teacher.speed and distilled.speed):
-        return None
-    before, after = teacher.speed.size_bytes, distilled.speed.size_bytes
+def _size(teacher: Speed, main: Speed) -> KeyFigure | None:
+    before, after = teacher.size_bytes, main.size_bytes
     if min(before, after) <= 0:
         return None
-    detail = f"{bytes_text(after)} on disk, the teacher {bytes_text(before)}"
-    return _ratio(before / after, ("smaller", "larger"), detail)
+    return _ratio(before / after, ("smaller", "larger"), f"{bytes_text(after)}, the teacher {bytes_text(before)}")
 
 
-def _speed(teacher: System | None, distilled: System | None) -> KeyFigure | None:
-    if not (teacher and distilled and teacher.speed and distilled.speed):
-        return None
-    before, after = teacher.speed.latency_ms_median, distilled.speed.latency_ms_median
-    if min(before, after) <= 0:
-        return None
-    detail = f"{milliseconds_text(after)} for one row, the teacher {milliseconds_text(before)}"
-    return _ratio(before / after, ("faster", "slower"), detail)
+def _faster(teacher: Speed, main: Speed) -> KeyFigure | None:
+    words = ("faster", "slower")
+    if teacher.latency_ms_median and main.latency_ms_median:
+        before, after = teacher.latency_ms_median, main.latency_ms_median
+        detail = f"{milliseconds_text(after)} for one row, the teacher {milliseconds_text(before)}"
+        return _ratio(before / after, words, detail)
+    if teacher.tokens_per_second and main.tokens_per_second:
+        rates = main.tokens_per_second, teacher.tokens_per_second
+        detail = f"{rate_text(rates[0])} tokens, the teacher {rate_text(rates[1])}"
+        return _ratio(rates[0] / rates[1], words, detail)
+    return None
 
 
 def _ratio(ratio: float, words: tuple[str, str], detail: str) -> KeyFigure:
@@ -119,5 +138,5 @@ def _time(results: Results) -> KeyFigure | None:
     if not results.costs:
         return None
     seeds = len({cost.seed for cost in results.costs})
-    runs = f"{len(results.costs)} stages, {seeds} seed{'s' if seeds != 1 else ''}"
-    return KeyFigure(duration_text(sum(cost.seconds for cost in results.costs)), "of training in all", runs)
+    stages = f"{len(results.costs)} stages, {seeds} seed{'s' if seeds != 1 else ''}"
+    return KeyFigure(duration_text(sum(cost.seconds for cost in results.costs)), "of training in all", stages)

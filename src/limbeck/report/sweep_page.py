@@ -6,8 +6,10 @@ from pathlib import Path
 
 from limbeck.atomic import guard_storage, write_text
 from limbeck.formatting import count_text, decimal_text, share_text
-from limbeck.report.drawing import INK, SYSTEM_COLOURS, Drawing, calm_axes, canvas, to_svg
+from limbeck.report.block import Cell, Column, Row, Table
+from limbeck.report.palette import INK, MAIN
 from limbeck.report.places import without_places
+from limbeck.report.plotting import Plot, calm_axes, canvas, to_svg
 from limbeck.report.templates import html_environment
 from limbeck.results.alerts import AlertSweep
 
@@ -36,9 +38,9 @@ def sweep_rows(sweep: AlertSweep) -> list[list[str]]:
     return [header, *rows]
 
 
-def draw_sweep(sweep: AlertSweep) -> Drawing:
+def draw_sweep(sweep: AlertSweep) -> Plot:
     """Draw sensitivity over false alarms, with the three points and their intervals."""
-    colour = SYSTEM_COLOURS["distilled"]
+    colour = MAIN.colour
     with canvas(_WIDTH, _HEIGHT) as figure:
         axes = figure.add_subplot()
         calm_axes(axes)
@@ -62,14 +64,20 @@ def draw_sweep(sweep: AlertSweep) -> Drawing:
         axes.set_xlabel("false alarms per 1,000 articles")
         svg = to_svg(figure, name="sweep", title="Sensitivity for risk over false alarms")
     caption = f"{count_text(sweep.risk_rows)} of {count_text(sweep.rows)} articles are risks; bars are 95 % intervals."
-    return Drawing("sweep", "What finding more of the risk costs", caption, svg, _WIDTH)
+    return Plot("sweep", "What finding more of the risk costs", caption, svg, _WIDTH)
 
 
 def render_sweep_page(sweep: AlertSweep) -> str:
     """Return the page; the same sweep gives the same text."""
     sweep, _ = without_places(sweep)
+    header, *rows = sweep_rows(sweep)
+    table = Table(
+        "False alarms at three sensitivities", list(map(Column, header)), [Row(list(map(Cell, row))) for row in rows]
+    )
     page = html_environment().get_template("sweep_page.html.j2")
-    return page.render(results=sweep, rows=sweep_rows(sweep), drawing=draw_sweep(sweep))
+    return page.render(
+        results=sweep, name="False alarms", version=sweep.limbeck_version, table=table, plot=draw_sweep(sweep)
+    )
 
 
 def write_sweep_page(sweep: AlertSweep, path: Path) -> None:

@@ -1,383 +1,326 @@
-"""The tables of a report, as text: the headline for page, card and terminal, the longer ones for the page."""
+"""The tables that every run has: figures of all systems, of each seed, comparisons, and what training took."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from limbeck.formatting import (
-    bare_range,
+    ABSENT,
+    MINUS,
     bytes_text,
     count_text,
-    decimal_text,
     duration_text,
+    energy_text,
     milliseconds_text,
     p_value_text,
     parameters_text,
-    points_text,
-    range_text,
     rate_text,
-    share_text,
-    shorten_apart,
 )
-from limbeck.results import (
-    AdapterFigures,
-    Comparison,
-    Interval,
-    McNemar,
-    Results,
-    Speed,
-    StageCost,
-    StudentCalibration,
-    System,
-    TeacherLabels,
+from limbeck.report.block import Cell, Column, Row, Table
+from limbeck.report.lookup import budget_text, metrics_in
+from limbeck.report.palette import looks
+from limbeck.report.values import (
+    column_title,
+    difference_cell,
+    difference_text,
+    figure_cell,
+    value_text,
 )
+from limbeck.results.figures import Comparison, Metric, Test
+from limbeck.results.record import Results, StageCost, System
+from limbeck.results.sections import Speed
 
 __all__ = [
-    "HEADLINE",
-    "METRIC_TITLES",
-    "ONE_VS_REST",
-    "Cell",
-    "ClassRow",
-    "Column",
-    "ComparisonRow",
     "absence_notes",
-    "adapter_text",
-    "calibration_text",
-    "class_rows",
-    "comparison_rows",
-    "cost_rows",
-    "headline_rows",
-    "mcnemar_text",
-    "one_vs_rest_rows",
-    "seed_rows",
-    "stage_cost_rows",
-    "system_of",
-    "systems_shown",
-    "teacher_labels_text",
-    "title_of",
+    "budget_rows",
+    "comparison_table",
+    "figure_table",
+    "headline_table",
+    "seed_table",
+    "stage_table",
+    "system_cell",
+    "test_cells",
+    "whole_table",
 ]
 
-_CLASSES_NAMED = 5
-
-METRIC_TITLES = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "agreement": "Agreement with teacher"}
-
-_ROUTES = {
-    "column": "the confidence of the given label, and equal shares of the rest for all others",
-    "local": "a causal model's scores of the labels",
-    "log_probs": "the log-probabilities of an API's answers",
-    "samples": "the shares of repeated answers",
-}
-
-_SYSTEM_TITLES: dict[str, str] = {
-    "teacher": "Teacher",
-    "student_before": "Student before",
-    "fine_tuned": "Fine-tuned",
-    "random_order": "In random order",
-    "distilled": "Distilled",
-    "most_frequent": "Always the most frequent label",
-}
-
 
 @dataclass(frozen=True)
-class Cell:
-    """One figure of the headline table."""
-
-    text: str
-    range: str = ""
-    """The 95 % interval, without unit."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of the headline table."""
-
+class _SpeedColumn:
     title: str
-    unit: str
-    """In a few words, what the figure counts; stands under the title."""
-    cell: Callable[[System], Cell]
+    small: str
+    of: Callable[[Speed], Cell]
 
 
-HEADLINE = [
-    Column("Accuracy", "rows right", lambda s: Cell(_share(s.accuracy), bare_range(s.accuracy))),
-    Column("Macro F1", "over classes", lambda s: Cell(_share(s.macro_f1), bare_range(s.macro_f1))),
-    Column("Agreement", "with teacher", lambda s: Cell(_share(s.agreement), bare_range(s.agreement))),
-    Column(
-        "KL, nats",
-        "to teacher",
-        lambda s: Cell(
-            decimal_text(s.kl_to_teacher_nats.value if s.kl_to_teacher_nats else None),
-            bare_range(s.kl_to_teacher_nats, unit="nats"),
-        ),
-    ),
-    Column("ECE", "calibration", lambda s: Cell(share_text(s.expected_calibration_error))),
-    Column("Parameters", "all", lambda s: _of_model(s, lambda v: Cell(parameters_text(v.parameters)))),
-    Column("Size", "on disk", lambda s: _of_model(s, lambda v: Cell(bytes_text(v.size_bytes)))),
-    Column(
+_SPEED = [
+    _SpeedColumn("Parameters", "all", lambda s: Cell(parameters_text(s.parameters))),
+    _SpeedColumn("Size", "on disk", lambda s: Cell(bytes_text(s.size_bytes))),
+    _SpeedColumn(
         "Latency",
         "one row",
-        lambda s: _of_model(
-            s, lambda v: Cell(milliseconds_text(v.latency_ms_median), f"p95 {_bare_ms(v.latency_ms_p95)}")
+        lambda s: Cell(
+            milliseconds_text(s.latency_ms_median),
+            "" if s.latency_ms_p95 is None else f"p95 {milliseconds_text(s.latency_ms_p95).removesuffix(' ms')}",
         ),
     ),
-    Column(
-        "Throughput",
-        "in batches",
-        lambda s: _of_model(
-            s, lambda v: Cell(rate_text(v.throughput_rows_per_second), f"batch {count_text(v.batch_size)}")
-        ),
-    ),
-    Column("Memory", "peak", lambda s: _of_model(s, lambda v: Cell(bytes_text(v.peak_memory_bytes)))),
+    _SpeedColumn("Throughput", "rows", lambda s: Cell(rate_text(s.throughput_rows_per_second), _batch(s.batch_size))),
+    _SpeedColumn("Writes", "tokens", lambda s: Cell(rate_text(s.tokens_per_second), _batch(s.batch_size))),
+    _SpeedColumn("Memory", "peak", lambda s: Cell(bytes_text(s.peak_memory_bytes))),
 ]
-"""The columns of the headline table; the first five say how good a system is, the others what it costs."""
-
-ONE_VS_REST = [
-    Column("Sensitivity", "macro mean", lambda s: Cell(_share(s.sensitivity), bare_range(s.sensitivity))),
-    Column("Specificity", "macro mean", lambda s: Cell(_share(s.specificity), bare_range(s.specificity))),
-]
-"""How every class fares against all the others."""
 
 
-def systems_shown(results: Results) -> list[System]:
-    """Return the rows of the headline table: all systems, and what one label for all rows would be worth."""
-    return [*results.systems, *([results.most_frequent] if results.most_frequent else [])]
+def _batch(rows: int | None) -> str:
+    return "" if rows is None else f"batch {count_text(rows)}"
 
 
-def headline_rows(results: Results, *, intervals: bool = True) -> list[list[str]]:
-    """Lay out the headline table: one row per system, header first.
+def system_cell(results: Results, name: str, *, detail: bool = False) -> Cell:
+    """Return the head of a row: the system's mark and title."""
+    system = results.system(name)
+    small = system.detail if system and detail else ""
+    return Cell(results.title(name), small, look=looks(results).get(name))
 
-    Args:
-        results: the record of a run.
-        intervals: whether a figure is followed by its interval in brackets. The second
-            lines of latency and throughput (p95, batch size) come and go with it.
-    """
-    rows = [["System", *(column.title for column in HEADLINE)]]
-    for system in systems_shown(results):
-        cells = [column.cell(system) for column in HEADLINE]
-        rows.append([system.title, *(_flat(cell) if intervals else cell.text for cell in cells)])
+
+def budget_rows(
+    results: Results, entries: Sequence[tuple[System, int | None]], row: Callable[[System, int | None], Row]
+) -> list[Row]:
+    """Return a row for each system and budget, under a heading for each budget."""
+    rows: list[Row] = []
+    before: int | None = None
+    for system, budget in entries:
+        if budget != before:
+            words = "At any budget" if budget is None else budget_text(budget).capitalize()
+            rows.append(Row([Cell(words)], heading=True))
+        before = budget
+        rows.append(row(system, budget))
     return rows
 
 
-def one_vs_rest_rows(results: Results) -> list[list[str]]:
-    """Lay out sensitivity and specificity, one row per system, header first; empty where none was measured."""
-    rows = [
-        [system.title, *(_flat(column.cell(system)) for column in ONE_VS_REST)]
-        for system in systems_shown(results)
-        if system.sensitivity or system.specificity
-    ]
-    return [["System", *(column.title for column in ONE_VS_REST)], *rows] if rows else []
+def headline_table(results: Results) -> Table:
+    """Return the first table of a report: how good the systems are, and what they cost."""
+    return _with_speed(results, _figures(results, metrics_in(results, "headline"), "Systems", headline=True))
+
+
+def whole_table(results: Results) -> Table:
+    """Return all figures of the whole in one table, whatever tables of the page they stand in."""
+    return _with_speed(results, _figures(results, metrics_in(results), "Systems", headline=True))
+
+
+def figure_table(results: Results, metrics: list[Metric], label: str) -> Table:
+    """Return figures of the whole, a row for each system that has one."""
+    return _figures(results, metrics, label)
+
+
+def _figures(results: Results, metrics: list[Metric], label: str, *, headline: bool = False) -> Table:
+    entries = results.table(metrics)
+    if headline:
+        # A system that nothing is known of but its size has a row as well.
+        known = {system.name for system, _ in entries}
+        entries = [*entries, *((s, None) for s in results.systems if s.name not in known and results.speed(s.name))]
+        order = [system.name for system in results.systems]
+        if not results.budgets():
+            entries.sort(key=lambda entry: order.index(entry[0].name))
+
+    def row(system: System, budget: int | None) -> Row:
+        cells = [figure_cell(m, results.figure(system.name, m.key, budget=budget)) for m in metrics]
+        return Row([system_cell(results, system.name, detail=headline), *cells], main=system.role == "main")
+
+    columns = [Column("System", kind="words"), *(Column(column_title(m), m.detail) for m in metrics)]
+    return Table(label, columns, budget_rows(results, entries, row), brief=True, headline=headline)
+
+
+def _with_speed(results: Results, table: Table) -> Table:
+    speeds = {results.title(system.name): results.speed(system.name) for system in results.systems}
+    shown = [c for c in _SPEED if any(s and c.of(s).text != ABSENT for s in speeds.values())]
+    columns = [Column(c.title, c.small, starts_costs=place == 0) for place, c in enumerate(shown)]
+
+    def cells(row: Row) -> list[Cell]:
+        speed = speeds[row.cells[0].text]
+        return [c.of(speed) if speed else Cell(ABSENT) for c in shown]
+
+    rows = [row if row.heading else Row([*row.cells, *cells(row)], main=row.main) for row in table.rows]
+    return Table(table.label, [*table.columns, *columns], rows, brief=True, headline=True)
 
 
 def absence_notes(results: Results) -> list[str]:
     """Say why figures of the headline table are missing, one sentence per reason."""
-    others = [system for system in results.systems if system.name != "teacher"]
+    shown = metrics_in(results, "headline")
+    models = [system for system in results.systems if system.role != "constant"]
+    missing = [m for m in results.metrics if m.table == "headline" and m not in shown]
     notes = []
-    if any(system.accuracy is None for system in results.systems):
-        notes.append("Accuracy, macro F1 and calibration need gold labels, which the held-out rows lack.")
-    if any(system.agreement is None for system in others):
-        notes.append("Agreement and KL need the teacher's output on the held-out rows, which was not available.")
-    if any(system.name == "teacher" and system.agreement is None for system in results.systems):
-        notes.append("The teacher has no agreement and no KL: it would be compared with itself.")
-    if any(system.speed is None for system in results.systems):
-        notes.append("The teacher is known by its labels alone: no model was run that could have a size or a speed.")
-    if results.most_frequent:
-        notes.append("Always the most frequent label is no model: it has no probabilities, size or speed.")
-    if without_rows := _classes_without_rows(results):
-        names = ", ".join(shorten_apart(without_rows[:_CLASSES_NAMED], 40))
-        more = f" and {len(without_rows) - _CLASSES_NAMED} more" if len(without_rows) > _CLASSES_NAMED else ""
-        notes.append(f"No held-out row is of the class {names}{more}: macro F1 and sensitivity leave it out.")
+    if of_teacher := [m for m in missing if "teacher" in m.detail]:
+        need = f"{_listed(of_teacher)} need{'s' if len(of_teacher) == 1 else ''} the teacher's output"
+        notes.append(f"{need} on the held-out rows, which was not available.")
+    if others := [m for m in missing if "teacher" not in m.detail]:
+        notes.append(f"Not measured on these rows, or not asked for: {_listed(others)}.")
+    teacher = results.role("teacher")
+    if teacher and (own := [m for m in shown if "teacher" in m.detail]):
+        notes.append(f"{teacher.title}: no {_listed(own)}, for it would be compared with itself.")
+    if any(results.speed(s.name) for s in models):
+        notes += [
+            f"{system.title} is known by its answers alone: no model was run that could have a size or a speed."
+            for system in models
+            if results.speed(system.name) is None
+        ]
+    if constant := results.role("constant"):
+        notes.append(f"{constant.title} is no model: it has no probabilities, size or speed.")
     return notes
 
 
-@dataclass(frozen=True)
-class ComparisonRow:
-    """One comparison in words."""
-
-    title: str
-    metric: str
-    difference: str
-    range: str
-    clear: bool
-    """Whether the interval leaves out zero."""
-    bootstrap: str
-    mcnemar: list[str]
-    per_seed: list[str]
-    t_test: str
+def _listed(metrics: list[Metric]) -> str:
+    *first, last = [metric.title for metric in metrics]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
-def comparison_rows(results: Results) -> list[ComparisonRow]:
-    """Put every comparison of the record into words."""
-    return [_comparison_row(results, comparison) for comparison in results.comparisons]
-
-
-@dataclass(frozen=True)
-class ClassRow:
-    """One class over all systems."""
-
-    label: str
-    rows: str
-    f1: list[str]
-    """In the order of ``results.systems``."""
-    change: str
-    """From teacher to distilled student."""
-    sensitivity: str
-    """Of the distilled student, as the next one."""
-    specificity: str
-
-
-def class_rows(results: Results) -> list[ClassRow]:
-    """List F1 per class and system, in the order of ``results.labels``, then classes not named there."""
-    tables = [{figures.label: figures for figures in system.per_class} for system in results.systems]
-    named = dict.fromkeys([*results.labels, *(label for table in tables for label in table)])
-    by_system = dict(zip((system.name for system in results.systems), tables, strict=True))
+def seed_table(results: Results) -> Table | None:
+    """Return the figures of single seeds; ``None`` if no system was trained more than once."""
+    metrics = metrics_in(results)
+    has_seeds = {f.metric for f in results.figures if len(f.seeds) > 1 and not f.slice}
+    metrics = [metric for metric in metrics if metric.key in has_seeds]
+    budgets = results.budgets()
     rows = []
-    for label in named:
-        found = [table.get(label) for table in tables]
-        if not any(found):
-            continue
-        teacher, distilled = (by_system.get(name, {}).get(label) for name in ("teacher", "distilled"))
-        # Figures of a trained system pool the rows of its seeds, so the smallest count is the one held out.
-        held_out = min(figures.rows for figures in found if figures)
-        f1 = [share_text(figures.f1 if figures else None) for figures in found]
-        change = points_text(distilled.f1 - teacher.f1 if teacher and distilled else None)
-        sensitivity = share_text(distilled.recall if distilled and distilled.rows else None)
-        specificity = share_text(distilled.specificity if distilled else None)
-        rows.append(ClassRow(label, count_text(held_out), f1, change, sensitivity, specificity))
-    return rows
+    for system, budget in results.table(metrics):
+        figures = [results.figure(system.name, metric.key, budget=budget) for metric in metrics]
+        seeds = sorted({seed for figure in figures if figure for seed in figure.seeds})
+        for seed in seeds if len(seeds) > 1 else []:
+            values = [value_text(m, f.seeds.get(seed) if f else None) for m, f in zip(metrics, figures, strict=True)]
+            labels = [Cell(ABSENT if budget is None else budget_text(budget))] if budgets else []
+            rows.append(Row([system_cell(results, system.name), *labels, Cell(str(seed)), *map(Cell, values)]))
+    columns = [
+        Column("System", kind="words"),
+        *([Column("Labels")] if budgets else []),
+        Column("Seed"),
+        *(Column(column_title(metric)) for metric in metrics),
+    ]
+    return Table("Figures of each seed", columns, rows) if rows else None
 
 
-def cost_rows(results: Results) -> list[list[str]]:
-    """List what each stage of a classification run took: header first, the sum of all stages last."""
-    return stage_cost_rows(results.costs, lambda name: title_of(results, name))
+def comparison_table(results: Results, comparisons: Sequence[Comparison], label: str) -> Table:
+    """Return paired differences with their tests; columns for which no comparison has anything are left out."""
+    budgets = any(c.budget is not None for c in comparisons)
+    tests = _test_columns(comparisons)
+    beside = _untested(results, comparisons)
+    columns = [
+        Column("Compared", kind="words"),
+        Column("Figure", kind="words"),
+        *([Column("Labels")] if budgets else []),
+        Column("Difference", "95 % interval"),
+        *tests.values(),
+        *(Column(value.capitalize(), key) for key, value in beside),
+    ]
+
+    def row(c: Comparison) -> Row:
+        metric = results.metric(c.metric)
+        better = {True: "more is better", False: "less is better", None: ""}[metric.higher_is_better]
+        differences = [
+            results.comparison(c.first, c.second, c.metric, slice={key: value}, budget=c.budget)
+            for key, value in beside
+        ]
+        return Row(
+            [
+                Cell(f"{results.title(c.first)} against {results.title(c.second)}"),
+                Cell(metric.title, better),
+                *([Cell(ABSENT if c.budget is None else budget_text(c.budget))] if budgets else []),
+                difference_cell(metric, c),
+                *test_cells(metric, c, tests),
+                *(Cell(difference_text(metric, found.value if found else None)) for found in differences),
+            ]
+        )
+
+    return Table(label, columns, [row(c) for c in comparisons])
 
 
-def stage_cost_rows(costs: list[StageCost], title_of: Callable[[str], str]) -> list[list[str]]:
-    """List what each stage took: header first, the sum of all stages last.
+def _untested(results: Results, comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
+    """Slices in which the same pairs have a difference but no test: they get a column each."""
+    pairs = {(c.first, c.second, c.metric) for c in comparisons if not c.slice}
+    found = [
+        next(iter(c.slice.items()))
+        for c in results.comparisons
+        if len(c.slice) == 1 and not c.tests and (c.first, c.second, c.metric) in pairs
+    ]
+    return list(dict.fromkeys(found))
+
+
+_TESTS = {
+    "bootstrap": Column("Bootstrap", "over rows"),
+    "mcnemar": Column("McNemar", "only first right to only second right"),
+    "seeds": Column("Per seed"),
+    "t": Column("t-test", "over seeds"),
+    "holm": Column("Holm", "t-test, corrected"),
+}
+
+
+def _test_columns(comparisons: Sequence[Comparison]) -> dict[str, Column]:
+    """The columns of tests that at least one comparison has."""
+    made: set[str] = {test.name for c in comparisons for test in c.tests}
+    made |= {"seeds"} if any(c.seeds for c in comparisons) else set()
+    return {name: column for name, column in _TESTS.items() if name in made}
+
+
+def test_cells(metric: Metric, comparison: Comparison | None, names: Iterable[str]) -> list[Cell]:
+    """Return what each test says of a comparison.
 
     Args:
-        costs: one entry for each stage and seed.
-        title_of: how the system of a name is called.
+        metric: of the comparison.
+        comparison: ``None``: there is none.
+        names: of tests, and ``seeds`` for the difference of each seed.
     """
-    header = ["System", "Stage", "Seed", "Time", "Steps", "Rows seen", "Tokens seen", "Peak memory"]
-    rows = [[title_of(cost.system), cost.stage, str(cost.seed), *_amounts([cost])] for cost in costs]
-    return [header, *rows, ["All", "", "", *_amounts(costs)]] if rows else []
+    if comparison is None:
+        return [Cell(ABSENT) for _ in names]
+    return [_test_cell(metric, comparison, name) for name in names]
 
 
-def seed_rows(results: Results) -> list[list[str]]:
-    """List the figures of single seeds, header first; empty if no system was trained more than once."""
-    header = ["System", "Seed", "Accuracy", "Macro F1", "Sensitivity", "Specificity", "Agreement", "KL, nats"]
-    rows = [
-        [
-            system.title,
-            str(seed.seed),
-            share_text(seed.accuracy),
-            share_text(seed.macro_f1),
-            share_text(seed.sensitivity),
-            share_text(seed.specificity),
-            share_text(seed.agreement),
-            decimal_text(seed.kl_to_teacher_nats),
-        ]
-        for system in results.systems
-        if len(system.seeds) > 1
-        for seed in system.seeds
-    ]
-    return [header, *rows] if rows else []
+test_cells.__test__ = False  # type: ignore[attr-defined]  # no test of pytest's
 
 
-def system_of(results: Results, name: str) -> System | None:
-    """Return the system of that name, if the run has it."""
-    return next((system for system in results.systems if system.name == name), None)
+def _test_cell(metric: Metric, comparison: Comparison, name: str) -> Cell:
+    if name == "seeds":
+        values = [difference_text(metric, value, unit=False) for value in comparison.seeds.values()]
+        return Cell("\n".join(values) or ABSENT)
+    found = [test for test in comparison.tests if test.name == name]
+    if not found:
+        return Cell(ABSENT)
+    if name == "mcnemar":
+        return Cell("\n".join(map(_mcnemar_text, found)))
+    return Cell(p_value_text(found[0].p_value), _t_text(metric, found[0]))
 
 
-def title_of(results: Results, name: str) -> str:
-    """Return how a system is called, also where the run lacks it."""
-    system = system_of(results, name)
-    return system.title if system else _SYSTEM_TITLES.get(name, name)
-
-
-def teacher_labels_text(labels: TeacherLabels | None) -> str:
-    """Say in one line where the labels of a teacher without weights came from, and what was done to them."""
-    if labels is None:
-        return ""
-    done = f", calibrated ({', '.join(labels.calibration)})" if labels.calibration else ", not calibrated"
-    flags = "".join(f"; {count_text(rows)} rows: {name.replace('_', ' ')}" for name, rows in labels.flags.items())
-    return (
-        f"Teacher: {labels.source}. Its probabilities are {_ROUTES[labels.route]}{done}; "
-        f"{count_text(labels.train_rows)} training rows have an answer{flags}."
-    )
-
-
-def calibration_text(calibration: StudentCalibration | None) -> str:
-    """Say in one line what makes the exported student's probabilities honest."""
-    if calibration is None:
-        return ""
-    whose = "gold labels" if calibration.labels == "gold" else "labels of the teacher"
-    return (
-        f"Alerts divide the student's logits by the temperature {calibration.temperature:.2f}, fitted on "
-        f"{count_text(calibration.rows)} development rows with {whose}; the figures below are before that."
-    )
-
-
-def adapter_text(adapter: AdapterFigures | None) -> str:
-    """Say in one line what of the student was trained."""
-    if adapter is None:
-        return ""
-    share = share_text(adapter.trainable_parameters / adapter.parameters)
-    return (
-        f"Trained with an adapter ({adapter.kind}): {count_text(adapter.trainable_parameters)} of "
-        f"{count_text(adapter.parameters)} parameters ({share}), the head included; all others were left unchanged, "
-        "and were checked."
-    )
-
-
-def mcnemar_text(test: McNemar) -> str:
-    """Write McNemar's test of one seed: the rows that only one system has right, then the p-value."""
-    first, second = count_text(test.only_first_right), count_text(test.only_second_right)
+def _mcnemar_text(test: Test) -> str:
+    """Rows that only one system has right, then the p-value."""
+    first, second = (count_text(int(test.details[f"only_{side}_right"])) for side in ("first", "second"))
     return f"seed {test.seed}: {first} to {second}, {p_value_text(test.p_value)}"
 
 
-def _classes_without_rows(results: Results) -> list[str]:
-    """Classes that no held-out row has, where the record has figures of classes."""
-    figures = next((system.per_class for system in results.systems if system.per_class), [])
-    return [of_class.label for of_class in figures if of_class.rows == 0]
+def _t_text(metric: Metric, test: Test) -> str:
+    if "t" not in test.details:
+        return ""
+    ends = [difference_text(metric, test.details[end], unit=False) for end in ("low", "high") if end in test.details]
+    t = f"t({test.details['degrees_of_freedom']:.0f}) = {test.details['t']:.2f}".replace("-", MINUS)
+    return f"{t}; {' to '.join(ends)}" if ends else t
 
 
-def _comparison_row(results: Results, comparison: Comparison) -> ComparisonRow:
-    difference = comparison.difference
-    return ComparisonRow(
-        title=f"{title_of(results, comparison.first)} against {title_of(results, comparison.second)}",
-        metric=METRIC_TITLES[comparison.metric],
-        difference=points_text(difference.value),
-        range=range_text(difference, unit="points"),
-        clear=difference.low > 0 or difference.high < 0,
-        bootstrap=p_value_text(comparison.bootstrap_p_value),
-        mcnemar=[mcnemar_text(test) for test in comparison.mcnemar],
-        per_seed=[points_text(value).removesuffix(" points") for value in comparison.per_seed_difference],
-        t_test=p_value_text(comparison.t_test_p_value),
-    )
+def stage_table(results: Results) -> Table | None:
+    """Return what each stage took, with the sum of all; ``None`` where nothing was recorded."""
+    if not results.costs:
+        return None
+    measured = any(cost.energy_kwh is not None for cost in results.costs)
+    titles = ["Time", "Steps", "Rows seen", "Tokens seen", "Peak memory", *(["Energy"] if measured else [])]
+    columns = [Column("System", kind="words"), Column("Stage", kind="words"), Column("Seed"), *map(Column, titles)]
+    rows = [
+        Row([system_cell(results, c.system), Cell(c.stage), Cell(str(c.seed)), *_amounts([c], measured)])
+        for c in results.costs
+    ]
+    foot = Row([Cell("All"), Cell(""), Cell(""), *_amounts(results.costs, measured)])
+    return Table("What each stage took", columns, rows, foot)
 
 
-def _amounts(costs: list[StageCost]) -> list[str]:
-    return [
+def _amounts(costs: list[StageCost], measured: bool) -> list[Cell]:
+    energies = [cost.energy_kwh for cost in costs if cost.energy_kwh is not None]
+    texts = [
         duration_text(sum(cost.seconds for cost in costs)),
         count_text(sum(cost.steps for cost in costs)),
         count_text(sum(cost.rows_seen for cost in costs)),
         count_text(sum(cost.tokens_seen for cost in costs)),
         bytes_text(max(cost.peak_memory_bytes for cost in costs)),
+        *([energy_text(sum(energies) if energies else None)] if measured else []),
     ]
-
-
-def _of_model(system: System, cell: Callable[[Speed], Cell]) -> Cell:
-    return Cell(share_text(None)) if system.speed is None else cell(system.speed)
-
-
-def _share(interval: Interval | None) -> str:
-    return share_text(interval.value if interval else None)
-
-
-def _bare_ms(milliseconds: float) -> str:
-    return milliseconds_text(milliseconds).removesuffix(" ms")
-
-
-def _flat(cell: Cell) -> str:
-    return f"{cell.text} ({cell.range})" if cell.range else cell.text
+    return [Cell(text) for text in texts]

@@ -226,13 +226,15 @@ def _warnings(bench: Bench) -> list[str]:
 
 def model_card(bench: Bench, results: Results, student: Path) -> str:
     """Return the model card of the student in a folder."""
-    from limbeck.report.card import ClassifierUse, render_card
+    from limbeck.report.card import render_card
+    from limbeck.report.use import classifier_use
+    from limbeck.results.bridge import as_results
 
     config = bench.config
-    use = ClassifierUse(
+    use = classifier_use(
         max_length=bench.max_length,
         pairs=config.task.text_pair is not None,
         transformers_reads_it=is_plain_folder(student),
     )
     began_as = hub_name(config.student.begins_as(config.teacher.model))
-    return render_card(results, began_as, license=None, language=[], use=use)
+    return render_card(as_results(results), began_as, use=use)

@@ -78,9 +78,10 @@ def write_scorer(outcome: LanguageOutcome, part: Path) -> None:
 
 def language_card(outcome: LanguageOutcome, results: LanguageResults) -> str:
     """Return the model card of the exported scorer."""
-    from limbeck.report.language_card import render_language_card
+    from limbeck.report.card import render_card
+    from limbeck.results.bridge import as_results
 
-    return render_language_card(results, base_model=hub_name(outcome.config.backbone.model), license=None)
+    return render_card(as_results(results), hub_name(outcome.config.backbone.model))
 
 
 def _task_file(outcome: LanguageOutcome) -> RankingTask:

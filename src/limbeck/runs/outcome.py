@@ -10,6 +10,7 @@ from limbeck.atomic import replace_folder, write_text
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.report.read import RESULTS_FILE, read_any_results
 from limbeck.results import Curve, StageCost, SystemName
+from limbeck.results.read import read_results
 from limbeck.tasks.kept import mark_student, student_is_whole, write_results
 from limbeck.tasks.task import TaskRun
 
@@ -43,7 +44,7 @@ def write_outcome(run: TaskRun, folder: Path, command: str) -> Any:
             if not finished:
                 write_results(folder, results)
         run.progress.say("drawing the report")
-        write_report(read_any_results(results_file), folder / "report.html")
+        write_report(read_results(results_file), folder / "report.html")
     wait_for_all()
     return read_any_results(results_file)
 

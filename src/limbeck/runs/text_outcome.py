@@ -155,14 +155,17 @@ def _warnings(bench: TextBench) -> list[str]:
 
 def model_card(bench: TextBench, results: GenerationResults) -> str:
     """Return the model card of the student."""
-    from limbeck.report.generation_card import WritingUse, render_generation_card
+    from limbeck.report.card import render_card
+    from limbeck.report.use import writer_use
+    from limbeck.results.bridge import as_results
 
     config, encoder = bench.config, results.encoder_decoder
     task = config.task
-    use = WritingUse(
+    use = writer_use(
+        encoder_decoder=encoder,
         chat=uses_chat_template(task, bench.student_tokenizer, encoder_decoder=encoder),
         system=task.system,
         separator="" if encoder or task.text is not None else task.separator,
     )
     began_as = hub_name(config.student.begins_as(config.teacher.model))
-    return render_generation_card(results, began_as, None, [], use)
+    return render_card(as_results(results), began_as, use=use)

@@ -1,0 +1,171 @@
+"""The blocks of a report: those that every run has, around those of its own sections."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from limbeck.formatting import count_text
+from limbeck.report.block import Block, KeyFigure, Table
+from limbeck.report.lookup import metrics_in, whole_comparisons
+from limbeck.report.plots.by_budget import budget_plots
+from limbeck.report.plots.curves import curve_plots
+from limbeck.report.plots.dots import metric_dots
+from limbeck.report.plots.trade_off import trade_off_plots
+from limbeck.report.plotting import Plot
+from limbeck.report.sections import section_blocks
+from limbeck.report.summary import key_figures
+from limbeck.report.tables import (
+    absence_notes,
+    comparison_table,
+    figure_table,
+    headline_table,
+    seed_table,
+    stage_table,
+)
+from limbeck.report.values import in_sentence
+from limbeck.results.figures import Metric
+from limbeck.results.record import Results
+from limbeck.results.sections import Search
+
+__all__ = ["held_out_text", "keys_of", "report_blocks", "words_of"]
+
+_TABLES = {
+    "loss": "Loss",
+    "one_vs_rest": "Each class against all others",
+    "answers": "What the answers look like",
+}
+"""Titles of tables of figures that have a better one than their name."""
+_CURVES_OPEN = 4
+
+
+def report_blocks(results: Results) -> list[Block]:
+    """Return the blocks of a run, in the order in which they are shown."""
+    return [_systems(results), _tests(results), *section_blocks(results), _training(results)]
+
+
+def keys_of(results: Results, blocks: list[Block]) -> list[KeyFigure]:
+    """Return the figures on top: those of a section that knows them better, else those of any run."""
+    return next((block.keys for block in blocks if block.keys), None) or key_figures(results)
+
+
+def held_out_text(results: Results) -> str:
+    """Say on how many rows figures are measured; empty where that was not kept."""
+    rows = results.run.rows.get("test")
+    return "" if rows is None else f"{count_text(rows)} held-out rows"
+
+
+def _systems(results: Results) -> Block:
+    headline, seeds = headline_table(results), seed_table(results)
+    others = dict.fromkeys(m.table for m in metrics_in(results) if m.table != "headline")
+    parts = [_more_figures(results, table) for table in others]
+    if seeds:
+        hint = "the tables above show their means"
+        parts.append(Block("Figures of each seed", hint=hint, tables=[seeds], folded=True))
+    same = held_out_text(results)
+    lead = f"All measured on the same {same or 'rows'}. Small figures are 95 % intervals."
+    return Block(
+        "Systems",
+        lead,
+        tables=[headline] if headline.rows else [],
+        notes=absence_notes(results),
+        plots=partial(_system_plots, results),
+        parts=parts,
+    )
+
+
+def _system_plots(results: Results) -> list[Plot]:
+    """With budgets, figures over them; else the headline figure over what it costs, and figures that are no shares."""
+    if results.budgets():
+        return budget_plots(results)
+    rest = [metric for metric in metrics_in(results, "headline") if metric.unit != "share"]
+    return [*trade_off_plots(results), *metric_dots(results, rest)]
+
+
+def _more_figures(results: Results, table: str) -> Block:
+    title = _TABLES.get(table, table.replace("_", " ").capitalize())
+    return Block(title, tables=[figure_table(results, metrics_in(results, table), title)])
+
+
+def _tests(results: Results) -> Block:
+    comparisons = whole_comparisons(results)
+    if not comparisons:
+        return Block()
+    lead = (
+        "Differences are paired: both systems answer the same rows. Where the interval leaves out zero, the "
+        "difference is set in bold; that speaks of these rows, and the t-test of the seeds."
+    )
+    control = next((system for system in results.systems if system.control), None)
+    if control and not results.section(Search):
+        lead += (
+            f" {control.title} had the learning rate and steps of the distilled student; it was not tuned for itself."
+        )
+    if not results.budgets():
+        return Block("Is the difference real?", lead, tables=[comparison_table(results, comparisons, "Comparisons")])
+    tables: list[tuple[str, Table]] = []
+    for metric in results.metrics:
+        of_metric = [comparison for comparison in comparisons if comparison.metric == metric.key]
+        if of_metric:
+            label = f"Comparisons of {in_sentence(metric.title)}"
+            tables.append((metric.title, comparison_table(results, of_metric, label)))
+    (_, first), *rest = tables
+    parts = [Block(f"The same for {in_sentence(title)}", tables=[table], folded=True) for title, table in rest]
+    return Block("Is the difference real?", lead, tables=[first], parts=parts)
+
+
+def _training(results: Results) -> Block:
+    stages, parts = stage_table(results), []
+    if len({curve.series for curve in results.curves}) > _CURVES_OPEN or results.budgets():
+        parts.append(Block("More curves", plots=lambda: curve_plots(results)[_CURVES_OPEN:], folded=True))
+    if stages:
+        parts.append(Block("What each stage took", tables=[stages]))
+    return Block("Training", plots=lambda: curve_plots(results)[:_CURVES_OPEN], parts=parts)
+
+
+def words_of(results: Results, blocks: list[Block]) -> dict[str, str]:
+    """Return the terms of a report with their meaning: of its metrics, its blocks and its tests."""
+    words = {metric.title: metric.meaning for metric in _shown_metrics(results) if metric.meaning}
+    for block in blocks:
+        words |= block.words
+    words["95 % interval"] = (
+        "The range that a figure keeps to when the held-out rows are drawn anew with replacement many times; it does "
+        "not cover other data than these, nor other seeds."
+    )
+    made = {test.name for comparison in results.comparisons for test in comparison.tests}
+    words |= {title: meaning for name, (title, meaning) in _TEST_WORDS.items() if name in made}
+    if len(results.run.seeds) > 1:
+        words["Several seeds"] = (
+            "Figures are means over training seeds; calibration and confusion count the rows of all seeds together."
+        )
+    if any(results.speed(system.name) for system in results.systems):
+        words |= _SPEED_WORDS
+    return words
+
+
+def _shown_metrics(results: Results) -> list[Metric]:
+    used = {figure.metric for figure in results.figures}
+    return [metric for metric in results.metrics if metric.key in used]
+
+
+_TEST_WORDS = {
+    "bootstrap": (
+        "Paired bootstrap",
+        "Draws the same rows for both systems again and again; a small p says that a difference this large would be "
+        "unusual if both were equally good.",
+    ),
+    "mcnemar": (
+        "McNemar's test",
+        "Looks only at rows that exactly one of two systems gets right; with equal systems these would fall to both "
+        "sides alike.",
+    ),
+    "t": (
+        "t-test over seeds",
+        "Asks whether the difference outlasts the chance in training; with few seeds it can only find large "
+        "differences, and with too few, or where all differ by the same, it is not defined.",
+    ),
+    "holm": ("Holm", "The p-value of the t-test, corrected for how many were made."),
+}
+_SPEED_WORDS = {
+    "Latency, throughput": "Time for one row at a time (half of the rows take longer than the median, one in twenty "
+    "longer than p95), and rows or written tokens per second in batches, on the machine of this run.",
+    "Size, memory": "Weights on disk, and the peak memory of a fresh process; 1 MB is a million bytes.",
+}

@@ -1,0 +1,59 @@
+"""The sections of a record as blocks, a file for each kind of section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from limbeck.report.block import Block
+from limbeck.report.sections import (
+    adapter,
+    calibration,
+    classes,
+    confusion,
+    disagreements,
+    forgetting,
+    gate,
+    harness,
+    languages,
+    reliability,
+    retention,
+    samples,
+    search,
+    system_costs,
+    teacher_labels,
+    writing,
+)
+from limbeck.report.slices import slice_block, slice_keys
+from limbeck.results.record import Results
+
+__all__ = ["section_blocks"]
+
+_RENDERERS: dict[str, Callable[[Any, Results], Block]] = {
+    "adapter": adapter.render,
+    "calibration": calibration.render,
+    "classes": classes.render,
+    "confusion": confusion.render,
+    "disagreements": disagreements.render,
+    "forgetting": forgetting.render,
+    "gate": gate.render,
+    "harness": harness.render,
+    "languages": languages.render,
+    "reliability": reliability.render,
+    "retention": retention.render,
+    "samples": samples.render,
+    "search": search.render,
+    "speed": lambda section, results: Block(),  # in the headline table
+    "system_costs": system_costs.render,
+    "teacher_labels": teacher_labels.render,
+    "writing": writing.render,
+}
+_SLICES_OF = {"classes": {"class"}, "languages": {"lang", "task", "resource"}}
+"""By what rows are divided in the figures that a section shows; all others have a block of their own."""
+
+
+def section_blocks(results: Results) -> list[Block]:
+    """Return a block for each section, then one for each division of the rows that no section shows."""
+    blocks = [_RENDERERS[section.kind](section, results) for section in results.sections]
+    shown = {key for section in results.sections for key in _SLICES_OF.get(section.kind, set())}
+    return blocks + [slice_block(results, key, f"{key}s") for key in slice_keys(results) if key not in shown]

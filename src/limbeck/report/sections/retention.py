@@ -1,0 +1,20 @@
+"""What the systems keep of their teacher."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from limbeck.report.block import Block
+from limbeck.report.plots.dots import retention_dots
+from limbeck.results.record import Results
+from limbeck.results.sections import Retention
+
+__all__ = ["render"]
+
+
+def render(section: Retention, results: Results) -> Block:
+    """Draw it for each figure."""
+    if not section.kept:
+        return Block()
+    meaning = "The student's figure over the teacher's; where less is better, the teacher's over the student's."
+    return Block("Kept of the teacher", plots=partial(retention_dots, results, section.kept), words={"Kept": meaning})

@@ -1,0 +1,44 @@
+"""The settings that were tried for each system."""
+
+from __future__ import annotations
+
+from limbeck.formatting import ABSENT, count_text
+from limbeck.report.block import Block, Cell, Column, Row, Table
+from limbeck.report.lookup import budget_text
+from limbeck.report.tables import system_cell
+from limbeck.report.values import in_sentence, value_text
+from limbeck.results.record import Results
+from limbeck.results.sections import Search, Trial
+
+__all__ = ["render"]
+
+
+def render(section: Search, results: Results) -> Block:
+    """Show all trials, and which was chosen."""
+    if not section.trials:
+        return Block()
+    metric = results.metric(section.metric)
+    settings = list(dict.fromkeys(name for trial in section.trials for name in trial.settings))
+    budgets = any(trial.budget is not None for trial in section.trials)
+    columns = [
+        Column("System", kind="words"),
+        *([Column("Labels")] if budgets else []),
+        *(Column(name.replace("_", " ").capitalize()) for name in settings),
+        Column(metric.title, "development rows"),
+        Column("Chosen", kind="words"),
+    ]
+
+    def row(trial: Trial) -> Row:
+        labels = [Cell(ABSENT if trial.budget is None else budget_text(trial.budget))] if budgets else []
+        values = [Cell(f"{trial.settings[name]:g}" if name in trial.settings else ABSENT) for name in settings]
+        value = Cell(value_text(metric, trial.value), emphasis="clear" if trial.chosen else "")
+        return Row(
+            [system_cell(results, trial.system), *labels, *values, value, Cell("chosen" if trial.chosen else "")]
+        )
+
+    lead = (
+        f"Every system was tried with the same settings, with the first seed, on {count_text(section.rows)} "
+        f"development rows; that of the best {in_sentence(metric.title)} was taken for all seeds."
+    )
+    table = Table("Trials of settings", columns, [row(trial) for trial in section.trials])
+    return Block("Search for settings", lead, tables=[table])

@@ -1,0 +1,22 @@
+"""What the students of a run write, and how."""
+
+from __future__ import annotations
+
+from limbeck.formatting import count_text
+from limbeck.report.block import Block
+from limbeck.results.record import Results
+from limbeck.results.sections import Writing
+
+__all__ = ["render"]
+
+
+def render(section: Writing, results: Results) -> Block:
+    """Say in one line what is written, and in another how."""
+    architecture = "a sequence-to-sequence model" if section.encoder_decoder else "a causal model"
+    facts = [
+        f"Task: {section.task}; the student is {architecture}. The held-out references have "
+        f"{count_text(section.test_tokens)} tokens."
+    ]
+    if section.decoding:
+        facts.append(f"Answers were written: {section.decoding}.")
+    return Block(facts=facts)

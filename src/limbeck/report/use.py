@@ -1,0 +1,149 @@
+"""How a student is used: what the card says for each kind of task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limbeck.results.record import Results
+from limbeck.results.sections import Disagreements, Writing
+
+__all__ = ["Use", "classifier_use", "use_of", "writer_use"]
+
+_FOLDER = "path/to/this/folder"
+
+
+@dataclass(frozen=True)
+class Use:
+    """What the card says of a student that does not depend on its figures."""
+
+    what: str
+    """What it is, after "A small"."""
+    task: str
+    """The hub's name of the task (``pipeline_tag``)."""
+    command: str
+    """Uses it on whole files."""
+    snippet: str = ""
+    """Python that uses it on one example."""
+    library: str = "limbeck"
+    """What loads all of it."""
+    limits: tuple[str, ...] = ()
+
+
+_KINDS = {
+    "ranking": Use(
+        what="model that ranks the candidate answers of an instruction in several languages",
+        task="text-ranking",
+        command="limbeck predict THIS_FOLDER records.jsonl > answers.jsonl",
+        limits=(
+            "It knows the tasks and languages it was trained on; in another language it may do far worse, and nobody "
+            "has measured it.",
+        ),
+    ),
+    "token_classification": Use(
+        what="model that finds entities in texts",
+        task="token-classification",
+        command="limbeck predict THIS_FOLDER texts.jsonl > tagged.jsonl",
+        limits=("It knows the entity types it was trained on.",),
+    ),
+    "regression": Use(
+        what="model that gives texts a number",
+        task="text-classification",
+        command="limbeck predict THIS_FOLDER texts.jsonl > numbers.jsonl",
+        limits=("Far outside the numbers it was trained on, it cannot be trusted.",),
+    ),
+}
+
+
+def use_of(results: Results) -> Use:
+    """Return how students of this kind are used, where no more is known than the record says."""
+    if results.kind == "generation":
+        writing = results.section(Writing)
+        return writer_use(encoder_decoder=bool(writing and writing.encoder_decoder))
+    if results.kind in _KINDS:
+        return _KINDS[results.kind]
+    disagreements = results.section(Disagreements)
+    return classifier_use(
+        pairs=any(row.text_pair is not None for row in disagreements.rows) if disagreements else False
+    )
+
+
+def classifier_use(*, max_length: int | None = None, pairs: bool = False, transformers_reads_it: bool = True) -> Use:
+    """Return how a classifier is used.
+
+    Args:
+        max_length: most tokens of a text; longer ones are cut. ``None``: not known, the tokenizer's own limit is used.
+        pairs: whether a row is two texts.
+        transformers_reads_it: whether transformers alone loads all of it; not so with adapter layers beside the
+            weights, or labels that are words of a language model.
+    """
+    if transformers_reads_it:
+        text = '{"text": "first text", "text_pair": "second text"}' if pairs else '"a text to label"'
+        limit = f", max_length={max_length}" if max_length else ""
+        snippet = (
+            "from transformers import pipeline\n\n"
+            f'classifier = pipeline("text-classification", model="{_FOLDER}")\n'
+            f"print(classifier({text}, truncation=True{limit}))"
+        )
+    else:
+        texts = '["first text"], ["second text"]' if pairs else '["a text to label"]'
+        snippet = (
+            "from limbeck.runs.predictor import Predictor\n\n"
+            f'predictor = Predictor("{_FOLDER}")\nprint(predictor.predict({texts}))'
+        )
+    return Use(
+        what="text classifier",
+        task="text-classification",
+        command="limbeck predict THIS_FOLDER texts.jsonl > labelled.jsonl",
+        snippet=snippet,
+        library="transformers" if transformers_reads_it else "limbeck",
+    )
+
+
+def writer_use(
+    *, encoder_decoder: bool = False, chat: bool = False, system: str | None = None, separator: str = ""
+) -> Use:
+    """Return how a student that writes is used, after a prompt as it was trained.
+
+    Args:
+        encoder_decoder: whether it is a sequence-to-sequence model.
+        chat: whether prompts are laid out by the tokenizer's chat template.
+        system: said before every prompt.
+        separator: after a prompt without chat template.
+    """
+    model_class = "AutoModelForSeq2SeqLM" if encoder_decoder else "AutoModelForCausalLM"
+    own = "written[0]" if encoder_decoder else 'written[0, prompt["input_ids"].shape[1] :]'
+    snippet = "\n".join(
+        [
+            f"from transformers import {model_class}, AutoTokenizer",
+            "",
+            f'tokenizer = AutoTokenizer.from_pretrained("{_FOLDER}")',
+            f'model = {model_class}.from_pretrained("{_FOLDER}")',
+            *_prompt_lines(chat, system, separator),
+            'asked = {"input_ids": prompt["input_ids"], "attention_mask": prompt["attention_mask"]}',
+            "written = model.generate(**asked, max_new_tokens=128)",
+            f"print(tokenizer.decode({own}, skip_special_tokens=True))",
+        ]
+    )
+    return Use(
+        what="language model",
+        task="text-generation",
+        command="limbeck predict THIS_FOLDER prompts.jsonl > answers.jsonl",
+        snippet=snippet,
+        library="transformers",
+        limits=("It can state falsehoods fluently. None of the figures above measures whether what it says is true.",),
+    )
+
+
+def _prompt_lines(chat: bool, system: str | None, separator: str) -> list[str]:
+    asked = "a prompt as in training"
+    if not chat:
+        text = (f"{system}\n\n" if system is not None else "") + asked
+        return [f'prompt = tokenizer({text + separator!r}, return_tensors="pt")']
+    turns = [{"role": "system", "content": system}] if system is not None else []
+    turns.append({"role": "user", "content": asked})
+    return [
+        f"messages = {turns!r}",
+        "prompt = tokenizer.apply_chat_template(",
+        '    messages, add_generation_prompt=True, return_tensors="pt", return_dict=True',
+        ")",
+    ]

@@ -1,0 +1,83 @@
+"""Sections as blocks."""
+
+from __future__ import annotations
+
+from tests.report.conftest import changed
+
+from limbeck.report.block import Block
+from limbeck.report.sections import section_blocks
+from limbeck.results.figures import Figure, Metric
+from limbeck.results.record import Results
+from limbeck.results.sections import Classes, Harness, HarnessFigure, Money, Search, SystemCosts, Trial
+
+
+def block(results: Results, title: str) -> Block:
+    return next(found for found in section_blocks(results) if found.title == title)
+
+
+def test_classes_show_every_system_and_the_change(records: dict[str, Results]) -> None:
+    results = records["classification"]
+    (table,) = block(results, "Classes").parts[0].tables
+    classes = results.section(Classes)
+    assert classes
+    assert [row.cells[0].text for row in table.rows] == classes.labels
+    titles = [column.title for column in table.columns]
+    assert titles[:2] == ["Class", "Rows"]
+    assert {"Teacher", "Distilled", "Change", "Sensitivity", "Specificity", "Precision"} <= set(titles)
+    first = dict(zip(titles, table.rows[0].cells, strict=True))
+    assert first["Rows"].text == "40", "rows of the held-out set, not rows times seeds"
+    assert first["Change"].text.endswith("points")
+
+
+def test_classes_without_rows_are_named(records: dict[str, Results]) -> None:
+    results = records["classification"]
+    labels = block(results, "Classes").parts[0].tables[0].rows
+    empty = {row.cells[0].text for row in labels[:7]}
+    figures = [f.model_copy(update={"rows": 0}) if f.slice.get("class") in empty else f for f in results.figures]
+    (note,) = block(changed(results, figures=figures), "Classes").notes
+    assert note.endswith("and 2 more: means over classes leave it out.")
+
+
+def test_a_division_of_the_rows_that_no_section_knows_has_a_table(bare: dict[str, Results]) -> None:
+    metric = Metric(key="entity_f1", title="Entity F1", unit="share", higher_is_better=True)
+    figures = [
+        Figure(system="distilled", metric="entity_f1", slice={"type": kind}, value=value, rows=30)
+        for kind, value in (("PER", 0.9), ("LOC", 0.8))
+    ]
+    results = changed(bare["classification"], metrics=[metric], headline="entity_f1", figures=figures)
+    (table,) = block(results, "Types").parts[0].tables
+    assert table.flat()[1:] == [["PER", "30", "90.0 %"], ["LOC", "30", "80.0 %"]]
+
+
+def test_trials_of_a_search(records: dict[str, Results]) -> None:
+    trials = [
+        Trial(system=system, settings={"learning_rate": rate}, value=value, chosen=value > 0.5)
+        for system in ("distilled", "fine_tune")
+        for rate, value in ((3e-5, 0.6), (1e-4, 0.4))
+    ]
+    search = Search(metric="accuracy", rows=120, trials=trials)
+    found = block(changed(records["classification"], sections=[search]), "Search for settings")
+    assert "120 development rows" in found.lead
+    assert found.tables[0].flat()[1] == ["Distilled", "3e-05", "60.0 %", "chosen"]
+
+
+def test_tasks_of_lm_eval(records: dict[str, Results]) -> None:
+    one = HarnessFigure(
+        system="distilled", task="arc_easy", metric="acc", value=0.5, standard_error=0.012, higher_is_better=True,
+        samples=100, shots=0, version="1",
+    )  # fmt: skip
+    found = block(changed(records["generation"], sections=[Harness(figures=[one])]), "lm-eval")
+    assert found.tables[0].flat() == [["Task", "Metric", "Distilled"], ["arc_easy", "acc", "0.500 ± 0.012"]]
+    assert found.brief() == found.tables
+
+
+def test_money_is_shown_where_there_is_a_rate(records: dict[str, Results]) -> None:
+    costs = records["ranking"].section(SystemCosts)
+    assert costs
+    free = [cost.model_copy(update={"money": None}) for cost in costs.systems]
+    without = block(changed(records["ranking"], sections=[SystemCosts(systems=free)]), "Costs")
+    assert "Money" not in [column.title for column in without.tables[0].columns]
+    priced = [cost.model_copy(update={"money": Money(amount=3.3, currency="EUR")}) for cost in costs.systems]
+    shown = block(changed(records["ranking"], sections=[SystemCosts(systems=priced)]), "Costs")
+    assert shown.tables[0].rows[0].cells[-1].text == "3.30 EUR"
+    assert "Money is device hours times the rate" in shown.lead
