@@ -300,14 +300,14 @@ class Batch(TypedDict, total=False):
     labels_B: Tensor
     """Label ids, `UNLABELLED` where a row has none."""
     targets_BC: Tensor
-    """Of regression the gold values, of labels that may go together 1 and 0, float; NaN where a row has none."""
+    """Gold values in regression; 1 or 0 for labels that may go together; float, NaN where a row has none."""
     labels_BT: Tensor
     """In text generation: the token id that each position predicts, `UNLABELLED` where none counts. Shifted already:
     of a causal model ``labels_BT[b, t]`` is the token at ``t + 1``. Positions are those of the student's
     ``input_ids``, or of its ``decoder_input_ids`` where it has an encoder."""
     words_BT: Tensor
-    """In token classification: which positions stand for a word, bool. ``labels_BT`` then holds tags, shifted nowhere,
-    `UNLABELLED` where a word has none or no word is."""
+    """In token classification: which positions stand for a word, bool. ``labels_BT`` then holds the tags of words, not
+    shifted, `UNLABELLED` everywhere else."""
     read_BT: Tensor
     """In text generation, of packed rows, which have no attention mask: where a token of a sequence is and no
     padding, bool."""

@@ -284,5 +284,7 @@ def test_models_without_such_a_site_are_refused() -> None:
         seen(model, inputs("bloom"), frozenset({Tap("attention", 2)}))
     with pytest.raises(ModelError, match="BertModel has one list of layers, and no decoder"):
         seen(tiny("bert"), inputs("bert"), frozenset({Tap("hidden", 1, "decoder")}))
+    with pytest.raises(ModelError, match="BertModel has 3 layers, and a term asks for layer 4"):
+        seen(tiny("bert"), inputs("bert"), frozenset({Tap("hidden", 4)}))
     with pytest.raises(ModelError, match="BartModel has an encoder and a decoder"):
         seen(tiny("bart"), inputs("bart"), frozenset({Tap("hidden", 1)}))

@@ -15,7 +15,7 @@ __all__ = ["LabelCrossEntropy", "labels"]
 
 
 def labels(batch: Batch) -> Tensor:
-    """Return the gold labels of what a classifier predicts: ``[B]``, or of rows of words ``[B, T]``."""
+    """Return the gold labels of rows ``[B]``, or of words ``[B, T]`` where words are tagged."""
     return batch["labels_BT"] if "words_BT" in batch else batch["labels_B"]
 
 

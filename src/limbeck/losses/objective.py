@@ -52,7 +52,7 @@ class Objective(nn.Module):
 
     @property
     def changing_terms(self) -> dict[str, Term]:
-        """Those that depend on the steps before."""
+        """Those that have a state, which each step changes."""
         return {name: term for name, term in self.terms.items() if term.state()}
 
     def count(self, micro_batches: Sequence[Batch]) -> dict[str, Tensor]:

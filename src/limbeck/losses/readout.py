@@ -1,4 +1,4 @@
-"""What a student puts out: how it is run for that, how the terms on it are computed, and what is watched."""
+"""Readouts: how each kind of student is run, how its terms are computed, and what is watched."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class Readout(Protocol):
         """Return a micro-batch's share of the weighted sum of all terms, and of each term."""
 
     def watched(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
-        """Return shares worth watching that cost nothing."""
+        """Return what is logged beside the terms because it costs nothing, such as accuracy."""
 
 
 class _RowReadout:
-    """Logits of rows, which are small: each term has a value for each row or token."""
+    """Runs the whole model; each term gives a value for each row or token."""
 
     def run(self, student: nn.Module, batch: Batch, needs: Needs) -> Signal:
         """Return logits, what is at taps, and how likely the student finds its teacher's reasons."""
@@ -171,8 +171,8 @@ class LabelReadout(ValueReadout):
 class TokenReadout:
     """The next token at each position of a text: logits as what they are made of, never all of them at once.
 
-    All terms on logits are computed in one pass over the supervised positions (`limbeck.numerics.chunked`), so no
-    tensor of all positions' logits exists, of neither model. What each token weighs is therefore known before.
+    All terms on logits are computed in one pass over the supervised positions (`limbeck.numerics.chunked`), so neither
+    model's logits ever exist for all positions at once. The weight of each token must therefore be known before.
 
     Args:
         vocabulary: tokens that both models know; ``None``: all rows of the student's head.
@@ -220,7 +220,7 @@ class TokenReadout:
         return total, {f"term/{t.name}": means[t.name] for t in terms}
 
     def watched(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
-        """Return nothing: it would take the logits of all tokens."""
+        """Return nothing: accuracy would take the logits of all tokens."""
         return {}
 
     def _on_logits(

@@ -18,7 +18,7 @@ __all__ = ["Reduction", "count", "masked_sum", "share_of_mean", "token_weights"]
 
 Reduction = Literal["token", "sequence", "sum_per_sequence"]
 """``token``: mean over all tokens of a step. ``sequence``: mean over rows of each row's mean over tokens (GKD).
-``sum_per_sequence``: mean over rows of each row's sum (losses of whole sequences). Of rows, all are their mean."""
+``sum_per_sequence``: mean over rows of each row's sum (losses of whole sequences)."""
 
 
 def count(masks: Iterable[Tensor], reduction: Reduction = "token") -> Tensor:

@@ -1,6 +1,6 @@
-"""Terms on several outputs of a row that do not exclude each other: real values, and labels that may go together.
+"""Terms on real values and on labels that may go together.
 
-Gold ones are ``targets_BC``, NaN where unknown: the values, or 1 and 0.
+Gold targets are ``targets_BC``, NaN where unknown: the values, or 1 and 0.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ ALL_OUTPUTS: frozenset[Output] = frozenset(get_args(Output))
 
 
 def predictions(batch: Batch) -> Tensor:
-    """Return what a classifier predicts, bool: every row ``[B]``, or of rows of words every word ``[B, T]``."""
+    """Return where a classifier predicts something, bool: in every row ``[B]``, or at every word ``[B, T]``."""
     return batch["words_BT"] if "words_BT" in batch else torch.ones_like(batch["rows_B"], dtype=torch.bool)
 
 
@@ -34,7 +34,7 @@ class Term(ABC):
     """One differentiable quantity per row or token, unreduced. Sums and means are made elsewhere, once.
 
     A term says what it reads (`needs`), which rows or tokens its mean is over (`mask`), and its value for each
-    (`values`). All else has a default, for most terms that nothing is to be done.
+    (`values`). Everything but `needs` has a default that does for most terms.
     """
 
     suits: frozenset[Output] = ALL_OUTPUTS
@@ -72,7 +72,7 @@ class Term(ABC):
 
     @property
     def by_row(self) -> bool:
-        """Whether it matters which row a token is in; if so, packed rows of several texts will not do."""
+        """Whether it matters which row a token is in; if so, several texts may not be packed into one row."""
         return True
 
     @property

@@ -1,8 +1,8 @@
-"""Sites inside a Hugging Face model: what is at them while it runs, and nothing that nobody asked for.
+"""Taps: what is at named sites inside a Hugging Face model while it runs.
 
-``output_hidden_states=True`` keeps every layer alive, and ``output_attentions=True`` takes fast attention away. Here
-hooks on the layers that terms ask for keep just those. Scores of attention do not exist in fast kernels: they are made
-of the queries and keys that the model hands to its kernel, of the layers asked for alone, and with gradients.
+``output_hidden_states=True`` keeps every layer alive, and ``output_attentions=True`` rules out fast attention. Hooks
+on the layers that terms ask for keep nothing else. Fast kernels never hold the scores of attention, so these are
+computed from the queries and keys that the model hands to its kernel, for the layers asked for, with gradients.
 """
 
 from __future__ import annotations
@@ -146,6 +146,8 @@ def run_model(model: nn.Module, inputs: Mapping[str, Tensor], taps: frozenset[Ta
 def _watch(model: nn.Module, tap: Tap, seen: _Seen, attending: dict[nn.Module, tuple[Any, int]]) -> Any:
     """Hook what a tap reads; return the handle, or ``None`` where its layer's attention is watched."""
     layers = layer_list(model, tap.half)[1]
+    if tap.layer > len(layers):
+        raise ModelError(f"{type(model).__name__} has {len(layers)} layers, and a term asks for layer {tap.layer}")
     layer = layers[max(tap.layer, 1) - 1]
 
     def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
