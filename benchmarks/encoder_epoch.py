@@ -208,16 +208,16 @@ class Clock:
 
 
 class Limbeck:
-    """Stored signals, then a stage of the recipe `word_level_kd`."""
+    """Stored signals, then a stage of the recipe `kd`."""
 
     def __init__(self, work: Work, student: Any, teacher: Any) -> None:
         import numpy as np
 
         from limbeck.data.encode import Encoded
-        from limbeck.recipes.word_level_kd import word_level_kd
+        from limbeck.recipes.kd import kd
 
         self.work, self.student, self.teacher = work, student, teacher
-        (self.stage,) = word_level_kd(loss_temperature=TEMPERATURE, label_weight=LABEL_WEIGHT)
+        (self.stage,) = kd(loss_temperature=TEMPERATURE, label_weight=LABEL_WEIGHT).stages
         self.encoded = Encoded(
             ids=np.concatenate(work.ids).astype(np.int32),
             token_types=None,

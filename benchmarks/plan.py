@@ -60,7 +60,7 @@ class Case:
         return {
             "teacher": {"model": model} if self.teacher else {"column": "teacher"},
             "student": student,
-            "recipe": {"name": "distilbert"} if self.teacher else {"name": "word_level_kd", "label_weight": 0},
+            "recipe": {"name": "distilbert"} if self.teacher else {"name": "kd", "label_weight": 0},
             "training": training | ({"micro_batch_size": self.micro_batch} if self.micro_batch else {}),
         }
 

@@ -311,7 +311,7 @@ def sections(encoder_folder: Path, tickets: dict[str, Path], tmp_path: Path) -> 
         "data": {"train": [str(tickets["labelled"]), str(tickets["unlabelled"])], "test": str(tickets["test"])},
         "teacher": {"model": str(encoder_folder), "fine_tune": {"epochs": 6, "learning_rate": 3e-3, "batch_size": 8}},
         "student": {"from_teacher": {"layers": "uniform", "keep": 2}},
-        "recipe": {"name": "word_level_kd", "label_weight": 0.0},
+        "recipe": {"name": "kd", "label_weight": 0.0},
         "training": {"steps": 12, "learning_rate": 1e-3, "batch_size": 16, "log_every": 3, "checkpoints": 4},
         "output": str(tmp_path / "run"),
     }

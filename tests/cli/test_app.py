@@ -108,7 +108,7 @@ def test_recipes_are_listed_with_paper_needs_and_defaults(
 ) -> None:
     code, out, _ = run(monkeypatch, capsys, "recipes")
     assert code == 0
-    for words in ("fine_tune", "word_level_kd", "distilbert", "pkd", "arXiv:1503.02531", "loss_temperature: 2.0",
+    for words in ("fine_tune", "kd", "distilbert", "pkd", "arXiv:1503.02531", "loss_temperature: 2.0",
                   "needs: labels; teacher logits"):  # fmt: skip
         assert words in out
 
@@ -137,7 +137,7 @@ def student(encoder_folder: Path, tickets: dict[str, Path], tmp_path_factory: py
         data={"train": str(tickets["labelled"]), "test": str(tickets["test"])},
         teacher={"model": str(encoder_folder), "fine_tune": {"epochs": 6, "learning_rate": 3e-3, "batch_size": 8}},
         student={"from_teacher": {"layers": "uniform", "keep": 2}},
-        recipe="word_level_kd",
+        recipe="kd",
         training={"steps": 12, "learning_rate": 1e-3, "batch_size": 16},
         output=str(folder),
     )

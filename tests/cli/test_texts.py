@@ -319,7 +319,7 @@ def test_store_and_doctor_on_a_run_file(limbeck: Command, tmp_path: Path) -> Non
 def test_store_is_for_runs_on_texts(limbeck: Command, tmp_path: Path) -> None:
     run_file = tmp_path / "run.yaml"
     sections = {"data": {"train": "rows.jsonl"}, "teacher": {"model": "m"}, "student": {"model": "m"}}
-    run_file.write_text(json.dumps({**sections, "recipe": "word_level_kd", "output": "x"}), encoding="utf-8")
+    run_file.write_text(json.dumps({**sections, "recipe": "pkd", "output": "x"}), encoding="utf-8")
     code, _, errors = limbeck("store", str(run_file))
     assert code == 2
     assert "a store is for runs on texts" in errors
@@ -331,7 +331,7 @@ def test_recipes_shows_one_of_texts(limbeck: Command) -> None:
     for words in ("Text generation", "arXiv:2306.13649", "teacher logits and its vocabulary", "on_policy_share: 0.5"):
         assert words in out
     listed = limbeck("recipes")[1]
-    for name in ("sft", "kd", "seqkd", "minillm", "distillm", "f_distill"):
+    for name in ("fine_tune", "kd", "seqkd", "minillm", "distillm", "f_distill"):
         assert f"\n{name}\n" in listed
 
 

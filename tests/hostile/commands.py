@@ -72,7 +72,7 @@ def classification(folder: Path, server: PaidServer, material: Material) -> Comm
         "data": {"train": [str(labelled), str(material.tickets["unlabelled"])], "test": str(material.tickets["test"])},
         "teacher": {"model": str(material.encoder), "fine_tune": fine_tune},
         "student": {"from_teacher": {"layers": "uniform", "keep": 2}},
-        "recipe": {"name": "word_level_kd", "label_weight": 0.0},
+        "recipe": {"name": "kd", "label_weight": 0.0},
         "training": {"steps": 5, "learning_rate": 1e-3, "batch_size": 8, "log_every": 1, "checkpoints": 5},
     })  # fmt: skip
 

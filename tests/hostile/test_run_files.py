@@ -62,7 +62,7 @@ def good(folder: Path, encoder_folder: Path, multilingual_folder: Path) -> dict[
             "data": {"train": data},
             "teacher": {"model": str(encoder_folder), "fine_tune": {"steps": 2}},
             "student": {"from_teacher": {"layers": "first", "keep": 1}},
-            "recipe": {"name": "word_level_kd"},
+            "recipe": {"name": "kd"},
             "training": {"steps": 2},
             "output": str(folder / "run"),
         },

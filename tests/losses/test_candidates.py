@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import ConfigError
-from limbeck.losses.candidates import AdvantageActorCritic, CandidateCrossEntropy, CandidateMSE
+from limbeck.losses.candidates import AdvantageActorCritic, CandidateMSE
+from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.term import Term
 from limbeck.types import Batch, Needs, Shapes
 
@@ -50,20 +51,20 @@ def value_and_gradient(term: Term, student: Tensor, batch: Batch) -> tuple[Tenso
 
 class TestCrossEntropy:
     def test_reference_scores(self) -> None:
-        values, _ = value_and_gradient(CandidateCrossEntropy(), scores(), batch_of())
+        values, _ = value_and_gradient(LabelCrossEntropy(), scores(), batch_of())
         assert values[0].item() == pytest.approx(1.440190, abs=1e-6)
         probs = torch.softmax(scores()[0], dim=-1)
         assert probs.tolist() == pytest.approx([0.643914, 0.236883, 0.087144, 0.032059], abs=1e-6)
 
     def test_several_golds_are_averaged_and_grades_weighted(self) -> None:
-        values, _ = value_and_gradient(CandidateCrossEntropy(), scores(), batch_of())
+        values, _ = value_and_gradient(LabelCrossEntropy(), scores(), batch_of())
         for row in (1, 3):
             total = sum(math.exp(z) for z in SCORES[row])
             by_hand = -sum(g * math.log(math.exp(SCORES[row][k]) / total) for k, g in enumerate(GOLD[row]) if g)
             assert values[row].item() == pytest.approx(by_hand, rel=1e-6)
 
     def test_gradient_is_probability_minus_gold_and_zero_at_padding_and_without_label(self) -> None:
-        values, gradient = value_and_gradient(CandidateCrossEntropy(), scores(), batch_of())
+        values, gradient = value_and_gradient(LabelCrossEntropy(), scores(), batch_of())
         expected = torch.softmax(scores(), dim=-1) - torch.tensor(GOLD, dtype=torch.float64)
         expected[2] = 0
         torch.testing.assert_close(gradient, expected, atol=1e-7, rtol=1e-6)
@@ -71,10 +72,10 @@ class TestCrossEntropy:
         assert gradient[1, 3].item() == 0
 
     def test_counts_labelled_rows(self) -> None:
-        assert CandidateCrossEntropy().mask(batch_of()).tolist() == [True, True, False, True]
+        assert LabelCrossEntropy().mask(batch_of()).tolist() == [True, True, False, True]
 
     def test_needs_labels_and_no_teacher(self) -> None:
-        assert CandidateCrossEntropy().bind(SHAPES).needs == Needs(labels=True)
+        assert LabelCrossEntropy().bind(SHAPES).needs == Needs(labels=True)
 
 
 class TestMSE:

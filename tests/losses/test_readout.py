@@ -22,7 +22,7 @@ from limbeck.losses.targets import BinaryCrossEntropy, BinaryKL, SquaredError
 from limbeck.losses.term import Term, WeightedTerm, bind_terms
 from limbeck.losses.tokens import TokenTerm
 from limbeck.models.layers import shapes
-from limbeck.numerics.token_losses import LabelLoss
+from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
 from limbeck.teachers.local import LocalTeacher
 from limbeck.types import UNLABELLED, Batch
 
@@ -189,6 +189,33 @@ def test_a_step_without_gold_gives_0_for_it_and_goes_on(setting: Setting) -> Non
 
 
 def test_a_term_that_does_not_suit_the_student_is_refused_by_name() -> None:
-    for readout, term in ((TokenReadout(), LabelCrossEntropy()), (ClassReadout(), TokenTerm(LabelLoss()))):
+    for readout, term in ((TokenReadout(), TeacherCrossEntropy()), (ClassReadout(), TokenTerm(LabelLoss()))):
         with pytest.raises(ConfigError, match=rf"the term 'wrong' \({type(term).__name__}\) is about .*, and this"):
             Objective(torch.nn.Identity(), (WeightedTerm("wrong", term),), readout)
+
+
+@pytest.mark.parametrize(
+    ("readout", "gold", "soft"),
+    [
+        (ClassReadout(), LabelCrossEntropy(), ForwardKL(3.0)),
+        (TagReadout(), LabelCrossEntropy(), ForwardKL(3.0)),
+        (TokenReadout(), LabelCrossEntropy(), ForwardKL(3.0)),
+        (LabelReadout(), BinaryCrossEntropy(), BinaryKL(3.0)),
+        (ValueReadout(), SquaredError(), SquaredError("teacher")),
+    ],
+    ids=lambda value: getattr(value, "output", None),
+)
+def test_gold_labels_and_soft_targets_are_asked_of_every_kind_of_student(
+    readout: Readout, gold: Term, soft: Term
+) -> None:
+    assert (LabelCrossEntropy().of(readout.output), ForwardKL(3.0).of(readout.output)) == (gold, soft)
+    assert all(readout.output in term.suits for term in (LabelCrossEntropy(), ForwardKL(), gold, soft))
+
+
+def test_gold_labels_and_soft_targets_of_tokens_are_the_losses_of_tokens() -> None:
+    assert LabelCrossEntropy().token_loss == LabelLoss()
+    assert ForwardKL(3.0).token_loss == TokenDivergence("forward_kl", loss_temperature=3.0)
+    batch: Batch = {"labels_BT": torch.tensor([[UNLABELLED, 3, 0]]), "rows_B": torch.tensor([7])}
+    for term in (LabelCrossEntropy(), ForwardKL()):
+        assert term.mask(batch).tolist() == [[False, True, True]]
+        assert not term.by_row

@@ -29,8 +29,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in OF_CLASSES),
     ("anon", {"labels": "hard"}),
     ("pd", {"fine_tune_share": 0.5}),
-    ("word_level_kd", {"label_weight": 0}),
-    ("word_level_kd", {"label_weight": 1}),
+    ("kd", {"label_weight": 0}),
+    ("kd", {"label_weight": 1}),
     ("distilbert", {"label_weight": 0, "soft_target_weight": 0}),
     ("pkd", {"strategy": "last", "use_labels": False}),
     ("anon", {"labels": "hard", "hidden_weight": 0.1}),
@@ -133,9 +133,15 @@ def test_cards_come_in_the_order_of_the_table() -> None:
 
 def test_what_recipes_need() -> None:
     assert {name: recipe_card(name).needs for name in OF_CLASSES} == {
-        "fine_tune": ["labels"],
-        "word_level_kd": ["labels", "teacher logits"],
-        "distilbert": ["labels", "teacher logits", "teacher hidden states", "equal width", "equal tokenizers"],
+        "fine_tune": ["labels (of texts: completions)"],
+        "kd": ["labels (of texts: completions)", "teacher logits (of texts: and its vocabulary)"],
+        "distilbert": [
+            "labels (of texts: completions)",
+            "teacher logits (of texts: and its vocabulary)",
+            "teacher hidden states",
+            "equal width",
+            "equal tokenizers",
+        ],
         "pkd": ["labels", "teacher logits", "teacher [CLS] states", "equal width"],
         "pd": ["teacher logits"],
         "anon": ["teacher logits"],
@@ -146,7 +152,7 @@ def test_what_recipes_need() -> None:
     ("name", "arguments", "message"),
     [
         ("pdk", {}, "unknown recipe 'pdk': did you mean 'pd' or 'pkd'? (or your own as my.module:function)"),
-        ("xyzzy", {}, "unknown recipe 'xyzzy': known here: anon, distilbert, fine_tune, pd, pkd, word_level_kd"),
+        ("xyzzy", {}, "unknown recipe 'xyzzy': known here: anon, distilbert, fine_tune, kd, pd, pkd"),
         ("pkd", {"hint_wieght": 1}, "recipe.hint_wieght: 'pkd' has no such argument; did you mean 'hint_weight'?"),
         ("fine_tune", {"epochs": 1}, "recipe.epochs: 'fine_tune' takes no arguments"),
         ("pkd", {"hint_weight": "much"}, "recipe.hint_weight: Input should be a valid number"),
@@ -154,9 +160,9 @@ def test_what_recipes_need() -> None:
         ("pkd", {"use_labels": 3}, "recipe.use_labels: Input should be a valid boolean"),
         ("pkd", {"soft_target_weight": 1.5}, "recipe.soft_target_weight must be between 0 and 1, not 1.5"),
         ("pkd", {"hint_weight": -1}, "the weight of 'hints' must be a number of at least 0, not -1"),
-        ("word_level_kd", {"label_weight": -0.1}, "recipe.label_weight must be between 0 and 1, not -0.1"),
-        ("word_level_kd", {"label_weight": float("nan")}, "recipe.label_weight must be between 0 and 1, not nan"),
-        ("word_level_kd", {"loss_temperature": 0}, "loss_temperature must be a number above 0, not 0"),
+        ("kd", {"label_weight": -0.1}, "recipe.label_weight: Input should be greater than or equal to 0"),
+        ("kd", {"label_weight": float("nan")}, "recipe.label_weight: "),
+        ("kd", {"loss_temperature": 0}, "recipe.loss_temperature: Input should be greater than 0 (got 0)"),
         ("distilbert", {"cosine_weight": float("inf")}, "the weight of 'cosine' must be a number of at least 0"),
         (
             "distilbert",

@@ -7,6 +7,8 @@ import re
 import pytest
 
 from limbeck.errors import ConfigError
+from limbeck.losses.candidates import CandidateMSE
+from limbeck.losses.hints.hidden import PatientHints
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL
 from limbeck.losses.targets import BinaryCrossEntropy, BinaryKL, SquaredError
@@ -25,7 +27,8 @@ from limbeck.sequences.rollouts import Rollouts
 from limbeck.sequences.source import Source, WithCorpus, parts_of
 from limbeck.stages.stage import Stage
 
-ROWS = WeightedTerm("labels", LabelCrossEntropy())
+ANY = WeightedTerm("labels", LabelCrossEntropy())
+ROWS = WeightedTerm("hints", PatientHints())
 TOKENS = WeightedTerm("labels", TokenTerm(LabelLoss()))
 
 OF_ROWS = {"classification", "token_classification", "regression", "multi_label"}
@@ -54,6 +57,8 @@ def test_kinds_of_sources(source: Source, suited: set[str]) -> None:
 
 def test_all_terms_and_stages_must_fit() -> None:
     of_rows, of_tokens = Stage("rows", (ROWS,)), Stage("tokens", (TOKENS,))
+    assert suits(Recipe("Own", (Stage("any", (ANY,)),))) == {*OF_ROWS, "generation"}
+    assert suits(Recipe("Own", (Stage("any", (ANY,), source=GivenRows("labelled")),))) == set(kinds.RUNS)
     assert suits(Recipe("Own", (of_rows,))) == OF_ROWS
     assert suits(Recipe("Own", (of_tokens,))) == {"generation"}
     assert not suits(Recipe("Own", (of_rows, of_tokens)))
@@ -62,8 +67,8 @@ def test_all_terms_and_stages_must_fit() -> None:
 
 
 def test_a_recipe_of_no_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limbeck.recipes.fine_tune.LabelCrossEntropy", lambda: TokenTerm(LabelLoss()))
-    monkeypatch.setattr(kinds, "_of_source", lambda source: frozenset({"classification"}))
+    monkeypatch.setattr("limbeck.recipes.fine_tune.LabelCrossEntropy", lambda: CandidateMSE())
+    monkeypatch.setattr("limbeck.recipes.fine_tune.GivenRows", lambda which: Curriculum())
     with pytest.raises(ConfigError, match="terms and sources that no one kind of task has together"):
         build_recipe("limbeck.recipes.fine_tune:fine_tune", {}, "classification")
 
@@ -97,5 +102,5 @@ def test_what_sources_are_made_of() -> None:
     ],
 )
 def test_one_recipe_has_the_terms_of_each_kinds_students(kind: Kind, terms: list[Term]) -> None:
-    (stage,) = build_recipe("word_level_kd", {}, kind).stages
+    (stage,) = build_recipe("kd", {}, kind).stages
     assert [weighted.term for weighted in stage.terms] == terms

@@ -156,7 +156,7 @@ def test_what_cannot_be_used(name: str, said: str, tmp_path: Path) -> None:
 def test_nothing_is_imported_unasked(tmp_path: Path) -> None:
     write(tmp_path / "a", "own_recipes.py", text="raise SystemExit('never')")
     look_beside(tmp_path / "a" / "run.yaml")
-    build_recipe("word_level_kd", {}, "classification")
+    build_recipe("kd", {}, "classification")
     own_function("json:loads", "recipe")
     assert "own_recipes" not in sys.modules
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from limbeck.errors import ConfigError
-from limbeck.losses.candidates import AdvantageActorCritic, CandidateCrossEntropy, CandidateMSE
+from limbeck.losses.candidates import AdvantageActorCritic, CandidateMSE
+from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.term import needs_of
 from limbeck.recipes.catalogue import RECIPES, build_recipe, recipe_card, recipes_for
 from limbeck.recipes.english_model import english_model
@@ -35,7 +36,7 @@ def terms(system: Recipe) -> list[list[tuple[Any, float]]]:
 def test_the_english_model_is_cross_entropy_on_english_records() -> None:
     system = english_model()
     assert [stage.source for stage in system.stages] == [GivenRows("source")]
-    assert terms(system) == [[(CandidateCrossEntropy(), 1.0)]]
+    assert terms(system) == [[(LabelCrossEntropy(), 1.0)]]
     assert (system.starts_from, system.options) == ("student", RankingOptions())
 
 
@@ -46,8 +47,8 @@ def test_ml_ipd_distils_and_then_sees_a_few_labels() -> None:
         ("distillation", Paired("parallel", 0.5)), ("target", GivenRows("target")),
     ]  # fmt: skip
     assert terms(system) == [
-        [(CandidateMSE(outputs="logits"), 1.0), (CandidateCrossEntropy(), 0.0)],
-        [(CandidateCrossEntropy(), 1.0)],
+        [(CandidateMSE(outputs="logits"), 1.0), (LabelCrossEntropy(), 0.0)],
+        [(LabelCrossEntropy(), 1.0)],
     ]
     assert not needs_of(system.stages[0].terms).labels
     assert not needs_of(system.stages[1].terms).teacher
@@ -56,7 +57,7 @@ def test_ml_ipd_distils_and_then_sees_a_few_labels() -> None:
 def test_every_argument_of_ml_ipd_reaches_its_place() -> None:
     system = ml_ipd(pairing="mixed", gate=0.2, outputs="probs", label_weight=0.1)
     assert system.part(Paired) == Paired("mixed", 0.2)
-    assert terms(system)[0] == [(CandidateMSE(outputs="probs"), 1.0), (CandidateCrossEntropy(), 0.1)]
+    assert terms(system)[0] == [(CandidateMSE(outputs="probs"), 1.0), (LabelCrossEntropy(), 0.1)]
 
 
 def test_ml_dft_reads_all_labels_together_with_no_prompt_but_the_tasks_name() -> None:
@@ -85,7 +86,7 @@ def test_pl_bl_is_the_verbaliser_behind_hard_prompts() -> None:
     system = pl_bl()
     assert (system.starts_from, system.options) == ("student", RankingOptions("verbaliser", "hard"))
     assert [stage.source for stage in system.stages] == [GivenRows("source+target")]
-    assert terms(system) == [[(CandidateCrossEntropy(), 1.0)]]
+    assert terms(system) == [[(LabelCrossEntropy(), 1.0)]]
     assert (pl_bl().stages[0].share, pl_bl(share=0.25).stages[0].share) == (1.0, 0.25)
 
 
@@ -135,6 +136,7 @@ def test_every_card_is_complete(name: str) -> None:
 
 def test_what_recipes_need() -> None:
     assert {name: recipe_card(name).needs for name in RANKING} == {
+        "fine_tune": ["labels (of texts: completions)"],
         "ml_dft": ["the pretrained backbone", "source-language labels", "few target-language labels (data.n_target)"],
         "ml_ipd": [
             "the English model, which every run trains first",
@@ -182,7 +184,7 @@ def test_what_recipes_need() -> None:
         (
             "pkd",
             {},
-            "not for cross-lingual runs (task.kind: instructions). Recipes for this task: ml_ipd",
+            "not for cross-lingual runs (task.kind: instructions). Recipes for this task: fine_tune, ml_ipd",
         ),
     ],
 )

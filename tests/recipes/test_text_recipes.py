@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from limbeck.errors import ConfigError
+from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.policy import ClippedPolicyGradient, PolicyGradient
 from limbeck.losses.tokens import TokenTerm
 from limbeck.models.generate import Decoding
@@ -28,6 +29,7 @@ from limbeck.types import WrittenBy
 OF_TEXTS = recipes_for("generation")
 EVERY_RECIPE = pytest.mark.parametrize("name", OF_TEXTS)
 LABELS = TokenTerm(LabelLoss())
+GOLD = LabelCrossEntropy()
 CORPUS = TokenTerm(LabelLoss(), written_by=(WrittenBy.CORPUS,))
 OWN = (WrittenBy.STUDENT,)
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
@@ -72,7 +74,8 @@ def test_shares_add_up_and_names_differ(name: str, arguments: dict[str, Any]) ->
 @EVERY_RECIPE
 def test_every_card_is_complete(name: str) -> None:
     card = recipe_card(name)
-    assert (card.name, card.kinds) == (name, ("generation",))
+    assert card.name == name
+    assert "generation" in card.kinds
     assert card.summary.endswith(".")
     assert "`" not in card.summary
     assert re.search(r"\d{4}, .*arXiv:\d{4}\.\d{4,5}", card.paper)
@@ -86,10 +89,17 @@ def test_every_card_is_complete(name: str) -> None:
 
 def test_what_recipes_need() -> None:
     completions, logits, own = "completions", "teacher logits and its vocabulary", "the student's own texts"
-    writes = "a teacher that writes"
+    writes, either = "a teacher that writes", "labels (of texts: completions)"
     assert {name: recipe_card(name).needs for name in OF_TEXTS} == {
-        "sft": [completions],
-        "kd": [completions, logits],
+        "fine_tune": [either],
+        "kd": [either, "teacher logits (of texts: and its vocabulary)"],
+        "distilbert": [
+            either,
+            "teacher logits (of texts: and its vocabulary)",
+            "teacher hidden states",
+            "equal width",
+            "equal tokenizers",
+        ],
         "seqkd": [writes],
         "reverse_kl": [completions, logits],
         "jensen_shannon": [completions, logits],
@@ -111,7 +121,7 @@ def test_cards_of_text_recipes_are_among_all_cards() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "reads", "writes"),
     [
-        ("sft", {}, True, False),
+        ("fine_tune", {}, True, False),
         ("kd", {}, True, False),
         ("seqkd", {}, False, True),
         ("f_distill", {}, True, True),
@@ -139,17 +149,15 @@ def test_a_stage_beside_the_rows_reads_their_completions() -> None:
     assert not Recipe("Own", (Stage("own", (), source=OnPolicy(1.0)),)).reads_completions
 
 
-def test_sft_is_cross_entropy_alone() -> None:
-    (stage,) = made("sft").stages
-    assert terms(stage) == {"labels": (LABELS, 1.0)}
-    assert stage.source == GivenRows()
+def test_fine_tuning_is_cross_entropy_alone() -> None:
+    (stage,) = made("fine_tune").stages
+    assert terms(stage) == {"labels": (GOLD, 1.0)}
+    assert stage.source == GivenRows("labelled")
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "loss", "label_weight"),
     [
-        ("kd", {}, TokenDivergence("forward_kl", loss_temperature=2.0), 0.5),
-        ("kd", {"loss_temperature": 4, "label_weight": 0.1}, TokenDivergence("forward_kl", loss_temperature=4.0), 0.1),
         ("reverse_kl", {}, TokenDivergence("reverse_kl"), 0.0),
         ("reverse_kl", {"loss_temperature": 3}, TokenDivergence("reverse_kl", loss_temperature=3.0), 0.0),
         ("jensen_shannon", {}, TokenDivergence("jensen_shannon", beta=0.5), 0.0),
@@ -225,7 +233,7 @@ def test_the_four_variants_of_f_distill(variant: str, expected: dict[str, Any]) 
 
 def test_minillm_follows_the_paper_by_default() -> None:
     first, stage = made("minillm").stages
-    assert terms(first) == {"labels": (LABELS, 1.0)}
+    assert terms(first) == {"labels": (GOLD, 1.0)}
     assert (first.share, stage.share) == (0.25, 0.75)
     assert terms(stage) == {
         "single": (TokenTerm(TokenDivergence("reverse_kl"), written_by=OWN), 1.0),
@@ -252,7 +260,7 @@ def test_minillm_as_released() -> None:
 
 def test_gkd() -> None:
     first, stage = made("gkd", beta=0.9, on_policy_share=0.3, max_new_tokens=9, temperature=0.7).stages
-    assert terms(first) == {"labels": (LABELS, 1.0)}
+    assert terms(first) == {"labels": (GOLD, 1.0)}
     divergence = TokenTerm(TokenDivergence("jensen_shannon", beta=0.9), reduction="sequence")
     assert terms(stage) == {"divergence": (divergence, 1.0)}
     assert stage.source == OnPolicy(0.3, decoding=Decoding(9, 0.7), otherwise=GivenRows())
@@ -276,7 +284,7 @@ def test_gkd_with_a_reward() -> None:
 
 def test_distillm() -> None:
     first, stage = made("distillm", capacity=9, validations=3, fresh="constant", max_new_tokens=7).stages
-    assert terms(first) == {"labels": (LABELS, 1.0)}
+    assert terms(first) == {"labels": (GOLD, 1.0)}
     texts = (WrittenBy.DATA, WrittenBy.STUDENT)
     term = TokenTerm(TokenDivergence("skew_reverse_kl", alpha=0.1), written_by=texts)
     assert terms(stage) == {"divergence": (term, 1.0)}
@@ -299,7 +307,7 @@ def test_a_student_that_was_fine_tuned_needs_no_first_stage(name: str) -> None:
     ("name", "arguments", "message"),
     [
         ("gdk", {}, "unknown recipe 'gdk': did you mean 'gkd'"),
-        ("sft", {"label_weight": 1}, "recipe.label_weight: 'sft' takes no arguments"),
+        ("fine_tune", {"label_weight": 1}, "recipe.label_weight: 'fine_tune' takes no arguments"),
         ("kd", {"temperature": 2}, "recipe.temperature: 'kd' has no such argument; did you mean 'loss_temperature'?"),
         ("kd", {"loss_temperature": 0}, "recipe.loss_temperature: Input should be greater than 0 (got 0)"),
         ("kd", {"loss_temperature": float("inf")}, "recipe.loss_temperature: Input should be a finite number"),
@@ -340,7 +348,7 @@ def test_a_student_that_was_fine_tuned_needs_no_first_stage(name: str) -> None:
         (
             "limbeck.recipes.pkd:pkd",
             {},
-            "not for runs on texts (task.kind: generation). Recipes for this task: sft, kd, ",
+            "not for runs on texts (task.kind: generation). Recipes for this task: fine_tune, kd, ",
         ),
     ],
 )
@@ -352,4 +360,4 @@ def test_refusals(name: str, arguments: dict[str, Any], message: str) -> None:
 def test_a_recipe_of_texts_is_for_runs_on_texts_alone() -> None:
     for kind in ("classification", "instructions"):
         with pytest.raises(ConfigError, match=re.escape("is for runs on texts (task.kind: generation), not for c")):
-            build_recipe("limbeck.recipes.sft:sft", {}, kind)
+            build_recipe("limbeck.recipes.taid:taid", {}, kind)

@@ -18,7 +18,7 @@ GOOD = """\
 data: {train: tickets.jsonl}
 teacher: {model: org/encoder}
 student: {model: org/small}
-recipe: word_level_kd
+recipe: kd
 output: runs/tickets
 """
 
@@ -184,7 +184,7 @@ def test_numbers_and_paths_that_nothing_can_be_made_of(setting: str, words: str,
 @pytest.mark.parametrize("where", ["output", "train"])
 def test_the_same_paths_in_python(path: str, where: str) -> None:
     sections: dict[str, Any] = {"data": {"train": "a.jsonl"}, "teacher": {"model": "m"}, "student": {"model": "s"},
-                                "recipe": "word_level_kd", "output": "runs/x"}  # fmt: skip
+                                "recipe": "kd", "output": "runs/x"}  # fmt: skip
     if where == "train":
         sections["data"] = {"train": ["b.jsonl", path]}
     else:

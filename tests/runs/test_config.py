@@ -43,8 +43,8 @@ def test_a_short_run_file_gets_sensible_defaults(tmp_path: Path) -> None:
 
 def test_the_same_words_in_python() -> None:
     config = run_config({"data": {"train": "a.jsonl"}, "teacher": {"model": "m"}, "student": {"model": "s"},
-                         "recipe": "word_level_kd", "output": "runs/x"})  # fmt: skip
-    assert config.recipe.name == "word_level_kd"
+                         "recipe": "kd", "output": "runs/x"})  # fmt: skip
+    assert config.recipe.name == "kd"
 
 
 def test_set_overrides_any_value(tmp_path: Path) -> None:
@@ -55,9 +55,9 @@ def test_set_overrides_any_value(tmp_path: Path) -> None:
 
 
 def test_set_fills_in_an_argument_of_a_recipe_given_by_name_alone(tmp_path: Path) -> None:
-    text = GOOD.replace("{name: pkd, loss_temperature: 4}", "word_level_kd")
+    text = GOOD.replace("{name: pkd, loss_temperature: 4}", "kd")
     config = load_run_file(write(tmp_path, text), ["recipe.label_weight=0"])
-    assert (config.recipe.name, config.recipe.arguments["label_weight"]) == ("word_level_kd", 0)
+    assert (config.recipe.name, config.recipe.arguments["label_weight"]) == ("kd", 0)
 
 
 def test_all_faults_are_shown_at_once_with_file_and_line(tmp_path: Path) -> None:
@@ -127,10 +127,10 @@ def test_python_objects_in_yaml_are_not_made(tmp_path: Path) -> None:
 
 def test_a_recipe_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sections: dict[str, Any]) -> None:
     module = (
-        "from limbeck.recipes.word_level_kd import word_level_kd\n"
+        "from limbeck.recipes.kd import kd\n"
         "def soft(*, loss_temperature: float = 3.0):\n"
         "    'Soft targets only.'\n"
-        "    return word_level_kd(loss_temperature=loss_temperature, label_weight=0)\n"
+        "    return kd(loss_temperature=loss_temperature, label_weight=0)\n"
     )
     (tmp_path / "recipes_of_mine.py").write_text(module, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))

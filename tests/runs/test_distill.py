@@ -71,7 +71,7 @@ def test_the_student_is_a_normal_hugging_face_folder(sections: dict[str, Any], l
     assert [a["label"] for a in Predictor(str(folder)).predict([row["text"] for row in rows])] == predicted
 
 
-@pytest.mark.parametrize("recipe", ["distilbert", "pkd", "fine_tune", "word_level_kd"])
+@pytest.mark.parametrize("recipe", ["distilbert", "pkd", "fine_tune", "kd"])
 def test_every_recipe_runs_from_a_name(recipe: str, sections: dict[str, Any], light: None) -> None:
     results = limbeck.distill(**{**sections, "recipe": recipe, "compare_fine_tuned": False})
     assert results.recipe == recipe
@@ -281,7 +281,7 @@ def test_labels_missing_where_the_recipe_needs_them(
     limbeck.distill(**sections)
     teacher = next(Path(sections["output"]).glob("stages/01-teacher-*/model"))
     sections.update(teacher={"model": str(teacher)}, data={"train": str(tickets["unlabelled"])},
-                    recipe="word_level_kd", output=str(tmp_path / "other"))  # fmt: skip
+                    recipe="kd", output=str(tmp_path / "other"))  # fmt: skip
     with pytest.raises(ConfigError, match="reads labels with these arguments, but none of the"):
         limbeck.distill(**sections)
 
@@ -394,4 +394,4 @@ def test_run_yaml_names_versions_and_data(sections: dict[str, Any], light: None)
     written = yaml.safe_load((Path(sections["output"]) / "run.yaml").read_text(encoding="utf-8"))
     assert set(written["provenance"]["data_sha256"]) == {"train", "test"}
     assert written["provenance"]["torch"].startswith(torch.__version__.split("+")[0])
-    assert written["recipe"] == {"name": "word_level_kd", "label_weight": 0.0, "loss_temperature": 2.0}
+    assert written["recipe"] == {"name": "kd", "label_weight": 0.0, "loss_temperature": 2.0}

@@ -85,7 +85,7 @@ def run(server: Server, encoder_folder: Path, tmp_path: Path) -> dict[str, Any]:
         "data": {name: str(tmp_path / f"{name}.jsonl") for name in parts},
         "teacher": {"api": {"base_url": server.url, "model": "m"}, "prompt": {}, "samples": 1},
         "student": {"model": str(encoder_folder)},
-        "recipe": {"name": "word_level_kd", "label_weight": 0},
+        "recipe": {"name": "kd", "label_weight": 0},
         "training": {"steps": 1, "batch_size": 8},
         "output": str(tmp_path / "run"),
     }
@@ -233,7 +233,7 @@ def test_what_rows_say_of_a_teacher(given: list[int], gold: list[int], expected:
 )
 def test_the_advice_is_about_what_the_teacher_is(teacher: dict[str, Any], said: str, unsaid: str) -> None:
     values = {"data": {"train": "x"}, "teacher": teacher, "student": {"model": "m"}, "output": "o"}
-    config = run_config(values | {"recipe": {"name": "word_level_kd", "label_weight": 0}})
+    config = run_config(values | {"recipe": {"name": "kd", "label_weight": 0}})
     assert isinstance(config, RunConfig)
     assert said in advice_for(config)
     assert unsaid not in advice_for(config)

@@ -79,7 +79,7 @@ def changed(sections: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         (CLASSIFIER, {"task.text": "body"}, [TEACHER], ALL),
         (CLASSIFIER, {"recipe.loss_temperature": 3}, [TEACHER, SIGNALS, BEFORE], []),
         (CLASSIFIER, {"recipe.loss_temperature": 3}, [STUDENT], ["stages/02-distilled-pkd-seed0"]),
-        (CLASSIFIER, {"recipe": "word_level_kd"}, [TEACHER, SIGNALS, BEFORE], []),
+        (CLASSIFIER, {"recipe": "kd"}, [TEACHER, SIGNALS, BEFORE], []),
         (CLASSIFIER, {"compare_fine_tuned": False}, [TEACHER, STUDENT], []),
         (CLASSIFIER, {"compare_fine_tuned": False}, [CONTROL], ["stages/03-fine_tuned-fine_tune-seed0"]),
         (CLASSIFIER, {"compare_random_order": True}, [STUDENT, CONTROL], []),

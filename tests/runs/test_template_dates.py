@@ -211,7 +211,7 @@ def asked(tmp_path: Path) -> Callable[..., RunConfig]:
     def make(student: dict[str, Any], **teacher: Any) -> RunConfig:
         sections = {
             "data": {"train": "rows.jsonl"}, "teacher": {"model": folder, "prompt": {}, **teacher},
-            "student": student, "recipe": "word_level_kd", "output": str(tmp_path / "run"),
+            "student": student, "recipe": "kd", "output": str(tmp_path / "run"),
         }  # fmt: skip
         config = run_config(sections)
         assert isinstance(config, RunConfig)

@@ -95,7 +95,7 @@ def test_what_cannot_be_is_refused_before_anything_is_read(changes: dict[str, An
     assert message in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["kd", "reverse_kl", "sft"])
+@pytest.mark.parametrize("name", ["kd", "reverse_kl", "fine_tune"])
 def test_recipes_on_rows_take_plain_text_and_a_store(name: str) -> None:
     plain = config_of(recipe=name, task={"kind": "generation", "text": "text"})
     assert plain.recipe.build().reads_completions

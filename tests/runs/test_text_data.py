@@ -54,7 +54,7 @@ def test_prompts_without_a_completion_are_never_held_out(tmp_path: Path) -> None
 def test_completions_are_needed_where_they_are_read(tmp_path: Path) -> None:
     bare = [{"question": row["question"]} for row in train_rows()]
     test = write_jsonl(tmp_path / "test.jsonl", held_out_rows())
-    for recipe in ("kd", "sft", "gkd", "distillm"):
+    for recipe in ("kd", "fine_tune", "gkd", "distillm"):
         with pytest.raises(DataError, match="no row has the field 'answer'"):
             read_texts(config_of(tmp_path, bare, recipe=recipe, data={"test": test}))
     for name in ("seqkd", "f_distill", "minillm"):

@@ -225,8 +225,11 @@ def test_the_key_comes_from_the_environment_and_is_shown_nowhere(
         ({"teacher": {"fine_tune": {"steps": 1}}}, "the server has them"),
         ({"teacher": {"precision": "bf16"}}, "the server has them"),
         ({"student": {"from_teacher": {"layers": "first", "keep": 1}}}, "student.from_teacher copies layers"),
-        ({"recipe": "kd"}, r"compares them at \[2.0\]. Set recipe.loss_temperature: 1"),
-        ({"recipe": "sft"}, "nothing to ask a teacher.server"),
+        (
+            {"recipe": "kd"},
+            r"other temperatures than 1, and a teacher\.server .* Set recipe\.loss_temperature: 1",
+        ),
+        ({"recipe": "fine_tune"}, r"teacher\.server is for a recipe that compares probabilities with the teacher"),
         ({"recipe": "minillm"}, "no store holds"),
         ({"teacher": {"server": {"base_url": "ftp://here", "model": "big"}}}, "must be an address"),
         ({"teacher": {"server": {"base_url": "http://u:pw@here/v1", "model": "big"}}}, "no user, password"),

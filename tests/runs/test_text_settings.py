@@ -132,7 +132,7 @@ def test_a_fine_tuned_teachers_folder_ends_too(tmp_path: Path) -> None:
     sections["teacher"] |= {"fine_tune": {"steps": 60, "batch_size": 16, "learning_rate": 1e-2}}
     sections["training"]["steps"] = 1
     limbeck.distill(**sections)
-    stage = Path(sections["output"]) / "stages" / "teacher-sft-seed0" / "model"
+    stage = Path(sections["output"]) / "stages" / "teacher-fine_tune-seed0" / "model"
     assert settings(stage)["eos_token_id"] == [4, 2]
 
 

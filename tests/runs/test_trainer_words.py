@@ -18,7 +18,7 @@ GOOD = """\
 data: {train: tickets.jsonl}
 teacher: {model: org/encoder}
 student: {model: org/small}
-recipe: word_level_kd
+recipe: kd
 output: runs/tickets
 """
 

@@ -18,7 +18,6 @@ from transformers import TrainerCallback
 
 from limbeck.data.candidates import CandidateEncoder, EncodedRecords
 from limbeck.errors import ConfigError, NonFiniteLoss
-from limbeck.losses.candidates import CandidateCrossEntropy
 from limbeck.losses.hints.hidden import HiddenStates, LastHiddenCosine, PatientHints
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL
@@ -344,7 +343,7 @@ class ScorerSetting:
         for module in scorer.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-        return Objective(scorer, (WeightedTerm("labels", CandidateCrossEntropy()),), CandidateReadout())
+        return Objective(scorer, (WeightedTerm("labels", LabelCrossEntropy()),), CandidateReadout())
 
     def trainer(
         self, objective: Objective, kind: Any = "dual_encoder", *, prompts: float | None = None,

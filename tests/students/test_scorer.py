@@ -31,7 +31,8 @@ from transformers import (
 
 from limbeck.data.candidates import CandidateEncoder, EncodedRecords
 from limbeck.errors import ModelError
-from limbeck.losses.candidates import AdvantageActorCritic, CandidateCrossEntropy, CandidateMSE
+from limbeck.losses.candidates import AdvantageActorCritic, CandidateMSE
+from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.objective import Objective
 from limbeck.losses.readout import CandidateReadout
 from limbeck.losses.term import WeightedTerm
@@ -131,7 +132,7 @@ class TestAllKinds:
     @pytest.mark.parametrize("kind", KINDS)
     def test_gradients_are_finite_where_candidates_are_missing(self, scorer_of: Make, encode: Make, kind: str) -> None:
         batch = whole_batch(encode(kind), scorer_of(kind))
-        for term in (CandidateMSE(), CandidateMSE(outputs="probs"), CandidateCrossEntropy()):
+        for term in (CandidateMSE(), CandidateMSE(outputs="probs"), LabelCrossEntropy()):
             objective = Objective(scorer_of(kind), (WeightedTerm("term", term),), CandidateReadout())
             loss, _ = objective(batch, objective.count([batch]))
             loss.backward()
@@ -141,7 +142,7 @@ class TestAllKinds:
             assert any("soft_prompts" in name and gradient.abs().max() > 0 for name, gradient in gradients.items())
 
     @pytest.mark.parametrize("kind", KINDS)
-    @pytest.mark.parametrize("term", [CandidateMSE(), CandidateCrossEntropy()])
+    @pytest.mark.parametrize("term", [CandidateMSE(), LabelCrossEntropy()])
     def test_micro_batches_give_the_gradient_of_the_whole_batch(
         self, scorer_of: Make, encode: Make, kind: str, term: Any
     ) -> None:

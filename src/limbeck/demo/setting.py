@@ -107,7 +107,7 @@ def demo_run(folder: Path, *, quick: bool = False, seeds: int = 1) -> RunConfig:
             },
             "teacher": {"model": str(minilm_folder()), "fine_tune": fine_tune},
             "student": {"from_teacher": {"layers": "uniform", "keep": 3}},
-            "recipe": {"name": "word_level_kd", "label_weight": 0, "loss_temperature": 2},
+            "recipe": {"name": "kd", "label_weight": 0, "loss_temperature": 2},
             "training": training,
             "seeds": list(range(seeds)),
             "output": str(folder),

@@ -1,4 +1,4 @@
-"""Terms on the scores of candidates: gold answers, the teacher's scores, and rewards.
+"""Terms on the scores of candidates: the teacher's scores, and rewards.
 
 Scores are ``student["logits"]``, ``[B, K]``, with ``-inf`` where a row has fewer candidates; those
 places add nothing to any value or gradient.
@@ -22,33 +22,10 @@ from limbeck.numerics.policy_gradient import (
 )
 from limbeck.types import Batch, Needs, Signal
 
-__all__ = ["AdvantageActorCritic", "CandidateCrossEntropy", "CandidateMSE"]
+__all__ = ["AdvantageActorCritic", "CandidateMSE"]
 
 Outputs = Literal["logits", "probs"]
 Reward = Literal["gold", "reciprocal_rank"]
-
-
-@dataclass(frozen=True)
-class CandidateCrossEntropy(Term):
-    """Cross-entropy with the gold distribution, ``-sum_k gold_k log softmax(z)_k`` in nats, on labelled rows.
-
-    With one gold answer this is minus the log of its probability, with several the mean over them.
-    """
-
-    suits = frozenset[Output](("candidates",))
-
-    @property
-    def needs(self) -> Needs:
-        return Needs(labels=True)
-
-    def mask(self, batch: Batch) -> Tensor:
-        return _labelled(batch)
-
-    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
-        log_probs_BK = torch.log_softmax(_float(student["logits"]), dim=-1)
-        gold_BK = batch["gold_BK"]
-        # Masked before the product: 0 * (-inf) is NaN, in the value and in the gradient.
-        return -(gold_BK * log_probs_BK.masked_fill(gold_BK == 0, 0.0)).sum(dim=-1)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Terms on the teacher's logits of classes, for each row, or for each word of a row."""
+"""Terms on the teacher's logits of classes, for each row, or for each word of a row; soft targets of tokens too."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from torch import Tensor
 
 from limbeck.errors import ConfigError
 from limbeck.losses.targets import BinaryKL, SquaredError
-from limbeck.losses.term import Output, Term
+from limbeck.losses.term import ALL_OUTPUTS, Output, Term
 from limbeck.numerics.divergences import forward_kl, soft_cross_entropy
+from limbeck.numerics.token_losses import TokenDivergence
 from limbeck.types import Batch, Needs, Signal
 
 __all__ = ["ForwardKL", "TeacherCrossEntropy"]
@@ -22,13 +23,13 @@ _UNSURE = 0.9
 
 @dataclass(frozen=True)
 class ForwardKL(Term):
-    """Soft targets: ``T^2 KL(teacher_T || student_T)`` per row (Hinton et al. 2015).
+    """Soft targets: ``T^2 KL(teacher_T || student_T)`` of each row, word or token (Hinton et al. 2015).
 
     Of labels that may go together it is `BinaryKL`, of real values `SquaredError`: the KL divergence of normal
     distributions of variance 1/2, whatever the temperature.
     """
 
-    suits = frozenset[Output](("classes", "tags", "labels", "values"))
+    suits = ALL_OUTPUTS - {"candidates"}
     loss_temperature: float = 2.0
 
     def __post_init__(self) -> None:
@@ -45,6 +46,14 @@ class ForwardKL(Term):
             "values": SquaredError("teacher"),
         }
         return counterparts.get(output, self)
+
+    @property
+    def by_row(self) -> bool:
+        return False
+
+    @property
+    def token_loss(self) -> TokenDivergence:
+        return TokenDivergence("forward_kl", loss_temperature=self.loss_temperature)
 
     def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         return forward_kl(

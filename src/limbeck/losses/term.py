@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from limbeck.errors import ConfigError
 from limbeck.losses.reduction import Reduction
 from limbeck.numerics.token_losses import TokenLoss
-from limbeck.types import Batch, Needs, Shapes, Signal
+from limbeck.types import UNLABELLED, Batch, Needs, Shapes, Signal
 
 __all__ = ["ALL_OUTPUTS", "Output", "Term", "WeightedTerm", "bind_terms", "needs_of", "predictions"]
 
@@ -26,8 +26,12 @@ ALL_OUTPUTS: frozenset[Output] = frozenset(get_args(Output))
 
 
 def predictions(batch: Batch) -> Tensor:
-    """Return where a classifier predicts something, bool: in every row ``[B]``, or at every word ``[B, T]``."""
-    return batch["words_BT"] if "words_BT" in batch else torch.ones_like(batch["rows_B"], dtype=torch.bool)
+    """Return what a student predicts, bool: every row ``[B]``, every word or supervised token ``[B, T]``."""
+    if "words_BT" in batch:
+        return batch["words_BT"]
+    if "labels_BT" in batch:
+        return batch["labels_BT"] != UNLABELLED
+    return torch.ones_like(batch["rows_B"], dtype=torch.bool)
 
 
 class Term(ABC):

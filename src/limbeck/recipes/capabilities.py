@@ -20,7 +20,7 @@ class Capability(Enum):
     HIDDEN_STATES = "reads the teacher's hidden states"
     FIRST_STATES = "reads the teacher's [CLS] token"
     REASONS = "learns the teacher's reasons"
-    TOKEN_PROBABILITIES = "compares probabilities of tokens with the teacher's"
+    PROBABILITIES = "compares probabilities with the teacher's"
     OTHER_TEMPERATURES = "compares probabilities at other temperatures than 1"
     WRITING = "has completions of prompts written"
     TEACHER_TEXTS = "trains on completions that the teacher wrote beforehand"
@@ -55,7 +55,7 @@ def needed_by(recipe: Recipe) -> frozenset[Capability]:
         Capability.HIDDEN_STATES: needs.teacher_hidden,
         Capability.FIRST_STATES: bool(needs.teacher_first),
         Capability.REASONS: needs.reasons,
-        Capability.TOKEN_PROBABILITIES: bool(recipe.loss_temperatures),
+        Capability.PROBABILITIES: bool(recipe.loss_temperatures),
         Capability.OTHER_TEMPERATURES: bool(recipe.loss_temperatures - {1.0}),
         Capability.WRITING: by_teacher is not None or recipe.samples,
         Capability.TEACHER_TEXTS: by_teacher is not None,

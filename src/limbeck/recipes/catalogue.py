@@ -21,13 +21,11 @@ __all__ = ["RECIPES", "RecipeCard", "build_recipe", "recipe_card", "recipe_cards
 
 RECIPES = {
     "fine_tune": "limbeck.recipes.fine_tune:fine_tune",
-    "word_level_kd": "limbeck.recipes.word_level_kd:word_level_kd",
+    "kd": "limbeck.recipes.kd:kd",
     "distilbert": "limbeck.recipes.distilbert:distilbert",
     "pkd": "limbeck.recipes.pkd:pkd",
     "pd": "limbeck.recipes.pd:pd",
     "anon": "limbeck.recipes.anon:anon",
-    "sft": "limbeck.recipes.sft:sft",
-    "kd": "limbeck.recipes.token_divergences:kd",
     "seqkd": "limbeck.recipes.seqkd:seqkd",
     "reverse_kl": "limbeck.recipes.token_divergences:reverse_kl",
     "jensen_shannon": "limbeck.recipes.token_divergences:jensen_shannon",
@@ -182,15 +180,15 @@ def _needs(recipe: Recipe, kinds: tuple[Kind, ...]) -> list[str]:
     elif kinds == ("generation",):
         wanted = _of_texts(recipe)
     else:
-        wanted = _of_rows(recipe)
+        wanted = _of_rows(recipe, texts="generation" in kinds)
     return [words for words, needed in wanted if needed]
 
 
-def _of_rows(recipe: Recipe) -> list[tuple[str, bool]]:
+def _of_rows(recipe: Recipe, *, texts: bool) -> list[tuple[str, bool]]:
     needs = recipe.needs
     return [
-        ("labels", needs.labels),
-        ("teacher logits", needs.logits),
+        ("labels (of texts: completions)" if texts else "labels", needs.labels),
+        ("teacher logits (of texts: and its vocabulary)" if texts else "teacher logits", needs.logits),
         ("teacher hidden states", needs.teacher_hidden),
         ("teacher [CLS] states", bool(needs.teacher_first)),
         ("equal width", bool(needs.teacher_taps)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limbeck.losses.candidates import CandidateCrossEntropy
+from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.term import WeightedTerm
 from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.given import GivenRows
@@ -21,5 +21,5 @@ def english_model() -> Recipe:
     """
     return Recipe(
         title="English model (zero-shot)",
-        stages=(Stage("english", (WeightedTerm("labels", CandidateCrossEntropy()),), source=GivenRows("source")),),
+        stages=(Stage("english", (WeightedTerm("labels", LabelCrossEntropy()),), source=GivenRows("source")),),
     )

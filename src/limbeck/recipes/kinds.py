@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import reduce
 from operator import and_
-from typing import Literal, get_args
+from typing import Literal
 
-from limbeck.losses.term import Output, Term
+from limbeck.losses.term import ALL_OUTPUTS, Output
 from limbeck.recipes.recipe import RankingOptions, Recipe
 from limbeck.sequences.curriculum import Curriculum
 from limbeck.sequences.given import GivenRows, Paired
@@ -16,22 +16,16 @@ from limbeck.sequences.source import Source
 __all__ = ["RUNS", "Kind", "for_kind", "suits"]
 
 Kind = Literal["classification", "token_classification", "regression", "multi_label", "generation", "instructions"]
-_Kinds = frozenset[Kind]
-_ALL: _Kinds = frozenset(get_args(Kind))
-_CLASSES: _Kinds = frozenset({"classification"})
-_ROWS: _Kinds = frozenset({"classification", "token_classification", "regression", "multi_label"})
-_CANDIDATES: _Kinds = frozenset({"instructions"})
-_TOKENS: _Kinds = frozenset({"generation"})
 
-_STUDENTS: dict[Output, Kind] = {
-    "classes": "classification",
-    "tags": "token_classification",
-    "values": "regression",
-    "labels": "multi_label",
-    "tokens": "generation",
-    "candidates": "instructions",
+_OUTPUTS: dict[Kind, Output] = {
+    "classification": "classes",
+    "token_classification": "tags",
+    "regression": "values",
+    "multi_label": "labels",
+    "generation": "tokens",
+    "instructions": "candidates",
 }
-"""The kind of task whose students put out what a term reads."""
+"""What the students of a kind put out."""
 
 RUNS: dict[Kind, str] = {
     "classification": "classification runs",
@@ -44,17 +38,18 @@ RUNS: dict[Kind, str] = {
 """What messages call the runs of a kind."""
 
 
-def suits(recipe: Recipe) -> _Kinds:
+def suits(recipe: Recipe) -> frozenset[Kind]:
     """Return the kinds of task whose students all terms can read and whose rows all sources can give."""
-    terms = [_of_term(term.term) for stage in recipe.stages for term in stage.terms]
-    sources = [_of_source(stage.source) for stage in recipe.stages]
+    read = [term.term.suits for stage in recipe.stages for term in stage.terms]
+    given = [_given_to(stage.source) for stage in recipe.stages]
     ranks = recipe.options != RankingOptions() or recipe.starts_from == "teacher"
-    return reduce(and_, [*terms, *sources], _CANDIDATES if ranks else _ALL)
+    outputs = reduce(and_, [*read, *given], frozenset[Output](("candidates",)) if ranks else ALL_OUTPUTS)
+    return frozenset(kind for kind, output in _OUTPUTS.items() if output in outputs)
 
 
 def for_kind(recipe: Recipe, kind: Kind) -> Recipe:
     """Return a recipe whose terms are those of the kind's students."""
-    output = next(output for output, of in _STUDENTS.items() if of == kind)
+    output = _OUTPUTS[kind]
     stages = tuple(
         replace(stage, terms=tuple(replace(term, term=term.term.of(output)) for term in stage.terms))
         for stage in recipe.stages
@@ -62,13 +57,12 @@ def for_kind(recipe: Recipe, kind: Kind) -> Recipe:
     return replace(recipe, stages=stages)
 
 
-def _of_term(term: Term) -> _Kinds:
-    return frozenset(_STUDENTS[output] for output in term.suits)
-
-
-def _of_source(source: Source) -> _Kinds:
-    if isinstance(source, GivenRows):
-        return {"all": _ROWS | _TOKENS, "labelled": _ALL}.get(source.which, _CANDIDATES)
-    if isinstance(source, Paired):
-        return _CANDIDATES
-    return _CLASSES if isinstance(source, Curriculum) else _TOKENS
+def _given_to(source: Source) -> frozenset[Output]:
+    """Return the students, by what they put out, that can be trained on a source."""
+    if source == GivenRows("labelled"):
+        return ALL_OUTPUTS
+    if source == GivenRows("all"):
+        return ALL_OUTPUTS - {"candidates"}
+    if isinstance(source, GivenRows | Paired):
+        return frozenset(("candidates",))
+    return frozenset(("classes",)) if isinstance(source, Curriculum) else frozenset(("tokens",))

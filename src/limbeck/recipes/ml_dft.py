@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from limbeck.losses.candidates import CandidateCrossEntropy
+from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.term import WeightedTerm
 from limbeck.recipes.recipe import RankingOptions, Recipe
 from limbeck.sequences.given import GivenRows
@@ -30,7 +30,7 @@ def ml_dft(
     """
     rate = learning_rate or (1e-2 if optimiser == "sgd" else None)
     settings: dict[str, Any] = {"optimiser": optimiser} | ({"learning_rate": rate} if rate else {})
-    terms = (WeightedTerm("labels", CandidateCrossEntropy()),)
+    terms = (WeightedTerm("labels", LabelCrossEntropy()),)
     return Recipe(
         title="ML-DFT" if optimiser == "adamw" else "ML-DFT (SGD)",
         stages=(Stage("fine_tune", terms, source=GivenRows("source+target"), settings=settings),),

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from limbeck.losses.candidates import CandidateCrossEntropy, CandidateMSE
+from limbeck.losses.candidates import CandidateMSE
+from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.term import WeightedTerm
 from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.given import GivenRows, Paired, Pairing
@@ -42,13 +43,13 @@ def ml_ipd(
     """
     terms = (
         WeightedTerm("distillation", CandidateMSE(outputs=outputs)),
-        WeightedTerm("labels", CandidateCrossEntropy(), weight=label_weight),
+        WeightedTerm("labels", LabelCrossEntropy(), weight=label_weight),
     )
     return Recipe(
         title="ML-IPD",
         stages=(
             Stage("distillation", terms, source=Paired(pairing, gate)),
-            Stage("target", (WeightedTerm("labels", CandidateCrossEntropy()),), source=GivenRows("target")),
+            Stage("target", (WeightedTerm("labels", LabelCrossEntropy()),), source=GivenRows("target")),
         ),
         starts_from="teacher" if start == "english_model" else "student",
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from limbeck.losses.candidates import CandidateCrossEntropy
+from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.term import WeightedTerm
 from limbeck.recipes.recipe import RankingOptions, Recipe
 from limbeck.sequences.given import GivenRows
@@ -26,7 +26,7 @@ def pl_bl(*, share: Annotated[float, Field(gt=0, le=1)] = 1.0) -> Recipe:
         share: of the steps that other systems get; a step reads several masked sequences for each record, so
             an equal share of computation is far fewer steps.
     """
-    terms = (WeightedTerm("labels", CandidateCrossEntropy()),)
+    terms = (WeightedTerm("labels", LabelCrossEntropy()),)
     return Recipe(
         title="PL-BL",
         stages=(Stage("fine_tune", terms, source=GivenRows("source+target"), share=share),),

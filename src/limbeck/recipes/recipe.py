@@ -60,7 +60,6 @@ class Recipe:
 
     @property
     def loss_temperatures(self) -> set[float]:
-        """The temperatures at which probabilities of tokens are compared with the teacher's; empty where none are."""
-        terms = [term.term for stage in self.stages for term in stage.terms if term.weight > 0]
-        losses = [term.token_loss for term in terms]
+        """The temperatures at which probabilities are compared with the teacher's by a divergence of tokens."""
+        losses = [term.term.token_loss for stage in self.stages for term in stage.terms if term.weight > 0]
         return {loss.loss_temperature for loss in losses if isinstance(loss, TokenDivergence)}

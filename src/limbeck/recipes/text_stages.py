@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from limbeck.losses.term import WeightedTerm
 from limbeck.losses.tokens import TokenTerm
 from limbeck.numerics.token_losses import LabelLoss
+from limbeck.recipes.fine_tune import fine_tune
 from limbeck.sequences.source import Sampled, WithCorpus
 from limbeck.stages.stage import Stage
 from limbeck.types import WrittenBy
@@ -20,7 +23,8 @@ def sft_first(share: float) -> tuple[Stage, ...]:
     """
     if share == 0:
         return ()
-    return (Stage("sft", (WeightedTerm("labels", TokenTerm(LabelLoss())),), share=share),)
+    (stage,) = fine_tune().stages
+    return (replace(stage, share=share),)
 
 
 def corpus_term(weight: float) -> tuple[WeightedTerm, ...]:

@@ -12,22 +12,10 @@ from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
 from limbeck.recipes.recipe import Recipe
 from limbeck.stages.stage import Stage
 
-__all__ = ["adaptive_kl", "jensen_shannon", "kd", "reverse_kl", "total_variation"]
+__all__ = ["adaptive_kl", "jensen_shannon", "reverse_kl", "total_variation"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-def kd(*, loss_temperature: Temperature = 2.0, label_weight: Share = 0.5) -> Recipe:
-    """``label_weight CE(gold) + (1 - label_weight) T^2 KL(teacher_T || student_T)`` at every token.
-
-    Paper: Hinton, Vinyals, Dean 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531
-
-    Args:
-        loss_temperature: T; higher shows more of the teacher's view of unlikely tokens.
-        label_weight: weight of the tokens that the rows have, 0 to 1.
-    """
-    return _on_rows("KD", "kd", TokenDivergence("forward_kl", loss_temperature=loss_temperature), label_weight)
 
 
 def reverse_kl(*, loss_temperature: Temperature = 1.0, label_weight: Share = 0.0) -> Recipe:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limbeck.losses.candidates import CandidateCrossEntropy
+from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.term import WeightedTerm
 from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.given import GivenRows
@@ -20,6 +20,6 @@ def transfer() -> Recipe:
     """
     return Recipe(
         title="Transfer (no distillation)",
-        stages=(Stage("target", (WeightedTerm("labels", CandidateCrossEntropy()),), source=GivenRows("target")),),
+        stages=(Stage("target", (WeightedTerm("labels", LabelCrossEntropy()),), source=GivenRows("target")),),
         starts_from="teacher",
     )

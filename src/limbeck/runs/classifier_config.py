@@ -181,7 +181,7 @@ def _described(config: RunConfig) -> RunConfig:
 def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
     """Yield what recipes miss in this run, and options that are for some recipes only."""
     teacher, student, states = config.teacher, config.student, (Capability.HIDDEN_STATES, Capability.FIRST_STATES)
-    others = "Use a recipe on class probabilities (word_level_kd; anon without hidden_weight), or another teacher"
+    others = "Use a recipe on class probabilities (kd; anon without hidden_weight), or another teacher"
     if teacher.model is None:
         for state in states:
             yield Lack(state, f"teacher.{'api' if teacher.api is not None else 'column'} gives labels only", others)

@@ -51,7 +51,7 @@ def distill(*, progress: Progress | None = None, **sections: Any) -> AnyResults:
         ...     data={"train": "tickets.jsonl"},
         ...     teacher={"model": "org/encoder", "fine_tune": {"epochs": 3}},
         ...     student={"from_teacher": {"layers": "spread", "keep": 3}},
-        ...     recipe={"name": "word_level_kd", "label_weight": 0},
+        ...     recipe={"name": "kd", "label_weight": 0},
         ...     output="runs/tickets",
         ... )
     """

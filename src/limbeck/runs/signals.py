@@ -66,7 +66,7 @@ def require_fitting(bench: Bench, stages: Sequence[Stage]) -> None:
         raise ConfigError(
             f"recipe '{recipe}' compares teacher and student token by token, but their "
             "tokenizers write tokens with different ids. Use a student with the teacher's tokenizer "
-            "(student.from_teacher), or a recipe on class logits (word_level_kd), which does not mind"
+            "(student.from_teacher), or a recipe on class logits (kd), which does not mind"
         )
 
 

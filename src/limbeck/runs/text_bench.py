@@ -74,7 +74,9 @@ class TextBench:
     @property
     def compares_fine_tuned(self) -> bool:
         """Whether there is a fine-tuned student to compare with."""
-        return self.config.compare_fine_tuned and self.config.recipe.name != "sft" and len(self.completed_rows) > 0
+        return (
+            self.config.compare_fine_tuned and self.config.recipe.name != "fine_tune" and len(self.completed_rows) > 0
+        )
 
     @cached_property
     def answered(self) -> NDArray[np.int64]:

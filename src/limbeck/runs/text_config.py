@@ -140,10 +140,11 @@ class TextRunConfig(RunSettings):
             yield Idle(Capability.TEACHER_TEXTS, "teacher.engine: vllm", "Leave it out, or use seqkd")
             yield Lack(Capability.BEAM_SEARCH, "teacher.engine: vllm samples", "Set recipe.decode: sample")
         if self.teacher.store is not None:
+            yield Lack(Capability.HIDDEN_STATES, "no store holds those", "Leave teacher.store out")
             yield Lack(Capability.WRITING, "no store holds what the teacher says of those", "Leave teacher.store out")
         if self.teacher.server is not None:
             at_1 = "a teacher.server gives those at temperature 1"
-            yield Idle(Capability.TOKEN_PROBABILITIES, "teacher.server", "Leave it out")
+            yield Idle(Capability.PROBABILITIES, "teacher.server", "Leave it out")
             yield Lack(Capability.OTHER_TEMPERATURES, at_1, "Set recipe.loss_temperature: 1")
         if self.training.packing:
             yield Idle(Capability.SHARED_ROWS, "training.packing", "Leave it out")

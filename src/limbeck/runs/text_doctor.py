@@ -27,7 +27,7 @@ from limbeck.models.layers import shapes
 from limbeck.numerics.memory import device_memory_bytes
 from limbeck.numerics.memory_plan import readable, total_bytes
 from limbeck.ranks import device
-from limbeck.recipes.sft import sft
+from limbeck.recipes.fine_tune import fine_tune
 from limbeck.runs.template_dates import with_text_date
 from limbeck.runs.text_bench import TextBench, set_up
 from limbeck.runs.text_config import TextRunConfig
@@ -272,7 +272,7 @@ def _memory(bench: TextBench, student: Any) -> Finding:
 
 def _time(bench: TextBench, student: Any) -> Finding:
     """Time a few training rows; what writing adds is not in it."""
-    (stage,) = sft().stages
+    (stage,) = fine_tune().stages
     objective = Objective(student, bind_terms(stage.terms, shapes(student, student)), TokenReadout(bench.vocabulary))
     rows = bench.completed_rows[np.argsort(bench.train_rows.lengths[bench.completed_rows])]
     picked = rows[:: max(1, len(rows) // _TIMED_ROWS)][:_TIMED_ROWS]

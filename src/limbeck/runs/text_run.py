@@ -18,7 +18,7 @@ from limbeck.errors import ConfigError, ModelError
 from limbeck.generation_results import GenerationResults
 from limbeck.losses.term import needs_of
 from limbeck.ranks import device
-from limbeck.recipes.sft import sft
+from limbeck.recipes.fine_tune import fine_tune
 from limbeck.results import StageCost, SystemName
 from limbeck.runs.template_dates import with_text_date
 from limbeck.runs.text_bench import TextBench, set_up
@@ -107,13 +107,15 @@ class TextRun:
             found.insert(0, System("teacher", "teacher", tuple(self._of_teacher(seed))))
         found.append(System("distilled", "main", tuple(self._planned("distilled", self.stages, seed))))
         if self.bench.compares_fine_tuned:
-            found.append(System("fine_tuned", "baseline", tuple(self._planned("fine_tuned", sft().stages, seed))))
+            found.append(
+                System("fine_tuned", "baseline", tuple(self._planned("fine_tuned", fine_tune().stages, seed)))
+            )
         return found
 
     def _of_teacher(self, seed: int) -> Iterator[PlannedStage]:
         training = self.config.teacher.fine_tune
         if training is not None:
-            (stage,), steps = sft().stages, training.total_steps(len(self.bench.completed_rows))
+            (stage,), steps = fine_tune().stages, training.total_steps(len(self.bench.completed_rows))
             yield self._stage("teacher", stage, f"teacher-{stage.name}-seed{seed}", steps, seed, training)
 
     def _planned(self, system: str, stages: tuple[Stage, ...], seed: int) -> Iterator[PlannedStage]:

@@ -130,7 +130,7 @@ def fill_store_of(config: TextRunConfig, progress: Progress) -> tuple[int, float
     if config.teacher.fine_tune is not None:
         raise ConfigError(
             "teacher.fine_tune: a store is filled before the run, by a teacher that is finished. Run with the recipe "
-            "sft first, and name its student folder as teacher.model"
+            "fine_tune first, and name its student folder as teacher.model"
         )
     if config.teacher.store is not None:
         try_folder(Path(config.teacher.store))

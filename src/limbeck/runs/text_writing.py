@@ -99,7 +99,7 @@ def _teacher_writing(bench: TextBench, prompts: EncodedSequences) -> Iterator[tu
         bench.teacher.to(device())
         yield partial(write, bench, bench.teacher, prompts), _WRITE_ROWS
         return
-    fine_tuned = bench.folder / "stages" / f"teacher-sft-seed{bench.config.seeds[0]}" / "model"
+    fine_tuned = bench.folder / "stages" / f"teacher-fine_tune-seed{bench.config.seeds[0]}" / "model"
     engine = VllmEngine(
         teacher.model if teacher.fine_tune is None else str(fine_tuned),
         max_length=prompts.max_length,

@@ -45,7 +45,7 @@ limbeck.distill(
     data={"train": "train.jsonl", "test": "test.jsonl"},
     teacher={"model": "teacher"},
     student={"from_teacher": {"layers": "uniform", "keep": 1}},
-    recipe={"name": "word_level_kd", "label_weight": 0},
+    recipe={"name": "kd", "label_weight": 0},
     training={"steps": 8, "batch_size": 16},
     compare_fine_tuned=False,
     output="run",

@@ -33,7 +33,7 @@ for kind in ("IBert", "Luke", "XLMRoberta"):
             data={"train": "train.jsonl", "test": "test.jsonl"},
             teacher={"model": f"teacher-{kind}", "fine_tune": {"steps": 2, "batch_size": 8}},
             student={"from_teacher": {"layers": "uniform", "keep": 1}},
-            recipe={"name": "word_level_kd", "label_weight": 0},
+            recipe={"name": "kd", "label_weight": 0},
             training={"steps": 2, "batch_size": 16},
             compare_fine_tuned=False,
             output=f"run-{kind}",

@@ -189,7 +189,7 @@ def test_half_precision_states_give_float32_values(term: Any) -> None:
 
 @BOTH
 def test_refuses_models_of_unequal_width(term: Any) -> None:
-    with pytest.raises(ConfigError, match=r"same width; the teacher has 8, the student 6.*word_level_kd"):
+    with pytest.raises(ConfigError, match=r"same width; the teacher has 8, the student 6.*kd"):
         term.bind(Shapes(teacher_layers=4, teacher_width=8, student_layers=3, student_width=6))
 
 

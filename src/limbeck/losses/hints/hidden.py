@@ -29,7 +29,7 @@ def require_equal_width(term: str, shapes: Shapes) -> None:
         raise ConfigError(
             f"{term} compares hidden states directly, so teacher and student must have the same width; "
             f"the teacher has {shapes.teacher_width}, the student {shapes.student_width}. "
-            "Use a student made from the teacher's layers, or a recipe on logits (word_level_kd; of texts kd)."
+            "Use a student made from the teacher's layers, or a recipe on logits (kd)."
         )
 
 
