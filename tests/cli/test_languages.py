@@ -96,7 +96,7 @@ def test_pairs(student: Path, tmp_path: Path, limbeck: Command) -> None:
     [
         ((), "a\n", "several tasks: name one of them (--task)"),
         (("--task", "translation"), "a\n", "'translation' has no fixed labels"),
-        (("--task", "topic"), "a\n", "standard input:1: of which language? Give --lang CODE"),
+        (("--task", "topic"), "a\n", "standard input:1: no language in field 'lang'; or give one"),
         (("--task", "topic"), '{"text": "a"}\n', "standard input:1: no language in field 'lang'; or give one"),
         (("--task", "topic", "--lang", "fr"), "a\n", "'fr'; it knows en (English), bg (Bulgarian), sk (Slovak)"),
         (("--task", "topic"), '{"text": "a", "lang": "fr"}\n', "it knows en (English)"),
@@ -158,10 +158,11 @@ def test_what_evaluate_refuses(words: tuple[str, ...], message: str, student: Pa
 
 
 def test_options_of_cross_lingual_students_are_refused_for_others(tmp_path: Path, limbeck: Command) -> None:
-    for words in (("predict", str(tmp_path), "--lang", "bg"), ("evaluate", str(tmp_path), "d", "--layout", "rows")):
-        code, _, errors = limbeck(*words)
-        assert code == 2
-        assert f"are for cross-lingual students, and {tmp_path} is none" in errors
+    code, _, errors = limbeck("predict", str(tmp_path), "--lang", "bg", "--task", "nli")
+    assert (code, errors) == (2, "limbeck: error: --lang and --task are not for students that label texts")
+    code, _, errors = limbeck("evaluate", str(tmp_path), "d", "--layout", "rows")
+    assert code == 2
+    assert f"are for cross-lingual students, and {tmp_path} is none" in errors
 
 
 def test_doctor_examines_a_cross_lingual_run(

@@ -129,12 +129,13 @@ def test_predict_goes_on_with_plain_text(student: Path, limbeck: Command, tmp_pa
     [
         ([], "{broken", "standard input:1: looks like JSON but is not"),
         ([], '{"text": "a"}', "field 'question'"),
-        (["--top", "2"], "a", "--top is for students that label"),
+        (["--top", "2"], "a", "--top is not for students that write"),
         (["--max-new-tokens", "500"], "a", "reads at most 96 tokens, prompt and answer together. Give at most 94"),
-        (["--lang", "bg"], "a", "for cross-lingual students"),
+        (["--lang", "bg"], "a", "--lang is not for students that write"),
+        (["--max-new-tokens", "0"], "a", "--max-new-tokens: Input should be greater than 0"),
         (["nowhere.jsonl"], "", "nowhere.jsonl"),
     ],
-    ids=["broken", "field", "top", "too_long", "language", "no_file"],
+    ids=["broken", "field", "top", "too_long", "language", "none_new", "no_file"],
 )
 def test_predict_says_what_is_wrong(
     words: list[str], stdin: str, message: str, student: Path, limbeck: Command
@@ -147,7 +148,7 @@ def test_predict_says_what_is_wrong(
 def test_predict_options_of_writing_are_refused_elsewhere(limbeck: Command, tmp_path: Path) -> None:
     code, _, errors = limbeck("predict", str(tmp_path), "--temperature", "1", stdin="a")
     assert code == 2
-    assert "--max-new-tokens and --temperature are for students that write" in errors
+    assert "--temperature is not for students that label texts" in errors
 
 
 @pytest.mark.parametrize("content", ["{", '{"kind": "generation", "prompt": "question"}', '{"kind": "generation"}'])

@@ -20,13 +20,13 @@ from tests.hostile.tally import Tally
 from tests.results.old_records import old_record
 
 from limbeck.alerts.flow import load_alert_rules
-from limbeck.cli.lines import read_lines
 from limbeck.data.articles.article import ArticleFields
 from limbeck.data.articles.read import file_records, read_articles
 from limbeck.data.checks import check_record
 from limbeck.data.generation.load import load_examples
 from limbeck.data.generation.task import Generation
 from limbeck.data.instructions.rows import own_rows
+from limbeck.data.lines import read_lines
 from limbeck.data.load import load_rows
 from limbeck.data.records import Fault, Fields
 from limbeck.errors import LimbeckError

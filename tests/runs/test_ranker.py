@@ -17,7 +17,7 @@ from limbeck.runs.config import run_config
 from limbeck.runs.flow import run
 from limbeck.runs.language_data import read_language_data
 from limbeck.runs.language_outcome import _fixed_labels
-from limbeck.runs.ranker import Ranker, RankingTask, is_ranking_student
+from limbeck.runs.ranker import Ranker, RankingTask
 from limbeck.types import Instruction, SilentProgress
 
 Records = Callable[..., list[Instruction]]
@@ -194,19 +194,19 @@ def test_pairs_are_read_and_asked_for(ranker: Ranker) -> None:
 
 
 def test_task_files_are_told_apart_and_checked(ranker: Ranker, tmp_path: Path) -> None:
-    assert not is_ranking_student(tmp_path)
     with pytest.raises(ModelError, match="there is no such folder"):  # rather than that it is no such student
-        is_ranking_student(str(tmp_path / "none"))
-    with pytest.raises(ModelError, match="no student of a cross-lingual run"):
-        Ranker(tmp_path)
-    (tmp_path / "task.json").write_text('{"kind": "classification"}', encoding="utf-8")
-    assert not is_ranking_student(tmp_path)
+        Ranker(tmp_path / "none")
+    for content, said in ((None, "it has no task.json"), ('{"kind": "classification"}', "says classification")):
+        if content:
+            (tmp_path / "task.json").write_text(content, encoding="utf-8")
+        with pytest.raises(ModelError, match=f"no student of the kind instructions: .*{said}"):
+            Ranker(tmp_path)
     (tmp_path / "task.json").write_text('{"kind": "instructions", "scorer": "psychic"}', encoding="utf-8")
     with pytest.raises(ModelError, match=r"task\.json is damaged.*Write the student again"):
         Ranker(tmp_path)
     (tmp_path / "task.json").write_text("{", encoding="utf-8")
     with pytest.raises(ModelError, match="is damaged"):
-        is_ranking_student(tmp_path)
+        Ranker(tmp_path)
     assert RankingTask.model_validate_json(ranker.task.model_dump_json()) == ranker.task
 
 

@@ -179,8 +179,8 @@ def _show_sweep(sweep: AlertSweep) -> None:
 
 def _records(file: str, text: str) -> Iterator[tuple[str, Record | Fault]]:
     """Rows of a file, or of the lines of standard input or a text file: JSON objects, or texts of the field `text`."""
-    from limbeck.cli.lines import is_by_line, read_lines
     from limbeck.data.articles.read import file_records
+    from limbeck.data.lines import is_by_line, read_lines
 
     if is_by_line(file):
         yield from ((name, record) for name, record, _ in read_lines(file, text))

@@ -89,10 +89,10 @@ def main(
     fields = named_fields(text, text_pair, label)
     try_output(output)
     quiet_libraries()
-    from limbeck.runs.ranker import is_ranking_student
-    from limbeck.runs.writer import is_writing_student
+    from limbeck.tasks.task_file import student_kind
 
-    ranks, writes = is_ranking_student(model), is_writing_student(model)
+    kind = student_kind(model)
+    ranks, writes = kind == "instructions", kind == "generation"
     if lm_eval is not None and not writes:
         raise ConfigError(f"--lm-eval is for students that write, and {model} is none")
     if ranks:

@@ -29,6 +29,7 @@ from limbeck.runs.classifier_outcome import Exported, compare_systems, model_car
 from limbeck.runs.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.runs.label_teacher import LabelTeacher
 from limbeck.runs.prepare import RunRows, budget_steps, compares_fine_tuned, read_rows, require_labels
+from limbeck.runs.saved_classifier import SavedClassifier
 from limbeck.runs.signals import keeps_signals, require_fitting, teacher_signals
 from limbeck.runs.student import make_student
 from limbeck.runs.template_dates import with_label_dates
@@ -87,6 +88,10 @@ class ClassifierTask:
     def fill_store(self, config: RunConfig, progress: Progress) -> tuple[int, float]:
         """Refuse: signals of classifiers are small, and every run keeps its own."""
         raise ConfigError("a run of a classifier keeps the teacher's signals itself; limbeck store is not needed")
+
+    def load(self, model: str) -> SavedClassifier:
+        """Return a saved student."""
+        return SavedClassifier(model)
 
 
 TASK = ClassifierTask()

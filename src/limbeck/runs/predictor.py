@@ -20,7 +20,7 @@ from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import load_classifier, load_tokenizer, model_labels
 from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import require_single_label
-from limbeck.runs.batches import batches
+from limbeck.tasks.batches import batches
 from limbeck.tasks.task_file import TASK_FILE, read_task, student_max_length
 from limbeck.types import Advance, Origin, Rows
 

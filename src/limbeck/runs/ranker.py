@@ -14,18 +14,18 @@ from limbeck.data.candidates import CandidateEncoder, ScorerKind
 from limbeck.data.instructions.checks import check_instruction
 from limbeck.data.languages import language_code, language_name
 from limbeck.data.prompts.choice import PromptChoice
-from limbeck.errors import ConfigError, DataError, ModelError, near_misses
+from limbeck.errors import ConfigError, DataError, near_misses
 from limbeck.evaluation.predict import predict_scores, softmax
 from limbeck.models.checked_folder import bounded, model_weights, reading
 from limbeck.models.load import load_tokenizer, load_weights
 from limbeck.ranks import device
-from limbeck.runs.batches import batches
 from limbeck.runs.language_data import prompt_texts
 from limbeck.students.scorer import make_scorer
-from limbeck.tasks.task_file import read_task, student_kind
+from limbeck.tasks.batches import batches
+from limbeck.tasks.task_file import read_task
 from limbeck.types import Advance, Instruction, SoftLayout
 
-__all__ = ["Ranker", "RankingTask", "is_ranking_student"]
+__all__ = ["Ranker", "RankingTask"]
 
 
 class RankingTask(BaseModel):
@@ -53,11 +53,6 @@ class RankingTask(BaseModel):
     max_length: PositiveInt
 
 
-def is_ranking_student(folder: str | Path) -> bool:
-    """Whether `limbeck distill` wrote this folder for a cross-lingual run. Raises `ModelError` if it is damaged."""
-    return student_kind(folder) == "instructions"
-
-
 class Ranker:
     """Ranks the answers of a task for texts in any language of a cross-lingual student.
 
@@ -69,8 +64,6 @@ class Ranker:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        if not is_ranking_student(folder):
-            raise ModelError(f"{folder} is no student of a cross-lingual run: its task.json does not say so")
         self.task = read_task(folder, RankingTask)
         self.tokenizer = load_tokenizer(str(folder))
         weights = model_weights(str(folder))

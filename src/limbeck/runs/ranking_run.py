@@ -26,6 +26,7 @@ from limbeck.runs.language_bench import ENGLISH_MODEL, Bench, batch_maker, rows_
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData, Pairs, pair_for, read_language_data
 from limbeck.runs.language_outcome import LanguageOutcome, compare_languages, language_card, write_scorer
+from limbeck.runs.saved_ranker import SavedRanker
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.sequences.given import Paired
 from limbeck.sequences.mixed import MixedSequences
@@ -74,6 +75,10 @@ class RankingTask:
     def fill_store(self, config: LanguageRunConfig, progress: Progress) -> tuple[int, float]:
         """Refuse: every seed has a teacher of its own, whose scores are a small table."""
         raise ConfigError("a cross-lingual run keeps its teachers' scores itself; limbeck store is not needed")
+
+    def load(self, model: str) -> SavedRanker:
+        """Return a saved student."""
+        return SavedRanker(model)
 
 
 TASK = RankingTask()

@@ -20,6 +20,7 @@ from limbeck.losses.term import needs_of
 from limbeck.ranks import device
 from limbeck.recipes.fine_tune import fine_tune
 from limbeck.results import StageCost, SystemName
+from limbeck.runs.saved_writer import SavedWriter
 from limbeck.runs.template_dates import with_text_date
 from limbeck.runs.text_bench import TextBench, set_up
 from limbeck.runs.text_config import TextRunConfig, TextTraining
@@ -69,6 +70,10 @@ class GenerationTask:
     def fill_store(self, config: TextRunConfig, progress: Progress) -> tuple[int, float]:
         """Keep the likeliest tokens of the teacher."""
         return fill_store_of(config, progress)
+
+    def load(self, model: str) -> SavedWriter:
+        """Return a saved student."""
+        return SavedWriter(model)
 
 
 TASK = GenerationTask()

@@ -29,22 +29,17 @@ from limbeck.models.load import load_language_model, load_tokenizer
 from limbeck.models.vocabulary import align_vocabularies
 from limbeck.ranks import device
 from limbeck.results import SystemName
-from limbeck.runs.batches import batches
 from limbeck.runs.text_data import decoder_start
 from limbeck.runs.text_measuring import HeldOutRows, measure_rows
-from limbeck.tasks.task_file import read_task, student_kind, student_max_length
+from limbeck.tasks.batches import batches
+from limbeck.tasks.task_file import read_task, student_max_length
 from limbeck.types import Progress
 
-__all__ = ["WritingStudent", "evaluate_texts", "is_writing_student"]
+__all__ = ["WritingStudent", "evaluate_texts"]
 
 _ANSWER_TOKENS = 128
 _ANSWERED_ROWS = 200
 """As a run has it where it does not say: the figures of a student are those of its report."""
-
-
-def is_writing_student(folder: str | Path) -> bool:
-    """Whether `limbeck distill` wrote this folder for a run on texts. Raises `ModelError` if it is damaged."""
-    return student_kind(folder) == "generation"
 
 
 class WritingStudent:
@@ -59,10 +54,8 @@ class WritingStudent:
     """
 
     def __init__(self, folder: str | Path, task: Generation | None = None) -> None:
-        if task is None and not is_writing_student(folder):
-            raise ModelError(f"{folder} is no student of a run on texts: its task.json does not say so")
-        wanted = student_max_length(folder)
         self.task = task or read_task(folder, Generation, without="max_length")
+        wanted = student_max_length(folder)
         self.tokenizer = load_tokenizer(str(folder))
         self.model = load_language_model(str(folder))
         self.max_length = token_limit(self.tokenizer, self.model, wanted)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from limbeck.tasks.run_config import RunSettings
 from limbeck.tasks.task import Task
 
-__all__ = ["DEFAULT_KIND", "KINDS", "config_of_kind", "task_of"]
+__all__ = ["DEFAULT_KIND", "KINDS", "config_of_kind", "task_of", "task_of_kind"]
 
 DEFAULT_KIND = "classification"
 
@@ -35,7 +35,12 @@ def config_of_kind(kind: str) -> type[RunSettings]:
 
 def task_of(config: RunSettings) -> Task:
     """Return the code of a run's kind. Heavy libraries are loaded with it."""
-    found: Task = _load(KINDS[config.task.kind].task)
+    return task_of_kind(config.task.kind)
+
+
+def task_of_kind(kind: str) -> Task:
+    """Return the code of a kind."""
+    found: Task = _load(KINDS[kind].task)
     return found
 
 

@@ -6,7 +6,7 @@ rows of one run. Both return data; no kind inherits from another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -16,9 +16,10 @@ from limbeck.stages.pipeline import StageRun
 from limbeck.stages.stage import Stage, Training
 from limbeck.tasks.finding import Finding, InFolder
 from limbeck.tasks.memory import MemoryPlan
+from limbeck.tasks.options import Options
 from limbeck.types import Progress
 
-__all__ = ["Part", "PlannedStage", "Role", "RunRows", "System", "Task", "TaskRun"]
+__all__ = ["Part", "PlannedStage", "Role", "RunRows", "Student", "System", "Task", "TaskRun"]
 
 Role = Literal["teacher", "student_init", "main", "baseline"]
 """``student_init`` is the student before any training."""
@@ -112,6 +113,24 @@ class TaskRun(Protocol):
         """Return the model card of the student in a folder, as Markdown."""
 
 
+class Student(Protocol):
+    """A saved student at work. Weights are loaded with the first rows; `limbeck.tasks.options` checks options."""
+
+    @property
+    def students(self) -> str:
+        """What such students are called in messages: "students that write"."""
+
+    @property
+    def predict_options(self) -> type[Options]:
+        """The options of `rows` and `predict`."""
+
+    def rows(self, file: str, options: Any) -> Iterator[Any]:
+        """Yield checked rows of a file, or of standard input (``-``) as they come. Raises `DataError`."""
+
+    def predict(self, rows: Any, options: Any) -> Iterator[dict[str, Any]]:
+        """Yield an answer for each row, ready for JSON, a batch behind the rows. Raises `LimbeckError`."""
+
+
 class Task(Protocol):
     """A kind of task: the value of ``task.kind`` in a run file."""
 
@@ -144,3 +163,6 @@ class Task(Protocol):
         Raises:
             LimbeckError: as `open`; `ConfigError` where runs of this kind have no store.
         """
+
+    def load(self, model: str) -> Student:
+        """Return a saved student of this kind: the folder that a run wrote, or any model that can do the same."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from typing import TypeVar
 
-from limbeck.data.records import Fault, Record
+from limbeck.data.records import Fault, Record, brief
 from limbeck.errors import DataError
 
-__all__ = ["is_by_line", "read_lines"]
+__all__ = ["is_by_line", "read_lines", "sound"]
 
 _LONGEST_BYTES = 2**26
 """Of a line: what never ends must not fill the memory."""
+T = TypeVar("T")
 
 
 def is_by_line(file: str) -> bool:
@@ -48,6 +50,14 @@ def read_lines(file: str, text: str) -> Iterator[tuple[str, Record | Fault, bool
         raise DataError(f"there is no file {file}") from error
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror or error}") from error
+
+
+def sound(name: str, found: T | Fault) -> T:
+    """Return what is no fault of a line of `name`. Raises `DataError`."""
+    if isinstance(found, Fault):
+        field = f"field '{found.field}': " if found.field is not None else ""
+        raise DataError(f"{name}:{found.number}: {field}{brief(found.reason)}")
+    return found
 
 
 def _record(number: int, raw: bytes, text: str) -> Record | Fault:

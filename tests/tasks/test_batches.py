@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from limbeck.errors import DataError
-from limbeck.runs.batches import batches
+from limbeck.tasks.batches import batches
 
 
 @pytest.mark.parametrize("bad", range(6))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from limbeck.cli import lines
-from limbeck.cli.lines import read_lines
+from limbeck.data import lines
+from limbeck.data.lines import read_lines
 from limbeck.data.records import Fault, Record
 from limbeck.errors import DataError
 
