@@ -18,8 +18,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 
 from conftest import tiny_classifier, tiny_task, tiny_trainer
+from limbeck.losses.hints.attention import AttentionMSE
+from limbeck.losses.hints.hidden import HiddenStates
 from limbeck.losses.objective import Objective
-from limbeck.losses.term import bind_terms
+from limbeck.losses.term import WeightedTerm, bind_terms
 from limbeck.models.layers import shapes
 from limbeck.recipes.distilbert import distilbert
 from limbeck.recipes.pkd import pkd
@@ -44,7 +46,9 @@ def train(folder: Path, rank: int, ranks: int, port: int) -> None:
     torch.set_num_threads(1)
     teacher = NotingTeacher(tiny_classifier(layers=4, seed=2, scale=12.0))
     student = tiny_classifier(layers=2, seed=1)
-    terms = distilbert()[0].terms + pkd(hint_weight=10.0)[0].terms[2:]
+    terms = distilbert().stages[0].terms + pkd(hint_weight=10.0).stages[0].terms[2:]
+    mapped = HiddenStates("nearest", layer_norm=True, projected=True)  # with parameters of its own
+    terms += (WeightedTerm("states", mapped), WeightedTerm("attention", AttentionMSE()))
     trainer = tiny_trainer(
         Objective(student, bind_terms(terms, shapes(teacher.model, student))),
         tiny_task(20, labelled=0.5),
