@@ -18,6 +18,7 @@ from limbeck.demo.setting import demo_run, read_banking77
 from limbeck.report.lookup import whole_comparisons
 from limbeck.report.markdown import markdown_table
 from limbeck.report.tables import comparison_table, headline_table
+from limbeck.results.read import read_results
 from limbeck.results.record import Results
 
 
@@ -55,7 +56,8 @@ def main() -> None:
     folder = Path("runs") / f"banking77-{options.labels}"
     make = demo_run if options.labels == "few" else all_labels_run
     command = f"python benchmarks/banking77.py {options.labels} --seeds {options.seeds}"
-    print(markdown(run(make(folder, seeds=options.seeds), progress=progress(), command=command)))
+    run(make(folder, seeds=options.seeds), progress=progress(), command=command)
+    print(markdown(read_results(folder)))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from limbeck.formatting import ABSENT
 from limbeck.report.palette import Look
 from limbeck.report.plotting import Plot
 
@@ -24,7 +25,7 @@ class Cell:
     """Of the system that the cell names."""
     emphasis: Literal["", "clear", "alarm"] = ""
     second: str | None = None
-    """The second text of a pair; for cells of foreign text."""
+    """The second text of a pair that is quoted."""
     bar: float | None = None
     """Length of a bar behind the text, between 0 and 1."""
 
@@ -42,8 +43,8 @@ class Column:
     title: str
     small: str = ""
     """Stands below: in a few words what is counted."""
-    kind: Literal["number", "words", "foreign"] = "number"
-    """``foreign``: texts and labels out of the user's rows, which may be long, and run from right to left."""
+    kind: Literal["number", "words", "label", "quote"] = "number"
+    """``label`` and ``quote``: a label, or a whole text, out of the user's rows; it may run from right to left."""
     look: Look | None = None
     starts_costs: bool = False
     """A line is drawn before it."""
@@ -72,6 +73,13 @@ class Table:
     brief: bool = False
     """Whether it is on the model card and the terminal as well."""
     headline: bool = False
+
+    def without_empty(self) -> Table:
+        """Return it without columns that say nothing."""
+        rows = [row for row in self.rows if not row.heading]
+        shown = [n for n in range(len(self.columns)) if any(row.cells[n].text not in ("", ABSENT) for row in rows)]
+        cut = [row if row.heading else replace(row, cells=[row.cells[n] for n in shown]) for row in self.rows]
+        return replace(self, columns=[self.columns[n] for n in shown], rows=cut)
 
     def flat(self) -> list[list[str]]:
         """Return it as text, header first; what a heading says is a first column of its own."""

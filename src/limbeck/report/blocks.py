@@ -95,7 +95,7 @@ def _tests(results: Results) -> Block:
         "difference is set in bold; that speaks of these rows, and the t-test of the seeds."
     )
     control = next((system for system in results.systems if system.control), None)
-    if control and not results.section(Search):
+    if control and not (results.section(Search) or results.budgets()):
         lead += (
             f" {control.title} had the learning rate and steps of the distilled student; it was not tuned for itself."
         )

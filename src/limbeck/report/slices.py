@@ -75,7 +75,7 @@ def _table(results: Results, key: str, order: list[str], metric: Metric, others:
     teacher, main = results.role("teacher"), results.role("main")
     known = looks(results)
     columns = [
-        Column(key.capitalize(), kind="foreign"),
+        Column(key.capitalize(), kind="label"),
         Column("Rows"),
         *(Column(shorten(s.title, 28), column_title(metric), look=known[s.name]) for s in systems),
     ]

@@ -18,10 +18,10 @@ def render(section: Disagreements, results: Results) -> Block:
     shown = section.rows[:_SHOWN]
     of_all = f" of {count_text(len(section.rows))}" if len(shown) < len(section.rows) else ""
     columns = [
-        Column("Text", kind="foreign"),
-        Column("Gold label", kind="foreign"),
-        Column("Teacher", kind="foreign", look=TEACHER),
-        Column("Student", kind="foreign", look=MAIN),
+        Column("Text", kind="quote"),
+        Column("Gold label", kind="label"),
+        Column("Teacher", kind="label", look=TEACHER),
+        Column("Student", kind="label", look=MAIN),
         Column("Right", kind="words"),
     ]
     table = Table("Where student and teacher disagree", columns, [_row(row) for row in shown])

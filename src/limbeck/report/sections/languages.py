@@ -190,7 +190,7 @@ def _left_behind_table(view: LanguageView, entry: Entry, *, brief: bool) -> Tabl
         kept = Cell(share_text(view.kept(entry, source)))
         rows.append(Row([Cell(view.source_name), Cell("source"), kept, *figures, *empty]))
     label = f"{entry.system.title} in each language{f', {_labels(entry)}' if entry.budget is not None else ''}"
-    return Table(label, columns, rows, brief=brief)
+    return Table(label, columns, rows, brief=brief).without_empty()
 
 
 def _left_behind_row(view: LanguageView, entry: Entry, lang: str, metrics: list[Metric]) -> Row:
@@ -260,7 +260,8 @@ def _languages_table(view: LanguageView, entry: Entry) -> Table:
     ]
     # Without a teacher nothing can be left behind: figures are all that there is to say.
     brief = view.teacher() is None
-    return Table(f"Languages{f', {_labels(entry)}' if entry.budget is not None else ''}", columns, rows, brief=brief)
+    label = f"Languages{f', {_labels(entry)}' if entry.budget is not None else ''}"
+    return Table(label, columns, rows, brief=brief).without_empty()
 
 
 def _language(view: LanguageView, lang: str) -> Block:
@@ -275,7 +276,7 @@ def _language(view: LanguageView, lang: str) -> Block:
         for e in entries
     ]
     name = view.name(lang)
-    tables = [Table(f"Systems in {name}", columns, rows)]
+    tables = [Table(f"Systems in {name}", columns, rows).without_empty()]
     compared = [comparison for comparison in view.results.comparisons if comparison.slice == {"lang": lang}]
     if compared:
         tables.append(comparison_table(view.results, compared, f"Comparisons in {name}"))
@@ -318,7 +319,8 @@ def _against(view: LanguageView, entry: Entry, baseline: System, lang: str) -> l
     """The tested difference to the baseline; for a system that was not tested, the plain one."""
     metric, tested = headline_metric(view.results), view.compared(entry, baseline, lang)
     if tested or entry.system == baseline:
-        return [difference_cell(metric, tested), *test_cells(metric, tested, _TESTS)]
+        tests = [Cell(cell.text) for cell in test_cells(metric, tested, _TESTS)]
+        return [difference_cell(metric, tested), *tests]
     ours, theirs = view.value(entry, lang=lang), view.value(Entry(baseline, entry.budget), lang=lang)
     plain = ours - theirs if ours is not None and theirs is not None else None
     return [Cell(difference_text(metric, plain)), *test_cells(metric, None, _TESTS)]
