@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.report.conftest import changed
 
+from limbeck.report import render_card, render_report
 from limbeck.report.block import Block
 from limbeck.report.sections import section_blocks
 from limbeck.results.figures import Figure, Metric
@@ -35,7 +36,7 @@ def test_classes_without_rows_are_named(records: dict[str, Results]) -> None:
     empty = {row.cells[0].text for row in labels[:7]}
     figures = [f.model_copy(update={"rows": 0}) if f.slice.get("class") in empty else f for f in results.figures]
     (note,) = block(changed(results, figures=figures), "Classes").notes
-    assert note.endswith("and 2 more: means over classes leave it out.")
+    assert note.endswith("and 2 more: means leave that out.")
 
 
 def test_a_division_of_the_rows_that_no_section_knows_has_a_table(bare: dict[str, Results]) -> None:
@@ -81,3 +82,49 @@ def test_money_is_shown_where_there_is_a_rate(records: dict[str, Results]) -> No
     shown = block(changed(records["ranking"], sections=[SystemCosts(systems=priced)]), "Costs")
     assert shown.tables[0].rows[0].cells[-1].text == "3.30 EUR"
     assert "Money is device hours times the rate" in shown.lead
+
+
+def a_new_kind(results: Results) -> Results:
+    """A run of another kind, with figures in no unit of which less may be better, on several values."""
+    metrics = [
+        Metric(
+            key="pearson", title="Pearson", detail="correlation", unit="number", higher_is_better=True, meaning="R."
+        ),
+        Metric(key="mse", title="MSE", unit="number", higher_is_better=False),
+        Metric(key="mse_to_teacher", title="MSE to the teacher", unit="number", higher_is_better=False),
+    ]
+    systems = [system for system in results.systems if system.role != "constant"]
+    figures = [
+        Figure(system=system.name, metric=metric.key, slice=slice, value=0.5 + n / 10, low=0.4, high=0.9, rows=50)
+        for n, system in enumerate(systems)
+        for metric in metrics
+        for slice in ({}, {"value": "humour"}, {"value": "irony"})
+        if not (system.role == "teacher" and metric.key == "mse_to_teacher")
+    ]
+    speed = [section for section in results.sections if section.kind == "speed"]
+    return changed(results, kind="regression", metrics=metrics, headline="mse", systems=systems, figures=figures,
+                   comparisons=[], sections=speed)  # fmt: skip
+
+
+def test_a_new_kind_needs_no_code_here(records: dict[str, Results]) -> None:
+    results = a_new_kind(records["classification"])
+    page = render_report(results)
+    for words in (
+        "MSE to the teacher",
+        "MSE against size",
+        "Down and to the left is better",
+        "All values",
+        "<dt>Pearson",
+    ):
+        assert words in page
+    assert "Teacher: no MSE to the teacher, for it would be compared with itself." in page
+    card = render_card(results)
+    assert "name: MSE\n" in card
+    assert "gives texts a number" in card
+
+
+def test_what_classes_are_called(records: dict[str, Results]) -> None:
+    entities = changed(records["classification"], kind="token_classification")
+    assert block(entities, "Entity types").facts == ["13 entity types."]
+    assert "one of them for any text" not in render_card(entities)
+    assert "one of them for any text" in render_card(records["classification"])

@@ -147,13 +147,13 @@ def absence_notes(results: Results) -> list[str]:
     models = [system for system in results.systems if system.role != "constant"]
     missing = [m for m in results.metrics if m.table == "headline" and m not in shown]
     notes = []
-    if of_teacher := [m for m in missing if "teacher" in m.detail]:
+    if of_teacher := [m for m in missing if _needs_teacher(m)]:
         need = f"{_listed(of_teacher)} need{'s' if len(of_teacher) == 1 else ''} the teacher's output"
         notes.append(f"{need} on the held-out rows, which was not available.")
-    if others := [m for m in missing if "teacher" not in m.detail]:
+    if others := [m for m in missing if not _needs_teacher(m)]:
         notes.append(f"Not measured on these rows, or not asked for: {_listed(others)}.")
     teacher = results.role("teacher")
-    if teacher and (own := [m for m in shown if "teacher" in m.detail]):
+    if teacher and (own := [m for m in shown if _needs_teacher(m)]):
         notes.append(f"{teacher.title}: no {_listed(own)}, for it would be compared with itself.")
     if any(results.speed(s.name) for s in models):
         notes += [
@@ -164,6 +164,10 @@ def absence_notes(results: Results) -> list[str]:
     if constant := results.role("constant"):
         notes.append(f"{constant.title} is no model: it has no probabilities, size or speed.")
     return notes
+
+
+def _needs_teacher(metric: Metric) -> bool:
+    return "teacher" in f"{metric.title} {metric.detail}"
 
 
 def _listed(metrics: list[Metric]) -> str:

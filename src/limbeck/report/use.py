@@ -43,7 +43,13 @@ _KINDS = {
         what="model that finds entities in texts",
         task="token-classification",
         command="limbeck predict THIS_FOLDER texts.jsonl > tagged.jsonl",
-        limits=("It knows the entity types it was trained on.",),
+        limits=("It knows the entity types it was trained on, and finds no others.",),
+    ),
+    "multi_label": Use(
+        what="model that gives texts any number of labels",
+        task="text-classification",
+        command="limbeck predict THIS_FOLDER texts.jsonl > labelled.jsonl",
+        limits=("It knows the labels it was trained on.",),
     ),
     "regression": Use(
         what="model that gives texts a number",
@@ -96,6 +102,7 @@ def classifier_use(*, max_length: int | None = None, pairs: bool = False, transf
         command="limbeck predict THIS_FOLDER texts.jsonl > labelled.jsonl",
         snippet=snippet,
         library="transformers" if transformers_reads_it else "limbeck",
+        limits=("It knows the classes it was trained on, and gives one of them for any text.",),
     )
 
 

@@ -13,15 +13,16 @@ from limbeck.results.sections import Classes
 __all__ = ["render"]
 
 _NAMED = 5
+_NAMES = {"token_classification": "entity types", "multi_label": "labels"}
+"""What classes are called, by kind of task."""
 
 
 def render(section: Classes, results: Results) -> Block:
     """Show the classes that lost the most, and folded all of them."""
-    labels = section.labels
-    block = slice_block(results, "class", "classes", first=labels)
-    facts = [f"{count_text(len(labels))} classes."] if labels else []
-    limit = f"It knows the {count_text(len(labels))} classes it was trained on, and gives one of them for any text."
-    return replace(block, facts=facts, notes=_notes(results), limits=[limit])
+    name = _NAMES.get(results.kind, "classes")
+    block = slice_block(results, "class", name, first=section.labels)
+    facts = [f"{count_text(len(section.labels))} {name}."] if section.labels else []
+    return replace(block, facts=facts, notes=_notes(results))
 
 
 def _notes(results: Results) -> list[str]:
@@ -32,4 +33,4 @@ def _notes(results: Results) -> list[str]:
         return []
     names = ", ".join(shorten_apart(empty[:_NAMED], 40))
     more = f" and {len(empty) - _NAMED} more" if len(empty) > _NAMED else ""
-    return [f"No held-out row is of the class {names}{more}: means over classes leave it out."]
+    return [f"No held-out row has {names}{more}: means leave that out."]
