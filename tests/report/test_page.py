@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,7 @@ def test_tables_and_plots_can_be_heard(kind: str, pages: dict[str, str]) -> None
     assert all(attributes.get("role") == "img" and attributes.get("aria-labelledby") for attributes in plots)
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels)), "no level is left out"
 
 
 @pytest.mark.parametrize("kind", KINDS)
