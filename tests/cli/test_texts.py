@@ -323,7 +323,7 @@ def test_store_is_for_runs_on_texts(limbeck: Command, tmp_path: Path) -> None:
     run_file.write_text(json.dumps({**sections, "recipe": "pkd", "output": "x"}), encoding="utf-8")
     code, _, errors = limbeck("store", str(run_file))
     assert code == 2
-    assert "a store is for runs on texts" in errors
+    assert "keeps the teacher's signals itself; limbeck store is not needed" in errors
 
 
 def test_recipes_shows_one_of_texts(limbeck: Command) -> None:
