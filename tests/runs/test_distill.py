@@ -71,7 +71,7 @@ def test_the_student_is_a_normal_hugging_face_folder(sections: dict[str, Any], l
     assert [a["label"] for a in Predictor(str(folder)).predict([row["text"] for row in rows])] == predicted
 
 
-@pytest.mark.parametrize("recipe", ["distilbert", "pkd", "fine_tune", "kd"])
+@pytest.mark.parametrize("recipe", ["distilbert", "pkd", "pd", "fine_tune", "kd"])
 def test_every_recipe_runs_from_a_name(recipe: str, sections: dict[str, Any], light: None) -> None:
     results = limbeck.distill(**{**sections, "recipe": recipe, "compare_fine_tuned": False})
     assert results.recipe == recipe
