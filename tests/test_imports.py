@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = [
     {"errors"},
     {"types", "results", "atomic", "ranks"},
-    {"language_results", "generation_results", "formatting", "intact"},
+    {"formatting", "intact"},
     {"numerics"},
     {"models"},
     {"losses", "teachers", "students", "data", "sequences"},
@@ -38,8 +38,6 @@ REPORT_READS = {
     "errors",
     "formatting",
     "results",
-    "language_results",
-    "generation_results",
 }
 
 TORCH_AT_START = {
@@ -50,8 +48,6 @@ TORCH_AT_START = {
 TORCH_NEVER = {
     "errors",
     "results",
-    "language_results",
-    "generation_results",
     "formatting",
     "atomic",
     "recipes",

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.evaluation.accuracy import macro_f1, per_class_figures
+from limbeck.evaluation.accuracy import class_figures, macro_f1
 from limbeck.evaluation.significance import bootstrap_p_value, resample
-from limbeck.report.read import read_results
-from limbeck.results import Results, StageCost, System
+from limbeck.results.read import read_results
+from limbeck.results.record import Results, StageCost
+from limbeck.results.sections import Adapter, Classes, TeacherLabels
 from limbeck.teachers.labels.label_probs import LabelProbs
 
 PAIRS = [
@@ -52,15 +53,20 @@ def table(rows: list[list[str]]) -> str:
 
 def quality(done: dict[str, Results]) -> str:
     """Accuracy, macro F1 and agreement of every arm; the teachers' and the untrained student's first."""
-    teachers = {_teacher_of(arm, done): _system(results, "teacher") for arm, results in done.items()}
-    systems = teachers | {"untrained": _system(next(iter(done.values())), "student_before")}
-    systems |= {arm: _system(results, "distilled") for arm, results in done.items()}
+    systems = {_teacher_of(arm, done): (results, "teacher") for arm, results in done.items()}
+    systems |= {"untrained": (next(iter(done.values())), "student_init")}
+    systems |= {arm: (results, "distilled") for arm, results in done.items()}
     rows = [["", "accuracy", "macro F1", "accuracy of seeds", "agreement with its teacher", "calibration error"]]
-    for name, system in systems.items():
-        seeds = ", ".join(f"{100 * (seed.accuracy or 0):.1f}" for seed in system.seeds)
-        agreement = f"{100 * system.agreement.value:.1f}" if system.agreement else "–"
-        error = f"{100 * (system.expected_calibration_error or 0):.1f}"
-        rows.append([name, _interval(system.accuracy), _interval(system.macro_f1), seeds, agreement, error])
+    for name, (results, system) in systems.items():
+        accuracy, macro_f1, agreement, error = (
+            results.figure(system, metric) for metric in ("accuracy", "macro_f1", "agreement", "ece")
+        )
+        assert accuracy is not None
+        assert macro_f1 is not None
+        seeds = ", ".join(f"{100 * value:.1f}" for value in accuracy.seeds.values())
+        agreed = f"{100 * agreement.value:.1f}" if agreement else "–"
+        gap = f"{100 * (error.value if error else 0):.1f}"
+        rows.append([name, _interval(accuracy.interval), _interval(macro_f1.interval), seeds, agreed, gap])
     return table(rows)
 
 
@@ -68,9 +74,10 @@ def classes(done: dict[str, Results], folder: Path) -> str:
     """F1 of each class, mean over seeds."""
     results = next(iter(done.values()))
     gold = _gold(results, folder)
-    rows = [["F1", *results.labels]]
+    labels = _labels(results)
+    rows = [["F1", *labels]]
     for name, predicted in _all_predictions(done, folder).items():
-        figures = np.mean([[c.f1 for c in per_class_figures(gold, one, results.labels)] for one in predicted], axis=0)
+        figures = np.mean([class_figures(gold, one, len(labels))["f1"] for one in predicted], axis=0)
         rows.append([name, *(f"{100 * figure:.1f}" for figure in figures)])
     return table(rows)
 
@@ -81,9 +88,9 @@ def costs(done: dict[str, Results]) -> str:
     rows = [head]
     for arm, results in done.items():
         stages = [cost for cost in results.costs if cost.system == "distilled"]
-        speed = _system(results, "distilled").speed
+        speed = results.speed("distilled")
         assert speed is not None
-        adapter = results.adapter
+        adapter = results.section(Adapter)
         trained = adapter.trainable_parameters if adapter else speed.parameters
         whole = adapter.parameters if adapter else speed.parameters
         rows.append([arm, f"{trained:,}", f"{100 * trained / whole:.2f} %", *_memory(stages)])
@@ -129,8 +136,16 @@ def _memory(stages: list[StageCost]) -> list[str]:
     return [f"{gradients / 1e6:.1f} MB", f"{optimiser / 1e6:.1f} MB", f"{peak / 1e6:.0f} MB", f"{seconds:.0f}"]
 
 
-def _system(results: Results, name: str) -> System:
-    return next(system for system in results.systems if system.name == name)
+def _labels(results: Results) -> list[str]:
+    classes = results.section(Classes)
+    assert classes is not None
+    return classes.labels
+
+
+def _teacher_labels(results: Results) -> TeacherLabels:
+    labels = results.section(TeacherLabels)
+    assert labels is not None
+    return labels
 
 
 def _interval(interval: object) -> str:
@@ -140,7 +155,7 @@ def _interval(interval: object) -> str:
 
 def _teacher_of(arm: str, done: dict[str, Results]) -> str:
     """Name an arm's teacher: one that several arms share has the name of the first, a single one needs none."""
-    sources = {name: results.teacher_labels.source for name, results in done.items() if results.teacher_labels}
+    sources = {name: _teacher_labels(results).source for name, results in done.items()}
     first = next(name for name, source in sources.items() if source == sources[arm])
     return "teacher" if len(set(sources.values())) == 1 else f"teacher, {first}"
 
@@ -154,9 +169,8 @@ def _all_predictions(done: dict[str, Results], folder: Path) -> dict[str, list[N
 
 
 def _teacher_answers(results: Results, folder: Path, arm: str) -> NDArray[np.int64]:
-    assert results.teacher_labels is not None
-    if results.teacher_labels.route == "column":
-        return np.array([results.labels.index(row["teacher_label"]) for row in _test_rows(folder)])
+    if _teacher_labels(results).route == "column":
+        return np.array([_labels(results).index(row["teacher_label"]) for row in _test_rows(folder)])
     return LabelProbs.load(folder / arm / "teacher_labels" / "test").probs_NC.argmax(axis=-1)
 
 
@@ -165,7 +179,7 @@ def _test_rows(folder: Path) -> list[dict[str, str]]:
 
 
 def _gold(results: Results, folder: Path) -> NDArray[np.int64]:
-    return np.array([results.labels.index(row["label"]) for row in _test_rows(folder)])
+    return np.array([_labels(results).index(row["label"]) for row in _test_rows(folder)])
 
 
 def _predictions(run: Path, system: str) -> list[NDArray[np.int64]]:
@@ -177,8 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("runs/anon"), help="where the arms are")
     folder = parser.parse_args().folder
-    found = {file.parent.name: read_results(file) for file in sorted(folder.glob("*/results.json"))}
-    done = {arm: results for arm, results in found.items() if isinstance(results, Results)}
+    done = {file.parent.name: read_results(file) for file in sorted(folder.glob("*/results.json"))}
     for text in (quality(done), classes(done, folder), costs(done), comparisons(done, folder)):
         print(text + "\n")
 

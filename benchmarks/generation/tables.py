@@ -11,15 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
 
 from limbeck.evaluation.generation.rouge import rouge_l
 from limbeck.evaluation.significance import bootstrap_p_value, holm, paired_t_test, resample
-from limbeck.generation_results import GenerationResults, GenerationSystem
-from limbeck.report.read import read_any_results
+from limbeck.results.figures import Interval
+from limbeck.results.read import read_results
+from limbeck.results.record import Results
 
 FIGURES = {"nll": "loss, nats", "kl": "KL to teacher, nats", "agreed": "agreement", "rouge": "ROUGE-L"}
 
@@ -32,9 +32,7 @@ def main() -> None:
     results = {}
     for folder in sorted(args.runs.iterdir()):
         if (folder / "results.json").exists():
-            found = read_any_results(folder)
-            assert isinstance(found, GenerationResults)
-            results[folder.name] = found
+            results[folder.name] = read_results(folder)
     print("\n".join(systems_table(results)))
     rows = {name: per_row(args.runs / name, one) for name, one in results.items()}
     print("\n" + "\n".join(differences_table(rows)))
@@ -42,45 +40,50 @@ def main() -> None:
         draw(results, args.figure)
 
 
-def systems_table(results: dict[str, GenerationResults]) -> list[str]:
+def systems_table(results: dict[str, Results]) -> list[str]:
     any_run = next(iter(results.values()))
     lines = [
         "| system | perplexity | KL, nats | agreement | ROUGE-L | repeated 4-grams | cut off | min a seed |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    by_name = {system.name: system for system in any_run.figures.systems}
-    lines += [system_line(name, by_name[name], None) for name in ("teacher", "student_before")]
+    lines += [system_line(name, any_run, name, None) for name in ("teacher", "student_init")]
     for name, one in results.items():
-        (distilled,) = (s for s in one.figures.systems if s.name == "distilled")
-        seconds = sum(cost.seconds for cost in one.costs if cost.system == "distilled") / len(one.seeds)
-        lines.append(system_line(name, distilled, seconds / 60))
+        seconds = sum(cost.seconds for cost in one.costs if cost.system == "distilled") / len(one.run.seeds)
+        lines.append(system_line(name, one, "distilled", seconds / 60))
     return lines
 
 
-def system_line(name: str, system: GenerationSystem, minutes: float | None) -> str:
-    def cell(interval: Any, form: str) -> str:
-        if interval is None:
-            return ""
-        return f"{interval.value:{form}} ({interval.low:{form}} to {interval.high:{form}})"
+def system_line(name: str, results: Results, system: str, minutes: float | None) -> str:
+    def cell(metric: str, form: str) -> str:
+        found = interval(results, system, metric)
+        return "" if found is None else f"{found.value:{form}} ({found.low:{form}} to {found.high:{form}})"
 
-    written = system.written
+    def bare(metric: str, form: str) -> str:
+        found = interval(results, system, metric)
+        return "" if found is None else f"{found.value:{form}}"
+
     cells = [
-        cell(system.perplexity, ".1f"),
-        cell(system.kl_to_teacher_nats, ".3f"),
-        cell(system.agreement, ".1%"),
-        cell(system.rouge_l, ".1%"),
-        f"{written.repeated_4_grams.value:.1%}" if written else "",
-        f"{written.cut_off.value:.0%}" if written and written.cut_off else "",
+        cell("perplexity", ".1f"),
+        cell("kl", ".3f"),
+        cell("agreement", ".1%"),
+        cell("rouge_l", ".1%"),
+        bare("repeated_4_grams", ".1%"),
+        bare("cut_off", ".0%"),
         "" if minutes is None else f"{minutes:.1f}",
     ]
     return f"| `{name}` | {' | '.join(cells)} |"
 
 
-def per_row(folder: Path, results: GenerationResults) -> dict[str, np.ndarray]:
+def interval(results: Results, system: str, metric: str) -> Interval | None:
+    figure = results.figure(system, metric)
+    return figure.interval if figure else None
+
+
+def per_row(folder: Path, results: Results) -> dict[str, np.ndarray]:
     """Sums and weights of each held-out row, ``[2, seeds, rows]`` for each figure."""
     references = [json.loads(line)["output"] for line in open_test(folder).split("\n") if line]
     found: dict[str, list[list[np.ndarray]]] = {name: [[], []] for name in FIGURES}
-    for seed in results.seeds:
+    for seed in results.run.seeds:
         values = json.loads((folder / "predictions" / f"distilled-seed{seed}.json").read_text(encoding="utf-8"))
         tokens = np.asarray(values["tokens_N"], dtype=float)
         for name, key in (("nll", "nll_sum_N"), ("kl", "kl_sum_N"), ("agreed", "agreed_N")):
@@ -127,15 +130,14 @@ def means(sums_and_weights: np.ndarray) -> np.ndarray:
     return np.asarray(sums / weights)
 
 
-def draw(results: dict[str, GenerationResults], path: Path) -> None:
+def draw(results: dict[str, Results], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.5, 4), layout="constrained")
     axes = figure.subplots()
     for name, one in results.items():
-        (system,) = (s for s in one.figures.systems if s.name == "distilled")
-        if system.kl_to_teacher_nats and system.rouge_l:
-            kl, rouge = system.kl_to_teacher_nats, system.rouge_l
+        kl, rouge = (interval(one, "distilled", metric) for metric in ("kl", "rouge_l"))
+        if kl and rouge:
             axes.errorbar(
                 kl.value, rouge.value,
                 xerr=[[kl.value - kl.low], [kl.high - kl.value]],

@@ -21,12 +21,12 @@ Change = Callable[[dict[str, Any], Path], None]
 @pytest.fixture(autouse=True)
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests are not about the report, the speed or intervals."""
-    from limbeck.generation_results import GenerationSpeed
+    from limbeck.results.sections import Speed
 
     unknown: dict[str, Any] = dict.fromkeys(("tokens_per_second", "batch_size", "peak_memory_bytes"))
-    speed = GenerationSpeed(parameters=1, size_bytes=1, **unknown)
+    speed = Speed(parameters=1, size_bytes=1, **unknown)
     monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *words: speed)
-    monkeypatch.setattr("limbeck.evaluation.generation.measure._RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from limbeck.results.read import read_results
 from limbeck.types import Instruction
 
 Records = Callable[..., list[Instruction]]
@@ -135,8 +136,8 @@ def test_evaluate_shows_each_language_and_writes_figures(
     assert code == 0, errors
     for name in ("English", "Bulgarian", "Slovak", "Accuracy", "MRR"):
         assert name in errors
-    written = json.loads(figures.read_text(encoding="utf-8"))
-    assert [(cell["lang"], cell["records"]) for cell in written["cells"]] == [("en", 36), ("bg", 36), ("sk", 36)]
+    cells = [f for f in read_results(figures).figures if f.metric == "accuracy" and len(f.slice) == 2]
+    assert [(cell.slice["lang"], cell.rows) for cell in cells] == [("en", 36), ("bg", 36), ("sk", 36)]
     code, _, errors = limbeck(*words, "--lang", "sk, bg")
     assert code == 0, errors
     assert "English" not in errors

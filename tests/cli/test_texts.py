@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.evaluation.measured import find, section, value
 from tests.runs.text_models import as_messages, held_out_rows, text_sections, train_rows, write_jsonl
 
-from limbeck.generation_results import GenerationResults
+from limbeck.results.read import read_results
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -178,8 +179,8 @@ def test_a_run_from_the_command_line_then_its_student_again(limbeck: Command, tm
     for words in ("figures on 12 held-out rows", "perplexity", "report:", "student:"):
         assert words in errors
     folder = Path(sections["output"])
-    results = GenerationResults.model_validate_json((folder / "results.json").read_text(encoding="utf-8"))
-    assert results.command == f"limbeck distill {run_file}"
+    results = read_results(folder)
+    assert results.run.command == f"limbeck distill {run_file}"
 
     teacher, figures = sections["teacher"]["model"], tmp_path / "figures.json"
     words = [str(folder / "student"), sections["data"]["test"], "--against", teacher, "--output", str(figures)]
@@ -187,15 +188,13 @@ def test_a_run_from_the_command_line_then_its_student_again(limbeck: Command, tm
     assert code == 0, errors
     for name in ("perplexity", "ROUGE-L", "exact"):
         assert name.lower() in errors.lower()
-    written = json.loads(figures.read_text(encoding="utf-8"))
-    expected = {system.name: system for system in results.figures.systems}
-    assert [system["name"] for system in written["systems"]] == ["distilled", "teacher"]
-    for system in written["systems"]:
-        for name in ("nll_nats", "kl_to_teacher_nats", "agreement", "rouge_l", "exact_match"):
-            before = getattr(expected[system["name"]], name)
-            now = system[name]
-            assert (now is None) == (before is None), name
-            assert now is None or now["value"] == pytest.approx(before.value, abs=1e-6), name
+    again = read_results(figures)
+    assert [system.name for system in again.systems if system.role != "constant"] == ["distilled", "teacher"]
+    for system in ("distilled", "teacher"):
+        for metric in ("nll", "kl", "agreement", "rouge_l", "exact_match"):
+            before, now = (find(one, system, metric) for one in (results, again))
+            assert (now is None) == (before is None), metric
+            assert now is None or before is None or now.value == pytest.approx(before.value, abs=1e-6), metric
 
     page = (folder / "report.html").read_bytes()
     (folder / "report.html").unlink()
@@ -208,12 +207,12 @@ def test_evaluate_a_student_alone(student: Path, limbeck: Command, tmp_path: Pat
     rows = write_jsonl(tmp_path / "rows.jsonl", held_out_rows())
     code, _, errors = limbeck("evaluate", str(student), rows, "--output", str(figures))
     assert code == 0, errors
-    (system,) = json.loads(figures.read_text(encoding="utf-8"))["systems"]
-    assert system["exact_match"]["value"] > 0.5
+    found = read_results(figures)
+    assert value(found, "distilled", "exact_match") > 0.5
     assert re.search(r"- Always the most frequent answer: '[\w ]+', the reference of 3 of 12", errors)
     assert re.search(r"Exact match .* 25.0 %", errors)
-    assert system["kl_to_teacher_nats"] is None
-    assert system["perplexity"]["value"] < 5
+    assert find(found, "distilled", "kl") is None
+    assert value(found, "distilled", "perplexity") < 5
 
 
 def test_evaluate_against_a_model_of_other_tokens(student: Path, limbeck: Command, tmp_path: Path) -> None:
@@ -225,9 +224,9 @@ def test_evaluate_against_a_model_of_other_tokens(student: Path, limbeck: Comman
     rows = write_jsonl(tmp_path / "rows.jsonl", held_out_rows())
     code, _, errors = limbeck("evaluate", str(student), rows, "--against", other, "--output", str(figures))
     assert code == 0, errors
-    written = json.loads(figures.read_text(encoding="utf-8"))
-    assert all(system["kl_to_teacher_nats"] is None for system in written["systems"])
-    assert any("different tokens" in warning for warning in written["warnings"])
+    found = read_results(figures)
+    assert not any(figure.metric == "kl" for figure in found.figures)
+    assert any("different tokens" in warning for warning in found.warnings)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +258,7 @@ def test_evaluate_on_tasks_of_lm_eval_needs_the_extra(
 ) -> None:
     """Said before anything is measured; with it, the figures stand in the JSON beside the others."""
 
-    from limbeck.generation_results import HarnessFigure
+    from limbeck.results.sections import Harness, HarnessFigure
 
     rows, figures = write_jsonl(tmp_path / "rows.jsonl", held_out_rows()), tmp_path / "figures.json"
     with monkeypatch.context() as without:
@@ -285,9 +284,9 @@ def test_evaluate_on_tasks_of_lm_eval_needs_the_extra(
     code, _, errors = limbeck("evaluate", str(student), rows, "--lm-eval", "topics", "--output", str(figures))
     assert code == 0, errors
     assert "0.750 ± 0.100" in errors
-    written = json.loads(figures.read_text(encoding="utf-8"))
-    assert written["lm_eval"] == [found.model_dump()]
-    assert written["systems"]
+    written = read_results(figures)
+    assert section(written, Harness).figures == [found]
+    assert written.systems
 
 
 # ---- store, doctor, recipes, help -------------------------------------------------------------------------------

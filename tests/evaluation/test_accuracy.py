@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from limbeck.evaluation.accuracy import (
+    class_figures,
     confusion_of_worst_classes,
     macro_f1,
-    macro_sensitivity,
-    macro_specificity,
-    per_class_figures,
 )
 
 label = st.integers(0, 4)
@@ -32,12 +30,6 @@ def test_macro_f1_by_hand() -> None:
     assert macro_f1(gold, predicted, classes=4) == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
 
 
-def test_macro_sensitivity_and_specificity_by_hand() -> None:
-    gold, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 3])
-    assert macro_sensitivity(gold, predicted, classes=4) == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
-    assert macro_specificity(gold, predicted, classes=4) == pytest.approx((2 / 3 + 3 / 4 + 1 + 5 / 6) / 4)
-
-
 def test_macro_f1_of_many_samples_at_once_is_that_of_each() -> None:
     gold, predicted = np.random.default_rng(0).integers(0, 5, (2, 4, 3, 9))
     many = macro_f1(gold, predicted, classes=5)
@@ -47,25 +39,28 @@ def test_macro_f1_of_many_samples_at_once_is_that_of_each() -> None:
             assert many[i, j] == pytest.approx(macro_f1(gold[i, j], predicted[i, j], classes=5))
 
 
-def test_per_class_figures_by_hand() -> None:
+def test_class_figures_by_hand() -> None:
     gold, predicted = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 0])
-    first, second, absent = per_class_figures(gold, predicted, ["a", "b", "c"])
-    assert (first.label, first.rows, first.precision, first.recall) == (
-        "a",
-        3,
-        pytest.approx(2 / 3),
-        pytest.approx(2 / 3),
-    )
-    assert (second.label, second.rows, second.precision, second.recall) == ("b", 2, 0.5, 0.5)
-    assert second.f1 == pytest.approx(0.5)
-    assert (first.specificity, second.specificity, absent.specificity) == (0.5, pytest.approx(2 / 3), 1)
-    assert (absent.rows, absent.precision, absent.recall, absent.f1) == (0, 0, 0, 0)
+    found = class_figures(gold, predicted, 3)
+    assert found["precision"] == pytest.approx([2 / 3, 0.5, 0])
+    assert found["sensitivity"] == pytest.approx([2 / 3, 0.5, 0])
+    assert found["f1"] == pytest.approx([2 / 3, 0.5, 0])
+    assert found["specificity"] == pytest.approx([0.5, 2 / 3, 1])
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(label, label), min_size=1, max_size=40))
+def test_class_figures_are_scikit_learns(rows: list[tuple[int, int]]) -> None:
+    gold, predicted = np.array(rows, dtype=np.int64).T
+    found = class_figures(gold, predicted, 5)
+    expected = precision_recall_fscore_support(gold, predicted, labels=range(5), zero_division=0)
+    assert [found[name] for name in ("precision", "sensitivity", "f1")] == [pytest.approx(e) for e in expected[:3]]
 
 
 def test_the_specificity_of_the_only_class_with_rows_is_undefined() -> None:
-    only, other = per_class_figures(np.array([0, 0]), np.array([0, 1]), ["a", "b"])
-    assert only.specificity is None
-    assert other.specificity == 0.5
+    only, other = class_figures(np.array([0, 0]), np.array([0, 1]), 2)["specificity"]
+    assert np.isnan(only)
+    assert other == 0.5
 
 
 def test_confusion_of_few_classes_is_complete() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from limbeck.errors import DataError
 from limbeck.evaluation.cost import device_hours, saving, system_cost, with_money, with_savings
-from limbeck.language_results import Money
-from limbeck.results import StageCost
+from limbeck.results.record import StageCost
+from limbeck.results.sections import Money
 
 OURS, FINE_TUNING, REINFORCEMENT, PROMPTS = (50, 4), (100, 8), (150, 16), (80, 6)  # wall hours, devices
 
@@ -68,7 +68,7 @@ def test_refuses_a_cost_without_a_device_count(devices: int | None) -> None:
 def test_refuses_what_has_no_baseline_or_no_stages() -> None:
     with pytest.raises(DataError, match="a saving needs a baseline that cost something, not 0"):
         saving(1, 0)
-    with pytest.raises(DataError, match=r"rl_ia \(n_target 16\) has no stages"):
+    with pytest.raises(DataError, match=r"rl_ia \(budget 16\) has no stages"):
         system_cost("rl_ia", 16, [], devices=1)
 
 
@@ -78,10 +78,10 @@ def test_stages_add_up_seeds_are_averaged_and_the_english_model_is_included() ->
         16,
         [stage(3600, 0), stage(7200, 0, memory=70), stage(3600, 1), stage(3600, 1, tokens=301)],
         devices=2,
-        english_model=[stage(1800, 0, tokens=1000), stage(5400, 1, tokens=1000)],
+        teacher=[stage(1800, 0, tokens=1000), stage(5400, 1, tokens=1000)],
     )
-    assert (cost.name, cost.n_target, cost.devices, cost.energy_kwh) == ("ml_ipd", 16, 2, None)
-    assert cost.english_model_hours == pytest.approx(2 * 1.0)
+    assert (cost.system, cost.budget, cost.devices, cost.energy_kwh) == ("ml_ipd", 16, 2, None)
+    assert cost.teacher_hours == pytest.approx(2 * 1.0)
     assert cost.device_hours == pytest.approx(2 * (3 + 2) / 2 + 2 * 1.0)
     assert cost.tokens == round((200 + 401) / 2 + 1000)
     assert cost.peak_memory_bytes == 70
@@ -91,15 +91,15 @@ def test_stages_add_up_seeds_are_averaged_and_the_english_model_is_included() ->
 def test_energy_is_known_where_every_stage_has_been_measured() -> None:
     english = [stage(1, 0, energy=0.5)]
     measured = [stage(1, 0, energy=1.0), stage(1, 1, energy=2.0), stage(1, 1, energy=0.0)]
-    assert system_cost("ml_ipd", 0, measured, devices=4, english_model=english).energy_kwh == pytest.approx(2.0)
-    assert system_cost("ml_ipd", 0, measured, devices=4, english_model=[stage(1)]).energy_kwh is None
+    assert system_cost("ml_ipd", 0, measured, devices=4, teacher=english).energy_kwh == pytest.approx(2.0)
+    assert system_cost("ml_ipd", 0, measured, devices=4, teacher=[stage(1)]).energy_kwh is None
 
 
 def test_an_english_model_of_one_seed_costs_its_one_seed() -> None:
-    cost = system_cost("transfer", 0, [stage(3600, 0), stage(3600, 1)], devices=1, english_model=[stage(7200)])
-    assert (cost.device_hours, cost.english_model_hours) == (3, 2)
-    alone = system_cost("english_model", 0, [], devices=1, english_model=[stage(7200)])
-    assert (alone.device_hours, alone.english_model_hours) == (2, 2)
+    cost = system_cost("transfer", 0, [stage(3600, 0), stage(3600, 1)], devices=1, teacher=[stage(7200)])
+    assert (cost.device_hours, cost.teacher_hours) == (3, 2)
+    alone = system_cost("english_model", 0, [], devices=1, teacher=[stage(7200)])
+    assert (alone.device_hours, alone.teacher_hours) == (2, 2)
 
 
 def test_savings_are_against_the_same_budget() -> None:
@@ -116,7 +116,9 @@ def test_savings_are_against_the_same_budget() -> None:
             cost("ml_dft", 0, 7),
             cost("rl_ia", 1, 7),
             cost("ml_ipd", 0, 14),
-        ]
+        ],
+        main="ml_ipd",
+        teacher="english_model",
     )
     assert [c.saving for c in costs] == [None, None, 0.75, None, pytest.approx(-0.5), pytest.approx(-1.0), None, None]
     assert costs[2].device_hours == 800

@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 from limbeck.evaluation import significance
 from limbeck.evaluation.significance import (
     Statistic,
-    bootstrap_interval,
     bootstrap_p_value,
     holm,
     mcnemar,
     paired_t,
     paired_t_test,
     resample,
-    resampled_means,
     share_p_value,
 )
 
@@ -40,36 +38,9 @@ def right(only_first: int, only_second: int, both: int = 30) -> tuple[NDArray[np
 )
 def test_mcnemar_is_the_exact_binomial(only_first: int, only_second: int, p_value: float) -> None:
     found = mcnemar(*right(only_first, only_second), seed=4)
-    assert (found.seed, found.only_first_right, found.only_second_right) == (4, only_first, only_second)
+    assert (found.name, found.seed) == ("mcnemar", 4)
+    assert list(found.details.values()) == [only_first, only_second]
     assert found.p_value == pytest.approx(p_value, rel=1e-12)
-
-
-def test_interval_holds_the_value_and_is_the_same_every_time() -> None:
-    values = np.random.default_rng(0).random(80)
-    interval = bootstrap_interval(mean_of(values), 80)
-    assert interval.value == pytest.approx(values.mean())
-    assert interval.low < interval.value < interval.high
-    assert bootstrap_interval(mean_of(values), 80) == interval
-
-
-def test_interval_is_as_wide_as_the_normal_one() -> None:
-    values = np.random.default_rng(0).normal(size=400)
-    interval = bootstrap_interval(mean_of(values), 400)
-    half = 1.96 * values.std() / math.sqrt(400)
-    assert interval.low == pytest.approx(values.mean() - half, abs=0.1 * half)
-    assert interval.high == pytest.approx(values.mean() + half, abs=0.1 * half)
-
-
-def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    samples = (np.random.default_rng(0).random((60, 60)) < 0.8).astype(np.float64)
-    intervals = [bootstrap_interval(mean_of(sample), 60) for sample in samples]
-    covering = sum(interval.low <= 0.8 <= interval.high for interval in intervals)
-    assert 52 <= covering < 60
-
-
-def test_a_constant_has_no_interval() -> None:
-    interval = bootstrap_interval(mean_of(np.ones(20)), 20)
-    assert (interval.low, interval.value, interval.high) == (1, 1, 1)
 
 
 def test_resamples_are_paired_row_by_row() -> None:
@@ -178,24 +149,3 @@ def test_share_p_value_of_identical_systems_is_1_in_spite_of_rounding() -> None:
     assert share_p_value(np.full(100, 1e-17)) == 1
     assert share_p_value(np.full(100, -1e-17)) == 1
     assert share_p_value(np.full(100, 0.1)) == 0
-
-
-def test_resampled_means_come_as_often_as_the_256_resamples_say() -> None:
-    draws = resampled_means(ITEM_DIFFERENCES[:, None], resamples=40_000, rng=np.random.default_rng(0))[:, 0]
-    assert draws.mean() == pytest.approx(0.25, abs=0.01)
-    assert (draws <= 0).mean() == pytest.approx(0.375, abs=0.01)
-    assert (draws >= 0).mean() == pytest.approx(0.816406, abs=0.01)
-    assert share_p_value(draws) == pytest.approx(0.75, abs=0.02)
-
-
-def test_resampled_means_share_each_sample_over_the_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = np.random.default_rng(1).random((30, 2))
-
-    def draw(columns: NDArray[np.float64]) -> NDArray[np.float64]:
-        return resampled_means(columns, resamples=101, rng=np.random.default_rng(2))
-
-    both = draw(np.column_stack([values, values[:, 0] + 1]))
-    np.testing.assert_allclose(both[:, 2] - both[:, 0], 1)
-    np.testing.assert_allclose(draw(values), both[:, :2])
-    monkeypatch.setattr(significance, "_INDICES_AT_ONCE", 7 * 30)
-    np.testing.assert_allclose(draw(values), both[:, :2])

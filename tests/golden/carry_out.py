@@ -17,14 +17,14 @@ from unittest.mock import patch
 import yaml
 
 import limbeck
-from limbeck.generation_results import GenerationSpeed
+from limbeck.results.sections import Speed
 
 HERE = Path(__file__).parent
 NAMES = sorted(path.stem for path in (HERE / "runs").glob("*.yaml"))
 _ASIDE = {
     "limbeck.report.page.write_report": lambda results, path: path.touch(),
     "limbeck.evaluation.speed._measure_on_disk": lambda model, longest: (1, 1),
-    "limbeck.runs.text_outcome.writing_speed": lambda *words: GenerationSpeed(
+    "limbeck.runs.text_outcome.writing_speed": lambda *words: Speed(
         parameters=1, size_bytes=1, tokens_per_second=None, batch_size=None, peak_memory_bytes=None
     ),
 }

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.evaluation.measured import find, section, value
 
 import limbeck
 from limbeck.errors import ConfigError, LimbeckError, TeacherError
 from limbeck.models.load import load_classifier, load_language_model, load_tokenizer
 from limbeck.report.page import render_report
 from limbeck.results import Results
-from limbeck.results.bridge import as_results
+from limbeck.results.sections import TeacherLabels
 from limbeck.runs.config import run_config
 from limbeck.runs.evaluate import evaluate
 from limbeck.runs.examine import examine
@@ -90,7 +91,7 @@ def run(causal_folder: Path, made_data: dict[str, str], monkeypatch: pytest.Monk
     monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
     monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 2)
     monkeypatch.setattr("limbeck.evaluation.speed._THROUGHPUT_BATCHES", 1)
-    monkeypatch.setattr("limbeck.evaluation.significance._RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
     adapter = {"kind": "lora", "rank": 4, "dropout": 0.0, "targets": "all_linear"}
     return {
@@ -106,7 +107,8 @@ def run(causal_folder: Path, made_data: dict[str, str], monkeypatch: pytest.Monk
 
 def accuracies(results: Any) -> dict[str, list[float]]:
     assert isinstance(results, Results)
-    return {system.name: [s.accuracy or 0.0 for s in system.seeds] for system in results.systems}
+    found = {system.name: find(results, system.name, "accuracy") for system in results.systems}
+    return {name: list(figure.seeds.values()) for name, figure in found.items() if figure is not None}
 
 
 def test_a_student_without_gold_labels_beats_the_noisy_teacher_it_learnt_from(
@@ -145,9 +147,8 @@ def test_a_student_that_answers_in_words(run: dict[str, Any], tmp_path: Path) ->
     assert not np.allclose(saved, before)
     answers = Predictor(student).predict([row["text"] for row in rows])
     assert [answer["label"] for answer in answers] == [LABELS[i] for i in saved.argmax(-1)]
-    (system,), _ = evaluate(student, run["data"]["test"], against=None, fields=None, progress=SilentProgress())
-    assert system.accuracy is not None
-    assert system.accuracy.value == pytest.approx(accuracies(results)["distilled"][0])
+    again = evaluate(student, run["data"]["test"], against=None, fields=None, progress=SilentProgress())
+    assert value(again, "distilled", "accuracy") == pytest.approx(accuracies(results)["distilled"][0])
 
 
 def few(run: dict[str, Any], folder: Path) -> None:
@@ -170,11 +171,11 @@ def test_a_causal_model_with_a_prompt_teaches(run: dict[str, Any], causal_folder
     }
     results = limbeck.distill(**run)
     assert isinstance(results, Results)
-    labels = results.teacher_labels
+    labels = results.section(TeacherLabels)
     assert labels is not None
     assert (labels.route, labels.calibration, labels.train_rows) == ("local", ["contextual"], 20)
     assert {"teacher", "distilled"} <= {system.name for system in results.systems}
-    assert "a causal model&#39;s scores of the labels, calibrated (contextual)" in render_report(as_results(results))
+    assert "a causal model&#39;s scores of the labels, calibrated (contextual)" in render_report(results)
     assert limbeck.distill(**run) == results  # with the labels that were kept
 
 
@@ -236,8 +237,7 @@ def test_an_api_with_a_prompt_teaches_and_no_answer_is_paid_for_twice(
     run["teacher"]["journal"] = str(tmp_path / "journal.sqlite")
     results = limbeck.distill(**run)
     assert isinstance(results, Results)
-    assert results.teacher_labels is not None
-    assert results.teacher_labels.route == "samples"
+    assert section(results, TeacherLabels).route == "samples"
     assert accuracies(results)["teacher"] == [1.0]
     asked = _Server.calls
     assert 0 < asked <= 2 * 40 + 4, "and 4 calls that try whether it samples at all: its answers never differ"
@@ -254,12 +254,12 @@ def test_an_api_with_log_probabilities_teaches(run: dict[str, Any], server: str,
     run["teacher"] = {"api": api, "prompt": {}, "journal": str(tmp_path / "journal.sqlite")}
     results = limbeck.distill(**run)
     assert isinstance(results, Results)
-    labels = results.teacher_labels
+    labels = results.section(TeacherLabels)
     assert labels is not None
     assert (labels.route, labels.train_rows, labels.flags) == ("log_probs", 20, {})
     assert accuracies(results)["teacher"] == [1.0]
     said = "the log-probabilities of an API"
-    assert said in render_report(as_results(results))
+    assert said in render_report(results)
     assert said in (tmp_path / "run" / "student" / "README.md").read_text(encoding="utf-8")
     assert _Server.calls <= 3 * 40
 

@@ -11,11 +11,13 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tests.evaluation.measured import compared, figure, section, value
 from tests.runs.interruption import InterruptAfter
 
 import limbeck
 from limbeck.errors import ConfigError, DataError, ModelError, RunFolderError
 from limbeck.results import Results
+from limbeck.results.sections import Speeds
 from limbeck.runs.config import load_run_file
 from limbeck.runs.predictor import Predictor
 
@@ -25,7 +27,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most tests are not about the report, memory or intervals; one does all of it for real."""
     monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
     monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 4)
-    monkeypatch.setattr("limbeck.evaluation.significance._RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
 
 
@@ -33,21 +35,25 @@ def test_a_whole_run_leaves_student_results_and_report(sections: dict[str, Any])
     results = limbeck.distill(**sections)
     folder = Path(sections["output"])
 
-    assert {system.name for system in results.systems} == {"teacher", "student_before", "fine_tuned", "distilled"}
+    assert {system.name for system in results.systems} == {
+        "teacher",
+        "student_init",
+        "fine_tune",
+        "distilled",
+        "constant",
+    }
     assert {p.name for p in folder.iterdir()} >= {
         "run.yaml", "log.jsonl", "stages", "student", "results.json", "report.html"
     }  # fmt: skip
     assert Results.model_validate_json((folder / "results.json").read_text(encoding="utf-8")) == results
-    speed = {system.name: system.speed for system in results.systems}
-    assert speed["distilled"].parameters < speed["teacher"].parameters
-    assert speed["distilled"].peak_memory_bytes > 10 * 2**20
+    speeds = section(results, Speeds).systems
+    assert speeds["distilled"].parameters < speeds["teacher"].parameters
+    assert (speeds["distilled"].peak_memory_bytes or 0) > 10 * 2**20
     assert len(results.comparisons) > 3
     gold = [json.loads(line)["label"] for line in Path(sections["data"]["test"]).read_text("utf-8").splitlines()]
-    assert results.most_frequent is not None
-    assert results.most_frequent.accuracy is not None
-    assert results.most_frequent.accuracy.value == pytest.approx(max(Counter(gold).values()) / len(gold))
+    assert value(results, "constant", "accuracy") == pytest.approx(max(Counter(gold).values()) / len(gold))
     assert any("passes over the labelled rows" in sentence for sentence in results.verdict)
-    assert any(curve.series == "term/soft_targets" for curve in results.curves)
+    assert any(curve.series == "term/divergence" for curve in results.curves)
 
 
 def test_the_student_is_a_normal_hugging_face_folder(sections: dict[str, Any], light: None) -> None:
@@ -65,17 +71,15 @@ def test_the_student_is_a_normal_hugging_face_folder(sections: dict[str, Any], l
         logits = model(**tokenizer([row["text"] for row in rows], padding=True, return_tensors="pt")).logits
     predicted = [model.config.id2label[i] for i in logits.argmax(-1).tolist()]
     accuracy = np.mean([p == row["label"] for p, row in zip(predicted, rows, strict=True)])
-    distilled = next(system for system in results.systems if system.name == "distilled")
-    assert distilled.accuracy is not None
-    assert accuracy == pytest.approx(distilled.accuracy.value)
+    assert accuracy == pytest.approx(value(results, "distilled", "accuracy"))
     assert [a["label"] for a in Predictor(str(folder)).predict([row["text"] for row in rows])] == predicted
 
 
 @pytest.mark.parametrize("recipe", ["distilbert", "pkd", "pd", "fine_tune", "kd"])
 def test_every_recipe_runs_from_a_name(recipe: str, sections: dict[str, Any], light: None) -> None:
     results = limbeck.distill(**{**sections, "recipe": recipe, "compare_fine_tuned": False})
-    assert results.recipe == recipe
-    assert results.paper
+    assert results.run.recipe == recipe
+    assert results.run.paper
 
 
 def test_hidden_states_of_a_classifier_teach_in_random_order_alone(sections: dict[str, Any], light: None) -> None:
@@ -132,9 +136,9 @@ def test_a_fine_tuned_teacher_and_no_labels_at_all(
     sections.update(teacher={"model": str(teacher)}, output=str(tmp_path / "unlabelled"))
     sections["data"] = {"train": str(tickets["unlabelled"])}
     results = limbeck.distill(**sections)
-    assert {system.name for system in results.systems} == {"teacher", "student_before", "distilled"}
-    assert all(system.accuracy is None for system in results.systems)
-    assert next(s for s in results.systems if s.name == "distilled").agreement is not None
+    assert {system.name for system in results.systems} == {"teacher", "student_init", "distilled"}
+    assert {figure.metric for figure in results.figures} == {"agreement", "kl"}
+    assert results.headline == "agreement"
     assert any("no" in w and "label" in w for w in results.warnings)
 
 
@@ -168,9 +172,9 @@ def test_the_card_names_the_model_that_the_student_began_as(
 
 def test_several_seeds_are_compared_over_seeds(sections: dict[str, Any], light: None) -> None:
     results = limbeck.distill(**{**sections, "seeds": [0, 1, 2]})
-    comparison = next(c for c in results.comparisons if (c.first, c.second) == ("distilled", "fine_tuned"))
-    assert len(comparison.per_seed_difference) == len(comparison.mcnemar) == 3
-    assert len(next(s for s in results.systems if s.name == "distilled").seeds) == 3
+    comparison = compared(results, "fine_tune", "accuracy")
+    assert len(comparison.seeds) == len([test for test in comparison.tests if test.name == "mcnemar"]) == 3
+    assert len(figure(results, "distilled", "accuracy").seeds) == 3
 
 
 def test_an_interrupt_at_any_step_changes_nothing_in_the_end(
@@ -208,8 +212,10 @@ def test_changed_data_are_noticed(sections: dict[str, Any], tmp_path: Path, ligh
 
 
 def results_but_for_times(results: Any) -> dict[str, Any]:
-    left_out = {"created", "systems", "verdict", "costs"}  # times of day, and speeds in the others
-    return results.model_dump(exclude=left_out)  # type: ignore[no-any-return]
+    kept = results.model_dump(exclude={"verdict", "costs"})  # they hold times and speeds
+    del kept["run"]["created"]
+    kept["sections"] = [one for one in kept["sections"] if one["kind"] != "speed"]
+    return kept  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +251,7 @@ def test_bad_rows_in_quarantine_are_counted_and_kept(sections: dict[str, Any], t
     train = write_rows(tmp_path / "train.jsonl", [*rows, {"text": "", "label": "1"}, {"text": 7}])
     sections["data"] = {"train": str(train), "test": str(train), "on_bad_row": "quarantine"}
     results = limbeck.distill(**sections)
-    assert results.left_out_rows == 4
+    assert results.run.rows["left_out"] == 4
     assert (Path(sections["output"]) / "quarantine-train.jsonl").read_text(encoding="utf-8").count("\n") == 2
 
 

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.evaluation.measured import figure, interval, section, value
 
 from limbeck.errors import ConfigError, DataError
-from limbeck.language_results import LanguageSystem
+from limbeck.results.figures import Figure
+from limbeck.results.record import Results
+from limbeck.results.sections import Languages
 from limbeck.runs.evaluate_languages import evaluate_languages
 from limbeck.runs.ranker import RankingTask
 from limbeck.types import Instruction, SilentProgress
@@ -55,9 +58,13 @@ def rows(tmp_path: Path, make_topic_records: Records) -> Path:
     return tmp_path
 
 
-def measure(student: Path, rows: Path, **values: Any) -> LanguageSystem:
+def measure(student: Path, rows: Path, **values: Any) -> Results:
     given: dict[str, Any] = {"layout": "rows", "split": "test", "languages": None, "task": None, "options": ()}
     return evaluate_languages(str(student), str(rows), progress=SilentProgress(), **(given | values))
+
+
+def cells(results: Results, metric: str = "accuracy") -> list[Figure]:
+    return [f for f in results.figures if f.metric == metric and f.slice.keys() == {"lang", "task"}]
 
 
 def test_accuracy_and_reciprocal_rank_are_those_of_the_predictions(
@@ -65,28 +72,28 @@ def test_accuracy_and_reciprocal_rank_are_those_of_the_predictions(
 ) -> None:
     from limbeck.runs.ranker import Ranker
 
-    system = measure(student, rows)
-    assert [(cell.lang, cell.records, cell.candidates) for cell in system.cells] == [
-        ("en", 36, 3), ("bg", 36, 3), ("sk", 36, 3),
-    ]  # fmt: skip
+    results = measure(student, rows)
+    assert [(cell.slice["lang"], cell.rows) for cell in cells(results)] == [("en", 36), ("bg", 36), ("sk", 36)]
+    assert section(results, Languages).candidates == {lang: {"topic": 3} for lang in ("en", "bg", "sk")}
     ranker = Ranker(student)
-    for cell in system.cells:
-        records = make_topic_records(cell.lang)
+    for cell in cells(results):
+        records = make_topic_records(cell.slice["lang"])
         golds = [record.candidates[record.gold[0]] for record in records]
-        answers = ranker.predict([record.input for record in records], cell.lang)
+        answers = ranker.predict([record.input for record in records], cell.slice["lang"])
         ranks = [list(a["probabilities"]).index(gold) + 1 for a, gold in zip(answers, golds, strict=True)]
-        assert cell.accuracy.value == pytest.approx(np.mean([rank == 1 for rank in ranks]))
-        assert cell.mrr.value == pytest.approx(np.mean([1 / rank for rank in ranks]))
-        assert cell.accuracy.low <= cell.accuracy.value <= cell.accuracy.high
-    targets = [cell.accuracy.value for cell in system.cells if cell.lang != "en"]
-    assert system.macro_accuracy.value == pytest.approx(np.mean(targets))
+        assert cell.value == pytest.approx(np.mean([rank == 1 for rank in ranks]))
+        assert value(results, "student", "mrr", 0, **cell.slice) == pytest.approx(np.mean([1 / r for r in ranks]))
+        assert interval(cell).low <= cell.value <= interval(cell).high
+    targets = [cell.value for cell in cells(results) if cell.slice["lang"] != "en"]
+    assert value(results, "student", "accuracy", 0) == pytest.approx(np.mean(targets))
 
 
 @pytest.mark.parametrize("languages", [["bul"], ["en"]])
 def test_one_language_alone(languages: list[str], student: Path, rows: Path) -> None:
-    system = measure(student, rows, languages=languages)
-    assert [cell.lang for cell in system.cells] == [{"bul": "bg", "en": "en"}[languages[0]]]
-    assert system.macro_accuracy == system.cells[0].accuracy
+    results = measure(student, rows, languages=languages)
+    (cell,) = cells(results)
+    assert cell.slice["lang"] == {"bul": "bg", "en": "en"}[languages[0]]
+    assert interval(figure(results, "student", "accuracy", 0)) == interval(cell)
 
 
 def test_options_reach_the_layout(student: Path, rows: Path) -> None:
@@ -95,17 +102,18 @@ def test_options_reach_the_layout(student: Path, rows: Path) -> None:
     )
     (rows / "dev.jsonl").write_text(renamed, encoding="utf-8")
     expected = measure(student, rows)
-    assert measure(student, rows, split="dev", options=("label=mood", "text=said")).cells == expected.cells
+    assert measure(student, rows, split="dev", options=("label=mood", "text=said")).figures == expected.figures
 
 
 def test_rows_with_labels_in_the_words_of_the_language(student: Path, rows: Path) -> None:
     """A task whose labels differ by language is no task with fixed labels: its labels are given."""
     words = {label: label for label in LABELS}
     same = ("task=topic", f"labels={LABELS}", f"label_words={{bg: {words}}}")
-    assert measure(student, rows, options=same).cells == measure(student, rows).cells
+    assert measure(student, rows, options=same).figures == measure(student, rows).figures
     words["sports"] = "политика"
     other = measure(student, rows, options=(*same[:2], f"label_words={{bg: {words}}}"))
-    changed = [a.lang for a, b in zip(other.cells, measure(student, rows).cells, strict=True) if a.mrr != b.mrr]
+    pairs = zip(cells(other, "mrr"), cells(measure(student, rows), "mrr"), strict=True)
+    changed = [a.slice["lang"] for a, b in pairs if a.value != b.value]
     assert changed == ["bg"]
 
 

@@ -57,7 +57,7 @@ def checked(sections: dict[str, Any]) -> RunConfig:
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
     monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 4)
-    monkeypatch.setattr("limbeck.evaluation.significance._RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
 
 

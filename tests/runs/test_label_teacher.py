@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.evaluation.measured import find, section, value
 
 import limbeck
 from limbeck.errors import ConfigError, DataError
 from limbeck.report.page import render_report
 from limbeck.results import Results
-from limbeck.results.bridge import as_results
+from limbeck.results.sections import Adapter, Calibration, Classes, Speeds, TeacherLabels
 from limbeck.runs.config import load_run_file, run_config
 from limbeck.runs.evaluate import evaluate
 from limbeck.runs.examine import examine
@@ -64,7 +65,7 @@ def unlabelled(taught: dict[str, Any]) -> dict[str, Any]:
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
     monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 4)
-    monkeypatch.setattr("limbeck.evaluation.significance._RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
 
 
@@ -82,27 +83,23 @@ def test_a_run_without_gold_labels_and_without_a_teachers_weights(
     results = limbeck.distill(**taught)
     assert isinstance(results, Results)
     systems = {system.name: system for system in results.systems}
-    assert set(systems) == {"teacher", "student_before", "distilled"}
-    teacher, student = systems["teacher"], systems["distilled"]
-    assert teacher.accuracy is not None
-    assert teacher.accuracy.value == pytest.approx(0.8, abs=0.02)
-    assert teacher.speed is None
-    assert teacher.layers is None
-    assert student.accuracy is not None
-    assert student.agreement is not None
-    assert results.labelled_rows == 0
-    assert results.teacher_labels is not None
-    assert results.teacher_labels.route == "column"
-    assert results.teacher_labels.train_rows == results.train_rows
+    assert set(systems) == {"teacher", "student_init", "distilled", "constant"}
+    assert value(results, "teacher", "accuracy") == pytest.approx(0.8, abs=0.02)
+    assert "teacher" not in section(results, Speeds).systems
+    assert systems["teacher"].layers is None
+    assert find(results, "distilled", "agreement") is not None
+    assert results.run.rows["labelled"] == 0
+    assert section(results, TeacherLabels).route == "column"
+    assert section(results, TeacherLabels).train_rows == results.run.rows["train"]
 
     folder = Path(taught["output"])
-    page = render_report(as_results(results))
+    page = render_report(results)
     assert "labels in the field" in page
     assert "the confidence of the given label" in page
-    assert results.calibration is not None
-    assert results.calibration.labels == "gold"
+    assert section(results, Calibration).labels == "gold"
+    labels = section(results, Classes).labels
     logits = np.load(folder / "predictions" / "distilled-seed0.npy").astype(np.float64)
-    gold = [results.labels.index(row["label"]) for row in read(Path(taught["data"]["test"]))]
+    gold = [labels.index(row["label"]) for row in read(Path(taught["data"]["test"]))]
     (fitted_on,) = fits
     np.testing.assert_allclose(fitted_on[0], logits, atol=1e-5)
     assert fitted_on[1].tolist() == gold
@@ -114,12 +111,11 @@ def test_a_run_without_gold_labels_and_without_a_teachers_weights(
     assert any("the teacher's own labels" in sentence for sentence in results.verdict)
 
     (answer,) = Predictor(str(folder / "student")).predict(["where is my card"])
-    assert answer["label"] in results.labels
-    (again,), _ = evaluate(
+    assert answer["label"] in labels
+    again = evaluate(
         str(folder / "student"), taught["data"]["test"], against=None, fields=None, progress=SilentProgress()
     )
-    assert again.accuracy is not None
-    assert again.accuracy.value == pytest.approx(student.accuracy.value)
+    assert value(again, "distilled", "accuracy") == pytest.approx(value(results, "distilled", "accuracy"))
 
     # The same command repeats nothing.
     log = (folder / "log.jsonl").read_bytes()
@@ -160,7 +156,7 @@ def test_rows_that_the_teacher_left_out_are_not_distilled(taught: dict[str, Any]
     distilled = next(cost for cost in results.costs if cost.system == "distilled")
     assert distilled.rows_seen == len(rows) // 2
     assert "teacher" not in {system.name for system in results.systems}
-    assert all(system.agreement is None for system in results.systems)
+    assert not any(figure.metric == "agreement" for figure in results.figures)
     assert any("training rows have no label of the teacher" in warning for warning in results.warnings)
     assert any("1 of" in warning and "held-out rows" in warning for warning in results.warnings)
 
@@ -372,9 +368,9 @@ def test_one_stage_is_plain_training_bit_for_bit_and_the_control_has_the_same_st
     assert control.read_bytes() == weights[1]
     assert weights[3] != weights[1]
     costs = {cost.system: cost for cost in found[3].costs}
-    assert costs["random_order"].steps == costs["distilled"].steps == 12
-    assert {"random_order", "distilled"} <= {system.name for system in found[3].systems}
-    assert any((c.first, c.second) == ("distilled", "random_order") for c in found[3].comparisons)
+    assert costs["anon"].steps == costs["distilled"].steps == 12
+    assert {"anon", "distilled"} <= {system.name for system in found[3].systems}
+    assert any((c.first, c.second) == ("distilled", "anon") for c in found[3].comparisons)
     assert {"train/kl_to_teacher", "term/teacher_labels"} <= {curve.series for curve in found[1].curves}
 
 
@@ -390,15 +386,14 @@ def test_a_student_with_an_adapter(taught: dict[str, Any], light: None, adapter:
     results = limbeck.distill(**taught)
     assert isinstance(results, Results)
     folder = Path(taught["output"])
-    figures = results.adapter
-    assert figures is not None
-    assert figures.kind == adapter["kind"]
-    before, student = load_classifier(base, labels=results.labels), load_classifier(str(folder / "student"))
+    figures, labels = section(results, Adapter), section(results, Classes).labels
+    assert figures.name == adapter["kind"]
+    before, student = load_classifier(base, labels=labels), load_classifier(str(folder / "student"))
     head = sum(p.numel() for p in before.classifier.parameters())
     # Of each of 4 layers: four maps of 32 x 32 with A and B of rank 2, or two series adapters of width 4.
     inserted = 4 * (4 * 2 * 64 if adapter["kind"] == "lora" else 2 * (2 * 32 * 4 + 32 + 4))
     assert figures.trainable_parameters == head + inserted
-    assert f"{figures.trainable_parameters:,}" in render_report(as_results(results))
+    assert f"{figures.trainable_parameters:,}" in render_report(results)
 
     # What no adapter touches is bit for bit the base's; the exported folder answers as the trained student did.
     trained, frozen = student.state_dict(), before.state_dict()
@@ -410,7 +405,7 @@ def test_a_student_with_an_adapter(taught: dict[str, Any], light: None, adapter:
     rows = read(Path(taught["data"]["test"]))
     answers = Predictor(str(folder / "student")).predict([row["text"] for row in rows])
     saved = np.load(folder / "predictions" / "distilled-seed0.npy")
-    assert [a["label"] for a in answers] == [results.labels[i] for i in saved.argmax(-1)]
+    assert [a["label"] for a in answers] == [labels[i] for i in saved.argmax(-1)]
     cost = next(cost for cost in results.costs if cost.system == "distilled")
     assert cost.gradient_bytes == 4 * figures.trainable_parameters
     assert cost.optimiser_bytes is not None

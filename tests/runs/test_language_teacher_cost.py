@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import limbeck
-from limbeck.language_results import LanguageResults
+from limbeck.results.sections import SystemCosts
 
 
 def test_a_student_that_starts_from_the_backbone_still_pays_for_its_teacher(
@@ -14,9 +14,10 @@ def test_a_student_that_starts_from_the_backbone_still_pays_for_its_teacher(
     toy_run["recipe"]["start"] = "backbone"
     toy_run["baselines"] = ["ml_dft"]
     results = limbeck.distill(**toy_run)
-    assert isinstance(results, LanguageResults)
-    hours = {cost.name: (cost.english_model_hours, cost.device_hours) for cost in results.costs}
-    english = hours["english_model"][0]
+    costs = results.section(SystemCosts)
+    assert costs is not None
+    hours = {cost.system: (cost.teacher_hours, cost.device_hours) for cost in costs.systems}
+    english = hours["teacher"][0]
     assert english > 0
     assert hours["ml_ipd"][0] == english
     assert hours["ml_ipd"][1] > english

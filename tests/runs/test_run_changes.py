@@ -214,14 +214,14 @@ def goes_on_with(sections: dict[str, Any], change: dict[str, Any], stop: StopAt,
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests are about neither memory nor intervals nor the report."""
-    from limbeck.generation_results import GenerationSpeed
+    from limbeck.results.sections import Speed
 
-    speed = GenerationSpeed(parameters=1, size_bytes=1, tokens_per_second=1.0, batch_size=1, peak_memory_bytes=None)
+    speed = Speed(parameters=1, size_bytes=1, tokens_per_second=1.0, batch_size=1, peak_memory_bytes=None)
     monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *arguments: speed)
-    monkeypatch.setattr("limbeck.evaluation.generation.measure._RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
     monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 4)
-    monkeypatch.setattr("limbeck.evaluation.significance._RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
 
 

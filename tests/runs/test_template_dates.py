@@ -56,13 +56,11 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Callable[[date], None]:
 
 @pytest.fixture(autouse=True)
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    from limbeck.generation_results import GenerationSpeed
+    from limbeck.results.sections import Speed
 
-    speed = GenerationSpeed(
-        parameters=1, size_bytes=1, tokens_per_second=None, batch_size=None, peak_memory_bytes=None
-    )
+    speed = Speed(parameters=1, size_bytes=1, tokens_per_second=None, batch_size=None, peak_memory_bytes=None)
     monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *words: speed)
-    monkeypatch.setattr("limbeck.evaluation.generation.measure._RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
 
 

@@ -19,8 +19,8 @@ import limbeck
 PROGRAM = (
     # What these tests are not about: speed, and drawing.
     "import limbeck.runs.text_outcome as outcome, limbeck.report.page as page\n"
-    "from limbeck.generation_results import GenerationSpeed\n"
-    "outcome.writing_speed = lambda *words: GenerationSpeed(parameters=1, size_bytes=1, tokens_per_second=None,"
+    "from limbeck.results.sections import Speed\n"
+    "outcome.writing_speed = lambda *words: Speed(parameters=1, size_bytes=1, tokens_per_second=None,"
     " batch_size=None, peak_memory_bytes=None)\n"
     "page.write_report = lambda results, path: path.touch()\n"
     "from limbeck.cli.app import main; main()"
@@ -66,13 +66,11 @@ def write_run_file(sections: dict[str, Any], folder: Path) -> Path:
 def test_an_interrupt_at_any_step_changes_nothing_in_the_end(
     recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from limbeck.generation_results import GenerationSpeed
+    from limbeck.results.sections import Speed
 
-    speed = GenerationSpeed(
-        parameters=1, size_bytes=1, tokens_per_second=None, batch_size=None, peak_memory_bytes=None
-    )
+    speed = Speed(parameters=1, size_bytes=1, tokens_per_second=None, batch_size=None, peak_memory_bytes=None)
     monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *words: speed)
-    monkeypatch.setattr("limbeck.evaluation.generation.measure._RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
     sections = text_sections(tmp_path, recipe=recipe, answers={"rows": 8, "max_new_tokens": 3})
     sections["training"].update(steps=8, checkpoints=4)

@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tests.evaluation.measured import find, section, value
 from tests.runs.text_models import (
     CHATML,
     LLAMA,
@@ -30,9 +31,10 @@ from tests.runs.text_models import (
 
 import limbeck
 from limbeck.errors import ConfigError, DataError, LimbeckError, ModelError, NonFiniteLoss
-from limbeck.generation_results import GenerationResults
 from limbeck.models.load import load_language_model, weights_fingerprint
 from limbeck.recipes.catalogue import recipes_for
+from limbeck.results import Results
+from limbeck.results.sections import Writing
 from limbeck.runs.config import load_run_file
 from limbeck.runs.flow import run
 from limbeck.types import SilentProgress
@@ -80,13 +82,13 @@ def sections(tmp_path: Path) -> dict[str, Any]:
 @pytest.fixture
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most tests are not about the report, the speed or intervals; one does all of it for real."""
-    from limbeck.generation_results import GenerationSpeed
+    from limbeck.results.sections import Speed
 
-    speed = GenerationSpeed(
+    speed = Speed(
         parameters=1, size_bytes=1, tokens_per_second=1.0, batch_size=1, peak_memory_bytes=None
     )  # fmt: skip
     monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *arguments: speed)
-    monkeypatch.setattr("limbeck.evaluation.generation.measure._RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
 
 
@@ -111,9 +113,9 @@ def same_weights(first: str | Path, second: str | Path) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def figures(results: Any) -> dict[str, Any]:
-    assert isinstance(results, GenerationResults)
-    return {system.name: system for system in results.figures.systems}
+def learnt(results: Results, metric: str = "nll", name: str = "distilled") -> bool:
+    """Whether a student is better after training, by a metric of which less is better."""
+    return value(results, name, metric) < value(results, "student_init", metric)
 
 
 # ---- recipes ---------------------------------------------------------------------------------------------------
@@ -133,8 +135,8 @@ def test_every_recipe_runs_from_a_short_run_file(
     path = write_run_file(sections, tmp_path)
     assert len(path.read_text(encoding="utf-8").splitlines()) < 25
     results = run(load_run_file(path), progress=SilentProgress())
-    assert results.recipe == RECIPES[name]["name"]
-    assert results.paper
+    assert results.run.recipe == RECIPES[name]["name"]
+    assert results.run.paper
 
     logged = lines(sections["output"])
     assert len(logged) == 4
@@ -147,9 +149,8 @@ def test_every_recipe_runs_from_a_short_run_file(
         assert stages == [stage for stage, _ in STAGES[name]]
     if name in LOWERS:
         assert logged[-1]["loss"] < logged[0]["loss"]
-    before, after = figures(results)["student_before"], figures(results)["distilled"]
-    assert after.nll_nats.value < before.nll_nats.value
-    assert after.kl_to_teacher_nats.value < before.kl_to_teacher_nats.value
+    assert learnt(results)
+    assert learnt(results, "kl")
 
 
 def test_python_and_a_run_file_give_the_same_student(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
@@ -160,7 +161,7 @@ def test_python_and_a_run_file_give_the_same_student(sections: dict[str, Any], t
     # The run file that is kept has every value, and is one itself.
     kept = load_run_file(Path(sections["output"]) / "run.yaml", [f"output={tmp_path / 'again'}"])
     assert kept.recipe.arguments == {"loss_temperature": 2.0, "label_weight": 0.5}
-    assert yaml.safe_load(results.resolved_run)["recipe"]["loss_temperature"] == 2.0
+    assert yaml.safe_load(results.run.resolved)["recipe"]["loss_temperature"] == 2.0
 
 
 def test_a_finished_run_repeats_nothing(sections: dict[str, Any], light: None) -> None:
@@ -193,10 +194,11 @@ def test_the_teacher_is_frozen(sections: dict[str, Any], monkeypatch: pytest.Mon
 def test_a_baseline_is_trained_for_as_many_steps(sections: dict[str, Any], light: None) -> None:
     sections["compare_fine_tuned"] = True
     results = limbeck.distill(**sections)
-    assert set(figures(results)) == {"teacher", "student_before", "fine_tuned", "distilled"}
+    models = [system.name for system in results.systems if system.role != "constant"]
+    assert set(models) == {"teacher", "student_init", "fine_tune", "distilled"}
     steps = {cost.system: cost.steps for cost in results.costs}
-    assert steps == {"distilled": 4, "fine_tuned": 4}
-    assert figures(results)["fine_tuned"].nll_nats.value < figures(results)["student_before"].nll_nats.value
+    assert steps == {"distilled": 4, "fine_tune": 4}
+    assert learnt(results, name="fine_tune")
 
 
 def test_a_teacher_is_fine_tuned_first_where_asked(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
@@ -205,7 +207,7 @@ def test_a_teacher_is_fine_tuned_first_where_asked(sections: dict[str, Any], tmp
     tuning = {"steps": 30, "batch_size": 16, "learning_rate": 2e-2}
     sections["teacher"] = {"model": random, "fine_tune": tuning}
     results = limbeck.distill(**sections)
-    assert figures(results)["teacher"].nll_nats.value < 3
+    assert value(results, "teacher", "nll") < 3
     assert [cost.system for cost in results.costs] == ["teacher", "distilled"]
 
 
@@ -218,8 +220,8 @@ def test_an_encoder_and_a_decoder(name: str, tmp_path: Path, light: None) -> Non
     sections = text_sections(tmp_path, "t5", recipe=RECIPES[name])
     sections["training"]["steps"] = 6
     results = limbeck.distill(**sections)
-    assert results.encoder_decoder
-    assert figures(results)["distilled"].nll_nats.value < figures(results)["student_before"].nll_nats.value
+    assert section(results, Writing).encoder_decoder
+    assert learnt(results)
     exported = load_language_model(str(Path(sections["output"]) / "student"))
     assert exported.config.decoder_start_token_id == exported.generation_config.decoder_start_token_id == 0
 
@@ -244,14 +246,14 @@ def test_a_decoder_without_a_start_token(tmp_path: Path, light: None) -> None:
 def test_tied_embeddings_are_trained_and_gone_on_with(sections: dict[str, Any], light: None) -> None:
     sections["student"] = {"config": {**LLAMA, "tie_word_embeddings": True}}
     results = limbeck.distill(**sections)
-    assert figures(results)["distilled"].nll_nats.value < figures(results)["student_before"].nll_nats.value
+    assert learnt(results)
 
 
 def test_conversations_are_laid_out_by_the_template(tmp_path: Path, light: None) -> None:
     results = limbeck.distill(**text_sections(tmp_path, "chat"))
-    assert results.task == "conversations"
-    assert figures(results)["teacher"].nll_nats.value < 1
-    assert figures(results)["distilled"].nll_nats.value < figures(results)["student_before"].nll_nats.value
+    assert section(results, Writing).task == "conversations"
+    assert value(results, "teacher", "nll") < 1
+    assert learnt(results)
 
 
 def test_conversations_without_a_template(tmp_path: Path, sections: dict[str, Any]) -> None:
@@ -270,9 +272,9 @@ def test_plain_text(sections: dict[str, Any], tmp_path: Path, light: None) -> No
     )  # fmt: skip
     sections["data"]["test"] = write_jsonl(tmp_path / "held.jsonl", texts[:6])
     results = limbeck.distill(**sections)
-    assert results.task == "plain text"
-    assert results.decoding is None
-    assert figures(results)["distilled"].nll_nats.value < figures(results)["student_before"].nll_nats.value
+    assert section(results, Writing).task == "plain text"
+    assert section(results, Writing).decoding is None
+    assert learnt(results)
 
 
 @pytest.mark.parametrize("kind", ["from_teacher", "folder"])
@@ -282,7 +284,7 @@ def test_students_of_other_origins(kind: str, sections: dict[str, Any], tmp_path
     choices = {"from_teacher": {"from_teacher": {"layers": "last", "keep": 1}}, "folder": {"model": folder}}
     sections["student"] = choices[kind]
     results = limbeck.distill(**sections)
-    assert results.student == (folder if kind == "folder" else "layers of the teacher")
+    assert results.run.facts["Student"] == (folder if kind == "folder" else "layers of the teacher")
     # Layer norms stand for all weights: 2 of the layer, 1 at the end.
     assert sum("norm" in name for name in weights(sections["output"])) == 3
 
@@ -292,7 +294,7 @@ def test_another_tokenizer_with_text_alone(sections: dict[str, Any], tmp_path: P
     other = save(make_model(LLAMA, rows=len(tokenizer)), tokenizer, tmp_path / "other")
     sections.update(student={"model": other}, recipe=RECIPES["seqkd"])
     results = limbeck.distill(**sections)
-    assert figures(results)["distilled"].kl_to_teacher_nats is None
+    assert find(results, "distilled", "kl") is None
     logged = lines(sections["output"])
     assert logged[-1]["loss"] < logged[0]["loss"]
     assert any("different tokens" in warning for warning in results.warnings)
@@ -330,13 +332,13 @@ def test_padded_vocabularies_of_different_size(sections: dict[str, Any], tmp_pat
         models = {"teacher": {"model": save(teacher, tokenizer, tmp_path / f"{name}-teacher")}}
         models["student"] = {"model": save(student, tokenizer, tmp_path / f"{name}-student")}
         results = limbeck.distill(**{**sections, **models, "output": str(tmp_path / name)})
-        found.append(figures(results))
+        found.append(results)
     tight, padded = (weights(tmp_path / name) for name in ("tight", "padded"))
     assert padded["lm_head.weight"].shape[0] == len(tokenizer) + 48
     for name, tensor in tight.items():
         torch.testing.assert_close(padded[name][: len(tensor)], tensor, atol=1e-5, rtol=1e-4)
     for system in ("teacher", "distilled"):
-        assert found[0][system].nll_nats.value == pytest.approx(found[1][system].nll_nats.value, abs=1e-4)
+        assert value(found[0], system, "nll") == pytest.approx(value(found[1], system, "nll"), abs=1e-4)
         tight_file, padded_file = (
             tmp_path / name / "predictions" / f"{system}-seed0.json" for name in ("tight", "padded")
         )
@@ -350,9 +352,8 @@ def test_prompts_alone(sections: dict[str, Any], tmp_path: Path, light: None) ->
     sections["task"]["completion"] = "answer"
     sections["compare_fine_tuned"] = True
     results = limbeck.distill(**sections)
-    assert "fine_tuned" not in figures(results)
-    before, after = figures(results)["student_before"], figures(results)["distilled"]
-    assert after.kl_to_teacher_nats.value < before.kl_to_teacher_nats.value
+    assert results.system("fine_tune") is None
+    assert learnt(results, "kl")
     with pytest.raises(DataError, match="no row has the field 'answer'"):
         limbeck.distill(**{**sections, "recipe": "kd", "output": str(tmp_path / "other")})
 
@@ -378,7 +379,7 @@ def test_nothing_is_written_past_what_a_model_can_read(
     sections["recipe"] = {"name": "gkd", "on_policy_share": 1, "max_new_tokens": 60}
     sections["answers"] = {"rows": 12, "max_new_tokens": 128}
     results = limbeck.distill(**sections)
-    assert figures(results)["distilled"].written is not None
+    assert find(results, "distilled", "words") is not None
 
 
 # ---- what a run refuses -----------------------------------------------------------------------------------------
@@ -491,7 +492,7 @@ def test_completions_that_are_too_long_are_refused_or_counted(
     results = limbeck.distill(**sections)
     kept = Path(sections["output"]) / "quarantine-too-long.jsonl"
     assert len(kept.read_text(encoding="utf-8").splitlines()) == 1
-    assert results.left_out_rows == 1
+    assert results.run.rows["left_out"] == 1
 
 
 def test_a_layer_that_is_not_there(sections: dict[str, Any]) -> None:
@@ -546,14 +547,13 @@ def test_results_and_report_say_what_was_measured(sections: dict[str, Any], tmp_
     sections.update(answers={"rows": 8, "max_new_tokens": 6}, compare_fine_tuned=True)
     results = limbeck.distill(**sections)
     folder = Path(sections["output"])
-    assert GenerationResults.model_validate_json((folder / "results.json").read_text(encoding="utf-8")) == results
-    assert (results.train_rows, results.test_rows, results.recipe) == (48, 12, "kd")
-    assert results.decoding == "the likeliest token, at most 6 tokens"
+    assert Results.model_validate_json((folder / "results.json").read_text(encoding="utf-8")) == results
+    assert (results.run.rows["train"], results.run.rows["test"], results.run.recipe) == (48, 12, "kd")
+    assert section(results, Writing).decoding == "the likeliest token, at most 6 tokens"
     assert any("8 of 12 held-out prompts were answered" in warning for warning in results.warnings)
 
     page = (folder / "report.html").read_text(encoding="utf-8")
-    distilled = figures(results)["distilled"]
-    assert f"{distilled.perplexity.value:.1f}"[:3] in page
+    assert f"{value(results, 'distilled', 'perplexity'):.1f}"[:3] in page
     assert "1503.02531" in page
     for name in ("README.md", "task.json", "model.safetensors"):
         assert (folder / "student" / name).exists()
@@ -570,10 +570,10 @@ def test_results_and_report_say_what_was_measured(sections: dict[str, Any], tmp_
                 log_probs = model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
             total -= sum(float(log_probs[len(prompt) - 1 + i, token]) for i, token in enumerate(answer))
             tokens += len(answer)
-        assert figures(results)[system].nll_nats.value == pytest.approx(total / tokens, abs=1e-4)
-        assert results.test_tokens == tokens
-    assert figures(results)["teacher"].exact_match.value > figures(results)["student_before"].exact_match.value
-    assert figures(results)["teacher"].written is not None
+        assert value(results, system, "nll") == pytest.approx(total / tokens, abs=1e-4)
+        assert section(results, Writing).test_tokens == tokens
+    assert value(results, "teacher", "exact_match") > value(results, "student_init", "exact_match")
+    assert find(results, "teacher", "words") is not None
 
 
 def test_the_trained_kinds_know_the_task() -> None:

@@ -20,7 +20,6 @@ from tests.teachers.store.completions_server import Server, cut_off, hang_up, se
 
 import limbeck
 from limbeck.errors import ConfigError, DataError, ModelError, TeacherError
-from limbeck.generation_results import GenerationResults
 from limbeck.runs.config import run_config
 from limbeck.runs.examine import examine
 from limbeck.runs.text_config import TextRunConfig
@@ -50,12 +49,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 @pytest.fixture
 def sections(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A run whose teacher is known by its tokenizer alone, of one step on all rows."""
-    from limbeck.generation_results import GenerationSpeed
+    from limbeck.results.sections import Speed
 
     unknown: dict[str, Any] = dict.fromkeys(("tokens_per_second", "batch_size", "peak_memory_bytes"))
-    speed = GenerationSpeed(parameters=1, size_bytes=1, **unknown)
+    speed = Speed(parameters=1, size_bytes=1, **unknown)
     monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *words: speed)
-    monkeypatch.setattr("limbeck.evaluation.generation.measure._RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     sections = text_sections(tmp_path, recipe={"name": "kd", "label_weight": 0.0, "loss_temperature": 1.0})
     sections["training"] |= {"steps": 1, "batch_size": TRAIN_ROWS}
     sections["teacher"] |= {"top_k": K, "store": str(tmp_path / "store")}
@@ -117,9 +116,8 @@ def test_a_served_teacher_gives_the_signals_and_the_loss_of_the_live_one(
     limbeck.distill(**sections)
     results = limbeck.distill(**served)
     assert losses(served) == pytest.approx(losses(sections), rel=1e-3)
-    assert isinstance(results, GenerationResults)
-    assert [system.name for system in results.figures.systems] == ["student_before", "distilled"]
-    assert all(system.kl_to_teacher_nats is None for system in results.figures.systems)
+    assert [s.name for s in results.systems if s.role != "constant"] == ["student_init", "distilled"]
+    assert not any(figure.metric == "kl" for figure in results.figures)
     assert any("its own figures on the held-out rows" in warning for warning in results.warnings)
     assert "agreement with it" in (Path(served["output"]) / "report.html").read_text(encoding="utf-8")
 

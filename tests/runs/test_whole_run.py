@@ -121,10 +121,10 @@ def test_a_classification_run_has_the_parts_it_planned(
 
 
 def test_a_run_on_texts_has_the_parts_it_planned(tmp_path: Any, light: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    from limbeck.generation_results import GenerationSpeed
+    from limbeck.results.sections import Speed
 
     unknown = dict.fromkeys(("tokens_per_second", "batch_size", "peak_memory_bytes"))
-    speed = GenerationSpeed(parameters=1, size_bytes=1, **unknown)
+    speed = Speed(parameters=1, size_bytes=1, **unknown)
     monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *words: speed)
     recipe = {"name": "gkd", "on_policy_share": 0.5, "otherwise": "teacher", "max_new_tokens": 4}
     sections = text_sections(tmp_path, recipe=recipe)

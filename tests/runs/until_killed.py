@@ -19,8 +19,7 @@ def prepare() -> None:
 
     import limbeck.cli.app
     import limbeck.cli.show
-    import limbeck.evaluation.generation.measure as measure
-    import limbeck.evaluation.significance as significance
+    import limbeck.evaluation.metrics.measure as measure
     import limbeck.evaluation.speed as speed
     import limbeck.filter.flow as run_filter
     import limbeck.prompt_search.tune
@@ -29,7 +28,7 @@ def prepare() -> None:
     import limbeck.runs.text_outcome as outcome
     import limbeck.runs.text_run  # noqa: F401
     import limbeck.runs.text_store as text_store
-    from limbeck.generation_results import GenerationSpeed
+    from limbeck.results.sections import Speed
     from limbeck.teachers.chat.client import ChatTeacher  # noqa: F401
     from limbeck.teachers.chat.journal import Journal
     from limbeck.teachers.chat.transport import known_certificates
@@ -39,8 +38,8 @@ def prepare() -> None:
     speed._measure_on_disk = lambda model, longest: (1, 1)  # type: ignore[assignment]
     speed._LATENCY_ROWS, speed._THROUGHPUT_BATCHES = 2, 1
     unknown = dict.fromkeys(("tokens_per_second", "batch_size", "peak_memory_bytes"))
-    outcome.writing_speed = lambda *words: GenerationSpeed(parameters=1, size_bytes=1, **unknown)
-    measure._RESAMPLES = significance._RESAMPLES = 20
+    outcome.writing_speed = lambda *words: Speed(parameters=1, size_bytes=1, **unknown)
+    measure.RESAMPLES = 20
     page.write_report = lambda results, path: path.touch()
     # More moments that differ.
     text_store._SYNC_EVERY = 2

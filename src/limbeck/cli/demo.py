@@ -38,7 +38,6 @@ def main(
     from limbeck.cli.show import show_results
     from limbeck.demo.setting import SENTENCES, demo_run
     from limbeck.formatting import share_text
-    from limbeck.results.bridge import as_results
     from limbeck.runs.flow import run
     from limbeck.runs.predictor import Predictor
 
@@ -46,7 +45,7 @@ def main(
     config = demo_run(folder, quick=quick, seeds=seeds)
     command = shlex.join(["limbeck", *sys.argv[1:]])
     results = run(config, progress=progress(), command=command)
-    show_results(as_results(results), folder, console)
+    show_results(results, folder, console)
     console.print("\nThe student on three sentences of its own:", markup=False)
     for text, answer in zip(SENTENCES, Predictor(str(folder / "student")).predict(SENTENCES), strict=True):
         sure = share_text(answer["confidence"], digits=0)

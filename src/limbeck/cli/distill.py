@@ -38,10 +38,9 @@ def main(
     config = load_run_file(run_file, set_ or ())
     quiet_libraries()
     from limbeck.cli.show import show_results
-    from limbeck.results.bridge import as_results
     from limbeck.runs.flow import run
 
     command = shlex.join(["limbeck", *sys.argv[1:]])
     results = run(config, progress=progress(), command=command)
     if is_main():
-        show_results(as_results(results), Path(config.output), console)
+        show_results(results, Path(config.output), console)

@@ -124,8 +124,6 @@ def _ranking(
     from limbeck.atomic import write_json
     from limbeck.cli.show import show_figures
     from limbeck.cli.terminal import console, progress
-    from limbeck.data.languages import language_name
-    from limbeck.results.bridge import ranked
     from limbeck.runs.evaluate_languages import evaluate_languages
 
     if layout is None:
@@ -135,62 +133,47 @@ def _ranking(
             "--layout rows; where each row lists its own: --layout candidates"
         )
     languages = None if lang is None else [one.strip() for one in lang.split(",") if one.strip()]
-    system = evaluate_languages(
+    results = evaluate_languages(
         model, data, layout=layout, split=split, languages=languages, task=task, options=option, progress=progress()
     )
-    names = {cell.lang: language_name(cell.lang) for cell in system.cells}
-    show_figures(ranked(system, names), console)
+    show_figures(results, console)
     if output is not None:
-        write_json(output, system.model_dump())
+        write_json(output, results.model_dump())
 
 
 def _writing(model: str, data: str, against: str | None, lm_eval: str | None, output: Path | None) -> None:
     from limbeck.atomic import write_json
     from limbeck.cli.show import show_figures
     from limbeck.cli.terminal import console, progress
-    from limbeck.results.bridge import written as as_results
     from limbeck.results.sections import Harness
     from limbeck.runs.evaluate_tasks import evaluate_tasks, named_tasks
     from limbeck.runs.writer import evaluate_texts
 
     tasks = None if lm_eval is None else named_tasks(lm_eval)
-    figures = evaluate_texts(model, data, against=against, progress=progress())
-    results = as_results(figures)
-    written = figures.model_dump()
+    results = evaluate_texts(model, data, against=against, progress=progress())
     if tasks is not None:
         found = evaluate_tasks(model, tasks, against=against, progress=progress())
         results = results.model_copy(update={"sections": [*results.sections, Harness(figures=found)]})
-        written["lm_eval"] = [figure.model_dump() for figure in found]
     show_figures(results, console)
     if output is not None:
-        write_json(output, written)
+        write_json(output, results.model_dump())
 
 
 def _labelling(model: str, data: str, against: str | None, fields: Fields | None, output: Path | None) -> None:
     from limbeck.atomic import write_json
     from limbeck.cli.show import show_comparisons, show_figures
     from limbeck.cli.terminal import console, print_line, progress
-    from limbeck.formatting import share_text, shorten
-    from limbeck.results.bridge import classified
     from limbeck.runs.evaluate import evaluate
 
-    systems, comparisons = evaluate(model, data, against=against, fields=fields, progress=progress())
-    titles = {"distilled": model, "teacher": against or ""}
-    results = classified(systems, comparisons, titles)
+    results = evaluate(model, data, against=against, fields=fields, progress=progress())
     show_figures(results, console)
     show_comparisons(results, console)
-    if systems[0].accuracy is None:
+    if results.role("constant") is None:
         print_line(
             f"No row of {data} has a label, so nothing is known of how often the model is right. --text and --label "
             "name the fields.",
             console,
             mark="! ",
         )
-    elif systems[0].per_class:
-        rows = {figures.label: figures.rows for figures in systems[0].per_class}
-        label = max(rows, key=lambda name: rows[name])
-        share = share_text(rows[label] / sum(rows.values()))
-        print_line(f"Always the most frequent label, '{shorten(label, 60)}', is right on {share}.", console, mark="- ")
     if output is not None:
-        figures = {"systems": [s.model_dump() for s in systems], "comparisons": [c.model_dump() for c in comparisons]}
-        write_json(output, figures)
+        write_json(output, results.model_dump())

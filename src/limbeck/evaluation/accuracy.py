@@ -6,15 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.evaluation.one_vs_rest import count_one_vs_rest, mean_over_classes
-from limbeck.results import ClassFigures, ConfusionMatrix
+from limbeck.results.sections import ConfusionMatrix
 
 __all__ = [
     "class_figures",
     "confusion_of_worst_classes",
     "macro_f1",
-    "macro_sensitivity",
-    "macro_specificity",
-    "per_class_figures",
 ]
 
 _WORST_CLASSES = 10
@@ -26,40 +23,6 @@ def macro_f1(gold: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
     Many samples at once, since the bootstrap asks for thousands; equal to scikit-learn's (tests).
     """
     return mean_over_classes(count_one_vs_rest(gold, predicted, classes).f1)
-
-
-def macro_sensitivity(gold: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """Return the mean sensitivity over the classes that occur in `gold` (balanced accuracy), ``[..., N] -> [...]``."""
-    return mean_over_classes(count_one_vs_rest(gold, predicted, classes).sensitivity)
-
-
-def macro_specificity(gold: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """Return the mean specificity over all classes, each against the others, ``[..., N] -> [...]``."""
-    return mean_over_classes(count_one_vs_rest(gold, predicted, classes).specificity)
-
-
-def per_class_figures(gold: NDArray[np.int64], predicted: NDArray[np.int64], labels: list[str]) -> list[ClassFigures]:
-    """Return precision, recall (sensitivity), specificity and F1 of every class; 0 where undefined.
-
-    The specificity of a class is ``None`` where no row is of another class.
-    """
-    from sklearn.metrics import precision_recall_fscore_support
-
-    precision, recall, f1, rows = precision_recall_fscore_support(
-        gold, predicted, labels=range(len(labels)), zero_division=0
-    )
-    specificity = count_one_vs_rest(gold, predicted, len(labels)).specificity
-    return [
-        ClassFigures(
-            label=label,
-            precision=precision[i],
-            recall=recall[i],
-            specificity=None if np.isnan(specificity[i]) else float(specificity[i]),
-            f1=f1[i],
-            rows=int(rows[i]),
-        )
-        for i, label in enumerate(labels)
-    ]
 
 
 def class_figures(

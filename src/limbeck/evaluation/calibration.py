@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.results import ReliabilityBin
+from limbeck.results.sections import ReliabilityBin
 
 __all__ = ["bin_columns", "calibration_error", "expected_calibration_error", "reliability_bins"]
 

@@ -1,7 +1,7 @@
 """What did a system take, all its stages together, and what does another save against it?
 
-``device hours = sum over stages of devices * wall hours``; the English model's stages are included in every
-system that starts from it. An hour on eight devices is no cheaper for being an hour, so savings are in
+``device hours = sum over stages of devices * wall hours``; the teacher's stages are included in every
+system that needs it. An hour on eight devices is no cheaper for being an hour, so savings are in
 device hours.
 """
 
@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from limbeck.errors import DataError
-from limbeck.language_results import Money, SystemCost
-from limbeck.results import StageCost
+from limbeck.results.record import StageCost
+from limbeck.results.sections import Money, SystemCost
 
 __all__ = ["device_hours", "saving", "system_cost", "with_money", "with_savings"]
 
 _SECONDS_PER_HOUR = 3600
-_ENGLISH_MODEL, _OURS = "english_model", "ml_ipd"
 
 
 def device_hours(wall_hours: float, devices: int | None) -> float:
@@ -45,54 +44,54 @@ def saving(ours: float, baseline: float) -> float:
 
 
 def system_cost(
-    name: str,
-    n_target: int,
+    system: str,
+    budget: int | None,
     stages: Sequence[StageCost],
     *,
     devices: int | None,
-    english_model: Sequence[StageCost] = (),
+    teacher: Sequence[StageCost] = (),
 ) -> SystemCost:
     """Return one system's cost, without `saving` (`with_savings` fills it in).
 
     Its energy is known only where every stage's is.
 
     Args:
-        name: of the system.
-        n_target: its budget of target-language labels.
+        system: its name.
+        budget: its budget of labels.
         stages: its own stages, of all seeds; figures are means over the seeds that occur.
         devices: on which each stage ran.
-        english_model: stages of the English model it starts from, of all of *its* seeds.
+        teacher: stages of the teacher it needs, of all of *its* seeds.
 
     Raises:
         DataError: no device count, or no stage at all.
     """
-    if not stages and not english_model:
-        raise DataError(f"{name} (n_target {n_target}) has no stages, so its cost is not known")
-    english_hours = device_hours(_seed_mean(english_model, lambda s: s.seconds) / _SECONDS_PER_HOUR, devices)
+    if not stages and not teacher:
+        raise DataError(f"{system} (budget {budget}) has no stages, so its cost is not known")
+    teacher_hours = device_hours(_seed_mean(teacher, lambda s: s.seconds) / _SECONDS_PER_HOUR, devices)
     own_hours = device_hours(_seed_mean(stages, lambda s: s.seconds) / _SECONDS_PER_HOUR, devices)
-    tokens = sum(_seed_mean(part, lambda s: s.tokens_seen) for part in (stages, english_model))
+    tokens = sum(_seed_mean(part, lambda s: s.tokens_seen) for part in (stages, teacher))
     assert devices is not None
     return SystemCost(
-        name=name,
-        n_target=n_target,
+        system=system,
+        budget=budget,
         devices=devices,
-        device_hours=own_hours + english_hours,
-        english_model_hours=english_hours,
+        device_hours=own_hours + teacher_hours,
+        teacher_hours=teacher_hours,
         tokens=round(tokens),
-        peak_memory_bytes=max(stage.peak_memory_bytes for stage in (*stages, *english_model)),
-        energy_kwh=_energy_kwh(stages, english_model),
+        peak_memory_bytes=max(stage.peak_memory_bytes for stage in (*stages, *teacher)),
+        energy_kwh=_energy_kwh(stages, teacher),
         saving=None,
     )
 
 
-def with_savings(costs: Sequence[SystemCost]) -> list[SystemCost]:
-    """Return `costs` with what ML-IPD of the same budget saves against each; ``None`` where there is no such pair."""
-    ours = {cost.n_target: cost.device_hours for cost in costs if cost.name == _OURS}
+def with_savings(costs: Sequence[SystemCost], main: str, teacher: str) -> list[SystemCost]:
+    """Return `costs` with what the main system of the same budget saves against each baseline, else ``None``."""
+    ours = {cost.budget: cost.device_hours for cost in costs if cost.system == main}
 
     def of(cost: SystemCost) -> float | None:
-        if cost.name in (_OURS, _ENGLISH_MODEL) or cost.n_target not in ours:
+        if cost.system in (main, teacher) or cost.budget not in ours:
             return None
-        return saving(ours[cost.n_target], cost.device_hours)
+        return saving(ours[cost.budget], cost.device_hours)
 
     return [cost.model_copy(update={"saving": of(cost)}) for cost in costs]
 

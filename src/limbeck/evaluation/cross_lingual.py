@@ -48,6 +48,7 @@ class Panel:
     candidates: Sequence[int]
     """How many candidates each record has."""
     source_language: str
+    """Empty where one language stands alone, and there is no other to compare with."""
     languages: Sequence[str]
     """Target languages, in the order of the run file."""
     low_resource: frozenset[str] = frozenset()
@@ -84,9 +85,9 @@ class Panel:
         return Languages(
             source=self.source_language,
             targets=list(self.languages),
-            names={lang: language_name(lang) for lang in (self.source_language, *self.languages)},
+            names={lang: language_name(lang) for lang in (self.source_language, *self.languages) if lang},
             resources={lang: self.resource(lang) for lang in self.rows},
-            tasks=list(dict.fromkeys(self.task)),
+            tasks=sorted(set(self.task)),
             candidates={
                 lang: {task: max(self.candidates[row] for row in rows) for task, rows in tasks.items()}
                 for lang, tasks in self.rows.items()
@@ -118,7 +119,7 @@ def measure_languages(
     systems: Sequence[Ranked],
     *,
     constant: float | None = None,
-    resamples: int = RESAMPLES,
+    resamples: int | None = None,
     seed: int = 0,
 ) -> Measured:
     """Return figures of each task and language and their averages, and compare the main system with all others.
@@ -127,7 +128,7 @@ def measure_languages(
         panel: the test records.
         systems: all systems with different names or budgets; figures are means over their seeds.
         constant: accuracy of always giving the most frequent answer, if it is known.
-        resamples: bootstrap samples of each task and language.
+        resamples: bootstrap samples of each task and language; `RESAMPLES` by default.
         seed: of the bootstrap. The samples of a task and language depend on their names and number of
             records and on nothing else, so more systems or languages change no figure.
 
@@ -137,7 +138,9 @@ def measure_languages(
     figures: list[Figure] = []
     languages: dict[str, Found] = {}
     for lang, tasks in panel.rows.items():
-        cells = {task: _cell(systems, rows, (seed, task, lang), resamples) for task, rows in tasks.items()}
+        cells = {
+            task: _cell(systems, rows, (seed, task, lang), resamples or RESAMPLES) for task, rows in tasks.items()
+        }
         for task, cell in cells.items():
             figures += _figures(cell, {"lang": lang, "task": task})
         languages[lang] = _averages(list(cells.values()))

@@ -12,18 +12,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.results import Interval, McNemar
+from limbeck.results.figures import Test
 
 __all__ = [
     "PairedT",
-    "bootstrap_interval",
     "bootstrap_p_value",
     "holm",
     "mcnemar",
     "paired_t",
     "paired_t_test",
     "resample",
-    "resampled_means",
     "share_p_value",
 ]
 
@@ -53,12 +51,6 @@ def resample(statistic: Statistic, rows: int, *, resamples: int | None = None, s
     return np.concatenate(parts)
 
 
-def bootstrap_interval(statistic: Statistic, rows: int) -> Interval:
-    """Return the statistic of all rows with its 95 % percentile interval."""
-    low, high = np.quantile(resample(statistic, rows), [0.025, 0.975])
-    return Interval(value=float(statistic(np.arange(rows))), low=float(low), high=float(high))
-
-
 def bootstrap_p_value(differences: NDArray[np.float64]) -> float:
     """Return the two-sided p-value of "no difference" from resampled differences.
 
@@ -71,7 +63,7 @@ def bootstrap_p_value(differences: NDArray[np.float64]) -> float:
     return float(min(1.0, 2 * (min(below, above) + 1) / (n + 1)))
 
 
-def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_], seed: int) -> McNemar:
+def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_], seed: int) -> Test:
     """Return McNemar's exact test on the rows that only one of two systems has right.
 
     Reference: McNemar 1947; exact binomial form, Dietterich 1998, section 3.1.
@@ -82,7 +74,8 @@ def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_], see
     only_second = int((~first_right & second_right).sum())
     discordant = only_first + only_second
     p_value = float(binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0
-    return McNemar(seed=seed, only_first_right=only_first, only_second_right=only_second, p_value=p_value)
+    details = {"only_first_right": float(only_first), "only_second_right": float(only_second)}
+    return Test(name="mcnemar", seed=seed, p_value=p_value, details=details)
 
 
 def paired_t_test(differences: Sequence[float]) -> float | None:
@@ -148,25 +141,6 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         largest = max(largest, min(1.0, (len(made) - rank) * p))
         corrected[place] = largest
     return corrected
-
-
-def resampled_means(
-    values_NM: NDArray[np.float64], *, resamples: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return the column means of `resamples` bootstrap samples of the rows, ``[resamples, M]``.
-
-    All columns share each sample, so they are paired row by row. Same samples for the same `rng` and N,
-    whatever the columns.
-    """
-    rows = len(values_NM)
-    at_once = max(1, _INDICES_AT_ONCE // rows)
-    means = []
-    for start in range(0, resamples, at_once):
-        count = min(at_once, resamples - start)
-        cells = rng.integers(0, rows, (count, rows)) + rows * np.arange(count)[:, None]
-        times_drawn = np.bincount(cells.ravel(), minlength=count * rows).reshape(count, rows)
-        means.append(times_drawn.astype(np.float64) @ values_NM / rows)
-    return np.concatenate(means)
 
 
 def share_p_value(differences: NDArray[np.float64]) -> float:

@@ -17,7 +17,7 @@ import torch
 from limbeck.data.encode import Encoded
 from limbeck.models.load import save_model
 from limbeck.models.taps import run_model
-from limbeck.results import Speed
+from limbeck.results.sections import Speed
 
 __all__ = ["measure_speed"]
 

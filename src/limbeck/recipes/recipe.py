@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 from limbeck.losses.term import needs_of
 from limbeck.numerics.token_losses import TokenDivergence
-from limbeck.sequences.given import TeacherWritten
+from limbeck.sequences.given import Paired, TeacherWritten
 from limbeck.sequences.source import Source
 from limbeck.stages.stage import Stage
 from limbeck.types import Needs
@@ -47,6 +47,12 @@ class Recipe:
     def needs(self) -> Needs:
         """All that its terms of positive weight ask for."""
         return needs_of(tuple(term for stage in self.stages for term in stage.terms))
+
+    def is_control_of(self, main: Recipe) -> bool:
+        """Whether it starts as `main` does and trains without a teacher: what beats it is due to distillation."""
+        alike = (self.starts_from, self.options) == (main.starts_from, main.options)
+        taught = (TeacherWritten, Paired)
+        return alike and not self.needs.teacher and all(self.part(kind) is None for kind in taught)
 
     @property
     def reads_completions(self) -> bool:

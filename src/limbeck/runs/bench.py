@@ -19,7 +19,7 @@ from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth, shapes, width
 from limbeck.models.padding import padding_of
-from limbeck.results import StageCost, SystemName
+from limbeck.results.record import StageCost
 from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.label_teacher import LabelTeacher, PromptedModel, load_prompted_model, make_label_teacher
 from limbeck.runs.prepare import RunRows, start_teacher
@@ -67,7 +67,7 @@ class Bench:
     """What a reader of the figures must know of what was found on the way."""
     costs: dict[str, StageCost] = field(default_factory=dict)
     """What each stage took, by its folder, and what the teacher's pass over the rows did."""
-    logits: dict[SystemName, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
+    logits: dict[str, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
 
     @property
     def same_tokens(self) -> bool:
@@ -116,7 +116,7 @@ class Bench:
 
         return make_batch
 
-    def predict(self, system: SystemName, seed: int, model: Any) -> None:
+    def predict(self, system: str, seed: int, model: Any) -> None:
         """Predict the held-out rows, or read the prediction that an earlier start of this run made."""
         by_teacher = system == "teacher" and isinstance(self.teacher, ModelTeacher)
         encoded = self.teacher.test if by_teacher and isinstance(self.teacher, ModelTeacher) else self.test
@@ -131,7 +131,7 @@ class Bench:
         return kept_array(self.folder, f"predictions/{name}.npy", make, self.progress)
 
 
-def predicting(system: SystemName) -> str:
+def predicting(system: str) -> str:
     """What the bar says while the held-out rows are predicted."""
     return f"predicting: {system.replace('_', ' ')}"
 

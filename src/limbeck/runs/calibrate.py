@@ -9,7 +9,7 @@ from limbeck.data.prompts.scored import encode_for
 from limbeck.data.tasks import label_ids
 from limbeck.errors import DataError
 from limbeck.evaluation.predict import predict_logits
-from limbeck.results import StudentCalibration
+from limbeck.results.sections import Calibration
 from limbeck.runs.bench import Bench
 from limbeck.runs.temperature import student_temperature
 from limbeck.types import Rows
@@ -17,14 +17,14 @@ from limbeck.types import Rows
 __all__ = ["calibrate_student", "dev_labels"]
 
 
-def calibrate_student(bench: Bench) -> StudentCalibration | None:
+def calibrate_student(bench: Bench) -> Calibration | None:
     """Fit the temperature of the bench's student on ``data.dev``; ``None`` where the run has none."""
     if bench.rows.dev is None:
         return None
     wanted, by = dev_labels(bench.rows.dev, bench.rows.labels)
     encoded = encode_for(bench.student, bench.rows.dev, bench.tokenizer, bench.max_length)
     temperature = student_temperature(predict_logits(bench.student, encoded), wanted)
-    return StudentCalibration(temperature=temperature, rows=int((wanted >= 0).sum()), labels=by)
+    return Calibration(temperature=temperature, rows=int((wanted >= 0).sum()), labels=by)
 
 
 def dev_labels(rows: Rows, labels: list[str]) -> tuple[NDArray[np.int64], str]:

@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from limbeck.atomic import write_json
 from limbeck.data.look_alikes import look_alike_warnings
+from limbeck.evaluation.classification import Classified, HeldOut, measure_classification
 from limbeck.evaluation.speed import measure_speed
-from limbeck.evaluation.systems import (
-    HeldOut,
-    Predictions,
-    always_the_most_frequent,
-    compare,
-    describe,
-    describe_constant,
-    disagreements,
-)
-from limbeck.evaluation.verdict import verdict
 from limbeck.formatting import layers_text, parameters_text
 from limbeck.models.label_scorer import language_model_of
 from limbeck.models.layers import depth
 from limbeck.models.load import hub_name, is_plain_folder, load_weights, save_model
 from limbeck.ranks import device
 from limbeck.recipes.catalogue import recipe_card
-from limbeck.results import (
-    AdapterFigures,
-    Comparison,
-    Results,
-    Speed,
-    StudentCalibration,
-    SystemName,
-    TeacherLabels,
-)
+from limbeck.results.record import Results
+from limbeck.results.sections import Adapter, Calibration, Section, Speed, Speeds, TeacherLabels
 from limbeck.runs.bench import Bench, ModelTeacher
 from limbeck.runs.calibrate import calibrate_student
-from limbeck.runs.folder import RUN_FILE, environment
 from limbeck.runs.label_teacher import LabelTeacher, label_teacher_warnings, worth_of_labels
-from limbeck.runs.outcome import TITLES, read_curves
+from limbeck.runs.outcome import TITLES, Facts, assemble, described
 from limbeck.runs.pilot import advice_for
 from limbeck.runs.prepare import demonstration_warnings, leaked_rows, task_file
 from limbeck.runs.reasons import reason_note
@@ -53,8 +35,8 @@ __all__ = ["Exported", "compare_systems", "model_card", "write_student"]
 class Exported:
     """What is known of the exported student alone."""
 
-    adapter: AdapterFigures | None
-    calibration: StudentCalibration | None
+    adapter: Adapter | None
+    calibration: Calibration | None
 
 
 def _first_distilled_folder(bench: Bench) -> Path:
@@ -72,7 +54,7 @@ def write_student(bench: Bench, part: Path) -> Exported:
     write_json(part / "task.json", task_file(bench.config.task, bench.rows.labels, bench.max_length))
     calibration = calibrate_student(bench)
     if calibration is not None:
-        write_json(part / CALIBRATION_FILE, calibration.model_dump())
+        write_json(part / CALIBRATION_FILE, calibration.model_dump(exclude={"kind"}))
     return Exported(adapter, calibration)
 
 
@@ -90,63 +72,53 @@ def compare_systems(bench: Bench, exported: Exported, command: str) -> Results:
     bench.progress.say("measuring size and speed")
     speeds = _speeds(bench)
     bench.progress.say("comparing the systems")
-    config, rows, costs = bench.config, bench.rows, list(bench.costs.values())
+    config, rows = bench.config, bench.rows
     held_out = HeldOut(rows.test, rows.test_labels, rows.labels)
-    predictions = {name: _predictions(bench, name, speeds) for name in TITLES if name in bench.logits}
-    teacher = predictions.get("teacher")
-    systems = [
-        describe(p, None if name == "teacher" else teacher, held_out,
-                 speeds.get("teacher" if name == "teacher" else "student"))
-        for name, p in predictions.items()
-    ]  # fmt: skip
-    comparisons = _comparisons(predictions, held_out)
-    constant = always_the_most_frequent(held_out)
-    if constant is not None:
-        comparisons.append(compare(predictions["distilled"], constant, teacher, held_out, "accuracy"))
-    most_frequent = describe_constant(constant, teacher, held_out) if constant is not None else None
-    card = recipe_card(config.recipe.name)
-    return Results(
+    systems = [_classified(bench, name, speeds) for name in TITLES if name in bench.logits]
+    facts = Facts(
+        kind="classification",
         name=Path(config.output).name,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        limbeck_version=version("limbeck"),
         command=command,
-        verdict=verdict(systems, comparisons, most_frequent=most_frequent, passes=_passes(bench)),
-        warnings=_warnings(bench),
-        labels=rows.labels,
-        train_rows=len(rows.train),
-        labelled_rows=rows.labelled,
-        test_rows=len(rows.test),
-        left_out_rows=rows.left_out,
         recipe=config.recipe.name,
-        paper=card.paper,
-        systems=systems,
-        comparisons=comparisons,
-        most_frequent=most_frequent,
-        curves=read_curves(bench.folder / "log.jsonl", costs),
-        disagreements=disagreements(predictions["distilled"], teacher, held_out) if teacher else [],
-        costs=costs,
-        resolved_run=(bench.folder / RUN_FILE).read_text(encoding="utf-8"),
-        environment=environment(),
-        data_fingerprints=rows.fingerprints,
-        teacher_labels=_teacher_labels(bench.teacher) if isinstance(bench.teacher, LabelTeacher) else None,
-        adapter=exported.adapter,
-        calibration=exported.calibration,
+        paper=recipe_card(config.recipe.name).paper,
+        seeds=config.seeds,
+        rows={
+            "train": len(rows.train),
+            "labelled": rows.labelled,
+            "test": len(rows.test),
+            "left_out": rows.left_out,
+        },
+        fingerprints=rows.fingerprints,
+    )
+    sections: list[Section | None] = [
+        _speed_section(systems, speeds),
+        _teacher_labels(bench.teacher) if isinstance(bench.teacher, LabelTeacher) else None,
+        exported.adapter,
+        exported.calibration,
+    ]
+    return assemble(
+        facts,
+        measure_classification(systems, held_out),
+        folder=bench.folder,
+        costs=list(bench.costs.values()),
+        sections=[section for section in sections if section is not None],
+        warnings=_warnings(bench),
     )
 
 
-def _passes(bench: Bench) -> float | None:
-    """How often the fine-tuned student of a seed read each labelled row."""
-    seen = next((cost.rows_seen for cost in bench.costs.values() if cost.system == "fine_tuned"), None)
-    return seen / bench.rows.labelled if seen is not None and bench.rows.labelled else None
+def _speed_section(systems: Sequence[Classified], speeds: dict[str, Speed]) -> Speeds:
+    """All students are of one size and speed."""
+    of = {one.system.name: "teacher" if one.system.role == "teacher" else "student" for one in systems}
+    return Speeds(systems={name: speeds[model] for name, model in of.items() if model in speeds})
 
 
-def _adapter_figures(bench: Bench) -> AdapterFigures | None:
+def _adapter_figures(bench: Bench) -> Adapter | None:
     """Count what is trained; to be called before the adapter is merged."""
     adapter = bench.config.student.adapter
     if adapter is None:
         return None
-    return AdapterFigures(
-        kind=adapter.kind,
+    return Adapter(
+        name=adapter.kind,
         trainable_parameters=trainable_parameters(bench.student),
         parameters=all_parameters(bench.student),
         notes=adapter_notes(adapter),
@@ -164,9 +136,10 @@ def _teacher_labels(teacher: LabelTeacher) -> TeacherLabels:
     )
 
 
-def _predictions(bench: Bench, name: SystemName, speeds: dict[str, Speed]) -> Predictions:
+def _classified(bench: Bench, name: str, speeds: dict[str, Speed]) -> Classified:
+    recipe = bench.config.recipe.name
     if name == "teacher" and isinstance(bench.teacher, LabelTeacher):
-        return Predictions(name, TITLES[name], bench.teacher.title, None, bench.logits[name])
+        return Classified(described(name, recipe, bench.teacher.title), bench.logits[name])
     whole = depth(bench.teacher.model) if isinstance(bench.teacher, ModelTeacher) else None
     if name == "teacher" and whole is not None:
         layers, of = whole, None
@@ -174,26 +147,7 @@ def _predictions(bench: Bench, name: SystemName, speeds: dict[str, Speed]) -> Pr
         layers, of = depth(bench.student), whole
     speed = speeds["teacher" if name == "teacher" else "student"]
     detail = f"{layers_text(layers, of)}, {parameters_text(speed.parameters)} parameters"
-    return Predictions(name, TITLES[name], detail, layers, bench.logits[name])
-
-
-def _comparisons(predictions: dict[SystemName, Predictions], held_out: HeldOut) -> list[Comparison]:
-    pairs: list[tuple[SystemName, SystemName]] = [
-        ("distilled", "fine_tuned"),
-        ("distilled", "random_order"),
-        ("distilled", "teacher"),
-        ("fine_tuned", "teacher"),
-        ("distilled", "student_before"),
-    ]
-    teacher = predictions.get("teacher")
-    metrics = ["accuracy", "macro_f1"] if len(held_out.labelled) else []
-    found = []
-    for first, second in pairs:
-        if first in predictions and second in predictions:
-            fidelity = ["agreement"] if teacher is not None and second != "teacher" else []
-            for metric in metrics + fidelity:
-                found.append(compare(predictions[first], predictions[second], teacher, held_out, metric))
-    return found
+    return Classified(described(name, recipe, detail, layers), bench.logits[name])
 
 
 def _warnings(bench: Bench) -> list[str]:
@@ -214,11 +168,6 @@ def _warnings(bench: Bench) -> list[str]:
         found.append("No training row has a label, so there is no fine-tuned student to compare with.")
     if config.student.adapter is not None:
         found += adapter_notes(config.student.adapter)
-    if len(config.seeds) < 3:
-        found.append(
-            f"{len(config.seeds)} training seed{'s' if len(config.seeds) > 1 else ''}: the intervals cover the choice "
-            "of held-out rows, not the luck of a training run. Use three seeds or more for that (seeds: [0, 1, 2])."
-        )
     if leaked := leaked_rows(rows):
         found.append(f"{len(leaked)} held-out texts also occur in the training rows; figures may be too good.")
     return found + demonstration_warnings(config, rows)
@@ -228,7 +177,6 @@ def model_card(bench: Bench, results: Results, student: Path) -> str:
     """Return the model card of the student in a folder."""
     from limbeck.report.card import render_card
     from limbeck.report.use import classifier_use
-    from limbeck.results.bridge import as_results
 
     config = bench.config
     use = classifier_use(
@@ -237,4 +185,4 @@ def model_card(bench: Bench, results: Results, student: Path) -> str:
         transformers_reads_it=is_plain_folder(student),
     )
     began_as = hub_name(config.student.begins_as(config.teacher.model))
-    return render_card(as_results(results), began_as, use=use)
+    return render_card(results, began_as, use=use)

@@ -21,7 +21,7 @@ from limbeck.losses.term import needs_of
 from limbeck.models.load import frozen_fingerprint
 from limbeck.ranks import device
 from limbeck.recipes.fine_tune import fine_tune
-from limbeck.results import Results, StageCost, SystemName
+from limbeck.results.record import Results, StageCost
 from limbeck.runs.bench import Bench, ModelTeacher, predicting, set_up
 from limbeck.runs.calibrate import dev_labels
 from limbeck.runs.classifier_config import RunConfig
@@ -144,10 +144,10 @@ class ClassifierRun:
             steps = training.total_steps(self.bench.rows.labelled)
             yield from self._planned("teacher", fine_tune().stages, steps, seed, 1, training)
 
-    def _trained(self) -> dict[SystemName, Sequence[Stage]]:
+    def _trained(self) -> dict[str, Sequence[Stage]]:
         """Return the stages of the distilled student, and of those that it is compared with."""
         stages = self.recipe
-        found: dict[SystemName, Sequence[Stage]] = {"distilled": stages}
+        found: dict[str, Sequence[Stage]] = {"distilled": stages}
         if compares_fine_tuned(self.config, self.bench.rows):
             found["fine_tuned"] = fine_tune().stages
         if self.config.compare_random_order and any(isinstance(stage.source, Curriculum) for stage in stages):

@@ -7,20 +7,20 @@ from limbeck.data.load import Fields, load_rows
 from limbeck.data.prompts.scored import encode_for
 from limbeck.data.tasks import label_ids
 from limbeck.errors import ModelError
+from limbeck.evaluation.classification import Classified, HeldOut, measure_classification
 from limbeck.evaluation.predict import predict_logits
 from limbeck.evaluation.speed import measure_speed
-from limbeck.evaluation.systems import HeldOut, Predictions, compare, describe
 from limbeck.models.layers import depth
-from limbeck.results import Comparison, System, SystemName
+from limbeck.results.record import Results, Role, System
+from limbeck.results.sections import Speeds
+from limbeck.runs.outcome import Facts, assemble
 from limbeck.runs.predictor import Predictor
 from limbeck.types import Progress
 
 __all__ = ["evaluate"]
 
 
-def evaluate(
-    model: str, data: str, *, against: str | None, fields: Fields | None, progress: Progress
-) -> tuple[list[System], list[Comparison]]:
+def evaluate(model: str, data: str, *, against: str | None, fields: Fields | None, progress: Progress) -> Results:
     """Return the figures of `model` on the rows of `data`, and of `against` with the differences.
 
     Args:
@@ -34,7 +34,7 @@ def evaluate(
         ModelError: a model cannot be loaded, or the two have different labels.
         DataError: the rows cannot be used.
     """
-    predictors: dict[SystemName, Predictor] = {"distilled": Predictor(model)}
+    predictors = {"distilled": Predictor(model)}
     if against is not None:
         predictors["teacher"] = Predictor(against)
     labels, task = predictors["distilled"].labels, predictors["distilled"].task
@@ -42,24 +42,19 @@ def evaluate(
         if other.labels != labels:
             raise ModelError(f"{model} and {against} have different labels, or in another order")
     rows = load_rows(data, fields or Fields(task.text, task.text_pair, task.label), labels=labels, split="test").rows
-    held_out = HeldOut(rows, label_ids(rows, labels), labels)
-    predictions: dict[SystemName, Predictions] = {}
     encoded: dict[str, Encoded] = {
         name: encode_for(p.model, rows, p.tokenizer, p.max_length) for name, p in predictors.items()
     }
+    systems = []
     for name, predictor in predictors.items():
-        with progress.track(f"predicting: {model if name == 'distilled' else against}", len(rows)) as advance:
+        title = model if name == "distilled" else str(against)
+        with progress.track(f"predicting: {title}", len(rows)) as advance:
             logits = predict_logits(predictor.model, encoded[name], advance=advance)
         layers = depth(predictor.model)
-        title = model if name == "distilled" else str(against)
-        predictions[name] = Predictions(name, title, f"{layers} layers", layers, {0: logits})
+        role: Role = "main" if name == "distilled" else "teacher"
+        system = System(name=name, title=title, role=role, detail=f"{layers} layers", layers=layers)
+        systems.append(Classified(system, {0: logits}))
     speeds = measure_speed({name: p.model for name, p in predictors.items()}, encoded)
-    teacher = predictions.get("teacher")
-    systems = [
-        describe(p, None if name == "teacher" else teacher, held_out, speeds[name]) for name, p in predictions.items()
-    ]
-    comparisons = []
-    if teacher is not None and len(held_out.labelled):
-        for metric in ("accuracy", "macro_f1"):
-            comparisons.append(compare(predictions["distilled"], teacher, teacher, held_out, metric))
-    return systems, comparisons
+    facts = Facts(kind="classification", name=model, recipe="", seeds=[0], rows={"test": len(rows)})
+    measured = measure_classification(systems, HeldOut(rows, label_ids(rows, labels), labels))
+    return assemble(facts, measured, sections=[Speeds(systems=speeds)])

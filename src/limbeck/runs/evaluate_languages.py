@@ -11,10 +11,11 @@ import yaml
 from limbeck.data.instructions.layouts import LAYOUTS, read_instructions
 from limbeck.data.instructions.make import Split
 from limbeck.errors import ConfigError, DataError, near_misses
-from limbeck.evaluation.languages import Panel, language_records
-from limbeck.language_results import LanguageSystem
+from limbeck.evaluation.cross_lingual import Panel, Ranked, measure_languages
+from limbeck.results.record import Results, System
 from limbeck.runs.checked_yaml import parse_yaml, yaml_faults
 from limbeck.runs.language_outcome import credits_of
+from limbeck.runs.outcome import Facts, assemble
 from limbeck.runs.ranker import Ranker
 from limbeck.types import Instruction, Progress
 
@@ -31,7 +32,7 @@ def evaluate_languages(
     task: str | None,
     options: Sequence[str],
     progress: Progress,
-) -> LanguageSystem:
+) -> Results:
     """Return accuracy, mean reciprocal rank and the task's own figures in each language, with 95 % intervals.
 
     Args:
@@ -74,8 +75,9 @@ def evaluate_languages(
         source_language=source,
         languages=[code for code in codes if code != source],
     )
-    (system,), _ = language_records(panel, [credits_of("student", student, 0, records, {0: scores})], [])
-    return system
+    system = System(name="student", title=student, role="main")
+    facts = Facts(kind="ranking", name=student, recipe="", seeds=[0], rows={"test": len(records)})
+    return assemble(facts, measure_languages(panel, [Ranked(system, 0, {0: credits_of(records, scores)})]))
 
 
 def _option(words: str) -> tuple[str, Any]:

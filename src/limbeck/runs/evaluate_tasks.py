@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from limbeck.data.generation.templates import uses_chat_template
 from limbeck.errors import ConfigError
 from limbeck.evaluation.generation.harness import harness_figures, require_harness
-from limbeck.generation_results import HarnessFigure
 from limbeck.models.chat_template import at_date
 from limbeck.models.language_model import is_encoder_decoder
-from limbeck.results import SystemName
+from limbeck.results.sections import HarnessFigure
 from limbeck.runs.writer import WritingStudent
 from limbeck.types import Progress
 
@@ -48,7 +47,7 @@ def evaluate_tasks(
         ModelError: a model cannot be loaded.
     """
     task, figures = WritingStudent(student).task, []
-    names: list[tuple[SystemName, str | None]] = [("distilled", student), ("teacher", against)]
+    names: list[tuple[str, str | None]] = [("distilled", student), ("teacher", against)]
     for system, name in names:
         if name is None:
             continue

@@ -12,8 +12,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from limbeck.generation_results import GenerationResults
-from limbeck.language_results import LanguageResults
 from limbeck.ranks import is_main, require_data_parallel
 from limbeck.results import Results
 from limbeck.runs.config import run_config
@@ -28,10 +26,8 @@ from limbeck.types import Progress, SilentProgress
 
 __all__ = ["distill", "run"]
 
-AnyResults = Results | LanguageResults | GenerationResults
 
-
-def distill(*, progress: Progress | None = None, **sections: Any) -> AnyResults:
+def distill(*, progress: Progress | None = None, **sections: Any) -> Results:
     """Distil a teacher into a student; the same words as a run file, as keyword arguments.
 
     Args:
@@ -58,7 +54,7 @@ def distill(*, progress: Progress | None = None, **sections: Any) -> AnyResults:
     return run(run_config(sections), progress=progress or SilentProgress())
 
 
-def run(config: RunSettings, *, progress: Progress, command: str = "") -> AnyResults:
+def run(config: RunSettings, *, progress: Progress, command: str = "") -> Results:
     """Carry out a checked run; see `distill`."""
     require_data_parallel()
     task, folder = task_of(config), Path(config.output)
@@ -71,8 +67,7 @@ def run(config: RunSettings, *, progress: Progress, command: str = "") -> AnyRes
         run.progress = WholeRun(progress, [part for seed, system in todo for part in run.parts(system, seed)])
         for seed, system in todo:
             _train_and_measure(run, system, seed)
-        found: AnyResults = write_outcome(run, folder, command or f"limbeck distill {folder / 'run.yaml'}")
-        return found
+        return write_outcome(run, folder, command or f"limbeck distill {folder / 'run.yaml'}")
 
 
 def _train_and_measure(run: TaskRun, system: System, seed: int) -> None:

@@ -15,11 +15,8 @@ import yaml
 
 from limbeck.atomic import guard_storage, try_folder, write_text
 from limbeck.errors import ConfigError, RunFolderError, StorageError
-from limbeck.generation_results import GenerationResults
 from limbeck.intact import Damage
-from limbeck.language_results import LanguageResults
 from limbeck.ranks import is_main, wait_for_all
-from limbeck.results import Results
 from limbeck.runs.checked_yaml import parse_yaml
 from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.config import run_config
@@ -38,7 +35,7 @@ _BEFORE_LEARNING = (RUN_FILE, LOCK_FILE, "journal.sqlite*", "quarantine-*.jsonl"
 """Files of a run that has neither asked for labels with success nor trained."""
 _CHANGES_SHOWN = 6
 _DAMAGED_RESULTS = "results.damaged.json"
-_RESULTS_OF = {RunConfig: Results, LanguageRunConfig: LanguageResults, TextRunConfig: GenerationResults}
+_KINDS = {RunConfig: "classification", LanguageRunConfig: "ranking", TextRunConfig: "generation"}
 
 
 @contextmanager
@@ -162,7 +159,7 @@ def _no_folder(folder: Path) -> str | None:
 
 
 def _set_aside_damaged_results(folder: Path, config: RunSettings, progress: Progress) -> None:
-    from limbeck.report.read import RESULTS_FILE, read_any_results
+    from limbeck.results.read import RESULTS_FILE, read_results
     from limbeck.tasks.kept import require_same_results
 
     file, aside = folder / RESULTS_FILE, folder / _DAMAGED_RESULTS
@@ -170,7 +167,7 @@ def _set_aside_damaged_results(folder: Path, config: RunSettings, progress: Prog
         return
     try:
         require_same_results(folder)
-        if isinstance(read_any_results(file), _RESULTS_OF[type(config)]):
+        if read_results(file).kind == _KINDS[type(config)]:
             return
         words = "is of another kind of run"
     except RunFolderError as error:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +12,19 @@ from numpy.typing import NDArray
 
 from limbeck.atomic import write_json
 from limbeck.data.candidates import ScorerKind
-from limbeck.data.languages import language_name
 from limbeck.data.prompts.choice import PromptChoice
 from limbeck.evaluation.cost import system_cost, with_money, with_savings
-from limbeck.evaluation.language_verdict import language_verdict
-from limbeck.evaluation.languages import (
-    Credits,
-    Panel,
-    always_the_most_frequent,
-    language_records,
-    right_candidates,
-)
+from limbeck.evaluation.cross_lingual import Panel, Ranked, measure_languages, most_frequent_accuracy, right_candidates
+from limbeck.evaluation.metrics.ranking import Credits
 from limbeck.evaluation.ranking import accuracy_credit, query_ndcg, reciprocal_rank, span_counts
-from limbeck.language_results import EnglishCheck, LanguageResults, LanguageSystem, SystemCost
 from limbeck.models.load import hub_name
 from limbeck.ranks import ranks
 from limbeck.recipes.english_model import english_model
-from limbeck.results import StageCost
-from limbeck.runs.folder import RUN_FILE, environment
+from limbeck.results.record import Results, Role, StageCost, System
+from limbeck.results.sections import Gate, SystemCost, SystemCosts
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData
-from limbeck.runs.outcome import read_curves
+from limbeck.runs.outcome import Facts, assemble
 from limbeck.runs.ranker import RankingTask
 from limbeck.sequences.given import Paired
 from limbeck.types import Instruction, SoftLayout
@@ -42,8 +32,6 @@ from limbeck.types import Instruction, SoftLayout
 __all__ = ["LanguageOutcome", "compare_languages", "credits_of", "language_card", "write_scorer"]
 
 _ENGLISH_MODEL = "english_model"
-_ALARM = 0.02
-"""A loss of this much accuracy on the source language is raised in the report."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +64,11 @@ def write_scorer(outcome: LanguageOutcome, part: Path) -> None:
     write_json(part / "task.json", _task_file(outcome).model_dump())
 
 
-def language_card(outcome: LanguageOutcome, results: LanguageResults) -> str:
+def language_card(outcome: LanguageOutcome, results: Results) -> str:
     """Return the model card of the exported scorer."""
     from limbeck.report.card import render_card
-    from limbeck.results.bridge import as_results
 
-    return render_card(as_results(results), hub_name(outcome.config.backbone.model))
+    return render_card(results, hub_name(outcome.config.backbone.model))
 
 
 def _task_file(outcome: LanguageOutcome) -> RankingTask:
@@ -125,10 +112,9 @@ def _fixed_labels(records: Sequence[Instruction]) -> tuple[dict[str, list[str]],
     return labels, pairs
 
 
-def compare_languages(outcome: LanguageOutcome) -> LanguageResults:
+def compare_languages(outcome: LanguageOutcome) -> Results:
     """Return all figures of a run."""
     config, data = outcome.config, outcome.data
-    credits = _credits(outcome)
     panel = Panel(
         task=[record.task for record in data.test],
         lang=[record.lang for record in data.test],
@@ -137,129 +123,81 @@ def compare_languages(outcome: LanguageOutcome) -> LanguageResults:
         languages=config.task.languages,
         low_resource=frozenset(config.task.languages) - frozenset(config.task.high_resource),
     )
-    systems, comparisons = language_records(panel, credits, _compared(credits, config.recipe.key))
-    costs = _costs(outcome, [(system.name, system.n_target) for system in systems])
-    most_frequent = always_the_most_frequent(panel, data.test)
-    names = {lang: language_name(lang) for lang in (config.task.source_language, *config.task.languages)}
-    return LanguageResults(
+    systems = _ranked(outcome)
+    facts = Facts(
+        kind="ranking",
         name=Path(config.output).name,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        limbeck_version=version("limbeck"),
         command=outcome.command,
-        verdict=language_verdict(
-            systems,
-            comparisons,
-            costs,
-            source_language=config.task.source_language,
-            language_names=names,
-            most_frequent=most_frequent,
-        ),
-        warnings=_warnings(outcome),
-        source_language=config.task.source_language,
-        languages=config.task.languages,
-        language_names=names,
-        tasks=data.tasks,
+        recipe=config.recipe.key,
         seeds=config.seeds,
-        pairing=(config.recipe.build().part(Paired) or Paired()).pairing,
-        prompts=f"{config.prompts.levels}, {config.prompts.form}",
-        scorer=outcome.scorer,
-        kept_by_gate=_mean_over_seeds(outcome.kept),
-        records=_counts(outcome),
-        systems=systems,
-        comparisons=comparisons,
-        english=_english(systems),
-        costs=costs,
-        stage_costs=outcome.costs,
-        curves=read_curves(outcome.folder / "log.jsonl", outcome.costs),
-        resolved_run=(outcome.folder / RUN_FILE).read_text(encoding="utf-8"),
-        environment=environment(),
-        data_fingerprints=data.fingerprints,
-        most_frequent=most_frequent,
+        rows=_counts(outcome),
+        words={
+            "Pairing": (config.recipe.build().part(Paired) or Paired()).pairing,
+            "Prompts": f"{config.prompts.levels}, {config.prompts.form}",
+            "Scorer": outcome.scorer,
+        },
+        fingerprints=data.fingerprints,
+    )
+    return assemble(
+        facts,
+        measure_languages(panel, systems, constant=most_frequent_accuracy(panel, data.test)),
+        folder=outcome.folder,
+        costs=outcome.costs,
+        sections=[Gate(kept=_mean_over_seeds(outcome.kept)), SystemCosts(systems=_costs(outcome, systems))],
+        warnings=_warnings(outcome),
     )
 
 
-def _credits(outcome: LanguageOutcome) -> list[Credits]:
+def _ranked(outcome: LanguageOutcome) -> list[Ranked]:
     """What each system earned on each test record, budget by budget, in the order of the run file."""
-    recipes = {_ENGLISH_MODEL: english_model().title}
-    recipes |= {recipe.key: recipe.build().title for recipe in outcome.config.recipes()}
-    found: list[Credits] = []
-    for name, title in recipes.items():
-        for n_target in sorted({n for key, n, _ in outcome.scores if key == name}):
-            by_seed = {seed: s for (key, n, seed), s in outcome.scores.items() if (key, n) == (name, n_target)}
-            found.append(credits_of(name, title, n_target, outcome.data.test, by_seed))
+    main = outcome.config.recipe
+    teacher = System(name="teacher", title=english_model().title, role="teacher")
+    systems = {_ENGLISH_MODEL: teacher}
+    for recipe in outcome.config.recipes():
+        built = recipe.build()
+        role: Role = "main" if recipe.key == main.key else "baseline"
+        control = role == "baseline" and built.is_control_of(main.build())
+        systems[recipe.key] = System(name=recipe.key, title=built.title, role=role, recipe=recipe.key, control=control)
+    found = []
+    for name, system in systems.items():
+        for budget in sorted({n for key, n, _ in outcome.scores if key == name}):
+            by_seed = {seed: s for (key, n, seed), s in outcome.scores.items() if (key, n) == (name, budget)}
+            credits = {seed: credits_of(outcome.data.test, scores) for seed, scores in by_seed.items()}
+            found.append(Ranked(system, budget, credits))
     return found
 
 
-def credits_of(
-    name: str, title: str, n_target: int, records: Sequence[Instruction], scores: Mapping[int, NDArray[np.float32]]
-) -> Credits:
-    """Return what one system earned on each of `records`, by the scores of each seed."""
+def credits_of(records: Sequence[Instruction], scores_NK: NDArray[np.float32]) -> Credits:
+    """Return what one system and seed earned on each of `records`."""
     golds = [right_candidates(record) for record in records]
     return Credits(
-        name=name,
-        title=title,
-        n_target=n_target,
-        accuracy={seed: accuracy_credit(scores_NK, golds) for seed, scores_NK in scores.items()},
-        mrr={seed: reciprocal_rank(scores_NK, golds) for seed, scores_NK in scores.items()},
-        ndcg={seed: query_ndcg(scores_NK, records) for seed, scores_NK in scores.items()},
-        spans={seed: span_counts(scores_NK, records) for seed, scores_NK in scores.items()},
+        accuracy_N=accuracy_credit(scores_NK, golds),
+        reciprocal_rank_N=reciprocal_rank(scores_NK, golds),
+        ndcg_N=query_ndcg(scores_NK, records),
+        spans_N3=span_counts(scores_NK, records),
     )
 
 
-def _compared(credits: list[Credits], main: str) -> list[tuple[Credits, Credits]]:
-    """The main system with every other at the same budget; distillation alone with the English model too."""
-    pairs = []
-    for ours in (c for c in credits if c.name == main):
-        pairs += [(ours, other) for other in credits if other.name != main and other.n_target == ours.n_target]
-    return pairs
-
-
-def _english(systems: list[LanguageSystem]) -> list[EnglishCheck]:
-    """Accuracy on the source language at the end of every system, against the English model's."""
-    before = next(_source_accuracy(system) for system in systems if system.name == _ENGLISH_MODEL)
-    checks = []
-    for system in systems:
-        accuracy = _source_accuracy(system)
-        if accuracy is not None and before is not None:
-            stage = "english" if system.name == _ENGLISH_MODEL else ("target" if system.n_target else "before target")
-            checks.append(
-                EnglishCheck(
-                    system=system.name,
-                    n_target=system.n_target,
-                    stage=stage,
-                    accuracy=accuracy,
-                    change=accuracy - before,
-                    alarm=accuracy - before <= -_ALARM,
-                )
-            )
-    return checks
-
-
-def _source_accuracy(system: LanguageSystem) -> float | None:
-    cells = [cell.accuracy.value for cell in system.cells if cell.resource == "source"]
-    return float(np.mean(cells)) if cells else None
-
-
-def _costs(outcome: LanguageOutcome, keys: list[tuple[str, int]]) -> list[SystemCost]:
-    teacher = outcome.stages_of[_ENGLISH_MODEL, 0]
-    systems = {recipe.key: recipe.build() for recipe in outcome.config.recipes()}
+def _costs(outcome: LanguageOutcome, systems: Sequence[Ranked]) -> list[SystemCost]:
+    of_teacher = outcome.stages_of[_ENGLISH_MODEL, 0]
+    recipes = {recipe.key: recipe.build() for recipe in outcome.config.recipes()}
     costs = []
-    for name, n_target in keys:
-        stages = outcome.stages_of[name, n_target] if name != _ENGLISH_MODEL else []
-        system = systems.get(name)
+    for one in systems:
+        name, recipe = one.system.name, recipes.get(one.system.name)
         # A student that starts from the backbone still needs the teacher's scores.
-        needs_teacher = system is None or (system.starts_from == "teacher" or system.part(Paired) is not None)
+        needs_teacher = recipe is None or recipe.starts_from == "teacher" or recipe.part(Paired) is not None
         costs.append(
             system_cost(
                 name,
-                n_target,
-                stages,
+                one.budget,
+                outcome.stages_of[name, one.budget] if recipe is not None else [],
                 devices=ranks(),
-                english_model=teacher if needs_teacher else (),
+                teacher=of_teacher if needs_teacher else (),
             )
         )
     rate = outcome.config.rate
-    return with_savings(costs if rate is None else with_money(costs, rate.per_device_hour, rate.currency))
+    priced = costs if rate is None else with_money(costs, rate.per_device_hour, rate.currency)
+    return with_savings(priced, main=outcome.config.recipe.key, teacher="teacher")
 
 
 def _mean_over_seeds(kept: dict[int, dict[str, float]]) -> dict[str, float]:

@@ -2,30 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from limbeck.atomic import replace_folder, write_text
+from limbeck.evaluation.measured import Measured
+from limbeck.evaluation.verdicts.verdict import verdict
 from limbeck.ranks import is_main, wait_for_all
-from limbeck.report.read import RESULTS_FILE, read_any_results
-from limbeck.results import Curve, StageCost, SystemName
-from limbeck.results.read import read_results
+from limbeck.results.read import RESULTS_FILE, read_results
+from limbeck.results.record import Curve, Results, Role, Run, StageCost, System
+from limbeck.results.sections import Section
+from limbeck.runs.folder import RUN_FILE, environment
 from limbeck.tasks.kept import mark_student, student_is_whole, write_results
 from limbeck.tasks.task import TaskRun
 
-__all__ = ["TITLES", "read_curves", "write_outcome"]
+__all__ = ["TITLES", "Facts", "assemble", "described", "read_curves", "recorded", "write_outcome"]
 
-TITLES: dict[SystemName, str] = {
-    "teacher": "Teacher",
-    "student_before": "Student before training",
-    "fine_tuned": "Fine-tuned student",
-    "random_order": "Student in random order",
-    "distilled": "Distilled student",
+TITLES: dict[str, tuple[str, Role, str]] = {
+    "teacher": ("teacher", "teacher", "Teacher"),
+    "student_before": ("student_init", "student_init", "Student before training"),
+    "fine_tuned": ("fine_tune", "baseline", "Fine-tuned student"),
+    "random_order": ("anon", "baseline", "Student in random order"),
+    "distilled": ("distilled", "main", "Distilled student"),
 }
+"""What systems of a run folder are in the record: name, role and title."""
 
 
-def write_outcome(run: TaskRun, folder: Path, command: str) -> Any:
+def described(name: str, recipe: str, detail: str = "", layers: int | None = None) -> System:
+    """Return a system of a run folder as the record has it; `recipe` is the run's."""
+    now, role, title = TITLES[name]
+    trained_by = recipe if role == "main" else now if role == "baseline" else None
+    control = now == "fine_tune"
+    return System(name=now, title=title, role=role, detail=detail, recipe=trained_by, control=control, layers=layers)
+
+
+def recorded(costs: Sequence[StageCost]) -> list[StageCost]:
+    """Return costs under the names that the record has for systems."""
+    return [cost.model_copy(update={"system": _recorded_name(cost.system)}) for cost in costs]
+
+
+def _recorded_name(name: str) -> str:
+    return "teacher" if name == "english_model" else TITLES[name][0] if name in TITLES else name
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a record says of a run besides what was measured."""
+
+    kind: str
+    name: str
+    recipe: str
+    seeds: Sequence[int]
+    rows: Mapping[str, int]
+    """As in `Run`."""
+    command: str = ""
+    paper: str = ""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """`facts` of `Run`."""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+
+
+def assemble(
+    facts: Facts,
+    measured: Measured,
+    *,
+    folder: Path | None = None,
+    costs: Sequence[StageCost] = (),
+    sections: Sequence[Section] = (),
+    warnings: Sequence[str] = (),
+) -> Results:
+    """Return the record of a run, with its verdict; of a student that is only measured, without.
+
+    Args:
+        facts: of the run.
+        measured: figures, comparisons and sections of the systems.
+        folder: the run folder, which has the resolved run file and the log; ``None``: nothing was trained.
+        costs: of all stages, as the folder names their systems.
+        sections: further ones.
+        warnings: come before those of `measured`.
+    """
+    run = Run(
+        name=facts.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        limbeck_version=version("limbeck"),
+        command=facts.command,
+        recipe=facts.recipe,
+        paper=facts.paper,
+        seeds=list(facts.seeds),
+        rows=dict(facts.rows),
+        facts=dict(facts.words),
+        resolved="" if folder is None else (folder / RUN_FILE).read_text(encoding="utf-8"),
+        environment=environment(),
+        data_fingerprints=dict(facts.fingerprints),
+    )
+    results = Results(
+        kind=facts.kind,
+        run=run,
+        verdict=[],
+        warnings=[*warnings, *measured.warnings],
+        metrics=measured.metrics,
+        headline=measured.headline,
+        systems=measured.systems,
+        figures=measured.figures,
+        comparisons=measured.comparisons,
+        curves=[] if folder is None else read_curves(folder / "log.jsonl", costs),
+        costs=recorded(costs),
+        sections=[*measured.sections, *sections],
+    )
+    return results if folder is None else results.model_copy(update={"verdict": verdict(results)})
+
+
+def write_outcome(run: TaskRun, folder: Path, command: str) -> Results:
     """Export the student, compare the systems, and write ``results.json`` and ``report.html``.
 
     What a finished run has is left as it is; a student that is damaged is exported again.
@@ -38,7 +128,7 @@ def write_outcome(run: TaskRun, folder: Path, command: str) -> Any:
         if not (finished and student_is_whole(folder, run.progress)):
             with replace_folder(folder / "student") as part:
                 run.export(part)
-                results = read_any_results(results_file) if finished else run.compare(command)
+                results = read_results(results_file) if finished else run.compare(command)
                 write_text(part / "README.md", run.card(results, part))
             mark_student(folder)
             if not finished:
@@ -46,7 +136,7 @@ def write_outcome(run: TaskRun, folder: Path, command: str) -> Any:
         run.progress.say("drawing the report")
         write_report(read_results(results_file), folder / "report.html")
     wait_for_all()
-    return read_any_results(results_file)
+    return read_results(results_file)
 
 
 def read_curves(log: Path, stages: Sequence[StageCost]) -> list[Curve]:
@@ -57,7 +147,7 @@ def read_curves(log: Path, stages: Sequence[StageCost]) -> list[Curve]:
     from limbeck.stages.callbacks import read_log
 
     of_run = [(one.stage, one.system, one.seed) for one in stages]
-    points: dict[tuple[str, SystemName, int, str], list[tuple[int, float]]] = {}
+    points: dict[tuple[str, str, int, str], list[tuple[int, float]]] = {}
     for line in read_log(log):
         if (line.get("stage"), line.get("system"), line.get("seed")) not in of_run:
             continue
@@ -67,7 +157,7 @@ def read_curves(log: Path, stages: Sequence[StageCost]) -> list[Curve]:
                 key = (line["stage"], line["system"], line["seed"], series)
                 points.setdefault(key, []).append((line["step"], float(value)))
     return [
-        Curve(stage=stage, system=system, seed=seed, series=series,
+        Curve(stage=stage, system=_recorded_name(system), seed=seed, series=series,
               steps=[step for step, _ in values], values=[value for _, value in values])
         for (stage, system, seed, series), values in points.items()
     ]  # fmt: skip

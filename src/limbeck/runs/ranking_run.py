@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from limbeck.data.candidates import EncodedRecords
 from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import softmax
-from limbeck.language_results import LanguageResults
 from limbeck.losses.readout import CandidateReadout
 from limbeck.models.layers import shapes
 from limbeck.ranks import device
 from limbeck.recipes.recipe import Recipe
 from limbeck.results import StageCost
+from limbeck.results.record import Results
 from limbeck.runs.language_bench import ENGLISH_MODEL, Bench, batch_maker, rows_of, scoring
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData, Pairs, pair_for, read_language_data
@@ -263,12 +263,12 @@ class RankingRun:
         self._english = None
         write_scorer(self._outcome(""), part)
 
-    def compare(self, command: str) -> LanguageResults:
+    def compare(self, command: str) -> Results:
         """Return all figures."""
         self.progress.say("comparing systems in each language")
         return compare_languages(self._outcome(command))
 
-    def card(self, results: LanguageResults, student: Path) -> str:
+    def card(self, results: Results, student: Path) -> str:
         """Return the model card."""
         return language_card(self._outcome(""), results)
 

@@ -24,7 +24,6 @@ from limbeck.models.vllm_engine import require_vllm
 from limbeck.models.vocabulary import align_vocabularies
 from limbeck.numerics.layer_maps import choose_layers
 from limbeck.ranks import is_main
-from limbeck.results import SystemName
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import TextRows, decoder_start, encode_texts, text_limit
 from limbeck.sequences.rollouts import Rollouts
@@ -55,7 +54,7 @@ class TextBench:
     train_for_teacher: EncodedSequences
     test_for_teacher: EncodedSequences
     corpus: EncodedSequences | None
-    outputs: dict[SystemName, dict[int, SystemOutputs]] = field(default_factory=dict)
+    outputs: dict[str, dict[int, SystemOutputs]] = field(default_factory=dict)
 
     def new_student(self, seed: int) -> Any:
         """Return the untrained student; the same for the same seed."""

@@ -15,7 +15,6 @@ from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.evaluation.generation.outputs import SystemOutputs
 from limbeck.evaluation.generation.run_models import answer, reference_sums
 from limbeck.models.generate import Decoding
-from limbeck.results import SystemName
 from limbeck.runs.text_bench import TextBench
 from limbeck.runs.text_writing import with_room
 from limbeck.tasks.kept import kept
@@ -73,7 +72,7 @@ def measure_rows(
     return replace(sums, texts=texts, cut_off_N=cut_off_N)
 
 
-def measure(bench: TextBench, system: SystemName, seed: int, model: Any) -> None:
+def measure(bench: TextBench, system: str, seed: int, model: Any) -> None:
     """Measure a system on the held-out rows, or read what an earlier start of this run measured."""
     bench.outputs.setdefault(system, {})[seed] = kept(
         bench.folder,
@@ -84,12 +83,12 @@ def measure(bench: TextBench, system: SystemName, seed: int, model: Any) -> None
     )
 
 
-def measuring(system: SystemName) -> str:
+def measuring(system: str) -> str:
     """What the bar of a measured system says."""
     return f"measuring: {system.replace('_', ' ')}"
 
 
-def _measured(bench: TextBench, system: SystemName, model: Any, seed: int) -> SystemOutputs:
+def _measured(bench: TextBench, system: str, model: Any, seed: int) -> SystemOutputs:
     of_teacher = system == "teacher"
     encoded = bench.test_for_teacher if of_teacher else bench.test
     asked = Decoding(bench.config.answers.max_new_tokens, bench.config.answers.temperature)

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from limbeck.atomic import write_json
 from limbeck.data.generation.templates import uses_chat_template
-from limbeck.evaluation.generation.measure import measure_generation
-from limbeck.evaluation.generation.outputs import GeneratingSystem, HeldOutTexts
+from limbeck.evaluation.generation.outputs import HeldOutTexts
 from limbeck.evaluation.generation.speed import writing_speed
-from limbeck.evaluation.generation.verdict import generation_verdict
+from limbeck.evaluation.writing import Writer, measure_writing
 from limbeck.formatting import layers_text, parameters_text
-from limbeck.generation_results import GenerationResults, GenerationSpeed
 from limbeck.models.language_model import is_encoder_decoder
 from limbeck.models.layers import depth
 from limbeck.models.load import hub_name, load_weights, save_model
 from limbeck.ranks import device
 from limbeck.recipes.catalogue import recipe_card
-from limbeck.results import StageCost, SystemName
-from limbeck.runs.folder import RUN_FILE, environment
-from limbeck.runs.outcome import TITLES, read_curves
+from limbeck.results.record import Results, StageCost
+from limbeck.results.sections import Speed, Speeds, Writing
+from limbeck.runs.outcome import TITLES, Facts, assemble, described
 from limbeck.runs.text_bench import TextBench
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import leaked_texts
@@ -49,7 +45,7 @@ def write_student(bench: TextBench, student: Any, part: Path) -> None:
     write_json(part / "task.json", {**task, "max_length": bench.max_length})
 
 
-def compare_systems(bench: TextBench, student: Any, costs: list[StageCost], command: str) -> GenerationResults:
+def compare_systems(bench: TextBench, student: Any, costs: list[StageCost], command: str) -> Results:
     """Return all figures of the run; `student` is the exported one."""
     bench.progress.say("measuring size and speed, and comparing the systems")
     config, rows = bench.config, bench.rows
@@ -59,35 +55,41 @@ def compare_systems(bench: TextBench, student: Any, costs: list[StageCost], comm
         for name, model in models.items()
         if model is not None
     }
-    systems = [_system(bench, student, name, speeds) for name in TITLES if name in bench.outputs]
-    figures = measure_generation(systems, _held_out(bench), metrics=config.answers.metrics)
-    answers = config.answers
-    how = "the likeliest token" if answers.temperature == 0 else f"sampled at temperature {answers.temperature:g}"
-    return GenerationResults(
+    systems = [_writer(bench, student, name, speeds) for name in TITLES if name in bench.outputs]
+    facts = Facts(
+        kind="generation",
         name=Path(config.output).name,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        limbeck_version=version("limbeck"),
         command=command,
-        verdict=generation_verdict(figures, costs),
-        warnings=[*_warnings(bench), *figures.warnings],
-        task=_task_words(config),
-        teacher=config.teacher.model,
-        student=_student_words(config),
-        encoder_decoder=is_encoder_decoder(student),
         recipe=config.recipe.name,
         paper=recipe_card(config.recipe.name).paper,
-        decoding=f"{how}, at most {answers.max_new_tokens} tokens" if len(bench.answered) else None,
-        seeds=list(config.seeds),
-        train_rows=len(rows.train) - len(bench.train_rows.left_out),
-        test_rows=len(bench.test),
-        test_tokens=int(bench.test.supervised.sum()),
-        left_out_rows=_left_out(bench),
-        figures=figures,
-        curves=read_curves(bench.folder / "log.jsonl", costs),
+        seeds=config.seeds,
+        rows={
+            "train": len(rows.train) - len(bench.train_rows.left_out),
+            "test": len(bench.test),
+            "left_out": _left_out(bench),
+        },
+        words={"Teacher": config.teacher.model, "Student": _student_words(config)},
+        fingerprints=rows.fingerprints,
+    )
+    of = {one.system.name: "teacher" if one.system.role == "teacher" else "student" for one in systems}
+    return assemble(
+        facts,
+        measure_writing(systems, _held_out(bench), metrics=config.answers.metrics),
+        folder=bench.folder,
         costs=costs,
-        resolved_run=(bench.folder / RUN_FILE).read_text(encoding="utf-8"),
-        environment=environment(),
-        data_fingerprints=rows.fingerprints,
+        sections=[_writing(bench, student), Speeds(systems={name: speeds[model] for name, model in of.items()})],
+        warnings=_warnings(bench),
+    )
+
+
+def _writing(bench: TextBench, student: Any) -> Writing:
+    answers = bench.config.answers
+    how = "the likeliest token" if answers.temperature == 0 else f"sampled at temperature {answers.temperature:g}"
+    return Writing(
+        task=_task_words(bench.config),
+        encoder_decoder=is_encoder_decoder(student),
+        decoding=f"{how}, at most {answers.max_new_tokens} tokens" if len(bench.answered) else None,
+        test_tokens=int(bench.test.supervised.sum()),
     )
 
 
@@ -104,14 +106,12 @@ def _student_words(config: TextRunConfig) -> str:
     return "layers of the teacher" if student.from_teacher is not None else "random weights"
 
 
-def _system(
-    bench: TextBench, student: Any, name: SystemName, speeds: Mapping[str, GenerationSpeed]
-) -> GeneratingSystem:
+def _writer(bench: TextBench, student: Any, name: str, speeds: Mapping[str, Speed]) -> Writer:
     model = bench.teacher if name == "teacher" else student
     speed = speeds["teacher" if name == "teacher" else "student"]
     shape = f"{layers_text(depth(model))} of width {model.config.hidden_size}"
     detail = f"{shape}, {parameters_text(speed.parameters)} parameters"
-    return GeneratingSystem(name, TITLES[name], detail, speed, bench.outputs[name])
+    return Writer(described(name, bench.config.recipe.name, detail), bench.outputs[name])
 
 
 def _held_out(bench: TextBench) -> HeldOutTexts:
@@ -153,13 +153,13 @@ def _warnings(bench: TextBench) -> list[str]:
     return found
 
 
-def model_card(bench: TextBench, results: GenerationResults) -> str:
+def model_card(bench: TextBench, results: Results) -> str:
     """Return the model card of the student."""
     from limbeck.report.card import render_card
     from limbeck.report.use import writer_use
-    from limbeck.results.bridge import as_results
 
-    config, encoder = bench.config, results.encoder_decoder
+    writing = results.section(Writing)
+    config, encoder = bench.config, writing is not None and writing.encoder_decoder
     task = config.task
     use = writer_use(
         encoder_decoder=encoder,
@@ -168,4 +168,4 @@ def model_card(bench: TextBench, results: GenerationResults) -> str:
         separator="" if encoder or task.text is not None else task.separator,
     )
     began_as = hub_name(config.student.begins_as(config.teacher.model))
-    return render_card(as_results(results), began_as, use=use)
+    return render_card(results, began_as, use=use)

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from limbeck.errors import ConfigError, ModelError
-from limbeck.generation_results import GenerationResults
 from limbeck.losses.term import needs_of
 from limbeck.ranks import device
 from limbeck.recipes.fine_tune import fine_tune
-from limbeck.results import StageCost, SystemName
+from limbeck.results.record import Results, StageCost
 from limbeck.runs.saved_writer import SavedWriter
 from limbeck.runs.template_dates import with_text_date
 from limbeck.runs.text_bench import TextBench, set_up
@@ -188,11 +187,11 @@ class TextRun:
         self._exported = self.bench.new_student(self.config.seeds[0])
         write_student(self.bench, self._exported, part)
 
-    def compare(self, command: str) -> GenerationResults:
+    def compare(self, command: str) -> Results:
         """Return all figures."""
         return compare_systems(self.bench, self._exported, list(self.costs.values()), command)
 
-    def card(self, results: GenerationResults, student: Path) -> str:
+    def card(self, results: Results, student: Path) -> str:
         """Return the model card."""
         return model_card(self.bench, results)
 
@@ -228,10 +227,8 @@ def _require_useful_teacher(bench: TextBench, seed: int) -> None:
         )
 
 
-def _losses(
-    outputs: Mapping[SystemName, Mapping[int, Any]], names: tuple[SystemName, ...], seed: int
-) -> dict[SystemName, float]:
-    found: dict[SystemName, float] = {}
+def _losses(outputs: Mapping[str, Mapping[int, Any]], names: tuple[str, ...], seed: int) -> dict[str, float]:
+    found: dict[str, float] = {}
     for name in names:
         one = outputs.get(name, {}).get(seed)
         if one is not None and one.nll_sum_N is not None:

@@ -16,11 +16,10 @@ from limbeck.data.generation.load import load_examples
 from limbeck.data.generation.records import Example, Examples
 from limbeck.data.generation.task import Generation
 from limbeck.errors import ConfigError, ModelError
-from limbeck.evaluation.generation.measure import measure_generation
-from limbeck.evaluation.generation.outputs import GeneratingSystem, HeldOutTexts
+from limbeck.evaluation.generation.outputs import HeldOutTexts
 from limbeck.evaluation.generation.speed import writing_speed
+from limbeck.evaluation.writing import Writer, measure_writing
 from limbeck.formatting import layers_text, parameters_text
-from limbeck.generation_results import GenerationFigures
 from limbeck.models.checked_folder import reading
 from limbeck.models.generate import Completion, Decoding, write_completions
 from limbeck.models.language_model import is_encoder_decoder
@@ -28,7 +27,9 @@ from limbeck.models.layers import depth
 from limbeck.models.load import load_language_model, load_tokenizer
 from limbeck.models.vocabulary import align_vocabularies
 from limbeck.ranks import device
-from limbeck.results import SystemName
+from limbeck.results.record import Results, Role, System
+from limbeck.results.sections import Speeds
+from limbeck.runs.outcome import Facts, assemble
 from limbeck.runs.text_data import decoder_start
 from limbeck.runs.text_measuring import HeldOutRows, measure_rows
 from limbeck.tasks.batches import batches
@@ -150,7 +151,7 @@ class WritingStudent:
                 yield {"prompt": prompt, "answer": text, "cut_off": not one.ended}
 
 
-def evaluate_texts(student: str, data: str, *, against: str | None, progress: Progress) -> GenerationFigures:
+def evaluate_texts(student: str, data: str, *, against: str | None, progress: Progress) -> Results:
     """Return the figures of a student on held-out rows, and of a second model beside it.
 
     Args:
@@ -164,7 +165,7 @@ def evaluate_texts(student: str, data: str, *, against: str | None, progress: Pr
         ModelError: a model cannot be loaded.
         DataError: the rows cannot be used.
     """
-    models: dict[SystemName, WritingStudent] = {"distilled": WritingStudent(student)}
+    models = {"distilled": WritingStudent(student)}
     task = models["distilled"].task
     if against is not None:
         models["teacher"] = WritingStudent(against, task)
@@ -174,7 +175,7 @@ def evaluate_texts(student: str, data: str, *, against: str | None, progress: Pr
     held_out = encoded["distilled"]
     answered = np.random.default_rng(0).permutation(len(held_out))[:_ANSWERED_ROWS]
     answered = np.sort(answered) if task.text is None else answered[:0]
-    systems = []
+    systems, speeds = [], {}
     for name, model in models.items():
         teacher = models["teacher"].model if name == "distilled" and shared is not None else None
         title = student if name == "distilled" else str(against)
@@ -187,13 +188,16 @@ def evaluate_texts(student: str, data: str, *, against: str | None, progress: Pr
             progress=progress,
             teacher=teacher,
         )
-        speed = writing_speed(model.model, encoded[name], answered)
-        detail = f"{layers_text(depth(model.model))}, {parameters_text(speed.parameters)} parameters"
-        systems.append(GeneratingSystem(name, title, detail, speed, {0: outputs}))
-    return measure_generation(systems, _texts(models["distilled"], held_out))
+        speeds[name] = writing_speed(model.model, encoded[name], answered)
+        detail = f"{layers_text(depth(model.model))}, {parameters_text(speeds[name].parameters)} parameters"
+        role: Role = "main" if name == "distilled" else "teacher"
+        systems.append(Writer(System(name=name, title=title, role=role, detail=detail), {0: outputs}))
+    facts = Facts(kind="generation", name=student, recipe="", seeds=[0], rows={"test": len(held_out)})
+    measured = measure_writing(systems, _texts(models["distilled"], held_out))
+    return assemble(facts, measured, sections=[Speeds(systems=speeds)])
 
 
-def _shared_tokens(models: dict[SystemName, WritingStudent]) -> int | None:
+def _shared_tokens(models: dict[str, WritingStudent]) -> int | None:
     """Tokens that both know by the same ids; ``None`` with one model, or with two tokenizers."""
     if "teacher" not in models:
         return None

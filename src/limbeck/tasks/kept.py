@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from limbeck.atomic import as_json, guard_storage, write_bytes
 from limbeck.intact import Damage, checksum, content_mark, file_mark, open_seal, require_same, seal
 from limbeck.ranks import is_main, wait_for_all
-from limbeck.report.read import RESULTS_FILE
+from limbeck.results.read import RESULTS_FILE
 from limbeck.tasks.task_file import CALIBRATION_FILE
 from limbeck.types import Progress
 

@@ -12,7 +12,7 @@ import torch
 
 from limbeck.errors import ConfigError
 from limbeck.evaluation.generation.harness import _figures, harness_figures, require_harness
-from limbeck.generation_results import HarnessFigure
+from limbeck.results.sections import HarnessFigure
 
 ANSWER = json.loads("""
 {"results": {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from limbeck.evaluation.generation.row_figures import row_figures
 
 from limbeck.evaluation.generation.outputs import SystemOutputs
-from limbeck.evaluation.generation.row_figures import row_figures
 
 OUTPUTS = SystemOutputs(
     tokens_N=np.array([2, 8]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from limbeck.errors import DataError
 from limbeck.evaluation.metrics.measure import Measure, average, compare, measure, ratio
 from limbeck.evaluation.metrics.statistic import Statistic, mean_of
-from limbeck.results.figures import Metric
+from limbeck.results.figures import Interval, Metric
 
 Values = NDArray[np.float64]
 
@@ -108,3 +109,27 @@ def test_a_share_of_nothing_is_none() -> None:
     itself = ratio(found["ours", "mean"], found["ours", "mean"])
     assert itself is not None
     assert (itself.value, itself.low, itself.high) == (1, 1, 1)
+
+
+def interval_of(values: Values) -> Interval:
+    return measure({"ours": {0: values}}, [MEAN])["ours", "mean"].interval
+
+
+def test_interval_is_as_wide_as_the_normal_one() -> None:
+    values = np.random.default_rng(0).normal(size=400)
+    interval = interval_of(values)
+    half = 1.96 * values.std() / math.sqrt(400)
+    assert interval.low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert interval.high == pytest.approx(values.mean() + half, abs=0.1 * half)
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    samples = (np.random.default_rng(0).random((60, 60)) < 0.8).astype(np.float64)
+    intervals = [interval_of(sample) for sample in samples]
+    covering = sum(interval.low <= 0.8 <= interval.high for interval in intervals)
+    assert 52 <= covering < 60
+
+
+def test_a_constant_has_no_interval() -> None:
+    interval = interval_of(np.ones(20))
+    assert (interval.low, interval.value, interval.high) == (1, 1, 1)

@@ -71,3 +71,10 @@ def test_many_rows_are_drawn_a_few_samples_at_a_time(monkeypatch: pytest.MonkeyP
     whole = sample({0: mean_of(values)}, resamples=40, rng=RNG)[0]
     monkeypatch.setattr("limbeck.evaluation.metrics.statistic._INDICES_AT_ONCE", 300)
     assert sample({0: mean_of(values)}, resamples=40, rng=RNG)[0] == pytest.approx(whole)
+
+
+def test_samples_come_as_often_as_all_256_of_four_rows() -> None:
+    draws = sample({0: mean_of([1.0, 1.0, 0.0, -1.0])}, resamples=40_000, rng=RNG)[0][1:]
+    assert draws.mean() == pytest.approx(0.25, abs=0.01)
+    assert (draws <= 0).mean() == pytest.approx(0.375, abs=0.01)
+    assert (draws >= 0).mean() == pytest.approx(0.816406, abs=0.01)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.errors import DataError
-from limbeck.generation_results import GenerationSpeed
-from limbeck.results import SystemName
 
-__all__ = ["GeneratingSystem", "HeldOutTexts", "SystemOutputs"]
+__all__ = ["HeldOutTexts", "SystemOutputs"]
 
 
 @dataclass(frozen=True)
@@ -52,14 +50,3 @@ class SystemOutputs:
                 f"prompt fills the token limit; {len(bare)} of {rows} rows are like this. Leave them out, or raise "
                 "training.max_length"
             )
-
-
-@dataclass(frozen=True)
-class GeneratingSystem:
-    """One system with its outputs by training seed; the teacher and a student before training may have one seed."""
-
-    name: SystemName
-    title: str
-    detail: str
-    speed: GenerationSpeed
-    outputs: Mapping[int, SystemOutputs]

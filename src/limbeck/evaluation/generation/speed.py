@@ -7,15 +7,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from limbeck.generation_results import GenerationSpeed
 from limbeck.models.generate import Decoding, write_completions
+from limbeck.results.sections import Speed
 
 __all__ = ["writing_speed"]
 
 _ROWS, _TOKENS = 8, 32
 
 
-def writing_speed(model: Any, encoded: Any, rows: Any) -> GenerationSpeed:
+def writing_speed(model: Any, encoded: Any, rows: Any) -> Speed:
     """Measure a model on the prompts of a few rows.
 
     The speed is ``None`` where there are no prompts, or no room behind the longest of them.
@@ -39,7 +39,7 @@ def writing_speed(model: Any, encoded: Any, rows: Any) -> GenerationSpeed:
             written = write_completions(model, prompts, decoding, end_ids=[], pad_id=encoded.pad_id, seed=0)
             seconds = time.perf_counter() - started
         rate = sum(len(one.ids) for one in written) / seconds
-    return GenerationSpeed(
+    return Speed(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         size_bytes=size,
         tokens_per_second=rate,

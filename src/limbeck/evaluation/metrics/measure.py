@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from limbeck.errors import DataError
 from limbeck.evaluation.metrics.statistic import Statistic, pooled, sample
 from limbeck.evaluation.significance import bootstrap_p_value, mcnemar, paired_t
-from limbeck.results import McNemar
 from limbeck.results.figures import Comparison, Figure, Interval, Metric, Slice, Test
 
 __all__ = ["RESAMPLES", "Measure", "Sampled", "average", "compare", "measure", "ratio"]
@@ -87,7 +86,7 @@ def measure(
     outputs: Mapping[Key, Mapping[int, Outputs]],
     measures: Sequence[Measure[Outputs]],
     *,
-    resamples: int = RESAMPLES,
+    resamples: int | None = None,
     rng: Callable[[], np.random.Generator] = lambda: np.random.default_rng(0),
 ) -> dict[tuple[Key, str], Sampled]:
     """Measure systems by all metrics that apply to them, on the same samples of rows.
@@ -95,7 +94,7 @@ def measure(
     Args:
         outputs: of each system, by training seed, on the same rows.
         measures: the metrics.
-        resamples: bootstrap samples.
+        resamples: bootstrap samples; `RESAMPLES` by default.
         rng: as for `sample`.
 
     Returns:
@@ -112,7 +111,7 @@ def measure(
                 statistics[key, one.metric.key, None] = pooled(list(known.values()))
             else:
                 statistics |= {(key, one.metric.key, seed): statistic for seed, statistic in known.items()}
-    draws = sample(statistics, resamples=resamples, rng=rng)
+    draws = sample(statistics, resamples=resamples or RESAMPLES, rng=rng)
     after = {one.metric.key: one.after for one in measures}
     groups: dict[tuple[Key, str], list[int | None]] = {}
     for key, metric, seed in statistics:
@@ -190,8 +189,7 @@ def compare(
     tests = [Test(name="bootstrap", p_value=p_value(draws[1:][~np.isnan(draws[1:])]))]
     for seed, (a, b) in pairs.items():
         if a in ours.right and b in theirs.right:
-            found = mcnemar(ours.right[a], theirs.right[b], seed)
-            tests.append(Test(name="mcnemar", seed=seed, p_value=found.p_value, details=_counts(found)))
+            tests.append(mcnemar(ours.right[a], theirs.right[b], seed))
     per_seed = _seed_differences(ours, theirs, pairs)
     differences = [d for pair in cells for d in _seed_differences(*pair, pairs).values()] or [*per_seed.values()]
     if (t_test := paired_t(differences)) is not None:
@@ -227,7 +225,3 @@ def _paired_seeds(
 
 def _seed_differences(first: Sampled, second: Sampled, pairs: Mapping[int, tuple[int, int]]) -> dict[int, float]:
     return {seed: first.seeds[a] - second.seeds[b] for seed, (a, b) in pairs.items()}
-
-
-def _counts(found: McNemar) -> dict[str, float]:
-    return {"only_first_right": found.only_first_right, "only_second_right": found.only_second_right}
