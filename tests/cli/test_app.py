@@ -80,7 +80,7 @@ def test_help_does_not_load_the_heavy_libraries() -> None:
         (["predict", "/nowhere/model"], "no such folder"),
         (["doctor", "nowhere.yaml"], "there is no run file"),
         (["evaluate", "/nowhere/model", "rows.jsonl"], "no such folder"),
-        (["evaluate", "m", "rows.jsonl", "--label", "l"], "--text-pair and --label go with --text"),
+        (["evaluate", ".", "rows.jsonl", "--label", "l"], "--text-pair and --label go with --text"),
     ],
 )
 def test_a_fault_in_the_input_exits_with_2_and_no_traceback(

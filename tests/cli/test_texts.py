@@ -232,8 +232,8 @@ def test_evaluate_against_a_model_of_other_tokens(student: Path, limbeck: Comman
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--text", "question"], "--text is for classifiers"),
-        (["--layout", "rows"], "for cross-lingual students"),
+        (["--text", "question"], "--text is not for students that write"),
+        (["--layout", "rows"], "--layout is not for students that write"),
     ],
     ids=["text", "layout"],
 )
@@ -273,7 +273,7 @@ def test_evaluate_on_tasks_of_lm_eval_needs_the_extra(
     assert "name one task or more" in errors
     code, _, errors = limbeck("evaluate", str(tmp_path), rows, "--lm-eval", "hellaswag")
     assert code == 2
-    assert "--lm-eval is for students that write" in errors
+    assert "--lm-eval is not for students that label texts" in errors
 
     found = HarnessFigure(
         system="distilled", task="topics", metric="acc", value=0.75, standard_error=0.1, higher_is_better=True,

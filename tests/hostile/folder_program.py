@@ -22,11 +22,11 @@ def prepare() -> None:
     import limbeck.cli.doctor
     import limbeck.cli.evaluate
     import limbeck.cli.predict
-    import limbeck.runs.evaluate
-    import limbeck.runs.flow
-    import limbeck.runs.predictor
-    import limbeck.runs.ranker
-    import limbeck.runs.writer  # noqa: F401
+    import limbeck.runs.flow  # noqa: F401
+    from limbeck.tasks.table import KINDS, task_of_kind
+
+    for kind in KINDS:
+        task_of_kind(kind)
 
 
 def carry_out(words: list[str]) -> None:

@@ -57,4 +57,9 @@ def evaluate(model: str, data: str, *, against: str | None, fields: Fields | Non
     speeds = measure_speed({name: p.model for name, p in predictors.items()}, encoded)
     facts = Facts(kind="classification", name=model, recipe="", seeds=[0], rows={"test": len(rows)})
     measured = measure_classification(systems, HeldOut(rows, label_ids(rows, labels), labels))
-    return assemble(facts, measured, sections=[Speeds(systems=speeds)])
+    unlabelled = (
+        f"No row of {data} has a label, so nothing is known of how often the model is right. --text and --label "
+        "name the fields."
+    )
+    warnings = [] if any(label is not None for label in rows.label) else [unlabelled]
+    return assemble(facts, measured, sections=[Speeds(systems=speeds)], warnings=warnings)

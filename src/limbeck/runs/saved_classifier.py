@@ -8,10 +8,13 @@ from typing import Any
 
 from pydantic import PositiveInt
 
-from limbeck.data.records import Fields
+from limbeck.data.records import Fields, named_fields
+from limbeck.results.record import Results
+from limbeck.runs.evaluate import evaluate
 from limbeck.runs.predictor import Predictor
 from limbeck.tasks.new_texts import NewText, best_labels, new_texts
 from limbeck.tasks.options import Options
+from limbeck.types import Progress
 
 __all__ = ["SavedClassifier"]
 
@@ -23,6 +26,16 @@ class PredictOptions(Options):
     """Best labels whose probabilities are kept; ``None``: all."""
 
 
+class EvaluateOptions(Options):
+    """What is measured, and where text and label are in the rows; without names, as the student's task file says."""
+
+    against: str | None = None
+    """A second model, as the teacher."""
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = None
+
+
 class SavedClassifier:
     """A student that labels texts, or any fine-tuned classifier; see `limbeck.tasks.task.Student`.
 
@@ -32,6 +45,7 @@ class SavedClassifier:
 
     students = "students that label texts"
     predict_options = PredictOptions
+    evaluate_options = EvaluateOptions
 
     def __init__(self, model: str) -> None:
         self._model = model
@@ -45,6 +59,11 @@ class SavedClassifier:
         """Yield label, confidence and probabilities of each row."""
         texts = ((row.text, row.text_pair) for row in rows)
         return best_labels(self._predictor.predict_stream(texts), options.top)
+
+    def evaluate(self, data: str, options: EvaluateOptions, progress: Progress) -> Results:
+        """Return accuracy, macro F1, calibration, size and speed; with a second model, the differences."""
+        fields = named_fields(options.text, options.text_pair, options.label)
+        return evaluate(self._model, data, against=options.against, fields=fields, progress=progress)
 
     @cached_property
     def _predictor(self) -> Predictor:

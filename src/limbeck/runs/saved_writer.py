@@ -14,9 +14,12 @@ from limbeck.data.generation.load import load_examples
 from limbeck.data.generation.records import Example, Message
 from limbeck.data.lines import is_by_line, read_lines, sound
 from limbeck.data.records import Fields
-from limbeck.runs.writer import WritingStudent
+from limbeck.results.record import Results
+from limbeck.results.sections import Harness
+from limbeck.runs.evaluate_tasks import evaluate_tasks, named_tasks
+from limbeck.runs.writer import WritingStudent, evaluate_texts
 from limbeck.tasks.options import Options
-from limbeck.types import Origin
+from limbeck.types import Origin, Progress
 
 __all__ = ["SavedWriter"]
 
@@ -33,6 +36,15 @@ class PredictOptions(Options):
     """Of sampling; 0: always the likeliest token."""
 
 
+class EvaluateOptions(Options):
+    """What is measured."""
+
+    against: str | None = None
+    """A language model to compare with, such as the teacher."""
+    lm_eval: str | None = None
+    """Tasks of lm-eval, joined by commas."""
+
+
 class SavedWriter:
     """A student that writes; see `limbeck.tasks.task.Student`.
 
@@ -42,6 +54,7 @@ class SavedWriter:
 
     students = "students that write"
     predict_options = PredictOptions
+    evaluate_options = EvaluateOptions
 
     def __init__(self, model: str) -> None:
         self._model = model
@@ -65,6 +78,15 @@ class SavedWriter:
         return self._writer.write_stream(
             iter(rows), max_new_tokens=options.max_new_tokens, temperature=options.temperature
         )
+
+    def evaluate(self, data: str, options: EvaluateOptions, progress: Progress) -> Results:
+        """Return perplexity, figures of the student's own answers, size and speed, and those of lm-eval if wanted."""
+        tasks = None if options.lm_eval is None else named_tasks(options.lm_eval)
+        results = evaluate_texts(self._model, data, against=options.against, progress=progress)
+        if tasks is None:
+            return results
+        figures = evaluate_tasks(self._model, tasks, against=options.against, progress=progress)
+        return results.model_copy(update={"sections": [*results.sections, Harness(figures=figures)]})
 
     @cached_property
     def _writer(self) -> WritingStudent:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from limbeck.results import StageCost
+from limbeck.results.record import Results, StageCost
 from limbeck.stages.pipeline import StageRun
 from limbeck.stages.stage import Stage, Training
 from limbeck.tasks.finding import Finding, InFolder
@@ -124,11 +124,18 @@ class Student(Protocol):
     def predict_options(self) -> type[Options]:
         """The options of `rows` and `predict`."""
 
+    @property
+    def evaluate_options(self) -> type[Options]:
+        """The options of `evaluate`."""
+
     def rows(self, file: str, options: Any) -> Iterator[Any]:
         """Yield checked rows of a file, or of standard input (``-``) as they come. Raises `DataError`."""
 
     def predict(self, rows: Any, options: Any) -> Iterator[dict[str, Any]]:
         """Yield an answer for each row, ready for JSON, a batch behind the rows. Raises `LimbeckError`."""
+
+    def evaluate(self, data: str, options: Any, progress: Progress) -> Results:
+        """Return the figures of the student on held-out rows. Raises `LimbeckError`."""
 
 
 class Task(Protocol):
