@@ -13,7 +13,7 @@ from limbeck.errors import ConfigError, DataError
 from limbeck.results.figures import Figure
 from limbeck.results.record import Results
 from limbeck.results.sections import Languages
-from limbeck.runs.evaluate_languages import evaluate_languages
+from limbeck.runs.evaluate_languages import EvaluateOptions, evaluate_languages
 from limbeck.runs.ranker import RankingTask
 from limbeck.types import Instruction, SilentProgress
 
@@ -59,8 +59,8 @@ def rows(tmp_path: Path, make_topic_records: Records) -> Path:
 
 
 def measure(student: Path, rows: Path, **values: Any) -> Results:
-    given: dict[str, Any] = {"layout": "rows", "split": "test", "languages": None, "task": None, "options": ()}
-    return evaluate_languages(str(student), str(rows), progress=SilentProgress(), **(given | values))
+    options = EvaluateOptions(**{"layout": "rows", **values})
+    return evaluate_languages(str(student), str(rows), options, SilentProgress())
 
 
 def cells(results: Results, metric: str = "accuracy") -> list[Figure]:
@@ -88,11 +88,11 @@ def test_accuracy_and_reciprocal_rank_are_those_of_the_predictions(
     assert value(results, "student", "accuracy", 0) == pytest.approx(np.mean(targets))
 
 
-@pytest.mark.parametrize("languages", [["bul"], ["en"]])
-def test_one_language_alone(languages: list[str], student: Path, rows: Path) -> None:
-    results = measure(student, rows, languages=languages)
+@pytest.mark.parametrize("languages", ["bul", "en"])
+def test_one_language_alone(languages: str, student: Path, rows: Path) -> None:
+    results = measure(student, rows, lang=languages)
     (cell,) = cells(results)
-    assert cell.slice["lang"] == {"bul": "bg", "en": "en"}[languages[0]]
+    assert cell.slice["lang"] == {"bul": "bg", "en": "en"}[languages]
     assert interval(figure(results, "student", "accuracy", 0)) == interval(cell)
 
 
@@ -102,16 +102,16 @@ def test_options_reach_the_layout(student: Path, rows: Path) -> None:
     )
     (rows / "dev.jsonl").write_text(renamed, encoding="utf-8")
     expected = measure(student, rows)
-    assert measure(student, rows, split="dev", options=("label=mood", "text=said")).figures == expected.figures
+    assert measure(student, rows, split="dev", option=("label=mood", "text=said")).figures == expected.figures
 
 
 def test_rows_with_labels_in_the_words_of_the_language(student: Path, rows: Path) -> None:
     """A task whose labels differ by language is no task with fixed labels: its labels are given."""
     words = {label: label for label in LABELS}
     same = ("task=topic", f"labels={LABELS}", f"label_words={{bg: {words}}}")
-    assert measure(student, rows, options=same).figures == measure(student, rows).figures
+    assert measure(student, rows, option=same).figures == measure(student, rows).figures
     words["sports"] = "политика"
-    other = measure(student, rows, options=(*same[:2], f"label_words={{bg: {words}}}"))
+    other = measure(student, rows, option=(*same[:2], f"label_words={{bg: {words}}}"))
     pairs = zip(cells(other, "mrr"), cells(measure(student, rows), "mrr"), strict=True)
     changed = [a.slice["lang"] for a, b in pairs if a.value != b.value]
     assert changed == ["bg"]
@@ -122,14 +122,14 @@ def test_rows_with_labels_in_the_words_of_the_language(student: Path, rows: Path
     [
         ({"layout": "row"}, ConfigError, "no layout 'row'; did you mean 'rows'"),
         ({"split": "tset"}, ConfigError, "no split 'tset'"),
-        ({"languages": ["fr"]}, DataError, "it knows en (English), bg (Bulgarian), sk (Slovak)"),
+        ({"lang": "fr"}, DataError, "it knows en (English), bg (Bulgarian), sk (Slovak)"),
         ({"task": "nli"}, ConfigError, "no task 'nli'"),
         ({"layout": "candidates", "task": "topic"}, ConfigError, "--task goes with the layout rows"),
-        ({"options": ("labels",)}, ConfigError, "--option takes name=value"),
-        ({"options": ("labels=[",)}, ConfigError, "--option labels: not valid YAML"),
-        ({"options": ("moods=x",)}, ConfigError, "has no option 'moods'"),
-        ({"options": ("task=nli",)}, DataError, "was not trained on nli; its tasks: topic"),
-        ({"languages": ["bg"], "options": ("label=mood",)}, DataError, "no labelled record"),
+        ({"option": ("labels",)}, ConfigError, "--option takes name=value"),
+        ({"option": ("labels=[",)}, ConfigError, "--option labels: not valid YAML"),
+        ({"option": ("moods=x",)}, ConfigError, "has no option 'moods'"),
+        ({"option": ("task=nli",)}, DataError, "was not trained on nli; its tasks: topic"),
+        ({"lang": "bg", "option": ("label=mood",)}, DataError, "no labelled record"),
     ],
 )
 def test_what_is_refused(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,52 +17,60 @@ from limbeck.runs.checked_yaml import parse_yaml, yaml_faults
 from limbeck.runs.language_outcome import credits_of
 from limbeck.runs.outcome import Facts, assemble
 from limbeck.runs.ranker import Ranker
+from limbeck.tasks.options import Options
 from limbeck.types import Instruction, Progress
 
-__all__ = ["evaluate_languages"]
+__all__ = ["EvaluateOptions", "evaluate_languages"]
 
 
-def evaluate_languages(
-    student: str,
-    data: str,
-    *,
-    layout: str,
-    split: str,
-    languages: Sequence[str] | None,
-    task: str | None,
-    options: Sequence[str],
-    progress: Progress,
-) -> Results:
+class EvaluateOptions(Options):
+    """What a student is measured on."""
+
+    layout: str | None = None
+    """How the data set is laid out, which must be said; ``rows`` gets the student's own labels, unless `option` has
+    task and labels."""
+    split: str = "test"
+    """Which part of the set: ``dev``, ``test`` or ``train``."""
+    lang: str | None = None
+    """Languages, joined by commas; ``None``: all that the student knows."""
+    task: str | None = None
+    """Which of the student's tasks ``rows`` are about, where it has several."""
+    option: tuple[str, ...] = ()
+    """Of the layout, as ``name=value``; the value is YAML."""
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages that are named."""
+        return [one.strip() for one in (self.lang or "").split(",") if one.strip()]
+
+
+def evaluate_languages(student: str, data: str, options: EvaluateOptions, progress: Progress) -> Results:
     """Return accuracy, mean reciprocal rank and the task's own figures in each language, with 95 % intervals.
 
     Args:
         student: the folder that `limbeck distill` wrote.
         data: the data set's folder.
-        layout: how it is laid out; ``rows`` gets the student's own labels, unless `options` have
-            task and labels.
-        split: which of its parts: ``dev`` or ``test``, or ``train``.
-        languages: which; ``None``: all that the student knows.
-        task: which of the student's tasks ``rows`` are about, where it has several.
-        options: of the layout, as ``name=value``; the value is YAML.
+        options: how the set is laid out, and what of it is read.
         progress: shows how far it is.
 
     Raises:
-        ConfigError: no such layout, split, task or option.
+        ConfigError: no layout, or no such layout, split, task or option.
         DataError: the set cannot be read, has no labelled record, or a language or task is not the student's.
         ModelError: the student cannot be loaded.
     """
-    if layout not in LAYOUTS:
-        raise ConfigError(f"no layout '{layout}'; {near_misses(layout, LAYOUTS)}")
-    given = dict(_option(one) for one in options)
+    if options.layout is None:
+        raise ConfigError(
+            f"{student} is a cross-lingual student: say how the data set is laid out. For files of your own with the "
+            f"fields text, lang and label: limbeck evaluate {student} FOLDER --layout rows; where each row lists its "
+            "own: --layout candidates"
+        )
+    if options.layout not in LAYOUTS:
+        raise ConfigError(f"no layout '{options.layout}'; {near_misses(options.layout, LAYOUTS)}")
+    given = dict(_option(one) for one in options.option)
     ranker = Ranker(student)
-    codes = list(dict.fromkeys(ranker.known_language(lang) for lang in languages or ranker.task.languages))
-    if layout == "rows" and not given.keys() >= {"task", "labels"}:
-        name = ranker.known_task(task)
-        own: dict[str, Any] = {"task": name.partition("/")[0], "labels": ranker.task.labels[name]}
-        given = own | ({"text_pair": "text_pair"} if name in ranker.task.pairs else {}) | given
-    elif layout != "rows" and task is not None:
-        raise ConfigError(f"--task goes with the layout rows; the layout '{layout}' knows its tasks")
-    read = read_instructions(layout, Path(data), split=cast(Split, split), languages=codes, **given)
+    codes = list(dict.fromkeys(map(ranker.known_language, options.languages or ranker.task.languages)))
+    given = _of_student(ranker, options, given) | given
+    read = read_instructions(options.layout, Path(data), split=cast(Split, options.split), languages=codes, **given)
     records = [record for record in read if record.gold or record.grades]
     _require_usable(records, ranker, data)
     with progress.track(f"ranking: {student}", len(records)) as advance:
@@ -78,6 +86,19 @@ def evaluate_languages(
     system = System(name="student", title=student, role="main")
     facts = Facts(kind="ranking", name=student, recipe="", seeds=[0], rows={"test": len(records)})
     return assemble(facts, measure_languages(panel, [Ranked(system, 0, {0: credits_of(records, scores)})]))
+
+
+def _of_student(ranker: Ranker, options: EvaluateOptions, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the layout ``rows`` that the student knows; other layouts know their tasks."""
+    if options.layout != "rows":
+        if options.task is not None:
+            raise ConfigError(f"--task goes with the layout rows; the layout '{options.layout}' knows its tasks")
+        return {}
+    if given.keys() >= {"task", "labels"}:
+        return {}
+    name = ranker.known_task(options.task)
+    pair = {"text_pair": "text_pair"} if name in ranker.task.pairs else {}
+    return {"task": name.partition("/")[0], "labels": ranker.task.labels[name], **pair}
 
 
 def _option(words: str) -> tuple[str, Any]:

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import PositiveInt, model_validator
 
 from limbeck.data.records import Fields
-from limbeck.errors import ConfigError, DataError
+from limbeck.errors import DataError
 from limbeck.results.record import Results
-from limbeck.runs.evaluate_languages import evaluate_languages
+from limbeck.runs.evaluate_languages import EvaluateOptions, evaluate_languages
 from limbeck.runs.ranker import Ranker
 from limbeck.tasks.new_texts import NewText, best_labels, new_texts
 from limbeck.tasks.options import Options
@@ -37,20 +37,6 @@ class PredictOptions(Options):
         if {"lang", "lang_field"} <= self.model_fields_set:
             raise ValueError("--lang and --lang-field: give one language for all rows, or the field that has it")
         return self
-
-
-class EvaluateOptions(Options):
-    """What a student is measured on."""
-
-    layout: str | None = None
-    """How the data set is laid out; there is no default."""
-    split: str = "test"
-    lang: str | None = None
-    """Languages, joined by commas; ``None``: all of the student's."""
-    task: str | None = None
-    """Which of the student's tasks the layout ``rows`` is about."""
-    option: tuple[str, ...] = ()
-    """Of the layout, each ``name=value``."""
 
 
 class SavedRanker:
@@ -83,23 +69,7 @@ class SavedRanker:
 
     def evaluate(self, data: str, options: EvaluateOptions, progress: Progress) -> Results:
         """Return accuracy and mean reciprocal rank in each language of a data set's folder."""
-        if options.layout is None:
-            raise ConfigError(
-                f"{self._model} is a cross-lingual student: say how the data set is laid out. "
-                f"For files of your own with the fields text, lang and label: limbeck evaluate {self._model} FOLDER "
-                "--layout rows; where each row lists its own: --layout candidates"
-            )
-        languages = None if options.lang is None else [one.strip() for one in options.lang.split(",") if one.strip()]
-        return evaluate_languages(
-            self._model,
-            data,
-            layout=options.layout,
-            split=options.split,
-            languages=languages,
-            task=options.task,
-            options=options.option,
-            progress=progress,
-        )
+        return evaluate_languages(self._model, data, options, progress)
 
     @cached_property
     def _ranker(self) -> Ranker:
