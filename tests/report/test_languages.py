@@ -49,7 +49,7 @@ def test_a_language_has_one_vote_per_task_in_what_it_keeps(records: dict[str, Re
 def test_only_tasks_that_both_have_are_compared(records: dict[str, Results]) -> None:
     results = without(records["ranking"], "ml_ipd", lang="de", task="entailment")
     of = view(results)
-    entry, teacher = main(of, 16), of.teacher()
+    entry, teacher = main(of, 16), of.teacher
     assert teacher
     pair = of.beside_source(entry, "de")
     assert pair == (of.value(entry, lang="de", task="topic"), of.value(teacher, lang="en", task="topic"))
@@ -68,7 +68,7 @@ def test_the_mean_leaves_out_the_source_language(records: dict[str, Results]) ->
 
 def test_without_a_teacher_nothing_is_kept_or_lost(bare: dict[str, Results]) -> None:
     of = view(bare["ranking"])
-    assert of.teacher() is None
+    assert of.teacher is None
     assert of.source_value() is None
     assert of.mean_kept(main(of)) is None
 

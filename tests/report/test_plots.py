@@ -204,7 +204,7 @@ def test_every_cell_of_the_heat_map_says_its_number(records: dict[str, Results])
     of = view(records["ranking"])
     (plot,) = heat_maps(of)
     numbers = [text for text in texts(plot) if re.fullmatch(r"\d+\.\d", text)]
-    assert len(numbers) == len(of.entries()) * (1 + 3 + 1)
+    assert len(numbers) == len(of.entries) * (1 + 3 + 1)
     main = of.main()
     assert main
     for lang in of.languages:

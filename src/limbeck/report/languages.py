@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from limbeck.report.lookup import headline_metric, last_budget, of_budget
 from limbeck.results.figures import Comparison, Figure
@@ -56,8 +57,9 @@ class LanguageView:
         found = {f.budget for f in self.results.figures if main and f.system == main.name}
         return sorted(found, key=lambda budget: -1 if budget is None else budget, reverse=True)
 
+    @cached_property
     def entries(self) -> list[Entry]:
-        """Return all systems at all budgets, budget by budget."""
+        """All systems at all budgets, budget by budget."""
         metric = headline_metric(self.results)
         return [Entry(system, budget) for system, budget in self.results.table([metric]) if system.role != "constant"]
 
@@ -67,11 +69,12 @@ class LanguageView:
         if main is None:
             return None
         entry = Entry(main, last_budget(self.results, main) if budget is None else budget)
-        return entry if entry in self.entries() else None
+        return entry if entry in self.entries else None
 
+    @cached_property
     def teacher(self) -> Entry | None:
-        """Return the teacher, if it was measured."""
-        return next((entry for entry in self.entries() if entry.system.role == "teacher"), None)
+        """The teacher, if it was measured."""
+        return next((entry for entry in self.entries if entry.system.role == "teacher"), None)
 
     def figure(self, entry: Entry, metric: str | None = None, **slice: str) -> Figure | None:
         """Return a figure of a slice, of the metric that the verdict is about where none is given."""
@@ -85,12 +88,12 @@ class LanguageView:
 
     def source_value(self) -> float | None:
         """Return the teacher's figure on the source language."""
-        teacher = self.teacher()
+        teacher = self.teacher
         return self.value(teacher, lang=self.section.source) if teacher else None
 
     def beside_source(self, entry: Entry, lang: str) -> tuple[float, float] | None:
         """Return a system's figure in a language, and the teacher's on the source, over the tasks that both have."""
-        teacher = self.teacher()
+        teacher = self.teacher
         pairs = [
             (own, its)
             for task in self.section.tasks
@@ -121,7 +124,7 @@ class LanguageView:
         slice = {} if lang is None else {"lang": lang}
         others = [
             other
-            for other in self.entries()
+            for other in self.entries
             if other.system != entry.system and other.budget == of_budget(self.results, other.system, entry.budget)
         ]
         known = [(value, other) for other in others if (value := self.value(other, **slice)) is not None]

@@ -97,48 +97,45 @@ def budget_rows(
 
 def headline_table(results: Results) -> Table:
     """Return the first table of a report: how good the systems are, and what they cost."""
-    return _with_speed(results, _figures(results, metrics_in(results, "headline"), "Systems", headline=True))
+    return figure_table(results, metrics_in(results, "headline"), "Systems", headline=True)
 
 
 def whole_table(results: Results) -> Table:
     """Return all figures of the whole in one table, whatever tables of the page they stand in."""
-    return _with_speed(results, _figures(results, metrics_in(results), "Systems", headline=True))
+    return figure_table(results, metrics_in(results), "Systems", headline=True)
 
 
-def figure_table(results: Results, metrics: list[Metric], label: str) -> Table:
-    """Return figures of the whole, a row for each system that has one."""
-    return _figures(results, metrics, label)
+def figure_table(results: Results, metrics: list[Metric], label: str, *, headline: bool = False) -> Table:
+    """Return figures of the whole, a row for each system that has one.
 
-
-def _figures(results: Results, metrics: list[Metric], label: str, *, headline: bool = False) -> Table:
-    entries = results.table(metrics)
-    if headline:
-        # A system that nothing is known of but its size has a row as well.
-        known = {system.name for system, _ in entries}
-        entries = [*entries, *((s, None) for s in results.systems if s.name not in known and results.speed(s.name))]
-        order = [system.name for system in results.systems]
-        if not results.budgets():
-            entries.sort(key=lambda entry: order.index(entry[0].name))
+    Args:
+        results: the record.
+        metrics: a column each.
+        label: of the table.
+        headline: whether size and speed stand beside the figures.
+    """
+    speeds = [speed for system in results.systems if headline and (speed := results.speed(system.name))]
+    costs = [cost for cost in _SPEED if any(cost.of(speed).text != ABSENT for speed in speeds)]
 
     def row(system: System, budget: int | None) -> Row:
         cells = [figure_cell(m, results.figure(system.name, m.key, budget=budget)) for m in metrics]
+        speed = results.speed(system.name)
+        cells += [cost.of(speed) if speed else Cell(ABSENT) for cost in costs]
         return Row([system_cell(results, system.name, detail=headline), *cells], main=system.role == "main")
 
     columns = [Column("System", kind="words"), *(Column(column_title(m), m.detail) for m in metrics)]
+    columns += [Column(cost.title, cost.small, starts_costs=cost is costs[0]) for cost in costs]
+    entries = _entries(results, metrics) if headline else results.table(metrics)
     return Table(label, columns, budget_rows(results, entries, row), brief=True, headline=headline)
 
 
-def _with_speed(results: Results, table: Table) -> Table:
-    speeds = {results.title(system.name): results.speed(system.name) for system in results.systems}
-    shown = [c for c in _SPEED if any(s and c.of(s).text != ABSENT for s in speeds.values())]
-    columns = [Column(c.title, c.small, starts_costs=place == 0) for place, c in enumerate(shown)]
-
-    def cells(row: Row) -> list[Cell]:
-        speed = speeds[row.cells[0].text]
-        return [c.of(speed) if speed else Cell(ABSENT) for c in shown]
-
-    rows = [row if row.heading else Row([*row.cells, *cells(row)], main=row.main) for row in table.rows]
-    return Table(table.label, [*table.columns, *columns], rows, brief=True, headline=True)
+def _entries(results: Results, metrics: list[Metric]) -> list[tuple[System, int | None]]:
+    """The rows of the headline table: a system of which nothing is known but its size has one as well."""
+    entries = results.table(metrics)
+    if results.budgets():
+        return entries
+    measured = {system.name for system, _ in entries}
+    return [(system, None) for system in results.systems if system.name in measured or results.speed(system.name)]
 
 
 def absence_notes(results: Results) -> list[str]:

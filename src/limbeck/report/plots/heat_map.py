@@ -43,7 +43,7 @@ def heat_maps(view: LanguageView) -> list[Plot]:
     Label budgets stand side by side, as many as fit into one plot; the scale is the same for all. Nothing
     is drawn without the teacher's accuracy.
     """
-    shares = [view.kept(entry, lang) for entry in view.entries() for lang in view.languages]
+    shares = [view.kept(entry, lang) for entry in view.entries for lang in view.languages]
     known = [share for share in shares if share is not None]
     if not known:
         return []
@@ -54,7 +54,7 @@ def heat_maps(view: LanguageView) -> list[Plot]:
 def _pages(view: LanguageView) -> list[list[_Column]]:
     """Give every system at every budget its column; budgets stay together, with a gap between them."""
     pages: list[list[_Column]] = []
-    entries = view.entries()
+    entries = view.entries
     for budget in dict.fromkeys(entry.budget for entry in entries):
         group = [entry for entry in entries if entry.budget == budget]
         if not pages or len(pages[-1]) + len(group) > _COLUMNS:

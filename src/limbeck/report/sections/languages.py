@@ -67,7 +67,7 @@ _WORDS = {
 
 def _averages(view: LanguageView) -> Block:
     """High and low resource, the source language, and what is kept."""
-    resources = [r for r in ("high", "low") if any(view.figure(e, resource=r) for e in view.entries())]
+    resources = [r for r in ("high", "low") if any(view.figure(e, resource=r) for e in view.entries)]
     metric, source = headline_metric(view.results), view.section.source
 
     def row(system: System, budget: int | None) -> Row:
@@ -82,7 +82,7 @@ def _averages(view: LanguageView) -> Block:
         Column(view.source_name, in_sentence(metric.title)),
         Column("Kept", f"of {view.source_name}"),
     ]
-    entries = [(entry.system, entry.budget) for entry in view.entries()]
+    entries = [(entry.system, entry.budget) for entry in view.entries]
     return _part("", [Table("Macro averages", columns, budget_rows(view.results, entries, row))] if entries else [])
 
 
@@ -90,7 +90,7 @@ def _tasks(view: LanguageView) -> Block:
     """Each task's mean over target languages; empty with one task."""
     tasks = view.section.tasks if len(view.section.tasks) > 1 else []
     metrics = [
-        m for m in _averaged(view) for t in tasks[:1] if any(view.figure(e, m.key, task=t) for e in view.entries())
+        m for m in _averaged(view) for t in tasks[:1] if any(view.figure(e, m.key, task=t) for e in view.entries)
     ]
     pairs = [(task, metric) for task in tasks for metric in metrics]
 
@@ -100,7 +100,7 @@ def _tasks(view: LanguageView) -> Block:
         return Row([system_cell(view.results, system.name), *cells], main=system.role == "main")
 
     columns = [Column("System", kind="words"), *(Column(task, metric.title) for task, metric in pairs)]
-    entries = [(entry.system, entry.budget) for entry in view.entries()]
+    entries = [(entry.system, entry.budget) for entry in view.entries]
     tables = [Table("Task by task", columns, budget_rows(view.results, entries, row))] if pairs else []
     return _part("Task by task", tables)
 
@@ -123,7 +123,7 @@ def _single_tasks(view: LanguageView) -> Block:
         for task in view.section.tasks
         for metric in view.results.metrics
         if metric not in _averaged(view)
-        for entry in view.entries()
+        for entry in view.entries
         if any(view.figure(entry, metric.key, task=task, lang=lang) for lang in view.languages)
     ]
     columns = [
@@ -138,7 +138,7 @@ def _single_tasks(view: LanguageView) -> Block:
 
 
 def _heat(view: LanguageView) -> Block:
-    if all(view.kept(entry, lang) is None for entry in view.entries() for lang in view.languages):
+    if all(view.kept(entry, lang) is None for entry in view.entries for lang in view.languages):
         return Block()
     title = headline_metric(view.results).title
     lead = f"{title} as a share of what the teacher reaches on {view.source_name}, over the tasks that both have."
@@ -153,7 +153,7 @@ def _left_behind(view: LanguageView, entries: list[Entry]) -> Block:
     parts = [
         Block(
             _with_labels(entry),
-            tables=[_left_behind_table(view, entry, brief=entry == entries[0] and view.teacher() is not None)],
+            tables=[_left_behind_table(view, entry, brief=entry == entries[0] and view.teacher is not None)],
             plots=partial(_gap_plots, view, entry),
         )
         for entry in entries
@@ -230,11 +230,11 @@ def _one_by_one(view: LanguageView, entries: list[Entry]) -> Block:
         lead += f" The difference to {baseline.title} is paired: both answer the same records."
     budgets = [Block(_with_labels(entry), tables=[_languages_table(view, entry)]) for entry in entries]
     every = [
-        _language(view, lang) for lang in view.languages[1:] if any(view.figure(e, lang=lang) for e in view.entries())
+        _language(view, lang) for lang in view.languages[1:] if any(view.figure(e, lang=lang) for e in view.entries)
     ]
     own = _language(view, view.section.source)
     parts = [*fold(budgets), Block("Each language with all systems", parts=every)]
-    if any(view.figure(entry, lang=view.section.source) for entry in view.entries()):
+    if any(view.figure(entry, lang=view.section.source) for entry in view.entries):
         parts.append(Block("The language of the instructions", hint="not in any macro average", parts=[own]))
     return Block("Languages one by one", lead, parts=parts)
 
@@ -259,14 +259,14 @@ def _languages_table(view: LanguageView, entry: Entry) -> Table:
         if view.figure(entry, lang=lang)
     ]
     # Without a teacher nothing can be left behind: figures are all that there is to say.
-    brief = view.teacher() is None
+    brief = view.teacher is None
     label = f"Languages{f', {_labels(entry)}' if entry.budget is not None else ''}"
     return Table(label, columns, rows, brief=brief).without_empty()
 
 
 def _language(view: LanguageView, lang: str) -> Block:
     """Everything about one language, folded."""
-    entries = [entry for entry in view.entries() if view.figure(entry, lang=lang)]
+    entries = [entry for entry in view.entries if view.figure(entry, lang=lang)]
     columns = [Column("System", kind="words"), Column("Labels"), *_columns_of_systems(view)]
     rows = [
         Row(
@@ -382,7 +382,7 @@ def _macro(view: LanguageView, main: Entry) -> KeyFigure | None:
 
 
 def _source(view: LanguageView) -> KeyFigure | None:
-    teacher, value = view.teacher(), view.source_value()
+    teacher, value = view.teacher, view.source_value()
     if teacher is None or value is None:
         return None
     title = f"{teacher.system.title} on {view.source_name}"
