@@ -23,7 +23,7 @@ from typing import Any
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parents[1]
-RENAMED: dict[str, str] = {"sft": "fine_tune"}
+RENAMED: dict[str, str] = {"sft": "fine_tune", "fine_tuned": "fine_tune", "random_order": "anon"}
 """Systems, stages and terms that have another name in the later revision: the old name, and the new one."""
 _TIMES = {"seconds", "tokens_per_second", "memory_bytes"}
 _LABELS = ("system", "stage", "seed")

@@ -161,7 +161,7 @@ def measure(work: Path, name: str, case: Case) -> dict[str, Any]:
             "task": {"labels": ["a", "b"]},
             "data": {"train": str(work / "train.jsonl"), "test": str(work / "test.jsonl")},
             **case.sections(work),
-            "compare_fine_tuned": False,
+            "baselines": [],
             "output": str(work / f"run-{name}"),
         }), encoding="utf-8")  # fmt: skip
         plan, peak = in_a_process(PLAN, run_file), in_a_process(RUN, run_file)["peak"]

@@ -185,7 +185,7 @@ def run_file(arm: str) -> dict[str, Any]:
             "checkpoints": 1,
         },
         "seeds": SEEDS,
-        "compare_fine_tuned": False,
+        "baselines": [],
         "output": str(FOLDER / arm),
     }
 

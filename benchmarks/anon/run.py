@@ -154,7 +154,7 @@ def run_file(arm: str, learning_rate: float | None = None) -> dict[str, Any]:
             "checkpoints": 1,
         },
         "seeds": SEEDS[:1] if learning_rate else SEEDS,
-        "compare_fine_tuned": False,
+        "baselines": [],
         "output": str(_output(arm, learning_rate)),
     }
 

@@ -162,7 +162,7 @@ def _teacher_of(arm: str, done: dict[str, Results]) -> str:
 
 def _all_predictions(done: dict[str, Results], folder: Path) -> dict[str, list[NDArray[np.int64]]]:
     """Return what every system says of the held-out rows: an array for each seed."""
-    predicted = {"untrained": _predictions(folder / next(iter(done)), "student_before")}
+    predicted = {"untrained": _predictions(folder / next(iter(done)), "student_init")}
     for arm, results in done.items():
         predicted[_teacher_of(arm, done)] = [_teacher_answers(results, folder, arm)]
     return predicted | {arm: _predictions(folder / arm, "distilled") for arm in done}

@@ -307,6 +307,8 @@ SETTINGS = [
     "task.label=null",
     "task.labels=['0', '1', '\u202e']",
     "training.report_to=[tensorboard]",
-    "compare_random_order=true",
+    "baselines=[pkd, pkd]",
+    "baselines=[{name: pkd}, {name: pkd, hint_weight: 0}]",
+    "baselines=fine_tune",
 ]
 """What ``--set`` is given."""

@@ -52,8 +52,8 @@ def test_a_message_names_recipe_section_and_the_way_out() -> None:
         "Use another teacher"
     )
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
-        require("pkd", recipe, [Lack(C.REASONS, "", ""), lack])
-    require("pkd", recipe, [Lack(C.REASONS, "", ""), Idle(C.FIRST_STATES, "", "")])
+        require("recipe 'pkd'", recipe, [Lack(C.REASONS, "", ""), lack], beside=[])
+    require("recipe 'pkd'", recipe, [Lack(C.REASONS, "", ""), Idle(C.FIRST_STATES, "", "")], beside=[])
 
 
 def test_an_option_that_does_nothing_is_refused() -> None:
@@ -63,4 +63,4 @@ def test_an_option_that_does_nothing_is_refused() -> None:
         "not. Leave it out"
     )
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
-        require("pkd", recipe, [Idle(C.REASONS, "teacher.reason", "Leave it out")])
+        require("recipe 'pkd'", recipe, [Idle(C.REASONS, "teacher.reason", "Leave it out")], beside=[])

@@ -123,7 +123,7 @@ def test_a_student_without_gold_labels_beats_the_noisy_teacher_it_learnt_from(
     assert teacher == pytest.approx(0.9, abs=0.04)
     assert min(found["soft"]["distilled"]) > max(teacher, 0.9)
     assert np.mean(found["soft"]["distilled"]) >= np.mean(found["hard"]["distilled"])
-    assert max(found["soft"]["student_before"]) < 0.6
+    assert max(found["soft"]["student_init"]) < 0.6
 
     # What LoRA does not touch is bit for bit the base's.
     base = load_language_model(str(causal_folder)).state_dict()
@@ -143,7 +143,7 @@ def test_a_student_that_answers_in_words(run: dict[str, Any], tmp_path: Path) ->
     results = limbeck.distill(**run)
     student = str(tmp_path / "run" / "student")
     saved = np.load(tmp_path / "run" / "predictions" / "distilled-seed0.npy")
-    before = np.load(tmp_path / "run" / "predictions" / "student_before-seed0.npy")
+    before = np.load(tmp_path / "run" / "predictions" / "student_init-seed0.npy")
     assert not np.allclose(saved, before)
     answers = Predictor(student).predict([row["text"] for row in rows])
     assert [answer["label"] for answer in answers] == [LABELS[i] for i in saved.argmax(-1)]

@@ -36,7 +36,7 @@ def test_a_short_run_file_gets_sensible_defaults(tmp_path: Path) -> None:
     config = load_run_file(write(tmp_path, GOOD))
     assert config.training.batch_size == 32
     assert config.seeds == [0]
-    assert config.compare_fine_tuned
+    assert [baseline.name for baseline in config.baselines] == ["fine_tune"]
     assert config.recipe.arguments["hint_weight"] == 100.0  # every argument is spelled out
     assert config.recipe.arguments["loss_temperature"] == 4
 

@@ -77,14 +77,35 @@ def test_the_student_is_a_normal_hugging_face_folder(sections: dict[str, Any], l
 
 @pytest.mark.parametrize("recipe", ["distilbert", "pkd", "pd", "fine_tune", "kd"])
 def test_every_recipe_runs_from_a_name(recipe: str, sections: dict[str, Any], light: None) -> None:
-    results = limbeck.distill(**{**sections, "recipe": recipe, "compare_fine_tuned": False})
+    results = limbeck.distill(**{**sections, "recipe": recipe, "baselines": []})
     assert results.run.recipe == recipe
     assert results.run.paper
 
 
+def test_baselines_start_where_the_student_does_and_get_its_steps(sections: dict[str, Any], light: None) -> None:
+    first, second = {"name": "pkd", "hint_weight": 0}, {"name": "pkd", "hint_weight": 0, "use_labels": False}
+    sections |= {"recipe": "kd", "baselines": [first, "fine_tune", second]}
+    results = limbeck.distill(**sections)
+    students = {system.name: (system.role, system.title) for system in results.systems if system.recipe}
+    assert students == {
+        "pkd": ("baseline", "PKD"),
+        "fine_tune": ("baseline", "Fine-tuned student"),
+        "pkd_2": ("baseline", "PKD 2"),
+        "distilled": ("main", "Distilled student"),
+    }
+    steps = {cost.system: cost.steps for cost in results.costs if cost.system in students}
+    assert set(steps) == set(students)
+    assert len(set(steps.values())) == 1
+    compared = {c.second for c in results.comparisons if c.first == "distilled"}
+    assert {"pkd", "pkd_2", "fine_tune", "teacher", "student_init"} <= compared
+    # Without hints, with labels, and at these temperatures both are the same training.
+    alone = limbeck.distill(**sections | {"recipe": first, "baselines": [], "output": f"{sections['output']}-2"})
+    assert value(alone, "distilled", "kl") == value(results, "pkd", "kl")
+
+
 def test_hidden_states_of_a_classifier_teach_in_random_order_alone(sections: dict[str, Any], light: None) -> None:
     recipe = {"name": "anon", "hidden_weight": 0.1, "order": "random"}
-    limbeck.distill(**{**sections, "recipe": recipe, "compare_fine_tuned": False})
+    limbeck.distill(**{**sections, "recipe": recipe, "baselines": []})
     log = (Path(sections["output"]) / "log.jsonl").read_text(encoding="utf-8")
     assert "term/hidden_states" in log
     sections |= {"recipe": recipe | {"order": "progressive"}, "output": sections["output"] + "-2"}
@@ -114,7 +135,7 @@ def test_labels_are_not_read_where_the_recipe_reads_none(
     sections: dict[str, Any], tickets: dict[str, Path], tmp_path: Path, light: None
 ) -> None:
     """White-box specification, section 14: a stage without labels must not see them."""
-    sections["compare_fine_tuned"] = False
+    sections["baselines"] = []
     limbeck.distill(**sections)
     teacher = next(Path(sections["output"]).glob("stages/01-teacher-*/model"))
     rows = [json.loads(line) for line in tickets["labelled"].read_text(encoding="utf-8").splitlines()]

@@ -82,7 +82,7 @@ def test_a_setting_that_is_newer_than_the_folder_counts_as_its_default(tmp_path:
     path = tmp_path / RUN_FILE
     whole = path.read_text(encoding="utf-8")
     older = yaml.safe_load(whole)
-    del older["recipe"]["unsure_weight"], older["compare_random_order"], older["data"]["test_share"]
+    del older["recipe"]["unsure_weight"], older["baselines"], older["data"]["test_share"]
     path.write_text(yaml.safe_dump(older), encoding="utf-8")
     other = asked(tmp_path)
     other = other.model_copy(update={"data": other.data.model_copy(update={"test_share": 0.2})})

@@ -54,7 +54,7 @@ def run(sections: dict[str, Any], unnamed: Path) -> dict[str, Any]:
     sections["teacher"] = {"model": str(unnamed)}
     sections["student"] = {"from_teacher": {"layers": "uniform", "keep": 1}}
     sections["training"] |= {"steps": 2}
-    return sections | {"compare_fine_tuned": False}
+    return sections | {"baselines": []}
 
 
 def test_a_wrong_order_is_refused_and_the_right_one_named(run: dict[str, Any]) -> None:

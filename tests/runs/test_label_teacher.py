@@ -360,11 +360,11 @@ def test_one_stage_is_plain_training_bit_for_bit_and_the_control_has_the_same_st
     for stages in (1, 3):
         folder = tmp_path / f"{stages}"
         run = {**taught, "recipe": {"name": "anon", "stages": stages}, "output": str(folder)}
-        results = limbeck.distill(**run, compare_random_order=stages == 3)
+        results = limbeck.distill(**run, baselines=[{"name": "anon", "order": "random"}] if stages == 3 else [])
         assert isinstance(results, Results)
         weights[stages] = (folder / "student" / "model.safetensors").read_bytes()
         found[stages] = results
-    control = tmp_path / "3" / "stages" / "03-random_order-anon-seed0" / "model" / "model.safetensors"
+    control = tmp_path / "3" / "stages" / "03-anon-anon-seed0" / "model" / "model.safetensors"
     assert control.read_bytes() == weights[1]
     assert weights[3] != weights[1]
     costs = {cost.system: cost for cost in found[3].costs}

@@ -44,8 +44,7 @@ def test_weights_and_optimiser_are_those_of_the_runs_models(sections: dict[str, 
     buffers = sum(b.numel() * b.element_size() for b in student.buffers())
     assert found["student's weights"] == 4 * of_student + buffers
     assert found["student's optimiser"] == 8 * of_student
-    # Its start, and the distilled state while the fine-tuned student is trained.
-    assert found["student's kept states"] == 2 * 4 * of_student
+    assert found["first student"] == found["student's weights"]
     assert items(plan, "fine-tuning the teacher")["teacher's optimiser"] == 8 * of_teacher
     assert plan.fits
     assert plan.advice == []
@@ -87,7 +86,7 @@ def test_what_saves_memory_saves_it_in_the_plan(sections: dict[str, Any], encode
     assert adapted["student's optimiser"] == 4 * trained
     assert adapted["student's gradients"] == 4 * trained
     assert adapted["allocator"] == 4e6 + 4 * trained
-    assert adapted["student's kept states"] == 2 * 4 * trained
+    assert adapted["first student"] == adapted["student's weights"]
 
 
 @pytest.mark.usefixtures("traced_by_rows")

@@ -43,13 +43,24 @@ TEXTS: dict[str, Any] = {
 }
 TEACHER, STUDENT, CONTROL = (
     f"stages/{name}-seed0/checkpoints/checkpoint-2/model.safetensors"
-    for name in ("01-teacher-fine_tune", "02-distilled-pkd", "03-fine_tuned-fine_tune")
+    for name in ("01-teacher-fine_tune", "02-distilled-pkd", "03-fine_tune-fine_tune")
 )
-SIGNALS, BEFORE = "signals/logits.npy", "predictions/student_before-seed0.npy"
+SIGNALS, BEFORE = "signals/logits.npy", "predictions/student_init-seed0.npy"
 ENGLISH, SCORES = "stages/seed0/english_model/done.json", "predictions/teacher-ml_ipd-seed0.npy"
 ALIGNED, BASELINE = "stages/seed0/ml_ipd-distillation/done.json", "stages/seed0/ml_dft-fine_tune-n16/done.json"
 WRITTEN, OF_TEACHER = "written/teacher.jsonl", "predictions/teacher-seed0.json"
 ALL = None
+
+
+def test_the_first_student_that_learns_reasons_changes_how_all_read(tmp_path: Path) -> None:
+    plain = run_config({**CLASSIFIER, "baselines": []}).model_dump(mode="json")
+    with_reasons = {**plain, "baselines": [{"name": "anon", "reason_weight": 0.3}]}
+    (change,) = changes_of(plain, with_reasons, {}, {}, tmp_path)
+    assert change.used_by is ALL
+    other = {**plain, "baselines": [*with_reasons["baselines"], {"name": "anon", "reason_weight": 0.1}]}
+    (change,) = changes_of(with_reasons, other, {}, {}, tmp_path)
+    assert change.words.startswith("baselines.anon_2 was None")
+    assert change.used_by == []
 
 
 def changed(sections: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +83,7 @@ def changed(sections: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         # Of a classification run: the teacher is fine-tuned, its signals are there, the students are to come.
         (CLASSIFIER, {"training.epochs": 5}, [TEACHER, SIGNALS, BEFORE], []),
         (CLASSIFIER, {"training.epochs": 5}, [TEACHER, STUDENT], ["stages/02-distilled-pkd-seed0"]),
-        (CLASSIFIER, {"training.epochs": 5}, [CONTROL], ["stages/03-fine_tuned-fine_tune-seed0"]),
+        (CLASSIFIER, {"training.epochs": 5}, [CONTROL], ["stages/03-fine_tune-fine_tune-seed0"]),
         (CLASSIFIER, {"training.max_length": 64}, [TEACHER], ALL),
         (CLASSIFIER, {"teacher.fine_tune.epochs": 3}, [TEACHER], ALL),
         (CLASSIFIER, {"student.model": "t"}, [TEACHER], ALL),
@@ -80,10 +91,11 @@ def changed(sections: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         (CLASSIFIER, {"recipe.loss_temperature": 3}, [TEACHER, SIGNALS, BEFORE], []),
         (CLASSIFIER, {"recipe.loss_temperature": 3}, [STUDENT], ["stages/02-distilled-pkd-seed0"]),
         (CLASSIFIER, {"recipe": "kd"}, [TEACHER, SIGNALS, BEFORE], []),
-        (CLASSIFIER, {"compare_fine_tuned": False}, [TEACHER, STUDENT], []),
-        (CLASSIFIER, {"compare_fine_tuned": False}, [CONTROL], ["stages/03-fine_tuned-fine_tune-seed0"]),
-        (CLASSIFIER, {"compare_random_order": True}, [STUDENT, CONTROL], []),
-        (CLASSIFIER, {"compare_random_order": True}, ["results.json"], ["results.json"]),
+        (CLASSIFIER, {"baselines": []}, [TEACHER, STUDENT], []),
+        (CLASSIFIER, {"baselines": []}, [CONTROL], ["stages/03-fine_tune-fine_tune-seed0"]),
+        (CLASSIFIER, {"baselines": ["fine_tune", "distilbert"]}, [STUDENT, CONTROL], []),
+        (CLASSIFIER, {"baselines": ["distilbert", "fine_tune"]}, [STUDENT, CONTROL, "results.json"], ["results.json"]),
+        (CLASSIFIER, {"baselines": [{"name": "pkd", "hint_weight": 0}]}, [STUDENT], []),
         (CLASSIFIER, {"seeds": [0, 1]}, [TEACHER, STUDENT, CONTROL], []),
         (CLASSIFIER, {"seeds": [0, 1]}, ["results.json"], ["results.json"]),
         (CLASSIFIER, {"seeds": [1, 0]}, [TEACHER], ALL),
@@ -116,7 +128,7 @@ def changed(sections: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         (TEXTS, {"answers.rows": 3}, [OF_TEACHER], [OF_TEACHER]),
         (TEXTS, {"answers.metrics": ["rouge_l"]}, [OF_TEACHER, "stages/distilled-01-kd-seed0/done.json"], []),
         (TEXTS, {"teacher.model": "n"}, [OF_TEACHER], ALL),
-        (TEXTS, {"compare_fine_tuned": False}, ["stages/distilled-01-kd-seed0/done.json"], []),
+        (TEXTS, {"baselines": []}, ["stages/distilled-01-kd-seed0/done.json"], []),
     ],
 )  # fmt: skip
 def test_what_depends_on_a_setting(
@@ -226,7 +238,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_classifier_after_its_teacher(sections: dict[str, Any], tmp_path: Path, quick: None) -> None:
-    change = {"training.steps": 6, "recipe": "distilbert", "compare_fine_tuned": False}
+    change = {"training.steps": 6, "recipe": "distilbert", "baselines": []}
     said = goes_on_with(sections, change, StopAt("distilled student"), tmp_path / "fresh").said
     assert any("training.steps was 12, is 6" in line and "so the run goes on" in line for line in said)
     with pytest.raises(RunFolderError, match=r"training\.steps was 6, is 7 \(predictions/distilled-seed0\.npy and"):
@@ -244,6 +256,20 @@ def test_seeds_that_are_added_to_a_run(sections: dict[str, Any], tmp_path: Path,
     limbeck.distill(**{**more, "output": str(tmp_path / "fresh")})
     assert weights(sections["output"]) == weights(tmp_path / "fresh")
     assert predictions(sections["output"]) == predictions(tmp_path / "fresh")
+
+
+def test_a_baseline_that_is_added_to_a_run(sections: dict[str, Any], tmp_path: Path, quick: None) -> None:
+    limbeck.distill(**sections)
+    more = changed(sections, {"baselines": [{"name": "anon", "order": "random"}, "fine_tune"]})
+    with pytest.raises(RunFolderError, match=r"baselines\.anon was None, is .* \(results\.json depends on it\)"):
+        limbeck.distill(**more)
+    (Path(sections["output"]) / "results.json").unlink()
+    limbeck.distill(**more)
+    limbeck.distill(**{**more, "output": str(tmp_path / "fresh")})
+    assert predictions(sections["output"]) == predictions(tmp_path / "fresh")
+    other = changed(more, {"baselines": ["anon", "fine_tune"]})
+    with pytest.raises(RunFolderError, match=r"baselines\.anon\.order was random, is progressive \(predictions/anon"):
+        limbeck.distill(**other)
 
 
 def test_a_gate_that_nothing_passes_is_lowered(toy_run: dict[str, Any], tmp_path: Path, quick: None) -> None:

@@ -108,7 +108,7 @@ def test_samples_hold_the_held_out_prompts_and_references(run: tuple[Path, Resul
 def test_what_was_measured_is_not_measured_again(run: tuple[Path, Results]) -> None:
     """Each system has a file of its sums and its answers."""
     files = sorted(path.name for path in (run[0] / "predictions").iterdir())
-    names = ["distilled-seed1", "distilled-seed3", "student_before-seed1", "student_before-seed3", "teacher-seed3"]
+    names = ["distilled-seed1", "distilled-seed3", "student_init-seed1", "student_init-seed3", "teacher-seed3"]
     assert files == [f"{name}.json" for name in names]
     values = json.loads((run[0] / "predictions" / "distilled-seed3.json").read_text(encoding="utf-8"))
     assert len(values["nll_sum_N"]) == len(values["kl_sum_N"]) == len(values["texts"]) == 28

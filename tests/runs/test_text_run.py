@@ -192,13 +192,30 @@ def test_the_teacher_is_frozen(sections: dict[str, Any], monkeypatch: pytest.Mon
 
 
 def test_a_baseline_is_trained_for_as_many_steps(sections: dict[str, Any], light: None) -> None:
-    sections["compare_fine_tuned"] = True
+    sections["baselines"] = ["fine_tune"]
     results = limbeck.distill(**sections)
     models = [system.name for system in results.systems if system.role != "constant"]
     assert set(models) == {"teacher", "student_init", "fine_tune", "distilled"}
     steps = {cost.system: cost.steps for cost in results.costs}
     assert steps == {"distilled": 4, "fine_tune": 4}
     assert learnt(results, name="fine_tune")
+
+
+def test_baselines_have_texts_and_signals_of_their_own(sections: dict[str, Any], light: None) -> None:
+    """Each way of writing is a file, written once; the student that reads it is the one of a run of its own."""
+    written = {"name": "seqkd", "decode": "sample", "max_new_tokens": 4}
+    longer = {**written, "max_new_tokens": 5}
+    results = limbeck.distill(**{**sections, "recipe": written, "baselines": [longer, "reverse_kl"], "seeds": [0, 1]})
+    folder = Path(sections["output"])
+    assert sorted(path.name == "teacher.jsonl" for path in (folder / "written").iterdir()) == [False, True]
+    assert {cost.steps for cost in results.costs} == {4}
+    assert len(results.costs) == 2 * 3
+    for name, system in (("reverse_kl", "reverse_kl"), ("seqkd", "distilled")):
+        alone = {**sections, "recipe": written if name == "seqkd" else name, "output": f"{folder}-{name}"}
+        limbeck.distill(**alone)
+        (whole,), (part,) = (f.glob(f"stages/{s}-01-*-seed0/model/model.safetensors")
+                             for f, s in ((Path(alone["output"]), "distilled"), (folder, system)))  # fmt: skip
+        assert whole.read_bytes() == part.read_bytes()
 
 
 def test_a_teacher_is_fine_tuned_first_where_asked(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
@@ -350,7 +367,7 @@ def test_prompts_alone(sections: dict[str, Any], tmp_path: Path, light: None) ->
     sections["data"]["train"] = prompts
     sections["recipe"] = {**RECIPES["gkd"], "on_policy_share": 1, "sft_share": 0}
     sections["task"]["completion"] = "answer"
-    sections["compare_fine_tuned"] = True
+    sections["baselines"] = ["fine_tune"]
     results = limbeck.distill(**sections)
     assert results.system("fine_tune") is None
     assert learnt(results, "kl")
@@ -418,7 +435,7 @@ def test_a_teacher_of_broken_weights(sections: dict[str, Any], tmp_path: Path, l
 
 def test_a_teacher_whose_loss_is_not_a_number(sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights may be finite and overflow on the user's rows."""
-    monkeypatch.setattr("limbeck.runs.text_run._losses", lambda *words: {"teacher": math.nan, "student_before": 5.0})
+    monkeypatch.setattr("limbeck.runs.text_run._losses", lambda *words: {"teacher": math.nan, "student_init": 5.0})
     with pytest.raises(ModelError, match=r"the teacher's loss on the held-out completions is nan"):
         limbeck.distill(**sections)
 
@@ -544,7 +561,7 @@ def test_results_and_report_say_what_was_measured(sections: dict[str, Any], tmp_
     """Every figure for real, and the losses again with transformers alone."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    sections.update(answers={"rows": 8, "max_new_tokens": 6}, compare_fine_tuned=True)
+    sections.update(answers={"rows": 8, "max_new_tokens": 6}, baselines=["fine_tune"])
     results = limbeck.distill(**sections)
     folder = Path(sections["output"])
     assert Results.model_validate_json((folder / "results.json").read_text(encoding="utf-8")) == results

@@ -130,7 +130,7 @@ def test_a_run_on_texts_has_the_parts_it_planned(tmp_path: Any, light: None, mon
     sections = text_sections(tmp_path, recipe=recipe)
     sections["teacher"]["fine_tune"] = dict(sections["training"])
     shown = Shown()
-    limbeck.distill(progress=shown, **{**sections, "compare_fine_tuned": True}, seeds=[0, 1])
+    limbeck.distill(progress=shown, **{**sections, "baselines": ["fine_tune"]}, seeds=[0, 1])
     require_all_in_order(shown.titles)
 
 

@@ -168,7 +168,7 @@ def text_sections(folder: Path, kind: str = "llama", **changes: Any) -> dict[str
         "recipe": {"name": "kd"},
         "training": {"steps": 4, "batch_size": 8, "learning_rate": 1e-2, "log_every": 1, "warmup_share": 0.0},
         "answers": {"rows": 0},
-        "compare_fine_tuned": False,
+        "baselines": [],
         "output": str(folder / "run"),
     }
     return {**sections, **changes}

@@ -63,4 +63,4 @@ def anon(
         WeightedTerm("reasons", ReasonCrossEntropy(), weight=reason_weight),
     )
     source = Curriculum(stages, difficulty, class_quota) if order == "progressive" else GivenRows()
-    return Recipe("ANON", (Stage("anon", terms, source=source),))
+    return Recipe("ANON" if order == "progressive" else "ANON in random order", (Stage("anon", terms, source=source),))

@@ -66,20 +66,24 @@ def needed_by(recipe: Recipe) -> frozenset[Capability]:
     return frozenset(capability for capability, needed in wanted.items() if needed)
 
 
-def require(name: str, recipe: Recipe, offers: Iterable[Lack | Idle]) -> None:
-    """Check that a run gives all that its recipe needs, and has no option that does nothing for it.
+def require(
+    said: str, recipe: Recipe, offers: Iterable[Lack | Idle], *, beside: Iterable[Recipe] | None = None
+) -> None:
+    """Check that a run gives all that a recipe needs, and has no option that does nothing for any recipe of it.
 
     Args:
-        name: of the recipe, as the run file has it.
+        said: what messages call the recipe: ``recipe 'kd'``.
         recipe: with the run file's arguments.
         offers: what the sections of the run file lack, and which of their options are for some recipes only.
+        beside: other recipes of the run, which may be what an option is for; ``None``: options are not looked at.
 
     Raises:
         ConfigError: names recipe, section and the way out.
     """
-    needed, said = needed_by(recipe), f"recipe '{name}' with these arguments"
+    needed, said = needed_by(recipe), f"{said} with these arguments"
+    anywhere = needed.union(*map(needed_by, beside or []))
     for one in offers:
         if isinstance(one, Lack) and one.of in needed:
             raise ConfigError(f"{said} {one.of.value}, and {one.because}. {one.instead}")
-        if isinstance(one, Idle) and one.of not in needed:
+        if isinstance(one, Idle) and beside is not None and one.of not in anywhere:
             raise ConfigError(f"{one.option} is for a recipe that {one.of.value}, and {said} does not. {one.instead}")

@@ -19,4 +19,4 @@ def fine_tune() -> Recipe:
     section 3.5
     """
     stage = Stage("fine_tune", (WeightedTerm("labels", LabelCrossEntropy()),), source=GivenRows("labelled"))
-    return Recipe("Fine-tuning", (stage,))
+    return Recipe("Fine-tuned student", (stage,))

@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 from limbeck.losses.term import needs_of
 from limbeck.numerics.token_losses import TokenDivergence
-from limbeck.sequences.given import Paired, TeacherWritten
+from limbeck.sequences.given import GivenRows, Paired, TeacherWritten
 from limbeck.sequences.source import Source
 from limbeck.stages.stage import Stage
 from limbeck.types import Needs
@@ -53,6 +53,11 @@ class Recipe:
         alike = (self.starts_from, self.options) == (main.starts_from, main.options)
         taught = (TeacherWritten, Paired)
         return alike and not self.needs.teacher and all(self.part(kind) is None for kind in taught)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is training on given rows without a teacher: what distillation has to beat."""
+        return not self.needs.teacher and all(isinstance(stage.source, GivenRows) for stage in self.stages)
 
     @property
     def reads_completions(self) -> bool:

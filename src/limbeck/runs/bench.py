@@ -15,10 +15,11 @@ from limbeck.data.prompts.explained import EncodedReasons
 from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import predict_logits
-from limbeck.losses.term import bind_terms, needs_of
+from limbeck.losses.term import bind_terms
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth, shapes, width
 from limbeck.models.padding import padding_of
+from limbeck.recipes.recipe import Recipe
 from limbeck.results.record import StageCost
 from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.label_teacher import LabelTeacher, PromptedModel, load_prompted_model, make_label_teacher
@@ -183,9 +184,14 @@ def set_up(
 
 
 def _reads_states(config: RunConfig) -> bool:
-    """Whether the recipe reads the hidden states of the causal model that is the teacher."""
-    stages = config.recipe.build().stages
-    return config.teacher.model is not None and any(needs_of(stage.terms).teacher_hidden for stage in stages)
+    """Whether a recipe reads the hidden states of the causal model that is the teacher."""
+    return config.teacher.model is not None and bool(_on_states(config))
+
+
+def _on_states(config: RunConfig) -> dict[str, Recipe]:
+    """Return the recipes that read hidden states, by their names."""
+    built = {one.name: one.build() for one in config.recipes().values()}
+    return {name: recipe for name, recipe in built.items() if recipe.needs.teacher_hidden}
 
 
 def _require_same_prompts(
@@ -197,7 +203,8 @@ def _require_same_prompts(
         ConfigError: names the field.
         ModelError: as `token_limit`.
     """
-    recipe = f"recipe '{config.recipe.name}' with these arguments compares hidden states token by token"
+    recipes = _on_states(config)
+    recipe = f"recipe '{next(iter(recipes))}' with these arguments compares hidden states token by token"
     if not isinstance(student, LabelScorer):
         raise ConfigError(
             f"student.head: {recipe}, and a linear head reads the bare text, the teacher its prompt. "
@@ -220,5 +227,6 @@ def _require_same_prompts(
             f"training.max_length: the longest prompt has {longest} tokens, and the teacher reads {most}; use a "
             "smaller prompt.max_body_tokens"
         )
-    for stage in config.recipe.build().stages:
-        bind_terms(stage.terms, shapes(teacher.model, student))
+    for one in recipes.values():
+        for stage in one.stages:
+            bind_terms(stage.terms, shapes(teacher.model, student))

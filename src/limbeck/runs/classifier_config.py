@@ -9,9 +9,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from limbeck.data.prompts.label_prompt import REASON_FORMATS, LabelPrompt
 from limbeck.data.tasks import Classification
-from limbeck.recipes.capabilities import Capability, Idle, Lack, require
+from limbeck.recipes.capabilities import Capability, Idle, Lack
 from limbeck.stages.stage import Training
 from limbeck.students.adapters import Adapter
+from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
 from limbeck.tasks.run_config import (
     Data,
     Filling,
@@ -138,10 +139,8 @@ class RunConfig(RunSettings):
     training: Training = Training()
     seeds: Seeds = [0]
     """One student is trained for each; three or more allow a test over seeds."""
-    compare_fine_tuned: bool = True
-    """Also train the same student on the labels alone, with the same steps, batches and seeds."""
-    compare_random_order: bool = False
-    """Of a recipe that orders its rows: also train the same student on them in random order, with the same steps."""
+    baselines: list[Annotated[ClassifierRecipe, BeforeValidator(name_alone)]] = [ClassifierRecipe(name="fine_tune")]
+    """Recipes of students to compare with: from the same start, with the same steps, batches and seeds."""
     output: OutputFolder
     """The run folder."""
     provenance: dict[str, Any] = {}
@@ -154,14 +153,16 @@ class RunConfig(RunSettings):
         return self
 
     def fillings(self) -> list[Filling]:
-        """Return what is filled in once every value is sound: the recipe's arguments, and prompts that name labels."""
-        return [(("recipe",), _with_recipe), (("task", "labels"), _described)]
+        """Return what is filled in once every value is sound: arguments of recipes, and prompts that name labels."""
+        return [
+            (("recipe",), lambda config: with_recipe(config, _offers(config))),
+            (("baselines",), lambda config: with_baselines(config, list(_offers(config)))),
+            (("task", "labels"), _described),
+        ]
 
-
-def _with_recipe(config: RunConfig) -> RunConfig:
-    """Spell the recipe out. Raises `ConfigError`: it does not suit this teacher or student."""
-    require(config.recipe.name, config.recipe.build(), _offers(config))
-    return config.model_copy(update={"recipe": config.recipe.with_defaults()})
+    def recipes(self) -> dict[str, ClassifierRecipe]:
+        """The recipes of all students by the names of their systems, the main one first."""
+        return student_recipes(self.recipe, self.baselines)
 
 
 def _described(config: RunConfig) -> RunConfig:

@@ -21,11 +21,13 @@ from limbeck.results.sections import Adapter, Calibration, Section, Speed, Speed
 from limbeck.runs.bench import Bench, ModelTeacher
 from limbeck.runs.calibrate import calibrate_student
 from limbeck.runs.label_teacher import LabelTeacher, label_teacher_warnings, worth_of_labels
-from limbeck.runs.outcome import TITLES, Facts, assemble, described
+from limbeck.runs.outcome import Facts, assemble, described, main_last
 from limbeck.runs.pilot import advice_for
 from limbeck.runs.prepare import demonstration_warnings, leaked_rows, task_file
 from limbeck.runs.reasons import reason_note
 from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_export, trainable_parameters
+from limbeck.tasks.baselines import untrained_warnings
+from limbeck.tasks.task import System
 from limbeck.tasks.task_file import CALIBRATION_FILE
 
 __all__ = ["Exported", "compare_systems", "model_card", "write_student"]
@@ -67,14 +69,14 @@ def _speeds(bench: Bench) -> dict[str, Speed]:
     return measure_speed(models, encoded)
 
 
-def compare_systems(bench: Bench, exported: Exported, command: str) -> Results:
+def compare_systems(bench: Bench, planned: Sequence[System], exported: Exported, command: str) -> Results:
     """Return all figures of the run; the bench's student is the exported one."""
     bench.progress.say("measuring size and speed")
     speeds = _speeds(bench)
     bench.progress.say("comparing the systems")
     config, rows = bench.config, bench.rows
     held_out = HeldOut(rows.test, rows.test_labels, rows.labels)
-    systems = [_classified(bench, name, speeds) for name in TITLES if name in bench.logits]
+    systems = [_classified(bench, one, speeds) for one in main_last(planned) if one.name in bench.logits]
     facts = Facts(
         kind="classification",
         name=Path(config.output).name,
@@ -136,18 +138,18 @@ def _teacher_labels(teacher: LabelTeacher) -> TeacherLabels:
     )
 
 
-def _classified(bench: Bench, name: str, speeds: dict[str, Speed]) -> Classified:
-    recipe = bench.config.recipe.name
-    if name == "teacher" and isinstance(bench.teacher, LabelTeacher):
-        return Classified(described(name, recipe, bench.teacher.title), bench.logits[name])
+def _classified(bench: Bench, system: System, speeds: dict[str, Speed]) -> Classified:
+    logits, is_teacher = bench.logits[system.name], system.role == "teacher"
+    if is_teacher and isinstance(bench.teacher, LabelTeacher):
+        return Classified(described(system, bench.teacher.title), logits)
     whole = depth(bench.teacher.model) if isinstance(bench.teacher, ModelTeacher) else None
-    if name == "teacher" and whole is not None:
+    if is_teacher and whole is not None:
         layers, of = whole, None
     else:
         layers, of = depth(bench.student), whole
-    speed = speeds["teacher" if name == "teacher" else "student"]
+    speed = speeds["teacher" if is_teacher else "student"]
     detail = f"{layers_text(layers, of)}, {parameters_text(speed.parameters)} parameters"
-    return Classified(described(name, recipe, detail, layers), bench.logits[name])
+    return Classified(described(system, detail, layers), logits)
 
 
 def _warnings(bench: Bench) -> list[str]:
@@ -164,8 +166,7 @@ def _warnings(bench: Bench) -> list[str]:
         found.append(f"{rows.left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
     if config.data.test is None:
         found.append("No test data were given: the held-out rows are a random part of the (labelled) training rows.")
-    if rows.labelled == 0:
-        found.append("No training row has a label, so there is no fine-tuned student to compare with.")
+    found += untrained_warnings(config.recipes(), rows.labelled, "label")
     if config.student.adapter is not None:
         found += adapter_notes(config.student.adapter)
     if leaked := leaked_rows(rows):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import softmax
+from limbeck.evaluation.verdicts.outcome import in_prose
 from limbeck.losses.term import needs_of
 from limbeck.models.load import frozen_fingerprint
 from limbeck.ranks import device
@@ -28,17 +29,17 @@ from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.classifier_outcome import Exported, compare_systems, model_card, write_student
 from limbeck.runs.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.runs.label_teacher import LabelTeacher
-from limbeck.runs.prepare import RunRows, budget_steps, compares_fine_tuned, read_rows, require_labels
+from limbeck.runs.prepare import RunRows, budget_steps, read_rows, require_labels
 from limbeck.runs.saved_classifier import SavedClassifier
 from limbeck.runs.signals import keeps_signals, require_fitting, teacher_signals
 from limbeck.runs.student import make_student
 from limbeck.runs.template_dates import with_label_dates
 from limbeck.sequences.curriculum import Curriculum, CurriculumSequences, difficulty, nested_parts
 from limbeck.sequences.fixed import FixedSequences
-from limbeck.sequences.given import GivenRows
 from limbeck.stages.pipeline import StageRun, stage_title
 from limbeck.stages.stage import Stage, Training
 from limbeck.students.adapters import all_parameters
+from limbeck.tasks.baselines import MAIN, STUDENT_INIT, TEACHER, system_of, trained
 from limbeck.tasks.finding import Finding, InFolder
 from limbeck.tasks.memory import MemoryPlan
 from limbeck.tasks.task import Part, PlannedStage, System
@@ -59,7 +60,7 @@ class ClassifierTask:
     def read(self, config: RunConfig, folder: Path | None) -> RunRows:
         """Return checked rows; labels that a term or the teacher's fine-tuning reads are there."""
         rows = read_rows(config, folder)
-        require_labels(config, config.recipe.build().stages, rows)
+        require_labels(config, rows)
         if rows.dev is not None:
             dev_labels(rows.dev, rows.labels)
         return rows
@@ -67,7 +68,7 @@ class ClassifierTask:
     def open(self, config: RunConfig, rows: RunRows, folder: Path, progress: Progress) -> ClassifierRun:
         """Load and check the models, encode the rows, and get the labels of a teacher without weights."""
         bench = set_up(config, folder, rows, progress)
-        require_fitting(bench, config.recipe.build().stages)
+        require_fitting(bench)
         run = ClassifierRun(bench)
         if isinstance(bench.teacher, LabelTeacher):
             _ = run.signals  # a teacher that only guesses is refused before anything is trained
@@ -103,7 +104,6 @@ class ClassifierRun:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.config = bench.config
-        self.recipe = bench.config.recipe.build().stages
         self._frozen: str | None = None
         self._exported: Exported | None = None
 
@@ -124,39 +124,32 @@ class ClassifierRun:
     @cached_property
     def signals(self) -> StoredTeacher | LocalTeacher | None:
         """What the teacher says about the training rows."""
-        return teacher_signals(self.bench, self.recipe)
+        return teacher_signals(self.bench)
 
     def systems(self, seed: int) -> list[System]:
         """Return the teacher with the first seed, the student before training, and all that are trained from it."""
-        found = [System("student_before", "student_init")]
+        found = [System(STUDENT_INIT, "student_init", title="Student before training")]
         if seed == self.config.seeds[0]:
-            found.insert(0, System("teacher", "teacher", tuple(self._of_teacher(seed))))
-        number, total = 2, budget_steps(self.config, self.bench.rows, int(self.bench.taught.sum()))
-        for name, stages in self._trained().items():
-            planned = tuple(self._planned(name, stages, total, seed, number))
-            found.append(System(name, "main" if name == "distilled" else "baseline", planned))
-            number += len(stages)
+            teacher = System(TEACHER, "teacher", title="Teacher")
+            found.insert(0, replace(teacher, stages=tuple(self._of_teacher(teacher, seed))))
+        total = budget_steps(self.config, self.bench.rows, int(self.bench.taught.sum()))
+        for name, recipe in trained(self.config.recipes(), self.bench.rows.labelled).items():
+            # The folders of a baseline do not depend on which others there are.
+            number = 2 if name == MAIN else 2 + len(self.config.recipe.build().stages)
+            system = system_of(name, recipe, self.config.recipe)
+            stages = self._planned(system, recipe.build().stages, total, seed, number)
+            found.append(replace(system, stages=tuple(stages)))
         return found
 
-    def _of_teacher(self, seed: int) -> Iterator[PlannedStage]:
+    def _of_teacher(self, system: System, seed: int) -> Iterator[PlannedStage]:
         training = self.config.teacher.fine_tune
         if isinstance(self.bench.teacher, ModelTeacher) and training is not None:
             steps = training.total_steps(self.bench.rows.labelled)
-            yield from self._planned("teacher", fine_tune().stages, steps, seed, 1, training)
-
-    def _trained(self) -> dict[str, Sequence[Stage]]:
-        """Return the stages of the distilled student, and of those that it is compared with."""
-        stages = self.recipe
-        found: dict[str, Sequence[Stage]] = {"distilled": stages}
-        if compares_fine_tuned(self.config, self.bench.rows):
-            found["fine_tuned"] = fine_tune().stages
-        if self.config.compare_random_order and any(isinstance(stage.source, Curriculum) for stage in stages):
-            found["random_order"] = [replace(stage, source=GivenRows()) for stage in stages]
-        return found
+            yield from self._planned(system, fine_tune().stages, steps, seed, 1, training)
 
     def _planned(
         self,
-        system: str,
+        system: System,
         stages: Sequence[Stage],
         total: int,
         seed: int,
@@ -165,13 +158,14 @@ class ClassifierRun:
     ) -> Iterator[PlannedStage]:
         """Split a budget by the stages' shares; the parts add up to `total`, the budget of every system."""
         ends = [round(total * sum(stage.share for stage in stages[: i + 1])) for i in range(len(stages))]
+        seeds = len(self.config.seeds) > 1 and system.role != "teacher"
         for place, (stage, start, end) in enumerate(zip(stages, [0, *ends], ends, strict=False), start=number):
             yield PlannedStage(
                 stage,
                 steps=end - start,
-                folder=f"{place:02d}-{system}-{stage.name}-seed{seed}",
+                folder=f"{place:02d}-{system.name}-{stage.name}-seed{seed}",
                 training=training or self.config.training,
-                title=stage_title(stage, system, seed if len(self.config.seeds) > 1 else None),
+                title=stage_title(stage, in_prose(system.title), seed if seeds else None),
             )
 
     def parts(self, system: System, seed: int) -> list[Part]:
@@ -185,7 +179,7 @@ class ClassifierRun:
         size = all_parameters(model)
         parts = [Part.training(p.title, p.steps, rows=p.training.batch_size, parameters=size) for p in system.stages]
         parts.append(Part.reading(predicting(system.name), len(bench.rows.test), parameters=size))
-        if system.role == "teacher" and keeps_signals(bench, self.recipe):
+        if system.role == "teacher" and keeps_signals(bench):
             parts.append(Part.reading("teacher signals", len(bench.rows.train), parameters=size))
         return parts
 
@@ -258,13 +252,13 @@ class ClassifierRun:
         bench = self.bench
         if not isinstance(bench.teacher, ModelTeacher):
             if (logits := bench.teacher.test_logits()) is not None:
-                bench.logits["teacher"] = {seed: logits}
+                bench.logits[TEACHER] = {seed: logits}
             return
         model.to(device())
         if order_is_open(self.config):  # before anything is kept that would bind the folder to these labels
             given, gold = labelled_by_teacher(model, bench.teacher.tokenizer, bench.rows, bench.max_length)
             bench.warnings = check_label_order(self.config, bench.rows.labels, given, gold)
-        bench.predict("teacher", seed, model)
+        bench.predict(TEACHER, seed, model)
         _ = self.signals  # before any student is trained
 
     def export(self, part: Path) -> None:
@@ -274,7 +268,7 @@ class ClassifierRun:
     def compare(self, command: str) -> Results:
         """Return all figures."""
         assert self._exported is not None
-        return compare_systems(self.bench, self._exported, command)
+        return compare_systems(self.bench, self.systems(self.config.seeds[0]), self._exported, command)
 
     def card(self, results: Results, student: Path) -> str:
         """Return the model card."""

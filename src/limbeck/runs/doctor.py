@@ -31,7 +31,6 @@ from limbeck.runs.label_teacher import LabelTeacher, pilot_without_cost, prompt_
 from limbeck.runs.prepare import (
     RunRows,
     budget_steps,
-    compares_fine_tuned,
     demonstration_warnings,
     leaked_rows,
     read_rows,
@@ -42,9 +41,9 @@ from limbeck.runs.prompted_teacher import content_free_rows, label_requests, rea
 from limbeck.runs.signals import require_fitting
 from limbeck.runs.student import make_student, student_tokenizer
 from limbeck.runs.template_dates import date_notes, with_label_dates
-from limbeck.sequences.curriculum import Curriculum
 from limbeck.students.adapters import adapter_notes, all_parameters, trainable_parameters
 from limbeck.students.initialise import copies_note
+from limbeck.tasks.baselines import trained
 from limbeck.tasks.finding import Finding, InFolder
 from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
 from limbeck.teachers.chat.estimate import estimate
@@ -66,7 +65,7 @@ def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[
     """
     try:
         rows = read_rows(config)
-        require_labels(config, config.recipe.build().stages, rows)
+        require_labels(config, rows)
         if rows.dev is not None:
             dev_labels(rows.dev, rows.labels)
         config = with_label_dates(config, Path(config.output))
@@ -117,7 +116,7 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
     try:
         instead = unasked_teacher(config, rows) if asked else None
         bench = set_up(config, Path(config.output), rows, progress, instead)
-        require_fitting(bench, config.recipe.build().stages)
+        require_fitting(bench)
     except LimbeckError as error:
         return [Finding("fault", "models", str(error))]
     assert isinstance(bench.teacher, LabelTeacher)
@@ -166,7 +165,7 @@ def _cost_of_asking(config: RunConfig, rows: RunRows, endpoint: ChatEndpoint) ->
     if "contextual" in teacher.calibration:
         texts += [dict(row) for row in content_free_rows(teacher.prompt)]
     requests = label_requests(endpoint, teacher.prompt, texts, rows.labels, teacher.samples)
-    learns_reasons = needs_of(tuple(term for stage in config.recipe.build().stages for term in stage.terms)).reasons
+    learns_reasons = any(recipe.build().needs.reasons for recipe in config.recipes().values())
     if learns_reasons and teacher.reason is None:
         requests += reason_requests(endpoint, teacher.prompt, train, rows.labels)
     found = estimate(endpoint, requests)
@@ -254,11 +253,15 @@ def _repeated(rows: RunRows) -> list[Finding]:
 def _tokens_and_layers(config: RunConfig, teacher: Any, student: Any, same_tokens: bool) -> list[Finding]:
     pair = shapes(teacher, student)
     try:
-        needs = [needs_of(bind_terms(stage.terms, pair)) for stage in config.recipe.build().stages]
+        needs = {
+            name: [needs_of(bind_terms(stage.terms, pair)) for stage in recipe.build().stages]
+            for name, recipe in config.recipes().items()
+        }
     except LimbeckError as error:
         return [Finding("fault", "layers", str(error))]
-    if not same_tokens and any(stage.same_tokens for stage in needs):
-        words = f"recipe '{config.recipe.name}' compares token by token, but the token ids differ"
+    closely = [name for name, stages in needs.items() if any(stage.same_tokens for stage in stages)]
+    if not same_tokens and closely:
+        words = f"recipe '{config.recipes()[closely[0]].name}' compares token by token, but the token ids differ"
         return [Finding("fault", "tokenizers", words)]
     n, d, m, own_d, *_ = pair
     words = "write the same token ids" if same_tokens else "write different token ids; this recipe does not mind"
@@ -346,9 +349,7 @@ def _expected_time(
     sample = np.random.default_rng(0).permutation(len(rows.train))[:_TIMED_ROWS]
     per_row = {name: _seconds_per_row(model, encoded, sample) for name, (model, encoded) in models.items()}
     trained_rows = budget_steps(config, rows, taught) * config.training.batch_size
-    ordered = config.recipe.build().part(Curriculum) is not None
-    controls = compares_fine_tuned(config, rows) + (config.compare_random_order and ordered)
-    students = len(config.seeds) * (1 + controls)
+    students = len(config.seeds) * len(trained(config.recipes(), rows.labelled))
     seconds = 3 * per_row["student"] * trained_rows * students + per_row.get("teacher", 0.0) * len(rows.train)
     if config.teacher.fine_tune is not None:
         fine_tune = config.teacher.fine_tune

@@ -33,7 +33,7 @@ def distill(*, progress: Progress | None = None, **sections: Any) -> Results:
     Args:
         progress: shows how far it is; silent by default.
         **sections: ``task``, ``data``, ``teacher``, ``student``, ``recipe``, ``training``, ``seeds``,
-            ``compare_fine_tuned``, ``output``, as mappings or as the section objects of
+            ``baselines``, ``output``, as mappings or as the section objects of
             `limbeck.runs.classifier_config`; those of a cross-lingual run are in `limbeck.runs.language_config`.
 
     Returns:

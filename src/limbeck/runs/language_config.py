@@ -143,11 +143,6 @@ class AlignmentRecipe(NamedRecipe):
 
     kind = "instructions"
 
-    @property
-    def key(self) -> str:
-        """The system's name in folders and tables; plain words for anyone's own recipe."""
-        return self.name.rsplit(":", 1)[-1]
-
 
 class _English(Training):
     epochs: Annotated[float, Field(gt=0, le=1e6)] = 3.0

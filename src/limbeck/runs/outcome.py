@@ -13,30 +13,32 @@ from limbeck.evaluation.measured import Measured
 from limbeck.evaluation.verdicts.verdict import verdict
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.results.read import RESULTS_FILE, read_results
-from limbeck.results.record import Curve, Results, Role, Run, StageCost, System
+from limbeck.results.record import Curve, Results, Run, StageCost, System
 from limbeck.results.sections import Section
 from limbeck.runs.folder import RUN_FILE, environment
 from limbeck.tasks.kept import mark_student, student_is_whole, write_results
+from limbeck.tasks.task import System as PlannedSystem
 from limbeck.tasks.task import TaskRun
 
-__all__ = ["TITLES", "Facts", "assemble", "described", "read_curves", "recorded", "write_outcome"]
-
-TITLES: dict[str, tuple[str, Role, str]] = {
-    "teacher": ("teacher", "teacher", "Teacher"),
-    "student_before": ("student_init", "student_init", "Student before training"),
-    "fine_tuned": ("fine_tune", "baseline", "Fine-tuned student"),
-    "random_order": ("anon", "baseline", "Student in random order"),
-    "distilled": ("distilled", "main", "Distilled student"),
-}
-"""What systems of a run folder are in the record: name, role and title."""
+__all__ = ["Facts", "assemble", "described", "main_last", "read_curves", "recorded", "write_outcome"]
 
 
-def described(name: str, recipe: str, detail: str = "", layers: int | None = None) -> System:
-    """Return a system of a run folder as the record has it; `recipe` is the run's."""
-    now, role, title = TITLES[name]
-    trained_by = recipe if role == "main" else now if role == "baseline" else None
-    control = now == "fine_tune"
-    return System(name=now, title=title, role=role, detail=detail, recipe=trained_by, control=control, layers=layers)
+def described(system: PlannedSystem, detail: str = "", layers: int | None = None) -> System:
+    """Return a system of a run as the record has it."""
+    return System(
+        name=system.name,
+        title=system.title,
+        role=system.role,
+        detail=detail,
+        recipe=system.recipe,
+        control=system.control,
+        layers=layers,
+    )
+
+
+def main_last(systems: Sequence[PlannedSystem]) -> list[PlannedSystem]:
+    """Return the systems in the order of the record: the main one after those that it is compared with."""
+    return sorted(systems, key=lambda system: system.role == "main")
 
 
 def recorded(costs: Sequence[StageCost]) -> list[StageCost]:
@@ -45,7 +47,7 @@ def recorded(costs: Sequence[StageCost]) -> list[StageCost]:
 
 
 def _recorded_name(name: str) -> str:
-    return "teacher" if name == "english_model" else TITLES[name][0] if name in TITLES else name
+    return "teacher" if name == "english_model" else name
 
 
 @dataclass(frozen=True)

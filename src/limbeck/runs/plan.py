@@ -24,7 +24,7 @@ from limbeck.numerics.memory import device_memory_bytes, resident_memory_bytes
 from limbeck.numerics.memory_plan import MemoryItem, readable, weights_bytes
 from limbeck.ranks import device, ranks
 from limbeck.runs.classifier_config import RunConfig
-from limbeck.runs.prepare import compares_fine_tuned, read_rows, require_labels
+from limbeck.runs.prepare import read_rows, require_labels
 from limbeck.runs.signals import teacher_runs_along
 from limbeck.runs.student import student_tokenizer
 from limbeck.stages.stage import Training
@@ -36,6 +36,7 @@ from limbeck.students.adapters import (
     quantises,
 )
 from limbeck.students.initialise import student_from_config, student_from_layers
+from limbeck.tasks.baselines import all_stages
 from limbeck.tasks.memory import MemoryPlan, Phase
 from limbeck.types import Shapes
 
@@ -135,9 +136,8 @@ class _Planner:
         if config.student.head == "verbaliser":
             raise ConfigError("limbeck plan knows students with a linear head; one that answers in words needs more")
         self.rows = read_rows(config)
-        require_labels(config, config.recipe.build().stages, self.rows)
+        require_labels(config, self.rows)
         self.make = _Maker(config, self.rows.labels)
-        self.controls = compares_fine_tuned(config, self.rows) or config.compare_random_order
         by_model = config.teacher.is_classifier
         with without_memory():
             teacher: Any = self.make.teacher() if by_model else None
@@ -173,7 +173,7 @@ class _Planner:
         phases = [Phase("training the student", [
             self.reserve, *self._teacher_weights(), *frozen, *self._training(config.training, student, "student"),
             *_overhead(student, adapted=config.student.adapter is not None),
-            *self._copies(student), *self._teacher_along(config)])]  # fmt: skip
+            *self._first_student(frozen), *self._teacher_along(config)])]  # fmt: skip
         if (training := config.teacher.fine_tune) is not None:
             teacher = self._trace(lambda: _as_trained(self.make.teacher(), training), training)
             phases.insert(0, Phase("fine-tuning the teacher", [
@@ -218,15 +218,19 @@ class _Planner:
             MemoryItem(f"{who}'s activations", model.activations_bytes, traced),
         ]
 
-    def _copies(self, student: StepMemory) -> list[MemoryItem]:
-        """What is kept of the student beside it: its start, and its distilled state while controls are trained."""
-        # On an accelerator the start is left behind: it is copied before the student moves there.
-        copies = self.controls + (device() == "cpu")
-        kept = 4.0 * student.trainable * copies
-        return [MemoryItem("student's kept states", kept, f"{copies} x what is trained")] if copies else []
+    @staticmethod
+    def _first_student(frozen: list[MemoryItem]) -> list[MemoryItem]:
+        """The student that the run is checked with stays loaded, and never moves to an accelerator."""
+        if device() != "cpu":
+            return []
+        return [
+            MemoryItem(
+                "first student", sum(item.bytes for item in frozen), "the run is checked with it; it stays loaded"
+            )
+        ]
 
     def _teacher_along(self, config: RunConfig) -> list[MemoryItem]:
-        stages = self.config.recipe.build().stages
+        stages = all_stages(self.config.recipes())
         sizes = {"rows": len(self.rows.train), "classes": len(self.rows.labels)}
         if not self.config.teacher.is_classifier or not teacher_runs_along(stages, self.pair, **sizes):
             return []

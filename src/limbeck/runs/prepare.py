@@ -31,13 +31,12 @@ from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import call_single_label, require_single_label
 from limbeck.runs.classifier_config import Data, RunConfig
 from limbeck.sequences.given import GivenRows
-from limbeck.stages.stage import Stage
+from limbeck.tasks.baselines import MAIN, trained
 from limbeck.types import Origin, Rows
 
 __all__ = [
     "RunRows",
     "budget_steps",
-    "compares_fine_tuned",
     "demonstration_warnings",
     "leaked_rows",
     "read_rows",
@@ -243,8 +242,10 @@ def demonstration_warnings(config: RunConfig, rows: RunRows) -> list[str]:
     return found
 
 
-def require_labels(config: RunConfig, stages: Sequence[Stage], rows: RunRows) -> None:
+def require_labels(config: RunConfig, rows: RunRows) -> None:
     """Check that there are labels where a term or the teacher's fine-tuning reads them.
+
+    A baseline that reads nothing else is left out instead; see `limbeck.tasks.baselines.trained`.
 
     Raises:
         ConfigError: none of the training rows is labelled.
@@ -256,9 +257,12 @@ def require_labels(config: RunConfig, stages: Sequence[Stage], rows: RunRows) ->
         where += f" ({_fields_of(rows.columns)})"
     if config.teacher.fine_tune is not None:
         raise ConfigError(f"teacher.fine_tune needs labelled rows, but {where}. Name a fine-tuned teacher")
-    if any(needs_of(stage.terms).labels or stage.source == GivenRows("labelled") for stage in stages):
+    for name, recipe in trained(config.recipes(), rows.labelled).items():
+        if not any(needs_of(s.terms).labels or s.source == GivenRows("labelled") for s in recipe.build().stages):
+            continue
+        who = "recipe" if name == MAIN else "baseline"
         raise ConfigError(
-            f"recipe '{config.recipe.name}' reads labels with these arguments, but {where}. "
+            f"{who} '{recipe.name}' reads labels with these arguments, but {where}. "
             "Leave labels out of it (label_weight: 0; for pkd use_labels: false), or add labelled rows"
         )
 
@@ -293,11 +297,6 @@ def budget_steps(config: RunConfig, rows: RunRows, taught: int) -> int:
     """Return the optimiser steps that every student of the run gets; `taught` rows have an answer of the teacher."""
     labelled_only = all(stage.source == GivenRows("labelled") for stage in config.recipe.build().stages)
     return config.training.total_steps(rows.labelled if labelled_only else taught)
-
-
-def compares_fine_tuned(config: RunConfig, rows: RunRows) -> bool:
-    """Whether there is a fine-tuned student to compare with: asked for, labels at hand, and not the recipe itself."""
-    return config.compare_fine_tuned and rows.labelled > 0 and config.recipe.name != "fine_tune"
 
 
 def task_file(task: Classification, labels: list[str], max_length: int) -> dict[str, Any]:

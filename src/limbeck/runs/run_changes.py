@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from limbeck.tasks.baselines import MAIN, numbered
+
 __all__ = ["Change", "changes_of"]
 
 _NOTHING = re.compile(r"(?!)")
 _FIGURES = re.compile(r"results\.json")
-_STUDENTS = r"(stages/(\d+-)?|predictions/)(distilled|fine_tuned|random_order)-|predictions/train-|"
+_STUDENTS = r"stages/(?!(\d+-)?teacher-)|predictions/(?!teacher-|student_init-)|"
 _SYSTEMS = r"stages/seed\d+/(?!english_model/)|predictions/(?!english_model-|teacher-)|"
 _RULES: dict[str, list[tuple[str, str]]] = {
     "classification": [
         (r"training\.(?!max_length)", _STUDENTS),
-        (r"recipe\.", _STUDENTS),
-        (r"compare_fine_tuned", r"(stages/\d+-|predictions/)(fine_tuned|random_order)-|"),
-        (r"compare_random_order", r"(stages/\d+-|predictions/)random_order-|"),
     ],
     "instructions": [
         (r"training\.(distillation|target)\.", _SYSTEMS),
@@ -27,8 +26,6 @@ _RULES: dict[str, list[tuple[str, str]]] = {
     ],
     "generation": [
         (r"training\.(?!max_length)", _STUDENTS),
-        (r"recipe\.", _STUDENTS),
-        (r"compare_fine_tuned", r"(stages/|predictions/)fine_tuned-|"),
         (r"answers\.metrics", ""),
         (r"answers\.", r"predictions/.*\.json|"),
     ],
@@ -87,7 +84,7 @@ def changes_of(
     there = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     first, second = _with_systems(before), _with_systems(after)
     for name, old, new in _differences(first, second):
-        files = _files_of(kind, name, old, new, first)
+        files = _files_of(kind, name, old, new, first, second)
         if files is not _NOTHING:
             yield Change(f"{_as_typed(name, after)} was {old}, is {new}", _matching(files, there))
     for split, sha in rows_after.items():
@@ -105,17 +102,20 @@ def _matching(files: re.Pattern[str] | None, there: list[str]) -> list[str] | No
 
 
 def _with_systems(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Take the systems of a cross-lingual run by their names: which of them is the main one matters to figures."""
-    recipes = [values.get("recipe"), *(values.get("baselines") or [])] if "backbone" in values else []
-    if not recipes or not all(isinstance(one, Mapping) and "name" in one for one in recipes):
+    """Take recipe and baselines by the names of their systems."""
+    recipes = [values.get("recipe"), *(values.get("baselines") or [])]
+    if not all(isinstance(one, Mapping) and "name" in one for one in recipes):
         return values
-    systems = {_key(one): one for one in recipes if isinstance(one, Mapping)}
     others = {name: value for name, value in values.items() if name not in ("recipe", "baselines")}
-    return {**others, "main system": _key(values["recipe"]), "systems": systems}
+    names = _names(values)
+    return {**others, "main system": names[0], "systems": dict(zip(names, recipes, strict=True))}
 
 
-def _key(recipe: Mapping[str, Any]) -> str:
-    return str(recipe["name"]).rpartition(":")[2]
+def _names(values: Mapping[str, Any]) -> list[str]:
+    """Return the names of the systems, the main one first; that of a cross-lingual run is its recipe's."""
+    recipes = [values["recipe"], *(values.get("baselines") or [])]
+    main, *others = [str(one["name"]).rpartition(":")[2] for one in recipes]
+    return numbered([main, *others]) if "backbone" in values else [MAIN, *numbered(others)]
 
 
 def _as_typed(name: str, values: Mapping[str, Any]) -> str:
@@ -123,10 +123,12 @@ def _as_typed(name: str, values: Mapping[str, Any]) -> str:
     first, *rest = name.split(".")
     if first != "systems":
         return name
-    return ".".join(["recipe" if rest[0] == _key(values["recipe"]) else f"baselines.{rest[0]}", *rest[1:]])
+    return ".".join(["recipe" if rest[0] == _names(values)[0] else f"baselines.{rest[0]}", *rest[1:]])
 
 
-def _files_of(kind: str, name: str, old: Any, new: Any, before: Mapping[str, Any]) -> re.Pattern[str] | None:
+def _files_of(
+    kind: str, name: str, old: Any, new: Any, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> re.Pattern[str] | None:
     """Return how the paths begin that depend on a change; ``None``: everything depends on it."""
     if _MATTERS_TO_NOTHING.match(name) or (_WHERE_ROWS_ARE.fullmatch(name) and None not in (old, new)):
         return _NOTHING
@@ -135,17 +137,23 @@ def _files_of(kind: str, name: str, old: Any, new: Any, before: Mapping[str, Any
     if name in ("seeds", "data.n_target"):  # each of these values has stages and predictions of its own
         grown = isinstance(old, list) and isinstance(new, list) and all(value in new for value in old)
         return _FIGURES if grown and (name != "seeds" or old[:1] == new[:1]) else None
-    if name == "recipe.reason_weight" and bool(old) != bool(new):
-        return None  # a student that learns reasons reads its prompt in another way before it is trained, too
     if name.startswith("systems."):
+        if _learns_reasons(before) != _learns_reasons(after):
+            return None  # such a student reads its prompt in another way before it is trained, too
         key, *setting = name.split(".")[1:]
+        if key == MAIN:  # the steps of all students follow from it
+            return re.compile(_STUDENTS + _FIGURES.pattern)
         own = ":" in str(before["systems"].get(key, {}).get("name", ""))
-        scores = "" if setting and setting[0] not in ("name", "pairing") and not own else "(teacher-)?"
-        return re.compile(rf"stages/seed\d+/{key}-|predictions/{scores}{key}-|{_FIGURES.pattern}")
+        scores = "" if setting and setting[0] not in ("name", "pairing") and not own else "|teacher-"
+        return re.compile(rf"stages/(seed\d+/|\d+-)?{key}-|predictions/(train-{scores})?{key}-|{_FIGURES.pattern}")
     for setting_begins, files in _RULES.get(kind, []):
         if re.match(setting_begins, name):
             return re.compile(files + _FIGURES.pattern)
     return None
+
+
+def _learns_reasons(values: Mapping[str, Any]) -> bool:
+    return any(recipe.get("reason_weight") for recipe in values["systems"].values())
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -14,12 +14,14 @@ from limbeck.models.layers import width
 from limbeck.models.load import weights_fingerprint
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import is_main, wait_for_all
+from limbeck.recipes.recipe import Recipe
 from limbeck.results import StageCost
 from limbeck.runs.bench import Bench, ModelTeacher
 from limbeck.runs.label_teacher import LabelTeacher
 from limbeck.runs.pilot import advice_for
 from limbeck.sequences.curriculum import Curriculum
 from limbeck.stages.stage import Stage
+from limbeck.tasks.baselines import all_stages
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher, can_store, open_signals, store_signals
 from limbeck.types import Needs, Shapes
@@ -46,39 +48,44 @@ def teacher_runs_along(stages: Sequence[Stage], pair: Shapes, *, rows: int, clas
     return needs.teacher and not small
 
 
-def require_fitting(bench: Bench, stages: Sequence[Stage]) -> None:
-    """Check widths, layer maps and tokenizers of this pair of models, before any time is spent.
+def require_fitting(bench: Bench) -> None:
+    """Check widths, layer maps and tokenizers of this pair of models for every recipe, before any time is spent.
 
     Raises:
         ConfigError: the recipe asks for what this teacher, or this pair, does not have.
     """
-    recipe = bench.config.recipe.name
     if isinstance(bench.teacher, LabelTeacher):
         return  # see set_up
     pair, sizes = bench.pair(bench.student), {"rows": len(bench.rows.train), "classes": len(bench.rows.labels)}
-    if any(isinstance(stage.source, Curriculum) for stage in stages) and teacher_runs_along(stages, pair, **sizes):
+    along = teacher_runs_along(all_stages(bench.config.recipes()), pair, **sizes)
+    for recipe in bench.config.recipes().values():
+        _require_fitting(bench, recipe.name, recipe.build(), along=along)
+
+
+def _require_fitting(bench: Bench, name: str, recipe: Recipe, *, along: bool) -> None:
+    if recipe.part(Curriculum) is not None and along:
         raise ConfigError(
-            f"recipe '{recipe}' orders rows by the teacher's probabilities and needs them before training, but with "
+            f"recipe '{name}' orders rows by the teacher's probabilities and needs them before training, but with "
             "these arguments this teacher is asked along with the student. Use order: random, or a recipe on logits "
             "alone (anon without hidden_weight)"
         )
-    if all_needs(stages, pair).same_tokens and not bench.same_tokens:
+    if all_needs(recipe.stages, bench.pair(bench.student)).same_tokens and not bench.same_tokens:
         raise ConfigError(
-            f"recipe '{recipe}' compares teacher and student token by token, but their "
+            f"recipe '{name}' compares teacher and student token by token, but their "
             "tokenizers write tokens with different ids. Use a student with the teacher's tokenizer "
             "(student.from_teacher), or a recipe on class logits (kd), which does not mind"
         )
 
 
-def teacher_signals(bench: Bench, stages: Sequence[Stage]) -> StoredTeacher | LocalTeacher | None:
-    """Return what gives the stages their signals; ``None`` where no stage asks for any.
+def teacher_signals(bench: Bench) -> StoredTeacher | LocalTeacher | None:
+    """Return what gives the stages of all recipes their signals; ``None`` where no stage asks for any.
 
     Small kinds of signal are computed once and kept; a large kind is asked of the teacher live.
 
     Raises:
         ModelError: the teacher does no better than guessing on the labelled training rows.
     """
-    needs = all_needs(stages, bench.pair(bench.student))
+    needs = all_needs(all_stages(bench.config.recipes()), bench.pair(bench.student))
     if not needs.teacher:
         return None
     if isinstance(bench.teacher, LabelTeacher):
@@ -94,9 +101,9 @@ def teacher_signals(bench: Bench, stages: Sequence[Stage]) -> StoredTeacher | Lo
     return stored
 
 
-def keeps_signals(bench: Bench, stages: Sequence[Stage]) -> bool:
+def keeps_signals(bench: Bench) -> bool:
     """Whether a teacher with weights passes over the training rows once, before the students train."""
-    pair = bench.pair(bench.student)
+    stages, pair = all_stages(bench.config.recipes()), bench.pair(bench.student)
     needs, sizes = all_needs(stages, pair), {"rows": len(bench.rows.train), "classes": len(bench.rows.labels)}
     return needs.teacher and not teacher_runs_along(stages, pair, **sizes)
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.prompts.scored import make_verbaliser
-from limbeck.losses.term import needs_of
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth
 from limbeck.models.load import load_classifier, load_config, load_language_model, load_tokenizer
@@ -63,7 +62,7 @@ def make_student(config: RunConfig, teacher: Any, tokenizer: Any, labels: list[s
     if wanted.head == "linear":
         return model
     fields = [field for field in (config.task.text, config.task.text_pair) if field is not None]
-    explains = any(needs_of(stage.terms).reasons for stage in config.recipe.build().stages)
+    explains = any(recipe.build().needs.reasons for recipe in config.recipes().values())
     return LabelScorer(model, make_verbaliser(student_prompt(config), labels, fields, tokenizer, explains=explains))
 
 

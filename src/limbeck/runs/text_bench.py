@@ -28,6 +28,7 @@ from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import TextRows, decoder_start, encode_texts, text_limit
 from limbeck.sequences.rollouts import Rollouts
 from limbeck.students.initialise import copies_note, language_model_from_config, student_from_layers
+from limbeck.tasks.baselines import all_stages
 from limbeck.types import Needs, Progress
 
 __all__ = ["TextBench", "set_up"]
@@ -69,13 +70,6 @@ class TextBench:
     def budget_rows(self) -> int:
         """Rows that an epoch is counted by."""
         return len(self.completed_rows) if self.config.recipe.build().reads_completions else len(self.train_rows)
-
-    @property
-    def compares_fine_tuned(self) -> bool:
-        """Whether there is a fine-tuned student to compare with."""
-        return (
-            self.config.compare_fine_tuned and self.config.recipe.name != "fine_tune" and len(self.completed_rows) > 0
-        )
 
     @cached_property
     def answered(self) -> NDArray[np.int64]:
@@ -206,20 +200,23 @@ def _token_rows(tokenizer: Any) -> int:
 
 
 def _needs(config: TextRunConfig, teacher: Any, student: Any) -> Needs:
-    """Return all that the recipe's terms read of this pair of models.
+    """Return all that the terms of recipe and baselines read of this pair of models.
 
     Raises:
         ConfigError, ModelError: hidden states are compared, and widths, depths or kinds of the models do not fit, or
             a store is to give them.
     """
     needs, pair = Needs(), shapes(student if teacher is None else teacher, student)
-    for stage in config.recipe.build().stages:
-        needs |= needs_of(bind_terms(stage.terms, pair))
-    if needs.teacher_hidden and config.teacher.store is not None:
-        raise ConfigError(
-            f"recipe '{config.recipe.name}' compares hidden states, and teacher.store holds next-token "
-            "distributions only. Leave teacher.store out, or the hints"
-        )
+    for recipe in config.recipes().values():
+        of_recipe = Needs()
+        for stage in recipe.build().stages:
+            of_recipe |= needs_of(bind_terms(stage.terms, pair))
+        if of_recipe.teacher_hidden and config.teacher.store is not None:
+            raise ConfigError(
+                f"recipe '{recipe.name}' compares hidden states, and teacher.store holds next-token "
+                "distributions only. Leave teacher.store out, or the hints"
+            )
+        needs |= of_recipe
     if needs.teacher_hidden:
         for model in (teacher, student):
             layer_list(model)
@@ -229,7 +226,7 @@ def _needs(config: TextRunConfig, teacher: Any, student: Any) -> Needs:
 def _vocabulary(
     config: TextRunConfig, needs: Needs, teacher: Any, student: Any, teacher_tokenizer: Any, student_tokenizer: Any
 ) -> int | None:
-    """Tokens both know; ``None`` where tokenizers differ and the recipe hands on nothing but text."""
+    """Tokens both know; ``None`` where tokenizers differ and the recipes hand on nothing but text."""
     try:
         return align_vocabularies(
             teacher_tokenizer,
@@ -240,6 +237,7 @@ def _vocabulary(
             student_rows=int(student.get_output_embeddings().weight.shape[0]),
         )
     except ModelError:
-        if not needs.teacher and config.recipe.build().part(Rollouts) is None:
+        mixed = any(stage.part(Rollouts) is not None for stage in all_stages(config.recipes()))
+        if not needs.teacher and not mixed:
             return None
         raise

@@ -9,10 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from limbeck.data.generation.task import Generation
 from limbeck.errors import ConfigError
-from limbeck.recipes.capabilities import Capability, Idle, Lack, require
-from limbeck.recipes.own_functions import own_function
-from limbeck.sequences.on_policy import OnPolicy
+from limbeck.recipes.capabilities import Capability, Idle, Lack
 from limbeck.stages.stage import Training
+from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
 from limbeck.tasks.run_config import (
     Data,
     Filling,
@@ -103,31 +102,33 @@ class TextRunConfig(RunSettings):
     answers: Answers = Answers()
     seeds: Seeds = [0]
     """One student is trained for each; three or more allow a test over seeds."""
-    compare_fine_tuned: bool = True
-    """Also train the same student on the rows' completions alone, with the same steps, batches and seeds."""
+    baselines: list[Annotated[WritingRecipe, BeforeValidator(name_alone)]] = [WritingRecipe(name="fine_tune")]
+    """Recipes of students to compare with: from the same start, with the same steps, batches and seeds."""
     output: OutputFolder
     """The run folder."""
     provenance: dict[str, Any] = {}
     """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""
 
-    def fillings(self) -> list[Filling]:
-        """Return what is filled in once every value is sound: the recipe's arguments."""
-        return [(("recipe",), TextRunConfig._spelled_out)]
+    def recipes(self) -> dict[str, WritingRecipe]:
+        """The recipes of all students by the names of their systems, the main one first."""
+        return student_recipes(self.recipe, self.baselines)
 
-    def _spelled_out(self) -> TextRunConfig:
-        """Return this run with the recipe's arguments spelled out. Raises `ConfigError` where it cannot be run."""
-        recipe = self.recipe.build()
+    def fillings(self) -> list[Filling]:
+        """Return what is filled in once every value is sound: the arguments of all recipes."""
+        return [(("recipe",), TextRunConfig._with_recipe), (("baselines",), TextRunConfig._with_baselines)]
+
+    def _with_recipe(self) -> TextRunConfig:
+        """Spell the recipe out. Raises `ConfigError`: it cannot be run."""
         if self.teacher.precision == "bf16" and self.teacher.fine_tune is not None:
             raise ConfigError(
                 "teacher.precision: bf16 is for a teacher that is finished; teacher.fine_tune needs float32"
             )
         if self.teacher.server is not None:
             self._require_server_suffices()
-        require(self.recipe.name, recipe, self._offers())
-        on_policy = recipe.part(OnPolicy)
-        if on_policy is not None and on_policy.reward is not None:
-            own_function(on_policy.reward, "recipe.reward")
-        return self.model_copy(update={"recipe": self.recipe.with_defaults()})
+        return with_recipe(self, self._offers())
+
+    def _with_baselines(self) -> TextRunConfig:
+        return with_baselines(self, list(self._offers()))
 
     def _offers(self) -> Iterator[Lack | Idle]:
         """Yield what recipes miss in this run, and options that are for some recipes only."""

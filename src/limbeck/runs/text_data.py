@@ -19,6 +19,7 @@ from limbeck.formatting import share_text
 from limbeck.models.language_model import decoder_start_token, is_encoder_decoder
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.sequences.given import TeacherWritten
+from limbeck.tasks.baselines import all_stages
 
 __all__ = ["TextRows", "decoder_start", "encode_texts", "leaked_texts", "read_texts", "room_to_write", "text_limit"]
 
@@ -129,7 +130,7 @@ def room_to_write(config: TextRunConfig, max_length: int) -> int:
     As many as anything in the run writes, or half of `max_length` where that is less.
     """
     wanted = [config.answers.max_new_tokens if config.answers.rows else 1]
-    for stage in config.recipe.build().stages:
+    for stage in all_stages(config.recipes()):
         writers = stage.part(TeacherWritten), stage.sampled
         wanted += [writer.decoding.max_new_tokens for writer in writers if writer is not None]
     return min(max(wanted), max_length // 2)

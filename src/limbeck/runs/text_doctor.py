@@ -38,6 +38,7 @@ from limbeck.runs.text_store import stored_teacher
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.sequences.rollouts import Rollouts
 from limbeck.students.initialise import copies_note
+from limbeck.tasks.baselines import all_stages, trained
 from limbeck.tasks.finding import Finding, InFolder
 from limbeck.types import Progress
 
@@ -203,7 +204,7 @@ def _rounds(bench: TextBench) -> list[Finding]:
     """A round of rollouts is written before its first step: a stage shorter than one uses them once only."""
     training = bench.config.training
     total = training.total_steps(bench.budget_rows)
-    for stage in bench.config.recipe.build().stages:
+    for stage in all_stages(bench.config.recipes()):
         if (rollouts := stage.part(Rollouts)) is not None:
             steps = round(stage.share * total)
             of_round = max(1, rollouts.prompts // training.batch_size) * rollouts.epochs
@@ -291,7 +292,7 @@ def _time(bench: TextBench, student: Any) -> Finding:
         seconds.append((time.perf_counter() - started) / len(picked))
     training, seeds = bench.config.training, len(bench.config.seeds)
     steps = training.total_steps(bench.budget_rows)
-    students = 2 if bench.compares_fine_tuned else 1
+    students = len(trained(bench.config.recipes(), len(bench.completed_rows)))
     minutes = min(seconds) * steps * training.batch_size * students * seeds / 60
     return Finding(
         "note", "time",

@@ -16,8 +16,9 @@ from limbeck.models.language_model import head_of, token_logits
 from limbeck.models.layers import depth
 from limbeck.numerics.logits import rows_per_chunk
 from limbeck.numerics.memory_plan import MemoryItem, adamw_bytes
-from limbeck.ranks import device, ranks
+from limbeck.ranks import ranks
 from limbeck.runs.text_bench import TextBench
+from limbeck.tasks.baselines import loss_temperatures
 from limbeck.types import UNLABELLED
 
 __all__ = ["step_memory"]
@@ -54,8 +55,6 @@ def step_memory(bench: TextBench, student: Any) -> list[MemoryItem]:
     if bench.teacher is not None:
         teacher = sum(p.numel() * p.element_size() for p in bench.teacher.parameters())
         items.insert(0, MemoryItem("teacher's weights", teacher, bench.config.teacher.precision))
-    if device() == "cpu":  # else it is not on the device
-        items.append(MemoryItem("first weights", weights, "kept for the fine-tuned student"))
     if ranks() > 1:
         items.append(MemoryItem("buckets of gradients", 4.0 * trained, "between devices"))
     return items
@@ -65,7 +64,7 @@ def _logits(bench: TextBench, student: Any, rows: int, longest: int) -> float:
     """Buffers of the chunked losses: the student's, and a live teacher's beside it."""
     vocabulary = bench.vocabulary or len(student.get_output_embeddings().weight)
     supervised = rows * max(1, int(bench.train_rows.supervised[longest]))
-    live = bench.config.teacher.store is None and bool(bench.config.recipe.build().loss_temperatures)
+    live = bench.config.teacher.store is None and bool(loss_temperatures(bench.config.recipes()))
     chunk = min(rows_per_chunk(vocabulary, torch.float32), supervised)
     return 4.0 * vocabulary * chunk * (2 if live else 1)
 

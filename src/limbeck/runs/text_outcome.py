@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ from limbeck.ranks import device
 from limbeck.recipes.catalogue import recipe_card
 from limbeck.results.record import Results, StageCost
 from limbeck.results.sections import Speed, Speeds, Writing
-from limbeck.runs.outcome import TITLES, Facts, assemble, described
+from limbeck.runs.outcome import Facts, assemble, described, main_last
 from limbeck.runs.text_bench import TextBench
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import leaked_texts
 from limbeck.runs.text_settings import set_padding, set_writing
+from limbeck.tasks.baselines import untrained_warnings
+from limbeck.tasks.task import System
 
 __all__ = ["compare_systems", "model_card", "write_student"]
 
@@ -45,7 +47,9 @@ def write_student(bench: TextBench, student: Any, part: Path) -> None:
     write_json(part / "task.json", {**task, "max_length": bench.max_length})
 
 
-def compare_systems(bench: TextBench, student: Any, costs: list[StageCost], command: str) -> Results:
+def compare_systems(
+    bench: TextBench, planned: Sequence[System], student: Any, costs: list[StageCost], command: str
+) -> Results:
     """Return all figures of the run; `student` is the exported one."""
     bench.progress.say("measuring size and speed, and comparing the systems")
     config, rows = bench.config, bench.rows
@@ -55,7 +59,7 @@ def compare_systems(bench: TextBench, student: Any, costs: list[StageCost], comm
         for name, model in models.items()
         if model is not None
     }
-    systems = [_writer(bench, student, name, speeds) for name in TITLES if name in bench.outputs]
+    systems = [_writer(bench, student, one, speeds) for one in main_last(planned) if one.name in bench.outputs]
     facts = Facts(
         kind="generation",
         name=Path(config.output).name,
@@ -106,12 +110,12 @@ def _student_words(config: TextRunConfig) -> str:
     return "layers of the teacher" if student.from_teacher is not None else "random weights"
 
 
-def _writer(bench: TextBench, student: Any, name: str, speeds: Mapping[str, Speed]) -> Writer:
-    model = bench.teacher if name == "teacher" else student
-    speed = speeds["teacher" if name == "teacher" else "student"]
+def _writer(bench: TextBench, student: Any, system: System, speeds: Mapping[str, Speed]) -> Writer:
+    model = bench.teacher if system.role == "teacher" else student
+    speed = speeds["teacher" if system.role == "teacher" else "student"]
     shape = f"{layers_text(depth(model))} of width {model.config.hidden_size}"
     detail = f"{shape}, {parameters_text(speed.parameters)} parameters"
-    return Writer(described(name, bench.config.recipe.name, detail), bench.outputs[name])
+    return Writer(described(system, detail), bench.outputs[system.name])
 
 
 def _held_out(bench: TextBench) -> HeldOutTexts:
@@ -148,6 +152,7 @@ def _warnings(bench: TextBench) -> list[str]:
             f"{len(bench.answered)} of {len(bench.test)} held-out prompts were answered, a random part "
             "(answers.rows); probabilities are of all."
         )
+    found += untrained_warnings(config.recipes(), len(bench.completed_rows), "completion")
     if leaked := leaked_texts(rows):
         found.append(f"{len(leaked)} held-out rows also occur in the training rows; figures may be too good.")
     return found

@@ -1,13 +1,14 @@
 """Generation behind the protocols of `limbeck.tasks.task`: its systems, their starts, stages and answers.
 
 First comes the teacher, fine-tuned if the run says so; then for each seed the student before training, the distilled
-student, and the fine-tuned one from the same start and with the same steps. What the teacher writes, and the store
+student, and its baselines from the same start and with the same steps. What the teacher writes, and the store
 of its signals, are read when the first stage asks for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.errors import ConfigError, ModelError
+from limbeck.evaluation.verdicts.outcome import in_prose
 from limbeck.losses.term import needs_of
 from limbeck.ranks import device
 from limbeck.recipes.fine_tune import fine_tune
@@ -32,6 +34,7 @@ from limbeck.sequences.given import TeacherWritten
 from limbeck.stages.pipeline import StageRun, stage_title
 from limbeck.stages.stage import Stage
 from limbeck.students.adapters import all_parameters
+from limbeck.tasks.baselines import STUDENT_INIT, TEACHER, system_of, trained
 from limbeck.tasks.finding import Finding, InFolder
 from limbeck.tasks.memory import MemoryPlan
 from limbeck.tasks.task import Part, PlannedStage, System
@@ -84,7 +87,6 @@ class TextRun:
     def __init__(self, bench: TextBench) -> None:
         self.bench = bench
         self.config = bench.config
-        self.stages = bench.config.recipe.build().stages
         self.costs: dict[str, StageCost] = {}
         self._exported: Any = None
 
@@ -106,41 +108,41 @@ class TextRun:
 
     def systems(self, seed: int) -> list[System]:
         """Return the teacher with the first seed, the student before training, and all that are trained from it."""
-        found = [System("student_before", "student_init")]
+        found = [System(STUDENT_INIT, "student_init", title="Student before training")]
         if seed == self.config.seeds[0] and self.bench.teacher is not None:
-            found.insert(0, System("teacher", "teacher", tuple(self._of_teacher(seed))))
-        found.append(System("distilled", "main", tuple(self._planned("distilled", self.stages, seed))))
-        if self.bench.compares_fine_tuned:
-            found.append(
-                System("fine_tuned", "baseline", tuple(self._planned("fine_tuned", fine_tune().stages, seed)))
-            )
+            teacher = System(TEACHER, "teacher", title="Teacher")
+            found.insert(0, replace(teacher, stages=tuple(self._of_teacher(teacher, seed))))
+        for name, recipe in trained(self.config.recipes(), len(self.bench.completed_rows)).items():
+            system = system_of(name, recipe, self.config.recipe)
+            found.append(replace(system, stages=tuple(self._planned(system, recipe.build().stages, seed))))
         return found
 
-    def _of_teacher(self, seed: int) -> Iterator[PlannedStage]:
+    def _of_teacher(self, system: System, seed: int) -> Iterator[PlannedStage]:
         training = self.config.teacher.fine_tune
         if training is not None:
             (stage,), steps = fine_tune().stages, training.total_steps(len(self.bench.completed_rows))
-            yield self._stage("teacher", stage, f"teacher-{stage.name}-seed{seed}", steps, seed, training)
+            yield self._stage(system, stage, f"teacher-{stage.name}-seed{seed}", steps, seed, training)
 
-    def _planned(self, system: str, stages: tuple[Stage, ...], seed: int) -> Iterator[PlannedStage]:
+    def _planned(self, system: System, stages: tuple[Stage, ...], seed: int) -> Iterator[PlannedStage]:
         """Split the budget, the same for every system, by the stages' shares; those without a step are left out."""
         training = self.config.training
         total = training.total_steps(self.bench.budget_rows)
         ends = [round(float(share) * total) for share in np.cumsum([stage.share for stage in stages])]
         for number, (stage, begin, end) in enumerate(zip(stages, [0, *ends], ends, strict=False), start=1):
-            place = f"{number:02d}-{stage.name}" if system == "distilled" else stage.name
             if end > begin:
-                yield self._stage(system, stage, f"{system}-{place}-seed{seed}", end - begin, seed, training)
+                folder = f"{system.name}-{number:02d}-{stage.name}-seed{seed}"
+                yield self._stage(system, stage, folder, end - begin, seed, training)
 
     def _stage(
-        self, system: str, stage: Stage, folder: str, steps: int, seed: int, training: TextTraining
+        self, system: System, stage: Stage, folder: str, steps: int, seed: int, training: TextTraining
     ) -> PlannedStage:
+        seeds = len(self.config.seeds) > 1 and system.role != "teacher"
         return PlannedStage(
             stage,
             steps=steps,
             folder=folder,
             training=training.model_copy(update=dict(stage.settings)),
-            title=stage_title(stage, system, seed if len(self.config.seeds) > 1 else None),
+            title=stage_title(stage, in_prose(system.title), seed if seeds else None),
         )
 
     def parts(self, system: System, seed: int) -> list[Part]:
@@ -148,7 +150,7 @@ class TextRun:
         bench, parts = self.bench, []
         size = all_parameters(bench.teacher) if system.role == "teacher" else self._student_size
         for one in system.stages:
-            if one.folder == self._first_written:
+            if one.folder in self._before_written:
                 of_teacher, texts = all_parameters(bench.teacher), len(bench.train_for_teacher)
                 parts.append(Part.reading("the teacher writes", texts, parameters=of_teacher, writes=True))
             rows, own = one.training.batch_size, one.stage.sampled is not None
@@ -161,10 +163,11 @@ class TextRun:
         return all_parameters(self.bench.new_student(self.config.seeds[0]))
 
     @cached_property
-    def _first_written(self) -> str | None:
-        """The folder of the first stage that reads what the teacher wrote, which is when it writes."""
-        stages = (planned for system in self.systems(self.config.seeds[0]) for planned in system.stages)
-        return next((planned.folder for planned in stages if planned.stage.part(TeacherWritten) is not None), None)
+    def _before_written(self) -> set[str]:
+        """The folders of the stages that are the first to read what the teacher wrote in some way: then it writes."""
+        stages = [planned for system in self.systems(self.config.seeds[0]) for planned in system.stages]
+        first = {planned.stage.part(TeacherWritten): planned.folder for planned in reversed(stages)}
+        return {folder for source, folder in first.items() if source is not None}
 
     def model(self, system: System, seed: int) -> Any:
         """Return the teacher, or this seed's student before any training."""
@@ -189,7 +192,8 @@ class TextRun:
 
     def compare(self, command: str) -> Results:
         """Return all figures."""
-        return compare_systems(self.bench, self._exported, list(self.costs.values()), command)
+        systems, costs = self.systems(self.config.seeds[0]), list(self.costs.values())
+        return compare_systems(self.bench, systems, self._exported, costs, command)
 
     def card(self, results: Results, student: Path) -> str:
         """Return the model card."""
@@ -203,8 +207,8 @@ def _require_useful_teacher(bench: TextBench, seed: int) -> None:
         ModelError: its loss on the held-out completions is not a number, near that of guessing, or above the
             untrained student's.
     """
-    losses = _losses(bench.outputs, ("teacher", "student_before"), seed)
-    teacher, student = losses.get("teacher"), losses.get("student_before")
+    losses = _losses(bench.outputs, (TEACHER, STUDENT_INIT), seed)
+    teacher, student = losses.get(TEACHER), losses.get(STUDENT_INIT)
     if teacher is None:
         return
     if np.isnan(teacher):

@@ -20,6 +20,7 @@ from limbeck.runs.template_dates import with_text_date
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import read_texts
 from limbeck.runs.text_served import ask_server, server_name
+from limbeck.tasks.baselines import loss_temperatures
 from limbeck.teachers.language_model import LanguageTeacher
 from limbeck.teachers.store.fingerprint import Fingerprint
 from limbeck.teachers.store.reader import TokenStore
@@ -165,8 +166,11 @@ def _fingerprint(bench: TextBench) -> Fingerprint:
 
 
 def _temperature(bench: TextBench) -> float:
-    """The temperature of the recipe's divergences: probabilities are kept at this one."""
-    found = bench.config.recipe.build().loss_temperatures
+    """The temperature of the recipes' divergences: probabilities are kept at this one."""
+    found = loss_temperatures(bench.config.recipes())
     if len(found) > 1:
-        raise ConfigError(f"a store keeps one temperature, and the recipe has several: {sorted(found)}")
+        raise ConfigError(
+            f"a store (teacher.store) keeps one temperature, and recipe and baselines have several: {sorted(found)}. "
+            "Set the same recipe.loss_temperature for all"
+        )
     return found.pop() if found else 1.0

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.data.generation.records import Message
 from limbeck.data.generation.rewritten import with_completions
+from limbeck.intact import checksum
 from limbeck.models.generate import Completion, Decoding, write_completions
 from limbeck.models.load import weights_fingerprint
 from limbeck.models.vllm_engine import VllmEngine
 from limbeck.ranks import device, is_main, wait_for_all
 from limbeck.runs.text_bench import TextBench
 from limbeck.runs.text_data import encode_texts, room_to_write
+from limbeck.sequences.given import TeacherWritten
 from limbeck.sequences.teacher_written import have_written
 
 __all__ = ["teacher_texts", "with_room", "write"]
@@ -66,9 +68,10 @@ def with_room(bench: TextBench, encoded: EncodedSequences, decoding: Decoding) -
 def teacher_texts(bench: TextBench, decoding: Decoding) -> EncodedSequences:
     """Return the training prompts with what the teacher wrote after them, as the student reads them.
 
-    Written once, whatever the seed. With another tokenizer than the student's, the text is tokenised again.
+    Written once for each way of writing, whatever the seed. With another tokenizer than the student's, the text is
+    tokenised again.
     """
-    path = bench.folder / "written" / "teacher.jsonl"
+    path = bench.folder / "written" / _file_of(bench, decoding)
     prompts = bench.train_for_teacher
     lengths = np.asarray([len(prompts.prompt_ids(row)) for row in range(len(prompts))])
     order = np.argsort(-lengths, kind="stable")
@@ -89,6 +92,14 @@ def teacher_texts(bench: TextBench, decoding: Decoding) -> EncodedSequences:
     if bench.vocabulary is not None:
         return with_completions(bench.train_rows, completions)
     return _tokenised_again(bench, completions)
+
+
+def _file_of(bench: TextBench, decoding: Decoding) -> str:
+    """Name the file by how the teacher writes, where that is not as the main recipe says."""
+    of_main = bench.config.recipe.build().part(TeacherWritten)
+    if of_main is not None and of_main.decoding == decoding:
+        return "teacher.jsonl"
+    return f"teacher-{checksum(repr(decoding).encode()):08x}.jsonl"
 
 
 @contextmanager

@@ -66,11 +66,9 @@ class StageRun:
         return {"stage": self.stage or stage.name, "system": self.system, "seed": self.seed}
 
 
-def stage_title(stage: Stage, system: str, seed: int | None) -> str:
-    """Return what the progress bar says of a stage; `seed` where students of several seeds are trained."""
-    titles = {"teacher": "teacher", "fine_tuned": "fine-tuned student", "random_order": "student in random order"}
-    who = titles.get(system, "distilled student")
-    return f"{who}: {stage.name}" + ("" if seed is None or system == "teacher" else f", seed {seed}")
+def stage_title(stage: Stage, who: str, seed: int | None) -> str:
+    """Return what the progress bar says of a stage of `who`; `seed` where students of several seeds are trained."""
+    return f"{who}: {stage.name}" + ("" if seed is None else f", seed {seed}")
 
 
 def run_stage(stage: Stage, run: StageRun, student: Any) -> StageCost:

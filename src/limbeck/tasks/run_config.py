@@ -50,6 +50,7 @@ class RunSettings(_Section):
     if TYPE_CHECKING:
         task: Any
         recipe: Any
+        baselines: Any
         seeds: list[int]
         output: str
 
@@ -134,6 +135,11 @@ class NamedRecipe(BaseModel):
             ConfigError: unknown name or argument, or a recipe for other kinds of task.
         """
         return build_recipe(self.name, self.arguments, self.kind)
+
+    @property
+    def key(self) -> str:
+        """What folders and tables call a system trained by it; plain words for anyone's own recipe."""
+        return self.name.rsplit(":", 1)[-1]
 
     @property
     def arguments(self) -> dict[str, Any]:

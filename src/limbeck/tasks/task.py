@@ -49,6 +49,12 @@ class System:
     stages: tuple[PlannedStage, ...] = ()
     budget: int | None = None
     """Target labels that it may read, where a run compares budgets."""
+    title: str = ""
+    """In the report."""
+    recipe: str | None = None
+    """Key of the recipe that trains it, if one does."""
+    control: bool = False
+    """Whether it is trained on labels or completions alone, without a teacher."""
 
 
 @dataclass(frozen=True)

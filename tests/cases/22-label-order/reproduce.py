@@ -47,7 +47,7 @@ run = limbeck.distill(
     student={"from_teacher": {"layers": "uniform", "keep": 1}},
     recipe={"name": "kd", "label_weight": 0},
     training={"steps": 40, "batch_size": 16, "learning_rate": 5e-3},
-    compare_fine_tuned=False,
+    baselines=[],
     output="run",
 )
 print(run.verdict, run.warnings)

@@ -64,7 +64,7 @@ limbeck.distill(
     student={"from_teacher": {"layers": "uniform", "keep": 1}},
     recipe={"name": "kd", "label_weight": 0},
     training={"steps": 8, "batch_size": 16},
-    compare_fine_tuned=False,
+    baselines=[],
     output="run",
 )
 one_by_one = np.concatenate([logits_of(row).detach().numpy() for row in test])

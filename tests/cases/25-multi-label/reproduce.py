@@ -47,7 +47,7 @@ limbeck.distill(
     student={"from_teacher": {"layers": "uniform", "keep": 1}},
     recipe={"name": "kd", "label_weight": 0},
     training={"steps": 8, "batch_size": 16},
-    compare_fine_tuned=False,
+    baselines=[],
     output="run",
 )
 print(json.loads(Path("run/student/config.json").read_text()).get("problem_type"))

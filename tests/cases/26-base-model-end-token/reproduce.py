@@ -41,7 +41,7 @@ limbeck.distill(
     recipe={"name": "kd"},
     training={"steps": 120, "batch_size": 16, "learning_rate": 5e-3, "max_length": 64},
     answers={"rows": 4, "max_new_tokens": 12},
-    compare_fine_tuned=False,
+    baselines=[],
     output="run",
 )
 student, tokenizer = (

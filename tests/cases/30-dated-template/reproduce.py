@@ -60,7 +60,7 @@ student: {model: student}
 recipe: {name: kd}
 training: {steps: 20, batch_size: 16, max_length: 96}
 answers: {rows: 0}
-compare_fine_tuned: false
+baselines: []
 output: run
 """)
 for day, command in ((1, "store"), (2, "distill"), (1, "distill")):

@@ -35,7 +35,7 @@ for kind in ("IBert", "Luke", "XLMRoberta"):
             student={"from_teacher": {"layers": "uniform", "keep": 1}},
             recipe={"name": "kd", "label_weight": 0},
             training={"steps": 2, "batch_size": 16},
-            compare_fine_tuned=False,
+            baselines=[],
             output=f"run-{kind}",
         )
     except Exception as error:

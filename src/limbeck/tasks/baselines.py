@@ -1,0 +1,149 @@
+"""Which students a run trains, by name: the main one, and the baselines that it is compared with."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from limbeck.errors import ConfigError
+from limbeck.recipes.capabilities import Idle, Lack, require
+from limbeck.recipes.own_functions import own_function
+from limbeck.recipes.recipe import Recipe
+from limbeck.sequences.on_policy import OnPolicy
+from limbeck.stages.stage import Stage
+from limbeck.tasks.run_config import NamedRecipe, RunSettings
+from limbeck.tasks.task import System
+
+__all__ = [
+    "MAIN",
+    "STUDENT_INIT",
+    "TEACHER",
+    "all_stages",
+    "loss_temperatures",
+    "numbered",
+    "student_recipes",
+    "system_of",
+    "trained",
+    "untrained_warnings",
+    "with_baselines",
+    "with_recipe",
+]
+
+TEACHER, STUDENT_INIT, MAIN = "teacher", "student_init", "distilled"
+"""Names of systems that are no baselines."""
+
+Named = TypeVar("Named", bound=NamedRecipe)
+Run = TypeVar("Run", bound=RunSettings)
+
+
+def numbered(keys: Sequence[str]) -> list[str]:
+    """Return what baselines are called: by the keys of their recipes, with a number where one comes again.
+
+    >>> numbered(["pkd", "fine_tune", "pkd"])
+    ['pkd', 'fine_tune', 'pkd_2']
+    """
+    counts = [keys[: place + 1].count(key) for place, key in enumerate(keys)]
+    return [key if count == 1 else f"{key}_{count}" for key, count in zip(keys, counts, strict=True)]
+
+
+def student_recipes(main: Named, baselines: Sequence[Named]) -> dict[str, Named]:
+    """Return the recipes of all students by the names of their systems, the main one first."""
+    return {MAIN: main, **dict(zip(numbered([one.key for one in baselines]), baselines, strict=True))}
+
+
+def with_recipe(config: Run, offers: Iterable[Lack | Idle]) -> Run:
+    """Return a run with the arguments of its main recipe spelled out.
+
+    Args:
+        config: the run file.
+        offers: what its sections lack, and which of their options are for some recipes only.
+
+    Raises:
+        ConfigError: the recipe is wrong, needs what the run does not give, or no recipe needs an option.
+    """
+    recipe = config.recipe.build()
+    require(f"recipe '{config.recipe.name}'", recipe, offers, beside=_sound(config.baselines))
+    _require_reward(recipe)
+    return config.model_copy(update={"recipe": config.recipe.with_defaults()})
+
+
+def with_baselines(config: Run, offers: Sequence[Lack | Idle]) -> Run:
+    """Return a run with the arguments of its baselines spelled out, as `with_recipe`; that comes before.
+
+    A default baseline that is the main recipe itself is dropped.
+
+    Raises:
+        ConfigError: a recipe is wrong, needs what the run does not give, or is there twice.
+    """
+    chosen, main = config.baselines, config.recipe
+    if "baselines" not in config.model_fields_set:
+        chosen = [one for one in chosen if one.name != main.name]
+    for name, baseline in zip(numbered([one.key for one in chosen]), chosen, strict=True):
+        if name in (TEACHER, STUDENT_INIT, MAIN):
+            raise ConfigError(f"baselines: '{name}' is a system of every run. Give the function another name")
+        try:
+            recipe = baseline.build()
+        except ConfigError as error:
+            raise ConfigError(f"baselines.{name}: {error}") from error
+        require(f"baseline '{name}'", recipe, offers)
+        _require_reward(recipe)
+    whole = [main, *(one.with_defaults() for one in chosen)]
+    if twice := [one.name for place, one in enumerate(whole) if one in whole[:place]]:
+        raise ConfigError(f"baselines: '{twice[0]}' is in this run already with these very arguments. Leave it out")
+    return config.model_copy(update={"baselines": whole[1:]})
+
+
+def _sound(recipes: Iterable[NamedRecipe]) -> list[Recipe]:
+    """Return those that can be built; `with_baselines` says what is wrong with the others."""
+    found = []
+    for recipe in recipes:
+        with contextlib.suppress(ConfigError):
+            found.append(recipe.build())
+    return found
+
+
+def _require_reward(recipe: Recipe) -> None:
+    on_policy = recipe.part(OnPolicy)
+    if on_policy is not None and on_policy.reward is not None:
+        own_function(on_policy.reward, "recipe.reward")
+
+
+def all_stages(recipes: Mapping[str, NamedRecipe]) -> list[Stage]:
+    """Return the stages of all students of a run: what its teacher is asked for."""
+    return [stage for recipe in recipes.values() for stage in recipe.build().stages]
+
+
+def loss_temperatures(recipes: Mapping[str, NamedRecipe]) -> set[float]:
+    """Return the temperatures at which probabilities of tokens are compared with the teacher's, by any of them."""
+    return {temperature for recipe in recipes.values() for temperature in recipe.build().loss_temperatures}
+
+
+def trained(recipes: Mapping[str, Named], labelled: int) -> dict[str, Named]:
+    """Return the recipes without those of baselines that read labels alone, where there are none.
+
+    Args:
+        recipes: as `student_recipes` returns them.
+        labelled: training rows with a label, or a completion.
+    """
+    return {name: one for name, one in recipes.items() if labelled or name == MAIN or not one.build().plain}
+
+
+def untrained_warnings(recipes: Mapping[str, Named], labelled: int, label: str) -> list[str]:
+    """Say which baselines are not there, and why; `label` is the word for what the rows lack."""
+    left_out = [recipe.key for name, recipe in recipes.items() if name not in trained(recipes, labelled)]
+    return [f"No training row has a {label}, so there is no baseline {key} to compare with." for key in left_out]
+
+
+def system_of(name: str, recipe: NamedRecipe, main: NamedRecipe) -> System:
+    """Return the main system or a baseline, without its stages; `main` is the recipe of the main one."""
+    if name == MAIN:
+        return System(MAIN, "main", title="Distilled student", recipe=recipe.key)
+    built = recipe.build()
+    return System(
+        name,
+        "baseline",
+        title=built.title + name.removeprefix(recipe.key).replace("_", " "),
+        recipe=recipe.key,
+        control=built.is_control_of(main.build()),
+    )
