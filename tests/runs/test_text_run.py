@@ -171,7 +171,8 @@ def test_a_finished_run_repeats_nothing(sections: dict[str, Any], light: None) -
     assert (Path(sections["output"]) / "log.jsonl").read_bytes() == log
     (Path(sections["output"]) / "results.json").write_text("{")
     again = limbeck.distill(**sections)
-    assert again.model_copy(update={"created": first.created}) == first
+    run = again.run.model_copy(update={"created": first.run.created})
+    assert again.model_copy(update={"run": run}) == first
     assert (Path(sections["output"]) / "results.damaged.json").read_text() == "{"
 
 
