@@ -34,7 +34,8 @@ from limbeck.filter.config import load_filter_file
 from limbeck.prompt_search.config import load_tune_file
 from limbeck.results.read import read_results
 from limbeck.runs.config import load_run_file
-from limbeck.runs.folder import RUN_FILE, refusal_of
+from limbeck.runs.folder import refusal_of
+from limbeck.tasks.record import RUN_FILE
 from limbeck.teachers.chat.answer import Answer, Failure, read_choice
 from limbeck.teachers.chat.request import ChatRequest, Message
 

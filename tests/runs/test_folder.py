@@ -12,8 +12,9 @@ import yaml
 
 from limbeck.errors import RunFolderError, StorageError
 from limbeck.runs.config import run_config
-from limbeck.runs.folder import RUN_FILE, hold, refusal_of
+from limbeck.runs.folder import hold, refusal_of
 from limbeck.runs.folder import record_run as record
+from limbeck.tasks.record import RUN_FILE
 from limbeck.types import SilentProgress
 
 

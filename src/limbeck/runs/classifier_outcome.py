@@ -21,12 +21,12 @@ from limbeck.results.sections import Adapter, Calibration, Section, Speed, Speed
 from limbeck.runs.bench import Bench, ModelTeacher
 from limbeck.runs.calibrate import calibrate_student
 from limbeck.runs.label_teacher import LabelTeacher, label_teacher_warnings, worth_of_labels
-from limbeck.runs.outcome import Facts, assemble, described, main_last
 from limbeck.runs.pilot import advice_for
 from limbeck.runs.prepare import demonstration_warnings, leaked_rows, task_file
 from limbeck.runs.reasons import reason_note
 from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_export, trainable_parameters
 from limbeck.tasks.baselines import untrained_warnings
+from limbeck.tasks.record import Facts, assemble, described, main_last
 from limbeck.tasks.task import System
 from limbeck.tasks.task_file import CALIBRATION_FILE
 

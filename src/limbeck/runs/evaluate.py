@@ -13,8 +13,8 @@ from limbeck.evaluation.speed import measure_speed
 from limbeck.models.layers import depth
 from limbeck.results.record import Results, Role, System
 from limbeck.results.sections import Speeds
-from limbeck.runs.outcome import Facts, assemble
 from limbeck.runs.predictor import Predictor
+from limbeck.tasks.record import Facts, assemble
 from limbeck.types import Progress
 
 __all__ = ["evaluate"]

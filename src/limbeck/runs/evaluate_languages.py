@@ -15,9 +15,9 @@ from limbeck.evaluation.cross_lingual import Panel, Ranked, measure_languages
 from limbeck.results.record import Results, System
 from limbeck.runs.checked_yaml import parse_yaml, yaml_faults
 from limbeck.runs.language_outcome import credits_of
-from limbeck.runs.outcome import Facts, assemble
 from limbeck.runs.ranker import Ranker
 from limbeck.tasks.options import Options
+from limbeck.tasks.record import Facts, assemble
 from limbeck.types import Instruction, Progress
 
 __all__ = ["EvaluateOptions", "evaluate_languages"]

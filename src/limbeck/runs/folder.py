@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,12 @@ from limbeck.runs.config import run_config
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.run_changes import Change, changes_of
 from limbeck.runs.text_config import TextRunConfig
+from limbeck.tasks.record import RUN_FILE, environment
 from limbeck.tasks.run_config import RunSettings
 from limbeck.types import Progress
 
-__all__ = ["RUN_FILE", "environment", "hold", "record_run", "refusal_of", "resolved_yaml"]
+__all__ = ["hold", "record_run", "refusal_of", "resolved_yaml"]
 
-RUN_FILE = "run.yaml"
 LOCK_FILE = ".lock"
 _NOT_THE_RUN = {"provenance", "output"}
 _BEFORE_LEARNING = (RUN_FILE, LOCK_FILE, "journal.sqlite*", "quarantine-*.jsonl")
@@ -235,27 +233,3 @@ def _with_new_settings(recorded: dict[str, Any], config: RunSettings) -> dict[st
 def _has_learnt_nothing(folder: Path) -> bool:
     files = (file for file in folder.rglob("*") if file.is_file())
     return all(file.parent == folder and any(map(file.match, _BEFORE_LEARNING)) for file in files)
-
-
-def environment() -> dict[str, str]:
-    """Versions and hardware that figures depend on."""
-    import torch
-
-    packages = ("limbeck", "torch", "transformers", "accelerate", "tokenizers", "numpy")
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    return {**found, "python": platform.python_version(), "machine": f"{_processor()}, {platform.system()}",
-            "device": device}  # fmt: skip
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -24,9 +24,9 @@ from limbeck.results.record import Results, Role, StageCost, System
 from limbeck.results.sections import Gate, SystemCost, SystemCosts
 from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.language_data import LanguageData
-from limbeck.runs.outcome import Facts, assemble
 from limbeck.runs.ranker import RankingTask
 from limbeck.sequences.given import Paired
+from limbeck.tasks.record import Facts, assemble
 from limbeck.types import Instruction, SoftLayout
 
 __all__ = ["LanguageOutcome", "compare_languages", "credits_of", "language_card", "write_scorer"]

@@ -2,119 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from limbeck.atomic import replace_folder, write_text
-from limbeck.evaluation.measured import Measured
-from limbeck.evaluation.verdicts.verdict import verdict
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.results.read import RESULTS_FILE, read_results
-from limbeck.results.record import Curve, Results, Run, StageCost, System
-from limbeck.results.sections import Section
-from limbeck.runs.folder import RUN_FILE, environment
+from limbeck.results.record import Results
 from limbeck.tasks.kept import mark_student, student_is_whole, write_results
-from limbeck.tasks.task import System as PlannedSystem
 from limbeck.tasks.task import TaskRun
 
-__all__ = ["Facts", "assemble", "described", "main_last", "read_curves", "recorded", "write_outcome"]
-
-
-def described(system: PlannedSystem, detail: str = "", layers: int | None = None) -> System:
-    """Return a system of a run as the record has it."""
-    return System(
-        name=system.name,
-        title=system.title,
-        role=system.role,
-        detail=detail,
-        recipe=system.recipe,
-        control=system.control,
-        layers=layers,
-    )
-
-
-def main_last(systems: Sequence[PlannedSystem]) -> list[PlannedSystem]:
-    """Return the systems in the order of the record: the main one after those that it is compared with."""
-    return sorted(systems, key=lambda system: system.role == "main")
-
-
-def recorded(costs: Sequence[StageCost]) -> list[StageCost]:
-    """Return costs under the names that the record has for systems."""
-    return [cost.model_copy(update={"system": _recorded_name(cost.system)}) for cost in costs]
-
-
-def _recorded_name(name: str) -> str:
-    return "teacher" if name == "english_model" else name
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a record says of a run besides what was measured."""
-
-    kind: str
-    name: str
-    recipe: str
-    seeds: Sequence[int]
-    rows: Mapping[str, int]
-    """As in `Run`."""
-    command: str = ""
-    paper: str = ""
-    words: Mapping[str, str] = field(default_factory=dict)
-    """`facts` of `Run`."""
-    fingerprints: Mapping[str, str] = field(default_factory=dict)
-
-
-def assemble(
-    facts: Facts,
-    measured: Measured,
-    *,
-    folder: Path | None = None,
-    costs: Sequence[StageCost] = (),
-    sections: Sequence[Section] = (),
-    warnings: Sequence[str] = (),
-) -> Results:
-    """Return the record of a run, with its verdict; of a student that is only measured, without.
-
-    Args:
-        facts: of the run.
-        measured: figures, comparisons and sections of the systems.
-        folder: the run folder, which has the resolved run file and the log; ``None``: nothing was trained.
-        costs: of all stages, as the folder names their systems.
-        sections: further ones.
-        warnings: come before those of `measured`.
-    """
-    run = Run(
-        name=facts.name,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        limbeck_version=version("limbeck"),
-        command=facts.command,
-        recipe=facts.recipe,
-        paper=facts.paper,
-        seeds=list(facts.seeds),
-        rows=dict(facts.rows),
-        facts=dict(facts.words),
-        resolved="" if folder is None else (folder / RUN_FILE).read_text(encoding="utf-8"),
-        environment=environment(),
-        data_fingerprints=dict(facts.fingerprints),
-    )
-    results = Results(
-        kind=facts.kind,
-        run=run,
-        verdict=[],
-        warnings=[*warnings, *measured.warnings],
-        metrics=measured.metrics,
-        headline=measured.headline,
-        systems=measured.systems,
-        figures=measured.figures,
-        comparisons=measured.comparisons,
-        curves=[] if folder is None else read_curves(folder / "log.jsonl", costs),
-        costs=recorded(costs),
-        sections=[*measured.sections, *sections],
-    )
-    return results if folder is None else results.model_copy(update={"verdict": verdict(results)})
+__all__ = ["write_outcome"]
 
 
 def write_outcome(run: TaskRun, folder: Path, command: str) -> Results:
@@ -139,27 +36,3 @@ def write_outcome(run: TaskRun, folder: Path, command: str) -> Results:
         write_report(read_results(results_file), folder / "report.html")
     wait_for_all()
     return read_results(results_file)
-
-
-def read_curves(log: Path, stages: Sequence[StageCost]) -> list[Curve]:
-    """Turn the lines of log.jsonl into one curve for each of the run's stages, its seed and series.
-
-    Lines of other stages are there where a run went on with another recipe after it was stopped in a stage.
-    """
-    from limbeck.stages.callbacks import read_log
-
-    of_run = [(one.stage, one.system, one.seed) for one in stages]
-    points: dict[tuple[str, str, int, str], list[tuple[int, float]]] = {}
-    for line in read_log(log):
-        if (line.get("stage"), line.get("system"), line.get("seed")) not in of_run:
-            continue
-        for series, value in line.items():
-            shown = series in ("loss", "learning_rate") or series.startswith(("term/", "train/"))
-            if shown and isinstance(value, int | float):
-                key = (line["stage"], line["system"], line["seed"], series)
-                points.setdefault(key, []).append((line["step"], float(value)))
-    return [
-        Curve(stage=stage, system=_recorded_name(system), seed=seed, series=series,
-              steps=[step for step, _ in values], values=[value for _, value in values])
-        for (stage, system, seed, series), values in points.items()
-    ]  # fmt: skip

@@ -23,9 +23,9 @@ from limbeck.models.load import load_tokenizer
 from limbeck.ranks import from_main
 from limbeck.runs.checked_yaml import parse_yaml
 from limbeck.runs.classifier_config import RunConfig
-from limbeck.runs.folder import RUN_FILE
 from limbeck.runs.student import student_prompt
 from limbeck.runs.text_config import TextRunConfig
+from limbeck.tasks.record import RUN_FILE
 from limbeck.teachers.store.fingerprint import read_fingerprint
 
 __all__ = ["date_notes", "dated_prompt", "with_label_dates", "with_text_date"]

@@ -19,12 +19,12 @@ from limbeck.ranks import device
 from limbeck.recipes.catalogue import recipe_card
 from limbeck.results.record import Results, StageCost
 from limbeck.results.sections import Speed, Speeds, Writing
-from limbeck.runs.outcome import Facts, assemble, described, main_last
 from limbeck.runs.text_bench import TextBench
 from limbeck.runs.text_config import TextRunConfig
 from limbeck.runs.text_data import leaked_texts
 from limbeck.runs.text_settings import set_padding, set_writing
 from limbeck.tasks.baselines import untrained_warnings
+from limbeck.tasks.record import Facts, assemble, described, main_last
 from limbeck.tasks.task import System
 
 __all__ = ["compare_systems", "model_card", "write_student"]

@@ -29,10 +29,10 @@ from limbeck.models.vocabulary import align_vocabularies
 from limbeck.ranks import device
 from limbeck.results.record import Results, Role, System
 from limbeck.results.sections import Speeds
-from limbeck.runs.outcome import Facts, assemble
 from limbeck.runs.text_data import decoder_start
 from limbeck.runs.text_measuring import HeldOutRows, measure_rows
 from limbeck.tasks.batches import batches
+from limbeck.tasks.record import Facts, assemble
 from limbeck.tasks.task_file import read_task, student_max_length
 from limbeck.types import Progress
 
