@@ -52,7 +52,6 @@ TORCH_NEVER = {
     "atomic",
     "recipes",
     "report",
-    "tasks",
     "demo",
     "cli",
 }

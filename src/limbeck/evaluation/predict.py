@@ -23,6 +23,7 @@ __all__ = [
     "predict_logits",
     "predict_scores",
     "predict_tags",
+    "sigmoid",
     "softmax",
     "translation_margins",
 ]
@@ -197,4 +198,12 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     from scipy.special import softmax as scipy_softmax
 
     probs: NDArray[np.float64] = scipy_softmax(logits.astype(np.float64), axis=-1)
+    return probs
+
+
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the probability of each label that may be there or not, in float64."""
+    from scipy.special import expit
+
+    probs: NDArray[np.float64] = expit(logits.astype(np.float64))
     return probs

@@ -27,6 +27,7 @@ __all__ = [
     "config_labels",
     "frozen_fingerprint",
     "has_named_labels",
+    "head_in",
     "hub_name",
     "is_plain_folder",
     "load_classifier",
@@ -104,6 +105,11 @@ def classifier_class(head: Head) -> Any:
     import transformers
 
     return getattr(transformers, f"AutoModelFor{_HEADS[head]}")
+
+
+def head_in(name: str) -> Head:
+    """Return what the classifier of a folder or hub name labels: tokens, or else rows. Raises `ModelError`."""
+    return "tokens" if _is_classifier(load_config(name), "tokens") else "rows"
 
 
 def load_classifier(

@@ -16,11 +16,8 @@ from limbeck.errors import ConfigError, RunFolderError, StorageError
 from limbeck.intact import Damage
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.runs.checked_yaml import parse_yaml
-from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.config import run_config
-from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.runs.run_changes import Change, changes_of
-from limbeck.runs.text_config import TextRunConfig
 from limbeck.tasks.record import RUN_FILE, environment
 from limbeck.tasks.run_config import RunSettings
 from limbeck.types import Progress
@@ -33,7 +30,8 @@ _BEFORE_LEARNING = (RUN_FILE, LOCK_FILE, "journal.sqlite*", "quarantine-*.jsonl"
 """Files of a run that has neither asked for labels with success nor trained."""
 _CHANGES_SHOWN = 6
 _DAMAGED_RESULTS = "results.damaged.json"
-_KINDS = {RunConfig: "classification", LanguageRunConfig: "ranking", TextRunConfig: "generation"}
+_RECORDED = {"instructions": "ranking"}
+"""What records call kinds of task that have another name there."""
 
 
 @contextmanager
@@ -165,7 +163,7 @@ def _set_aside_damaged_results(folder: Path, config: RunSettings, progress: Prog
         return
     try:
         require_same_results(folder)
-        if read_results(file).kind == _KINDS[type(config)]:
+        if read_results(file).kind == _RECORDED.get(config.task.kind, config.task.kind):
             return
         words = "is of another kind of run"
     except RunFolderError as error:

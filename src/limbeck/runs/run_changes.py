@@ -146,7 +146,7 @@ def _files_of(
         own = ":" in str(before["systems"].get(key, {}).get("name", ""))
         scores = "" if setting and setting[0] not in ("name", "pairing") and not own else "|teacher-"
         return re.compile(rf"stages/(seed\d+/|\d+-)?{key}-|predictions/(train-{scores})?{key}-|{_FIGURES.pattern}")
-    for setting_begins, files in _RULES.get(kind, []):
+    for setting_begins, files in _RULES.get(kind, _RULES["classification"]):
         if re.match(setting_begins, name):
             return re.compile(files + _FIGURES.pattern)
     return None

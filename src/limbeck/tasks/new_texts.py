@@ -10,9 +10,9 @@ from limbeck.data.lines import is_by_line, read_lines, sound
 from limbeck.data.load import load_rows
 from limbeck.data.records import Fields
 from limbeck.errors import DataError
-from limbeck.types import Origin
+from limbeck.types import Origin, Rows
 
-__all__ = ["NewText", "best_labels", "new_texts"]
+__all__ = ["NewText", "best_labels", "new_texts", "rows_of"]
 
 
 class NewText(NamedTuple):
@@ -23,6 +23,11 @@ class NewText(NamedTuple):
     text_pair: str | None
     label: str | None
     """What the row has in the field `Fields.label`."""
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The text, or both texts, as an answer has them."""
+        return {"text": self.text, **({} if self.text_pair is None else {"text_pair": self.text_pair})}
 
 
 def new_texts(file: str, fields: Fields) -> Iterator[NewText]:
@@ -45,6 +50,12 @@ def new_texts(file: str, fields: Fields) -> Iterator[NewText]:
             raise DataError(f"{where}: this student reads pairs; give JSON objects with {names}")
         row = sound(name, check_record(record, fields, None))
         yield NewText(where, row.text, row.text_pair, row.label)
+
+
+def rows_of(texts: list[NewText]) -> Rows:
+    """Return rows as a tokenizer reads them."""
+    pairs = None if texts[0].text_pair is None else [str(row.text_pair) for row in texts]
+    return Rows([row.text for row in texts], pairs, [None] * len(texts), [row.where for row in texts])
 
 
 def best_labels(answers: Iterable[dict[str, Any]], top: int | None) -> Iterator[dict[str, Any]]:

@@ -46,7 +46,7 @@ def test_every_format_of_words_gives_the_same_rows(tmp_path: Path) -> None:
     pq.write_table(pa.table({key: [value] for key, value in row.items()}), tmp_path / "f.parquet")
     loaded = load_tagged(tmp_path, WORDS)
     assert loaded.rows == [ANNA] * 6
-    assert loaded.labelled == 6
+    assert loaded.labelled_N.sum() == 6
     assert loaded.warnings == []
     assert [origin.line for origin in loaded.origin] == [1, 1, 1, 2, 1, 1]
 
@@ -80,7 +80,7 @@ def test_a_row_without_tags_is_not_a_row_without_entities(tmp_path: Path) -> Non
     path = json_lines(tmp_path / "a.jsonl", {"text": "a b"}, {"text": "a b", "spans": []})
     loaded = load_tagged(path, TEXT)
     assert [row.spans for row in loaded.rows] == [None, ()]
-    assert loaded.labelled == 1
+    assert loaded.labelled_N.tolist() == [False, True]
     with pytest.raises(DataError, match="found no entity in 2 training rows"):
         labels_in(loaded.rows)
 

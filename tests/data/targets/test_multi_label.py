@@ -40,7 +40,7 @@ def test_every_format_of_names_gives_the_same_rows(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["x"] * 4, "labels": lists}), tmp_path / "c.parquet")
     loaded = load_label_sets(tmp_path, NAMES)
     assert loaded.targets == EXPECTED * 3
-    assert loaded.labelled == 9
+    assert loaded.labelled_N.sum() == 9
     assert labels_in(loaded) == ["price", "speed"]
 
 

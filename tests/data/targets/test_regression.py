@@ -39,9 +39,9 @@ def test_every_format_gives_the_same_rows(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["x", "y"], "value": [4.5, None]}), tmp_path / "d.parquet")
     loaded = load_values(tmp_path, ONE)
     assert loaded.targets == [(4.5,), None] * 4
-    assert loaded.labelled == 4
-    assert loaded.texts.text == ["x", "y"] * 4
-    assert loaded.texts.origin[2] == Origin(str(tmp_path / "b.csv"), 2)
+    assert loaded.labelled_N.sum() == 4
+    assert loaded.rows.text == ["x", "y"] * 4
+    assert loaded.rows.origin[2] == Origin(str(tmp_path / "b.csv"), 2)
 
 
 def test_pairs_with_several_numbers_and_a_teachers(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_pairs_with_several_numbers_and_a_teachers(tmp_path: Path) -> None:
     ]
     task = Regression(text="a", text_pair="b", value=["joy", "fear"])
     loaded = load_values(json_lines(tmp_path / "a.jsonl", *rows), task, teacher=("t_joy", "t_fear"))
-    assert loaded.texts.text_pair == ["y", "w"]
+    assert loaded.rows.text_pair == ["y", "w"]
     assert loaded.targets == [(1.0, -2.5), None]
     assert loaded.teacher_targets == [(0.001, 0.0), (1.0, 2.0)]
     matrix = value_matrix(loaded.targets, task.names)

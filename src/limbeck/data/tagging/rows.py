@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from limbeck.data.checks import Unusable, check_characters, present, require_known, text_of
 from limbeck.data.load import fingerprint_of, read_checked
@@ -51,9 +54,25 @@ class TaggedRows:
     files: tuple[FileCount, ...]
 
     @property
-    def labelled(self) -> int:
-        """Rows with tags or spans."""
-        return sum(row.spans is not None for row in self.rows)
+    def texts(self) -> list[tuple[str, ...]]:
+        """The text of each row."""
+        return [(row.text,) for row in self.rows]
+
+    @property
+    def labelled_N(self) -> NDArray[np.bool_]:
+        """Which rows have tags or spans."""
+        return np.array([row.spans is not None for row in self.rows], dtype=np.bool_)
+
+    @property
+    def taught_N(self) -> NDArray[np.bool_]:
+        """Which rows have a teacher's."""
+        return np.array([row.teacher_spans is not None for row in self.rows], dtype=np.bool_)
+
+    def take(self, indices: list[int]) -> TaggedRows:
+        """Return the rows at `indices`, in that order."""
+        return replace(
+            self, rows=[self.rows[i] for i in indices], origin=[self.origin[i] for i in indices], left_out=0
+        )
 
     @property
     def warnings(self) -> list[str]:
@@ -74,6 +93,7 @@ def load_tagged(
     *,
     teacher: str | None = None,
     labels: list[str] | None = None,
+    gold: bool = True,
     on_bad_row: Literal["stop", "quarantine"] = "stop",
     quarantine: Path | None = None,
     base: Path | None = None,
@@ -87,6 +107,7 @@ def load_tagged(
         task: the fields and the scheme.
         teacher: the field with a teacher's tags or spans, in the same form as the user's.
         labels: the labels that there may be; ``None``: those of the task, or any.
+        gold: whether the user's tags or spans are read.
         on_bad_row: ``"stop"`` or ``"quarantine"``.
         quarantine: where to write the rows left out.
         base: the folder that relative sources start from; ``None``: the current one.
@@ -101,11 +122,11 @@ def load_tagged(
     """
     given = labels or task.labels
     known = None if given is None else frozenset(given)
-    fields = task.fields(teacher)
+    fields = task.fields(teacher, gold=gold)
     read = read_checked(
         sources,
         fields,
-        lambda record: tagged_row(record, task, teacher, known),
+        lambda record: tagged_row(record, task, teacher, known, gold=gold),
         on_bad_row=on_bad_row,
         quarantine=quarantine,
         base=base,
@@ -131,7 +152,12 @@ def labels_in(rows: list[TaggedRow]) -> list[str]:
 
 
 def tagged_row(
-    record: Record, task: TokenClassification, teacher: str | None, labels: frozenset[str] | None
+    record: Record,
+    task: TokenClassification,
+    teacher: str | None = None,
+    labels: frozenset[str] | None = None,
+    *,
+    gold: bool = True,
 ) -> TaggedRow | Fault:
     """Check one row; the first field at fault is named.
 
@@ -140,6 +166,7 @@ def tagged_row(
         task: its fields.
         teacher: the field with a teacher's tags or spans.
         labels: the labels that there may be; ``None``: any.
+        gold: whether the user's tags or spans are read.
     """
     field = task.fields().text
     try:
@@ -148,9 +175,10 @@ def tagged_row(
             text, ranges = " ".join(words), tuple(_ranges(words))
         else:
             text, ranges = text_of(record, field), None
-        field = task.gold
-        spans, repaired = _entities(record.row.get(field), text, ranges, task.scheme, labels)
-        by_teacher = None
+        spans, repaired, by_teacher = None, 0, None
+        if gold:
+            field = task.gold
+            spans, repaired = _entities(record.row.get(field), text, ranges, task.scheme, labels)
         if teacher is not None:
             field = teacher
             by_teacher, _ = _entities(record.row.get(field), text, ranges, task.scheme, labels)

@@ -52,6 +52,7 @@ class TokenClassification(BaseModel):
         """The field with the user's tags or spans."""
         return (self.tags or "tags") if self.words is not None else (self.spans or "spans")
 
-    def fields(self, teacher: str | None = None) -> Fields:
-        """Return the fields to read, with the one that holds a teacher's tags or spans, if any."""
-        return Fields(text=self.words or self.text or "", label=self.gold, teacher_label=teacher)
+    def fields(self, teacher: str | None = None, *, gold: bool = True) -> Fields:
+        """Return the fields to read: with the user's tags or spans, and with a teacher's, if any."""
+        label = self.gold if gold else None
+        return Fields(text=self.words or self.text or "", label=label, teacher_label=teacher)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, Literal, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from limbeck.data.checks import Unusable, text_of
 from limbeck.data.load import fingerprint_of, read_checked
@@ -23,7 +26,7 @@ T = TypeVar("T")
 class TargetRows(Generic[T]):
     """Rows that passed every check."""
 
-    texts: Rows
+    rows: Rows
     """Texts and where they came from, without labels."""
     targets: list[tuple[T, ...] | None]
     """Targets of each row; ``None``: unlabelled."""
@@ -34,9 +37,32 @@ class TargetRows(Generic[T]):
     files: tuple[FileCount, ...]
 
     @property
-    def labelled(self) -> int:
-        """Rows with targets."""
-        return sum(target is not None for target in self.targets)
+    def texts(self) -> list[tuple[str, ...]]:
+        """The text, or both texts, of each row."""
+        rows = self.rows
+        return [*zip(rows.text, rows.text_pair, strict=True)] if rows.text_pair else [(text,) for text in rows.text]
+
+    @property
+    def labelled_N(self) -> NDArray[np.bool_]:
+        """Which rows have targets."""
+        return np.array([target is not None for target in self.targets], dtype=np.bool_)
+
+    @property
+    def taught_N(self) -> NDArray[np.bool_]:
+        """Which rows have a teacher's."""
+        given = self.teacher_targets or [None] * len(self.targets)
+        return np.array([target is not None for target in given], dtype=np.bool_)
+
+    def take(self, indices: list[int]) -> TargetRows[T]:
+        """Return the rows at `indices`, in that order."""
+        by_teacher = self.teacher_targets
+        return replace(
+            self,
+            rows=self.rows.take(indices),
+            targets=[self.targets[i] for i in indices],
+            teacher_targets=None if by_teacher is None else [by_teacher[i] for i in indices],
+            left_out=0,
+        )
 
 
 class _Row(NamedTuple, Generic[T]):
@@ -100,7 +126,7 @@ def load_targets(
         _load_dataset=_load_dataset,
     )
     return TargetRows(
-        texts=Rows(
+        rows=Rows(
             text=[row.text for row in found.rows],
             text_pair=None if fields.text_pair is None else [str(row.text_pair) for row in found.rows],
             label=[None] * len(found.rows),

@@ -1,0 +1,43 @@
+"""Rows with several targets as a model reads them: what regression and several labels share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.data.encode import encode_rows
+from limbeck.data.targets.batches import TargetBatches
+from limbeck.data.targets.rows import TargetRows
+from limbeck.evaluation.predict import predict_logits
+from limbeck.models.padding import Padding
+from limbeck.types import Advance
+
+__all__ = ["CodedTargets", "coded_targets"]
+
+
+@dataclass(frozen=True)
+class CodedTargets(TargetBatches):
+    """Texts as one model reads them."""
+
+    in_units: Callable[[Any, NDArray[np.float32]], NDArray[np.float32]] = lambda model, outputs: outputs
+    """What a model's outputs are in the user's units."""
+
+    def predict(self, model: Any, advance: Advance | None = None) -> NDArray[np.float32]:
+        """Return a model's outputs for all rows, ``[N, C]``, in the user's units."""
+        return self.in_units(model, predict_logits(model, self.inputs, advance=advance))
+
+
+def coded_targets(
+    rows: TargetRows[Any],
+    targets_NC: NDArray[np.float64],
+    tokenizer: Any,
+    max_length: int,
+    padding: Padding,
+    **options: Any,
+) -> CodedTargets:
+    """Tokenise rows; longer ones are cut, since one answer is for the whole text."""
+    return CodedTargets(encode_rows(rows.rows, tokenizer, max_length, padding), targets_NC, **options)

@@ -1,0 +1,133 @@
+"""What the doctor finds in a run of models with a head: rows, models, lengths, steps and time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from limbeck.errors import LimbeckError
+from limbeck.formatting import duration_text, share_text
+from limbeck.models.layers import depth, width
+from limbeck.tasks.finding import Finding, InFolder
+from limbeck.tasks.head_config import HeadRunConfig
+from limbeck.tasks.head_rows import HeadRows
+from limbeck.tasks.head_run import HeadRun, UsedModel
+from limbeck.types import Progress
+
+__all__ = ["examine_heads"]
+
+_TIMED_SEQUENCES = 64
+_TRAINING_COSTS = 3.0
+"""A step of training takes about three times as long as reading its rows."""
+_FEW_STEPS = 200
+_FEW_ANSWERS = 20
+
+
+def examine_heads(
+    config: HeadRunConfig,
+    progress: Progress,
+    in_folder: InFolder,
+    *,
+    read: Callable[[], HeadRows[Any]],
+    open_with: Callable[[HeadRows[Any]], HeadRun],
+    answers: Callable[[HeadRows[Any]], dict[str, int]],
+) -> list[Finding]:
+    """Return the findings on a run. Faults that make later checks impossible end the examination.
+
+    Args:
+        config: the run.
+        progress: shows how far it is.
+        in_folder: says why the run cannot be in its folder.
+        read: reads the rows.
+        open_with: loads the models.
+        answers: counts the gold answers of the training rows by label, where there are labels.
+    """
+    try:
+        rows = read()
+    except LimbeckError as error:
+        return [Finding("fault", "data", str(error)), *in_folder(config)]
+    counts = rows.counts
+    summary = (
+        f"{counts['train']} training rows ({counts['labelled']} labelled), {counts['test']} held-out rows, "
+        f"{counts['left_out']} left out; {', '.join(rows.labels[:8])}{', ...' if len(rows.labels) > 8 else ''}"
+    )
+    findings = [Finding("ok", "data", summary), *in_folder(config, rows.fingerprints)]
+    findings += [Finding("warning", "data", words) for words in rows.warnings]
+    findings += list(_rare(answers(rows)))
+    try:
+        run = open_with(rows)
+        systems = run.systems(config.seeds[0])
+    except LimbeckError as error:
+        return [*findings, Finding("fault", "models", str(error))]
+    findings += [*_models(run), *_windows(run), *_steps(systems)]
+    findings += [Finding("warning", "entities", words) for words in run.coder.notes()]
+    with progress.track("teacher and student on a sample", 1) as advance:
+        findings.append(_expected_time(run, systems))
+        advance(1)
+    return findings
+
+
+def _rare(answers: dict[str, int]) -> Iterator[Finding]:
+    rare = [f"{label} ({count})" for label, count in answers.items() if count < _FEW_ANSWERS]
+    if rare:
+        message = f"few gold answers in the training rows: {', '.join(rare[:8])}. Hardly anything is learnt of these"
+        yield Finding("warning", "labels", message)
+
+
+def _models(run: HeadRun) -> Iterator[Finding]:
+    used: list[tuple[str, UsedModel]] = [("student", run.student)]
+    if run.teacher is not None:
+        used.insert(0, ("teacher", run.teacher))
+    sizes = ", ".join(f"{name} {depth(one.model)} x {width(one.model)}" for name, one in used)
+    yield Finding("ok", "layers", sizes)
+
+
+def _windows(run: HeadRun) -> Iterator[Finding]:
+    """Long texts are read in windows, or cut where one answer is for the whole text."""
+    inputs, rows = run.student.train.inputs, len(run.rows.train.texts)
+    longest = int(inputs.lengths.max())
+    yield Finding("ok", "lengths", f"the longest sequence has {longest} of {run.max_length} tokens")
+    if len(inputs.lengths) > rows:
+        several = int((np.bincount(run.student.train.row_of) > 1).sum())
+        yield Finding("note", "lengths", f"{several} texts are longer, and read in windows of {run.max_length} tokens")
+    if inputs.rows_at_limit:
+        share = share_text(inputs.rows_at_limit / rows)
+        yield Finding("warning", "lengths", f"{share} of the rows fill {run.max_length} tokens: the rest is cut")
+
+
+def _steps(systems: list[Any]) -> Iterator[Finding]:
+    steps = min((sum(p.steps for p in system.stages) for system in systems if system.role == "main"), default=0)
+    if steps < _FEW_STEPS:
+        message = f"{steps} optimiser steps are few: students often need {_FEW_STEPS} or more (training.epochs)"
+        yield Finding("warning", "steps", message)
+
+
+def _expected_time(run: HeadRun, systems: list[Any]) -> Finding:
+    seconds = 0.0
+    pace = {"student": _seconds_a_sequence(run.student)}
+    if run.teacher is not None:
+        pace["teacher"] = _seconds_a_sequence(run.teacher)
+    for system in systems:
+        name = "teacher" if system.role == "teacher" else "student"
+        seeds = 1 if system.role == "teacher" else len(run.config.seeds)
+        trained = sum(p.steps * p.training.batch_size for p in system.stages) * _TRAINING_COSTS
+        seconds += seeds * (trained + len(run.student.test.inputs.lengths)) * pace.get(name, 0.0)
+    return Finding("note", "time", f"about {duration_text(seconds)} on this machine, by reading a sample of rows")
+
+
+def _seconds_a_sequence(used: UsedModel) -> float:
+    from limbeck.models.taps import run_model
+    from limbeck.models.trials import undisturbed
+
+    lengths = used.train.inputs.lengths
+    sample = np.random.default_rng(0).permutation(len(lengths))[:_TIMED_SEQUENCES]
+    device = next(used.model.parameters()).device
+    inputs = {name: tensor.to(device) for name, tensor in used.train.inputs.batch(sample).items()}
+    with undisturbed(used.model):
+        run_model(used.model, inputs)
+        started = time.perf_counter()
+        run_model(used.model, inputs)["logits"].sum().item()
+    return (time.perf_counter() - started) / len(sample)

@@ -1,0 +1,93 @@
+"""Run files of kinds whose models have a head on an encoder or decoder: entities, numbers, several labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from limbeck.recipes.capabilities import Capability, Idle, Lack
+from limbeck.stages.stage import Training
+from limbeck.students.adapters import Adapter
+from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
+from limbeck.tasks.run_config import Data, Filling, NamedRecipe, OutputFolder, RunSettings, Seeds, Student
+
+__all__ = ["HeadRunConfig", "HeadStudent", "HeadTeacher"]
+
+
+class HeadTeacher(BaseModel):
+    """Whom the student learns from: exactly one of `model` and `column`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str | None = None
+    """A folder in Hugging Face format or a hub name: a model fine-tuned for this kind of task, or an encoder."""
+    fine_tune: Training | None = None
+    """Fine-tune it on the labelled rows first."""
+    column: str | list[str] | None = None
+    """Field of the rows with the teacher's answers, in the form of the gold ones; a list where these have one field
+    each. There is no model then."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Only for models whose authors you trust."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> HeadTeacher:
+        if (self.model is None) == (self.column is None):
+            raise ValueError("give exactly one of model and column")
+        if self.fine_tune is not None and self.model is None:
+            raise ValueError("fine_tune is for a teacher with a model; a column holds final answers")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The fields of its answers; none where it is a model."""
+        return (self.column,) if isinstance(self.column, str) else tuple(self.column or ())
+
+
+class HeadStudent(Student):
+    """The small model, and what of it is trained."""
+
+    adapter: Adapter | None = None
+    """Train an adapter and the head, and leave all else as it is; default: train everything."""
+
+
+class HeadRunConfig(RunSettings):
+    """A whole run file; each kind adds ``task``, ``recipe`` and ``baselines``."""
+
+    if TYPE_CHECKING:
+        baselines: list[Any]
+
+    data: Data
+    teacher: HeadTeacher
+    student: HeadStudent
+    training: Training = Training()
+    seeds: Seeds = [0]
+    """One student is trained for each; three or more allow a test over seeds."""
+    output: OutputFolder
+    """The run folder."""
+    provenance: dict[str, Any] = {}
+    """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""
+
+    @model_validator(mode="after")
+    def _student_of_a_teacher_without_weights(self) -> HeadRunConfig:
+        if self.teacher.model is None and self.student.model is None:
+            raise ValueError("student: this teacher has no layers and no tokenizer to take over; give student.model")
+        return self
+
+    def recipes(self) -> dict[str, NamedRecipe]:
+        """The recipes of all students by the names of their systems, the main one first."""
+        return student_recipes(self.recipe, self.baselines)
+
+    def fillings(self) -> list[Filling]:
+        """Return what spells out the arguments of the recipes."""
+        return [
+            (("recipe",), lambda config: with_recipe(config, config._offers())),
+            (("baselines",), lambda config: with_baselines(config, list(config._offers()))),
+        ]
+
+    def _offers(self) -> Iterator[Lack | Idle]:
+        if self.teacher.model is None:
+            for state in (Capability.HIDDEN_STATES, Capability.FIRST_STATES):
+                yield Lack(state, "teacher.column gives answers only", "Use kd, or a teacher with a model")
+        yield Lack(Capability.REASONS, "no student of this kind writes any", "Leave reason_weight out")

@@ -1,0 +1,145 @@
+"""Checked rows of a run, whatever their answers: training rows, held-out rows, and which of them have answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.errors import ConfigError, DataError
+from limbeck.formatting import share_text
+from limbeck.recipes.recipe import Recipe
+from limbeck.sequences.given import GivenRows
+from limbeck.tasks.head_config import HeadRunConfig
+
+__all__ = ["HeadRows", "RowPart", "read_parts", "require_answers"]
+
+
+class RowPart(Protocol):
+    """Rows of one kind of task."""
+
+    @property
+    def left_out(self) -> int:
+        """Rows that were set aside."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what is in the rows."""
+
+    @property
+    def texts(self) -> list[tuple[str, ...]]:
+        """The text, or the texts, of each row."""
+
+    @property
+    def labelled_N(self) -> NDArray[np.bool_]:
+        """Which rows have gold answers."""
+
+    @property
+    def taught_N(self) -> NDArray[np.bool_]:
+        """Which rows have a teacher's answers, read with the rows."""
+
+    def take(self, indices: list[int]) -> Self:
+        """Return the rows at `indices`, in that order."""
+
+
+Rows = TypeVar("Rows", bound=RowPart)
+
+
+@dataclass(frozen=True)
+class HeadRows(Generic[Rows]):
+    """Training and held-out rows."""
+
+    train: Rows
+    test: Rows
+    labels: list[str]
+    """What answers are about: labels of entities or rows, names of numbers."""
+    fingerprints: dict[str, str]
+    left_out: int
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def labelled(self) -> int:
+        """Training rows with gold answers."""
+        return int(self.train.labelled_N.sum())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows there are of each sort, for the record."""
+        train, test = len(self.train.texts), len(self.test.texts)
+        return {"train": train, "labelled": self.labelled, "test": test, "left_out": self.left_out}
+
+
+def read_parts(
+    config: HeadRunConfig, folder: Path | None, load: Callable[[Any, str, Path | None], Rows]
+) -> tuple[Rows, Rows, dict[str, str], list[str]]:
+    """Return training rows, held-out rows, fingerprints and warnings.
+
+    Args:
+        config: the run.
+        folder: the run folder, for rows in quarantine; ``None`` writes nothing.
+        load: reads sources, of a split, with a quarantine file.
+
+    Raises:
+        DataError: rows cannot be used, or there are too few to hold some out.
+    """
+
+    def read(split: str) -> Rows:
+        quarantine = None if folder is None else folder / f"quarantine-{split}.jsonl"
+        return load(getattr(config.data, split), split, quarantine)
+
+    train, warnings = read("train"), []
+    fingerprints = {"train": train.fingerprint}
+    if config.data.test is not None:
+        test = read("test")
+        fingerprints["test"] = test.fingerprint
+    else:
+        train, test = _hold_out(train, config.data.test_share)
+        warnings.append(
+            "No test data were given: the held-out rows are a random part of the (labelled) training rows."
+        )
+    if left_out := train.left_out + test.left_out:
+        warnings.append(f"{left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
+    if leaked := len(set(train.texts) & set(test.texts)):
+        warnings.append(f"{leaked} held-out texts also occur in the training rows; figures may be too good.")
+    return train, test, fingerprints, warnings
+
+
+def _hold_out(rows: Rows, share: float) -> tuple[Rows, Rows]:
+    """Take `share` of the labelled rows out (of all rows where none is labelled), always the same ones."""
+    candidates = np.flatnonzero(rows.labelled_N)
+    if not len(candidates):
+        candidates = np.arange(len(rows.labelled_N))
+    count = round(share * len(candidates))
+    if not 0 < count < len(candidates):
+        raise DataError(
+            f"cannot hold out {share_text(share, digits=0)} of {len(candidates)} rows for the report: give data.test, "
+            "or more rows"
+        )
+    chosen = np.zeros(len(rows.labelled_N), dtype=np.bool_)
+    chosen[np.random.default_rng(0).permutation(candidates)[:count]] = True
+    return rows.take(np.flatnonzero(~chosen).tolist()), rows.take(np.flatnonzero(chosen).tolist())
+
+
+def require_answers(config: HeadRunConfig, recipe: Recipe, rows: HeadRows[Any], field: str) -> None:
+    """Check that there are answers where the teacher's fine-tuning or a term reads them.
+
+    Raises:
+        ConfigError: no training row has gold ones, or none has the teacher's.
+    """
+    if config.teacher.columns and not rows.train.taught_N.any():
+        fields = ", ".join(config.teacher.columns)
+        raise ConfigError(f"teacher.column: no training row has an answer in {fields}. Check the name of the field")
+    if rows.labelled:
+        return
+    where = f"none of the {len(rows.train.texts)} training rows has an answer in {field}"
+    if config.teacher.fine_tune is not None:
+        raise ConfigError(f"teacher.fine_tune needs labelled rows, but {where}. Name a fine-tuned teacher")
+    if recipe.needs.labels or any(stage.source == GivenRows("labelled") for stage in recipe.stages):
+        raise ConfigError(
+            f"recipe '{config.recipe.name}' reads labels with these arguments, but {where}. Leave labels out of it "
+            "(label_weight: 0), or add labelled rows"
+        )

@@ -1,0 +1,72 @@
+"""From the logits of all systems to the figures of a run on several labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.evaluation.measured import Measured, compared_pairs, comparisons, figures, retention
+from limbeck.evaluation.metrics.label_sets import LABEL_SETS, LabelSetOutputs
+from limbeck.evaluation.metrics.measure import measure
+from limbeck.results.figures import Figure, Metric
+from limbeck.results.record import System
+from limbeck.results.sections import Classes
+
+__all__ = ["measure_label_sets"]
+
+_F1 = Metric(
+    key="f1",
+    title="F1",
+    unit="share",
+    higher_is_better=True,
+    table="classes",
+    meaning="2 right / (given + gold) of one label.",
+)
+
+
+def measure_label_sets(
+    systems: Sequence[System],
+    logits: Mapping[str, Mapping[int, NDArray[np.float32]]],
+    gold_NC: NDArray[np.float64],
+    labels: list[str],
+) -> Measured:
+    """Return all figures, with 95 % bootstrap intervals over rows; the F1 of each label as slices.
+
+    Args:
+        systems: a main system among them.
+        logits: of each system, by training seed.
+        gold_NC: 1 and 0; NaN in unlabelled rows.
+        labels: their names.
+
+    Raises:
+        DataError: two systems that are compared have several seeds each, and not the same.
+    """
+    teacher = next((one.name for one in systems if one.role == "teacher"), None)
+    reference = None if teacher is None else next(iter(logits[teacher].values()))
+    outputs = {
+        name: {
+            seed: LabelSetOutputs(found, gold_NC, None if name == teacher else reference) for seed, found in of.items()
+        }
+        for name, of in logits.items()
+    }
+    found = measure(outputs, LABEL_SETS)
+    headline = "agreement" if np.isnan(gold_NC).any(axis=1).all() else "micro_f1"
+    return Measured(
+        metrics=[*(one.metric for one in LABEL_SETS), _F1],
+        headline=headline,
+        systems=list(systems),
+        figures=figures(found) + _of_each(outputs, labels),
+        comparisons=comparisons(found, compared_pairs(systems), LABEL_SETS, headline),
+        sections=[Classes(labels=labels), retention(found, systems, LABEL_SETS)],
+    )
+
+
+def _of_each(outputs: Mapping[str, Mapping[int, LabelSetOutputs]], labels: Sequence[str]) -> list[Figure]:
+    each: list[Figure] = []
+    for place, label in enumerate(labels):
+        of = {name: {seed: one.of(place) for seed, one in by_seed.items()} for name, by_seed in outputs.items()}
+        found = measure(of, LABEL_SETS[:1])
+        each += [sampled.figure(system, _F1.key, slice={"class": label}) for (system, _), sampled in found.items()]
+    return each

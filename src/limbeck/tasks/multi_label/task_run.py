@@ -1,0 +1,98 @@
+"""How a classifier with several labels reads rows, learns and answers: its `Coder`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.data.targets.multi_label import label_matrix
+from limbeck.data.targets.rows import TargetRows
+from limbeck.evaluation.measured import Measured
+from limbeck.losses.readout import LabelReadout
+from limbeck.models.load import Head
+from limbeck.models.padding import Padding
+from limbeck.models.problem_type import require_problem
+from limbeck.results.record import System
+from limbeck.tasks.coded_targets import CodedTargets, coded_targets
+from limbeck.tasks.head_run import Coded
+from limbeck.tasks.multi_label.config import LabelSetRunConfig
+from limbeck.tasks.multi_label.measure import measure_label_sets
+from limbeck.tasks.multi_label.rows import LabelSetRows
+from limbeck.teachers.stored import StoredTeacher
+from limbeck.types import Teacher
+
+__all__ = ["LabelSetCoder"]
+
+Split = Literal["train", "test"]
+Array = NDArray[np.float32]
+
+_SURE = 30.0
+"""Logit of a label that a teacher gave: a probability of 1 - 1e-13."""
+
+
+class LabelSetCoder:
+    """Labels of texts or pairs that do not exclude each other."""
+
+    head: Head = "rows"
+    readout = LabelReadout()
+
+    def __init__(self, config: LabelSetRunConfig, rows: LabelSetRows) -> None:
+        self._config = config
+        self._rows = rows
+        self.outputs = rows.labels
+
+    def call(self, model: Any) -> None:
+        """Have a configuration say that labels do not exclude each other, and what they are called."""
+        config = model.config
+        config.problem_type = "multi_label_classification"
+        config.id2label, config.label2id = dict(enumerate(self.outputs)), {n: i for i, n in enumerate(self.outputs)}
+
+    def require(self, model: Any, name: str) -> None:
+        """Refuse a finished teacher that gives something else. Raises `ModelError`."""
+        advice = "Use a model of several labels, or add teacher.fine_tune"
+        require_problem(model.config, "multi_label_classification", name, advice)
+
+    def start(self, tokenizer: Any, models: Sequence[Any]) -> None:
+        """Nothing depends on the tokenizer."""
+
+    def begin(self, student: Any, teacher: Any) -> None:
+        """Logits have no unit."""
+
+    def encode(self, split: Split, tokenizer: Any, max_length: int, padding: Padding) -> CodedTargets:
+        """Tokenise rows."""
+        part = self._part(split)
+        return coded_targets(part, label_matrix(part.targets, self.outputs), tokenizer, max_length, padding)
+
+    def answers(self, split: Split) -> Array | None:
+        """Return sure logits of the labels that the teacher gave; ``None`` where a held-out row has none."""
+        given = self._part(split).teacher_targets
+        if given is None or (split == "test" and any(row is None for row in given)):
+            return None
+        there = label_matrix([row or () for row in given], self.outputs)
+        return np.where(there > 0, _SURE, -_SURE).astype(np.float32)
+
+    def signals(self, outputs: Array, student: Coded, states: Teacher | None) -> Teacher:
+        """Return what gives the teacher's logits."""
+        return StoredTeacher({"logits": outputs}, 0.0, states)
+
+    def finish(self, model: Any) -> None:
+        """Logits have no unit."""
+
+    def measure(self, systems: Sequence[System], outputs: Mapping[str, Mapping[int, Array]]) -> Measured:
+        """Return all figures of the held-out rows."""
+        return measure_label_sets(systems, outputs, label_matrix(self._rows.test.targets, self.outputs), self.outputs)
+
+    def notes(self) -> list[str]:
+        """Nothing."""
+        return []
+
+    def task_values(self) -> dict[str, Any]:
+        """Return fields and labels."""
+        values = self._config.task.model_dump()
+        return values if isinstance(self._config.task.label, list) else {**values, "labels": self.outputs}
+
+    def _part(self, split: Split) -> TargetRows[str]:
+        return self._rows.train if split == "train" else self._rows.test

@@ -1,0 +1,1 @@
+"""Real numbers for texts and text pairs."""

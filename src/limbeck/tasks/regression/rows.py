@@ -1,0 +1,39 @@
+"""All rows of a run on numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from limbeck.data.targets.regression import load_values
+from limbeck.data.targets.rows import TargetRows
+from limbeck.errors import ConfigError
+from limbeck.tasks.head_rows import HeadRows, read_parts, require_answers
+from limbeck.tasks.regression.config import RegressorRunConfig
+
+__all__ = ["RegressorRows", "read_rows"]
+
+RegressorRows = HeadRows[TargetRows[float]]
+
+
+def read_rows(config: RegressorRunConfig, folder: Path | None) -> RegressorRows:
+    """Read and check all rows.
+
+    Raises:
+        DataError, ConfigError: as the checks find.
+    """
+    task, columns = config.task, config.teacher.columns
+    if columns and len(columns) != len(task.names):
+        raise ConfigError(
+            f"teacher.column names {len(columns)} fields, and task.value {len(task.names)}: give one for each number"
+        )
+
+    def load(sources: Any, split: str, quarantine: Path | None) -> TargetRows[float]:
+        return load_values(
+            sources, task, teacher=columns, on_bad_row=config.data.on_bad_row, quarantine=quarantine, split=split
+        )
+
+    train, test, fingerprints, warnings = read_parts(config, folder, load)
+    rows = HeadRows(train, test, list(task.names), fingerprints, train.left_out + test.left_out, warnings)
+    require_answers(config, config.recipe.build(), rows, f"field {', '.join(task.names)}")
+    return rows

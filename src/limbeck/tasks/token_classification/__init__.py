@@ -1,0 +1,1 @@
+"""Entities in texts: a tag for each word, or spans of characters."""

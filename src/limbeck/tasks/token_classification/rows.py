@@ -1,0 +1,83 @@
+"""All rows of a run on entities, and the labels that there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from limbeck.data.tagging.rows import TaggedRows, labels_in, load_tagged
+from limbeck.data.tagging.scheme import OUTSIDE, split_tag, tag_names
+from limbeck.errors import ModelError
+from limbeck.models.load import config_labels, load_config
+from limbeck.tasks.head_rows import HeadRows, read_parts, require_answers
+from limbeck.tasks.token_classification.config import TaggerRunConfig
+
+__all__ = ["TaggerRows", "read_rows", "teacher_tags"]
+
+TaggerRows = HeadRows[TaggedRows]
+
+
+def read_rows(config: TaggerRunConfig, folder: Path | None) -> TaggerRows:
+    """Read and check all rows, and settle the labels and their order: a fine-tuned teacher's, the task's, or sorted.
+
+    Raises:
+        DataError, ModelError, ConfigError: as the checks find.
+    """
+    task, teacher = config.task, config.teacher
+    tags = teacher_tags(config)
+    known = task.labels if tags is None else _labels_of(tags)
+
+    def load(sources: Any, split: str, quarantine: Path | None) -> TaggedRows:
+        return load_tagged(
+            sources,
+            task,
+            teacher=teacher.columns[0] if teacher.columns else None,
+            labels=known,
+            on_bad_row=config.data.on_bad_row,
+            quarantine=quarantine,
+            split=split,
+        )
+
+    train, test, fingerprints, warnings = read_parts(config, folder, load)
+    labels = known or labels_in([*train.rows, *test.rows])
+    left_out = train.left_out + test.left_out
+    rows = HeadRows(train, test, labels, fingerprints, left_out, [*train.warnings, *test.warnings, *warnings])
+    require_answers(config, config.recipe.build(), rows, f"field '{task.gold}'")
+    return rows
+
+
+def teacher_tags(config: TaggerRunConfig) -> list[str] | None:
+    """Return the tags of a fine-tuned teacher in the order of its logits; ``None`` for another teacher.
+
+    Raises:
+        ModelError: they are none of the task's scheme, or of other labels than the task's.
+    """
+    teacher, scheme = config.teacher, config.task.scheme
+    if teacher.model is None or teacher.fine_tune is not None:
+        return None
+    tags = config_labels(load_config(teacher.model, trust_remote_code=teacher.trust_remote_code))
+    try:
+        labels = _labels_of(tags)
+        for tag in tags:
+            split_tag(tag, scheme)
+    except ValueError as error:
+        raise ModelError(
+            f"teacher {teacher.model}: {error}. Its outputs are {', '.join(tags[:6])}: set task.scheme to its scheme, "
+            "or add teacher.fine_tune"
+        ) from error
+    if config.task.labels is not None and sorted(config.task.labels) != sorted(labels):
+        raise ModelError(
+            f"teacher {teacher.model} knows the labels {', '.join(labels)}, and task.labels are "
+            f"{', '.join(config.task.labels)}. Leave task.labels out, or add teacher.fine_tune"
+        )
+    if sorted(tags) != sorted(tag_names(labels, scheme)):
+        raise ModelError(
+            f"teacher {teacher.model} has the tags {', '.join(tags)}, and scheme {scheme} has "
+            f"{', '.join(tag_names(labels, scheme))}. Set task.scheme to its scheme, or add teacher.fine_tune"
+        )
+    return tags
+
+
+def _labels_of(tags: list[str]) -> list[str]:
+    labels = [tag.partition("-")[2] or tag for tag in tags if tag != OUTSIDE]
+    return list(dict.fromkeys(labels))
