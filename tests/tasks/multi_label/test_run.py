@@ -14,6 +14,8 @@ import limbeck
 from limbeck.results.record import Results
 from limbeck.runs.predict import load
 from limbeck.tasks.options import Options
+from limbeck.tasks.saved_head import EvaluateOptions
+from limbeck.types import SilentProgress
 
 pytestmark = pytest.mark.usefixtures("no_new_process")
 
@@ -47,6 +49,8 @@ def test_lists_of_labels_and_a_teacher_that_is_fine_tuned(sections: dict[str, An
     student = tmp_path / "run" / "student"
     config = AutoModelForSequenceClassification.from_pretrained(student).config
     assert (config.problem_type, config.id2label) == ("multi_label_classification", {0: "loc", 1: "old", 2: "per"})
+    measured = load(str(student)).evaluate(sections["data"]["test"], EvaluateOptions(), SilentProgress())
+    assert figure(measured, "distilled") == pytest.approx(figure(results, "distilled"))
     saved = load(str(student))
     answers = list(saved.predict(saved.rows(sections["data"]["test"], Options()), Options()))
     gold = [json.loads(line)["labels"] for line in Path(sections["data"]["test"]).read_text().splitlines()]

@@ -17,6 +17,8 @@ from limbeck.errors import DataError, ModelError
 from limbeck.results.record import Results
 from limbeck.runs.predict import load
 from limbeck.tasks.options import Options
+from limbeck.tasks.saved_head import EvaluateOptions
+from limbeck.types import SilentProgress
 
 pytestmark = pytest.mark.usefixtures("no_new_process")
 
@@ -64,6 +66,8 @@ def test_numbers_far_from_0_come_back_in_their_units(sections: dict[str, Any], t
     saved = load(str(student))
     answers = list(saved.predict(saved.rows(sections["data"]["test"], Options()), Options()))
     assert [answer["price"] for answer in answers] == pytest.approx(found[:, 0].tolist(), rel=1e-4)
+    measured = load(str(student)).evaluate(sections["data"]["test"], EvaluateOptions(), SilentProgress())
+    assert figure(measured, "distilled") == pytest.approx(figure(results, "distilled"))
     finished = {**sections, "teacher": {"model": str(student)}, "output": str(tmp_path / "again"), "baselines": []}
     finished["recipe"] = {"name": "kd", "label_weight": 0}
     second = limbeck.distill(**finished)

@@ -16,6 +16,8 @@ from limbeck.errors import ConfigError, ModelError
 from limbeck.results.record import Results
 from limbeck.runs.predict import load
 from limbeck.tasks.options import Options
+from limbeck.tasks.saved_head import EvaluateOptions
+from limbeck.types import SilentProgress
 
 pytestmark = pytest.mark.usefixtures("no_new_process")
 
@@ -64,6 +66,8 @@ def test_words_a_teacher_that_is_fine_tuned_and_then_one_that_is_finished(
     assert all(
         row.text[s["start"] : s["end"]] == s["text"] for row, a in zip(rows, answers, strict=True) for s in a["spans"]
     )
+    measured = load(str(student)).evaluate(sections["data"]["test"], EvaluateOptions(), SilentProgress())
+    assert figure(measured, "distilled") == pytest.approx(figure(results, "distilled"))
     again = limbeck.distill(**sections)
     assert again.figures == results.figures
     finished = {**sections, "teacher": {"model": str(student)}, "output": str(tmp_path / "again")}

@@ -8,12 +8,15 @@ from typing import Any
 
 from limbeck.data.encode import encode_rows
 from limbeck.data.records import Fields
-from limbeck.data.targets.multi_label import MultiLabel
+from limbeck.data.targets.multi_label import MultiLabel, label_matrix, load_label_sets
 from limbeck.evaluation.predict import predict_logits, sigmoid
+from limbeck.results.record import Results
 from limbeck.tasks.batches import batches
+from limbeck.tasks.multi_label.measure import measure_label_sets
 from limbeck.tasks.new_texts import NewText, new_texts, rows_of
 from limbeck.tasks.options import Options
-from limbeck.tasks.saved_head import SavedHead
+from limbeck.tasks.saved_head import EvaluateOptions, Read, SavedHead, evaluate_heads
+from limbeck.types import Progress
 
 __all__ = ["SavedLabelSets"]
 
@@ -29,6 +32,7 @@ class SavedLabelSets:
 
     students = "students that give several labels"
     predict_options = Options
+    evaluate_options = EvaluateOptions
 
     def __init__(self, model: str) -> None:
         self._model = model
@@ -47,6 +51,28 @@ class SavedLabelSets:
                 probabilities = dict(zip(student.outputs, sigmoid(logits).round(6).tolist(), strict=True))
                 labels = [label for label, logit in zip(student.outputs, logits, strict=True) if logit > 0]
                 yield {**row.fields, "labels": labels, "probabilities": probabilities}
+
+    def evaluate(self, data: str, options: EvaluateOptions, progress: Progress) -> Results:
+        """Return the figures on held-out rows, and those of another model with the differences."""
+        student, task = self._student, self._student.task
+        rows = load_label_sets(data, task, labels=student.outputs, split="test")
+        gold = label_matrix(rows.targets, student.outputs)
+
+        def read(one: SavedHead[Any]) -> Read:
+            inputs = encode_rows(rows.rows, one.tokenizer, one.max_length, one.padding)
+            return inputs, lambda advance: predict_logits(one.model, inputs, advance=advance)
+
+        models = {self._model: student}
+        if options.against is not None:
+            models[options.against] = SavedHead(options.against, MultiLabel, "rows")
+        return evaluate_heads(
+            task.kind,
+            models,
+            read,
+            lambda systems, outputs: measure_label_sets(systems, outputs, gold, student.outputs),
+            len(gold),
+            progress,
+        )
 
     @cached_property
     def _student(self) -> SavedHead[MultiLabel]:

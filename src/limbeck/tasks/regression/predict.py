@@ -8,12 +8,15 @@ from typing import Any
 
 from limbeck.data.encode import encode_rows
 from limbeck.data.records import Fields
-from limbeck.data.targets.regression import Regression
+from limbeck.data.targets.regression import Regression, load_values, value_matrix
 from limbeck.evaluation.predict import predict_logits
+from limbeck.results.record import Results
 from limbeck.tasks.batches import batches
 from limbeck.tasks.new_texts import NewText, new_texts, rows_of
 from limbeck.tasks.options import Options
-from limbeck.tasks.saved_head import SavedHead
+from limbeck.tasks.regression.measure import measure_regression
+from limbeck.tasks.saved_head import EvaluateOptions, Read, SavedHead, evaluate_heads
+from limbeck.types import Progress
 
 __all__ = ["SavedRegressor"]
 
@@ -29,6 +32,7 @@ class SavedRegressor:
 
     students = "students that give numbers"
     predict_options = Options
+    evaluate_options = EvaluateOptions
 
     def __init__(self, model: str) -> None:
         self._model = model
@@ -45,6 +49,28 @@ class SavedRegressor:
             encoded = encode_rows(texts, student.tokenizer, student.max_length, student.padding)
             for row, values in zip(batch, predict_logits(student.model, encoded).tolist(), strict=True):
                 yield {**row.fields, **dict(zip(student.task.names, values, strict=True))}
+
+    def evaluate(self, data: str, options: EvaluateOptions, progress: Progress) -> Results:
+        """Return the figures on held-out rows, and those of another model with the differences."""
+        student, task = self._student, self._student.task
+        rows = load_values(data, task, split="test")
+        gold = value_matrix(rows.targets, task.names)
+
+        def read(one: SavedHead[Any]) -> Read:
+            inputs = encode_rows(rows.rows, one.tokenizer, one.max_length, one.padding)
+            return inputs, lambda advance: predict_logits(one.model, inputs, advance=advance)
+
+        models = {self._model: student}
+        if options.against is not None:
+            models[options.against] = SavedHead(options.against, Regression, "rows")
+        return evaluate_heads(
+            task.kind,
+            models,
+            read,
+            lambda systems, outputs: measure_regression(systems, outputs, gold, task.names),
+            len(gold),
+            progress,
+        )
 
     @cached_property
     def _student(self) -> SavedHead[Regression]:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from limbeck.data.lines import is_by_line, read_lines, sound
-from limbeck.data.tagging.encode import encode_units, spans_from_tags, units_of
+from limbeck.data.tagging.encode import EncodedUnits, encode_units, spans_from_tags, units_of
 from limbeck.data.tagging.rows import TaggedRow, load_tagged, tagged_row
 from limbeck.data.tagging.scheme import Span, tags_of
 from limbeck.data.tagging.task import TokenClassification
+from limbeck.evaluation.measured import Measured
 from limbeck.evaluation.predict import predict_tags
+from limbeck.results.record import Results, System
 from limbeck.tasks.batches import batches
 from limbeck.tasks.options import Options
-from limbeck.tasks.saved_head import SavedHead
+from limbeck.tasks.saved_head import EvaluateOptions, Read, SavedHead, evaluate_heads
+from limbeck.tasks.token_classification.measure import HeldOut, measure_tagger
+from limbeck.types import Progress
 
 __all__ = ["SavedTagger"]
 
@@ -30,6 +37,7 @@ class SavedTagger:
 
     students = "students that find entities"
     predict_options = Options
+    evaluate_options = EvaluateOptions
 
     def __init__(self, model: str) -> None:
         self._model = model
@@ -47,6 +55,28 @@ class SavedTagger:
         """Yield each text with its entities in characters, and each row of words with their tags too."""
         for batch in batches(rows, _ROWS_AT_ONCE):
             yield from (self._answer(row, spans) for row, spans in zip(batch, self.entities(batch), strict=True))
+
+    def evaluate(self, data: str, options: EvaluateOptions, progress: Progress) -> Results:
+        """Return the figures on held-out rows, and those of another tagger with the differences."""
+        student, task = self._student, self._student.task
+        rows = load_tagged(data, task, labels=task.labels, split="test").rows
+        units = [units_of(row, student.tokenizer) for row in rows]
+        encoded: list[EncodedUnits] = []
+
+        def read(one: SavedHead[Any]) -> Read:
+            found = encode_units(rows, units, one.tokenizer, one.max_length, one.padding)
+            encoded.append(found)
+            return found.windows, lambda advance: predict_tags(one.model, found, advance=advance)
+
+        def measure(systems: Sequence[System], outputs: Mapping[str, Mapping[int, NDArray[np.float32]]]) -> Measured:
+            by_teacher = encoded[1] if len(encoded) > 1 else None
+            held_out = HeldOut(rows, units, encoded[0], by_teacher, task.labels or [], student.outputs, task.scheme)
+            return measure_tagger(systems, outputs, held_out)
+
+        models = {self._model: student}
+        if options.against is not None:
+            models[options.against] = SavedHead(options.against, TokenClassification, "tokens")
+        return evaluate_heads(task.kind, models, read, measure, len(rows), progress)
 
     def entities(self, rows: list[TaggedRow]) -> list[tuple[Span, ...]]:
         """Return the entities of each row, in characters of its text."""
