@@ -110,3 +110,12 @@ def test_a_teacher_of_classes_is_refused(sections: dict[str, Any], tmp_path: Pat
     sections["teacher"] = {"model": str(tmp_path / "classes")}
     with pytest.raises(ModelError, match="gives no numbers"):
         limbeck.distill(**sections)
+
+
+@pytest.mark.parametrize("recipe", ["distilbert", {"name": "pkd", "strategy": "last"}])
+def test_recipes_that_read_states_of_the_teacher(sections: dict[str, Any], recipe: Any) -> None:
+    sections |= {"recipe": recipe, "baselines": [], "student": {"from_teacher": {"layers": "first", "keep": 2}}}
+    sections["teacher"]["fine_tune"] = {"epochs": 0.5, "batch_size": 16}
+    sections["training"] = {"epochs": 0.5, "batch_size": 16, "log_every": 1}
+    results = limbeck.distill(**sections)
+    assert {curve.series for curve in results.curves} >= {"loss", "learning_rate"}

@@ -123,3 +123,12 @@ def test_labels_that_are_needed_and_not_there(sections: dict[str, Any], tagged: 
     sections["teacher"], sections["student"] = {"column": "by"}, sections["student"]
     with pytest.raises(ConfigError, match=r"teacher\.column: no training row has an answer in by"):
         limbeck.distill(**sections)
+
+
+@pytest.mark.parametrize("recipe", ["distilbert", {"name": "pkd", "strategy": "last"}])
+def test_recipes_that_read_states_of_the_teacher(sections: dict[str, Any], recipe: Any) -> None:
+    sections |= {"recipe": recipe, "baselines": [], "student": {"from_teacher": {"layers": "first", "keep": 2}}}
+    sections["teacher"]["fine_tune"] = {"epochs": 0.5, "batch_size": 16}
+    sections["training"] = {"epochs": 0.5, "batch_size": 16, "log_every": 1}
+    results = limbeck.distill(**sections)
+    assert {curve.series for curve in results.curves} >= {"loss", "learning_rate"}
