@@ -85,7 +85,7 @@ PLAN = """
 import sys
 from pathlib import Path
 from limbeck.runs.config import load_run_file
-from limbeck.runs.plan import plan_memory
+from limbeck.tasks.classification.memory import plan_memory
 plan = plan_memory(load_run_file(Path(sys.argv[1])))
 import json
 print(json.dumps({"phase": plan.worst.name, "items": {item.name: item.bytes for item in plan.worst.items}}))

@@ -161,7 +161,7 @@ def test_examples_are_accepted(example: str) -> None:
 @pytest.mark.parametrize("experiment", sorted(p.name for p in (ROOT / "benchmarks" / "ml_ipd").glob("*.yaml")))
 def test_experiments_are_accepted(experiment: str, tmp_path: Path) -> None:
     from limbeck.runs.config import load_run_file
-    from limbeck.runs.language_config import LanguageRunConfig
+    from limbeck.tasks.ranking.config import LanguageRunConfig
 
     text = read(f"benchmarks/ml_ipd/{experiment}")
     for placeholder in ("DATA", "BACKBONE", "OUTPUT"):
@@ -173,7 +173,7 @@ def test_experiments_are_accepted(experiment: str, tmp_path: Path) -> None:
 
 def test_the_tutorial_on_languages_shows_its_example() -> None:
     from limbeck.runs.config import load_run_file
-    from limbeck.runs.language_config import LanguageRunConfig
+    from limbeck.tasks.ranking.config import LanguageRunConfig
 
     assert isinstance(load_run_file(ROOT / "examples" / "languages.yaml"), LanguageRunConfig)
     (shown,) = run_files(read("docs/tutorials/languages.md"))

@@ -42,8 +42,8 @@ REPORT_READS = {
 
 TORCH_AT_START = {
     "numerics", "models", "losses", "teachers", "students", "data", "sequences", "stages", "evaluation",
-    "limbeck.runs.text_bench", "limbeck.runs.text_doctor", "limbeck.runs.text_memory", "limbeck.runs.text_training",
-    "limbeck.runs.text_writers",
+    "limbeck.tasks.generation.bench", "limbeck.tasks.generation.checks", "limbeck.tasks.generation.memory",
+    "limbeck.tasks.generation.training", "limbeck.tasks.generation.writers",
 }  # fmt: skip
 TORCH_NEVER = {
     "errors",
@@ -70,7 +70,7 @@ HOMES = {
     "psutil": {"numerics"},
     "filelock": {"runs", "limbeck.teachers.chat.journal"},
     "aiohttp": {"limbeck.teachers.chat.transport"},
-    "yaml": {"runs"},
+    "yaml": {"tasks", "runs"},
     "lm_eval": {"limbeck.evaluation.generation.harness"},
     "vllm": {"limbeck.models.vllm_engine"},
     "matplotlib": {"report"},
@@ -256,6 +256,25 @@ def test_no_module_imports_a_later_layer(imports: list[Import]) -> None:
 
 def test_siblings_do_not_import_each_other(imports: list[Import]) -> None:
     assert arrows_between_siblings(imports) == []
+
+
+def kind_of(module: str) -> str:
+    """Name of the kind of task whose folder a module is in: ``ranking`` for ``limbeck.tasks.ranking.rows``."""
+    parts = module.split(".")
+    return parts[2] if len(parts) > 3 and parts[1] == "tasks" else ""
+
+
+def arrows_between_kinds(imports: Iterable[Import]) -> list[str]:
+    return [
+        f"{found}: a kind of task knows itself and what tasks/ shares, which knows no kind"
+        for found in imports
+        if folder(found.importer) == "tasks" and kind_of(found.imported) not in ("", kind_of(found.importer))
+    ]
+
+
+def test_kinds_of_task_do_not_import_each_other(imports: list[Import]) -> None:
+    assert any(kind_of(found.importer) for found in imports)
+    assert arrows_between_kinds(imports) == []
 
 
 def test_the_report_reads_result_records_only(imports: list[Import]) -> None:

@@ -95,7 +95,7 @@ def stored(folder: Path, teacher: LanguageTeacher, encoded: EncodedSequences, vo
 
 
 def rewrite(student: Any, encoded: EncodedSequences) -> OnPolicyWriter:
-    """Return what has the student complete the prompts, in every step, as `limbeck.runs.text_writers` does."""
+    """Return what has the student complete the prompts, in every step, as `limbeck.tasks.generation.writers` does."""
 
     def write_rows(rows: NDArray[np.int64], decoding: Decoding, seed: int) -> Batch:
         prompts = [encoded.prompt_ids(int(row)).tolist() for row in rows]

@@ -16,7 +16,7 @@ from limbeck.data.articles.read import file_records
 from limbeck.errors import ConfigError, DataError
 from limbeck.evaluation.alerts.rules import AlertRules
 from limbeck.results.alerts import Alert, AlertRun
-from limbeck.runs.predictor import Predictor
+from limbeck.tasks.classification.predict import Predictor
 from limbeck.types import SilentProgress
 
 RULES = AlertRules()

@@ -25,7 +25,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
 
     unknown: dict[str, Any] = dict.fromkeys(("tokens_per_second", "batch_size", "peak_memory_bytes"))
     speed = Speed(parameters=1, size_bytes=1, **unknown)
-    monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *words: speed)
+    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
     monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
 

@@ -26,8 +26,8 @@ def student(multilingual_folder: Path, tmp_path_factory: pytest.TempPathFactory)
 
     from limbeck.data.prompts.choice import PromptChoice
     from limbeck.models.load import load_tokenizer
-    from limbeck.runs.ranker import RankingTask
     from limbeck.students.scorer import make_scorer
+    from limbeck.tasks.ranking.predict import RankingTask
 
     folder = tmp_path_factory.mktemp("student")
     torch.manual_seed(0)

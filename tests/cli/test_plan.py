@@ -19,7 +19,9 @@ def test_a_run_that_fits_and_one_that_does_not(run_file: Path, monkeypatch: pyte
     assert fits.exit_code == 0
     assert "It fits: " in fits.stderr
     assert "student's activations" in fits.stderr
-    monkeypatch.setattr("limbeck.runs.plan.trace_step", lambda *_, **__: StepMemory(8, 2, 8, 1_000_000))
+    monkeypatch.setattr(
+        "limbeck.tasks.classification.memory.trace_step", lambda *_, **__: StepMemory(8, 2, 8, 1_000_000)
+    )
     too_small = RUNNER.invoke(app, ["plan", str(run_file), "--memory", "1MB", "--set", "training.micro_batch_size=1"])
     assert too_small.exit_code == 2
     assert "student.adapter: {kind: lora, rank: 8}, with it: " in too_small.stderr

@@ -80,7 +80,7 @@ def test_predict_cuts_answers_off_and_samples(student: Path, limbeck: Command) -
 def test_predict_writes_as_rows_come(student: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An endless input gives answers, a batch behind it."""
     from limbeck.data.generation.records import Example, Message
-    from limbeck.runs.writer import WritingStudent
+    from limbeck.tasks.generation.predict import WritingStudent
     from limbeck.types import Origin
 
     read = []
@@ -279,8 +279,8 @@ def test_evaluate_on_tasks_of_lm_eval_needs_the_extra(
         system="distilled", task="topics", metric="acc", value=0.75, standard_error=0.1, higher_is_better=True,
         samples=12, shots=0, version="1",
     )  # fmt: skip
-    monkeypatch.setattr("limbeck.runs.evaluate_tasks.require_harness", lambda: None)
-    monkeypatch.setattr("limbeck.runs.evaluate_tasks.harness_figures", lambda *words, **options: [found])
+    monkeypatch.setattr("limbeck.tasks.generation.harness.require_harness", lambda: None)
+    monkeypatch.setattr("limbeck.tasks.generation.harness.harness_figures", lambda *words, **options: [found])
     code, _, errors = limbeck("evaluate", str(student), rows, "--lm-eval", "topics", "--output", str(figures))
     assert code == 0, errors
     assert "0.750 ± 0.100" in errors

@@ -15,7 +15,7 @@ from limbeck.errors import ConfigError, TeacherError
 from limbeck.filter import stages
 from limbeck.filter.config import ArticleSet, Judge, Screen
 from limbeck.filter.stages import Question, judge_of, screen_of
-from limbeck.runs import prompted_teacher
+from limbeck.tasks.classification import prompted_teacher
 from limbeck.teachers.labels.label_probs import LabelProbs
 from limbeck.types import Rows
 

@@ -24,7 +24,7 @@ NAMES = sorted(path.stem for path in (HERE / "runs").glob("*.yaml"))
 _ASIDE = {
     "limbeck.report.page.write_report": lambda results, path: path.touch(),
     "limbeck.evaluation.speed._measure_on_disk": lambda model, longest: (1, 1),
-    "limbeck.runs.text_outcome.writing_speed": lambda *words: Speed(
+    "limbeck.tasks.generation.measure.writing_speed": lambda *words: Speed(
         parameters=1, size_bytes=1, tokens_per_second=None, batch_size=None, peak_memory_bytes=None
     ),
 }

@@ -129,9 +129,9 @@ def store(folder: Path, server: PaidServer, material: Material) -> Command:
 
 def _contents(sections: dict[str, Any], folder: Path) -> list[bytes]:
     from limbeck.runs.config import run_config
-    from limbeck.runs.text_bench import set_up
-    from limbeck.runs.text_config import TextRunConfig
-    from limbeck.runs.text_data import read_texts
+    from limbeck.tasks.generation.bench import set_up
+    from limbeck.tasks.generation.config import TextRunConfig
+    from limbeck.tasks.generation.rows import read_texts
     from limbeck.teachers.store.reader import TokenStore
     from limbeck.types import SilentProgress
 

@@ -17,15 +17,6 @@ def prepare() -> None:
     from transformers.models.bert import modeling_bert  # noqa: F401
     from transformers.models.llama import modeling_llama  # noqa: F401
 
-    import limbeck.alerts.flow
-    import limbeck.filter.flow
-    import limbeck.prompt_search.tune
-    import limbeck.runs.doctor
-    import limbeck.runs.flow
-    import limbeck.runs.language_doctor
-    import limbeck.runs.plan
-    import limbeck.runs.text_doctor  # noqa: F401
-
 
 def carry_out(words: list[str]) -> None:
     """Carry out the commands in a file, one after the other, and say beside it how each ended."""

@@ -21,9 +21,9 @@ from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.prompts.scored import make_verbaliser
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import save_model
-from limbeck.runs.ranker import RankingTask
 from limbeck.students.adapters import Adapter, add_adapter, merged_for_export
 from limbeck.students.scorer import make_scorer
+from limbeck.tasks.ranking.predict import RankingTask
 from limbeck.types import SoftLayout
 
 Damage = Callable[[Path], None]

@@ -22,9 +22,9 @@ from tests.runs.text_models import text_sections
 
 from limbeck.filter.config import FilterConfig
 from limbeck.prompt_search.config import TuneConfig
-from limbeck.runs.classifier_config import RunConfig
-from limbeck.runs.language_config import LanguageRunConfig
-from limbeck.runs.text_config import TextRunConfig
+from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.generation.config import TextRunConfig
+from limbeck.tasks.ranking.config import LanguageRunConfig
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

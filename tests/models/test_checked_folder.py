@@ -279,7 +279,7 @@ def test_a_student_has_no_weights_too_many(student: Path) -> None:
 )
 def test_names_of_labels(student: Path, id2label: dict[str, Any], said: str) -> None:
     set_values(student / "config.json", id2label=id2label)
-    from limbeck.runs.predictor import Predictor
+    from limbeck.tasks.classification.predict import Predictor
 
     with pytest.raises(ModelError, match=said):
         Predictor(str(student))

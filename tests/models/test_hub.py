@@ -23,7 +23,7 @@ from transformers import safetensors_conversion
 from limbeck.errors import ModelError
 from limbeck.models.hub import _copy, hub_folder, is_hub_name
 from limbeck.models.load import load_classifier, load_tokenizer
-from limbeck.runs.predictor import Predictor
+from limbeck.tasks.classification.predict import Predictor
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONVERTED = "fedcba9876543210fedcba9876543210fedcba98"

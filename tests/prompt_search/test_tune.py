@@ -17,7 +17,7 @@ from limbeck.errors import ConfigError, DataError
 from limbeck.prompt_search import tune as tune_module
 from limbeck.prompt_search.config import TuneConfig
 from limbeck.prompt_search.tune import tune_prompt
-from limbeck.runs.pilot import ONE_ANSWER
+from limbeck.tasks.classification.pilot import ONE_ANSWER
 
 LABELS = ["risk", "safe"]
 WORDS = {"risk": ["flood", "storm", "fire"], "safe": ["festival", "match", "walk"]}

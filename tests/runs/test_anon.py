@@ -22,9 +22,9 @@ from limbeck.report.page import render_report
 from limbeck.results import Results
 from limbeck.results.sections import TeacherLabels
 from limbeck.runs.config import run_config
-from limbeck.runs.evaluate import evaluate
 from limbeck.runs.examine import examine
-from limbeck.runs.predictor import Predictor
+from limbeck.tasks.classification.evaluate import evaluate
+from limbeck.tasks.classification.predict import Predictor
 from limbeck.types import SilentProgress
 
 LABELS = ("safe", "caution", "risk")

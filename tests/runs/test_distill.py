@@ -19,7 +19,7 @@ from limbeck.errors import ConfigError, DataError, ModelError, RunFolderError
 from limbeck.results import Results
 from limbeck.results.sections import Speeds
 from limbeck.runs.config import load_run_file
-from limbeck.runs.predictor import Predictor
+from limbeck.tasks.classification.predict import Predictor
 
 
 @pytest.fixture
@@ -182,7 +182,8 @@ def test_the_card_names_the_model_that_the_student_began_as(
     if own:
         sections["student"] = {"model": str(small)}
     monkeypatch.setattr(
-        "limbeck.runs.classifier_outcome.hub_name", lambda model: {str(small): "org/small", teacher: "org/t"}[model]
+        "limbeck.tasks.classification.measure.hub_name",
+        lambda model: {str(small): "org/small", teacher: "org/t"}[model],
     )
     limbeck.distill(**sections)
     card = (Path(sections["output"]) / "student" / "README.md").read_text(encoding="utf-8")

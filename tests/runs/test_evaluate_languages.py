@@ -13,8 +13,8 @@ from limbeck.errors import ConfigError, DataError
 from limbeck.results.figures import Figure
 from limbeck.results.record import Results
 from limbeck.results.sections import Languages
-from limbeck.runs.evaluate_languages import EvaluateOptions, evaluate_languages
-from limbeck.runs.ranker import RankingTask
+from limbeck.tasks.ranking.evaluate import EvaluateOptions, evaluate_languages
+from limbeck.tasks.ranking.predict import RankingTask
 from limbeck.types import Instruction, SilentProgress
 
 Records = Callable[..., list[Instruction]]
@@ -70,7 +70,7 @@ def cells(results: Results, metric: str = "accuracy") -> list[Figure]:
 def test_accuracy_and_reciprocal_rank_are_those_of_the_predictions(
     student: Path, rows: Path, make_topic_records: Records
 ) -> None:
-    from limbeck.runs.ranker import Ranker
+    from limbeck.tasks.ranking.predict import Ranker
 
     results = measure(student, rows)
     assert [(cell.slice["lang"], cell.rows) for cell in cells(results)] == [("en", 36), ("bg", 36), ("sk", 36)]

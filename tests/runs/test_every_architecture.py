@@ -15,11 +15,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 import limbeck
 from limbeck.errors import ModelError
 from limbeck.models.taps import run_model
-from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.config import run_config
 from limbeck.runs.examine import examine
-from limbeck.runs.plan import plan_memory
-from limbeck.runs.predictor import Predictor
+from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.memory import plan_memory
+from limbeck.tasks.classification.predict import Predictor
 from limbeck.types import SilentProgress
 
 SHAPE = {

@@ -12,12 +12,12 @@ import torch
 import limbeck
 from limbeck.errors import DataError, ModelError
 from limbeck.models.load import load_tokenizer
-from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.config import run_config
 from limbeck.runs.examine import examine
-from limbeck.runs.predictor import Predictor
-from limbeck.runs.prepare import start_teacher
-from limbeck.runs.student import make_student
+from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.predict import Predictor
+from limbeck.tasks.classification.rows import start_teacher
+from limbeck.tasks.classification.student import make_student
 from limbeck.types import SilentProgress
 
 SORTED = ["card_arrival", "exchange_rate", "lost_or_stolen_card", "top_up_failed"]

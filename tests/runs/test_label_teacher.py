@@ -18,9 +18,9 @@ from limbeck.report.page import render_report
 from limbeck.results import Results
 from limbeck.results.sections import Adapter, Calibration, Classes, Speeds, TeacherLabels
 from limbeck.runs.config import load_run_file, run_config
-from limbeck.runs.evaluate import evaluate
 from limbeck.runs.examine import examine
-from limbeck.runs.predictor import Predictor
+from limbeck.tasks.classification.evaluate import evaluate
+from limbeck.tasks.classification.predict import Predictor
 from limbeck.tasks.finding import Finding
 from limbeck.teachers.labels.label_probs import LabelProbs, from_log_probs
 from limbeck.types import SilentProgress
@@ -79,7 +79,7 @@ def test_a_run_without_gold_labels_and_without_a_teachers_weights(
         fits.append((logits, wanted))
         return 1.7
 
-    monkeypatch.setattr("limbeck.runs.calibrate.student_temperature", fit)
+    monkeypatch.setattr("limbeck.tasks.classification.calibrate.student_temperature", fit)
     results = limbeck.distill(**taught)
     assert isinstance(results, Results)
     systems = {system.name: system for system in results.systems}
@@ -126,8 +126,8 @@ def test_a_run_without_gold_labels_and_without_a_teachers_weights(
 
 def test_the_student_learns_the_teachers_probabilities(taught: dict[str, Any], light: None) -> None:
     """The signal of a row is its confidence, and equal shares of the rest."""
-    from limbeck.runs.label_teacher import make_label_teacher
-    from limbeck.runs.prepare import read_rows
+    from limbeck.tasks.classification.label_teacher import make_label_teacher
+    from limbeck.tasks.classification.rows import read_rows
     from limbeck.types import Needs
 
     config = run_config(taught)
@@ -162,8 +162,8 @@ def test_rows_that_the_teacher_left_out_are_not_distilled(taught: dict[str, Any]
 
 
 def test_a_label_that_the_teacher_never_gives_is_warned_of(taught: dict[str, Any]) -> None:
-    from limbeck.runs.label_teacher import label_teacher_warnings, make_label_teacher
-    from limbeck.runs.prepare import read_rows
+    from limbeck.tasks.classification.label_teacher import label_teacher_warnings, make_label_teacher
+    from limbeck.tasks.classification.rows import read_rows
 
     config = run_config(taught)
     rows = read_rows(config)  # type: ignore[arg-type]
@@ -179,8 +179,8 @@ def test_a_label_that_the_teacher_never_gives_is_warned_of(taught: dict[str, Any
 def test_rows_whose_label_changes_with_the_order_of_the_options_can_be_left_out(
     unlabelled: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from limbeck.runs import label_teacher
-    from limbeck.runs.prepare import read_rows
+    from limbeck.tasks.classification import label_teacher
+    from limbeck.tasks.classification.rows import read_rows
 
     def answers(teacher: Any, prompt: Any, asked: Any, labels: Any, **_: Any) -> LabelProbs:
         sure, unsure = ({"A": -0.1, "B": -3.0, "C": -4.0, "D": -5.0}, {"D": -0.1, "A": -3.0, "B": -4.0, "C": -5.0})
@@ -202,7 +202,7 @@ def test_rows_whose_label_changes_with_the_order_of_the_options_can_be_left_out(
 
 
 def test_rows_that_the_prompt_shows_are_warned_of(unlabelled: dict[str, Any], tmp_path: Path) -> None:
-    from limbeck.runs.prepare import demonstration_warnings, read_rows
+    from limbeck.tasks.classification.rows import demonstration_warnings, read_rows
 
     train, test = (read(Path(unlabelled["data"][split])) for split in ("train", "test"))
     train[0]["text"] = train[0]["text"].replace(" ", "\n", 1)
@@ -233,7 +233,7 @@ def test_development_rows_without_labels_are_refused_before_training(taught: dic
 
 
 def test_without_gold_labels_the_temperature_is_fitted_on_the_teachers(taught: dict[str, Any]) -> None:
-    from limbeck.runs.calibrate import dev_labels
+    from limbeck.tasks.classification.calibrate import dev_labels
     from limbeck.types import Origin, Rows
 
     rows = Rows(["a", "b"], None, [None, None], [Origin("a", 1)] * 2, ["y", None], None)
@@ -330,8 +330,8 @@ def test_a_local_teacher_whose_template_writes_the_date_reads_that_of_the_run(
 def test_rows_in_the_order_of_the_students_loss_before_training(
     taught: dict[str, Any], light: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from limbeck.runs import classifier_run
     from limbeck.sequences.curriculum import nested_parts
+    from limbeck.tasks.classification import task_run as classifier_run
 
     seen: list[np.ndarray[Any, Any]] = []
 

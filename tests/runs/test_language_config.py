@@ -10,8 +10,8 @@ import pytest
 from limbeck.errors import ConfigError
 from limbeck.recipes.catalogue import recipe_card
 from limbeck.runs.config import load_run_file, run_config
-from limbeck.runs.language_config import LanguageRunConfig
 from limbeck.sequences.given import Paired
+from limbeck.tasks.ranking.config import LanguageRunConfig
 
 GOOD = """\
 task:

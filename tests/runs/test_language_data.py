@@ -16,8 +16,8 @@ from limbeck.cli.app import main
 from limbeck.data.prompts.choice import PromptChoice
 from limbeck.errors import ConfigError, DataError, LimbeckError
 from limbeck.runs.config import run_config
-from limbeck.runs.language_config import LanguageRunConfig
-from limbeck.runs.language_data import LanguageData, hard_prompts, pair_for, read_language_data
+from limbeck.tasks.ranking.config import LanguageRunConfig
+from limbeck.tasks.ranking.rows import LanguageData, hard_prompts, pair_for, read_language_data
 
 
 def read(sections: dict[str, Any]) -> LanguageData:
@@ -379,7 +379,7 @@ def test_a_fault_stops_the_run_before_anything_is_trained(
     def refuse(*arguments: Any, **options: Any) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("limbeck.runs.language_bench.make_scorer", refuse)
+    monkeypatch.setattr("limbeck.tasks.ranking.bench.make_scorer", refuse)
     files(own_toy_data)
     spoil(own_run, change)
     with pytest.raises(error, match=re.compile(message, re.DOTALL)):

@@ -10,11 +10,11 @@ import pytest
 from limbeck.runs.config import run_config
 from limbeck.runs.examine import examine
 from limbeck.runs.flow import run
-from limbeck.runs.language_bench import Bench
-from limbeck.runs.language_data import read_language_data
-from limbeck.runs.language_doctor import _dual_encoder_seconds, _planned
-from limbeck.runs.language_plan import seconds_per_row
 from limbeck.tasks.finding import Finding
+from limbeck.tasks.ranking.bench import Bench
+from limbeck.tasks.ranking.checks import _dual_encoder_seconds, _planned
+from limbeck.tasks.ranking.rows import read_language_data
+from limbeck.tasks.ranking.timing import seconds_per_row
 from limbeck.types import Instruction, SilentProgress
 
 Records = Callable[..., list[Instruction]]
@@ -92,7 +92,7 @@ def test_a_dual_encoder_is_timed_by_the_tokens_that_it_reads(
                   SilentProgress())  # type: ignore[arg-type] # fmt: skip
     ((_, system), *_) = bench.recipes()
     clock = iter(float(second) for second in range(100))
-    monkeypatch.setattr("limbeck.runs.language_doctor.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("limbeck.tasks.ranking.checks.time.perf_counter", lambda: next(clock))
     tests = bench.data.test
     scorer, encoder = bench.new_scorer(system, 0), bench.encoder(system)
     # So few that the sample is all of them; it takes a second by this clock.

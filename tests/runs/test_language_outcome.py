@@ -19,9 +19,9 @@ from limbeck.results.record import Results
 from limbeck.results.sections import Forgetting, Gate, Languages, Money, SystemCosts
 from limbeck.runs.config import load_run_file, run_config
 from limbeck.runs.flow import run
-from limbeck.runs.language_config import LanguageRunConfig
-from limbeck.runs.language_data import read_language_data
-from limbeck.runs.language_outcome import credits_of
+from limbeck.tasks.ranking.config import LanguageRunConfig
+from limbeck.tasks.ranking.measure import credits_of
+from limbeck.tasks.ranking.rows import read_language_data
 from limbeck.types import SilentProgress
 
 SYSTEMS = ("ml_ipd", "ml_dft", "pl_bl", "rl_ia", "transfer")

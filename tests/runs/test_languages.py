@@ -22,8 +22,8 @@ from limbeck.errors import ConfigError, RunFolderError
 from limbeck.results.record import Results
 from limbeck.results.sections import Forgetting, Gate
 from limbeck.runs.config import run_config
-from limbeck.runs.language_config import LanguageRunConfig
-from limbeck.runs.language_data import read_language_data
+from limbeck.tasks.ranking.config import LanguageRunConfig
+from limbeck.tasks.ranking.rows import read_language_data
 from limbeck.types import Instruction
 
 Make = Callable[..., Any]
@@ -291,7 +291,7 @@ def test_the_same_run_again_trains_nothing(
         raise AssertionError("trained or scored again")
 
     monkeypatch.setattr("limbeck.stages.pipeline._train", refuse)
-    monkeypatch.setattr("limbeck.runs.language_bench.predict_scores", refuse)
+    monkeypatch.setattr("limbeck.tasks.ranking.bench.predict_scores", refuse)
     assert run(toy_run) == first
     after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
     assert {path.name for path in before if before[path] != after[path]} <= {"report.html"}

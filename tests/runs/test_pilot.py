@@ -14,14 +14,14 @@ import pytest
 
 import limbeck
 from limbeck.errors import ConfigError, ModelError, TeacherError
-from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.config import load_run_file, run_config
 from limbeck.runs.examine import examine
 from limbeck.runs.folder import resolved_yaml
-from limbeck.runs.label_teacher import label_teacher_warnings, make_label_teacher
-from limbeck.runs.pilot import ONE_ANSWER, advice_for, worth_of
-from limbeck.runs.prepare import RunRows, read_rows
 from limbeck.runs.run_changes import changes_of
+from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.label_teacher import label_teacher_warnings, make_label_teacher
+from limbeck.tasks.classification.pilot import ONE_ANSWER, advice_for, worth_of
+from limbeck.tasks.classification.rows import RunRows, read_rows
 from limbeck.tasks.finding import Finding
 from limbeck.types import SilentProgress
 

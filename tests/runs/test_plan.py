@@ -11,13 +11,13 @@ import pytest
 from limbeck.models.load import load_classifier, load_tokenizer
 from limbeck.models.step_memory import StepMemory, without_memory
 from limbeck.numerics.memory_plan import NF4_BITS
-from limbeck.runs import plan as plan_module
-from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.config import run_config
-from limbeck.runs.plan import MemoryPlan, plan_memory
-from limbeck.runs.prepare import read_rows
-from limbeck.runs.student import make_student
 from limbeck.students.adapters import Adapter, trainable_parameters
+from limbeck.tasks.classification import memory as plan_module
+from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.memory import MemoryPlan, plan_memory
+from limbeck.tasks.classification.rows import read_rows
+from limbeck.tasks.classification.student import make_student
 
 
 def checked(sections: dict[str, Any], **changes: Any) -> RunConfig:

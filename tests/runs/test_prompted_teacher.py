@@ -11,7 +11,7 @@ import pytest
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.prompts.label_render import render_plain
 from limbeck.errors import ConfigError, TeacherError
-from limbeck.runs.prompted_teacher import (
+from limbeck.tasks.classification.prompted_teacher import (
     ask_for_reasons,
     chat_label_probs,
     content_free_rows,

@@ -15,9 +15,9 @@ from limbeck.errors import ConfigError, DataError, ModelError
 from limbeck.evaluation.predict import softmax
 from limbeck.runs.config import run_config
 from limbeck.runs.flow import run
-from limbeck.runs.language_data import read_language_data
-from limbeck.runs.language_outcome import _fixed_labels
-from limbeck.runs.ranker import Ranker, RankingTask
+from limbeck.tasks.ranking.measure import _fixed_labels
+from limbeck.tasks.ranking.predict import Ranker, RankingTask
+from limbeck.tasks.ranking.rows import read_language_data
 from limbeck.types import Instruction, SilentProgress
 
 Records = Callable[..., list[Instruction]]

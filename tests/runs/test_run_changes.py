@@ -229,7 +229,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     from limbeck.results.sections import Speed
 
     speed = Speed(parameters=1, size_bytes=1, tokens_per_second=1.0, batch_size=1, peak_memory_bytes=None)
-    monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *arguments: speed)
+    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *arguments: speed)
     monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
     monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 4)

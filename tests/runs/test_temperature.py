@@ -12,8 +12,8 @@ from scipy.optimize import minimize_scalar
 
 from limbeck.data.load import Fields, load_rows
 from limbeck.errors import ConfigError, DataError, ModelError
-from limbeck.runs.predictor import Predictor
-from limbeck.runs.temperature import Fitted, calibrate, read_temperature, student_temperature
+from limbeck.tasks.classification.predict import Predictor
+from limbeck.tasks.classification.temperature import Fitted, calibrate, read_temperature, student_temperature
 from limbeck.types import SilentProgress
 
 LABELS = ["risk", "caution", "safe"]

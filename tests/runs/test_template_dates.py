@@ -20,17 +20,19 @@ import limbeck
 from limbeck.data.generation.records import Example, Examples, Message
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.errors import ConfigError, ModelError
-from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.config import run_config
-from limbeck.runs.evaluate_tasks import evaluate_tasks
 from limbeck.runs.examine import examine
 from limbeck.runs.folder import record_run
-from limbeck.runs.prompted_teacher import rendered_prompts
-from limbeck.runs.template_dates import date_notes, dated_prompt, with_label_dates, with_text_date
-from limbeck.runs.text_config import TextRunConfig
-from limbeck.runs.text_store import fill_store_of
-from limbeck.runs.writer import WritingStudent
+from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.dates import date_notes, with_label_dates
+from limbeck.tasks.classification.prompted_teacher import rendered_prompts
 from limbeck.tasks.finding import Finding
+from limbeck.tasks.generation.config import TextRunConfig
+from limbeck.tasks.generation.dates import with_text_date
+from limbeck.tasks.generation.harness import evaluate_tasks
+from limbeck.tasks.generation.predict import WritingStudent
+from limbeck.tasks.generation.store import fill_store_of
+from limbeck.tasks.template_dates import dated_prompt
 from limbeck.types import Origin, SilentProgress
 
 DATED = "{{ '<|im_start|>' + strftime_now('%d') + '<|im_end|>' }}" + CHATML
@@ -59,7 +61,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
     from limbeck.results.sections import Speed
 
     speed = Speed(parameters=1, size_bytes=1, tokens_per_second=None, batch_size=None, peak_memory_bytes=None)
-    monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *words: speed)
+    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
     monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
 
@@ -153,7 +155,7 @@ def test_the_student_goes_on_with_the_day_of_its_run(
         shown.append(tokenizer.apply_chat_template(messages, tokenize=False))
         return []
 
-    monkeypatch.setattr("limbeck.runs.evaluate_tasks.harness_figures", figures)
+    monkeypatch.setattr("limbeck.tasks.generation.harness.harness_figures", figures)
     evaluate_tasks(f"{sections['output']}/student", ["task"], against=None, progress=SilentProgress())
     assert [text[:22] for text in shown] == ["<|im_start|>01<|im_end|>"[:22]]
 

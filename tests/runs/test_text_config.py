@@ -10,7 +10,7 @@ import pytest
 
 from limbeck.errors import ConfigError
 from limbeck.runs.config import load_run_file, run_config
-from limbeck.runs.text_config import TextRunConfig
+from limbeck.tasks.generation.config import TextRunConfig
 
 SECTIONS: dict[str, Any] = {
     "task": {"kind": "generation", "prompt": "question", "completion": "answer"},

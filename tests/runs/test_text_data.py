@@ -10,8 +10,8 @@ from tests.runs.text_models import LLAMA, held_out_rows, make_model, make_tokeni
 
 from limbeck.errors import ConfigError, DataError
 from limbeck.runs.config import run_config
-from limbeck.runs.text_config import TextRunConfig
-from limbeck.runs.text_data import encode_texts, leaked_texts, read_texts, room_to_write, text_limit
+from limbeck.tasks.generation.config import TextRunConfig
+from limbeck.tasks.generation.rows import encode_texts, leaked_texts, read_texts, room_to_write, text_limit
 
 
 def config_of(folder: Path, train: list[dict[str, Any]], **changes: Any) -> TextRunConfig:

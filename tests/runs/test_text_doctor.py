@@ -23,8 +23,8 @@ from limbeck.formatting import share_text
 from limbeck.models.load import load_language_model
 from limbeck.runs.config import run_config
 from limbeck.runs.examine import examine as examine_run
-from limbeck.runs.text_config import TextRunConfig
 from limbeck.tasks.finding import Finding
+from limbeck.tasks.generation.config import TextRunConfig
 from limbeck.types import SilentProgress
 
 

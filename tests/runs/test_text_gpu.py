@@ -14,8 +14,8 @@ from tests.runs.text_models import text_sections
 
 import limbeck
 from limbeck.runs.config import run_config
-from limbeck.runs.text_config import TextRunConfig
-from limbeck.runs.text_store import fill_store_of
+from limbeck.tasks.generation.config import TextRunConfig
+from limbeck.tasks.generation.store import fill_store_of
 from limbeck.teachers.store.reader import TokenStore
 from limbeck.types import SilentProgress
 

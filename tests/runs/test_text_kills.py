@@ -108,9 +108,9 @@ def size(folder: Path) -> int:
 def test_a_store_killed_at_random_moments_has_the_same_contents(forge: Forge, tmp_path: Path) -> None:
     """Some rows stand in the data twice. Every other kill comes soon after a run's first write."""
     from limbeck.runs.config import run_config
-    from limbeck.runs.text_bench import set_up
-    from limbeck.runs.text_config import TextRunConfig
-    from limbeck.runs.text_data import read_texts
+    from limbeck.tasks.generation.bench import set_up
+    from limbeck.tasks.generation.config import TextRunConfig
+    from limbeck.tasks.generation.rows import read_texts
     from limbeck.types import SilentProgress
 
     sections = text_sections(tmp_path, recipe={"name": "kd"})

@@ -11,10 +11,10 @@ from tests.runs.text_models import text_sections
 
 from limbeck.runs.config import run_config
 from limbeck.runs.examine import examine
-from limbeck.runs.text_bench import TextBench, set_up
-from limbeck.runs.text_config import TextRunConfig
-from limbeck.runs.text_data import read_texts
-from limbeck.runs.text_memory import _kept_bytes, step_memory
+from limbeck.tasks.generation.bench import TextBench, set_up
+from limbeck.tasks.generation.config import TextRunConfig
+from limbeck.tasks.generation.memory import _kept_bytes, step_memory
+from limbeck.tasks.generation.rows import read_texts
 from limbeck.types import SilentProgress
 
 
@@ -63,7 +63,7 @@ def test_what_a_run_leaves_out_is_not_counted(tmp_path: Path) -> None:
 
 
 def test_a_device_that_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limbeck.runs.text_doctor.device_memory_bytes", lambda: 1_000_000)
+    monkeypatch.setattr("limbeck.tasks.generation.checks.device_memory_bytes", lambda: 1_000_000)
     config = run_config(text_sections(tmp_path))
     assert isinstance(config, TextRunConfig)
     (finding,) = (found for found in examine(config, SilentProgress()) if found.check == "memory")

@@ -18,7 +18,7 @@ import limbeck
 
 PROGRAM = (
     # What these tests are not about: speed, and drawing.
-    "import limbeck.runs.text_outcome as outcome, limbeck.report.page as page\n"
+    "import limbeck.tasks.generation.measure as outcome, limbeck.report.page as page\n"
     "from limbeck.results.sections import Speed\n"
     "outcome.writing_speed = lambda *words: Speed(parameters=1, size_bytes=1, tokens_per_second=None,"
     " batch_size=None, peak_memory_bytes=None)\n"
@@ -69,7 +69,7 @@ def test_an_interrupt_at_any_step_changes_nothing_in_the_end(
     from limbeck.results.sections import Speed
 
     speed = Speed(parameters=1, size_bytes=1, tokens_per_second=None, batch_size=None, peak_memory_bytes=None)
-    monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *words: speed)
+    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
     monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
     sections = text_sections(tmp_path, recipe=recipe, answers={"rows": 8, "max_new_tokens": 3})

@@ -87,7 +87,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
     speed = Speed(
         parameters=1, size_bytes=1, tokens_per_second=1.0, batch_size=1, peak_memory_bytes=None
     )  # fmt: skip
-    monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *arguments: speed)
+    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *arguments: speed)
     monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
 
@@ -178,7 +178,7 @@ def test_a_finished_run_repeats_nothing(sections: dict[str, Any], light: None) -
 
 def test_the_teacher_is_frozen(sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch, light: None) -> None:
     """MiniLLM asks the teacher for tokens, for rewards and for distributions; the student began as its copy."""
-    import limbeck.runs.text_run as text_run
+    import limbeck.tasks.generation.task_run as text_run
 
     benches = []
     whole = text_run.set_up
@@ -436,7 +436,9 @@ def test_a_teacher_of_broken_weights(sections: dict[str, Any], tmp_path: Path, l
 
 def test_a_teacher_whose_loss_is_not_a_number(sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights may be finite and overflow on the user's rows."""
-    monkeypatch.setattr("limbeck.runs.text_run._losses", lambda *words: {"teacher": math.nan, "student_init": 5.0})
+    monkeypatch.setattr(
+        "limbeck.tasks.generation.task_run._losses", lambda *words: {"teacher": math.nan, "student_init": 5.0}
+    )
     with pytest.raises(ModelError, match=r"the teacher's loss on the held-out completions is nan"):
         limbeck.distill(**sections)
 

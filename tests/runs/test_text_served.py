@@ -22,8 +22,8 @@ import limbeck
 from limbeck.errors import ConfigError, DataError, ModelError, TeacherError
 from limbeck.runs.config import run_config
 from limbeck.runs.examine import examine
-from limbeck.runs.text_config import TextRunConfig
-from limbeck.runs.text_store import fill_store_of
+from limbeck.tasks.generation.config import TextRunConfig
+from limbeck.tasks.generation.store import fill_store_of
 from limbeck.teachers.store.index import INDEX
 from limbeck.teachers.store.reader import TokenStore
 from limbeck.types import SilentProgress
@@ -53,7 +53,7 @@ def sections(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) ->
 
     unknown: dict[str, Any] = dict.fromkeys(("tokens_per_second", "batch_size", "peak_memory_bytes"))
     speed = Speed(parameters=1, size_bytes=1, **unknown)
-    monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *words: speed)
+    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
     monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     sections = text_sections(tmp_path, recipe={"name": "kd", "label_weight": 0.0, "loss_temperature": 1.0})
     sections["training"] |= {"steps": 1, "batch_size": TRAIN_ROWS}
@@ -97,8 +97,8 @@ def run_file(sections: dict[str, Any], path: Path) -> Path:
 def test_a_served_teacher_gives_the_signals_and_the_loss_of_the_live_one(
     sections: dict[str, Any], served: dict[str, Any], server: Server
 ) -> None:
-    from limbeck.runs.text_bench import set_up
-    from limbeck.runs.text_data import read_texts
+    from limbeck.tasks.generation.bench import set_up
+    from limbeck.tasks.generation.rows import read_texts
 
     assert fill(sections)[0] == TRAIN_ROWS
     rows, mass = fill(served)

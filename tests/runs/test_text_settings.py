@@ -30,9 +30,9 @@ from limbeck.data.generation.records import Example, Examples, Message
 from limbeck.data.generation.task import Generation
 from limbeck.errors import ModelError
 from limbeck.models.load import load_language_model, load_tokenizer, save_model
-from limbeck.runs.text_data import decoder_start
-from limbeck.runs.text_settings import end_tokens_of, own_end_tokens, set_padding, set_writing
-from limbeck.runs.writer import WritingStudent
+from limbeck.tasks.generation.predict import WritingStudent
+from limbeck.tasks.generation.rows import decoder_start
+from limbeck.tasks.generation.settings import end_tokens_of, own_end_tokens, set_padding, set_writing
 from limbeck.types import Origin
 
 STALE = {"do_sample": False, "temperature": 0.0, "top_p": 0.8, "top_k": 20, "repetition_penalty": 1.3}
@@ -44,7 +44,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
     from limbeck.results.sections import Speed
 
     speed = Speed(parameters=1, size_bytes=1, tokens_per_second=None, batch_size=None, peak_memory_bytes=None)
-    monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *words: speed)
+    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
     monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
 

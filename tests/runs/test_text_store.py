@@ -28,8 +28,8 @@ import limbeck
 from limbeck.errors import ConfigError, DataError
 from limbeck.models.load import load_language_model
 from limbeck.runs.config import run_config
-from limbeck.runs.text_config import TextRunConfig
-from limbeck.runs.text_store import fill_store_of
+from limbeck.tasks.generation.config import TextRunConfig
+from limbeck.tasks.generation.store import fill_store_of
 from limbeck.teachers.language_model import LanguageTeacher
 from limbeck.types import SilentProgress
 
@@ -44,7 +44,7 @@ def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     unknown: dict[str, Any] = dict.fromkeys(("tokens_per_second", "batch_size", "peak_memory_bytes"))
     speed = Speed(parameters=1, size_bytes=1, **unknown)
-    monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *words: speed)
+    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
     monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
     sections = text_sections(tmp_path, recipe={"name": "kd", "label_weight": 0.0, "loss_temperature": TEMPERATURE})

@@ -22,7 +22,7 @@ def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     from limbeck.results.sections import Speed
 
     speed = Speed(parameters=1, size_bytes=1, tokens_per_second=None, batch_size=None, peak_memory_bytes=None)
-    monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *words: speed)
+    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
     monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
     return text_sections(tmp_path)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from limbeck.errors import ConfigError
-from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.config import load_run_file
-from limbeck.runs.language_config import LanguageRunConfig
-from limbeck.runs.text_config import TextRunConfig
-from limbeck.runs.trainer_words import _WORDS, word_here
+from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.generation.config import TextRunConfig
+from limbeck.tasks.ranking.config import LanguageRunConfig
+from limbeck.tasks.trainer_words import _WORDS, word_here
 
 GOOD = """\
 data: {train: tickets.jsonl}

@@ -125,7 +125,7 @@ def test_a_run_on_texts_has_the_parts_it_planned(tmp_path: Any, light: None, mon
 
     unknown = dict.fromkeys(("tokens_per_second", "batch_size", "peak_memory_bytes"))
     speed = Speed(parameters=1, size_bytes=1, **unknown)
-    monkeypatch.setattr("limbeck.runs.text_outcome.writing_speed", lambda *words: speed)
+    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
     recipe = {"name": "gkd", "on_policy_share": 0.5, "otherwise": "teacher", "max_new_tokens": 4}
     sections = text_sections(tmp_path, recipe=recipe)
     sections["teacher"]["fine_tune"] = dict(sections["training"])

@@ -25,9 +25,9 @@ def prepare() -> None:
     import limbeck.prompt_search.tune
     import limbeck.report.page as page
     import limbeck.runs.flow
-    import limbeck.runs.text_outcome as outcome
-    import limbeck.runs.text_run  # noqa: F401
-    import limbeck.runs.text_store as text_store
+    import limbeck.tasks.generation.measure as outcome
+    import limbeck.tasks.generation.store as text_store
+    import limbeck.tasks.generation.task_run  # noqa: F401
     from limbeck.results.sections import Speed
     from limbeck.teachers.chat.client import ChatTeacher  # noqa: F401
     from limbeck.teachers.chat.journal import Journal

@@ -24,9 +24,9 @@ from limbeck.evaluation.predict import softmax
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import weights_fingerprint
 from limbeck.results.alerts import NO_REASON, AlertRun, AlertSweep
-from limbeck.runs.checked_yaml import load_checked
-from limbeck.runs.predictor import Predictor
-from limbeck.runs.temperature import read_temperature
+from limbeck.tasks.checked_yaml import load_checked
+from limbeck.tasks.classification.predict import Predictor
+from limbeck.tasks.classification.temperature import read_temperature
 from limbeck.types import Progress
 
 __all__ = ["load_alert_rules", "make_alerts", "sweep_alerts"]

@@ -142,7 +142,7 @@ def calibrate(
     quiet_libraries()
     from limbeck.data.records import named_fields
     from limbeck.formatting import share_text
-    from limbeck.runs.temperature import calibrate
+    from limbeck.tasks.classification.temperature import calibrate
     from limbeck.tasks.task_file import CALIBRATION_FILE
 
     if Path(model).is_dir():

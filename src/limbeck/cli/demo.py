@@ -39,7 +39,7 @@ def main(
     from limbeck.demo.setting import SENTENCES, demo_run
     from limbeck.formatting import share_text
     from limbeck.runs.flow import run
-    from limbeck.runs.predictor import Predictor
+    from limbeck.tasks.classification.predict import Predictor
 
     folder = output or Path("runs") / ("demo-quick" if quick else "demo")
     config = demo_run(folder, quick=quick, seeds=seeds)

@@ -19,8 +19,8 @@ from typing import Any
 
 from limbeck.atomic import write_text
 from limbeck.errors import ConfigError, ModelError
-from limbeck.runs.classifier_config import RunConfig
 from limbeck.runs.config import run_config
+from limbeck.tasks.classification.config import RunConfig
 
 __all__ = ["LABELLED_PER_INTENT", "SENTENCES", "demo_run", "few_labels", "minilm_folder", "read_banking77"]
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from limbeck.data.articles.article import ArticleFields
 from limbeck.data.prompts.label_prompt import LabelPrompt
-from limbeck.runs.checked_yaml import load_checked
+from limbeck.tasks.checked_yaml import load_checked
 from limbeck.tasks.run_config import OutputFolder, Sources
 from limbeck.teachers.chat.endpoint import ChatEndpoint
 

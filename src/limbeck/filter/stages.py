@@ -14,8 +14,8 @@ from limbeck.data.articles.keywords import keyword_score, lead
 from limbeck.data.prompts.label_prompt import LabelPrompt, check_prompt
 from limbeck.errors import ConfigError, TeacherError
 from limbeck.filter.config import ArticleSet, Judge, Screen
-from limbeck.runs.predictor import Predictor
-from limbeck.runs.template_dates import dated_prompt
+from limbeck.tasks.classification.predict import Predictor
+from limbeck.tasks.template_dates import dated_prompt
 from limbeck.types import Advance, Origin, Rows
 
 __all__ = ["Asker", "Question", "judge_of", "screen_of"]
@@ -127,7 +127,7 @@ class _LocalJudge:
         return model, tokenizer, dated_prompt(self._judge.prompt, tokenizer, self._folder)
 
     def scores(self, questions: Sequence[Question], advance: Advance) -> list[float | None]:
-        from limbeck.runs.prompted_teacher import local_label_probs
+        from limbeck.tasks.classification.prompted_teacher import local_label_probs
 
         model, tokenizer, prompt = self._loaded
         found = local_label_probs(model, tokenizer, prompt, [_row(q) for q in questions], YES_NO, advance=advance)
@@ -135,7 +135,7 @@ class _LocalJudge:
 
 
 def _ask_api(judge: Judge, journal: Path, questions: Sequence[Question], advance: Advance) -> list[float | None]:
-    from limbeck.runs.prompted_teacher import chat_label_probs
+    from limbeck.tasks.classification.prompted_teacher import chat_label_probs
     from limbeck.teachers.chat.client import ChatTeacher
     from limbeck.teachers.chat.journal import Journal
 

@@ -11,7 +11,7 @@ from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.prompts.label_render import is_chat, render_plain
 from limbeck.errors import ModelError
 from limbeck.prompt_search.config import AskedTeacher
-from limbeck.runs.prompted_teacher import Row, chat_label_probs, local_label_probs, rendered_prompts
+from limbeck.tasks.classification.prompted_teacher import Row, chat_label_probs, local_label_probs, rendered_prompts
 from limbeck.types import BYTES_A_TOKEN
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class _LocalScorer:
 
     def dated(self, prompt: LabelPrompt, folder: Path) -> LabelPrompt:
         from limbeck.models.chat_template import at_date
-        from limbeck.runs.template_dates import dated_prompt
+        from limbeck.tasks.template_dates import dated_prompt
 
         found = dated_prompt(prompt, self._tokenizer, folder)
         self._tokenizer = at_date(self._tokenizer, found.date)  # requests for wordings have no prompt of their own

@@ -93,7 +93,7 @@ def classifier_use(*, max_length: int | None = None, pairs: bool = False, transf
     else:
         texts = '["first text"], ["second text"]' if pairs else '["a text to label"]'
         snippet = (
-            "from limbeck.runs.predictor import Predictor\n\n"
+            "from limbeck.tasks.classification.predict import Predictor\n\n"
             f'predictor = Predictor("{_FOLDER}")\nprint(predictor.predict({texts}))'
         )
     return Use(

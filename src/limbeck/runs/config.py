@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from limbeck.errors import ConfigError, near_misses
 from limbeck.recipes.own_functions import look_beside
-from limbeck.runs.checked_yaml import (
+from limbeck.tasks.checked_yaml import (
     Place,
     fault_messages,
     line_of,

@@ -34,7 +34,7 @@ def distill(*, progress: Progress | None = None, **sections: Any) -> Results:
         progress: shows how far it is; silent by default.
         **sections: ``task``, ``data``, ``teacher``, ``student``, ``recipe``, ``training``, ``seeds``,
             ``baselines``, ``output``, as mappings or as the section objects of
-            `limbeck.runs.classifier_config`; those of a cross-lingual run are in `limbeck.runs.language_config`.
+            `limbeck.tasks.classification.config`; those of a cross-lingual run are in `limbeck.tasks.ranking.config`.
 
     Returns:
         All figures of the run. Student and report are in the folder `output`.

@@ -15,9 +15,9 @@ from limbeck.atomic import guard_storage, try_folder, write_text
 from limbeck.errors import ConfigError, RunFolderError, StorageError
 from limbeck.intact import Damage
 from limbeck.ranks import is_main, wait_for_all
-from limbeck.runs.checked_yaml import parse_yaml
 from limbeck.runs.config import run_config
 from limbeck.runs.run_changes import Change, changes_of
+from limbeck.tasks.checked_yaml import parse_yaml
 from limbeck.tasks.record import RUN_FILE, environment
 from limbeck.tasks.run_config import RunSettings
 from limbeck.types import Progress

@@ -21,14 +21,14 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "classification": Kind("limbeck.runs.classifier_config:RunConfig", "limbeck.runs.classifier_run:TASK"),
+    "classification": Kind("limbeck.tasks.classification.config:RunConfig", "limbeck.tasks.classification.task:TASK"),
     "token_classification": Kind(
         "limbeck.tasks.token_classification.config:TaggerRunConfig", "limbeck.tasks.token_classification.task:TASK"
     ),
     "regression": Kind("limbeck.tasks.regression.config:RegressorRunConfig", "limbeck.tasks.regression.task:TASK"),
     "multi_label": Kind("limbeck.tasks.multi_label.config:LabelSetRunConfig", "limbeck.tasks.multi_label.task:TASK"),
-    "generation": Kind("limbeck.runs.text_config:TextRunConfig", "limbeck.runs.text_run:TASK"),
-    "instructions": Kind("limbeck.runs.language_config:LanguageRunConfig", "limbeck.runs.ranking_run:TASK"),
+    "generation": Kind("limbeck.tasks.generation.config:TextRunConfig", "limbeck.tasks.generation.task:TASK"),
+    "instructions": Kind("limbeck.tasks.ranking.config:LanguageRunConfig", "limbeck.tasks.ranking.task:TASK"),
 }
 
 

@@ -1,0 +1,237 @@
+"""What the steps of one classification run share: rows, models, encodings, and the figures they fill in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.data.encode import Encoded, token_limit
+from limbeck.data.prompts.explained import EncodedReasons
+from limbeck.data.prompts.scored import encode_for
+from limbeck.errors import ConfigError
+from limbeck.evaluation.predict import predict_logits
+from limbeck.losses.term import bind_terms
+from limbeck.models.label_scorer import LabelScorer
+from limbeck.models.layers import depth, shapes, width
+from limbeck.models.padding import padding_of
+from limbeck.recipes.recipe import Recipe
+from limbeck.results.record import StageCost
+from limbeck.sequences.given import GivenRows
+from limbeck.stages.stage import Stage
+from limbeck.students.initialise import copies_note
+from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.label_teacher import (
+    LabelTeacher,
+    PromptedModel,
+    load_prompted_model,
+    make_label_teacher,
+)
+from limbeck.tasks.classification.reasons import training_reasons
+from limbeck.tasks.classification.rows import RunRows, start_teacher
+from limbeck.tasks.classification.student import make_student, student_tokenizer
+from limbeck.tasks.kept import kept_array
+from limbeck.teachers.language_model import TeacherStates
+from limbeck.types import Batch, Progress, Rows, Shapes
+
+__all__ = ["Bench", "ModelTeacher", "predicting", "set_up"]
+
+
+@dataclass(frozen=True)
+class ModelTeacher:
+    """A teacher with weights, and the rows as it reads them."""
+
+    model: Any
+    tokenizer: Any
+    train: Encoded
+    test: Encoded
+
+
+@dataclass
+class Bench:
+    """What the steps of one run share."""
+
+    config: RunConfig
+    folder: Path
+    rows: RunRows
+    progress: Progress
+    teacher: ModelTeacher | LabelTeacher
+    tokenizer: Any
+    """The student's."""
+    max_length: int
+    train: Encoded
+    """The training rows as the student reads them."""
+    test: Encoded
+    student: Any
+    reasons: EncodedReasons | None = None
+    """The teacher's reasons of the training rows, where the student learns them."""
+    warnings: list[str] = field(default_factory=list)
+    """What a reader of the figures must know of what was found on the way."""
+    costs: dict[str, StageCost] = field(default_factory=dict)
+    """What each stage took, by its folder, and what the teacher's pass over the rows did."""
+    logits: dict[str, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
+
+    @property
+    def same_tokens(self) -> bool:
+        """Whether both models read the same ids at the same places, on the rows of this very run."""
+        if isinstance(self.teacher, LabelTeacher):
+            return False
+        teacher = self.teacher.train
+        return teacher.fingerprint() == self.train.fingerprint() and teacher.pad_left == self.train.pad_left
+
+    @property
+    def taught(self) -> NDArray[np.bool_]:
+        """Which training rows the teacher has an answer for."""
+        if isinstance(self.teacher, LabelTeacher):
+            return self.teacher.train.kept_N
+        return np.ones(len(self.rows.train), dtype=np.bool_)
+
+    def pair(self, student: Any) -> Shapes:
+        """Return depth and width of both models; a teacher that is known by its labels alone has none."""
+        teacher = self.teacher.states if isinstance(self.teacher, LabelTeacher) else self.teacher
+        if teacher is None:
+            return Shapes(0, 0, depth(student), width(student))
+        return shapes(teacher.model, student)
+
+    def stage_rows(self, stage: Stage, *, taught: bool) -> NDArray[np.int64]:
+        """Return the training rows of a stage: all, or the labelled ones; `taught`: those with a teacher's answer."""
+        if stage.source == GivenRows("labelled"):
+            return np.flatnonzero(self.rows.train_labels >= 0)
+        return np.flatnonzero(self.taught) if taught else np.arange(len(self.rows.train))
+
+    def batch_maker(
+        self, encoded: Encoded, for_teacher: Encoded | None, reasons: EncodedReasons | None = None
+    ) -> Callable[[NDArray[np.int64]], Batch]:
+        """Return the function that builds the batch of given training rows."""
+        import torch
+
+        labels = torch.from_numpy(self.rows.train_labels)
+
+        def make_batch(row_numbers: NDArray[np.int64]) -> Batch:
+            picked = torch.from_numpy(np.asarray(row_numbers))
+            batch: Batch = {"student": encoded.batch(row_numbers), "labels_B": labels[picked], "rows_B": picked}
+            if for_teacher is not None:
+                batch["teacher"] = for_teacher.batch(row_numbers)
+            if reasons is not None:
+                batch["reasons"] = reasons.batch(row_numbers)
+            return batch
+
+        return make_batch
+
+    def predict(self, system: str, seed: int, model: Any) -> None:
+        """Predict the held-out rows, or read the prediction that an earlier start of this run made."""
+        by_teacher = system == "teacher" and isinstance(self.teacher, ModelTeacher)
+        encoded = self.teacher.test if by_teacher and isinstance(self.teacher, ModelTeacher) else self.test
+        name = f"{system}-seed{seed}"
+        self.logits.setdefault(system, {})[seed] = self.predicted(name, predicting(system), model, encoded)
+
+    def predicted(self, name: str, title: str, model: Any, encoded: Encoded) -> NDArray[np.float32]:
+        def make() -> NDArray[np.float32]:
+            with self.progress.track(title, len(encoded.lengths)) as advance:
+                return predict_logits(model, encoded, advance=advance)
+
+        return kept_array(self.folder, f"predictions/{name}.npy", make, self.progress)
+
+
+def predicting(system: str) -> str:
+    """What the bar says while the held-out rows are predicted."""
+    return f"predicting: {system.replace('_', ' ')}"
+
+
+def set_up(
+    config: RunConfig, folder: Path, rows: RunRows, progress: Progress, label_teacher: LabelTeacher | None = None
+) -> Bench:
+    """Load the models, check that they can do the run, tokenise all rows, and get a prompted teacher's labels.
+
+    `label_teacher` stands in for a teacher that is known by its labels.
+
+    Raises:
+        LimbeckError: a model cannot be loaded or does not fit, or the teacher's labels cannot be used.
+    """
+    progress.say(f"{len(rows.train)} training rows ({rows.labelled} labelled), {len(rows.test)} held-out rows")
+    wanted, seed = config.training.max_length, config.seeds[0]
+    if not config.teacher.is_classifier:
+        tokenizer = student_tokenizer(config, None)
+        student = make_student(config, None, tokenizer, rows.labels, seed)
+        limit = token_limit(tokenizer, student, wanted)
+        train, test = (encode_for(student, part, tokenizer, limit) for part in (rows.train, rows.test))
+        loaded = load_prompted_model(config) if _reads_states(config) else None
+        if loaded is not None:
+            _require_same_prompts(config, student, rows.train, train, loaded, limit)
+        labels = label_teacher or make_label_teacher(config, rows, folder, progress, loaded)
+        if loaded is not None:
+            labels = replace(labels, states=TeacherStates(loaded.model))
+        bench = Bench(config, folder, rows, progress, labels, tokenizer, limit, train, test, student)
+        if (
+            isinstance(student, LabelScorer)
+            and student.verbaliser.explains
+            and (label_teacher is None or config.teacher.reason is not None)
+        ):
+            bench.reasons = training_reasons(config, rows, labels, student, tokenizer, limit, folder, progress)
+        return bench
+    model, teacher_tokenizer = start_teacher(config, rows.labels)
+    tokenizer = student_tokenizer(config, teacher_tokenizer)
+    student = make_student(config, model, tokenizer, rows.labels, seed)
+    if (note := copies_note(student)) is not None:
+        progress.say(note)
+    limit = min(token_limit(teacher_tokenizer, model, wanted), token_limit(tokenizer, student, wanted))
+    train, test = (encode_for(model, part, teacher_tokenizer, limit) for part in (rows.train, rows.test))
+    teacher = ModelTeacher(model, teacher_tokenizer, train, test)
+    if tokenizer is not teacher_tokenizer:
+        train, test = (encode_for(student, part, tokenizer, limit) for part in (rows.train, rows.test))
+    else:
+        train, test = (part.padded_as(padding_of(student, tokenizer)) for part in (train, test))
+    return Bench(config, folder, rows, progress, teacher, tokenizer, limit, train, test, student)
+
+
+def _reads_states(config: RunConfig) -> bool:
+    """Whether a recipe reads the hidden states of the causal model that is the teacher."""
+    return config.teacher.model is not None and bool(_on_states(config))
+
+
+def _on_states(config: RunConfig) -> dict[str, Recipe]:
+    """Return the recipes that read hidden states, by their names."""
+    built = {one.name: one.build() for one in config.recipes().values()}
+    return {name: recipe for name, recipe in built.items() if recipe.needs.teacher_hidden}
+
+
+def _require_same_prompts(
+    config: RunConfig, student: Any, rows: Rows, encoded: Encoded, teacher: PromptedModel, limit: int
+) -> None:
+    """Refuse a student that reads other tokens than its prompted teacher, or more than it can read, or is deeper.
+
+    Raises:
+        ConfigError: names the field.
+        ModelError: as `token_limit`.
+    """
+    recipes = _on_states(config)
+    recipe = f"recipe '{next(iter(recipes))}' with these arguments compares hidden states token by token"
+    if not isinstance(student, LabelScorer):
+        raise ConfigError(
+            f"student.head: {recipe}, and a linear head reads the bare text, the teacher its prompt. "
+            "Use head: verbaliser, or leave out hidden_weight"
+        )
+    if config.student.prompt is not None and config.student.prompt != config.teacher.prompt:
+        raise ConfigError(
+            f"student.prompt: {recipe}, so both must read the same prompt. Leave it out (the student then reads the "
+            "teacher's), or leave out hidden_weight"
+        )
+    of_teacher = encode_for(student, rows, teacher.tokenizer, limit)
+    if of_teacher.fingerprint() != encoded.fingerprint():
+        raise ConfigError(
+            f"student.model: {recipe}, but the tokenizers of student and teacher write these rows with different ids. "
+            "Use a student with the teacher's tokenizer, or leave out hidden_weight"
+        )
+    longest = int(encoded.lengths.max())
+    if longest > (most := token_limit(teacher.tokenizer, teacher.model, config.training.max_length)):
+        raise ConfigError(
+            f"training.max_length: the longest prompt has {longest} tokens, and the teacher reads {most}; use a "
+            "smaller prompt.max_body_tokens"
+        )
+    for one in recipes.values():
+        for stage in one.stages:
+            bind_terms(stage.terms, shapes(teacher.model, student))

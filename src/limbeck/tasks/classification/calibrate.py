@@ -1,0 +1,46 @@
+"""How far a student's logits are from honest probabilities: one temperature, fitted on rows it has not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.data.prompts.scored import encode_for
+from limbeck.data.tasks import label_ids
+from limbeck.errors import DataError
+from limbeck.evaluation.predict import predict_logits
+from limbeck.results.sections import Calibration
+from limbeck.tasks.classification.bench import Bench
+from limbeck.tasks.classification.temperature import student_temperature
+from limbeck.types import Rows
+
+__all__ = ["calibrate_student", "dev_labels"]
+
+
+def calibrate_student(bench: Bench) -> Calibration | None:
+    """Fit the temperature of the bench's student on ``data.dev``; ``None`` where the run has none."""
+    if bench.rows.dev is None:
+        return None
+    wanted, by = dev_labels(bench.rows.dev, bench.rows.labels)
+    encoded = encode_for(bench.student, bench.rows.dev, bench.tokenizer, bench.max_length)
+    temperature = student_temperature(predict_logits(bench.student, encoded), wanted)
+    return Calibration(temperature=temperature, rows=int((wanted >= 0).sum()), labels=by)
+
+
+def dev_labels(rows: Rows, labels: list[str]) -> tuple[NDArray[np.int64], str]:
+    """Return what the student's probabilities are held against: gold labels, or the teacher's where there are none.
+
+    Raises:
+        DataError: no row has a label of either.
+    """
+    gold = label_ids(rows, labels)
+    if (gold >= 0).any():
+        return gold, "gold"
+    place = {label: i for i, label in enumerate(labels)}
+    given = np.array([place[said] if said is not None else -1 for said in rows.teacher_label or []], dtype=np.int64)
+    if not (given >= 0).any():
+        raise DataError(
+            f"none of the {len(rows)} rows of data.dev has a label, so the student's confidence cannot be fitted on "
+            "them. Label some of them, or leave data.dev out"
+        )
+    return given, "teacher"

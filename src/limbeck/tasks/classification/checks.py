@@ -1,0 +1,387 @@
+"""Find the usual reasons for a bad distillation before the money is spent.
+
+Each check answers one question about the run and returns findings; nothing is trained or written.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.data.encode import Encoded, same_token_ids, token_limit
+from limbeck.data.look_alikes import look_alike_warnings
+from limbeck.data.prompts.scored import encode_for
+from limbeck.errors import ConfigError, LimbeckError, ModelError
+from limbeck.evaluation.predict import predict_logits, softmax
+from limbeck.formatting import share_text
+from limbeck.losses.term import bind_terms, needs_of
+from limbeck.models.layers import shapes
+from limbeck.models.padding import padding_of
+from limbeck.students.adapters import adapter_notes, all_parameters, trainable_parameters
+from limbeck.students.initialise import copies_note
+from limbeck.tasks.baselines import trained
+from limbeck.tasks.classification.bench import set_up
+from limbeck.tasks.classification.calibrate import dev_labels
+from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.dates import date_notes, with_label_dates
+from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
+from limbeck.tasks.classification.label_teacher import LabelTeacher, pilot_without_cost, prompt_rows, unasked_teacher
+from limbeck.tasks.classification.prompted_teacher import content_free_rows, label_requests, reason_requests
+from limbeck.tasks.classification.rows import (
+    RunRows,
+    budget_steps,
+    demonstration_warnings,
+    leaked_rows,
+    read_rows,
+    require_labels,
+    start_teacher,
+)
+from limbeck.tasks.classification.signals import require_fitting
+from limbeck.tasks.classification.student import make_student, student_tokenizer
+from limbeck.tasks.finding import Finding, InFolder
+from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
+from limbeck.teachers.chat.estimate import estimate
+from limbeck.types import Progress
+
+__all__ = ["examine"]
+
+_SAMPLE_ROWS = 256
+_TIMED_ROWS = 96
+_IMBALANCE = 20
+_LONG_SHARE = 0.05
+_FEW_STEPS = 200
+
+
+def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
+    """Return the findings on a run, the data's first, then the models', then the expected time.
+
+    Faults that make later checks impossible end the examination.
+    """
+    try:
+        rows = read_rows(config)
+        require_labels(config, rows)
+        if rows.dev is not None:
+            dev_labels(rows.dev, rows.labels)
+        config = with_label_dates(config, Path(config.output))
+    except LimbeckError as error:
+        return [Finding("fault", "data", str(error)), *in_folder(config)]
+    counted = f"{len(rows.train)} training rows ({rows.labelled} labelled, {len(rows.labels)} labels)"
+    summary = f"{counted}, {len(rows.test)} held-out rows, {rows.left_out} left out"
+    findings = [Finding("ok", "data", summary), *in_folder(config, rows.fingerprints)]
+    findings += [*_balance(rows), *_gold(config, rows), *_repeated(rows)]
+    findings += [Finding("warning", "labels", words) for words in look_alike_warnings(rows.labels)]
+    findings += [Finding("warning", "demonstrations", words) for words in demonstration_warnings(config, rows)]
+    findings += [Finding("note", "date", words) for words in date_notes(config)]
+    if not config.teacher.is_classifier:
+        return [*findings, *_with_given_labels(config, rows, progress)]
+    try:
+        teacher, teacher_tokenizer = start_teacher(config, rows.labels)
+        tokenizer = student_tokenizer(config, teacher_tokenizer)
+        student = make_student(config, teacher, tokenizer, rows.labels, config.seeds[0])
+        wanted = config.training.max_length
+        limit = min(token_limit(teacher_tokenizer, teacher, wanted), token_limit(tokenizer, student, wanted))
+    except LimbeckError as error:
+        return [*findings, Finding("fault", "models", str(error))]
+    same_tokens = same_token_ids(teacher_tokenizer, tokenizer)
+    findings += [*_tokens_and_layers(config, teacher, student, same_tokens), *_padding(teacher, student)]
+    findings += [Finding("warning", "layers", note) for note in [copies_note(student)] if note is not None]
+    by_teacher = encode_for(teacher, rows.train, teacher_tokenizer, limit)
+    if tokenizer is teacher_tokenizer:
+        by_student = by_teacher.padded_as(padding_of(student, tokenizer))
+    else:
+        by_student = encode_for(student, rows.train, tokenizer, limit)
+    longer = max(by_teacher, by_student, key=lambda encoded: encoded.rows_at_limit)
+    findings += [*_adapter(config, student), *_lengths(longer, limit), *_few_steps(config, rows, len(rows.train))]
+    with progress.track("teacher and student on a sample", 2) as advance:
+        order = _order_of_labels(config, rows, teacher, teacher_tokenizer, limit)
+        findings += order
+        if all(finding.level != "fault" for finding in order):
+            findings += _teacher_is_worth_it(config, rows, teacher, student, teacher_tokenizer, tokenizer, limit)
+        advance(1)
+        models = {"teacher": (teacher, by_teacher), "student": (student, by_student)}
+        findings += _expected_time(config, rows, models, len(rows.train))
+        advance(1)
+    return findings
+
+
+def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> list[Finding]:
+    """Check a run whose teacher is known by its labels; one with a prompt is not asked yet."""
+    asked = config.teacher.column is None
+    try:
+        instead = unasked_teacher(config, rows) if asked else None
+        bench = set_up(config, Path(config.output), rows, progress, instead)
+        require_fitting(bench)
+    except LimbeckError as error:
+        return [Finding("fault", "models", str(error))]
+    assert isinstance(bench.teacher, LabelTeacher)
+    pair = bench.pair(bench.student)
+    findings = [Finding("ok", "layers", f"student {pair.student_layers} x {pair.student_width}")]
+    findings += [*_adapter(config, bench.student), *_lengths(bench.train, bench.max_length)]
+    with progress.track("student on a sample", 1) as advance:
+        if asked:
+            findings += _will_be_asked(config, rows, progress)
+        else:
+            findings += _given_labels_are_worth_it(bench.teacher, rows)
+        taught = int(bench.taught.sum())
+        findings += _few_steps(config, rows, taught)
+        findings += _expected_time(config, rows, {"student": (bench.student, bench.train)}, taught)
+        advance(1)
+    return findings
+
+
+def _will_be_asked(config: RunConfig, rows: RunRows, progress: Progress) -> list[Finding]:
+    """Say how much is asked of the teacher, whether it is worth it as far as that costs nothing, and about its key."""
+    teacher, texts = config.teacher, len(rows.train) + len(rows.test)
+    try:
+        worth = pilot_without_cost(config, rows, Path(config.output), progress)
+    except LimbeckError as error:
+        return [Finding("fault", "pilot", str(error))]
+    findings = [] if worth is None else [Finding("ok", "pilot", f"the teacher is {worth}")]
+    words = f"will be asked about {texts} texts"
+    if teacher.api is None:
+        return [*findings, Finding("note", "teacher", f"{words}; its accuracy shows then")]
+    each = len(rows.labels) if teacher.api.log_probs else teacher.samples
+    why = "orders of the labels" if teacher.api.log_probs else "samples"
+    words += f" in {each} {why} each, {texts * each:,} answers; its accuracy shows then"
+    findings += [Finding("note", "teacher", words), _cost_of_asking(config, rows, teacher.api)]
+    try:
+        read_key(teacher.api)
+    except ConfigError as error:
+        findings.append(Finding("warning", "key", str(error)))
+    return findings
+
+
+def _cost_of_asking(config: RunConfig, rows: RunRows, endpoint: ChatEndpoint) -> Finding:
+    """Estimate what the API is sent, before anything is; answers that a journal has already cost nothing."""
+    teacher, train = config.teacher, prompt_rows(config, rows.train)
+    assert teacher.prompt is not None
+    texts = [*train, *prompt_rows(config, rows.test)]
+    if "contextual" in teacher.calibration:
+        texts += [dict(row) for row in content_free_rows(teacher.prompt)]
+    requests = label_requests(endpoint, teacher.prompt, texts, rows.labels, teacher.samples)
+    learns_reasons = any(recipe.build().needs.reasons for recipe in config.recipes().values())
+    if learns_reasons and teacher.reason is None:
+        requests += reason_requests(endpoint, teacher.prompt, train, rows.labels)
+    found = estimate(endpoint, requests)
+    words = f"{found.calls:,} calls, about {found.prompt_tokens:,} tokens of prompts (by 4 bytes a token) and at most "
+    words += f"{found.answer_tokens:,} of answers"
+    words += (
+        f": about ${found.usd:.2f} with the longest answers"
+        if found.usd is not None
+        else "; with teacher.api.prices also in dollars"
+    )
+    return Finding("note", "cost", f"{words}. What the journal has already is not asked again")
+
+
+def _given_labels_are_worth_it(teacher: LabelTeacher, rows: RunRows) -> list[Finding]:
+    kept = int(teacher.train.kept_N.sum())
+    words = f"{teacher.title}: {kept} of {len(rows.train)} training rows have one"
+    gold = np.concatenate([rows.train_labels, rows.test_labels])
+    known = (gold >= 0) & np.concatenate([teacher.train.kept_N, teacher.test.kept_N])
+    if not known.any():
+        return [Finding("note", "teacher", f"{words}; no row with a gold label to check them on")]
+    given = np.concatenate([teacher.train.probs_NC, teacher.test.probs_NC])[known].argmax(axis=-1)
+    right, most_frequent = (given == gold[known]).mean(), np.bincount(gold[known]).max() / known.sum()
+    words += f", right on {share_text(right, digits=0)} of {known.sum()} rows with a gold label (the most frequent "
+    words += f"one: {share_text(most_frequent, digits=0)})"
+    if right <= most_frequent:
+        return [Finding("fault", "teacher", f"{words}. Such a teacher has nothing to give: is this the right field?")]
+    return [Finding("ok", "teacher", words)]
+
+
+def _adapter(config: RunConfig, student: Any) -> list[Finding]:
+    adapter = config.student.adapter
+    if adapter is None:
+        return []
+    trained, whole = trainable_parameters(student), all_parameters(student)
+    share = share_text(trained / whole, digits=2)
+    words = f"{adapter.kind} trains {trained:,} of {whole:,} parameters ({share}), the head included"
+    return [Finding("note", "adapter", words), *(Finding("warning", "adapter", n) for n in adapter_notes(adapter))]
+
+
+def _balance(rows: RunRows) -> list[Finding]:
+    if not rows.labelled:
+        words = "no training row has a gold label, and this recipe needs none: the teacher's answers are learnt"
+        return [Finding("note", "labels", words)]
+    counts = np.bincount(rows.train_labels[rows.train_labels >= 0], minlength=len(rows.labels))
+    absent = [rows.labels[i] for i in np.flatnonzero(counts == 0)]
+    findings = []
+    if absent:
+        findings.append(Finding("warning", "labels", f"no training row for {len(absent)} labels: {_some(absent)}"))
+    present = counts[counts > 0]
+    if present.max() > _IMBALANCE * present.min():
+        rarest = int(np.where(counts > 0, counts, len(rows.train)).argmin())
+        common, rare = rows.labels[counts.argmax()], rows.labels[rarest]
+        words = f"'{common}' has {present.max()} rows, '{rare}' only {present.min()}"
+        findings.append(Finding("warning", "labels", f"{words}: look at macro F1 rather than accuracy"))
+    if not findings:
+        findings.append(Finding("ok", "labels", f"{present.min()} to {present.max()} labelled rows for each label"))
+    return findings
+
+
+def _gold(config: RunConfig, rows: RunRows) -> list[Finding]:
+    if (rows.test_labels >= 0).any():
+        return []
+    words = f"none of the {len(rows.test)} held-out rows has a label in field '{config.task.label}'"
+    advice = "the report will have no accuracy. Is task.label the right field?"
+    # A share of unlabelled training rows has none by choice; a file of its own hardly so.
+    level: Literal["note", "warning"] = "note" if config.data.test is None else "warning"
+    return [Finding(level, "held-out labels", f"{words}: {advice}")]
+
+
+def _repeated(rows: RunRows) -> list[Finding]:
+    pairs = rows.train.text_pair or [""] * len(rows.train)
+    seen = Counter(zip(rows.train.text, pairs, strict=True))
+    again = sum(n - 1 for n in seen.values())
+    leaked = leaked_rows(rows)
+    findings = []
+    if again:
+        findings.append(Finding("note", "duplicates", f"{again} training rows repeat the text of another"))
+    if leaked:
+        words = f"{len(leaked)} held-out rows are also training rows, e.g. {leaked[0]}"
+        advice = "the report will be too good; take them out of one of the two"
+        findings.append(Finding("warning", "leaks", f"{words}: {advice}"))
+    return findings or [Finding("ok", "duplicates", "no repeated rows, none in both training and held-out data")]
+
+
+def _tokens_and_layers(config: RunConfig, teacher: Any, student: Any, same_tokens: bool) -> list[Finding]:
+    pair = shapes(teacher, student)
+    try:
+        needs = {
+            name: [needs_of(bind_terms(stage.terms, pair)) for stage in recipe.build().stages]
+            for name, recipe in config.recipes().items()
+        }
+    except LimbeckError as error:
+        return [Finding("fault", "layers", str(error))]
+    closely = [name for name, stages in needs.items() if any(stage.same_tokens for stage in stages)]
+    if not same_tokens and closely:
+        words = f"recipe '{config.recipes()[closely[0]].name}' compares token by token, but the token ids differ"
+        return [Finding("fault", "tokenizers", words)]
+    n, d, m, own_d, *_ = pair
+    words = "write the same token ids" if same_tokens else "write different token ids; this recipe does not mind"
+    return [
+        Finding("ok", "layers", f"teacher {n} x {d}, student {m} x {own_d}"),
+        Finding("ok", "tokenizers", f"teacher and student {words}"),
+    ]
+
+
+def _padding(teacher: Any, student: Any) -> list[Finding]:
+    """Warn of models whose answers to a row change with the rows beside it: no padding suits them."""
+    paddings = {"teacher": teacher, "student": student}
+    found = {who: getattr(model, "batch_padding", None) for who, model in paddings.items()}
+    return [
+        Finding(
+            "warning",
+            "padding",
+            f"the {who}'s logits of a row change with the rows that it is padded to in a batch, by up to "
+            f"{share_text(padding.difference, digits=0)} of the largest: its figures depend on batches",
+        )
+        for who, padding in found.items()
+        if padding is not None and padding.difference
+    ]
+
+
+def _lengths(encoded: Encoded, limit: int) -> list[Finding]:
+    share = encoded.rows_at_limit / len(encoded.lengths)
+    if share > _LONG_SHARE:
+        words = f"{share_text(share, digits=0)} of the rows fill the limit of {limit} tokens and may be cut"
+        advice = "raise training.max_length if the models allow it, or shorten the texts"
+        return [Finding("warning", "length", f"{words}; {advice}")]
+    median, longest = int(np.median(encoded.lengths)), int(encoded.lengths.max())
+    return [Finding("ok", "length", f"rows have {median} tokens (median), {longest} at most; limit {limit}")]
+
+
+def _order_of_labels(config: RunConfig, rows: RunRows, teacher: Any, tokenizer: Any, limit: int) -> list[Finding]:
+    if not order_is_open(config):
+        return []
+    given, gold = labelled_by_teacher(teacher, tokenizer, rows, limit)
+    try:
+        warnings = check_label_order(config, rows.labels, given, gold)
+    except ModelError as error:
+        return [Finding("fault", "order", str(error))]
+    return [Finding("warning", "order", words) for words in warnings]
+
+
+def _teacher_is_worth_it(
+    config: RunConfig, rows: RunRows, teacher: Any, student: Any, of_teacher: Any, of_student: Any, limit: int
+) -> list[Finding]:
+    """Compare teacher and untrained student on labelled held-out (or else training) rows."""
+    if config.teacher.fine_tune is not None:
+        return [Finding("note", "teacher", "will be fine-tuned first; its accuracy is known after that")]
+    part, gold = (rows.test, rows.test_labels) if (rows.test_labels >= 0).any() else (rows.train, rows.train_labels)
+    labelled = np.flatnonzero(gold >= 0)
+    if not len(labelled):
+        return [Finding("note", "teacher", "no labelled row to check the teacher on")]
+    chosen = np.random.default_rng(0).permutation(labelled)[:_SAMPLE_ROWS]
+    sample, gold = part.take(chosen.tolist()), gold[chosen]
+    right, loss = _right_and_loss(predict_logits(teacher, encode_for(teacher, sample, of_teacher, limit)), gold)
+    before = _right_and_loss(predict_logits(student, encode_for(student, sample, of_student, limit)), gold)
+    guessing = math.log(len(rows.labels))
+    words = (
+        f"right on {share_text(right, digits=0)} of {len(gold)} labelled rows, loss {loss:.2f} nats (guessing: "
+        f"{guessing:.2f}); untrained student {share_text(before[0], digits=0)}, {before[1]:.2f}"
+    )
+    if loss >= guessing or right <= before[0]:
+        advice = "is it trained for this task, and are its labels in the order of task.labels?"
+        return [Finding("fault", "teacher", f"{words}. Such a teacher has nothing to give: {advice}")]
+    return [Finding("ok", "teacher", words)]
+
+
+def _right_and_loss(logits: NDArray[np.float32], gold: NDArray[np.int64]) -> tuple[float, float]:
+    probs = softmax(logits)
+    gold_probs = np.maximum(probs[np.arange(len(gold)), gold], np.finfo(np.float64).tiny)
+    return float((probs.argmax(axis=-1) == gold).mean()), float(-np.log(gold_probs).mean())
+
+
+def _expected_time(
+    config: RunConfig, rows: RunRows, models: dict[str, tuple[Any, Encoded]], taught: int
+) -> list[Finding]:
+    """Time the models forward on a sample, each on rows as it reads them, and count passes.
+
+    A training step costs about three forward passes.
+    """
+    sample = np.random.default_rng(0).permutation(len(rows.train))[:_TIMED_ROWS]
+    per_row = {name: _seconds_per_row(model, encoded, sample) for name, (model, encoded) in models.items()}
+    trained_rows = budget_steps(config, rows, taught) * config.training.batch_size
+    students = len(config.seeds) * len(trained(config.recipes(), rows.labelled))
+    seconds = 3 * per_row["student"] * trained_rows * students + per_row.get("teacher", 0.0) * len(rows.train)
+    if config.teacher.fine_tune is not None:
+        fine_tune = config.teacher.fine_tune
+        seconds += 3 * per_row["teacher"] * fine_tune.total_steps(rows.labelled) * fine_tune.batch_size
+    return [Finding("note", "time", f"about {_duration(seconds)} on this machine, evaluation not counted")]
+
+
+def _few_steps(config: RunConfig, rows: RunRows, taught: int) -> list[Finding]:
+    steps = budget_steps(config, rows, taught)
+    if steps >= _FEW_STEPS:
+        return []
+    words = f"{steps} optimiser steps are few: a new head and rare classes take some hundreds"
+    return [Finding("warning", "steps", f"{words}; raise training.epochs, or give training.steps")]
+
+
+def _seconds_per_row(model: Any, encoded: Encoded, sample: NDArray[np.int64]) -> float:
+    import torch
+
+    from limbeck.models.taps import run_model
+
+    model.eval()
+    with torch.no_grad():
+        run_model(model, encoded.batch(sample[:8]))
+        started = time.perf_counter()
+        for part in np.array_split(sample, 3):
+            run_model(model, encoded.batch(part))
+    return (time.perf_counter() - started) / len(sample)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

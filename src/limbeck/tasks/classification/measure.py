@@ -1,0 +1,189 @@
+"""The end of a classification run: the student folder and its card, and all figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from limbeck.atomic import write_json
+from limbeck.data.look_alikes import look_alike_warnings
+from limbeck.evaluation.classification import Classified, HeldOut, measure_classification
+from limbeck.evaluation.speed import measure_speed
+from limbeck.formatting import layers_text, parameters_text
+from limbeck.models.label_scorer import language_model_of
+from limbeck.models.layers import depth
+from limbeck.models.load import hub_name, is_plain_folder, load_weights, save_model
+from limbeck.ranks import device
+from limbeck.recipes.catalogue import recipe_card
+from limbeck.results.record import Results
+from limbeck.results.sections import Adapter, Calibration, Section, Speed, Speeds, TeacherLabels
+from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_export, trainable_parameters
+from limbeck.tasks.baselines import untrained_warnings
+from limbeck.tasks.classification.bench import Bench, ModelTeacher
+from limbeck.tasks.classification.calibrate import calibrate_student
+from limbeck.tasks.classification.label_teacher import LabelTeacher, label_teacher_warnings, worth_of_labels
+from limbeck.tasks.classification.pilot import advice_for
+from limbeck.tasks.classification.reasons import reason_note
+from limbeck.tasks.classification.rows import demonstration_warnings, leaked_rows, task_file
+from limbeck.tasks.record import Facts, assemble, described, main_last
+from limbeck.tasks.task import System
+from limbeck.tasks.task_file import CALIBRATION_FILE
+
+__all__ = ["Exported", "compare_systems", "model_card", "write_student"]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What is known of the exported student alone."""
+
+    adapter: Adapter | None
+    calibration: Calibration | None
+
+
+def _first_distilled_folder(bench: Bench) -> Path:
+    seed = bench.config.seeds[0]
+    return sorted((bench.folder / "stages").glob(f"*-distilled-*-seed{seed}/done.json"))[-1].parent / "model"
+
+
+def write_student(bench: Bench, part: Path) -> Exported:
+    """Write the first seed's student after its last stage, whatever its score, into an empty folder."""
+    bench.student.to(device())
+    load_weights(bench.student, _first_distilled_folder(bench))
+    adapter = _adapter_figures(bench)
+    merged_for_export(language_model_of(bench.student))
+    save_model(bench.student, bench.tokenizer, part)
+    write_json(part / "task.json", task_file(bench.config.task, bench.rows.labels, bench.max_length))
+    calibration = calibrate_student(bench)
+    if calibration is not None:
+        write_json(part / CALIBRATION_FILE, calibration.model_dump(exclude={"kind"}))
+    return Exported(adapter, calibration)
+
+
+def _speeds(bench: Bench) -> dict[str, Speed]:
+    """Measure the student, and in turn with it the teacher, if it is a model."""
+    models, encoded = {"student": bench.student}, {"student": bench.test}
+    if isinstance(bench.teacher, ModelTeacher):
+        models = {"teacher": bench.teacher.model, **models}
+        encoded = {"teacher": bench.teacher.test, **encoded}
+    return measure_speed(models, encoded)
+
+
+def compare_systems(bench: Bench, planned: Sequence[System], exported: Exported, command: str) -> Results:
+    """Return all figures of the run; the bench's student is the exported one."""
+    bench.progress.say("measuring size and speed")
+    speeds = _speeds(bench)
+    bench.progress.say("comparing the systems")
+    config, rows = bench.config, bench.rows
+    held_out = HeldOut(rows.test, rows.test_labels, rows.labels)
+    systems = [_classified(bench, one, speeds) for one in main_last(planned) if one.name in bench.logits]
+    facts = Facts(
+        kind="classification",
+        name=Path(config.output).name,
+        command=command,
+        recipe=config.recipe.name,
+        paper=recipe_card(config.recipe.name).paper,
+        seeds=config.seeds,
+        rows={
+            "train": len(rows.train),
+            "labelled": rows.labelled,
+            "test": len(rows.test),
+            "left_out": rows.left_out,
+        },
+        fingerprints=rows.fingerprints,
+    )
+    sections: list[Section | None] = [
+        _speed_section(systems, speeds),
+        _teacher_labels(bench.teacher) if isinstance(bench.teacher, LabelTeacher) else None,
+        exported.adapter,
+        exported.calibration,
+    ]
+    return assemble(
+        facts,
+        measure_classification(systems, held_out),
+        folder=bench.folder,
+        costs=list(bench.costs.values()),
+        sections=[section for section in sections if section is not None],
+        warnings=_warnings(bench),
+    )
+
+
+def _speed_section(systems: Sequence[Classified], speeds: dict[str, Speed]) -> Speeds:
+    """All students are of one size and speed."""
+    of = {one.system.name: "teacher" if one.system.role == "teacher" else "student" for one in systems}
+    return Speeds(systems={name: speeds[model] for name, model in of.items() if model in speeds})
+
+
+def _adapter_figures(bench: Bench) -> Adapter | None:
+    """Count what is trained; to be called before the adapter is merged."""
+    adapter = bench.config.student.adapter
+    if adapter is None:
+        return None
+    return Adapter(
+        name=adapter.kind,
+        trainable_parameters=trainable_parameters(bench.student),
+        parameters=all_parameters(bench.student),
+        notes=adapter_notes(adapter),
+    )
+
+
+def _teacher_labels(teacher: LabelTeacher) -> TeacherLabels:
+    return TeacherLabels(
+        source=teacher.title,
+        route=teacher.train.how,
+        calibration=list(teacher.train.steps),
+        train_rows=int(teacher.train.kept_N.sum()),
+        test_rows=int(teacher.test.kept_N.sum()),
+        flags=teacher.train.count(),
+    )
+
+
+def _classified(bench: Bench, system: System, speeds: dict[str, Speed]) -> Classified:
+    logits, is_teacher = bench.logits[system.name], system.role == "teacher"
+    if is_teacher and isinstance(bench.teacher, LabelTeacher):
+        return Classified(described(system, bench.teacher.title), logits)
+    whole = depth(bench.teacher.model) if isinstance(bench.teacher, ModelTeacher) else None
+    if is_teacher and whole is not None:
+        layers, of = whole, None
+    else:
+        layers, of = depth(bench.student), whole
+    speed = speeds["teacher" if is_teacher else "student"]
+    detail = f"{layers_text(layers, of)}, {parameters_text(speed.parameters)} parameters"
+    return Classified(described(system, detail, layers), logits)
+
+
+def _warnings(bench: Bench) -> list[str]:
+    config, rows = bench.config, bench.rows
+    found = label_teacher_warnings(bench.teacher, rows.labels) if isinstance(bench.teacher, LabelTeacher) else []
+    if isinstance(bench.teacher, LabelTeacher):
+        worth = worth_of_labels(bench.teacher, rows)
+        if worth is not None and not worth.is_worth_it:
+            found.append(f"The teacher is {worth}. {advice_for(config)}")
+    found += bench.warnings + look_alike_warnings(rows.labels)
+    if bench.reasons is not None:
+        found.append(reason_note(bench.reasons))
+    if rows.left_out:
+        found.append(f"{rows.left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
+    if config.data.test is None:
+        found.append("No test data were given: the held-out rows are a random part of the (labelled) training rows.")
+    found += untrained_warnings(config.recipes(), rows.labelled, "label")
+    if config.student.adapter is not None:
+        found += adapter_notes(config.student.adapter)
+    if leaked := leaked_rows(rows):
+        found.append(f"{len(leaked)} held-out texts also occur in the training rows; figures may be too good.")
+    return found + demonstration_warnings(config, rows)
+
+
+def model_card(bench: Bench, results: Results, student: Path) -> str:
+    """Return the model card of the student in a folder."""
+    from limbeck.report.card import render_card
+    from limbeck.report.use import classifier_use
+
+    config = bench.config
+    use = classifier_use(
+        max_length=bench.max_length,
+        pairs=config.task.text_pair is not None,
+        transformers_reads_it=is_plain_folder(student),
+    )
+    began_as = hub_name(config.student.begins_as(config.teacher.model))
+    return render_card(results, began_as, use=use)

@@ -1,0 +1,162 @@
+"""The teacher's signals for the training rows: computed once and kept, read with the rows, or asked for live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from limbeck.errors import ConfigError, ModelError
+from limbeck.evaluation.predict import length_sorted_batches
+from limbeck.formatting import share_text
+from limbeck.losses.term import bind_terms, needs_of
+from limbeck.models.layers import width
+from limbeck.models.load import weights_fingerprint
+from limbeck.numerics.memory import peak_memory_bytes
+from limbeck.ranks import is_main, wait_for_all
+from limbeck.recipes.recipe import Recipe
+from limbeck.results import StageCost
+from limbeck.sequences.curriculum import Curriculum
+from limbeck.stages.stage import Stage
+from limbeck.tasks.baselines import all_stages
+from limbeck.tasks.classification.bench import Bench, ModelTeacher
+from limbeck.tasks.classification.label_teacher import LabelTeacher
+from limbeck.tasks.classification.pilot import advice_for
+from limbeck.teachers.local import LocalTeacher
+from limbeck.teachers.stored import StoredTeacher, can_store, open_signals, store_signals
+from limbeck.types import Needs, Shapes
+
+__all__ = ["all_needs", "keeps_signals", "require_fitting", "teacher_runs_along", "teacher_signals"]
+
+_STORE_LIMIT_BYTES = 8 * 2**30
+"""Larger signals are not kept: the teacher then runs along with the student."""
+_TEACHER_BATCH_ROWS = 32
+
+
+def all_needs(stages: Sequence[Stage], pair: Shapes) -> Needs:
+    """Return what all stages ask for, of this pair of models."""
+    needs = Needs()
+    for stage in stages:
+        needs = needs | needs_of(bind_terms(stage.terms, pair))
+    return needs
+
+
+def teacher_runs_along(stages: Sequence[Stage], pair: Shapes, *, rows: int, classes: int) -> bool:
+    """Whether a teacher with weights is asked at every step, because its signals are too large to keep."""
+    needs = all_needs(stages, pair)
+    small = can_store(needs, rows=rows, classes=classes, width=pair.teacher_width, limit_bytes=_STORE_LIMIT_BYTES)
+    return needs.teacher and not small
+
+
+def require_fitting(bench: Bench) -> None:
+    """Check widths, layer maps and tokenizers of this pair of models for every recipe, before any time is spent.
+
+    Raises:
+        ConfigError: the recipe asks for what this teacher, or this pair, does not have.
+    """
+    if isinstance(bench.teacher, LabelTeacher):
+        return  # see set_up
+    pair, sizes = bench.pair(bench.student), {"rows": len(bench.rows.train), "classes": len(bench.rows.labels)}
+    along = teacher_runs_along(all_stages(bench.config.recipes()), pair, **sizes)
+    for recipe in bench.config.recipes().values():
+        _require_fitting(bench, recipe.name, recipe.build(), along=along)
+
+
+def _require_fitting(bench: Bench, name: str, recipe: Recipe, *, along: bool) -> None:
+    if recipe.part(Curriculum) is not None and along:
+        raise ConfigError(
+            f"recipe '{name}' orders rows by the teacher's probabilities and needs them before training, but with "
+            "these arguments this teacher is asked along with the student. Use order: random, or a recipe on logits "
+            "alone (anon without hidden_weight)"
+        )
+    if all_needs(recipe.stages, bench.pair(bench.student)).same_tokens and not bench.same_tokens:
+        raise ConfigError(
+            f"recipe '{name}' compares teacher and student token by token, but their "
+            "tokenizers write tokens with different ids. Use a student with the teacher's tokenizer "
+            "(student.from_teacher), or a recipe on class logits (kd), which does not mind"
+        )
+
+
+def teacher_signals(bench: Bench) -> StoredTeacher | LocalTeacher | None:
+    """Return what gives the stages of all recipes their signals; ``None`` where no stage asks for any.
+
+    Small kinds of signal are computed once and kept; a large kind is asked of the teacher live.
+
+    Raises:
+        ModelError: the teacher does no better than guessing on the labelled training rows.
+    """
+    needs = all_needs(all_stages(bench.config.recipes()), bench.pair(bench.student))
+    if not needs.teacher:
+        return None
+    if isinstance(bench.teacher, LabelTeacher):
+        signals = bench.teacher.signals()
+        _require_useful_teacher(bench, signals)
+        return signals
+    stored = _stored_signals(bench, bench.teacher, needs)
+    if stored is None:
+        return LocalTeacher(bench.teacher.model)
+    bench.costs["teacher_signals"] = _signal_cost(bench, bench.teacher, stored)
+    if needs.logits:
+        _require_useful_teacher(bench, stored)
+    return stored
+
+
+def keeps_signals(bench: Bench) -> bool:
+    """Whether a teacher with weights passes over the training rows once, before the students train."""
+    stages, pair = all_stages(bench.config.recipes()), bench.pair(bench.student)
+    needs, sizes = all_needs(stages, pair), {"rows": len(bench.rows.train), "classes": len(bench.rows.labels)}
+    return needs.teacher and not teacher_runs_along(stages, pair, **sizes)
+
+
+def _stored_signals(bench: Bench, teacher: ModelTeacher, needs: Needs) -> StoredTeacher | None:
+    rows, classes = len(bench.rows.train), len(bench.rows.labels)
+    if not can_store(needs, rows=rows, classes=classes, width=width(teacher.model), limit_bytes=_STORE_LIMIT_BYTES):
+        return None
+    kinds = f"logits={needs.logits} first={needs.teacher_first} batch={_TEACHER_BATCH_ROWS}"
+    folder = bench.folder / "signals"
+    if is_main():
+        store_signals(
+            LocalTeacher(teacher.model),
+            needs=needs,
+            batches=list(length_sorted_batches(teacher.train.lengths, _TEACHER_BATCH_ROWS)),
+            make_batch=bench.batch_maker(bench.train, teacher.train),
+            rows=rows,
+            folder=folder,
+            fingerprint=f"{weights_fingerprint(teacher.model)} {teacher.train.fingerprint()} {kinds}",
+            progress=bench.progress,
+        )
+    wait_for_all()
+    return open_signals(folder, needs)
+
+
+def _require_useful_teacher(bench: Bench, stored: StoredTeacher) -> None:
+    """Refuse a teacher that does no better than guessing on the labelled training rows that it answered.
+
+    Raises:
+        ModelError: its accuracy is at most the share of the most frequent label, and its loss at least ln C.
+    """
+    rows = np.flatnonzero((bench.rows.train_labels >= 0) & bench.taught)
+    if not len(rows):
+        return
+    gold, log_probs = bench.rows.train_labels[rows], stored.log_probs(rows)
+    accuracy = float((log_probs.argmax(axis=-1) == gold).mean())
+    loss = float(-log_probs[np.arange(len(gold)), gold].mean())
+    most_frequent = np.bincount(gold).max() / len(gold)
+    if accuracy <= most_frequent and loss >= np.log(len(bench.rows.labels)):
+        raise ModelError(
+            f"the teacher is right on {share_text(accuracy)} of {len(rows)} labelled training rows, no better than "
+            f"always giving the most frequent label ({share_text(most_frequent)}). {advice_for(bench.config)}"
+        )
+
+
+def _signal_cost(bench: Bench, teacher: ModelTeacher, stored: StoredTeacher) -> StageCost:
+    return StageCost(
+        stage="teacher_signals",
+        system="teacher",
+        seed=bench.config.seeds[0],
+        seconds=stored.seconds,
+        steps=0,
+        rows_seen=len(bench.rows.train),
+        tokens_seen=int(teacher.train.lengths.sum()),
+        peak_memory_bytes=peak_memory_bytes(),
+    )

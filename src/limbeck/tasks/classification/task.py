@@ -1,0 +1,69 @@
+"""What the kind gives to every run; see `limbeck.tasks.task.Task`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from limbeck.errors import ConfigError
+from limbeck.tasks.classification.bench import set_up
+from limbeck.tasks.classification.calibrate import dev_labels
+from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.dates import with_label_dates
+from limbeck.tasks.classification.label_teacher import LabelTeacher
+from limbeck.tasks.classification.rows import RunRows, read_rows, require_labels
+from limbeck.tasks.classification.saved import SavedClassifier
+from limbeck.tasks.classification.signals import require_fitting
+from limbeck.tasks.classification.task_run import ClassifierRun
+from limbeck.tasks.finding import Finding, InFolder
+from limbeck.tasks.memory import MemoryPlan
+from limbeck.types import Progress
+
+__all__ = ["TASK", "ClassifierTask"]
+
+
+class ClassifierTask:
+    """Label texts or pairs of texts."""
+
+    def settle(self, config: RunConfig, folder: Path) -> RunConfig:
+        """Fill in the day that prompts are written on."""
+        return with_label_dates(config, folder)
+
+    def read(self, config: RunConfig, folder: Path | None) -> RunRows:
+        """Return checked rows; labels that a term or the teacher's fine-tuning reads are there."""
+        rows = read_rows(config, folder)
+        require_labels(config, rows)
+        if rows.dev is not None:
+            dev_labels(rows.dev, rows.labels)
+        return rows
+
+    def open(self, config: RunConfig, rows: RunRows, folder: Path, progress: Progress) -> ClassifierRun:
+        """Load and check the models, encode the rows, and get the labels of a teacher without weights."""
+        bench = set_up(config, folder, rows, progress)
+        require_fitting(bench)
+        run = ClassifierRun(bench)
+        if isinstance(bench.teacher, LabelTeacher):
+            _ = run.signals  # a teacher that only guesses is refused before anything is trained
+        return run
+
+    def examine(self, config: RunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
+        """Return what the doctor finds."""
+        from limbeck.tasks.classification.checks import examine
+
+        return examine(config, progress, in_folder)
+
+    def plan(self, config: RunConfig, available: float | None) -> MemoryPlan:
+        """Return the memory that each part of the run needs."""
+        from limbeck.tasks.classification.memory import plan_memory
+
+        return plan_memory(config, available=available)
+
+    def fill_store(self, config: RunConfig, progress: Progress) -> tuple[int, float]:
+        """Refuse: signals of classifiers are small, and every run keeps its own."""
+        raise ConfigError("a run of a classifier keeps the teacher's signals itself; limbeck store is not needed")
+
+    def load(self, model: str) -> SavedClassifier:
+        """Return a saved student."""
+        return SavedClassifier(model)
+
+
+TASK = ClassifierTask()

@@ -1,0 +1,219 @@
+"""Classification behind the protocols of `limbeck.tasks.task`: its systems, their starts, stages and predictions.
+
+First comes the teacher, fine-tuned if the run says so; then for each seed the student before training, the distilled
+student, and those that it is compared with, from the same start and with the same steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.evaluation.predict import softmax
+from limbeck.evaluation.verdicts.outcome import in_prose
+from limbeck.losses.term import needs_of
+from limbeck.models.load import frozen_fingerprint
+from limbeck.ranks import device
+from limbeck.recipes.fine_tune import fine_tune
+from limbeck.results.record import Results, StageCost
+from limbeck.sequences.curriculum import Curriculum, CurriculumSequences, difficulty, nested_parts
+from limbeck.sequences.fixed import FixedSequences
+from limbeck.stages.pipeline import StageRun, stage_title
+from limbeck.stages.stage import Stage, Training
+from limbeck.students.adapters import all_parameters
+from limbeck.tasks.baselines import MAIN, STUDENT_INIT, TEACHER, system_of, trained
+from limbeck.tasks.classification.bench import Bench, ModelTeacher, predicting
+from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
+from limbeck.tasks.classification.measure import Exported, compare_systems, model_card, write_student
+from limbeck.tasks.classification.rows import budget_steps
+from limbeck.tasks.classification.signals import keeps_signals, teacher_signals
+from limbeck.tasks.classification.student import make_student
+from limbeck.tasks.task import Part, PlannedStage, System
+from limbeck.teachers.local import LocalTeacher
+from limbeck.teachers.stored import StoredTeacher
+from limbeck.types import Progress, Sequences
+
+__all__ = ["ClassifierRun"]
+
+
+class ClassifierRun:
+    """One classification run at work; see `limbeck.tasks.task.TaskRun`."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.config = bench.config
+        self._frozen: str | None = None
+        self._exported: Exported | None = None
+
+    @property
+    def progress(self) -> Progress:
+        """Shows how far the run is."""
+        return self.bench.progress
+
+    @progress.setter
+    def progress(self, progress: Progress) -> None:
+        self.bench.progress = progress
+
+    @property
+    def costs(self) -> dict[str, StageCost]:
+        """What each stage took."""
+        return self.bench.costs
+
+    @cached_property
+    def signals(self) -> StoredTeacher | LocalTeacher | None:
+        """What the teacher says about the training rows."""
+        return teacher_signals(self.bench)
+
+    def systems(self, seed: int) -> list[System]:
+        """Return the teacher with the first seed, the student before training, and all that are trained from it."""
+        found = [System(STUDENT_INIT, "student_init", title="Student before training")]
+        if seed == self.config.seeds[0]:
+            teacher = System(TEACHER, "teacher", title="Teacher")
+            found.insert(0, replace(teacher, stages=tuple(self._of_teacher(teacher, seed))))
+        total = budget_steps(self.config, self.bench.rows, int(self.bench.taught.sum()))
+        for name, recipe in trained(self.config.recipes(), self.bench.rows.labelled).items():
+            # The folders of a baseline do not depend on which others there are.
+            number = 2 if name == MAIN else 2 + len(self.config.recipe.build().stages)
+            system = system_of(name, recipe, self.config.recipe)
+            stages = self._planned(system, recipe.build().stages, total, seed, number)
+            found.append(replace(system, stages=tuple(stages)))
+        return found
+
+    def _of_teacher(self, system: System, seed: int) -> Iterator[PlannedStage]:
+        training = self.config.teacher.fine_tune
+        if isinstance(self.bench.teacher, ModelTeacher) and training is not None:
+            steps = training.total_steps(self.bench.rows.labelled)
+            yield from self._planned(system, fine_tune().stages, steps, seed, 1, training)
+
+    def _planned(
+        self,
+        system: System,
+        stages: Sequence[Stage],
+        total: int,
+        seed: int,
+        number: int,
+        training: Training | None = None,
+    ) -> Iterator[PlannedStage]:
+        """Split a budget by the stages' shares; the parts add up to `total`, the budget of every system."""
+        ends = [round(total * sum(stage.share for stage in stages[: i + 1])) for i in range(len(stages))]
+        seeds = len(self.config.seeds) > 1 and system.role != "teacher"
+        for place, (stage, start, end) in enumerate(zip(stages, [0, *ends], ends, strict=False), start=number):
+            yield PlannedStage(
+                stage,
+                steps=end - start,
+                folder=f"{place:02d}-{system.name}-{stage.name}-seed{seed}",
+                training=training or self.config.training,
+                title=stage_title(stage, in_prose(system.title), seed if seeds else None),
+            )
+
+    def parts(self, system: System, seed: int) -> list[Part]:
+        """Return a part for each stage, one for the held-out rows, and the teacher's for the training rows."""
+        bench = self.bench
+        model = bench.student
+        if system.role == "teacher":
+            if not isinstance(bench.teacher, ModelTeacher):
+                return []
+            model = bench.teacher.model
+        size = all_parameters(model)
+        parts = [Part.training(p.title, p.steps, rows=p.training.batch_size, parameters=size) for p in system.stages]
+        parts.append(Part.reading(predicting(system.name), len(bench.rows.test), parameters=size))
+        if system.role == "teacher" and keeps_signals(bench):
+            parts.append(Part.reading("teacher signals", len(bench.rows.train), parameters=size))
+        return parts
+
+    def model(self, system: System, seed: int) -> Any:
+        """Return the teacher, or this seed's student before any training."""
+        bench = self.bench
+        of_teacher = bench.teacher.model if isinstance(bench.teacher, ModelTeacher) else None
+        if system.role == "teacher":
+            return of_teacher
+        student = make_student(self.config, of_teacher, bench.tokenizer, bench.rows.labels, seed)
+        if self.config.student.adapter is not None:
+            self._frozen = frozen_fingerprint(student)
+        return student.to(device())
+
+    def stage(self, system: System, planned: PlannedStage, seed: int, model: Any) -> StageRun:
+        """Return the rows of a stage in order, and who gives their signals."""
+        bench, stage = self.bench, planned.stage
+        needs = needs_of(stage.terms)
+        teacher = self.signals if needs.teacher else None
+        encoded, tokenizer, live = bench.train, bench.tokenizer, None
+        if isinstance(bench.teacher, ModelTeacher):
+            live = bench.teacher.train if isinstance(teacher, LocalTeacher) else None
+            if system.role == "teacher":
+                encoded, tokenizer = bench.teacher.train, bench.teacher.tokenizer
+        rows = bench.stage_rows(stage, taught=any(needs_of(p.stage.terms).teacher for p in system.stages))
+        plan = (encoded.lengths, planned.training.batch_size, planned.steps, seed)
+        sequences: Sequences = FixedSequences(rows, *plan)
+        if isinstance(stage.source, Curriculum):
+            parts = self._nested(stage.source, rows, model, f"{system.name}-seed{seed}")
+            sequences = CurriculumSequences(parts, *plan)
+        return StageRun(
+            folder=bench.folder / "stages" / planned.folder,
+            log=bench.folder / "log.jsonl",
+            system=system.name,
+            seed=seed,
+            training=planned.training,
+            sequences=sequences,
+            make_batch=bench.batch_maker(encoded, live, bench.reasons if needs.reasons else None),
+            progress=self.progress,
+            title=planned.title,
+            tokenizer=tokenizer,
+            shapes=bench.pair(model),
+            teacher=teacher,
+        )
+
+    def _nested(
+        self, curriculum: Curriculum, rows: NDArray[np.int64], model: Any, name: str
+    ) -> tuple[NDArray[np.int64], ...]:
+        """Return the rows of each part of a curriculum. The student's loss is measured once, before it is trained."""
+        assert isinstance(self.signals, StoredTeacher), "see require_fitting"
+        probs = np.exp(self.signals.log_probs(rows))
+        of_student = None
+        if curriculum.measure == "student_loss":
+            title = "predicting: how hard the rows are"
+            logits = self.bench.predicted(f"train-{name}", title, model, self.bench.train)[rows]
+            of_student = np.log(np.maximum(softmax(logits), np.finfo(np.float64).tiny))
+        hard = difficulty(probs, curriculum.measure, of_student)
+        return tuple(rows[part] for part in nested_parts(hard, probs.argmax(-1), curriculum))
+
+    def measure(self, system: System, seed: int, model: Any) -> None:
+        """Predict the held-out rows; the teacher then says what it has to say about the training rows."""
+        if system.role == "teacher":
+            self._take_teachers_word(seed, model)
+            return
+        self.bench.predict(system.name, seed, model)
+        if system.stages and self._frozen is not None:
+            assert frozen_fingerprint(model) == self._frozen, "frozen weights were trained"
+
+    def _take_teachers_word(self, seed: int, model: Any) -> None:
+        bench = self.bench
+        if not isinstance(bench.teacher, ModelTeacher):
+            if (logits := bench.teacher.test_logits()) is not None:
+                bench.logits[TEACHER] = {seed: logits}
+            return
+        model.to(device())
+        if order_is_open(self.config):  # before anything is kept that would bind the folder to these labels
+            given, gold = labelled_by_teacher(model, bench.teacher.tokenizer, bench.rows, bench.max_length)
+            bench.warnings = check_label_order(self.config, bench.rows.labels, given, gold)
+        bench.predict(TEACHER, seed, model)
+        _ = self.signals  # before any student is trained
+
+    def export(self, part: Path) -> None:
+        """Write the first seed's distilled student."""
+        self._exported = write_student(self.bench, part)
+
+    def compare(self, command: str) -> Results:
+        """Return all figures."""
+        assert self._exported is not None
+        return compare_systems(self.bench, self.systems(self.config.seeds[0]), self._exported, command)
+
+    def card(self, results: Results, student: Path) -> str:
+        """Return the model card."""
+        return model_card(self.bench, results, student)

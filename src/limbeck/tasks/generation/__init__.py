@@ -1,0 +1,1 @@
+"""Generation: a student that writes."""

@@ -1,0 +1,114 @@
+"""What a language model does on held-out rows, and where a run keeps it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.atomic import as_json
+from limbeck.data.generation.encoded import EncodedSequences
+from limbeck.evaluation.generation.outputs import SystemOutputs
+from limbeck.evaluation.generation.run_models import answer, reference_sums
+from limbeck.models.generate import Decoding
+from limbeck.tasks.generation.bench import TextBench
+from limbeck.tasks.generation.writing import with_room
+from limbeck.tasks.kept import kept
+from limbeck.types import Progress
+
+__all__ = ["HeldOutRows", "measure", "measure_rows", "measuring"]
+
+
+@dataclass(frozen=True)
+class HeldOutRows:
+    """What a model is measured on."""
+
+    encoded: EncodedSequences
+    answered: NDArray[np.int64]
+    """Row numbers whose prompts are answered."""
+    decoding: Decoding
+    """How they are."""
+    vocabulary: int | None
+    """Tokens of the model, and of the teacher where there is one."""
+
+
+def measure_rows(
+    model: Any,
+    tokenizer: Any,
+    rows: HeldOutRows,
+    *,
+    title: str,
+    progress: Progress,
+    teacher: Any = None,
+    seed: int = 0,
+) -> SystemOutputs:
+    """Return probabilities of the references, and the answers a model writes.
+
+    Args:
+        model: on the device it is to run on.
+        tokenizer: the model's.
+        rows: what it is measured on.
+        title: of the progress bar.
+        progress: shows it.
+        teacher: a model that reads the same tokens, for KL to it and agreement; ``None``: no comparison.
+        seed: of sampled answers.
+    """
+    with progress.track(title, len(rows.encoded) + len(rows.answered)) as advance:
+        sums = reference_sums(model, rows.encoded, teacher=teacher, vocabulary=rows.vocabulary, advance=advance)
+        if not len(rows.answered):
+            return sums
+        written = answer(
+            model, rows.encoded, rows.answered, rows.decoding, seed=seed, vocabulary=rows.vocabulary, advance=advance
+        )
+    texts: list[str | None] = [None] * len(rows.encoded)
+    cut_off_N = np.zeros(len(rows.encoded), dtype=np.bool_)
+    for row, one in zip(rows.answered.tolist(), written, strict=True):
+        texts[row] = tokenizer.decode(one.ids, skip_special_tokens=True).strip()
+        cut_off_N[row] = not one.ended
+    return replace(sums, texts=texts, cut_off_N=cut_off_N)
+
+
+def measure(bench: TextBench, system: str, seed: int, model: Any) -> None:
+    """Measure a system on the held-out rows, or read what an earlier start of this run measured."""
+    bench.outputs.setdefault(system, {})[seed] = kept(
+        bench.folder,
+        f"predictions/{system}-seed{seed}.json",
+        make=lambda: _as_json(_measured(bench, system, model, seed)),
+        read=_read,
+        progress=bench.progress,
+    )
+
+
+def measuring(system: str) -> str:
+    """What the bar of a measured system says."""
+    return f"measuring: {system.replace('_', ' ')}"
+
+
+def _measured(bench: TextBench, system: str, model: Any, seed: int) -> SystemOutputs:
+    of_teacher = system == "teacher"
+    encoded = bench.test_for_teacher if of_teacher else bench.test
+    asked = Decoding(bench.config.answers.max_new_tokens, bench.config.answers.temperature)
+    return measure_rows(
+        model,
+        bench.teacher_tokenizer if of_teacher else bench.student_tokenizer,
+        HeldOutRows(encoded, bench.answered, with_room(bench, encoded, asked), bench.vocabulary),
+        title=measuring(system),
+        progress=bench.progress,
+        teacher=None if of_teacher or bench.vocabulary is None else bench.teacher,
+        seed=seed,
+    )
+
+
+def _as_json(outputs: SystemOutputs) -> bytes:
+    listed = {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in vars(outputs).items()}
+    return as_json(listed).encode()
+
+
+def _read(path: Path) -> SystemOutputs:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    arrays = {name: np.asarray(v) for name, v in values.items() if name != "texts" and v is not None}
+    return SystemOutputs(**{**values, **arrays})

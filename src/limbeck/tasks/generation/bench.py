@@ -1,0 +1,243 @@
+"""What the steps of one run on texts share: models that fit each other, and tokenised rows."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from limbeck.data.generation.encoded import EncodedSequences
+from limbeck.data.generation.packing import check_packing
+from limbeck.errors import ConfigError, ModelError
+from limbeck.evaluation.generation.outputs import SystemOutputs
+from limbeck.losses.term import bind_terms, needs_of
+from limbeck.models.language_model import is_encoder_decoder
+from limbeck.models.layers import depth, layer_list, shapes
+from limbeck.models.load import load_language_model, load_tokenizer
+from limbeck.models.vllm_engine import require_vllm
+from limbeck.models.vocabulary import align_vocabularies
+from limbeck.numerics.layer_maps import choose_layers
+from limbeck.ranks import is_main
+from limbeck.sequences.rollouts import Rollouts
+from limbeck.students.initialise import copies_note, language_model_from_config, student_from_layers
+from limbeck.tasks.baselines import all_stages
+from limbeck.tasks.generation.config import TextRunConfig
+from limbeck.tasks.generation.rows import TextRows, decoder_start, encode_texts, text_limit
+from limbeck.types import Needs, Progress
+
+__all__ = ["TextBench", "set_up"]
+
+
+@dataclass
+class TextBench:
+    """What the steps of one run share."""
+
+    config: TextRunConfig
+    folder: Path
+    rows: TextRows
+    progress: Progress
+    teacher: Any
+    """``None``: it runs on a server, and what it said about the training rows is in the run's store."""
+    teacher_tokenizer: Any
+    student_tokenizer: Any
+    vocabulary: int | None
+    """Tokens that both models know by the same ids; ``None``: they have different tokenizers."""
+    max_length: int
+    train_rows: EncodedSequences
+    """As the student reads them."""
+    test: EncodedSequences
+    train_for_teacher: EncodedSequences
+    test_for_teacher: EncodedSequences
+    corpus: EncodedSequences | None
+    outputs: dict[str, dict[int, SystemOutputs]] = field(default_factory=dict)
+
+    def new_student(self, seed: int) -> Any:
+        """Return the untrained student; the same for the same seed."""
+        return _writing_student(self.config, self.teacher, self.student_tokenizer, seed)
+
+    @cached_property
+    def completed_rows(self) -> NDArray[np.int64]:
+        """Training rows with a completion to learn."""
+        return np.flatnonzero(self.train_rows.supervised > 0)
+
+    @property
+    def budget_rows(self) -> int:
+        """Rows that an epoch is counted by."""
+        return len(self.completed_rows) if self.config.recipe.build().reads_completions else len(self.train_rows)
+
+    @cached_property
+    def answered(self) -> NDArray[np.int64]:
+        """Held-out rows whose prompts are answered: the same for all systems."""
+        if self.rows.test.task.text is not None:
+            return np.empty(0, dtype=np.int64)
+        order = np.random.default_rng(0).permutation(len(self.test))
+        return np.sort(order[: self.config.answers.rows])
+
+
+def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progress) -> TextBench:
+    """Load the models, check that they can do the run, and tokenise all rows.
+
+    Raises:
+        ConfigError: texts are to be packed, and a model would mix them up; layers are compared that do not fit; or an
+            extra is needed that is not installed.
+        ModelError: a model or tokenizer cannot be loaded, weights are not finite, or the recipe needs one vocabulary
+            and there are two.
+    """
+    if config.teacher.engine == "vllm":
+        require_vllm()
+    options = {"trust_remote_code": config.teacher.trust_remote_code}
+    teacher_tokenizer = load_tokenizer(config.teacher.model, **options)
+    teacher = None
+    if config.teacher.server is None:
+        teacher = load_language_model(config.teacher.model, bf16=config.teacher.precision == "bf16", **options)
+    tokenizer = teacher_tokenizer
+    if config.student.model is not None:
+        tokenizer = load_tokenizer(config.student.model, trust_remote_code=config.student.trust_remote_code)
+    if teacher is not None:
+        _require_finite(teacher, config.teacher.model)
+    student = _writing_student(config, teacher, tokenizer, config.seeds[0])
+    if (note := copies_note(student)) is not None:
+        progress.say(note)
+    if (teacher is not None and is_encoder_decoder(teacher)) != is_encoder_decoder(student):
+        server = "; a teacher on a server is causal" if teacher is None else ""
+        raise ModelError(f"teacher and student must both be causal, or both have an encoder and a decoder{server}")
+    if config.student.model is not None:
+        _require_finite(student, config.student.model)
+    if config.teacher.engine == "vllm" and is_encoder_decoder(teacher):
+        raise ModelError("teacher.engine: vllm is for causal teachers; use teacher.engine: transformers")
+    _require_packing(config, teacher, student)
+    needs = _needs(config, teacher, student)
+    vocabulary = _vocabulary(config, needs, teacher, student, teacher_tokenizer, tokenizer)
+    same = vocabulary is not None
+    readers = [student] if teacher is None or not same else [teacher, student]
+    limit = text_limit(config, tokenizer, *readers)
+    encode = partial(encode_texts, config)
+    train = encode(rows.train, tokenizer, student, limit, folder if is_main() else None)
+    test = encode(rows.test, tokenizer, student, limit)
+    train_for_teacher, test_for_teacher = train, test
+    if not same:
+        own_limit = text_limit(config, teacher_tokenizer, teacher)
+        train_for_teacher, test_for_teacher = (
+            encode(part, teacher_tokenizer, teacher, own_limit) for part in (rows.train, rows.test)
+        )
+    progress.say(f"{len(rows.train)} training rows ({rows.completed} with completions), {len(rows.test)} held out")
+    for finding in train.findings:
+        progress.say(finding)
+    return TextBench(
+        config=config,
+        folder=folder,
+        rows=rows,
+        progress=progress,
+        teacher=teacher,
+        teacher_tokenizer=teacher_tokenizer,
+        student_tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        max_length=limit,
+        train_rows=train,
+        test=test,
+        train_for_teacher=train_for_teacher,
+        test_for_teacher=test_for_teacher,
+        corpus=None if rows.corpus is None else encode(rows.corpus, tokenizer, student, limit),
+    )
+
+
+def _require_finite(model: Any, name: str) -> None:
+    """Refuse weights that would make every loss not a number, before anything is computed with them."""
+    for parameter, weight in model.named_parameters():
+        if not torch.isfinite(weight).all():
+            raise ModelError(
+                f"the weights of {name} are damaged: {parameter} holds values that are not finite. Get the model "
+                "again; a training that ended like this cannot be used"
+            )
+
+
+def _require_packing(config: TextRunConfig, teacher: Any, student: Any) -> None:
+    """Refuse models that would read packed texts as one."""
+    if config.training.packing:
+        check_packing(student)
+        if teacher is not None and config.teacher.store is None:
+            check_packing(teacher)
+    elif config.teacher.fine_tune is not None and config.teacher.fine_tune.packing:
+        check_packing(teacher)
+
+
+def _writing_student(config: TextRunConfig, teacher: Any, tokenizer: Any, seed: int) -> Any:
+    """Return the untrained student; the same for the same seed.
+
+    Raises:
+        ConfigError, ModelError: a layer map out of range, a configuration or model that does not fit.
+    """
+    torch.manual_seed(seed)
+    student = config.student
+    if student.from_teacher is not None:
+        layers = choose_layers(
+            student.from_teacher.layers, teacher_layers=depth(teacher), keep=student.from_teacher.keep
+        )
+        copied = student_from_layers(teacher, layers)
+        copied.generation_config = copy.deepcopy(teacher.generation_config)
+        return copied
+    if student.model is not None:
+        return load_language_model(student.model, trust_remote_code=student.trust_remote_code)
+    assert student.config is not None
+    rows = _token_rows(tokenizer) if teacher is None else int(teacher.get_input_embeddings().weight.shape[0])
+    made = language_model_from_config(student.config, tokenizer=tokenizer, rows=rows)
+    if is_encoder_decoder(made) and teacher is not None and is_encoder_decoder(teacher):
+        # Of their configurations not all say it, and none can know this tokenizer's.
+        made.config.decoder_start_token_id = decoder_start(teacher)
+        made.generation_config.decoder_start_token_id = decoder_start(teacher)
+    return made
+
+
+def _token_rows(tokenizer: Any) -> int:
+    """Rows that embeddings of this tokenizer's ids need."""
+    return 1 + max(int(number) for number in tokenizer.get_vocab().values())
+
+
+def _needs(config: TextRunConfig, teacher: Any, student: Any) -> Needs:
+    """Return all that the terms of recipe and baselines read of this pair of models.
+
+    Raises:
+        ConfigError, ModelError: hidden states are compared, and widths, depths or kinds of the models do not fit, or
+            a store is to give them.
+    """
+    needs, pair = Needs(), shapes(student if teacher is None else teacher, student)
+    for recipe in config.recipes().values():
+        of_recipe = Needs()
+        for stage in recipe.build().stages:
+            of_recipe |= needs_of(bind_terms(stage.terms, pair))
+        if of_recipe.teacher_hidden and config.teacher.store is not None:
+            raise ConfigError(
+                f"recipe '{recipe.name}' compares hidden states, and teacher.store holds next-token "
+                "distributions only. Leave teacher.store out, or the hints"
+            )
+        needs |= of_recipe
+    if needs.teacher_hidden:
+        for model in (teacher, student):
+            layer_list(model)
+    return needs
+
+
+def _vocabulary(
+    config: TextRunConfig, needs: Needs, teacher: Any, student: Any, teacher_tokenizer: Any, student_tokenizer: Any
+) -> int | None:
+    """Tokens both know; ``None`` where tokenizers differ and the recipes hand on nothing but text."""
+    try:
+        return align_vocabularies(
+            teacher_tokenizer,
+            student_tokenizer,
+            teacher_rows=_token_rows(teacher_tokenizer)
+            if teacher is None
+            else int(teacher.get_output_embeddings().weight.shape[0]),
+            student_rows=int(student.get_output_embeddings().weight.shape[0]),
+        )
+    except ModelError:
+        mixed = any(stage.part(Rollouts) is not None for stage in all_stages(config.recipes()))
+        if not needs.teacher and not mixed:
+            return None
+        raise

@@ -1,0 +1,176 @@
+"""The end of a run on texts: the student folder and its card, and all figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from limbeck.atomic import write_json
+from limbeck.data.generation.templates import uses_chat_template
+from limbeck.evaluation.generation.outputs import HeldOutTexts
+from limbeck.evaluation.generation.speed import writing_speed
+from limbeck.evaluation.writing import Writer, measure_writing
+from limbeck.formatting import layers_text, parameters_text
+from limbeck.models.language_model import is_encoder_decoder
+from limbeck.models.layers import depth
+from limbeck.models.load import hub_name, load_weights, save_model
+from limbeck.ranks import device
+from limbeck.recipes.catalogue import recipe_card
+from limbeck.results.record import Results, StageCost
+from limbeck.results.sections import Speed, Speeds, Writing
+from limbeck.tasks.baselines import untrained_warnings
+from limbeck.tasks.generation.bench import TextBench
+from limbeck.tasks.generation.config import TextRunConfig
+from limbeck.tasks.generation.rows import leaked_texts
+from limbeck.tasks.generation.settings import set_padding, set_writing
+from limbeck.tasks.record import Facts, assemble, described, main_last
+from limbeck.tasks.task import System
+
+__all__ = ["compare_systems", "model_card", "write_student"]
+
+
+def write_student(bench: TextBench, student: Any, part: Path) -> None:
+    """Write the first seed's student after its last stage, whatever its score, into an empty folder.
+
+    Args:
+        bench: of the run.
+        student: any of the run; its weights are replaced.
+        part: the folder.
+    """
+    stages = sorted((bench.folder / "stages").glob(f"distilled-*-seed{bench.config.seeds[0]}/done.json"))
+    load_weights(student, stages[-1].parent / "model")
+    set_writing(student, bench.student_tokenizer, bench.train_rows)
+    set_padding(bench.student_tokenizer, student)
+    save_model(student, bench.student_tokenizer, part)
+    task = bench.config.task.model_dump(mode="json")
+    write_json(part / "task.json", {**task, "max_length": bench.max_length})
+
+
+def compare_systems(
+    bench: TextBench, planned: Sequence[System], student: Any, costs: list[StageCost], command: str
+) -> Results:
+    """Return all figures of the run; `student` is the exported one."""
+    bench.progress.say("measuring size and speed, and comparing the systems")
+    config, rows = bench.config, bench.rows
+    models = {"teacher": bench.teacher, "student": student}
+    speeds = {
+        name: writing_speed(model.to(device()), bench.test, bench.answered)
+        for name, model in models.items()
+        if model is not None
+    }
+    systems = [_writer(bench, student, one, speeds) for one in main_last(planned) if one.name in bench.outputs]
+    facts = Facts(
+        kind="generation",
+        name=Path(config.output).name,
+        command=command,
+        recipe=config.recipe.name,
+        paper=recipe_card(config.recipe.name).paper,
+        seeds=config.seeds,
+        rows={
+            "train": len(rows.train) - len(bench.train_rows.left_out),
+            "test": len(bench.test),
+            "left_out": _left_out(bench),
+        },
+        words={"Teacher": config.teacher.model, "Student": _student_words(config)},
+        fingerprints=rows.fingerprints,
+    )
+    of = {one.system.name: "teacher" if one.system.role == "teacher" else "student" for one in systems}
+    return assemble(
+        facts,
+        measure_writing(systems, _held_out(bench), metrics=config.answers.metrics),
+        folder=bench.folder,
+        costs=costs,
+        sections=[_writing(bench, student), Speeds(systems={name: speeds[model] for name, model in of.items()})],
+        warnings=_warnings(bench),
+    )
+
+
+def _writing(bench: TextBench, student: Any) -> Writing:
+    answers = bench.config.answers
+    how = "the likeliest token" if answers.temperature == 0 else f"sampled at temperature {answers.temperature:g}"
+    return Writing(
+        task=_task_words(bench.config),
+        encoder_decoder=is_encoder_decoder(student),
+        decoding=f"{how}, at most {answers.max_new_tokens} tokens" if len(bench.answered) else None,
+        test_tokens=int(bench.test.supervised.sum()),
+    )
+
+
+def _task_words(config: TextRunConfig) -> str:
+    if config.task.text is not None:
+        return "plain text"
+    return "conversations" if config.task.messages is not None else "prompt and completion"
+
+
+def _student_words(config: TextRunConfig) -> str:
+    student = config.student
+    if student.model is not None:
+        return student.model
+    return "layers of the teacher" if student.from_teacher is not None else "random weights"
+
+
+def _writer(bench: TextBench, student: Any, system: System, speeds: Mapping[str, Speed]) -> Writer:
+    model = bench.teacher if system.role == "teacher" else student
+    speed = speeds["teacher" if system.role == "teacher" else "student"]
+    shape = f"{layers_text(depth(model))} of width {model.config.hidden_size}"
+    detail = f"{shape}, {parameters_text(speed.parameters)} parameters"
+    return Writer(described(system, detail), bench.outputs[system.name])
+
+
+def _held_out(bench: TextBench) -> HeldOutTexts:
+    """Prompts and references as the tokenizer gives them back: what all systems have read."""
+    test, decode = bench.test, bench.student_tokenizer.decode
+    if bench.rows.test.task.text is not None:
+        return HeldOutTexts([], [])
+    rows = range(len(test))
+    return HeldOutTexts(
+        [decode(test.prompt_ids(row).tolist(), skip_special_tokens=True).strip() for row in rows],
+        [decode(test.completion_ids(row).tolist(), skip_special_tokens=True).strip() for row in rows],
+    )
+
+
+def _left_out(bench: TextBench) -> int:
+    """Rows that were refused when they were read, and rows that then did not fit the token limit."""
+    return bench.rows.left_out + len(bench.train_rows.left_out) + len(bench.test.left_out)
+
+
+def _warnings(bench: TextBench) -> list[str]:
+    config, rows = bench.config, bench.rows
+    found = [f"Held-out rows: {finding}" for finding in bench.test.findings]
+    if bench.teacher is None:
+        found.append(
+            "The teacher runs on a server and was asked about the training rows alone: its own figures on the "
+            "held-out rows, KL to it, agreement with it, its size and its speed are not known."
+        )
+    if left_out := _left_out(bench):
+        found.append(f"{left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
+    if config.data.test is None:
+        found.append("No test data were given: the held-out rows are a random part of the training rows.")
+    if 0 < len(bench.answered) < len(bench.test):
+        found.append(
+            f"{len(bench.answered)} of {len(bench.test)} held-out prompts were answered, a random part "
+            "(answers.rows); probabilities are of all."
+        )
+    found += untrained_warnings(config.recipes(), len(bench.completed_rows), "completion")
+    if leaked := leaked_texts(rows):
+        found.append(f"{len(leaked)} held-out rows also occur in the training rows; figures may be too good.")
+    return found
+
+
+def model_card(bench: TextBench, results: Results) -> str:
+    """Return the model card of the student."""
+    from limbeck.report.card import render_card
+    from limbeck.report.use import writer_use
+
+    writing = results.section(Writing)
+    config, encoder = bench.config, writing is not None and writing.encoder_decoder
+    task = config.task
+    use = writer_use(
+        encoder_decoder=encoder,
+        chat=uses_chat_template(task, bench.student_tokenizer, encoder_decoder=encoder),
+        system=task.system,
+        separator="" if encoder or task.text is not None else task.separator,
+    )
+    began_as = hub_name(config.student.begins_as(config.teacher.model))
+    return render_card(results, began_as, use=use)

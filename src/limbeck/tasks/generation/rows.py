@@ -1,0 +1,163 @@
+"""The rows of a run on texts: read, checked, held out and tokenised before anything costs time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from limbeck.data.encode import token_limit
+from limbeck.data.generation.encode import encode_examples
+from limbeck.data.generation.encoded import EncodedSequences
+from limbeck.data.generation.load import load_examples
+from limbeck.data.generation.records import Example, Examples
+from limbeck.data.generation.task import Generation
+from limbeck.errors import DataError, ModelError
+from limbeck.formatting import share_text
+from limbeck.models.language_model import decoder_start_token, is_encoder_decoder
+from limbeck.sequences.given import TeacherWritten
+from limbeck.tasks.baselines import all_stages
+from limbeck.tasks.generation.config import TextRunConfig
+
+__all__ = ["TextRows", "decoder_start", "encode_texts", "leaked_texts", "read_texts", "room_to_write", "text_limit"]
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Training rows, held-out rows, and plain text beside them."""
+
+    train: Examples
+    test: Examples
+    corpus: Examples | None
+    left_out: int
+    fingerprints: dict[str, str]
+
+    @property
+    def completed(self) -> int:
+        """Number of training rows that have a completion."""
+        return sum(_has_completion(row) for row in self.train.rows)
+
+    def laid_out_as(self, task: Generation) -> TextRows:
+        """Return the same rows, to be laid out as `task` says; which fields they were read from stays."""
+        return replace(self, train=replace(self.train, task=task), test=replace(self.test, task=task))
+
+
+def read_texts(config: TextRunConfig, folder: Path | None = None) -> TextRows:
+    """Read and check all rows, and hold some out where no test data are given.
+
+    Args:
+        config: the run.
+        folder: the run folder, for rows in quarantine; ``None`` reads without writing.
+
+    Raises:
+        ConfigError, DataError: as the checks find.
+    """
+    recipe = config.recipe.build()
+    needed = recipe.reads_completions or config.teacher.fine_tune is not None
+    train = _load(config, "train", folder, config.task, needed)
+    fingerprints, left_out = {"train": train.fingerprint}, train.left_out
+    if config.data.test is not None:
+        test = _load(config, "test", folder, config.task, True)
+        fingerprints["test"] = test.fingerprint
+        left_out += test.left_out
+    else:
+        train, test = _hold_out(train, config.data.test_share)
+    corpus = None
+    if config.data.corpus is not None:
+        corpus = _load(config, "corpus", folder, Generation(text="text"), False)
+        fingerprints["corpus"] = corpus.fingerprint
+        left_out += corpus.left_out
+    return TextRows(train, test, corpus, left_out, fingerprints)
+
+
+def _load(config: TextRunConfig, split: str, folder: Path | None, task: Generation, completed: bool) -> Examples:
+    sources = getattr(config.data, split)
+    return load_examples(
+        sources,
+        task,
+        require_completion=completed and task.text is None,
+        on_bad_row=config.data.on_bad_row,
+        quarantine=folder / f"quarantine-{split}.jsonl" if folder else None,
+        split=split if split != "corpus" else "train",
+    )
+
+
+def _has_completion(row: Example) -> bool:
+    return row.text is not None or row.completion is not None
+
+
+def _hold_out(rows: Examples, share: float) -> tuple[Examples, Examples]:
+    """Take `share` of the rows with a completion out, always the same ones."""
+    candidates = [i for i, row in enumerate(rows.rows) if _has_completion(row)]
+    count = round(share * len(candidates))
+    if not 0 < count < len(candidates):
+        raise DataError(
+            f"cannot hold out {share_text(share, digits=0)} of {len(candidates)} rows with completions for the "
+            "report: give data.test, or more rows"
+        )
+    chosen = set(np.random.default_rng(0).permutation(candidates)[:count].tolist())
+    parts = [[row for i, row in enumerate(rows.rows) if (i in chosen) == held] for held in (False, True)]
+    return replace(rows, rows=parts[0]), replace(rows, rows=parts[1])
+
+
+def text_limit(config: TextRunConfig, tokenizer: Any, *models: Any) -> int:
+    """Return the longest row in tokens that every model takes."""
+    return min(token_limit(tokenizer, model, config.training.max_length) for model in models)
+
+
+def decoder_start(model: Any) -> int | None:
+    """Return the token that a decoder starts with; ``None`` where the model is causal.
+
+    Raises:
+        ModelError: the model has a decoder, and its configuration does not say.
+    """
+    if not is_encoder_decoder(model):
+        return None
+    start = decoder_start_token(model)
+    if start is None:
+        raise ModelError(
+            f"the configuration of {model.name_or_path or 'the model'} has no decoder_start_token_id: set it to the "
+            "token that its decoder was trained to start with (T5: the padding token), and save the model"
+        )
+    return start
+
+
+def room_to_write(config: TextRunConfig, max_length: int) -> int:
+    """Return how many tokens are kept free behind every prompt of a causal model.
+
+    As many as anything in the run writes, or half of `max_length` where that is less.
+    """
+    wanted = [config.answers.max_new_tokens if config.answers.rows else 1]
+    for stage in all_stages(config.recipes()):
+        writers = stage.part(TeacherWritten), stage.sampled
+        wanted += [writer.decoding.max_new_tokens for writer in writers if writer is not None]
+    return min(max(wanted), max_length // 2)
+
+
+def encode_texts(
+    config: TextRunConfig, examples: Examples, tokenizer: Any, model: Any, max_length: int, folder: Path | None = None
+) -> EncodedSequences:
+    """Tokenise rows as `model` reads them, with room for an answer behind every prompt.
+
+    Raises:
+        ConfigError, DataError, ModelError: rows or tokenizer do not fit; see `encode_examples`.
+    """
+    start = decoder_start(model)
+    plain = examples.task.text is not None
+    return encode_examples(
+        examples,
+        tokenizer,
+        max_length,
+        decoder_start=start,
+        max_prompt=None if plain or start is not None else max_length - room_to_write(config, max_length),
+        on_bad_row=config.data.on_bad_row,
+        quarantine=folder / "quarantine-too-long.jsonl" if folder else None,
+    )
+
+
+def leaked_texts(rows: TextRows) -> list[str]:
+    """Return where the held-out rows are whose prompts and completions also occur in the training rows."""
+    trained_on = {(row.messages, row.text) for row in rows.train.rows}
+    return [str(row.origin) for row in rows.test.rows if (row.messages, row.text) in trained_on]

@@ -1,0 +1,176 @@
+"""The teacher's likeliest tokens on disk, for the rows of a run file: `limbeck store`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.atomic import try_folder
+from limbeck.data.generation.encoded import EncodedSequences
+from limbeck.errors import ConfigError
+from limbeck.models.load import weights_fingerprint
+from limbeck.numerics.sparse import captured_mass, top_k
+from limbeck.ranks import device
+from limbeck.tasks.baselines import loss_temperatures
+from limbeck.tasks.generation.config import TextRunConfig
+from limbeck.tasks.generation.dates import with_text_date
+from limbeck.tasks.generation.rows import read_texts
+from limbeck.tasks.generation.served import ask_server, server_name
+from limbeck.teachers.language_model import LanguageTeacher
+from limbeck.teachers.store.fingerprint import Fingerprint
+from limbeck.teachers.store.reader import TokenStore
+from limbeck.teachers.store.teacher import StoredTokenTeacher
+from limbeck.teachers.store.writer import StoreWriter
+from limbeck.types import UNLABELLED, Batch, Needs, Progress, SparseLogits
+
+if TYPE_CHECKING:
+    from limbeck.tasks.generation.bench import TextBench
+
+__all__ = ["fill_store", "fill_store_of", "stored_teacher"]
+
+_ROWS = 8
+_SYNC_EVERY = 16
+
+
+def stored_teacher(bench: TextBench) -> StoredTokenTeacher:
+    """Return the teacher of the run's store.
+
+    Raises:
+        ConfigError: the store was made by another teacher, tokenizer or template, or at another temperature.
+        DataError: there is no store, it is damaged, or it lacks rows of this run.
+    """
+    assert bench.config.teacher.store is not None
+    store = TokenStore.open(Path(bench.config.teacher.store))
+    store.require(_fingerprint(bench))
+    return StoredTokenTeacher(store, bench.train_rows.keys)
+
+
+def fill_store(bench: TextBench) -> tuple[int, float]:
+    """Ask the teacher about every training row that the store lacks, and keep what it says.
+
+    Returns:
+        The number of rows asked about, and the mean probability of the kept tokens at their positions.
+
+    Raises:
+        ConfigError: no store is named, its folder holds another one, or the server's key is not in the environment.
+        StorageError: the disk is full; what was written before is there.
+        TeacherError: the teacher's server does not answer, or another teacher than the store's does; what was
+            answered before is there.
+    """
+    if bench.config.teacher.store is None:
+        raise ConfigError("teacher.store is missing: name the folder for the teacher's signals")
+    folder, fingerprint = Path(bench.config.teacher.store), _fingerprint(bench)
+    encoded = bench.train_rows
+    with StoreWriter(folder, fingerprint) as writer:
+        store = TokenStore.open(folder)
+        batches = _to_ask(encoded, store)
+        if not batches:
+            return 0, 0.0
+        order = np.concatenate(batches)
+        served = bench.config.teacher.server is not None
+        answers = ask_server(bench, store, fingerprint, order) if served else _computed(bench, fingerprint, batches)
+        # Answers of a server are paid for, one by one: each is on disk before it counts.
+        sync_every = 1 if served else _SYNC_EVERY
+        mass, positions = 0.0, 0
+        with bench.progress.track("teacher signals", len(order)) as advance:
+            for number, answer in enumerate(answers, start=1):
+                writer.extend([(encoded.keys[row], kept) for row, kept in answer])
+                mass += sum(float(captured_mass(kept).sum()) for _, kept in answer)
+                positions += sum(kept.rows for _, kept in answer)
+                if number % sync_every == 0:
+                    writer.sync()
+                advance(len(answer))
+    return len(order), mass / max(1, positions)
+
+
+def _to_ask(encoded: EncodedSequences, store: TokenStore) -> list[NDArray[np.int64]]:
+    """Return the rows that the store lacks, in the batches to ask about them: rows of one text once, longest first.
+
+    A batch of 8 and of 7 rows differ in their last bits. Batches are therefore those of all rows, and as they reach
+    the disk whole, a store that was killed goes on with the very batches it would have had. Only rows of batches
+    that are there in part, which happens where rows were added, are put together anew.
+    """
+    first = {encoded.keys[row]: row for row in np.flatnonzero(encoded.supervised > 0)[::-1].tolist()}
+    rows = np.sort(np.fromiter(first.values(), dtype=np.int64, count=len(first)))
+    rows = rows[np.argsort(-encoded.lengths[rows], kind="stable")]
+    missing = np.zeros(len(rows), dtype=bool)
+    missing[store.missing([encoded.keys[row] for row in rows.tolist()])] = True
+    places = [np.arange(start, min(start + _ROWS, len(rows))) for start in range(0, len(rows), _ROWS)]
+    whole = [rows[place] for place in places if missing[place].all()]
+    rest = np.concatenate([np.empty(0, np.int64), *(rows[p][missing[p]] for p in places if not missing[p].all())])
+    return whole + [rest[start : start + _ROWS] for start in range(0, len(rest), _ROWS)]
+
+
+def _computed(
+    bench: TextBench, fingerprint: Fingerprint, batches: Sequence[NDArray[np.int64]]
+) -> Iterator[list[tuple[int, SparseLogits]]]:
+    """Yield rows with what the teacher at hand says about them, batch by batch."""
+    teacher = LanguageTeacher(bench.teacher.to(device()), bench.vocabulary)
+    for rows in batches:
+        batch: Batch = bench.train_rows.batch(rows)
+        source = teacher.signal(batch, Needs(logits=True))["tokens"]
+        assert not isinstance(source, SparseLogits)
+        kept = top_k(source, fingerprint.top_k, fingerprint.temperature)
+        lengths = (batch["labels_BT"] != UNLABELLED).sum(dim=1).tolist()
+        yield list(zip(rows.tolist(), _split(kept, lengths), strict=True))
+
+
+def fill_store_of(config: TextRunConfig, progress: Progress) -> tuple[int, float]:
+    """Fill the store that a checked run names; see `fill_store`. A teacher that is fine-tuned first is refused.
+
+    Raises:
+        ConfigError: no store is named, its folder holds another one, or the teacher is not yet what it will be.
+    """
+    from limbeck.tasks.generation.bench import set_up
+
+    if config.teacher.fine_tune is not None:
+        raise ConfigError(
+            "teacher.fine_tune: a store is filled before the run, by a teacher that is finished. Run with the recipe "
+            "fine_tune first, and name its student folder as teacher.model"
+        )
+    if config.teacher.store is not None:
+        try_folder(Path(config.teacher.store))
+    folder = Path(config.output)
+    config = with_text_date(config, folder)
+    return fill_store(set_up(config, folder, read_texts(config), progress))
+
+
+def _split(kept: SparseLogits, lengths: list[int]) -> list[SparseLogits]:
+    ends = np.cumsum(lengths).tolist()
+    spans = [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+    return [
+        SparseLogits(kept.ids_SK[s], kept.log_probs_SK[s], kept.tail_S[s], kept.vocabulary, kept.temperature)
+        for s in spans
+    ]
+
+
+def _fingerprint(bench: TextBench) -> Fingerprint:
+    tokenizer = bench.student_tokenizer
+    words = repr(sorted(tokenizer.get_vocab().items()))
+    assert bench.vocabulary is not None
+    teacher = bench.config.teacher
+    return Fingerprint(
+        teacher=server_name(teacher) if bench.teacher is None else weights_fingerprint(bench.teacher),
+        tokenizer=hashlib.sha256(words.encode()).hexdigest(),
+        template=hashlib.sha256(f"{tokenizer.chat_template}".encode()).hexdigest(),
+        vocabulary=bench.vocabulary,
+        top_k=min(teacher.top_k, bench.vocabulary),
+        temperature=_temperature(bench),
+        date=str(bench.config.task.date or ""),
+    )
+
+
+def _temperature(bench: TextBench) -> float:
+    """The temperature of the recipes' divergences: probabilities are kept at this one."""
+    found = loss_temperatures(bench.config.recipes())
+    if len(found) > 1:
+        raise ConfigError(
+            f"a store (teacher.store) keeps one temperature, and recipe and baselines have several: {sorted(found)}. "
+            "Set the same recipe.loss_temperature for all"
+        )
+    return found.pop() if found else 1.0

@@ -1,0 +1,198 @@
+"""Generation behind the protocols of `limbeck.tasks.task`: its systems, their starts, stages and answers.
+
+First comes the teacher, fine-tuned if the run says so; then for each seed the student before training, the distilled
+student, and its baselines from the same start and with the same steps. What the teacher writes, and the store
+of its signals, are read when the first stage asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from limbeck.errors import ModelError
+from limbeck.evaluation.verdicts.outcome import in_prose
+from limbeck.losses.term import needs_of
+from limbeck.ranks import device
+from limbeck.recipes.fine_tune import fine_tune
+from limbeck.results.record import Results, StageCost
+from limbeck.sequences.given import TeacherWritten
+from limbeck.stages.pipeline import StageRun, stage_title
+from limbeck.stages.stage import Stage
+from limbeck.students.adapters import all_parameters
+from limbeck.tasks.baselines import STUDENT_INIT, TEACHER, system_of, trained
+from limbeck.tasks.generation.answers import measure, measuring
+from limbeck.tasks.generation.bench import TextBench
+from limbeck.tasks.generation.config import TextTraining
+from limbeck.tasks.generation.measure import compare_systems, model_card, write_student
+from limbeck.tasks.generation.store import stored_teacher
+from limbeck.tasks.generation.training import stage_run
+from limbeck.tasks.task import Part, PlannedStage, System
+from limbeck.teachers.language_model import LanguageTeacher
+from limbeck.types import Progress, Teacher
+
+__all__ = ["TextRun"]
+
+
+class TextRun:
+    """One generation run at work; see `limbeck.tasks.task.TaskRun`."""
+
+    def __init__(self, bench: TextBench) -> None:
+        self.bench = bench
+        self.config = bench.config
+        self.costs: dict[str, StageCost] = {}
+        self._exported: Any = None
+
+    @property
+    def progress(self) -> Progress:
+        """Shows how far the run is."""
+        return self.bench.progress
+
+    @progress.setter
+    def progress(self, progress: Progress) -> None:
+        self.bench.progress = progress
+
+    @cached_property
+    def teacher(self) -> Teacher:
+        """The teacher that terms ask: a store of its signals, or itself."""
+        if self.config.teacher.store is not None:
+            return stored_teacher(self.bench)
+        return LanguageTeacher(self.bench.teacher, self.bench.vocabulary)
+
+    def systems(self, seed: int) -> list[System]:
+        """Return the teacher with the first seed, the student before training, and all that are trained from it."""
+        found = [System(STUDENT_INIT, "student_init", title="Student before training")]
+        if seed == self.config.seeds[0] and self.bench.teacher is not None:
+            teacher = System(TEACHER, "teacher", title="Teacher")
+            found.insert(0, replace(teacher, stages=tuple(self._of_teacher(teacher, seed))))
+        for name, recipe in trained(self.config.recipes(), len(self.bench.completed_rows)).items():
+            system = system_of(name, recipe, self.config.recipe)
+            found.append(replace(system, stages=tuple(self._planned(system, recipe.build().stages, seed))))
+        return found
+
+    def _of_teacher(self, system: System, seed: int) -> Iterator[PlannedStage]:
+        training = self.config.teacher.fine_tune
+        if training is not None:
+            (stage,), steps = fine_tune().stages, training.total_steps(len(self.bench.completed_rows))
+            yield self._stage(system, stage, f"teacher-{stage.name}-seed{seed}", steps, seed, training)
+
+    def _planned(self, system: System, stages: tuple[Stage, ...], seed: int) -> Iterator[PlannedStage]:
+        """Split the budget, the same for every system, by the stages' shares; those without a step are left out."""
+        training = self.config.training
+        total = training.total_steps(self.bench.budget_rows)
+        ends = [round(float(share) * total) for share in np.cumsum([stage.share for stage in stages])]
+        for number, (stage, begin, end) in enumerate(zip(stages, [0, *ends], ends, strict=False), start=1):
+            if end > begin:
+                folder = f"{system.name}-{number:02d}-{stage.name}-seed{seed}"
+                yield self._stage(system, stage, folder, end - begin, seed, training)
+
+    def _stage(
+        self, system: System, stage: Stage, folder: str, steps: int, seed: int, training: TextTraining
+    ) -> PlannedStage:
+        seeds = len(self.config.seeds) > 1 and system.role != "teacher"
+        return PlannedStage(
+            stage,
+            steps=steps,
+            folder=folder,
+            training=training.model_copy(update=dict(stage.settings)),
+            title=stage_title(stage, in_prose(system.title), seed if seeds else None),
+        )
+
+    def parts(self, system: System, seed: int) -> list[Part]:
+        """Return a part for each stage, one for the held-out rows, and one for the texts that the teacher writes."""
+        bench, parts = self.bench, []
+        size = all_parameters(bench.teacher) if system.role == "teacher" else self._student_size
+        for one in system.stages:
+            if one.folder in self._before_written:
+                of_teacher, texts = all_parameters(bench.teacher), len(bench.train_for_teacher)
+                parts.append(Part.reading("the teacher writes", texts, parameters=of_teacher, writes=True))
+            rows, own = one.training.batch_size, one.stage.sampled is not None
+            parts.append(Part.training(one.title, one.steps, rows=rows, parameters=size, writes=own))
+        held_out, writes = len(bench.test) + len(bench.answered), len(bench.answered) > 0
+        return [*parts, Part.reading(measuring(system.name), held_out, parameters=size, writes=writes)]
+
+    @cached_property
+    def _student_size(self) -> int:
+        return all_parameters(self.bench.new_student(self.config.seeds[0]))
+
+    @cached_property
+    def _before_written(self) -> set[str]:
+        """The folders of the stages that are the first to read what the teacher wrote in some way: then it writes."""
+        stages = [planned for system in self.systems(self.config.seeds[0]) for planned in system.stages]
+        first = {planned.stage.part(TeacherWritten): planned.folder for planned in reversed(stages)}
+        return {folder for source, folder in first.items() if source is not None}
+
+    def model(self, system: System, seed: int) -> Any:
+        """Return the teacher, or this seed's student before any training."""
+        model = self.bench.teacher if system.role == "teacher" else self.bench.new_student(seed)
+        return model.to(device())
+
+    def stage(self, system: System, planned: PlannedStage, seed: int, model: Any) -> StageRun:
+        """Return the rows of a stage in order, who writes texts while it runs, and who gives signals."""
+        asked = any(needs_of(one.stage.terms).teacher for one in system.stages)
+        return stage_run(self.bench, system, planned, seed, model, self.teacher if asked else None)
+
+    def measure(self, system: System, seed: int, model: Any) -> None:
+        """Measure a system on the held-out rows; a teacher must then do better than the student before training."""
+        measure(self.bench, system.name, seed, model)
+        if system.role == "student_init" and seed == self.config.seeds[0]:
+            _require_useful_teacher(self.bench, seed)
+
+    def export(self, part: Path) -> None:
+        """Write the first seed's distilled student."""
+        self._exported = self.bench.new_student(self.config.seeds[0])
+        write_student(self.bench, self._exported, part)
+
+    def compare(self, command: str) -> Results:
+        """Return all figures."""
+        systems, costs = self.systems(self.config.seeds[0]), list(self.costs.values())
+        return compare_systems(self.bench, systems, self._exported, costs, command)
+
+    def card(self, results: Results, student: Path) -> str:
+        """Return the model card."""
+        return model_card(self.bench, results)
+
+
+def _require_useful_teacher(bench: TextBench, seed: int) -> None:
+    """Refuse a teacher that has nothing to teach on these rows.
+
+    Raises:
+        ModelError: its loss on the held-out completions is not a number, near that of guessing, or above the
+            untrained student's.
+    """
+    losses = _losses(bench.outputs, (TEACHER, STUDENT_INIT), seed)
+    teacher, student = losses.get(TEACHER), losses.get(STUDENT_INIT)
+    if teacher is None:
+        return
+    if np.isnan(teacher):
+        raise ModelError(
+            "the teacher's loss on the held-out completions is nan: its weights hold values that are not finite, or "
+            "it overflows (teacher.precision). Check the model, or take another one"
+        )
+    guessing = float(np.log(bench.vocabulary or bench.teacher.config.vocab_size))
+    if teacher >= 0.95 * guessing:
+        raise ModelError(
+            f"the teacher's loss on the held-out completions is {teacher:.2f} nats a token, and guessing among all "
+            f"tokens gives {guessing:.2f}: it has learnt nothing of this language or layout. Check that the model "
+            "holds trained weights and the tokenizer is its own, or fine-tune it first (teacher.fine_tune)"
+        )
+    if student is not None and student < teacher:
+        raise ModelError(
+            f"the teacher's loss on the held-out completions is {teacher:.2f} nats a token, the student's before any "
+            f"training {student:.2f}: this teacher would make it worse. Check the chat template (limbeck doctor), "
+            "fine-tune the teacher on the rows first (teacher.fine_tune), or take another one"
+        )
+
+
+def _losses(outputs: Mapping[str, Mapping[int, Any]], names: tuple[str, ...], seed: int) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name in names:
+        one = outputs.get(name, {}).get(seed)
+        if one is not None and one.nll_sum_N is not None:
+            found[name] = float(one.nll_sum_N.sum() / one.tokens_N.sum())
+    return found

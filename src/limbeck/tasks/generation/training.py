@@ -1,0 +1,103 @@
+"""One stage of a run on texts: the rows it reads, and who writes texts while it runs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from limbeck.data.generation.encoded import EncodedSequences
+from limbeck.losses.readout import TokenReadout
+from limbeck.models.layers import shapes
+from limbeck.sequences.corpus import BesideCorpus
+from limbeck.sequences.fixed import FixedSequences
+from limbeck.sequences.given import TeacherWritten
+from limbeck.sequences.replay import Replay
+from limbeck.sequences.source import WithCorpus
+from limbeck.stages.pipeline import StageRun
+from limbeck.stages.stage import Stage
+from limbeck.tasks.generation.bench import TextBench
+from limbeck.tasks.generation.config import TextTraining
+from limbeck.tasks.generation.settings import set_writing
+from limbeck.tasks.generation.writers import StageTexts
+from limbeck.tasks.generation.writing import teacher_texts
+from limbeck.tasks.task import PlannedStage, System
+from limbeck.types import Batch, Teacher, Writer, WrittenBy
+
+__all__ = ["stage_run"]
+
+_VALIDATION_SHARE, _VALIDATION_ROWS = 0.05, 200
+
+
+def stage_run(
+    bench: TextBench, system: System, planned: PlannedStage, seed: int, model: Any, teacher: Teacher | None
+) -> StageRun:
+    """Return all that a stage needs besides itself.
+
+    Args:
+        bench: of the run.
+        system: whose stage it is.
+        planned: the stage.
+        seed: of order, coins and sampling.
+        model: the student, or the teacher that is fine-tuned.
+        teacher: gives signals; ``None`` where no term of the system needs one.
+    """
+    stage, training, of_teacher = planned.stage, planned.training, system.role == "teacher"
+    assert isinstance(training, TextTraining)
+    encoded = bench.train_for_teacher if of_teacher else _read_by(bench, stage)
+    learnt = np.flatnonzero(encoded.supervised > 0) if stage.reads_given else np.arange(len(encoded))
+    validation = learnt[:0]
+    if stage.part(Replay) is not None:
+        validation, learnt = _split(learnt, seed)
+    tokenizer = bench.teacher_tokenizer if of_teacher else bench.student_tokenizer
+    set_writing(model, tokenizer, encoded)  # a stage's folder is one that others load, and vLLM here
+    author = WrittenBy.DATA if stage.part(TeacherWritten) is None else WrittenBy.TEACHER
+    texts = StageTexts(bench, stage, model, encoded, learnt, validation, training.batch_size, planned.steps, seed)
+    return StageRun(
+        folder=bench.folder / "stages" / planned.folder,
+        log=bench.folder / "log.jsonl",
+        system=system.name,
+        seed=seed,
+        training=training,
+        sequences=FixedSequences(learnt, encoded.lengths, training.batch_size, planned.steps, seed),
+        make_batch=partial(_batch, encoded, author, pack=training.packing and stage.packable),
+        progress=bench.progress,
+        title=planned.title,
+        readout=TokenReadout(None if of_teacher else bench.vocabulary),
+        writer=_writer(texts),
+        tokenizer=tokenizer,
+        # Terms on tokens have no layers to map, so without a teacher's weights any shape will do.
+        shapes=shapes(model if bench.teacher is None else bench.teacher, model),
+        teacher=teacher,
+    )
+
+
+def _read_by(bench: TextBench, stage: Stage) -> EncodedSequences:
+    by_teacher = stage.part(TeacherWritten)
+    return bench.train_rows if by_teacher is None else teacher_texts(bench, by_teacher.decoding)
+
+
+def _split(rows: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Take a few rows out of training, on which the replay decides about more of the student's texts."""
+    count = min(_VALIDATION_ROWS, max(1, round(_VALIDATION_SHARE * len(rows))))
+    order = np.random.default_rng(seed).permutation(rows)
+    return np.sort(order[:count]), np.sort(order[count:])
+
+
+def _writer(texts: StageTexts) -> Writer | None:
+    """Make what has texts written while the stage runs, and plain text put beside them."""
+    writer, corpus = texts.writer(), texts.bench.corpus
+    if texts.stage.part(WithCorpus) is None:
+        return writer
+    assert corpus is not None
+    return BesideCorpus(writer, partial(_batch, corpus, WrittenBy.CORPUS), rows=len(corpus), **texts.place)
+
+
+def _batch(encoded: EncodedSequences, author: WrittenBy, rows: NDArray[np.int64], *, pack: bool = False) -> Batch:
+    batch = encoded.batch(rows, pack=pack)
+    batch["rows_B"] = torch.from_numpy(np.asarray(rows))
+    batch["written_by_B"] = torch.full((len(rows),), int(author))
+    return batch

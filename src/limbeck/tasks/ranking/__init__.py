@@ -1,0 +1,1 @@
+"""Cross-lingual ranking of candidates."""
