@@ -21,7 +21,7 @@ from limbeck.tasks.head_run import Coded
 from limbeck.tasks.multi_label.config import LabelSetRunConfig
 from limbeck.tasks.multi_label.measure import measure_label_sets
 from limbeck.tasks.multi_label.rows import LabelSetRows
-from limbeck.teachers.stored import StoredTeacher
+from limbeck.teachers.stored_outputs import StoredOutputs
 from limbeck.types import Teacher
 
 __all__ = ["LabelSetCoder"]
@@ -76,7 +76,7 @@ class LabelSetCoder:
 
     def signals(self, outputs: Array, student: Coded, states: Teacher | None) -> Teacher:
         """Return what gives the teacher's logits."""
-        return StoredTeacher({"logits": outputs}, 0.0, states)
+        return StoredOutputs(outputs, states)
 
     def finish(self, model: Any) -> None:
         """Logits have no unit."""

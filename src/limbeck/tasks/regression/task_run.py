@@ -28,7 +28,7 @@ from limbeck.tasks.head_run import Coded
 from limbeck.tasks.regression.config import RegressorRunConfig
 from limbeck.tasks.regression.measure import measure_regression
 from limbeck.tasks.regression.rows import RegressorRows
-from limbeck.teachers.stored import StoredTeacher
+from limbeck.teachers.stored_outputs import StoredOutputs
 from limbeck.types import Teacher
 
 __all__ = ["ValueCoder"]
@@ -100,9 +100,7 @@ class ValueCoder:
     def signals(self, outputs: Array, student: Coded, states: Teacher | None) -> Teacher:
         """Return what gives the teacher's numbers, without their unit."""
         scale = self.scale_with(outputs)
-        return StoredTeacher(
-            {"logits": scale.standardised(outputs.astype(np.float64)).astype(np.float32)}, 0.0, states
-        )
+        return StoredOutputs(scale.standardised(outputs.astype(np.float64)).astype(np.float32), states)
 
     def scale_with(self, outputs: Array) -> Scale:
         """Return the scale; where rows have no gold numbers that of the teacher's `outputs`."""

@@ -24,7 +24,7 @@ from limbeck.tasks.head_run import Coded
 from limbeck.tasks.token_classification.config import TaggerRunConfig
 from limbeck.tasks.token_classification.measure import HeldOut, measure_tagger
 from limbeck.tasks.token_classification.rows import TaggerRows, teacher_tags
-from limbeck.teachers.stored_tags import StoredTags
+from limbeck.teachers.stored_outputs import StoredOutputs
 from limbeck.types import Advance, Batch, Teacher
 
 __all__ = ["TagCoder"]
@@ -111,7 +111,7 @@ class TagCoder:
     def signals(self, outputs: Array, student: Coded, states: Teacher | None) -> Teacher:
         """Return what gives the teacher's logits where the student reads their units."""
         assert isinstance(student, _Coded)
-        return StoredTags(outputs, student.batches.encoded.places, states)
+        return StoredOutputs(outputs, states, student.batches.encoded.places)
 
     def finish(self, model: Any) -> None:
         """A tagger's logits have no unit."""

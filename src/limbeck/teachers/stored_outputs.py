@@ -1,0 +1,51 @@
+"""What a teacher puts out for fixed rows, or for the words in them, computed once; other signals come live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from limbeck.types import Batch, Needs, Signal, Teacher
+
+__all__ = ["StoredOutputs"]
+
+Places = Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], ...]]
+
+
+class StoredOutputs:
+    """Serves stored outputs by row number, or of units where the student reads them.
+
+    Args:
+        outputs: of all rows ``[N, C]``, or of all units of the texts ``[U, C]``.
+        states: is asked for hidden states, which are too large to keep; ``None``: the teacher has none.
+        places: says for some windows where their units are read: row of the batch, token and unit; ``None``: outputs
+            are of rows.
+    """
+
+    def __init__(self, outputs: NDArray[np.float32], states: Teacher | None, places: Places | None = None) -> None:
+        self._outputs = outputs
+        self._places = places
+        self._states = states
+
+    def signal(self, batch: Batch, needs: Needs) -> Signal:
+        """Return logits ``[B, C]``, or ``[B, T, C]`` with 0 where no unit is read, and other signals live."""
+        signal: Signal = {}
+        if needs.logits:
+            signal["logits"] = torch.from_numpy(self._picked(batch)).to(batch["rows_B"].device)
+        if needs.teacher_taps:
+            assert self._states is not None
+            signal["states"] = self._states.signal(batch, Needs(teacher_taps=needs.teacher_taps))["states"]
+        return signal
+
+    def _picked(self, batch: Batch) -> NDArray[np.float32]:
+        rows_B = batch["rows_B"].cpu().numpy()
+        if self._places is None:
+            of_rows: NDArray[np.float32] = self._outputs[rows_B]
+            return of_rows
+        row_S, token_S, unit_S = self._places(rows_B)
+        logits_BTC = np.zeros((*batch["student"]["input_ids"].shape, self._outputs.shape[1]), dtype=np.float32)
+        logits_BTC[row_S, token_S] = self._outputs[unit_S]
+        return logits_BTC
