@@ -119,8 +119,8 @@ REGRESSION: list[Measure[ValueOutputs]] = [
     Measure(
         Metric(
             key="pearson",
-            title="Pearson",
-            detail="correlation",
+            title="Correlation",
+            detail="Pearson's",
             unit="number",
             higher_is_better=True,
             meaning="Pearson's correlation of predicted and gold values: 1 if they lie on a rising line. Of several "
@@ -133,8 +133,8 @@ REGRESSION: list[Measure[ValueOutputs]] = [
     Measure(
         Metric(
             key="spearman",
-            title="Spearman",
-            detail="rank correlation",
+            title="Rank correlation",
+            detail="Spearman's",
             unit="number",
             higher_is_better=True,
             meaning="Pearson's correlation of the ranks: 1 if predicted values put all rows in the right order.",
