@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
-from limbeck.data.checks import FieldsMet, check_record, refuse_misspelt_label
+from limbeck.data.checks import CheckedRow, FieldsMet, check_record, refuse_misspelt_label
 from limbeck.data.quarantine import (
     FAULTS_SHOWN,
     FileCount,
@@ -115,7 +115,15 @@ def load_rows(
         split=split,
         _load_dataset=_load_dataset,
     )
-    rows = Rows(
+    # Fields that came later change no older digest.
+    read = 6 if fields.teacher_reason is not None else 5 if fields.teacher_label is not None else 3
+    fingerprint = fingerprint_of(row[:read] for row in checked.rows)
+    return LoadedRows(_as_rows(checked, fields), checked.left_out, fingerprint, checked.files, checked.columns)
+
+
+def _as_rows(checked: Checked[CheckedRow], fields: Fields) -> Rows:
+    """Return rows column by column; those that were not asked for are ``None``."""
+    return Rows(
         text=[row.text for row in checked.rows],
         text_pair=None if fields.text_pair is None else [str(row.text_pair) for row in checked.rows],
         label=[row.label for row in checked.rows],
@@ -126,10 +134,6 @@ def load_rows(
         ),
         teacher_reason=None if fields.teacher_reason is None else [row.teacher_reason for row in checked.rows],
     )
-    # Fields that came later change no older digest.
-    read = 6 if fields.teacher_reason is not None else 5 if fields.teacher_label is not None else 3
-    fingerprint = fingerprint_of(row[:read] for row in checked.rows)
-    return LoadedRows(rows, checked.left_out, fingerprint, checked.files, checked.columns)
 
 
 def read_checked(

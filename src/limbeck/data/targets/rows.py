@@ -102,23 +102,10 @@ def load_targets(
         *text, label=gold[0], teacher_label=teacher[0] if teacher else None, more=(*gold[1:], *teacher[1:])
     )
 
-    def check(record: Record) -> _Row[T] | Fault:
-        field = fields.text
-        try:
-            first = text_of(record, field)
-            field = fields.text_pair or field
-            second = None if fields.text_pair is None else text_of(record, field)
-            field = gold[0]
-            target = read(record, gold)
-            field = teacher[0] if teacher else field
-            return _Row(first, second, target, read(record, teacher) if teacher else None)
-        except Unusable as unusable:
-            return Fault(record.number, field, str(unusable), record.row, record.unit, unusable.looks_like)
-
     found = read_checked(
         sources,
         fields,
-        check,
+        lambda record: _checked(record, fields, gold, teacher, read),
         on_bad_row=on_bad_row,
         quarantine=quarantine,
         base=base,
@@ -138,3 +125,24 @@ def load_targets(
         fingerprint=fingerprint_of(found.rows),
         files=found.files,
     )
+
+
+def _checked(
+    record: Record,
+    fields: Fields,
+    gold: tuple[str, ...],
+    teacher: tuple[str, ...],
+    read: Callable[[Record, tuple[str, ...]], tuple[T, ...] | None],
+) -> _Row[T] | Fault:
+    """Check one row; the first field at fault is named."""
+    field = fields.text
+    try:
+        first = text_of(record, field)
+        field = fields.text_pair or field
+        second = None if fields.text_pair is None else text_of(record, field)
+        field = gold[0]
+        target = read(record, gold)
+        field = teacher[0] if teacher else field
+        return _Row(first, second, target, read(record, teacher) if teacher else None)
+    except Unusable as unusable:
+        return Fault(record.number, field, str(unusable), record.row, record.unit, unusable.looks_like)
