@@ -177,7 +177,7 @@ def test_doctor_examines_a_cross_lingual_run(
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     own = {"layout": "rows", "folder": str(tmp_path), "task": "topic", "labels": LABELS, "key": "key"}
     values = {
-        "task": {"kind": "instructions", "languages": ["bg"]},
+        "task": {"kind": "ranking", "languages": ["bg"]},
         "data": {"sets": [own], "n_target": 2},
         "backbone": {"model": str(multilingual_folder), "scorer": "dual_encoder"},
         "prompts": {"form": "soft"},
@@ -199,7 +199,7 @@ def test_doctor_examines_a_cross_lingual_run(
 def test_recipes_of_both_kinds_are_told_apart(limbeck: Command) -> None:
     code, out, _ = limbeck("recipes")
     assert code == 0
-    classification, cross_lingual = out.split("Cross-lingual runs (task.kind: instructions)")
+    classification, cross_lingual = out.split("Cross-lingual runs (task.kind: ranking)")
     assert classification.startswith("Classification\n")
     assert "pkd" in classification
     assert "ml_ipd" not in classification

@@ -114,7 +114,7 @@ SYNTAX: list[bytes] = [
             "task: {kind: []}",
             "task: {kind: {}}",
             "task: {kind: null}",
-            "task: {kind: instructions}",
+            "task: {kind: ranking}",
             "task: {kind: generation}",
             "task: {kind: classification, kind: generation}",
             "recipe: []",

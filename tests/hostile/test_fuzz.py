@@ -97,7 +97,7 @@ GOOD = [
     "task: {text: body, labels: [a, b]}\ndata: {train: a.jsonl}\nteacher: {model: m, fine_tune: &t {epochs: 2}}\n"
     "student: {from_teacher: {layers: spread, keep: 3}}\nrecipe: {name: pkd}\ntraining: *t\nseeds: [0, 1]\n"
     "output: o\n",
-    "task: {kind: instructions, languages: [bg]}\ndata: {sets: [{layout: rows, folder: f}]}\n"
+    "task: {kind: ranking, languages: [bg]}\ndata: {sets: [{layout: rows, folder: f}]}\n"
     "backbone: {model: m}\noutput: o\n",
     "task: {kind: generation, prompt: q, completion: a}\ndata: {train: a}\nteacher: {model: m}\nstudent: {model: s}\n"
     "recipe: gkd\nanswers: {rows: 3}\noutput: o\n",

@@ -66,8 +66,8 @@ def good(folder: Path, encoder_folder: Path, multilingual_folder: Path) -> dict[
             "training": {"steps": 2},
             "output": str(folder / "run"),
         },
-        "instructions": {
-            "task": {"kind": "instructions", "languages": ["bg"]},
+        "ranking": {
+            "task": {"kind": "ranking", "languages": ["bg"]},
             "data": {
                 "sets": [
                     {
@@ -191,14 +191,14 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 NOWHERE = {
     "classification": "data.train=nowhere.jsonl",
-    "instructions": "data.sets=[{layout: rows, folder: nowhere, task: topic, labels: [a, b]}]",
+    "ranking": "data.sets=[{layout: rows, folder: nowhere, task: topic, labels: [a, b]}]",
     "generation": "data.train=nowhere.jsonl",
 }
 
 
 @pytest.mark.parametrize(
     ("kind", "model", "step"),
-    [("classification", RunConfig, 29), ("instructions", LanguageRunConfig, 29), ("generation", TextRunConfig, 29)],
+    [("classification", RunConfig, 29), ("ranking", LanguageRunConfig, 29), ("generation", TextRunConfig, 29)],
 )
 def test_values_of_every_key(
     kind: str, model: type[BaseModel], step: int, commands: Commands, folder: Path, good: dict[str, dict[str, Any]]

@@ -172,12 +172,12 @@ def test_what_recipes_need() -> None:
         (
             "ml_ipd",
             {},
-            "is for cross-lingual runs (task.kind: instructions), not for classification runs. Recipes",
+            "is for cross-lingual runs (task.kind: ranking), not for classification runs. Recipes",
         ),
         (
             "limbeck.recipes.ml_ipd:ml_ipd",
             {},
-            "recipe 'limbeck.recipes.ml_ipd:ml_ipd' is for cross-lingual runs (task.kind: instructions)",
+            "recipe 'limbeck.recipes.ml_ipd:ml_ipd' is for cross-lingual runs (task.kind: ranking)",
         ),
         ("no.such.module:recipe", {}, "cannot import recipe 'no.such.module:recipe'"),
         ("limbeck.recipes.pkd:pdk", {}, "cannot import recipe 'limbeck.recipes.pkd:pdk'"),

@@ -38,11 +38,11 @@ OF_ROWS = {"classification", "token_classification", "regression", "multi_label"
     ("source", "suited"),
     [
         (GivenRows(), OF_ROWS | {"generation"}),
-        (GivenRows("labelled"), OF_ROWS | {"generation", "instructions"}),
-        (GivenRows("source"), {"instructions"}),
-        (GivenRows("target"), {"instructions"}),
-        (GivenRows("source+target"), {"instructions"}),
-        (Paired(), {"instructions"}),
+        (GivenRows("labelled"), OF_ROWS | {"generation", "ranking"}),
+        (GivenRows("source"), {"ranking"}),
+        (GivenRows("target"), {"ranking"}),
+        (GivenRows("source+target"), {"ranking"}),
+        (Paired(), {"ranking"}),
         (Curriculum(), {"classification"}),
         (TeacherWritten(), {"generation"}),
         (OnPolicy(), {"generation"}),
@@ -76,11 +76,11 @@ def test_a_recipe_of_no_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 def test_every_recipe_is_for_some_kind_and_a_refusal_names_both_sides() -> None:
     assert set(RECIPES) == {name for kind in kinds.RUNS for name in recipes_for(kind)}
     message = (
-        "recipe 'anon' is for classification runs, not for cross-lingual runs (task.kind: instructions). Recipes "
-        f"for this task: {', '.join(recipes_for('instructions'))} (limbeck recipes NAME says what they do)"
+        "recipe 'anon' is for classification runs, not for cross-lingual runs (task.kind: ranking). Recipes "
+        f"for this task: {', '.join(recipes_for('ranking'))} (limbeck recipes NAME says what they do)"
     )
     with pytest.raises(ConfigError, match=re.escape(message)):
-        build_recipe("anon", {"gate": 0.5}, "instructions")
+        build_recipe("anon", {"gate": 0.5}, "ranking")
 
 
 def test_what_sources_are_made_of() -> None:

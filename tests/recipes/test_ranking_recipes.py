@@ -25,7 +25,7 @@ from limbeck.recipes.transfer import transfer
 from limbeck.sequences.given import GivenRows, Paired
 from limbeck.stages.stage import Training
 
-RANKING = recipes_for("instructions")
+RANKING = recipes_for("ranking")
 EVERY_RECIPE = pytest.mark.parametrize("name", RANKING)
 
 
@@ -112,7 +112,7 @@ def test_transfer_is_ml_ipd_without_its_distillation() -> None:
 
 @EVERY_RECIPE
 def test_stages_have_names_of_their_own_and_settings_that_are_settings(name: str) -> None:
-    system = build_recipe(name, {}, "instructions")
+    system = build_recipe(name, {}, "ranking")
     names = [stage.name for stage in system.stages]
     assert len(set(names)) == len(names)
     for stage in system.stages:
@@ -184,13 +184,13 @@ def test_what_recipes_need() -> None:
         (
             "pkd",
             {},
-            "not for cross-lingual runs (task.kind: instructions). Recipes for this task: fine_tune, ml_ipd",
+            "not for cross-lingual runs (task.kind: ranking). Recipes for this task: fine_tune, ml_ipd",
         ),
     ],
 )
 def test_refusals(name: str, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
-        build_recipe(name, arguments, "instructions")
+        build_recipe(name, arguments, "ranking")
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_refusals(name: str, arguments: dict[str, Any], message: str) -> None:
 )
 def test_weights_inside_the_actor_critic_are_checked(arguments: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(arguments))):
-        build_recipe("rl_ia", arguments, "instructions")
+        build_recipe("rl_ia", arguments, "ranking")
 
 
 def test_anyones_own_function_is_a_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,4 +209,4 @@ def test_anyones_own_function_is_a_system(tmp_path: Path, monkeypatch: pytest.Mo
         encoding="utf-8",
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert build_recipe("own_systems:own", {"title": "Mine"}, "instructions").title == "Mine"
+    assert build_recipe("own_systems:own", {"title": "Mine"}, "ranking").title == "Mine"

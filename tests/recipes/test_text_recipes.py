@@ -358,6 +358,6 @@ def test_refusals(name: str, arguments: dict[str, Any], message: str) -> None:
 
 
 def test_a_recipe_of_texts_is_for_runs_on_texts_alone() -> None:
-    for kind in ("classification", "instructions"):
+    for kind in ("classification", "ranking"):
         with pytest.raises(ConfigError, match=re.escape("is for runs on texts (task.kind: generation), not for c")):
             build_recipe("limbeck.recipes.taid:taid", {}, kind)

@@ -141,7 +141,7 @@ def toy_run(toy_model: Path, toy_data: Path, tmp_path: Path) -> dict[str, Any]:
 def toy_sections(model: Path, data: Path, output: Path) -> dict[str, Any]:
     stage = {"steps": 2, "batch_size": 8, "learning_rate": 1e-3, "log_every": 1, "checkpoints": 2}
     return {
-        "task": {"kind": "instructions", "languages": ["de", "bg"], "high_resource": ["de"]},
+        "task": {"kind": "ranking", "languages": ["de", "bg"], "high_resource": ["de"]},
         "data": {"sets": toy_sets(data), "n_target": [0]},
         "backbone": {"model": str(model), "scorer": "dual_encoder", "max_length": 96},
         "prompts": {"levels": "T+L", "form": "both", "task_vectors": 2, "language_vectors": 2},

@@ -15,7 +15,7 @@ from limbeck.tasks.ranking.config import LanguageRunConfig
 
 GOOD = """\
 task:
-  kind: instructions
+  kind: ranking
   languages: [bul_Cyrl, de]
   high_resource: [deu_Latn]
 data:
@@ -68,7 +68,7 @@ def test_a_short_run_file_gets_sensible_defaults(tmp_path: Path) -> None:
 
 def test_the_same_words_in_python() -> None:
     config = run_config({
-        "task": {"kind": "instructions", "languages": ["bg"]},
+        "task": {"kind": "ranking", "languages": ["bg"]},
         "data": {"sets": [{"layout": "rows", "folder": "x"}], "n_target": 4},
         "backbone": {"model": "m"}, "prompts": "none", "recipe": "ml_ipd", "baselines": ["transfer"], "output": "o",
     })  # fmt: skip
@@ -175,7 +175,7 @@ def test_all_faults_are_shown_at_once(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    message = fault(tmp_path, "task: {kind: instructions, languages: [bg]}\n")
+    message = fault(tmp_path, "task: {kind: ranking, languages: [bg]}\n")
     for name in ("data", "backbone", "output"):
         assert f"'{name}' is missing" in message
 
@@ -187,7 +187,7 @@ def test_a_section_of_classification_runs_is_unknown_here(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("given", "most"), [({"epochs": 2}, 8), ({"steps": 3, "epochs": 9}, 3), ({"epochs": 0.1}, 1)])
 def test_steps_of_a_stage(given: dict[str, Any], most: int) -> None:
     config = run_config({
-        "task": {"kind": "instructions", "languages": ["bg"]},
+        "task": {"kind": "ranking", "languages": ["bg"]},
         "data": {"sets": [{"layout": "rows", "folder": "x"}]}, "backbone": {"model": "m"}, "output": "o",
         "training": {"distillation": {"batch_size": 25, **given}},
     })  # fmt: skip

@@ -43,7 +43,7 @@ def sections(multilingual_folder: Path, make_topic_records: Records, tmp_path: P
     one = {"steps": 3, "batch_size": 4, "checkpoints": 1}
     own = {"layout": "rows", "folder": str(tmp_path), "task": "topic", "labels": LABELS, "key": "key"}
     return {
-        "task": {"kind": "instructions", "languages": ["bg", "sk"]},
+        "task": {"kind": "ranking", "languages": ["bg", "sk"]},
         "data": {"sets": [own], "n_target": [0, 2]},
         "backbone": {"model": str(multilingual_folder), "scorer": "dual_encoder", "max_length": 110},
         "prompts": {"form": "soft"},

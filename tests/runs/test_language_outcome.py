@@ -221,7 +221,7 @@ def test_the_student_is_the_main_system_at_the_largest_budget(whole: WholeRun) -
 
 def test_the_task_file_says_how_to_ask_the_student(whole: WholeRun) -> None:
     task = json.loads((whole.folder / "student" / "task.json").read_text(encoding="utf-8"))
-    assert task["kind"] == "instructions"
+    assert task["kind"] == "ranking"
     assert task["scorer"] == "cross_encoder"
     assert task["languages"] == ["en", "de", "bg"]
     assert task["labels"] == {

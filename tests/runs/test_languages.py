@@ -87,7 +87,7 @@ def test_after_distillation_the_student_answers_in_permuted_languages_as_the_tea
     """The end-to-end check of the method: two tasks, three languages with permuted vocabularies."""
     make_toy_sets(tmp_path / "data", train=150, test=80)
     sections = make_toy_sections(toy_model, tmp_path / "data", tmp_path / "run")
-    sections["task"] = {"kind": "instructions", "languages": ["de", "fr", "bg"]}
+    sections["task"] = {"kind": "ranking", "languages": ["de", "fr", "bg"]}
     sections["prompts"]["form"] = "soft"
     sections["recipe"] = {"name": "ml_ipd", "pairing": "parallel"}  # with the gate as it is
     stage = {"batch_size": 32, "learning_rate": 3e-3, "checkpoints": 1}

@@ -41,7 +41,7 @@ def run_sections(model: Path, rows: Path, output: Path, recipe: str, **backbone:
     one = {"steps": 1, "batch_size": 4, "learning_rate": 1e-2, "checkpoints": 1}
     own = {"layout": "rows", "folder": str(rows), "task": "topic", "labels": LABELS, "key": "key"}
     return {
-        "task": {"kind": "instructions", "languages": ["bg", "sk"]},
+        "task": {"kind": "ranking", "languages": ["bg", "sk"]},
         "data": {"sets": [own], "n_target": 2},
         "backbone": {"model": str(model), "scorer": "dual_encoder", "max_length": 110, **backbone},
         "prompts": {"languages": {"bg": "Български текст."}},
@@ -201,7 +201,7 @@ def test_task_files_are_told_apart_and_checked(ranker: Ranker, tmp_path: Path) -
             (tmp_path / "task.json").write_text(content, encoding="utf-8")
         with pytest.raises(ModelError, match=f"no student of the kind instructions: .*{said}"):
             Ranker(tmp_path)
-    (tmp_path / "task.json").write_text('{"kind": "instructions", "scorer": "psychic"}', encoding="utf-8")
+    (tmp_path / "task.json").write_text('{"kind": "ranking", "scorer": "psychic"}', encoding="utf-8")
     with pytest.raises(ModelError, match=r"task\.json is damaged.*Write the student again"):
         Ranker(tmp_path)
     (tmp_path / "task.json").write_text("{", encoding="utf-8")

@@ -26,7 +26,7 @@ CLASSIFIER: dict[str, Any] = {
     "output": "runs/x",
 }
 LANGUAGES: dict[str, Any] = {
-    "task": {"kind": "instructions", "languages": ["de", "bg"]},
+    "task": {"kind": "ranking", "languages": ["de", "bg"]},
     "data": {"sets": [{"layout": "rows", "folder": "f"}], "n_target": [0, 16]},
     "backbone": {"model": "m"},
     "recipe": {"name": "ml_ipd", "gate": 0.9},

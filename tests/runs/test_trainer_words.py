@@ -66,8 +66,8 @@ def test_a_setting_in_another_section_is_named_with_its_own(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("line", "key", "kind"),
     [
-        ("backbone: {model: m}", "backbone", "task.kind: instructions"),
-        ("baselines: [transfer]", "baselines", "task.kind: instructions"),
+        ("backbone: {model: m}", "backbone", "task.kind: ranking"),
+        ("prompts: none", "prompts", "task.kind: ranking"),
         ("answers: {rows: 3}", "answers", "task.kind: generation"),
         ("training: {packing: true}", "training.packing", "task.kind: generation"),
         ("task: {prompt: q, completion: a}", "task.completion", "task.kind: generation"),

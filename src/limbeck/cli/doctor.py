@@ -11,7 +11,7 @@ __all__ = ["HELP", "main"]
 
 HELP = """Check a run before spending on it: data, labels, tokenizers, layers, lengths, the teacher itself, time.
 
-Of a cross-lingual run (task.kind: instructions) it checks records, labels and script of each language, pairs of
+Of a cross-lingual run (task.kind: ranking) it checks records, labels and script of each language, pairs of
 translations, prompts, the tokenizer in each language, steps and time. Of a run on texts (task.kind: generation) it
 checks templates, end tokens, vocabularies, the losses of both models on your rows, memory and time.
 

@@ -29,7 +29,7 @@ _TITLES = {
     "regression": "Numbers (task.kind: regression)",
     "multi_label": "Several labels (task.kind: multi_label)",
     "generation": "Text generation (task.kind: generation)",
-    "instructions": "Cross-lingual runs (task.kind: instructions)",
+    "ranking": "Cross-lingual runs (task.kind: ranking)",
 }
 
 

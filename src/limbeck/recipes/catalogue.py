@@ -80,7 +80,7 @@ def build_recipe(name: str, arguments: Mapping[str, Any], kind: Kind) -> Recipe:
     recipe = for_kind(recipe, kind)
     if not recipe.stages or not any(t.weight > 0 for stage in recipe.stages for t in stage.terms):
         raise ConfigError(f"recipe '{name}' with these arguments has no term of positive weight: nothing to train on")
-    if kind != "instructions" and abs(sum(stage.share for stage in recipe.stages) - 1) > 1e-6:
+    if kind != "ranking" and abs(sum(stage.share for stage in recipe.stages) - 1) > 1e-6:
         shares = ", ".join(f"{stage.share:g}" for stage in recipe.stages)
         raise ConfigError(f"the shares of recipe '{name}' must add up to 1, not {shares}")
     return recipe
@@ -175,7 +175,7 @@ def _one_line(text: str) -> str:
 
 def _needs(recipe: Recipe, kinds: tuple[Kind, ...]) -> list[str]:
     """Return in words what must be there for a recipe."""
-    if kinds == ("instructions",):
+    if kinds == ("ranking",):
         wanted = _of_records(recipe)
     elif kinds == ("generation",):
         wanted = _of_texts(recipe)

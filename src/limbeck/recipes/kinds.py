@@ -15,7 +15,7 @@ from limbeck.sequences.source import Source
 
 __all__ = ["RUNS", "Kind", "for_kind", "suits"]
 
-Kind = Literal["classification", "token_classification", "regression", "multi_label", "generation", "instructions"]
+Kind = Literal["classification", "token_classification", "regression", "multi_label", "generation", "ranking"]
 
 _OUTPUTS: dict[Kind, Output] = {
     "classification": "classes",
@@ -23,7 +23,7 @@ _OUTPUTS: dict[Kind, Output] = {
     "regression": "values",
     "multi_label": "labels",
     "generation": "tokens",
-    "instructions": "candidates",
+    "ranking": "candidates",
 }
 """What the students of a kind put out."""
 
@@ -33,7 +33,7 @@ RUNS: dict[Kind, str] = {
     "regression": "runs on numbers (task.kind: regression)",
     "multi_label": "runs on several labels (task.kind: multi_label)",
     "generation": "runs on texts (task.kind: generation)",
-    "instructions": "cross-lingual runs (task.kind: instructions)",
+    "ranking": "cross-lingual runs (task.kind: ranking)",
 }
 """What messages call the runs of a kind."""
 

@@ -30,8 +30,6 @@ _BEFORE_LEARNING = (RUN_FILE, LOCK_FILE, "journal.sqlite*", "quarantine-*.jsonl"
 """Files of a run that has neither asked for labels with success nor trained."""
 _CHANGES_SHOWN = 6
 _DAMAGED_RESULTS = "results.damaged.json"
-_RECORDED = {"instructions": "ranking"}
-"""What records call kinds of task that have another name there."""
 
 
 @contextmanager
@@ -163,7 +161,7 @@ def _set_aside_damaged_results(folder: Path, config: RunSettings, progress: Prog
         return
     try:
         require_same_results(folder)
-        if read_results(file).kind == _RECORDED.get(config.task.kind, config.task.kind):
+        if read_results(file).kind == config.task.kind:
             return
         words = "is of another kind of run"
     except RunFolderError as error:

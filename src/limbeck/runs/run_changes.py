@@ -9,31 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.tasks.baselines import MAIN, numbered
+from limbeck.tasks.run_config import STUDENTS, Dependents
+from limbeck.tasks.table import DEFAULT_KIND, config_of_kind
 
 __all__ = ["Change", "changes_of"]
 
 _NOTHING = re.compile(r"(?!)")
 _FIGURES = re.compile(r"results\.json")
-_STUDENTS = r"stages/(?!(\d+-)?teacher-)|predictions/(?!teacher-|student_init-)|"
-_SYSTEMS = r"stages/seed\d+/(?!english_model/)|predictions/(?!english_model-|teacher-)|"
-_RULES: dict[str, list[tuple[str, str]]] = {
-    "classification": [
-        (r"training\.(?!max_length)", _STUDENTS),
-    ],
-    "instructions": [
-        (r"training\.(distillation|target)\.", _SYSTEMS),
-        (r"(rate|task\.high_resource)", ""),
-    ],
-    "generation": [
-        (r"training\.(?!max_length)", _STUDENTS),
-        (r"answers\.metrics", ""),
-        (r"answers\.", r"predictions/.*\.json|"),
-    ],
-}
-"""For each kind of run: how names of settings begin, and how the files do that depend on them; results always do.
-
-The first that fits counts. Everything depends on a setting that is not here.
-"""
 _MATTERS_TO_NOTHING = re.compile(
     r"teacher\.pilot$"
     r"|teacher\.api\.(base_url|key_env|concurrency|timeout_s|tries|requests_per_minute|tokens_per_minute|prices"
@@ -80,11 +62,11 @@ def changes_of(
         rows_after: those of the rows that were read now.
         folder: of the run.
     """
-    kind = str((after.get("task") or {}).get("kind", "classification"))
+    rules = config_of_kind((after.get("task") or {}).get("kind", DEFAULT_KIND)).dependents
     there = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     first, second = _with_systems(before), _with_systems(after)
     for name, old, new in _differences(first, second):
-        files = _files_of(kind, name, old, new, first, second)
+        files = _files_of(rules, name, old, new, first, second)
         if files is not _NOTHING:
             yield Change(f"{_as_typed(name, after)} was {old}, is {new}", _matching(files, there))
     for split, sha in rows_after.items():
@@ -127,7 +109,7 @@ def _as_typed(name: str, values: Mapping[str, Any]) -> str:
 
 
 def _files_of(
-    kind: str, name: str, old: Any, new: Any, before: Mapping[str, Any], after: Mapping[str, Any]
+    rules: Dependents, name: str, old: Any, new: Any, before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> re.Pattern[str] | None:
     """Return how the paths begin that depend on a change; ``None``: everything depends on it."""
     if _MATTERS_TO_NOTHING.match(name) or (_WHERE_ROWS_ARE.fullmatch(name) and None not in (old, new)):
@@ -142,11 +124,11 @@ def _files_of(
             return None  # such a student reads its prompt in another way before it is trained, too
         key, *setting = name.split(".")[1:]
         if key == MAIN:  # the steps of all students follow from it
-            return re.compile(_STUDENTS + _FIGURES.pattern)
+            return re.compile(STUDENTS + _FIGURES.pattern)
         own = ":" in str(before["systems"].get(key, {}).get("name", ""))
         scores = "" if setting and setting[0] not in ("name", "pairing") and not own else "|teacher-"
         return re.compile(rf"stages/(seed\d+/|\d+-)?{key}-|predictions/(train-{scores})?{key}-|{_FIGURES.pattern}")
-    for setting_begins, files in _RULES.get(kind, _RULES["classification"]):
+    for setting_begins, files in rules:
         if re.match(setting_begins, name):
             return re.compile(files + _FIGURES.pattern)
     return None

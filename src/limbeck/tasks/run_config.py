@@ -44,8 +44,18 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Dependents = tuple[tuple[str, str], ...]
+"""Settings that may change while nothing in the run folder depends on them: how their names begin, and how the files
+begin that depend on them (regular expressions); results always do. The first that fits counts."""
+
+STUDENTS = r"stages/(?!(\d+-)?teacher-)|predictions/(?!teacher-|student_init-)|"
+"""Files of all students that were trained."""
+
+
 class RunSettings(_Section):
     """A whole run file. Each kind adds its sections, and those below at the place where a file has them."""
+
+    dependents: ClassVar[Dependents] = ((r"training\.(?!max_length)", STUDENTS),)
 
     if TYPE_CHECKING:
         task: Any

@@ -28,7 +28,7 @@ KINDS = {
     "regression": Kind("limbeck.tasks.regression.config:RegressorRunConfig", "limbeck.tasks.regression.task:TASK"),
     "multi_label": Kind("limbeck.tasks.multi_label.config:LabelSetRunConfig", "limbeck.tasks.multi_label.task:TASK"),
     "generation": Kind("limbeck.tasks.generation.config:TextRunConfig", "limbeck.tasks.generation.task:TASK"),
-    "instructions": Kind("limbeck.tasks.ranking.config:LanguageRunConfig", "limbeck.tasks.ranking.task:TASK"),
+    "ranking": Kind("limbeck.tasks.ranking.config:LanguageRunConfig", "limbeck.tasks.ranking.task:TASK"),
 }
 
 

@@ -13,6 +13,7 @@ from limbeck.recipes.capabilities import Capability, Idle, Lack
 from limbeck.stages.stage import Training
 from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
 from limbeck.tasks.run_config import (
+    STUDENTS,
     Data,
     Filling,
     NamedRecipe,
@@ -92,6 +93,12 @@ class WritingRecipe(NamedRecipe):
 
 class TextRunConfig(RunSettings):
     """A whole run file of a student that writes."""
+
+    dependents = (
+        (r"training\.(?!max_length)", STUDENTS),
+        (r"answers\.metrics", ""),
+        (r"answers\.", r"predictions/.*\.json|"),
+    )
 
     task: Generation
     data: TextData

@@ -1,4 +1,4 @@
-"""The run file of a cross-lingual run (``task.kind: instructions``)."""
+"""The run file of a cross-lingual run (``task.kind: ranking``)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _code(lang: str) -> str:
 class InstructionTask(_Section):
     """Answer alike in many languages what is labelled in one."""
 
-    kind: Literal["instructions"]
+    kind: Literal["ranking"]
     source_language: str = "en"
     """The language of the labels."""
     languages: Annotated[list[str], Field(min_length=1)]
@@ -141,7 +141,7 @@ class Backbone(_Section):
 class AlignmentRecipe(NamedRecipe):
     """A cross-lingual recipe's name and its arguments."""
 
-    kind = "instructions"
+    kind = "ranking"
 
 
 class _English(Training):
@@ -190,6 +190,14 @@ NameOrRecipe = Annotated[AlignmentRecipe, BeforeValidator(name_alone)]
 
 class LanguageRunConfig(RunSettings):
     """A whole cross-lingual run file."""
+
+    dependents = (
+        (
+            r"training\.(distillation|target)\.",
+            r"stages/seed\d+/(?!english_model/)|predictions/(?!english_model-|teacher-)|",
+        ),
+        (r"(rate|task\.high_resource)", ""),
+    )
 
     task: InstructionTask
     data: InstructionData

@@ -33,7 +33,7 @@ class RankingTask(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["instructions"] = "instructions"
+    kind: Literal["ranking"] = "ranking"
     scorer: ScorerKind
     critic: bool = False
     """Whether the weights hold a critic, which reinforcement learning leaves behind."""

@@ -111,7 +111,7 @@ class RankingRun:
     def parts(self, system: System, seed: int) -> list[Part]:
         """Return a part for each stage, for what the teacher reads before it, and for the test records."""
         parts, size = [], 1  # all systems have one encoder
-        for planned in system.stages:
+        for planned in self._new_stages(system, seed):
             if (pairs := self.pairs.get(system.name)) is not None and rows_of(planned.stage) == "paired":
                 title = scoring(f"teacher-{system.name}-seed{seed}")
                 parts.append(Part.reading(title, len(pairs.teachers), parameters=size))
@@ -119,6 +119,12 @@ class RankingRun:
             parts.append(Part.training(planned.title, planned.steps, rows=rows, parameters=size))
         title = scoring(self._answers(system, seed))
         return [*parts, Part.reading(title, len(self.bench.data.test), parameters=size)]
+
+    def _new_stages(self, system: System, seed: int) -> list[PlannedStage]:
+        """Stages of a system that were not trained at a smaller budget."""
+        systems = self.systems(seed)
+        trained = {planned.folder for one in systems[: systems.index(system)] for planned in one.stages}
+        return [planned for planned in system.stages if planned.folder not in trained]
 
     def _answers(self, system: System, seed: int) -> str:
         return f"{system.name}-n{system.budget}-seed{seed}"
