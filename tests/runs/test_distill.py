@@ -382,7 +382,7 @@ def test_divergence_stops_before_the_weights_are_spoilt(sections: dict[str, Any]
     from limbeck.errors import NonFiniteLoss
 
     sections["training"] = {**sections["training"], "learning_rate": 1e30, "max_grad_norm": 1e30, "warmup_share": 0}
-    with pytest.raises(NonFiniteLoss, match=r"the term 'soft_targets' is (nan|inf) at optimiser step \d+"):
+    with pytest.raises(NonFiniteLoss, match=r"the term 'divergence' is (nan|inf) at optimiser step \d+"):
         limbeck.distill(**sections)
 
 

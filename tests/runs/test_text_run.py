@@ -178,11 +178,11 @@ def test_a_finished_run_repeats_nothing(sections: dict[str, Any], light: None) -
 
 def test_the_teacher_is_frozen(sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch, light: None) -> None:
     """MiniLLM asks the teacher for tokens, for rewards and for distributions; the student began as its copy."""
-    import limbeck.tasks.generation.task_run as text_run
+    import limbeck.tasks.generation.task as task
 
     benches = []
-    whole = text_run.set_up
-    monkeypatch.setattr(text_run, "set_up", lambda *words: benches.append(whole(*words)) or benches[-1])
+    whole = task.set_up
+    monkeypatch.setattr(task, "set_up", lambda *words: benches.append(whole(*words)) or benches[-1])
     sections["recipe"] = RECIPES["minillm"]
     sections["student"] = {"from_teacher": {"layers": "first", "keep": 1}}
     limbeck.distill(**sections)
@@ -475,10 +475,10 @@ def test_logits_that_are_not_finite_name_the_term_and_keep_the_checkpoint(
     [
         (
             "generation",
-            "distilbert",
-            "is for classification runs, not for runs on texts .*: fine_tune, kd, .*seqkd",
+            "pkd",
+            "is for classification runs and .*, not for runs on texts .*: fine_tune, kd, .*seqkd",
         ),
-        ("generation", "limbeck.recipes.pkd:pkd", "is for classification runs, not for runs on texts"),
+        ("generation", "limbeck.recipes.pkd:pkd", "is for classification runs and .*, not for runs on texts"),
         ("generation", "ml_ipd", "recipe 'ml_ipd' is for cross-lingual runs"),
         ("classification", "gkd", "recipe 'gkd' is for runs on texts"),
     ],
