@@ -146,7 +146,7 @@ def _contents(sections: dict[str, Any], folder: Path) -> list[bytes]:
 
 def filtering(folder: Path, server: PaidServer, material: Material) -> Command:
     """A cheap score for all articles, and a paid yes or no for what it keeps."""
-    from tests.runs.test_filter_kills import filter_settings
+    from tests.filter.test_kills import filter_settings
 
     settings = filter_settings(folder, server, articles=80)
     return _into_output(folder, settings, "filter", filter_outcome, "answers.sqlite")

@@ -11,7 +11,7 @@ from typing import Any
 __all__ = ["differences", "filter_outcome", "losses", "run_outcome", "tune_outcome", "without_times"]
 
 _OF_THIS_CALL = re.compile(
-    r"created|command|name$|resolved_run|environment|speed|seconds|per_second|hours|energy|memory"
+    r"created|command|name$|resolved|environment|seconds|per_second|hours|energy|memory|latency"
 )
 _SENTENCE_WITH_A_TIME = re.compile(r"hour|second|faster|slower|\d (ms|s|min|h)\b")
 

@@ -105,6 +105,8 @@ def _as_typed(name: str, values: Mapping[str, Any]) -> str:
     first, *rest = name.split(".")
     if first != "systems":
         return name
+    if not rest:
+        return "recipe"
     return ".".join(["recipe" if rest[0] == _names(values)[0] else f"baselines.{rest[0]}", *rest[1:]])
 
 
