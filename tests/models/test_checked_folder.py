@@ -154,6 +154,11 @@ class TestConfiguration:
             model_folder(str(student))
         assert model_folder(str(student), trust_remote_code=True) == student
 
+    def test_labels_that_no_model_has(self, student: Path) -> None:
+        set_values(student / "config.json", id2label={str(number): "a" for number in range(100_001)})
+        with pytest.raises(ModelError, match=r"no model has 100,001 labels \(id2label\)"):
+            model_folder(str(student))
+
     @pytest.mark.parametrize("key", ["num_hidden_layers", "n_layer", "decoder_layers", "num_labels", "num_experts"])
     def test_counts_that_no_model_has(self, student: Path, key: str) -> None:
         set_values(student / "config.json", text_config={key: 10**9})

@@ -27,6 +27,8 @@ _WHOLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _COUNT = re.compile(r"^(num|n)_|layers$|^depth$")
 _LARGEST_COUNT = 10**6
+_MOST_LABELS = 100_000
+"""A million of them take longer to read than anybody waits, and no classifier has so many."""
 """Of layers, heads, experts or labels. Lists of that length are still made at once."""
 _DAMAGED = "Its files are damaged, or of no kind of model that is known here; copy or download it again"
 _NOT_FETCHED = "The hub did not hand it out whole; try again, or give a folder"
@@ -177,6 +179,10 @@ def refuse_counts(values: dict[str, Any], where: str | Path) -> None:
     for key, value in _scalars(values):
         if _COUNT.search(key) and isinstance(value, int) and value > _LARGEST_COUNT:
             raise ModelError(f"{where}: no model has {key}: {value}. Correct it, or copy or download the model again")
+        if key in ("id2label", "label2id") and isinstance(value, dict) and len(value) > _MOST_LABELS:
+            raise ModelError(
+                f"{where}: no model has {len(value):,} labels ({key}). Correct it, or copy or download the model again"
+            )
 
 
 def _weight_files(folder: Path, name: str) -> list[Path]:
