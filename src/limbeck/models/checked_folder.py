@@ -27,9 +27,9 @@ _WHOLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _COUNT = re.compile(r"^(num|n)_|layers$|^depth$")
 _LARGEST_COUNT = 10**6
+"""Of layers, heads or experts. Lists of that length are still made at once."""
 _MOST_LABELS = 100_000
-"""A million of them take longer to read than anybody waits, and no classifier has so many."""
-"""Of layers, heads, experts or labels. Lists of that length are still made at once."""
+"""A million names take longer to read than anybody waits, and no classifier has so many."""
 _DAMAGED = "Its files are damaged, or of no kind of model that is known here; copy or download it again"
 _NOT_FETCHED = "The hub did not hand it out whole; try again, or give a folder"
 _MOST_TENSORS, _MOST_ELEMENTS = 50_000, 10**13
