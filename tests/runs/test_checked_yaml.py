@@ -152,11 +152,11 @@ def test_the_alternative_of_a_union_is_no_key(tmp_path: Path) -> None:
     assert "run.yaml:1: data.train: Input should be a valid string (got 3)" in message
 
 
-@pytest.mark.parametrize("kind", ["[a]", "{a: b}", "3", "null", "[instructions]", "clasification"])
+@pytest.mark.parametrize("kind", ["[a]", "{a: b}", "3", "null", "[ranking]", "clasification"])
 def test_a_kind_of_task_that_there_is_not(kind: str, tmp_path: Path) -> None:
     message = fault(tmp_path, GOOD + f"task: {{kind: {kind}}}\n")
     assert "run.yaml:6: task.kind: there is no kind " in message
-    assert "did you mean " in message or "classification, generation, instructions" in message
+    assert "did you mean " in message or "generation, ranking" in message
 
 
 @pytest.mark.parametrize(
