@@ -52,7 +52,7 @@ class RegressionTask:
         )
 
     def fill_store(self, config: RegressorRunConfig, progress: Progress) -> tuple[int, float]:
-        """Refuse: a run keeps the teacher's few logits of each word itself."""
+        """Refuse: a run keeps the teacher's few outputs of each text itself."""
         raise ConfigError("limbeck store is for runs on texts (task.kind: generation); this run keeps signals itself")
 
     def load(self, model: str) -> SavedRegressor:
