@@ -23,7 +23,8 @@ def prepare() -> None:
     import limbeck.cli.evaluate
     import limbeck.cli.predict
     import limbeck.runs.flow  # noqa: F401
-    from limbeck.tasks.table import KINDS, task_of_kind
+    from limbeck.recipes.kinds import KINDS
+    from limbeck.tasks.table import task_of_kind
 
     for kind in KINDS:
         task_of_kind(kind)

@@ -1,11 +1,14 @@
-"""Which kinds of task a recipe suits follows from its terms and sources."""
+"""There is one list of kinds; which of them a recipe suits follows from its terms and sources."""
 
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 
 import pytest
 
+import limbeck
 from limbeck.errors import ConfigError
 from limbeck.losses.candidates import CandidateMSE
 from limbeck.losses.hints.hidden import PatientHints
@@ -15,9 +18,8 @@ from limbeck.losses.targets import BinaryCrossEntropy, BinaryKL, SquaredError
 from limbeck.losses.term import Term, WeightedTerm
 from limbeck.losses.tokens import TokenTerm
 from limbeck.numerics.token_losses import LabelLoss
-from limbeck.recipes import kinds
 from limbeck.recipes.catalogue import RECIPES, build_recipe, recipes_for
-from limbeck.recipes.kinds import Kind, suits
+from limbeck.recipes.kinds import KINDS, suits
 from limbeck.recipes.recipe import RankingOptions, Recipe
 from limbeck.sequences.curriculum import Curriculum
 from limbeck.sequences.given import GivenRows, Paired, TeacherWritten
@@ -32,6 +34,18 @@ ROWS = WeightedTerm("hints", PatientHints())
 TOKENS = WeightedTerm("labels", TokenTerm(LabelLoss()))
 
 OF_ROWS = {"classification", "token_classification", "regression", "multi_label"}
+
+
+def kinds_in(text: str) -> set[str]:
+    """Kinds of task that a source text has as strings."""
+    return KINDS.keys() & {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
+
+
+def test_no_other_file_lists_kinds_of_task() -> None:
+    assert kinds_in('A = ["ranking", 1]\nB: Literal["regression"] = "regression"') == {"ranking", "regression"}
+    folder = Path(limbeck.__file__).parent
+    found = {file.relative_to(folder).as_posix(): kinds_in(file.read_text("utf-8")) for file in folder.rglob("*.py")}
+    assert {name: kinds for name, kinds in found.items() if len(kinds) > 1} == {"recipes/kinds.py": set(KINDS)}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +72,7 @@ def test_kinds_of_sources(source: Source, suited: set[str]) -> None:
 def test_all_terms_and_stages_must_fit() -> None:
     of_rows, of_tokens = Stage("rows", (ROWS,)), Stage("tokens", (TOKENS,))
     assert suits(Recipe("Own", (Stage("any", (ANY,)),))) == {*OF_ROWS, "generation"}
-    assert suits(Recipe("Own", (Stage("any", (ANY,), source=GivenRows("labelled")),))) == set(kinds.RUNS)
+    assert suits(Recipe("Own", (Stage("any", (ANY,), source=GivenRows("labelled")),))) == set(KINDS)
     assert suits(Recipe("Own", (of_rows,))) == OF_ROWS
     assert suits(Recipe("Own", (of_tokens,))) == {"generation"}
     assert not suits(Recipe("Own", (of_rows, of_tokens)))
@@ -74,7 +88,7 @@ def test_a_recipe_of_no_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_every_recipe_is_for_some_kind_and_a_refusal_names_both_sides() -> None:
-    assert set(RECIPES) == {name for kind in kinds.RUNS for name in recipes_for(kind)}
+    assert set(RECIPES) == {name for kind in KINDS for name in recipes_for(kind)}
     message = (
         "recipe 'anon' is for classification runs, not for cross-lingual runs (task.kind: ranking). Recipes "
         f"for this task: {', '.join(recipes_for('ranking'))} (limbeck recipes NAME says what they do)"
@@ -101,6 +115,6 @@ def test_what_sources_are_made_of() -> None:
         ("multi_label", [BinaryKL(2.0), BinaryCrossEntropy()]),
     ],
 )
-def test_one_recipe_has_the_terms_of_each_kinds_students(kind: Kind, terms: list[Term]) -> None:
+def test_one_recipe_has_the_terms_of_each_kinds_students(kind: str, terms: list[Term]) -> None:
     (stage,) = build_recipe("kd", {}, kind).stages
     assert [weighted.term for weighted in stage.terms] == terms

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tests.results.old_records import old_record
 
-from limbeck.report import render_report
+from limbeck.report import render_card, render_report
+from limbeck.report.use import Use, classifier_use, writer_use
 from limbeck.results.record import Results
 from limbeck.results.upgrade import upgrade
 
@@ -29,6 +30,18 @@ HOSTILE = [
 
 def record(name: str) -> Results:
     return Results.model_validate(upgrade(old_record(name)))
+
+
+USES = {
+    "classification": classifier_use(),
+    "generation": writer_use(),
+    "ranking": Use(what="model that ranks", task="text-ranking", command="limbeck predict THIS_FOLDER records.jsonl"),
+}
+
+
+def card_of(results: Results, *words: Any) -> str:
+    """The model card of a run, whose student is used as any of its kind."""
+    return render_card(results, USES[results.kind], *words)
 
 
 def changed(results: Results, **fields: Any) -> Results:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from huggingface_hub import ModelCard
-from tests.report.conftest import KINDS, changed
+from tests.report.conftest import KINDS, card_of, changed
 from tests.report.snippets import run_snippet
 from tests.runs.text_models import CHATML, LLAMA, T5, make_model
 from tests.runs.text_models import make_tokenizer as make_causal_tokenizer
@@ -24,7 +24,6 @@ from limbeck.models.load import is_plain_folder, save_model
 from limbeck.report import render_card
 from limbeck.report.use import Use, classifier_use, writer_use
 from limbeck.results.record import Results
-from limbeck.results.sections import Writing
 from limbeck.students.adapters import Adapter, add_adapter, merged_for_export
 
 
@@ -39,7 +38,7 @@ def table_rows(card: str) -> list[str]:
 
 
 def test_front_matter(records: dict[str, Results]) -> None:
-    card = render_card(records["classification"], "org/base: model", "apache-2.0", ["en", "no"])
+    card = card_of(records["classification"], "org/base: model", "apache-2.0", ["en", "no"])
     found = front_matter(card)
     assert found.pop("model-index")
     assert found == {
@@ -63,7 +62,7 @@ def test_front_matter(records: dict[str, Results]) -> None:
 )
 def test_the_hub_reads_the_figures(kind: str, task: str, library: str, records: dict[str, Results]) -> None:
     results = records[kind]
-    card = ModelCard(render_card(results))
+    card = ModelCard(card_of(results))
     assert (card.data.pipeline_tag, card.data.library_name) == (task, library)
     assert card.data.model_name == results.run.name
     main = results.roles("main")[0]
@@ -75,16 +74,16 @@ def test_the_hub_reads_the_figures(kind: str, task: str, library: str, records: 
 
 
 def test_what_is_unknown_is_left_out(bare: dict[str, Results]) -> None:
-    assert set(front_matter(render_card(bare["classification"]))) == {"library_name", "pipeline_tag", "tags"}
+    assert set(front_matter(card_of(bare["classification"]))) == {"library_name", "pipeline_tag", "tags"}
 
 
 def test_languages_are_those_of_the_record(records: dict[str, Results]) -> None:
-    assert front_matter(render_card(records["ranking"]))["language"] == ["en", "de", "fr", "sw"]
+    assert front_matter(card_of(records["ranking"]))["language"] == ["en", "de", "fr", "sw"]
 
 
 def test_figures_verdict_and_command_are_on_the_card(records: dict[str, Results]) -> None:
     results = records["classification"]
-    card = render_card(results)
+    card = card_of(results)
     assert f"| Distilled | 90.3 % (89.2{EN_DASH}91.4) |" in card
     assert f"| Distilled | 90.1 % (89.0{EN_DASH}91.2) | 99.8 %" in card
     assert "- The distilled student keeps 96.9 % of the teacher's accuracy at 42 % of its size." in card
@@ -95,22 +94,18 @@ def test_figures_verdict_and_command_are_on_the_card(records: dict[str, Results]
 
 
 def test_the_card_of_a_student_that_writes(records: dict[str, Results]) -> None:
-    card = render_card(records["generation"])
+    card = card_of(records["generation"])
     assert "AutoModelForCausalLM.from_pretrained" in card
     assert "falsehoods" in card
     assert "- Distilled against Fine-tuned, ROUGE-L: +" in card
     assert "Repeated 4-grams" in card
-    sections = [
-        s.model_copy(update={"encoder_decoder": True}) if isinstance(s, Writing) else s
-        for s in records["generation"].sections
-    ]
-    other = render_card(changed(records["generation"], sections=sections))
+    other = render_card(records["generation"], writer_use(encoder_decoder=True))
     assert "AutoModelForSeq2SeqLM.from_pretrained" in other
     assert "CausalLM" not in other
 
 
 def test_the_card_of_a_student_that_ranks(records: dict[str, Results]) -> None:
-    card = render_card(records["ranking"])
+    card = card_of(records["ranking"])
     assert "| Swahili | low | 68.2 % | 56.4 % |" in card
     assert "| English | source | 101.1 % | 83.7 % | 0.919 |" in card
     assert "- Swahili is left behind: 68.2 % of the teacher's accuracy on English (−26.3 points)." in card
@@ -121,7 +116,7 @@ def test_the_card_of_a_student_that_ranks(records: dict[str, Results]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_card_has_no_holes(kind: str, records: dict[str, Results], bare: dict[str, Results]) -> None:
     for results in (records[kind], bare[kind], changed(bare[kind], systems=[], figures=[])):
-        card = render_card(results)
+        card = card_of(results)
         assert "\n\n\n" not in card
         assert not re.search(r"\bNone\b(?! of)", card)
         for sentence in results.verdict:
@@ -133,7 +128,7 @@ def test_foreign_text_breaks_neither_table_nor_fence_nor_front_matter(
     kind: str, hostile_records: dict[str, Results]
 ) -> None:
     results = hostile_records[kind]
-    card = render_card(results, "a\n---\nlicense: mit")
+    card = card_of(results, "a\n---\nlicense: mit")
     assert front_matter(card)["base_model"] == "a\n---\nlicense: mit"
     _, body = card.split("\n---\n", 1)
     assert "\n````sh\n" in body, "the fence is longer than the one inside"
@@ -146,8 +141,8 @@ def test_foreign_text_breaks_neither_table_nor_fence_nor_front_matter(
 
 def test_pairs_are_shown_as_pairs(records: dict[str, Results]) -> None:
     results = records["classification"]
-    assert "text_pair" not in render_card(results, use=classifier_use())
-    assert "text_pair" in render_card(results, use=classifier_use(pairs=True))
+    assert "text_pair" not in render_card(results, classifier_use())
+    assert "text_pair" in render_card(results, classifier_use(pairs=True))
 
 
 @pytest.fixture
@@ -162,7 +157,7 @@ def student_folder(make_classifier: Callable[..., Any], make_tokenizer: Callable
 def test_the_snippet_labels_a_text_of_any_length(
     bare: dict[str, Results], student_folder: Path, capsys: pytest.CaptureFixture[str], pairs: bool
 ) -> None:
-    card = render_card(bare["classification"], use=classifier_use(max_length=32, pairs=pairs))
+    card = render_card(bare["classification"], classifier_use(max_length=32, pairs=pairs))
     asked = "first_text" if pairs else "a_text_to_label"
     printed = run_snippet(card, student_folder, capsys, **{asked: "the cat runs . " * 100})
     assert re.search(r"'label': 'LABEL_[0-2]', 'score': 0\.\d+", printed)
@@ -187,7 +182,7 @@ def test_a_student_that_transformers_alone_would_misread_is_read_by_limbeck(
         verbaliser = make_verbaliser(prompt, ["risk", "safe"], ["text"], tokenizer, explains=False)
         save_model(LabelScorer(make_model(LLAMA, rows=len(tokenizer)), verbaliser), tokenizer, folder)
     assert not is_plain_folder(folder)
-    card = render_card(bare["classification"], use=classifier_use(transformers_reads_it=False))
+    card = render_card(bare["classification"], classifier_use(transformers_reads_it=False))
     assert front_matter(card)["library_name"] == "limbeck"
     assert "'confidence': 0." in run_snippet(card, folder, capsys)
 
@@ -229,6 +224,6 @@ def test_the_snippet_asks_as_in_training(
         return generate(self, **inputs)
 
     monkeypatch.setattr(GenerationMixin, "generate", watched)
-    printed = run_snippet(render_card(bare["generation"], use=use), tmp_path, capsys)
+    printed = run_snippet(render_card(bare["generation"], use), tmp_path, capsys)
     assert asked == [read]
     assert "a prompt as in training" not in printed, "what was asked is not what was answered"

@@ -6,9 +6,9 @@ import re
 import time
 
 import pytest
-from tests.report.conftest import KINDS, changed
+from tests.report.conftest import KINDS, card_of, changed
 
-from limbeck.report import render_card, render_report
+from limbeck.report import render_report
 from limbeck.report.alert_page import render_alert_page
 from limbeck.report.places import without_places
 from limbeck.results.alerts import AlertRun
@@ -131,7 +131,7 @@ def test_no_place_is_on_any_page_or_card(kind: str, bare: dict[str, Results]) ->
         facts={"Teacher": "/home/anna/teacher", "Scorer": _marked("dual encoder")},
         systems=systems,
     )
-    page, card = render_report(record), render_card(record)
+    page, card = render_report(record), card_of(record)
     for text in (page, card):
         assert not SECRET.search(text), SECRET.findall(text)
         assert "x.csv by a local server" in text

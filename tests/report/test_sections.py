@@ -7,6 +7,7 @@ from tests.report.conftest import changed
 from limbeck.report import render_card, render_report
 from limbeck.report.block import Block
 from limbeck.report.sections import section_blocks
+from limbeck.report.use import Use
 from limbeck.results.figures import Figure, Metric
 from limbeck.results.record import Results
 from limbeck.results.sections import Classes, Harness, HarnessFigure, Money, Search, SystemCosts, Trial
@@ -118,13 +119,15 @@ def test_a_new_kind_needs_no_code_here(records: dict[str, Results]) -> None:
     ):
         assert words in page
     assert "Teacher: no MSE to the teacher, for it would be compared with itself." in page
-    card = render_card(results)
+    use = Use(what="model that gives texts a number", task="text-classification", command="limbeck predict")
+    card = render_card(results, use)
     assert "name: MSE\n" in card
-    assert "gives texts a number" in card
+    assert "A small model that gives texts a number" in card
 
 
 def test_what_classes_are_called(records: dict[str, Results]) -> None:
-    entities = changed(records["classification"], kind="token_classification")
+    classes = records["classification"].section(Classes)
+    assert classes is not None
+    entities = changed(records["classification"], sections=[classes.model_copy(update={"name": "entity types"})])
     assert block(entities, "Entity types").facts == ["13 entity types."]
-    assert "one of them for any text" not in render_card(entities)
-    assert "one of them for any text" in render_card(records["classification"])
+    assert block(records["classification"], "Classes").facts == ["13 classes."]

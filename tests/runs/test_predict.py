@@ -10,8 +10,8 @@ import pytest
 
 import limbeck.cli
 from limbeck.errors import ModelError
+from limbeck.recipes.kinds import KINDS
 from limbeck.runs.predict import load
-from limbeck.tasks.table import KINDS
 
 
 @pytest.mark.parametrize("kind", KINDS)

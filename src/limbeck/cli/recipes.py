@@ -23,18 +23,11 @@ Examples:
 """
 
 
-_TITLES = {
-    "classification": "Classification",
-    "token_classification": "Entities (task.kind: token_classification)",
-    "regression": "Numbers (task.kind: regression)",
-    "multi_label": "Several labels (task.kind: multi_label)",
-    "generation": "Text generation (task.kind: generation)",
-    "ranking": "Cross-lingual runs (task.kind: ranking)",
-}
-
-
 def _title(kinds: Sequence[str]) -> str:
-    return "Every kind of task" if len(kinds) == len(_TITLES) else "; ".join(_TITLES[kind] for kind in kinds)
+    from limbeck.recipes.kinds import KINDS
+
+    titles = [KINDS[kind].named(KINDS[kind].title) for kind in kinds]
+    return "Every kind of task" if len(titles) == len(KINDS) else "; ".join(titles)
 
 
 def main(name: Annotated[str | None, typer.Argument(help="Show one recipe only.")] = None) -> None:

@@ -6,12 +6,12 @@ import inspect
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError, validate_call
 
 from limbeck.errors import ConfigError, LimbeckError, near_misses
-from limbeck.recipes.kinds import RUNS, Kind, for_kind, suits
+from limbeck.recipes.kinds import KINDS, for_kind, suits
 from limbeck.recipes.own_functions import own_function, told
 from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.given import GivenRows, Paired, TeacherWritten
@@ -55,13 +55,13 @@ class RecipeCard:
     paper: str
     needs: list[str]
     defaults: dict[str, Any]
-    kinds: tuple[Kind, ...]
+    kinds: tuple[str, ...]
     """The kinds of task it suits; none for a recipe that cannot be made without arguments."""
     left_out: str = ""
     """Terms of the paper that the defaults leave out."""
 
 
-def build_recipe(name: str, arguments: Mapping[str, Any], kind: Kind) -> Recipe:
+def build_recipe(name: str, arguments: Mapping[str, Any], kind: str) -> Recipe:
     """Return a recipe for a kind of task.
 
     Args:
@@ -80,26 +80,27 @@ def build_recipe(name: str, arguments: Mapping[str, Any], kind: Kind) -> Recipe:
     recipe = for_kind(recipe, kind)
     if not recipe.stages or not any(t.weight > 0 for stage in recipe.stages for t in stage.terms):
         raise ConfigError(f"recipe '{name}' with these arguments has no term of positive weight: nothing to train on")
-    if kind != "ranking" and abs(sum(stage.share for stage in recipe.stages) - 1) > 1e-6:
+    if KINDS[kind].shares_budget and abs(sum(stage.share for stage in recipe.stages) - 1) > 1e-6:
         shares = ", ".join(f"{stage.share:g}" for stage in recipe.stages)
         raise ConfigError(f"the shares of recipe '{name}' must add up to 1, not {shares}")
     return recipe
 
 
-def recipes_for(kind: Kind) -> list[str]:
+def recipes_for(kind: str) -> list[str]:
     """Return the names of the recipes that suit a kind of task."""
     return [name for name in RECIPES if kind in recipe_card(name).kinds]
 
 
-def _require_suited(name: str, kind: Kind, recipe: Recipe) -> None:
+def _require_suited(name: str, kind: str, recipe: Recipe) -> None:
     suited = suits(recipe)
     if kind in suited:
         return
     if not suited:
         raise ConfigError(f"recipe '{name}' has terms and sources that no one kind of task has together")
-    is_for = " and ".join(words for one, words in RUNS.items() if one in suited)
+    runs = {one.name: one.named(one.runs) for one in KINDS.values()}
+    is_for = " and ".join(words for one, words in runs.items() if one in suited)
     raise ConfigError(
-        f"recipe '{name}' is for {is_for}, not for {RUNS[kind]}. Recipes for this task: "
+        f"recipe '{name}' is for {is_for}, not for {runs[kind]}. Recipes for this task: "
         f"{', '.join(recipes_for(kind))} (limbeck recipes NAME says what they do)"
     )
 
@@ -159,7 +160,7 @@ def recipe_card(name: str) -> RecipeCard:
         return RecipeCard(name, summary, paper, [], defaults, (), left_out)
     recipe = _as_recipe(name, function())
     suited = suits(recipe)
-    kinds = tuple(kind for kind in get_args(Kind) if kind in suited)
+    kinds = tuple(kind for kind in KINDS if kind in suited)
     return RecipeCard(name, summary, paper, _needs(recipe, kinds), defaults, kinds, left_out)
 
 
@@ -173,14 +174,15 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _needs(recipe: Recipe, kinds: tuple[Kind, ...]) -> list[str]:
+def _needs(recipe: Recipe, kinds: tuple[str, ...]) -> list[str]:
     """Return in words what must be there for a recipe."""
-    if kinds == ("ranking",):
+    outputs = {KINDS[kind].output for kind in kinds}
+    if outputs == {"candidates"}:
         wanted = _of_records(recipe)
-    elif kinds == ("generation",):
+    elif outputs == {"tokens"}:
         wanted = _of_texts(recipe)
     else:
-        wanted = _of_rows(recipe, texts="generation" in kinds)
+        wanted = _of_rows(recipe, texts="tokens" in outputs)
     return [words for words, needed in wanted if needed]
 
 
@@ -220,7 +222,7 @@ def _of_texts(recipe: Recipe) -> list[tuple[str, bool]]:
     ]
 
 
-def _find(name: str, kind: Kind | None = None) -> RecipeFunction:
+def _find(name: str, kind: str | None = None) -> RecipeFunction:
     target = RECIPES.get(name, name if ":" in name else None)
     if target is None:
         known = RECIPES if kind is None else recipes_for(kind)

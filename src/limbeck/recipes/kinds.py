@@ -1,11 +1,11 @@
-"""Which kinds of task a recipe suits: it follows from its terms and sources."""
+"""The kinds of task, and which of them a recipe suits: that follows from its terms and sources."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import reduce
 from operator import and_
-from typing import Literal
+from typing import NamedTuple
 
 from limbeck.losses.term import ALL_OUTPUTS, Output
 from limbeck.recipes.recipe import RankingOptions, Recipe
@@ -13,43 +13,57 @@ from limbeck.sequences.curriculum import Curriculum
 from limbeck.sequences.given import GivenRows, Paired
 from limbeck.sequences.source import Source
 
-__all__ = ["RUNS", "Kind", "for_kind", "suits"]
+__all__ = ["DEFAULT_KIND", "KINDS", "Kind", "for_kind", "suits"]
 
-Kind = Literal["classification", "token_classification", "regression", "multi_label", "generation", "ranking"]
 
-_OUTPUTS: dict[Kind, Output] = {
-    "classification": "classes",
-    "token_classification": "tags",
-    "regression": "values",
-    "multi_label": "labels",
-    "generation": "tokens",
-    "ranking": "candidates",
+class Kind(NamedTuple):
+    """What is known of a kind of task outside its folder, ``limbeck.tasks.NAME``."""
+
+    name: str
+    """In run files (``task.kind``), records and folders."""
+    title: str
+    """In the list of recipes."""
+    runs: str
+    """What messages call its runs."""
+    output: Output
+    """What its students put out."""
+    shares_budget: bool = True
+    """Whether the stages of a recipe share the optimiser steps of a run, or each has its own."""
+
+    def named(self, words: str) -> str:
+        """Return words for this kind with what selects it in a run file, which the default need not say."""
+        return words if self.name == DEFAULT_KIND else f"{words} (task.kind: {self.name})"
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("classification", "Classification", "classification runs", "classes"),
+        Kind("token_classification", "Entities", "runs on entities", "tags"),
+        Kind("regression", "Numbers", "runs on numbers", "values"),
+        Kind("multi_label", "Several labels", "runs on several labels", "labels"),
+        Kind("generation", "Text generation", "runs on texts", "tokens"),
+        Kind("ranking", "Cross-lingual runs", "cross-lingual runs", "candidates", shares_budget=False),
+    )
 }
-"""What the students of a kind put out."""
+"""All kinds of task by name: the one list of them."""
 
-RUNS: dict[Kind, str] = {
-    "classification": "classification runs",
-    "token_classification": "runs on entities (task.kind: token_classification)",
-    "regression": "runs on numbers (task.kind: regression)",
-    "multi_label": "runs on several labels (task.kind: multi_label)",
-    "generation": "runs on texts (task.kind: generation)",
-    "ranking": "cross-lingual runs (task.kind: ranking)",
-}
-"""What messages call the runs of a kind."""
+DEFAULT_KIND = next(iter(KINDS))
+"""The kind of a run file that names none."""
 
 
-def suits(recipe: Recipe) -> frozenset[Kind]:
+def suits(recipe: Recipe) -> frozenset[str]:
     """Return the kinds of task whose students all terms can read and whose rows all sources can give."""
     read = [term.term.suits for stage in recipe.stages for term in stage.terms]
     given = [_given_to(stage.source) for stage in recipe.stages]
     ranks = recipe.options != RankingOptions() or recipe.starts_from == "teacher"
     outputs = reduce(and_, [*read, *given], frozenset[Output](("candidates",)) if ranks else ALL_OUTPUTS)
-    return frozenset(kind for kind, output in _OUTPUTS.items() if output in outputs)
+    return frozenset(kind.name for kind in KINDS.values() if kind.output in outputs)
 
 
-def for_kind(recipe: Recipe, kind: Kind) -> Recipe:
+def for_kind(recipe: Recipe, kind: str) -> Recipe:
     """Return a recipe whose terms are those of the kind's students."""
-    output = _OUTPUTS[kind]
+    output = KINDS[kind].output
     stages = tuple(
         replace(stage, terms=tuple(replace(term, term=term.term.of(output)) for term in stage.terms))
         for stage in recipe.stages

@@ -12,7 +12,7 @@ from limbeck.report.lookup import last_budget, main_figure, metrics_in, whole_co
 from limbeck.report.markdown import markdown_environment, markdown_table
 from limbeck.report.page import rows_text
 from limbeck.report.places import without_places
-from limbeck.report.use import Use, use_of
+from limbeck.report.use import Use
 from limbeck.report.values import difference_cell, in_sentence
 from limbeck.results.figures import Comparison
 from limbeck.results.record import Results
@@ -26,23 +26,22 @@ __all__ = ["render_card"]
 
 def render_card(
     results: Results,
+    use: Use,
     base_model: str | None = None,
     license: str | None = None,
     language: list[str] | None = None,
-    use: Use | None = None,
 ) -> str:
     """Return the model card: YAML front matter, with the main system's figures as a ``model-index``, then Markdown.
 
     Args:
         results: the record of the run that made the student.
+        use: how the student is used.
         base_model: hub name of the model the student began as; left out of the card if unknown.
         license: licence identifier of the hub, such as ``apache-2.0``; left out if unknown.
         language: language codes, such as ``["en"]``; default: those of the record, if it knows any.
-        use: how the student is used; default: as any student of its kind.
     """
     from huggingface_hub import ModelCard, ModelCardData
 
-    use = use or use_of(results)
     results, _ = without_places(results)
     blocks = report_blocks(results)
     evaluated = _evaluated(results, use)

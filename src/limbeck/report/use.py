@@ -1,13 +1,10 @@
-"""How a student is used: what the card says for each kind of task."""
+"""How a student is used: what the card says of it beside its figures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limbeck.results.record import Results
-from limbeck.results.sections import Disagreements, Writing
-
-__all__ = ["Use", "classifier_use", "use_of", "writer_use"]
+__all__ = ["Use", "classifier_use", "writer_use"]
 
 _FOLDER = "path/to/this/folder"
 
@@ -27,50 +24,6 @@ class Use:
     library: str = "limbeck"
     """What loads all of it."""
     limits: tuple[str, ...] = ()
-
-
-_KINDS = {
-    "ranking": Use(
-        what="model that ranks the candidate answers of an instruction in several languages",
-        task="text-ranking",
-        command="limbeck predict THIS_FOLDER records.jsonl > answers.jsonl",
-        limits=(
-            "It knows the tasks and languages it was trained on; in another language it may do far worse, and nobody "
-            "has measured it.",
-        ),
-    ),
-    "token_classification": Use(
-        what="model that finds entities in texts",
-        task="token-classification",
-        command="limbeck predict THIS_FOLDER texts.jsonl > tagged.jsonl",
-        limits=("It knows the entity types it was trained on, and finds no others.",),
-    ),
-    "multi_label": Use(
-        what="model that gives texts any number of labels",
-        task="text-classification",
-        command="limbeck predict THIS_FOLDER texts.jsonl > labelled.jsonl",
-        limits=("It knows the labels it was trained on.",),
-    ),
-    "regression": Use(
-        what="model that gives texts a number",
-        task="text-classification",
-        command="limbeck predict THIS_FOLDER texts.jsonl > numbers.jsonl",
-        limits=("Far outside the numbers it was trained on, it cannot be trusted.",),
-    ),
-}
-
-
-def use_of(results: Results) -> Use:
-    """Return how students of this kind are used, where no more is known than the record says."""
-    if results.kind == "generation":
-        writing = results.section(Writing)
-        return writer_use(encoder_decoder=bool(writing and writing.encoder_decoder))
-    if results.kind in _KINDS:
-        return _KINDS[results.kind]
-    disagreements = results.section(Disagreements)
-    return classifier_use(
-        pairs=any(row.text_pair is not None for row in disagreements.rows) if disagreements else False
-    )
 
 
 def classifier_use(*, max_length: int | None = None, pairs: bool = False, transformers_reads_it: bool = True) -> Use:

@@ -76,6 +76,8 @@ class Classes(Record):
 
     kind: Literal["classes"] = "classes"
     labels: list[str]
+    name: str = "classes"
+    """What they are called, such as "entity types"."""
 
 
 class ReliabilityBin(Record):

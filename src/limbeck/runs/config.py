@@ -15,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from limbeck.errors import ConfigError, near_misses
+from limbeck.recipes.kinds import DEFAULT_KIND, KINDS
 from limbeck.recipes.own_functions import look_beside
 from limbeck.tasks.checked_yaml import (
     Place,
@@ -26,7 +27,7 @@ from limbeck.tasks.checked_yaml import (
     yaml_faults,
 )
 from limbeck.tasks.run_config import NamedRecipe, RunSettings, name_alone
-from limbeck.tasks.table import DEFAULT_KIND, KINDS, config_of_kind
+from limbeck.tasks.table import config_of_kind
 
 __all__ = ["load_run_file", "run_config"]
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from limbeck.recipes.kinds import DEFAULT_KIND
 from limbeck.tasks.baselines import MAIN, numbered
 from limbeck.tasks.run_config import STUDENTS, Dependents
-from limbeck.tasks.table import DEFAULT_KIND, config_of_kind
+from limbeck.tasks.table import config_of_kind
 
 __all__ = ["Change", "changes_of"]
 

@@ -30,6 +30,7 @@ from limbeck.models.padding import Padding, padding_of, share_padding
 from limbeck.numerics.layer_maps import choose_layers
 from limbeck.ranks import device
 from limbeck.recipes.catalogue import build_recipe, recipe_card
+from limbeck.report.use import Use
 from limbeck.results.record import Results, StageCost
 from limbeck.results.record import System as Described
 from limbeck.results.sections import Adapter, Section, Speeds
@@ -93,6 +94,10 @@ class Coder(Protocol):
     @property
     def outputs(self) -> list[str]:
         """Names of the model's outputs, in their order."""
+
+    @property
+    def use(self) -> Use:
+        """What the model card says of students."""
 
     def call(self, model: Any) -> None:
         """Have a model's configuration say what its outputs are."""
@@ -514,7 +519,7 @@ class HeadRun:
         """Return the model card."""
         from limbeck.report.card import render_card
 
-        return render_card(results, hub_name(self.config.student.begins_as(self.config.teacher.model)))
+        return render_card(results, self.coder.use, hub_name(self.config.student.begins_as(self.config.teacher.model)))
 
 
 def _predicting(system: str) -> str:

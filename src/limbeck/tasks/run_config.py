@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from limbeck.recipes.catalogue import build_recipe, recipe_card
-from limbeck.recipes.kinds import Kind
 from limbeck.recipes.recipe import Recipe
 
 __all__ = [
@@ -134,7 +133,7 @@ class NamedRecipe(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    kind: ClassVar[Kind]
+    kind: ClassVar[str]
     """Of the run."""
     name: str
 

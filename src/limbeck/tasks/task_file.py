@@ -10,7 +10,7 @@ from pydantic import BaseModel, PositiveInt, ValidationError
 from limbeck.errors import ModelError
 from limbeck.models.checked_folder import model_folder
 from limbeck.models.json_file import faults_in, read_json
-from limbeck.tasks.table import DEFAULT_KIND, KINDS
+from limbeck.recipes.kinds import DEFAULT_KIND, KINDS
 
 __all__ = ["CALIBRATION_FILE", "TASK_FILE", "read_task", "student_kind", "student_max_length"]
 

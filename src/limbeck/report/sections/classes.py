@@ -13,15 +13,12 @@ from limbeck.results.sections import Classes
 __all__ = ["render"]
 
 _NAMED = 5
-_NAMES = {"token_classification": "entity types", "multi_label": "labels"}
-"""What classes are called, by kind of task."""
 
 
 def render(section: Classes, results: Results) -> Block:
     """Show the classes that lost the most, and folded all of them."""
-    name = _NAMES.get(results.kind, "classes")
-    block = slice_block(results, "class", name, first=section.labels)
-    facts = [f"{count_text(len(section.labels))} {name}."] if section.labels else []
+    block = slice_block(results, "class", section.name, first=section.labels)
+    facts = [f"{count_text(len(section.labels))} {section.name}."] if section.labels else []
     return replace(block, facts=facts, notes=_notes(results))
 
 

@@ -27,7 +27,7 @@ from limbeck.tasks.run_config import (
 )
 from limbeck.teachers.chat.endpoint import ChatEndpoint
 
-__all__ = ["ClassifierRecipe", "ClassifierStudent", "Data", "FromTeacher", "RunConfig", "Student", "Teacher"]
+__all__ = ["CONFIG", "ClassifierRecipe", "ClassifierStudent", "Data", "FromTeacher", "RunConfig", "Student", "Teacher"]
 
 
 class _Section(BaseModel):
@@ -201,3 +201,6 @@ def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
     if teacher.reason is None and not asks:
         advice = f"An API is asked for them if its prompt.format is {' or '.join(REASON_FORMATS)}"
         yield Lack(Capability.REASONS, "teacher.reason does not name the field of the rows that has them", advice)
+
+
+CONFIG = RunConfig

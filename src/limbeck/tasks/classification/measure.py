@@ -186,4 +186,4 @@ def model_card(bench: Bench, results: Results, student: Path) -> str:
         transformers_reads_it=is_plain_folder(student),
     )
     began_as = hub_name(config.student.begins_as(config.teacher.model))
-    return render_card(results, began_as, use=use)
+    return render_card(results, use, began_as)

@@ -26,7 +26,7 @@ from limbeck.tasks.run_config import (
 )
 from limbeck.teachers.chat.endpoint import Endpoint
 
-__all__ = ["Answers", "TextData", "TextRunConfig", "TextTeacher", "TextTraining", "WritingRecipe"]
+__all__ = ["CONFIG", "Answers", "TextData", "TextRunConfig", "TextTeacher", "TextTraining", "WritingRecipe"]
 
 
 class _Section(BaseModel):
@@ -175,3 +175,6 @@ class TextRunConfig(RunSettings):
                 "student.from_teacher copies layers of the teacher's weights, which a teacher.server keeps to itself. "
                 "Use student.model or student.config"
             )
+
+
+CONFIG = TextRunConfig

@@ -173,4 +173,4 @@ def model_card(bench: TextBench, results: Results) -> str:
         separator="" if encoder or task.text is not None else task.separator,
     )
     began_as = hub_name(config.student.begins_as(config.teacher.model))
-    return render_card(results, began_as, use=use)
+    return render_card(results, use, began_as)

@@ -10,7 +10,7 @@ from limbeck.data.targets.multi_label import MultiLabel
 from limbeck.tasks.head_config import HeadRunConfig
 from limbeck.tasks.run_config import NamedRecipe, name_alone
 
-__all__ = ["LabelSetRecipe", "LabelSetRunConfig"]
+__all__ = ["CONFIG", "LabelSetRecipe", "LabelSetRunConfig"]
 
 
 class LabelSetRecipe(NamedRecipe):
@@ -29,3 +29,6 @@ class LabelSetRunConfig(HeadRunConfig):
     recipe: _Recipe
     baselines: list[_Recipe] = [LabelSetRecipe(name="fine_tune")]
     """Recipes of students to compare with: from the same start, with the same steps, batches and seeds."""
+
+
+CONFIG = LabelSetRunConfig

@@ -59,7 +59,7 @@ def measure_label_sets(
         systems=list(systems),
         figures=figures(found) + _of_each(outputs, labels),
         comparisons=comparisons(found, compared_pairs(systems), LABEL_SETS, headline),
-        sections=[Classes(labels=labels), retention(found, systems, LABEL_SETS)],
+        sections=[Classes(labels=labels, name="labels"), retention(found, systems, LABEL_SETS)],
     )
 
 

@@ -15,6 +15,7 @@ from limbeck.losses.readout import LabelReadout
 from limbeck.models.load import Head
 from limbeck.models.padding import Padding
 from limbeck.models.problem_type import require_problem
+from limbeck.report.use import Use
 from limbeck.results.record import System
 from limbeck.tasks.coded_targets import CodedTargets, coded_targets
 from limbeck.tasks.head_run import Coded
@@ -38,6 +39,12 @@ class LabelSetCoder:
 
     head: Head = "rows"
     readout = LabelReadout()
+    use = Use(
+        what="model that gives texts any number of labels",
+        task="text-classification",
+        command="limbeck predict THIS_FOLDER texts.jsonl > labelled.jsonl",
+        limits=("It knows the labels it was trained on.",),
+    )
 
     def __init__(self, config: LabelSetRunConfig, rows: LabelSetRows) -> None:
         self._config = config

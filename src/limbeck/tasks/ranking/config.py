@@ -14,6 +14,7 @@ from limbeck.stages.stage import Training
 from limbeck.tasks.run_config import Filling, NamedRecipe, OutputFolder, RunSettings, Seeds, name_alone
 
 __all__ = [
+    "CONFIG",
     "AlignmentRecipe",
     "Backbone",
     "InstructionData",
@@ -241,3 +242,6 @@ class LanguageRunConfig(RunSettings):
                 "baselines": [baseline.with_defaults() for baseline in self.baselines],
             }
         )
+
+
+CONFIG = LanguageRunConfig

@@ -67,8 +67,18 @@ def write_scorer(outcome: LanguageOutcome, part: Path) -> None:
 def language_card(outcome: LanguageOutcome, results: Results) -> str:
     """Return the model card of the exported scorer."""
     from limbeck.report.card import render_card
+    from limbeck.report.use import Use
 
-    return render_card(results, hub_name(outcome.config.backbone.model))
+    use = Use(
+        what="model that ranks the candidate answers of an instruction in several languages",
+        task="text-ranking",
+        command="limbeck predict THIS_FOLDER records.jsonl > answers.jsonl",
+        limits=(
+            "It knows the tasks and languages it was trained on; in another language it may do far worse, and nobody "
+            "has measured it.",
+        ),
+    )
+    return render_card(results, use, hub_name(outcome.config.backbone.model))
 
 
 def _task_file(outcome: LanguageOutcome) -> RankingTask:

@@ -10,7 +10,7 @@ from limbeck.data.targets.regression import Regression
 from limbeck.tasks.head_config import HeadRunConfig
 from limbeck.tasks.run_config import NamedRecipe, name_alone
 
-__all__ = ["RegressorRecipe", "RegressorRunConfig"]
+__all__ = ["CONFIG", "RegressorRecipe", "RegressorRunConfig"]
 
 
 class RegressorRecipe(NamedRecipe):
@@ -29,3 +29,6 @@ class RegressorRunConfig(HeadRunConfig):
     recipe: _Recipe
     baselines: list[_Recipe] = [RegressorRecipe(name="fine_tune")]
     """Recipes of students to compare with: from the same start, with the same steps, batches and seeds."""
+
+
+CONFIG = RegressorRunConfig

@@ -22,6 +22,7 @@ from limbeck.models.load import Head
 from limbeck.models.output_scale import fold_scale, output_map
 from limbeck.models.padding import Padding
 from limbeck.models.problem_type import require_problem
+from limbeck.report.use import Use
 from limbeck.results.record import System
 from limbeck.tasks.coded_targets import CodedTargets, coded_targets
 from limbeck.tasks.head_run import Coded
@@ -42,6 +43,12 @@ class ValueCoder:
 
     head: Head = "rows"
     readout = ValueReadout()
+    use = Use(
+        what="model that gives texts a number",
+        task="text-classification",
+        command="limbeck predict THIS_FOLDER texts.jsonl > numbers.jsonl",
+        limits=("Far outside the numbers it was trained on, it cannot be trusted.",),
+    )
 
     def __init__(self, config: RegressorRunConfig, rows: RegressorRows) -> None:
         self._config = config

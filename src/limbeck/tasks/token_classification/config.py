@@ -10,7 +10,7 @@ from limbeck.data.tagging.task import TokenClassification
 from limbeck.tasks.head_config import HeadRunConfig
 from limbeck.tasks.run_config import NamedRecipe, name_alone
 
-__all__ = ["TaggerRecipe", "TaggerRunConfig"]
+__all__ = ["CONFIG", "TaggerRecipe", "TaggerRunConfig"]
 
 
 class TaggerRecipe(NamedRecipe):
@@ -29,3 +29,6 @@ class TaggerRunConfig(HeadRunConfig):
     recipe: _Recipe
     baselines: list[_Recipe] = [TaggerRecipe(name="fine_tune")]
     """Recipes of students to compare with: from the same start, with the same steps, batches and seeds."""
+
+
+CONFIG = TaggerRunConfig

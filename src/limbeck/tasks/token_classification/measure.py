@@ -74,7 +74,7 @@ def measure_tagger(
         systems=list(systems),
         figures=figures(found) + [f for label in held_out.labels for f in _of_label(label, outputs)],
         comparisons=comparisons(found, compared_pairs(systems), ENTITIES, headline),
-        sections=[Classes(labels=held_out.labels), retention(found, systems, ENTITIES)],
+        sections=[Classes(labels=held_out.labels, name="entity types"), retention(found, systems, ENTITIES)],
         warnings=_warnings(held_out),
     )
 

@@ -19,6 +19,7 @@ from limbeck.evaluation.predict import predict_tags
 from limbeck.losses.readout import TagReadout
 from limbeck.models.load import Head
 from limbeck.models.padding import Padding
+from limbeck.report.use import Use
 from limbeck.results.record import System
 from limbeck.tasks.head_run import Coded
 from limbeck.tasks.token_classification.config import TaggerRunConfig
@@ -59,6 +60,12 @@ class TagCoder:
 
     head: Head = "tokens"
     readout = TagReadout()
+    use = Use(
+        what="model that finds entities in texts",
+        task="token-classification",
+        command="limbeck predict THIS_FOLDER texts.jsonl > tagged.jsonl",
+        limits=("It knows the entity types it was trained on, and finds no others.",),
+    )
 
     def __init__(self, config: TaggerRunConfig, rows: TaggerRows) -> None:
         self._config = config
