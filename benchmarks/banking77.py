@@ -32,9 +32,9 @@ def all_labels_run(folder: Path, *, seeds: int) -> Any:
     train = folder / "data" / "all-labels.jsonl"
     train.write_text("".join(json.dumps(row) + "\n" for row in read_banking77("train")), encoding="utf-8")
     sections["data"]["train"] = str(train)
-    sections["teacher"]["fine_tune"].update(epochs=3)
+    sections["teacher"]["fine_tune"].update(num_train_epochs=3)
     sections["recipe"]["label_weight"] = 0.5
-    sections["training"].update(steps=940)  # three epochs
+    sections["training"].update(max_steps=940)  # three epochs
     return run_config(sections)
 
 

@@ -298,10 +298,10 @@ class Limbeck:
             system="distilled",
             seed=self.work.seed,
             training=Training(
-                epochs=EPOCHS,
+                num_train_epochs=EPOCHS,
                 batch_size=BATCH,
                 learning_rate=LEARNING_RATE,
-                warmup_share=0.0,
+                warmup_ratio=0.0,
                 weight_decay=0.0,
                 max_grad_norm=CLIP,
                 checkpoints=1,  # at the end, after the clock's last mark

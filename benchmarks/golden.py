@@ -23,7 +23,14 @@ from typing import Any
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parents[1]
-RENAMED: dict[str, str] = {"sft": "fine_tune", "fine_tuned": "fine_tune", "random_order": "anon"}
+RENAMED: dict[str, str] = {
+    "sft": "fine_tune",
+    "fine_tuned": "fine_tune",
+    "random_order": "anon",
+    "english_model": "source_model",
+    "english": "source",
+    "teacher_share": "teacher_fraction",
+}
 """Systems, stages and terms that have another name in the later revision: the old name, and the new one."""
 _TIMES = {"seconds", "tokens_per_second", "memory_bytes"}
 _LABELS = ("system", "stage", "seed")

@@ -52,7 +52,7 @@ class Case:
     def sections(self, work: Path) -> dict[str, Any]:
         """Return the run file without data and output."""
         model = str(work / self.model)
-        training = {"steps": STEPS, "batch_size": self.batch, "max_length": self.tokens}
+        training = {"max_steps": STEPS, "batch_size": self.batch, "max_length": self.tokens}
         if self.teacher:
             student: dict[str, Any] = {"from_teacher": {"layers": "spread", "keep": 2}}
         else:

@@ -309,10 +309,13 @@ def sections(encoder_folder: Path, tickets: dict[str, Path], tmp_path: Path) -> 
     """A small run as nested mappings; tests change what they are about."""
     return {
         "data": {"train": [str(tickets["labelled"]), str(tickets["unlabelled"])], "test": str(tickets["test"])},
-        "teacher": {"model": str(encoder_folder), "fine_tune": {"epochs": 6, "learning_rate": 3e-3, "batch_size": 8}},
+        "teacher": {
+            "model": str(encoder_folder),
+            "fine_tune": {"num_train_epochs": 6, "learning_rate": 3e-3, "batch_size": 8},
+        },
         "student": {"from_teacher": {"layers": "uniform", "keep": 2}},
         "recipe": {"name": "kd", "label_weight": 0.0},
-        "training": {"steps": 12, "learning_rate": 1e-3, "batch_size": 16, "log_every": 3, "checkpoints": 4},
+        "training": {"max_steps": 12, "learning_rate": 1e-3, "batch_size": 16, "log_every": 3, "checkpoints": 4},
         "output": str(tmp_path / "run"),
     }
 

@@ -174,7 +174,7 @@ def run_file(arm: str) -> dict[str, Any]:
         "student": {"model": "runs/anon/start"},
         "recipe": {"name": "fine_tune"} if gold else {"name": "anon"},
         "training": {
-            "steps": 2 * TRAIN_ROWS // 32,
+            "max_steps": 2 * TRAIN_ROWS // 32,
             "batch_size": 32,
             "learning_rate": 5e-4,
             "schedule": "cosine",

@@ -139,11 +139,11 @@ def run_file(arm: str, learning_rate: float | None = None) -> dict[str, Any]:
         data["test"] = FOLDER / "rates.jsonl"
     return {
         "data": {name: str(path) for name, path in data.items()},
-        "teacher": {"column": "teacher_label", "confidence": "teacher_confidence"},
+        "teacher": {"labels_from": "teacher_label", "confidence": "teacher_confidence"},
         "student": {"model": str(FOLDER / "start"), **({"adapter": adapter} if adapter else {})},
         "recipe": {"name": "fine_tune"} if gold else {"name": "anon", "labels": labels, "order": order[0]},
         "training": {
-            "steps": TRIED_STEPS if learning_rate else whole,
+            "max_steps": TRIED_STEPS if learning_rate else whole,
             "batch_size": BATCH_SIZE,
             "learning_rate": learning_rate or RATES[trained],
             "schedule": "cosine",

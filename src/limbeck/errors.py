@@ -66,8 +66,8 @@ class NonFiniteLoss(LimbeckError):
 def near_misses(word: str, known: Iterable[str]) -> str:
     """Return ``"did you mean 'x'?"`` for close spellings, else what is known.
 
-    >>> near_misses("epcohs", ["epochs", "batch_size"])
-    "did you mean 'epochs'?"
+    >>> near_misses("max_step", ["max_steps", "batch_size"])
+    "did you mean 'max_steps'?"
     """
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=2, cutoff=0.6)

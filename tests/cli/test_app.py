@@ -135,10 +135,13 @@ def student(encoder_folder: Path, tickets: dict[str, Path], tmp_path_factory: py
     patch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
     limbeck.distill(
         data={"train": str(tickets["labelled"]), "test": str(tickets["test"])},
-        teacher={"model": str(encoder_folder), "fine_tune": {"epochs": 6, "learning_rate": 3e-3, "batch_size": 8}},
+        teacher={
+            "model": str(encoder_folder),
+            "fine_tune": {"num_train_epochs": 6, "learning_rate": 3e-3, "batch_size": 8},
+        },
         student={"from_teacher": {"layers": "uniform", "keep": 2}},
         recipe="kd",
-        training={"steps": 12, "learning_rate": 1e-3, "batch_size": 16},
+        training={"max_steps": 12, "learning_rate": 1e-3, "batch_size": 16},
         output=str(folder),
     )
     patch.undo()

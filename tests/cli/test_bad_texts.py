@@ -162,7 +162,7 @@ def test_a_store_that_does_not_fit_is_refused_and_left_alone(
 def test_a_training_that_overflows_says_where_and_keeps_its_checkpoint(limbeck: Command, tmp_path: Path) -> None:
     """A learning rate that no model survives: logits that are not finite, for real."""
     sections = text_sections(tmp_path)
-    sections["training"].update(steps=6, checkpoints=6, learning_rate=1e25, optimiser="sgd")
+    sections["training"].update(max_steps=6, checkpoints=6, learning_rate=1e25, optim="sgd")
     code, _, errors = limbeck("distill", write_run_file(sections, tmp_path))
     assert code == 2, errors
     assert "is not finite" in errors or "is nan" in errors or "is inf" in errors

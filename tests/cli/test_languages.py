@@ -178,7 +178,7 @@ def test_doctor_examines_a_cross_lingual_run(
     own = {"layout": "rows", "folder": str(tmp_path), "task": "topic", "labels": LABELS, "key": "key"}
     values = {
         "task": {"kind": "ranking", "languages": ["bg"]},
-        "data": {"sets": [own], "n_target": 2},
+        "data": {"sets": [own], "shots": 2},
         "backbone": {"model": str(multilingual_folder), "scorer": "dual_encoder"},
         "prompts": {"form": "soft"},
         "baselines": [],

@@ -170,7 +170,7 @@ def test_a_damaged_task_file(content: str, student: Path, limbeck: Command, tmp_
 def test_a_run_from_the_command_line_then_its_student_again(limbeck: Command, tmp_path: Path) -> None:
     """`evaluate` finds the figures that the run reported, and the report is built again as it was."""
     sections = text_sections(tmp_path, answers={"rows": 12, "max_new_tokens": 48}, training={
-        "steps": 6, "batch_size": 8, "learning_rate": 1e-2, "max_length": 96,
+        "max_steps": 6, "batch_size": 8, "learning_rate": 1e-2, "max_length": 96,
     })  # fmt: skip
     run_file = tmp_path / "run.yaml"
     run_file.write_text("".join(f"{name}: {json.dumps(v)}\n" for name, v in sections.items()), encoding="utf-8")
@@ -328,7 +328,12 @@ def test_store_is_for_runs_on_texts(limbeck: Command, tmp_path: Path) -> None:
 def test_recipes_shows_one_of_texts(limbeck: Command) -> None:
     code, out, _ = limbeck("recipes", "gkd")
     assert code == 0
-    for words in ("Text generation", "arXiv:2306.13649", "teacher logits and its vocabulary", "on_policy_share: 0.5"):
+    for words in (
+        "Text generation",
+        "arXiv:2306.13649",
+        "teacher logits and its vocabulary",
+        "on_policy_fraction: 0.5",
+    ):
         assert words in out
     listed = limbeck("recipes")[1]
     for name in ("fine_tune", "kd", "seqkd", "minillm", "distillm", "f_distill"):

@@ -98,17 +98,17 @@ def test_energy_is_known_where_every_stage_has_been_measured() -> None:
 def test_an_english_model_of_one_seed_costs_its_one_seed() -> None:
     cost = system_cost("transfer", 0, [stage(3600, 0), stage(3600, 1)], devices=1, teacher=[stage(7200)])
     assert (cost.device_hours, cost.teacher_hours) == (3, 2)
-    alone = system_cost("english_model", 0, [], devices=1, teacher=[stage(7200)])
+    alone = system_cost("source_model", 0, [], devices=1, teacher=[stage(7200)])
     assert (alone.device_hours, alone.teacher_hours) == (2, 2)
 
 
 def test_savings_are_against_the_same_budget() -> None:
-    def cost(name: str, n_target: int, hours: float):  # type: ignore[no-untyped-def]
-        return system_cost(name, n_target, [stage(3600 * hours)], devices=4)
+    def cost(name: str, shots: int, hours: float):  # type: ignore[no-untyped-def]
+        return system_cost(name, shots, [stage(3600 * hours)], devices=4)
 
     costs = with_savings(
         [
-            cost("english_model", 0, 1),
+            cost("source_model", 0, 1),
             cost("ml_ipd", 16, 50),
             cost("ml_dft", 16, 200),
             cost("ml_ipd", 128, 90),
@@ -118,7 +118,7 @@ def test_savings_are_against_the_same_budget() -> None:
             cost("ml_ipd", 0, 14),
         ],
         main="ml_ipd",
-        teacher="english_model",
+        teacher="source_model",
     )
     assert [c.saving for c in costs] == [None, None, 0.75, None, pytest.approx(-0.5), pytest.approx(-1.0), None, None]
     assert costs[2].device_hours == 800

@@ -67,21 +67,21 @@ def _run(folder: Path, sections: dict[str, Any], outcome: Outcome = run_outcome,
 def classification(folder: Path, server: PaidServer, material: Material) -> Command:
     """Fine-tune a teacher, keep its signals, distil, compare."""
     labelled = material.tickets["labelled"]
-    fine_tune = {"steps": 8, "learning_rate": 3e-3, "batch_size": 8, "checkpoints": 4, "log_every": 1}
+    fine_tune = {"max_steps": 8, "learning_rate": 3e-3, "batch_size": 8, "checkpoints": 4, "log_every": 1}
     return _run(folder, {
         "data": {"train": [str(labelled), str(material.tickets["unlabelled"])], "test": str(material.tickets["test"])},
         "teacher": {"model": str(material.encoder), "fine_tune": fine_tune},
         "student": {"from_teacher": {"layers": "uniform", "keep": 2}},
         "recipe": {"name": "kd", "label_weight": 0.0},
-        "training": {"steps": 5, "learning_rate": 1e-3, "batch_size": 8, "log_every": 1, "checkpoints": 5},
+        "training": {"max_steps": 5, "learning_rate": 1e-3, "batch_size": 8, "log_every": 1, "checkpoints": 5},
     })  # fmt: skip
 
 
 def texts(folder: Path, server: PaidServer, material: Material) -> Command:
     """The teacher writes, then the student is fine-tuned on that and trained on its own texts."""
-    recipe = {"name": "gkd", "on_policy_share": 0.5, "otherwise": "teacher", "max_new_tokens": 4}
+    recipe = {"name": "gkd", "on_policy_fraction": 0.5, "otherwise": "teacher", "max_new_tokens": 4}
     sections = text_sections(folder, recipe=recipe, answers={"rows": 4, "max_new_tokens": 4})
-    sections["training"].update(steps=6, checkpoints=6)
+    sections["training"].update(max_steps=6, checkpoints=6)
     return _run(folder, sections)
 
 
@@ -90,7 +90,7 @@ def instructions(folder: Path, server: PaidServer, material: Material) -> Comman
     write_toy_sets(folder / "data", train=16, test=8)
     sections = toy_sections(make_toy_model(folder / "model"), folder / "data", folder / "run")
     for part in sections["training"].values():
-        part |= {"steps": 3, "checkpoints": 3}
+        part |= {"max_steps": 3, "checkpoints": 3}
     return _run(folder, sections)
 
 
@@ -101,7 +101,7 @@ def anon_by_api(folder: Path, server: PaidServer, material: Material) -> Command
     train = [{"text": row["text"]} for row in labelled]
     server.knows = {row["text"]: row["label"] for row in [*labelled, *_rows(material.tickets["test"])]}
     api = {"base_url": server.base_url, "model": "large", "log_probs": 5, "concurrency": CONCURRENCY}
-    training = {"steps": 6, "learning_rate": 1e-3, "batch_size": 8, "log_every": 1, "checkpoints": 6}
+    training = {"max_steps": 6, "learning_rate": 1e-3, "batch_size": 8, "log_every": 1, "checkpoints": 6}
     return _run(folder, {
         "task": {"labels": labels},
         "data": {

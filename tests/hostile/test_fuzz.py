@@ -79,11 +79,11 @@ LEAVES = (
 )
 WORDS = (
     "task data teacher student recipe training seeds output provenance kind text label labels train test dev "
-    "column confidence reason api base_url model prompt instruction input demonstrations file fine_tune "
-    "epochs steps batch_size learning_rate precision report_to from_teacher layers keep config model_type "
-    "adapter head name loss_temperature gate strategy sets layout folder languages n_target backbone scorer "
-    "prompts form baselines rate english distillation target answers metrics packing store server completion "
-    "messages template system corpus crisis keywords files screen judge threshold search paraphrases "
+    "labels_from confidence rationale api base_url model prompt instruction input demonstrations file fine_tune "
+    "num_train_epochs max_steps batch_size learning_rate precision report_to from_teacher layers keep config "
+    "model_type adapter head name loss_temperature confidence_threshold strategy sets layout folder languages shots "
+    "backbone scorer prompts form baselines rate source distillation target answers metrics packing store server "
+    "completion messages template system corpus crisis keywords files screen judge threshold search paraphrases "
     "per_class severities bands medium high fields calibration "
 )
 KEYS = st.sampled_from(WORDS.split())
@@ -94,7 +94,8 @@ VALUES_ANY = st.recursive(
 )
 FILES = st.dictionaries(KEYS | TEXTS, VALUES_ANY, max_size=7)
 GOOD = [
-    "task: {text: body, labels: [a, b]}\ndata: {train: a.jsonl}\nteacher: {model: m, fine_tune: &t {epochs: 2}}\n"
+    "task: {text: body, labels: [a, b]}\ndata: {train: a.jsonl}\n"
+    "teacher: {model: m, fine_tune: &t {num_train_epochs: 2}}\n"
     "student: {from_teacher: {layers: spread, keep: 3}}\nrecipe: {name: pkd}\ntraining: *t\nseeds: [0, 1]\n"
     "output: o\n",
     "task: {kind: ranking, languages: [bg]}\ndata: {sets: [{layout: rows, folder: f}]}\n"

@@ -493,7 +493,7 @@ def test_other_commands(folders: Folders, tmp_path: Path, words: tuple[str, ...]
     rows.write_text("\n".join(lines), encoding="utf-8")
     undamaged = str(folders.students["classifier"])
     sections = {"data": {"train": str(rows), "test": str(rows)}, "teacher": {"model": undamaged}, "output": "run",
-                "student": {"model": undamaged}, "recipe": "kd", "training": {"steps": 1}}  # fmt: skip
+                "student": {"model": undamaged}, "recipe": "kd", "training": {"max_steps": 1}}  # fmt: skip
     write(run, sections)  # JSON is YAML
     given = {"ROWS": str(rows), "RUN": str(run), "UNDAMAGED": undamaged}
     words = tuple(given.get(word, word) for word in words)

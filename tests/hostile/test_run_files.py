@@ -60,10 +60,10 @@ def good(folder: Path, encoder_folder: Path, multilingual_folder: Path) -> dict[
     return {
         "classification": {
             "data": {"train": data},
-            "teacher": {"model": str(encoder_folder), "fine_tune": {"steps": 2}},
+            "teacher": {"model": str(encoder_folder), "fine_tune": {"max_steps": 2}},
             "student": {"from_teacher": {"layers": "first", "keep": 1}},
             "recipe": {"name": "kd"},
-            "training": {"steps": 2},
+            "training": {"max_steps": 2},
             "output": str(folder / "run"),
         },
         "ranking": {
@@ -78,7 +78,7 @@ def good(folder: Path, encoder_folder: Path, multilingual_folder: Path) -> dict[
                         "labels": ["0", "1"],
                     }
                 ],
-                "n_target": [0],
+                "shots": [0],
             },
             "backbone": {"model": str(multilingual_folder), "max_length": 64},
             "recipe": {"name": "ml_ipd"},

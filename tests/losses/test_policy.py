@@ -31,10 +31,10 @@ LONG = WeightedTerm("long", PolicyGradient(reduction="sum_per_sequence"))
 CLIPPED = WeightedTerm("long", ClippedPolicyGradient(clip=WIDE, reduction="sum_per_sequence"))
 
 
-def weighed(lm2: Any, teacher_share: float = 0.0, **options: Any) -> Callable[[int, Batch], None]:
+def weighed(lm2: Any, teacher_fraction: float = 0.0, **options: Any) -> Callable[[int, Batch], None]:
     """Return what adds MiniLLM's returns, and the log-probability of what drew the text, to a micro-batch."""
     rewards_NT = lm2.log_p_NT - lm2.log_q_NT
-    drawn_NT = teacher_share * lm2.log_p_NT.exp() + (1 - teacher_share) * lm2.log_q_NT.exp()
+    drawn_NT = teacher_fraction * lm2.log_p_NT.exp() + (1 - teacher_fraction) * lm2.log_q_NT.exp()
 
     def add(number: int, batch: Batch) -> None:
         batch["returns_BT"] = future_returns(rewards_NT[number : number + 1], BOTH, **options)
@@ -108,7 +108,7 @@ def test_texts_drawn_with_the_teacher_are_nearly_right_with_a_weight_for_each_to
     exact_IV = exact_gradient(lm2)
 
     def error(long: WeightedTerm) -> float:
-        found_IV = gradient_of(lm2, SINGLE, long, share_N=share_N, teacher_share=0.2)
+        found_IV = gradient_of(lm2, SINGLE, long, share_N=share_N, teacher_fraction=0.2)
         return float((found_IV - exact_IV).norm() / exact_IV.norm())
 
     assert error(CLIPPED) == pytest.approx(0.123, abs=5e-4)
@@ -117,7 +117,7 @@ def test_texts_drawn_with_the_teacher_are_nearly_right_with_a_weight_for_each_to
 
 def test_minillms_recipe_has_this_gradient(lm2: Any) -> None:
     """Two tokens in each text, so its mean over tokens is half the sum."""
-    (stage,) = build_recipe("minillm", {"sft_share": 0, "teacher_share": 0}, "generation").stages
+    (stage,) = build_recipe("minillm", {"fine_tune_fraction": 0, "teacher_fraction": 0}, "generation").stages
     torch.testing.assert_close(2 * gradient_of(lm2, *stage.terms), exact_gradient(lm2))
 
 
@@ -284,14 +284,14 @@ def gkd_terms(**arguments: Any) -> tuple[WeightedTerm, ...]:
 @pytest.mark.parametrize("texts", [1, 2, 3])
 def test_a_reward_gives_the_gradient_of_its_expectation(lm2: Any, texts: int) -> None:
     """With the mean over all texts of the step as baseline it would be too small by 1 / texts: 0 for a single one."""
-    terms = gkd_terms(reward_weight=1, on_policy_share=1)
+    terms = gkd_terms(reward_weight=1, on_policy_fraction=1)
     found_IV = expected_gradient(lm2, terms, texts, lm2.q_N, WrittenBy.STUDENT)
     torch.testing.assert_close(found_IV, -reward_gradient(lm2), rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("split", [(4,), (2, 2), (1, 3), (1, 1, 1, 1)])
 def test_the_gradient_of_a_step_with_rewards_is_the_same_for_every_split(lm2: Any, split: tuple[int, ...]) -> None:
-    terms, numbers = gkd_terms(reward_weight=0.4, on_policy_share=1), (0, 7, 5, 5)
+    terms, numbers = gkd_terms(reward_weight=0.4, on_policy_fraction=1), (0, 7, 5, 5)
     found_IV = step_gradient(lm2, terms, step_of(lm2, numbers, split, WrittenBy.STUDENT))
     whole_IV = step_gradient(lm2, terms, step_of(lm2, numbers, (4,), WrittenBy.STUDENT))
     torch.testing.assert_close(found_IV, whole_IV, rtol=1e-6, atol=1e-8)
@@ -309,7 +309,7 @@ def test_the_gradient_of_a_step_with_rewards_is_the_same_for_every_split(lm2: An
 def test_over_the_coin_the_reward_has_the_weight_of_equation_5(lm2: Any, share: float) -> None:
     """``alpha D - (1 - alpha) r``, D on given texts in the other steps: r's weight is that, whatever lambda is."""
     given_N = torch.linspace(1, 3, 9, dtype=torch.float64) / 18
-    terms = gkd_terms(reward_weight=0.3, on_policy_share=share, beta=1)
+    terms = gkd_terms(reward_weight=0.3, on_policy_fraction=share, beta=1)
     own_IV, given_IV = (
         expected_gradient(lm2, terms, 1, share_N, author)
         for share_N, author in ((lm2.q_N, WrittenBy.STUDENT), (given_N, WrittenBy.DATA))

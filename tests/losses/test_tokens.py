@@ -292,7 +292,7 @@ def test_taid_is_a_step_towards_a_target_between_both_models(setting: Setting) -
     terms = bind_terms(terms, shapes(setting.teacher.model, setting.student))
     objective = Objective(setting.student, terms, TokenReadout())
     objective.terms["divergence"].step_end(1.0, 0.2)
-    share = objective.terms["divergence"].logged()["teacher_share"]
+    share = objective.terms["divergence"].logged()["teacher_fraction"]
     assert share == pytest.approx(0.3 + 0.7 * 0.2)
     batch = setting.batch(ALL)
     batch["signal"] = setting.teacher.signal(batch, objective.needs)
@@ -432,7 +432,7 @@ def test_f_distill_is_half_on_the_teachers_and_half_on_the_students_texts(
     lm2: Any, variant: str, expected: float
 ) -> None:
     """Section 7; its JS with the mixture of conditionals is .176039 (that of whole texts is .164192)."""
-    (stage,) = build_recipe("f_distill", {"variant": variant, "pre_distillation_share": 0}, "generation").stages
+    (stage,) = build_recipe("f_distill", {"variant": variant, "pre_distillation_fraction": 0}, "generation").stages
     sums = tuple(WeightedTerm(t.name, summed(t.term), t.weight) for t in stage.terms)
     found = lm2.expected(sums, lm2.p_N, author=WrittenBy.TEACHER) + lm2.expected(sums, lm2.q_N)
     assert found.item() == pytest.approx(expected, abs=5e-7)
@@ -473,6 +473,8 @@ def test_on_policy_gkd_with_the_reverse_kl_is_minillms_single_step_part(lm2: Any
 
 
 def test_gkds_sequence_mean_is_half_the_sum_over_texts_of_two_tokens(lm2: Any) -> None:
-    (stage,) = build_recipe("gkd", {"sft_share": 0, "on_policy_share": 1.0, "beta": 1.0}, "generation").stages
+    (stage,) = build_recipe(
+        "gkd", {"fine_tune_fraction": 0, "on_policy_fraction": 1.0, "beta": 1.0}, "generation"
+    ).stages
     mean = lm2.expected(stage.terms, lm2.q_N).item()
     assert mean == pytest.approx(0.947482 / 2, abs=5e-7)

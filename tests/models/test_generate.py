@@ -228,7 +228,7 @@ def test_a_teacher_writes_along_in_its_share(share: float, padding: int) -> None
     teacher = make(vocabulary=TOKENS + 2 * padding, seed=2, std=0.5)
     written = write(
         model, [SHORT, LONG] * DRAWS, end_ids=[], max_new_tokens=2, vocabulary=TOKENS, teacher=teacher.eval(),
-        teacher_share=share,
+        teacher_fraction=share,
     )  # fmt: skip
     require_drawn([(teacher, share), (model, 1 - share)], TOKENS, written)
     with pytest.raises(AssertionError):
@@ -237,17 +237,17 @@ def test_a_teacher_writes_along_in_its_share(share: float, padding: int) -> None
 
 def test_a_teacher_of_share_0_is_not_asked() -> None:
     model = make(std=0.3)
-    assert write(model, teacher="none", teacher_share=0.0, **SAMPLED) == write(model, **SAMPLED)
+    assert write(model, teacher="none", teacher_fraction=0.0, **SAMPLED) == write(model, **SAMPLED)
 
 
 def test_dropout_of_the_teacher_is_off() -> None:
     model, teacher = make("gpt2", seed=1, std=0.3), make("gpt2", seed=2, std=0.3).train()
-    first = write(model, teacher=teacher, teacher_share=0.9, **SAMPLED)
-    assert write(model, teacher=teacher.eval(), teacher_share=0.9, **SAMPLED) == first
+    first = write(model, teacher=teacher, teacher_fraction=0.9, **SAMPLED)
+    assert write(model, teacher=teacher.eval(), teacher_fraction=0.9, **SAMPLED) == first
 
 
 def test_a_teacher_may_write_all_but_alone() -> None:
     """With a share near 1 the student's text is the teacher's."""
     model, teacher = make(seed=1), make(seed=2, std=1.0).eval()
-    written = write(model, teacher=teacher, teacher_share=1 - 1e-7, temperature=1e-3, max_new_tokens=6)
+    written = write(model, teacher=teacher, teacher_fraction=1 - 1e-7, temperature=1e-3, max_new_tokens=6)
     assert written == write(teacher, temperature=0.0, max_new_tokens=6)

@@ -41,7 +41,7 @@ def test_hidden_states_beside_the_labels() -> None:
 
 
 def test_reasons_beside_the_labels() -> None:
-    (stage,) = build_recipe("anon", {"reason_weight": 0.3}, "classification").stages
+    (stage,) = build_recipe("anon", {"rationale_weight": 0.3}, "classification").stages
     assert trained_on(stage)["reasons"] == (ReasonCrossEntropy(), 0.3)
 
 

@@ -21,14 +21,14 @@ C = Capability
         ("pkd", {}, {C.FIRST_STATES, C.PROBABILITIES, C.OTHER_TEMPERATURES}),
         ("pkd", {"hint_weight": 0, "loss_temperature": 1}, {C.PROBABILITIES}),
         ("distilbert", {}, {C.HIDDEN_STATES, C.PROBABILITIES, C.OTHER_TEMPERATURES}),
-        ("anon", {"reason_weight": 0.3}, {C.REASONS}),
+        ("anon", {"rationale_weight": 0.3}, {C.REASONS}),
         ("ml_ipd", {}, set()),
         ("kd", {}, {C.PROBABILITIES, C.OTHER_TEMPERATURES}),
         ("reverse_kl", {}, {C.PROBABILITIES}),
         ("seqkd", {}, {C.WRITING, C.TEACHER_TEXTS, C.BEAM_SEARCH}),
         ("seqkd", {"decode": "sample"}, {C.WRITING, C.TEACHER_TEXTS}),
-        ("gkd", {"sft_share": 0}, {C.PROBABILITIES, C.WRITING}),
-        ("distillm", {"sft_share": 0, "corpus_weight": 1}, {C.PROBABILITIES, C.WRITING, C.CORPUS}),
+        ("gkd", {"fine_tune_fraction": 0}, {C.PROBABILITIES, C.WRITING}),
+        ("distillm", {"fine_tune_fraction": 0, "corpus_weight": 1}, {C.PROBABILITIES, C.WRITING, C.CORPUS}),
     ],
 )
 def test_what_recipes_need(name: str, arguments: dict[str, Any], needed: set[Capability]) -> None:
@@ -38,7 +38,7 @@ def test_what_recipes_need(name: str, arguments: dict[str, Any], needed: set[Cap
 
 @pytest.mark.parametrize(
     ("name", "arguments", "shared"),
-    [("kd", {}, True), ("seqkd", {}, True), ("gkd", {}, True), ("gkd", {"sft_share": 0}, False)],
+    [("kd", {}, True), ("seqkd", {}, True), ("gkd", {}, True), ("gkd", {"fine_tune_fraction": 0}, False)],
 )
 def test_whose_texts_can_share_a_row(name: str, arguments: dict[str, Any], shared: bool) -> None:
     assert (C.SHARED_ROWS in needed_by(build_recipe(name, arguments, "generation"))) == shared
@@ -59,8 +59,8 @@ def test_a_message_names_recipe_section_and_the_way_out() -> None:
 def test_an_option_that_does_nothing_is_refused() -> None:
     recipe = build_recipe("pkd", {}, "classification")
     message = (
-        "teacher.reason is for a recipe that learns the teacher's reasons, and recipe 'pkd' with these arguments does "
-        "not. Leave it out"
+        "teacher.rationale is for a recipe that learns the teacher's reasons, and recipe 'pkd' with these arguments "
+        "does not. Leave it out"
     )
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
-        require("recipe 'pkd'", recipe, [Idle(C.REASONS, "teacher.reason", "Leave it out")], beside=[])
+        require("recipe 'pkd'", recipe, [Idle(C.REASONS, "teacher.rationale", "Leave it out")], beside=[])

@@ -28,7 +28,7 @@ EVERY_RECIPE = pytest.mark.parametrize("name", OF_CLASSES)
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in OF_CLASSES),
     ("anon", {"labels": "hard"}),
-    ("pd", {"fine_tune_share": 0.5}),
+    ("pd", {"fine_tune_fraction": 0.5}),
     ("kd", {"label_weight": 0}),
     ("kd", {"label_weight": 1}),
     ("distilbert", {"label_weight": 0, "soft_target_weight": 0}),
@@ -120,7 +120,7 @@ def test_every_argument_is_documented(name: str) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_terms_of_the_paper_that_are_off_by_default_are_named(name: str) -> None:
     card = recipe_card(name)
-    of_papers = {"corpus_weight", "hint_weight", "hidden_weight", "reason_weight"}
+    of_papers = {"corpus_weight", "hint_weight", "hidden_weight", "rationale_weight"}
     off = {argument for argument in of_papers if card.defaults.get(argument) == 0}
     assert {argument for argument in of_papers if argument in card.left_out} == off
     assert bool(card.left_out) == bool(off)

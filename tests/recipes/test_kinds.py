@@ -94,7 +94,7 @@ def test_every_recipe_is_for_some_kind_and_a_refusal_names_both_sides() -> None:
         f"for this task: {', '.join(recipes_for('ranking'))} (limbeck recipes NAME says what they do)"
     )
     with pytest.raises(ConfigError, match=re.escape(message)):
-        build_recipe("anon", {"gate": 0.5}, "ranking")
+        build_recipe("anon", {"confidence_threshold": 0.5}, "ranking")
 
 
 def test_what_sources_are_made_of() -> None:

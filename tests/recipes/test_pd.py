@@ -16,7 +16,7 @@ def test_by_default_no_label_is_read() -> None:
 
 
 def test_fine_tuning_comes_last() -> None:
-    first, last = pd(fine_tune_share=0.25).stages
+    first, last = pd(fine_tune_fraction=0.25).stages
     assert first.terms == pd().stages[0].terms
     assert (first.share, last.share, last.source) == (0.75, 0.25, GivenRows("labelled"))
     assert [(t.term, t.weight) for t in last.terms] == [(LabelCrossEntropy(), 1.0)]

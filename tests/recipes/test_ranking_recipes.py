@@ -15,12 +15,12 @@ from limbeck.losses.candidates import AdvantageActorCritic, CandidateMSE
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.term import needs_of
 from limbeck.recipes.catalogue import RECIPES, build_recipe, recipe_card, recipes_for
-from limbeck.recipes.english_model import english_model
 from limbeck.recipes.ml_dft import ml_dft
 from limbeck.recipes.ml_ipd import ml_ipd
 from limbeck.recipes.pl_bl import pl_bl
 from limbeck.recipes.recipe import RankingOptions, Recipe
 from limbeck.recipes.rl_ia import rl_ia
+from limbeck.recipes.source_model import source_model
 from limbeck.recipes.transfer import transfer
 from limbeck.sequences.given import GivenRows, Paired
 from limbeck.stages.stage import Training
@@ -34,7 +34,7 @@ def terms(system: Recipe) -> list[list[tuple[Any, float]]]:
 
 
 def test_the_english_model_is_cross_entropy_on_english_records() -> None:
-    system = english_model()
+    system = source_model()
     assert [stage.source for stage in system.stages] == [GivenRows("source")]
     assert terms(system) == [[(LabelCrossEntropy(), 1.0)]]
     assert (system.starts_from, system.options) == ("student", RankingOptions())
@@ -55,7 +55,7 @@ def test_ml_ipd_distils_and_then_sees_a_few_labels() -> None:
 
 
 def test_every_argument_of_ml_ipd_reaches_its_place() -> None:
-    system = ml_ipd(pairing="mixed", gate=0.2, outputs="probs", label_weight=0.1)
+    system = ml_ipd(pairing="mixed", confidence_threshold=0.2, outputs="probs", label_weight=0.1)
     assert system.part(Paired) == Paired("mixed", 0.2)
     assert terms(system)[0] == [(CandidateMSE(outputs="probs"), 1.0), (LabelCrossEntropy(), 0.1)]
 
@@ -65,18 +65,18 @@ def test_ml_dft_reads_all_labels_together_with_no_prompt_but_the_tasks_name() ->
     assert [stage.source for stage in system.stages] == [GivenRows("source+target")]
     assert (system.starts_from, system.options) == ("student", RankingOptions(prompts="task_name"))
     assert not needs_of(system.stages[0].terms).teacher
-    assert system.stages[0].settings == {"optimiser": "adamw"}  # the learning rate is the run's
+    assert system.stages[0].settings == {"optim": "adamw"}  # the learning rate is the run's
 
 
 @pytest.mark.parametrize(
     ("arguments", "settings", "title"),
     [
-        ({"optimiser": "sgd"}, {"optimiser": "sgd", "learning_rate": 1e-2}, "ML-DFT (SGD)"),
-        ({"optimiser": "sgd", "learning_rate": 0.1}, {"optimiser": "sgd", "learning_rate": 0.1}, "ML-DFT (SGD)"),
-        ({"learning_rate": 3e-5}, {"optimiser": "adamw", "learning_rate": 3e-5}, "ML-DFT"),
+        ({"optim": "sgd"}, {"optim": "sgd", "learning_rate": 1e-2}, "ML-DFT (SGD)"),
+        ({"optim": "sgd", "learning_rate": 0.1}, {"optim": "sgd", "learning_rate": 0.1}, "ML-DFT (SGD)"),
+        ({"learning_rate": 3e-5}, {"optim": "adamw", "learning_rate": 3e-5}, "ML-DFT"),
     ],
 )
-def test_ml_dft_with_either_optimiser(arguments: dict[str, Any], settings: dict[str, Any], title: str) -> None:
+def test_ml_dft_with_either_optim(arguments: dict[str, Any], settings: dict[str, Any], title: str) -> None:
     system = ml_dft(**arguments)
     assert system.stages[0].settings == settings
     assert system.title == title
@@ -137,24 +137,24 @@ def test_every_card_is_complete(name: str) -> None:
 def test_what_recipes_need() -> None:
     assert {name: recipe_card(name).needs for name in RANKING} == {
         "fine_tune": ["labels (of texts: completions)"],
-        "ml_dft": ["the pretrained backbone", "source-language labels", "few target-language labels (data.n_target)"],
+        "ml_dft": ["the pretrained backbone", "source-language labels", "few target-language labels (data.shots)"],
         "ml_ipd": [
             "the English model, which every run trains first",
             "target-language texts without labels",
             "their translations (pairing: same needs none)",
-            "few target-language labels (data.n_target)",
+            "few target-language labels (data.shots)",
         ],
         "pl_bl": [
             "the pretrained backbone with its masked-language head",
             "source-language labels",
-            "few target-language labels (data.n_target)",
+            "few target-language labels (data.shots)",
         ],
         "rl_ia": [
             "the English model, which every run trains first",
             "source-language labels",
-            "few target-language labels (data.n_target)",
+            "few target-language labels (data.shots)",
         ],
-        "transfer": ["the English model, which every run trains first", "few target-language labels (data.n_target)"],
+        "transfer": ["the English model, which every run trains first", "few target-language labels (data.shots)"],
     }
 
 
@@ -164,18 +164,26 @@ def test_what_recipes_need() -> None:
         ("ml_idp", {}, "unknown recipe 'ml_idp': did you mean 'ml_ipd' or 'ml_dft'?"),
         ("ml_ipd", {"pairings": "same"}, "recipe.pairings: 'ml_ipd' has no such argument; did you mean 'pairing'?"),
         ("ml_ipd", {"pairing": "some"}, "recipe.pairing: Input should be 'parallel', 'same' or 'mixed' (got 'some')"),
-        ("ml_ipd", {"gate": 1.5}, "recipe.gate: Input should be less than or equal to 1"),
-        ("ml_ipd", {"gate": float("nan")}, "recipe.gate: "),
+        (
+            "ml_ipd",
+            {"confidence_threshold": 1.5},
+            "recipe.confidence_threshold: Input should be less than or equal to 1",
+        ),
+        ("ml_ipd", {"confidence_threshold": float("nan")}, "recipe.confidence_threshold: "),
         ("ml_ipd", {"outputs": "pooled"}, "recipe.outputs: Input should be 'logits' or 'probs'"),
         ("ml_ipd", {"label_weight": -1}, "recipe.label_weight: Input should be greater than or equal to 0"),
-        ("ml_dft", {"optimiser": "adam"}, "recipe.optimiser: Input should be 'adamw' or 'sgd'"),
+        ("ml_dft", {"optim": "adam"}, "recipe.optim: Input should be 'adamw' or 'sgd'"),
         ("ml_dft", {"learning_rate": 0}, "recipe.learning_rate: Input should be greater than 0"),
         ("rl_ia", {"reward": "golden"}, "recipe.reward: Input should be 'gold' or 'reciprocal_rank'"),
         ("rl_ia", {"learning_rate": float("inf")}, "recipe.learning_rate: Input should be a finite number"),
-        ("pl_bl", {"gate": 0.5}, "recipe.gate: 'pl_bl' has no such argument; known here: share"),
+        (
+            "pl_bl",
+            {"confidence_threshold": 0.5},
+            "recipe.confidence_threshold: 'pl_bl' has no such argument; known here: share",
+        ),
         ("pl_bl", {"share": 0}, "recipe.share: Input should be greater than 0"),
         ("pl_bl", {"share": 1.1}, "recipe.share: Input should be less than or equal to 1"),
-        ("transfer", {"gate": 0.5}, "recipe.gate: 'transfer' takes no arguments"),
+        ("transfer", {"confidence_threshold": 0.5}, "recipe.confidence_threshold: 'transfer' takes no arguments"),
         (
             "limbeck.recipes.pkd:pkd",
             {},

@@ -35,10 +35,10 @@ OWN = (WrittenBy.STUDENT,)
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in OF_TEXTS),
     *(("f_distill", {"variant": variant}) for variant in ("kl", "rkl", "js", "tvd")),
-    ("f_distill", {"pre_distillation_share": 0}),
+    ("f_distill", {"pre_distillation_fraction": 0}),
     ("gkd", {"reward": "my.module:reward"}),
-    ("gkd", {"sft_share": 0, "otherwise": "teacher"}),
-    ("minillm", {"corpus_weight": 1.0, "sft_share": 0}),
+    ("gkd", {"fine_tune_fraction": 0, "otherwise": "teacher"}),
+    ("minillm", {"corpus_weight": 1.0, "fine_tune_fraction": 0}),
     ("distillm", {"corpus_weight": 1.0, "divergence": "skew_forward_kl"}),
     ("seqkd", {"decode": "sample", "word_level_weight": 0.3}),
 ]
@@ -125,17 +125,17 @@ def test_cards_of_text_recipes_are_among_all_cards() -> None:
         ("kd", {}, True, False),
         ("seqkd", {}, False, True),
         ("f_distill", {}, True, True),
-        ("f_distill", {"pre_distillation_share": 0}, False, True),
-        ("f_distill", {"pre_distillation_share": 0, "variant": "rkl"}, False, False),
-        ("f_distill", {"pre_distillation_share": 0, "variant": "kl"}, False, True),
+        ("f_distill", {"pre_distillation_fraction": 0}, False, True),
+        ("f_distill", {"pre_distillation_fraction": 0, "variant": "rkl"}, False, False),
+        ("f_distill", {"pre_distillation_fraction": 0, "variant": "kl"}, False, True),
         ("minillm", {}, True, False),
-        ("minillm", {"sft_share": 0}, False, False),
+        ("minillm", {"fine_tune_fraction": 0}, False, False),
         ("gkd", {}, True, False),
-        ("gkd", {"sft_share": 0}, True, False),
-        ("gkd", {"sft_share": 0, "on_policy_share": 1}, False, False),
-        ("gkd", {"on_policy_share": 1}, True, False),
-        ("gkd", {"sft_share": 0, "otherwise": "teacher"}, False, True),
-        ("distillm", {"sft_share": 0}, True, False),
+        ("gkd", {"fine_tune_fraction": 0}, True, False),
+        ("gkd", {"fine_tune_fraction": 0, "on_policy_fraction": 1}, False, False),
+        ("gkd", {"on_policy_fraction": 1}, True, False),
+        ("gkd", {"fine_tune_fraction": 0, "otherwise": "teacher"}, False, True),
+        ("distillm", {"fine_tune_fraction": 0}, True, False),
     ],
 )
 def test_whose_completions_are_read(name: str, arguments: dict[str, Any], reads: bool, writes: bool) -> None:
@@ -218,7 +218,9 @@ TEACHERS = (WrittenBy.TEACHER,)
     ],
 )
 def test_the_four_variants_of_f_distill(variant: str, expected: dict[str, Any]) -> None:
-    first, second = made("f_distill", variant=variant, beta=0.3, max_new_tokens=9, pre_distillation_share=0.25).stages
+    first, second = made(
+        "f_distill", variant=variant, beta=0.3, max_new_tokens=9, pre_distillation_fraction=0.25
+    ).stages
     assert (first.share, second.share) == (0.25, 0.75)
     assert terms(first) == {
         "divergence": (TokenTerm(TokenDivergence("forward_kl")), 0.8),
@@ -239,7 +241,7 @@ def test_minillm_follows_the_paper_by_default() -> None:
         "single": (TokenTerm(TokenDivergence("reverse_kl"), written_by=OWN), 1.0),
         "long": (ClippedPolicyGradient(clip=0.2, written_by=OWN), 1.0),
     }
-    assert stage.source == Rollouts(prompts=256, epochs=4, teacher_share=0.2, decoding=Decoding(128))
+    assert stage.source == Rollouts(prompts=256, epochs=4, teacher_fraction=0.2, decoding=Decoding(128))
     assert isinstance(stage.source, Rollouts)
     assert (stage.source.released_code, stage.source.reward_limit) == (False, 100.0)
     assert stage.settings == {"dropout": 0.0}
@@ -248,10 +250,10 @@ def test_minillm_follows_the_paper_by_default() -> None:
 def test_minillm_as_released() -> None:
     stage = last(
         "minillm", released_code=True, corpus_weight=1, clip=0.3,
-        prompts=16, inner_epochs=2, teacher_share=0.1, max_new_tokens=9,
+        prompts=16, inner_epochs=2, teacher_fraction=0.1, max_new_tokens=9,
     )  # fmt: skip
     assert stage.part(Rollouts) == Rollouts(
-        prompts=16, epochs=2, teacher_share=0.1, released_code=True,
+        prompts=16, epochs=2, teacher_fraction=0.1, released_code=True,
         decoding=Decoding(9),
     )  # fmt: skip
     assert terms(stage)["corpus"] == (CORPUS, 1.0)
@@ -259,7 +261,7 @@ def test_minillm_as_released() -> None:
 
 
 def test_gkd() -> None:
-    first, stage = made("gkd", beta=0.9, on_policy_share=0.3, max_new_tokens=9, temperature=0.7).stages
+    first, stage = made("gkd", beta=0.9, on_policy_fraction=0.3, max_new_tokens=9, temperature=0.7).stages
     assert terms(first) == {"labels": (GOLD, 1.0)}
     divergence = TokenTerm(TokenDivergence("jensen_shannon", beta=0.9), reduction="sequence")
     assert terms(stage) == {"divergence": (divergence, 1.0)}
@@ -269,10 +271,10 @@ def test_gkd() -> None:
 
 def test_gkd_with_a_reward() -> None:
     """In a quarter of the steps there is a reward, so it weighs four times as much there: as in equation 5."""
-    stage = last("gkd", reward="my.module:reward", reward_weight=0.3, on_policy_share=0.25)
+    stage = last("gkd", reward="my.module:reward", reward_weight=0.3, on_policy_fraction=0.25)
     weights = {name: weight for name, (_, weight) in terms(stage).items()}
     assert weights == pytest.approx({"divergence": 0.7, "reward": 1.2})
-    always = last("gkd", reward="my.module:reward", reward_weight=0.3, on_policy_share=1)
+    always = last("gkd", reward="my.module:reward", reward_weight=0.3, on_policy_fraction=1)
     assert terms(always)["reward"][1] == pytest.approx(0.3)
     assert (stage.settings, last("gkd").settings) == ({"dropout": 0.0}, {})
     assert terms(stage)["reward"][0] == PolicyGradient(reduction="sum_per_sequence", written_by=OWN)
@@ -299,7 +301,7 @@ def test_distillm() -> None:
 
 @pytest.mark.parametrize("name", ["gkd", "minillm", "distillm"])
 def test_a_student_that_was_fine_tuned_needs_no_first_stage(name: str) -> None:
-    (stage,) = made(name, sft_share=0).stages
+    (stage,) = made(name, fine_tune_fraction=0).stages
     assert (stage.name, stage.share) == (name, 1.0)
 
 
@@ -321,22 +323,26 @@ def test_a_student_that_was_fine_tuned_needs_no_first_stage(name: str) -> None:
         ("seqkd", {"word_level_weight": 2}, "recipe.word_level_weight: "),
         ("seqkd", {"temperature": float("inf")}, "recipe.temperature: Input should be a finite number"),
         ("f_distill", {"variant": "kld"}, "recipe.variant: Input should be 'kl', 'rkl', 'js' or 'tvd'"),
-        ("f_distill", {"pre_distillation_share": 1}, "recipe.pre_distillation_share: Input should be less than 1"),
+        (
+            "f_distill",
+            {"pre_distillation_fraction": 1},
+            "recipe.pre_distillation_fraction: Input should be less than 1",
+        ),
         ("f_distill", {"beta": 0}, "recipe.beta: Input should be greater than 0"),
-        ("minillm", {"teacher_share": 1}, "recipe.teacher_share: Input should be less than 1"),
+        ("minillm", {"teacher_fraction": 1}, "recipe.teacher_fraction: Input should be less than 1"),
         ("minillm", {"clip": 1}, "recipe.clip: Input should be less than 1"),
         ("minillm", {"prompts": 0, "inner_epochs": 0}, "recipe.prompts: "),
         ("minillm", {"prompts": 0, "inner_epochs": 0}, "; recipe.inner_epochs: "),
         ("minillm", {"released_code": 3}, "recipe.released_code: Input should be a valid boolean"),
         ("minillm", {"corpus_weight": -1}, "recipe.corpus_weight: "),
-        ("gkd", {"on_policy_share": 1.1}, "recipe.on_policy_share: Input should be less than or equal to 1"),
-        ("gkd", {"sft_share": 1}, "recipe.sft_share: Input should be less than 1"),
+        ("gkd", {"on_policy_fraction": 1.1}, "recipe.on_policy_fraction: Input should be less than or equal to 1"),
+        ("gkd", {"fine_tune_fraction": 1}, "recipe.fine_tune_fraction: Input should be less than 1"),
         ("gkd", {"temperature": 0}, "recipe.temperature: Input should be greater than 0"),
         ("gkd", {"temperature": float("inf")}, "recipe.temperature: Input should be a finite number"),
         ("gkd", {"otherwise": "student"}, "recipe.otherwise: Input should be 'data' or 'teacher'"),
         ("gkd", {"reward": 3}, "recipe.reward: "),
         ("gkd", {"reward": "my.module:reward", "temperature": 0.7}, "drawn at temperature 1"),
-        ("gkd", {"reward": "my.module:reward", "on_policy_share": 0}, "writes in no step"),
+        ("gkd", {"reward": "my.module:reward", "on_policy_fraction": 0}, "writes in no step"),
         ("gkd", {"reward_weight": -0.5}, "recipe.reward_weight: "),
         ("taid", {"start": 1.5}, "less than or equal to 1"),
         ("taid", {"start": 0.9, "end": 0.5}, "must rise within 0 and 1"),

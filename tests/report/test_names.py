@@ -10,7 +10,7 @@ import limbeck
 from limbeck.recipes.catalogue import RECIPES
 
 PACKAGE = Path(limbeck.__file__).parent
-NAMES = {*RECIPES, "distilled", "student_before", "fine_tuned", "random_order", "english_model", "most_frequent"}
+NAMES = {*RECIPES, "distilled", "student_before", "fine_tuned", "random_order", "source_model", "most_frequent"}
 
 
 def test_no_system_is_known_by_its_name() -> None:

@@ -139,15 +139,15 @@ def toy_run(toy_model: Path, toy_data: Path, tmp_path: Path) -> dict[str, Any]:
 
 
 def toy_sections(model: Path, data: Path, output: Path) -> dict[str, Any]:
-    stage = {"steps": 2, "batch_size": 8, "learning_rate": 1e-3, "log_every": 1, "checkpoints": 2}
+    stage = {"max_steps": 2, "batch_size": 8, "learning_rate": 1e-3, "log_every": 1, "checkpoints": 2}
     return {
         "task": {"kind": "ranking", "languages": ["de", "bg"], "high_resource": ["de"]},
-        "data": {"sets": toy_sets(data), "n_target": [0]},
+        "data": {"sets": toy_sets(data), "shots": [0]},
         "backbone": {"model": str(model), "scorer": "dual_encoder", "max_length": 96},
         "prompts": {"levels": "T+L", "form": "both", "task_vectors": 2, "language_vectors": 2},
-        "recipe": {"name": "ml_ipd", "gate": 0.0},
+        "recipe": {"name": "ml_ipd", "confidence_threshold": 0.0},
         "baselines": [],
-        "training": {"english": dict(stage), "distillation": dict(stage), "target": dict(stage)},
+        "training": {"source": dict(stage), "distillation": dict(stage), "target": dict(stage)},
         "output": str(output),
     }
 

@@ -97,10 +97,10 @@ def run(causal_folder: Path, made_data: dict[str, str], monkeypatch: pytest.Monk
     return {
         "task": {"labels": list(LABELS)},
         "data": dict(made_data),
-        "teacher": {"column": "said", "confidence": "sure"},
+        "teacher": {"labels_from": "said", "confidence": "sure"},
         "student": {"model": str(causal_folder), "adapter": adapter},
         "recipe": {"name": "anon"},
-        "training": {"steps": 120, "batch_size": 32, "learning_rate": 2e-2, "checkpoints": 1, "log_every": 120},
+        "training": {"max_steps": 120, "batch_size": 32, "learning_rate": 2e-2, "checkpoints": 1, "log_every": 120},
         "output": str(tmp_path / "run"),
     }
 
@@ -136,7 +136,7 @@ def test_a_student_without_gold_labels_beats_the_noisy_teacher_it_learnt_from(
 def test_a_student_that_answers_in_words(run: dict[str, Any], tmp_path: Path) -> None:
     """The verbaliser head, through training, export, prediction and evaluation."""
     run["student"] |= {"head": "verbaliser"}
-    run["training"] |= {"steps": 4, "batch_size": 4}
+    run["training"] |= {"max_steps": 4, "batch_size": 4}
     rows = [json.loads(line) for line in Path(run["data"]["test"]).read_text(encoding="utf-8").splitlines()][:20]
     run["data"]["test"] = str(tmp_path / "few.jsonl")
     Path(run["data"]["test"]).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -158,7 +158,7 @@ def few(run: dict[str, Any], folder: Path) -> None:
         kept = [{name: row[name] for name in ("text", "label") if name in row} for row in rows]
         run["data"][split] = str(folder / f"few-{split}.jsonl")
         Path(run["data"][split]).write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-    run["training"] |= {"steps": 2, "batch_size": 4}
+    run["training"] |= {"max_steps": 2, "batch_size": 4}
 
 
 def test_a_causal_model_with_a_prompt_teaches(run: dict[str, Any], causal_folder: Path, tmp_path: Path) -> None:
@@ -270,10 +270,10 @@ def test_an_api_with_log_probabilities_teaches(run: dict[str, Any], server: str,
 
 def test_an_api_is_asked_for_its_reasons(run: dict[str, Any], server: str, tmp_path: Path) -> None:
     few(run, tmp_path)
-    run["teacher"] = {"api": {"base_url": server, "model": "large"}, "prompt": {"format": "label_and_reason"}}
+    run["teacher"] = {"api": {"base_url": server, "model": "large"}, "prompt": {"format": "label_and_rationale"}}
     run["teacher"] |= {"samples": 1, "journal": str(tmp_path / "journal.sqlite")}
     run["student"] |= {"head": "verbaliser"}
-    run["recipe"] = {"name": "anon", "reason_weight": 0.3}
+    run["recipe"] = {"name": "anon", "rationale_weight": 0.3}
     (cost,) = (found for found in examine(run_config(run), SilentProgress()) if found.check == "cost")  # type: ignore[arg-type]
     assert cost.message.startswith("60 calls, about "), "what the server counts below"
     results = limbeck.distill(**run)
@@ -285,7 +285,7 @@ def test_an_api_is_asked_for_its_reasons(run: dict[str, Any], server: str, tmp_p
 
     run["teacher"]["prompt"]["format"] = "label"
     with pytest.raises(
-        ConfigError, match=r"An API is asked for them if its prompt\.format is label_and_reason or json"
+        ConfigError, match=r"An API is asked for them if its prompt\.format is label_and_rationale or json"
     ):
         limbeck.distill(**run)
 
@@ -330,7 +330,7 @@ def shown(run: dict[str, Any], causal_folder: Path, tmp_path: Path) -> dict[str,
     run["teacher"] = {"model": str(tmp_path / "teacher"), "prompt": {"format": "none"}, "pilot": 0}  # random weights
     run["student"] |= {"head": "verbaliser"}
     run["recipe"] = {"name": "anon", "hidden_weight": 0.1}
-    run["training"] |= {"steps": 6, "log_every": 1}
+    run["training"] |= {"max_steps": 6, "log_every": 1}
     return run
 
 
@@ -349,7 +349,7 @@ def test_hidden_states_of_a_prompted_teacher_teach(shown: dict[str, Any], tmp_pa
 @pytest.mark.parametrize(
     ("section", "change", "message"),
     [
-        ("teacher", {"model": None, "prompt": None, "column": "said"}, "hidden states, and teacher.column"),
+        ("teacher", {"model": None, "prompt": None, "column": "said"}, "hidden states, and teacher.labels_from"),
         ("teacher", {"model": None, "api": {"base_url": "http://127.0.0.1:9/v1", "model": "m"}}, "and teacher.api"),
         ("student", {"head": "linear"}, "student.head: recipe 'anon' with these arguments compares hidden states"),
         ("student", {"prompt": {"instruction": "Which one?"}}, "student.prompt: .*read the same prompt"),
@@ -408,10 +408,16 @@ def explained(run: dict[str, Any], causal_folder: Path, tmp_path: Path) -> dict[
     GPT2LMHeadModel(GPT2Config.from_pretrained(causal_folder, vocab_size=len(words))).save_pretrained(folder)
     load_tokenizer(str(causal_folder)).save_pretrained(folder)
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
-    run["teacher"] |= {"reason": "why"}
+    run["teacher"] |= {"rationale": "why"}
     run["student"] = {"model": str(folder), "head": "verbaliser"}
-    run["recipe"] = {"name": "anon", "reason_weight": 0.3}
-    run["training"] |= {"steps": 60, "batch_size": 8, "micro_batch_size": 4, "learning_rate": 1e-2, "log_every": 10}
+    run["recipe"] = {"name": "anon", "rationale_weight": 0.3}
+    run["training"] |= {
+        "max_steps": 60,
+        "batch_size": 8,
+        "micro_batch_size": 4,
+        "learning_rate": 1e-2,
+        "log_every": 10,
+    }
     return run
 
 
@@ -460,7 +466,7 @@ def test_a_reason_with_a_number_that_is_not_in_the_article_is_left_out(
     from limbeck.evaluation.alerts.rules import AlertRules
     from limbeck.results.alerts import NO_REASON
 
-    explained["training"] |= {"steps": 1}
+    explained["training"] |= {"max_steps": 1}
     limbeck.distill(**explained)
     reason = "The text says that 12 of these are in danger now."
     monkeypatch.setattr(Predictor, "reasons", lambda self, rows, advance: [reason] * len(rows))
@@ -480,8 +486,8 @@ def test_a_reason_with_a_number_that_is_not_in_the_article_is_left_out(
     [
         (
             "teacher",
-            {"reason": None},
-            r"learns the teacher.s reasons, and teacher\.reason does not name the field of the rows",
+            {"rationale": None},
+            r"learns the teacher.s reasons, and teacher\.rationale does not name the field of the rows",
         ),
         ("student", {"head": "linear"}, r"this student\.head writes none\. Use student\.head: verbaliser"),
         (
@@ -491,15 +497,15 @@ def test_a_reason_with_a_number_that_is_not_in_the_article_is_left_out(
         ),
         (
             "recipe",
-            {"reason_weight": 0},
-            r"teacher\.reason is for a recipe that learns the teacher.s reasons, and recipe .anon. .* does not",
+            {"rationale_weight": 0},
+            r"teacher\.rationale is for a recipe that learns the teacher.s reasons, and recipe .anon. .* does not",
         ),
         (
             "teacher",
-            {"column": None, "confidence": None, "model": "m"},
+            {"labels_from": None, "confidence": None, "model": "m"},
             "a teacher that is a classifier gives none. Use a column, prompt or api",
         ),
-        ("teacher", {"reason": "said"}, "none of the 40 training rows has a reason to learn"),
+        ("teacher", {"rationale": "said"}, "none of the 40 training rows has a reason to learn"),
     ],
 )
 def test_reasons_need_a_source_and_a_student_that_writes(

@@ -57,17 +57,19 @@ def test_a_value_inside_of_itself(text: str, tmp_path: Path) -> None:
 
 
 def test_aliases_that_people_write_are_taken(tmp_path: Path) -> None:
-    text = GOOD.replace("org/encoder}", "org/encoder, fine_tune: &t {epochs: 2, batch_size: 8}}")
-    text += "training: *t\nprovenance: {a: &l [1, 2], b: *l, c: {<<: *t, epochs: 3}}\n"
+    text = GOOD.replace("org/encoder}", "org/encoder, fine_tune: &t {num_train_epochs: 2, batch_size: 8}}")
+    text += "training: *t\nprovenance: {a: &l [1, 2], b: *l, c: {<<: *t, num_train_epochs: 3}}\n"
     (tmp_path / "run.yaml").write_text(text, encoding="utf-8")
     config = load_run_file(tmp_path / "run.yaml")
-    assert (config.training.epochs, config.training.batch_size) == (2, 8)
-    assert config.provenance["c"] == {"epochs": 3, "batch_size": 8}
+    assert (config.training.num_train_epochs, config.training.batch_size) == (2, 8)
+    assert config.provenance["c"] == {"num_train_epochs": 3, "batch_size": 8}
 
 
 def test_a_fault_beside_a_merged_key_has_its_own_line(tmp_path: Path) -> None:
-    text = GOOD.replace("org/encoder}", "org/encoder, fine_tune: &t {epochs: 2}}")
-    assert "run.yaml:8: training.epochs" in fault(tmp_path, text + "training:\n  <<: *t\n  epochs: many\n")
+    text = GOOD.replace("org/encoder}", "org/encoder, fine_tune: &t {num_train_epochs: 2}}")
+    assert "run.yaml:8: training.num_train_epochs" in fault(
+        tmp_path, text + "training:\n  <<: *t\n  num_train_epochs: many\n"
+    )
 
 
 @pytest.mark.parametrize("what", ["[", "{a: ", "- ", "? "])
@@ -163,8 +165,11 @@ def test_a_kind_of_task_that_there_is_not(kind: str, tmp_path: Path) -> None:
     ("setting", "words"),
     [
         ("seeds=[4294967296]", "seeds must be different whole numbers from 0 to 4294967295"),
-        ("training.steps=9999999999", "training.steps: Input should be less than or equal to 1000000000"),
-        ("training.epochs=1e300", "training.epochs: Input should be less than or equal to 1000000"),
+        ("training.max_steps=9999999999", "training.max_steps: Input should be less than or equal to 1000000000"),
+        (
+            "training.num_train_epochs=1e300",
+            "training.num_train_epochs: Input should be less than or equal to 1000000",
+        ),
         ("training.batch_size=9999999999", "training.batch_size: Input should be less than or equal to"),
         ("training.checkpoints=9999999999", "training.checkpoints: Input should be less than or equal to"),
         ("teacher.samples=100000000", "teacher.samples: Input should be less than or equal to 1000"),
@@ -195,7 +200,7 @@ def test_the_same_paths_in_python(path: str, where: str) -> None:
 
 def test_numbers_beyond_all_bounds_in_python() -> None:
     with pytest.raises(ConfigError, match="more than 64 bits"):
-        run_config({"seeds": [10**5000], "training": {"steps": -(10**5000)}})
+        run_config({"seeds": [10**5000], "training": {"max_steps": -(10**5000)}})
 
 
 def test_long_values_are_cut_in_messages(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ GOOD = """\
 data: {train: tickets.jsonl}
 teacher:
   model: org/encoder
-  fine_tune: {epochs: 3}
+  fine_tune: {num_train_epochs: 3}
 student: {from_teacher: {layers: spread, keep: 3}}
 recipe: {name: pkd, loss_temperature: 4}
 output: runs/tickets
@@ -48,8 +48,10 @@ def test_the_same_words_in_python() -> None:
 
 
 def test_set_overrides_any_value(tmp_path: Path) -> None:
-    config = load_run_file(write(tmp_path, GOOD), ["training.epochs=5", "recipe.strategy=last", "seeds=[3, 4]"])
-    assert config.training.epochs == 5
+    config = load_run_file(
+        write(tmp_path, GOOD), ["training.num_train_epochs=5", "recipe.strategy=last", "seeds=[3, 4]"]
+    )
+    assert config.training.num_train_epochs == 5
     assert config.recipe.arguments["strategy"] == "last"
     assert config.seeds == [3, 4]
 
@@ -61,11 +63,15 @@ def test_set_fills_in_an_argument_of_a_recipe_given_by_name_alone(tmp_path: Path
 
 
 def test_all_faults_are_shown_at_once_with_file_and_line(tmp_path: Path) -> None:
-    text = GOOD.replace("epochs: 3", "epcohs: 3").replace("keep: 3", "keep: none").replace("output", "ouput")
+    text = (
+        GOOD.replace("num_train_epochs: 3", "num_train_epcohs: 3")
+        .replace("keep: 3", "keep: none")
+        .replace("output", "ouput")
+    )
     text = text.replace("loss_temperature", "temperature") + "training: {batch_size: -1}\n"
     message = fault(tmp_path, text)
     assert message.startswith("6 faults in the run")
-    assert "run.yaml:4: unknown key 'teacher.fine_tune.epcohs'; did you mean 'epochs'?" in message
+    assert "run.yaml:4: unknown key 'teacher.fine_tune.num_train_epcohs'; did you mean 'num_train_epochs'?" in message
     assert "run.yaml:5: student.from_teacher.keep" in message
     assert "run.yaml:7: unknown key 'ouput'; did you mean 'output'?" in message
     assert "'output' is missing" in message
@@ -89,7 +95,11 @@ def test_all_faults_are_shown_at_once_with_file_and_line(tmp_path: Path) -> None
         ("{from_teacher: {layers: spread, keep: 3}}", "{model: a, config: {}}", "exactly one of from_teacher"),
         ("data: {train: tickets.jsonl}", "data: tickets.jsonl", "run.yaml:1: data: Input should be a"),
         ("output: runs/tickets", "output: runs/tickets\nseeds: [1, 1]", "seeds must be different"),
-        ("epochs: 3", "batch_size: 32, micro_batch_size: 5", "micro_batch_size 5 does not divide batch_size 32"),
+        (
+            "num_train_epochs: 3",
+            "batch_size: 32, micro_batch_size: 5",
+            "micro_batch_size 5 does not divide batch_size 32",
+        ),
         ("output: runs/tickets", "output: runs/tickets\noutput: other", "run.yaml:8: key 'output' is given twice"),
         ("model: org/encoder", "model: [org", "run.yaml:4: not valid YAML"),
     ],
@@ -100,8 +110,10 @@ def test_a_fault_says_where_and_what(old: str, new: str, message: str, tmp_path:
 
 
 def test_a_fault_in_an_override_is_said_to_be_there(tmp_path: Path) -> None:
-    assert "--set: training.epochs: Input should be a valid number" in fault(tmp_path, GOOD, "training.epochs=many")
-    assert "--set takes section.key=value" in fault(tmp_path, GOOD, "training.epochs")
+    assert "--set: training.num_train_epochs: Input should be a valid number" in fault(
+        tmp_path, GOOD, "training.num_train_epochs=many"
+    )
+    assert "--set takes section.key=value" in fault(tmp_path, GOOD, "training.num_train_epochs")
 
 
 def test_a_missing_run_file_names_its_likeness(tmp_path: Path) -> None:

@@ -219,8 +219,8 @@ def test_an_interrupt_at_any_step_changes_nothing_in_the_end(
 
 def test_another_run_in_the_folder_is_refused_and_names_the_difference(sections: dict[str, Any], light: None) -> None:
     limbeck.distill(**sections)
-    sections["training"]["steps"] = 13
-    with pytest.raises(RunFolderError, match=r"holds another run: training\.steps was 12, is 13"):
+    sections["training"]["max_steps"] = 13
+    with pytest.raises(RunFolderError, match=r"holds another run: training\.max_steps was 12, is 13"):
         limbeck.distill(**sections)
 
 
@@ -248,7 +248,7 @@ def results_but_for_times(results: Any) -> dict[str, Any]:
 def test_results_that_cannot_be_read_are_made_anew(
     damage: bytes, sections: dict[str, Any], light: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sections["training"]["steps"] = sections["teacher"]["fine_tune"]["epochs"] = 1
+    sections["training"]["max_steps"] = sections["teacher"]["fine_tune"]["num_train_epochs"] = 1
     first = limbeck.distill(**sections)
     folder = Path(sections["output"])
     weights = _weights(folder)
@@ -324,11 +324,11 @@ def test_labels_missing_where_the_recipe_needs_them(
             r"has a label in field 'class' \(fields of the rows: text, label\)",
         ),
         (
-            {"teacher": {"column": "said"}, "student": {"model": "m"}},
-            r"teacher\.column: no training row has the field 'said'; known here: label, text",
+            {"teacher": {"labels_from": "said"}, "student": {"model": "m"}},
+            r"teacher\.labels_from: no training row has the field 'said'; known here: label, text",
         ),
         (
-            {"teacher": {"column": "label", "confidence": "sure"}, "student": {"model": "m"}},
+            {"teacher": {"labels_from": "label", "confidence": "sure"}, "student": {"model": "m"}},
             r"teacher\.confidence: no training row has the field 'sure'; known here: label, text",
         ),
     ],
@@ -381,7 +381,7 @@ def test_tokenizers_with_other_ids_are_refused_by_a_recipe_that_compares_tokens(
 def test_divergence_stops_before_the_weights_are_spoilt(sections: dict[str, Any], light: None) -> None:
     from limbeck.errors import NonFiniteLoss
 
-    sections["training"] = {**sections["training"], "learning_rate": 1e30, "max_grad_norm": 1e30, "warmup_share": 0}
+    sections["training"] = {**sections["training"], "learning_rate": 1e30, "max_grad_norm": 1e30, "warmup_ratio": 0}
     with pytest.raises(NonFiniteLoss, match=r"the term 'divergence' is (nan|inf) at optimiser step \d+"):
         limbeck.distill(**sections)
 
@@ -390,7 +390,7 @@ def test_a_teacher_that_guesses_is_refused(
     sections: dict[str, Any], encoder_folder: Path, tmp_path: Path, light: None
 ) -> None:
     """Pitfall 25: a teacher at random, found before a student is trained on it."""
-    sections["teacher"]["fine_tune"].update(steps=1, learning_rate=10.0, warmup_share=0)
+    sections["teacher"]["fine_tune"].update(max_steps=1, learning_rate=10.0, warmup_ratio=0)
     with pytest.raises(ModelError, match="no better than always giving the most frequent label"):
         limbeck.distill(**sections)
 

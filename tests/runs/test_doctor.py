@@ -91,7 +91,7 @@ def test_a_teacher_that_guesses_is_a_fault(sections: dict[str, Any], tmp_path: P
 
 def test_few_steps_are_warned_of(sections: dict[str, Any]) -> None:
     assert findings(sections)["steps"].message.startswith("12 optimiser steps are few")
-    sections["training"]["steps"] = 200
+    sections["training"]["max_steps"] = 200
     assert "steps" not in findings(sections)
 
 

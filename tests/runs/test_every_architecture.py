@@ -67,7 +67,7 @@ def test_a_causal_model_without_padding_id_goes_through_every_command(
 ) -> None:
     """The tokenizer pads on the left; GPT-2's answers would change with that."""
     sections["teacher"]["model"] = base_model(kind, encoder_folder, tmp_path / "base", padding_side="left")
-    sections["teacher"]["fine_tune"]["epochs"] = 10
+    sections["teacher"]["fine_tune"]["num_train_epochs"] = 10
     sections["baselines"] = []
     assert not [found for found in examine(checked(sections), SilentProgress()) if found.level == "fault"]
     assert plan_memory(checked(sections), available=1e12).fits

@@ -83,11 +83,11 @@ def test_a_setting_that_is_newer_than_the_folder_counts_as_its_default(tmp_path:
     path = tmp_path / RUN_FILE
     whole = path.read_text(encoding="utf-8")
     older = yaml.safe_load(whole)
-    del older["recipe"]["unsure_weight"], older["baselines"], older["data"]["test_share"]
+    del older["recipe"]["unsure_weight"], older["baselines"], older["data"]["test_size"]
     path.write_text(yaml.safe_dump(older), encoding="utf-8")
     other = asked(tmp_path)
-    other = other.model_copy(update={"data": other.data.model_copy(update={"test_share": 0.2})})
-    with pytest.raises(RunFolderError, match=r"another run: data\.test_share was 0\.1, is 0\.2\. Set"):
+    other = other.model_copy(update={"data": other.data.model_copy(update={"test_size": 0.2})})
+    with pytest.raises(RunFolderError, match=r"another run: data\.test_size was 0\.1, is 0\.2\. Set"):
         record_run(tmp_path, other, {"train": "a"})
     record_run(tmp_path, asked(tmp_path), {"train": "a"})
     assert yaml.safe_load(path.read_text(encoding="utf-8")) == yaml.safe_load(whole)

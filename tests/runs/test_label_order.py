@@ -53,7 +53,7 @@ def unnamed(encoder_folder: Path, tickets: dict[str, Path], tmp_path_factory: py
 def run(sections: dict[str, Any], unnamed: Path) -> dict[str, Any]:
     sections["teacher"] = {"model": str(unnamed)}
     sections["student"] = {"from_teacher": {"layers": "uniform", "keep": 1}}
-    sections["training"] |= {"steps": 2}
+    sections["training"] |= {"max_steps": 2}
     return sections | {"baselines": []}
 
 
@@ -126,7 +126,7 @@ def test_teachers_of_another_kind_are_refused_unless_they_are_fine_tuned(
     assert problem in fault.message or "regression" in fault.message
     with pytest.raises(ModelError, match="pipeline"):
         Predictor(other)
-    tuned = run_config(run | {"teacher": {"model": other, "fine_tune": {"steps": 2, "batch_size": 8}}})
+    tuned = run_config(run | {"teacher": {"model": other, "fine_tune": {"max_steps": 2, "batch_size": 8}}})
     assert isinstance(tuned, RunConfig)
     teacher, tokenizer = start_teacher(tuned, ORDER)
     assert teacher.config.problem_type == "single_label_classification"

@@ -50,7 +50,7 @@ def taught(sections: dict[str, Any], tickets: dict[str, Path], tmp_path: Path) -
         files[split] = write(tmp_path / f"{split}.jsonl", rows)
     sections["data"] = files
     sections["student"] = {"model": sections["teacher"]["model"]}
-    sections["teacher"] = {"column": "said", "confidence": "sure"}
+    sections["teacher"] = {"labels_from": "said", "confidence": "sure"}
     return sections
 
 
@@ -148,7 +148,7 @@ def test_rows_that_the_teacher_left_out_are_not_distilled(taught: dict[str, Any]
     test = read(Path(taught["data"]["test"]))
     for row in rows[::2]:
         row["said"] = None
-    taught["training"] |= {"steps": None, "epochs": 1, "batch_size": 1}
+    taught["training"] |= {"max_steps": None, "num_train_epochs": 1, "batch_size": 1}
     taught["data"]["train"] = write(tmp_path / "half.jsonl", rows)
     taught["data"]["test"] = write(tmp_path / "test-half.jsonl", [{**test[0], "said": None}, *test[1:]])
     results = limbeck.distill(**taught)
@@ -242,8 +242,8 @@ def test_without_gold_labels_the_temperature_is_fitted_on_the_teachers(taught: d
 
 
 def test_a_column_without_any_label_is_refused(taught: dict[str, Any]) -> None:
-    taught["teacher"] = {"column": "nowhere"}
-    with pytest.raises(DataError, match=r"teacher\.column: no training row has the field 'nowhere'"):
+    taught["teacher"] = {"labels_from": "nowhere"}
+    with pytest.raises(DataError, match=r"teacher\.labels_from: no training row has the field 'nowhere'"):
         limbeck.distill(**{**taught, "task": {"labels": ["a", "b"]}, "data": {"train": taught["data"]["train"]}})
 
 
@@ -251,11 +251,17 @@ def test_a_column_without_any_label_is_refused(taught: dict[str, Any]) -> None:
     ("changes", "message"),
     [
         ({"teacher": {}}, "give exactly one of model, api, column"),
-        ({"teacher": {"model": "m", "column": "said"}}, "give exactly one of model, api, column"),
+        ({"teacher": {"model": "m", "labels_from": "said"}}, "give exactly one of model, api, column"),
         ({"teacher": {"model": "m", "confidence": "sure"}}, "confidence goes with column"),
-        ({"teacher": {"column": "said", "fine_tune": {"epochs": 1}}}, "fine_tune is for a teacher with a classifier"),
+        (
+            {"teacher": {"labels_from": "said", "fine_tune": {"num_train_epochs": 1}}},
+            "fine_tune is for a teacher with a classifier",
+        ),
         ({"student": {"from_teacher": {"keep": 2}}}, "give student.model"),
-        ({"teacher": {"column": "said", "orders_must_agree": True}}, "orders_must_agree is for an api with log_probs"),
+        (
+            {"teacher": {"labels_from": "said", "orders_must_agree": True}},
+            "orders_must_agree is for an api with log_probs",
+        ),
     ],
 )
 def test_sections_that_do_not_go_together(taught: dict[str, Any], changes: dict[str, Any], message: str) -> None:
@@ -318,7 +324,7 @@ def test_a_local_teacher_whose_template_writes_the_date_reads_that_of_the_run(
 
     monkeypatch.setattr("limbeck.teachers.labels.local.score_labels", seen)
     teacher["prompt"]["date"] = "2019-11-01"
-    run["training"] = {"steps": 1}
+    run["training"] = {"max_steps": 1}
     limbeck.distill(**run)
     assert len(asked) > 20
     assert all(text.startswith("2019<|im_start|>") for text in asked)

@@ -21,12 +21,12 @@ task:
 data:
   sets:
     - {layout: rows, folder: sets/topics}
-  n_target: [128, 0, 16]
+  shots: [128, 0, 16]
 backbone: {model: org/encoder}
 prompts: {levels: T+L}
-recipe: {name: ml_ipd, gate: 0.4}
+recipe: {name: ml_ipd, confidence_threshold: 0.4}
 training:
-  english: {epochs: 1}
+  source: {num_train_epochs: 1}
   distillation: {batch_size: 16}
 output: runs/topics
 """
@@ -54,28 +54,31 @@ def test_a_short_run_file_gets_sensible_defaults(tmp_path: Path) -> None:
     config = load(tmp_path)
     assert config.task.languages == ["bg", "de"]  # our codes, whatever the set's are
     assert config.task.high_resource == ["de"]
-    assert config.data.n_target == [0, 16, 128]
+    assert config.data.shots == [0, 16, 128]
     assert [recipe.key for recipe in config.recipes()] == ["ml_ipd", "ml_dft", "pl_bl", "rl_ia", "transfer"]
-    assert config.recipe.arguments == {**recipe_card("ml_ipd").defaults, "gate": 0.4}  # every argument is spelled out
+    assert config.recipe.arguments == {
+        **recipe_card("ml_ipd").defaults,
+        "confidence_threshold": 0.4,
+    }  # every argument is spelled out
     assert config.baselines[2].arguments["entropy_weight"] == 0.01
     assert (config.backbone.scorer, config.backbone.max_length) == ("auto", 256)
-    english, distillation, target = (getattr(config.training, s) for s in ("english", "distillation", "target"))
-    assert (english.learning_rate, distillation.learning_rate, target.learning_rate) == (1e-5, 5e-6, 5e-6)
-    assert (english.epochs, distillation.epochs, target.epochs) == (1, 2, 5)
-    assert (english.batch_size, distillation.batch_size) == (64, 16)
-    assert english.prompt_learning_rate == distillation.prompt_learning_rate == target.prompt_learning_rate == 1e-3
+    source, distillation, target = (getattr(config.training, s) for s in ("source", "distillation", "target"))
+    assert (source.learning_rate, distillation.learning_rate, target.learning_rate) == (1e-5, 5e-6, 5e-6)
+    assert (source.num_train_epochs, distillation.num_train_epochs, target.num_train_epochs) == (1, 2, 5)
+    assert (source.batch_size, distillation.batch_size) == (64, 16)
+    assert source.prompt_learning_rate == distillation.prompt_learning_rate == target.prompt_learning_rate == 1e-3
 
 
 def test_the_same_words_in_python() -> None:
     config = run_config({
         "task": {"kind": "ranking", "languages": ["bg"]},
-        "data": {"sets": [{"layout": "rows", "folder": "x"}], "n_target": 4},
+        "data": {"sets": [{"layout": "rows", "folder": "x"}], "shots": 4},
         "backbone": {"model": "m"}, "prompts": "none", "recipe": "ml_ipd", "baselines": ["transfer"], "output": "o",
     })  # fmt: skip
     assert isinstance(config, LanguageRunConfig)
-    assert config.data.n_target == [4]
+    assert config.data.shots == [4]
     assert config.prompts.levels == "none"
-    assert config.recipe.arguments["gate"] == 0.5
+    assert config.recipe.arguments["confidence_threshold"] == 0.5
     assert [recipe.name for recipe in config.baselines] == ["transfer"]
 
 
@@ -93,16 +96,16 @@ def test_an_ablation_of_the_prompts_is_one_line(tmp_path: Path, line: str, expec
 
 
 def test_an_ablation_of_the_recipe_is_one_line(tmp_path: Path) -> None:
-    config = load(tmp_path, GOOD.replace("{name: ml_ipd, gate: 0.4}", "{pairing: same, name: ml_ipd}"))
+    config = load(tmp_path, GOOD.replace("{name: ml_ipd, confidence_threshold: 0.4}", "{pairing: same, name: ml_ipd}"))
     assert config.recipe.build().part(Paired) == Paired("same", 0.5)
     assert load(tmp_path, GOOD, "recipe.pairing=mixed").recipe.arguments["pairing"] == "mixed"
 
 
 def test_set_overrides_any_value(tmp_path: Path) -> None:
-    config = load(tmp_path, GOOD, "training.target.steps=7", "data.n_target=2", "task.languages=[sk, sw]",
+    config = load(tmp_path, GOOD, "training.target.max_steps=7", "data.shots=2", "task.languages=[sk, sw]",
                   "task.high_resource=[]", "baselines=[]")  # fmt: skip
-    assert config.training.target.steps == 7
-    assert config.data.n_target == [2]
+    assert config.training.target.max_steps == 7
+    assert config.data.shots == [2]
     assert config.task.languages == ["sk", "sw"]
     assert config.baselines == []
 
@@ -140,12 +143,12 @@ def test_options_of_a_layout_are_kept(tmp_path: Path) -> None:
         ("levels: T+L", "version: 9", 10, "prompts.version"),
         ("levels: T+L", "languages: {sk: ''}", 10, "the text for language 'sk' has 0 characters"),
         ("name: ml_ipd", "name: ml_ip", 11, "unknown recipe 'ml_ip': did you mean 'ml_ipd'"),
-        ("gate: 0.4", "gates: 0.4", 11, "recipe.gates: 'ml_ipd' has no such argument; did you mean 'gate'"),
-        ("gate: 0.4", "gate: 4", 11, "recipe.gate: Input should be less than or equal to 1 (got 4)"),
-        ("name: ml_ipd, gate: 0.4", "name: pkd", 11, "recipe 'pkd' is for classification runs"),
-        ("epochs: 1", "epcohs: 1", 13, "unknown key 'training.english.epcohs'; did you mean 'epochs'?"),
-        ("epochs: 1", "batch_size: 0", 13, "greater than 0"),
-        ("batch_size: 16", "optimiser: adam", 14, "Input should be 'adamw' or 'sgd'"),
+        ("confidence_threshold: 0.4", "threshold: 0.4", 11, "recipe.threshold: 'ml_ipd' has no such argument"),
+        ("threshold: 0.4", "threshold: 4", 11, "recipe.confidence_threshold: Input should be less than or equal"),
+        ("name: ml_ipd, confidence_threshold: 0.4", "name: pkd", 11, "recipe 'pkd' is for classification runs"),
+        ("num_train_epochs: 1", "num_train_epoch: 1", 13, "source.num_train_epoch'; did you mean 'num_train_epochs'?"),
+        ("num_train_epochs: 1", "batch_size: 0", 13, "greater than 0"),
+        ("batch_size: 16", "optim: adam", 14, "Input should be 'adamw' or 'sgd'"),
         (
             "batch_size: 16", "max_length: 64", 12,
             "distillation.max_length: one length holds for all stages; set backbone.max_length",
@@ -166,10 +169,17 @@ def test_faults_have_a_line_and_say_what_to_do(tmp_path: Path, old: str, new: st
 
 
 def test_all_faults_are_shown_at_once(tmp_path: Path) -> None:
-    text = GOOD.replace("bul_Cyrl", "xx").replace("gate", "gates").replace("rows,", "row,").replace("ng: 16", "ng: 1")
-    message = fault(tmp_path, text.replace("epochs: 1", "epochs: 0"))
+    text = (
+        GOOD.replace("bul_Cyrl", "xx")
+        .replace("confidence_threshold", "confidence_thresholds")
+        .replace("rows,", "row,")
+        .replace("ng: 16", "ng: 1")
+    )
+    message = fault(tmp_path, text.replace("num_train_epochs: 1", "num_train_epochs: 0"))
     assert message.startswith("4 faults in the run")
-    assert "recipe.gates: 'ml_ipd' has no such argument; did you mean 'gate'?" in message
+    assert (
+        "recipe.confidence_thresholds: 'ml_ipd' has no such argument; did you mean 'confidence_threshold'?" in message
+    )
     for line in ("run.yaml:3: ", "run.yaml:7: ", "run.yaml:13: "):
         assert line in message
 
@@ -184,7 +194,10 @@ def test_a_section_of_classification_runs_is_unknown_here(tmp_path: Path) -> Non
     assert "unknown key 'teacher'" in fault(tmp_path, GOOD + "teacher: {model: m}\n")
 
 
-@pytest.mark.parametrize(("given", "most"), [({"epochs": 2}, 8), ({"steps": 3, "epochs": 9}, 3), ({"epochs": 0.1}, 1)])
+@pytest.mark.parametrize(
+    ("given", "most"),
+    [({"num_train_epochs": 2}, 8), ({"max_steps": 3, "num_train_epochs": 9}, 3), ({"num_train_epochs": 0.1}, 1)],
+)
 def test_steps_of_a_stage(given: dict[str, Any], most: int) -> None:
     config = run_config({
         "task": {"kind": "ranking", "languages": ["bg"]},

@@ -171,7 +171,7 @@ def test_english_sentences_of_translation_sets_are_what_the_teacher_learns(
     labelled = read(toy_run).english
     for others, sets in ((labelled, toy_run["data"]["sets"]), ([], [])):
         folder = translations(tmp_path / str(len(sets)))
-        data = read(toy_run | {"data": {"sets": [*sets, folder], "n_target": [0, 2]}})
+        data = read(toy_run | {"data": {"sets": [*sets, folder], "shots": [0, 2]}})
         views = data.english[len(others) :]
         assert data.english[: len(others)] == others
         assert [view.input for view in views] == [f"en train {letter} sentence" for letter in "abcdefgh"]
@@ -190,7 +190,7 @@ def test_a_sentence_that_is_in_the_test_too_teaches_nothing(tmp_path: Path, toy_
     train = Path(own["folder"]) / "train.jsonl"
     write(train, [row | ({"text": f"{row['lang']} test a sentence"} if row["key"] == "train0" else {})
                   for row in rows_of(train)])  # fmt: skip
-    toy_run["data"] = {"sets": [own], "n_target": 0}
+    toy_run["data"] = {"sets": [own], "shots": 0}
     with pytest.raises(DataError, match="3 of 24 training records are in the test records too"):
         read(toy_run)
     toy_run["data"]["overlap"] = "leave_out"
@@ -207,12 +207,12 @@ def test_training_has_distractors_of_its_own(tmp_path: Path, toy_run: dict[str, 
         ({"distractors": {"nearest": 1, "random": 0}, "train_distractors": {"every": True}}, 8, 2),
     ):
         one = translations(tmp_path / f"{train}-{test}-{len(own)}") | own
-        data = read(toy_run | {"data": {"sets": [one], "n_target": 0}})
+        data = read(toy_run | {"data": {"sets": [one], "shots": 0}})
         assert {len(record.candidates) for record in (*data.english, *data.pool)} == {train}
         assert {len(record.candidates) for record in data.test} == {test}
     many = translations(tmp_path / "many") | {"distractors": {"every": True}}  # which is not for training
     with pytest.raises(ConfigError, match=r"8 nearest and 7 random distractors .* only 7 other .*`train_distractors`"):
-        read(toy_run | {"data": {"sets": [many], "n_target": 0}})
+        read(toy_run | {"data": {"sets": [many], "shots": 0}})
 
 
 def translations(tmp_path: Path) -> dict[str, Any]:
@@ -333,7 +333,7 @@ FAULTS: list[tuple[Any, Any, type[LimbeckError], str]] = [
     (no_german_test, {}, DataError, "no test record in de: nothing could be said about these languages"),
     (no_german_row, {}, DataError, r"train.jsonl has nothing in 'de'. It has: bg, en, fr"),
     (wrong_label, {}, DataError, r"train.jsonl, line 5, field 'label': unknown label 'sport'; did you mean"),
-    (no_label_of_a_target, {"data.n_target": [2]}, DataError, "no labelled training record in a target language"),
+    (no_label_of_a_target, {"data.shots": [2]}, DataError, "no labelled training record in a target language"),
     (nothing, without_key, DataError, r"rows: these records have no translations.*Use pairing: same"),
     (nothing, {"data.sets.0.task": "topics"}, ConfigError, "no Task-Level Prompt for task 'topics'.*'topic'"),
     (nothing, {"data.sets.0.keys": "key"}, ConfigError, r"data.sets.0: the layout 'rows' has no option 'keys'.*'key'"),
@@ -450,8 +450,11 @@ def test_fingerprints_know_every_row(own_run: dict[str, Any], own_toy_data: Path
         ({"task.languages": ["xx"]}, "run.yaml:1: task.languages: 'xx' is none of the"),
         ({"task.languages": ["en", "de"]}, "the source language 'en' cannot be a target language too"),
         ({"data.sets.0.layout": "row"}, "run.yaml:1: data.sets.0.layout: no layout 'row'; did you mean 'rows'"),
-        ({"recipe.gaet": 1}, "recipe.gaet: 'ml_ipd' has no such argument; did you mean 'gate'"),
-        ({"training.english.max_length": 9}, "one length holds for all stages; set backbone.max_length"),
+        (
+            {"recipe.confidence_threshhold": 1},
+            "recipe.confidence_threshhold: 'ml_ipd' has no such argument; did you mean 'confidence_threshold'",
+        ),
+        ({"training.source.max_length": 9}, "one length holds for all stages; set backbone.max_length"),
         ({"data.sets.0.folder": "/nowhere"}, "/nowhere has no file of the split 'train'"),
         (without_key, "Use pairing: same"),
     ],
@@ -483,8 +486,8 @@ def test_a_budget_of_labels_without_any_target_label_is_refused_and_0_is_not(
     for name in ("topic", "ads"):
         file = own_toy_data / name / "train.jsonl"
         write(file, [row if row["lang"] == "en" else row | {"label": None} for row in rows_of(file)])
-    own_run["data"]["n_target"] = [0, 4]
-    with pytest.raises(DataError, match=r"data\.n_target asks for up to 4 of each: set data\.n_target: 0"):
+    own_run["data"]["shots"] = [0, 4]
+    with pytest.raises(DataError, match=r"data\.shots asks for up to 4 of each: set data\.shots: 0"):
         read(own_run)
-    own_run["data"]["n_target"] = 0
+    own_run["data"]["shots"] = 0
     assert not any(record.gold for record in read(own_run).pool)

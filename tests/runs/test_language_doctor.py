@@ -40,14 +40,14 @@ def rows_of(make_topic_records: Records, part: slice) -> Rows:
 def sections(multilingual_folder: Path, make_topic_records: Records, tmp_path: Path, train: Rows) -> dict[str, Any]:
     write(tmp_path, "train", train)
     write(tmp_path, "test", rows_of(make_topic_records, slice(24, 36)))
-    one = {"steps": 3, "batch_size": 4, "checkpoints": 1}
+    one = {"max_steps": 3, "batch_size": 4, "checkpoints": 1}
     own = {"layout": "rows", "folder": str(tmp_path), "task": "topic", "labels": LABELS, "key": "key"}
     return {
         "task": {"kind": "ranking", "languages": ["bg", "sk"]},
-        "data": {"sets": [own], "n_target": [0, 2]},
+        "data": {"sets": [own], "shots": [0, 2]},
         "backbone": {"model": str(multilingual_folder), "scorer": "dual_encoder", "max_length": 110},
         "prompts": {"form": "soft"},
-        "training": {"english": one, "distillation": {**one, "steps": 5}, "target": {**one, "steps": 2}},
+        "training": {"source": one, "distillation": {**one, "max_steps": 5}, "target": {**one, "max_steps": 2}},
         "output": str(tmp_path / "run"),
     }
 
@@ -115,7 +115,7 @@ def test_nothing_is_wrong_with_a_good_run(sections: dict[str, Any]) -> None:
     assert "en 24/12, bg 24/12, sk 24/12" in of(found, "data")[1]
     assert "at least 24 labelled records" in of(found, "labels")[1]
     assert "bg 100 %, sk 100 %" in of(found, "pairing")[1]
-    assert "passes recipe.gate 0.5 is known once" in of(found, "gate")[1]
+    assert "passes recipe.confidence_threshold 0.5 is known once" in of(found, "gate")[1]
     # 8 vectors for the task and 8 for each of 3 languages, 32 wide.
     assert f"{(8 + 3 * 8) * 32:,} of them soft prompts" in of(found, "models")[1]
     assert "and 16 vectors, of 110 positions" in of(found, "prompts")[1]
@@ -126,16 +126,16 @@ def test_nothing_is_wrong_with_a_good_run(sections: dict[str, Any]) -> None:
 def test_steps_are_those_of_the_run(sections: dict[str, Any]) -> None:
     """Distillation alone is trained once for all budgets; joint systems get the steps of all stages."""
     words = of(findings(sections), "steps")[1]
-    assert "english_model: english 3 x 4" in words
-    assert "ml_ipd: distillation 5 x 4 records, target (n_target 2) 2 x 4" in words
-    assert "ml_dft: fine_tune (n_target 0) 8 x 4 records, fine_tune (n_target 2) 10 x 4" in words
-    assert "rl_ia: reinforce (n_target 0) 5 x 4 records, reinforce (n_target 2) 7 x 4" in words
-    assert "transfer: target (n_target 2) 2 x 4" in words
+    assert "source_model: english 3 x 4" in words
+    assert "ml_ipd: distillation 5 x 4 records, target (shots 2) 2 x 4" in words
+    assert "ml_dft: fine_tune (shots 0) 8 x 4 records, fine_tune (shots 2) 10 x 4" in words
+    assert "rl_ia: reinforce (shots 0) 5 x 4 records, reinforce (shots 2) 7 x 4" in words
+    assert "transfer: target (shots 2) 2 x 4" in words
 
 
 def test_the_plan_is_what_a_run_trains(sections: dict[str, Any]) -> None:
     config: Any = run_config(
-        sections | {"baselines": ["ml_dft", "transfer"], "recipe": {"name": "ml_ipd", "gate": 0.0}}
+        sections | {"baselines": ["ml_dft", "transfer"], "recipe": {"name": "ml_ipd", "confidence_threshold": 0.0}}
     )
     bench = Bench(config, Path(config.output), read_language_data(config), SilentProgress())
     planned = sorted(one.steps for _, one in _planned(bench, {}))
@@ -150,10 +150,10 @@ def test_few_labels_are_found(sections: dict[str, Any], train: Rows, tmp_path: P
         if row["lang"] == "sk" and row["key"] >= 5:
             del row["label"]
     write(tmp_path, "train", train)
-    sections["data"]["n_target"] = 16
+    sections["data"]["shots"] = 16
     levels, words = of(findings(sections), "labels")
     assert levels == {"warning"}
-    assert "fewer than n_target 16 labelled training records: sk (topic) 5" in words
+    assert "fewer than shots 16 labelled training records: sk (topic) 5" in words
 
 
 def test_labels_that_look_alike_are_found(sections: dict[str, Any], train: Rows, tmp_path: Path) -> None:

@@ -42,10 +42,10 @@ def whole(
     sections = make_toy_sections(toy_model, toy_data, folder / "run")
     del sections["baselines"]  # all of them
     sections["backbone"]["scorer"] = "auto"
-    sections["data"]["n_target"] = [2, 0, 100]
+    sections["data"]["shots"] = [2, 0, 100]
     sections["rate"] = {"per_device_hour": 3600.0, "currency": "EUR"}
     for stage in sections["training"].values():
-        stage.update(steps=1, batch_size=4)
+        stage.update(max_steps=1, batch_size=4)
     file = folder / "run.yaml"
     file.write_text(json.dumps(sections), encoding="utf-8")  # JSON is YAML
     results = run(load_run_file(file), progress=SilentProgress())
@@ -101,12 +101,12 @@ def test_the_accuracies_are_those_of_the_kept_scores(whole: WholeRun) -> None:
     config = load_run_file(whole.folder / "run.yaml")
     assert isinstance(config, LanguageRunConfig)
     test = read_language_data(config).test
-    for name, n_target in (("ml_ipd", 2), ("pl_bl", 0), ("rl_ia", 100)):
-        scores = np.load(whole.folder / "predictions" / f"{name}-n{n_target}-seed0.npy")
+    for name, shots in (("ml_ipd", 2), ("pl_bl", 0), ("rl_ia", 100)):
+        scores = np.load(whole.folder / "predictions" / f"{name}-n{shots}-seed0.npy")
         for task, lang in {(record.task, record.lang) for record in test}:
             right = [s.argmax() in r.gold for s, r in zip(scores, test, strict=True)
                      if (r.task, r.lang) == (task, lang)]  # fmt: skip
-            accuracy = value(whole.results, name, "accuracy", n_target, task=task, lang=lang)
+            accuracy = value(whole.results, name, "accuracy", shots, task=task, lang=lang)
             assert accuracy == pytest.approx(np.mean(right))
 
 
@@ -140,7 +140,7 @@ def test_every_stage_is_paid_for_once_and_by_all_who_use_it(whole: WholeRun) -> 
     assert len(results.costs) == len(folders) == 1 + 1 + 2 + 3 * 3 + 2
     seconds = {(cost.system, cost.stage): cost.seconds for cost in results.costs}
     costs = {(cost.system, cost.budget): cost for cost in section(results, SystemCosts).systems}
-    english = seconds["teacher", "english_model"]
+    english = seconds["teacher", "source_model"]
     distillation = seconds["ml_ipd", "distillation"]
     assert costs["teacher", 0].device_hours * 3600 == pytest.approx(english)
     assert costs["ml_ipd", 0].device_hours * 3600 == pytest.approx(english + distillation)
@@ -164,7 +164,7 @@ def test_every_stage_is_paid_for_once_and_by_all_who_use_it(whole: WholeRun) -> 
 
 def test_budgets_are_equal(whole: WholeRun) -> None:
     steps = {(cost.system, cost.stage): cost.steps for cost in whole.results.costs}
-    assert steps["teacher", "english_model"] == steps["ml_ipd", "distillation"] == 1
+    assert steps["teacher", "source_model"] == steps["ml_ipd", "distillation"] == 1
     for name in ("ml_dft", "pl_bl"):
         assert [steps[name, f"fine_tune-n{n}"] for n in (0, 2, 100)] == [2, 3, 3]
     assert [steps["rl_ia", f"reinforce-n{n}"] for n in (0, 2, 100)] == [1, 2, 2]

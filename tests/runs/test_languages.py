@@ -72,7 +72,7 @@ def agreement(sections: dict[str, Any], system: str) -> dict[tuple[str, str], fl
     """Share of test records in which a system answers as the English model does in English, by task and language."""
     folder = Path(sections["output"]) / "predictions"
     ours = np.load(folder / f"{system}-n0-seed0.npy").argmax(axis=-1)
-    teachers = np.load(folder / "english_model-n0-seed0.npy").argmax(axis=-1)
+    teachers = np.load(folder / "source_model-n0-seed0.npy").argmax(axis=-1)
     test = records(sections)
     english = {record.parallel: answer for record, answer in zip(test, teachers, strict=True) if record.lang == "en"}
     same: dict[tuple[str, str], list[bool]] = {}
@@ -91,10 +91,10 @@ def test_after_distillation_the_student_answers_in_permuted_languages_as_the_tea
     sections["prompts"]["form"] = "soft"
     sections["recipe"] = {"name": "ml_ipd", "pairing": "parallel"}  # with the gate as it is
     stage = {"batch_size": 32, "learning_rate": 3e-3, "checkpoints": 1}
-    sections["training"] = {"english": {**stage, "steps": 50}, "distillation": {**stage, "steps": 150}}
+    sections["training"] = {"source": {**stage, "max_steps": 50}, "distillation": {**stage, "max_steps": 150}}
     results = run(sections)
 
-    teacher, student = agreement(sections, "english_model"), agreement(sections, "ml_ipd")
+    teacher, student = agreement(sections, "source_model"), agreement(sections, "ml_ipd")
     assert min(share for (_, lang), share in student.items() if lang != "en") >= 0.95
     for task, chance in (("topic", 1 / 4), ("ads", 1 / 2)):
         assert np.mean([teacher[task, lang] for lang in ("de", "fr", "bg")]) < chance + 0.15
@@ -114,7 +114,7 @@ def test_a_run_of_translations_alone(toy_run: dict[str, Any], own_toy_data: Path
     own = {"distractors": {"nearest": 5, "random": 5}, "train_distractors": {"nearest": 2, "random": 1}}
     toy_run["data"]["sets"] = [one | own]
     toy_run["backbone"]["scorer"] = "dual_encoder"
-    toy_run["recipe"] = {"name": "ml_ipd", "gate": 0}
+    toy_run["recipe"] = {"name": "ml_ipd", "confidence_threshold": 0}
     toy_run["baselines"] = ["transfer"]
     results = run(toy_run)
     folder = Path(toy_run["output"]) / "predictions"
@@ -135,15 +135,15 @@ from limbeck.recipes.ml_ipd import ml_ipd
 
 
 def parallel():
-    return ml_ipd(pairing="parallel", gate=0, label_weight=0.3)
+    return ml_ipd(pairing="parallel", confidence_threshold=0, label_weight=0.3)
 
 
 def same():
-    return ml_ipd(pairing="same", gate=0, label_weight=0.3)
+    return ml_ipd(pairing="same", confidence_threshold=0, label_weight=0.3)
 
 
 def mixed():
-    return ml_ipd(pairing="mixed", gate=0, label_weight=0.3)
+    return ml_ipd(pairing="mixed", confidence_threshold=0, label_weight=0.3)
 """
 
 
@@ -154,7 +154,7 @@ def test_distillation_reads_no_label_of_a_target_language(
     (tmp_path / "own_pairings.py").write_text(OWN_RECIPES, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     first, *others = [{"name": f"own_pairings:{pairing}"} for pairing in PAIRINGS]
-    toy_run["training"]["distillation"]["steps"] = 6  # enough for both sides of the coin
+    toy_run["training"]["distillation"]["max_steps"] = 6  # enough for both sides of the coin
     clean = {**toy_run, "recipe": first, "baselines": others}
     noisy = json.loads(json.dumps(clean)) | {"output": str(tmp_path / "noisy")}
     rng = np.random.default_rng(0)
@@ -186,7 +186,7 @@ def test_only_the_teachers_english_label_is_mixed_in(
     toy_run: dict[str, Any], own_toy_data: Path, tmp_path: Path, light: None
 ) -> None:
     """The other way round: with the English labels of what is paired taken away, there is no label term."""
-    toy_run["recipe"] = {"name": "ml_ipd", "gate": 0.0, "pairing": "same", "label_weight": 1.0}
+    toy_run["recipe"] = {"name": "ml_ipd", "confidence_threshold": 0.0, "pairing": "same", "label_weight": 1.0}
     run(toy_run)
     distilled = [line for line in logged(toy_run) if line["stage"] == "distillation"]
     assert distilled
@@ -197,13 +197,13 @@ def test_only_the_teachers_english_label_is_mixed_in(
 
 
 def test_every_system_gets_the_same_budget(toy_run: dict[str, Any], light: None) -> None:
-    toy_run["data"]["n_target"] = [2]
+    toy_run["data"]["shots"] = [2]
     for name, steps in (("english", 3), ("distillation", 2), ("target", 1)):
-        toy_run["training"][name]["steps"] = steps
+        toy_run["training"][name]["max_steps"] = steps
     toy_run["baselines"] = ["ml_dft", {"name": "pl_bl", "share": 0.5}, "rl_ia", "transfer"]
     run(toy_run)
     assert {where: cost["steps"] for where, cost in stages(toy_run).items()} == {
-        "english_model": 3,
+        "source_model": 3,
         "ml_ipd-distillation": 2,
         "ml_ipd-target-n2": 1,
         "ml_dft-fine_tune-n2": 6,
@@ -215,13 +215,15 @@ def test_every_system_gets_the_same_budget(toy_run: dict[str, Any], light: None)
 
 
 def test_epochs_are_counted_from_the_records_of_a_stage(toy_run: dict[str, Any], light: None) -> None:
-    toy_run["data"]["n_target"] = [2]
-    toy_run["training"] = {name: {"epochs": 1, "batch_size": 24} for name in ("english", "distillation", "target")}
+    toy_run["data"]["shots"] = [2]
+    toy_run["training"] = {
+        name: {"num_train_epochs": 1, "batch_size": 24} for name in ("english", "distillation", "target")
+    }
     toy_run["baselines"] = ["ml_dft", "rl_ia"]
     run(toy_run)
     english, paired, target = 48 // 24, 96 // 24, 1  # 24 records of 2 tasks; 2 languages; 2 x 2 x 2 records
     assert {where: cost["steps"] for where, cost in stages(toy_run).items()} == {
-        "english_model": english,
+        "source_model": english,
         "ml_ipd-distillation": paired,
         "ml_ipd-target-n2": target,
         "ml_dft-fine_tune-n2": english + paired + target,
@@ -230,8 +232,10 @@ def test_epochs_are_counted_from_the_records_of_a_stage(toy_run: dict[str, Any],
 
 
 def test_a_gate_that_nothing_passes_is_a_clear_error(toy_run: dict[str, Any]) -> None:
-    toy_run["recipe"]["gate"] = 1.0
-    with pytest.raises(ConfigError, match=r"recipe\.gate 1: the English model is less sure than this of every paired"):
+    toy_run["recipe"]["confidence_threshold"] = 1.0
+    with pytest.raises(
+        ConfigError, match=r"recipe\.confidence_threshold 1: the English model is less sure than this of every paired"
+    ):
         run(toy_run)
 
 
@@ -245,7 +249,7 @@ def test_the_kept_share_is_that_of_the_teachers_scores(
     table = np.load(Path(toy_run["output"]) / "predictions" / "teacher-ml_ipd-seed0.npy").astype(np.float64)
     sureness = (np.exp(table) / np.exp(table).sum(axis=-1, keepdims=True)).max(axis=-1)
     gate = float(np.median(sureness))  # between two records, of which there is an even number
-    toy_run["recipe"]["gate"] = gate
+    toy_run["recipe"]["confidence_threshold"] = gate
     results = run({**toy_run, "output": str(tmp_path / "gated")})
     if pairing == "parallel":  # 24 English records, each scored once, for both languages
         assert len(table) == 24
@@ -267,7 +271,7 @@ ABLATIONS: list[tuple[dict[str, Any], str, bool]] = [
 def test_an_ablation_is_one_line(
     toy_run: dict[str, Any], change: dict[str, Any], shown: str, soft: bool, light: None
 ) -> None:
-    toy_run["training"]["distillation"]["steps"] = toy_run["training"]["english"]["steps"] = 1
+    toy_run["training"]["distillation"]["max_steps"] = toy_run["training"]["source"]["max_steps"] = 1
     toy_run["data"]["sets"] = toy_run["data"]["sets"][:1]
     results = run({**toy_run, **change})
     assert results.run.facts["Prompts"] == shown
@@ -282,7 +286,7 @@ def test_the_same_run_again_trains_nothing(
     toy_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch, light: None
 ) -> None:
     toy_run["baselines"] = ["transfer"]
-    toy_run["data"]["n_target"] = 2
+    toy_run["data"]["shots"] = 2
     first = run(toy_run)
     folder = Path(toy_run["output"])
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
@@ -303,7 +307,7 @@ def test_the_same_run_again_trains_nothing(
 
 
 def test_another_run_in_the_folder_is_refused(toy_run: dict[str, Any], light: None) -> None:
-    toy_run["training"]["english"]["steps"] = toy_run["training"]["distillation"]["steps"] = 1
+    toy_run["training"]["source"]["max_steps"] = toy_run["training"]["distillation"]["max_steps"] = 1
     run(toy_run)
     toy_run["prompts"]["form"] = "hard"
     with pytest.raises(RunFolderError, match=r"holds another run: prompts\.form was both, is hard"):
@@ -315,7 +319,7 @@ def test_a_changed_prompt_is_noticed_and_one_of_another_language_is_none_of_the_
 ) -> None:
     from limbeck.data.prompts import registry
 
-    toy_run["training"]["english"]["steps"] = toy_run["training"]["distillation"]["steps"] = 1
+    toy_run["training"]["source"]["max_steps"] = toy_run["training"]["distillation"]["max_steps"] = 1
     first = run(toy_run)
     whole = registry._texts
 
@@ -350,7 +354,7 @@ def test_kill_9_in_the_middle_of_distillation_ends_in_the_same_student(
     toy_run: dict[str, Any], tmp_path: Path, light: None
 ) -> None:
     toy_run["recipe"]["pairing"] = "mixed"
-    toy_run["training"]["distillation"].update(steps=24, checkpoints=12)
+    toy_run["training"]["distillation"].update(max_steps=24, checkpoints=12)
     whole = {**toy_run, "output": str(tmp_path / "whole")}
     run(whole)
 
@@ -377,9 +381,9 @@ def test_two_ranks_train_the_student_that_one_process_trains(
 ) -> None:
     """By plain gradient descent: AdamW would follow rounding errors where a gradient is nearly 0."""
     toy_run["recipe"]["pairing"] = "mixed"
-    toy_run["data"]["n_target"] = [2]
+    toy_run["data"]["shots"] = [2]
     for stage in toy_run["training"].values():
-        stage.update(optimiser="sgd", learning_rate=1e-2, prompt_learning_rate=1e-2)
+        stage.update(optim="sgd", learning_rate=1e-2, prompt_learning_rate=1e-2)
     one = {**toy_run, "output": str(tmp_path / "one")}
     run(one)
     file = write_run(toy_run, tmp_path / "run.yaml")

@@ -86,7 +86,7 @@ def run(server: Server, encoder_folder: Path, tmp_path: Path) -> dict[str, Any]:
         "teacher": {"api": {"base_url": server.url, "model": "m"}, "prompt": {}, "samples": 1},
         "student": {"model": str(encoder_folder)},
         "recipe": {"name": "kd", "label_weight": 0},
-        "training": {"steps": 1, "batch_size": 8},
+        "training": {"max_steps": 1, "batch_size": 8},
         "output": str(tmp_path / "run"),
     }
 
@@ -227,7 +227,7 @@ def test_what_rows_say_of_a_teacher(given: list[int], gold: list[int], expected:
     ("teacher", "said", "unsaid"),
     [
         ({"model": "m"}, "teacher.fine_tune", "prompt"),
-        ({"column": "c"}, "teacher.column", "fine_tune"),
+        ({"column": "c"}, "teacher.labels_from", "fine_tune"),
         ({"model": "m", "prompt": {}}, "limbeck prompts tune", "fine_tune"),
     ],
 )
@@ -293,8 +293,8 @@ def test_a_column_that_is_no_better_than_the_most_frequent_label(run: dict[str, 
     told = [{**row, "said": "risk" if i % 3 else "caution"} for i, row in enumerate(rows(200))]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in told), encoding="utf-8")
     (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in told[:20]), encoding="utf-8")
-    run["teacher"] = {"column": "said"}
-    with pytest.raises(ModelError, match=r"Check that teacher\.column is the right field") as raised:
+    run["teacher"] = {"labels_from": "said"}
+    with pytest.raises(ModelError, match=r"Check that teacher\.labels_from is the right field") as raised:
         limbeck.distill(**run)
     assert "fine_tune" not in str(raised.value)
 

@@ -72,7 +72,7 @@ def traced_by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("traced_by_rows")
 def test_what_saves_memory_saves_it_in_the_plan(sections: dict[str, Any], encoder_folder: Path) -> None:
-    sections["training"] |= {"micro_batch_size": 4, "optimiser": "sgd"}
+    sections["training"] |= {"micro_batch_size": 4, "optim": "sgd"}
     split = items(plan_memory(checked(sections), available=1e12), "training the student")
     assert split["student's activations"] == 4e6
     assert split["allocator"] == (4e6 + split["student's gradients"]) / 4

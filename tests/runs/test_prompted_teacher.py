@@ -157,7 +157,7 @@ def test_an_api_may_have_nothing_to_say_about_nothing() -> None:
 
 
 def test_a_reason_that_cannot_be_used_is_asked_for_once_more() -> None:
-    prompt = LabelPrompt(format="label_and_reason", answer="Classification:")
+    prompt = LabelPrompt(format="label_and_rationale", answer="Classification:")
     rows = [{"text": text} for text in ("good", "better", "bad", "changing", "refused")]
     words = {
         ("good", 0): ("risk", REASON),
@@ -193,7 +193,7 @@ def test_labels_and_reasons_are_read_behind_thoughts() -> None:
     teacher = Scripted(lambda request: Answer(f"{thoughts}risk", "stop", "m"))
     scored = chat_label_probs(teacher, PROMPT, ROWS, LABELS, samples=1)  # type: ignore[arg-type]
     assert scored.probs_NC.argmax(axis=1).tolist() == [0, 0]
-    with_reason = LabelPrompt(format="label_and_reason", answer="Classification:")
+    with_reason = LabelPrompt(format="label_and_rationale", answer="Classification:")
     teacher = Scripted(lambda request: Answer(f"{thoughts}Classification: risk\nReason: {REASON}", "stop", "m"))
     answers = ask_for_reasons(teacher, with_reason, ROWS, LABELS)  # type: ignore[arg-type]
     assert [(one.label, one.reason) for one in answers if one is not None] == [("risk", REASON)] * 2

@@ -38,16 +38,16 @@ def write_rows(folder: Path, make_topic_records: Records) -> Path:
 
 
 def run_sections(model: Path, rows: Path, output: Path, recipe: str, **backbone: Any) -> dict[str, Any]:
-    one = {"steps": 1, "batch_size": 4, "learning_rate": 1e-2, "checkpoints": 1}
+    one = {"max_steps": 1, "batch_size": 4, "learning_rate": 1e-2, "checkpoints": 1}
     own = {"layout": "rows", "folder": str(rows), "task": "topic", "labels": LABELS, "key": "key"}
     return {
         "task": {"kind": "ranking", "languages": ["bg", "sk"]},
-        "data": {"sets": [own], "n_target": 2},
+        "data": {"sets": [own], "shots": 2},
         "backbone": {"model": str(model), "scorer": "dual_encoder", "max_length": 110, **backbone},
         "prompts": {"languages": {"bg": "Български текст."}},
-        "recipe": {"name": recipe, **({"gate": 0.0} if recipe == "ml_ipd" else {})},
+        "recipe": {"name": recipe, **({"confidence_threshold": 0.0} if recipe == "ml_ipd" else {})},
         "baselines": [],
-        "training": {"english": one, "distillation": one, "target": one},
+        "training": {"source": one, "distillation": one, "target": one},
         "output": str(output),
     }
 

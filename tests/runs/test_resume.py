@@ -48,8 +48,8 @@ def weights(run: Path) -> dict[str, bytes]:
 @pytest.fixture
 def longer(sections: dict[str, Any]) -> None:
     """Long enough to be hit while it trains."""
-    sections["training"].update(steps=60, checkpoints=12, log_every=2)
-    sections["teacher"]["fine_tune"].update(epochs=4, checkpoints=8, log_every=2)
+    sections["training"].update(max_steps=60, checkpoints=12, log_every=2)
+    sections["teacher"]["fine_tune"].update(num_train_epochs=4, checkpoints=8, log_every=2)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

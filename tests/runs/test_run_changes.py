@@ -20,16 +20,16 @@ from limbeck.runs.run_changes import changes_of
 
 CLASSIFIER: dict[str, Any] = {
     "data": {"train": "a.jsonl", "test": "b.jsonl"},
-    "teacher": {"model": "m", "fine_tune": {"epochs": 2}},
+    "teacher": {"model": "m", "fine_tune": {"num_train_epochs": 2}},
     "student": {"model": "s"},
     "recipe": "pkd",
     "output": "runs/x",
 }
 LANGUAGES: dict[str, Any] = {
     "task": {"kind": "ranking", "languages": ["de", "bg"]},
-    "data": {"sets": [{"layout": "rows", "folder": "f"}], "n_target": [0, 16]},
+    "data": {"sets": [{"layout": "rows", "folder": "f"}], "shots": [0, 16]},
     "backbone": {"model": "m"},
-    "recipe": {"name": "ml_ipd", "gate": 0.9},
+    "recipe": {"name": "ml_ipd", "confidence_threshold": 0.9},
     "baselines": ["ml_dft", "transfer"],
     "output": "runs/x",
 }
@@ -46,7 +46,7 @@ TEACHER, STUDENT, CONTROL = (
     for name in ("01-teacher-fine_tune", "02-distilled-pkd", "03-fine_tune-fine_tune")
 )
 SIGNALS, BEFORE = "signals/logits.npy", "predictions/student_init-seed0.npy"
-ENGLISH, SCORES = "stages/seed0/english_model/done.json", "predictions/teacher-ml_ipd-seed0.npy"
+ENGLISH, SCORES = "stages/seed0/source_model/done.json", "predictions/teacher-ml_ipd-seed0.npy"
 ALIGNED, BASELINE = "stages/seed0/ml_ipd-distillation/done.json", "stages/seed0/ml_dft-fine_tune-n16/done.json"
 WRITTEN, OF_TEACHER = "written/teacher.jsonl", "predictions/teacher-seed0.json"
 ALL = None
@@ -54,10 +54,10 @@ ALL = None
 
 def test_the_first_student_that_learns_reasons_changes_how_all_read(tmp_path: Path) -> None:
     plain = run_config({**CLASSIFIER, "baselines": []}).model_dump(mode="json")
-    with_reasons = {**plain, "baselines": [{"name": "anon", "reason_weight": 0.3}]}
+    with_reasons = {**plain, "baselines": [{"name": "anon", "rationale_weight": 0.3}]}
     (change,) = changes_of(plain, with_reasons, {}, {}, tmp_path)
     assert change.used_by is ALL
-    other = {**plain, "baselines": [*with_reasons["baselines"], {"name": "anon", "reason_weight": 0.1}]}
+    other = {**plain, "baselines": [*with_reasons["baselines"], {"name": "anon", "rationale_weight": 0.1}]}
     (change,) = changes_of(with_reasons, other, {}, {}, tmp_path)
     assert change.words.startswith("baselines.anon_2 was None")
     assert change.used_by == []
@@ -81,11 +81,11 @@ def changed(sections: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     ("sections", "change", "there", "used_by"),
     [
         # Of a classification run: the teacher is fine-tuned, its signals are there, the students are to come.
-        (CLASSIFIER, {"training.epochs": 5}, [TEACHER, SIGNALS, BEFORE], []),
-        (CLASSIFIER, {"training.epochs": 5}, [TEACHER, STUDENT], ["stages/02-distilled-pkd-seed0"]),
-        (CLASSIFIER, {"training.epochs": 5}, [CONTROL], ["stages/03-fine_tune-fine_tune-seed0"]),
+        (CLASSIFIER, {"training.num_train_epochs": 5}, [TEACHER, SIGNALS, BEFORE], []),
+        (CLASSIFIER, {"training.num_train_epochs": 5}, [TEACHER, STUDENT], ["stages/02-distilled-pkd-seed0"]),
+        (CLASSIFIER, {"training.num_train_epochs": 5}, [CONTROL], ["stages/03-fine_tune-fine_tune-seed0"]),
         (CLASSIFIER, {"training.max_length": 64}, [TEACHER], ALL),
-        (CLASSIFIER, {"teacher.fine_tune.epochs": 3}, [TEACHER], ALL),
+        (CLASSIFIER, {"teacher.fine_tune.num_train_epochs": 3}, [TEACHER], ALL),
         (CLASSIFIER, {"student.model": "t"}, [TEACHER], ALL),
         (CLASSIFIER, {"task.text": "body"}, [TEACHER], ALL),
         (CLASSIFIER, {"recipe.loss_temperature": 3}, [TEACHER, SIGNALS, BEFORE], []),
@@ -100,29 +100,39 @@ def changed(sections: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         (CLASSIFIER, {"seeds": [0, 1]}, ["results.json"], ["results.json"]),
         (CLASSIFIER, {"seeds": [1, 0]}, [TEACHER], ALL),
         (CLASSIFIER, {"seeds": [1]}, [TEACHER], ALL),
-        (CLASSIFIER, {"data.test_share": 0.2}, [TEACHER], ALL),
+        (CLASSIFIER, {"data.test_size": 0.2}, [TEACHER], ALL),
         # Of a cross-lingual run.
-        (LANGUAGES, {"recipe.gate": 0.5}, [ENGLISH, SCORES], []),
-        (LANGUAGES, {"recipe.gate": 0.5}, [ENGLISH, SCORES, BASELINE], []),
-        (LANGUAGES, {"recipe.gate": 0.5}, [ENGLISH, ALIGNED], ["stages/seed0/ml_ipd-distillation"]),
+        (LANGUAGES, {"recipe.confidence_threshold": 0.5}, [ENGLISH, SCORES], []),
+        (LANGUAGES, {"recipe.confidence_threshold": 0.5}, [ENGLISH, SCORES, BASELINE], []),
+        (LANGUAGES, {"recipe.confidence_threshold": 0.5}, [ENGLISH, ALIGNED], ["stages/seed0/ml_ipd-distillation"]),
         (LANGUAGES, {"recipe.pairing": "same"}, [ENGLISH], []),
         (LANGUAGES, {"recipe.pairing": "same"}, [SCORES], [SCORES]),
-        (LANGUAGES, {"training.distillation.epochs": 9}, [ENGLISH, SCORES], []),
-        (LANGUAGES, {"training.distillation.epochs": 9}, [BASELINE], ["stages/seed0/ml_dft-fine_tune-n16"]),
-        (LANGUAGES, {"training.english.epochs": 9}, [ENGLISH], ALL),
+        (LANGUAGES, {"training.distillation.num_train_epochs": 9}, [ENGLISH, SCORES], []),
+        (LANGUAGES, {"training.distillation.num_train_epochs": 9}, [BASELINE], ["stages/seed0/ml_dft-fine_tune-n16"]),
+        (LANGUAGES, {"training.source.num_train_epochs": 9}, [ENGLISH], ALL),
         (LANGUAGES, {"prompts.form": "hard"}, [ENGLISH], ALL),
         (LANGUAGES, {"baselines": ["ml_dft", "transfer", "pl_bl"]}, [ENGLISH, ALIGNED, BASELINE], []),
         (LANGUAGES, {"baselines": ["transfer"]}, [ENGLISH, ALIGNED], []),
         (LANGUAGES, {"baselines": ["transfer"]}, [BASELINE], ["stages/seed0/ml_dft-fine_tune-n16"]),
-        (LANGUAGES, {"recipe": "ml_dft", "baselines": ["transfer", {"name": "ml_ipd", "gate": 0.9}]}, [ALIGNED], []),
+        (
+            LANGUAGES,
+            {"recipe": "ml_dft", "baselines": ["transfer", {"name": "ml_ipd", "confidence_threshold": 0.9}]},
+            [ALIGNED],
+            [],
+        ),
         (LANGUAGES, {"rate": {"per_device_hour": 2, "currency": "EUR"}}, [ENGLISH, ALIGNED, BASELINE], []),
         (LANGUAGES, {"rate": {"per_device_hour": 2, "currency": "EUR"}}, ["results.json"], ["results.json"]),
         (LANGUAGES, {"task.high_resource": ["de"]}, [ENGLISH, ALIGNED], []),
-        (LANGUAGES, {"data.n_target": [0, 16, 64]}, [ENGLISH, ALIGNED, BASELINE], []),
-        (LANGUAGES, {"data.n_target": [0]}, [ENGLISH], ALL),
+        (LANGUAGES, {"data.shots": [0, 16, 64]}, [ENGLISH, ALIGNED, BASELINE], []),
+        (LANGUAGES, {"data.shots": [0]}, [ENGLISH], ALL),
         # Of a run on texts.
-        (TEXTS, {"training.epochs": 5}, [WRITTEN, OF_TEACHER], []),
-        (TEXTS, {"training.epochs": 5}, ["stages/distilled-01-kd-seed0/done.json"], ["stages/distilled-01-kd-seed0"]),
+        (TEXTS, {"training.num_train_epochs": 5}, [WRITTEN, OF_TEACHER], []),
+        (
+            TEXTS,
+            {"training.num_train_epochs": 5},
+            ["stages/distilled-01-kd-seed0/done.json"],
+            ["stages/distilled-01-kd-seed0"],
+        ),
         (TEXTS, {"recipe.loss_temperature": 3.0}, [WRITTEN, OF_TEACHER], []),
         (TEXTS, {"answers.rows": 3}, [WRITTEN], []),
         (TEXTS, {"answers.rows": 3}, [OF_TEACHER], [OF_TEACHER]),
@@ -238,11 +248,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_classifier_after_its_teacher(sections: dict[str, Any], tmp_path: Path, quick: None) -> None:
-    change = {"training.steps": 6, "recipe": "distilbert", "baselines": []}
+    change = {"training.max_steps": 6, "recipe": "distilbert", "baselines": []}
     said = goes_on_with(sections, change, StopAt("distilled student"), tmp_path / "fresh").said
-    assert any("training.steps was 12, is 6" in line and "so the run goes on" in line for line in said)
-    with pytest.raises(RunFolderError, match=r"training\.steps was 6, is 7 \(predictions/distilled-seed0\.npy and"):
-        limbeck.distill(**changed(sections, change | {"training.steps": 7}))
+    assert any("training.max_steps was 12, is 6" in line and "so the run goes on" in line for line in said)
+    with pytest.raises(
+        RunFolderError, match=r"training\.max_steps was 6, is 7 \(predictions/distilled-seed0\.npy and"
+    ):
+        limbeck.distill(**changed(sections, change | {"training.max_steps": 7}))
 
 
 def test_seeds_that_are_added_to_a_run(sections: dict[str, Any], tmp_path: Path, quick: None) -> None:
@@ -273,8 +285,8 @@ def test_a_baseline_that_is_added_to_a_run(sections: dict[str, Any], tmp_path: P
 
 
 def test_a_gate_that_nothing_passes_is_lowered(toy_run: dict[str, Any], tmp_path: Path, quick: None) -> None:
-    toy_run["recipe"]["gate"] = 1.0
-    goes_on_with(toy_run, {"recipe.gate": 0.0}, StopAt(), tmp_path / "fresh")
+    toy_run["recipe"]["confidence_threshold"] = 1.0
+    goes_on_with(toy_run, {"recipe.confidence_threshold": 0.0}, StopAt(), tmp_path / "fresh")
     table = np.load(Path(toy_run["output"]) / "predictions" / "teacher-ml_ipd-seed0.npy")
     assert len(table)
 

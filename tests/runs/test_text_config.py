@@ -31,7 +31,7 @@ def config_of(**changes: Any) -> TextRunConfig:
 def test_a_recipe_by_its_name_gets_its_defaults() -> None:
     config = config_of()
     assert config.recipe.arguments == {
-        "on_policy_share": 0.5, "beta": 0.5, "sft_share": 0.25, "otherwise": "data", "max_new_tokens": 128,
+        "on_policy_fraction": 0.5, "beta": 0.5, "fine_tune_fraction": 0.25, "otherwise": "data", "max_new_tokens": 128,
         "temperature": 1.0, "reward": None, "reward_weight": 0.5,
     }  # fmt: skip
     assert config.recipe.build().title == "GKD"
@@ -107,7 +107,7 @@ def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
     faulty = {**SECTIONS, "recipe": {"name": "kd", "label_wieght": 0.5}, "answers": {"row": 3}}
     path.write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in faulty.items()), encoding="utf-8")
     with pytest.raises(ConfigError) as refused:
-        load_run_file(path, ["training.epoch=2"])
+        load_run_file(path, ["training.num_train_epoch=2"])
     message = str(refused.value)
     assert f"{path}:7: unknown key 'answers.row'; did you mean 'rows'?" in message
-    assert "--set: unknown key 'training.epoch'; did you mean 'epochs'?" in message
+    assert "--set: unknown key 'training.num_train_epoch'; did you mean 'num_train_epochs'?" in message

@@ -30,7 +30,7 @@ def config_of(folder: Path, train: list[dict[str, Any]], **changes: Any) -> Text
 
 
 def test_rows_are_held_out_where_no_test_data_are_given(tmp_path: Path) -> None:
-    config = config_of(tmp_path, train_rows(), data={"test_share": 0.25})
+    config = config_of(tmp_path, train_rows(), data={"test_size": 0.25})
     rows = read_texts(config)
     assert (len(rows.train), len(rows.test), rows.completed) == (36, 12, 36)
     assert {row.messages for row in rows.train.rows}.isdisjoint(row.messages for row in rows.test.rows)
@@ -42,8 +42,8 @@ def test_rows_are_held_out_where_no_test_data_are_given(tmp_path: Path) -> None:
 def test_prompts_without_a_completion_are_never_held_out(tmp_path: Path) -> None:
     """Figures need references."""
     bare = [{"question": f"{row['question']} {i}"} for i, row in enumerate(train_rows())]
-    recipe = {"name": "gkd", "on_policy_share": 1, "sft_share": 0}
-    rows = read_texts(config_of(tmp_path, [*train_rows()[:20], *bare], recipe=recipe, data={"test_share": 0.2}))
+    recipe = {"name": "gkd", "on_policy_fraction": 1, "fine_tune_fraction": 0}
+    rows = read_texts(config_of(tmp_path, [*train_rows()[:20], *bare], recipe=recipe, data={"test_size": 0.2}))
     assert len(rows.test) == 4
     assert all(row.completion for row in rows.test.rows)
     assert (len(rows.train), rows.completed) == (64, 16)
@@ -58,11 +58,11 @@ def test_completions_are_needed_where_they_are_read(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="no row has the field 'answer'"):
             read_texts(config_of(tmp_path, bare, recipe=recipe, data={"test": test}))
     for name in ("seqkd", "f_distill", "minillm"):
-        share = {"f_distill": {"pre_distillation_share": 0}, "minillm": {"sft_share": 0}}.get(name, {})
+        share = {"f_distill": {"pre_distillation_fraction": 0}, "minillm": {"fine_tune_fraction": 0}}.get(name, {})
         rows = read_texts(config_of(tmp_path, bare, recipe={"name": name, **share}, data={"test": test}))
         assert (len(rows.train), rows.completed) == (48, 0)
     # A teacher that is fine-tuned first reads them, whatever the recipe.
-    tuned = {"model": "large", "fine_tune": {"epochs": 1}}
+    tuned = {"model": "large", "fine_tune": {"num_train_epochs": 1}}
     with pytest.raises(DataError, match="no row has the field 'answer'"):
         read_texts(config_of(tmp_path, bare, recipe="seqkd", teacher=tuned, data={"test": test}))
     with pytest.raises(ConfigError, match=r"task\.completion is missing"):

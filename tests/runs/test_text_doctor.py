@@ -159,7 +159,7 @@ def test_a_teacher_with_nothing_to_teach(factor: float, sections: dict[str, Any]
     words = "the teacher has learnt nothing" if factor == 0 else "the teacher is worse than the student"
     assert words in finding.message
     # Not yet a fault where it is fine-tuned first.
-    tuned = {**teacher, "fine_tune": {"epochs": 1}}
+    tuned = {**teacher, "fine_tune": {"num_train_epochs": 1}}
     assert examine({**sections, "teacher": tuned, "student": {"model": good}})["losses"].level == "note"
 
 
@@ -203,7 +203,7 @@ def test_an_encoder_and_a_decoder_and_plain_text(tmp_path: Path, sections: dict[
     texts = [{"text": f"{row['question']}\n\n{row['answer']}"} for row in train_rows()]
     sections["task"] = {"kind": "generation", "text": "text"}
     sections["data"] = {"train": write_jsonl(tmp_path / "texts.jsonl", texts)}
-    sections["teacher"]["fine_tune"] = {"steps": 1}  # it knows answers, and nothing of how questions begin
+    sections["teacher"]["fine_tune"] = {"max_steps": 1}  # it knows answers, and nothing of how questions begin
     found = examine(sections)
     assert found["losses"].level == "note"
     assert "fault" not in {finding.level for finding in found.values()}

@@ -39,13 +39,13 @@ def on_a_cpu(command: str, sections: dict[str, Any], folder: Path) -> None:
 @pytest.mark.parametrize("recipe", ["kd", "jensen_shannon", "reverse_kl"])
 def test_a_run_has_the_losses_of_a_cpu(recipe: str, tmp_path: Path) -> None:
     sections = text_sections(tmp_path, recipe=recipe)
-    sections["training"].update(optimiser="sgd", learning_rate=0.3)
+    sections["training"].update(optim="sgd", learning_rate=0.3)
     on_a_cpu("distill", {**sections, "output": str(tmp_path / "cpu")}, tmp_path)
     limbeck.distill(**sections)
     assert losses(sections["output"]) == pytest.approx(losses(tmp_path / "cpu"), rel=1e-3)
 
 
-@pytest.mark.parametrize("recipe", [{"name": "kd"}, {"name": "gkd", "on_policy_share": 1, "max_new_tokens": 5}])
+@pytest.mark.parametrize("recipe", [{"name": "kd"}, {"name": "gkd", "on_policy_fraction": 1, "max_new_tokens": 5}])
 def test_bf16_is_near_float32(recipe: dict[str, Any], tmp_path: Path) -> None:
     """Autocast for the student, bf16 weights for the teacher; peak memory is that of the device."""
     sections = text_sections(tmp_path, recipe=recipe)

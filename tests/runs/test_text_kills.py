@@ -61,7 +61,7 @@ def figures(run: Path) -> Any:
         # Two stages; the second trains on rounds of texts that the student wrote with the teacher.
         ({"name": "minillm", "prompts": 16, "inner_epochs": 2, "max_new_tokens": 4}, 7),
         # Texts that were written before are trained on again.
-        ({"name": "distillm", "validations": 8, "capacity": 8, "max_new_tokens": 4, "sft_share": 0}, 7),
+        ({"name": "distillm", "validations": 8, "capacity": 8, "max_new_tokens": 4, "fine_tune_fraction": 0}, 7),
     ],
     ids=["seqkd", "minillm", "distillm"],
 )
@@ -69,7 +69,7 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_student(
     recipe: dict[str, Any], kills: int, forge: Forge, tmp_path: Path
 ) -> None:
     sections = text_sections(tmp_path, recipe=recipe)
-    sections["training"].update(steps=8, checkpoints=8)
+    sections["training"].update(max_steps=8, checkpoints=8)
     if recipe["name"] == "distillm":
         # A loss that rises lets texts of the student in: this rate makes it rise.
         sections["training"].update(learning_rate=0.1)

@@ -50,7 +50,7 @@ def test_items_are_what_the_models_hold(tmp_path: Path) -> None:
 
 
 def test_what_a_run_leaves_out_is_not_counted(tmp_path: Path) -> None:
-    bench = bench_of(tmp_path, optimiser="sgd", precision="bf16")
+    bench = bench_of(tmp_path, optim="sgd", precision="bf16")
     student = bench.new_student(0)
     student.get_input_embeddings().requires_grad_(False)
     whole = planned(bench_of(tmp_path), bench.new_student(0))

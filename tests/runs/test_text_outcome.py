@@ -25,8 +25,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results]:
     sections = text_sections(folder, answers={"rows": 9, "max_new_tokens": 4, "temperature": 0.7}, seeds=[3, 1])
     rows = [*train_rows(), *train_rows()[:8], {"question": 5, "answer": "a"}]
     train = write_jsonl(folder / "rows.jsonl", rows)
-    sections["data"] = {"train": train, "on_bad_row": "quarantine", "test_share": 0.5}
-    sections["training"]["steps"] = 2
+    sections["data"] = {"train": train, "on_bad_row": "quarantine", "test_size": 0.5}
+    sections["training"]["max_steps"] = 2
     patch = pytest.MonkeyPatch()
     patch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
     results = limbeck.distill(**sections)

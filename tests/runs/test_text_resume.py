@@ -57,7 +57,7 @@ def write_run_file(sections: dict[str, Any], folder: Path) -> Path:
 @pytest.mark.parametrize(
     "recipe",
     [
-        {"name": "gkd", "on_policy_share": 0.5, "otherwise": "teacher", "max_new_tokens": 4},
+        {"name": "gkd", "on_policy_fraction": 0.5, "otherwise": "teacher", "max_new_tokens": 4},
         {"name": "minillm", "prompts": 16, "inner_epochs": 3, "max_new_tokens": 4},
         {"name": "f_distill", "variant": "js", "max_new_tokens": 4},
     ],
@@ -73,7 +73,7 @@ def test_an_interrupt_at_any_step_changes_nothing_in_the_end(
     monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
     sections = text_sections(tmp_path, recipe=recipe, answers={"rows": 8, "max_new_tokens": 3})
-    sections["training"].update(steps=8, checkpoints=4)
+    sections["training"].update(max_steps=8, checkpoints=4)
     limbeck.distill(**sections)
     expected, log = weights(Path(sections["output"])), losses(Path(sections["output"]))
     sections["output"] = str(tmp_path / "interrupted")
@@ -94,7 +94,7 @@ def test_an_interrupt_at_any_step_changes_nothing_in_the_end(
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     """A limit on file size makes the operating system refuse the optimiser's file, as a full disk does."""
     sections = text_sections(tmp_path, student={"config": {**LLAMA, "hidden_size": 32}})
-    sections["training"].update(steps=8, checkpoints=4)
+    sections["training"].update(max_steps=8, checkpoints=4)
     run_file, run = write_run_file(sections, tmp_path), tmp_path / "full"
     program = (
         "import resource, signal, sys\n"

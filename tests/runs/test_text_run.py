@@ -56,7 +56,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "f_distill_js": {"name": "f_distill", "variant": "js", **SHORT},
     "f_distill_tvd": {"name": "f_distill", "variant": "tvd", **SHORT},
     "minillm": {"name": "minillm", "prompts": 16, "inner_epochs": 2, **SHORT},
-    "gkd": {"name": "gkd", "on_policy_share": 1, **SHORT},
+    "gkd": {"name": "gkd", "on_policy_fraction": 1, **SHORT},
     "distillm": {"name": "distillm", "validations": 2, **SHORT},
 }
 LOWERS = {"fine_tune", "distilbert", "kd", "reverse_kl", "jensen_shannon", "total_variation", "adaptive_kl", "seqkd"}
@@ -222,7 +222,7 @@ def test_baselines_have_texts_and_signals_of_their_own(sections: dict[str, Any],
 def test_a_teacher_is_fine_tuned_first_where_asked(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     tokenizer = make_tokenizer()
     random = save(make_model(LLAMA, rows=len(tokenizer)), tokenizer, tmp_path / "random")
-    tuning = {"steps": 30, "batch_size": 16, "learning_rate": 2e-2}
+    tuning = {"max_steps": 30, "batch_size": 16, "learning_rate": 2e-2}
     sections["teacher"] = {"model": random, "fine_tune": tuning}
     results = limbeck.distill(**sections)
     assert value(results, "teacher", "nll") < 3
@@ -236,7 +236,7 @@ def test_a_teacher_is_fine_tuned_first_where_asked(sections: dict[str, Any], tmp
 def test_an_encoder_and_a_decoder(name: str, tmp_path: Path, light: None) -> None:
     """T5 ties its embeddings, and its configuration does not say what the decoder starts with."""
     sections = text_sections(tmp_path, "t5", recipe=RECIPES[name])
-    sections["training"]["steps"] = 6
+    sections["training"]["max_steps"] = 6
     results = limbeck.distill(**sections)
     assert section(results, Writing).encoder_decoder
     assert learnt(results)
@@ -245,7 +245,7 @@ def test_an_encoder_and_a_decoder(name: str, tmp_path: Path, light: None) -> Non
 
 
 def test_minillm_refuses_an_encoder_and_a_decoder(tmp_path: Path, light: None) -> None:
-    sections = text_sections(tmp_path, "t5", recipe={**RECIPES["minillm"], "sft_share": 0})
+    sections = text_sections(tmp_path, "t5", recipe={**RECIPES["minillm"], "fine_tune_fraction": 0})
     with pytest.raises(ConfigError, match="for causal models only"):
         limbeck.distill(**sections)
 
@@ -286,7 +286,7 @@ def test_plain_text(sections: dict[str, Any], tmp_path: Path, light: None) -> No
     train = write_jsonl(tmp_path / "texts.jsonl", texts)
     sections.update(
         task={"kind": "generation", "text": "text"}, data={"train": train, "test": train}, recipe="reverse_kl",
-        teacher={**sections["teacher"], "fine_tune": {"steps": 8, "batch_size": 16, "learning_rate": 5e-3}},
+        teacher={**sections["teacher"], "fine_tune": {"max_steps": 8, "batch_size": 16, "learning_rate": 5e-3}},
     )  # fmt: skip
     sections["data"]["test"] = write_jsonl(tmp_path / "held.jsonl", texts[:6])
     results = limbeck.distill(**sections)
@@ -366,7 +366,7 @@ def test_padded_vocabularies_of_different_size(sections: dict[str, Any], tmp_pat
 def test_prompts_alone(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     prompts = write_jsonl(tmp_path / "prompts.jsonl", [{"question": row["question"]} for row in train_rows()])
     sections["data"]["train"] = prompts
-    sections["recipe"] = {**RECIPES["gkd"], "on_policy_share": 1, "sft_share": 0}
+    sections["recipe"] = {**RECIPES["gkd"], "on_policy_fraction": 1, "fine_tune_fraction": 0}
     sections["task"]["completion"] = "answer"
     sections["baselines"] = ["fine_tune"]
     results = limbeck.distill(**sections)
@@ -379,7 +379,7 @@ def test_prompts_alone(sections: dict[str, Any], tmp_path: Path, light: None) ->
 def test_a_corpus_beside_the_task(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", [{"text": f"{row['question']} again"} for row in held_out_rows()])
     sections["data"]["corpus"] = corpus
-    sections["recipe"] = {**RECIPES["minillm"], "corpus_weight": 1.0, "sft_share": 0}
+    sections["recipe"] = {**RECIPES["minillm"], "corpus_weight": 1.0, "fine_tune_fraction": 0}
     sections["training"]["micro_batch_size"] = 4
     limbeck.distill(**sections)
     losses = [line["term/corpus"] for line in lines(sections["output"])]
@@ -394,7 +394,7 @@ def test_nothing_is_written_past_what_a_model_can_read(
     sections["student"] = {
         "config": {"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 40}
     }
-    sections["recipe"] = {"name": "gkd", "on_policy_share": 1, "max_new_tokens": 60}
+    sections["recipe"] = {"name": "gkd", "on_policy_fraction": 1, "max_new_tokens": 60}
     sections["answers"] = {"rows": 12, "max_new_tokens": 128}
     results = limbeck.distill(**sections)
     assert find(results, "distilled", "words") is not None
@@ -448,7 +448,7 @@ def test_logits_that_are_not_finite_name_the_term_and_keep_the_checkpoint(
 ) -> None:
     from limbeck.teachers.language_model import LanguageTeacher
 
-    sections["training"].update(steps=6, checkpoints=3)
+    sections["training"].update(max_steps=6, checkpoints=3)
     limbeck.distill(**{**sections, "output": str(tmp_path / "whole")})
     calls = []
     whole = LanguageTeacher.signal
@@ -528,7 +528,7 @@ def test_a_layer_that_is_not_there(sections: dict[str, Any]) -> None:
 def test_micro_batches_change_nothing(name: str, sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     """Rows have different numbers of tokens. Plain gradient descent, since Adam follows rounding errors."""
     sections["recipe"] = RECIPES[name]
-    sections["training"].update(optimiser="sgd", learning_rate=0.3)
+    sections["training"].update(optim="sgd", learning_rate=0.3)
     for micro in (8, 1):
         sections["training"]["micro_batch_size"] = micro
         limbeck.distill(**{**sections, "output": str(tmp_path / f"of-{micro}")})
@@ -542,7 +542,7 @@ def test_micro_batches_change_nothing(name: str, sections: dict[str, Any], tmp_p
 def test_two_ranks_train_the_student_of_one_process(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     """From the command to the weights, on rows with different numbers of tokens."""
     sections["recipe"] = {"name": "jensen_shannon", "label_weight": 0.3}
-    sections["training"].update(optimiser="sgd", learning_rate=0.3, steps=3)
+    sections["training"].update(optim="sgd", learning_rate=0.3, max_steps=3)
     limbeck.distill(**{**sections, "output": str(tmp_path / "1")})
     words = ["limbeck", "distill", str(write_run_file(sections, tmp_path)), "--set", f"output={tmp_path / '2'}"]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", *words]

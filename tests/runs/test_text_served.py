@@ -56,7 +56,7 @@ def sections(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
     monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     sections = text_sections(tmp_path, recipe={"name": "kd", "label_weight": 0.0, "loss_temperature": 1.0})
-    sections["training"] |= {"steps": 1, "batch_size": TRAIN_ROWS}
+    sections["training"] |= {"max_steps": 1, "batch_size": TRAIN_ROWS}
     sections["teacher"] |= {"top_k": K, "store": str(tmp_path / "store")}
     return sections
 
@@ -220,7 +220,7 @@ def test_the_key_comes_from_the_environment_and_is_shown_nowhere(
     ("changes", "message"),
     [
         ({"teacher": {"store": None}}, "Name a folder as teacher.store"),
-        ({"teacher": {"fine_tune": {"steps": 1}}}, "the server has them"),
+        ({"teacher": {"fine_tune": {"max_steps": 1}}}, "the server has them"),
         ({"teacher": {"precision": "bf16"}}, "the server has them"),
         ({"student": {"from_teacher": {"layers": "first", "keep": 1}}}, "student.from_teacher copies layers"),
         (

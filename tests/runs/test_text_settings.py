@@ -71,7 +71,7 @@ def texts(tokenizer: Any, answers: list[str], template: str = "auto") -> Any:
 
 def test_a_base_model_taught_a_chat_stops_where_its_turns_end(tmp_path: Path) -> None:
     sections = text_sections(tmp_path, "chat", student={"model": base_model(tmp_path / "base", **STALE)})
-    sections["training"] = {"steps": 120, "batch_size": 16, "learning_rate": 1e-2, "max_length": 96}
+    sections["training"] = {"max_steps": 120, "batch_size": 16, "learning_rate": 1e-2, "max_length": 96}
     limbeck.distill(**sections)
     folder = Path(sections["output"]) / "student"
     assert settings(folder) == {"bos_token_id": 1, "eos_token_id": [4, 2], "pad_token_id": 0}
@@ -114,7 +114,7 @@ def test_a_base_model_taught_a_chat_stops_where_its_turns_end(tmp_path: Path) ->
 )
 def test_every_kind_of_student(tmp_path: Path, kind: str, student: Any, expected: Any) -> None:
     sections = text_sections(tmp_path, kind, student=student)
-    sections["training"]["steps"] = 1
+    sections["training"]["max_steps"] = 1
     limbeck.distill(**sections)
     folder = Path(sections["output"]) / "student"
     assert settings(folder) == expected
@@ -127,8 +127,8 @@ def test_a_fine_tuned_teachers_folder_ends_too(tmp_path: Path) -> None:
     """It is what vLLM loads."""
     folder = base_model(tmp_path / "base", **STALE)
     sections = text_sections(tmp_path, "chat", teacher={"model": folder})
-    sections["teacher"] |= {"fine_tune": {"steps": 60, "batch_size": 16, "learning_rate": 1e-2}}
-    sections["training"]["steps"] = 1
+    sections["teacher"] |= {"fine_tune": {"max_steps": 60, "batch_size": 16, "learning_rate": 1e-2}}
+    sections["training"]["max_steps"] = 1
     limbeck.distill(**sections)
     stage = Path(sections["output"]) / "stages" / "teacher-fine_tune-seed0" / "model"
     assert settings(stage)["eos_token_id"] == [4, 2]
@@ -163,12 +163,12 @@ def test_plain_text_without_an_end_token_ends_nowhere(tmp_path: Path) -> None:
     teacher = save(model, endless, tmp_path / "endless")
     (tmp_path / "endless" / "generation_config.json").write_text("{}")
     rows = [{"text": f"{row['question']} {row['answer']}"} for row in train_rows()]
-    fine_tune = {"steps": 60, "batch_size": 16, "learning_rate": 1e-2}
+    fine_tune = {"max_steps": 60, "batch_size": 16, "learning_rate": 1e-2}
     sections = text_sections(
         tmp_path, teacher={"model": teacher, "fine_tune": fine_tune}, task={"kind": "generation", "text": "text"}
     )
     sections["data"] = {"train": write_jsonl(tmp_path / "rows.jsonl", rows)}
-    sections["training"]["steps"] = 1
+    sections["training"]["max_steps"] = 1
     limbeck.distill(**sections)
     folder = Path(sections["output"]) / "student"
     assert "eos_token_id" not in settings(folder)

@@ -49,7 +49,7 @@ def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
     sections = text_sections(tmp_path, recipe={"name": "kd", "label_weight": 0.0, "loss_temperature": TEMPERATURE})
     sections["teacher"] |= {"store": str(tmp_path / "store"), "top_k": K}
-    sections["training"] |= {"steps": 1, "batch_size": TRAIN_ROWS}
+    sections["training"] |= {"max_steps": 1, "batch_size": TRAIN_ROWS}
     return sections
 
 
@@ -111,7 +111,7 @@ def test_several_steps_from_a_store_are_those_of_a_live_teacher_with_as_many_tok
     """Shuffled, accumulated, in two epochs; and the teacher does not run while the student is trained."""
     from limbeck.numerics.sparse import top_k
 
-    sections["training"] |= {"steps": 6, "batch_size": 16, "micro_batch_size": 4}
+    sections["training"] |= {"max_steps": 6, "batch_size": 16, "micro_batch_size": 4}
     fill(sections)
     whole = LanguageTeacher.signal
 
@@ -271,6 +271,6 @@ def test_a_teacher_that_overflows_is_not_kept(sections: dict[str, Any], monkeypa
 
 
 def test_a_teacher_that_is_not_finished_fills_no_store(sections: dict[str, Any]) -> None:
-    sections["teacher"]["fine_tune"] = {"steps": 1}
+    sections["teacher"]["fine_tune"] = {"max_steps": 1}
     with pytest.raises(ConfigError, match=r"teacher\.fine_tune: a store is filled before the run"):
         fill(sections)

@@ -40,7 +40,7 @@ def test_the_teachers_share_of_taid_is_logged_and_goes_on_after_a_stop(
     sections: dict[str, Any], tmp_path: Path
 ) -> None:
     sections["recipe"] = {"name": "taid", "start": 0.2, "step_size": 1.0, "momentum": 0.9}
-    sections["training"].update(steps=8, checkpoints=8)
+    sections["training"].update(max_steps=8, checkpoints=8)
     limbeck.distill(**sections)
     whole, stopped = sections["output"], str(tmp_path / "stopped")
     sections["output"] = stopped
@@ -49,11 +49,11 @@ def test_the_teachers_share_of_taid_is_logged_and_goes_on_after_a_stop(
             limbeck.distill(**sections, progress=StopAfter(steps))
     limbeck.distill(**sections)
 
-    shares = [line["teacher_share/divergence"] for line in lines(whole)]
+    shares = [line["teacher_fraction/divergence"] for line in lines(whole)]
     assert shares == sorted(shares)
     assert 0.2 < shares[0] < shares[-1] <= 1
     assert any(share > 0.2 + 0.8 * step / 8 + 0.01 for step, share in enumerate(shares, start=1))  # not linearly alone
-    assert [line["teacher_share/divergence"] for line in lines(stopped)] == shares
+    assert [line["teacher_fraction/divergence"] for line in lines(stopped)] == shares
     assert [line["loss"] for line in lines(stopped)] == [line["loss"] for line in lines(whole)]
     for name, tensor in weights(whole).items():
         assert torch.equal(weights(stopped)[name], tensor)
@@ -63,7 +63,7 @@ def test_the_teachers_share_of_taid_is_logged_and_goes_on_after_a_stop(
 def test_packed_rows_train_the_student_of_rows_alone(recipe: str, sections: dict[str, Any], tmp_path: Path) -> None:
     """Rows of different length, one or several in a packed row; plain gradient descent follows no rounding errors."""
     sections["recipe"] = {"name": recipe}
-    sections["training"].update(optimiser="sgd", learning_rate=0.3, micro_batch_size=4, max_length=64)
+    sections["training"].update(optim="sgd", learning_rate=0.3, micro_batch_size=4, max_length=64)
     for packing in (False, True):
         sections["training"]["packing"] = packing
         limbeck.distill(**{**sections, "output": str(tmp_path / str(packing))})
@@ -82,7 +82,7 @@ def test_packed_rows_train_the_student_of_rows_alone(recipe: str, sections: dict
 
 
 def test_texts_that_the_student_writes_are_not_packed(sections: dict[str, Any], tmp_path: Path) -> None:
-    sections["recipe"] = {"name": "gkd", "on_policy_share": 1, "sft_share": 0.5, "max_new_tokens": 4}
+    sections["recipe"] = {"name": "gkd", "on_policy_fraction": 1, "fine_tune_fraction": 0.5, "max_new_tokens": 4}
     for packing in (False, True):
         sections["training"].update(packing=packing, max_length=64)
         limbeck.distill(**{**sections, "output": str(tmp_path / str(packing))})
@@ -93,7 +93,7 @@ def test_texts_that_the_student_writes_are_not_packed(sections: dict[str, Any], 
 
 
 def test_packing_a_recipe_without_texts_that_can_share_a_row(sections: dict[str, Any]) -> None:
-    sections["recipe"] = {"name": "gkd", "on_policy_share": 1, "sft_share": 0}
+    sections["recipe"] = {"name": "gkd", "on_policy_fraction": 1, "fine_tune_fraction": 0}
     sections["training"]["packing"] = True
     with pytest.raises(
         ConfigError,
@@ -129,8 +129,8 @@ HINTS = {"name": "f_distill", "variant": "kl", "hint_weight": 3, "max_new_tokens
 @pytest.mark.parametrize("packing", [False, True])
 def test_hints_of_hidden_states_in_the_first_stage(packing: bool, sections: dict[str, Any]) -> None:
     sections["student"] = {"from_teacher": {"layers": "last", "keep": 1}}
-    sections["recipe"] = {**HINTS, "hint_layers": "last", "pre_distillation_share": 0.75}
-    sections["training"].update(packing=packing, steps=8)
+    sections["recipe"] = {**HINTS, "hint_layers": "last", "pre_distillation_fraction": 0.75}
+    sections["training"].update(packing=packing, max_steps=8)
     limbeck.distill(**sections)
     first = [line for line in lines(sections["output"]) if line["stage"] == "pre_distillation"]
     assert len(first) == 6
@@ -145,7 +145,7 @@ def test_hints_that_cannot_be_given_are_refused_before_anything_is_trained(
     sections: dict[str, Any], tmp_path: Path
 ) -> None:
     sections["recipe"] = HINTS
-    sections["teacher"]["fine_tune"] = {"epochs": 1}
+    sections["teacher"]["fine_tune"] = {"num_train_epochs": 1}
     with pytest.raises(ConfigError, match=r"must have the same width; the teacher has 32, the student 16"):
         limbeck.distill(**sections)
     tokenizer = make_tokenizer(size=340)
@@ -166,7 +166,7 @@ def test_hints_that_cannot_be_given_are_refused_before_anything_is_trained(
 def test_a_reward_teaches_whatever_the_micro_batches(sections: dict[str, Any], micro: int) -> None:
     """A mean of one reward is that reward: as a baseline it would leave nothing of micro-batches of one text."""
     sections["recipe"] = {
-        "name": "gkd", "on_policy_share": 1, "sft_share": 0, "max_new_tokens": 5, "reward_weight": 1,
+        "name": "gkd", "on_policy_fraction": 1, "fine_tune_fraction": 0, "max_new_tokens": 5, "reward_weight": 1,
         "reward": "tests.runs.text_models:reward_of_length",
     }  # fmt: skip
     sections["training"] |= {"micro_batch_size": micro, "dropout": 0.1}

@@ -35,11 +35,11 @@ def fault(tmp_path: Path, text: str) -> str:
     [
         ("per_device_train_batch_size", "training.micro_batch_size"),
         ("gradient_accumulation_steps", "training.micro_batch_size"),
-        ("num_train_epochs", "training.epochs"),
-        ("max_steps", "training.steps"),
+        ("epochs", "training.num_train_epochs"),
+        ("max_train_steps", "training.max_steps"),
         ("lr", "training.learning_rate"),
         ("lr_scheduler_type", "training.schedule"),
-        ("warmup_ratio", "training.warmup_share"),
+        ("warmup_proportion", "training.warmup_ratio"),
         ("fp16", "training.precision: fp16"),
         ("bf16", "training.precision: bf16"),
         ("output_dir", "output"),
@@ -55,12 +55,12 @@ def test_the_word_here_is_said(word: str, here: str, tmp_path: Path) -> None:
 
 
 def test_a_setting_in_another_section_is_named_with_its_own(tmp_path: Path) -> None:
-    assert "unknown key 'epochs'; did you mean training.epochs?" in fault(tmp_path, GOOD + "epochs: 3\n")
+    assert "unknown key 'batch_size'; did you mean training.batch_size?" in fault(tmp_path, GOOD + "batch_size: 3\n")
     assert "unknown key 'text'; did you mean task.text?" in fault(tmp_path, GOOD + "text: body\n")
     assert "unknown key 'training.model'; did you mean teacher.model or student.model?" in fault(
         tmp_path, GOOD + "training: {model: m}\n"
     )
-    assert "did you mean 'epochs'" in fault(tmp_path, GOOD + "training: {epcohs: 3}\n")
+    assert "did you mean 'num_train_epochs'" in fault(tmp_path, GOOD + "training: {num_train_epcohs: 3}\n")
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_a_classification_run_has_the_parts_it_planned(
     seeds: list[int], sections: dict[str, Any], light: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
-    sections["teacher"]["fine_tune"]["epochs"] = 2
+    sections["teacher"]["fine_tune"]["num_train_epochs"] = 2
     shown = Shown()
     limbeck.distill(progress=shown, **sections, seeds=seeds)
     require_all_in_order(shown.titles)
@@ -126,7 +126,7 @@ def test_a_run_on_texts_has_the_parts_it_planned(tmp_path: Any, light: None, mon
     unknown = dict.fromkeys(("tokens_per_second", "batch_size", "peak_memory_bytes"))
     speed = Speed(parameters=1, size_bytes=1, **unknown)
     monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
-    recipe = {"name": "gkd", "on_policy_share": 0.5, "otherwise": "teacher", "max_new_tokens": 4}
+    recipe = {"name": "gkd", "on_policy_fraction": 0.5, "otherwise": "teacher", "max_new_tokens": 4}
     sections = text_sections(tmp_path, recipe=recipe)
     sections["teacher"]["fine_tune"] = dict(sections["training"])
     shown = Shown()
@@ -135,7 +135,7 @@ def test_a_run_on_texts_has_the_parts_it_planned(tmp_path: Any, light: None, mon
 
 
 def test_a_run_in_languages_has_the_parts_it_planned(toy_run: dict[str, Any], light: None) -> None:
-    toy_run["data"]["n_target"] = [0, 4]
+    toy_run["data"]["shots"] = [0, 4]
     toy_run["baselines"] = [{"name": "ml_dft"}, {"name": "transfer"}]
     shown = Shown()
     limbeck.distill(progress=shown, **toy_run)

@@ -166,7 +166,7 @@ def text_sections(folder: Path, kind: str = "llama", **changes: Any) -> dict[str
         "teacher": {"model": str(teacher)},
         "student": {"config": T5 if kind == "t5" else LLAMA},
         "recipe": {"name": "kd"},
-        "training": {"steps": 4, "batch_size": 8, "learning_rate": 1e-2, "log_every": 1, "warmup_share": 0.0},
+        "training": {"max_steps": 4, "batch_size": 8, "learning_rate": 1e-2, "log_every": 1, "warmup_ratio": 0.0},
         "answers": {"rows": 0},
         "baselines": [],
         "output": str(folder / "run"),

@@ -125,7 +125,7 @@ def test_fewer_rows_than_a_round_has_texts_are_drawn_more_than_once() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"reward_limit": 0.3}, {"released_code": True}, {"teacher_share": 0.0}, {"teacher_share": 0.6}],
+    [{}, {"reward_limit": 0.3}, {"released_code": True}, {"teacher_fraction": 0.0}, {"teacher_fraction": 0.6}],
     ids=lambda options: "-".join(options) or "plain",
 )
 def test_returns_and_behaviour_are_those_of_the_text(options: dict[str, Any]) -> None:
@@ -133,7 +133,7 @@ def test_returns_and_behaviour_are_those_of_the_text(options: dict[str, Any]) ->
     for batch in chain(*run(Student().writer(choice), range(2))):
         mask_BT = batch["labels_BT"] != UNLABELLED
         student_BT, teacher_BT = score(batch)
-        share = choice.teacher_share
+        share = choice.teacher_fraction
         drawn_BT = (share * teacher_BT.exp() + (1 - share) * student_BT.exp()).log()
         torch.testing.assert_close(batch["behaviour_log_probs_BT"][mask_BT], drawn_BT[mask_BT])
         rewards_BT = (teacher_BT - student_BT).clamp(-choice.reward_limit, choice.reward_limit)
@@ -214,8 +214,8 @@ def test_a_round_smaller_than_a_step_has_the_rows_of_a_step() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"teacher_share": 1.0}, "teacher_share must be at least 0 and below 1, not 1.0"),
-        ({"teacher_share": -0.1}, "teacher_share must be at least 0 and below 1, not -0.1"),
+        ({"teacher_fraction": 1.0}, "teacher_fraction must be at least 0 and below 1, not 1.0"),
+        ({"teacher_fraction": -0.1}, "teacher_fraction must be at least 0 and below 1, not -0.1"),
         ({"prompts": 0}, "a round needs at least one prompt and one epoch"),
         ({"epochs": 0}, "a round needs at least one prompt and one epoch"),
         ({"decoding": Decoding(temperature=0.7)}, "a policy gradient needs texts drawn at temperature 1"),

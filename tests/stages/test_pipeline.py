@@ -22,7 +22,7 @@ def a_run(folder: Path, **training: Any) -> StageRun:
     def no_batch(rows: Any) -> Any:
         raise AssertionError("nothing is trained here")
 
-    settings = Training(steps=4, batch_size=8, **training)
+    settings = Training(max_steps=4, batch_size=8, **training)
     sequences = FixedSequences(np.arange(8), np.full(8, 5), 8, 4, 0)
     return StageRun(folder / "stage", folder / "log.jsonl", "distilled", 0, settings, sequences, no_batch,
                     SilentProgress(), "a stage", None, Shapes(1, 1, 1, 1))  # fmt: skip

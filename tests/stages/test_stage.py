@@ -15,12 +15,12 @@ from limbeck.stages.stage import Training
 @pytest.mark.parametrize(
     ("training", "rows", "steps"),
     [
-        (Training(epochs=3, batch_size=32), 320, 30),
-        (Training(epochs=3, batch_size=32), 321, 31),
-        (Training(epochs=0.5, batch_size=8), 64, 4),
-        (Training(epochs=0.01, batch_size=8), 64, 1),
-        (Training(epochs=3, batch_size=32), 5, 1),
-        (Training(epochs=3, batch_size=32, steps=7), 10_000, 7),
+        (Training(num_train_epochs=3, batch_size=32), 320, 30),
+        (Training(num_train_epochs=3, batch_size=32), 321, 31),
+        (Training(num_train_epochs=0.5, batch_size=8), 64, 4),
+        (Training(num_train_epochs=0.01, batch_size=8), 64, 1),
+        (Training(num_train_epochs=3, batch_size=32), 5, 1),
+        (Training(num_train_epochs=3, batch_size=32, max_steps=7), 10_000, 7),
     ],
 )
 def test_total_steps(training: Training, rows: int, steps: int) -> None:
@@ -29,20 +29,20 @@ def test_total_steps(training: Training, rows: int, steps: int) -> None:
 
 @given(st.integers(1, 10_000), st.integers(1, 256), st.integers(1, 20))
 def test_every_row_is_seen_for_at_least_the_epochs_asked_for(rows: int, batch_size: int, epochs: int) -> None:
-    seen = Training(epochs=epochs, batch_size=batch_size).total_steps(rows) * batch_size
+    seen = Training(num_train_epochs=epochs, batch_size=batch_size).total_steps(rows) * batch_size
     assert epochs * rows <= seen < epochs * rows + batch_size
 
 
 @pytest.mark.parametrize(
     "values",
     [
-        {"epochs": 0},
-        {"steps": 0},
+        {"num_train_epochs": 0},
+        {"max_steps": 0},
         {"batch_size": 0},
         {"micro_batch_size": 0},
         {"learning_rate": 0},
-        {"warmup_share": 1.0},
-        {"warmup_share": -0.1},
+        {"warmup_ratio": 1.0},
+        {"warmup_ratio": -0.1},
         {"weight_decay": -1},
         {"max_grad_norm": 0},
         {"dropout": 1.0},
@@ -59,7 +59,7 @@ def test_values_out_of_range_and_unknown_keys_are_refused(values: dict[str, obje
         Training.model_validate(values)
 
 
-@pytest.mark.parametrize("field", ["epochs", "learning_rate", "weight_decay", "max_grad_norm"])
+@pytest.mark.parametrize("field", ["num_train_epochs", "learning_rate", "weight_decay", "max_grad_norm"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_values_that_are_no_numbers_are_refused(field: str, value: float) -> None:
     with pytest.raises(ValidationError):

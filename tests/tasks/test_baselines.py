@@ -75,8 +75,8 @@ def test_no_labels_no_fine_tuned_student() -> None:
         (CLASSIFIER, {"baselines": [{"name": "anon", "stage": 2}]}, r"baselines\.anon: recipe\.stage: .* 'stages'"),
         (
             CLASSIFIER,
-            {"recipe": "anon", "teacher": {"column": "said"}, "baselines": ["distilbert"]},
-            "baseline 'distilbert' with these arguments reads the teacher's hidden states, and teacher.column",
+            {"recipe": "anon", "teacher": {"labels_from": "said"}, "baselines": ["distilbert"]},
+            "baseline 'distilbert' with these arguments reads the teacher's hidden states, and teacher.labels_from",
         ),
         (TEXTS, {"baselines": ["pkd"]}, r"baselines\.pkd: recipe 'pkd' is for"),
         (

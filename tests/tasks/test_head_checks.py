@@ -20,7 +20,7 @@ def found(tmp_path: Path, encoder: Path) -> Callable[..., list[Finding]]:
         whole = {
             "task": task,
             "data": {"train": str(rows)},
-            "teacher": {"model": str(encoder), "fine_tune": {"epochs": 1}},
+            "teacher": {"model": str(encoder), "fine_tune": {"num_train_epochs": 1}},
             "student": {"from_teacher": {"layers": "first", "keep": 1}},
             "recipe": "kd",
             "output": str(tmp_path / "run"),

@@ -19,7 +19,7 @@ Examples:
 
     limbeck distill examples/tickets.yaml
 
-    limbeck distill examples/tickets.yaml --set training.epochs=5 --set output=runs/longer
+    limbeck distill examples/tickets.yaml --set training.num_train_epochs=5 --set output=runs/longer
 """
 
 

@@ -94,11 +94,11 @@ def demo_run(folder: Path, *, quick: bool = False, seeds: int = 1) -> RunConfig:
         write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     shared: dict[str, Any] = {"dropout": 0.0, "freeze_word_embeddings": True}
     if quick:
-        fine_tune = {"epochs": 10, "batch_size": 16, "learning_rate": 4e-4, **shared}
-        training = {"steps": 220, "batch_size": 16, "learning_rate": 4e-4, **shared}
+        fine_tune = {"num_train_epochs": 10, "batch_size": 16, "learning_rate": 4e-4, **shared}
+        training = {"max_steps": 220, "batch_size": 16, "learning_rate": 4e-4, **shared}
     else:
-        fine_tune = {"epochs": 8, "batch_size": 32, "learning_rate": 4e-4, **shared}
-        training = {"steps": 700, "batch_size": 32, "learning_rate": 5e-4, **shared}
+        fine_tune = {"num_train_epochs": 8, "batch_size": 32, "learning_rate": 4e-4, **shared}
+        training = {"max_steps": 700, "batch_size": 32, "learning_rate": 5e-4, **shared}
     config = run_config(
         {
             "data": {

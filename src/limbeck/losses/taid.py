@@ -116,7 +116,7 @@ class InterpolatedKL(TokenMean):
 
     def logged(self) -> dict[str, float]:
         assert self.share is not None, "bind first"
-        return {"teacher_share": self.share.value}
+        return {"teacher_fraction": self.share.value}
 
 
 def _sigmoid(x: float) -> float:

@@ -49,7 +49,7 @@ def write_completions(
     seed: int,
     vocabulary: int | None = None,
     teacher: Any = None,
-    teacher_share: float = 0.0,
+    teacher_fraction: float = 0.0,
 ) -> list[Completion]:
     """Return one completion for each prompt.
 
@@ -65,7 +65,7 @@ def write_completions(
         seed: of sampling.
         vocabulary: tokens that there are, where the model has more rows of logits.
         teacher: another model that reads the same tokens and writes along; it is put into evaluation mode.
-        teacher_share: each token is drawn from ``share * teacher + (1 - share) * model``, probabilities at
+        teacher_fraction: each token is drawn from ``share * teacher + (1 - share) * model``, probabilities at
             temperature 1 (Gu et al. 2024, MiniLLM, section 2.2).
     """
     from transformers import GenerationConfig, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
@@ -91,8 +91,8 @@ def write_completions(
         "decoder_start_token_id": decoder_start_token(model),  # that of training
     }
     processors = LogitsProcessorList([_Vocabulary(vocabulary)] if vocabulary is not None else [])
-    if teacher is not None and teacher_share > 0:
-        processors.append(_TeacherMixed(teacher, teacher_share, mask_BT.to(device), vocabulary))
+    if teacher is not None and teacher_fraction > 0:
+        processors.append(_TeacherMixed(teacher, teacher_fraction, mask_BT.to(device), vocabulary))
     if sampled:
         if decoding.temperature != 1:
             processors.append(TemperatureLogitsWarper(decoding.temperature))

@@ -44,7 +44,7 @@ class Idle(NamedTuple):
 
     of: Capability
     option: str
-    """As the run file has it: ``teacher.reason``."""
+    """As the run file has it: ``teacher.rationale``."""
     instead: str
 
 

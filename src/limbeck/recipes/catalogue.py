@@ -209,7 +209,7 @@ def _of_records(recipe: Recipe) -> list[tuple[str, bool]]:
         ("target-language texts without labels", paired is not None),
         ("their translations (pairing: same needs none)", paired is not None and paired.pairing != "same"),
         ("source-language labels", "source+target" in read),
-        ("few target-language labels (data.n_target)", bool({"target", "source+target"} & read)),
+        ("few target-language labels (data.shots)", bool({"target", "source+target"} & read)),
     ]
 
 

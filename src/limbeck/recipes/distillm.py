@@ -27,7 +27,7 @@ def distillm(
     validations: Annotated[int, Field(ge=1)] = 10,
     fresh: Literal["decreasing", "constant", "increasing"] = "decreasing",
     corpus_weight: Annotated[float, Field(ge=0)] = 0.0,
-    sft_share: Annotated[float, Field(ge=0, lt=1)] = 0.25,
+    fine_tune_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.25,
     max_new_tokens: Annotated[int, Field(ge=1)] = 128,
 ) -> Recipe:
     """``KL(p || alpha p + (1 - alpha) q)`` or ``KL(q || (1 - alpha) p + alpha q)``, adaptively off-policy.
@@ -45,7 +45,7 @@ def distillm(
         validations: how often the validation loss decides on more of the student's texts.
         fresh: how the share of newly written texts changes over the stage.
         corpus_weight: of the language-modelling loss on plain text (data.corpus); the paper has 1.
-        sft_share: share of the steps for fine-tuning on the rows first; 0 for a student that was fine-tuned.
+        fine_tune_fraction: share of the steps for fine-tuning on the rows first; 0 for a student that was fine-tuned.
         max_new_tokens: longest text that is written.
     """
     texts = (WrittenBy.DATA, WrittenBy.STUDENT)
@@ -54,5 +54,5 @@ def distillm(
         *corpus_term(corpus_weight),
     )
     replay = Replay(capacity=capacity, validations=validations, fresh=fresh, decoding=Decoding(max_new_tokens))
-    stage = Stage("distillm", terms, share=1 - sft_share, source=beside_corpus(replay, corpus_weight))
-    return Recipe("DistiLLM", (*sft_first(sft_share), stage))
+    stage = Stage("distillm", terms, share=1 - fine_tune_fraction, source=beside_corpus(replay, corpus_weight))
+    return Recipe("DistiLLM", (*sft_first(fine_tune_fraction), stage))

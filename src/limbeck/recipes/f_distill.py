@@ -24,7 +24,7 @@ __all__ = ["f_distill"]
 def f_distill(
     *,
     variant: Literal["kl", "rkl", "js", "tvd"] = "js",
-    pre_distillation_share: Annotated[float, Field(ge=0, lt=1)] = 0.5,
+    pre_distillation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.5,
     hint_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0,
     hint_layers: Literal["first", "last", "uniform", "spread"] = "uniform",
     beta: Annotated[float, Field(gt=0, lt=1)] = 0.5,
@@ -44,20 +44,20 @@ def f_distill(
 
     Args:
         variant: ``kl``, ``rkl``, ``js`` or ``tvd``.
-        pre_distillation_share: share of the steps for ``0.8 KL + 0.2 CE`` on the rows first.
+        pre_distillation_fraction: share of the steps for ``0.8 KL + 0.2 CE`` on the rows first.
         hint_weight: of hints of hidden states in that stage; the paper has 3, for students of the teacher's width.
         hint_layers: which teacher layers the student's are compared with; as in ``student.from_teacher.layers``.
         beta: weight of the teacher in JS's mixture.
         max_new_tokens: longest text that is written.
     """
     stages: tuple[Stage, ...] = ()
-    if pre_distillation_share:
+    if pre_distillation_fraction:
         first = (
             WeightedTerm("divergence", TokenTerm(TokenDivergence("forward_kl")), weight=0.8),
             WeightedTerm("labels", TokenTerm(LabelLoss()), weight=0.2),
             WeightedTerm("hints", HiddenStates(hint_layers, over_layers="sum"), weight=hint_weight),
         )
-        stages = (Stage("pre_distillation", first, share=pre_distillation_share),)
+        stages = (Stage("pre_distillation", first, share=pre_distillation_fraction),)
     teachers, students = (WrittenBy.TEACHER,), (WrittenBy.STUDENT,)
     both = {
         "kl": (("teacher", TokenDivergence("forward_kl"), teachers, 1.0),),
@@ -81,5 +81,5 @@ def f_distill(
         "js": OnPolicy(1.0, beside=True, otherwise=by_teacher, decoding=decoding),
         "tvd": OnPolicy(1.0, beside=True, otherwise=by_teacher, decoding=decoding),
     }
-    stage = Stage(f"f_distill_{variant}", terms, share=1 - pre_distillation_share, source=sources[variant])
+    stage = Stage(f"f_distill_{variant}", terms, share=1 - pre_distillation_fraction, source=sources[variant])
     return Recipe(f"f-DISTILL ({variant.upper()})", (*stages, stage))

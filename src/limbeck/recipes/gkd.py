@@ -23,9 +23,9 @@ __all__ = ["gkd"]
 
 def gkd(
     *,
-    on_policy_share: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    on_policy_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5,
     beta: Annotated[float, Field(ge=0, le=1)] = 0.5,
-    sft_share: Annotated[float, Field(ge=0, lt=1)] = 0.25,
+    fine_tune_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.25,
     otherwise: Literal["data", "teacher"] = "data",
     max_new_tokens: Annotated[int, Field(ge=1)] = 128,
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0,
@@ -36,16 +36,16 @@ def gkd(
 
     With a reward, equation 5 of the paper: ``reward_weight`` times the expected reward of what the student writes,
     less ``1 - reward_weight`` times the divergence, whatever the share of steps. The reward counts in the steps on
-    the student's own texts alone, so there it weighs ``reward_weight / on_policy_share``. A text is weighed by its
+    the student's own texts alone, so there it weighs ``reward_weight / on_policy_fraction``. A text is weighed by its
     reward less the mean of the step's other texts, and dropout is off.
 
     Paper: Agarwal et al. 2024, "On-Policy Distillation of Language Models: Learning from Self-Generated Mistakes",
     ICLR, arXiv:2306.13649, algorithm 1; with a reward: section 3.1, equation 5
 
     Args:
-        on_policy_share: lambda; 1 reads no completion of the rows after fine-tuning.
+        on_policy_fraction: lambda; 1 reads no completion of the rows after fine-tuning.
         beta: of the divergence; 0 is the forward and 1 the reverse KL.
-        sft_share: share of the steps for fine-tuning on the rows first; 0 for a student that was fine-tuned.
+        fine_tune_fraction: share of the steps for fine-tuning on the rows first; 0 for a student that was fine-tuned.
         otherwise: whose completions the other steps read.
         max_new_tokens: longest text that is written.
         temperature: of writing; the loss has temperature 1. With a reward it must be 1.
@@ -56,7 +56,7 @@ def gkd(
         ConfigError: a reward with a temperature other than 1, or without any text of the student.
     """
     source = OnPolicy(
-        on_policy_share,
+        on_policy_fraction,
         decoding=Decoding(max_new_tokens, temperature),
         reward=reward,
         otherwise=TeacherWritten(Decoding(max_new_tokens)) if otherwise == "teacher" else GivenRows(),
@@ -66,13 +66,13 @@ def gkd(
     terms = [WeightedTerm("divergence", divergence, weight=1 - share)]
     if reward is not None:
         gradient = PolicyGradient(reduction="sum_per_sequence", written_by=(WrittenBy.STUDENT,))
-        terms.append(WeightedTerm("reward", gradient, weight=share / on_policy_share))
+        terms.append(WeightedTerm("reward", gradient, weight=share / on_policy_fraction))
     stage = Stage(
         "gkd",
         tuple(terms),
-        share=1 - sft_share,
+        share=1 - fine_tune_fraction,
         source=source,
         # The text was drawn from the student as it is, not from one of its dropout masks.
         settings={} if reward is None else {"dropout": 0.0},
     )
-    return Recipe("GKD", (*sft_first(sft_share), stage))
+    return Recipe("GKD", (*sft_first(fine_tune_fraction), stage))

@@ -22,12 +22,12 @@ __all__ = ["minillm"]
 
 def minillm(
     *,
-    teacher_share: Annotated[float, Field(ge=0, lt=1)] = 0.2,
+    teacher_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.2,
     prompts: Annotated[int, Field(ge=1)] = 256,
     inner_epochs: Annotated[int, Field(ge=1)] = 4,
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2,
     corpus_weight: Annotated[float, Field(ge=0)] = 0.0,
-    sft_share: Annotated[float, Field(ge=0, lt=1)] = 0.25,
+    fine_tune_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.25,
     max_new_tokens: Annotated[int, Field(ge=1)] = 128,
     released_code: bool = False,
 ) -> Recipe:
@@ -42,12 +42,12 @@ def minillm(
     Paper: Gu et al. 2024, "MiniLLM: Knowledge Distillation of Large Language Models", ICLR, arXiv:2306.08543
 
     Args:
-        teacher_share: alpha of the mixture that writes.
+        teacher_fraction: alpha of the mixture that writes.
         prompts: texts of a round.
         inner_epochs: how often each text is trained on.
         clip: of the probability ratio.
         corpus_weight: of the language-modelling loss on plain text (data.corpus); the paper has 1.
-        sft_share: share of the steps for fine-tuning on the rows first; 0 for a student that was fine-tuned.
+        fine_tune_fraction: share of the steps for fine-tuning on the rows first; 0 for a student that was fine-tuned.
         max_new_tokens: longest text that is written.
         released_code: weigh tokens as the released code does, not as the paper; the gradient is then no longer that of
             the divergence: a token's return holds its own reward, later ones are discounted by 0.95, rewards are
@@ -62,16 +62,16 @@ def minillm(
     rollouts = Rollouts(
         prompts=prompts,
         epochs=inner_epochs,
-        teacher_share=teacher_share,
+        teacher_fraction=teacher_fraction,
         released_code=released_code,
         decoding=Decoding(max_new_tokens),
     )
     stage = Stage(
         "minillm",
         terms,
-        share=1 - sft_share,
+        share=1 - fine_tune_fraction,
         source=beside_corpus(rollouts, corpus_weight),
         # The ratio of new to old probabilities must be that of two students, not of two dropout masks.
         settings={"dropout": 0.0},
     )
-    return Recipe("MiniLLM", (*sft_first(sft_share), stage))
+    return Recipe("MiniLLM", (*sft_first(fine_tune_fraction), stage))

@@ -17,7 +17,7 @@ __all__ = ["ml_dft"]
 
 def ml_dft(
     *,
-    optimiser: Literal["adamw", "sgd"] = "adamw",
+    optim: Literal["adamw", "sgd"] = "adamw",
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
 ) -> Recipe:
     """``CE(gold)`` on all labelled records of all languages together; no prompts but the task's name, no teacher.
@@ -25,14 +25,14 @@ def ml_dft(
     Paper: the baseline ML-DFT of Hughes et al. 2025, doi 10.5281/zenodo.15232962
 
     Args:
-        optimiser: AdamW, or gradient descent with momentum 0.9 (the paper says SGD).
+        optim: AdamW, or gradient descent with momentum 0.9 (the paper says SGD).
         learning_rate: default: that of the run's English stage with AdamW, 0.01 with SGD.
     """
-    rate = learning_rate or (1e-2 if optimiser == "sgd" else None)
-    settings: dict[str, Any] = {"optimiser": optimiser} | ({"learning_rate": rate} if rate else {})
+    rate = learning_rate or (1e-2 if optim == "sgd" else None)
+    settings: dict[str, Any] = {"optim": optim} | ({"learning_rate": rate} if rate else {})
     terms = (WeightedTerm("labels", LabelCrossEntropy()),)
     return Recipe(
-        title="ML-DFT" if optimiser == "adamw" else "ML-DFT (SGD)",
+        title="ML-DFT" if optim == "adamw" else "ML-DFT (SGD)",
         stages=(Stage("fine_tune", terms, source=GivenRows("source+target"), settings=settings),),
         options=RankingOptions(prompts="task_name"),
     )

@@ -19,10 +19,10 @@ __all__ = ["ml_ipd"]
 def ml_ipd(
     *,
     pairing: Pairing = "parallel",
-    gate: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    confidence_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5,
     outputs: Literal["logits", "probs"] = "logits",
     label_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0,
-    start: Literal["english_model", "backbone"] = "english_model",
+    start: Literal["source_model", "backbone"] = "source_model",
 ) -> Recipe:
     """``sum_k (y_T - y_S)^2`` of centred candidate scores, English model to student; then ``CE(gold)`` on few labels.
 
@@ -36,7 +36,7 @@ def ml_ipd(
         pairing: what the teacher reads. ``parallel``: the English text, while the student reads its
             translation. ``same``: the target-language text, which needs no translations. ``mixed``: each batch
             one or the other by a coin.
-        gate: leave a record out where the teacher's highest probability is below this.
+        confidence_threshold: leave a record out where the teacher's highest probability is below this.
         outputs: compare centred scores, or probabilities.
         label_weight: weight of the cross-entropy with the English label of the paired record.
         start: begin the student as a copy of the English model, or from the pretrained backbone.
@@ -48,8 +48,8 @@ def ml_ipd(
     return Recipe(
         title="ML-IPD",
         stages=(
-            Stage("distillation", terms, source=Paired(pairing, gate)),
+            Stage("distillation", terms, source=Paired(pairing, confidence_threshold)),
             Stage("target", (WeightedTerm("labels", LabelCrossEntropy()),), source=GivenRows("target")),
         ),
-        starts_from="teacher" if start == "english_model" else "student",
+        starts_from="teacher" if start == "source_model" else "student",
     )

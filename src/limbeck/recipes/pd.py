@@ -16,7 +16,7 @@ from limbeck.stages.stage import Stage
 __all__ = ["pd"]
 
 
-def pd(*, fine_tune_share: Annotated[float, Field(ge=0, lt=1)] = 0.0) -> Recipe:
+def pd(*, fine_tune_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0) -> Recipe:
     """``-sum_c p_c log q_c`` with the teacher's probabilities p on all rows; then, if asked, ``CE(gold)``.
 
     Distillation reads no label: give it as many rows without labels as there are. The paper's first step is not done
@@ -26,12 +26,12 @@ def pd(*, fine_tune_share: Annotated[float, Field(ge=0, lt=1)] = 0.0) -> Recipe:
     arXiv:1908.08962
 
     Args:
-        fine_tune_share: share of the steps for fine-tuning on the labelled rows at the end, which the paper leaves
+        fine_tune_fraction: share of the steps for fine-tuning on the labelled rows at the end, which the paper leaves
             open. With few labels it can undo what was distilled.
     """
     terms = (WeightedTerm("teacher_probabilities", TeacherCrossEntropy()),)
-    stages = [Stage("distillation", terms, share=1 - fine_tune_share)]
-    if fine_tune_share:
+    stages = [Stage("distillation", terms, share=1 - fine_tune_fraction)]
+    if fine_tune_fraction:
         labels = (WeightedTerm("labels", LabelCrossEntropy()),)
-        stages.append(Stage("fine_tune", labels, share=fine_tune_share, source=GivenRows("labelled")))
+        stages.append(Stage("fine_tune", labels, share=fine_tune_fraction, source=GivenRows("labelled")))
     return Recipe("PD", tuple(stages))

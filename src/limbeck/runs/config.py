@@ -121,7 +121,7 @@ def _at(place: str, fault: object) -> str:
 def _apply(values: dict[str, Any], override: str) -> tuple[str, ...]:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"--set takes section.key=value (for example training.epochs=5), not '{override}'")
+        raise ConfigError(f"--set takes section.key=value (for example training.num_train_epochs=5), not '{override}'")
     try:
         value, _ = parse_yaml(text)
     except yaml.YAMLError as error:

@@ -45,7 +45,7 @@ def distill(*, progress: Progress | None = None, **sections: Any) -> Results:
     Example:
         >>> limbeck.distill(  # doctest: +SKIP
         ...     data={"train": "tickets.jsonl"},
-        ...     teacher={"model": "org/encoder", "fine_tune": {"epochs": 3}},
+        ...     teacher={"model": "org/encoder", "fine_tune": {"num_train_epochs": 3}},
         ...     student={"from_teacher": {"layers": "spread", "keep": 3}},
         ...     recipe={"name": "kd", "label_weight": 0},
         ...     output="runs/tickets",

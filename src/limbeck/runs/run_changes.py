@@ -119,7 +119,7 @@ def _files_of(
         return _NOTHING
     if name in ("data.dev", "main system"):
         return _FIGURES
-    if name in ("seeds", "data.n_target"):  # each of these values has stages and predictions of its own
+    if name in ("seeds", "data.shots"):  # each of these values has stages and predictions of its own
         grown = isinstance(old, list) and isinstance(new, list) and all(value in new for value in old)
         return _FIGURES if grown and (name != "seeds" or old[:1] == new[:1]) else None
     if name.startswith("systems."):
@@ -138,7 +138,7 @@ def _files_of(
 
 
 def _learns_reasons(values: Mapping[str, Any]) -> bool:
-    return any(recipe.get("reason_weight") for recipe in values["systems"].values())
+    return any(recipe.get("rationale_weight") for recipe in values["systems"].values())
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -35,7 +35,7 @@ class Paired:
     pairing: Pairing = "parallel"
     """What the teacher reads: ``parallel``: the source-language text, while the student reads its translation;
     ``same``: what the student reads; ``mixed``: each batch one or the other by a coin."""
-    gate: float = 0.0
+    confidence_threshold: float = 0.0
     """A record is left out where the teacher's highest probability is below this."""
 
 

@@ -23,15 +23,15 @@ __all__ = ["RolloutWriter", "Rollouts"]
 class Rollouts:
     """How MiniLLM's texts are written and weighed (Gu et al. 2024, algorithm 1 and section 2.2).
 
-    Each token is drawn from ``teacher_share * p + (1 - teacher_share) * q``. Its reward is ``log p - log q``; its
-    return is the mean of the rewards after it.
+    Each token is drawn from ``teacher_fraction * p + (1 - teacher_fraction) * q``. Its reward is ``log p - log q``;
+    its return is the mean of the rewards after it.
     """
 
     prompts: int = 256
     """Texts of a round, over all ranks."""
     epochs: int = 4
     """How often each text of a round is trained on."""
-    teacher_share: float = 0.2
+    teacher_fraction: float = 0.2
     released_code: bool = False
     """Weigh tokens as the released code does: rewards are doubled, a return holds the token's own reward, later ones
     are discounted by 0.95, and returns are scaled to mean 0 and variance 1 over all tokens of a round."""
@@ -40,8 +40,8 @@ class Rollouts:
     decoding: Decoding = field(default_factory=Decoding)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.teacher_share < 1:
-            raise ConfigError(f"teacher_share must be at least 0 and below 1, not {self.teacher_share}")
+        if not 0 <= self.teacher_fraction < 1:
+            raise ConfigError(f"teacher_fraction must be at least 0 and below 1, not {self.teacher_fraction}")
         if self.prompts < 1 or self.epochs < 1:
             raise ConfigError("a round needs at least one prompt and one epoch")
         if self.decoding.temperature != 1 or self.decoding.top_p != 1 or self.decoding.beams != 1:
@@ -128,7 +128,7 @@ class RolloutWriter:
         batch = self._make_batch(rows, completions)
         mask_BT = batch["labels_BT"] != UNLABELLED
         student_BT, teacher_BT = (log_probs_BT.float() for log_probs_BT in self._score(batch))
-        share = torch.tensor(choice.teacher_share, device=student_BT.device)
+        share = torch.tensor(choice.teacher_fraction, device=student_BT.device)
         behaviour_BT = torch.logaddexp(share.log() + teacher_BT, (1 - share).log() + student_BT)
         released, limit = choice.released_code, choice.reward_limit
         rewards_BT = ((2.0 if released else 1.0) * (teacher_BT - student_BT)).clamp(-limit, limit)

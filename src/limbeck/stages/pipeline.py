@@ -154,7 +154,7 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
             args=_arguments(run, checkpoints, stage.name),
             callbacks=[watch, *_tensorboard(run)],
             prompt_learning_rate=run.training.prompt_learning_rate,
-            momentum=SGD_MOMENTUM if run.training.optimiser == "sgd" else None,
+            momentum=SGD_MOMENTUM if run.training.optim == "sgd" else None,
             writer=run.writer,
         )
         _keep_only_our_callbacks(trainer, watch)
@@ -219,10 +219,10 @@ def _arguments(run: StageRun, folder: Path, stage_name: str) -> Any:
         gradient_accumulation_steps=per_step,
         learning_rate=training.learning_rate,
         lr_scheduler_type=training.schedule,
-        warmup_steps=round(training.warmup_share * run.sequences.steps),
+        warmup_steps=round(training.warmup_ratio * run.sequences.steps),
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
-        optim="sgd" if training.optimiser == "sgd" else "adamw_torch_fused",
+        optim="sgd" if training.optim == "sgd" else "adamw_torch_fused",
         bf16=training.precision == "bf16",
         fp16=training.precision == "fp16",
         logging_steps=training.log_every,

@@ -68,20 +68,20 @@ class Training(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: Annotated[float, Field(gt=0, le=1e6)] = 3.0
+    num_train_epochs: Annotated[float, Field(gt=0, le=1e6)] = 3.0
     """Passes over the rows of the stage."""
-    steps: _Count | None = None
-    """Optimiser steps; overrides `epochs`."""
+    max_steps: _Count | None = None
+    """Optimiser steps; overrides `num_train_epochs`."""
     batch_size: _Count = 32
     """Rows per optimiser step, over all micro-batches and devices."""
     micro_batch_size: _Count | None = None
     """Rows per forward pass on one device, where a whole batch does not fit; default: as many as there are."""
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-5
-    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps in which the learning rate rises; it then falls to 0."""
     schedule: Literal["linear", "cosine"] = "linear"
     """How it falls: in a line, or along half a cosine."""
-    optimiser: Literal["adamw", "sgd"] = "adamw"
+    optim: Literal["adamw", "sgd"] = "adamw"
     """``sgd``: plain gradient descent with a momentum of 0.9."""
     prompt_learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Learning rate of soft prompts, where a student has any; default: `learning_rate`."""
@@ -120,4 +120,6 @@ class Training(BaseModel):
 
     def total_steps(self, rows: int) -> int:
         """Optimiser steps for a training set of `rows` rows."""
-        return self.steps if self.steps is not None else math.ceil(self.epochs * rows / self.batch_size)
+        return (
+            self.max_steps if self.max_steps is not None else math.ceil(self.num_train_epochs * rows / self.batch_size)
+        )

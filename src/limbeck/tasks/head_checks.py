@@ -101,7 +101,9 @@ def _windows(run: HeadRun) -> Iterator[Finding]:
 def _steps(systems: list[Any]) -> Iterator[Finding]:
     steps = min((sum(p.steps for p in system.stages) for system in systems if system.role == "main"), default=0)
     if steps < _FEW_STEPS:
-        message = f"{steps} optimiser steps are few: students often need {_FEW_STEPS} or more (training.epochs)"
+        message = (
+            f"{steps} optimiser steps are few: students often need {_FEW_STEPS} or more (training.num_train_epochs)"
+        )
         yield Finding("warning", "steps", message)
 
 

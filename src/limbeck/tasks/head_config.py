@@ -17,7 +17,7 @@ __all__ = ["HeadRunConfig", "HeadStudent", "HeadTeacher"]
 
 
 class HeadTeacher(BaseModel):
-    """Whom the student learns from: exactly one of `model` and `column`."""
+    """Whom the student learns from: exactly one of `model` and `labels_from`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,7 +25,7 @@ class HeadTeacher(BaseModel):
     """A folder in Hugging Face format or a hub name: a model fine-tuned for this kind of task, or an encoder."""
     fine_tune: Training | None = None
     """Fine-tune it on the labelled rows first."""
-    column: str | list[str] | None = None
+    labels_from: str | list[str] | None = None
     """Field of the rows with the teacher's answers, in the form of the gold ones; a list where these have one field
     each. There is no model then."""
     trust_remote_code: bool = False
@@ -33,8 +33,8 @@ class HeadTeacher(BaseModel):
 
     @model_validator(mode="after")
     def _one_kind(self) -> HeadTeacher:
-        if (self.model is None) == (self.column is None):
-            raise ValueError("give exactly one of model and column")
+        if (self.model is None) == (self.labels_from is None):
+            raise ValueError("give exactly one of model and labels_from")
         if self.fine_tune is not None and self.model is None:
             raise ValueError("fine_tune is for a teacher with a model; a column holds final answers")
         return self
@@ -42,7 +42,7 @@ class HeadTeacher(BaseModel):
     @property
     def columns(self) -> tuple[str, ...]:
         """The fields of its answers; none where it is a model."""
-        return (self.column,) if isinstance(self.column, str) else tuple(self.column or ())
+        return (self.labels_from,) if isinstance(self.labels_from, str) else tuple(self.labels_from or ())
 
 
 class HeadStudent(Student):
@@ -89,5 +89,5 @@ class HeadRunConfig(RunSettings):
     def _offers(self) -> Iterator[Lack | Idle]:
         if self.teacher.model is None:
             for state in (Capability.HIDDEN_STATES, Capability.FIRST_STATES):
-                yield Lack(state, "teacher.column gives answers only", "Use kd, or a teacher with a model")
-        yield Lack(Capability.REASONS, "no student of this kind writes any", "Leave reason_weight out")
+                yield Lack(state, "teacher.labels_from gives answers only", "Use kd, or a teacher with a model")
+        yield Lack(Capability.REASONS, "no student of this kind writes any", "Leave rationale_weight out")

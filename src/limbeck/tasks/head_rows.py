@@ -97,7 +97,7 @@ def read_parts(
         test = read("test")
         fingerprints["test"] = test.fingerprint
     else:
-        train, test = _hold_out(train, config.data.test_share)
+        train, test = _hold_out(train, config.data.test_size)
         warnings.append(
             "No test data were given: the held-out rows are a random part of the (labelled) training rows."
         )
@@ -132,7 +132,9 @@ def require_answers(config: HeadRunConfig, recipe: Recipe, rows: HeadRows[Any], 
     """
     if config.teacher.columns and not rows.train.taught_N.any():
         fields = ", ".join(config.teacher.columns)
-        raise ConfigError(f"teacher.column: no training row has an answer in {fields}. Check the name of the field")
+        raise ConfigError(
+            f"teacher.labels_from: no training row has an answer in {fields}. Check the name of the field"
+        )
     if rows.labelled:
         return
     where = f"none of the {len(rows.train.texts)} training rows has an answer in {field}"

@@ -45,7 +45,7 @@ def recorded(costs: Sequence[StageCost]) -> list[StageCost]:
 
 
 def _recorded_name(name: str) -> str:
-    return "teacher" if name == "english_model" else name
+    return "teacher" if name == "source_model" else name
 
 
 @dataclass(frozen=True)

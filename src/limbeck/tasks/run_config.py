@@ -80,9 +80,9 @@ class Data(_Section):
     train: Sources
     """Training rows, labelled or not; several sources are joined."""
     test: Sources | None = None
-    """Held-out rows that the report is about; default: `test_share` of the labelled
+    """Held-out rows that the report is about; default: `test_size` of the labelled
     training rows (of all where none is labelled), taken out by a fixed seed."""
-    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    test_size: Annotated[float, Field(gt=0, lt=1)] = 0.1
     on_bad_row: Literal["stop", "quarantine"] = "stop"
     """``quarantine``: leave bad rows out and write them, with the reason, beside the run."""
 

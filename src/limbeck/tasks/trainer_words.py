@@ -10,10 +10,10 @@ __all__ = ["word_here"]
 
 _BATCH = "training.batch_size, the rows of an optimiser step over all devices"
 _MICRO = "training.micro_batch_size, the rows of one forward pass on one device, into which a step's rows are split"
-_STEPS = "training.steps"
+_STEPS = "training.max_steps"
 _LENGTH = "training.max_length"
 _SCHEDULE = "training.schedule: linear or cosine"
-_WARMUP = "training.warmup_share, a share of the steps"
+_WARMUP = "training.warmup_ratio, a share of the steps"
 _CHECKPOINTS = "training.checkpoints, the number of them in a stage"
 _GOES_ON = "nothing: the same command goes on where an earlier start of it ended"
 _TRAIN, _TEST = "data.train: files, folders of them, or hub:org/name", "data.test, the held-out rows"
@@ -22,8 +22,10 @@ _WORDS = {
     "per_gpu_train_batch_size": f"{_MICRO}; and {_BATCH}",
     "train_batch_size": _BATCH,
     "gradient_accumulation_steps": _MICRO,
-    "num_train_epochs": "training.epochs",
-    "num_epochs": "training.epochs",
+    "num_train_epochs": "training.num_train_epochs",
+    "epochs": "training.num_train_epochs",
+    "num_epochs": "training.num_train_epochs",
+    "steps": _STEPS,
     "max_steps": _STEPS,
     "max_train_steps": _STEPS,
     "lr": "training.learning_rate",
@@ -38,8 +40,8 @@ _WORDS = {
     "bf16": "training.precision: bf16",
     "mixed_precision": "training.precision: float32, bf16 or fp16",
     "torch_dtype": "training.precision: float32, bf16 or fp16",
-    "optim": "training.optimiser: adamw or sgd",
-    "optimizer": "training.optimiser: adamw or sgd",
+    "optim": "training.optim: adamw or sgd",
+    "optimizer": "training.optim: adamw or sgd",
     "max_seq_length": _LENGTH,
     "max_seq_len": _LENGTH,
     "model_max_length": _LENGTH,
@@ -104,7 +106,7 @@ def _in_this_file(instead: str, model: type[BaseModel]) -> str:
     if instead.startswith(("data.", "task.")):
         return "data.sets, each with layout and folder"
     again = " (and so for distillation and target)" if instead.startswith("training.") else ""
-    return instead.replace("training.", "training.english.") + again
+    return instead.replace("training.", "training.source.") + again
 
 
 def _fields_of(annotation: object) -> set[str]:

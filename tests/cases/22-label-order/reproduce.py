@@ -47,7 +47,7 @@ run = limbeck.distill(
     teacher={"model": "teacher"},
     student={"from_teacher": {"layers": "uniform", "keep": 1}},
     recipe={"name": "kd", "label_weight": 0},
-    training={"steps": 40, "batch_size": 16, "learning_rate": 5e-3},
+    training={"max_steps": 40, "batch_size": 16, "learning_rate": 5e-3},
     baselines=[],
     output="run",
 )

@@ -46,7 +46,7 @@ limbeck.distill(
     teacher={"model": "teacher"},
     student={"from_teacher": {"layers": "uniform", "keep": 1}},
     recipe={"name": "kd", "label_weight": 0},
-    training={"steps": 8, "batch_size": 16},
+    training={"max_steps": 8, "batch_size": 16},
     baselines=[],
     output="run",
 )

@@ -39,7 +39,7 @@ limbeck.distill(
     teacher={"model": "teacher"},
     student={"model": "student"},
     recipe={"name": "kd"},
-    training={"steps": 120, "batch_size": 16, "learning_rate": 5e-3, "max_length": 64},
+    training={"max_steps": 120, "batch_size": 16, "learning_rate": 5e-3, "max_length": 64},
     answers={"rows": 4, "max_new_tokens": 12},
     baselines=[],
     output="run",

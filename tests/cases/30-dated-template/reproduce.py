@@ -58,7 +58,7 @@ data: {train: train.jsonl, test: test.jsonl}
 teacher: {model: teacher, store: store}
 student: {model: student}
 recipe: {name: kd}
-training: {steps: 20, batch_size: 16, max_length: 96}
+training: {max_steps: 20, batch_size: 16, max_length: 96}
 answers: {rows: 0}
 baselines: []
 output: run

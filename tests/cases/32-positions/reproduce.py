@@ -31,10 +31,10 @@ for kind in ("IBert", "Luke", "XLMRoberta"):
     try:
         limbeck.distill(
             data={"train": "train.jsonl", "test": "test.jsonl"},
-            teacher={"model": f"teacher-{kind}", "fine_tune": {"steps": 2, "batch_size": 8}},
+            teacher={"model": f"teacher-{kind}", "fine_tune": {"max_steps": 2, "batch_size": 8}},
             student={"from_teacher": {"layers": "uniform", "keep": 1}},
             recipe={"name": "kd", "label_weight": 0},
-            training={"steps": 2, "batch_size": 16},
+            training={"max_steps": 2, "batch_size": 16},
             baselines=[],
             output=f"run-{kind}",
         )

@@ -29,7 +29,7 @@ def tokenizer() -> Any:
 
 @pytest.fixture(scope="module")
 def verbaliser(tokenizer: Any) -> Verbaliser:
-    prompt = LabelPrompt(instruction="Classify", system="a b c", format="label_and_reason")
+    prompt = LabelPrompt(instruction="Classify", system="a b c", format="label_and_rationale")
     return make_verbaliser(prompt, ("risk", "safe"), ("text",), tokenizer, explains=True)
 
 

@@ -13,7 +13,7 @@ from limbeck.data.prompts.label_prompt import LabelPrompt
 
 LABELS = ["risk and warning", "caution and advice", "safe and harmless"]
 SHORT = ["risk", "caution", "safe"]
-WITH_REASON = LabelPrompt(format="label_and_reason", answer="Classification:")
+WITH_REASON = LabelPrompt(format="label_and_rationale", answer="Classification:")
 REASON = "The article warns of a flood that is happening now and of people who must leave."
 
 
@@ -90,7 +90,7 @@ PIECES = [
 
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=3)).map("".join))
 def test_nothing_that_a_model_writes_raises(text: str) -> None:
-    for form in ("none", "label_and_reason", "json"):
+    for form in ("none", "label_and_rationale", "json"):
         answer = parse_answer(text, LabelPrompt.model_validate({"format": form}), [*SHORT, "9", "风险"])
         assert (answer.label is None) == (answer.outcome != "label")
         assert answer.reason is None or answer.label is not None

@@ -14,7 +14,7 @@ from limbeck.data.prompts.label_prompt import LabelPrompt, check_prompt, load_pr
 from limbeck.errors import ConfigError
 
 LABELS = ["risk", "safe"]
-SHOWN = {"text": "It burns.", "label": "risk", "reason": "The article says that there is a fire in the house."}
+SHOWN = {"text": "It burns.", "label": "risk", "rationale": "The article says that there is a fire in the house."}
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ SHOWN = {"text": "It burns.", "label": "risk", "reason": "The article says that 
         ({"system": "{{ labels"}, "is no template"),
         ({"input": "Input: {{ title }}"}, "input must have the slot {{ text }} that body names; its slots: title"),
         ({"answer": "Output:\nInput:"}, "expected a heading on one line"),
-        ({"reason": " "}, "expected a heading on one line"),
-        ({"format": "xml"}, "'none', 'label', 'label_and_reason' or 'json'"),
+        ({"rationale": " "}, "expected a heading on one line"),
+        ({"format": "xml"}, "'none', 'label', 'label_and_rationale' or 'json'"),
         ({"max_body_tokens": 0}, "greater than or equal to 1"),
         ({"instructions": "x"}, "Extra inputs are not permitted"),
         ({"demonstrations": [{"text": "x"}]}, "Field required"),

@@ -40,7 +40,7 @@ WITH_REASONS = LabelPrompt.model_validate(
         "system": "You are an expert multilingual news analyst.",
         "instruction": "Classify the article into one of these categories: {{ labels }}. Give a concise and "
         "well-reasoned justification in English.",
-        "format": "label_and_reason",
+        "format": "label_and_rationale",
         "input": "Title: {{ title }}\nArticle: {{ text }}",
         "answer": "Classification:",
         "max_body_tokens": 400,
@@ -49,19 +49,19 @@ WITH_REASONS = LabelPrompt.model_validate(
                 "title": "Floods reach the old town",
                 "text": "The river broke its banks on Monday and people were told to leave their homes.",
                 "label": "risk and warning",
-                "reason": "The article warns of a flood that is happening now and of people who must leave.",
+                "rationale": "The article warns of a flood that is happening now and of people who must leave.",
             },
             {
                 "title": "So sparen Sie Heizkosten",
                 "text": "Die Verbraucherzentrale rät, die Heizung rechtzeitig prüfen zu lassen.",
                 "label": "caution and advice",
-                "reason": "The article gives advice on saving heating costs and reports no acute danger.",
+                "rationale": "The article gives advice on saving heating costs and reports no acute danger.",
             },
             {
                 "title": "Sommerfest lockt Tausende",
                 "text": "Bei bestem Wetter feierten Familien am Wochenende in der Altstadt.",
                 "label": "safe and harmless",
-                "reason": "The article reports on a summer festival and there is no danger in it.",
+                "rationale": "The article reports on a summer festival and there is no danger in it.",
             },
         ],
     }
@@ -156,7 +156,7 @@ def test_a_special_token_that_overlaps_itself_is_broken_up(
         (False, "label", "Input: x\nOutput:", " ", "\n"),
         (False, "json", 'Input: x\nOutput: {"label": "', "", '"'),
         (True, "label", "Input: x<|im_end|>\n<|im_start|>assistant\n", "", "<|im_end|>"),
-        (True, "label_and_reason", "<|im_start|>assistant\nOutput:", " ", "\n"),
+        (True, "label_and_rationale", "<|im_start|>assistant\nOutput:", " ", "\n"),
         (True, "json", '<|im_start|>assistant\n{"label": "', "", '"'),
     ],
 )
@@ -173,7 +173,7 @@ def test_what_a_label_stands_in(
 
 def test_a_json_answer_goes_on_from_its_start() -> None:
     prompt = LabelPrompt.model_validate(
-        {"format": "json", "demonstrations": [{"text": "x", "label": "a", "reason": "r"}]}
+        {"format": "json", "demonstrations": [{"text": "x", "label": "a", "rationale": "r"}]}
     )
     text, _ = render_plain(prompt, ["a", "b"], {"text": "y"})
     shown = next(line for line in text.splitlines() if line.startswith("Output: "))

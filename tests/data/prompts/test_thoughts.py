@@ -58,7 +58,7 @@ def test_the_label_is_what_is_said_and_not_what_is_thought(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ONLY_THOUGHT)
-@pytest.mark.parametrize("how", ["label", "label_and_reason", "json"])
+@pytest.mark.parametrize("how", ["label", "label_and_rationale", "json"])
 def test_thoughts_alone_are_no_answer(text: str, how: str) -> None:
     answer = parse_answer(text, LabelPrompt(format=how), LABELS)  # type: ignore[arg-type]
     assert (answer.outcome, answer.label) == ("only_thoughts", None)
@@ -76,7 +76,7 @@ def test_other_texts_stay(text: str) -> None:
 
 def test_reasons_and_json_are_read_behind_thoughts() -> None:
     thought = "<think>\nReason: it says safe and it is about something else entirely, which nobody reads.\n</think>\n"
-    prompt = LabelPrompt(format="label_and_reason", answer="Classification:")
+    prompt = LabelPrompt(format="label_and_rationale", answer="Classification:")
     answer = parse_answer(f"{thought}Classification: risk\nReason: {REASON}", prompt, LABELS)
     assert (answer.label, answer.reason) == ("risk", REASON)
     written = f'{thought}```json\n{{"label": "risk", "reason": "{REASON}"}}\n```'
@@ -92,7 +92,7 @@ def test_a_refusal_in_thoughts_is_none() -> None:
 
 
 def test_marks_that_the_prompt_asks_for_are_not_thoughts() -> None:
-    prompt = LabelPrompt(format="label_and_reason", answer="Label:", reason="<reasoning>")
+    prompt = LabelPrompt(format="label_and_rationale", answer="Label:", rationale="<reasoning>")
     answer = parse_answer(f"Label: risk\n<reasoning> {REASON}", prompt, LABELS)
     assert (answer.label, answer.reason) == ("risk", REASON)
 

@@ -25,10 +25,13 @@ def sections(tmp_path: Path, encoder: Path, labelled: Callable[..., Path]) -> di
     return {
         "task": {"kind": "multi_label"},
         "data": {"train": str(labelled("train", 200)), "test": str(labelled("test", 50, start=1000))},
-        "teacher": {"model": str(encoder), "fine_tune": {"epochs": 16, "learning_rate": 3e-3, "batch_size": 16}},
+        "teacher": {
+            "model": str(encoder),
+            "fine_tune": {"num_train_epochs": 16, "learning_rate": 3e-3, "batch_size": 16},
+        },
         "student": {"model": str(encoder)},
         "recipe": "kd",
-        "training": {"epochs": 16, "learning_rate": 3e-3, "batch_size": 16},
+        "training": {"num_train_epochs": 16, "learning_rate": 3e-3, "batch_size": 16},
         "output": str(tmp_path / "run"),
     }
 
@@ -67,7 +70,7 @@ def test_columns_with_a_teachers_and_rows_that_are_not_labelled(
             "train": str(labelled("columns", 150, form="columns", gold=False)),
             "test": str(labelled("more", 40, start=1000, form="columns")),
         },
-        "teacher": {"column": ["t_per", "t_loc", "t_old"]},
+        "teacher": {"labels_from": ["t_per", "t_loc", "t_old"]},
         "recipe": {"name": "kd", "label_weight": 0},
     }
     results = limbeck.distill(**sections)

@@ -28,10 +28,13 @@ def sections(tmp_path: Path, encoder: Path, valued: Callable[..., Path]) -> dict
     return {
         "task": {"kind": "regression", "value": ["price", "year"]},
         "data": {"train": str(valued("train", 200)), "test": str(valued("test", 50, start=1000))},
-        "teacher": {"model": str(encoder), "fine_tune": {"epochs": 12, "learning_rate": 3e-3, "batch_size": 16}},
+        "teacher": {
+            "model": str(encoder),
+            "fine_tune": {"num_train_epochs": 12, "learning_rate": 3e-3, "batch_size": 16},
+        },
         "student": {"from_teacher": {"layers": "first", "keep": 1}},
         "recipe": "kd",
-        "training": {"epochs": 10, "learning_rate": 3e-3, "batch_size": 16},
+        "training": {"num_train_epochs": 10, "learning_rate": 3e-3, "batch_size": 16},
         "output": str(tmp_path / "run"),
     }
 
@@ -86,7 +89,7 @@ def test_pairs_with_a_column_of_a_teacher_and_without_gold_numbers(
             "train": str(valued("pairs", 150, labelled=False, **options)),
             "test": str(valued("more", 40, start=1000, **options)),
         },
-        "teacher": {"column": "by"},
+        "teacher": {"labels_from": "by"},
         "student": {"model": str(encoder)},
         "recipe": {"name": "kd", "label_weight": 0},
     }
@@ -115,7 +118,7 @@ def test_a_teacher_of_classes_is_refused(sections: dict[str, Any], tmp_path: Pat
 @pytest.mark.parametrize("recipe", ["distilbert", {"name": "pkd", "strategy": "last"}])
 def test_recipes_that_read_states_of_the_teacher(sections: dict[str, Any], recipe: Any) -> None:
     sections |= {"recipe": recipe, "baselines": [], "student": {"from_teacher": {"layers": "first", "keep": 2}}}
-    sections["teacher"]["fine_tune"] = {"epochs": 0.5, "batch_size": 16}
-    sections["training"] = {"epochs": 0.5, "batch_size": 16, "log_every": 1}
+    sections["teacher"]["fine_tune"] = {"num_train_epochs": 0.5, "batch_size": 16}
+    sections["training"] = {"num_train_epochs": 0.5, "batch_size": 16, "log_every": 1}
     results = limbeck.distill(**sections)
     assert {curve.series for curve in results.curves} >= {"loss", "learning_rate"}

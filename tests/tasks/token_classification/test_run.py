@@ -27,10 +27,13 @@ def sections(tmp_path: Path, encoder: Path, tagged: Callable[..., Path]) -> dict
     return {
         "task": {"kind": "token_classification", "words": "tokens", "tags": "tags"},
         "data": {"train": str(tagged("train", 160)), "test": str(tagged("test", 40, start=1000))},
-        "teacher": {"model": str(encoder), "fine_tune": {"epochs": 5, "learning_rate": 3e-3, "batch_size": 16}},
+        "teacher": {
+            "model": str(encoder),
+            "fine_tune": {"num_train_epochs": 5, "learning_rate": 3e-3, "batch_size": 16},
+        },
         "student": {"model": str(encoder)},
         "recipe": "kd",
-        "training": {"epochs": 5, "learning_rate": 3e-3, "batch_size": 16},
+        "training": {"num_train_epochs": 5, "learning_rate": 3e-3, "batch_size": 16},
         "output": str(tmp_path / "run"),
     }
 
@@ -86,7 +89,7 @@ def test_spans_in_texts_with_a_column_of_spans_and_rows_without_gold(
     sections |= {
         "task": {"kind": "token_classification", "text": "text", "spans": "spans", "scheme": "bioes"},
         "data": {"train": str(train), "test": str(test)},
-        "teacher": {"column": "by"},
+        "teacher": {"labels_from": "by"},
         "recipe": {"name": "kd", "label_weight": 0},
     }
     results = limbeck.distill(**sections)
@@ -101,8 +104,8 @@ def test_long_texts_are_read_in_windows(sections: dict[str, Any], tagged: Callab
         "train": str(tagged("long", 60, length=40)),
         "test": str(tagged("longer", 20, start=500, length=40)),
     }
-    sections["training"] |= {"max_length": 16, "epochs": 3}
-    sections["teacher"]["fine_tune"] |= {"epochs": 3}
+    sections["training"] |= {"max_length": 16, "num_train_epochs": 3}
+    sections["teacher"]["fine_tune"] |= {"num_train_epochs": 3}
     results = limbeck.distill(**sections)
     assert figure(results, "distilled") > 0.9
 
@@ -121,14 +124,14 @@ def test_labels_that_are_needed_and_not_there(sections: dict[str, Any], tagged: 
     with pytest.raises(ConfigError, match=r"teacher\.fine_tune needs labelled rows, but none of the 30 training rows"):
         limbeck.distill(**sections)
     sections["teacher"], sections["student"] = {"column": "by"}, sections["student"]
-    with pytest.raises(ConfigError, match=r"teacher\.column: no training row has an answer in by"):
+    with pytest.raises(ConfigError, match=r"teacher\.labels_from: no training row has an answer in by"):
         limbeck.distill(**sections)
 
 
 @pytest.mark.parametrize("recipe", ["distilbert", {"name": "pkd", "strategy": "last"}])
 def test_recipes_that_read_states_of_the_teacher(sections: dict[str, Any], recipe: Any) -> None:
     sections |= {"recipe": recipe, "baselines": [], "student": {"from_teacher": {"layers": "first", "keep": 2}}}
-    sections["teacher"]["fine_tune"] = {"epochs": 0.5, "batch_size": 16}
-    sections["training"] = {"epochs": 0.5, "batch_size": 16, "log_every": 1}
+    sections["teacher"]["fine_tune"] = {"num_train_epochs": 0.5, "batch_size": 16}
+    sections["training"] = {"num_train_epochs": 0.5, "batch_size": 16, "log_every": 1}
     results = limbeck.distill(**sections)
     assert {curve.series for curve in results.curves} >= {"loss", "learning_rate"}

@@ -91,7 +91,7 @@ def reason_prompts(verbaliser: Verbaliser, rows: Rows, tokenizer: Any) -> Reason
 
 def _tokens(verbaliser: Verbaliser, rows: Rows, i: int, reason: str, tokenizer: Any) -> LabelTokens:
     prompt = student_prompt(verbaliser.prompt)
-    asks: dict[str, Any] = {"system": None, "instruction": "explain:", "format": "none", "answer": prompt.reason}
+    asks: dict[str, Any] = {"system": None, "instruction": "explain:", "format": "none", "answer": prompt.rationale}
     asks |= {"demonstrations": (), "descriptions": {}}
     prompt = prompt.model_copy(update=asks)
     return tokens_behind(prompt, verbaliser.labels, row_fields(verbaliser, rows, i), tokenizer, [reason])[0][0]

@@ -68,7 +68,7 @@ def parse_answer(text: str, prompt: LabelPrompt, labels: Sequence[str]) -> Parse
     is ``unknown_label``. An answer whose first sentence refuses is ``refused``, whatever labels it names. A reason
     must be English, have 8 to 120 words, and say more than the label.
     """
-    own_marks = marks_thoughts(f"{prompt.answer} {prompt.reason}")  # then they are what the prompt asks for
+    own_marks = marks_thoughts(f"{prompt.answer} {prompt.rationale}")  # then they are what the prompt asks for
     stripped = (text if own_marks else without_thoughts(text)).strip()
     if not stripped:
         return ParsedAnswer("only_thoughts" if text.strip() else "empty")
@@ -81,10 +81,10 @@ def parse_answer(text: str, prompt: LabelPrompt, labels: Sequence[str]) -> Parse
     outcome, label = _find(first, labels)
     if outcome == "unknown_label" and not heading:
         # A chatty model may say a sentence first; what comes after a reason's heading is about other things.
-        outcome, label = _find(_before(rest, prompt.reason), labels)
-    if prompt.format != "label_and_reason" or label is None:
+        outcome, label = _find(_before(rest, prompt.rationale), labels)
+    if prompt.format != "label_and_rationale" or label is None:
         return ParsedAnswer(outcome, label)
-    found, reason = _after("\n".join(more), prompt.reason)
+    found, reason = _after("\n".join(more), prompt.rationale)
     return _with_reason(label, reason if found else "")
 
 

@@ -24,7 +24,7 @@ from limbeck.errors import ConfigError, ModelError, near_misses
 from limbeck.models.json_file import faults_in
 
 __all__ = [
-    "REASON_FORMATS",
+    "RATIONALE_FORMATS",
     "Demonstration",
     "LabelPrompt",
     "check_prompt",
@@ -35,7 +35,7 @@ __all__ = [
 
 _FILE_FORMAT = 1
 _LABELS = "labels"
-REASON_FORMATS = ("label_and_reason", "json")
+RATIONALE_FORMATS = ("label_and_rationale", "json")
 """Formats of answers that have a reason."""
 
 
@@ -46,7 +46,7 @@ class Demonstration(BaseModel):
     __pydantic_extra__: dict[str, str]
 
     label: str
-    reason: str | None = None
+    rationale: str | None = None
 
     @property
     def slots(self) -> dict[str, str]:
@@ -63,15 +63,15 @@ class LabelPrompt(BaseModel):
     """Who the model is: a chat's system message, or the first lines of a plain prompt."""
     instruction: Annotated[str, Field(min_length=1)] = "Classify the text into one of these categories: {{ labels }}."
     demonstrations: tuple[Demonstration, ...] = ()
-    format: Literal["none", "label", "label_and_reason", "json"] = "label"
+    format: Literal["none", "label", "label_and_rationale", "json"] = "label"
     """What an answer looks like, and the sentence that says so; ``none``: the label, and no sentence."""
     input: Annotated[str, Field(min_length=1)] = "Input: {{ text }}"
     """The text to label; its slots are fields of the row."""
     answer: str = "Output:"
-    """What stands before the label: the last line of a plain prompt. With ``label_and_reason`` it is better
+    """What stands before the label: the last line of a plain prompt. With ``label_and_rationale`` it is better
     ``Classification:``, and a chat's answer begins with it."""
-    reason: str = "Reason:"
-    """What stands before the reason, with ``label_and_reason``."""
+    rationale: str = "Reason:"
+    """What stands before the reason, with ``label_and_rationale``."""
     descriptions: dict[str, OneLine] = {}
     """What labels mean, by their names; default: what ``task.labels`` says. Lines of their own behind the
     instruction."""
@@ -108,7 +108,7 @@ class LabelPrompt(BaseModel):
             )
         return template
 
-    @field_validator("answer", "reason")
+    @field_validator("answer", "rationale")
     @classmethod
     def _one_line(cls, heading: str) -> str:
         if not heading.strip() or heading != heading.strip() or len(heading.splitlines()) > 1:
@@ -169,8 +169,8 @@ def check_prompt(prompt: LabelPrompt, labels: Sequence[str], fields: Collection[
             faults.append(f"{where}: label '{shown.label}' is none of the task's; {near_misses(shown.label, labels)}")
         if missing := sorted(slots - {_LABELS} - set(shown.slots)):
             faults.append(f"{where}: lacks '{missing[0]}', which prompt.input asks for")
-        if prompt.format in REASON_FORMATS and not shown.reason:
-            faults.append(f"{where}: format {prompt.format} shows a reason, and it has none")
+        if prompt.format in RATIONALE_FORMATS and not shown.rationale:
+            faults.append(f"{where}: format {prompt.format} shows a rationale, and it has none")
     if faults:
         raise ConfigError("the prompt does not fit the task:\n- " + "\n- ".join(faults))
 

@@ -30,8 +30,8 @@ __all__ = [
 _FORMATS = {
     "none": "",
     "label": "Answer with one of the categories and nothing else.",
-    "label_and_reason": (
-        "Answer in two lines:\n{answer} <one of the categories>\n{reason} <in English, 8 to 120 words>"
+    "label_and_rationale": (
+        "Answer in two lines:\n{answer} <one of the categories>\n{rationale} <in English, 8 to 120 words>"
     ),
     "json": 'Answer with JSON: {{"label": <one of {names}>, "reason": <in English, 8 to 120 words>}}',
 }
@@ -120,7 +120,7 @@ def _chat(prompt: LabelPrompt, blocks: tuple[_Blocks, bool]) -> tuple[list[dict[
         messages.append({"role": "system", "content": head.pop(0)})
     opening = "\n".join(head) + "\n\n"
     for text, answer in shown:
-        own_heading = f"{prompt.answer} " if prompt.format == "label_and_reason" else ""
+        own_heading = f"{prompt.answer} " if prompt.format == "label_and_rationale" else ""
         messages.append({"role": "user", "content": opening + text})
         messages.append({"role": "assistant", "content": own_heading + answer})
         opening = ""
@@ -201,7 +201,7 @@ def render_for_scoring(
         ) from error
     if prompt.format == "json":
         return RenderedPrompt(text + json_start, "", '"', False, cut)
-    if prompt.format == "label_and_reason":
+    if prompt.format == "label_and_rationale":
         return RenderedPrompt(text + prompt.answer, " ", "\n", False, cut)
     return RenderedPrompt(text, "", end_of_turn or "\n", False, cut)
 
@@ -252,7 +252,7 @@ def _blocks(
     if prompt.system is not None:
         head.insert(0, fill(prompt.system, common))
     names = json.dumps(list(labels), ensure_ascii=False)
-    if wanted := _FORMATS[prompt.format].format(answer=prompt.answer, reason=prompt.reason, names=names):
+    if wanted := _FORMATS[prompt.format].format(answer=prompt.answer, rationale=prompt.rationale, names=names):
         head.append(wanted)
     marks = _marks(tokenizer)
 
@@ -269,11 +269,11 @@ def _blocks(
 
 
 def _answer(prompt: LabelPrompt, shown: Demonstration) -> str:
-    reason = folded(shown.reason or "")
+    reason = folded(shown.rationale or "")
     if prompt.format == "json":
         return json.dumps({"label": shown.label, "reason": reason}, ensure_ascii=False)
-    if prompt.format == "label_and_reason":
-        return f"{shown.label}\n{prompt.reason} {reason}"
+    if prompt.format == "label_and_rationale":
+        return f"{shown.label}\n{prompt.rationale} {reason}"
     return shown.label
 
 

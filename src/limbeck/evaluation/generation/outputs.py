@@ -43,7 +43,7 @@ class SystemOutputs:
         for values in (self.nll_sum_N, self.kl_sum_N, self.agreed_N, self.texts, self.cut_off_N):
             assert values is None or len(values) == rows
         if rows == 0:
-            raise DataError("figures need held-out rows, but there are none; give test data or a larger test_share")
+            raise DataError("figures need held-out rows, but there are none; give test data or a larger test_size")
         if len(bare := np.flatnonzero(np.asarray(self.tokens_N) < 1)):
             raise DataError(
                 f"held-out row {bare[0]} (counted from 0) has no supervised token: its completion is empty, or its "

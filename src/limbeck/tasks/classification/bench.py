@@ -169,7 +169,7 @@ def set_up(
         if (
             isinstance(student, LabelScorer)
             and student.verbaliser.explains
-            and (label_teacher is None or config.teacher.reason is not None)
+            and (label_teacher is None or config.teacher.rationale is not None)
         ):
             bench.reasons = training_reasons(config, rows, labels, student, tokenizer, limit, folder, progress)
         return bench

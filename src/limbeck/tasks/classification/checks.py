@@ -112,7 +112,7 @@ def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[
 
 def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> list[Finding]:
     """Check a run whose teacher is known by its labels; one with a prompt is not asked yet."""
-    asked = config.teacher.column is None
+    asked = config.teacher.labels_from is None
     try:
         instead = unasked_teacher(config, rows) if asked else None
         bench = set_up(config, Path(config.output), rows, progress, instead)
@@ -166,7 +166,7 @@ def _cost_of_asking(config: RunConfig, rows: RunRows, endpoint: ChatEndpoint) ->
         texts += [dict(row) for row in content_free_rows(teacher.prompt)]
     requests = label_requests(endpoint, teacher.prompt, texts, rows.labels, teacher.samples)
     learns_reasons = any(recipe.build().needs.reasons for recipe in config.recipes().values())
-    if learns_reasons and teacher.reason is None:
+    if learns_reasons and teacher.rationale is None:
         requests += reason_requests(endpoint, teacher.prompt, train, rows.labels)
     found = estimate(endpoint, requests)
     words = f"{found.calls:,} calls, about {found.prompt_tokens:,} tokens of prompts (by 4 bytes a token) and at most "
@@ -362,7 +362,7 @@ def _few_steps(config: RunConfig, rows: RunRows, taught: int) -> list[Finding]:
     if steps >= _FEW_STEPS:
         return []
     words = f"{steps} optimiser steps are few: a new head and rare classes take some hundreds"
-    return [Finding("warning", "steps", f"{words}; raise training.epochs, or give training.steps")]
+    return [Finding("warning", "steps", f"{words}; raise training.num_train_epochs, or give training.max_steps")]
 
 
 def _seconds_per_row(model: Any, encoded: Encoded, sample: NDArray[np.int64]) -> float:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from limbeck.data.prompts.label_prompt import REASON_FORMATS, LabelPrompt
+from limbeck.data.prompts.label_prompt import RATIONALE_FORMATS, LabelPrompt
 from limbeck.data.tasks import Classification
 from limbeck.recipes.capabilities import Capability, Idle, Lack
 from limbeck.stages.stage import Training
@@ -66,11 +66,11 @@ class Teacher(_Section):
     the most frequent label. 0: none."""
     journal: str | None = None
     """File that keeps an API's answers; default: in the run folder. Runs may share one."""
-    column: str | None = None
+    labels_from: str | None = None
     """Field of the rows with the label that a teacher gave; there is no model then."""
     confidence: str | None = None
     """Field with how sure the teacher was, from 0 to 1; default: it counts as certain."""
-    reason: str | None = None
+    rationale: str | None = None
     """Field of the rows with the teacher's reason in English, where a recipe learns from it."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Only for models whose authors you trust."""
@@ -82,16 +82,16 @@ class Teacher(_Section):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Teacher:
-        given = [name for name in ("model", "api", "column") if getattr(self, name) is not None]
+        given = [name for name in ("model", "api", "labels_from") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of model, api, column (given: {', '.join(given) or 'none'})")
+            raise ValueError(f"give exactly one of model, api, labels_from (given: {', '.join(given) or 'none'})")
         if self.fine_tune is not None and not self.is_classifier:
             raise ValueError("fine_tune is for a teacher with a classifier's model; labels and prompts are final")
-        if self.column is None and self.confidence is not None:
-            raise ValueError("confidence goes with column, the field with the teacher's label")
+        if self.labels_from is None and self.confidence is not None:
+            raise ValueError("confidence goes with labels_from, the field with the teacher's label")
         if self.api is not None and self.prompt is None:
             raise ValueError("api needs a prompt: how the teacher is asked for a label")
-        if self.column is not None and self.prompt is not None:
+        if self.labels_from is not None and self.prompt is not None:
             raise ValueError("prompt is for a teacher that is asked; a column holds its answers")
         if self.calibration and self.prompt is None:
             raise ValueError("calibration is for a teacher with a prompt")
@@ -188,8 +188,8 @@ def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
             yield Lack(state, f"teacher.{'api' if teacher.api is not None else 'column'} gives labels only", others)
     if teacher.prompt is not None:
         yield Lack(Capability.FIRST_STATES, "a model with teacher.prompt has none", others)
-    if teacher.reason is not None:
-        yield Idle(Capability.REASONS, "teacher.reason", "Use anon with reason_weight, or leave it out")
+    if teacher.rationale is not None:
+        yield Idle(Capability.REASONS, "teacher.rationale", "Use anon with rationale_weight, or leave it out")
     if teacher.is_classifier:
         yield Lack(Capability.REASONS, "a teacher that is a classifier gives none", "Use a column, prompt or api")
     if student.head != "verbaliser":
@@ -197,10 +197,10 @@ def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
     if student.adapter is not None and student.adapter.kind in ("prompt", "prefix"):
         advice = "Use student.adapter with kind: lora, houlsby or bitfit"
         yield Lack(Capability.REASONS, "a student with soft vectors (student.adapter) cannot write", advice)
-    asks = teacher.api is not None and teacher.prompt is not None and teacher.prompt.format in REASON_FORMATS
-    if teacher.reason is None and not asks:
-        advice = f"An API is asked for them if its prompt.format is {' or '.join(REASON_FORMATS)}"
-        yield Lack(Capability.REASONS, "teacher.reason does not name the field of the rows that has them", advice)
+    asks = teacher.api is not None and teacher.prompt is not None and teacher.prompt.format in RATIONALE_FORMATS
+    if teacher.rationale is None and not asks:
+        advice = f"An API is asked for them if its prompt.format is {' or '.join(RATIONALE_FORMATS)}"
+        yield Lack(Capability.REASONS, "teacher.rationale does not name the field of the rows that has them", advice)
 
 
 CONFIG = RunConfig

@@ -102,8 +102,8 @@ def make_label_teacher(
         LimbeckError: the labels cannot be read, or the teacher cannot be asked or gives too few.
     """
     teacher = config.teacher
-    if teacher.column is not None:
-        return _from_column(teacher.column, rows)
+    if teacher.labels_from is not None:
+        return _from_column(teacher.labels_from, rows)
     assert teacher.prompt is not None
     asked = f"asked with the prompt {teacher.prompt.hash[:12]}"
     if teacher.api is not None:
@@ -217,7 +217,7 @@ def _from_column(column: str, rows: RunRows) -> LabelTeacher:
     if not train.kept_N.any():
         raise DataError(
             f"none of the {len(rows.train)} training rows has a label of the teacher in field '{column}'. "
-            "Check teacher.column, or name a teacher with a model"
+            "Check teacher.labels_from, or name a teacher with a model"
         )
     return LabelTeacher(f"labels in the field '{column}'", train, test)
 

@@ -208,7 +208,7 @@ class _Planner:
         ]
 
     def _training(self, training: Training, model: StepMemory, who: str) -> list[MemoryItem]:
-        moments, each = (2, "two moments") if training.optimiser == "adamw" else (1, "momentum")
+        moments, each = (2, "two moments") if training.optim == "adamw" else (1, "momentum")
         rows = self._micro_rows(training)
         states = f"{each} of 4 bytes x {model.trainable:,} trained"
         traced = f"{rows} rows of {self.tokens} tokens, traced"

@@ -84,8 +84,10 @@ def given_by(scored: LabelProbs) -> NDArray[np.int64]:
 def advice_for(config: RunConfig) -> str:
     """Return what to do about a teacher that is no better than the most frequent label, in a sentence or two."""
     teacher, labels = config.teacher, ", ".join(f"{label}: ..." for label in (config.task.labels or ["NAME"])[:2])
-    if teacher.column is not None:
-        return "Check that teacher.column is the right field, or have the rows labelled by another model or prompt."
+    if teacher.labels_from is not None:
+        return (
+            "Check that teacher.labels_from is the right field, or have the rows labelled by another model or prompt."
+        )
     if teacher.prompt is None:
         return (
             "Check that it was trained for this task and that task.labels are in the order of its logits, or "

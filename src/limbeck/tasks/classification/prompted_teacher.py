@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from limbeck.data.prompts.label_answer import ParsedAnswer, parse_answer
-from limbeck.data.prompts.label_prompt import REASON_FORMATS, LabelPrompt
+from limbeck.data.prompts.label_prompt import RATIONALE_FORMATS, LabelPrompt
 from limbeck.data.prompts.label_render import (
     RenderedPrompt,
     is_chat,
@@ -246,8 +246,8 @@ def ask_for_reasons(
     from limbeck.errors import ConfigError
     from limbeck.teachers.chat.answer import Answer
 
-    if prompt.format not in REASON_FORMATS:
-        raise ConfigError(f"prompt.format: {prompt.format} has no reason; use {' or '.join(REASON_FORMATS)}")
+    if prompt.format not in RATIONALE_FORMATS:
+        raise ConfigError(f"prompt.format: {prompt.format} has no reason; use {' or '.join(RATIONALE_FORMATS)}")
     chat = teacher.endpoint.kind == "chat"
     asked_N, _ = _asked(prompt, rows, labels, chat)
 
@@ -299,7 +299,7 @@ def _stop(prompt: LabelPrompt, chat: bool) -> tuple[str, ...]:
     """A base model goes on with another text: its answer ends at the first line break, or at a blank line."""
     if chat or prompt.format == "json":
         return ()
-    return ("\n\n",) if prompt.format == "label_and_reason" else ("\n",)
+    return ("\n\n",) if prompt.format == "label_and_rationale" else ("\n",)
 
 
 def _reader(prompt: LabelPrompt, labels: Sequence[str]) -> Callable[[str], tuple[str | None, str]]:

@@ -35,7 +35,7 @@ def training_reasons(
         DataError: there is none.
         TeacherError: the API cannot be asked.
     """
-    if config.teacher.reason is not None:
+    if config.teacher.rationale is not None:
         assert rows.train.teacher_reason is not None
         reasons = [usable_reason(reason or "") for reason in rows.train.teacher_reason]
     else:
@@ -44,7 +44,8 @@ def training_reasons(
     if not len(encoded):
         raise DataError(
             f"none of the {len(rows.train)} training rows has a reason to learn from: English, 8 to 120 words, and "
-            f"together with its text at most {max_length} tokens. Check teacher.reason, or leave out reason_weight"
+            f"together with its text at most {max_length} tokens. Check teacher.rationale, or leave out "
+            "rationale_weight"
         )
     return encoded
 

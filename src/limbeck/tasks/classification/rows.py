@@ -50,7 +50,7 @@ _FIELDS_SHOWN = 20
 
 _SINGLE_LABEL_ADVICE = (
     "Use a teacher that chooses one label (trained by cross-entropy), fine-tune the encoder for your labels "
-    "(teacher.fine_tune), or write its likeliest label of each row into a field (teacher.column)"
+    "(teacher.fine_tune), or write its likeliest label of each row into a field (teacher.labels_from)"
 )
 
 
@@ -93,9 +93,9 @@ def read_rows(config: RunConfig, folder: Path | None = None) -> RunRows:
         text=config.task.text,
         text_pair=config.task.text_pair,
         label=config.task.label,
-        teacher_label=config.teacher.column,
+        teacher_label=config.teacher.labels_from,
         teacher_confidence=config.teacher.confidence,
-        teacher_reason=config.teacher.reason,
+        teacher_reason=config.teacher.rationale,
     )
     train = _load(config.data, "train", fields, known, folder)
     _require_teacher_fields(config, train.columns)
@@ -107,7 +107,7 @@ def read_rows(config: RunConfig, folder: Path | None = None) -> RunRows:
         fingerprints["test"] = test.fingerprint
         left_out += test.left_out
     else:
-        train_rows, test_rows = _hold_out(train.rows, config.data.test_share)
+        train_rows, test_rows = _hold_out(train.rows, config.data.test_size)
     dev = None
     if config.data.dev is not None:
         found = _load(config.data, "dev", fields, labels, folder)
@@ -129,7 +129,7 @@ def read_rows(config: RunConfig, folder: Path | None = None) -> RunRows:
 
 def _require_teacher_fields(config: RunConfig, columns: Sequence[str]) -> None:
     """Refuse a field of the teacher's that no training row has. Raises `DataError`."""
-    for name in ("column", "confidence", "reason"):
+    for name in ("labels_from", "confidence", "rationale"):
         field = getattr(config.teacher, name)
         if field is not None and field not in columns:
             raise DataError(f"teacher.{name}: no training row has the field '{field}'; {near_misses(field, columns)}")

@@ -37,7 +37,7 @@ def step_memory(bench: TextBench, student: Any) -> list[MemoryItem]:
     rows = training.micro_batch_size or max(1, training.batch_size // ranks())
     longest = int(np.argmax(bench.train_rows.lengths))
     tokens = int(bench.train_rows.lengths[longest])
-    moments = adamw_bytes(trained) if training.optimiser == "adamw" else 4.0 * trained
+    moments = adamw_bytes(trained) if training.optim == "adamw" else 4.0 * trained
     activations = _activations(bench, student, longest, rows)
     tables = {
         id(m.weight): m.weight.numel() for m in (student.get_input_embeddings(), student.get_output_embeddings())
@@ -45,7 +45,7 @@ def step_memory(bench: TextBench, student: Any) -> list[MemoryItem]:
     items = [
         MemoryItem("student's weights", weights),
         MemoryItem("gradients", 4.0 * trained),
-        MemoryItem("optimiser states", moments, training.optimiser),
+        MemoryItem("optimiser states", moments, training.optim),
         MemoryItem("activations", activations, f"{rows} rows of {tokens} tokens"),
         MemoryItem("backward through a layer", activations / depth(student)),
         MemoryItem("logits", _logits(bench, student, rows, longest), "a chunk of rows at a time"),

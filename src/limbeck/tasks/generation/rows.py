@@ -63,7 +63,7 @@ def read_texts(config: TextRunConfig, folder: Path | None = None) -> TextRows:
         fingerprints["test"] = test.fingerprint
         left_out += test.left_out
     else:
-        train, test = _hold_out(train, config.data.test_share)
+        train, test = _hold_out(train, config.data.test_size)
     corpus = None
     if config.data.corpus is not None:
         corpus = _load(config, "corpus", folder, Generation(text="text"), False)

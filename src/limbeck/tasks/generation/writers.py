@@ -80,7 +80,7 @@ class StageTexts:
             return RolloutWriter(
                 choice,
                 rows=self.rows,
-                write=partial(complete, teacher_share=choice.teacher_share),
+                write=partial(complete, teacher_fraction=choice.teacher_fraction),
                 make_batch=self._own_batch,
                 score=self._score,
                 rows_per_step=self.batch_size // ranks(),

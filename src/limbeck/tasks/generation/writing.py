@@ -42,7 +42,7 @@ def write(
     decoding: Decoding,
     seed: int,
     *,
-    teacher_share: float = 0.0,
+    teacher_fraction: float = 0.0,
 ) -> list[Completion]:
     """Let `model` complete the prompts of `rows`."""
     return write_completions(
@@ -53,8 +53,8 @@ def write(
         pad_id=encoded.pad_id,
         seed=seed,
         vocabulary=bench.vocabulary,
-        teacher=bench.teacher if teacher_share else None,
-        teacher_share=teacher_share,
+        teacher=bench.teacher if teacher_fraction else None,
+        teacher_fraction=teacher_fraction,
     )
 
 

@@ -26,8 +26,8 @@ def read_rows(config: LabelSetRunConfig, folder: Path | None) -> LabelSetRows:
     task, columns = config.task, config.teacher.columns
     if columns and len(columns) != len(task.fields):
         raise ConfigError(
-            f"teacher.column names {len(columns)} fields, and task.label {len(task.fields)}: the teacher's labels are "
-            "read in the form of the gold ones"
+            f"teacher.labels_from names {len(columns)} fields, and task.label {len(task.fields)}: the teacher's "
+            "labels are read in the form of the gold ones"
         )
     known = _teachers_labels(config) or task.names
 

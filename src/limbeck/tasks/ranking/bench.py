@@ -16,8 +16,8 @@ from limbeck.evaluation.predict import predict_scores
 from limbeck.models.load import load_tokenizer, load_weights, new_encoder
 from limbeck.models.step_memory import without_memory
 from limbeck.ranks import device
-from limbeck.recipes.english_model import english_model
 from limbeck.recipes.recipe import Recipe
+from limbeck.recipes.source_model import source_model
 from limbeck.sequences.given import GivenRows, Paired
 from limbeck.stages.stage import Stage
 from limbeck.students.scorer import Scorer, make_scorer
@@ -26,9 +26,9 @@ from limbeck.tasks.ranking.config import LanguageRunConfig
 from limbeck.tasks.ranking.rows import LanguageData, hard_prompts, prompt_texts
 from limbeck.types import Batch, Progress, SoftLayout
 
-__all__ = ["ENGLISH_MODEL", "Bench", "batch_maker", "rows_of", "scoring"]
+__all__ = ["SOURCE_MODEL", "Bench", "batch_maker", "rows_of", "scoring"]
 
-ENGLISH_MODEL = "english_model"
+SOURCE_MODEL = "source_model"
 _CROSS_ENCODER_CANDIDATES = 64
 """More candidates than this are too many to read one by one."""
 _SCORE_ROWS = 32
@@ -96,7 +96,7 @@ class Bench:
 
     def recipes(self) -> list[tuple[str, Recipe]]:
         """The English model and all others."""
-        return [(ENGLISH_MODEL, english_model()), *((r.key, r.build()) for r in self.config.recipes())]
+        return [(SOURCE_MODEL, source_model()), *((r.key, r.build()) for r in self.config.recipes())]
 
     def check_lengths(self) -> None:
         """Refuse prompts that leave no room for the input, for every system, before anything is trained."""
@@ -150,12 +150,12 @@ class Bench:
             self._tests[key] = self.encoder(system).encode(self.data.test)
         return self._tests[key]
 
-    def steps(self, n_target_records: int, pairs: int) -> dict[str, int]:
+    def steps(self, target_records: int, pairs: int) -> dict[str, int]:
         """Optimiser steps of each kind of rows."""
         training = self.config.training
-        english = training.english.total_steps(len(self.data.english))
+        english = training.source.total_steps(len(self.data.english))
         distillation = training.distillation.total_steps(pairs) if pairs else 0
-        target = training.target.total_steps(n_target_records) if n_target_records else 0
+        target = training.target.total_steps(target_records) if target_records else 0
         return {"source": english, "paired": distillation, "target": target}
 
     def stage_steps(self, system: Recipe, stage: Stage, steps: dict[str, int]) -> int:

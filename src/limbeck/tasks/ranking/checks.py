@@ -25,7 +25,7 @@ from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.given import Paired
 from limbeck.students.scorer import Scorer
 from limbeck.tasks.finding import Finding, InFolder
-from limbeck.tasks.ranking.bench import ENGLISH_MODEL, Bench
+from limbeck.tasks.ranking.bench import SOURCE_MODEL, Bench
 from limbeck.tasks.ranking.config import LanguageRunConfig
 from limbeck.tasks.ranking.rows import LanguageData, Pairs, pair_for, prompt_texts, read_language_data, script_shares
 from limbeck.tasks.ranking.task_run import RankingRun, budgets_of
@@ -135,16 +135,14 @@ def _target_labels(config: LanguageRunConfig, data: LanguageData) -> list[Findin
     labelled = Counter((r.task, r.lang) for r in data.pool if r.gold or r.grades)
     cells = {(task, lang): labelled[task, lang] for task, lang in {(r.task, r.lang) for r in (*data.pool, *data.test)}
              if lang in config.task.languages}  # fmt: skip
-    most = config.data.n_target[-1]
+    most = config.data.shots[-1]
     short = [f"{lang} ({task}) {count}" for (task, lang), count in sorted(cells.items()) if count < most]
     if short:
-        words = f"fewer than n_target {most} labelled training records: {', '.join(short)}"
+        words = f"fewer than shots {most} labelled training records: {', '.join(short)}"
         return [Finding("warning", "labels", f"{words}; larger budgets take what there is")]
     least = min(cells.values(), default=0)
     return [
-        Finding(
-            "ok", "labels", f"at least {least} labelled records of each task and target language (n_target {most})"
-        )
+        Finding("ok", "labels", f"at least {least} labelled records of each task and target language (shots {most})")
     ]
 
 
@@ -173,9 +171,10 @@ def _pairing(name: str, source: Paired, pairs: Pairs, data: LanguageData) -> lis
     if lonely:
         advice = "nothing is distilled there; pairing: same needs no translations"
         findings = [Finding("warning", "pairing", f"{words}. None in {', '.join(lonely)}: {advice}")]
-    if source.gate:
-        words = f"{name}: which share passes recipe.gate {source.gate:g} is known once the English model is trained"
-        findings.append(Finding("note", "gate", f"{words}; the report has it for each language"))
+    if source.confidence_threshold:
+        passing = f"{name}: which share passes recipe.confidence_threshold {source.confidence_threshold:g}"
+        words = f"{passing} is known once the English model is trained; the report has it for each language"
+        findings.append(Finding("note", "gate", words))
     return findings
 
 
@@ -293,7 +292,7 @@ def _steps(bench: Bench, planned: list[tuple[System, PlannedStage]]) -> list[Fin
 
 def _budget_text(system: System, planned: PlannedStage) -> str:
     own = planned.folder.endswith(f"-n{system.budget}")
-    return f" (n_target {system.budget})" if own else ""
+    return f" (shots {system.budget})" if own else ""
 
 
 def _models_and_time(
@@ -325,7 +324,7 @@ def _models_and_time(
                 )
                 findings.append(Finding("ok", "models", words))
             training, forward = speeds[key]
-            budgets = [0] if name == ENGLISH_MODEL else budgets_of(recipe, bench.config.data.n_target)
+            budgets = [0] if name == SOURCE_MODEL else budgets_of(recipe, bench.config.data.shots)
             steps = [p.steps * p.training.batch_size for system, p in planned if system.name == name]
             seconds += training * sum(steps)
             scored = len(bench.data.test) * len(budgets) + (len(pairs[name].teachers) if name in pairs else 0)

@@ -111,17 +111,17 @@ class InstructionData(_Section):
     """Where the records come from, and how many target-language labels there are to be."""
 
     sets: Annotated[list[InstructionSet], Field(min_length=1)]
-    n_target: Annotated[list[Annotated[int, Field(ge=0, le=10**9)]], Field(min_length=1)] = [0, 16, 128]
+    shots: Annotated[list[Annotated[int, Field(ge=0, le=10**9)]], Field(min_length=1)] = [0, 16, 128]
     """Labelled records for each task and target language; systems are trained and compared at each."""
     overlap: Literal["stop", "leave_out"] = "stop"
     """What to do with training texts that are test texts too."""
 
-    @field_validator("n_target", mode="before")
+    @field_validator("shots", mode="before")
     @classmethod
     def _one_number(cls, value: Any) -> Any:
         return [value] if isinstance(value, int) else value
 
-    @field_validator("n_target")
+    @field_validator("shots")
     @classmethod
     def _rising(cls, budgets: list[int]) -> list[int]:
         return sorted(set(budgets))
@@ -145,34 +145,34 @@ class AlignmentRecipe(NamedRecipe):
     kind = "ranking"
 
 
-class _English(Training):
-    epochs: Annotated[float, Field(gt=0, le=1e6)] = 3.0
+class _Source(Training):
+    num_train_epochs: Annotated[float, Field(gt=0, le=1e6)] = 3.0
     batch_size: Annotated[int, Field(gt=0, le=10**9)] = _BATCH
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-5
     prompt_learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 1e-3
-    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.06
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.06
 
 
-class _Distillation(_English):
-    epochs: Annotated[float, Field(gt=0, le=1e6)] = 2.0
+class _Distillation(_Source):
+    num_train_epochs: Annotated[float, Field(gt=0, le=1e6)] = 2.0
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-6
 
 
-class _Target(_English):
-    epochs: Annotated[float, Field(gt=0, le=1e6)] = 5.0
+class _Target(_Source):
+    num_train_epochs: Annotated[float, Field(gt=0, le=1e6)] = 5.0
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-6
 
 
 class LanguageTraining(_Section):
     """How each stage is trained. Other systems get the same number of steps in all."""
 
-    english: _English = _English()
+    source: _Source = _Source()
     distillation: _Distillation = _Distillation()
     target: _Target = _Target()
 
     @model_validator(mode="after")
     def _length_is_the_backbones(self) -> LanguageTraining:
-        for name in ("english", "distillation", "target"):
+        for name in ("source", "distillation", "target"):
             if getattr(self, name).max_length is not None:
                 raise ValueError(f"{name}.max_length: one length holds for all stages; set backbone.max_length")
         return self
@@ -195,7 +195,7 @@ class LanguageRunConfig(RunSettings):
     dependents = (
         (
             r"training\.(distillation|target)\.",
-            r"stages/seed\d+/(?!english_model/)|predictions/(?!english_model-|teacher-)|",
+            r"stages/seed\d+/(?!source_model/)|predictions/(?!source_model-|teacher-)|",
         ),
         (r"(rate|task\.high_resource)", ""),
     )

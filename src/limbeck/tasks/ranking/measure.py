@@ -19,7 +19,7 @@ from limbeck.evaluation.metrics.ranking import Credits
 from limbeck.evaluation.ranking import accuracy_credit, query_ndcg, reciprocal_rank, span_counts
 from limbeck.models.load import hub_name
 from limbeck.ranks import ranks
-from limbeck.recipes.english_model import english_model
+from limbeck.recipes.source_model import source_model
 from limbeck.results.record import Results, Role, StageCost, System
 from limbeck.results.sections import Gate, SystemCost, SystemCosts
 from limbeck.sequences.given import Paired
@@ -31,7 +31,7 @@ from limbeck.types import Instruction, SoftLayout
 
 __all__ = ["LanguageOutcome", "compare_languages", "credits_of", "language_card", "write_scorer"]
 
-_ENGLISH_MODEL = "english_model"
+_SOURCE_MODEL = "source_model"
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,8 @@ def compare_languages(outcome: LanguageOutcome) -> Results:
 def _ranked(outcome: LanguageOutcome) -> list[Ranked]:
     """What each system earned on each test record, budget by budget, in the order of the run file."""
     main = outcome.config.recipe
-    teacher = System(name="teacher", title=english_model().title, role="teacher")
-    systems = {_ENGLISH_MODEL: teacher}
+    teacher = System(name="teacher", title=source_model().title, role="teacher")
+    systems = {_SOURCE_MODEL: teacher}
     for recipe in outcome.config.recipes():
         built = recipe.build()
         role: Role = "main" if recipe.key == main.key else "baseline"
@@ -189,7 +189,7 @@ def credits_of(records: Sequence[Instruction], scores_NK: NDArray[np.float32]) -
 
 
 def _costs(outcome: LanguageOutcome, systems: Sequence[Ranked]) -> list[SystemCost]:
-    of_teacher = outcome.stages_of[_ENGLISH_MODEL, 0]
+    of_teacher = outcome.stages_of[_SOURCE_MODEL, 0]
     recipes = {recipe.key: recipe.build() for recipe in outcome.config.recipes()}
     costs = []
     for one in systems:
@@ -218,23 +218,23 @@ def _mean_over_seeds(kept: dict[int, dict[str, float]]) -> dict[str, float]:
 def _counts(outcome: LanguageOutcome) -> dict[str, int]:
     data, config = outcome.data, outcome.config
     counts = {"english": len(data.english), "paired": len(data.pool), "test": len(data.test)}
-    for n_target in config.data.n_target:
-        counts[f"target {n_target}"] = len(data.target(n_target, config.seeds[0]))
+    for shots in config.data.shots:
+        counts[f"target {shots}"] = len(data.target(shots, config.seeds[0]))
     return counts
 
 
 def _warnings(outcome: LanguageOutcome) -> list[str]:
     config, data = outcome.config, outcome.data
     found = list(data.warnings)
-    for n_target in config.data.n_target:
+    for shots in config.data.shots:
         cells = {(record.task, record.lang) for record in data.pool}
-        taken = data.target(n_target, config.seeds[0])
+        taken = data.target(shots, config.seeds[0])
         short = {
             f"{lang} ({task})" for task, lang in cells
-            if sum((record.task, record.lang) == (task, lang) for record in taken) < n_target
+            if sum((record.task, record.lang) == (task, lang) for record in taken) < shots
         }  # fmt: skip
         if short:
-            found.append(f"Fewer than {n_target} labelled training records in {', '.join(sorted(short))}.")
+            found.append(f"Fewer than {shots} labelled training records in {', '.join(sorted(short))}.")
     if len(config.seeds) < 3:
         found.append(
             f"{len(config.seeds)} training seed{'s' if len(config.seeds) > 1 else ''}: there is little to say about "

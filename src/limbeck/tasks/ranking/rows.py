@@ -114,10 +114,10 @@ def read_language_data(config: LanguageRunConfig, *, embed: Callable[[list[str]]
         raise DataError(
             f"no labelled training record in the source language '{source}': the teacher learns from these"
         )
-    if max(config.data.n_target) and not any(record.gold or record.grades for record in pool):
+    if max(config.data.shots) and not any(record.gold or record.grades for record in pool):
         raise DataError(
-            "no labelled training record in a target language, but data.n_target asks for up to "
-            f"{max(config.data.n_target)} of each: set data.n_target: 0, or label some"
+            "no labelled training record in a target language, but data.shots asks for up to "
+            f"{max(config.data.shots)} of each: set data.shots: 0, or label some"
         )
     if missing := [lang for lang in config.task.languages if all(record.lang != lang for record in test)]:
         raise DataError(f"no test record in {', '.join(missing)}: nothing could be said about these languages")

@@ -28,7 +28,7 @@ from limbeck.sequences.mixed import MixedSequences
 from limbeck.stages.pipeline import StageRun
 from limbeck.stages.stage import Training
 from limbeck.students.scorer import Scorer
-from limbeck.tasks.ranking.bench import ENGLISH_MODEL, Bench, batch_maker, rows_of, scoring
+from limbeck.tasks.ranking.bench import SOURCE_MODEL, Bench, batch_maker, rows_of, scoring
 from limbeck.tasks.ranking.measure import LanguageOutcome, compare_languages, language_card, write_scorer
 from limbeck.tasks.ranking.rows import LanguageData, Pairs, pair_for
 from limbeck.tasks.task import Part, PlannedStage, Role, System
@@ -78,9 +78,9 @@ class RankingRun:
         found = []
         for name, recipe in self.recipes.items():
             role: Role = "baseline"
-            if name in (ENGLISH_MODEL, self.config.recipe.key):
-                role = "teacher" if name == ENGLISH_MODEL else "main"
-            for budget in [0] if role == "teacher" else budgets_of(recipe, self.config.data.n_target):
+            if name in (SOURCE_MODEL, self.config.recipe.key):
+                role = "teacher" if name == SOURCE_MODEL else "main"
+            for budget in [0] if role == "teacher" else budgets_of(recipe, self.config.data.shots):
                 found.append(System(name, role, tuple(self._stages(name, recipe, budget, seed)), budget))
         return found
 
@@ -94,9 +94,9 @@ class RankingRun:
             if rows == "target" and not records:
                 continue
             so_far.add(rows)
-            where = name if name == ENGLISH_MODEL else f"{name}-{stage.name}"
+            where = name if name == SOURCE_MODEL else f"{name}-{stage.name}"
             where += f"-n{budget}" if {"target", "source+target"} & so_far else ""
-            base = of_rows.get(rows, self.config.training.english)
+            base = of_rows.get(rows, self.config.training.source)
             yield PlannedStage(
                 stage,
                 steps=self.bench.stage_steps(recipe, stage, steps),
@@ -171,7 +171,7 @@ class RankingRun:
             assert pairs is not None
             encoded = encoder.encode(pairs.students)
             table = self._teacher_scores(system.name, recipe, pairs, seed)
-            kept = self._kept_by_gate(system, source.gate, pairs, table, seed)
+            kept = self._kept_by_gate(system, source.confidence_threshold, pairs, table, seed)
             sequences = _paired_sequences(kept, pairs, encoded, batch_size, planned.steps, seed)
             return encoded, sequences, StoredTeacher({"logits": table}, 0.0)
         data, records = self.bench.data, self._target(system.budget or 0, seed)
@@ -187,14 +187,14 @@ class RankingRun:
         return self.bench.score(f"teacher-{name}-seed{seed}", self._english, encoded)[pairs.teacher_of]
 
     def _kept_by_gate(
-        self, system: System, gate: float, pairs: Pairs, table: NDArray[np.float32], seed: int
+        self, system: System, threshold: float, pairs: Pairs, table: NDArray[np.float32], seed: int
     ) -> NDArray[np.bool_]:
         """Which paired rows the teacher is sure enough of. Raises `ConfigError` for none."""
-        kept: NDArray[np.bool_] = softmax(table).max(axis=-1) >= gate
+        kept: NDArray[np.bool_] = softmax(table).max(axis=-1) >= threshold
         if not kept.any() or any(not block.any() for block in np.split(kept, pairs.blocks)):
             raise ConfigError(
-                f"recipe.gate {gate:g}: the English model is less sure than this of every paired record. "
-                "Lower the gate, or train the English model longer (training.english)"
+                f"recipe.confidence_threshold {threshold:g}: the English model is less sure than this of every paired "
+                "record. Lower the threshold, or train the English model longer (training.source)"
             )
         if system.role == "main":
             languages = np.asarray([record.lang for record in pairs.students])

@@ -25,7 +25,8 @@ def read_rows(config: RegressorRunConfig, folder: Path | None) -> RegressorRows:
     task, columns = config.task, config.teacher.columns
     if columns and len(columns) != len(task.names):
         raise ConfigError(
-            f"teacher.column names {len(columns)} fields, and task.value {len(task.names)}: give one for each number"
+            f"teacher.labels_from names {len(columns)} fields, and task.value {len(task.names)}: give one for each "
+            "number"
         )
 
     def load(sources: Any, split: str, quarantine: Path | None) -> TargetRows[float]:

@@ -8,10 +8,10 @@ from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage
 
-__all__ = ["english_model"]
+__all__ = ["source_model"]
 
 
-def english_model() -> Recipe:
+def source_model() -> Recipe:
     """``CE(gold)`` over candidates, on instruction records of the source language alone.
 
     Every cross-lingual run trains it first; on other languages it is the zero-shot system.
@@ -21,5 +21,5 @@ def english_model() -> Recipe:
     """
     return Recipe(
         title="English model (zero-shot)",
-        stages=(Stage("english", (WeightedTerm("labels", LabelCrossEntropy()),), source=GivenRows("source")),),
+        stages=(Stage("source", (WeightedTerm("labels", LabelCrossEntropy()),), source=GivenRows("source")),),
     )
