@@ -20,7 +20,7 @@ def alert(n: int, status: Status = "raised", severity: float = 0.5, **given: obj
         "article_id": f"id{n}", "status": status, "label": "risk", "confidence": 0.8, "calibrated": True,
         "severity": severity, "band": band, "entropy": 0.2, "probabilities": {"risk": 0.8, "safe": 0.2},
         "title": f"Title {n}", "text": f"text {n}", "lang": "en", "crisis": "flood", "date": "2018-11-12",
-        "week": "2018-W46", "confirmed_by": None, "duplicate_of": None, "rationale": NO_REASON, "reason_fault": None,
+        "week": "2018-W46", "confirmed_by": None, "duplicate_of": None, "reason": NO_REASON, "reason_fault": None,
         "model_hash": "a", "prompt_hash": None, "time": "2026-01-01T00:00:00+00:00",
     }  # fmt: skip
     return Alert.model_validate(values | given)

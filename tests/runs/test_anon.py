@@ -349,7 +349,7 @@ def test_hidden_states_of_a_prompted_teacher_teach(shown: dict[str, Any], tmp_pa
 @pytest.mark.parametrize(
     ("section", "change", "message"),
     [
-        ("teacher", {"model": None, "prompt": None, "column": "said"}, "hidden states, and teacher.labels_from"),
+        ("teacher", {"model": None, "prompt": None, "labels_from": "said"}, "hidden states, and teacher.labels_from"),
         ("teacher", {"model": None, "api": {"base_url": "http://127.0.0.1:9/v1", "model": "m"}}, "and teacher.api"),
         ("student", {"head": "linear"}, "student.head: recipe 'anon' with these arguments compares hidden states"),
         ("student", {"prompt": {"instruction": "Which one?"}}, "student.prompt: .*read the same prompt"),

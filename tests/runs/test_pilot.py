@@ -227,7 +227,7 @@ def test_what_rows_say_of_a_teacher(given: list[int], gold: list[int], expected:
     ("teacher", "said", "unsaid"),
     [
         ({"model": "m"}, "teacher.fine_tune", "prompt"),
-        ({"column": "c"}, "teacher.labels_from", "fine_tune"),
+        ({"labels_from": "c"}, "teacher.labels_from", "fine_tune"),
         ({"model": "m", "prompt": {}}, "limbeck prompts tune", "fine_tune"),
     ],
 )

@@ -54,7 +54,7 @@ def test_all_faults_of_a_prompt_are_shown_at_once() -> None:
         "rows have no field 'titel'; did you mean 'title'?",
         "number 1: label 'rsk' is none of the task's; did you mean 'risk'?",
         "number 1: lacks 'titel'",
-        "format json shows a reason, and it has none",
+        "format json shows a rationale, and it has none",
     ):
         assert words in message
     check_prompt(LabelPrompt.model_validate({"demonstrations": [SHOWN], "format": "json"}), LABELS, ["text"])
@@ -62,7 +62,7 @@ def test_all_faults_of_a_prompt_are_shown_at_once() -> None:
 
 def test_a_prompt_without_a_day_has_the_hash_it_was_frozen_with() -> None:
     prompt = LabelPrompt(instruction="Say {{ labels }}")
-    assert prompt.hash == "6f9ba9fa52a3e035067d34448331a36f484969553bbfdb7c4b683ae4dfedc940"
+    assert prompt.hash == "e817a812205eb78a908ad66e6c98f62500a5eaebf729dd561f12e83d34a2f722"
     dated = prompt.model_copy(update={"date": datetime.date(2026, 11, 1)})
     assert dated.hash != prompt.hash
     assert LabelPrompt.model_validate(dated.model_dump(mode="json")) == dated

@@ -123,7 +123,7 @@ def test_labels_that_are_needed_and_not_there(sections: dict[str, Any], tagged: 
     sections["task"]["labels"] = ["LOC", "PER"]
     with pytest.raises(ConfigError, match=r"teacher\.fine_tune needs labelled rows, but none of the 30 training rows"):
         limbeck.distill(**sections)
-    sections["teacher"], sections["student"] = {"column": "by"}, sections["student"]
+    sections["teacher"], sections["student"] = {"labels_from": "by"}, sections["student"]
     with pytest.raises(ConfigError, match=r"teacher\.labels_from: no training row has an answer in by"):
         limbeck.distill(**sections)
 

@@ -185,7 +185,9 @@ def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
     others = "Use a recipe on class probabilities (kd; anon without hidden_weight), or another teacher"
     if teacher.model is None:
         for state in states:
-            yield Lack(state, f"teacher.{'api' if teacher.api is not None else 'column'} gives labels only", others)
+            yield Lack(
+                state, f"teacher.{'api' if teacher.api is not None else 'labels_from'} gives labels only", others
+            )
     if teacher.prompt is not None:
         yield Lack(Capability.FIRST_STATES, "a model with teacher.prompt has none", others)
     if teacher.rationale is not None:
