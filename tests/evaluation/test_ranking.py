@@ -144,10 +144,11 @@ def test_ndcg_is_that_of_scikit_learn(levels: int) -> None:
 
 
 def page(number: int, grade: str, query: str) -> Instruction:
-    return choice(
+    made = choice(
         source="xglue", split="test", lang="en", task="web_pages", key=number, text="q", pair=f"page {number}",
-        labels=GRADES, label=grade, group=query,
+        labels=GRADES, label=grade,
     )  # fmt: skip
+    return replace(made, group=query)
 
 
 def test_a_record_with_grades_is_a_query_and_any_other_none() -> None:
@@ -177,10 +178,11 @@ def test_pages_that_choose_a_grade_are_ranked_by_the_grade_they_expect() -> None
 
 
 def span(label: str, place: int) -> Instruction:
-    return choice(
+    made = choice(
         source="own", split="test", lang="en", task="ner", key=place, text="a b", labels=("PER", "LOC", "none"),
-        label=label, slots=(("span", "a"), ("start", "0"), ("end", "1")),
+        label=label,
     )  # fmt: skip
+    return replace(made, slots=(("span", "a"), ("start", "0"), ("end", "1")))
 
 
 @pytest.mark.parametrize(

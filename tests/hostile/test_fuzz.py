@@ -25,6 +25,7 @@ from limbeck.data.articles.read import file_records, read_articles
 from limbeck.data.checks import check_record
 from limbeck.data.generation.load import load_examples
 from limbeck.data.generation.task import Generation
+from limbeck.data.instructions.make import Part
 from limbeck.data.instructions.rows import own_rows
 from limbeck.data.lines import read_lines
 from limbeck.data.load import load_rows
@@ -217,7 +218,7 @@ READERS: list[Callable[[Path], Any]] = [
     lambda path: load_examples(path, Generation(prompt=["q", "text"], completion="a"), on_bad_row="quarantine"),
     lambda path: load_examples(path, Generation(messages="messages")),
     lambda path: read_articles(file_records(path), Fields("text", None, "label"), ArticleFields()),
-    lambda path: own_rows(path.parent, "train", ["bg"], task="topic", labels=["a", "b"]),
+    lambda path: own_rows(Part(path.parent, "train", ["bg"]), task="topic", labels=["a", "b"]),
 ]
 
 

@@ -245,7 +245,9 @@ def test_the_resolved_run_file_is_the_same_run(whole: WholeRun) -> None:
 
 def test_credits_hold_the_figures_of_single_tasks() -> None:
     name: dict[str, Any] = {"source": "own", "split": "test", "lang": "en", "key": 1}
-    entity = choice(**name, task="ner", text="Bern", labels=("LOC", "none"), label="LOC", slots=(("span", "Bern"),))
+    entity = replace(
+        choice(**name, task="ner", text="Bern", labels=("LOC", "none"), label="LOC"), slots=(("span", "Bern"),)
+    )
     query = replace(
         choice(**name, task="web_pages", text="q", labels=("a", "b"), label="a"), gold=(0,), grades=(3.0, 1.0)
     )

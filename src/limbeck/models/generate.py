@@ -65,40 +65,25 @@ def write_completions(
         seed: of sampling.
         vocabulary: tokens that there are, where the model has more rows of logits.
         teacher: another model that reads the same tokens and writes along; it is put into evaluation mode.
-        teacher_fraction: each token is drawn from ``share * teacher + (1 - share) * model``, probabilities at
+        teacher_fraction: each token is drawn from ``f * teacher + (1 - f) * model``, probabilities at
             temperature 1 (Gu et al. 2024, MiniLLM, section 2.2).
     """
-    from transformers import GenerationConfig, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
+    from transformers import GenerationConfig
 
-    lengths = [len(prompt) for prompt in prompts]
-    widest = max(lengths)
-    device = model.device
-    ids_BT = torch.full((len(prompts), widest), pad_id, dtype=torch.int64)
-    mask_BT = torch.zeros_like(ids_BT)
     # A decoder goes on where a row ends, so padding is on the left; an encoder reads the row as a whole.
     left = not is_encoder_decoder(model)
-    for row, prompt in enumerate(prompts):
-        places = slice(widest - len(prompt), widest) if left else slice(0, len(prompt))
-        ids_BT[row, places], mask_BT[row, places] = torch.tensor(prompt, dtype=torch.int64), 1
-    sampled = decoding.temperature > 0 and decoding.beams == 1
-    settings: dict[str, Any] = {
-        "max_new_tokens": decoding.max_new_tokens,
-        "do_sample": False,  # `_Draw` does
-        "num_beams": decoding.beams,
-        "eos_token_id": list(end_ids) or None,
-        "pad_token_id": pad_id,
-        "bos_token_id": model.generation_config.bos_token_id,
-        "decoder_start_token_id": decoder_start_token(model),  # that of training
-    }
-    processors = LogitsProcessorList([_Vocabulary(vocabulary)] if vocabulary is not None else [])
+    device = model.device
+    ids_BT, mask_BT = (padded.to(device) for padded in _padded(prompts, pad_id, left=left))
+    settings = GenerationConfig(
+        max_new_tokens=decoding.max_new_tokens, num_beams=decoding.beams, do_sample=False,  # `_Draw` does
+        eos_token_id=list(end_ids) or None, pad_token_id=pad_id, bos_token_id=model.generation_config.bos_token_id,
+        decoder_start_token_id=decoder_start_token(model),  # that of training
+    )  # fmt: skip
+    processors = _drawing(decoding)
     if teacher is not None and teacher_fraction > 0:
-        processors.append(_TeacherMixed(teacher, teacher_fraction, mask_BT.to(device), vocabulary))
-    if sampled:
-        if decoding.temperature != 1:
-            processors.append(TemperatureLogitsWarper(decoding.temperature))
-        if decoding.top_p < 1:
-            processors.append(TopPLogitsWarper(decoding.top_p))
-        processors.append(_Draw())
+        processors.insert(0, _TeacherMixed(teacher, teacher_fraction, mask_BT, vocabulary))
+    if vocabulary is not None:
+        processors.insert(0, _Vocabulary(vocabulary))
     own_settings, was_training = model.generation_config, model.training
     devices = [device] if device.type == "cuda" else []
     model.eval()
@@ -107,16 +92,38 @@ def write_completions(
         with torch.random.fork_rng(devices=devices), torch.no_grad():
             torch.manual_seed(seed)
             output_BT = model.generate(
-                input_ids=ids_BT.to(device),
-                attention_mask=mask_BT.to(device),
-                generation_config=GenerationConfig(**settings),
-                logits_processor=processors,
+                input_ids=ids_BT, attention_mask=mask_BT, generation_config=settings, logits_processor=processors
             )
     finally:
         model.generation_config = own_settings
         model.train(was_training)
-    written_BT = output_BT[:, widest:] if left else output_BT[:, 1:]
+    written_BT = output_BT[:, ids_BT.shape[1] :] if left else output_BT[:, 1:]
     return [_cut(row, set(end_ids)) for row in written_BT.tolist()]
+
+
+def _padded(prompts: Sequence[Sequence[int]], pad_id: int, *, left: bool) -> tuple[Tensor, Tensor]:
+    """Return ids and mask ``[B, T]``."""
+    widest = max(map(len, prompts))
+    ids_BT = torch.full((len(prompts), widest), pad_id, dtype=torch.int64)
+    mask_BT = torch.zeros_like(ids_BT)
+    for row, prompt in enumerate(prompts):
+        taken = slice(widest - len(prompt), widest) if left else slice(0, len(prompt))
+        ids_BT[row, taken], mask_BT[row, taken] = torch.tensor(prompt, dtype=torch.int64), 1
+    return ids_BT, mask_BT
+
+
+def _drawing(decoding: Decoding) -> Any:
+    """Return the processors of logits that sample; none for the likeliest token and beam search."""
+    from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
+
+    processors = LogitsProcessorList()
+    if decoding.temperature > 0 and decoding.beams == 1:
+        if decoding.temperature != 1:
+            processors.append(TemperatureLogitsWarper(decoding.temperature))
+        if decoding.top_p < 1:
+            processors.append(TopPLogitsWarper(decoding.top_p))
+        processors.append(_Draw())
+    return processors
 
 
 def set_own_writing(

@@ -75,11 +75,8 @@ def f_distill(
     terms = tuple(WeightedTerm(name, TokenTerm(loss, written_by=who), weight) for name, loss, who, weight in both)
     decoding = Decoding(max_new_tokens)
     by_teacher = TeacherWritten(decoding)
-    sources: dict[str, Source] = {
-        "kl": by_teacher,
-        "rkl": OnPolicy(1.0, decoding=decoding),
-        "js": OnPolicy(1.0, beside=True, otherwise=by_teacher, decoding=decoding),
-        "tvd": OnPolicy(1.0, beside=True, otherwise=by_teacher, decoding=decoding),
-    }
+    by_both = OnPolicy(1.0, beside=True, otherwise=by_teacher, decoding=decoding)
+    by_student = OnPolicy(1.0, decoding=decoding)
+    sources: dict[str, Source] = {"kl": by_teacher, "rkl": by_student, "js": by_both, "tvd": by_both}
     stage = Stage(f"f_distill_{variant}", terms, share=1 - pre_distillation_fraction, source=sources[variant])
     return Recipe(f"f-DISTILL ({variant.upper()})", (*stages, stage))

@@ -25,6 +25,7 @@ from limbeck.types import Batch, Needs, Progress, Signal, Tap, Teacher
 __all__ = ["StoredTeacher", "can_store", "open_signals", "store_signals"]
 
 _SAVE_EVERY_BATCHES = 64
+_STATE = "state.json"
 
 
 def can_store(needs: Needs, *, rows: int, classes: int, width: int, limit_bytes: int) -> bool:
@@ -93,10 +94,9 @@ def store_signals(
         fingerprint: identity of teacher, encoding and rows. A folder with another one, or with damage, is made anew.
         progress: shows how far it is.
     """
-    state_file = folder / "state.json"
-    done, seconds_before, checksums = _state(state_file, fingerprint)
-    has_marks = done == 0 or bool(checksums)  # signals of before there were checksums are believed to their end
     started = time.perf_counter()
+    done, seconds_before, checksums = _state(folder / _STATE, fingerprint)
+    has_marks = done == 0 or bool(checksums)  # signals of before there were checksums are believed to their end
     if damage := _damage(folder, rows, batches[:done], checksums):
         progress.say(f"{folder} is damaged: {damage}. The teacher's signals are computed again")
         done, seconds_before, checksums = 0, 0.0, {}
@@ -104,31 +104,25 @@ def store_signals(
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     arrays: dict[str, NDArray[np.float32]] = {}
-    total = sum(len(batch) for batch in batches)
-    already = sum(len(batch) for batch in batches[:done])
+    total, already = (sum(map(len, part)) for part in (batches, batches[:done]))
 
     def save(batches_done: int) -> None:
         for array in arrays.values():
             array.flush()  # type: ignore[attr-defined]
         sync([folder])
-        state = {
-            "fingerprint": fingerprint,
-            "batches_done": batches_done,
-            "seconds": seconds_before + time.perf_counter() - started,
-            "checksums": checksums if has_marks else {},
-        }
-        seal(state_file, state, None)
+        seconds = seconds_before + time.perf_counter() - started
+        state = {"fingerprint": fingerprint, "batches_done": batches_done, "seconds": seconds}
+        state["checksums"] = checksums if has_marks else {}
+        seal(folder / _STATE, state, None)
 
     with progress.track("teacher signals", total, already) as advance, guard_storage(folder):
         for number in range(done, len(batches)):
             batch_rows = batches[number]
-            signal = teacher.signal(make_batch(batch_rows), needs)
-            for name, values in _named_values(signal).items():
+            for name, values in _arrays(teacher.signal(make_batch(batch_rows), needs)).items():
                 if name not in arrays:
                     arrays[name] = _open(folder / f"{name}.npy", (rows, values.shape[-1]))
-                wanted = np.ascontiguousarray(values.float().cpu().numpy())
-                arrays[name][batch_rows] = wanted
-                checksums[name] = checksum(wanted, checksums.get(name, 0))
+                arrays[name][batch_rows] = values
+                checksums[name] = checksum(values, checksums.get(name, 0))
             if (number + 1) % _SAVE_EVERY_BATCHES == 0:
                 save(number + 1)
             advance(len(batch_rows))
@@ -141,15 +135,15 @@ def open_signals(folder: Path, needs: Needs) -> StoredTeacher:
     """Open the signals that `store_signals` wrote into `folder`."""
     names = [*(["logits"] if needs.logits else []), *(f"first-{layer}" for layer in needs.teacher_first)]
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
-    seconds = json.loads((folder / "state.json").read_text(encoding="utf-8"))["seconds"]
+    seconds = json.loads((folder / _STATE).read_text(encoding="utf-8"))["seconds"]
     return StoredTeacher(arrays, float(seconds))
 
 
-def _named_values(signal: Signal) -> dict[str, Tensor]:
+def _arrays(signal: Signal) -> dict[str, NDArray[np.float32]]:
     values = {f"{tap.site}-{tap.layer}": state for tap, state in signal.get("states", {}).items()}
     if "logits" in signal:
         values["logits"] = signal["logits"]
-    return values
+    return {name: np.ascontiguousarray(value.float().cpu().numpy()) for name, value in values.items()}
 
 
 def _open(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.data.instructions.originals import original
 
+from limbeck.data.instructions.make import Part
 from limbeck.data.instructions.rows import own_rows, own_translations
 from limbeck.data.instructions.translation import Distractors
 from limbeck.errors import ConfigError, DataError
@@ -50,24 +51,24 @@ def seen(records: list[Instruction]) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 def test_one_file_with_a_field_for_the_language(tmp_path: Path, suffix: str) -> None:
     folder = write(tmp_path / f"train{suffix}", ROWS)
-    records = own_rows(folder, "train", ["bg", "en"], **NAMES)
+    records = own_rows(Part(folder, "train", ["bg", "en"]), **NAMES)
     assert seen(records) == [
         ("rows/train/en/qa/1", "rows/qa/train/1", "Who?", "Me.", "good"),
         ("rows/train/bg/qa/1", "rows/qa/train/1", "Кой?", "Аз.", "good"),
         ("rows/train/bg/qa/2", "rows/qa/train/2", "Как?", "Така.", "bad"),
     ]
     assert records[0].candidates == records[1].candidates
-    assert len(own_rows(folder, "train", ["en"], **NAMES)) == 1
+    assert len(own_rows(Part(folder, "train", ["en"]), **NAMES)) == 1
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 def test_one_file_a_language_without_keys(tmp_path: Path, suffix: str) -> None:
     folder = write(tmp_path / f"test.bg{suffix}", ROWS[1:])
-    records = own_rows(folder, "test", ["bg"], **{**NAMES, "language": None, "key": None})
+    records = own_rows(Part(folder, "test", ["bg"]), **{**NAMES, "language": None, "key": None})
     assert [record.parallel for record in records] == [None, None]
     assert [(record.lang, record.input) for record in records] == [("bg", "Кой?"), ("bg", "Как?")]
     with pytest.raises(DataError, match=r"expected test\.de\.jsonl"):
-        own_rows(folder, "test", ["de"], **{**NAMES, "language": None, "key": None})
+        own_rows(Part(folder, "test", ["de"]), **{**NAMES, "language": None, "key": None})
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_one_file_a_language_without_keys(tmp_path: Path, suffix: str) -> None:
 def test_bad_rows(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     folder = write(tmp_path / "train.jsonl", [*ROWS[:2], {**ROWS[2], **change}])
     with pytest.raises(DataError, match=f"train.jsonl, {message}"):
-        own_rows(folder, "train", ["bg", "en"], **NAMES)
+        own_rows(Part(folder, "train", ["bg", "en"]), **NAMES)
 
 
 def test_a_line_that_is_not_json(tmp_path: Path) -> None:
@@ -91,34 +92,34 @@ def test_a_line_that_is_not_json(tmp_path: Path) -> None:
     with (folder / "train.jsonl").open("a") as file:
         file.write('{"language"\n')
     with pytest.raises(DataError, match=r"1 rows cannot be used:\n.*train.jsonl, line 4: not valid JSON"):
-        own_rows(folder, "train", ["bg"], **NAMES)
+        own_rows(Part(folder, "train", ["bg"]), **NAMES)
 
 
 def test_a_misspelt_label_field(tmp_path: Path) -> None:
     rows = [{"lang": "en", "text": "x", "labels": "a"}]
     with pytest.raises(DataError, match="no row has the label field 'label'; did you mean 'labels'"):
-        own_rows(write(tmp_path / "train.jsonl", rows), "train", ["en"], task="topic", labels=["a", "b"])
+        own_rows(Part(write(tmp_path / "train.jsonl", rows), "train", ["en"]), task="topic", labels=["a", "b"])
 
 
 def test_labels_and_languages_that_cannot_be(tmp_path: Path) -> None:
     folder = write(tmp_path / "train.jsonl", ROWS)
     for labels in (["good"], ["good", "good"]):
         with pytest.raises(ConfigError, match="two or more different names"):
-            own_rows(folder, "train", ["bg"], **{**NAMES, "labels": labels})
+            own_rows(Part(folder, "train", ["bg"]), **{**NAMES, "labels": labels})
     with pytest.raises(DataError, match=r"nothing in 'sk'. It has: bg \(bul\), en \(eng\)"):
-        own_rows(folder, "train", ["sk"], **NAMES)
+        own_rows(Part(folder, "train", ["sk"]), **NAMES)
 
 
 def test_rows_without_labels(tmp_path: Path) -> None:
     folder = write(tmp_path / "train.jsonl", [{"lang": "bg", "text": "x"}])
-    (record,) = own_rows(folder, "train", ["bg"], task="topic", labels=["a", "b"])
+    (record,) = own_rows(Part(folder, "train", ["bg"]), task="topic", labels=["a", "b"])
     assert record.gold == ()
 
 
 def test_own_translations(tmp_path: Path) -> None:
     rows = [{"lang": lang, "text": f"{lang} {i}", "n": f"k{i}"} for lang in ("en", "bg") for i in range(3)]
     folder = write(tmp_path / "dev.jsonl", rows)
-    records = own_translations(folder, "dev", ["bg"], key="n", distractors=Distractors(1, 1))
+    records = own_translations(Part(folder, "dev", ["bg"]), key="n", distractors=Distractors(1, 1))
     assert [(record.id, record.input, original(record).answer) for record in records] == [
         (f"rows/dev/bg/translation/k{i}", f"en {i}", f"bg {i}") for i in range(3)
     ]
@@ -127,7 +128,7 @@ def test_own_translations(tmp_path: Path) -> None:
 def test_labels_in_the_words_of_a_language_stand_where_the_names_stood(tmp_path: Path) -> None:
     folder = write(tmp_path / "train.jsonl", ROWS)
     words = {"good": "добре", "bad": "зле", "so so": "горе-долу"}
-    english, *bulgarian = own_rows(folder, "train", ["bg", "en"], **NAMES, label_words={"bul": words})
+    english, *bulgarian = own_rows(Part(folder, "train", ["bg", "en"]), **NAMES, label_words={"bul": words})
     assert original(english).answer == "good"
     assert [original(record).answer for record in bulgarian] == ["добре", "зле"]
     assert bulgarian[0].candidates == tuple(words[name] for name in english.candidates)
@@ -140,7 +141,7 @@ def test_labels_in_the_words_of_a_language_stand_where_the_names_stood(tmp_path:
 def test_a_field_that_no_row_has_is_one_fault(tmp_path: Path, name: str, field: str, suffix: str) -> None:
     folder = write(tmp_path / f"train{suffix}", ROWS)
     with pytest.raises(DataError) as caught:
-        own_rows(folder, "train", ["bg", "en"], **NAMES | {name: field})
+        own_rows(Part(folder, "train", ["bg", "en"]), **NAMES | {name: field})
     said = str(caught.value)
     assert "\n" not in said
     assert f"'{field}'; " in said

@@ -11,6 +11,7 @@ import torch
 
 from limbeck.errors import ConfigError, ModelError
 from limbeck.models.verbaliser import label_scores, label_tokens
+from limbeck.teachers.labels import local
 from limbeck.teachers.labels.calibration import CONTENT_FREE, batch, contextual
 from limbeck.teachers.labels.local import score_labels
 
@@ -37,14 +38,18 @@ def model() -> Any:
 @pytest.mark.parametrize("shared", [None, True, False])
 @pytest.mark.parametrize("texts_at_once", [1, 3])
 def test_rows_come_back_in_their_order(
-    shared: bool | None, texts_at_once: int, model: Any, make_causal_tokenizer: Callable[..., Any]
+    shared: bool | None,
+    texts_at_once: int,
+    model: Any,
+    make_causal_tokenizer: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(local, "_TEXTS_AT_ONCE", texts_at_once)
+    if shared is not None:
+        monkeypatch.setattr(local, "shares_prefixes", lambda *_, **__: shared)
     tokenizer, done = make_causal_tokenizer(), []
     prompts = [prompt(text) for text in TEXTS]
-    scored = score_labels(
-        model, tokenizer, prompts, LABELS, shared_prefix=shared, texts_at_once=texts_at_once,
-        advance=lambda n, note="": done.append(n),
-    )  # fmt: skip
+    scored = score_labels(model, tokenizer, prompts, LABELS, advance=lambda n, note="": done.append(n))
     rows = [label_tokens(tokenizer, text, LABELS) for text in prompts]
     with torch.no_grad():
         expected = label_scores(model.eval(), rows).softmax(dim=1)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from limbeck.data.generation.chat import chat_rows
 from limbeck.data.generation.collate import TokenSequence
@@ -42,12 +43,10 @@ def encode_examples(
         examples: rows and their task.
         tokenizer: of the student; the teacher must read the same ids.
         max_length: most tokens of a row; of a model with an encoder, of prompt and of completion each.
-        decoder_start: the model has an encoder, and its decoder starts with this token
-            (``config.decoder_start_token_id``); ``None``: the model is causal.
+        decoder_start: the token that a decoder behind an encoder starts with; ``None``: the model is causal.
         max_prompt: most tokens of a prompt, for example to leave room for writing.
-        on_bad_row: ``"stop"`` refuses rows that cannot be laid out; ``"quarantine"`` goes on without them, unless
-            they are more than half.
-        quarantine: where to write these rows, with reasons. Not the file of `load_examples`, which it would replace.
+        on_bad_row: what happens to rows that cannot be laid out, as in `load_examples`.
+        quarantine: where to write them, with reasons. Not the file of `load_examples`, which it would replace.
 
     Raises:
         DataError: rows cannot be laid out; names file and line.
@@ -55,68 +54,59 @@ def encode_examples(
         ModelError: the tokenizer lacks an end token, a padding token or a chat template, or draws in it by chance.
         StorageError: the quarantine file cannot be written.
     """
-    task = examples.task
-    if min(max_length, max_prompt or max_length) < 2:
-        raise ConfigError(f"max_length {max_length} and max_prompt {max_prompt}: expected at least 2 tokens each.")
-    if task.text is not None and decoder_start is not None:
-        raise ConfigError("plain text is for causal models; this one has an encoder. Use prompt and completion.")
-    chat = uses_chat_template(task, tokenizer, encoder_decoder=decoder_start is not None)
+    _require_limits(examples, max_length, max_prompt, decoder_start)
+    chat = uses_chat_template(examples.task, tokenizer, encoder_decoder=decoder_start is not None)
     pad_id, end_ids = padding_token(tokenizer), end_tokens(tokenizer, chat=chat)
-    rows = examples.rows
-    built: Iterator[Built | Unencodable]
-    if task.text is not None:
-        built = text_blocks(rows, tokenizer, max_length=max_length)
+    if examples.task.text is not None:
+        laid_out = text_blocks(examples.rows, tokenizer, max_length=max_length)
     elif chat:
-        built = chat_rows(
-            rows, tokenizer, system=task.system, end_ids=end_ids, max_length=max_length, max_prompt=max_prompt,
-            date=task.date,
+        laid_out = chat_rows(
+            examples.rows, tokenizer, system=examples.task.system, end_ids=end_ids, max_length=max_length,
+            max_prompt=max_prompt, date=examples.task.date,
         )  # fmt: skip
     else:
-        encoder = decoder_start is not None
-        built = plain_pairs(
-            rows, task, tokenizer, max_length=max_length, max_prompt=max_prompt, encoder_decoder=encoder
-        )
-    sequences: list[TokenSequence] = []
-    numbers: list[int] = []
-    left_out: list[tuple[Example, str]] = []
-    cut, odd = 0, 0
-    for number, (row, item) in enumerate(zip(rows, built, strict=True)):
-        if isinstance(item, Unencodable):
-            left_out.append((row, item.reason))
-            continue
-        sequences += item.sequences
-        numbers += [number] * len(item.sequences)
-        cut, odd = cut + item.cut, odd + item.odd_border
-    _refuse(len(examples), left_out, on_bad_row)
-    if quarantine is not None:
-        write_quarantine(quarantine, [_fault(row, reason) for row, reason in left_out])
+        laid_out = plain_pairs(
+            examples.rows, examples.task, tokenizer, max_length=max_length, max_prompt=max_prompt,
+            encoder_decoder=decoder_start is not None,
+        )  # fmt: skip
+    pairs = list(zip(examples.rows, laid_out, strict=True))
+    left_out = [(row, one.reason) for row, one in pairs if isinstance(one, Unencodable)]
+    _set_aside(len(examples), left_out, on_bad_row, quarantine)
+    kept = {number: one for number, (_, one) in enumerate(pairs) if isinstance(one, Built)}
     return EncodedSequences(
-        ids=np.concatenate([sequence.ids for sequence in sequences]),
-        targets=np.concatenate([sequence.supervised for sequence in sequences]),
-        offsets=np.cumsum([0, *(len(sequence.ids) for sequence in sequences)], dtype=np.int64),
-        borders=np.asarray([sequence.border for sequence in sequences], dtype=np.int64),
-        ended=np.asarray([sequence.ended for sequence in sequences], dtype=np.bool_),
-        example=np.asarray(numbers, dtype=np.int64),
+        **_joined([sequence for one in kept.values() for sequence in one.sequences]),
+        example=np.repeat(list(kept), [len(one.sequences) for one in kept.values()]),
         end_ids=end_ids,
         pad_id=pad_id,
-        decoder_start=decoder_start,
-        max_length=max_length,
-        truncated=cut,
+        decoder_start=decoder_start, max_length=max_length,
+        truncated=sum(one.cut for one in kept.values()),
         left_out=tuple(LeftOut(row.origin, reason) for row, reason in left_out),
-        findings=tuple(_findings(examples, tokenizer, sequences, end_ids, cut, odd, len(left_out))),
-    )
+        findings=tuple(_findings(examples, tokenizer, list(kept.values()), end_ids)),
+    )  # fmt: skip
 
 
-def _findings(
-    examples: Examples,
-    tokenizer: Any,
-    sequences: Sequence[TokenSequence],
-    end_ids: Sequence[int],
-    cut: int,
-    odd: int,
-    left_out: int,
-) -> Iterator[str]:
-    total = len(examples)
+def _require_limits(examples: Examples, max_length: int, max_prompt: int | None, decoder_start: int | None) -> None:
+    if min(max_length, max_prompt or max_length) < 2:
+        raise ConfigError(f"max_length {max_length} and max_prompt {max_prompt}: expected at least 2 tokens each.")
+    if examples.task.text is not None and decoder_start is not None:
+        raise ConfigError("plain text is for causal models; this one has an encoder. Use prompt and completion.")
+
+
+def _joined(sequences: Sequence[TokenSequence]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of `EncodedSequences` that hold tokens."""
+    return {
+        "ids": np.concatenate([sequence.ids for sequence in sequences]),
+        "targets": np.concatenate([sequence.supervised for sequence in sequences]),
+        "offsets": np.cumsum([0, *(len(sequence.ids) for sequence in sequences)], dtype=np.int64),
+        "borders": np.asarray([sequence.border for sequence in sequences], dtype=np.int64),
+        "ended": np.asarray([sequence.ended for sequence in sequences], dtype=np.bool_),
+    }
+
+
+def _findings(examples: Examples, tokenizer: Any, built: Sequence[Built], end_ids: Sequence[int]) -> Iterator[str]:
+    total, left_out = len(examples), len(examples) - len(built)
+    sequences = [sequence for one in built for sequence in one.sequences]
+    cut, odd = sum(one.cut for one in built), sum(one.odd_border for one in built)
     if left_out:
         yield f"{left_out:,} of {total:,} rows ({share_text(left_out / total)}) cannot be laid out and are left out."
     if cut:
@@ -157,8 +147,10 @@ def _goes_on(text: str, end: str) -> bool:
     return 0 <= place < len(text) - len(end)
 
 
-def _refuse(total: int, left_out: list[tuple[Example, str]], on_bad_row: str) -> None:
+def _set_aside(total: int, left_out: list[tuple[Example, str]], on_bad_row: str, quarantine: Path | None) -> None:
     if not left_out or (on_bad_row == "quarantine" and 2 * len(left_out) <= total):
+        if quarantine is not None:
+            write_quarantine(quarantine, [_fault(row, reason) for row, reason in left_out])
         return
     lines = [f"{len(left_out):,} of {total:,} rows cannot be laid out as tokens:"]
     lines += [f"  {row.origin}: {reason}" for row, reason in left_out[:FAULTS_SHOWN]]

@@ -40,8 +40,7 @@ def load_examples(
         sources: files, folders, or ``hub:NAME[:CONFIG][@REVISION]``.
         task: which fields hold the prompt and the completion, the conversation, or the text.
         require_completion: refuse rows that are prompts only (conversations that do not end with the assistant).
-        on_bad_row: ``"stop"`` refuses the data and lists the first bad rows; ``"quarantine"`` goes on
-            without them, unless they are more than half.
+        on_bad_row: ``"stop"`` lists the first bad rows; ``"quarantine"`` goes on unless they are more than half.
         quarantine: where to write the rows left out, with reasons.
         base: the folder that relative sources start from; ``None``: the current one.
         split: the split to read from the hub; files have no splits.
@@ -65,30 +64,30 @@ def load_examples(
     found = find_sources(sources, base=base, split=split)
     if quarantine is not None:
         keep_apart(quarantine, found)
-    rows: list[Example] = []
-    digest = hashlib.sha256()
-    seen: set[bytes] = set()
-    counts: list[FileCount] = []
+    good: list[Example] = []
     faults: list[tuple[str, Fault]] = []
+    counts: list[FileCount] = []
     for source in found:
-        good, bad = 0, 0
+        before, bad = len(good), 0
         for checked in _checked(source, task, require_completion, _load_dataset):
-            if isinstance(checked, Fault):
-                bad += 1
-                if on_bad_row == "quarantine" or len(faults) < FAULTS_SHOWN:
-                    faults.append((source.name, checked))
-            else:
-                good += 1
-                rows.append(checked)
-                content = hashlib.sha256(json.dumps([checked.messages, checked.text]).encode()).digest()
-                seen.add(content)
-                digest.update(content)
-        counts.append(FileCount(source.name, good, bad))
-    left_out = sum(count.left_out for count in counts)
-    refuse_bad_rows(len(rows), left_out, faults, counts, on_bad_row)
+            if not isinstance(checked, Fault):
+                good.append(checked)
+                continue
+            bad += 1
+            if on_bad_row == "quarantine" or len(faults) < FAULTS_SHOWN:
+                faults.append((source.name, checked))
+        counts.append(FileCount(source.name, len(good) - before, bad))
+    refuse_bad_rows(len(good), sum(count.left_out for count in counts), faults, counts, on_bad_row)
     if quarantine is not None:
         write_quarantine(quarantine, faults)
-    return Examples(task, rows, left_out, len(rows) - len(seen), digest.hexdigest(), tuple(counts))
+    return _examples(task, good, tuple(counts))
+
+
+def _examples(task: Generation, rows: list[Example], counts: tuple[FileCount, ...]) -> Examples:
+    contents = [hashlib.sha256(json.dumps([row.messages, row.text]).encode()).digest() for row in rows]
+    fingerprint = hashlib.sha256(b"".join(contents)).hexdigest()
+    left_out = sum(count.left_out for count in counts)
+    return Examples(task, rows, left_out, len(rows) - len(set(contents)), fingerprint, counts)
 
 
 def _checked(

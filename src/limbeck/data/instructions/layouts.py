@@ -9,7 +9,7 @@ from typing import Any
 
 from limbeck.data.instructions.checks import check_instructions
 from limbeck.data.instructions.listed import own_candidates
-from limbeck.data.instructions.make import Split
+from limbeck.data.instructions.make import Part, Split
 from limbeck.data.instructions.rows import own_rows, own_translations
 from limbeck.data.instructions.translation import read_distractors
 from limbeck.data.languages import language_code
@@ -19,7 +19,7 @@ from limbeck.types import Instruction
 __all__ = ["LAYOUTS", "TRANSLATIONS", "Layout", "read_instructions"]
 
 Layout = Callable[..., list[Instruction]]
-"""``layout(folder, split, languages, **options)``."""
+"""``layout(part, **options)``."""
 
 LAYOUTS: Mapping[str, Layout] = {
     "candidates": own_candidates,
@@ -76,10 +76,10 @@ def read_instructions(
     for lang in languages:
         by_split.setdefault(own.get(language_code(lang), split), []).append(lang)
     records: list[Instruction] = []
-    for part, langs in by_split.items():
-        if part not in ("train", "dev", "test"):
-            raise ConfigError(f"no split '{part}': expected 'train', 'dev' or 'test'.")
-        records += read(folder, part, langs, **options)
+    for one, langs in by_split.items():
+        if one not in ("train", "dev", "test"):
+            raise ConfigError(f"no split '{one}': expected 'train', 'dev' or 'test'.")
+        records += read(Part(folder, one, langs), **options)
     check_instructions(records)
     return records
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
 from limbeck.data.instructions.files import SetRow, refuse_faults, split_file
-from limbeck.data.instructions.make import Split, by_hash, record_id
+from limbeck.data.instructions.make import Part, by_hash, record_id
 from limbeck.data.instructions.rows import checked_rows
 from limbeck.data.records import Fault, Fields, excerpt
 from limbeck.errors import DataError
@@ -18,9 +17,7 @@ __all__ = ["own_candidates"]
 
 
 def own_candidates(
-    folder: Path,
-    split: Split,
-    languages: Sequence[str],
+    part: Part,
     *,
     task: str,
     text: str = "text",
@@ -37,9 +34,7 @@ def own_candidates(
     pages of one query, the words of one sentence.
 
     Args:
-        folder: as in `own_rows`; JSON Lines or JSON alone, which have lists.
-        split: which file.
-        languages: our codes, or those in the rows.
+        part: which rows; JSON Lines or JSON alone, which have lists.
         task: of the prompt registry.
         text: field of the question.
         text_pair: field of a second text.
@@ -51,10 +46,11 @@ def own_candidates(
     Raises:
         DataError: a file is missing, a language is not there, or rows cannot be used.
     """
+    folder, split, languages = part
     file = split_file(folder, split, languages[0] if language is None else None)
     if not file.suffix.startswith(".json"):
         raise DataError(f"{file.name}: candidates are lists, so this layout reads JSON Lines or JSON alone.")
-    rows = list(checked_rows(folder, split, languages, Fields(text, text_pair), None, language, key))
+    rows = list(checked_rows(part, Fields(text, text_pair), None, language, key))
     listed = _sound([row for row, _, _ in rows], slots)
     records = []
     for one, (row, read, shared) in zip(listed, rows, strict=True):

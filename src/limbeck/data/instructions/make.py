@@ -5,13 +5,25 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Sequence
-from typing import Literal
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 from limbeck.types import Instruction
 
-__all__ = ["Split", "by_hash", "choice", "digest", "fold", "record_id"]
+__all__ = ["Part", "Split", "by_hash", "choice", "digest", "fold", "record_id"]
 
 Split = Literal["train", "dev", "test"]
+
+
+class Part(NamedTuple):
+    """What is read of a set of records: one split, in some languages."""
+
+    folder: Path
+    """Holds ``train.jsonl`` and so on (also ``.csv``, ``.tsv``, ``.parquet``, ``.gz``)."""
+    split: Split
+    """Which file; ``validation`` is taken for ``dev`` too."""
+    languages: Sequence[str]
+    """Our codes, or those in the rows."""
 
 
 def fold(text: str) -> str:
@@ -50,8 +62,6 @@ def choice(
     label: str | None,
     pair: str | None = None,
     parallel: str | None = None,
-    slots: tuple[tuple[str, str], ...] = (),
-    group: str | None = None,
 ) -> Instruction:
     """Return a record that chooses one of `labels`.
 
@@ -70,7 +80,5 @@ def choice(
         input_pair=pair,
         candidates=tuple(candidates),
         gold=() if label is None else (candidates.index(label),),
-        slots=slots,
-        group=group,
         parallel=parallel,
     )

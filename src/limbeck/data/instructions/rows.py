@@ -6,12 +6,11 @@ Two layouts: rows with one of a few labels, and parallel sentences.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from limbeck.data.checks import CheckedRow, FieldsMet, check_record, refuse_misspelt_label
 from limbeck.data.instructions.files import SetRow, match_languages, refuse_faults, sound, split_file
 from limbeck.data.instructions.labels import LabelWords, verbalise
-from limbeck.data.instructions.make import Split, choice
+from limbeck.data.instructions.make import Part, choice
 from limbeck.data.instructions.translation import DISTRACTORS, ENGLISH, Distractors, Embed, translation_records
 from limbeck.data.languages import language_code
 from limbeck.data.readers import read_records
@@ -24,9 +23,7 @@ __all__ = ["checked_rows", "own_rows", "own_translations"]
 
 
 def own_rows(
-    folder: Path,
-    split: Split,
-    languages: Sequence[str],
+    part: Part,
     *,
     task: str,
     labels: Sequence[str],
@@ -41,9 +38,7 @@ def own_rows(
     """Return a record for each row: choose one of `labels`.
 
     Args:
-        folder: holds ``train.jsonl`` and so on (also ``.csv``, ``.tsv``, ``.parquet``, ``.gz``).
-        split: which file; ``validation`` is taken for ``dev`` too.
-        languages: our codes, or those in the rows.
+        part: which rows.
         task: of the prompt registry.
         labels: all label names, the same in every language.
         text: field of the text.
@@ -64,7 +59,7 @@ def own_rows(
     records = [
         choice(
             source=source,
-            split=split,
+            split=part.split,
             lang=row.lang,
             task=task,
             key=row.number if shared is None else shared,
@@ -72,17 +67,15 @@ def own_rows(
             pair=read.text_pair,
             labels=labels,
             label=read.label,
-            parallel=None if shared is None else f"{source}/{task}/{split}/{shared}",
+            parallel=None if shared is None else f"{source}/{task}/{part.split}/{shared}",
         )
-        for row, read, shared in checked_rows(folder, split, languages, fields, labels, language, key)
+        for row, read, shared in checked_rows(part, fields, labels, language, key)
     ]
     return verbalise(records, label_words)
 
 
 def own_translations(
-    folder: Path,
-    split: Split,
-    languages: Sequence[str],
+    part: Part,
     *,
     key: str,
     text: str = "text",
@@ -94,9 +87,7 @@ def own_translations(
     """Return the translation records of rows that hold one sentence in one language; English must be there.
 
     Args:
-        folder: as in `own_rows`.
-        split: which file.
-        languages: our codes, or those in the rows.
+        part: which rows.
         key: field whose value translations of a sentence share.
         text: field of the sentence.
         language: field of the language; ``None``: one file a language.
@@ -108,25 +99,19 @@ def own_translations(
         ConfigError: more distractors than sentences.
         DataError: a file is missing, a language or a sentence is not there, or rows cannot be used.
     """
-    with_english = [*([] if ENGLISH in map(language_code, languages) else [ENGLISH]), *languages]
+    with_english = [*([] if ENGLISH in map(language_code, part.languages) else [ENGLISH]), *part.languages]
     sentences: dict[str, dict[str, str]] = {language_code(lang): {} for lang in with_english}
-    for row, read, shared in checked_rows(folder, split, with_english, Fields(text), None, language, key):
+    for row, read, shared in checked_rows(part._replace(languages=with_english), Fields(text), None, language, key):
         sentences[row.lang][str(shared)] = read.text
-    return translation_records(sentences, source=source, split=split, distractors=distractors, embed=embed)
+    return translation_records(sentences, source=source, split=part.split, distractors=distractors, embed=embed)
 
 
 def checked_rows(
-    folder: Path,
-    split: Split,
-    languages: Sequence[str],
-    fields: Fields,
-    labels: Sequence[str] | None,
-    language: str | None,
-    key: str | None,
+    part: Part, fields: Fields, labels: Sequence[str] | None, language: str | None, key: str | None
 ) -> Iterator[tuple[SetRow, CheckedRow, str | None]]:
     """Yield each row with its checked fields and the key that its translations share."""
     known = None if labels is None else frozenset(labels)
-    for rows in _files(folder, split, languages, fields, language, key):
+    for rows in _files(part, fields, language, key):
         file = rows[0].file
         read = sound(file, [check_record(row.record, fields, known) for row in rows])
         keys = [None] * len(rows) if key is None else sound(file, [_key(row, key) for row in rows])
@@ -140,9 +125,8 @@ def checked_rows(
         yield from zip(rows, read, keys, strict=True)
 
 
-def _files(
-    folder: Path, split: Split, languages: Sequence[str], fields: Fields, language: str | None, key: str | None
-) -> Iterator[list[SetRow]]:
+def _files(part: Part, fields: Fields, language: str | None, key: str | None) -> Iterator[list[SetRow]]:
+    folder, split, languages = part
     if language is None:
         for lang in dict.fromkeys(languages):
             file = split_file(folder, split, lang)

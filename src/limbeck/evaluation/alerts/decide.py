@@ -1,10 +1,11 @@
-"""Of which articles should somebody be told, and of which only once?"""
+"""Decide which articles raise an alert; near-duplicates raise one."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,19 @@ from limbeck.data.articles.near_duplicates import stories
 from limbeck.evaluation.alerts.justification import fault_of
 from limbeck.evaluation.alerts.rules import AlertRules
 from limbeck.evaluation.alerts.severity import band_of, normalised_entropy, severity
-from limbeck.results.alerts import NO_REASON, Alert, Status
+from limbeck.results.alerts import NO_REASON, Alert, Band, Status
 
 __all__ = ["AlertMaker", "decide"]
 
 _DIGITS = 6
-_Told = dict[tuple[str | None, str | None], list[int]]
-"""The stories of a crisis and a week, each by the number of its first article."""
+
+
+class _Told(NamedTuple):
+    """What becomes of an article."""
+
+    status: Status
+    confirmed_by: str | None = None
+    duplicate_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,57 +61,61 @@ def decide(
         rules: thresholds.
         time: when this is, ISO 8601.
     """
-    severity_N = severity(probs_NC, maker.severities)
+    severity_N = severity(probs_NC, maker.severities).tolist()
     entropy_N = normalised_entropy(probs_NC)
-    label_N, confidence_N = probs_NC.argmax(-1), probs_NC.max(-1)
+    bands = [band_of(value, rules.bands) for value in severity_N]
     unsure_N = entropy_N > rules.review_entropy
-    harmful_N = np.asarray(maker.severities)[label_N] > 0
-    alarming = np.flatnonzero(harmful_N & (confidence_N >= rules.confidence) & ~unsure_N).tolist()
-    first_of = stories([articles[i].whole_text for i in alarming], rules.near_duplicate)
-    stands_for = {i: alarming[first] for i, first in zip(alarming, first_of, strict=True)}
-    told: _Told = defaultdict(list)
-    for i in alarming:
-        if stands_for[i] == i:
-            told[articles[i].crisis, articles[i].week].append(i)
+    harmful_N = np.asarray(maker.severities)[probs_NC.argmax(-1)] > 0
+    alarming = np.flatnonzero(harmful_N & (probs_NC.max(-1) >= rules.confidence) & ~unsure_N).tolist()
+    told = _told(articles, alarming, bands, rules)
     alerts = []
     for i, article in enumerate(articles):
-        band = band_of(float(severity_N[i]), rules.bands)
-        status: Status = "needs_review" if unsure_N[i] else "none"
-        confirmed_by: str | None = None
-        if i in stands_for and stands_for[i] != i:
-            status = "duplicate"
-        elif i in stands_for:
-            others = [articles[other].id for other in told[article.crisis, article.week] if other != i]
-            confirmed = 1 + len(others) >= rules.articles_for_high
-            status = "raised" if confirmed or band != "high" else "unconfirmed"
-            if confirmed and band == "high" and rules.articles_for_high > 1:
-                confirmed_by = others[0]
-        order = np.argsort(-probs_NC[i], kind="stable")
+        what = told.get(i, _Told("needs_review" if unsure_N[i] else "none"))
+        order = np.argsort(-probs_NC[i], kind="stable").tolist()
+        probabilities = {maker.labels[c]: round(float(probs_NC[i, c]), _DIGITS) for c in order}
         fault = None if article.reason is None else fault_of(article.reason, article.whole_text)
-        alerts.append(
-            Alert(
-                article_id=article.id,
-                status=status,
-                label=maker.labels[label_N[i]],
-                confidence=round(float(confidence_N[i]), _DIGITS),
-                calibrated=maker.calibrated,
-                severity=round(float(severity_N[i]), _DIGITS),
-                band=band,
-                entropy=round(float(entropy_N[i]), _DIGITS),
-                probabilities={maker.labels[c]: round(float(probs_NC[i, c]), _DIGITS) for c in order},
-                title=article.title,
-                text=article.text,
-                lang=article.lang,
-                crisis=article.crisis,
-                date=article.date,
-                week=article.week,
-                confirmed_by=confirmed_by,
-                duplicate_of=articles[stands_for[i]].id if status == "duplicate" else None,
-                reason=article.reason if article.reason is not None and fault is None else NO_REASON,
-                reason_fault=fault,
-                model_hash=maker.model_hash,
-                prompt_hash=maker.prompt_hash,
-                time=time,
-            )
-        )
+        alerts.append(Alert(
+            article_id=article.id,
+            status=what.status,
+            label=maker.labels[order[0]],
+            confidence=probabilities[maker.labels[order[0]]],
+            calibrated=maker.calibrated,
+            severity=round(severity_N[i], _DIGITS),
+            band=bands[i],
+            entropy=round(float(entropy_N[i]), _DIGITS),
+            probabilities=probabilities,
+            **{name: getattr(article, name) for name in ("title", "text", "lang", "crisis", "date", "week")},
+            confirmed_by=what.confirmed_by,
+            duplicate_of=what.duplicate_of,
+            reason=article.reason if article.reason is not None and fault is None else NO_REASON,
+            reason_fault=fault,
+            model_hash=maker.model_hash,
+            prompt_hash=maker.prompt_hash,
+            time=time,
+        ))  # fmt: skip
     return alerts
+
+
+def _told(
+    articles: Sequence[Article], alarming: Sequence[int], bands: Sequence[Band], rules: AlertRules
+) -> dict[int, _Told]:
+    """Return what becomes of each alarming article, by its number."""
+    first_of = stories([articles[i].whole_text for i in alarming], rules.near_duplicate)
+    stands_for = {i: alarming[first] for i, first in zip(alarming, first_of, strict=True)}
+    together: dict[tuple[str | None, str | None], list[int]] = defaultdict(list)
+    for i in alarming:
+        if stands_for[i] == i:
+            together[articles[i].crisis, articles[i].week].append(i)
+    told = {}
+    for i, first in stands_for.items():
+        if first != i:
+            told[i] = _Told("duplicate", duplicate_of=articles[first].id)
+            continue
+        others = [other for other in together[articles[i].crisis, articles[i].week] if other != i]
+        confirmed = 1 + len(others) >= rules.articles_for_high
+        needs_other = bands[i] == "high" and rules.articles_for_high > 1
+        told[i] = _Told(
+            "raised" if confirmed or bands[i] != "high" else "unconfirmed",
+            confirmed_by=articles[others[0]].id if confirmed and needs_other else None,
+        )
+    return told

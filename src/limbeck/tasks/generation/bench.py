@@ -91,27 +91,7 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
     """
     if config.teacher.engine == "vllm":
         require_vllm()
-    options = {"trust_remote_code": config.teacher.trust_remote_code}
-    teacher_tokenizer = load_tokenizer(config.teacher.model, **options)
-    teacher = None
-    if config.teacher.server is None:
-        teacher = load_language_model(config.teacher.model, bf16=config.teacher.precision == "bf16", **options)
-    tokenizer = teacher_tokenizer
-    if config.student.model is not None:
-        tokenizer = load_tokenizer(config.student.model, trust_remote_code=config.student.trust_remote_code)
-    if teacher is not None:
-        _require_finite(teacher, config.teacher.model)
-    student = _writing_student(config, teacher, tokenizer, config.seeds[0])
-    if (note := copies_note(student)) is not None:
-        progress.say(note)
-    if (teacher is not None and is_encoder_decoder(teacher)) != is_encoder_decoder(student):
-        server = "; a teacher on a server is causal" if teacher is None else ""
-        raise ModelError(f"teacher and student must both be causal, or both have an encoder and a decoder{server}")
-    if config.student.model is not None:
-        _require_finite(student, config.student.model)
-    if config.teacher.engine == "vllm" and is_encoder_decoder(teacher):
-        raise ModelError("teacher.engine: vllm is for causal teachers; use teacher.engine: transformers")
-    _require_packing(config, teacher, student)
+    teacher, teacher_tokenizer, student, tokenizer = _models(config, progress)
     needs = _needs(config, teacher, student)
     vocabulary = _vocabulary(config, needs, teacher, student, teacher_tokenizer, tokenizer)
     same = vocabulary is not None
@@ -145,6 +125,31 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
         test_for_teacher=test_for_teacher,
         corpus=None if rows.corpus is None else encode(rows.corpus, tokenizer, student, limit),
     )
+
+
+def _models(config: TextRunConfig, progress: Progress) -> tuple[Any, Any, Any, Any]:
+    """Return the teacher (``None`` on a server) with its tokenizer, and an untrained student with its own."""
+    options = {"trust_remote_code": config.teacher.trust_remote_code}
+    teacher_tokenizer = load_tokenizer(config.teacher.model, **options)
+    teacher = None
+    if config.teacher.server is None:
+        teacher = load_language_model(config.teacher.model, bf16=config.teacher.precision == "bf16", **options)
+        _require_finite(teacher, config.teacher.model)
+    tokenizer = teacher_tokenizer
+    if config.student.model is not None:
+        tokenizer = load_tokenizer(config.student.model, trust_remote_code=config.student.trust_remote_code)
+    student = _writing_student(config, teacher, tokenizer, config.seeds[0])
+    if (note := copies_note(student)) is not None:
+        progress.say(note)
+    if (teacher is not None and is_encoder_decoder(teacher)) != is_encoder_decoder(student):
+        server = "; a teacher on a server is causal" if teacher is None else ""
+        raise ModelError(f"teacher and student must both be causal, or both have an encoder and a decoder{server}")
+    if config.student.model is not None:
+        _require_finite(student, config.student.model)
+    if config.teacher.engine == "vllm" and is_encoder_decoder(teacher):
+        raise ModelError("teacher.engine: vllm is for causal teachers; use teacher.engine: transformers")
+    _require_packing(config, teacher, student)
+    return teacher, teacher_tokenizer, student, tokenizer
 
 
 def _require_finite(model: Any, name: str) -> None:

@@ -16,6 +16,8 @@ from limbeck.types import Advance
 
 __all__ = ["most_tokens", "score_labels"]
 
+_TEXTS_AT_ONCE = 8
+
 
 @torch.no_grad()
 def score_labels(
@@ -29,8 +31,6 @@ def score_labels(
     special_tokens: bool = True,
     length_power: float = 1.0,
     temperature: float = 1.0,
-    texts_at_once: int = 8,
-    shared_prefix: bool | None = None,
     advance: Advance | None = None,
 ) -> LabelProbs:
     """Return the probabilities of labels after each prompt: ``softmax(s / temperature)``, s as in the verbaliser.
@@ -49,8 +49,6 @@ def score_labels(
         special_tokens: put the tokenizer's own tokens (BOS) before each prompt.
         length_power: b in ``s = l / |v|^b``.
         temperature: tau.
-        texts_at_once: prompts of a forward pass.
-        shared_prefix: read each prompt once, not once a label; ``None``: if the model can.
         advance: told of each prompt that is done.
 
     Raises:
@@ -66,22 +64,16 @@ def score_labels(
     _refuse_too_long(model, rows)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
     order = sorted(range(len(rows)), key=lambda i: len(rows[i][0].ids))  # like lengths together: little padding
-    if shared_prefix is None and rows:
-        shared_prefix = shares_prefixes(model, [rows[order[0]], rows[order[-1]]], pad_id=pad_id)
-    scores = shared_prefix_scores if shared_prefix else label_scores
+    shared = bool(rows) and shares_prefixes(model, [rows[order[0]], rows[order[-1]]], pad_id=pad_id)
+    scores = shared_prefix_scores if shared else label_scores
     logits_NC = np.zeros((len(rows), len(labels)))
-    for first in range(0, len(rows), texts_at_once):
-        taken = order[first : first + texts_at_once]
+    for first in range(0, len(rows), _TEXTS_AT_ONCE):
+        taken = order[first : first + _TEXTS_AT_ONCE]
         part_BM = scores(model, [rows[i] for i in taken], length_power=length_power, pad_id=pad_id)
         logits_NC[taken] = part_BM.double().cpu().numpy()
         if advance is not None:
             advance(len(taken))
-    if not np.isfinite(logits_NC).all():
-        row = int(np.argmin(np.isfinite(logits_NC).all(axis=1)))
-        raise ModelError(
-            f"the teacher's scores of text {row} are {logits_NC[row].tolist()}: not finite. A model in bfloat16 or "
-            "with missing weights may do so; load it in float32"
-        )
+    _refuse_not_finite(logits_NC)
     probs_NC = _softmax(logits_NC / temperature)
     steps = () if temperature == 1 else (f"temperature {temperature:.6g}",)
     kept_N = np.ones(len(rows), dtype=np.bool_)
@@ -98,6 +90,15 @@ def most_tokens(model: Any) -> int | None:
     """Return how many tokens a model reads; ``None`` where its configuration does not say."""
     most: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return most
+
+
+def _refuse_not_finite(logits_NC: NDArray[np.float64]) -> None:
+    if not np.isfinite(logits_NC).all():
+        row = int(np.argmin(np.isfinite(logits_NC).all(axis=1)))
+        raise ModelError(
+            f"the teacher's scores of text {row} are {logits_NC[row].tolist()}: not finite. A model in bfloat16 or "
+            "with missing weights may do so; load it in float32"
+        )
 
 
 def _refuse_too_long(model: Any, rows: Sequence[Sequence[LabelTokens]]) -> None:
