@@ -27,8 +27,8 @@ _RELATIVE, _ABSOLUTE = 2e-3, 1e-3
 gradient is next to nothing (a key's bias has none at all). Runs that sample texts take plain gradient descent, lest a
 text turn out differently."""
 _DRAWN = "term/long"
-"""MiniLLM's long term weighs drawn tokens by their rewards, and a processor that rounds differently may draw another token
-at a close call. It differs by 0.3 % between two processors where all other values agree."""
+"""MiniLLM's long term weighs drawn tokens by their rewards, and a processor that rounds differently may draw another
+token at a close call. It differs by 0.3 % between two processors where all other values agree."""
 _TIMES = {"seconds", "tokens_per_second", "memory_bytes"}
 _LABELS = ("system", "stage", "seed", "step")
 _FIGURES = ("accuracy", "agreement", "mrr", "nll", "kl")
