@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from tests.runs.text_models import LLAMA, make_model, make_tokenizer, save, text_sections, train_rows, write_jsonl
+from tests.tasks.generation.text_models import (
+    LLAMA,
+    make_model,
+    make_tokenizer,
+    save,
+    text_sections,
+    train_rows,
+    write_jsonl,
+)
 
 from limbeck.models.load import load_language_model
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.evaluation.measured import find, section, value
-from tests.runs.text_models import as_messages, held_out_rows, text_sections, train_rows, write_jsonl
+from tests.tasks.generation.text_models import as_messages, held_out_rows, text_sections, train_rows, write_jsonl
 
 from limbeck.results.read import read_results
 
@@ -216,7 +216,7 @@ def test_evaluate_a_student_alone(student: Path, limbeck: Command, tmp_path: Pat
 
 
 def test_evaluate_against_a_model_of_other_tokens(student: Path, limbeck: Command, tmp_path: Path) -> None:
-    from tests.runs.text_models import LLAMA, make_model, make_tokenizer, save
+    from tests.tasks.generation.text_models import LLAMA, make_model, make_tokenizer, save
 
     tokenizer = make_tokenizer(size=300)
     other = save(make_model(LLAMA, rows=len(tokenizer)), tokenizer, tmp_path / "other")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.runs.conftest import make_toy_model, toy_sections, write_toy_sets
 from tests.runs.outcomes import filter_outcome, run_outcome, tune_outcome
 from tests.runs.paid_server import PaidServer
-from tests.runs.text_models import text_sections, train_rows, write_jsonl
+from tests.tasks.generation.text_models import text_sections, train_rows, write_jsonl
+from tests.tasks.ranking.conftest import make_toy_model, toy_sections, write_toy_sets
 
 __all__ = [
     "Command",

@@ -18,7 +18,7 @@ from tests.conftest import write_rows
 from tests.hostile.run_file_texts import SETTINGS, SYNTAX, VALUES
 from tests.hostile.tally import Tally
 from tests.runs.forge import Forge
-from tests.runs.text_models import text_sections
+from tests.tasks.generation.text_models import text_sections
 
 from limbeck.filter.config import FilterConfig
 from limbeck.prompt_search.config import TuneConfig

@@ -13,8 +13,8 @@ import yaml
 from huggingface_hub import ModelCard
 from tests.report.conftest import KINDS, card_of, changed
 from tests.report.snippets import run_snippet
-from tests.runs.text_models import CHATML, LLAMA, T5, make_model
-from tests.runs.text_models import make_tokenizer as make_causal_tokenizer
+from tests.tasks.generation.text_models import CHATML, LLAMA, T5, make_model
+from tests.tasks.generation.text_models import make_tokenizer as make_causal_tokenizer
 
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.prompts.scored import make_verbaliser

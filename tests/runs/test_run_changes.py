@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.torch import load_file
-from tests.runs.text_models import text_sections
+from tests.tasks.generation.text_models import text_sections
 
 import limbeck
 from limbeck.errors import ConfigError, RunFolderError

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.runs.text_models import text_sections
+from tests.tasks.generation.text_models import text_sections
 
 import limbeck
 from limbeck.runs import whole_run

@@ -75,7 +75,7 @@ metadata: {version: 2}
 def test_accuracy_on_a_task_of_ones_own(tmp_path: Path) -> None:
     """The likeliest choice of each question, counted here from the model's logits alone."""
     pytest.importorskip("lm_eval")
-    from tests.runs.text_models import LLAMA, make_model, make_tokenizer
+    from tests.tasks.generation.text_models import LLAMA, make_model, make_tokenizer
 
     rows = tmp_path / "rows.jsonl"
     lines = [json.dumps({"question": q, "gold": g}) for q, g in zip(QUESTIONS, GOLD, strict=True)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.runs.text_models import LLAMA, T5, make_model, make_tokenizer, train_rows
+from tests.tasks.generation.text_models import LLAMA, T5, make_model, make_tokenizer, train_rows
 
 from limbeck.data.generation.encode import encode_examples
 from limbeck.data.generation.records import Example, Examples, Message

@@ -1,4 +1,4 @@
-"""What requests will take: by hand. That the calls are those made is in `tests/runs/test_anon.py`."""
+"""What requests will take: by hand. That the calls are those made is in `tests/tasks/classification/test_anon.py`."""
 
 from __future__ import annotations
 

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.runs.text_models import LLAMA, held_out_rows, make_model, make_tokenizer, train_rows, write_jsonl
+from tests.tasks.generation.text_models import (
+    LLAMA,
+    held_out_rows,
+    make_model,
+    make_tokenizer,
+    train_rows,
+    write_jsonl,
+)
 
 from limbeck.errors import ConfigError, DataError
 from limbeck.runs.config import run_config

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.evaluation.measured import figure, section
-from tests.runs.text_models import text_sections, train_rows, write_jsonl
+from tests.tasks.generation.text_models import text_sections, train_rows, write_jsonl
 
 import limbeck
 from limbeck.models.load import load_language_model, load_tokenizer, weights_fingerprint

@@ -14,7 +14,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from tests.runs.interruption import StopAfter
-from tests.runs.text_models import CHATML, LLAMA, make_model, save, text_sections, trained
+from tests.tasks.generation.text_models import CHATML, LLAMA, make_model, save, text_sections, trained
 
 import limbeck
 from limbeck.data.generation.records import Example, Examples, Message

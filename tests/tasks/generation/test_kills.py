@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.runs.forge import Forge
-from tests.runs.text_models import text_sections, train_rows, write_jsonl
+from tests.tasks.generation.text_models import text_sections, train_rows, write_jsonl
 
 from limbeck.teachers.store.fingerprint import STORE_FILE
 from limbeck.teachers.store.reader import TokenStore

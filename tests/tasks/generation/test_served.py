@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.runs.text_models import T5, TRAIN_ROWS, text_sections, train_rows, trained, write_jsonl
+from tests.tasks.generation.text_models import T5, TRAIN_ROWS, text_sections, train_rows, trained, write_jsonl
 from tests.teachers.store.completions_server import Server, cut_off, hang_up, serving, status
 
 import limbeck

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.runs.text_models import text_sections
+from tests.tasks.generation.text_models import text_sections
 
 import limbeck
 from limbeck.runs.config import run_config

@@ -303,7 +303,7 @@ def test_a_local_teacher_whose_template_writes_the_date_reads_that_of_the_run(
 ) -> None:
     import copy
 
-    from tests.runs.text_models import CHATML, save, trained
+    from tests.tasks.generation.text_models import CHATML, save, trained
 
     model, tokenizer = trained("chat")
     dated = copy.copy(tokenizer)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from tests.runs.interruption import InterruptAfter
-from tests.runs.text_models import (
+from tests.tasks.generation.text_models import (
     CHATML,
     LLAMA,
     TRAIN_ROWS,

@@ -1,4 +1,4 @@
-"""Runs on texts that are interrupted, or meet a disk that refuses. `test_text_kills.py` has those that are killed."""
+"""Runs on texts that are interrupted, or meet a disk that refuses. `test_kills.py` has those that are killed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 from tests.runs.interruption import InterruptAfter
-from tests.runs.text_models import LLAMA, text_sections
+from tests.tasks.generation.text_models import LLAMA, text_sections
 
 import limbeck
 

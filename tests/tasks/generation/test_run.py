@@ -16,7 +16,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from tests.evaluation.measured import find, section, value
-from tests.runs.text_models import (
+from tests.tasks.generation.text_models import (
     CHATML,
     LLAMA,
     held_out_rows,

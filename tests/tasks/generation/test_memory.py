@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.runs.text_models import text_sections
+from tests.tasks.generation.text_models import text_sections
 
 from limbeck.runs.config import run_config
 from limbeck.runs.examine import examine

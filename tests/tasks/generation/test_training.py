@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.runs.interruption import StopAfter
-from tests.runs.text_models import LLAMA, T5, make_model, make_tokenizer, save, text_sections
+from tests.tasks.generation.text_models import LLAMA, T5, make_model, make_tokenizer, save, text_sections
 
 import limbeck
 from limbeck.errors import ConfigError, ModelError
@@ -167,7 +167,7 @@ def test_a_reward_teaches_whatever_the_micro_batches(sections: dict[str, Any], m
     """A mean of one reward is that reward: as a baseline it would leave nothing of micro-batches of one text."""
     sections["recipe"] = {
         "name": "gkd", "on_policy_fraction": 1, "fine_tune_fraction": 0, "max_new_tokens": 5, "reward_weight": 1,
-        "reward": "tests.runs.text_models:reward_of_length",
+        "reward": "tests.tasks.generation.text_models:reward_of_length",
     }  # fmt: skip
     sections["training"] |= {"micro_batch_size": micro, "dropout": 0.1}
     limbeck.distill(**sections)

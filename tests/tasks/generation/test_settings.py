@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.runs.text_models import (
+from tests.tasks.generation.text_models import (
     CHATML,
     LLAMA,
     T5,
