@@ -327,7 +327,7 @@ class StepProgress:
         """Return the function that is called after each optimiser step."""
         return contextlib.nullcontext(lambda n, note="": self._clock.step())
 
-    def say(self, message: str) -> None:
+    def log(self, message: str) -> None:
         """Show nothing."""
 
 

@@ -172,14 +172,14 @@ def tiny_trainer(
     from transformers import TrainingArguments
 
     from limbeck.sequences.fixed import FixedSequences
-    from limbeck.stages.callbacks import StageWatch
+    from limbeck.stages.callbacks import StageCallback
     from limbeck.stages.trainer import DistillTrainer
 
     lengths = task.encoded.lengths
     settings: dict[str, Any] = {"optim": "sgd", "learning_rate": 0.1, "lr_scheduler_type": "constant"}
     settings |= {"use_cpu": True, "save_strategy": "no", "report_to": [], "disable_tqdm": True}
-    watch = StageWatch(folder / "log.jsonl", {"stage": "tiny"}, lambda n, note="": None)
-    watch.trainer = DistillTrainer(
+    callback = StageCallback(folder / "log.jsonl", {"stage": "tiny"}, lambda n, note="": None)
+    callback.trainer = DistillTrainer(
         objective=objective,
         sequences=FixedSequences(np.arange(len(lengths)), lengths, batch_size, steps, seed),
         make_batch=task.batch,
@@ -194,11 +194,11 @@ def tiny_trainer(
             remove_unused_columns=False,
             **(settings | options),
         ),
-        callbacks=[watch],
+        callbacks=[callback],
         prompt_learning_rate=prompt_learning_rate,
         momentum=momentum,
     )
-    return watch.trainer
+    return callback.trainer
 
 
 @pytest.fixture(scope="session")

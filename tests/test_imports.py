@@ -42,7 +42,7 @@ REPORT_READS = {
 
 TORCH_AT_START = {
     "numerics", "models", "losses", "teachers", "students", "data", "sequences", "stages", "evaluation",
-    "limbeck.tasks.generation.bench", "limbeck.tasks.generation.checks", "limbeck.tasks.generation.memory",
+    "limbeck.tasks.generation.context", "limbeck.tasks.generation.checks", "limbeck.tasks.generation.memory",
     "limbeck.tasks.generation.training", "limbeck.tasks.generation.writers",
 }  # fmt: skip
 TORCH_NEVER = {

@@ -37,7 +37,7 @@ from limbeck.models.generate import Decoding, write_completions
 from limbeck.numerics.sparse import top_k
 from limbeck.numerics.token_losses import TokenDivergence
 from limbeck.sequences.on_policy import OnPolicy, OnPolicyWriter
-from limbeck.stages.callbacks import StageWatch
+from limbeck.stages.callbacks import StageCallback
 from limbeck.stages.trainer import DistillTrainer
 from limbeck.teachers.language_model import LanguageTeacher
 from limbeck.teachers.store.fingerprint import Fingerprint
@@ -142,7 +142,7 @@ def main() -> None:
             del teacher_model
         jensen_shannon = arm in ("jsd", "on-policy")
         loss = TokenDivergence("jensen_shannon", beta=0.5) if jensen_shannon else TokenDivergence("forward_kl")
-        watch = StageWatch(Path(folder) / "log.jsonl", {}, lambda *_, **__: None)
+        callback = StageCallback(Path(folder) / "log.jsonl", {}, lambda *_, **__: None)
         trainer = DistillTrainer(
             objective=Objective(student, (WeightedTerm("divergence", TokenTerm(loss)),), TokenReadout()),
             sequences=InOrder(encoded, size),
@@ -165,10 +165,10 @@ def main() -> None:
                 disable_tqdm=True,
                 remove_unused_columns=False,
             ),
-            callbacks=[watch],
+            callbacks=[callback],
             writer=rewrite(student, encoded) if on_policy else None,
         )
-        watch.trainer = trainer
+        callback.trainer = trainer
         trainer.add_callback(trainer_callback(clock, trainer))
         trainer.train()
 

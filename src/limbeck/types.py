@@ -417,30 +417,30 @@ class Teacher(Protocol):
         """Return the kinds of signal named in `needs` for the rows of `batch`."""
 
 
-Advance = Callable[..., None]
-"""``advance(n, note="")``: n more items are done; the note is shown beside the bar."""
+Update = Callable[..., None]
+"""``update(n, note="")``: n more items are done; the note is shown beside the bar."""
 
 
 class Progress(Protocol):
     """Shows how far long work has come. The command line shows bars; a library call need not."""
 
-    def track(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Advance]:
-        """Open one bar and yield its `Advance`."""
+    def track(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Update]:
+        """Open one bar and yield its `Update`."""
 
-    def say(self, message: str) -> None:
+    def log(self, message: str) -> None:
         """Show one line."""
 
 
 class SilentProgress:
     """Shows nothing."""
 
-    def track(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Advance]:
+    def track(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Update]:
         import contextlib
 
-        def advance(n: int, note: str = "") -> None:
+        def update(n: int, note: str = "") -> None:
             pass
 
-        return contextlib.nullcontext(advance)
+        return contextlib.nullcontext(update)
 
-    def say(self, message: str) -> None:
+    def log(self, message: str) -> None:
         pass

@@ -55,8 +55,8 @@ def test_lines_tell_the_time_left_by_what_this_call_did(monkeypatch: pytest.Monk
     now, printed = [0.0], Console(file=io.StringIO(), width=80, color_system=None)
     monkeypatch.setattr(terminal, "console", printed)
     monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
-    with terminal.progress().track("training", 100, 90) as advance:
+    with terminal.progress().track("training", 100, 90) as update:
         now[0] += 20
-        advance(1, "loss 2")
+        update(1, "loss 2")
     assert isinstance(printed.file, io.StringIO)
     assert "training: 91 of 100, 180 s left, loss 2" in printed.file.getvalue()

@@ -48,7 +48,7 @@ def test_logits_are_those_of_each_row_alone(make_classifier: Make, make_task: Ma
 
 def test_progress_is_told_of_every_row(make_classifier: Make, make_task: Make) -> None:
     told: list[int] = []
-    predict_logits(make_classifier(), make_task(12).encoded, batch_size=5, advance=told.append)
+    predict_logits(make_classifier(), make_task(12).encoded, batch_size=5, update=told.append)
     assert told == [5, 5, 2]
 
 
@@ -108,7 +108,7 @@ class TestScores:
 
     def test_progress_is_told_of_every_record(self, setting: tuple[Scorer, EncodedRecords]) -> None:
         told: list[int] = []
-        predict_scores(*setting, batch_size=5, advance=told.append)
+        predict_scores(*setting, batch_size=5, update=told.append)
         assert told == [5, 5, 2]
 
 

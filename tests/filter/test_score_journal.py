@@ -16,7 +16,7 @@ import pytest
 
 from limbeck.errors import StorageError
 from limbeck.filter.score_journal import ScoreJournal
-from limbeck.types import Advance
+from limbeck.types import Update
 
 QUESTIONS = [(f"crisis {n % 3}", f"text {n}") for n in range(20)]
 
@@ -26,7 +26,7 @@ class Teacher:
         self.asked: list[int] = []
         self.silent = set(silent)
 
-    def __call__(self, places: Sequence[int], _: Advance) -> list[float | None]:
+    def __call__(self, places: Sequence[int], _: Update) -> list[float | None]:
         self.asked += places
         return [None if place in self.silent else place / 100 for place in places]
 
@@ -122,7 +122,7 @@ from limbeck.filter.score_journal import ScoreJournal
 
 folder = Path(sys.argv[1])
 
-def ask(places, advance):
+def ask(places, update):
     with (folder / "asked.txt").open("a") as file:
         file.write("".join(f"{place}\\n" for place in places))
     time.sleep(0.005)

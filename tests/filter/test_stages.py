@@ -36,7 +36,7 @@ class Entailment:
     def __init__(self, model: str) -> None:
         self.model = model
 
-    def logits(self, rows: Rows, advance: Any) -> Any:
+    def logits(self, rows: Rows, update: Any) -> Any:
         Entailment.seen.append(rows)
         return np.log(np.array([[0.1, 0.7, 0.2], [0.5, 0.25, 0.25]])[: len(rows)]).astype(np.float32)
 
@@ -102,7 +102,7 @@ def test_a_local_judge_reads_one_day(causal_folder: Path, tmp_path: Path, monkey
     (tmp_path / "template_date.json").write_text('"2019-11-01"', encoding="utf-8")
     days: list[Any] = []
 
-    def answers(model: Any, tokenizer: Any, prompt: Any, rows: Any, labels: Any, *, advance: Any) -> LabelProbs:
+    def answers(model: Any, tokenizer: Any, prompt: Any, rows: Any, labels: Any, *, update: Any) -> LabelProbs:
         days.append(str(prompt.date))
         assert prompted_teacher.rendered_prompts(prompt, rows, labels, tokenizer)[0].text.startswith("2019")
         probs = np.full((len(rows), 2), 0.5)
@@ -135,7 +135,7 @@ def test_an_api_is_asked_and_what_it_does_not_answer_has_no_score(
 ) -> None:
     asked: list[Any] = []
 
-    def answers(teacher: Any, prompt: Any, rows: Any, labels: Any, *, samples: int, advance: Any) -> LabelProbs:
+    def answers(teacher: Any, prompt: Any, rows: Any, labels: Any, *, samples: int, update: Any) -> LabelProbs:
         asked.append((teacher.endpoint.model, [row["crisis"] for row in rows], list(labels), samples))
         probs = np.array([[0.8, 0.2], [0.5, 0.5]])
         return LabelProbs(probs, probs, np.array([True, False]), (frozenset(), frozenset()), "samples")

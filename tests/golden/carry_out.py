@@ -40,14 +40,14 @@ class _StopAfter:
         self._left = steps
 
     def track(self, title: str, total: int, done: int = 0) -> Any:
-        def advance(n: int, note: str = "") -> None:
+        def update(n: int, note: str = "") -> None:
             self._left -= note.startswith("loss")  # other work than training notes no loss
             if self._left < 0:
                 raise KeyboardInterrupt
 
-        return contextlib.nullcontext(advance)
+        return contextlib.nullcontext(update)
 
-    def say(self, message: str) -> None:
+    def log(self, message: str) -> None:
         pass
 
 

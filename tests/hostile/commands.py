@@ -129,8 +129,8 @@ def store(folder: Path, server: PaidServer, material: Material) -> Command:
 
 def _contents(sections: dict[str, Any], folder: Path) -> list[bytes]:
     from limbeck.runs.config import run_config
-    from limbeck.tasks.generation.bench import set_up
     from limbeck.tasks.generation.config import TextRunConfig
+    from limbeck.tasks.generation.context import set_up
     from limbeck.tasks.generation.rows import read_texts
     from limbeck.teachers.store.reader import TokenStore
     from limbeck.types import SilentProgress

@@ -61,7 +61,7 @@ def test_cross_entropy_with_the_teacher_is_entropy_plus_kl() -> None:
     value = term.values({"logits": logits}, SOFT["signal"], SOFT)
     value.sum().backward()
     assert value.item() == pytest.approx(0.828631, abs=1e-6)
-    kl = term.watched({"logits": logits.detach()}, SOFT["signal"])["kl_to_teacher"]
+    kl = term.metrics({"logits": logits.detach()}, SOFT["signal"])["kl_to_teacher"]
     assert kl.item() == pytest.approx(0.026812, abs=1e-6)
     assert logits.grad is not None
     torch.testing.assert_close(logits.grad, torch.tensor([[-0.1, 0.1, 0.0]]), atol=1e-6, rtol=0)
@@ -98,7 +98,7 @@ def test_rows_of_a_high_entropy_weigh_less(hard: bool) -> None:
     )
     # A row counts once whatever it weighs: steps with many unsure rows are smaller steps.
     assert weighted.mask(batch).tolist() == [True] * 4
-    shown = [term.watched(student, batch["signal"])["kl_to_teacher"] for term in (weighted, TeacherCrossEntropy(hard))]
+    shown = [term.metrics(student, batch["signal"])["kl_to_teacher"] for term in (weighted, TeacherCrossEntropy(hard))]
     assert torch.equal(*shown)
 
 

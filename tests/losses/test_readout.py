@@ -1,4 +1,4 @@
-"""Every kind of student has the same step for every split, padding and order, and watches what it should."""
+"""Every kind of student has the same step for every split, padding and order, and logs the metrics that it should."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ HINTS: tuple[Term, ...] = (
 class Kind(NamedTuple):
     readout: Readout
     terms: tuple[Term, ...]
-    watched: tuple[str, str]
+    metrics: tuple[str, str]
     """Beside the teacher and beside gold."""
 
 
@@ -169,7 +169,7 @@ def test_terms_on_logits_and_what_is_watched_are_means_over_what_there_is(settin
             beside = 4 * (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).mean()
             compared = ((own > 0) == (other > 0)).double().mean(), ((own > 0) == (gold > 0.5))[said].double().mean()
         expected = {"term/term0": (each * weights).sum(-1)[rows].mean(), "term/term1": beside}
-        expected |= {f"train/{key}": value for key, value in zip(setting.kind.watched, compared, strict=True)}
+        expected |= {f"train/{key}": value for key, value in zip(setting.kind.metrics, compared, strict=True)}
     for key, value in expected.items():
         assert logged[key] == pytest.approx(value.item(), rel=1e-5), key
 

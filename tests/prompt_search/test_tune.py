@@ -174,7 +174,7 @@ def test_the_chosen_prompt_is_measured_in_other_orders_of_its_demonstrations(tmp
 def test_a_killed_search_goes_on(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     tuning = config(tmp_path, {"api": {"base_url": server.base_url, "model": "m", "log_probs": 5}}, paraphrases=1)
     calls = 0
-    real = tune_module._Bench._answers
+    real = tune_module._Context._answers
 
     def dies(self: Any, *arguments: Any) -> Any:
         nonlocal calls
@@ -184,7 +184,7 @@ def test_a_killed_search_goes_on(tmp_path: Path, server: Server, monkeypatch: py
         return real(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tune_module._Bench, "_answers", dies)
+        patch.setattr(tune_module._Context, "_answers", dies)
         with pytest.raises(KeyboardInterrupt):
             tune_prompt(tuning)
     interrupted = len(server.asked)

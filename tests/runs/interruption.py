@@ -13,14 +13,14 @@ class InterruptAfter:
         self._left = advances
 
     def track(self, title: str, total: int, done: int = 0) -> Any:
-        def advance(n: int, note: str = "") -> None:
+        def update(n: int, note: str = "") -> None:
             self._left -= 1
             if self._left <= 0:
                 raise KeyboardInterrupt
 
-        return contextlib.nullcontext(advance)
+        return contextlib.nullcontext(update)
 
-    def say(self, message: str) -> None:
+    def log(self, message: str) -> None:
         pass
 
 
@@ -28,9 +28,9 @@ class StopAfter(InterruptAfter):
     """Stops the program after some optimiser steps of the distilled student."""
 
     def track(self, title: str, total: int, done: int = 0) -> Any:
-        def advance(n: int, note: str = "") -> None:
+        def update(n: int, note: str = "") -> None:
             self._left -= "distilled student" in title
             if self._left < 0:
                 raise KeyboardInterrupt
 
-        return contextlib.nullcontext(advance)
+        return contextlib.nullcontext(update)

@@ -201,7 +201,7 @@ class StopAt:
             raise KeyboardInterrupt
         return contextlib.nullcontext(lambda n, note="": None)
 
-    def say(self, message: str) -> None:
+    def log(self, message: str) -> None:
         self.said.append(message)
 
 

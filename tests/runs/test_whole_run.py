@@ -12,7 +12,7 @@ from tests.tasks.generation.text_models import text_sections
 import limbeck
 from limbeck.runs import whole_run
 from limbeck.runs.whole_run import Part, WholeRun
-from limbeck.types import Advance
+from limbeck.types import Update
 
 
 class Shown:
@@ -23,15 +23,15 @@ class Shown:
         self.notes: list[str] = []
 
     @contextmanager
-    def track(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
+    def track(self, title: str, total: int, done: int = 0) -> Iterator[Update]:
         self.titles.append(title)
 
-        def advance(n: int, note: str = "") -> None:
+        def update(n: int, note: str = "") -> None:
             self.notes.append(note)
 
-        yield advance
+        yield update
 
-    def say(self, message: str) -> None:
+    def log(self, message: str) -> None:
         pass
 
 
@@ -59,10 +59,10 @@ PARTS = [
 
 
 def go(run: WholeRun, title: str, items: int, seconds: float, clock: Clock, done: int = 0) -> None:
-    with run.track(title, items, done) as advance:
+    with run.track(title, items, done) as update:
         for _ in range(items - done):
             clock.now += seconds
-            advance(1, "loss 2")
+            update(1, "loss 2")
 
 
 def test_steps_are_numbered_and_the_time_left_comes_true(clock: Clock) -> None:

@@ -38,7 +38,7 @@ class CountingTeacher:
 
 
 class Said(SilentProgress):
-    def say(self, message: str) -> None:
+    def log(self, message: str) -> None:
         print(message)
 
 

@@ -142,8 +142,8 @@ def sweep_alerts(model: str, data: str, rules: AlertRules, *, fields: Fields | N
 def _probs(
     predictor: Predictor, found: ArticleRows, temperature: float | None, progress: Progress
 ) -> NDArray[np.float64]:
-    with progress.track("labelling", len(found.rows)) as advance:
-        return softmax(predictor.logits(found.rows, advance) / (temperature or 1.0))
+    with progress.track("labelling", len(found.rows)) as update:
+        return softmax(predictor.logits(found.rows, update) / (temperature or 1.0))
 
 
 def _explained(
@@ -153,8 +153,8 @@ def _explained(
     articles = list(found.articles)
     wanted = [i for i in np.flatnonzero(harmful_N).tolist() if articles[i].reason is None]
     if predictor.explains and wanted:
-        with progress.track("justifications", len(wanted)) as advance:
-            reasons = predictor.reasons(found.rows.take(wanted), advance)
+        with progress.track("justifications", len(wanted)) as update:
+            reasons = predictor.reasons(found.rows.take(wanted), update)
         for i, reason in zip(wanted, reasons, strict=True):
             articles[i] = replace(articles[i], reason=reason)
     return articles

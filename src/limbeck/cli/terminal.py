@@ -27,7 +27,7 @@ from rich.table import Table
 from rich.text import Text
 
 from limbeck.ranks import is_main
-from limbeck.types import Advance, Progress, SilentProgress
+from limbeck.types import Progress, SilentProgress, Update
 
 __all__ = ["console", "print_line", "print_side_by_side", "progress", "quiet_libraries"]
 
@@ -99,7 +99,7 @@ class _Rate(ProgressColumn):
 
 class _Bars:
     @contextmanager
-    def track(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
+    def track(self, title: str, total: int, done: int = 0) -> Iterator[Update]:
         columns = (
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeElapsedColumn(),
             TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
@@ -107,35 +107,35 @@ class _Bars:
         with Bars(*columns, console=console) as bars:
             task = bars.add_task(title, total=total, completed=done, note="")
 
-            def advance(n: int, note: str = "") -> None:
+            def update(n: int, note: str = "") -> None:
                 bars.update(task, advance=n, note=note)
 
-            yield advance
+            yield update
 
-    def say(self, message: str) -> None:
+    def log(self, message: str) -> None:
         console.print(message, markup=False)
 
 
 class _Lines:
     @contextmanager
-    def track(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
+    def track(self, title: str, total: int, done: int = 0) -> Iterator[Update]:
         start, before = time.monotonic(), done
         last = start
-        self.say(f"{title} ...")
+        self.log(f"{title} ...")
 
-        def advance(n: int, note: str = "") -> None:
+        def update(n: int, note: str = "") -> None:
             nonlocal done, last
             done += n
             now = time.monotonic()
             if now - last >= _LINE_EVERY_SECONDS:
                 last = now
                 left = (now - start) / max(done - before, 1) * (total - done)
-                self.say(f"{title}: {done} of {total}, {left:.0f} s left{', ' + note if note else ''}")
+                self.log(f"{title}: {done} of {total}, {left:.0f} s left{', ' + note if note else ''}")
 
-        yield advance
-        self.say(f"{title}: done in {time.monotonic() - start:.1f} s")
+        yield update
+        self.log(f"{title}: done in {time.monotonic() - start:.1f} s")
 
-    def say(self, message: str) -> None:
+    def log(self, message: str) -> None:
         console.print(message, markup=False, soft_wrap=True)
 
 

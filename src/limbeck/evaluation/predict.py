@@ -16,7 +16,7 @@ from limbeck.data.tagging.encode import EncodedUnits
 from limbeck.errors import ModelError
 from limbeck.evaluation.ranking import margin_scores
 from limbeck.models.taps import run_model
-from limbeck.types import Advance, Instruction
+from limbeck.types import Instruction, Update
 
 __all__ = [
     "length_sorted_batches",
@@ -38,7 +38,7 @@ def length_sorted_batches(lengths: NDArray[np.int64], batch_size: int) -> Iterat
 
 @torch.no_grad()
 def predict_logits(
-    model: Any, encoded: Encoded, *, batch_size: int = 64, advance: Advance | None = None
+    model: Any, encoded: Encoded, *, batch_size: int = 64, update: Update | None = None
 ) -> NDArray[np.float32]:
     """Return class logits ``[N, C]`` of all rows, in their order; the model is left in evaluation mode.
 
@@ -51,15 +51,15 @@ def predict_logits(
     for rows in length_sorted_batches(encoded.lengths, batch_size):
         inputs = {name: tensor.to(device) for name, tensor in encoded.batch(rows).items()}
         logits[rows] = run_model(model, inputs)["logits"].float().cpu().numpy()
-        if advance is not None:
-            advance(len(rows))
+        if update is not None:
+            update(len(rows))
     _require_numbers(logits, model)
     return logits
 
 
 @torch.no_grad()
 def predict_tags(
-    model: Any, encoded: EncodedUnits, *, batch_size: int = 64, advance: Advance | None = None
+    model: Any, encoded: EncodedUnits, *, batch_size: int = 64, update: Update | None = None
 ) -> NDArray[np.float32]:
     """Return the tag logits ``[U, C]`` of all units, in their order; 0 where a unit has no position.
 
@@ -76,8 +76,8 @@ def predict_tags(
         found_BTC = run_model(model, inputs)["logits"].float().cpu().numpy()
         row_S, token_S, unit_S = encoded.places(windows)
         logits[unit_S] = found_BTC[row_S, token_S]
-        if advance is not None:
-            advance(len(windows))
+        if update is not None:
+            update(len(windows))
     _require_numbers(logits, model)
     return logits
 
@@ -89,7 +89,7 @@ def predict_scores(
     *,
     batch_size: int = 32,
     margin: bool = True,
-    advance: Advance | None = None,
+    update: Update | None = None,
 ) -> NDArray[np.float32]:
     """Return the scores ``[N, K]`` of all records' candidates, ``-inf`` where a record has fewer than K.
 
@@ -101,18 +101,18 @@ def predict_scores(
         batch_size: records, or sequences of a dual encoder, at a time.
         margin: rank the translations of a dual encoder by the ratio margin instead of its scores
             (`translation_margins`). Not for what a student is to learn from: margins are no logits.
-        advance: is told how many records are done.
+        update: is told how many records are done.
     """
     scorer.eval()
     if encoded.encoder.kind == "dual_encoder":
-        return _dual_scores(scorer, encoded, batch_size, margin, advance)
+        return _dual_scores(scorer, encoded, batch_size, margin, update)
     device = next(scorer.parameters()).device
     scores = np.empty((len(encoded.records), encoded.candidates), dtype=np.float32)
     for rows in length_sorted_batches(encoded.lengths, batch_size):
         inputs = {name: tensor.to(device) for name, tensor in encoded.batch(rows).items()}
         scores[rows] = run_model(scorer, inputs)["logits"].float().cpu().numpy()
-        if advance is not None:
-            advance(len(rows))
+        if update is not None:
+            update(len(rows))
     _require_numbers(scores, scorer)
     return scores
 
@@ -126,11 +126,11 @@ def _require_numbers(logits: NDArray[np.float32], model: Any) -> None:
 
 
 def _dual_scores(
-    scorer: Any, encoded: EncodedRecords, batch_size: int, margin: bool, advance: Advance | None
+    scorer: Any, encoded: EncodedRecords, batch_size: int, margin: bool, update: Update | None
 ) -> NDArray[np.float32]:
     queries, candidates, index_NK = encoded.two_sides(range(len(encoded.records)))
     candidate_RD = _vectors(scorer, candidates, batch_size)
-    query_ND = _vectors(scorer, queries, batch_size, advance)
+    query_ND = _vectors(scorer, queries, batch_size, update)
     scores = np.empty((len(encoded.records), encoded.candidates), dtype=np.float32)
     for start in range(0, len(scores), batch_size):
         rows = slice(start, start + batch_size)
@@ -146,7 +146,7 @@ def _dual_scores(
     return scores
 
 
-def _vectors(scorer: Any, side: Side, batch_size: int, advance: Advance | None = None) -> Tensor:
+def _vectors(scorer: Any, side: Side, batch_size: int, update: Update | None = None) -> Tensor:
     """One vector of length 1 for each sequence ``[R, D]``, each read once, like lengths together."""
     device = next(scorer.parameters()).device
     vectors_RD: Tensor | None = None
@@ -156,8 +156,8 @@ def _vectors(scorer: Any, side: Side, batch_size: int, advance: Advance | None =
         if vectors_RD is None:
             vectors_RD = vectors_BD.new_empty(len(side.sequences), vectors_BD.shape[1])
         vectors_RD[torch.from_numpy(places).to(device)] = vectors_BD
-        if advance is not None:
-            advance(len(places))
+        if update is not None:
+            update(len(places))
     assert vectors_RD is not None, "no record to score"
     return vectors_RD
 

@@ -27,7 +27,7 @@ from limbeck.filter.counts import Counts, FilterCounts, add_up
 from limbeck.filter.score_journal import ScoreJournal
 from limbeck.filter.stages import Asker, Question, judge_of, keyword_hit, screen_of
 from limbeck.runs.folder import hold
-from limbeck.types import Advance, Progress
+from limbeck.types import Progress, Update
 
 __all__ = ["run_filter"]
 
@@ -104,13 +104,13 @@ class _Scorer:
     asked: int = 0
 
     def scores(self, title: str, asker: Asker, questions: Sequence[Question]) -> NDArray[np.float64]:
-        def ask(places: Sequence[int], advance: Advance) -> Sequence[float | None]:
+        def ask(places: Sequence[int], update: Update) -> Sequence[float | None]:
             self.asked += len(places)
-            return asker.ask([questions[place] for place in places], advance)
+            return asker.ask([questions[place] for place in places], update)
 
-        with self.progress.track(title, len(questions)) as advance:
+        with self.progress.track(title, len(questions)) as update:
             parts = [question.parts for question in questions]
-            return self.journal.scores(asker.name, parts, ask, advance, batch=asker.batch)
+            return self.journal.scores(asker.name, parts, ask, update, batch=asker.batch)
 
 
 def _read(config: FilterConfig) -> _Read:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.errors import StorageError
-from limbeck.types import Advance
+from limbeck.types import Update
 
 __all__ = ["ScoreJournal"]
 
@@ -54,8 +54,8 @@ class ScoreJournal:
         self,
         asker: str,
         questions: Sequence[tuple[str, ...]],
-        ask: Callable[[Sequence[int], Advance], Sequence[float | None]],
-        advance: Advance,
+        ask: Callable[[Sequence[int], Update], Sequence[float | None]],
+        update: Update,
         *,
         batch: int = 64,
     ) -> NDArray[np.float64]:
@@ -66,7 +66,7 @@ class ScoreJournal:
             questions: the texts that make each question; equal ones are asked once.
             ask: scores the questions at these places; ``None`` for one that has no score, which is asked again by the
                 next call.
-            advance: told of each question that is done.
+            update: told of each question that is done.
             batch: how many are asked, and then kept, at a time.
 
         Raises:
@@ -79,7 +79,7 @@ class ScoreJournal:
             if key not in known:
                 first_with.setdefault(key, place)
         missing = list(first_with.values())
-        advance(len(questions) - len(missing))
+        update(len(questions) - len(missing))
         for start in range(0, len(missing), batch):
             places = missing[start : start + batch]
             found = [
@@ -89,7 +89,7 @@ class ScoreJournal:
             ]
             self._keep(found)
             known.update(found)
-            advance(len(places))
+            update(len(places))
         return np.array([known.get(key, np.nan) for key in keys], dtype=np.float64)
 
     def _read(self, keys: Sequence[bytes]) -> dict[bytes, float]:

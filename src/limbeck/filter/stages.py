@@ -16,7 +16,7 @@ from limbeck.errors import ConfigError, TeacherError
 from limbeck.filter.config import ArticleSet, Judge, Screen
 from limbeck.tasks.classification.predict import Predictor
 from limbeck.tasks.template_dates import dated_prompt
-from limbeck.types import Advance, Origin, Rows
+from limbeck.types import Origin, Rows, Update
 
 __all__ = ["Asker", "Question", "judge_of", "screen_of"]
 
@@ -43,7 +43,7 @@ class Asker:
 
     name: str
     """Changes with everything that changes a score."""
-    ask: Callable[[Sequence[Question], Advance], Sequence[float | None]]
+    ask: Callable[[Sequence[Question], Update], Sequence[float | None]]
     batch: int
     """Questions that are asked at a time."""
 
@@ -76,7 +76,7 @@ def judge_of(judge: Judge, journal: Path) -> Asker:
         api = judge.api
         samples = 0 if api.log_probs else judge.samples
         name = f"api 1 {api.base_url} {api.kind} {api.model} {samples} {judge.prompt.hash}{api.settings}"
-        return Asker(name, lambda questions, advance: _ask_api(judge, journal, questions, advance), 256)
+        return Asker(name, lambda questions, update: _ask_api(judge, journal, questions, update), 256)
     assert judge.model is not None
     local = _LocalJudge(judge, journal.parent)
     return Asker(f"local 1 {judge.prompt.hash} {_identity(judge.model)}", local.scores, 32)
@@ -97,7 +97,7 @@ class _Entailment:
             )
         return predictor, named[0]
 
-    def scores(self, questions: Sequence[Question], advance: Advance) -> list[float | None]:
+    def scores(self, questions: Sequence[Question], update: Update) -> list[float | None]:
         predictor, entailment = self._loaded
         rows = Rows(
             text=[lead(q.article) for q in questions],
@@ -105,7 +105,7 @@ class _Entailment:
             label=[None] * len(questions),
             origin=[Origin(q.article.id, 0) for q in questions],
         )
-        logits = predictor.logits(rows, advance).astype(np.float64)
+        logits = predictor.logits(rows, update).astype(np.float64)
         odds = np.exp(logits - logits.max(-1, keepdims=True))
         return [float(p) for p in odds[:, entailment] / odds.sum(-1)]
 
@@ -126,15 +126,15 @@ class _LocalJudge:
         tokenizer = load_tokenizer(self._judge.model)
         return model, tokenizer, dated_prompt(self._judge.prompt, tokenizer, self._folder)
 
-    def scores(self, questions: Sequence[Question], advance: Advance) -> list[float | None]:
+    def scores(self, questions: Sequence[Question], update: Update) -> list[float | None]:
         from limbeck.tasks.classification.prompted_teacher import local_label_probs
 
         model, tokenizer, prompt = self._loaded
-        found = local_label_probs(model, tokenizer, prompt, [_row(q) for q in questions], YES_NO, advance=advance)
+        found = local_label_probs(model, tokenizer, prompt, [_row(q) for q in questions], YES_NO, update=update)
         return [float(p) for p in found.probs_NC[:, 0]]
 
 
-def _ask_api(judge: Judge, journal: Path, questions: Sequence[Question], advance: Advance) -> list[float | None]:
+def _ask_api(judge: Judge, journal: Path, questions: Sequence[Question], update: Update) -> list[float | None]:
     from limbeck.tasks.classification.prompted_teacher import chat_label_probs
     from limbeck.teachers.chat.client import ChatTeacher
     from limbeck.teachers.chat.journal import Journal
@@ -144,7 +144,7 @@ def _ask_api(judge: Judge, journal: Path, questions: Sequence[Question], advance
         teacher = ChatTeacher(judge.api, kept)
         rows = [_row(q) for q in questions]
         try:
-            found = chat_label_probs(teacher, judge.prompt, rows, YES_NO, samples=judge.samples, advance=advance)
+            found = chat_label_probs(teacher, judge.prompt, rows, YES_NO, samples=judge.samples, update=update)
         except TeacherError as error:  # its advice names keys as run files have them
             raise TeacherError(str(error).replace("teacher.api.", "judge.api.")) from error
     return [float(p) if read else None for p, read in zip(found.probs_NC[:, 0], found.kept_N, strict=True)]

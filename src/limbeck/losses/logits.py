@@ -100,7 +100,7 @@ class TeacherCrossEntropy(Term):
             return values
         return torch.where(_entropy(teacher_logits) > _UNSURE, self.unsure_weight, 1.0) * values
 
-    def watched(self, student: Signal, teacher: Signal) -> dict[str, Tensor]:
+    def metrics(self, student: Signal, teacher: Signal) -> dict[str, Tensor]:
         """Return the KL divergence of each row from the teacher's whole distribution, for the log."""
         return {"kl_to_teacher": forward_kl(teacher_logits=teacher["logits"], student_logits=student["logits"])}
 

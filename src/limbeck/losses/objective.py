@@ -77,7 +77,7 @@ class Objective(nn.Module):
         """
         student = self.readout.run(self.student, batch, self.needs)
         total, parts = self.readout.loss(self.weighted_terms, student, batch, counts)
-        return total, parts | self.readout.watched(self.weighted_terms, student, batch, counts)
+        return total, parts | self.readout.metrics(self.weighted_terms, student, batch, counts)
 
 
 def _check(terms: tuple[WeightedTerm, ...], readout: Readout) -> None:

@@ -1,4 +1,4 @@
-"""Readouts: how each kind of student is run, how its terms are computed, and what is watched."""
+"""Readouts: how each kind of student is run, how its terms are computed, and its metrics."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class Readout(Protocol):
         """Run the student once on a micro-batch."""
 
     def count(self, micro_batches: Sequence[Batch]) -> Parts:
-        """Return what `watched` divides by, over all micro-batches of a step."""
+        """Return what `metrics` divides by, over all micro-batches of a step."""
 
     def loss(
         self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts
     ) -> tuple[Tensor, Parts]:
         """Return a micro-batch's share of the weighted sum of all terms, and of each term."""
 
-    def watched(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
+    def metrics(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
         """Return what is logged beside the terms because it costs nothing, such as accuracy."""
 
 
@@ -93,13 +93,13 @@ class ClassReadout(_RowReadout):
         }
 
     @torch.no_grad()
-    def watched(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
-        """Return what terms watch, and the shares of predictions that are the teacher's and the gold label."""
+    def metrics(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
+        """Return the metrics of terms, and the shares of predictions that are the teacher's and the gold label."""
         teacher, needs, everything = batch.get("signal", {}), needs_of(tuple(terms)), predictions(batch)
         chosen = student["logits"].argmax(dim=-1)
         found = Parts()
         for t in terms:
-            for name, values in t.term.watched(student, teacher).items():
+            for name, values in t.term.metrics(student, teacher).items():
                 found[f"train/{name}"] = share_of_mean(values, everything, "token", counts["rows"])
         if needs.logits:
             agreed = (chosen == teacher["logits"].argmax(dim=-1)) & everything
@@ -136,7 +136,7 @@ class ValueReadout(_RowReadout):
         }
 
     @torch.no_grad()
-    def watched(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
+    def metrics(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
         """Return how the student's values compare with the teacher's and with the gold ones, value by value."""
         needs, known_BC, found = needs_of(tuple(terms)), known(batch), Parts()
         if needs.logits:
@@ -194,7 +194,7 @@ class TokenReadout:
         return {"tokens": tokens, "states": states}
 
     def count(self, micro_batches: Sequence[Batch]) -> Parts:
-        """Return nothing: no share is watched."""
+        """Return nothing: there are no metrics."""
         return {}
 
     def loss(
@@ -219,7 +219,7 @@ class TokenReadout:
             total, means[t.name] = total + t.weight * mean, mean.detach()
         return total, {f"term/{t.name}": means[t.name] for t in terms}
 
-    def watched(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
+    def metrics(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
         """Return nothing: accuracy would take the logits of all tokens."""
         return {}
 

@@ -91,7 +91,7 @@ class Term(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has neither values nor a token_loss")
 
-    def watched(self, student: Signal, teacher: Signal) -> dict[str, Tensor]:
+    def metrics(self, student: Signal, teacher: Signal) -> dict[str, Tensor]:
         """Return what is worth logging beside it, by name: a value for each prediction, to be averaged."""
         return {}
 

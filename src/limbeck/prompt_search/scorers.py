@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from limbeck.teachers.chat.client import ChatTeacher
     from limbeck.teachers.labels.label_probs import LabelProbs
-    from limbeck.types import Advance
+    from limbeck.types import Update
 
 __all__ = ["Scorer", "make_scorer", "rows_hash"]
 
@@ -38,7 +38,7 @@ class Scorer(Protocol):
         """Return the prompt with the day that the teacher's chat template writes, which `folder` keeps."""
 
     def answers(
-        self, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], advance: Advance | None
+        self, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], update: Update | None
     ) -> LabelProbs:
         """Return the teacher's probabilities. Raises `ConfigError` where it cannot read the prompt."""
 
@@ -96,10 +96,10 @@ class _LocalScorer:
         return found
 
     def answers(
-        self, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], advance: Advance | None
+        self, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], update: Update | None
     ) -> LabelProbs:
         return local_label_probs(
-            self._model, self._tokenizer, prompt, rows, labels, length_power=self._power, advance=advance
+            self._model, self._tokenizer, prompt, rows, labels, length_power=self._power, update=update
         )
 
     def tokens(self, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str]) -> list[int]:
@@ -141,11 +141,11 @@ class _ApiScorer:
         return prompt
 
     def answers(
-        self, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], advance: Advance | None
+        self, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], update: Update | None
     ) -> LabelProbs:
         # A prompt whose answers cannot be read is a bad prompt, and no reason to end the search.
         return chat_label_probs(
-            self._teacher, prompt, rows, labels, samples=self._samples, most_unreadable=1.0, advance=advance
+            self._teacher, prompt, rows, labels, samples=self._samples, most_unreadable=1.0, update=update
         )
 
     def tokens(self, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str]) -> list[int]:

@@ -77,27 +77,27 @@ def tune_prompt(config: TuneConfig, progress: Progress | None = None) -> Tuned:
         config = config.model_copy(update={"prompt": scorer.dated(config.prompt, folder)})
         space, notes = _space(config, dev, pool, labels, scorer, folder)
         candidates = space.draw(config.search.configurations, config.search.seed)
-        bench = _Bench(
+        context = _Context(
             scorer, dev.rows, dev.gold, labels, folder, [used for _, used in rung_sizes(32, len(dev.rows))], progress
         )
         total = sum(count for count, _ in rung_sizes(len(candidates), len(dev.rows)))
-        with progress.track("prompts", total) as advance:
+        with progress.track("prompts", total) as update:
 
             def measure(candidate: Candidate, used: int) -> Score | None:
-                score = bench.measure(candidate.prompt, used)
-                advance(1, f"{candidate.what}: {score.objective:.3f}" if score else "too long")
+                score = context.measure(candidate.prompt, used)
+                update(1, f"{candidate.what}: {score.objective:.3f}" if score else "too long")
                 return score
 
             rungs = successive_halving(candidates, len(dev.rows), measure)
         if rungs[-1].measured[0].score is None:
-            assert bench.refused is not None
-            raise bench.refused
+            assert context.refused is not None
+            raise context.refused
         choice = choose(rungs)
-        by_order = _by_order(choice, bench, config.search)
+        by_order = _by_order(choice, context, config.search)
         file = folder / "prompt.json"
         save_prompt(choice.chosen.candidate.prompt, file)
         mean, sd = _mean_sd(by_order)
-        if bench.cached:
+        if context.cached:
             notes.append(ONE_ANSWER)
         _write_report(folder, choice, rungs, by_order, notes, scorer.identity, len(pool.rows))
         return Tuned(choice, file, mean, sd)
@@ -204,7 +204,7 @@ def _written(
     return wordings, left_out
 
 
-class _Bench:
+class _Context:
     """Measures prompts on the first so many rows; what was answered is on disk before it counts."""
 
     def __init__(
@@ -261,7 +261,7 @@ def _joined(parts: Sequence[LabelProbs]) -> LabelProbs:
     )
 
 
-def _by_order(choice: Choice, bench: _Bench, search: SearchSpace) -> list[float]:
+def _by_order(choice: Choice, context: _Context, search: SearchSpace) -> list[float]:
     """Return the chosen prompt's objective in each order of its demonstrations, on all rows."""
     prompt, score = choice.chosen.candidate.prompt, choice.chosen.score
     if len(prompt.demonstrations) < 2 or search.orders < 2 or score is None:
@@ -269,7 +269,7 @@ def _by_order(choice: Choice, bench: _Bench, search: SearchSpace) -> list[float]
     found = [score.objective]
     for order in range(1, search.orders):
         turned = prompt.model_copy(update={"demonstrations": in_order(prompt.demonstrations, order)})
-        other = bench.measure(turned, score.rows)
+        other = context.measure(turned, score.rows)
         assert other is not None, "a prompt in another order has the same tokens"
         found.append(other.objective)
     return found

@@ -86,14 +86,14 @@ def record_run(folder: Path, config: RunSettings, fingerprints: dict[str, str], 
     if words := _stopping(changes):
         if not _has_learnt_nothing(folder):
             raise RunFolderError(_another_run(folder, changes))
-        progress.say(
+        progress.log(
             f"{folder} holds another run that has learnt nothing yet: {words}. It starts afresh; answers in its "
             "journal are kept"
         )
         provenance = _provenance(fingerprints)
     elif changes:
         words = "; ".join(change.words for change in changes[:_CHANGES_SHOWN])
-        progress.say(f"{folder}: {words}. Nothing that is there depends on it, so the run goes on")
+        progress.log(f"{folder}: {words}. Nothing that is there depends on it, so the run goes on")
         provenance = {**provenance, "data_sha256": {**data, **fingerprints}}
     if is_main():
         if changes or recorded != _plain(config):
@@ -170,7 +170,7 @@ def _set_aside_damaged_results(folder: Path, config: RunSettings, progress: Prog
         words = f"is damaged ({damage})"
     with guard_storage(file):
         file.replace(aside)
-    progress.say(f"{file} {words}. It is kept as {aside.name}, and made anew from what the run has done")
+    progress.log(f"{file} {words}. It is kept as {aside.name}, and made anew from what the run has done")
 
 
 def _require_still_there(folder: Path, error: Exception) -> None:

@@ -32,7 +32,7 @@ def write_outcome(run: TaskRun, folder: Path, command: str) -> Results:
             mark_student(folder)
             if not finished:
                 write_results(folder, results)
-        run.progress.say("drawing the report")
+        run.progress.log("drawing the report")
         write_report(read_results(results_file), folder / "report.html")
     wait_for_all()
     return read_results(results_file)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from limbeck.formatting import duration_text
 from limbeck.tasks.task import Part
-from limbeck.types import Advance, Progress
+from limbeck.types import Progress, Update
 
 __all__ = ["WholeRun"]
 
@@ -35,32 +35,32 @@ class WholeRun:
         self._measured: dict[str, tuple[float, float]] = {}
         """Of each kind: cost and seconds of what was done."""
 
-    def say(self, message: str) -> None:
+    def log(self, message: str) -> None:
         """Show one line."""
-        self._shown.say(message)
+        self._shown.log(message)
 
     @contextmanager
-    def track(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
-        """Open one bar and yield its `Advance`."""
-        place = next((i for i in range(self._next, len(self._parts)) if self._parts[i].title == title), None)
-        if place is None:
-            with self._shown.track(title, total, done) as advance:
-                yield advance
+    def track(self, title: str, total: int, done: int = 0) -> Iterator[Update]:
+        """Open one bar and yield its `Update`."""
+        index = next((i for i in range(self._next, len(self._parts)) if self._parts[i].title == title), None)
+        if index is None:
+            with self._shown.track(title, total, done) as update:
+                yield update
             return
-        part, self._next = self._parts[place], place + 1
+        part, self._next = self._parts[index], index + 1
         last = time.monotonic()
-        with self._shown.track(f"{place + 1}/{len(self._parts)} {title}", total, done) as advance:
+        with self._shown.track(f"{index + 1}/{len(self._parts)} {title}", total, done) as show:
 
-            def counted(n: int, note: str = "") -> None:
+            def update(n: int, note: str = "") -> None:
                 nonlocal done, last
                 now = time.monotonic()
                 cost, seconds = self._measured.get(part.kind, (0.0, 0.0))
                 self._measured[part.kind] = cost + n * part.cost, seconds + now - last
                 done, last = done + n, now
                 left = self._seconds_left((total - done) * part.cost, part.kind)
-                advance(n, note if left is None else f"{note}, all: {duration_text(left)} left".removeprefix(", "))
+                show(n, note if left is None else f"{note}, all: {duration_text(left)} left".removeprefix(", "))
 
-            yield counted
+            yield update
 
     def _seconds_left(self, cost: float, kind: str) -> float | None:
         """Return the time for the rest of a part and all parts after it; ``None`` where too little was measured."""

@@ -43,7 +43,7 @@ def have_written(
         progress: shows how far it is.
     """
     head: dict[str, Any] = {"fingerprint": fingerprint, "decoding": asdict(decoding), "seed": seed}
-    found = _read(path, head, progress.say)
+    found = _read(path, head, progress.log)
     if not found:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(head) + "\n")
@@ -52,7 +52,7 @@ def have_written(
     already = sum(len(batch) for batch, there in zip(batches, done, strict=True) if there)
     if already == total:
         return found
-    with progress.track("the teacher writes", total, already) as advance, guard_storage(path), path.open("a") as file:
+    with progress.track("the teacher writes", total, already) as update, guard_storage(path), path.open("a") as file:
         for number, rows in enumerate(batches):
             if done[number]:
                 continue
@@ -62,11 +62,11 @@ def have_written(
                 found[row] = completion
                 file.write(_line(row, completion) + "\n")
             file.flush()
-            advance(len(rows))
+            update(len(rows))
     return found
 
 
-def _read(path: Path, head: dict[str, Any], say: Callable[[str], None]) -> dict[int, Completion]:
+def _read(path: Path, head: dict[str, Any], notify: Callable[[str], None]) -> dict[int, Completion]:
     """Return what an earlier start wrote; a line that a kill cut off, or with damage, is dropped from the file too."""
     try:
         first, *lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -88,7 +88,9 @@ def _read(path: Path, head: dict[str, Any], say: Callable[[str], None]) -> dict[
             found[row] = completion
             kept.append(line)
     if damaged:
-        say(f"{path} is damaged: {damaged} of {len(lines) - 1} lines are not what was written. They are written again")
+        notify(
+            f"{path} is damaged: {damaged} of {len(lines) - 1} lines are not what was written. They are written again"
+        )
     write_text(path, "\n".join(kept) + "\n")
     return found
 

@@ -18,29 +18,29 @@ from limbeck.intact import Damage, checksum, open_seal, seal
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import is_main, rank, wait_for_all
 from limbeck.stages.trainer import DistillTrainer
-from limbeck.types import Advance, Writer
+from limbeck.types import Update, Writer
 
-__all__ = ["StageWatch", "check_log", "last_whole_checkpoint", "log_mark", "read_log", "step_of"]
+__all__ = ["StageCallback", "check_log", "last_whole_checkpoint", "log_mark", "read_log", "step_of"]
 
 _WHOLE = "limbeck.json"
 """Written last into a checkpoint: a checkpoint without it was cut off and is not resumed from."""
 
 
-def last_whole_checkpoint(folder: Path, say: Callable[[str], None]) -> Path | None:
+def last_whole_checkpoint(folder: Path, notify: Callable[[str], None]) -> Path | None:
     """Return the newest checkpoint that is as it was written; those cut off, and newer ones with damage, are deleted.
 
     Args:
         folder: of the stage's checkpoints.
-        say: is told of damage, and where the stage goes on instead.
+        notify: is told of damage, and where the stage goes on instead.
     """
     if is_main():
-        _delete_unusable(folder, say)
+        _delete_unusable(folder, notify)
     wait_for_all()
     found = _checkpoints(folder)
     return found[-1] if found else None
 
 
-def _delete_unusable(folder: Path, say: Callable[[str], None]) -> None:
+def _delete_unusable(folder: Path, notify: Callable[[str], None]) -> None:
     damage = []
     for checkpoint in reversed(_checkpoints(folder)):
         try:
@@ -53,7 +53,7 @@ def _delete_unusable(folder: Path, say: Callable[[str], None]) -> None:
     else:
         checkpoint = None
     for words in damage:
-        say(f"{words}. The stage " + ("starts anew" if checkpoint is None else f"goes on from {checkpoint.name}"))
+        notify(f"{words}. The stage " + ("starts anew" if checkpoint is None else f"goes on from {checkpoint.name}"))
     for older in _checkpoints(folder):
         if not (older / _WHOLE).exists():
             shutil.rmtree(older)
@@ -86,10 +86,10 @@ def log_mark(path: Path, labels: dict[str, Any], steps: int) -> str:
     return f"{len(mine)} lines, {checksum(json.dumps(mine).encode()):08x}"
 
 
-def check_log(path: Path, labels: dict[str, Any], steps: int, mark: str | None, say: Callable[[str], None]) -> None:
+def check_log(path: Path, labels: dict[str, Any], steps: int, mark: str | None, notify: Callable[[str], None]) -> None:
     """Say so where a ``log.jsonl`` has lost lines of a stage; `mark` is what `log_mark` was, ``None``: not known."""
     if is_main() and mark is not None and mark != log_mark(path, labels, steps):
-        say(
+        notify(
             f"{path} is damaged: lines of stage '{labels['stage']}' are missing or changed. The weights do not depend "
             "on them; the curves in the report do"
         )
@@ -104,21 +104,21 @@ def _writer_file() -> str:
     return f"writer-{rank()}.json"
 
 
-class StageWatch(TrainerCallback):  # type: ignore[misc]
+class StageCallback(TrainerCallback):  # type: ignore[misc]
     """Keeps ``log.jsonl``, the costs of the stage over all restarts, and the progress bar.
 
     Args:
         log: the run's ``log.jsonl``.
         labels: fields that each line starts with (stage, system, seed).
-        advance: moves the progress bar by optimiser steps.
+        update: moves the progress bar by optimiser steps.
         writer: of the stage's texts, where it has any; its state goes into checkpoints.
     """
 
-    def __init__(self, log: Path, labels: dict[str, Any], advance: Advance, writer: Writer | None = None) -> None:
+    def __init__(self, log: Path, labels: dict[str, Any], update: Update, writer: Writer | None = None) -> None:
         self._writer = writer
         self._log = log
         self._labels = labels
-        self._advance = advance
+        self._update = update
         self.trainer: DistillTrainer | None = None
         self._before = {"seconds": 0.0, "rows": 0, "tokens": 0, "positions": 0}
         self._terms: dict[str, Any] = {}
@@ -127,14 +127,14 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
         self.gradient_bytes: int | None = None
         """Of the first step's gradients."""
 
-    def resume(self, checkpoint: Path | None, say: Callable[[str], None]) -> None:
+    def resume(self, checkpoint: Path | None, notify: Callable[[str], None]) -> None:
         """Take up the costs of `checkpoint`, and drop log lines after it; all of them without one."""
         step = 0
         if checkpoint is not None:
             state = open_seal(checkpoint / _WHOLE, None)
             step = int(state["step"])
             self._before = {name: state[name] for name in self._before}
-            check_log(self._log, self._labels, step, state.get("log"), say)
+            check_log(self._log, self._labels, step, state.get("log"), notify)
             self._terms = state["terms"]
             self.gradient_bytes = state.get("gradient_bytes")
             if self._writer is not None:
@@ -169,7 +169,7 @@ class StageWatch(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         assert self.trainer is not None
         self.trainer.end_step()
-        self._advance(1, self._note)
+        self._update(1, self._note)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         if not logs or "loss" not in logs or not state.is_world_process_zero:

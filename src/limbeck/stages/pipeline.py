@@ -108,7 +108,7 @@ def _finished(stage: Stage, run: StageRun) -> StageCost | None:
         try:
             _cost(done, run.folder / "model")
         except Damage as damage:
-            run.progress.say(f"{run.folder} is damaged: {damage}. The stage is trained again")
+            run.progress.log(f"{run.folder} is damaged: {damage}. The stage is trained again")
             done.unlink()
     wait_for_all()
     if not done.exists():
@@ -116,7 +116,7 @@ def _finished(stage: Stage, run: StageRun) -> StageCost | None:
     if is_main():  # of a stage that was killed right after its end
         shutil.rmtree(run.folder / _CHECKPOINTS, ignore_errors=True)
     cost, log = _cost(done, None)
-    check_log(run.log, run.labels(stage), cost.steps, log, run.progress.say)
+    check_log(run.log, run.labels(stage), cost.steps, log, run.progress.log)
     return cost
 
 
@@ -130,7 +130,7 @@ def _cost(done: Path, model: Path | None) -> tuple[StageCost, str | None]:
 
 
 def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
-    from limbeck.stages.callbacks import StageWatch, last_whole_checkpoint, step_of
+    from limbeck.stages.callbacks import StageCallback, last_whole_checkpoint, step_of
     from limbeck.stages.trainer import DistillTrainer
 
     if getattr(student, "adapter", None) is None:  # with an adapter they are frozen, whatever the run says
@@ -141,26 +141,26 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
     checkpoints.mkdir(parents=True, exist_ok=True)
     meter = energy_meter()
     with guard_storage(run.folder):
-        checkpoint = last_whole_checkpoint(checkpoints, run.progress.say)
+        checkpoint = last_whole_checkpoint(checkpoints, run.progress.log)
     done = step_of(checkpoint) if checkpoint is not None else 0
-    with run.progress.track(run.title, run.sequences.steps, done) as advance, guard_storage(run.folder):
-        watch = StageWatch(run.log, run.labels(stage), advance, run.writer)
-        watch.resume(checkpoint, run.progress.say)
+    with run.progress.track(run.title, run.sequences.steps, done) as update, guard_storage(run.folder):
+        callback = StageCallback(run.log, run.labels(stage), update, run.writer)
+        callback.resume(checkpoint, run.progress.log)
         trainer = DistillTrainer(
             objective=Objective(student, bind_terms(stage.terms, run.shapes), run.readout),
             sequences=run.sequences,
             make_batch=run.make_batch,
             teacher=run.teacher,
             args=_arguments(run, checkpoints, stage.name),
-            callbacks=[watch, *_tensorboard(run)],
+            callbacks=[callback, *_tensorboard(run)],
             prompt_learning_rate=run.training.prompt_learning_rate,
             momentum=SGD_MOMENTUM if run.training.optim == "sgd" else None,
             writer=run.writer,
         )
-        _keep_only_our_callbacks(trainer, watch)
-        watch.trainer = trainer
+        _keep_only_our_callbacks(trainer, callback)
+        callback.trainer = trainer
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    costs = watch.costs()
+    costs = callback.costs()
     return StageCost(
         **run.labels(stage),
         seconds=costs["seconds"],
@@ -170,7 +170,7 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
         peak_memory_bytes=peak_memory_bytes(),
         # Of a stage that was cut off, the meter saw the last part only.
         energy_kwh=meter.kwh() if meter is not None and checkpoint is None else None,
-        gradient_bytes=watch.gradient_bytes,
+        gradient_bytes=callback.gradient_bytes,
         optimiser_bytes=_state_bytes(trainer.optimizer),
     )
 
@@ -181,7 +181,7 @@ def _state_bytes(optimizer: Any) -> int:
     return sum(getattr(value, "nbytes", 0) for state in states for value in state.values())
 
 
-def _keep_only_our_callbacks(trainer: Any, watch: Any) -> None:
+def _keep_only_our_callbacks(trainer: Any, callback: Any) -> None:
     """Drop the base class's printers: progress and log are ours; experiment trackers stay."""
     from transformers import PrinterCallback, ProgressCallback
 

@@ -14,7 +14,7 @@ from limbeck.data.targets.batches import TargetBatches
 from limbeck.data.targets.rows import TargetRows
 from limbeck.evaluation.predict import predict_logits
 from limbeck.models.padding import Padding
-from limbeck.types import Advance
+from limbeck.types import Update
 
 __all__ = ["CodedTargets", "coded_targets"]
 
@@ -26,9 +26,9 @@ class CodedTargets(TargetBatches):
     in_units: Callable[[Any, NDArray[np.float32]], NDArray[np.float32]] = lambda model, outputs: outputs
     """What a model's outputs are in the user's units."""
 
-    def predict(self, model: Any, advance: Advance | None = None) -> NDArray[np.float32]:
+    def predict(self, model: Any, update: Update | None = None) -> NDArray[np.float32]:
         """Return a model's outputs for all rows, ``[N, C]``, in the user's units."""
-        return self.in_units(model, predict_logits(model, self.inputs, advance=advance))
+        return self.in_units(model, predict_logits(model, self.inputs, update=update))
 
 
 def coded_targets(

@@ -64,9 +64,9 @@ def examine_heads(
         return [*findings, Finding("fault", "models", str(error))]
     findings += [*_models(run), *_windows(run), *_steps(systems)]
     findings += [Finding("warning", "entities", words) for words in run.coder.notes()]
-    with progress.track("teacher and student on a sample", 1) as advance:
+    with progress.track("teacher and student on a sample", 1) as update:
         findings.append(_expected_time(run, systems))
-        advance(1)
+        update(1)
     return findings
 
 

@@ -54,7 +54,7 @@ from limbeck.tasks.record import Facts, assemble
 from limbeck.tasks.task import Part, PlannedStage, System
 from limbeck.tasks.task_file import TASK_FILE
 from limbeck.teachers.local import LocalTeacher
-from limbeck.types import Advance, Batch, Progress, Shapes, Teacher
+from limbeck.types import Batch, Progress, Shapes, Teacher, Update
 
 __all__ = ["Coded", "Coder", "HeadRun", "UsedModel", "make_student", "open_run"]
 
@@ -76,7 +76,7 @@ class Coded(Protocol):
     def batch(self, sequences: NDArray[np.int64]) -> Batch:
         """Return a batch with gold answers."""
 
-    def predict(self, model: Any, advance: Advance | None = None) -> Array:
+    def predict(self, model: Any, update: Update | None = None) -> Array:
         """Return a model's outputs for all rows."""
 
 
@@ -150,12 +150,12 @@ def open_run(config: HeadRunConfig, coder: Coder, rows: HeadRows[Any], folder: P
         LimbeckError: a model cannot be loaded, or does not fit the task, the rows or the recipe.
     """
     counts = rows.counts
-    progress.say(f"{counts['train']} training rows ({counts['labelled']} labelled), {counts['test']} held-out rows")
+    progress.log(f"{counts['train']} training rows ({counts['labelled']} labelled), {counts['test']} held-out rows")
     teacher = _start_teacher(config, coder)
     tokenizer = _student_tokenizer(config, teacher)
     student = make_student(config, coder, teacher[0] if teacher else None, tokenizer, config.seeds[0])
     if (note := copies_note(student)) is not None:
-        progress.say(note)
+        progress.log(note)
     limit = token_limit(tokenizer, student, config.training.max_length)
     coder.start(tokenizer, [student, *([teacher[0]] if teacher else [])])
     of_student = _coded(coder, student, tokenizer, limit)
@@ -420,8 +420,8 @@ class HeadRun:
 
     def _predicted(self, name: str, title: str, model: Any, coded: Coded) -> Array:
         def make() -> Array:
-            with self.progress.track(title, len(coded.inputs.lengths)) as advance:
-                return coded.predict(model, advance)
+            with self.progress.track(title, len(coded.inputs.lengths)) as update:
+                return coded.predict(model, update)
 
         return kept_array(self.folder, name, make, self.progress)
 
@@ -464,13 +464,13 @@ class HeadRun:
 
     def compare(self, command: str) -> Results:
         """Return all figures."""
-        self.progress.say("measuring size and speed")
+        self.progress.log("measuring size and speed")
         models = {"student": self.student, **({} if self.teacher is None else {"teacher": self.teacher})}
         speeds = measure_speed(
             {name: used.model for name, used in models.items()},
             {name: used.test.inputs for name, used in models.items()},
         )
-        self.progress.say("comparing the systems")
+        self.progress.log("comparing the systems")
         systems = [self._described(system) for system in self.systems(self.config.seeds[0])]
         of = {one.name: "teacher" if one.role == "teacher" else "student" for one in systems}
         sections: list[Section] = [Speeds(systems={name: speeds[m] for name, m in of.items() if m in speeds})]

@@ -105,9 +105,9 @@ def student_is_whole(run: Path, progress: Progress) -> bool:
             require_same(run / name, mark)
         except Damage as damage:
             if name.endswith(".safetensors") or not (run / name).exists():
-                progress.say(f"{run / _STUDENT} is damaged: {damage}. The student is written again")
+                progress.log(f"{run / _STUDENT} is damaged: {damage}. The student is written again")
                 return False
-            progress.say(
+            progress.log(
                 f"{run / name} was changed or damaged since the run wrote it, and stays as it is. If that was not "
                 f"you, delete {run / _STUDENT} and give the same command again"
             )
@@ -120,7 +120,7 @@ def _is_whole(run: Path, name: str, read: Callable[[Path], object], progress: Pr
             require_same(run / name, mark)
         read(run / name)
     except (Damage, ValueError, EOFError, TypeError) as damage:
-        progress.say(f"{run / name} is damaged: {damage}. It is computed again")
+        progress.log(f"{run / name} is damaged: {damage}. It is computed again")
         return False
     return True
 

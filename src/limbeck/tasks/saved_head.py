@@ -23,12 +23,12 @@ from limbeck.tasks.baselines import MAIN, TEACHER
 from limbeck.tasks.options import Options
 from limbeck.tasks.record import Facts, assemble
 from limbeck.tasks.task_file import read_task, student_max_length
-from limbeck.types import Advance, Progress
+from limbeck.types import Progress, Update
 
 __all__ = ["EvaluateOptions", "Read", "SavedHead", "evaluate_heads"]
 
 Outputs = dict[str, dict[int, NDArray[np.float32]]]
-Read = tuple[Encoded, Callable[[Advance], NDArray[np.float32]]]
+Read = tuple[Encoded, Callable[[Update], NDArray[np.float32]]]
 """Rows as a model reads them, and what predicts them."""
 
 Task = TypeVar("Task", bound=BaseModel)
@@ -100,8 +100,8 @@ def evaluate_heads(
             )
         )
         inputs[name], predict = read(one)
-        with progress.track(f"predicting: {path}", len(inputs[name].lengths)) as advance:
-            outputs[name] = {0: predict(advance)}
+        with progress.track(f"predicting: {path}", len(inputs[name].lengths)) as update:
+            outputs[name] = {0: predict(update)}
     speeds = measure_speed({one.name: models[one.title].model for one in systems}, inputs)
     facts = Facts(kind=kind, name=student, recipe="", seeds=[0], rows={"test": rows})
     return assemble(facts, measure(systems, outputs), sections=[Speeds(systems=speeds)])

@@ -98,7 +98,7 @@ def store_signals(
     done, seconds_before, checksums = _state(folder / _STATE, fingerprint)
     has_marks = done == 0 or bool(checksums)  # signals of before there were checksums are believed to their end
     if damage := _damage(folder, rows, batches[:done], checksums):
-        progress.say(f"{folder} is damaged: {damage}. The teacher's signals are computed again")
+        progress.log(f"{folder} is damaged: {damage}. The teacher's signals are computed again")
         done, seconds_before, checksums = 0, 0.0, {}
     if done == 0:
         shutil.rmtree(folder, ignore_errors=True)
@@ -115,7 +115,7 @@ def store_signals(
         state["checksums"] = checksums if has_marks else {}
         seal(folder / _STATE, state, None)
 
-    with progress.track("teacher signals", total, already) as advance, guard_storage(folder):
+    with progress.track("teacher signals", total, already) as update, guard_storage(folder):
         for number in range(done, len(batches)):
             batch_rows = batches[number]
             for name, values in _arrays(teacher.signal(make_batch(batch_rows), needs)).items():
@@ -125,7 +125,7 @@ def store_signals(
                 checksums[name] = checksum(values, checksums.get(name, 0))
             if (number + 1) % _SAVE_EVERY_BATCHES == 0:
                 save(number + 1)
-            advance(len(batch_rows))
+            update(len(batch_rows))
     if done < len(batches):
         save(len(batches))
     return open_signals(folder, needs)

@@ -71,7 +71,7 @@ def test_sums_are_those_of_one_row_at_a_time(kind: str) -> None:
     encoded = encoded_for(student)
     done = []
     found = reference_sums(
-        student, encoded, teacher=teacher, vocabulary=tokens, advance=lambda n, note="": done.append(n)
+        student, encoded, teacher=teacher, vocabulary=tokens, update=lambda n, note="": done.append(n)
     )
     assert sum(done) == len(ROWS)
     assert found.nll_sum_N is not None
@@ -95,7 +95,7 @@ def test_the_loss_of_a_batch_is_its_loss_in_training() -> None:
     """Figures and training are on one scale: means over the supervised tokens."""
     model = model_of("llama", seed=1)
     encoded = encoded_for(model)
-    sums = reference_sums(model, encoded, vocabulary=None, advance=lambda n, note="": None)
+    sums = reference_sums(model, encoded, vocabulary=None, update=lambda n, note="": None)
     assert sums.nll_sum_N is not None
     objective = Objective(model, (WeightedTerm("labels", TokenTerm(LabelLoss())),), TokenReadout())
     batch = encoded.batch(range(len(ROWS)))
@@ -106,10 +106,10 @@ def test_the_loss_of_a_batch_is_its_loss_in_training() -> None:
 def test_a_model_agrees_with_itself_and_alone_has_no_figures_of_fidelity() -> None:
     model = model_of("llama", seed=1)
     encoded = encoded_for(model)
-    own = reference_sums(model, encoded, teacher=model, vocabulary=None, advance=lambda n, note="": None)
+    own = reference_sums(model, encoded, teacher=model, vocabulary=None, update=lambda n, note="": None)
     assert own.kl_sum_N == pytest.approx(np.zeros(len(ROWS)), abs=1e-5)
     assert np.array_equal(own.agreed_N, own.tokens_N)
-    alone = reference_sums(model, encoded, vocabulary=None, advance=lambda n, note="": None)
+    alone = reference_sums(model, encoded, vocabulary=None, update=lambda n, note="": None)
     assert alone.kl_sum_N is None
     assert alone.agreed_N is None
     assert alone.nll_sum_N == pytest.approx(own.nll_sum_N, rel=1e-6)
@@ -123,10 +123,10 @@ def test_answers_come_in_the_order_asked_and_are_those_of_single_prompts(kind: s
     options: dict[str, Any] = {"seed": 0, "vocabulary": None}
     done: list[int] = []
     decoding = Decoding(5, 0.0)
-    found = answer(model, encoded, rows, decoding, advance=lambda n, note="": done.append(n), **options)
+    found = answer(model, encoded, rows, decoding, update=lambda n, note="": done.append(n), **options)
     assert sum(done) == len(found) == len(rows)
     for row, one in zip(rows, found, strict=True):
-        (alone,) = answer(model, encoded, [row], decoding, advance=lambda n, note="": None, **options)
+        (alone,) = answer(model, encoded, [row], decoding, update=lambda n, note="": None, **options)
         assert one == alone
     assert len({tuple(one.ids) for one in found}) > 5
 
@@ -138,7 +138,7 @@ def test_sampled_answers_depend_on_the_seed_and_differ_between_batches() -> None
 
     def sampled(seed: int) -> list[tuple[int, ...]]:
         written = answer(
-            model, encoded, rows, Decoding(6, 3.0), seed=seed, vocabulary=None, advance=lambda n, note="": None
+            model, encoded, rows, Decoding(6, 3.0), seed=seed, vocabulary=None, update=lambda n, note="": None
         )
         return [tuple(one.ids) for one in written]
 
@@ -149,5 +149,5 @@ def test_sampled_answers_depend_on_the_seed_and_differ_between_batches() -> None
 def test_no_rows_are_no_answers() -> None:
     model = model_of("llama", seed=3)
     nothing = np.empty(0, dtype=np.int64)
-    options: dict[str, Any] = {"seed": 0, "vocabulary": None, "advance": lambda n, note="": None}
+    options: dict[str, Any] = {"seed": 0, "vocabulary": None, "update": lambda n, note="": None}
     assert answer(model, encoded_for(model), nothing, Decoding(5, 0.0), **options) == []

@@ -469,7 +469,7 @@ def test_a_reason_with_a_number_that_is_not_in_the_article_is_left_out(
     explained["training"] |= {"max_steps": 1}
     limbeck.distill(**explained)
     reason = "The text says that 12 of these are in danger now."
-    monkeypatch.setattr(Predictor, "reasons", lambda self, rows, advance: [reason] * len(rows))
+    monkeypatch.setattr(Predictor, "reasons", lambda self, rows, update: [reason] * len(rows))
     made = make_alerts(
         str(tmp_path / "run" / "student"),
         lambda text: file_records(explained["data"]["test"]),

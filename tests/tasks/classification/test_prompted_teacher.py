@@ -34,7 +34,7 @@ class Scripted:
         self.endpoint = ChatEndpoint(base_url="http://127.0.0.1:9/v1", model="m", **endpoint)
         self.react, self.asked = react, list[ChatRequest]()
 
-    def complete(self, requests: Sequence[ChatRequest], advance: Any = None) -> list[Outcome]:
+    def complete(self, requests: Sequence[ChatRequest], update: Any = None) -> list[Outcome]:
         self.asked += requests
         return [self.react(request) for request in requests]
 

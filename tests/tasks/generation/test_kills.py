@@ -108,8 +108,8 @@ def size(folder: Path) -> int:
 def test_a_store_killed_at_random_moments_has_the_same_contents(forge: Forge, tmp_path: Path) -> None:
     """Some rows stand in the data twice. Every other kill comes soon after a run's first write."""
     from limbeck.runs.config import run_config
-    from limbeck.tasks.generation.bench import set_up
     from limbeck.tasks.generation.config import TextRunConfig
+    from limbeck.tasks.generation.context import set_up
     from limbeck.tasks.generation.rows import read_texts
     from limbeck.types import SilentProgress
 

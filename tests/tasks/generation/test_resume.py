@@ -99,12 +99,12 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     program = (
         "import resource, signal, sys\n"
         "from limbeck.stages import callbacks\n"
-        "whole = callbacks.StageWatch.on_save\n"
+        "whole = callbacks.StageCallback.on_save\n"
         "def refuse_after_first(self, *args, **kwargs):\n"
         "    whole(self, *args, **kwargs)\n"
         "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))\n"
-        "callbacks.StageWatch.on_save = refuse_after_first\n"
+        "callbacks.StageCallback.on_save = refuse_after_first\n"
         f"sys.argv = ['limbeck', 'distill', {str(run_file)!r}, '--set', 'output={run}']\n"
     ) + PROGRAM
     answer = subprocess.run(

@@ -180,16 +180,18 @@ def test_the_teacher_is_frozen(sections: dict[str, Any], monkeypatch: pytest.Mon
     """MiniLLM asks the teacher for tokens, for rewards and for distributions; the student began as its copy."""
     import limbeck.tasks.generation.task as task
 
-    benches = []
+    contexts = []
     whole = task.set_up
-    monkeypatch.setattr(task, "set_up", lambda *words: benches.append(whole(*words)) or benches[-1])
+    monkeypatch.setattr(task, "set_up", lambda *words: contexts.append(whole(*words)) or contexts[-1])
     sections["recipe"] = RECIPES["minillm"]
     sections["student"] = {"from_teacher": {"layers": "first", "keep": 1}}
     limbeck.distill(**sections)
-    (bench,) = benches
-    assert weights_fingerprint(bench.teacher) == weights_fingerprint(load_language_model(sections["teacher"]["model"]))
-    assert not bench.teacher.training
-    assert all(parameter.grad is None for parameter in bench.teacher.parameters())
+    (context,) = contexts
+    assert weights_fingerprint(context.teacher) == weights_fingerprint(
+        load_language_model(sections["teacher"]["model"])
+    )
+    assert not context.teacher.training
+    assert all(parameter.grad is None for parameter in context.teacher.parameters())
 
 
 def test_a_baseline_is_trained_for_as_many_steps(sections: dict[str, Any], light: None) -> None:

@@ -97,7 +97,7 @@ def run_file(sections: dict[str, Any], path: Path) -> Path:
 def test_a_served_teacher_gives_the_signals_and_the_loss_of_the_live_one(
     sections: dict[str, Any], served: dict[str, Any], server: Server
 ) -> None:
-    from limbeck.tasks.generation.bench import set_up
+    from limbeck.tasks.generation.context import set_up
     from limbeck.tasks.generation.rows import read_texts
 
     assert fill(sections)[0] == TRAIN_ROWS

@@ -11,8 +11,8 @@ from limbeck.runs.config import run_config
 from limbeck.runs.examine import examine
 from limbeck.runs.flow import run
 from limbeck.tasks.finding import Finding
-from limbeck.tasks.ranking.bench import Bench
 from limbeck.tasks.ranking.checks import _dual_encoder_seconds, _planned
+from limbeck.tasks.ranking.context import Context
 from limbeck.tasks.ranking.rows import read_language_data
 from limbeck.tasks.ranking.timing import seconds_per_row
 from limbeck.types import Instruction, SilentProgress
@@ -88,13 +88,13 @@ def test_a_dual_encoder_is_timed_by_the_tokens_that_it_reads(
     sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each different candidate once, so that test records which share theirs cost little."""
-    bench = Bench(run_config(sections), Path(sections["output"]), read_language_data(run_config(sections)),
+    context = Context(run_config(sections), Path(sections["output"]), read_language_data(run_config(sections)),
                   SilentProgress())  # type: ignore[arg-type] # fmt: skip
-    ((_, system), *_) = bench.recipes()
+    ((_, system), *_) = context.recipes()
     clock = iter(float(second) for second in range(100))
     monkeypatch.setattr("limbeck.tasks.ranking.checks.time.perf_counter", lambda: next(clock))
-    tests = bench.data.test
-    scorer, encoder = bench.new_scorer(system, 0), bench.encoder(system)
+    tests = context.data.test
+    scorer, encoder = context.new_scorer(system, 0), context.encoder(system)
     # So few that the sample is all of them; it takes a second by this clock.
     assert _dual_encoder_seconds(scorer, encoder, tests[:20]) == pytest.approx(1 / 20)
     once = _dual_encoder_seconds(scorer, encoder, tests)
@@ -137,8 +137,8 @@ def test_the_plan_is_what_a_run_trains(sections: dict[str, Any]) -> None:
     config: Any = run_config(
         sections | {"baselines": ["ml_dft", "transfer"], "recipe": {"name": "ml_ipd", "confidence_threshold": 0.0}}
     )
-    bench = Bench(config, Path(config.output), read_language_data(config), SilentProgress())
-    planned = sorted(one.steps for _, one in _planned(bench, {}))
+    context = Context(config, Path(config.output), read_language_data(config), SilentProgress())
+    planned = sorted(one.steps for _, one in _planned(context, {}))
     run(config, progress=SilentProgress())
     done = Path(config.output).glob("stages/seed0/*/done.json")
     trained = [json.loads(path.read_text(encoding="utf-8"))["steps"] for path in done]
@@ -253,11 +253,11 @@ def test_faults_end_the_examination(
 def test_timing_leaves_no_gradient_and_changes_no_weight(kind: str, sections: dict[str, Any]) -> None:
     sections["backbone"]["scorer"] = kind if kind != "verbaliser" else "auto"
     config: Any = run_config(sections)
-    bench = Bench(config, Path(config.output), read_language_data(config), SilentProgress())
-    system = dict(bench.recipes())["pl_bl" if kind == "verbaliser" else "ml_ipd"]
-    scorer = bench.new_scorer(system, 0)
+    context = Context(config, Path(config.output), read_language_data(config), SilentProgress())
+    system = dict(context.recipes())["pl_bl" if kind == "verbaliser" else "ml_ipd"]
+    scorer = context.new_scorer(system, 0)
     before = {name: tensor.clone() for name, tensor in scorer.state_dict().items()}
-    training, forward = seconds_per_row(scorer, bench.encoder(system).encode(bench.data.test), kind)  # type: ignore[arg-type]
+    training, forward = seconds_per_row(scorer, context.encoder(system).encode(context.data.test), kind)  # type: ignore[arg-type]
     assert forward > 0
     assert training > 0
     assert all(parameter.grad is None for parameter in scorer.parameters())

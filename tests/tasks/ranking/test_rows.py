@@ -379,7 +379,7 @@ def test_a_fault_stops_the_run_before_anything_is_trained(
     def refuse(*arguments: Any, **options: Any) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("limbeck.tasks.ranking.bench.make_scorer", refuse)
+    monkeypatch.setattr("limbeck.tasks.ranking.context.make_scorer", refuse)
     files(own_toy_data)
     spoil(own_run, change)
     with pytest.raises(error, match=re.compile(message, re.DOTALL)):

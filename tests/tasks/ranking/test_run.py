@@ -295,7 +295,7 @@ def test_the_same_run_again_trains_nothing(
         raise AssertionError("trained or scored again")
 
     monkeypatch.setattr("limbeck.stages.pipeline._train", refuse)
-    monkeypatch.setattr("limbeck.tasks.ranking.bench.predict_scores", refuse)
+    monkeypatch.setattr("limbeck.tasks.ranking.context.predict_scores", refuse)
     assert run(toy_run) == first
     after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
     assert {path.name for path in before if before[path] != after[path]} <= {"report.html"}

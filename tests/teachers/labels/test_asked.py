@@ -25,10 +25,10 @@ class Scripted:
         self.endpoint = ChatEndpoint(base_url="http://127.0.0.1:9/v1", model="m", log_probs=log_probs)
         self.react, self.asked = react, list[ChatRequest]()
 
-    def complete(self, requests: Sequence[ChatRequest], advance: Any = None) -> list[Outcome]:
+    def complete(self, requests: Sequence[ChatRequest], update: Any = None) -> list[Outcome]:
         self.asked += requests
-        if advance is not None:
-            advance(len(requests))
+        if update is not None:
+            update(len(requests))
         return [self.react(request) for request in requests]
 
 
@@ -56,7 +56,7 @@ def test_letters_are_asked_for_in_every_order_and_averaged() -> None:
 
     teacher, done = Scripted(react), []
     scored = letter_probs(
-        teacher, [[messages(f"order {turn}") for turn in range(3)]], 3, advance=lambda n, note="": done.append(n)
+        teacher, [[messages(f"order {turn}") for turn in range(3)]], 3, update=lambda n, note="": done.append(n)
     )  # type: ignore[arg-type]
     np.testing.assert_allclose(scored.probs_NC, [[0.1, 0.1, 0.8]])
     assert scored.how == "log_probs"

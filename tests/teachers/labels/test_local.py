@@ -49,7 +49,7 @@ def test_rows_come_back_in_their_order(
         monkeypatch.setattr(local, "shares_prefixes", lambda *_, **__: shared)
     tokenizer, done = make_causal_tokenizer(), []
     prompts = [prompt(text) for text in TEXTS]
-    scored = score_labels(model, tokenizer, prompts, LABELS, advance=lambda n, note="": done.append(n))
+    scored = score_labels(model, tokenizer, prompts, LABELS, update=lambda n, note="": done.append(n))
     rows = [label_tokens(tokenizer, text, LABELS) for text in prompts]
     with torch.no_grad():
         expected = label_scores(model.eval(), rows).softmax(dim=1)

@@ -14,7 +14,7 @@ from limbeck.evaluation.predict import length_sorted_batches
 from limbeck.models.generate import Completion, Decoding, write_completions
 from limbeck.models.language_model import head_of, token_logits
 from limbeck.numerics.chunked import token_statistics
-from limbeck.types import UNLABELLED, Advance, SparseLogits
+from limbeck.types import UNLABELLED, SparseLogits, Update
 
 __all__ = ["answer", "reference_sums"]
 
@@ -23,7 +23,7 @@ _ROWS = 16
 
 @torch.no_grad()
 def reference_sums(
-    model: Any, encoded: Any, *, teacher: Any = None, vocabulary: int | None = None, advance: Advance
+    model: Any, encoded: Any, *, teacher: Any = None, vocabulary: int | None = None, update: Update
 ) -> SystemOutputs:
     """Return sums over each row's supervised tokens, without answers.
 
@@ -32,7 +32,7 @@ def reference_sums(
         encoded: `EncodedSequences` of the held-out rows.
         teacher: a model that reads the same tokens; ``None``: no comparison with one.
         vocabulary: tokens that both know.
-        advance: called with the rows done.
+        update: called with the rows done.
     """
     rows = len(encoded)
     nll_N, kl_N, agreed_N = np.zeros(rows), np.zeros(rows), np.zeros(rows, dtype=np.int64)
@@ -57,7 +57,7 @@ def reference_sums(
         if found.forward_kl_S is not None and found.agreement_S is not None:
             np.add.at(kl_N, picked[row_S], found.forward_kl_S.double().cpu().numpy())
             np.add.at(agreed_N, picked[row_S], found.agreement_S.cpu().numpy().astype(np.int64))
-        advance(len(picked))
+        update(len(picked))
     for one, was_training in modes.items():
         one.train(was_training)
     compared = teacher is not None
@@ -77,7 +77,7 @@ def answer(
     *,
     seed: int,
     vocabulary: int | None,
-    advance: Advance,
+    update: Update,
 ) -> list[Completion]:
     """Return what a model writes after the prompts of `rows`, in their order."""
     picked = np.asarray(rows)
@@ -95,5 +95,5 @@ def answer(
             vocabulary=vocabulary,
         )
         answers.update(zip(places.tolist(), written, strict=True))
-        advance(len(places))
+        update(len(places))
     return [answers[place] for place in range(len(picked))]

@@ -10,20 +10,20 @@ from limbeck.data.tasks import label_ids
 from limbeck.errors import DataError
 from limbeck.evaluation.predict import predict_logits
 from limbeck.results.sections import Calibration
-from limbeck.tasks.classification.bench import Bench
+from limbeck.tasks.classification.context import Context
 from limbeck.tasks.classification.temperature import student_temperature
 from limbeck.types import Rows
 
 __all__ = ["calibrate_student", "dev_labels"]
 
 
-def calibrate_student(bench: Bench) -> Calibration | None:
-    """Fit the temperature of the bench's student on ``data.dev``; ``None`` where the run has none."""
-    if bench.rows.dev is None:
+def calibrate_student(context: Context) -> Calibration | None:
+    """Fit the temperature of the context's student on ``data.dev``; ``None`` where the run has none."""
+    if context.rows.dev is None:
         return None
-    wanted, by = dev_labels(bench.rows.dev, bench.rows.labels)
-    encoded = encode_for(bench.student, bench.rows.dev, bench.tokenizer, bench.max_length)
-    temperature = student_temperature(predict_logits(bench.student, encoded), wanted)
+    wanted, by = dev_labels(context.rows.dev, context.rows.labels)
+    encoded = encode_for(context.student, context.rows.dev, context.tokenizer, context.max_length)
+    temperature = student_temperature(predict_logits(context.student, encoded), wanted)
     return Calibration(temperature=temperature, rows=int((wanted >= 0).sum()), labels=by)
 
 

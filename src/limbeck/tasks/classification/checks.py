@@ -26,9 +26,9 @@ from limbeck.models.padding import padding_of
 from limbeck.students.adapters import adapter_notes, all_parameters, trainable_parameters
 from limbeck.students.initialise import copies_note
 from limbeck.tasks.baselines import trained
-from limbeck.tasks.classification.bench import set_up
 from limbeck.tasks.classification.calibrate import dev_labels
 from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.context import set_up
 from limbeck.tasks.classification.dates import date_notes, with_label_dates
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.tasks.classification.label_teacher import LabelTeacher, pilot_without_cost, prompt_rows, unasked_teacher
@@ -98,15 +98,15 @@ def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[
         by_student = encode_for(student, rows.train, tokenizer, limit)
     longer = max(by_teacher, by_student, key=lambda encoded: encoded.rows_at_limit)
     findings += [*_adapter(config, student), *_lengths(longer, limit), *_few_steps(config, rows, len(rows.train))]
-    with progress.track("teacher and student on a sample", 2) as advance:
+    with progress.track("teacher and student on a sample", 2) as update:
         order = _order_of_labels(config, rows, teacher, teacher_tokenizer, limit)
         findings += order
         if all(finding.level != "fault" for finding in order):
             findings += _teacher_is_worth_it(config, rows, teacher, student, teacher_tokenizer, tokenizer, limit)
-        advance(1)
+        update(1)
         models = {"teacher": (teacher, by_teacher), "student": (student, by_student)}
         findings += _expected_time(config, rows, models, len(rows.train))
-        advance(1)
+        update(1)
     return findings
 
 
@@ -115,23 +115,23 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
     asked = config.teacher.labels_from is None
     try:
         instead = unasked_teacher(config, rows) if asked else None
-        bench = set_up(config, Path(config.output), rows, progress, instead)
-        require_fitting(bench)
+        context = set_up(config, Path(config.output), rows, progress, instead)
+        require_fitting(context)
     except LimbeckError as error:
         return [Finding("fault", "models", str(error))]
-    assert isinstance(bench.teacher, LabelTeacher)
-    pair = bench.pair(bench.student)
+    assert isinstance(context.teacher, LabelTeacher)
+    pair = context.pair(context.student)
     findings = [Finding("ok", "layers", f"student {pair.student_layers} x {pair.student_width}")]
-    findings += [*_adapter(config, bench.student), *_lengths(bench.train, bench.max_length)]
-    with progress.track("student on a sample", 1) as advance:
+    findings += [*_adapter(config, context.student), *_lengths(context.train, context.max_length)]
+    with progress.track("student on a sample", 1) as update:
         if asked:
             findings += _will_be_asked(config, rows, progress)
         else:
-            findings += _given_labels_are_worth_it(bench.teacher, rows)
-        taught = int(bench.taught.sum())
+            findings += _given_labels_are_worth_it(context.teacher, rows)
+        taught = int(context.taught.sum())
         findings += _few_steps(config, rows, taught)
-        findings += _expected_time(config, rows, {"student": (bench.student, bench.train)}, taught)
-        advance(1)
+        findings += _expected_time(config, rows, {"student": (context.student, context.train)}, taught)
+        update(1)
     return findings
 
 

@@ -48,8 +48,8 @@ def evaluate(model: str, data: str, *, against: str | None, fields: Fields | Non
     systems = []
     for name, predictor in predictors.items():
         title = model if name == "distilled" else str(against)
-        with progress.track(f"predicting: {title}", len(rows)) as advance:
-            logits = predict_logits(predictor.model, encoded[name], advance=advance)
+        with progress.track(f"predicting: {title}", len(rows)) as update:
+            logits = predict_logits(predictor.model, encoded[name], update=update)
         layers = depth(predictor.model)
         role: Role = "main" if name == "distilled" else "teacher"
         system = System(name=name, title=title, role=role, detail=f"{layers} layers", layers=layers)

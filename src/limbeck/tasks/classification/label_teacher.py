@@ -25,7 +25,7 @@ from limbeck.teachers.labels.calibration import fit_temperature, temperature
 from limbeck.teachers.labels.label_probs import LabelProbs, from_columns
 from limbeck.teachers.language_model import TeacherStates
 from limbeck.teachers.stored import StoredTeacher
-from limbeck.types import Advance, Progress, Rows
+from limbeck.types import Progress, Rows, Update
 
 if TYPE_CHECKING:
     from limbeck.teachers.chat.answer import Outcome
@@ -128,12 +128,12 @@ def make_label_teacher(
 class _FromTheJournal(ChatTeacher):
     """A teacher that gives what is paid for, and sends nothing."""
 
-    def complete(self, requests: Sequence[ChatRequest], advance: Advance | None = None) -> list[Outcome]:
+    def complete(self, requests: Sequence[ChatRequest], update: Update | None = None) -> list[Outcome]:
         """Return the outcomes that are in the journal. Raises `TeacherError` where one is missing."""
         settled = map(self.endpoint.settled, requests)
         if any(self.journal.outcome(self._hash(one), one) is None for one in settled):
             raise _NotAsked("the journal has no answer")
-        return super().complete(requests, advance)
+        return super().complete(requests, update)
 
 
 class _NotAsked(TeacherError):
@@ -227,7 +227,7 @@ def is_readable(folder: Path, progress: Progress) -> bool:
     try:
         LabelProbs.load(folder)
     except DataError as error:
-        progress.say(f"{error}. The teacher is asked again; answers in a journal are kept")
+        progress.log(f"{error}. The teacher is asked again; answers in a journal are kept")
         return False
     return True
 
@@ -252,10 +252,10 @@ def _local(config: RunConfig, rows: RunRows, progress: Progress, loaded: Prompte
     def ask(texts: list[dict[str, str]], what: str, most_unreadable: float | None) -> LabelProbs:
         model, tokenizer = at_hand()
         assert teacher.prompt is not None
-        with progress.track(f"teacher labels: {what}", len(texts)) as advance:
+        with progress.track(f"teacher labels: {what}", len(texts)) as update:
             return local_label_probs(
                 model, tokenizer, teacher.prompt, texts, rows.labels, contextual="contextual" in teacher.calibration,
-                advance=advance,
+                update=update,
             )  # fmt: skip
 
     assert teacher.prompt is not None
@@ -273,10 +273,10 @@ def _api(config: RunConfig, rows: RunRows, folder: Path, progress: Progress, mad
     def ask(texts: list[dict[str, str]], what: str, most_unreadable: float | None) -> LabelProbs:
         with open_journal(config, folder) as journal:
             requests = len(texts) * (len(rows.labels) if endpoint.log_probs else teacher.samples)
-            with progress.track(f"teacher labels: {what}", requests) as advance:
+            with progress.track(f"teacher labels: {what}", requests) as update:
                 return chat_label_probs(
                     made(endpoint, journal), prompt, texts, rows.labels, samples=teacher.samples,
-                    contextual="contextual" in teacher.calibration, most_unreadable=most_unreadable, advance=advance,
+                    contextual="contextual" in teacher.calibration, most_unreadable=most_unreadable, update=update,
                 )  # fmt: skip
 
     return ask

@@ -20,8 +20,8 @@ from limbeck.results.record import Results
 from limbeck.results.sections import Adapter, Calibration, Section, Speed, Speeds, TeacherLabels
 from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_export, trainable_parameters
 from limbeck.tasks.baselines import untrained_warnings
-from limbeck.tasks.classification.bench import Bench, ModelTeacher
 from limbeck.tasks.classification.calibrate import calibrate_student
+from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_teacher import LabelTeacher, label_teacher_warnings, worth_of_labels
 from limbeck.tasks.classification.pilot import advice_for
 from limbeck.tasks.classification.reasons import reason_note
@@ -41,42 +41,42 @@ class Exported:
     calibration: Calibration | None
 
 
-def _first_distilled_folder(bench: Bench) -> Path:
-    seed = bench.config.seeds[0]
-    return sorted((bench.folder / "stages").glob(f"*-distilled-*-seed{seed}/done.json"))[-1].parent / "model"
+def _first_distilled_folder(context: Context) -> Path:
+    seed = context.config.seeds[0]
+    return sorted((context.folder / "stages").glob(f"*-distilled-*-seed{seed}/done.json"))[-1].parent / "model"
 
 
-def write_student(bench: Bench, part: Path) -> Exported:
+def write_student(context: Context, part: Path) -> Exported:
     """Write the first seed's student after its last stage, whatever its score, into an empty folder."""
-    bench.student.to(device())
-    load_weights(bench.student, _first_distilled_folder(bench))
-    adapter = _adapter_figures(bench)
-    merged_for_export(language_model_of(bench.student))
-    save_model(bench.student, bench.tokenizer, part)
-    write_json(part / "task.json", task_file(bench.config.task, bench.rows.labels, bench.max_length))
-    calibration = calibrate_student(bench)
+    context.student.to(device())
+    load_weights(context.student, _first_distilled_folder(context))
+    adapter = _adapter_figures(context)
+    merged_for_export(language_model_of(context.student))
+    save_model(context.student, context.tokenizer, part)
+    write_json(part / "task.json", task_file(context.config.task, context.rows.labels, context.max_length))
+    calibration = calibrate_student(context)
     if calibration is not None:
         write_json(part / CALIBRATION_FILE, calibration.model_dump(exclude={"kind"}))
     return Exported(adapter, calibration)
 
 
-def _speeds(bench: Bench) -> dict[str, Speed]:
+def _speeds(context: Context) -> dict[str, Speed]:
     """Measure the student, and in turn with it the teacher, if it is a model."""
-    models, encoded = {"student": bench.student}, {"student": bench.test}
-    if isinstance(bench.teacher, ModelTeacher):
-        models = {"teacher": bench.teacher.model, **models}
-        encoded = {"teacher": bench.teacher.test, **encoded}
+    models, encoded = {"student": context.student}, {"student": context.test}
+    if isinstance(context.teacher, ModelTeacher):
+        models = {"teacher": context.teacher.model, **models}
+        encoded = {"teacher": context.teacher.test, **encoded}
     return measure_speed(models, encoded)
 
 
-def compare_systems(bench: Bench, planned: Sequence[System], exported: Exported, command: str) -> Results:
-    """Return all figures of the run; the bench's student is the exported one."""
-    bench.progress.say("measuring size and speed")
-    speeds = _speeds(bench)
-    bench.progress.say("comparing the systems")
-    config, rows = bench.config, bench.rows
+def compare_systems(context: Context, planned: Sequence[System], exported: Exported, command: str) -> Results:
+    """Return all figures of the run; the context's student is the exported one."""
+    context.progress.log("measuring size and speed")
+    speeds = _speeds(context)
+    context.progress.log("comparing the systems")
+    config, rows = context.config, context.rows
     held_out = HeldOut(rows.test, rows.test_labels, rows.labels)
-    systems = [_classified(bench, one, speeds) for one in main_last(planned) if one.name in bench.logits]
+    systems = [_classified(context, one, speeds) for one in main_last(planned) if one.name in context.logits]
     facts = Facts(
         kind="classification",
         name=Path(config.output).name,
@@ -94,17 +94,17 @@ def compare_systems(bench: Bench, planned: Sequence[System], exported: Exported,
     )
     sections: list[Section | None] = [
         _speed_section(systems, speeds),
-        _teacher_labels(bench.teacher) if isinstance(bench.teacher, LabelTeacher) else None,
+        _teacher_labels(context.teacher) if isinstance(context.teacher, LabelTeacher) else None,
         exported.adapter,
         exported.calibration,
     ]
     return assemble(
         facts,
         measure_classification(systems, held_out),
-        folder=bench.folder,
-        costs=list(bench.costs.values()),
+        folder=context.folder,
+        costs=list(context.costs.values()),
         sections=[section for section in sections if section is not None],
-        warnings=_warnings(bench),
+        warnings=_warnings(context),
     )
 
 
@@ -114,15 +114,15 @@ def _speed_section(systems: Sequence[Classified], speeds: dict[str, Speed]) -> S
     return Speeds(systems={name: speeds[model] for name, model in of.items() if model in speeds})
 
 
-def _adapter_figures(bench: Bench) -> Adapter | None:
+def _adapter_figures(context: Context) -> Adapter | None:
     """Count what is trained; to be called before the adapter is merged."""
-    adapter = bench.config.student.adapter
+    adapter = context.config.student.adapter
     if adapter is None:
         return None
     return Adapter(
         name=adapter.kind,
-        trainable_parameters=trainable_parameters(bench.student),
-        parameters=all_parameters(bench.student),
+        trainable_parameters=trainable_parameters(context.student),
+        parameters=all_parameters(context.student),
         notes=adapter_notes(adapter),
     )
 
@@ -138,30 +138,30 @@ def _teacher_labels(teacher: LabelTeacher) -> TeacherLabels:
     )
 
 
-def _classified(bench: Bench, system: System, speeds: dict[str, Speed]) -> Classified:
-    logits, is_teacher = bench.logits[system.name], system.role == "teacher"
-    if is_teacher and isinstance(bench.teacher, LabelTeacher):
-        return Classified(described(system, bench.teacher.title), logits)
-    whole = depth(bench.teacher.model) if isinstance(bench.teacher, ModelTeacher) else None
+def _classified(context: Context, system: System, speeds: dict[str, Speed]) -> Classified:
+    logits, is_teacher = context.logits[system.name], system.role == "teacher"
+    if is_teacher and isinstance(context.teacher, LabelTeacher):
+        return Classified(described(system, context.teacher.title), logits)
+    whole = depth(context.teacher.model) if isinstance(context.teacher, ModelTeacher) else None
     if is_teacher and whole is not None:
         layers, of = whole, None
     else:
-        layers, of = depth(bench.student), whole
+        layers, of = depth(context.student), whole
     speed = speeds["teacher" if is_teacher else "student"]
     detail = f"{layers_text(layers, of)}, {parameters_text(speed.parameters)} parameters"
     return Classified(described(system, detail, layers), logits)
 
 
-def _warnings(bench: Bench) -> list[str]:
-    config, rows = bench.config, bench.rows
-    found = label_teacher_warnings(bench.teacher, rows.labels) if isinstance(bench.teacher, LabelTeacher) else []
-    if isinstance(bench.teacher, LabelTeacher):
-        worth = worth_of_labels(bench.teacher, rows)
+def _warnings(context: Context) -> list[str]:
+    config, rows = context.config, context.rows
+    found = label_teacher_warnings(context.teacher, rows.labels) if isinstance(context.teacher, LabelTeacher) else []
+    if isinstance(context.teacher, LabelTeacher):
+        worth = worth_of_labels(context.teacher, rows)
         if worth is not None and not worth.is_worth_it:
             found.append(f"The teacher is {worth}. {advice_for(config)}")
-    found += bench.warnings + look_alike_warnings(rows.labels)
-    if bench.reasons is not None:
-        found.append(reason_note(bench.reasons))
+    found += context.warnings + look_alike_warnings(rows.labels)
+    if context.reasons is not None:
+        found.append(reason_note(context.reasons))
     if rows.left_out:
         found.append(f"{rows.left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
     if config.data.test is None:
@@ -174,14 +174,14 @@ def _warnings(bench: Bench) -> list[str]:
     return found + demonstration_warnings(config, rows)
 
 
-def model_card(bench: Bench, results: Results, student: Path) -> str:
+def model_card(context: Context, results: Results, student: Path) -> str:
     """Return the model card of the student in a folder."""
     from limbeck.report.card import render_card
     from limbeck.report.use import classifier_use
 
-    config = bench.config
+    config = context.config
     use = classifier_use(
-        max_length=bench.max_length,
+        max_length=context.max_length,
         pairs=config.task.text_pair is not None,
         transformers_reads_it=is_plain_folder(student),
     )

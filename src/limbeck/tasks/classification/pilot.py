@@ -152,7 +152,7 @@ def try_first(
             break
     if worth is None:
         return None
-    progress.say(f"pilot: the teacher is {worth}")
+    progress.log(f"pilot: the teacher is {worth}")
     if not worth.is_worth_it:
         kept = ". What was asked is in the journal, and nothing else was" if config.teacher.api is not None else ""
         cached = f" {ONE_ANSWER}" if CACHED_SAMPLES in flags else ""

@@ -22,7 +22,7 @@ from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import require_single_label
 from limbeck.tasks.batches import batches
 from limbeck.tasks.task_file import TASK_FILE, read_task, student_max_length
-from limbeck.types import Advance, Origin, Rows
+from limbeck.types import Origin, Rows, Update
 
 __all__ = ["Predictor"]
 
@@ -59,18 +59,18 @@ class Predictor:
                 padding_of(self.model, self.tokenizer)
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
 
-    def logits(self, rows: Rows, advance: Advance | None = None) -> NDArray[np.float32]:
-        """Return class logits ``[N, C]``; `advance` is told how many rows are done."""
+    def logits(self, rows: Rows, update: Update | None = None) -> NDArray[np.float32]:
+        """Return class logits ``[N, C]``; `update` is told how many rows are done."""
         encoded = encode_for(self.model, rows, self.tokenizer, self.max_length)
         with reading("label texts with", self.model.config.name_or_path):
-            return predict_logits(self.model, encoded, advance=advance)
+            return predict_logits(self.model, encoded, update=update)
 
     @property
     def explains(self) -> bool:
         """Whether the student was taught to write reasons."""
         return isinstance(self.model, LabelScorer) and self.model.verbaliser.explains
 
-    def reasons(self, rows: Rows, advance: Advance | None = None) -> list[str | None]:
+    def reasons(self, rows: Rows, update: Update | None = None) -> list[str | None]:
         """Have a student that explains write a reason for each row; ``None`` where it can not be used.
 
         It is held to what it was taught: English, 8 to 120 words. Whether it is true of the text is not asked here.
@@ -90,8 +90,8 @@ class Predictor:
             )
             texts = self.tokenizer.batch_decode([one.ids for one in completions], skip_special_tokens=True)
             written += [usable_reason(text.strip().partition("\n")[0]) for text in texts]
-            if advance is not None:
-                advance(len(part))
+            if update is not None:
+                update(len(part))
         return written
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from limbeck.teachers.chat.request import ChatRequest
     from limbeck.teachers.labels.asked import Asked
     from limbeck.teachers.labels.label_probs import LabelProbs
-    from limbeck.types import Advance, Rows
+    from limbeck.types import Rows, Update
 
 __all__ = [
     "Row",
@@ -99,7 +99,7 @@ def local_label_probs(
     length_power: float = 1.0,
     temperature: float = 1.0,
     contextual: bool = False,
-    advance: Advance | None = None,
+    update: Update | None = None,
 ) -> LabelProbs:
     """Return a local causal model's probabilities of labels (`limbeck.teachers.labels.local.score_labels`).
 
@@ -114,7 +114,7 @@ def local_label_probs(
         length_power: b of ``s = l / |v|^b``.
         temperature: tau; applied before contextual calibration.
         contextual: divide by the mean answer to inputs without content.
-        advance: told of each row that is done.
+        update: told of each row that is done.
 
     Raises:
         ConfigError: the prompt does not fit model or tokenizer, or more than 2 % of the rows.
@@ -132,7 +132,7 @@ def local_label_probs(
         made = label_tokens(tokenizer, one.text, labels, lead=one.lead, end=one.end, special_tokens=one.special_tokens)
         return max(len(label.ids) for label in made) <= most
 
-    def score(of: Sequence[Row], told: Advance | None) -> tuple[LabelProbs, list[RenderedPrompt]]:
+    def score(of: Sequence[Row], told: Update | None) -> tuple[LabelProbs, list[RenderedPrompt]]:
         prompts = rendered_prompts(prompt, of, labels, tokenizer, fits)
         first = prompts[0] if prompts else RenderedPrompt("", " ", "\n", True, False)
         readable = [i for i, one in enumerate(prompts) if fits(one)]
@@ -140,11 +140,11 @@ def local_label_probs(
             readable = list(range(len(prompts)))  # and the first that is too long is named below
         scored = score_labels(
             model, tokenizer, [prompts[i].text for i in readable], labels, lead=first.lead, end=first.end,
-            special_tokens=first.special_tokens, length_power=length_power, temperature=temperature, advance=told,
+            special_tokens=first.special_tokens, length_power=length_power, temperature=temperature, update=told,
         )  # fmt: skip
         return scored.among(readable, len(prompts), "prompt_too_long"), prompts
 
-    scored, prompts = score(rows, advance)
+    scored, prompts = score(rows, update)
     scored = _flagged(scored, "cut", [one.cut for one in prompts])
     scored = _flagged(scored, "demonstrations_dropped", [one.dropped > 0 for one in prompts])
     return _contextual(scored, score(content_free_rows(prompt), None)[0]) if contextual else scored
@@ -159,7 +159,7 @@ def chat_label_probs(
     samples: int = 10,
     contextual: bool = False,
     most_unreadable: float | None = None,
-    advance: Advance | None = None,
+    update: Update | None = None,
 ) -> LabelProbs:
     """Return an API's probabilities of labels.
 
@@ -174,7 +174,7 @@ def chat_label_probs(
         samples: answers a row.
         contextual: divide by the mean answer to inputs without content.
         most_unreadable: largest share of answers without a label; ``None``: 2 %.
-        advance: told of each request that is done.
+        update: told of each request that is done.
 
     Raises:
         ConfigError: the prompt does not fit the rows, or there are more than 26 labels for letters.
@@ -185,18 +185,18 @@ def chat_label_probs(
 
     chat = teacher.endpoint.kind == "chat"
 
-    def ask(of: Sequence[Row], told: Advance | None, most: float) -> tuple[LabelProbs, list[bool]]:
+    def ask(of: Sequence[Row], told: Update | None, most: float) -> tuple[LabelProbs, list[bool]]:
         if teacher.endpoint.log_probs > 0:
             asked_NR, cuts = _asked_in_every_order(prompt, of, labels, chat)
-            return letter_probs(teacher, asked_NR, len(labels), most_unreadable=most, advance=told), cuts
+            return letter_probs(teacher, asked_NR, len(labels), most_unreadable=most, update=told), cuts
         asked_N, cuts = _asked(prompt, of, labels, chat)
         found = sample_probs(
             teacher, asked_N, labels, _reader(prompt, labels), samples=samples, max_tokens=_longest(prompt),
-            advance=told, stop=_stop(prompt, chat), most_unreadable=most,
+            update=told, stop=_stop(prompt, chat), most_unreadable=most,
         )  # fmt: skip
         return found, cuts
 
-    scored, cuts = ask(rows, advance, MOST_UNREADABLE if most_unreadable is None else most_unreadable)
+    scored, cuts = ask(rows, update, MOST_UNREADABLE if most_unreadable is None else most_unreadable)
     scored = _flagged(scored, "cut", cuts)
     if not contextual:
         return scored
@@ -232,7 +232,7 @@ def ask_for_reasons(
     rows: Sequence[Row],
     labels: Sequence[str],
     *,
-    advance: Advance | None = None,
+    update: Update | None = None,
 ) -> list[ParsedAnswer | None]:
     """Return a label with its reason in English for each row; ``None`` where the request failed.
 
@@ -253,7 +253,7 @@ def ask_for_reasons(
 
     def ask(which: Sequence[int], temperature: float, sample: int) -> list[ParsedAnswer | None]:
         requests = [_reason_request(asked_N[row], prompt, chat, temperature, sample) for row in which]
-        outcomes = teacher.complete(requests, advance)
+        outcomes = teacher.complete(requests, update)
         return [parse_answer(o.text, prompt, labels) if isinstance(o, Answer) else None for o in outcomes]
 
     found = ask(range(len(rows)), 0.0, 0)

@@ -66,13 +66,13 @@ def _asked_for(
 
     assert config.teacher.api is not None
     assert config.teacher.prompt is not None
-    with open_journal(config, folder) as journal, progress.track("teacher reasons", len(rows.train)) as advance:
+    with open_journal(config, folder) as journal, progress.track("teacher reasons", len(rows.train)) as update:
         answers = ask_for_reasons(
             ChatTeacher(config.teacher.api, journal),
             config.teacher.prompt,
             prompt_rows(config, rows.train),
             rows.labels,
-            advance=advance,
+            update=update,
         )
     said = [rows.labels[c] for c in teacher.train.probs_NC.argmax(axis=-1)]
     return [

@@ -19,7 +19,7 @@ from limbeck.results import StageCost
 from limbeck.sequences.curriculum import Curriculum
 from limbeck.stages.stage import Stage
 from limbeck.tasks.baselines import all_stages
-from limbeck.tasks.classification.bench import Bench, ModelTeacher
+from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_teacher import LabelTeacher
 from limbeck.tasks.classification.pilot import advice_for
 from limbeck.teachers.local import LocalTeacher
@@ -48,28 +48,28 @@ def teacher_runs_along(stages: Sequence[Stage], pair: Shapes, *, rows: int, clas
     return needs.teacher and not small
 
 
-def require_fitting(bench: Bench) -> None:
+def require_fitting(context: Context) -> None:
     """Check widths, layer maps and tokenizers of this pair of models for every recipe, before any time is spent.
 
     Raises:
         ConfigError: the recipe asks for what this teacher, or this pair, does not have.
     """
-    if isinstance(bench.teacher, LabelTeacher):
+    if isinstance(context.teacher, LabelTeacher):
         return  # see set_up
-    pair, sizes = bench.pair(bench.student), {"rows": len(bench.rows.train), "classes": len(bench.rows.labels)}
-    along = teacher_runs_along(all_stages(bench.config.recipes()), pair, **sizes)
-    for recipe in bench.config.recipes().values():
-        _require_fitting(bench, recipe.name, recipe.build(), along=along)
+    pair, sizes = context.pair(context.student), {"rows": len(context.rows.train), "classes": len(context.rows.labels)}
+    along = teacher_runs_along(all_stages(context.config.recipes()), pair, **sizes)
+    for recipe in context.config.recipes().values():
+        _require_fitting(context, recipe.name, recipe.build(), along=along)
 
 
-def _require_fitting(bench: Bench, name: str, recipe: Recipe, *, along: bool) -> None:
+def _require_fitting(context: Context, name: str, recipe: Recipe, *, along: bool) -> None:
     if recipe.part(Curriculum) is not None and along:
         raise ConfigError(
             f"recipe '{name}' orders rows by the teacher's probabilities and needs them before training, but with "
             "these arguments this teacher is asked along with the student. Use order: random, or a recipe on logits "
             "alone (anon without hidden_weight)"
         )
-    if all_needs(recipe.stages, bench.pair(bench.student)).same_tokens and not bench.same_tokens:
+    if all_needs(recipe.stages, context.pair(context.student)).same_tokens and not context.same_tokens:
         raise ConfigError(
             f"recipe '{name}' compares teacher and student token by token, but their "
             "tokenizers write tokens with different ids. Use a student with the teacher's tokenizer "
@@ -77,7 +77,7 @@ def _require_fitting(bench: Bench, name: str, recipe: Recipe, *, along: bool) ->
         )
 
 
-def teacher_signals(bench: Bench) -> StoredTeacher | LocalTeacher | None:
+def teacher_signals(context: Context) -> StoredTeacher | LocalTeacher | None:
     """Return what gives the stages of all recipes their signals; ``None`` where no stage asks for any.
 
     Small kinds of signal are computed once and kept; a large kind is asked of the teacher live.
@@ -85,78 +85,78 @@ def teacher_signals(bench: Bench) -> StoredTeacher | LocalTeacher | None:
     Raises:
         ModelError: the teacher does no better than guessing on the labelled training rows.
     """
-    needs = all_needs(all_stages(bench.config.recipes()), bench.pair(bench.student))
+    needs = all_needs(all_stages(context.config.recipes()), context.pair(context.student))
     if not needs.teacher:
         return None
-    if isinstance(bench.teacher, LabelTeacher):
-        signals = bench.teacher.signals()
-        _require_useful_teacher(bench, signals)
+    if isinstance(context.teacher, LabelTeacher):
+        signals = context.teacher.signals()
+        _require_useful_teacher(context, signals)
         return signals
-    stored = _stored_signals(bench, bench.teacher, needs)
+    stored = _stored_signals(context, context.teacher, needs)
     if stored is None:
-        return LocalTeacher(bench.teacher.model)
-    bench.costs["teacher_signals"] = _signal_cost(bench, bench.teacher, stored)
+        return LocalTeacher(context.teacher.model)
+    context.costs["teacher_signals"] = _signal_cost(context, context.teacher, stored)
     if needs.logits:
-        _require_useful_teacher(bench, stored)
+        _require_useful_teacher(context, stored)
     return stored
 
 
-def keeps_signals(bench: Bench) -> bool:
+def keeps_signals(context: Context) -> bool:
     """Whether a teacher with weights passes over the training rows once, before the students train."""
-    stages, pair = all_stages(bench.config.recipes()), bench.pair(bench.student)
-    needs, sizes = all_needs(stages, pair), {"rows": len(bench.rows.train), "classes": len(bench.rows.labels)}
+    stages, pair = all_stages(context.config.recipes()), context.pair(context.student)
+    needs, sizes = all_needs(stages, pair), {"rows": len(context.rows.train), "classes": len(context.rows.labels)}
     return needs.teacher and not teacher_runs_along(stages, pair, **sizes)
 
 
-def _stored_signals(bench: Bench, teacher: ModelTeacher, needs: Needs) -> StoredTeacher | None:
-    rows, classes = len(bench.rows.train), len(bench.rows.labels)
+def _stored_signals(context: Context, teacher: ModelTeacher, needs: Needs) -> StoredTeacher | None:
+    rows, classes = len(context.rows.train), len(context.rows.labels)
     if not can_store(needs, rows=rows, classes=classes, width=width(teacher.model), limit_bytes=_STORE_LIMIT_BYTES):
         return None
     kinds = f"logits={needs.logits} first={needs.teacher_first} batch={_TEACHER_BATCH_ROWS}"
-    folder = bench.folder / "signals"
+    folder = context.folder / "signals"
     if is_main():
         store_signals(
             LocalTeacher(teacher.model),
             needs=needs,
             batches=list(length_sorted_batches(teacher.train.lengths, _TEACHER_BATCH_ROWS)),
-            make_batch=bench.batch_maker(bench.train, teacher.train),
+            make_batch=context.batch_maker(context.train, teacher.train),
             rows=rows,
             folder=folder,
             fingerprint=f"{weights_fingerprint(teacher.model)} {teacher.train.fingerprint()} {kinds}",
-            progress=bench.progress,
+            progress=context.progress,
         )
     wait_for_all()
     return open_signals(folder, needs)
 
 
-def _require_useful_teacher(bench: Bench, stored: StoredTeacher) -> None:
+def _require_useful_teacher(context: Context, stored: StoredTeacher) -> None:
     """Refuse a teacher that does no better than guessing on the labelled training rows that it answered.
 
     Raises:
         ModelError: its accuracy is at most the share of the most frequent label, and its loss at least ln C.
     """
-    rows = np.flatnonzero((bench.rows.train_labels >= 0) & bench.taught)
+    rows = np.flatnonzero((context.rows.train_labels >= 0) & context.taught)
     if not len(rows):
         return
-    gold, log_probs = bench.rows.train_labels[rows], stored.log_probs(rows)
+    gold, log_probs = context.rows.train_labels[rows], stored.log_probs(rows)
     accuracy = float((log_probs.argmax(axis=-1) == gold).mean())
     loss = float(-log_probs[np.arange(len(gold)), gold].mean())
     most_frequent = np.bincount(gold).max() / len(gold)
-    if accuracy <= most_frequent and loss >= np.log(len(bench.rows.labels)):
+    if accuracy <= most_frequent and loss >= np.log(len(context.rows.labels)):
         raise ModelError(
             f"the teacher is right on {share_text(accuracy)} of {len(rows)} labelled training rows, no better than "
-            f"always giving the most frequent label ({share_text(most_frequent)}). {advice_for(bench.config)}"
+            f"always giving the most frequent label ({share_text(most_frequent)}). {advice_for(context.config)}"
         )
 
 
-def _signal_cost(bench: Bench, teacher: ModelTeacher, stored: StoredTeacher) -> StageCost:
+def _signal_cost(context: Context, teacher: ModelTeacher, stored: StoredTeacher) -> StageCost:
     return StageCost(
         stage="teacher_signals",
         system="teacher",
-        seed=bench.config.seeds[0],
+        seed=context.config.seeds[0],
         seconds=stored.seconds,
         steps=0,
-        rows_seen=len(bench.rows.train),
+        rows_seen=len(context.rows.train),
         tokens_seen=int(teacher.train.lengths.sum()),
         peak_memory_bytes=peak_memory_bytes(),
     )

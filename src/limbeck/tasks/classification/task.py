@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from limbeck.errors import ConfigError
-from limbeck.tasks.classification.bench import set_up
 from limbeck.tasks.classification.calibrate import dev_labels
 from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.context import set_up
 from limbeck.tasks.classification.dates import with_label_dates
 from limbeck.tasks.classification.label_teacher import LabelTeacher
 from limbeck.tasks.classification.rows import RunRows, read_rows, require_labels
@@ -38,10 +38,10 @@ class ClassifierTask:
 
     def open(self, config: RunConfig, rows: RunRows, folder: Path, progress: Progress) -> ClassifierRun:
         """Load and check the models, encode the rows, and get the labels of a teacher without weights."""
-        bench = set_up(config, folder, rows, progress)
-        require_fitting(bench)
-        run = ClassifierRun(bench)
-        if isinstance(bench.teacher, LabelTeacher):
+        context = set_up(config, folder, rows, progress)
+        require_fitting(context)
+        run = ClassifierRun(context)
+        if isinstance(context.teacher, LabelTeacher):
             _ = run.signals  # a teacher that only guesses is refused before anything is trained
         return run
 

@@ -28,7 +28,7 @@ from limbeck.stages.pipeline import StageRun, stage_title
 from limbeck.stages.stage import Stage, Training
 from limbeck.students.adapters import all_parameters
 from limbeck.tasks.baselines import MAIN, STUDENT_INIT, TEACHER, system_of, trained
-from limbeck.tasks.classification.bench import Bench, ModelTeacher, predicting
+from limbeck.tasks.classification.context import Context, ModelTeacher, predicting
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.tasks.classification.measure import Exported, compare_systems, model_card, write_student
 from limbeck.tasks.classification.rows import budget_steps
@@ -45,30 +45,30 @@ __all__ = ["ClassifierRun"]
 class ClassifierRun:
     """One classification run at work; see `limbeck.tasks.task.TaskRun`."""
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-        self.config = bench.config
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.config = context.config
         self._frozen: str | None = None
         self._exported: Exported | None = None
 
     @property
     def progress(self) -> Progress:
         """Shows how far the run is."""
-        return self.bench.progress
+        return self.context.progress
 
     @progress.setter
     def progress(self, progress: Progress) -> None:
-        self.bench.progress = progress
+        self.context.progress = progress
 
     @property
     def costs(self) -> dict[str, StageCost]:
         """What each stage took."""
-        return self.bench.costs
+        return self.context.costs
 
     @cached_property
     def signals(self) -> StoredTeacher | LocalTeacher | None:
         """What the teacher says about the training rows."""
-        return teacher_signals(self.bench)
+        return teacher_signals(self.context)
 
     def systems(self, seed: int) -> list[System]:
         """Return the teacher with the first seed, the student before training, and all that are trained from it."""
@@ -76,8 +76,8 @@ class ClassifierRun:
         if seed == self.config.seeds[0]:
             teacher = System(TEACHER, "teacher", title="Teacher")
             found.insert(0, replace(teacher, stages=tuple(self._of_teacher(teacher, seed))))
-        total = budget_steps(self.config, self.bench.rows, int(self.bench.taught.sum()))
-        for name, recipe in trained(self.config.recipes(), self.bench.rows.labelled).items():
+        total = budget_steps(self.config, self.context.rows, int(self.context.taught.sum()))
+        for name, recipe in trained(self.config.recipes(), self.context.rows.labelled).items():
             # The folders of a baseline do not depend on which others there are.
             number = 2 if name == MAIN else 2 + len(self.config.recipe.build().stages)
             system = system_of(name, recipe, self.config.recipe)
@@ -87,8 +87,8 @@ class ClassifierRun:
 
     def _of_teacher(self, system: System, seed: int) -> Iterator[PlannedStage]:
         training = self.config.teacher.fine_tune
-        if isinstance(self.bench.teacher, ModelTeacher) and training is not None:
-            steps = training.total_steps(self.bench.rows.labelled)
+        if isinstance(self.context.teacher, ModelTeacher) and training is not None:
+            steps = training.total_steps(self.context.rows.labelled)
             yield from self._planned(system, fine_tune().stages, steps, seed, 1, training)
 
     def _planned(
@@ -114,58 +114,58 @@ class ClassifierRun:
 
     def parts(self, system: System, seed: int) -> list[Part]:
         """Return a part for each stage, one for the held-out rows, and the teacher's for the training rows."""
-        bench = self.bench
-        model = bench.student
+        context = self.context
+        model = context.student
         if system.role == "teacher":
-            if not isinstance(bench.teacher, ModelTeacher):
+            if not isinstance(context.teacher, ModelTeacher):
                 return []
-            model = bench.teacher.model
+            model = context.teacher.model
         size = all_parameters(model)
         parts = [Part.training(p.title, p.steps, rows=p.training.batch_size, parameters=size) for p in system.stages]
-        parts.append(Part.reading(predicting(system.name), len(bench.rows.test), parameters=size))
-        if system.role == "teacher" and keeps_signals(bench):
-            parts.append(Part.reading("teacher signals", len(bench.rows.train), parameters=size))
+        parts.append(Part.reading(predicting(system.name), len(context.rows.test), parameters=size))
+        if system.role == "teacher" and keeps_signals(context):
+            parts.append(Part.reading("teacher signals", len(context.rows.train), parameters=size))
         return parts
 
     def model(self, system: System, seed: int) -> Any:
         """Return the teacher, or this seed's student before any training."""
-        bench = self.bench
-        of_teacher = bench.teacher.model if isinstance(bench.teacher, ModelTeacher) else None
+        context = self.context
+        of_teacher = context.teacher.model if isinstance(context.teacher, ModelTeacher) else None
         if system.role == "teacher":
             return of_teacher
-        student = make_student(self.config, of_teacher, bench.tokenizer, bench.rows.labels, seed)
+        student = make_student(self.config, of_teacher, context.tokenizer, context.rows.labels, seed)
         if self.config.student.adapter is not None:
             self._frozen = frozen_fingerprint(student)
         return student.to(device())
 
     def stage(self, system: System, planned: PlannedStage, seed: int, model: Any) -> StageRun:
         """Return the rows of a stage in order, and who gives their signals."""
-        bench, stage = self.bench, planned.stage
+        context, stage = self.context, planned.stage
         needs = needs_of(stage.terms)
         teacher = self.signals if needs.teacher else None
-        encoded, tokenizer, live = bench.train, bench.tokenizer, None
-        if isinstance(bench.teacher, ModelTeacher):
-            live = bench.teacher.train if isinstance(teacher, LocalTeacher) else None
+        encoded, tokenizer, live = context.train, context.tokenizer, None
+        if isinstance(context.teacher, ModelTeacher):
+            live = context.teacher.train if isinstance(teacher, LocalTeacher) else None
             if system.role == "teacher":
-                encoded, tokenizer = bench.teacher.train, bench.teacher.tokenizer
-        rows = bench.stage_rows(stage, taught=any(needs_of(p.stage.terms).teacher for p in system.stages))
+                encoded, tokenizer = context.teacher.train, context.teacher.tokenizer
+        rows = context.stage_rows(stage, taught=any(needs_of(p.stage.terms).teacher for p in system.stages))
         plan = (encoded.lengths, planned.training.batch_size, planned.steps, seed)
         sequences: Sequences = FixedSequences(rows, *plan)
         if isinstance(stage.source, Curriculum):
             parts = self._nested(stage.source, rows, model, f"{system.name}-seed{seed}")
             sequences = CurriculumSequences(parts, *plan)
         return StageRun(
-            folder=bench.folder / "stages" / planned.folder,
-            log=bench.folder / "log.jsonl",
+            folder=context.folder / "stages" / planned.folder,
+            log=context.folder / "log.jsonl",
             system=system.name,
             seed=seed,
             training=planned.training,
             sequences=sequences,
-            make_batch=bench.batch_maker(encoded, live, bench.reasons if needs.reasons else None),
+            make_batch=context.batch_maker(encoded, live, context.reasons if needs.reasons else None),
             progress=self.progress,
             title=planned.title,
             tokenizer=tokenizer,
-            shapes=bench.pair(model),
+            shapes=context.pair(model),
             teacher=teacher,
         )
 
@@ -178,7 +178,7 @@ class ClassifierRun:
         of_student = None
         if curriculum.measure == "student_loss":
             title = "predicting: how hard the rows are"
-            logits = self.bench.predicted(f"train-{name}", title, model, self.bench.train)[rows]
+            logits = self.context.predicted(f"train-{name}", title, model, self.context.train)[rows]
             of_student = np.log(np.maximum(softmax(logits), np.finfo(np.float64).tiny))
         hard = difficulty(probs, curriculum.measure, of_student)
         return tuple(rows[part] for part in nested_parts(hard, probs.argmax(-1), curriculum))
@@ -188,32 +188,32 @@ class ClassifierRun:
         if system.role == "teacher":
             self._take_teachers_word(seed, model)
             return
-        self.bench.predict(system.name, seed, model)
+        self.context.predict(system.name, seed, model)
         if system.stages and self._frozen is not None:
             assert frozen_fingerprint(model) == self._frozen, "frozen weights were trained"
 
     def _take_teachers_word(self, seed: int, model: Any) -> None:
-        bench = self.bench
-        if not isinstance(bench.teacher, ModelTeacher):
-            if (logits := bench.teacher.test_logits()) is not None:
-                bench.logits[TEACHER] = {seed: logits}
+        context = self.context
+        if not isinstance(context.teacher, ModelTeacher):
+            if (logits := context.teacher.test_logits()) is not None:
+                context.logits[TEACHER] = {seed: logits}
             return
         model.to(device())
         if order_is_open(self.config):  # before anything is kept that would bind the folder to these labels
-            given, gold = labelled_by_teacher(model, bench.teacher.tokenizer, bench.rows, bench.max_length)
-            bench.warnings = check_label_order(self.config, bench.rows.labels, given, gold)
-        bench.predict(TEACHER, seed, model)
+            given, gold = labelled_by_teacher(model, context.teacher.tokenizer, context.rows, context.max_length)
+            context.warnings = check_label_order(self.config, context.rows.labels, given, gold)
+        context.predict(TEACHER, seed, model)
         _ = self.signals  # before any student is trained
 
     def export(self, part: Path) -> None:
         """Write the first seed's distilled student."""
-        self._exported = write_student(self.bench, part)
+        self._exported = write_student(self.context, part)
 
     def compare(self, command: str) -> Results:
         """Return all figures."""
         assert self._exported is not None
-        return compare_systems(self.bench, self.systems(self.config.seeds[0]), self._exported, command)
+        return compare_systems(self.context, self.systems(self.config.seeds[0]), self._exported, command)
 
     def card(self, results: Results, student: Path) -> str:
         """Return the model card."""
-        return model_card(self.bench, results, student)
+        return model_card(self.context, results, student)

@@ -121,8 +121,8 @@ def calibrate(model: str, data: str, *, fields: Fields | None, progress: Progres
     labelled = np.flatnonzero(gold_N >= 0)
     if not len(labelled):
         raise DataError(f"{data}: no row has a label in field '{named.label}', and a temperature is fitted on labels")
-    with progress.track("labelling", len(rows)) as advance:
-        logits_NC = predictor.logits(rows, advance)[labelled]
+    with progress.track("labelling", len(rows)) as update:
+        logits_NC = predictor.logits(rows, update)[labelled]
     gold = gold_N[labelled]
     temperature = student_temperature(logits_NC, gold)
     probs_NC = softmax(logits_NC)

@@ -15,7 +15,7 @@ from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.evaluation.generation.outputs import SystemOutputs
 from limbeck.evaluation.generation.run_models import answer, reference_sums
 from limbeck.models.generate import Decoding
-from limbeck.tasks.generation.bench import TextBench
+from limbeck.tasks.generation.context import Context
 from limbeck.tasks.generation.writing import with_room
 from limbeck.tasks.kept import kept
 from limbeck.types import Progress
@@ -57,12 +57,12 @@ def measure_rows(
         teacher: a model that reads the same tokens, for KL to it and agreement; ``None``: no comparison.
         seed: of sampled answers.
     """
-    with progress.track(title, len(rows.encoded) + len(rows.answered)) as advance:
-        sums = reference_sums(model, rows.encoded, teacher=teacher, vocabulary=rows.vocabulary, advance=advance)
+    with progress.track(title, len(rows.encoded) + len(rows.answered)) as update:
+        sums = reference_sums(model, rows.encoded, teacher=teacher, vocabulary=rows.vocabulary, update=update)
         if not len(rows.answered):
             return sums
         written = answer(
-            model, rows.encoded, rows.answered, rows.decoding, seed=seed, vocabulary=rows.vocabulary, advance=advance
+            model, rows.encoded, rows.answered, rows.decoding, seed=seed, vocabulary=rows.vocabulary, update=update
         )
     texts: list[str | None] = [None] * len(rows.encoded)
     cut_off_N = np.zeros(len(rows.encoded), dtype=np.bool_)
@@ -72,14 +72,14 @@ def measure_rows(
     return replace(sums, texts=texts, cut_off_N=cut_off_N)
 
 
-def measure(bench: TextBench, system: str, seed: int, model: Any) -> None:
+def measure(context: Context, system: str, seed: int, model: Any) -> None:
     """Measure a system on the held-out rows, or read what an earlier start of this run measured."""
-    bench.outputs.setdefault(system, {})[seed] = kept(
-        bench.folder,
+    context.outputs.setdefault(system, {})[seed] = kept(
+        context.folder,
         f"predictions/{system}-seed{seed}.json",
-        make=lambda: _as_json(_measured(bench, system, model, seed)),
+        make=lambda: _as_json(_measured(context, system, model, seed)),
         read=_read,
-        progress=bench.progress,
+        progress=context.progress,
     )
 
 
@@ -88,17 +88,17 @@ def measuring(system: str) -> str:
     return f"measuring: {system.replace('_', ' ')}"
 
 
-def _measured(bench: TextBench, system: str, model: Any, seed: int) -> SystemOutputs:
+def _measured(context: Context, system: str, model: Any, seed: int) -> SystemOutputs:
     of_teacher = system == "teacher"
-    encoded = bench.test_for_teacher if of_teacher else bench.test
-    asked = Decoding(bench.config.answers.max_new_tokens, bench.config.answers.temperature)
+    encoded = context.test_for_teacher if of_teacher else context.test
+    asked = Decoding(context.config.answers.max_new_tokens, context.config.answers.temperature)
     return measure_rows(
         model,
-        bench.teacher_tokenizer if of_teacher else bench.student_tokenizer,
-        HeldOutRows(encoded, bench.answered, with_room(bench, encoded, asked), bench.vocabulary),
+        context.teacher_tokenizer if of_teacher else context.student_tokenizer,
+        HeldOutRows(encoded, context.answered, with_room(context, encoded, asked), context.vocabulary),
         title=measuring(system),
-        progress=bench.progress,
-        teacher=None if of_teacher or bench.vocabulary is None else bench.teacher,
+        progress=context.progress,
+        teacher=None if of_teacher or context.vocabulary is None else context.teacher,
         seed=seed,
     )
 

@@ -33,8 +33,8 @@ from limbeck.sequences.rollouts import Rollouts
 from limbeck.students.initialise import copies_note
 from limbeck.tasks.baselines import all_stages, trained
 from limbeck.tasks.finding import Finding, InFolder
-from limbeck.tasks.generation.bench import TextBench, set_up
 from limbeck.tasks.generation.config import TextRunConfig
+from limbeck.tasks.generation.context import Context, set_up
 from limbeck.tasks.generation.dates import with_text_date
 from limbeck.tasks.generation.memory import step_memory
 from limbeck.tasks.generation.rows import TextRows, leaked_texts, read_texts
@@ -71,20 +71,20 @@ def examine_texts(config: TextRunConfig, progress: Progress, in_folder: InFolder
         config = with_text_date(config, Path(config.output))
         findings += in_folder(config, rows.fingerprints)
         rows = rows.laid_out_as(config.task)
-        bench = set_up(config, Path(config.output), rows, progress)
+        context = set_up(config, Path(config.output), rows, progress)
     except LimbeckError as error:
         return [*findings, Finding("fault", "models and layout", str(error))]
-    student = bench.new_student(config.seeds[0]).to(device())
+    student = context.new_student(config.seeds[0]).to(device())
     findings += [Finding("warning", "layers", note) for note in [copies_note(student)] if note is not None]
-    findings += [_template(bench), *_layout(bench), *_padding(bench), _vocabulary(bench, student)]
-    findings += [*_end_token(bench, student), *_own_settings(bench, student), *_rounds(bench)]
+    findings += [_template(context), *_layout(context), *_padding(context), _vocabulary(context, student)]
+    findings += [*_end_token(context, student), *_own_settings(context, student), *_rounds(context)]
     if config.teacher.store is not None:
-        findings += _store(bench)
-    with progress.track("teacher and student on a sample", 2) as advance:
-        findings.append(_losses(bench, student))
-        advance(1)
-        findings += [_memory(bench, student), _time(bench, student)]
-        advance(1)
+        findings += _store(context)
+    with progress.track("teacher and student on a sample", 2) as update:
+        findings.append(_losses(context, student))
+        update(1)
+        findings += [_memory(context, student), _time(context, student)]
+        update(1)
     return findings
 
 
@@ -102,15 +102,15 @@ def _repeated(rows: TextRows) -> list[Finding]:
     return findings or [Finding("ok", "duplicates", "no repeated rows, none in both training and held-out data")]
 
 
-def _template(bench: TextBench) -> Finding:
+def _template(context: Context) -> Finding:
     """By what are rows laid out, and what is learnt of them?"""
-    task = bench.config.task
+    task = context.config.task
     if task.text is not None:
         return Finding("ok", "template", "plain text: every token but a row's first is learnt")
-    causal = bench.train_rows.decoder_start is None
-    if uses_chat_template(task, bench.student_tokenizer, encoder_decoder=not causal):
+    causal = context.train_rows.decoder_start is None
+    if uses_chat_template(task, context.student_tokenizer, encoder_decoder=not causal):
         words = "the tokenizer's chat template; the assistant's tokens alone are learnt"
-        if writes_date(bench.student_tokenizer):
+        if writes_date(context.student_tokenizer):
             return Finding(
                 "note", "template", f"{words}. It writes today's date; in this run {task.date} whatever the day "
                 "(task.date)",
@@ -120,24 +120,24 @@ def _template(bench: TextBench) -> Finding:
     return Finding("ok", "template", f"prompt, {between}, completion; the completion's tokens alone are learnt")
 
 
-def _layout(bench: TextBench) -> list[Finding]:
-    encoded = bench.train_rows
+def _layout(context: Context) -> list[Finding]:
+    encoded = context.train_rows
     tokens = f"{int(encoded.supervised.sum()):,} of {int(encoded.lengths.sum()):,} tokens are learnt"
-    longest = f"rows have up to {int(encoded.lengths.max())} of {bench.max_length} tokens"
-    cut_share = f"{share_text(encoded.truncated / len(bench.rows.train))} of them are cut to fit"
+    longest = f"rows have up to {int(encoded.lengths.max())} of {context.max_length} tokens"
+    cut_share = f"{share_text(encoded.truncated / len(context.rows.train))} of them are cut to fit"
     findings = [Finding("ok", "layout", f"{tokens}; {longest}, {cut_share}")]
     for finding in encoded.findings:
-        cut = encoded.truncated > _MANY_CUT * len(bench.rows.train) and "lose their beginning" in finding
+        cut = encoded.truncated > _MANY_CUT * len(context.rows.train) and "lose their beginning" in finding
         findings.append(Finding("warning" if cut or "end token" in finding else "note", "layout", finding))
     return findings
 
 
-def _padding(bench: TextBench) -> list[Finding]:
+def _padding(context: Context) -> list[Finding]:
     """How much of what the student reads is padding, packed and not, over the first steps of the run."""
-    training, encoded, rows = bench.config.training, bench.train_rows, bench.completed_rows
+    training, encoded, rows = context.config.training, context.train_rows, context.completed_rows
     if not len(rows) or encoded.decoder_start is not None:
         return []
-    plan = FixedSequences(rows, encoded.lengths, training.batch_size, _PLANNED_STEPS, bench.config.seeds[0])
+    plan = FixedSequences(rows, encoded.lengths, training.batch_size, _PLANNED_STEPS, context.config.seeds[0])
     sums = {"packed": [0, 0], "without packing": [0, 0]}
     for picked in plan.micro_batches(training.batch_size // (training.micro_batch_size or training.batch_size)):
         lengths = encoded.lengths[picked].tolist()
@@ -153,31 +153,31 @@ def _padding(bench: TextBench) -> list[Finding]:
     return [Finding("ok", "padding", f"of what the student reads {first} is padding; it would be {second}")]
 
 
-def _vocabulary(bench: TextBench, student: Any) -> Finding:
-    if bench.vocabulary is None:
+def _vocabulary(context: Context, student: Any) -> Finding:
+    if context.vocabulary is None:
         return Finding("note", "vocabulary", "different tokenizers: the student reads the teacher's text, not its ids")
-    rows = [len(m.get_output_embeddings().weight) for m in (bench.teacher, student) if m is not None]
-    padded = f", of {' and '.join(map(str, rows))} rows of logits" if set(rows) != {bench.vocabulary} else ""
-    return Finding("ok", "vocabulary", f"teacher and student know the same {bench.vocabulary:,} tokens{padded}")
+    rows = [len(m.get_output_embeddings().weight) for m in (context.teacher, student) if m is not None]
+    padded = f", of {' and '.join(map(str, rows))} rows of logits" if set(rows) != {context.vocabulary} else ""
+    return Finding("ok", "vocabulary", f"teacher and student know the same {context.vocabulary:,} tokens{padded}")
 
 
-def _end_token(bench: TextBench, student: Any) -> list[Finding]:
+def _end_token(context: Context, student: Any) -> list[Finding]:
     """Do completions, the teacher's own texts and the student's end alike?"""
-    encoded, tokenizer = bench.train_rows, bench.student_tokenizer
+    encoded, tokenizer = context.train_rows, context.student_tokenizer
 
     def named(ids: Iterable[int]) -> str:
         return ", ".join(tokenizer.convert_ids_to_tokens(list(ids)))
 
     ends = named(encoded.end_ids)
     findings = []
-    theirs = () if bench.teacher is None else own_end_tokens(bench.teacher, bench.teacher_tokenizer)
+    theirs = () if context.teacher is None else own_end_tokens(context.teacher, context.teacher_tokenizer)
     if theirs and not set(theirs) & set(encoded.end_ids):
-        words = ", ".join(bench.teacher_tokenizer.convert_ids_to_tokens(list(theirs)))
+        words = ", ".join(context.teacher_tokenizer.convert_ids_to_tokens(list(theirs)))
         findings.append(
             Finding("warning", "end token", f"completions end with {ends}, and the teacher's own texts with {words}")
         )
     own = own_end_tokens(student, tokenizer)
-    if bench.config.student.model is not None and not set(encoded.end_ids) <= set(own):
+    if context.config.student.model is not None and not set(encoded.end_ids) <= set(own):
         findings.append(
             Finding(
                 "note", "end token",
@@ -191,20 +191,20 @@ def _end_token(bench: TextBench, student: Any) -> list[Finding]:
     return findings or [ok]
 
 
-def _own_settings(bench: TextBench, student: Any) -> list[Finding]:
+def _own_settings(context: Context, student: Any) -> list[Finding]:
     """How the student wrote before is not how it is measured, nor what its folder will say."""
     names = sorted(n for n in student.generation_config.to_diff_dict() if not n.startswith(_NOT_OF_WRITING))
-    if not names or bench.config.student.model is None:
+    if not names or context.config.student.model is None:
         return []
     words = f"the student's own {', '.join(names)} (generation_config.json) are not taken over, nor measured with"
     return [Finding("note", "own settings", f"{words}: they were chosen for the model it began as")]
 
 
-def _rounds(bench: TextBench) -> list[Finding]:
+def _rounds(context: Context) -> list[Finding]:
     """A round of rollouts is written before its first step: a stage shorter than one uses them once only."""
-    training = bench.config.training
-    total = training.total_steps(bench.budget_rows)
-    for stage in all_stages(bench.config.recipes()):
+    training = context.config.training
+    total = training.total_steps(context.budget_rows)
+    for stage in all_stages(context.config.recipes()):
         if (rollouts := stage.part(Rollouts)) is not None:
             steps = round(stage.share * total)
             of_round = max(1, rollouts.prompts // training.batch_size) * rollouts.epochs
@@ -214,26 +214,26 @@ def _rounds(bench: TextBench) -> list[Finding]:
     return []
 
 
-def _store(bench: TextBench) -> list[Finding]:
+def _store(context: Context) -> list[Finding]:
     try:
-        stored_teacher(bench)
+        stored_teacher(context)
     except LimbeckError as error:
         return [Finding("fault", "store", str(error))]
-    return [Finding("ok", "store", f"{bench.config.teacher.store} has every training row")]
+    return [Finding("ok", "store", f"{context.config.teacher.store} has every training row")]
 
 
-def _losses(bench: TextBench, student: Any) -> Finding:
+def _losses(context: Context, student: Any) -> Finding:
     """Is the teacher's loss on the user's own rows better than guessing, and than the student's?"""
 
-    def advance(_: int, note: str = "") -> None:
+    def update(_: int, note: str = "") -> None:
         pass
 
-    sample = _some_rows(bench)
+    sample = _some_rows(context)
     found: dict[str, float] = {}
-    models = {"teacher": None if bench.teacher is None else bench.teacher.to(device()), "student": student}
+    models = {"teacher": None if context.teacher is None else context.teacher.to(device()), "student": student}
     for name, model in models.items():
         if model is not None:
-            sums = reference_sums(model, sample[name], vocabulary=bench.vocabulary, advance=advance)
+            sums = reference_sums(model, sample[name], vocabulary=context.vocabulary, update=update)
             assert sums.nll_sum_N is not None
             found[name] = float(sums.nll_sum_N.sum() / sums.tokens_N.sum())
     on = f"loss per token on {_SAMPLE_ROWS} rows"
@@ -243,8 +243,8 @@ def _losses(bench: TextBench, student: Any) -> Finding:
         )
         return Finding("note", "losses", words)
     words = f"{on}: teacher {found['teacher']:.2f}, student {found['student']:.2f} nats"
-    guessing = float(np.log(bench.vocabulary or bench.teacher.config.vocab_size))
-    if bench.config.teacher.fine_tune is not None:
+    guessing = float(np.log(context.vocabulary or context.teacher.config.vocab_size))
+    if context.config.teacher.fine_tune is not None:
         return Finding("note", "losses", f"{words}, before the teacher is fine-tuned")
     if found["teacher"] >= _GUESSING * guessing:
         return Finding("fault", "losses", f"{words}; guessing gives {guessing:.2f}: the teacher has learnt nothing")
@@ -253,15 +253,15 @@ def _losses(bench: TextBench, student: Any) -> Finding:
     return Finding("ok", "losses", words)
 
 
-def _some_rows(bench: TextBench) -> dict[str, Any]:
-    rows = bench.completed_rows[:_SAMPLE_ROWS]
-    teachers = np.flatnonzero(bench.train_for_teacher.supervised > 0)[:_SAMPLE_ROWS]
-    return {"teacher": take_rows(bench.train_for_teacher, teachers), "student": take_rows(bench.train_rows, rows)}
+def _some_rows(context: Context) -> dict[str, Any]:
+    rows = context.completed_rows[:_SAMPLE_ROWS]
+    teachers = np.flatnonzero(context.train_for_teacher.supervised > 0)[:_SAMPLE_ROWS]
+    return {"teacher": take_rows(context.train_for_teacher, teachers), "student": take_rows(context.train_rows, rows)}
 
 
-def _memory(bench: TextBench, student: Any) -> Finding:
+def _memory(context: Context, student: Any) -> Finding:
     """What a step holds at its worst moment, against what the device has."""
-    items = step_memory(bench, student)
+    items = step_memory(context, student)
     peak, there = total_bytes(items), device_memory_bytes()
     parts = ", ".join(f"{item.name}{f' ({item.how})' if item.how else ''} {readable(item.bytes)}" for item in items)
     words = f"a step takes about {readable(peak)} on a device: {parts}; Python and its libraries come on top"
@@ -271,13 +271,13 @@ def _memory(bench: TextBench, student: Any) -> Finding:
     return Finding("note", "memory", words)
 
 
-def _time(bench: TextBench, student: Any) -> Finding:
+def _time(context: Context, student: Any) -> Finding:
     """Time a few training rows; what writing adds is not in it."""
     (stage,) = fine_tune().stages
-    objective = Objective(student, bind_terms(stage.terms, shapes(student, student)), TokenReadout(bench.vocabulary))
-    rows = bench.completed_rows[np.argsort(bench.train_rows.lengths[bench.completed_rows])]
+    objective = Objective(student, bind_terms(stage.terms, shapes(student, student)), TokenReadout(context.vocabulary))
+    rows = context.completed_rows[np.argsort(context.train_rows.lengths[context.completed_rows])]
     picked = rows[:: max(1, len(rows) // _TIMED_ROWS)][:_TIMED_ROWS]
-    batch = bench.train_rows.batch(picked)
+    batch = context.train_rows.batch(picked)
     batch["student"] = {name: tensor.to(device()) for name, tensor in batch["student"].items()}
     batch["labels_BT"] = batch["labels_BT"].to(device())
     batch["rows_B"] = torch.from_numpy(picked).to(device())
@@ -290,9 +290,9 @@ def _time(bench: TextBench, student: Any) -> Finding:
         loss.backward()
         loss.item()  # waits for the device
         seconds.append((time.perf_counter() - started) / len(picked))
-    training, seeds = bench.config.training, len(bench.config.seeds)
-    steps = training.total_steps(bench.budget_rows)
-    students = len(trained(bench.config.recipes(), len(bench.completed_rows)))
+    training, seeds = context.config.training, len(context.config.seeds)
+    steps = training.total_steps(context.budget_rows)
+    students = len(trained(context.config.recipes(), len(context.completed_rows)))
     minutes = min(seconds) * steps * training.batch_size * students * seeds / 60
     return Finding(
         "note", "time",

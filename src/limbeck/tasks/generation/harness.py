@@ -53,7 +53,7 @@ def evaluate_tasks(
             continue
         model = WritingStudent(name, task)
         chat = uses_chat_template(task, model.tokenizer, encoder_decoder=is_encoder_decoder(model.model))
-        progress.say(f"lm-eval: {', '.join(tasks)}: {name}")
+        progress.log(f"lm-eval: {', '.join(tasks)}: {name}")
         tokenizer = at_date(model.tokenizer, task.date)
         figures += harness_figures(system, model.model, tokenizer, tasks, max_length=model.max_length, chat=chat)
     return figures

@@ -20,8 +20,8 @@ from limbeck.recipes.catalogue import recipe_card
 from limbeck.results.record import Results, StageCost
 from limbeck.results.sections import Speed, Speeds, Writing
 from limbeck.tasks.baselines import untrained_warnings
-from limbeck.tasks.generation.bench import TextBench
 from limbeck.tasks.generation.config import TextRunConfig
+from limbeck.tasks.generation.context import Context
 from limbeck.tasks.generation.rows import leaked_texts
 from limbeck.tasks.generation.settings import set_padding, set_writing
 from limbeck.tasks.record import Facts, assemble, described, main_last
@@ -30,36 +30,36 @@ from limbeck.tasks.task import System
 __all__ = ["compare_systems", "model_card", "write_student"]
 
 
-def write_student(bench: TextBench, student: Any, part: Path) -> None:
+def write_student(context: Context, student: Any, part: Path) -> None:
     """Write the first seed's student after its last stage, whatever its score, into an empty folder.
 
     Args:
-        bench: of the run.
+        context: of the run.
         student: any of the run; its weights are replaced.
         part: the folder.
     """
-    stages = sorted((bench.folder / "stages").glob(f"distilled-*-seed{bench.config.seeds[0]}/done.json"))
+    stages = sorted((context.folder / "stages").glob(f"distilled-*-seed{context.config.seeds[0]}/done.json"))
     load_weights(student, stages[-1].parent / "model")
-    set_writing(student, bench.student_tokenizer, bench.train_rows)
-    set_padding(bench.student_tokenizer, student)
-    save_model(student, bench.student_tokenizer, part)
-    task = bench.config.task.model_dump(mode="json")
-    write_json(part / "task.json", {**task, "max_length": bench.max_length})
+    set_writing(student, context.student_tokenizer, context.train_rows)
+    set_padding(context.student_tokenizer, student)
+    save_model(student, context.student_tokenizer, part)
+    task = context.config.task.model_dump(mode="json")
+    write_json(part / "task.json", {**task, "max_length": context.max_length})
 
 
 def compare_systems(
-    bench: TextBench, planned: Sequence[System], student: Any, costs: list[StageCost], command: str
+    context: Context, planned: Sequence[System], student: Any, costs: list[StageCost], command: str
 ) -> Results:
     """Return all figures of the run; `student` is the exported one."""
-    bench.progress.say("measuring size and speed, and comparing the systems")
-    config, rows = bench.config, bench.rows
-    models = {"teacher": bench.teacher, "student": student}
+    context.progress.log("measuring size and speed, and comparing the systems")
+    config, rows = context.config, context.rows
+    models = {"teacher": context.teacher, "student": student}
     speeds = {
-        name: writing_speed(model.to(device()), bench.test, bench.answered)
+        name: writing_speed(model.to(device()), context.test, context.answered)
         for name, model in models.items()
         if model is not None
     }
-    systems = [_writer(bench, student, one, speeds) for one in main_last(planned) if one.name in bench.outputs]
+    systems = [_writer(context, student, one, speeds) for one in main_last(planned) if one.name in context.outputs]
     facts = Facts(
         kind="generation",
         name=Path(config.output).name,
@@ -68,9 +68,9 @@ def compare_systems(
         paper=recipe_card(config.recipe.name).paper,
         seeds=config.seeds,
         rows={
-            "train": len(rows.train) - len(bench.train_rows.left_out),
-            "test": len(bench.test),
-            "left_out": _left_out(bench),
+            "train": len(rows.train) - len(context.train_rows.left_out),
+            "test": len(context.test),
+            "left_out": _left_out(context),
         },
         words={"Teacher": config.teacher.model, "Student": _student_words(config)},
         fingerprints=rows.fingerprints,
@@ -78,22 +78,22 @@ def compare_systems(
     of = {one.system.name: "teacher" if one.system.role == "teacher" else "student" for one in systems}
     return assemble(
         facts,
-        measure_writing(systems, _held_out(bench), metrics=config.answers.metrics),
-        folder=bench.folder,
+        measure_writing(systems, _held_out(context), metrics=config.answers.metrics),
+        folder=context.folder,
         costs=costs,
-        sections=[_writing(bench, student), Speeds(systems={name: speeds[model] for name, model in of.items()})],
-        warnings=_warnings(bench),
+        sections=[_writing(context, student), Speeds(systems={name: speeds[model] for name, model in of.items()})],
+        warnings=_warnings(context),
     )
 
 
-def _writing(bench: TextBench, student: Any) -> Writing:
-    answers = bench.config.answers
+def _writing(context: Context, student: Any) -> Writing:
+    answers = context.config.answers
     how = "the likeliest token" if answers.temperature == 0 else f"sampled at temperature {answers.temperature:g}"
     return Writing(
-        task=_task_words(bench.config),
+        task=_task_words(context.config),
         encoder_decoder=is_encoder_decoder(student),
-        decoding=f"{how}, at most {answers.max_new_tokens} tokens" if len(bench.answered) else None,
-        test_tokens=int(bench.test.supervised.sum()),
+        decoding=f"{how}, at most {answers.max_new_tokens} tokens" if len(context.answered) else None,
+        test_tokens=int(context.test.supervised.sum()),
     )
 
 
@@ -110,18 +110,18 @@ def _student_words(config: TextRunConfig) -> str:
     return "layers of the teacher" if student.from_teacher is not None else "random weights"
 
 
-def _writer(bench: TextBench, student: Any, system: System, speeds: Mapping[str, Speed]) -> Writer:
-    model = bench.teacher if system.role == "teacher" else student
+def _writer(context: Context, student: Any, system: System, speeds: Mapping[str, Speed]) -> Writer:
+    model = context.teacher if system.role == "teacher" else student
     speed = speeds["teacher" if system.role == "teacher" else "student"]
     shape = f"{layers_text(depth(model))} of width {model.config.hidden_size}"
     detail = f"{shape}, {parameters_text(speed.parameters)} parameters"
-    return Writer(described(system, detail), bench.outputs[system.name])
+    return Writer(described(system, detail), context.outputs[system.name])
 
 
-def _held_out(bench: TextBench) -> HeldOutTexts:
+def _held_out(context: Context) -> HeldOutTexts:
     """Prompts and references as the tokenizer gives them back: what all systems have read."""
-    test, decode = bench.test, bench.student_tokenizer.decode
-    if bench.rows.test.task.text is not None:
+    test, decode = context.test, context.student_tokenizer.decode
+    if context.rows.test.task.text is not None:
         return HeldOutTexts([], [])
     rows = range(len(test))
     return HeldOutTexts(
@@ -130,45 +130,45 @@ def _held_out(bench: TextBench) -> HeldOutTexts:
     )
 
 
-def _left_out(bench: TextBench) -> int:
+def _left_out(context: Context) -> int:
     """Rows that were refused when they were read, and rows that then did not fit the token limit."""
-    return bench.rows.left_out + len(bench.train_rows.left_out) + len(bench.test.left_out)
+    return context.rows.left_out + len(context.train_rows.left_out) + len(context.test.left_out)
 
 
-def _warnings(bench: TextBench) -> list[str]:
-    config, rows = bench.config, bench.rows
-    found = [f"Held-out rows: {finding}" for finding in bench.test.findings]
-    if bench.teacher is None:
+def _warnings(context: Context) -> list[str]:
+    config, rows = context.config, context.rows
+    found = [f"Held-out rows: {finding}" for finding in context.test.findings]
+    if context.teacher is None:
         found.append(
             "The teacher runs on a server and was asked about the training rows alone: its own figures on the "
             "held-out rows, KL to it, agreement with it, its size and its speed are not known."
         )
-    if left_out := _left_out(bench):
+    if left_out := _left_out(context):
         found.append(f"{left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
     if config.data.test is None:
         found.append("No test data were given: the held-out rows are a random part of the training rows.")
-    if 0 < len(bench.answered) < len(bench.test):
+    if 0 < len(context.answered) < len(context.test):
         found.append(
-            f"{len(bench.answered)} of {len(bench.test)} held-out prompts were answered, a random part "
+            f"{len(context.answered)} of {len(context.test)} held-out prompts were answered, a random part "
             "(answers.rows); probabilities are of all."
         )
-    found += untrained_warnings(config.recipes(), len(bench.completed_rows), "completion")
+    found += untrained_warnings(config.recipes(), len(context.completed_rows), "completion")
     if leaked := leaked_texts(rows):
         found.append(f"{len(leaked)} held-out rows also occur in the training rows; figures may be too good.")
     return found
 
 
-def model_card(bench: TextBench, results: Results) -> str:
+def model_card(context: Context, results: Results) -> str:
     """Return the model card of the student."""
     from limbeck.report.card import render_card
     from limbeck.report.use import writer_use
 
     writing = results.section(Writing)
-    config, encoder = bench.config, writing is not None and writing.encoder_decoder
+    config, encoder = context.config, writing is not None and writing.encoder_decoder
     task = config.task
     use = writer_use(
         encoder_decoder=encoder,
-        chat=uses_chat_template(task, bench.student_tokenizer, encoder_decoder=encoder),
+        chat=uses_chat_template(task, context.student_tokenizer, encoder_decoder=encoder),
         system=task.system,
         separator="" if encoder or task.text is not None else task.separator,
     )

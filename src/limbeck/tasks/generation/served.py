@@ -17,7 +17,7 @@ from limbeck.teachers.store.server import score_sequences
 from limbeck.types import SparseLogits
 
 if TYPE_CHECKING:
-    from limbeck.tasks.generation.bench import TextBench
+    from limbeck.tasks.generation.context import Context
 
 __all__ = ["ask_server", "server_name"]
 
@@ -33,7 +33,7 @@ def server_name(teacher: TextTeacher) -> str:
 
 
 def ask_server(
-    bench: TextBench, store: TokenStore, fingerprint: Fingerprint, order: NDArray[np.int64]
+    context: Context, store: TokenStore, fingerprint: Fingerprint, order: NDArray[np.int64]
 ) -> Iterator[list[tuple[int, SparseLogits]]]:
     """Yield rows with what the server says about them, one at a time, as its answers come.
 
@@ -45,14 +45,14 @@ def ask_server(
         TeacherError: the server does not answer, answers something else, gives fewer tokens than the store keeps, or
             says something else about the row that the store has.
     """
-    endpoint, encoded = bench.config.teacher.server, bench.train_rows
+    endpoint, encoded = context.config.teacher.server, context.train_rows
     assert endpoint is not None
 
     def answers(rows: NDArray[np.int64]) -> Iterator[tuple[int, SparseLogits]]:
         sequences = (encoded.sequence(int(row)).ids.tolist() for row in rows)
         for number, found in score_sequences(endpoint, sequences, fingerprint.top_k):
             row = int(rows[number])
-            yield row, _kept(found, bench, row, fingerprint)
+            yield row, _kept(found, context, row, fingerprint)
 
     known = np.setdiff1d(np.flatnonzero(encoded.supervised > 0), store.missing(encoded.keys))
     if len(known):
@@ -63,9 +63,9 @@ def ask_server(
         yield [answer]
 
 
-def _kept(answer: list[object], bench: TextBench, row: int, fingerprint: Fingerprint) -> SparseLogits:
+def _kept(answer: list[object], context: Context, row: int, fingerprint: Fingerprint) -> SparseLogits:
     """The distributions at a row's supervised positions."""
-    labels_T = bench.train_rows.batch([row])["labels_BT"][0].tolist()
+    labels_T = context.train_rows.batch([row])["labels_BT"][0].tolist()
     fewest = min((len(position) for position in answer[1:] if isinstance(position, dict)), default=0)
     if fewest < fingerprint.top_k:
         raise TeacherError(
@@ -75,7 +75,7 @@ def _kept(answer: list[object], bench: TextBench, row: int, fingerprint: Fingerp
     try:
         return from_prompt_logprobs(answer, labels_T, top_k=fingerprint.top_k, vocabulary=fingerprint.vocabulary)
     except DataError as error:
-        origin = bench.rows.train.rows[int(bench.train_rows.example[row])].origin
+        origin = context.rows.train.rows[int(context.train_rows.example[row])].origin
         raise TeacherError(f"about the row {origin} the server's answer cannot be used: {error}") from error
 
 

@@ -29,7 +29,7 @@ from limbeck.teachers.store.writer import StoreWriter
 from limbeck.types import UNLABELLED, Batch, Needs, Progress, SparseLogits
 
 if TYPE_CHECKING:
-    from limbeck.tasks.generation.bench import TextBench
+    from limbeck.tasks.generation.context import Context
 
 __all__ = ["fill_store", "fill_store_of", "stored_teacher"]
 
@@ -37,20 +37,20 @@ _ROWS = 8
 _SYNC_EVERY = 16
 
 
-def stored_teacher(bench: TextBench) -> StoredTokenTeacher:
+def stored_teacher(context: Context) -> StoredTokenTeacher:
     """Return the teacher of the run's store.
 
     Raises:
         ConfigError: the store was made by another teacher, tokenizer or template, or at another temperature.
         DataError: there is no store, it is damaged, or it lacks rows of this run.
     """
-    assert bench.config.teacher.store is not None
-    store = TokenStore.open(Path(bench.config.teacher.store))
-    store.require(_fingerprint(bench))
-    return StoredTokenTeacher(store, bench.train_rows.keys)
+    assert context.config.teacher.store is not None
+    store = TokenStore.open(Path(context.config.teacher.store))
+    store.require(_fingerprint(context))
+    return StoredTokenTeacher(store, context.train_rows.keys)
 
 
-def fill_store(bench: TextBench) -> tuple[int, float]:
+def fill_store(context: Context) -> tuple[int, float]:
     """Ask the teacher about every training row that the store lacks, and keep what it says.
 
     Returns:
@@ -62,29 +62,31 @@ def fill_store(bench: TextBench) -> tuple[int, float]:
         TeacherError: the teacher's server does not answer, or another teacher than the store's does; what was
             answered before is there.
     """
-    if bench.config.teacher.store is None:
+    if context.config.teacher.store is None:
         raise ConfigError("teacher.store is missing: name the folder for the teacher's signals")
-    folder, fingerprint = Path(bench.config.teacher.store), _fingerprint(bench)
-    encoded = bench.train_rows
+    folder, fingerprint = Path(context.config.teacher.store), _fingerprint(context)
+    encoded = context.train_rows
     with StoreWriter(folder, fingerprint) as writer:
         store = TokenStore.open(folder)
         batches = _to_ask(encoded, store)
         if not batches:
             return 0, 0.0
         order = np.concatenate(batches)
-        served = bench.config.teacher.server is not None
-        answers = ask_server(bench, store, fingerprint, order) if served else _computed(bench, fingerprint, batches)
+        served = context.config.teacher.server is not None
+        answers = (
+            ask_server(context, store, fingerprint, order) if served else _computed(context, fingerprint, batches)
+        )
         # Answers of a server are paid for, one by one: each is on disk before it counts.
         sync_every = 1 if served else _SYNC_EVERY
         mass, positions = 0.0, 0
-        with bench.progress.track("teacher signals", len(order)) as advance:
+        with context.progress.track("teacher signals", len(order)) as update:
             for number, answer in enumerate(answers, start=1):
                 writer.extend([(encoded.keys[row], kept) for row, kept in answer])
                 mass += sum(float(captured_mass(kept).sum()) for _, kept in answer)
                 positions += sum(kept.rows for _, kept in answer)
                 if number % sync_every == 0:
                     writer.sync()
-                advance(len(answer))
+                update(len(answer))
     return len(order), mass / max(1, positions)
 
 
@@ -107,12 +109,12 @@ def _to_ask(encoded: EncodedSequences, store: TokenStore) -> list[NDArray[np.int
 
 
 def _computed(
-    bench: TextBench, fingerprint: Fingerprint, batches: Sequence[NDArray[np.int64]]
+    context: Context, fingerprint: Fingerprint, batches: Sequence[NDArray[np.int64]]
 ) -> Iterator[list[tuple[int, SparseLogits]]]:
     """Yield rows with what the teacher at hand says about them, batch by batch."""
-    teacher = LanguageTeacher(bench.teacher.to(device()), bench.vocabulary)
+    teacher = LanguageTeacher(context.teacher.to(device()), context.vocabulary)
     for rows in batches:
-        batch: Batch = bench.train_rows.batch(rows)
+        batch: Batch = context.train_rows.batch(rows)
         source = teacher.signal(batch, Needs(logits=True))["tokens"]
         assert not isinstance(source, SparseLogits)
         kept = top_k(source, fingerprint.top_k, fingerprint.temperature)
@@ -126,7 +128,7 @@ def fill_store_of(config: TextRunConfig, progress: Progress) -> tuple[int, float
     Raises:
         ConfigError: no store is named, its folder holds another one, or the teacher is not yet what it will be.
     """
-    from limbeck.tasks.generation.bench import set_up
+    from limbeck.tasks.generation.context import set_up
 
     if config.teacher.fine_tune is not None:
         raise ConfigError(
@@ -149,25 +151,25 @@ def _split(kept: SparseLogits, lengths: list[int]) -> list[SparseLogits]:
     ]
 
 
-def _fingerprint(bench: TextBench) -> Fingerprint:
-    tokenizer = bench.student_tokenizer
+def _fingerprint(context: Context) -> Fingerprint:
+    tokenizer = context.student_tokenizer
     words = repr(sorted(tokenizer.get_vocab().items()))
-    assert bench.vocabulary is not None
-    teacher = bench.config.teacher
+    assert context.vocabulary is not None
+    teacher = context.config.teacher
     return Fingerprint(
-        teacher=server_name(teacher) if bench.teacher is None else weights_fingerprint(bench.teacher),
+        teacher=server_name(teacher) if context.teacher is None else weights_fingerprint(context.teacher),
         tokenizer=hashlib.sha256(words.encode()).hexdigest(),
         template=hashlib.sha256(f"{tokenizer.chat_template}".encode()).hexdigest(),
-        vocabulary=bench.vocabulary,
-        top_k=min(teacher.top_k, bench.vocabulary),
-        temperature=_temperature(bench),
-        date=str(bench.config.task.date or ""),
+        vocabulary=context.vocabulary,
+        top_k=min(teacher.top_k, context.vocabulary),
+        temperature=_temperature(context),
+        date=str(context.config.task.date or ""),
     )
 
 
-def _temperature(bench: TextBench) -> float:
+def _temperature(context: Context) -> float:
     """The temperature of the recipes' divergences: probabilities are kept at this one."""
-    found = loss_temperatures(bench.config.recipes())
+    found = loss_temperatures(context.config.recipes())
     if len(found) > 1:
         raise ConfigError(
             f"a store (teacher.store) keeps one temperature, and recipe and baselines have several: {sorted(found)}. "

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from limbeck.errors import ConfigError
 from limbeck.tasks.finding import Finding, InFolder
-from limbeck.tasks.generation.bench import set_up
 from limbeck.tasks.generation.config import TextRunConfig
+from limbeck.tasks.generation.context import set_up
 from limbeck.tasks.generation.dates import with_text_date
 from limbeck.tasks.generation.rows import TextRows, read_texts
 from limbeck.tasks.generation.saved import SavedWriter

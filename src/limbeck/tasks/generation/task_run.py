@@ -27,8 +27,8 @@ from limbeck.stages.stage import Stage
 from limbeck.students.adapters import all_parameters
 from limbeck.tasks.baselines import STUDENT_INIT, TEACHER, system_of, trained
 from limbeck.tasks.generation.answers import measure, measuring
-from limbeck.tasks.generation.bench import TextBench
 from limbeck.tasks.generation.config import TextTraining
+from limbeck.tasks.generation.context import Context
 from limbeck.tasks.generation.measure import compare_systems, model_card, write_student
 from limbeck.tasks.generation.store import stored_teacher
 from limbeck.tasks.generation.training import stage_run
@@ -42,35 +42,35 @@ __all__ = ["TextRun"]
 class TextRun:
     """One generation run at work; see `limbeck.tasks.task.TaskRun`."""
 
-    def __init__(self, bench: TextBench) -> None:
-        self.bench = bench
-        self.config = bench.config
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.config = context.config
         self.costs: dict[str, StageCost] = {}
         self._exported: Any = None
 
     @property
     def progress(self) -> Progress:
         """Shows how far the run is."""
-        return self.bench.progress
+        return self.context.progress
 
     @progress.setter
     def progress(self, progress: Progress) -> None:
-        self.bench.progress = progress
+        self.context.progress = progress
 
     @cached_property
     def teacher(self) -> Teacher:
         """The teacher that terms ask: a store of its signals, or itself."""
         if self.config.teacher.store is not None:
-            return stored_teacher(self.bench)
-        return LanguageTeacher(self.bench.teacher, self.bench.vocabulary)
+            return stored_teacher(self.context)
+        return LanguageTeacher(self.context.teacher, self.context.vocabulary)
 
     def systems(self, seed: int) -> list[System]:
         """Return the teacher with the first seed, the student before training, and all that are trained from it."""
         found = [System(STUDENT_INIT, "student_init", title="Student before training")]
-        if seed == self.config.seeds[0] and self.bench.teacher is not None:
+        if seed == self.config.seeds[0] and self.context.teacher is not None:
             teacher = System(TEACHER, "teacher", title="Teacher")
             found.insert(0, replace(teacher, stages=tuple(self._of_teacher(teacher, seed))))
-        for name, recipe in trained(self.config.recipes(), len(self.bench.completed_rows)).items():
+        for name, recipe in trained(self.config.recipes(), len(self.context.completed_rows)).items():
             system = system_of(name, recipe, self.config.recipe)
             found.append(replace(system, stages=tuple(self._planned(system, recipe.build().stages, seed))))
         return found
@@ -78,13 +78,13 @@ class TextRun:
     def _of_teacher(self, system: System, seed: int) -> Iterator[PlannedStage]:
         training = self.config.teacher.fine_tune
         if training is not None:
-            (stage,), steps = fine_tune().stages, training.total_steps(len(self.bench.completed_rows))
+            (stage,), steps = fine_tune().stages, training.total_steps(len(self.context.completed_rows))
             yield self._stage(system, stage, f"teacher-{stage.name}-seed{seed}", steps, seed, training)
 
     def _planned(self, system: System, stages: tuple[Stage, ...], seed: int) -> Iterator[PlannedStage]:
         """Split the budget, the same for every system, by the stages' shares; those without a step are left out."""
         training = self.config.training
-        total = training.total_steps(self.bench.budget_rows)
+        total = training.total_steps(self.context.budget_rows)
         ends = [round(float(share) * total) for share in np.cumsum([stage.share for stage in stages])]
         for number, (stage, begin, end) in enumerate(zip(stages, [0, *ends], ends, strict=False), start=1):
             if end > begin:
@@ -105,20 +105,20 @@ class TextRun:
 
     def parts(self, system: System, seed: int) -> list[Part]:
         """Return a part for each stage, one for the held-out rows, and one for the texts that the teacher writes."""
-        bench, parts = self.bench, []
-        size = all_parameters(bench.teacher) if system.role == "teacher" else self._student_size
+        context, parts = self.context, []
+        size = all_parameters(context.teacher) if system.role == "teacher" else self._student_size
         for one in system.stages:
             if one.folder in self._before_written:
-                of_teacher, texts = all_parameters(bench.teacher), len(bench.train_for_teacher)
+                of_teacher, texts = all_parameters(context.teacher), len(context.train_for_teacher)
                 parts.append(Part.reading("the teacher writes", texts, parameters=of_teacher, writes=True))
             rows, own = one.training.batch_size, one.stage.sampled is not None
             parts.append(Part.training(one.title, one.steps, rows=rows, parameters=size, writes=own))
-        held_out, writes = len(bench.test) + len(bench.answered), len(bench.answered) > 0
+        held_out, writes = len(context.test) + len(context.answered), len(context.answered) > 0
         return [*parts, Part.reading(measuring(system.name), held_out, parameters=size, writes=writes)]
 
     @cached_property
     def _student_size(self) -> int:
-        return all_parameters(self.bench.new_student(self.config.seeds[0]))
+        return all_parameters(self.context.new_student(self.config.seeds[0]))
 
     @cached_property
     def _before_written(self) -> set[str]:
@@ -129,43 +129,43 @@ class TextRun:
 
     def model(self, system: System, seed: int) -> Any:
         """Return the teacher, or this seed's student before any training."""
-        model = self.bench.teacher if system.role == "teacher" else self.bench.new_student(seed)
+        model = self.context.teacher if system.role == "teacher" else self.context.new_student(seed)
         return model.to(device())
 
     def stage(self, system: System, planned: PlannedStage, seed: int, model: Any) -> StageRun:
         """Return the rows of a stage in order, who writes texts while it runs, and who gives signals."""
         asked = any(needs_of(one.stage.terms).teacher for one in system.stages)
-        return stage_run(self.bench, system, planned, seed, model, self.teacher if asked else None)
+        return stage_run(self.context, system, planned, seed, model, self.teacher if asked else None)
 
     def measure(self, system: System, seed: int, model: Any) -> None:
         """Measure a system on the held-out rows; a teacher must then do better than the student before training."""
-        measure(self.bench, system.name, seed, model)
+        measure(self.context, system.name, seed, model)
         if system.role == "student_init" and seed == self.config.seeds[0]:
-            _require_useful_teacher(self.bench, seed)
+            _require_useful_teacher(self.context, seed)
 
     def export(self, part: Path) -> None:
         """Write the first seed's distilled student."""
-        self._exported = self.bench.new_student(self.config.seeds[0])
-        write_student(self.bench, self._exported, part)
+        self._exported = self.context.new_student(self.config.seeds[0])
+        write_student(self.context, self._exported, part)
 
     def compare(self, command: str) -> Results:
         """Return all figures."""
         systems, costs = self.systems(self.config.seeds[0]), list(self.costs.values())
-        return compare_systems(self.bench, systems, self._exported, costs, command)
+        return compare_systems(self.context, systems, self._exported, costs, command)
 
     def card(self, results: Results, student: Path) -> str:
         """Return the model card."""
-        return model_card(self.bench, results)
+        return model_card(self.context, results)
 
 
-def _require_useful_teacher(bench: TextBench, seed: int) -> None:
+def _require_useful_teacher(context: Context, seed: int) -> None:
     """Refuse a teacher that has nothing to teach on these rows.
 
     Raises:
         ModelError: its loss on the held-out completions is not a number, near that of guessing, or above the
             untrained student's.
     """
-    losses = _losses(bench.outputs, (TEACHER, STUDENT_INIT), seed)
+    losses = _losses(context.outputs, (TEACHER, STUDENT_INIT), seed)
     teacher, student = losses.get(TEACHER), losses.get(STUDENT_INIT)
     if teacher is None:
         return
@@ -174,7 +174,7 @@ def _require_useful_teacher(bench: TextBench, seed: int) -> None:
             "the teacher's loss on the held-out completions is nan: its weights hold values that are not finite, or "
             "it overflows (teacher.precision). Check the model, or take another one"
         )
-    guessing = float(np.log(bench.vocabulary or bench.teacher.config.vocab_size))
+    guessing = float(np.log(context.vocabulary or context.teacher.config.vocab_size))
     if teacher >= 0.95 * guessing:
         raise ModelError(
             f"the teacher's loss on the held-out completions is {teacher:.2f} nats a token, and guessing among all "

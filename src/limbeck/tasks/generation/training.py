@@ -19,8 +19,8 @@ from limbeck.sequences.replay import Replay
 from limbeck.sequences.source import WithCorpus
 from limbeck.stages.pipeline import StageRun
 from limbeck.stages.stage import Stage
-from limbeck.tasks.generation.bench import TextBench
 from limbeck.tasks.generation.config import TextTraining
+from limbeck.tasks.generation.context import Context
 from limbeck.tasks.generation.settings import set_writing
 from limbeck.tasks.generation.writers import StageTexts
 from limbeck.tasks.generation.writing import teacher_texts
@@ -33,12 +33,12 @@ _VALIDATION_SHARE, _VALIDATION_ROWS = 0.05, 200
 
 
 def stage_run(
-    bench: TextBench, system: System, planned: PlannedStage, seed: int, model: Any, teacher: Teacher | None
+    context: Context, system: System, planned: PlannedStage, seed: int, model: Any, teacher: Teacher | None
 ) -> StageRun:
     """Return all that a stage needs besides itself.
 
     Args:
-        bench: of the run.
+        context: of the run.
         system: whose stage it is.
         planned: the stage.
         seed: of order, coins and sampling.
@@ -47,37 +47,37 @@ def stage_run(
     """
     stage, training, of_teacher = planned.stage, planned.training, system.role == "teacher"
     assert isinstance(training, TextTraining)
-    encoded = bench.train_for_teacher if of_teacher else _read_by(bench, stage)
+    encoded = context.train_for_teacher if of_teacher else _read_by(context, stage)
     learnt = np.flatnonzero(encoded.supervised > 0) if stage.reads_given else np.arange(len(encoded))
     validation = learnt[:0]
     if stage.part(Replay) is not None:
         validation, learnt = _split(learnt, seed)
-    tokenizer = bench.teacher_tokenizer if of_teacher else bench.student_tokenizer
+    tokenizer = context.teacher_tokenizer if of_teacher else context.student_tokenizer
     set_writing(model, tokenizer, encoded)  # a stage's folder is one that others load, and vLLM here
     author = WrittenBy.DATA if stage.part(TeacherWritten) is None else WrittenBy.TEACHER
-    texts = StageTexts(bench, stage, model, encoded, learnt, validation, training.batch_size, planned.steps, seed)
+    texts = StageTexts(context, stage, model, encoded, learnt, validation, training.batch_size, planned.steps, seed)
     return StageRun(
-        folder=bench.folder / "stages" / planned.folder,
-        log=bench.folder / "log.jsonl",
+        folder=context.folder / "stages" / planned.folder,
+        log=context.folder / "log.jsonl",
         system=system.name,
         seed=seed,
         training=training,
         sequences=FixedSequences(learnt, encoded.lengths, training.batch_size, planned.steps, seed),
         make_batch=partial(_batch, encoded, author, pack=training.packing and stage.packable),
-        progress=bench.progress,
+        progress=context.progress,
         title=planned.title,
-        readout=TokenReadout(None if of_teacher else bench.vocabulary),
+        readout=TokenReadout(None if of_teacher else context.vocabulary),
         writer=_writer(texts),
         tokenizer=tokenizer,
         # Terms on tokens have no layers to map, so without a teacher's weights any shape will do.
-        shapes=shapes(model if bench.teacher is None else bench.teacher, model),
+        shapes=shapes(model if context.teacher is None else context.teacher, model),
         teacher=teacher,
     )
 
 
-def _read_by(bench: TextBench, stage: Stage) -> EncodedSequences:
+def _read_by(context: Context, stage: Stage) -> EncodedSequences:
     by_teacher = stage.part(TeacherWritten)
-    return bench.train_rows if by_teacher is None else teacher_texts(bench, by_teacher.decoding)
+    return context.train_rows if by_teacher is None else teacher_texts(context, by_teacher.decoding)
 
 
 def _split(rows: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -89,7 +89,7 @@ def _split(rows: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArr
 
 def _writer(texts: StageTexts) -> Writer | None:
     """Make what has texts written while the stage runs, and plain text put beside them."""
-    writer, corpus = texts.writer(), texts.bench.corpus
+    writer, corpus = texts.writer(), texts.context.corpus
     if texts.stage.part(WithCorpus) is None:
         return writer
     assert corpus is not None

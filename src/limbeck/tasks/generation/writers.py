@@ -25,7 +25,7 @@ from limbeck.sequences.on_policy import OnPolicy, OnPolicyWriter
 from limbeck.sequences.replay import Replay, ReplayWriter
 from limbeck.sequences.rollouts import Rollouts, RolloutWriter
 from limbeck.stages.stage import Stage
-from limbeck.tasks.generation.bench import TextBench
+from limbeck.tasks.generation.context import Context
 from limbeck.tasks.generation.writing import write
 from limbeck.types import UNLABELLED, Batch, SparseLogits, Writer, WrittenBy
 
@@ -36,7 +36,7 @@ __all__ = ["StageTexts"]
 class StageTexts:
     """A stage, its model, and the rows whose prompts are completed while it runs."""
 
-    bench: TextBench
+    context: Context
     stage: Stage
     model: Any
     encoded: EncodedSequences
@@ -63,7 +63,7 @@ class StageTexts:
         if isinstance(choice, OnPolicy):
             write_rows = partial(self._rewritten, choice)
             return OnPolicyWriter(choice, write_rows, **self.place, ranks=ranks(), add_up=sum_over_ranks)
-        complete = partial(write, self.bench, self.model, self.encoded)
+        complete = partial(write, self.context, self.model, self.encoded)
         if isinstance(choice, Replay):
             return ReplayWriter(
                 choice,
@@ -101,11 +101,11 @@ class StageTexts:
 
     def _rewritten(self, choice: OnPolicy, rows: NDArray[np.int64], decoding: Decoding, seed: int) -> Batch:
         """Return a batch of the student's completions, with their rewards where the stage has any."""
-        completions = write(self.bench, self.model, self.encoded, rows, decoding, seed)
+        completions = write(self.context, self.model, self.encoded, rows, decoding, seed)
         batch = self._own_batch(rows, completions)
         if choice.reward is not None:
             reward = own_function(choice.reward, "recipe.reward")
-            decode = partial(self.bench.student_tokenizer.decode, skip_special_tokens=True)
+            decode = partial(self.context.student_tokenizer.decode, skip_special_tokens=True)
             prompts = [decode(self.encoded.prompt_ids(int(row)).tolist()) for row in rows]
             texts = [decode(one.ids) for one in completions]
             try:
@@ -123,9 +123,9 @@ class StageTexts:
         self.model.eval()
         supervised_BT = batch["labels_BT"] != UNLABELLED
         found = []
-        for one in (self.model, self.bench.teacher):
+        for one in (self.model, self.context.teacher):
             inputs = {name: tensor.to(one.device) for name, tensor in batch["student"].items()}
-            source = token_logits(one, inputs, supervised_BT.to(one.device), head_of(one), self.bench.vocabulary)
+            source = token_logits(one, inputs, supervised_BT.to(one.device), head_of(one), self.context.vocabulary)
             assert not isinstance(source, SparseLogits)
             labels_S = batch["labels_BT"][supervised_BT].to(one.device)
             log_probs_BT = torch.zeros(supervised_BT.shape)
@@ -137,6 +137,6 @@ class StageTexts:
     def _validation_loss(self) -> float:
         """Return the mean negative log-likelihood of the validation rows' supervised tokens, in nats."""
         rows = take_rows(self.encoded, self.validation)
-        sums = reference_sums(self.model, rows, vocabulary=self.bench.vocabulary, advance=lambda *_: None)
+        sums = reference_sums(self.model, rows, vocabulary=self.context.vocabulary, update=lambda *_: None)
         assert sums.nll_sum_N is not None
         return float(sums.nll_sum_N.sum() / sums.tokens_N.sum())

@@ -22,7 +22,7 @@ from limbeck.models.vllm_engine import VllmEngine
 from limbeck.ranks import device, is_main, wait_for_all
 from limbeck.sequences.given import TeacherWritten
 from limbeck.sequences.teacher_written import have_written
-from limbeck.tasks.generation.bench import TextBench
+from limbeck.tasks.generation.context import Context
 from limbeck.tasks.generation.rows import encode_texts, room_to_write
 
 __all__ = ["teacher_texts", "with_room", "write"]
@@ -35,7 +35,7 @@ _ENGINE_ROWS = 512
 
 
 def write(
-    bench: TextBench,
+    context: Context,
     model: Any,
     encoded: EncodedSequences,
     rows: NDArray[np.int64],
@@ -48,107 +48,109 @@ def write(
     return write_completions(
         model,
         [encoded.prompt_ids(int(row)).tolist() for row in rows],
-        with_room(bench, encoded, decoding),
+        with_room(context, encoded, decoding),
         end_ids=encoded.end_ids,
         pad_id=encoded.pad_id,
         seed=seed,
-        vocabulary=bench.vocabulary,
-        teacher=bench.teacher if teacher_fraction else None,
+        vocabulary=context.vocabulary,
+        teacher=context.teacher if teacher_fraction else None,
         teacher_fraction=teacher_fraction,
     )
 
 
-def with_room(bench: TextBench, encoded: EncodedSequences, decoding: Decoding) -> Decoding:
+def with_room(context: Context, encoded: EncodedSequences, decoding: Decoding) -> Decoding:
     """Cut the limit of new tokens to what models can read behind every prompt."""
     causal = encoded.decoder_start is None
-    room = room_to_write(bench.config, encoded.max_length) if causal else encoded.max_length
+    room = room_to_write(context.config, encoded.max_length) if causal else encoded.max_length
     return replace(decoding, max_new_tokens=min(decoding.max_new_tokens, room))
 
 
-def teacher_texts(bench: TextBench, decoding: Decoding) -> EncodedSequences:
+def teacher_texts(context: Context, decoding: Decoding) -> EncodedSequences:
     """Return the training prompts with what the teacher wrote after them, as the student reads them.
 
     Written once for each way of writing, whatever the seed. With another tokenizer than the student's, the text is
     tokenised again.
     """
-    path = bench.folder / "written" / _file_of(bench, decoding)
-    prompts = bench.train_for_teacher
+    path = context.folder / "written" / _file_of(context, decoding)
+    prompts = context.train_for_teacher
     lengths = np.asarray([len(prompts.prompt_ids(row)) for row in range(len(prompts))])
     order = np.argsort(-lengths, kind="stable")
     if is_main():
-        with _teacher_writing(bench, prompts) as (write_rows, together):
+        with _teacher_writing(context, prompts) as (write_rows, together):
             have_written(
                 path,
-                fingerprint=f"{weights_fingerprint(bench.teacher)} {prompts.fingerprint()}",
+                fingerprint=f"{weights_fingerprint(context.teacher)} {prompts.fingerprint()}",
                 decoding=decoding,
                 batches=[order[start : start + together] for start in range(0, len(order), together)],
                 write=write_rows,
                 seed=0,
-                progress=bench.progress,
+                progress=context.progress,
             )
     wait_for_all()
     lines = path.read_text(encoding="utf-8").splitlines()[1:]
     completions = {entry["row"]: entry["ids"] for entry in map(json.loads, lines)}
-    if bench.vocabulary is not None:
-        return with_completions(bench.train_rows, completions)
-    return _tokenised_again(bench, completions)
+    if context.vocabulary is not None:
+        return with_completions(context.train_rows, completions)
+    return _tokenised_again(context, completions)
 
 
-def _file_of(bench: TextBench, decoding: Decoding) -> str:
+def _file_of(context: Context, decoding: Decoding) -> str:
     """Name the file by how the teacher writes, where that is not as the main recipe says."""
-    of_main = bench.config.recipe.build().part(TeacherWritten)
+    of_main = context.config.recipe.build().part(TeacherWritten)
     if of_main is not None and of_main.decoding == decoding:
         return "teacher.jsonl"
     return f"teacher-{checksum(repr(decoding).encode()):08x}.jsonl"
 
 
 @contextmanager
-def _teacher_writing(bench: TextBench, prompts: EncodedSequences) -> Iterator[tuple[WriteRows, int]]:
+def _teacher_writing(context: Context, prompts: EncodedSequences) -> Iterator[tuple[WriteRows, int]]:
     """What completes the teacher's prompts, and how many it is given at a time."""
-    teacher = bench.config.teacher
+    teacher = context.config.teacher
     if teacher.engine == "transformers":
-        bench.teacher.to(device())
-        yield partial(write, bench, bench.teacher, prompts), _WRITE_ROWS
+        context.teacher.to(device())
+        yield partial(write, context, context.teacher, prompts), _WRITE_ROWS
         return
-    fine_tuned = bench.folder / "stages" / f"teacher-fine_tune-seed{bench.config.seeds[0]}" / "model"
+    fine_tuned = context.folder / "stages" / f"teacher-fine_tune-seed{context.config.seeds[0]}" / "model"
     engine = VllmEngine(
         teacher.model if teacher.fine_tune is None else str(fine_tuned),
         max_length=prompts.max_length,
         bf16=teacher.precision == "bf16",
         trust_remote_code=teacher.trust_remote_code,
     )
-    bench.teacher.to("cpu")  # the engine has the weights on the GPU
+    context.teacher.to("cpu")  # the engine has the weights on the GPU
     try:
-        yield partial(_write_by_engine, bench, engine, prompts), _ENGINE_ROWS
+        yield partial(_write_by_engine, context, engine, prompts), _ENGINE_ROWS
     finally:
         engine.close()
-        bench.teacher.to(device())
+        context.teacher.to(device())
 
 
 def _write_by_engine(
-    bench: TextBench,
+    context: Context,
     engine: VllmEngine,
     encoded: EncodedSequences,
     rows: NDArray[np.int64],
     decoding: Decoding,
     seed: int,
 ) -> list[Completion]:
-    rows_of_logits = len(bench.teacher.get_output_embeddings().weight)
+    rows_of_logits = len(context.teacher.get_output_embeddings().weight)
     return engine.write(
         [encoded.prompt_ids(int(row)).tolist() for row in rows],
-        with_room(bench, encoded, decoding),
+        with_room(context, encoded, decoding),
         end_ids=encoded.end_ids,
         seed=seed,
-        padding=range(bench.vocabulary or rows_of_logits, rows_of_logits),
+        padding=range(context.vocabulary or rows_of_logits, rows_of_logits),
     )
 
 
-def _tokenised_again(bench: TextBench, completions: dict[int, list[int]]) -> EncodedSequences:
+def _tokenised_again(context: Context, completions: dict[int, list[int]]) -> EncodedSequences:
     rows = []
     for row, ids in sorted(completions.items()):
-        example = bench.rows.train.rows[int(bench.train_for_teacher.example[row])]
-        text = bench.teacher_tokenizer.decode(ids, skip_special_tokens=True).strip()
+        example = context.rows.train.rows[int(context.train_for_teacher.example[row])]
+        text = context.teacher_tokenizer.decode(ids, skip_special_tokens=True).strip()
         if text:  # an empty text teaches nothing
             rows.append(replace(example, messages=(*example.prompt, Message("assistant", text))))
-    examples = replace(bench.rows.train, rows=rows)
-    return encode_texts(bench.config, examples, bench.student_tokenizer, bench.new_student(0), bench.max_length)
+    examples = replace(context.rows.train, rows=rows)
+    return encode_texts(
+        context.config, examples, context.student_tokenizer, context.new_student(0), context.max_length
+    )

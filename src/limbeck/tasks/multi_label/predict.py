@@ -60,7 +60,7 @@ class SavedLabelSets:
 
         def read(one: SavedHead[Any]) -> Read:
             inputs = encode_rows(rows.rows, one.tokenizer, one.max_length, one.padding)
-            return inputs, lambda advance: predict_logits(one.model, inputs, advance=advance)
+            return inputs, lambda update: predict_logits(one.model, inputs, update=update)
 
         models = {self._model: student}
         if options.against is not None:

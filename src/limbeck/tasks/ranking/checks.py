@@ -25,8 +25,8 @@ from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.given import Paired
 from limbeck.students.scorer import Scorer
 from limbeck.tasks.finding import Finding, InFolder
-from limbeck.tasks.ranking.bench import SOURCE_MODEL, Bench
 from limbeck.tasks.ranking.config import LanguageRunConfig
+from limbeck.tasks.ranking.context import SOURCE_MODEL, Context
 from limbeck.tasks.ranking.rows import LanguageData, Pairs, pair_for, prompt_texts, read_language_data, script_shares
 from limbeck.tasks.ranking.task_run import RankingRun, budgets_of
 from limbeck.tasks.ranking.timing import seconds_per_row
@@ -70,16 +70,16 @@ def examine_languages(config: LanguageRunConfig, progress: Progress, in_folder: 
                 return [*findings, Finding("fault", "pairing", str(error))]
             findings += _pairing(recipe.key, paired, pairs[recipe.key], data)
     try:
-        bench = Bench(config, Path(config.output), data, progress)
+        context = Context(config, Path(config.output), data, progress)
         sample = _sample([*data.english, *data.pool, *data.test])
-        for _, system in bench.recipes():
-            bench.encoder(system).encode(sample)
+        for _, system in context.recipes():
+            context.encoder(system).encode(sample)
     except LimbeckError as error:
         return [*findings, Finding("fault", "models", str(error))]
-    planned = _planned(bench, pairs)
-    findings += [*_prompts(bench, systems[0], sample), *_tokens(bench, sample), *_steps(bench, planned)]
+    planned = _planned(context, pairs)
+    findings += [*_prompts(context, systems[0], sample), *_tokens(context, sample), *_steps(context, planned)]
     try:
-        findings += _models_and_time(bench, planned, pairs)
+        findings += _models_and_time(context, planned, pairs)
     except LimbeckError as error:
         findings.append(Finding("fault", "models", str(error)))
     return findings
@@ -178,10 +178,10 @@ def _pairing(name: str, source: Paired, pairs: Pairs, data: LanguageData) -> lis
     return findings
 
 
-def _prompts(bench: Bench, system: Recipe, sample: list[Instruction]) -> list[Finding]:
+def _prompts(context: Context, system: Recipe, sample: list[Instruction]) -> list[Finding]:
     """How long prompts are, and how many inputs they leave too little room for."""
-    choice, limit = bench.choice(system), bench.max_length
-    encoded = bench.encoder(system).encode(sample)
+    choice, limit = context.choice(system), context.max_length
+    encoded = context.encoder(system).encode(sample)
     ids = encoded.encoder.ids
     hard = [sum(len(ids(text)) for text in prompts) for prompts in encoded.prompts]
     longest = int(np.argmax(hard))
@@ -190,7 +190,7 @@ def _prompts(bench: Bench, system: Recipe, sample: list[Instruction]) -> list[Fi
         f"at most {hard[longest]} tokens of text ({sample[longest].task}, {sample[longest].lang}) and {soft} vectors"
     )
     findings = [Finding("ok", "prompts", f"{choice.levels}, {choice.form}: {words}, of {limit} positions")]
-    cut = _cut_inputs(bench, system, encoded)
+    cut = _cut_inputs(context, system, encoded)
     share = sum(cut.values()) / len(sample)
     cut_words = f"{share_text(share, digits=0)} of the inputs are cut at {limit} positions"
     if share <= _MOST_CUT:
@@ -203,12 +203,12 @@ def _prompts(bench: Bench, system: Recipe, sample: list[Instruction]) -> list[Fi
     return [*findings, Finding("warning", "length", f"{cut_words}, most in {worst}; {advice}")]
 
 
-def _cut_inputs(bench: Bench, system: Recipe, encoded: EncodedRecords) -> Counter[str]:
+def _cut_inputs(context: Context, system: Recipe, encoded: EncodedRecords) -> Counter[str]:
     """How many of the records' inputs do not fit, by language."""
     roomy = CandidateEncoder(
-        bench.tokenizer,
+        context.tokenizer,
         encoded.encoder.kind,
-        hard_prompts=prompt_texts(bench.choice(system), system.options.prompts),
+        hard_prompts=prompt_texts(context.choice(system), system.options.prompts),
         soft=encoded.encoder.soft,
         max_length=_UNLIMITED,
     )
@@ -217,18 +217,18 @@ def _cut_inputs(bench: Bench, system: Recipe, encoded: EncodedRecords) -> Counte
         beside = 0
         if encoded.encoder.kind != "dual_encoder":
             beside = len(roomy.frame.middle) + max(len(roomy.ids(text)) for text in record.candidates)
-        cut[record.lang] += int(length + beside > bench.max_length)
+        cut[record.lang] += int(length + beside > context.max_length)
     return cut
 
 
-def _tokens(bench: Bench, sample: list[Instruction]) -> list[Finding]:
+def _tokens(context: Context, sample: list[Instruction]) -> list[Finding]:
     """How well the tokenizer knows each language: unknown tokens, and tokens beside English's."""
-    unknown_id = bench.tokenizer.unk_token_id
-    ids = {r.id: bench.tokenizer(_own_text(r), add_special_tokens=False, verbose=False)["input_ids"] for r in sample}
+    unknown_id = context.tokenizer.unk_token_id
+    ids = {r.id: context.tokenizer(_own_text(r), add_special_tokens=False, verbose=False)["input_ids"] for r in sample}
     own: dict[str, list[Instruction]] = {}
     for record in sample:
         own.setdefault(record.lang, []).append(record)
-    source = bench.config.task.source_language
+    source = context.config.task.source_language
     unknown, ratios = {}, {}
     for lang, records in own.items():
         tokens = [token for record in records for token in ids[record.id]]
@@ -269,15 +269,15 @@ def _tokens_beside(records: list[Instruction], sources: list[Instruction], ids: 
     return per_character(records) / (per_character(sources) or 1)
 
 
-def _planned(bench: Bench, pairs: dict[str, Pairs]) -> list[tuple[System, PlannedStage]]:
+def _planned(context: Context, pairs: dict[str, Pairs]) -> list[tuple[System, PlannedStage]]:
     """All stages that one seed trains; those that budgets of target labels share are there once."""
-    systems = RankingRun(bench, dict(pairs)).systems(bench.config.seeds[0])
+    systems = RankingRun(context, dict(pairs)).systems(context.config.seeds[0])
     return list({planned.folder: (system, planned) for system in systems for planned in system.stages}.values())
 
 
-def _steps(bench: Bench, planned: list[tuple[System, PlannedStage]]) -> list[Finding]:
+def _steps(context: Context, planned: list[tuple[System, PlannedStage]]) -> list[Finding]:
     findings = []
-    for name, _ in bench.recipes():
+    for name, _ in context.recipes():
         words = [
             f"{one.stage.name}{_budget_text(system, one)} {one.steps:,} x {one.training.batch_size} records"
             for system, one in planned
@@ -296,7 +296,7 @@ def _budget_text(system: System, planned: PlannedStage) -> str:
 
 
 def _models_and_time(
-    bench: Bench, planned: list[tuple[System, PlannedStage]], pairs: dict[str, Pairs]
+    context: Context, planned: list[tuple[System, PlannedStage]], pairs: dict[str, Pairs]
 ) -> list[Finding]:
     """Build each kind of scorer, time a few training steps and forward passes, and count them."""
     from limbeck.formatting import duration_text, parameters_text
@@ -304,17 +304,17 @@ def _models_and_time(
     findings: list[Finding] = []
     speeds: dict[tuple[ScorerKind, str], tuple[float, float]] = {}
     seconds = 0.0
-    learnt = _sample([*bench.data.english, *bench.data.pool])
-    with bench.progress.track("timing each kind of scorer", len(bench.recipes())) as advance:
-        for name, recipe in bench.recipes():
-            key = (bench.kind_of(recipe), recipe.options.prompts)
+    learnt = _sample([*context.data.english, *context.data.pool])
+    with context.progress.track("timing each kind of scorer", len(context.recipes())) as update:
+        for name, recipe in context.recipes():
+            key = (context.kind_of(recipe), recipe.options.prompts)
             if key not in speeds:
-                scorer = bench.new_scorer(recipe, bench.config.seeds[0])
-                training, forward = seconds_per_row(scorer, bench.encoder(recipe).encode(learnt), key[0])
+                scorer = context.new_scorer(recipe, context.config.seeds[0])
+                training, forward = seconds_per_row(scorer, context.encoder(recipe).encode(learnt), key[0])
                 if key[0] == "dual_encoder":
-                    forward = _dual_encoder_seconds(scorer, bench.encoder(recipe), bench.data.test)
+                    forward = _dual_encoder_seconds(scorer, context.encoder(recipe), context.data.test)
                 else:  # which reads each candidate of each record
-                    forward *= _mean_candidates(bench.data.test) / _mean_candidates(learnt)
+                    forward *= _mean_candidates(context.data.test) / _mean_candidates(learnt)
                 speeds[key] = training, forward
                 total, soft = (
                     sum(p.numel() for p in some) for some in (scorer.parameters(), scorer.prompt_parameters())
@@ -324,13 +324,13 @@ def _models_and_time(
                 )
                 findings.append(Finding("ok", "models", words))
             training, forward = speeds[key]
-            budgets = [0] if name == SOURCE_MODEL else budgets_of(recipe, bench.config.data.shots)
+            budgets = [0] if name == SOURCE_MODEL else budgets_of(recipe, context.config.data.shots)
             steps = [p.steps * p.training.batch_size for system, p in planned if system.name == name]
             seconds += training * sum(steps)
-            scored = len(bench.data.test) * len(budgets) + (len(pairs[name].teachers) if name in pairs else 0)
+            scored = len(context.data.test) * len(budgets) + (len(pairs[name].teachers) if name in pairs else 0)
             seconds += forward * scored
-            advance(1)
-    seeds = len(bench.config.seeds)
+            update(1)
+    seeds = len(context.config.seeds)
     words = f"about {duration_text(seconds * seeds)} on this machine for {seeds} seed{'s' if seeds > 1 else ''}"
     return [*findings, Finding("note", "time", f"{words}: all systems, the teacher's pass and the test records")]
 

@@ -73,8 +73,8 @@ def evaluate_languages(student: str, data: str, options: EvaluateOptions, progre
     read = read_instructions(options.layout, Path(data), split=cast(Split, options.split), languages=codes, **given)
     records = [record for record in read if record.gold or record.grades]
     _require_usable(records, ranker, data)
-    with progress.track(f"ranking: {student}", len(records)) as advance:
-        scores = ranker.scores(records, advance=advance)
+    with progress.track(f"ranking: {student}", len(records)) as update:
+        scores = ranker.scores(records, update=update)
     source = ranker.task.languages[0] if len(codes) > 1 else ""  # a language asked for alone is no comparison
     panel = Panel(
         task=[record.task for record in records],

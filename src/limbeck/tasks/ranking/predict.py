@@ -23,7 +23,7 @@ from limbeck.students.scorer import make_scorer
 from limbeck.tasks.batches import batches
 from limbeck.tasks.ranking.rows import prompt_texts
 from limbeck.tasks.task_file import read_task
-from limbeck.types import Advance, Instruction, SoftLayout
+from limbeck.types import Instruction, SoftLayout, Update
 
 __all__ = ["Ranker", "RankingTask"]
 
@@ -74,7 +74,7 @@ class Ranker:
             load_weights(self.scorer, weights.folder)
         self.scorer.to(device())
 
-    def scores(self, records: Sequence[Instruction], *, advance: Advance | None = None) -> NDArray[np.float32]:
+    def scores(self, records: Sequence[Instruction], *, update: Update | None = None) -> NDArray[np.float32]:
         """Return the scores of all candidates ``[N, K]``, ``-inf`` where a record has fewer than K.
 
         Raises:
@@ -90,7 +90,7 @@ class Ranker:
         )
         encoded = encoder.encode(records)
         with reading("score texts with", self.scorer.config.name_or_path):
-            return predict_scores(self.scorer, encoded, advance=advance)
+            return predict_scores(self.scorer, encoded, update=update)
 
     def predict(
         self,

@@ -8,8 +8,8 @@ from limbeck.errors import ConfigError
 from limbeck.recipes.recipe import Recipe
 from limbeck.tasks.finding import Finding, InFolder
 from limbeck.tasks.memory import MemoryPlan
-from limbeck.tasks.ranking.bench import Bench
 from limbeck.tasks.ranking.config import LanguageRunConfig
+from limbeck.tasks.ranking.context import Context
 from limbeck.tasks.ranking.rows import LanguageData, read_language_data
 from limbeck.tasks.ranking.saved import SavedRanker
 from limbeck.tasks.ranking.task_run import RankingRun, pairs_of
@@ -32,11 +32,11 @@ class RankingTask:
     def open(self, config: LanguageRunConfig, rows: LanguageData, folder: Path, progress: Progress) -> RankingRun:
         """Pair the records, and encode them for every system: prompts that leave no room are refused."""
         pairs = {recipe.key: pairs_of(rows, recipe.build()) for recipe in config.recipes()}
-        bench = Bench(config, folder, rows, progress)
-        for name, recipe in bench.recipes():
-            _require_same_reading(bench, name, recipe)
-        bench.check_lengths()
-        return RankingRun(bench, pairs)
+        context = Context(config, folder, rows, progress)
+        for name, recipe in context.recipes():
+            _require_same_reading(context, name, recipe)
+        context.check_lengths()
+        return RankingRun(context, pairs)
 
     def examine(self, config: LanguageRunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
         """Return what the doctor finds."""
@@ -60,7 +60,7 @@ class RankingTask:
 TASK = RankingTask()
 
 
-def _require_same_reading(bench: Bench, name: str, recipe: Recipe) -> None:
-    reads = (bench.kind_of(recipe), recipe.options.prompts)
-    if recipe.starts_from == "teacher" and reads != (bench.kind, "run"):
+def _require_same_reading(context: Context, name: str, recipe: Recipe) -> None:
+    reads = (context.kind_of(recipe), recipe.options.prompts)
+    if recipe.starts_from == "teacher" and reads != (context.kind, "run"):
         raise ConfigError(f"recipe '{name}' starts from the English model, so it must have its scorer and prompts")

@@ -28,7 +28,7 @@ from limbeck.sequences.mixed import MixedSequences
 from limbeck.stages.pipeline import StageRun
 from limbeck.stages.stage import Training
 from limbeck.students.scorer import Scorer
-from limbeck.tasks.ranking.bench import SOURCE_MODEL, Bench, batch_maker, rows_of, scoring
+from limbeck.tasks.ranking.context import SOURCE_MODEL, Context, batch_maker, rows_of, scoring
 from limbeck.tasks.ranking.measure import LanguageOutcome, compare_languages, language_card, write_scorer
 from limbeck.tasks.ranking.rows import LanguageData, Pairs, pair_for
 from limbeck.tasks.task import Part, PlannedStage, Role, System
@@ -55,10 +55,10 @@ def budgets_of(recipe: Recipe, budgets: list[int]) -> list[int]:
 class RankingRun:
     """One cross-lingual run at work; see `limbeck.tasks.task.TaskRun`."""
 
-    def __init__(self, bench: Bench, pairs: dict[str, Pairs | None]) -> None:
-        self.bench = bench
-        self.config = bench.config
-        self.recipes = dict(bench.recipes())
+    def __init__(self, context: Context, pairs: dict[str, Pairs | None]) -> None:
+        self.context = context
+        self.config = context.config
+        self.recipes = dict(context.recipes())
         self.pairs = pairs
         self.costs: dict[str, StageCost] = {}
         self._english: Scorer | None = None
@@ -67,11 +67,11 @@ class RankingRun:
     @property
     def progress(self) -> Progress:
         """Shows how far the run is."""
-        return self.bench.progress
+        return self.context.progress
 
     @progress.setter
     def progress(self, progress: Progress) -> None:
-        self.bench.progress = progress
+        self.context.progress = progress
 
     def systems(self, seed: int) -> list[System]:
         """Return the English model, and every system of the run file at each of its budgets."""
@@ -86,7 +86,7 @@ class RankingRun:
 
     def _stages(self, name: str, recipe: Recipe, budget: int, seed: int) -> Iterator[PlannedStage]:
         records = len(self._target(budget, seed))
-        steps = self.bench.steps(records, len(self.bench.data.pool))
+        steps = self.context.steps(records, len(self.context.data.pool))
         of_rows = {"paired": self.config.training.distillation, "target": self.config.training.target}
         so_far: set[str] = set()
         for stage in recipe.stages:
@@ -99,14 +99,14 @@ class RankingRun:
             base = of_rows.get(rows, self.config.training.source)
             yield PlannedStage(
                 stage,
-                steps=self.bench.stage_steps(recipe, stage, steps),
+                steps=self.context.stage_steps(recipe, stage, steps),
                 folder=f"seed{seed}/{where}",
                 training=Training.model_validate(base.model_dump() | dict(stage.settings)),
                 title=f"{where}, seed {seed}",
             )
 
     def _target(self, budget: int, seed: int) -> list[Instruction]:
-        return self.bench.data.target(budget, seed)
+        return self.context.data.target(budget, seed)
 
     def parts(self, system: System, seed: int) -> list[Part]:
         """Return a part for each stage, for what the teacher reads before it, and for the test records."""
@@ -118,7 +118,7 @@ class RankingRun:
             rows = planned.training.batch_size
             parts.append(Part.training(planned.title, planned.steps, rows=rows, parameters=size))
         title = scoring(self._answers(system, seed))
-        return [*parts, Part.reading(title, len(self.bench.data.test), parameters=size)]
+        return [*parts, Part.reading(title, len(self.context.data.test), parameters=size)]
 
     def _new_stages(self, system: System, seed: int) -> list[PlannedStage]:
         """Stages of a system that were not trained at a smaller budget."""
@@ -132,7 +132,7 @@ class RankingRun:
     def model(self, system: System, seed: int) -> Scorer:
         """Return a scorer around the pretrained backbone, or with the weights of this seed's English model."""
         recipe = self.recipes[system.name]
-        scorer = self.bench.new_scorer(recipe, seed)
+        scorer = self.context.new_scorer(recipe, seed)
         if recipe.starts_from == "teacher":
             assert self._english is not None
             lost = scorer.load_state_dict(self._english.state_dict(), strict=False)
@@ -145,8 +145,8 @@ class RankingRun:
         """Return the records of a stage in order; those in pairs with what the English model says of them."""
         encoded, sequences, teacher = self._rows(system, planned, seed)
         return StageRun(
-            folder=self.bench.folder / "stages" / planned.folder,
-            log=self.bench.folder / "log.jsonl",
+            folder=self.context.folder / "stages" / planned.folder,
+            log=self.context.folder / "log.jsonl",
             system=system.name,
             seed=seed,
             training=planned.training,
@@ -155,7 +155,7 @@ class RankingRun:
             progress=self.progress,
             title=planned.title,
             readout=CandidateReadout(),
-            tokenizer=self.bench.tokenizer,
+            tokenizer=self.context.tokenizer,
             shapes=shapes(model, model),
             teacher=teacher,
             stage=planned.folder.partition("/")[2].removeprefix(f"{system.name}-"),
@@ -165,7 +165,7 @@ class RankingRun:
         self, system: System, planned: PlannedStage, seed: int
     ) -> tuple[EncodedRecords, Sequences, StoredTeacher | None]:
         recipe, source = self.recipes[system.name], planned.stage.source
-        encoder, batch_size = self.bench.encoder(recipe), planned.training.batch_size
+        encoder, batch_size = self.context.encoder(recipe), planned.training.batch_size
         if isinstance(source, Paired):
             pairs = self.pairs[system.name]
             assert pairs is not None
@@ -174,7 +174,7 @@ class RankingRun:
             kept = self._kept_by_gate(system, source.confidence_threshold, pairs, table, seed)
             sequences = _paired_sequences(kept, pairs, encoded, batch_size, planned.steps, seed)
             return encoded, sequences, StoredTeacher({"logits": table}, 0.0)
-        data, records = self.bench.data, self._target(system.budget or 0, seed)
+        data, records = self.context.data, self._target(system.budget or 0, seed)
         chosen = {"source": data.english, "target": records, "source+target": [*data.english, *records]}
         encoded = encoder.encode(chosen[rows_of(planned.stage)], with_state=recipe.options.critic)
         rows = np.arange(len(encoded.records))
@@ -183,8 +183,8 @@ class RankingRun:
     def _teacher_scores(self, name: str, recipe: Recipe, pairs: Pairs, seed: int) -> NDArray[np.float32]:
         """The English model's scores for every paired row ``[N, K]``; each record that it reads is scored once."""
         assert self._english is not None
-        encoded = self.bench.encoder(recipe).encode(pairs.teachers)
-        return self.bench.score(f"teacher-{name}-seed{seed}", self._english, encoded)[pairs.teacher_of]
+        encoded = self.context.encoder(recipe).encode(pairs.teachers)
+        return self.context.score(f"teacher-{name}-seed{seed}", self._english, encoded)[pairs.teacher_of]
 
     def _kept_by_gate(
         self, system: System, threshold: float, pairs: Pairs, table: NDArray[np.float32], seed: int
@@ -199,14 +199,14 @@ class RankingRun:
         if system.role == "main":
             languages = np.asarray([record.lang for record in pairs.students])
             shares = {lang: float(kept[languages == lang].mean()) for lang in dict.fromkeys(languages.tolist())}
-            self.bench.kept[seed] = shares
+            self.context.kept[seed] = shares
         return kept
 
     def measure(self, system: System, seed: int, model: Scorer) -> None:
         """Score the test records; the English model then waits for those that learn from it."""
         recipe, budget = self.recipes[system.name], system.budget or 0
-        tests = self.bench.tests(recipe)
-        self.bench.scores[system.name, budget, seed] = self.bench.score(
+        tests = self.context.tests(recipe)
+        self.context.scores[system.name, budget, seed] = self.context.score(
             self._answers(system, seed), model, tests, margin=True
         )
         if system.role == "teacher":
@@ -219,7 +219,7 @@ class RankingRun:
 
     def compare(self, command: str) -> Results:
         """Return all figures."""
-        self.progress.say("comparing systems in each language")
+        self.progress.log("comparing systems in each language")
         return compare_languages(self._outcome(command))
 
     def card(self, results: Results, student: Path) -> str:
@@ -227,7 +227,7 @@ class RankingRun:
         return language_card(self._outcome(""), results)
 
     def _outcome(self, command: str) -> LanguageOutcome:
-        bench, recipe = self.bench, self.config.recipe.build()
+        context, recipe = self.context, self.config.recipe.build()
         stages_of: dict[tuple[str, int], list[StageCost]] = {}
         for seed in self.config.seeds:
             for system in self.systems(seed):
@@ -236,19 +236,19 @@ class RankingRun:
         exported = [system for system in self.systems(self.config.seeds[0]) if system.role == "main"][-1]
         return LanguageOutcome(
             config=self.config,
-            folder=bench.folder,
-            data=bench.data,
-            scores=bench.scores,
-            kept=bench.kept,
+            folder=context.folder,
+            data=context.data,
+            scores=context.scores,
+            kept=context.kept,
             costs=list(self.costs.values()),
             stages_of=stages_of,
-            scorer=bench.kind,
-            student=lambda: bench.exported_student(exported.stages[-1].folder),
-            student_scorer=bench.kind_of(recipe),
-            student_prompts=bench.choice(recipe),
-            soft=bench.soft_layout(recipe),
-            max_length=bench.max_length,
-            tokenizer=bench.tokenizer,
+            scorer=context.kind,
+            student=lambda: context.exported_student(exported.stages[-1].folder),
+            student_scorer=context.kind_of(recipe),
+            student_prompts=context.choice(recipe),
+            soft=context.soft_layout(recipe),
+            max_length=context.max_length,
+            tokenizer=context.tokenizer,
             command=command,
         )
 

@@ -66,7 +66,7 @@ class SavedTagger:
         def read(one: SavedHead[Any]) -> Read:
             found = encode_units(rows, units, one.tokenizer, one.max_length, one.padding)
             encoded.append(found)
-            return found.windows, lambda advance: predict_tags(one.model, found, advance=advance)
+            return found.windows, lambda update: predict_tags(one.model, found, update=update)
 
         def measure(systems: Sequence[System], outputs: Mapping[str, Mapping[int, NDArray[np.float32]]]) -> Measured:
             by_teacher = encoded[1] if len(encoded) > 1 else None

@@ -26,7 +26,7 @@ from limbeck.tasks.token_classification.config import TaggerRunConfig
 from limbeck.tasks.token_classification.measure import HeldOut, measure_tagger
 from limbeck.tasks.token_classification.rows import TaggerRows, teacher_tags
 from limbeck.teachers.stored_outputs import StoredOutputs
-from limbeck.types import Advance, Batch, Teacher
+from limbeck.types import Batch, Teacher, Update
 
 __all__ = ["TagCoder"]
 
@@ -51,8 +51,8 @@ class _Coded:
     def batch(self, sequences: NDArray[np.int64]) -> Batch:
         return self.batches.batch(sequences)
 
-    def predict(self, model: Any, advance: Advance | None = None) -> Array:
-        return predict_tags(model, self.batches.encoded, advance=advance)
+    def predict(self, model: Any, update: Update | None = None) -> Array:
+        return predict_tags(model, self.batches.encoded, update=update)
 
 
 class TagCoder:

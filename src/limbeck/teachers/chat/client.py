@@ -15,7 +15,7 @@ from limbeck.teachers.chat.endpoint import ChatEndpoint
 from limbeck.teachers.chat.journal import Cost, Journal
 from limbeck.teachers.chat.request import ChatRequest
 from limbeck.teachers.chat.session import Done, ask
-from limbeck.types import Advance
+from limbeck.types import Update
 
 __all__ = ["ChatTeacher"]
 
@@ -42,7 +42,7 @@ class ChatTeacher:
         self.journal = journal
         self._rng = random.Random()  # only for the jitter of waits, which has to differ between processes
 
-    def complete(self, requests: Sequence[ChatRequest], advance: Advance | None = None) -> list[Outcome]:
+    def complete(self, requests: Sequence[ChatRequest], update: Update | None = None) -> list[Outcome]:
         """Return one outcome for each request, in their order.
 
         Requests that say the same (same content hash and sample) are asked once. The key is read, and the network
@@ -50,7 +50,7 @@ class ChatTeacher:
 
         Args:
             requests: what to ask, but for what the endpoint sets itself. Samples of one request differ in `sample`.
-            advance: called as `advance(n, note)` when n more requests have their answer; the note is what the
+            update: called as `update(n, note)` when n more requests have their answer; the note is what the
                 journal has cost so far, where there are prices.
 
         Raises:
@@ -65,8 +65,8 @@ class ChatTeacher:
         keys = [(self._hash(request), request.sample) for request in requests]
         known = [self.journal.outcome(key[0], request) for key, request in zip(keys, requests, strict=True)]
         found = sum(outcome is not None for outcome in known)
-        if advance is not None and found:
-            advance(found, "from the journal")
+        if update is not None and found:
+            update(found, "from the journal")
         missing: dict[Key, ChatRequest] = {}
         for key, request, outcome in zip(keys, requests, known, strict=True):
             if outcome is None:
@@ -76,9 +76,9 @@ class ChatTeacher:
         times = Counter(keys)
 
         def done(settled: Sequence[Key], spent: Cost) -> None:
-            if advance is not None:
+            if update is not None:
                 note = f"${spent.usd:.2f}" if self.endpoint.prices else ""
-                advance(sum(times[key] for key in settled), note)
+                update(sum(times[key] for key in settled), note)
 
         failures = self._ask(plan_calls(missing, self.endpoint.samples_per_call), done)
         return [

@@ -23,7 +23,7 @@ from limbeck.teachers.labels.label_probs import (
     from_samples,
     has_letter,
 )
-from limbeck.types import Advance
+from limbeck.types import Update
 
 __all__ = [
     "CACHED_SAMPLES",
@@ -104,7 +104,7 @@ def letter_probs(
     classes: int,
     *,
     most_unreadable: float = MOST_UNREADABLE,
-    advance: Advance | None = None,
+    update: Update | None = None,
 ) -> LabelProbs:
     """Ask for one token, an option letter, in every cyclic order of the labels (`from_log_probs`).
 
@@ -113,13 +113,13 @@ def letter_probs(
         asked_NR: for each row the prompts of its orders, in turn.
         classes: C.
         most_unreadable: largest share of answers without an option letter.
-        advance: told of each request that is done.
+        update: told of each request that is done.
 
     Raises:
         ConfigError: the endpoint gives no log-probabilities.
         TeacherError: a ceiling was reached, or too many answers could not be read; the message counts them by kind.
     """
-    outcomes = teacher.complete(letter_requests(asked_NR, teacher.endpoint.log_probs), advance)
+    outcomes = teacher.complete(letter_requests(asked_NR, teacher.endpoint.log_probs), update)
     following = iter(outcomes)
     kinds: Counter[str] = Counter()
     instead: Counter[str] = Counter()
@@ -156,7 +156,7 @@ def sample_probs(
     max_tokens: int = 64,
     stop: tuple[str, ...] = (),
     most_unreadable: float = MOST_UNREADABLE,
-    advance: Advance | None = None,
+    update: Update | None = None,
 ) -> LabelProbs:
     """Ask for several answers to each prompt and count their labels (`from_samples`).
 
@@ -170,7 +170,7 @@ def sample_probs(
         max_tokens: longest answer.
         stop: what ends an answer; a base model goes on with another text without it.
         most_unreadable: largest share of answers without a label.
-        advance: told of each request that is done.
+        update: told of each request that is done.
 
     Raises:
         TeacherError: a ceiling was reached, or too many answers could not be read; the message counts them by kind.
@@ -178,7 +178,7 @@ def sample_probs(
     requests = sample_requests(
         asked_N, samples=samples, sampling_temperature=sampling_temperature, max_tokens=max_tokens, stop=stop
     )
-    outcomes = teacher.complete(requests, advance)
+    outcomes = teacher.complete(requests, update)
     following = iter(outcomes)
     kinds: Counter[str] = Counter()
     answers: list[list[str | None]] = []

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from limbeck.errors import ConfigError, ModelError
 from limbeck.models.verbaliser import LabelTokens, label_scores, label_tokens, shared_prefix_scores, shares_prefixes
 from limbeck.teachers.labels.label_probs import LabelProbs
-from limbeck.types import Advance
+from limbeck.types import Update
 
 __all__ = ["most_tokens", "score_labels"]
 
@@ -31,7 +31,7 @@ def score_labels(
     special_tokens: bool = True,
     length_power: float = 1.0,
     temperature: float = 1.0,
-    advance: Advance | None = None,
+    update: Update | None = None,
 ) -> LabelProbs:
     """Return the probabilities of labels after each prompt: ``softmax(s / temperature)``, s as in the verbaliser.
 
@@ -49,7 +49,7 @@ def score_labels(
         special_tokens: put the tokenizer's own tokens (BOS) before each prompt.
         length_power: b in ``s = l / |v|^b``.
         temperature: tau.
-        advance: told of each prompt that is done.
+        update: told of each prompt that is done.
 
     Raises:
         ConfigError: no labels to choose from, or a prompt is longer than the model reads.
@@ -71,8 +71,8 @@ def score_labels(
         taken = order[first : first + _TEXTS_AT_ONCE]
         part_BM = scores(model, [rows[i] for i in taken], length_power=length_power, pad_id=pad_id)
         logits_NC[taken] = part_BM.double().cpu().numpy()
-        if advance is not None:
-            advance(len(taken))
+        if update is not None:
+            update(len(taken))
     _refuse_not_finite(logits_NC)
     probs_NC = _softmax(logits_NC / temperature)
     steps = () if temperature == 1 else (f"temperature {temperature:.6g}",)

@@ -38,7 +38,7 @@ from limbeck.tasks.kept import kept_array
 from limbeck.teachers.language_model import TeacherStates
 from limbeck.types import Batch, Progress, Rows, Shapes
 
-__all__ = ["Bench", "ModelTeacher", "predicting", "set_up"]
+__all__ = ["Context", "ModelTeacher", "predicting", "set_up"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ModelTeacher:
 
 
 @dataclass
-class Bench:
+class Context:
     """What the steps of one run share."""
 
     config: RunConfig
@@ -131,8 +131,8 @@ class Bench:
 
     def predicted(self, name: str, title: str, model: Any, encoded: Encoded) -> NDArray[np.float32]:
         def make() -> NDArray[np.float32]:
-            with self.progress.track(title, len(encoded.lengths)) as advance:
-                return predict_logits(model, encoded, advance=advance)
+            with self.progress.track(title, len(encoded.lengths)) as update:
+                return predict_logits(model, encoded, update=update)
 
         return kept_array(self.folder, f"predictions/{name}.npy", make, self.progress)
 
@@ -144,7 +144,7 @@ def predicting(system: str) -> str:
 
 def set_up(
     config: RunConfig, folder: Path, rows: RunRows, progress: Progress, label_teacher: LabelTeacher | None = None
-) -> Bench:
+) -> Context:
     """Load the models, check that they can do the run, tokenise all rows, and get a prompted teacher's labels.
 
     `label_teacher` stands in for a teacher that is known by its labels.
@@ -152,7 +152,7 @@ def set_up(
     Raises:
         LimbeckError: a model cannot be loaded or does not fit, or the teacher's labels cannot be used.
     """
-    progress.say(f"{len(rows.train)} training rows ({rows.labelled} labelled), {len(rows.test)} held-out rows")
+    progress.log(f"{len(rows.train)} training rows ({rows.labelled} labelled), {len(rows.test)} held-out rows")
     wanted, seed = config.training.max_length, config.seeds[0]
     if not config.teacher.is_classifier:
         tokenizer = student_tokenizer(config, None)
@@ -165,19 +165,19 @@ def set_up(
         labels = label_teacher or make_label_teacher(config, rows, folder, progress, loaded)
         if loaded is not None:
             labels = replace(labels, states=TeacherStates(loaded.model))
-        bench = Bench(config, folder, rows, progress, labels, tokenizer, limit, train, test, student)
+        context = Context(config, folder, rows, progress, labels, tokenizer, limit, train, test, student)
         if (
             isinstance(student, LabelScorer)
             and student.verbaliser.explains
             and (label_teacher is None or config.teacher.rationale is not None)
         ):
-            bench.reasons = training_reasons(config, rows, labels, student, tokenizer, limit, folder, progress)
-        return bench
+            context.reasons = training_reasons(config, rows, labels, student, tokenizer, limit, folder, progress)
+        return context
     model, teacher_tokenizer = start_teacher(config, rows.labels)
     tokenizer = student_tokenizer(config, teacher_tokenizer)
     student = make_student(config, model, tokenizer, rows.labels, seed)
     if (note := copies_note(student)) is not None:
-        progress.say(note)
+        progress.log(note)
     limit = min(token_limit(teacher_tokenizer, model, wanted), token_limit(tokenizer, student, wanted))
     train, test = (encode_for(model, part, teacher_tokenizer, limit) for part in (rows.train, rows.test))
     teacher = ModelTeacher(model, teacher_tokenizer, train, test)
@@ -185,7 +185,7 @@ def set_up(
         train, test = (encode_for(student, part, tokenizer, limit) for part in (rows.train, rows.test))
     else:
         train, test = (part.padded_as(padding_of(student, tokenizer)) for part in (train, test))
-    return Bench(config, folder, rows, progress, teacher, tokenizer, limit, train, test, student)
+    return Context(config, folder, rows, progress, teacher, tokenizer, limit, train, test, student)
 
 
 def _reads_states(config: RunConfig) -> bool:

@@ -31,11 +31,11 @@ from limbeck.tasks.generation.config import TextRunConfig
 from limbeck.tasks.generation.rows import TextRows, decoder_start, encode_texts, text_limit
 from limbeck.types import Needs, Progress
 
-__all__ = ["TextBench", "set_up"]
+__all__ = ["Context", "set_up"]
 
 
 @dataclass
-class TextBench:
+class Context:
     """What the steps of one run share."""
 
     config: TextRunConfig
@@ -80,7 +80,7 @@ class TextBench:
         return np.sort(order[: self.config.answers.rows])
 
 
-def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progress) -> TextBench:
+def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progress) -> Context:
     """Load the models, check that they can do the run, and tokenise all rows.
 
     Raises:
@@ -106,10 +106,10 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
         train_for_teacher, test_for_teacher = (
             encode(part, teacher_tokenizer, teacher, own_limit) for part in (rows.train, rows.test)
         )
-    progress.say(f"{len(rows.train)} training rows ({rows.completed} with completions), {len(rows.test)} held out")
+    progress.log(f"{len(rows.train)} training rows ({rows.completed} with completions), {len(rows.test)} held out")
     for finding in train.findings:
-        progress.say(finding)
-    return TextBench(
+        progress.log(finding)
+    return Context(
         config=config,
         folder=folder,
         rows=rows,
@@ -140,7 +140,7 @@ def _models(config: TextRunConfig, progress: Progress) -> tuple[Any, Any, Any, A
         tokenizer = load_tokenizer(config.student.model, trust_remote_code=config.student.trust_remote_code)
     student = _writing_student(config, teacher, tokenizer, config.seeds[0])
     if (note := copies_note(student)) is not None:
-        progress.say(note)
+        progress.log(note)
     if (teacher is not None and is_encoder_decoder(teacher)) != is_encoder_decoder(student):
         server = "; a teacher on a server is causal" if teacher is None else ""
         raise ModelError(f"teacher and student must both be causal, or both have an encoder and a decoder{server}")

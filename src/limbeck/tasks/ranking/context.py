@@ -26,7 +26,7 @@ from limbeck.tasks.ranking.config import LanguageRunConfig
 from limbeck.tasks.ranking.rows import LanguageData, hard_prompts, prompt_texts
 from limbeck.types import Batch, Progress, SoftLayout
 
-__all__ = ["SOURCE_MODEL", "Bench", "batch_maker", "rows_of", "scoring"]
+__all__ = ["SOURCE_MODEL", "Context", "batch_maker", "rows_of", "scoring"]
 
 SOURCE_MODEL = "source_model"
 _CROSS_ENCODER_CANDIDATES = 64
@@ -35,7 +35,7 @@ _SCORE_ROWS = 32
 
 
 @dataclass
-class Bench:
+class Context:
     """What the systems of one run share."""
 
     config: LanguageRunConfig
@@ -138,8 +138,8 @@ class Bench:
 
         def make() -> NDArray[np.float32]:
             scorer.to(device())
-            with self.progress.track(scoring(name), len(encoded.records)) as advance:
-                return predict_scores(scorer, encoded, batch_size=_SCORE_ROWS, margin=margin, advance=advance)
+            with self.progress.track(scoring(name), len(encoded.records)) as update:
+                return predict_scores(scorer, encoded, batch_size=_SCORE_ROWS, margin=margin, update=update)
 
         return kept_array(self.folder, f"predictions/{name}.npy", make, self.progress)
 
