@@ -265,7 +265,6 @@ class Limbeck:
             needs=needs_of(self.stage.terms),
             batches=list(length_sorted_batches(self.encoded.lengths, 32)),
             make_batch=lambda rows: self._batch(rows, for_teacher=True),
-            rows=len(self.work.ids),
             folder=self.work.folder / "signals",
             fingerprint=weights_fingerprint(self.teacher),
             progress=SilentProgress(),

@@ -12,7 +12,7 @@ import pytest
 import torch
 from tests.stages.test_callbacks import DAMAGES, flip
 
-from limbeck.teachers import stored
+from limbeck.teachers import kept_arrays
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher, can_store, open_signals, store_signals
 from limbeck.types import Batch, Needs, Signal, SilentProgress, Tap
@@ -58,7 +58,6 @@ class Setting:
             needs=needs,
             batches=BATCHES,
             make_batch=self.task.batch,
-            rows=ROWS,
             folder=self.folder,
             fingerprint=fingerprint,
             progress=Said(),
@@ -82,7 +81,7 @@ def setting(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Setting:
-    monkeypatch.setattr(stored, "_SAVE_EVERY_BATCHES", 2)
+    monkeypatch.setattr(kept_arrays, "_SAVE_EVERY_BATCHES", 2)
     return Setting(make_classifier, make_task, tmp_path / "signals")
 
 

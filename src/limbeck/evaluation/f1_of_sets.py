@@ -6,15 +6,16 @@ A row has a set of right answers and a set of given ones. All figures come from 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.data.tagging.scheme import Span
+from limbeck.evaluation.metrics.statistic import Statistic
 
-__all__ = ["entity_counts", "f1", "label_counts", "macro_f1", "micro_f1", "precision", "recall"]
+__all__ = ["entity_counts", "f1", "label_counts", "macro_f1", "micro_f1", "of_counts", "precision", "recall"]
 
 Counts = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
 """``[..., C, 3]``: for each label the answers that are right, that were given, and that are gold."""
@@ -46,6 +47,14 @@ def entity_counts(
 def label_counts(gold_NC: NDArray[np.bool_], predicted_NC: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the counts of each row, ``[N, C, 3]``, of rows that may have several labels."""
     return np.stack([gold_NC & predicted_NC, predicted_NC, gold_NC], axis=-1).astype(np.int64)
+
+
+def of_counts(counts_NC3: NDArray[np.int64], figure: Callable[[Any], NDArray[np.float64]]) -> Statistic | None:
+    """Return a figure of the counts of all labels, summed over rows; ``None`` where there is no row."""
+    if not len(counts_NC3):
+        return None
+    columns = counts_NC3.reshape(len(counts_NC3), -1).astype(np.float64)
+    return Statistic(len(columns), lambda sums: figure(sums.reshape(len(sums), -1, 3)), columns)
 
 
 def precision(counts: Counts) -> NDArray[np.float64]:

@@ -6,16 +6,16 @@ roles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from limbeck.evaluation.metrics.measure import Measure, Sampled, compare, ratio
-from limbeck.results.figures import Comparison, Figure, Metric
+from limbeck.evaluation.metrics.measure import Measure, Sampled, compare, measure, ratio
+from limbeck.results.figures import Comparison, Figure, Metric, Slice
 from limbeck.results.record import System
 from limbeck.results.sections import Kept, Retention, Section
 
-__all__ = ["Found", "Measured", "compared_pairs", "comparisons", "figures", "retention"]
+__all__ = ["Found", "Measured", "compared_pairs", "comparisons", "figures", "figures_of_slices", "retention"]
 
 Outputs = TypeVar("Outputs")
 Found = Mapping[tuple[str, str], Sampled]
@@ -52,6 +52,26 @@ def compared_pairs(systems: Sequence[System]) -> list[tuple[System, System]]:
 def figures(found: Found) -> list[Figure]:
     """Return each figure as a row of the record."""
     return [sampled.figure(system, metric) for (system, metric), sampled in found.items()]
+
+
+def figures_of_slices(
+    outputs: Mapping[str, Mapping[int, Outputs]],
+    measures: Sequence[Measure[Outputs]],
+    slices: Iterable[tuple[Slice, Callable[[Outputs], Outputs]]],
+) -> list[Figure]:
+    """Return the figures of each slice, such as one label.
+
+    Args:
+        outputs: of each system, by training seed.
+        measures: the metrics.
+        slices: what a slice is called, and what of some outputs concerns it alone.
+    """
+    found: list[Figure] = []
+    for slice, alone in slices:
+        of_slice = {name: {seed: alone(one) for seed, one in by_seed.items()} for name, by_seed in outputs.items()}
+        sampled = measure(of_slice, measures)
+        found += [one.figure(system, metric, slice=slice) for (system, metric), one in sampled.items()]
+    return found
 
 
 def comparisons(

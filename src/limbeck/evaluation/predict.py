@@ -38,30 +38,41 @@ def length_sorted_batches(lengths: NDArray[np.int64], batch_size: int) -> Iterat
 
 @torch.no_grad()
 def predict_logits(
-    model: Any, encoded: Encoded, *, batch_size: int = 64, update: Update | None = None
+    model: Any,
+    encoded: Encoded,
+    rows: NDArray[np.int64] | None = None,
+    *,
+    batch_size: int = 64,
+    update: Update | None = None,
 ) -> NDArray[np.float32]:
-    """Return class logits ``[N, C]`` of all rows, in their order; the model is left in evaluation mode.
+    """Return class logits ``[N, C]`` of `rows`, in their order, or of all; the model is left in evaluation mode.
 
     Raises:
         ModelError: logits that are no numbers.
     """
     model.eval()
     device = next(model.parameters()).device
-    logits = np.empty((len(encoded.lengths), model.config.num_labels), dtype=np.float32)
-    for rows in length_sorted_batches(encoded.lengths, batch_size):
-        inputs = {name: tensor.to(device) for name, tensor in encoded.batch(rows).items()}
-        logits[rows] = run_model(model, inputs)["logits"].float().cpu().numpy()
+    picked = np.arange(len(encoded.lengths)) if rows is None else rows
+    logits = np.empty((len(picked), model.config.num_labels), dtype=np.float32)
+    for places in length_sorted_batches(encoded.lengths[picked], batch_size):
+        inputs = {name: tensor.to(device) for name, tensor in encoded.batch(picked[places]).items()}
+        logits[places] = run_model(model, inputs)["logits"].float().cpu().numpy()
         if update is not None:
-            update(len(rows))
+            update(len(places))
     _require_numbers(logits, model)
     return logits
 
 
 @torch.no_grad()
 def predict_tags(
-    model: Any, encoded: EncodedUnits, *, batch_size: int = 64, update: Update | None = None
+    model: Any,
+    encoded: EncodedUnits,
+    windows: NDArray[np.int64] | None = None,
+    *,
+    batch_size: int = 64,
+    update: Update | None = None,
 ) -> NDArray[np.float32]:
-    """Return the tag logits ``[U, C]`` of all units, in their order; 0 where a unit has no position.
+    """Return the tag logits ``[U, C]`` of the units in `windows`, in that order, or of all; 0 where none is read.
 
     The model is left in evaluation mode.
 
@@ -70,14 +81,17 @@ def predict_tags(
     """
     model.eval()
     device = next(model.parameters()).device
-    logits = np.zeros((encoded.units, model.config.num_labels), dtype=np.float32)
-    for windows in length_sorted_batches(encoded.windows.lengths, batch_size):
-        inputs = {name: tensor.to(device) for name, tensor in encoded.windows.batch(windows).items()}
+    picked = np.arange(len(encoded.row_of_W)) if windows is None else windows
+    sizes = np.diff(encoded.window_offsets)[picked]
+    shift_W = np.cumsum(sizes) - sizes - encoded.window_offsets[picked]
+    logits = np.zeros((int(sizes.sum()), model.config.num_labels), dtype=np.float32)
+    for places in length_sorted_batches(encoded.windows.lengths[picked], batch_size):
+        inputs = {name: tensor.to(device) for name, tensor in encoded.windows.batch(picked[places]).items()}
         found_BTC = run_model(model, inputs)["logits"].float().cpu().numpy()
-        row_S, token_S, unit_S = encoded.places(windows)
-        logits[unit_S] = found_BTC[row_S, token_S]
+        row_S, token_S, unit_S = encoded.places(picked[places])
+        logits[unit_S + shift_W[places][row_S]] = found_BTC[row_S, token_S]
         if update is not None:
-            update(len(windows))
+            update(len(places))
     _require_numbers(logits, model)
     return logits
 

@@ -26,9 +26,15 @@ class CodedTargets(TargetBatches):
     in_units: Callable[[Any, NDArray[np.float32]], NDArray[np.float32]] = lambda model, outputs: outputs
     """What a model's outputs are in the user's units."""
 
-    def predict(self, model: Any, update: Update | None = None) -> NDArray[np.float32]:
-        """Return a model's outputs for all rows, ``[N, C]``, in the user's units."""
-        return self.in_units(model, predict_logits(model, self.inputs, update=update))
+    def answers_in(self, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows themselves: each is one sequence with one answer."""
+        return sequences
+
+    def predict(
+        self, model: Any, sequences: NDArray[np.int64] | None = None, update: Update | None = None
+    ) -> NDArray[np.float32]:
+        """Return a model's outputs for some rows, or all, ``[N, C]``, in the user's units."""
+        return self.in_units(model, predict_logits(model, self.inputs, sequences, update=update))
 
 
 def coded_targets(

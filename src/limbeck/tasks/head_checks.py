@@ -13,8 +13,9 @@ from limbeck.formatting import duration_text, share_text
 from limbeck.models.layers import depth, width
 from limbeck.tasks.finding import Finding, InFolder
 from limbeck.tasks.head_config import HeadRunConfig
+from limbeck.tasks.head_context import HeadContext, UsedModel
 from limbeck.tasks.head_rows import HeadRows
-from limbeck.tasks.head_run import HeadRun, UsedModel
+from limbeck.tasks.head_systems import systems_of
 from limbeck.types import Progress
 
 __all__ = ["examine_heads"]
@@ -32,7 +33,7 @@ def examine_heads(
     in_folder: InFolder,
     *,
     read: Callable[[], HeadRows[Any]],
-    open_with: Callable[[HeadRows[Any]], HeadRun],
+    open_with: Callable[[HeadRows[Any]], HeadContext],
     answers: Callable[[HeadRows[Any]], dict[str, int]],
 ) -> list[Finding]:
     """Return the findings on a run. Faults that make later checks impossible end the examination.
@@ -58,14 +59,14 @@ def examine_heads(
     findings += [Finding("warning", "data", words) for words in rows.warnings]
     findings += list(_rare(answers(rows)))
     try:
-        run = open_with(rows)
-        systems = run.systems(config.seeds[0])
+        context = open_with(rows)
+        systems = systems_of(context, config.seeds[0])
     except LimbeckError as error:
         return [*findings, Finding("fault", "models", str(error))]
-    findings += [*_models(run), *_windows(run), *_steps(systems)]
-    findings += [Finding("warning", "entities", words) for words in run.coder.notes()]
+    findings += [*_models(context), *_windows(context), *_steps(systems)]
+    findings += [Finding("warning", "entities", words) for words in context.coder.notes()]
     with progress.track("teacher and student on a sample", 1) as update:
-        findings.append(_expected_time(run, systems))
+        findings.append(_expected_time(context, systems))
         update(1)
     return findings
 
@@ -77,25 +78,25 @@ def _rare(answers: dict[str, int]) -> Iterator[Finding]:
         yield Finding("warning", "labels", message)
 
 
-def _models(run: HeadRun) -> Iterator[Finding]:
-    used: list[tuple[str, UsedModel]] = [("student", run.student)]
-    if run.teacher is not None:
-        used.insert(0, ("teacher", run.teacher))
+def _models(context: HeadContext) -> Iterator[Finding]:
+    used: list[tuple[str, UsedModel]] = [("student", context.student)]
+    if context.teacher is not None:
+        used.insert(0, ("teacher", context.teacher))
     sizes = ", ".join(f"{name} {depth(one.model)} x {width(one.model)}" for name, one in used)
     yield Finding("ok", "layers", sizes)
 
 
-def _windows(run: HeadRun) -> Iterator[Finding]:
+def _windows(context: HeadContext) -> Iterator[Finding]:
     """Long texts are read in windows, or cut where one answer is for the whole text."""
-    inputs, rows = run.student.train.inputs, len(run.rows.train.texts)
+    inputs, rows, limit = context.student.train.inputs, len(context.rows.train.texts), context.max_length
     longest = int(inputs.lengths.max())
-    yield Finding("ok", "lengths", f"the longest sequence has {longest} of {run.max_length} tokens")
+    yield Finding("ok", "lengths", f"the longest sequence has {longest} of {limit} tokens")
     if len(inputs.lengths) > rows:
-        several = int((np.bincount(run.student.train.row_of) > 1).sum())
-        yield Finding("note", "lengths", f"{several} texts are longer, and read in windows of {run.max_length} tokens")
+        several = int((np.bincount(context.student.train.row_of) > 1).sum())
+        yield Finding("note", "lengths", f"{several} texts are longer, and read in windows of {limit} tokens")
     if inputs.rows_at_limit:
         share = share_text(inputs.rows_at_limit / rows)
-        yield Finding("warning", "lengths", f"{share} of the rows fill {run.max_length} tokens: the rest is cut")
+        yield Finding("warning", "lengths", f"{share} of the rows fill {limit} tokens: the rest is cut")
 
 
 def _steps(systems: list[Any]) -> Iterator[Finding]:
@@ -107,16 +108,16 @@ def _steps(systems: list[Any]) -> Iterator[Finding]:
         yield Finding("warning", "steps", message)
 
 
-def _expected_time(run: HeadRun, systems: list[Any]) -> Finding:
+def _expected_time(context: HeadContext, systems: list[Any]) -> Finding:
     seconds = 0.0
-    pace = {"student": _seconds_a_sequence(run.student)}
-    if run.teacher is not None:
-        pace["teacher"] = _seconds_a_sequence(run.teacher)
+    pace = {"student": _seconds_a_sequence(context.student)}
+    if context.teacher is not None:
+        pace["teacher"] = _seconds_a_sequence(context.teacher)
     for system in systems:
         name = "teacher" if system.role == "teacher" else "student"
-        seeds = 1 if system.role == "teacher" else len(run.config.seeds)
+        seeds = 1 if system.role == "teacher" else len(context.config.seeds)
         trained = sum(p.steps * p.training.batch_size for p in system.stages) * _TRAINING_COSTS
-        seconds += seeds * (trained + len(run.student.test.inputs.lengths)) * pace.get(name, 0.0)
+        seconds += seeds * (trained + len(context.student.test.inputs.lengths)) * pace.get(name, 0.0)
     return Finding("note", "time", f"about {duration_text(seconds)} on this machine, by reading a sample of rows")
 
 

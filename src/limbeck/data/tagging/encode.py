@@ -56,14 +56,17 @@ class EncodedUnits:
         """All units."""
         return len(self.position_U)
 
+    def units_in(self, windows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the units that are read in some windows, window by window."""
+        return np.concatenate([np.arange(self.window_offsets[w], self.window_offsets[w + 1]) for w in windows])
+
     def places(self, windows: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
         """Return where the units of a batch are read, as three arrays ``[S]``: row of the batch, token, unit."""
         picked = np.asarray(windows)
         lengths = self.windows.lengths[picked]
         padding = lengths.max() - lengths if self.windows.pad_left else np.zeros_like(lengths)
-        units = [np.arange(self.window_offsets[w], self.window_offsets[w + 1]) for w in picked]
-        row_S = np.repeat(np.arange(len(picked)), [len(own) for own in units])
-        unit_S = np.concatenate(units)
+        row_S = np.repeat(np.arange(len(picked)), np.diff(self.window_offsets)[picked])
+        unit_S = self.units_in(picked)
         read = self.position_U[unit_S] >= 0
         row_S, unit_S = row_S[read], unit_S[read]
         return row_S, self.position_U[unit_S] + padding[row_S], unit_S

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.data.tagging.scheme import Span
-from limbeck.evaluation.f1_of_sets import entity_counts, macro_f1, micro_f1, precision, recall
+from limbeck.evaluation.f1_of_sets import entity_counts, macro_f1, micro_f1, of_counts, precision, recall
 from limbeck.evaluation.metrics.measure import Measure
 from limbeck.evaluation.metrics.statistic import Statistic
 from limbeck.results.figures import Metric
@@ -50,40 +49,16 @@ class TaggerOutputs:
         )
 
     @cached_property
-    def columns(self) -> NDArray[np.float64]:
-        """Counts of the labelled rows, ``[n, 3 C]``."""
+    def counts_NC3(self) -> NDArray[np.int64]:
+        """Of the labelled rows."""
         rows = [(gold, given) for gold, given in zip(self.gold, self.predicted, strict=True) if gold is not None]
-        return _columns([gold for gold, _ in rows], [given for _, given in rows], self.labels)
-
-
-def _columns(gold: Entities, predicted: Entities, labels: Sequence[str]) -> NDArray[np.float64]:
-    return entity_counts(gold, predicted, labels).reshape(len(gold), 3 * len(labels)).astype(np.float64)
-
-
-def _statistic(columns: NDArray[np.float64], figure: Callable[[Any], NDArray[np.float64]]) -> Statistic:
-    return Statistic(len(columns), lambda sums: figure(sums.reshape(len(sums), -1, 3)), columns)
-
-
-def _over_labels(
-    figure: Callable[[Any], NDArray[np.float64]],
-) -> Callable[[TaggerOutputs], Statistic | None]:
-    """A figure of the counts of all labels."""
-
-    def statistic(outputs: TaggerOutputs) -> Statistic | None:
-        return _statistic(outputs.columns, figure) if len(outputs.columns) else None
-
-    return statistic
-
-
-def _boundaries(outputs: TaggerOutputs) -> Statistic | None:
-    columns = outputs.unlabelled_spans.columns
-    return _statistic(columns, micro_f1) if len(columns) else None
+        return entity_counts([gold for gold, _ in rows], [given for _, given in rows], self.labels)
 
 
 def _agreement(outputs: TaggerOutputs) -> Statistic | None:
     if outputs.teacher is None:
         return None
-    return _statistic(replace(outputs, gold=outputs.teacher).columns, micro_f1)
+    return of_counts(replace(outputs, gold=outputs.teacher).counts_NC3, micro_f1)
 
 
 ENTITIES: list[Measure[TaggerOutputs]] = [
@@ -97,7 +72,7 @@ ENTITIES: list[Measure[TaggerOutputs]] = [
             meaning="2 right / (given + gold) over all entities of the held-out rows; one is right if its start, its "
             "end and its label are.",
         ),
-        _over_labels(micro_f1),
+        lambda of: of_counts(of.counts_NC3, micro_f1),
         compared=True,
         retained=True,
     ),
@@ -110,7 +85,7 @@ ENTITIES: list[Measure[TaggerOutputs]] = [
             higher_is_better=True,
             meaning="The mean of the F1 of each label that is gold in the held-out rows.",
         ),
-        _over_labels(macro_f1),
+        lambda of: of_counts(of.counts_NC3, macro_f1),
         compared=True,
     ),
     Measure(
@@ -122,7 +97,7 @@ ENTITIES: list[Measure[TaggerOutputs]] = [
             higher_is_better=True,
             meaning="The share of the entities given that are right.",
         ),
-        _over_labels(lambda counts: precision(counts.sum(axis=-2))),
+        lambda of: of_counts(of.counts_NC3, lambda counts: precision(counts.sum(axis=-2))),
     ),
     Measure(
         Metric(
@@ -133,7 +108,7 @@ ENTITIES: list[Measure[TaggerOutputs]] = [
             higher_is_better=True,
             meaning="The share of the gold entities that are found.",
         ),
-        _over_labels(lambda counts: recall(counts.sum(axis=-2))),
+        lambda of: of_counts(of.counts_NC3, lambda counts: recall(counts.sum(axis=-2))),
     ),
     Measure(
         Metric(
@@ -145,7 +120,7 @@ ENTITIES: list[Measure[TaggerOutputs]] = [
             meaning="Entity F1 if an entity of the wrong label counts as right: what is above the entity F1 are "
             "entities that were found and called something else.",
         ),
-        _boundaries,
+        lambda of: of_counts(of.unlabelled_spans.counts_NC3, micro_f1),
     ),
     Measure(
         Metric(

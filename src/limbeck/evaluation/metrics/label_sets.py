@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.evaluation.f1_of_sets import label_counts, macro_f1, micro_f1
+from limbeck.evaluation.f1_of_sets import label_counts, macro_f1, micro_f1, of_counts
 from limbeck.evaluation.metrics.measure import Measure
 from limbeck.evaluation.metrics.statistic import Statistic, mean_of
 from limbeck.results.figures import Metric
@@ -45,20 +44,6 @@ class LabelSetOutputs:
         return label_counts(self.gold_NC[self.labelled] > 0, self.logits_NC[self.labelled] > 0)
 
 
-def _over_labels(
-    figure: Callable[[Any], NDArray[np.float64]],
-) -> Callable[[LabelSetOutputs], Statistic | None]:
-    """A figure of the counts of all labels."""
-
-    def statistic(outputs: LabelSetOutputs) -> Statistic | None:
-        if not len(outputs.labelled):
-            return None
-        columns = outputs.counts_NC3.reshape(len(outputs.labelled), -1).astype(np.float64)
-        return Statistic(len(columns), lambda sums: figure(sums.reshape(len(sums), -1, 3)), columns)
-
-    return statistic
-
-
 def _subset_accuracy(outputs: LabelSetOutputs) -> Statistic | None:
     if not len(outputs.labelled):
         return None
@@ -83,7 +68,7 @@ LABEL_SETS: list[Measure[LabelSetOutputs]] = [
             meaning="2 right / (given + gold) over all labels of all held-out rows. A label is given where its "
             "probability is above 0.5.",
         ),
-        _over_labels(micro_f1),
+        lambda of: of_counts(of.counts_NC3, micro_f1),
         compared=True,
         retained=True,
     ),
@@ -96,7 +81,7 @@ LABEL_SETS: list[Measure[LabelSetOutputs]] = [
             higher_is_better=True,
             meaning="The mean of the F1 of each label that a held-out row has.",
         ),
-        _over_labels(macro_f1),
+        lambda of: of_counts(of.counts_NC3, macro_f1),
         compared=True,
     ),
     Measure(

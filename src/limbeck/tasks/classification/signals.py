@@ -120,7 +120,6 @@ def _stored_signals(context: Context, teacher: ModelTeacher, needs: Needs) -> St
             needs=needs,
             batches=list(length_sorted_batches(teacher.train.lengths, _TEACHER_BATCH_ROWS)),
             make_batch=context.batch_maker(context.train, teacher.train),
-            rows=rows,
             folder=folder,
             fingerprint=f"{weights_fingerprint(teacher.model)} {teacher.train.fingerprint()} {kinds}",
             progress=context.progress,

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.evaluation.measured import Measured, compared_pairs, comparisons, figures, retention
+from limbeck.evaluation.measured import Measured, compared_pairs, comparisons, figures, figures_of_slices, retention
 from limbeck.evaluation.metrics.label_sets import LABEL_SETS, LabelSetOutputs
-from limbeck.evaluation.metrics.measure import measure
-from limbeck.results.figures import Figure, Metric
+from limbeck.evaluation.metrics.measure import Measure, measure
+from limbeck.results.figures import Metric
 from limbeck.results.record import System
 from limbeck.results.sections import Classes
 
 __all__ = ["measure_label_sets"]
 
-_F1 = Metric(
-    key="f1",
-    title="F1",
-    unit="share",
-    higher_is_better=True,
-    table="classes",
-    meaning="2 right / (given + gold) of one label.",
-)
+_OF_LABELS = [
+    Measure(
+        Metric(
+            key="f1",
+            title="F1",
+            unit="share",
+            higher_is_better=True,
+            table="classes",
+            meaning="2 right / (given + gold) of one label.",
+        ),
+        LABEL_SETS[0].statistic,
+    )
+]
 
 
 def measure_label_sets(
@@ -53,20 +59,12 @@ def measure_label_sets(
     }
     found = measure(outputs, LABEL_SETS)
     headline = "agreement" if np.isnan(gold_NC).any(axis=1).all() else "micro_f1"
+    of_each = [({"class": name}, partial(LabelSetOutputs.of, label=place)) for place, name in enumerate(labels)]
     return Measured(
-        metrics=[*(one.metric for one in LABEL_SETS), _F1],
+        metrics=[one.metric for one in (*LABEL_SETS, *_OF_LABELS)],
         headline=headline,
         systems=list(systems),
-        figures=figures(found) + _of_each(outputs, labels),
+        figures=figures(found) + figures_of_slices(outputs, _OF_LABELS, of_each),
         comparisons=comparisons(found, compared_pairs(systems), LABEL_SETS, headline),
         sections=[Classes(labels=labels, name="labels"), retention(found, systems, LABEL_SETS)],
     )
-
-
-def _of_each(outputs: Mapping[str, Mapping[int, LabelSetOutputs]], labels: Sequence[str]) -> list[Figure]:
-    each: list[Figure] = []
-    for place, label in enumerate(labels):
-        of = {name: {seed: one.of(place) for seed, one in by_seed.items()} for name, by_seed in outputs.items()}
-        found = measure(of, LABEL_SETS[:1])
-        each += [sampled.figure(system, _F1.key, slice={"class": label}) for (system, _), sampled in found.items()]
-    return each

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from limbeck.data.targets.multi_label import label_matrix
 from limbeck.data.targets.rows import TargetRows
@@ -18,7 +17,7 @@ from limbeck.models.problem_type import require_problem
 from limbeck.report.use import Use
 from limbeck.results.record import System
 from limbeck.tasks.coded_targets import CodedTargets, coded_targets
-from limbeck.tasks.head_run import Coded
+from limbeck.tasks.head_coder import Array, Coded, Split
 from limbeck.tasks.multi_label.config import LabelSetRunConfig
 from limbeck.tasks.multi_label.measure import measure_label_sets
 from limbeck.tasks.multi_label.rows import LabelSetRows
@@ -27,8 +26,6 @@ from limbeck.types import Teacher
 
 __all__ = ["LabelSetCoder"]
 
-Split = Literal["train", "test"]
-Array = NDArray[np.float32]
 
 _SURE = 30.0
 """Logit of a label that a teacher gave: a probability of 1 - 1e-13."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.evaluation.measured import Measured, compared_pairs, comparisons, figures, retention
+from limbeck.evaluation.measured import Measured, compared_pairs, comparisons, figures, figures_of_slices, retention
 from limbeck.evaluation.metrics.measure import measure
 from limbeck.evaluation.metrics.regression import REGRESSION, ValueOutputs
-from limbeck.results.figures import Figure
 from limbeck.results.record import System
 
 __all__ = ["measure_regression"]
@@ -53,19 +53,12 @@ def measure_regression(
             System(name="constant", title="Always the mean", role="constant", detail="the mean of the held-out rows")
         )
     found, headline = measure(values, REGRESSION), "pearson" if labelled else "mse_to_teacher"
+    of_each = [({"value": name}, partial(ValueOutputs.of, value=place)) for place, name in enumerate(names)]
     return Measured(
         metrics=[one.metric for one in REGRESSION],
         headline=headline,
         systems=models,
-        figures=figures(found) + (_of_each(values, names) if len(names) > 1 else []),
+        figures=figures(found) + figures_of_slices(values, _OF_VALUES, of_each if len(names) > 1 else []),
         comparisons=comparisons(found, compared_pairs(models), REGRESSION, headline),
         sections=[retention(found, models, REGRESSION)],
     )
-
-
-def _of_each(values: Mapping[str, Mapping[int, ValueOutputs]], names: Sequence[str]) -> list[Figure]:
-    each: list[Figure] = []
-    for place, value in enumerate(names):
-        found = measure({n: {s: one.of(place) for s, one in by.items()} for n, by in values.items()}, _OF_VALUES)
-        each += [sampled.figure(system, metric, slice={"value": value}) for (system, metric), sampled in found.items()]
-    return each

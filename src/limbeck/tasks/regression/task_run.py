@@ -9,10 +9,9 @@ all answers, on disk too, are in the user's units.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from limbeck.data.targets.regression import Scale, scale_of, value_matrix
 from limbeck.data.targets.rows import TargetRows
@@ -25,7 +24,7 @@ from limbeck.models.problem_type import require_problem
 from limbeck.report.use import Use
 from limbeck.results.record import System
 from limbeck.tasks.coded_targets import CodedTargets, coded_targets
-from limbeck.tasks.head_run import Coded
+from limbeck.tasks.head_coder import Array, Coded, Split
 from limbeck.tasks.regression.config import RegressorRunConfig
 from limbeck.tasks.regression.measure import measure_regression
 from limbeck.tasks.regression.rows import RegressorRows
@@ -33,9 +32,6 @@ from limbeck.teachers.stored_outputs import StoredOutputs
 from limbeck.types import Teacher
 
 __all__ = ["ValueCoder"]
-
-Split = Literal["train", "test"]
-Array = NDArray[np.float32]
 
 
 class ValueCoder:

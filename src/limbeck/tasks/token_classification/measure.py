@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,9 @@ from numpy.typing import NDArray
 from limbeck.data.tagging.encode import EncodedUnits, lost_spans, spans_from_tags
 from limbeck.data.tagging.rows import Range, TaggedRow
 from limbeck.data.tagging.scheme import Scheme, Span
-from limbeck.evaluation.measured import Measured, compared_pairs, comparisons, figures, retention
+from limbeck.evaluation.measured import Measured, compared_pairs, comparisons, figures, figures_of_slices, retention
 from limbeck.evaluation.metrics.entities import ENTITIES, TaggerOutputs
 from limbeck.evaluation.metrics.measure import measure
-from limbeck.results.figures import Figure
 from limbeck.results.record import System
 from limbeck.results.sections import Classes
 
@@ -68,11 +68,12 @@ def measure_tagger(
     found = measure(outputs, ENTITIES)
     labelled = any(row.spans is not None for row in held_out.rows)
     headline = "entity_f1" if labelled else "agreement"
+    of_each = [({"class": label}, partial(TaggerOutputs.of, label=label)) for label in held_out.labels]
     return Measured(
         metrics=[one.metric for one in ENTITIES],
         headline=headline,
         systems=list(systems),
-        figures=figures(found) + [f for label in held_out.labels for f in _of_label(label, outputs)],
+        figures=figures(found) + figures_of_slices(outputs, _OF_LABELS, of_each),
         comparisons=comparisons(found, compared_pairs(systems), ENTITIES, headline),
         sections=[Classes(labels=held_out.labels, name="entity types"), retention(found, systems, ENTITIES)],
         warnings=_warnings(held_out),
@@ -89,12 +90,6 @@ def _outputs(
     reference = next(iter(named[teacher].values())) if teacher is not None and name != teacher else None
     gold = [row.spans for row in rows.rows]
     return {seed: TaggerOutputs(gold, spans, reference, rows.labels) for seed, spans in by_seed.items()}
-
-
-def _of_label(label: str, outputs: Mapping[str, Mapping[int, TaggerOutputs]]) -> list[Figure]:
-    of_label = {name: {seed: one.of(label) for seed, one in by_seed.items()} for name, by_seed in outputs.items()}
-    found = measure(of_label, _OF_LABELS)
-    return [sampled.figure(system, metric, slice={"class": label}) for (system, metric), sampled in found.items()]
 
 
 def _warnings(held_out: HeldOut) -> list[str]:

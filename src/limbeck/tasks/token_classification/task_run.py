@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from limbeck.models.load import Head
 from limbeck.models.padding import Padding
 from limbeck.report.use import Use
 from limbeck.results.record import System
-from limbeck.tasks.head_run import Coded
+from limbeck.tasks.head_coder import Array, Coded, Split
 from limbeck.tasks.token_classification.config import TaggerRunConfig
 from limbeck.tasks.token_classification.measure import HeldOut, measure_tagger
 from limbeck.tasks.token_classification.rows import TaggerRows, teacher_tags
@@ -29,9 +29,6 @@ from limbeck.teachers.stored_outputs import StoredOutputs
 from limbeck.types import Batch, Teacher, Update
 
 __all__ = ["TagCoder"]
-
-Split = Literal["train", "test"]
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -51,8 +48,11 @@ class _Coded:
     def batch(self, sequences: NDArray[np.int64]) -> Batch:
         return self.batches.batch(sequences)
 
-    def predict(self, model: Any, update: Update | None = None) -> Array:
-        return predict_tags(model, self.batches.encoded, update=update)
+    def answers_in(self, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self.batches.encoded.units_in(sequences)
+
+    def predict(self, model: Any, sequences: NDArray[np.int64] | None = None, update: Update | None = None) -> Array:
+        return predict_tags(model, self.batches.encoded, sequences, update=update)
 
 
 class TagCoder:

@@ -1,0 +1,97 @@
+"""What a kind of head has of its own: how rows become batches, and outputs answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.data.encode import Encoded
+from limbeck.evaluation.measured import Measured
+from limbeck.losses.readout import Readout
+from limbeck.models.load import Head
+from limbeck.models.padding import Padding
+from limbeck.report.use import Use
+from limbeck.results.record import System
+from limbeck.types import Batch, Teacher, Update
+
+__all__ = ["Array", "Coded", "Coder", "Split"]
+
+Split = Literal["train", "test"]
+Array = NDArray[np.float32]
+
+
+class Coded(Protocol):
+    """Rows as one model reads them."""
+
+    @property
+    def inputs(self) -> Encoded:
+        """The sequences that batches are made of; a long text may be several."""
+
+    @property
+    def row_of(self) -> NDArray[np.int64]:
+        """Which row each sequence is of."""
+
+    def batch(self, sequences: NDArray[np.int64]) -> Batch:
+        """Return a batch with gold answers."""
+
+    def answers_in(self, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the numbers of the answers that are read in some sequences: of rows, or of units in them."""
+
+    def predict(self, model: Any, sequences: NDArray[np.int64] | None = None, update: Update | None = None) -> Array:
+        """Return a model's outputs for the answers in some sequences, or for all answers."""
+
+
+class Coder(Protocol):
+    """What a kind of head has of its own."""
+
+    @property
+    def head(self) -> Head:
+        """What outputs are of."""
+
+    @property
+    def readout(self) -> Readout:
+        """What is trained."""
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the model's outputs, in their order."""
+
+    @property
+    def use(self) -> Use:
+        """What the model card says of students."""
+
+    def call(self, model: Any) -> None:
+        """Have a model's configuration say what its outputs are."""
+
+    def require(self, model: Any, name: str) -> None:
+        """Refuse a finished teacher that gives something else. Raises `ModelError`."""
+
+    def start(self, tokenizer: Any, models: Sequence[Any]) -> None:
+        """Settle what depends on the student's tokenizer, and on student and teacher."""
+
+    def begin(self, student: Any, teacher: Any) -> None:
+        """Settle how a student that is made of a teacher's layers starts."""
+
+    def encode(self, split: Split, tokenizer: Any, max_length: int, padding: Padding) -> Coded:
+        """Tokenise training or held-out rows for a model."""
+
+    def answers(self, split: Split) -> Array | None:
+        """Return the teacher's answers that were read with the rows, in the form of outputs."""
+
+    def signals(self, outputs: Array, student: Coded, states: Teacher | None) -> Teacher:
+        """Return what gives the teacher's `outputs` of the training rows to the batches of `student`."""
+
+    def finish(self, model: Any) -> None:
+        """Have a trained model give the user's units."""
+
+    def measure(self, systems: Sequence[System], outputs: Mapping[str, Mapping[int, Array]]) -> Measured:
+        """Return all figures of the held-out rows."""
+
+    def notes(self) -> list[str]:
+        """Return what a user should know of these rows and the student's tokenizer before a run."""
+
+    def task_values(self) -> dict[str, Any]:
+        """Return what a saved student must remember to read and answer new rows."""

@@ -1,0 +1,174 @@
+"""What all systems of a run with a head share: teacher and student, and the rows as each reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.data.encode import token_limit
+from limbeck.errors import ConfigError
+from limbeck.models.layers import depth
+from limbeck.models.load import load_classifier, load_tokenizer
+from limbeck.models.padding import padding_of, share_padding
+from limbeck.numerics.layer_maps import choose_layers
+from limbeck.students.adapters import add_adapter
+from limbeck.students.initialise import copies_note, student_from_config, student_from_layers
+from limbeck.tasks.baselines import trained
+from limbeck.tasks.head_coder import Coded, Coder
+from limbeck.tasks.head_config import HeadRunConfig
+from limbeck.tasks.head_rows import HeadRows
+from limbeck.tasks.run_config import NamedRecipe
+from limbeck.types import Progress
+
+__all__ = ["HeadContext", "UsedModel", "make_student", "open_context"]
+
+
+@dataclass(frozen=True)
+class UsedModel:
+    """A model of the run, and the rows as it reads them."""
+
+    model: Any
+    tokenizer: Any
+    train: Coded
+    test: Coded
+
+
+@dataclass(frozen=True)
+class HeadContext:
+    """What all systems of a run share."""
+
+    config: HeadRunConfig
+    coder: Coder
+    rows: HeadRows[Any]
+    folder: Path
+    teacher: UsedModel | None
+    """``None``: its answers were read with the rows."""
+    student: UsedModel
+    """The first seed's, before training."""
+    max_length: int
+    """Tokens of a sequence of the student."""
+
+    @property
+    def same_tokens(self) -> bool:
+        """Whether teacher and student read the training rows as the same token ids."""
+        assert self.teacher is not None
+        return self.teacher.train.inputs.fingerprint() == self.student.train.inputs.fingerprint()
+
+    @property
+    def recipes(self) -> dict[str, NamedRecipe]:
+        """Those of all students that are trained, by the names of their systems, the main one first."""
+        return trained(self.config.recipes(), self.rows.labelled)
+
+    @property
+    def taught_N(self) -> NDArray[np.bool_]:
+        """Which training rows the teacher has an answer for."""
+        train = self.rows.train
+        return train.taught_N if self.teacher is None else np.ones(len(train.texts), dtype=np.bool_)
+
+
+def open_context(
+    config: HeadRunConfig, coder: Coder, rows: HeadRows[Any], folder: Path, progress: Progress
+) -> HeadContext:
+    """Load the models, check that they can do the run, and tokenise all rows.
+
+    Raises:
+        LimbeckError: a model cannot be loaded, or does not fit the task, the rows or the recipe.
+    """
+    counts = rows.counts
+    progress.log(f"{counts['train']} training rows ({counts['labelled']} labelled), {counts['test']} held-out rows")
+    teacher = _start_teacher(config, coder)
+    tokenizer = _student_tokenizer(config, teacher)
+    student = make_student(config, coder, teacher[0] if teacher else None, tokenizer, config.seeds[0])
+    if (note := copies_note(student)) is not None:
+        progress.log(note)
+    limit = token_limit(tokenizer, student, config.training.max_length)
+    coder.start(tokenizer, [student, *([teacher[0]] if teacher else [])])
+    of_student = _coded(coder, student, tokenizer, limit)
+    of_teacher = None
+    if teacher is not None:
+        limit_of_teacher = min(limit, token_limit(teacher[1], teacher[0], config.training.max_length))
+        of_teacher = _coded(coder, *teacher, limit_of_teacher)
+    context = HeadContext(config, coder, rows, folder, of_teacher, of_student, limit)
+    _require_fitting(context)
+    return context
+
+
+def _coded(coder: Coder, model: Any, tokenizer: Any, limit: int) -> UsedModel:
+    padding = padding_of(model, tokenizer)
+    train, test = (coder.encode(split, tokenizer, limit, padding) for split in ("train", "test"))
+    return UsedModel(model, tokenizer, train, test)
+
+
+def _start_teacher(config: HeadRunConfig, coder: Coder) -> tuple[Any, Any] | None:
+    import torch
+
+    teacher = config.teacher
+    if teacher.model is None:
+        return None
+    torch.manual_seed(config.seeds[0])  # a pretrained encoder gets a new head
+    tokenizer = load_tokenizer(teacher.model, trust_remote_code=teacher.trust_remote_code)
+    trained_already = teacher.fine_tune is None
+    model = load_classifier(
+        teacher.model,
+        labels=None if trained_already else coder.outputs,
+        head=coder.head,
+        trust_remote_code=teacher.trust_remote_code,
+    )
+    if trained_already:
+        coder.require(model, f"teacher {teacher.model}")
+    coder.call(model)
+    padding_of(model, tokenizer, trained=trained_already)
+    return model, tokenizer
+
+
+def _student_tokenizer(config: HeadRunConfig, teacher: tuple[Any, Any] | None) -> Any:
+    """Return the student's own tokenizer, or the teacher's for a student made of the teacher or a configuration."""
+    if config.student.model is None:
+        assert teacher is not None
+        return teacher[1]
+    tokenizer = load_tokenizer(config.student.model, trust_remote_code=config.student.trust_remote_code)
+    if tokenizer.pad_token is None and tokenizer.eos_token is not None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def make_student(config: HeadRunConfig, coder: Coder, teacher: Any, tokenizer: Any, seed: int) -> Any:
+    """Return the untrained student, with its head and its adapter; the same for the same seed.
+
+    Raises:
+        ConfigError, ModelError: a layer map out of range, a configuration, model or adapter that does not fit.
+    """
+    import torch
+
+    torch.manual_seed(seed)
+    wanted = config.student
+    if wanted.from_teacher is not None:
+        layers = choose_layers(
+            wanted.from_teacher.layers, teacher_layers=depth(teacher), keep=wanted.from_teacher.keep
+        )
+        model = student_from_layers(teacher, layers)
+        coder.begin(model, teacher)
+    elif wanted.model is not None:
+        model = load_classifier(
+            wanted.model, labels=coder.outputs, head=coder.head, trust_remote_code=wanted.trust_remote_code
+        )
+    else:
+        assert wanted.config is not None
+        model = student_from_config(wanted.config, coder.outputs, head=coder.head, pad_id=tokenizer.pad_token_id)
+    coder.call(model)
+    share_padding(model, tokenizer)
+    return model if wanted.adapter is None else add_adapter(model, wanted.adapter)
+
+
+def _require_fitting(context: HeadContext) -> None:
+    """Refuse recipes that compare states of models that read other tokens. Raises `ConfigError`."""
+    for recipe in context.recipes.values():
+        if recipe.build().needs.teacher_taps and context.teacher is not None and not context.same_tokens:
+            raise ConfigError(
+                f"recipe '{recipe.name}' compares states of teacher and student, but their tokenizers write these "
+                "rows with different ids. Use a student with the teacher's tokenizer (student.from_teacher), or kd"
+            )

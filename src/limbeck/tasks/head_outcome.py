@@ -1,0 +1,105 @@
+"""The end of a run with a head: its student in a folder, and all figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from limbeck.atomic import write_json
+from limbeck.evaluation.speed import measure_speed
+from limbeck.formatting import layers_text, parameters_text
+from limbeck.models.layers import depth
+from limbeck.models.load import load_weights, save_model
+from limbeck.ranks import device
+from limbeck.recipes.catalogue import recipe_card
+from limbeck.results.record import Results, StageCost
+from limbeck.results.record import System as Described
+from limbeck.results.sections import Adapter, Section, Speeds
+from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_export, trainable_parameters
+from limbeck.tasks.baselines import untrained_warnings
+from limbeck.tasks.head_coder import Array
+from limbeck.tasks.head_context import HeadContext
+from limbeck.tasks.record import Facts, assemble
+from limbeck.tasks.task import System
+from limbeck.tasks.task_file import TASK_FILE
+
+__all__ = ["export_student", "results_of"]
+
+
+def export_student(context: HeadContext, part: Path) -> Adapter | None:
+    """Write the first seed's distilled student after its last stage, whatever its score, and return its adapter."""
+    student = context.student.model.to(device())
+    done = sorted((context.folder / "stages").glob(f"*-distilled-*-seed{context.config.seeds[0]}/done.json"))[-1]
+    load_weights(student, done.parent / "model")
+    adapter, described = context.config.student.adapter, None
+    if adapter is not None:
+        described = Adapter(
+            name=adapter.kind,
+            trainable_parameters=trainable_parameters(student),
+            parameters=all_parameters(student),
+            notes=adapter_notes(adapter),
+        )
+        merged_for_export(student)
+    context.coder.finish(student)
+    save_model(student, context.student.tokenizer, part)
+    write_json(part / TASK_FILE, {**context.coder.task_values(), "max_length": context.max_length})
+    return described
+
+
+def results_of(
+    context: HeadContext,
+    systems: Sequence[System],
+    outputs: Mapping[str, Mapping[int, Array]],
+    costs: Sequence[StageCost],
+    adapter: Adapter | None,
+    command: str,
+) -> Results:
+    """Return all figures of a run, from the outputs for the held-out rows by system and seed."""
+    models = {"student": context.student, **({} if context.teacher is None else {"teacher": context.teacher})}
+    speeds = measure_speed(
+        {name: used.model for name, used in models.items()}, {name: used.test.inputs for name, used in models.items()}
+    )
+    described = [_described(context, system) for system in systems]
+    of = {one.name: "teacher" if one.role == "teacher" else "student" for one in described}
+    sections: list[Section] = [Speeds(systems={name: speeds[m] for name, m in of.items() if m in speeds})]
+    if adapter is not None:
+        sections.append(adapter)
+    config, recipe, rows = context.config, context.config.recipe.name, context.rows
+    facts = Facts(
+        kind=config.task.kind,
+        name=Path(config.output).name,
+        command=command,
+        recipe=recipe,
+        paper=recipe_card(recipe).paper,
+        seeds=config.seeds,
+        rows=rows.counts,
+        fingerprints=rows.fingerprints,
+    )
+    return assemble(
+        facts,
+        context.coder.measure(described, outputs),
+        folder=context.folder,
+        costs=list(costs),
+        sections=sections,
+        warnings=[*rows.warnings, *untrained_warnings(config.recipes(), rows.labelled, "gold answer")],
+    )
+
+
+def _described(context: HeadContext, system: System) -> Described:
+    teacher, of_teacher = context.teacher, system.role == "teacher"
+    if of_teacher and teacher is None:
+        detail, layers = f"answers in {', '.join(context.config.teacher.columns)}", None
+    else:
+        used = teacher if of_teacher and teacher is not None else context.student
+        whole = None if of_teacher or teacher is None else depth(teacher.model)
+        layers = depth(used.model)
+        detail = f"{layers_text(layers, whole)}, {parameters_text(all_parameters(used.model))} parameters"
+    return Described(
+        name=system.name,
+        title=system.title,
+        role=system.role,
+        detail=detail,
+        recipe=system.recipe,
+        control=system.control,
+        layers=layers,
+    )

@@ -1,0 +1,75 @@
+"""Kinds of task whose models have a head, behind `limbeck.tasks.task.Task`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limbeck.errors import ConfigError
+from limbeck.tasks.finding import Finding, InFolder
+from limbeck.tasks.head_checks import examine_heads
+from limbeck.tasks.head_coder import Coder
+from limbeck.tasks.head_config import HeadRunConfig
+from limbeck.tasks.head_context import open_context
+from limbeck.tasks.head_rows import HeadRows
+from limbeck.tasks.head_run import HeadRun
+from limbeck.tasks.memory import MemoryPlan
+from limbeck.tasks.task import Student
+from limbeck.types import Progress
+
+__all__ = ["HeadTask"]
+
+
+@dataclass(frozen=True)
+class HeadTask:
+    """One of them; what a kind has of its own are these four."""
+
+    read_rows: Callable[[Any, Path | None], HeadRows[Any]]
+    """Reads and checks all rows of a run; the folder takes rows in quarantine."""
+    coder: Callable[[Any, Any], Coder]
+    """Made of a run and its rows."""
+    answers: Callable[[Any], dict[str, int]]
+    """Counts the gold answers of the training rows by label, where there are labels."""
+    student: Callable[[str], Student]
+    """A saved student by its folder."""
+
+    def settle(self, config: HeadRunConfig, folder: Path) -> HeadRunConfig:
+        """Nothing is open."""
+        return config
+
+    def read(self, config: HeadRunConfig, folder: Path | None) -> HeadRows[Any]:
+        """Return checked rows."""
+        return self.read_rows(config, folder)
+
+    def open(self, config: HeadRunConfig, rows: HeadRows[Any], folder: Path, progress: Progress) -> HeadRun:
+        """Load and check the models, and encode the rows."""
+        return HeadRun(open_context(config, self.coder(config, rows), rows, folder, progress), progress)
+
+    def examine(self, config: HeadRunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
+        """Return what the doctor finds."""
+        folder = Path(config.output)
+        return examine_heads(
+            config,
+            progress,
+            in_folder,
+            read=lambda: self.read_rows(config, None),
+            open_with=lambda rows: open_context(config, self.coder(config, rows), rows, folder, progress),
+            answers=self.answers,
+        )
+
+    def plan(self, config: HeadRunConfig, available: float | None) -> MemoryPlan:
+        """Refuse: its steps are those of a classifier of the same shape."""
+        raise ConfigError(
+            "limbeck plan traces classification runs; a run of this kind takes as much as a classifier of the same "
+            "shape and max_length"
+        )
+
+    def fill_store(self, config: HeadRunConfig, progress: Progress) -> tuple[int, float]:
+        """Refuse: a run keeps the teacher's few outputs of each text or word itself."""
+        raise ConfigError("limbeck store is for runs on texts (task.kind: generation); this run keeps signals itself")
+
+    def load(self, model: str) -> Student:
+        """Return a saved student."""
+        return self.student(model)
