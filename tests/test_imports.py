@@ -334,7 +334,7 @@ def later() -> None:
     import rich
 
     from ..losses import labels
-    from .records import Fault
+    from .records import BadRow
 """
 
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from words import UNIVERSAL_TAGS, Sentence
 
-from limbeck.data.instructions.files import refuse_faults
+from limbeck.data.instructions.files import refuse_rows
 from limbeck.data.instructions.labels import GRADES
 from limbeck.data.instructions.make import Split
-from limbeck.data.records import Fault, excerpt
+from limbeck.data.records import BadRow, excerpt
 from limbeck.data.sources import DataFile
 from limbeck.data.text_files import open_text, utf8_fault
 from limbeck.errors import DataError
@@ -181,23 +181,23 @@ def read_table(folder: Path, table: Table, split: Split, lang: str) -> list[Row]
     """
     path = _path(folder, table, split, lang)
     rows: list[Row] = []
-    faults: list[Fault] = []
+    bad_rows: list[BadRow] = []
     labelled = True
     with open_text(DataFile(path, path.suffix, False)) as lines:
         for number, line in enumerate(lines, 1):
             text = line.rstrip("\r\n")
             if (number == 1 and split in table.header) or not text.strip():
                 continue
-            place = len(rows) + len(faults) + 1
+            place = len(rows) + len(bad_rows) + 1
             if place == 1:
                 # Test files were given out without labels first. In others a short line is a broken one.
                 labelled = split != "test" or text.count("\t") != len(_columns(table)) - 1
             row = _row(number, place, text, table, labelled)
-            if isinstance(row, Fault):
-                faults.append(row)
+            if isinstance(row, BadRow):
+                bad_rows.append(row)
             else:
                 rows.append(row)
-    refuse_faults(str(path), faults)
+    refuse_rows(str(path), bad_rows)
     return rows
 
 
@@ -206,20 +206,20 @@ def _columns(table: Table) -> list[str]:
     return [*(["id"] if table.keyed else []), *(name for names in table.texts for name in names)]
 
 
-def _row(number: int, place: int, line: str, table: Table, labelled: bool) -> Row | Fault:
+def _row(number: int, place: int, line: str, table: Table, labelled: bool) -> Row | BadRow:
     if reason := utf8_fault(line):
-        return Fault(number, None, reason, line)
+        return BadRow(number, None, reason, line)
     cells = [cell.strip() for cell in line.split("\t")]
     columns = [*_columns(table), *(["label"] if labelled else [])]
     if len(cells) != len(columns):
         wanted = f"expected {len(columns)} between tabs ({', '.join(columns)})"
-        return Fault(number, None, f"{len(cells)} columns; {wanted}", line)
+        return BadRow(number, None, f"{len(cells)} columns; {wanted}", line)
     label = None
     if labelled:
         written = cells.pop()
         if written.casefold() not in table.labels:
             reason = f"unknown label {excerpt(written)}; expected one of {', '.join(table.labels)}"
-            return Fault(number, "label", reason, line)
+            return BadRow(number, "label", reason, line)
         label = table.labels[written.casefold()]
     key = cells.pop(0) if table.keyed else str(place)
     texts: list[list[str]] = []
@@ -228,7 +228,7 @@ def _row(number: int, place: int, line: str, table: Table, labelled: bool) -> Ro
         del cells[: len(names)]
         # A title without a text and a text without a title are well: search engines have such pages.
         if not any(texts[-1]):
-            return Fault(number, " and ".join(names), "empty", line)
+            return BadRow(number, " and ".join(names), "empty", line)
     return Row(number, key, texts, label)
 
 
@@ -240,7 +240,7 @@ def read_sentences(folder: Path, file: WordFile, split: Split, lang: str) -> lis
     """
     path = _path(folder, file, split, lang)
     sentences: list[Sentence] = []
-    faults: list[Fault] = []
+    bad_rows: list[BadRow] = []
     tokens: list[str] = []
     tags: list[str] = []
 
@@ -263,10 +263,10 @@ def read_sentences(folder: Path, file: WordFile, split: Split, lang: str) -> lis
             elif not reason and cells[1] not in file.tags:
                 reason = f"unknown tag {excerpt(cells[1])}; expected one of {', '.join(sorted(file.tags))}"
             if reason:
-                faults.append(Fault(number, None, reason, text))
+                bad_rows.append(BadRow(number, None, reason, text))
             else:
                 tokens.append(cells[0])
                 tags.append(cells[1])
     end()
-    refuse_faults(str(path), faults)
+    refuse_rows(str(path), bad_rows)
     return sentences

@@ -44,7 +44,7 @@ from limbeck.teachers.store.fingerprint import Fingerprint
 from limbeck.teachers.store.reader import TokenStore
 from limbeck.teachers.store.teacher import StoredTokenTeacher
 from limbeck.teachers.store.writer import StoreWriter
-from limbeck.types import Batch, LazyLogits, Needs, Teacher, WrittenBy
+from limbeck.types import Batch, CompletionSource, LazyLogits, Needs, Teacher
 
 STEPS = 1000
 TOP_K = 64
@@ -105,7 +105,7 @@ def rewrite(student: Any, encoded: EncodedSequences) -> OnPolicyWriter:
         sequences: list[TokenSequence] = written_sequences(encoded, rows.tolist(), [one.ids for one in completions])
         batch = collate(sequences, PAD)
         batch["rows_B"] = torch.from_numpy(np.asarray(rows))
-        batch["written_by_B"] = torch.full((len(rows),), int(WrittenBy.STUDENT))
+        batch["source_B"] = torch.full((len(rows),), int(CompletionSource.STUDENT))
         return batch
 
     return OnPolicyWriter(OnPolicy(1.0, decoding=Decoding(NEW_TOKENS)), write_rows, seed=0)
@@ -117,7 +117,7 @@ def serve(encoded: EncodedSequences) -> Callable[[NDArray[np.int64]], Batch]:
     def batch(rows: NDArray[np.int64]) -> Batch:
         made = encoded.batch(rows)
         made["rows_B"] = torch.from_numpy(rows)
-        made["written_by_B"] = torch.full((len(rows),), int(WrittenBy.DATA))
+        made["source_B"] = torch.full((len(rows),), int(CompletionSource.DATA))
         return made
 
     return batch

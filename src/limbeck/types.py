@@ -31,6 +31,7 @@ __all__ = [
     "BYTES_A_TOKEN",
     "UNLABELLED",
     "Batch",
+    "CompletionSource",
     "DenseLogits",
     "Instruction",
     "LazyLogits",
@@ -49,7 +50,6 @@ __all__ = [
     "Tap",
     "Teacher",
     "Writer",
-    "WrittenBy",
 ]
 
 UNLABELLED = -100
@@ -59,8 +59,8 @@ BYTES_A_TOKEN = 4
 """A rule of thumb where the tokenizer is not at hand; about right for English, and stricter for other scripts."""
 
 
-class WrittenBy(IntEnum):
-    """Who wrote a completion that is trained on."""
+class CompletionSource(IntEnum):
+    """Where a completion that is trained on comes from."""
 
     DATA = 0
     TEACHER = 1
@@ -317,8 +317,8 @@ class Batch(TypedDict, total=False):
     """In text generation: what a function of the user's says of each text that the student wrote."""
     returns_BT: Tensor
     """In text generation: what a policy gradient weighs each written token by."""
-    written_by_B: Tensor
-    """In text generation: who wrote each row's completion (`WrittenBy`)."""
+    source_B: Tensor
+    """In text generation: where each row's completion comes from (`CompletionSource`)."""
     candidates_BK: Tensor
     """In candidate ranking: which places of a row hold a candidate, bool; scores elsewhere are ``-inf``."""
     gold_BK: Tensor

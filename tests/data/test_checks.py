@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limbeck.data.checks import CheckedRow, check_columns, check_record, refuse_misspelt_label
-from limbeck.data.records import Fault, Fields, Record
+from limbeck.data.records import BadRow, Fields, Record
 from limbeck.errors import DataError
 
 FIELDS = Fields(text="text", text_pair="other", label="label")
@@ -19,7 +19,7 @@ GOOD = {"text": "a", "other": "b", "label": "x"}
 def fault(labels: frozenset[str] | None = None, **changed: object) -> tuple[str | None, str]:
     """Return field and reason of a good row with some fields changed."""
     checked = check_record(Record(7, GOOD | changed, "row"), FIELDS, labels)
-    assert isinstance(checked, Fault)
+    assert isinstance(checked, BadRow)
     assert (checked.number, checked.unit, checked.row) == (7, "row", GOOD | changed)
     return checked.field, checked.reason
 
@@ -113,17 +113,17 @@ def test_an_unknown_label() -> None:
 def test_a_missing_text() -> None:
     fields = Fields("text", text_pair="hypothesis")
     missing = check_record(Record(1, {"txt": "a"}), fields, None)
-    assert missing == Fault(1, "text", "missing; did you mean 'txt'?", {"txt": "a"})
+    assert missing == BadRow(1, "text", "missing; did you mean 'txt'?", {"txt": "a"})
     missing = check_record(Record(1, {"text": "a", "b\x1b[2J\ud800": 1}), fields, None)
-    assert isinstance(missing, Fault)
+    assert isinstance(missing, BadRow)
     assert (missing.field, missing.reason) == ("hypothesis", "missing; known here: b\\x1b[2J\\ud800, text")
     missing = check_record(Record(1, {}), fields, None)
-    assert isinstance(missing, Fault)
+    assert isinstance(missing, BadRow)
     assert missing.reason == "missing; the row is empty"
 
 
 def test_a_long_reason_is_cut_in_messages() -> None:
-    described = Fault(1, "text", "missing; known here: " + "key, " * 1000, {}).describe("a.csv")
+    described = BadRow(1, "text", "missing; known here: " + "key, " * 1000, {}).describe("a.csv")
     assert described.startswith("a.csv, line 1, field 'text': missing; known here: key, ")
     assert described.endswith(" ...")
     assert len(described) < 350

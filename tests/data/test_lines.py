@@ -10,11 +10,11 @@ import pytest
 
 from limbeck.data import lines
 from limbeck.data.lines import read_lines
-from limbeck.data.records import Fault, Record
+from limbeck.data.records import BadRow, Record
 from limbeck.errors import DataError
 
 
-def read(monkeypatch: pytest.MonkeyPatch, content: bytes) -> list[Record | Fault]:
+def read(monkeypatch: pytest.MonkeyPatch, content: bytes) -> list[Record | BadRow]:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     return [record for _, record, _ in read_lines("-", "text")]
 
@@ -36,7 +36,7 @@ def test_texts_and_objects(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_bad_line_is_a_fault_and_the_next_is_read(line: bytes, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first, bad, last = read(monkeypatch, b"a\n" + line + b"\nb\n")
     assert (first, last) == (Record(1, {"text": "a"}), Record(3, {"text": "b"}))
-    assert isinstance(bad, Fault)
+    assert isinstance(bad, BadRow)
     assert bad.number == 2
     assert bad.reason.startswith(reason)
 

@@ -17,14 +17,14 @@ import pytest
 from huggingface_hub import constants
 
 from limbeck.data.readers import read_records
-from limbeck.data.records import Fault, Fields, Record
+from limbeck.data.records import BadRow, Fields, Record
 from limbeck.data.sources import HubData, find_sources
 from limbeck.errors import DataError
 
 FIELDS = Fields(text="text", label="label")
 
 
-def read(path: Path, content: bytes | None = None, fields: Fields = FIELDS) -> list[Record | Fault]:
+def read(path: Path, content: bytes | None = None, fields: Fields = FIELDS) -> list[Record | BadRow]:
     if content is not None:
         path.write_bytes(content)
     [source] = find_sources(path, base=None, split="train")
@@ -65,7 +65,7 @@ def test_json_lines(tmp_path: Path) -> None:
 def test_one_bad_line_does_not_end_the_reading(tmp_path: Path, line: bytes, reason: str) -> None:
     first, bad, last = read(tmp_path / "a.jsonl", b'{"text": "a"}\n' + line + b'\n{"text": "b"}\n')
     assert (first, last) == (Record(1, {"text": "a"}), Record(3, {"text": "b"}))
-    assert isinstance(bad, Fault)
+    assert isinstance(bad, BadRow)
     assert (bad.number, bad.field, bad.unit) == (2, None, "line")
     assert bad.reason.startswith(reason)
 
@@ -92,7 +92,7 @@ def test_a_json_array(tmp_path: Path) -> None:
 
 def test_a_json_array_with_a_row_that_is_no_object(tmp_path: Path) -> None:
     [_, bad] = read(tmp_path / "a.json", b'[{"text": "a"}, 7]')
-    assert bad == Fault(2, None, 'expected a JSON object such as {"text": ...}, got 7', 7, "row")
+    assert bad == BadRow(2, None, 'expected a JSON object such as {"text": ...}, got 7', 7, "row")
 
 
 @pytest.mark.parametrize(
@@ -160,13 +160,13 @@ def test_a_tab_or_a_line_break_in_a_cell_of_a_tsv_is_a_fault(tmp_path: Path) -> 
     content = b'text\tlabel\na\tx\n"b\tc"\tx\n"d\ne"\ty\n'
     first, tab, start, end = read(tmp_path / "a.tsv", content)
     assert first == Record(2, {"text": "a", "label": "x"})
-    assert tab == Fault(
+    assert tab == BadRow(
         3,
         None,
         "3 cells, but the header has 2; no tab or line break in a cell, not even in quotes",
         '"b\tc"\tx\n',
     )
-    assert start == Fault(
+    assert start == BadRow(
         4, None, "1 cells, but the header has 2; no tab or line break in a cell, not even in quotes", '"d\n'
     )
     assert end == Record(5, {"text": 'e"', "label": "y"})
@@ -234,7 +234,7 @@ def test_one_bad_record_does_not_end_the_reading(tmp_path: Path, raw: bytes, rea
     content = b'text,label\n"a\na",x\n' + raw + b"c,y\n"
     first, bad, last = read(tmp_path / "a.csv", content)
     assert first == Record(2, {"text": "a\na", "label": "x"})
-    assert bad == Fault(4, None, reason, raw.decode(errors="surrogateescape"))
+    assert bad == BadRow(4, None, reason, raw.decode(errors="surrogateescape"))
     assert last == Record(4 + raw.count(b"\n"), {"text": "c", "label": "y"})
 
 
@@ -297,7 +297,7 @@ def test_parquet_row_numbers_run_over_batches_and_row_groups(tmp_path: Path) -> 
 def test_parquet_text_that_is_not_utf8(tmp_path: Path) -> None:
     text = pa.StringArray.from_buffers(2, pa.py_buffer(b"\0\0\0\0\4\0\0\0\5\0\0\0"), pa.py_buffer(b"caf\xe9b"))
     bad, good = read(parquet(tmp_path / "a.parquet", text=text))
-    assert bad == Fault(1, "text", "not UTF-8: byte 4 is 0xe9", {"text": "caf\\xe9"}, "row")
+    assert bad == BadRow(1, "text", "not UTF-8: byte 4 is 0xe9", {"text": "caf\\xe9"}, "row")
     assert good == Record(2, {"text": "b"}, "row")
 
 
@@ -316,7 +316,7 @@ def test_a_class_id_that_has_no_name(tmp_path: Path, class_id: int) -> None:
     good, bad = read(path)
     assert good == Record(1, {"text": "a", "label": "good"}, "row")
     reason = f"class id {class_id} is not among the 2 classes of the data set"
-    assert bad == Fault(2, "label", reason, {"text": "b", "label": class_id}, "row")
+    assert bad == BadRow(2, "label", reason, {"text": "b", "label": class_id}, "row")
 
 
 def with_metadata(path: Path, metadata: bytes, labels: list[int]) -> Path:

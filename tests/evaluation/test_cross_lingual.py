@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from tests.evaluation.measured import compared, figure, find, interval, section
 
 from limbeck.errors import DataError
-from limbeck.evaluation.cross_lingual import Panel, Ranked, measure_languages, most_frequent_accuracy
+from limbeck.evaluation.cross_lingual import LanguageTestSet, Ranked, measure_languages, most_frequent_accuracy
 from limbeck.evaluation.measured import Measured
-from limbeck.evaluation.metrics.ranking import Credits
+from limbeck.evaluation.metrics.ranking import ExampleScores
 from limbeck.evaluation.significance import holm, paired_t
 from limbeck.results.figures import Comparison
 from limbeck.results.record import Role, System
@@ -22,7 +22,7 @@ from limbeck.types import Instruction
 
 RESAMPLES = 2000
 SIZES = {("topic", "en"): 20, ("topic", "de"): 40, ("pair", "de"): 10, ("topic", "sw"): 30, ("pair", "bg"): 25}
-PANEL = Panel(
+TEST_SET = LanguageTestSet(
     task=[task for (task, _), n in SIZES.items() for _ in range(n)],
     lang=[lang for (_, lang), n in SIZES.items() for _ in range(n)],
     candidates=[4 + (task == "topic") for (task, _), n in SIZES.items() for _ in range(n)],
@@ -30,20 +30,20 @@ PANEL = Panel(
     languages=["sw", "de", "bg"],
     low_resource=frozenset({"sw", "bg"}),
 )
-ROWS = len(PANEL.task)
-TASK, LANG = np.array(PANEL.task), np.array(PANEL.lang)
+ROWS = len(TEST_SET.task)
+TASK, LANG = np.array(TEST_SET.task), np.array(TEST_SET.lang)
 TARGETS = ["sw", "de", "bg"]
 Values = NDArray[np.float64]
 
 
-def ranked(name: str, credits: dict[int, Credits], budget: int = 16, role: Role = "baseline") -> Ranked:
-    return Ranked(System(name=name, title=name.upper(), role=role), budget, credits)
+def ranked(name: str, example_scores: dict[int, ExampleScores], budget: int = 16, role: Role = "baseline") -> Ranked:
+    return Ranked(System(name=name, title=name.upper(), role=role), budget, example_scores)
 
 
-def credits(accuracy: Values, reciprocal_rank: Values | None = None) -> Credits:
+def example_scores(accuracy: Values, reciprocal_rank: Values | None = None) -> ExampleScores:
     n = len(accuracy)
     ranks = accuracy if reciprocal_rank is None else reciprocal_rank
-    return Credits(accuracy, ranks, np.full(n, np.nan), np.full((n, 3), np.nan))
+    return ExampleScores(accuracy, ranks, np.full(n, np.nan), np.full((n, 3), np.nan))
 
 
 def system(name: str, right: float, *, seeds: int = 4, budget: int = 16, role: Role = "baseline") -> Ranked:
@@ -51,17 +51,18 @@ def system(name: str, right: float, *, seeds: int = 4, budget: int = 16, role: R
     rng = np.random.default_rng([0, *name.encode()])
     accuracy = {seed: (rng.random(ROWS) < right).astype(np.float64) for seed in range(seeds)}
     by_seed = {
-        seed: credits(hits, np.where(hits > 0, 1.0, rng.choice([0.5, 0.25], ROWS))) for seed, hits in accuracy.items()
+        seed: example_scores(hits, np.where(hits > 0, 1.0, rng.choice([0.5, 0.25], ROWS)))
+        for seed, hits in accuracy.items()
     }
     return ranked(name, by_seed, budget, role)
 
 
 FIRST, SECOND, THIRD = system("ours", 0.8, role="main"), system("ml_dft", 0.6), system("pl_bl", 0.55)
-FOUND = measure_languages(PANEL, [FIRST, SECOND, THIRD], resamples=RESAMPLES)
+FOUND = measure_languages(TEST_SET, [FIRST, SECOND, THIRD], resamples=RESAMPLES)
 
 
 def records_of(task: str, lang: str) -> NDArray[np.int64]:
-    return np.array([row for row in range(ROWS) if (PANEL.task[row], PANEL.lang[row]) == (task, lang)])
+    return np.array([row for row in range(ROWS) if (TEST_SET.task[row], TEST_SET.lang[row]) == (task, lang)])
 
 
 def language_mean(values: Values, lang: str) -> float:
@@ -74,15 +75,19 @@ def mean_over(languages: list[str], values: Values) -> float:
 
 
 def earned(one: Ranked, metric: str = "accuracy") -> dict[int, Values]:
-    return {seed: c.accuracy_N if metric == "accuracy" else c.reciprocal_rank_N for seed, c in one.credits.items()}
+    return {
+        seed: c.accuracy_N if metric == "accuracy" else c.reciprocal_rank_N for seed, c in one.example_scores.items()
+    }
 
 
-def main(credits: dict[int, Credits], budget: int = 16) -> Ranked:
-    return ranked("ours", credits, budget, "main")
+def main(example_scores: dict[int, ExampleScores], budget: int = 16) -> Ranked:
+    return ranked("ours", example_scores, budget, "main")
 
 
-def compare(first: dict[int, Credits], second: Ranked, panel: Panel = PANEL, resamples: int = RESAMPLES) -> Measured:
-    return measure_languages(panel, [main(first, second.budget), second], resamples=resamples)
+def compare(
+    first: dict[int, ExampleScores], second: Ranked, test_set: LanguageTestSet = TEST_SET, resamples: int = RESAMPLES
+) -> Measured:
+    return measure_languages(test_set, [main(first, second.budget), second], resamples=resamples)
 
 
 def macro(found: Measured, second: str, metric: str = "accuracy") -> Comparison:
@@ -121,8 +126,8 @@ def test_macro_averages_give_each_target_language_one_vote_and_each_task_in_it_o
 
 
 def test_no_low_resource_language_has_no_low_average() -> None:
-    panel = Panel(PANEL.task, PANEL.lang, PANEL.candidates, "en", PANEL.languages)
-    found = measure_languages(panel, [FIRST, SECOND], resamples=10)
+    test_set = LanguageTestSet(TEST_SET.task, TEST_SET.lang, TEST_SET.candidates, "en", TEST_SET.languages)
+    found = measure_languages(test_set, [FIRST, SECOND], resamples=10)
     assert find(found, "ours", "accuracy", 16, resource="low") is None
     assert not any(c.slice == {"resource": "low"} for c in found.comparisons)
     high, whole = figure(found, "ours", "accuracy", 16, resource="high"), figure(found, "ours", "accuracy", 16)
@@ -170,9 +175,11 @@ def test_bootstrap_agrees_with_one_that_draws_record_by_record() -> None:
 
 
 def test_p_value_of_the_exact_case() -> None:
-    panel = Panel(["topic"] * 4, ["de"] * 4, [2] * 4, "en", ["de"])
+    test_set = LanguageTestSet(["topic"] * 4, ["de"] * 4, [2] * 4, "en", ["de"])
     first, second = np.array([1.0, 1, 0, 0]), np.array([0.0, 0, 0, 1])  # differences 1, 1, 0, -1
-    found = macro(compare({0: credits(first)}, ranked("b", {0: credits(second)}), panel, resamples=40_000), "b")
+    found = macro(
+        compare({0: example_scores(first)}, ranked("b", {0: example_scores(second)}), test_set, resamples=40_000), "b"
+    )
     assert found.value == 0.25
     assert found.p_value() == pytest.approx(0.75, abs=0.02)
     exact = [(first - second)[list(rows)].mean() for rows in itertools.product(range(4), repeat=4)]
@@ -180,7 +187,7 @@ def test_p_value_of_the_exact_case() -> None:
 
 
 def test_a_system_against_itself_differs_by_nothing() -> None:
-    found = compare(dict(FIRST.credits), ranked("twin", dict(FIRST.credits)))
+    found = compare(dict(FIRST.example_scores), ranked("twin", dict(FIRST.example_scores)))
     whole = macro(found, "twin")
     assert whole.p_value() == 1
     assert (whole.value, whole.low) == pytest.approx((0, 0), abs=1e-12)
@@ -192,8 +199,8 @@ def test_a_system_against_itself_differs_by_nothing() -> None:
 
 
 def test_both_systems_are_resampled_alike() -> None:
-    better = {s: replace(c, accuracy_N=c.accuracy_N + 0.1) for s, c in FIRST.credits.items()}
-    found = macro(compare(better, ranked("twin", dict(FIRST.credits))), "twin")
+    better = {s: replace(c, accuracy_N=c.accuracy_N + 0.1) for s, c in FIRST.example_scores.items()}
+    found = macro(compare(better, ranked("twin", dict(FIRST.example_scores))), "twin")
     assert (found.low, found.value, found.high) == pytest.approx((0.1, 0.1, 0.1))
 
 
@@ -202,8 +209,8 @@ def test_tasks_and_languages_are_resampled_on_their_own(column: str) -> None:
     hits, four = np.tile([1.0, 1, 0, 1, 0, 0, 1, 0, 1, 1], 4), ["de", "fr", "it", "bg"]
     names, same = [name for name in four for _ in range(10)], ["de"] * 40
     task, lang = (same, names) if column == "lang" else (names, same)
-    panel = Panel(task, lang, [2] * 40, "en", list(dict.fromkeys(lang)))
-    found = measure_languages(panel, [main({0: credits(hits)}, 0)])
+    test_set = LanguageTestSet(task, lang, [2] * 40, "en", list(dict.fromkeys(lang)))
+    found = measure_languages(test_set, [main({0: example_scores(hits)}, 0)])
     whole = interval(figure(found, "ours", "accuracy", 0))
     cells = [interval(f) for f in found.figures if f.metric == "accuracy" and f.slice.keys() == {"lang", "task"}]
     of_one = np.mean([cell.high - cell.low for cell in cells])
@@ -211,12 +218,12 @@ def test_tasks_and_languages_are_resampled_on_their_own(column: str) -> None:
 
 
 def test_other_systems_and_languages_change_no_figure() -> None:
-    alone, among = (macro(found, "ml_dft") for found in (compare(dict(FIRST.credits), SECOND), FOUND))
+    alone, among = (macro(found, "ml_dft") for found in (compare(dict(FIRST.example_scores), SECOND), FOUND))
     assert (alone.low, alone.high) == pytest.approx((among.low, among.high))
     keep = np.flatnonzero(LANG != "bg")
-    panel = Panel(TASK[keep].tolist(), LANG[keep].tolist(), [2] * len(keep), "en", ["de", "sw"])
-    ours, other = ({seed: c.take(keep) for seed, c in one.credits.items()} for one in (FIRST, SECOND))
-    german = in_language(compare(ours, ranked("ml_dft", other), panel), "de", "ml_dft")
+    test_set = LanguageTestSet(TASK[keep].tolist(), LANG[keep].tolist(), [2] * len(keep), "en", ["de", "sw"])
+    ours, other = ({seed: c.take(keep) for seed, c in one.example_scores.items()} for one in (FIRST, SECOND))
+    german = in_language(compare(ours, ranked("ml_dft", other), test_set), "de", "ml_dft")
     expected = in_language(FOUND, "de", "ml_dft")
     assert (german.low, german.high) == pytest.approx((expected.low, expected.high))
 
@@ -256,7 +263,7 @@ def test_mcnemar_counts_all_tasks_of_a_language_by_seed() -> None:
     assert len({TASK[row] for row in german[[5, 45]]}) == 2
     a[german[:12]], b[german[-3:]] = 1, 1
     a[german[20:30]] = 0.5  # a tie of two is not right
-    ours, other = ({7: credits(hits), 8: credits(b)} for hits in (a, b))
+    ours, other = ({7: example_scores(hits), 8: example_scores(b)} for hits in (a, b))
     tests = in_language(compare(ours, ranked("b", other), resamples=10), "de", "b").tests
     found = [(t.seed, *t.details.values()) for t in tests if t.name == "mcnemar"]
     assert found == [(7, 12, 3), (8, 0, 0)]
@@ -267,7 +274,7 @@ def test_mcnemar_counts_all_tasks_of_a_language_by_seed() -> None:
 
 def test_a_system_of_one_seed_meets_every_seed_of_the_other() -> None:
     teacher = system("teacher", 0.7, seeds=1, role="teacher")
-    found = macro(measure_languages(PANEL, [FIRST, teacher], resamples=RESAMPLES), "teacher")
+    found = macro(measure_languages(TEST_SET, [FIRST, teacher], resamples=RESAMPLES), "teacher")
     t_test = found.test("t")
     assert t_test is not None
     assert t_test.details["degrees_of_freedom"] == 11
@@ -275,13 +282,13 @@ def test_a_system_of_one_seed_meets_every_seed_of_the_other() -> None:
 
 
 def test_systems_of_other_budgets_are_not_compared() -> None:
-    found = measure_languages(PANEL, [FIRST, system("teacher", 0.7, budget=0, role="teacher")], resamples=10)
+    found = measure_languages(TEST_SET, [FIRST, system("teacher", 0.7, budget=0, role="teacher")], resamples=10)
     assert found.comparisons == []
 
 
 def test_what_the_source_language_cost_is_against_the_teacher() -> None:
     teacher = system("teacher", 0.9, budget=0, role="teacher")
-    checks = section(measure_languages(PANEL, [teacher, FIRST, SECOND], resamples=10), Forgetting).checks
+    checks = section(measure_languages(TEST_SET, [teacher, FIRST, SECOND], resamples=10), Forgetting).checks
     english = [np.mean([v[LANG == "en"].mean() for v in earned(one).values()]) for one in (teacher, FIRST, SECOND)]
     assert [check.accuracy for check in checks] == pytest.approx(english)
     assert [check.change for check in checks] == pytest.approx([accuracy - english[0] for accuracy in english])
@@ -292,14 +299,14 @@ def test_what_the_source_language_cost_is_against_the_teacher() -> None:
 
 def test_refuses_seeds_that_do_not_match() -> None:
     with pytest.raises(DataError, match=r"ours and ml_dft .* have seeds \[0, 1, 2, 3\] and \[0, 1, 2\]"):
-        compare(dict(FIRST.credits), system("ml_dft", 0.5, seeds=3))
+        compare(dict(FIRST.example_scores), system("ml_dft", 0.5, seeds=3))
 
 
 def test_refuses_languages_without_records_and_records_of_no_language() -> None:
     with pytest.raises(DataError, match="no test records in fr; there are some in bg, de, en, sw"):
-        Panel(PANEL.task, PANEL.lang, PANEL.candidates, "en", ["de", "sw", "bg", "fr"])
+        LanguageTestSet(TEST_SET.task, TEST_SET.lang, TEST_SET.candidates, "en", ["de", "sw", "bg", "fr"])
     with pytest.raises(DataError, match="test records in bg, which is neither source nor target"):
-        Panel(PANEL.task, PANEL.lang, PANEL.candidates, "en", ["de", "sw"])
+        LanguageTestSet(TEST_SET.task, TEST_SET.lang, TEST_SET.candidates, "en", ["de", "sw"])
 
 
 def test_figures_of_single_tasks_are_means_over_queries_and_ratios_of_sums() -> None:
@@ -313,10 +320,10 @@ def test_figures_of_single_tasks_are_means_over_queries_and_ratios_of_sums() -> 
         ndcg[seed][here[::3]] = rng.random(len(here[::3]))
         called = rng.random(len(there)) < 0.7
         spans[seed][there] = np.column_stack([called & entities & (rng.random(len(there)) < 0.8), called, entities])
-    first = {s: replace(FIRST.credits[s], ndcg_N=ndcg[s], spans_N3=spans[s]) for s in (0, 1)}
+    first = {s: replace(FIRST.example_scores[s], ndcg_N=ndcg[s], spans_N3=spans[s]) for s in (0, 1)}
     worse = {s: replace(c, ndcg_N=ndcg[s] / 2, spans_N3=spans[s] * [0.5, 1, 1]) for s, c in first.items()}
     found = measure_languages(
-        PANEL, [main(first), ranked("halved", worse), system("plain", 0.55, seeds=2)], resamples=RESAMPLES
+        TEST_SET, [main(first), ranked("halved", worse), system("plain", 0.55, seeds=2)], resamples=RESAMPLES
     )
     special = [f for f in found.figures if f.metric in ("ndcg", "span_f1") and "lang" in f.slice]
     assert {(f.metric, *f.slice.values()) for f in special} == {
@@ -342,7 +349,7 @@ def test_figures_of_single_tasks_are_means_over_queries_and_ratios_of_sums() -> 
 def test_there_is_no_f1_without_entities() -> None:
     spans = np.full((ROWS, 3), np.nan)
     spans[records_of("pair", "bg")] = (0, 1, 0)
-    found = measure_languages(PANEL, [main({0: replace(FIRST.credits[0], spans_N3=spans)})], resamples=10)
+    found = measure_languages(TEST_SET, [main({0: replace(FIRST.example_scores[0], spans_N3=spans)})], resamples=10)
     assert not any(f.metric == "span_f1" for f in found.figures)
 
 
@@ -362,11 +369,13 @@ def test_the_most_frequent_answer_is_that_of_each_task_and_language() -> None:
         *(record("sw", "topic", (gold,), a) for gold in (0, 1)),
         *(record("en", "topic", (0,), a) for _ in range(5)),
     ]
-    panel = Panel([r.task for r in records], [r.lang for r in records], [2] * len(records), "en", ["de", "sw"])
-    assert most_frequent_accuracy(panel, records) == pytest.approx(((3 / 4 + 2 / 3) / 2 + 1 / 2) / 2)
+    test_set = LanguageTestSet(
+        [r.task for r in records], [r.lang for r in records], [2] * len(records), "en", ["de", "sw"]
+    )
+    assert most_frequent_accuracy(test_set, records) == pytest.approx(((3 / 4 + 2 / 3) / 2 + 1 / 2) / 2)
 
 
 def test_chance_stands_in_where_records_bring_their_own_candidates() -> None:
     records = [record("de", "find", (0,), ("a", "b", "c", "d")), record("de", "find", (1, 2), ("e", "f", "g"))]
-    panel = Panel(["find"] * 2, ["de"] * 2, [4, 3], "en", ["de"])
-    assert most_frequent_accuracy(panel, records) == pytest.approx((1 / 4 + 2 / 3) / 2)
+    test_set = LanguageTestSet(["find"] * 2, ["de"] * 2, [4, 3], "en", ["de"])
+    assert most_frequent_accuracy(test_set, records) == pytest.approx((1 / 4 + 2 / 3) / 2)

@@ -16,7 +16,7 @@ from limbeck.data.instructions.labels import GRADES
 from limbeck.data.instructions.make import choice
 from limbeck.errors import DataError
 from limbeck.evaluation.ranking import (
-    accuracy_credit,
+    example_accuracy,
     gold_ranks,
     margin_scores,
     ndcg,
@@ -33,8 +33,8 @@ INF = np.inf
 def test_reference_scores_rank_the_second_candidate_second() -> None:
     scores = np.array([[2.0, 1.0, 0.0, -1.0]])
     assert reciprocal_rank(scores, [(1,)]).tolist() == [0.5]
-    assert accuracy_credit(scores, [(1,)]).tolist() == [0]
-    assert accuracy_credit(scores, [(0,)]).tolist() == [1]
+    assert example_accuracy(scores, [(1,)]).tolist() == [0]
+    assert example_accuracy(scores, [(0,)]).tolist() == [1]
 
 
 def test_mean_reciprocal_rank_of_ranks_1_2_4() -> None:
@@ -48,25 +48,25 @@ def test_a_right_answer_outside_the_list_counts_0() -> None:
     golds = [(0,), (2,), (9,), (10,)]
     assert reciprocal_rank(scores, golds).mean() == pytest.approx(0.358333, abs=1e-6)
     assert gold_ranks(scores, golds).tolist() == [1, 3, 10, INF]
-    assert accuracy_credit(scores, golds).tolist() == [1, 0, 0, 0]
+    assert example_accuracy(scores, golds).tolist() == [1, 0, 0, 0]
 
 
 def test_a_constant_scorer_earns_one_kth() -> None:
     scores = np.zeros((1, 5))
     assert gold_ranks(scores, [(2,)]).tolist() == [3]
     assert reciprocal_rank(scores, [(2,)])[0] == pytest.approx(0.333333, abs=1e-6)
-    assert accuracy_credit(scores, [(2,)])[0] == pytest.approx(1 / 5)
+    assert example_accuracy(scores, [(2,)])[0] == pytest.approx(1 / 5)
 
 
 def test_padding_is_no_candidate() -> None:
     scores = np.array([[1.0, 1.0, -INF, -INF], [0.0, 2.0, 1.0, -INF]])
     assert gold_ranks(scores, [(0,), (0,)]).tolist() == [1.5, 3]
-    assert accuracy_credit(scores, [(0,), (1,)]).tolist() == [0.5, 1]
+    assert example_accuracy(scores, [(0,), (1,)]).tolist() == [0.5, 1]
 
 
 def test_a_record_without_any_score_earns_nothing() -> None:
     scores = np.full((1, 3), -INF)
-    assert accuracy_credit(scores, [(0,)]).tolist() == [0]
+    assert example_accuracy(scores, [(0,)]).tolist() == [0]
     assert reciprocal_rank(scores, [(0,)]).tolist() == [0]
 
 
@@ -83,7 +83,7 @@ def test_ties_count_as_if_broken_by_lot(row: list[int], data: st.DataObject) -> 
         right.append(order[0] in golds)
     scores = np.array([row], dtype=np.float32)
     assert gold_ranks(scores, [tuple(golds)])[0] == pytest.approx(np.mean(ranks))
-    assert accuracy_credit(scores, [tuple(golds)])[0] == pytest.approx(np.mean(right))
+    assert example_accuracy(scores, [tuple(golds)])[0] == pytest.approx(np.mean(right))
 
 
 def test_thousands_of_records_take_no_time() -> None:
@@ -107,7 +107,7 @@ def test_thousands_of_records_take_no_time() -> None:
     ],
 )
 def test_refuses_what_has_no_rank(scores: list[list[float]], golds: list[tuple[int, ...]], message: str) -> None:
-    for figure in (accuracy_credit, reciprocal_rank):
+    for figure in (example_accuracy, reciprocal_rank):
         with pytest.raises(DataError, match=message):
             figure(np.array(scores), golds)
 

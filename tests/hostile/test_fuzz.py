@@ -29,7 +29,7 @@ from limbeck.data.instructions.make import Part
 from limbeck.data.instructions.rows import own_rows
 from limbeck.data.lines import read_lines
 from limbeck.data.load import load_rows
-from limbeck.data.records import Fault, Fields
+from limbeck.data.records import BadRow, Fields
 from limbeck.errors import LimbeckError
 from limbeck.filter.config import load_filter_file
 from limbeck.prompt_search.config import load_tune_file
@@ -259,9 +259,9 @@ def test_tables_with_slips(
 def test_lines_of_standard_input(lines: list[bytes], tally: Tally, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n".join(lines))))
     for _, record, _ in read_lines("-", "text"):
-        checked = record if isinstance(record, Fault) else check_record(record, Fields("text", None, "label"), None)
-        tally.add("a clear error" if isinstance(checked, Fault) else "done")
-        if isinstance(checked, Fault):
+        checked = record if isinstance(record, BadRow) else check_record(record, Fields("text", None, "label"), None)
+        tally.add("a clear error" if isinstance(checked, BadRow) else "done")
+        if isinstance(checked, BadRow):
             assert checked.describe("x")
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from limbeck.losses.objective import Objective
 from limbeck.losses.readout import TokenReadout
 from limbeck.losses.term import WeightedTerm
-from limbeck.types import Batch, DenseLogits, WrittenBy
+from limbeck.types import Batch, CompletionSource, DenseLogits
 
 
 class TableModel(nn.Module):
@@ -56,13 +56,13 @@ class EnumerableModels:
         log_probs_IV = model.table_IV.detach().log_softmax(-1)
         return torch.stack([torch.stack([log_probs_IV[ROOT, one], log_probs_IV[one, two]]) for one, two in SEQUENCES])
 
-    def batch(self, text: tuple[int, ...], author: WrittenBy = WrittenBy.STUDENT) -> Batch:
+    def batch(self, text: tuple[int, ...], source: CompletionSource = CompletionSource.STUDENT) -> Batch:
         """Return a text as a micro-batch of one row, with what the teacher says."""
         read_BT = torch.tensor([[ROOT, text[0]]])
         return {
             "student": {"input_ids": read_BT},
             "labels_BT": torch.tensor([text]),
-            "written_by_B": torch.tensor([int(author)]),
+            "source_B": torch.tensor([int(source)]),
             "signal": {"tokens": DenseLogits(self.teacher.table_IV.detach()[read_BT[0]])},
         }
 
@@ -71,7 +71,7 @@ class EnumerableModels:
         terms: tuple[WeightedTerm, ...],
         share_N: Tensor,
         add: Callable[[int, Batch], None] = lambda number, batch: None,
-        author: WrittenBy = WrittenBy.STUDENT,
+        source: CompletionSource = CompletionSource.STUDENT,
     ) -> Tensor:
         """Return the loss of one text, in expectation over texts of probability `share_N`.
 
@@ -80,7 +80,7 @@ class EnumerableModels:
         objective = Objective(self.student, terms, TokenReadout())
         total = torch.zeros((), dtype=torch.float64)
         for number, (text, share) in enumerate(zip(SEQUENCES, share_N, strict=True)):
-            batch = self.batch(text, author)
+            batch = self.batch(text, source)
             add(number, batch)
             total = total + share * objective(batch, objective.count([batch]))[0]
         return total

@@ -21,7 +21,7 @@ from limbeck.numerics.returns import future_returns
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
 from limbeck.recipes.catalogue import build_recipe
 from limbeck.sequences.on_policy import OnPolicy, OnPolicyWriter
-from limbeck.types import Batch, DenseLogits, WrittenBy
+from limbeck.types import Batch, CompletionSource, DenseLogits
 
 BOTH = torch.ones(1, 2, dtype=torch.bool)
 WIDE = 0.999
@@ -180,15 +180,15 @@ def test_what_is_not_finite_in_rows_of_others_reaches_neither_loss_nor_gradient(
     table_model: Callable[[Tensor], Any], term: Any, value: float
 ) -> None:
     model = table_model(torch.randn(5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
-    own = (WrittenBy.STUDENT,)
-    terms = (WeightedTerm("policy", term(written_by=own)), WeightedTerm("labels", TokenTerm(LabelLoss())))
+    own = (CompletionSource.STUDENT,)
+    terms = (WeightedTerm("policy", term(sources=own)), WeightedTerm("labels", TokenTerm(LabelLoss())))
     objective = Objective(model, terms, TokenReadout())
 
     def step(elsewhere: float) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         batch: Batch = {
             "student": {"input_ids": torch.tensor([[0, 1, 2], [3, 4, 0]])},
             "labels_BT": torch.tensor([[1, 3, -100], [2, 0, 1]]),
-            "written_by_B": torch.tensor([int(WrittenBy.STUDENT), int(WrittenBy.CORPUS)]),
+            "source_B": torch.tensor([int(CompletionSource.STUDENT), int(CompletionSource.CORPUS)]),
             "returns_BT": torch.tensor([[1.0, -0.5, elsewhere], [elsewhere] * 3], dtype=torch.float64),
             "behaviour_log_probs_BT": torch.tensor([[-1.0, -2.0, elsewhere], [elsewhere] * 3], dtype=torch.float64),
         }
@@ -207,9 +207,9 @@ def test_what_is_not_finite_in_rows_of_others_reaches_neither_loss_nor_gradient(
 @pytest.mark.parametrize("term", [PolicyGradient, ClippedPolicyGradient], ids=["plain", "clipped"])
 def test_a_step_in_which_the_student_wrote_nothing_has_no_reward(term: Any) -> None:
     """As of GKD with a reward, in the steps on the rows' own completions."""
-    batch: Batch = {"labels_BT": torch.tensor([[1, -100]]), "written_by_B": torch.tensor([int(WrittenBy.DATA)])}
+    batch: Batch = {"labels_BT": torch.tensor([[1, -100]]), "source_B": torch.tensor([int(CompletionSource.DATA)])}
     batch["behaviour_log_probs_BT"] = torch.zeros(1, 2)
-    found = term(written_by=(WrittenBy.STUDENT,))
+    found = term(sources=(CompletionSource.STUDENT,))
     assert found.values({"log_probs_S": torch.tensor([-1.0])}, {}, batch).tolist() == [0.0]
     assert not found.mask(batch).any()
 
@@ -231,17 +231,17 @@ REWARDS_N = torch.tensor([3.0, -1, 0.5, 2, 0, -2, 1, 4, 0.25], dtype=torch.float
 """Of the nine texts; their mean under the student is not 0."""
 
 
-def step_of(lm2: Any, numbers: tuple[int, ...], split: tuple[int, ...], author: WrittenBy) -> list[Batch]:
+def step_of(lm2: Any, numbers: tuple[int, ...], split: tuple[int, ...], source: CompletionSource) -> list[Batch]:
     """Return the texts of these numbers as a step's micro-batches, with returns where the student wrote them."""
     choice = OnPolicy(1.0, reward="my.module:reward")
 
     def write_rows(rows: Any, decoding: Any, seed: int) -> Batch:
-        texts = [lm2.batch(lm2.sequences[row], author) for row in rows]
+        texts = [lm2.batch(lm2.sequences[row], source) for row in rows]
         read_BT = torch.cat([text["student"]["input_ids"] for text in texts])
         return {
             "student": {"input_ids": read_BT},
             "labels_BT": torch.cat([text["labels_BT"] for text in texts]),
-            "written_by_B": torch.cat([text["written_by_B"] for text in texts]),
+            "source_B": torch.cat([text["source_B"] for text in texts]),
             "signal": {"tokens": DenseLogits(lm2.teacher.table_IV.detach()[read_BT.flatten()])},
             "rewards_B": REWARDS_N[rows],
         }
@@ -259,12 +259,12 @@ def step_gradient(lm2: Any, terms: tuple[WeightedTerm, ...], batches: list[Batch
 
 
 def expected_gradient(
-    lm2: Any, terms: tuple[WeightedTerm, ...], texts: int, share_N: Tensor, author: WrittenBy
+    lm2: Any, terms: tuple[WeightedTerm, ...], texts: int, share_N: Tensor, source: CompletionSource
 ) -> Any:
     """Return the mean of the step's gradient over all that may be drawn for it."""
     total = torch.zeros_like(lm2.student.table_IV)
     for numbers in product(range(9), repeat=texts):
-        batches = step_of(lm2, numbers, (1,) * texts, author)
+        batches = step_of(lm2, numbers, (1,) * texts, source)
         total += share_N[list(numbers)].prod() * step_gradient(lm2, terms, batches)
     return total
 
@@ -285,15 +285,15 @@ def gkd_terms(**arguments: Any) -> tuple[WeightedTerm, ...]:
 def test_a_reward_gives_the_gradient_of_its_expectation(lm2: Any, texts: int) -> None:
     """With the mean over all texts of the step as baseline it would be too small by 1 / texts: 0 for a single one."""
     terms = gkd_terms(reward_weight=1, on_policy_fraction=1)
-    found_IV = expected_gradient(lm2, terms, texts, lm2.q_N, WrittenBy.STUDENT)
+    found_IV = expected_gradient(lm2, terms, texts, lm2.q_N, CompletionSource.STUDENT)
     torch.testing.assert_close(found_IV, -reward_gradient(lm2), rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("split", [(4,), (2, 2), (1, 3), (1, 1, 1, 1)])
 def test_the_gradient_of_a_step_with_rewards_is_the_same_for_every_split(lm2: Any, split: tuple[int, ...]) -> None:
     terms, numbers = gkd_terms(reward_weight=0.4, on_policy_fraction=1), (0, 7, 5, 5)
-    found_IV = step_gradient(lm2, terms, step_of(lm2, numbers, split, WrittenBy.STUDENT))
-    whole_IV = step_gradient(lm2, terms, step_of(lm2, numbers, (4,), WrittenBy.STUDENT))
+    found_IV = step_gradient(lm2, terms, step_of(lm2, numbers, split, CompletionSource.STUDENT))
+    whole_IV = step_gradient(lm2, terms, step_of(lm2, numbers, (4,), CompletionSource.STUDENT))
     torch.testing.assert_close(found_IV, whole_IV, rtol=1e-6, atol=1e-8)
     # By hand: rewards 3, 4, -2, -2, each less the mean of the others.
     log_probs_IV = lm2.student.table_IV.log_softmax(-1)
@@ -301,7 +301,7 @@ def test_the_gradient_of_a_step_with_rewards_is_the_same_for_every_split(lm2: An
     returns = [3 - 0 / 3, 4 - -1 / 3, -2 - 5 / 3, -2 - 5 / 3]
     by_hand = -0.4 * sum(r * q for r, q in zip(returns, log_q, strict=True)) / 4
     divergence = tuple(term for term in terms if term.name == "divergence")
-    rest_IV = step_gradient(lm2, divergence, step_of(lm2, numbers, (4,), WrittenBy.STUDENT))
+    rest_IV = step_gradient(lm2, divergence, step_of(lm2, numbers, (4,), CompletionSource.STUDENT))
     torch.testing.assert_close(found_IV, lm2.gradient(by_hand) + rest_IV, rtol=1e-6, atol=1e-8)
 
 
@@ -311,8 +311,8 @@ def test_over_the_coin_the_reward_has_the_weight_of_equation_5(lm2: Any, share: 
     given_N = torch.linspace(1, 3, 9, dtype=torch.float64) / 18
     terms = gkd_terms(reward_weight=0.3, on_policy_fraction=share, beta=1)
     own_IV, given_IV = (
-        expected_gradient(lm2, terms, 1, share_N, author)
-        for share_N, author in ((lm2.q_N, WrittenBy.STUDENT), (given_N, WrittenBy.DATA))
+        expected_gradient(lm2, terms, 1, share_N, source)
+        for share_N, source in ((lm2.q_N, CompletionSource.STUDENT), (given_N, CompletionSource.DATA))
     )
     divergence = (WeightedTerm("D", TokenTerm(TokenDivergence("reverse_kl"), reduction="sequence")),)
     of_own_IV, of_given_IV = (lm2.gradient(lm2.expected(divergence, share_N)) for share_N in (lm2.q_N, given_N))

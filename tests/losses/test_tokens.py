@@ -23,7 +23,7 @@ from limbeck.models.layers import shapes
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
 from limbeck.recipes.catalogue import build_recipe
 from limbeck.teachers.language_model import LanguageTeacher
-from limbeck.types import UNLABELLED, Batch, Shapes, WrittenBy
+from limbeck.types import UNLABELLED, Batch, CompletionSource, Shapes
 
 LABELS = TokenTerm(LabelLoss())
 FORWARD, REVERSE = TokenDivergence("forward_kl"), TokenDivergence("reverse_kl")
@@ -49,8 +49,8 @@ def known_losses(table_model: Callable[[Tensor], Any], *rows: Sequence[float]) -
     for number, row in enumerate(rows):
         ids_BT[number, 1 : 1 + len(row)] = torch.tensor([values.index(value) for value in row])
         labels_BT[number, 1 : 1 + len(row)] = 0
-    authors_B = torch.full((len(rows),), int(WrittenBy.DATA))
-    return model, {"student": {"input_ids": ids_BT}, "labels_BT": labels_BT, "written_by_B": authors_B}
+    source_B = torch.full((len(rows),), int(CompletionSource.DATA))
+    return model, {"student": {"input_ids": ids_BT}, "labels_BT": labels_BT, "source_B": source_B}
 
 
 def loss_of(model: Any, terms: tuple[WeightedTerm, ...], *batches: Batch) -> float:
@@ -75,7 +75,7 @@ def rows_of(batch: Batch, rows: slice) -> Batch:
     return {
         "student": {name: tensor[rows] for name, tensor in batch["student"].items()},
         "labels_BT": batch["labels_BT"][rows],
-        "written_by_B": batch["written_by_B"][rows],
+        "source_B": batch["source_B"][rows],
     }
 
 
@@ -97,18 +97,22 @@ def test_means_do_not_grow_with_length_or_batch(table_model: Any, reduction: Red
 
 def test_only_rows_of_the_named_authors_count(table_model: Any) -> None:
     model, batch = known_losses(table_model, (0.4, 0.2), (0.1,), (0.9, 0.9, 0.9))
-    batch["written_by_B"] = torch.tensor([int(w) for w in (WrittenBy.TEACHER, WrittenBy.STUDENT, WrittenBy.CORPUS)])
+    batch["source_B"] = torch.tensor(
+        [int(w) for w in (CompletionSource.TEACHER, CompletionSource.STUDENT, CompletionSource.CORPUS)]
+    )
     expected = {
         None: 3.4 / 6,
-        (WrittenBy.TEACHER,): 0.3,
-        (WrittenBy.STUDENT,): 0.1,
-        (WrittenBy.TEACHER, WrittenBy.STUDENT): 0.7 / 3,
-        (WrittenBy.DATA,): 0.0,
+        (CompletionSource.TEACHER,): 0.3,
+        (CompletionSource.STUDENT,): 0.1,
+        (CompletionSource.TEACHER, CompletionSource.STUDENT): 0.7 / 3,
+        (CompletionSource.DATA,): 0.0,
     }
-    for authors, value in expected.items():
-        terms = (WeightedTerm("labels", TokenTerm(LabelLoss(), written_by=authors)),)
+    for sources, value in expected.items():
+        terms = (WeightedTerm("labels", TokenTerm(LabelLoss(), sources=sources)),)
         assert loss_of(model, terms, batch) == pytest.approx(value, rel=1e-6)
-    per_row = TokenTerm(LabelLoss(), reduction="sum_per_sequence", written_by=(WrittenBy.TEACHER, WrittenBy.CORPUS))
+    per_row = TokenTerm(
+        LabelLoss(), reduction="sum_per_sequence", sources=(CompletionSource.TEACHER, CompletionSource.CORPUS)
+    )
     assert loss_of(model, (WeightedTerm("labels", per_row),), batch) == pytest.approx((0.6 + 2.7) / 2, rel=1e-6)
 
 
@@ -152,12 +156,16 @@ def make_llama(layers: int, seed: int, vocabulary: int = VOCABULARY) -> Any:
 
 
 PROMPTS_AND_COMPLETIONS = [(4, 2), (1, 6), (3, 1), (6, 4), (2, 3), (1, 1)]
-AUTHORS = [WrittenBy(author) for author in (0, 2, 3, 2, 1, 0)]
+SOURCES = [CompletionSource(source) for source in (0, 2, 3, 2, 1, 0)]
 TERMS = (
     WeightedTerm("forward", TokenTerm(FORWARD), weight=0.7),
-    WeightedTerm("reverse", TokenTerm(REVERSE, reduction="sequence", written_by=(WrittenBy.STUDENT,)), weight=1.3),
-    WeightedTerm("labels", TokenTerm(LabelLoss(), written_by=(WrittenBy.CORPUS, WrittenBy.DATA)), weight=0.5),
-    WeightedTerm("policy", PolicyGradient(reduction="sum_per_sequence", written_by=(WrittenBy.STUDENT,)), weight=0.2),
+    WeightedTerm("reverse", TokenTerm(REVERSE, reduction="sequence", sources=(CompletionSource.STUDENT,)), weight=1.3),
+    WeightedTerm(
+        "labels", TokenTerm(LabelLoss(), sources=(CompletionSource.CORPUS, CompletionSource.DATA)), weight=0.5
+    ),
+    WeightedTerm(
+        "policy", PolicyGradient(reduction="sum_per_sequence", sources=(CompletionSource.STUDENT,)), weight=0.2
+    ),
 )
 
 
@@ -173,7 +181,7 @@ class Setting:
 
     def batch(self, rows: Sequence[int], **options: Any) -> Batch:
         batch = collate([self.sequences[row] for row in rows], 0, **options)
-        batch["written_by_B"] = torch.tensor([int(AUTHORS[row]) for row in rows])
+        batch["source_B"] = torch.tensor([int(SOURCES[row]) for row in rows])
         batch["returns_BT"] = torch.zeros(batch["labels_BT"].shape, dtype=torch.float64)
         for place, row in enumerate(rows):
             count = int((batch["labels_BT"][place] != UNLABELLED).sum())
@@ -387,7 +395,7 @@ def grown(tensor: Tensor, large: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("kind", "author", "expected"),
+    ("kind", "source", "expected"),
     [
         ("forward_kl", "p", 0.610598),
         ("reverse_kl", "q", 0.947482),
@@ -395,9 +403,9 @@ def grown(tensor: Tensor, large: Tensor) -> Tensor:
         ("total_variation", "q", 0.824081),
     ],
 )
-def test_divergences_of_whole_texts(lm2: Any, kind: Any, author: str, expected: float) -> None:
+def test_divergences_of_whole_texts(lm2: Any, kind: Any, source: str, expected: float) -> None:
     """KL of either direction decomposes exactly over tokens; total variation is bounded (sections 0.4 and 7)."""
-    share_N = lm2.p_N if author == "p" else lm2.q_N
+    share_N = lm2.p_N if source == "p" else lm2.q_N
     assert lm2.expected(divergence(kind), share_N).item() == pytest.approx(expected, abs=5e-7)
 
 
@@ -434,12 +442,12 @@ def test_f_distill_is_half_on_the_teachers_and_half_on_the_students_texts(
     """Section 7; its JS with the mixture of conditionals is .176039 (that of whole texts is .164192)."""
     (stage,) = build_recipe("f_distill", {"variant": variant, "pre_distillation_fraction": 0}, "generation").stages
     sums = tuple(WeightedTerm(t.name, summed(t.term), t.weight) for t in stage.terms)
-    found = lm2.expected(sums, lm2.p_N, author=WrittenBy.TEACHER) + lm2.expected(sums, lm2.q_N)
+    found = lm2.expected(sums, lm2.p_N, source=CompletionSource.TEACHER) + lm2.expected(sums, lm2.q_N)
     assert found.item() == pytest.approx(expected, abs=5e-7)
 
 
 def summed(term: Any) -> TokenTerm:
-    return TokenTerm(term.loss, reduction="sum_per_sequence", written_by=term.written_by)
+    return TokenTerm(term.loss, reduction="sum_per_sequence", sources=term.sources)
 
 
 def test_seqkd(lm2: Any) -> None:

@@ -113,7 +113,7 @@ def policy_with(advantages: list[float], counted: list[bool] | None = None) -> T
         double(advantages),
         torch.zeros(rows, dtype=torch.float64),
         standardise=True,
-        counted_B=None if counted is None else torch.tensor(counted),
+        mask_B=None if counted is None else torch.tensor(counted),
     )
     return loss.policy / math.log(2)
 

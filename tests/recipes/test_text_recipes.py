@@ -24,14 +24,14 @@ from limbeck.sequences.replay import Replay
 from limbeck.sequences.rollouts import Rollouts
 from limbeck.sequences.source import WithCorpus
 from limbeck.stages.stage import Stage, Training
-from limbeck.types import WrittenBy
+from limbeck.types import CompletionSource
 
 OF_TEXTS = recipes_for("generation")
 EVERY_RECIPE = pytest.mark.parametrize("name", OF_TEXTS)
 LABELS = TokenTerm(LabelLoss())
 GOLD = LabelCrossEntropy()
-CORPUS = TokenTerm(LabelLoss(), written_by=(WrittenBy.CORPUS,))
-OWN = (WrittenBy.STUDENT,)
+CORPUS = TokenTerm(LabelLoss(), sources=(CompletionSource.CORPUS,))
+OWN = (CompletionSource.STUDENT,)
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in OF_TEXTS),
     *(("f_distill", {"variant": variant}) for variant in ("kl", "rkl", "js", "tvd")),
@@ -193,26 +193,26 @@ def test_seqkd_learns_what_the_teacher_wrote() -> None:
     }
 
 
-TEACHERS = (WrittenBy.TEACHER,)
+TEACHERS = (CompletionSource.TEACHER,)
 
 
 @pytest.mark.parametrize(
     ("variant", "expected"),
     [
-        ("kl", {"teacher": (TokenTerm(TokenDivergence("forward_kl"), written_by=TEACHERS), 1.0)}),
-        ("rkl", {"student": (TokenTerm(TokenDivergence("reverse_kl"), written_by=OWN), 1.0)}),
+        ("kl", {"teacher": (TokenTerm(TokenDivergence("forward_kl"), sources=TEACHERS), 1.0)}),
+        ("rkl", {"student": (TokenTerm(TokenDivergence("reverse_kl"), sources=OWN), 1.0)}),
         (
             "js",
             {
-                "teacher": (TokenTerm(TokenDivergence("skew_forward_kl", alpha=0.3), written_by=TEACHERS), 0.3),
-                "student": (TokenTerm(TokenDivergence("skew_reverse_kl", alpha=0.7), written_by=OWN), 0.7),
+                "teacher": (TokenTerm(TokenDivergence("skew_forward_kl", alpha=0.3), sources=TEACHERS), 0.3),
+                "student": (TokenTerm(TokenDivergence("skew_reverse_kl", alpha=0.7), sources=OWN), 0.7),
             },
         ),
         (
             "tvd",
             {
-                "teacher": (TokenTerm(TokenDivergence("total_variation"), written_by=TEACHERS), 0.5),
-                "student": (TokenTerm(TokenDivergence("total_variation"), written_by=OWN), 0.5),
+                "teacher": (TokenTerm(TokenDivergence("total_variation"), sources=TEACHERS), 0.5),
+                "student": (TokenTerm(TokenDivergence("total_variation"), sources=OWN), 0.5),
             },
         ),
     ],
@@ -238,8 +238,8 @@ def test_minillm_follows_the_paper_by_default() -> None:
     assert terms(first) == {"labels": (GOLD, 1.0)}
     assert (first.share, stage.share) == (0.25, 0.75)
     assert terms(stage) == {
-        "single": (TokenTerm(TokenDivergence("reverse_kl"), written_by=OWN), 1.0),
-        "long": (ClippedPolicyGradient(clip=0.2, written_by=OWN), 1.0),
+        "single": (TokenTerm(TokenDivergence("reverse_kl"), sources=OWN), 1.0),
+        "long": (ClippedPolicyGradient(clip=0.2, sources=OWN), 1.0),
     }
     assert stage.source == Rollouts(prompts=256, epochs=4, teacher_fraction=0.2, decoding=Decoding(128))
     assert isinstance(stage.source, Rollouts)
@@ -257,7 +257,7 @@ def test_minillm_as_released() -> None:
         decoding=Decoding(9),
     )  # fmt: skip
     assert terms(stage)["corpus"] == (CORPUS, 1.0)
-    assert terms(stage)["long"] == (ClippedPolicyGradient(clip=0.3, written_by=OWN), 1.0)
+    assert terms(stage)["long"] == (ClippedPolicyGradient(clip=0.3, sources=OWN), 1.0)
 
 
 def test_gkd() -> None:
@@ -277,7 +277,7 @@ def test_gkd_with_a_reward() -> None:
     always = last("gkd", reward="my.module:reward", reward_weight=0.3, on_policy_fraction=1)
     assert terms(always)["reward"][1] == pytest.approx(0.3)
     assert (stage.settings, last("gkd").settings) == ({"dropout": 0.0}, {})
-    assert terms(stage)["reward"][0] == PolicyGradient(reduction="sum_per_sequence", written_by=OWN)
+    assert terms(stage)["reward"][0] == PolicyGradient(reduction="sum_per_sequence", sources=OWN)
     assert isinstance(stage.source, OnPolicy)
     assert stage.source.reward == "my.module:reward"
     assert set(terms(last("gkd", reward="my.module:reward", reward_weight=1))) == {"reward"}
@@ -287,14 +287,14 @@ def test_gkd_with_a_reward() -> None:
 def test_distillm() -> None:
     first, stage = made("distillm", capacity=9, validations=3, fresh="constant", max_new_tokens=7).stages
     assert terms(first) == {"labels": (GOLD, 1.0)}
-    texts = (WrittenBy.DATA, WrittenBy.STUDENT)
-    term = TokenTerm(TokenDivergence("skew_reverse_kl", alpha=0.1), written_by=texts)
+    texts = (CompletionSource.DATA, CompletionSource.STUDENT)
+    term = TokenTerm(TokenDivergence("skew_reverse_kl", alpha=0.1), sources=texts)
     assert terms(stage) == {"divergence": (term, 1.0)}
     assert stage.source == Replay(capacity=9, validations=3, fresh="constant", decoding=Decoding(7))
     assert Replay() == Replay(capacity=1000, rise=0.1, tolerance=0.1, fresh="decreasing")
     other = last("distillm", divergence="skew_forward_kl", alpha=0.2, corpus_weight=0.5)
     assert terms(other) == {
-        "divergence": (TokenTerm(TokenDivergence("skew_forward_kl", alpha=0.2), written_by=texts), 1.0),
+        "divergence": (TokenTerm(TokenDivergence("skew_forward_kl", alpha=0.2), sources=texts), 1.0),
         "corpus": (CORPUS, 0.5),
     }
 

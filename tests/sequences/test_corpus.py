@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from limbeck.sequences.corpus import BesideCorpus
-from limbeck.types import Batch, WrittenBy
+from limbeck.types import Batch, CompletionSource
 
 
 def batch_of(rows: NDArray[np.int64] | list[int], width: int = 2) -> Batch:
@@ -18,7 +18,7 @@ def batch_of(rows: NDArray[np.int64] | list[int], width: int = 2) -> Batch:
         "student": {"input_ids": ids_BT},
         "labels_BT": ids_BT.clone(),
         "rows_B": torch.tensor(rows),
-        "written_by_B": torch.full((len(rows),), int(WrittenBy.DATA)),
+        "source_B": torch.full((len(rows),), int(CompletionSource.DATA)),
     }
 
 
@@ -50,7 +50,9 @@ def test_as_many_rows_of_the_corpus_follow_those_of_each_micro_batch() -> None:
     assert joined[0]["rows_B"][:3].tolist() == [1, 2, 3]
     assert joined[1]["rows_B"][:2].tolist() == [4, 5]
     for batch, count in zip(joined, (3, 2), strict=True):
-        assert batch["written_by_B"].tolist() == [int(WrittenBy.DATA)] * count + [int(WrittenBy.CORPUS)] * count
+        assert (
+            batch["source_B"].tolist() == [int(CompletionSource.DATA)] * count + [int(CompletionSource.CORPUS)] * count
+        )
         added = batch["rows_B"][count:]
         assert ((added >= 100) & (added < 150)).all()
         assert torch.equal(batch["labels_BT"][count:, 0], added)

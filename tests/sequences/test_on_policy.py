@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from limbeck.errors import ConfigError
 from limbeck.models.generate import Decoding
 from limbeck.sequences.on_policy import OnPolicy, OnPolicyWriter, coin
-from limbeck.types import UNLABELLED, Batch, WrittenBy
+from limbeck.types import UNLABELLED, Batch, CompletionSource
 
 DECODING = Decoding(max_new_tokens=3, temperature=0.7)
 
@@ -25,15 +25,15 @@ class Student:
 
     def write_rows(self, rows: NDArray[np.int64], decoding: Decoding, seed: int) -> Batch:
         self.calls.append((rows.tolist(), decoding, seed))
-        return batch_of(rows.tolist(), label=seed % 1000, author=WrittenBy.STUDENT)
+        return batch_of(rows.tolist(), label=seed % 1000, source=CompletionSource.STUDENT)
 
 
-def batch_of(rows: list[int], label: int = 1, author: WrittenBy = WrittenBy.DATA) -> Batch:
+def batch_of(rows: list[int], label: int = 1, source: CompletionSource = CompletionSource.DATA) -> Batch:
     return {
         "student": {"input_ids": torch.tensor([[row] for row in rows])},
         "labels_BT": torch.full((len(rows), 1), label),
         "rows_B": torch.tensor(rows),
-        "written_by_B": torch.full((len(rows),), int(author)),
+        "source_B": torch.full((len(rows),), int(source)),
     }
 
 
@@ -65,7 +65,7 @@ def test_with_share_1_each_step_is_the_students_and_the_rows_completions_are_not
         for one, two in zip(written, other.write(step, garbage), strict=True):
             assert torch.equal(one["labels_BT"], two["labels_BT"])
             assert torch.equal(one["student"]["input_ids"], two["student"]["input_ids"])
-            assert (one["written_by_B"] == WrittenBy.STUDENT).all()
+            assert (one["source_B"] == CompletionSource.STUDENT).all()
     assert [rows for rows, _, _ in student.calls] == [[4, 2], [0, 5]] * 20
     assert {decoding for _, decoding, _ in student.calls} == {DECODING}
     seeds = [seed for _, _, seed in student.calls]
@@ -121,7 +121,7 @@ def test_beside_keeps_the_rows_as_they_are_too() -> None:
     written = writer.write(0, two_batches())
     assert [batch["rows_B"].tolist() for batch in written] == [[4, 2, 4, 2], [0, 5, 0, 5]]
     for batch in written:
-        assert batch["written_by_B"].tolist() == [0, 0, 2, 2]
+        assert batch["source_B"].tolist() == [0, 0, 2, 2]
         assert batch["labels_BT"][:2].tolist() == [[1], [1]]
 
 
@@ -129,7 +129,7 @@ class Rewarded:
     """Writes texts of the rows' numbers; a text's reward is the square of its row, and one token does not count."""
 
     def write_rows(self, rows: NDArray[np.int64], decoding: Decoding, seed: int) -> Batch:
-        batch = batch_of(rows.tolist(), author=WrittenBy.STUDENT)
+        batch = batch_of(rows.tolist(), source=CompletionSource.STUDENT)
         batch["labels_BT"] = torch.tensor([[UNLABELLED, row, 1] for row in rows.tolist()])
         batch["rewards_B"] = torch.tensor([float(row) ** 2 for row in rows], dtype=torch.float64)
         return batch

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from limbeck.data.generation.collate import collate, written
+from limbeck.data.generation.collate import collate, with_completion
 from limbeck.errors import ConfigError
 from limbeck.models.generate import Completion, Decoding
 from limbeck.numerics.returns import future_returns
 from limbeck.sequences.rollouts import Rollouts, RolloutWriter
-from limbeck.types import UNLABELLED, Batch, WrittenBy
+from limbeck.types import UNLABELLED, Batch, CompletionSource
 
 ROWS = np.arange(100, 120)
 
@@ -28,7 +28,7 @@ ROWS = np.arange(100, 120)
 def make_batch(rows: NDArray[np.int64], completions: list[Completion]) -> Batch:
     """Prompts of one to three tokens, and the completions behind them."""
     prompts = [[9] * (1 + int(row) % 3) for row in rows]
-    batch = collate([written(p, one.ids, (2,)) for p, one in zip(prompts, completions, strict=True)], 0)
+    batch = collate([with_completion(p, one.ids, (2,)) for p, one in zip(prompts, completions, strict=True)], 0)
     batch["rows_B"] = torch.from_numpy(np.asarray(rows))
     return batch
 
@@ -141,7 +141,7 @@ def test_returns_and_behaviour_are_those_of_the_text(options: dict[str, Any]) ->
             torch.testing.assert_close(batch["returns_BT"], future_returns(rewards_BT, mask_BT))
         assert (batch["returns_BT"][~mask_BT] == 0).all()
         assert (batch["behaviour_log_probs_BT"][~mask_BT] == 0).all()
-        assert (batch["written_by_B"] == WrittenBy.STUDENT).all()
+        assert (batch["source_B"] == CompletionSource.STUDENT).all()
 
 
 def returns_of(steps: list[list[Batch]]) -> dict[int, list[float]]:

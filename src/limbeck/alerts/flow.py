@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from limbeck.data.articles.article import Article
 from limbeck.data.articles.read import ArticleRows, file_records, read_articles
 from limbeck.data.prompts.label_prompt import student_prompt
-from limbeck.data.records import Fault, Fields, Record
+from limbeck.data.records import BadRow, Fields, Record
 from limbeck.errors import DataError
 from limbeck.evaluation.alerts.decide import AlertMaker, decide
 from limbeck.evaluation.alerts.rules import AlertRules, severities_of
@@ -37,7 +37,7 @@ _UNCALIBRATED = (
     "`limbeck alerts calibrate STUDENT ROWS` makes one from labelled rows."
 )
 
-ReadRows = Callable[[str], Iterable[tuple[str, Record | Fault]]]
+ReadRows = Callable[[str], Iterable[tuple[str, Record | BadRow]]]
 """Gives rows with the names of their files, plain lines under the name of the text field that it is told."""
 
 

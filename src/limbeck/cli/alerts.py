@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from limbeck.data.records import Fault, Record
+    from limbeck.data.records import BadRow, Record
     from limbeck.results.alerts import AlertSweep
 
 __all__ = ["HELP", "app"]
@@ -177,7 +177,7 @@ def _show_sweep(sweep: AlertSweep) -> None:
         print_line(note, console, mark="! ")
 
 
-def _records(file: str, text: str) -> Iterator[tuple[str, Record | Fault]]:
+def _records(file: str, text: str) -> Iterator[tuple[str, Record | BadRow]]:
     """Rows of a file, or of the lines of standard input or a text file: JSON objects, or texts of the field `text`."""
     from limbeck.data.articles.read import file_records
     from limbeck.data.lines import is_by_line, read_lines

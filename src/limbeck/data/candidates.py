@@ -362,8 +362,8 @@ class EncodedRecords:
         pair = record.input_pair is not None
         breaks = len(frame.middle) * (pair + (candidate is not None))
         used = len(frame.start) + breaks + len(frame.end) + sum(len(piece[0]) for piece in pieces)
-        room = self.encoder.max_length - used - (len(candidate) if candidate else 0)
-        first, second = ([], []) if content_free else _cut(ids(record.input), ids(record.input_pair or ""), room)
+        budget = self.encoder.max_length - used - (len(candidate) if candidate else 0)
+        first, second = ([], []) if content_free else _cut(ids(record.input), ids(record.input_pair or ""), budget)
         pieces.append((first, 0, True))
         marks = [0]
         if pair:
@@ -413,11 +413,11 @@ class EncodedRecords:
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def _cut(first: list[int], second: list[int], room: int) -> tuple[list[int], list[int]]:
-    """Cut two texts to `room` tokens together, the longer one first."""
-    if len(first) + len(second) <= room:
+def _cut(first: list[int], second: list[int], budget: int) -> tuple[list[int], list[int]]:
+    """Cut two texts to `budget` tokens together, the longer one first."""
+    if len(first) + len(second) <= budget:
         return first, second
-    shorter = min(len(first), len(second), room // 2)
+    shorter = min(len(first), len(second), budget // 2)
     if len(first) <= len(second):
-        return first[:shorter] if len(first) > shorter else first, second[: room - min(len(first), shorter)]
-    return first[: room - min(len(second), shorter)], second[:shorter] if len(second) > shorter else second
+        return first[:shorter] if len(first) > shorter else first, second[: budget - min(len(first), shorter)]
+    return first[: budget - min(len(second), shorter)], second[:shorter] if len(second) > shorter else second

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from limbeck.data.look_alikes import twin_of
-from limbeck.data.records import Fault, Fields, Record, excerpt, printable
+from limbeck.data.records import BadRow, Fields, Record, excerpt, printable
 from limbeck.errors import DataError, near_misses
 
 __all__ = [
@@ -57,14 +57,14 @@ class CheckedRow(NamedTuple):
 
 
 class Unusable(Exception):
-    """Carries the reason from the check of a field to that of its row, which makes a `Fault` of it."""
+    """Carries the reason from the check of a field to that of its row, which makes a `BadRow` of it."""
 
     def __init__(self, reason: str, looks_like: tuple[str, str] | None = None) -> None:
         super().__init__(reason)
         self.looks_like = looks_like
 
 
-def check_record(record: Record, fields: Fields, labels: frozenset[str] | None) -> CheckedRow | Fault:
+def check_record(record: Record, fields: Fields, labels: frozenset[str] | None) -> CheckedRow | BadRow:
     """Check the fields of one row; the first field at fault is named.
 
     Texts are kept as they are. A label becomes a name: text without white space around it, whole
@@ -100,7 +100,7 @@ def check_record(record: Record, fields: Fields, labels: frozenset[str] | None) 
             field = fields.teacher_reason
             teacher_reason = _reason(record.row.get(field))
     except Unusable as unusable:
-        return Fault(record.number, field, str(unusable), record.row, record.unit, unusable.looks_like)
+        return BadRow(record.number, field, str(unusable), record.row, record.unit, unusable.looks_like)
     return CheckedRow(text, pair, label, teacher_label, teacher_confidence, teacher_reason)
 
 

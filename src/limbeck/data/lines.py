@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TypeVar
 
-from limbeck.data.records import Fault, Record, brief
+from limbeck.data.records import BadRow, Record, brief
 from limbeck.errors import DataError
 
 __all__ = ["is_by_line", "read_lines", "sound"]
@@ -22,7 +22,7 @@ def is_by_line(file: str) -> bool:
     return file == "-" or file.endswith(".txt")
 
 
-def read_lines(file: str, text: str) -> Iterator[tuple[str, Record | Fault, bool]]:
+def read_lines(file: str, text: str) -> Iterator[tuple[str, Record | BadRow, bool]]:
     """Yield a record for each line of standard input or a text file that is not empty.
 
     Args:
@@ -52,20 +52,20 @@ def read_lines(file: str, text: str) -> Iterator[tuple[str, Record | Fault, bool
         raise DataError(f"{name} cannot be read: {error.strerror or error}") from error
 
 
-def sound(name: str, found: T | Fault) -> T:
+def sound(name: str, found: T | BadRow) -> T:
     """Return what is no fault of a line of `name`. Raises `DataError`."""
-    if isinstance(found, Fault):
+    if isinstance(found, BadRow):
         field = f"field '{found.field}': " if found.field is not None else ""
         raise DataError(f"{name}:{found.number}: {field}{brief(found.reason)}")
     return found
 
 
-def _record(number: int, raw: bytes, text: str) -> Record | Fault:
+def _record(number: int, raw: bytes, text: str) -> Record | BadRow:
     try:
         line = raw.decode("utf-8").strip()
     except UnicodeDecodeError as error:
         words = f"not UTF-8 (byte {error.start + 1} of the line)"
-        return Fault(number, None, words, raw.decode("utf-8", "backslashreplace"))
+        return BadRow(number, None, words, raw.decode("utf-8", "backslashreplace"))
     if not line.startswith("{"):
         return Record(number, {text: line})
     try:
@@ -76,4 +76,4 @@ def _record(number: int, raw: bytes, text: str) -> Record | Fault:
         reason = "JSON that is nested too deeply"
     except ValueError as error:  # a number of more digits than Python converts
         reason = f"JSON that cannot be used: {error}"
-    return Fault(number, None, reason, line)
+    return BadRow(number, None, reason, line)

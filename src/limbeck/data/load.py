@@ -11,7 +11,7 @@ from typing import Generic, Literal, TypeVar
 
 from limbeck.data.checks import CheckedRow, FieldsMet, check_record, refuse_misspelt_label
 from limbeck.data.quarantine import (
-    FAULTS_SHOWN,
+    BAD_ROWS_SHOWN,
     FileCount,
     keep_apart,
     refuse_bad_rows,
@@ -19,7 +19,7 @@ from limbeck.data.quarantine import (
     write_quarantine,
 )
 from limbeck.data.readers import LoadDataset, read_records
-from limbeck.data.records import Fault, Fields, Record
+from limbeck.data.records import BadRow, Fields, Record
 from limbeck.data.sources import DataFile, HubData, find_sources
 from limbeck.types import Origin, Rows
 
@@ -139,7 +139,7 @@ def _as_rows(checked: Checked[CheckedRow], fields: Fields) -> Rows:
 def read_checked(
     sources: str | Path | list[str | Path],
     fields: Fields,
-    check: Callable[[Record], T | Fault],
+    check: Callable[[Record], T | BadRow],
     *,
     on_bad_row: Literal["stop", "quarantine"] = "stop",
     quarantine: Path | None = None,
@@ -170,26 +170,26 @@ def read_checked(
     origin: list[Origin] = []
     columns: dict[str, None] = {}
     counts: list[FileCount] = []
-    faults: list[tuple[str, Fault]] = []
+    bad_rows: list[tuple[str, BadRow]] = []
     for source in found:
         name, good, bad = source.name, 0, 0
         for checked, number in _checked_rows(source, fields, check, _load_dataset, columns):
-            if isinstance(checked, Fault):
+            if isinstance(checked, BadRow):
                 bad += 1
                 if checked.looks_like is not None:
                     checked = checked._replace(row=None)  # counted below, and never set aside
-                if on_bad_row == "quarantine" or len(faults) < FAULTS_SHOWN or checked.looks_like is not None:
-                    faults.append((name, checked))
+                if on_bad_row == "quarantine" or len(bad_rows) < BAD_ROWS_SHOWN or checked.looks_like is not None:
+                    bad_rows.append((name, checked))
             else:
                 good += 1
                 rows.append(checked)
                 origin.append(Origin(name, number))
         counts.append(FileCount(name, good, bad))
     left_out = sum(count.left_out for count in counts)
-    refuse_look_alikes(faults)
-    refuse_bad_rows(len(rows), left_out, faults, counts, on_bad_row)
+    refuse_look_alikes(bad_rows)
+    refuse_bad_rows(len(rows), left_out, bad_rows, counts, on_bad_row)
     if quarantine is not None:
-        write_quarantine(quarantine, faults)
+        write_quarantine(quarantine, bad_rows)
     return Checked(rows, origin, left_out, tuple(counts), tuple(columns))
 
 
@@ -204,10 +204,10 @@ def fingerprint_of(rows: Iterable[object]) -> str:
 def _checked_rows(
     source: DataFile | HubData,
     fields: Fields,
-    check: Callable[[Record], T | Fault],
+    check: Callable[[Record], T | BadRow],
     load_dataset: LoadDataset | None,
     columns: dict[str, None],
-) -> Iterator[tuple[T | Fault, int]]:
+) -> Iterator[tuple[T | BadRow, int]]:
     """Yield each row or fault with its number, and add the fields that rows have to `columns`.
 
     Raises:
@@ -215,7 +215,7 @@ def _checked_rows(
     """
     met = FieldsMet(source.name, (*fields.required, *fields.beside_the_text))
     for record in read_records(source, fields, load_dataset):
-        if isinstance(record, Fault):
+        if isinstance(record, BadRow):
             yield record, record.number
             continue
         met.add(record.row)

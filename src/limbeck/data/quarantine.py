@@ -9,13 +9,13 @@ from pathlib import Path
 
 from limbeck.atomic import write_text
 from limbeck.data.look_alikes import visible
-from limbeck.data.records import Fault
+from limbeck.data.records import BadRow
 from limbeck.data.sources import DataFile, HubData
 from limbeck.errors import ConfigError, DataError, StorageError
 
-__all__ = ["FAULTS_SHOWN", "FileCount", "keep_apart", "refuse_bad_rows", "refuse_look_alikes", "write_quarantine"]
+__all__ = ["BAD_ROWS_SHOWN", "FileCount", "keep_apart", "refuse_bad_rows", "refuse_look_alikes", "write_quarantine"]
 
-FAULTS_SHOWN = 20
+BAD_ROWS_SHOWN = 20
 """Faults named in an error; of further ones the number."""
 
 
@@ -29,7 +29,7 @@ class FileCount:
 
 
 def refuse_bad_rows(
-    good: int, bad: int, faults: list[tuple[str, Fault]], counts: list[FileCount], on_bad_row: str
+    good: int, bad: int, bad_rows: list[tuple[str, BadRow]], counts: list[FileCount], on_bad_row: str
 ) -> None:
     """Raise `DataError` where there are no rows, or bad ones that are not to be left out (or too many of them)."""
     if good + bad == 0:
@@ -37,9 +37,9 @@ def refuse_bad_rows(
     if bad == 0 or (on_bad_row == "quarantine" and bad <= good):
         return
     lines = [f"{bad:,} of {good + bad:,} rows cannot be used:"]
-    lines += [f"  {fault.describe(file)}" for file, fault in faults[:FAULTS_SHOWN]]
-    if bad > FAULTS_SHOWN:
-        lines.append(f"  and {bad - FAULTS_SHOWN:,} more")
+    lines += [f"  {bad_row.describe(file)}" for file, bad_row in bad_rows[:BAD_ROWS_SHOWN]]
+    if bad > BAD_ROWS_SHOWN:
+        lines.append(f"  and {bad - BAD_ROWS_SHOWN:,} more")
     if on_bad_row == "stop":
         lines.append("Correct these rows, or set `on_bad_row: quarantine` to go on without them.")
     else:
@@ -47,24 +47,24 @@ def refuse_bad_rows(
     raise DataError("\n".join(lines))
 
 
-def refuse_look_alikes(faults: Iterable[tuple[str, Fault]]) -> None:
+def refuse_look_alikes(bad_rows: Iterable[tuple[str, BadRow]]) -> None:
     """Raise one `DataError` for all rows whose label is a known one to a reader, and another to a machine.
 
     Such rows are never left out: they are whole classes, and the names are at fault.
     """
     met: dict[tuple[str | None, str, str], list[str]] = {}
-    for file, fault in faults:
-        if fault.looks_like is not None:
-            met.setdefault((fault.field, *fault.looks_like), []).append(f"{file}, {fault.unit} {fault.number}")
+    for file, bad_row in bad_rows:
+        if bad_row.looks_like is not None:
+            met.setdefault((bad_row.field, *bad_row.looks_like), []).append(f"{file}, {bad_row.unit} {bad_row.number}")
     if not met:
         return
     shown = [
         f"  field '{field}' has {visible(name)} for {visible(twin)}: {len(places):,} row{'s' * (len(places) > 1)}, "
         f"the first is {places[0]}"
-        for (field, name, twin), places in list(met.items())[:FAULTS_SHOWN]
+        for (field, name, twin), places in list(met.items())[:BAD_ROWS_SHOWN]
     ]
-    if len(met) > FAULTS_SHOWN:
-        shown.append(f"  and {len(met) - FAULTS_SHOWN:,} more names")
+    if len(met) > BAD_ROWS_SHOWN:
+        shown.append(f"  and {len(met) - BAD_ROWS_SHOWN:,} more names")
     raise DataError(
         "labels in the rows differ from the run's labels in case, blanks, Unicode form or characters of no width "
         "alone:\n" + "\n".join(shown) + "\nWrite them alike in the rows, or give task.labels as the rows have them."
@@ -81,19 +81,19 @@ def keep_apart(quarantine: Path, found: list[DataFile | HubData]) -> None:
             )
 
 
-def write_quarantine(path: Path, faults: list[tuple[str, Fault]]) -> None:
+def write_quarantine(path: Path, bad_rows: list[tuple[str, BadRow]]) -> None:
     """Write rows left out, with reasons, as JSON Lines; without any, an older file is removed.
 
     Raises:
         StorageError: the file cannot be written.
     """
     lines = [
-        {"file": file, "line": fault.number, "field": fault.field, "reason": fault.reason, "row": fault.row}
-        for file, fault in faults
+        {"file": file, "line": bad_row.number, "field": bad_row.field, "reason": bad_row.reason, "row": bad_row.row}
+        for file, bad_row in bad_rows
     ]
     text = "".join(json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines)
     try:
-        if not faults:
+        if not bad_rows:
             path.unlink(missing_ok=True)
             return
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 from limbeck.data.checks import check_columns
-from limbeck.data.records import Fault, Fields, Record, Unit, brief, excerpt
+from limbeck.data.records import BadRow, Fields, Record, Unit, brief, excerpt
 from limbeck.data.sources import DataFile, HubData
 from limbeck.data.text_files import open_text, refuse_unreadable, utf8_fault
 from limbeck.errors import DataError
@@ -29,7 +29,7 @@ _NO_CLASS = -1
 
 def read_records(
     source: DataFile | HubData, fields: Fields, load_dataset: LoadDataset | None = None
-) -> Iterator[Record | Fault]:
+) -> Iterator[Record | BadRow]:
     """Yield the rows of `source` one by one; Parquet and hub rows hold the columns of `fields` only.
 
     Raises:
@@ -54,17 +54,17 @@ def read_records(
             return _read_json_lines(source)
 
 
-def _read_json_lines(file: DataFile) -> Iterator[Record | Fault]:
+def _read_json_lines(file: DataFile) -> Iterator[Record | BadRow]:
     with open_text(file) as lines:
         for number, line in enumerate(lines, 1):
             if line.isspace():
                 continue
             text = line.rstrip("\r\n")
             row, reason = _parse_json(text)
-            yield Fault(number, None, reason, text) if reason else _object_record(number, row, "line")
+            yield BadRow(number, None, reason, text) if reason else _object_record(number, row, "line")
 
 
-def _read_json_array(file: DataFile) -> Iterator[Record | Fault]:
+def _read_json_array(file: DataFile) -> Iterator[Record | BadRow]:
     """The array is parsed as a whole: faults in its JSON refuse the file."""
     with open_text(file) as stream:
         rows, reason = _parse_json(stream.read())
@@ -74,7 +74,7 @@ def _read_json_array(file: DataFile) -> Iterator[Record | Fault]:
         yield _object_record(number, row, "row")
 
 
-def _read_conll(file: DataFile, fields: Fields) -> Iterator[Record | Fault]:
+def _read_conll(file: DataFile, fields: Fields) -> Iterator[Record | BadRow]:
     """Yield the sentences of a CoNLL file: a word and its tag on each line, a blank line after each sentence.
 
     Columns are parted by tabs or blanks; the first is the word, the last the tag. A record has the number of its
@@ -91,7 +91,7 @@ def _read_conll(file: DataFile, fields: Fields) -> Iterator[Record | Fault]:
                 lines = []
 
 
-def _sentence(lines: list[tuple[int, list[str]]], fields: Fields) -> Record | Fault:
+def _sentence(lines: list[tuple[int, list[str]]], fields: Fields) -> Record | BadRow:
     first, columns = lines[0][0], len(lines[0][1])
     words = [cells[0] for _, cells in lines]
     for number, cells in lines:
@@ -99,7 +99,7 @@ def _sentence(lines: list[tuple[int, list[str]]], fields: Fields) -> Record | Fa
         if reason is None and len(cells) != columns:
             reason = f"{len(cells)} columns, but {columns} in line {first}; a blank line parts sentences"
         if reason is not None:
-            return Fault(number, None, reason, words)
+            return BadRow(number, None, reason, words)
     tags = {} if fields.label is None or columns == 1 else {fields.label: [cells[-1] for _, cells in lines]}
     return Record(first, {fields.text: words, **tags})
 
@@ -130,17 +130,17 @@ def _parse_json(text: str) -> tuple[Any, str]:
         return None, f"not usable JSON: {error}"
 
 
-def _object_record(number: int, row: object, unit: Unit) -> Record | Fault:
+def _object_record(number: int, row: object, unit: Unit) -> Record | BadRow:
     if isinstance(row, dict):
         return Record(number, row, unit)
-    return Fault(number, None, f'expected a JSON object such as {{"text": ...}}, got {excerpt(row)}', row, unit)
+    return BadRow(number, None, f'expected a JSON object such as {{"text": ...}}, got {excerpt(row)}', row, unit)
 
 
 _Cells = Iterator[tuple[int, list[str], str, str]]
 """First line, cells, reason why there are none ("" if there are) and raw text of each record."""
 
 
-def _read_delimited(file: DataFile, fields: Fields, split: _Cells, advice: str) -> Iterator[Record | Fault]:
+def _read_delimited(file: DataFile, fields: Fields, split: _Cells, advice: str) -> Iterator[Record | BadRow]:
     header: list[str] | None = None
     labels: set[str] = set()
     swallowed: list[tuple[int, set[str]]] = []
@@ -151,9 +151,9 @@ def _read_delimited(file: DataFile, fields: Fields, split: _Cells, advice: str) 
             header = cells
             _check_header(file.name, header, fields)
         elif reason:
-            yield Fault(number, None, reason, raw)
+            yield BadRow(number, None, reason, raw)
         elif len(cells) != len(header):
-            yield Fault(number, None, f"{len(cells)} cells, but the header has {len(header)}; {advice}", raw)
+            yield BadRow(number, None, f"{len(cells)} cells, but the header has {len(header)}; {advice}", raw)
         else:
             row: dict[str, object] = dict(zip(header, cells, strict=True))
             if fields.label in row:
@@ -264,7 +264,7 @@ def _long_cells() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _read_parquet(file: DataFile, fields: Fields) -> Iterator[Record | Fault]:
+def _read_parquet(file: DataFile, fields: Fields) -> Iterator[Record | BadRow]:
     import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
     import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
 
@@ -303,7 +303,7 @@ def _stored_classes(name: str, schema: Any, label: str | None) -> list[str] | No
     return names
 
 
-def _read_hub(data: HubData, fields: Fields, load_dataset: LoadDataset | None) -> Iterator[Record | Fault]:
+def _read_hub(data: HubData, fields: Fields, load_dataset: LoadDataset | None) -> Iterator[Record | BadRow]:
     import datasets  # type: ignore[import-untyped, unused-ignore]
 
     load = load_dataset or datasets.load_dataset
@@ -340,7 +340,7 @@ def _from_cache() -> Iterator[None]:
 
 def _arrow_records(
     batches: Iterable[Any], columns: Sequence[str], label: str | None, classes: Sequence[str] | None
-) -> Iterator[Record | Fault]:
+) -> Iterator[Record | BadRow]:
     number = 0
     for batch in batches:
         picked = {name: batch.column(name) for name in columns}
@@ -351,7 +351,7 @@ def _arrow_records(
 
 def _arrow_record(
     number: int, cells: dict[str, Any], label: str | None, classes: Sequence[str] | None
-) -> Record | Fault:
+) -> Record | BadRow:
     row: dict[str, object] = {}
     fault: tuple[str, str] | None = None
     for name, cell in cells.items():
@@ -365,7 +365,7 @@ def _arrow_record(
             row[label] = _class_names(row.get(label), classes)
         except IndexError as error:
             fault = label, str(error)
-    return Record(number, row, "row") if fault is None else Fault(number, *fault, row, "row")
+    return Record(number, row, "row") if fault is None else BadRow(number, *fault, row, "row")
 
 
 def _class_names(ids: object, classes: Sequence[str]) -> object:

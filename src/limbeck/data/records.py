@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from limbeck.errors import ConfigError
 
-__all__ = ["Fault", "Fields", "Record", "Unit", "brief", "excerpt", "named_fields", "printable"]
+__all__ = ["BadRow", "Fields", "Record", "Unit", "brief", "excerpt", "named_fields", "printable"]
 
 Unit = Literal["line", "row"]
 """What a record's number counts: lines of a text file, or rows where a format has no lines."""
@@ -63,7 +63,7 @@ class Record(NamedTuple):
     unit: Unit = "line"
 
 
-class Fault(NamedTuple):
+class BadRow(NamedTuple):
     """Why one row cannot be used."""
 
     number: int
@@ -79,7 +79,7 @@ class Fault(NamedTuple):
     def describe(self, file: str) -> str:
         """Return one line for an error message.
 
-        >>> Fault(3, "text", "it is empty", {}).describe("a.csv")
+        >>> BadRow(3, "text", "it is empty", {}).describe("a.csv")
         "a.csv, line 3, field 'text': it is empty"
         """
         field = "" if self.field is None else f", field '{self.field}'"

@@ -1,4 +1,4 @@
-"""From the credits of each record to figures of each language, and comparisons of systems at each budget.
+"""From the scores of each example to figures of each language, and comparisons of systems at each budget.
 
 Nothing is pooled over languages: each task of a language has one vote in it, and each target language one
 vote in a macro average. The bootstrap resamples records within each task and language, with the same
@@ -22,14 +22,14 @@ from limbeck.data.languages import language_name
 from limbeck.errors import DataError
 from limbeck.evaluation.measured import Measured
 from limbeck.evaluation.metrics.measure import Sampled, average, compare, measure
-from limbeck.evaluation.metrics.ranking import RANKING, Credits
+from limbeck.evaluation.metrics.ranking import RANKING, ExampleScores
 from limbeck.evaluation.significance import holm, share_p_value
 from limbeck.results.figures import Comparison, Figure, Slice, Test
 from limbeck.results.record import System
 from limbeck.results.sections import Forgetting, Languages, SourceCheck
 from limbeck.types import Instruction
 
-__all__ = ["Panel", "Ranked", "measure_languages", "most_frequent_accuracy", "right_candidates"]
+__all__ = ["LanguageTestSet", "Ranked", "measure_languages", "most_frequent_accuracy", "right_candidates"]
 
 RESAMPLES = 10_000
 ALARM = 0.02
@@ -40,7 +40,7 @@ _AVERAGED = ("accuracy", "mrr")
 
 
 @dataclass(frozen=True)
-class Panel:
+class LanguageTestSet:
     """The test records, column by column, and the languages they are judged by."""
 
     task: Sequence[str]
@@ -97,11 +97,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class Ranked:
-    """One system at one budget of target labels, with what it earned on the test records, by training seed."""
+    """One system at one budget of target labels, with its scores on each test record, by training seed."""
 
     system: System
     budget: int
-    credits: Mapping[int, Credits]
+    example_scores: Mapping[int, ExampleScores]
 
     @property
     def key(self) -> tuple[str, int]:
@@ -115,7 +115,7 @@ Found = Mapping[tuple[Key, str], Sampled]
 
 
 def measure_languages(
-    panel: Panel,
+    test_set: LanguageTestSet,
     systems: Sequence[Ranked],
     *,
     constant: float | None = None,
@@ -125,7 +125,7 @@ def measure_languages(
     """Return figures of each task and language and their averages, and compare the main system with all others.
 
     Args:
-        panel: the test records.
+        test_set: the test records.
         systems: all systems with different names or budgets; figures are means over their seeds.
         constant: accuracy of always giving the most frequent answer, if it is known.
         resamples: bootstrap samples of each task and language; `RESAMPLES` by default.
@@ -137,7 +137,7 @@ def measure_languages(
     """
     figures: list[Figure] = []
     languages: dict[str, Found] = {}
-    for lang, tasks in panel.rows.items():
+    for lang, tasks in test_set.rows.items():
         cells = {
             task: _cell(systems, rows, (seed, task, lang), resamples or RESAMPLES) for task, rows in tasks.items()
         }
@@ -145,10 +145,10 @@ def measure_languages(
             figures += _figures(cell, {"lang": lang, "task": task})
         languages[lang] = _averages(list(cells.values()))
         figures += _figures(languages[lang], {"lang": lang})
-    macros = _macros(panel, languages)
+    macros = _macros(test_set, languages)
     for slice, macro in macros:
         figures += _figures(macro, slice)
-    figures += _by_task(figures, panel)
+    figures += _by_task(figures, test_set)
     described = list({one.system.name: one.system for one in systems}.values())
     if constant is not None:
         described.append(_CONSTANT)
@@ -158,8 +158,8 @@ def measure_languages(
         headline="accuracy",
         systems=described,
         figures=figures,
-        comparisons=_comparisons(panel, systems, languages, macros),
-        sections=[panel.section(), Forgetting(checks=_source_checks(panel, systems, languages))],
+        comparisons=_comparisons(test_set, systems, languages, macros),
+        sections=[test_set.section(), Forgetting(checks=_source_checks(test_set, systems, languages))],
     )
 
 
@@ -177,7 +177,9 @@ def _cell(
     """One task in one language, all systems."""
     number, task, lang = seed
     rng = partial(np.random.default_rng, [number, zlib.crc32(task.encode()), zlib.crc32(lang.encode())])
-    outputs = {one.key: {s: credits.take(rows) for s, credits in one.credits.items()} for one in systems}
+    outputs = {
+        one.key: {s: example_scores.take(rows) for s, example_scores in one.example_scores.items()} for one in systems
+    }
     return measure(outputs, RANKING, resamples=resamples, rng=rng)
 
 
@@ -187,10 +189,10 @@ def _averages(parts: Sequence[Found]) -> Found:
     return {key: average([part[key] for part in parts]) for key in keys}
 
 
-def _macros(panel: Panel, languages: Mapping[str, Found]) -> list[tuple[Slice, Found]]:
+def _macros(test_set: LanguageTestSet, languages: Mapping[str, Found]) -> list[tuple[Slice, Found]]:
     """Over all target languages, and over those of high and of low resource."""
-    groups: list[tuple[Slice, list[str]]] = [({}, list(panel.languages))]
-    groups += [({"resource": resource}, panel.of_resource(resource)) for resource in ("high", "low")]
+    groups: list[tuple[Slice, list[str]]] = [({}, list(test_set.languages))]
+    groups += [({"resource": resource}, test_set.of_resource(resource)) for resource in ("high", "low")]
     return [(slice, _unpaired(_averages([languages[lang] for lang in group]))) for slice, group in groups if group]
 
 
@@ -205,11 +207,11 @@ def _figures(found: Found, slice: Slice) -> list[Figure]:
     ]
 
 
-def _by_task(figures: Sequence[Figure], panel: Panel) -> list[Figure]:
+def _by_task(figures: Sequence[Figure], test_set: LanguageTestSet) -> list[Figure]:
     """Each task's mean over the target languages that have it."""
     groups: dict[tuple[str, int | None, str, str], list[Figure]] = {}
     for figure in figures:
-        if "task" in figure.slice and figure.slice["lang"] in panel.languages:
+        if "task" in figure.slice and figure.slice["lang"] in test_set.languages:
             key = (figure.system, figure.budget, figure.metric, figure.slice["task"])
             groups.setdefault(key, []).append(figure)
     return [_mean(group, {"task": task}) for (*_, task), group in groups.items()]
@@ -231,7 +233,10 @@ def _mean(figures: Sequence[Figure], slice: Slice) -> Figure:
 
 
 def _comparisons(
-    panel: Panel, systems: Sequence[Ranked], languages: Mapping[str, Found], macros: Sequence[tuple[Slice, Found]]
+    test_set: LanguageTestSet,
+    systems: Sequence[Ranked],
+    languages: Mapping[str, Found],
+    macros: Sequence[tuple[Slice, Found]],
 ) -> list[Comparison]:
     """The main system against every other of the same budget: over the target languages, and in each language."""
     pairs = [
@@ -245,7 +250,7 @@ def _comparisons(
     for metric in _AVERAGED:
         wholes, parts = [], []
         for pair in pairs:
-            (whole, *groups), of_languages = _compare(panel, pair, metric, languages, macros)
+            (whole, *groups), of_languages = _compare(test_set, pair, metric, languages, macros)
             wholes.append(whole)
             parts.append([*groups, *of_languages])
         for whole, rest in zip(_corrected(wholes), parts, strict=True):
@@ -254,7 +259,7 @@ def _comparisons(
 
 
 def _compare(
-    panel: Panel,
+    test_set: LanguageTestSet,
     pair: tuple[Key, Key],
     metric: str,
     languages: Mapping[str, Found],
@@ -262,7 +267,7 @@ def _compare(
 ) -> tuple[list[Comparison], list[Comparison]]:
     """One metric of two systems: on each macro average, and in each language, the target languages corrected."""
     first, second = pair
-    cells = [(languages[lang][first, metric], languages[lang][second, metric]) for lang in panel.languages]
+    cells = [(languages[lang][first, metric], languages[lang][second, metric]) for lang in test_set.languages]
 
     def of(found: Found, slice: Slice, over: Sequence[tuple[Sampled, Sampled]] = ()) -> Comparison:
         return compare(
@@ -276,8 +281,8 @@ def _compare(
         )
 
     whole, *groups = [of(found, slice, () if slice else cells) for slice, found in macros]
-    targets = _corrected([of(languages[lang], {"lang": lang}) for lang in panel.languages])
-    source = [of(found, {"lang": lang}) for lang, found in languages.items() if lang not in panel.languages]
+    targets = _corrected([of(languages[lang], {"lang": lang}) for lang in test_set.languages])
+    source = [of(found, {"lang": lang}) for lang, found in languages.items() if lang not in test_set.languages]
     return [whole, *groups], [*source, *targets]
 
 
@@ -292,10 +297,12 @@ def _corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
     ]
 
 
-def _source_checks(panel: Panel, systems: Sequence[Ranked], languages: Mapping[str, Found]) -> list[SourceCheck]:
+def _source_checks(
+    test_set: LanguageTestSet, systems: Sequence[Ranked], languages: Mapping[str, Found]
+) -> list[SourceCheck]:
     """Accuracy on the source language at the end of every system, against the teacher's."""
     teacher = next((one for one in systems if one.system.role == "teacher"), None)
-    at_home = languages.get(panel.source_language)
+    at_home = languages.get(test_set.source_language)
     if teacher is None or at_home is None:
         return []
     before = at_home[teacher.key, "accuracy"].interval.value
@@ -315,14 +322,14 @@ def _source_checks(panel: Panel, systems: Sequence[Ranked], languages: Mapping[s
     return checks
 
 
-def most_frequent_accuracy(panel: Panel, records: Sequence[Instruction]) -> float:
+def most_frequent_accuracy(test_set: LanguageTestSet, records: Sequence[Instruction]) -> float:
     """Return the macro accuracy over target languages of one answer for all records of a task in a language.
 
     It is the most frequent right candidate. Where the candidates are the records' own, no answer is frequent, and
     the share that chance gets right is taken.
 
     Args:
-        panel: of `records`.
+        test_set: of `records`.
         records: the test records.
     """
 
@@ -333,7 +340,7 @@ def most_frequent_accuracy(panel: Panel, records: Sequence[Instruction]) -> floa
         counts = Counter(record.candidates[k] for record in cell for k in right_candidates(record))
         return max(counts.values()) / len(cell)
 
-    shares = {lang: [of_cell(rows) for rows in panel.rows[lang].values()] for lang in panel.languages}
+    shares = {lang: [of_cell(rows) for rows in test_set.rows[lang].values()] for lang in test_set.languages}
     return float(np.mean([np.mean(of_lang) for of_lang in shares.values()]))
 
 

@@ -1,4 +1,4 @@
-"""What do the scores of its candidates earn a record: accuracy, reciprocal rank, and what tasks of their own count?
+"""Ranking metrics per example: accuracy, reciprocal rank, nDCG, span F1.
 
 Scores are ``[N, K]``, ``-inf`` where a record has fewer candidates. Ties are never broken by position: a
 constant scorer must not look good because the right candidate happens to come first.
@@ -17,7 +17,7 @@ from limbeck.errors import DataError
 from limbeck.types import Instruction
 
 __all__ = [
-    "accuracy_credit",
+    "example_accuracy",
     "gold_ranks",
     "margin_scores",
     "ndcg",
@@ -33,7 +33,7 @@ _SMALLEST_MEAN_COSINE = 1e-6
 """Neighbours at a right angle or beyond: the ratio keeps the cosine's sign instead of flipping or dividing by 0."""
 
 
-def accuracy_credit(scores_NK: Scores, golds: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
+def example_accuracy(scores_NK: Scores, golds: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
     """Return each record's share of a right answer, ``[N]``: of n candidates tied at the top, the right ones' share.
 
     1 or 0 without ties; 1/n where n are tied at the top and one of them is right.
@@ -58,7 +58,7 @@ def gold_ranks(scores_NK: Scores, golds: Sequence[tuple[int, ...]]) -> NDArray[n
     candidate if ties were broken by lot. With one right candidate, half the ties count.
 
     Raises:
-        DataError: as `accuracy_credit`.
+        DataError: as `example_accuracy`.
     """
     gold_NK = _gold_mask(scores_NK, golds)
     best_N1 = np.where(gold_NK, scores_NK, -np.inf).max(axis=1, keepdims=True)
@@ -178,7 +178,7 @@ def span_counts(scores_NK: Scores, records: Sequence[Instruction]) -> NDArray[np
     """Return what each record of a span adds to a micro F1 over entity types, ``[N, 3]``; NaN at other records.
 
     The three are: entities given their right type, spans called an entity, entities. ``none`` is no type. Of n
-    types tied at the top each has 1/n of the answer, as in `accuracy_credit`. The F1 of these counts is **not**
+    types tied at the top each has 1/n of the answer, as in `example_accuracy`. The F1 of these counts is **not**
     the entity F1 of taggers: the spans are given, and only some of those that are no entity are asked about.
     """
     counts_N3 = np.full((len(records), 3), np.nan)

@@ -19,8 +19,8 @@ from limbeck.data.articles.article import Article
 from limbeck.data.articles.leaks import find_leaks
 from limbeck.data.articles.near_duplicates import stories
 from limbeck.data.articles.read import checked_article, file_records, read_articles
-from limbeck.data.quarantine import FAULTS_SHOWN
-from limbeck.data.records import Fault, Fields, Record
+from limbeck.data.quarantine import BAD_ROWS_SHOWN
+from limbeck.data.records import BadRow, Fields, Record
 from limbeck.errors import DataError
 from limbeck.filter.config import FilterConfig
 from limbeck.filter.counts import Counts, FilterCounts, add_up
@@ -119,14 +119,14 @@ def _read(config: FilterConfig) -> _Read:
     for name, about in config.sets.items():
         for file, record in file_records(about.files):
             checked = _article(record, config, file)
-            if isinstance(checked, Fault):
+            if isinstance(checked, BadRow):
                 found.unusable[name] += 1
                 faults.append(checked.describe(file))
             else:
                 row, article = checked
                 found.items.append(_Item(name, row, Question(article, about)))
     if faults and config.on_bad_row == "stop":
-        listed = "\n  ".join(faults[:FAULTS_SHOWN])
+        listed = "\n  ".join(faults[:BAD_ROWS_SHOWN])
         raise DataError(
             f"{len(faults):,} rows cannot be used:\n  {listed}\n"
             "Correct them, or set `on_bad_row: leave_out` to go on without them."
@@ -136,11 +136,11 @@ def _read(config: FilterConfig) -> _Read:
     return found
 
 
-def _article(record: Record | Fault, config: FilterConfig, file: str) -> tuple[dict[str, object], Article] | Fault:
-    if isinstance(record, Fault):
+def _article(record: Record | BadRow, config: FilterConfig, file: str) -> tuple[dict[str, object], Article] | BadRow:
+    if isinstance(record, BadRow):
         return record
     checked = checked_article(record, Fields(config.text), config.fields, None, file)
-    return checked if isinstance(checked, Fault) else (dict(record.row), checked[1])
+    return checked if isinstance(checked, BadRow) else (dict(record.row), checked[1])
 
 
 def _test_articles(config: FilterConfig) -> list[Article]:

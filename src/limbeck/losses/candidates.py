@@ -118,7 +118,7 @@ class AdvantageActorCritic(Term):
             value_weight=self.value_weight,
             entropy_weight=self.entropy_weight,
             standardise=self.standardise,
-            counted_B=self.mask(batch),
+            mask_B=self.mask(batch),
         ).total
 
 

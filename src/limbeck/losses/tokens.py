@@ -10,7 +10,7 @@ from torch import Tensor
 from limbeck.losses.reduction import Reduction
 from limbeck.losses.term import Output, Term
 from limbeck.numerics.token_losses import LabelLoss, TokenLoss
-from limbeck.types import UNLABELLED, Batch, Needs, Signal, WrittenBy
+from limbeck.types import UNLABELLED, Batch, CompletionSource, Needs, Signal
 
 __all__ = ["LogProbTerm", "TokenMean", "TokenTerm", "supervised_positions"]
 
@@ -26,18 +26,18 @@ class TokenMean(Term):
 
     suits = frozenset[Output](("tokens",))
     reduction: Reduction = "token"
-    written_by: tuple[WrittenBy, ...] | None = None
-    """Rows whose completion was written by one of these only; ``None``: all rows."""
+    sources: tuple[CompletionSource, ...] | None = None
+    """Only rows whose completion comes from one of these; ``None``: all rows."""
 
     @property
     def by_row(self) -> bool:
-        return self.reduction != "token" or self.written_by is not None
+        return self.reduction != "token" or self.sources is not None
 
     def mask(self, batch: Batch) -> Tensor:
         tokens_BT = supervised_positions(batch)
-        if self.written_by is not None:
-            allowed = torch.tensor([int(who) for who in self.written_by], device=tokens_BT.device)
-            tokens_BT = tokens_BT & torch.isin(batch["written_by_B"], allowed)[:, None]
+        if self.sources is not None:
+            allowed = torch.tensor([int(source) for source in self.sources], device=tokens_BT.device)
+            tokens_BT = tokens_BT & torch.isin(batch["source_B"], allowed)[:, None]
         return tokens_BT
 
 

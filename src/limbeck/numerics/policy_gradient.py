@@ -49,7 +49,7 @@ def actor_critic_loss(
     value_weight: float = 0.5,
     entropy_weight: float = 0.01,
     standardise: bool = False,
-    counted_B: Tensor | None = None,
+    mask_B: Tensor | None = None,
 ) -> ActorCriticLoss:
     """Return ``-A log pi(a) + value_weight (R - V)^2 - entropy_weight H(pi)`` of each choice, ``A = R - V``.
 
@@ -65,7 +65,7 @@ def actor_critic_loss(
         entropy_weight: weight of the entropy, which keeps the policy from settling early.
         standardise: shift and scale advantages to mean 0 and standard deviation 1 (n - 1) over the counted
             choices, if at least 8 are counted. The loss of a choice then depends on the others at hand.
-        counted_B: which choices are counted, bool; all by default.
+        mask_B: which choices are counted, bool; all by default.
 
     Example:
         >>> loss = actor_critic_loss(torch.zeros(1, 3), torch.tensor([0]), torch.tensor([1.0]), torch.tensor([0.25]))
@@ -77,8 +77,8 @@ def actor_critic_loss(
     value_B, reward_B = value_B.to(dtype), reward_B.detach().to(dtype)
     advantage_B = (reward_B - value_B).detach()
     if standardise:
-        counted_B = torch.ones_like(action_B, dtype=torch.bool) if counted_B is None else counted_B
-        advantage_B = _standardised(advantage_B, counted_B)
+        mask_B = torch.ones_like(action_B, dtype=torch.bool) if mask_B is None else mask_B
+        advantage_B = _standardised(advantage_B, mask_B)
     policy_B = -advantage_B * log_probs_BK.gather(-1, action_B[:, None]).squeeze(-1)
     squared_error_B = (reward_B - value_B).square()
     # Masked before the product: 0 * (-inf) is NaN, in the value and in the gradient.
@@ -88,11 +88,11 @@ def actor_critic_loss(
     return ActorCriticLoss(total_B, policy_B, squared_error_B, entropy_B)
 
 
-def _standardised(advantage_B: Tensor, counted_B: Tensor) -> Tensor:
+def _standardised(advantage_B: Tensor, mask_B: Tensor) -> Tensor:
     """Without a question to the device (no ``item``): both branches are computed."""
-    count = counted_B.sum()
-    kept_B = advantage_B.masked_fill(~counted_B, 0.0)
-    centred_B = (kept_B - kept_B.sum() / count.clamp(min=1)).masked_fill(~counted_B, 0.0)
+    count = mask_B.sum()
+    kept_B = advantage_B.masked_fill(~mask_B, 0.0)
+    centred_B = (kept_B - kept_B.sum() / count.clamp(min=1)).masked_fill(~mask_B, 0.0)
     spread = (centred_B.square().sum() / (count - 1).clamp(min=1)).sqrt()
     return torch.where(count >= _FEWEST_TO_STANDARDISE, centred_B / spread.clamp(min=_SMALLEST_SPREAD), advantage_B)
 

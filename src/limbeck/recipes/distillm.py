@@ -14,7 +14,7 @@ from limbeck.recipes.recipe import Recipe
 from limbeck.recipes.text_stages import beside_corpus, corpus_term, sft_first
 from limbeck.sequences.replay import Replay
 from limbeck.stages.stage import Stage
-from limbeck.types import WrittenBy
+from limbeck.types import CompletionSource
 
 __all__ = ["distillm"]
 
@@ -48,9 +48,9 @@ def distillm(
         fine_tune_fraction: share of the steps for fine-tuning on the rows first; 0 for a student that was fine-tuned.
         max_new_tokens: longest text that is written.
     """
-    texts = (WrittenBy.DATA, WrittenBy.STUDENT)
+    texts = (CompletionSource.DATA, CompletionSource.STUDENT)
     terms = (
-        WeightedTerm("divergence", TokenTerm(TokenDivergence(divergence, alpha=alpha), written_by=texts)),
+        WeightedTerm("divergence", TokenTerm(TokenDivergence(divergence, alpha=alpha), sources=texts)),
         *corpus_term(corpus_weight),
     )
     replay = Replay(capacity=capacity, validations=validations, fresh=fresh, decoding=Decoding(max_new_tokens))

@@ -16,7 +16,7 @@ from limbeck.sequences.given import TeacherWritten
 from limbeck.sequences.on_policy import OnPolicy
 from limbeck.sequences.source import Source
 from limbeck.stages.stage import Stage
-from limbeck.types import WrittenBy
+from limbeck.types import CompletionSource
 
 __all__ = ["f_distill"]
 
@@ -58,7 +58,7 @@ def f_distill(
             WeightedTerm("hints", HiddenStates(hint_layers, over_layers="sum"), weight=hint_weight),
         )
         stages = (Stage("pre_distillation", first, share=pre_distillation_fraction),)
-    teachers, students = (WrittenBy.TEACHER,), (WrittenBy.STUDENT,)
+    teachers, students = (CompletionSource.TEACHER,), (CompletionSource.STUDENT,)
     both = {
         "kl": (("teacher", TokenDivergence("forward_kl"), teachers, 1.0),),
         "rkl": (("student", TokenDivergence("reverse_kl"), students, 1.0),),
@@ -72,7 +72,7 @@ def f_distill(
             ("student", TokenDivergence("total_variation"), students, 0.5),
         ),
     }[variant]
-    terms = tuple(WeightedTerm(name, TokenTerm(loss, written_by=who), weight) for name, loss, who, weight in both)
+    terms = tuple(WeightedTerm(name, TokenTerm(loss, sources=who), weight) for name, loss, who, weight in both)
     decoding = Decoding(max_new_tokens)
     by_teacher = TeacherWritten(decoding)
     by_both = OnPolicy(1.0, beside=True, otherwise=by_teacher, decoding=decoding)

@@ -16,7 +16,7 @@ from limbeck.recipes.text_stages import sft_first
 from limbeck.sequences.given import GivenRows, TeacherWritten
 from limbeck.sequences.on_policy import OnPolicy
 from limbeck.stages.stage import Stage
-from limbeck.types import WrittenBy
+from limbeck.types import CompletionSource
 
 __all__ = ["gkd"]
 
@@ -65,7 +65,7 @@ def gkd(
     divergence = TokenTerm(TokenDivergence("jensen_shannon", beta=beta), reduction="sequence")
     terms = [WeightedTerm("divergence", divergence, weight=1 - share)]
     if reward is not None:
-        gradient = PolicyGradient(reduction="sum_per_sequence", written_by=(WrittenBy.STUDENT,))
+        gradient = PolicyGradient(reduction="sum_per_sequence", sources=(CompletionSource.STUDENT,))
         terms.append(WeightedTerm("reward", gradient, weight=share / on_policy_fraction))
     stage = Stage(
         "gkd",

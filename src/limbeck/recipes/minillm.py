@@ -15,7 +15,7 @@ from limbeck.recipes.recipe import Recipe
 from limbeck.recipes.text_stages import beside_corpus, corpus_term, sft_first
 from limbeck.sequences.rollouts import Rollouts
 from limbeck.stages.stage import Stage
-from limbeck.types import WrittenBy
+from limbeck.types import CompletionSource
 
 __all__ = ["minillm"]
 
@@ -53,10 +53,10 @@ def minillm(
             the divergence: a token's return holds its own reward, later ones are discounted by 0.95, rewards are
             doubled, and returns scaled to mean 0 and variance 1 over a round.
     """
-    own = (WrittenBy.STUDENT,)
+    own = (CompletionSource.STUDENT,)
     terms = (
-        WeightedTerm("single", TokenTerm(TokenDivergence("reverse_kl"), written_by=own)),
-        WeightedTerm("long", ClippedPolicyGradient(clip=clip, written_by=own)),
+        WeightedTerm("single", TokenTerm(TokenDivergence("reverse_kl"), sources=own)),
+        WeightedTerm("long", ClippedPolicyGradient(clip=clip, sources=own)),
         *corpus_term(corpus_weight),
     )
     rollouts = Rollouts(

@@ -10,7 +10,7 @@ from limbeck.numerics.token_losses import LabelLoss
 from limbeck.recipes.fine_tune import fine_tune
 from limbeck.sequences.source import Sampled, WithCorpus
 from limbeck.stages.stage import Stage
-from limbeck.types import WrittenBy
+from limbeck.types import CompletionSource
 
 __all__ = ["beside_corpus", "corpus_term", "sft_first"]
 
@@ -31,7 +31,7 @@ def corpus_term(weight: float) -> tuple[WeightedTerm, ...]:
     """Return the language-modelling loss of the plain-text corpus, where it has a weight."""
     if weight == 0:
         return ()
-    return (WeightedTerm("corpus", TokenTerm(LabelLoss(), written_by=(WrittenBy.CORPUS,)), weight=weight),)
+    return (WeightedTerm("corpus", TokenTerm(LabelLoss(), sources=(CompletionSource.CORPUS,)), weight=weight),)
 
 
 def beside_corpus(source: Sampled, weight: float) -> Sampled | WithCorpus:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from limbeck.sequences.join import join_batches
-from limbeck.types import Batch, Writer, WrittenBy
+from limbeck.types import Batch, CompletionSource, Writer
 
 __all__ = ["BesideCorpus"]
 
@@ -47,7 +47,7 @@ class BesideCorpus:
 
     def _drawn(self, count: int, rng: np.random.Generator) -> Batch:
         batch = self._make_batch(rng.integers(self._rows, size=count))
-        batch["written_by_B"] = torch.full_like(batch["rows_B"], WrittenBy.CORPUS)
+        batch["source_B"] = torch.full_like(batch["rows_B"], CompletionSource.CORPUS)
         return batch
 
     def state(self) -> dict[str, Any]:

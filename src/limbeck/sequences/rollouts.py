@@ -14,7 +14,7 @@ from torch import Tensor
 from limbeck.errors import ConfigError
 from limbeck.models.generate import Completion, Decoding
 from limbeck.numerics.returns import future_returns, whitened
-from limbeck.types import UNLABELLED, Batch, WrittenBy
+from limbeck.types import UNLABELLED, Batch, CompletionSource
 
 __all__ = ["RolloutWriter", "Rollouts"]
 
@@ -147,7 +147,7 @@ class RolloutWriter:
         returns_BT[mask_BT] = torch.tensor([value for one in rollouts for value in one.returns]).to(returns_BT)
         behaviour_BT[mask_BT] = torch.tensor([value for one in rollouts for value in one.behaviour]).to(returns_BT)
         batch["returns_BT"], batch["behaviour_log_probs_BT"] = returns_BT, behaviour_BT
-        batch["written_by_B"] = torch.full_like(batch["rows_B"], WrittenBy.STUDENT)
+        batch["source_B"] = torch.full_like(batch["rows_B"], CompletionSource.STUDENT)
         return batch
 
     def state(self) -> dict[str, Any]:

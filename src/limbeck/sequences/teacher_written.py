@@ -16,10 +16,10 @@ from limbeck.intact import checksum
 from limbeck.models.generate import Completion, Decoding
 from limbeck.types import Progress
 
-__all__ = ["have_written"]
+__all__ = ["generate_once"]
 
 
-def have_written(
+def generate_once(
     path: Path,
     *,
     fingerprint: str,

@@ -8,11 +8,11 @@ import pytest
 
 from limbeck.data.articles.article import Article, ArticleFields, article_from
 from limbeck.data.articles.read import file_records, read_articles
-from limbeck.data.records import Fault, Fields, Record
+from limbeck.data.records import BadRow, Fields, Record
 from limbeck.errors import DataError
 
 
-def read(row: dict[str, object], **names: str) -> Article | Fault:
+def read(row: dict[str, object], **names: str) -> Article | BadRow:
     return article_from(Record(7, row), "body", ArticleFields(**names), "a.jsonl:7")
 
 
@@ -51,7 +51,7 @@ def test_no_date_no_week() -> None:
 )
 def test_what_cannot_be_is_a_fault(row: dict[str, object], message: str) -> None:
     fault = read(row)
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, BadRow)
     assert message in fault.describe("a.jsonl")
 
 

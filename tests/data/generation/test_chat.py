@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from limbeck.data.generation.chat import chat_rows
-from limbeck.data.generation.room import Built, Unencodable
 from limbeck.data.generation.task import Generation
+from limbeck.data.generation.truncation import Built, Unencodable
 
 Make = Callable[..., Any]
 TASK = Generation(messages="m")

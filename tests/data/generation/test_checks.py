@@ -9,7 +9,7 @@ import pytest
 from limbeck.data.generation.checks import check_example
 from limbeck.data.generation.records import Example, Message
 from limbeck.data.generation.task import Generation
-from limbeck.data.records import Fault, Record
+from limbeck.data.records import BadRow, Record
 
 PAIRS = Generation(prompt=["instruction", "input"], completion="output")
 SINGLE = Generation(prompt="q", completion="a")
@@ -17,7 +17,7 @@ CHAT = Generation(messages="chat")
 TEXT = Generation(text="t")
 
 
-def check(row: dict[str, Any], task: Generation, required: bool = True) -> Example | Fault:
+def check(row: dict[str, Any], task: Generation, required: bool = True) -> Example | BadRow:
     return check_example(Record(7, row), task, "f.jsonl", require_completion=required)
 
 
@@ -54,7 +54,7 @@ def test_of_a_message_role_and_content_alone_are_read() -> None:
     assert isinstance(row, Example)
     assert row.messages == (Message("user", "x"), Message("assistant", "two"))
     assert set(row.messages[1]._asdict()) == {"role", "content"}
-    assert isinstance(check({"chat": [turn("user"), turn("assistant", None) | extra]}, CHAT), Fault)
+    assert isinstance(check({"chat": [turn("user"), turn("assistant", None) | extra]}, CHAT), BadRow)
 
 
 def test_plain_text_is_kept_as_it_is() -> None:
@@ -99,7 +99,7 @@ def test_plain_text_is_kept_as_it_is() -> None:
 )
 def test_rows_that_cannot_be_used(task: Generation, row: dict[str, Any], field: str, reason: str) -> None:
     fault = check(row, task)
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, BadRow)
     assert (fault.number, fault.field, fault.row) == (7, field, row)
     assert reason in fault.reason
 
@@ -111,4 +111,4 @@ def test_prompts_alone_are_fine_where_no_completion_is_needed(row: dict[str, Any
     assert found.completion is None
     assert found.prompt == found.messages == (Message("user", "x"),)
     assert isinstance(check({"chat": [turn("user")]}, CHAT, required=False), Example)
-    assert isinstance(check({"q": "x", "a": ""}, SINGLE, required=False), Fault)
+    assert isinstance(check({"q": "x", "a": ""}, SINGLE, required=False), BadRow)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from limbeck.data.generation.collate import TokenSequence, collate, written
+from limbeck.data.generation.collate import TokenSequence, collate, with_completion
 from limbeck.types import UNLABELLED
 
 NO = UNLABELLED
@@ -17,7 +17,7 @@ EOS = 2
 
 
 def sequence(prompt: list[int], completion: list[int]) -> TokenSequence:
-    return written(prompt, completion, [EOS])
+    return with_completion(prompt, completion, [EOS])
 
 
 def test_each_position_predicts_the_next_token_and_the_prompt_predicts_none() -> None:
@@ -71,7 +71,7 @@ def test_every_turn_may_be_supervised_and_a_first_token_never_is() -> None:
 def test_the_first_end_token_is_a_target_and_a_cap_has_none(
     tokens: list[int], ended: bool, completion: list[int]
 ) -> None:
-    row = written([1, 7], tokens, [EOS, 3])
+    row = with_completion([1, 7], tokens, [EOS, 3])
     assert row.prompt_ids.tolist() == [1, 7]
     assert row.completion_ids.tolist() == completion
     assert row.ended == ended

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from limbeck.data.generation.collate import collate, written
+from limbeck.data.generation.collate import collate, with_completion
 from limbeck.data.generation.encode import encode_examples
 from limbeck.data.generation.task import Generation
 from limbeck.errors import ConfigError, DataError, ModelError
@@ -78,7 +78,7 @@ def test_written_and_data_batches_of_the_same_tokens_are_equal(encode: Make) -> 
     rows = encode(ROWS)
     of_data = rows.batch([0, 2])
     # As generation gives them: padded, here with the end token.
-    sequences = [written(rows.prompt_ids(i), [*rows.completion_ids(i), 2, 2], rows.end_ids) for i in (0, 2)]
+    sequences = [with_completion(rows.prompt_ids(i), [*rows.completion_ids(i), 2, 2], rows.end_ids) for i in (0, 2)]
     of_writing = collate(sequences, rows.pad_id)
     assert torch.equal(of_data["labels_BT"], of_writing["labels_BT"])
     for name, tensor in of_data["student"].items():
@@ -89,7 +89,7 @@ def test_written_and_data_batches_of_the_same_tokens_are_equal(encode: Make) -> 
 def test_a_chat_that_was_written_equals_the_chat_of_the_data(encode: Make, make_bpe: Make, chatml: str) -> None:
     rows = encode([[("user", "one"), ("assistant", "two")]], CHAT, tokenizer=make_bpe(chatml))
     assert rows.end_ids == (4, 2)
-    assert written(rows.prompt_ids(0), [*rows.completion_ids(0), 0], rows.end_ids).key == rows.keys[0]
+    assert with_completion(rows.prompt_ids(0), [*rows.completion_ids(0), 0], rows.end_ids).key == rows.keys[0]
 
 
 def test_keys_do_not_depend_on_other_rows_and_change_with_the_template(encode: Make) -> None:
@@ -180,7 +180,9 @@ def test_prompts_without_completions(encode: Make) -> None:
     assert rows.supervised[4] == 0
     assert (rows.batch([4])["labels_BT"] == UNLABELLED).all()
     assert rows.findings == ("1 of 5 rows are prompts without a completion.",)
-    assert written(rows.prompt_ids(4), [7, 2], rows.end_ids).prompt_ids.tolist() == rows.sequence(4).ids.tolist()
+    assert (
+        with_completion(rows.prompt_ids(4), [7, 2], rows.end_ids).prompt_ids.tolist() == rows.sequence(4).ids.tolist()
+    )
 
 
 def test_missing_and_stray_end_tokens_are_found(encode: Make, make_bpe: Make, chatml: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from limbeck.data.generation import plain
 from limbeck.data.generation.plain import plain_pairs, text_blocks
-from limbeck.data.generation.room import Built, Unencodable
 from limbeck.data.generation.task import Generation
+from limbeck.data.generation.truncation import Built, Unencodable
 from limbeck.errors import ModelError
 
 Make = Callable[..., Any]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from limbeck.data.records import Fault, Record
+from limbeck.data.records import BadRow, Record
 from limbeck.data.tagging.rows import TaggedRow, labels_in, load_tagged, tagged_row
 from limbeck.data.tagging.scheme import Span
 from limbeck.data.tagging.task import TokenClassification
@@ -31,7 +31,7 @@ def json_lines(path: Path, *rows: Any) -> Path:
 
 def reason(task: TokenClassification, row: dict[str, Any], labels: set[str] | None = None) -> str:
     checked = tagged_row(Record(7, row), task, None, None if labels is None else frozenset(labels))
-    assert isinstance(checked, Fault), checked
+    assert isinstance(checked, BadRow), checked
     return checked.describe("a.jsonl")
 
 

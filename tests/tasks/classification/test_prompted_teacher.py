@@ -95,8 +95,8 @@ def test_a_prompt_that_the_model_cannot_read_loses_demonstrations_and_a_row_that
     prompt = LabelPrompt.model_validate({"demonstrations": shown, "max_body_tokens": 2000})
     plain, one_shown = (prompt.model_copy(update={"demonstrations": prompt.demonstrations[:n]}) for n in (0, 1))
     few = [{"text": "Rain."}] * 49
-    room = len(tokenizer(render_plain(one_shown, LABELS, few[0])[0])["input_ids"]) + 20
-    monkeypatch.setattr(model.config, "max_position_embeddings", room)
+    budget = len(tokenizer(render_plain(one_shown, LABELS, few[0])[0])["input_ids"]) + 20
+    monkeypatch.setattr(model.config, "max_position_embeddings", budget)
     found = local_label_probs(model, tokenizer, prompt, [*few, {"text": "a b c d e f g " * 40}], LABELS)
     assert found.kept_N.tolist() == [True] * 49 + [False]
     assert [set(flags) for flags in found.flags[-2:]] == [

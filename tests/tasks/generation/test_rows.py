@@ -18,7 +18,7 @@ from tests.tasks.generation.text_models import (
 from limbeck.errors import ConfigError, DataError
 from limbeck.runs.config import run_config
 from limbeck.tasks.generation.config import TextRunConfig
-from limbeck.tasks.generation.rows import encode_texts, leaked_texts, read_texts, room_to_write, text_limit
+from limbeck.tasks.generation.rows import completion_budget, encode_texts, leaked_texts, read_texts, text_limit
 
 
 def config_of(folder: Path, train: list[dict[str, Any]], **changes: Any) -> TextRunConfig:
@@ -120,15 +120,15 @@ def test_the_limit_is_what_every_model_can_read(tmp_path: Path) -> None:
     ids=["answers", "no_answers", "gkd", "seqkd", "minillm", "half"],
 )
 def test_there_is_room_behind_a_prompt_for_the_longest_text_of_the_run(
-    recipe: Any, answers: dict[str, int], room: int, tmp_path: Path
+    recipe: Any, answers: dict[str, int], budget: int, tmp_path: Path
 ) -> None:
     config = config_of(tmp_path, train_rows(), recipe=recipe, answers=answers)
-    assert room_to_write(config, 64) == room
+    assert completion_budget(config, 64) == budget
     long = [{"question": "where is my card " * 20, "answer": "card"}, train_rows()[0]]
     rows = read_texts(config_of(tmp_path, long, data={"test": write_jsonl(tmp_path / "t.jsonl", held_out_rows())}))
     tokenizer = make_tokenizer()
     encoded = encode_texts(config, rows.train, tokenizer, make_model(LLAMA, rows=len(tokenizer)), 64)
-    assert len(encoded.prompt_ids(0)) <= 64 - room
+    assert len(encoded.prompt_ids(0)) <= 64 - budget
     assert encoded.truncated == 1
-    if room > 5:  # the completion itself needs less
-        assert len(encoded.prompt_ids(0)) == 64 - room
+    if budget > 5:  # the completion itself needs less
+        assert len(encoded.prompt_ids(0)) == 64 - budget

@@ -20,7 +20,7 @@ from limbeck.results.sections import Forgetting, Gate, Languages, Money, SystemC
 from limbeck.runs.config import load_run_file, run_config
 from limbeck.runs.flow import run
 from limbeck.tasks.ranking.config import LanguageRunConfig
-from limbeck.tasks.ranking.measure import credits_of
+from limbeck.tasks.ranking.measure import example_scores_of
 from limbeck.tasks.ranking.rows import read_language_data
 from limbeck.types import SilentProgress
 
@@ -252,7 +252,7 @@ def test_credits_hold_the_figures_of_single_tasks() -> None:
         choice(**name, task="web_pages", text="q", labels=("a", "b"), label="a"), gold=(0,), grades=(3.0, 1.0)
     )
     scores = np.array([[2.0, 1.0], [1.0, 2.0]], dtype=np.float32)
-    found = credits_of([entity, query], scores)
+    found = example_scores_of([entity, query], scores)
     right = float(entity.gold == (0,))
     assert found.accuracy_N.tolist() == [right, 0]
     assert found.reciprocal_rank_N.tolist() == [0.5 + right / 2, 0.5]

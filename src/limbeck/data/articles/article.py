@@ -8,7 +8,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 
 from limbeck.data.checks import character_fault
-from limbeck.data.records import Fault, Record, excerpt
+from limbeck.data.records import BadRow, Record, excerpt
 
 __all__ = ["Article", "ArticleFields", "article_from"]
 
@@ -63,7 +63,7 @@ class Article:
         return f"{year}-W{week:02d}"
 
 
-def article_from(record: Record, text: str, fields: ArticleFields, where: str) -> Article | Fault:
+def article_from(record: Record, text: str, fields: ArticleFields, where: str) -> Article | BadRow:
     """Read an article from a row; what is missing, null or empty is ``None``.
 
     A field with another type than text (or a whole number, as ids are) is a fault, and a date that is no ISO 8601
@@ -79,13 +79,13 @@ def article_from(record: Record, text: str, fields: ArticleFields, where: str) -
     for name, field in fields.model_dump().items():
         value = record.row.get(field)
         if isinstance(value, bool) or not isinstance(value, str | int | None):
-            return Fault(record.number, field, f"expected text, got {excerpt(value)}", record.row, record.unit)
+            return BadRow(record.number, field, f"expected text, got {excerpt(value)}", record.row, record.unit)
         if isinstance(value, str) and (fault := character_fault(value)) is not None:
-            return Fault(record.number, field, fault, record.row, record.unit)
+            return BadRow(record.number, field, fault, record.row, record.unit)
         found[name] = None if value is None else str(value).strip() or None
     if (given := found["date"]) is not None and not _is_date(given):
         reason = f"expected an ISO 8601 date such as 2018-11-12 or 2018-11-12T08:30:00Z, got {excerpt(given)}"
-        return Fault(record.number, fields.date, reason, record.row, record.unit)
+        return BadRow(record.number, fields.date, reason, record.row, record.unit)
     return Article(
         id=found["id"] or where,
         text=text,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from limbeck.data.articles.article import Article, ArticleFields, article_from
 from limbeck.data.checks import CheckedRow, FieldsMet, check_record
-from limbeck.data.quarantine import FAULTS_SHOWN
+from limbeck.data.quarantine import BAD_ROWS_SHOWN
 from limbeck.data.readers import read_records
-from limbeck.data.records import Fault, Fields, Record
+from limbeck.data.records import BadRow, Fields, Record
 from limbeck.data.sources import DataFile, find_sources
 from limbeck.errors import DataError
 from limbeck.types import Origin, Rows
@@ -28,7 +28,7 @@ class ArticleRows:
     rows: Rows
 
 
-def file_records(sources: str | Path | Sequence[str | Path]) -> Iterator[tuple[str, Record | Fault]]:
+def file_records(sources: str | Path | Sequence[str | Path]) -> Iterator[tuple[str, Record | BadRow]]:
     """Yield the rows of files (JSON Lines, JSON, CSV or TSV, also with .gz) and of folders of them.
 
     Raises:
@@ -44,7 +44,7 @@ def file_records(sources: str | Path | Sequence[str | Path]) -> Iterator[tuple[s
 
 
 def read_articles(
-    records: Iterable[tuple[str, Record | Fault]],
+    records: Iterable[tuple[str, Record | BadRow]],
     fields: Fields,
     known: ArticleFields,
     labels: Sequence[str] | None = None,
@@ -69,14 +69,14 @@ def read_articles(
         total += 1
         if isinstance(record, Record):
             met.setdefault(name, FieldsMet(name, (fields.text, fields.text_pair))).add(record.row)
-        fault = record if isinstance(record, Fault) else _append(found, record, fields, known, allowed, name)
+        fault = record if isinstance(record, BadRow) else _append(found, record, fields, known, allowed, name)
         if fault is not None:
             faults.append(fault.describe(name))
     for one in met.values():
         one.require(fields.text, fields.text_pair)
     if faults:
-        more = [f"and {len(faults) - FAULTS_SHOWN:,} more"] if len(faults) > FAULTS_SHOWN else []
-        listed = "\n  ".join([*faults[:FAULTS_SHOWN], *more])
+        more = [f"and {len(faults) - BAD_ROWS_SHOWN:,} more"] if len(faults) > BAD_ROWS_SHOWN else []
+        listed = "\n  ".join([*faults[:BAD_ROWS_SHOWN], *more])
         raise DataError(f"{len(faults):,} of {total:,} rows cannot be used:\n  {listed}\nCorrect these rows.")
     if not total:
         raise DataError("no rows: expected at least one")
@@ -85,13 +85,13 @@ def read_articles(
 
 def checked_article(
     record: Record, fields: Fields, known: ArticleFields, labels: frozenset[str] | None, name: str
-) -> tuple[CheckedRow, Article] | Fault:
+) -> tuple[CheckedRow, Article] | BadRow:
     """Check one row as `read_articles` does; `name` is that of its file."""
     checked = check_record(record, fields, labels)
-    if isinstance(checked, Fault):
+    if isinstance(checked, BadRow):
         return checked
     article = article_from(record, checked.text, known, f"{name}:{record.number}")
-    return article if isinstance(article, Fault) else (checked, article)
+    return article if isinstance(article, BadRow) else (checked, article)
 
 
 def _append(
@@ -101,9 +101,9 @@ def _append(
     known: ArticleFields,
     labels: frozenset[str] | None,
     name: str,
-) -> Fault | None:
+) -> BadRow | None:
     both = checked_article(record, fields, known, labels, name)
-    if isinstance(both, Fault):
+    if isinstance(both, BadRow):
         return both
     checked, article = both
     found.articles.append(article)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from limbeck.data.generation.collate import TokenSequence
 from limbeck.data.generation.records import Example, Message
-from limbeck.data.generation.room import Built, Unencodable, with_room
+from limbeck.data.generation.truncation import Built, Unencodable, truncate_prompt
 from limbeck.data.records import brief
 from limbeck.models.chat_template import at_date, require_steady
 
@@ -70,7 +70,7 @@ def chat_rows(
             yield Unencodable(str(refused))
             continue
         kept = int(len(sequence.ids) > 0 and int(sequence.ids[0]) == tokenizer.bos_token_id)
-        built = with_room(sequence, kept, max_length, max_prompt)
+        built = truncate_prompt(sequence, kept, max_length, max_prompt)
         yield Built(built.sequences, built.cut, odd_border) if isinstance(built, Built) else built
 
 

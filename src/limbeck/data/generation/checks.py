@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from limbeck.data.checks import check_record
 from limbeck.data.generation.records import ROLES, Example, Message
 from limbeck.data.generation.task import Generation
-from limbeck.data.records import Fault, Fields, Record, excerpt
+from limbeck.data.records import BadRow, Fields, Record, excerpt
 from limbeck.types import Origin
 
 __all__ = ["check_example"]
@@ -15,7 +15,7 @@ __all__ = ["check_example"]
 _BLANK_LINE = "\n\n"
 
 
-def check_example(record: Record, task: Generation, file: str, *, require_completion: bool) -> Example | Fault:
+def check_example(record: Record, task: Generation, file: str, *, require_completion: bool) -> Example | BadRow:
     """Check the fields of one row; the first field at fault is named. Texts are kept as they are.
 
     A completion that is missing or null makes the row a prompt; an empty one is a fault, for it is more often a
@@ -29,9 +29,9 @@ def check_example(record: Record, task: Generation, file: str, *, require_comple
     """
     if task.text is not None:
         text = _text(record, task.text)
-        return text if isinstance(text, Fault) else Example((), text, Origin(file, record.number))
+        return text if isinstance(text, BadRow) else Example((), text, Origin(file, record.number))
     turns = _conversation(record, task.messages) if task.messages is not None else _turns(record, task)
-    if isinstance(turns, Fault):
+    if isinstance(turns, BadRow):
         return turns
     if require_completion and turns[-1].role != "assistant":
         return _fault(
@@ -44,14 +44,14 @@ def check_example(record: Record, task: Generation, file: str, *, require_comple
     return Example(turns, None, Origin(file, record.number))
 
 
-def _turns(record: Record, task: Generation) -> tuple[Message, ...] | Fault:
+def _turns(record: Record, task: Generation) -> tuple[Message, ...] | BadRow:
     parts: list[str] = []
     for field in task.prompts:
         value = record.row.get(field)
         if len(task.prompts) > 1 and (value is None or (isinstance(value, str) and not value.strip())):
             continue
         text = _text(record, field)
-        if isinstance(text, Fault):
+        if isinstance(text, BadRow):
             return text
         parts.append(text)
     if not parts:
@@ -60,10 +60,10 @@ def _turns(record: Record, task: Generation) -> tuple[Message, ...] | Fault:
     if task.completion is None or record.row.get(task.completion) is None:
         return turns
     completion = _text(record, task.completion)
-    return completion if isinstance(completion, Fault) else (*turns, Message("assistant", completion))
+    return completion if isinstance(completion, BadRow) else (*turns, Message("assistant", completion))
 
 
-def _conversation(record: Record, field: str) -> tuple[Message, ...] | Fault:
+def _conversation(record: Record, field: str) -> tuple[Message, ...] | BadRow:
     value = record.row.get(field)
     if field not in record.row:
         return _text(record, field)  # type: ignore[return-value]  # a missing field is always a fault
@@ -72,26 +72,26 @@ def _conversation(record: Record, field: str) -> tuple[Message, ...] | Fault:
     turns: list[Message] = []
     for number, item in enumerate(value, 1):
         turn = _message(record, item, f"{field}, message {number}")
-        if isinstance(turn, Fault):
+        if isinstance(turn, BadRow):
             return turn
         turns.append(turn)
     return _order_fault(record, field, turns) or tuple(turns)
 
 
-def _message(record: Record, item: object, where: str) -> Message | Fault:
+def _message(record: Record, item: object, where: str) -> Message | BadRow:
     if not isinstance(item, Mapping):
         return _fault(record, where, f"expected an object with role and content, got {excerpt(item)}")
     role = item.get("role")
     for known in ROLES:
         if role == known:
             content = _text(Record(record.number, item, record.unit), "content")
-            if isinstance(content, Fault):
+            if isinstance(content, BadRow):
                 return content._replace(field=f"{where}, content", row=record.row)
             return Message(known, content)
     return _fault(record, where, f"unknown role {excerpt(role)}; expected one of {', '.join(ROLES)}")
 
 
-def _order_fault(record: Record, field: str, turns: list[Message]) -> Fault | None:
+def _order_fault(record: Record, field: str, turns: list[Message]) -> BadRow | None:
     roles = [turn.role for turn in turns]
     if "system" in roles[1:]:
         return _fault(record, field, "a system message comes first or not at all")
@@ -102,10 +102,10 @@ def _order_fault(record: Record, field: str, turns: list[Message]) -> Fault | No
     return None
 
 
-def _text(record: Record, field: str) -> str | Fault:
+def _text(record: Record, field: str) -> str | BadRow:
     checked = check_record(record, Fields(text=field), None)
-    return checked if isinstance(checked, Fault) else checked.text
+    return checked if isinstance(checked, BadRow) else checked.text
 
 
-def _fault(record: Record, field: str | None, reason: str) -> Fault:
-    return Fault(record.number, field, reason, record.row, record.unit)
+def _fault(record: Record, field: str | None, reason: str) -> BadRow:
+    return BadRow(record.number, field, reason, record.row, record.unit)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from limbeck.types import UNLABELLED, Batch
 
-__all__ = ["TokenSequence", "collate", "packed_groups", "written"]
+__all__ = ["TokenSequence", "collate", "packed_groups", "with_completion"]
 
 Ids = NDArray[np.int32]
 Mask = NDArray[np.bool_]
@@ -55,7 +55,7 @@ class TokenSequence:
         return digest.hexdigest()
 
 
-def written(prompt_ids: ArrayLike, completion_ids: ArrayLike, end_ids: Sequence[int]) -> TokenSequence:
+def with_completion(prompt_ids: ArrayLike, completion_ids: ArrayLike, end_ids: Sequence[int]) -> TokenSequence:
     """Return a prompt with what a model wrote (or a data set says) after it; all of the completion is supervised.
 
     The completion goes up to its first end token, which is a target. What follows is dropped, be it padding of the
@@ -160,14 +160,14 @@ def packed_groups(lengths: Sequence[int], width: int) -> list[list[int]]:
 def _in_order(lengths: Sequence[int], width: int) -> list[list[int]]:
     """Return rows that are filled one after the other, each as far as the next sequence fits."""
     groups: list[list[int]] = []
-    room = 0
+    left = 0
     for number, length in enumerate(lengths):
-        if groups and length <= room:
+        if groups and length <= left:
             groups[-1].append(number)
         else:
             groups.append([number])
-            room = width
-        room -= length
+            left = width
+        left -= length
     return groups
 
 

@@ -14,10 +14,10 @@ from limbeck.data.generation.collate import TokenSequence
 from limbeck.data.generation.encoded import EncodedSequences, LeftOut
 from limbeck.data.generation.plain import plain_pairs, text_blocks
 from limbeck.data.generation.records import Example, Examples
-from limbeck.data.generation.room import Built, Unencodable
 from limbeck.data.generation.templates import end_tokens, padding_token, uses_chat_template
-from limbeck.data.quarantine import FAULTS_SHOWN, write_quarantine
-from limbeck.data.records import Fault
+from limbeck.data.generation.truncation import Built, Unencodable
+from limbeck.data.quarantine import BAD_ROWS_SHOWN, write_quarantine
+from limbeck.data.records import BadRow
 from limbeck.errors import ConfigError, DataError
 from limbeck.formatting import share_text
 
@@ -153,9 +153,9 @@ def _set_aside(total: int, left_out: list[tuple[Example, str]], on_bad_row: str,
             write_quarantine(quarantine, [_fault(row, reason) for row, reason in left_out])
         return
     lines = [f"{len(left_out):,} of {total:,} rows cannot be laid out as tokens:"]
-    lines += [f"  {row.origin}: {reason}" for row, reason in left_out[:FAULTS_SHOWN]]
-    if len(left_out) > FAULTS_SHOWN:
-        lines.append(f"  and {len(left_out) - FAULTS_SHOWN:,} more")
+    lines += [f"  {row.origin}: {reason}" for row, reason in left_out[:BAD_ROWS_SHOWN]]
+    if len(left_out) > BAD_ROWS_SHOWN:
+        lines.append(f"  and {len(left_out) - BAD_ROWS_SHOWN:,} more")
     if on_bad_row == "stop":
         lines.append("Correct these rows, raise max_length, or set `on_bad_row: quarantine` to go on without them.")
     else:
@@ -163,6 +163,6 @@ def _set_aside(total: int, left_out: list[tuple[Example, str]], on_bad_row: str,
     raise DataError("\n".join(lines))
 
 
-def _fault(row: Example, reason: str) -> tuple[str, Fault]:
+def _fault(row: Example, reason: str) -> tuple[str, BadRow]:
     content: object = row.text if row.text is not None else [turn._asdict() for turn in row.messages]
-    return row.origin.file, Fault(row.origin.line, None, reason, content)
+    return row.origin.file, BadRow(row.origin.line, None, reason, content)

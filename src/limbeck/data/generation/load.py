@@ -12,9 +12,9 @@ from limbeck.data.checks import FieldsMet, refuse_misspelt_label
 from limbeck.data.generation.checks import check_example
 from limbeck.data.generation.records import Example, Examples
 from limbeck.data.generation.task import Generation
-from limbeck.data.quarantine import FAULTS_SHOWN, FileCount, keep_apart, refuse_bad_rows, write_quarantine
+from limbeck.data.quarantine import BAD_ROWS_SHOWN, FileCount, keep_apart, refuse_bad_rows, write_quarantine
 from limbeck.data.readers import LoadDataset, read_records
-from limbeck.data.records import Fault, Fields, Record
+from limbeck.data.records import BadRow, Fields, Record
 from limbeck.data.sources import DataFile, HubData, find_sources
 from limbeck.errors import ConfigError
 
@@ -65,21 +65,21 @@ def load_examples(
     if quarantine is not None:
         keep_apart(quarantine, found)
     good: list[Example] = []
-    faults: list[tuple[str, Fault]] = []
+    bad_rows: list[tuple[str, BadRow]] = []
     counts: list[FileCount] = []
     for source in found:
         before, bad = len(good), 0
         for checked in _checked(source, task, require_completion, _load_dataset):
-            if not isinstance(checked, Fault):
+            if not isinstance(checked, BadRow):
                 good.append(checked)
                 continue
             bad += 1
-            if on_bad_row == "quarantine" or len(faults) < FAULTS_SHOWN:
-                faults.append((source.name, checked))
+            if on_bad_row == "quarantine" or len(bad_rows) < BAD_ROWS_SHOWN:
+                bad_rows.append((source.name, checked))
         counts.append(FileCount(source.name, len(good) - before, bad))
-    refuse_bad_rows(len(good), sum(count.left_out for count in counts), faults, counts, on_bad_row)
+    refuse_bad_rows(len(good), sum(count.left_out for count in counts), bad_rows, counts, on_bad_row)
     if quarantine is not None:
-        write_quarantine(quarantine, faults)
+        write_quarantine(quarantine, bad_rows)
     return _examples(task, good, tuple(counts))
 
 
@@ -92,12 +92,12 @@ def _examples(task: Generation, rows: list[Example], counts: tuple[FileCount, ..
 
 def _checked(
     source: DataFile | HubData, task: Generation, require_completion: bool, load_dataset: LoadDataset | None
-) -> Iterator[Example | Fault]:
+) -> Iterator[Example | BadRow]:
     """Yield each row or fault; refuse the source if a field that rows may lack is in none of them."""
     wanted = [task.messages, task.text, *task.prompts, task.completion]
     met = FieldsMet(source.name, wanted)
     for record in _records(source, task, load_dataset):
-        if isinstance(record, Fault):
+        if isinstance(record, BadRow):
             yield record
             continue
         met.add(record.row)
@@ -110,7 +110,7 @@ def _checked(
 
 def _records(
     source: DataFile | HubData, task: Generation, load_dataset: LoadDataset | None
-) -> Iterator[Record | Fault]:
+) -> Iterator[Record | BadRow]:
     """Yield whole rows. Tables are read two columns of text at a time, which is what their reader takes."""
     passes = _passes(task)
     if isinstance(source, DataFile) and source.suffix != ".parquet":
@@ -127,10 +127,10 @@ def _passes(task: Generation) -> list[Fields]:
     return [Fields(one, two, task.completion if i == 0 else None) for i, (one, two) in enumerate(pairs)]
 
 
-def _joined(parts: Sequence[Record | Fault]) -> Record | Fault:
+def _joined(parts: Sequence[Record | BadRow]) -> Record | BadRow:
     row: dict[str, object] = {}
     for part in parts:
-        if isinstance(part, Fault):
+        if isinstance(part, BadRow):
             return part
         row.update(part.row)
     return Record(parts[0].number, row, parts[0].unit)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from limbeck.data.generation.collate import TokenSequence, written
+from limbeck.data.generation.collate import TokenSequence, with_completion
 from limbeck.data.generation.records import Example
-from limbeck.data.generation.room import Built, Unencodable, with_room
 from limbeck.data.generation.task import Generation
 from limbeck.data.generation.templates import Specials, special_tokens
+from limbeck.data.generation.truncation import Built, Unencodable, truncate_prompt
 from limbeck.errors import ModelError
 
 __all__ = ["plain_pairs", "text_blocks"]
@@ -58,11 +58,11 @@ def plain_pairs(
                 yield Unencodable(f"its {'completion' if prompt else 'prompt'} has no tokens")
                 continue
             completion = [*target.before, *bare, *target.after, end] if row.completion is not None else []
-            sequence = written([*around.before, *prompt], completion, [end])
+            sequence = with_completion([*around.before, *prompt], completion, [end])
             if encoder_decoder:
                 yield _for_encoder(sequence, around, max_length, max_prompt)
             else:
-                yield with_room(sequence, len(around.before), max_length, max_prompt)
+                yield truncate_prompt(sequence, len(around.before), max_length, max_prompt)
 
 
 def text_blocks(rows: Sequence[Example], tokenizer: Any, *, max_length: int) -> Iterator[Built | Unencodable]:
@@ -95,12 +95,12 @@ def _for_encoder(
         return Unencodable(
             f"its completion has {len(sequence.completion_ids):,} tokens, and max_length is {max_length:,}"
         )
-    room = min(max_length, max_prompt or max_length) - len(around.after)
+    budget = min(max_length, max_prompt or max_length) - len(around.after)
     prompt = sequence.prompt_ids
-    cut = len(prompt) > room
+    cut = len(prompt) > budget
     if cut:
         kept = len(around.before)
-        prompt = np.concatenate([prompt[:kept], prompt[len(prompt) - (room - kept) :]])
+        prompt = np.concatenate([prompt[:kept], prompt[len(prompt) - (budget - kept) :]])
     prompt = np.concatenate([prompt, np.asarray(around.after, dtype=np.int32)])
     ids = np.concatenate([prompt, sequence.completion_ids])
     return Built([TokenSequence(ids, np.arange(len(ids)) >= len(prompt), len(prompt), sequence.ended)], cut)

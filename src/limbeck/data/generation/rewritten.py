@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.data.generation.collate import TokenSequence, written
+from limbeck.data.generation.collate import TokenSequence, with_completion
 from limbeck.data.generation.encoded import EncodedSequences
 
 __all__ = ["take_rows", "with_completions", "written_sequences"]
@@ -21,8 +21,8 @@ def written_sequences(
     found = []
     for row, ids in zip(rows, completions, strict=True):
         prompt = encoded.prompt_ids(int(row))
-        room = encoded.max_length - (0 if encoded.decoder_start is not None else len(prompt))
-        found.append(written(prompt, list(ids)[: max(1, room)], encoded.end_ids))
+        budget = encoded.max_length - (0 if encoded.decoder_start is not None else len(prompt))
+        found.append(with_completion(prompt, list(ids)[: max(1, budget)], encoded.end_ids))
     return found
 
 

@@ -10,15 +10,15 @@ from typing import TypeVar
 from limbeck.data.instructions.make import Split
 from limbeck.data.languages import language_code
 from limbeck.data.quarantine import refuse_look_alikes
-from limbeck.data.records import Fault, Record
+from limbeck.data.records import BadRow, Record
 from limbeck.data.sources import DataFile, find_sources
 from limbeck.errors import DataError
 
-__all__ = ["SetRow", "match_languages", "refuse_faults", "sound", "split_file"]
+__all__ = ["SetRow", "match_languages", "refuse_rows", "sound", "split_file"]
 
 _STEMS: dict[Split, tuple[str, ...]] = {"train": ("train",), "dev": ("dev", "validation"), "test": ("test",)}
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
-_FAULTS_SHOWN = 20
+_BAD_ROWS_SHOWN = 20
 
 T = TypeVar("T")
 
@@ -37,9 +37,9 @@ class SetRow:
         """Line or row number, from 1."""
         return self.record.number
 
-    def fault(self, field: str | None, reason: str) -> Fault:
+    def bad_row(self, field: str | None, reason: str) -> BadRow:
         """Return what is wrong with this row."""
-        return Fault(self.record.number, field, reason, self.record.row, self.record.unit)
+        return BadRow(self.record.number, field, reason, self.record.row, self.record.unit)
 
 
 def split_file(folder: Path, split: Split, lang: str | None = None) -> DataFile:
@@ -97,25 +97,25 @@ def _our_code(code: str) -> str | None:
         return None
 
 
-def sound(file: str, items: Iterable[T | Fault]) -> list[T]:
+def sound(file: str, items: Iterable[T | BadRow]) -> list[T]:
     """Return `items` if none of them is a fault.
 
     Raises:
         DataError: lists the first faults with file, line and field.
     """
     items = list(items)
-    refuse_faults(file, (item for item in items if isinstance(item, Fault)))
-    return [item for item in items if not isinstance(item, Fault)]
+    refuse_rows(file, (item for item in items if isinstance(item, BadRow)))
+    return [item for item in items if not isinstance(item, BadRow)]
 
 
-def refuse_faults(file: str, faults: Iterable[Fault]) -> None:
-    """Raise a `DataError` that lists the first of `faults`, if there are any."""
-    faults = list(faults)
-    if not faults:
+def refuse_rows(file: str, bad_rows: Iterable[BadRow]) -> None:
+    """Raise a `DataError` that lists the first of `bad_rows`, if there are any."""
+    bad_rows = list(bad_rows)
+    if not bad_rows:
         return
-    refuse_look_alikes((file, fault) for fault in faults)
-    lines = [f"{len(faults):,} rows cannot be used:"]
-    lines += [f"  {fault.describe(file)}" for fault in faults[:_FAULTS_SHOWN]]
-    if len(faults) > _FAULTS_SHOWN:
-        lines.append(f"  and {len(faults) - _FAULTS_SHOWN:,} more")
+    refuse_look_alikes((file, bad_row) for bad_row in bad_rows)
+    lines = [f"{len(bad_rows):,} rows cannot be used:"]
+    lines += [f"  {bad_row.describe(file)}" for bad_row in bad_rows[:_BAD_ROWS_SHOWN]]
+    if len(bad_rows) > _BAD_ROWS_SHOWN:
+        lines.append(f"  and {len(bad_rows) - _BAD_ROWS_SHOWN:,} more")
     raise DataError("\n".join([*lines, "Correct these rows, or check that the layout fits the file."]))

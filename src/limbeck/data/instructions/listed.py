@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, TypeGuard
 
-from limbeck.data.instructions.files import SetRow, refuse_faults, split_file
+from limbeck.data.instructions.files import SetRow, refuse_rows, split_file
 from limbeck.data.instructions.make import Part, by_hash, record_id
 from limbeck.data.instructions.rows import checked_rows
-from limbeck.data.records import Fault, Fields, excerpt
+from limbeck.data.records import BadRow, Fields, excerpt
 from limbeck.errors import DataError
 from limbeck.types import Instruction
 
@@ -96,35 +96,35 @@ class _Listed(NamedTuple):
 def _sound(rows: Sequence[SetRow], slots: Sequence[str]) -> list[_Listed]:
     """Return what the rows list. Raises `DataError` with the first faults of a file."""
     listed: list[_Listed] = []
-    faults: dict[str, list[Fault]] = {}
+    bad_rows: dict[str, list[BadRow]] = {}
     for row in rows:
         one = _listed(row, slots)
-        if isinstance(one, Fault):
-            faults.setdefault(row.file, []).append(one)
+        if isinstance(one, BadRow):
+            bad_rows.setdefault(row.file, []).append(one)
         else:
             listed.append(one)
-    for file, found in faults.items():
-        refuse_faults(file, found)
+    for file, found in bad_rows.items():
+        refuse_rows(file, found)
     return listed
 
 
-def _listed(row: SetRow, slots: Sequence[str]) -> _Listed | Fault:
+def _listed(row: SetRow, slots: Sequence[str]) -> _Listed | BadRow:
     candidates, label, grades = (row.record.row.get(field) for field in ("candidates", "label", "grades"))
     if not isinstance(candidates, list) or len(candidates) < 2 or not all(isinstance(c, str) for c in candidates):
-        return row.fault("candidates", f"expected a list of two texts or more, got {excerpt(candidates)}")
+        return row.bad_row("candidates", f"expected a list of two texts or more, got {excerpt(candidates)}")
     if (
         lacking := next((slot for slot in slots if not isinstance(row.record.row.get(slot), str | int)), None)
     ) is not None:
-        return row.fault(lacking, f"expected a text, got {excerpt(row.record.row.get(lacking))}")
+        return row.bad_row(lacking, f"expected a text, got {excerpt(row.record.row.get(lacking))}")
     if grades is not None:
         if not _are_grades(grades, len(candidates)):
             wanted = f"expected a number of 0 or more for each of {len(candidates)} candidates"
-            return row.fault("grades", f"{wanted}, got {excerpt(grades)}")
+            return row.bad_row("grades", f"{wanted}, got {excerpt(grades)}")
         best = tuple(place for place, grade in enumerate(grades) if grade == max(grades))
         return _Listed(tuple(candidates), best, tuple(map(float, grades)))
     labels = label if isinstance(label, list) else [] if label is None else [label]
     if odd := [one for one in labels if one not in candidates]:
-        return row.fault("label", f"expected one of the candidates, or a list of them, got {excerpt(odd[0])}")
+        return row.bad_row("label", f"expected one of the candidates, or a list of them, got {excerpt(odd[0])}")
     return _Listed(tuple(candidates), tuple(candidates.index(one) for one in labels), None)
 
 

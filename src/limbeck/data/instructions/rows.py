@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from limbeck.data.checks import CheckedRow, FieldsMet, check_record, refuse_misspelt_label
-from limbeck.data.instructions.files import SetRow, match_languages, refuse_faults, sound, split_file
+from limbeck.data.instructions.files import SetRow, match_languages, refuse_rows, sound, split_file
 from limbeck.data.instructions.labels import LabelWords, verbalise
 from limbeck.data.instructions.make import Part, choice
 from limbeck.data.instructions.translation import DISTRACTORS, ENGLISH, Distractors, Embed, translation_records
 from limbeck.data.languages import language_code
 from limbeck.data.readers import read_records
-from limbeck.data.records import Fault, Fields, Record, excerpt
+from limbeck.data.records import BadRow, Fields, Record, excerpt
 from limbeck.data.sources import DataFile
 from limbeck.errors import ConfigError, DataError
 from limbeck.types import Instruction
@@ -116,12 +116,12 @@ def checked_rows(
         read = sound(file, [check_record(row.record, fields, known) for row in rows])
         keys = [None] * len(rows) if key is None else sound(file, [_key(row, key) for row in rows])
         taken: set[tuple[str, str]] = set()
-        faults: list[Fault] = []
+        bad_rows: list[BadRow] = []
         for row, shared in zip(rows, keys, strict=True):
             if shared is not None and (row.lang, shared) in taken:
-                faults.append(row.fault(key, f"{shared} is there twice in '{row.lang}'"))
+                bad_rows.append(row.bad_row(key, f"{shared} is there twice in '{row.lang}'"))
             taken.add((row.lang, str(shared)))
-        refuse_faults(file, faults)
+        refuse_rows(file, bad_rows)
         yield from zip(rows, read, keys, strict=True)
 
 
@@ -138,12 +138,12 @@ def _files(part: Part, fields: Fields, language: str | None, key: str | None) ->
     file = split_file(folder, split)
     records = _records(file, fields, [language, key])
     rows = [SetRow(str(record.row.get(language)), record, file.name) for record in records]
-    faults = [
-        row.fault(language, f"expected the code of a language, got {excerpt(row.record.row.get(language))}")
+    bad_rows = [
+        row.bad_row(language, f"expected the code of a language, got {excerpt(row.record.row.get(language))}")
         for row in rows
         if not isinstance(row.record.row.get(language), str) or not row.lang
     ]
-    refuse_faults(file.name, faults)
+    refuse_rows(file.name, bad_rows)
     ours = match_languages([row.lang for row in rows], languages, file.name)
     yield [SetRow(ours[row.lang], row.record, file.name) for row in rows if row.lang in ours]
 
@@ -167,8 +167,8 @@ def _records(file: DataFile, fields: Fields, more: Sequence[str | None]) -> list
     ]
 
 
-def _key(row: SetRow, field: str) -> str | Fault:
+def _key(row: SetRow, field: str) -> str | BadRow:
     value = row.record.row.get(field)
     if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
-        return row.fault(field, f"expected a number or a text that translations share, got {excerpt(value)}")
+        return row.bad_row(field, f"expected a number or a text that translations share, got {excerpt(value)}")
     return str(value).strip()

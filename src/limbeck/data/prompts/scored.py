@@ -80,7 +80,7 @@ def encode_for(model: Any, rows: Rows, tokenizer: Any, max_length: int) -> Encod
 def _encode_prompts(model: LabelScorer, rows: Rows, tokenizer: Any, max_length: int) -> Encoded:
     verbaliser = model.verbaliser
     prompt = student_prompt(verbaliser.prompt)
-    room = max_length - verbaliser.longest
+    budget = max_length - verbaliser.longest
     ids: list[list[int]] = []
     cut = 0
 
@@ -89,7 +89,7 @@ def _encode_prompts(model: LabelScorer, rows: Rows, tokenizer: Any, max_length: 
         return one.ids[: one.start]
 
     def fits(rendered: RenderedPrompt) -> bool:
-        return len(prompt_ids(rendered)) <= room
+        return len(prompt_ids(rendered)) <= budget
 
     for i in range(len(rows)):
         row = row_fields(verbaliser, rows, i)
@@ -98,10 +98,10 @@ def _encode_prompts(model: LabelScorer, rows: Rows, tokenizer: Any, max_length: 
         )
         ids.append(prompt_ids(rendered))
         cut += rendered.cut or rendered.dropped > 0
-        if len(ids[-1]) > room:
+        if len(ids[-1]) > budget:
             raise ConfigError(
-                f"{rows.origin[i]}: its prompt has {len(ids[-1])} tokens, and {room} are left beside the labels. Use "
-                "a smaller prompt.max_body_tokens, a shorter instruction, or a larger "
+                f"{rows.origin[i]}: its prompt has {len(ids[-1])} tokens, and {budget} are left beside the labels. "
+                "Use a smaller prompt.max_body_tokens, a shorter instruction, or a larger "
                 "training.max_length"
             )
     lengths = np.array([len(row) for row in ids], dtype=np.int64)

@@ -108,8 +108,8 @@ def encode_units(
             f"the tokenizer of {tokenizer.name_or_path} is a slow one, which does not say where its tokens are in the "
             "text; entities need a fast one (a folder with tokenizer.json)"
         )
-    room = max_length - tokenizer.num_special_tokens_to_add()
-    overlap = room // _OVERLAP
+    budget = max_length - tokenizer.num_special_tokens_to_add()
+    overlap = budget // _OVERLAP
     windows = list(_windows(rows, tokenizer, max_length, overlap))
     row_of_W = np.array([window.row for window in windows], dtype=np.int64)
     window_offsets, positions = [0], [np.empty(0, dtype=np.int32)]

@@ -16,7 +16,7 @@ from limbeck.data.checks import Unusable, check_characters, present, require_kno
 from limbeck.data.load import fingerprint_of, read_checked
 from limbeck.data.quarantine import FileCount
 from limbeck.data.readers import LoadDataset
-from limbeck.data.records import Fault, Record, excerpt
+from limbeck.data.records import BadRow, Record, excerpt
 from limbeck.data.tagging.scheme import Scheme, Span, spans_of, split_tag, tags_of
 from limbeck.data.tagging.task import TokenClassification
 from limbeck.errors import DataError
@@ -158,7 +158,7 @@ def tagged_row(
     labels: frozenset[str] | None = None,
     *,
     gold: bool = True,
-) -> TaggedRow | Fault:
+) -> TaggedRow | BadRow:
     """Check one row; the first field at fault is named.
 
     Args:
@@ -183,7 +183,7 @@ def tagged_row(
             field = teacher
             by_teacher, _ = _entities(record.row.get(field), text, ranges, task.scheme, labels)
     except Unusable as unusable:
-        return Fault(record.number, field, str(unusable), record.row, record.unit, unusable.looks_like)
+        return BadRow(record.number, field, str(unusable), record.row, record.unit, unusable.looks_like)
     return TaggedRow(text, ranges, spans, by_teacher, repaired)
 
 

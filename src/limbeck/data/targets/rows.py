@@ -14,7 +14,7 @@ from limbeck.data.checks import Unusable, text_of
 from limbeck.data.load import fingerprint_of, read_checked
 from limbeck.data.quarantine import FileCount
 from limbeck.data.readers import LoadDataset
-from limbeck.data.records import Fault, Fields, Record
+from limbeck.data.records import BadRow, Fields, Record
 from limbeck.types import Rows
 
 __all__ = ["TargetRows", "load_targets"]
@@ -133,7 +133,7 @@ def _checked(
     gold: tuple[str, ...],
     teacher: tuple[str, ...],
     read: Callable[[Record, tuple[str, ...]], tuple[T, ...] | None],
-) -> _Row[T] | Fault:
+) -> _Row[T] | BadRow:
     """Check one row; the first field at fault is named."""
     field = fields.text
     try:
@@ -145,4 +145,4 @@ def _checked(
         field = teacher[0] if teacher else field
         return _Row(first, second, target, read(record, teacher) if teacher else None)
     except Unusable as unusable:
-        return Fault(record.number, field, str(unusable), record.row, record.unit, unusable.looks_like)
+        return BadRow(record.number, field, str(unusable), record.row, record.unit, unusable.looks_like)

@@ -31,10 +31,10 @@ def writing_speed(model: Any, encoded: Any, rows: Any) -> Speed:
     prompts = [encoded.prompt_ids(int(row)).tolist() for row in rows[:_ROWS]]
     rate = None
     # What a decoder reads on its own, or what a causal model reads behind the longest of the prompts.
-    room = encoded.max_length - max((len(prompt) for prompt in prompts if encoded.decoder_start is None), default=0)
-    if prompts and room > 0:
+    budget = encoded.max_length - max((len(prompt) for prompt in prompts if encoded.decoder_start is None), default=0)
+    if prompts and budget > 0:
         # No end token, so that every model writes as many tokens; the first call pays for set-up.
-        for decoding in (Decoding(1, 0.0), Decoding(min(_TOKENS, room), 0.0)):
+        for decoding in (Decoding(1, 0.0), Decoding(min(_TOKENS, budget), 0.0)):
             started = time.perf_counter()
             written = write_completions(model, prompts, decoding, end_ids=[], pad_id=encoded.pad_id, seed=0)
             seconds = time.perf_counter() - started

@@ -11,12 +11,12 @@ from limbeck.evaluation.metrics.measure import Measure
 from limbeck.evaluation.metrics.statistic import Statistic, mean_of
 from limbeck.results.figures import Metric
 
-__all__ = ["RANKING", "Credits"]
+__all__ = ["RANKING", "ExampleScores"]
 
 
 @dataclass(frozen=True)
-class Credits:
-    """What one system and seed earned on each test record, ``[N]`` (`limbeck.evaluation.ranking`)."""
+class ExampleScores:
+    """The scores of one system and seed on each test record, ``[N]`` (`limbeck.evaluation.ranking`)."""
 
     accuracy_N: NDArray[np.float64]
     reciprocal_rank_N: NDArray[np.float64]
@@ -25,27 +25,27 @@ class Credits:
     spans_N3: NDArray[np.float64]
     """Of each record of a span: right, called an entity, an entity; NaN at other records."""
 
-    def take(self, rows: NDArray[np.int64]) -> Credits:
+    def take(self, rows: NDArray[np.int64]) -> ExampleScores:
         """Return those of some records."""
-        return Credits(*(values[rows] for values in vars(self).values()))
+        return ExampleScores(*(values[rows] for values in vars(self).values()))
 
 
-def _accuracy(credits: Credits) -> Statistic:
-    return mean_of(credits.accuracy_N, right_N=credits.accuracy_N > 0.5)
+def _accuracy(example_scores: ExampleScores) -> Statistic:
+    return mean_of(example_scores.accuracy_N, right_N=example_scores.accuracy_N > 0.5)
 
 
-def _mrr(credits: Credits) -> Statistic:
-    return mean_of(credits.reciprocal_rank_N)
+def _mrr(example_scores: ExampleScores) -> Statistic:
+    return mean_of(example_scores.reciprocal_rank_N)
 
 
-def _ndcg(credits: Credits) -> Statistic | None:
-    known = ~np.isnan(credits.ndcg_N)
-    return mean_of(credits.ndcg_N[known]) if known.any() else None
+def _ndcg(example_scores: ExampleScores) -> Statistic | None:
+    known = ~np.isnan(example_scores.ndcg_N)
+    return mean_of(example_scores.ndcg_N[known]) if known.any() else None
 
 
-def _span_f1(credits: Credits) -> Statistic | None:
-    known = ~np.isnan(credits.spans_N3[:, 0])
-    counts = credits.spans_N3[known]
+def _span_f1(example_scores: ExampleScores) -> Statistic | None:
+    known = ~np.isnan(example_scores.spans_N3[:, 0])
+    counts = example_scores.spans_N3[known]
     return Statistic(len(counts), _micro_f1, counts) if counts[:, 2].any() else None
 
 
@@ -56,7 +56,7 @@ def _micro_f1(sums_R3: NDArray[np.float64]) -> NDArray[np.float64]:
     return f1
 
 
-RANKING: list[Measure[Credits]] = [
+RANKING: list[Measure[ExampleScores]] = [
     Measure(
         Metric(
             key="accuracy",

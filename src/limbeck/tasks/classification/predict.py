@@ -79,11 +79,11 @@ class Predictor:
         for first in range(0, len(rows), _REASONS_AT_ONCE):
             part = rows.take(list(range(first, min(first + _REASONS_AT_ONCE, len(rows)))))
             prompts = reason_prompts(self.model.verbaliser, part, self.tokenizer)
-            room = self.max_length - max(map(len, prompts.ids))
+            budget = self.max_length - max(map(len, prompts.ids))
             completions = write_completions(
                 self.model.language_model,
                 prompts.ids,
-                Decoding(max_new_tokens=max(1, min(_REASON_TOKENS, room)), temperature=0.0),
+                Decoding(max_new_tokens=max(1, min(_REASON_TOKENS, budget)), temperature=0.0),
                 end_ids=[prompts.end_id],
                 pad_id=prompts.end_id,
                 seed=0,

@@ -16,7 +16,7 @@ from limbeck.evaluation.generation.outputs import SystemOutputs
 from limbeck.evaluation.generation.run_models import answer, reference_sums
 from limbeck.models.generate import Decoding
 from limbeck.tasks.generation.context import Context
-from limbeck.tasks.generation.writing import with_room
+from limbeck.tasks.generation.writing import within_budget
 from limbeck.tasks.kept import kept
 from limbeck.types import Progress
 
@@ -95,7 +95,7 @@ def _measured(context: Context, system: str, model: Any, seed: int) -> SystemOut
     return measure_rows(
         model,
         context.teacher_tokenizer if of_teacher else context.student_tokenizer,
-        HeldOutRows(encoded, context.answered, with_room(context, encoded, asked), context.vocabulary),
+        HeldOutRows(encoded, context.answered, within_budget(context, encoded, asked), context.vocabulary),
         title=measuring(system),
         progress=context.progress,
         teacher=None if of_teacher or context.vocabulary is None else context.teacher,

@@ -281,7 +281,7 @@ def _time(context: Context, student: Any) -> Finding:
     batch["student"] = {name: tensor.to(device()) for name, tensor in batch["student"].items()}
     batch["labels_BT"] = batch["labels_BT"].to(device())
     batch["rows_B"] = torch.from_numpy(picked).to(device())
-    batch["written_by_B"] = torch.zeros_like(batch["rows_B"])
+    batch["source_B"] = torch.zeros_like(batch["rows_B"])
     student.train()
     seconds = []
     for _ in range(2):

@@ -21,7 +21,15 @@ from limbeck.sequences.given import TeacherWritten
 from limbeck.tasks.baselines import all_stages
 from limbeck.tasks.generation.config import TextRunConfig
 
-__all__ = ["TextRows", "decoder_start", "encode_texts", "leaked_texts", "read_texts", "room_to_write", "text_limit"]
+__all__ = [
+    "TextRows",
+    "completion_budget",
+    "decoder_start",
+    "encode_texts",
+    "leaked_texts",
+    "read_texts",
+    "text_limit",
+]
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,7 @@ def decoder_start(model: Any) -> int | None:
     return start
 
 
-def room_to_write(config: TextRunConfig, max_length: int) -> int:
+def completion_budget(config: TextRunConfig, max_length: int) -> int:
     """Return how many tokens are kept free behind every prompt of a causal model.
 
     As many as anything in the run writes, or half of `max_length` where that is less.
@@ -151,7 +159,7 @@ def encode_texts(
         tokenizer,
         max_length,
         decoder_start=start,
-        max_prompt=None if plain or start is not None else max_length - room_to_write(config, max_length),
+        max_prompt=None if plain or start is not None else max_length - completion_budget(config, max_length),
         on_bad_row=config.data.on_bad_row,
         quarantine=folder / "quarantine-too-long.jsonl" if folder else None,
     )

@@ -25,7 +25,7 @@ from limbeck.tasks.generation.settings import set_writing
 from limbeck.tasks.generation.writers import StageTexts
 from limbeck.tasks.generation.writing import teacher_texts
 from limbeck.tasks.task import PlannedStage, System
-from limbeck.types import Batch, Teacher, Writer, WrittenBy
+from limbeck.types import Batch, CompletionSource, Teacher, Writer
 
 __all__ = ["stage_run"]
 
@@ -54,7 +54,7 @@ def stage_run(
         validation, learnt = _split(learnt, seed)
     tokenizer = context.teacher_tokenizer if of_teacher else context.student_tokenizer
     set_writing(model, tokenizer, encoded)  # a stage's folder is one that others load, and vLLM here
-    author = WrittenBy.DATA if stage.part(TeacherWritten) is None else WrittenBy.TEACHER
+    source = CompletionSource.DATA if stage.part(TeacherWritten) is None else CompletionSource.TEACHER
     texts = StageTexts(context, stage, model, encoded, learnt, validation, training.batch_size, planned.steps, seed)
     return StageRun(
         folder=context.folder / "stages" / planned.folder,
@@ -63,7 +63,7 @@ def stage_run(
         seed=seed,
         training=training,
         sequences=FixedSequences(learnt, encoded.lengths, training.batch_size, planned.steps, seed),
-        make_batch=partial(_batch, encoded, author, pack=training.packing and stage.packable),
+        make_batch=partial(_batch, encoded, source, pack=training.packing and stage.packable),
         progress=context.progress,
         title=planned.title,
         readout=TokenReadout(None if of_teacher else context.vocabulary),
@@ -93,11 +93,13 @@ def _writer(texts: StageTexts) -> Writer | None:
     if texts.stage.part(WithCorpus) is None:
         return writer
     assert corpus is not None
-    return BesideCorpus(writer, partial(_batch, corpus, WrittenBy.CORPUS), rows=len(corpus), **texts.place)
+    return BesideCorpus(writer, partial(_batch, corpus, CompletionSource.CORPUS), rows=len(corpus), **texts.place)
 
 
-def _batch(encoded: EncodedSequences, author: WrittenBy, rows: NDArray[np.int64], *, pack: bool = False) -> Batch:
+def _batch(
+    encoded: EncodedSequences, source: CompletionSource, rows: NDArray[np.int64], *, pack: bool = False
+) -> Batch:
     batch = encoded.batch(rows, pack=pack)
     batch["rows_B"] = torch.from_numpy(np.asarray(rows))
-    batch["written_by_B"] = torch.full((len(rows),), int(author))
+    batch["source_B"] = torch.full((len(rows),), int(source))
     return batch

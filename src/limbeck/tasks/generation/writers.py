@@ -27,7 +27,7 @@ from limbeck.sequences.rollouts import Rollouts, RolloutWriter
 from limbeck.stages.stage import Stage
 from limbeck.tasks.generation.context import Context
 from limbeck.tasks.generation.writing import write
-from limbeck.types import UNLABELLED, Batch, SparseLogits, Writer, WrittenBy
+from limbeck.types import UNLABELLED, Batch, CompletionSource, SparseLogits, Writer
 
 __all__ = ["StageTexts"]
 
@@ -96,7 +96,7 @@ class StageTexts:
         sequences = written_sequences(encoded, rows.tolist(), [one.ids for one in completions])
         batch = collate(sequences, encoded.pad_id, decoder_start=encoded.decoder_start)
         batch["rows_B"] = torch.from_numpy(np.asarray(rows))
-        batch["written_by_B"] = torch.full((len(rows),), int(WrittenBy.STUDENT))
+        batch["source_B"] = torch.full((len(rows),), int(CompletionSource.STUDENT))
         return batch
 
     def _rewritten(self, choice: OnPolicy, rows: NDArray[np.int64], decoding: Decoding, seed: int) -> Batch:

@@ -21,11 +21,11 @@ from limbeck.models.load import weights_fingerprint
 from limbeck.models.vllm_engine import VllmEngine
 from limbeck.ranks import device, is_main, wait_for_all
 from limbeck.sequences.given import TeacherWritten
-from limbeck.sequences.teacher_written import have_written
+from limbeck.sequences.teacher_written import generate_once
 from limbeck.tasks.generation.context import Context
-from limbeck.tasks.generation.rows import encode_texts, room_to_write
+from limbeck.tasks.generation.rows import completion_budget, encode_texts
 
-__all__ = ["teacher_texts", "with_room", "write"]
+__all__ = ["teacher_texts", "within_budget", "write"]
 
 WriteRows = Callable[[NDArray[np.int64], Decoding, int], list[Completion]]
 
@@ -48,7 +48,7 @@ def write(
     return write_completions(
         model,
         [encoded.prompt_ids(int(row)).tolist() for row in rows],
-        with_room(context, encoded, decoding),
+        within_budget(context, encoded, decoding),
         end_ids=encoded.end_ids,
         pad_id=encoded.pad_id,
         seed=seed,
@@ -58,11 +58,11 @@ def write(
     )
 
 
-def with_room(context: Context, encoded: EncodedSequences, decoding: Decoding) -> Decoding:
+def within_budget(context: Context, encoded: EncodedSequences, decoding: Decoding) -> Decoding:
     """Cut the limit of new tokens to what models can read behind every prompt."""
     causal = encoded.decoder_start is None
-    room = room_to_write(context.config, encoded.max_length) if causal else encoded.max_length
-    return replace(decoding, max_new_tokens=min(decoding.max_new_tokens, room))
+    budget = completion_budget(context.config, encoded.max_length) if causal else encoded.max_length
+    return replace(decoding, max_new_tokens=min(decoding.max_new_tokens, budget))
 
 
 def teacher_texts(context: Context, decoding: Decoding) -> EncodedSequences:
@@ -77,7 +77,7 @@ def teacher_texts(context: Context, decoding: Decoding) -> EncodedSequences:
     order = np.argsort(-lengths, kind="stable")
     if is_main():
         with _teacher_writing(context, prompts) as (write_rows, together):
-            have_written(
+            generate_once(
                 path,
                 fingerprint=f"{weights_fingerprint(context.teacher)} {prompts.fingerprint()}",
                 decoding=decoding,
@@ -136,7 +136,7 @@ def _write_by_engine(
     rows_of_logits = len(context.teacher.get_output_embeddings().weight)
     return engine.write(
         [encoded.prompt_ids(int(row)).tolist() for row in rows],
-        with_room(context, encoded, decoding),
+        within_budget(context, encoded, decoding),
         end_ids=encoded.end_ids,
         seed=seed,
         padding=range(context.vocabulary or rows_of_logits, rows_of_logits),

@@ -11,11 +11,11 @@ import yaml
 from limbeck.data.instructions.layouts import LAYOUTS, read_instructions
 from limbeck.data.instructions.make import Split
 from limbeck.errors import ConfigError, DataError, near_misses
-from limbeck.evaluation.cross_lingual import Panel, Ranked, measure_languages
+from limbeck.evaluation.cross_lingual import LanguageTestSet, Ranked, measure_languages
 from limbeck.results.record import Results, System
 from limbeck.tasks.checked_yaml import parse_yaml, yaml_faults
 from limbeck.tasks.options import Options
-from limbeck.tasks.ranking.measure import credits_of
+from limbeck.tasks.ranking.measure import example_scores_of
 from limbeck.tasks.ranking.predict import Ranker
 from limbeck.tasks.record import Facts, assemble
 from limbeck.types import Instruction, Progress
@@ -76,7 +76,7 @@ def evaluate_languages(student: str, data: str, options: EvaluateOptions, progre
     with progress.track(f"ranking: {student}", len(records)) as update:
         scores = ranker.scores(records, update=update)
     source = ranker.task.languages[0] if len(codes) > 1 else ""  # a language asked for alone is no comparison
-    panel = Panel(
+    test_set = LanguageTestSet(
         task=[record.task for record in records],
         lang=[record.lang for record in records],
         candidates=[len(record.candidates) for record in records],
@@ -85,7 +85,7 @@ def evaluate_languages(student: str, data: str, options: EvaluateOptions, progre
     )
     system = System(name="student", title=student, role="main")
     facts = Facts(kind="ranking", name=student, recipe="", seeds=[0], rows={"test": len(records)})
-    return assemble(facts, measure_languages(panel, [Ranked(system, 0, {0: credits_of(records, scores)})]))
+    return assemble(facts, measure_languages(test_set, [Ranked(system, 0, {0: example_scores_of(records, scores)})]))
 
 
 def _of_student(ranker: Ranker, options: EvaluateOptions, given: Mapping[str, Any]) -> dict[str, Any]:

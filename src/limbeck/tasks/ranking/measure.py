@@ -14,9 +14,15 @@ from limbeck.atomic import write_json
 from limbeck.data.candidates import ScorerKind
 from limbeck.data.prompts.choice import PromptChoice
 from limbeck.evaluation.cost import system_cost, with_money, with_savings
-from limbeck.evaluation.cross_lingual import Panel, Ranked, measure_languages, most_frequent_accuracy, right_candidates
-from limbeck.evaluation.metrics.ranking import Credits
-from limbeck.evaluation.ranking import accuracy_credit, query_ndcg, reciprocal_rank, span_counts
+from limbeck.evaluation.cross_lingual import (
+    LanguageTestSet,
+    Ranked,
+    measure_languages,
+    most_frequent_accuracy,
+    right_candidates,
+)
+from limbeck.evaluation.metrics.ranking import ExampleScores
+from limbeck.evaluation.ranking import example_accuracy, query_ndcg, reciprocal_rank, span_counts
 from limbeck.models.load import hub_name
 from limbeck.ranks import ranks
 from limbeck.recipes.source_model import source_model
@@ -29,7 +35,7 @@ from limbeck.tasks.ranking.rows import LanguageData
 from limbeck.tasks.record import Facts, assemble
 from limbeck.types import Instruction, SoftLayout
 
-__all__ = ["LanguageOutcome", "compare_languages", "credits_of", "language_card", "write_scorer"]
+__all__ = ["LanguageOutcome", "compare_languages", "example_scores_of", "language_card", "write_scorer"]
 
 _SOURCE_MODEL = "source_model"
 
@@ -125,7 +131,7 @@ def _fixed_labels(records: Sequence[Instruction]) -> tuple[dict[str, list[str]],
 def compare_languages(outcome: LanguageOutcome) -> Results:
     """Return all figures of a run."""
     config, data = outcome.config, outcome.data
-    panel = Panel(
+    test_set = LanguageTestSet(
         task=[record.task for record in data.test],
         lang=[record.lang for record in data.test],
         candidates=[len(record.candidates) for record in data.test],
@@ -150,7 +156,7 @@ def compare_languages(outcome: LanguageOutcome) -> Results:
     )
     return assemble(
         facts,
-        measure_languages(panel, systems, constant=most_frequent_accuracy(panel, data.test)),
+        measure_languages(test_set, systems, constant=most_frequent_accuracy(test_set, data.test)),
         folder=outcome.folder,
         costs=outcome.costs,
         sections=[Gate(kept=_mean_over_seeds(outcome.kept)), SystemCosts(systems=_costs(outcome, systems))],
@@ -172,16 +178,16 @@ def _ranked(outcome: LanguageOutcome) -> list[Ranked]:
     for name, system in systems.items():
         for budget in sorted({n for key, n, _ in outcome.scores if key == name}):
             by_seed = {seed: s for (key, n, seed), s in outcome.scores.items() if (key, n) == (name, budget)}
-            credits = {seed: credits_of(outcome.data.test, scores) for seed, scores in by_seed.items()}
-            found.append(Ranked(system, budget, credits))
+            example_scores = {seed: example_scores_of(outcome.data.test, scores) for seed, scores in by_seed.items()}
+            found.append(Ranked(system, budget, example_scores))
     return found
 
 
-def credits_of(records: Sequence[Instruction], scores_NK: NDArray[np.float32]) -> Credits:
+def example_scores_of(records: Sequence[Instruction], scores_NK: NDArray[np.float32]) -> ExampleScores:
     """Return what one system and seed earned on each of `records`."""
     golds = [right_candidates(record) for record in records]
-    return Credits(
-        accuracy_N=accuracy_credit(scores_NK, golds),
+    return ExampleScores(
+        accuracy_N=example_accuracy(scores_NK, golds),
         reciprocal_rank_N=reciprocal_rank(scores_NK, golds),
         ndcg_N=query_ndcg(scores_NK, records),
         spans_N3=span_counts(scores_NK, records),

@@ -9,7 +9,7 @@ import numpy as np
 
 from limbeck.data.generation.collate import TokenSequence
 
-__all__ = ["Built", "Unencodable", "with_room"]
+__all__ = ["Built", "Unencodable", "truncate_prompt"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ class Unencodable(NamedTuple):
     reason: str
 
 
-def with_room(sequence: TokenSequence, kept: int, max_length: int, max_prompt: int | None) -> Built | Unencodable:
+def truncate_prompt(
+    sequence: TokenSequence, kept: int, max_length: int, max_prompt: int | None
+) -> Built | Unencodable:
     """Return `sequence` with its prompt cut from the left, so that both limits hold; the completion stays whole.
 
     Args:
@@ -39,15 +41,15 @@ def with_room(sequence: TokenSequence, kept: int, max_length: int, max_prompt: i
         max_prompt: most tokens of the prompt; ``None``: no limit of its own.
     """
     completion = len(sequence.completion_ids)
-    room = min(max_length - completion, max_prompt or max_length)
-    if room <= kept:
+    budget = min(max_length - completion, max_prompt or max_length)
+    if budget <= kept:
         return Unencodable(
             f"its completion has {completion:,} tokens and leaves no room for a prompt: max_length is {max_length:,}"
         )
     ids, supervised = sequence.ids, sequence.supervised.copy()
-    cut = sequence.border - room
+    cut = sequence.border - budget
     if cut > 0:
         picked = np.r_[0:kept, kept + cut : len(ids)]
         ids, supervised = ids[picked], supervised[picked]
     supervised[0] = False  # nothing stands before it that could predict it
-    return Built([TokenSequence(ids, supervised, min(sequence.border, room), sequence.ended)], cut > 0)
+    return Built([TokenSequence(ids, supervised, min(sequence.border, budget), sequence.ended)], cut > 0)

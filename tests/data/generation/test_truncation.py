@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from limbeck.data.generation.collate import TokenSequence, written
-from limbeck.data.generation.room import Built, Unencodable, with_room
+from limbeck.data.generation.collate import TokenSequence, with_completion
+from limbeck.data.generation.truncation import Built, Unencodable, truncate_prompt
 
 PROMPT = [1, 10, 11, 12, 13]
 COMPLETION = [20, 21, 2]
 
 
 def cut(max_length: int, max_prompt: int | None = None, kept: int = 1) -> Built | Unencodable:
-    return with_room(written(PROMPT, COMPLETION, [2]), kept, max_length, max_prompt)
+    return truncate_prompt(with_completion(PROMPT, COMPLETION, [2]), kept, max_length, max_prompt)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_the_first_token_that_is_left_is_no_target() -> None:
     earlier_turn = TokenSequence(
         np.arange(6, dtype=np.int32), np.array([False, True, True, False, True, True]), 4, True
     )
-    built = with_room(earlier_turn, 0, 5, None)
+    built = truncate_prompt(earlier_turn, 0, 5, None)
     assert isinstance(built, Built)
     assert built.sequences[0].supervised.tolist() == [False, True, False, True, True]
     assert built.sequences[0].ids.tolist() == [1, 2, 3, 4, 5]
