@@ -29,7 +29,14 @@ _ASIDE = {
     ),
 }
 """What takes long and leaves no trace in weights and log."""
-_STOPS = {"classification_distilbert": 9, "generation_gkd": 11, "ranking_dual": 13}
+_STOPS = {
+    "classification_distilbert": 9,
+    "token_classification_kd": 13,
+    "regression_kd": 13,
+    "multi_label_kd": 13,
+    "generation_gkd": 11,
+    "ranking_dual": 13,
+}
 """Runs that are interrupted, each in the middle of a stage, and the optimiser steps after which they are."""
 
 

@@ -31,6 +31,7 @@ def make_inputs(folder: Path) -> None:
     for split, count, seed in (("train", 48, 0), ("dev", 12, 1), ("test", 24, 2)):
         _write(folder / "rows" / f"topics-{split}.jsonl", _topic_rows(count, seed, split))
         _write(folder / "rows" / f"answers-{split}.jsonl", _answer_rows(count, seed))
+        _write(folder / "rows" / f"heads-{split}.jsonl", _head_rows(count, seed, split))
         for name in ("topic", "ads"):
             (folder / "rows" / name).mkdir(exist_ok=True)
             if split != "dev":
@@ -83,6 +84,33 @@ def _answer_rows(count: int, seed: int) -> list[dict[str, Any]]:
         {"question": _in_language(words, "en"), "answer": f"it is about {TOPICS[topic]}"}
         for words, topic in _sentences(count, seed)
     ]
+
+
+def _head_rows(count: int, seed: int, split: str) -> list[dict[str, Any]]:
+    """Rows with entities, numbers and several labels; every fourth training row has none of them."""
+    rows: list[dict[str, Any]] = []
+    for i, (words, topic) in enumerate(_sentences(count, seed)):
+        of_topic = [number < _PER_TOPIC * len(TOPICS) for number in words]
+        starts = [there and not before for there, before in zip(of_topic, [False, *of_topic], strict=False)]
+        tags = [f"{'B' if start else 'I'}-{TOPICS[topic]}" if there else "O"
+                for start, there in zip(starts, of_topic, strict=True)]  # fmt: skip
+        row: dict[str, Any] = {"text": _in_language(words, "en"), "words": _in_language(words, "en").split()}
+        gold = {"tags": tags, "spans": _spans(row["words"], tags), "length": 20 + 5 * topic + words[0] / 2,
+                "sum": sum(words), "labels": [TOPICS[topic], *(["even"] if words[0] % 2 == 0 else [])]}  # fmt: skip
+        rows.append(row if split == "train" and i % 4 == 3 else row | gold)
+    return rows
+
+
+def _spans(words: list[str], tags: list[str]) -> list[dict[str, Any]]:
+    spans: list[dict[str, Any]] = []
+    start = 0
+    for word, tag in zip(words, tags, strict=True):
+        if tag.startswith("B"):
+            spans.append({"start": start, "end": start + len(word), "label": tag[2:]})
+        elif tag.startswith("I"):
+            spans[-1]["end"] = start + len(word)
+        start += len(word) + 1
+    return spans
 
 
 def _parallel_rows(name: str, count: int, seed: int) -> list[dict[str, Any]]:

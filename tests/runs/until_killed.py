@@ -28,6 +28,8 @@ def prepare() -> None:
     import limbeck.tasks.generation.measure as outcome
     import limbeck.tasks.generation.store as text_store
     import limbeck.tasks.generation.task_run  # noqa: F401
+    import limbeck.tasks.head_signals as head_signals
+    import limbeck.teachers.kept_arrays as kept_arrays
     from limbeck.results.sections import Speed
     from limbeck.teachers.chat.client import ChatTeacher  # noqa: F401
     from limbeck.teachers.chat.journal import Journal
@@ -43,6 +45,7 @@ def prepare() -> None:
     page.write_report = lambda results, path: path.touch()
     # More moments that differ.
     text_store._SYNC_EVERY = 2
+    kept_arrays._SAVE_EVERY_BATCHES, head_signals._BATCH_SEQUENCES = 1, 8
     judge_of, prepare_journal = run_filter.judge_of, Journal._prepare
     run_filter.judge_of = lambda judge, journal: replace(judge_of(judge, journal), batch=16)
 
