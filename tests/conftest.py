@@ -321,6 +321,20 @@ def sections(encoder_folder: Path, tickets: dict[str, Path], tmp_path: Path) -> 
 
 
 @pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run without what takes most of its time where it is tiny: speed, memory, intervals and the report."""
+    from limbeck.results.sections import Speed
+
+    speed = Speed(parameters=1, size_bytes=1, tokens_per_second=None, batch_size=None, peak_memory_bytes=None)
+    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *arguments: speed)
+    monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
+    monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 2)
+    monkeypatch.setattr("limbeck.evaluation.speed._THROUGHPUT_BATCHES", 1)
+    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
+    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
+
+
+@pytest.fixture
 def run_file(sections: dict[str, Any], tmp_path: Path) -> Path:
     """The same as a run file."""
     path = tmp_path / "run.yaml"

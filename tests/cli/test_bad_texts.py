@@ -26,16 +26,7 @@ Command = Callable[..., tuple[int, str, str]]
 Change = Callable[[dict[str, Any], Path], None]
 
 
-@pytest.fixture(autouse=True)
-def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests are not about the report, the speed or intervals."""
-    from limbeck.results.sections import Speed
-
-    unknown: dict[str, Any] = dict.fromkeys(("tokens_per_second", "batch_size", "peak_memory_bytes"))
-    speed = Speed(parameters=1, size_bytes=1, **unknown)
-    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
-    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
-    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
+pytestmark = pytest.mark.usefixtures("light")
 
 
 def write_run_file(sections: dict[str, Any], folder: Path) -> str:

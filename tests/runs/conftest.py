@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.tasks.ranking.conftest import light, make_toy_sets, own_toy_data, toy_data, toy_model, toy_run
+from tests.tasks.ranking.conftest import make_toy_sets, own_toy_data, toy_data, toy_model, toy_run
 
-__all__ = ["light", "make_toy_sets", "own_toy_data", "toy_data", "toy_model", "toy_run"]
+__all__ = ["make_toy_sets", "own_toy_data", "toy_data", "toy_model", "toy_run"]

@@ -233,21 +233,7 @@ def goes_on_with(sections: dict[str, Any], change: dict[str, Any], stop: StopAt,
     return progress
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests are about neither memory nor intervals nor the report."""
-    from limbeck.results.sections import Speed
-
-    speed = Speed(parameters=1, size_bytes=1, tokens_per_second=1.0, batch_size=1, peak_memory_bytes=None)
-    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *arguments: speed)
-    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
-    monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
-    monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 4)
-    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
-    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
-
-
-def test_a_classifier_after_its_teacher(sections: dict[str, Any], tmp_path: Path, quick: None) -> None:
+def test_a_classifier_after_its_teacher(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     change = {"training.max_steps": 6, "recipe": "distilbert", "baselines": []}
     said = goes_on_with(sections, change, StopAt("distilled student"), tmp_path / "fresh").said
     assert any("training.max_steps was 12, is 6" in line and "so the run goes on" in line for line in said)
@@ -257,7 +243,7 @@ def test_a_classifier_after_its_teacher(sections: dict[str, Any], tmp_path: Path
         limbeck.distill(**changed(sections, change | {"training.max_steps": 7}))
 
 
-def test_seeds_that_are_added_to_a_run(sections: dict[str, Any], tmp_path: Path, quick: None) -> None:
+def test_seeds_that_are_added_to_a_run(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     limbeck.distill(**sections)
     more = changed(sections, {"seeds": [0, 1]})
     words = r"seeds was \[0\], is \[0, 1\] \(results\.json depends on it\)\. Set .*, remove what depends on it"
@@ -270,7 +256,7 @@ def test_seeds_that_are_added_to_a_run(sections: dict[str, Any], tmp_path: Path,
     assert predictions(sections["output"]) == predictions(tmp_path / "fresh")
 
 
-def test_a_baseline_that_is_added_to_a_run(sections: dict[str, Any], tmp_path: Path, quick: None) -> None:
+def test_a_baseline_that_is_added_to_a_run(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     limbeck.distill(**sections)
     more = changed(sections, {"baselines": [{"name": "anon", "order": "random"}, "fine_tune"]})
     with pytest.raises(RunFolderError, match=r"baselines\.anon was None, is .* \(results\.json depends on it\)"):
@@ -284,14 +270,14 @@ def test_a_baseline_that_is_added_to_a_run(sections: dict[str, Any], tmp_path: P
         limbeck.distill(**other)
 
 
-def test_a_gate_that_nothing_passes_is_lowered(toy_run: dict[str, Any], tmp_path: Path, quick: None) -> None:
+def test_a_gate_that_nothing_passes_is_lowered(toy_run: dict[str, Any], tmp_path: Path, light: None) -> None:
     toy_run["recipe"]["confidence_threshold"] = 1.0
     goes_on_with(toy_run, {"recipe.confidence_threshold": 0.0}, StopAt(), tmp_path / "fresh")
     table = np.load(Path(toy_run["output"]) / "predictions" / "teacher-ml_ipd-seed0.npy")
     assert len(table)
 
 
-def test_texts_after_the_teacher_was_measured(tmp_path: Path, quick: None) -> None:
+def test_texts_after_the_teacher_was_measured(tmp_path: Path, light: None) -> None:
     sections = text_sections(tmp_path)
     change = {"training.learning_rate": 2e-3, "recipe": "reverse_kl"}
     goes_on_with(sections, change, StopAt("distilled student"), tmp_path / "fresh")
@@ -300,7 +286,7 @@ def test_texts_after_the_teacher_was_measured(tmp_path: Path, quick: None) -> No
 @pytest.mark.parametrize("kind", ["classifier", "languages", "texts"])
 def test_test_rows_that_change_are_noticed(
     kind: str, sections: dict[str, Any], toy_run: dict[str, Any], own_toy_data: Path, tmp_path: Path,
-    make_toy_sets: Callable[..., None], quick: None,
+    make_toy_sets: Callable[..., None], light: None,
 ) -> None:  # fmt: skip
     """A run that goes on after its held-out rows were changed would be compared on two sets of them."""
     if kind == "languages":

@@ -111,21 +111,15 @@ def require_all_in_order(titles: list[str]) -> None:
 
 @pytest.mark.parametrize("seeds", [[0], [0, 1]])
 def test_a_classification_run_has_the_parts_it_planned(
-    seeds: list[int], sections: dict[str, Any], light: None, monkeypatch: pytest.MonkeyPatch
+    seeds: list[int], sections: dict[str, Any], light: None
 ) -> None:
-    monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
     sections["teacher"]["fine_tune"]["num_train_epochs"] = 2
     shown = Shown()
     limbeck.distill(progress=shown, **sections, seeds=seeds)
     require_all_in_order(shown.titles)
 
 
-def test_a_run_on_texts_has_the_parts_it_planned(tmp_path: Any, light: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    from limbeck.results.sections import Speed
-
-    unknown = dict.fromkeys(("tokens_per_second", "batch_size", "peak_memory_bytes"))
-    speed = Speed(parameters=1, size_bytes=1, **unknown)
-    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
+def test_a_run_on_texts_has_the_parts_it_planned(tmp_path: Any, light: None) -> None:
     recipe = {"name": "gkd", "on_policy_fraction": 0.5, "otherwise": "teacher", "max_new_tokens": 4}
     sections = text_sections(tmp_path, recipe=recipe)
     sections["teacher"]["fine_tune"] = dict(sections["training"])

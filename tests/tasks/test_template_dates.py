@@ -56,16 +56,6 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Callable[[date], None]:
     return change
 
 
-@pytest.fixture(autouse=True)
-def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    from limbeck.results.sections import Speed
-
-    speed = Speed(parameters=1, size_bytes=1, tokens_per_second=None, batch_size=None, peak_memory_bytes=None)
-    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
-    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
-    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
-
-
 @pytest.fixture
 def sections(tmp_path: Path) -> dict[str, Any]:
     """A run whose teacher's template writes the day of the month."""

@@ -87,12 +87,7 @@ def made_data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture
-def run(causal_folder: Path, made_data: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
-    monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 2)
-    monkeypatch.setattr("limbeck.evaluation.speed._THROUGHPUT_BATCHES", 1)
-    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
-    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
+def run(causal_folder: Path, made_data: dict[str, str], tmp_path: Path, light: None) -> Any:
     adapter = {"kind": "lora", "rank": 4, "dropout": 0.0, "targets": "all_linear"}
     return {
         "task": {"labels": list(LABELS)},

@@ -53,14 +53,6 @@ def checked(sections: dict[str, Any]) -> RunConfig:
     return config
 
 
-@pytest.fixture
-def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
-    monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 4)
-    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
-    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
-
-
 @pytest.mark.parametrize("kind", ["Llama", "GPT2"])
 def test_a_causal_model_without_padding_id_goes_through_every_command(
     kind: str, sections: dict[str, Any], encoder_folder: Path, tmp_path: Path, light: None

@@ -61,14 +61,6 @@ def unlabelled(taught: dict[str, Any]) -> dict[str, Any]:
     return taught | {"task": {"labels": sorted({row["label"] for row in test})}}
 
 
-@pytest.fixture
-def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
-    monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 4)
-    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
-    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
-
-
 def test_a_run_without_gold_labels_and_without_a_teachers_weights(
     taught: dict[str, Any], light: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

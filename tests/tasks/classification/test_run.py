@@ -22,15 +22,6 @@ from limbeck.runs.config import load_run_file
 from limbeck.tasks.classification.predict import Predictor
 
 
-@pytest.fixture
-def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most tests are not about the report, memory or intervals; one does all of it for real."""
-    monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
-    monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 4)
-    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
-    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
-
-
 def test_a_whole_run_leaves_student_results_and_report(sections: dict[str, Any]) -> None:
     results = limbeck.distill(**sections)
     folder = Path(sections["output"])

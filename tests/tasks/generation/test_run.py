@@ -79,19 +79,6 @@ def sections(tmp_path: Path) -> dict[str, Any]:
     return text_sections(tmp_path)
 
 
-@pytest.fixture
-def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most tests are not about the report, the speed or intervals; one does all of it for real."""
-    from limbeck.results.sections import Speed
-
-    speed = Speed(
-        parameters=1, size_bytes=1, tokens_per_second=1.0, batch_size=1, peak_memory_bytes=None
-    )  # fmt: skip
-    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *arguments: speed)
-    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
-    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
-
-
 def write_run_file(sections: dict[str, Any], folder: Path) -> Path:
     """Write a run file as people do: a line for each section."""
     path = folder / "run-file.yaml"

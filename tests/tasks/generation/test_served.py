@@ -47,14 +47,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @pytest.fixture
-def sections(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def sections(tmp_path: Path, server: Server, light: None) -> dict[str, Any]:
     """A run whose teacher is known by its tokenizer alone, of one step on all rows."""
-    from limbeck.results.sections import Speed
-
-    unknown: dict[str, Any] = dict.fromkeys(("tokens_per_second", "batch_size", "peak_memory_bytes"))
-    speed = Speed(parameters=1, size_bytes=1, **unknown)
-    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
-    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
     sections = text_sections(tmp_path, recipe={"name": "kd", "label_weight": 0.0, "loss_temperature": 1.0})
     sections["training"] |= {"max_steps": 1, "batch_size": TRAIN_ROWS}
     sections["teacher"] |= {"top_k": K, "store": str(tmp_path / "store")}

@@ -39,14 +39,7 @@ STALE = {"do_sample": False, "temperature": 0.0, "top_p": 0.8, "top_k": 20, "rep
 """Settings that transformers loads with a warning, and writes only as long as nothing is changed in them."""
 
 
-@pytest.fixture(autouse=True)
-def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    from limbeck.results.sections import Speed
-
-    speed = Speed(parameters=1, size_bytes=1, tokens_per_second=None, batch_size=None, peak_memory_bytes=None)
-    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
-    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
-    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
+pytestmark = pytest.mark.usefixtures("light")
 
 
 def settings(folder: str | Path) -> dict[str, Any]:

@@ -38,15 +38,8 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
 @pytest.fixture
-def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def sections(tmp_path: Path, light: None) -> dict[str, Any]:
     """A run of one step on all rows, so that its loss depends on no order; with a store of 8 of 360 tokens."""
-    from limbeck.results.sections import Speed
-
-    unknown: dict[str, Any] = dict.fromkeys(("tokens_per_second", "batch_size", "peak_memory_bytes"))
-    speed = Speed(parameters=1, size_bytes=1, **unknown)
-    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
-    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
-    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
     sections = text_sections(tmp_path, recipe={"name": "kd", "label_weight": 0.0, "loss_temperature": TEMPERATURE})
     sections["teacher"] |= {"store": str(tmp_path / "store"), "top_k": K}
     sections["training"] |= {"max_steps": 1, "batch_size": TRAIN_ROWS}

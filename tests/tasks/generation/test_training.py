@@ -17,14 +17,8 @@ from limbeck.errors import ConfigError, ModelError
 
 
 @pytest.fixture
-def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def sections(tmp_path: Path, light: None) -> dict[str, Any]:
     """A run of a few steps, without speed, intervals and drawing."""
-    from limbeck.results.sections import Speed
-
-    speed = Speed(parameters=1, size_bytes=1, tokens_per_second=None, batch_size=None, peak_memory_bytes=None)
-    monkeypatch.setattr("limbeck.tasks.generation.measure.writing_speed", lambda *words: speed)
-    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
-    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
     return text_sections(tmp_path)
 
 

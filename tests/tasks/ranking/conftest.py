@@ -152,12 +152,6 @@ def toy_sections(model: Path, data: Path, output: Path) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most tests are not about the report."""
-    monkeypatch.setattr("limbeck.report.page.write_report", lambda results, path: path.touch())
-
-
 @pytest.fixture(scope="session")
 def make_toy_sections() -> Callable[..., dict[str, Any]]:
     return toy_sections
