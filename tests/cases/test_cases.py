@@ -1,8 +1,8 @@
 """Situations from public bug reports of other tools: each folder behaves as its `expected.md` says.
 
 A folder holds a run file or a script, and what it reads: rows, and a server on loopback for a teacher behind an API.
-`LIMBECK_CASES=DIR pytest -m slow tests/cases` runs the folders of DIR instead. Folders named in `EXPECTED` are checked
-against what their `expected.md` says; others must end with exit code 0 or 2, without a traceback.
+`LIMBECK_CASES=DIR pytest -m hostile tests/cases` runs the folders of DIR instead. Folders named in `EXPECTED` are
+checked against what their `expected.md` says; others must end with exit code 0 or 2, without a traceback.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ from numpy.typing import NDArray
 from tests.hostile.tally import Tally
 from tests.runs.forge import Forge
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
+pytestmark = [
+    pytest.mark.hostile,
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
+]
 
 HERE = Path(__file__).parent
 CASES = Path(os.environ.get("LIMBECK_CASES", HERE)).absolute()

@@ -92,6 +92,7 @@ def test_a_fault_in_the_input_exits_with_2_and_no_traceback(
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_a_fault_of_ours_exits_with_1_and_a_traceback() -> None:
     program = (
         "import sys\nfrom limbeck.recipes import catalogue\n"
@@ -216,6 +217,7 @@ def test_evaluate_compares_student_and_teacher(
             assert (again and again.interval) == (before and before.interval)
 
 
+@pytest.mark.slow
 def test_report_is_built_again(
     student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -265,6 +267,7 @@ def test_answers_go_to_a_terminal_that_knows_few_characters(
     assert json.loads(written.getvalue())["text"] == "käse"
 
 
+@pytest.mark.slow
 def test_an_interrupt_that_a_library_hides_is_one_all_the_same() -> None:
     """safetensors makes a ValueError of a signal that comes while it asks torch for a shape."""
     program = (
@@ -283,6 +286,7 @@ def test_an_interrupt_that_a_library_hides_is_one_all_the_same() -> None:
         assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", ["EOFError('Ran out of input')", "typer.Abort()"])
 def test_the_end_of_a_damaged_file_is_no_interrupt(error: str) -> None:
     """typer makes an interrupt of it, which says that nothing is lost."""
@@ -296,6 +300,7 @@ def test_the_end_of_a_damaged_file_is_no_interrupt(error: str) -> None:
     assert "interrupted" not in answer.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone_is_no_fault() -> None:
     program = "import sys\nsys.argv = ['limbeck', 'recipes']\nfrom limbeck.cli.app import main\nmain()"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

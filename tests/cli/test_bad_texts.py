@@ -122,6 +122,7 @@ def truncated(sections: dict[str, Any], folder: Path) -> None:
     shard.write_bytes(shard.read_bytes()[:-7])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -158,6 +159,7 @@ def test_a_store_that_does_not_fit_is_refused_and_left_alone(
     assert code == 0, errors
 
 
+@pytest.mark.slow
 def test_a_training_that_overflows_says_where_and_keeps_its_checkpoint(limbeck: Command, tmp_path: Path) -> None:
     """A learning rate that no model survives: logits that are not finite, for real."""
     sections = text_sections(tmp_path)
@@ -172,6 +174,7 @@ def test_a_training_that_overflows_says_where_and_keeps_its_checkpoint(limbeck: 
     assert list(run.glob("stages/*/checkpoints/checkpoint-*/limbeck.json"))
 
 
+@pytest.mark.slow
 def test_a_batch_without_a_position_to_learn_changes_no_figure_to_nan(
     limbeck: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,6 +167,7 @@ def test_a_damaged_task_file(content: str, student: Path, limbeck: Command, tmp_
 # ---- evaluate ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_from_the_command_line_then_its_student_again(limbeck: Command, tmp_path: Path) -> None:
     """`evaluate` finds the figures that the run reported, and the report is built again as it was."""
     sections = text_sections(tmp_path, answers={"rows": 12, "max_new_tokens": 48}, training={

@@ -16,7 +16,7 @@ from tests.runs.forge import Forge
 from tests.runs.outcomes import filter_outcome
 from tests.runs.paid_server import PaidServer, answered, paid_server
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 
 ARTICLES, CONCURRENCY, KILLS = 160, 4, 16
 

@@ -134,6 +134,7 @@ with ScoreJournal(folder / "s.sqlite") as journal:
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
     """Only the batch under way at a kill may be asked for again."""
     rng, kills = random.Random(1), 0

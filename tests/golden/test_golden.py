@@ -19,9 +19,9 @@ from tests.golden.inputs import make_inputs
 
 from limbeck.results import Results
 
+pytestmark = pytest.mark.slow
+
 _EXPECTED = Path(__file__).parent / "expected.json"
-_QUICK = {"classification_distilbert", "token_classification_kd", "generation_gkd", "ranking_dual"}
-"""All of them interrupted once; the others are slow."""
 _RELATIVE, _ABSOLUTE = 2e-3, 1e-3
 """Rounding alone moves a value by 1e-6 or so; AdamW, which divides by a gradient's size, makes more of it where a
 gradient is next to nothing (a key's bias has none at all). Runs that sample texts take plain gradient descent, lest a
@@ -41,9 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in _QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_golden_run_gives_what_it_gave(name: str, folder: Path) -> None:
     values = {**_figures(carry_out(name, folder)), **_log(folder / "runs" / name), **_weights(folder / "runs" / name)}
     every = json.loads(_EXPECTED.read_text(encoding="utf-8")) if _EXPECTED.exists() else {}

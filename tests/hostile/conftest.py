@@ -1,4 +1,4 @@
-"""Drivers that try to break the promises of README and docs: `pytest -m slow`."""
+"""Drivers that try to break the promises of README and docs: `pytest -m hostile`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from tests.hostile.tally import TALLY, Tally
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark everything in this folder slow."""
+    """Mark everything in this folder hostile, and slow."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.hostile)
             item.add_marker(pytest.mark.slow)
 
 

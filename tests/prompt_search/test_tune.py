@@ -118,6 +118,7 @@ POOL = [
 ]
 
 
+@pytest.mark.slow
 def test_the_better_wording_is_found_frozen_and_asked_for_once(tmp_path: Path, server: Server) -> None:
     tuning = config(tmp_path, {"api": {"base_url": server.base_url, "model": "m", "log_probs": 5}}, paraphrases=1)
     tuned = tune_prompt(tuning)
@@ -171,6 +172,7 @@ def test_the_chosen_prompt_is_measured_in_other_orders_of_its_demonstrations(tmp
     assert f"J is {tuned.order_mean:.3f}, standard deviation {tuned.order_sd:.3f}" in page
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     tuning = config(tmp_path, {"api": {"base_url": server.base_url, "model": "m", "log_probs": 5}}, paraphrases=1)
     calls = 0

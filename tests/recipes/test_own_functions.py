@@ -161,6 +161,7 @@ def test_nothing_is_imported_unasked(tmp_path: Path) -> None:
     assert "own_recipes" not in sys.modules
 
 
+@pytest.mark.slow
 def test_a_whole_run(sections: dict[str, Any], tmp_path: Path) -> None:
     """From anywhere; it goes on, and starts again from the file in its folder once the module is there."""
     from limbeck.runs.config import load_run_file

@@ -26,6 +26,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_two_ranks_train_the_student_that_one_process_trains(
     sections: dict[str, Any], run_file: Path, tmp_path: Path
 ) -> None:
@@ -52,6 +53,7 @@ def test_two_ranks_train_the_student_that_one_process_trains(
     assert torch.allclose(torch.tensor(losses[0]), torch.tensor(losses[1]), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_fsdp_is_refused_before_anything_is_done(run_file: Path, tmp_path: Path) -> None:
     """Accelerate makes plain DDP of it on CPUs; elsewhere a stage would be lost at its first checkpoint."""
     words = ["--use_fsdp", "--fsdp_version", "2", "--num_processes", "1", "-m", "limbeck", "distill", str(run_file)]

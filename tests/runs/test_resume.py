@@ -17,6 +17,8 @@ from tests.runs.forge import Forge
 
 from limbeck.stages.callbacks import step_of
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = (
     # A shell may start its background jobs with interrupts ignored, and these would inherit it.
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"

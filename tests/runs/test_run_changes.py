@@ -233,6 +233,7 @@ def goes_on_with(sections: dict[str, Any], change: dict[str, Any], stop: StopAt,
     return progress
 
 
+@pytest.mark.slow
 def test_a_classifier_after_its_teacher(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     change = {"training.max_steps": 6, "recipe": "distilbert", "baselines": []}
     said = goes_on_with(sections, change, StopAt("distilled student"), tmp_path / "fresh").said
@@ -243,6 +244,7 @@ def test_a_classifier_after_its_teacher(sections: dict[str, Any], tmp_path: Path
         limbeck.distill(**changed(sections, change | {"training.max_steps": 7}))
 
 
+@pytest.mark.slow
 def test_seeds_that_are_added_to_a_run(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     limbeck.distill(**sections)
     more = changed(sections, {"seeds": [0, 1]})
@@ -256,6 +258,7 @@ def test_seeds_that_are_added_to_a_run(sections: dict[str, Any], tmp_path: Path,
     assert predictions(sections["output"]) == predictions(tmp_path / "fresh")
 
 
+@pytest.mark.slow
 def test_a_baseline_that_is_added_to_a_run(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     limbeck.distill(**sections)
     more = changed(sections, {"baselines": [{"name": "anon", "order": "random"}, "fine_tune"]})
@@ -270,6 +273,7 @@ def test_a_baseline_that_is_added_to_a_run(sections: dict[str, Any], tmp_path: P
         limbeck.distill(**other)
 
 
+@pytest.mark.slow
 def test_a_gate_that_nothing_passes_is_lowered(toy_run: dict[str, Any], tmp_path: Path, light: None) -> None:
     toy_run["recipe"]["confidence_threshold"] = 1.0
     goes_on_with(toy_run, {"recipe.confidence_threshold": 0.0}, StopAt(), tmp_path / "fresh")
@@ -277,12 +281,14 @@ def test_a_gate_that_nothing_passes_is_lowered(toy_run: dict[str, Any], tmp_path
     assert len(table)
 
 
+@pytest.mark.slow
 def test_texts_after_the_teacher_was_measured(tmp_path: Path, light: None) -> None:
     sections = text_sections(tmp_path)
     change = {"training.learning_rate": 2e-3, "recipe": "reverse_kl"}
     goes_on_with(sections, change, StopAt("distilled student"), tmp_path / "fresh")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classifier", "languages", "texts"])
 def test_test_rows_that_change_are_noticed(
     kind: str, sections: dict[str, Any], toy_run: dict[str, Any], own_toy_data: Path, tmp_path: Path,

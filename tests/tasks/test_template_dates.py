@@ -86,6 +86,7 @@ def same(first: str | Path, second: str | Path) -> bool:
     return all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_tomorrow_is_the_run_of_today(
     sections: dict[str, Any], on: Callable[[date], None], tmp_path: Path
 ) -> None:
@@ -109,6 +110,7 @@ def test_a_run_that_goes_on_tomorrow_is_the_run_of_today(
     assert same(whole, tmp_path / "named")
 
 
+@pytest.mark.slow
 def test_a_store_of_yesterday_has_every_row(
     sections: dict[str, Any], on: Callable[[date], None], tmp_path: Path
 ) -> None:
@@ -125,6 +127,7 @@ def test_a_store_of_yesterday_has_every_row(
         limbeck.distill(**sections)
 
 
+@pytest.mark.slow
 def test_the_student_goes_on_with_the_day_of_its_run(
     sections: dict[str, Any], on: Callable[[date], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ def accuracies(results: Any) -> dict[str, list[float]]:
     return {name: list(figure.seeds.values()) for name, figure in found.items() if figure is not None}
 
 
+@pytest.mark.slow
 def test_a_student_without_gold_labels_beats_the_noisy_teacher_it_learnt_from(
     run: dict[str, Any], causal_folder: Path, tmp_path: Path
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_student_without_gold_labels_beats_the_noisy_teacher_it_learnt_from(
     assert not torch.equal(base["transformer.h.0.attn.c_attn.weight"], student["transformer.h.0.attn.c_attn.weight"])
 
 
+@pytest.mark.slow
 def test_a_student_that_answers_in_words(run: dict[str, Any], tmp_path: Path) -> None:
     """The verbaliser head, through training, export, prediction and evaluation."""
     run["student"] |= {"head": "verbaliser"}
@@ -156,6 +158,7 @@ def few(run: dict[str, Any], folder: Path) -> None:
     run["training"] |= {"max_steps": 2, "batch_size": 4}
 
 
+@pytest.mark.slow
 def test_a_causal_model_with_a_prompt_teaches(run: dict[str, Any], causal_folder: Path, tmp_path: Path) -> None:
     few(run, tmp_path)
     run["teacher"] = {
@@ -224,6 +227,7 @@ def server() -> Any:
     thread.join()
 
 
+@pytest.mark.slow
 def test_an_api_with_a_prompt_teaches_and_no_answer_is_paid_for_twice(
     run: dict[str, Any], server: str, tmp_path: Path
 ) -> None:
@@ -240,6 +244,7 @@ def test_an_api_with_a_prompt_teaches_and_no_answer_is_paid_for_twice(
     assert _Server.calls == asked
 
 
+@pytest.mark.slow
 def test_an_api_with_log_probabilities_teaches(run: dict[str, Any], server: str, tmp_path: Path) -> None:
     """Letters in every cyclic order, so that a liking for one of them does not tell the labels apart."""
     from limbeck.teachers.labels.label_probs import LabelProbs
@@ -263,6 +268,7 @@ def test_an_api_with_log_probabilities_teaches(run: dict[str, Any], server: str,
     np.testing.assert_allclose(np.sort(taught.probs_NC, axis=1), [[wrong, wrong, right]] * 20, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_an_api_is_asked_for_its_reasons(run: dict[str, Any], server: str, tmp_path: Path) -> None:
     few(run, tmp_path)
     run["teacher"] = {"api": {"base_url": server, "model": "large"}, "prompt": {"format": "label_and_rationale"}}
@@ -329,6 +335,7 @@ def shown(run: dict[str, Any], causal_folder: Path, tmp_path: Path) -> dict[str,
     return run
 
 
+@pytest.mark.slow
 def test_hidden_states_of_a_prompted_teacher_teach(shown: dict[str, Any], tmp_path: Path) -> None:
     results = limbeck.distill(**shown)
     folder = tmp_path / "run"
@@ -416,6 +423,7 @@ def explained(run: dict[str, Any], causal_folder: Path, tmp_path: Path) -> dict[
     return run
 
 
+@pytest.mark.slow
 def test_a_student_learns_the_teachers_reasons_and_justifies_its_alerts(
     explained: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -453,6 +461,7 @@ def test_a_student_learns_the_teachers_reasons_and_justifies_its_alerts(
     assert any("the student's own" in note for note in made.notes)
 
 
+@pytest.mark.slow
 def test_a_reason_with_a_number_that_is_not_in_the_article_is_left_out(
     explained: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

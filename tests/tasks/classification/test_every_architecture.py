@@ -53,6 +53,7 @@ def checked(sections: dict[str, Any]) -> RunConfig:
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["Llama", "GPT2"])
 def test_a_causal_model_without_padding_id_goes_through_every_command(
     kind: str, sections: dict[str, Any], encoder_folder: Path, tmp_path: Path, light: None

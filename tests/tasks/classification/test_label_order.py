@@ -57,6 +57,7 @@ def run(sections: dict[str, Any], unnamed: Path) -> dict[str, Any]:
     return sections | {"baselines": []}
 
 
+@pytest.mark.slow
 def test_a_wrong_order_is_refused_and_the_right_one_named(run: dict[str, Any]) -> None:
     with pytest.raises(ModelError) as raised:
         limbeck.distill(**run)

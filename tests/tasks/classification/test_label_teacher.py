@@ -61,6 +61,7 @@ def unlabelled(taught: dict[str, Any]) -> dict[str, Any]:
     return taught | {"task": {"labels": sorted({row["label"] for row in test})}}
 
 
+@pytest.mark.slow
 def test_a_run_without_gold_labels_and_without_a_teachers_weights(
     taught: dict[str, Any], light: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +136,7 @@ def test_the_student_learns_the_teachers_probabilities(taught: dict[str, Any], l
         np.testing.assert_allclose(probs[i], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_rows_that_the_teacher_left_out_are_not_distilled(taught: dict[str, Any], light: None, tmp_path: Path) -> None:
     rows = read(Path(taught["data"]["train"]))
     test = read(Path(taught["data"]["test"]))
@@ -290,6 +292,7 @@ def test_doctor_checks_the_labels_on_gold_ones(taught: dict[str, Any], tmp_path:
     assert findings(taught)["teacher"].level == "fault"
 
 
+@pytest.mark.slow
 def test_a_local_teacher_whose_template_writes_the_date_reads_that_of_the_run(
     unlabelled: dict[str, Any], light: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,6 +328,7 @@ def test_a_local_teacher_whose_template_writes_the_date_reads_that_of_the_run(
 # Easy rows first
 
 
+@pytest.mark.slow
 def test_rows_in_the_order_of_the_students_loss_before_training(
     taught: dict[str, Any], light: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -351,6 +355,7 @@ def test_rows_in_the_order_of_the_students_loss_before_training(
         assert hard == pytest.approx(-(p * log_probs).sum(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_one_stage_is_plain_training_bit_for_bit_and_the_control_has_the_same_steps(
     taught: dict[str, Any], light: None, tmp_path: Path
 ) -> None:
@@ -375,6 +380,7 @@ def test_one_stage_is_plain_training_bit_for_bit_and_the_control_has_the_same_st
 # Adapters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adapter", [{"kind": "lora", "rank": 2}, {"kind": "houlsby", "width": 4}])
 def test_a_student_with_an_adapter(taught: dict[str, Any], light: None, adapter: dict[str, Any]) -> None:
     from limbeck.models.load import load_classifier

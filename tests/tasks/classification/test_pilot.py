@@ -131,6 +131,7 @@ def test_a_teacher_that_is_clearly_worse_is_asked_about_forty_rows(run: dict[str
     assert "right on 0 of 40" in fault.message
 
 
+@pytest.mark.slow
 def test_a_teacher_near_the_most_frequent_label_is_asked_about_more(run: dict[str, Any], server: Server) -> None:
     server.react = lambda content, number: "safe"
     with pytest.raises(TeacherError, match=r"right on 8\d of 160 labelled rows"):
@@ -168,6 +169,7 @@ def test_held_out_rows_serve_where_no_training_row_is_labelled(
     assert len(server.asked) == 20
 
 
+@pytest.mark.slow
 def test_answers_without_a_label_end_a_pilot_before_all_rows_are_asked_about(
     run: dict[str, Any], server: Server
 ) -> None:
@@ -180,6 +182,7 @@ def test_answers_without_a_label_end_a_pilot_before_all_rows_are_asked_about(
     assert len(server.asked) == 220
 
 
+@pytest.mark.slow
 def test_samples_out_of_a_cache_are_warned_of(run: dict[str, Any], server: Server) -> None:
     server.react = lambda content, number: right(content) if "random digits" not in content else "7 7 7 tree"
     run["teacher"]["samples"] = 3
@@ -192,6 +195,7 @@ def test_samples_out_of_a_cache_are_warned_of(run: dict[str, Any], server: Serve
         teach(run | {"output": run["output"] + "-2"})
 
 
+@pytest.mark.slow
 def test_a_teacher_that_is_sure_is_not_taken_for_a_cache(run: dict[str, Any], server: Server) -> None:
     server.react = lambda content, number: right(content) if "random digits" not in content else f"{number} tree"
     run["teacher"]["samples"] = 3
@@ -200,6 +204,7 @@ def test_a_teacher_that_is_sure_is_not_taken_for_a_cache(run: dict[str, Any], se
     assert ONE_ANSWER not in label_teacher_warnings(teacher, LABELS)
 
 
+@pytest.mark.slow
 def test_samples_that_differ_are_not_tried(run: dict[str, Any], server: Server) -> None:
     server.react = lambda content, number: right(content) + "!" * (number % 3)
     run["teacher"]["samples"] = 3
@@ -273,6 +278,7 @@ def test_descriptions_that_do_not_fit_are_refused(
         run_config(run | {"task": task, "teacher": run["teacher"] | {"prompt": prompt}})
 
 
+@pytest.mark.slow
 def test_rows_are_taken_by_the_seed(run: dict[str, Any], server: Server) -> None:
     asked = []
     for seed in (0, 0, 1):

@@ -22,6 +22,7 @@ from limbeck.runs.config import load_run_file
 from limbeck.tasks.classification.predict import Predictor
 
 
+@pytest.mark.slow
 def test_a_whole_run_leaves_student_results_and_report(sections: dict[str, Any]) -> None:
     results = limbeck.distill(**sections)
     folder = Path(sections["output"])
@@ -47,6 +48,7 @@ def test_a_whole_run_leaves_student_results_and_report(sections: dict[str, Any])
     assert any(curve.series == "term/divergence" for curve in results.curves)
 
 
+@pytest.mark.slow
 def test_the_student_is_a_normal_hugging_face_folder(sections: dict[str, Any], light: None) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -66,6 +68,7 @@ def test_the_student_is_a_normal_hugging_face_folder(sections: dict[str, Any], l
     assert [a["label"] for a in Predictor(str(folder)).predict([row["text"] for row in rows])] == predicted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["distilbert", "pkd", "pd", "fine_tune", "kd"])
 def test_every_recipe_runs_from_a_name(recipe: str, sections: dict[str, Any], light: None) -> None:
     results = limbeck.distill(**{**sections, "recipe": recipe, "baselines": []})
@@ -73,6 +76,7 @@ def test_every_recipe_runs_from_a_name(recipe: str, sections: dict[str, Any], li
     assert results.run.paper
 
 
+@pytest.mark.slow
 def test_baselines_start_where_the_student_does_and_get_its_steps(sections: dict[str, Any], light: None) -> None:
     first, second = {"name": "pkd", "hint_weight": 0}, {"name": "pkd", "hint_weight": 0, "use_labels": False}
     sections |= {"recipe": "kd", "baselines": [first, "fine_tune", second]}
@@ -94,6 +98,7 @@ def test_baselines_start_where_the_student_does_and_get_its_steps(sections: dict
     assert value(alone, "distilled", "kl") == value(results, "pkd", "kl")
 
 
+@pytest.mark.slow
 def test_hidden_states_of_a_classifier_teach_in_random_order_alone(sections: dict[str, Any], light: None) -> None:
     recipe = {"name": "anon", "hidden_weight": 0.1, "order": "random"}
     limbeck.distill(**{**sections, "recipe": recipe, "baselines": []})
@@ -105,6 +110,7 @@ def test_hidden_states_of_a_classifier_teach_in_random_order_alone(sections: dic
     assert not (Path(sections["output"]) / "stages").exists()
 
 
+@pytest.mark.slow
 def test_the_resolved_run_file_runs_again_and_gives_the_same_student(
     sections: dict[str, Any], tmp_path: Path, light: None
 ) -> None:
@@ -115,6 +121,7 @@ def test_the_resolved_run_file_runs_again_and_gives_the_same_student(
     assert _weights(first) == _weights(tmp_path / "again")
 
 
+@pytest.mark.slow
 def test_a_finished_run_repeats_nothing(sections: dict[str, Any], light: None) -> None:
     first = limbeck.distill(**sections)
     log = (Path(sections["output"]) / "log.jsonl").read_bytes()
@@ -122,6 +129,7 @@ def test_a_finished_run_repeats_nothing(sections: dict[str, Any], light: None) -
     assert (Path(sections["output"]) / "log.jsonl").read_bytes() == log
 
 
+@pytest.mark.slow
 def test_labels_are_not_read_where_the_recipe_reads_none(
     sections: dict[str, Any], tickets: dict[str, Path], tmp_path: Path, light: None
 ) -> None:
@@ -140,6 +148,7 @@ def test_labels_are_not_read_where_the_recipe_reads_none(
     assert weights[0] == weights[1]
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_teacher_and_no_labels_at_all(
     sections: dict[str, Any], tickets: dict[str, Path], tmp_path: Path, light: None
 ) -> None:
@@ -154,6 +163,7 @@ def test_a_fine_tuned_teacher_and_no_labels_at_all(
     assert any("no" in w and "label" in w for w in results.warnings)
 
 
+@pytest.mark.slow
 def test_a_student_of_another_family_reads_its_own_tokens(
     sections: dict[str, Any], encoder_folder: Path, tmp_path: Path, light: None
 ) -> None:
@@ -164,6 +174,7 @@ def test_a_student_of_another_family_reads_its_own_tokens(
     assert next(s for s in results.systems if s.name == "distilled").layers == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [True, False])
 def test_the_card_names_the_model_that_the_student_began_as(
     own: bool, sections: dict[str, Any], light: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -183,6 +194,7 @@ def test_the_card_names_the_model_that_the_student_began_as(
     assert str(tmp_path) not in card
 
 
+@pytest.mark.slow
 def test_several_seeds_are_compared_over_seeds(sections: dict[str, Any], light: None) -> None:
     results = limbeck.distill(**{**sections, "seeds": [0, 1, 2]})
     comparison = compared(results, "fine_tune", "accuracy")
@@ -190,6 +202,7 @@ def test_several_seeds_are_compared_over_seeds(sections: dict[str, Any], light: 
     assert len(figure(results, "distilled", "accuracy").seeds) == 3
 
 
+@pytest.mark.slow
 def test_an_interrupt_at_any_step_changes_nothing_in_the_end(
     sections: dict[str, Any], tmp_path: Path, light: None
 ) -> None:
@@ -208,6 +221,7 @@ def test_an_interrupt_at_any_step_changes_nothing_in_the_end(
     assert _log(tmp_path / "interrupted") == log
 
 
+@pytest.mark.slow
 def test_another_run_in_the_folder_is_refused_and_names_the_difference(sections: dict[str, Any], light: None) -> None:
     limbeck.distill(**sections)
     sections["training"]["max_steps"] = 13
@@ -215,6 +229,7 @@ def test_another_run_in_the_folder_is_refused_and_names_the_difference(sections:
         limbeck.distill(**sections)
 
 
+@pytest.mark.slow
 def test_changed_data_are_noticed(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     train = write_rows(tmp_path / "train.jsonl", [{"text": f"text {i}", "label": str(i % 2)} for i in range(40)])
     sections["data"] = {"train": str(train), "test": str(train)}
@@ -231,6 +246,7 @@ def results_but_for_times(results: Any) -> dict[str, Any]:
     return kept  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [b"", b"{", b"null", b"\xff\xfe", b"[" * 100_000, b'{"format": "limbeck-results-1"}', b'{"format": "newer"}',
@@ -258,6 +274,7 @@ def test_a_folder_in_use_is_refused(sections: dict[str, Any]) -> None:
         limbeck.distill(**sections)
 
 
+@pytest.mark.slow
 def test_bad_rows_in_quarantine_are_counted_and_kept(sections: dict[str, Any], tmp_path: Path,
                                                      light: None) -> None:  # fmt: skip
     rows: list[dict[str, Any]] = [{"text": f"word {i}", "label": str(i % 2)} for i in range(40)]
@@ -294,6 +311,7 @@ def test_one_class_only(sections: dict[str, Any], tmp_path: Path) -> None:
         limbeck.distill(**{**sections, "data": {"train": str(train)}})
 
 
+@pytest.mark.slow
 def test_labels_missing_where_the_recipe_needs_them(
     sections: dict[str, Any], tickets: dict[str, Path], tmp_path: Path, light: None
 ) -> None:
@@ -334,6 +352,7 @@ def test_a_column_that_no_row_has(
     assert not list(Path(sections["output"]).glob("quarantine-*"))
 
 
+@pytest.mark.slow
 def test_a_teacher_with_other_labels(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     limbeck.distill(**sections)
     teacher = next(Path(sections["output"]).glob("stages/01-teacher-*/model"))
@@ -369,6 +388,7 @@ def test_tokenizers_with_other_ids_are_refused_by_a_recipe_that_compares_tokens(
         limbeck.distill(**sections)
 
 
+@pytest.mark.slow
 def test_divergence_stops_before_the_weights_are_spoilt(sections: dict[str, Any], light: None) -> None:
     from limbeck.errors import NonFiniteLoss
 
@@ -386,6 +406,7 @@ def test_a_teacher_that_guesses_is_refused(
         limbeck.distill(**sections)
 
 
+@pytest.mark.slow
 def test_training_is_shown_in_tensorboard_on_request(sections: dict[str, Any], light: None) -> None:
     sections["training"]["report_to"] = ["tensorboard"]
     limbeck.distill(**sections)
@@ -408,6 +429,7 @@ def _log(run: Path) -> list[tuple[Any, ...]]:
     return [(line["stage"], line["system"], line["step"], line["loss"], line["grad_norm"]) for line in lines]
 
 
+@pytest.mark.slow
 def test_run_yaml_names_versions_and_data(sections: dict[str, Any], light: None) -> None:
     limbeck.distill(**sections)
     written = yaml.safe_load((Path(sections["output"]) / "run.yaml").read_text(encoding="utf-8"))

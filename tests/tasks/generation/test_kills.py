@@ -23,7 +23,7 @@ from tests.tasks.generation.text_models import text_sections, train_rows, write_
 from limbeck.teachers.store.fingerprint import STORE_FILE
 from limbeck.teachers.store.reader import TokenStore
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 
 
 @pytest.fixture(scope="module")

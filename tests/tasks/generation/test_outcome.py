@@ -35,6 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results]:
     return Path(sections["output"]), results
 
 
+@pytest.mark.slow
 def test_the_first_seeds_student_is_exported(run: tuple[Path, Results]) -> None:
     """Whatever its score: the best of several on the held-out rows would be too good."""
     folder, _ = run
@@ -48,6 +49,7 @@ def test_the_first_seeds_student_is_exported(run: tuple[Path, Results]) -> None:
     assert load_tokenizer(str(folder / "student"))("where is it")["input_ids"]
 
 
+@pytest.mark.slow
 def test_the_card_says_what_it_is(run: tuple[Path, Results]) -> None:
     card = (run[0] / "student" / "README.md").read_text(encoding="utf-8")
     assert "limbeck" in card
@@ -68,6 +70,7 @@ def test_the_card_names_the_model_that_the_student_began_as(student: dict[str, A
     assert Student.model_validate(student).begins_as("org/large") == began_as
 
 
+@pytest.mark.slow
 def test_warnings_are_about_this_run(run: tuple[Path, Results]) -> None:
     _, results = run
     text = "\n".join(results.warnings)
@@ -78,6 +81,7 @@ def test_warnings_are_about_this_run(run: tuple[Path, Results]) -> None:
     assert results.run.rows["left_out"] == 1
 
 
+@pytest.mark.slow
 def test_the_record_says_how_the_figures_came_to_be(run: tuple[Path, Results]) -> None:
     _, results = run
     writing, speeds = section(results, Writing), section(results, Speeds).systems
@@ -98,6 +102,7 @@ def test_the_record_says_how_the_figures_came_to_be(run: tuple[Path, Results]) -
     assert all(len(sample.answers) >= 2 for sample in section(results, Samples).samples)
 
 
+@pytest.mark.slow
 def test_samples_hold_the_held_out_prompts_and_references(run: tuple[Path, Results]) -> None:
     rows = {row["question"]: row["answer"] for row in train_rows()}
     samples = section(run[1], Samples).samples
@@ -105,6 +110,7 @@ def test_samples_hold_the_held_out_prompts_and_references(run: tuple[Path, Resul
     assert all(rows[sample.prompt] == sample.reference for sample in samples)
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_not_measured_again(run: tuple[Path, Results]) -> None:
     """Each system has a file of its sums and its answers."""
     files = sorted(path.name for path in (run[0] / "predictions").iterdir())

@@ -54,6 +54,7 @@ def write_run_file(sections: dict[str, Any], folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -91,6 +92,7 @@ def test_an_interrupt_at_any_step_changes_nothing_in_the_end(
     assert losses(tmp_path / "interrupted") == log
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     """A limit on file size makes the operating system refuse the optimiser's file, as a full disk does."""
     sections = text_sections(tmp_path, student={"config": {**LLAMA, "hidden_size": 32}})

@@ -112,6 +112,7 @@ def test_every_recipe_is_run_here() -> None:
     assert {arguments["name"] for arguments in RECIPES.values()} == set(recipes_for("generation"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_every_recipe_runs_from_a_short_run_file(
     name: str, sections: dict[str, Any], tmp_path: Path, light: None
@@ -140,6 +141,7 @@ def test_every_recipe_runs_from_a_short_run_file(
     assert learnt(results, "kl")
 
 
+@pytest.mark.slow
 def test_python_and_a_run_file_give_the_same_student(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     path = write_run_file({**sections, "output": str(tmp_path / "file")}, tmp_path)
     run(load_run_file(path), progress=SilentProgress())
@@ -151,6 +153,7 @@ def test_python_and_a_run_file_give_the_same_student(sections: dict[str, Any], t
     assert yaml.safe_load(results.run.resolved)["recipe"]["loss_temperature"] == 2.0
 
 
+@pytest.mark.slow
 def test_a_finished_run_repeats_nothing(sections: dict[str, Any], light: None) -> None:
     first = limbeck.distill(**sections)
     log = (Path(sections["output"]) / "log.jsonl").read_bytes()
@@ -163,6 +166,7 @@ def test_a_finished_run_repeats_nothing(sections: dict[str, Any], light: None) -
     assert (Path(sections["output"]) / "results.damaged.json").read_text() == "{"
 
 
+@pytest.mark.slow
 def test_the_teacher_is_frozen(sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch, light: None) -> None:
     """MiniLLM asks the teacher for tokens, for rewards and for distributions; the student began as its copy."""
     import limbeck.tasks.generation.task as task
@@ -181,6 +185,7 @@ def test_the_teacher_is_frozen(sections: dict[str, Any], monkeypatch: pytest.Mon
     assert all(parameter.grad is None for parameter in context.teacher.parameters())
 
 
+@pytest.mark.slow
 def test_a_baseline_is_trained_for_as_many_steps(sections: dict[str, Any], light: None) -> None:
     sections["baselines"] = ["fine_tune"]
     results = limbeck.distill(**sections)
@@ -191,6 +196,7 @@ def test_a_baseline_is_trained_for_as_many_steps(sections: dict[str, Any], light
     assert learnt(results, name="fine_tune")
 
 
+@pytest.mark.slow
 def test_baselines_have_texts_and_signals_of_their_own(sections: dict[str, Any], light: None) -> None:
     """Each way of writing is a file, written once; the student that reads it is the one of a run of its own."""
     written = {"name": "seqkd", "decode": "sample", "max_new_tokens": 4}
@@ -208,6 +214,7 @@ def test_baselines_have_texts_and_signals_of_their_own(sections: dict[str, Any],
         assert whole.read_bytes() == part.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_teacher_is_fine_tuned_first_where_asked(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     tokenizer = make_tokenizer()
     random = save(make_model(LLAMA, rows=len(tokenizer)), tokenizer, tmp_path / "random")
@@ -221,6 +228,7 @@ def test_a_teacher_is_fine_tuned_first_where_asked(sections: dict[str, Any], tmp
 # ---- models and rows --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["kd", "seqkd", "gkd"])
 def test_an_encoder_and_a_decoder(name: str, tmp_path: Path, light: None) -> None:
     """T5 ties its embeddings, and its configuration does not say what the decoder starts with."""
@@ -239,6 +247,7 @@ def test_minillm_refuses_an_encoder_and_a_decoder(tmp_path: Path, light: None) -
         limbeck.distill(**sections)
 
 
+@pytest.mark.slow
 def test_a_decoder_without_a_start_token(tmp_path: Path, light: None) -> None:
     sections = text_sections(tmp_path, "t5")
     for name in ("config.json", "generation_config.json"):  # either may say it
@@ -250,12 +259,14 @@ def test_a_decoder_without_a_start_token(tmp_path: Path, light: None) -> None:
         limbeck.distill(**sections)
 
 
+@pytest.mark.slow
 def test_tied_embeddings_are_trained_and_gone_on_with(sections: dict[str, Any], light: None) -> None:
     sections["student"] = {"config": {**LLAMA, "tie_word_embeddings": True}}
     results = limbeck.distill(**sections)
     assert learnt(results)
 
 
+@pytest.mark.slow
 def test_conversations_are_laid_out_by_the_template(tmp_path: Path, light: None) -> None:
     results = limbeck.distill(**text_sections(tmp_path, "chat"))
     assert section(results, Writing).task == "conversations"
@@ -270,6 +281,7 @@ def test_conversations_without_a_template(tmp_path: Path, sections: dict[str, An
     assert not (Path(chats["output"]) / "stages").exists()
 
 
+@pytest.mark.slow
 def test_plain_text(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     texts = [{"text": f"{row['question']} {row['answer']}"} for row in train_rows()]
     train = write_jsonl(tmp_path / "texts.jsonl", texts)
@@ -284,6 +296,7 @@ def test_plain_text(sections: dict[str, Any], tmp_path: Path, light: None) -> No
     assert learnt(results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["from_teacher", "folder"])
 def test_students_of_other_origins(kind: str, sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     tokenizer = make_tokenizer()
@@ -296,6 +309,7 @@ def test_students_of_other_origins(kind: str, sections: dict[str, Any], tmp_path
     assert sum("norm" in name for name in weights(sections["output"])) == 3
 
 
+@pytest.mark.slow
 def test_another_tokenizer_with_text_alone(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     tokenizer = make_tokenizer(size=300)
     other = save(make_model(LLAMA, rows=len(tokenizer)), tokenizer, tmp_path / "other")
@@ -323,6 +337,7 @@ def test_another_tokenizer_where_tokens_are_compared(
     assert not (Path(sections["output"]) / "predictions").exists()
 
 
+@pytest.mark.slow
 def test_padded_vocabularies_of_different_size(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     """What a model holds for ids that no token has changes nothing, in distributions, in writing and in figures."""
     tokenizer = make_tokenizer()
@@ -352,6 +367,7 @@ def test_padded_vocabularies_of_different_size(sections: dict[str, Any], tmp_pat
         assert json.loads(tight_file.read_text())["texts"] == json.loads(padded_file.read_text())["texts"]
 
 
+@pytest.mark.slow
 def test_prompts_alone(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     prompts = write_jsonl(tmp_path / "prompts.jsonl", [{"question": row["question"]} for row in train_rows()])
     sections["data"]["train"] = prompts
@@ -365,6 +381,7 @@ def test_prompts_alone(sections: dict[str, Any], tmp_path: Path, light: None) ->
         limbeck.distill(**{**sections, "recipe": "kd", "output": str(tmp_path / "other")})
 
 
+@pytest.mark.slow
 def test_a_corpus_beside_the_task(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", [{"text": f"{row['question']} again"} for row in held_out_rows()])
     sections["data"]["corpus"] = corpus
@@ -375,6 +392,7 @@ def test_a_corpus_beside_the_task(sections: dict[str, Any], tmp_path: Path, ligh
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_nothing_is_written_past_what_a_model_can_read(
     sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,6 +418,7 @@ def test_a_teacher_that_guesses_stops_the_run(sections: dict[str, Any], tmp_path
     assert not (Path(sections["output"]) / "stages").exists()
 
 
+@pytest.mark.slow
 def test_a_teacher_that_is_worse_than_the_student_stops_the_run(
     sections: dict[str, Any], tmp_path: Path, light: None
 ) -> None:
@@ -432,6 +451,7 @@ def test_a_teacher_whose_loss_is_not_a_number(sections: dict[str, Any], monkeypa
         limbeck.distill(**sections)
 
 
+@pytest.mark.slow
 def test_logits_that_are_not_finite_name_the_term_and_keep_the_checkpoint(
     sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, light: None
 ) -> None:
@@ -513,6 +533,7 @@ def test_a_layer_that_is_not_there(sections: dict[str, Any]) -> None:
 # ---- equal budgets ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["kd", "seqkd"])
 def test_micro_batches_change_nothing(name: str, sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     """Rows have different numbers of tokens. Plain gradient descent, since Adam follows rounding errors."""
@@ -528,6 +549,7 @@ def test_micro_batches_change_nothing(name: str, sections: dict[str, Any], tmp_p
     assert any(not torch.allclose(whole[n], moved[n], atol=1e-3) for n in whole)
 
 
+@pytest.mark.slow
 def test_two_ranks_train_the_student_of_one_process(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     """From the command to the weights, on rows with different numbers of tokens."""
     sections["recipe"] = {"name": "jensen_shannon", "label_weight": 0.3}
@@ -549,6 +571,7 @@ def test_two_ranks_train_the_student_of_one_process(sections: dict[str, Any], tm
 # ---- what a run leaves ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_results_and_report_say_what_was_measured(sections: dict[str, Any], tmp_path: Path) -> None:
     """Every figure for real, and the losses again with transformers alone."""
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -20,6 +20,7 @@ from tests.teachers.store.completions_server import Server, cut_off, hang_up, se
 
 import limbeck
 from limbeck.errors import ConfigError, DataError, ModelError, TeacherError
+from limbeck.report.page import render_report
 from limbeck.runs.config import run_config
 from limbeck.runs.examine import examine
 from limbeck.tasks.generation.config import TextRunConfig
@@ -113,7 +114,7 @@ def test_a_served_teacher_gives_the_signals_and_the_loss_of_the_live_one(
     assert [s.name for s in results.systems if s.role != "constant"] == ["student_init", "distilled"]
     assert not any(figure.metric == "kl" for figure in results.figures)
     assert any("its own figures on the held-out rows" in warning for warning in results.warnings)
-    assert "agreement with it" in (Path(served["output"]) / "report.html").read_text(encoding="utf-8")
+    assert "agreement with it" in render_report(results)
 
 
 def test_trouble_on_the_way_is_overcome(served: dict[str, Any], server: Server) -> None:

@@ -133,6 +133,7 @@ def test_steps_are_those_of_the_run(sections: dict[str, Any]) -> None:
     assert "transfer: target (shots 2) 2 x 4" in words
 
 
+@pytest.mark.slow
 def test_the_plan_is_what_a_run_trains(sections: dict[str, Any]) -> None:
     config: Any = run_config(
         sections | {"baselines": ["ml_dft", "transfer"], "recipe": {"name": "ml_ipd", "confidence_threshold": 0.0}}

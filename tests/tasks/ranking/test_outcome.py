@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,15 +13,15 @@ from safetensors.torch import load_file
 from tests.evaluation.measured import figure, section, value
 
 import limbeck
-from limbeck.data.instructions.make import choice
 from limbeck.results.record import Results
 from limbeck.results.sections import Forgetting, Gate, Languages, Money, SystemCosts
 from limbeck.runs.config import load_run_file, run_config
 from limbeck.runs.flow import run
 from limbeck.tasks.ranking.config import LanguageRunConfig
-from limbeck.tasks.ranking.measure import example_scores_of
 from limbeck.tasks.ranking.rows import read_language_data
 from limbeck.types import SilentProgress
+
+pytestmark = pytest.mark.slow
 
 SYSTEMS = ("ml_ipd", "ml_dft", "pl_bl", "rl_ia", "transfer")
 
@@ -241,20 +240,3 @@ def test_the_resolved_run_file_is_the_same_run(whole: WholeRun) -> None:
     resolved, given = load_run_file(whole.folder / "run.yaml"), run_config(whole.sections)
     assert resolved.provenance["data_sha256"] == whole.results.run.data_fingerprints
     assert resolved.model_copy(update={"provenance": {}}) == given
-
-
-def test_credits_hold_the_figures_of_single_tasks() -> None:
-    name: dict[str, Any] = {"source": "own", "split": "test", "lang": "en", "key": 1}
-    entity = replace(
-        choice(**name, task="ner", text="Bern", labels=("LOC", "none"), label="LOC"), slots=(("span", "Bern"),)
-    )
-    query = replace(
-        choice(**name, task="web_pages", text="q", labels=("a", "b"), label="a"), gold=(0,), grades=(3.0, 1.0)
-    )
-    scores = np.array([[2.0, 1.0], [1.0, 2.0]], dtype=np.float32)
-    found = example_scores_of([entity, query], scores)
-    right = float(entity.gold == (0,))
-    assert found.accuracy_N.tolist() == [right, 0]
-    assert found.reciprocal_rank_N.tolist() == [0.5 + right / 2, 0.5]
-    np.testing.assert_allclose(found.spans_N3, [[right, right, 1], [np.nan] * 3])
-    np.testing.assert_allclose(found.ndcg_N, [np.nan, (1 + 3 / np.log2(3)) / (3 + 1 / np.log2(3))])

@@ -94,6 +94,7 @@ def test_the_saved_student_ranks_as_it_did_in_the_run(
         assert answer["lang"] == record.lang
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "backbone", "expected"),
     [

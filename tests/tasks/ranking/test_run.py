@@ -26,6 +26,8 @@ from limbeck.tasks.ranking.config import LanguageRunConfig
 from limbeck.tasks.ranking.rows import read_language_data
 from limbeck.types import Instruction
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Any]
 PAIRINGS = ("parallel", "same", "mixed")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}

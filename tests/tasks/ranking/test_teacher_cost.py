@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 import limbeck
 from limbeck.results.sections import SystemCosts
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_student_that_starts_from_the_backbone_still_pays_for_its_teacher(
