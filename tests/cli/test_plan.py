@@ -19,9 +19,7 @@ def test_a_run_that_fits_and_one_that_does_not(run_file: Path, monkeypatch: pyte
     assert fits.exit_code == 0
     assert "It fits: " in fits.stderr
     assert "student's activations" in fits.stderr
-    monkeypatch.setattr(
-        "limbeck.tasks.classification.memory.trace_step", lambda *_, **__: StepMemory(8, 2, 8, 1_000_000)
-    )
+    monkeypatch.setattr("limbeck.tasks.step_plan.trace_step", lambda *_, **__: StepMemory(8, 2, 8, 1_000_000))
     too_small = RUNNER.invoke(app, ["plan", str(run_file), "--memory", "1MB", "--set", "training.micro_batch_size=1"])
     assert too_small.exit_code == 2
     assert "student.adapter: {kind: lora, rank: 8}, with it: " in too_small.stderr
@@ -38,4 +36,4 @@ def test_other_runs_are_pointed_elsewhere() -> None:
     example = Path(__file__).parents[2] / "examples" / "languages.yaml"
     found = RUNNER.invoke(app, ["plan", str(example)])
     assert isinstance(found.exception, ConfigError)
-    assert "limbeck plan knows classification runs" in str(found.exception)
+    assert "limbeck plan knows runs of models with a head" in str(found.exception)

@@ -164,21 +164,24 @@ def load_classifier(
     return model
 
 
-def new_classifier(name: str, *, labels: Sequence[str], trust_remote_code: bool = False) -> Any:
+def new_classifier(name: str, *, labels: Sequence[str], head: Head = "rows", trust_remote_code: bool = False) -> Any:
     """Return a classifier of the same shape as the one of a folder or hub name, with new weights.
+
+    Args:
+        name: a folder in Hugging Face format, or a hub name.
+        labels: what it puts out.
+        head: of rows or of tokens.
+        trust_remote_code: run Python code that comes with the model.
 
     Raises:
         ModelError: the configuration cannot be read, or does not make a classifier.
     """
     import torch
-    from transformers import AutoModelForSequenceClassification
 
     config = load_config(name, trust_remote_code=trust_remote_code)
     config.num_labels = len(labels)
     with reading("load a classifier of", name), bounded(None):
-        return AutoModelForSequenceClassification.from_config(
-            config, dtype=torch.float32, trust_remote_code=trust_remote_code
-        )
+        return classifier_class(head).from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
 
 
 def new_encoder(name: str, *, trust_remote_code: bool = False) -> Any:

@@ -24,7 +24,7 @@ from limbeck.tasks.head_rows import HeadRows
 from limbeck.tasks.run_config import NamedRecipe
 from limbeck.types import Progress
 
-__all__ = ["HeadContext", "UsedModel", "make_student", "open_context"]
+__all__ = ["HeadContext", "UsedModel", "make_student", "open_context", "student_tokenizer"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def open_context(
     counts = rows.counts
     progress.log(f"{counts['train']} training rows ({counts['labelled']} labelled), {counts['test']} held-out rows")
     teacher = _start_teacher(config, coder)
-    tokenizer = _student_tokenizer(config, teacher)
+    tokenizer = student_tokenizer(config, teacher[1] if teacher else None)
     student = make_student(config, coder, teacher[0] if teacher else None, tokenizer, config.seeds[0])
     if (note := copies_note(student)) is not None:
         progress.log(note)
@@ -125,11 +125,10 @@ def _start_teacher(config: HeadRunConfig, coder: Coder) -> tuple[Any, Any] | Non
     return model, tokenizer
 
 
-def _student_tokenizer(config: HeadRunConfig, teacher: tuple[Any, Any] | None) -> Any:
+def student_tokenizer(config: HeadRunConfig, of_teacher: Any) -> Any:
     """Return the student's own tokenizer, or the teacher's for a student made of the teacher or a configuration."""
     if config.student.model is None:
-        assert teacher is not None
-        return teacher[1]
+        return of_teacher
     tokenizer = load_tokenizer(config.student.model, trust_remote_code=config.student.trust_remote_code)
     if tokenizer.pad_token is None and tokenizer.eos_token is not None:
         tokenizer.pad_token = tokenizer.eos_token

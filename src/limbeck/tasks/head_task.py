@@ -60,11 +60,11 @@ class HeadTask:
         )
 
     def plan(self, config: HeadRunConfig, available: float | None) -> MemoryPlan:
-        """Refuse: its steps are those of a classifier of the same shape."""
-        raise ConfigError(
-            "limbeck plan traces classification runs; a run of this kind takes as much as a classifier of the same "
-            "shape and max_length"
-        )
+        """Return the memory that each part of the run needs."""
+        from limbeck.tasks.head_memory import plan_heads
+
+        rows = self.read_rows(config, None)
+        return plan_heads(config, self.coder(config, rows), rows, available)
 
     def fill_store(self, config: HeadRunConfig, progress: Progress) -> tuple[int, float]:
         """Refuse: a run keeps the teacher's few outputs of each text or word itself."""

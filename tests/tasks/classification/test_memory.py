@@ -13,7 +13,7 @@ from limbeck.models.step_memory import StepMemory, without_memory
 from limbeck.numerics.memory_plan import NF4_BITS
 from limbeck.runs.config import run_config
 from limbeck.students.adapters import Adapter, trainable_parameters
-from limbeck.tasks.classification import memory as plan_module
+from limbeck.tasks import step_plan as plan_module
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.memory import MemoryPlan, plan_memory
 from limbeck.tasks.classification.rows import read_rows

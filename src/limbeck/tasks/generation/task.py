@@ -42,7 +42,9 @@ class GenerationTask:
 
     def plan(self, config: TextRunConfig, available: float | None) -> MemoryPlan:
         """Refuse: what a step takes is measured on the models themselves."""
-        raise ConfigError("limbeck plan knows classification runs; for this one limbeck doctor estimates the memory")
+        raise ConfigError(
+            "limbeck plan knows runs of models with a head on top; for this one limbeck doctor estimates the memory"
+        )
 
     def fill_store(self, config: TextRunConfig, progress: Progress) -> tuple[int, float]:
         """Keep the likeliest tokens of the teacher."""

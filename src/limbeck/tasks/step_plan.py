@@ -1,0 +1,300 @@
+"""What a run of models with a head will need of memory, item by item, before anything is loaded.
+
+Models are made of their configurations on tensors without memory (`limbeck.models.step_memory`), and one training
+step of each is traced with the longest rows of the run's own data. What is not tensors is measured: on a CPU the
+memory of this very process with the libraries loaded, on a GPU a reserve for the driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import limbeck.stages.trainer  # noqa: F401  # a run loads it, so its memory counts
+from limbeck.errors import ConfigError, ModelError
+from limbeck.losses.term import bind_terms, needs_of
+from limbeck.models.layers import depth, set_dropout, shapes, text_config, width, word_embeddings
+from limbeck.models.load import Head, new_classifier
+from limbeck.models.step_memory import StepMemory, trace_step, without_memory
+from limbeck.numerics.layer_maps import choose_layers
+from limbeck.numerics.memory import device_memory_bytes, resident_memory_bytes
+from limbeck.numerics.memory_plan import MemoryItem, readable, weights_bytes
+from limbeck.ranks import device, ranks
+from limbeck.stages.stage import Training
+from limbeck.students.adapters import (
+    Adapter,
+    adapter_notes,
+    add_adapter,
+    quantised_weights,
+    quantises,
+)
+from limbeck.students.initialise import student_from_config, student_from_layers
+from limbeck.tasks.baselines import all_stages
+from limbeck.tasks.memory import MemoryPlan, Phase
+from limbeck.types import Shapes
+
+__all__ = ["PlannedRun", "plan_steps"]
+
+_GPU_RESERVE_BYTES = 1e9
+_OVERHEAD, _OVERHEAD_OF_ADAPTERS = 0.25, 1.0
+"""What the allocator holds beside gradients and activations on a CPU, as shares of them that were measured
+(docs/results/plan.md). Adapters make many activations of one size, and a freed block is too small for the next of its
+size."""
+_PREDICTED_ROWS = 64
+_SUGGESTED = Adapter(kind="lora", rank=8)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """What a plan is made of, whatever the head is for."""
+
+    config: Any
+    """The run: its ``training``, ``teacher.fine_tune``, ``student`` and ``recipes()``."""
+    outputs: list[str]
+    """Names of what the head puts out."""
+    teacher: str | None
+    """Folder or hub name of a teacher with a head; ``None``: any other, which holds nothing while a student learns."""
+    held_out: int
+    """Rows that are predicted."""
+    longest: Callable[[Any, Any], tuple[int, int]]
+    """Returns the tokens of the longest training sequence and of the longest held-out one, as a teacher (or ``None``)
+    and a student without memory read them."""
+    runs_along: Callable[[Shapes], bool]
+    """Whether the teacher is asked at every step, for models of these shapes."""
+    head: Head = "rows"
+    notes: tuple[str, ...] = ()
+    """What is not in the plan."""
+
+    def make_teacher(self) -> Any:
+        """Return the teacher, of any weights."""
+        assert self.teacher is not None
+        return self._new(self.teacher, self.config.teacher.trust_remote_code)
+
+    def make_student(self, config: Any) -> Any:
+        """Return the student as `config` trains it, of any weights; 4-bit weights are counted apart."""
+        student = _with_padding(self._plain(config.student))
+        if (adapter := config.student.adapter) is not None:
+            add_adapter(student, adapter.model_copy(update={"kind": "lora"}) if adapter.kind == "qlora" else adapter)
+        return _as_trained(student, config.training)
+
+    def _plain(self, section: Any) -> Any:
+        if section.model is not None:
+            return self._new(section.model, section.trust_remote_code)
+        if section.config is not None:
+            return student_from_config(section.config, self.outputs, head=self.head)
+        teacher, wanted = self.make_teacher(), section.from_teacher
+        return student_from_layers(
+            teacher, choose_layers(wanted.layers, teacher_layers=depth(teacher), keep=wanted.keep)
+        )
+
+    def _new(self, name: str, trust_remote_code: bool) -> Any:
+        return _with_padding(
+            new_classifier(name, labels=self.outputs, head=self.head, trust_remote_code=trust_remote_code)
+        )
+
+
+def plan_steps(run: PlannedRun, available: float | None) -> MemoryPlan:
+    """Return the memory that each part of a run needs on its device, and what to change.
+
+    Args:
+        run: what it is made of.
+        available: bytes that there are; ``None``: as many as the device has.
+
+    Raises:
+        LimbeckError: tokenizers or configurations cannot be used.
+    """
+    planner = _Planner(run)
+    available = available or device_memory_bytes()
+    if available is None:
+        raise ConfigError("this system does not say how much memory there is: give it (limbeck plan --memory 8GB)")
+    phases = planner.phases(run.config)
+    plan = MemoryPlan(device(), phases, available, planner.batch_in_words(), [], planner.notes())
+    return plan if plan.fits else replace(plan, advice=planner.advice(plan))
+
+
+def _with_padding(model: Any) -> Any:
+    """A classifier of several rows asks for a padding id; which one is all the same here."""
+    if getattr(text_config(model), "pad_token_id", None) is None:
+        text_config(model).pad_token_id = 0
+    return model
+
+
+def _as_trained(model: Any, training: Training) -> Any:
+    if getattr(model, "adapter", None) is None:
+        word_embeddings(model).requires_grad_(not training.freeze_word_embeddings)
+    if training.dropout is not None:
+        set_dropout(model, training.dropout)
+    return model
+
+
+def _overhead(model: StepMemory, *, adapted: bool) -> list[MemoryItem]:
+    """What the allocator of a process on a CPU holds beside the tensors of a step."""
+    if device() != "cpu":
+        return []
+    share = _OVERHEAD_OF_ADAPTERS if adapted else _OVERHEAD
+    words = f"{share:.0%} of gradients and activations: freed, and too small for what comes next"
+    return [MemoryItem("allocator", share * model.step_bytes, words)]
+
+
+class _Planner:
+    """The run's rows and models, traced on demand."""
+
+    def __init__(self, run: PlannedRun) -> None:
+        self.run, self.config = run, run.config
+        with without_memory():
+            teacher: Any = None if run.teacher is None else run.make_teacher()
+            student = run.make_student(run.config)
+            self.matrices = quantised_weights(run.make_student(_with_adapter(run.config, None)))
+            self.teacher_parameters = sum(p.numel() for p in teacher.parameters()) if teacher is not None else 0
+            bare = Shapes(0, 0, depth(student), width(student))
+            self.pair = bare if teacher is None else shapes(teacher, student)
+            self.tokens, self.held_out_tokens = run.longest(teacher, student)
+        # After the models are made, which loads the libraries that they need.
+        self.reserve = (
+            MemoryItem("Python and libraries", resident_memory_bytes(), "measured: this process, libraries loaded")
+            if device() == "cpu"
+            else MemoryItem("driver and libraries", _GPU_RESERVE_BYTES, "a reserve")
+        )
+
+    def phases(self, config: Any) -> list[Phase]:
+        """Return the parts of the run, with the student and the training of `config`."""
+        student = self._trace(lambda: self.run.make_student(config), config.training)
+        frozen = self._student_weights(config, student)
+        phases = [Phase("training the student", [
+            self.reserve, *self._teacher_weights(), *frozen, *self._training(config.training, student, "student"),
+            *_overhead(student, adapted=config.student.adapter is not None),
+            *self._first_student(frozen), *self._teacher_along(config)])]  # fmt: skip
+        if (training := config.teacher.fine_tune) is not None:
+            teacher = self._trace(lambda: _as_trained(self.run.make_teacher(), training), training)
+            phases.insert(0, Phase("fine-tuning the teacher", [
+                self.reserve, *self._teacher_weights(), *(frozen if device() == "cpu" else []),
+                *self._training(training, teacher, "teacher"), *_overhead(teacher, adapted=False)]))  # fmt: skip
+        return [*phases, self._predicting(config, frozen)]
+
+    def _trace(self, make: Callable[[], Any], training: Training) -> StepMemory:
+        rows, bf16 = self._micro_rows(training), training.precision == "bf16"
+        return trace_step(make, rows=rows, tokens=self.tokens, bf16=bf16)
+
+    @staticmethod
+    def _micro_rows(training: Training) -> int:
+        return training.micro_batch_size or max(1, training.batch_size // ranks())
+
+    def _teacher_weights(self) -> list[MemoryItem]:
+        if self.run.teacher is None:
+            return []
+        words = f"4 bytes x {self.teacher_parameters:,}; it stays loaded"
+        return [MemoryItem("teacher's weights", 4 * self.teacher_parameters, words)]
+
+    def _student_weights(self, config: Any, student: StepMemory) -> list[MemoryItem]:
+        if not quantises(config.student.adapter):
+            return [MemoryItem("student's weights", student.weights_bytes, "4 bytes each, adapter included")]
+        linear = sum(self.matrices)
+        four_bit = weights_bytes(linear=linear, other=0, bytes_each=4, nf4=True)
+        buffer = max(self.matrices) * (4 if device() == "cpu" else 2)
+        return [
+            MemoryItem("student's 4-bit weights", four_bit, f"4.127 bits x {linear:,}"),
+            MemoryItem("student's other weights", student.weights_bytes - 4 * linear, "4 bytes each"),
+            MemoryItem("one matrix in full precision", buffer, "the largest, while it is used"),
+        ]
+
+    def _training(self, training: Training, model: StepMemory, who: str) -> list[MemoryItem]:
+        moments, each = (2, "two moments") if training.optim == "adamw" else (1, "momentum")
+        rows = self._micro_rows(training)
+        states = f"{each} of 4 bytes x {model.trainable:,} trained"
+        traced = f"{rows} rows of {self.tokens} tokens, traced"
+        return [
+            MemoryItem(f"{who}'s optimiser", 4.0 * moments * model.trainable, states),
+            MemoryItem(f"{who}'s gradients", model.gradients_bytes, f"4 bytes x {model.trainable:,} trained"),
+            MemoryItem(f"{who}'s activations", model.activations_bytes, traced),
+        ]
+
+    @staticmethod
+    def _first_student(frozen: list[MemoryItem]) -> list[MemoryItem]:
+        """The student that the run is checked with stays loaded, and never moves to an accelerator."""
+        if device() != "cpu":
+            return []
+        return [
+            MemoryItem(
+                "first student", sum(item.bytes for item in frozen), "the run is checked with it; it stays loaded"
+            )
+        ]
+
+    def _teacher_along(self, config: Any) -> list[MemoryItem]:
+        if self.run.teacher is None or not self.run.runs_along(self.pair):
+            return []
+        stages = all_stages(self.config.recipes())
+        rows = self._micro_rows(config.training)
+        running = trace_step(self.run.make_teacher, rows=rows, tokens=self.tokens, train=False).step_bytes
+        taps = {tap for s in stages for tap in needs_of(bind_terms(s.terms, self.pair)).student_taps}
+        heads, width = self.pair.student_heads, self.pair.teacher_width
+        numbers = sum(heads * self.tokens if tap.site == "attention" else width for tap in taps)
+        kept = 2 * 4 * rows * self.tokens * numbers
+        return [MemoryItem("teacher's activations", running + kept, "it runs along with the student")]
+
+    def _predicting(self, config: Any, frozen: list[MemoryItem]) -> Phase:
+        make = self.run.make_teacher if self.run.teacher is not None else lambda: self.run.make_student(config)
+        rows = min(_PREDICTED_ROWS, self.run.held_out)
+        found = trace_step(make, rows=rows, tokens=self.held_out_tokens, train=False)
+        words = f"{rows} rows of {self.held_out_tokens} tokens, traced"
+        running = MemoryItem("activations", found.step_bytes, words)
+        return Phase("predicting", [self.reserve, *self._teacher_weights(), *frozen, running])
+
+    def batch_in_words(self) -> str:
+        """Return the batch that the figures are about."""
+        training = self.config.training
+        micro = self._micro_rows(training)
+        return f"{micro} rows of {self.tokens} tokens at a time, {training.batch_size} for each optimiser step"
+
+    def notes(self) -> list[str]:
+        """Return what a reader must know of the figures."""
+        found = [] if self.config.student.adapter is None else adapter_notes(self.config.student.adapter)
+        found += self.run.notes
+        if device() != "cpu":
+            found.append("Activations are those of the operations on a CPU; a GPU's attention may need less.")
+        return found
+
+    def advice(self, plan: MemoryPlan) -> list[str]:
+        """Return changes, each with what the run needs then, the first that suffices last."""
+        words = [f"The run needs {readable(plan.worst.bytes)} while {plan.worst.name}, and there are "
+                 f"{readable(plan.available)}."]  # fmt: skip
+        for text, config in self._changes():
+            try:
+                needed = max(phase.bytes for phase in self.phases(config))
+            except ModelError:
+                continue
+            fits = needed <= plan.available
+            words.append(f"{text}: {readable(needed)}{', which fits' if fits else ''}.")
+            if fits:
+                return words
+        return [*words, "A smaller student or teacher, or a device with more memory, is needed."]
+
+    def _changes(self) -> list[tuple[str, Any]]:
+        """The cheapest first: what changes no result, then what does."""
+        config, found = self.config, []
+        micro = self._micro_rows(config.training)
+        divisors = [n for n in range(micro - 1, 0, -1) if config.training.batch_size % n == 0]
+        for rows in sorted({max((n for n in divisors if n <= micro / 2), default=1), 1}, reverse=True):
+            if rows < micro:
+                config = _with_micro_batches(self.config, rows)
+                too = "" if config.teacher == self.config.teacher else ", and in teacher.fine_tune"
+                found.append((f"training.micro_batch_size: {rows}{too}", config))
+        if self.config.student.adapter is None:
+            words = f"student.adapter: {{kind: lora, rank: {_SUGGESTED.rank}}}"
+            found.append((f"{words}, with it", _with_adapter(config, _SUGGESTED)))
+        return found
+
+
+def _with_micro_batches(config: Any, rows: int) -> Any:
+    """Return the run with smaller micro-batches, of the teacher's fine-tuning too where it has larger ones."""
+    smaller = {"micro_batch_size": rows}
+    changes: dict[str, Any] = {"training": config.training.model_copy(update=smaller)}
+    fine_tune = config.teacher.fine_tune
+    larger = fine_tune is not None and (fine_tune.micro_batch_size or fine_tune.batch_size) > rows
+    if fine_tune is not None and larger and fine_tune.batch_size % rows == 0:
+        changes["teacher"] = config.teacher.model_copy(update={"fine_tune": fine_tune.model_copy(update=smaller)})
+    return config.model_copy(update=changes)
+
+
+def _with_adapter(config: Any, adapter: Adapter | None) -> Any:
+    return config.model_copy(update={"student": config.student.model_copy(update={"adapter": adapter})})
