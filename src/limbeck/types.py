@@ -95,7 +95,7 @@ class Rows:
     """Label names that a teacher gave, read with the rows; ``None``: not asked for."""
     teacher_confidence: list[float | None] | None = None
     """How sure it was of each, from 0 to 1."""
-    teacher_reason: list[str | None] | None = None
+    teacher_rationale: list[str | None] | None = None
     """Why, in its own words."""
 
     def __len__(self) -> int:
@@ -104,7 +104,7 @@ class Rows:
     def take(self, indices: list[int]) -> Rows:
         """Return the rows at `indices`, in that order."""
         pair, given, sure = self.text_pair, self.teacher_label, self.teacher_confidence
-        why = self.teacher_reason
+        why = self.teacher_rationale
         return Rows(
             text=[self.text[i] for i in indices],
             text_pair=None if pair is None else [pair[i] for i in indices],
@@ -112,7 +112,7 @@ class Rows:
             origin=[self.origin[i] for i in indices],
             teacher_label=None if given is None else [given[i] for i in indices],
             teacher_confidence=None if sure is None else [sure[i] for i in indices],
-            teacher_reason=None if why is None else [why[i] for i in indices],
+            teacher_rationale=None if why is None else [why[i] for i in indices],
         )
 
 
@@ -282,8 +282,8 @@ class Signal(TypedDict, total=False):
     """What is at each tap."""
     value_B: Tensor
     """What a critic expects the reward of each record to be."""
-    reason_log_probs_B: Tensor
-    """Of a student that explains: mean log-probability of the tokens of each row's reason; 0 without a reason."""
+    rationale_log_probs_B: Tensor
+    """Of a student that explains: mean log-probability of the tokens of each row's rationale; 0 without one."""
     tokens: LogitSource
     """In text generation: next-token distributions at the supervised positions, row by row."""
     log_probs_S: Tensor
@@ -323,9 +323,9 @@ class Batch(TypedDict, total=False):
     """In candidate ranking: which places of a row hold a candidate, bool; scores elsewhere are ``-inf``."""
     gold_BK: Tensor
     """In candidate ranking: the distribution over candidates to learn, float; all 0 where a row has no label."""
-    reasons: dict[str, Tensor]
-    """Why a teacher gave its labels: ``reasoned_B``, which rows have a reason (bool), and for each of these R rows
-    ``input_ids`` and ``attention_mask`` ``[R, T]`` of a prompt with the reason, which begins at token ``starts``."""
+    rationales: dict[str, Tensor]
+    """Why a teacher gave its labels: ``explained_B``, which rows have one (bool), and for each of these R rows
+    ``input_ids`` and ``attention_mask`` ``[R, T]`` of a prompt with the rationale, from token ``starts`` on."""
     rows_B: Tensor
     """Row numbers in the training set: the key that joins a row with its teacher signal."""
     signal: Signal
@@ -342,8 +342,8 @@ class Needs:
     """The teacher's."""
     same_tokens: bool = False
     """Teacher and student must read the same token ids."""
-    reasons: bool = False
-    """The words in which a teacher gives its reasons."""
+    rationales: bool = False
+    """The words in which a teacher gives its rationales."""
     log_probs: bool = False
     """The student's log-probability of each supervised token."""
 

@@ -377,27 +377,27 @@ def test_the_fingerprint_covers_the_teachers_labels(tmp_path: Path) -> None:
     assert len(found) == 2
 
 
-WHY = Fields("text", label="label", teacher_label="said", teacher_reason="why")
+WHY = Fields("text", label="label", teacher_label="said", teacher_rationale="why")
 
 
-def test_a_teachers_reasons_are_read_and_covered_by_the_fingerprint(tmp_path: Path) -> None:
+def test_a_teachers_rationales_are_read_and_covered_by_the_fingerprint(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     rows = [{"text": "a", "said": "x", "why": " So. "}, {"text": "b", "said": "y", "why": " "}, {"text": "c"}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     loaded = load_rows(path, WHY)
-    assert loaded.rows.teacher_reason == ["So.", None, None]
-    assert loaded.rows.take([1, 0]).teacher_reason == [None, "So."]
+    assert loaded.rows.teacher_rationale == ["So.", None, None]
+    assert loaded.rows.take([1, 0]).teacher_rationale == [None, "So."]
     before = load_rows(path, Fields("text", label="label", teacher_label="said"))
-    assert before.rows.teacher_reason is None
+    assert before.rows.teacher_rationale is None
     path.write_text("".join(json.dumps(row | {"why": "No."}) + "\n" for row in rows), encoding="utf-8")
     assert load_rows(path, WHY).fingerprint != loaded.fingerprint
     assert load_rows(path, Fields("text", label="label", teacher_label="said")).fingerprint == before.fingerprint
 
 
-def test_a_reason_is_words(tmp_path: Path) -> None:
+def test_a_rationale_is_words(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"text": "a", "said": "x", "why": 3}), encoding="utf-8")
-    with pytest.raises(DataError, match="line 1, field 'why': expected a reason in words, got a number: 3"):
+    with pytest.raises(DataError, match="line 1, field 'why': expected a rationale in words, got a number: 3"):
         load_rows(path, WHY)
 
 

@@ -86,19 +86,19 @@ def test_hidden_states_are_those_of_the_prompts_alone(language_model: Any, left:
             torch.testing.assert_close(states, expected[tap][0], atol=1e-5, rtol=1e-5)
 
 
-def reasons() -> dict[str, torch.Tensor]:
-    """Rows 0 and 2 have a reason, of 2 and of 3 tokens; row 1 has none."""
+def rationales() -> dict[str, torch.Tensor]:
+    """Rows 0 and 2 have a rationale, of 2 and of 3 tokens; row 1 has none."""
     return {
-        "reasoned_B": torch.tensor([True, False, True]),
+        "explained_B": torch.tensor([True, False, True]),
         "input_ids": torch.tensor([[9, 10, 5, 6, 0], [11, 12, 7, 8, 9]]),
         "attention_mask": torch.tensor([[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]),
         "starts": torch.tensor([2, 2]),
     }
 
 
-def test_reasons_are_scored_as_by_hand(language_model: Any) -> None:
+def test_rationales_are_scored_as_by_hand(language_model: Any) -> None:
     scorer = LabelScorer(language_model, LABELS)
-    found = scorer.reason_log_probs(reasons())
+    found = scorer.rationale_log_probs(rationales())
     expected = [
         by_hand(language_model, [9, 10], (5, 6)),
         torch.zeros(()),
@@ -112,9 +112,9 @@ def test_reasons_are_scored_as_by_hand(language_model: Any) -> None:
     torch.testing.assert_close(mine, weight.grad, atol=1e-5, rtol=1e-4)
 
 
-def test_rows_without_any_reason_are_not_run(language_model: Any) -> None:
-    none = {"reasoned_B": torch.tensor([False, False]), "input_ids": torch.zeros(0, 0), "starts": torch.zeros(0)}
-    assert LabelScorer(language_model, LABELS).reason_log_probs(none).tolist() == [0, 0]
+def test_rows_without_any_rationale_are_not_run(language_model: Any) -> None:
+    none = {"explained_B": torch.tensor([False, False]), "input_ids": torch.zeros(0, 0), "starts": torch.zeros(0)}
+    assert LabelScorer(language_model, LABELS).rationale_log_probs(none).tolist() == [0, 0]
 
 
 def test_it_is_saved_as_its_language_model(language_model: Any, tmp_path: Path) -> None:

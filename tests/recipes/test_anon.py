@@ -9,7 +9,7 @@ import pytest
 from limbeck.errors import ConfigError
 from limbeck.losses.hints.hidden import HiddenStates
 from limbeck.losses.logits import TeacherCrossEntropy
-from limbeck.losses.reasons import ReasonCrossEntropy
+from limbeck.losses.rationales import RationaleCrossEntropy
 from limbeck.losses.term import Term, needs_of
 from limbeck.recipes.catalogue import build_recipe, recipe_card
 from limbeck.sequences.curriculum import Curriculum
@@ -40,9 +40,9 @@ def test_hidden_states_beside_the_labels() -> None:
     assert needs_of(stage.terms).same_tokens
 
 
-def test_reasons_beside_the_labels() -> None:
+def test_rationales_beside_the_labels() -> None:
     (stage,) = build_recipe("anon", {"rationale_weight": 0.3}, "classification").stages
-    assert trained_on(stage)["reasons"] == (ReasonCrossEntropy(), 0.3)
+    assert trained_on(stage)["rationales"] == (RationaleCrossEntropy(), 0.3)
 
 
 def test_unsure_rows_weigh_less_on_request() -> None:

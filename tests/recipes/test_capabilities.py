@@ -21,7 +21,7 @@ C = Capability
         ("pkd", {}, {C.FIRST_STATES, C.PROBABILITIES, C.OTHER_TEMPERATURES}),
         ("pkd", {"hint_weight": 0, "loss_temperature": 1}, {C.PROBABILITIES}),
         ("distilbert", {}, {C.HIDDEN_STATES, C.PROBABILITIES, C.OTHER_TEMPERATURES}),
-        ("anon", {"rationale_weight": 0.3}, {C.REASONS}),
+        ("anon", {"rationale_weight": 0.3}, {C.RATIONALES}),
         ("ml_ipd", {}, set()),
         ("kd", {}, {C.PROBABILITIES, C.OTHER_TEMPERATURES}),
         ("reverse_kl", {}, {C.PROBABILITIES}),
@@ -52,15 +52,15 @@ def test_a_message_names_recipe_section_and_the_way_out() -> None:
         "Use another teacher"
     )
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
-        require("recipe 'pkd'", recipe, [Lack(C.REASONS, "", ""), lack], beside=[])
-    require("recipe 'pkd'", recipe, [Lack(C.REASONS, "", ""), Idle(C.FIRST_STATES, "", "")], beside=[])
+        require("recipe 'pkd'", recipe, [Lack(C.RATIONALES, "", ""), lack], beside=[])
+    require("recipe 'pkd'", recipe, [Lack(C.RATIONALES, "", ""), Idle(C.FIRST_STATES, "", "")], beside=[])
 
 
 def test_an_option_that_does_nothing_is_refused() -> None:
     recipe = build_recipe("pkd", {}, "classification")
     message = (
-        "teacher.rationale is for a recipe that learns the teacher's reasons, and recipe 'pkd' with these arguments "
-        "does not. Leave it out"
+        "teacher.rationale is for a recipe that learns the teacher's rationales, and recipe 'pkd' with these "
+        "arguments does not. Leave it out"
     )
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
-        require("recipe 'pkd'", recipe, [Idle(C.REASONS, "teacher.rationale", "Leave it out")], beside=[])
+        require("recipe 'pkd'", recipe, [Idle(C.RATIONALES, "teacher.rationale", "Leave it out")], beside=[])

@@ -52,7 +52,7 @@ WRITTEN, OF_TEACHER = "written/teacher.jsonl", "predictions/teacher-seed0.json"
 ALL = None
 
 
-def test_the_first_student_that_learns_reasons_changes_how_all_read(tmp_path: Path) -> None:
+def test_the_first_student_that_learns_rationales_changes_how_all_read(tmp_path: Path) -> None:
     plain = run_config({**CLASSIFIER, "baselines": []}).model_dump(mode="json")
     with_reasons = {**plain, "baselines": [{"name": "anon", "rationale_weight": 0.3}]}
     (change,) = changes_of(plain, with_reasons, {}, {}, tmp_path)

@@ -154,8 +154,8 @@ def _explained(
     wanted = [i for i in np.flatnonzero(harmful_N).tolist() if articles[i].reason is None]
     if predictor.explains and wanted:
         with progress.track("justifications", len(wanted)) as update:
-            reasons = predictor.reasons(found.rows.take(wanted), update)
-        for i, reason in zip(wanted, reasons, strict=True):
+            rationales = predictor.rationales(found.rows.take(wanted), update)
+        for i, reason in zip(wanted, rationales, strict=True):
             articles[i] = replace(articles[i], reason=reason)
     return articles
 

@@ -53,7 +53,7 @@ class CheckedRow(NamedTuple):
     label: str | None
     teacher_label: str | None = None
     teacher_confidence: float | None = None
-    teacher_reason: str | None = None
+    teacher_rationale: str | None = None
 
 
 class Unusable(Exception):
@@ -95,13 +95,13 @@ def check_record(record: Record, fields: Fields, labels: frozenset[str] | None) 
         if fields.teacher_confidence is not None:
             field = fields.teacher_confidence
             teacher_confidence = _confidence(record.row.get(field))
-        teacher_reason = None
-        if fields.teacher_reason is not None:
-            field = fields.teacher_reason
-            teacher_reason = _reason(record.row.get(field))
+        teacher_rationale = None
+        if fields.teacher_rationale is not None:
+            field = fields.teacher_rationale
+            teacher_rationale = _rationale(record.row.get(field))
     except Unusable as unusable:
         return BadRow(record.number, field, str(unusable), record.row, record.unit, unusable.looks_like)
-    return CheckedRow(text, pair, label, teacher_label, teacher_confidence, teacher_reason)
+    return CheckedRow(text, pair, label, teacher_label, teacher_confidence, teacher_rationale)
 
 
 def check_columns(name: str, columns: Sequence[str], fields: Fields) -> list[str]:
@@ -237,11 +237,11 @@ def _confidence(value: object) -> float | None:
     return number
 
 
-def _reason(value: object) -> str | None:
+def _rationale(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise Unusable(f"expected a reason in words, got {type_name(value)}: {excerpt(value)}")
+        raise Unusable(f"expected a rationale in words, got {type_name(value)}: {excerpt(value)}")
     check_characters(value)
     return value.strip() or None
 

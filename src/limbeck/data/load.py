@@ -116,7 +116,7 @@ def load_rows(
         _load_dataset=_load_dataset,
     )
     # Fields that came later change no older digest.
-    read = 6 if fields.teacher_reason is not None else 5 if fields.teacher_label is not None else 3
+    read = 6 if fields.teacher_rationale is not None else 5 if fields.teacher_label is not None else 3
     fingerprint = fingerprint_of(row[:read] for row in checked.rows)
     return LoadedRows(_as_rows(checked, fields), checked.left_out, fingerprint, checked.files, checked.columns)
 
@@ -132,7 +132,9 @@ def _as_rows(checked: Checked[CheckedRow], fields: Fields) -> Rows:
         teacher_confidence=(
             None if fields.teacher_confidence is None else [row.teacher_confidence for row in checked.rows]
         ),
-        teacher_reason=None if fields.teacher_reason is None else [row.teacher_reason for row in checked.rows],
+        teacher_rationale=None
+        if fields.teacher_rationale is None
+        else [row.teacher_rationale for row in checked.rows],
     )
 
 

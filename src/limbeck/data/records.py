@@ -32,8 +32,8 @@ class Fields:
     """The label that a teacher gave the row; ``None`` where none is to be read."""
     teacher_confidence: str | None = None
     """How sure the teacher was of it, from 0 to 1; ``None`` where that is not to be read."""
-    teacher_reason: str | None = None
-    """The reason that a teacher gave for its label; ``None`` where none is to be read."""
+    teacher_rationale: str | None = None
+    """The rationale that a teacher gave for its label; ``None`` where none is to be read."""
     more: tuple[str, ...] = ()
     """Further fields, such as a column for each label."""
 
@@ -45,7 +45,7 @@ class Fields:
     @property
     def beside_the_text(self) -> tuple[str | None, ...]:
         """The fields that rows may lack."""
-        return (self.label, self.teacher_label, self.teacher_confidence, self.teacher_reason, *self.more)
+        return (self.label, self.teacher_label, self.teacher_confidence, self.teacher_rationale, *self.more)
 
 
 def named_fields(text: str | None, text_pair: str | None, label: str | None) -> Fields | None:

@@ -60,10 +60,10 @@ class _RowReadout:
     """Runs the whole model; each term gives a value for each row or token."""
 
     def run(self, student: nn.Module, batch: Batch, needs: Needs) -> Signal:
-        """Return logits, what is at taps, and how likely the student finds its teacher's reasons."""
+        """Return logits, what is at taps, and how likely the student finds its teacher's rationales."""
         signal = run_model(student, batch["student"], needs.student_taps)
-        if needs.reasons:
-            signal["reason_log_probs_B"] = cast(Any, student).reason_log_probs(batch["reasons"])
+        if needs.rationales:
+            signal["rationale_log_probs_B"] = cast(Any, student).rationale_log_probs(batch["rationales"])
         return signal
 
     def loss(

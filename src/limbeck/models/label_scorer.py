@@ -40,7 +40,7 @@ class Verbaliser:
     fields: tuple[str, ...] = ("text",)
     """What the text, and the second text of a pair, are called in the prompt."""
     explains: bool = False
-    """Whether the model was taught to write reasons behind ``explain:``."""
+    """Whether the model was taught to write rationales behind ``explain:``."""
 
     @property
     def longest(self) -> int:
@@ -95,23 +95,23 @@ class LabelScorer(nn.Module):
         scores = label_scores(self.language_model, rows, length_power=self.verbaliser.length_power)
         return _Output(scores)
 
-    def reason_log_probs(self, reasons: Mapping[str, Tensor]) -> Tensor:
-        """Return the mean log-probability of the tokens of each row's reason, ``[B]``, 0 where it has none.
+    def rationale_log_probs(self, rationales: Mapping[str, Tensor]) -> Tensor:
+        """Return the mean log-probability of the tokens of each row's rationale, ``[B]``, 0 where it has none.
 
         Args:
-            reasons: `limbeck.types.Batch.reasons`.
+            rationales: `limbeck.types.Batch.rationales`.
         """
-        reasoned_B = reasons["reasoned_B"]
-        found_B = torch.zeros(len(reasoned_B), device=reasoned_B.device)
-        if not reasoned_B.any():
+        explained_B = rationales["explained_B"]
+        found_B = torch.zeros(len(explained_B), device=explained_B.device)
+        if not explained_B.any():
             return found_B
         rows = [
             [LabelTokens(ids[mask].tolist(), int(start))]
             for ids, mask, start in zip(
-                reasons["input_ids"], reasons["attention_mask"].bool(), reasons["starts"], strict=True
+                rationales["input_ids"], rationales["attention_mask"].bool(), rationales["starts"], strict=True
             )
         ]
-        return found_B.masked_scatter(reasoned_B, label_scores(self.language_model, rows)[:, 0])
+        return found_B.masked_scatter(explained_B, label_scores(self.language_model, rows)[:, 0])
 
     def prompt_states(self, state_RTD: Tensor, attention_mask_BT: Tensor) -> Tensor:
         """Return a layer's states ``[B, T, D]`` at the prompts' tokens, of its output in `forward`.

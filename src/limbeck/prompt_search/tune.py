@@ -181,7 +181,7 @@ def _space(
         sets = demonstration_sets(shown, pool.names, texts, labels, search.per_class, body=prompt.body)
     else:
         notes.append(
-            f"Format {prompt.format} shows reasons, which rows do not have: demonstrations were not searched."
+            f"Format {prompt.format} shows rationales, which rows do not have: demonstrations were not searched."
         )
     space = PromptSpace(prompt, tuple(labels), tuple(instructions), tuple(search.keywords), tuple(sets), search.orders)
     return space, notes

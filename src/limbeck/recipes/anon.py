@@ -7,7 +7,7 @@ from typing import Literal
 from limbeck.errors import ConfigError
 from limbeck.losses.hints.hidden import HiddenStates
 from limbeck.losses.logits import TeacherCrossEntropy
-from limbeck.losses.reasons import ReasonCrossEntropy
+from limbeck.losses.rationales import RationaleCrossEntropy
 from limbeck.losses.term import WeightedTerm
 from limbeck.recipes.checks import require_share
 from limbeck.recipes.recipe import Recipe
@@ -32,10 +32,10 @@ def anon(
     """``-sum_c p_c log q_c`` with the teacher's probabilities p, easy rows first; no gold label is read.
 
     Optional: ``+ hidden_weight |W norm(h_S) - norm(h_T)|^2 / d_T`` (`HiddenStates`), and ``- rationale_weight mean_t
-    log q(r_t | x, r_<t)`` with the teacher's reason r (`ReasonCrossEntropy`).
+    log q(r_t | x, r_<t)`` with the teacher's rationale r (`RationaleCrossEntropy`).
 
     Left out by default: the hidden states, which the paper names without a weight (``hidden_weight: 0.1`` is a start),
-    and the teacher's reasons as a second task (``rationale_weight: 0.3``)
+    and the teacher's rationales as a second task (``rationale_weight: 0.3``)
 
     Paper: Saxena, Janzen, Maass 2025, "Streamlining LLMs: Adaptive Knowledge Distillation for Tailored Language
     Models", NAACL Student Research Workshop, ACL Anthology 2025.naacl-srw.43, equation 1
@@ -51,7 +51,7 @@ def anon(
         unsure_weight: weight of rows whose entropy is above 0.9; the paper has no such weights, so all weigh the same.
         hidden_weight: of the hidden states; the paper names such a term and gives no weight, 0.1 is a start. Needs a
             teacher whose weights are here and a student that reads the same tokens (``student.head: verbaliser``).
-        rationale_weight: of the cross-entropy on the teacher's reasons, a second task of a student with ``head:
+        rationale_weight: of the cross-entropy on the teacher's rationales, a second task of a student with ``head:
             verbaliser``; 0.3 is a start. They are read (``teacher.rationale``), or an API is asked for them.
     """
     require_share("class_quota", class_quota)
@@ -60,7 +60,7 @@ def anon(
     terms = (
         WeightedTerm("teacher_labels", TeacherCrossEntropy(labels == "hard", unsure_weight)),
         WeightedTerm("hidden_states", HiddenStates("nearest", layer_norm=True, projected=True), weight=hidden_weight),
-        WeightedTerm("reasons", ReasonCrossEntropy(), weight=rationale_weight),
+        WeightedTerm("rationales", RationaleCrossEntropy(), weight=rationale_weight),
     )
     source = Curriculum(stages, difficulty, class_quota) if order == "progressive" else GivenRows()
     return Recipe("ANON" if order == "progressive" else "ANON in random order", (Stage("anon", terms, source=source),))

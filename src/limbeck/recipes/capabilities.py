@@ -19,7 +19,7 @@ class Capability(Enum):
 
     HIDDEN_STATES = "reads the teacher's hidden states"
     FIRST_STATES = "reads the teacher's [CLS] token"
-    REASONS = "learns the teacher's reasons"
+    RATIONALES = "learns the teacher's rationales"
     PROBABILITIES = "compares probabilities with the teacher's"
     OTHER_TEMPERATURES = "compares probabilities at other temperatures than 1"
     WRITING = "has completions of prompts written"
@@ -54,7 +54,7 @@ def needed_by(recipe: Recipe) -> frozenset[Capability]:
     wanted = {
         Capability.HIDDEN_STATES: needs.teacher_hidden,
         Capability.FIRST_STATES: bool(needs.teacher_first),
-        Capability.REASONS: needs.reasons,
+        Capability.RATIONALES: needs.rationales,
         Capability.PROBABILITIES: bool(recipe.loss_temperatures),
         Capability.OTHER_TEMPERATURES: bool(recipe.loss_temperatures - {1.0}),
         Capability.WRITING: by_teacher is not None or recipe.samples,

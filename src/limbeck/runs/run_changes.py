@@ -123,7 +123,7 @@ def _files_of(
         grown = isinstance(old, list) and isinstance(new, list) and all(value in new for value in old)
         return _FIGURES if grown and (name != "seeds" or old[:1] == new[:1]) else None
     if name.startswith("systems."):
-        if _learns_reasons(before) != _learns_reasons(after):
+        if _learns_rationales(before) != _learns_rationales(after):
             return None  # such a student reads its prompt in another way before it is trained, too
         key, *setting = name.split(".")[1:]
         if key == MAIN:  # the steps of all students follow from it
@@ -137,7 +137,7 @@ def _files_of(
     return None
 
 
-def _learns_reasons(values: Mapping[str, Any]) -> bool:
+def _learns_rationales(values: Mapping[str, Any]) -> bool:
     return any(recipe.get("rationale_weight") for recipe in values["systems"].values())
 
 

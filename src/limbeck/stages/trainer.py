@@ -216,7 +216,7 @@ def _read(batch: Batch) -> list[Tensor]:
     """Return where a batch's inputs hold tokens; a scorer reads several: questions, candidates, a critic's."""
     if "read_BT" in batch:
         return [batch["read_BT"]]
-    inputs = [*batch["student"].items(), *batch.get("reasons", {}).items()]
+    inputs = [*batch["student"].items(), *batch.get("rationales", {}).items()]
     return [mask for name, mask in inputs if "attention_mask" in name]
 
 

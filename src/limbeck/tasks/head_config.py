@@ -90,4 +90,4 @@ class HeadRunConfig(RunSettings):
         if self.teacher.model is None:
             for state in (Capability.HIDDEN_STATES, Capability.FIRST_STATES):
                 yield Lack(state, "teacher.labels_from gives answers only", "Use kd, or a teacher with a model")
-        yield Lack(Capability.REASONS, "no student of this kind writes any", "Leave rationale_weight out")
+        yield Lack(Capability.RATIONALES, "no student of this kind writes any", "Leave rationale_weight out")

@@ -197,7 +197,7 @@ def test_long_conversations_lose_their_beginning(build: Make, chatml: str) -> No
     assert isinstance(refused, Unencodable)
 
 
-REASONS = (
+RATIONALES = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.reasoning_content %}<think>{{ m.reasoning_content }}"
     "</think>{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -208,7 +208,7 @@ def test_thoughts_in_an_answer_are_learnt_and_thoughts_beside_it_are_not(build: 
     """Of a template that writes `reasoning_content` out; checked rows have none."""
     thinks = "<think>one, two</think>three"
     (plain,), (thought,) = (
-        build(REASONS, [[("user", "Add."), ("assistant", answer)]]) for answer in ("three", thinks)
+        build(RATIONALES, [[("user", "Add."), ("assistant", answer)]]) for answer in ("three", thinks)
     )
-    assert learnt(plain, make_bpe(REASONS)) == [f"three{END}"]
-    assert learnt(thought, make_bpe(REASONS)) == [f"{thinks}{END}"]
+    assert learnt(plain, make_bpe(RATIONALES)) == [f"three{END}"]
+    assert learnt(thought, make_bpe(RATIONALES)) == [f"{thinks}{END}"]

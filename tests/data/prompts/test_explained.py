@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from limbeck.data.prompts.explained import encode_reasons, reason_prompts
+from limbeck.data.prompts.explained import encode_rationales, rationale_prompts
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.prompts.scored import make_verbaliser
 from limbeck.models.label_scorer import Verbaliser
@@ -37,11 +37,11 @@ def words(ids: Any) -> str:
     return " ".join(WORDS[i] for i in ids)
 
 
-def test_a_reason_stands_behind_the_text_alone(tokenizer: Any, verbaliser: Verbaliser) -> None:
-    encoded = encode_reasons(verbaliser, ROWS, ["why f", None, "why"], tokenizer, 100)
+def test_a_rationale_stands_behind_the_text_alone(tokenizer: Any, verbaliser: Verbaliser) -> None:
+    encoded = encode_rationales(verbaliser, ROWS, ["why f", None, "why"], tokenizer, 100)
     assert len(encoded) == 2
     batch = encoded.batch(np.array([2, 1, 0]))
-    assert batch["reasoned_B"].tolist() == [True, False, True]
+    assert batch["explained_B"].tolist() == [True, False, True]
     rows = [ids[mask.bool()].tolist() for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True)]
     assert words(rows[0]) == "explain : Input : d e Reason : why <end>"
     assert words(rows[1]) == "explain : Input : a b Reason : why f <end>"
@@ -50,18 +50,18 @@ def test_a_reason_stands_behind_the_text_alone(tokenizer: Any, verbaliser: Verba
     ]  # fmt: skip
 
 
-def test_a_batch_without_reasons(tokenizer: Any, verbaliser: Verbaliser) -> None:
-    batch = encode_reasons(verbaliser, ROWS, ["why f", None, "why"], tokenizer, 100).batch(np.array([1]))
-    assert batch["reasoned_B"].tolist() == [False]
+def test_a_batch_without_rationales(tokenizer: Any, verbaliser: Verbaliser) -> None:
+    batch = encode_rationales(verbaliser, ROWS, ["why f", None, "why"], tokenizer, 100).batch(np.array([1]))
+    assert batch["explained_B"].tolist() == [False]
     assert batch["starts"].tolist() == []
 
 
-def test_a_reason_that_is_too_long_for_the_student_is_left_out(tokenizer: Any, verbaliser: Verbaliser) -> None:
-    encoded = encode_reasons(verbaliser, ROWS, ["why f", None, "why"], tokenizer, 10)
+def test_a_rationale_that_is_too_long_for_the_student_is_left_out(tokenizer: Any, verbaliser: Verbaliser) -> None:
+    encoded = encode_rationales(verbaliser, ROWS, ["why f", None, "why"], tokenizer, 10)
     assert encoded.starts_N.tolist() == [0, 0, 8]
 
 
-def test_what_is_read_before_a_reason_is_what_was_trained_on(tokenizer: Any, verbaliser: Verbaliser) -> None:
-    prompts = reason_prompts(verbaliser, ROWS, tokenizer)
+def test_what_is_read_before_a_rationale_is_what_was_trained_on(tokenizer: Any, verbaliser: Verbaliser) -> None:
+    prompts = rationale_prompts(verbaliser, ROWS, tokenizer)
     assert [words(ids) for ids in prompts.ids] == [f"explain : Input : {text} Reason :" for text in ROWS.text]
     assert WORDS[prompts.end_id] == "<end>"

@@ -1,4 +1,4 @@
-"""Answers: what is read, what is refused, and reasons that can be used."""
+"""Answers: what is read, what is refused, and rationales that can be used."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limbeck.data.prompts.label_answer import ParsedAnswer, looks_english, parse_answer, usable_reason
+from limbeck.data.prompts.label_answer import ParsedAnswer, looks_english, parse_answer, usable_rationale
 from limbeck.data.prompts.label_prompt import LabelPrompt
 
 LABELS = ["risk and warning", "caution and advice", "safe and harmless"]
@@ -68,7 +68,7 @@ def test_a_refusal_is_no_label(text: str) -> None:
 
 def test_an_article_about_somebody_who_cannot_help_is_not_refused() -> None:
     said = "Classification: risk and warning\nReason: The mayor of the town says: I cannot help all of the people."
-    assert parse_answer(said, WITH_REASON, LABELS).reason_outcome == "reason"
+    assert parse_answer(said, WITH_REASON, LABELS).rationale_outcome == "rationale"
     told = json.dumps({"label": "risk and warning", "reason": "The mayor said on Monday that I cannot help you all."})
     assert parse_answer(told, LabelPrompt(format="json"), LABELS).label == "risk and warning"
 
@@ -93,7 +93,7 @@ def test_nothing_that_a_model_writes_raises(text: str) -> None:
     for form in ("none", "label_and_rationale", "json"):
         answer = parse_answer(text, LabelPrompt.model_validate({"format": form}), [*SHORT, "9", "风险"])
         assert (answer.label is None) == (answer.outcome != "label")
-        assert answer.reason is None or answer.label is not None
+        assert answer.rationale is None or answer.label is not None
 
 
 def test_json_that_is_nested_without_end_is_malformed() -> None:
@@ -112,17 +112,17 @@ def test_scripts_without_blanks_between_words() -> None:
     assert parse_answer("Opasnosť!", LabelPrompt(), ["opasnosť", "pokoj"]).label == "opasnosť"
 
 
-def test_a_reason_is_kept_on_one_line() -> None:
+def test_a_rationale_is_kept_on_one_line() -> None:
     answer = parse_answer(
         f"Classification: risk and warning\nReason: {REASON[:30]}\n{REASON[30:]}", WITH_REASON, LABELS
     )
-    assert answer.reason is not None
-    assert answer.reason.replace(" ", "") == REASON.replace(" ", "")
-    assert (answer.outcome, answer.reason_outcome, answer.ask_again) == ("label", "reason", False)
+    assert answer.rationale is not None
+    assert answer.rationale.replace(" ", "") == REASON.replace(" ", "")
+    assert (answer.outcome, answer.rationale_outcome, answer.ask_again) == ("label", "rationale", False)
 
 
 @pytest.mark.parametrize(
-    ("reason", "outcome"),
+    ("rationale", "outcome"),
     [
         ("", "missing"),
         ("This article is classified as risk and warning because it contains a warning of risks.", "restates_label"),
@@ -132,13 +132,13 @@ def test_a_reason_is_kept_on_one_line() -> None:
         ("Статията предупреждава за наводнение, което сега достига града и хората бягат.", "not_english"),
     ],
 )
-def test_a_reason_that_cannot_be_used_costs_no_label(reason: str, outcome: str) -> None:
-    answer = parse_answer(f"Classification: risk and warning\nReason: {reason}", WITH_REASON, LABELS)
-    assert (answer.label, answer.reason, answer.reason_outcome) == ("risk and warning", None, outcome)
+def test_a_rationale_that_cannot_be_used_costs_no_label(rationale: str, outcome: str) -> None:
+    answer = parse_answer(f"Classification: risk and warning\nReason: {rationale}", WITH_REASON, LABELS)
+    assert (answer.label, answer.rationale, answer.rationale_outcome) == ("risk and warning", None, outcome)
     assert answer.ask_again
 
 
-def test_a_reason_that_was_not_asked_for_is_not_read() -> None:
+def test_a_rationale_that_was_not_asked_for_is_not_read() -> None:
     answer = parse_answer(f"risk and warning\nReason: {REASON}", LabelPrompt(), LABELS)
     assert answer == ParsedAnswer("label", "risk and warning")
     assert not answer.ask_again
@@ -147,10 +147,10 @@ def test_a_reason_that_was_not_asked_for_is_not_read() -> None:
 def test_json_answers() -> None:
     prompt = LabelPrompt(format="json")
     good = json.dumps({"label": "Risk and Warning", "reason": REASON})
-    assert parse_answer(good, prompt, LABELS) == ParsedAnswer("label", "risk and warning", REASON, "reason")
-    assert parse_answer(f"```json\n{good}\n```", prompt, LABELS).reason == REASON
+    assert parse_answer(good, prompt, LABELS) == ParsedAnswer("label", "risk and warning", REASON, "rationale")
+    assert parse_answer(f"```json\n{good}\n```", prompt, LABELS).rationale == REASON
     assert parse_answer('{"label": "dangerous"}', prompt, LABELS).outcome == "unknown_label"
-    assert parse_answer('{"label": "risk and warning", "reason": 3}', prompt, LABELS).reason_outcome == "missing"
+    assert parse_answer('{"label": "risk and warning", "reason": 3}', prompt, LABELS).rationale_outcome == "missing"
     for broken in ('{"label": "risk', "[]", "risk and warning", '{"class": 1}', "3"):
         assert parse_answer(broken, prompt, LABELS).outcome == "malformed_json"
 
@@ -161,9 +161,9 @@ def test_english_is_told_from_others() -> None:
     assert not looks_english("L'articolo avverte di un'alluvione che sta raggiungendo la città in queste ore.")
 
 
-def test_a_reason_alone_passes_the_same_filter() -> None:
-    assert usable_reason(f"  {REASON}\n") == REASON
-    assert usable_reason("Short.") is None
-    assert usable_reason("") is None
-    assert usable_reason(f"{REASON} " * 12) is None
-    assert usable_reason("Der Artikel warnt vor einer Flut, die jetzt die Stadt erreicht hat.") is None
+def test_a_rationale_alone_passes_the_same_filter() -> None:
+    assert usable_rationale(f"  {REASON}\n") == REASON
+    assert usable_rationale("Short.") is None
+    assert usable_rationale("") is None
+    assert usable_rationale(f"{REASON} " * 12) is None
+    assert usable_rationale("Der Artikel warnt vor einer Flut, die jetzt die Stadt erreicht hat.") is None

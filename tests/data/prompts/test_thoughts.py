@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limbeck.data.prompts.label_answer import parse_answer, usable_reason
+from limbeck.data.prompts.label_answer import parse_answer, usable_rationale
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.prompts.thoughts import without_thoughts
 
@@ -74,16 +74,16 @@ def test_other_texts_stay(text: str) -> None:
         assert without_thoughts(text) == text
 
 
-def test_reasons_and_json_are_read_behind_thoughts() -> None:
+def test_rationales_and_json_are_read_behind_thoughts() -> None:
     thought = "<think>\nReason: it says safe and it is about something else entirely, which nobody reads.\n</think>\n"
     prompt = LabelPrompt(format="label_and_rationale", answer="Classification:")
     answer = parse_answer(f"{thought}Classification: risk\nReason: {REASON}", prompt, LABELS)
-    assert (answer.label, answer.reason) == ("risk", REASON)
+    assert (answer.label, answer.rationale) == ("risk", REASON)
     written = f'{thought}```json\n{{"label": "risk", "reason": "{REASON}"}}\n```'
     answer = parse_answer(written, LabelPrompt(format="json"), LABELS)
-    assert (answer.label, answer.reason) == ("risk", REASON)
-    assert usable_reason(thought + REASON) == REASON
-    assert usable_reason(f"<think>{REASON}") is None
+    assert (answer.label, answer.rationale) == ("risk", REASON)
+    assert usable_rationale(thought + REASON) == REASON
+    assert usable_rationale(f"<think>{REASON}") is None
 
 
 def test_a_refusal_in_thoughts_is_none() -> None:
@@ -94,7 +94,7 @@ def test_a_refusal_in_thoughts_is_none() -> None:
 def test_marks_that_the_prompt_asks_for_are_not_thoughts() -> None:
     prompt = LabelPrompt(format="label_and_rationale", answer="Label:", rationale="<reasoning>")
     answer = parse_answer(f"Label: risk\n<reasoning> {REASON}", prompt, LABELS)
-    assert (answer.label, answer.reason) == ("risk", REASON)
+    assert (answer.label, answer.rationale) == ("risk", REASON)
 
 
 PIECES = [

@@ -269,7 +269,7 @@ def test_an_api_with_log_probabilities_teaches(run: dict[str, Any], server: str,
 
 
 @pytest.mark.slow
-def test_an_api_is_asked_for_its_reasons(run: dict[str, Any], server: str, tmp_path: Path) -> None:
+def test_an_api_is_asked_for_its_rationales(run: dict[str, Any], server: str, tmp_path: Path) -> None:
     few(run, tmp_path)
     run["teacher"] = {"api": {"base_url": server, "model": "large"}, "prompt": {"format": "label_and_rationale"}}
     run["teacher"] |= {"samples": 1, "journal": str(tmp_path / "journal.sqlite")}
@@ -279,7 +279,7 @@ def test_an_api_is_asked_for_its_reasons(run: dict[str, Any], server: str, tmp_p
     assert cost.message.startswith("60 calls, about "), "what the server counts below"
     results = limbeck.distill(**run)
     assert isinstance(results, Results)
-    assert any(warning.startswith("20 of 20 training rows have a reason") for warning in results.warnings)
+    assert any(warning.startswith("20 of 20 training rows have a rationale") for warning in results.warnings)
     assert _Server.calls == 40 + 20
     limbeck.distill(**run | {"output": str(tmp_path / "again")})
     assert _Server.calls == 40 + 20
@@ -390,7 +390,7 @@ REASON = "The text says this word so it is of the {} kind ."
 
 @pytest.fixture
 def explained(run: dict[str, Any], causal_folder: Path, tmp_path: Path) -> dict[str, Any]:
-    """A run on 40 rows with reasons, all but three of which can be used; a model that knows their words."""
+    """A run on 40 rows with rationales, all but three of which can be used; a model that knows their words."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     for split, count in (("train", 40), ("test", 12)):
@@ -424,7 +424,7 @@ def explained(run: dict[str, Any], causal_folder: Path, tmp_path: Path) -> dict[
 
 
 @pytest.mark.slow
-def test_a_student_learns_the_teachers_reasons_and_justifies_its_alerts(
+def test_a_student_learns_the_teachers_rationales_and_justifies_its_alerts(
     explained: dict[str, Any], tmp_path: Path
 ) -> None:
     from limbeck.alerts.flow import make_alerts
@@ -434,12 +434,12 @@ def test_a_student_learns_the_teachers_reasons_and_justifies_its_alerts(
 
     results = limbeck.distill(**explained)
     assert isinstance(results, Results)
-    assert any(warning.startswith("37 of 40 training rows have a reason") for warning in results.warnings)
+    assert any(warning.startswith("37 of 40 training rows have a rationale") for warning in results.warnings)
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     first, *_, last = [line for line in lines if line["system"] == "distilled"]
     for line in (first, last):
-        assert line["loss"] == pytest.approx(line["term/teacher_labels"] + 0.3 * line["term/reasons"], rel=1e-3)
-    assert last["term/reasons"] < 0.3 < first["term/reasons"]
+        assert line["loss"] == pytest.approx(line["term/teacher_labels"] + 0.3 * line["term/rationales"], rel=1e-3)
+    assert last["term/rationales"] < 0.3 < first["term/rationales"]
 
     student = str(tmp_path / "run" / "student")
     predictor = Predictor(student)
@@ -454,15 +454,15 @@ def test_a_student_learns_the_teachers_reasons_and_justifies_its_alerts(
     )
     assert len(made.alerts) == len(rows)
     for alert in made.alerts:
-        own = alert.reason.startswith("The text says this word so it is of the")
-        assert own or alert.reason == NO_REASON
+        own = alert.rationale.startswith("The text says this word so it is of the")
+        assert own or alert.rationale == NO_REASON
         assert own == (alert.label != "safe")
     assert {alert.label for alert in made.alerts} >= {"safe", "risk"}
     assert any("the student's own" in note for note in made.notes)
 
 
 @pytest.mark.slow
-def test_a_reason_with_a_number_that_is_not_in_the_article_is_left_out(
+def test_a_rationale_with_a_number_that_is_not_in_the_article_is_left_out(
     explained: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from limbeck.alerts.flow import make_alerts
@@ -472,8 +472,8 @@ def test_a_reason_with_a_number_that_is_not_in_the_article_is_left_out(
 
     explained["training"] |= {"max_steps": 1}
     limbeck.distill(**explained)
-    reason = "The text says that 12 of these are in danger now."
-    monkeypatch.setattr(Predictor, "reasons", lambda self, rows, update: [reason] * len(rows))
+    rationale = "The text says that 12 of these are in danger now."
+    monkeypatch.setattr(Predictor, "rationales", lambda self, rows, update: [rationale] * len(rows))
     made = make_alerts(
         str(tmp_path / "run" / "student"),
         lambda text: file_records(explained["data"]["test"]),
@@ -481,7 +481,7 @@ def test_a_reason_with_a_number_that_is_not_in_the_article_is_left_out(
         name="alerts",
         progress=SilentProgress(),
     )
-    assert {alert.reason for alert in made.alerts} == {NO_REASON}
+    assert {alert.rationale for alert in made.alerts} == {NO_REASON}
     assert all("12" in (alert.reason_fault or "") for alert in made.alerts)
 
 
@@ -491,7 +491,7 @@ def test_a_reason_with_a_number_that_is_not_in_the_article_is_left_out(
         (
             "teacher",
             {"rationale": None},
-            r"learns the teacher.s reasons, and teacher\.rationale does not name the field of the rows",
+            r"learns the teacher.s rationales, and teacher\.rationale does not name the field of the rows",
         ),
         ("student", {"head": "linear"}, r"this student\.head writes none\. Use student\.head: verbaliser"),
         (
@@ -502,17 +502,17 @@ def test_a_reason_with_a_number_that_is_not_in_the_article_is_left_out(
         (
             "recipe",
             {"rationale_weight": 0},
-            r"teacher\.rationale is for a recipe that learns the teacher.s reasons, and recipe .anon. .* does not",
+            r"teacher\.rationale is for a recipe that learns the teacher.s rationales, and recipe .anon. .* does not",
         ),
         (
             "teacher",
             {"labels_from": None, "confidence": None, "model": "m"},
             "a teacher that is a classifier gives none. Use a column, prompt or api",
         ),
-        ("teacher", {"rationale": "said"}, "none of the 40 training rows has a reason to learn"),
+        ("teacher", {"rationale": "said"}, "none of the 40 training rows has a rationale to learn"),
     ],
 )
-def test_reasons_need_a_source_and_a_student_that_writes(
+def test_rationales_need_a_source_and_a_student_that_writes(
     explained: dict[str, Any], section: str, change: dict[str, Any], message: str
 ) -> None:
     explained[section] |= change

@@ -1,4 +1,4 @@
-"""Prompts meet models: local scores, an API's letters and samples, reasons, and calibration through each."""
+"""Prompts meet models: local scores, an API's letters and samples, rationales, and calibration through each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.prompts.label_render import render_plain
 from limbeck.errors import ConfigError, TeacherError
 from limbeck.tasks.classification.prompted_teacher import (
-    ask_for_reasons,
+    ask_for_rationales,
     chat_label_probs,
     content_free_rows,
     local_label_probs,
@@ -156,7 +156,7 @@ def test_an_api_may_have_nothing_to_say_about_nothing() -> None:
     assert scored.steps == ("contextual",)
 
 
-def test_a_reason_that_cannot_be_used_is_asked_for_once_more() -> None:
+def test_a_rationale_that_cannot_be_used_is_asked_for_once_more() -> None:
     prompt = LabelPrompt(format="label_and_rationale", answer="Classification:")
     rows = [{"text": text} for text in ("good", "better", "bad", "changing", "refused")]
     words = {
@@ -173,20 +173,20 @@ def test_a_reason_that_cannot_be_used_is_asked_for_once_more() -> None:
         text = request.messages[-1].content.rpartition("Input: ")[2]
         if text == "refused":
             return Failure("refused", "no")
-        label, reason = words[text, request.sample]
-        return Answer(f"Classification: {label}\nReason: {reason}", "stop", "m")
+        label, rationale = words[text, request.sample]
+        return Answer(f"Classification: {label}\nReason: {rationale}", "stop", "m")
 
     teacher = Scripted(react)
-    found = ask_for_reasons(teacher, prompt, rows, LABELS)  # type: ignore[arg-type]
-    assert [(a.label, a.reason) if a else None for a in found] == [
+    found = ask_for_rationales(teacher, prompt, rows, LABELS)  # type: ignore[arg-type]
+    assert [(a.label, a.rationale) if a else None for a in found] == [
         ("risk", REASON), ("risk", REASON), ("risk", None), ("risk", None), None,
     ]  # fmt: skip
     assert sum(request.sample for request in teacher.asked) == 3
-    with pytest.raises(ConfigError, match="format: label has no reason"):
-        ask_for_reasons(teacher, PROMPT, rows, LABELS)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="format: label has no rationale"):
+        ask_for_rationales(teacher, PROMPT, rows, LABELS)  # type: ignore[arg-type]
 
 
-def test_labels_and_reasons_are_read_behind_thoughts() -> None:
+def test_labels_and_rationales_are_read_behind_thoughts() -> None:
     thoughts = (
         "<think>\nOutput: safe\nReason: it only looks like it, and that is all that I have to say here.\n</think>\n"
     )
@@ -195,8 +195,8 @@ def test_labels_and_reasons_are_read_behind_thoughts() -> None:
     assert scored.probs_NC.argmax(axis=1).tolist() == [0, 0]
     with_reason = LabelPrompt(format="label_and_rationale", answer="Classification:")
     teacher = Scripted(lambda request: Answer(f"{thoughts}Classification: risk\nReason: {REASON}", "stop", "m"))
-    answers = ask_for_reasons(teacher, with_reason, ROWS, LABELS)  # type: ignore[arg-type]
-    assert [(one.label, one.reason) for one in answers if one is not None] == [("risk", REASON)] * 2
+    answers = ask_for_rationales(teacher, with_reason, ROWS, LABELS)  # type: ignore[arg-type]
+    assert [(one.label, one.rationale) for one in answers if one is not None] == [("risk", REASON)] * 2
     teacher = Scripted(lambda request: Answer(thoughts, "stop", "m"))
     with pytest.raises(TeacherError, match=r"2 only_thoughts.*switch its thinking off"):
         chat_label_probs(teacher, PROMPT, ROWS, LABELS, samples=1)  # type: ignore[arg-type]

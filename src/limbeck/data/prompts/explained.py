@@ -1,4 +1,4 @@
-"""The second task of a student that explains its labels: a text behind ``explain:``, and the reason to write.
+"""The second task of a student that explains its labels: a text behind ``explain:``, and the rationale to write.
 
 Hsieh et al. 2023, "Distilling Step-by-Step! Outperforming Larger Language Models with Less Training Data and Smaller
 Model Sizes", arXiv:2305.02301, section 3.2: label and rationale are tasks of their own, told apart by a prefix.
@@ -22,47 +22,48 @@ from limbeck.models.label_scorer import Verbaliser
 from limbeck.models.verbaliser import LabelTokens
 from limbeck.types import Rows
 
-__all__ = ["EncodedReasons", "ReasonPrompts", "encode_reasons", "reason_prompts"]
+__all__ = ["EncodedRationales", "RationalePrompts", "encode_rationales", "rationale_prompts"]
 
 _PROBE = "Because it says so."
 
 
 @dataclass(frozen=True)
-class EncodedReasons:
-    """Prompts with their reasons in tokens; rows without a reason have none."""
+class EncodedRationales:
+    """Prompts with their rationales in tokens; rows without a rationale have none."""
 
     encoded: Encoded
     starts_N: NDArray[np.int64]
-    """Place of each reason's first token; 0 where a row has no reason."""
+    """Place of each rationale's first token; 0 where a row has no rationale."""
 
     def __len__(self) -> int:
         return int((self.starts_N > 0).sum())
 
     def batch(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Return `Batch.reasons` of `rows`."""
-        reasoned_B = self.starts_N[rows] > 0
+        """Return `Batch.rationales` of `rows`."""
+        explained_B = self.starts_N[rows] > 0
         none = torch.zeros(0, 0, dtype=torch.int64)
         inputs = {"input_ids": none, "attention_mask": none}
-        if reasoned_B.any():
-            inputs = self.encoded.batch(rows[reasoned_B])
-        starts = torch.from_numpy(self.starts_N[rows][reasoned_B])
-        return {**inputs, "starts": starts, "reasoned_B": torch.from_numpy(reasoned_B)}
+        if explained_B.any():
+            inputs = self.encoded.batch(rows[explained_B])
+        starts = torch.from_numpy(self.starts_N[rows][explained_B])
+        return {**inputs, "starts": starts, "explained_B": torch.from_numpy(explained_B)}
 
 
-def encode_reasons(
-    verbaliser: Verbaliser, rows: Rows, reasons: Sequence[str | None], tokenizer: Any, max_length: int
-) -> EncodedReasons:
-    """Tokenise each row's text behind ``explain:`` with its reason; one that is too long for the student is left out.
+def encode_rationales(
+    verbaliser: Verbaliser, rows: Rows, rationales: Sequence[str | None], tokenizer: Any, max_length: int
+) -> EncodedRationales:
+    """Tokenise each row's text behind ``explain:`` with its rationale; one too long for the student is left out.
 
     Args:
         verbaliser: the student's, whose prompt says how a text is laid out.
         rows: the texts.
-        reasons: for each row its reason; ``None``: it has none.
+        rationales: for each row its rationale; ``None``: it has none.
         tokenizer: the student's.
         max_length: most tokens that the student reads.
     """
     found = [
-        None if reason is None else _tokens(verbaliser, rows, i, reason, tokenizer) for i, reason in enumerate(reasons)
+        None if rationale is None else _tokens(verbaliser, rows, i, rationale, tokenizer)
+        for i, rationale in enumerate(rationales)
     ]
     kept = [one if one is not None and len(one.ids) <= max_length else LabelTokens([], 0) for one in found]
     encoded = Encoded(
@@ -73,25 +74,25 @@ def encode_reasons(
         pad_left=False,
         rows_at_limit=0,
     )
-    return EncodedReasons(encoded, np.array([one.start for one in kept], dtype=np.int64))
+    return EncodedRationales(encoded, np.array([one.start for one in kept], dtype=np.int64))
 
 
-class ReasonPrompts(NamedTuple):
-    """What a student reads before it writes reasons, and what ends one."""
+class RationalePrompts(NamedTuple):
+    """What a student reads before it writes rationales, and what ends one."""
 
     ids: list[list[int]]
     end_id: int
 
 
-def reason_prompts(verbaliser: Verbaliser, rows: Rows, tokenizer: Any) -> ReasonPrompts:
-    """Return the prompts behind which a student that explains writes its reasons. There must be a row."""
+def rationale_prompts(verbaliser: Verbaliser, rows: Rows, tokenizer: Any) -> RationalePrompts:
+    """Return the prompts behind which a student that explains writes its rationales. There must be a row."""
     found = [_tokens(verbaliser, rows, i, _PROBE, tokenizer) for i in range(len(rows))]
-    return ReasonPrompts([one.ids[: one.start] for one in found], found[0].ids[-1])
+    return RationalePrompts([one.ids[: one.start] for one in found], found[0].ids[-1])
 
 
-def _tokens(verbaliser: Verbaliser, rows: Rows, i: int, reason: str, tokenizer: Any) -> LabelTokens:
+def _tokens(verbaliser: Verbaliser, rows: Rows, i: int, rationale: str, tokenizer: Any) -> LabelTokens:
     prompt = student_prompt(verbaliser.prompt)
     asks: dict[str, Any] = {"system": None, "instruction": "explain:", "format": "none", "answer": prompt.rationale}
     asks |= {"demonstrations": (), "descriptions": {}}
     prompt = prompt.model_copy(update=asks)
-    return tokens_behind(prompt, verbaliser.labels, row_fields(verbaliser, rows, i), tokenizer, [reason])[0][0]
+    return tokens_behind(prompt, verbaliser.labels, row_fields(verbaliser, rows, i), tokenizer, [rationale])[0][0]

@@ -1,4 +1,4 @@
-"""Reads a label, and a reason where there is one, from what a model wrote."""
+"""Reads a label, and a rationale where there is one, from what a model wrote."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Literal
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.prompts.thoughts import marks_thoughts, without_thoughts
 
-__all__ = ["ParsedAnswer", "looks_english", "parse_answer", "usable_reason"]
+__all__ = ["ParsedAnswer", "looks_english", "parse_answer", "usable_rationale"]
 
 Outcome = Literal["label", "refused", "conflict", "unknown_label", "empty", "only_thoughts", "malformed_json"]
-ReasonOutcome = Literal["not_asked", "reason", "missing", "not_english", "too_short", "too_long", "restates_label"]
+RationaleOutcome = Literal[
+    "not_asked", "rationale", "missing", "not_english", "too_short", "too_long", "restates_label"
+]
 
 FEWEST_WORDS, MOST_WORDS = 8, 120
 _FEWEST_OWN_WORDS = 3
@@ -51,13 +53,13 @@ class ParsedAnswer:
     outcome: Outcome
     label: str | None = None
     """One of the task's labels; there if and only if the outcome is ``label``."""
-    reason: str | None = None
-    reason_outcome: ReasonOutcome = "not_asked"
+    rationale: str | None = None
+    rationale_outcome: RationaleOutcome = "not_asked"
 
     @property
     def ask_again(self) -> bool:
-        """Whether the label is there and a reason was asked for but cannot be used; a second time it is dropped."""
-        return self.label is not None and self.reason_outcome not in ("not_asked", "reason")
+        """Whether the label is there and a rationale was asked for but cannot be used; a second time it is dropped."""
+        return self.label is not None and self.rationale_outcome not in ("not_asked", "rationale")
 
 
 def parse_answer(text: str, prompt: LabelPrompt, labels: Sequence[str]) -> ParsedAnswer:
@@ -65,7 +67,7 @@ def parse_answer(text: str, prompt: LabelPrompt, labels: Sequence[str]) -> Parse
 
     The label is what stands after the answer's heading, else on the first line: one of `labels` after folding case,
     quotes, blanks and the full stop, or the only label mentioned there. Two different labels are a ``conflict``, none
-    is ``unknown_label``. An answer whose first sentence refuses is ``refused``, whatever labels it names. A reason
+    is ``unknown_label``. An answer whose first sentence refuses is ``refused``, whatever labels it names. A rationale
     must be English, have 8 to 120 words, and say more than the label.
     """
     own_marks = marks_thoughts(f"{prompt.answer} {prompt.rationale}")  # then they are what the prompt asks for
@@ -80,18 +82,18 @@ def parse_answer(text: str, prompt: LabelPrompt, labels: Sequence[str]) -> Parse
     first, *more = rest.strip().splitlines() or [""]
     outcome, label = _find(first, labels)
     if outcome == "unknown_label" and not heading:
-        # A chatty model may say a sentence first; what comes after a reason's heading is about other things.
+        # A chatty model may say a sentence first; what comes after a rationale's heading is about other things.
         outcome, label = _find(_before(rest, prompt.rationale), labels)
     if prompt.format != "label_and_rationale" or label is None:
         return ParsedAnswer(outcome, label)
-    found, reason = _after("\n".join(more), prompt.rationale)
-    return _with_reason(label, reason if found else "")
+    found, rationale = _after("\n".join(more), prompt.rationale)
+    return _with_rationale(label, rationale if found else "")
 
 
 def looks_english(text: str) -> bool:
     """Whether a text of some words is English: Latin letters, and a fifth of its words the commonest English ones.
 
-    A rule of thumb: very terse English fails it. A reason that fails is asked for again, then dropped; labels are
+    A rule of thumb: very terse English fails it. A rationale that fails is asked for again, then dropped; labels are
     never decided by it.
     """
     words = re.findall(r"[^\W\d_]+", text.lower())
@@ -101,38 +103,38 @@ def looks_english(text: str) -> bool:
     return sum(word in _ENGLISH for word in words) >= _ENGLISH_SHARE * len(words)
 
 
-def usable_reason(text: str) -> str | None:
-    """Return a reason on one line, without thoughts, if it is English and has 8 to 120 words, else ``None``."""
-    return _with_reason("", without_thoughts(text)).reason
+def usable_rationale(text: str) -> str | None:
+    """Return a rationale on one line, without thoughts, if it is English and has 8 to 120 words, else ``None``."""
+    return _with_rationale("", without_thoughts(text)).rationale
 
 
 def _parse_json(text: str, labels: Sequence[str]) -> ParsedAnswer:
     try:
         content = json.loads(_FENCE.sub("", text))
-        label, reason = content["label"], content.get("reason")
+        label, rationale = content["label"], content.get("reason")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ParsedAnswer("refused" if _refuses(text) else "malformed_json")
     outcome, found = _find(str(label), labels)
     if found is None:
         return ParsedAnswer(outcome)
-    return _with_reason(found, reason if isinstance(reason, str) else "")
+    return _with_rationale(found, rationale if isinstance(rationale, str) else "")
 
 
-def _with_reason(label: str, given: str) -> ParsedAnswer:
-    reason = " ".join(given.split())
-    words = len(reason.split())
-    outcome: ReasonOutcome = "reason"
+def _with_rationale(label: str, given: str) -> ParsedAnswer:
+    rationale = " ".join(given.split())
+    words = len(rationale.split())
+    outcome: RationaleOutcome = "rationale"
     if not words:
         outcome = "missing"
     elif words < FEWEST_WORDS:
         outcome = "too_short"
     elif words > MOST_WORDS:
         outcome = "too_long"
-    elif not looks_english(reason):
+    elif not looks_english(rationale):
         outcome = "not_english"
-    elif _own_words(reason, label) < _FEWEST_OWN_WORDS:
+    elif _own_words(rationale, label) < _FEWEST_OWN_WORDS:
         outcome = "restates_label"
-    return ParsedAnswer("label", label, reason if outcome == "reason" else None, outcome)
+    return ParsedAnswer("label", label, rationale if outcome == "rationale" else None, outcome)
 
 
 def _refuses(text: str) -> bool:
@@ -140,10 +142,10 @@ def _refuses(text: str) -> bool:
     return _REFUSAL.search(_fold(first_sentence).replace("\u2019", "'")) is not None
 
 
-def _own_words(reason: str, label: str) -> int:
-    """Return how many different words of a reason are neither common, nor of the label, nor about labelling."""
+def _own_words(rationale: str, label: str) -> int:
+    """Return how many different words of a rationale are neither common, nor of the label, nor about labelling."""
     known = tuple(word for word in _fold(label).split() if word not in _ENGLISH) + _OF_LABELLING
-    words = set(re.findall(r"[^\W\d_]+", _fold(reason)))
+    words = set(re.findall(r"[^\W\d_]+", _fold(rationale)))
     return sum(word not in _ENGLISH and not word.startswith(known) for word in words)
 
 

@@ -36,11 +36,11 @@ __all__ = [
 _FILE_FORMAT = 1
 _LABELS = "labels"
 RATIONALE_FORMATS = ("label_and_rationale", "json")
-"""Formats of answers that have a reason."""
+"""Formats of answers that have a rationale."""
 
 
 class Demonstration(BaseModel):
-    """A worked example: the fields of a row (``text``, ...), its label and, where the format has one, its reason."""
+    """A worked example: the fields of a row (``text``, ...), its label and, if the format has one, its rationale."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     __pydantic_extra__: dict[str, str]
@@ -71,7 +71,7 @@ class LabelPrompt(BaseModel):
     """What stands before the label: the last line of a plain prompt. With ``label_and_rationale`` it is better
     ``Classification:``, and a chat's answer begins with it."""
     rationale: str = "Reason:"
-    """What stands before the reason, with ``label_and_rationale``."""
+    """What stands before the rationale, with ``label_and_rationale``."""
     descriptions: dict[str, OneLine] = {}
     """What labels mean, by their names; default: what ``task.labels`` says. Lines of their own behind the
     instruction."""

@@ -269,11 +269,11 @@ def _blocks(
 
 
 def _answer(prompt: LabelPrompt, shown: Demonstration) -> str:
-    reason = folded(shown.rationale or "")
+    rationale = folded(shown.rationale or "")
     if prompt.format == "json":
-        return json.dumps({"label": shown.label, "reason": reason}, ensure_ascii=False)
+        return json.dumps({"label": shown.label, "reason": rationale}, ensure_ascii=False)
     if prompt.format == "label_and_rationale":
-        return f"{shown.label}\n{prompt.rationale} {reason}"
+        return f"{shown.label}\n{prompt.rationale} {rationale}"
     return shown.label
 
 

@@ -31,7 +31,7 @@ def make_verbaliser(
         labels: the task's.
         fields: what the text, and the second text of a pair, are called in the prompt.
         tokenizer: the model's.
-        explains: whether the model learns to write reasons as well.
+        explains: whether the model learns to write rationales as well.
 
     Raises:
         ConfigError: the prompt does not fit the task.

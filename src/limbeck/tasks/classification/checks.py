@@ -32,7 +32,7 @@ from limbeck.tasks.classification.context import set_up
 from limbeck.tasks.classification.dates import date_notes, with_label_dates
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.tasks.classification.label_teacher import LabelTeacher, pilot_without_cost, prompt_rows, unasked_teacher
-from limbeck.tasks.classification.prompted_teacher import content_free_rows, label_requests, reason_requests
+from limbeck.tasks.classification.prompted_teacher import content_free_rows, label_requests, rationale_requests
 from limbeck.tasks.classification.rows import (
     RunRows,
     budget_steps,
@@ -165,9 +165,9 @@ def _cost_of_asking(config: RunConfig, rows: RunRows, endpoint: ChatEndpoint) ->
     if "contextual" in teacher.calibration:
         texts += [dict(row) for row in content_free_rows(teacher.prompt)]
     requests = label_requests(endpoint, teacher.prompt, texts, rows.labels, teacher.samples)
-    learns_reasons = any(recipe.build().needs.reasons for recipe in config.recipes().values())
-    if learns_reasons and teacher.rationale is None:
-        requests += reason_requests(endpoint, teacher.prompt, train, rows.labels)
+    learns_rationales = any(recipe.build().needs.rationales for recipe in config.recipes().values())
+    if learns_rationales and teacher.rationale is None:
+        requests += rationale_requests(endpoint, teacher.prompt, train, rows.labels)
     found = estimate(endpoint, requests)
     words = f"{found.calls:,} calls, about {found.prompt_tokens:,} tokens of prompts (by 4 bytes a token) and at most "
     words += f"{found.answer_tokens:,} of answers"

@@ -71,7 +71,7 @@ class Teacher(_Section):
     confidence: str | None = None
     """Field with how sure the teacher was, from 0 to 1; default: it counts as certain."""
     rationale: str | None = None
-    """Field of the rows with the teacher's reason in English, where a recipe learns from it."""
+    """Field of the rows with the teacher's rationale in English, where a recipe learns from it."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Only for models whose authors you trust."""
 
@@ -191,18 +191,20 @@ def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
     if teacher.prompt is not None:
         yield Lack(Capability.FIRST_STATES, "a model with teacher.prompt has none", others)
     if teacher.rationale is not None:
-        yield Idle(Capability.REASONS, "teacher.rationale", "Use anon with rationale_weight, or leave it out")
+        yield Idle(Capability.RATIONALES, "teacher.rationale", "Use anon with rationale_weight, or leave it out")
     if teacher.is_classifier:
-        yield Lack(Capability.REASONS, "a teacher that is a classifier gives none", "Use a column, prompt or api")
+        yield Lack(Capability.RATIONALES, "a teacher that is a classifier gives none", "Use a column, prompt or api")
     if student.head != "verbaliser":
-        yield Lack(Capability.REASONS, "this student.head writes none", "Use student.head: verbaliser")
+        yield Lack(Capability.RATIONALES, "this student.head writes none", "Use student.head: verbaliser")
     if student.adapter is not None and student.adapter.kind in ("prompt", "prefix"):
         advice = "Use student.adapter with kind: lora, houlsby or bitfit"
-        yield Lack(Capability.REASONS, "a student with soft vectors (student.adapter) cannot write", advice)
+        yield Lack(Capability.RATIONALES, "a student with soft vectors (student.adapter) cannot write", advice)
     asks = teacher.api is not None and teacher.prompt is not None and teacher.prompt.format in RATIONALE_FORMATS
     if teacher.rationale is None and not asks:
         advice = f"An API is asked for them if its prompt.format is {' or '.join(RATIONALE_FORMATS)}"
-        yield Lack(Capability.REASONS, "teacher.rationale does not name the field of the rows that has them", advice)
+        yield Lack(
+            Capability.RATIONALES, "teacher.rationale does not name the field of the rows that has them", advice
+        )
 
 
 CONFIG = RunConfig

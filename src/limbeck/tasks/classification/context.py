@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.data.encode import Encoded, token_limit
-from limbeck.data.prompts.explained import EncodedReasons
+from limbeck.data.prompts.explained import EncodedRationales
 from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import predict_logits
@@ -31,7 +31,7 @@ from limbeck.tasks.classification.label_teacher import (
     load_prompted_model,
     make_label_teacher,
 )
-from limbeck.tasks.classification.reasons import training_reasons
+from limbeck.tasks.classification.rationales import training_rationales
 from limbeck.tasks.classification.rows import RunRows, start_teacher
 from limbeck.tasks.classification.student import make_student, student_tokenizer
 from limbeck.tasks.kept import kept_array
@@ -67,8 +67,8 @@ class Context:
     """The training rows as the student reads them."""
     test: Encoded
     student: Any
-    reasons: EncodedReasons | None = None
-    """The teacher's reasons of the training rows, where the student learns them."""
+    rationales: EncodedRationales | None = None
+    """The teacher's rationales of the training rows, where the student learns them."""
     warnings: list[str] = field(default_factory=list)
     """What a reader of the figures must know of what was found on the way."""
     costs: dict[str, StageCost] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class Context:
         return np.flatnonzero(self.taught) if taught else np.arange(len(self.rows.train))
 
     def batch_maker(
-        self, encoded: Encoded, for_teacher: Encoded | None, reasons: EncodedReasons | None = None
+        self, encoded: Encoded, for_teacher: Encoded | None, rationales: EncodedRationales | None = None
     ) -> Callable[[NDArray[np.int64]], Batch]:
         """Return the function that builds the batch of given training rows."""
         import torch
@@ -116,8 +116,8 @@ class Context:
             batch: Batch = {"student": encoded.batch(row_numbers), "labels_B": labels[picked], "rows_B": picked}
             if for_teacher is not None:
                 batch["teacher"] = for_teacher.batch(row_numbers)
-            if reasons is not None:
-                batch["reasons"] = reasons.batch(row_numbers)
+            if rationales is not None:
+                batch["rationales"] = rationales.batch(row_numbers)
             return batch
 
         return make_batch
@@ -171,7 +171,7 @@ def set_up(
             and student.verbaliser.explains
             and (label_teacher is None or config.teacher.rationale is not None)
         ):
-            context.reasons = training_reasons(config, rows, labels, student, tokenizer, limit, folder, progress)
+            context.rationales = training_rationales(config, rows, labels, student, tokenizer, limit, folder, progress)
         return context
     model, teacher_tokenizer = start_teacher(config, rows.labels)
     tokenizer = student_tokenizer(config, teacher_tokenizer)

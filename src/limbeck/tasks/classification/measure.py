@@ -24,7 +24,7 @@ from limbeck.tasks.classification.calibrate import calibrate_student
 from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_teacher import LabelTeacher, label_teacher_warnings, worth_of_labels
 from limbeck.tasks.classification.pilot import advice_for
-from limbeck.tasks.classification.reasons import reason_note
+from limbeck.tasks.classification.rationales import rationale_note
 from limbeck.tasks.classification.rows import demonstration_warnings, leaked_rows, task_file
 from limbeck.tasks.record import Facts, assemble, described, main_last
 from limbeck.tasks.task import System
@@ -160,8 +160,8 @@ def _warnings(context: Context) -> list[str]:
         if worth is not None and not worth.is_worth_it:
             found.append(f"The teacher is {worth}. {advice_for(config)}")
     found += context.warnings + look_alike_warnings(rows.labels)
-    if context.reasons is not None:
-        found.append(reason_note(context.reasons))
+    if context.rationales is not None:
+        found.append(rationale_note(context.rationales))
     if rows.left_out:
         found.append(f"{rows.left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
     if config.data.test is None:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.data.encode import token_limit
-from limbeck.data.prompts.explained import reason_prompts
-from limbeck.data.prompts.label_answer import usable_reason
+from limbeck.data.prompts.explained import rationale_prompts
+from limbeck.data.prompts.label_answer import usable_rationale
 from limbeck.data.prompts.scored import encode_for
 from limbeck.data.tasks import Classification
 from limbeck.evaluation.predict import predict_logits, softmax
@@ -26,8 +26,8 @@ from limbeck.types import Origin, Rows, Update
 
 __all__ = ["Predictor"]
 
-_REASONS_AT_ONCE = 16
-_REASON_TOKENS = 320
+_RATIONALES_AT_ONCE = 16
+_RATIONALE_TOKENS = 320
 """120 words of any tokenizer."""
 
 
@@ -67,29 +67,29 @@ class Predictor:
 
     @property
     def explains(self) -> bool:
-        """Whether the student was taught to write reasons."""
+        """Whether the student was taught to write rationales."""
         return isinstance(self.model, LabelScorer) and self.model.verbaliser.explains
 
-    def reasons(self, rows: Rows, update: Update | None = None) -> list[str | None]:
-        """Have a student that explains write a reason for each row; ``None`` where it can not be used.
+    def rationales(self, rows: Rows, update: Update | None = None) -> list[str | None]:
+        """Have a student that explains write a rationale for each row; ``None`` where it can not be used.
 
         It is held to what it was taught: English, 8 to 120 words. Whether it is true of the text is not asked here.
         """
         written: list[str | None] = []
-        for first in range(0, len(rows), _REASONS_AT_ONCE):
-            part = rows.take(list(range(first, min(first + _REASONS_AT_ONCE, len(rows)))))
-            prompts = reason_prompts(self.model.verbaliser, part, self.tokenizer)
+        for first in range(0, len(rows), _RATIONALES_AT_ONCE):
+            part = rows.take(list(range(first, min(first + _RATIONALES_AT_ONCE, len(rows)))))
+            prompts = rationale_prompts(self.model.verbaliser, part, self.tokenizer)
             budget = self.max_length - max(map(len, prompts.ids))
             completions = write_completions(
                 self.model.language_model,
                 prompts.ids,
-                Decoding(max_new_tokens=max(1, min(_REASON_TOKENS, budget)), temperature=0.0),
+                Decoding(max_new_tokens=max(1, min(_RATIONALE_TOKENS, budget)), temperature=0.0),
                 end_ids=[prompts.end_id],
                 pad_id=prompts.end_id,
                 seed=0,
             )
             texts = self.tokenizer.batch_decode([one.ids for one in completions], skip_special_tokens=True)
-            written += [usable_reason(text.strip().partition("\n")[0]) for text in texts]
+            written += [usable_rationale(text.strip().partition("\n")[0]) for text in texts]
             if update is not None:
                 update(len(part))
         return written

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Row",
-    "ask_for_reasons",
+    "ask_for_rationales",
     "chat_label_probs",
     "content_free_rows",
     "label_requests",
     "local_label_probs",
-    "reason_requests",
+    "rationale_requests",
     "rendered_prompts",
     "rows_for_prompts",
 ]
@@ -43,7 +43,7 @@ __all__ = [
 Row = Mapping[str, str]
 """The fields of a text to label, by the names that the prompt's input asks for."""
 
-_LABEL_TOKENS, _REASON_TOKENS = 64, 320
+_LABEL_TOKENS, _RATIONALE_TOKENS = 64, 320
 """Longest answers: a label, and a label with 120 words of any tokenizer."""
 _ASKED_AGAIN_TEMPERATURE = 0.7
 _MOST_UNREADABLE_OF_NOTHING = 0.67
@@ -217,16 +217,16 @@ def label_requests(
     return sample_requests(asked_N, samples=samples, max_tokens=_longest(prompt), stop=_stop(prompt, chat))
 
 
-def reason_requests(
+def rationale_requests(
     endpoint: ChatEndpoint, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str]
 ) -> list[ChatRequest]:
-    """Return what `ask_for_reasons` asks about rows at first, without asking it."""
+    """Return what `ask_for_rationales` asks about rows at first, without asking it."""
     chat = endpoint.kind == "chat"
     asked_N, _ = _asked(prompt, rows, labels, chat)
-    return [_reason_request(asked, prompt, chat) for asked in asked_N]
+    return [_rationale_request(asked, prompt, chat) for asked in asked_N]
 
 
-def ask_for_reasons(
+def ask_for_rationales(
     teacher: ChatTeacher,
     prompt: LabelPrompt,
     rows: Sequence[Row],
@@ -234,25 +234,25 @@ def ask_for_reasons(
     *,
     update: Update | None = None,
 ) -> list[ParsedAnswer | None]:
-    """Return a label with its reason in English for each row; ``None`` where the request failed.
+    """Return a label with its rationale in English for each row; ``None`` where the request failed.
 
-    An answer whose reason cannot be used is asked for once more, as another sample. If that has the same fault, or
-    another label, the first label stays and has no reason.
+    An answer whose rationale cannot be used is asked for once more, as another sample. If that has the same fault, or
+    another label, the first label stays and has no rationale.
 
     Raises:
-        ConfigError: the prompt's format has no reason.
+        ConfigError: the prompt's format has no rationale.
         TeacherError: the API cannot be used.
     """
     from limbeck.errors import ConfigError
     from limbeck.teachers.chat.answer import Answer
 
     if prompt.format not in RATIONALE_FORMATS:
-        raise ConfigError(f"prompt.format: {prompt.format} has no reason; use {' or '.join(RATIONALE_FORMATS)}")
+        raise ConfigError(f"prompt.format: {prompt.format} has no rationale; use {' or '.join(RATIONALE_FORMATS)}")
     chat = teacher.endpoint.kind == "chat"
     asked_N, _ = _asked(prompt, rows, labels, chat)
 
     def ask(which: Sequence[int], temperature: float, sample: int) -> list[ParsedAnswer | None]:
-        requests = [_reason_request(asked_N[row], prompt, chat, temperature, sample) for row in which]
+        requests = [_rationale_request(asked_N[row], prompt, chat, temperature, sample) for row in which]
         outcomes = teacher.complete(requests, update)
         return [parse_answer(o.text, prompt, labels) if isinstance(o, Answer) else None for o in outcomes]
 
@@ -260,7 +260,7 @@ def ask_for_reasons(
     again = [row for row, answer in enumerate(found) if answer is not None and answer.ask_again]
     for row, answer in zip(again, ask(again, _ASKED_AGAIN_TEMPERATURE, 1), strict=True):
         first = found[row]
-        if answer is not None and first is not None and answer.reason and answer.label == first.label:
+        if answer is not None and first is not None and answer.rationale and answer.label == first.label:
             found[row] = answer
     return found
 
@@ -281,18 +281,18 @@ def _asked_in_every_order(
     return [[asked for asked, _ in orders] for orders in turned], [orders[0][1] for orders in turned]
 
 
-def _reason_request(
+def _rationale_request(
     asked: Asked, prompt: LabelPrompt, chat: bool, temperature: float = 0.0, sample: int = 0
 ) -> ChatRequest:
     from limbeck.teachers.labels.asked import request_of
 
     return request_of(
-        asked, max_tokens=_REASON_TOKENS, sampling_temperature=temperature, sample=sample, stop=_stop(prompt, chat)
+        asked, max_tokens=_RATIONALE_TOKENS, sampling_temperature=temperature, sample=sample, stop=_stop(prompt, chat)
     )
 
 
 def _longest(prompt: LabelPrompt) -> int:
-    return _LABEL_TOKENS if prompt.format in ("none", "label") else _REASON_TOKENS
+    return _LABEL_TOKENS if prompt.format in ("none", "label") else _RATIONALE_TOKENS
 
 
 def _stop(prompt: LabelPrompt, chat: bool) -> tuple[str, ...]:

@@ -95,7 +95,7 @@ def read_rows(config: RunConfig, folder: Path | None = None) -> RunRows:
         label=config.task.label,
         teacher_label=config.teacher.labels_from,
         teacher_confidence=config.teacher.confidence,
-        teacher_reason=config.teacher.rationale,
+        teacher_rationale=config.teacher.rationale,
     )
     train = _load(config.data, "train", fields, known, folder)
     _require_teacher_fields(config, train.columns)

@@ -62,7 +62,7 @@ def make_student(config: RunConfig, teacher: Any, tokenizer: Any, labels: list[s
     if wanted.head == "linear":
         return model
     fields = [field for field in (config.task.text, config.task.text_pair) if field is not None]
-    explains = any(recipe.build().needs.reasons for recipe in config.recipes().values())
+    explains = any(recipe.build().needs.rationales for recipe in config.recipes().values())
     return LabelScorer(model, make_verbaliser(student_prompt(config), labels, fields, tokenizer, explains=explains))
 
 

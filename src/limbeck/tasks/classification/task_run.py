@@ -161,7 +161,7 @@ class ClassifierRun:
             seed=seed,
             training=planned.training,
             sequences=sequences,
-            make_batch=context.batch_maker(encoded, live, context.reasons if needs.reasons else None),
+            make_batch=context.batch_maker(encoded, live, context.rationales if needs.rationales else None),
             progress=self.progress,
             title=planned.title,
             tokenizer=tokenizer,

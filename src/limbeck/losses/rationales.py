@@ -1,4 +1,4 @@
-"""The term on a teacher's reasons."""
+"""The term on a teacher's rationales."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 from limbeck.losses.term import Output, Term
 from limbeck.types import Batch, Needs, Signal
 
-__all__ = ["ReasonCrossEntropy"]
+__all__ = ["RationaleCrossEntropy"]
 
 
 @dataclass(frozen=True)
-class ReasonCrossEntropy(Term):
-    """``-(1/T) sum_t log q(r_t | x, r_<t)`` of each row's reason r with its end marker, in nats.
+class RationaleCrossEntropy(Term):
+    """``-(1/T) sum_t log q(r_t | x, r_<t)`` of each row's rationale r with its end marker, in nats.
 
-    A row counts once, however long its reason is.
+    A row counts once, however long its rationale is.
 
     Reference: Hsieh et al. 2023, "Distilling Step-by-Step!", arXiv:2305.02301, equation 4.
     """
@@ -25,10 +25,10 @@ class ReasonCrossEntropy(Term):
 
     @property
     def needs(self) -> Needs:
-        return Needs(reasons=True)
+        return Needs(rationales=True)
 
     def mask(self, batch: Batch) -> Tensor:
-        return batch["reasons"]["reasoned_B"]
+        return batch["rationales"]["explained_B"]
 
     def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
-        return -student["reason_log_probs_B"]
+        return -student["rationale_log_probs_B"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from limbeck.data.prompts.explained import EncodedReasons, encode_reasons
-from limbeck.data.prompts.label_answer import usable_reason
+from limbeck.data.prompts.explained import EncodedRationales, encode_rationales
+from limbeck.data.prompts.label_answer import usable_rationale
 from limbeck.errors import DataError
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.tasks.classification.config import RunConfig
@@ -13,10 +13,10 @@ from limbeck.tasks.classification.label_teacher import LabelTeacher, open_journa
 from limbeck.tasks.classification.rows import RunRows
 from limbeck.types import Progress
 
-__all__ = ["reason_note", "training_reasons"]
+__all__ = ["rationale_note", "training_rationales"]
 
 
-def training_reasons(
+def training_rationales(
     config: RunConfig,
     rows: RunRows,
     teacher: LabelTeacher,
@@ -25,10 +25,10 @@ def training_reasons(
     max_length: int,
     folder: Path,
     progress: Progress,
-) -> EncodedReasons:
-    """Read or ask for the reasons of the training rows, and tokenise those that can be used for the student.
+) -> EncodedRationales:
+    """Read or ask for the rationales of the training rows, and tokenise those that can be used for the student.
 
-    A reason is used if it is English and has 8 to 120 words. One that an API gives for another label than its
+    A rationale is used if it is English and has 8 to 120 words. One that an API gives for another label than its
     probabilities do is not.
 
     Raises:
@@ -36,38 +36,39 @@ def training_reasons(
         TeacherError: the API cannot be asked.
     """
     if config.teacher.rationale is not None:
-        assert rows.train.teacher_reason is not None
-        reasons = [usable_reason(reason or "") for reason in rows.train.teacher_reason]
+        assert rows.train.teacher_rationale is not None
+        rationales = [usable_rationale(rationale or "") for rationale in rows.train.teacher_rationale]
     else:
-        reasons = _asked_for(config, rows, teacher, folder, progress)
-    encoded = encode_reasons(student.verbaliser, rows.train, reasons, tokenizer, max_length)
+        rationales = _asked_for(config, rows, teacher, folder, progress)
+    encoded = encode_rationales(student.verbaliser, rows.train, rationales, tokenizer, max_length)
     if not len(encoded):
         raise DataError(
-            f"none of the {len(rows.train)} training rows has a reason to learn from: English, 8 to 120 words, and "
+            f"none of the {len(rows.train)} training rows has a rationale to learn from: English, 8 to 120 words, and "
             f"together with its text at most {max_length} tokens. Check teacher.rationale, or leave out "
             "rationale_weight"
         )
     return encoded
 
 
-def reason_note(reasons: EncodedReasons) -> str:
+def rationale_note(rationales: EncodedRationales) -> str:
     """Return what a reader of the report must know."""
     return (
-        f"{len(reasons)} of {len(reasons.starts_N)} training rows have a reason that the student learnt to write; the "
-        "others have none, or one that is not English, not of 8 to 120 words, or too long for the student."
+        f"{len(rationales)} of {len(rationales.starts_N)} training rows have a rationale that the student "
+        "learnt to write; the others have none, or one that is not English, not of 8 to 120 words, or too long for "
+        "the student."
     )
 
 
 def _asked_for(
     config: RunConfig, rows: RunRows, teacher: LabelTeacher, folder: Path, progress: Progress
 ) -> list[str | None]:
-    from limbeck.tasks.classification.prompted_teacher import ask_for_reasons
+    from limbeck.tasks.classification.prompted_teacher import ask_for_rationales
     from limbeck.teachers.chat.client import ChatTeacher
 
     assert config.teacher.api is not None
     assert config.teacher.prompt is not None
-    with open_journal(config, folder) as journal, progress.track("teacher reasons", len(rows.train)) as update:
-        answers = ask_for_reasons(
+    with open_journal(config, folder) as journal, progress.track("teacher rationales", len(rows.train)) as update:
+        answers = ask_for_rationales(
             ChatTeacher(config.teacher.api, journal),
             config.teacher.prompt,
             prompt_rows(config, rows.train),
@@ -76,6 +77,6 @@ def _asked_for(
         )
     said = [rows.labels[c] for c in teacher.train.probs_NC.argmax(axis=-1)]
     return [
-        answer.reason if answer is not None and answer.label == label else None
+        answer.rationale if answer is not None and answer.label == label else None
         for answer, label in zip(answers, said, strict=True)
     ]
