@@ -15,12 +15,17 @@ from limbeck.formatting import (
     EN_DASH,
     MINUS,
     TIMES,
+    bare_difference,
     bare_range,
     bytes_text,
     count_text,
     decimal_text,
+    difference_range,
+    difference_text,
     duration_text,
     energy_text,
+    figure_range,
+    figure_text,
     hours_text,
     milliseconds_text,
     p_value_text,
@@ -174,3 +179,14 @@ def test_shorten_counts_wide_characters_twice() -> None:
     assert shorten("日本語日本語", 6) == "日本…"
     assert shorten("日本語", 6) == "日本語"
     assert shorten(" \n ", 7) == "(empty)"
+
+
+def test_figures_in_the_users_own_unit_may_be_of_any_size() -> None:
+    """A mean squared error of prices has nine digits before the point, that of shares four zeros after it."""
+    interval = Interval(value=2.8e8, low=-1.1e8, high=5.2e8)
+    assert figure_range(interval, "quantity") == f"{MINUS}1.10 {TIMES} 10⁸{EN_DASH}5.20 {TIMES} 10⁸"
+    assert difference_range(interval, "quantity") == f"{MINUS}1.10 {TIMES} 10⁸ to +5.20 {TIMES} 10⁸"
+    for value, words in ((0.0, "0"), (99.96, "100"), (999_999.6, f"1.00 {TIMES} 10⁶"), (0.000123, "0.000123")):
+        assert figure_text(value, "quantity") == words
+    assert difference_text(0.0, "quantity") == "0"
+    assert [bare_difference(0.03, unit) for unit in ("share", "nats", "number")] == ["+3.0", "+0.030", "+0.030"]

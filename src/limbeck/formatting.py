@@ -18,6 +18,7 @@ __all__ = [
     "MINUS",
     "TIMES",
     "Unit",
+    "bare_difference",
     "bare_range",
     "bytes_text",
     "count_text",
@@ -36,7 +37,9 @@ __all__ = [
     "parameters_text",
     "perplexity_text",
     "points_text",
+    "power_text",
     "printable",
+    "quantity_text",
     "range_text",
     "rate_text",
     "ratio_text",
@@ -52,6 +55,8 @@ EN_DASH, MINUS, TIMES = "\N{EN DASH}", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN
 
 ABSENT = EN_DASH
 """Stands for a figure that was not, or could not be, measured."""
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Unit = Literal["share", "points", "nats"]
 
@@ -163,6 +168,29 @@ def perplexity_text(perplexity: float | None) -> str:
     return f"{perplexity:.2f}" if perplexity < 9.995 else f"{perplexity:,.{1 if perplexity < 99.95 else 0}f}"
 
 
+def quantity_text(value: float | None) -> str:
+    """Write a figure that may be of any size with three significant digits; whole numbers below a million in full.
+
+    >>> quantity_text(0.4567), quantity_text(12345.6), quantity_text(256750879.2), quantity_text(-0.0000123)
+    ('0.457', '12,346', '2.57 × 10⁸', '\N{MINUS SIGN}1.23 × 10⁻⁵')
+    """
+    if not _known(value):
+        return ABSENT
+    digits = f"{value:,.0f}" if 99.95 <= abs(value) < 999_999.5 else f"{value:#.3g}" if value else "0"
+    return power_text(digits)
+
+
+def power_text(number: str) -> str:
+    """Write a number with an exponent as a power of ten, and a minus sign as such.
+
+    >>> power_text("2e+09"), power_text("-0.5")
+    ('2 × 10⁹', '\N{MINUS SIGN}0.5')
+    """
+    digits, _, exponent = number.partition("e")
+    power = f" {TIMES} 10{str(int(exponent)).translate(_RAISED)}" if exponent else ""
+    return digits.replace("-", MINUS) + power
+
+
 def figure_text(value: float | None, unit: MetricUnit) -> str:
     """Write a figure of a metric in its unit, which is left out where the metric's title says it.
 
@@ -175,6 +203,8 @@ def figure_text(value: float | None, unit: MetricUnit) -> str:
         return share_text(value)
     if unit == "perplexity":
         return perplexity_text(value)
+    if unit == "quantity":
+        return quantity_text(value)
     return f"{value:.1f}" if unit == "words" else decimal_text(value)
 
 
@@ -193,6 +223,8 @@ def difference_text(difference: float | None, unit: MetricUnit) -> str:
     """
     if unit == "share" or not _known(difference):
         return points_text(difference)
+    if unit == "quantity":
+        return f"{'+' if difference > 0 else ''}{quantity_text(difference)}"
     return f"{signed_text(difference)}{' nats' if unit == 'nats' else ''}"
 
 
@@ -200,7 +232,12 @@ def difference_range(interval: Interval | None, unit: MetricUnit) -> str:
     """Write the bounds of a difference, without its unit; nothing where there are none."""
     if interval is None or not _known(interval.low) or not _known(interval.high):
         return ""
-    return " to ".join(difference_text(end, unit).split(" ")[0] for end in (interval.low, interval.high))
+    return " to ".join(bare_difference(end, unit) for end in (interval.low, interval.high))
+
+
+def bare_difference(difference: float | None, unit: MetricUnit) -> str:
+    """Write a difference with its sign, without its unit."""
+    return difference_text(difference, unit).removesuffix(" points").removesuffix(" nats")
 
 
 def range_text(interval: Interval | None, *, unit: Unit = "share") -> str:

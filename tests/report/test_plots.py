@@ -135,7 +135,7 @@ def test_slices_that_gained_are_not_said_to_have_lost(records: dict[str, Results
     f1 = results.metric("f1")
     gained = change_plot(results, f1, pair, [SliceChange("a", 0.5, 1.0)], "classes")
     lost = change_plot(results, f1, pair, [SliceChange("a", 1.0, 0.5)], "classes")
-    assert (gained.title, lost.title) == ("Change of classes", "Classes that lost the most")
+    assert (gained.title, lost.title) == ("F1 of classes, from teacher to student", "Classes that lost the most")
 
 
 def test_wide_scripts_get_room(records: dict[str, Results]) -> None:
@@ -269,3 +269,23 @@ def test_gaps_and_differences_of_languages(plots: dict[str, list[Plot]]) -> None
     difference = by_name["difference-ml-ipd-transfer-16"]
     assert {f"{MINUS}3.8", "All languages", "+0.8"} < set(texts(difference))
     assert "--error" in difference.svg, "a loss is filled in another colour"
+
+
+def test_no_axis_of_shares_goes_beyond_all(records: dict[str, Results]) -> None:
+    """Where all systems have everything right, matplotlib would put ticks at 105 %."""
+    results = records["classification"]
+    pair = results.roles("teacher")[0], results.roles("main")[0]
+    plot = change_plot(results, results.metric("f1"), pair, [SliceChange("a", 1.0, 1.0)], "classes")
+    ticks = [float(text.removesuffix(" %")) for text in texts(plot) if text.endswith(" %")]
+    assert max(ticks) == 100
+    assert len(ticks) > 1
+
+
+def test_steps_are_whole(records: dict[str, Results]) -> None:
+    curve = (
+        records["classification"].curves[0].model_copy(update={"steps": [1, 2, 3, 4], "values": [4.0, 3.0, 2.0, 1.5]})
+    )
+    (plot,) = curve_plots(changed(records["classification"], curves=[curve]))
+    steps = texts(plot)[: texts(plot).index("step")]
+    assert {"1", "2", "3", "4"} <= set(steps)
+    assert not any("." in step for step in steps)

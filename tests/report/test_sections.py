@@ -118,7 +118,7 @@ def test_a_new_kind_needs_no_code_here(records: dict[str, Results]) -> None:
         "<dt>Pearson",
     ):
         assert words in page
-    assert "Teacher: no MSE to the teacher, for it would be compared with itself." in page
+    assert "Teacher: no MSE to the teacher, since it would be compared with itself." in page
     use = Use(what="model that gives texts a number", task="text-classification", command="limbeck predict")
     card = render_card(results, use)
     assert "name: MSE\n" in card

@@ -101,7 +101,7 @@ def test_across_languages_they_are_those_of_the_largest_budget(records: dict[str
         "English model on English": "82.8 %",
         "macro accuracy of the best other system": "75.4 %",
         "of the accuracy on English kept": "87.7 %",
-        "on a device for ML-IPD": "1.32 h",
+        "of device time for ML-IPD": "1.32 h",
     }
     macro, _, best, kept, cost = (figure.detail for figure in found)
     assert macro == "3 languages, 16 labels for each task and language; 95 % interval 74.9 to 77.3 %"

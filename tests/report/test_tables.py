@@ -53,19 +53,29 @@ def test_budgets_have_headings(records: dict[str, Results]) -> None:
 
 def test_what_is_missing_is_explained(records: dict[str, Results], bare: dict[str, Results]) -> None:
     notes = absence_notes(records["classification"])
-    assert "Teacher: no Agreement and KL, for it would be compared with itself." in notes
-    assert any("is no model" in note for note in notes)
+    assert "Teacher: no agreement or KL, since it would be compared with itself." in notes
+    assert "Always the most frequent label: no KL, ECE, size or speed, since it is not a model." in notes
     assert any("teacher's output" in note for note in absence_notes(bare["classification"]))
 
 
 def test_comparisons_in_words(records: dict[str, Results]) -> None:
-    first, second, *_ = compared(records["classification"]).rows
-    head, figure, difference, bootstrap, mcnemar, seeds, t_test = first.cells
-    assert (head.text, figure.flat()) == ("Distilled against Fine-tuned", "Accuracy (more is better)")
+    heading, first, second, *_ = compared(records["classification"]).rows
+    figure, difference, bootstrap, mcnemar, seeds, t_test = first.cells
+    assert heading.heading
+    assert (heading.cells[0].text, figure.flat()) == ("Distilled against Fine-tuned", "Accuracy (more is better)")
     assert (difference.text, difference.small, difference.emphasis) == ("+1.9 points", "+1.1 to +2.7", "clear")
     assert mcnemar.text.split("\n")[0] == "seed 0: 141 to 92, p = 0.002"
     assert (bootstrap.text, seeds.text, t_test.text) == ("p < 0.001", "+1.6\n+1.9\n+2.2", "p = 0.008")
-    assert (second.cells[1].text, second.cells[4].text) == ("Macro F1", ABSENT)
+    assert (second.cells[0].text, second.cells[3].text) == ("Macro F1", ABSENT)
+
+
+def test_each_pair_is_a_heading_of_its_figures_once(records: dict[str, Results]) -> None:
+    results = records["classification"]
+    shuffled = [*results.comparisons[1:], results.comparisons[0]]
+    rows = compared(changed(results, comparisons=shuffled)).rows
+    headings = [row.cells[0].text for row in rows if row.heading]
+    assert len(headings) == len(set(headings)) == len({(c.first, c.second) for c in shuffled if not c.slice})
+    assert len(rows) == len(headings) + sum(not c.slice for c in shuffled)
 
 
 def test_an_interval_around_zero_is_not_clear(records: dict[str, Results]) -> None:
@@ -91,10 +101,10 @@ def test_a_test_that_was_not_defined_is_a_dash_and_not_p_0(records: dict[str, Re
 
 
 def test_where_less_is_better_it_is_said(records: dict[str, Results]) -> None:
-    row = next(row for row in compared(records["generation"]).rows if row.cells[1].text == "KL")
-    assert row.cells[1].small == "less is better"
-    assert row.cells[2].text.startswith(MINUS)
-    assert row.cells[2].text.endswith("nats")
+    row = next(row for row in compared(records["generation"]).rows if row.cells[0].text == "KL")
+    assert row.cells[0].small == "less is better"
+    assert row.cells[1].text.startswith(MINUS)
+    assert row.cells[1].text.endswith("nats")
 
 
 def test_single_seeds_are_listed_where_there_are_several(records: dict[str, Results]) -> None:

@@ -99,7 +99,7 @@ def _always_the_most_frequent(held_out: HeldOut) -> Classified | None:
     label = int(counts.argmax())
     logits = np.zeros((len(held_out.gold), len(held_out.labels)), dtype=np.float32)
     logits[:, label] = 1.0
-    detail = f"'{held_out.labels[label]}', which {counts[label]:,} of {counts.sum():,} held-out rows are"
+    detail = f"'{held_out.labels[label]}', the label of {counts[label]:,} of {counts.sum():,} held-out rows"
     system = System(name="constant", title="Always the most frequent label", role="constant", detail=detail)
     return Classified(system, {0: logits})
 

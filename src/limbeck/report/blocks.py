@@ -33,6 +33,7 @@ _TABLES = {
     "loss": "Loss",
     "one_vs_rest": "Each class against all others",
     "answers": "What the answers look like",
+    "entities": "Precision and recall of entities",
 }
 """Titles of tables of figures that have a better one than their name."""
 _CURVES_OPEN = 4
@@ -91,13 +92,13 @@ def _tests(results: Results) -> Block:
     if not comparisons:
         return Block()
     lead = (
-        "Differences are paired: both systems answer the same rows. Where the interval leaves out zero, the "
-        "difference is set in bold; that speaks of these rows, and the t-test of the seeds."
+        "Differences are paired: both systems answer the same rows. A difference is in bold where its interval leaves "
+        "out zero. The interval speaks of these rows, and the t-test of the seeds."
     )
     control = next((system for system in results.systems if system.control), None)
     if control and not (results.section(Search) or results.budgets()):
         lead += (
-            f" {control.title} had the learning rate and steps of the distilled student; it was not tuned for itself."
+            f" {control.title}: trained with the distilled student's learning rate and steps, not tuned for itself."
         )
     if not results.budgets():
         return Block("Is the difference real?", lead, tables=[comparison_table(results, comparisons, "Comparisons")])
@@ -127,8 +128,8 @@ def words_of(results: Results, blocks: list[Block]) -> dict[str, str]:
     for block in blocks:
         words |= block.words
     words["95 % interval"] = (
-        "The range that a figure keeps to when the held-out rows are drawn anew with replacement many times; it does "
-        "not cover other data than these, nor other seeds."
+        "The range of 95 % of the values that a figure has when the held-out rows are drawn again and again, with "
+        "replacement. It covers neither other data nor other training seeds."
     )
     made = {test.name for comparison in results.comparisons for test in comparison.tests}
     words |= {title: meaning for name, (title, meaning) in _TEST_WORDS.items() if name in made}
@@ -154,13 +155,13 @@ _TEST_WORDS = {
     ),
     "mcnemar": (
         "McNemar's test",
-        "Looks only at rows that exactly one of two systems gets right; with equal systems these would fall to both "
-        "sides alike.",
+        "Looks only at rows that exactly one of two systems gets right; two equally good systems would share these "
+        "evenly.",
     ),
     "t": (
         "t-test over seeds",
-        "Asks whether the difference outlasts the chance in training; with few seeds it can only find large "
-        "differences, and with too few, or where all differ by the same, it is not defined.",
+        "Asks whether the difference is more than chance in training. Few seeds show only large differences; with "
+        "fewer than three, or where all differ by the same, there is no test.",
     ),
     "holm": ("Holm", "The p-value of the t-test, corrected for how many were made."),
 }

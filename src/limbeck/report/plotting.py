@@ -20,6 +20,7 @@ from limbeck.report.palette import CSS_VARIABLES, INK, LINE, MUTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "legend_above",
     "reserve_for_wide",
     "settle",
+    "share_ticks",
     "slug",
     "to_svg",
 ]
@@ -141,6 +143,12 @@ def reserve_for_wide(figure: Figure, labels: list[str]) -> None:
     engine = figure.get_layout_engine()
     if left and isinstance(engine, ConstrainedLayoutEngine):
         engine.set(rect=(left, 0, 1 - left, 1))
+
+
+def share_ticks(axis: Axis) -> None:
+    """Leave out the ticks below 0 and above 100 %, where no share can be. Limits must have been set."""
+    low, high = axis.get_view_interval()
+    axis.set_ticks([at for at in axis.get_majorticklocs() if max(low, 0) <= at <= min(high, 1 + 1e-9)])
 
 
 def settle(figure: Figure) -> None:

@@ -113,25 +113,28 @@ def _size(teacher: Speed, main: Speed) -> KeyFigure | None:
     before, after = teacher.size_bytes, main.size_bytes
     if min(before, after) <= 0:
         return None
-    return _ratio(before / after, ("smaller", "larger"), f"{bytes_text(after)}, the teacher {bytes_text(before)}")
+    words = ("smaller", "larger", "the teacher's size")
+    return _ratio(before / after, words, f"{bytes_text(after)}, the teacher {bytes_text(before)}")
 
 
 def _faster(teacher: Speed, main: Speed) -> KeyFigure | None:
-    words = ("faster", "slower")
+    words = ("faster", "slower", "the teacher's speed")
     if teacher.latency_ms_median and main.latency_ms_median:
         before, after = teacher.latency_ms_median, main.latency_ms_median
         detail = f"{milliseconds_text(after)} for one row, the teacher {milliseconds_text(before)}"
         return _ratio(before / after, words, detail)
     if teacher.tokens_per_second and main.tokens_per_second:
         rates = main.tokens_per_second, teacher.tokens_per_second
-        detail = f"{rate_text(rates[0])} tokens, the teacher {rate_text(rates[1])}"
+        ours, its = (rate_text(rate).removesuffix(" /s") for rate in rates)
+        detail = f"{ours} tokens per second, the teacher {its}"
         return _ratio(rates[0] / rates[1], words, detail)
     return None
 
 
-def _ratio(ratio: float, words: tuple[str, str], detail: str) -> KeyFigure:
-    better, worse = words
-    return KeyFigure(ratio_text(max(ratio, 1 / ratio)), better if ratio >= 1 else worse, detail)
+def _ratio(ratio: float, words: tuple[str, str, str], detail: str) -> KeyFigure:
+    better, worse, same = words
+    shown = ratio_text(max(ratio, 1 / ratio))
+    return KeyFigure(shown, same if shown == ratio_text(1) else better if ratio >= 1 else worse, detail)
 
 
 def _time(results: Results) -> KeyFigure | None:

@@ -18,13 +18,14 @@ from limbeck.formatting import (
     rate_text,
 )
 from limbeck.report.block import Cell, Column, Row, Table
-from limbeck.report.lookup import budget_text, metrics_in
+from limbeck.report.lookup import budget_text, main_figure, metrics_in
 from limbeck.report.palette import looks
 from limbeck.report.values import (
     column_title,
     difference_cell,
     difference_text,
     figure_cell,
+    in_sentence,
     value_text,
 )
 from limbeck.results.figures import Comparison, Metric, Test
@@ -145,13 +146,14 @@ def absence_notes(results: Results) -> list[str]:
     missing = [m for m in results.metrics if m.table == "headline" and m not in shown]
     notes = []
     if of_teacher := [m for m in missing if _needs_teacher(m)]:
-        need = f"{_listed(of_teacher)} need{'s' if len(of_teacher) == 1 else ''} the teacher's output"
-        notes.append(f"{need} on the held-out rows, which was not available.")
+        need = f"need{'s' if len(of_teacher) == 1 else ''} the teacher's output on the held-out rows"
+        notes.append(f"{_listed([m.title for m in of_teacher])} {need}, which was not available.")
     if others := [m for m in missing if not _needs_teacher(m)]:
-        notes.append(f"Not measured on these rows, or not asked for: {_listed(others)}.")
+        notes.append(f"Not measured on these rows, or not asked for: {_listed([m.title for m in others])}.")
     teacher = results.role("teacher")
     if teacher and (own := [m for m in shown if _needs_teacher(m)]):
-        notes.append(f"{teacher.title}: no {_listed(own)}, for it would be compared with itself.")
+        names = _listed([in_sentence(m.title) for m in own], "or")
+        notes.append(f"{teacher.title}: no {names}, since it would be compared with itself.")
     if any(results.speed(s.name) for s in models):
         notes += [
             f"{system.title} is known by its answers alone: no model was run that could have a size or a speed."
@@ -159,7 +161,9 @@ def absence_notes(results: Results) -> list[str]:
             if results.speed(system.name) is None
         ]
     if constant := results.role("constant"):
-        notes.append(f"{constant.title} is no model: it has no probabilities, size or speed.")
+        lacks = [in_sentence(m.title) for m in shown if main_figure(results, constant, m) is None]
+        lacks += ["size", "speed"] if any(results.speed(s.name) for s in models) else []
+        notes += [f"{constant.title}: no {_listed(lacks, 'or')}, since it is not a model."] if lacks else []
     return notes
 
 
@@ -167,9 +171,9 @@ def _needs_teacher(metric: Metric) -> bool:
     return "teacher" in f"{metric.title} {metric.detail}"
 
 
-def _listed(metrics: list[Metric]) -> str:
-    *first, last = [metric.title for metric in metrics]
-    return f"{', '.join(first)} and {last}" if first else last
+def _listed(words: list[str], last: str = "and") -> str:
+    *first, end = words
+    return f"{', '.join(first)} {last} {end}" if first else end
 
 
 def seed_table(results: Results) -> Table | None:
@@ -196,18 +200,25 @@ def seed_table(results: Results) -> Table | None:
 
 
 def comparison_table(results: Results, comparisons: Sequence[Comparison], label: str) -> Table:
-    """Return paired differences with their tests; columns for which no comparison has anything are left out."""
+    """Return paired differences with their tests; columns for which no comparison has anything are left out.
+
+    Where pairs are compared by several figures and at one budget, each pair is a heading of its figures.
+    """
     budgets = any(c.budget is not None for c in comparisons)
     tests = _test_columns(comparisons)
     beside = _untested(results, comparisons)
+    grouped = not budgets and len({c.metric for c in comparisons}) > 1
     columns = [
-        Column("Compared", kind="words"),
+        *([] if grouped else [Column("Compared", kind="words")]),
         Column("Figure", kind="words"),
         *([Column("Labels")] if budgets else []),
         Column("Difference", "95 % interval"),
         *tests.values(),
         *(Column(value.capitalize(), key) for key, value in beside),
     ]
+
+    def pair(c: Comparison) -> str:
+        return f"{results.title(c.first)} against {results.title(c.second)}"
 
     def row(c: Comparison) -> Row:
         metric = results.metric(c.metric)
@@ -218,7 +229,7 @@ def comparison_table(results: Results, comparisons: Sequence[Comparison], label:
         ]
         return Row(
             [
-                Cell(f"{results.title(c.first)} against {results.title(c.second)}"),
+                *([] if grouped else [Cell(pair(c))]),
                 Cell(metric.title, better),
                 *([Cell(ABSENT if c.budget is None else budget_text(c.budget))] if budgets else []),
                 difference_cell(metric, c),
@@ -227,7 +238,12 @@ def comparison_table(results: Results, comparisons: Sequence[Comparison], label:
             ]
         )
 
-    return Table(label, columns, [row(c) for c in comparisons])
+    if not grouped:
+        return Table(label, columns, [row(c) for c in comparisons])
+    rows = []
+    for words in dict.fromkeys(map(pair, comparisons)):
+        rows += [Row([Cell(words)], heading=True), *(row(c) for c in comparisons if pair(c) == words)]
+    return Table(label, columns, rows)
 
 
 def _untested(results: Results, comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
@@ -243,7 +259,7 @@ def _untested(results: Results, comparisons: Sequence[Comparison]) -> list[tuple
 
 _TESTS = {
     "bootstrap": Column("Bootstrap", "over rows"),
-    "mcnemar": Column("McNemar", "only first right to only second right"),
+    "mcnemar": Column("McNemar", "rows only one has right"),
     "seeds": Column("Per seed"),
     "t": Column("t-test", "over seeds"),
     "holm": Column("Holm", "t-test, corrected"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 __all__ = ["html_environment"]
+
+_LOOSE = re.compile(r"(?<=\d) (?=(?:%|[a-zA-Z]?B|n?k?m?s|min|h)(?![\w]))|(?<=\bp) (?=[=<])|(?<=[=<]) (?=\d)")
 
 
 def html_environment() -> Environment:
@@ -28,6 +31,7 @@ def html_environment() -> Environment:
         finalize=_printable_only,
     )
     environment.filters["breakable"] = _breakable
+    environment.filters["unbroken"] = _unbroken
     # SVG comes out of an XML writer, which has escaped all text in it.
     environment.globals.update(count=count_text, share=share_text, shorten=shorten, inline=Markup)
     return environment
@@ -41,3 +45,8 @@ def _printable_only(value: object) -> object:
 def _breakable(label: str) -> Markup:
     """Let a long label break after an underscore, without a character that would be copied along."""
     return escape(printable(label)).replace("_", Markup("_<wbr>"))
+
+
+def _unbroken(sentence: str) -> str:
+    """Keep a number and its unit, or the sign before it, on one line."""
+    return _LOOSE.sub("\N{NO-BREAK SPACE}", sentence)

@@ -41,7 +41,7 @@ def value_text(metric: Metric, value: float | None) -> str:
 
 def tick_text(metric: Metric, value: float) -> str:
     """Write a value at an axis."""
-    return f"{value * 100:.4g} %" if metric.unit == "share" else f"{value:,.4g}"
+    return f"{value * 100:.4g} %" if metric.unit == "share" else formatting.power_text(f"{value:,.4g}")
 
 
 def range_words(metric: Metric, interval: Interval | None) -> str:
@@ -59,8 +59,7 @@ def figure_cell(metric: Metric, figure: Figure | None) -> Cell:
 
 def difference_text(metric: Metric, difference: float | None, *, unit: bool = True) -> str:
     """Write a difference with its sign: of shares in points."""
-    words = formatting.difference_text(difference, metric.unit)
-    return words if unit else words.split(" ")[0]
+    return (formatting.difference_text if unit else formatting.bare_difference)(difference, metric.unit)
 
 
 def difference_range(metric: Metric, interval: Interval | None) -> str:

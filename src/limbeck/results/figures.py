@@ -19,8 +19,9 @@ Slice = dict[str, str]
 """Which part of the held-out rows, such as ``{"lang": "bg", "task": "topic"}`` or ``{"class": "refund"}``; empty: the
 whole. A slice that leaves a key out is the macro average over that key."""
 
-Unit = Literal["share", "nats", "number", "perplexity", "words"]
-"""``share``: between 0 and 1, shown in per cent. ``number``: has no unit, such as a correlation."""
+Unit = Literal["share", "nats", "number", "quantity", "perplexity", "words"]
+"""``share``: between 0 and 1, shown in per cent. ``number``: has no unit, such as a correlation. ``quantity``: in the
+unit of the user's own values, so it may be of any size."""
 
 
 class Record(BaseModel):

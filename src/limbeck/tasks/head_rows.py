@@ -104,7 +104,8 @@ def read_parts(
     if left_out := train.left_out + test.left_out:
         warnings.append(f"{left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
     if leaked := len(set(train.texts) & set(test.texts)):
-        warnings.append(f"{leaked} held-out texts also occur in the training rows; figures may be too good.")
+        texts = "text also occurs" if leaked == 1 else "texts also occur"
+        warnings.append(f"{leaked} held-out {texts} in the training rows; figures may be too good.")
     return train, test, fingerprints, warnings
 
 

@@ -150,7 +150,9 @@ def environment() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
-    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    cpu = f"CPU, {threads} thread{'' if threads == 1 else 's'}"
+    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else cpu
     return {**found, "python": platform.python_version(), "machine": f"{_processor()}, {platform.system()}",
             "device": device}  # fmt: skip
 

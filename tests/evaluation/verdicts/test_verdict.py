@@ -92,7 +92,7 @@ def test_what_was_kept_and_what_it_costs() -> None:
              for seed in (0, 1)]  # fmt: skip
     assert said([TEACHER, STUDENT, PLAIN], speeds=speeds, costs=costs, sections=[KEPT]) == [
         "The student keeps 95.0 % (95 % interval 91.0 to 99.0 %) of the teacher's accuracy (76.0 % against 80.0 %).",
-        "The student has 25 % of the teacher's parameters, answers one text in 2.50 ms instead of 10.0 ms, and labels "
+        "The student has 25 % of the teacher's parameters, answers one text in 2.50 ms instead of 10.0 ms, and processes "
         "4.0 times as many rows per second.",
         "Distilling took 1 min 30 s for each seed, 2.0 times as long as the fine-tuned student.",
     ]
@@ -102,7 +102,7 @@ def test_a_student_alone() -> None:
     assert said([STUDENT], speeds={"distilled": speed()}, seeds=[0]) == [
         "The student's accuracy is 76.0 %; the teacher's on the same rows is not known.",
         NO_CONTROL,
-        "The student has 1.0 k parameters, answers one text in 10.0 ms, and labels 50 rows per second.",
+        "The student has 1.0 k parameters, answers one text in 10.0 ms, and processes 50 rows per second.",
         "One training seed: the intervals are over held-out rows. What another seed would have given is not covered; "
         "that takes three seeds or more (seeds: [0, 1, 2]).",
     ]

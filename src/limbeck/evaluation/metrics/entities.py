@@ -69,8 +69,8 @@ ENTITIES: list[Measure[TaggerOutputs]] = [
             detail="micro, exact spans",
             unit="share",
             higher_is_better=True,
-            meaning="2 right / (given + gold) over all entities of the held-out rows; one is right if its start, its "
-            "end and its label are.",
+            meaning="2 right / (predicted + gold) over all entities of the held-out rows. An entity is right if its "
+            "start, its end and its type are.",
         ),
         lambda of: of_counts(of.counts_NC3, micro_f1),
         compared=True,
@@ -80,10 +80,11 @@ ENTITIES: list[Measure[TaggerOutputs]] = [
         Metric(
             key="macro_f1",
             title="Macro F1",
-            detail="over labels",
+            detail="over types",
             unit="share",
             higher_is_better=True,
-            meaning="The mean of the F1 of each label that is gold in the held-out rows.",
+            meaning="The mean of the F1 of each entity type in the held-out rows, so that a rare type counts as much "
+            "as a common one.",
         ),
         lambda of: of_counts(of.counts_NC3, macro_f1),
         compared=True,
@@ -92,10 +93,11 @@ ENTITIES: list[Measure[TaggerOutputs]] = [
         Metric(
             key="precision",
             title="Precision",
-            detail="of entities given",
+            detail="predicted and right",
             unit="share",
             higher_is_better=True,
-            meaning="The share of the entities given that are right.",
+            table="entities",
+            meaning="The share of the predicted entities that are right.",
         ),
         lambda of: of_counts(of.counts_NC3, lambda counts: precision(counts.sum(axis=-2))),
     ),
@@ -103,9 +105,10 @@ ENTITIES: list[Measure[TaggerOutputs]] = [
         Metric(
             key="recall",
             title="Recall",
-            detail="of gold entities",
+            detail="gold and found",
             unit="share",
             higher_is_better=True,
+            table="entities",
             meaning="The share of the gold entities that are found.",
         ),
         lambda of: of_counts(of.counts_NC3, lambda counts: recall(counts.sum(axis=-2))),
@@ -114,11 +117,12 @@ ENTITIES: list[Measure[TaggerOutputs]] = [
         Metric(
             key="boundary_f1",
             title="Boundary F1",
-            detail="whatever the label",
+            detail="any type",
             unit="share",
             higher_is_better=True,
-            meaning="Entity F1 if an entity of the wrong label counts as right: what is above the entity F1 are "
-            "entities that were found and called something else.",
+            table="entities",
+            meaning="Entity F1 with the types ignored: what it has more than entity F1 is entities that were found "
+            "but given the wrong type.",
         ),
         lambda of: of_counts(of.unlabelled_spans.counts_NC3, micro_f1),
     ),

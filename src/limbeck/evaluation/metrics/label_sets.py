@@ -65,8 +65,8 @@ LABEL_SETS: list[Measure[LabelSetOutputs]] = [
             detail="over rows and labels",
             unit="share",
             higher_is_better=True,
-            meaning="2 right / (given + gold) over all labels of all held-out rows. A label is given where its "
-            "probability is above 0.5.",
+            meaning="2 right / (predicted + gold) over all labels of all held-out rows. A label is predicted where "
+            "its probability is above 0.5.",
         ),
         lambda of: of_counts(of.counts_NC3, micro_f1),
         compared=True,
@@ -100,7 +100,7 @@ LABEL_SETS: list[Measure[LabelSetOutputs]] = [
         Metric(
             key="agreement",
             title="Agreement",
-            detail="labels as the teacher",
+            detail="with teacher",
             unit="share",
             higher_is_better=True,
             meaning="The share of rows and labels for which system and teacher say the same, yes or no.",

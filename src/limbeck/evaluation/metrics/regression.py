@@ -120,11 +120,11 @@ REGRESSION: list[Measure[ValueOutputs]] = [
         Metric(
             key="pearson",
             title="Correlation",
-            detail="Pearson's",
+            detail="Pearson",
             unit="number",
             higher_is_better=True,
-            meaning="Pearson's correlation of predicted and gold values: 1 if they lie on a rising line. Of several "
-            "numbers the mean.",
+            meaning="Pearson's correlation of predicted and gold values: 1 if they lie on a rising line. With "
+            "several numbers, the mean of theirs.",
         ),
         _correlation(_as_they_are),
         compared=True,
@@ -134,7 +134,7 @@ REGRESSION: list[Measure[ValueOutputs]] = [
         Metric(
             key="spearman",
             title="Rank correlation",
-            detail="Spearman's",
+            detail="Spearman",
             unit="number",
             higher_is_better=True,
             meaning="Pearson's correlation of the ranks: 1 if predicted values put all rows in the right order.",
@@ -147,9 +147,10 @@ REGRESSION: list[Measure[ValueOutputs]] = [
             key="mse",
             title="MSE",
             detail="mean squared error",
-            unit="number",
+            unit="quantity",
             higher_is_better=False,
-            meaning="The mean of (predicted - gold) squared, in the square of the value's unit.",
+            meaning="The mean of (predicted - gold) squared, in the square of the value's unit. With several numbers, "
+            "the mean of theirs: that says little where their units differ, so look at each one.",
         ),
         _mse,
         compared=True,
@@ -158,8 +159,7 @@ REGRESSION: list[Measure[ValueOutputs]] = [
         Metric(
             key="mse_to_teacher",
             title="MSE to the teacher",
-            detail="of its values",
-            unit="number",
+            unit="quantity",
             higher_is_better=False,
             meaning="The same with the teacher's values in place of the gold ones, over all held-out rows.",
         ),

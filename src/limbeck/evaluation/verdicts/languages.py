@@ -31,6 +31,8 @@ def language_verdict(results: Results) -> list[str]:
         sentences += _worth(results, languages, main, budget)
     if (constant := results.role("constant")) and (figure := results.figure(constant.name, results.headline)):
         sentences.append(f"Always the most frequent answer is right on {share_text(figure.value)} on average.")
+    if wholes and not any(c.p_value("holm") is not None for c in compared if c.slice.keys() == {"lang"}):
+        sentences.append("No language can be tested on its own: that takes three seeds that differ.")
     return sentences + _costs(results, main)
 
 
@@ -51,13 +53,13 @@ def _against(results: Results, languages: Languages, whole: Comparison) -> str:
         f"{_labels(whole.budget).capitalize()}, {said}: {points_text(whole.value)} of accuracy on "
         f"average over {_count(len(targets))} (95 % interval {range_text(whole.interval, unit='points')}; "
         f"{over_cells}, {p_value_text(whole.p_value())} over test records). {_by_language(targets, languages)}"
-    )
+    ).rstrip()
 
 
 def _by_language(targets: Sequence[Comparison], languages: Languages) -> str:
     tested = [(c, p) for c in targets if (p := c.p_value("holm")) is not None]
     if not tested:
-        return "No language can be tested on its own: that takes three seeds that differ."
+        return ""
 
     def listed(counts: Callable[[Comparison], bool]) -> str:
         found = [languages.names[c.slice["lang"]] for c, p in tested if p < SIGNIFICANT and counts(c)]

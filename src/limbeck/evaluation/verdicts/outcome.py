@@ -64,12 +64,13 @@ def difference_words(comparison: Comparison, metric: Metric) -> str:
 def the(title: str) -> str:
     """Write the title of a system inside a sentence.
 
-    >>> the("Fine-tuned student"), the("English model"), the("ML-DFT")
-    ('the fine-tuned student', 'the English model', 'ML-DFT')
+    >>> the("Fine-tuned student"), the("English model (zero-shot)"), the("ML-DFT")
+    ('the fine-tuned student', 'the English model (zero-shot)', 'ML-DFT')
     """
     if not {"student", "teacher", "model"} & set(title.lower().split()):
         return title
-    return f"the {title if title.endswith(' model') else in_prose(title)}"
+    # A model is named after its language.
+    return f"the {title if title.partition(' (')[0].endswith(' model') else in_prose(title)}"
 
 
 def in_prose(title: str) -> str:

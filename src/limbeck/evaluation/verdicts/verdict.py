@@ -211,7 +211,7 @@ def _pace(speed: Speed, of_teacher: Speed | None = None) -> str:
         instead = "" if its is None else f" instead of {milliseconds_text(its)}"
         parts.append(f"answers one text in {milliseconds_text(speed.latency_ms_median)}{instead}")
     for verb, what, own, its in (
-        ("labels", "rows", speed.throughput_rows_per_second,
+        ("processes", "rows", speed.throughput_rows_per_second,
          of_teacher.throughput_rows_per_second if of_teacher else None),
         ("writes", "tokens", speed.tokens_per_second, of_teacher.tokens_per_second if of_teacher else None),
     ):  # fmt: skip

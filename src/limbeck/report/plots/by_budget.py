@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from limbeck.formatting import shorten
 from limbeck.report.lookup import budget_text, metrics_in
 from limbeck.report.palette import PAPER, Look, looks
-from limbeck.report.plotting import Plot, calm_axes, canvas, legend_above, slug, to_svg
+from limbeck.report.plotting import Plot, calm_axes, canvas, legend_above, share_ticks, slug, to_svg
 from limbeck.report.values import tick_text
 from limbeck.results.figures import Interval, Metric
 from limbeck.results.record import Results, System
@@ -59,6 +59,8 @@ def _plot(results: Results, metric: Metric, lines: list[tuple[System, Points]]) 
         axes.set_xlabel("labels")
         # The limits are not found by themselves: lines that were moved sideways do not count.
         axes.set_ylim(*_limits([interval for _, points in lines for _, interval in points]))
+        if metric.unit == "share":
+            share_ticks(axes.yaxis)
         axes.yaxis.set_major_formatter(lambda value, _: tick_text(metric, value))
         legend_above(figure, handles)
         svg = to_svg(figure, name=name, title=title)

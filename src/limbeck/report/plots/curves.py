@@ -57,6 +57,8 @@ def _rank(series: str) -> tuple[int, str]:
 
 
 def _panel(results: Results, curves: list[Curve], name: str) -> Plot:
+    from matplotlib.ticker import MaxNLocator
+
     series, groups = curves[0].series, _groups(results, curves)
     stages = {system: [s for other, s in groups if other == system] for system, _ in groups}
     title, known = _series_title(series), looks(results)
@@ -69,6 +71,7 @@ def _panel(results: Results, curves: list[Curve], name: str) -> Plot:
             handles.append(_draw(axes, known.get(system, OTHER), seeds, style, shorten_apart([label], 40)[0]))
         calm_axes(axes)
         axes.set_xlabel("step")
+        axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
         axes.margins(x=0.02)
         if _is_share(series, curves):
             axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:.4g} %")

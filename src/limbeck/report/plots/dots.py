@@ -11,7 +11,7 @@ from limbeck.formatting import share_text, shorten_apart
 from limbeck.report.lookup import main_figure
 from limbeck.report.palette import MUTED, PAPER, TEACHER, Look, looks
 from limbeck.report.plotting import Plot, calm_axes, canvas, reserve_for_wide, slug, to_svg
-from limbeck.report.values import in_sentence, tick_text, value_text
+from limbeck.report.values import column_title, in_sentence, tick_text, value_text
 from limbeck.results.figures import Interval, Metric
 from limbeck.results.record import Results, System
 from limbeck.results.sections import Kept
@@ -45,7 +45,7 @@ def retention_dots(results: Results, kept: Sequence[Kept]) -> list[Plot]:
         rows = [_Row(system, looks(results)[system.name], one.kept) for one, system in found if system]
         if not rows or matched:
             continue
-        title = f"{metric.title}: what is kept of the teacher's"
+        title = f"{metric.title} as a share of the teacher's"
         caption = "The dashed line is the teacher. To the right is better."
         if metric.higher_is_better is False:
             caption += f" The teacher's {in_sentence(metric.title)} over the system's, since less is better."
@@ -61,7 +61,7 @@ def metric_dots(results: Results, metrics: Sequence[Metric]) -> list[Plot]:
         found = [(system, main_figure(results, system, metric)) for system in results.systems]
         rows = [_Row(system, looks(results)[system.name], f.interval) for system, f in found if f and f.interval]
         better = {True: "To the right is better.", False: "To the left is better.", None: ""}[metric.higher_is_better]
-        title = f"{metric.title}{f' {metric.detail}' if metric.detail else ''}{', nats' * (metric.unit == 'nats')}"
+        title = column_title(metric) + (f" ({metric.detail})" if metric.detail else "")
         if rows:
             name = f"dots-{slug(metric.key)}"
             plots.append(_dots(name, title, better, rows, partial(value_text, metric), partial(tick_text, metric)))
@@ -116,6 +116,8 @@ def _draw(axes: Axes, height: int, row: _Row, text: Callable[[float], str]) -> N
         ha="center",
         fontsize=11,
         color=MUTED,
+        # The line of the teacher must not run through the digits.
+        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},
     )
 
 

@@ -61,6 +61,7 @@ def _draw_accuracy(axes: Axes, look: Look, filled: list[ReliabilityBin]) -> None
         color=look.colour,
         linewidth=1.8,
         markersize=5.5,
+        clip_on=False,
     )
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set_title("rows right", loc="left", color=MUTED, fontsize=11)

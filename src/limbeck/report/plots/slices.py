@@ -13,6 +13,7 @@ from limbeck.report.plotting import (
     canvas,
     legend_above,
     reserve_for_wide,
+    share_ticks,
     slug,
     to_svg,
 )
@@ -68,12 +69,16 @@ def change_plot(
         axes.tick_params(axis="y", labelcolor=INK)
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.locator_params(axis="x", nbins=5)
+        if metric.unit == "share":
+            share_ticks(axes.xaxis)
         axes.xaxis.set_major_formatter(lambda value, _: tick_text(metric, value))
         axes.set_xlabel(metric.title)
         legend_above(figure, handles)
         svg = to_svg(figure, name=f"change-{slug(name)}", title=title)
     lost = sign * (shown[-1].after - shown[-1].before) < 0
-    heading = f"{name.capitalize()} that lost the most" if lost else f"Change of {name}"
+    moved = f"{metric.title} of {name}, from teacher to student"
+    heading = f"{name.capitalize()} that lost the most" if lost else moved
     unit = " in points" if metric.unit == "share" else ""
-    caption = f"{metric.title} of {len(shown)} of {len(changes)} {name}; on the right the change{unit}."
+    number = f"{len(shown)} of {len(changes)}" if len(shown) < len(changes) else len(changes)
+    caption = f"{metric.title} of {number} {name}. On the right: the change{unit}."
     return Plot(f"change-{slug(name)}", heading, caption, svg, _WIDTH)

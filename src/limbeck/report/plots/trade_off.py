@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from limbeck.formatting import bytes_text, shorten
 from limbeck.report.lookup import headline_metric, main_figure
 from limbeck.report.palette import MUTED, PAPER, Look, looks
-from limbeck.report.plotting import Plot, calm_axes, canvas, legend_above, to_svg
+from limbeck.report.plotting import Plot, calm_axes, canvas, legend_above, share_ticks, to_svg
 from limbeck.report.values import in_sentence, tick_text, value_text
 from limbeck.results.figures import Interval, Metric
 from limbeck.results.record import Results, System
@@ -86,6 +86,8 @@ def _trade_off(metric: Metric, cost: _Cost, points: list[_Point]) -> Plot:
         legend_above(figure, handles)
         axes.set_xlabel(cost.axis)
         axes.locator_params(nbins=5)
+        if metric.unit == "share":
+            share_ticks(axes.yaxis)
         axes.xaxis.set_major_formatter(lambda value, _: cost.text(value) if value else "0")
         axes.yaxis.set_major_formatter(lambda value, _: tick_text(metric, value))
         svg = to_svg(figure, name=name, title=title)

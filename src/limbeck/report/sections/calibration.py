@@ -14,7 +14,7 @@ def render(section: Calibration, results: Results) -> Block:
     """Say in one line how the temperature was found."""
     whose = "gold labels" if section.labels == "gold" else "labels of the teacher"
     fact = (
-        f"Alerts divide the student's logits by the temperature {section.temperature:.2f}, fitted on "
-        f"{count_text(section.rows)} development rows with {whose}; the figures below are before that."
+        f"For honest probabilities, alerts divide the student's logits by the temperature {section.temperature:.2f}, "
+        f"fitted on {count_text(section.rows)} development rows with {whose}. The figures below are without it."
     )
     return Block(facts=[fact])

@@ -25,7 +25,7 @@ def render(section: Disagreements, results: Results) -> Block:
         Column("Right", kind="words"),
     ]
     table = Table("Where student and teacher disagree", columns, [_row(row) for row in shown])
-    lead = f"{count_text(len(shown))}{of_all} held-out rows; the share is how sure each of them is."
+    lead = f"{count_text(len(shown))}{of_all} held-out rows. Below each answer: how sure the system is of it."
     return Block("Where student and teacher disagree", lead, tables=[table] if shown else [])
 
 

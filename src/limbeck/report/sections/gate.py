@@ -1,4 +1,4 @@
-"""How many distillation rows passed the confidence gate."""
+"""How many distillation rows passed the confidence threshold."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def render(section: Gate, results: Results) -> Block:
         "The share of distillation records on which the teacher was sure enough to be followed; the others were left "
         "out."
     )
+    title = "Records kept by the confidence threshold"
     return Block(
-        "What the gate kept", lead, tables=[Table("What the gate kept", [Column("Language"), Column("Kept")], rows)]
+        title, lead, tables=[Table(title, [Column("Language", kind="words"), Column("Records", "kept")], rows)]
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from limbeck.formatting import ABSENT, count_text, hours_text, saving_text, share_text
+from limbeck.formatting import ABSENT, count_text, hours_text, share_text
 from limbeck.report.block import Block, Cell, Column, KeyFigure, Row, Table, fold
 from limbeck.report.languages import Entry, LanguageView
 from limbeck.report.lookup import budget_text, headline_metric, main_figure
@@ -431,8 +431,9 @@ def _cost(view: LanguageView, main: Entry) -> KeyFigure | None:
     detail = f"the teacher's {hours_text(own.teacher_hours)} included"
     theirs = found.get(baseline.name) if baseline else None
     if baseline and theirs and theirs.saving is not None:
-        detail += f"; saving against {baseline.title}: {saving_text(theirs.saving)}"
-    return KeyFigure(hours_text(own.device_hours), f"on a device for {main.system.title}", detail)
+        less = "less" if theirs.saving >= 0 else "more"
+        detail += f"; {share_text(abs(theirs.saving))} {less} than {baseline.title}"
+    return KeyFigure(hours_text(own.device_hours), f"of device time for {main.system.title}", detail)
 
 
 def _limits(view: LanguageView) -> list[str]:

@@ -17,4 +17,8 @@ def render(section: Retention, results: Results) -> Block:
     if not section.kept:
         return Block()
     meaning = "The student's figure over the teacher's; where less is better, the teacher's over the student's."
-    return Block("Kept of the teacher", plots=partial(retention_dots, results, section.kept), words={"Kept": meaning})
+    return Block(
+        "How much of the teacher is kept",
+        plots=partial(retention_dots, results, section.kept),
+        words={"Kept": meaning},
+    )

@@ -14,8 +14,8 @@ __all__ = ["render"]
 def render(section: Samples, results: Results) -> Block:
     """Show each row with its reference and all answers."""
     lead = (
-        f"Nobody has picked them: {count_text(len(section.samples))} held-out rows chosen by a hash of their texts, "
-        "with the answers of each system's first seed."
+        f"{count_text(len(section.samples))} held-out rows, chosen by a hash of their texts and not by hand, with the "
+        "answers of each system's first seed."
     )
     return Block("Samples", lead, quotes=[_quote(results, sample) for sample in section.samples])
 
