@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import html
 import io
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
-from tests.report.conftest import KINDS, changed, record
+from tests.report.conftest import KINDS, card_of, changed, record
 
 from limbeck.cli.show import show_comparisons, show_figures, show_results
+from limbeck.evaluation.metrics.entities import ENTITIES
+from limbeck.evaluation.metrics.label_sets import LABEL_SETS
+from limbeck.evaluation.metrics.measure import Measure
+from limbeck.evaluation.metrics.regression import REGRESSION
+from limbeck.report import render_report
+from limbeck.report.values import figure_cell
+from limbeck.results.figures import Figure
 from limbeck.results.record import Results
 
 
@@ -78,3 +88,37 @@ def test_comparisons_have_a_line_each() -> None:
     show_comparisons(record("classification"), Console(file=stream, width=100))
     first = stream.getvalue().splitlines()[0]
     assert first == "Distilled - Fine-tuned, Accuracy: +1.9 points (+1.1 to +2.7), p < 0.001"
+
+
+def with_metrics(results: Results, measures: list[Measure[Any]]) -> Results:
+    """The same systems with figures of other metrics."""
+    metrics = [measure.metric for measure in measures]
+    scale = {"quantity": 123_456_789.0, "perplexity": 40.0, "words": 40.0}
+    figures = [
+        Figure(system=system.name, metric=metric.key, value=value, low=0.9 * value, high=1.1 * value)
+        for row, system in enumerate(results.systems)
+        for column, metric in enumerate(metrics)
+        for value in [(0.31 + row / 10 + column / 100) * scale.get(metric.unit, 1.0)]
+    ]
+    return changed(results, metrics=metrics, headline=metrics[0].key, figures=figures, comparisons=[], sections=[],
+                   verdict=[], costs=[], curves=[])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "results",
+    [*map(record, KINDS), *(with_metrics(record("classification"), of) for of in (ENTITIES, REGRESSION, LABEL_SETS))],
+    ids=[*KINDS, "token_classification", "regression", "multi_label"],
+)
+def test_page_card_and_terminal_show_the_same_figures(results: Results) -> None:
+    page = " ".join(re.sub("<[^>]*>", " ", html.unescape(render_report(results))).split())
+    card = card_of(results.model_copy(update={"kind": "classification"}))
+    terminal = shown(results, width=250)
+    whole = [figure for figure in results.figures if not figure.slice]
+    assert len(whole) > 10
+    for figure in whole:
+        metric = results.metric(figure.metric)
+        cell = figure_cell(metric, figure)
+        for view in (page, card, terminal):
+            assert cell.text in view
+        assert f"{cell.text} {cell.small}".strip() in page
+        assert cell.flat() in card

@@ -272,7 +272,7 @@ def test_always_the_most_frequent_label_is_right_as_often_as_it_occurs() -> None
     found = measured(held_out(np.repeat([-100, 0, 1, 2], [6, 20, 30, 4])), teacher=TEACHER, distilled=DISTILLED)
     constant = found.systems[-1]
     assert (constant.name, constant.role) == ("constant", "constant")
-    assert constant.detail == "'b', which 30 of 54 held-out rows are"
+    assert constant.detail == "'b', the label of 30 of 54 held-out rows"
     values = {f.metric: f.value for f in found.figures if f.system == "constant"}
     assert values == pytest.approx(
         {

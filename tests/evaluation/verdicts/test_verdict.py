@@ -92,8 +92,8 @@ def test_what_was_kept_and_what_it_costs() -> None:
              for seed in (0, 1)]  # fmt: skip
     assert said([TEACHER, STUDENT, PLAIN], speeds=speeds, costs=costs, sections=[KEPT]) == [
         "The student keeps 95.0 % (95 % interval 91.0 to 99.0 %) of the teacher's accuracy (76.0 % against 80.0 %).",
-        "The student has 25 % of the teacher's parameters, answers one text in 2.50 ms instead of 10.0 ms, and processes "
-        "4.0 times as many rows per second.",
+        "The student has 25 % of the teacher's parameters, answers one text in 2.50 ms instead of 10.0 ms, and "
+        "processes 4.0 times as many rows per second.",
         "Distilling took 1 min 30 s for each seed, 2.0 times as long as the fine-tuned student.",
     ]
 
