@@ -65,18 +65,18 @@ def print_side_by_side(titles: Sequence[str], rows: Sequence[tuple[str, Sequence
               for n in range(len(titles))]  # fmt: skip
     heads = ["\n".join(wrap(title, width)) for title, width in zip(titles, widths, strict=True)]
 
-    def table(places: Sequence[int]) -> Table:
+    def table(indices: Sequence[int]) -> Table:
         shown = Table(box=box.SIMPLE_HEAD)
         shown.add_column("", no_wrap=True)
-        for place in places:
-            shown.add_column(Text(heads[place]), justify="right", overflow="fold")
+        for index in indices:
+            shown.add_column(Text(heads[index]), justify="right", overflow="fold")
         for name, cells in rows:
-            shown.add_row(Text(name), *(Text(cells[place]) for place in places))
+            shown.add_row(Text(name), *(Text(cells[index]) for index in indices))
         return shown
 
-    def fits(places: Sequence[int]) -> bool:
+    def fits(indices: Sequence[int]) -> bool:
         # With its own width in the options, a console says that everything fits.
-        return to.measure(table(places), options=to.options.update(max_width=_ANY_WIDTH)).maximum <= to.width
+        return to.measure(table(indices), options=to.options.update(max_width=_ANY_WIDTH)).maximum <= to.width
 
     left = list(range(len(titles)))
     while left:

@@ -74,7 +74,7 @@ class CandidateEncoder:
         tokenizer: of the model.
         kind: of the scorer.
         hard_prompts: texts of the prompts of a record.
-        soft: places of the soft prompt vectors; ``None``: no soft prompts.
+        soft: indices of the soft prompt vectors; ``None``: no soft prompts.
         max_length: most positions of a sequence, soft vectors included.
 
     Raises:
@@ -198,9 +198,9 @@ class Side:
         """Tokens of each sequence, soft vectors included."""
         return np.asarray([len(ids) for ids, _, _ in self.sequences], dtype=np.int64)
 
-    def batch(self, places: Sequence[int] | NDArray[np.int64]) -> dict[str, Tensor]:
+    def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> dict[str, Tensor]:
         """Return the encoder's input for some of the sequences, each tensor ``[R, T]``."""
-        return self._tensors([self.sequences[place] for place in places])
+        return self._tensors([self.sequences[index] for index in indices])
 
 
 class TwoSides(NamedTuple):
@@ -253,13 +253,13 @@ class EncodedRecords:
         ``softmax(grades)``.
         """
         gold_BK = torch.zeros(len(rows), width)
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             record = self.records[row]
             if record.grades is not None:
                 grades = torch.tensor(record.grades, dtype=torch.float32)
-                gold_BK[place, : len(grades)] = torch.softmax(grades, dim=0)
+                gold_BK[index, : len(grades)] = torch.softmax(grades, dim=0)
             elif record.gold:
-                gold_BK[place, list(record.gold)] = 1 / len(record.gold)
+                gold_BK[index, list(record.gold)] = 1 / len(record.gold)
         return gold_BK
 
     def present(self, rows: NDArray[np.int64], width: int) -> Tensor:
@@ -281,27 +281,27 @@ class EncodedRecords:
     def _cross(self, rows: NDArray[np.int64], width: int) -> dict[str, Tensor]:
         index_BK = torch.full((len(rows), width), -1, dtype=torch.int64)
         sequences: list[_Sequence] = []
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             for k, candidate in enumerate(self.records[row].candidates):
-                index_BK[place, k] = len(sequences)
+                index_BK[index, k] = len(sequences)
                 sequences.append(self._sequence(int(row), self.encoder.ids(candidate)))
         return {**self._tensors(sequences), "index_BK": index_BK}
 
     def two_sides(self, rows: Sequence[int] | NDArray[np.int64], width: int | None = None) -> TwoSides:
         """Return what a dual encoder reads of `rows`, questions and candidates apart (default width: K of all)."""
         index_BK = np.full((len(rows), width or self.candidates), -1, dtype=np.int64)
-        places: dict[tuple[int, ...], int] = {}  # equal ids are read once, whatever their texts
+        indices: dict[tuple[int, ...], int] = {}  # equal ids are read once, whatever their texts
         known: dict[tuple[str, str, str], int] = {}
         candidates: list[_Sequence] = []
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             record, prompt = self.records[row], self.prompts[row][1]
             for k, text in enumerate(record.candidates):
                 key = (record.lang, prompt, text)
                 if key not in known:
                     sequence = self._candidate(record, prompt, text)
-                    known[key] = places.setdefault(tuple(sequence[0]), len(candidates))
+                    known[key] = indices.setdefault(tuple(sequence[0]), len(candidates))
                     candidates += [sequence] if known[key] == len(candidates) else []
-                index_BK[place, k] = known[key]
+                index_BK[index, k] = known[key]
         queries = [self._sequence(int(row), None) for row in rows]
         return TwoSides(Side(queries, self._tensors), Side(candidates, self._tensors), torch.from_numpy(index_BK))
 
@@ -325,24 +325,24 @@ class EncodedRecords:
     def _verbaliser(self, rows: NDArray[np.int64], width: int) -> dict[str, Tensor]:
         """One sequence for each way to mask; candidates whose masked sequences are equal share one."""
         sequences: list[_Sequence] = []
-        places: dict[tuple[int, ...], int] = {}
+        indices: dict[tuple[int, ...], int] = {}
         sums: list[tuple[int, int, int, int, float]] = []  # sequence, position, token, place of the score, weight
         index_BK = torch.full((len(rows), width), -1, dtype=torch.int64)
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             for k, text in enumerate(self.records[row].candidates):
-                index_BK[place, k] = place * width + k
+                index_BK[index, k] = index * width + k
                 ids, starts = self.encoder.ids(text), self.encoder.word_starts(text)
                 for first, last in pairwise(starts):
                     masked = [*ids[:first], *[self.encoder.mask_id] * (last - first), *ids[last:]]
                     for sign in (1.0, -1.0):  # with the input, and less what is said without one (domain PMI)
                         sequence = self._sequence(int(row), masked, content_free=sign < 0)
                         key = tuple(sequence[0])
-                        if key not in places:
-                            places[key] = len(sequences)
+                        if key not in indices:
+                            indices[key] = len(sequences)
                             sequences.append(sequence)
                         begin = len(sequence[0]) - len(self.encoder.frame.end) - len(ids)
                         sums += [
-                            (places[key], begin + i, ids[i], place * width + k, sign / len(ids))
+                            (indices[key], begin + i, ids[i], index * width + k, sign / len(ids))
                             for i in range(first, last)
                         ]
         at_M4 = torch.tensor([entry[:4] for entry in sums], dtype=torch.int64)

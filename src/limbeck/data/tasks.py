@@ -84,17 +84,17 @@ def labels_in(rows: Rows) -> list[str]:
 
 
 def label_ids(rows: Rows, labels: list[str]) -> NDArray[np.int64]:
-    """Return the place of each row's label in `labels`, `UNLABELLED` for rows without one.
+    """Return the index of each row's label in `labels`, `UNLABELLED` for rows without one.
 
     Raises:
         DataError: a label that is not in `labels`, with its file and line.
     """
-    place = {label: i for i, label in enumerate(labels)}
+    index = {label: i for i, label in enumerate(labels)}
     ids = np.full(len(rows), UNLABELLED, dtype=np.int64)
     for i, label in enumerate(rows.label):
         if label is None:
             continue
-        if label not in place:
+        if label not in index:
             raise DataError(f"{rows.origin[i]}: label '{label}' is not one of the task's {len(labels)} labels")
-        ids[i] = place[label]
+        ids[i] = index[label]
     return ids

@@ -35,12 +35,12 @@ def entity_counts(
         >>> entity_counts([[Span(0, 4, "PER")]], [[Span(0, 4, "PER"), Span(5, 9, "LOC")]], ["LOC", "PER"]).tolist()
         [[[0, 1, 0], [1, 1, 1]]]
     """
-    place = {label: i for i, label in enumerate(labels)}
+    index = {label: i for i, label in enumerate(labels)}
     counts = np.zeros((len(gold), len(labels), 3), dtype=np.int64)
     for row, (right, given) in enumerate(zip(gold, predicted, strict=True)):
         for column, spans in enumerate((set(right) & set(given), given, right)):
             for span in spans:
-                counts[row, place[span.label], column] += 1
+                counts[row, index[span.label], column] += 1
     return counts
 
 

@@ -114,9 +114,9 @@ def class_columns(gold_N: NDArray[np.int64], predicted_N: NDArray[np.int64], cla
 
     rows = np.arange(len(gold_N))
     right, answered = gold_N == predicted_N, predicted_N >= 0
-    places = np.concatenate([gold_N, classes + gold_N[right], 2 * classes + predicted_N[answered]])
+    indices = np.concatenate([gold_N, classes + gold_N[right], 2 * classes + predicted_N[answered]])
     of_rows = np.concatenate([rows, rows[right], rows[answered]])
-    return csr_array((np.ones(len(places)), (of_rows, places)), shape=(len(gold_N), 3 * classes))
+    return csr_array((np.ones(len(indices)), (of_rows, indices)), shape=(len(gold_N), 3 * classes))
 
 
 def from_sums(sums: NDArray[np.float64]) -> OneVsRest:

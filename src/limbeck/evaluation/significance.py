@@ -134,12 +134,12 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         >>> holm([0.01, None, 0.04])
         [0.02, None, 0.04]
     """
-    made = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    made = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
     largest = 0.0
-    for rank, (p, place) in enumerate(made):
+    for rank, (p, index) in enumerate(made):
         largest = max(largest, min(1.0, (len(made) - rank) * p))
-        corrected[place] = largest
+        corrected[index] = largest
     return corrected
 
 

@@ -104,9 +104,9 @@ class _Scorer:
     asked: int = 0
 
     def scores(self, title: str, asker: Asker, questions: Sequence[Question]) -> NDArray[np.float64]:
-        def ask(places: Sequence[int], update: Update) -> Sequence[float | None]:
-            self.asked += len(places)
-            return asker.ask([questions[place] for place in places], update)
+        def ask(indices: Sequence[int], update: Update) -> Sequence[float | None]:
+            self.asked += len(indices)
+            return asker.ask([questions[index] for index in indices], update)
 
         with self.progress.track(title, len(questions)) as update:
             parts = [question.parts for question in questions]
@@ -177,9 +177,9 @@ def _drop_duplicates(items: list[_Item], threshold: float) -> None:
     kept = [item for item in items if item.dropped is None]
     # Whole days: a time with a zone cannot be compared with one without.
     kept.sort(key=lambda item: item.article.day or "9999")
-    for place, first in enumerate(stories([item.article.whole_text for item in kept], threshold)):
-        if first != place:
-            kept[place].dropped = "duplicate"
+    for index, first in enumerate(stories([item.article.whole_text for item in kept], threshold)):
+        if first != index:
+            kept[index].dropped = "duplicate"
 
 
 def _split(config: FilterConfig, items: list[_Item], tests: list[Article]) -> None:

@@ -75,21 +75,21 @@ class ScoreJournal:
         keys = [_key(asker, question) for question in questions]
         known = self._read(keys)
         first_with: dict[bytes, int] = {}
-        for place, key in enumerate(keys):
+        for index, key in enumerate(keys):
             if key not in known:
-                first_with.setdefault(key, place)
+                first_with.setdefault(key, index)
         missing = list(first_with.values())
         update(len(questions) - len(missing))
         for start in range(0, len(missing), batch):
-            places = missing[start : start + batch]
+            indices = missing[start : start + batch]
             found = [
-                (keys[place], float(score))
-                for place, score in zip(places, ask(places, lambda n, note="": None), strict=True)
+                (keys[index], float(score))
+                for index, score in zip(indices, ask(indices, lambda n, note="": None), strict=True)
                 if score is not None
             ]
             self._keep(found)
             known.update(found)
-            update(len(places))
+            update(len(indices))
         return np.array([known.get(key, np.nan) for key in keys], dtype=np.float64)
 
     def _read(self, keys: Sequence[bytes]) -> dict[bytes, float]:
@@ -98,8 +98,8 @@ class ScoreJournal:
         try:
             for start in range(0, len(wanted), _AT_ONCE):
                 part = wanted[start : start + _AT_ONCE]
-                places = ",".join("?" * len(part))
-                rows = self._base.execute(f"SELECT key, score FROM scores WHERE key IN ({places})", part)
+                indices = ",".join("?" * len(part))
+                rows = self._base.execute(f"SELECT key, score FROM scores WHERE key IN ({indices})", part)
                 found.update({bytes(key): float(score) for key, score in rows})
         except _DAMAGE as error:
             raise self._refused(error) from error

@@ -90,9 +90,9 @@ def _with_foreign(chosen: list[int], foreign: Sequence[int], labels: Sequence[st
     if not foreign or set(chosen) & set(foreign):
         return chosen
     for other in foreign:
-        places = [place for place, i in enumerate(chosen) if labels[i] == labels[other]]
-        if places:
-            return [*chosen[: places[-1]], other, *chosen[places[-1] + 1 :]]
+        indices = [index for index, i in enumerate(chosen) if labels[i] == labels[other]]
+        if indices:
+            return [*chosen[: indices[-1]], other, *chosen[indices[-1] + 1 :]]
     return chosen
 
 

@@ -64,11 +64,11 @@ def _planned(
 ) -> Iterator[PlannedStage]:
     """Split a budget by the stages' shares; the parts add up to `total`, the budget of every system."""
     ends = [round(total * sum(stage.share for stage in stages[: i + 1])) for i in range(len(stages))]
-    for place, (stage, start, end) in enumerate(zip(stages, [0, *ends], ends, strict=False), start=number):
+    for index, (stage, start, end) in enumerate(zip(stages, [0, *ends], ends, strict=False), start=number):
         yield PlannedStage(
             stage,
             steps=end - start,
-            folder=f"{place:02d}-{system}-{stage.name}-seed{seed}",
+            folder=f"{index:02d}-{system}-{stage.name}-seed{seed}",
             training=training or context.config.training,
             title=stage_title(stage, system, seed if len(context.config.seeds) > 1 else None),
         )

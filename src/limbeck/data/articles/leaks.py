@@ -19,7 +19,7 @@ class Leak(NamedTuple):
     """A training article that repeats an article of the test."""
 
     train: int
-    """Its place among the training articles."""
+    """Its index among the training articles."""
     train_id: str
     test_id: str
     kind: Literal["title", "13-gram"]
@@ -40,12 +40,12 @@ def find_leaks(train: Sequence[Article], test: Sequence[Article]) -> list[Leak]:
         for run in _runs(article):
             runs.setdefault(run, article.id)
     found = []
-    for place, article in enumerate(train):
+    for index, article in enumerate(train):
         title = plain_tokens(article.title or "")
         if len(title) >= _LEAST_TITLE_TOKENS and title in titles:
-            found.append(Leak(place, article.id, titles[title], "title"))
+            found.append(Leak(index, article.id, titles[title], "title"))
         elif shared := [runs[run] for run in _runs(article) if run in runs]:
-            found.append(Leak(place, article.id, shared[0], "13-gram"))
+            found.append(Leak(index, article.id, shared[0], "13-gram"))
     return found
 
 

@@ -56,8 +56,8 @@ def stories(texts: Sequence[str], threshold: float) -> list[int]:
     signatures = np.array([_signature(_shingles(texts[number])) for number in distinct], dtype=np.uint32)
     rows = _rows_of_a_band(threshold)
     for start in range(0, _HASHES if distinct else 0, rows):
-        for places in _buckets(signatures[:, start : start + rows]):
-            _link(places, distinct, signatures, texts, threshold, parent)
+        for indices in _buckets(signatures[:, start : start + rows]):
+            _link(indices, distinct, signatures, texts, threshold, parent)
     return [_root(parent, number) for number in range(len(texts))]
 
 
@@ -69,26 +69,26 @@ def _rows_of_a_band(threshold: float) -> int:
 def _buckets(keys: NDArray[np.uint32]) -> list[list[int]]:
     """Places with the same key, where there are several."""
     found: dict[bytes, list[int]] = defaultdict(list)
-    for place, key in enumerate(keys):
-        found[key.tobytes()].append(place)
-    return [places for places in found.values() if len(places) > 1]
+    for index, key in enumerate(keys):
+        found[key.tobytes()].append(index)
+    return [indices for indices in found.values() if len(indices) > 1]
 
 
 def _link(
-    places: list[int],
+    indices: list[int],
     distinct: list[int],
     signatures: NDArray[np.uint32],
     texts: Sequence[str],
     threshold: float,
     parent: list[int],
 ) -> None:
-    """Join the stories of the texts at `places` that are alike."""
-    for position, place in enumerate(places[1:], 1):
-        earlier = places[:position]
-        alike = (signatures[earlier] == signatures[place]).mean(axis=1)
+    """Join the stories of the texts at `indices` that are alike."""
+    for position, index in enumerate(indices[1:], 1):
+        earlier = indices[:position]
+        alike = (signatures[earlier] == signatures[index]).mean(axis=1)
         for other in np.flatnonzero(alike >= threshold - _SLACK):
-            a, b = _root(parent, distinct[earlier[other]]), _root(parent, distinct[place])
-            if a != b and jaccard(texts[distinct[earlier[other]]], texts[distinct[place]]) >= threshold:
+            a, b = _root(parent, distinct[earlier[other]]), _root(parent, distinct[index])
+            if a != b and jaccard(texts[distinct[earlier[other]]], texts[distinct[index]]) >= threshold:
                 parent[max(a, b)] = min(a, b)
 
 

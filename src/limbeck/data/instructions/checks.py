@@ -36,7 +36,7 @@ def check_instruction(record: Instruction) -> None:
     if len(set(folded)) < count:
         twice = next(text for text in folded if folded.count(text) > 1)
         raise DataError(f"{record.id}: two candidates are the same text, {twice!r}; expected different ones.")
-    if any(not 0 <= place < count for place in record.gold) or len(set(record.gold)) < len(record.gold):
+    if any(not 0 <= index < count for index in record.gold) or len(set(record.gold)) < len(record.gold):
         raise DataError(f"{record.id}: gold is {record.gold}; expected different places from 0 to {count - 1}.")
     if record.grades is not None and len(record.grades) != count:
         raise DataError(f"{record.id}: {len(record.grades)} grades for {count} candidates; expected one for each.")
@@ -105,7 +105,7 @@ def _traces(record: Instruction) -> set[tuple[str, ...]]:
     else:
         traces = {("text", fold(record.input), fold(record.input_pair or ""))}
     if record.task == "translation":
-        traces |= {("text", fold(record.candidates[place]), "") for place in record.gold}
+        traces |= {("text", fold(record.candidates[index]), "") for index in record.gold}
     return traces if record.parallel is None else {*traces, ("key", record.parallel)}
 
 
@@ -125,10 +125,10 @@ def require_no_leak(record: Instruction, instruction: str) -> None:
             text = text.replace(f'"{fold(value).casefold()}"', '""')
     if all(_says(text, candidate) for candidate in record.candidates):
         return
-    for place in record.gold:
-        if _says(text, record.candidates[place]):
+    for index in record.gold:
+        if _says(text, record.candidates[index]):
             raise DataError(
-                f"{record.id}: the instruction {instruction!r} holds the answer {record.candidates[place]!r}, but not "
+                f"{record.id}: the instruction {instruction!r} holds the answer {record.candidates[index]!r}, but not "
                 "all candidates. Reword the prompt, or have it list the whole set of labels."
             )
 

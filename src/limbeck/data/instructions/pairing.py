@@ -58,8 +58,8 @@ def _refuse_other_candidates(target: Instruction, source: Instruction) -> None:
             f"{where}, but have {len(target.candidates)} and {len(source.candidates)} candidates. "
             "Expected the same ones in the same order: make both with the same options."
         )
-    place = {text: number for number, text in enumerate(source.candidates)}
-    moved = [text for number, text in enumerate(target.candidates) if place.get(text, number) != number]
+    index = {text: number for number, text in enumerate(source.candidates)}
+    moved = [text for number, text in enumerate(target.candidates) if index.get(text, number) != number]
     if moved or (target.task == "translation" and target.gold != source.gold):
         what = f"{moved[0]!r} is at another place" if moved else f"gold is {target.gold} and {source.gold}"
         raise DataError(

@@ -138,8 +138,8 @@ def render_letters(
     Returns:
         The messages, or the text where `chat` is false; and whether the body was cut.
     """
-    turned = [labels[(place + turn) % len(labels)] for place in range(len(labels))]
-    by_label = {label: chr(ord("A") + place) for place, label in enumerate(turned)}
+    turned = [labels[(index + turn) % len(labels)] for index in range(len(labels))]
+    by_label = {label: chr(ord("A") + index) for index, label in enumerate(turned)}
     meaning = {label: f": {line}" for label, line in prompt.descriptions.items()}
     options = [f"{letter}. {label}{meaning.get(label, '')}" for label, letter in by_label.items()]
     lettered = prompt.model_copy(

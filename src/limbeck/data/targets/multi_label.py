@@ -115,13 +115,13 @@ def labels_in(rows: TargetRows[str]) -> list[str]:
 
 def label_matrix(targets: list[tuple[str, ...] | None], labels: list[str]) -> NDArray[np.float64]:
     """Return 1 where a row has a label and 0 where not, ``[N, C]``; NaN in unlabelled rows."""
-    place = {label: i for i, label in enumerate(labels)}
+    index = {label: i for i, label in enumerate(labels)}
     matrix = np.zeros((len(targets), len(labels)))
     for row, names in enumerate(targets):
         if names is None:
             matrix[row] = math.nan
         else:
-            matrix[row, [place[name] for name in names]] = 1
+            matrix[row, [index[name] for name in names]] = 1
     return matrix
 
 

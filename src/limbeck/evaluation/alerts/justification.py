@@ -87,9 +87,9 @@ def _longest_common_run(first: Sequence[str], second: Sequence[str]) -> int:
     longest, ending = 0, [0] * (len(second) + 1)
     for token in first:
         before = 0
-        for place, other in enumerate(second, 1):
-            before, ending[place] = ending[place], before + 1 if token == other else 0
-            longest = max(longest, ending[place])
+        for index, other in enumerate(second, 1):
+            before, ending[index] = ending[index], before + 1 if token == other else 0
+            longest = max(longest, ending[index])
     return longest
 
 

@@ -33,12 +33,12 @@ def longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> i
     One row of the usual table is one integer, a bit for each word of `first`; long texts take no loop over pairs.
     Reference: Hyyrö, "Bit-Parallel LCS-length Computation Revisited", 2004, figure 2.
     """
-    places: dict[str, int] = {}
-    for place, word in enumerate(first):
-        places[word] = places.get(word, 0) | 1 << place
+    indices: dict[str, int] = {}
+    for index, word in enumerate(first):
+        indices[word] = indices.get(word, 0) | 1 << index
     everything = (1 << len(first)) - 1
     unmatched = everything
     for word in second:
-        matched = unmatched & places.get(word, 0)
+        matched = unmatched & indices.get(word, 0)
         unmatched = ((unmatched + matched) | (unmatched - matched)) & everything
     return len(first) - unmatched.bit_count()

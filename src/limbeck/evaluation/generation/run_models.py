@@ -83,17 +83,17 @@ def answer(
     picked = np.asarray(rows)
     lengths = np.asarray([len(encoded.prompt_ids(int(row))) for row in picked])
     answers: dict[int, Completion] = {}
-    for places in length_sorted_batches(lengths, _ROWS):
-        prompts = [encoded.prompt_ids(int(picked[place])).tolist() for place in places]
+    for indices in length_sorted_batches(lengths, _ROWS):
+        prompts = [encoded.prompt_ids(int(picked[index])).tolist() for index in indices]
         written = write_completions(
             model,
             prompts,
             decoding,
             end_ids=encoded.end_ids,
             pad_id=encoded.pad_id,
-            seed=seed + int(places[0]),
+            seed=seed + int(indices[0]),
             vocabulary=vocabulary,
         )
-        answers.update(zip(places.tolist(), written, strict=True))
-        update(len(places))
-    return [answers[place] for place in range(len(picked))]
+        answers.update(zip(indices.tolist(), written, strict=True))
+        update(len(indices))
+    return [answers[index] for index in range(len(picked))]

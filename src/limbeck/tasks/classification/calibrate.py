@@ -36,8 +36,8 @@ def dev_labels(rows: Rows, labels: list[str]) -> tuple[NDArray[np.int64], str]:
     gold = label_ids(rows, labels)
     if (gold >= 0).any():
         return gold, "gold"
-    place = {label: i for i, label in enumerate(labels)}
-    given = np.array([place[said] if said is not None else -1 for said in rows.teacher_label or []], dtype=np.int64)
+    index = {label: i for i, label in enumerate(labels)}
+    given = np.array([index[said] if said is not None else -1 for said in rows.teacher_label or []], dtype=np.int64)
     if not (given >= 0).any():
         raise DataError(
             f"none of the {len(rows)} rows of data.dev has a label, so the student's confidence cannot be fitted on "

@@ -34,7 +34,7 @@ def order_is_open(config: RunConfig) -> bool:
 def labelled_by_teacher(
     model: Any, tokenizer: Any, rows: RunRows, max_length: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the place of the teacher's largest output for labelled rows, up to 256 of each split, and their gold."""
+    """Return the index of the teacher's largest output for labelled rows, up to 256 of each split, and their gold."""
     given, gold = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     for part, labels_N in ((rows.test, rows.test_labels), (rows.train, rows.train_labels)):
         chosen = np.random.default_rng(0).permutation(np.flatnonzero(labels_N >= 0))[:_ROWS]
@@ -53,8 +53,8 @@ def check_label_order(
     Args:
         config: the run.
         labels: in the order that the run takes for granted.
-        given_N: the place of the teacher's largest output for labelled rows.
-        gold_N: their gold labels, by their place in `labels`.
+        given_N: the index of the teacher's largest output for labelled rows.
+        gold_N: their gold labels, by their index in `labels`.
 
     Raises:
         ModelError: another order fits the labelled rows better than chance would have it; it names that order.
@@ -63,7 +63,7 @@ def check_label_order(
     model, guess = config.teacher.model, config.task.labels is None
     whose = "a guess (sorted)" if guess else "that of task.labels"
     if found.is_wrong:
-        exchanged = [name for name, place in zip(labels, found.order, strict=True) if name != place]
+        exchanged = [name for name, index in zip(labels, found.order, strict=True) if name != index]
         raise ModelError(
             f"teacher {model} has no label names, and the order of its outputs is {whose}: so it is right on "
             f"{share_text(found.right / found.rows)} of {found.rows} labelled rows, and on "

@@ -103,11 +103,11 @@ class ClassifierRun:
         """Split a budget by the stages' shares; the parts add up to `total`, the budget of every system."""
         ends = [round(total * sum(stage.share for stage in stages[: i + 1])) for i in range(len(stages))]
         seeds = len(self.config.seeds) > 1 and system.role != "teacher"
-        for place, (stage, start, end) in enumerate(zip(stages, [0, *ends], ends, strict=False), start=number):
+        for index, (stage, start, end) in enumerate(zip(stages, [0, *ends], ends, strict=False), start=number):
             yield PlannedStage(
                 stage,
                 steps=end - start,
-                folder=f"{place:02d}-{system.name}-{stage.name}-seed{seed}",
+                folder=f"{index:02d}-{system.name}-{stage.name}-seed{seed}",
                 training=training or self.config.training,
                 title=stage_title(stage, in_prose(system.title), seed if seeds else None),
             )

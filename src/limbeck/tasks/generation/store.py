@@ -102,9 +102,9 @@ def _to_ask(encoded: EncodedSequences, store: TokenStore) -> list[NDArray[np.int
     rows = rows[np.argsort(-encoded.lengths[rows], kind="stable")]
     missing = np.zeros(len(rows), dtype=bool)
     missing[store.missing([encoded.keys[row] for row in rows.tolist()])] = True
-    places = [np.arange(start, min(start + _ROWS, len(rows))) for start in range(0, len(rows), _ROWS)]
-    whole = [rows[place] for place in places if missing[place].all()]
-    rest = np.concatenate([np.empty(0, np.int64), *(rows[p][missing[p]] for p in places if not missing[p].all())])
+    indices = [np.arange(start, min(start + _ROWS, len(rows))) for start in range(0, len(rows), _ROWS)]
+    whole = [rows[index] for index in indices if missing[index].all()]
+    rest = np.concatenate([np.empty(0, np.int64), *(rows[p][missing[p]] for p in indices if not missing[p].all())])
     return whole + [rest[start : start + _ROWS] for start in range(0, len(rest), _ROWS)]
 
 

@@ -59,7 +59,7 @@ def measure_label_sets(
     }
     found = measure(outputs, LABEL_SETS)
     headline = "agreement" if np.isnan(gold_NC).any(axis=1).all() else "micro_f1"
-    of_each = [({"class": name}, partial(LabelSetOutputs.of, label=place)) for place, name in enumerate(labels)]
+    of_each = [({"class": name}, partial(LabelSetOutputs.of, label=index)) for index, name in enumerate(labels)]
     return Measured(
         metrics=[one.metric for one in (*LABEL_SETS, *_OF_LABELS)],
         headline=headline,

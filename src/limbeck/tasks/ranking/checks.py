@@ -341,9 +341,9 @@ def _mean_candidates(records: Sequence[Instruction]) -> float:
 
 def _dual_encoder_seconds(scorer: Scorer, encoder: CandidateEncoder, tests: Sequence[Instruction]) -> float:
     """Seconds to score a test record: each different candidate of all is read once, so tokens are what counts."""
-    places = np.random.default_rng(0).permutation(len(tests))[:_SCORED]
+    indices = np.random.default_rng(0).permutation(len(tests))[:_SCORED]
     few = encoder.encode(
-        [replace(tests[i], candidates=tests[i].candidates[:_SCORED_CANDIDATES], gold=(), grades=None) for i in places]
+        [replace(tests[i], candidates=tests[i].candidates[:_SCORED_CANDIDATES], gold=(), grades=None) for i in indices]
     )
     started = time.perf_counter()
     predict_scores(scorer, few, margin=False)

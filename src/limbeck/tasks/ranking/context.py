@@ -124,11 +124,11 @@ class Context:
         texts = hard_prompts(self.config.prompts.model_copy(update={"levels": "T+L", "form": "hard"}))
         found: dict[range, list[int]] = {}
         for record in (*self.data.english, *self.data.pool, *self.data.test):
-            for places, text in zip(
+            for indices, text in zip(
                 (layout.task_rows(record.task), layout.language_rows(record.lang)), texts(record), strict=True
             ):
-                if places not in found:
-                    found[places] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+                if indices not in found:
+                    found[indices] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return found
 
     def score(

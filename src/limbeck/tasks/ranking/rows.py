@@ -247,18 +247,18 @@ def pair_for(data: LanguageData, pairing: Pairing) -> Pairs:
     if pairing == "mixed":
         same = [(student, student) for student, _ in parallel]
     pairs = parallel + same
-    places: dict[tuple[str, str], int] = {}
+    indices: dict[tuple[str, str], int] = {}
     teachers: list[Instruction] = []
     for _, teacher in pairs:
         key = (teacher.id, teacher.lang)
-        if key not in places:
-            places[key] = len(teachers)
+        if key not in indices:
+            indices[key] = len(teachers)
             teachers.append(teacher)
     students = [
         replace(student, gold=teacher.gold if is_parallel else (), grades=teacher.grades if is_parallel else None)
         for is_parallel, (student, teacher) in zip([True] * len(parallel) + [False] * len(same), pairs, strict=True)
     ]
-    teacher_of = np.asarray([places[teacher.id, teacher.lang] for _, teacher in pairs], dtype=np.int64)
+    teacher_of = np.asarray([indices[teacher.id, teacher.lang] for _, teacher in pairs], dtype=np.int64)
     return Pairs(students, teachers, teacher_of, 2 if pairing == "mixed" else 1)
 
 

@@ -53,7 +53,7 @@ def measure_regression(
             System(name="constant", title="Always the mean", role="constant", detail="the mean of the held-out rows")
         )
     found, headline = measure(values, REGRESSION), "pearson" if labelled else "mse_to_teacher"
-    of_each = [({"value": name}, partial(ValueOutputs.of, value=place)) for place, name in enumerate(names)]
+    of_each = [({"value": name}, partial(ValueOutputs.of, value=index)) for index, name in enumerate(names)]
     return Measured(
         metrics=[one.metric for one in REGRESSION],
         headline=headline,

@@ -90,8 +90,8 @@ class SavedTagger:
         entities = [{**span._asdict(), "text": row.text[span.start : span.end]} for span in spans]
         if row.words is None:
             return {"text": row.text, "spans": entities}
-        starts = {start: place for place, (start, _) in enumerate(row.words)}
-        ends = {end: place + 1 for place, (_, end) in enumerate(row.words)}
+        starts = {start: index for index, (start, _) in enumerate(row.words)}
+        ends = {end: index + 1 for index, (_, end) in enumerate(row.words)}
         in_words = [Span(starts[start], ends[end], label) for start, end, label in spans]
         words = [row.text[start:end] for start, end in row.words]
         return {"words": words, "tags": tags_of(in_words, len(words), self._student.task.scheme), "spans": entities}

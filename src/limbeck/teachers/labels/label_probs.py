@@ -108,13 +108,13 @@ class LabelProbs:
         """Return how many rows carry each flag."""
         return dict(sorted(Counter(flag for flags in self.flags for flag in flags).items()))
 
-    def among(self, places: Sequence[int], rows: int, flag: str) -> LabelProbs:
-        """Return as many `rows`, these ones at `places`; the others are not kept and carry `flag`.
+    def among(self, indices: Sequence[int], rows: int, flag: str) -> LabelProbs:
+        """Return as many `rows`, these ones at `indices`; the others are not kept and carry `flag`.
 
         >>> from_samples([["a"]], ["a", "b"]).among([1], 2, "prompt_too_long").kept_N.tolist()
         [False, True]
         """
-        where = list(places)
+        where = list(indices)
         probs_NC = np.full((rows, self.probs_NC.shape[1]), 1 / self.probs_NC.shape[1])
         raw_NC, kept_N = probs_NC.copy(), np.zeros(rows, dtype=np.bool_)
         probs_NC[where], raw_NC[where], kept_N[where] = self.probs_NC, self.raw_NC, self.kept_N
@@ -179,7 +179,7 @@ def from_columns(
     given = [None] * len(labels) if confidences is None else list(confidences)
     if len(given) != len(labels):
         raise DataError(f"{len(labels)} labels and {len(given)} confidences: expected one of each for every row")
-    place = {name: c for c, name in enumerate(names)}
+    index = {name: c for c, name in enumerate(names)}
     classes = len(names)
     probs_NC = np.full((len(labels), classes), 1 / classes)
     flags = []
@@ -187,7 +187,7 @@ def from_columns(
         if label is None:
             flags.append(frozenset({"no_label"}))
             continue
-        if label not in place:
+        if label not in index:
             raise DataError(
                 f"row {row}: the teacher's label '{label}' is none of the task's; {near_misses(label, names)}"
             )
@@ -195,7 +195,7 @@ def from_columns(
             raise DataError(f"row {row}: the teacher's confidence is {confidence}; expected a number from 0 to 1")
         sure = 1.0 if confidence is None else confidence
         probs_NC[row] = (1 - sure) / (classes - 1)
-        probs_NC[row, place[label]] = sure
+        probs_NC[row, index[label]] = sure
         marks = {"no_confidence"} if confidence is None else {"below_chance"} if sure < 1 / classes else set()
         flags.append(frozenset(marks))
     kept_N = np.array([label is not None for label in labels], dtype=np.bool_)
@@ -220,10 +220,10 @@ def has_letter(top: TopTokens | None, classes: int) -> bool:
 
 def _letter_logs(top: TopTokens, classes: int) -> NDArray[np.float64]:
     """Return each letter's log-probability, added up over its spellings; minus infinity where it has none."""
-    place = {letter: j for j, letter in enumerate(letters(classes))}
+    index = {letter: j for j, letter in enumerate(letters(classes))}
     logs_C = np.full(classes, -np.inf)
     for token, log_prob in _pairs(top):
-        if (j := place.get(_as_letter(token))) is not None:
+        if (j := index.get(_as_letter(token))) is not None:
             logs_C[j] = np.logaddexp(logs_C[j], log_prob)
     return logs_C
 
@@ -313,16 +313,16 @@ def from_samples(
         >>> from_samples([["a"] * 7 + ["b"] * 2 + ["c"]], ["a", "b", "c"]).probs_NC.round(6).tolist()
         [[0.652174, 0.217391, 0.130435]]
     """
-    place = {name: c for c, name in enumerate(names)}
+    index = {name: c for c, name in enumerate(names)}
     counts_NC = np.zeros((len(answers), len(names)))
     flags = []
     for row, given in enumerate(answers):
         for label in given:
             if label is None:
                 continue
-            if label not in place:
+            if label not in index:
                 raise DataError(f"row {row}: an answer was read as '{label}'; {near_misses(label, names)}")
-            counts_NC[row, place[label]] += 1
+            counts_NC[row, index[label]] += 1
         lost = sum(label is None for label in given)
         marks = {"unreadable"} if lost == len(given) else {"answers_missing"} if lost else set()
         flags.append(frozenset(marks))

@@ -58,7 +58,7 @@ def from_top_logprobs(
     Raises:
         DataError: a position is empty, names a token that is not known or the same one twice, or sums to more than 1.
     """
-    found = [_entries(position, place, token_ids) for place, position in enumerate(positions)]
+    found = [_entries(position, index, token_ids) for index, position in enumerate(positions)]
     return _distributions(found, top_k, vocabulary, temperature)
 
 
@@ -113,8 +113,8 @@ def _distributions(
     positions: list[list[tuple[int, float]]], top_k: int, vocabulary: int, temperature: float
 ) -> SparseLogits:
     ids, log_probs, tails = [], [], []
-    for place, entries in enumerate(positions):
-        _check(entries, place, vocabulary)
+    for index, entries in enumerate(positions):
+        _check(entries, index, vocabulary)
         likeliest = sorted(entries, key=lambda entry: (-entry[1], entry[0]))[:top_k]
         named = {token for token, _ in likeliest}
         fill = list(islice((token for token in count() if token not in named), top_k - len(likeliest)))
@@ -131,29 +131,29 @@ def _distributions(
     )
 
 
-def _entries(position: Any, place: int, token_ids: Mapping[str, int] | None) -> list[tuple[int, float]]:
+def _entries(position: Any, index: int, token_ids: Mapping[str, int] | None) -> list[tuple[int, float]]:
     """Token ids and log-probabilities of one element of a server's list, in whichever form, without ``-inf``."""
     try:
-        entries = _named(position, place, token_ids)
+        entries = _named(position, index, token_ids)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise DataError(
-            f"element {place} of the server's list is {_shown(position)}, not the log-probabilities of a position. "
+            f"element {index} of the server's list is {_shown(position)}, not the log-probabilities of a position. "
             "Only the first token of a prompt has none, and it is never supervised"
         ) from None
     return [(token, log_prob) for token, log_prob in entries if log_prob != -math.inf]
 
 
-def _named(position: Any, place: int, token_ids: Mapping[str, int] | None) -> list[tuple[int, float]]:
+def _named(position: Any, index: int, token_ids: Mapping[str, int] | None) -> list[tuple[int, float]]:
     if isinstance(position, Mapping) and "top_logprobs" in position:
         named = [(each["token"], each["logprob"]) for each in position["top_logprobs"]]
         if position["token"] not in {token for token, _ in named}:  # drawn, and not among the likeliest
             named.append((position["token"], position["logprob"]))
-        return [(_id_of_text(token, place, token_ids), _number(log_prob)) for token, log_prob in named]
+        return [(_id_of_text(token, index, token_ids), _number(log_prob)) for token, log_prob in named]
     if isinstance(position, Mapping):
-        return [(_id_of_key(token, place, token_ids), _number(value)) for token, value in position.items()]
+        return [(_id_of_key(token, index, token_ids), _number(value)) for token, value in position.items()]
     if isinstance(position, str):
         raise TypeError("a text")
-    return [(_id_of_text(each["token"], place, token_ids), _number(each["logprob"])) for each in position]
+    return [(_id_of_text(each["token"], index, token_ids), _number(each["logprob"])) for each in position]
 
 
 def _shown(value: Any) -> str:
@@ -161,19 +161,19 @@ def _shown(value: Any) -> str:
     return repr(value)[:60] if isinstance(value, (int, float, str)) or value is None else f"a {type(value).__name__}"
 
 
-def _id_of_key(token: int | str, place: int, token_ids: Mapping[str, int] | None) -> int:
+def _id_of_key(token: int | str, index: int, token_ids: Mapping[str, int] | None) -> int:
     """In a dictionary a string may be a number, for JSON has no other keys, or a text where there are texts."""
     if isinstance(token, str) and (token_ids is not None or not token.isdecimal()):
-        return _id_of_text(token, place, token_ids)
+        return _id_of_text(token, index, token_ids)
     return int(token)
 
 
-def _id_of_text(token: str, place: int, token_ids: Mapping[str, int] | None) -> int:
+def _id_of_text(token: str, index: int, token_ids: Mapping[str, int] | None) -> int:
     if token.startswith(_ID_PREFIX) and token.removeprefix(_ID_PREFIX).isdecimal():
         return int(token.removeprefix(_ID_PREFIX))
     if token_ids is None or token not in token_ids:
         raise DataError(
-            f"element {place} of the server's list names the token {token[:60]!r}, which is not in token_ids. Start "
+            f"element {index} of the server's list names the token {token[:60]!r}, which is not in token_ids. Start "
             "the server so that it gives ids (vLLM: --return-tokens-as-token-ids), for texts cannot tell all apart"
         )
     return token_ids[token]
@@ -186,7 +186,7 @@ def _number(value: Any) -> float:
     return float(getattr(value, "logprob", value))
 
 
-def _check(entries: list[tuple[int, float]], place: int, vocabulary: int) -> None:
+def _check(entries: list[tuple[int, float]], index: int, vocabulary: int) -> None:
     tokens = {token for token, _ in entries}
     mass = math.fsum(math.exp(min(log_prob, 1)) for _, log_prob in entries)
     if len(tokens) < len(entries):
@@ -198,4 +198,4 @@ def _check(entries: list[tuple[int, float]], place: int, vocabulary: int) -> Non
         fault = f"has probabilities that sum to {mass:.6g}: expected log-probabilities of the likeliest tokens"
     else:
         return
-    raise DataError(f"position {place} of the server's answer {fault}")
+    raise DataError(f"position {index} of the server's answer {fault}")
