@@ -29,7 +29,7 @@ def ml_ipd(
     The student starts as a copy of the English model and learns to answer in every target language as the
     English model does, from text without labels; then come a few labelled records of each language.
 
-    Paper: Hughes et al. 2025, "Cross-Lingual Instruction Recipe in Large Language Models via Lightweight
+    Paper: Hughes et al. 2025, "Cross-Lingual Instruction Alignment in Large Language Models via Lightweight
     Prompt Distillation", doi 10.5281/zenodo.15232962
 
     Args:

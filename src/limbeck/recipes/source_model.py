@@ -16,7 +16,7 @@ def source_model() -> Recipe:
 
     Every cross-lingual run trains it first; on other languages it is the zero-shot system.
 
-    Paper: Hughes et al. 2025, "Cross-Lingual Instruction Recipe in Large Language Models via Lightweight
+    Paper: Hughes et al. 2025, "Cross-Lingual Instruction Alignment in Large Language Models via Lightweight
     Prompt Distillation", doi 10.5281/zenodo.15232962 (E-IM)
     """
     return Recipe(
