@@ -72,7 +72,7 @@ def test_refuses_what_has_no_baseline_or_no_stages() -> None:
         system_cost("rl_ia", 16, [], devices=1)
 
 
-def test_stages_add_up_seeds_are_averaged_and_the_english_model_is_included() -> None:
+def test_stages_add_up_seeds_are_averaged_and_the_source_model_is_included() -> None:
     cost = system_cost(
         "ml_ipd",
         16,
@@ -95,7 +95,7 @@ def test_energy_is_known_where_every_stage_has_been_measured() -> None:
     assert system_cost("ml_ipd", 0, measured, devices=4, teacher=[stage(1)]).energy_kwh is None
 
 
-def test_an_english_model_of_one_seed_costs_its_one_seed() -> None:
+def test_a_source_model_of_one_seed_costs_its_one_seed() -> None:
     cost = system_cost("transfer", 0, [stage(3600, 0), stage(3600, 1)], devices=1, teacher=[stage(7200)])
     assert (cost.device_hours, cost.teacher_hours) == (3, 2)
     alone = system_cost("source_model", 0, [], devices=1, teacher=[stage(7200)])

@@ -33,7 +33,7 @@ def terms(system: Recipe) -> list[list[tuple[Any, float]]]:
     return [[(term.term, term.weight) for term in stage.terms] for stage in system.stages]
 
 
-def test_the_english_model_is_cross_entropy_on_english_records() -> None:
+def test_the_source_model_is_cross_entropy_on_english_records() -> None:
     system = source_model()
     assert [stage.source for stage in system.stages] == [GivenRows("source")]
     assert terms(system) == [[(LabelCrossEntropy(), 1.0)]]
@@ -90,7 +90,7 @@ def test_pl_bl_is_the_verbaliser_behind_hard_prompts() -> None:
     assert (pl_bl().stages[0].share, pl_bl(share=0.25).stages[0].share) == (1.0, 0.25)
 
 
-def test_rl_ia_is_rewarded_from_the_english_model_on() -> None:
+def test_rl_ia_is_rewarded_from_the_source_model_on() -> None:
     system = rl_ia()
     assert (system.starts_from, system.options) == ("teacher", RankingOptions(critic=True))
     assert [stage.source for stage in system.stages] == [GivenRows("source+target")]

@@ -454,8 +454,8 @@ def test_a_student_learns_the_teachers_rationales_and_justifies_its_alerts(
     )
     assert len(made.alerts) == len(rows)
     for alert in made.alerts:
-        own = alert.rationale.startswith("The text says this word so it is of the")
-        assert own or alert.rationale == NO_REASON
+        own = alert.reason.startswith("The text says this word so it is of the")
+        assert own or alert.reason == NO_REASON
         assert own == (alert.label != "safe")
     assert {alert.label for alert in made.alerts} >= {"safe", "risk"}
     assert any("the student's own" in note for note in made.notes)
@@ -481,7 +481,7 @@ def test_a_rationale_with_a_number_that_is_not_in_the_article_is_left_out(
         name="alerts",
         progress=SilentProgress(),
     )
-    assert {alert.rationale for alert in made.alerts} == {NO_REASON}
+    assert {alert.reason for alert in made.alerts} == {NO_REASON}
     assert all("12" in (alert.reason_fault or "") for alert in made.alerts)
 
 
