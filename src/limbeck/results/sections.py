@@ -324,8 +324,8 @@ class Trial(Record):
     budget: int | None = None
     settings: dict[str, float]
     """Such as ``{"learning_rate": 3e-5}``."""
-    value: float
-    """Of the kind's first metric, on development rows."""
+    value: float | None
+    """Of the kind's first metric, on development rows; None where the loss or the metric stopped being finite."""
     chosen: bool
 
 
@@ -337,6 +337,8 @@ class Search(Record):
     rows: int
     """Development rows."""
     trials: list[Trial]
+    other_seconds: float = 0.0
+    """What the trials took that were not chosen; those that were are the systems themselves, of the first seed."""
 
 
 class HarnessFigure(Record):

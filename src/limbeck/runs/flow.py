@@ -1,7 +1,7 @@
 """A run from beginning to end, the same for every kind of task: the flow of `limbeck distill`.
 
     rows -> for each seed and each system (teacher, student before training, distilled student, baselines):
-    its start, its stages, its answers to the held-out rows -> figures -> report and student folder
+    its learning rate, its start, its stages, its answers to the held-out rows -> figures -> report, student folder
 
 Every step leaves its work in the run folder and finds it there again, so a run that was killed at any
 moment goes on with the same command.
@@ -9,6 +9,7 @@ moment goes on with the same command.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,10 @@ from limbeck.results import Results
 from limbeck.runs.config import run_config
 from limbeck.runs.folder import hold, record_run
 from limbeck.runs.outcome import write_outcome
+from limbeck.runs.search import Tuning, train
 from limbeck.runs.whole_run import WholeRun
-from limbeck.stages.pipeline import run_stage
 from limbeck.tasks.run_config import RunSettings
 from limbeck.tasks.table import task_of
-from limbeck.tasks.task import System, TaskRun
 from limbeck.types import Progress, SilentProgress
 
 __all__ = ["distill", "run"]
@@ -32,8 +32,8 @@ def distill(*, progress: Progress | None = None, **sections: Any) -> Results:
 
     Args:
         progress: shows how far it is; silent by default.
-        **sections: ``task``, ``data``, ``teacher``, ``student``, ``recipe``, ``training``, ``seeds``,
-            ``baselines``, ``output``, as mappings or as the section objects of
+        **sections: ``task``, ``data``, ``teacher``, ``student``, ``recipe``, ``training``, ``search``,
+            ``seeds``, ``baselines``, ``output``, as mappings or as the section objects of
             `limbeck.tasks.classification.config`; those of a cross-lingual run are in `limbeck.tasks.ranking.config`.
 
     Returns:
@@ -64,14 +64,10 @@ def run(config: RunSettings, *, progress: Progress, command: str = "") -> Result
         record_run(folder, config, rows.fingerprints, progress)
         run = task.open(config, rows, folder, progress)
         todo = [(seed, system) for seed in config.seeds for system in run.systems(seed)]
-        run.progress = WholeRun(progress, [part for seed, system in todo for part in run.parts(system, seed)])
+        tuning = Tuning(run, config, folder)
+        run.progress = WholeRun(progress, [part for seed, system in todo for part in tuning.parts(system, seed)])
         for seed, system in todo:
-            _train_and_measure(run, system, seed)
-        return write_outcome(run, folder, command or f"limbeck distill {folder / 'run.yaml'}")
-
-
-def _train_and_measure(run: TaskRun, system: System, seed: int) -> None:
-    model = run.model(system, seed)
-    for planned in system.stages:
-        run.costs[planned.folder] = run_stage(planned.stage, run.stage(system, planned, seed, model), model)
-    run.measure(system, seed, model)
+            tuned = tuning.tuned(system)
+            run.measure(tuned, seed, train(run, tuned, seed, run.costs))
+        command = command or f"limbeck distill {folder / 'run.yaml'}"
+        return write_outcome(run, folder, lambda: tuning.told(run.compare(command)), partial(task.card, config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from limbeck.atomic import replace_folder, write_text
@@ -14,10 +15,18 @@ from limbeck.tasks.task import TaskRun
 __all__ = ["write_outcome"]
 
 
-def write_outcome(run: TaskRun, folder: Path, command: str) -> Results:
+def write_outcome(
+    run: TaskRun, folder: Path, compare: Callable[[], Results], card: Callable[[Results, Path], str]
+) -> Results:
     """Export the student, compare the systems, and write ``results.json`` and ``report.html``.
 
     What a finished run has is left as it is; a student that is damaged is exported again.
+
+    Args:
+        run: at its end.
+        folder: of the run.
+        compare: returns its results, after the export.
+        card: returns the model card of the student in a folder.
     """
     from limbeck.report.page import write_report
 
@@ -27,8 +36,8 @@ def write_outcome(run: TaskRun, folder: Path, command: str) -> Results:
         if not (finished and student_is_whole(folder, run.progress)):
             with replace_folder(folder / "student") as part:
                 run.export(part)
-                results = read_results(results_file) if finished else run.compare(command)
-                write_text(part / "README.md", run.card(results, part))
+                results = read_results(results_file) if finished else compare()
+                write_text(part / "README.md", card(results, part))
             mark_student(folder)
             if not finished:
                 write_results(folder, results)

@@ -72,7 +72,8 @@ def changes_of(
             yield Change(f"{_as_typed(name, after)} was {old}, is {new}", _matching(files, there))
     for split, sha in rows_after.items():
         if rows_before.get(split) != sha:
-            files = _FIGURES if split == "dev" else None  # a temperature is fitted on these, and nothing else
+            temperature_alone = split == "dev" and not after.get("search")  # it alone is fitted on these
+            files = _FIGURES if temperature_alone else None
             yield Change(f"the {split} rows have changed", _matching(files, there))
 
 
@@ -117,7 +118,7 @@ def _files_of(
     """Return how the paths begin that depend on a change; ``None``: everything depends on it."""
     if _MATTERS_TO_NOTHING.match(name) or (_WHERE_ROWS_ARE.fullmatch(name) and None not in (old, new)):
         return _NOTHING
-    if name in ("data.dev", "main system"):
+    if name == "main system" or (name == "data.dev" and not after.get("search")):
         return _FIGURES
     if name in ("seeds", "data.shots"):  # each of these values has stages and predictions of its own
         grown = isinstance(old, list) and isinstance(new, list) and all(value in new for value in old)

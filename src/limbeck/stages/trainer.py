@@ -15,6 +15,7 @@ saved students are about whole models. What is ours:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -153,15 +154,18 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         return optimizer
 
     def require_finite(self) -> None:
-        """Raise before the optimiser uses a gradient of a loss that is not finite. One device sync a step.
+        """Raise, in all processes, before the optimiser uses a gradient of a loss that is not finite.
+
+        One device sync a step.
 
         Raises:
             NonFiniteLoss: names step and term.
         """
         for name, total in self._step_sums.items():
-            if not torch.isfinite(total):
+            value = self._of_all_ranks(total)
+            if not math.isfinite(value):
                 raise NonFiniteLoss(
-                    f"the term '{name.removeprefix('term/')}' is {total.item()} at optimiser step "
+                    f"the term '{name.removeprefix('term/')}' is {value} at optimiser step "
                     f"{self.state.global_step + 1}. The weights are those before this step and the last checkpoint is "
                     "kept. Usual causes: too high a learning_rate, fp16 without need, a far too large term weight."
                 )

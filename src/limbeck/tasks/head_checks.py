@@ -11,6 +11,7 @@ import numpy as np
 from limbeck.errors import LimbeckError
 from limbeck.formatting import duration_text, share_text
 from limbeck.models.layers import depth, width
+from limbeck.tasks.dev_rows import search_notes
 from limbeck.tasks.finding import Finding, InFolder
 from limbeck.tasks.head_config import HeadRunConfig
 from limbeck.tasks.head_context import HeadContext, UsedModel
@@ -57,7 +58,7 @@ def examine_heads(
     )
     findings = [Finding("ok", "data", summary), *in_folder(config, rows.fingerprints)]
     findings += [Finding("warning", "data", words) for words in rows.warnings]
-    findings += list(_rare(answers(rows)))
+    findings += [*search_notes(config, counts.get("dev", 0)), *_rare(answers(rows))]
     try:
         context = open_with(rows)
         systems = systems_of(context, config.seeds[0])
@@ -115,7 +116,8 @@ def _expected_time(context: HeadContext, systems: list[Any]) -> Finding:
         pace["teacher"] = _seconds_a_sequence(context.teacher)
     for system in systems:
         name = "teacher" if system.role == "teacher" else "student"
-        seeds = 1 if system.role == "teacher" else len(context.config.seeds)
+        config = context.config
+        seeds = 1 if system.role == "teacher" else config.trainings if system.stages else len(config.seeds)
         trained = sum(p.steps * p.training.batch_size for p in system.stages) * _TRAINING_COSTS
         seconds += seeds * (trained + len(context.student.test.inputs.lengths)) * pace.get(name, 0.0)
     return Finding("note", "time", f"about {duration_text(seconds)} on this machine, by reading a sample of rows")

@@ -13,13 +13,12 @@ from limbeck.evaluation.measured import Measured
 from limbeck.losses.readout import Readout
 from limbeck.models.load import Head
 from limbeck.models.padding import Padding
-from limbeck.report.use import Use
 from limbeck.results.record import System
 from limbeck.types import Batch, Teacher, Update
 
 __all__ = ["Array", "Coded", "Coder", "Split"]
 
-Split = Literal["train", "test"]
+Split = Literal["train", "dev", "test"]
 Array = NDArray[np.float32]
 
 
@@ -59,10 +58,6 @@ class Coder(Protocol):
     def outputs(self) -> list[str]:
         """Names of the model's outputs, in their order."""
 
-    @property
-    def use(self) -> Use:
-        """What the model card says of students."""
-
     def call(self, model: Any) -> None:
         """Have a model's configuration say what its outputs are."""
 
@@ -76,7 +71,7 @@ class Coder(Protocol):
         """Settle how a student that is made of a teacher's layers starts."""
 
     def encode(self, split: Split, tokenizer: Any, max_length: int, padding: Padding) -> Coded:
-        """Tokenise training or held-out rows for a model."""
+        """Tokenise training, development or held-out rows for a model."""
 
     def answers(self, split: Split) -> Array | None:
         """Return the teacher's answers that were read with the rows, in the form of outputs."""
@@ -87,8 +82,10 @@ class Coder(Protocol):
     def finish(self, model: Any) -> None:
         """Have a trained model give the user's units."""
 
-    def measure(self, systems: Sequence[System], outputs: Mapping[str, Mapping[int, Array]]) -> Measured:
-        """Return all figures of the held-out rows."""
+    def measure(
+        self, systems: Sequence[System], outputs: Mapping[str, Mapping[int, Array]], split: Split = "test"
+    ) -> Measured:
+        """Return all figures of the held-out rows, or of development rows."""
 
     def notes(self) -> list[str]:
         """Return what a user should know of these rows and the student's tokenizer before a run."""

@@ -11,7 +11,16 @@ from limbeck.recipes.capabilities import Capability, Idle, Lack
 from limbeck.stages.stage import Training
 from limbeck.students.adapters import Adapter
 from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
-from limbeck.tasks.run_config import Data, Filling, NamedRecipe, OutputFolder, RunSettings, Seeds, Student
+from limbeck.tasks.run_config import (
+    Data,
+    Filling,
+    NamedRecipe,
+    OutputFolder,
+    RateSearch,
+    RunSettings,
+    Seeds,
+    Student,
+)
 
 __all__ = ["HeadRunConfig", "HeadStudent", "HeadTeacher"]
 
@@ -62,6 +71,8 @@ class HeadRunConfig(RunSettings):
     teacher: HeadTeacher
     student: HeadStudent
     training: Training = Training()
+    search: RateSearch | None = None
+    """Find each system's own learning rate first."""
     seeds: Seeds = [0]
     """One student is trained for each; three or more allow a test over seeds."""
     output: OutputFolder

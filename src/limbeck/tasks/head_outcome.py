@@ -26,11 +26,10 @@ from limbeck.tasks.task_file import TASK_FILE
 __all__ = ["export_student", "results_of"]
 
 
-def export_student(context: HeadContext, part: Path) -> Adapter | None:
+def export_student(context: HeadContext, weights: Path, part: Path) -> Adapter | None:
     """Write the first seed's distilled student after its last stage, whatever its score, and return its adapter."""
     student = context.student.model.to(device())
-    done = sorted((context.folder / "stages").glob(f"*-distilled-*-seed{context.config.seeds[0]}/done.json"))[-1]
-    load_weights(student, done.parent / "model")
+    load_weights(student, weights)
     adapter, described = context.config.student.adapter, None
     if adapter is not None:
         described = Adapter(

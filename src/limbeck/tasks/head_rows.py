@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,10 @@ from limbeck.errors import ConfigError, DataError
 from limbeck.formatting import share_text
 from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.given import GivenRows
+from limbeck.tasks.dev_rows import kept_back, require_gold
 from limbeck.tasks.head_config import HeadRunConfig
 
-__all__ = ["HeadRows", "RowPart", "read_parts", "require_answers"]
+__all__ = ["HeadRows", "RowPart", "quarantine_file", "read_parts", "require_answers"]
 
 
 class RowPart(Protocol):
@@ -60,6 +61,14 @@ class HeadRows(Generic[Rows]):
     fingerprints: dict[str, str]
     left_out: int
     warnings: list[str] = field(default_factory=list)
+    dev: Rows | None = None
+    """What `search` chooses by."""
+
+    def part(self, split: Literal["train", "dev", "test"]) -> Rows:
+        """Return the rows of a split that the run has."""
+        found = {"train": self.train, "dev": self.dev, "test": self.test}[split]
+        assert found is not None
+        return found
 
     @property
     def labelled(self) -> int:
@@ -70,43 +79,55 @@ class HeadRows(Generic[Rows]):
     def counts(self) -> dict[str, int]:
         """How many rows there are of each sort, for the record."""
         train, test = len(self.train.texts), len(self.test.texts)
-        return {"train": train, "labelled": self.labelled, "test": test, "left_out": self.left_out}
+        dev = {} if self.dev is None else {"dev": len(self.dev.texts)}
+        return {"train": train, "labelled": self.labelled, "test": test, "left_out": self.left_out, **dev}
 
 
-def read_parts(
-    config: HeadRunConfig, folder: Path | None, load: Callable[[Any, str, Path | None], Rows]
-) -> tuple[Rows, Rows, dict[str, str], list[str]]:
-    """Return training rows, held-out rows, fingerprints and warnings.
+Load = Callable[[str, list[str] | None], Rows]
+"""Reads the rows of a split of the run, whose labels are settled or not (``None``)."""
+
+
+def read_parts(config: HeadRunConfig, load: Load[Rows], labels: Callable[[Rows, Rows], list[str]]) -> HeadRows[Rows]:
+    """Return training, held-out and development rows.
 
     Args:
         config: the run.
-        folder: the run folder, for rows in quarantine; ``None`` writes nothing.
-        load: reads sources, of a split, with a quarantine file.
+        load: reads the rows of a split.
+        labels: returns the labels of training and held-out rows; development rows may have no others.
 
     Raises:
         DataError: rows cannot be used, or there are too few to hold some out.
     """
-
-    def read(split: str) -> Rows:
-        quarantine = None if folder is None else folder / f"quarantine-{split}.jsonl"
-        return load(getattr(config.data, split), split, quarantine)
-
-    train, warnings = read("train"), []
-    fingerprints = {"train": train.fingerprint}
+    train, warnings = load("train", None), []
+    fingerprints, left_out = {"train": train.fingerprint}, train.left_out
     if config.data.test is not None:
-        test = read("test")
+        test = load("test", None)
         fingerprints["test"] = test.fingerprint
+        left_out += test.left_out
     else:
         train, test = _hold_out(train, config.data.test_size)
         warnings.append(
             "No test data were given: the held-out rows are a random part of the (labelled) training rows."
         )
-    if left_out := train.left_out + test.left_out:
+    known, dev = labels(train, test), None
+    if config.data.dev is not None:
+        dev = load("dev", known)
+        require_gold(dev.labelled_N.tolist())
+        fingerprints["dev"] = dev.fingerprint
+        left_out += dev.left_out
+    elif config.search is not None:
+        train, dev = _parts(train, kept_back([labelled or None for labelled in train.labelled_N.tolist()]))
+    if left_out:
         warnings.append(f"{left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
     if leaked := len(set(train.texts) & set(test.texts)):
         texts = "text also occurs" if leaked == 1 else "texts also occur"
         warnings.append(f"{leaked} held-out {texts} in the training rows; figures may be too good.")
-    return train, test, fingerprints, warnings
+    return HeadRows(train, test, known, fingerprints, left_out, warnings, dev)
+
+
+def quarantine_file(folder: Path | None, split: str) -> Path | None:
+    """Return where a run folder keeps the bad rows of a split; ``None`` where nothing is to be written."""
+    return None if folder is None else folder / f"quarantine-{split}.jsonl"
 
 
 def _hold_out(rows: Rows, share: float) -> tuple[Rows, Rows]:
@@ -120,8 +141,13 @@ def _hold_out(rows: Rows, share: float) -> tuple[Rows, Rows]:
             f"cannot hold out {share_text(share, digits=0)} of {len(candidates)} rows for the report: give data.test, "
             "or more rows"
         )
+    return _parts(rows, np.random.default_rng(0).permutation(candidates)[:count].tolist())
+
+
+def _parts(rows: Rows, taken: list[int]) -> tuple[Rows, Rows]:
+    """Return the rows without those that are taken, and these."""
     chosen = np.zeros(len(rows.labelled_N), dtype=np.bool_)
-    chosen[np.random.default_rng(0).permutation(candidates)[:count]] = True
+    chosen[taken] = True
     return rows.take(np.flatnonzero(~chosen).tolist()), rows.take(np.flatnonzero(chosen).tolist())
 
 

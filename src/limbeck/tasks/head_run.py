@@ -14,21 +14,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.evaluation.measured import Measured
 from limbeck.losses.term import needs_of
 from limbeck.models.layers import depth, shapes, width
-from limbeck.models.load import hub_name
+from limbeck.models.padding import padding_of
 from limbeck.ranks import device
 from limbeck.results.record import Results, StageCost
 from limbeck.results.sections import Adapter
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages.pipeline import StageRun
 from limbeck.students.adapters import all_parameters
-from limbeck.tasks.head_coder import Array
+from limbeck.tasks.head_coder import Array, Coded
 from limbeck.tasks.head_context import HeadContext, UsedModel, make_student
 from limbeck.tasks.head_outcome import export_student, results_of
 from limbeck.tasks.head_signals import SIGNALS_TITLE, stored_signals
 from limbeck.tasks.head_systems import sequences_of, systems_of
 from limbeck.tasks.kept import kept_array
+from limbeck.tasks.record import described, last_stage
 from limbeck.tasks.task import Part, PlannedStage, System
 from limbeck.types import Batch, Progress, Shapes, Teacher
 
@@ -126,16 +128,28 @@ class HeadRun:
             _ = self._signals  # before any student is trained
 
     def _predicted(self, system: System, seed: int, model: Any, used: UsedModel) -> Array:
-        def make() -> Array:
-            with self.progress.track(_predicting(system.name), len(used.test.inputs.lengths)) as update:
-                return used.test.predict(model, update=update)
-
         name = f"predictions/{system.name}-seed{seed}.npy"
-        return kept_array(self.context.folder, name, make, self.progress)
+        return kept_array(self.context.folder, name, lambda: self._outputs_of(system, model, used.test), self.progress)
+
+    def _outputs_of(self, system: System, model: Any, coded: Coded) -> Array:
+        with self.progress.track(_predicting(system.name), len(coded.inputs.lengths)) as update:
+            return coded.predict(model, update=update)
+
+    @cached_property
+    def _dev(self) -> Coded:
+        context, used = self.context, self.context.student
+        padding = padding_of(used.model, used.tokenizer)
+        return context.coder.encode("dev", used.tokenizer, context.max_length, padding)
+
+    def score(self, system: System, seed: int, model: Any) -> Measured:
+        """Measure a student on the development rows."""
+        outputs = {system.name: {seed: self._outputs_of(system, model, self._dev)}}
+        return self.context.coder.measure([described(system)], outputs, "dev")
 
     def export(self, part: Path) -> None:
         """Write the first seed's distilled student."""
-        self._adapter = export_student(self.context, part)
+        weights = last_stage(self.context.folder, self.costs, self.context.config.seeds[0])
+        self._adapter = export_student(self.context, weights, part)
 
     def compare(self, command: str) -> Results:
         """Return all figures."""
@@ -143,13 +157,6 @@ class HeadRun:
         systems = self.systems(self.context.config.seeds[0])
         costs = list(self.costs.values())
         return results_of(self.context, systems, self._outputs, costs, self._adapter, command)
-
-    def card(self, results: Results, student: Path) -> str:
-        """Return the model card."""
-        from limbeck.report.card import render_card
-
-        config = self.context.config
-        return render_card(results, self.context.coder.use, hub_name(config.student.begins_as(config.teacher.model)))
 
 
 def _batches(used: UsedModel, teacher: UsedModel | None) -> Any:

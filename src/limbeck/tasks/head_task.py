@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.errors import ConfigError
+from limbeck.models.load import hub_name
+from limbeck.report.use import Use
+from limbeck.results.record import Results
 from limbeck.tasks.finding import Finding, InFolder
 from limbeck.tasks.head_checks import examine_heads
 from limbeck.tasks.head_coder import Coder
@@ -24,7 +27,7 @@ __all__ = ["HeadTask"]
 
 @dataclass(frozen=True)
 class HeadTask:
-    """One of them; what a kind has of its own are these four."""
+    """One of them; what a kind has of its own are these five."""
 
     read_rows: Callable[[Any, Path | None], HeadRows[Any]]
     """Reads and checks all rows of a run; the folder takes rows in quarantine."""
@@ -34,6 +37,8 @@ class HeadTask:
     """Counts the gold answers of the training rows by label, where there are labels."""
     student: Callable[[str], Student]
     """A saved student by its folder."""
+    use: Use
+    """What the model card says of it."""
 
     def settle(self, config: HeadRunConfig, folder: Path) -> HeadRunConfig:
         """Nothing is open."""
@@ -69,6 +74,12 @@ class HeadTask:
     def fill_store(self, config: HeadRunConfig, progress: Progress) -> tuple[int, float]:
         """Refuse: a run keeps the teacher's few outputs of each text or word itself."""
         raise ConfigError("limbeck store is for runs on texts (task.kind: generation); this run keeps signals itself")
+
+    def card(self, config: HeadRunConfig, results: Results, student: Path) -> str:
+        """Return the model card."""
+        from limbeck.report.card import render_card
+
+        return render_card(results, self.use, hub_name(config.student.begins_as(config.teacher.model)))
 
     def load(self, model: str) -> Student:
         """Return a saved student."""

@@ -13,9 +13,10 @@ from limbeck.evaluation.measured import Measured
 from limbeck.evaluation.verdicts.verdict import verdict
 from limbeck.results.record import Curve, Results, Run, StageCost, System
 from limbeck.results.sections import Section
+from limbeck.tasks.baselines import MAIN
 from limbeck.tasks.task import System as PlannedSystem
 
-__all__ = ["RUN_FILE", "Facts", "assemble", "described", "environment", "main_last", "read_curves", "recorded"]
+__all__ = ["RUN_FILE", "Facts", "assemble", "described", "environment", "last_stage", "main_last", "read_curves"]
 
 RUN_FILE = "run.yaml"
 """Every value of a run, in its folder."""
@@ -46,6 +47,12 @@ def recorded(costs: Sequence[StageCost]) -> list[StageCost]:
 
 def _recorded_name(name: str) -> str:
     return "teacher" if name == "source_model" else name
+
+
+def last_stage(run: Path, costs: Mapping[str, StageCost], seed: int, system: str = MAIN) -> Path:
+    """Return the weights of a seed's main student; `costs` are those of the run, by folder and in order."""
+    folders = [folder for folder, cost in costs.items() if (cost.system, cost.seed) == (system, seed)]
+    return run / "stages" / folders[-1] / "model"
 
 
 @dataclass(frozen=True)

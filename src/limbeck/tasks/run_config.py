@@ -17,6 +17,7 @@ __all__ = [
     "FromTeacher",
     "NamedRecipe",
     "OutputFolder",
+    "RateSearch",
     "RunSettings",
     "Seeds",
     "Sources",
@@ -50,18 +51,47 @@ begin that depend on them (regular expressions); results always do. The first th
 STUDENTS = r"stages/(?!(\d+-)?teacher-)|predictions/(?!teacher-|student_init-)|"
 """Files of all students that were trained."""
 
+SEARCH = (r"search\.learning_rate", r"predictions/(?!(teacher|student_init|source_model|train)-|[^/]*-dev-)|")
+"""A trial of one rate is the same whatever the others are; what was chosen is not."""
+
+
+def _several(rates: list[float]) -> list[float]:
+    if len(rates) < 2 or len(set(rates)) < len(rates):
+        raise ValueError("expected two or more different learning rates; without a search: training.learning_rate")
+    return sorted(rates)
+
+
+class RateSearch(_Section):
+    """A search for the learning rate of each system, with the same trials for all."""
+
+    learning_rate: Annotated[list[Annotated[float, Field(gt=0, allow_inf_nan=False)]], AfterValidator(_several)]
+    """Each system is trained with each of these, with the first seed; the best on development rows is taken for all
+    seeds. It is that of all stages, in place of ``training.learning_rate`` and of a recipe's own."""
+
 
 class RunSettings(_Section):
     """A whole run file. Each kind adds its sections, and those below at the place where a file has them."""
 
-    dependents: ClassVar[Dependents] = ((r"training\.(?!max_length)", STUDENTS),)
+    dependents: ClassVar[Dependents] = ((r"training\.(?!max_length)", STUDENTS), SEARCH)
+
+    has_temperature: ClassVar[bool] = False
+    """Whether the student's is fitted on ``data.dev``."""
 
     if TYPE_CHECKING:
         task: Any
+        data: Any
         recipe: Any
         baselines: Any
         seeds: list[int]
+        search: RateSearch | None
         output: str
+
+    @model_validator(mode="after")
+    def _dev_rows_are_read(self) -> Self:
+        unread = self.search is None and not self.has_temperature
+        if unread and getattr(self.data, "dev", None) is not None:
+            raise ValueError("data.dev: development rows are what search chooses by. Add search, or leave them out")
+        return self
 
     def fillings(self) -> list[Filling]:
         """Return what is filled in, in order, once every value is sound, and the setting that a fault of it is about.
@@ -69,6 +99,11 @@ class RunSettings(_Section):
         Each returns the run with more of it spelled out, or raises `ConfigError`.
         """
         return []
+
+    @property
+    def trainings(self) -> int:
+        """How often each system is trained: with each rate that is tried, then with each further seed."""
+        return len(self.seeds) - 1 + (len(self.search.learning_rate) if self.search is not None else 1)
 
 
 Filling = tuple[tuple[str, ...], Callable[[Any], Any]]
@@ -82,6 +117,10 @@ class Data(_Section):
     test: Sources | None = None
     """Held-out rows that the report is about; default: `test_size` of the labelled
     training rows (of all where none is labelled), taken out by a fixed seed."""
+    dev: Sources | None = None
+    """Rows that are never trained on: `search` chooses by them, and a classifier's temperature (``calibration.json``)
+    is fitted on them. Default: `search` keeps a tenth of the labelled training rows back, and there is no
+    temperature."""
     test_size: Annotated[float, Field(gt=0, lt=1)] = 0.1
     on_bad_row: Literal["stop", "quarantine"] = "stop"
     """``quarantine``: leave bad rows out and write them, with the reason, beside the run."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from limbeck.evaluation.measured import Measured
 from limbeck.results.record import Results, StageCost
 from limbeck.stages.pipeline import StageRun
 from limbeck.stages.stage import Stage, Training
@@ -109,14 +110,14 @@ class TaskRun(Protocol):
     def measure(self, system: System, seed: int, model: Any) -> None:
         """Let a system answer the held-out rows, or read what an earlier start of this run kept of it."""
 
+    def score(self, system: System, seed: int, model: Any) -> Measured:
+        """Return what is measured of a system that is tried, alone, on the development rows; in the main process."""
+
     def export(self, part: Path) -> None:
         """Write the student into an empty folder; in the main process alone, as what follows."""
 
-    def compare(self, command: str) -> Any:
+    def compare(self, command: str) -> Results:
         """Return the results of the run, after `export`; `command` makes it again."""
-
-    def card(self, results: Any, student: Path) -> str:
-        """Return the model card of the student in a folder, as Markdown."""
 
 
 class Student(Protocol):
@@ -176,6 +177,9 @@ class Task(Protocol):
         Raises:
             LimbeckError: as `open`; `ConfigError` where runs of this kind have no store.
         """
+
+    def card(self, config: Any, results: Results, student: Path) -> str:
+        """Return the model card of the student in a folder, as Markdown."""
 
     def load(self, model: str) -> Student:
         """Return a saved student of this kind: the folder that a run wrote, or any model that can do the same."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limbeck.formatting import ABSENT, count_text
+from limbeck.formatting import ABSENT, count_text, duration_text
 from limbeck.report.block import Block, Cell, Column, Row, Table
 from limbeck.report.lookup import budget_text
 from limbeck.report.tables import system_cell
@@ -31,14 +31,16 @@ def render(section: Search, results: Results) -> Block:
     def row(trial: Trial) -> Row:
         labels = [Cell(ABSENT if trial.budget is None else budget_text(trial.budget))] if budgets else []
         values = [Cell(f"{trial.settings[name]:g}" if name in trial.settings else ABSENT) for name in settings]
-        value = Cell(value_text(metric, trial.value), emphasis="clear" if trial.chosen else "")
+        text = "not finite" if trial.value is None else value_text(metric, trial.value)
+        value = Cell(text, emphasis="clear" if trial.chosen else "")
         return Row(
             [system_cell(results, trial.system), *labels, *values, value, Cell("chosen" if trial.chosen else "")]
         )
 
     lead = (
         f"Every system was tried with the same settings, with the first seed, on {count_text(section.rows)} "
-        f"development rows; that of the best {in_sentence(metric.title)} was taken for all seeds."
+        f"development rows; that of the best {in_sentence(metric.title)} was taken for all seeds. No system was "
+        f"trained on these rows. The trials that were not chosen took {duration_text(section.other_seconds)}."
     )
-    table = Table("Trials of settings", columns, [row(trial) for trial in section.trials])
+    table = Table("Trials of settings", columns, [row(trial) for trial in section.trials], brief=not budgets)
     return Block("Search for settings", lead, tables=[table])

@@ -19,7 +19,7 @@ __all__ = ["calibrate_student", "dev_labels"]
 
 def calibrate_student(context: Context) -> Calibration | None:
     """Fit the temperature of the context's student on ``data.dev``; ``None`` where the run has none."""
-    if context.rows.dev is None:
+    if context.rows.dev is None or context.config.data.dev is None:
         return None
     wanted, by = dev_labels(context.rows.dev, context.rows.labels)
     encoded = encode_for(context.student, context.rows.dev, context.tokenizer, context.max_length)

@@ -44,6 +44,7 @@ from limbeck.tasks.classification.rows import (
 )
 from limbeck.tasks.classification.signals import require_fitting
 from limbeck.tasks.classification.student import make_student, student_tokenizer
+from limbeck.tasks.dev_rows import search_notes
 from limbeck.tasks.finding import Finding, InFolder
 from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
 from limbeck.teachers.chat.estimate import estimate
@@ -74,6 +75,7 @@ def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[
     counted = f"{len(rows.train)} training rows ({rows.labelled} labelled, {len(rows.labels)} labels)"
     summary = f"{counted}, {len(rows.test)} held-out rows, {rows.left_out} left out"
     findings = [Finding("ok", "data", summary), *in_folder(config, rows.fingerprints)]
+    findings += search_notes(config, len(rows.dev or ()))
     findings += [*_balance(rows), *_gold(config, rows), *_repeated(rows)]
     findings += [Finding("warning", "labels", words) for words in look_alike_warnings(rows.labels)]
     findings += [Finding("warning", "demonstrations", words) for words in demonstration_warnings(config, rows)]
@@ -349,7 +351,7 @@ def _expected_time(
     sample = np.random.default_rng(0).permutation(len(rows.train))[:_TIMED_ROWS]
     per_row = {name: _seconds_per_row(model, encoded, sample) for name, (model, encoded) in models.items()}
     trained_rows = budget_steps(config, rows, taught) * config.training.batch_size
-    students = len(config.seeds) * len(trained(config.recipes(), rows.labelled))
+    students = config.trainings * len(trained(config.recipes(), rows.labelled))
     seconds = 3 * per_row["student"] * trained_rows * students + per_row.get("teacher", 0.0) * len(rows.train)
     if config.teacher.fine_tune is not None:
         fine_tune = config.teacher.fine_tune

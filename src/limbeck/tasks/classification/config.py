@@ -19,9 +19,9 @@ from limbeck.tasks.run_config import (
     FromTeacher,
     NamedRecipe,
     OutputFolder,
+    RateSearch,
     RunSettings,
     Seeds,
-    Sources,
     Student,
     name_alone,
 )
@@ -32,14 +32,6 @@ __all__ = ["CONFIG", "ClassifierRecipe", "ClassifierStudent", "Data", "FromTeach
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ClassifierData(Data):
-    """Where the rows are."""
-
-    dev: Sources | None = None
-    """Rows that are only used to fit the student's temperature (``calibration.json``), by gold labels or, without
-    any, by the teacher's in its column; default: the student has none."""
 
 
 class Teacher(_Section):
@@ -131,12 +123,16 @@ class ClassifierRecipe(NamedRecipe):
 class RunConfig(RunSettings):
     """A whole run file of a classifier."""
 
+    has_temperature = True
+
     task: Classification = Classification()
-    data: ClassifierData
+    data: Data
     teacher: Teacher
     student: ClassifierStudent
     recipe: Annotated[ClassifierRecipe, BeforeValidator(name_alone)]
     training: Training = Training()
+    search: RateSearch | None = None
+    """Find each system's own learning rate first."""
     seeds: Seeds = [0]
     """One student is trained for each; three or more allow a test over seeds."""
     baselines: list[Annotated[ClassifierRecipe, BeforeValidator(name_alone)]] = [ClassifierRecipe(name="fine_tune")]

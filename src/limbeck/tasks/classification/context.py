@@ -130,11 +130,14 @@ class Context:
         self.logits.setdefault(system, {})[seed] = self.predicted(name, predicting(system), model, encoded)
 
     def predicted(self, name: str, title: str, model: Any, encoded: Encoded) -> NDArray[np.float32]:
-        def make() -> NDArray[np.float32]:
-            with self.progress.track(title, len(encoded.lengths)) as update:
-                return predict_logits(model, encoded, update=update)
+        return kept_array(
+            self.folder, f"predictions/{name}.npy", lambda: self.logits_of(title, model, encoded), self.progress
+        )
 
-        return kept_array(self.folder, f"predictions/{name}.npy", make, self.progress)
+    def logits_of(self, title: str, model: Any, encoded: Encoded) -> NDArray[np.float32]:
+        """Return a model's logits of rows, with a bar."""
+        with self.progress.track(title, len(encoded.lengths)) as update:
+            return predict_logits(model, encoded, update=update)
 
 
 def predicting(system: str) -> str:

@@ -21,14 +21,15 @@ from limbeck.results.sections import Adapter, Calibration, Section, Speed, Speed
 from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_export, trainable_parameters
 from limbeck.tasks.baselines import untrained_warnings
 from limbeck.tasks.classification.calibrate import calibrate_student
+from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_teacher import LabelTeacher, label_teacher_warnings, worth_of_labels
 from limbeck.tasks.classification.pilot import advice_for
 from limbeck.tasks.classification.rationales import rationale_note
 from limbeck.tasks.classification.rows import demonstration_warnings, leaked_rows, task_file
-from limbeck.tasks.record import Facts, assemble, described, main_last
+from limbeck.tasks.record import Facts, assemble, described, last_stage, main_last
 from limbeck.tasks.task import System
-from limbeck.tasks.task_file import CALIBRATION_FILE
+from limbeck.tasks.task_file import CALIBRATION_FILE, TASK_FILE, student_max_length
 
 __all__ = ["Exported", "compare_systems", "model_card", "write_student"]
 
@@ -41,19 +42,14 @@ class Exported:
     calibration: Calibration | None
 
 
-def _first_distilled_folder(context: Context) -> Path:
-    seed = context.config.seeds[0]
-    return sorted((context.folder / "stages").glob(f"*-distilled-*-seed{seed}/done.json"))[-1].parent / "model"
-
-
 def write_student(context: Context, part: Path) -> Exported:
     """Write the first seed's student after its last stage, whatever its score, into an empty folder."""
     context.student.to(device())
-    load_weights(context.student, _first_distilled_folder(context))
+    load_weights(context.student, last_stage(context.folder, context.costs, context.config.seeds[0]))
     adapter = _adapter_figures(context)
     merged_for_export(language_model_of(context.student))
     save_model(context.student, context.tokenizer, part)
-    write_json(part / "task.json", task_file(context.config.task, context.rows.labels, context.max_length))
+    write_json(part / TASK_FILE, task_file(context.config.task, context.rows.labels, context.max_length))
     calibration = calibrate_student(context)
     if calibration is not None:
         write_json(part / CALIBRATION_FILE, calibration.model_dump(exclude={"kind"}))
@@ -174,14 +170,15 @@ def _warnings(context: Context) -> list[str]:
     return found + demonstration_warnings(config, rows)
 
 
-def model_card(context: Context, results: Results, student: Path) -> str:
+def model_card(config: RunConfig, results: Results, student: Path) -> str:
     """Return the model card of the student in a folder."""
     from limbeck.report.card import render_card
     from limbeck.report.use import classifier_use
 
-    config = context.config
+    max_length = student_max_length(student)
+    assert max_length is not None, "write_student puts it there"
     use = classifier_use(
-        max_length=context.max_length,
+        max_length=max_length,
         pairs=config.task.text_pair is not None,
         transformers_reads_it=is_plain_folder(student),
     )

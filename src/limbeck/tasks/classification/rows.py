@@ -32,6 +32,7 @@ from limbeck.models.problem_type import call_single_label, require_single_label
 from limbeck.sequences.given import GivenRows
 from limbeck.tasks.baselines import MAIN, trained
 from limbeck.tasks.classification.config import Data, RunConfig
+from limbeck.tasks.dev_rows import kept_back, require_gold
 from limbeck.types import Origin, Rows
 
 __all__ = [
@@ -66,7 +67,7 @@ class RunRows:
     left_out: int
     fingerprints: dict[str, str]
     dev: Rows | None = None
-    """Rows that the student's temperature is fitted on."""
+    """Rows that `search` chooses by, and the student's temperature is fitted on."""
     columns: tuple[str, ...] = ()
     """Fields that training rows have."""
 
@@ -113,6 +114,10 @@ def read_rows(config: RunConfig, folder: Path | None = None) -> RunRows:
         found = _load(config.data, "dev", fields, labels, folder)
         dev, fingerprints["dev"] = found.rows, found.fingerprint
         left_out += found.left_out
+    elif config.search is not None:
+        train_rows, dev = _parts(train_rows, kept_back(train_rows.label))
+    if config.search is not None and dev is not None:
+        require_gold([label is not None for label in dev.label])
     _require_teacher_size(config, labels)
     return RunRows(
         train=train_rows,
@@ -206,7 +211,12 @@ def _hold_out(rows: Rows, share: float) -> tuple[Rows, Rows]:
             f"cannot hold out {share_text(share, digits=0)} of {len(candidates)} rows for the report: give data.test, "
             "or more rows"
         )
-    chosen = set(np.random.default_rng(0).permutation(candidates)[:count].tolist())
+    return _parts(rows, np.random.default_rng(0).permutation(candidates)[:count].tolist())
+
+
+def _parts(rows: Rows, taken: Sequence[int]) -> tuple[Rows, Rows]:
+    """Return the rows without those that are taken, and these."""
+    chosen = set(taken)
     return (
         rows.take([i for i in range(len(rows)) if i not in chosen]),
         rows.take([i for i in range(len(rows)) if i in chosen]),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from limbeck.errors import ConfigError
+from limbeck.results.record import Results
 from limbeck.tasks.classification.calibrate import dev_labels
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.context import set_up
 from limbeck.tasks.classification.dates import with_label_dates
 from limbeck.tasks.classification.label_teacher import LabelTeacher
+from limbeck.tasks.classification.measure import model_card
 from limbeck.tasks.classification.rows import RunRows, read_rows, require_labels
 from limbeck.tasks.classification.saved import SavedClassifier
 from limbeck.tasks.classification.signals import require_fitting
@@ -60,6 +62,10 @@ class ClassifierTask:
     def fill_store(self, config: RunConfig, progress: Progress) -> tuple[int, float]:
         """Refuse: signals of classifiers are small, and every run keeps its own."""
         raise ConfigError("a run of a classifier keeps the teacher's signals itself; limbeck store is not needed")
+
+    def card(self, config: RunConfig, results: Results, student: Path) -> str:
+        """Return the model card."""
+        return model_card(config, results, student)
 
     def load(self, model: str) -> SavedClassifier:
         """Return a saved student."""

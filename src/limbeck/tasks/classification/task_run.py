@@ -15,6 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.data.prompts.scored import encode_for
+from limbeck.data.tasks import label_ids
+from limbeck.evaluation.classification import Classified, HeldOut, measure_classification
+from limbeck.evaluation.measured import Measured
 from limbeck.evaluation.predict import softmax
 from limbeck.evaluation.verdicts.outcome import in_prose
 from limbeck.losses.term import needs_of
@@ -30,10 +34,11 @@ from limbeck.students.adapters import all_parameters
 from limbeck.tasks.baselines import MAIN, STUDENT_INIT, TEACHER, system_of, trained
 from limbeck.tasks.classification.context import Context, ModelTeacher, predicting
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
-from limbeck.tasks.classification.measure import Exported, compare_systems, model_card, write_student
+from limbeck.tasks.classification.measure import Exported, compare_systems, write_student
 from limbeck.tasks.classification.rows import budget_steps
 from limbeck.tasks.classification.signals import keeps_signals, teacher_signals
 from limbeck.tasks.classification.student import make_student
+from limbeck.tasks.record import described
 from limbeck.tasks.task import Part, PlannedStage, System
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher
@@ -205,6 +210,15 @@ class ClassifierRun:
         context.predict(TEACHER, seed, model)
         _ = self.signals  # before any student is trained
 
+    def score(self, system: System, seed: int, model: Any) -> Measured:
+        """Measure a student on the development rows."""
+        context, dev = self.context, self.context.rows.dev
+        assert dev is not None
+        encoded = encode_for(context.student, dev, context.tokenizer, context.max_length)
+        logits = context.logits_of(predicting(system.name), model, encoded)
+        held_out = HeldOut(dev, label_ids(dev, context.rows.labels), context.rows.labels)
+        return measure_classification([Classified(described(system), {seed: logits})], held_out)
+
     def export(self, part: Path) -> None:
         """Write the first seed's distilled student."""
         self._exported = write_student(self.context, part)
@@ -213,7 +227,3 @@ class ClassifierRun:
         """Return all figures."""
         assert self._exported is not None
         return compare_systems(self.context, self.systems(self.config.seeds[0]), self._exported, command)
-
-    def card(self, results: Results, student: Path) -> str:
-        """Return the model card."""
-        return model_card(self.context, results, student)

@@ -20,7 +20,7 @@ from limbeck.tasks.generation.writing import within_budget
 from limbeck.tasks.kept import kept
 from limbeck.types import Progress
 
-__all__ = ["HeldOutRows", "measure", "measure_rows", "measuring"]
+__all__ = ["HeldOutRows", "measure", "measure_dev", "measure_rows", "measuring"]
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,28 @@ def measuring(system: str) -> str:
 
 def _measured(context: Context, system: str, model: Any, seed: int) -> SystemOutputs:
     of_teacher = system == "teacher"
-    encoded = context.test_for_teacher if of_teacher else context.test
-    asked = Decoding(context.config.answers.max_new_tokens, context.config.answers.temperature)
     return measure_rows(
         model,
         context.teacher_tokenizer if of_teacher else context.student_tokenizer,
-        HeldOutRows(encoded, context.answered, within_budget(context, encoded, asked), context.vocabulary),
+        _rows_of(context, context.test_for_teacher if of_teacher else context.test),
         title=measuring(system),
         progress=context.progress,
         teacher=None if of_teacher or context.vocabulary is None else context.teacher,
         seed=seed,
+    )
+
+
+def measure_dev(context: Context, system: str, seed: int, model: Any) -> SystemOutputs:
+    """Return what a student does on the development rows, without a look at the teacher."""
+    assert context.dev is not None
+    rows, tokenizer = _rows_of(context, context.dev), context.student_tokenizer
+    return measure_rows(model, tokenizer, rows, title=measuring(system), progress=context.progress, seed=seed)
+
+
+def _rows_of(context: Context, encoded: EncodedSequences) -> HeldOutRows:
+    asked = Decoding(context.config.answers.max_new_tokens, context.config.answers.temperature)
+    return HeldOutRows(
+        encoded, context.answered_of(encoded), within_budget(context, encoded, asked), context.vocabulary
     )
 
 

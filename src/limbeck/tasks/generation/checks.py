@@ -32,6 +32,7 @@ from limbeck.sequences.fixed import FixedSequences
 from limbeck.sequences.rollouts import Rollouts
 from limbeck.students.initialise import copies_note
 from limbeck.tasks.baselines import all_stages, trained
+from limbeck.tasks.dev_rows import search_notes
 from limbeck.tasks.finding import Finding, InFolder
 from limbeck.tasks.generation.config import TextRunConfig
 from limbeck.tasks.generation.context import Context, set_up
@@ -67,6 +68,7 @@ def examine_texts(config: TextRunConfig, progress: Progress, in_folder: InFolder
         return [Finding("fault", "data", str(error)), *in_folder(config)]
     counted = f"{len(rows.train)} training rows ({rows.completed} with completions), {len(rows.test)} held-out rows"
     findings = [Finding("ok", "data", f"{counted}, {rows.left_out} left out"), *_repeated(rows)]
+    findings += search_notes(config, len(rows.dev or ()))
     try:
         config = with_text_date(config, Path(config.output))
         findings += in_folder(config, rows.fingerprints)
@@ -290,12 +292,12 @@ def _time(context: Context, student: Any) -> Finding:
         loss.backward()
         loss.item()  # waits for the device
         seconds.append((time.perf_counter() - started) / len(picked))
-    training, seeds = context.config.training, len(context.config.seeds)
+    training, times = context.config.training, context.config.trainings
     steps = training.total_steps(context.budget_rows)
     students = len(trained(context.config.recipes(), len(context.completed_rows)))
-    minutes = min(seconds) * steps * training.batch_size * students * seeds / 60
+    minutes = min(seconds) * steps * training.batch_size * students * times / 60
     return Finding(
         "note", "time",
-        f"{steps} steps for each of {students * seeds} students: about {max(1, round(minutes))} min on this "
+        f"{steps} steps for each of {students * times} students: about {max(1, round(minutes))} min on this "
         "machine, without the teacher and without writing",
     )  # fmt: skip

@@ -13,11 +13,13 @@ from limbeck.recipes.capabilities import Capability, Idle, Lack
 from limbeck.stages.stage import Training
 from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
 from limbeck.tasks.run_config import (
+    SEARCH,
     STUDENTS,
     Data,
     Filling,
     NamedRecipe,
     OutputFolder,
+    RateSearch,
     RunSettings,
     Seeds,
     Sources,
@@ -96,6 +98,7 @@ class TextRunConfig(RunSettings):
 
     dependents = (
         (r"training\.(?!max_length)", STUDENTS),
+        SEARCH,
         (r"answers\.metrics", ""),
         (r"answers\.", r"predictions/.*\.json|"),
     )
@@ -107,6 +110,8 @@ class TextRunConfig(RunSettings):
     recipe: Annotated[WritingRecipe, BeforeValidator(name_alone)]
     training: TextTraining = TextTraining()
     answers: Answers = Answers()
+    search: RateSearch | None = None
+    """Find each system's own learning rate first."""
     seeds: Seeds = [0]
     """One student is trained for each; three or more allow a test over seeds."""
     baselines: list[Annotated[WritingRecipe, BeforeValidator(name_alone)]] = [WritingRecipe(name="fine_tune")]

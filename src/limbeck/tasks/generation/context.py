@@ -55,6 +55,8 @@ class Context:
     train_for_teacher: EncodedSequences
     test_for_teacher: EncodedSequences
     corpus: EncodedSequences | None
+    dev: EncodedSequences | None
+    """Development rows as the student reads them, where there is a search."""
     outputs: dict[str, dict[int, SystemOutputs]] = field(default_factory=dict)
 
     def new_student(self, seed: int) -> Any:
@@ -74,9 +76,13 @@ class Context:
     @cached_property
     def answered(self) -> NDArray[np.int64]:
         """Held-out rows whose prompts are answered: the same for all systems."""
+        return self.answered_of(self.test)
+
+    def answered_of(self, rows: EncodedSequences) -> NDArray[np.int64]:
+        """Return which rows' prompts are answered, where a student is measured on them."""
         if self.rows.test.task.text is not None:
             return np.empty(0, dtype=np.int64)
-        order = np.random.default_rng(0).permutation(len(self.test))
+        order = np.random.default_rng(0).permutation(len(rows))
         return np.sort(order[: self.config.answers.rows])
 
 
@@ -124,6 +130,7 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
         train_for_teacher=train_for_teacher,
         test_for_teacher=test_for_teacher,
         corpus=None if rows.corpus is None else encode(rows.corpus, tokenizer, student, limit),
+        dev=None if rows.dev is None else encode(rows.dev, tokenizer, student, limit),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.atomic import write_json
+from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.data.generation.templates import uses_chat_template
 from limbeck.evaluation.generation.outputs import HeldOutTexts
 from limbeck.evaluation.generation.speed import writing_speed
@@ -14,7 +15,7 @@ from limbeck.evaluation.writing import Writer, measure_writing
 from limbeck.formatting import layers_text, parameters_text
 from limbeck.models.language_model import is_encoder_decoder
 from limbeck.models.layers import depth
-from limbeck.models.load import hub_name, load_weights, save_model
+from limbeck.models.load import hub_name, load_tokenizer, load_weights, save_model
 from limbeck.ranks import device
 from limbeck.recipes.catalogue import recipe_card
 from limbeck.results.record import Results, StageCost
@@ -27,19 +28,19 @@ from limbeck.tasks.generation.settings import set_padding, set_writing
 from limbeck.tasks.record import Facts, assemble, described, main_last
 from limbeck.tasks.task import System
 
-__all__ = ["compare_systems", "model_card", "write_student"]
+__all__ = ["compare_systems", "held_out_texts", "model_card", "write_student"]
 
 
-def write_student(context: Context, student: Any, part: Path) -> None:
+def write_student(context: Context, student: Any, weights: Path, part: Path) -> None:
     """Write the first seed's student after its last stage, whatever its score, into an empty folder.
 
     Args:
         context: of the run.
         student: any of the run; its weights are replaced.
+        weights: those of its last stage.
         part: the folder.
     """
-    stages = sorted((context.folder / "stages").glob(f"distilled-*-seed{context.config.seeds[0]}/done.json"))
-    load_weights(student, stages[-1].parent / "model")
+    load_weights(student, weights)
     set_writing(student, context.student_tokenizer, context.train_rows)
     set_padding(context.student_tokenizer, student)
     save_model(student, context.student_tokenizer, part)
@@ -78,7 +79,7 @@ def compare_systems(
     of = {one.system.name: "teacher" if one.system.role == "teacher" else "student" for one in systems}
     return assemble(
         facts,
-        measure_writing(systems, _held_out(context), metrics=config.answers.metrics),
+        measure_writing(systems, held_out_texts(context, context.test), metrics=config.answers.metrics),
         folder=context.folder,
         costs=costs,
         sections=[_writing(context, student), Speeds(systems={name: speeds[model] for name, model in of.items()})],
@@ -118,15 +119,15 @@ def _writer(context: Context, student: Any, system: System, speeds: Mapping[str,
     return Writer(described(system, detail), context.outputs[system.name])
 
 
-def _held_out(context: Context) -> HeldOutTexts:
-    """Prompts and references as the tokenizer gives them back: what all systems have read."""
-    test, decode = context.test, context.student_tokenizer.decode
+def held_out_texts(context: Context, encoded: EncodedSequences) -> HeldOutTexts:
+    """Return prompts and references as the tokenizer gives them back: what all systems have read."""
+    decode = context.student_tokenizer.decode
     if context.rows.test.task.text is not None:
         return HeldOutTexts([], [])
-    rows = range(len(test))
+    rows = range(len(encoded))
     return HeldOutTexts(
-        [decode(test.prompt_ids(row).tolist(), skip_special_tokens=True).strip() for row in rows],
-        [decode(test.completion_ids(row).tolist(), skip_special_tokens=True).strip() for row in rows],
+        [decode(encoded.prompt_ids(row).tolist(), skip_special_tokens=True).strip() for row in rows],
+        [decode(encoded.completion_ids(row).tolist(), skip_special_tokens=True).strip() for row in rows],
     )
 
 
@@ -158,17 +159,16 @@ def _warnings(context: Context) -> list[str]:
     return found
 
 
-def model_card(context: Context, results: Results) -> str:
-    """Return the model card of the student."""
+def model_card(config: TextRunConfig, results: Results, student: Path) -> str:
+    """Return the model card of the student in a folder."""
     from limbeck.report.card import render_card
     from limbeck.report.use import writer_use
 
     writing = results.section(Writing)
-    config, encoder = context.config, writing is not None and writing.encoder_decoder
-    task = config.task
+    task, encoder = config.task, writing is not None and writing.encoder_decoder
     use = writer_use(
         encoder_decoder=encoder,
-        chat=uses_chat_template(task, context.student_tokenizer, encoder_decoder=encoder),
+        chat=uses_chat_template(task, load_tokenizer(str(student)), encoder_decoder=encoder),
         system=task.system,
         separator="" if encoder or task.text is not None else task.separator,
     )

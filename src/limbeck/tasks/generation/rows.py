@@ -19,6 +19,7 @@ from limbeck.formatting import share_text
 from limbeck.models.language_model import decoder_start_token, is_encoder_decoder
 from limbeck.sequences.given import TeacherWritten
 from limbeck.tasks.baselines import all_stages
+from limbeck.tasks.dev_rows import kept_back
 from limbeck.tasks.generation.config import TextRunConfig
 
 __all__ = [
@@ -34,10 +35,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class TextRows:
-    """Training rows, held-out rows, and plain text beside them."""
+    """Training rows, held-out rows, the development rows of a search, and plain text beside them."""
 
     train: Examples
     test: Examples
+    dev: Examples | None
     corpus: Examples | None
     left_out: int
     fingerprints: dict[str, str]
@@ -49,7 +51,8 @@ class TextRows:
 
     def laid_out_as(self, task: Generation) -> TextRows:
         """Return the same rows, to be laid out as `task` says; which fields they were read from stays."""
-        return replace(self, train=replace(self.train, task=task), test=replace(self.test, task=task))
+        dev = None if self.dev is None else replace(self.dev, task=task)
+        return replace(self, train=replace(self.train, task=task), test=replace(self.test, task=task), dev=dev)
 
 
 def read_texts(config: TextRunConfig, folder: Path | None = None) -> TextRows:
@@ -72,12 +75,19 @@ def read_texts(config: TextRunConfig, folder: Path | None = None) -> TextRows:
         left_out += test.left_out
     else:
         train, test = _hold_out(train, config.data.test_size)
+    dev = None
+    if config.data.dev is not None:
+        dev = _load(config, "dev", folder, config.task, True)
+        fingerprints["dev"] = dev.fingerprint
+        left_out += dev.left_out
+    elif config.search is not None:
+        train, dev = _parts(train, kept_back([_has_completion(row) or None for row in train.rows]))
     corpus = None
     if config.data.corpus is not None:
         corpus = _load(config, "corpus", folder, Generation(text="text"), False)
         fingerprints["corpus"] = corpus.fingerprint
         left_out += corpus.left_out
-    return TextRows(train, test, corpus, left_out, fingerprints)
+    return TextRows(train, test, dev, corpus, left_out, fingerprints)
 
 
 def _load(config: TextRunConfig, split: str, folder: Path | None, task: Generation, completed: bool) -> Examples:
@@ -105,7 +115,12 @@ def _hold_out(rows: Examples, share: float) -> tuple[Examples, Examples]:
             f"cannot hold out {share_text(share, digits=0)} of {len(candidates)} rows with completions for the "
             "report: give data.test, or more rows"
         )
-    chosen = set(np.random.default_rng(0).permutation(candidates)[:count].tolist())
+    return _parts(rows, np.random.default_rng(0).permutation(candidates)[:count].tolist())
+
+
+def _parts(rows: Examples, taken: list[int]) -> tuple[Examples, Examples]:
+    """Return the rows without those that are taken, and these."""
+    chosen = set(taken)
     parts = [[row for i, row in enumerate(rows.rows) if (i in chosen) == held] for held in (False, True)]
     return replace(rows, rows=parts[0]), replace(rows, rows=parts[1])
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from limbeck.errors import ConfigError
+from limbeck.results.record import Results
 from limbeck.tasks.finding import Finding, InFolder
 from limbeck.tasks.generation.config import TextRunConfig
 from limbeck.tasks.generation.context import set_up
 from limbeck.tasks.generation.dates import with_text_date
+from limbeck.tasks.generation.measure import model_card
 from limbeck.tasks.generation.rows import TextRows, read_texts
 from limbeck.tasks.generation.saved import SavedWriter
 from limbeck.tasks.generation.store import fill_store_of
@@ -49,6 +51,10 @@ class GenerationTask:
     def fill_store(self, config: TextRunConfig, progress: Progress) -> tuple[int, float]:
         """Keep the likeliest tokens of the teacher."""
         return fill_store_of(config, progress)
+
+    def card(self, config: TextRunConfig, results: Results, student: Path) -> str:
+        """Return the model card."""
+        return model_card(config, results, student)
 
     def load(self, model: str) -> SavedWriter:
         """Return a saved student."""

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from limbeck.errors import ModelError
+from limbeck.evaluation.measured import Measured
 from limbeck.evaluation.verdicts.outcome import in_prose
+from limbeck.evaluation.writing import Writer, measure_writing
 from limbeck.losses.term import needs_of
 from limbeck.ranks import device
 from limbeck.recipes.fine_tune import fine_tune
@@ -26,12 +28,13 @@ from limbeck.stages.pipeline import StageRun, stage_title
 from limbeck.stages.stage import Stage
 from limbeck.students.adapters import all_parameters
 from limbeck.tasks.baselines import STUDENT_INIT, TEACHER, system_of, trained
-from limbeck.tasks.generation.answers import measure, measuring
+from limbeck.tasks.generation.answers import measure, measure_dev, measuring
 from limbeck.tasks.generation.config import TextTraining
 from limbeck.tasks.generation.context import Context
-from limbeck.tasks.generation.measure import compare_systems, model_card, write_student
+from limbeck.tasks.generation.measure import compare_systems, held_out_texts, write_student
 from limbeck.tasks.generation.store import stored_teacher
 from limbeck.tasks.generation.training import stage_run
+from limbeck.tasks.record import described, last_stage
 from limbeck.tasks.task import Part, PlannedStage, System
 from limbeck.teachers.language_model import LanguageTeacher
 from limbeck.types import Progress, Teacher
@@ -108,7 +111,7 @@ class TextRun:
         context, parts = self.context, []
         size = all_parameters(context.teacher) if system.role == "teacher" else self._student_size
         for one in system.stages:
-            if one.folder in self._before_written:
+            if any(map(one.folder.startswith, self._before_written)):
                 of_teacher, texts = all_parameters(context.teacher), len(context.train_for_teacher)
                 parts.append(Part.reading("the teacher writes", texts, parameters=of_teacher, writes=True))
             rows, own = one.training.batch_size, one.stage.sampled is not None
@@ -143,19 +146,25 @@ class TextRun:
         if system.role == "student_init" and seed == self.config.seeds[0]:
             _require_useful_teacher(self.context, seed)
 
+    def score(self, system: System, seed: int, model: Any) -> Measured:
+        """Measure a student on the development rows, as the main one."""
+        context = self.context
+        assert context.dev is not None
+        writer = Writer(
+            described(replace(system, role="main")), {seed: measure_dev(context, system.name, seed, model)}
+        )
+        return measure_writing([writer], held_out_texts(context, context.dev), metrics=self.config.answers.metrics)
+
     def export(self, part: Path) -> None:
         """Write the first seed's distilled student."""
         self._exported = self.context.new_student(self.config.seeds[0])
-        write_student(self.context, self._exported, part)
+        weights = last_stage(self.context.folder, self.costs, self.config.seeds[0])
+        write_student(self.context, self._exported, weights, part)
 
     def compare(self, command: str) -> Results:
         """Return all figures."""
         systems, costs = self.systems(self.config.seeds[0]), list(self.costs.values())
         return compare_systems(self.context, systems, self._exported, costs, command)
-
-    def card(self, results: Results, student: Path) -> str:
-        """Return the model card."""
-        return model_card(self.context, results)
 
 
 def _require_useful_teacher(context: Context, seed: int) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from limbeck.data.targets.multi_label import labels_in, load_label_sets
 from limbeck.data.targets.rows import TargetRows
 from limbeck.errors import ConfigError, ModelError
 from limbeck.models.load import config_labels, load_config
-from limbeck.tasks.head_rows import HeadRows, read_parts, require_answers
+from limbeck.tasks.head_rows import HeadRows, quarantine_file, read_parts, require_answers
 from limbeck.tasks.multi_label.config import LabelSetRunConfig
 
 __all__ = ["LabelSetRows", "read_rows"]
@@ -31,20 +30,21 @@ def read_rows(config: LabelSetRunConfig, folder: Path | None) -> LabelSetRows:
         )
     known = _teachers_labels(config) or task.names
 
-    def load(sources: Any, split: str, quarantine: Path | None) -> TargetRows[str]:
+    def load(split: str, labels: list[str] | None) -> TargetRows[str]:
         return load_label_sets(
-            sources,
+            getattr(config.data, split),
             task,
-            labels=known,
+            labels=labels or known,
             teacher=columns,
             on_bad_row=config.data.on_bad_row,
-            quarantine=quarantine,
+            quarantine=quarantine_file(folder, split),
             split=split,
         )
 
-    train, test, fingerprints, warnings = read_parts(config, folder, load)
-    labels = known or sorted({*labels_in(train), *(name for names in test.targets for name in names or ())})
-    rows = HeadRows(train, test, labels, fingerprints, train.left_out + test.left_out, warnings)
+    def labels(train: TargetRows[str], test: TargetRows[str]) -> list[str]:
+        return known or sorted({*labels_in(train), *(name for names in test.targets for name in names or ())})
+
+    rows = read_parts(config, load, labels)
     require_answers(config, config.recipe.build(), rows, f"field {', '.join(task.fields)}")
     return rows
 

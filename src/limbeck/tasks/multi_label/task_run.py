@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 
 from limbeck.data.targets.multi_label import label_matrix
-from limbeck.data.targets.rows import TargetRows
 from limbeck.evaluation.measured import Measured
 from limbeck.losses.readout import LabelReadout
 from limbeck.models.load import Head
 from limbeck.models.padding import Padding
 from limbeck.models.problem_type import require_problem
-from limbeck.report.use import Use
 from limbeck.results.record import System
 from limbeck.tasks.coded_targets import CodedTargets, coded_targets
 from limbeck.tasks.head_coder import Array, Coded, Split
@@ -36,12 +34,6 @@ class LabelSetCoder:
 
     head: Head = "rows"
     readout = LabelReadout()
-    use = Use(
-        what="model that gives texts any number of labels",
-        task="text-classification",
-        command="limbeck predict THIS_FOLDER texts.jsonl > labelled.jsonl",
-        limits=("It knows the labels it was trained on.",),
-    )
 
     def __init__(self, config: LabelSetRunConfig, rows: LabelSetRows) -> None:
         self._config = config
@@ -67,12 +59,12 @@ class LabelSetCoder:
 
     def encode(self, split: Split, tokenizer: Any, max_length: int, padding: Padding) -> CodedTargets:
         """Tokenise rows."""
-        part = self._part(split)
+        part = self._rows.part(split)
         return coded_targets(part, label_matrix(part.targets, self.outputs), tokenizer, max_length, padding)
 
     def answers(self, split: Split) -> Array | None:
         """Return sure logits of the labels that the teacher gave; ``None`` where a held-out row has none."""
-        given = self._part(split).teacher_targets
+        given = self._rows.part(split).teacher_targets
         if given is None or (split == "test" and any(row is None for row in given)):
             return None
         there = label_matrix([row or () for row in given], self.outputs)
@@ -85,9 +77,13 @@ class LabelSetCoder:
     def finish(self, model: Any) -> None:
         """Logits have no unit."""
 
-    def measure(self, systems: Sequence[System], outputs: Mapping[str, Mapping[int, Array]]) -> Measured:
-        """Return all figures of the held-out rows."""
-        return measure_label_sets(systems, outputs, label_matrix(self._rows.test.targets, self.outputs), self.outputs)
+    def measure(
+        self, systems: Sequence[System], outputs: Mapping[str, Mapping[int, Array]], split: Split = "test"
+    ) -> Measured:
+        """Return all figures of the held-out rows, or of development rows."""
+        return measure_label_sets(
+            systems, outputs, label_matrix(self._rows.part(split).targets, self.outputs), self.outputs
+        )
 
     def notes(self) -> list[str]:
         """Nothing."""
@@ -97,6 +93,3 @@ class LabelSetCoder:
         """Return fields and labels."""
         values = self._config.task.model_dump()
         return values if isinstance(self._config.task.label, list) else {**values, "labels": self.outputs}
-
-    def _part(self, split: Split) -> TargetRows[str]:
-        return self._rows.train if split == "train" else self._rows.test

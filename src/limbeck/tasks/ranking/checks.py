@@ -24,6 +24,7 @@ from limbeck.formatting import share_text
 from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.given import Paired
 from limbeck.students.scorer import Scorer
+from limbeck.tasks.dev_rows import search_notes
 from limbeck.tasks.finding import Finding, InFolder
 from limbeck.tasks.ranking.config import LanguageRunConfig
 from limbeck.tasks.ranking.context import SOURCE_MODEL, Context
@@ -61,6 +62,7 @@ def examine_languages(config: LanguageRunConfig, progress: Progress, in_folder: 
     output = in_folder(config) or in_folder(config, data.fingerprints)
     findings = [*output, *_counts(data), *_target_labels(config, data), *_look_alikes(data), *_scripts(data)]
     findings += [Finding("warning", "data", warning) for warning in data.warnings]
+    findings += search_notes(config, len(data.dev))
     pairs: dict[str, Pairs] = {}
     for recipe, system in zip(config.recipes(), systems, strict=True):
         if (paired := system.part(Paired)) is not None:
@@ -303,7 +305,7 @@ def _models_and_time(
 
     findings: list[Finding] = []
     speeds: dict[tuple[ScorerKind, str], tuple[float, float]] = {}
-    seconds = 0.0
+    seconds, seeds = 0.0, len(context.config.seeds)
     learnt = _sample([*context.data.english, *context.data.pool])
     with context.progress.track("timing each kind of scorer", len(context.recipes())) as update:
         for name, recipe in context.recipes():
@@ -326,12 +328,12 @@ def _models_and_time(
             training, forward = speeds[key]
             budgets = [0] if name == SOURCE_MODEL else budgets_of(recipe, context.config.data.shots)
             steps = [p.steps * p.training.batch_size for system, p in planned if system.name == name]
-            seconds += training * sum(steps)
+            times = seeds if name == SOURCE_MODEL else context.config.trainings
+            seconds += times * training * sum(steps)
             scored = len(context.data.test) * len(budgets) + (len(pairs[name].teachers) if name in pairs else 0)
-            seconds += forward * scored
+            seconds += seeds * forward * scored
             update(1)
-    seeds = len(context.config.seeds)
-    words = f"about {duration_text(seconds * seeds)} on this machine for {seeds} seed{'s' if seeds > 1 else ''}"
+    words = f"about {duration_text(seconds)} on this machine for {seeds} seed{'s' if seeds > 1 else ''}"
     return [*findings, Finding("note", "time", f"{words}: all systems, the teacher's pass and the test records")]
 
 

@@ -11,7 +11,16 @@ from limbeck.data.languages import language_code
 from limbeck.data.prompts.choice import PromptChoice
 from limbeck.errors import DataError, near_misses
 from limbeck.stages.stage import Training
-from limbeck.tasks.run_config import Filling, NamedRecipe, OutputFolder, RunSettings, Seeds, name_alone
+from limbeck.tasks.run_config import (
+    SEARCH,
+    Filling,
+    NamedRecipe,
+    OutputFolder,
+    RateSearch,
+    RunSettings,
+    Seeds,
+    name_alone,
+)
 
 __all__ = [
     "CONFIG",
@@ -193,6 +202,7 @@ class LanguageRunConfig(RunSettings):
     """A whole cross-lingual run file."""
 
     dependents = (
+        SEARCH,
         (
             r"training\.(distillation|target)\.",
             r"stages/seed\d+/(?!source_model/)|predictions/(?!source_model-|teacher-)|",
@@ -210,6 +220,9 @@ class LanguageRunConfig(RunSettings):
     training: LanguageTraining = LanguageTraining()
     rate: Rate | None = None
     """A price, if costs are to be shown in money."""
+    search: RateSearch | None = None
+    """Find the learning rate of each system at each number of labels first, in place of those of `training` but the
+    English model's."""
     seeds: Seeds = [0]
     """Each seed has its own English model, sample of target records and students."""
     output: OutputFolder

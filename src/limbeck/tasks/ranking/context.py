@@ -101,7 +101,7 @@ class Context:
     def check_lengths(self) -> None:
         """Refuse prompts that leave no room for the input, for every system, before anything is trained."""
         for _, system in self.recipes():
-            for records in (self.data.english, self.data.pool, self.data.test):
+            for records in (self.data.english, self.data.pool, self.data.test, self.data.dev):
                 self.encoder(system).encode(records)
 
     def new_scorer(self, system: Recipe, seed: int) -> Scorer:
@@ -135,13 +135,20 @@ class Context:
         self, name: str, scorer: Scorer, encoded: EncodedRecords, *, margin: bool = False
     ) -> NDArray[np.float32]:
         """Score records, or read the scores that an earlier start of this run made (`margin`: `predict_scores`)."""
+        return kept_array(
+            self.folder,
+            f"predictions/{name}.npy",
+            lambda: self.scores_of(name, scorer, encoded, margin=margin),
+            self.progress,
+        )
 
-        def make() -> NDArray[np.float32]:
-            scorer.to(device())
-            with self.progress.track(scoring(name), len(encoded.records)) as update:
-                return predict_scores(scorer, encoded, batch_size=_SCORE_ROWS, margin=margin, update=update)
-
-        return kept_array(self.folder, f"predictions/{name}.npy", make, self.progress)
+    def scores_of(
+        self, name: str, scorer: Scorer, encoded: EncodedRecords, *, margin: bool = False
+    ) -> NDArray[np.float32]:
+        """Score records, with a bar."""
+        scorer.to(device())
+        with self.progress.track(scoring(name), len(encoded.records)) as update:
+            return predict_scores(scorer, encoded, batch_size=_SCORE_ROWS, margin=margin, update=update)
 
     def tests(self, system: Recipe) -> EncodedRecords:
         """The test records as a system reads them; systems that read alike share them."""
@@ -165,10 +172,10 @@ class Context:
             count = steps[rows]
         return max(1, round(stage.share * count))
 
-    def exported_student(self, stage: str) -> Scorer:
+    def exported_student(self, weights: Path) -> Scorer:
         """The main system with the weights of the first seed's last stage."""
         scorer = self.new_scorer(self.config.recipe.build(), self.config.seeds[0])
-        load_weights(scorer, self.folder / "stages" / stage / "model")
+        load_weights(scorer, weights)
         return scorer
 
 

@@ -35,7 +35,7 @@ from limbeck.tasks.ranking.rows import LanguageData
 from limbeck.tasks.record import Facts, assemble
 from limbeck.types import Instruction, SoftLayout
 
-__all__ = ["LanguageOutcome", "compare_languages", "example_scores_of", "language_card", "write_scorer"]
+__all__ = ["LanguageOutcome", "compare_languages", "example_scores_of", "language_card", "test_set_of", "write_scorer"]
 
 _SOURCE_MODEL = "source_model"
 
@@ -70,7 +70,7 @@ def write_scorer(outcome: LanguageOutcome, part: Path) -> None:
     write_json(part / "task.json", _task_file(outcome).model_dump())
 
 
-def language_card(outcome: LanguageOutcome, results: Results) -> str:
+def language_card(config: LanguageRunConfig, results: Results) -> str:
     """Return the model card of the exported scorer."""
     from limbeck.report.card import render_card
     from limbeck.report.use import Use
@@ -84,7 +84,7 @@ def language_card(outcome: LanguageOutcome, results: Results) -> str:
             "has measured it.",
         ),
     )
-    return render_card(results, use, hub_name(outcome.config.backbone.model))
+    return render_card(results, use, hub_name(config.backbone.model))
 
 
 def _task_file(outcome: LanguageOutcome) -> RankingTask:
@@ -128,17 +128,22 @@ def _fixed_labels(records: Sequence[Instruction]) -> tuple[dict[str, list[str]],
     return labels, pairs
 
 
-def compare_languages(outcome: LanguageOutcome) -> Results:
-    """Return all figures of a run."""
-    config, data = outcome.config, outcome.data
-    test_set = LanguageTestSet(
-        task=[record.task for record in data.test],
-        lang=[record.lang for record in data.test],
-        candidates=[len(record.candidates) for record in data.test],
+def test_set_of(config: LanguageRunConfig, records: Sequence[Instruction]) -> LanguageTestSet:
+    """Return records, column by column, with the languages that they are judged by."""
+    return LanguageTestSet(
+        task=[record.task for record in records],
+        lang=[record.lang for record in records],
+        candidates=[len(record.candidates) for record in records],
         source_language=config.task.source_language,
         languages=config.task.languages,
         low_resource=frozenset(config.task.languages) - frozenset(config.task.high_resource),
     )
+
+
+def compare_languages(outcome: LanguageOutcome) -> Results:
+    """Return all figures of a run."""
+    config, data = outcome.config, outcome.data
+    test_set = test_set_of(config, data.test)
     systems = _ranked(outcome)
     facts = Facts(
         kind="ranking",

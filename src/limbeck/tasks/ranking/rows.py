@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from limbeck.data.candidates import HardPrompts
 from limbeck.data.instructions.checks import require_disjoint, require_no_leak, without_overlap
 from limbeck.data.instructions.layouts import TRANSLATIONS, read_instructions
+from limbeck.data.instructions.make import digest
 from limbeck.data.instructions.pairing import pair_records
 from limbeck.data.instructions.sampling import take_target
 from limbeck.data.instructions.translation import ENGLISH, english_views, for_training, read_distractors
@@ -24,6 +25,7 @@ from limbeck.data.prompts.render import render_task_prompt
 from limbeck.errors import ConfigError, DataError
 from limbeck.formatting import share_text
 from limbeck.sequences.given import Pairing
+from limbeck.tasks.dev_rows import dev_count
 from limbeck.tasks.ranking.config import InstructionSet, LanguageRunConfig
 from limbeck.types import Instruction
 
@@ -46,6 +48,8 @@ class LanguageData:
     """Target-language training records; labels are used of the few that stage 3 takes, and of no others."""
     test: list[Instruction]
     """Test records of all languages."""
+    dev: list[Instruction]
+    """Labelled target-language records that a search chooses by; no other record has their texts."""
     warnings: list[str]
     fingerprints: dict[str, str]
     """SHA-256 of the training records, the test records, and the texts that their prompts are made of."""
@@ -109,6 +113,13 @@ def read_language_data(config: LanguageRunConfig, *, embed: Callable[[list[str]]
             warnings.append(f"{left_out} training records were left out: their texts are test texts too.")
     else:
         _require_disjoint([*sources, *pool], test)
+    dev = [] if config.search is None else _kept_back(config, pool)
+    if dev:
+        sources, pool = without_overlap(sources, dev), without_overlap(pool, dev)
+        warnings.append(
+            f"Learning rates were chosen on {len(dev)} labelled records of the target languages that no system was "
+            "trained on: labels beyond those of data.shots."
+        )
     english = [record for record in sources if record.gold or record.grades]
     if not english:
         raise DataError(
@@ -122,13 +133,30 @@ def read_language_data(config: LanguageRunConfig, *, embed: Callable[[list[str]]
     if missing := [lang for lang in config.task.languages if all(record.lang != lang for record in test)]:
         raise DataError(f"no test record in {', '.join(missing)}: nothing could be said about these languages")
     warnings += _script_warnings([*pool, *test])
-    named = {"train": [*sources, *pool], "test": test}
+    named = {"train": [*sources, *pool], "test": test} | ({"dev": dev} if dev else {})
     fingerprints = {name: _fingerprint(found) for name, found in named.items()}
-    data = LanguageData(english, sources, pool, test, warnings, fingerprints)
+    data = LanguageData(english, sources, pool, test, dev, warnings, fingerprints)
     langs = (source, *config.task.languages)
     fingerprints["prompts"] = registry_fingerprint(config.prompts.version, tasks=data.tasks, langs=langs)
     _require_prompts(config, data)
     return data
+
+
+def _kept_back(config: LanguageRunConfig, pool: list[Instruction]) -> list[Instruction]:
+    """Return a share of the labelled records of each task and language; of parallel sets the same in each language."""
+    cells: dict[tuple[str, str], list[Instruction]] = {}
+    for record in pool:
+        if record.gold or record.grades:
+            cells.setdefault((record.task, record.lang), []).append(record)
+    labelled = sum(map(len, cells.values()))
+    share = dev_count(labelled, labelled, "more labelled records of the target languages") / labelled
+    if missing := sorted(set(config.task.languages) - {lang for _, lang in cells}):
+        raise DataError(f"search: no labelled training record in {', '.join(missing)} to choose by. Label some")
+    return [
+        record
+        for cell in cells.values()
+        for record in sorted(cell, key=lambda r: digest("dev", r.parallel or r.id))[: max(1, round(share * len(cell)))]
+    ]
 
 
 def _read(

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from limbeck.errors import ConfigError
 from limbeck.recipes.recipe import Recipe
+from limbeck.results.record import Results
 from limbeck.tasks.finding import Finding, InFolder
 from limbeck.tasks.memory import MemoryPlan
 from limbeck.tasks.ranking.config import LanguageRunConfig
 from limbeck.tasks.ranking.context import Context
+from limbeck.tasks.ranking.measure import language_card
 from limbeck.tasks.ranking.rows import LanguageData, read_language_data
 from limbeck.tasks.ranking.saved import SavedRanker
 from limbeck.tasks.ranking.task_run import RankingRun, pairs_of
@@ -53,6 +55,10 @@ class RankingTask:
     def fill_store(self, config: LanguageRunConfig, progress: Progress) -> tuple[int, float]:
         """Refuse: every seed has a teacher of its own, whose scores are a small table."""
         raise ConfigError("a cross-lingual run keeps its teachers' scores itself; limbeck store is not needed")
+
+    def card(self, config: LanguageRunConfig, results: Results, student: Path) -> str:
+        """Return the model card."""
+        return language_card(config, results)
 
     def load(self, model: str) -> SavedRanker:
         """Return a saved student."""

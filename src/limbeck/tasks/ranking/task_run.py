@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from limbeck.data.candidates import EncodedRecords
 from limbeck.errors import ConfigError
+from limbeck.evaluation.cross_lingual import Ranked, measure_languages
+from limbeck.evaluation.measured import Measured
 from limbeck.evaluation.predict import softmax
 from limbeck.losses.readout import CandidateReadout
 from limbeck.models.layers import shapes
@@ -29,8 +32,15 @@ from limbeck.stages.pipeline import StageRun
 from limbeck.stages.stage import Training
 from limbeck.students.scorer import Scorer
 from limbeck.tasks.ranking.context import SOURCE_MODEL, Context, batch_maker, rows_of, scoring
-from limbeck.tasks.ranking.measure import LanguageOutcome, compare_languages, language_card, write_scorer
+from limbeck.tasks.ranking.measure import (
+    LanguageOutcome,
+    compare_languages,
+    example_scores_of,
+    test_set_of,
+    write_scorer,
+)
 from limbeck.tasks.ranking.rows import LanguageData, Pairs, pair_for
+from limbeck.tasks.record import described, last_stage
 from limbeck.tasks.task import Part, PlannedStage, Role, System
 from limbeck.teachers.stored import StoredTeacher
 from limbeck.types import Instruction, Progress, Sequences
@@ -63,6 +73,8 @@ class RankingRun:
         self.costs: dict[str, StageCost] = {}
         self._english: Scorer | None = None
         """The teacher of the seed that is trained."""
+        self._stages_of: dict[tuple[str, int], list[str]] = {}
+        """Folders of the stages of each system at each budget, of all seeds."""
 
     @property
     def progress(self) -> Progress:
@@ -122,9 +134,10 @@ class RankingRun:
 
     def _new_stages(self, system: System, seed: int) -> list[PlannedStage]:
         """Stages of a system that were not trained at a smaller budget."""
-        systems = self.systems(seed)
-        trained = {planned.folder for one in systems[: systems.index(system)] for planned in one.stages}
-        return [planned for planned in system.stages if planned.folder not in trained]
+        key = (system.name, system.budget)
+        earlier = takewhile(lambda one: (one.name, one.budget) != key, self.systems(seed))
+        trained = tuple(planned.folder for one in earlier for planned in one.stages)
+        return [planned for planned in system.stages if not planned.folder.startswith(trained)]
 
     def _answers(self, system: System, seed: int) -> str:
         return f"{system.name}-n{system.budget}-seed{seed}"
@@ -209,8 +222,17 @@ class RankingRun:
         self.context.scores[system.name, budget, seed] = self.context.score(
             self._answers(system, seed), model, tests, margin=True
         )
+        self._stages_of.setdefault((system.name, budget), []).extend(planned.folder for planned in system.stages)
         if system.role == "teacher":
             self._english = model
+
+    def score(self, system: System, seed: int, model: Scorer) -> Measured:
+        """Score the development records."""
+        context, records = self.context, self.context.data.dev
+        encoded = context.encoder(self.recipes[system.name]).encode(records)
+        scores = context.scores_of(self._answers(system, seed), model, encoded, margin=True)
+        ranked = Ranked(described(system), system.budget or 0, {seed: example_scores_of(records, scores)})
+        return measure_languages(test_set_of(self.config, records), [ranked])
 
     def export(self, part: Path) -> None:
         """Write the main system at its largest budget of target labels, of the first seed."""
@@ -222,18 +244,10 @@ class RankingRun:
         self.progress.log("comparing systems in each language")
         return compare_languages(self._outcome(command))
 
-    def card(self, results: Results, student: Path) -> str:
-        """Return the model card."""
-        return language_card(self._outcome(""), results)
-
     def _outcome(self, command: str) -> LanguageOutcome:
         context, recipe = self.context, self.config.recipe.build()
-        stages_of: dict[tuple[str, int], list[StageCost]] = {}
-        for seed in self.config.seeds:
-            for system in self.systems(seed):
-                costs = [self.costs[planned.folder] for planned in system.stages]
-                stages_of.setdefault((system.name, system.budget or 0), []).extend(costs)
-        exported = [system for system in self.systems(self.config.seeds[0]) if system.role == "main"][-1]
+        stages_of = {key: [self.costs[folder] for folder in folders] for key, folders in self._stages_of.items()}
+        weights = last_stage(context.folder, self.costs, self.config.seeds[0], self.config.recipe.key)
         return LanguageOutcome(
             config=self.config,
             folder=context.folder,
@@ -243,7 +257,7 @@ class RankingRun:
             costs=list(self.costs.values()),
             stages_of=stages_of,
             scorer=context.kind,
-            student=lambda: context.exported_student(exported.stages[-1].folder),
+            student=lambda: context.exported_student(weights),
             student_scorer=context.kind_of(recipe),
             student_prompts=context.choice(recipe),
             soft=context.soft_layout(recipe),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from limbeck.data.targets.regression import load_values
 from limbeck.data.targets.rows import TargetRows
 from limbeck.errors import ConfigError
-from limbeck.tasks.head_rows import HeadRows, read_parts, require_answers
+from limbeck.tasks.head_rows import HeadRows, quarantine_file, read_parts, require_answers
 from limbeck.tasks.regression.config import RegressorRunConfig
 
 __all__ = ["RegressorRows", "read_rows"]
@@ -29,12 +28,16 @@ def read_rows(config: RegressorRunConfig, folder: Path | None) -> RegressorRows:
             "number"
         )
 
-    def load(sources: Any, split: str, quarantine: Path | None) -> TargetRows[float]:
+    def load(split: str, labels: list[str] | None) -> TargetRows[float]:
         return load_values(
-            sources, task, teacher=columns, on_bad_row=config.data.on_bad_row, quarantine=quarantine, split=split
+            getattr(config.data, split),
+            task,
+            teacher=columns,
+            on_bad_row=config.data.on_bad_row,
+            quarantine=quarantine_file(folder, split),
+            split=split,
         )
 
-    train, test, fingerprints, warnings = read_parts(config, folder, load)
-    rows = HeadRows(train, test, list(task.names), fingerprints, train.left_out + test.left_out, warnings)
+    rows = read_parts(config, load, lambda train, test: list(task.names))
     require_answers(config, config.recipe.build(), rows, f"field {', '.join(task.names)}")
     return rows

@@ -14,14 +14,12 @@ from typing import Any
 import numpy as np
 
 from limbeck.data.targets.regression import Scale, scale_of, value_matrix
-from limbeck.data.targets.rows import TargetRows
 from limbeck.evaluation.measured import Measured
 from limbeck.losses.readout import ValueReadout
 from limbeck.models.load import Head
 from limbeck.models.output_scale import fold_scale, output_map
 from limbeck.models.padding import Padding
 from limbeck.models.problem_type import require_problem
-from limbeck.report.use import Use
 from limbeck.results.record import System
 from limbeck.tasks.coded_targets import CodedTargets, coded_targets
 from limbeck.tasks.head_coder import Array, Coded, Split
@@ -39,12 +37,6 @@ class ValueCoder:
 
     head: Head = "rows"
     readout = ValueReadout()
-    use = Use(
-        what="model that gives texts a number",
-        task="text-classification",
-        command="limbeck predict THIS_FOLDER texts.jsonl > numbers.jsonl",
-        limits=("Far outside the numbers it was trained on, it cannot be trusted.",),
-    )
 
     def __init__(self, config: RegressorRunConfig, rows: RegressorRows) -> None:
         self._config = config
@@ -87,7 +79,7 @@ class ValueCoder:
 
     def encode(self, split: Split, tokenizer: Any, max_length: int, padding: Padding) -> CodedTargets:
         """Tokenise rows."""
-        part = self._part(split)
+        part = self._rows.part(split)
         targets = value_matrix(part.targets, self._config.task.names)
         if self._scale is not None:
             targets = self._scale.standardised(targets)
@@ -95,7 +87,7 @@ class ValueCoder:
 
     def answers(self, split: Split) -> Array | None:
         """Return the numbers that the teacher gave; ``None`` where a held-out row has none."""
-        given = self._part(split).teacher_targets
+        given = self._rows.part(split).teacher_targets
         if given is None or (split == "test" and any(row is None for row in given)):
             return None
         return value_matrix(given, self._config.task.names).astype(np.float32)
@@ -117,9 +109,11 @@ class ValueCoder:
         fold_scale(model, *self._scale)
         model.in_units = True
 
-    def measure(self, systems: Sequence[System], outputs: Mapping[str, Mapping[int, Array]]) -> Measured:
-        """Return all figures of the held-out rows."""
-        gold = value_matrix(self._rows.test.targets, self._config.task.names)
+    def measure(
+        self, systems: Sequence[System], outputs: Mapping[str, Mapping[int, Array]], split: Split = "test"
+    ) -> Measured:
+        """Return all figures of the held-out rows, or of development rows."""
+        gold = value_matrix(self._rows.part(split).targets, self._config.task.names)
         return measure_regression(systems, outputs, gold, self.outputs)
 
     def notes(self) -> list[str]:
@@ -134,6 +128,3 @@ class ValueCoder:
         if getattr(model, "in_units", False) or self._scale is None:
             return outputs_NC
         return self._scale.in_units(outputs_NC.astype(np.float64)).astype(np.float32)
-
-    def _part(self, split: Split) -> TargetRows[float]:
-        return self._rows.train if split == "train" else self._rows.test

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from limbeck.data.tagging.rows import TaggedRows, labels_in, load_tagged
 from limbeck.data.tagging.scheme import OUTSIDE, split_tag, tag_names
 from limbeck.errors import ModelError
 from limbeck.models.load import config_labels, load_config
-from limbeck.tasks.head_rows import HeadRows, read_parts, require_answers
+from limbeck.tasks.head_rows import HeadRows, quarantine_file, read_parts, require_answers
 from limbeck.tasks.token_classification.config import TaggerRunConfig
 
 __all__ = ["TaggerRows", "read_rows", "teacher_tags"]
@@ -27,21 +27,19 @@ def read_rows(config: TaggerRunConfig, folder: Path | None) -> TaggerRows:
     tags = teacher_tags(config)
     known = task.labels if tags is None else _labels_of(tags)
 
-    def load(sources: Any, split: str, quarantine: Path | None) -> TaggedRows:
+    def load(split: str, labels: list[str] | None) -> TaggedRows:
         return load_tagged(
-            sources,
+            getattr(config.data, split),
             task,
             teacher=teacher.columns[0] if teacher.columns else None,
-            labels=known,
+            labels=labels or known,
             on_bad_row=config.data.on_bad_row,
-            quarantine=quarantine,
+            quarantine=quarantine_file(folder, split),
             split=split,
         )
 
-    train, test, fingerprints, warnings = read_parts(config, folder, load)
-    labels = known or labels_in([*train.rows, *test.rows])
-    left_out = train.left_out + test.left_out
-    rows = HeadRows(train, test, labels, fingerprints, left_out, [*train.warnings, *test.warnings, *warnings])
+    rows = read_parts(config, load, lambda train, test: known or labels_in([*train.rows, *test.rows]))
+    rows = replace(rows, warnings=[*rows.train.warnings, *rows.test.warnings, *rows.warnings])
     require_answers(config, config.recipe.build(), rows, f"field '{task.gold}'")
     return rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from limbeck.report.use import Use
 from limbeck.tasks.head_task import HeadTask
 from limbeck.tasks.token_classification.predict import SavedTagger
 from limbeck.tasks.token_classification.rows import TaggerRows, read_rows
@@ -17,4 +18,15 @@ def _entities(rows: TaggerRows) -> dict[str, int]:
     return {label: found[label] for label in rows.labels}
 
 
-TASK = HeadTask(read_rows, TagCoder, _entities, SavedTagger)
+TASK = HeadTask(
+    read_rows,
+    TagCoder,
+    _entities,
+    SavedTagger,
+    Use(
+        what="model that finds entities in texts",
+        task="token-classification",
+        command="limbeck predict THIS_FOLDER texts.jsonl > tagged.jsonl",
+        limits=("It knows the entity types it was trained on, and finds no others.",),
+    ),
+)

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from limbeck.data.encode import Encoded
 from limbeck.data.tagging.batches import TagBatches
 from limbeck.data.tagging.encode import EncodedUnits, encode_units, lost_spans, tag_ids, units_of
-from limbeck.data.tagging.rows import Range, TaggedRows
+from limbeck.data.tagging.rows import Range
 from limbeck.data.tagging.scheme import tag_names
 from limbeck.evaluation.measured import Measured
 from limbeck.evaluation.predict import predict_tags
 from limbeck.losses.readout import TagReadout
 from limbeck.models.load import Head
 from limbeck.models.padding import Padding
-from limbeck.report.use import Use
 from limbeck.results.record import System
 from limbeck.tasks.head_coder import Array, Coded, Split
 from limbeck.tasks.token_classification.config import TaggerRunConfig
@@ -60,20 +59,14 @@ class TagCoder:
 
     head: Head = "tokens"
     readout = TagReadout()
-    use = Use(
-        what="model that finds entities in texts",
-        task="token-classification",
-        command="limbeck predict THIS_FOLDER texts.jsonl > tagged.jsonl",
-        limits=("It knows the entity types it was trained on, and finds no others.",),
-    )
 
     def __init__(self, config: TaggerRunConfig, rows: TaggerRows) -> None:
         self._config = config
         self._rows = rows
         self.outputs = teacher_tags(config) or tag_names(rows.labels, config.task.scheme)
         self._units: dict[Split, list[list[Range]]] = {}
-        self._test: list[EncodedUnits] = []
-        """Held-out rows as the student reads them, then as a teacher with a model does."""
+        self._measured: dict[Split, list[EncodedUnits]] = {"dev": [], "test": []}
+        """Development and held-out rows as the student reads them, then as a teacher with a model does."""
         self._read_U: NDArray[np.bool_] | None = None
         """Training units that every model of the run reads; of others teacher and student cannot be compared."""
 
@@ -87,18 +80,19 @@ class TagCoder:
 
     def start(self, tokenizer: Any, models: Sequence[Any]) -> None:
         """Settle the units: words, or in rows of text the pieces of the student's tokenizer."""
-        for split in ("train", "test"):
-            self._units[split] = [units_of(row, tokenizer) for row in self._part(split).rows]
+        splits: tuple[Split, ...] = ("train", "test") if self._rows.dev is None else ("train", "dev", "test")
+        for split in splits:
+            self._units[split] = [units_of(row, tokenizer) for row in self._rows.part(split).rows]
 
     def begin(self, student: Any, teacher: Any) -> None:
         """Logits have no unit."""
 
     def encode(self, split: Split, tokenizer: Any, max_length: int, padding: Padding) -> Coded:
         """Tokenise texts, and find the units in them."""
-        rows, units = self._part(split).rows, self._units[split]
+        rows, units = self._rows.part(split).rows, self._units[split]
         encoded = encode_units(rows, units, tokenizer, max_length, padding)
-        if split == "test":
-            self._test.append(encoded)
+        if split != "train":
+            self._measured[split].append(encoded)
             return _Coded(TagBatches(encoded, np.empty(0, dtype=np.int64)))
         if self._read_U is None:
             self._read_U = np.ones(encoded.units, dtype=np.bool_)
@@ -107,7 +101,7 @@ class TagCoder:
 
     def answers(self, split: Split) -> Array | None:
         """Return certain logits of the tags that the teacher gave; ``None`` where a held-out row has none."""
-        spans = [row.teacher_spans for row in self._part(split).rows]
+        spans = [row.teacher_spans for row in self._rows.part(split).rows]
         if not self._config.teacher.columns or (split == "test" and any(given is None for given in spans)):
             return None
         ids = self._ids([given or () for given in spans], split)
@@ -123,13 +117,15 @@ class TagCoder:
     def finish(self, model: Any) -> None:
         """A tagger's logits have no unit."""
 
-    def measure(self, systems: Sequence[System], outputs: Mapping[str, Mapping[int, Array]]) -> Measured:
-        """Return all figures of the held-out rows."""
+    def measure(
+        self, systems: Sequence[System], outputs: Mapping[str, Mapping[int, Array]], split: Split = "test"
+    ) -> Measured:
+        """Return all figures of the held-out rows, or of development rows."""
         held_out = HeldOut(
-            rows=self._rows.test.rows,
-            units=self._units["test"],
-            encoded=self._test[0],
-            by_teacher=self._test[-1] if self._config.teacher.model is not None else None,
+            rows=self._rows.part(split).rows,
+            units=self._units[split],
+            encoded=self._measured[split][0],
+            by_teacher=self._measured[split][-1] if self._config.teacher.model is not None else None,
             labels=self._rows.labels,
             tags=self.outputs,
             scheme=self._config.task.scheme,
@@ -143,11 +139,10 @@ class TagCoder:
     def notes(self) -> list[str]:
         """Warn of gold entities that begin or end inside of a piece of the student's tokenizer."""
         splits: tuple[Split, Split] = ("train", "test")
-        lost = sum(lost_spans([row.spans for row in self._part(split).rows], self._units[split]) for split in splits)
+        lost = sum(
+            lost_spans([row.spans for row in self._rows.part(split).rows], self._units[split]) for split in splits
+        )
         return [f"{lost} gold entities begin or end inside of a piece of the student's tokenizer"] if lost else []
-
-    def _part(self, split: Split) -> TaggedRows:
-        return self._rows.train if split == "train" else self._rows.test
 
     def _ids(self, spans: Sequence[Any], split: Split) -> NDArray[np.int64]:
         """Return the place in `outputs` of each unit's tag."""

@@ -1,0 +1,79 @@
+"""Which training rows are kept back, so that a search can choose by them?"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from limbeck.errors import DataError
+from limbeck.tasks.finding import Finding
+from limbeck.tasks.run_config import RunSettings
+
+__all__ = ["dev_count", "kept_back", "require_gold", "search_notes"]
+
+_SHARE, _LEAST = 0.1, 20
+
+
+def dev_count(labelled: int, spare: int, instead: str) -> int:
+    """Return how many development rows are kept back: a tenth of the labelled rows, at least 20.
+
+    Args:
+        labelled: training rows with a label.
+        spare: those that may be taken.
+        instead: what the user may give, if there are too few.
+
+    Raises:
+        DataError: it would be more than half.
+    """
+    count = max(_LEAST, round(_SHARE * labelled))
+    if count > min(labelled // 2, spare):
+        raise DataError(
+            f"search keeps {count} labelled training rows back as development rows, and there are {labelled}: give "
+            f"{instead}, or training.learning_rate in place of search"
+        )
+    return count
+
+
+def kept_back(groups: Sequence[Hashable]) -> list[int]:
+    """Return which rows training does not see, always the same; `dev_count` says how many.
+
+    Args:
+        groups: of each row what all groups are to be drawn from alike, such as its class; ``None`` for a row without
+            a label, which is never taken. One row of each group is left.
+
+    Raises:
+        DataError: there are too few.
+    """
+    of_group: dict[Hashable, list[int]] = {}
+    for row in np.random.default_rng(0).permutation(len(groups)).tolist():
+        of_group.setdefault(groups[row], []).append(row)
+    of_group.pop(None, None)
+    spare = [row for rows in of_group.values() for row in rows[1:]]
+    count = dev_count(sum(map(len, of_group.values())), len(spare), "data.dev, more labelled rows")
+    return sorted(spare[place] for place in np.linspace(0, len(spare), count, endpoint=False, dtype=int))
+
+
+def require_gold(labelled: Sequence[bool]) -> None:
+    """Refuse development rows that nothing can be measured on.
+
+    Args:
+        labelled: which of them have a label.
+
+    Raises:
+        DataError: none.
+    """
+    if not any(labelled):
+        raise DataError(
+            f"none of the {len(labelled)} rows of data.dev has a label, so search cannot choose by them. Label some, "
+            "or leave data.dev out: then a part of the training rows is kept back"
+        )
+
+
+def search_notes(config: RunSettings, rows: int) -> list[Finding]:
+    """Return what the doctor says of a search on so many development rows; nothing without a search."""
+    if config.search is None:
+        return []
+    rates = ", ".join(f"{rate:g}" for rate in config.search.learning_rate)
+    words = f"every student is trained with {rates}, and the best on {rows} development rows is taken"
+    return [Finding("note", "search", f"{words}; learning rates that the run file or a recipe gives are not used")]
