@@ -11,20 +11,19 @@ from numpy.typing import NDArray
 
 from limbeck.data.encode import token_limit
 from limbeck.errors import ConfigError
-from limbeck.models.layers import depth
 from limbeck.models.load import load_classifier, load_tokenizer
 from limbeck.models.padding import padding_of, share_padding
-from limbeck.numerics.layer_maps import choose_layers
 from limbeck.students.adapters import add_adapter
-from limbeck.students.initialise import copies_note, student_from_config, student_from_layers
+from limbeck.students.initialise import copies_note
 from limbeck.tasks.baselines import trained
 from limbeck.tasks.head_coder import Coded, Coder
 from limbeck.tasks.head_config import HeadRunConfig
 from limbeck.tasks.head_rows import HeadRows
+from limbeck.tasks.new_student import new_student, student_tokenizer
 from limbeck.tasks.run_config import NamedRecipe
 from limbeck.types import Progress
 
-__all__ = ["HeadContext", "UsedModel", "make_student", "open_context", "student_tokenizer"]
+__all__ = ["HeadContext", "UsedModel", "make_student", "open_context"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def open_context(
     counts = rows.counts
     progress.log(f"{counts['train']} training rows ({counts['labelled']} labelled), {counts['test']} held-out rows")
     teacher = _start_teacher(config, coder)
-    tokenizer = student_tokenizer(config, teacher[1] if teacher else None)
+    tokenizer = student_tokenizer(config.student, teacher[1] if teacher else None)
     student = make_student(config, coder, teacher[0] if teacher else None, tokenizer, config.seeds[0])
     if (note := copies_note(student)) is not None:
         progress.log(note)
@@ -125,16 +124,6 @@ def _start_teacher(config: HeadRunConfig, coder: Coder) -> tuple[Any, Any] | Non
     return model, tokenizer
 
 
-def student_tokenizer(config: HeadRunConfig, of_teacher: Any) -> Any:
-    """Return the student's own tokenizer, or the teacher's for a student made of the teacher or a configuration."""
-    if config.student.model is None:
-        return of_teacher
-    tokenizer = load_tokenizer(config.student.model, trust_remote_code=config.student.trust_remote_code)
-    if tokenizer.pad_token is None and tokenizer.eos_token is not None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
 def make_student(config: HeadRunConfig, coder: Coder, teacher: Any, tokenizer: Any, seed: int) -> Any:
     """Return the untrained student, with its head and its adapter; the same for the same seed.
 
@@ -144,23 +133,13 @@ def make_student(config: HeadRunConfig, coder: Coder, teacher: Any, tokenizer: A
     import torch
 
     torch.manual_seed(seed)
-    wanted = config.student
-    if wanted.from_teacher is not None:
-        layers = choose_layers(
-            wanted.from_teacher.layers, teacher_layers=depth(teacher), keep=wanted.from_teacher.keep
-        )
-        model = student_from_layers(teacher, layers)
+    model = new_student(config.student, teacher, coder.outputs, tokenizer, head=coder.head)
+    if config.student.from_teacher is not None:
         coder.begin(model, teacher)
-    elif wanted.model is not None:
-        model = load_classifier(
-            wanted.model, labels=coder.outputs, head=coder.head, trust_remote_code=wanted.trust_remote_code
-        )
-    else:
-        assert wanted.config is not None
-        model = student_from_config(wanted.config, coder.outputs, head=coder.head, pad_id=tokenizer.pad_token_id)
     coder.call(model)
     share_padding(model, tokenizer)
-    return model if wanted.adapter is None else add_adapter(model, wanted.adapter)
+    adapter = config.student.adapter
+    return model if adapter is None else add_adapter(model, adapter)
 
 
 def _require_fitting(context: HeadContext) -> None:

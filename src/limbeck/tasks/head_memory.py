@@ -9,9 +9,9 @@ from limbeck.models.load import load_tokenizer
 from limbeck.models.padding import Padding
 from limbeck.tasks.head_coder import Coder, Split
 from limbeck.tasks.head_config import HeadRunConfig
-from limbeck.tasks.head_context import student_tokenizer
 from limbeck.tasks.head_rows import HeadRows
 from limbeck.tasks.memory import MemoryPlan
+from limbeck.tasks.new_student import student_tokenizer
 from limbeck.tasks.step_plan import PlannedRun, plan_steps
 
 __all__ = ["plan_heads"]
@@ -38,7 +38,7 @@ def plan_heads(config: HeadRunConfig, coder: Coder, rows: HeadRows[Any], availab
         of_teacher = None
         if section.model is not None:
             of_teacher = load_tokenizer(section.model, trust_remote_code=section.trust_remote_code)
-        tokenizer = student_tokenizer(config, of_teacher)
+        tokenizer = student_tokenizer(config.student, of_teacher)
         coder.start(tokenizer, [student, *([] if teacher is None else [teacher])])
         limit = token_limit(tokenizer, student, wanted)
 

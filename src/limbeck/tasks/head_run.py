@@ -31,7 +31,7 @@ from limbeck.tasks.head_signals import SIGNALS_TITLE, stored_signals
 from limbeck.tasks.head_systems import sequences_of, systems_of
 from limbeck.tasks.kept import kept_array
 from limbeck.tasks.record import described, last_stage
-from limbeck.tasks.task import Part, PlannedStage, System
+from limbeck.tasks.task import Part, PlannedStage, System, predicting
 from limbeck.types import Batch, Progress, Shapes, Teacher
 
 __all__ = ["HeadRun"]
@@ -59,7 +59,7 @@ class HeadRun:
             return []
         size = all_parameters(used.model)
         parts = [Part.training(p.title, p.steps, rows=p.training.batch_size, parameters=size) for p in system.stages]
-        parts.append(Part.reading(_predicting(system.name), len(used.test.inputs.lengths), parameters=size))
+        parts.append(Part.reading(predicting(system.name), len(used.test.inputs.lengths), parameters=size))
         if system.role == "teacher" and self._needs_signals:
             parts.append(Part.reading(SIGNALS_TITLE, len(used.train.inputs.lengths), parameters=size))
         return parts
@@ -132,7 +132,7 @@ class HeadRun:
         return kept_array(self.context.folder, name, lambda: self._outputs_of(system, model, used.test), self.progress)
 
     def _outputs_of(self, system: System, model: Any, coded: Coded) -> Array:
-        with self.progress.track(_predicting(system.name), len(coded.inputs.lengths)) as update:
+        with self.progress.track(predicting(system.name), len(coded.inputs.lengths)) as update:
             return coded.predict(model, update=update)
 
     @cached_property
@@ -169,8 +169,3 @@ def _batches(used: UsedModel, teacher: UsedModel | None) -> Any:
         return batch
 
     return make_batch
-
-
-def _predicting(system: str) -> str:
-    """What the bar says while the held-out rows are predicted."""
-    return f"predicting: {system.replace('_', ' ')}"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.recipes.catalogue import build_recipe
 from limbeck.sequences.given import GivenRows
-from limbeck.stages.pipeline import stage_title
-from limbeck.stages.stage import Stage, Training
+from limbeck.stages.stage import Stage
 from limbeck.tasks.baselines import MAIN, STUDENT_INIT, TEACHER, system_of
 from limbeck.tasks.head_coder import Coded
 from limbeck.tasks.head_context import HeadContext
+from limbeck.tasks.planned_stages import planned_stages
 from limbeck.tasks.task import PlannedStage, System
 
 __all__ = ["sequences_of", "systems_of"]
@@ -21,29 +22,27 @@ __all__ = ["sequences_of", "systems_of"]
 
 def systems_of(context: HeadContext, seed: int) -> list[System]:
     """Return the teacher with the first seed, the student before training, and all that are trained from it."""
-    config = context.config
+    config, total, recipes = context.config, _budget(context), context.recipes
     found = [System(STUDENT_INIT, "student_init", title="Student before training")]
     if seed == config.seeds[0] and (context.teacher is not None or context.coder.answers("test") is not None):
-        found.insert(0, System(TEACHER, "teacher", tuple(_of_teacher(context, seed)), title="Teacher"))
-    number, total = 2, _budget(context)
-    for name, recipe in context.recipes.items():
-        stages = recipe.build().stages
-        planned = tuple(_planned(context, name, stages, total, seed, number))
-        described = system_of(name, recipe, config.recipe)
-        found.append(
-            System(name, described.role, planned, title=described.title, recipe=recipe.key, control=described.control)
-        )
-        number += len(stages)
+        teacher = System(TEACHER, "teacher", title="Teacher")
+        found.insert(0, replace(teacher, stages=tuple(_of_teacher(context, teacher, seed))))
+    for name, recipe in recipes.items():
+        # The folders of a baseline do not depend on which others there are.
+        number = 2 if name == MAIN else 2 + len(recipes[MAIN].build().stages)
+        system = system_of(name, recipe, config.recipe)
+        planned = planned_stages(config, system, recipe.build().stages, total, seed=seed, number=number)
+        found.append(replace(system, stages=tuple(planned)))
     return found
 
 
-def _of_teacher(context: HeadContext, seed: int) -> Iterator[PlannedStage]:
+def _of_teacher(context: HeadContext, teacher: System, seed: int) -> Iterator[PlannedStage]:
     training = context.config.teacher.fine_tune
     if training is not None:
         stages = build_recipe("fine_tune", {}, context.config.recipe.kind).stages
         assert context.teacher is not None
         total = training.total_steps(len(sequences_of(context, stages[0], context.teacher.train, taught=False)))
-        yield from _planned(context, TEACHER, stages, total, seed, 1, training)
+        yield from planned_stages(context.config, teacher, stages, total, seed=seed, number=1)
 
 
 def _budget(context: HeadContext) -> int:
@@ -51,27 +50,6 @@ def _budget(context: HeadContext) -> int:
     stages, coded = context.recipes[MAIN].build().stages, context.student.train
     widest = max((sequences_of(context, stage, coded, taught=True) for stage in stages), key=len)
     return context.config.training.total_steps(len(widest))
-
-
-def _planned(
-    context: HeadContext,
-    system: str,
-    stages: Sequence[Stage],
-    total: int,
-    seed: int,
-    number: int,
-    training: Training | None = None,
-) -> Iterator[PlannedStage]:
-    """Split a budget by the stages' shares; the parts add up to `total`, the budget of every system."""
-    ends = [round(total * sum(stage.share for stage in stages[: i + 1])) for i in range(len(stages))]
-    for index, (stage, start, end) in enumerate(zip(stages, [0, *ends], ends, strict=False), start=number):
-        yield PlannedStage(
-            stage,
-            steps=end - start,
-            folder=f"{index:02d}-{system}-{stage.name}-seed{seed}",
-            training=training or context.config.training,
-            title=stage_title(stage, system, seed if len(context.config.seeds) > 1 else None),
-        )
 
 
 def sequences_of(context: HeadContext, stage: Stage, coded: Coded, *, taught: bool) -> NDArray[np.int64]:

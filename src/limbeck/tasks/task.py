@@ -20,7 +20,7 @@ from limbeck.tasks.memory import MemoryPlan
 from limbeck.tasks.options import Options
 from limbeck.types import Progress
 
-__all__ = ["Part", "PlannedStage", "Role", "RunRows", "Student", "System", "Task", "TaskRun"]
+__all__ = ["Part", "PlannedStage", "Role", "RunRows", "Student", "System", "Task", "TaskRun", "predicting"]
 
 Role = Literal["teacher", "student_init", "main", "baseline"]
 """``student_init`` is the student before any training."""
@@ -78,6 +78,11 @@ class Part:
     def reading(cls, title: str, rows: int, *, parameters: int, writes: bool = False) -> Part:
         """Return a part in which a model reads rows, and may answer them."""
         return cls(title, rows, float(parameters), "writing" if writes else "reading")
+
+
+def predicting(system: str) -> str:
+    """Return what the bar says while a system answers the held-out rows."""
+    return f"predicting: {system.replace('_', ' ')}"
 
 
 class RunRows(Protocol):

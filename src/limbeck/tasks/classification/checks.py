@@ -43,9 +43,10 @@ from limbeck.tasks.classification.rows import (
     start_teacher,
 )
 from limbeck.tasks.classification.signals import require_fitting
-from limbeck.tasks.classification.student import make_student, student_tokenizer
+from limbeck.tasks.classification.student import make_student
 from limbeck.tasks.dev_rows import search_notes
 from limbeck.tasks.finding import Finding, InFolder
+from limbeck.tasks.new_student import student_tokenizer
 from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
 from limbeck.teachers.chat.estimate import estimate
 from limbeck.types import Progress
@@ -84,7 +85,7 @@ def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[
         return [*findings, *_with_given_labels(config, rows, progress)]
     try:
         teacher, teacher_tokenizer = start_teacher(config, rows.labels)
-        tokenizer = student_tokenizer(config, teacher_tokenizer)
+        tokenizer = student_tokenizer(config.student, teacher_tokenizer)
         student = make_student(config, teacher, tokenizer, rows.labels, config.seeds[0])
         wanted = config.training.max_length
         limit = min(token_limit(teacher_tokenizer, teacher, wanted), token_limit(tokenizer, student, wanted))

@@ -33,12 +33,14 @@ from limbeck.tasks.classification.label_teacher import (
 )
 from limbeck.tasks.classification.rationales import training_rationales
 from limbeck.tasks.classification.rows import RunRows, start_teacher
-from limbeck.tasks.classification.student import make_student, student_tokenizer
+from limbeck.tasks.classification.student import make_student
 from limbeck.tasks.kept import kept_array
+from limbeck.tasks.new_student import student_tokenizer
+from limbeck.tasks.task import predicting
 from limbeck.teachers.language_model import TeacherStates
 from limbeck.types import Batch, Progress, Rows, Shapes
 
-__all__ = ["Context", "ModelTeacher", "predicting", "set_up"]
+__all__ = ["Context", "ModelTeacher", "set_up"]
 
 
 @dataclass(frozen=True)
@@ -140,11 +142,6 @@ class Context:
             return predict_logits(model, encoded, update=update)
 
 
-def predicting(system: str) -> str:
-    """What the bar says while the held-out rows are predicted."""
-    return f"predicting: {system.replace('_', ' ')}"
-
-
 def set_up(
     config: RunConfig, folder: Path, rows: RunRows, progress: Progress, label_teacher: LabelTeacher | None = None
 ) -> Context:
@@ -158,7 +155,7 @@ def set_up(
     progress.log(f"{len(rows.train)} training rows ({rows.labelled} labelled), {len(rows.test)} held-out rows")
     wanted, seed = config.training.max_length, config.seeds[0]
     if not config.teacher.is_classifier:
-        tokenizer = student_tokenizer(config, None)
+        tokenizer = student_tokenizer(config.student, None)
         student = make_student(config, None, tokenizer, rows.labels, seed)
         limit = token_limit(tokenizer, student, wanted)
         train, test = (encode_for(student, part, tokenizer, limit) for part in (rows.train, rows.test))
@@ -177,7 +174,7 @@ def set_up(
             context.rationales = training_rationales(config, rows, labels, student, tokenizer, limit, folder, progress)
         return context
     model, teacher_tokenizer = start_teacher(config, rows.labels)
-    tokenizer = student_tokenizer(config, teacher_tokenizer)
+    tokenizer = student_tokenizer(config.student, teacher_tokenizer)
     student = make_student(config, model, tokenizer, rows.labels, seed)
     if (note := copies_note(student)) is not None:
         progress.log(note)

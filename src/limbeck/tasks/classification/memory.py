@@ -12,8 +12,8 @@ from limbeck.tasks.baselines import all_stages
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.rows import read_rows, require_labels
 from limbeck.tasks.classification.signals import teacher_runs_along
-from limbeck.tasks.classification.student import student_tokenizer
 from limbeck.tasks.memory import MemoryPlan
+from limbeck.tasks.new_student import student_tokenizer
 from limbeck.tasks.step_plan import PlannedRun, plan_steps
 
 __all__ = ["plan_memory"]
@@ -41,7 +41,7 @@ def plan_memory(config: RunConfig, *, available: float | None = None) -> MemoryP
         if section.is_classifier:
             assert section.model is not None
             of_teacher = load_tokenizer(section.model, trust_remote_code=section.trust_remote_code)
-        tokenizer = student_tokenizer(config, of_teacher)
+        tokenizer = student_tokenizer(config.student, of_teacher)
         limits = [token_limit(tokenizer, student, wanted)]
         limits += [token_limit(of_teacher, teacher, wanted)] if of_teacher is not None else []
         train, test = (encode_for(student, part, tokenizer, min(limits)) for part in (rows.train, rows.test))

@@ -6,7 +6,7 @@ student, and those that it is compared with, from the same start and with the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,6 @@ from limbeck.data.tasks import label_ids
 from limbeck.evaluation.classification import Classified, HeldOut, measure_classification
 from limbeck.evaluation.measured import Measured
 from limbeck.evaluation.predict import softmax
-from limbeck.evaluation.verdicts.outcome import in_prose
 from limbeck.losses.term import needs_of
 from limbeck.models.load import frozen_fingerprint
 from limbeck.ranks import device
@@ -28,18 +27,18 @@ from limbeck.recipes.fine_tune import fine_tune
 from limbeck.results.record import Results, StageCost
 from limbeck.sequences.curriculum import Curriculum, CurriculumSequences, difficulty, nested_parts
 from limbeck.sequences.fixed import FixedSequences
-from limbeck.stages.pipeline import StageRun, stage_title
-from limbeck.stages.stage import Stage, Training
+from limbeck.stages.pipeline import StageRun
 from limbeck.students.adapters import all_parameters
 from limbeck.tasks.baselines import MAIN, STUDENT_INIT, TEACHER, system_of, trained
-from limbeck.tasks.classification.context import Context, ModelTeacher, predicting
+from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.tasks.classification.measure import Exported, compare_systems, write_student
 from limbeck.tasks.classification.rows import budget_steps
 from limbeck.tasks.classification.signals import keeps_signals, teacher_signals
 from limbeck.tasks.classification.student import make_student
+from limbeck.tasks.planned_stages import planned_stages
 from limbeck.tasks.record import described
-from limbeck.tasks.task import Part, PlannedStage, System
+from limbeck.tasks.task import Part, PlannedStage, System, predicting
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher
 from limbeck.types import Progress, Sequences
@@ -86,36 +85,15 @@ class ClassifierRun:
             # The folders of a baseline do not depend on which others there are.
             number = 2 if name == MAIN else 2 + len(self.config.recipe.build().stages)
             system = system_of(name, recipe, self.config.recipe)
-            stages = self._planned(system, recipe.build().stages, total, seed, number)
-            found.append(replace(system, stages=tuple(stages)))
+            planned = planned_stages(self.config, system, recipe.build().stages, total, seed=seed, number=number)
+            found.append(replace(system, stages=tuple(planned)))
         return found
 
     def _of_teacher(self, system: System, seed: int) -> Iterator[PlannedStage]:
         training = self.config.teacher.fine_tune
         if isinstance(self.context.teacher, ModelTeacher) and training is not None:
             steps = training.total_steps(self.context.rows.labelled)
-            yield from self._planned(system, fine_tune().stages, steps, seed, 1, training)
-
-    def _planned(
-        self,
-        system: System,
-        stages: Sequence[Stage],
-        total: int,
-        seed: int,
-        number: int,
-        training: Training | None = None,
-    ) -> Iterator[PlannedStage]:
-        """Split a budget by the stages' shares; the parts add up to `total`, the budget of every system."""
-        ends = [round(total * sum(stage.share for stage in stages[: i + 1])) for i in range(len(stages))]
-        seeds = len(self.config.seeds) > 1 and system.role != "teacher"
-        for index, (stage, start, end) in enumerate(zip(stages, [0, *ends], ends, strict=False), start=number):
-            yield PlannedStage(
-                stage,
-                steps=end - start,
-                folder=f"{index:02d}-{system.name}-{stage.name}-seed{seed}",
-                training=training or self.config.training,
-                title=stage_title(stage, in_prose(system.title), seed if seeds else None),
-            )
+            yield from planned_stages(self.config, system, fine_tune().stages, steps, seed=seed, number=1)
 
     def parts(self, system: System, seed: int) -> list[Part]:
         """Return a part for each stage, one for the held-out rows, and the teacher's for the training rows."""

@@ -1,0 +1,38 @@
+"""Which part of its budget a system spends on which stage, and in which folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from limbeck.evaluation.verdicts.outcome import in_prose
+from limbeck.stages.pipeline import stage_title
+from limbeck.stages.stage import Stage
+from limbeck.tasks.task import PlannedStage, System
+
+__all__ = ["planned_stages"]
+
+
+def planned_stages(
+    config: Any, system: System, stages: Sequence[Stage], total: int, *, seed: int, number: int
+) -> Iterator[PlannedStage]:
+    """Split a budget by the stages' shares; the parts add up to `total`, the budget of every system.
+
+    Args:
+        config: the run, with its seeds and the training of teacher and students.
+        system: which the stages train.
+        stages: of its recipe.
+        total: optimiser steps.
+        seed: of the training.
+        number: of the first stage's folder.
+    """
+    of_teacher = system.role == "teacher"
+    ends = [round(total * sum(stage.share for stage in stages[: i + 1])) for i in range(len(stages))]
+    for index, (stage, start, end) in enumerate(zip(stages, [0, *ends], ends, strict=False), start=number):
+        yield PlannedStage(
+            stage,
+            steps=end - start,
+            folder=f"{index:02d}-{system.name}-{stage.name}-seed{seed}",
+            training=config.teacher.fine_tune if of_teacher else config.training,
+            title=stage_title(stage, in_prose(system.title), None if of_teacher or len(config.seeds) == 1 else seed),
+        )
