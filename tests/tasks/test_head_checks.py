@@ -64,6 +64,23 @@ def test_numbers_and_labels(
         assert not any(level.startswith("fault") for level in said.values())
 
 
+def test_the_expected_time_counts_the_trials_of_a_search(
+    found: Callable[..., list[Finding]], valued: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("limbeck.tasks.head_checks._seconds_a_sequence", lambda *words: 1.0)
+    monkeypatch.setattr("limbeck.tasks.head_checks.duration_text", str)
+    rows, dev, test = (str(valued(name, count)) for name, count in (("train", 60), ("dev", 30), ("test", 10)))
+    sections = {"data": {"train": rows, "test": test}, "training": {"max_steps": 5, "batch_size": 4}}
+    plain = words(found({"kind": "regression", "value": "price"}, rows, **sections))
+    sections |= {"search": {"learning_rate": [1e-5, 1e-4, 1e-3]}}
+    sections["data"] = {**sections["data"], "dev": dev}
+    searching = words(found({"kind": "regression", "value": "price"}, rows, **sections))
+    seconds, more = (float(said["time"].split()[2]) for said in (plain, searching))
+    assert more - seconds == 2 * 2 * (3 * 5 * 4 + 10), "two students, two trainings more of each"
+    assert "search" not in plain
+    assert "on 30 development rows" in searching["search"]
+
+
 def test_bad_rows_end_the_examination(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"tokens": ["a"], "tags": ["B-X", "O"]}\n')

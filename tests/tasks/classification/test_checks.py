@@ -113,6 +113,19 @@ def test_a_student_is_timed_on_tokens_of_its_own(
     assert found["time"].level == "note"
 
 
+def test_the_expected_time_counts_the_trials_of_a_search(
+    sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("limbeck.tasks.classification.checks._seconds_per_row", lambda *words: 1.0)
+    monkeypatch.setattr("limbeck.tasks.classification.checks._duration", str)
+    sections["data"]["dev"] = sections["data"]["test"]
+    plain, searching = (findings({**sections, "search": s}) for s in (None, {"learning_rate": [1e-5, 1e-4, 1e-3]}))
+    seconds, more = (float(found["time"].message.split()[1]) for found in (plain, searching))
+    assert more - seconds == 3 * 12 * 16 * 2 * 2, "two students, two trainings more of each"
+    assert "search" not in plain
+    assert "1e-05, 0.0001, 0.001, and the best on 40 development rows" in searching["search"].message
+
+
 def test_faults_of_the_data_end_the_examination(sections: dict[str, Any]) -> None:
     sections["data"]["train"] = "/nowhere/rows.jsonl"
     (only,) = examine(run_config(sections), SilentProgress())

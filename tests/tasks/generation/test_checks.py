@@ -212,3 +212,10 @@ def test_an_encoder_and_a_decoder_and_plain_text(tmp_path: Path, sections: dict[
 def test_an_output_that_is_no_folder_is_a_fault(tmp_path: Path) -> None:
     found = examine(text_sections(tmp_path) | {"output": "/dev/null"})
     assert found["output"] == Finding("fault", "output", "/dev/null is no folder. Choose another output")
+
+
+def test_the_expected_time_counts_the_trials_of_a_search(sections: dict[str, Any]) -> None:
+    found = examine({**sections, "seeds": [0, 1], "search": {"learning_rate": [1e-5, 1e-4, 1e-3]}})
+    students = 1 + len(sections.get("baselines", ["fine_tune"]))
+    assert f"for each of {students * 4} students" in found["time"].message
+    assert "on 20 development rows" in found["search"].message

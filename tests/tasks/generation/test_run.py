@@ -34,9 +34,10 @@ from limbeck.errors import ConfigError, DataError, LimbeckError, ModelError, Non
 from limbeck.models.load import load_language_model, weights_fingerprint
 from limbeck.recipes.catalogue import recipes_for
 from limbeck.results import Results
-from limbeck.results.sections import Writing
-from limbeck.runs.config import load_run_file
+from limbeck.results.sections import Search, Writing
+from limbeck.runs.config import load_run_file, run_config
 from limbeck.runs.flow import run
+from limbeck.tasks.generation.rows import read_texts
 from limbeck.types import SilentProgress
 
 SHORT = {"max_new_tokens": 5}
@@ -612,3 +613,40 @@ def test_the_trained_kinds_know_the_task() -> None:
     """What the tests above rest on: a teacher worth distilling, whose tokenizer has a template where it should."""
     assert trained("chat")[1].chat_template == CHATML
     assert trained("llama")[1].chat_template is None
+
+
+# ---- a search ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("answered", "metric"), [(0, "nll"), (8, "rouge_l")])
+def test_each_system_has_the_best_of_two_rates(sections: dict[str, Any], answered: int, metric: str) -> None:
+    """Of a loss less is better; rows that were kept back are in no batch."""
+    sections |= {"search": {"learning_rate": [1e-9, 1e-2]}, "baselines": ["fine_tune"]}
+    sections["answers"] = {"rows": answered, "max_new_tokens": 6}
+    sections["training"]["max_steps"] = 4 if answered else 12
+    results = limbeck.distill(**sections)
+    found = section(results, Search)
+    assert (found.metric, found.rows) == (metric, answered or 20)
+    assert [one.settings["learning_rate"] for one in found.trials] == [1e-9, 1e-2, 1e-9, 1e-2]
+    if not answered:
+        assert [one.chosen for one in found.trials] == [False, True, False, True]
+        assert learnt(results)
+        assert learnt(results, name="fine_tune")
+    assert results.run.rows["train"] == len(train_rows()) - 20
+    assert {cost.stage.partition("-lr")[0] for cost in results.costs} == {"kd", "fine_tune"}
+
+
+def test_development_rows_of_ones_own(sections: dict[str, Any]) -> None:
+    sections |= {"search": {"learning_rate": [1e-9, 1e-2]}}
+    sections["data"]["dev"] = sections["data"]["test"]
+    rows = read_texts(run_config(sections))  # type: ignore[arg-type]
+    assert rows.dev is not None
+    assert (len(rows.train), len(rows.dev)) == (len(train_rows()), len(rows.test))
+    assert rows.fingerprints.keys() == {"train", "test", "dev"}
+    with pytest.raises(ConfigError, match=r"data\.dev: development rows are what search chooses by"):
+        run_config({**sections, "search": None})
+    few = Path(sections["data"]["train"])
+    few.write_text("".join(few.read_text(encoding="utf-8").splitlines(keepends=True)[:38]), encoding="utf-8")
+    del sections["data"]["dev"]
+    with pytest.raises(DataError, match=r"search keeps 20 labelled training rows back .* there are 38"):
+        read_texts(run_config(sections))  # type: ignore[arg-type]

@@ -105,6 +105,22 @@ def test_a_dual_encoder_is_timed_by_the_tokens_that_it_reads(
     )
 
 
+def test_the_expected_time_counts_the_trials_of_a_search(
+    sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The English model is trained once for each seed, whatever is tried."""
+    monkeypatch.setattr("limbeck.tasks.ranking.checks.seconds_per_row", lambda *words: (1.0, 0.0))
+    monkeypatch.setattr("limbeck.tasks.ranking.checks._dual_encoder_seconds", lambda *words: 0.0)
+    monkeypatch.setattr("limbeck.formatting.duration_text", str)
+    sections |= {"seeds": [0, 1], "baselines": ["transfer"]}
+    plain, searching = (findings({**sections, "search": s}) for s in (None, {"learning_rate": [1e-5, 1e-4, 1e-3]}))
+    seconds, more = (float(of(found, "time")[1].split()[1]) for found in (plain, searching))
+    english, students = 4 * 3, 4 * (5 + 2 + 2)
+    assert seconds == 2 * (english + students)
+    assert more == 2 * english + (3 + 1) * students
+    assert "on 20 development rows" in of(searching, "search")[1]
+
+
 def test_nothing_is_wrong_with_a_good_run(sections: dict[str, Any]) -> None:
     found = findings(sections)
     assert {finding.level for finding in found} <= {"ok", "note"}

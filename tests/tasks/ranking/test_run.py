@@ -18,9 +18,9 @@ import pytest
 from safetensors.torch import load_file
 
 import limbeck
-from limbeck.errors import ConfigError, RunFolderError
+from limbeck.errors import ConfigError, DataError, RunFolderError
 from limbeck.results.record import Results
-from limbeck.results.sections import Forgetting, Gate
+from limbeck.results.sections import Forgetting, Gate, Search
 from limbeck.runs.config import run_config
 from limbeck.tasks.ranking.config import LanguageRunConfig
 from limbeck.tasks.ranking.rows import read_language_data
@@ -409,3 +409,60 @@ def test_two_ranks_train_the_student_that_one_process_trains(
     results = json.loads((Path(toy_run["output"]) / "results.json").read_text(encoding="utf-8"))
     (costs,) = (section["systems"] for section in results["sections"] if section["kind"] == "system_costs")
     assert {cost["devices"] for cost in costs} == {2}
+
+
+# ---- a search ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def searching(toy_model: Path, make_toy_sections: Make, make_toy_sets: Make, tmp_path: Path) -> dict[str, Any]:
+    make_toy_sets(tmp_path / "data", train=60, test=12)
+    sections: dict[str, Any] = make_toy_sections(toy_model, tmp_path / "data", tmp_path / "run")
+    for name, steps in (("source", 60), ("distillation", 20), ("target", 20)):
+        sections["training"][name]["max_steps"] = steps
+    sections["data"]["shots"] = [0, 4]
+    return {**sections, "baselines": ["transfer"], "search": {"learning_rate": [1e-9, 3e-3]}}
+
+
+def test_each_system_has_the_best_of_two_rates_at_each_budget(searching: dict[str, Any], tmp_path: Path) -> None:
+    results = run(searching)
+    found = results.section(Search)
+    assert found is not None
+    assert (found.metric, found.rows) == ("accuracy", 24)
+    assert [(one.system, one.budget, one.settings["learning_rate"]) for one in found.trials] == [
+        (name, budget, rate)
+        for name, budget in (("ml_ipd", 0), ("ml_ipd", 4), ("transfer", 4))
+        for rate in (1e-9, 3e-3)
+    ]
+    best = {(one.system, one.budget): one.settings["learning_rate"] for one in found.trials if one.chosen}
+    assert best["ml_ipd", 0] == best["ml_ipd", 4] == 3e-3
+    stages = {path.name for path in (tmp_path / "run" / "stages" / "seed0").iterdir()}
+    assert {name for name in stages if name.startswith("ml_ipd")} == {
+        f"ml_ipd-{stage}-lr{rate}" for stage in ("distillation", "target-n4") for rate in (1e-9, 3e-3)
+    }, "distillation at a rate is trained once for both budgets"
+    assert "source_model" in stages
+    exported = load_file(tmp_path / "run" / "student" / "model.safetensors")
+    trained = load_file(
+        tmp_path / "run" / "stages" / "seed0" / "ml_ipd-target-n4-lr0.003" / "model" / "model.safetensors"
+    )
+    assert all(np.array_equal(exported[name], trained[name]) for name in exported)
+    assert any("24 labelled records of the target languages" in words for words in results.warnings)
+    costs = [cost.stage for cost in results.costs if cost.system == "ml_ipd"]
+    assert costs == ["distillation-lr0.003", "target-n4-lr0.003"]
+
+
+def test_development_records_are_in_no_training_record(searching: dict[str, Any]) -> None:
+    config = run_config(searching)
+    assert isinstance(config, LanguageRunConfig)
+    data = read_language_data(config)
+    assert {(r.task, r.lang) for r in data.dev} == {(task, lang) for task in ("topic", "ads") for lang in ("de", "bg")}
+    keys = {record.parallel for record in data.dev}
+    assert len(keys) == 12, "the same ones in each language"
+    assert not keys & {record.parallel for record in (*data.english, *data.source, *data.pool)}
+    assert data.fingerprints.keys() == {"train", "test", "dev", "prompts"}
+    searching["data"]["sets"] = searching["data"]["sets"][:1]
+    for path in Path(searching["data"]["sets"][0]["folder"]).glob("train.jsonl"):
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows if row["key"] < 19), encoding="utf-8")
+    with pytest.raises(DataError, match=r"search keeps 20 .* there are 38: give more labelled records of the target"):
+        read_language_data(run_config(searching))  # type: ignore[arg-type]
