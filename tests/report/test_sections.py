@@ -24,7 +24,7 @@ def test_classes_show_every_system_and_the_change(records: dict[str, Results]) -
     assert classes
     assert [row.cells[0].text for row in table.rows] == classes.labels
     titles = [column.title for column in table.columns]
-    assert titles[:2] == ["Class", "Rows"]
+    assert titles[:2] == ["Classes", "Rows"]
     assert {"Teacher", "Distilled", "Change", "Sensitivity", "Specificity", "Precision"} <= set(titles)
     first = dict(zip(titles, table.rows[0].cells, strict=True))
     assert first["Rows"].text == "40", "rows of the held-out set, not rows times seeds"

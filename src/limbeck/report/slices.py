@@ -38,7 +38,7 @@ def slice_block(results: Results, key: str, name: str, *, first: Sequence[str] =
     present = {figure.slice[key] for figure in found}
     order = [value for value in dict.fromkeys([*first, *(f.slice[key] for f in found)]) if value in present]
     shown = _shown(results, metrics)
-    table = _table(results, key, order, shown, [metric for metric in metrics if metric is not shown])
+    table = _table(results, key, name, order, shown, [metric for metric in metrics if metric is not shown])
     hint = f"{in_sentence(shown.title)} of {count_text(len(order))} {name}"
     return Block(
         name.capitalize(),
@@ -70,12 +70,12 @@ def _figure(results: Results, name: str, metric: Metric, key: str, value: str) -
     return results.figure(name, metric.key, slice={key: value})
 
 
-def _table(results: Results, key: str, order: list[str], metric: Metric, others: list[Metric]) -> Table:
+def _table(results: Results, key: str, name: str, order: list[str], metric: Metric, others: list[Metric]) -> Table:
     systems = [s for s in results.systems if any(_figure(results, s.name, metric, key, v) for v in order)]
     teacher, main = results.role("teacher"), results.role("main")
     known = looks(results)
     columns = [
-        Column(key.capitalize(), kind="label"),
+        Column(name.capitalize(), kind="label"),
         Column("Rows"),
         *(Column(shorten(s.title, 28), column_title(metric), look=known[s.name]) for s in systems),
     ]
@@ -98,7 +98,7 @@ def _table(results: Results, key: str, order: list[str], metric: Metric, others:
             cells += [_known(other, of(main.name, other)) for other in others]
         return Row(cells)
 
-    return Table(f"{metric.title} per {key}", columns, [row(value) for value in order])
+    return Table(f"{metric.title} of {name}", columns, [row(value) for value in order])
 
 
 def _known(metric: Metric, figure: Figure | None) -> Cell:

@@ -75,7 +75,8 @@ def _trade_off(metric: Metric, cost: _Cost, points: list[_Point]) -> Plot:
     with canvas(_WIDTH, _HEIGHT + _LINE_HEIGHT * len(points)) as figure:
         axes = figure.add_subplot()
         calm_axes(axes)
-        axes.set_xlim(0, max(point.cost for point in points) * 1.08 or 1)
+        # Room for the systems of one cost, which stand side by side.
+        axes.set_xlim(0, max(point.cost for point in points) * (1.04 + 0.025 * len(points)) or 1)
         axes.set_ylim(*_bounds(shown))
         handles = []
         for place in sorted({point.cost for point in shown}, reverse=True):
