@@ -123,6 +123,7 @@ for room in map(int, sys.argv[2:]):
 """
 
 
+@pytest.mark.slow
 def test_torch_on_a_full_disk(tmp_path: Path) -> None:
     """It says something else with every size ("unexpected pos 16832 vs 16724"), and never the error number."""
     rooms = ("100", "8000", "16500", "20000", "32000")

@@ -54,6 +54,7 @@ def test_a_single_process_has_its_own_numbers() -> None:
     assert from_main(7.0) == 7.0
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_same(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM, encoding="utf-8")

@@ -142,6 +142,7 @@ def student(encoder_folder: Path, tickets: dict[str, Path], tmp_path_factory: py
         },
         student={"from_teacher": {"layers": "uniform", "keep": 2}},
         recipe="kd",
+        baselines=[],
         training={"max_steps": 12, "learning_rate": 1e-3, "batch_size": 16},
         output=str(folder),
     )

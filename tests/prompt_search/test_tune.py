@@ -146,6 +146,7 @@ def test_the_better_wording_is_found_frozen_and_asked_for_once(tmp_path: Path, s
     assert len(server.asked) == asked, "and answers are in the journal"
 
 
+@pytest.mark.slow
 def test_samples_out_of_a_cache_are_noted(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     def same(body: dict[str, Any]) -> dict[str, Any]:
         choice = {"message": {"role": "assistant", "content": LABELS[0]}, "finish_reason": "stop", "index": 0}
@@ -157,6 +158,7 @@ def test_samples_out_of_a_cache_are_noted(tmp_path: Path, server: Server, monkey
     assert ONE_ANSWER in (tmp_path / "out" / "tuning.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_the_chosen_prompt_is_measured_in_other_orders_of_its_demonstrations(tmp_path: Path, server: Server) -> None:
     server.is_good = lambda said: len(said) > 1
     api = {"base_url": server.base_url, "model": "m", "log_probs": 5}
@@ -198,6 +200,7 @@ def test_a_killed_search_goes_on(tmp_path: Path, server: Server, monkeypatch: py
     assert tune_prompt(fresh).choice.chosen == chosen
 
 
+@pytest.mark.slow
 def test_only_development_rows_and_pool_are_read(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

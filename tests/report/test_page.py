@@ -188,6 +188,7 @@ def test_figures_that_are_missing_are_explained(bare: dict[str, Results]) -> Non
     assert ABSENT not in words(render_report(bare["generation"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_record_gives_the_same_bytes(kind: str, records: dict[str, Results]) -> None:
     results = changed(records[kind], curves=[], sections=records[kind].sections[:1])

@@ -25,6 +25,8 @@ from limbeck.report.plotting import Plot
 from limbeck.results.record import Results
 from limbeck.results.sections import Confusion, ConfusionMatrix, Languages, Reliability, Retention
 
+pytestmark = pytest.mark.slow
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 

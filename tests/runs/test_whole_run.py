@@ -109,6 +109,7 @@ def require_all_in_order(titles: list[str]) -> None:
     assert [title.split(" ")[0] for title in titles] == [f"{i + 1}/{len(titles)}" for i in range(len(titles))], titles
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [[0], [0, 1]])
 def test_a_classification_run_has_the_parts_it_planned(
     seeds: list[int], sections: dict[str, Any], light: None
@@ -119,6 +120,7 @@ def test_a_classification_run_has_the_parts_it_planned(
     require_all_in_order(shown.titles)
 
 
+@pytest.mark.slow
 def test_a_run_on_texts_has_the_parts_it_planned(tmp_path: Any, light: None) -> None:
     recipe = {"name": "gkd", "on_policy_fraction": 0.5, "otherwise": "teacher", "max_new_tokens": 4}
     sections = text_sections(tmp_path, recipe=recipe)
@@ -128,6 +130,7 @@ def test_a_run_on_texts_has_the_parts_it_planned(tmp_path: Any, light: None) -> 
     require_all_in_order(shown.titles)
 
 
+@pytest.mark.slow
 def test_a_run_in_languages_has_the_parts_it_planned(toy_run: dict[str, Any], light: None) -> None:
     toy_run["data"]["shots"] = [0, 4]
     toy_run["baselines"] = [{"name": "ml_dft"}, {"name": "transfer"}]

@@ -106,6 +106,7 @@ def test_a_step_is_plain_gradient_descent_on_the_objective(setting: Setting) -> 
     require_equal(by_trainer.student.state_dict(), by_hand.student.state_dict())
 
 
+@pytest.mark.slow
 def test_the_map_of_hidden_states_is_trained_and_resumed(setting: Setting) -> None:
     terms = (WeightedTerm("states", HiddenStates("nearest", layer_norm=True, projected=True)), *TERMS)
     saving = {"save_strategy": "steps", "save_steps": 2}
@@ -286,6 +287,7 @@ def test_steps_without_any_label_change_nothing_and_stay_finite(setting: Setting
     assert all(torch.equal(x, before[name]) for name, x in objective.state_dict().items())
 
 
+@pytest.mark.slow
 def test_two_ranks_end_in_the_weights_of_one_process(tmp_path: Path) -> None:
     program = Path(__file__).with_name("train_on_ranks.py")
     done = subprocess.run([sys.executable, str(program), str(tmp_path)], capture_output=True, text=True, timeout=240)
@@ -451,6 +453,7 @@ def test_tokens_of_all_sequences_of_a_scorer_are_counted(scorers: ScorerSetting,
     assert trainer.rows_seen == 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dual_encoder", "verbaliser"])
 def test_a_resumed_scorer_ends_bit_identical(scorers: ScorerSetting, kind: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {

@@ -238,6 +238,7 @@ def test_a_cache_of_keys_and_values_is_refused_with_a_prompt() -> None:
     assert model.generate(**rows(), max_new_tokens=3, do_sample=False, use_cache=False).shape == (2, 9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adapter", EVERY_KIND, ids=short)
 def test_frozen_tensors_are_bit_identical_after_training_and_checkpoints_hold_the_trained_alone(
     adapter: Adapter, tmp_path: Path, make_trainer: Callable[..., Any], make_task: Callable[..., Any]
@@ -266,6 +267,7 @@ def test_frozen_tensors_are_bit_identical_after_training_and_checkpoints_hold_th
     assert torch.equal(logits(fresh), logits(model))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 @pytest.mark.parametrize("adapter", EVERY_KIND[:4], ids=short)
 def test_tied_frozen_weights_are_in_no_checkpoint_under_either_name(
@@ -298,6 +300,7 @@ def test_tied_frozen_weights_are_in_no_checkpoint_under_either_name(
         assert one.get_output_embeddings().weight is one.get_input_embeddings().weight
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_where_one_in_one_go_does(
     tmp_path: Path, make_trainer: Callable[..., Any], make_task: Callable[..., Any]
 ) -> None:

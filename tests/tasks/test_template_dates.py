@@ -265,10 +265,10 @@ def test_a_student_that_answers_in_words_reads_the_teachers_day(
     assert config.student.prompt is not None
     assert config.student.prompt.date == FIRST, "else the two prompts would differ by it"
     # Without a teacher's prompt it has one of its own.
-    config = with_label_dates(asked(dated, model=None, prompt=None, column="label"), tmp_path / "run")
+    config = with_label_dates(asked(dated, model=None, prompt=None, labels_from="label"), tmp_path / "run")
     assert config.student.prompt is not None
     assert (config.student.prompt.date, config.student.prompt.body) == (FIRST, "text")
-    config = with_label_dates(asked(undated, model=None, prompt=None, column="label"), tmp_path / "run")
+    config = with_label_dates(asked(undated, model=None, prompt=None, labels_from="label"), tmp_path / "run")
     assert config.student.prompt is None
 
 

@@ -246,7 +246,7 @@ def test_a_column_without_any_label_is_refused(taught: dict[str, Any]) -> None:
     [
         ({"teacher": {}}, "give exactly one of model, api, labels_from"),
         ({"teacher": {"model": "m", "labels_from": "said"}}, "give exactly one of model, api, labels_from"),
-        ({"teacher": {"model": "m", "confidence": "sure"}}, "confidence goes with column"),
+        ({"teacher": {"model": "m", "confidence": "sure"}}, "confidence goes with labels_from"),
         (
             {"teacher": {"labels_from": "said", "fine_tune": {"num_train_epochs": 1}}},
             "fine_tune is for a teacher with a classifier",
@@ -423,7 +423,7 @@ def test_training_that_moves_frozen_weights_is_noticed(
         with torch.no_grad():
             model.get_input_embeddings().weight.mul_(1.0001)
 
-    monkeypatch.setattr("limbeck.runs.flow.run_stage", spoil)
+    monkeypatch.setattr("limbeck.runs.search.run_stage", spoil)
     taught |= {"student": {"model": taught["student"]["model"], "adapter": {"kind": "bitfit"}}}
     with pytest.raises(AssertionError, match="frozen weights"):
         limbeck.distill(**taught)

@@ -108,7 +108,7 @@ def test_the_limit_is_what_every_model_can_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "answers", "room"),
+    ("recipe", "answers", "budget"),
     [
         ("kd", {"rows": 5, "max_new_tokens": 9}, 9),
         ("kd", {"rows": 0, "max_new_tokens": 9}, 1),

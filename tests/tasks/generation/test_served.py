@@ -89,6 +89,7 @@ def run_file(sections: dict[str, Any], path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_served_teacher_gives_the_signals_and_the_loss_of_the_live_one(
     sections: dict[str, Any], served: dict[str, Any], server: Server
 ) -> None:
@@ -138,6 +139,7 @@ def test_what_was_answered_before_the_server_failed_is_kept(served: dict[str, An
     assert len(server.asked) == TRAIN_ROWS - kept + 1  # one that is known, to see that the teacher is the same
 
 
+@pytest.mark.slow
 def test_kill_9_keeps_what_was_paid_for(served: dict[str, Any], server: Server, tmp_path: Path) -> None:
     many = [{**row, "question": f"{row['question']} {i}"} for i in range(4) for row in train_rows()]
     served["data"] = {**served["data"], "train": write_jsonl(tmp_path / "many.jsonl", many)}
@@ -192,6 +194,7 @@ def test_a_server_of_another_tokenizer(served: dict[str, Any], server: Server) -
         fill(served)
 
 
+@pytest.mark.slow
 def test_the_key_comes_from_the_environment_and_is_shown_nowhere(
     served: dict[str, Any], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

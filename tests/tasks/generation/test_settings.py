@@ -62,6 +62,7 @@ def texts(tokenizer: Any, answers: list[str], template: str = "auto") -> Any:
     return encode_examples(Examples(task, rows, 0, 0, "", ()), tokenizer, 64)
 
 
+@pytest.mark.slow
 def test_a_base_model_taught_a_chat_stops_where_its_turns_end(tmp_path: Path) -> None:
     sections = text_sections(tmp_path, "chat", student={"model": base_model(tmp_path / "base", **STALE)})
     sections["training"] = {"max_steps": 120, "batch_size": 16, "learning_rate": 1e-2, "max_length": 96}
@@ -92,6 +93,7 @@ def test_a_base_model_taught_a_chat_stops_where_its_turns_end(tmp_path: Path) ->
     assert [one[0]["generated_text"] for one in answers] == [one["answer"] for one in ours]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "student", "expected"),
     [
@@ -116,6 +118,7 @@ def test_every_kind_of_student(tmp_path: Path, kind: str, student: Any, expected
     assert load_language_model(str(folder)).generation_config.eos_token_id == expected["eos_token_id"]
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_teachers_folder_ends_too(tmp_path: Path) -> None:
     """It is what vLLM loads."""
     folder = base_model(tmp_path / "base", **STALE)
@@ -149,6 +152,7 @@ def test_a_tokenizer_without_padding_fills_up_with_its_end(tmp_path: Path) -> No
     assert (settings(tmp_path)["pad_token_id"], saved.pad_token, saved.padding_side) == (2, "</s>", "left")
 
 
+@pytest.mark.slow
 def test_plain_text_without_an_end_token_ends_nowhere(tmp_path: Path) -> None:
     model, tokenizer = trained("llama")
     endless = copy.deepcopy(tokenizer)

@@ -75,6 +75,7 @@ def logits_of(model: Any) -> tuple[torch.Tensor, list[int]]:
     return torch.cat(found), labels
 
 
+@pytest.mark.slow
 def test_training_from_a_store_has_the_loss_of_the_teacher_cut_to_its_likeliest_tokens(
     sections: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -98,6 +99,7 @@ def test_training_from_a_store_has_the_loss_of_the_teacher_cut_to_its_likeliest_
     assert mass == pytest.approx(float(p_SK.sum(-1).mean()), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_several_steps_from_a_store_are_those_of_a_live_teacher_with_as_many_tokens(
     sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +127,7 @@ def test_several_steps_from_a_store_are_those_of_a_live_teacher_with_as_many_tok
     assert len(losses(sections)) == 6
 
 
+@pytest.mark.slow
 def test_an_interrupted_store_asks_for_the_rest_alone(sections: dict[str, Any]) -> None:
     with pytest.raises(KeyboardInterrupt):
         fill(sections, InterruptAfter(2))
@@ -135,6 +138,7 @@ def test_an_interrupted_store_asks_for_the_rest_alone(sections: dict[str, Any]) 
     limbeck.distill(**sections)
 
 
+@pytest.mark.slow
 def test_rows_that_were_added_are_asked_about_alone_and_rows_of_one_text_once(
     sections: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -149,6 +153,7 @@ def test_rows_that_were_added_are_asked_about_alone_and_rows_of_one_text_once(
     limbeck.distill(**sections)
 
 
+@pytest.mark.slow
 def test_a_store_serves_any_order_of_the_rows(sections: dict[str, Any], tmp_path: Path) -> None:
     fill(sections)
     limbeck.distill(**sections)
@@ -184,6 +189,7 @@ def change_top_k(sections: dict[str, Any], folder: Path) -> None:
     sections["teacher"]["top_k"] = K + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -217,6 +223,7 @@ def test_another_chat_template_is_noticed(sections: dict[str, Any], tmp_path: Pa
         limbeck.distill(**chats)
 
 
+@pytest.mark.slow
 def test_a_shard_that_was_cut_short(sections: dict[str, Any]) -> None:
     fill(sections)
     shard = max(Path(sections["teacher"]["store"]).iterdir(), key=lambda path: path.stat().st_size)
@@ -229,6 +236,7 @@ def test_a_shard_that_was_cut_short(sections: dict[str, Any]) -> None:
     limbeck.distill(**sections)
 
 
+@pytest.mark.slow
 def test_a_full_disk_then_room_again(sections: dict[str, Any], tmp_path: Path) -> None:
     """The operating system refuses the shard's file, as a full disk does."""
     path = tmp_path / "run.yaml"

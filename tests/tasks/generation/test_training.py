@@ -30,6 +30,7 @@ def lines(run: str | Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (Path(run) / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_the_teachers_share_of_taid_is_logged_and_goes_on_after_a_stop(
     sections: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -53,6 +54,7 @@ def test_the_teachers_share_of_taid_is_logged_and_goes_on_after_a_stop(
         assert torch.equal(weights(stopped)[name], tensor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["kd", "taid"])
 def test_packed_rows_train_the_student_of_rows_alone(recipe: str, sections: dict[str, Any], tmp_path: Path) -> None:
     """Rows of different length, one or several in a packed row; plain gradient descent follows no rounding errors."""
@@ -75,6 +77,7 @@ def test_packed_rows_train_the_student_of_rows_alone(recipe: str, sections: dict
     assert packed[-1]["padding"] != plain[-1]["padding"]
 
 
+@pytest.mark.slow
 def test_texts_that_the_student_writes_are_not_packed(sections: dict[str, Any], tmp_path: Path) -> None:
     sections["recipe"] = {"name": "gkd", "on_policy_fraction": 1, "fine_tune_fraction": 0.5, "max_new_tokens": 4}
     for packing in (False, True):
@@ -120,6 +123,7 @@ def test_packing_for_an_encoder_and_a_decoder(tmp_path: Path) -> None:
 HINTS = {"name": "f_distill", "variant": "kl", "hint_weight": 3, "max_new_tokens": 4}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", [False, True])
 def test_hints_of_hidden_states_in_the_first_stage(packing: bool, sections: dict[str, Any]) -> None:
     sections["student"] = {"from_teacher": {"layers": "last", "keep": 1}}
@@ -156,6 +160,7 @@ def test_hints_that_cannot_be_given_are_refused_before_anything_is_trained(
     assert not list(tmp_path.glob("run*/stages/*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("micro", [1, 8])
 def test_a_reward_teaches_whatever_the_micro_batches(sections: dict[str, Any], micro: int) -> None:
     """A mean of one reward is that reward: as a baseline it would leave nothing of micro-batches of one text."""

@@ -42,6 +42,7 @@ def figure(results: Results, system: str, metric: str = "micro_f1") -> float:
     return found.value
 
 
+@pytest.mark.slow
 def test_lists_of_labels_and_a_teacher_that_is_fine_tuned(sections: dict[str, Any], tmp_path: Path) -> None:
     results = limbeck.distill(**sections)
     assert min(figure(results, name) for name in ("teacher", "distilled", "fine_tune")) > 0.7
@@ -61,6 +62,7 @@ def test_lists_of_labels_and_a_teacher_that_is_fine_tuned(sections: dict[str, An
     assert [] in gold, "rows without any label are learnt and measured like others"
 
 
+@pytest.mark.slow
 def test_columns_with_a_teachers_and_rows_that_are_not_labelled(
     sections: dict[str, Any], labelled: Callable[..., Path]
 ) -> None:

@@ -142,7 +142,7 @@ def test_nothing_is_wrong_with_a_good_run(sections: dict[str, Any]) -> None:
 def test_steps_are_those_of_the_run(sections: dict[str, Any]) -> None:
     """Distillation alone is trained once for all budgets; joint systems get the steps of all stages."""
     words = of(findings(sections), "steps")[1]
-    assert "source_model: english 3 x 4" in words
+    assert "source_model: source 3 x 4" in words
     assert "ml_ipd: distillation 5 x 4 records, target (shots 2) 2 x 4" in words
     assert "ml_dft: fine_tune (shots 0) 8 x 4 records, fine_tune (shots 2) 10 x 4" in words
     assert "rl_ia: reinforce (shots 0) 5 x 4 records, reinforce (shots 2) 7 x 4" in words

@@ -45,6 +45,7 @@ def figure(results: Results, system: str, metric: str = "pearson") -> float:
     return found.value
 
 
+@pytest.mark.slow
 def test_numbers_far_from_0_come_back_in_their_units(sections: dict[str, Any], tmp_path: Path) -> None:
     results = limbeck.distill(**sections)
     roles = {system.name: system.role for system in results.systems}
@@ -79,6 +80,7 @@ def test_numbers_far_from_0_come_back_in_their_units(sections: dict[str, Any], t
     assert figure(second, "distilled", "mse_to_teacher") < figure(second, "constant", "mse") / 4
 
 
+@pytest.mark.slow
 def test_pairs_with_a_column_of_a_teacher_and_without_gold_numbers(
     sections: dict[str, Any], valued: Callable[..., Path], encoder: Path
 ) -> None:
@@ -115,6 +117,7 @@ def test_a_teacher_of_classes_is_refused(sections: dict[str, Any], tmp_path: Pat
         limbeck.distill(**sections)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["distilbert", {"name": "pkd", "strategy": "last"}])
 def test_recipes_that_read_states_of_the_teacher(sections: dict[str, Any], recipe: Any) -> None:
     sections |= {"recipe": recipe, "baselines": [], "student": {"from_teacher": {"layers": "first", "keep": 2}}}

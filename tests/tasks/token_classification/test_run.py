@@ -44,6 +44,7 @@ def figure(results: Results, system: str, metric: str = "entity_f1", **slices: s
     return found.value
 
 
+@pytest.mark.slow
 def test_words_a_teacher_that_is_fine_tuned_and_then_one_that_is_finished(
     sections: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -80,6 +81,7 @@ def test_words_a_teacher_that_is_fine_tuned_and_then_one_that_is_finished(
     assert figure(second, "distilled") > 0.9
 
 
+@pytest.mark.slow
 def test_spans_in_texts_with_a_column_of_spans_and_rows_without_gold(
     sections: dict[str, Any], tmp_path: Path, tagged: Callable[..., Path]
 ) -> None:
@@ -99,6 +101,7 @@ def test_spans_in_texts_with_a_column_of_spans_and_rows_without_gold(
     assert any("no baseline fine_tune" in warning for warning in results.warnings)
 
 
+@pytest.mark.slow
 def test_long_texts_are_read_in_windows(sections: dict[str, Any], tagged: Callable[..., Path]) -> None:
     sections["data"] = {
         "train": str(tagged("long", 60, length=40)),
@@ -128,6 +131,7 @@ def test_labels_that_are_needed_and_not_there(sections: dict[str, Any], tagged: 
         limbeck.distill(**sections)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["distilbert", {"name": "pkd", "strategy": "last"}])
 def test_recipes_that_read_states_of_the_teacher(sections: dict[str, Any], recipe: Any) -> None:
     sections |= {"recipe": recipe, "baselines": [], "student": {"from_teacher": {"layers": "first", "keep": 2}}}

@@ -65,6 +65,7 @@ def react_badly(rng: random.Random, reply: Any, trouble: Any) -> Callable[[Any],
     return react
 
 
+@pytest.mark.slow
 def test_fifty_kills(server: Any, reply: Any, trouble: Any, ask: Callable[..., ChatRequest], tmp_path: Path) -> None:
     """What a kill may cost are the answers under way at that moment: at most `concurrency` of them."""
     rng = random.Random(0)

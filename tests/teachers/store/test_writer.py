@@ -267,6 +267,7 @@ def test_a_crash_at_any_byte_loses_nothing_and_serves_nothing_else(
             require_samples(TokenStore.open(restored).read(keys(range(5))), range(5))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_kill_9_at_random_moments(tmp_path: Path, folder: Path, require_samples: Require) -> None:
     acknowledged = tmp_path / "acknowledged"
