@@ -38,7 +38,7 @@ def test_a_collection_is_filtered_and_counted(
         ["energy", "3", "2", "2", "66.7"],
         ["all", "3", "2", "2", "66.7"],
     ]
-    assert "1 rows are no articles" in errors
+    assert "1 rows are not articles" in errors
     kept = (tmp_path / "out" / "kept.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["lang"] for line in kept] == ["en", "de"]
 

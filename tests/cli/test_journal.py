@@ -38,11 +38,11 @@ def test_answers_failures_calls_and_cost(
     assert code == 0
     assert out.splitlines() == [
         "3 answers",
-        "1 truncated (25.0 % of what was paid for)",
+        "1 truncated (25.0 % of the paid answers)",
         "model m: 4 from m-1",
         "5 calls: 4 answered, 1 unknown",
         "spent: 140 tokens, $0.5400",
-        "  of it 100 tokens, $0.5000 for calls without a known cost, each at its worst case: cut, timed out, "
+        "  including 100 tokens, $0.5000 for calls of unknown cost, each counted at its worst case: cut, timed out, "
         "under way or killed",
     ]
 
@@ -56,7 +56,7 @@ def test_without_prices_no_dollars_are_claimed(
             owner, "1", (0,), model="m", content="{}", worst=Cost(100, 0.0), ceiling_tokens=None, ceiling_usd=None
         )
     _, out, _ = run(monkeypatch, capsys, file)
-    assert "spent: 100 tokens; in dollars it is not known, as teacher.api had no prices\n" in out
+    assert "spent: 100 tokens; cost in dollars unknown, as teacher.api had no prices\n" in out
     assert "$" not in out
 
 

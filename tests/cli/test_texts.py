@@ -303,10 +303,10 @@ def test_store_and_doctor_on_a_run_file(limbeck: Command, tmp_path: Path) -> Non
     assert "fault store:" in errors
     code, _, errors = limbeck("store", str(run_file), *store)
     assert code == 0, errors
-    found = re.search(r"48 rows kept; the kept tokens have ([\d.]+) %", errors)
+    found = re.search(r"48 rows kept; the kept tokens hold ([\d.]+) %", errors)
     assert found is not None
     assert 50 < float(found[1]) < 100  # 64 of 360 tokens, at the temperature 2 of kd
-    assert "every row is in the store already" in limbeck("store", str(run_file), *store)[2]
+    assert "every row is already in the store" in limbeck("store", str(run_file), *store)[2]
     code, _, errors = limbeck("doctor", str(run_file), *store)
     assert code == 0, errors
     for check in ("data:", "layout:", "vocabulary:", "end token:", "store:", "losses:", "memory:", "time:"):

@@ -93,7 +93,7 @@ def test_damaged_scores_are_an_error(damage: str, tmp_path: Path) -> None:
     with ScoreJournal(tmp_path / "s.sqlite") as journal:
         journal.scores("a", QUESTIONS, Teacher(), nothing)
         journal._base.executescript(damage)
-        with pytest.raises(StorageError, match="move the file away to score anew"):
+        with pytest.raises(StorageError, match="move the file away to start again"):
             journal.scores("a", QUESTIONS, Teacher(), nothing)
 
 

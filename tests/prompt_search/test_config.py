@@ -43,7 +43,7 @@ def test_a_file_that_is_good(tmp_path: Path) -> None:
         ("keywords:", "keyword:", "tune.yaml:6: unknown key 'search.keyword'; did you mean 'keywords'?"),
         ("output: runs/prompt", "", "'output' is missing"),
         ("{model: teacher}", "{}", "teacher: give exactly one of model, api (given: none)"),
-        ("{model: teacher}", "{model: t, journal: j}", "journal goes with api"),
+        ("{model: teacher}", "{model: t, journal: j}", "journal needs api"),
         ('"Is it {{ labels }}?"', '"{{ text }}"', "prompt.instruction: unknown slot text"),
         (GOOD, "- 1", "a file of a prompt search is a YAML mapping with task, data, teacher"),
         (GOOD, "a: [", "not valid YAML"),

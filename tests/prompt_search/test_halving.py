@@ -68,4 +68,4 @@ def test_prompts_that_are_too_long_drop_out() -> None:
     choice = choose(rungs)
     assert number(choice.chosen.candidate) == 6
     assert choice.default.score is None
-    assert "cannot read so long a prompt as the default" in choice.why
+    assert "the default prompt is too long for the teacher" in choice.why

@@ -171,7 +171,7 @@ def test_the_chosen_prompt_is_measured_in_other_orders_of_its_demonstrations(tmp
     assert tuned.order_sd == pytest.approx(np.std(said["objectives"], ddof=1))
     assert tuned.order_sd
     page = (tmp_path / "out" / "tuning.md").read_text("utf-8")
-    assert f"J is {tuned.order_mean:.3f}, standard deviation {tuned.order_sd:.3f}" in page
+    assert f"J has mean {tuned.order_mean:.3f}, standard deviation {tuned.order_sd:.3f}" in page
 
 
 @pytest.mark.slow
@@ -268,7 +268,7 @@ def test_local_weights_and_rows_split_into_pool_and_development(
     said = json.loads((tmp_path / "out" / "tuning.json").read_text("utf-8"))
     assert said["pool_rows"] == round(0.6 * 24)
     assert said["rungs"][-1]["rows"] == 24 - round(0.6 * 24)
-    assert "of 1 wordings that could be used" in said["notes"][0]  # random weights write nothing of use
+    assert "usable wordings of 1 wanted" in said["notes"][0]  # random weights write nothing of use
     if tuned.choice.chosen.candidate.what != "the default":
         assert "better than the default" in tuned.choice.why
     assert np.isfinite(said["chosen"]["score"]["objective"])

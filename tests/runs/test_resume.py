@@ -88,7 +88,7 @@ def test_an_interrupt_exits_with_130_and_says_how_to_go_on(longer: None, run_fil
     process.send_signal(signal.SIGINT)
     code, errors = finish(process)
     assert code == 130
-    assert "the same command goes on from there" in errors
+    assert "the same command resumes from there" in errors
     assert "Traceback" not in errors
 
 

@@ -1,1 +1,1 @@
-"""A student watches a stream of articles: the alerts it raises, and what a threshold costs."""
+"""A student on a stream of articles: the alerts it raises, and the false alarms a threshold costs."""

@@ -1,4 +1,4 @@
-"""A student at work on a stream of articles: alerts, and what a threshold costs on labelled ones."""
+"""Run a student on a stream of articles: alerts, and the false alarms of each threshold on labelled ones."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ __all__ = ["load_alert_rules", "make_alerts", "sweep_alerts"]
 
 _FEW_RISKS = 50
 _UNCALIBRATED = (
-    "The student has no calibration (calibration.json), so its confidence is the bare softmax and may be too high. "
-    "`limbeck alerts calibrate STUDENT ROWS` makes one from labelled rows."
+    "The student has no calibration (calibration.json), so its confidence is the raw softmax and may be too high. "
+    "`limbeck alerts calibrate STUDENT ROWS` fits one on labelled rows."
 )
 
 ReadRows = Callable[[str], Iterable[tuple[str, Record | BadRow]]]
-"""Gives rows with the names of their files, plain lines under the name of the text field that it is told."""
+"""Yields each row with the name of its file; plain lines become rows with the given text field."""
 
 
 def load_alert_rules(path: Path | None) -> AlertRules:
-    """Read the rules; without a file the defaults. Raises `ConfigError` with all faults, each with its line."""
+    """Read the rules, or return the defaults without a file. Raises `ConfigError` with all faults and their lines."""
     return AlertRules() if path is None else load_checked(path, AlertRules, "file of alert rules")
 
 
@@ -51,10 +51,10 @@ def make_alerts(model: str, read: ReadRows, rules: AlertRules, *, name: str, pro
 
     Args:
         model: a student folder, or any fine-tuned classifier.
-        read: gives the rows; they are all read before anything is decided.
+        read: yields the rows; all are read before anything is decided.
         rules: severities, thresholds and field names.
-        name: what the page is called.
-        progress: shows how far it is.
+        name: title of the page.
+        progress: shows the progress.
 
     Raises:
         ConfigError: a label has no severity.
@@ -88,17 +88,17 @@ def make_alerts(model: str, read: ReadRows, rules: AlertRules, *, name: str, pro
 
 
 def sweep_alerts(model: str, data: str, rules: AlertRules, *, fields: Fields | None, progress: Progress) -> AlertSweep:
-    """Measure how many false alarms a sensitivity for risk costs on labelled articles.
+    """Measure the false alarms at each sensitivity for risk on labelled articles.
 
     Args:
         model: as for `make_alerts`.
         data: files of articles, or a folder of them; rows without a label are left out.
         rules: severities and field names; risk is the label of the highest severity.
-        fields: where text and label are; ``None``: as the student says.
-        progress: shows how far it is.
+        fields: the fields of text and label; ``None``: as in the student's task file.
+        progress: shows the progress.
 
     Raises:
-        ConfigError, ModelError, DataError: as for `make_alerts`, and where no row is labelled as risk, or all are.
+        ConfigError, ModelError, DataError: as for `make_alerts`, and if none or all of the rows are risks.
     """
     predictor = Predictor(model)
     severities = np.array(severities_of(predictor.labels, rules.severities, model))
@@ -122,7 +122,7 @@ def sweep_alerts(model: str, data: str, rules: AlertRules, *, fields: Fields | N
     if len(labelled) < len(found.articles):
         notes.append(f"{len(found.articles) - len(labelled):,} articles have no label and are left out.")
     if risk_N.sum() < _FEW_RISKS:
-        notes.append(f"Only {int(risk_N.sum())} articles are risks: one more or less found moves the thresholds.")
+        notes.append(f"Only {int(risk_N.sum())} articles are risks: finding one more or fewer moves the thresholds.")
     return AlertSweep(
         model=model,
         data=data,
@@ -149,7 +149,7 @@ def _probs(
 def _explained(
     predictor: Predictor, found: ArticleRows, harmful_N: NDArray[np.bool_], progress: Progress
 ) -> list[Article]:
-    """Give articles whose label has a severity the student's own justification, unless they came with one."""
+    """Add the student's justification to articles whose label has a severity, unless they came with one."""
     articles = list(found.articles)
     wanted = [i for i in np.flatnonzero(harmful_N).tolist() if articles[i].reason is None]
     if predictor.explains and wanted:
@@ -161,7 +161,7 @@ def _explained(
 
 
 def _prompt_hash(model: Any) -> str | None:
-    """Hash of the prompt that a student reads; ``None`` for one that reads the text alone."""
+    """Return the hash of a student's prompt; ``None`` for a student that reads the text alone."""
     return student_prompt(model.verbaliser.prompt).hash if isinstance(model, LabelScorer) else None
 
 
@@ -172,13 +172,13 @@ def _notes(
     notes = [] if temperature is not None else [_UNCALIBRATED]
     if rules.articles_for_high > 1:
         if not any(article.crisis for article in articles):
-            notes.append(f"No article has a crisis (field '{fields.crisis}'), so all count as of one.")
+            notes.append(f"No article has a crisis (field '{fields.crisis}'), so all count as one crisis.")
         if not any(article.date for article in articles):
-            notes.append(f"No article has a date (field '{fields.date}'), so all count as of one week.")
+            notes.append(f"No article has a date (field '{fields.date}'), so all count as one week.")
     if student_explains:
         notes.append(
-            "Justifications of articles that came without one are the student's own, of labels with a severity only. "
-            "One with a number that is not in the article, or a long quotation, is left out."
+            "Articles that came without a justification have the student's own if their label has a severity. "
+            "A justification with a number that is not in the article, or a long quotation, is left out."
         )
     elif not any(article.reason for article in articles):
         notes.append(f"No article has a justification (field '{fields.reason}'): each says '{NO_REASON}'.")

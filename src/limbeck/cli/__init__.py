@@ -1,1 +1,1 @@
-"""The command line: one file per command. Heavy imports stay inside the commands."""
+"""The command line: one file per command. Heavy imports stay inside the command functions."""

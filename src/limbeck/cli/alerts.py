@@ -21,10 +21,10 @@ HELP = "Raise alerts for articles that a classifier finds dangerous, and measure
 
 _PREDICT = """Decide which articles raise an alert.
 
-Every text is an article, with the fields id, title, lang, crisis, date and reason where it has them. Severity, band,
-abstention and near-duplicates are decided over all articles together; each gets one JSON line.
+Each text is one article; the fields id, title, lang, crisis, date and reason are optional. Severity, band, abstention
+and near-duplicates are decided over all articles together. The output has one JSON line per article.
 
-FILE is JSON Lines, CSV or Parquet, or .txt with a text a line. Without FILE, or with -, standard input is read.
+FILE is JSON Lines, CSV or Parquet, or .txt with one text per line. Without FILE, or with -, standard input is read.
 
 Example:
 
@@ -33,14 +33,14 @@ Example:
 
 _EVALUATE = """Measure the false alarms per 1,000 articles at a sensitivity of 80, 90 and 95 %.
 
-The articles need labels; risk is the label of the highest severity.
+The articles need labels; the label of the highest severity counts as risk.
 
 Example:
 
     limbeck alerts evaluate runs/risk/student labelled-news.jsonl --html false-alarms.html
 """
 
-_CALIBRATE = """Fit the temperature of a student's confidence on labelled rows, and write it into the student's folder.
+_CALIBRATE = """Fit a temperature for a student's confidence on labelled rows, and write it to the student's folder.
 
 The rows should be neither training nor test rows.
 
@@ -52,8 +52,8 @@ Example:
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="markdown")
 
 Model = Annotated[str, typer.Argument(help="A student folder, or any fine-tuned classifier (folder or hub name).")]
-Rules = Annotated[Path | None, typer.Option(help="YAML: severities of the labels, thresholds, field names.")]
-Text = Annotated[str | None, typer.Option(help="Field with the text; default: as the model's task file says.")]
+Rules = Annotated[Path | None, typer.Option(help="YAML file: severities of the labels, thresholds, field names.")]
+Text = Annotated[str | None, typer.Option(help="Field with the text; default: as in the model's task file.")]
 TextPair = Annotated[str | None, typer.Option(help="Field with the second text.")]
 Label = Annotated[str | None, typer.Option(help="Field with the label.")]
 
@@ -62,11 +62,11 @@ Label = Annotated[str | None, typer.Option(help="Field with the label.")]
 def predict(
     model: Model,
     file: Annotated[str, typer.Argument(help="The articles.")] = "-",
-    output: Annotated[Path | None, typer.Option(help="Write here rather than to standard output.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Also write a page for people to read.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write to this file, not to standard output.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write an HTML page.")] = None,
     rules: Rules = None,
 ) -> None:
-    """Write an alert record for every article as JSON Lines, and the page if wanted; print the counts."""
+    """Write one alert record per article as JSON Lines, and the page if requested; print the counts."""
     from limbeck.atomic import try_output, write_text
     from limbeck.cli.terminal import console, print_line, progress, quiet_libraries
 
@@ -88,8 +88,8 @@ def predict(
         write_alert_page(run, html)
     counts = Counter(alert.status for alert in run.alerts)
     print_line(
-        f"{len(run.alerts)} articles: {counts['raised']} raised, {counts['unconfirmed']} wait for a second article, "
-        f"{counts['needs_review']} need review, {counts['duplicate']} duplicates, {counts['none']} not raised",
+        f"{len(run.alerts)} articles: {counts['raised']} raised, {counts['unconfirmed']} awaiting a second article, "
+        f"{counts['needs_review']} needing review, {counts['duplicate']} duplicates, {counts['none']} not raised",
         console,
     )
     for note in run.notes:
@@ -104,10 +104,10 @@ def evaluate(
     text_pair: TextPair = None,
     label: Label = None,
     output: Annotated[Path | None, typer.Option(help="Write all figures as JSON.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page with the figure.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write an HTML page with the plot.")] = None,
     rules: Rules = None,
 ) -> None:
-    """Show the false alarms at three sensitivities; write all figures and the page if wanted."""
+    """Show the false alarms at three sensitivities; write all figures and the page if requested."""
     from limbeck.atomic import try_output, write_json
     from limbeck.cli.terminal import progress, quiet_libraries
 
@@ -178,7 +178,7 @@ def _show_sweep(sweep: AlertSweep) -> None:
 
 
 def _records(file: str, text: str) -> Iterator[tuple[str, Record | BadRow]]:
-    """Rows of a file, or of the lines of standard input or a text file: JSON objects, or texts of the field `text`."""
+    """Yield rows of a file, or lines of standard input or a text file: JSON objects, or texts as field `text`."""
     from limbeck.data.articles.read import file_records
     from limbeck.data.lines import is_by_line, read_lines
 

@@ -1,6 +1,6 @@
-"""``limbeck``: the commands, and what their ends mean.
+"""``limbeck``: the commands and their exit codes.
 
-Exit codes: 0 done, 1 a fault of ours (with a traceback), 2 a fault in the input, 130 interrupted.
+Exit codes: 0 done, 1 a bug in limbeck (with a traceback), 2 a fault in the input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _INTERRUPTED = 130
 
 app = typer.Typer(
     name="limbeck",
-    help="Distil a large language model into a small one, and see what was kept, lost and what it cost.",
+    help="Distil a large language model into a small one, and see what was kept, what was lost and what it cost.",
     epilog="Start with: limbeck demo --quick",
     no_args_is_help=True,
     add_completion=False,
@@ -70,17 +70,17 @@ def main() -> None:
     """Run the command line and exit."""
     interrupt = _Interrupt()
     try:
-        # Not `app()`, which calls an interrupt what is none: the end of a damaged file (EOFError).
+        # Not `app()`, which takes the end of a damaged file (EOFError) for an interrupt.
         with typer.main.get_command(app).make_context("limbeck", sys.argv[1:]) as context:
             code = context.command.invoke(context)
-    except (BrokenPipeError, SystemExit):  # as rich ends where the reader of our output has gone, as with `| head`
+    except (BrokenPipeError, SystemExit):  # the reader of our output has gone, as with `| head`
         sys.stderr.close()
         sys.exit(0)
     except typer.Exit as end:
         code = end.exit_code
     except BaseException as error:
         if interrupt.came or isinstance(error, KeyboardInterrupt):
-            _say("interrupted: nothing that was saved is lost; the same command goes on from there")
+            _say("interrupted: nothing that was saved is lost; the same command resumes from there")
             sys.exit(_INTERRUPTED)
         if isinstance(error, LimbeckError):
             _say(f"error: {error}")
@@ -96,8 +96,7 @@ def main() -> None:
 class _Interrupt:
     """Turns SIGTERM and SIGINT into a `KeyboardInterrupt`, and remembers that one came.
 
-    Libraries written in other languages may make another exception of it, where it comes while they ask Python for
-    something.
+    Libraries written in other languages may turn it into another exception if it arrives while they call Python.
     """
 
     def __init__(self) -> None:
@@ -108,7 +107,7 @@ class _Interrupt:
 
     def _note(self, _signal: int, _frame: FrameType | None) -> None:
         self.came = True
-        sys.unraisablehook = lambda _: None  # objects that were being made complain when they are taken down
+        sys.unraisablehook = lambda _: None  # half-built objects complain when they are destroyed
         raise KeyboardInterrupt
 
 

@@ -12,10 +12,10 @@ import typer
 
 __all__ = ["HELP", "main"]
 
-HELP = """Distil a real encoder on real customer questions: no network, no GPU, no account; about ten minutes.
+HELP = """Distil a real encoder on real customer questions: no network, GPU or account; about ten minutes.
 
 Teacher: all-MiniLM-L6-v2, fine-tuned on ten labelled questions for each of 77 banking intents. Student: half
-its layers, distilled on 10,003 questions without looking at their labels.
+its layers, distilled on 10,003 questions without using their labels.
 
 Examples:
 
@@ -27,10 +27,10 @@ Examples:
 
 def main(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer intents and texts: about three minutes.")] = False,
-    seeds: Annotated[int, typer.Option(min=1, help="Students to train; three or more allow a test over seeds.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Students to train; a test over seeds needs three or more.")] = 1,
     output: Annotated[Path | None, typer.Option(help="Run folder; default: runs/demo or runs/demo-quick.")] = None,
 ) -> None:
-    """Run the demo and show its student at work."""
+    """Run the demo and show the student's answers to a few sentences."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # everything comes with the package
     from limbeck.cli.terminal import console, progress, quiet_libraries
 
@@ -46,7 +46,7 @@ def main(
     command = shlex.join(["limbeck", *sys.argv[1:]])
     results = run(config, progress=progress(), command=command)
     show_results(results, folder, console)
-    console.print("\nThe student on three sentences of its own:", markup=False)
+    console.print("\nThe student on three new sentences:", markup=False)
     for text, answer in zip(SENTENCES, Predictor(str(folder / "student")).predict(SENTENCES), strict=True):
         sure = share_text(answer["confidence"], digits=0)
         console.print(f"  {text}\n    -> {answer['label']} ({sure})", markup=False, soft_wrap=True)

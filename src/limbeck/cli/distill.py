@@ -11,9 +11,9 @@ import typer
 
 __all__ = ["HELP", "main"]
 
-HELP = """Distil a teacher into a student as a run file says; go on where an earlier start of it ended.
+HELP = """Distil a teacher into a student as a run file describes; an interrupted run resumes.
 
-Figures, report and student are in the folder that the run file names as output.
+Figures, report and student are written to the folder that the run file gives as output.
 
 Examples:
 
@@ -30,7 +30,7 @@ def main(
         typer.Option("--set", metavar="KEY=VALUE", help="Set a value of the run file, e.g. recipe.name=pkd."),
     ] = None,
 ) -> None:
-    """Carry out a run file and print its figures."""
+    """Run a run file and print its figures."""
     from limbeck.cli.terminal import console, progress, quiet_libraries
     from limbeck.ranks import is_main
     from limbeck.runs.config import load_run_file

@@ -11,11 +11,11 @@ __all__ = ["HELP", "main"]
 
 HELP = """Check a run before spending on it: data, labels, tokenizers, layers, lengths, the teacher itself, time.
 
-Of a cross-lingual run (task.kind: ranking) it checks records, labels and script of each language, pairs of
-translations, prompts, the tokenizer in each language, steps and time. Of a run on texts (task.kind: generation) it
+For a cross-lingual run (task.kind: ranking) it checks records, the labels and script of each language, pairs of
+translations, prompts, the tokenizer in each language, steps and time. For a generation run (task.kind: generation) it
 checks templates, end tokens, vocabularies, the losses of both models on your rows, memory and time.
 
-Ends with code 2 if it finds a fault that would stop or spoil the run.
+Exits with code 2 if it finds a fault that would stop or spoil the run.
 
 Examples:
 
@@ -31,7 +31,7 @@ def main(
     run_file: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The run file.")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for distill.")] = None,
 ) -> None:
-    """Print the findings on a run file; a fault ends with code 2."""
+    """Print the findings on a run file; exit with code 2 on a fault."""
     from rich.text import Text
 
     from limbeck.cli.terminal import console, print_line, progress, quiet_libraries

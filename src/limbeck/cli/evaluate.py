@@ -13,13 +13,13 @@ __all__ = ["HELP", "main"]
 
 HELP = """Measure a model on held-out rows: accuracy, macro F1, calibration, size and speed.
 
-For a cross-lingual student, DATA is the folder of a data set whose layout --layout names, and the figures are
-accuracy and mean reciprocal rank in each language. Layout rows: files of your own (test.jsonl) with the fields
-text, lang and label.
+For a cross-lingual student, DATA is the folder of a data set in the layout given by --layout, and the figures are
+accuracy and mean reciprocal rank in each language. Layout rows: your own files (test.jsonl) with the fields text,
+lang and label.
 
-For a student that writes (task.kind: generation), the figures are perplexity on the completions of the rows, ROUGE-L
-and exact match of its own answers (to 200 of the prompts), repetition, size and speed. With --lm-eval it is also
-measured on tasks of the Language Model Evaluation Harness: by their names, or YAML files of your own.
+For a generative student (task.kind: generation), the figures are perplexity on the completions of the rows, ROUGE-L
+and exact match of its own answers (to 200 of the prompts), repetition, size and speed. --lm-eval adds tasks of the
+Language Model Evaluation Harness, given by name or as your own YAML files.
 
 Examples:
 
@@ -34,19 +34,19 @@ Examples:
     limbeck evaluate runs/answers/student answers-test.jsonl --lm-eval hellaswag,arc_easy
 """
 
-_LANGUAGES = "Students of several languages or tasks"
-_WRITING = "Students that write"
+_LANGUAGES = "Multilingual and multi-task students"
+_WRITING = "Generative students"
 
 OPTIONS = {
     "against": Annotated[str | None, typer.Option(help="A second model, e.g. the teacher: fidelity and differences.")],
-    "text": Annotated[str | None, typer.Option(help="Field with the text; default: as the model's task file says.")],
+    "text": Annotated[str | None, typer.Option(help="Field with the text; default: as in the model's task file.")],
     "text_pair": Annotated[str | None, typer.Option(help="Field with the second text.")],
     "label": Annotated[str | None, typer.Option(help="Field with the label.")],
     "lm_eval": Annotated[
         str | None,
         typer.Option(
             metavar="TASKS",
-            help="Tasks of lm-eval, joined by commas (pip install 'limbeck[lm-eval]').",
+            help="Tasks of lm-eval, separated by commas (pip install 'limbeck[lm-eval]').",
             rich_help_panel=_WRITING,
         ),
     ],
@@ -56,14 +56,18 @@ OPTIONS = {
     "split": Annotated[str | None, typer.Option(help="dev or test; default: test.", rich_help_panel=_LANGUAGES)],
     "lang": Annotated[
         str | None,
-        typer.Option(help="Languages, joined by commas; default: all of the student's.", rich_help_panel=_LANGUAGES),
+        typer.Option(
+            help="Languages, separated by commas; default: all of the student's.", rich_help_panel=_LANGUAGES
+        ),
     ],
     "task": Annotated[
-        str | None, typer.Option(help="The task that --layout rows is about.", rich_help_panel=_LANGUAGES)
+        str | None, typer.Option(help="The task of the rows, with --layout rows.", rich_help_panel=_LANGUAGES)
     ],
     "option": Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Of the layout; may be repeated.", rich_help_panel=_LANGUAGES),
+        typer.Option(
+            metavar="NAME=VALUE", help="An option of the layout; may be repeated.", rich_help_panel=_LANGUAGES
+        ),
     ],
 }
 
@@ -75,7 +79,7 @@ def main(
     output: Annotated[Path | None, typer.Option(help="Write all figures as JSON.")] = None,
     **options: Any,
 ) -> None:
-    """Print the figures of a model on rows, and of another beside it."""
+    """Print the figures of a model on rows, and those of a second model next to them."""
     from limbeck.atomic import try_output, write_json
     from limbeck.cli.terminal import console, print_line, progress, quiet_libraries
 

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["HELP", "main"]
 
-HELP = """Filter a raw collection of articles: a cheap score for all, a teacher's yes or no for what it keeps.
+HELP = """Filter raw articles: a cheap score for all, then a teacher's yes or no for those that pass.
 
-Scores are kept on disk: a call that is killed goes on where it was. Near-duplicates and what repeats the test are
-dropped. The folder then holds what is kept, an audit sample for a person, and the counts of each set and language.
+Scores are kept on disk, so an interrupted command resumes. Near-duplicates and articles that repeat the test set are
+dropped. The output folder holds the kept articles, an audit sample for manual review, and counts by set and language.
 
 Example:
 
@@ -28,7 +28,7 @@ Example:
 def main(
     filter_file: Annotated[Path, typer.Argument(metavar="FILTER.yaml", help="Sets, stages and output.")],
 ) -> None:
-    """Carry out a filter file and print the counts."""
+    """Run a filter file and print the counts."""
     from limbeck.cli.terminal import console, progress, quiet_libraries
     from limbeck.filter.config import load_filter_file
 
@@ -50,7 +50,7 @@ def _show(counts: FilterCounts, console: Console) -> None:
     from limbeck.formatting import count_text, share_text
 
     shown = Table(box=box.SIMPLE_HEAD)
-    for title in ("Set", "Read", "Stage A", "Stage B", "Share", "Duplicates", "Repeat the test", "Kept"):
+    for title in ("Set", "Read", "Stage A", "Stage B", "Share", "Duplicates", "In the test", "Kept"):
         shown.add_column(title, justify="left" if title == "Set" else "right")
     for row in [*counts.by_set, counts.total]:
         numbers = [row.read, row.screened, row.judged]
@@ -59,8 +59,8 @@ def _show(counts: FilterCounts, console: Console) -> None:
     console.print(shown)
     total = counts.total
     for number, words in (
-        (total.unusable, "rows are no articles and were left out"),
-        (total.unanswered, "articles have no readable answer of the teacher and were not kept"),
+        (total.unusable, "rows are not articles and were left out"),
+        (total.unanswered, "articles have no readable answer from the teacher and were not kept"),
         (total.undated, "articles have no date and were left out of the split"),
     ):
         if number:

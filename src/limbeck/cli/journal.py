@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HELP", "main"]
 
-HELP = """Show what a chat teacher's journal holds: answers, failures by kind, calls, and what they cost.
+HELP = """Show the contents of a chat teacher's journal: answers, failures by kind, calls and their cost.
 
 Nothing is sent, and no key is needed.
 
@@ -21,7 +21,7 @@ Example:
     limbeck journal runs/articles/journal.sqlite
 """
 
-_NO_PRICES = "; in dollars it is not known, as teacher.api had no prices"
+_NO_PRICES = "; cost in dollars unknown, as teacher.api had no prices"
 
 
 def main(file: Annotated[Path, typer.Argument(metavar="FILE", help="The journal, a SQLite file.")]) -> None:
@@ -37,7 +37,7 @@ def main(file: Annotated[Path, typer.Argument(metavar="FILE", help="The journal,
     paid = sum(found.answers.values())
     lines = [f"{found.answers.get('answer', 0)} answers"]
     lines += [
-        f"{count} {kind} ({share_text(count / paid)} of what was paid for)"
+        f"{count} {kind} ({share_text(count / paid)} of the paid answers)"
         for kind, count in found.answers.items()
         if kind != "answer"
     ]
@@ -48,7 +48,7 @@ def main(file: Annotated[Path, typer.Argument(metavar="FILE", help="The journal,
     lines.append(f"spent: {_cost(found.spent)}{'' if found.spent.usd or not found.spent.tokens else _NO_PRICES}")
     if found.unknown.tokens:
         lines.append(
-            f"  of it {_cost(found.unknown)} for calls without a known cost, each at "
+            f"  including {_cost(found.unknown)} for calls of unknown cost, each counted at "
             "its worst case: cut, timed out, under way or killed"
         )
     console = Console(highlight=False)
@@ -57,5 +57,5 @@ def main(file: Annotated[Path, typer.Argument(metavar="FILE", help="The journal,
 
 
 def _cost(cost: Cost) -> str:
-    """In tokens, and in dollars where prices were known."""
+    """Return a cost in tokens, and in dollars where prices were known."""
     return f"{cost.tokens} tokens" + (f", ${cost.usd:.4f}" if cost.usd else "")

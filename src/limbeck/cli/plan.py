@@ -16,8 +16,8 @@ __all__ = ["HELP", "main"]
 
 HELP = """Predict the memory that a run needs, item by item, before anything is loaded or paid for.
 
-One training step of each model is traced on tensors without memory, with the longest rows of your data. If the run
-does not fit the device, or the memory that you allow, the plan says what to change, and ends with code 2.
+One training step of each model is traced on tensors without storage, with the longest rows of your data. If the run
+does not fit the device, or the memory that you allow, the plan suggests changes and exits with code 2.
 
 Examples:
 
@@ -31,10 +31,10 @@ def main(
     run_file: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The run file.")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for distill.")] = None,
     memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="What there is (8GB, 512MB); default: as the device has.")
+        str | None, typer.Option(metavar="SIZE", help="Available memory (8GB, 512MB); default: the device's.")
     ] = None,
 ) -> None:
-    """Print the memory plan of a run; one that does not fit ends with code 2."""
+    """Print the memory plan of a run; exit with code 2 if it does not fit."""
     from limbeck.cli.terminal import quiet_libraries
     from limbeck.errors import ConfigError
     from limbeck.numerics.memory_plan import parse_size
@@ -58,10 +58,10 @@ def _print_plan(plan: MemoryPlan) -> None:
     from limbeck.cli.terminal import console, print_line
     from limbeck.numerics.memory_plan import readable
 
-    console.print(f"Device: {plan.device}, {readable(plan.available)} at hand. {plan.batch}.", soft_wrap=True)
+    console.print(f"Device: {plan.device}, {readable(plan.available)} available. {plan.batch}.", soft_wrap=True)
     for phase in plan.phases:
         needed = f"{phase.name}: {readable(phase.bytes)}"
-        _print_items(needed + (", the most" if phase is plan.worst else ""), phase.items)
+        _print_items(needed + (", the peak" if phase is plan.worst else ""), phase.items)
     if plan.fits:
         console.print(f"It fits: {readable(plan.worst.bytes)} of {readable(plan.available)}.", soft_wrap=True)
     for line in (*plan.advice, *plan.notes):

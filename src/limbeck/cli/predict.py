@@ -16,14 +16,14 @@ __all__ = ["HELP", "main"]
 
 HELP = """Label texts or answer prompts; write JSON Lines with label, confidence and probabilities, or with the answer.
 
-FILE is JSON Lines, CSV or Parquet with the fields the student was trained on, or .txt with a text a line.
-Without FILE, or with -, standard input is read: a text a line, or JSON objects.
+FILE is JSON Lines, CSV or Parquet with the fields the student was trained on, or .txt with one text per line.
+Without FILE, or with -, standard input is read: one text per line, or JSON objects.
 
-Rows for a cross-lingual student have the fields text, lang (the code of a language) and, where its task reads
-two texts, text_pair; --lang gives one language for all.
+Rows for a cross-lingual student have the fields text, lang (a language code) and, for tasks on two texts,
+text_pair; --lang gives one language for all rows.
 
-A student that writes (task.kind: generation) reads rows with the fields of its prompts or its conversations, or a
-prompt a line, and answers with prompt, answer, and cut_off where the limit of tokens ended the answer.
+A generative student (task.kind: generation) reads rows with the fields of its prompts or its conversations, or one
+prompt per line. It writes prompt, answer, and cut_off if the token limit ended the answer.
 
 Examples:
 
@@ -36,11 +36,11 @@ Examples:
     echo "What is the capital of France?" | limbeck predict runs/answers/student --max-new-tokens 60
 """
 
-_LANGUAGES = "Students of several languages or tasks"
-_WRITING = "Students that write"
+_LANGUAGES = "Multilingual and multi-task students"
+_WRITING = "Generative students"
 
 OPTIONS = {
-    "top": Annotated[int | None, typer.Option(help="Keep the probabilities of the best labels only.")],
+    "top": Annotated[int | None, typer.Option(help="Keep only the probabilities of the best labels.")],
     "lang": Annotated[
         str | None, typer.Option(help="The language of all texts, e.g. bg.", rich_help_panel=_LANGUAGES)
     ],
@@ -48,18 +48,18 @@ OPTIONS = {
         str | None, typer.Option(help="Field with each row's language; default: lang.", rich_help_panel=_LANGUAGES)
     ],
     "task": Annotated[
-        str | None, typer.Option(help="Which task, where the student has several.", rich_help_panel=_LANGUAGES)
+        str | None, typer.Option(help="The task, if the student has several.", rich_help_panel=_LANGUAGES)
     ],
     "max_new_tokens": Annotated[
         int | None,
         typer.Option(
-            help="Longest answer in tokens; default: 128, or half of what the student reads where that is less.",
+            help="Longest answer in tokens; default: 128, or half the student's context if that is less.",
             rich_help_panel=_WRITING,
         ),
     ],
     "temperature": Annotated[
         float | None,
-        typer.Option(help="Of sampling; default: 0, always the likeliest token.", rich_help_panel=_WRITING),
+        typer.Option(help="Sampling temperature; default: 0, always the most likely token.", rich_help_panel=_WRITING),
     ],
 }
 
@@ -68,7 +68,7 @@ OPTIONS = {
 def main(
     model: Annotated[str, typer.Argument(help="A student folder, or any fine-tuned classifier (folder or hub name).")],
     file: Annotated[str, typer.Argument(help="The texts.")] = "-",
-    output: Annotated[Path | None, typer.Option(help="Write here rather than to standard output.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write to this file, not to standard output.")] = None,
     **options: Any,
 ) -> None:
     """Write an answer for each row as JSON Lines."""
@@ -91,7 +91,7 @@ def main(
 
 
 def _write(answers: Iterator[dict[str, Any]], stream: Any) -> None:
-    # A terminal or a pipe may take fewer characters than JSON has other ways to write.
+    # A terminal or a pipe that is not UTF-8 may lack characters, which JSON can escape.
     plain = (stream.encoding or "").replace("-", "").lower() != "utf8"
     for answer in answers:
         stream.write(json.dumps(answer, ensure_ascii=plain) + "\n")

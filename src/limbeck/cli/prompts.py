@@ -9,15 +9,15 @@ import typer
 
 __all__ = ["HELP", "app"]
 
-HELP = "Find the prompt by which a teacher labels best."
+HELP = "Find the prompt with which a teacher labels best."
 
 _TUNE = """Search for a prompt on labelled development rows, and freeze it.
 
-Wordings of the instruction, keywords, system message, demonstrations and their order are varied. 32 prompts are tried
-on a quarter of the rows, 8 on half, 2 on all. On fewer than 50 rows the default stays unless another is better by
-more than a standard error. Held-out rows are not read. A killed search goes on with the same command.
+The search varies the wording of the instruction, keywords, system message, demonstrations and their order. It tries 32
+prompts on a quarter of the rows, 8 on half and 2 on all. On fewer than 50 rows the default is kept unless another is
+better by more than one standard error. Held-out rows are not read. The same command resumes an interrupted search.
 
-The prompt is written to prompt.json in the output folder; a run file names it as prompt: {file: PATH}.
+The prompt is written to prompt.json in the output folder; a run file uses it as prompt: {file: PATH}.
 
 Example:
 
@@ -29,14 +29,14 @@ app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="markdown")
 
 @app.callback()
 def _group() -> None:
-    """A group, though it has one command so far."""
+    """Keep `prompts` a group although it has one command."""
 
 
 @app.command("tune", help=_TUNE)
 def tune(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The search: docs/prompts.md tells its keys.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The search file; docs/prompts.md lists its keys.")],
 ) -> None:
-    """Search, and print where the prompt is."""
+    """Search, and print where the prompt was written."""
     from limbeck.cli.terminal import console, progress, quiet_libraries
     from limbeck.prompt_search.config import load_tune_file
 

@@ -9,9 +9,9 @@ import typer
 
 __all__ = ["HELP", "main"]
 
-HELP = """List the recipes: paper, what each needs, and its defaults.
+HELP = """List the recipes: paper, requirements and defaults.
 
-Recipes for classifiers come first, then those for models that write, then those of cross-lingual runs.
+Recipes for classifiers come first, then those for generative models, then those for cross-lingual runs.
 
 Examples:
 
@@ -30,7 +30,7 @@ def _title(kinds: Sequence[str]) -> str:
     return "Every kind of task" if len(titles) == len(KINDS) else "; ".join(titles)
 
 
-def main(name: Annotated[str | None, typer.Argument(help="Show one recipe only.")] = None) -> None:
+def main(name: Annotated[str | None, typer.Argument(help="Show only this recipe.")] = None) -> None:
     """Print a card for each recipe."""
     from rich.console import Console
 

@@ -9,7 +9,7 @@ import typer
 
 __all__ = ["HELP", "main"]
 
-HELP = """Build the report again from results.json.
+HELP = """Rebuild the report from results.json.
 
 Nothing is measured again.
 
@@ -22,10 +22,10 @@ Example:
 def main(
     run: Annotated[Path, typer.Argument(help="A run folder, or its results.json.")],
     output: Annotated[
-        Path | None, typer.Option(help="Where to write; default: report.html beside the results.")
+        Path | None, typer.Option(help="Where to write; default: report.html next to the results.")
     ] = None,
 ) -> None:
-    """Draw the report of a finished run again."""
+    """Rebuild the report of a finished run."""
     from limbeck.atomic import try_output
     from limbeck.cli.terminal import console
     from limbeck.report.page import write_report

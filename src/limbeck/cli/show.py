@@ -1,4 +1,4 @@
-"""The figures of a run on the terminal."""
+"""The figures of a run, printed on the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["show_comparisons", "show_figures", "show_results"]
 
 
 def show_results(results: Results, folder: Path, console: Console) -> None:
-    """Print the figures, the verdict, the warnings, and where things are."""
+    """Print the figures, verdict and warnings, and the paths of report and student."""
     held_out = held_out_text(results)
     measured = f"figures on {held_out} (95 % intervals)" if held_out else "figures with 95 % intervals"
     console.print(f"\n{results.run.name}: {measured}", markup=False)
@@ -33,7 +33,7 @@ def show_results(results: Results, folder: Path, console: Console) -> None:
 
 
 def show_figures(results: Results, console: Console) -> None:
-    """Print all figures of the whole, a column for each system where that is possible, then those of the sections."""
+    """Print the overall figures, one column per system if possible, then those of the sections."""
     figures = whole_table(results)
     if any(row.heading for row in figures.rows):
         _show(figures, console)

@@ -9,11 +9,11 @@ import typer
 
 __all__ = ["HELP", "main"]
 
-HELP = """Ask the teacher about all training rows once and keep its likeliest tokens on disk.
+HELP = """Run the teacher over all training rows once and keep its most likely tokens on disk.
 
-Runs on texts (task.kind: generation) whose run file names a folder as teacher.store then train without running the
-teacher. Rows are found by what they say: the store serves any order, split, seed and number of devices, and is
-filled up where rows were added. A killed command goes on where it ended.
+Generation runs (task.kind: generation) with a folder as teacher.store then train without running the teacher. Rows are
+looked up by their content: the store serves any order, split, seed and number of devices, and only new rows are added
+to it. An interrupted command resumes.
 
 With teacher.server in the run file an inference server (vLLM) is asked, and no weights are needed.
 
@@ -29,7 +29,7 @@ def main(
     run_file: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The run file.")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for distill.")] = None,
 ) -> None:
-    """Fill the store that a run file names."""
+    """Fill the teacher store of a run file."""
     from limbeck.cli.terminal import console, progress, quiet_libraries
     from limbeck.formatting import share_text
     from limbeck.runs.config import load_run_file
@@ -41,6 +41,6 @@ def main(
     rows, mass = task_of(config).fill_store(config, progress())
     if rows:
         have = share_text(mass, digits=2)
-        console.print(f"{rows} rows kept; the kept tokens have {have} of the teacher's probability on average")
+        console.print(f"{rows} rows kept; the kept tokens hold {have} of the teacher's probability on average")
     else:
-        console.print("every row is in the store already")
+        console.print("every row is already in the store")

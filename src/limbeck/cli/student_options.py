@@ -1,4 +1,4 @@
-"""Named options that are handed on: a kind of student takes those that it has, and refuses the others."""
+"""Options passed on to a student: each kind of student accepts its own and rejects the others."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def takes(options: Mapping[str, Any]) -> Callable[[Command], Command]:
-    """Let a command whose last parameter is ``**options`` take these, each ``None`` where it was not given.
+    """Add options to a command whose last parameter is ``**options``; each is ``None`` if it is not given.
 
     Args:
-        options: what typer is to know of each, by its name.
+        options: the typer annotation of each option, by name.
     """
 
     def with_options(command: Command) -> Command:

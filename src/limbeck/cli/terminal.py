@@ -1,4 +1,4 @@
-"""How a run shows itself: bars with rate and time left on a terminal, plain lines elsewhere."""
+"""Progress and output: bars with rate and time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from limbeck.types import Progress, SilentProgress, Update
 __all__ = ["console", "print_line", "print_side_by_side", "progress", "quiet_libraries"]
 
 console = Console(stderr=True, highlight=False)
-"""People read standard error; standard output is for data."""
+"""Messages go to standard error; standard output is for data."""
 
 _LINE_EVERY_SECONDS = 15.0
 _ANY_WIDTH = 10_000
 _LEAST_TITLE = 14
-"""Titles of columns, such as long paths, are folded at this width, or at that of the figures below."""
+"""Column titles, such as long paths, are folded at this width, or at the width of the figures below if larger."""
 
 
 def print_line(words: str, to: Console, *, mark: Text | str = "") -> None:
-    """Print a mark and words: wrapped at words under a hanging indent on a terminal, one line in a file or a pipe."""
+    """Print a mark and a message: wrapped with a hanging indent on a terminal, one line in a file or a pipe."""
     mark = Text(mark) if isinstance(mark, str) else mark
     if not to.is_terminal:
         to.print(Text.assemble(mark, words), soft_wrap=True)
@@ -54,7 +54,7 @@ def print_line(words: str, to: Console, *, mark: Text | str = "") -> None:
 
 
 def print_side_by_side(titles: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], to: Console) -> None:
-    """Print a column for each title; columns for which the terminal is too narrow stand below. No figure is cut.
+    """Print a column for each title; columns that do not fit the terminal follow below. No figure is cut.
 
     Args:
         titles: one for each column.
@@ -75,7 +75,7 @@ def print_side_by_side(titles: Sequence[str], rows: Sequence[tuple[str, Sequence
         return shown
 
     def fits(indices: Sequence[int]) -> bool:
-        # With its own width in the options, a console says that everything fits.
+        # With the console's own width in the options, everything would seem to fit.
         return to.measure(table(indices), options=to.options.update(max_width=_ANY_WIDTH)).maximum <= to.width
 
     left = list(range(len(titles)))
@@ -86,7 +86,7 @@ def print_side_by_side(titles: Sequence[str], rows: Sequence[tuple[str, Sequence
 
 
 def progress() -> Progress:
-    """Return bars for a terminal, lines for a file or a pipe, and silence for all ranks but the first."""
+    """Return bars for a terminal, lines for a file or a pipe, and silence on all ranks but the first."""
     if not is_main():
         return SilentProgress()
     return _Bars() if console.is_terminal else _Lines()
@@ -140,7 +140,7 @@ class _Lines:
 
 
 def quiet_libraries() -> None:
-    """Keep other libraries' chatter away from ours; their warnings matter to developers, not to users."""
+    """Silence other libraries' messages and progress bars; their warnings matter to developers, not to users."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     import transformers

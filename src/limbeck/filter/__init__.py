@@ -1,1 +1,1 @@
-"""From a large stream of articles, the few that matter: a cheap screen, then a judge that is asked once."""
+"""Filter a large stream of articles: a cheap screen for all, then a judge for those that pass."""

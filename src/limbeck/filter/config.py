@@ -1,4 +1,4 @@
-"""The file of `limbeck filter`: sets of articles, the two stages, and what is done with what is kept."""
+"""The file of `limbeck filter`: sets of articles, the two stages, and the handling of kept articles."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class ArticleSet(_Section):
     crisis: Annotated[str, Field(min_length=1)]
     """The crisis in words, for example ``an energy crisis``; fills the questions."""
     keywords: list[str] = []
-    """Words or phrases in any language; one that ends in ``*`` stands for all words that begin so."""
+    """Words or phrases in any language; a trailing ``*`` matches any ending."""
 
 
 class Screen(_Section):
-    """Stage A, cheap: keep what scores `threshold`, or `threshold_with_keyword` where a keyword occurs."""
+    """Stage A, cheap: keep scores from `threshold`, or from `threshold_with_keyword` if a keyword occurs."""
 
     model: str | None = None
-    """A classifier of text pairs with a label of entailment (folder or hub name), best a multilingual one; the score
-    is its probability that title and lead entail `hypothesis`. Without one the score is that of the keywords."""
+    """A classifier of text pairs with an entailment label (folder or hub name), ideally multilingual; the score is its
+    probability that title and lead entail `hypothesis`. Without a model, keywords give the score."""
     hypothesis: str = "This article is about {crisis}."
     threshold: Threshold = 0.5
     threshold_with_keyword: Threshold = 0.3
@@ -61,7 +61,7 @@ class Screen(_Section):
 
 
 class Judge(_Section):
-    """Stage B: a teacher answers yes or no; keep where P(yes) is at least `threshold`."""
+    """Stage B: a teacher answers yes or no; articles with P(yes) of at least `threshold` are kept."""
 
     model: str | None = None
     """A causal language model (folder or hub name)."""
@@ -70,7 +70,7 @@ class Judge(_Section):
     prompt: LabelPrompt = _QUESTION
     """The question; the input has the slots ``text``, ``title`` and ``crisis``."""
     samples: Annotated[int, Field(ge=1, le=100)] = 5
-    """Answers for each article, from an API without log-probabilities."""
+    """Answers per article, for an API without log-probabilities."""
     threshold: Threshold = 0.5
 
     @model_validator(mode="after")
@@ -82,7 +82,7 @@ class Judge(_Section):
 
 
 class FilterConfig(_Section):
-    """A whole file."""
+    """A filter file."""
 
     sets: Annotated[dict[str, ArticleSet], Field(min_length=1)]
     text: str = "text"
@@ -90,32 +90,32 @@ class FilterConfig(_Section):
     fields: ArticleFields = ArticleFields()
     screen: Screen = Screen()
     judge: Judge | None = None
-    """Without it, what stage A keeps is kept."""
+    """Without it, everything that passes stage A is kept."""
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.6
-    """Jaccard index from which two articles are one story; the earliest stands for it."""
+    """Jaccard index from which two articles are one story; the earliest is kept."""
     test: Sources | None = None
-    """Articles of a test set: what repeats them is not kept."""
+    """Articles of a test set; articles that repeat them are not kept."""
     test_from: date | None = None
-    """Articles of this day and later become a test set of their own; those without a date are left out then."""
+    """Articles from this day on become a separate test set; those without a date are then left out."""
     on_bad_row: Literal["stop", "leave_out"] = "stop"
     audit: Annotated[int, Field(ge=0, le=10**9)] = 100
-    """How many dropped and how many kept articles are drawn for a person to check."""
+    """Number of dropped and of kept articles sampled for manual review."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of that drawing."""
+    """Seed of that sample."""
     output: OutputFolder
-    """Folder for what is kept, the scores, the audit and the counts."""
+    """Folder for kept articles, scores, audit and counts."""
 
     @model_validator(mode="after")
     def _keywords_where_they_alone_decide(self) -> FilterConfig:
         without = [name for name, one in self.sets.items() if not one.keywords]
         if self.screen.model is None and without and self.screen.threshold > 0:
             raise ValueError(
-                f"sets.{without[0]} has no keywords, and without screen.model they alone decide; "
+                f"sets.{without[0]} has no keywords, which alone decide without screen.model; "
                 "give keywords, a model, or screen.threshold: 0"
             )
         return self
 
 
 def load_filter_file(path: Path) -> FilterConfig:
-    """Read the file. Raises `ConfigError` with all faults, each with its line."""
+    """Read the file. Raises `ConfigError` with all faults and their lines."""
     return load_checked(path, FilterConfig, "filter file")

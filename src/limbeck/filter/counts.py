@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 __all__ = ["STEPS", "Counts", "FilterCounts", "add_up"]
 
 STEPS = ("read", "screened", "judged", "kept")
-"""In their order: usable rows; kept by stage A; kept by stage B; kept in the end."""
+"""In order: usable rows; kept by stage A; kept by stage B; kept in the end."""
 
 
 class _Record(BaseModel):
@@ -22,30 +22,30 @@ class Counts(_Record):
     name: str
     """The set."""
     lang: str | None
-    """None: articles without a language, or all languages together."""
+    """``None``: articles without a language, or all languages together."""
     read: int
     screened: int
     judged: int
     kept: int
     unusable: int = 0
-    """Rows that are no article; not in `read`."""
+    """Rows that are not articles; not in `read`."""
     unanswered: int = 0
-    """Articles of `screened` that the teacher gave no readable answer for; they are not kept."""
+    """Articles of `screened` without a readable answer from the teacher; they are not kept."""
     duplicates: int = 0
-    """Articles of `judged` whose story an earlier one tells."""
+    """Articles of `judged` that repeat the story of an earlier one."""
     repeats_test: int = 0
-    """Articles of `judged` that repeat an article of the test."""
+    """Articles of `judged` that repeat an article of the test set."""
     undated: int = 0
-    """Articles of `judged` without a date, where the test set is made by date."""
+    """Articles of `judged` without a date, if the test set is split off by date."""
 
     @property
     def kept_share(self) -> float:
-        """Share of the articles that stages A and B keep; NaN where there is none."""
+        """Share of the articles that stages A and B keep; NaN without articles."""
         return self.judged / self.read if self.read else float("nan")
 
 
 class FilterCounts(_Record):
-    """What `counts.json` holds."""
+    """The contents of `counts.json`."""
 
     limbeck_version: str
     created: str
@@ -53,10 +53,10 @@ class FilterCounts(_Record):
     by_set: list[Counts]
     total: Counts
     asked: int
-    """Scores that were computed by this call, of stage A and stage B together; all others were on disk."""
+    """Scores of stages A and B computed by this call; all others were on disk."""
     train: int
     test: int
-    """Articles in the test set made by date."""
+    """Articles in the test set that is split off by date."""
     settings: dict[str, object]
     """The filter file, with all defaults."""
 

@@ -1,4 +1,4 @@
-"""Filters a raw collection of articles in two stages; what was scored before is not scored again."""
+"""Filter a raw collection of articles in two stages; nothing is scored twice."""
 
 from __future__ import annotations
 
@@ -72,15 +72,15 @@ class _Read:
 
 
 def run_filter(config: FilterConfig, progress: Progress) -> FilterCounts:
-    """Read, score, drop near-duplicates and what repeats the test, and write the rest with audit and counts.
+    """Read, score, drop near-duplicates and repeats of the test set, and write the rest with audit and counts.
 
     Every score is on disk as soon as its batch is done (``scores.sqlite``), and every paid answer of an API at once
-    (``answers.sqlite``), so a call that is killed goes on where it was, and a second one asks nothing.
+    (``answers.sqlite``). A killed call therefore resumes where it was, and a repeated call asks nothing.
 
     Raises:
         RunFolderError: another process uses the folder.
         DataError: files or rows cannot be used.
-        ConfigError, ModelError, TeacherError, StorageError: as the parts do.
+        ConfigError, ModelError, TeacherError, StorageError: as raised by the parts.
     """
     folder = Path(config.output)
     with hold(folder):
@@ -129,7 +129,7 @@ def _read(config: FilterConfig) -> _Read:
         listed = "\n  ".join(faults[:BAD_ROWS_SHOWN])
         raise DataError(
             f"{len(faults):,} rows cannot be used:\n  {listed}\n"
-            "Correct them, or set `on_bad_row: leave_out` to go on without them."
+            "Correct them, or set `on_bad_row: leave_out` to continue without them."
         )
     if not found.items:
         raise DataError("no articles: none of the rows can be used")
@@ -183,7 +183,7 @@ def _drop_duplicates(items: list[_Item], threshold: float) -> None:
 
 
 def _split(config: FilterConfig, items: list[_Item], tests: list[Article]) -> None:
-    """Put articles of `test_from` and later into the test, and drop what repeats a test article from the rest."""
+    """Move articles from `test_from` on into the test set, and drop repeats of test articles from the rest."""
     kept = [item for item in items if item.dropped is None]
     if config.test_from is not None:
         first_day = config.test_from.isoformat()
@@ -229,7 +229,7 @@ def _write(config: FilterConfig, folder: Path, read: _Read, asked: int) -> Filte
 
 
 def _audit(config: FilterConfig, items: list[_Item]) -> Iterator[str]:
-    """Articles that the two stages dropped and kept, at random, for a person to fill in `right`."""
+    """Yield random dropped and kept articles, for a person to fill in `right`."""
     rng = random.Random(config.seed)
     dropped = [item for item in items if item.dropped in ("screen", "judge")]
     kept = [item for item in items if item.dropped not in ("screen", "judge", "unanswered")]

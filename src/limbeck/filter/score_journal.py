@@ -1,4 +1,4 @@
-"""Scores of articles on disk: every one that was computed is there, whenever the process ends."""
+"""Scores of articles on disk: computed scores survive a kill at any moment."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["ScoreJournal"]
 
 _AT_ONCE = 500
 _DAMAGE = (sqlite3.Error, TypeError, ValueError)
-"""A damaged file may hold anything: a text where a number was, bytes that are no UTF-8, also in its own messages."""
+"""A damaged file may hold anything: text in place of a number, or bytes that are not UTF-8, even in messages."""
 _SCHEMA = "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score REAL NOT NULL) WITHOUT ROWID"
 
 
 class ScoreJournal:
-    """Keeps the score of each question under a hash of all that it depends on.
+    """Scores of questions, each under a hash of all that it depends on.
 
     Args:
-        path: the SQLite file; made where there is none.
+        path: the SQLite file; created if it does not exist.
 
     Raises:
-        StorageError: the file cannot be opened, or is none of ours.
+        StorageError: the file cannot be opened, or is not a score journal.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,15 +59,15 @@ class ScoreJournal:
         *,
         batch: int = 64,
     ) -> NDArray[np.float64]:
-        """Return the score of each question, NaN where there is none; only what is not on disk is asked.
+        """Return the score of each question, NaN for no score; only questions that are not on disk are asked.
 
         Args:
-            asker: who scores, with all settings that change a score.
+            asker: name of the scorer, with all settings that change a score.
             questions: the texts that make each question; equal ones are asked once.
-            ask: scores the questions at these places; ``None`` for one that has no score, which is asked again by the
+            ask: scores the questions at these indices; ``None`` for one without a score, which is asked again by the
                 next call.
-            update: told of each question that is done.
-            batch: how many are asked, and then kept, at a time.
+            update: called for each question that is done.
+            batch: questions that are asked, and then saved, at a time.
 
         Raises:
             StorageError: the scores cannot be read or written.
@@ -115,8 +115,8 @@ class ScoreJournal:
 
     def _refused(self, error: Exception) -> StorageError:
         return StorageError(
-            f"the scores in {self._path} cannot be read or written: {error}. What was kept is untouched; "
-            "make room, or move the file away to score anew"
+            f"the scores in {self._path} cannot be read or written: {error}. What was saved is untouched; "
+            "free some space, or move the file away to start again"
         )
 
 

@@ -1,4 +1,4 @@
-"""The two stages of the filter: a cheap score for every article, and a teacher's yes or no for what it keeps."""
+"""The two stages of the filter: a cheap score for all articles, a teacher's yes or no for those that pass."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _SLOTS = ("text", "title", "crisis")
 
 @dataclass(frozen=True)
 class Question:
-    """One article and the crisis that it is asked about."""
+    """One article and the crisis in question."""
 
     article: Article
     about: ArticleSet
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """All texts that a score depends on."""
+        """Return all texts that a score depends on."""
         return (self.about.crisis, *self.about.keywords, "", self.article.title or "", self.article.text)
 
 
 @dataclass(frozen=True)
 class Asker:
-    """Who scores questions: P(yes), or a score between 0 and 1; ``None`` where it has no answer."""
+    """A scorer of questions: P(yes), or a score between 0 and 1; ``None`` without an answer."""
 
     name: str
     """Changes with everything that changes a score."""
@@ -49,7 +49,7 @@ class Asker:
 
 
 def screen_of(screen: Screen) -> Asker:
-    """Return who scores stage A; the model is loaded when the first score is asked for."""
+    """Return the scorer of stage A; the model is loaded for the first score."""
     if screen.model is None:
         return Asker("keywords 1", lambda questions, _: [keyword_hit(q) for q in questions], 1000)
     entailment = _Entailment(screen.model, screen.hypothesis)
@@ -62,7 +62,7 @@ def keyword_hit(question: Question) -> float:
 
 
 def judge_of(judge: Judge, journal: Path) -> Asker:
-    """Return who answers stage B.
+    """Return the scorer of stage B.
 
     Args:
         judge: the section of the file.
@@ -93,7 +93,7 @@ class _Entailment:
         if len(named) != 1:
             raise ConfigError(
                 f"screen.model: {self._model} has the labels {', '.join(predictor.labels)}; expected a classifier of "
-                "text pairs with one label of entailment"
+                "text pairs with one entailment label"
             )
         return predictor, named[0]
 
@@ -145,7 +145,7 @@ def _ask_api(judge: Judge, journal: Path, questions: Sequence[Question], update:
         rows = [_row(q) for q in questions]
         try:
             found = chat_label_probs(teacher, judge.prompt, rows, YES_NO, samples=judge.samples, update=update)
-        except TeacherError as error:  # its advice names keys as run files have them
+        except TeacherError as error:  # its advice uses the keys of run files
             raise TeacherError(str(error).replace("teacher.api.", "judge.api.")) from error
     return [float(p) if read else None for p, read in zip(found.probs_NC[:, 0], found.kept_N, strict=True)]
 
@@ -156,6 +156,6 @@ def _row(question: Question) -> dict[str, str]:
 
 
 def _identity(model: str) -> str:
-    """The model's name, and for a folder the sizes and times of its weights: it may be another one tomorrow."""
+    """Return the model's name, and for a folder the sizes and times of its weights, which may be replaced."""
     files = sorted(Path(model).glob("*.safetensors")) if Path(model).is_dir() else []
     return " ".join([model, *(f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files)])

@@ -1,1 +1,1 @@
-"""Which prompt labels best: a search over variants of a prompt on labelled development rows."""
+"""Search for the prompt that labels best, over variants of a prompt, on labelled development rows."""

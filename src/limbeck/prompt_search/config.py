@@ -1,4 +1,4 @@
-"""The file of a prompt search: task, development rows, teacher, the prompt to start from, what is varied."""
+"""The file of a prompt search: task, development rows, teacher, starting prompt, search space."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class _Section(BaseModel):
 
 
 class DevelopmentRows(_Section):
-    """Labelled rows to choose a prompt by. Held-out rows have no place here: a prompt would be fitted to them."""
+    """Labelled rows to choose a prompt on. Held-out rows must not be used: the prompt would be fitted to them."""
 
     dev: Sources
-    """Rows that prompts are measured on; 100 or more let small differences show."""
+    """Rows that prompts are measured on; 100 or more reveal small differences."""
     pool: Sources | None = None
-    """Rows that demonstrations are taken from; default: three fifths of `dev`, which are then not measured on."""
+    """Rows for demonstrations; default: three fifths of `dev`, on which prompts are then not measured."""
 
     @model_validator(mode="before")
     @classmethod
@@ -44,9 +44,9 @@ class AskedTeacher(_Section):
     api: ChatEndpoint | None = None
     """An OpenAI-compatible API."""
     journal: str | None = None
-    """SQLite file with the API's answers, which runs may share; default: in the output folder."""
+    """SQLite file with the API's answers, which several runs may share; default: in the output folder."""
     samples: Annotated[int, Field(ge=2, le=100)] = 10
-    """Answers a row, of an API without log-probabilities."""
+    """Answers per row, for an API without log-probabilities."""
     length_power: Annotated[float, Field(ge=0, le=100)] = 1.0
     """b of ``s = l / |v|^b`` for a local model."""
     bf16: bool = False
@@ -59,39 +59,39 @@ class AskedTeacher(_Section):
         if len(given) != 1:
             raise ValueError(f"give exactly one of model, api (given: {', '.join(given) or 'none'})")
         if self.api is None and self.journal is not None:
-            raise ValueError("journal goes with api")
+            raise ValueError("journal needs api")
         return self
 
 
 class SearchSpace(_Section):
-    """What is varied. A value of 0 or an empty list leaves its part as it is."""
+    """What the search varies. A value of 0 or an empty list leaves a part unchanged."""
 
     paraphrases: Annotated[int, Field(ge=0, le=20)] | list[str] = 5
-    """Other wordings of the instruction: your own, or how many the teacher shall write."""
+    """Other wordings of the instruction: your own, or the number that the teacher generates."""
     keywords: list[dict[str, str]] = []
-    """Swaps of words in the instruction, each a mapping from word to synonym. Labels themselves never change."""
+    """Word swaps in the instruction, each a mapping from word to synonym. Labels themselves never change."""
     per_class: list[Annotated[int, Field(ge=1, le=8)]] = [1, 2]
-    """Demonstrations of each label; for each number a set by chance, one near the development rows, one diverse."""
+    """Demonstrations per label; each number gives a random set, one near the development rows and a diverse one."""
     orders: Annotated[int, Field(ge=1, le=6)] = 3
     """Orders of each set of demonstrations."""
     configurations: Annotated[int, Field(ge=2, le=256)] = 32
-    """Prompts that are tried on a quarter of the rows; a quarter of them goes on to half, a sixteenth to all."""
+    """Prompts that are tried on a quarter of the rows; a quarter of them continues to half, a sixteenth to all."""
     seed: Annotated[int, Field(ge=0)] = 0
 
 
 class TuneConfig(_Section):
-    """A whole file of ``limbeck prompts tune``."""
+    """A file of ``limbeck prompts tune``."""
 
     task: Classification = Classification()
     data: DevelopmentRows
     teacher: AskedTeacher
     prompt: LabelPrompt = LabelPrompt()
-    """The default: what the search starts from, and keeps unless something is clearly better."""
+    """The default: the starting prompt, which is kept unless another is clearly better."""
     search: SearchSpace = SearchSpace()
     output: OutputFolder
-    """Folder of scores, journal, report and the frozen prompt."""
+    """Folder for scores, journal, report and the frozen prompt."""
 
 
 def load_tune_file(file: Path) -> TuneConfig:
-    """Read and check a YAML file of a prompt search. Raises `ConfigError` with all faults, each with its line."""
+    """Read and check a YAML file of a prompt search. Raises `ConfigError` with all faults and their lines."""
     return load_checked(file, TuneConfig, "file of a prompt search")

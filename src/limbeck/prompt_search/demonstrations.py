@@ -1,4 +1,4 @@
-"""Sets of demonstrations from a pool of labelled rows: by chance, near the development rows, or diverse."""
+"""Sets of demonstrations from a pool of labelled rows: random, near the development rows, or diverse."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["DemonstrationSet", "demonstration_sets", "in_order"]
 
 _FEATURES = 4096
 _FEWEST_WORDS = 6
-"""Shorter texts say too little of their language."""
+"""Shorter texts reveal too little about their language."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,18 @@ def demonstration_sets(
     *,
     body: str,
 ) -> list[DemonstrationSet]:
-    """Return three sets for each number in `per_class`, with so many rows of every label that has them.
+    """Return three sets for each number in `per_class`, with that many rows of each label (or all it has).
 
-    ``by chance``: in the order of their texts' hashes, so that every call draws alike. ``near``: nearest to the mean
-    development row, by words and parts of words. ``diverse``: each far from those chosen before. A set has a row that
-    is not English if the pool has one.
+    ``by chance``: in the order of the texts' hashes, so that every call draws the same. ``near``: nearest to the mean
+    development row, by words and parts of words. ``diverse``: each far from those chosen before. A set includes a
+    non-English row if the pool has one.
 
     Args:
         pool: the slots of each row.
-        labels_of_pool: its label.
-        dev_texts: what prompts are measured on; nothing but words is read of it.
-        labels: the task's.
-        per_class: numbers of demonstrations of each label.
+        labels_of_pool: the label of each row.
+        dev_texts: the texts that prompts are measured on; only their words are used.
+        labels: the labels of the task.
+        per_class: numbers of demonstrations per label.
         body: the slot with the text.
     """
     texts = [row[body] for row in pool]
@@ -67,7 +67,7 @@ def demonstration_sets(
     for number in per_class:
         for name, ranking in rankings.items():
             of_class = {label: [i for i in ranking if labels_of_pool[i] == label][:number] for label in labels}
-            # Label by label in turns, so that no label comes in one block.
+            # Labels take turns, so that no label comes in one block.
             chosen = [
                 of_class[label][turn] for turn in range(number) for label in labels if turn < len(of_class[label])
             ]
@@ -86,7 +86,7 @@ def in_order(shown: Sequence[Demonstration], order: int) -> tuple[Demonstration,
 
 
 def _with_foreign(chosen: list[int], foreign: Sequence[int], labels: Sequence[str]) -> list[int]:
-    """Put a row that is not English in the place of the last one of its label, if there is none."""
+    """Replace the last row of a label by a non-English one, if none is chosen yet."""
     if not foreign or set(chosen) & set(foreign):
         return chosen
     for other in foreign:
@@ -101,7 +101,7 @@ def _is_foreign(text: str) -> bool:
 
 
 def _diverse(vectors_ND: NDArray[np.float64], first: int) -> list[int]:
-    """Return all rows, each the one least like its likest among those before (Gonzalez 1985)."""
+    """Order all rows by farthest-first traversal: each is farthest from those before it (Gonzalez 1985)."""
     order = [first]
     likest_N = vectors_ND @ vectors_ND[first]
     for _ in range(len(vectors_ND) - 1):
@@ -112,7 +112,7 @@ def _diverse(vectors_ND: NDArray[np.float64], first: int) -> list[int]:
 
 
 def _vectors(texts: Sequence[str]) -> NDArray[np.float64]:
-    """Return unit vectors of hashed words and trigrams of letters, rare ones heavier; any language, no model."""
+    """Return unit vectors of hashed words and character trigrams, rare ones heavier; any language, no model."""
     counts_ND = np.zeros((len(texts), _FEATURES))
     for row, text in enumerate(texts):
         words = re.findall(r"\w+", text.casefold())

@@ -12,14 +12,14 @@ from limbeck.prompt_search.space import Candidate
 __all__ = ["Choice", "Measured", "Rung", "choose", "rung_sizes", "successive_halving"]
 
 _SHARES = (0.25, 0.5, 1.0)
-"""Of the rows, on each rung."""
+"""Share of the rows on each rung."""
 _KEPT = (1, 4, 16)
-"""One in so many configurations is on each rung: 32, 8 and 2."""
+"""Divisors of the number of configurations on each rung: 32, 8 and 2 of 32."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A candidate with its figures; ``None`` where the teacher cannot read so long a prompt."""
+    """A candidate with its figures; ``None`` if the prompt is too long for the teacher."""
 
     candidate: Candidate
     score: Score | None
@@ -27,7 +27,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Rung:
-    """All that was measured on so many rows, best first."""
+    """The candidates measured on a number of rows, best first."""
 
     rows: int
     measured: tuple[Measured, ...]
@@ -35,12 +35,12 @@ class Rung:
 
 @dataclass(frozen=True)
 class Choice:
-    """What the search ends with."""
+    """The outcome of a search."""
 
     chosen: Measured
     default: Measured
     best: Measured
-    """Of the last rung, whether or not it was chosen."""
+    """The best of the last rung, whether or not it was chosen."""
     why: str
 
 
@@ -61,15 +61,15 @@ def successive_halving(
 ) -> list[Rung]:
     """Measure candidates on growing shares of the rows and keep the better ones; ties go to the shorter prompt.
 
-    The first candidate is the default: it is measured on every rung, so that the end compares it on all rows.
+    The first candidate is the default: it is measured on every rung, so the last rung compares it on all rows.
 
     Reference: Jamieson & Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter Optimization",
     arXiv:1502.07943.
 
     Args:
         candidates: the default first.
-        rows: how many there are.
-        measure: returns a candidate's figures on the first so many rows.
+        rows: number of rows.
+        measure: returns a candidate's figures on the first rows, given how many.
     """
     default, going = candidates[0], list(candidates)
     rungs = []
@@ -89,7 +89,7 @@ def choose(rungs: Sequence[Rung]) -> Choice:
     default = next(one for one in last if one.candidate.what == "the default")
     assert best.score is not None
     if default.score is None:
-        return Choice(best, default, best, "the teacher cannot read so long a prompt as the default")
+        return Choice(best, default, best, "the default prompt is too long for the teacher")
     if best is default:
         return Choice(default, default, best, "nothing was better than the default")
     lead = best.score.objective - default.score.objective
@@ -97,9 +97,7 @@ def choose(rungs: Sequence[Rung]) -> Choice:
     words = f"{lead:+.3f} on {best.score.rows} rows; standard error {noise:.3f}"
     if beats(best.score, default.score):
         return Choice(best, default, best, f"better than the default by {words}")
-    return Choice(
-        default, default, best, f"the best of the search is no more than noise: {words}; the default is kept"
-    )
+    return Choice(default, default, best, f"the best of the search is within noise: {words}; the default is kept")
 
 
 def _worst_last(measured: Measured) -> tuple[float, float]:

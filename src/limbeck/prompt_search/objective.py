@@ -1,4 +1,4 @@
-"""How good a prompt is on labelled rows, and whether a better figure is more than noise."""
+"""The objective of a prompt on labelled rows, and whether an improvement is more than noise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from limbeck.teachers.labels.label_probs import LabelProbs
 __all__ = ["FEW_ROWS", "Score", "beats", "score_prompt"]
 
 FEW_ROWS = 50
-"""With fewer rows the best of many prompts is often the luckiest, so it must win by more than a standard error."""
+"""With fewer rows the best of many prompts is often just lucky, so it must win by more than one standard error."""
 
 _RESAMPLES = 200
 
@@ -26,10 +26,10 @@ class Score:
 
     objective: float
     standard_error: float
-    """Of the objective, by bootstrap over rows."""
+    """Standard error of the objective, by bootstrap over rows."""
     macro_f1: float
     calibration_error: float
-    """Of the rows with a readable answer, 15 bins."""
+    """ECE of the rows with a readable answer, 15 bins."""
     unreadable: float
     prompt_tokens: float
     """Mean over rows."""
@@ -40,7 +40,7 @@ def score_prompt(answers: LabelProbs, gold_N: NDArray[np.int64], tokens_N: NDArr
     """Return the figures of a prompt; a row whose answer cannot be read counts as wrong.
 
     Args:
-        answers: the teacher's, under the prompt.
+        answers: the teacher's answers under the prompt.
         gold_N: label ids.
         tokens_N: tokens of each row's prompt.
     """
@@ -64,9 +64,9 @@ def score_prompt(answers: LabelProbs, gold_N: NDArray[np.int64], tokens_N: NDArr
 
 
 def beats(winner: Score, default: Score) -> bool:
-    """Whether a winner of the search takes the default's place.
+    """Whether a winner of the search replaces the default.
 
-    On fewer than 50 rows it must be better by more than one standard error, the larger of the two's.
+    On fewer than 50 rows it must be better by more than one standard error, the larger of the two.
     """
     lead = winner.objective - default.objective
     if winner.rows >= FEW_ROWS:

@@ -22,23 +22,23 @@ def as_markdown(
     """Return the page: what was chosen and why, every rung, and the prompt itself.
 
     Args:
-        choice: of the search.
-        rungs: all that was measured.
+        choice: the outcome of the search.
+        rungs: all measurements.
         order_mean: mean objective over the orders of the chosen prompt's demonstrations.
         order_sd: its standard deviation.
-        notes: what a reader must know.
+        notes: remarks for the reader.
     """
     chosen = choice.chosen.candidate
     lines = ["# Prompt search", "", f"Chosen: **{chosen.what}**, because: {choice.why}.", ""]
     lines += [f"Hash: `{chosen.prompt.hash}`", ""]
     if order_mean is not None and order_sd is not None:
         lines += [
-            f"Over the orders of its demonstrations J is {order_mean:.3f}, standard deviation {order_sd:.3f}.",
+            f"Over the orders of its demonstrations J has mean {order_mean:.3f}, standard deviation {order_sd:.3f}.",
             "",
         ]
     lines += [
         "J = macro F1 - 0.5 ECE - 0.1 (share of unreadable answers) - 0.05 (tokens / 1000). The best of many prompts "
-        "looks better than it is: it was chosen by the rows that it is measured on. Held-out rows were not read.",
+        "looks better than it is: it was chosen on the rows that it is measured on. Held-out rows were not read.",
         "",
     ]
     lines += [*(f"- {note}" for note in notes), ""] if notes else []
@@ -49,7 +49,7 @@ def as_markdown(
 
 def _row(one: Measured) -> str:
     if one.score is None:
-        return f"| {one.candidate.what} | the teacher cannot read so long a prompt | | | | | |"
+        return f"| {one.candidate.what} | too long for the teacher | | | | | |"
     s = one.score
     return (
         f"| {one.candidate.what} | {s.objective:.3f} | {s.standard_error:.3f} | {s.macro_f1:.3f} | "

@@ -1,4 +1,4 @@
-"""The two kinds of teacher that a prompt is searched for, behind one interface."""
+"""Local and API teachers of a prompt search, behind one interface."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _WRITING_TEMPERATURE = 0.9
 
 
 class Scorer(Protocol):
-    """A teacher under any prompt."""
+    """A teacher that answers under any prompt."""
 
     @property
     def identity(self) -> str:
-        """What answers depend on besides prompt, labels and rows: weights or model name, and settings."""
+        """What answers depend on apart from prompt, labels and rows: weights or model name, and settings."""
 
     def dated(self, prompt: LabelPrompt, folder: Path) -> LabelPrompt:
-        """Return the prompt with the day that the teacher's chat template writes, which `folder` keeps."""
+        """Return the prompt with the date of the teacher's chat template, which `folder` keeps."""
 
     def answers(
         self, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], update: Update | None
     ) -> LabelProbs:
-        """Return the teacher's probabilities. Raises `ConfigError` where it cannot read the prompt."""
+        """Return the teacher's probabilities. Raises `ConfigError` if it cannot read the prompt."""
 
     def tokens(self, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str]) -> list[int]:
         """Return the length of each row's prompt."""
@@ -50,14 +50,14 @@ class Scorer(Protocol):
 
 
 def make_scorer(teacher: AskedTeacher, folder: Path) -> Scorer:
-    """Load a local teacher, or open the journal of one behind an API.
+    """Load a local teacher, or open the journal of an API teacher.
 
     Args:
         teacher: the section of the file.
-        folder: of the search; the journal is there unless it has a place of its own.
+        folder: output folder of the search; the journal is there unless the section gives another path.
 
     Raises:
-        ModelError: the model cannot be loaded, or is no causal language model.
+        ModelError: the model cannot be loaded, or is not a causal language model.
         DataError: the journal cannot be read.
     """
     if teacher.api is not None:
@@ -73,7 +73,7 @@ def make_scorer(teacher: AskedTeacher, folder: Path) -> Scorer:
     assert teacher.model is not None
     model = load_language_model(teacher.model, bf16=teacher.bf16, trust_remote_code=teacher.trust_remote_code)
     if model.config.is_encoder_decoder:
-        raise ModelError(f"{teacher.model} reads with an encoder; prompts that label need a causal language model")
+        raise ModelError(f"{teacher.model} is an encoder model; labelling with prompts needs a causal language model")
     import torch
 
     if torch.cuda.is_available():
@@ -143,7 +143,7 @@ class _ApiScorer:
     def answers(
         self, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], update: Update | None
     ) -> LabelProbs:
-        # A prompt whose answers cannot be read is a bad prompt, and no reason to end the search.
+        # A prompt with unreadable answers is a bad prompt, not a reason to end the search.
         return chat_label_probs(
             self._teacher, prompt, rows, labels, samples=self._samples, most_unreadable=1.0, update=update
         )
@@ -165,5 +165,5 @@ class _ApiScorer:
 
 
 def rows_hash(rows: Sequence[Row]) -> str:
-    """Return the SHA-256 of rows in their order."""
+    """Return the SHA-256 of rows, in order."""
     return hashlib.sha256(json.dumps([dict(row) for row in rows], sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The prompts that a search may try: wordings, keywords, system on or off, demonstrations and their order."""
+"""The search space of prompts: wordings, keywords, system message, demonstrations and their order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Candidate", "PromptSpace", "swap_keywords"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A prompt, and how it differs from the default in a few words."""
+    """A prompt, with a short description of how it differs from the default."""
 
     prompt: LabelPrompt
     what: str
@@ -25,7 +25,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PromptSpace:
-    """All combinations of the parts; the first of each is the default's own."""
+    """All combinations of the parts; the first of each part is the default's."""
 
     default: LabelPrompt
     labels: tuple[str, ...]
@@ -36,7 +36,7 @@ class PromptSpace:
     orders: int
 
     def draw(self, count: int, seed: int) -> list[Candidate]:
-        """Return `count` different prompts, or as many as there are; the first is the default."""
+        """Return `count` different prompts, or all if there are fewer; the first is the default."""
         systems = [True, False] if self.default.system is not None else [True]
         own = DemonstrationSet("own", self.default.demonstrations)
         sets = [own, DemonstrationSet("none", ()), *self.sets] if own.shown else [own, *self.sets]
@@ -73,7 +73,7 @@ class PromptSpace:
 
 
 def swap_keywords(instruction: str, keywords: Mapping[str, str], labels: Sequence[str]) -> str:
-    """Return `instruction` with words swapped, but not in label names and not in slots.
+    """Return `instruction` with words swapped, except in label names and slots.
 
     >>> swap_keywords("Find danger: 'danger ahead' or 'calm'.", {"danger": "hazard"}, ["danger ahead", "calm"])
     "Find hazard: 'danger ahead' or 'calm'."

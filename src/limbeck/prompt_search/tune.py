@@ -46,20 +46,20 @@ _FEWEST_TO_CHOOSE_BY = 2
 
 @dataclass(frozen=True)
 class Tuned:
-    """The end of a search."""
+    """The result of a search."""
 
     choice: Choice
     file: Path
     """The frozen prompt."""
     order_mean: float | None
-    """Mean objective of the chosen prompt over the orders of its demonstrations; ``None`` without several."""
+    """Mean objective of the chosen prompt over the orders of its demonstrations; ``None`` with fewer than two."""
     order_sd: float | None
 
 
 def tune_prompt(config: TuneConfig, progress: Progress | None = None) -> Tuned:
-    """Search for a prompt, freeze it, and write the report; a killed search goes on where it ended.
+    """Search for a prompt, freeze it, and write the report; a killed search resumes where it ended.
 
-    Reads development rows and pool, and nothing else of the data.
+    Only development rows and pool are read.
 
     Raises:
         ConfigError: the prompt does not fit the task or the teacher.
@@ -111,7 +111,7 @@ class _Labelled:
 
 
 def _read_rows(config: TuneConfig) -> tuple[_Labelled, _Labelled, list[str]]:
-    """Return development rows in an order whose every beginning has all labels, the pool, and the labels."""
+    """Return development rows with the labels spread evenly over their order, the pool, and the labels."""
     task = config.task
     fields = Fields(task.text, task.text_pair, task.label)
     dev = _labelled_part(load_rows(_sources(config.data.dev), fields, labels=task.labels, split="validation").rows)
@@ -125,7 +125,7 @@ def _read_rows(config: TuneConfig) -> tuple[_Labelled, _Labelled, list[str]]:
     if len(dev) < _FEWEST_DEV_ROWS:
         raise DataError(
             f"{len(dev)} labelled development rows are left to measure prompts on; expected {_FEWEST_DEV_ROWS} or "
-            "more, better 100. Add labelled rows to data.dev, or name other rows as data.pool"
+            "more, ideally 100. Add labelled rows to data.dev, or name other rows as data.pool"
         )
     dev = dev.take(_spread(dev, salt="dev"))
     seen = {folded(text) for text in dev.text}
@@ -146,7 +146,7 @@ def _labelled_part(rows: Rows) -> Rows:
 
 
 def _spread(rows: Rows, salt: str) -> list[int]:
-    """Return row numbers by hash, the labels taking turns in proportion."""
+    """Return row numbers in hash order, the labels taking turns in proportion."""
     hashes = [hashlib.sha256(f"{salt}\n{text}".encode("utf-8", "surrogatepass")).digest() for text in rows.text]
     of_label: dict[str | None, list[int]] = {}
     for i in sorted(range(len(rows)), key=hashes.__getitem__):
@@ -170,7 +170,7 @@ def _space(
         instructions, left_out = _written(prompt, search, labels, scorer, folder)
         if len(instructions) < search.paraphrases:
             notes.append(
-                f"The teacher wrote {len(instructions)} of {search.paraphrases} wordings that could be used; "
+                f"The teacher wrote {len(instructions)} usable wordings of {search.paraphrases} wanted; "
                 f"{left_out} of its answers lost the labels, copied the instruction or were too long."
             )
     slots = slots_of(prompt.input) - {"labels"}
@@ -190,11 +190,11 @@ def _space(
 def _written(
     prompt: LabelPrompt, search: SearchSpace, labels: list[str], scorer: Scorer, folder: Path
 ) -> tuple[list[str], int]:
-    """Return the teacher's wordings; they are kept on disk, because a second sampling might differ."""
+    """Return the teacher's wordings; they are kept on disk because sampling again might differ."""
     assert isinstance(search.paraphrases, int)
     key = _digest(prompt.instruction, search.paraphrases, search.seed, labels, scorer.identity)
     file = folder / "wordings.json"
-    with contextlib.suppress(Damage, KeyError):  # not there yet, or to be asked for again
+    with contextlib.suppress(Damage, KeyError):  # missing or damaged: ask again
         if (known := open_seal(file, None))["key"] == key:
             return known["wordings"], known["left_out"]
     wordings, left_out = paraphrase(
@@ -205,7 +205,7 @@ def _written(
 
 
 class _Context:
-    """Measures prompts on the first so many rows; what was answered is on disk before it counts."""
+    """Measures prompts on the first rows; answers are saved to disk before they are used."""
 
     def __init__(
         self,
@@ -223,9 +223,9 @@ class _Context:
         self._folder.mkdir(exist_ok=True)
         self._borders = [0, *sorted(set(sizes))]
         self.refused: ConfigError | None = None
-        """Why the teacher could not read a prompt, the last time."""
+        """Why the teacher last failed to read a prompt."""
         self.cached = False
-        """Whether the samples of any rows are one answer."""
+        """Whether all samples of some row gave the same answer."""
 
     def measure(self, prompt: LabelPrompt, used: int) -> Score | None:
         """Return a prompt's figures on the first `used` rows; ``None``: the teacher cannot read it."""
