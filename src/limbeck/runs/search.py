@@ -95,24 +95,28 @@ class Tuning:
         return bool(self._rates and system.stages) and system.role != "teacher"
 
     def _try(self, system: System, rate: float) -> Trial:
-        tried, costs = _trial(system, rate), self._costs
-        trial = Trial(
-            system=system.name, budget=system.budget, settings={"learning_rate": rate}, value=None, chosen=False
-        )
+        tried, value = _trial(system, rate), None
         try:
-            model = train(self._run, tried, self._seed, costs)
+            model = train(self._run, tried, self._seed, self._costs)
         except NonFiniteLoss as error:
             self._run.progress.log(f"{tried.stages[-1].title}: {error}")
-            return trial
+        else:
+            score = self._kept_score(tried, rate, model)
+            value = score.value
+            self._score = self._score if value is None else score
+        settings = {"learning_rate": rate}
+        return Trial(system=system.name, budget=system.budget, settings=settings, value=value, chosen=False)
+
+    def _kept_score(self, system: System, rate: float, model: Any) -> _Score:
+        """Return what the main process measured, in all processes: they choose alike."""
         budget = "" if system.budget is None else f"-n{system.budget}"
-        self._score = kept(
+        return kept(
             self._folder,
             f"predictions/{system.name}{budget}-dev-lr{rate}.json",
-            make=lambda: as_json(self._scored(tried, model).model_dump()).encode(),
+            make=lambda: as_json(self._scored(system, model).model_dump()).encode(),
             read=lambda path: _Score.model_validate(json.loads(path.read_text(encoding="utf-8"))),
             progress=self._run.progress,
         )
-        return trial.model_copy(update={"value": self._score.value})
 
     def _scored(self, system: System, model: Any) -> _Score:
         measured = self._run.score(system, self._seed, model)

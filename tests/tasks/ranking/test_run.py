@@ -446,7 +446,7 @@ def test_each_system_has_the_best_of_two_rates_at_each_budget(searching: dict[st
         tmp_path / "run" / "stages" / "seed0" / "ml_ipd-target-n4-lr0.003" / "model" / "model.safetensors"
     )
     assert all(np.array_equal(exported[name], trained[name]) for name in exported)
-    assert any("24 labelled records of the target languages" in words for words in results.warnings)
+    assert any("chosen on 24 labelled target-language records beyond" in words for words in results.warnings)
     costs = [cost.stage for cost in results.costs if cost.system == "ml_ipd"]
     assert costs == ["distillation-lr0.003", "target-n4-lr0.003"]
 

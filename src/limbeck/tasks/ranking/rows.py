@@ -117,8 +117,7 @@ def read_language_data(config: LanguageRunConfig, *, embed: Callable[[list[str]]
     if dev:
         sources, pool = without_overlap(sources, dev), without_overlap(pool, dev)
         warnings.append(
-            f"Learning rates were chosen on {len(dev)} labelled records of the target languages that no system was "
-            "trained on: labels beyond those of data.shots."
+            f"Learning rates were chosen on {len(dev)} labelled target-language records beyond data.shots."
         )
     english = [record for record in sources if record.gold or record.grades]
     if not english:
