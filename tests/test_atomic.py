@@ -131,5 +131,5 @@ def test_torch_on_a_full_disk(tmp_path: Path) -> None:
     answer = subprocess.run(words, capture_output=True, text=True, check=True)
     for line in answer.stdout.splitlines():
         assert "could not be written: File too large" in line
-        assert "Make room" in line
+        assert "Free some space" in line
     assert len(answer.stdout.splitlines()) == len(rooms)

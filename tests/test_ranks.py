@@ -102,6 +102,6 @@ def test_the_launcher_s_precision_is_the_run_s(monkeypatch: pytest.MonkeyPatch) 
         require_precision(wanted)
     for asked, wanted, to_set in (("bf16", "float32", "bf16"), ("fp16", "bf16", "fp16"), ("fp8", "bf16", "bf16")):
         monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", asked)
-        said = f"mixed precision {asked}, and training.precision is {wanted}.*training.precision: {to_set}"
+        said = f"mixed precision {asked}, but training.precision is {wanted}.*training.precision: {to_set}"
         with pytest.raises(ConfigError, match=said):
             require_precision(wanted)

@@ -1,4 +1,4 @@
-"""limbeck: distil a large language model into a small one, and say what was kept, lost and what it cost."""
+"""limbeck: distil a large language model into a small one, and report what was kept, what was lost, and the cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["distill"]
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded on first use: `limbeck --help` and the report work without loading torch.
+    # Load on first use: `limbeck --help` and the report work without loading torch.
     if name == "distill":
         from limbeck.runs.flow import distill
 

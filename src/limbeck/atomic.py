@@ -1,7 +1,7 @@
-"""Files that are whole or not there, whenever a kill or a full disk comes.
+"""Writing files and folders whole or not at all, even if the process is killed or the disk is full.
 
 A file is the old one or the new one. A folder may also be missing for the moment between the two; what is
-written into folders here is made again by the next start.
+written into folders here is rebuilt on the next start.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ __all__ = [
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FAULTY = {*_NO_ROOM, errno.EROFS, errno.EIO, errno.ESTALE}
-"""What only a file system says: any such error inside the block is a refused write."""
+"""Errors that only a file system gives: any of these inside the block is a refused write."""
 _WRONG_PLACE = {
     errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP,
     errno.ENAMETOOLONG, errno.ENXIO,
 }  # fmt: skip
-"""What any file may be the reason of: these count where the file is the one that is written, or beside it."""
+"""Errors that any file may cause: they count only for the file being written, or one next to it."""
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")
-"""How safetensors ends what the operating system told it."""
+"""The end of safetensors' messages about an error of the operating system."""
 _HIDES_THE_NUMBER = ("torch.serialization", "safetensors.torch", "safetensors.numpy")
-"""Modules that write files and may fail without saying what the operating system said."""
+"""Modules that write files and may fail without passing on the operating system's error."""
 _PROBE_BYTES = 2**20
 
 
@@ -65,13 +65,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def as_json(value: Any) -> str:
-    """Return `value` as files of limbeck hold JSON."""
+    """Return `value` as JSON in the format of limbeck's files."""
     return json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 @contextmanager
 def replace_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Yield a file to fill, text in UTF-8 by default; it takes the place of `path` once the block has ended well."""
+    """Yield a file to fill, text in UTF-8 by default; it replaces `path` once the block has succeeded."""
     part = _part(path)
     try:
         with guard_storage(path):
@@ -90,7 +90,7 @@ def replace_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 @contextmanager
 def replace_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; it takes the place of `folder` once the block has ended well."""
+    """Yield an empty folder to fill; it replaces `folder` once the block has succeeded."""
     part = _part(folder)
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -108,27 +108,27 @@ def replace_folder(folder: Path) -> Iterator[Path]:
 
 
 def sync(paths: Iterable[Path]) -> None:
-    """Return once files and the names in folders are on the disk itself, where no power cut takes them."""
+    """Flush files, and the entries of folders, to the disk itself, so that they survive a power cut."""
     for path in paths:
         number = os.open(path, os.O_RDONLY)
         try:
             os.fsync(number)
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot do it for folders
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot sync folders
                 raise
         finally:
             os.close(number)
 
 
 def try_output(path: Path | None, *, parents: bool = False) -> None:
-    """Refuse an output file that could not be written, before any work is done for it.
+    """Refuse an output file that cannot be written, before any work is done for it.
 
     Args:
-        path: the output; ``None``: there is none.
-        parents: make the folder that it is to be in.
+        path: the output; ``None`` if there is none.
+        parents: create its parent folders.
 
     Raises:
-        StorageError: what stands in the way.
+        StorageError: the output cannot be written; says why.
     """
     if path is None:
         return
@@ -143,10 +143,10 @@ def try_output(path: Path | None, *, parents: bool = False) -> None:
 
 
 def try_folder(folder: Path) -> None:
-    """Make a folder that will be written into, and refuse one that cannot be, before any work is done for it.
+    """Create a folder for outputs; refuse one that cannot be written into, before any work is done for it.
 
     Raises:
-        StorageError: what stands in the way.
+        StorageError: the folder cannot be written into; says why.
     """
     with guard_storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -164,9 +164,9 @@ def guard_storage(path: Path) -> Iterator[None]:
         refused = _refusal(error, path)
         if refused is None:
             raise
-        advice = "Choose another place"
+        advice = "Choose another path"
         if _number(refused) in _FAULTY:
-            advice = "Make room, or choose another place; a run goes on from its last checkpoint with the same command"
+            advice = "Free some space or choose another path; the same command resumes a run from its last checkpoint"
         raise StorageError(
             f"{path} could not be written: {_words(refused, path)}. What was saved before is untouched. {advice}."
         ) from error
@@ -177,19 +177,19 @@ def _part(path: Path) -> Path:
 
 
 def _require_replaceable(path: Path) -> None:
-    """Refuse a folder, and devices and pipes, which a file would take the place of.
+    """Refuse folders, devices and pipes, which a file would replace.
 
     Raises:
-        OSError: as the operating system would say it.
+        OSError: as from the operating system.
     """
     if not path.name or path.is_dir():  # without a name: / or ..
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if path.exists() and not path.is_file():
-        raise OSError(errno.ENXIO, "It is no regular file (standard output is written without an output)", str(path))
+        raise OSError(errno.ENXIO, "It is not a regular file (for standard output, give no output path)", str(path))
 
 
 def _refusal(error: Exception, path: Path) -> BaseException | None:
-    """Return what the file system said, where it is the reason of `error`; else ``None``."""
+    """Return the file system's error that caused `error`, or ``None``."""
     reasons = list(_reasons(error))
     for one in reasons:
         number = _number(one)
@@ -216,9 +216,9 @@ def _number(error: BaseException) -> int | None:
 
 
 def _is_beside(error: BaseException, path: Path) -> bool:
-    """Whether an error is about `path`, or about something in its folder or below."""
+    """Whether an error is about `path`, or about something in or below its folder."""
     if not isinstance(error, OSError):
-        return True  # a writer that says no name
+        return True  # a writer that gives no name
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
     return any(Path(os.path.abspath(name)).is_relative_to(path.absolute().parent) for name in names)
 
@@ -233,7 +233,7 @@ def _comes_from_a_writer(error: BaseException) -> bool:
 
 
 def _probe(path: Path) -> OSError | None:
-    """Return what the file system says to a megabyte more in the place of `path`; ``None`` if it takes it."""
+    """Return the file system's error on writing a megabyte at `path`; ``None`` if it succeeds."""
     try:
         with tempfile.TemporaryFile(dir=path if path.is_dir() else path.parent) as file:
             file.write(bytes(_PROBE_BYTES))
@@ -245,7 +245,7 @@ def _probe(path: Path) -> OSError | None:
 
 
 def _words(error: BaseException, path: Path) -> str:
-    """Return what was said, and of which file unless it is `path` itself."""
+    """Return the error's words, with the file it is about unless that is `path`."""
     if not isinstance(error, OSError) or error.strerror is None:
         return (str(error).strip().splitlines() or [type(error).__name__])[0].removesuffix(".")
     known = error.filename in (None, str(path), str(_part(path)))

@@ -9,8 +9,8 @@
     ├── StorageError             a file could not be written (for example: the disk is full)
     └── NonFiniteLoss            training diverged; the last good checkpoint is kept
 
-A message says what was expected, what came, where, and what to do. Any other
-exception is a fault of ours (exit code 1).
+A message says what was expected, what was found, where, and what to do. Any other
+exception is a bug in limbeck (exit code 1).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 
 
 class LimbeckError(Exception):
-    """Base of all errors that a user can cause and can do something about."""
+    """Base of all errors that a user can cause and fix."""
 
 
 class ConfigError(LimbeckError):
@@ -48,7 +48,7 @@ class ModelError(LimbeckError):
 
 
 class TeacherError(LimbeckError):
-    """A teacher behind an API does not accept key or model, changes, or gives nothing but failures."""
+    """A teacher behind an API rejects the key or model, changes, or gives nothing but failures."""
 
 
 class RunFolderError(LimbeckError):
@@ -64,7 +64,7 @@ class NonFiniteLoss(LimbeckError):
 
 
 def near_misses(word: str, known: Iterable[str]) -> str:
-    """Return ``"did you mean 'x'?"`` for close spellings, else what is known.
+    """Return ``"did you mean 'x'?"`` for close spellings, else the known words.
 
     >>> near_misses("max_step", ["max_steps", "batch_size"])
     "did you mean 'max_steps'?"

@@ -1,4 +1,4 @@
-"""How numbers and foreign text are written: in messages, on the page, in the model card and in the terminal alike."""
+"""Formatting of numbers and foreign text, the same in messages, report pages, model cards and the terminal."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ __all__ = [
 EN_DASH, MINUS, TIMES = "\N{EN DASH}", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
 
 ABSENT = EN_DASH
-"""Stands for a figure that was not, or could not be, measured."""
+"""Shown for a figure that was not, or could not be, measured."""
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -89,9 +89,9 @@ def shorten(text: str, width: int) -> str:
 
 
 def shorten_apart(names: Sequence[str], width: int) -> list[str]:
-    """Put names on one line of at most `width` characters each, out of their middle, and keep different ones apart.
+    """Put names on one line of at most `width` characters each, cutting their middle; keep different names distinct.
 
-    What tells names apart is often at their end.
+    Names often differ only at their end.
 
     >>> shorten_apart(["card_payment_wrong_exchange_rate", "card_arrival"], 20)
     ['card_payme…ange_rate', 'card_arrival']
@@ -121,7 +121,7 @@ def _without_middle(text: str, width: int) -> str:
 
 
 def is_wide(character: str) -> bool:
-    """Say whether a character takes two columns, as in Chinese, Japanese and Korean."""
+    """Return whether a character takes two columns, as in Chinese, Japanese and Korean."""
     return unicodedata.east_asian_width(character) in ("W", "F")
 
 
@@ -135,7 +135,7 @@ def share_text(share: float | None, *, digits: int = 1) -> str:
 
 
 def points_text(difference: float | None) -> str:
-    """Write a difference of two shares in percentage points, always with its sign.
+    """Write the difference of two shares in percentage points, always with its sign.
 
     >>> points_text(0.0312)
     '+3.1 points'
@@ -149,7 +149,7 @@ def decimal_text(value: float | None) -> str:
 
 
 def signed_text(difference: float) -> str:
-    """Write a difference of what is no share, such as nats, with three decimals, always with its sign.
+    """Write a difference that is not one of shares, such as nats, with three decimals, always with its sign.
 
     >>> signed_text(0.0312), signed_text(-0.5), signed_text(-0.0002)
     ('+0.031', '\N{MINUS SIGN}0.500', '0.000')
@@ -192,7 +192,7 @@ def power_text(number: str) -> str:
 
 
 def figure_text(value: float | None, unit: MetricUnit) -> str:
-    """Write a figure of a metric in its unit, which is left out where the metric's title says it.
+    """Write a figure of a metric in its unit, unless the metric's title gives the unit.
 
     >>> figure_text(0.824, "share"), figure_text(0.824, "number"), figure_text(12.44, "words")
     ('82.4 %', '0.824', '12.4')
@@ -209,14 +209,14 @@ def figure_text(value: float | None, unit: MetricUnit) -> str:
 
 
 def figure_range(interval: Interval | None, unit: MetricUnit) -> str:
-    """Write the bounds of a figure as briefly as a narrow column needs; nothing where there are none."""
+    """Write the bounds of a figure, short enough for a narrow column; nothing if there are none."""
     if interval is None or not _known(interval.low) or not _known(interval.high):
         return ""
     return EN_DASH.join(figure_text(end, unit).removesuffix(" %") for end in (interval.low, interval.high))
 
 
 def difference_text(difference: float | None, unit: MetricUnit) -> str:
-    """Write a difference of two figures, always with its sign: of shares in points.
+    """Write the difference of two figures, always with its sign; for shares, in points.
 
     >>> difference_text(0.0312, "share"), difference_text(0.0312, "nats"), difference_text(0.0312, "number")
     ('+3.1 points', '+0.031 nats', '+0.031')
@@ -229,7 +229,7 @@ def difference_text(difference: float | None, unit: MetricUnit) -> str:
 
 
 def difference_range(interval: Interval | None, unit: MetricUnit) -> str:
-    """Write the bounds of a difference, without its unit; nothing where there are none."""
+    """Write the bounds of a difference, without its unit; nothing if there are none."""
     if interval is None or not _known(interval.low) or not _known(interval.high):
         return ""
     return " to ".join(bare_difference(end, unit) for end in (interval.low, interval.high))
@@ -241,7 +241,7 @@ def bare_difference(difference: float | None, unit: MetricUnit) -> str:
 
 
 def range_text(interval: Interval | None, *, unit: Unit = "share") -> str:
-    """Write the bounds of an interval: of a share, of points or of nats.
+    """Write the bounds of an interval of shares, points or nats.
 
     >>> range_text(Interval(value=0.82, low=0.801, high=0.846))
     '80.1 to 84.6 %'
@@ -256,7 +256,7 @@ def range_text(interval: Interval | None, *, unit: Unit = "share") -> str:
 
 
 def bare_range(interval: Interval | None, *, unit: Unit = "share") -> str:
-    """Write the bounds as briefly as a narrow column needs: without unit, joined by a dash."""
+    """Write the bounds short enough for a narrow column: without unit, joined by a dash."""
     return range_text(interval, unit=unit).removesuffix(" %").replace(" to ", EN_DASH)
 
 
@@ -274,12 +274,12 @@ def p_value_text(p_value: float | None) -> str:
 
 
 def count_text(count: int | None) -> str:
-    """Write a whole number with its thousands apart: ``13,083``."""
+    """Write a whole number with thousands separators: ``13,083``."""
     return ABSENT if count is None else f"{count:,}"
 
 
 def layers_text(layers: int, of: int | None = None) -> str:
-    """Write how many layers a model has.
+    """Write a model's number of layers.
 
     >>> layers_text(3, of=6), layers_text(1)
     ('3 of 6 layers', '1 layer')
@@ -306,7 +306,7 @@ def bytes_text(size_bytes: int | None) -> str:
 
 
 def milliseconds_text(milliseconds: float | None) -> str:
-    """Write a latency with three significant digits; what is less than 0.01 ms is said to be.
+    """Write a latency with three significant digits; values below 0.01 ms as such.
 
     >>> milliseconds_text(7.314), milliseconds_text(0.0004)
     ('7.31 ms', '< 0.01 ms')
@@ -317,7 +317,7 @@ def milliseconds_text(milliseconds: float | None) -> str:
 
 
 def rate_text(rows_per_second: float | None) -> str:
-    """Write a throughput in rows.
+    """Write a throughput in rows per second.
 
     >>> rate_text(1204.4), rate_text(3.24), rate_text(0.0123)
     ('1,204 /s', '3.2 /s', '0.012 /s')
@@ -328,7 +328,7 @@ def rate_text(rows_per_second: float | None) -> str:
 
 
 def ratio_text(ratio: float | None) -> str:
-    """Write how many times as large one figure is as another.
+    """Write the ratio of two figures.
 
     >>> ratio_text(6.61), ratio_text(0.0123)
     ('6.6 \N{MULTIPLICATION SIGN}', '0.012 \N{MULTIPLICATION SIGN}')
@@ -363,7 +363,7 @@ def duration_text(seconds: float | None) -> str:
 
 
 def hours_text(hours: float | None) -> str:
-    """Write device hours with three significant digits; what is less than a tenth of an hour, in minutes and seconds.
+    """Write device hours with three significant digits; less than a tenth of an hour in minutes and seconds.
 
     >>> hours_text(0.004), hours_text(3.456), hours_text(1200)
     ('14.4 s', '3.46 h', '1,200 h')
@@ -390,7 +390,7 @@ def energy_text(kilowatt_hours: float | None) -> str:
 
 
 def saving_text(share: float | None) -> str:
-    """Write which share of a cost is saved; a negative saving is an extra cost.
+    """Write the share of a cost that is saved; a negative saving is an extra cost.
 
     >>> saving_text(0.75), saving_text(-0.204)
     ('75.0 %', '\N{MINUS SIGN}20.4 %')
@@ -409,7 +409,7 @@ def _signed(number: float, digits: int) -> str:
 
 def _scaled(number: float, step: int, units: list[str]) -> str:
     unit = 0
-    # 999.5 and not 1000: what would round to "1000 kB" is "1.0 MB".
+    # 999.5 and not 1000: a size that would round to "1000 kB" is written "1.0 MB".
     while number >= step - 0.5 and unit < len(units) - 1:
         number /= step
         unit += 1
@@ -418,7 +418,7 @@ def _scaled(number: float, step: int, units: list[str]) -> str:
 
 
 def _one_decimal(value: float) -> str:
-    """Two digits where one decimal would leave nothing of a number."""
+    """Write one decimal, or two digits if one decimal would lose the number."""
     return f"{value:.1f}" if value == 0 or value >= 0.0995 else f"{value:.2g}"
 
 

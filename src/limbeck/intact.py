@@ -1,7 +1,7 @@
-"""Are files still what was written? Sizes and checksums of them, in a file that is written after them.
+"""Detecting damaged files: their sizes and checksums, stored in a file that is written after them.
 
-CRC-32 finds what disks, power cuts and copies do to a file, and takes less than half a second of processor time a
-gigabyte. It is no proof against people.
+CRC-32 finds the damage that disks, power cuts and copies do, and takes less than half a second of processor time
+per gigabyte. It is no protection against tampering.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _AT_ONCE = 2**22
 
 
 class Damage(Exception):
-    """A file is not what was written; says which and how."""
+    """A file differs from what was written; says which and how."""
 
 
 def checksum(content: Any, so_far: int = 0) -> int:
-    """Return the CRC-32 of bytes, going on from that of bytes before them."""
+    """Return the CRC-32 of bytes, continuing from that of the bytes before them."""
     return zlib.crc32(content, so_far)
 
 
 def file_mark(path: Path) -> str:
-    """Return size and checksum of a file, as they are written down."""
+    """Return the size and checksum of a file, as they are stored."""
     size, found = 0, 0
     with path.open("rb") as file:
         while part := file.read(_AT_ONCE):
@@ -39,15 +39,15 @@ def file_mark(path: Path) -> str:
 
 
 def content_mark(size: int, found: int) -> str:
-    """Return the mark of a file by its size and the checksum of its content."""
+    """Return a file's mark, given its size and the checksum of its content."""
     return f"{size} bytes, {found:08x}"
 
 
 def require_same(path: Path, mark: str) -> None:
-    """Compare a file with what was written down of it.
+    """Compare a file with its stored mark.
 
     Raises:
-        Damage: it is missing or another one.
+        Damage: the file is missing or differs.
     """
     if not path.is_file():
         raise Damage(f"{path.name} is missing")
@@ -60,33 +60,33 @@ def require_same(path: Path, mark: str) -> None:
 
 
 def seal(path: Path, values: Mapping[str, Any], folder: Path | None) -> None:
-    """Write `values` as JSON with the marks of all files in `folder`, once these are on the disk itself.
+    """Write `values` as JSON with the marks of all files in `folder`, once these are safely on disk.
 
-    So there is no sealed file whose files are not whole, not even after a power cut.
+    A sealed file therefore implies whole files, even after a power cut.
 
     Args:
-        path: where to; in `folder`, or beside it.
-        values: what else the file holds.
-        folder: its files, also in folders below; `path` itself is left out. ``None``: it vouches for itself alone.
+        path: the sealed file, in `folder` or next to it.
+        values: the other content of the file.
+        folder: files to mark, including subfolders but not `path`. ``None``: `path` vouches only for itself.
     """
     sealed = dict(values)
     if folder is not None:
         files = [file for file in sorted(folder.rglob("*")) if file != path]
         sync([*files, folder, folder.parent])
         sealed[_FILES] = {str(file.relative_to(folder)): file_mark(file) for file in files if file.is_file()}
-    sealed = json.loads(json.dumps(sealed))  # as it will be read
+    sealed = json.loads(json.dumps(sealed))  # as it will be read back
     write_json(path, {**sealed, _OWN: _own(sealed)})
 
 
 def open_seal(path: Path, folder: Path | None) -> dict[str, Any]:
-    """Return the values of a sealed file whose files are as they were. One of before there were marks is believed.
+    """Return the values of a sealed file whose files are unchanged. A file from before there were marks is trusted.
 
     Args:
         path: the sealed file.
-        folder: of its files; ``None``: they are not compared again.
+        folder: the folder of its files; ``None``: do not compare them.
 
     Raises:
-        Damage: the file cannot be read, or one of its files is missing or another one.
+        Damage: the file cannot be read, or one of its files is missing or differs.
     """
     try:
         sealed = json.loads(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Which of several processes is this, and do they share the work as a run can? One without launcher is rank 0 of 1."""
+"""Ranks of a run's processes, and checks of how they share the work. Without a launcher: rank 0 of 1."""
 
 from __future__ import annotations
 
@@ -30,39 +30,39 @@ _BACK_ENDS = {
     "tensor, context or sequence parallelism": ("ACCELERATE_USE_PARALLELISM_CONFIG",),
     "SageMaker's own parallelism": ("ACCELERATE_SAGEMAKER_DISTRIBUTED_TYPE",),
 }
-"""What `accelerate launch` sets for ways of sharing out a model of which a run knows nothing."""
+"""Variables that `accelerate launch` sets for ways of splitting a model that runs do not support."""
 _OFF = {"", "0", "n", "no", "f", "false", "off"}
 _ADVICE = (
     "limbeck trains whole copies of a model (DDP). Start it with torchrun, or with accelerate's plain multi-GPU or "
-    "multi-CPU settings (accelerate config). Where a model does not fit one device: a smaller "
+    "multi-CPU settings (accelerate config). If a model does not fit on one device, try a smaller "
     "training.micro_batch_size, precision: bf16, student.adapter, or `limbeck plan RUN.yaml` for what to change"
 )
 
 
 def ranks() -> int:
-    """Number of processes (``accelerate launch`` and ``torchrun`` set it)."""
+    """Return the number of processes (set by ``accelerate launch`` and ``torchrun``)."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return int(os.environ.get("RANK", "0"))
 
 
 def is_main() -> bool:
-    """Whether this process writes what only one may write."""
+    """Return whether this process writes what only one may write."""
     return rank() == 0
 
 
 def on_cpus() -> bool:
-    """Whether several processes train on CPUs, which transformers and accelerate want to be told."""
+    """Return whether several processes train on CPUs, which transformers and accelerate need to be told."""
     import torch
 
     return ranks() > 1 and not torch.accelerator.is_available()
 
 
 def device() -> str:
-    """Where this process computes: its own accelerator where there is one, else the CPU."""
+    """Return this process's device: its own accelerator if there is one, else the CPU."""
     import torch
 
     if not torch.accelerator.is_available():
@@ -73,7 +73,7 @@ def device() -> str:
 
 
 def wait_for_all() -> None:
-    """Return once every process has come here."""
+    """Wait until every process has reached this call."""
     if ranks() > 1:
         _processes().wait_for_everyone()
 
@@ -90,7 +90,7 @@ def _processes() -> Any:
 
 
 def _leave() -> None:
-    """End gloo's threads: one that still runs when Python ends may abort a process whose work is done."""
+    """End gloo's threads: one still running when Python exits may abort a process whose work is done."""
     import torch.distributed
 
     if torch.distributed.is_initialized():
@@ -98,7 +98,7 @@ def _leave() -> None:
 
 
 def sum_over_ranks(values: Sequence[float]) -> list[float]:
-    """Return the sum over all processes of each number; all must come here, with as many."""
+    """Return the sum over all processes of each number; all must call it, with equally many."""
     if ranks() == 1:
         return list(values)
     import torch
@@ -111,25 +111,27 @@ def sum_over_ranks(values: Sequence[float]) -> list[float]:
 
 
 def from_main(value: float) -> float:
-    """Return the number that the main process has; all must come here."""
+    """Return the main process's number; all processes must call it."""
     (found,) = sum_over_ranks([value if is_main() else 0.0])
     return found
 
 
 def require_data_parallel() -> None:
-    """Refuse launchers that share out the model itself: its weights, checkpoints and losses would be parts.
+    """Refuse launchers that split the model itself: weights, checkpoints and losses would be partial.
 
     Raises:
-        ConfigError: names the back end, and what to do.
+        ConfigError: names the backend, and what to do.
     """
     for name, variables in _BACK_ENDS.items():
         for variable in variables:
             if os.environ.get(variable, "").strip().lower() not in _OFF:
-                raise ConfigError(f"the launcher asks for {name} ({variable}), which cannot be used here. {_ADVICE}")
+                raise ConfigError(
+                    f"the launcher asks for {name} ({variable}), which limbeck does not support. {_ADVICE}"
+                )
 
 
 def require_precision(wanted: str) -> None:
-    """Refuse a precision that this machine has not, and a launcher's that the trainer would follow instead.
+    """Refuse a precision that this machine lacks, and a launcher's setting that would override it.
 
     Args:
         wanted: the run's ``training.precision``.
@@ -141,12 +143,12 @@ def require_precision(wanted: str) -> None:
 
     if wanted == "fp16" or (wanted == "bf16" and not on_cpus()):
         if not torch.accelerator.is_available():
-            raise ConfigError(f"training.precision: {wanted} is for GPUs, and there is none here. Use float32")
+            raise ConfigError(f"training.precision: {wanted} needs a GPU, and there is none. Use float32")
         if wanted == "bf16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
-            raise ConfigError("training.precision: this GPU has no bf16. Use fp16 or float32")
+            raise ConfigError("training.precision: this GPU does not support bf16. Use fp16 or float32")
     asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "").strip().lower()
     if asked not in _OFF and asked != wanted:
         raise ConfigError(
-            f"accelerate's settings ask for mixed precision {asked}, and training.precision is {wanted}. Launch with "
+            f"accelerate's settings ask for mixed precision {asked}, but training.precision is {wanted}. Launch with "
             f"--mixed_precision no, or set training.precision: {asked if asked in ('bf16', 'fp16') else 'bf16'}"
         )

@@ -1,4 +1,4 @@
-"""What the layers hand to each other, and the letters that name tensor dimensions.
+"""Types that the layers exchange, and the letters that name tensor dimensions.
 
 Dimension letters, the same everywhere, as suffixes of tensor names
 (``student_logits_BC``):
@@ -7,11 +7,11 @@ Dimension letters, the same everywhere, as suffixes of tensor names
     T  token positions                        D  hidden width
     N  rows of a whole data set               K  candidates of a record (padded to the most in a batch),
     V  tokens of the vocabulary                  or kept tokens of a sparse distribution
-    S  supervised positions of a micro-batch, row by row: where a token is predicted that counts
+    S  supervised positions of a micro-batch, row by row: where a counted token is predicted
     H  attention heads                        G  heads of keys and values, which queries may share
     E  width of a head
 
-Torch is imported for annotations only, so that the report works without it.
+Torch is imported only for annotations, so that the report works without it.
 """
 
 from __future__ import annotations
@@ -53,21 +53,21 @@ __all__ = [
 ]
 
 UNLABELLED = -100
-"""Label id of a row (or position) without a label; the field's usual ignore index."""
+"""Label id of a row (or position) without a label; the usual ignore index."""
 
 BYTES_A_TOKEN = 4
-"""A rule of thumb where the tokenizer is not at hand; about right for English, and stricter for other scripts."""
+"""A rule of thumb when the tokenizer is not available; about right for English, stricter for other scripts."""
 
 
 class CompletionSource(IntEnum):
-    """Where a completion that is trained on comes from."""
+    """The source of a completion that is trained on."""
 
     DATA = 0
     TEACHER = 1
     STUDENT = 2
     """On its own, or token by token with the teacher."""
     CORPUS = 3
-    """Plain text that a recipe trains on besides the task."""
+    """Plain text that a recipe trains on in addition to the task."""
 
 
 class Origin(NamedTuple):
@@ -92,11 +92,11 @@ class Rows:
     label: list[str | None]
     origin: list[Origin]
     teacher_label: list[str | None] | None = None
-    """Label names that a teacher gave, read with the rows; ``None``: not asked for."""
+    """Label names from a teacher, read with the rows; ``None``: not requested."""
     teacher_confidence: list[float | None] | None = None
-    """How sure it was of each, from 0 to 1."""
+    """Its confidence in each, from 0 to 1."""
     teacher_rationale: list[str | None] | None = None
-    """Why, in its own words."""
+    """Its rationales, in its own words."""
 
     def __len__(self) -> int:
         return len(self.text)
@@ -120,18 +120,18 @@ class Rows:
 class Instruction:
     """One instruction record: a question and the answers to rank, in one language.
 
-    Classification, pair, word and translation sets all reduce to it, so one scorer, one loss, one
-    accuracy and one mean reciprocal rank serve them all. Candidates are pairwise different, at least
-    two, and hold every gold answer.
+    Classification, pair, word and translation sets all reduce to it, so they share one scorer, one loss, one
+    accuracy and one mean reciprocal rank. Candidates are pairwise different, at least two, and include every
+    gold answer.
     """
 
     id: str
-    """Unique over all records of a run: ``source/split/language/key``."""
+    """Unique among all records of a run: ``source/split/language/key``."""
     source: str
-    """The set it came from, as the run file calls it."""
+    """The set it came from, by its name in the run file."""
     split: Literal["train", "dev", "test"]
     task: str
-    """A task of the prompt registry, e.g. ``topic``; chooses the Task-Level Prompt."""
+    """A task in the prompt registry, e.g. ``topic``; chooses the Task-Level Prompt."""
     lang: str
     """Language of the text (of the candidates in translation), ISO 639-1 where there is a code; chooses the
     Language-Level Prompt."""
@@ -140,13 +140,13 @@ class Instruction:
     """The second text of a pair task."""
     candidates: tuple[str, ...]
     gold: tuple[int, ...]
-    """Places of the right candidates; empty where the record has no label."""
+    """Indices of the right candidates; empty if the record has no label."""
     grades: tuple[float, ...] | None = None
-    """A relevance grade for each candidate, where the set grades instead of choosing."""
+    """A relevance grade for each candidate, if the set grades instead of choosing."""
     slots: tuple[tuple[str, str], ...] = ()
     """More slots of the Task-Level Prompt by name, e.g. ``span`` or ``src_lang``."""
     group: str | None = None
-    """Records that a metric takes together: the pages of one query, the words of one sentence."""
+    """Key of records that a metric groups: the pages of one query, the words of one sentence."""
     parallel: str | None = None
     """Records of different languages with the same key are translations of each other, candidates included."""
 
@@ -182,7 +182,7 @@ class SoftLayout:
 
 @dataclass(frozen=True)
 class DenseLogits:
-    """Logits that are there."""
+    """Materialised logits."""
 
     logits_SV: Tensor
 
@@ -199,18 +199,18 @@ class DenseLogits:
 
 @dataclass(frozen=True)
 class LazyLogits:
-    """Logits as what they are made of: ``scale * cap(hidden @ weight.T + bias)``, ``cap(z) = c tanh(z / c)``.
+    """Logits as their factors: ``scale * cap(hidden @ weight.T + bias)``, ``cap(z) = c tanh(z / c)``.
 
-    Of a model with a padded vocabulary, `weight_VD` and `bias_V` are given up to the tokenizer's real size.
+    For a model with a padded vocabulary, `weight_VD` and `bias_V` are cut to the tokenizer's real size.
     """
 
     hidden_SD: Tensor
     weight_VD: Tensor
     bias_V: Tensor | None = None
     softcap: float | None = None
-    """c of Gemma 2 (``final_logit_softcapping``)."""
+    """The c of Gemma 2 (``final_logit_softcapping``)."""
     scale: float = 1.0
-    """Cohere's ``logit_scale``, one over Granite's ``logits_scaling``."""
+    """Cohere's ``logit_scale``; the inverse of Granite's ``logits_scaling``."""
 
     @property
     def rows(self) -> int:
@@ -225,14 +225,14 @@ class LazyLogits:
 
 @dataclass(frozen=True)
 class SparseLogits:
-    """The K likeliest tokens of each distribution, and the mass of all others in one bucket."""
+    """The K most likely tokens of each distribution, and the mass of all others in one bucket."""
 
     ids_SK: Tensor
-    """Token ids, int64, no id twice in a row."""
+    """Token ids, int64, unique within a row."""
     log_probs_SK: Tensor
-    """Their log-probabilities under ``softmax(logits / temperature)``; ``-inf`` fills a row of fewer tokens."""
+    """Their log-probabilities under ``softmax(logits / temperature)``; ``-inf`` pads a row with fewer tokens."""
     tail_S: Tensor
-    """Log of the probability of all other tokens together; ``-inf`` where there is none."""
+    """Log of the probability of all other tokens together; ``-inf`` if there are none."""
     vocabulary: int
     """Number of tokens: V."""
     temperature: float = 1.0
@@ -257,11 +257,11 @@ class Tap(NamedTuple):
     hidden      ``[B, T, D]``        output of a layer
     first       ``[B, D]``           the same at each row's first token ([CLS])
     attention   ``[B, H, T, T]``     scores of self-attention as softmax reads them: queries by keys, scaled, with
-                                     position bias; ``-inf`` where a position may not be looked at
-    query       ``[B, H, T, E]``     what self-attention multiplies, rotary positions included
-    key, value  ``[B, G, T, E]``     the same; G is less than H where queries share heads
-    embedding   ``[B, T, D]``        what the first layer reads; of no layer
-    ffn         ``[B, T, D]``        what a layer's feed-forward block adds, before dropout and norm
+                                     position bias; ``-inf`` where attention is masked
+    query       ``[B, H, T, E]``     queries of self-attention, rotary positions included
+    key, value  ``[B, G, T, E]``     the same for keys and values; G < H if queries share heads
+    embedding   ``[B, T, D]``        input of the first layer; has no layer number
+    ffn         ``[B, T, D]``        output of a layer's feed-forward block, before dropout and norm
     ==========  ===================  ==================================================================
     """
 
@@ -269,21 +269,21 @@ class Tap(NamedTuple):
     layer: int = 0
     """Counted from 1."""
     half: Literal["encoder", "decoder"] | None = None
-    """Of a model that has both; ``None``: it has one list of layers."""
+    """For a model with both; ``None``: it has one stack of layers."""
 
 
 class Signal(TypedDict, total=False):
-    """What a model says about a batch; only what was asked for is there."""
+    """A model's output for a batch; holds only what was asked for."""
 
     logits: Tensor
     """``[B, C]``: logits of classes or labels, real values, or scores of candidates, ``-inf`` where a row has fewer
     than C; ``[B, T, C]``: logits of tags."""
     states: Mapping[Tap, Tensor]
-    """What is at each tap."""
+    """The tensor at each tap."""
     value_B: Tensor
-    """What a critic expects the reward of each record to be."""
+    """A critic's estimate of each record's reward."""
     rationale_log_probs_B: Tensor
-    """Of a student that explains: mean log-probability of the tokens of each row's rationale; 0 without one."""
+    """For a student that explains: mean log-probability of each row's rationale tokens; 0 without a rationale."""
     tokens: LogitSource
     """In text generation: next-token distributions at the supervised positions, row by row."""
     log_probs_S: Tensor
@@ -300,31 +300,31 @@ class Batch(TypedDict, total=False):
     labels_B: Tensor
     """Label ids, `UNLABELLED` where a row has none."""
     targets_BC: Tensor
-    """Gold values in regression; 1 or 0 for labels that may go together; float, NaN where a row has none."""
+    """Gold values in regression; 1 or 0 in multi-label classification; float, NaN where a row has none."""
     labels_BT: Tensor
-    """In text generation: the token id that each position predicts, `UNLABELLED` where none counts. Shifted already:
-    of a causal model ``labels_BT[b, t]`` is the token at ``t + 1``. Positions are those of the student's
-    ``input_ids``, or of its ``decoder_input_ids`` where it has an encoder."""
+    """In text generation: the token id that each position predicts, `UNLABELLED` where none counts. Already shifted:
+    in a causal model ``labels_BT[b, t]`` is the token at ``t + 1``. Positions are those of the student's
+    ``input_ids``, or of its ``decoder_input_ids`` if it has an encoder."""
     words_BT: Tensor
-    """In token classification: which positions stand for a word, bool. ``labels_BT`` then holds the tags of words, not
+    """In token classification: which positions represent a word, bool. ``labels_BT`` then holds the tags of words, not
     shifted, `UNLABELLED` everywhere else."""
     read_BT: Tensor
-    """In text generation, of packed rows, which have no attention mask: where a token of a sequence is and no
-    padding, bool."""
+    """In text generation with packed rows, which have no attention mask: which positions hold a token of a sequence
+    and not padding, bool."""
     behaviour_log_probs_BT: Tensor
-    """In text generation: log-probability of each written token under what drew it, where the student wrote."""
+    """In text generation: log-probability of each generated token under the distribution it was drawn from."""
     rewards_B: Tensor
-    """In text generation: what a function of the user's says of each text that the student wrote."""
+    """In text generation: the user's reward function's value for each text that the student generated."""
     returns_BT: Tensor
-    """In text generation: what a policy gradient weighs each written token by."""
+    """In text generation: the weight of each generated token in a policy gradient."""
     source_B: Tensor
-    """In text generation: where each row's completion comes from (`CompletionSource`)."""
+    """In text generation: the source of each row's completion (`CompletionSource`)."""
     candidates_BK: Tensor
-    """In candidate ranking: which places of a row hold a candidate, bool; scores elsewhere are ``-inf``."""
+    """In candidate ranking: which positions of a row hold a candidate, bool; scores elsewhere are ``-inf``."""
     gold_BK: Tensor
     """In candidate ranking: the distribution over candidates to learn, float; all 0 where a row has no label."""
     rationales: dict[str, Tensor]
-    """Why a teacher gave its labels: ``explained_B``, which rows have one (bool), and for each of these R rows
+    """A teacher's rationales: ``explained_B``, which rows have one (bool), and for each of these R rows
     ``input_ids`` and ``attention_mask`` ``[R, T]`` of a prompt with the rationale, from token ``starts`` on."""
     rows_B: Tensor
     """Row numbers in the training set: the key that joins a row with its teacher signal."""
@@ -333,7 +333,7 @@ class Batch(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Needs:
-    """What terms ask for, so that nothing else is computed."""
+    """What terms need, so that nothing else is computed."""
 
     student_taps: frozenset[Tap] = frozenset()
     teacher_taps: frozenset[Tap] = frozenset()
@@ -343,7 +343,7 @@ class Needs:
     same_tokens: bool = False
     """Teacher and student must read the same token ids."""
     rationales: bool = False
-    """The words in which a teacher gives its rationales."""
+    """The text of a teacher's rationales."""
     log_probs: bool = False
     """The student's log-probability of each supervised token."""
 
@@ -357,46 +357,46 @@ class Needs:
 
     @property
     def teacher_hidden(self) -> bool:
-        """Whether the teacher is looked into at every position, which is too much to keep."""
+        """Whether the teacher's states are read at every position, which is too much to keep."""
         return any(tap.site != "first" for tap in self.teacher_taps)
 
     @property
     def teacher_first(self) -> list[int]:
-        """Teacher layers that are looked at in their first position, in order."""
+        """Teacher layers that are read at their first position, in order."""
         return sorted(tap.layer for tap in self.teacher_taps if tap.site == "first")
 
 
 class Shapes(NamedTuple):
-    """Depth, width and heads of both models: what a term is bound to."""
+    """Depth, width and heads of both models: input of `Term.bind`."""
 
     teacher_layers: int
     teacher_width: int
     student_layers: int
     student_width: int
     teacher_heads: int = 0
-    """Of attention; 0: not known."""
+    """Attention heads; 0: unknown."""
     student_heads: int = 0
 
 
 class Writer(Protocol):
-    """Replaces texts of an optimiser step by texts that a model writes now, before anything is counted."""
+    """Replaces texts of an optimiser step with newly generated ones, before anything is counted."""
 
     def write(self, step: int, batches: list[Batch]) -> list[Batch]:
-        """Return as many micro-batches to train on in the step after `step` steps, in place of this rank's."""
+        """Return equally many micro-batches to train on after `step` steps, in place of this rank's."""
 
     def state(self) -> dict[str, Any]:
         """Return what later steps depend on, as JSON can hold it; it goes into checkpoints."""
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
 
 
 class Sequences(Protocol):
-    """Which rows are trained on in which optimiser step, decided before anything is counted."""
+    """The rows of each optimiser step, decided before anything is counted."""
 
     @property
     def batch_size(self) -> int:
-        """Rows of a step."""
+        """Rows per step."""
 
     @property
     def steps(self) -> int:
@@ -414,15 +414,15 @@ class Teacher(Protocol):
     """Gives signals for batches, in evaluation mode and without gradients."""
 
     def signal(self, batch: Batch, needs: Needs) -> Signal:
-        """Return the kinds of signal named in `needs` for the rows of `batch`."""
+        """Return the signals named in `needs` for the rows of `batch`."""
 
 
 Update = Callable[..., None]
-"""``update(n, note="")``: n more items are done; the note is shown beside the bar."""
+"""``update(n, note="")``: n more items are done; the note is shown next to the bar."""
 
 
 class Progress(Protocol):
-    """Shows how far long work has come. The command line shows bars; a library call need not."""
+    """Shows the progress of long work: bars on the command line; a library call may show nothing."""
 
     def track(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Update]:
         """Open one bar and yield its `Update`."""
@@ -432,7 +432,7 @@ class Progress(Protocol):
 
 
 class SilentProgress:
-    """Shows nothing."""
+    """A progress display that shows nothing."""
 
     def track(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Update]:
         import contextlib

@@ -47,7 +47,7 @@ def test_full_disks(disk: Path, encoder_folder: Path, tickets: dict[str, Path], 
         tally.ended(code, forge.output)
         if code == 2:
             assert "could not be written" in forge.output
-            assert "Make room" in forge.output
+            assert "Free some space" in forge.output
             full += 1
         resize(disk, 64_000)
         assert forge.run(*command.words(run)) == 0, forge.output

@@ -154,7 +154,7 @@ class TestMSE:
         assert CandidateMSE().bind(SHAPES).needs == Needs(logits=True)
 
     def test_refuses_unknown_outputs(self) -> None:
-        with pytest.raises(ConfigError, match="outputs: 'logit' is not known; did you mean 'logits'"):
+        with pytest.raises(ConfigError, match="outputs: unknown value 'logit'; did you mean 'logits'"):
             CandidateMSE("logit")  # type: ignore[arg-type]
 
 
@@ -232,5 +232,5 @@ class TestActorCritic:
             AdvantageActorCritic(**weights)  # type: ignore[arg-type]
 
     def test_refuses_an_unknown_reward(self) -> None:
-        with pytest.raises(ConfigError, match="reward: 'golden' is not known; did you mean 'gold'"):
+        with pytest.raises(ConfigError, match="reward: unknown value 'golden'; did you mean 'gold'"):
             AdvantageActorCritic(reward="golden")  # type: ignore[arg-type]

@@ -190,7 +190,7 @@ def test_a_step_without_gold_gives_0_for_it_and_goes_on(setting: Setting) -> Non
 
 def test_a_term_that_does_not_suit_the_student_is_refused_by_name() -> None:
     for readout, term in ((TokenReadout(), TeacherCrossEntropy()), (ClassReadout(), TokenTerm(LabelLoss()))):
-        with pytest.raises(ConfigError, match=rf"the term 'wrong' \({type(term).__name__}\) is about .*, and this"):
+        with pytest.raises(ConfigError, match=rf"the term 'wrong' \({type(term).__name__}\) reads .*, but this"):
             Objective(torch.nn.Identity(), (WeightedTerm("wrong", term),), readout)
 
 

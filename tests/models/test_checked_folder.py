@@ -225,7 +225,7 @@ class TestWeights:
         set_values(student / "config.json", **sizes)
         with torch.device("meta"), pytest.raises(ModelError, match=r"no model has num_hidden_layers|more than 1,000"):
             new_classifier(str(student), labels=["a", "b"])
-        with pytest.raises(ConfigError, match=r"num_hidden_layers: \d+ is more than any model has"):
+        with pytest.raises(ConfigError, match=r"num_hidden_layers: \d+ is larger than in any model"):
             student_from_config({"model_type": "bert", "vocab_size": 9, **sizes}, ["a", "b"])
 
     def test_weights_that_are_replaced_count_once(self) -> None:

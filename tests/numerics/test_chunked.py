@@ -565,7 +565,7 @@ def test_errors_say_what_to_do() -> None:
     sparse = top_k(teacher, K, 2.0)
     with pytest.raises(ConfigError, match=r"kept at temperature 2.0, but reverse_kl asks for 1.0"):
         chunked_loss(student, sparse, [TokenDivergence("reverse_kl")], weights)
-    with pytest.raises(ConfigError, match="has the likeliest 3 alone"):
+    with pytest.raises(ConfigError, match="has only the 3 most likely"):
         chunked_loss(student, sparse, [TokenDivergence("logit_mse", loss_temperature=2.0)], weights)
     with pytest.raises(ConfigError, match=r"kept at temperature 2\.0"):
         token_statistics(student, sparse, some_labels())

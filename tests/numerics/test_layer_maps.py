@@ -83,14 +83,14 @@ def test_layers_by_number_are_taken_as_they_are() -> None:
     [
         ("sprad", 3, "unknown layer map 'sprad': did you mean 'spread'?"),
         ("spread", None, "needs the number of layers to keep"),
-        ("spread", 0, "cannot keep 0 layers of a teacher with 6: give 1 to 6"),
-        ("spread", 7, "cannot keep 7 layers of a teacher with 6: give 1 to 6"),
+        ("spread", 0, "cannot keep 0 layers of a teacher with 6: choose 1 to 6"),
+        ("spread", 7, "cannot keep 7 layers of a teacher with 6: choose 1 to 6"),
         ([0, 1], None, "out of range: the teacher has layers 1 to 6"),
         ([1, 7], None, "out of range: the teacher has layers 1 to 6"),
         ([], None, "out of range"),
         ([3, 1], None, "each layer once, in ascending order"),
         ([3, 3], None, "each layer once, in ascending order"),
-        ([1, 2], 3, "names 2 layers, but keep is 3"),
+        ([1, 2], 3, "lists 2 layers, but keep is 3"),
     ],
 )
 def test_refusals(layers: str | list[int], keep: int | None, message: str) -> None:
@@ -121,7 +121,7 @@ def test_hint_pairs(strategy: str, teacher_layers: int, student_layers: int, tar
     [
         ("skp", 3, "unknown PKD strategy 'skp': did you mean 'skip'?"),
         ("skip", 7, "at most the teacher's 6 layers, not 7"),
-        ("last", 1, "two layers or more"),
+        ("last", 1, "two or more layers"),
     ],
 )
 def test_hint_pairs_refusals(strategy: str, student_layers: int, message: str) -> None:

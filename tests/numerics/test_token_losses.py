@@ -149,11 +149,11 @@ def test_defaults_are_the_papers() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "forward_lk"}, "no divergence 'forward_lk'; did you mean 'forward_kl'"),
+        ({"kind": "forward_lk"}, "unknown divergence 'forward_lk'; did you mean 'forward_kl'"),
         ({"kind": "forward_kl", "loss_temperature": 0}, "loss_temperature must be a number above 0, not 0"),
         ({"kind": "forward_kl", "loss_temperature": float("nan")}, "loss_temperature"),
-        ({"kind": "forward_kl", "beta": 0.5}, "forward_kl has no beta, but it is 0.5; leave it out"),
-        ({"kind": "jensen_shannon", "alpha": 0.5}, "jensen_shannon has no alpha"),
+        ({"kind": "forward_kl", "beta": 0.5}, "forward_kl has no option beta, but it is set to 0.5; remove it"),
+        ({"kind": "jensen_shannon", "alpha": 0.5}, "jensen_shannon has no option alpha"),
         ({"kind": "jensen_shannon", "beta": 1.5}, "beta of jensen_shannon must be from 0 to 1, not 1.5"),
         ({"kind": "skew_forward_kl", "alpha": 0}, "alpha of skew_forward_kl must be between 0 and 1"),
         ({"kind": "skew_reverse_kl", "alpha": 1}, "alpha of skew_reverse_kl must be between 0 and 1"),
@@ -161,7 +161,7 @@ def test_defaults_are_the_papers() -> None:
         ({"kind": "interpolated_kl"}, "interpolated_kl needs beta"),
         ({"kind": "interpolated_kl", "beta": 1.1}, "beta of interpolated_kl must be from 0 to 1"),
         ({"kind": "alpha_beta", "alpha": 1, "beta": 0}, "beta of alpha_beta must be above 0"),
-        ({"kind": "reverse_kl", "normalise": True}, "normalise belongs to jensen_shannon"),
+        ({"kind": "reverse_kl", "normalise": True}, "normalise is an option of jensen_shannon"),
     ],
     ids=str,
 )

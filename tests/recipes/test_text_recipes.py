@@ -342,7 +342,7 @@ def test_a_student_that_was_fine_tuned_needs_no_first_stage(name: str) -> None:
         ("gkd", {"otherwise": "student"}, "recipe.otherwise: Input should be 'data' or 'teacher'"),
         ("gkd", {"reward": 3}, "recipe.reward: "),
         ("gkd", {"reward": "my.module:reward", "temperature": 0.7}, "drawn at temperature 1"),
-        ("gkd", {"reward": "my.module:reward", "on_policy_fraction": 0}, "writes in no step"),
+        ("gkd", {"reward": "my.module:reward", "on_policy_fraction": 0}, "share of steps with such texts is 0"),
         ("gkd", {"reward_weight": -0.5}, "recipe.reward_weight: "),
         ("taid", {"start": 1.5}, "less than or equal to 1"),
         ("taid", {"start": 0.9, "end": 0.5}, "must rise within 0 and 1"),

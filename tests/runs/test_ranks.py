@@ -60,11 +60,11 @@ def test_fsdp_is_refused_before_anything_is_done(run_file: Path, tmp_path: Path)
     command = [sys.executable, "-m", "accelerate.commands.launch", *words]
     answer = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
     assert answer.returncode != 0
-    assert "the launcher asks for FSDP (ACCELERATE_USE_FSDP), which cannot be used here" in answer.stderr
+    assert "the launcher asks for FSDP (ACCELERATE_USE_FSDP), which limbeck does not support" in answer.stderr
     assert not (tmp_path / "run").exists()
 
 
 def test_a_launcher_of_another_precision_is_refused(sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
-    with pytest.raises(ConfigError, match=r"ask for mixed precision bf16, and training\.precision is float32"):
+    with pytest.raises(ConfigError, match=r"ask for mixed precision bf16, but training\.precision is float32"):
         limbeck.distill(**sections)

@@ -113,7 +113,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(longer: None, run_file: Path
     )
     assert answer.returncode == 2, answer.stderr
     assert "could not be written" in answer.stderr
-    assert "a run goes on from its last checkpoint" in answer.stderr
+    assert "the same command resumes a run from its last checkpoint" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert list(run.glob("stages/01-*/checkpoints/*/limbeck.json"))
     code, errors = finish(start(run_file, f"output={run}"))

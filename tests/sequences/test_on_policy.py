@@ -201,11 +201,11 @@ def test_a_reward_is_of_the_students_own_distribution() -> None:
         with pytest.raises(ConfigError, match="drawn at temperature 1"):
             OnPolicy(1.0, decoding=decoding, reward="my.module:reward")
         OnPolicy(1.0, decoding=decoding)
-    with pytest.raises(ConfigError, match="writes in no step"):
+    with pytest.raises(ConfigError, match="share of steps with such texts is 0"):
         OnPolicy(0.0, reward="my.module:reward")
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_a_share_outside_0_and_1_is_refused(share: float) -> None:
-    with pytest.raises(ConfigError, match="must be within 0 and 1"):
+    with pytest.raises(ConfigError, match="must be from 0 to 1"):
         OnPolicy(share)

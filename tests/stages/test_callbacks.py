@@ -64,7 +64,7 @@ def test_damage_falls_back_to_the_checkpoint_before(
         return
     (words,) = said
     assert f"checkpoint-8 is damaged: {name}" in words
-    assert "goes on from checkpoint-4" in words
+    assert "resumes from checkpoint-4" in words
 
 
 def test_without_a_whole_one_the_stage_starts_anew(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_without_a_whole_one_the_stage_starts_anew(tmp_path: Path) -> None:
     said: list[str] = []
     assert last_whole_checkpoint(tmp_path, said.append) is None
     assert list(tmp_path.iterdir()) == []
-    assert ["starts anew" in words for words in said] == [True, True]
+    assert ["starts again" in words for words in said] == [True, True]
 
 
 def test_checkpoints_of_before_there_were_marks_are_believed(tmp_path: Path) -> None:

@@ -134,13 +134,13 @@ def test_the_same_seed_gives_the_same_random_student() -> None:
     ("changed", "message"),
     [
         ({"model_type": None}, "needs model_type"),
-        ({"model_type": "brt"}, "does not make a classifier.*brt"),
+        ({"model_type": "brt"}, "does not give a classifier.*brt"),
         ({"model_type": "vit"}, "vit has no such field"),
-        ({"hidden_size": 15}, "does not make a classifier.*15"),
-        ({"hidden_act": "nope"}, "does not make a classifier.*nope"),
+        ({"hidden_size": 15}, "does not give a classifier.*15"),
+        ({"hidden_act": "nope"}, "does not give a classifier.*nope"),
         ({"num_labels": 3}, "bert has no such field: 'num_labels'"),
-        ({"num_hidden_layers": "3"}, "does not make a classifier"),
-        ({"vocab_size": -1}, "does not make a classifier"),
+        ({"num_hidden_layers": "3"}, "does not give a classifier"),
+        ({"vocab_size": -1}, "does not give a classifier"),
         ({"num_hiden_layers": 2}, "num_hiden_layers"),
     ],
 )

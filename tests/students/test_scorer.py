@@ -546,5 +546,5 @@ def test_models_with_a_decoder_are_refused(kind: str, tmp_path: Path) -> None:
     config = BartConfig(vocab_size=20, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
                         decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16)  # fmt: skip
     BartForConditionalGeneration(config).save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match=r"Bart.* has an encoder and a decoder; a scorer needs an encoder alone"):
+    with pytest.raises(ModelError, match=r"Bart.* has an encoder and a decoder; a scorer needs only an encoder"):
         make_scorer(kind, str(tmp_path), None)

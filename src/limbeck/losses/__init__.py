@@ -1,1 +1,1 @@
-"""Terms of a distillation loss, and the one place that reduces them."""
+"""Terms of a distillation loss, and their one reduction."""

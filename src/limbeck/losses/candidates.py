@@ -1,7 +1,7 @@
 """Terms on the scores of candidates: the teacher's scores, and rewards.
 
 Scores are ``student["logits"]``, ``[B, K]``, with ``-inf`` where a row has fewer candidates; those
-places add nothing to any value or gradient.
+positions add nothing to any value or gradient.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Reward = Literal["gold", "reciprocal_rank"]
 
 @dataclass(frozen=True)
 class CandidateMSE(Term):
-    """Squared distance to the teacher's scores of the same candidates: ``sum_k (y_T - y_S)_k^2`` of each row.
+    """Squared distance from the teacher's scores of the same candidates: ``sum_k (y_T - y_S)_k^2`` of each row.
 
     The sum, not the mean, over candidates (Hughes et al. 2025, doi 10.5281/zenodo.15232962). The teacher
     is detached.
@@ -41,8 +41,8 @@ class CandidateMSE(Term):
     outputs: Outputs = "logits"
     """What y is: the scores, or their softmax."""
     centred: bool = True
-    """Take the mean over a row's candidates off its scores first, on both sides. Rankings and softmax do not
-    know it, and a scorer's bias is free. (Probabilities have the same mean anyway.)"""
+    """Subtract the mean over a row's candidates from its scores first, on both sides: rankings and softmax ignore
+    it, and a scorer's bias is free. (Probabilities have the same mean anyway.)"""
 
     def __post_init__(self) -> None:
         _one_of("outputs", self.outputs, get_args(Outputs))
@@ -57,7 +57,7 @@ class CandidateMSE(Term):
         return (teacher_BK - self._outputs(student["logits"], real_BK)).square().sum(dim=-1)
 
     def _outputs(self, scores_BK: Tensor, real_BK: Tensor) -> Tensor:
-        """The outputs that are compared, 0 at places without a candidate."""
+        """Return the outputs to compare, 0 at positions without a candidate."""
         scores_BK = _float(scores_BK)
         if self.outputs == "probs":
             return torch.softmax(scores_BK.masked_fill(~real_BK, -torch.inf), dim=-1)
@@ -70,14 +70,14 @@ class CandidateMSE(Term):
 
 @dataclass(frozen=True)
 class AdvantageActorCritic(Term):
-    """A2C with one-step episodes: draw a candidate from ``pi = softmax(z)``, be rewarded, and learn from that.
+    """A2C with one-step episodes: draw a candidate from ``pi = softmax(z)`` and learn from its reward.
 
     ``-A log pi(a) + value_weight (R - V)^2 - entropy_weight H(pi)`` of each labelled row, with the critic's
     ``V = student["value_B"]`` and ``A = R - V`` detached. Gold answers enter through the reward alone.
 
     Candidates are drawn with torch's random numbers on the CPU, which the trainer seeds and keeps in its
-    checkpoints: the same draws on every device, others with every training seed, and a resumed stage goes on
-    with the draws that it would have made.
+    checkpoints: the draws are the same on every device, differ between training seeds, and are not changed by
+    stopping and resuming a stage.
     """
 
     suits = frozenset[Output](("candidates",))
@@ -87,8 +87,8 @@ class AdvantageActorCritic(Term):
     reward: Reward = "gold"
     """1 for a right candidate, else 0; or the reciprocal rank of the gold answer with the drawn one on top."""
     standardise: bool = True
-    """Over the micro-batch's counted rows, where there are 8 or more. The only term whose rows depend on
-    each other, so the step's loss depends on its split into micro-batches."""
+    """Over the micro-batch's counted rows, if there are at least 8. The only term whose rows depend on
+    each other, so the step's loss depends on how it is split into micro-batches."""
 
     def __post_init__(self) -> None:
         for name, weight in (("value_weight", self.value_weight), ("entropy_weight", self.entropy_weight)):
@@ -132,4 +132,4 @@ def _float(x: Tensor) -> Tensor:
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise ConfigError(f"{name}: '{value}' is not known; {near_misses(value, known)}")
+        raise ConfigError(f"{name}: unknown value '{value}'; {near_misses(value, known)}")

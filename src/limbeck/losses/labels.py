@@ -1,4 +1,4 @@
-"""Gold labels as a term, whatever is labelled: rows, words, candidates, the tokens of a text."""
+"""Gold labels as a term: labels of rows, words, candidates or the tokens of a text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["LabelCrossEntropy", "labels"]
 
 
 def labels(batch: Batch) -> Tensor:
-    """Return the gold labels of what a student predicts: of rows ``[B]``, of words or tokens ``[B, T]``."""
+    """Return the gold labels of what a student predicts: rows ``[B]``, words or tokens ``[B, T]``."""
     return batch["labels_BT"] if "labels_BT" in batch else batch["labels_B"]
 
 
@@ -24,9 +24,9 @@ def labels(batch: Batch) -> Tensor:
 class LabelCrossEntropy(Term):
     """Cross-entropy with the gold label, ``-log q(y)`` in nats, where there is one; always at temperature 1.
 
-    Of candidates, where several may be right, ``-sum_k gold_k log q_k``: with one gold answer minus the log of its
-    probability, with several the mean over them. Of labels that may go together it is `BinaryCrossEntropy`, of real
-    values `SquaredError`: up to a constant the cross-entropy of a normal distribution of variance 1/2.
+    For candidates, several of which may be right, ``-sum_k gold_k log q_k``: with one gold answer, minus the log of
+    its probability; with several, the mean over them. For multi-label classification it is `BinaryCrossEntropy`, for
+    real values `SquaredError`: up to a constant, the cross-entropy of a normal distribution of variance 1/2.
     """
 
     @property
@@ -60,7 +60,7 @@ class LabelCrossEntropy(Term):
 
 
 def _cross_entropy(logits_BK: Tensor, gold_BK: Tensor) -> Tensor:
-    """Return the cross-entropy with a distribution over candidates; logits are ``-inf`` where there is none."""
+    """Return the cross-entropy with a distribution over candidates; ``-inf`` logits mark missing ones."""
     log_probs_BK = torch.log_softmax(logits_BK.to(torch.promote_types(logits_BK.dtype, torch.float32)), dim=-1)
     # Masked before the product: 0 * (-inf) is NaN, in the value and in the gradient.
     return -(gold_BK * log_probs_BK.masked_fill(gold_BK == 0, 0.0)).sum(dim=-1)

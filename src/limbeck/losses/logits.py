@@ -1,4 +1,4 @@
-"""Terms on the teacher's logits of classes, for each row, or for each word of a row; soft targets of tokens too."""
+"""Terms on the teacher's logits of classes, per row or per word; also soft targets for tokens."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from limbeck.types import Batch, Needs, Signal
 __all__ = ["ForwardKL", "TeacherCrossEntropy"]
 
 _UNSURE = 0.9
-"""Entropy over its largest value, above which a teacher does not know. Alerts of so unsure a student need review."""
+"""Entropy, as a share of its largest value, above which a teacher counts as unsure. Alerts from a student this unsure
+need review."""
 
 
 @dataclass(frozen=True)
 class ForwardKL(Term):
     """Soft targets: ``T^2 KL(teacher_T || student_T)`` of each row, word or token (Hinton et al. 2015).
 
-    Of labels that may go together it is `BinaryKL`, of real values `SquaredError`: the KL divergence of normal
+    For multi-label classification it is `BinaryKL`, for real values `SquaredError`: the KL divergence of normal
     distributions of variance 1/2, whatever the temperature.
     """
 
@@ -67,17 +68,17 @@ class ForwardKL(Term):
 class TeacherCrossEntropy(Term):
     """``-sum_c p_c log q_c`` per row, in nats (Saxena, Janzen, Maass, "Streamlining LLMs", equation 1).
 
-    Its gradient over the student's logits is ``q - p``, that of the KL divergence; its least value is the teacher's
-    entropy, not 0, so the KL is logged beside it.
+    Its gradient over the student's logits is ``q - p``, as for the KL divergence. Its minimum is the teacher's
+    entropy, not 0, so the KL is logged as well.
     """
 
     suits = frozenset[Output](("classes", "tags"))
     hard: bool = False
-    """All probability on the teacher's likeliest class, which makes it ordinary cross-entropy."""
+    """Put all probability on the teacher's most likely class, which gives ordinary cross-entropy."""
     unsure_weight: float = 1.0
-    """What the value of a row is multiplied by if the teacher's entropy is above 0.9 of the largest one. The row
-    still counts as one: the mean is over all rows, so the gradient is that of the same weighted sum over the whole
-    data, whatever rows a step has."""
+    """Factor on the value of a row whose teacher entropy is above 0.9 of the maximum. The row still counts as one: the
+    mean is over all rows, so the gradient equals that of the weighted sum over the whole data set, whatever rows a
+    step has."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.unsure_weight <= 1:
@@ -106,6 +107,6 @@ class TeacherCrossEntropy(Term):
 
 
 def _entropy(logits: Tensor) -> Tensor:
-    """Return ``H(p) / ln C`` of each row: 0 sure, 1 all classes equally likely."""
+    """Return ``H(p) / ln C`` of each row: 0 when sure, 1 when all classes are equally likely."""
     entropy = soft_cross_entropy(teacher_logits=logits, student_logits=logits)
     return entropy / math.log(logits.shape[-1])

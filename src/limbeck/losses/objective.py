@@ -1,6 +1,6 @@
 """A student and the weighted terms it is trained on, in one module.
 
-The student and the terms' own parameters sit in one module whose `forward` computes the loss, so that
+The student and the terms' own parameters sit in one module, whose `forward` computes the loss, so that
 wrappers for many devices (DDP) see one forward pass. Only the student is exported.
 """
 
@@ -24,12 +24,12 @@ class Objective(nn.Module):
     """``sum_i weight_i * (sum over counted rows or tokens of term_i) / count_i``.
 
     Args:
-        student: what is trained.
+        student: the model to train.
         terms: bound to this student and its teacher.
-        readout: what this kind of student puts out; default: classes.
+        readout: this kind of student's output; default: classes.
 
     Raises:
-        ConfigError: two terms of one name, or a term that does not suit the student.
+        ConfigError: two terms with the same name, or a term that does not suit the student.
     """
 
     def __init__(self, student: nn.Module, terms: tuple[WeightedTerm, ...], readout: Readout | None = None) -> None:
@@ -42,21 +42,21 @@ class Objective(nn.Module):
         self.term_modules = nn.ModuleList(
             module for term in self.terms.values() if (module := term.module()) is not None
         )
-        """Trained with the student, and not exported."""
+        """Trained with the student but not exported."""
         self.needs = needs_of(terms)
 
     @property
     def terms(self) -> dict[str, Term]:
-        """The terms by name."""
+        """Terms by name."""
         return {t.name: t.term for t in self.weighted_terms}
 
     @property
     def changing_terms(self) -> dict[str, Term]:
-        """Those that have a state, which each step changes."""
+        """Terms with a state that each step changes."""
         return {name: term for name, term in self.terms.items() if term.state()}
 
     def count(self, micro_batches: Sequence[Batch]) -> dict[str, Tensor]:
-        """Return what each term's sum is divided by: the rows or tokens it counts in all `micro_batches`."""
+        """Return the divisor of each term's sum: the rows or tokens that count for it in all `micro_batches`."""
         counts = {
             name: count([term.mask(batch) for batch in micro_batches], term.reduction)
             for name, term in self.terms.items()
@@ -64,16 +64,16 @@ class Objective(nn.Module):
         return counts | self.readout.count(micro_batches)
 
     def prompt_parameters(self) -> list[nn.Parameter]:
-        """Return the student's soft prompts, empty for a student without any."""
+        """Return the student's soft prompts, if any."""
         found = getattr(self.student, "prompt_parameters", list)
         return [parameter for parameter in found() if parameter.requires_grad]
 
     def forward(self, batch: Batch, counts: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return this micro-batch's share of the step's loss, and of what is logged (detached, unweighted).
+        """Return this micro-batch's share of the step's loss, and of the logged metrics (detached, unweighted).
 
         Args:
             batch: one micro-batch with the teacher's signal.
-            counts: of the whole optimiser step, from `count`; a term with count 0 gives 0.
+            counts: counts of the whole optimiser step, from `count`; a term with count 0 gives 0.
         """
         student = self.readout.run(self.student, batch, self.needs)
         total, parts = self.readout.loss(self.weighted_terms, student, batch, counts)
@@ -83,10 +83,10 @@ class Objective(nn.Module):
 def _check(terms: tuple[WeightedTerm, ...], readout: Readout) -> None:
     names = [t.name for t in terms]
     if len({*names, "rows", "labelled"}) < len(names) + 2:
-        raise ConfigError(f"terms need different names, and none of 'rows' and 'labelled': {', '.join(names)}")
+        raise ConfigError(f"terms need different names, other than 'rows' and 'labelled': {', '.join(names)}")
     for t in terms:
         if readout.output not in t.term.suits:
             raise ConfigError(
-                f"the term '{t.name}' ({type(t.term).__name__}) is about {' or '.join(sorted(t.term.suits))}, and "
+                f"the term '{t.name}' ({type(t.term).__name__}) reads {' or '.join(sorted(t.term.suits))}, but "
                 f"this student gives {readout.output}"
             )

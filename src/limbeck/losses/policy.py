@@ -1,7 +1,7 @@
-"""Policy gradients over written tokens: MiniLLM's long term, and REINFORCE for a reward.
+"""Policy gradients over generated tokens: MiniLLM's long term, and REINFORCE for a reward.
 
-The text was written before the step, so what a token is weighed by (`returns_BT`) and its log-probability under
-whoever drew it (`behaviour_log_probs_BT`) are constants; only the student's log-probability of it has a gradient.
+The text was generated before the step, so each token's weight (`returns_BT`) and its log-probability under the model
+that drew it (`behaviour_log_probs_BT`) are constants; only the student's log-probability of it has a gradient.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["ClippedPolicyGradient", "PolicyGradient"]
 
 @dataclass(frozen=True)
 class PolicyGradient(LogProbTerm):
-    """REINFORCE: ``-R log q(y)`` of each token, with its return R as it is (Williams 1992)."""
+    """REINFORCE: ``-R log q(y)`` per token, with its return R as given (Williams 1992)."""
 
     def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         return -_returns(batch) * self.log_probs(student, batch)
@@ -30,8 +30,8 @@ class PolicyGradient(LogProbTerm):
 class ClippedPolicyGradient(LogProbTerm):
     """``max(-A r, -A clip(r, 1 - clip, 1 + clip))`` with ``r = q_new(y) / behaviour(y)``.
 
-    The behaviour is what the token was drawn from: the student of then, or its mixture with the teacher. r is thus
-    MiniLLM's weight ``w_t = q(y_t) / behaviour(y_t)`` times the ratio of PPO.
+    The behaviour is the distribution that the token was drawn from: the student at the time, or its mixture with the
+    teacher. r is thus MiniLLM's weight ``w_t = q(y_t) / behaviour(y_t)`` times the ratio of PPO.
 
     Reference: Gu et al., "MiniLLM: Knowledge Distillation of Large Language Models", ICLR 2024, section 2.2;
     Schulman et al. 2017 (PPO), equation 7.
@@ -52,7 +52,7 @@ class ClippedPolicyGradient(LogProbTerm):
 
 
 def _returns(batch: Batch) -> Tensor:
-    """Return what each supervised token is weighed by, ``[S]``: 0 in a step in which the student wrote nothing."""
+    """Return the weight of each supervised token, ``[S]``: 0 in a step in which the student generated nothing."""
     supervised_BT = supervised_positions(batch)
     if "returns_BT" not in batch:
         return torch.zeros(int(supervised_BT.sum()), device=supervised_BT.device)

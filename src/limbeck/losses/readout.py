@@ -1,4 +1,4 @@
-"""Readouts: how each kind of student is run, how its terms are computed, and its metrics."""
+"""Readouts: how each kind of student is run, its terms computed and its metrics taken."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 Parts = dict[str, Tensor]
-"""What is logged, by name: shares of means, detached."""
+"""What is logged, by name: parts of means, detached."""
 Counts = Mapping[str, Tensor]
 
 
@@ -39,13 +39,13 @@ class Readout(Protocol):
 
     @property
     def output(self) -> Output:
-        """What the student puts out."""
+        """The student's output."""
 
     def run(self, student: nn.Module, batch: Batch, needs: Needs) -> Signal:
         """Run the student once on a micro-batch."""
 
     def count(self, micro_batches: Sequence[Batch]) -> Parts:
-        """Return what `metrics` divides by, over all micro-batches of a step."""
+        """Return the divisors of `metrics`, over all micro-batches of a step."""
 
     def loss(
         self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts
@@ -53,14 +53,14 @@ class Readout(Protocol):
         """Return a micro-batch's share of the weighted sum of all terms, and of each term."""
 
     def metrics(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
-        """Return what is logged beside the terms because it costs nothing, such as accuracy."""
+        """Return what is logged along with the terms because it costs nothing, such as accuracy."""
 
 
 class _RowReadout:
-    """Runs the whole model; each term gives a value for each row or token."""
+    """A readout that runs the whole model; each term gives a value for each row or token."""
 
     def run(self, student: nn.Module, batch: Batch, needs: Needs) -> Signal:
-        """Return logits, what is at taps, and how likely the student finds its teacher's rationales."""
+        """Return logits, states at taps, and how likely the student finds its teacher's rationales."""
         signal = run_model(student, batch["student"], needs.student_taps)
         if needs.rationales:
             signal["rationale_log_probs_B"] = cast(Any, student).rationale_log_probs(batch["rationales"])
@@ -86,7 +86,7 @@ class ClassReadout(_RowReadout):
     output: Output = "classes"
 
     def count(self, micro_batches: Sequence[Batch]) -> Parts:
-        """Return the predictions of a step, and those with a gold label."""
+        """Count the predictions of a step, and those with a gold label."""
         return {
             "rows": count(predictions(batch) for batch in micro_batches),
             "labelled": count(labels(batch) != UNLABELLED for batch in micro_batches),
@@ -94,7 +94,7 @@ class ClassReadout(_RowReadout):
 
     @torch.no_grad()
     def metrics(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
-        """Return the metrics of terms, and the shares of predictions that are the teacher's and the gold label."""
+        """Return the metrics of terms, and the shares of predictions that match the teacher and the gold label."""
         teacher, needs, everything = batch.get("signal", {}), needs_of(tuple(terms)), predictions(batch)
         chosen = student["logits"].argmax(dim=-1)
         found = Parts()
@@ -129,7 +129,7 @@ class ValueReadout(_RowReadout):
     _beside_teacher, _beside_gold = "train/distance_to_teacher", "train/absolute_error"
 
     def count(self, micro_batches: Sequence[Batch]) -> Parts:
-        """Return the values of a step, and the gold ones."""
+        """Count the values of a step, and the gold ones."""
         return {
             "rows": count(torch.ones_like(known(batch)) for batch in micro_batches),
             "labelled": count(known(batch) for batch in micro_batches),
@@ -137,7 +137,7 @@ class ValueReadout(_RowReadout):
 
     @torch.no_grad()
     def metrics(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
-        """Return how the student's values compare with the teacher's and with the gold ones, value by value."""
+        """Return how the student's values compare with the teacher's and the gold ones, value by value."""
         needs, known_BC, found = needs_of(tuple(terms)), known(batch), Parts()
         if needs.logits:
             compared_BC = self._compare(student["logits"], batch["signal"]["logits"])
@@ -156,7 +156,7 @@ class ValueReadout(_RowReadout):
 
 
 class LabelReadout(ValueReadout):
-    """Labels of each row that may go together: ``logits [B, C]``, above 0 where a label is there."""
+    """Several labels per row: ``logits [B, C]``, above 0 where a label applies."""
 
     output: Output = "labels"
     _beside_teacher, _beside_gold = "train/agreement", "train/accuracy"
@@ -169,13 +169,13 @@ class LabelReadout(ValueReadout):
 
 
 class TokenReadout:
-    """The next token at each position of a text: logits as what they are made of, never all of them at once.
+    """The next token at each position of a text: logits as their factors, never all of them at once.
 
     All terms on logits are computed in one pass over the supervised positions (`limbeck.numerics.chunked`), so neither
-    model's logits ever exist for all positions at once. The weight of each token must therefore be known before.
+    model's logits ever exist for all positions at once. The weight of each token must therefore be known beforehand.
 
     Args:
-        vocabulary: tokens that both models know; ``None``: all rows of the student's head.
+        vocabulary: number of tokens that both models know; ``None``: all rows of the student's head.
     """
 
     output: Output = "tokens"
@@ -185,7 +185,7 @@ class TokenReadout:
         self._heads: dict[nn.Module, Head] = {}
 
     def run(self, student: nn.Module, batch: Batch, needs: Needs) -> Signal:
-        """Return next-token distributions at the supervised positions, and what is at taps."""
+        """Return next-token distributions at the supervised positions, and states at taps."""
         if student not in self._heads:
             self._heads[student] = head_of(student)
         inputs = batch["student"]
@@ -220,13 +220,13 @@ class TokenReadout:
         return total, {f"term/{t.name}": means[t.name] for t in terms}
 
     def metrics(self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts) -> Parts:
-        """Return nothing: accuracy would take the logits of all tokens."""
+        """Return nothing: accuracy would need the logits of all tokens."""
         return {}
 
     def _on_logits(
         self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, labels_S: Tensor, weights: Parts
     ) -> tuple[Tensor, Parts]:
-        """Return the weighted sum of all terms on logits, and the values of each by its name, in one pass."""
+        """Return the weighted sum of all terms on logits, and the values of each by name, in one pass."""
         if not terms:
             return labels_S.new_zeros((), dtype=torch.float32), {}
         needs = needs_of(tuple(terms))

@@ -1,7 +1,7 @@
 """The one division of a training step.
 
 Terms give one value per row or token. A step may be split into micro-batches and over ranks, so a mean of
-micro-batch means would weigh them unequally. Instead what each term counts is counted over the
+micro-batch means would weigh them unequally. Instead, each term's rows or tokens are counted over the
 *whole* optimiser step before the first forward pass, and every micro-batch contributes
 ``sum / count``. The gradient is then the same for every split (docs/conventions.md).
 """
@@ -22,11 +22,11 @@ Reduction = Literal["token", "sequence", "sum_per_sequence"]
 
 
 def count(masks: Iterable[Tensor], reduction: Reduction = "token") -> Tensor:
-    """Return what the step's sum is divided by, a float32 scalar: the tokens, or the rows that have any.
+    """Return the divisor of the step's sum, a float32 scalar: the number of tokens, or of rows that have any.
 
     Args:
-        masks: what counts in each micro-batch, bool ``[B]`` or ``[B, T]``.
-        reduction: of tokens.
+        masks: rows or tokens that count in each micro-batch, bool ``[B]`` or ``[B, T]``.
+        reduction: how tokens are averaged.
     """
     counted = (mask if reduction == "token" else mask.any(dim=1) for mask in masks)
     return torch.stack([each.sum() for each in counted]).sum().float()
@@ -41,12 +41,12 @@ def token_weights(mask_BT: Tensor, reduction: Reduction) -> Tensor:
 
 
 def masked_sum(values: Tensor, mask: Tensor) -> Tensor:
-    """Return the sum of the values that count: 0 with a zero gradient where nothing counts, never NaN."""
+    """Return the sum of the values that count: 0 with zero gradient if nothing counts, never NaN."""
     return values.masked_fill(~mask, 0.0).sum()
 
 
 def share_of_mean(values: Tensor, mask: Tensor, reduction: Reduction, count: Tensor) -> Tensor:
-    """Return what a micro-batch adds to the mean of a step in which `count` rows or tokens count."""
+    """Return a micro-batch's contribution to the mean of a step with `count` rows or tokens."""
     if reduction != "token":
         values = values.masked_fill(~mask, 0.0) * token_weights(mask, reduction)
     total = masked_sum(values, mask)

@@ -1,4 +1,4 @@
-"""TAID: a target between student and teacher, which moves towards the teacher as the student learns."""
+"""TAID: a target between student and teacher that moves towards the teacher as the student learns."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _LEAST_LOSS = 1e-15
 
 @dataclass(frozen=True)
 class TAIDSchedule:
-    """How t of ``KL(p_t || q)`` grows over a stage (Shing et al. 2025, TAID, arXiv:2501.16937, section 3.2).
+    """Schedule of t in ``KL(p_t || q)`` over a stage (Shing et al. 2025, TAID, arXiv:2501.16937, section 3.2).
 
-    After step n of N with the loss J_n, and J_{n-1} the one before,
+    After step n of N, with loss J_n and previous loss J_{n-1},
 
         m <- momentum m + (1 - momentum) (J_{n-1} - J_n) / J_{n-1}
         t <- min(end, max(start + (end - start) n / N, t + step_size sigmoid(m) (1 - t)))
 
-    so it grows at least linearly, and faster while the loss falls. The defaults are the authors'.
+    so t grows at least linearly, and faster while the loss falls. The defaults are the authors'.
     """
 
     start: float = 0.4
@@ -39,7 +39,7 @@ class TAIDSchedule:
     def __post_init__(self) -> None:
         if not 0 <= self.start <= self.end <= 1:
             raise ConfigError(
-                f"the teacher's share must rise within 0 and 1, not from {self.start} to {self.end}: give a start "
+                f"the teacher's share must rise within 0 and 1, not from {self.start} to {self.end}: choose a start "
                 "that is at most the end"
             )
         if not (0 <= self.step_size <= 1 and 0 <= self.momentum < 1):
@@ -50,7 +50,7 @@ class TAIDSchedule:
 
 
 class TAIDShare:
-    """t of one stage at one moment."""
+    """The current t of one stage."""
 
     def __init__(self, growth: TAIDSchedule) -> None:
         self._growth = growth
@@ -59,7 +59,7 @@ class TAIDShare:
         self._last_loss: float | None = None
 
     def advance(self, loss: float, progress: float) -> None:
-        """Go on to the next optimiser step.
+        """Advance to the next optimiser step.
 
         Args:
             loss: the term's mean over the step, in nats.
@@ -79,17 +79,17 @@ class TAIDShare:
         return {"share": self.value, "momentum": self._momentum, "last_loss": self._last_loss}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         self.value, self._momentum, self._last_loss = state["share"], state["momentum"], state["last_loss"]
 
 
 @dataclass(frozen=True)
 class InterpolatedKL(TokenMean):
-    """``KL(p_t || q)`` at each token, p_t the softmax of t times the teacher's and 1 - t the student's logits."""
+    """``KL(p_t || q)`` per token, p_t the softmax of t times the teacher's plus 1 - t times the student's logits."""
 
     schedule: TAIDSchedule = TAIDSchedule()
     share: TAIDShare | None = field(default=None, compare=False)
-    """t of a stage; made by `bind`."""
+    """t of a stage; set by `bind`."""
 
     @property
     def needs(self) -> Needs:

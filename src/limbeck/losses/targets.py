@@ -1,6 +1,6 @@
-"""Terms on real values and on labels that may go together.
+"""Terms for regression and multi-label classification.
 
-Gold targets are ``targets_BC``, NaN where unknown: the values, or 1 and 0.
+Gold targets are ``targets_BC``, NaN where unknown: real values, or 1 and 0 for labels.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ __all__ = ["BinaryCrossEntropy", "BinaryKL", "SquaredError", "known"]
 
 
 def known(batch: Batch) -> Tensor:
-    """Return which gold values or labels there are, bool ``[B, C]``."""
+    """Return which gold values or labels are known, bool ``[B, C]``."""
     return ~torch.isnan(batch["targets_BC"])
 
 
 @dataclass(frozen=True)
 class SquaredError(Term):
-    """``mean_c (z_c - y_c)^2`` of each row, over gold values that are known, or over all of the teacher's."""
+    """``mean_c (z_c - y_c)^2`` of each row, over the known gold values, or over all of the teacher's."""
 
     suits = frozenset[Output](("values",))
     target: Literal["gold", "teacher"] = "gold"
@@ -51,7 +51,7 @@ class SquaredError(Term):
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Term):
-    """``-mean_c (y_c log s(z_c) + (1 - y_c) log s(-z_c))`` of each row, over gold labels that are known, in nats.
+    """``-mean_c (y_c log s(z_c) + (1 - y_c) log s(-z_c))`` of each row, over the known gold labels, in nats.
 
     s is the logistic function.
     """
@@ -76,9 +76,9 @@ class BinaryCrossEntropy(Term):
 
 @dataclass(frozen=True)
 class BinaryKL(Term):
-    """``T^2 mean_c KL(p_c || q_c)`` of each row: of each label the probabilities that it is there, and that it is not.
+    """``T^2 mean_c KL(p_c || q_c)`` of each row; each label is a two-way distribution: present or not.
 
-    The gradient is that of binary cross-entropy with the teacher's probabilities, whose least value is the teacher's
+    The gradient is that of binary cross-entropy with the teacher's probabilities, whose minimum is the teacher's
     entropy; this is 0 when both are equal.
     """
 
@@ -102,7 +102,7 @@ class BinaryKL(Term):
 
 
 def _there_or_not(logits_BC: Tensor) -> Tensor:
-    """Return ``[B, C, 2]``, of whose softmax the first is the logistic function of the logit."""
+    """Return logits ``[B, C, 2]``; the first entry of their softmax is the logistic function of the logit."""
     return torch.stack([logits_BC, torch.zeros_like(logits_BC)], dim=-1)
 
 

@@ -1,4 +1,4 @@
-"""What a term is: one differentiable quantity per row or token, and all that training has to know about it."""
+"""The interface of a term: one differentiable quantity per row or token, and what training must know about it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from limbeck.types import UNLABELLED, Batch, Needs, Shapes, Signal
 __all__ = ["ALL_OUTPUTS", "Output", "Term", "WeightedTerm", "bind_terms", "needs_of", "predictions"]
 
 Output = Literal["classes", "labels", "values", "tags", "candidates", "tokens"]
-"""What a student puts out: of each row a class, labels that may go together, or real values; a tag for each word; a
-score for each candidate; the next token."""
+"""A student's output: for each row a class, several labels, or real values; a tag for each word; a score for each
+candidate; the next token."""
 ALL_OUTPUTS: frozenset[Output] = frozenset(get_args(Output))
 
 
 def predictions(batch: Batch) -> Tensor:
-    """Return what a student predicts, bool: every row ``[B]``, every word or supervised token ``[B, T]``."""
+    """Return where a student predicts, bool: every row ``[B]``, every word or supervised token ``[B, T]``."""
     if "words_BT" in batch:
         return batch["words_BT"]
     if "labels_BT" in batch:
@@ -35,14 +35,14 @@ def predictions(batch: Batch) -> Tensor:
 
 
 class Term(ABC):
-    """One differentiable quantity per row or token, unreduced. Sums and means are made elsewhere, once.
+    """One differentiable quantity per row or token, unreduced. Sums and means are taken elsewhere, once.
 
-    A term says what it reads (`needs`), which rows or tokens its mean is over (`mask`), and its value for each
-    (`values`). Everything but `needs` has a default that does for most terms.
+    A term declares what it reads (`needs`), the rows or tokens its mean is over (`mask`), and its value for each
+    (`values`). All but `needs` have defaults that suit most terms.
     """
 
     suits: frozenset[Output] = ALL_OUTPUTS
-    """What students put out that it can read."""
+    """The outputs of students that it can read."""
 
     @property
     @abstractmethod
@@ -50,7 +50,7 @@ class Term(ABC):
         """What this term reads."""
 
     def bind(self, shapes: Shapes) -> Term:
-        """Return this term for one stage of a pair of models: layer map resolved, parameters and state new.
+        """Return this term for one stage of a pair of models: layer map resolved, parameters and state fresh.
 
         Raises:
             ConfigError: the term cannot compare these models.
@@ -58,11 +58,11 @@ class Term(ABC):
         return self
 
     def of(self, output: Output) -> Term:
-        """Return the term that says the same of a student that puts out something else; most are about one thing."""
+        """Return the equivalent term for a student with another output; most terms read one output only."""
         return self
 
     def module(self) -> nn.Module | None:
-        """Return its own parameters, which `bind` made: trained with the student, in checkpoints, never exported."""
+        """Return its own parameters, created by `bind`: trained with the student, checkpointed, never exported."""
         return None
 
     def mask(self, batch: Batch) -> Tensor:
@@ -76,23 +76,23 @@ class Term(ABC):
 
     @property
     def by_row(self) -> bool:
-        """Whether it matters which row a token is in; if so, several texts may not be packed into one row."""
+        """Whether the value depends on which row a token is in; if so, texts may not be packed into one row."""
         return True
 
     @property
     def token_loss(self) -> TokenLoss | None:
-        """A loss of next-token logits, computed with others of its kind in one pass; ``None``: it has `values`."""
+        """A loss of next-token logits, computed with others of its kind in one pass; ``None``: use `values`."""
         return None
 
     def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
-        """Return the term of each row or token, float32, in the shape of `mask`, or ``[S]`` at supervised positions.
+        """Return the value for each row or token, float32, in the shape of `mask`, or ``[S]`` at supervised positions.
 
-        Others than those that count may be anything finite.
+        Values that do not count may be anything finite.
         """
         raise NotImplementedError(f"{type(self).__name__} has neither values nor a token_loss")
 
     def metrics(self, student: Signal, teacher: Signal) -> dict[str, Tensor]:
-        """Return what is worth logging beside it, by name: a value for each prediction, to be averaged."""
+        """Return other values worth logging, by name: one for each prediction, to be averaged."""
         return {}
 
     def state(self) -> dict[str, Any]:
@@ -100,10 +100,10 @@ class Term(ABC):
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027
-        """Go on from a state."""
+        """Continue from a state."""
 
     def step_end(self, mean: float, progress: float) -> None:  # noqa: B027
-        """Go on to the next optimiser step. Only a term with a state is told.
+        """Advance to the next optimiser step. Called only for terms with a state.
 
         Args:
             mean: of this term over the step.
@@ -129,10 +129,10 @@ class WeightedTerm:
 
 
 def bind_terms(terms: tuple[WeightedTerm, ...], shapes: Shapes) -> tuple[WeightedTerm, ...]:
-    """Bind terms to a pair of models and drop those of weight 0, so that nothing is computed for them."""
+    """Bind terms to a pair of models; drop those with weight 0, so that nothing is computed for them."""
     return tuple(WeightedTerm(name=t.name, term=t.term.bind(shapes), weight=t.weight) for t in terms if t.weight > 0)
 
 
 def needs_of(terms: tuple[WeightedTerm, ...]) -> Needs:
-    """Return all that `terms` of positive weight ask for."""
+    """Return everything that `terms` with positive weight need."""
     return reduce(or_, (t.term.needs for t in terms if t.weight > 0), Needs())

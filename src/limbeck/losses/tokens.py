@@ -1,4 +1,4 @@
-"""Terms on what a language model says of each supervised token."""
+"""Terms on a language model's distribution at each supervised token."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def supervised_positions(batch: Batch) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenMean(Term):
-    """How the supervised tokens of a step are averaged, and those of which rows."""
+    """A mean over the supervised tokens of a step, or of some of its rows."""
 
     suits = frozenset[Output](("tokens",))
     reduction: Reduction = "token"
@@ -43,7 +43,7 @@ class TokenMean(Term):
 
 @dataclass(frozen=True)
 class TokenTerm(TokenMean):
-    """A loss of the student's logits at each supervised token."""
+    """A loss on the student's logits at each supervised token."""
 
     loss: TokenLoss
 
@@ -59,17 +59,17 @@ class TokenTerm(TokenMean):
 
 @dataclass(frozen=True)
 class LogProbTerm(TokenMean):
-    """A loss of the student's log-probability of each supervised token."""
+    """A loss on the student's log-probability of each supervised token."""
 
     @property
     def needs(self) -> Needs:
-        """Nothing of a teacher."""
+        """Nothing from a teacher."""
         return Needs(log_probs=True)
 
     def log_probs(self, student: Signal, batch: Batch) -> Tensor:
-        """Return the log-probabilities ``[S]``, 0 where this term does not count.
+        """Return the log-probabilities ``[S]``, 0 where the token does not count for this term.
 
-        There they may be not finite, and the gradient of what is left out afterwards would be 0 times infinity.
+        They may be infinite there; masking afterwards would give a gradient of 0 times infinity.
         """
         uncounted_S = ~self.mask(batch)[supervised_positions(batch)]
         return student["log_probs_S"].masked_fill(uncounted_S, 0.0)

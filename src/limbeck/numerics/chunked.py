@@ -1,7 +1,7 @@
 """Losses per token and their gradients, without a tensor of all logits: the chunked linear divergence.
 
-Logits are made for a chunk of rows at a time. In that one pass the loss of each row and its gradient by the logits are
-computed in closed form (`limbeck.numerics.token_losses`), the gradient is written over the logits and goes on into the
+Logits are computed for a chunk of rows at a time. In that one pass the loss of each row and its gradient by the logits
+are computed in closed form (`limbeck.numerics.token_losses`), the gradient overwrites the logits and is added to the
 sums for hidden states and head at once. Backward only scales these sums.
 
 After Hsu et al., "Liger Kernel: Efficient Triton Kernels for LLM Training", 2024, arXiv:2410.10989, section 3.2
@@ -63,18 +63,18 @@ def chunked_loss(
 ) -> tuple[Tensor, list[Tensor]]:
     """Return ``sum_i sum_s weights_i[s] loss_i[s]`` and the value of each loss in each row.
 
-    The total is differentiable by the student's hidden states, weight and bias (or logits), each where it asks for a
-    gradient; nothing flows into teacher or weights. Rows in which all weights are 0 are skipped: their values are 0.
-    Without gradients (``torch.no_grad``, or a student that needs none) only values are computed. A head that is tied
-    to the embedding needs nothing special. Autocast sets the dtype of the matrix products; softmax and sums are in
-    float32 (float64 for a float64 student).
+    The total is differentiable by the student's hidden states, weight and bias (or logits), if they require
+    gradients; nothing flows into teacher or weights. Rows in which all weights are 0 are skipped: their values are 0.
+    Without gradients (``torch.no_grad``, or a student that needs none) only values are computed. A head tied to the
+    embedding needs nothing special. Autocast sets the dtype of the matrix products; softmax and sums are in float32
+    (float64 for a float64 student).
 
     Args:
         student: dense or lazy logits; -inf is allowed.
-        teacher: of the same rows and vocabulary; None where all losses are on labels. Of a sparse one, divergences
+        teacher: for the same rows and vocabulary; None if all losses are on labels. With a sparse one, divergences
             are over its K + 1 cells, at its temperature.
-        losses: what is computed; at least one.
-        weights: for each loss a weight for each row, float `[S]`, the division by the number of tokens included.
+        losses: what to compute; at least one.
+        weights: for each loss, one weight per row, float `[S]`, including the division by the number of tokens.
         labels_S: the token of each row, int64; only `LabelLoss` reads it.
         chunk_rows: rows at a time; chosen from a byte budget by default. It does not change the result.
 
@@ -82,8 +82,8 @@ def chunked_loss(
         The total (float32 or float64 scalar), and for each loss its detached, unweighted values `[S]` in nats.
 
     Raises:
-        ConfigError: a loss lacks its teacher or labels, the vocabularies differ in size, or a sparse teacher does not
-            have what a loss asks for.
+        ConfigError: a loss lacks its teacher or labels, the vocabularies differ in size, or a sparse teacher lacks
+            what a loss asks for.
 
     Example:
         >>> from limbeck.types import DenseLogits
@@ -112,7 +112,7 @@ def _check(
     for loss in losses:
         if isinstance(loss, LabelLoss):
             if labels_S is None:
-                raise ConfigError("a loss on labels needs labels, but there are none")
+                raise ConfigError("a loss on labels needs labels, but none were given")
             continue
         if teacher is None:
             raise ConfigError(f"{loss.kind} needs a teacher's logits, but there is no teacher")
@@ -120,13 +120,13 @@ def _check(
             continue
         if loss.needs_every_token:
             raise ConfigError(
-                f"{loss.kind} is a mean over all tokens, but the teacher's signal has the likeliest "
-                f"{teacher.ids_SK.shape[1]} alone; run the teacher live or choose a divergence"
+                f"{loss.kind} is a mean over all tokens, but the teacher's signal has only the "
+                f"{teacher.ids_SK.shape[1]} most likely; run the teacher live or choose a divergence"
             )
         if loss.loss_temperature != teacher.temperature:
             raise ConfigError(
-                f"the teacher's likeliest tokens were kept at temperature {teacher.temperature}, but {loss.kind} asks "
-                f"for {loss.loss_temperature}; set loss_temperature to {teacher.temperature} or keep them anew"
+                f"the teacher's most likely tokens were kept at temperature {teacher.temperature}, but {loss.kind} "
+                f"asks for {loss.loss_temperature}; set loss_temperature to {teacher.temperature} or keep them again"
             )
 
 
@@ -143,7 +143,7 @@ class _Call:
     gradient: bool
 
     def chunks(self) -> Iterator[tuple[Tensor, _Rows]]:
-        """Yield row numbers and all there is of these rows, leaving out rows without weight."""
+        """Yield row numbers and everything known of these rows, skipping rows without weight."""
         rows_A = self.weights_NS.ne(0).any(dim=0).nonzero().squeeze(-1)
         for rows_R, student_RV, teacher_RV in _both_sides(self, rows_A):
             yield (
@@ -159,13 +159,13 @@ class _Call:
 
     @cached_property
     def last_student_temperature(self) -> float | None:
-        """The temperature at which the student's logits are read for the last time; None where that is not so."""
+        """The temperature at which the student's logits are read last; None if they are needed afterwards."""
         label = [1.0 for loss in self.losses if isinstance(loss, LabelLoss)]
         return self._last([*self._temperatures, *label])
 
     @cached_property
     def last_teacher_temperature(self) -> float | None:
-        """The same of the teacher's logits."""
+        """The same for the teacher's logits."""
         return self._last(self._temperatures)
 
     @property
@@ -234,7 +234,7 @@ class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, scale: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        # Waiting for the device is cheaper than a copy of the head's gradient, which is the largest tensor here.
+        # Waiting for the device is cheaper than copying the head's gradient, the largest tensor here.
         plain = scale.item() == 1
         return None, *(
             None if tensor is None else (tensor if plain else tensor * scale).to(dtype)
@@ -243,7 +243,7 @@ class _ChunkedLoss(torch.autograd.Function):
 
 
 class _Block:
-    """A few rows, softened once for each temperature."""
+    """A few rows, softened once per temperature."""
 
     def __init__(self, call: _Call, rows: _Rows) -> None:
         self._call, self._rows = call, rows
@@ -253,7 +253,7 @@ class _Block:
     def work(self, *, gradient: bool) -> Tensor:
         """Return the values of all losses, `[N, r]`.
 
-        With `gradient`, that of their weighted sum, by what the head's product and bias give, is written over the
+        With `gradient`, the gradient of their weighted sum by the output of the head's product and bias overwrites the
         student's logits.
         """
         logits_rV, losses = self._rows.student_RV, self._call.losses
@@ -324,9 +324,9 @@ class _Block:
 
 
 def label_log_probs(student: FullLogits, labels_S: Tensor, *, chunk_rows: int | None = None) -> Tensor:
-    """Return ``log q(label)`` of each row at temperature 1, `[S]` nats, float32 (float64 if the student is).
+    """Return ``log q(label)`` of each row at temperature 1, `[S]` nats, float32 (float64 for a float64 student).
 
-    Differentiable by the student's tensors, with any gradient per row: backward makes the logits of each chunk anew.
+    Differentiable by the student's tensors, with any gradient per row: backward recomputes the logits of each chunk.
 
     Args:
         student: dense or lazy logits.
@@ -342,7 +342,7 @@ class _LabelCall(NamedTuple):
     student: FullLogits
     labels_S: Tensor
     matmul_dtype: torch.dtype
-    """Autocast is off in backward, so it is asked before."""
+    """The state of autocast is recorded here, since it is off in backward."""
     chunk_rows: int | None
 
     def chunks(self, student: FullLogits) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -389,19 +389,19 @@ def _label_form(student: FullLogits, logits_rV: Tensor, labels_r: Tensor) -> Clo
 
 
 class TokenStatistics(NamedTuple):
-    """What student and teacher say about the label of each row, and how far they agree; no gradient.
+    """How likely student and teacher find the label of each row, and how far they agree; no gradient.
 
-    What is about the teacher is None without one.
+    The teacher's entries are None without a teacher.
     """
 
     student_nll_S: Tensor
     """``-log q(label)`` in nats."""
     teacher_nll_S: Tensor | None
-    """``-log p(label)``; of a sparse teacher NaN where the label is not among its tokens."""
+    """``-log p(label)``; for a sparse teacher, NaN where the label is not among its tokens."""
     forward_kl_S: Tensor | None
-    """``KL(p || q)`` in nats; of a sparse teacher over its K + 1 cells."""
+    """``KL(p || q)`` in nats; for a sparse teacher, over its K + 1 cells."""
     agreement_S: Tensor | None
-    """Whether the same token is likeliest for both, bool."""
+    """Whether both have the same most likely token, bool."""
 
 
 @torch.no_grad()
@@ -412,7 +412,7 @@ def token_statistics(
 
     Args:
         student: dense or lazy logits.
-        teacher: of the same rows and vocabulary, or None. A sparse one must have been kept at temperature 1.
+        teacher: for the same rows and vocabulary, or None. A sparse one must have been kept at temperature 1.
         labels_S: the token of each row, int64.
         chunk_rows: rows at a time; chosen from a byte budget by default.
 

@@ -1,4 +1,4 @@
-"""Distances between hidden states and between scores of attention; float32 or better inside."""
+"""Distances between hidden states and between attention scores, computed in float32 or better."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = [
 ]
 
 _SMALLEST_NORM = 1e-12
-"""A shorter state counts as zero: it has no direction, and its gradient is 0, not NaN or 1/norm."""
+"""Shorter states count as zero: they have no direction, and their gradient is 0, not NaN or 1/norm."""
 
 
 def _unit(x: Tensor) -> Tensor:
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     squared = x.square().sum(dim=-1, keepdim=True)
     has_direction = squared > _SMALLEST_NORM**2
-    # The root is taken of a safe value first: its derivative at 0 is infinite.
+    # Make the value safe before the root, whose derivative at 0 is infinite.
     return torch.where(has_direction, x, 0.0) * torch.where(has_direction, squared, 1.0).rsqrt()
 
 
 def cosine_distance(*, teacher: Tensor, student: Tensor) -> Tensor:
-    """Return ``1 - cos(teacher, student)``, ``[..., D] -> [...]``, between 0 and 2; blind to the norms."""
+    """Return ``1 - cos(teacher, student)``, ``[..., D] -> [...]``, between 0 and 2; independent of the norms."""
     return 1.0 - (_unit(teacher.detach()) * _unit(student)).sum(dim=-1)
 
 
@@ -58,7 +58,7 @@ def mean_squared_distance(*, teacher: Tensor, student: Tensor) -> Tensor:
 def attention_squared_distance(*, teacher: Tensor, student: Tensor) -> Tensor:
     """Return the mean over heads and seen keys of squared differences, ``[B, H, Q, K] -> [B, Q]``.
 
-    A key counts where both models may look at it: their scores are finite. A query that sees none has 0.
+    A key counts if both models may attend to it (finite scores). A query without any has 0.
 
     >>> scores = torch.tensor([[[[1.0, -torch.inf], [1.0, 3.0]]]])
     >>> attention_squared_distance(teacher=scores, student=torch.zeros(1, 1, 2, 2)).tolist()

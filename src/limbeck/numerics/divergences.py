@@ -6,12 +6,12 @@ last dimension is the distribution; no gradient reaches the teacher.
 
 **Temperature.** Both logits are divided by ``loss_temperature`` (T), and the value is multiplied by T^2, so that the
 soft gradient keeps its scale (Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,
-arXiv:1503.02531, section 2). That holds for every divergence here, so that all of them mix with other losses alike;
-``temperature_squared=False`` leaves the factor out, as papers that train on a divergence alone do.
+arXiv:1503.02531, section 2). That holds for every divergence here, so that they all mix with other losses in the same
+way; ``temperature_squared=False`` leaves the factor out, as papers that train on a divergence alone do.
 
 **Impossible tokens.** A ``-inf`` logit (a padded vocabulary, a banned token) gives a probability of 0 and
-contributes nothing where both sides have it. Where one side alone has it, its log-probability counts as
-`TEACHER_FLOOR` or `STUDENT_FLOOR`, which keeps values and gradients finite; gradients have the formulas that they have
+contributes nothing where both sides have it. If only one side has it, its log-probability counts as
+`TEACHER_FLOOR` or `STUDENT_FLOOR`, which keeps values and gradients finite; gradients have the same formulas as
 without a floor.
 """
 
@@ -42,9 +42,9 @@ __all__ = [
 ]
 
 TEACHER_FLOOR = -1e4
-"""Least log-probability of the teacher, in nats: what mass on a token that it rules out costs in a reverse KL."""
+"""Lowest log-probability of the teacher, in nats: the cost in a reverse KL of mass on a token that it rules out."""
 STUDENT_FLOOR = -1e5
-"""The same of the student. Lower, since finite logits of +-1e4 are 2e4 apart, and the forward KL must say so."""
+"""The same for the student. Lower, since finite logits of +-1e4 are 2e4 apart, and the forward KL must show it."""
 
 
 def forward_kl(
@@ -86,7 +86,7 @@ def reverse_kl(
     Arguments as in `forward_kl`.
 
     Reference: Gu, Dong, Wei, Huang, "MiniLLM: Knowledge Distillation of Large Language Models", 2024,
-    arXiv:2306.08543, section 2.1 (of sequences; this is the term of one token).
+    arXiv:2306.08543, section 2.1 (for sequences; this is the term of one token).
     """
     log_p, log_q = _log_probs(teacher_logits, student_logits, loss_temperature)
     return _factor(loss_temperature, temperature_squared) * _kl(log_q, log_p)
@@ -140,14 +140,14 @@ def interpolated_kl(
 ) -> Tensor:
     """Return ``KL(p_t || q)`` with ``p_t = softmax(t log p + (1 - t) log q)``, times T^2: ``[..., V] -> [...]`` nats.
 
-    No gradient flows through p_t, though it has q in it: that by the softened logits is ``q - p_t``. With t = 1 it
+    No gradient flows through p_t, though it contains q: by the softened logits it is ``q - p_t``. With t = 1 it
     is the forward KL, with t = 0 it is 0.
 
     Args:
         teacher_logits: as in `forward_kl`.
         student_logits: as in `forward_kl`.
         beta: t, the teacher's weight, from 0 to 1.
-        loss_temperature: T > 0, of both models before they are mixed.
+        loss_temperature: T > 0, for both models, applied before mixing.
         temperature_squared: multiply by T^2.
 
     Reference: Shing, Misaki, Bao, Yokoi, Akiba, "TAID: Temporally Adaptive Interpolated Distillation for Efficient
@@ -182,7 +182,7 @@ def skew_forward_kl(
 ) -> Tensor:
     """Return ``KL(p || alpha p + (1 - alpha) q)``, times T^2: ``[..., V] -> [...]`` nats, at most ``-log alpha``.
 
-    alpha lies between 0 and 1, both left out. The entropy of p is part of the value, so it is 0 when both are
+    alpha lies strictly between 0 and 1. The entropy of p is part of the value, so it is 0 when both are
     equal (the authors' code leaves it out). Other arguments as in `forward_kl`.
 
     Reference: Ko, Kim, Chen, Yun, "DistiLLM: Towards Streamlined Distillation for Large Language Models", 2024,
@@ -243,11 +243,11 @@ def adaptive_kl(
 ) -> Tensor:
     """Return ``w KL(p || q) + (1 - w) KL(q || p)``, times T^2: ``[..., V] -> [...]`` nats, 0 when both are equal.
 
-    w is the share of ``sum |p - q|`` that lies on the head, the teacher's likeliest tokens (`head_weight`). It has no
+    w is the share of ``sum |p - q|`` on the head, the teacher's most likely tokens (`head_weight`). It has no
     gradient. Other arguments as in `forward_kl`.
 
     Reference: Wu, Tao, Wang, Yang, Zhao, Wong, "Rethinking Kullback-Leibler Divergence in Knowledge Distillation for
-    Large Language Models", COLING 2025, arXiv:2404.02657, section 4 (there mu is what `head_mass` is here, 0.5).
+    Large Language Models", COLING 2025, arXiv:2404.02657, section 4 (its mu is our `head_mass`, 0.5).
     """
     log_p, log_q = _log_probs(teacher_logits, student_logits, loss_temperature)
     weight = head_weight(log_p.exp(), log_q.detach().exp(), head_mass)
@@ -258,8 +258,8 @@ def adaptive_kl(
 def head_weight(teacher_probs: Tensor, student_probs: Tensor, head_mass: float) -> Tensor:
     """Return how much of the gap ``sum |p - q|`` lies on the head: ``[..., V] -> [...]``, 0.5 where there is no gap.
 
-    The head is the fewest tokens that hold `head_mass` of the teacher's probability. Of a teacher with a bucket for
-    all its unlikely tokens, the bucket is one of them.
+    The head is the smallest set of tokens that holds `head_mass` of the teacher's probability. If the teacher has a
+    bucket for all its unlikely tokens, the bucket counts as one token.
     """
     sorted_probs, order = teacher_probs.sort(dim=-1, descending=True)
     gap = (teacher_probs - student_probs).abs_()
@@ -287,8 +287,8 @@ def logit_mse(
 ) -> Tensor:
     """Return the mean over the vocabulary of ``(logit difference / T)^2``, times T^2: ``[..., V] -> [...]``.
 
-    So with the factor it does not depend on T. A token that either side rules out (``-inf``) adds 0. It does see a
-    constant that is added to all logits. Arguments as in `forward_kl`.
+    With the factor, it therefore does not depend on T. A token that either side rules out (``-inf``) adds 0. Adding a
+    constant to all logits does change it. Arguments as in `forward_kl`.
 
     Reference: Tang et al., "Distilling Task-Specific Knowledge from BERT into Simple Neural Networks", 2019,
     arXiv:1903.12136, section 3.2.
@@ -329,9 +329,9 @@ def _log_probs(teacher_logits: Tensor, student_logits: Tensor, loss_temperature:
 
 
 class _Floored(torch.autograd.Function):
-    """The student's log-probabilities, none below the floor, with the gradient that they would have without one.
+    """The student's log-probabilities, none below the floor, with the gradient they would have without it.
 
-    That of a clamp would be 0 at the floor, and so of the forward KL another than q - p.
+    The gradient of a clamp would be 0 at the floor, so that of the forward KL would no longer be q - p.
     """
 
     @staticmethod
@@ -348,5 +348,5 @@ def _kl(log_from: Tensor, log_to: Tensor) -> Tensor:
 
 
 def _log_mixture(log_one: Tensor, log_other: Tensor, share: float) -> Tensor:
-    """Return the log of ``share one + (1 - share) other``; mixed in log space it would be another distribution."""
+    """Return the log of ``share one + (1 - share) other``; mixing in log space would give another distribution."""
     return torch.logaddexp(log_one + math.log(share), log_other + math.log1p(-share))

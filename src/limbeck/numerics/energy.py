@@ -1,8 +1,8 @@
-"""How much energy has the machine taken, where it has a meter?
+"""The machine's energy use, if it has a meter.
 
 Linux counts the energy of Intel and AMD processors (RAPL) in ``/sys/class/powercap``, often readable for
-root only; NVIDIA counts that of GPUs from Volta on (read by ``pynvml``, if it is installed). Both count the
-whole device, whoever uses it. Elsewhere there is no meter, and the answer is ``None``.
+root only; NVIDIA counts that of GPUs since Volta (read by ``pynvml``, if installed). Both count the
+whole device, whoever uses it. On other machines there is no meter, and the result is ``None``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MICROJOULES_PER_MILLIJOULE = 1000
 
 @dataclass
 class _Counter:
-    """A counter of microjoules that goes up, and back to 0 after `largest`."""
+    """A counter of microjoules that rises, and wraps to 0 after `largest`."""
 
     read: Callable[[], int]
     largest: int | None
@@ -41,31 +41,31 @@ class _Counter:
 
 
 class EnergyMeter:
-    """Counts from the moment it is made.
+    """A meter that counts from its creation.
 
-    Processor counters start over after about an hour under load. A reading sees that they did, but not how
+    Processor counters wrap after about an hour under load. A reading sees that they did, but not how
     often, so read at least every few minutes.
     """
 
     def __init__(self, counters: list[_Counter], covers: tuple[str, ...]) -> None:
         self.covers = covers
-        """What is counted, e.g. ``("package-0", "dram", "GPU 0")``."""
+        """The parts that are counted, e.g. ``("package-0", "dram", "GPU 0")``."""
         self._counters = counters
         for counter in counters:
             counter.last = counter.read()
 
     def kwh(self) -> float:
-        """Return the kilowatt hours since the meter was made."""
+        """Return the kilowatt hours since the meter was created."""
         for counter in self._counters:
             counter.update()
         return sum(counter.total for counter in self._counters) / _MICROJOULES_PER_KWH
 
 
 def energy_meter(powercap: Path = _POWERCAP) -> EnergyMeter | None:
-    """Return a meter of the processors, their memory and the visible GPUs, or ``None`` where there is none.
+    """Return a meter of the processors, their memory and the visible GPUs, or ``None`` if there is none.
 
-    ``None`` too where there are GPUs that cannot be read: the processors' share alone would look like the whole.
-    Processors that cannot be read are left out; `EnergyMeter.covers` says what is in.
+    Also ``None`` if there are GPUs that cannot be read: the processors' share alone would look like the whole.
+    Processors that cannot be read are left out; `EnergyMeter.covers` tells what is included.
     """
     gpus = _gpus()
     if gpus is None:
@@ -75,7 +75,7 @@ def energy_meter(powercap: Path = _POWERCAP) -> EnergyMeter | None:
 
 
 def _processors(powercap: Path) -> dict[str, _Counter]:
-    """Each package, and the memory beside it; not the cores within a package nor the platform around it."""
+    """Return each package and its memory; not the cores within a package or the platform around it."""
     counters: dict[str, _Counter] = {}
     for zone in sorted(powercap.glob("intel-rapl:*")):
         try:
@@ -92,7 +92,7 @@ def _processors(powercap: Path) -> dict[str, _Counter]:
 
 
 def _gpus() -> dict[str, _Counter] | None:
-    """The GPUs that this process sees; ``None`` if there are some without a counter."""
+    """Return the GPUs that this process sees; ``None`` if any of them has no counter."""
     if not torch.cuda.is_available():
         return {}
     try:
@@ -102,7 +102,7 @@ def _gpus() -> dict[str, _Counter] | None:
         return None
     counters: dict[str, _Counter] = {}
     for number in range(torch.cuda.device_count()):
-        # By UUID: CUDA_VISIBLE_DEVICES renumbers the devices for torch and not for NVML.
+        # By UUID: CUDA_VISIBLE_DEVICES renumbers the devices for torch but not for NVML.
         uuid = f"GPU-{torch.cuda.get_device_properties(number).uuid}"
         try:
             handle = nvml.nvmlDeviceGetHandleByUUID(uuid)

@@ -1,4 +1,4 @@
-"""Which teacher layer goes with which student layer. Layers are counted from 1.
+"""Which teacher layer each student layer corresponds to. Layers are counted from 1.
 
 name     6 of 12            3 of 12     2 of 6    used by
 first    1 2 3 4 5 6        1 2 3       1 2       PKD initialisation
@@ -23,13 +23,13 @@ def choose_layers(layers: str | Sequence[int], *, teacher_layers: int, keep: int
     """Return the teacher layers (from 1) that student layers 1, 2, ... correspond to.
 
     Args:
-        layers: a name of the table above, or the layers themselves, counted from 1.
+        layers: a name from the table above, or the layers themselves, counted from 1.
         teacher_layers: depth N of the teacher.
         keep: depth M of the student; needed with a name, and checked against a list.
 
     Raises:
-        ConfigError: an unknown name, a layer outside 1..N, layers not in ascending order, a depth
-            outside 1..N.
+        ConfigError: an unknown name, a layer or a depth outside 1..N, or layers not in
+            ascending order.
     """
     if isinstance(layers, str):
         if layers not in LAYER_MAPS:
@@ -38,7 +38,7 @@ def choose_layers(layers: str | Sequence[int], *, teacher_layers: int, keep: int
             raise ConfigError(f"layer map '{layers}' needs the number of layers to keep (keep: ...)")
         if not 1 <= keep <= teacher_layers:
             raise ConfigError(
-                f"cannot keep {keep} layers of a teacher with {teacher_layers}: give 1 to {teacher_layers}"
+                f"cannot keep {keep} layers of a teacher with {teacher_layers}: choose 1 to {teacher_layers}"
             )
         return _named(layers, teacher_layers, keep)
     chosen = tuple(layers)
@@ -48,9 +48,9 @@ def choose_layers(layers: str | Sequence[int], *, teacher_layers: int, keep: int
             f"layer map {list(chosen)} is out of range: the teacher has layers 1 to {teacher_layers} (counted from 1)"
         )
     if sorted(set(chosen)) != list(chosen):
-        raise ConfigError(f"layer map {list(chosen)} must name each layer once, in ascending order")
+        raise ConfigError(f"layer map {list(chosen)} must list each layer once, in ascending order")
     if keep is not None and keep != len(chosen):
-        raise ConfigError(f"layer map {list(chosen)} names {len(chosen)} layers, but keep is {keep}")
+        raise ConfigError(f"layer map {list(chosen)} lists {len(chosen)} layers, but keep is {keep}")
     return chosen
 
 
@@ -69,20 +69,20 @@ def _named(name: str, n: int, m: int) -> tuple[int, ...]:
 
 
 def hint_pairs(strategy: str, *, teacher_layers: int, student_layers: int) -> tuple[tuple[int, int], ...]:
-    """Return PKD's (student layer, teacher layer) pairs: all student layers but the last.
+    """Return PKD's (student layer, teacher layer) pairs for all student layers but the last.
 
     The last layer is left out because the logits term covers it. ``skip`` takes every N/M-th
     teacher layer, ``last`` the layers just before the teacher's last (Sun et al. 2019, section 3.2).
 
     Raises:
-        ConfigError: unknown strategy, a student deeper than the teacher, or of one layer.
+        ConfigError: unknown strategy, a student deeper than the teacher, or with one layer.
     """
     if strategy not in ("skip", "last"):
         raise ConfigError(f"unknown PKD strategy '{strategy}': {near_misses(strategy, ('skip', 'last'))}")
     if student_layers > teacher_layers:
         raise ConfigError(f"PKD maps a student of at most the teacher's {teacher_layers} layers, not {student_layers}")
     if student_layers < 2:
-        raise ConfigError("PKD needs a student of two layers or more: the last layer carries no hint")
+        raise ConfigError("PKD needs a student with two or more layers: the last layer carries no hint")
     if strategy == "skip":
         targets = _named("uniform", teacher_layers, student_layers)[:-1]
     else:

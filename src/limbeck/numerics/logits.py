@@ -1,4 +1,4 @@
-"""The logits of some rows of a source, written into a buffer, and the way of a gradient back through the head.
+"""Computing logits of some rows of a source into a buffer, and gradients back through the head.
 
 Logits are float32 (float64 if the source is) whatever the source's dtype; its matrix products run in its weight's
 dtype, or in autocast's.
@@ -32,15 +32,15 @@ __all__ = [
 ]
 
 FullLogits = DenseLogits | LazyLogits
-"""Sources that know every token."""
+"""Sources with the logits of every token."""
 
 _CHUNK_BYTES = 64 * 2**20
 """Bytes of one buffer of logits. Matrix products with fewer rows are slow (at 128k tokens: 32 MiB reach 65 % of a
-core's peak, 64 MiB 84 %, 128 MiB 85 %), more rows cost memory."""
+core's peak, 64 MiB 84 %, 128 MiB 85 %); more rows cost memory."""
 _CHUNK_MULTIPLE = 16
-"""Rows of a chunk are a multiple of this where there are that many: what matrix products like."""
+"""Chunks are a multiple of this many rows, where possible: matrix products are faster."""
 _BLOCK_ELEMENTS = 2**17
-"""On a CPU, elements that are worked on at a time: a few temporaries of that size stay in a core's cache."""
+"""Elements processed at a time on a CPU: a few temporaries of that size stay in a core's cache."""
 
 
 def rows_per_chunk(vocabulary: int, dtype: torch.dtype) -> int:
@@ -52,9 +52,9 @@ def rows_per_chunk(vocabulary: int, dtype: torch.dtype) -> int:
 def logit_chunks(
     source: FullLogits, rows_S: Tensor, *, dtype: torch.dtype, chunk_rows: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield row numbers and their logits, a chunk at a time, of a `detached` source.
+    """Yield row numbers and their logits, a chunk at a time, from a `detached` source.
 
-    The logits of all chunks are in one buffer, which the caller may overwrite.
+    All chunks share one buffer, which the caller may overwrite.
     """
     step = rows_per_chunk(source.vocabulary, dtype) if chunk_rows is None else chunk_rows
     buffer_RV = torch.empty(min(step, len(rows_S)), source.vocabulary, dtype=dtype, device=rows_S.device)
@@ -64,7 +64,7 @@ def logit_chunks(
 
 
 def blocks(logits_RV: Tensor) -> Iterator[slice]:
-    """Yield the rows of a chunk a few at a time, for element-wise work in the cache; a GPU gets them all at once."""
+    """Yield the rows of a chunk a few at a time, for element-wise work in the cache; on a GPU, all at once."""
     rows, vocabulary = logits_RV.shape
     step = max(1, _BLOCK_ELEMENTS // vocabulary) if logits_RV.device.type == "cpu" else max(1, rows)
     for start in range(0, rows, step):
@@ -72,7 +72,7 @@ def blocks(logits_RV: Tensor) -> Iterator[slice]:
 
 
 def source_tensors(source: FullLogits) -> tuple[Tensor | None, ...]:
-    """Return what can have a gradient: the logits, or hidden states, weight and bias."""
+    """Return the tensors that can have a gradient: the logits, or hidden states, weight and bias."""
     if isinstance(source, DenseLogits):
         return (source.logits_SV,)
     return source.hidden_SD, source.weight_VD, source.bias_V
@@ -97,7 +97,7 @@ def all_rows(source: FullLogits) -> Tensor:
 
 
 def logits_dtype(source: FullLogits) -> torch.dtype:
-    """Return the dtype of computed logits: float32, or float64 where the source is."""
+    """Return the dtype of computed logits: float32, or float64 for a float64 source."""
     tensor = source.logits_SV if isinstance(source, DenseLogits) else source.weight_VD
     return torch.promote_types(tensor.dtype, torch.float32)
 
@@ -119,7 +119,7 @@ def detached(source: FullLogits, dtype: torch.dtype) -> FullLogits:
 
 
 def may_rule_out(source: FullLogits) -> bool:
-    """Whether logits of -inf are possible: given logits, or a bias that says so."""
+    """Whether logits of -inf are possible: given logits, or a bias of -inf."""
     return isinstance(source, DenseLogits) or source.bias_V is not None
 
 
@@ -143,7 +143,7 @@ def write_logits(source: FullLogits, rows_R: Tensor, out_RV: Tensor) -> Tensor:
 
 
 def head_slope(source: FullLogits, logits_rV: Tensor) -> Tensor | float:
-    """Return the derivative of logits by what the matrix product and bias give, for logits that `source` wrote."""
+    """Return the derivative of logits computed by `source` by the output of its matrix product and bias."""
     if isinstance(source, DenseLogits):
         return 1.0
     if source.softcap is None:
@@ -153,7 +153,7 @@ def head_slope(source: FullLogits, logits_rV: Tensor) -> Tensor | float:
 
 
 class SourceGradient:
-    """Gradients of a loss by the tensors of a `detached` source, gathered chunk by chunk.
+    """Gradients of a loss by the tensors of a `detached` source, accumulated chunk by chunk.
 
     Sums over rows are kept in float32 (float64), whatever the products are computed in. Only gradients that are
     `needed`, one flag for each of `source_tensors`, cost anything.
@@ -168,15 +168,15 @@ class SourceGradient:
             None if tensor is None or not need else torch.zeros_like(tensor, dtype=dtype)
             for tensor, need, dtype in zip(source_tensors(source), needed, wide, strict=True)
         ]
-        """The gradients, None where not needed; 0 in rows that were never added."""
+        """The gradients, None if not needed; 0 in rows that were never added."""
 
     @property
     def needed(self) -> bool:
-        """Whether there is any gradient to gather."""
+        """Whether there is any gradient to accumulate."""
         return any(tensor is not None for tensor in self.tensors)
 
     def add(self, rows_R: Tensor, gradient_RV: Tensor) -> None:
-        """Add the rows `rows_R`, given the gradient by the logits; of a head, by its product and bias."""
+        """Add the rows `rows_R`, given the gradient by the logits, or by a head's product and bias."""
         if isinstance(self._source, DenseLogits):
             (logits_SV,) = self.tensors
             assert logits_SV is not None
@@ -188,7 +188,7 @@ class SourceGradient:
         if hidden_SD is None and weight_VD is None:
             return
         dtype = self._source.weight_VD.dtype
-        # Gradients of 1e-8 are 0 in float16, which GradScaler is there for; but it comes only after this product.
+        # Gradients of 1e-8 are 0 in float16. GradScaler would prevent it, but acts only after this product.
         unit = gradient_RV.abs().amax().clamp(min=1e-30) if dtype == torch.float16 else None
         factor_RV = (gradient_RV if unit is None else gradient_RV / unit).to(dtype)
         if hidden_SD is not None:

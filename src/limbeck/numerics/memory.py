@@ -1,4 +1,4 @@
-"""How much memory has been used, and how much is there?"""
+"""Memory in use, and memory available."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["device_memory_bytes", "peak_memory_bytes", "resident_memory_bytes"]
 
 
 def peak_memory_bytes() -> int:
-    """Return the peak so far: of the GPU where there is one, else of this process (resident)."""
+    """Return the peak so far: of the GPU if there is one, else of this process (resident)."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
     if sys.platform == "linux":
@@ -29,7 +29,7 @@ def peak_memory_bytes() -> int:
 
 
 def resident_memory_bytes() -> int:
-    """Return what this process holds of the main memory now."""
+    """Return the main memory that this process holds now."""
     if sys.platform == "linux":
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))) * 1024
@@ -39,7 +39,7 @@ def resident_memory_bytes() -> int:
 
 
 def device_memory_bytes() -> int | None:
-    """Return the memory of the GPU where there is one, else of the machine; ``None`` where the system does not say."""
+    """Return the memory of the GPU if there is one, else of the machine; ``None`` if the system does not say."""
     if torch.cuda.is_available():
         return int(torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory)
     try:

@@ -1,4 +1,4 @@
-"""Memory of a training step as arithmetic: items, their sum, and what weights and optimiser take.
+"""Memory of a training step as arithmetic: items, their sum, and the bytes of weights and optimiser.
 
 GB are 1e9 bytes throughout.
 """
@@ -29,12 +29,12 @@ _UNITS = {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2.0**10,
 
 @dataclass(frozen=True)
 class MemoryItem:
-    """One part of what a device must hold at the worst moment."""
+    """One part of a device's peak memory."""
 
     name: str
     bytes: float
     how: str = ""
-    """How the figure comes about, for the reader of a plan."""
+    """How the number is calculated, for the reader of a plan."""
 
 
 def total_bytes(items: Iterable[MemoryItem]) -> float:
@@ -43,7 +43,7 @@ def total_bytes(items: Iterable[MemoryItem]) -> float:
 
 
 def weights_bytes(*, linear: int, other: int, bytes_each: float, nf4: bool = False) -> float:
-    """Return the bytes of frozen weights: linear maps, 4-bit where asked for, and all others.
+    """Return the bytes of frozen weights: linear maps, in 4 bits with `nf4`, and all others.
 
     >>> weights_bytes(linear=6_476_005_376, other=262_410_240, bytes_each=2, nf4=True) / 1e9  # LLaMA-2 7B
     3.8655989...
@@ -52,7 +52,7 @@ def weights_bytes(*, linear: int, other: int, bytes_each: float, nf4: bool = Fal
 
 
 def adamw_bytes(trainable: int, *, bytes_each: float = 4) -> float:
-    """Return the bytes of AdamW's two moments, each of the precision of the trained parameters."""
+    """Return the bytes of AdamW's two moments, each with the precision of the trained parameters."""
     return 2 * bytes_each * trainable
 
 
@@ -69,7 +69,7 @@ def parse_size(text: str) -> float:
 
 
 def readable(size: float) -> str:
-    """Return bytes for people: ``1.49 GB``, ``62 MB``, ``1.4 MB``, ``12.3 kB``.
+    """Format bytes for people: ``1.49 GB``, ``62 MB``, ``1.4 MB``, ``12.3 kB``.
 
     >>> readable(1.488e9), readable(62e6), readable(1.4e6), readable(12_345)
     ('1.49 GB', '62 MB', '1.4 MB', '12.3 kB')

@@ -1,6 +1,6 @@
 """Policy gradient with a critic, for choosing one of K candidates.
 
-The policy is ``pi = softmax(logits)``; ``-inf`` logits are candidates that do not exist. They are never
+The policy is ``pi = softmax(logits)``; ``-inf`` logits mark candidates that do not exist. They are never
 drawn and add nothing to any value or gradient. Natural logarithms; float32 (or float64 if given).
 
 Reference: Mnih et al., "Asynchronous Methods for Deep Reinforcement Learning", 2016, arXiv:1602.01783,
@@ -23,9 +23,9 @@ __all__ = [
 ]
 
 _FEWEST_TO_STANDARDISE = 8
-"""Fewer advantages have no mean and spread worth the name."""
+"""Fewer advantages do not give a meaningful mean and spread."""
 _SMALLEST_SPREAD = 1e-5
-"""Advantages that differ by rounding alone must not be blown up to unit spread."""
+"""Advantages that differ only by rounding must not be scaled up to unit spread."""
 
 
 class ActorCriticLoss(NamedTuple):
@@ -53,18 +53,18 @@ def actor_critic_loss(
 ) -> ActorCriticLoss:
     """Return ``-A log pi(a) + value_weight (R - V)^2 - entropy_weight H(pi)`` of each choice, ``A = R - V``.
 
-    The advantage A is detached: the critic learns from the squared error alone, and the policy from
-    the first and last part alone.
+    The advantage A is detached: the critic learns only from the squared error, and the policy only from
+    the first and last part.
 
     Args:
-        logits_BK: scores of the candidates, ``-inf`` where there is none.
+        logits_BK: scores of the candidates, ``-inf`` for missing ones.
         action_B: the candidate that was chosen, int64.
         reward_B: R, the reward of each choice; no gradient flows into it.
-        value_B: V, what the critic expects R to be.
+        value_B: V, the critic's estimate of R.
         value_weight: weight of the critic's error.
         entropy_weight: weight of the entropy, which keeps the policy from settling early.
         standardise: shift and scale advantages to mean 0 and standard deviation 1 (n - 1) over the counted
-            choices, if at least 8 are counted. The loss of a choice then depends on the others at hand.
+            choices, if at least 8 are counted. The loss of a choice then depends on the others in the batch.
         mask_B: which choices are counted, bool; all by default.
 
     Example:
@@ -89,7 +89,7 @@ def actor_critic_loss(
 
 
 def _standardised(advantage_B: Tensor, mask_B: Tensor) -> Tensor:
-    """Without a question to the device (no ``item``): both branches are computed."""
+    """Compute both branches, so as not to wait for the device (no ``item``)."""
     count = mask_B.sum()
     kept_B = advantage_B.masked_fill(~mask_B, 0.0)
     centred_B = (kept_B - kept_B.sum() / count.clamp(min=1)).masked_fill(~mask_B, 0.0)
@@ -100,8 +100,8 @@ def _standardised(advantage_B: Tensor, mask_B: Tensor) -> Tensor:
 def sample_actions(logits_BK: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw one candidate for each row from ``softmax(logits)``, int64 ``[B]``.
 
-    By the Gumbel trick: ``argmax(logits + noise)``, with the noise drawn on the CPU by `generator`
-    (default: torch's own). The same seed gives the same noise on every device, and the device is never waited for.
+    Uses the Gumbel trick: ``argmax(logits + noise)``, with the noise drawn on the CPU by `generator`
+    (default: torch's own). The same seed gives the same noise on every device, without waiting for the device.
     """
     exponential_BK = torch.empty(logits_BK.shape).exponential_(generator=generator)
     noise_BK = -exponential_BK.clamp(min=torch.finfo(torch.float32).tiny).log()
@@ -111,7 +111,7 @@ def sample_actions(logits_BK: Tensor, generator: torch.Generator | None = None) 
 def gold_reward(gold_BK: Tensor, action_B: Tensor) -> Tensor:
     """Return 1 where the chosen candidate is right and 0 elsewhere, float32 ``[B]``.
 
-    Right are the candidates with the most weight in `gold_BK` (all golds of a row have the same
+    The right candidates are those with the most weight in `gold_BK` (all golds of a row have the same
     weight; of graded candidates, the best are right). A row without weights has no right one.
     """
     return _right(gold_BK).gather(-1, action_B[:, None]).squeeze(-1).float()

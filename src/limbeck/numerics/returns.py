@@ -1,4 +1,4 @@
-"""What a written token is weighed by: the rewards that follow it."""
+"""Returns of generated tokens: the rewards that follow each."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["future_returns", "less_others_mean", "whitened"]
 def future_returns(
     rewards_BT: Tensor, mask_BT: Tensor, *, inclusive: bool = False, discount: float = 1.0, normalise: bool = True
 ) -> Tensor:
-    """Return for each token the sum of the rewards after it, divided by their number.
+    """Return for each token the sum of the rewards after it, by default divided by their number.
 
     ``R_t = sum_{t' > t} discount^(t' - t - 1) r_t' / n`` with n the (discounted) number of terms. Gu et al. 2024
-    (MiniLLM) print ``1 / (T - t - 1)``, which is 0 or negative for the last two tokens; the sum has T - t terms.
+    (MiniLLM) give ``1 / (T - t - 1)``, which is 0 or negative for the last two tokens; the sum has T - t terms.
 
     Args:
-        rewards_BT: of each token; anything at positions that do not count.
+        rewards_BT: reward of each token; anything at positions that do not count.
         mask_BT: bool; the tokens of each row, without gaps.
-        inclusive: the token's own reward is part of its return, as in MiniLLM's released code.
-        discount: of later rewards.
+        inclusive: include the token's own reward in its return, as in MiniLLM's released code.
+        discount: factor per step on later rewards.
         normalise: divide by the number of terms.
 
     Returns:
-        ``[B, T]``, 0 where the mask is false and for a last token without a reward after it.
+        ``[B, T]``, 0 where the mask is false and for a last token with no reward after it.
 
     Example:
         >>> r = torch.tensor([[-0.5, 0.2, -0.3, 0.1]])
@@ -50,10 +50,10 @@ def future_returns(
 
 
 def whitened(values_N: Tensor, add_up: Callable[[Sequence[float]], list[float]] = list) -> Tensor:
-    """Return the values with mean 0 and variance 1, over those of all processes; 0 for a single one.
+    """Return the values with mean 0 and variance 1, over the values of all processes; 0 for a single one.
 
     Args:
-        values_N: this process's.
+        values_N: this process's values.
         add_up: sums numbers over all processes.
     """
     total, count = add_up([float(values_N.sum()), len(values_N)])
@@ -65,17 +65,17 @@ def whitened(values_N: Tensor, add_up: Callable[[Sequence[float]], list[float]] 
 
 
 def less_others_mean(rewards_N: Tensor, total: float, count: int) -> Tensor:
-    """Return each text's reward less the mean reward of the step's *other* texts.
+    """Return each text's reward minus the mean reward of the step's *other* texts.
 
-    The others do not depend on what is in a text, so the gradient of a policy stays that of the expected reward. A
-    mean with the text itself in it would scale that gradient by ``1 - 1 / count``: to 0 for a single text, which here
-    has no baseline.
+    The others do not depend on a text's content, so the gradient of a policy stays that of the expected reward. A
+    mean that includes the text itself would scale that gradient by ``1 - 1 / count``: to 0 for a single text, which
+    here has no baseline.
 
     Reference: Kool, van Hoof, Welling, "Buy 4 REINFORCE Samples, Get a Baseline for Free!", 2019, section 2.
 
     Args:
-        rewards_N: of some of the step's texts.
-        total: sum of the rewards of all of them, these included, over micro-batches and ranks.
-        count: how many they are.
+        rewards_N: rewards of some of the step's texts.
+        total: sum of the rewards of all the step's texts, these included, over micro-batches and ranks.
+        count: number of all the step's texts.
     """
     return rewards_N - (total - rewards_N) / (count - 1) if count > 1 else rewards_N

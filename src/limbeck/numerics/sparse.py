@@ -1,8 +1,8 @@
-"""Distributions known by their K likeliest tokens: made from full ones, and compared with full ones.
+"""Distributions given by their K most likely tokens: built from full ones, and compared with full ones.
 
-What is left of a distribution goes into one bucket, the tail, and is never renormalised away: the kept tokens alone,
+The rest of a distribution goes into one bucket, the tail, and is never renormalised away: the kept tokens alone,
 scaled to sum to 1, are another distribution, and a divergence from it is wrong in both directions. Over the K + 1
-cells (K tokens and the bucket) every f-divergence is a lower bound of the one over all tokens.
+cells (K tokens and the bucket) every f-divergence is a lower bound on the one over all tokens.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ __all__ = ["Cells", "captured_mass", "cells", "take", "top_k"]
 
 
 class Cells(NamedTuple):
-    """A few rows of both sides over the K + 1 cells of the teacher."""
+    """A few rows of both sides over the teacher's K + 1 cells."""
 
     teacher: Distribution
     student: Distribution
     spread: Callable[[Tensor], Tensor]
-    """Turns a gradient by the cells' logits, `[r, K + 1]`, into one by the student's softened logits, `[r, V]`.
+    """Turn a gradient by the cells' logits, `[r, K + 1]`, into one by the student's softened logits, `[r, V]`.
     To be called once."""
 
 
 @torch.no_grad()
 def top_k(source: FullLogits, k: int, temperature: float = 1.0, *, chunk_rows: int | None = None) -> SparseLogits:
-    """Return the k likeliest tokens of each distribution of ``softmax(logits / temperature)``, and their tail.
+    """Return the k most likely tokens of each distribution of ``softmax(logits / temperature)``, and their tail.
 
-    Chunk by chunk of rows, so that no ``[S, V]`` tensor is made.
+    Works in chunks of rows, so that no ``[S, V]`` tensor is created.
 
     Args:
         source: dense or lazy logits.
@@ -62,13 +62,13 @@ def top_k(source: FullLogits, k: int, temperature: float = 1.0, *, chunk_rows: i
         for block in blocks(logits_RV):
             log_probs_rV, rows_r = torch.log_softmax(logits_RV[block] / temperature, dim=-1), rows_R[block]
             log_probs_SK[rows_r], ids_SK[rows_r] = kept = log_probs_rV.topk(k, dim=-1)
-            # Not 1 - sum: of a confident teacher that is rounding error alone.
+            # Not 1 - sum: for a confident teacher that is rounding error only.
             tail_S[rows_r] = log_probs_rV.scatter_(-1, kept.indices, -math.inf).logsumexp(dim=-1)
     return SparseLogits(ids_SK, log_probs_SK, tail_S, source.vocabulary, temperature)
 
 
 def captured_mass(sparse: SparseLogits) -> Tensor:
-    """Return the probability of the kept tokens together, `[S]`, from 0 to 1."""
+    """Return the total probability of the kept tokens, `[S]`, from 0 to 1."""
     return sparse.log_probs_SK.exp().sum(dim=-1)
 
 
@@ -80,17 +80,17 @@ def take(sparse: SparseLogits, rows: Tensor | slice) -> SparseLogits:
 
 
 def cells(teacher: SparseLogits, softened_rV: Tensor) -> Cells:
-    """Return both sides over the teacher's K + 1 cells, and the way back of a gradient.
+    """Return both sides over the teacher's K + 1 cells, and the backward function of a gradient.
 
     Args:
-        teacher: of the same rows.
+        teacher: for the same rows.
         softened_rV: the student's logits, divided by the teacher's temperature; -inf is allowed.
     """
     ids_rK = teacher.ids_SK
     log_probs_rK = teacher.log_probs_SK.to(softened_rV.dtype)
     tail_r1 = teacher.tail_S[:, None].to(softened_rV.dtype)
     filling_rK = log_probs_rK == -math.inf
-    # Places that only fill a row count with the rest; amin, since their ids may be those of real ones.
+    # Padding entries count with the rest; amin, since their ids may be those of real ones.
     ruled_out_rK = torch.where(filling_rK, math.inf, -math.inf).to(softened_rV.dtype)
     rest_rV = softened_rV.scatter_reduce(-1, ids_rK, ruled_out_rK, "amin")
     lowest = torch.finfo(rest_rV.dtype).min

@@ -1,11 +1,11 @@
-"""What is computed for each predicted token: its name, its value and its gradient, in closed form.
+"""Losses per predicted token: their names, and their values and gradients in closed form.
 
-The gradients are with respect to the student's *softened* logits ``z / T``, so that one pass over the vocabulary gives
-both value and gradient, and no graph is kept. `limbeck.numerics.divergences` has the same values as plain
+The gradients are with respect to the student's *softened* logits ``z / T``, so that one pass over the vocabulary
+gives both value and gradient, without a graph. `limbeck.numerics.divergences` has the same values as plain
 differentiable formulas; the tests compare the two.
 
 With q the student's distribution and h the derivative of the value by q, the gradient by the softened logits is
-``q (h - sum q h)``: that is what most forms below compute.
+``q (h - sum q h)``. Most forms below compute this.
 """
 
 from __future__ import annotations
@@ -62,38 +62,38 @@ _DEFAULTS: Final = {"jensen_shannon": 0.5, "skew_forward_kl": 0.1, "skew_reverse
 
 @dataclass(frozen=True)
 class TokenDivergence:
-    """A divergence between teacher and student at one token; the kind names its formula, direction and reference."""
+    """A divergence between teacher and student at one token; the kind selects formula, direction and reference."""
 
     kind: DivergenceKind
     loss_temperature: float = 1.0
     temperature_squared: bool = True
     """Multiply by T^2, so that the size of the gradient hardly depends on T."""
     beta: float | None = None
-    """Of `jensen_shannon` (default 0.5) and `interpolated_kl`: the teacher's weight, from 0 to 1. Of `alpha_beta`:
+    """For `jensen_shannon` (default 0.5) and `interpolated_kl`: the teacher's weight, from 0 to 1. For `alpha_beta`:
     above 0."""
     alpha: float | None = None
-    """Of the skew divergences: the share of the distribution itself in the mixture, between 0 and 1 (default 0.1).
-    Of `alpha_beta`: above 0."""
+    """For skew divergences: the share of the distribution itself in the mixture, between 0 and 1 (default 0.1).
+    For `alpha_beta`: above 0."""
     head_mass: float | None = None
-    """Of `adaptive_kl`: the share of the teacher's probability that its head holds, between 0 and 1 (default 0.5)."""
+    """For `adaptive_kl`: the share of the teacher's probability that its head holds, between 0 and 1 (default 0.5)."""
     normalise: bool = False
-    """Of `jensen_shannon`: divide by ``beta (1 - beta)``."""
+    """For `jensen_shannon`: divide by ``beta (1 - beta)``."""
 
     def __post_init__(self) -> None:
         if self.kind not in _FORMS:
-            raise ConfigError(f"there is no divergence '{self.kind}'; {near_misses(self.kind, _FORMS)}")
+            raise ConfigError(f"unknown divergence '{self.kind}'; {near_misses(self.kind, _FORMS)}")
         if not 0 < self.loss_temperature < math.inf:
             raise ConfigError(f"loss_temperature must be a number above 0, not {self.loss_temperature}")
         for name in ("alpha", "beta", "head_mass"):
             self._check_option(name)
         if self.normalise and self.kind != "jensen_shannon":
-            raise ConfigError(f"normalise belongs to jensen_shannon; leave it out of {self.kind}")
+            raise ConfigError(f"normalise is an option of jensen_shannon; remove it from {self.kind}")
 
     def _check_option(self, name: str) -> None:
         value, allowed = getattr(self, name), _OPTIONS.get(self.kind, frozenset())
         if name not in allowed:
             if value is not None:
-                raise ConfigError(f"{self.kind} has no {name}, but it is {value}; leave it out")
+                raise ConfigError(f"{self.kind} has no option {name}, but it is set to {value}; remove it")
             return
         if value is None:
             if self.kind not in _DEFAULTS:
@@ -112,12 +112,12 @@ class TokenDivergence:
 
     @property
     def needs_every_token(self) -> bool:
-        """Whether it is a mean over the vocabulary, which the K likeliest tokens of a teacher do not give."""
+        """Whether it is a mean over the vocabulary, which a teacher's K most likely tokens cannot give."""
         return self.kind in ("logit_mse", "probability_mse")
 
     @property
     def factor(self) -> float:
-        """T^2, or 1 without it."""
+        """T^2, or 1 without `temperature_squared`."""
         return self.loss_temperature**2 if self.temperature_squared else 1.0
 
 
@@ -130,18 +130,18 @@ TokenLoss = TokenDivergence | LabelLoss
 
 
 class Distribution(NamedTuple):
-    """A few rows of one side, softened."""
+    """A few softened rows of one side."""
 
     logits: Tensor
-    """``z / T``, `[r, V]`; of a sparse teacher its log-probabilities."""
+    """``z / T``, `[r, V]`; for a sparse teacher, its log-probabilities."""
     log_probs: Tensor
     """Their log-softmax; never -inf."""
     probs: Tensor
 
 
 ClosedForm = tuple[Tensor, Callable[[], Tensor]]
-"""The value of each row `[r]`, and a function that gives the gradient by the student's softened logits `[r, V]` in a
-buffer of its own. It is called at most once, for it may use up what the value was computed with."""
+"""The value of each row `[r]`, and a function that returns the gradient by the student's softened logits `[r, V]` in
+its own buffer. Call it at most once: it may overwrite the tensors that the value was computed from."""
 
 
 def soften(logits: Tensor, temperature: float, floor: float | None, *, in_place: bool = False) -> Distribution:
@@ -150,8 +150,8 @@ def soften(logits: Tensor, temperature: float, floor: float | None, *, in_place:
     Args:
         logits: `[r, V]`.
         temperature: above 0.
-        floor: least log-probability where logits may be -inf, else None.
-        in_place: write the log-probabilities over the logits, which nobody reads any more. (Elementwise work is bound
+        floor: lowest log-probability if logits may be -inf, else None.
+        in_place: write the log-probabilities over the logits, which are not read again. (Elementwise work is bound
             by memory: this saves a fifth of it.) Not for `logit_mse`.
     """
     softened = logits if temperature == 1 else logits / temperature
@@ -162,9 +162,9 @@ def soften(logits: Tensor, temperature: float, floor: float | None, *, in_place:
 
 
 def label_form(labels: Tensor, student: Distribution, *, use_up: bool = False) -> ClosedForm:
-    """Return the closed form of `LabelLoss` for labels `[r]`; the gradient is q less the label's one-hot.
+    """Return the closed form of `LabelLoss` for labels `[r]`; the gradient is q minus the label's one-hot vector.
 
-    With `use_up` the gradient is written over the student's probabilities.
+    With `use_up`, the gradient overwrites the student's probabilities.
     """
     index = labels[:, None]
 
@@ -176,7 +176,7 @@ def label_form(labels: Tensor, student: Distribution, *, use_up: bool = False) -
 
 
 def divergence_form(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
-    """Return the closed form of `loss`, the factor T^2 left out of both value and gradient."""
+    """Return the closed form of `loss`, without the factor T^2 in value and gradient."""
     return _FORMS[loss.kind](loss, teacher, student)
 
 
@@ -303,7 +303,7 @@ def _probability_mse(loss: TokenDivergence, teacher: Distribution, student: Dist
 def _mixture(one: Distribution, other: Distribution, share: float) -> Tensor:
     """Return ``share one + (1 - share) other``.
 
-    Mixing probabilities is safe here, unlike in general: a token that underflows on both sides is lifted to the least
+    Mixing probabilities is safe here, unlike in general: a token that underflows on both sides is raised to the least
     normal number, and since it is multiplied by probabilities of 0 everywhere, its finite logarithm adds nothing.
     """
     return torch.lerp(other.probs, one.probs, share).clamp_(min=torch.finfo(one.probs.dtype).tiny)

@@ -1,1 +1,1 @@
-"""What is trained on, decided before anything is counted."""
+"""Training data of each step, decided before anything is counted."""

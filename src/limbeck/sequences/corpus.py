@@ -1,4 +1,4 @@
-"""Plain text beside what a stage trains on, so that a student does not forget how to write."""
+"""Plain text added to a stage's data, so that a student does not forget how to write."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["BesideCorpus"]
 
 
 class BesideCorpus:
-    """Adds to each micro-batch as many rows of a plain-text corpus.
+    """A writer that adds to each micro-batch equally many rows of a plain-text corpus.
 
     Args:
-        writer: of the other rows; ``None``: they stay as they are.
-        make_batch: a batch of given rows of the corpus.
+        writer: writer of the other rows; ``None``: they stay as they are.
+        make_batch: makes a batch of given rows of the corpus.
         rows: number of rows of the corpus.
-        seed: of the order.
-        rank: of this process.
+        seed: seed of the order.
+        rank: rank of this process.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class BesideCorpus:
         self._rows, self._seed, self._rank = rows, seed, rank
 
     def write(self, step: int, batches: list[Batch]) -> list[Batch]:
-        """Return the micro-batches with the corpus' rows behind theirs."""
+        """Return the micro-batches with the corpus rows appended."""
         if self._writer is not None:
             batches = self._writer.write(step, batches)
         rng = np.random.default_rng((self._seed, step, self._rank))
@@ -55,6 +55,6 @@ class BesideCorpus:
         return {} if self._writer is None else self._writer.state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         if self._writer is not None:
             self._writer.restore(state)

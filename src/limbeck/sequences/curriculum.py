@@ -1,7 +1,7 @@
-"""From easy rows to hard ones: nested sets of rows, trained on one after the other in one plan.
+"""From easy rows to hard ones: nested sets of rows, trained on in sequence in one plan.
 
 Saxena, Janzen and Maass ("Streamlining LLMs: Adaptive Knowledge Distillation for Tailored Language Models") go in
-"stages from simpler to more complex tasks" and give no measure; how hard a row is, and how sets grow, is ours.
+"stages from simpler to more complex tasks" but give no measure; how hard a row is, and how sets grow, is our choice.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ __all__ = ["Curriculum", "CurriculumSequences", "Measure", "difficulty", "nested
 Measure = Literal["entropy", "least_sure", "student_loss"]
 
 _SEED_OF_NEXT_PART = 1_000_003
-"""Seeds of a run are small numbers; those of its parts must not meet another run's."""
+"""Seeds of runs are small numbers; the seeds of a run's parts must not coincide with another run's."""
 
 
 @dataclass(frozen=True)
 class Curriculum:
-    """How the rows of a stage are ordered by what the teacher says of them, or by what the student makes of that."""
+    """How the rows of a stage are ordered, by the teacher's probabilities or the student's loss on them."""
 
     parts: int = 3
-    """Sets of rows; the last one is all of them, and one alone is plain training."""
+    """Sets of rows; the last one has all of them, and a single one is plain training."""
     measure: Measure = "entropy"
     class_quota: float = 0.1
-    """Least share of each class in every set, unless there are no more rows of it."""
+    """Minimum share of each class in every set, unless there are no more rows of it."""
 
     def __post_init__(self) -> None:
         if self.parts < 1:
-            raise ConfigError(f"a curriculum has at least one stage, not {self.parts}")
+            raise ConfigError(f"a curriculum needs at least one stage, not {self.parts}")
         if not 0 <= self.class_quota <= 1:
             raise ConfigError(f"class_quota must be between 0 and 1, not {self.class_quota}")
 
@@ -47,12 +47,12 @@ def difficulty(
     measure: Measure = "entropy",
     student_log_probs_NC: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Return how hard each row is: 0 easy; with ``entropy``, 1 where all classes are equally likely to the teacher.
+    """Return how hard each row is: 0 is easy; with ``entropy``, 1 if the teacher finds all classes equally likely.
 
     Args:
         probs_NC: the teacher's calibrated probabilities p.
         measure: ``entropy``: ``H(p) / ln C``; ``least_sure``: ``1 - max p``; ``student_loss``: ``-sum_c p_c log q_c``.
-        student_log_probs_NC: log q of the student before it is trained, for ``student_loss``.
+        student_log_probs_NC: log q of the untrained student, for ``student_loss``.
 
     Example:
         >>> difficulty(np.array([[0.7, 0.2, 0.1], [0.98, 0.01, 0.01]])).round(6).tolist()
@@ -73,14 +73,14 @@ def difficulty(
 def nested_parts(
     difficulty_N: NDArray[np.float64], classes_N: NDArray[np.int64], curriculum: Curriculum
 ) -> list[NDArray[np.int64]]:
-    """Return the rows of each part, ascending: those up to the difficulty's quantile j/S, and what the quota adds.
+    """Return the rows of each part, ascending: rows up to the difficulty's quantile j/S, and those the quota adds.
 
     Easy rows are mostly of one class. A class below the quota in a part gets its easiest rows from later parts, until
-    it has its share or no more rows. Among C classes no more than 1/C each is possible: the quota is at most 1/(2C).
+    it has its share or no more rows. With C classes, at most 1/C each is possible: the quota is capped at 1/(2C).
 
     Args:
         difficulty_N: see `difficulty`.
-        classes_N: the class that the teacher gives each row, from 0.
+        classes_N: the teacher's class for each row, from 0.
         curriculum: number of parts and quota.
     """
     easiest_first = np.argsort(difficulty_N, kind="stable")
@@ -104,7 +104,7 @@ def _fill_up(
     classes: int,
     quota: float,
 ) -> None:
-    """Add rows in place; each added row makes the part larger, so shares are looked at until nothing is missing."""
+    """Add rows in place; each added row makes the part larger, so shares are checked until nothing is missing."""
     waiting = [easiest_first[classes_N[easiest_first] == c] for c in range(classes)]
     while True:
         counts = np.bincount(classes_N[chosen_N], minlength=classes)
@@ -121,9 +121,9 @@ def _fill_up(
 
 @dataclass(frozen=True)
 class CurriculumSequences:
-    """One plan over all parts: each part is passed over equally often, and steps follow each other without a break.
+    """One plan over all parts: equally many passes over each part, with no break between steps.
 
-    Optimiser and schedule see one stage. With one part it is the plan of `FixedSequences`.
+    Optimiser and schedule see one stage. With one part, the plan is that of `FixedSequences`.
     """
 
     parts: tuple[NDArray[np.int64], ...]
@@ -134,7 +134,7 @@ class CurriculumSequences:
     seed: int
 
     def part_steps(self) -> list[int]:
-        """Return the optimiser steps of each part, in proportion to its rows; together they are `steps`."""
+        """Return the optimiser steps of each part, in proportion to its rows; they add up to `steps`."""
         ends = np.cumsum([len(part) for part in self.parts])
         stops = [round(self.steps * int(end) / int(ends[-1])) for end in ends]
         return [stop - start for start, stop in zip([0, *stops], stops, strict=False)]

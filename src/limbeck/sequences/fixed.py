@@ -1,7 +1,7 @@
 """Fixed rows in length-bucketed batches.
 
 The whole plan (which rows, in which batch, in which order) is a function of the rows' lengths, the
-batch size and the seed alone. It does not depend on how a step is split into micro-batches or over
+batch size and the seed only. It does not depend on how a step is split into micro-batches or over
 ranks, and a run that resumes at step k skips k steps of it.
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 __all__ = ["FixedSequences", "split_batches"]
 
 _POOL_BATCHES = 50
-"""Rows are sorted by length inside pools of so many batches: little padding, and still random order."""
+"""Rows are sorted by length within pools of this many batches: little padding, and still a random order."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class FixedSequences:
     """Batches of `batch_size` rows for `steps` optimiser steps, every epoch in a new order.
 
     Epochs follow each other without a short batch between them, so every step has the same number
-    of rows. Every row is seen ``steps * batch_size / len(rows)`` times, give or take one.
+    of rows. Every row is seen ``steps * batch_size / len(rows)`` times, plus or minus one.
     """
 
     rows: NDArray[np.int64]
@@ -64,7 +64,7 @@ class FixedSequences:
 def split_batches(
     batches: Iterator[NDArray[np.int64]], batch_size: int, per_step: int, *, rank: int, ranks: int
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield a rank's parts of each batch, which is split into `per_step` equal parts over all ranks."""
+    """Yield a rank's parts of each batch; a batch is split into `per_step` equal parts over all ranks."""
     assert per_step % ranks == 0
     assert batch_size % per_step == 0
     for batch in batches:

@@ -1,4 +1,4 @@
-"""Sources of a stage that are there before it starts: rows, pairs of records, what the teacher wrote."""
+"""Sources that exist before a stage starts: rows, pairs of records, texts of the teacher."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class GivenRows:
     """Training rows as they are.
 
     ``all``            every row, with or without a label
-    ``labelled``       rows with a label (a completion, a gold answer), of whichever language
+    ``labelled``       rows with a label (a completion, a gold answer), of any language
     ``source``         labelled records of the source language; their own steps
     ``target``         the few labelled target-language records; their own steps, none without such records
-    ``source+target``  both together; all steps that a distilled student of the run gets over its stages, less those
+    ``source+target``  both together; as many steps as a distilled student of the run gets over its stages, minus those
                        of the model the system starts from
     """
 
@@ -30,13 +30,13 @@ class GivenRows:
 
 @dataclass(frozen=True)
 class Paired:
-    """Unlabelled target-language records beside what the teacher reads; their own steps."""
+    """Unlabelled target-language records paired with what the teacher reads; their own steps."""
 
     pairing: Pairing = "parallel"
-    """What the teacher reads: ``parallel``: the source-language text, while the student reads its translation;
-    ``same``: what the student reads; ``mixed``: each batch one or the other by a coin."""
+    """The teacher's input. ``parallel``: the source-language text, while the student reads its translation;
+    ``same``: the student's input; ``mixed``: one or the other, drawn by a coin for each batch."""
     confidence_threshold: float = 0.0
-    """A record is left out where the teacher's highest probability is below this."""
+    """Leave out a record if the teacher's highest probability is below this."""
 
 
 @dataclass(frozen=True)

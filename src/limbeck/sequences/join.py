@@ -10,14 +10,14 @@ from limbeck.types import UNLABELLED, Batch
 __all__ = ["join_batches"]
 
 _FILL: dict[str, float] = {"labels_BT": UNLABELLED}
-"""What pads rows that are shorter than the others; all else is padded with 0, which no mask counts."""
+"""Padding values of shorter rows; all other fields are padded with 0, which no mask counts."""
 
 
 def join_batches(first: Batch, second: Batch) -> Batch:
     """Return the rows of `first`, then those of `second`, padded on the right to one length.
 
-    A field that only one of them has is 0 in the rows of the other. Signals are not joined: a teacher is asked
-    about the joined rows.
+    A field that only one of them has is 0 in the rows of the other. Signals are not joined: the teacher is run
+    on the joined rows.
     """
     joined: dict[str, object] = {}
     for name in first.keys() | second.keys():

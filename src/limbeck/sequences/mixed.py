@@ -17,7 +17,7 @@ __all__ = ["MixedSequences"]
 class MixedSequences:
     """Each optimiser step takes the next batch of one of two plans, with probability 1/2 each.
 
-    Both plans have the same batch size, lengths and number of steps; the coin depends on `seed` alone.
+    Both plans have the same batch size, lengths and number of steps; the coin depends only on `seed`.
     """
 
     first: FixedSequences

@@ -1,4 +1,4 @@
-"""The student writes what it is trained on, in some of the steps."""
+"""On-policy training: in some of the steps, the student generates the texts that it is trained on."""
 
 from __future__ import annotations
 
@@ -21,54 +21,54 @@ __all__ = ["OnPolicy", "OnPolicyWriter", "WriteRows", "coin"]
 
 _COIN = int.from_bytes(b"coin")
 WriteRows = Callable[[NDArray[np.int64], Decoding, int], Batch]
-"""``write_rows(row numbers, decoding, seed)``: a batch of the rows' prompts with completions the student writes, and
-with ``rewards_B`` where there is a reward."""
+"""``write_rows(row numbers, decoding, seed)``: a batch of the rows' prompts with completions by the student, and
+``rewards_B`` if there is a reward."""
 
 
 @dataclass(frozen=True)
 class OnPolicy:
-    """A share of the steps has its completions written by the student (Agarwal et al. 2024, GKD, algorithm 1)."""
+    """The student generates the completions in a fraction of the steps (Agarwal et al. 2024, GKD, algorithm 1)."""
 
     share: float = 0.5
     """lambda; 0: never, 1: in every step."""
     beside: bool = False
     """Train on `otherwise` too, in the same step."""
     otherwise: GivenRows | TeacherWritten = field(default_factory=GivenRows)
-    """What the other steps train on; the prompts are the same."""
+    """The completions in the other steps; the prompts are the same."""
     decoding: Decoding = field(default_factory=Decoding)
     reward: str | None = None
-    """A function ``my.module:function`` of prompts and completions; its number of each, less the mean of those of the
-    step's other texts, is what the text is weighed by."""
+    """A function ``my.module:function`` of prompts and completions. A text's weight is its number for that text, minus
+    the mean over the step's other texts."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
-            raise ConfigError(f"the share of steps with the student's own texts must be within 0 and 1: {self.share}")
+            raise ConfigError(f"the share of steps with the student's own texts must be from 0 to 1: {self.share}")
         if self.reward is None:
             return
         if self.share == 0:
-            raise ConfigError("a reward is of texts that the student writes, and it writes in no step: share 0")
+            raise ConfigError("a reward needs texts of the student, but the share of steps with such texts is 0")
         if self.decoding.temperature != 1 or self.decoding.top_p != 1 or self.decoding.beams != 1:
             raise ConfigError(
-                "a reward needs texts drawn at temperature 1, without top_p or beams: of others the policy gradient "
-                "is not that of the expected reward of what the student writes"
+                "a reward needs texts drawn at temperature 1, without top_p or beams: for others, the policy gradient "
+                "is not that of the expected reward of the student's texts"
             )
 
 
 def coin(seed: int, step: int) -> float:
-    """Return a number of ``[0, 1)`` that depends on seed and step alone: equal on all ranks, and after a restart."""
-    # Of a stream of its own: to numpy (seed, step) and (seed, step, 0, 0), a first micro-batch's on rank 0, are one,
-    # and the texts drawn there would depend on how the coin fell.
+    """Return a number in ``[0, 1)`` that depends only on seed and step: equal on all ranks, and after a restart."""
+    # From its own stream: numpy treats (seed, step) and (seed, step, 0, 0), a first micro-batch's on rank 0, as one
+    # seed, so that the texts drawn there would depend on the outcome of the coin.
     return float(np.random.default_rng((_COIN, seed, step)).random())
 
 
 class OnPolicyWriter:
-    """Writes anew the completions of a step's rows.
+    """A writer that replaces the completions of a step's rows with the student's.
 
     Args:
-        choice: how often.
-        write_rows: has the student write.
-        seed: of the coin and of sampling.
-        rank: of this process; ranks draw different samples.
+        choice: the options.
+        write_rows: generates completions with the student.
+        seed: seed of the coin and of sampling.
+        rank: rank of this process; ranks draw different samples.
         ranks: number of processes.
         add_up: sums numbers over all processes.
     """
@@ -87,7 +87,7 @@ class OnPolicyWriter:
         self._seed, self._rank, self._ranks = seed, rank, ranks
 
     def write(self, step: int, batches: list[Batch]) -> list[Batch]:
-        """Return the micro-batches with the student's completions, or as they are."""
+        """Return the micro-batches with the student's completions, or unchanged."""
         if not coin(self._seed, step) < self._choice.share:
             return batches
         written = []
@@ -102,7 +102,7 @@ class OnPolicyWriter:
         return written
 
     def _weigh(self, written: list[Batch]) -> None:
-        """Turn rewards into returns, by all texts of the step: they are the same for every split of it."""
+        """Turn rewards into returns, over all texts of the step: they are the same for every split of it."""
         rewards = [batch.pop("rewards_B").double() for batch in written]
         total, count = self._add_up([float(torch.cat(rewards).sum()), sum(map(len, rewards))])
         for batch, rewards_B in zip(written, rewards, strict=True):
@@ -111,7 +111,7 @@ class OnPolicyWriter:
             batch["returns_BT"] = learnt_BT * weights_B.to(learnt_BT.device)[:, None]
 
     def state(self) -> dict[str, Any]:
-        """Return nothing: each step depends on its number alone."""
+        """Return nothing: each step depends only on its number."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:

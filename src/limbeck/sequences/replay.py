@@ -1,4 +1,4 @@
-"""The student's texts, written when they are needed and used more than once (DistiLLM)."""
+"""The student's texts, generated when needed and used more than once (DistiLLM)."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Replay:
     """Adaptive off-policy training (Ko et al. 2024, DistiLLM, section 3.2 and algorithm 1).
 
     A step uses the student's texts with probability phi, which starts at 0 and rises by `rise` whenever the
-    validation loss has risen by `tolerance` since its last rise. Such a step has texts written with probability
-    ``phi * (1 - t / T)`` (``fresh: decreasing``), else takes them from a buffer of earlier ones.
+    validation loss has risen by `tolerance` since its last rise. Such a step generates new texts with probability
+    ``phi * (1 - t / T)`` (``fresh: decreasing``), and otherwise takes them from a buffer of earlier ones.
     """
 
     capacity: int = 1000
-    """Texts in the buffer, over all ranks; the oldest go first."""
+    """Texts in the buffer, over all ranks; the oldest are dropped first."""
     rise: float = 0.1
     tolerance: float = 0.1
     """epsilon, in nats."""
     validations: int = 10
-    """How often the validation loss is looked at, over the stage."""
+    """Evaluations of the validation loss over the stage."""
     fresh: Literal["decreasing", "constant", "increasing"] = "decreasing"
-    """How the share of newly written texts changes over a stage of T steps: ``1 - t/T``, 1/2, ``t/T``."""
+    """How the share of newly generated texts changes over a stage of T steps: ``1 - t/T``, 1/2, ``t/T``."""
     decoding: Decoding = field(default_factory=Decoding)
 
     def __post_init__(self) -> None:
@@ -43,17 +43,17 @@ class Replay:
 
 
 class ReplayWriter:
-    """Replaces a step's rows by texts of the student, new or from the buffer.
+    """A writer that replaces a step's rows with texts of the student, new or from the buffer.
 
     Args:
-        choice: how.
-        steps: T, of the stage.
-        write: has the student complete the prompts of rows: ``write(rows, decoding, seed)``.
-        make_batch: a batch of rows with given completions.
-        validate: the student's loss on held-out rows, in nats for each token.
-        seed: of coins and sampling.
-        rank: of this process.
-        ranks: number of processes; each has a buffer of its own.
+        choice: the options.
+        steps: T, the number of steps of the stage.
+        write: completes the prompts of rows with the student: ``write(rows, decoding, seed)``.
+        make_batch: makes a batch of rows with given completions.
+        validate: the student's loss on held-out rows, in nats per token.
+        seed: seed of coins and sampling.
+        rank: rank of this process.
+        ranks: number of processes; each has its own buffer.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ReplayWriter:
         self._buffer: list[tuple[int, Completion]] = []
 
     def write(self, step: int, batches: list[Batch]) -> list[Batch]:
-        """Return micro-batches of the student's texts, or the rows as they are."""
+        """Return micro-batches of the student's texts, or the rows unchanged."""
         if step % self._every == 0:
             self._adapt()
         progress = step / self._steps
@@ -86,7 +86,7 @@ class ReplayWriter:
         drawn = coin(self._seed, step)
         if drawn >= self._phi:
             return batches
-        # Decided for the whole step, so that all ranks do alike: their buffers are equally full.
+        # Decided for the whole step, so that all ranks do the same: their buffers are equally full.
         writes = drawn < self._phi * fresh or len(self._buffer) < self._capacity
         return [self._replaced(batch, step, number, writes) for number, batch in enumerate(batches)]
 
@@ -115,6 +115,6 @@ class ReplayWriter:
         return {"phi": self._phi, "reference": self._reference, "buffer": self._buffer}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         self._phi, self._reference = state["phi"], state["reference"]
         self._buffer = [(row, Completion(ids, ended)) for row, (ids, ended) in state["buffer"]]

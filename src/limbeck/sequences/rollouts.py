@@ -1,4 +1,4 @@
-"""Texts written in rounds, each used for a few epochs with the returns they had when written (MiniLLM)."""
+"""Texts generated in rounds, each used for a few epochs with the returns from when it was generated (MiniLLM)."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ __all__ = ["RolloutWriter", "Rollouts"]
 
 @dataclass(frozen=True)
 class Rollouts:
-    """How MiniLLM's texts are written and weighed (Gu et al. 2024, algorithm 1 and section 2.2).
+    """How MiniLLM's texts are generated and weighted (Gu et al. 2024, algorithm 1 and section 2.2).
 
     Each token is drawn from ``teacher_fraction * p + (1 - teacher_fraction) * q``. Its reward is ``log p - log q``;
     its return is the mean of the rewards after it.
     """
 
     prompts: int = 256
-    """Texts of a round, over all ranks."""
+    """Texts per round, over all ranks."""
     epochs: int = 4
-    """How often each text of a round is trained on."""
+    """Epochs over the texts of a round."""
     teacher_fraction: float = 0.2
     released_code: bool = False
-    """Weigh tokens as the released code does: rewards are doubled, a return holds the token's own reward, later ones
-    are discounted by 0.95, and returns are scaled to mean 0 and variance 1 over all tokens of a round."""
+    """Weight tokens as the released code does: rewards are doubled, a return includes the token's own reward, later
+    ones are discounted by 0.95, and returns are scaled to mean 0 and variance 1 over all tokens of a round."""
     reward_limit: float = 100.0
-    """Largest size of a token's reward; as in the released code."""
+    """Largest absolute value of a token's reward, as in the released code."""
     decoding: Decoding = field(default_factory=Decoding)
 
     def __post_init__(self) -> None:
@@ -56,17 +56,17 @@ class _Rollout(NamedTuple):
 
 
 class RolloutWriter:
-    """Replaces a step's rows by texts of the current round.
+    """A writer that replaces a step's rows with texts of the current round.
 
     Args:
-        choice: how.
-        rows: row numbers whose prompts are drawn from.
+        choice: the options.
+        rows: row numbers to draw prompts from.
         write: completes prompts with the mixture: ``write(rows, decoding, seed)``.
-        make_batch: a batch of rows with given completions, on the device of `score`.
-        score: log-probabilities ``[B, T]`` that student and teacher give each supervised token of a batch.
+        make_batch: makes a batch of rows with given completions, on the device of `score`.
+        score: log-probabilities ``[B, T]`` of student and teacher for each supervised token of a batch.
         rows_per_step: rows of an optimiser step on this rank.
-        seed: of prompts, order and sampling.
-        rank: of this process.
+        seed: seed of prompts, order and sampling.
+        rank: rank of this process.
         ranks: number of processes.
         add_up: sums numbers over all processes.
     """
@@ -94,7 +94,7 @@ class RolloutWriter:
         self._round: list[_Rollout] = []
 
     def write(self, step: int, batches: list[Batch]) -> list[Batch]:
-        """Return micro-batches of the round's texts, as many and as large as the given ones."""
+        """Return micro-batches of the round's texts, equal in number and size to the given ones."""
         of_round = self._steps_per_epoch * self._choice.epochs
         number, place = divmod(step, of_round)
         if place == 0:
@@ -155,7 +155,7 @@ class RolloutWriter:
         return {"round": self._round}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on with a round."""
+        """Continue a round."""
         self._round = [
             _Rollout(row, Completion(ids, ended), returns, behaviour)
             for row, (ids, ended), returns, behaviour in state["round"]

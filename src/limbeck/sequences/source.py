@@ -13,12 +13,12 @@ from limbeck.sequences.rollouts import Rollouts
 __all__ = ["Sampled", "Source", "WithCorpus", "parts_of"]
 
 Sampled = OnPolicy | Replay | Rollouts
-"""Texts that the student writes while the stage runs."""
+"""Texts that the student generates during the stage."""
 
 
 @dataclass(frozen=True)
 class WithCorpus:
-    """Another source, and beside it in each step as many rows of the plain-text corpus (`data.corpus`)."""
+    """Another source, plus equally many rows of the plain-text corpus (`data.corpus`) in each step."""
 
     source: GivenRows | TeacherWritten | Sampled
 
@@ -27,7 +27,7 @@ Source = GivenRows | Paired | Curriculum | TeacherWritten | Sampled | WithCorpus
 
 
 def parts_of(source: Source) -> tuple[Source, ...]:
-    """Return a source and those it is made of, outermost first."""
+    """Return a source and the sources inside it, outermost first."""
     if isinstance(source, WithCorpus):
         return (source, *parts_of(source.source))
     return (source, source.otherwise) if isinstance(source, OnPolicy) else (source,)

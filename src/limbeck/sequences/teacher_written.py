@@ -1,4 +1,4 @@
-"""Completions that the teacher writes once, before any student is trained (SeqKD), kept on disk as they come."""
+"""Completions that the teacher generates once, before any student is trained (SeqKD), saved as they come."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def generate_once(
     seed: int,
     progress: Progress,
 ) -> dict[int, Completion]:
-    """Return a completion for every row, from `path` as far as it goes; the others are written now.
+    """Return a completion for every row: those stored in `path`, and the others generated now.
 
-    Token ids are kept, not text: decoding and encoding again need not give the same tokens.
+    Token ids are stored, not text: decoding and encoding again may give other tokens.
 
     Args:
-        path: JSON Lines; the first says what wrote them, each other holds one row's completion.
-        fingerprint: of teacher and prompts. A file of another fingerprint or decoding is made anew.
-        decoding: how the teacher writes.
+        path: JSON Lines; the first line describes what wrote them, each other holds one row's completion.
+        fingerprint: fingerprint of teacher and prompts. A file with another fingerprint or decoding is replaced.
+        decoding: how the teacher generates.
         batches: row numbers, batch by batch; together every row once.
         write: completes the prompts of rows: ``write(rows, decoding, seed)``.
-        seed: of sampling.
-        progress: shows how far it is.
+        seed: seed of sampling.
+        progress: shows the progress.
     """
     head: dict[str, Any] = {"fingerprint": fingerprint, "decoding": asdict(decoding), "seed": seed}
     found = _read(path, head, progress.log)
@@ -67,7 +67,7 @@ def generate_once(
 
 
 def _read(path: Path, head: dict[str, Any], notify: Callable[[str], None]) -> dict[int, Completion]:
-    """Return what an earlier start wrote; a line that a kill cut off, or with damage, is dropped from the file too."""
+    """Return what an earlier start wrote; drop a line that is cut off or damaged, also from the file."""
     try:
         first, *lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
         if json.loads(first) != head:
@@ -89,7 +89,7 @@ def _read(path: Path, head: dict[str, Any], notify: Callable[[str], None]) -> di
             kept.append(line)
     if damaged:
         notify(
-            f"{path} is damaged: {damaged} of {len(lines) - 1} lines are not what was written. They are written again"
+            f"{path} is damaged: {damaged} of {len(lines) - 1} lines are not what was written. Generating them again"
         )
     write_text(path, "\n".join(kept) + "\n")
     return found

@@ -1,1 +1,1 @@
-"""Stages: sequences, weighted terms, what is trainable, how it is optimised, when it stops."""
+"""Stages: sequences, weighted terms, trainable parameters, optimisation and length."""

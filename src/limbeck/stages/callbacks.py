@@ -1,4 +1,4 @@
-"""What happens beside the training loop: the log, whole checkpoints, the finite-loss check, progress."""
+"""Callbacks of the training loop: the log, whole checkpoints, the finite-loss check, progress."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from limbeck.types import Update, Writer
 __all__ = ["StageCallback", "check_log", "last_whole_checkpoint", "log_mark", "read_log", "step_of"]
 
 _WHOLE = "limbeck.json"
-"""Written last into a checkpoint: a checkpoint without it was cut off and is not resumed from."""
+"""Written last into a checkpoint: a checkpoint without it is incomplete and not resumed from."""
 
 
 def last_whole_checkpoint(folder: Path, notify: Callable[[str], None]) -> Path | None:
-    """Return the newest checkpoint that is as it was written; those cut off, and newer ones with damage, are deleted.
+    """Return the newest intact checkpoint; incomplete ones, and damaged ones that are newer, are deleted.
 
     Args:
-        folder: of the stage's checkpoints.
-        notify: is told of damage, and where the stage goes on instead.
+        folder: folder of the stage's checkpoints.
+        notify: receives a message about damage, and from where the stage resumes.
     """
     if is_main():
         _delete_unusable(folder, notify)
@@ -53,45 +53,45 @@ def _delete_unusable(folder: Path, notify: Callable[[str], None]) -> None:
     else:
         checkpoint = None
     for words in damage:
-        notify(f"{words}. The stage " + ("starts anew" if checkpoint is None else f"goes on from {checkpoint.name}"))
+        notify(f"{words}. The stage " + ("starts again" if checkpoint is None else f"resumes from {checkpoint.name}"))
     for older in _checkpoints(folder):
         if not (older / _WHOLE).exists():
             shutil.rmtree(older)
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    """Return the folders of checkpoints, the oldest first."""
+    """Return the folders of checkpoints, oldest first."""
     return sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=step_of)
 
 
 def step_of(checkpoint: Path) -> int:
-    """Return the optimiser steps that are done in a checkpoint."""
+    """Return a checkpoint's number of optimiser steps."""
     return int(checkpoint.name.rsplit("-", 1)[1])
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a ``log.jsonl``; one that a kill cut off, or with damage, is dropped."""
+    """Return the lines of a ``log.jsonl``; lines that are cut off or damaged are dropped."""
     lines: list[dict[str, Any]] = []
     if path.exists():
         for line in path.read_bytes().splitlines():
-            with contextlib.suppress(ValueError, RecursionError):  # no JSON, or not UTF-8
+            with contextlib.suppress(ValueError, RecursionError):  # not JSON, or not UTF-8
                 found = json.loads(line)
                 lines += [found] if isinstance(found, dict) and isinstance(found.get("step"), int) else []
     return lines
 
 
 def log_mark(path: Path, labels: dict[str, Any], steps: int) -> str:
-    """Return how many lines a ``log.jsonl`` has of a stage up to a step, and their checksum."""
+    """Return the number of a stage's lines in a ``log.jsonl`` up to a step, and their checksum."""
     mine = [line for line in read_log(path) if _is_of(labels, line) and line["step"] <= steps]
     return f"{len(mine)} lines, {checksum(json.dumps(mine).encode()):08x}"
 
 
 def check_log(path: Path, labels: dict[str, Any], steps: int, mark: str | None, notify: Callable[[str], None]) -> None:
-    """Say so where a ``log.jsonl`` has lost lines of a stage; `mark` is what `log_mark` was, ``None``: not known."""
+    """Warn if a ``log.jsonl`` has lost lines of a stage; `mark` is an earlier `log_mark`, ``None`` if unknown."""
     if is_main() and mark is not None and mark != log_mark(path, labels, steps):
         notify(
-            f"{path} is damaged: lines of stage '{labels['stage']}' are missing or changed. The weights do not depend "
-            "on them; the curves in the report do"
+            f"{path} is damaged: lines of stage '{labels['stage']}' are missing or changed. This affects the curves "
+            "in the report but not the weights"
         )
 
 
@@ -100,18 +100,18 @@ def _is_of(labels: dict[str, Any], line: dict[str, Any]) -> bool:
 
 
 def _writer_file() -> str:
-    """Each rank has texts of its own written."""
+    """Return the name of this rank's file: each rank generates its own texts."""
     return f"writer-{rank()}.json"
 
 
 class StageCallback(TrainerCallback):  # type: ignore[misc]
-    """Keeps ``log.jsonl``, the costs of the stage over all restarts, and the progress bar.
+    """A callback for ``log.jsonl``, the costs of the stage over all restarts, and the progress bar.
 
     Args:
         log: the run's ``log.jsonl``.
-        labels: fields that each line starts with (stage, system, seed).
+        labels: first fields of each line (stage, system, seed).
         update: moves the progress bar by optimiser steps.
-        writer: of the stage's texts, where it has any; its state goes into checkpoints.
+        writer: writer of the stage's texts, if any; its state goes into checkpoints.
     """
 
     def __init__(self, log: Path, labels: dict[str, Any], update: Update, writer: Writer | None = None) -> None:
@@ -125,10 +125,10 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         self._started = time.perf_counter()
         self._note = ""
         self.gradient_bytes: int | None = None
-        """Of the first step's gradients."""
+        """Bytes of the first step's gradients."""
 
     def resume(self, checkpoint: Path | None, notify: Callable[[str], None]) -> None:
-        """Take up the costs of `checkpoint`, and drop log lines after it; all of them without one."""
+        """Restore the costs of `checkpoint`, and drop log lines after it; without one, drop all."""
         step = 0
         if checkpoint is not None:
             state = open_seal(checkpoint / _WHOLE, None)
@@ -144,7 +144,7 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
             write_text(self._log, "".join(json.dumps(line) + "\n" for line in kept))
 
     def costs(self) -> dict[str, Any]:
-        """Seconds, rows, tokens and positions (tokens and padding) of this stage so far, restarts included."""
+        """Return seconds, rows, tokens and positions (tokens and padding) of this stage so far, restarts included."""
         assert self.trainer is not None
         return {
             "seconds": self._before["seconds"] + time.perf_counter() - self._started,

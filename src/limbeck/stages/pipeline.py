@@ -1,4 +1,4 @@
-"""Run one stage from start, from its last checkpoint, or not at all if it is done."""
+"""Run one stage from the start, from its last checkpoint, or not at all if it is done."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from limbeck.types import Batch, Progress, Sequences, Shapes, Teacher, Writer
 __all__ = ["StageRun", "run_stage", "stage_title"]
 
 _CHECKPOINTS, _DONE = "checkpoints", "done.json"
-"""Written last, once a stage's weights are whole."""
+"""Written last, once a stage's weights are complete."""
 
 
 @dataclass(frozen=True)
 class StageRun:
-    """All that one stage needs besides the stage itself."""
+    """Everything that running a stage needs besides the stage itself."""
 
     folder: Path
-    """Of this stage; holds checkpoints while it runs, then ``model/`` and ``done.json``."""
+    """The stage's folder; holds checkpoints while it runs, then ``model/`` and ``done.json``."""
     log: Path
     system: str
     seed: int
@@ -51,32 +51,32 @@ class StageRun:
     tokenizer: Any
     """Saved with the weights."""
     shapes: Shapes
-    """Of teacher and student, for layer maps."""
+    """Shapes of teacher and student, for layer maps."""
     teacher: Teacher | None = None
-    """Gives signals; ``None`` where no term needs one."""
+    """Gives signals; ``None`` if no term needs one."""
     readout: Readout = field(default_factory=ClassReadout)
-    """What this kind of student puts out."""
+    """The output of this kind of student."""
     writer: Writer | None = None
-    """Has texts written while the stage runs; ``None``: it trains on its rows as they are."""
+    """Generates texts while the stage runs; ``None``: it trains on its rows as they are."""
     stage: str = ""
-    """What the log and the costs call this stage; default: its own name."""
+    """The stage's name in the log and the costs; default: its own name."""
 
     def labels(self, stage: Stage) -> dict[str, Any]:
-        """Return what the lines of the log begin with."""
+        """Return the first fields of log lines."""
         return {"stage": self.stage or stage.name, "system": self.system, "seed": self.seed}
 
 
 def stage_title(stage: Stage, who: str, seed: int | None) -> str:
-    """Return what the progress bar says of a stage of `who`; `seed` where students of several seeds are trained."""
+    """Return the progress bar's title for a stage of `who`; give `seed` if students of several seeds are trained."""
     return f"{who}: {stage.name}" + ("" if seed is None else f", seed {seed}")
 
 
 def run_stage(stage: Stage, run: StageRun, student: Any) -> StageCost:
-    """Train `student` in place and return what it took.
+    """Train `student` in place and return its cost.
 
-    A finished stage loads its weights and trains nothing, unless they are damaged: then it is trained again. A stage
-    that was cut off goes on from its last whole checkpoint; on a CPU its final weights are bit-identical to those of
-    a run in one go.
+    A finished stage loads its weights and trains nothing, unless they are damaged: then it is trained again. An
+    interrupted stage resumes from its last whole checkpoint; on a CPU its final weights are bit-identical to those of
+    an uninterrupted run.
 
     Raises:
         NonFiniteLoss: a term became NaN or infinite.
@@ -95,12 +95,12 @@ def run_stage(stage: Stage, run: StageRun, student: Any) -> StageCost:
         seal(run.folder / _DONE, {**cost.model_dump(), "log": log}, run.folder / "model")
         shutil.rmtree(run.folder / _CHECKPOINTS, ignore_errors=True)
     wait_for_all()
-    load_weights(student, run.folder / "model")  # all ranks go on with the very same weights
+    load_weights(student, run.folder / "model")  # all ranks continue with exactly the same weights
     return cost
 
 
 def _finished(stage: Stage, run: StageRun) -> StageCost | None:
-    """Return what the stage cost, if its weights are there as they were written."""
+    """Return the stage's cost, if its weights are there and intact."""
     from limbeck.stages.callbacks import check_log
 
     done = run.folder / _DONE
@@ -113,7 +113,7 @@ def _finished(stage: Stage, run: StageRun) -> StageCost | None:
     wait_for_all()
     if not done.exists():
         return None
-    if is_main():  # of a stage that was killed right after its end
+    if is_main():  # left by a stage that was killed right after its end
         shutil.rmtree(run.folder / _CHECKPOINTS, ignore_errors=True)
     cost, log = _cost(done, None)
     check_log(run.log, run.labels(stage), cost.steps, log, run.progress.log)
@@ -168,7 +168,7 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
         rows_seen=costs["rows"],
         tokens_seen=costs["tokens"],
         peak_memory_bytes=peak_memory_bytes(),
-        # Of a stage that was cut off, the meter saw the last part only.
+        # The meter saw only the last part of an interrupted stage.
         energy_kwh=meter.kwh() if meter is not None and checkpoint is None else None,
         gradient_bytes=callback.gradient_bytes,
         optimiser_bytes=_state_bytes(trainer.optimizer),
@@ -176,7 +176,7 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
 
 
 def _state_bytes(optimizer: Any) -> int:
-    """Return the bytes of what an optimiser keeps of each parameter."""
+    """Return the bytes of an optimiser's state."""
     states = getattr(optimizer, "optimizer", optimizer).state.values()
     return sum(getattr(value, "nbytes", 0) for state in states for value in state.values())
 
@@ -190,7 +190,7 @@ def _keep_only_our_callbacks(trainer: Any, callback: Any) -> None:
 
 
 def _tensorboard(run: StageRun) -> list[Any]:
-    """TensorBoard's callback writing into the run folder; by default it would write beside the checkpoints."""
+    """Return TensorBoard's callback for the run folder; by default it would write next to the checkpoints."""
     if "tensorboard" not in run.training.report_to or not is_main():
         return []
     from torch.utils.tensorboard import SummaryWriter
@@ -228,7 +228,7 @@ def _arguments(run: StageRun, folder: Path, stage_name: str) -> Any:
         logging_steps=training.log_every,
         logging_nan_inf_filter=False,  # a NaN must be seen, not averaged away
         save_strategy="steps",
-        # At a logged step, so that no line of the log averages over steps on both sides of a restart.
+        # At a logged step, so that no log line averages over steps before and after a restart.
         save_steps=math.ceil(run.sequences.steps / training.checkpoints / training.log_every) * training.log_every,
         save_total_limit=2,  # the one being written, and a whole one
         seed=run.seed,
@@ -238,7 +238,7 @@ def _arguments(run: StageRun, folder: Path, stage_name: str) -> Any:
         disable_tqdm=True,
         remove_unused_columns=False,
     )
-    # Of several devices without a launcher one is used: transformers would split batches over threads of this process
-    # (DataParallel), and with them the sums that losses are divided by.
+    # Without a launcher, only one of several devices is used: transformers would split batches over threads of this
+    # process (DataParallel), and with them the sums that losses are divided by.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments

@@ -1,4 +1,4 @@
-"""A stage as data: what a recipe returns, and how the user wants it trained."""
+"""A stage as data: what a recipe returns, and the user's training settings."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SGD_MOMENTUM = 0.9
 _Part = TypeVar("_Part", bound=Source)
 
 _Count = Annotated[int, Field(gt=0, le=10**9)]
-"""Beyond that a number is a slip of the finger, and products of two overflow."""
+"""A larger number is a typing mistake, and products of two would overflow."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Weighted terms on what a source gives, for a share of the budget."""
+    """Weighted terms on the data of a source, for a share of the budget."""
 
     name: str
     terms: tuple[WeightedTerm, ...]
@@ -40,17 +40,17 @@ class Stage:
     """Fields of `Training` that this stage sets itself, whatever the run says."""
 
     def part(self, kind: type[_Part]) -> _Part | None:
-        """Return its source, or what that is made of, where it is a `kind`."""
+        """Return its source, or one inside it, that is a `kind`."""
         return next((part for part in parts_of(self.source) if isinstance(part, kind)), None)
 
     @property
     def sampled(self) -> Sampled | None:
-        """How the student writes what the stage trains on; ``None`` where it does not."""
+        """How the student generates the stage's texts; ``None`` if it does not."""
         return self.part(OnPolicy) or self.part(Replay) or self.part(Rollouts)
 
     @property
     def reads_given(self) -> bool:
-        """Whether it trains on completions that are there before it starts, in a run on texts."""
+        """Whether it trains on completions that exist before it starts, in a run on texts."""
         sampled = self.sampled
         if isinstance(sampled, OnPolicy):
             return sampled.share < 1 or sampled.beside
@@ -58,7 +58,7 @@ class Stage:
 
     @property
     def packable(self) -> bool:
-        """Whether texts may share a row: they are there before it starts, and no term asks which row a token is in."""
+        """Whether texts may share a row: they exist before it starts, and no term depends on the row of a token."""
         by_row = any(t.term.by_row for t in self.terms if t.weight > 0)
         return isinstance(self.source, GivenRows | TeacherWritten) and not by_row
 
@@ -69,28 +69,28 @@ class Training(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     num_train_epochs: Annotated[float, Field(gt=0, le=1e6)] = 3.0
-    """Passes over the rows of the stage."""
+    """Passes over the stage's rows."""
     max_steps: _Count | None = None
     """Optimiser steps; overrides `num_train_epochs`."""
     batch_size: _Count = 32
     """Rows per optimiser step, over all micro-batches and devices."""
     micro_batch_size: _Count | None = None
-    """Rows per forward pass on one device, where a whole batch does not fit; default: as many as there are."""
+    """Rows per forward pass on one device, if a whole batch does not fit; default: all rows of the batch."""
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-5
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps in which the learning rate rises; it then falls to 0."""
     schedule: Literal["linear", "cosine"] = "linear"
-    """How it falls: in a line, or along half a cosine."""
+    """How it falls: linearly, or along half a cosine."""
     optim: Literal["adamw", "sgd"] = "adamw"
-    """``sgd``: plain gradient descent with a momentum of 0.9."""
+    """``sgd``: plain gradient descent with momentum 0.9."""
     prompt_learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Learning rate of soft prompts, where a student has any; default: `learning_rate`."""
+    """Learning rate of soft prompts, if a student has any; default: `learning_rate`."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
     max_grad_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Dropout while training; default: the model's own. Few labels and few epochs often do better with 0."""
     freeze_word_embeddings: bool = False
-    """Leave the table of word embeddings as it is: much cheaper steps on a CPU."""
+    """Do not train the word embeddings: much cheaper steps on a CPU."""
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     max_length: _Count | None = None
     """Longest row in tokens; default: what the model can read, at most 512."""
@@ -119,7 +119,7 @@ class Training(BaseModel):
         return names
 
     def total_steps(self, rows: int) -> int:
-        """Optimiser steps for a training set of `rows` rows."""
+        """Return the optimiser steps for a training set of `rows` rows."""
         return (
             self.max_steps if self.max_steps is not None else math.ceil(self.num_train_epochs * rows / self.batch_size)
         )

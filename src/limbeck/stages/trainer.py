@@ -1,16 +1,16 @@
 """One training loop: a thin `transformers.Trainer` with five overrides.
 
 Checkpoints, resume, precision, accumulation, DDP and experiment trackers come from the base class. Its ways of
-sharing out the model itself (FSDP, DeepSpeed, tensor and context parallelism) are refused: terms, checkpoints and
-saved students are about whole models. What is ours:
+splitting the model itself (FSDP, DeepSpeed, tensor and context parallelism) are refused: terms, checkpoints and
+saved students are about whole models. We add:
 
 1. `get_train_dataloader` serves the micro-batches of a fixed plan, this rank's share of them;
-2. `get_batch_samples` sees all micro-batches of one optimiser step, has texts written where a stage trains on
-   what a model writes, and counts the rows or tokens of each term;
+2. `get_batch_samples` sees all micro-batches of one optimiser step, generates on-policy samples for stages that
+   need them, and counts the rows or tokens of each term;
 3. `compute_loss` asks the teacher for the signal and the objective for this micro-batch's share of the
    loss, already divided by the step's count (`losses/reduction.py`);
 4. `log` adds the terms to the loss;
-5. `create_optimizer` gives soft prompts a group of their own.
+5. `create_optimizer` gives soft prompts their own parameter group.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ __all__ = ["DistillTrainer"]
 
 
 class DistillTrainer(Trainer):  # type: ignore[misc]
-    """Trains an `Objective` on fixed sequences with a teacher's signals.
+    """A trainer of an `Objective` on fixed sequences with a teacher's signals.
 
     Args:
         objective: the student and its terms.
         sequences: the rows of every optimiser step.
         make_batch: builds a micro-batch from row numbers.
-        teacher: gives signals; ``None`` where no term needs one.
+        teacher: gives signals; ``None`` if no term needs one.
         args: the base class's settings; ``max_steps`` must be ``sequences.steps``.
         callbacks: called by the base class.
-        prompt_learning_rate: of soft prompts, where the student has any; ``None``: as all else.
-        momentum: of plain gradient descent, to which the base class gives none.
-        writer: has texts written for each optimiser step; ``None``: rows are trained on as they are.
+        prompt_learning_rate: learning rate of soft prompts, if any; ``None``: that of all parameters.
+        momentum: momentum of plain gradient descent; the base class has none.
+        writer: generates texts for each optimiser step; ``None``: rows are trained on as they are.
 
     Raises:
-        ConfigError: `args` or the launcher ask for FSDP, DeepSpeed or the like.
+        ConfigError: `args` or the launcher asks for FSDP, DeepSpeed or the like.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
     ) -> None:
         require_data_parallel()
         if args.fsdp or args.deepspeed or args.parallelism_config is not None:
-            raise ConfigError("training arguments with fsdp, deepspeed or a parallelism_config: limbeck trains by DDP")
+            raise ConfigError("training arguments with fsdp, deepspeed or a parallelism_config: limbeck uses DDP")
         super().__init__(model=objective, args=args, callbacks=callbacks)
         # Each micro-batch is already divided by the count of the whole step: do not divide again.
         self.loss_is_scaled_for_ga = True
@@ -79,16 +79,16 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         self._momentum = momentum
         self._writer = writer
         self._step_sums: dict[str, Tensor] = {}
-        """Of each term over the micro-batches of this optimiser step."""
+        """Sum of each term over the micro-batches of this optimiser step."""
         self._part_sums: dict[str, Tensor] = {}
-        """The same over the steps since the last logged one."""
+        """The same, over the steps since the last logged one."""
         self.rows_seen = 0
         self.tokens_seen = 0
         self.positions_seen = 0
         """Tokens and padding."""
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Return the plan's micro-batches of this rank. Not given to accelerate: they are split already."""
+        """Return the plan's micro-batches of this rank. Not passed to accelerate: they are already split."""
         ranks = self.args.world_size
         per_step = self.args.gradient_accumulation_steps * ranks
         plan = _Plan(self._sequences, per_step, rank=self.args.process_index, ranks=ranks)
@@ -101,14 +101,14 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
     def get_batch_samples(
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
     ) -> tuple[list[Batch], dict[str, Tensor]]:
-        """Return one optimiser step's micro-batches, and the rows each term counts in them on all ranks."""
+        """Return one optimiser step's micro-batches, and the rows that count for each term in them on all ranks."""
         batches = [next(epoch_iterator) for _ in range(num_batches)]
         if self._writer is not None:
             batches = self._writer.write(self.state.global_step, batches)
         counts = self._objective.count(batches)
         if self.args.world_size > 1:
             counts = {name: self.accelerator.reduce(n.to(device), "sum") for name, n in counts.items()}
-        # Of all ranks: each has as many rows as this one, and nearly as many tokens.
+        # Over all ranks: each has as many rows as this one, and nearly as many tokens.
         self.rows_seen += self.args.world_size * sum(len(batch["rows_B"]) for batch in batches)
         masks = [mask for batch in batches for mask in _read(batch)]
         self.tokens_seen += self.args.world_size * sum(int(mask.sum()) for mask in masks)
@@ -140,7 +140,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         return (loss, parts) if return_outputs else loss
 
     def create_optimizer(self, *arguments: Any, **options: Any) -> Any:
-        """Give soft prompts, where there are any, their own learning rate and no weight decay; and all momentum."""
+        """Give soft prompts, if any, their own learning rate and no weight decay; set momentum."""
         optimizer = super().create_optimizer(*arguments, **options)
         prompts = self._objective.prompt_parameters()
         if prompts and not any(group.get("prompts") for group in optimizer.param_groups):
@@ -154,24 +154,24 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         return optimizer
 
     def require_finite(self) -> None:
-        """Raise, in all processes, before the optimiser uses a gradient of a loss that is not finite.
+        """Raise, in all processes, before the optimiser uses the gradient of a non-finite loss.
 
-        One device sync a step.
+        One device sync per step.
 
         Raises:
-            NonFiniteLoss: names step and term.
+            NonFiniteLoss: gives step and term.
         """
         for name, total in self._step_sums.items():
             value = self._of_all_ranks(total)
             if not math.isfinite(value):
                 raise NonFiniteLoss(
                     f"the term '{name.removeprefix('term/')}' is {value} at optimiser step "
-                    f"{self.state.global_step + 1}. The weights are those before this step and the last checkpoint is "
-                    "kept. Usual causes: too high a learning_rate, fp16 without need, a far too large term weight."
+                    f"{self.state.global_step + 1}. The weights are those before this step, and the last checkpoint "
+                    "is kept. Usual causes: too high a learning_rate, unneeded fp16, far too large a term weight."
                 )
 
     def end_step(self) -> None:
-        """Keep the step's terms for the log, and tell those that depend on it."""
+        """Keep the step's terms for the log, and notify terms that depend on them."""
         for name, term in self._objective.changing_terms.items():
             mean = self._of_all_ranks(self._step_sums[f"term/{name}"])
             term.step_end(mean, self.state.global_step / self.state.max_steps)
@@ -183,7 +183,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         return {name: term.state() for name, term in self._objective.changing_terms.items()}
 
     def restore_terms(self, states: dict[str, Any]) -> None:
-        """Go on from the states of a checkpoint."""
+        """Continue from the states of a checkpoint."""
         for name, term in self._objective.changing_terms.items():
             term.restore(states[name])
 
@@ -191,9 +191,9 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         return float(self.accelerator.reduce(total, "sum") if self.args.world_size > 1 else total)
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
-        """Clip, and raise where the gradient is not finite although every term is."""
+        """Clip, and raise if the gradient is not finite although every term is."""
         norm = super()._clip_grad_norm(model)
-        if self.accelerator.scaler is not None:  # fp16: the scaler meets overflows, skips such a step and scales down
+        if self.accelerator.scaler is not None:  # fp16: on overflow the scaler skips the step and scales down
             return norm
         if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
             self.require_finite()
@@ -217,7 +217,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
 
 
 def _read(batch: Batch) -> list[Tensor]:
-    """Return where a batch's inputs hold tokens; a scorer reads several: questions, candidates, a critic's."""
+    """Return where a batch's inputs hold tokens; a scorer has several inputs: questions, candidates, a critic's."""
     if "read_BT" in batch:
         return [batch["read_BT"]]
     inputs = [*batch["student"].items(), *batch.get("rationales", {}).items()]
@@ -230,7 +230,7 @@ def _add(sums: dict[str, Tensor], parts: dict[str, Tensor]) -> None:
 
 
 class _Plan:
-    """The batch sampler of one rank: yields row numbers."""
+    """The batch sampler of one rank; yields row numbers."""
 
     def __init__(self, sequences: Sequences, per_step: int, *, rank: int, ranks: int) -> None:
         self._sequences, self._per_step, self._rank, self._ranks = sequences, per_step, rank, ranks

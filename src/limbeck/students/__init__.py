@@ -1,1 +1,1 @@
-"""How the small model comes to be."""
+"""Creating the small model."""

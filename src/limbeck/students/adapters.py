@@ -1,8 +1,8 @@
-"""Adapters: a few trained parameters in a model whose own stay as they are.
+"""Adapters: a few trained parameters in a model whose own parameters are frozen.
 
 LoRA and QLoRA are peft's layers, injected in place; series adapters, soft prompts and prefixes are in
-`limbeck.models.adapter_layers`. In place, because a wrapper hides the model's class and its inputs from what runs
-it, and peft's wrapper for soft prompts lets classifiers read the last place of a padded row.
+`limbeck.models.adapter_layers`. In place, because a wrapper hides the model's class and its inputs from the code
+that runs it, and peft's wrapper for soft prompts makes classifiers read the last position of a padded row.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _QUERY_AND_VALUE = {
     "q_proj", "v_proj", "query", "value", "q_lin", "v_lin", "query_proj", "value_proj", "q", "v",
     "c_attn", "query_key_value", "qkv_proj", "Wqkv", "in_proj",
 }  # fmt: skip
-"""Last part of the names of the query and value maps, or of one map for query, key and value together."""
+"""Last part of the names of query and value maps, or of a joint map for query, key and value."""
 _SERIES_SITES = re.compile(
     r"(attn|attention)\.(o_proj|out_proj|out_lin|c_proj|dense|Wo)$"
     r"|(^|\.)output\.dense$|(^|\.)(down_proj|fc2|lin2|dense_4h_to_h|fc_out)$|mlp\.(c_proj|Wo)$"
@@ -52,26 +52,26 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "prefix": {"vectors": 20},
     "bitfit": {},
 }
-"""What each kind reads. Ranks, dropout and places of LoRA are those of Saxena, Janzen and Maass; the others ours."""
+"""The options of each kind. Rank, dropout and targets of LoRA follow Saxena, Janzen and Maass; the others are ours."""
 
 
 class Adapter(BaseModel):
-    """Which adapter the student is trained with. A field that its kind does not read is an error."""
+    """The adapter that the student is trained with. A field that its kind does not use is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Kind = "lora"
-    """``lora``; ``qlora``: LoRA on a base of 4-bit weights; ``houlsby``: series adapters; ``prompt``: vectors before
-    the text; ``prefix``: keys and values before it in each layer (decoders); ``bitfit``: the biases alone."""
+    """``lora``; ``qlora``: LoRA on a base with 4-bit weights; ``houlsby``: series adapters; ``prompt``: vectors before
+    the text; ``prefix``: keys and values before it in each layer (decoders); ``bitfit``: only the biases."""
     rank: Annotated[int, Field(gt=0, le=2**16)] | None = None
-    """r of LoRA, default 64. Small models do with less: 8."""
+    """r of LoRA, default 64. Small models need less: 8."""
     alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """LoRA's update is scaled by alpha / rank; default 16."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """On the input of LoRA's update, while training; default 0.1."""
+    """Dropout on the input of LoRA's update, in training; default 0.1."""
     targets: Literal["attention", "query_value", "all_linear"] | list[str] | None = None
     """Linear maps that LoRA changes: those of the attention (default), of queries and values, all in the layers, or
-    those whose names end in the names given."""
+    those whose names end in the given names."""
     width: Annotated[int, Field(gt=0, le=2**16)] | None = None
     """Inner width of series adapters, default 64."""
     vectors: Annotated[int, Field(gt=0, le=2**16)] | None = None
@@ -85,12 +85,11 @@ class Adapter(BaseModel):
         kind = values.get("kind", "lora")
         reads = _DEFAULTS.get(kind) if isinstance(kind, str) else None
         if reads is None:
-            return values  # the field's own check names the kinds
+            return values  # the field's own check lists the kinds
         optional = {name for defaults in _DEFAULTS.values() for name in defaults}
         if unread := sorted(n for n in optional - set(reads) if values.get(n) is not None):
             raise ValueError(
-                f"adapter kind '{kind}' does not read {', '.join(unread)}; "
-                f"it reads {', '.join(reads) or 'nothing else'}"
+                f"adapter kind '{kind}' has no option {', '.join(unread)}; its options: {', '.join(reads) or 'none'}"
             )
         return {**values, **{name: value for name, value in reads.items() if values.get(name) is None}}
 
@@ -98,19 +97,19 @@ class Adapter(BaseModel):
 def add_adapter(model: Any, adapter: Adapter) -> Any:
     """Freeze a Hugging Face classifier or language model, put the adapter into it in place, and return it.
 
-    Trained from now on: the adapter, and of a classifier the head. The model's saved state holds only what is
-    trained, so checkpoints are small; it loads into a model made in the same way. LoRA, QLoRA and series adapters
-    change no output before they are trained. Random numbers come from torch's global generator.
+    From then on, training changes only the adapter, and the head of a classifier. The model's saved state holds only
+    trained parameters, so checkpoints are small; it loads into a model built in the same way. LoRA, QLoRA and series
+    adapters change no output before they are trained. Random numbers come from torch's global generator.
 
     With ``qlora`` the linear maps of the layers become 4-bit (NF4, block 64, constants quantised once more in blocks
-    of 256; Dettmers et al. 2023, arXiv:2305.14314, section 3) where bitsandbytes is installed; else the base stays
+    of 256; Dettmers et al. 2023, arXiv:2305.14314, section 3) if bitsandbytes is installed; otherwise the base stays
     as it is, and `adapter_notes` says so.
 
     Raises:
-        ModelError: the model has no place for such an adapter, or has one already.
+        ModelError: the model has no place for this adapter, or already has one.
     """
     if getattr(model, "adapter", None) is not None:
-        raise ModelError(f"the model has an adapter of kind '{model.adapter.kind}' already")
+        raise ModelError(f"the model already has an adapter of kind '{model.adapter.kind}'")
     model.requires_grad_(False)
     if adapter.kind in ("lora", "qlora"):
         _insert_lora(model, adapter)
@@ -127,28 +126,28 @@ def add_adapter(model: Any, adapter: Adapter) -> Any:
 
 
 def trainable_parameters(model: nn.Module) -> int:
-    """Number of parameters that training changes, shared ones once."""
+    """Return the number of parameters that training changes, counting shared ones once."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def all_parameters(model: nn.Module) -> int:
-    """Number of all parameters, shared ones once; a 4-bit weight is one, although two of them are stored as one."""
+    """Return the number of all parameters, counting shared ones once and 4-bit weights one by one, although packed."""
     states = ((parameter, getattr(parameter, "quant_state", None)) for parameter in model.parameters())
     return sum(parameter.numel() if state is None else state.shape.numel() for parameter, state in states)
 
 
 def quantises(adapter: Adapter | None) -> bool:
-    """Whether this adapter makes the base 4-bit on this machine."""
+    """Return whether this adapter quantises the base to 4 bits on this machine."""
     return adapter is not None and adapter.kind == "qlora" and _has_nf4()
 
 
 def quantised_weights(model: Any) -> list[int]:
-    """Return the sizes of the weight matrices that ``qlora`` makes 4-bit, in numbers of weights."""
+    """Return the sizes of the weight matrices that ``qlora`` quantises to 4 bits, in numbers of weights."""
     return [model.get_submodule(name).weight.numel() for name in _linear_maps(model)]
 
 
 def adapter_notes(adapter: Adapter) -> list[str]:
-    """Return what a report must say of this adapter on this machine."""
+    """Return what a report must say about this adapter on this machine."""
     if adapter.kind == "qlora" and not quantises(adapter):
         return [
             "The base was not quantised: bitsandbytes is not installed (pip install limbeck[qlora]). "
@@ -158,17 +157,17 @@ def adapter_notes(adapter: Adapter) -> list[str]:
 
 
 def merged_for_export(model: Any) -> Any:
-    """Return the trained model as it is saved, changed in place: it cannot be trained on.
+    """Return the trained model as it is saved, changed in place: it cannot be trained any further.
 
-    LoRA is added to the base weights, a 4-bit base becomes float32 first: a plain transformers model that computes
-    the same within rounding. Biases are in their place already. Series adapters, soft prompts and prefixes stay;
+    LoRA is added to the base weights, and a 4-bit base becomes float32 first: a plain transformers model that computes
+    the same up to rounding. Biases are already in place. Series adapters, soft prompts and prefixes stay;
     `limbeck.models.load.save_model` writes them with the base, and `load_classifier` and `load_language_model` read
-    them; transformers alone would load the base without them. A model without adapter is returned as it is.
+    them; transformers alone would load the base without them. A model without an adapter is returned unchanged.
     """
     if getattr(model, "adapter", None) is None:
         return model
     _merge_lora(model)
-    model.adapter = None  # from now on its saved state is whole
+    model.adapter = None  # from now on its saved state is complete
     return model
 
 
@@ -195,7 +194,7 @@ def _insert_lora(model: Any, adapter: Adapter) -> None:
 
 
 def _lora_targets(model: Any, targets: str | list[str] | None) -> list[str]:
-    """Full names of the linear maps to change."""
+    """Return the full names of the linear maps to change."""
     linear = _linear_maps(model)
     if isinstance(targets, list):
         chosen = [n for n in linear if any(n == end or n.endswith(f".{end}") for end in targets)]
@@ -212,14 +211,14 @@ def _lora_targets(model: Any, targets: str | list[str] | None) -> list[str]:
         kinds = sorted({re.sub(r"\.?\d+\.", ".", n).rsplit(".", 1)[-1] for n in linear})
         wanted = ", ".join(missing) if missing else f"'{targets}'"
         raise ModelError(
-            f"adapter.targets: {type(model).__name__} has no linear maps {wanted} in its layers; name some of "
+            f"adapter.targets: {type(model).__name__} has no linear maps {wanted} in its layers; choose from "
             f"those it has: {', '.join(kinds) or 'none'}"
         )
     return chosen
 
 
 def _linear_maps(model: Any) -> list[str]:
-    """Names of the linear maps in the layers: not of embeddings, poolers and heads."""
+    """Return the names of the linear maps in the layers, not of embeddings, poolers and heads."""
     from transformers.pytorch_utils import Conv1D
 
     return [
@@ -230,7 +229,7 @@ def _linear_maps(model: Any) -> list[str]:
 
 
 def _head(model: Any) -> list[nn.Parameter]:
-    """Parameters of a classifier outside its backbone; none of a language model, whose head is a trained one."""
+    """Return a classifier's parameters outside its backbone; none for a language model, whose head is pretrained."""
     if not any(f"For{head}Classification" in type(model).__name__ for head in ("Sequence", "Token")):
         return []
     backbone = {id(parameter) for parameter in model.base_model.parameters()}
@@ -241,7 +240,7 @@ def _train_biases(model: Any) -> None:
     """Train the biases of the layers. Ben Zaken et al. 2022 (BitFit), arXiv:2106.10199, section 3."""
     biases = [parameter for name, parameter in model.base_model.named_parameters() if name.endswith("bias")]
     if not biases:
-        raise ModelError(f"{type(model).__name__} has no biases that bitfit could train; use lora")
+        raise ModelError(f"{type(model).__name__} has no biases for bitfit to train; use lora")
     for bias in biases:
         bias.requires_grad_(True)
 
@@ -253,7 +252,7 @@ def _insert_layers(model: Any, adapter: Adapter) -> None:
         sites = tuple(name for name in _linear_maps(model) if _SERIES_SITES.search(name))
         if len(sites) != 2 * model.config.num_hidden_layers:
             raise ModelError(
-                f"found {len(sites)} places for series adapters in {type(model).__name__}, and expected the ends of "
+                f"found {len(sites)} places for series adapters in {type(model).__name__}, but expected the ends of "
                 f"attention and feed-forward block in each of {model.config.num_hidden_layers} layers; use lora"
             )
         layers = AdapterLayers("houlsby", sites=sites, width=adapter.width)
@@ -266,7 +265,7 @@ def _insert_layers(model: Any, adapter: Adapter) -> None:
 
 
 def _drop_frozen(module: nn.Module, state: dict[str, Tensor], prefix: str, _metadata: object) -> None:
-    """Leave frozen parameters out of a saved state, with what bitsandbytes keeps beside them."""
+    """Leave frozen parameters out of a saved state, with the values that bitsandbytes keeps for them."""
     if module.adapter is None:
         return
     frozen = [prefix + n for n, p in module.named_parameters(remove_duplicate=False) if not p.requires_grad]
@@ -276,7 +275,7 @@ def _drop_frozen(module: nn.Module, state: dict[str, Tensor], prefix: str, _meta
 
 
 def _fill_frozen(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Let frozen parameters count as loaded: they are those of the model."""
+    """Treat frozen parameters as loaded: they are the model's own."""
     for name, parameter in module.named_parameters(remove_duplicate=False):
         if not parameter.requires_grad:
             state.setdefault(prefix + name, parameter.data)
@@ -287,7 +286,7 @@ def _has_nf4() -> bool:
 
 
 def _quantise(model: Any) -> None:
-    """Turn the linear maps of the layers into NF4 with double quantisation, on the device that trains."""
+    """Turn the linear maps of the layers into NF4 with double quantisation, on the training device."""
     import bitsandbytes as bnb
     from transformers.pytorch_utils import Conv1D
 
@@ -306,7 +305,7 @@ def _quantise(model: Any) -> None:
         new.support_avx512bf16_for_cpu = False
         new.was_conv1d = isinstance(old, Conv1D)
         model.set_submodule(name, new.to(where))
-    model.is_loaded_in_4bit = True  # peft asks
+    model.is_loaded_in_4bit = True  # peft checks this
 
 
 def _merge_lora(model: Any) -> None:
@@ -333,7 +332,7 @@ def _of_type(model: nn.Module, kind: type) -> Iterable[tuple[str, Any]]:
 
 
 def _full_precision(quantised: Any) -> nn.Module:
-    """Return the linear map that a 4-bit one computes, in float32 and of the class it was quantised from."""
+    """Return the float32 equivalent of a 4-bit linear map, of the class it was quantised from."""
     import bitsandbytes as bnb
     from transformers.pytorch_utils import Conv1D
 

@@ -1,4 +1,4 @@
-"""Students made from their teacher's layers, or from a configuration."""
+"""Students built from their teacher's layers, or from a configuration."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _MOST_LAYERS, _LARGEST_SIZE = 2_000, 20_000_000
 
 
 def student_from_layers(teacher: Any, layers: Sequence[int]) -> Any:
-    """Return a model of the teacher's class with copies of the teacher's `layers` and of all else.
+    """Return a model of the teacher's class with copies of the teacher's `layers` and of everything else.
 
     Embeddings, pooler and classifier are copied as well. Layer j of the student is bit-for-bit layer
-    ``layers[j - 1]`` of the teacher (both counted from 1), and does what it does there: settings of single layers go
-    along (`limbeck.students.layer_settings`), and the copies are compared with the originals at work
-    (`limbeck.students.layer_check`). Where they cannot be, ``student.copies_unchecked`` says why.
+    ``layers[j - 1]`` of the teacher (both counted from 1), and does the same there: settings of single layers are
+    carried over (`limbeck.students.layer_settings`), and the outputs of copies and originals are compared
+    (`limbeck.students.layer_check`). If they cannot be, ``student.copies_unchecked`` says why.
 
     Reference: Sanh et al. 2019 (DistilBERT), arXiv:1910.01108, section 3; Sun et al. 2019 (PKD).
 
     Raises:
-        ModelError: the teacher's layers cannot be told apart (see `layer_list`), or one of them would do something
-            else at its new place.
+        ModelError: the teacher's layers cannot be told apart (see `layer_list`), or one of them would compute
+            something else at its new position.
     """
     student = _empty_student(teacher, layers)
     require_like_layers(teacher, student, layers)
@@ -44,27 +44,27 @@ def student_from_layers(teacher: Any, layers: Sequence[int]) -> Any:
 
 
 def copies_note(student: Any) -> str | None:
-    """Return what must be said of a student's copied layers; ``None`` if they were compared, or there are none."""
+    """Return a note on a student's copied layers; ``None`` if they were compared, or there are none."""
     why = getattr(student, "copies_unchecked", None)
-    return None if why is None else f"Copied layers were not compared with the teacher's at work: {why}."
+    return None if why is None else f"The outputs of copied layers were not compared with the teacher's: {why}."
 
 
 def _empty_student(teacher: Any, layers: Sequence[int]) -> Any:
-    """Return a model of the teacher's class, of random weights, as its configuration makes it when it is loaded."""
+    """Return a model of the teacher's class with random weights, as loading its configuration would build it."""
     config = copy.deepcopy(teacher.config)
     cut_settings(config.get_text_config(), layers)
     try:
         config = type(config).from_dict(config.to_dict(), attn_implementation=config._attn_implementation)
         return type(teacher)(config)
-    except Exception as error:  # transformers refuses values with errors of many kinds
+    except Exception as error:  # transformers rejects values with many kinds of error
         raise ModelError(
-            f"a student with copies of layers {list(layers)} cannot be made of {type(teacher).__name__}: {error}. "
-            "Choose other layers (layers: first keeps all in their places), or name a student (student.model)"
+            f"a student with copies of layers {list(layers)} cannot be built from {type(teacher).__name__}: {error}. "
+            "Choose other layers (layers: first keeps all in their positions), or name a student (student.model)"
         ) from error
 
 
 def _copied_weights(teacher: Any, student: Any, layers: Sequence[int]) -> dict[str, torch.Tensor]:
-    """Return the student's state, each tensor from where it is in the teacher."""
+    """Return the student's state, each tensor taken from its place in the teacher."""
     prefix = layer_list(teacher)[0] + "."
     source = teacher.state_dict()
     numbers = {name: int(name[len(prefix) :].split(".", 1)[0]) for name in source if name.startswith(prefix)}
@@ -96,12 +96,12 @@ def student_from_config(
 
     Args:
         config: ``model_type`` and its fields.
-        labels: the task's.
-        head: what they are of.
-        pad_id: padding id of the tokenizer, for a configuration that names none: some models count positions by it.
+        labels: the task's labels.
+        head: what the labels apply to.
+        pad_id: padding id of the tokenizer, for a configuration without one: some models count positions by it.
 
     Raises:
-        ConfigError: an unknown ``model_type``, or values that do not make a model.
+        ConfigError: an unknown ``model_type``, or values that do not give a model.
     """
     from transformers import AutoConfig
 
@@ -121,20 +121,20 @@ def student_from_config(
             return classifier_class(head).from_config(made)
     except ConfigError:
         raise
-    except Exception as error:  # transformers and torch refuse values with errors of many kinds
-        raise ConfigError(f"student.config does not make a classifier: {error}") from error
+    except Exception as error:  # transformers and torch reject values with many kinds of error
+        raise ConfigError(f"student.config does not give a classifier: {error}") from error
 
 
 def language_model_from_config(config: Mapping[str, Any], *, tokenizer: Any, rows: int) -> Any:
     """Return a language model with random weights from a Hugging Face configuration.
 
     Args:
-        config: ``model_type`` and its fields; what is not said of the vocabulary is taken from the tokenizer.
-        tokenizer: whose tokens it reads and writes.
+        config: ``model_type`` and its fields; vocabulary fields that are missing are taken from the tokenizer.
+        tokenizer: tokenizer of the student.
         rows: size of the vocabulary, padding included.
 
     Raises:
-        ConfigError: an unknown ``model_type``, or values that do not make a language model.
+        ConfigError: an unknown ``model_type``, or values that do not give a language model.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
@@ -154,15 +154,15 @@ def language_model_from_config(config: Mapping[str, Any], *, tokenizer: Any, row
             return auto_class.from_config(made)
     except ConfigError:
         raise
-    except Exception as error:  # transformers and torch refuse values with errors of many kinds
-        raise ConfigError(f"student.config does not make a language model: {error}") from error
+    except Exception as error:  # transformers and torch reject values with many kinds of error
+        raise ConfigError(f"student.config does not give a language model: {error}") from error
 
 
 def _require_known_fields(default: Any, fields: Mapping[str, Any]) -> None:
-    """Refuse a misspelt field, which transformers would keep without a word, and sizes that would never be made."""
+    """Refuse misspelt fields, which transformers would keep silently, and impossible sizes."""
     for name, value in fields.items():
         if isinstance(value, int) and value > (_MOST_LAYERS if "layer" in name else _LARGEST_SIZE):
-            raise ConfigError(f"student.config: {name}: {value} is more than any model has")
+            raise ConfigError(f"student.config: {name}: {value} is larger than in any model")
     known = {*default.to_dict(), *default.attribute_map}
     if unknown := sorted(set(fields) - known):
         hints = "; ".join(f"'{name}': {near_misses(name, known)}" for name in unknown)

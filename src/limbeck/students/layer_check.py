@@ -1,10 +1,10 @@
-"""Does a copied layer do in the student what it does in its teacher? Asked before anything is trained.
+"""Check, before anything is trained, that a copied layer does in the student what it does in its teacher.
 
-Some models treat layers by their place: GPT-2 may divide a layer's attention by its number, ModernBERT's first layer
-has no norm before attention, others rotate positions in three layers of four. Copied weights do not tell. So the
-layers of two models as their configurations make them are compared, setting by setting; then the student reads two
-rows, and each of its layers is given to the teacher's, together with the masks and positions that the teacher hands to
-that layer: it must put out the same.
+Some models treat layers by their position: GPT-2 may divide a layer's attention by its number, ModernBERT's first
+layer has no norm before attention, others rotate positions in three layers out of four. Copied weights do not show
+this. So the layers of both models, as built from their configurations, are compared setting by setting. Then the
+student reads two rows, and the input of each of its layers is given to the teacher's layer, together with the masks
+and positions that the teacher passes to that layer: the outputs must be equal.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ __all__ = ["compare_layers", "require_like_layers"]
 
 _ROWS = 2
 _TOKENS = 160
-"""More than the local attention of encoders sees (ModernBERT: 64 to either side)."""
+"""More than the local attention of encoders covers (ModernBERT: 64 on either side)."""
 _PADDED = 60
-"""Of the second row: what is masked differs between models that were copied right and wrong."""
+"""Padding of the second row: masking shows the difference between right and wrong copies."""
 
 
 def require_like_layers(teacher: Any, student: Any, layers: Sequence[int]) -> None:
-    """Refuse a student whose layers are made differently from those that were copied into them.
+    """Refuse a student whose layers are built differently from those that were copied into them.
 
     Args:
-        teacher: the model that layers were taken from. Only its class and configuration are looked at.
-        student: of the same class.
+        teacher: the model that layers were taken from. Only its class and configuration are used.
+        student: a model of the same class.
         layers: numbers of the teacher's layers, from 1, in the student's order.
 
     Raises:
-        ModelError: names the layers and what differs: a module, a buffer, or a setting such as a window.
+        ModelError: gives the layers and what differs: a module, a buffer, or a setting such as a window.
     """
     try:
         with torch.device("meta"):
             as_configured = type(teacher)(copy.deepcopy(teacher.config))
-    except Exception:  # code that came with a model may need tensors with values; its layers are compared at work
+    except Exception:  # a model's own code may need tensors with values; the outputs of its layers are compared later
         return
     of_teacher, of_student = (layer_list(model)[1] for model in (as_configured, student))
     for place, layer in enumerate(layers, start=1):
@@ -65,12 +65,12 @@ def require_like_layers(teacher: Any, student: Any, layers: Sequence[int]) -> No
 
 
 def compare_layers(teacher: Any, student: Any, layers: Sequence[int]) -> str | None:
-    """Compare copied layers at work, on two rows; say in words why that cannot be done, if so.
+    """Compare the outputs of copied layers on two rows; if that cannot be done, return why.
 
-    The teacher and the student each read the rows once, and the copied layers of the teacher once more.
+    The teacher and the student each run once, and the copied layers of the teacher once more.
 
     Raises:
-        ModelError: names the first layer that does something else in the student, or the student cannot be run.
+        ModelError: a layer does something else in the student (gives the first), or the student cannot be run.
     """
     of_teacher, of_student = (layer_list(model)[1] for model in (teacher, student))
     tokens = readable_tokens(teacher, _TOKENS)
@@ -81,7 +81,7 @@ def compare_layers(teacher: Any, student: Any, layers: Sequence[int]) -> str | N
         try:
             with _calls(of_teacher) as there:
                 _read(teacher, ids, mask)
-        except Exception as error:  # models that need more than text end in errors of many kinds
+        except Exception as error:  # models that need more than text fail with many kinds of error
             return f"the teacher cannot be run on two rows ({error})"
         try:
             with _calls(of_student) as here:
@@ -92,7 +92,7 @@ def compare_layers(teacher: Any, student: Any, layers: Sequence[int]) -> str | N
             ) from error
         for place, layer in enumerate(layers, start=1):
             if place not in here or layer not in there:
-                return f"layer {layer} is not run like others"
+                return f"layer {layer} is not run like the others"
             (inputs, output), (args, options) = here[place], there[layer][0]
             hidden = _hidden(*inputs)
             try:
@@ -101,7 +101,7 @@ def compare_layers(teacher: Any, student: Any, layers: Sequence[int]) -> str | N
                 return f"layer {layer} of the teacher cannot be run on its own ({error})"
             difference, added, size = _distance(output, expected, hidden, mask.bool())
             if math.isnan(added):
-                return f"layer {layer} of the teacher puts out values that are not finite"
+                return f"layer {layer} of the teacher gives values that are not finite"
             exact = expected.dtype == output.dtype == torch.float32
             if not difference <= (added / 1000 if exact else added / 10 + size / 100):  # NaN differs
                 found = f"its output differs by {difference:.3g} on average, where the layer adds {added:.3g}"
@@ -110,7 +110,7 @@ def compare_layers(teacher: Any, student: Any, layers: Sequence[int]) -> str | N
 
 
 def _settings(module: nn.Module) -> dict[str, Any]:
-    """Plain values of a module, and the shapes of its own tensors."""
+    """Return the plain values of a module, and the shapes of its own tensors."""
     plain = (int, float, str, bool, type(None))
     found = {
         name: value
@@ -124,7 +124,7 @@ def _settings(module: nn.Module) -> dict[str, Any]:
 
 @contextmanager
 def _calls(layers: nn.ModuleList) -> Iterator[dict[int, tuple[Any, Any]]]:
-    """Collect what each layer (from 1) is called with, and its output."""
+    """Collect the inputs and output of each layer (from 1)."""
     found: dict[int, tuple[Any, Any]] = {}
 
     def keep(number: int) -> Any:
@@ -161,7 +161,7 @@ def _hidden(args: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
 
 
 def _with_hidden(layer: nn.Module, hidden: Tensor, args: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
-    """Run a layer as its own model calls it, but for the states that it begins with."""
+    """Run a layer as its own model calls it, except for the input states."""
     before = _hidden(args, options)
     given = hidden.to(device=before.device, dtype=before.dtype)
     output = layer(given, *args[1:], **options) if args else layer(**{**options, "hidden_states": given})
@@ -170,7 +170,7 @@ def _with_hidden(layer: nn.Module, hidden: Tensor, args: tuple[Any, ...], option
 
 
 def _distance(here: Tensor, there: Tensor, hidden: Tensor, mask_BT: Tensor) -> tuple[float, float, float]:
-    """Means, over tokens, of the difference of two outputs, of what the layer adds to its input, and of its output."""
+    """Return means over tokens of the difference of two outputs, the layer's addition to its input, and its output."""
     before, one, other = (state.detach().float().cpu() for state in (hidden, here, there))
     if before.shape[:2] == mask_BT.shape:
         before, one, other = (state[mask_BT] for state in (before, one, other))
@@ -185,6 +185,6 @@ def _differ(teacher: Any, place: int, layer: int, found: str) -> ModelError:
 
 def _refusal(found: str, teacher: Any) -> ModelError:
     return ModelError(
-        f"{found}. {type(teacher).__name__} treats layers by place, which its configuration cannot say of these. "
-        "Choose other layers (layers: first keeps all in their places), or name a student (student.model)"
+        f"{found}. {type(teacher).__name__} treats layers by position, which its configuration cannot express here. "
+        "Choose other layers (layers: first keeps all in their positions), or name a student (student.model)"
     )

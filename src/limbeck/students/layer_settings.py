@@ -1,13 +1,13 @@
-"""The configuration of a model with some of another's layers: what it says of single layers goes along with them.
+"""Configurations of models with some of another's layers: settings of single layers are carried over.
 
 Configurations describe single layers in three ways:
 
 a list with a value for each layer           ``layer_types``, ``no_rope_layers``, ``attention_window``
-a list of the layers that are of some kind   ``mlp_only_layers``, ``moe_layers``, ``attn_layer_indices``
+a list of the layers of some kind            ``mlp_only_layers``, ``moe_layers``, ``attn_layer_indices``
 a rule by the layer's number                 ``first_k_dense_replace``, ``decoder_sparse_step``
 
-Lists are cut along the layer map whatever they are called. Of rules those are rewritten that another number or list
-can say. `limbeck.students.layer_check` finds what was missed.
+Lists are cut along the layer map, whatever their name. Rules are rewritten if another number or list can express
+them. `limbeck.students.layer_check` finds what was missed.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from typing import Any
 __all__ = ["cut_setting", "cut_settings"]
 
 _FIRST_LAYERS = ("first_k_dense_replace", "num_dense_layers", "max_window_layers", "moe_layer_start_index")
-"""Rules that set the first so many layers apart."""
+"""Rules that treat the first so many layers differently."""
 _INDEX_ENDS = ("layers", "idxs", "indices", "indexes", "layer_ids")
-"""How lists of layer numbers are called."""
+"""Names of lists of layer numbers."""
 _NO_LAYERS = ("architectures", "keys_to_ignore_at_inference")
 
 
 def cut_settings(config: Any, layers: Sequence[int]) -> None:
-    """Change the configuration of a model of text in place, so that it describes these of its layers.
+    """Change the configuration of a text model in place, so that it describes only these of its layers.
 
     Args:
-        config: of the model that the layers are taken from.
-        layers: numbers of the layers that are kept, from 1, ascending.
+        config: configuration of the model that the layers are taken from.
+        layers: numbers of the layers to keep, from 1, ascending.
     """
     depth = int(config.num_hidden_layers)
-    if getattr(config, "decoder_sparse_step", 1) != 1:  # experts in every n-th layer, but for mlp_only_layers
+    if getattr(config, "decoder_sparse_step", 1) != 1:  # experts in every n-th layer, except mlp_only_layers
         dense = {layer for layer in range(depth) if (layer + 1) % config.decoder_sparse_step}
         config.mlp_only_layers, config.decoder_sparse_step = sorted(dense | set(config.mlp_only_layers or ())), 1
     for name, value in list(vars(config).items()):
@@ -49,7 +49,7 @@ def cut_settings(config: Any, layers: Sequence[int]) -> None:
 
 
 def cut_setting(name: str, value: Any, layers: Sequence[int], depth: int) -> Any:
-    """Return a setting of `depth` layers for these ones; anything else as it is."""
+    """Return a setting of `depth` layers cut to `layers`; anything else unchanged."""
     if isinstance(value, str) and name.endswith("pattern") and len(value) == depth:
         return "".join(value[layer - 1] for layer in layers)
     if not isinstance(value, list | tuple):
@@ -63,7 +63,7 @@ def cut_setting(name: str, value: Any, layers: Sequence[int], depth: int) -> Any
 
 
 def _are_numbers(name: str, values: Sequence[Any], depth: int) -> bool:
-    """Whether a list names layers by their numbers, from 0; flags of two layers (0, 1) are taken for flags."""
+    """Return whether a list holds layer numbers, from 0; the flags of two layers (0, 1) count as flags."""
     if not name.endswith(_INDEX_ENDS) or not values or not all(type(value) is int for value in values):
         return False
     ascending = all(one < other for one, other in pairwise(values))

@@ -1,9 +1,9 @@
-"""Candidate scorers: how an encoder, which cannot write, answers by ranking given answers.
+"""Candidate scorers: encoders, which cannot generate, answer by ranking given answers.
 
 Three ways, one interface: ``scorer(**inputs).logits`` are scores ``[B, K]``, ``-inf`` where a record has
-fewer candidates. The inputs are made by `limbeck.data.candidates`.
+fewer candidates. The inputs come from `limbeck.data.candidates`.
 
-Soft prompts are rows of one table, put in place of word embeddings. Position ids run on over them.
+Soft prompts are rows of one table, inserted in place of word embeddings. They have position ids too.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ __all__ = ["CrossEncoder", "DualEncoder", "MaskedVerbaliser", "Scorer", "ScorerO
 _HEAD_DROPOUT = 0.1
 _COSINE_TEMPERATURE = 0.05
 _CANDIDATES_TOGETHER = 32
-"""Candidates that a dual encoder reads at a time. Sentences of like length together halve the padding."""
+"""Candidates that a dual encoder reads at a time. Grouping sentences of similar length halves the padding."""
 _CRITIC_GRADIENT_SHARE = 0.1
-"""How much of the critic's gradient goes on into the encoder."""
+"""Share of the critic's gradient that reaches the encoder."""
 
 
 class ScorerOutput(NamedTuple):
@@ -41,7 +41,7 @@ class ScorerOutput(NamedTuple):
 
 
 class Scorer(nn.Module):
-    """What all scorers share: an encoder, soft prompts, and a critic where reinforcement learning needs one.
+    """The base of all scorers: an encoder, soft prompts, and a critic if reinforcement learning needs one.
 
     Args:
         encoder: a Hugging Face encoder without head (with its masked-LM head for `MaskedVerbaliser`).
@@ -55,10 +55,10 @@ class Scorer(nn.Module):
         super().__init__()
         self.config = encoder.config
         if getattr(self.config, "is_encoder_decoder", False):
-            raise ModelError(f"{type(encoder).__name__} has an encoder and a decoder; a scorer needs an encoder alone")
+            raise ModelError(f"{type(encoder).__name__} has an encoder and a decoder; a scorer needs only an encoder")
         if _reads_forwards_only(self.config.model_type):
             raise ModelError(
-                f"{type(encoder).__name__} reads from left to right, so its first position knows nothing of what "
+                f"{type(encoder).__name__} reads from left to right, so its first position knows nothing about what "
                 "follows; a scorer needs an encoder (XLM-R, BERT, ModernBERT ...)"
             )
         self._prefix = encoder.base_model_prefix
@@ -95,13 +95,13 @@ class Scorer(nn.Module):
                 self.soft_prompts.weight[places.start : places.stop] = table[list(ids)].mean(dim=0)  # type: ignore[index]
 
     def add_critic(self) -> None:
-        """Add a critic of two layers that reads the first position of a sequence without candidate."""
+        """Add a critic of two layers that reads the first position of a sequence without a candidate."""
         width = self.config.hidden_size
         self.critic = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1)).to(self.device)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
     def save_pretrained(self, folder: Path) -> None:
@@ -110,7 +110,7 @@ class Scorer(nn.Module):
         save_module(self, folder)
 
     def prompt_parameters(self) -> list[nn.Parameter]:
-        """Return the soft prompts' parameters, which have a learning rate of their own and do not decay."""
+        """Return the soft prompts' parameters, which have their own learning rate and no weight decay."""
         return [] if self.soft_prompts is None else list(self.soft_prompts.parameters())
 
     def encode(
@@ -128,7 +128,7 @@ class Scorer(nn.Module):
         return hidden
 
     def _value(self, state: Mapping[str, Tensor | None]) -> Tensor | None:
-        """The critic's value ``[B]``; a share of its gradient reaches the encoder."""
+        """Return the critic's value ``[B]``; a share of its gradient reaches the encoder."""
         if self.critic is None or state["input_ids"] is None:
             return None
         first_BD = self.encode(**state)[:, 0]  # type: ignore[arg-type]
@@ -138,9 +138,9 @@ class Scorer(nn.Module):
 
 
 class CrossEncoder(Scorer):
-    """Reads prompts, input and one candidate together: ``z = w . tanh(W h_<s> + b)``.
+    """A scorer that reads prompts, input and one candidate together: ``z = w . tanh(W h_<s> + b)``.
 
-    One head for all tasks and languages, so nothing ties a score to a label's place or name.
+    One head for all tasks and languages, so no score is tied to a label's position or name.
     """
 
     def __init__(self, encoder: Any, soft: SoftLayout | None) -> None:
@@ -168,7 +168,7 @@ class CrossEncoder(Scorer):
         state_soft_rows: Tensor | None = None,
         state_token_type_ids: Tensor | None = None,
     ) -> ScorerOutput:
-        """Return scores of all candidates; ``index_BK`` is a candidate's sequence, -1 where there is none."""
+        """Return scores of all candidates; ``index_BK`` is a candidate's sequence, -1 if there is none."""
         first_RD = self.encode(input_ids, attention_mask, soft_rows, token_type_ids)[:, 0]
         scores_R = self.head(first_RD).squeeze(-1)
         scores_BK = scores_R[index_BK.clamp(min=0)].masked_fill(index_BK < 0, float("-inf"))
@@ -177,15 +177,15 @@ class CrossEncoder(Scorer):
 
 
 class DualEncoder(Scorer):
-    """Reads question and candidates apart: ``z = cos(x, y) / 0.05`` of mean-pooled vectors.
+    """A scorer that reads question and candidates separately: ``z = cos(x, y) / 0.05`` of mean-pooled vectors.
 
-    The mean is over the text and the marks around it, not over the prompts, which act through attention
+    The mean is over the text and the special tokens around it, not over the prompts, which act through attention
     (as in Su et al. 2023, "One Embedder, Any Task: Instruction-Finetuned Text Embeddings", section 2.1).
     """
 
     @staticmethod
     def scores(query_BD: Tensor, candidate_RD: Tensor, index_BK: Tensor) -> Tensor:
-        """Return scores ``[B, K]`` of vectors of length 1; ``index_BK``: a candidate's row, -1 where there is none."""
+        """Return scores ``[B, K]`` of vectors of length 1; ``index_BK``: a candidate's row, -1 if there is none."""
         cosine_BK = (query_BD @ candidate_RD.T).gather(1, index_BK.clamp(min=0))
         return (cosine_BK / _COSINE_TEMPERATURE).masked_fill(index_BK < 0, float("-inf"))
 
@@ -204,7 +204,7 @@ class DualEncoder(Scorer):
         return nn.functional.normalize(mean_RD, dim=-1)
 
     def _vectors_by_length(self, sequences: Mapping[str, Tensor | None]) -> Tensor:
-        """Return `vectors` of sequences in any order, read `_CANDIDATES_TOGETHER` at a time, the shortest first."""
+        """Return `vectors` of sequences in any order, read `_CANDIDATES_TOGETHER` at a time, shortest first."""
         given = {name: tensor for name, tensor in sequences.items() if tensor is not None}
         lengths_R = given["attention_mask"].sum(dim=1)
         order_R = lengths_R.argsort()
@@ -232,7 +232,7 @@ class DualEncoder(Scorer):
         state_soft_rows: Tensor | None = None,
         state_token_type_ids: Tensor | None = None,
     ) -> ScorerOutput:
-        """Return scores of all candidates; ``index_BK`` is a candidate's sequence, -1 where there is none."""
+        """Return scores of all candidates; ``index_BK`` is a candidate's sequence, -1 if there is none."""
         query_BD = self.vectors(input_ids, attention_mask, pool_mask, soft_rows, token_type_ids)
         candidate_RD = self._vectors_by_length(
             {
@@ -249,11 +249,11 @@ class DualEncoder(Scorer):
 
 
 class MaskedVerbaliser(Scorer):
-    """Asks the masked-language head how likely each candidate is behind the prompt; no new parameters.
+    """A scorer by the masked-language head's probability of each candidate after the prompt; no new parameters.
 
     ``z_c = (1/n) sum_i log p(c_i | rest, own word masked) - the same without the input``: the mean over
     pieces keeps long candidates comparable (Kauf & Ivanova 2023 mask whole words; Holtzman et al. 2021
-    subtract what the prompt alone makes likely, "domain PMI").
+    subtract the score under the prompt alone, "domain PMI").
     """
 
     def __init__(self, model: Any, soft: SoftLayout | None) -> None:
@@ -283,15 +283,15 @@ class MaskedVerbaliser(Scorer):
         Args:
             input_ids: sequences with masked words ``[R, T]``.
             attention_mask: ``[R, T]``.
-            masked_M4: sequence, position, true token and place in the flattened scores of each masked piece.
-            weight_M: what each piece's log-probability counts, ``1/n`` with input and ``-1/n`` without.
-            index_BK: a candidate's place in the flattened scores, -1 where there is none.
+            masked_M4: sequence, position, true token and index in the flattened scores of each masked piece.
+            weight_M: weight of each piece's log-probability, ``1/n`` with input and ``-1/n`` without.
+            index_BK: a candidate's index in the flattened scores, -1 if there is none.
             soft_rows: rows of the soft prompt table ``[R, T]``, -1 elsewhere.
             token_type_ids: ``[R, T]``.
         """
         hidden_RTD = self.encode(input_ids, attention_mask, soft_rows, token_type_ids)
         sequence_M, position_M, token_M, place_M = masked_M4.unbind(dim=1)
-        # One projection to the vocabulary for each masked position, however many candidates ask about it.
+        # One projection to the vocabulary for each masked position, however many candidates use it.
         flat_M = sequence_M * input_ids.shape[1] + position_M
         asked_P, which_M = torch.unique(flat_M, return_inverse=True)
         head = getattr(self, self._head_name)
@@ -311,7 +311,7 @@ def make_scorer(kind: str, model: str, soft: SoftLayout | None, *, trust_remote_
         trust_remote_code: run Python code that comes with the model.
 
     Raises:
-        ModelError: cannot be loaded, or is no encoder of the kind that is needed.
+        ModelError: the model cannot be loaded, or is not an encoder of the required kind.
     """
     if kind == "verbaliser":
         return MaskedVerbaliser(load_masked_lm(model, trust_remote_code=trust_remote_code), soft)

@@ -119,7 +119,7 @@ def test_layers_that_cannot_be_copied_end_the_run_before_anything_is_trained(
 def test_what_depends_on_the_batch_and_what_nobody_compared_is_said(
     sections: dict[str, Any], encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("limbeck.students.initialise.compare_layers", lambda *_: "layer 3 is not run like others")
+    monkeypatch.setattr("limbeck.students.initialise.compare_layers", lambda *_: "layer 3 is not run like the others")
     sections["teacher"]["model"] = base_model("FNet", encoder_folder, tmp_path / "base")  # it has no mask
     warnings = {
         found.check: found.message
@@ -128,5 +128,5 @@ def test_what_depends_on_the_batch_and_what_nobody_compared_is_said(
     }
     assert "logits of a row change with the rows that it is padded to" in warnings["padding"]
     assert warnings["layers"] == (
-        "Copied layers were not compared with the teacher's at work: layer 3 is not run like others."
+        "The outputs of copied layers were not compared with the teacher's: layer 3 is not run like the others."
     )

@@ -114,7 +114,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     )
     assert answer.returncode == 2, answer.stderr
     assert "could not be written" in answer.stderr
-    assert "a run goes on from its last checkpoint" in answer.stderr
+    assert "the same command resumes a run from its last checkpoint" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert list(run.glob("stages/*/checkpoints/*/limbeck.json"))
     code, errors = finish(start(run_file, run))

@@ -19,17 +19,17 @@ __all__ = ["AttentionMSE"]
 
 @dataclass(frozen=True)
 class AttentionMSE(Hint):
-    """Squared differences of scores before softmax at each token that looks, summed over mapped layers.
+    """Squared differences of pre-softmax scores at each query token, summed over mapped layers.
 
-    The mean is over heads and the tokens that may be looked at: of a decoder those before, and never padding.
+    The mean is over heads and the visible keys: in a decoder only earlier tokens, and never padding.
 
-    Reference: Jiao et al. 2020, "TinyBERT", arXiv:1909.10351, equation 7. The released code puts 0 for scores of
-    padding and takes the mean over all ``T * T`` pairs of a padded batch, so there more padding makes it smaller.
+    Reference: Jiao et al. 2020, "TinyBERT", arXiv:1909.10351, equation 7. The released code sets scores of padding to
+    0 and averages over all ``T * T`` pairs of a padded batch, so more padding makes its value smaller.
     """
 
     site: ClassVar[Site] = "attention"
     layers: str = "uniform"
-    """Which teacher layer each student layer is compared with: a name of `limbeck.numerics.layer_maps`."""
+    """The teacher layer that each student layer is compared with: a name in `limbeck.numerics.layer_maps`."""
 
     @property
     def by_row(self) -> bool:
@@ -39,7 +39,7 @@ class AttentionMSE(Hint):
         if shapes.teacher_heads != shapes.student_heads:
             raise ConfigError(
                 f"attention is compared head by head, but the teacher has {shapes.teacher_heads} in each layer and "
-                f"the student {shapes.student_heads}. Use a student made from the teacher's layers, or another recipe"
+                f"the student {shapes.student_heads}. Use a student built from the teacher's layers, or another recipe"
             )
         chosen = choose_layers(self.layers, teacher_layers=shapes.teacher_layers, keep=shapes.student_layers)
         return replace(self, pairs=tuple(enumerate(chosen, start=1)))

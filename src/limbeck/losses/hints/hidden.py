@@ -1,4 +1,4 @@
-"""Terms on the states between layers, of encoders and decoders alike."""
+"""Terms on the states between layers, for encoders and decoders."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ __all__ = ["HiddenStates", "Hint", "LastHiddenCosine", "PatientHints", "read_pos
 
 
 def require_equal_width(term: str, shapes: Shapes) -> None:
-    """Refuse models whose states cannot be compared directly. Raises `ConfigError`; `term` names what compares."""
+    """Refuse models whose states cannot be compared directly. Raises `ConfigError`; `term` is the term's name."""
     if shapes.teacher_width != shapes.student_width:
         raise ConfigError(
             f"{term} compares hidden states directly, so teacher and student must have the same width; "
             f"the teacher has {shapes.teacher_width}, the student {shapes.student_width}. "
-            "Use a student made from the teacher's layers, or a recipe on logits (kd)."
+            "Use a student built from the teacher's layers, or a recipe on logits (kd)."
         )
 
 
 def read_positions(batch: Batch) -> Tensor:
-    """Return where tokens are read, padding left out, bool ``[B, T]``."""
+    """Return which positions hold a token and not padding, bool ``[B, T]``."""
     return batch["read_BT"] if "read_BT" in batch else batch["student"]["attention_mask"].bool()
 
 
 @dataclass(frozen=True)
 class Hint(Term):
-    """A term that compares what is at one site of mapped layers."""
+    """A term that compares one site in mapped layers."""
 
     suits = ALL_OUTPUTS - {"candidates"}
     site: ClassVar[Site] = "hidden"
@@ -49,10 +49,10 @@ class Hint(Term):
 
     @property
     def needs(self) -> Needs:
-        """The mapped layers' states, of models that read the same tokens unless each row has one state."""
+        """The mapped layers' states, from models that read the same tokens unless each row has one state."""
         return Needs(
             student_taps=frozenset(Tap(self.site, student) for student, _ in self.pairs),
-            # Before the layer map is resolved: that there are some.
+            # Before the layer map is resolved, only that there are some layers is known.
             teacher_taps=frozenset(Tap(self.site, teacher) for _, teacher in self.pairs or [(0, 0)]),
             same_tokens=self.site != "first",
         )
@@ -62,7 +62,7 @@ class Hint(Term):
         return torch.ones_like(read_positions(batch)[:, 0])
 
     def states(self, student: Signal, teacher: Signal) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield what is at the site of each pair of layers: the student's, the teacher's."""
+        """Yield the (student, teacher) states at the site, for each pair of layers."""
         assert self.pairs, "bind first"
         for layer, of_teacher in self.pairs:
             yield student["states"][Tap(self.site, layer)], teacher["states"][Tap(self.site, of_teacher)]
@@ -73,7 +73,7 @@ class LastHiddenCosine(Hint):
     """``1 - cos`` of the last layers' states, averaged over the row's tokens (padding left out).
 
     Reference: Sanh et al. 2019, "DistilBERT", arXiv:1910.01108, section 2; released code of the
-    transformers research project "distillation". A row counts once whatever its length; the
+    transformers research project "distillation". Each row counts once, whatever its length; the
     released code averages over all tokens of a batch, so long rows weigh more there.
     """
 
@@ -115,20 +115,20 @@ class PatientHints(Hint):
 
 @dataclass(frozen=True)
 class HiddenStates(Hint):
-    """``|W norm(h_S) - norm(h_T)|^2 / d_T`` at each token, over mapped layers; averaged over a step's tokens.
+    """``|W norm(h_S) - norm(h_T)|^2 / d_T`` at each token, summed over mapped layers; averaged over a step's tokens.
 
-    All tokens that are read count, those of prompts too. States are the layers' own outputs, before a decoder's last
-    norm. ``norm`` is a layer norm without gain and bias, or nothing. W is one linear map for all layers, trained with
-    the student and dropped on export; it starts as the identity, cut to the widths, so a copy of the teacher starts at
-    0. Without it teacher and student must have the same width.
+    All non-padding tokens count, including those of prompts. States are the layers' own outputs, before a decoder's
+    last norm. ``norm`` is a layer norm without gain and bias, or nothing. W is one linear map for all layers, trained
+    with the student and dropped on export. It starts as the identity, cut to the widths, so a copy of the teacher
+    starts at 0. Without W, teacher and student must have the same width.
 
     Reference: Romero et al. 2015, "FitNets: Hints for Thin Deep Nets", arXiv:1412.6550. The sum over layers without
-    norm and map is that of Shleifer, Rush 2020, "Pre-trained Summarization Distillation", arXiv:2010.13002, section
-    2.2; the map that of Jiao et al. 2020, "TinyBERT", arXiv:1909.10351, equation 8.
+    norm and map follows Shleifer, Rush 2020, "Pre-trained Summarization Distillation", arXiv:2010.13002, section
+    2.2; the map follows Jiao et al. 2020, "TinyBERT", arXiv:1909.10351, equation 8.
     """
 
     layers: str = "uniform"
-    """Which teacher layer each student layer is compared with: a name of `limbeck.numerics.layer_maps`."""
+    """The teacher layer that each student layer is compared with: a name in `limbeck.numerics.layer_maps`."""
     over_layers: Literal["mean", "sum"] = "mean"
     layer_norm: bool = False
     projected: bool = False
@@ -170,7 +170,7 @@ class HiddenStates(Hint):
 
 
 def identity_map(inputs: int, outputs: int) -> nn.Linear:
-    """Return a linear map without bias that starts as the identity, cut to its widths; no random number is drawn."""
+    """Return a linear map without bias that starts as the identity, cut to its widths; draws no random numbers."""
     made = nn.Linear(inputs, outputs, bias=False, device="meta").to_empty(device="cpu")
     nn.init.eye_(made.weight)
     return made
