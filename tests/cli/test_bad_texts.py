@@ -87,7 +87,7 @@ def no_store(sections: dict[str, Any], folder: Path) -> None:
             damaged_student,
             ["damaged are damaged: model.norm.weight holds values that are not finite", "Get the model"],
         ),
-        (no_store, ["nowhere holds no teacher store", "Make one with limbeck store"]),
+        (no_store, ["nowhere holds no teacher store", "Create one with limbeck store"]),
     ],
     ids=["tokenizers", "template", "long", "empty", "weights", "store"],
 )
@@ -126,8 +126,8 @@ def truncated(sections: dict[str, Any], folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (other_teacher, ["was not made for this run", "another teacher"]),
-        (truncated, [".shard is damaged", "its index speaks of", "Remove it and", "run limbeck store again"]),
+        (other_teacher, ["does not fit this run", "another teacher"]),
+        (truncated, [".shard is damaged", "its index lists", "Remove it and", "run limbeck store again"]),
     ],
     ids=["another teacher", "truncated"],
 )

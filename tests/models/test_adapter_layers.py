@@ -60,7 +60,7 @@ def test_sizes_and_places_are_those_of_the_weights(
     kind: str, values: dict[str, Any], save: Callable[..., Path]
 ) -> None:
     folder = str(save(kind, values))
-    with pytest.raises(ModelError, match=r"adapter\.json says that .* has size .*, and the weights have"):
+    with pytest.raises(ModelError, match=r"adapter\.json says that .* has size .*, but the weights have"):
         load_classifier(folder)
 
 

@@ -63,13 +63,13 @@ class TestNames:
     @pytest.mark.parametrize("name", ["m" * 5000, "a b", "./x", "a/b/c", "\0", "\ud800", "~nosuchuser/x", "", "x\\y"])
     def test_what_is_neither_a_folder_nor_a_hub_name(self, name: str) -> None:
         started = time.monotonic()
-        with pytest.raises(ModelError, match="no such folder, and no model of the hub can have this name") as caught:
+        with pytest.raises(ModelError, match="no such folder, and no model on the hub can have this name") as caught:
             model_folder(name)
         assert time.monotonic() - started < 1
         assert len(str(caught.value)) < 400
 
     def test_a_file(self, student: Path) -> None:
-        with pytest.raises(ModelError, match=r"it is a file\. Give the folder"):
+        with pytest.raises(ModelError, match=r"it is a file\. Give its folder"):
             model_folder(str(student / "config.json"))
 
     def test_the_user_s_home(self, student: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,12 +145,12 @@ class TestIndex:
 class TestConfiguration:
     def test_an_adapter_of_peft(self, student: Path) -> None:
         (student / "adapter_config.json").write_text('{"base_model_name_or_path": "/etc"}', encoding="utf-8")
-        with pytest.raises(ModelError, match=r"an adapter of PEFT.*merge_and_unload"):
+        with pytest.raises(ModelError, match=r"a PEFT adapter.*merge_and_unload"):
             model_folder(str(student))
 
     def test_compiled_code_of_the_hub(self, student: Path) -> None:
         set_values(student / "config.json", text_config={"attn_implementation": "kernels-community/flash-attn"})
-        with pytest.raises(ModelError, match="asks for code of the hub, 'kernels-community/flash-attn'"):
+        with pytest.raises(ModelError, match="asks for code from the hub, 'kernels-community/flash-attn'"):
             model_folder(str(student))
         assert model_folder(str(student), trust_remote_code=True) == student
 
@@ -168,15 +168,15 @@ class TestConfiguration:
     def test_a_file_without_an_end(self, student: Path) -> None:
         (student / "config.json").unlink()
         os.mkfifo(student / "config.json")
-        with pytest.raises(ModelError, match=r"config\.json is damaged: it is no plain file"):
+        with pytest.raises(ModelError, match=r"config\.json is damaged: it is not a plain file"):
             load_config(str(student))
 
     @pytest.mark.parametrize(
         ("values", "said"),
         [
-            ({"num_hidden_layers": 10**6}, "a far larger model than the weights"),
-            ({"num_hidden_layers": 400}, "a far larger model than the weights"),
-            ({"vocab_size": 10**12}, "a far larger model than the weights"),
+            ({"num_hidden_layers": 10**6}, "a far larger model than its weights"),
+            ({"num_hidden_layers": 400}, "a far larger model than its weights"),
+            ({"vocab_size": 10**12}, "a far larger model than its weights"),
             ({"hidden_size": None}, "load the configuration of"),
             ({"id2label": ["a", "b", "c"]}, "load the configuration of"),
             ({"pad_token_id": 10**6}, "load the model of"),
@@ -276,9 +276,9 @@ def test_a_student_has_no_weights_too_many(student: Path) -> None:
 @pytest.mark.parametrize(
     ("id2label", "said"),
     [
-        ({"0": "a", "2": "b", "3": "c"}, r"without gaps, and has \[0, 2, 3\]"),
+        ({"0": "a", "2": "b", "3": "c"}, r"without gaps, but has \[0, 2, 3\]"),
         ({"0": "a", "1": "a", "2": "c"}, "calls several labels 'a'"),
-        ({"0": "a", "1": None, "2": "c"}, "a label is a text, not None"),
+        ({"0": "a", "1": None, "2": "c"}, "a label must be text, not None"),
         ({"0": "a", "1": "\x1b[2J", "2": "c"}, "label .* holds half of a surrogate pair or a control character"),
     ],
 )

@@ -173,7 +173,9 @@ def test_a_cache_without_weights_says_so(hub: Hub, monkeypatch: pytest.MonkeyPat
     load_tokenizer(NAME)
     use(monkeypatch, out_of_reach())
     load_tokenizer(NAME)
-    with pytest.raises(ModelError, match=r"has no whole copy: 127\.0\.0\.1 cannot be reached \(ConnectError\)"):
+    with pytest.raises(
+        ModelError, match=r"is not complete on this machine: 127\.0\.0\.1 cannot be reached \(ConnectError\)"
+    ):
         load_classifier(NAME)
 
 
@@ -207,7 +209,7 @@ def test_offline_by_the_user_s_will(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     _copy.cache_clear()
-    with pytest.raises(ModelError, match="this machine has no whole copy: HF_HUB_OFFLINE is set"):
+    with pytest.raises(ModelError, match="is not complete on this machine: HF_HUB_OFFLINE is set"):
         load_tokenizer(NAME)
 
 

@@ -38,7 +38,11 @@ def test_damage_is_told_with_the_file_and_what_to_do(content: bytes, said: str, 
 def test_only_plain_files_of_a_bounded_size_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "device.json").symlink_to("/dev/zero")
-    for name, said in (("pipe", "it is no plain file"), ("device", "it is no plain file"), ("gone", "no such file")):
+    for name, said in (
+        ("pipe", "it is not a plain file"),
+        ("device", "it is not a plain file"),
+        ("gone", "no such file"),
+    ):
         with pytest.raises(ModelError, match=said):
             read_json(tmp_path / f"{name}.json")
     monkeypatch.setattr(json_file, "_MOST_BYTES", 4)

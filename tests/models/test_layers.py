@@ -53,7 +53,9 @@ def test_layers_in_several_lists_are_refused() -> None:
     from transformers import XLMConfig, XLMForSequenceClassification
 
     model = XLMForSequenceClassification(XLMConfig(vocab_size=40, emb_dim=16, n_layers=3, n_heads=2))
-    with pytest.raises(ModelError, match=r"its 3 layers in several lists \(transformer.attentions, transformer.layer"):
+    with pytest.raises(
+        ModelError, match=r"its 3 layers over several lists \(transformer.attentions, transformer.layer"
+    ):
         layer_list(model)
 
 

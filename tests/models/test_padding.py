@@ -163,7 +163,7 @@ def test_a_padding_token_that_ends_every_row_is_not_taken(tokenizer: Any) -> Non
 
 def test_a_trained_head_is_refused_where_no_token_can_fill_rows_up(tokenizer: Any) -> None:
     tokenizer = ends_every_row(tokenizer)
-    with pytest.raises(ModelError, match=r"names no padding token, and none of .*</s>.* Set pad_token_id"):
+    with pytest.raises(ModelError, match=r"has no padding token, and none of .*</s>.* Set pad_token_id"):
         padding_of(made("Llama"), tokenizer)
     fresh = made("Llama")
     share_padding(fresh, tokenizer)  # a new head learns to read the place before

@@ -16,7 +16,7 @@ HEAD = {"architectures": ["BertForSequenceClassification"]}
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"problem_type": "multi_label_classification", "num_labels": 3}, "gives each label a probability of its own"),
+        ({"problem_type": "multi_label_classification", "num_labels": 3}, "gives each label its own probability"),
         ({"problem_type": "regression", "num_labels": 3}, "gives numbers"),
         ({"problem_type": "regression", "num_labels": 1}, "gives one number"),
         ({"num_labels": 1, **HEAD}, "gives one number"),

@@ -87,5 +87,5 @@ class ReadsValues(Plain):
 
 
 def test_a_model_that_reads_values_is_refused() -> None:
-    with pytest.raises(ModelError, match="cannot tell the memory of this model beforehand"):
+    with pytest.raises(ModelError, match="cannot estimate the memory of this model in advance"):
         trace_step(ReadsValues, rows=2, tokens=10)

@@ -280,11 +280,11 @@ def test_models_without_such_a_site_are_refused() -> None:
     from transformers import BloomConfig, BloomModel
 
     model = BloomModel(BloomConfig(vocab_size=50, hidden_size=32, n_layer=2, n_head=4))
-    with pytest.raises(ModelError, match="cannot look into the attention of layer 2 of BloomModel"):
+    with pytest.raises(ModelError, match="cannot read the attention of layer 2 of BloomModel"):
         seen(model, inputs("bloom"), frozenset({Tap("attention", 2)}))
-    with pytest.raises(ModelError, match="BertModel has one list of layers, and no decoder"):
+    with pytest.raises(ModelError, match="BertModel has one list of layers and no decoder"):
         seen(tiny("bert"), inputs("bert"), frozenset({Tap("hidden", 1, "decoder")}))
-    with pytest.raises(ModelError, match="BertModel has 3 layers, and a term asks for layer 4"):
+    with pytest.raises(ModelError, match="BertModel has 3 layers, but a term asks for layer 4"):
         seen(tiny("bert"), inputs("bert"), frozenset({Tap("hidden", 4)}))
     with pytest.raises(ModelError, match="BartModel has an encoder and a decoder"):
         seen(tiny("bart"), inputs("bart"), frozenset({Tap("hidden", 1)}))

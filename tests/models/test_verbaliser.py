@@ -178,7 +178,7 @@ def test_what_cannot_be_tokenised(make_causal_tokenizer: Callable[..., Any]) -> 
     class Slow:
         is_fast, name_or_path = False, "slow"
 
-    with pytest.raises(ModelError, match="does not say which characters"):
+    with pytest.raises(ModelError, match="does not give the characters"):
         label_tokens(Slow(), "x", LABELS)
     with pytest.raises(ModelError, match="the prompt is empty"):
         label_tokens(make_causal_tokenizer(), "", LABELS, special_tokens=False)

@@ -42,5 +42,5 @@ def test_without_the_extra_or_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch) 
         VllmEngine("model", max_length=64, bf16=True).write([[1]], Decoding(4), end_ids=[2], seed=0)
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match=r"there is none here: use teacher\.engine: transformers"):
+    with pytest.raises(ConfigError, match=r"there is none: use teacher\.engine: transformers"):
         require_vllm()

@@ -55,10 +55,10 @@ def test_padded_embeddings_are_cut_to_the_tokens_that_there_are() -> None:
 def test_added_tokens_are_compared_and_counted() -> None:
     one, other = tokenizer(extra=["<|im_end|>"]), tokenizer(extra=["<|im_end|>"])
     assert align_vocabularies(one, other, teacher_rows=512, student_rows=400) == len(tokenizer()) + 1
-    with pytest.raises(ModelError, match=r"1 tokens are the teacher's alone \('<\|im_end\|>' = \d+\)"):
+    with pytest.raises(ModelError, match=r"1 tokens are only the teacher's \('<\|im_end\|>' = \d+\)"):
         align_vocabularies(one, tokenizer(), teacher_rows=512, student_rows=512)
     with pytest.raises(
-        ModelError, match=r"1 tokens are the student's alone .*1 tokens are|1 tokens are the student's"
+        ModelError, match=r"1 tokens are only the student's .*1 tokens are|1 tokens are only the student's"
     ):
         align_vocabularies(tokenizer(), one, teacher_rows=512, student_rows=512)
 

@@ -55,5 +55,5 @@ def test_the_precision_is_the_run_s(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a device for it")
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_a_precision_of_gpus_on_a_cpu(precision: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=f"training.precision: {precision} is for GPUs, and there is none here"):
+    with pytest.raises(ConfigError, match=f"training.precision: {precision} needs a GPU, and there is none"):
         _arguments(a_run(tmp_path, precision=precision), tmp_path, "a stage")

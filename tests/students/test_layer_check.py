@@ -87,7 +87,7 @@ COPIED: list[tuple[str, str, dict[str, Any]]] = [
 ]  # fmt: skip
 REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
     ("Albert", CLASSIFIER, {"embedding_size": 16}, "cannot find the 6 layers"),
-    ("XLM", CLASSIFIER, {"emb_dim": 32, "n_layers": 6, "n_heads": 2}, "parts of its 6 layers in several lists"),
+    ("XLM", CLASSIFIER, {"emb_dim": 32, "n_layers": 6, "n_heads": 2}, "splits its 6 layers over several lists"),
     ("ModernBert", CLASSIFIER, {"local_attention": 8, "cls_token_id": 1, "sep_token_id": 2},
      "layer 1 of the student would not do what layer 2 of the teacher does: attn_norm is Identity, not LayerNorm"),
     ("GPT2", "GPT2LMHeadModel", {**GPT, "scale_attn_by_inverse_layer_idx": True},

@@ -167,7 +167,7 @@ def test_only_a_template_that_asks_has_a_day(sections: dict[str, Any], on: Any, 
     assert with_text_date(config_of(undated), folder).task.date == FIRST
     tokenizer.chat_template = "{{ ['a', 'b'] | random }}" + CHATML
     undated["student"] = {"model": save(model, tokenizer, tmp_path / "student")}
-    with pytest.raises(ModelError, match="draws by chance"):
+    with pytest.raises(ModelError, match="is random: it renders"):
         with_text_date(config_of(undated), folder)
 
 

@@ -1,1 +1,1 @@
-"""What limbeck knows about Hugging Face models: loading them safely, finding their layers, running them."""
+"""Hugging Face models: loading them safely, finding their layers, running them."""

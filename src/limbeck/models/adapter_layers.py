@@ -1,7 +1,7 @@
 """Small trainable modules put into a frozen model: series adapters, soft prompts, prefixes.
 
 They are hooks on the model's own modules, so the model keeps its class, and its own tensors keep their names. A
-folder written with such modules holds all tensors and, in ``adapter.json``, where the modules belong.
+folder saved with such modules holds all tensors, and ``adapter.json`` tells where the modules belong.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _INIT_STD = 0.02
 
 @dataclass(frozen=True)
 class AdapterLayers:
-    """What was put where."""
+    """The modules that were inserted, and where."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -79,10 +79,10 @@ class SeriesAdapter(nn.Module):
 
 
 def insert_adapter_layers(model: Any, layers: AdapterLayers) -> Any:
-    """Put `layers` into a Hugging Face model in place and return it.
+    """Insert `layers` into a Hugging Face model in place and return it.
 
     Raises:
-        ModelError: the model has none of the places, or its kind cannot take them.
+        ModelError: the model has no such modules, or its kind cannot take these layers.
     """
     if layers.kind == "houlsby":
         _insert_series(model, layers)
@@ -95,26 +95,26 @@ def insert_adapter_layers(model: Any, layers: AdapterLayers) -> Any:
 
 
 def prompt_vectors(model: Any) -> int:
-    """Soft-prompt vectors that stand before each text in the outputs of the model's layers."""
+    """Return the number of soft-prompt vectors before each text in the outputs of the model's layers."""
     layers = getattr(model, "adapter_layers", None)
     return int(layers.vectors) if layers is not None and layers.kind == "prompt" else 0
 
 
 def positions_taken(model: Any) -> int:
-    """Positions of a text that a soft prompt or prefix takes up."""
+    """Return the number of a text's positions that a soft prompt or prefix takes up."""
     layers = getattr(model, "adapter_layers", None)
     return int(layers.vectors) if layers is not None else 0
 
 
 def write_adapter_layers(model: Any, folder: Path) -> None:
-    """Write ``adapter.json`` for a model that has adapter layers; nothing for others."""
+    """Write ``adapter.json`` for a model with adapter layers; nothing for others."""
     layers = getattr(model, "adapter_layers", None)
     if layers is not None:
         (folder / _FILE).write_text(json.dumps(asdict(layers), indent=2), encoding="utf-8")
 
 
 def read_adapter_layers(folder: str | Path) -> AdapterLayers | None:
-    """Return what a model folder says of its adapter layers, or ``None`` where there are none.
+    """Return a model folder's description of its adapter layers, or ``None`` if there are none.
 
     Raises:
         ModelError: ``adapter.json`` is damaged.
@@ -130,11 +130,11 @@ def read_adapter_layers(folder: str | Path) -> AdapterLayers | None:
 
 
 def require_adapter_weights(layers: AdapterLayers, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Refuse sizes in ``adapter.json`` other than those of the weights, before anything of that size is made.
+    """Refuse sizes in ``adapter.json`` that differ from the weights, before anything of that size is created.
 
     Args:
-        layers: what the file says.
-        shapes: of the tensors in the weights files, by name.
+        layers: the file's content.
+        shapes: shapes of the tensors in the weights files, by name.
 
     Raises:
         ModelError: they differ, or the weights lack an adapter.
@@ -148,7 +148,7 @@ def require_adapter_weights(layers: AdapterLayers, shapes: Mapping[str, tuple[in
         found = shapes.get(name, ())[place : place + 1]
         if found != (size,):
             raise ModelError(
-                f"{_FILE} says that {name} has size {size}, and the weights have {found[0] if found else 'none'}. "
+                f"{_FILE} says that {name} has size {size}, but the weights have {found[0] if found else 'none'}. "
                 f"{_ADVICE}"
             )
 
@@ -160,8 +160,8 @@ def _insert_series(model: Any, layers: AdapterLayers) -> None:
             raise ModelError(f"{type(model).__name__} has no module '{name}' to put a series adapter after")
         site = named[name]
         if not hasattr(site, "out_features") and not hasattr(site, "nf"):
-            raise ModelError(f"{type(model).__name__}: '{name}' is no linear map to put a series adapter after")
-        # A torch Linear is [out, in], GPT-2's Conv1D knows its outputs as nf.
+            raise ModelError(f"{type(model).__name__}: '{name}' is not a linear map to put a series adapter after")
+        # A torch Linear is [out, in], GPT-2's Conv1D has its outputs in nf.
         outputs = int(getattr(site, "out_features", None) or site.nf)
         device = next(site.parameters()).device
         site.series_adapter = SeriesAdapter(outputs, layers.width).to(device)
@@ -177,7 +177,7 @@ def _insert_prompt(model: Any, vectors: int) -> None:
     _require_decoder_or_encoder(model, "prompt")
     backbone = model.base_model
     words = backbone.get_input_embeddings().weight
-    # Real words' embeddings are where a prompt starts best (Lester et al. 2021, arXiv:2104.08691, section 3.2).
+    # A prompt starts best from embeddings of real words (Lester et al. 2021, arXiv:2104.08691, section 3.2).
     picked = torch.randint(words.shape[0], (vectors,), device=words.device)
     backbone.soft_prompt = nn.Parameter(words.detach()[picked].float().clone())
     backbone.register_forward_pre_hook(_prepend_prompt, with_kwargs=True)
@@ -202,14 +202,14 @@ def _require_decoder_or_encoder(model: Any, kind: str) -> None:
     needed = {"inputs_embeds"} if kind == "prompt" else {"past_key_values"}
     encoder = kind == "prefix" and not _reads_left_to_right(model)
     if model.config.is_encoder_decoder or encoder or not needed <= set(accepted):
-        other = "a decoder (Llama, GPT-2, OPT, ...)" if kind == "prefix" else "an encoder or a decoder"
+        other = "a decoder (Llama, GPT-2, OPT, ...)" if kind == "prefix" else "only an encoder or only a decoder"
         raise ModelError(
-            f"adapter kind '{kind}' needs {other}, and {type(model).__name__} is not; use lora or houlsby"
+            f"adapter kind '{kind}' needs {other}, but {type(model).__name__} is not one; use lora or houlsby"
         )
 
 
 def _reads_left_to_right(model: Any) -> bool:
-    """Whether it keeps keys and values of what came before: a decoder."""
+    """Return whether the model caches keys and values of earlier tokens: a decoder."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     encoders = ("bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert", "modernbert", "deberta")
@@ -222,7 +222,7 @@ def _input_names(forward: Callable[..., object]) -> tuple[str, ...]:
 
 
 def _named_inputs(backbone: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """All inputs by name; a filled cache of keys and values is refused, because its positions are not shifted."""
+    """Return all inputs by name; refuse a filled cache of keys and values, whose positions are not shifted."""
     inputs = dict(zip(_input_names(type(backbone).forward), args, strict=False)) | kwargs
     cache = inputs.get("past_key_values")
     if cache is not None and cache.get_seq_length() > 0:
@@ -231,7 +231,7 @@ def _named_inputs(backbone: nn.Module, args: tuple[Any, ...], kwargs: dict[str, 
 
 
 def _lengthen(inputs: dict[str, Any], rows: int, tokens: int, vectors: int, device: torch.device) -> None:
-    """Add `vectors` places on the left to the mask, and shift positions where they are given."""
+    """Add `vectors` positions on the left of the mask, and shift position ids if given."""
     mask = inputs.get("attention_mask")
     if mask is None:
         mask = torch.ones(rows, tokens, dtype=torch.int64, device=device)
@@ -256,7 +256,7 @@ def _prepend_prompt(backbone: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 
 
 def _cut_prompt(backbone: Any, _inputs: Any, output: Any) -> Any:
-    """Give the head the text's positions alone, so that it finds the first, the last or any of them."""
+    """Pass only the text's positions to the head, so that it finds the first, the last or any of them."""
     vectors = len(backbone.soft_prompt)
     output.last_hidden_state = output.last_hidden_state[:, vectors:]
     if getattr(output, "hidden_states", None) is not None:

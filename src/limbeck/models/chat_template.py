@@ -1,7 +1,7 @@
-"""Chat templates that write the date: one day for a whole run, whenever its prompts are laid out.
+"""Chat templates that write the date: one date for a whole run, whenever its prompts are rendered.
 
-Templates know the date by a function `strftime_now` that transformers gives them. It takes no other from a caller, so
-a macro of that name, which comes before it, is put at the head of the template.
+Templates get the date from a function `strftime_now` that transformers provides. A caller cannot replace it, so a
+macro of that name, which takes precedence, is put at the head of the template.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CLOCK = "strftime_now"
 _DIRECTIVES = [f"%{flag}{letter}" for flag in ("-", "") for letter in "aAbBcdDeFgGhHIjklmMnpPrRsStTuUVwWxXyYZz"]
 _ON_TWO_DAYS = date(2001, 2, 3), date(2024, 12, 27)
 _DRAWS = 16
-"""Renderings of a template that may draw by chance: of two equally likely texts all agree once in 32,768 times."""
+"""Renderings of a template that may be random: with two equally likely texts, all agree once in 32,768 times."""
 _USER, _ASSISTANT = ({"role": role, "content": "limbeck"} for role in ("user", "assistant"))
 _PROBES = [[_USER], [{"role": "system", "content": "limbeck"}, _USER], [_USER, _ASSISTANT, _USER]]
 
@@ -33,9 +33,9 @@ def reads_clock(tokenizer: Any) -> bool:
 
 
 def at_date(tokenizer: Any, day: date | None) -> Any:
-    """Return the tokenizer with a chat template that writes `day` where it would write today.
+    """Return the tokenizer with a chat template that writes `day` instead of today.
 
-    A copy that shares all else; the same one if there is no day, or the template asks for none.
+    A copy that shares everything else; the same object if there is no day, or the template asks for none.
     """
     if day is None or not reads_clock(tokenizer):
         return tokenizer
@@ -45,24 +45,24 @@ def at_date(tokenizer: Any, day: date | None) -> Any:
 
 
 def today_of(tokenizer: Any) -> date:
-    """Return the day that a template writes which is laid out now."""
+    """Return the date that a template rendered now writes."""
     words = tokenizer.apply_chat_template([_USER], chat_template=f"{{{{ {_CLOCK}('%Y-%m-%d') }}}}", tokenize=False)
     return date.fromisoformat(words)
 
 
 def writes_date(tokenizer: Any) -> bool:
-    """Whether conversations are laid out otherwise on another day, found by trying two."""
+    """Return whether conversations are rendered differently on another day, by trying two."""
     first, other = (_rendered(at_date(tokenizer, day)) for day in _ON_TWO_DAYS)
     return first != other
 
 
 def require_steady(tokenizer: Any) -> None:
-    """Refuse a chat template that draws by chance: a row would have other tokens each time.
+    """Refuse a random chat template: a row would have different tokens each time.
 
     Raises:
-        ModelError: it lays out one conversation in several ways.
+        ModelError: it renders one conversation in several ways.
     """
-    if not any(word in _template(tokenizer) for word in ("random", "lipsum")):  # what of jinja2 draws
+    if not any(word in _template(tokenizer) for word in ("random", "lipsum")):  # the random functions of jinja2
         return
     state, still = random.getstate(), at_date(tokenizer, _ON_TWO_DAYS[0])
     try:
@@ -74,8 +74,8 @@ def require_steady(tokenizer: Any) -> None:
         random.setstate(state)
     if len(found) > 1:
         raise ModelError(
-            f"the chat template of {tokenizer.name_or_path} draws by chance, so one conversation is laid out in "
-            "several ways and no row has tokens of its own. Take random and lipsum out of the template, and save the "
+            f"the chat template of {tokenizer.name_or_path} is random: it renders one conversation in several ways, "
+            "so a row has no fixed tokens. Remove random and lipsum from the template, and save the "
             "tokenizer"
         )
 
@@ -85,24 +85,24 @@ def _template(tokenizer: Any) -> str:
 
 
 def _rendered(tokenizer: Any) -> Sequence[str | None]:
-    """Return what the template makes of a few conversations; ``None`` where it refuses one."""
+    """Render a few conversations; ``None`` for any that the template refuses."""
     found: list[str | None] = []
     for turns in _PROBES:
         try:
             found.append(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-        except Exception:  # templates refuse what they like
+        except Exception:  # templates may raise anything
             found.append(None)
     return found
 
 
 @lru_cache(maxsize=16)
 def _frozen(template: str, day: date) -> str:
-    """Put a `strftime_now` of this day before the one that templates are given. It writes nothing itself."""
+    """Define a `strftime_now` for this day, overriding transformers' own. The definition itself writes nothing."""
     written = []
     for directive in (directive for directive in _DIRECTIVES if directive in template):
         try:
             written.append([directive, day.strftime(directive)])
-        except ValueError:  # not known on this system, where no template can use it
+        except ValueError:  # unknown on this system, so no template can use it
             continue
     pairs = json.dumps([*written, ["%%", "%"]], ensure_ascii=False)
     return (

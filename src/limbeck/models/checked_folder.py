@@ -1,6 +1,6 @@
-"""Which folder does a model's name mean, and may its files be read? Asked before any library reads them.
+"""The folder that a model's name refers to, and checks of its files before any library reads them.
 
-Nothing but safetensors weights of the model's own is read, no code is run, and a damaged or hostile folder ends in an
+Only the model's own safetensors weights are read, no code is run, and a damaged or hostile folder ends in an
 error that names the file.
 """
 
@@ -27,20 +27,20 @@ _WHOLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _COUNT = re.compile(r"^(num|n)_|layers$|^depth$")
 _LARGEST_COUNT = 10**6
-"""Of layers, heads or experts. Lists of that length are still made at once."""
+"""Maximum of layers, heads or experts. Lists of that length are still built instantly."""
 _MOST_LABELS = 100_000
-"""A million names take longer to read than anybody waits, and no classifier has so many."""
-_DAMAGED = "Its files are damaged, or of no kind of model that is known here; copy or download it again"
-_NOT_FETCHED = "The hub did not hand it out whole; try again, or give a folder"
+"""A million names take too long to read, and no classifier has so many."""
+_DAMAGED = "Its files are damaged, or of an unknown kind of model; copy or download it again"
+_NOT_FETCHED = "The download from the hub is incomplete; try again, or give a folder"
 _MOST_TENSORS, _MOST_ELEMENTS = 50_000, 10**13
-"""Of any model; experts of a layer are one tensor."""
+"""Maximum for any model; the experts of a layer are one tensor."""
 _REASON_WIDTH = 300
 _NEIGHBOURS = 1000
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of a folder, as the heads of their files describe them."""
+    """The weights of a folder, as described by the headers of their files."""
 
     folder: Path
     shapes: dict[str, tuple[int, ...]]
@@ -49,12 +49,12 @@ class Weights:
 
 @contextmanager
 def reading(what: str, name: str | Path, advice: str = _DAMAGED) -> Iterator[None]:
-    """Turn whatever a library raises at a model that it cannot use into a `ModelError`.
+    """Turn anything that a library raises for a model it cannot use into a `ModelError`.
 
-    Libraries raise nearly every kind of error at damaged files, and nothing else happens in the block.
+    Libraries raise nearly every kind of error on damaged files, and nothing else happens in the block.
 
     Args:
-        what: is done, as the message says it: ``load the tokenizer of``.
+        what: the action, as in the message: ``load the tokenizer of``.
         name: the model.
         advice: the message's end.
     """
@@ -65,23 +65,23 @@ def reading(what: str, name: str | Path, advice: str = _DAMAGED) -> Iterator[Non
     except Exception as error:
         raise _cannot_load(what, name, error, advice) from error
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # of libraries written in Rust; no subclass of Exception
+        if type(error).__name__ != "PanicException":  # from libraries written in Rust; not a subclass of Exception
             raise
         raise _cannot_load(what, name, error, advice) from error
 
 
 def model_folder(name: str, *, trust_remote_code: bool = False) -> Path:
-    """Return the folder of a model: the one of this name, or the cache's of a hub name, whose small files it fetches.
+    """Return the folder of a model: the one with this name, or a hub name's in the cache, after fetching small files.
 
     Args:
         name: a folder or hub name.
         trust_remote_code: whether code that comes with the model may run.
 
     Raises:
-        ModelError: neither folder nor model, or a folder whose files must not be read.
+        ModelError: no such folder or model, or a folder whose files must not be read.
     """
     folder = Path(os.path.expanduser(name))
-    if not name or not os.path.isdir(folder):  # false also where the name is too long, or none
+    if not name or not os.path.isdir(folder):  # also false if the name is too long or invalid
         if _looks_like_a_path(name) or not is_hub_name(name):
             raise ModelError(_no_folder(name))
         try:
@@ -94,7 +94,7 @@ def model_folder(name: str, *, trust_remote_code: bool = False) -> Path:
 
 
 def model_weights(name: str, *, trust_remote_code: bool = False) -> Weights:
-    """Return what a model's weights files say of themselves, after fetching those of a hub name.
+    """Return the description in a model's weights files, after fetching those of a hub name.
 
     Raises:
         ModelError: as `model_folder`; or no safetensors weights, or damaged ones.
@@ -115,7 +115,7 @@ def names_in(index: Path) -> list[str]:
     """Return the names of the weights files in an index.
 
     Raises:
-        ModelError: the index is damaged, or names what is no safetensors file beside it.
+        ModelError: the index is damaged, or names something other than a safetensors file next to it.
     """
     values = read_json(index)
     named = values.get("weight_map")
@@ -128,13 +128,13 @@ def names_in(index: Path) -> list[str]:
 
 @contextmanager
 def bounded(weights: Weights | None) -> Iterator[None]:
-    """Stop a model from being built that is far larger than its weights: a few bytes may ask for any size.
+    """Stop a model that is far larger than its weights from being built: a few bytes may ask for any size.
 
-    Parameters are counted as modules take them, before they are filled. Four times the weights leave room for weights
-    of four bits, for tables that are written once and built twice, and for layers that are written as one.
+    Parameters are counted as modules register them, before they are filled. Four times the weights leave room for
+    4-bit weights, for tables that are stored once and built twice, and for layers that are stored as one.
 
     Args:
-        weights: of the model; ``None``: it gets new ones, so only what no model has is refused.
+        weights: the model's weights; ``None``: it gets new ones, so only impossible sizes are refused.
 
     Raises:
         ModelError: the model is too large.
@@ -148,7 +148,7 @@ def bounded(weights: Weights | None) -> Iterator[None]:
     if weights is not None:
         most_tensors, most_elements = 4 * len(weights.shapes) + 1000, 4 * weights.size_bytes + 10**7
         said = (
-            f"{weights.folder / 'config.json'} describes a far larger model than the weights beside it, which have "
+            f"{weights.folder / 'config.json'} describes a far larger model than its weights, which have "
             f"{len(weights.shapes)} tensors in {weights.size_bytes:,} bytes"
         )
     seen: set[tuple[int, str]] = set()
@@ -171,10 +171,10 @@ def bounded(weights: Weights | None) -> Iterator[None]:
 
 
 def refuse_counts(values: dict[str, Any], where: str | Path) -> None:
-    """Refuse numbers of layers, heads or labels for which configurations alone would make endless lists.
+    """Refuse numbers of layers, heads or labels for which a configuration alone would build endless lists.
 
     Raises:
-        ModelError: names the field.
+        ModelError: gives the field.
     """
     for key, value in _scalars(values):
         if _COUNT.search(key) and isinstance(value, int) and value > _LARGEST_COUNT:
@@ -215,29 +215,29 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _require_safe(folder: Path, *, trust_remote_code: bool) -> None:
-    """Refuse what would make a library read other files than the model's own, run code, or hang."""
+    """Refuse anything that would make a library read files other than the model's own, run code, or hang."""
     for index in folder.glob("*.safetensors.index.json"):
         for name in names_in(index):
             _require_inside(index, folder / name)
     if (adapter := folder / "adapter_config.json").exists():
         raise ModelError(
-            f"{adapter}: an adapter of PEFT, which is read together with another model. Merge it into that model "
+            f"{adapter}: a PEFT adapter, which needs its base model. Merge it into that model "
             "(peft: merge_and_unload, then save_pretrained) and give the folder of the result"
         )
     if not (config := folder / "config.json").exists():
-        return  # the library says what it needs: a tokenizer comes without
+        return  # the library reports what it needs: a tokenizer needs none
     values = read_json(config)
     if (own := values.get("transformers_weights")) is not None:
         _require_weights_name(config, str(own).removesuffix(".index.json"))
     refuse_counts(values, config)
     for key, value in _scalars(values):
-        # A name of the hub stands for compiled code.
+        # A hub name refers to compiled code.
         if "attn_implementation" in key and "/" in str(value) and not trust_remote_code:
-            raise ModelError(f"{config}: {key} asks for code of the hub, '{value}'; take the line out")
+            raise ModelError(f"{config}: {key} asks for code from the hub, '{value}'; remove the line")
 
 
 def _scalars(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the keys and values of a mapping and of all mappings in it."""
+    """Yield the keys and values of a mapping and all nested mappings."""
     open_ones: list[Any] = [values]
     while open_ones:
         one = open_ones.pop()
@@ -257,11 +257,11 @@ def _require_weights_name(where: Path, name: str) -> None:
 
 
 def _require_inside(index: Path, file: Path) -> None:
-    """Refuse links out of the folder, except those of the hub's cache, whose files are links to its blobs."""
+    """Refuse links out of the folder, except in the hub's cache, whose files are links to its blobs."""
     real, folder = file.resolve(), file.parent.resolve()
     allowed = [folder, folder.parents[1] / "blobs"] if folder.parent.name == "snapshots" else [folder]
     if not any(real.is_relative_to(place) for place in allowed):
-        raise ModelError(f"{index} names {file.name}, which is a link to {real}, outside of the folder: copy the file")
+        raise ModelError(f"{index} names {file.name}, which is a link to {real}, outside the folder: copy the file")
 
 
 def _looks_like_a_path(name: str) -> bool:
@@ -271,16 +271,16 @@ def _looks_like_a_path(name: str) -> bool:
 def _no_folder(name: str) -> str:
     shown = printable(name) if len(name) <= 200 else f"{printable(name[:60])}... ({len(name)} characters)"
     if os.path.isfile(name):
-        return f"cannot load '{shown}': it is a file. Give the folder that it is in"
+        return f"cannot load '{shown}': it is a file. Give its folder"
     return (
-        f"cannot load '{shown}': there is no such folder, and no model of the hub can have this name. "
+        f"cannot load '{shown}': there is no such folder, and no model on the hub can have this name. "
         "Give a folder in Hugging Face format (config.json, model.safetensors, tokenizer) or a "
         f"hub name (OWNER/NAME).{_neighbours(name)}"
     )
 
 
 def _neighbours(name: str) -> str:
-    """Ask whether another folder is meant, if one is spelt like the first part of the path that is not there."""
+    """Ask whether another folder is meant, if its spelling is close to the first missing part of the path."""
     path = Path(os.path.expanduser(name))
     try:
         missing = next(one for one in reversed([path, *path.parents]) if not one.exists())
@@ -302,4 +302,4 @@ def _reason(error: BaseException) -> str:
     text = printable(lines[0][:_REASON_WIDTH]) if lines else ""
     if text and isinstance(error, OSError | ValueError | RuntimeError):
         return text
-    return f"{type(error).__name__} {text}".strip()  # the text of other errors may be a key alone
+    return f"{type(error).__name__} {text}".strip()  # the text of other errors may be only a key

@@ -1,4 +1,4 @@
-"""Let a language model write: sampled or by beam search, from prompts of different lengths."""
+"""Generate text with a language model, by sampling or beam search, from prompts of different lengths."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ __all__ = ["Completion", "Decoding", "set_own_writing", "write_completions"]
 
 
 class Completion(NamedTuple):
-    """What a model wrote."""
+    """A text that a model generated."""
 
     ids: list[int]
-    """With the token that ended it."""
+    """Token ids, including the end token."""
     ended: bool
-    """False where the limit cut it off, so that nothing is known of how it ends."""
+    """False if it was cut off at the limit, so that its end is unknown."""
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How a model writes. Nothing else is taken from a model's own generation settings.
+    """Settings of generation. Nothing is taken from a model's own generation settings.
 
-    Those may hold top-p, repetition penalties or forced tokens, under which a sample is no longer drawn from
+    Those may hold top-p, repetition penalties or forced tokens, with which a sample is no longer drawn from
     the distribution that is trained.
     """
 
     max_new_tokens: int = 128
     temperature: float = 1.0
-    """Of sampling; 0: always the likeliest token."""
+    """Sampling temperature; 0: always the most likely token."""
     top_p: float = 1.0
     beams: int = 1
-    """More than one: beam search, which looks at no temperature."""
+    """More than one: beam search, which ignores the temperature."""
 
 
 def write_completions(
@@ -53,31 +53,31 @@ def write_completions(
 ) -> list[Completion]:
     """Return one completion for each prompt.
 
-    The model writes in evaluation mode, without gradients, and is put back into the mode it was in. What is
-    drawn depends on `seed` alone, and the random state of training is left as it was.
+    The model generates in evaluation mode, without gradients, and is then put back into its former mode. Samples
+    depend only on `seed`, and the random state of training is left unchanged.
 
     Args:
         model: a causal or a sequence-to-sequence language model.
         prompts: token ids of each prompt, unpadded.
-        decoding: how.
+        decoding: how to generate.
         end_ids: tokens that end a text.
-        pad_id: fills shorter prompts on the left.
-        seed: of sampling.
-        vocabulary: tokens that there are, where the model has more rows of logits.
-        teacher: another model that reads the same tokens and writes along; it is put into evaluation mode.
+        pad_id: pads shorter prompts on the left.
+        seed: seed of sampling.
+        vocabulary: number of tokens, if the model has more rows of logits.
+        teacher: another model of the same tokens to mix in; it is put into evaluation mode.
         teacher_fraction: each token is drawn from ``f * teacher + (1 - f) * model``, probabilities at
             temperature 1 (Gu et al. 2024, MiniLLM, section 2.2).
     """
     from transformers import GenerationConfig
 
-    # A decoder goes on where a row ends, so padding is on the left; an encoder reads the row as a whole.
+    # A decoder continues from the end of a row, so padding is on the left; an encoder reads the row as a whole.
     left = not is_encoder_decoder(model)
     device = model.device
     ids_BT, mask_BT = (padded.to(device) for padded in _padded(prompts, pad_id, left=left))
     settings = GenerationConfig(
         max_new_tokens=decoding.max_new_tokens, num_beams=decoding.beams, do_sample=False,  # `_Draw` does
         eos_token_id=list(end_ids) or None, pad_token_id=pad_id, bos_token_id=model.generation_config.bos_token_id,
-        decoder_start_token_id=decoder_start_token(model),  # that of training
+        decoder_start_token_id=decoder_start_token(model),  # the one in training
     )  # fmt: skip
     processors = _drawing(decoding)
     if teacher is not None and teacher_fraction > 0:
@@ -88,7 +88,7 @@ def write_completions(
     devices = [device] if device.type == "cuda" else []
     model.eval()
     try:
-        model.generation_config = GenerationConfig()  # transformers fills what a call leaves open from the model's own
+        model.generation_config = GenerationConfig()  # transformers fills missing settings from the model's own
         with torch.random.fork_rng(devices=devices), torch.no_grad():
             torch.manual_seed(seed)
             output_BT = model.generate(
@@ -113,7 +113,7 @@ def _padded(prompts: Sequence[Sequence[int]], pad_id: int, *, left: bool) -> tup
 
 
 def _drawing(decoding: Decoding) -> Any:
-    """Return the processors of logits that sample; none for the likeliest token and beam search."""
+    """Return the logits processors for sampling; none for greedy decoding and beam search."""
     from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
     processors = LogitsProcessorList()
@@ -129,19 +129,19 @@ def _drawing(decoding: Decoding) -> Any:
 def set_own_writing(
     model: Any, *, end_ids: Sequence[int], pad_id: int, bos_id: int | None, decoder_start: int | None
 ) -> None:
-    """Set how a model writes where nobody says how (``generate``, pipelines, vLLM); its former settings go.
+    """Set a model's default generation settings (``generate``, pipelines, vLLM), dropping its former ones.
 
     Args:
-        model: a language model; its folder will say the same.
-        end_ids: tokens that end a text; of plain text without an end token none.
-        pad_id: fills up rows.
-        bos_id: what a text begins with, if anything.
-        decoder_start: first token that a decoder reads; ``None``: the model is causal.
+        model: a language model; its saved folder gets the same settings.
+        end_ids: tokens that end a text; none for plain text without an end token.
+        pad_id: pads rows.
+        bos_id: first token of a text, if any.
+        decoder_start: first token of the decoder; ``None``: the model is causal.
     """
     from transformers import GenerationConfig
 
     model.generation_config = GenerationConfig(
-        do_sample=False,  # said, since pipelines sample where it is not
+        do_sample=False,  # explicit, since pipelines sample otherwise
         eos_token_id=list(end_ids) if len(end_ids) > 1 else next(iter(end_ids), None),
         pad_token_id=pad_id,
         bos_token_id=bos_id,
@@ -156,9 +156,9 @@ def _cut(ids: list[int], ends: set[int]) -> Completion:
 
 
 class _Vocabulary:
-    """Rules out the rows of logits behind the last token, and has the others sum to 1 again.
+    """Masks the rows of logits after the last token, and renormalises the others.
 
-    Beam search adds up scores that were normalised before they come here, over the ruled out rows too.
+    Beam search adds up scores that were normalised beforehand, over the masked rows too.
     """
 
     def __init__(self, size: int) -> None:
@@ -171,19 +171,19 @@ class _Vocabulary:
 
 
 class _Draw:
-    """Draws a token for each row and rules out all others: the likeliest, which `generate` takes, is the drawn one.
+    """Draws a token for each row and masks all others, so that `generate` takes the drawn one as the most likely.
 
-    Drawing takes one random number a row here. `torch.multinomial`, by which `generate` would draw, takes one for
-    every token of the vocabulary: on a CPU a quarter of the time in which a small model writes.
+    Drawing takes one random number per row here. `torch.multinomial`, which `generate` would use, takes one per
+    token of the vocabulary: on a CPU, a quarter of a small model's generation time.
     """
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        # In float32 the sums over 128k tokens would be coarser than the tail's probabilities; MPS has nothing finer.
+        # In float32 the sums over 128k tokens would be coarser than the tail's probabilities; MPS has nothing better.
         dtype = torch.float32 if scores.device.type == "mps" else torch.float64
         cumulative_BV = scores.softmax(dim=-1, dtype=torch.float32).cumsum(dim=-1, dtype=dtype)
         total_B1 = cumulative_BV[:, -1:]
         drawn_B1 = torch.searchsorted(cumulative_BV, torch.rand_like(total_B1) * total_B1, right=True)
-        drawn_B1 = drawn_B1.clamp(max=scores.shape[-1] - 1)  # a product rounded up to the total is past the end
+        drawn_B1 = drawn_B1.clamp(max=scores.shape[-1] - 1)  # a product rounded up to the total would be past the end
         return torch.full_like(scores, float("-inf")).scatter_(1, drawn_B1, 0.0)
 
 

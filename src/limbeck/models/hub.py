@@ -1,4 +1,4 @@
-"""Which folder holds a model of the Hugging Face hub? One question to the network; the cache where there is none."""
+"""The folder of a model on the Hugging Face hub, from one request, or from the cache if offline."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _SMALL_FILES = (
     "additional_chat_templates/*",
     "vocab*", "merges.txt", "*.model", "task.json", "adapter.json", "verbaliser.json", "calibration.json", "*.py",
 )  # fmt: skip
-"""All of a repository that says what its weights are, and how texts become tokens. Code is run if the user asks."""
+"""The files of a repository that describe its weights and tokenizer. Code runs only if the user asks."""
 _WHOLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether the hub could have a model of this name: NAME or OWNER/NAME."""
+    """Return whether the hub could have a model with this name: NAME or OWNER/NAME."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -39,9 +39,9 @@ def is_hub_name(name: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _copy(name: str) -> tuple[Path | None, ModelError | None]:
-    """The folder of the cache, and why the hub cannot be asked for more.
+    """Return the folder in the cache, and why the hub cannot be asked for more.
 
-    Asked once in a process: everything that is loaded of a model is of one revision.
+    Asked once per process: everything loaded for a model has one revision.
     """
     from huggingface_hub import snapshot_download
 
@@ -51,7 +51,7 @@ def _copy(name: str) -> tuple[Path | None, ModelError | None]:
 
 
 def hub_folder(name: str) -> Path:
-    """Return the folder of the cache with all small files of a model; what is cached where the hub is out of reach.
+    """Return the folder in the cache with all small files of a model; only cached files if the hub is unreachable.
 
     Raises:
         ModelError: no such model, no access to it, or neither a network nor a copy in the cache.
@@ -64,17 +64,17 @@ def hub_folder(name: str) -> Path:
 
 
 def hub_weights(name: str, names_in: Callable[[Path], list[str]]) -> Path:
-    """Fetch the safetensors weights of a model, if they are not there yet, and return the folder that has them.
+    """Fetch the safetensors weights of a model, if they are missing, and return their folder.
 
-    It is another one than `hub_folder`'s where the hub's bot has converted the weights and the owner has not taken
-    them over. A model without any gets the folder that lacks them.
+    It differs from `hub_folder` if the hub's bot converted the weights and the owner has not merged the conversion.
+    A model without any gets the folder that lacks them.
 
     Args:
-        name: of the model.
+        name: the model's hub name.
         names_in: checks an index and returns the names of its files.
 
     Raises:
-        ModelError: as `hub_folder`; or the index asks for what is no weights file of the model.
+        ModelError: as `hub_folder`; or the index names something other than a weights file of the model.
     """
     folder, (_, refused) = hub_folder(name), _copy(name)
     if _fetch(name, folder, names_in, online=refused is None):
@@ -84,7 +84,7 @@ def hub_weights(name: str, names_in: Callable[[Path], list[str]]) -> Path:
     from huggingface_hub import snapshot_download
     from transformers.safetensors_conversion import auto_conversion
 
-    # The pull request of the bot; a file of weights comes with its number.
+    # The bot's pull request; a file gives its number.
     _, revision, *_ = auto_conversion(name, ignore_errors_during_conversion=True) or (None, None)
     if revision is None:
         return folder
@@ -94,7 +94,7 @@ def hub_weights(name: str, names_in: Callable[[Path], list[str]]) -> Path:
 
 
 def _fetch(name: str, folder: Path, names_in: Callable[[Path], list[str]], *, online: bool) -> bool:
-    """Whether `folder` has, or now has, weights."""
+    """Return whether `folder` has weights, fetching them if needed."""
     if _download(name, folder, [_WHOLE], online=online):
         return True
     index = folder / _INDEX
@@ -102,7 +102,7 @@ def _fetch(name: str, folder: Path, names_in: Callable[[Path], list[str]], *, on
 
 
 def _download(name: str, folder: Path, files: list[str], *, online: bool) -> bool:
-    """Fetch files of the folder's revision; whether all are there afterwards."""
+    """Fetch files of the folder's revision; return whether all are there afterwards."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -122,19 +122,19 @@ def _cached(name: str) -> Path | None:
 
 
 def _refusal(name: str) -> ModelError | None:
-    """Why the hub does not hand out a model, in words; ``None``: it does."""
+    """Return an error saying why the hub does not provide a model; ``None``: it does."""
     if (why := hub_trouble(name, "model")) is None:
         return None
     here = os.environ.get("HF_HOME") or "~/.cache/huggingface"
     return ModelError(
-        f"cannot load '{name}': there is no such folder, and of the hub's model this machine has no whole copy: {why}."
+        f"cannot load '{name}': there is no such folder, and the hub's model is not complete on this machine: {why}."
         f" To work without a network, give a folder, or run `hf download {name}` where there is one and copy the cache"
-        f" ({here}); HF_HUB_OFFLINE=1 then saves the question"
+        f" ({here}); HF_HUB_OFFLINE=1 then saves the request"
     )
 
 
 def hub_trouble(name: str, kind: Literal["model", "dataset"]) -> str | None:
-    """Return why the hub does not hand something out; ``None``: it does. One question, which waits for seconds."""
+    """Return why the hub does not provide something; ``None``: it does. One request, with a timeout of seconds."""
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 
@@ -143,20 +143,20 @@ def hub_trouble(name: str, kind: Literal["model", "dataset"]) -> str | None:
         HfApi().repo_info(name, repo_type=kind, timeout=_ANSWER_SECONDS)
         return None
     except GatedRepoError:
-        return f"its owner at {host} must let you have it (ask on its page, then log in: hf auth login)"
+        return f"its owner at {host} must grant you access (ask on its page, then log in: hf auth login)"
     except RepositoryNotFoundError:
         return f"{host} has none of this name (if it is private, log in first: hf auth login)"
     except OfflineModeIsEnabled:
         return "HF_HUB_OFFLINE is set"
     except HfHubHTTPError as error:
         return f"{host} answered with HTTP status {error.response.status_code}"
-    except Exception as error:  # what goes wrong on a network has no common base; its text may hold a proxy's password
+    except Exception as error:  # network errors have no common base; their text may hold a proxy's password
         return f"{host} cannot be reached ({type(error).__name__})"
 
 
 @contextmanager
 def without_hub() -> Iterator[None]:
-    """Have libraries take from the hub's cache what they want of it, and not ask the hub again and again."""
+    """Make libraries use the hub's cache, instead of asking the hub again and again."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE

@@ -1,4 +1,4 @@
-"""What does a JSON file beside weights say? Read with bounds, and without trust."""
+"""Reading a model's JSON files, with bounds and without trust."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ __all__ = ["faults_in", "read_json"]
 _SHOWN_FAULTS = 3
 
 _MOST_BYTES = 256 * 1024**2
-"""Some eight times the largest tokenizers and label lists there are."""
+"""About eight times the largest existing tokenizers and label lists."""
 
 
 def read_json(path: Path, advice: str = "Copy or download the model again") -> dict[str, Any]:
-    """Return the mapping that a file holds.
+    """Read a file that holds a mapping.
 
     Args:
         path: the file.
-        advice: what to do where it is damaged.
+        advice: what to do if it is damaged.
 
     Raises:
-        ModelError: not there, no plain file, too large, not JSON or no mapping.
+        ModelError: missing, not a plain file, too large, not JSON or not a mapping.
     """
     try:
-        if not path.is_file():  # a pipe or a device would be read for ever
-            raise ValueError("it is no plain file" if path.exists() else "there is no such file")
+        if not path.is_file():  # a pipe or a device would be read forever
+            raise ValueError("it is not a plain file" if path.exists() else "there is no such file")
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError(f"more than {_MOST_BYTES // 1024**2} MiB")
         values = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(values, dict):
             raise ValueError(f"a JSON object was expected, not {type(values).__name__}")
     except (OSError, ValueError, RecursionError) as error:
-        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ModelError(f"{path} is damaged: {reason}. {advice}") from error
     return values
 

@@ -1,7 +1,7 @@
-"""A causal language model as a classifier: its logits are the scores of the labels behind a prompt.
+"""A causal language model as a classifier: its logits are the scores of the labels after a prompt.
 
-Saved as the language model's own folder with ``verbaliser.json`` beside it, which says what the labels are in tokens
-and how a text becomes a prompt.
+Saved as the language model's own folder with an additional ``verbaliser.json``, which gives the labels' tokens and
+how a text becomes a prompt.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ _ADVICE = "Write the student again, or copy its folder again"
 
 @dataclass(frozen=True)
 class Verbaliser:
-    """What stands behind a prompt, and what makes one."""
+    """The labels after a prompt, and how to build the prompt."""
 
     labels: tuple[str, ...]
     label_ids: tuple[tuple[int, ...], ...]
-    """Tokens of each label with its lead and its end marker."""
+    """Tokens of each label with its lead and end marker."""
     length_power: float = 1.0
     """b: scores are sums of log-probabilities over (number of tokens)^b."""
     prompt: dict[str, Any] = field(default_factory=dict)
     """A `LabelPrompt` (`limbeck.data.prompts.label_prompt`) as plain values."""
     fields: tuple[str, ...] = ("text",)
-    """What the text, and the second text of a pair, are called in the prompt."""
+    """Names of the text, and of the second text of a pair, in the prompt."""
     explains: bool = False
-    """Whether the model was taught to write rationales behind ``explain:``."""
+    """Whether the model was trained to write rationales after ``explain:``."""
 
     @property
     def longest(self) -> int:
-        """Most tokens of a label."""
+        """Tokens of the longest label."""
         return max(map(len, self.label_ids))
 
 
@@ -55,11 +55,11 @@ class _Output(NamedTuple):
 class LabelScorer(nn.Module):
     """``forward(input_ids, attention_mask).logits`` are the scores ``[B, M]`` of M labels, with gradients.
 
-    Each prompt is run with each label behind it: ``B * M`` sequences. Saxena, Janzen and Maass use one and the same
-    scoring for teacher and student.
+    Each prompt is run with each label after it: ``B * M`` sequences. Saxena, Janzen and Maass use the same scoring
+    for teacher and student.
 
     Args:
-        language_model: a causal one; its configuration gets the labels.
+        language_model: a causal model; its configuration gets the labels.
         verbaliser: the labels in its tokens.
     """
 
@@ -78,7 +78,7 @@ class LabelScorer(nn.Module):
 
     @property
     def adapter_layers(self) -> Any:
-        """Layers that an adapter put into the language model, if there are any."""
+        """Layers that an adapter inserted into the language model, if any."""
         return getattr(self.language_model, "adapter_layers", None)
 
     def get_input_embeddings(self) -> nn.Module:
@@ -87,7 +87,7 @@ class LabelScorer(nn.Module):
         return table
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> _Output:
-        """Score the labels behind prompts that may be padded on either side."""
+        """Score the labels after prompts that may be padded on either side."""
         rows = []
         for ids, mask in zip(input_ids, attention_mask.bool(), strict=True):
             prompt = ids[mask].tolist()
@@ -96,7 +96,7 @@ class LabelScorer(nn.Module):
         return _Output(scores)
 
     def rationale_log_probs(self, rationales: Mapping[str, Tensor]) -> Tensor:
-        """Return the mean log-probability of the tokens of each row's rationale, ``[B]``, 0 where it has none.
+        """Return the mean log-probability of each row's rationale tokens, ``[B]``, 0 if it has none.
 
         Args:
             rationales: `limbeck.types.Batch.rationales`.
@@ -114,10 +114,10 @@ class LabelScorer(nn.Module):
         return found_B.masked_scatter(explained_B, label_scores(self.language_model, rows)[:, 0])
 
     def prompt_states(self, state_RTD: Tensor, attention_mask_BT: Tensor) -> Tensor:
-        """Return a layer's states ``[B, T, D]`` at the prompts' tokens, of its output in `forward`.
+        """Return a layer's states ``[B, T, D]`` at the prompts' tokens, from its output in `forward`.
 
-        A prompt's states are the same before each of its labels, so those before the first are taken. Padding gets
-        the state of a token.
+        A prompt's states are the same before each of its labels, so those before the first are taken. Padding gets the
+        state of some token.
         """
         first_BTD = state_RTD[:: len(self.verbaliser.label_ids)]
         places_BT = (attention_mask_BT.cumsum(dim=1) - 1).clamp(min=0)
@@ -125,7 +125,7 @@ class LabelScorer(nn.Module):
 
 
 def language_model_of(model: Any) -> Any:
-    """Return what is saved and adapted of a model: a label scorer's language model, else the model itself."""
+    """Return the part of a model that is saved and adapted: a label scorer's language model, else the model itself."""
     return model.language_model if isinstance(model, LabelScorer) else model
 
 
@@ -137,7 +137,7 @@ def write_verbaliser(model: Any, folder: Path) -> None:
 
 
 def read_verbaliser(folder: str | Path) -> Verbaliser | None:
-    """Read what `write_verbaliser` wrote; ``None`` where there is none.
+    """Read what `write_verbaliser` wrote; ``None`` if there is none.
 
     Raises:
         ModelError: it cannot be read.

@@ -1,7 +1,7 @@
-"""Language models that write: their logits as a lazy source, and what their heads do.
+"""Generative language models: their logits as a lazy source, and their heads.
 
 A head turns hidden states ``[S, D]`` into logits ``[S, V]``, the largest tensor of a training step by far. Here
-the model runs without its head, and the hidden states of the supervised positions alone go on, with the head's
+the model runs without its head, and only the hidden states of the supervised positions go, with the head's
 weights, to the chunked losses of `limbeck.numerics.chunked`.
 """
 
@@ -26,21 +26,21 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Head:
-    """What a model does with the hidden states that its output embeddings read."""
+    """A model's computation from the inputs of its output embeddings to its logits."""
 
     lazy: bool
-    """Whether that is no more than a `LazyLogits` says; else the model's own logits are taken."""
+    """Whether a `LazyLogits` describes it; otherwise the model's own logits are used."""
     softcap: float | None = None
     scale: float = 1.0
 
 
 def is_encoder_decoder(model: Any) -> bool:
-    """Whether the model reads with an encoder and writes with a decoder."""
+    """Return whether the model has an encoder and a decoder."""
     return bool(model.config.is_encoder_decoder)
 
 
 def decoder_start_token(model: Any) -> int | None:
-    """Return the token that a decoder reads first, as configuration or generation settings have it."""
+    """Return the first token of a decoder, from the configuration or generation settings."""
     for settings in (model.config, model.generation_config):
         start = getattr(settings, "decoder_start_token_id", None)
         if start is not None:
@@ -50,10 +50,10 @@ def decoder_start_token(model: Any) -> int | None:
 
 @torch.no_grad()
 def head_of(model: Any) -> Head:
-    """Read a model's head off its configuration, and try it against the model's own logits on a few tokens.
+    """Derive a model's head from its configuration, and check it against the model's own logits on a few tokens.
 
-    A model whose logits come out otherwise has a head of some other kind; `token_logits` then lets it compute
-    them itself, which costs the memory that a lazy source saves.
+    A model with different logits has a head of some other kind; `token_logits` then lets it compute them itself,
+    which costs the memory that a lazy source saves.
     """
     config = model.config.get_text_config()
     softcap = getattr(config, "final_logit_softcapping", None)
@@ -95,9 +95,9 @@ def token_logits(
     Args:
         model: a causal or a sequence-to-sequence language model.
         inputs: token ids and masks, each `[B, T]`.
-        supervised_BT: bool; the positions wanted, of the decoder where there is one. S is how many.
+        supervised_BT: bool; the positions wanted, in the decoder if there is one. S is their number.
         head: of this model, from `head_of`.
-        vocabulary: V, where fewer than the model's rows of logits are tokens.
+        vocabulary: V, if fewer than the model's rows of logits are tokens.
 
     Returns:
         S distributions, row by row of the batch.
@@ -119,9 +119,9 @@ def token_logits(
 
 @contextmanager
 def _headless(output: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect what the output embeddings would read; instead of logits they return one number a position.
+    """Collect the inputs of the output embeddings, which return one number per position instead of logits.
 
-    Whatever a model does before its head (T5 scales the decoder's states) is in it, unlike in
+    This includes anything a model does before its head (T5 scales the decoder's states), unlike
     ``last_hidden_state``.
     """
     seen: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""Where the layers of a Hugging Face model are, how many and how wide they are, and what its `forward` takes."""
+"""The layers of a Hugging Face model, their number and width, and the inputs of its `forward`."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ __all__ = [
 
 
 def text_config(model: Any) -> Any:
-    """Return the part of the model's configuration that is about text: of models of text alone it is all."""
+    """Return the part of the model's configuration about text: all of it for a text-only model."""
     config = model.config
     return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
 def depth(model: Any) -> int:
-    """Number of transformer layers."""
+    """Return the number of transformer layers."""
     return int(text_config(model).num_hidden_layers)
 
 
 def width(model: Any) -> int:
-    """Width of the hidden states."""
+    """Return the width of the hidden states."""
     return int(text_config(model).hidden_size)
 
 
 def heads(model: Any) -> int:
-    """Number of attention heads of each layer; 0 where layers differ or the configuration does not say."""
+    """Return the number of attention heads per layer; 0 if layers differ or the configuration does not say."""
     found = getattr(text_config(model), "num_attention_heads", 0)
     return found if isinstance(found, int) else 0
 
 
 def shapes(teacher: Any, student: Any) -> Shapes:
-    """Depth, width and heads of a pair of models."""
+    """Return the depth, width and heads of a pair of models."""
     return Shapes(depth(teacher), width(teacher), depth(student), width(student), heads(teacher), heads(student))
 
 
@@ -57,18 +57,18 @@ def layer_list(model: Any, half: str | None = None) -> tuple[str, nn.ModuleList]
 
     Args:
         model: any Hugging Face model.
-        half: ``encoder`` or ``decoder``, of a model that has both.
+        half: ``encoder`` or ``decoder``, for a model with both.
 
     Raises:
-        ModelError: the model has no list of as many layers as its configuration says (for example
-            ALBERT, whose layers share one set of weights); it has two halves and none is named, or the reverse.
+        ModelError: the model has no list with as many layers as its configuration says (for example
+            ALBERT, whose layers share one set of weights); it has two halves but none is named, or the reverse.
     """
     if bool(model.config.is_encoder_decoder) != (half is not None):
         raise ModelError(
-            f"{type(model).__name__} has an encoder and a decoder: layers are mapped of models that have one list of "
-            "them. Use a recipe without hints of hidden states"
+            f"{type(model).__name__} has an encoder and a decoder: layers can only be mapped in models with one list "
+            "of layers. Use a recipe without hints of hidden states"
             if half is None
-            else f"{type(model).__name__} has one list of layers, and no {half}"
+            else f"{type(model).__name__} has one list of layers and no {half}"
         )
     if half is not None:
         stack = model.get_encoder() if half == "encoder" else model.get_decoder()
@@ -82,7 +82,7 @@ def layer_list(model: Any, half: str | None = None) -> tuple[str, nn.ModuleList]
     others = [name for name, _ in lists[1:] if not name.startswith(f"{lists[0][0]}.")]
     if others:
         raise ModelError(
-            f"{type(model).__name__} keeps the parts of its {depth(model)} layers in several lists "
+            f"{type(model).__name__} splits its {depth(model)} layers over several lists "
             f"({', '.join([lists[0][0], *others][:4])}): no module is a layer. Use another model, or a recipe without "
             "layer terms and a student by name"
         )
@@ -101,7 +101,7 @@ def word_embeddings(model: Any) -> nn.Module:
 
 
 def set_dropout(model: nn.Module, probability: float) -> None:
-    """Set every dropout of the model, in attention too; its saved configuration stays as it is."""
+    """Set every dropout of the model, also in attention; its saved configuration is unchanged."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = probability
@@ -111,5 +111,5 @@ def set_dropout(model: nn.Module, probability: float) -> None:
 
 @lru_cache(maxsize=64)
 def accepted_inputs(forward: Callable[..., object]) -> frozenset[str]:
-    """Return the names of the inputs that a model's `forward` takes."""
+    """Return the input names of a model's `forward`."""
     return frozenset(inspect.signature(forward).parameters)

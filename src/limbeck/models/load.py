@@ -46,17 +46,17 @@ __all__ = [
 ]
 
 Head = Literal["rows", "tokens"]
-"""What a classifier's outputs are of: whole rows, or each token of them."""
+"""What a classifier labels: whole rows, or each token."""
 
 _HEADS: dict[Head, str] = {"rows": "SequenceClassification", "tokens": "TokenClassification"}
-"""What transformers calls these classes."""
+"""The names of these classes in transformers."""
 
 _STUDENT_FILE = "task.json"
-"""In the folders of students that limbeck wrote."""
+"""File in the folders of students that limbeck saved."""
 
 
 def hub_name(model: str | None) -> str | None:
-    """Return the name under which the Hugging Face hub knows a model; ``None`` for a folder of this machine."""
+    """Return a model's name on the Hugging Face hub; ``None`` for a local folder."""
     return model if model and is_hub_name(model) and not os.path.exists(model) else None
 
 
@@ -71,7 +71,7 @@ def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> Any:
     folder = model_folder(name, trust_remote_code=trust_remote_code)
     with reading("load the tokenizer of", name):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-        tokenizer("a")  # some damage shows with the first text
+        tokenizer("a")  # some damage appears only with the first text
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
         raise ModelError(
             f"the tokenizer of '{name}' knows no words: {folder} lacks its vocabulary (tokenizer.json, vocab.txt or a "
@@ -95,13 +95,13 @@ def _config(folder: Path, name: str, trust_remote_code: bool) -> Any:
 
     with reading("load the configuration of", name):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-        int(config.num_labels)  # damaged names of labels show here
+        int(config.num_labels)  # damaged label names appear here
     config.name_or_path = name
     return config
 
 
 def classifier_class(head: Head) -> Any:
-    """Return transformers' class that makes classifiers of rows, or of their tokens."""
+    """Return transformers' class of classifiers of rows, or of tokens."""
     import transformers
 
     return getattr(transformers, f"AutoModelFor{_HEADS[head]}")
@@ -115,18 +115,18 @@ def head_in(name: str) -> Head:
 def load_classifier(
     name: str, *, labels: Sequence[str] | None = None, head: Head = "rows", trust_remote_code: bool = False
 ) -> Any:
-    """Load a classifier (or a model of numbers: a regression has the same head) in float32 from a folder or hub name.
+    """Load a classifier (or a regression model, which has the same head) in float32 from a folder or hub name.
 
     Args:
         name: a folder in Hugging Face format, or a hub name.
-        labels: give the model a classifier for these labels. A classifier that the folder already
-            has for the same number of labels is kept; a pretrained encoder gets a new one.
+        labels: give the model a classifier for these labels. If the folder already has a classifier for
+            the same number of labels, it is kept; a pretrained encoder gets a new one.
             ``None``: the folder must hold a fine-tuned classifier, used as it is.
-        head: of rows or of tokens; a model with the other one counts as an encoder without any.
+        head: for rows or for tokens; a model with the other head counts as an encoder without one.
         trust_remote_code: run Python code that comes with the model; off unless the user asks.
 
     Raises:
-        ModelError: not found, not safetensors, damaged, no classifier where one is needed, or a classifier
+        ModelError: not found, not safetensors, damaged, not a classifier although one is needed, or a classifier
             with another number of labels.
     """
     folder = model_folder(name, trust_remote_code=trust_remote_code)
@@ -135,7 +135,7 @@ def load_classifier(
         known = len(language_model.get_input_embeddings().weight)
         if (highest := max(map(max, verbaliser.label_ids))) >= known:
             raise ModelError(
-                f"{folder}: verbaliser.json has the token {highest}, and the model knows {known} tokens. Copy the "
+                f"{folder}: verbaliser.json has the token {highest}, but the model knows {known} tokens. Copy the "
                 "student again"
             )
         return LabelScorer(language_model, verbaliser)
@@ -169,8 +169,8 @@ def new_classifier(name: str, *, labels: Sequence[str], head: Head = "rows", tru
 
     Args:
         name: a folder in Hugging Face format, or a hub name.
-        labels: what it puts out.
-        head: of rows or of tokens.
+        labels: names of its outputs.
+        head: for rows or for tokens.
         trust_remote_code: run Python code that comes with the model.
 
     Raises:
@@ -198,9 +198,9 @@ def new_encoder(name: str, *, trust_remote_code: bool = False) -> Any:
 
 
 def load_language_model(name: str, *, bf16: bool = False, trust_remote_code: bool = False) -> Any:
-    """Load a pretrained model that writes, causal or sequence-to-sequence, from a folder or hub name.
+    """Load a pretrained generative model, causal or sequence-to-sequence, from a folder or hub name.
 
-    Its weights are float32, or bfloat16 where asked for.
+    Its weights are float32, or bfloat16 with `bf16`.
 
     Raises:
         ModelError: not found, not safetensors, damaged, or no trained weights of a language model in it.
@@ -223,7 +223,7 @@ def load_encoder(name: str, *, trust_remote_code: bool = False) -> Any:
     config = load_config(name, trust_remote_code=trust_remote_code)
     model = _load_whole(AutoModel, name, config, trust_remote_code)
     if getattr(model, "pooler", None) is not None:
-        model.pooler = None  # reads the first position for a head of its own; often untrained, never used here
+        model.pooler = None  # an extra head on the first position; often untrained, never used here
     return model
 
 
@@ -261,10 +261,10 @@ def _load(
     bf16: bool = False,
     other_head: bool = False,
 ) -> tuple[Any, list[str]]:
-    """Return a model with its weights in evaluation mode, and the names of those that its files lack.
+    """Return a model with its weights in evaluation mode, and the names of weights that its files lack.
 
-    Weights of another shape count as lacking where the files may hold another head; elsewhere they are refused.
-    A student of ours that is used as it is has no more weights than its model either.
+    Weights of another shape count as missing if the files may hold another head; otherwise they are refused.
+    A student of ours that is used as it is also has no more weights than its model.
     """
     import torch
     from transformers import GenerationConfig
@@ -306,21 +306,21 @@ def config_labels(config: Any) -> list[str]:
     """Return the label names of a configuration in the order of the logits.
 
     Raises:
-        ModelError: a logit without a name, two of one name, or a name that is no text.
+        ModelError: a logit without a name, two with one name, or a name that is not text.
     """
     names = dict(config.id2label)
     where = f"id2label in the configuration of '{config.name_or_path}'"
     if set(names) != set(range(len(names))):
-        raise ModelError(f"{where} must number the labels from 0 on without gaps, and has {sorted(names)[:8]}")
+        raise ModelError(f"{where} must number the labels from 0 without gaps, but has {sorted(names)[:8]}")
     labels = [names[i] for i in range(len(names))]
     for label in labels:
         if not isinstance(label, str | int | float):
-            raise ModelError(f"{where}: a label is a text, not {printable(repr(label))[:80]}")
+            raise ModelError(f"{where}: a label must be text, not {printable(repr(label))[:80]}")
         if printable(str(label)) != str(label):
             raise ModelError(f"{where}: label {label!r} holds half of a surrogate pair or a control character")
     found = [str(label) for label in labels]
     if twice := [label for label, times in Counter(found).items() if times > 1]:
-        raise ModelError(f"{where} calls several labels '{twice[0][:80]}'. Give each a name of its own")
+        raise ModelError(f"{where} calls several labels '{twice[0][:80]}'. Give each its own name")
     return found
 
 
@@ -330,15 +330,15 @@ def model_labels(model: Any) -> list[str]:
 
 
 def has_named_labels(config: Any) -> bool:
-    """Whether the model says what its labels are called, rather than LABEL_0, LABEL_1, ..."""
+    """Return whether the model names its labels, rather than LABEL_0, LABEL_1, ..."""
     return any(str(label) != f"LABEL_{i}" for i, label in config.id2label.items())
 
 
 def save_model(model: Any, tokenizer: Any | None, folder: Path) -> None:
     """Write a normal Hugging Face folder: safetensors weights, configuration, and the tokenizer, if given.
 
-    Of a label scorer it is its language model's folder, with ``verbaliser.json``. Adapter layers that cannot be
-    merged into the weights are in the weights file too, and ``adapter.json`` says where they belong.
+    For a label scorer, it is its language model's folder, with ``verbaliser.json``. Adapter layers that cannot be
+    merged into the weights are in the weights file too, and ``adapter.json`` tells where they belong.
     """
     language_model_of(model).save_pretrained(folder)
     write_adapter_layers(language_model_of(model), folder)
@@ -348,7 +348,7 @@ def save_model(model: Any, tokenizer: Any | None, folder: Path) -> None:
 
 
 def is_plain_folder(folder: Path) -> bool:
-    """Whether transformers alone makes the model that is in `folder`; not so with what `save_model` puts beside it."""
+    """Return whether transformers alone loads the model in `folder`, without `save_model`'s additional files."""
     return read_adapter_layers(folder) is None and read_verbaliser(folder) is None
 
 
@@ -361,7 +361,7 @@ def save_module(module: Any, folder: Path) -> None:
 
 
 def load_weights(model: Any, folder: Path) -> None:
-    """Fill `model` with the safetensors weights of `folder`; every tensor must be there, shared ones once."""
+    """Fill `model` with the safetensors weights of `folder`; every tensor must be present, shared ones once."""
     from safetensors.torch import load_file
 
     model = language_model_of(model)
@@ -403,7 +403,7 @@ def frozen_fingerprint(model: Any) -> str:
 
 
 def _bytes_of(tensor: Any) -> Any:
-    """Return the tensor's memory as bytes, not a copy of it: of a large matrix it would be gigabytes."""
+    """Return the tensor's memory as bytes, not a copy of it: for a large matrix it would be gigabytes."""
     import torch
 
     # As bytes, since NumPy knows no bfloat16.

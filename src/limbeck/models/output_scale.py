@@ -1,4 +1,4 @@
-"""The last linear map of a model of numbers: it takes over the scale in which the model was trained."""
+"""The last linear map of a regression model, which absorbs the scale used in training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["fold_scale", "output_map"]
 
 
 def output_map(model: Any) -> nn.Linear:
-    """Return the linear map that gives a model's outputs.
+    """Return the linear map to a model's outputs.
 
     Raises:
         ModelError: there is none.
@@ -25,19 +25,19 @@ def output_map(model: Any) -> nn.Linear:
     found = next((module for module in reversed(maps) if module.out_features == outputs), None)
     if found is None:
         raise ModelError(
-            f"{type(model).__name__} has no linear map to {outputs} outputs, which would take over the scale of the "
+            f"{type(model).__name__} has no linear map to {outputs} outputs, which would absorb the scale of the "
             "numbers. Use another model"
         )
     return found
 
 
 def fold_scale(model: Any, mean_C: NDArray[np.float64], deviation_C: NDArray[np.float64]) -> None:
-    """Have a model give ``output * deviation + mean`` from now on, in place.
+    """Make a model return ``output * deviation + mean`` from now on, in place.
 
     Args:
-        model: trained on numbers without a unit.
-        mean_C: of the user's numbers; 0 for a map without a bias.
-        deviation_C: of the user's numbers.
+        model: a model trained on standardised numbers.
+        mean_C: mean of the user's numbers; 0 for a map without a bias.
+        deviation_C: standard deviation of the user's numbers.
 
     Raises:
         ModelError: as `output_map`.

@@ -1,9 +1,9 @@
-"""How a classifier's rows are padded: with which token id, the same in its configuration, and on which side.
+"""How a classifier's rows are padded: the token id, which its configuration must also have, and the side.
 
-Classifiers on causal models read the place of a row's last token, which they find as the last id that is not the
+Classifiers on causal models read the position of a row's last token, which they find as the last id other than the
 configuration's padding id; RoBERTa counts positions in the same way. So batches are padded with the model's own id,
-whatever the tokenizer calls its padding token. A model whose configuration names none reads the very last place of a
-row, and only rows of one length; it gets an id that leaves these answers as they are.
+whatever the tokenizer's padding token is. A model whose configuration has none reads the very last position of a
+row, and only rows of one length; it gets an id that leaves these answers unchanged.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ __all__ = ["Padding", "padding_of", "share_padding"]
 
 _TEXTS = ("a", "a row that is longer than the other one, so that one of the two is padded")
 _TOLERANCE = 1e-3
-"""Of the largest logit: much more than rounding, much less than another token's state."""
+"""Share of the largest logit: much more than rounding, much less than another token's state."""
 
 
 @dataclass(frozen=True)
 class Padding:
-    """What fills up rows, and where."""
+    """The padding token and side."""
 
     id: int
     left: bool
     difference: float = 0.0
-    """Between logits of rows in a batch and on their own, as a share of the largest logit; rounding counts as 0."""
+    """Difference of logits in a batch and alone, as a share of the largest logit; rounding counts as 0."""
 
 
 def padding_of(model: Any, tokenizer: Any, *, trained: bool = True) -> Padding:
-    """Return how rows of a classifier are padded; its configuration names that id from now on.
+    """Return how a classifier's rows are padded, and set that id in its configuration.
 
-    The padding is the first that gives two rows in a batch the logits they have on their own: with the
-    configuration's id, or where it has none with a special token of the tokenizer, the padding token first; on the
-    tokenizer's side, or on the other one (GPT-2 counts positions from the left, padding included).
+    The padding is the first one that gives two rows in a batch the same logits as alone: with the configuration's id,
+    or if it has none, a special token of the tokenizer, the padding token first; on the tokenizer's side, or on the
+    other one (GPT-2 counts positions from the left, padding included).
 
     Args:
-        model: a classifier. It is tried once, and remembers.
-        tokenizer: what it reads.
-        trained: the head is in use already, so no padding may change its answers; else it learns with what it gets.
+        model: a classifier. It is tried once, and the result is stored on it.
+        tokenizer: the model's tokenizer.
+        trained: the head is already in use, so padding must not change its answers; else it learns with any padding.
 
     Raises:
-        ModelError: no token can fill up rows, or two rows cannot be read at once.
+        ModelError: no token can pad rows, or two rows cannot be read at once.
     """
     if getattr(model, "batch_padding", None) is None:
         model.batch_padding = _first_that_fits(model, tokenizer, trained)
@@ -62,10 +62,10 @@ def padding_of(model: Any, tokenizer: Any, *, trained: bool = True) -> Padding:
 
 
 def share_padding(model: Any, tokenizer: Any) -> None:
-    """Settle how a student is padded, and let its tokenizer pad like this too: they are saved together.
+    """Determine a student's padding, and set it in its tokenizer too: they are saved together.
 
     The model's id becomes the tokenizer's padding token if it is a special token; an ordinary word would change how
-    texts are read. Then a model that looks at the id in rows only takes the tokenizer's.
+    texts are read. Then only a model that looks for the id in rows takes the tokenizer's.
 
     Raises:
         ModelError: as `padding_of`.
@@ -111,8 +111,8 @@ def _first_that_fits(model: Any, tokenizer: Any, trained: bool) -> Padding:
     if trained and not fixed and _reads_padding_id(model):
         words = ", ".join(str(tokenizer.convert_ids_to_tokens(token)) for token in ids)
         raise ModelError(
-            f"the configuration of {_name(model)} names no padding token, and none of the tokenizer's special tokens "
-            f"({words}) leaves its answers as they are. Set pad_token_id in config.json to a token that ends no row"
+            f"the configuration of {_name(model)} has no padding token, and none of the tokenizer's special tokens "
+            f"({words}) leaves its answers unchanged. Set pad_token_id in config.json to a token that ends no row"
         )
     return min(tried[:2], key=lambda padding: padding.difference)
 
@@ -131,7 +131,7 @@ def _is_token(token: Any, places: int) -> bool:
 
 
 def _is_shape(model: Any) -> bool:
-    """Whether the model has no weights to be tried with (`limbeck plan`)."""
+    """Return whether the model has no weights to be tried with (`limbeck plan`)."""
     return any(parameter.is_meta for parameter in model.parameters())
 
 
@@ -140,7 +140,7 @@ def _name(model: Any) -> str:
 
 
 def _reads_padding_id(model: Any) -> bool:
-    """Whether the model looks for the configuration's padding id in rows: what it says changes with the id."""
+    """Return whether the model looks for the padding id in rows, so that its answers change with the id."""
     if _is_shape(model):
         return False
     ids = probe_ids(model, 1, 8)[0].tolist()
@@ -150,9 +150,9 @@ def _reads_padding_id(model: Any) -> bool:
 
 
 def _logits(model: Any, rows: Sequence[dict[str, list[int]]], padding: Padding, named: Any) -> Tensor:
-    """Logits of tokenised rows in one batch, ``[B, C]``, or those of their tokens, ``[B * T, C]`` without padding.
+    """Return logits of tokenised rows in one batch, ``[B, C]``, or of their tokens, ``[B * T, C]`` without padding.
 
-    Meanwhile the configuration names the padding id `named`.
+    During the call, the configuration has the padding id `named`.
     """
     longest = max(len(row["input_ids"]) for row in rows)
     inputs: dict[str, list[list[int]]] = {}
@@ -176,6 +176,6 @@ def _logits(model: Any, rows: Sequence[dict[str, list[int]]], padding: Padding, 
 
 
 def _difference(alone_BC: Tensor, together_BC: Tensor) -> float:
-    """The largest difference as a share of the largest logit; rounding counts as 0."""
+    """Return the largest difference as a share of the largest logit; rounding counts as 0."""
     share = float((alone_BC - together_BC).abs().max() / alone_BC.abs().max().clamp_min(1e-12))
     return 0.0 if share <= _TOLERANCE else share

@@ -1,4 +1,4 @@
-"""What kind of answer is a classifier trained to give: one label, several at once, or a number?"""
+"""The kind of answer that a classifier is trained for: one label, several labels, or numbers."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ _GIVES: dict[Problem, str] = {"regression": "numbers", "multi_label_classificati
 
 
 def require_single_label(config: Any, name: str, advice: str) -> None:
-    """Refuse a model whose outputs are no logits of labels that exclude each other.
+    """Refuse a model whose outputs are not logits of mutually exclusive labels.
 
     Args:
         config: the model's.
-        name: what the model is called in the message.
+        name: the model's name in the message.
         advice: what to do instead.
 
     Raises:
-        ModelError: its configuration says that it is multi-label, or a regression, or it has one output.
+        ModelError: its configuration says multi-label or regression, or it has one output.
     """
     problem = getattr(config, "problem_type", None)
     has_head = any("SequenceClassification" in architecture for architecture in config.architectures or ())
     if problem == "multi_label_classification":
         raise ModelError(
-            f"{name} gives each label a probability of its own (problem_type: {problem}), and this task's labels "
-            f"exclude each other; for labels that do not there is task.kind: multi_label. {advice}"
+            f"{name} gives each label its own probability (problem_type: {problem}), but this task's labels exclude "
+            f"each other; for labels that do not, use task.kind: multi_label. {advice}"
         )
     if problem == "regression" or (has_head and config.num_labels == 1):
         raise ModelError(
             f"{name} gives {'numbers' if config.num_labels > 1 else 'one number'} (a regression or ranking head), "
-            f"and no probabilities of labels. {advice}"
+            f"not probabilities of labels. {advice}"
         )
 
 
 def require_problem(config: Any, problem: Problem, name: str, advice: str) -> None:
-    """Refuse a trained model whose outputs are of another kind.
+    """Refuse a trained model with another kind of output.
 
     Args:
         config: the model's.
-        problem: what its ``problem_type`` has to be. One output and none named is a regression.
-        name: what the model is called in the message.
+        problem: the required ``problem_type``. One output without a type is a regression.
+        name: the model's name in the message.
         advice: what to do instead.
 
     Raises:
-        ModelError: it is something else, or does not say.
+        ModelError: it has another type, or none.
     """
     found = config.problem_type or ("regression" if config.num_labels == 1 else None)
     if found != problem:
@@ -56,6 +56,6 @@ def require_problem(config: Any, problem: Problem, name: str, advice: str) -> No
 
 
 def call_single_label(config: Any) -> None:
-    """Have a configuration say that labels exclude each other: others (a pipeline) go by it, whatever is trained."""
+    """Set in a configuration that labels exclude each other: pipelines and others rely on it."""
     if getattr(config, "problem_type", None) is not None:
         config.problem_type = "single_label_classification"

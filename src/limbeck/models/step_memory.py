@@ -1,8 +1,8 @@
-"""What a training step of a classifier holds, counted on tensors that have shapes and no memory.
+"""The memory of a classifier's training step, counted on tensors with shapes but no memory.
 
-The very operations of forward and backward pass run on torch's fake tensors while every storage is counted as it
+The real operations of the forward and backward pass run on torch's fake tensors while every storage is counted as it
 comes and goes. Activations, attention implementation, dropout masks, adapters and temporaries are thus those of the
-model itself, and no formula has to know them.
+model itself, and no formula is needed.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ class StepMemory:
     gradients_bytes: int
     """Gradients of all trained parameters."""
     activations_bytes: int
-    """Everything else at the worst moment: activations kept for the backward pass, and what is being computed."""
+    """Everything else at the peak: activations kept for the backward pass, and temporaries."""
 
     @property
     def step_bytes(self) -> int:
-        """What a step needs beside weights and optimiser states.
+        """Memory of a step besides weights and optimiser states.
 
-        The last gradient comes when the first activations are gone already, but allocators seldom give freed memory
-        of one size to what needs another: both count whole.
+        The last gradient is created when the first activations are already freed, but allocators seldom reuse freed
+        memory of one size for another: both count in full.
         """
         return self.gradients_bytes + self.activations_bytes
 
 
 def without_memory() -> AbstractContextManager[Any]:
-    """Models made in this context have shapes and no memory."""
+    """Return a context in which new models have shapes but no memory."""
     context: AbstractContextManager[Any] = torch.device("meta")
     return context
 
@@ -60,17 +60,17 @@ def trace_step(
     bf16: bool = False,
     train: bool = True,
 ) -> StepMemory:
-    """Run forward and backward pass on fake tensors and return what they hold.
+    """Run forward and backward pass on fake tensors and return their memory.
 
     Args:
-        make_model: returns a new Hugging Face classifier; it is made without memory too.
+        make_model: returns a new Hugging Face classifier; it is also created without memory.
         rows: B, rows of a micro-batch.
         tokens: T, tokens of each row.
         bf16: compute under bfloat16 autocast.
-        train: with dropout and backward pass; otherwise one prediction.
+        train: with dropout and backward pass; otherwise only a forward pass.
 
     Raises:
-        ModelError: the model computes something that depends on values, which fake tensors have none of.
+        ModelError: the model's computation depends on values, which fake tensors lack.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode  # brings a computer algebra system along
 
@@ -81,7 +81,7 @@ def trace_step(
             return run_step(_on_cpu(model), rows=rows, tokens=tokens, bf16=bf16, train=train)
     except (RuntimeError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"cannot tell the memory of this model beforehand: {reason}") from error
+        raise ModelError(f"cannot estimate the memory of this model in advance: {reason}") from error
 
 
 def run_step(
@@ -118,7 +118,7 @@ def run_step(
 
 
 def _on_cpu(model: Any) -> Any:
-    """Replace tensors of the meta device by fake ones of the CPU, whose operations are those of a real run."""
+    """Replace tensors on the meta device with fake CPU tensors, whose operations are those of a real run."""
     made: dict[int, Tensor] = {}
 
     def fake(tensor: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ def _on_cpu(model: Any) -> Any:
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of all storages that are alive, and keeps the worst moment."""
+    """A counter of the bytes of all live storages, and of their peak."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -146,7 +146,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._trained: list[nn.Parameter] = []
 
     def watch(self, trained: list[nn.Parameter]) -> None:
-        """Tell gradients of these apart."""
+        """Count gradients of these separately."""
         self._trained = trained
 
     def hold(self, tensors: Iterable[Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""Taps: what is at named sites inside a Hugging Face model while it runs.
+"""Taps: tensors at named sites inside a Hugging Face model while it runs.
 
 ``output_hidden_states=True`` keeps every layer alive, and ``output_attentions=True`` rules out fast attention. Hooks
 on the layers that terms ask for keep nothing else. Fast kernels never hold the scores of attention, so these are
@@ -34,16 +34,16 @@ _FEED_FORWARD = (
     "layer.2.DenseReluDense",
     "layer.1.DenseReluDense",
 )
-"""Where a layer has its feed-forward block: Llama, DistilBERT, BERT, BART, T5's decoder and encoder."""
+"""Paths of a layer's feed-forward block: Llama, DistilBERT, BERT, BART, T5's decoder and encoder."""
 _KERNELS = ("eager", "sdpa")
-"""Kernels that are given masks of pairs of positions; others are given lengths, windows or block masks."""
+"""Kernels that take masks of pairs of positions; others take lengths, windows or block masks."""
 _CROSS_ATTENTION = ("cross", "encoder_attn", "EncDec")
-"""Parts of names of attention to an encoder, which is no self-attention."""
+"""Parts of names of cross-attention, which is not self-attention."""
 
 
 @dataclass
 class _Attention:
-    """What one layer's self-attention was given, as keyword arguments of the library's attention functions."""
+    """Inputs of one layer's self-attention, as keyword arguments of the library's attention functions."""
 
     module: nn.Module
     query: Tensor
@@ -54,7 +54,7 @@ class _Attention:
     kernel: str
 
     def scores(self) -> Tensor:
-        """Return scores ``[B, H, T, T]``, ``-inf`` where a position may not be looked at.
+        """Return scores ``[B, H, T, T]``, ``-inf`` where attention is masked.
 
         Raises:
             ModelError: the model runs with a kernel whose masks cannot be read.
@@ -79,7 +79,7 @@ class _Attention:
         return scores.masked_fill(~mask, -torch.inf)
 
     def _causal(self) -> Tensor | None:
-        """The mask that a kernel is not given, because it makes it itself."""
+        """Return the causal mask that a kernel builds itself and is not given."""
         causal = self.options.get("is_causal")
         if not (getattr(self.module, "is_causal", True) if causal is None else causal):
             return None
@@ -89,7 +89,7 @@ class _Attention:
 
 @dataclass
 class _Seen:
-    """What hooks have kept of one forward pass."""
+    """Tensors that hooks kept from one forward pass."""
 
     hidden: dict[Tap, Tensor] = field(default_factory=dict)
     attention: dict[tuple[Any, int], _Attention] = field(default_factory=dict)
@@ -99,14 +99,14 @@ class _Seen:
 def capture(
     model: nn.Module, taps: frozenset[Tap], attention_mask_BT: Tensor | None = None
 ) -> Iterator[dict[Tap, Tensor]]:
-    """Collect what is at `taps` in the forward pass in the block; it is there once the block has ended.
+    """Collect the tensors at `taps` during the block's forward pass; they are available once the block has ended.
 
-    Positions are the text's: those of soft vectors are left out. The shapes are in `Tap`.
+    Positions are those of the text: soft vectors are left out. For shapes see `Tap`.
 
     Args:
-        model: an encoder, a decoder, or both; of both a tap names its half.
+        model: an encoder, a decoder, or both; with both, a tap names its half.
         taps: the sites.
-        attention_mask_BT: of the text, for taps of the first token; ``None``: no row is padded on the left.
+        attention_mask_BT: mask of the text, for taps of the first token; ``None``: no row is padded on the left.
 
     Raises:
         ModelError: the model has no such layer or no such site.
@@ -127,9 +127,9 @@ def capture(
 
 
 def run_model(model: nn.Module, inputs: Mapping[str, Tensor], taps: frozenset[Tap] = frozenset()) -> Signal:
-    """Run a classifier or scorer once and return its logits ``[B, ...]`` and what is at `taps`.
+    """Run a classifier or scorer once and return its logits ``[B, ...]`` and the tensors at `taps`.
 
-    Each model is given the inputs that its own `forward` takes: a DistilBERT student reads no token
+    Each model gets only the inputs that its own `forward` takes: a DistilBERT student reads no token
     types while its BERT teacher does.
     """
     known = {name: value for name, value in inputs.items() if name in accepted_inputs(type(model).forward)}
@@ -144,10 +144,10 @@ def run_model(model: nn.Module, inputs: Mapping[str, Tensor], taps: frozenset[Ta
 
 
 def _watch(model: nn.Module, tap: Tap, seen: _Seen, attending: dict[nn.Module, tuple[Any, int]]) -> Any:
-    """Hook what a tap reads; return the handle, or ``None`` where its layer's attention is watched."""
+    """Hook the site of a tap; return the handle, or ``None`` if its layer's attention is already watched."""
     layers = layer_list(model, tap.half)[1]
     if tap.layer > len(layers):
-        raise ModelError(f"{type(model).__name__} has {len(layers)} layers, and a term asks for layer {tap.layer}")
+        raise ModelError(f"{type(model).__name__} has {len(layers)} layers, but a term asks for layer {tap.layer}")
     layer = layers[max(tap.layer, 1) - 1]
 
     def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -183,7 +183,7 @@ def _feed_forward(model: nn.Module, layer: nn.Module) -> nn.Module:
 
 
 def _at(model: nn.Module, tap: Tap, seen: _Seen, attention_mask_BT: Tensor | None) -> Tensor:
-    """Return what is at a tap, in the text's own positions."""
+    """Return the tensor at a tap, at the text's own positions."""
     before = prompt_vectors(model)
     of_prompts = getattr(model, "prompt_states", None)  # a label scorer's forward pass reads prompts with labels
     if tap in seen.hidden:
@@ -202,8 +202,8 @@ def _at(model: nn.Module, tap: Tap, seen: _Seen, attention_mask_BT: Tensor | Non
     attention = seen.attention.get((tap.half, tap.layer))
     if attention is None or of_prompts is not None:
         raise ModelError(
-            f"cannot look into the attention of layer {tap.layer} of {type(model).__name__}: it computes it in a way "
-            "of its own. Use another model, or a recipe on hidden states"
+            f"cannot read the attention of layer {tap.layer} of {type(model).__name__}: it is computed in a "
+            "non-standard way. Use another model, or a recipe on hidden states"
         )
     tokens = attention.query.shape[-2] - before
     if tap.site == "attention":
@@ -217,10 +217,10 @@ def _at(model: nn.Module, tap: Tap, seen: _Seen, attention_mask_BT: Tensor | Non
 def _attention_calls(
     layers: Mapping[nn.Module, tuple[Any, int]], found: dict[tuple[Any, int], _Attention]
 ) -> Iterator[None]:
-    """Keep what the attention modules in `layers` are about to hand to their kernels, whichever these are.
+    """Keep the inputs that the attention modules in `layers` pass to their kernels, whichever these are.
 
-    The library looks a kernel up in each call (`AttentionInterface.get_interface`), the one place that all of its
-    models pass with queries and keys as they are multiplied. MPNet alone of the common ones does without.
+    The library looks up the kernel in each call (`AttentionInterface.get_interface`), the one place that all of its
+    models pass through with the final queries and keys. Of the common models, only MPNet does not.
     """
     from transformers import AttentionInterface
 
@@ -253,7 +253,7 @@ def _mpnet(
     found: dict[tuple[Any, int], _Attention], layer: tuple[Any, int],
     module: Any, args: tuple[Any, ...], named: dict[str, Any], _output: Any,
 ) -> None:  # fmt: skip
-    """Compute MPNet's queries, keys and values once more, of what its attention was given."""
+    """Recompute MPNet's queries, keys and values from the inputs of its attention."""
     given = inspect.signature(module.forward).bind(*args, **named).arguments
     hidden = given["hidden_states"]
     query, key, value = (

@@ -1,4 +1,4 @@
-"""How a model is tried before anything is trained: what it can read, on one short row, with nothing of it changed."""
+"""Trying a model before anything is trained: what it can read, without changing it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from limbeck.models.layers import accepted_inputs, text_config
 __all__ = ["probe_ids", "readable_tokens", "undisturbed"]
 
 _TRIED_TOKENS = 4096
-"""Longer rows than this are not read: masks of so many places may take gigabytes."""
+"""Longer rows are not tried: masks of so many positions may take gigabytes."""
 
 
 @contextmanager
 def undisturbed(*models: nn.Module) -> Iterator[None]:
-    """Run `models` in evaluation mode without gradients in the block; afterwards they are in the mode they were in."""
+    """Put `models` into evaluation mode without gradients for the block; then restore their modes."""
     modes = [(module, module.training) for model in models for module in model.modules()]
     try:
         for module, _ in modes:
@@ -35,25 +35,25 @@ def undisturbed(*models: nn.Module) -> Iterator[None]:
 
 
 def probe_ids(model: Any, rows: int, tokens: int) -> Tensor:
-    """Return token ids ``[rows, tokens]``, always the same ones, none of them a padding or other special token."""
+    """Return token ids ``[rows, tokens]``, always the same, without padding or other special tokens."""
     config = text_config(model)
     special: set[Any] = {
         value for name, value in vars(config).items() if name.endswith("_token_id") and isinstance(value, int)
     }
-    special |= {  # MPNet's is 1 whatever its configuration says
+    special |= {  # MPNet's is 1, whatever its configuration says
         module.padding_idx for module in model.modules() if isinstance(module, nn.Embedding)
     }
-    words = min(int(getattr(config, "vocab_size", 1000)), 1000)  # models that read characters name no number
+    words = min(int(getattr(config, "vocab_size", 1000)), 1000)  # models of characters have no such number
     plain = [token for token in range(words) if token not in special] or [0]
     picked = torch.randint(len(plain), (rows, tokens), generator=torch.Generator().manual_seed(0))
     return torch.tensor(plain)[picked]
 
 
 def readable_tokens(model: Any, most: int) -> int:
-    """Return the longest row, `most` tokens or fewer, that the model can read.
+    """Return the length of the longest row, at most `most` tokens, that the model can read.
 
-    Found by reading one: no configuration says how many positions are left beside those that padding takes (RoBERTa,
-    LUKE, I-BERT, ...). The pass ends where the first layer begins. A model that cannot be run like this (it has no
+    Found by reading one: no configuration tells how many positions are left besides those that padding takes (RoBERTa,
+    LUKE, I-BERT, ...). The pass stops where the first layer begins. A model that cannot be run like this (it has no
     weights, needs other inputs, or is on an accelerator, where an index out of range ends the process) is judged by
     its table of positions.
     """
@@ -77,7 +77,7 @@ def readable_tokens(model: Any, most: int) -> int:
 
 
 def _places(model: nn.Module) -> int:
-    """Positions in the model's tables, less those up to a padding position and those of a soft prompt."""
+    """Return the positions in the model's tables, minus those up to a padding position and those of a soft prompt."""
     found = [sys.maxsize]
     for name, module in model.named_modules():
         rows = getattr(module, "weight", None)
@@ -88,11 +88,11 @@ def _places(model: nn.Module) -> int:
 
 
 class _Enough(Exception):
-    """Embeddings were read; the layers need not be run."""
+    """Raised once embeddings were read: the layers need not run."""
 
 
 def _reads(model: Any, ids_BT: Tensor) -> bool:
-    """Whether the model takes rows of this length, as far as its first layer."""
+    """Return whether the model takes rows of this length, running it only to its first layer."""
 
     def stop(*_: object) -> None:
         raise _Enough
@@ -105,7 +105,7 @@ def _reads(model: Any, ids_BT: Tensor) -> bool:
         model(**known)
     except _Enough:
         return True
-    except Exception:  # a row that is too long ends in errors of many kinds
+    except Exception:  # a row that is too long fails with many kinds of error
         return False
     finally:
         for handle in handles:

@@ -1,7 +1,7 @@
-"""Scores of labels under a causal language model: how likely it writes each label after a prompt.
+"""Scores of labels under a causal language model: the probability of each label after a prompt.
 
-``l_c = sum_t log p(v_ct | prompt, v_c<t)`` over the tokens v_c of label c and of its end marker, and
-``s_c = l_c / |v_c|^b``. The end marker tells a label from another that it begins.
+``l_c = sum_t log p(v_ct | prompt, v_c<t)`` over the tokens v_c of label c and its end marker, and
+``s_c = l_c / |v_c|^b``. The end marker distinguishes a label from a longer one that begins with it.
 
 `label_scores` runs every label with its prompt, with gradients. `shared_prefix_scores` runs the prompt once and the
 labels on its key-value cache; the scores are the same up to rounding.
@@ -23,40 +23,40 @@ from limbeck.models.layers import accepted_inputs
 __all__ = ["LabelTokens", "label_scores", "label_tokens", "shared_prefix_scores", "shares_prefixes"]
 
 _CLOSE = 1e-2
-"""Scores in nats: rounding in bfloat16 stays below it, reading padding or lost positions does not."""
+"""In nats: errors of bfloat16 rounding are smaller, those from reading padding or losing positions larger."""
 
 
 class LabelTokens(NamedTuple):
-    """A prompt with one label behind it."""
+    """A prompt followed by one label."""
 
     ids: list[int]
     """Prompt, label, end marker."""
     start: int
-    """Place of the label's first token; at least 1, for something must predict it."""
+    """Index of the label's first token; at least 1, since some token must predict it."""
 
 
 def label_tokens(
     tokenizer: Any, text: str, labels: Sequence[str], *, lead: str = " ", end: str = "\n", special_tokens: bool = True
 ) -> list[LabelTokens]:
-    """Tokenise a prompt with each label behind it.
+    """Tokenise a prompt followed by each label.
 
     Prompt and label are tokenised as one text, as the model would read them, and the label begins with the first
-    token that has a character of it: a blank before a label often belongs to its token.
+    token that contains a character of it: a space before a label often belongs to its token.
 
     Args:
-        tokenizer: of the model, a fast one: it says which characters a token has.
+        tokenizer: the model's fast tokenizer, which gives the characters of each token.
         text: the prompt.
         labels: in the task's order.
-        lead: between prompt and label; counted as the label's.
-        end: the end marker. Where a tokenizer has no token for it, its end token takes its place.
-        special_tokens: put what the tokenizer puts before a text (BOS) before the prompt.
+        lead: text between prompt and label; counts as part of the label.
+        end: the end marker. If the tokenizer has no token for it, its end token is used.
+        special_tokens: put the tokenizer's initial special tokens (BOS) before the prompt.
 
     Raises:
-        ModelError: the tokenizer is a slow one, or has neither the end marker nor an end token.
+        ModelError: the tokenizer is slow, or has neither the end marker nor an end token.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
-            f"the tokenizer of {tokenizer.name_or_path} does not say which characters its tokens have; use a model "
+            f"the tokenizer of {tokenizer.name_or_path} does not give the characters of its tokens; use a model "
             "with a tokenizer.json"
         )
     before = _ids_before(tokenizer) if special_tokens else []
@@ -69,11 +69,11 @@ def label_tokens(
         if not ended and tokenizer.eos_token_id is None:
             raise ModelError(
                 f"the tokenizer of {tokenizer.name_or_path} has no token for {end!r} and no end token, so a label "
-                "that begins another one could not be told from it; set tokenizer.eos_token"
+                "could not be told from a longer one that begins with it; set tokenizer.eos_token"
             )
         closed = [*before, *ids, *([] if ended else [tokenizer.eos_token_id])]
         if len(before) + start == 0:
-            raise ModelError(f"nothing stands before the label '{label}': the prompt is empty")
+            raise ModelError(f"there is nothing before the label '{label}': the prompt is empty")
         made.append(LabelTokens(closed, len(before) + start))
     return made
 
@@ -85,9 +85,9 @@ def label_scores(
 
     Args:
         model: a causal language model.
-        prompts: for each prompt its labels, as many for all.
+        prompts: the labels of each prompt, equally many for all.
         length_power: b; 0 sums log-probabilities, 1 averages them over a label's tokens.
-        pad_id: fills up rows; read nowhere.
+        pad_id: pads rows; never read.
     """
     flat = [one for labels in prompts for one in labels]
     scores = _scores(model, flat, [0] * len(flat), None, length_power, pad_id)
@@ -103,15 +103,15 @@ def shared_prefix_scores(
     pad_id: int = 0,
     labels_at_once: int = 32,
 ) -> Tensor:
-    """Return what `label_scores` returns, without gradients, reading what a prompt's labels share once.
+    """Return what `label_scores` returns, without gradients, running the shared part of a prompt's labels once.
 
-    The model must be in evaluation mode, and its cache must stand padding on the left (`shares_prefixes`).
+    The model must be in evaluation mode, and its cache must tolerate padding on the left (`shares_prefixes`).
 
     Args:
         model: a causal language model.
         prompts: as for `label_scores`.
         length_power: b.
-        pad_id: fills up rows.
+        pad_id: pads rows.
         labels_at_once: labels that are run together, each on a copy of the prompts' cache.
     """
     shared = [_shared(labels) for labels in prompts]
@@ -142,10 +142,10 @@ def shared_prefix_scores(
 
 @torch.no_grad()
 def shares_prefixes(model: Any, prompts: Sequence[Sequence[LabelTokens]], *, pad_id: int = 0) -> bool:
-    """Whether `shared_prefix_scores` is right for this model, tried on some prompts of different lengths.
+    """Return whether `shared_prefix_scores` is correct for this model, tried on prompts of different lengths.
 
-    Models without a cache of keys and values (state-space models, some with code of their own) are not, and neither
-    are those that read padding.
+    It is not for models without a cache of keys and values (state-space models, some with their own code), nor for
+    models that read padding.
     """
     try:
         fast = shared_prefix_scores(model, prompts, length_power=0.0, pad_id=pad_id)
@@ -156,7 +156,7 @@ def shares_prefixes(model: Any, prompts: Sequence[Sequence[LabelTokens]], *, pad
 
 
 class _Past(NamedTuple):
-    """What has been read of each row already."""
+    """The part of each row that was already read."""
 
     cache: Any
     mask_BT: Tensor
@@ -170,7 +170,7 @@ def _scores(
     length_power: float,
     pad_id: int,
 ) -> Tensor:
-    """Return each row's score; ``before[i]`` of its tokens are in the past."""
+    """Return each row's score; ``before[i]`` of its tokens are in the cache."""
     device = model.device
     tails = [torch.tensor(row.ids[length:], device=device) for row, length in zip(rows, before, strict=True)]
     ids_BT = pad_sequence(tails, batch_first=True, padding_value=pad_id)
@@ -186,7 +186,7 @@ def _scores(
         inputs["attention_mask"] = torch.cat([past.mask_BT, mask_BT], dim=1)
         inputs |= {"past_key_values": past.cache, "use_cache": True}
     starts_B = torch.tensor([row.start for row in rows], device=device) - before_B
-    # Logits from the first place that predicts a label's token on: prompts need none, and they are the longest part.
+    # Logits from the first position that predicts a label's token: prompts, the longest part, need none.
     first = int(starts_B.min()) - 1
     _, logits_BTV = _run(model, inputs, ids_BT.shape[1] - first)
     logits_BTV = logits_BTV[:, :-1].float()
@@ -199,7 +199,7 @@ def _scores(
 
 
 def _run(model: Any, inputs: dict[str, Any], last: int) -> tuple[Any, Tensor]:
-    """Run a model; return its output, and its logits at the last so many positions."""
+    """Run a model; return its output, and its logits at the last `last` positions."""
     known = accepted_inputs(type(model).forward)
     given = {name: value for name, value in inputs.items() if name in known}
     if "logits_to_keep" in known:
@@ -209,14 +209,14 @@ def _run(model: Any, inputs: dict[str, Any], last: int) -> tuple[Any, Tensor]:
 
 
 def _shared(labels: Sequence[LabelTokens]) -> int:
-    """Return how many tokens all labels' rows begin with, short of the token that predicts the first label's."""
+    """Return the length of all labels' common prefix, before the token that predicts the first label token."""
     most = min(label.start for label in labels) - 1
     columns = zip(*(label.ids[:most] for label in labels), strict=True)
     return next((place for place, tokens in enumerate(columns) if len(set(tokens)) > 1), most)
 
 
 def _ids_before(tokenizer: Any) -> list[int]:
-    """Return the special tokens that `tokenizer` begins a text with."""
+    """Return the special tokens that `tokenizer` puts before a text."""
     probe = "limbeck"
     bare = tokenizer(probe, add_special_tokens=False)["input_ids"]
     full = tokenizer(probe)["input_ids"]

@@ -1,4 +1,4 @@
-"""Do two models mean the same tokens by the same ids?"""
+"""Check that two models use the same ids for the same tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SENTENCES = (
 )
 _SHOWN = 3
 _INSTEAD = (
-    "Methods on logits need one tokenizer. What would work: seqkd (the student learns the text that the teacher "
+    "Methods on logits need one tokenizer. What would work: seqkd (the student learns from texts that the teacher "
     "writes), or a student of the teacher's family."
 )
 
@@ -26,9 +26,9 @@ _INSTEAD = (
 def align_vocabularies(teacher: Any, student: Any, *, teacher_rows: int, student_rows: int) -> int:
     """Return how many leading ids both models use; logits of either are cut to these before softmax.
 
-    Maps from token to id are compared, special and added tokens included, and not sizes: embeddings are often padded
-    to different sizes for one tokenizer (151,936 and 152,064 rows for 151,665 tokens), and different tokenizers can
-    have one size. A few sentences must become the same ids too, for merges and normalisation may differ.
+    Maps from token to id are compared, special and added tokens included, rather than sizes: embeddings are often
+    padded to different sizes for one tokenizer (151,936 and 152,064 rows for 151,665 tokens), and different tokenizers
+    can have the same size. A few sentences must also become the same ids, since merges and normalisation may differ.
 
     Args:
         teacher: the teacher's tokenizer.
@@ -37,7 +37,7 @@ def align_vocabularies(teacher: Any, student: Any, *, teacher_rows: int, student
         student_rows: V of the student's logits.
 
     Raises:
-        ModelError: a token has another id or is not there, a sentence becomes other ids, or a model has fewer logits
+        ModelError: a token has another id or is missing, a sentence becomes other ids, or a model has fewer logits
             than the tokenizer has ids.
     """
     ids = teacher.get_vocab()
@@ -61,7 +61,7 @@ def align_vocabularies(teacher: Any, student: Any, *, teacher_rows: int, student
 
 
 def _differences(teacher: Mapping[str, int], student: Mapping[str, int]) -> str:
-    """Say how many tokens differ, and the first of them by the teacher's id."""
+    """Describe how many tokens differ, with the first ones by the teacher's id."""
     different = [token for token in teacher if token in student and teacher[token] != student[token]]
     only_teacher, only_student = teacher.keys() - student.keys(), student.keys() - teacher.keys()
     parts = []
@@ -73,7 +73,7 @@ def _differences(teacher: Mapping[str, int], student: Mapping[str, int]) -> str:
         if only:
             shown = sorted(only, key=lambda token: ids[token])[:_SHOWN]
             examples = ", ".join(f"{token!r} = {ids[token]}" for token in shown)
-            parts.append(f"{len(only):,} tokens are the {whose}'s alone ({examples})")
+            parts.append(f"{len(only):,} tokens are only the {whose}'s ({examples})")
     return "; ".join(parts)
 
 

@@ -1,1 +1,1 @@
-"""Where a teacher's signal comes from."""
+"""Sources of a teacher's signal."""

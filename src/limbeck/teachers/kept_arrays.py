@@ -1,6 +1,6 @@
 """Arrays that are computed once, batch by batch, and kept on disk.
 
-The pass over the batches survives a kill: what is written stays, and the next run goes on from there.
+The pass over the batches survives a kill: written values stay, and the next run continues from there.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ def keep_arrays(
     progress: Progress,
     items: Sequence[int] | None = None,
 ) -> None:
-    """Compute arrays, or finish or reuse what `folder` holds: one ``NAME.npy`` for each, and what it took.
+    """Compute arrays, or finish or reuse those in `folder`: one ``NAME.npy`` for each, and the time taken.
 
     Args:
-        compute: returns, of a batch by its number, the values of each array by its name, ``[B, C]``.
+        compute: returns, for a batch number, the values of each array by name, ``[B, C]``.
         batches: which rows of the arrays each batch fills; together every row once.
-        folder: of these arrays alone.
-        fingerprint: identity of all that values depend on. A folder with another one, or with damage, is made anew.
-        title: of the bar.
-        progress: shows how far it is.
-        items: what each batch counts for in the bar; default: its rows.
+        folder: a folder only for these arrays.
+        fingerprint: identity of everything the values depend on. A folder with another, or with damage, is rebuilt.
+        title: title of the progress bar.
+        progress: shows the progress.
+        items: progress of each batch in the bar; default: its rows.
     """
     done, seconds_before, checksums = _state(folder, fingerprint)
-    has_marks = done == 0 or bool(checksums)  # arrays of before there were checksums are believed to their end
+    has_marks = done == 0 or bool(checksums)  # arrays from before there were checksums are trusted
     rows, sizes = sum(map(len, batches)), items or [len(batch) for batch in batches]
     started = time.perf_counter()
     if damage := _damage(folder, rows, batches[:done], checksums):
@@ -81,7 +81,7 @@ def keep_arrays(
 
 
 def seconds_taken(folder: Path) -> float:
-    """Return what computing the arrays of a folder took, restarts included."""
+    """Return the seconds spent computing the arrays of a folder, restarts included."""
     return float(json.loads((folder / _STATE_FILE).read_text(encoding="utf-8"))["seconds"])
 
 
@@ -92,10 +92,10 @@ def _open(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def _state(folder: Path, fingerprint: str) -> tuple[int, float, dict[str, int]]:
-    """Batches done, seconds taken, and checksums of each array; nothing for a folder of another fingerprint."""
+    """Return batches done, seconds taken, and each array's checksum; nothing for a folder with another fingerprint."""
     try:
         state = open_seal(folder / _STATE_FILE, None)
-    except Damage:  # or not there yet
+    except Damage:  # or missing
         return 0, 0.0, {}
     if state.get("fingerprint") != fingerprint:
         return 0, 0.0, {}
@@ -103,7 +103,7 @@ def _state(folder: Path, fingerprint: str) -> tuple[int, float, dict[str, int]]:
 
 
 def _damage(folder: Path, rows: int, batches: Sequence[NDArray[np.int64]], checksums: dict[str, int]) -> str | None:
-    """Say which array does not hold what was computed for `batches`. Checksums go from batch to batch."""
+    """Describe the array that does not hold the values computed for `batches`. Checksums run from batch to batch."""
     for name, expected in checksums.items():
         found = 0
         try:

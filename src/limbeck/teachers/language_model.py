@@ -1,4 +1,4 @@
-"""A teacher that writes, whose weights are at hand."""
+"""A local generative teacher."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["LanguageTeacher", "TeacherStates"]
 
 
 class LanguageTeacher:
-    """Runs a language model on each batch: evaluation mode, no gradients, frozen parameters.
+    """A teacher that runs a language model on each batch: evaluation mode, no gradients, frozen parameters.
 
-    It reads the very token ids of the student, and says nothing but its hidden states at the supervised
-    positions with the head that makes logits of them, and what is at the taps that terms ask for.
+    It reads the same token ids as the student, and returns only its hidden states at the supervised positions, with
+    the head that turns them into logits, and the states at the taps that terms ask for.
 
     Args:
         model: a causal or a sequence-to-sequence language model.
-        vocabulary: tokens that both models know; further rows of its head are padding.
+        vocabulary: number of tokens that both models know; further rows of its head are padding.
     """
 
     def __init__(self, model: Any, vocabulary: int | None = None) -> None:
@@ -31,13 +31,13 @@ class LanguageTeacher:
 
     @torch.no_grad()
     def signal(self, batch: Batch, needs: Needs) -> Signal:
-        """Return next-token distributions at the supervised positions and what is at taps, as `needs` says."""
+        """Return next-token distributions at the supervised positions and states at taps, as `needs` requires."""
         if not needs.teacher:
             return {}
         here, there = self.model.device, batch["labels_BT"].device
         inputs = {name: tensor.to(here) for name, tensor in batch["student"].items()}
         supervised_BT = (batch["labels_BT"] != UNLABELLED).to(here)
-        self.model.eval()  # whoever holds the model may have trained it since
+        self.model.eval()  # the model may have been trained in the meantime
         with capture(self.model, needs.teacher_taps, inputs.get("attention_mask")) as states:
             source = token_logits(self.model, inputs, supervised_BT, self._head, self._vocabulary)
         signal: Signal = {}
@@ -49,10 +49,10 @@ class LanguageTeacher:
 
 
 class TeacherStates:
-    """What is at taps inside a language model that reads the very tokens of the student, and nothing else of it.
+    """A teacher that gives only the states at taps of a language model that reads the student's tokens.
 
     Args:
-        model: a causal one. It runs without its head, in evaluation mode, without gradients.
+        model: a causal model. It runs without its head, in evaluation mode, without gradients.
     """
 
     def __init__(self, model: Any) -> None:
@@ -60,7 +60,7 @@ class TeacherStates:
 
     @torch.no_grad()
     def signal(self, batch: Batch, needs: Needs) -> Signal:
-        """Return what is at the taps that `needs` names, of the student's text."""
+        """Return the states at the taps in `needs`, for the student's text."""
         here, there = next(self.model.parameters()).device, batch["rows_B"].device
         inputs = {name: batch["student"][name].to(here) for name in ("input_ids", "attention_mask")}
         with capture(self.model, needs.teacher_taps, inputs["attention_mask"]) as states:

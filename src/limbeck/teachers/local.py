@@ -1,4 +1,4 @@
-"""A teacher whose weights are at hand."""
+"""A local teacher."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["LocalTeacher"]
 
 
 class LocalTeacher:
-    """Runs the teacher on each batch: evaluation mode, no gradients, frozen parameters."""
+    """A teacher that runs on each batch: evaluation mode, no gradients, frozen parameters."""
 
     def __init__(self, model: Any) -> None:
         self.model = model.eval().requires_grad_(False)
 
     @torch.no_grad()
     def signal(self, batch: Batch, needs: Needs) -> Signal:
-        """Return logits and what is at taps, as far as `needs` names them.
+        """Return logits and states at taps, if `needs` asks for them.
 
         The teacher reads its own encoding of the rows (``batch["teacher"]``) on its own device; the
-        signal comes back on the batch's.
+        signal is returned on the batch's device.
         """
         here, there = next(self.model.parameters()).device, batch["rows_B"].device
         inputs = {name: tensor.to(here) for name, tensor in batch["teacher"].items()}
-        self.model.eval()  # whoever holds the model may have trained it since
+        self.model.eval()  # the model may have been trained in the meantime
         output = run_model(self.model, inputs, needs.teacher_taps)
         signal: Signal = {}
         if needs.logits:

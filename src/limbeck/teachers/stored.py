@@ -1,7 +1,7 @@
 """A teacher's signals for fixed rows, computed once and kept on disk.
 
 Rows are joined with their signal by row number, never by position in a batch or by step, so shuffling,
-accumulation, epochs and ranks cannot part them.
+accumulation, epochs and ranks cannot separate them.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ def can_store(needs: Needs, *, rows: int, classes: int, width: int, limit_bytes:
 
 
 class StoredTeacher:
-    """Serves stored signals by row number. Arrays are mapped, not loaded.
+    """A teacher that serves stored signals by row number. Arrays are mapped, not loaded.
 
     Args:
-        arrays: by kind of signal.
-        seconds: what computing them took.
-        states: is asked for hidden states at every position, which are too large to keep.
+        arrays: arrays by kind of signal.
+        seconds: time spent computing them.
+        states: teacher for hidden states at every position, which are too large to keep.
     """
 
     def __init__(self, arrays: dict[str, NDArray[np.float32]], seconds: float, states: Teacher | None = None) -> None:
         self._arrays = arrays
         self._states = states
         self.seconds = seconds
-        """What computing the signals took, restarts included."""
+        """Seconds spent computing the signals, restarts included."""
 
     def signal(self, batch: Batch, needs: Needs) -> Signal:
-        """Return the stored logits and first-position states of the batch's rows, and other states live."""
+        """Return the stored logits and first-position states of the batch's rows, and other states computed live."""
         signal: Signal = {}
         live = frozenset(tap for tap in needs.teacher_taps if tap.site != "first")
         states = {Tap("first", layer): self._pick(f"first-{layer}", batch["rows_B"]) for layer in needs.teacher_first}
@@ -73,16 +73,16 @@ def store_signals(
     fingerprint: str,
     progress: Progress,
 ) -> StoredTeacher:
-    """Compute the teacher's signals for all rows, or finish or reuse what `folder` holds; see `keep_arrays`.
+    """Compute the teacher's signals for all rows, or finish or reuse those in `folder`; see `keep_arrays`.
 
     Args:
-        teacher: asked once for each batch.
+        teacher: the teacher, called once per batch.
         needs: kinds of signal to keep.
         batches: row numbers, batch by batch; together every row once.
         make_batch: builds the batch of given rows, on the teacher's device.
-        folder: where the arrays are kept, one ``.npy`` file a kind.
+        folder: where the arrays are kept, one ``.npy`` file per kind.
         fingerprint: identity of teacher, encoding and rows.
-        progress: shows how far it is.
+        progress: shows the progress.
     """
 
     def compute(number: int) -> dict[str, NDArray[np.float32]]:

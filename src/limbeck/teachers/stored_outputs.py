@@ -1,4 +1,4 @@
-"""What a teacher puts out for fixed rows, or for the words in them, computed once; other signals come live."""
+"""A teacher's outputs for fixed rows, or for the words in them, computed once; other signals are live."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Places = Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], ...]]
 
 
 class StoredOutputs:
-    """Serves stored outputs by row number, or of units where the student reads them.
+    """A teacher that serves stored outputs by row number, or by unit at the student's positions.
 
     Args:
-        outputs: of all rows ``[N, C]``, or of all units of the texts ``[U, C]``.
-        states: is asked for hidden states, which are too large to keep; ``None``: the teacher has none.
-        places: says for some windows where their units are read: row of the batch, token and unit; ``None``: outputs
-            are of rows.
+        outputs: outputs of all rows ``[N, C]``, or of all units of the texts ``[U, C]``.
+        states: teacher for hidden states, which are too large to keep; ``None``: there is none.
+        places: returns, for some windows, where their units are read: row of the batch, token and unit; ``None``:
+            outputs are per row.
     """
 
     def __init__(self, outputs: NDArray[np.float32], states: Teacher | None, places: Places | None = None) -> None:
@@ -31,7 +31,7 @@ class StoredOutputs:
         self._states = states
 
     def signal(self, batch: Batch, needs: Needs) -> Signal:
-        """Return logits ``[B, C]``, or ``[B, T, C]`` with 0 where no unit is read, and other signals live."""
+        """Return logits ``[B, C]``, or ``[B, T, C]`` with 0 where no unit is read, and other signals computed live."""
         signal: Signal = {}
         if needs.logits:
             signal["logits"] = torch.from_numpy(self._picked(batch)).to(batch["rows_B"].device)

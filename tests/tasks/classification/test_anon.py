@@ -295,7 +295,7 @@ def test_a_first_start_that_failed_pins_nothing(run: dict[str, Any], tmp_path: P
     few(run, tmp_path)
     run["teacher"] = {"api": {"base_url": "http://127.0.0.1:9/v1", "model": "large", "tries": 1}, "prompt": {}}
     for seed in (0, 1):
-        with pytest.raises(TeacherError, match="nothing ever answered there"):
+        with pytest.raises(TeacherError, match="there was never any answer"):
             limbeck.distill(**run | {"seeds": [seed]})
     assert "seeds:\n- 1\n" in (Path(run["output"]) / "run.yaml").read_text(encoding="utf-8")
 

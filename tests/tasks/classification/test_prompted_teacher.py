@@ -198,5 +198,5 @@ def test_labels_and_rationales_are_read_behind_thoughts() -> None:
     answers = ask_for_rationales(teacher, with_reason, ROWS, LABELS)  # type: ignore[arg-type]
     assert [(one.label, one.rationale) for one in answers if one is not None] == [("risk", REASON)] * 2
     teacher = Scripted(lambda request: Answer(thoughts, "stop", "m"))
-    with pytest.raises(TeacherError, match=r"2 only_thoughts.*switch its thinking off"):
+    with pytest.raises(TeacherError, match=r"2 only_thoughts.*turn off its reasoning"):
         chat_label_probs(teacher, PROMPT, ROWS, LABELS, samples=1)  # type: ignore[arg-type]

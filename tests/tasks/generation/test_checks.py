@@ -186,7 +186,7 @@ def test_a_store_that_is_missing_or_not_whole(sections: dict[str, Any], tmp_path
     sections["teacher"]["store"] = str(tmp_path / "store")
     finding = examine(sections)["store"]
     assert finding.level == "fault"
-    assert "Make one with limbeck store" in finding.message
+    assert "Create one with limbeck store" in finding.message
 
 
 def test_rounds_that_are_longer_than_their_stage(sections: dict[str, Any]) -> None:

@@ -228,7 +228,10 @@ def test_the_key_comes_from_the_environment_and_is_shown_nowhere(
         ({"recipe": "fine_tune"}, r"teacher\.server is for a recipe that compares probabilities with the teacher"),
         ({"recipe": "minillm"}, "no store holds"),
         ({"teacher": {"server": {"base_url": "ftp://here", "model": "big"}}}, "must be an address"),
-        ({"teacher": {"server": {"base_url": "http://u:pw@here/v1", "model": "big"}}}, "no user, password"),
+        (
+            {"teacher": {"server": {"base_url": "http://u:pw@here/v1", "model": "big"}}},
+            "must not contain a user, password",
+        ),
         ({"teacher": {"server": {"base_url": "http://here/v1"}}}, "'teacher.server.model' is missing"),
         (
             {"teacher": {"server": {"base_url": "http://h/v1", "model": "b", "key_env": "sk-1"}}},
@@ -254,7 +257,7 @@ def test_an_encoder_and_a_decoder_are_not_served(served: dict[str, Any]) -> None
 def test_the_doctor_without_the_weights(served: dict[str, Any], server: Server) -> None:
     found = {finding.check: finding for finding in examine(checked(served), SilentProgress())}
     assert found["store"].level == "fault"
-    assert "Make one with limbeck store" in found["store"].message
+    assert "Create one with limbeck store" in found["store"].message
     fill(served)
     findings = examine(checked(served), SilentProgress())
     found = {finding.check: finding for finding in findings}

@@ -195,7 +195,7 @@ def change_top_k(sections: dict[str, Any], folder: Path) -> None:
     [
         (change_row, DataError, "1 of 48 rows are not in the teacher store"),
         (change_separator, DataError, "48 of 48 rows are not in the teacher store"),
-        (change_teacher, ConfigError, "was not made for this run. another teacher"),
+        (change_teacher, ConfigError, "does not fit this run. another teacher"),
         (change_temperature, ConfigError, "temperature: 2.0 in the store, 1.0 wanted"),
         (change_top_k, ConfigError, "top_k: 8 in the store, 9 wanted"),
     ],

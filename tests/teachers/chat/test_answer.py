@@ -118,10 +118,10 @@ def test_thoughts_alone_are_no_answer() -> None:
     cut = read_choice(chat("", "length", reasoning_content="It is \ud83d"), CHAT, "m")
     assert isinstance(cut, Failure)
     assert (cut.kind, cut.text, cut.reasoning) == ("truncated", None, "It is \ufffd")
-    assert cut.detail == "reached max_tokens (9) before its end, in the middle of its thoughts"
+    assert cut.detail == "reached max_tokens (9) before its end, in the middle of its reasoning"
     done = read_choice(chat(None, reasoning="risk"), CHAT, "m")
     assert isinstance(done, Failure)
-    assert (done.kind, done.detail) == ("empty", "no text but thoughts (finish reason: stop)")
+    assert (done.kind, done.detail) == ("empty", "only reasoning (finish reason: stop)")
 
 
 @pytest.mark.parametrize("parts", [[{"type": "image", "url": "x"}], [{"type": "text", "text": 3}], [{"type": "text"}]])

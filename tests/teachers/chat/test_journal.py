@@ -155,7 +155,7 @@ def test_files_that_are_no_journal(tmp_path: Path) -> None:
     connection = sqlite3.connect(other)
     connection.execute("CREATE TABLE t (x)")
     connection.close()
-    with pytest.raises(DataError, match="no journal of a chat teacher"):
+    with pytest.raises(DataError, match="not a chat teacher's journal"):
         Journal(other)
     with pytest.raises(DataError, match="there is no journal"):
         Journal(tmp_path / "missing.sqlite", must_exist=True)
@@ -225,7 +225,7 @@ def test_a_damaged_journal_is_an_error_that_says_what_to_do(
     assert all(words.isprintable() for words in said)
     assert {words.split(".sqlite ")[1][:24] for words in said} <= {
         "is not a journal, or is ",
-        "is a database, but no jo",
+        "is a database, but not a",
     }
 
 
@@ -248,7 +248,7 @@ def test_a_damaged_answer_is_no_answer(damage: str, journal: Journal, ask: Calla
     journal._connection.execute(damage)
     with (
         Journal(journal.path) as again,
-        pytest.raises(DataError, match=r"is damaged: .*`\.recover` of"),
+        pytest.raises(DataError, match=r"is damaged: .*`\.recover`; or choose"),
     ):
         again.outcome("h", ask("x"))
 
@@ -287,7 +287,7 @@ def test_names_of_models_are_shown_as_lines(journal: Journal, ask: Callable[...,
 
 
 def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be the name"):
+    with pytest.raises(DataError, match="is not a valid file name"):
         Journal(tmp_path / "a\0b")
 
 

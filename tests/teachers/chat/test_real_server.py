@@ -124,7 +124,7 @@ def test_what_the_server_cannot_do_is_a_failure_and_not_a_guess(
     (outcome,) = teacher.complete([ask(TEXTS[0], max_tokens=4, truncated_ok=True, top_log_probs=5)])
     assert isinstance(outcome, Failure)
     assert outcome.kind == "malformed"
-    assert "log-probabilities were asked for" in outcome.detail
+    assert "log-probabilities were requested" in outcome.detail
     samples = [ask(TEXTS[1], max_tokens=4, truncated_ok=True, sampling_temperature=1.0, sample=n) for n in range(4)]
     assert len(teacher.complete(samples)) == 4
     assert journal.summary().calls == {"answered": 5}

@@ -87,7 +87,7 @@ def test_the_bound_on_answers_grows_with_all_that_makes_them_long() -> None:
         ({"messages": (Message("user", "x"),), "prompt": "x"}, "either messages .* or a prompt"),
         ({"messages": (Message("user", "x"),), "max_tokens": 0}, "max_tokens must be at least 1"),
         ({"prompt": "x", "max_tokens": -1}, "max_tokens"),
-        ({"prompt": "x", "sample": -1}, "sample counts from 0"),
+        ({"prompt": "x", "sample": -1}, "sample must be at least 0"),
         ({"prompt": "x", "extra": {"n": 2, "model": "other"}}, "extra must not set model, n"),
     ],
 )

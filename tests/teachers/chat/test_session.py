@@ -147,7 +147,7 @@ def test_nobody_ever_there(tries: int, server: Any, teacher: Teacher, ask: Ask, 
     assert time.monotonic() - start < 10
     said = str(error.value)
     assert said.startswith(f"could not connect to {server.base_url}: Connect call failed ")
-    assert f"({min(tries, 4)} tries), and nothing ever answered there. Check base_url" in said
+    assert f"({min(tries, 4)} tries), and there was never any answer. Check base_url" in said
     assert "ssl" not in said
     assert advanced == []
     assert journal.spent().tokens == 0
@@ -155,7 +155,7 @@ def test_nobody_ever_there(tries: int, server: Any, teacher: Teacher, ask: Ask, 
 
 def test_an_unknown_host_is_nobody(teacher: Teacher, ask: Ask) -> None:
     with pytest.raises(
-        TeacherError, match=r"^could not connect to http://nobody\.invalid/v1: .*nothing ever answered"
+        TeacherError, match=r"^could not connect to http://nobody\.invalid/v1: .*there was never any answer"
     ):
         teacher(base_url="http://nobody.invalid/v1", tries=1).complete([ask("a")])
 
@@ -181,7 +181,7 @@ def test_a_server_that_goes_away_is_waited_for(
     assert outcomes[1].kind == "connection"
     assert outcomes[1].detail.endswith("6 tries")
     assert sum(advanced) == (status == 200), "what failed is not done"
-    with pytest.raises(TeacherError, match=r"nothing ever answered"):
+    with pytest.raises(TeacherError, match=r"there was never any answer"):
         fleeting.complete([ask("c")])
 
 
@@ -245,7 +245,7 @@ def test_an_end_that_is_not_known_is_asked_for_again_by_the_next_run(
 
 def test_twenty_of_them_in_a_row_end_the_run(server: Any, teacher: Teacher, ask: Ask, reply: Any) -> None:
     server.react = lambda hit: reply(hit.said, finish="sensitive")
-    with pytest.raises(TeacherError, match=r"20 requests in a row .* \(finish reason: sensitive\)\. What was"):
+    with pytest.raises(TeacherError, match=r"20 requests in a row .* \(finish reason: sensitive\)\. Earlier answers"):
         teacher(concurrency=1).complete([ask(str(number)) for number in range(50)])
     assert len(server.received) == 20
 
@@ -410,9 +410,7 @@ def test_a_setting_that_the_model_refuses_ends_the_run_and_names_the_key(
     refusal = trouble(400, "Unsupported value: 'temperature' does not support 0.", code="unsupported_value")
     server.react = lambda hit: refusal if hit.body.get("temperature") == 0 else reply(hit.said)
     requests = [ask(str(number)) for number in range(50)]
-    with pytest.raises(
-        TeacherError, match=r"refuses what is asked of .* support 0\. Set teacher\.api\.temperature to"
-    ):
+    with pytest.raises(TeacherError, match=r"rejects requests to .* support 0\. Set teacher\.api\.temperature to"):
         teacher(concurrency=1).complete(requests)
     assert len(server.received) == 1
     assert all(isinstance(outcome, Answer) for outcome in teacher(temperature=None).complete(requests))
@@ -444,7 +442,7 @@ def test_another_model_ends_the_run_and_what_it_said_does_not_count(
     assert [hit.said for hit in server.received] == ["0", "1", "2"]
     assert journal.summary().answers == {"answer": 2, "wrong_model": 1}
     outcomes = teacher().complete([ask(str(number)) for number in range(3)])
-    assert outcomes[2] == Failure("wrong_model", "answered by 'oracle-2' where 'oracle-1' answered before")
+    assert outcomes[2] == Failure("wrong_model", "answered by 'oracle-2', but 'oracle-1' answered before")
     assert len(server.received) == 3, "it was paid for, so it is not asked for again"
 
 
@@ -463,7 +461,7 @@ def test_the_ceiling_in_money_is_never_passed(server: Any, teacher: Teacher, jou
     refused = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     assert {outcome.kind for outcome in refused} == {"over_budget"}
     assert {outcome.detail for outcome in refused} == {
-        "budget_usd is 0.5: $0.3900 is spent, and the next call may cost $0.1390"
+        "budget_usd is 0.5: $0.3900 was spent, and the next call may cost $0.1390"
     }
 
 
@@ -475,7 +473,7 @@ def test_the_ceiling_covers_what_earlier_runs_spent(server: Any, teacher: Teache
     again = teacher(budget_tokens=5 * 12 + worst, prices=PRICES, budget_usd=1000).complete(requests)
     assert again == first
     assert isinstance(again[-1], Failure)
-    ceiling = f"budget_tokens is {60 + worst}: 72 are spent, and the next call may take {worst}"
+    ceiling = f"budget_tokens is {60 + worst}: 72 were spent, and the next call may take {worst}"
     assert again[-1].detail == ceiling, "the other ceiling is far"
     assert len(server.received) == 6
     more = teacher(budget_tokens=100_000).complete(requests)

@@ -108,7 +108,7 @@ def test_an_answer_with_less_than_half_of_its_probability_on_letters_is_none(
         likeliest = max(top, key=lambda pair: pair[1])[0]
         with pytest.raises(TeacherError) as raised:
             letter_probs(teacher, [[messages("x")]], 3)  # type: ignore[arg-type]
-        assert f"Likeliest first tokens where there was no letter: {likeliest!a} (1)" in str(raised.value)
+        assert f"Most likely first tokens if there was no letter: {likeliest!a} (1)" in str(raised.value)
         assert "teacher.api.log_probs: 0" in str(raised.value)
 
 
@@ -177,7 +177,7 @@ def test_a_plain_prompt_is_for_completion_endpoints() -> None:
 
 
 def test_a_ceiling_is_not_blamed_on_the_prompt() -> None:
-    reached = Failure("over_budget", "budget_usd is 0.5: $0.4900 is spent, and the next call may cost $0.0200")
+    reached = Failure("over_budget", "budget_usd is 0.5: $0.4900 was spent, and the next call may cost $0.0200")
     answers = [Answer("risk", "stop", "m"), Answer("dunno", "stop", "m"), reached, reached]
 
     def ask(outcomes: list[Outcome]) -> None:
@@ -187,8 +187,8 @@ def test_a_ceiling_is_not_blamed_on_the_prompt() -> None:
     with pytest.raises(TeacherError) as error:
         ask([answers[0], *answers[2:]])
     assert str(error.value) == (
-        f"the ceiling was reached: 2 of 3 requests were not sent. {reached.detail}. What was answered is kept in the "
-        "journal and is not paid for again: raise that ceiling and run again"
+        f"the ceiling was reached: 2 of 3 requests were not sent. {reached.detail}. Earlier answers are in "
+        "the journal and are not paid for again: raise that ceiling and run again"
     )
     with pytest.raises(
         TeacherError, match=r"2 of 4 requests were not sent \(3 of 4 answers have no label: 2 over_budget, 1 unknown"
@@ -212,6 +212,7 @@ def test_the_first_failure_is_quoted_with_the_key_that_it_is_about() -> None:
     with pytest.raises(TeacherError) as caught:
         sample_probs(Scripted(react), [messages("x")], NAMES, read, samples=3)  # type: ignore[arg-type]
     said = (
-        "The first failure: rejected, HTTP 400: temperature must be 1. Set teacher.api.temperature to what the model "
+        "The first failure: rejected, HTTP 400: temperature must be 1. Set teacher.api.temperature to a value "
+        "that the model "
     )
     assert said in str(caught.value)

@@ -85,9 +85,9 @@ def test_steps_add_up_and_rows_stay_distributions() -> None:
 
 def test_calibration_that_cannot_be() -> None:
     scored = rows([[0.5, 0.5]])
-    with pytest.raises(DataError, match="3 labels of rows with 2"):
+    with pytest.raises(DataError, match="3 labels for rows with 2"):
         contextual(scored, rows([[0.6, 0.2, 0.2]]))
-    with pytest.raises(DataError, match="it gave none"):
+    with pytest.raises(DataError, match="but none could be read"):
         batch(rows([[0.5, 0.5]], [False]))
     with pytest.raises(DataError, match="no labelled row"):
         fit_temperature(scored, [-1])

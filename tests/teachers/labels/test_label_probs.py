@@ -158,7 +158,7 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
         LabelProbs.load(tmp_path)
     from_samples([["risk"]], NAMES).save(tmp_path / "labels")
     (tmp_path / "labels" / "labels.json").write_text('{"format": 2}', encoding="utf-8")
-    with pytest.raises(DataError, match="format 2, this version reads 1"):
+    with pytest.raises(DataError, match="format 2, but this version reads 1"):
         LabelProbs.load(tmp_path / "labels")
 
 
@@ -192,7 +192,7 @@ def test_rows_that_are_no_distributions_are_refused() -> None:
 def test_there_are_26_letters() -> None:
     assert letters(3) == ["A", "B", "C"]
     assert letters(26)[-1] == "Z"
-    with pytest.raises(DataError, match="up to 26 labels, and the task has 27"):
+    with pytest.raises(DataError, match="up to 26 labels, but the task has 27"):
         letters(27)
 
 

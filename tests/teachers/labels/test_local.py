@@ -93,7 +93,7 @@ def test_what_is_refused(model: Any, make_causal_tokenizer: Callable[..., Any]) 
     tokenizer = make_causal_tokenizer()
     with pytest.raises(ConfigError, match="two or more different labels"):
         score_labels(model, tokenizer, ["x"], ["risk", "risk"])
-    with pytest.raises(ConfigError, match=r"the prompt of text 1 has [0-9,]+ tokens .* the teacher reads 128"):
+    with pytest.raises(ConfigError, match=r"the prompt of text 1 has [0-9,]+ tokens .* the teacher can read 128"):
         score_labels(model, tokenizer, ["x", "x " * 200], LABELS)
     assert score_labels(model, tokenizer, [], LABELS).probs_NC.shape == (0, 3)
     broken = type(model)(model.config)

@@ -39,7 +39,7 @@ def test_each_difference_is_named(tmp_path: Path, fingerprint: Fingerprint, chan
     assert fingerprint.differences(wanted) == [told]
     assert wanted.digest != fingerprint.digest
     write_fingerprint(tmp_path, fingerprint)
-    with pytest.raises(ConfigError, match="not made for this run") as caught:
+    with pytest.raises(ConfigError, match="does not fit this run") as caught:
         write_fingerprint(tmp_path, wanted)
     assert told in str(caught.value)
     assert str(tmp_path) in str(caught.value)
@@ -67,10 +67,10 @@ def test_a_folder_without_a_store(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("{", "is damaged"),
-        ("[]", "is of format None"),
-        ("{}", "is of format None"),
-        ('{"format": 2}', "is of format 2; this version of limbeck reads format 1"),
-        ('{"format": 1, "teacher": "t"}', "is of format 1"),
+        ("[]", "has format None"),
+        ("{}", "has format None"),
+        ('{"format": 2}', "has format 2, but this version of limbeck reads format 1"),
+        ('{"format": 1, "teacher": "t"}', "has format 1"),
     ],
 )
 def test_a_file_that_cannot_be_read(tmp_path: Path, content: str, message: str) -> None:
@@ -104,5 +104,5 @@ def test_a_store_from_before_there_was_a_date_is_read(tmp_path: Path) -> None:
     assert read_fingerprint(tmp_path) == made
     del values["teacher"]
     (tmp_path / STORE_FILE).write_text(json.dumps(values))
-    with pytest.raises(DataError, match="is of format 1"):
+    with pytest.raises(DataError, match="has format 1"):
         read_fingerprint(tmp_path)

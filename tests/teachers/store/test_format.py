@@ -155,8 +155,8 @@ def test_a_certain_token_is_exact() -> None:
     ("change", "message"),
     [
         ({"ids_SK": [[1, 1]]}, "same token id twice"),
-        ({"ids_SK": [[1, 10]]}, "outside of the vocabulary of 10"),
-        ({"ids_SK": [[-1, 1]]}, "outside of the vocabulary of 10"),
+        ({"ids_SK": [[1, 10]]}, "outside the vocabulary of 10"),
+        ({"ids_SK": [[-1, 1]]}, "outside the vocabulary of 10"),
         ({"log_probs_SK": [[math.nan, -1.0]]}, "sum to nan, not 1"),
         ({"log_probs_SK": [[4.0, 1.0]]}, "sum to 57.5"),
         ({"tail_S": [-math.inf]}, "sum to 0.75, not 1"),
@@ -183,5 +183,5 @@ def test_the_message_names_the_position() -> None:
 
 @pytest.mark.parametrize("top_k", [0, -1, 11])
 def test_an_impossible_k_is_refused(top_k: int) -> None:
-    with pytest.raises(ConfigError, match=f"top_k is {top_k}: .* at most all 10"):
+    with pytest.raises(ConfigError, match=f"top_k is {top_k}, .* to all 10"):
         RowFormat(10, top_k)

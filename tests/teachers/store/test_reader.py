@@ -103,7 +103,7 @@ def test_a_flipped_byte_is_noticed_and_named(make_store: Make, require_samples: 
         told = str(caught.value)
         assert f"{shard} is damaged" in told
         assert f"'row-{hit}'" in told
-        assert f"Remove it and {shard.stem}.index beside it, and run limbeck store again" in told
+        assert f"Remove it and {shard.stem}.index, and run limbeck store again" in told
         others = [number for number in range(5) if number != hit]
         require_samples(store.read(keys(others)), others)
 
@@ -122,7 +122,7 @@ def test_a_shard_that_was_cut_short(make_store: Make) -> None:
     (shard,) = store.folder.glob("*.shard")
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-1])
-    with pytest.raises(DataError, match=f"is damaged: its index speaks of {len(whole)} bytes and it has"):
+    with pytest.raises(DataError, match=f"is damaged: its index lists {len(whole)} bytes, but it has"):
         TokenStore.open(store.folder)
     with pytest.raises(DataError, match="is damaged: the sample with the key 'row-4'"):
         store.read(["row-0", "row-4"])

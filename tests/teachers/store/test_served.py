@@ -103,7 +103,7 @@ def test_a_digit_is_a_text_where_texts_are_given() -> None:
     ids=["list", "dictionary", "prefix"],
 )
 def test_a_text_without_an_id_is_refused(position: Any) -> None:
-    with pytest.raises(DataError, match=r"names the token .*--return-tokens-as-token-ids"):
+    with pytest.raises(DataError, match=r"has the token .*--return-tokens-as-token-ids"):
         from_top_logprobs([position], top_k=1, vocabulary=VOCABULARY)
 
 
@@ -152,12 +152,12 @@ def test_a_sequence_where_nothing_counts() -> None:
 @pytest.mark.parametrize(
     ("prompt_logprobs", "labels", "message"),
     [
-        (PROMPT[1:], LABELS, "sequence of 5 tokens have 5 elements, the first of them None; here are 4"),
-        (PROMPT[1:], LABELS[1:], "first of them None; here are 4, beginning with"),
-        (PROMPT[:-1], LABELS, "here are 4"),
-        (PROMPT, [UNLABELLED, UNLABELLED, 29892, 590, 1024], "element 3 .* does not name token 29892"),
-        (PROMPT, SEQUENCE, "element 1 .* does not name token 1,"),
-        (PROMPT, [UNLABELLED] * 4 + [2], "the last of the sequence, is to predict token 2"),
+        (PROMPT[1:], LABELS, "sequence of 5 tokens have 5 elements, the first of them None; these are 4"),
+        (PROMPT[1:], LABELS[1:], "first of them None; these are 4, beginning with"),
+        (PROMPT[:-1], LABELS, "these are 4"),
+        (PROMPT, [UNLABELLED, UNLABELLED, 29892, 590, 1024], "element 3 .* does not include the actual token 29892"),
+        (PROMPT, SEQUENCE, "element 1 .* does not include the actual token 1:"),
+        (PROMPT, [UNLABELLED] * 4 + [2], "the last of the sequence, should predict token 2"),
         ([None, PROMPT[1], None, *PROMPT[3:]], LABELS, "element 2 of the server's list is None"),
     ],
     ids=["without None", "both shortened", "cut", "unshifted labels", "token ids", "past the end", "a hole"],
@@ -175,9 +175,9 @@ def test_lists_that_are_not_of_this_sequence(prompt_logprobs: list[Any], labels:
         ({3: math.nan}, "sum to nan"),
         ({3: 2.5, 4: 0.1}, "expected log-probabilities"),
         ({3: -0.1, 4: -0.2}, "sum to 1.7"),
-        ({32000: -0.1}, "names token 32000"),
+        ({32000: -0.1}, "has token 32000"),
         ({-1: -0.1}, "or a negative one"),
-        ([{"token": "\ufffd", "logprob": -1.0}, {"token": "\ufffd", "logprob": -2.0}], "names a token twice"),
+        ([{"token": "\ufffd", "logprob": -1.0}, {"token": "\ufffd", "logprob": -2.0}], "has a token twice"),
         ("Hello", "element 1 of the server's list is 'Hello'"),
     ],
     ids=["empty", "ruled out", "nan", "logits", "too much", "above", "negative", "twice", "text"],

@@ -68,7 +68,7 @@ def test_rows_differ_so_that_a_wrong_join_would_show(store: TokenStore) -> None:
 
 
 def test_a_row_that_is_not_stored(store: TokenStore) -> None:
-    with pytest.raises(DataError, match=r"2 of 26 rows are not .* row 24: the data or the template changed"):
+    with pytest.raises(DataError, match=r"2 of 26 rows are not .* row 24: the data or the template has changed"):
         StoredTokenTeacher(store, [*KEYS, "changed", "changed too"])
 
 
@@ -79,7 +79,7 @@ def test_another_number_of_supervised_positions(store: TokenStore) -> None:
     batch["labels_BT"][1, -1] = UNLABELLED
     stored = 1 + number_of(9) % 5
     with pytest.raises(
-        DataError, match=f"row 9 has {stored - 1} supervised positions, and .* has {stored} for its key"
+        DataError, match=f"row 9 has {stored - 1} supervised positions, but .* has {stored} for its key"
     ):
         teacher.signal(batch, NEEDS)
 

@@ -312,7 +312,7 @@ def test_a_full_disk_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(writing, "_write_at", full)
         for number in (2, 3):
-            with pytest.raises(StorageError, match=r"\.shard could not be written.*No space left.*Make room"):
+            with pytest.raises(StorageError, match=r"\.shard could not be written.*No space left.*Free some space"):
                 writer.sync()
             require_samples(TokenStore.open(folder).read(["row-0"]), [0])
             assert TokenStore.open(folder).missing(keys(range(4))) == [1, 2, 3]

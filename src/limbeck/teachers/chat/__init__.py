@@ -1,1 +1,1 @@
-"""A teacher behind an OpenAI-compatible API, and the journal of everything it was paid for."""
+"""A teacher behind an OpenAI-compatible API, and the journal of everything that was paid for."""

@@ -1,4 +1,4 @@
-"""What comes back from a chat teacher: an answer, or a failure that says which kind it is. Never an empty string."""
+"""What comes back from a chat teacher: an answer, or a failure with its kind. Never an empty string."""
 
 from __future__ import annotations
 
@@ -15,64 +15,64 @@ __all__ = ["Answer", "Failure", "FailureKind", "Outcome", "TokenLogProb", "read_
 FailureKind = Literal[
     "refused",  # the API's content filter, or the model in the field meant for refusals
     "truncated",  # it reached max_tokens before its end
-    "empty",  # nothing, or nothing but white space
-    "malformed",  # not what the API promises, or ended for a reason that is none of the known ones
+    "empty",  # nothing, or only white space
+    "malformed",  # not what the API promises, or ended for an unknown reason
     "wrong_model",  # the API answered with another model than before
-    "rejected",  # the API does not take this request (4xx)
+    "rejected",  # the API does not accept this request (4xx)
     "rate_limited",  # still 429 after all tries, or asked to wait too long
-    "server_error",  # still 5xx after all tries, or broke off in the middle
+    "server_error",  # still 5xx after all tries, or broke off midway
     "timeout",
     "connection",  # could not connect, or the answer was cut
-    "over_budget",  # not sent: its worst case would pass the ceiling
+    "over_budget",  # not sent: its worst case would exceed the ceiling
 ]
 
 
 _GOOD_ENDS = {"stop", "eos", "eos_token", "end_turn", "stop_sequence"}
 _FULL = {"length", "max_tokens", "model_length"}
 _BROKEN_OFF = {"error", "network_error", "server_error", "insufficient_system_resource", "abort"}
-"""Reasons why an answer ended, in small letters. What is in none of the three may be half an answer, or a notice in
-the place of one; taking it for one would teach it."""
+"""Reasons why an answer ended, in lower case. An answer with any other reason may be incomplete, or a notice in its
+place; it must not be trained on."""
 
 
 @dataclass(frozen=True)
 class TokenLogProb:
-    """A token of an answer with its natural log-probability and its likeliest alternatives."""
+    """A token of an answer with its natural log-probability and its most likely alternatives."""
 
     token: str
     log_prob: float | None
     """None for the first token of an echoed prompt."""
     top: tuple[tuple[str, float], ...] = ()
-    """Tokens and log-probabilities, likeliest first; the token itself is usually among them."""
+    """Tokens and log-probabilities, most likely first; the token itself is usually among them."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the teacher said."""
+    """The teacher's answer."""
 
     text: str
-    """At least one character that is not white space."""
+    """Contains at least one character other than white space."""
     finish_reason: str
     served_model: str
-    """The model as the answer names it."""
+    """The model's name in the answer."""
     log_probs: tuple[TokenLogProb, ...] = ()
-    """Empty where none were asked for."""
+    """Empty if none were requested."""
     reasoning: str | None = None
-    """What the model thought before, where the API has a field of its own for it. Not for training."""
+    """The model's reasoning, if the API has a separate field for it. Not for training."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is no answer."""
+    """The reason why there is no answer."""
 
     kind: FailureKind
     detail: str
     text: str | None = None
-    """What came, where something did: half an answer, a refusal. Not for training."""
+    """What came, if anything: half an answer, a refusal. Not for training."""
     log_probs: tuple[TokenLogProb, ...] = ()
     reasoning: str | None = None
     """As in `Answer`."""
     asked_again: bool = False
-    """Whether the answer itself failed: it is not kept, though it may have been paid for, and is asked for again."""
+    """Whether the answer itself failed: it is not kept, though it may have been paid for, and is requested again."""
 
 
 Outcome = Answer | Failure
@@ -104,23 +104,23 @@ def read_choice(choice: Mapping[str, Any], request: ChatRequest, served_model: s
         return Failure("refused", "the model refused", _whole_characters(refusal), log_probs, reasoning)
     if error or end in _BROKEN_OFF:
         return failed("server_error", f"broke off (finish reason: {excerpt(str(given))})", asked_again=True)
-    thinking = ", in the middle of its thoughts" if reasoning and text is None else ""
+    thinking = ", in the middle of its reasoning" if reasoning and text is None else ""
     if end in _FULL and not request.truncated_ok:
         return failed("truncated", f"reached max_tokens ({request.max_tokens}) before its end{thinking}")
     if end is None:
-        return failed("malformed", "the answer has no finish_reason, so it may be half of one", asked_again=True)
+        return failed("malformed", "the answer has no finish_reason, so it may be incomplete", asked_again=True)
     if end not in _GOOD_ENDS | _FULL:
-        detail = f"ended for a reason that is none of the known ones (finish reason: {excerpt(str(given))})"
+        detail = f"ended for an unknown reason (finish reason: {excerpt(str(given))})"
         return failed("malformed", detail, asked_again=True)
     if text is None or not text.strip():
-        return failed("empty", f"no text{' but thoughts' if reasoning else ''} (finish reason: {given})")
+        return failed("empty", f"{'only reasoning' if reasoning else 'no text'} (finish reason: {given})")
     if request.top_log_probs is not None and not log_probs:
-        return failed("malformed", "log-probabilities were asked for, and none came that can be read")
+        return failed("malformed", "log-probabilities were requested, but none that can be read came")
     return Answer(text, str(given), served_model, log_probs, reasoning)
 
 
 def _texts(message: Mapping[str, Any], field: str) -> tuple[Any, str | None]:
-    """Return what the model answered, and what it thought: in a field of its own, or in parts of the content."""
+    """Return the model's answer and its reasoning, which is in a separate field or in parts of the content."""
     content = message.get(field)
     thoughts = [message.get(name) for name in ("reasoning_content", "reasoning")]
     if _in_parts(content):
@@ -140,12 +140,12 @@ def _joined(values: list[Any]) -> str:
 
 
 def _whole_characters(text: str) -> str:
-    """Replace halves of surrogate pairs, which JSON can hold and UTF-8 cannot."""
+    """Replace halves of surrogate pairs, which JSON can hold but UTF-8 cannot."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _read_log_probs(value: Any, *, chat: bool) -> tuple[TokenLogProb, ...] | None:
-    """Return log-probabilities in either of the API's two forms, or None where there are none or they are broken."""
+    """Return log-probabilities in either of the API's two forms, or None if there are none or they are broken."""
     if not isinstance(value, Mapping):
         return None
     try:
@@ -184,7 +184,7 @@ def _sorted(pairs: Any) -> tuple[tuple[str, float], ...]:
 
 def _token(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError("a token is a string")
+        raise TypeError("a token must be a string")
     return _whole_characters(value)
 
 
@@ -194,5 +194,5 @@ def _log_prob(value: Any) -> float:
     except OverflowError:  # an integer of hundreds of digits
         number = -math.inf if value < 0 else math.inf
     if math.isnan(number) or number > 1e-3:  # rounding may leave a little above 0
-        raise ValueError("a log-probability is at most 0")
+        raise ValueError("a log-probability must be at most 0")
     return min(number, 0.0)

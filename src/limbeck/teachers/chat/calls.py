@@ -1,4 +1,4 @@
-"""Which HTTP calls answer a set of requests."""
+"""The HTTP calls that answer a set of requests."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from limbeck.teachers.chat.request import ChatRequest
 __all__ = ["Call", "Key", "plan_calls"]
 
 Key = tuple[str, int]
-"""Content hash and sample: what an answer is kept under."""
+"""Content hash and sample: the key of an answer."""
 
 
 @dataclass
 class Call:
-    """One call that is to be made, for one or several samples of a request."""
+    """One planned call, for one or several samples of a request."""
 
     content_hash: str
     request: ChatRequest
     samples: tuple[int, ...]
     tries: int = 0
-    """How often it was sent."""
+    """Times it was sent."""
 
     def keys(self, samples: Iterable[int] | None = None) -> list[Key]:
-        """Return the keys of `samples`; of all where none are given."""
+        """Return the keys of `samples`; by default of all."""
         return [(self.content_hash, sample) for sample in (self.samples if samples is None else samples)]
 
 
 def plan_calls(missing: Mapping[Key, ChatRequest], samples_per_call: int) -> list[Call]:
-    """Put samples of one request together, as many as one call may ask for, in the order of the requests.
+    """Group samples of one request, as many as one call may ask for, in the order of the requests.
 
-    A request with a seed gets a call for each sample, because each has a seed of its own.
+    A request with a seed gets a call for each sample, because each has its own seed.
     """
     calls: list[Call] = []
     open_calls: dict[str, Call] = {}

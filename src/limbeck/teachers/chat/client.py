@@ -21,43 +21,43 @@ __all__ = ["ChatTeacher"]
 
 
 class ChatTeacher:
-    """Asks an OpenAI-compatible API and remembers every answer.
+    """A client that asks an OpenAI-compatible API and stores every answer.
 
     Args:
         endpoint: the API, its limits and its price.
-        journal: where answers are kept. Several processes may share one.
+        journal: where answers are stored. Several processes may share one.
 
-    What is guaranteed, also where a process is killed at any moment:
+    Guarantees, even if a process is killed at any moment:
 
-    - An answer that is in the journal is never asked for again. A call makes room for the next only once its answer
-      is in the journal; so at most `concurrency` calls, those under way at the kill, can have been paid for and have
-      to be made again.
+    - An answer that is in the journal is never requested again. A call makes room for the next only once its answer
+      is in the journal, so at most the `concurrency` calls in flight at the kill can have been paid for and must be
+      made again.
     - The journal's spending, and so the ceilings, covers every call that was sent. A call that may have been charged
       for without an answer counts at its worst case.
-    - What comes out in the end is what an undisturbed run would give, as far as the API answers the same.
+    - The final result is that of an uninterrupted run, provided that the API answers the same.
     """
 
     def __init__(self, endpoint: ChatEndpoint, journal: Journal) -> None:
         self.endpoint = endpoint
         self.journal = journal
-        self._rng = random.Random()  # only for the jitter of waits, which has to differ between processes
+        self._rng = random.Random()  # only for the jitter of waits, which must differ between processes
 
     def complete(self, requests: Sequence[ChatRequest], update: Update | None = None) -> list[Outcome]:
         """Return one outcome for each request, in their order.
 
-        Requests that say the same (same content hash and sample) are asked once. The key is read, and the network
-        used, only if something is not in the journal.
+        Requests that are equal (same content hash and sample) are sent once. The key is read, and the network used,
+        only if something is not in the journal.
 
         Args:
-            requests: what to ask, but for what the endpoint sets itself. Samples of one request differ in `sample`.
+            requests: what to ask, except for settings of the endpoint. Samples of one request differ in `sample`.
             update: called as `update(n, note)` when n more requests have their answer; the note is what the
-                journal has cost so far, where there are prices.
+                journal has cost so far, if there are prices.
 
         Raises:
             ConfigError: the endpoint cannot do what a request asks for, the key is missing, or the environment's proxy
-            cannot be used. Nothing was sent.
-            TeacherError: going on is useless: there is no server, the key or the model is not accepted, another model
-                answers, or nothing but failures came back. What was paid for is in the journal.
+                cannot be used. Nothing was sent.
+            TeacherError: continuing is pointless: there is no server, the key or the model is rejected, another model
+                answers, or only failures came back. What was paid for is in the journal.
             StorageError: the journal cannot be written.
         """
         requests = [self.endpoint.settled(request) for request in requests]
@@ -91,7 +91,7 @@ class ChatTeacher:
 
     def _read(self, key: Key, request: ChatRequest) -> Outcome:
         outcome = self.journal.outcome(key[0], request)
-        assert outcome is not None, "what did not fail is in the journal"
+        assert outcome is not None, "anything that did not fail is in the journal"
         return outcome
 
     def _ask(self, calls: list[Call], done: Done) -> dict[Key, Failure]:
@@ -104,17 +104,17 @@ class ChatTeacher:
             return thread.submit(asyncio.run, work).result()
 
     def _check(self, requests: Sequence[ChatRequest]) -> None:
-        """All that the endpoint cannot do, before anything is sent."""
+        """Refuse requests that the endpoint cannot serve, before anything is sent."""
         endpoint = self.endpoint
         faults = []
         if any(bool(request.messages) != (endpoint.kind == "chat") for request in requests):
-            faults.append("kind: chat takes requests with messages, kind: completions those with a prompt")
+            faults.append("kind: chat needs requests with messages, kind: completions requests with a prompt")
         most = max((request.top_log_probs or 0 for request in requests), default=0)
         wanted = any(request.top_log_probs is not None for request in requests)
         if wanted and (endpoint.log_probs == 0 or most > endpoint.log_probs):
             faults.append(
-                f"log_probs: {endpoint.log_probs} is what the endpoint is said to give, but {most} alternatives per "
-                "token are asked for. If it gives them, say so in log_probs; otherwise estimate from samples"
+                f"log_probs: {endpoint.log_probs} is what the endpoint is set to give, but {most} alternatives per "
+                "token are requested. If it gives them, set log_probs to that; otherwise estimate from samples"
             )
         if faults:
-            raise ConfigError(f"{endpoint.url} cannot do what is asked of it: " + "; ".join(faults))
+            raise ConfigError(f"{endpoint.url} cannot serve these requests: " + "; ".join(faults))

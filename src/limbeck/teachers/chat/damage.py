@@ -1,4 +1,4 @@
-"""What SQLite and the system say of a journal that cannot be used, as errors that say what to do."""
+"""Errors of SQLite and the system about a journal, turned into errors that say what to do."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["guarded", "reading"]
 
 @contextmanager
 def guarded(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the system say of the journal `path` into `StorageError`; `DataError` if it is damaged."""
+    """Turn errors of SQLite and the system about the journal `path` into `StorageError`, or `DataError` if damaged."""
     try:
         yield
     except sqlite3.OperationalError as error:
         if _is_damage(error):
             raise _damaged(path, error) from error
         raise StorageError(
-            f"journal {path} could not be written: {error}. What it holds is safe; make room, wait for other "
-            "processes, or choose another place on a disk of this machine, and start again"
+            f"journal {path} could not be written: {error}. Its content is safe; free some space, wait for other "
+            "processes, or choose another path on a local disk, and start again"
         ) from error
     except sqlite3.DatabaseError as error:
         raise _damaged(path, error) from error
@@ -33,7 +33,7 @@ def guarded(path: Path) -> Iterator[None]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Like `guarded`, where what is read may be something else than was ever written."""
+    """Like `guarded`, for reads, which may meet damaged content."""
     with guarded(path):
         try:
             yield
@@ -43,12 +43,12 @@ def reading(path: Path) -> Iterator[None]:
 
 def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(
-        f"{path} is not a journal, or is damaged: {excerpt(str(error))}. Put back a copy of it, or what `.recover` of "
-        "the sqlite3 command saves of it; or choose another file, where all is paid for anew"
+        f"{path} is not a journal, or is damaged: {excerpt(str(error))}. Restore it from a copy, or from the output "
+        "of the sqlite3 command's `.recover`; or choose another file, for which everything is paid for again"
     )
 
 
 def _is_damage(error: sqlite3.OperationalError) -> bool:
-    """Most operational errors are a disk's, some a file's: a table that is gone, a text that is no UTF-8."""
+    """Return whether an operational error comes from the file (a lost table, invalid UTF-8) and not from the disk."""
     code = getattr(error, "sqlite_errorcode", None)
     return code == sqlite3.SQLITE_ERROR or "decode" in str(error)

@@ -1,6 +1,6 @@
-"""Where a teacher behind an API is, what may be asked of it, and how much it may cost.
+"""The endpoint of a teacher behind an API: its address, what may be asked of it, and what it may cost.
 
-No secret is ever part of it: `key_env` names an environment variable, which is read when a request is sent.
+It never holds a secret: `key_env` names an environment variable, which is read when a request is sent.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 
 
 _Price = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
-"""A dollar for a token is far above any: larger ones are slips, and their sums could pass what numbers hold."""
+"""A dollar per token is far above any price: larger ones are typing mistakes, and their sums could overflow."""
 
 
 class Prices(BaseModel):
-    """What the provider charges, in US dollars for a million tokens."""
+    """The provider's prices, in US dollars per million tokens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,7 +34,7 @@ class Prices(BaseModel):
     output_usd: _Price
 
     def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Return what a call costs, in dollars.
+        """Return the cost of a call, in dollars.
 
         >>> Prices(input_usd=2.5, output_usd=10).usd(1000, 100)
         0.0035
@@ -43,33 +43,33 @@ class Prices(BaseModel):
 
 
 class Endpoint(BaseModel):
-    """An OpenAI-compatible API: what every use of it has to say."""
+    """An OpenAI-compatible API: the settings that every use needs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     base_url: str
-    """The address without the last part: ``https://api.openai.com/v1``, where ``/completions`` follows."""
+    """The address without the last part: ``https://api.openai.com/v1``, to which ``/completions`` is added."""
     model: str
-    """The model as the API names it. A dated name stays the same model for the whole run."""
+    """The API's name of the model. A dated name stays the same model for the whole run."""
     key_env: str | None = None
-    """Name of the environment variable that holds the key; nothing for a server without one."""
+    """Name of the environment variable that holds the key; empty for a server without one."""
     concurrency: Annotated[int, Field(ge=1, le=512)] = 8
-    """Calls under way at once."""
+    """Concurrent calls."""
     timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 120.0
-    """Longest wait for one whole answer, in seconds."""
+    """Maximum wait for one whole answer, in seconds."""
     tries: Annotated[int, Field(ge=1, le=20)] = 6
-    """How often a call is made at most, where it fails for a reason that may pass."""
+    """Maximum number of tries of a call that fails for a transient reason."""
 
     @field_validator("base_url")
     @classmethod
     def _plain_address(cls, value: str) -> str:
         if not value.isprintable() or " " in value:
-            raise ValueError("base_url must be an address, without blanks and line breaks")
+            raise ValueError("base_url must be an address, without spaces or line breaks")
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("base_url must be an address such as https://api.openai.com/v1")
         if "@" in parts.netloc or parts.query or parts.fragment:
-            raise ValueError("base_url must hold no user, password or query: name a variable in key_env instead")
+            raise ValueError("base_url must not contain a user, password or query: name a variable in key_env instead")
         try:
             good = parts.port != 0
         except ValueError:
@@ -82,7 +82,7 @@ class Endpoint(BaseModel):
     @classmethod
     def _named(cls, value: str) -> str:
         if not value.strip():
-            raise ValueError("model must name the model as the API knows it")
+            raise ValueError("model must be the API's name of the model")
         return value
 
     @field_validator("key_env")
@@ -91,43 +91,43 @@ class Endpoint(BaseModel):
         if value is not None and not _VARIABLE.fullmatch(value):
             raise ValueError(
                 "key_env must be the name of an environment variable, in capitals, such as OPENAI_API_KEY; "
-                "it is never the key itself (what was given is not shown here)"
+                "it is never the key itself (the given value is not shown)"
             )
         return value
 
     @property
     def url(self) -> str:
-        """Where calls go."""
+        """The URL that calls go to."""
         return f"{self.base_url}/completions"
 
 
 class ChatEndpoint(Endpoint):
-    """An OpenAI-compatible API that answers questions."""
+    """An OpenAI-compatible API that answers chat requests or prompts."""
 
     kind: Literal["chat", "completions"] = "chat"
-    """Which of the two endpoints: messages, or one plain prompt."""
+    """The kind of endpoint: messages, or one plain prompt."""
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None
-    """At most so many calls in any 60 seconds, of this process."""
+    """Maximum calls in any 60 seconds, in this process."""
     tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
-    """At most so many tokens in any 60 seconds, of this process; a call under way counts at its worst case."""
+    """Maximum tokens in any 60 seconds, in this process; a call in flight counts at its worst case."""
     budget_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """Ceiling over everything that the journal has ever paid, in dollars; needs `prices`."""
+    """Ceiling on everything that the journal ever paid for, in dollars; needs `prices`."""
     budget_tokens: Annotated[int, Field(ge=0)] | None = None
-    """Ceiling over everything that the journal has ever paid, in tokens of prompts and answers."""
+    """Ceiling on everything that the journal ever paid for, in tokens of prompts and answers."""
     prices: Prices | None = None
     log_probs: Annotated[int, Field(ge=0, le=100)] = 0
-    """How many alternatives per token the API gives log-probabilities of; 0 where it gives none."""
+    """Number of alternatives per token that the API gives log-probabilities for; 0 if none."""
     samples_per_call: Annotated[int, Field(ge=1, le=128)] = 1
-    """Samples of one request asked for in one call (``n``); 1 works with every API."""
+    """Samples of one request per call (``n``); 1 works with every API."""
     limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    """What the API calls the limit on the answer's length; models that reason take the second."""
+    """The API's name for the limit on the answer's length; reasoning models take the second."""
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["usual"] | None = "usual"
-    """Temperature that answers are sampled at, in place of the usual one of each kind of question. None sends none,
-    for models that take no other than their own."""
+    """Temperature that answers are sampled at, instead of the default for each kind of question. None sends none,
+    for models that accept only their own."""
     max_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    """Longest answer in words, thoughts included, in place of the usual length. Answers by one letter stay so."""
+    """Maximum length of answers in words, with reasoning, instead of the default. One-letter answers keep theirs."""
     reasoning_effort: Annotated[str, Field(pattern=r"^[a-z]{1,20}$")] | None = None
-    """How much a model that reasons is to think, in the API's word: ``low``, ``medium``, ``high``, ..."""
+    """How much a reasoning model should reason, in the API's terms: ``low``, ``medium``, ``high``, ..."""
 
     @field_validator("temperature", mode="before")
     @classmethod
@@ -137,16 +137,16 @@ class ChatEndpoint(Endpoint):
     @model_validator(mode="after")
     def _money_needs_prices(self) -> ChatEndpoint:
         if self.budget_usd is not None and self.prices is None:
-            raise ValueError("budget_usd needs prices (input_usd and output_usd for a million tokens)")
+            raise ValueError("budget_usd needs prices (input_usd and output_usd per million tokens)")
         return self
 
     @property
     def url(self) -> str:
-        """Where calls go."""
+        """The URL that calls go to."""
         return f"{self.base_url}/{'chat/completions' if self.kind == 'chat' else 'completions'}"
 
     def settled(self, request: ChatRequest) -> ChatRequest:
-        """Return a request with the endpoint's own settings in place of the usual ones."""
+        """Return a request with the endpoint's own settings instead of the defaults."""
         changes: dict[str, Any] = {}
         if self.temperature != "usual":
             changes["sampling_temperature"] = self.temperature
@@ -158,21 +158,21 @@ class ChatEndpoint(Endpoint):
 
     @property
     def settings(self) -> str:
-        """The settings that change answers, for what is kept under a name of its own; empty where all are usual."""
+        """Return the settings that change answers, for use in names of stored results; empty if all are defaults."""
         settings = {"max_tokens": self.max_tokens, "reasoning_effort": self.reasoning_effort}
         given = [f" {name}={value}" for name, value in settings.items() if value is not None]
         return "".join(given) + ("" if self.temperature == "usual" else f" temperature={self.temperature}")
 
     def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Return what a call costs in dollars; 0 without prices."""
+        """Return the cost of a call in dollars; 0 without prices."""
         return self.prices.usd(prompt_tokens, completion_tokens) if self.prices else 0.0
 
 
 def read_key(endpoint: Endpoint) -> str | None:
-    """Return the key from the environment, or nothing where the endpoint needs none.
+    """Return the key from the environment, or None if the endpoint needs none.
 
     Raises:
-        ConfigError: the variable is not set, or holds what cannot be sent in a header. The value is not shown.
+        ConfigError: the variable is not set, or its value cannot be sent in a header. The value is not shown.
     """
     if endpoint.key_env is None:
         return None

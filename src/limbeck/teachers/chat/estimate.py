@@ -1,4 +1,4 @@
-"""What requests will take, roughly, before any is sent."""
+"""Estimating the cost of requests before any is sent."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["Estimate", "estimate"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is sent, and what it may cost."""
+    """The number of calls and tokens, and what they may cost."""
 
     calls: int
     prompt_tokens: int
-    """By their length in bytes: a token has about four."""
+    """Estimated from the length in bytes: about four per token."""
     answer_tokens: int
-    """If every answer is as long as it may be."""
+    """If every answer has its maximum length."""
     usd: float | None
-    """With answers as long as they may be; None without prices."""
+    """With answers of maximum length; None without prices."""
 
 
 def estimate(endpoint: ChatEndpoint, requests: Sequence[ChatRequest]) -> Estimate:
-    """Estimate what requests take whose answers are in no journal; equal ones are asked once."""
+    """Estimate the cost of requests without answers in a journal; equal ones are sent once."""
     settled = map(endpoint.settled, requests)
     asked = {(r.content_hash(endpoint.kind, endpoint.model), r.sample): r for r in settled}
     calls = plan_calls(asked, endpoint.samples_per_call)

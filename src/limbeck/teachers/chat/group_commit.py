@@ -1,6 +1,6 @@
-"""Many small writes, one sync: what waits for the journal at the same moment shares a transaction.
+"""Many small writes, one sync: operations that wait for the journal at the same time share a transaction.
 
-A sync to disk takes milliseconds. A run with 32 calls under way at once would otherwise wait for the disk longer
+A sync to disk takes milliseconds. A run with 32 concurrent calls would otherwise wait longer for the disk
 than for the teacher.
 """
 
@@ -20,7 +20,7 @@ _Waiting = list[tuple[Callable[[], Any], asyncio.Future[Any]]]
 
 
 class GroupCommit:
-    """Runs operations on a journal in a thread of its own. Belongs to one event loop; `close` ends the thread."""
+    """A queue of operations on a journal, with its own thread. Belongs to one event loop; `close` ends the thread."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -29,10 +29,10 @@ class GroupCommit:
         self._writer: asyncio.Task[None] | None = None
 
     def submit(self, operation: Callable[[], T]) -> asyncio.Future[T]:
-        """Queue `operation`; the future has what it returns, once it is committed.
+        """Queue `operation`; the future resolves to its return value once it is committed.
 
-        Operations are committed in the order in which they are submitted, in one transaction or in several: what
-        was submitted earlier is on disk by then. The future raises `StorageError` if the commit fails.
+        Operations are committed in the order in which they were submitted, in one transaction or several: anything
+        submitted earlier is on disk by then. The future raises `StorageError` if the commit fails.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((operation, future))
@@ -41,7 +41,7 @@ class GroupCommit:
         return future
 
     def close(self) -> None:
-        """Wait for the transaction under way and end the thread."""
+        """Wait for the running transaction and end the thread."""
         self._thread.shutdown()
 
     async def _write(self) -> None:

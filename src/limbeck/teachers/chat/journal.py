@@ -1,20 +1,20 @@
-"""The journal: one SQLite file that remembers every answer a teacher was paid for, and every call that was made.
+"""The journal: one SQLite file that stores every answer that was paid for, and every call that was made.
 
     requests   what was asked, by content hash
-    answers    one element of the API's ``choices`` as it came, by content hash and sample
+    answers    one element of the API's ``choices`` as received, by content hash and sample
     attempts   one row per HTTP call, written before it is sent, with its worst case; settled when it ends
     claims     which process is asking for what
     spent      one row: the sum over attempts
 
-An attempt that never ends (the process was killed, the line was cut, the time was up) keeps its worst case, for the
-provider may have charged for it. So what is spent is never more than the journal says, and a ceiling that the
-journal keeps is kept over restarts and by several processes. An API key is never in here.
+An attempt that never ends (the process was killed, the connection lost, the time exceeded) keeps its worst case,
+since the provider may have charged for it. So the real spending never exceeds the journal's, and a ceiling in the
+journal holds over restarts and for several processes. The journal never contains an API key.
 
-Answers are kept as they came and judged when they are read, so that a better judgement needs no new call. Only what
-was paid for is kept: calls that failed are asked again by the next run.
+Answers are stored as received and judged when they are read, so that a better judgement needs no new call. Only
+what was paid for is stored: the next run repeats calls that failed.
 
-Transactions are WAL with a full sync: what is committed outlives a kill and a power cut. The file must be on a disk
-of this machine, for SQLite's locks do not work on network disks.
+Transactions are WAL with a full sync: committed data survives a kill and a power cut. The file must be on a
+local disk, since SQLite's locks do not work on network disks.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ __all__ = ["Begun", "Cost", "Journal", "JournalSummary"]
 _APPLICATION_ID = 0x4C424A31  # "LBJ1"
 _VERSION = 1
 _BUSY_S = 60.0
-"""How long one process waits for another's transaction; those take milliseconds."""
+"""Maximum wait of one process for another's transaction; those take milliseconds."""
 _MOST_CHECKED_BYTES = 64 * 2**20
-"""A journal up to this size is checked whenever it is opened, which takes 0.1 s at most."""
+"""A journal up to this size is checked when it is opened, which takes at most 0.1 s."""
 
 _SCHEMA = """
 CREATE TABLE requests (hash TEXT PRIMARY KEY, model TEXT NOT NULL, content TEXT NOT NULL) WITHOUT ROWID;
@@ -76,41 +76,41 @@ class Cost:
 
 @dataclass(frozen=True)
 class Begun:
-    """What became of the wish to make a call."""
+    """The result of trying to begin a call."""
 
     state: Literal["go", "known", "claimed", "over_budget"]
-    """Send it; some samples are in the journal already; another process asks for some; it could pass a ceiling."""
+    """Send it; some samples are already in the journal; another process asks for some; it could exceed a ceiling."""
     attempt: int = 0
     known: tuple[int, ...] = ()
-    """The samples that are in the journal already."""
+    """The samples that are already in the journal."""
     spent: Cost = Cost(0, 0.0)
-    """What leaves no room for it."""
+    """The spending that leaves no room for it."""
 
 
 @dataclass(frozen=True)
 class JournalSummary:
-    """What a journal holds."""
+    """A journal's content in numbers."""
 
     answers: dict[str, int]
-    """Paid outcomes by kind: ``answer``, or a failure's kind as it was judged when it came."""
+    """Paid outcomes by kind: ``answer``, or a failure's kind as judged on arrival."""
     calls: dict[str, int]
     """HTTP calls by how they ended: ``answered``, a failure's kind, or ``unknown`` for those that never ended."""
     served: dict[str, dict[str, int]]
-    """For each model that was asked for: the models that answered, and how often."""
+    """For each requested model: the models that answered, and how often."""
     spent: Cost
     unknown: Cost
-    """The part of `spent` that is the worst case of calls that never ended, or ended without saying their usage."""
+    """The part of `spent` that is the worst case of calls that never ended, or ended without reporting their usage."""
 
 
 class Journal:
     """An open journal. Use it as a context manager, or `close` it.
 
     Args:
-        path: the file; made if it is not there.
-        must_exist: do not make it.
+        path: the file; created if missing.
+        must_exist: do not create it.
 
     Raises:
-        DataError: the file is something else, of a later version, or not there with `must_exist`.
+        DataError: the file is something else, of a later version, or missing with `must_exist`.
         StorageError: it cannot be opened or written.
     """
 
@@ -118,15 +118,15 @@ class Journal:
         from filelock import FileLock
 
         if must_exist and not path.is_file():
-            raise DataError(f"there is no journal {path}; a run with a chat teacher makes one")
+            raise DataError(f"there is no journal {path}; a run with a chat teacher creates one")
         if "\0" in str(path):
-            raise DataError(f"{str(path)!r} cannot be the name of a journal's file")
+            raise DataError(f"{str(path)!r} is not a valid file name for a journal")
         self.path = path
         self._first_served: dict[str, str] = {}
         self._lock = threading.RLock()
         with guarded(self.path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{path}.lock"):  # two processes that make the file at once would see half a schema
+            with FileLock(f"{path}.lock"):  # two processes that create the file at once would see half a schema
                 self._connection = sqlite3.connect(
                     path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
                 )
@@ -149,7 +149,7 @@ class Journal:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Group what is called inside into one transaction: one sync to disk, all of it or nothing."""
+        """Group the calls inside into one transaction: one sync to disk, all or nothing."""
         with self._lock, guarded(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -179,7 +179,7 @@ class Journal:
                 self._lock_of(name).unlink(missing_ok=True)
 
     def outcome(self, content_hash: str, request: ChatRequest) -> Outcome | None:
-        """Return what was answered to a request's sample, judged anew, or None where nothing was paid for yet."""
+        """Return the answer to a request's sample, judged again, or None if nothing was paid for yet."""
         place = (content_hash, request.sample)
         with reading(self.path):
             query = "SELECT choice, model, served_model FROM answers WHERE hash = ? AND sample = ?"
@@ -189,10 +189,10 @@ class Journal:
             choice, model, served_model = row
             first = self._served_first(model)
             if served_model != first:
-                detail = f"answered by '{excerpt(served_model)}' where '{excerpt(str(first))}' answered before"
+                detail = f"answered by '{excerpt(served_model)}', but '{excerpt(str(first))}' answered before"
                 return Failure("wrong_model", detail)
             outcome = read_choice(json.loads(choice), request, excerpt(served_model))
-        if isinstance(outcome, Failure) and outcome.asked_again:  # kept by an earlier version, which took it
+        if isinstance(outcome, Failure) and outcome.asked_again:  # stored by an earlier version, which accepted it
             with self.transaction():
                 query = "DELETE FROM answers WHERE hash = ? AND sample = ? AND choice = ?"
                 self._connection.execute(query, (*place, choice))
@@ -211,7 +211,7 @@ class Journal:
         ceiling_tokens: int | None,
         ceiling_usd: float | None,
     ) -> Begun:
-        """Claim a call and reserve its worst case. To be called inside `transaction`, before the call is sent."""
+        """Claim a call and reserve its worst case. Call inside `transaction`, before the call is sent."""
         marks = ", ".join("?" * len(samples))
         where = f"WHERE hash = ? AND sample IN ({marks})"
         execute = self._connection.execute
@@ -223,7 +223,7 @@ class Journal:
             return Begun("claimed")
         spent = self.spent()
         over_tokens = ceiling_tokens is not None and spent.tokens + worst.tokens > ceiling_tokens
-        over_usd = ceiling_usd is not None and spent.usd + worst.usd > ceiling_usd * (1 + 1e-9)  # sums of floats
+        over_usd = ceiling_usd is not None and spent.usd + worst.usd > ceiling_usd * (1 + 1e-9)  # allows for rounding
         if over_tokens or over_usd:
             return Begun("over_budget", spent=spent)
         execute("INSERT OR IGNORE INTO requests VALUES (?, ?, ?)", (content_hash, model, content))
@@ -247,11 +247,11 @@ class Journal:
         choices: Mapping[int, Mapping[str, Any]],
         kinds: Mapping[int, str],
     ) -> str:
-        """Keep what a call brought, by sample. To be called inside `transaction`, with `end`.
+        """Store the answers of a call, by sample. Call inside `transaction`, with `end`.
 
         Returns:
             The model that gave the first answer to `model` in this journal. If it is not `served_model`, the answer
-            was paid for and is kept, but counts as one of a wrong model.
+            was paid for and is stored, but counts as a wrong model's.
         """
         first = self._served_first(model) or served_model
         if served_model != first:
@@ -274,14 +274,14 @@ class Journal:
         usage: tuple[int, int] | None,
         cost: Cost | None,
     ) -> Cost:
-        """Settle a call and return what everything cost so far. To be called inside `transaction`.
+        """Settle a call and return the total cost so far. Call inside `transaction`.
 
         Args:
-            attempt: the number that `begin` gave.
+            attempt: the number from `begin`.
             result: how it ended.
-            status: the HTTP status, where there was one.
-            usage: tokens of prompt and answer, where the API said them.
-            cost: what it cost; None where that is not known, which leaves its worst case standing.
+            status: the HTTP status, if any.
+            usage: tokens of prompt and answer, if the API reported them.
+            cost: its cost; None if unknown, which keeps its worst case.
         """
         prompt_tokens, completion_tokens = usage or (None, None)
         self._connection.execute(
@@ -298,18 +298,18 @@ class Journal:
         return self.spent()
 
     def release(self, owner: str, content_hash: str, samples: Sequence[int]) -> None:
-        """Give up claims, so that another process may ask. To be called inside `transaction`."""
+        """Release claims, so that another process may ask. Call inside `transaction`."""
         self._connection.executemany(
             "DELETE FROM claims WHERE hash = ? AND sample = ? AND owner = ?",
             [(content_hash, sample, owner) for sample in samples],
         )
 
     def spent(self) -> Cost:
-        """Return what everything cost so far, calls under way at their worst case."""
+        """Return the total cost so far, with calls in flight at their worst case."""
         return self._cost("SELECT tokens, usd FROM spent")
 
     def summary(self) -> JournalSummary:
-        """Count what there is."""
+        """Summarise the journal."""
         answers = "SELECT kind, count(*) FROM answers GROUP BY kind ORDER BY 2 DESC, 1"
         calls = "SELECT coalesce(result, 'unknown'), count(*) FROM attempts GROUP BY 1 ORDER BY 2 DESC, 1"
         unknown = "SELECT coalesce(sum(tokens), 0), coalesce(sum(usd), 0.0) FROM attempts WHERE prompt_tokens IS NULL"
@@ -334,7 +334,7 @@ class Journal:
             marks = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_VERSION};"
             self._connection.executescript(f"BEGIN; {_SCHEMA} {marks} COMMIT;")
         elif self._one("PRAGMA application_id") != _APPLICATION_ID:
-            raise DataError(f"{self.path} is a database, but no journal of a chat teacher; choose another file")
+            raise DataError(f"{self.path} is a database, but not a chat teacher's journal; choose another file")
         elif (version := self._one("PRAGMA user_version")) > _VERSION:
             raise DataError(
                 f"journal {self.path} has format {version}, this version of limbeck reads up to {_VERSION}; "
@@ -358,7 +358,7 @@ class Journal:
         self._connection.execute("UPDATE spent SET tokens = tokens + ?, usd = usd + ?", (tokens, usd))
 
     def _served_first(self, model: str) -> str | None:
-        """Name of the model that gave the first answer: labels of two teachers are never mixed."""
+        """Return the model that gave the first answer: labels of two teachers are never mixed."""
         if model not in self._first_served:
             query = "SELECT served_model FROM answers WHERE model = ? ORDER BY rowid LIMIT 1"
             row = self._connection.execute(query, (model,)).fetchone()
@@ -371,7 +371,7 @@ class Journal:
         return self.path.with_name(f"{self.path.name}.{owner}.lock")
 
     def _is_alive(self, owner: str) -> bool:
-        """Whether the process that claimed something still runs; if not, its claims go."""
+        """Return whether the process that owns claims still runs; if not, delete its claims."""
         from filelock import FileLock, Timeout
 
         file = self._lock_of(owner)

@@ -1,4 +1,4 @@
-"""Requests and tokens per minute: a sliding window, so that no 60 seconds ever hold more than allowed."""
+"""Requests and tokens per minute: a sliding window, so that no 60 seconds ever exceed the limits."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Ticket:
 
 
 class RateLimits:
-    """Says when the next call may be sent.
+    """Rate limits that decide when the next call may be sent.
 
     Args:
-        requests_per_minute: most calls in any 60 seconds; None for no limit.
-        tokens_per_minute: most tokens in any 60 seconds; None for no limit. A call that alone is more than this is
-            let through once the window is empty, for otherwise it never would be.
+        requests_per_minute: maximum calls in any 60 seconds; None for no limit.
+        tokens_per_minute: maximum tokens in any 60 seconds; None for no limit. A call that exceeds this on its own is
+            sent once the window is empty, since otherwise it never would be.
         clock: seconds, never running backwards.
     """
 
@@ -48,7 +48,7 @@ class RateLimits:
         self._not_before_s = float("-inf")
 
     def admit(self, tokens: int) -> Ticket | float:
-        """Return a ticket for a call of at most so many tokens, or the seconds after which to ask again."""
+        """Return a ticket for a call of at most `tokens` tokens, or the seconds to wait before asking again."""
         now = self._clock()
         while self._window and self._window[0].moment_s <= now - _WINDOW_S:
             old = self._window.popleft()
@@ -58,7 +58,7 @@ class RateLimits:
             return self._not_before_s - now
         too_many = self._calls is not None and self._calls_now >= self._calls
         too_much = self._tokens is not None and self._tokens_now + min(tokens, self._tokens) > self._tokens
-        if too_many or too_much:  # a call that turns out small makes room before the oldest leaves: ask again soon
+        if too_many or too_much:  # a call that turns out small frees room before the oldest leaves: ask again soon
             return max(0.01, min(self._window[0].moment_s + _WINDOW_S - now, 1.0))
         ticket = Ticket(now, tokens)
         self._window.append(ticket)
@@ -66,19 +66,19 @@ class RateLimits:
         return ticket
 
     def settle(self, ticket: Ticket, tokens: int) -> None:
-        """Replace a call's worst case by what it really took."""
+        """Replace a call's worst case with its actual usage."""
         if ticket.counted:
             self._count(0, tokens - ticket.tokens)
             ticket.tokens = tokens
 
     def withdraw(self, ticket: Ticket) -> None:
-        """Take back a ticket whose call was not sent after all."""
+        """Withdraw a ticket whose call was not sent after all."""
         if ticket.counted:
             self._count(-ticket.calls, -ticket.tokens)
             ticket.calls = ticket.tokens = 0
 
     def pause(self, seconds: float) -> None:
-        """Let no call through for a while: the server asked for it."""
+        """Hold all calls for a while, as the server asked."""
         self._not_before_s = max(self._not_before_s, self._clock() + seconds)
 
     def _count(self, calls: int, tokens: int) -> None:

@@ -1,4 +1,4 @@
-"""What is asked of a chat teacher, and the key under which its answer is kept."""
+"""Requests to a chat teacher, and the keys under which their answers are stored."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _OURS = {
     "top_p", "stop", "seed", "logprobs", "top_logprobs", "logit_bias",
 }  # fmt: skip
 _TOKENS_PER_MESSAGE = 16
-"""Room for the marks that a chat template puts around each message."""
+"""Allowance for the marks that a chat template puts around each message."""
 _BYTES_PER_TOKEN, _BYTES_PER_ALTERNATIVE = 256, 512
-"""Room for a token of an answer as JSON writes it, said twice and escaped, and for one with its log-probability."""
+"""Allowance for a token of an answer in JSON, repeated and escaped, and for one with its log-probability."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message: ``system``, ``developer``, ``user`` or ``assistant``, and what it says."""
+    """One message: its role (``system``, ``developer``, ``user`` or ``assistant``) and its content."""
 
     role: str
     content: str
@@ -34,32 +34,32 @@ class Message:
 class ChatRequest:
     """One sample of one request.
 
-    Raises `ConfigError` on creation where it has not exactly one of messages and prompt, or sets by `extra` what
-    has a field of its own.
+    Creation raises `ConfigError` unless exactly one of messages and prompt is given, or if `extra` sets a value that
+    has its own field.
     """
 
     messages: tuple[Message, ...] = ()
-    """For chat endpoints."""
+    """Messages, for chat endpoints."""
     prompt: str | None = None
-    """For completion endpoints."""
+    """Prompt, for completion endpoints."""
     max_tokens: int = 256
-    """Longest answer; 0 is for prompts that are echoed with their log-probabilities."""
+    """Maximum length of the answer; 0 for prompts that are echoed with their log-probabilities."""
     sampling_temperature: float | None = 0.0
-    """None leaves it to the API: some models take no temperature."""
+    """None leaves it to the API: some models accept no temperature."""
     top_p: float | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
-    """Sample i is asked for with seed + i, in a call of its own."""
+    """Sample i is requested with seed + i, in its own call."""
     sample: int = 0
-    """Which of several answers to the same request. Requests that differ in nothing else share a content hash."""
+    """Number of the sample. Requests that differ only in this share a content hash."""
     top_log_probs: int | None = None
-    """Log-probabilities of so many alternatives per token; None asks for none, 0 for the tokens' own."""
+    """Number of alternatives per token to get log-probabilities for; None: none; 0: only those of the tokens."""
     logit_bias: Mapping[str, float] = field(default_factory=dict)
     """Added to the logits of tokens, by token id."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """More fields of the API's request, such as ``response_format``; they are part of the content hash."""
+    """Other fields of the API's request, such as ``response_format``; they are part of the content hash."""
     truncated_ok: bool = False
-    """Take an answer that reached `max_tokens`: where the log-probabilities of its first tokens are what is wanted."""
+    """Accept an answer that reached `max_tokens`, for requests of its first tokens' log-probabilities."""
 
     def __post_init__(self) -> None:
         if bool(self.messages) == (self.prompt is not None):
@@ -67,12 +67,12 @@ class ChatRequest:
         if self.max_tokens < (0 if self.prompt is not None else 1):
             raise ConfigError(f"max_tokens must be at least 1 (got {self.max_tokens})")
         if self.sample < 0:
-            raise ConfigError(f"sample counts from 0 (got {self.sample})")
+            raise ConfigError(f"sample must be at least 0 (got {self.sample})")
         if taken := sorted(_OURS & set(self.extra)):
-            raise ConfigError(f"extra must not set {', '.join(taken)}: these have fields of their own")
+            raise ConfigError(f"extra must not set {', '.join(taken)}: these have their own fields")
 
     def content(self, kind: str, model: str) -> str:
-        """Return the request as canonical JSON: model, text and sampling, but not which sample it is."""
+        """Return the request as canonical JSON: model, text and sampling settings, without the sample number."""
         fields = {
             "kind": kind,
             "model": model,
@@ -91,7 +91,7 @@ class ChatRequest:
         return json.dumps(kept, sort_keys=True, separators=(",", ":"))
 
     def content_hash(self, kind: str, model: str) -> str:
-        """Return the SHA-256 of `content`, in hexadecimal. With `sample` it is the key of an answer."""
+        """Return the SHA-256 of `content`, in hexadecimal. With `sample`, it is the key of an answer."""
         return hashlib.sha256(self.content(kind, model).encode("ascii")).hexdigest()
 
     def body(self, kind: str, model: str, limit_field: str, samples: int) -> bytes:
@@ -113,18 +113,18 @@ class ChatRequest:
         return json.dumps(fields).encode("ascii")
 
     def size_bytes(self) -> int:
-        """Return how long the text of the prompt is in UTF-8, roles included."""
+        """Return the length of the prompt's text in UTF-8, with roles."""
         texts = [self.prompt or "", *(text for m in self.messages for text in (m.role, m.content))]
         return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
 
     def most_prompt_tokens(self) -> int:
-        """Return a bound on the prompt's tokens: no tokenizer makes more tokens of a text than it has UTF-8 bytes."""
+        """Return a bound on the prompt's tokens: no tokenizer produces more tokens than the text has UTF-8 bytes."""
         marks = _TOKENS_PER_MESSAGE * (len(self.messages) + 1)
         extra = len(json.dumps(dict(self.extra))) if self.extra else 0
         return self.size_bytes() + marks + extra
 
     def most_bytes(self, samples: int) -> int:
-        """Return a bound on what `samples` answers take as JSON, their thoughts and log-probabilities included."""
+        """Return a bound on the size of `samples` answers as JSON, with reasoning and log-probabilities."""
         tokens = self.max_tokens * samples + (self.most_prompt_tokens() if self.prompt is not None else 0)
         alternatives = 0 if self.top_log_probs is None else self.top_log_probs + 1
         return tokens * (_BYTES_PER_TOKEN + _BYTES_PER_ALTERNATIVE * alternatives)

@@ -1,7 +1,7 @@
-"""How long to wait before a call is made again: exponential back-off with full jitter, and what the server asks for.
+"""Waiting times before retries: exponential back-off with full jitter, and the server's ``Retry-After``.
 
-Source of the jitter: Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015). ``Retry-After`` is
-that of RFC 9110, section 10.2.3: seconds, or an HTTP date.
+Source of the jitter: Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015). ``Retry-After``
+follows RFC 9110, section 10.2.3: seconds, or an HTTP date.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ __all__ = ["LONGEST_RETRY_AFTER_S", "back_off_s", "retry_after_s"]
 _FIRST_S = 1.0
 _LONGEST_S = 60.0
 LONGEST_RETRY_AFTER_S = 600.0
-"""A server that asks for a longer wait has its way: the call fails, and the next run asks again."""
+"""If a server asks for a longer wait, the call fails, and the next run asks again."""
 
 
 def back_off_s(tries: int, asked_s: float | None, rng: random.Random) -> float:
     """Return the seconds to wait after `tries` failed calls (1, 2, ...).
 
-    ``uniform(0, min(60, 2**(tries - 1)))``; at least what the server asked for, and then up to a second more, so
+    ``uniform(0, min(60, 2**(tries - 1)))``; at least what the server asked for, plus up to a second, so
     that not all callers come back at the same moment.
     """
     if asked_s is not None:
@@ -30,11 +30,11 @@ def back_off_s(tries: int, asked_s: float | None, rng: random.Random) -> float:
 
 
 def retry_after_s(header: str | None, now_s: float) -> float | None:
-    """Return how long a ``Retry-After`` header asks to wait, in seconds; None where it says nothing readable.
+    """Return the wait that a ``Retry-After`` header asks for, in seconds; None if it cannot be read.
 
     Args:
         header: its value: seconds, or an HTTP date.
-        now_s: the time as seconds since 1970, to which a date is compared.
+        now_s: the time as seconds since 1970, that a date is compared with.
     """
     if header is None:
         return None

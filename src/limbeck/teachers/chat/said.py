@@ -1,4 +1,4 @@
-"""What a server says, before anything keeps or shows it: of bounded size, without the key, and as one line."""
+"""Cleaning a server's words before they are stored or shown: bounded size, without the key, on one line."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ __all__ = ["Body", "KeyCutter", "Unreadable", "excerpt", "parse_json"]
 
 _LONGEST_EXCERPT = 300
 _SHORTEST_SECRET = 12
-"""Shorter keys ("EMPTY", "none") are no secrets but stand-ins for servers without keys, and ordinary words."""
+"""Shorter keys ("EMPTY", "none") are not secrets but placeholders for servers without keys, and ordinary words."""
 _DEEPEST = 64
-"""Levels of JSON that are kept. Answers have about ten; Python can neither write nor read thousands."""
+"""Maximum nesting of JSON that is kept. Answers have about ten levels; Python cannot handle thousands."""
 _LONGEST_INTEGER = 19
 _GZIP_OR_ZLIB, _BARE_DEFLATE = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 _HTML_NAMES = {'"': "quot", "'": "apos", "&": "amp", "<": "lt", ">": "gt"}
 
 
 class Unreadable(Exception):
-    """A body that is too long, or packed in a way that was not asked for."""
+    """A body that is too long, or compressed in a way that was not requested."""
 
 
 class Body:
-    """Puts a body together, unpacked, and never holds more than `most_bytes` of it.
+    """An uncompressed body, assembled from its parts, that never holds more than `most_bytes`.
 
     >>> body = Body("gzip", 100)
     >>> body.add(zlib.compress(b"yes"))
@@ -34,7 +34,7 @@ class Body:
 
     Args:
         encoding: the header ``Content-Encoding``.
-        most_bytes: the longest body that is taken, counted when it is unpacked.
+        most_bytes: maximum size of the body, uncompressed.
     """
 
     def __init__(self, encoding: str, most_bytes: int) -> None:
@@ -44,7 +44,7 @@ class Body:
         self._unpacker: Any = None
 
     def add(self, part: bytes) -> None:
-        """Take what came next. Raises `Unreadable`."""
+        """Add the next part. Raises `Unreadable`."""
         room = self._most - len(self._parts) + 1
         if part and self._encoding not in ("", "identity"):
             part = self._unpacked(part, room)
@@ -53,27 +53,27 @@ class Body:
             raise Unreadable(f"is longer than {self._most / 1e6:.0f} MB")
 
     def text(self) -> str:
-        """Return what has come so far."""
+        """Return the text received so far."""
         return self._parts.decode("utf-8-sig", "replace")
 
     def _unpacked(self, part: bytes, room: int) -> bytes:
         if self._encoding not in ("gzip", "x-gzip", "deflate"):
-            raise Unreadable("is packed in a way that was not asked for")
+            raise Unreadable("is compressed in a way that was not requested")
         try:
             if self._unpacker is None:
-                # Some servers call the bare format deflate, which is zlib's; its first byte is never that of zlib's.
+                # Some servers send raw deflate under this name, which means zlib; their first bytes always differ.
                 bare = self._encoding == "deflate" and part[0] & 0x0F != zlib.DEFLATED
                 self._unpacker = zlib.decompressobj(_BARE_DEFLATE if bare else _GZIP_OR_ZLIB)
             unpacked: bytes = self._unpacker.decompress(part, room)
         except zlib.error:
-            raise Unreadable("cannot be unpacked") from None
+            raise Unreadable("cannot be decompressed") from None
         return unpacked
 
 
 class KeyCutter:
-    """Cuts an API's key out of what its server says, for some servers repeat it.
+    """A filter that removes an API's key from its server's words, since some servers repeat it.
 
-    Found are also Base64 and any mixture of the escapes of JSON, URLs, HTML and programming languages.
+    It also finds Base64 and any mixture of the escapes of JSON, URLs, HTML and programming languages.
 
     >>> KeyCutter("sk-0123456789").text(r"Bearer sk%2D0123\\u00345&#x36;789")
     'Bearer (key)'
@@ -87,7 +87,7 @@ class KeyCutter:
         return text if self._pattern is None else self._pattern.sub("(key)", text)
 
     def value(self, value: Any) -> Any:
-        """Return a value of JSON without the key, which may be in names as well."""
+        """Return a JSON value without the key, which may also be in names."""
         if self._pattern is None:
             return value
         if isinstance(value, str):
@@ -100,8 +100,8 @@ class KeyCutter:
 
 
 def parse_json(text: str) -> Any:
-    """Return what JSON says, or None where it is none. Integers beyond 64 bits become floats, and what is nested too
-    deep is left out: it can be kept and read again."""
+    """Parse JSON; None if it is invalid. Integers beyond 64 bits become floats, and deeper nesting than can be stored
+    and read again is left out."""
     try:
         value = json.loads(text, parse_int=_integer)
     except (ValueError, RecursionError):
@@ -112,7 +112,7 @@ def parse_json(text: str) -> Any:
 
 
 def excerpt(text: str, longest: int = _LONGEST_EXCERPT) -> str:
-    r"""Shorten foreign text to one line that can be printed.
+    r"""Shorten foreign text to one printable line.
 
     >>> excerpt("a\x1b[31m\n b")
     'a [31m b'
@@ -142,7 +142,7 @@ def _spellings(key: str) -> re.Pattern[str]:
 
 
 def _spellings_of(character: str) -> str:
-    """Every length is bounded, so that no text makes the search slow."""
+    """Return a pattern of a character's spellings; all lengths are bounded, so that no text makes the search slow."""
     plain, number = re.escape(character), ord(character)
     code = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{number:02x}")
     ways = [plain, rf"\\{{1,8}}(?:u\{{?0{{0,4}}{code}\}}?|x{code}|{plain})", rf"%(?:25){{0,4}}{code}"]
@@ -152,7 +152,7 @@ def _spellings_of(character: str) -> str:
 
 
 def _in_base64(key: bytes) -> set[str]:
-    """The letters that do not depend on what stands around the key, for each of its three places in a group."""
+    """Return the Base64 letters that do not depend on the context, for each of three offsets of the key in a group."""
     found = set()
     for before, start in ((0, 0), (1, 2), (2, 3)):
         whole = base64.b64encode(b"\0" * before + key).decode()[start : (before + len(key)) * 8 // 6]

@@ -23,26 +23,26 @@ from limbeck.teachers.chat.trouble import Trouble, advice
 __all__ = ["ask"]
 
 _CLAIMED_S = 0.05
-"""Wait before asking whether another process has got its answer."""
+"""Wait before checking whether another process has its answer."""
 _HOPELESS = 20
-"""So many requests that failed one after the other, with no answer in between, end the run."""
+"""Number of consecutive failed requests, without an answer in between, that ends the run."""
 _TRIES_TO_REACH = 4
-"""So many tries of one call, with waits of 7 s at most, for a server that never answered: it may still be starting."""
+"""Tries of one call, with waits of at most 7 s, for a server that never answered: it may still be starting."""
 
 Done = Callable[[Sequence[Key], Cost], None]
-"""Told which keys have an answer, and what the journal has cost."""
+"""Called with the keys that have an answer, and the journal's cost."""
 
 
 async def ask(
     endpoint: ChatEndpoint, journal: Journal, calls: Sequence[Call], done: Done, rng: random.Random
 ) -> dict[Key, Failure]:
-    """Make calls until each has its answers in the journal, or has failed; return what failed without being paid.
+    """Make calls until each has its answers in the journal or has failed; return unpaid failures.
 
-    If cancelled, it lets the calls under way end and keeps their answers.
+    If cancelled, it lets the calls in flight end and stores their answers.
 
     Raises:
         ConfigError: the key is missing, or the environment's proxy cannot be used.
-        TeacherError: going on is useless.
+        TeacherError: continuing is pointless.
         StorageError: the journal cannot be written.
     """
     async with Transport(endpoint) as transport:
@@ -84,10 +84,10 @@ class _Session:
         self.stop = asyncio.Event()
         self.error: Exception | None = None
         self.over_budget: Failure | None = None
-        """Of the first call that did not fit under a ceiling; no later one is sent, even if it would."""
+        """Cost of the first call that did not fit under a ceiling; no later one is sent, even if it would fit."""
         self.failed_in_a_row = 0
         self.reached = False
-        """Whether a server has answered, if only that it is busy."""
+        """Whether a server has answered, even if only that it is busy."""
 
     async def run(self) -> dict[Key, Failure]:
         count = min(self.endpoint.concurrency, len(self.waiting))
@@ -169,7 +169,7 @@ class _Session:
         if begun.state == "claimed":
             self.waiting.append(call)
             await self._sleep(_CLAIMED_S)
-        elif self.under_way:  # their worst cases are counted; what they really cost may leave room
+        elif self.under_way:  # their worst cases count; their actual cost may leave room
             self.waiting.appendleft(call)
             await self.settled.wait()
         else:
@@ -188,7 +188,7 @@ class _Session:
         return reply.served_model or self.endpoint.model
 
     def _judged(self, call: Call, reply: Reply) -> tuple[dict[int, Outcome], list[Failure]]:
-        """Return what a call brought, by sample, and what of it broke off."""
+        """Return a call's outcomes by sample, and those that broke off."""
         kept: dict[int, Outcome] = {}
         broken: list[Failure] = []
         for sample, choice in zip(call.samples, reply.choices, strict=False):
@@ -200,8 +200,8 @@ class _Session:
         return kept, broken
 
     def _keep(self, call: Call, attempt: int, ticket: Ticket, reply: Reply, outcomes: Mapping[int, Outcome]) -> None:
-        """Hand answers to the journal. The next call of this worker is begun behind them, in the same transaction if
-        it can be, and sent after it; waiting for one sync here and for another there would double the wait."""
+        """Hand answers to the journal. This worker's next call is begun after them, if possible in the same
+        transaction, and sent after it; waiting for two separate syncs would double the wait."""
         served = self._served(reply)
         given = dict(zip(call.samples, reply.choices, strict=False))
         choices = {sample: given[sample] for sample in outcomes}
@@ -246,7 +246,7 @@ class _Session:
             )
 
     async def _may_try_again(self, call: Call, attempt: int, ticket: Ticket, trouble: Trouble) -> bool:
-        """Settle a call that brought no answer, and wait until it may be made again; False if it may not."""
+        """Settle a call without an answer, and wait until it may be made again; return False if it may not."""
         asked_s = trouble.retry_after_s
         last = not trouble.may_pass or call.tries >= self.endpoint.tries
         last = last or (asked_s is not None and asked_s > LONGEST_RETRY_AFTER_S)
@@ -265,16 +265,16 @@ class _Session:
         if trouble.fatal:
             what, to, do = "does not serve", " to us", "Check base_url, model and the key that key_env names"
             if trouble.status in (400, 422):
-                what, to = "refuses what is asked of", ""
-                do = advice(trouble.detail) or "See which setting of teacher.api it speaks of"
+                what, to = "rejects requests to", ""
+                do = advice(trouble.detail) or "Check which setting of teacher.api it refers to"
             raise TeacherError(
                 f"{self.endpoint.url} {what} model '{self.endpoint.model}'{to}: {trouble.detail.rstrip('.')}. {do}; "
-                "what was answered before is in the journal"
+                "earlier answers are in the journal"
             )
         if trouble.unreachable and not self.reached and call.tries >= min(_TRIES_TO_REACH, self.endpoint.tries):
             raise TeacherError(
-                f"{trouble.detail} ({call.tries} tries), and nothing ever answered there. Check base_url and that the "
-                "server runs; what was answered before is in the journal"
+                f"{trouble.detail} ({call.tries} tries), and there was never any answer. Check base_url and that the "
+                "server runs; earlier answers are in the journal"
             )
         if last:
             after = f" (asked to wait {asked_s:.0f} s)" if asked_s else ""
@@ -292,7 +292,7 @@ class _Session:
         if self.failed_in_a_row >= _HOPELESS:
             raise TeacherError(
                 f"{self.failed_in_a_row} requests in a row to {self.endpoint.url} failed, the last with: "
-                f"{trouble.kind}, {trouble.detail}. What was answered before is in the journal; "
+                f"{trouble.kind}, {trouble.detail}. Earlier answers are in the journal; "
                 f"{_to_do(trouble)}"
             )
 
@@ -300,7 +300,7 @@ class _Session:
         self.failures |= dict.fromkeys(call.keys(), failure)
 
     def _ended(self, ticket: Ticket, cost: Cost | None) -> None:
-        """Make room for others: a call has ended and is in the journal."""
+        """Free room for others: a call has ended and is in the journal."""
         if cost is not None:
             self.limits.settle(ticket, cost.tokens)
         self.under_way -= 1
@@ -308,15 +308,15 @@ class _Session:
         self.settled = asyncio.Event()
 
     def _too_much(self, call: Call, spent: Cost) -> Failure:
-        """Name each ceiling that the call could pass."""
+        """Describe each ceiling that the call could exceed."""
         worst, usd, tokens, parts = self._worst(call), self.endpoint.budget_usd, self.endpoint.budget_tokens, []
         if usd is not None and spent.usd + worst.usd > usd:
             parts.append(
-                f"budget_usd is {usd:g}: ${spent.usd:.4f} is spent, and the next call may cost ${worst.usd:.4f}"
+                f"budget_usd is {usd:g}: ${spent.usd:.4f} was spent, and the next call may cost ${worst.usd:.4f}"
             )
         if tokens is not None and spent.tokens + worst.tokens > tokens:
             parts.append(
-                f"budget_tokens is {tokens}: {spent.tokens} are spent, and the next call may take {worst.tokens}"
+                f"budget_tokens is {tokens}: {spent.tokens} were spent, and the next call may take {worst.tokens}"
             )
         return Failure("over_budget", "; ".join(parts))
 
@@ -341,7 +341,7 @@ class _Session:
         return None
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait, or until the run is to stop."""
+        """Wait, but no longer than until the run is stopped."""
         try:
             async with asyncio.timeout(seconds):
                 await self.stop.wait()
@@ -350,12 +350,12 @@ class _Session:
 
 
 def _trouble_of(broken: Failure, reply: Reply) -> Trouble:
-    """What broke off may go well the next time; an end that is not known would be the same."""
+    """Return a broken answer's trouble: one that broke off may succeed next time; an unknown ending would recur."""
     passes = broken.kind == "server_error"
     return Trouble(broken.kind, broken.detail, 200, may_pass=passes, charged=True, usage=reply.usage)
 
 
 def _to_do(trouble: Trouble) -> str:
-    """What to change before starting again, after a request that was not taken or could not be answered."""
+    """Return what to change before starting again, after a request that was rejected or could not be answered."""
     hint = advice(trouble.detail) if trouble.kind == "rejected" else None
-    return f"{hint}, and start again" if hint else "start again when the cause is gone"
+    return f"{hint}, and start again" if hint else "start again once the cause is removed"

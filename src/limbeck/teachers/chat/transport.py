@@ -1,4 +1,4 @@
-"""One HTTP call: a reply, or trouble that says whether it may pass and whether it may have been charged for."""
+"""One HTTP call: a reply, or trouble with whether it is transient and whether it may have been charged for."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ if TYPE_CHECKING:
 __all__ = ["LEAST_ROOM", "Reply", "Transport", "known_certificates"]
 
 LEAST_ROOM = 4 * 2**20
-"""Bytes of the longest answer that is taken, beside what its tokens take."""
+"""Maximum bytes of an answer, in addition to those of its tokens."""
 _LONGEST_CONNECT_S = 15.0
 _LONGEST_HEADER = 2**16
-"""An answer with a longer one would be lost, though paid for."""
+"""Answers with longer header lines would be lost, though paid for."""
 _LONGEST_NAME = 200
 _MOST_TOKENS = 10**8
-"""No model reads or writes so many: a usage beyond is none."""
+"""More tokens than any model handles: a larger usage is invalid."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A whole, readable answer of the API."""
+    """A complete, readable answer of the API."""
 
     choices: list[Mapping[str, Any]]
     usage: tuple[int, int] | None
-    """Tokens of prompt and answer, where the API says them."""
+    """Tokens of prompt and answer, if the API reports them."""
     served_model: str | None
-    """One line that can be printed."""
+    """One printable line."""
 
 
 @cache
 def known_certificates() -> ssl.SSLContext:
-    """Read the certificates of this machine, once: it takes as long as a fast answer."""
+    """Read the certificates of this machine once: it takes as long as a fast answer."""
     return ssl.create_default_context()
 
 
 class Transport:
-    """Open connections to one endpoint, as many as there are calls at once. Use it as an asynchronous context manager.
+    """Open connections to one endpoint, one per concurrent call. Use it as an asynchronous context manager.
 
-    Raises `ConfigError` on creation where the key is not in the environment, or the proxy that the environment names
-    is of a kind that cannot be used.
+    Creation raises `ConfigError` if the key is not in the environment, or the proxy that the environment names is of
+    an unsupported kind.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -68,15 +68,15 @@ class Transport:
     async def __aenter__(self) -> Transport:
         import aiohttp
 
-        whole_s = self._endpoint.timeout_s  # connecting ends sooner, so that it is known that nothing was sent
+        whole_s = self._endpoint.timeout_s  # connecting times out sooner, so it is known that nothing was sent
         self._session = aiohttp.ClientSession(
-            # Not trust_env: that looks for a proxy before each call, and sends passwords from ~/.netrc. And no headers
-            # here: those of a session go to its proxy as well, the key among them.
+            # Not trust_env: it looks for a proxy before each call, and sends passwords from ~/.netrc. And no headers
+            # here: those of a session also go to its proxy, including the key.
             proxy=self._proxy,
             timeout=aiohttp.ClientTimeout(total=None, connect=min(_LONGEST_CONNECT_S, whole_s / 2)),
             connector=aiohttp.TCPConnector(limit=0, ssl=known_certificates()),
             cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,  # a small body may unpack to gigabytes: `Body` counts
+            auto_decompress=False,  # a small body may decompress to gigabytes: `Body` counts
             max_field_size=_LONGEST_HEADER,
         )
         return self
@@ -87,11 +87,11 @@ class Transport:
         await self._session.close()
 
     async def send(self, body: bytes, most_bytes: int = LEAST_ROOM) -> Reply | Trouble:
-        """Make one call. Never raises on what a server or a network can do.
+        """Make one call. Never raises, whatever the server or network does.
 
         Args:
-            body: what is sent.
-            most_bytes: the longest answer that is taken, unpacked.
+            body: the request's body.
+            most_bytes: maximum size of the answer, uncompressed.
         """
         import aiohttp
 
@@ -103,19 +103,19 @@ class Transport:
                 self._session.post(endpoint.url, data=body, headers=self._headers, allow_redirects=False) as response,
             ):
                 return await self._read(response, most_bytes)
-        # The texts of some of these errors hold the proxy's password.
+        # The texts of some of these errors contain the proxy's password.
         except aiohttp.ClientHttpProxyError as error:
             return Trouble("connection", f"{not_connected}: the proxy answered {error.status}")
         except aiohttp.ClientConnectorError as error:
             why = error.strerror or str(error.os_error)
             return Trouble("connection", f"{not_connected}: {excerpt(self._cutter.text(why))}", unreachable=True)
         except aiohttp.ConnectionTimeoutError:
-            return Trouble("connection", f"{not_connected}: no answer to the wish to connect")
+            return Trouble("connection", f"{not_connected}: timed out")
         except (aiohttp.InvalidURL, UnicodeError):
-            return Trouble("connection", f"{not_connected}: its address, or that of a proxy, cannot be one")
+            return Trouble("connection", f"{not_connected}: its address, or that of a proxy, is invalid")
         except TimeoutError:
             return Trouble("timeout", f"no whole answer within {endpoint.timeout_s:g} s", charged=True)
-        except aiohttp.ClientError as error:  # its text may quote what came, in a spelling of its own
+        except aiohttp.ClientError as error:  # its text may quote the answer, in its own spelling
             return Trouble("connection", f"the answer was cut: {type(error).__name__}", charged=True)
 
     async def _read(self, response: aiohttp.ClientResponse, most_bytes: int) -> Reply | Trouble:
@@ -131,7 +131,7 @@ class Transport:
         said = body.text()
         value = self._cutter.value(parse_json(said))
         whole = ok and isinstance(value, dict) and bool(value.get("choices"))
-        text = "" if whole else self._cutter.text(said)  # of what cannot be read, to be shown
+        text = "" if whole else self._cutter.text(said)  # of unreadable answers, to be shown
         retry_after = response.headers.get("Retry-After")
         if ok:
             return _read_reply(value, text, retry_after)
@@ -154,14 +154,14 @@ def _proxy_for(url: str) -> str | None:
         )
     if urlsplit(proxy).scheme not in ("http", "https"):
         raise ConfigError(
-            f"the environment names a proxy for {url} that speaks {urlsplit(proxy).scheme}; only HTTP proxies can be "
-            "used. Name another one, or put the host into NO_PROXY"
+            f"the environment names a {urlsplit(proxy).scheme} proxy for {url}; only HTTP proxies can be "
+            "used. Use another one, or put the host into NO_PROXY"
         )
     return proxy
 
 
 def _is_address(proxy: str) -> bool:
-    """Whether it has a host and nothing behind: a password with a # in it would be cut there, and shown."""
+    """Return whether it ends with its host: a password with a # would be cut there, and shown."""
     try:
         parts = urlsplit(proxy)
         port = parts.port
@@ -203,7 +203,7 @@ def _read_usage(value: Any) -> tuple[int, int] | None:
 
 
 def _count(value: Any) -> int | None:
-    """Some servers write whole numbers as 12.0."""
+    """Return a count; some servers write whole numbers as 12.0."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MOST_TOKENS:
         return None
     return int(value) if value == int(value) else None

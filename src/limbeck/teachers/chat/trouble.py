@@ -1,6 +1,6 @@
-"""What a server's error means: whether it may pass, whether any other call would meet it, whether it was charged for.
+"""The meaning of server errors: whether they are transient, affect every call, and may have been charged for.
 
-Errors come with a status, or under status 200 with the error in the body, as many gateways send them.
+Errors come with a status, or with status 200 and the error in the body, as many gateways send them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from limbeck.teachers.chat.said import excerpt
 __all__ = ["SaidError", "Trouble", "advice", "error_in", "said_error", "trouble_of"]
 
 _PASSING = {408, 409, 425, 429}
-"""Statuses after which the same call may succeed; and all of 500 and above."""
+"""Statuses after which the same call may succeed, as well as 500 and above."""
 _FATAL = {401, 402, 403, 404}
-"""Statuses that every other call would get as well: no valid key, no money, no such model or address."""
+"""Statuses that every other call would get too: no valid key, no money, no such model or address."""
 _NEVER_TAKEN = {"unsupported_value", "unsupported_parameter"}
-"""Codes of 400 that speak of a setting, which is the same in every call."""
+"""Codes of 400 about a setting, which is the same in every call."""
 _STATUS_OF_NAME = {
     "authentication_error": 401, "invalid_api_key": 401, "unauthenticated": 401, "unauthorized": 401,
     "insufficient_quota": 402, "insufficient_credits": 402, "insufficient_balance": 402, "payment_required": 402,
@@ -33,53 +33,53 @@ _STATUS_OF_NAME = {
     "deadline_exceeded": 408, "rate_limit_error": 429, "rate_limit_exceeded": 429, "resource_exhausted": 429,
     "too_many_requests": 429, "overloaded_error": 529,
 }  # fmt: skip
-"""What APIs call the errors that HTTP numbers. Others under status 200 count as the server's, which may pass."""
+"""APIs' names for HTTP errors. Others with status 200 count as transient server errors."""
 _STATUS_IN_TEXT = re.compile(r"(?:^|\b(?:error|code|status|HTTP)\b)[\s:=(/\"']{0,4}([45]\d\d)\b", re.IGNORECASE)
 _CODES = ("code", "status", "status_code", "type")
 _MESSAGES = ("message", "detail", "msg")
 _NO_ERROR = {"0", "200", "ok", "success"}
 _ADVICE = (
-    (("temperature",), "Set teacher.api.temperature to what the model takes, or to null, which sends none"),
+    (("temperature",), "Set teacher.api.temperature to a value that the model accepts, or to null to send none"),
     (("max_tokens", "max_completion_tokens"), "Set teacher.api.limit_field: max_completion_tokens"),
-    (("max_tokens",), "Set teacher.api.max_tokens to what the model takes"),
-    (("max_completion_tokens",), "Set teacher.api.max_tokens to what the model takes"),
-    (("reasoning", "effort"), "Set teacher.api.reasoning_effort to what the model takes"),
+    (("max_tokens",), "Set teacher.api.max_tokens to a value that the model accepts"),
+    (("max_completion_tokens",), "Set teacher.api.max_tokens to a value that the model accepts"),
+    (("reasoning", "effort"), "Set teacher.api.reasoning_effort to a value that the model accepts"),
     (("logprob",), "Set teacher.api.log_probs: 0, so that labels are sampled"),
 )
-"""Which key to set, by what an error says."""
+"""The key to set, by words in the error."""
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """No answer."""
+    """A call without an answer."""
 
     kind: FailureKind
     detail: str
     status: int | None = None
-    """Of HTTP, or what the body says in its place."""
+    """The HTTP status, or the body's equivalent."""
     may_pass: bool = True
     fatal: bool = False
     """Whether any other call would fail as well."""
     unreachable: bool = False
-    """Whether no connection came about: it is refused, its host is unknown, its certificate is not trusted."""
+    """Whether there was no connection: refused, unknown host, untrusted certificate."""
     charged: bool = False
-    """Whether the provider may have charged for it: it was sent, and the server did not say that it failed."""
+    """Whether the provider may have charged for it: it was sent, and the server did not report a failure."""
     usage: tuple[int, int] | None = None
-    """Tokens of prompt and answer that it was charged for, where the API says them."""
+    """Tokens of prompt and answer that were charged for, if the API reports them."""
     retry_after_s: float | None = None
 
 
 @dataclass(frozen=True)
 class SaidError:
-    """An error as a body says it."""
+    """An error as reported in a body."""
 
     message: str
     codes: frozenset[str] = frozenset()
-    """Numbers and names, in small letters."""
+    """Numbers and names, in lower case."""
 
     @property
     def status(self) -> int | None:
-        """The HTTP status that its codes, or its words, stand for."""
+        """The HTTP status that its codes, or its words, correspond to."""
         for code in sorted(self.codes):  # numbers first
             if code.isascii() and code.isdigit() and 400 <= int(code[:4]) <= 599:
                 return int(code)
@@ -90,8 +90,8 @@ class SaidError:
 
 
 def said_error(value: Any, text: str) -> SaidError:
-    """Return what a body says that has a status of an error: an object, a text, a name or a number, alone, in a list,
-    or with a message beside it; else its text."""
+    """Return the error in a body with an error status: an object, a text, a name or a number, alone, in a list, or
+    with a message; otherwise the body's text."""
     body = _first(value)
     body = body if isinstance(body, Mapping) else {}
     error = _first(body.get("error") or body.get("errors"))
@@ -104,7 +104,7 @@ def said_error(value: Any, text: str) -> SaidError:
 
 
 def error_in(value: Any, text: str) -> SaidError | None:
-    """Return the error in a body, or in an element of its ``choices``, that says nothing of one by its status.
+    """Return the error in a body, or in an element of its ``choices``, whose status does not show it.
 
     >>> error_in({"error": {"code": 402, "message": "Insufficient credits"}}, "").status
     402
@@ -126,11 +126,11 @@ def trouble_of(
     charged: bool = False,
     usage: tuple[int, int] | None = None,
 ) -> Trouble:
-    """Return what an error means. Under status 200 it means what its code would mean as a status.
+    """Return the meaning of an error. With status 200, its code is treated as a status.
 
     Args:
-        http_status: of the answer.
-        error: what its body says.
+        http_status: status of the answer.
+        error: the error in its body.
         retry_after: the header ``Retry-After``.
         charged: see `Trouble`.
         usage: see `Trouble`.
@@ -149,7 +149,7 @@ def trouble_of(
         wait_s = retry_after_s(retry_after, time.time())
         return replace(made, kind=kinds.get(status, "server_error"), may_pass=True, retry_after_s=wait_s)
     if status < 400:
-        elsewhere = "; expected 200. base_url may be that of another service, or redirect, which is not followed"
+        elsewhere = "; expected 200. base_url may belong to another service, or redirect, which is not followed"
         return replace(made, detail=detail + elsewhere, fatal=True)
     if "content_filter" in error.codes:
         return replace(made, kind="refused")
@@ -157,13 +157,13 @@ def trouble_of(
 
 
 def advice(said: str) -> str | None:
-    """Return which key of the endpoint to set, by what an error says; None where it names no setting."""
+    """Return the endpoint's key to set, from an error's words; None if it names no setting."""
     said = said.lower()
     return next((words for signs, words in _ADVICE if all(sign in said for sign in signs)), None)
 
 
 def _first(value: Any) -> Any:
-    """Some APIs put errors into a list."""
+    """Return a value, or the first of a list, since some APIs put errors into a list."""
     return next(iter(value), None) if isinstance(value, list) else value
 
 

@@ -1,1 +1,1 @@
-"""What a prompted teacher says about the labels of texts: probabilities, by four routes."""
+"""A prompted teacher's probabilities of the labels of texts, by four routes."""

@@ -1,6 +1,6 @@
 """Probabilities of labels from a chat teacher: by option letters' log-probabilities, or by repeated answers.
 
-Failures are data: they are counted by kind, flag their row, and stop the run where they are more than a few.
+Failures are data: they are counted by kind, flag their row, and stop the run if they are more than a few.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ Asked = str | Sequence[Mapping[str, str]]
 """A plain prompt, for completion endpoints, or messages with ``role`` and ``content``."""
 
 CACHED_SAMPLES = "cached_samples"
-"""Flag of rows whose samples are one answer."""
+"""Flag of rows whose samples are all equal."""
 _FEWEST_ALIKE, _SHARE_ALIKE = 10, 0.95
-"""From so many rows on, where so many have equal answers only, it is tried whether the API samples at all."""
+"""With at least so many rows, if so many have only equal answers, test whether the API samples at all."""
 _TRIED = 4
 _RANDOM = "Write twenty random digits, and behind them five words that have nothing to do with each other."
 
 _TOKENS_NAMED, _LONGEST_TOKEN = 3, 20
 
 Read = Callable[[str], tuple[str | None, str]]
-"""Reads an answer: its label or nothing, and the word for what came of it (``conflict``, ``unknown_label``)."""
+"""Reads an answer: its label or None, and a word for the result (``conflict``, ``unknown_label``)."""
 
 
 def request_of(
@@ -78,7 +78,7 @@ def request_of(
 
 
 def letter_requests(asked_NR: Sequence[Sequence[Asked]], top: int) -> list[ChatRequest]:
-    """Return what `letter_probs` asks: one token of each order of each row, with `top` alternatives."""
+    """Return the requests of `letter_probs`: one token for each order of each row, with `top` alternatives."""
     return [request_of(asked, max_tokens=1, top_log_probs=top) for asked_R in asked_NR for asked in asked_R]
 
 
@@ -90,7 +90,7 @@ def sample_requests(
     max_tokens: int = 64,
     stop: tuple[str, ...] = (),
 ) -> list[ChatRequest]:
-    """Return what `sample_probs` asks: `samples` answers of each row."""
+    """Return the requests of `sample_probs`: `samples` answers for each row."""
     return [
         request_of(asked, max_tokens=max_tokens, sampling_temperature=sampling_temperature, sample=number, stop=stop)
         for asked in asked_N
@@ -109,15 +109,15 @@ def letter_probs(
     """Ask for one token, an option letter, in every cyclic order of the labels (`from_log_probs`).
 
     Args:
-        teacher: its endpoint says how many alternatives of a token it gives.
-        asked_NR: for each row the prompts of its orders, in turn.
+        teacher: a chat teacher whose endpoint tells how many alternatives per token it gives.
+        asked_NR: the prompts of each row's orders, in turn.
         classes: C.
-        most_unreadable: largest share of answers without an option letter.
-        update: told of each request that is done.
+        most_unreadable: maximum share of answers without an option letter.
+        update: called for each completed request.
 
     Raises:
         ConfigError: the endpoint gives no log-probabilities.
-        TeacherError: a ceiling was reached, or too many answers could not be read; the message counts them by kind.
+        TeacherError: a ceiling was reached, or too many answers were unreadable; the message counts them by kind.
     """
     outcomes = teacher.complete(letter_requests(asked_NR, teacher.endpoint.log_probs), update)
     following = iter(outcomes)
@@ -135,7 +135,7 @@ def letter_probs(
             if not has_letter(alternatives, classes):
                 kind = outcome.kind if isinstance(outcome, Failure) else "no_letter"
                 if alternatives and kind in ("no_letter", "empty"):
-                    kind = "no_letter"  # of a thought or a blank a server may show no text
+                    kind = "no_letter"  # a server may show no text of reasoning or of a space
                     instead[max(alternatives, key=lambda pair: pair[1])[0]] += 1
                 kinds[kind] += 1
                 of_row.add(f"failed_{kind}")
@@ -165,15 +165,15 @@ def sample_probs(
         asked_N: the prompt of each row.
         names: the task's labels, in order.
         read: reads an answer.
-        samples: answers of each row.
-        sampling_temperature: of the answers; at 0 they would all be one.
-        max_tokens: longest answer.
-        stop: what ends an answer; a base model goes on with another text without it.
-        most_unreadable: largest share of answers without a label.
-        update: told of each request that is done.
+        samples: number of answers per row.
+        sampling_temperature: temperature of the answers; at 0 they would all be equal.
+        max_tokens: maximum length of an answer.
+        stop: end of an answer; without it, a base model continues with another text.
+        most_unreadable: maximum share of answers without a label.
+        update: called for each completed request.
 
     Raises:
-        TeacherError: a ceiling was reached, or too many answers could not be read; the message counts them by kind.
+        TeacherError: a ceiling was reached, or too many answers were unreadable; the message counts them by kind.
     """
     requests = sample_requests(
         asked_N, samples=samples, sampling_temperature=sampling_temperature, max_tokens=max_tokens, stop=stop
@@ -208,10 +208,10 @@ def sample_probs(
 
 
 def samples_vary(teacher: ChatTeacher, sampling_temperature: float, *, plain: bool) -> bool | None:
-    """Whether equal requests get different answers, tried on one that nobody answers alike twice.
+    """Return whether equal requests get different answers, tried on one that is never answered the same twice.
 
-    A teacher that is sure answers alike as well; one that writes the same random digits every time does not sample:
-    a gateway answers from its cache, or the temperature is fixed. ``None``: it cannot be told.
+    A teacher that is sure also gives equal answers; one that writes the same random digits every time does not sample:
+    a gateway answers from its cache, or the temperature is fixed. ``None``: unknown.
     """
     asked: Asked = _RANDOM if plain else [{"role": "user", "content": _RANDOM}]
     requests = sample_requests([asked], samples=_TRIED, sampling_temperature=sampling_temperature)
@@ -227,9 +227,9 @@ def _said(outcome: Outcome) -> str:
 
 
 def _first_token(outcome: Outcome) -> list[tuple[str, float]] | None:
-    """Return the first token's alternatives; a token of white space makes a `Failure` that still has them.
+    """Return the first token's alternatives; a white-space token gives a `Failure` that still has them.
 
-    Two tokens may be spelt alike ("A" and " A" with its blank stripped): both stay.
+    Two tokens may have the same spelling ("A" and " A" with its space stripped): both stay.
     """
     if not outcome.log_probs:
         return None
@@ -241,9 +241,9 @@ def _first_token(outcome: Outcome) -> list[tuple[str, float]] | None:
 
 
 def _named(instead: Counter[str]) -> str:
-    """Return the tokens that stood where a letter was expected, in escapes: some have no width, some look alike."""
+    """Return the tokens found where a letter was expected, escaped: some are invisible, some look the same."""
     shown = [f"{token[:_LONGEST_TOKEN]!a} ({times})" for token, times in instead.most_common(_TOKENS_NAMED)]
-    return f"Likeliest first tokens where there was no letter: {', '.join(shown)}. " if shown else ""
+    return f"Most likely first tokens if there was no letter: {', '.join(shown)}. " if shown else ""
 
 
 def _refuse_unreadable(kinds: Counter[str], outcomes: Sequence[Outcome], most: float, instead: str = "") -> None:
@@ -255,18 +255,18 @@ def _refuse_unreadable(kinds: Counter[str], outcomes: Sequence[Outcome], most: f
     if ceilings:
         others = f" ({lost} of {asked} answers have no label: {counts})" if lost > len(ceilings) else ""
         raise TeacherError(
-            f"the ceiling was reached: {len(ceilings)} of {asked} requests were not sent{others}. {ceilings[0]}. What "
-            "was answered is kept in the journal and is not paid for again: raise that ceiling and run again"
+            f"the ceiling was reached: {len(ceilings)} of {asked} requests were not sent{others}. {ceilings[0]}. "
+            "Earlier answers are in the journal and are not paid for again: raise that ceiling and run again"
         )
     raise TeacherError(
-        f"{lost} of {asked} answers have no label ({counts}); at most {share_text(most, digits=0)} may. {instead}"
-        f"{_first_failure(outcomes)}What was paid for is in the journal and is read again without a request. Failures "
-        f"of the API: run again. Answers without a label: {_advice(kinds)}"
+        f"{lost} of {asked} answers have no label ({counts}); at most {share_text(most, digits=0)} may. "
+        f"{instead}{_first_failure(outcomes)}What was paid for is in the journal and is read again without a request. "
+        f"For failures of the API, run again. For answers without a label: {_advice(kinds)}"
     )
 
 
 def _first_failure(outcomes: Sequence[Outcome]) -> str:
-    """Return what the API said of the first answer that failed, and the setting to change where it is about one."""
+    """Return the API's words on the first failed answer, and the setting to change if it is about one."""
     failure = next((outcome for outcome in outcomes if isinstance(outcome, Failure)), None)
     if failure is None:
         return ""
@@ -277,15 +277,15 @@ def _first_failure(outcomes: Sequence[Outcome]) -> str:
 def _advice(kinds: Counter[str]) -> str:
     if kinds["no_letter"]:
         return (
-            "a model that thinks first, or whose answer begins with a mark, does not say a letter at once. Switch its "
-            "thinking off, or ask for samples of text (teacher.api.log_probs: 0)"
+            "a model that reasons first, or starts its answer with a mark, does not give a letter at once. Turn off "
+            "its reasoning, or ask for samples of text (teacher.api.log_probs: 0)"
         )
     if kinds["only_thoughts"] or kinds["truncated"]:
         return (
-            "the answers end too early, or with the model's thoughts. Allow longer ones (teacher.api.max_tokens), or "
-            "switch its thinking off"
+            "the answers end too early, or within the model's reasoning. Allow longer ones (teacher.api.max_tokens), "
+            "or turn off its reasoning"
         )
-    return "say in the prompt's format what an answer looks like, or use another teacher"
+    return "describe in the prompt's format what an answer looks like, or use another teacher"
 
 
 def _flagged(scored: LabelProbs, marks: Sequence[set[str]]) -> LabelProbs:

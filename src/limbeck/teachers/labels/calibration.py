@@ -1,6 +1,6 @@
-"""Calibration of a teacher's label probabilities; every step keeps the raw ones and says that it was done.
+"""Calibration of a teacher's label probabilities; every step keeps the raw ones and records itself.
 
-Rows that were not kept stay as they are, uniform, and count in no mean.
+Rows that were not kept stay uniform, and do not count in any mean.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from limbeck.teachers.labels.label_probs import LabelProbs
 __all__ = ["COLDEST", "CONTENT_FREE", "HOTTEST", "batch", "contextual", "fit_temperature", "temperature"]
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
-"""Inputs that say nothing: a teacher's answer to them is its bias (Zhao et al. 2021, section 5)."""
+"""Inputs without content: a teacher's answer to them is its bias (Zhao et al. 2021, section 5)."""
 
 COLDEST, HOTTEST = 0.05, 20.0
-"""Bounds of a fitted temperature: rows that are all right would ask for 0, all wrong ones for infinity."""
+"""Bounds of a fitted temperature: if all rows were right it would be 0, if all were wrong infinity."""
 
 _GOLDEN = (5**0.5 - 1) / 2
 _TOLERANCE = 1e-7
 
 
 def contextual(scored: LabelProbs, free: LabelProbs) -> LabelProbs:
-    """Divide by what the teacher says of inputs without content: p' proportional to ``p / mean(p_cf)``.
+    """Divide by the teacher's probabilities for inputs without content: p' proportional to ``p / mean(p_cf)``.
 
     Reference: Zhao, Wallace, Feng, Klein, Singh 2021, "Calibrate Before Use: Improving Few-Shot Performance of
-    Language Models", arXiv:2102.09690, section 5 (a diagonal matrix; here without its further softmax).
+    Language Models", arXiv:2102.09690, section 5 (a diagonal matrix; here without the additional softmax).
 
     Args:
-        scored: the rows.
-        free: the same prompt and labels on `CONTENT_FREE` inputs.
+        scored: probabilities of the rows.
+        free: probabilities of `CONTENT_FREE` inputs with the same prompt and labels.
 
     Raises:
-        DataError: other labels, or none of the inputs without content was answered.
+        DataError: different labels, or no input without content was answered.
     """
     return _divided(scored, _mean(free, scored), "contextual")
 
@@ -45,7 +45,7 @@ def contextual(scored: LabelProbs, free: LabelProbs) -> LabelProbs:
 def batch(scored: LabelProbs) -> LabelProbs:
     """Divide by the mean of the rows themselves: p' proportional to ``p / mean(p)``; needs no labels.
 
-    It assumes that labels are about equally frequent. Where one is rare by nature, this hands it rows of the others.
+    It assumes that labels are about equally frequent. If one is naturally rare, this assigns it rows of the others.
 
     Reference: Zhou et al. 2024, "Batch Calibration: Rethinking Calibration for In-Context Learning and Prompt
     Engineering", arXiv:2309.17249, section 3.
@@ -57,7 +57,7 @@ def batch(scored: LabelProbs) -> LabelProbs:
 
 
 def temperature(scored: LabelProbs, by: float) -> LabelProbs:
-    """Return p' proportional to ``p^(1 / by)``: above 1 flatter, below 1 sharper; no label changes its place.
+    """Return p' proportional to ``p^(1 / by)``: above 1 flatter, below 1 sharper; the order of labels stays the same.
 
     Reference: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 4.2.
 
@@ -65,19 +65,19 @@ def temperature(scored: LabelProbs, by: float) -> LabelProbs:
         DataError: `by` is not above 0.
     """
     if not by > 0:
-        raise DataError(f"a temperature is above 0, not {by}")
+        raise DataError(f"a temperature must be above 0, not {by}")
     probs_NC = np.exp(_scaled_logs(_log(scored.probs_NC), 1 / by))
     return replace(scored, probs_NC=_only_kept(scored, probs_NC), steps=(*scored.steps, f"temperature {by:.6g}"))
 
 
 def fit_temperature(scored: LabelProbs, gold: Sequence[int] | NDArray[np.int64]) -> float:
-    """Return the temperature with the least negative log-likelihood of gold labels, in [`COLDEST`, `HOTTEST`].
+    """Return the temperature with the lowest negative log-likelihood of gold labels, in [`COLDEST`, `HOTTEST`].
 
-    The likelihood is concave in one over the temperature, so golden-section search finds the optimum.
+    The likelihood is concave in the inverse temperature, so golden-section search finds the optimum.
 
     Args:
         scored: development rows, from the same teacher, prompt and calibration steps.
-        gold: their label ids, all of them; below 0: unlabelled, not counted.
+        gold: label ids of all these rows; below 0: unlabelled, not counted.
 
     Raises:
         DataError: no labelled row was kept.
@@ -87,7 +87,7 @@ def fit_temperature(scored: LabelProbs, gold: Sequence[int] | NDArray[np.int64])
         raise DataError(f"{len(gold_N)} gold labels for {len(scored)} rows")
     used_N = scored.kept_N & (gold_N >= 0)
     if not used_N.any():
-        raise DataError("a temperature is fitted on labelled rows, and no labelled row has an answer of the teacher")
+        raise DataError("a temperature is fitted on labelled rows, but no labelled row has an answer from the teacher")
     # A label that the teacher rules out would cost the same infinity at every temperature.
     logs_NC = np.log(np.clip(scored.probs_NC[used_N], np.finfo(np.float64).tiny, None))
     gold_N = gold_N[used_N]
@@ -113,9 +113,9 @@ def _divided(scored: LabelProbs, mean_C: NDArray[np.float64], step: str) -> Labe
 
 def _mean(of: LabelProbs, like: LabelProbs) -> NDArray[np.float64]:
     if of.probs_NC.shape[1] != like.probs_NC.shape[1]:
-        raise DataError(f"calibration with {of.probs_NC.shape[1]} labels of rows with {like.probs_NC.shape[1]}")
+        raise DataError(f"calibration with {of.probs_NC.shape[1]} labels for rows with {like.probs_NC.shape[1]}")
     if not of.kept_N.any():
-        raise DataError("calibration needs the teacher's answers, and it gave none that could be read")
+        raise DataError("calibration needs the teacher's answers, but none could be read")
     mean_C: NDArray[np.float64] = of.probs_NC[of.kept_N].mean(axis=0)
     return mean_C
 

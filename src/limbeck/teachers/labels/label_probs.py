@@ -1,8 +1,8 @@
-"""A teacher's probabilities of labels for every row, and where they come from.
+"""A teacher's label probabilities for every row, and their origin.
 
-Four routes lead here: labels that are on disk already (`from_columns`), scores of a local causal model
+Four routes lead here: labels that are already on disk (`from_columns`), scores of a local causal model
 (`limbeck.teachers.labels.local`), log-probabilities of option letters from an API (`from_log_probs`), and repeated
-samples of text (`from_samples`). `LabelProbs.how` says which it was, and `LabelProbs.steps` what was calibrated
+samples of text (`from_samples`). `LabelProbs.how` tells which one was used, and `LabelProbs.steps` the calibration
 afterwards (`limbeck.teachers.labels.calibration`).
 """
 
@@ -40,15 +40,15 @@ __all__ = [
 Route = Literal["column", "local", "log_probs", "samples"]
 
 MOST_UNREADABLE = 0.02
-"""Above this share of answers without a label the prompt is at fault, not the rows."""
+"""Above this share of answers without a label, the prompt is at fault, not the rows."""
 
 TopTokens = Mapping[str, float] | Sequence[tuple[str, float]]
-"""The likeliest tokens with their natural log-probabilities; several may be spelt alike."""
+"""The most likely tokens with their natural log-probabilities; several may have the same spelling."""
 
 _LEAST_ON_LETTERS = 0.5
-"""Where letters have a smaller share of a token's probability, the model was about to say something else."""
+"""If letters have a smaller share of a token's probability, the model was about to say something else."""
 _BLANKS_IN_VOCABULARIES = "\u0120\u010a\u0109\u010d\u2581"
-"""How byte-level BPE writes blank, line break, tab and carriage return, and SentencePiece a blank."""
+"""Byte-level BPE's characters for space, line break, tab and carriage return, and SentencePiece's for a space."""
 
 _SUM_TOLERANCE = 1e-6
 _FORMAT = 1
@@ -57,16 +57,16 @@ _ARRAYS, _WORDS = "labels.npz", "labels.json"
 
 @dataclass(frozen=True)
 class LabelProbs:
-    """Probabilities of C labels for N rows, in the order of the rows and of the task's labels."""
+    """Probabilities of C labels for N rows, in the order of the rows and the task's labels."""
 
     probs_NC: NDArray[np.float64]
-    """Calibrated; every row sums to 1. Uniform where `kept_N` is false."""
+    """Calibrated probabilities; every row sums to 1. Uniform where `kept_N` is false."""
     raw_NC: NDArray[np.float64]
-    """Before calibration."""
+    """Probabilities before calibration."""
     kept_N: NDArray[np.bool_]
-    """False where the teacher gave no label: refused, cut off, not readable. Such a row must not be trained on."""
+    """False if the teacher gave no label: refused, cut off, unreadable. Such rows must not be trained on."""
     flags: tuple[frozenset[str], ...]
-    """What is special about each row, for example ``floored``."""
+    """Special properties of each row, for example ``floored``."""
     how: Route
     steps: tuple[str, ...] = ()
     """The calibration done, in order."""
@@ -94,7 +94,7 @@ class LabelProbs:
 
     @property
     def entropy_N(self) -> NDArray[np.float64]:
-        """Entropy of each calibrated row over that of the uniform one, ``H(p) / ln C``: 0 sure, 1 uniform.
+        """Entropy of each calibrated row divided by that of a uniform one, ``H(p) / ln C``: 0 is sure, 1 uniform.
 
         >>> scored = from_columns(["a"], [0.7], ["a", "b", "c"])
         >>> scored.entropy_N.round(4).tolist()
@@ -105,11 +105,11 @@ class LabelProbs:
         return entropy_N
 
     def count(self) -> dict[str, int]:
-        """Return how many rows carry each flag."""
+        """Return the number of rows with each flag."""
         return dict(sorted(Counter(flag for flags in self.flags for flag in flags).items()))
 
     def among(self, indices: Sequence[int], rows: int, flag: str) -> LabelProbs:
-        """Return as many `rows`, these ones at `indices`; the others are not kept and carry `flag`.
+        """Return `rows` rows with these ones at `indices`; the others are not kept and get `flag`.
 
         >>> from_samples([["a"]], ["a", "b"]).among([1], 2, "prompt_too_long").kept_N.tolist()
         [False, True]
@@ -123,13 +123,13 @@ class LabelProbs:
         return LabelProbs(probs_NC, raw_NC, kept_N, flags, self.how, self.steps)
 
     def without(self, flag: str) -> LabelProbs:
-        """Return the same with rows of that flag not kept."""
+        """Return a copy in which rows with that flag are not kept."""
         dropped_N = np.array([flag in flags for flags in self.flags], dtype=np.bool_)
         probs_NC = np.where(dropped_N[:, None], 1 / self.probs_NC.shape[1], self.probs_NC)
         return replace(self, probs_NC=probs_NC, kept_N=self.kept_N & ~dropped_N)
 
     def save(self, folder: Path) -> None:
-        """Write `folder`, all of it or nothing: arrays as npz, words as JSON. Raises `StorageError`."""
+        """Write `folder`, all of it or nothing: arrays as npz, text as JSON. Raises `StorageError`."""
         with replace_folder(folder) as part:
             np.savez(part / _ARRAYS, probs=self.probs_NC, raw=self.raw_NC, kept=self.kept_N)
             words = {"format": _FORMAT, "how": self.how, "steps": self.steps, "flags": [sorted(f) for f in self.flags]}
@@ -140,14 +140,14 @@ class LabelProbs:
         """Read what `save` wrote.
 
         Raises:
-            DataError: it is not there, or not what `save` writes.
+            DataError: it is missing, or not in the format of `save`.
         """
         try:
             words = open_seal(folder / _WORDS, folder)
             with np.load(folder / _ARRAYS, allow_pickle=False) as arrays:
                 probs_NC, raw_NC, kept_N = (arrays[name] for name in ("probs", "raw", "kept"))
             if words["format"] != _FORMAT:
-                raise ValueError(f"format {words['format']}, this version reads {_FORMAT}")
+                raise ValueError(f"it has format {words['format']}, but this version reads {_FORMAT}")
             flags = tuple(frozenset(f) for f in words["flags"])
             return cls(probs_NC, raw_NC, kept_N, flags, words["how"], tuple(words["steps"]))
         except (Damage, OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
@@ -157,20 +157,20 @@ class LabelProbs:
 def from_columns(
     labels: Sequence[str | None], confidences: Sequence[float | None] | None, names: Sequence[str]
 ) -> LabelProbs:
-    """Return probabilities made of labels that another model gave, and of its confidence in them.
+    """Return probabilities from another model's labels and its confidence in them.
 
-    The given label gets its confidence, and all others share the rest equally: that is a convention, since a column
-    does not say how the rest was spread. Without a confidence the label gets 1 (flag ``no_confidence``). Where the
-    confidence is less than an equal share, another label comes out likelier (flag ``below_chance``). Confidences that
-    a chat model puts in words are no frequencies; calibrate them where there are gold labels.
+    The given label gets its confidence, and all others share the rest equally: a convention, since a column does not
+    tell how the rest was spread. Without a confidence the label gets 1 (flag ``no_confidence``). If the confidence is
+    below an equal share, another label becomes more likely (flag ``below_chance``). Confidences that a chat model
+    states in words are not frequencies; calibrate them if there are gold labels.
 
     Args:
-        labels: one for each row; ``None``: the row has none, and is not kept.
+        labels: one for each row; ``None``: the row has no label and is not kept.
         confidences: from 0 to 1; ``None``: there are none, or none for this row.
         names: the task's labels, in order.
 
     Raises:
-        DataError: an unknown label, or a confidence outside of [0, 1].
+        DataError: an unknown label, or a confidence outside [0, 1].
 
     Example:
         >>> from_columns(["b", None], [0.8, None], ["a", "b", "c"]).probs_NC.round(3).tolist()
@@ -203,23 +203,23 @@ def from_columns(
 
 
 def letters(classes: int) -> list[str]:
-    """Return the option letters of so many labels: A, B, C, ...
+    """Return the option letters for `classes` labels: A, B, C, ...
 
     Raises:
         DataError: there are more labels than letters.
     """
     if classes > 26:
-        raise DataError(f"option letters serve up to 26 labels, and the task has {classes}; use repeated samples")
+        raise DataError(f"option letters serve up to 26 labels, but the task has {classes}; use repeated samples")
     return [chr(ord("A") + c) for c in range(classes)]
 
 
 def has_letter(top: TopTokens | None, classes: int) -> bool:
-    """Whether option letters have at least half of a token's probability."""
+    """Return whether option letters have at least half of a token's probability."""
     return top is not None and bool(np.exp(_letter_logs(top, classes)).sum() >= _LEAST_ON_LETTERS)
 
 
 def _letter_logs(top: TopTokens, classes: int) -> NDArray[np.float64]:
-    """Return each letter's log-probability, added up over its spellings; minus infinity where it has none."""
+    """Return each letter's log-probability, summed over its spellings; minus infinity if it has none."""
     index = {letter: j for j, letter in enumerate(letters(classes))}
     logs_C = np.full(classes, -np.inf)
     for token, log_prob in _pairs(top):
@@ -229,9 +229,9 @@ def _letter_logs(top: TopTokens, classes: int) -> NDArray[np.float64]:
 
 
 def _as_letter(token: str) -> str:
-    """Return a token without blanks and marks around it, in upper case, in its plain form: "A" of " **a" or "(A".
+    """Return a token in upper case and plain form, without spaces and marks around it: "A" for " **a" or "(A".
 
-    Letters of other scripts stay what they are: the Cyrillic Ve looks like B, and is the third letter.
+    Letters of other scripts are unchanged: the Cyrillic Ve looks like B, but is the third letter.
     """
     plain = unicodedata.normalize("NFKC", token.strip(_BLANKS_IN_VOCABULARIES))
     return "".join(c if c.isalnum() else " " for c in plain).strip().upper()
@@ -244,23 +244,23 @@ def _pairs(top: TopTokens) -> list[tuple[str, float]]:
 def from_log_probs(
     top_NR: Sequence[Sequence[TopTokens | None]], classes: int, *, most_unreadable: float = MOST_UNREADABLE
 ) -> LabelProbs:
-    """Return probabilities from an API's log-probabilities of the first answered token, an option letter.
+    """Return probabilities from an API's log-probabilities of the answer's first token, an option letter.
 
     In order r of a row, letter j stands for label ``(j + r) mod C``. The probability of a letter is proportional to
-    ``exp(log-prob)``, added up over its spellings ("A", " A", "a", "A.", "(A", "**A", and blanks as vocabularies write
+    ``exp(log-prob)``, summed over its spellings ("A", " A", "a", "A.", "(A", "**A", and spaces as vocabularies write
     them). An order in which letters have less than half of the probability cannot be read: the model was about to say
     something else. A letter that is not among the returned tokens gets the smallest returned log-probability, which is
     an upper bound (flag ``floored``). The orders are averaged, which cancels the model's preference for a position.
-    ``orders_disagree``: two orders had different likeliest labels. ``orders_missing``: not all orders could be read.
+    ``orders_disagree``: two orders had different most likely labels. ``orders_missing``: some order could not be read.
 
     Args:
-        top_NR: for each row and each cyclic order of its labels, the likeliest first tokens with their natural
-            log-probabilities; ``None`` where the request failed.
+        top_NR: for each row and each cyclic order of its labels, the most likely first tokens with their natural
+            log-probabilities; ``None`` if the request failed.
         classes: C.
-        most_unreadable: largest share of answers without an option letter.
+        most_unreadable: maximum share of answers without an option letter.
 
     Raises:
-        DataError: too many answers could not be read, or a row has more orders than labels.
+        DataError: too many answers were unreadable, or a row has more orders than labels.
     """
     probs_NC = np.full((len(top_NR), classes), 1 / classes)
     kept_N = np.zeros(len(top_NR), dtype=np.bool_)
@@ -269,7 +269,7 @@ def from_log_probs(
     for row, top_R in enumerate(top_NR):
         if len(top_R) > classes:
             raise DataError(
-                f"row {row} has {len(top_R)} cyclic orders of {classes} labels: expected one a label at most"
+                f"row {row} has {len(top_R)} cyclic orders of {classes} labels: expected at most one per label"
             )
         marks = set()
         orders = []
@@ -298,16 +298,16 @@ def from_log_probs(
 def from_samples(
     answers: Sequence[Sequence[str | None]], names: Sequence[str], *, most_unreadable: float = MOST_UNREADABLE
 ) -> LabelProbs:
-    """Return probabilities from repeated answers: ``(n_c + 1/2) / (n + C/2)``, where label c was answered n_c times.
+    """Return probabilities from repeated answers: ``(n_c + 1/2) / (n + C/2)``, where n_c of n answers are label c.
 
     Args:
-        answers: for each row the labels that its n answers were read as; ``None``: an answer that failed or that has
-            no label. It is not counted; a row with no other is not kept (flag ``unreadable``).
+        answers: for each row, the labels read from its n answers; ``None``: an answer that failed or has no label.
+            It is not counted; a row with no other answer is not kept (flag ``unreadable``).
         names: the task's labels, in order.
-        most_unreadable: largest share of ``None`` among all answers.
+        most_unreadable: maximum share of ``None`` among all answers.
 
     Raises:
-        DataError: too many answers could not be read, or an answer is none of the labels.
+        DataError: too many answers were unreadable, or an answer is not one of the labels.
 
     Example:
         >>> from_samples([["a"] * 7 + ["b"] * 2 + ["c"]], ["a", "b", "c"]).probs_NC.round(6).tolist()
@@ -338,5 +338,5 @@ def _refuse_unreadable(read: int, answers: int, most: float) -> None:
         raise DataError(
             f"{lost} of the teacher's {answers} answers ({share_text(lost / answers)}) have no label; at most "
             f"{share_text(most, digits=0)} may. "
-            "Look at the answers; then say in the prompt's format what an answer looks like, or use another teacher"
+            "Look at the answers; then show in the prompt's format what an answer looks like, or use another teacher"
         )

@@ -1,4 +1,4 @@
-"""Probabilities of labels from a causal language model whose weights are at hand."""
+"""Label probabilities from a local causal language model."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ def score_labels(
 ) -> LabelProbs:
     """Return the probabilities of labels after each prompt: ``softmax(s / temperature)``, s as in the verbaliser.
 
-    A mean over tokens (``length_power`` 1) varies little between labels, so probabilities come out flat; fit the
+    A mean over tokens (``length_power`` 1) varies little between labels, so probabilities are flat; fit the
     temperature on development rows (`limbeck.teachers.labels.calibration.fit_temperature`). The order of the labels
     may change with the power.
 
     Args:
         model: a causal language model; put into evaluation mode.
-        tokenizer: the model's.
-        prompts: the texts up to the label, as `limbeck.data.prompts.label_render` lays them out.
-        labels: the task's, as they are written.
-        lead: between prompt and label.
-        end: what ends a label.
+        tokenizer: the model's tokenizer.
+        prompts: the texts up to the label, as rendered by `limbeck.data.prompts.label_render`.
+        labels: the task's labels as written.
+        lead: text between prompt and label.
+        end: end marker of a label.
         special_tokens: put the tokenizer's own tokens (BOS) before each prompt.
         length_power: b in ``s = l / |v|^b``.
-        temperature: tau.
-        update: told of each prompt that is done.
+        temperature: temperature of the softmax.
+        update: called for each completed prompt.
 
     Raises:
-        ConfigError: no labels to choose from, or a prompt is longer than the model reads.
+        ConfigError: no labels to choose from, or a prompt is longer than the model can read.
         ModelError: the tokenizer cannot be used, or the model gave numbers that are not finite.
     """
     if len(set(labels)) < 2 or len(set(labels)) < len(labels):
@@ -63,7 +63,7 @@ def score_labels(
     ]
     _refuse_too_long(model, rows)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0].ids))  # like lengths together: little padding
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0].ids))  # similar lengths together: little padding
     shared = bool(rows) and shares_prefixes(model, [rows[order[0]], rows[order[-1]]], pad_id=pad_id)
     scores = shared_prefix_scores if shared else label_scores
     logits_NC = np.zeros((len(rows), len(labels)))
@@ -87,7 +87,7 @@ def _softmax(logits_NC: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def most_tokens(model: Any) -> int | None:
-    """Return how many tokens a model reads; ``None`` where its configuration does not say."""
+    """Return the number of tokens that a model can read; ``None`` if its configuration does not say."""
     most: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return most
 
@@ -96,8 +96,8 @@ def _refuse_not_finite(logits_NC: NDArray[np.float64]) -> None:
     if not np.isfinite(logits_NC).all():
         row = int(np.argmin(np.isfinite(logits_NC).all(axis=1)))
         raise ModelError(
-            f"the teacher's scores of text {row} are {logits_NC[row].tolist()}: not finite. A model in bfloat16 or "
-            "with missing weights may do so; load it in float32"
+            f"the teacher's scores of text {row} are {logits_NC[row].tolist()}: not finite. This can happen with "
+            "bfloat16 or missing weights; load the model in float32"
         )
 
 
@@ -106,6 +106,6 @@ def _refuse_too_long(model: Any, rows: Sequence[Sequence[LabelTokens]]) -> None:
     lengths = [max(len(label.ids) for label in labels) for labels in rows]
     if most is not None and lengths and max(lengths) > most:
         raise ConfigError(
-            f"the prompt of text {int(np.argmax(lengths))} has {max(lengths):,} tokens with its longest label, and "
-            f"the teacher reads {most:,}; use a shorter instruction or a smaller prompt.max_body_tokens"
+            f"the prompt of text {int(np.argmax(lengths))} has {max(lengths):,} tokens with its longest label, but "
+            f"the teacher can read {most:,}; use a shorter instruction or a smaller prompt.max_body_tokens"
         )

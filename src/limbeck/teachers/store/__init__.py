@@ -1,1 +1,1 @@
-"""Next-token distributions of a teacher on disk: a few hundred bytes a token, found by content."""
+"""A teacher's next-token distributions on disk: a few hundred bytes per token, found by content."""

@@ -1,4 +1,4 @@
-"""Bytes of one stored distribution: K token ids, K log-probabilities and the mass of all other tokens.
+"""The format of one stored distribution: K token ids, K log-probabilities and the mass of all other tokens.
 
 Every distribution of a store takes the same number of bytes, so a sample is a block of whole rows. One row, with
 ``l = floor(log2(V / K))`` (fields start at whole bytes, everything is little-endian):
@@ -14,7 +14,7 @@ retrieval by content and address of static files", J. ACM 21(2), 1974; R. Fano, 
 
 *compact*: ``log p = -range * (n / 65534) ** 2`` with n in two bytes; 65535 is ``-inf``. With ``x = -log p``, r the
 row's range and ``h = 1 / 131068``, a stored log-probability is off by at most ``2 h sqrt(r x) + h^2 r``, up to
-float32 rounding: least where the mass is. Log-probabilities under -128 (which float32 cannot tell from ``p = 0``)
+float32 rounding: smallest where the mass is. Log-probabilities below -128 (which float32 cannot tell from ``p = 0``)
 become -128, so one excluded token does not coarsen the others. *exact*: float32 as it is.
 """
 
@@ -33,16 +33,16 @@ __all__ = ["LEAST_LOG_PROB", "Distributions", "Precision", "RowFormat"]
 Precision = Literal["compact", "exact"]
 
 LEAST_LOG_PROB = -128.0
-"""Lower log-probabilities are stored as this one by the compact precision; ``-inf`` stays ``-inf``."""
+"""With compact precision, lower log-probabilities are stored as this one; ``-inf`` stays ``-inf``."""
 
 _TOP_LEVEL = 65534
 _RULED_OUT = 65535
 _MASS_TOLERANCE = 0.01
-"""How far a row's mass may be from 1: servers round. Logits, or a row without its tail, are far beyond."""
+"""Maximum deviation of a row's mass from 1: servers round. Raw logits, or a missing tail, deviate far more."""
 
 
 class Distributions(NamedTuple):
-    """Unpacked rows, as arrays."""
+    """Unpacked rows as arrays."""
 
     ids_SK: NDArray[np.int64]
     """Ascending."""
@@ -52,7 +52,7 @@ class Distributions(NamedTuple):
 
 @dataclass(frozen=True)
 class RowFormat:
-    """How the distributions of one store are packed.
+    """The packing of a store's distributions.
 
     >>> RowFormat(vocabulary=128_256, top_k=64).bytes_per_row
     240
@@ -67,20 +67,20 @@ class RowFormat:
     def __post_init__(self) -> None:
         if not 1 <= self.top_k <= self.vocabulary <= 2**32:
             raise ConfigError(
-                f"top_k is {self.top_k}: a store keeps at least 1 token of each distribution, and at most all "
+                f"top_k is {self.top_k}, but a store keeps from 1 token of each distribution to all "
                 f"{self.vocabulary} of the vocabulary"
             )
 
     @property
     def bytes_per_row(self) -> int:
-        """Bytes of a distribution."""
+        """Bytes per distribution."""
         return self._row.itemsize
 
     def pack(self, rows: Distributions) -> NDArray[np.uint8]:
         """Return the bytes of each distribution, ``[S, bytes_per_row]``. Ids may come in any order.
 
         Raises:
-            DataError: a row is no distribution: an id outside of the vocabulary or there twice, a mass that is not 1
+            DataError: a row is not a distribution: an id outside the vocabulary or repeated, a mass that is not 1
         """
         self._check_shapes(rows)
         order_SK = np.argsort(rows.ids_SK, axis=1)
@@ -146,13 +146,13 @@ class RowFormat:
         self, ids_SK: NDArray[np.int64], log_probs_SK: NDArray[np.float32], tail_S: NDArray[np.float32]
     ) -> None:
         outside_S = (ids_SK[:, 0] < 0) | (ids_SK[:, -1] >= self.vocabulary)
-        _refuse(outside_S, f"has a token id outside of the vocabulary of {self.vocabulary}")
+        _refuse(outside_S, f"has a token id outside the vocabulary of {self.vocabulary}")
         _refuse((np.diff(ids_SK, axis=1) == 0).any(axis=1), "has the same token id twice")
         mass_S = np.exp(log_probs_SK.astype(np.float64)).sum(axis=1) + np.exp(tail_S.astype(np.float64))
         wrong_S = ~(np.abs(mass_S - 1) <= _MASS_TOLERANCE)  # also where it is not a number
         _refuse(
             wrong_S,
-            "is no distribution: its K probabilities and its tail sum to {}, not 1. The store takes log-probabilities "
+            "is not a distribution: its K probabilities and tail sum to {}, not 1. The store takes log-probabilities "
             "of the whole vocabulary's softmax, finite or -inf; look for a teacher that overflows or for raw logits",
             mass_S,
         )
@@ -162,11 +162,11 @@ def _refuse(wrong_S: NDArray[np.bool_], fault: str, value_S: NDArray[np.float64]
     if wrong_S.any():
         row = int(wrong_S.argmax())
         told = fault if value_S is None else fault.format(f"{value_S[row]:.6g}")
-        raise DataError(f"position {row} of what is to be stored {told}")
+        raise DataError(f"position {row} of the distributions to store {told}")
 
 
 def _pack_bits(ids_SK: NDArray[np.int64], bits: int) -> NDArray[np.uint8]:
-    """The last `bits` bits of each id, one after the other: eight of them fill `bits` bytes."""
+    """Pack the last `bits` bits of each id, one after the other: eight of them fill `bits` bytes."""
     rows, count = ids_SK.shape
     groups = -(-count // 8)
     eights = np.zeros((rows, groups, 8), dtype=np.int64)
@@ -194,13 +194,13 @@ def _unpack_bits(packed: NDArray[np.uint8], count: int, bits: int) -> NDArray[np
 
 
 def _where(place: int, bits: int) -> tuple[int, int, int]:
-    """First byte of a number among eight, the bit it begins at, and how many bytes it touches."""
+    """Return the first byte of a number among eight, the bit it begins at, and how many bytes it touches."""
     first, shift = divmod(place * bits, 8)
     return first, shift, -(-(shift + bits) // 8)
 
 
 def _quantise(log_probs_SK: NDArray[np.float32]) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
-    """Square-root levels of ``-log p`` and the range that they refer to."""
+    """Return square-root levels of ``-log p`` and their range."""
     ruled_out_SK = np.isneginf(log_probs_SK)
     size_SK = np.minimum(np.maximum(-log_probs_SK, 0), np.float32(-LEAST_LOG_PROB))
     size_SK[ruled_out_SK] = 0

@@ -1,8 +1,8 @@
-"""Where each sample of a shard is: a file beside the shard that only grows, and counts only as far as it is whole.
+"""The index of a shard: an append-only file next to the shard, valid up to the first broken block.
 
 The index begins with a magic number and the store's fingerprint (24 bytes). Then come blocks: the number of samples
-(uint32), the CRC-32 of their entries (uint32), the entries. A block is written once its samples are on disk, so what
-an index says is there. A block that a kill cut short has a wrong checksum; it and all after it do not count.
+(uint32), the CRC-32 of their entries (uint32), the entries. A block is written once its samples are on disk, so all
+samples in an index exist. A block that was cut short has a wrong checksum; it and all later ones do not count.
 """
 
 from __future__ import annotations
@@ -35,41 +35,42 @@ _COUNT_AND_CHECKSUM = struct.Struct("<II")
 
 
 def key_digests(keys: Iterable[str]) -> NDArray[np.uint64]:
-    """Return 128 bits of each key as two numbers, ``[N, 2]``."""
+    """Hash each key to 128 bits, as two numbers, ``[N, 2]``."""
     digests = b"".join(hashlib.blake2b(key.encode("utf-8"), digest_size=16).digest() for key in keys)
     return np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
 
 
 def checksum(content: bytes | memoryview, key: NDArray[np.uint64]) -> int:
-    """CRC-32 of a sample's bytes; begins with its key, so another sample's bytes are noticed too."""
+    """Return the CRC-32 of a sample's bytes; it starts with the key, so another sample's bytes are noticed too."""
     return zlib.crc32(content, zlib.crc32(key.astype("<u8").tobytes()))
 
 
 def header(fingerprint_digest: bytes) -> bytes:
-    """First bytes of an index."""
+    """Return the first bytes of an index."""
     return _MAGIC + fingerprint_digest
 
 
 def block(entries: Sequence[Any]) -> bytes:
-    """Bytes that add entries to an index."""
+    """Return the bytes that add entries to an index."""
     content = np.array(entries, dtype=ENTRY).tobytes()
     return _COUNT_AND_CHECKSUM.pack(len(entries), zlib.crc32(content)) + content
 
 
 def read_index(path: Path, fingerprint_digest: bytes) -> NDArray[Any]:
-    """Return the entries of an index, as far as it is whole.
+    """Return the entries of an index, up to the first broken block.
 
     Raises:
-        DataError: the shard was made with another fingerprint.
+        DataError: the shard has another fingerprint.
     """
     content = path.read_bytes()
     start = header(fingerprint_digest)
-    if len(content) < len(start):  # killed as it began
+    if len(content) < len(start):  # killed while starting
         return np.empty(0, dtype=ENTRY)
     if not content.startswith(start):
         raise DataError(
-            f"{path} does not belong to this store: it was made with another teacher, template or top_k, or its first "
-            f"bytes are damaged. Remove it and its {SHARD} file, and run limbeck store again to make what is missing"
+            f"{path} does not belong to this store: it was created with another teacher, template or top_k, or its "
+            f"first bytes are damaged. Remove it and its {SHARD} file, and run limbeck store again to compute what is "
+            "missing"
         )
     blocks = []
     place = len(start)

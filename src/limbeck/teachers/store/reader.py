@@ -1,7 +1,7 @@
-"""Reads a store: which samples it has, and the distributions of those asked for, in the order asked.
+"""Reading a store: the samples it has, and the distributions of given samples in the given order.
 
-Bytes are read with plain positioned reads rather than mapped: they land in the batch's buffer at once, a shard that
-is cut short while it is in use gives an error instead of a bus error, and thousands of shards hold no file open.
+Bytes are read with plain positioned reads rather than mapped: they go directly into the batch's buffer, a shard that
+is cut short while in use gives an error instead of a bus error, and thousands of shards keep no files open.
 The object has no open files and does not change, so workers may be forked from it and it may be pickled.
 """
 
@@ -26,7 +26,7 @@ __all__ = ["TokenStore"]
 
 
 class TokenStore:
-    """What was on disk when the store was opened; open it again to see what was written since."""
+    """The content of a store when it was opened; open it again to see later additions."""
 
     def __init__(
         self, folder: Path, fingerprint: Fingerprint, shards: list[Path], entries: list[NDArray[Any]]
@@ -47,7 +47,7 @@ class TokenStore:
         """Open the store in `folder`.
 
         Raises:
-            DataError: there is none, another version of limbeck made it, or a shard is missing, cut short or of
+            DataError: there is none, another version of limbeck created it, or a shard is missing, cut short or from
                 another store.
         """
         fingerprint = read_fingerprint(folder)
@@ -61,24 +61,24 @@ class TokenStore:
         return cls(folder, fingerprint, shards, entries)
 
     def __len__(self) -> int:
-        """Number of samples, those that two processes wrote counted twice."""
+        """Return the number of samples, counting those that two processes wrote twice."""
         return len(self._keys)
 
     @property
     def positions(self) -> int:
-        """Number of distributions."""
+        """Return the number of distributions."""
         return int(self._rows.sum())
 
     def require(self, wanted: Fingerprint) -> None:
-        """Check that the store serves a run that wants this fingerprint.
+        """Check that the store serves a run with this fingerprint.
 
         Raises:
-            ConfigError: another teacher, tokenizer, template, `top_k` ...; names each difference.
+            ConfigError: another teacher, tokenizer, template, `top_k` ...; gives each difference.
         """
         self.fingerprint.require(wanted, self.folder)
 
     def missing(self, keys: Sequence[str]) -> list[int]:
-        """Return the places in `keys` of samples that are not there."""
+        """Return the indices in `keys` of missing samples."""
         return [int(place) for place in np.flatnonzero(self._find(keys) < 0)]
 
     def rows(self, keys: Sequence[str]) -> NDArray[np.int64]:
@@ -87,10 +87,10 @@ class TokenStore:
         return rows
 
     def read(self, keys: Sequence[str]) -> SparseLogits:
-        """Return the distributions of the samples, one sample after the other in the order asked.
+        """Return the distributions of the samples, one sample after the other in the given order.
 
         Raises:
-            DataError: a sample is missing, or what is on disk is not what was written.
+            DataError: a sample is missing, or the bytes on disk are not what was written.
         """
         samples = self._find_all(keys)
         layout = self.fingerprint.row_format
@@ -116,13 +116,13 @@ class TokenStore:
         )
 
     def _find(self, keys: Sequence[str]) -> NDArray[np.int64]:
-        """Number of each sample, -1 where there is none."""
+        """Return the number of each sample, -1 if it is missing."""
         wanted = key_digests(keys)
         if not len(self._keys):
             return np.full(len(keys), -1, dtype=np.int64)
         last = len(self._keys) - 1
         places = np.searchsorted(self._keys[:, 0], wanted[:, 0]).clip(max=last)
-        while True:  # two of some thousand million keys may share their first half
+        while True:  # two of a few billion keys may share their first half
             found = self._keys[places]
             further = (found[:, 0] == wanted[:, 0]) & (found[:, 1] < wanted[:, 1]) & (places < last)
             if not further.any():
@@ -135,18 +135,18 @@ class TokenStore:
         if len(gone):
             raise DataError(
                 f"{len(gone)} of {len(keys)} samples are not in the teacher store {self.folder}, the first of them "
-                f"with the key {keys[gone[0]]!r}: the data or the template changed since it was made, or it was not "
-                "finished. Run limbeck store again; it computes only what is missing"
+                f"with the key {keys[gone[0]]!r}: the data or the template has changed since it was created, or it "
+                "was not finished. Run limbeck store again; it computes only what is missing"
             )
         return samples
 
 
 def _require_whole(shard: Path, entries: NDArray[Any], bytes_per_row: int) -> None:
     ends = entries["offset"].astype(np.int64) + entries["rows"].astype(np.int64) * bytes_per_row
-    with _opened(shard) as file:  # opened rather than asked for its size, which a network file system may remember
+    with _opened(shard) as file:  # opened, since a network file system may cache its size
         size = file.seek(0, os.SEEK_END)
     if size < ends.max():
-        raise _damaged(shard, f"its index speaks of {ends.max()} bytes and it has {size}")
+        raise _damaged(shard, f"its index lists {ends.max()} bytes, but it has {size}")
 
 
 def _opened(shard: Path) -> BufferedReader:
@@ -158,6 +158,6 @@ def _opened(shard: Path) -> BufferedReader:
 
 def _damaged(shard: Path, fault: str) -> DataError:
     return DataError(
-        f"{shard} is damaged: {fault}. Remove it and {shard.with_suffix(INDEX).name} beside it, and run limbeck store "
+        f"{shard} is damaged: {fault}. Remove it and {shard.with_suffix(INDEX).name}, and run limbeck store "
         "again; it computes only what is missing"
     )

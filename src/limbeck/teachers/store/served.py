@@ -1,11 +1,11 @@
 """Top log-probabilities of an inference server as sparse distributions, ready for a store.
 
-A server names the likeliest tokens of each position; all others together have what is left to 1.
+A server gives the most likely tokens of each position; all others together have the remaining probability.
 
-Servers count positions in two ways. Lists about *generated* tokens (OpenAI's ``logprobs.content``) have one place for
-each token: the distribution that it was drawn from. Lists about the *prompt* (vLLM's ``prompt_logprobs``) have one
-place for each token of the whole sequence, and ``None`` for the first, which nothing predicts. `from_prompt_logprobs`
-puts these where limbeck counts a prediction: at the position before the token.
+Servers count positions in two ways. Lists about *generated* tokens (OpenAI's ``logprobs.content``) have one entry
+per token: the distribution that it was drawn from. Lists about the *prompt* (vLLM's ``prompt_logprobs``) have one
+entry per token of the whole sequence, and ``None`` for the first, which nothing predicts. `from_prompt_logprobs` moves
+these to limbeck's positions: a prediction counts at the position before its token.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from limbeck.types import UNLABELLED, SparseLogits
 __all__ = ["from_prompt_logprobs", "from_top_logprobs"]
 
 _LEAST_TAIL = 2.0**-24
-"""What is left to 1 is not known better: servers compute in float32."""
+"""The remaining probability is not more precise than this: servers compute in float32."""
 _MASS_TOLERANCE = 0.01
 _ID_PREFIX = "token_id:"
-"""How vLLM writes token ids where the protocol has texts, if started with ``--return-tokens-as-token-ids``."""
+"""vLLM's form of token ids in text fields, if started with ``--return-tokens-as-token-ids``."""
 
 
 def from_top_logprobs(
@@ -49,14 +49,14 @@ def from_top_logprobs(
         positions: each is an element of OpenAI's ``choices[0].logprobs.content``, or its ``top_logprobs`` list, or a
             dictionary from token id (or its decimal string, as in JSON) to a log-probability, alone or as the
             ``logprob`` of an object.
-        top_k: tokens to keep of each position. Of more (vLLM adds the token that is there) the likeliest are kept; of
-            fewer, tokens with ``-inf`` fill the row.
+        top_k: tokens to keep per position. If there are more (vLLM adds the actual token), the most likely are kept;
+            if there are fewer, tokens with ``-inf`` fill the row.
         vocabulary: V.
-        temperature: of the softmax that the server gives: 1 unless it gives processed log-probabilities.
-        token_ids: id of each token text, where the server names tokens by text.
+        temperature: temperature of the server's softmax: 1 unless it gives processed log-probabilities.
+        token_ids: id of each token text, if the server gives tokens as text.
 
     Raises:
-        DataError: a position is empty, names a token that is not known or the same one twice, or sums to more than 1.
+        DataError: a position is empty, has an unknown token or the same one twice, or sums to more than 1.
     """
     found = [_entries(position, index, token_ids) for index, position in enumerate(positions)]
     return _distributions(found, top_k, vocabulary, temperature)
@@ -74,20 +74,20 @@ def from_prompt_logprobs(
 
     Args:
         prompt_logprobs: one element for each token of the sequence: ``None`` for the first, for every other a
-            dictionary from token id to log-probability, which names the token that is there, likely or not.
+            dictionary from token id to log-probability, which includes the actual token, likely or not.
         labels_T: the token id that each position predicts, `UNLABELLED` where none counts: a row of
-            ``Batch.labels_BT`` without padding, so position t stands for the token at ``t + 1``.
-        top_k: see `from_top_logprobs`, as all below.
+            ``Batch.labels_BT`` without padding, so position t holds the token at ``t + 1``.
+        top_k: as in `from_top_logprobs`.
         vocabulary: V.
-        temperature: of the softmax that the server gives.
+        temperature: temperature of the server's softmax.
 
     Raises:
-        DataError: the list is not one for these tokens, or see `from_top_logprobs`.
+        DataError: the list does not belong to these tokens, or as in `from_top_logprobs`.
     """
     if len(prompt_logprobs) != len(labels_T) or (prompt_logprobs and prompt_logprobs[0] is not None):
         raise DataError(
             f"a server's prompt_logprobs for a sequence of {len(labels_T)} tokens have {len(labels_T)} elements, the "
-            f"first of them None; here are {len(prompt_logprobs)}, beginning with {str(prompt_logprobs[:1])[:60]}. "
+            f"first of them None; these are {len(prompt_logprobs)}, beginning with {str(prompt_logprobs[:1])[:60]}. "
             "Send the sequence as token ids, and keep the whole list"
         )
     found = []
@@ -96,14 +96,14 @@ def from_prompt_logprobs(
             continue
         if position + 1 == len(labels_T):
             raise DataError(
-                f"position {position}, the last of the sequence, is to predict token {label}, which is not in the "
+                f"position {position}, the last of the sequence, should predict token {label}, which is not in the "
                 "sequence: labels must be shifted by one, as in Batch.labels_BT"
             )
         entries = _entries(prompt_logprobs[position + 1], position + 1, None)
         if label not in {token for token, _ in entries}:
             raise DataError(
-                f"element {position + 1} of the server's prompt_logprobs does not name token {label}, which is there: "
-                "the server read other token ids. Send token ids rather than text; see whether the tokenizers agree"
+                f"element {position + 1} of the server's prompt_logprobs does not include the actual token {label}: "
+                "the server read other token ids. Send token ids rather than text; check whether the tokenizers agree"
             )
         found.append(entries)
     return _distributions(found, top_k, vocabulary, temperature)
@@ -132,7 +132,7 @@ def _distributions(
 
 
 def _entries(position: Any, index: int, token_ids: Mapping[str, int] | None) -> list[tuple[int, float]]:
-    """Token ids and log-probabilities of one element of a server's list, in whichever form, without ``-inf``."""
+    """Return token ids and log-probabilities of one element of a server's list, in any form, without ``-inf``."""
     try:
         entries = _named(position, index, token_ids)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
@@ -146,7 +146,7 @@ def _entries(position: Any, index: int, token_ids: Mapping[str, int] | None) -> 
 def _named(position: Any, index: int, token_ids: Mapping[str, int] | None) -> list[tuple[int, float]]:
     if isinstance(position, Mapping) and "top_logprobs" in position:
         named = [(each["token"], each["logprob"]) for each in position["top_logprobs"]]
-        if position["token"] not in {token for token, _ in named}:  # drawn, and not among the likeliest
+        if position["token"] not in {token for token, _ in named}:  # drawn, but not among the most likely
             named.append((position["token"], position["logprob"]))
         return [(_id_of_text(token, index, token_ids), _number(log_prob)) for token, log_prob in named]
     if isinstance(position, Mapping):
@@ -157,12 +157,12 @@ def _named(position: Any, index: int, token_ids: Mapping[str, int] | None) -> li
 
 
 def _shown(value: Any) -> str:
-    """What a server sent, as far as a line has room for it."""
+    """Return a server's value, shortened to fit a line."""
     return repr(value)[:60] if isinstance(value, (int, float, str)) or value is None else f"a {type(value).__name__}"
 
 
 def _id_of_key(token: int | str, index: int, token_ids: Mapping[str, int] | None) -> int:
-    """In a dictionary a string may be a number, for JSON has no other keys, or a text where there are texts."""
+    """Return the id of a dictionary key: a string may be a number, as JSON has no other keys, or a token text."""
     if isinstance(token, str) and (token_ids is not None or not token.isdecimal()):
         return _id_of_text(token, index, token_ids)
     return int(token)
@@ -173,14 +173,14 @@ def _id_of_text(token: str, index: int, token_ids: Mapping[str, int] | None) -> 
         return int(token.removeprefix(_ID_PREFIX))
     if token_ids is None or token not in token_ids:
         raise DataError(
-            f"element {index} of the server's list names the token {token[:60]!r}, which is not in token_ids. Start "
-            "the server so that it gives ids (vLLM: --return-tokens-as-token-ids), for texts cannot tell all apart"
+            f"element {index} of the server's list has the token {token[:60]!r}, which is not in token_ids. Start "
+            "the server so that it gives ids (vLLM: --return-tokens-as-token-ids), since tokens may have the same text"
         )
     return token_ids[token]
 
 
 def _number(value: Any) -> float:
-    """A log-probability: as it is, in JSON's ``{"logprob": ...}``, or in an object of vLLM's."""
+    """Return a log-probability: a plain number, JSON's ``{"logprob": ...}``, or an object of vLLM."""
     if isinstance(value, Mapping):
         value = value["logprob"]
     return float(getattr(value, "logprob", value))
@@ -190,12 +190,12 @@ def _check(entries: list[tuple[int, float]], index: int, vocabulary: int) -> Non
     tokens = {token for token, _ in entries}
     mass = math.fsum(math.exp(min(log_prob, 1)) for _, log_prob in entries)
     if len(tokens) < len(entries):
-        fault = "names a token twice: texts cannot tell all tokens apart, so have the server give ids"
+        fault = "has a token twice: some tokens have the same text, so start the server so that it gives ids"
     elif tokens and not 0 <= min(tokens) <= max(tokens) < vocabulary:
         largest = str(max(tokens))[:20]
-        fault = f"names token {largest} (or a negative one), and the vocabulary has {vocabulary}: other tokenizers"
+        fault = f"has token {largest} (or a negative one), but the vocabulary has {vocabulary}: the tokenizers differ"
     elif not 0 < mass < 1 + _MASS_TOLERANCE:
-        fault = f"has probabilities that sum to {mass:.6g}: expected log-probabilities of the likeliest tokens"
+        fault = f"has probabilities that sum to {mass:.6g}: expected log-probabilities of the most likely tokens"
     else:
         return
     raise DataError(f"position {index} of the server's answer {fault}")

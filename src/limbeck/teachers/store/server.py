@@ -1,7 +1,7 @@
-"""A teacher behind an inference server: the tokens that it finds likeliest at each position of a sequence.
+"""A teacher behind an inference server: its most likely tokens at each position of a sequence.
 
 The protocol is that of OpenAI's completions with vLLM's ``prompt_logprobs``: the sequence goes as token ids, and the
-server answers with the likeliest tokens at each of its positions.
+server answers with the most likely tokens at each of its positions.
 """
 
 from __future__ import annotations
@@ -21,26 +21,25 @@ from limbeck.teachers.chat.trouble import Trouble
 __all__ = ["score_sequences"]
 
 _BYTES_PER_TOKEN = 512
-"""Room for one of the likeliest tokens of a position, with its text and log-probability as JSON."""
+"""Allowance for one of the most likely tokens of a position, with its text and log-probability as JSON."""
 
 
 def score_sequences(
     endpoint: Endpoint, sequences: Iterable[Sequence[int]], top_k: int
 ) -> Iterator[tuple[int, list[Any]]]:
-    """Yield each sequence's number and its ``prompt_logprobs``, as the answers come.
+    """Yield each sequence's number and its ``prompt_logprobs``, as answers arrive.
 
-    Calls that fail for a reason that may pass are made again, after pauses that grow. If a call fails for good, no
-    further ones are made; answers of those under way are yielded before the error is raised, for they have been paid
-    for.
+    Calls that fail for a transient reason are repeated, after growing pauses. If a call fails for good, no further
+    ones are made; answers to those in flight are yielded before the error is raised, since they have been paid for.
 
     Args:
-        endpoint: the server. At most its `concurrency` calls are under way, one for each sequence.
+        endpoint: the server. At most its `concurrency` calls are in flight, one per sequence.
         sequences: token ids of each.
-        top_k: likeliest tokens asked for at each position.
+        top_k: number of most likely tokens to request per position.
 
     Raises:
-        ConfigError: the environment lacks the key, or this is called where an event loop runs (a notebook).
-        TeacherError: the server does not answer after all tries, refuses a call, or answers something else than
+        ConfigError: the environment lacks the key, or an event loop is already running (a notebook).
+        TeacherError: the server does not answer after all tries, refuses a call, or answers with something other than
             ``prompt_logprobs``.
     """
     try:
@@ -92,21 +91,21 @@ async def _answers(
 
 
 async def _score(transport: Transport, endpoint: Endpoint, ids: Sequence[int], top_k: int) -> list[Any]:
-    # max_tokens: servers write at least one token; it is not read.
+    # max_tokens: servers generate at least one token; it is not read.
     call = {"model": endpoint.model, "prompt": list(ids), "max_tokens": 1, "temperature": 0, "prompt_logprobs": top_k}
     room = LEAST_ROOM + len(ids) * (top_k + 2) * _BYTES_PER_TOKEN
     reply = await _reply(transport, endpoint, json.dumps(call).encode(), room)
     found = reply.choices[0].get("prompt_logprobs")
     if not isinstance(found, list):
         raise TeacherError(
-            f"{endpoint.url} answered without prompt_logprobs, the likeliest tokens at each position of what it read: "
-            "this server does not give them. vLLM does (vllm serve MODEL --max-logprobs K)"
+            f"{endpoint.url} answered without prompt_logprobs, the most likely tokens at each position of its input: "
+            "this server does not support them. vLLM does (vllm serve MODEL --max-logprobs K)"
         )
     return found
 
 
 async def _reply(transport: Transport, endpoint: Endpoint, body: bytes, room: int) -> Reply:
-    """Make a call until it is answered. Raises `TeacherError` where it is refused, or after all tries."""
+    """Make a call until it is answered. Raises `TeacherError` if it is refused, or after all tries."""
     rng, tries = random.Random(), 1
     while not isinstance(answer := await transport.send(body, room), Reply):
         asked_s = answer.retry_after_s
@@ -120,20 +119,20 @@ async def _reply(transport: Transport, endpoint: Endpoint, body: bytes, room: in
 def _given_up(answer: Trouble, endpoint: Endpoint, tries: int) -> TeacherError:
     what = f"did not answer in {tries} of {endpoint.tries} tries" if answer.may_pass else "refused a call"
     return TeacherError(
-        f"{endpoint.url} {what}: {answer.detail}. {_advice(answer)}. What it answered before is kept: run the same "
+        f"{endpoint.url} {what}: {answer.detail}. {_advice(answer)}. Earlier answers are kept: run the same "
         "command again"
     )
 
 
 def _advice(trouble: Trouble) -> str:
-    """What to change before the next try."""
+    """Return what to change before the next try."""
     said = trouble.detail.lower()
     if trouble.status in (401, 403):
         return "Name the environment variable that holds a valid key (key_env)"
     if trouble.status == 404:
         return "Check base_url (it often ends with /v1) and the server's name of the model"
     if "logprobs" in said:
-        return "Start the server with room for as many (vLLM: --max-logprobs K), or set a smaller teacher.top_k"
+        return "Start the server so that it allows as many (vLLM: --max-logprobs K), or set a smaller teacher.top_k"
     if "length" in said or "maximum" in said:
         return "The server reads shorter texts than the student: set training.max_length lower"
-    return "See whether the server runs, and what it wrote about the call"
+    return "Check whether the server runs, and what it logged about the call"

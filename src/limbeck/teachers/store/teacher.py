@@ -1,4 +1,4 @@
-"""A teacher that was asked before: its distributions come from a store."""
+"""A teacher whose distributions come from a store."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["StoredTokenTeacher"]
 
 
 class StoredTokenTeacher:
-    """Serves stored distributions by what the rows say, wherever shuffling and ranks have put them."""
+    """A teacher that serves stored distributions by the rows' content, independent of shuffling and ranks."""
 
     def __init__(self, store: TokenStore, keys: Sequence[str]) -> None:
         """Join a store with the rows of a training set.
 
         Args:
-            store: where the distributions are.
+            store: the stored distributions.
             keys: content hash of every row, indexed by row number.
 
         Raises:
@@ -29,8 +29,8 @@ class StoredTokenTeacher:
         if missing := store.missing(keys):
             raise DataError(
                 f"{len(missing)} of {len(keys)} rows are not in the teacher store {store.folder}, the first of them "
-                f"row {missing[0]}: the data or the template changed since it was made, or it was not finished. "
-                "Run limbeck store again; it computes only what is missing"
+                f"row {missing[0]}: the data or the template has changed since it was created, or it was not "
+                "finished. Run limbeck store again; it computes only what is missing"
             )
         self._store, self._keys = store, keys
 
@@ -38,13 +38,13 @@ class StoredTokenTeacher:
         """Return the stored distributions at the batch's supervised positions, on the batch's device.
 
         Raises:
-            ConfigError: hidden states are asked for, which a store does not hold.
-            DataError: a row has another number of supervised positions than were stored, or the store is damaged.
+            ConfigError: hidden states are requested, which a store does not hold.
+            DataError: a row's number of supervised positions differs from the stored one, or the store is damaged.
         """
         if needs.teacher_taps:
             raise ConfigError(
-                f"the recipe asks for the teacher's hidden states; the teacher store {self._store.folder} holds "
-                "next-token distributions only. Let the teacher run along, or choose a recipe of logits"
+                f"the recipe needs the teacher's hidden states, but the teacher store {self._store.folder} holds "
+                "only next-token distributions. Use a live teacher, or choose a recipe on logits"
             )
         rows = batch["rows_B"].tolist()
         keys = [self._keys[row] for row in rows]
@@ -61,15 +61,15 @@ class StoredTokenTeacher:
             at = int(differ[0])
             here = f"row {rows[at]} has {supervised_B[at]} supervised positions"
             there = f"{stored[at]} for its key {keys[at]!r}"
-        else:  # packed, in order: each row of the batch ends where one of the data's rows ends
+        else:  # packed, in order: each row of the batch ends where a row of the data ends
             ends, ends_B = np.cumsum(stored), np.cumsum(supervised_B)
             if ends_B[-1] == ends[-1] and np.isin(ends_B, ends).all():
                 return
             here = f"rows {rows}, packed, have {supervised_B.tolist()} supervised positions"
             there = f"{stored.tolist()} for them"
         raise DataError(
-            f"{here}, and the teacher store {self._store.folder} has {there}: the token limit or which tokens "
-            "count changed since it was made, and the key does not say so. Make the store again in an empty folder"
+            f"{here}, but the teacher store {self._store.folder} has {there}: the token limit or which tokens count "
+            "has changed since it was created, which the key does not show. Create the store again in an empty folder"
         )
 
 

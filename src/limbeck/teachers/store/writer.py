@@ -1,8 +1,8 @@
-"""Adds samples to a store, in a way that a kill or a full disk takes nothing that was acknowledged.
+"""Adding samples to a store, so that a kill or a full disk loses nothing that was acknowledged.
 
-A writer makes shards of its own and touches no one else's, so any number of processes may write to one folder, and
-a process that died leaves nothing that must be repaired: the next one makes a new shard. A shard's bytes reach the
-disk before the index names them.
+A writer creates its own shards and touches no others, so any number of processes may write to one folder, and a
+process that died leaves nothing to repair: the next one creates a new shard. A shard's bytes reach the disk before
+the index lists them.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from limbeck.types import SparseLogits
 __all__ = ["StoreWriter"]
 
 _SYNC_BYTES = 8 * 2**20
-"""What waits in memory at most; more is brought to disk unasked."""
+"""Maximum of bytes waiting in memory; beyond it they are written to disk."""
 
 
 class StoreWriter:
-    """Appends samples to the store in a folder; makes the store where there is none.
+    """A writer that appends samples to the store in a folder, creating the store if needed.
 
     >>> with StoreWriter(folder, fingerprint) as writer:  # doctest: +SKIP
     ...     writer.append(key, top_k(logits, k=64, temperature=1.0))
     ...     writer.sync()  # what was appended survives from here on
 
-    A sample that is there already is not looked for: `TokenStore.missing` says what to append.
+    It does not check for existing samples: `TokenStore.missing` tells what to append.
     """
 
     def __init__(self, folder: Path, fingerprint: Fingerprint, *, shard_bytes: int = 256 * 2**20) -> None:
         """Open the store.
 
         Args:
-            folder: of the store; made where there is none.
-            fingerprint: what the samples are made with.
-            shard_bytes: size at which a shard is ended, more or less.
+            folder: folder of the store; created if missing.
+            fingerprint: the settings that the samples are computed with.
+            shard_bytes: approximate size at which a shard is ended.
 
         Raises:
-            ConfigError: the folder holds a store with another fingerprint, or `top_k` cannot be.
+            ConfigError: the folder holds a store with another fingerprint, or `top_k` is impossible.
             DataError: the folder's store cannot be read.
             StorageError: the folder cannot be written.
         """
@@ -66,17 +66,17 @@ class StoreWriter:
         self.extend([(key, logits)])
 
     def extend(self, samples: Sequence[tuple[str, SparseLogits]]) -> None:
-        """Add samples that reach the disk together: a kill leaves all of them there, or none.
+        """Add samples that reach the disk together: after a kill, all of them are there, or none.
 
         Args:
             samples: keys, each with the distributions at its sample's supervised positions, in order.
 
         Raises:
-            ConfigError: distributions are of another vocabulary or temperature than the store's.
-            DataError: they are no distributions, or have another number of tokens than the store keeps. Of these
-                samples none is added then.
+            ConfigError: distributions have another vocabulary or temperature than the store.
+            DataError: they are not distributions, or have another number of tokens than the store keeps. None of these
+                samples is added then.
             StorageError: the disk is full. The samples wait in memory with all others that are not on disk yet:
-                `sync` may be called again once there is room.
+                `sync` may be called again once there is space.
         """
         contents = [self._packed(logits) for _, logits in samples]
         self._waiting += zip(key_digests(key for key, _ in samples), contents, strict=True)
@@ -97,7 +97,7 @@ class StoreWriter:
         return self._format.pack(rows).tobytes()
 
     def sync(self) -> None:
-        """Return once everything appended is on disk, where readers that open the store find it.
+        """Write everything appended to disk, where readers that open the store find it.
 
         Raises:
             StorageError: the disk is full; see `extend`.
@@ -113,7 +113,7 @@ class StoreWriter:
         self._waiting, self._waiting_bytes = [], 0
 
     def close(self) -> None:
-        """Bring everything to disk and end the shard. Raises `StorageError` if the disk is full."""
+        """Write everything to disk and end the shard. Raises `StorageError` if the disk is full."""
         try:
             self.sync()
         finally:
@@ -131,13 +131,13 @@ class StoreWriter:
 
 
 class _Shard:
-    """One shard and its index, as far as both are on disk."""
+    """The parts of one shard and its index that are on disk."""
 
     def __init__(self, folder: Path, index_header: bytes) -> None:
         path = folder / f"{secrets.token_hex(8)}{SHARD}"  # a name that no other process draws
         self._path, self._index_header = path, index_header
         self.size = 0
-        """Bytes of the shard that its index speaks of."""
+        """Bytes of the shard that its index lists."""
         self._index_size = 0
         with guard_storage(path):
             # Unbuffered: a buffer that could not be written would be written again when the file is closed.
@@ -145,7 +145,7 @@ class _Shard:
             self._index = path.with_suffix(INDEX).open("xb", buffering=0)
 
     def add(self, samples: list[tuple[NDArray[np.uint64], bytes]], bytes_per_row: int) -> None:
-        """Bring samples to disk, then their entries; after a failure it may be called again."""
+        """Write samples to disk, then their entries; after a failure it may be called again."""
         entries, place = [], self.size
         for key, content in samples:
             entries.append((key, place, len(content) // bytes_per_row, checksum(content, key)))
@@ -166,5 +166,5 @@ def _write_at(file: FileIO, place: int, content: bytes) -> None:
     file.seek(place)
     left = memoryview(content)
     while left:
-        left = left[file.write(left) :]  # a disk that is nearly full takes a part
+        left = left[file.write(left) :]  # a nearly full disk takes only a part
     os.fsync(file.fileno())
