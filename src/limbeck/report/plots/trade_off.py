@@ -124,7 +124,9 @@ def _draw_place(axes: Axes, points: list[_Point]) -> list[Any]:
     for point, shift in zip(points, shifts, strict=True):
         colour, moved = point.look.colour, _moved(axes, shift)
         quality = point.quality
-        axes.plot([point.cost] * 2, [quality.low, quality.high], color=colour, linewidth=2, transform=moved)
+        axes.plot(
+            [point.cost] * 2, [quality.low, quality.high], color=colour, linewidth=2, transform=moved, clip_on=False
+        )
         handles += axes.plot(
             point.cost,
             quality.value,
@@ -133,6 +135,7 @@ def _draw_place(axes: Axes, points: list[_Point]) -> list[Any]:
             markeredgecolor=PAPER,
             markersize=10,
             transform=moved,
+            clip_on=False,
             zorder=5,
             label=point.label,
         )

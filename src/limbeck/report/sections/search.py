@@ -38,9 +38,10 @@ def render(section: Search, results: Results) -> Block:
         )
 
     lead = (
-        f"Every system was tried with the same settings, with the first seed, on {count_text(section.rows)} "
-        f"development rows; that of the best {in_sentence(metric.title)} was taken for all seeds. No system was "
-        f"trained on these rows. The trials that were not chosen took {duration_text(section.other_seconds)}."
+        "Every system was trained with each of the same settings, with the first seed, and measured on "
+        f"{count_text(section.rows)} development rows that nothing is trained on. The setting with the best "
+        f"{in_sentence(metric.title)} was used for all seeds. The other trials took "
+        f"{duration_text(section.other_seconds)}."
     )
     table = Table("Trials of settings", columns, [row(trial) for trial in section.trials], brief=not budgets)
     return Block("Search for settings", lead, tables=[table])

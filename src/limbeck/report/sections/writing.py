@@ -18,5 +18,5 @@ def render(section: Writing, results: Results) -> Block:
         f"{count_text(section.test_tokens)} tokens."
     ]
     if section.decoding:
-        facts.append(f"Answers were written: {section.decoding}.")
+        facts.append(f"Decoding of answers: {section.decoding}.")
     return Block(facts=facts)

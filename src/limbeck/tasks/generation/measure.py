@@ -151,7 +151,7 @@ def _warnings(context: Context) -> list[str]:
     if 0 < len(context.answered) < len(context.test):
         found.append(
             f"{len(context.answered)} of {len(context.test)} held-out prompts were answered, a random part "
-            "(answers.rows); probabilities are of all."
+            "(answers.rows); figures of probabilities are of all."
         )
     found += untrained_warnings(config.recipes(), len(context.completed_rows), "completion")
     if leaked := leaked_texts(rows):

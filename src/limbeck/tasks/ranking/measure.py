@@ -248,8 +248,8 @@ def _warnings(outcome: LanguageOutcome) -> list[str]:
             found.append(f"Fewer than {shots} labelled training records in {', '.join(sorted(short))}.")
     if len(config.seeds) < 3:
         found.append(
-            f"{len(config.seeds)} training seed{'s' if len(config.seeds) > 1 else ''}: there is little to say about "
-            "the luck of a training run. Use five seeds for a comparison of methods (seeds: [0, 1, 2, 3, 4])."
+            f"{len(config.seeds)} training seed{'s say' if len(config.seeds) > 1 else ' says'} little about how much "
+            "figures vary from one training to the next. Use five to compare methods (seeds: [0, 1, 2, 3, 4])."
         )
     for one in config.data.sets:
         for lang, split in one.test_in.items():
