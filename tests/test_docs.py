@@ -50,10 +50,24 @@ def read(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
 
 
+def headings(text: str) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", prose(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
+
+
 def broken_links(text: str, folder: Path) -> list[str]:
-    """Relative links that lead nowhere."""
-    targets = {target.split("#")[0] for target in _LINK.findall(prose(text)) if not re.match(r"\w+:", target)}
-    return sorted(target for target in targets if target and not (folder / target).exists())
+    """Relative links that lead to no file, or to no heading in one."""
+    broken = set()
+    for target in _LINK.findall(prose(text)):
+        name, _, anchor = target.partition("#")
+        if re.match(r"\w+:", target):
+            continue
+        if not (folder / name).exists():
+            broken.add(name)
+        elif anchor and anchor not in headings((folder / name).read_text(encoding="utf-8") if name else text):
+            broken.add(target)
+    return sorted(broken)
 
 
 def missing_paths(text: str) -> list[str]:
@@ -216,7 +230,8 @@ def test_the_table_of_layer_maps_is_what_the_code_does() -> None:
 
 
 PLANTED = """
-See [here](no-such-page.md) and [there](https://example.org), `src/limbeck/no_such.py`, `src/limbeck/*.py`.
+See [here](no-such-page.md), [below](#no-such-heading), [how](README.md#your-own-texts), [why](README.md#no-such) and
+[there](https://example.org), `src/limbeck/no_such.py`, `src/limbeck/*.py`.
 
 ```sh
 FLAG=1 && limbeck destill run.yaml | limbeck predict folder --topp 3  # limbeck nothing
@@ -239,7 +254,7 @@ def test_the_checks_find_planted_faults(tmp_path: Path) -> None:
     from limbeck.errors import ConfigError
     from limbeck.runs.config import load_run_file
 
-    assert broken_links(PLANTED, ROOT) == ["no-such-page.md"]
+    assert broken_links(PLANTED, ROOT) == ["#no-such-heading", "README.md#no-such", "no-such-page.md"]
     assert missing_paths(PLANTED) == ["src/limbeck/no_such.py"]
     assert unknown_commands(PLANTED) == [
         "limbeck destill: no such command",
