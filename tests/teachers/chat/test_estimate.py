@@ -1,4 +1,4 @@
-"""What requests will take: by hand. That the calls are those made is in `tests/tasks/classification/test_anon.py`."""
+"""What requests will take: by hand. `tests/tasks/classification/test_anon_run.py` sees that these calls are made."""
 
 from __future__ import annotations
 
