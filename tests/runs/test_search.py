@@ -14,7 +14,7 @@ import pytest
 from safetensors.torch import load_file
 from tests.evaluation.measured import section, value
 from tests.runs.interruption import InterruptAfter
-from tests.runs.test_ranks import ENVIRONMENT, PROGRAM
+from tests.runs.test_several_processes import ENVIRONMENT, PROGRAM
 
 import limbeck
 from limbeck.errors import ConfigError, DataError, NonFiniteLoss, RunFolderError
