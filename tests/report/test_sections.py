@@ -65,7 +65,7 @@ def test_trials_of_a_search(records: dict[str, Results]) -> None:
     budgets = [one.model_copy(update={"budget": 16, "value": None}) for one in trials]
     search = Search(metric="accuracy", rows=120, trials=budgets, other_seconds=90.0)
     found = block(changed(records["classification"], sections=[search]), "Search for settings")
-    assert "The trials that were not chosen took 1 min 30 s" in found.lead
+    assert "The other trials took 1 min 30 s" in found.lead
     assert found.tables[0].flat()[1] == ["Distilled", "16 labels", "3e-05", "not finite", "chosen"]
     assert not found.brief(), "too long for card and terminal"
 

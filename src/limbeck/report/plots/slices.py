@@ -79,6 +79,6 @@ def change_plot(
     moved = f"{metric.title} of {name}, from teacher to student"
     heading = f"{name.capitalize()} that lost the most" if lost else moved
     unit = " in points" if metric.unit == "share" else ""
-    number = f"{len(shown)} of {len(changes)}" if len(shown) < len(changes) else len(changes)
-    caption = f"{metric.title} of {number} {name}. On the right: the change{unit}."
+    of_all = f"the {len(shown)} of {len(changes)} {name} that gained the least" if len(shown) < len(changes) else name
+    caption = f"{metric.title} of {of_all}. On the right: the change{unit}."
     return Plot(f"change-{slug(name)}", heading, caption, svg, _WIDTH)
