@@ -43,5 +43,5 @@ def render(section: Search, results: Results) -> Block:
         f"{in_sentence(metric.title)} was used for all seeds. The other trials took "
         f"{duration_text(section.other_seconds)}."
     )
-    table = Table("Trials of settings", columns, [row(trial) for trial in section.trials], brief=not budgets)
+    table = Table("Trials on development rows", columns, [row(trial) for trial in section.trials], brief=not budgets)
     return Block("Search for settings", lead, tables=[table])
