@@ -100,8 +100,8 @@ def test_thousands_of_records_take_no_time() -> None:
     ("scores", "golds", "message"),
     [
         ([[1.0, 2.0]], [()], r"record 0 \(counted from 0\) has no right candidate"),
-        ([[1.0, 2.0]] * 2, [(0,), (2,)], r"record 1 .* names a right candidate outside the 2 places"),
-        ([[1.0, 2.0]] * 2, [(0,), (-1,)], r"record 1 .* names a right candidate outside the 2 places"),
+        ([[1.0, 2.0]] * 2, [(0,), (2,)], r"record 1 .* names a right candidate outside the 2 that have scores"),
+        ([[1.0, 2.0]] * 2, [(0,), (-1,)], r"record 1 .* names a right candidate outside the 2 that have scores"),
         ([[1.0, math.nan]], [(0,)], r"record 0 .* not a number"),
         ([[1.0, 2.0]], [(0,), (1,)], "1 rows of scores, but right candidates of 2 records"),
     ],

@@ -181,7 +181,7 @@ def test_references_without_a_number_are_counted_and_named() -> None:
     held_out = HeldOutTexts(HELD_OUT.prompts, ["many", *HELD_OUT.references[1:]])
     figures = measure_writing([system("distilled", s0=answers(ROWS))], held_out, metrics=["numeric_match"])
     assert figure(figures, "distilled", "numeric_match").value == pytest.approx(0.98)
-    assert figures.warnings == ["1 of 50 references hold no number and count as missed by all."]
+    assert figures.warnings == ["1 of 50 references contain no number and count as missed by all systems."]
 
 
 def test_losses_of_different_tokens_are_not_compared() -> None:

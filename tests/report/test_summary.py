@@ -42,7 +42,7 @@ def test_what_was_kept_and_what_it_cost(records: dict[str, Results]) -> None:
     assert (kept.value, kept.title) == (f"{share.kept.value * 100:.1f} %", "of the teacher's ROUGE-L kept")
     assert "95 % interval 81.3 to 85.1 %" in kept.detail
     assert gain.title == "ROUGE-L, against training without the teacher"
-    assert gain.detail == "Fine-tuned; 95 % interval +12.3 to +16.6, p < 0.001; not tuned for itself"
+    assert gain.detail == "Fine-tuned; 95 % interval +12.3 to +16.6, p < 0.001; not tuned separately"
     assert (size.title, speed.title, speed.value) == ("smaller", "faster", f"4.6 {TIMES}")
     assert time.detail.endswith("3 seeds")
 

@@ -172,11 +172,11 @@ def test_what_is_no_folder_is_said_before_anything_is_made(make: str, tmp_path: 
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     place, words = {
-        "file": (tmp_path / "file", "file is no folder"),
-        "below a file": (tmp_path / "file" / "x" / "y", "file is no folder"),
-        "device": (Path("/dev/null"), "/dev/null is no folder"),
+        "file": (tmp_path / "file", "file is not a folder"),
+        "below a file": (tmp_path / "file" / "x" / "y", "file is not a folder"),
+        "device": (Path("/dev/null"), "/dev/null is not a folder"),
         "long": (tmp_path / ("x" * 300) / "y", "cannot be a folder: File name too long"),
-        "link": (tmp_path / "link", "link is a link to nothing"),
+        "link": (tmp_path / "link", "link is a broken link"),
         "loop": (tmp_path / "loop", "cannot be a folder: Too many levels of symbolic links"),
     }[make]
     before = sorted(tmp_path.iterdir())
@@ -192,7 +192,7 @@ def test_what_is_no_folder_is_said_before_anything_is_made(make: str, tmp_path: 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
-    assert "cannot be written into" in str(refusal_of(asked(tmp_path / "closed" / "new"), None))
+    assert "is not writable" in str(refusal_of(asked(tmp_path / "closed" / "new"), None))
 
 
 def test_what_a_folder_holds_is_said_as_the_run_would(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def goes_on_with(sections: dict[str, Any], change: dict[str, Any], stop: StopAt,
 def test_a_classifier_after_its_teacher(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     change = {"training.max_steps": 6, "recipe": "distilbert", "baselines": []}
     said = goes_on_with(sections, change, StopAt("distilled student"), tmp_path / "fresh").said
-    assert any("training.max_steps was 12, is 6" in line and "so the run goes on" in line for line in said)
+    assert any("training.max_steps was 12, is 6" in line and "so the run continues" in line for line in said)
     with pytest.raises(
         RunFolderError, match=r"training\.max_steps was 6, is 7 \(predictions/distilled-seed0\.npy and"
     ):

@@ -1,1 +1,1 @@
-"""The demo: a whole distillation from data and a model that come with the package."""
+"""The demo: a complete distillation with data and a model that come with the package."""

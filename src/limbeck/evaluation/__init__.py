@@ -1,1 +1,1 @@
-"""One file per question asked of a student."""
+"""Measuring students: one file per question."""

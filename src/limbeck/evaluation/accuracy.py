@@ -1,4 +1,4 @@
-"""How often is the student right, class by class?"""
+"""Accuracy of a classifier, overall and class by class."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _WORST_CLASSES = 10
 
 
 def macro_f1(gold: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """Return the mean F1 over the classes that occur in `gold`, ``[..., N] -> [...]``; one never predicted has F1 0.
+    """Return the mean F1 over the classes that occur in `gold`, ``[..., N] -> [...]``; 0 for one never predicted.
 
-    Many samples at once, since the bootstrap asks for thousands; equal to scikit-learn's (tests).
+    Vectorised over samples, as the bootstrap needs thousands; equal to scikit-learn's (tests).
     """
     return mean_over_classes(count_one_vs_rest(gold, predicted, classes).f1)
 
@@ -45,7 +45,7 @@ def class_figures(
 def confusion_of_worst_classes(
     gold: NDArray[np.int64], predicted: NDArray[np.int64], labels: list[str]
 ) -> ConfusionMatrix:
-    """Return the confusion matrix of the classes with most errors, the others put together."""
+    """Return the confusion matrix of the classes with most errors, the others merged into one."""
     from sklearn.metrics import confusion_matrix
 
     full = confusion_matrix(gold, predicted, labels=range(len(labels)))

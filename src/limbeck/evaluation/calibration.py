@@ -1,4 +1,4 @@
-"""Is a student that is 80 % sure right 80 % of the time?"""
+"""Calibration: whether a student that is 80 % sure is right 80 % of the time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BINS = 15
 
 
 def reliability_bins(probs: NDArray[np.float64], gold: NDArray[np.int64], bins: int = _BINS) -> list[ReliabilityBin]:
-    """Return rows by confidence in `bins` equal intervals (low, high]; empty ones are left out.
+    """Group rows by confidence into `bins` equal intervals (low, high]; empty ones are left out.
 
     Reference: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 2.
     """
@@ -38,9 +38,9 @@ def expected_calibration_error(bins: list[ReliabilityBin]) -> float:
 
 
 def bin_columns(probs: NDArray[np.float64], gold: NDArray[np.int64], bins: int = _BINS) -> NDArray[np.float64]:
-    """Return what each row adds to the bins of `reliability_bins`, ``[N, 2 bins]``: rows, and right minus confidence.
+    """Return each row's contribution to the bins of `reliability_bins`, ``[N, 2 bins]``: rows, right minus confidence.
 
-    Sums of them over any rows give `calibration_error`.
+    Their sums over any rows give `calibration_error`.
     """
     confidence, right, number = _binned(probs, gold, bins)
     columns = np.zeros((len(gold), 2 * bins))
@@ -50,7 +50,7 @@ def bin_columns(probs: NDArray[np.float64], gold: NDArray[np.int64], bins: int =
 
 
 def calibration_error(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the expected calibration error of sums of `bin_columns`, ``[..., 2 bins] -> [...]``."""
+    """Return the expected calibration error from sums of `bin_columns`, ``[..., 2 bins] -> [...]``."""
     rows, gaps = np.split(sums, 2, axis=-1)
     error: NDArray[np.float64] = np.abs(gaps).sum(-1) / rows.sum(-1)
     return error
@@ -59,7 +59,7 @@ def calibration_error(sums: NDArray[np.float64]) -> NDArray[np.float64]:
 def _binned(
     probs: NDArray[np.float64], gold: NDArray[np.int64], bins: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
-    """Confidence of each row, whether it is right, and the number of its bin."""
+    """Return each row's confidence, whether it is right, and the index of its bin."""
     confidence = probs.max(axis=-1)
     number = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     return confidence, probs.argmax(axis=-1) == gold, number

@@ -1,4 +1,4 @@
-"""From the class logits of all systems to the figures, comparisons and sections of a classification run."""
+"""Figures, comparisons and sections of a classification run, from the class logits of all systems."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def measure_classification(systems: Sequence[Classified], held_out: HeldOut) -> 
 
     Args:
         systems: a main system among them; with a teacher, fidelity to its first seed is measured.
-        held_out: gold labels; accuracy and its kin are measured on the rows that have one.
+        held_out: gold labels; accuracy and similar metrics are measured on labelled rows.
 
     Raises:
-        DataError: two systems that are compared have several seeds each, and not the same.
+        DataError: two compared systems have several seeds each, but not the same ones.
     """
     constant = _always_the_most_frequent(held_out)
     every = [*systems, *([constant] if constant else [])]
@@ -88,9 +88,9 @@ def _outputs(one: Classified, teacher: Classified | None, held_out: HeldOut) -> 
 
 
 def _always_the_most_frequent(held_out: HeldOut) -> Classified | None:
-    """What no model is needed for: all rows get the most frequent of their gold labels; ``None`` without any.
+    """Return the constant baseline: all rows get the most frequent gold label; ``None`` without labels.
 
-    It is the best that one label for all rows can be, for it is chosen on the held-out rows themselves.
+    It is the best possible constant, as it is chosen on the held-out rows themselves.
     """
     labelled = held_out.gold[held_out.gold >= 0]
     if not len(labelled):
@@ -105,13 +105,13 @@ def _always_the_most_frequent(held_out: HeldOut) -> Classified | None:
 
 
 def _pooled(by_seed: Mapping[int, ClassifierOutputs]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Probabilities and gold labels of the labelled rows of all seeds."""
+    """Return probabilities and gold labels of the labelled rows of all seeds."""
     probs = np.concatenate([outputs.probs for outputs in by_seed.values()])
     return probs, np.concatenate([outputs.gold for outputs in by_seed.values()])
 
 
 def _of_classes(name: str, by_seed: Mapping[int, ClassifierOutputs], held_out: HeldOut) -> list[Figure]:
-    """Precision, sensitivity, specificity and F1 of every class, of the rows of all seeds together."""
+    """Return precision, sensitivity, specificity and F1 of every class, over the rows of all seeds together."""
     probs, gold = _pooled(by_seed)
     found = class_figures(gold, probs.argmax(axis=-1), len(held_out.labels))
     rows = np.bincount(gold, minlength=len(held_out.labels)) // len(by_seed)
@@ -137,7 +137,7 @@ def _pooled_sections(models: Mapping[str, Mapping[int, ClassifierOutputs]], held
 
 
 def _disagreements(student: Classified, teacher: Classified, held_out: HeldOut) -> list[Disagreement]:
-    """Rows on which the first seed's student and the teacher differ, the surest students first."""
+    """Return rows on which the first seed's student and the teacher differ, most confident first."""
     teacher_probs = softmax(next(iter(teacher.logits.values())))
     student_probs = softmax(next(iter(student.logits.values())))
     differ = np.flatnonzero(teacher_probs.argmax(axis=-1) != student_probs.argmax(axis=-1))

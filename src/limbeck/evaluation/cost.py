@@ -1,8 +1,7 @@
-"""What did a system take, all its stages together, and what does another save against it?
+"""The cost of each system over all its stages, and savings between systems.
 
 ``device hours = sum over stages of devices * wall hours``; the teacher's stages are included in every
-system that needs it. An hour on eight devices is no cheaper for being an hour, so savings are in
-device hours.
+system that needs it. Savings are in device hours, as one hour on eight devices costs eight.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ def device_hours(wall_hours: float, devices: int | None) -> float:
     """Return ``devices * wall_hours``.
 
     Raises:
-        DataError: the number of devices is not known (or below 1): wall time alone is no cost.
+        DataError: the number of devices is unknown (or below 1): wall time alone is not a cost.
     """
     if devices is None or devices < 1:
         raise DataError(
             f"a cost needs the number of devices, at least 1, not {devices}: {wall_hours:g} hours of wall time may be "
-            "any number of device hours; say how many devices the run had"
+            "any number of device hours; give the number of devices of the run"
         )
     return devices * wall_hours
 
 
 def saving(ours: float, baseline: float) -> float:
-    """Return ``1 - ours / baseline``, as a share; below 0 where ours cost more.
+    """Return ``1 - ours / baseline``, as a share; below 0 if ours cost more.
 
     >>> round(saving(200, 2400), 4)
     0.9167
@@ -53,20 +52,20 @@ def system_cost(
 ) -> SystemCost:
     """Return one system's cost, without `saving` (`with_savings` fills it in).
 
-    Its energy is known only where every stage's is.
+    Its energy is known only if every stage's is.
 
     Args:
         system: its name.
         budget: its budget of labels.
-        stages: its own stages, of all seeds; figures are means over the seeds that occur.
-        devices: on which each stage ran.
+        stages: its own stages, of all seeds; figures are means over these seeds.
+        devices: number of devices of each stage.
         teacher: stages of the teacher it needs, of all of *its* seeds.
 
     Raises:
         DataError: no device count, or no stage at all.
     """
     if not stages and not teacher:
-        raise DataError(f"{system} (budget {budget}) has no stages, so its cost is not known")
+        raise DataError(f"{system} (budget {budget}) has no stages, so its cost is unknown")
     teacher_hours = device_hours(_seed_mean(teacher, lambda s: s.seconds) / _SECONDS_PER_HOUR, devices)
     own_hours = device_hours(_seed_mean(stages, lambda s: s.seconds) / _SECONDS_PER_HOUR, devices)
     tokens = sum(_seed_mean(part, lambda s: s.tokens_seen) for part in (stages, teacher))
@@ -85,7 +84,7 @@ def system_cost(
 
 
 def with_savings(costs: Sequence[SystemCost], main: str, teacher: str) -> list[SystemCost]:
-    """Return `costs` with what the main system of the same budget saves against each baseline, else ``None``."""
+    """Return `costs` with the saving of the main system of the same budget against each baseline, else ``None``."""
     ours = {cost.budget: cost.device_hours for cost in costs if cost.system == main}
 
     def of(cost: SystemCost) -> float | None:

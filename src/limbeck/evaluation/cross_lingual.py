@@ -1,8 +1,8 @@
-"""From the scores of each example to figures of each language, and comparisons of systems at each budget.
+"""Figures of each language and comparisons at each budget, from the scores of each example.
 
-Nothing is pooled over languages: each task of a language has one vote in it, and each target language one
-vote in a macro average. The bootstrap resamples records within each task and language, with the same
-samples for all systems. It takes cells as independent: where the records of several languages are
+Nothing is pooled over languages: each task has equal weight within a language, and each target language
+equal weight in a macro average. The bootstrap resamples records within each task and language, with the
+same samples for all systems. It treats cells as independent: if the records of several languages are
 translations of each other, intervals of macro averages may be somewhat narrow.
 """
 
@@ -33,26 +33,26 @@ __all__ = ["LanguageTestSet", "Ranked", "measure_languages", "most_frequent_accu
 
 RESAMPLES = 10_000
 ALARM = 0.02
-"""A loss of this much accuracy on the source language is raised in the report."""
+"""The report warns of a loss of this much accuracy on the source language."""
 Resource = Literal["source", "high", "low"]
 _AVERAGED = ("accuracy", "mrr")
-"""Metrics that every task has; the others are of single tasks."""
+"""Metrics that every task has; the others belong to single tasks."""
 
 
 @dataclass(frozen=True)
 class LanguageTestSet:
-    """The test records, column by column, and the languages they are judged by."""
+    """The test records, column by column, and their languages."""
 
     task: Sequence[str]
     lang: Sequence[str]
     candidates: Sequence[int]
-    """How many candidates each record has."""
+    """Number of candidates of each record."""
     source_language: str
-    """Empty where one language stands alone, and there is no other to compare with."""
+    """Empty if there is only one language, so no other to compare with."""
     languages: Sequence[str]
     """Target languages, in the order of the run file."""
     low_resource: frozenset[str] = frozenset()
-    """Target languages that are called low-resource; the others are high-resource."""
+    """Low-resource target languages; the others are high-resource."""
 
     def __post_init__(self) -> None:
         present = set(self.lang)
@@ -63,7 +63,7 @@ class LanguageTestSet:
 
     @cached_property
     def rows(self) -> dict[str, dict[str, NDArray[np.int64]]]:
-        """Record numbers of each task in each language: source language first (if it has records), then targets."""
+        """Record indices of each task in each language: source language first (if it has records), then targets."""
         found: dict[str, dict[str, list[int]]] = {lang: {} for lang in (self.source_language, *self.languages)}
         for row, (task, lang) in enumerate(zip(self.task, self.lang, strict=True)):
             found[lang].setdefault(task, []).append(row)
@@ -77,11 +77,11 @@ class LanguageTestSet:
         return "low" if lang in self.low_resource else "high"
 
     def of_resource(self, resource: str) -> list[str]:
-        """Target languages of this kind."""
+        """Return the target languages of this resource level."""
         return [lang for lang in self.languages if self.resource(lang) == resource]
 
     def section(self) -> Languages:
-        """Return what the report needs to know of the languages."""
+        """Return the languages as a section of the report."""
         return Languages(
             source=self.source_language,
             targets=list(self.languages),
@@ -105,13 +105,13 @@ class Ranked:
 
     @property
     def key(self) -> tuple[str, int]:
-        """Name and budget: what tells it from other systems."""
+        """Name and budget, which identify it."""
         return self.system.name, self.budget
 
 
 Key = tuple[str, int]
 Found = Mapping[tuple[Key, str], Sampled]
-"""Of one slice: by system and metric."""
+"""The figures of one slice, by system and metric."""
 
 
 def measure_languages(
@@ -126,14 +126,14 @@ def measure_languages(
 
     Args:
         test_set: the test records.
-        systems: all systems with different names or budgets; figures are means over their seeds.
-        constant: accuracy of always giving the most frequent answer, if it is known.
+        systems: all systems, each with its own name or budget; figures are means over their seeds.
+        constant: accuracy of always giving the most frequent answer, if known.
         resamples: bootstrap samples of each task and language; `RESAMPLES` by default.
-        seed: of the bootstrap. The samples of a task and language depend on their names and number of
-            records and on nothing else, so more systems or languages change no figure.
+        seed: of the bootstrap. The samples of a task and language depend only on their names and number of
+            records, so more systems or languages change no figure.
 
     Raises:
-        DataError: the seeds of two systems that are compared do not match.
+        DataError: the seeds of two compared systems do not match.
     """
     figures: list[Figure] = []
     languages: dict[str, Found] = {}
@@ -167,14 +167,14 @@ _CONSTANT = System(
     name="constant",
     title="Always the most frequent answer",
     role="constant",
-    detail="of each task and language; chance where records bring their own candidates",
+    detail="for each task and language; chance if records have their own candidates",
 )
 
 
 def _cell(
     systems: Sequence[Ranked], rows: NDArray[np.int64], seed: tuple[int, str, str], resamples: int
 ) -> dict[tuple[Key, str], Sampled]:
-    """One task in one language, all systems."""
+    """Measure all systems on one task in one language."""
     number, task, lang = seed
     rng = partial(np.random.default_rng, [number, zlib.crc32(task.encode()), zlib.crc32(lang.encode())])
     outputs = {
@@ -184,20 +184,20 @@ def _cell(
 
 
 def _averages(parts: Sequence[Found]) -> Found:
-    """Macro averages of the metrics that all parts have."""
+    """Return macro averages of the metrics that all parts have."""
     keys = [key for key in parts[0] if key[1] in _AVERAGED]
     return {key: average([part[key] for part in parts]) for key in keys}
 
 
 def _macros(test_set: LanguageTestSet, languages: Mapping[str, Found]) -> list[tuple[Slice, Found]]:
-    """Over all target languages, and over those of high and of low resource."""
+    """Average over all target languages, and over the high- and the low-resource ones."""
     groups: list[tuple[Slice, list[str]]] = [({}, list(test_set.languages))]
     groups += [({"resource": resource}, test_set.of_resource(resource)) for resource in ("high", "low")]
     return [(slice, _unpaired(_averages([languages[lang] for lang in group]))) for slice, group in groups if group]
 
 
 def _unpaired(found: Found) -> Found:
-    """Without rows that are right or wrong: they are not pooled over languages."""
+    """Remove rows that are right or wrong: they are not pooled over languages."""
     return {key: replace(sampled, right={}) for key, sampled in found.items()}
 
 
@@ -208,7 +208,7 @@ def _figures(found: Found, slice: Slice) -> list[Figure]:
 
 
 def _by_task(figures: Sequence[Figure], test_set: LanguageTestSet) -> list[Figure]:
-    """Each task's mean over the target languages that have it."""
+    """Return each task's mean over the target languages that have it."""
     groups: dict[tuple[str, int | None, str, str], list[Figure]] = {}
     for figure in figures:
         if "task" in figure.slice and figure.slice["lang"] in test_set.languages:
@@ -218,7 +218,7 @@ def _by_task(figures: Sequence[Figure], test_set: LanguageTestSet) -> list[Figur
 
 
 def _mean(figures: Sequence[Figure], slice: Slice) -> Figure:
-    """The mean of figures; a single one keeps its interval."""
+    """Return the mean of figures; a single one keeps its interval."""
     only = figures[0] if len(figures) == 1 else None
     return figures[0].model_copy(
         update={
@@ -238,7 +238,7 @@ def _comparisons(
     languages: Mapping[str, Found],
     macros: Sequence[tuple[Slice, Found]],
 ) -> list[Comparison]:
-    """The main system against every other of the same budget: over the target languages, and in each language."""
+    """Compare the main system with all others of the same budget: over the target languages, and in each language."""
     pairs = [
         (ours.key, other.key)
         for ours in systems
@@ -265,7 +265,7 @@ def _compare(
     languages: Mapping[str, Found],
     macros: Sequence[tuple[Slice, Found]],
 ) -> tuple[list[Comparison], list[Comparison]]:
-    """One metric of two systems: on each macro average, and in each language, the target languages corrected."""
+    """Compare two systems by one metric: on macro averages and in each language, with corrected target languages."""
     first, second = pair
     cells = [(languages[lang][first, metric], languages[lang][second, metric]) for lang in test_set.languages]
 
@@ -287,7 +287,7 @@ def _compare(
 
 
 def _corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Add Holm's correction of the t-tests for all of these comparisons."""
+    """Add Holm's correction of the t-tests over all these comparisons."""
     corrected = holm([comparison.p_value("t") for comparison in comparisons])
     return [
         comparison
@@ -300,7 +300,7 @@ def _corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
 def _source_checks(
     test_set: LanguageTestSet, systems: Sequence[Ranked], languages: Mapping[str, Found]
 ) -> list[SourceCheck]:
-    """Accuracy on the source language at the end of every system, against the teacher's."""
+    """Compare each trained system's accuracy on the source language with the teacher's."""
     teacher = next((one for one in systems if one.system.role == "teacher"), None)
     at_home = languages.get(test_set.source_language)
     if teacher is None or at_home is None:
@@ -325,11 +325,11 @@ def _source_checks(
 def most_frequent_accuracy(test_set: LanguageTestSet, records: Sequence[Instruction]) -> float:
     """Return the macro accuracy over target languages of one answer for all records of a task in a language.
 
-    It is the most frequent right candidate. Where the candidates are the records' own, no answer is frequent, and
-    the share that chance gets right is taken.
+    It is the most frequent right candidate. If records have their own candidates, no answer is frequent, and
+    the accuracy of chance is used.
 
     Args:
-        test_set: of `records`.
+        test_set: the test set of `records`.
         records: the test records.
     """
 
@@ -345,7 +345,7 @@ def most_frequent_accuracy(test_set: LanguageTestSet, records: Sequence[Instruct
 
 
 def right_candidates(record: Instruction) -> tuple[int, ...]:
-    """Return the right candidates; where a set grades instead, those of the highest grade."""
+    """Return the right candidates; in graded sets, those of the highest grade."""
     if record.grades is None:
         return record.gold
     return tuple(k for k, grade in enumerate(record.grades) if grade == max(record.grades))

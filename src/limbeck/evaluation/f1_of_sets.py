@@ -1,7 +1,7 @@
-"""F1 of sets: the entities named in a text, the labels given to a row.
+"""F1 of sets: the entities found in a text, the labels given to a row.
 
-A row has a set of right answers and a set of given ones. All figures come from three counts of each row and label
-(right, given, gold), which add up over rows: so the bootstrap resamples rows, and not whole evaluations.
+A row has a set of gold answers and a set of given ones. All figures come from three counts per row and label (right,
+given, gold), which add up over rows, so the bootstrap only re-adds counts and does not repeat the evaluation.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from limbeck.evaluation.metrics.statistic import Statistic
 __all__ = ["entity_counts", "f1", "label_counts", "macro_f1", "micro_f1", "of_counts", "precision", "recall"]
 
 Counts = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
-"""``[..., C, 3]``: for each label the answers that are right, that were given, and that are gold."""
+"""``[..., C, 3]``: the right, given and gold answers of each label."""
 
 
 def entity_counts(
@@ -29,7 +29,7 @@ def entity_counts(
     Args:
         gold: entities of each row, in characters.
         predicted: those of a system.
-        labels: all C labels; an entity of another one is an error of ours.
+        labels: all C labels; an entity with another label is a bug.
 
     Example:
         >>> entity_counts([[Span(0, 4, "PER")]], [[Span(0, 4, "PER"), Span(5, 9, "LOC")]], ["LOC", "PER"]).tolist()
@@ -45,12 +45,12 @@ def entity_counts(
 
 
 def label_counts(gold_NC: NDArray[np.bool_], predicted_NC: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the counts of each row, ``[N, C, 3]``, of rows that may have several labels."""
+    """Return the counts of each row, ``[N, C, 3]``, of multi-label rows."""
     return np.stack([gold_NC & predicted_NC, predicted_NC, gold_NC], axis=-1).astype(np.int64)
 
 
 def of_counts(counts_NC3: NDArray[np.int64], figure: Callable[[Any], NDArray[np.float64]]) -> Statistic | None:
-    """Return a figure of the counts of all labels, summed over rows; ``None`` where there is no row."""
+    """Return a figure of the counts of all labels, summed over rows; ``None`` without rows."""
     if not len(counts_NC3):
         return None
     columns = counts_NC3.reshape(len(counts_NC3), -1).astype(np.float64)
@@ -58,17 +58,17 @@ def of_counts(counts_NC3: NDArray[np.int64], figure: Callable[[Any], NDArray[np.
 
 
 def precision(counts: Counts) -> NDArray[np.float64]:
-    """Return right / given, ``[..., 3] -> [...]``; 0 where nothing was given."""
+    """Return right / given, ``[..., 3] -> [...]``; 0 if nothing was given."""
     return _share(counts[..., 0], counts[..., 1])
 
 
 def recall(counts: Counts) -> NDArray[np.float64]:
-    """Return right / gold, ``[..., 3] -> [...]``; 0 where there is none."""
+    """Return right / gold, ``[..., 3] -> [...]``; 0 if nothing is gold."""
     return _share(counts[..., 0], counts[..., 2])
 
 
 def f1(counts: Counts) -> NDArray[np.float64]:
-    """Return 2 right / (given + gold), ``[..., 3] -> [...]``; 0 where nothing is gold or given."""
+    """Return 2 right / (given + gold), ``[..., 3] -> [...]``; 0 if nothing is gold or given."""
     return _share(2 * counts[..., 0], counts[..., 1] + counts[..., 2])
 
 
@@ -78,7 +78,7 @@ def micro_f1(counts: Counts) -> NDArray[np.float64]:
 
 
 def macro_f1(counts: Counts) -> NDArray[np.float64]:
-    """Return the mean F1 of the labels that are gold somewhere, ``[..., C, 3] -> [...]``; 0 where none is."""
+    """Return the mean F1 of the labels that occur in gold, ``[..., C, 3] -> [...]``; 0 if none does."""
     there = counts[..., 2] > 0
     return _share((f1(counts) * there).sum(axis=-1), there.sum(axis=-1))
 

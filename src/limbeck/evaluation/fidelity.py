@@ -1,4 +1,4 @@
-"""How close is the student to its teacher, right or wrong?"""
+"""Fidelity: how close the student is to its teacher, right or wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["agreed", "kl_to_teacher"]
 
 
 def agreed(teacher_logits: NDArray[np.float32], student_logits: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return, for each row, whether both give the same label."""
+    """Return whether both give the same label for each row."""
     same: NDArray[np.bool_] = teacher_logits.argmax(axis=-1) == student_logits.argmax(axis=-1)
     return same
 

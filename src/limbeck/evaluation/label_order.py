@@ -1,4 +1,4 @@
-"""In which order do a teacher's outputs stand, where it does not say what its labels are called?"""
+"""The order of a teacher's outputs, if it does not name its labels."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from numpy.typing import NDArray
 __all__ = ["LabelOrder", "best_order"]
 
 _ERROR = 0.01
-"""How often an order that is right may be called wrong."""
+"""How often a right order may be called wrong."""
 
 
 @dataclass(frozen=True)
 class LabelOrder:
-    """What labelled rows say of the order that was taken for granted."""
+    """What labelled rows tell about the assumed order."""
 
     order: list[str]
-    """The label of each output, as it fits the rows best."""
+    """The label of each output that fits the rows best."""
     right: int
-    """Rows that the teacher is right on in the order that was given."""
+    """Rows on which the teacher is right in the assumed order."""
     right_in_best: int
     rows: int
     is_wrong: bool
-    """Whether `order` fits the rows so much better that it is no chance."""
+    """Whether `order` fits the rows significantly better."""
     unseen: list[str]
-    """Labels that say nothing of their place: no row on which the teacher gives them rightly."""
+    """Labels whose position is unknown: the teacher gives them rightly on no row."""
 
 
 def best_order(given_N: NDArray[np.int64], gold_N: NDArray[np.int64], labels: Sequence[str]) -> LabelOrder:
-    """Return the assignment of labels to outputs that the most rows are right in.
+    """Return the assignment of labels to outputs under which most rows are right.
 
-    The given order is wrong if a sign test of the rows that only one of both is right on says so, at 1 %. The best
+    The given order is wrong if a sign test on the rows that only one of the two gets right says so, at 1 %. The best
     order was chosen among all that move as many labels, so the p-value is multiplied by their number (at most
     ``C! / (C - m)!`` for m moved labels).
 
     Reference: Kuhn 1955, "The Hungarian Method for the Assignment Problem".
 
     Args:
-        given_N: the output that the teacher finds likeliest.
-        gold_N: the place of the gold label in `labels`.
-        labels: in the order that is taken for granted.
+        given_N: the most likely output of the teacher.
+        gold_N: the index of the gold label in `labels`.
+        labels: in the assumed order.
 
     Example:
         >>> best_order(np.array([1] * 20 + [0] * 20), np.array([0] * 20 + [1] * 20), ["bad", "good"]).order
@@ -55,7 +55,7 @@ def best_order(given_N: NDArray[np.int64], gold_N: NDArray[np.int64], labels: Se
     classes = len(labels)
     hits_CC = np.zeros((classes, classes))
     np.add.at(hits_CC, (given_N, gold_N), 1)
-    # Labels without rows fit everywhere: they stay where they are.
+    # Labels without rows fit everywhere and keep their position.
     _, place_C = linear_sum_assignment(hits_CC + np.eye(classes) / (classes + 1), maximize=True)
     right_N, best_N = given_N == gold_N, place_C[given_N] == gold_N
     gained, lost = int((best_N & ~right_N).sum()), int((right_N & ~best_N).sum())

@@ -1,7 +1,6 @@
-"""What is measured of a run's systems: the same steps for every kind of task.
+"""Measure the systems of a run: the same steps for every kind of task.
 
-A kind says what its outputs are and which metrics it has. Which systems are compared with which follows from their
-roles.
+A kind defines its outputs and metrics. The roles of the systems determine which are compared.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Found = Mapping[tuple[str, str], Sampled]
 
 @dataclass(frozen=True)
 class Measured:
-    """The part of `Results` that is made of what the systems said of the held-out rows."""
+    """The part of `Results` that follows from the systems' outputs on the held-out rows."""
 
     metrics: list[Metric]
     headline: str
@@ -37,10 +36,10 @@ class Measured:
 
 
 def compared_pairs(systems: Sequence[System]) -> list[tuple[System, System]]:
-    """Return which systems are compared, first minus second.
+    """Return the pairs of systems to compare, first minus second.
 
-    The main system with every other, and with the teacher also the control: whether plain training alone would have
-    come as far.
+    The main system is compared with every other, and the control with the teacher: whether plain training alone would
+    have done as well.
     """
     main = [system for system in systems if system.role == "main"]
     order = ("baseline", "teacher", "student_init", "constant")
@@ -64,7 +63,7 @@ def figures_of_slices(
     Args:
         outputs: of each system, by training seed.
         measures: the metrics.
-        slices: what a slice is called, and what of some outputs concerns it alone.
+        slices: each slice, with a function that returns its part of some outputs.
     """
     found: list[Figure] = []
     for slice, alone in slices:
@@ -80,10 +79,10 @@ def comparisons(
     measures: Sequence[Measure[Outputs]],
     headline: str,
 ) -> list[Comparison]:
-    """Compare pairs by every metric that is for it and that both have; with a constant, by the headline alone.
+    """Compare pairs by every metric meant for it that both have; with a constant, by the headline only.
 
     Raises:
-        DataError: two systems have several seeds each, and not the same.
+        DataError: two systems have several seeds each, but not the same ones.
     """
     keys = [one.metric.key for one in measures if one.compared]
     return [
@@ -96,7 +95,7 @@ def comparisons(
 
 
 def retention(found: Found, systems: Sequence[System], measures: Sequence[Measure[Outputs]]) -> Retention:
-    """Return what each student keeps of the teacher's figures, where the teacher has any."""
+    """Return the share of the teacher's figures that each student keeps, if the teacher has any."""
     kept = []
     for teacher in (system for system in systems if system.role == "teacher"):
         for student in (system for system in systems if system.role not in ("teacher", "constant")):

@@ -1,4 +1,4 @@
-"""How often is each class found, and how often are the others left alone? Every class against all the others."""
+"""One-vs-rest counts: sensitivity, specificity and F1 of every class against all the others."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class OneVsRest(NamedTuple):
     A row without an answer (one that could not be parsed) is wrong: a false negative of its own class, and
     nothing for the other classes.
 
-    Figures of classes are NaN where they are undefined: sensitivity and F1 of a class that has no row,
-    specificity where no answered row is of another class.
+    Figures of classes are NaN where undefined: sensitivity and F1 of a class without rows, specificity if no
+    answered row is of another class.
     """
 
     true_positives: NDArray[np.float64]
@@ -27,7 +27,7 @@ class OneVsRest(NamedTuple):
 
     @property
     def accuracy(self) -> NDArray[np.float64]:
-        """Share of rows that are right, ``[...]``; as well micro F1 and weighted sensitivity."""
+        """Share of rows that are right, ``[...]``; also equals micro F1 and weighted sensitivity."""
         return _share(self.true_positives.sum(-1), (self.true_positives + self.false_negatives).sum(-1))
 
     @property
@@ -46,7 +46,7 @@ class OneVsRest(NamedTuple):
 
     @property
     def f1(self) -> NDArray[np.float64]:
-        """2 TP / (2 TP + FP + FN) of each class that has rows, ``[..., C]``; 0 where none was found."""
+        """2 TP / (2 TP + FP + FN) of each class that has rows, ``[..., C]``; 0 if none was found."""
         rows = self.true_positives + self.false_negatives
         f1 = _share(2 * self.true_positives, rows + self.true_positives + self.false_positives)
         return np.where(rows > 0, f1, np.nan)
@@ -64,7 +64,7 @@ class OneVsRest(NamedTuple):
 
     @property
     def matthews_correlation(self) -> NDArray[np.float64]:
-        """Correlation of gold and given classes, ``[...]``: 1 all right, 0 as by chance; 0 where either has one class.
+        """Correlation of gold and given classes, ``[...]``: 1 all right, 0 as by chance; 0 if either has one class.
 
         Reference: Gorodkin, "Comparing two K-category assignments by a K-category correlation coefficient", 2004.
         """
@@ -76,7 +76,7 @@ class OneVsRest(NamedTuple):
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """Share of the rows that are of each class, ``[..., C]``, to weigh classes by their size."""
+        """Share of the rows in each class, ``[..., C]``, to weight classes by size."""
         rows = self.true_positives + self.false_negatives
         return _share(rows, rows.sum(-1, keepdims=True))
 
@@ -103,7 +103,7 @@ def count_one_vs_rest(gold: NDArray[np.int64], predicted: NDArray[np.int64], cla
 
 
 def class_columns(gold_N: NDArray[np.int64], predicted_N: NDArray[np.int64], classes: int) -> Any:
-    """Return what each row adds to the counts of its classes, ``[N, 3 C]``, sparse: rows, hits, calls of each class.
+    """Return each row's contribution to the counts, ``[N, 3 C]``, sparse: rows, hits and calls of each class.
 
     Args:
         gold_N: label ids, all at least 0.
@@ -120,7 +120,7 @@ def class_columns(gold_N: NDArray[np.int64], predicted_N: NDArray[np.int64], cla
 
 
 def from_sums(sums: NDArray[np.float64]) -> OneVsRest:
-    """Count from sums of `class_columns` over rows, ``[..., 3 C]``, where every row has an answer."""
+    """Count from sums of `class_columns` over rows, ``[..., 3 C]``, if every row has an answer."""
     rows, hits, called = np.split(sums, 3, axis=-1)
     false_positives = called - hits
     return OneVsRest(hits, rows - hits, false_positives, rows.sum(-1, keepdims=True) - rows - false_positives)
@@ -154,7 +154,7 @@ def mean_over_classes(values: NDArray[np.float64], weights: NDArray[np.float64] 
 
 
 def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    """NaN where the whole is nothing."""
+    """Return ``part / whole``; NaN if the whole is 0."""
     shares: NDArray[np.float64] = np.where(whole > 0, part / np.where(whole > 0, whole, 1), np.nan)
     return shares
 

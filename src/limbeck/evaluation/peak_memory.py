@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> None:
-    """Load the model of a folder, label one batch of random tokens, print the peak as JSON."""
+    """Load the model of a folder, label one batch of random tokens, and print the peak as JSON."""
     import torch
 
     from limbeck.models.load import head_in, load_classifier

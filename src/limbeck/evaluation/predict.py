@@ -1,4 +1,4 @@
-"""What does a model say about rows?"""
+"""Predictions of models with a head: class logits, tag logits and candidate scores."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def length_sorted_batches(lengths: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
-    """Yield row numbers, each row once, rows of like length together, longest first (memory shows at once)."""
+    """Yield row indices in batches of similar length, longest first, so that lack of memory shows at once."""
     order = np.argsort(-lengths, kind="stable")
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
@@ -45,7 +45,7 @@ def predict_logits(
     batch_size: int = 64,
     update: Update | None = None,
 ) -> NDArray[np.float32]:
-    """Return class logits ``[N, C]`` of `rows`, in their order, or of all; the model is left in evaluation mode.
+    """Return class logits ``[N, C]`` of `rows` in order, or of all; leaves the model in evaluation mode.
 
     Raises:
         ModelError: logits that are no numbers.
@@ -72,9 +72,9 @@ def predict_tags(
     batch_size: int = 64,
     update: Update | None = None,
 ) -> NDArray[np.float32]:
-    """Return the tag logits ``[U, C]`` of the units in `windows`, in that order, or of all; 0 where none is read.
+    """Return the tag logits ``[U, C]`` of the units in `windows`, in that order, or of all; 0 for units not read.
 
-    The model is left in evaluation mode.
+    Leaves the model in evaluation mode.
 
     Raises:
         ModelError: logits that are no numbers.
@@ -105,17 +105,17 @@ def predict_scores(
     margin: bool = True,
     update: Update | None = None,
 ) -> NDArray[np.float32]:
-    """Return the scores ``[N, K]`` of all records' candidates, ``-inf`` where a record has fewer than K.
+    """Return the scores ``[N, K]`` of all records' candidates, ``-inf`` for missing candidates.
 
-    A dual encoder reads each different candidate of all records once. The scorer is left in evaluation mode.
+    A dual encoder reads each distinct candidate once. Leaves the scorer in evaluation mode.
 
     Args:
         scorer: with the weights to predict with.
         encoded: the records.
         batch_size: records, or sequences of a dual encoder, at a time.
         margin: rank the translations of a dual encoder by the ratio margin instead of its scores
-            (`translation_margins`). Not for what a student is to learn from: margins are no logits.
-        update: is told how many records are done.
+            (`translation_margins`). Not for training signals: margins are not logits.
+        update: called with the number of records done.
     """
     scorer.eval()
     if encoded.encoder.kind == "dual_encoder":
@@ -161,7 +161,7 @@ def _dual_scores(
 
 
 def _vectors(scorer: Any, side: Side, batch_size: int, update: Update | None = None) -> Tensor:
-    """One vector of length 1 for each sequence ``[R, D]``, each read once, like lengths together."""
+    """Return a unit vector for each sequence, ``[R, D]``; each is read once, in batches of similar length."""
     device = next(scorer.parameters()).device
     vectors_RD: Tensor | None = None
     for places in length_sorted_batches(side.lengths, batch_size):
@@ -182,17 +182,17 @@ def translation_margins(
     candidate_RD: NDArray[np.float32],
     index_NK: NDArray[np.int64],
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Yield the translation records of each set, split and language, and their candidates' margins ``[M, K]``.
+    """Yield the translation records of each set, split and language, with their candidates' margins ``[M, K]``.
 
-    The ratio margin (`limbeck.evaluation.ranking.ratio_margin`, 4 neighbours) takes from a candidate what it owes
-    to being near to every question (a hub). Neighbours are looked for among all questions and all candidates of
-    the group, labels unread. With one question in the group the ranking is that of the cosine.
+    The ratio margin (`limbeck.evaluation.ranking.ratio_margin`, 4 neighbours) corrects for candidates that are near
+    to every question (hubs). Neighbours are searched among all questions and candidates of the group, without
+    reading labels. With one question in the group the ranking is that of the cosine.
 
     Args:
         records: all records.
         query_ND: vectors of their questions, of length 1.
-        candidate_RD: vectors of the different candidates, of length 1.
-        index_NK: place in `candidate_RD` of each record's candidates, -1 where there is none.
+        candidate_RD: vectors of the distinct candidates, of length 1.
+        index_NK: index in `candidate_RD` of each record's candidates, -1 for missing ones.
     """
     groups: dict[tuple[str, str, str], list[int]] = {}
     for row, record in enumerate(records):
@@ -202,7 +202,7 @@ def translation_margins(
         index_MK = index_NK[rows]
         pool = np.unique(index_MK[index_MK >= 0])
         margins = margin_scores(query_ND[rows], candidate_RD[pool]).astype(np.float32)
-        # A missing candidate gets some place in the pool here, and -inf after that.
+        # A missing candidate gets some index in the pool here, and -inf afterwards.
         own_MK = np.take_along_axis(margins, np.searchsorted(pool, np.maximum(index_MK, pool[0])), axis=1)
         yield np.asarray(rows), np.where(index_MK >= 0, own_MK, -np.inf).astype(np.float32)
 
@@ -216,7 +216,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the probability of each label that may be there or not, in float64."""
+    """Return the independent probability of each label, in float64."""
     from scipy.special import expit
 
     probs: NDArray[np.float64] = expit(logits.astype(np.float64))

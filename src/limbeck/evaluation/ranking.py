@@ -1,7 +1,7 @@
 """Ranking metrics per example: accuracy, reciprocal rank, nDCG, span F1.
 
-Scores are ``[N, K]``, ``-inf`` where a record has fewer candidates. Ties are never broken by position: a
-constant scorer must not look good because the right candidate happens to come first.
+Scores are ``[N, K]``, ``-inf`` for missing candidates. Ties are never broken by position: a constant scorer
+must not look good because the right candidate happens to come first.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _SMALLEST_MEAN_COSINE = 1e-6
 
 
 def example_accuracy(scores_NK: Scores, golds: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
-    """Return each record's share of a right answer, ``[N]``: of n candidates tied at the top, the right ones' share.
+    """Return each record's accuracy, ``[N]``: the share of right candidates among those tied at the top.
 
     1 or 0 without ties; 1/n where n are tied at the top and one of them is right.
 
     Args:
         scores_NK: scores of the candidates.
-        golds: places of the right candidates of each record, at least one.
+        golds: indices of the right candidates of each record, at least one.
 
     Raises:
         DataError: a record has no right candidate, one out of range, or a score that is not a number.
@@ -52,10 +52,10 @@ def example_accuracy(scores_NK: Scores, golds: Sequence[tuple[int, ...]]) -> NDA
 
 
 def gold_ranks(scores_NK: Scores, golds: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
-    """Return the rank of each record's best right candidate, ``[N]``, counted from 1; ``inf`` where it has no score.
+    """Return the rank of each record's best right candidate, ``[N]``, counted from 1; ``inf`` if it has no score.
 
     ``1 + (candidates above) + (other candidates level) / (right ones level + 1)``: the mean rank of the first right
-    candidate if ties were broken by lot. With one right candidate, half the ties count.
+    candidate with ties broken at random. With one right candidate, half the ties count.
 
     Raises:
         DataError: as `example_accuracy`.
@@ -69,7 +69,7 @@ def gold_ranks(scores_NK: Scores, golds: Sequence[tuple[int, ...]]) -> NDArray[n
 
 
 def reciprocal_rank(scores_NK: Scores, golds: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
-    """Return ``1 / rank`` of each record's best right candidate, ``[N]``; 0 where it has no score (`gold_ranks`)."""
+    """Return ``1 / rank`` of each record's best right candidate, ``[N]``; 0 if it has no score (`gold_ranks`)."""
     return 1.0 / gold_ranks(scores_NK, golds)
 
 
@@ -82,7 +82,7 @@ def _gold_mask(scores_NK: Scores, golds: Sequence[tuple[int, ...]]) -> NDArray[n
     _check_rows(counts > 0, "has no right candidate; leave unlabelled records out of figures")
     outside = np.zeros(records, dtype=bool)
     outside[rows[(flat < 0) | (flat >= places)]] = True
-    _check_rows(~outside, f"names a right candidate outside the {places} places that have scores")
+    _check_rows(~outside, f"names a right candidate outside the {places} that have scores")
     _check_rows(
         ~np.isnan(scores_NK).any(axis=1), "has a score that is not a number (NaN); the model may have diverged"
     )
@@ -111,7 +111,7 @@ def ndcg(scores_QK: Scores, grades: Sequence[Sequence[float]]) -> NDArray[np.flo
     McSherry & Najork 2008.
 
     Args:
-        scores_QK: scores of each query's pages; what lies behind its last page is not read.
+        scores_QK: scores of each query's pages; values after its last page are ignored.
         grades: relevance of each page of each query, at least 0.
 
     Example:
@@ -124,11 +124,11 @@ def ndcg(scores_QK: Scores, grades: Sequence[Sequence[float]]) -> NDArray[np.flo
     real_QK = np.arange(width) < pages_Q[:, None]
     gains_QK = np.zeros(real_QK.shape)
     gains_QK[real_QK] = [grade for row in grades for grade in row]
-    # No page outranks or levels with the padding, for NaN compares with nothing.
+    # No page outranks or ties with the padding, as NaN compares with nothing.
     padded_QK = np.where(real_QK, scores_QK[:, :width], np.nan)
     above_QK = (padded_QK[:, None, :] > padded_QK[:, :, None]).sum(axis=2)
     level_QK = np.maximum((padded_QK[:, None, :] == padded_QK[:, :, None]).sum(axis=2), 1)
-    # The sum of the first r discounts is at place r.
+    # The sum of the first r discounts is at index r.
     sums = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, width + 2)))])
     found_Q = (gains_QK * (sums[np.minimum(above_QK + level_QK, width)] - sums[above_QK]) / level_QK).sum(axis=1)
     best_Q = (-np.sort(-gains_QK, axis=1) * np.diff(sums)).sum(axis=1)
@@ -139,8 +139,8 @@ def ndcg(scores_QK: Scores, grades: Sequence[Sequence[float]]) -> NDArray[np.flo
 def query_ndcg(scores_NK: Scores, records: Sequence[Instruction]) -> NDArray[np.float64]:
     """Return the `ndcg` of each query of web pages at its first record, ``[N]``; NaN at all other records.
 
-    A record with grades is a query, its candidates the pages. Where each page is a record of its own that
-    chooses the name of a grade, the records of one `group` are a query, and a page's score is its expected
+    A record with grades is a query, and its candidates are the pages. If each page is a separate record whose
+    candidates name the grades, the records of one `group` are a query, and a page's score is its expected
     grade under ``softmax(scores)``.
     """
     queries: dict[str, list[int]] = {}
@@ -163,7 +163,7 @@ def query_ndcg(scores_NK: Scores, records: Sequence[Instruction]) -> NDArray[np.
 def _pages_of(
     scores_NK: Scores, query: Sequence[tuple[int, Instruction]]
 ) -> tuple[NDArray[np.float64], Sequence[float]]:
-    """Scores and grades of one query's pages."""
+    """Return scores and grades of one query's pages."""
     row, record = query[0]
     if record.grades is not None:
         return scores_NK[row, : len(record.grades)].astype(np.float64), record.grades
@@ -175,11 +175,11 @@ def _pages_of(
 
 
 def span_counts(scores_NK: Scores, records: Sequence[Instruction]) -> NDArray[np.float64]:
-    """Return what each record of a span adds to a micro F1 over entity types, ``[N, 3]``; NaN at other records.
+    """Return each span record's contribution to a micro F1 over entity types, ``[N, 3]``; NaN at other records.
 
-    The three are: entities given their right type, spans called an entity, entities. ``none`` is no type. Of n
-    types tied at the top each has 1/n of the answer, as in `example_accuracy`. The F1 of these counts is **not**
-    the entity F1 of taggers: the spans are given, and only some of those that are no entity are asked about.
+    The three are: entities with the right type, spans called an entity, entities. ``none`` is not a type. Of n
+    types tied at the top each counts 1/n, as in `example_accuracy`. The F1 of these counts is **not** the entity
+    F1 of taggers: the spans are given, and only some of the spans that are not entities are included.
     """
     counts_N3 = np.full((len(records), 3), np.nan)
     for row, record in enumerate(records):
@@ -199,7 +199,7 @@ def margin_scores(
     Args:
         query_vectors_ND: one vector for each query, of any length above 0.
         candidate_vectors_MD: one vector for each candidate of the pool.
-        k: neighbours; fewer where there are fewer.
+        k: neighbours; at most as many as there are.
     """
     return ratio_margin(_unit(query_vectors_ND) @ _unit(candidate_vectors_MD).T, k)
 

@@ -1,7 +1,7 @@
-"""Could a difference be chance?
+"""Tests of whether a difference could be chance.
 
-Two sources of chance are kept apart: which rows happened to be held out (bootstrap and McNemar, over
-rows) and which seed a training had (the t-test, over seeds).
+Two sources of chance are kept apart: the choice of held-out rows (bootstrap and McNemar, over rows) and the
+training seed (the t-test, over seeds).
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ Statistic = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 
 
 def resample(statistic: Statistic, rows: int, *, resamples: int | None = None, seed: int = 0) -> NDArray[np.float64]:
-    """Return `statistic` of `resamples` (2000) bootstrap samples of ``rows`` row numbers.
+    """Return `statistic` of `resamples` (2000) bootstrap samples of ``rows`` row indices.
 
-    The samples depend on `rows` and `seed` alone, so figures of two systems are paired row by row.
+    The samples depend only on `rows` and `seed`, so figures of two systems are paired row by row.
     Reference: Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13 (percentile).
     """
     rng = np.random.default_rng(seed)
@@ -55,8 +55,8 @@ def bootstrap_p_value(differences: NDArray[np.float64]) -> float:
     """Return the two-sided p-value of "no difference" from resampled differences.
 
     Twice the smaller share of resamples on either side of 0, with one added to numerator and
-    denominator: never 0, since `resamples` draws cannot show less than about 2/resamples. What differs
-    from 0 by rounding alone counts on both sides.
+    denominator: never 0, since `resamples` draws cannot show less than about 2/resamples. Differences
+    from 0 by rounding alone count on both sides.
     """
     n = len(differences)
     below, above = (differences <= _ROUNDING).sum(), (differences >= -_ROUNDING).sum()
@@ -102,9 +102,9 @@ class PairedT(NamedTuple):
 
 
 def paired_t(differences: Sequence[float]) -> PairedT | None:
-    """Return the paired t-test with the interval of the mean, or ``None`` where `paired_t_test` has none.
+    """Return the paired t-test with the interval of the mean, or ``None`` if `paired_t_test` has none.
 
-    Without spread the test is not defined: t would be infinite and p 0, from no evidence about spread.
+    Without spread the test is undefined: t would be infinite and p 0, with no evidence about the spread.
     """
     from scipy.stats import ttest_1samp
 
@@ -147,7 +147,7 @@ def share_p_value(differences: NDArray[np.float64]) -> float:
     """Return ``min(1, 2 min(P(D <= 0), P(D >= 0)))`` over resampled differences D.
 
     Unlike `bootstrap_p_value`, nothing is added: exact where `differences` are all possible resamples,
-    and 0 (that is, less than 2 / resamples) where all lie on one side.
+    and 0 (that is, less than 2 / resamples) if all lie on one side.
     """
     below, above = (differences <= _ROUNDING).mean(), (differences >= -_ROUNDING).mean()
     return float(min(1.0, 2 * min(below, above)))

@@ -1,4 +1,4 @@
-"""How big and how fast is a model, on this machine?"""
+"""Size and speed of models on this machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BATCH_SIZE = 32
 
 
 def measure_speed(models: Mapping[str, Any], encoded: Mapping[str, Encoded]) -> dict[str, Speed]:
-    """Measure all models in turn on the same rows, so that a busy moment of the machine hits them alike.
+    """Measure all models in turn on the same rows, so that a busy moment of the machine affects all of them.
 
     Args:
         models: by name, each on its device.
@@ -38,7 +38,7 @@ def measure_speed(models: Mapping[str, Any], encoded: Mapping[str, Encoded]) -> 
     rates: dict[str, list[float]] = {name: [] for name in models}
     for name, model in models.items():
         model.eval()
-        _seconds(model, encoded[name], rows[:1])  # the first call pays for set-up
+        _seconds(model, encoded[name], rows[:1])  # the first call includes set-up
     for row in rows[:_LATENCY_ROWS]:
         for name, model in models.items():
             latencies[name].append(_seconds(model, encoded[name], np.array([row])))
@@ -65,7 +65,7 @@ def _seconds(model: Any, encoded: Encoded, rows: Any) -> float:
     device = next(model.parameters()).device
     inputs = {name: tensor.to(device) for name, tensor in encoded.batch(rows).items()}
     start = time.perf_counter()
-    # Reading a value waits for the device, so the time is that of the answer, not of the launch.
+    # Reading a value waits for the device, so this times the answer, not the launch.
     run_model(model, inputs)["logits"].float().sum().item()
     return time.perf_counter() - start
 

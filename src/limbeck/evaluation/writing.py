@@ -1,8 +1,7 @@
-"""From what students wrote, and how likely they find the references, to the figures of a run.
+"""Figures of a generation run, from the students' answers and their probabilities of the references.
 
-Chance is that of the held-out rows (bootstrap over rows, the same samples for all systems) and, kept apart from
-it, that of the training seed (t-test over seeds). Rows are resampled, never tokens: the tokens of one answer are not
-independent.
+Two sources of chance are kept apart: the held-out rows (bootstrap over rows, the same samples for all systems) and the
+training seed (t-test over seeds). Rows are resampled, never tokens: the tokens of one answer are not independent.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ __all__ = ["TextMetric", "Writer", "measure_writing"]
 
 TextMetric = Literal["rouge_l", "exact_match", "numeric_match"]
 _TEXT_METRICS: tuple[TextMetric, ...] = ("numeric_match", "rouge_l", "exact_match")
-"""The verdict is about the first of them that was measured."""
+"""The verdict uses the first of them that was measured."""
 _PER_TOKEN = ("perplexity", "nll", "nll_by_row")
 """Metrics that cannot be compared over different tokens."""
 _REPEATED = 0.05
-"""References repeat if the most frequent one is that of this share of the answered rows."""
+"""References repeat if the most frequent one has this share of the answered rows."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,12 @@ def measure_writing(
 
     Args:
         systems: on the same rows; figures are means over their seeds.
-        held_out: the rows' texts; needed where systems wrote answers.
+        held_out: the rows' texts; needed if systems wrote answers.
         metrics: how answers are measured against references. A reference without a number counts as missed in
-            ``numeric_match``, for every system alike.
+            ``numeric_match``, for every system.
 
     Raises:
-        DataError: two systems that are compared have several seeds each, and not the same.
+        DataError: two compared systems have several seeds each, but not the same ones.
     """
     constant = _one_answer(systems, held_out)
     every = [*systems, *([constant] if constant else [])]
@@ -114,9 +113,9 @@ def _retention(found: Found, systems: Sequence[Writer], measures: Sequence[Measu
 
 
 def _one_answer(systems: Sequence[Writer], held_out: HeldOutTexts) -> Writer | None:
-    """The most frequent reference as the answer to every prompt that the main system answered.
+    """Return the constant baseline: the most frequent reference as the answer to every answered prompt.
 
-    ``None`` where references hardly repeat. Where they do, as labels in words, a student may earn much by one answer
+    ``None`` if references hardly repeat. If they do, as with labels in words, a student may score well with one answer
     to everything.
     """
     texts = next((o.texts for one in systems if one.system.role == "main" for o in one.outputs.values()), None)
@@ -139,7 +138,7 @@ def _one_answer(systems: Sequence[Writer], held_out: HeldOutTexts) -> Writer | N
 
 
 def _distinct(one: Writer, by_seed: Mapping[int, WriterOutputs]) -> list[Figure]:
-    """How many of all words, and of all pairs of neighbours, are different ones: mean over seeds."""
+    """Return the shares of different words and of different adjacent pairs: mean over seeds."""
     written = [
         [said for said, answered in zip(outputs.words, outputs.answered_N, strict=True) if answered]
         for outputs in by_seed.values()
@@ -158,12 +157,12 @@ def _distinct(one: Writer, by_seed: Mapping[int, WriterOutputs]) -> list[Figure]
 
 
 def _first_seeds(systems: Sequence[Writer]) -> dict[str, SystemOutputs]:
-    """Of all systems but the untrained student, whose answers are not worth reading."""
+    """Return first-seed outputs of all systems but the untrained student, whose answers are not worth reading."""
     return {one.system.name: one.outputs[min(one.outputs)] for one in systems if one.system.role != "student_init"}
 
 
 def _infinite(systems: Sequence[Writer]) -> list[str]:
-    """Say which figures one row makes infinite: a mean of them would say nothing."""
+    """Report figures that single rows make infinite: their mean would say nothing."""
     return [
         f"{one.system.title}, seed {seed}: the {what} is not finite on {faulty} held-out rows (it rules out a token "
         "that occurs), so it is not shown."
@@ -178,11 +177,11 @@ def _without_numbers(metrics: Collection[TextMetric], held_out: HeldOutTexts) ->
     bare = sum(final_number(text) is None for text in held_out.references) if "numeric_match" in metrics else 0
     if not bare:
         return []
-    return [f"{bare} of {len(held_out.references)} references hold no number and count as missed by all."]
+    return [f"{bare} of {len(held_out.references)} references contain no number and count as missed by all systems."]
 
 
 def _same_tokens(*systems: Writer) -> bool:
-    """Whether losses per token are of the same tokens; with two tokenizers they cannot be compared."""
+    """Whether losses per token are over the same tokens; with two tokenizers they cannot be compared."""
     all_tokens = [outputs.tokens_N for one in systems for outputs in one.outputs.values()]
     return all(np.array_equal(tokens, all_tokens[0]) for tokens in all_tokens)
 
@@ -192,6 +191,5 @@ def _different_tokens(systems: Sequence[Writer]) -> list[str]:
     if _same_tokens(*pair):
         return []
     return [
-        "Teacher and student split the references into different tokens, so their perplexities are of different "
-        "things and are not compared."
+        "Teacher and student split the references into different tokens, so their perplexities are not comparable."
     ]

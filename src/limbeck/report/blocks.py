@@ -98,7 +98,7 @@ def _tests(results: Results) -> Block:
     control = next((system for system in results.systems if system.control), None)
     if control and not (results.section(Search) or results.budgets()):
         lead += (
-            f" {control.title}: trained with the distilled student's learning rate and steps, not tuned for itself."
+            f" {control.title}: trained with the distilled student's learning rate and steps, not tuned separately."
         )
     if not results.budgets():
         return Block("Is the difference real?", lead, tables=[comparison_table(results, comparisons, "Comparisons")])

@@ -94,7 +94,7 @@ def _gain(results: Results) -> KeyFigure | None:
         return None
     interval = f"95 % interval {difference_range(metric, compared.interval)}"
     details = [f"{control.title}; {interval}", p_value_text(compared.p_value())]
-    untuned = "" if results.section(Search) else "; not tuned for itself"
+    untuned = "" if results.section(Search) else "; not tuned separately"
     return KeyFigure(
         difference_text(metric, compared.value),
         f"{in_sentence(metric.title)}, against training without the teacher",

@@ -1,4 +1,4 @@
-"""What `results.json` holds: one record for runs of all kinds."""
+"""The contents of `results.json`: one record for runs of all kinds."""
 
 from limbeck.results.figures import Comparison, Figure, Interval, Metric
 from limbeck.results.record import Curve, Results, Run, StageCost, System

@@ -14,7 +14,7 @@ from limbeck.results.figures import Interval
 __all__ = ["NO_REASON", "Alert", "AlertRun", "AlertSweep", "Band", "Status", "SweepPoint"]
 
 NO_REASON = "no verified justification"
-"""Stands where an article has no justification, or one that did not pass its checks."""
+"""Replaces the justification of an article that has none, or one that failed its checks."""
 
 Band = Literal["low", "medium", "high"]
 Status = Literal["raised", "unconfirmed", "needs_review", "duplicate", "none"]
@@ -25,31 +25,31 @@ class _Record(BaseModel):
 
 
 class Alert(_Record):
-    """What a student says about one article, and whether somebody should be told."""
+    """A student's prediction for one article, and the decision on it."""
 
     article_id: str
     status: Status
-    """``raised``: tell somebody. ``unconfirmed``: it would be raised if one more article of its crisis and week said
-    so. ``needs_review``: the student does not know. ``duplicate``: a near-duplicate of an article that stands for the
-    story. ``none``: a harmless label, or not sure enough."""
+    """``raised``: an alert. ``unconfirmed``: needs another alarming article of the same crisis and week.
+    ``needs_review``: the student is unsure. ``duplicate``: a near-duplicate of the article that represents the story.
+    ``none``: a harmless label, or not confident enough."""
     label: str
     confidence: float
     """Calibrated probability of the label."""
     calibrated: bool
-    """Whether the student's folder has a temperature; if not, the confidence is the bare softmax."""
+    """Whether the student's folder has a temperature; if not, the confidence is the raw softmax."""
     severity: float
-    """Sum of the probabilities, each times the severity of its label."""
+    """Expected severity: the sum of probability times severity over labels."""
     band: Band
     entropy: float
-    """Of the probabilities, over its largest possible value: 0 sure, 1 uniform."""
+    """Entropy of the probabilities over its maximum: 0 certain, 1 uniform."""
     probabilities: dict[str, float]
-    """Calibrated, likeliest first."""
+    """Calibrated, most likely first."""
     title: str | None
     text: str
     lang: str | None
     crisis: str | None
     date: str | None
-    """As the article gives it."""
+    """As in the article."""
     week: str | None
     """ISO week of the date, such as ``2018-W46``."""
     confirmed_by: str | None
@@ -58,16 +58,16 @@ class Alert(_Record):
     reason: str
     """The justification, if it passed its checks, else `NO_REASON`."""
     reason_fault: str | None
-    """What is wrong with the justification that was given; None where it passed, or there was none."""
+    """What is wrong with the given justification; None if it passed, or there was none."""
     model_hash: str
     prompt_hash: str | None
-    """None for students that read no prompt."""
+    """None for students without a prompt."""
     time: str
     """When the alert was made, ISO 8601, UTC."""
 
 
 class AlertRun(_Record):
-    """Alerts of one call with what they were made by: all that the page shows."""
+    """Alerts of one call and their settings: everything that the page shows."""
 
     name: str
     model: str
@@ -75,26 +75,26 @@ class AlertRun(_Record):
     created: str
     alerts: list[Alert]
     notes: list[str]
-    """Plain sentences: what was not there, and what follows."""
+    """Plain sentences: what was missing, and the consequences."""
 
 
 class SweepPoint(_Record):
-    """Where the threshold on the probability of risk has to be for one sensitivity."""
+    """The threshold on the probability of risk for one sensitivity."""
 
     sensitivity: float
-    """What was asked for."""
+    """The requested sensitivity."""
     reached_sensitivity: float
-    """At least as much, since rows are whole."""
+    """The actual sensitivity, at least as high, as rows are whole."""
     threshold: float
     """Articles with at least this probability of risk are alarms."""
     false_alarms_per_1000: Interval
-    """Alarms on articles that are no risk, for 1,000 articles of any kind; the interval resamples rows and finds the
-    threshold anew each time."""
+    """Alarms on articles that are not risks, per 1,000 articles of any kind; the interval resamples rows and
+    recomputes the threshold each time."""
     alarms_per_1000: float
 
 
 class AlertSweep(_Record):
-    """What a sensitivity for risk costs in false alarms."""
+    """False alarms at each sensitivity for risk."""
 
     format: Literal["limbeck-alert-sweep-1"] = "limbeck-alert-sweep-1"
     model: str
@@ -108,6 +108,6 @@ class AlertSweep(_Record):
     calibrated: bool
     points: list[SweepPoint]
     curve_false_alarms_per_1000: list[float]
-    """The whole curve, by falling threshold, beside `curve_sensitivity`."""
+    """The whole curve, by falling threshold, parallel to `curve_sensitivity`."""
     curve_sensitivity: list[float]
     notes: list[str]

@@ -1,7 +1,7 @@
 """Figures and comparisons: every number that was measured, as rows of one tidy table.
 
-A row says of which system and metric it is, of which slice of the held-out rows (a language, a class, a domain), and
-at which budget of labels. What a number counts is said once, by its `Metric`.
+A row gives its system and metric, its slice of the held-out rows (a language, a class, a domain), and its label
+budget. The meaning of a number is declared once, by its `Metric`.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = ["SIGNIFICANT", "Comparison", "Figure", "Interval", "Metric", "Record", "Slice", "Test", "Unit"]
 
 SIGNIFICANT = 0.05
-"""p-values below it are called significant."""
+"""p-values below this are called significant."""
 
 Slice = dict[str, str]
-"""Which part of the held-out rows, such as ``{"lang": "bg", "task": "topic"}`` or ``{"class": "refund"}``; empty: the
-whole. A slice that leaves a key out is the macro average over that key."""
+"""A part of the held-out rows, such as ``{"lang": "bg", "task": "topic"}`` or ``{"class": "refund"}``; empty: all
+rows. A slice without a key is the macro average over that key."""
 
 Unit = Literal["share", "nats", "number", "quantity", "perplexity", "words"]
-"""``share``: between 0 and 1, shown in per cent. ``number``: has no unit, such as a correlation. ``quantity``: in the
-unit of the user's own values, so it may be of any size."""
+"""``share``: between 0 and 1, shown in per cent. ``number``: without a unit, such as a correlation. ``quantity``: in
+the unit of the user's own values, of any size."""
 
 
 class Record(BaseModel):
-    """A part of a result record: all fields known, none ever changed."""
+    """A part of a result record: immutable, without unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,19 +39,19 @@ class Interval(Record):
 
 
 class Metric(Record):
-    """What a number counts."""
+    """The meaning of a number."""
 
     key: str
     title: str
     detail: str = ""
-    """In two or three words what is counted, to stand under the title, such as "rows right"."""
+    """What is counted, in two or three words below the title, such as "rows right"."""
     unit: Unit
     higher_is_better: bool | None
     """None: neither direction is better."""
     table: str = "headline"
-    """Metrics with the same one stand in one table; ``headline`` is the first of the report."""
+    """Metrics with the same value share a table; ``headline`` is the first of the report."""
     meaning: str = ""
-    """One sentence for those who do not know the metric."""
+    """One sentence for readers who do not know the metric."""
 
 
 class _Measured(Record):
@@ -59,18 +59,18 @@ class _Measured(Record):
     """Key of a `Metric`."""
     slice: Slice = Field(default_factory=dict)
     budget: int | None = None
-    """Labelled rows that the system was given; None where systems do not differ by it."""
+    """Labelled rows that the system was given; None if systems do not differ in this."""
     value: float
     """Mean over seeds."""
     low: float | None = None
-    """Lower bound of the 95 % bootstrap interval over held-out rows; None: there is none."""
+    """Lower bound of the 95 % bootstrap interval over held-out rows; None: no interval."""
     high: float | None = None
     seeds: dict[int, float] = Field(default_factory=dict)
-    """The value of each training seed; empty where it was not kept."""
+    """The value of each training seed; empty if not kept."""
 
     @property
     def interval(self) -> Interval | None:
-        """The value with its bounds, where it has them."""
+        """Return the value with its bounds, if it has them."""
         if self.low is None or self.high is None:
             return None
         return Interval(value=self.value, low=self.low, high=self.high)
@@ -81,22 +81,22 @@ class Figure(_Measured):
 
     system: str
     rows: int | None = None
-    """Held-out rows that it is of; None where it was not kept."""
+    """Number of held-out rows; None if not kept."""
 
 
 class Test(Record):
     """A test of the null hypothesis "no difference"."""
 
-    __test__ = False  # no test of pytest's
+    __test__ = False  # not a pytest class
 
     name: Literal["bootstrap", "mcnemar", "t", "holm"]
-    """``bootstrap`` resamples held-out rows, ``mcnemar`` looks at the rows that only one of two systems has right,
+    """``bootstrap`` resamples held-out rows, ``mcnemar`` uses the rows that only one of two systems has right,
     ``t`` pairs seeds (or cells of language and seed), ``holm`` is the t-test's p-value corrected by Holm."""
     p_value: float
     seed: int | None = None
-    """The one seed that it looks at, if it is of one."""
+    """The seed, if the test is over a single one."""
     details: dict[str, float] = Field(default_factory=dict)
-    """Of McNemar ``only_first_right`` and ``only_second_right``; of t ``t``, ``degrees_of_freedom``, ``mean``, and
+    """For McNemar ``only_first_right`` and ``only_second_right``; for t ``t``, ``degrees_of_freedom``, ``mean``, and
     ``low`` and ``high``, the bounds of the mean's 95 % interval."""
 
 

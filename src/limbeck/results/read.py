@@ -1,4 +1,4 @@
-"""Reads the result record of a run, of any kind and of any format so far."""
+"""Read the result record of a run of any kind, in any format so far."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FAULTS_SHOWN = 5
 
 
 def read_results(path: Path) -> Results:
-    """Read ``results.json``; a record of an older format is brought up to date.
+    """Read ``results.json``; a record in an older format is upgraded.
 
     Args:
         path: the run folder, or the file itself.
@@ -38,7 +38,7 @@ def read_results(path: Path) -> Results:
 
 
 def load_record(path: Path, formats: list[str]) -> tuple[Path, dict[str, Any]]:
-    """Return the file and its JSON, which is a record of one of these formats. Raises `RunFolderError`."""
+    """Return the file and its JSON, a record in one of these formats. Raises `RunFolderError`."""
     file = path / RESULTS_FILE if path.is_dir() else path
     record = _load(file)
     found = record.get("format") if isinstance(record, dict) else None
@@ -52,15 +52,15 @@ def load_record(path: Path, formats: list[str]) -> tuple[Path, dict[str, Any]]:
 
 
 def shape_error(file: Path, record: dict[str, Any], found: str) -> RunFolderError:
-    """Say that a record is not what its format promises."""
+    """Return the error for a record that does not match its format."""
     return RunFolderError(
         f"{file}: the record does not have the shape of {record['format']}:\n{found}\n"
-        "Was it edited by hand? Running the command of the run again writes it anew."
+        "Was it edited by hand? Running the command of the run again rewrites it."
     )
 
 
 def faults(error: ValidationError) -> str:
-    """List where a record is at fault, one line each."""
+    """List the faults of a record, one per line."""
     found = error.errors(include_url=False, include_context=False)
     lines = [f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in found[:_FAULTS_SHOWN]]
     if len(found) > _FAULTS_SHOWN:
@@ -74,14 +74,14 @@ def _load(file: Path) -> Any:
     except FileNotFoundError as error:
         raise RunFolderError(
             f"{file}: expected the results of a run, found no such file. "
-            "Give the folder of a finished run; an interrupted one goes on when its command is run again."
+            "Give the folder of a finished run; an interrupted one resumes when its command is run again."
         ) from error
     except OSError as error:
-        raise RunFolderError(f"{file}: cannot be read ({error.strerror}). Check the path and its rights.") from error
+        raise RunFolderError(f"{file}: cannot be read ({error.strerror}). Check path and permissions.") from error
     except (ValueError, RecursionError) as error:
         raise RunFolderError(
             f"{file}: expected JSON, but it breaks off or is damaged ({error}). "
-            "Running the command of the run again writes it anew."
+            "Running the command of the run again rewrites it."
         ) from error
 
 

@@ -12,26 +12,26 @@ from limbeck.results.sections import Section, Speed, Speeds
 __all__ = ["Curve", "Results", "Role", "Run", "StageCost", "System"]
 
 Role = Literal["teacher", "student_init", "main", "baseline", "constant"]
-"""``student_init`` is the student before training; ``constant`` is no model: it gives one answer to everything."""
+"""``student_init`` is the student before training; ``constant`` is not a model: it always gives the same answer."""
 
 AnySection = TypeVar("AnySection")
 
 
 class System(Record):
-    """Something that answers the held-out rows."""
+    """Anything that answers the held-out rows."""
 
     name: str
-    """What figures, curves and costs call it: its role or its recipe's key."""
+    """Its name in figures, curves and costs: its role or its recipe's key."""
     title: str
     role: Role
     detail: str = ""
-    """One line for people: what this model is, e.g. "3 of 6 layers, 16.4 M parameters"."""
+    """One line for people, e.g. "3 of 6 layers, 16.4 M parameters"."""
     recipe: str | None = None
-    """Key of the recipe that it was trained by, if it was trained in this run."""
+    """Key of its recipe, if it was trained in this run."""
     control: bool = False
-    """Whether it is the main system without its teacher: what beats it is due to distillation."""
+    """Whether it is the main system without its teacher: any gain over it is due to distillation."""
     layers: int | None = None
-    """None where it is no model, or where the number says nothing."""
+    """None if it is not a model, or if the number means nothing."""
 
 
 class Curve(Record):
@@ -47,7 +47,7 @@ class Curve(Record):
 
 
 class StageCost(Record):
-    """What one stage took."""
+    """The cost of one stage."""
 
     stage: str
     system: str
@@ -58,30 +58,30 @@ class StageCost(Record):
     tokens_seen: int
     peak_memory_bytes: int
     energy_kwh: float | None = None
-    """None where the machine has no meter."""
+    """None if the machine has no meter."""
     gradient_bytes: int | None = None
-    """Of the gradients of one step; None in older records."""
+    """Size of the gradients of one step; None in older records."""
     optimiser_bytes: int | None = None
-    """Of the optimiser's state."""
+    """Size of the optimiser's state."""
 
 
 class Run(Record):
-    """What was run, and how it is run again."""
+    """What was run, and how to run it again."""
 
     name: str
     created: str
     """ISO 8601, UTC."""
     limbeck_version: str
     command: str
-    """The exact command that makes this run again."""
+    """The exact command that reproduces this run."""
     recipe: str
-    """Of the main system."""
+    """Recipe of the main system."""
     paper: str = ""
     seeds: list[int]
     rows: dict[str, int]
-    """Rows by what they are used for: ``train``, ``labelled``, ``test``, ``left_out`` (in quarantine), and others."""
+    """Rows by use: ``train``, ``labelled``, ``test``, ``left_out`` (in quarantine), and others."""
     facts: dict[str, str] = Field(default_factory=dict)
-    """What else a reader should know, by what it is about, such as ``{"Scorer": "cross-encoder"}``."""
+    """What else a reader should know, by topic, such as ``{"Scorer": "cross-encoder"}``."""
     resolved: str
     """The resolved run file, YAML."""
     environment: dict[str, str]
@@ -94,15 +94,15 @@ class Results(Record):
 
     format: Literal["limbeck-results-2"] = "limbeck-results-2"
     kind: str
-    """Of the task: ``classification``, ``ranking``, ``generation`` ..."""
+    """Kind of task: ``classification``, ``ranking``, ``generation`` ..."""
     run: Run
     verdict: list[str]
-    """Plain sentences: what was kept, lost, gained, and what cannot be said."""
+    """Plain sentences: what was kept, lost and gained, and what is unknown."""
     warnings: list[str]
     metrics: list[Metric]
     """In the order of the headline table."""
     headline: str
-    """Key of the metric that the verdict is about."""
+    """Key of the metric that the verdict uses."""
     systems: list[System]
     figures: list[Figure]
     comparisons: list[Comparison]
@@ -117,7 +117,7 @@ class Results(Record):
         return next((system for system in self.systems if system.name == name), None)
 
     def title(self, name: str) -> str:
-        """Return how a system is called; its name where the run lacks it."""
+        """Return the title of a system; its name if the run lacks it."""
         found = self.system(name)
         return name if found is None else found.title
 
@@ -130,7 +130,7 @@ class Results(Record):
         return [system for system in self.systems if system.role in roles]
 
     def metric(self, key: str) -> Metric:
-        """Return the declaration of a metric. Raises `KeyError`: no figure may be without one."""
+        """Return the declaration of a metric. Raises `KeyError`: every figure must have one."""
         for metric in self.metrics:
             if metric.key == key:
                 return metric
@@ -144,7 +144,7 @@ class Results(Record):
         Args:
             system: its name.
             metric: its key.
-            slice: exactly this one; ``None``: the whole.
+            slice: exactly this one; ``None``: all rows.
             budget: exactly this one.
         """
         figures, index = self._index
@@ -161,11 +161,11 @@ class Results(Record):
         return next((c for c in self.comparisons if (c.first, c.second, c.metric, c.slice, c.budget) == wanted), None)
 
     def budgets(self) -> list[int]:
-        """Return the budgets of labels that figures are of, the smallest first; empty where there are none."""
+        """Return the label budgets of the figures, smallest first; empty without budgets."""
         return sorted({figure.budget for figure in self.figures if figure.budget is not None})
 
     def table(self, metrics: list[Metric], *, slice: Slice | None = None) -> list[tuple[System, int | None]]:
-        """Return the systems, budget by budget, that have a figure of one of these metrics: rows of a table."""
+        """Return the systems, budget by budget, with a figure for one of these metrics: rows of a table."""
         return [
             (system, budget)
             for budget in (*self.budgets(), None)

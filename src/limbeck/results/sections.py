@@ -1,7 +1,7 @@
-"""Sections: what a run says beyond figures and comparisons, one type for each `kind`.
+"""Sections: what a run reports beyond figures and comparisons, one type for each `kind`.
 
-A kind of run has the sections that mean something there. A new one is a class here, a name in `Section`, and a file in
-``report/sections/``.
+Each kind of run has the sections that apply to it. A new section needs a class here, a name in `Section`, and a file
+in ``report/sections/``.
 """
 
 from __future__ import annotations
@@ -58,26 +58,26 @@ class Speed(Record):
     throughput_rows_per_second: float | None = None
     """Rows in batches of `batch_size`."""
     tokens_per_second: float | None = None
-    """Written tokens, in batches of `batch_size`."""
+    """Generated tokens, in batches of `batch_size`."""
     batch_size: int | None = None
     peak_memory_bytes: int | None = None
     """Peak resident memory of a fresh process (or peak device memory) that labels rows with this model."""
 
 
 class Speeds(Record):
-    """How large and how fast the systems are, by name; systems that are no models are left out."""
+    """Size and speed of the systems, by name; systems that are not models are left out."""
 
     kind: Literal["speed"] = "speed"
     systems: dict[str, Speed]
 
 
 class Classes(Record):
-    """The classes in their order; their figures are slices ``{"class": label}``."""
+    """The classes, in order; their figures are slices ``{"class": label}``."""
 
     kind: Literal["classes"] = "classes"
     labels: list[str]
     name: str = "classes"
-    """What they are called, such as "entity types"."""
+    """The word for them, such as "entity types"."""
 
 
 class ReliabilityBin(Record):
@@ -91,14 +91,14 @@ class ReliabilityBin(Record):
 
 
 class Reliability(Record):
-    """How often systems are right at each confidence, by name; the rows of all seeds together."""
+    """How often systems are right at each confidence, by name; the rows of all seeds pooled."""
 
     kind: Literal["reliability"] = "reliability"
     systems: dict[str, list[ReliabilityBin]]
 
 
 class ConfusionMatrix(Record):
-    """The classes that are confused most. ``rows[i][j]`` held-out rows of class i were called j.
+    """The classes that are confused most. ``rows[i][j]`` held-out rows of class i were labelled j.
 
     The last row and column, named "(other)", collect all other classes; absent if there is none.
     """
@@ -108,7 +108,7 @@ class ConfusionMatrix(Record):
 
 
 class Confusion(Record):
-    """Confusion matrices of the systems, by name; the rows of all seeds together."""
+    """Confusion matrices of the systems, by name; the rows of all seeds pooled."""
 
     kind: Literal["confusion"] = "confusion"
     systems: dict[str, ConfusionMatrix]
@@ -127,19 +127,19 @@ class Disagreement(Record):
 
 
 class Disagreements(Record):
-    """Rows on which the main system's first seed and the teacher differ, the surest students first."""
+    """Rows on which the main system's first seed and the teacher differ, most confident first."""
 
     kind: Literal["disagreements"] = "disagreements"
     rows: list[Disagreement]
 
 
 class SampleAnswer(Record):
-    """What one system wrote for the prompt of a sample."""
+    """The answer of one system to the prompt of a sample."""
 
     system: str
     text: str
     cut_off: bool | None
-    """Whether the limit of tokens ended it; None: not recorded."""
+    """Whether the token limit ended it; None: not recorded."""
     rouge_l: float
 
 
@@ -147,46 +147,46 @@ class Sample(Record):
     """One held-out row with the answers of the teacher and the trained students (of their first seed)."""
 
     row: int
-    """Number of the held-out row, from 0."""
+    """Index of the held-out row, from 0."""
     prompt: str
     reference: str
     answers: list[SampleAnswer]
 
 
 class Samples(Record):
-    """Some held-out rows with what the systems wrote."""
+    """Some held-out rows with the systems' answers."""
 
     kind: Literal["samples"] = "samples"
     samples: list[Sample]
 
 
 class Writing(Record):
-    """What the students of a run write, and how."""
+    """How the students of a run generate text."""
 
     kind: Literal["writing"] = "writing"
     task: str
-    """In a few words, e.g. "prompt and completion" or "plain text"."""
+    """Layout of the rows in a few words, e.g. "prompt and completion" or "plain text"."""
     encoder_decoder: bool
     """Whether the student is a sequence-to-sequence model; else a causal one."""
     decoding: str | None
-    """How answers were written, e.g. "the likeliest token, at most 256 tokens"; None: no answers."""
+    """How answers were generated, e.g. "the most likely token, at most 256 tokens"; None: no answers."""
     test_tokens: int
-    """Tokens of the held-out references, as the student's tokenizer has them."""
+    """Tokens of the held-out references in the student's tokenizer."""
 
 
 class Kept(Record):
-    """What a system keeps of the teacher's figure: 1 means as good as the teacher."""
+    """The share of the teacher's figure that a system keeps: 1 means as good as the teacher."""
 
     system: str
     metric: str
     slice: Slice = Field(default_factory=dict)
     budget: int | None = None
     kept: Interval
-    """The system's figure over the teacher's; where less is better, the teacher's over the system's."""
+    """The system's figure over the teacher's; if less is better, the teacher's over the system's."""
 
 
 class Retention(Record):
-    """What the systems keep of their teacher."""
+    """The shares of the teacher's figures that the systems keep."""
 
     kind: Literal["retention"] = "retention"
     kept: list[Kept]
@@ -196,7 +196,7 @@ class Languages(Record):
     """The languages and tasks of a cross-lingual run; figures are slices ``{"lang": code, "task": task}``.
 
     ``{"lang": code}`` is the mean over the tasks of a language, ``{"task": task}`` the mean over target languages,
-    ``{"resource": "high"}`` the macro average over the target languages of that kind.
+    ``{"resource": "high"}`` the macro average over the target languages of that level.
     """
 
     kind: Literal["languages"] = "languages"
@@ -207,10 +207,10 @@ class Languages(Record):
     names: dict[str, str]
     """By code."""
     resources: dict[str, Literal["source", "high", "low"]]
-    """By code: high and low as the run file says."""
+    """By code: high or low, as in the run file."""
     tasks: list[str]
     candidates: dict[str, dict[str, int]] = Field(default_factory=dict)
-    """Most candidates of a record, by language and task."""
+    """Largest number of candidates of a record, by language and task."""
 
 
 class SourceCheck(Record):
@@ -222,13 +222,13 @@ class SourceCheck(Record):
     accuracy: float
     """Mean over seeds and tasks."""
     change: float
-    """Against the teacher."""
+    """Difference from the teacher."""
     alarm: bool
     """Two points or more were lost."""
 
 
 class Forgetting(Record):
-    """Whether learning other languages has cost the source language anything."""
+    """Whether training on other languages has cost accuracy in the source language."""
 
     kind: Literal["forgetting"] = "forgetting"
     checks: list[SourceCheck]
@@ -242,25 +242,25 @@ class Gate(Record):
 
 
 class Adapter(Record):
-    """What of the student was trained, where not all of it was."""
+    """The trained part of the student, if not all of it was trained."""
 
     kind: Literal["adapter"] = "adapter"
     name: str
-    """Of the adapter's type, such as ``lora``."""
+    """Type of the adapter, such as ``lora``."""
     trainable_parameters: int
-    """Adapter and head."""
+    """Parameters of adapter and head."""
     parameters: int
-    """All, while training; LoRA is merged into the others afterwards."""
+    """All parameters, while training; LoRA is merged afterwards."""
     notes: list[str]
-    """What else is to be said of it on this machine."""
+    """Any remark about it on this machine."""
 
 
 class TeacherLabels(Record):
-    """How the labels of a teacher without weights came about."""
+    """The origin of a black-box teacher's labels."""
 
     kind: Literal["teacher_labels"] = "teacher_labels"
     source: str
-    """What it is, in a few words."""
+    """A description of the teacher in a few words."""
     route: Literal["column", "local", "log_probs", "samples"]
     """Where its probabilities come from: a column of the rows, a causal model's scores, an API's log-probabilities,
     or repeated answers."""
@@ -270,29 +270,29 @@ class TeacherLabels(Record):
     """Training rows that have an answer."""
     test_rows: int
     flags: dict[str, int]
-    """Training rows with something special about them, by its name."""
+    """Training rows with each flag, by its name."""
 
 
 class Calibration(Record):
-    """The temperature of the exported student: its logits divided by it give honest probabilities."""
+    """The temperature of the exported student: its logits divided by it give calibrated probabilities."""
 
     kind: Literal["calibration"] = "calibration"
     temperature: float
     rows: int
     """Development rows it was fitted on."""
     labels: str
-    """``gold`` or ``teacher``: whose labels these were."""
+    """``gold`` or ``teacher``: the source of the labels."""
 
 
 class Money(Record):
-    """What device hours cost."""
+    """The price of device hours."""
 
     amount: float
     currency: str
 
 
 class SystemCost(Record):
-    """What one system took over all its stages, the teacher's included; mean over seeds."""
+    """The cost of one system over all its stages, the teacher's included; mean over seeds."""
 
     system: str
     budget: int | None = None
@@ -303,7 +303,7 @@ class SystemCost(Record):
     tokens: int
     peak_memory_bytes: int
     energy_kwh: float | None
-    """None where the machine has no meter."""
+    """None if the machine has no meter."""
     saving: float | None
     """``1 - device hours of the main system / device hours of this one``; None for the main system and the teacher."""
     money: Money | None = None
@@ -311,21 +311,21 @@ class SystemCost(Record):
 
 
 class SystemCosts(Record):
-    """What each system took at each budget."""
+    """The cost of each system at each budget."""
 
     kind: Literal["system_costs"] = "system_costs"
     systems: list[SystemCost]
 
 
 class Trial(Record):
-    """One setting that was tried on development rows, with the first seed."""
+    """One setting tried on development rows, with the first seed."""
 
     system: str
     budget: int | None = None
     settings: dict[str, float]
-    """Such as ``{"learning_rate": 3e-5}``."""
+    """For example ``{"learning_rate": 3e-5}``."""
     value: float | None
-    """Of the kind's first metric, on development rows; None where the loss or the metric stopped being finite."""
+    """The kind's first metric on development rows; None if the loss or the metric stopped being finite."""
     chosen: bool
 
 
@@ -335,7 +335,7 @@ class Search(Record):
     kind: Literal["search"] = "search"
     metric: str
     rows: int
-    """Development rows."""
+    """Number of development rows."""
     trials: list[Trial]
     other_seconds: float = 0.0
     """What the trials took that were not chosen; those that were are the systems themselves, of the first seed."""
@@ -347,18 +347,18 @@ class HarnessFigure(Record):
     system: str
     task: str
     metric: str
-    """With the name of the harness's filter in brackets, where there is one."""
+    """With the name of the harness's filter in brackets, if there is one."""
     value: float
     """In the metric's own unit; shares between 0 and 1."""
     standard_error: float | None
-    """As the harness gives it."""
+    """As reported by the harness."""
     higher_is_better: bool | None
     samples: int | None
-    """Samples that the figure is of; None for a group of tasks."""
+    """Number of samples; None for a group of tasks."""
     shots: int | None
     """Solved examples before each question."""
     version: str
-    """Of the task: figures of different versions cannot be compared."""
+    """Version of the task: figures of different versions cannot be compared."""
 
 
 class Harness(Record):

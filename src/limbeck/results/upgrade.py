@@ -1,7 +1,7 @@
-"""Older result records (limbeck 0.1, one format for each kind of run) as records of today.
+"""Upgrade older result records (limbeck 0.1, one format per kind of run) to the current format.
 
-They are read as plain JSON: their types are gone, and what they said is said here once more. Fields that came late may
-be missing. What a system is called follows today's names.
+They are read as plain JSON, as their types no longer exist. Fields that were added late may be missing. Systems get
+their current names.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ OLD_FORMATS: dict[str, Callable[[Json], Json]] = {
     "limbeck-languages-1": ranking,
     "limbeck-generation-1": generation,
 }
-"""What reads each format of limbeck 0.1."""
+"""The upgrade of each format of limbeck 0.1."""
 
 
 def upgrade(record: Json) -> Json:
     """Return a record of any format as one of ``limbeck-results-2``, to be validated by `Results`.
 
     Raises:
-        ValueError: an older record lacks what it needs; one of today's is returned as it is.
+        ValueError: an older record lacks a part; a current record is returned unchanged.
     """
     try:
         return OLD_FORMATS[record["format"]](record) if record["format"] in OLD_FORMATS else record

@@ -1,4 +1,4 @@
-"""What must hold before a share of the teacher's figure means anything: asked by verdict, page and card alike."""
+"""Conditions for a share of the teacher's figure to mean anything: used by verdict, page and card."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from limbeck.results.record import Results
 __all__ = ["TEACHER_LEAD", "beats_constant", "teacher_leads"]
 
 TEACHER_LEAD = 0.02
-"""A teacher that leads the untrained student by less has little to teach but its errors."""
+"""A teacher that leads the untrained student by less teaches little but its errors."""
 
 
 def beats_constant(results: Results, budget: int | None = None) -> bool:
-    """Say whether the main system is significantly better than one answer to everything; true where not measured.
+    """Return whether the main system is significantly better than a constant answer; true if not measured.
 
     A student that is not has learnt nothing of which a share could be kept.
     """
@@ -33,7 +33,7 @@ def beats_constant(results: Results, budget: int | None = None) -> bool:
 
 
 def teacher_leads(results: Results) -> bool:
-    """Say whether the teacher is clearly better than the untrained student; true where that is not known."""
+    """Return whether the teacher is clearly better than the untrained student; true if that is unknown."""
     teacher, before = results.role("teacher"), results.role("student_init")
     if teacher is None or before is None or results.metric(results.headline).unit != "share":
         return True

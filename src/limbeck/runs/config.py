@@ -1,6 +1,6 @@
-"""The run file: what the user says, checked at once and completely.
+"""The run file, checked completely before anything runs.
 
-Every key is checked by pydantic; unknown keys are errors with a near miss; all faults are shown
+Every key is checked by pydantic; unknown keys are errors with a suggestion; all faults are shown
 together, each with file and line.
 """
 
@@ -102,13 +102,13 @@ def _said(kind: str) -> str:
 
 
 def _faults_of_the_recipe(model: type[RunSettings], values: Mapping[str, Any], where: Place) -> list[str]:
-    """What is wrong with the arguments of the recipe, so that faults of other sections do not hide it."""
+    """Return the faults of the recipe's arguments, so that faults of other sections do not hide them."""
     section = model.model_fields["recipe"].annotation
     try:
         if isinstance(section, type) and issubclass(section, NamedRecipe):
             section.model_validate(name_alone(values.get("recipe"))).build()
     except ValidationError:
-        pass  # reported with all others
+        pass  # reported with the others
     except ConfigError as error:
         return [_at(where(("recipe",)), error)]
     return []

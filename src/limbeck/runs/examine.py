@@ -12,9 +12,9 @@ __all__ = ["examine"]
 
 
 def examine(config: RunSettings, progress: Progress) -> list[Finding]:
-    """Return the findings on a run, the data's first, then the models', then the expected time.
+    """Return the findings on a run: on the data, then the models, then the expected time.
 
-    Each check answers one question; nothing is trained or written. Faults that make later checks impossible end the
+    Nothing is trained or written. Faults that make later checks impossible end the
     examination.
     """
     return task_of(config).examine(config, progress, _in_folder)

@@ -3,8 +3,8 @@
     rows -> for each seed and each system (teacher, student before training, distilled student, baselines):
     its learning rate, its start, its stages, its answers to the held-out rows -> figures -> report, student folder
 
-Every step leaves its work in the run folder and finds it there again, so a run that was killed at any
-moment goes on with the same command.
+Every step saves its work in the run folder and reuses what it finds there, so a run that was killed at
+any moment resumes with the same command.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ __all__ = ["distill", "run"]
 
 
 def distill(*, progress: Progress | None = None, **sections: Any) -> Results:
-    """Distil a teacher into a student; the same words as a run file, as keyword arguments.
+    """Distil a teacher into a student; keyword arguments are the sections of a run file.
 
     Args:
-        progress: shows how far it is; silent by default.
+        progress: shows the progress; silent by default.
         **sections: ``task``, ``data``, ``teacher``, ``student``, ``recipe``, ``training``, ``search``,
             ``seeds``, ``baselines``, ``output``, as mappings or as the section objects of
             `limbeck.tasks.classification.config`; those of a cross-lingual run are in `limbeck.tasks.ranking.config`.
@@ -40,7 +40,7 @@ def distill(*, progress: Progress | None = None, **sections: Any) -> Results:
         All figures of the run. Student and report are in the folder `output`.
 
     Raises:
-        LimbeckError: something the caller can put right; the message says what.
+        LimbeckError: something the caller can correct; the message says what.
 
     Example:
         >>> limbeck.distill(  # doctest: +SKIP
@@ -55,7 +55,7 @@ def distill(*, progress: Progress | None = None, **sections: Any) -> Results:
 
 
 def run(config: RunSettings, *, progress: Progress, command: str = "") -> Results:
-    """Carry out a checked run; see `distill`."""
+    """Run a checked configuration; see `distill`."""
     require_data_parallel()
     task, folder = task_of(config), Path(config.output)
     with hold(folder):

@@ -1,4 +1,4 @@
-"""The run folder: one writer at a time, one run per folder, and what the run was."""
+"""The run folder: one writer at a time, one run per folder, and the record of the run."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ __all__ = ["hold", "record_run", "refusal_of", "resolved_yaml"]
 LOCK_FILE = ".lock"
 _NOT_THE_RUN = {"provenance", "output"}
 _BEFORE_LEARNING = (RUN_FILE, LOCK_FILE, "journal.sqlite*", "quarantine-*.jsonl")
-"""Files of a run that has neither asked for labels with success nor trained."""
+"""Files of a run that has neither received labels nor trained."""
 _CHANGES_SHOWN = 6
 _DAMAGED_RESULTS = "results.damaged.json"
 
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Own the run folder inside the block. The lock dies with its process, however that ends.
+    """Hold the run folder inside the block. The lock is released when its process ends in any way.
 
     Raises:
-        RunFolderError: another process owns it, or the folder cannot be made.
-        StorageError: it cannot be written, or was taken away while it was worked in.
+        RunFolderError: another process holds it, or the folder cannot be created.
+        StorageError: it cannot be written, or was removed during the work.
     """
     from filelock import FileLock, Timeout
 
     try:
         try_folder(folder)
     except OSError as error:
-        raise RunFolderError(f"cannot make run folder {folder}: {error.strerror}. Choose another output") from error
+        raise RunFolderError(f"cannot create run folder {folder}: {error.strerror}. Choose another output") from error
     if not is_main():
         yield
         return
@@ -66,11 +66,11 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 def record_run(folder: Path, config: RunSettings, fingerprints: dict[str, str], progress: Progress) -> None:
-    """Write ``run.yaml``, or check that the folder's is this very run.
+    """Write ``run.yaml``, or check that the folder holds this very run.
 
-    A setting may change as long as nothing in the folder depends on it (`changes_of`). A folder in which nothing was
-    learnt yet takes any run; the answers in its journal stay. Results that cannot be read are set aside, and the end
-    of the run makes them anew.
+    A setting may change as long as nothing in the folder depends on it (`changes_of`). Until anything was learnt, a
+    folder accepts any run; the answers in its journal stay. Unreadable results are set aside and rebuilt at the end of
+    the run.
 
     Raises:
         RunFolderError: the folder holds another run, or the data have changed since it began.
@@ -79,7 +79,7 @@ def record_run(folder: Path, config: RunSettings, fingerprints: dict[str, str], 
     if not path.exists():
         if is_main():
             write_text(path, resolved_yaml(config, fingerprints))
-        wait_for_all()  # here as below: one process may come when another has written the file
+        wait_for_all()  # here and below: another process may already have written the file
         return
     recorded, provenance, data = _recorded(path)
     changes = list(changes_of(_with_new_settings(recorded, config), _plain(config), data, fingerprints, folder))
@@ -87,13 +87,13 @@ def record_run(folder: Path, config: RunSettings, fingerprints: dict[str, str], 
         if not _has_learnt_nothing(folder):
             raise RunFolderError(_another_run(folder, changes))
         progress.log(
-            f"{folder} holds another run that has learnt nothing yet: {words}. It starts afresh; answers in its "
+            f"{folder} holds another run that has learnt nothing yet: {words}. It starts again; answers in its "
             "journal are kept"
         )
         provenance = _provenance(fingerprints)
     elif changes:
         words = "; ".join(change.words for change in changes[:_CHANGES_SHOWN])
-        progress.log(f"{folder}: {words}. Nothing that is there depends on it, so the run goes on")
+        progress.log(f"{folder}: {words}. Nothing in the folder depends on it, so the run continues")
         provenance = {**provenance, "data_sha256": {**data, **fingerprints}}
     if is_main():
         if changes or recorded != _plain(config):
@@ -108,19 +108,19 @@ def _stopping(changes: Sequence[Change]) -> str:
 
 def _another_run(folder: Path, changes: Sequence[Change]) -> str:
     narrow = all(change.used_by for change in changes if change.used_by != [])
-    remove = "remove what depends on it to have it made anew, " if narrow else ""
+    remove = "remove what depends on it to rebuild it, " if narrow else ""
     return (
-        f"{folder} holds another run: {_stopping(changes)}. Set it back to go on with that run, {remove}or choose "
+        f"{folder} holds another run: {_stopping(changes)}. Set it back to continue that run, {remove}or choose "
         "another output"
     )
 
 
 def refusal_of(config: RunSettings, fingerprints: dict[str, str] | None) -> str | None:
-    """Return why `limbeck distill` would refuse to work in the run's folder. Nothing is made or written.
+    """Return why `limbeck distill` would refuse to work in the run's folder. Nothing is written.
 
     Args:
         config: the run.
-        fingerprints: of its rows; ``None``: they are not known, so what the folder holds is not looked at.
+        fingerprints: of its rows; ``None``: unknown, so the contents of the folder are not compared.
     """
     folder = Path(config.output)
     if (words := _no_folder(folder)) is not None:
@@ -136,19 +136,19 @@ def refusal_of(config: RunSettings, fingerprints: dict[str, str] | None) -> str 
 
 
 def _no_folder(folder: Path) -> str | None:
-    """Say why there can be no folder, or none to write into."""
+    """Return why the folder cannot be created or written, or ``None``."""
     for path in (folder.absolute(), *folder.absolute().parents):
         try:
             is_folder = stat.S_ISDIR(path.stat().st_mode)
         except (FileNotFoundError, NotADirectoryError):
             if path.is_symlink():
-                return f"{path} is a link to nothing"
+                return f"{path} is a broken link"
             continue
         except OSError as error:
             return f"{folder} cannot be a folder: {error.strerror}"
         if not is_folder:
-            return f"{path} is no folder"
-        return None if os.access(path, os.W_OK | os.X_OK) else f"{path} cannot be written into"
+            return f"{path} is not a folder"
+        return None if os.access(path, os.W_OK | os.X_OK) else f"{path} is not writable"
     return None
 
 
@@ -170,26 +170,26 @@ def _set_aside_damaged_results(folder: Path, config: RunSettings, progress: Prog
         words = f"is damaged ({damage})"
     with guard_storage(file):
         file.replace(aside)
-    progress.log(f"{file} {words}. It is kept as {aside.name}, and made anew from what the run has done")
+    progress.log(f"{file} {words}. It is kept as {aside.name}, and rebuilt from the work of the run")
 
 
 def _require_still_there(folder: Path, error: Exception) -> None:
-    """Say so where the reason of an error is that somebody moved, deleted or replaced what is in the folder."""
+    """Raise a clearer error if files of the folder were moved, deleted or replaced."""
     if not (folder / LOCK_FILE).exists():
         raise StorageError(
-            f"the run folder {folder} was moved or deleted while the run worked in it. If it was moved, name its new "
-            "place as output, and the run goes on"
+            f"the run folder {folder} was moved or deleted while the run worked in it. If it was moved, give its new "
+            "path as output, and the run resumes"
         ) from error
     name = error.filename if isinstance(error, OSError) else None
     if isinstance(name, str) and Path(name).absolute().is_relative_to(folder.absolute()):
         raise StorageError(
-            f"{name} cannot be used: {error}. Was it changed while the run worked? The same command goes on "
-            "from what is there"
+            f"{name} cannot be used: {error}. Was it changed while the run worked? The same command resumes "
+            "from what is left"
         ) from error
 
 
 def resolved_yaml(config: RunSettings, fingerprints: dict[str, str]) -> str:
-    """Return every value of the run, with versions, hardware and data fingerprints; a run file that runs again."""
+    """Return every value of the run, with versions, hardware and data fingerprints, as a usable run file."""
     return _written(config, _provenance(fingerprints))
 
 
@@ -199,7 +199,7 @@ def _provenance(fingerprints: dict[str, str]) -> dict[str, Any]:
 
 def _written(config: RunSettings, provenance: dict[str, Any]) -> str:
     values = {**_plain(config), "output": config.output, "provenance": provenance}
-    return "# Every value of this run. `limbeck distill` takes this file as it is.\n" + yaml.safe_dump(
+    return "# Every value of this run. `limbeck distill` accepts this file as it is.\n" + yaml.safe_dump(
         values, sort_keys=False, allow_unicode=True
     )
 
@@ -219,10 +219,10 @@ def _recorded(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, str
 
 
 def _with_new_settings(recorded: dict[str, Any], config: RunSettings) -> dict[str, Any]:
-    """Give settings that are newer than the record their defaults, by which the recorded run went."""
+    """Fill in settings that are newer than the record with their defaults, which the recorded run used."""
     try:
         return _plain(run_config({**recorded, "output": config.output}))
-    except ConfigError:  # a setting that there is no more: another run, whatever the others are
+    except ConfigError:  # a setting that no longer exists: another run
         return recorded
 
 

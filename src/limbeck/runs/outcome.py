@@ -20,12 +20,12 @@ def write_outcome(
 ) -> Results:
     """Export the student, compare the systems, and write ``results.json`` and ``report.html``.
 
-    What a finished run has is left as it is; a student that is damaged is exported again.
+    Existing files of a finished run are left alone; a damaged student is exported again.
 
     Args:
-        run: at its end.
-        folder: of the run.
-        compare: returns its results, after the export.
+        run: after all stages.
+        folder: the run folder.
+        compare: returns the results, after the export.
         card: returns the model card of the student in a folder.
     """
     from limbeck.report.page import write_report

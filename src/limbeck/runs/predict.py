@@ -1,4 +1,4 @@
-"""A saved student of any kind: found by its folder, and asked with options that its kind has."""
+"""A saved student of any kind, found by its folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["load"]
 
 
 def load(model: str) -> Student:
-    """Return the student of a folder; weights are loaded when it is first asked for anything.
+    """Return the student of a folder; weights are loaded on first use.
 
     Args:
         model: a folder that `limbeck distill` wrote, or any fine-tuned classifier's folder or hub name.

@@ -1,4 +1,4 @@
-"""Which settings of a run that has begun may change? Those that nothing in its folder depends on yet."""
+"""Changes between two runs in one folder. A setting may change until something in the folder depends on it."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _MATTERS_TO_NOTHING = re.compile(
     r"|teacher\.api\.(base_url|key_env|concurrency|timeout_s|tries|requests_per_minute|tokens_per_minute|prices"
     r"|budget_usd|budget_tokens|samples_per_call|limit_field)(\.|$)"
 )
-"""How many rows are asked about first, and where, how fast and at what price: the answers are the same."""
+"""How many rows are asked first, and where, how fast and at what price: the answers stay the same."""
 _WHERE_ROWS_ARE = re.compile(r"data\.(train|test|dev|corpus|on_bad_row)")
-"""Rows are known by what is in them."""
+"""Rows are identified by their content."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A setting that is another than it was, or rows that are."""
+    """A setting, or rows, that changed."""
 
     words: str
-    """For messages: what it is, what it was, what it is now."""
+    """For messages: the setting, its old and its new value."""
     used_by: list[str] | None
-    """What in the folder depends on it; ``None``: everything that there is."""
+    """What in the folder depends on it; ``None``: everything."""
 
     @property
     def in_full(self) -> str:
-        """The words, and what depends on it."""
+        """Return the words, and what depends on it."""
         if not self.used_by:
             return self.words
         more = f" and {len(self.used_by) - 1} more depend" if len(self.used_by) > 1 else " depends"
@@ -52,16 +52,16 @@ def changes_of(
     rows_after: Mapping[str, str],
     folder: Path,
 ) -> Iterator[Change]:
-    """Yield what differs between two runs, with what `folder` holds that depends on it.
+    """Yield the differences between two runs, each with the contents of `folder` that depend on it.
 
-    Nothing is yielded for what may differ at any time: how an API is asked, and where rows are if they are the same.
+    What may differ at any time is left out: how an API is asked, and the paths of unchanged rows.
 
     Args:
         before: settings of the run in the folder.
-        after: settings of the run that is to go on there.
-        rows_before: fingerprints of its rows by their split.
-        rows_after: those of the rows that were read now.
-        folder: of the run.
+        after: settings of the run to continue there.
+        rows_before: fingerprints of the recorded rows, by split.
+        rows_after: those of the rows read now.
+        folder: the run folder.
     """
     rules = config_of_kind((after.get("task") or {}).get("kind", DEFAULT_KIND)).dependents
     there = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
@@ -72,13 +72,13 @@ def changes_of(
             yield Change(f"{_as_typed(name, after)} was {old}, is {new}", _matching(files, there))
     for split, sha in rows_after.items():
         if rows_before.get(split) != sha:
-            temperature_alone = split == "dev" and not after.get("search")  # it alone is fitted on these
+            temperature_alone = split == "dev" and not after.get("search")  # only this is fitted on them
             files = _FIGURES if temperature_alone else None
             yield Change(f"the {split} rows have changed", _matching(files, there))
 
 
 def _matching(files: re.Pattern[str] | None, there: list[str]) -> list[str] | None:
-    """Return what matches, by the folder of its stage."""
+    """Return the matching paths, by the folder of their stage."""
     if files is None:
         return None
     found = [(path, match.end()) for path in there if (match := files.match(path))]
@@ -86,7 +86,7 @@ def _matching(files: re.Pattern[str] | None, there: list[str]) -> list[str] | No
 
 
 def _with_systems(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Take recipe and baselines by the names of their systems."""
+    """Group recipe and baselines by the names of their systems."""
     recipes = [values.get("recipe"), *(values.get("baselines") or [])]
     if not all(isinstance(one, Mapping) and "name" in one for one in recipes):
         return values
@@ -96,14 +96,14 @@ def _with_systems(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _names(values: Mapping[str, Any]) -> list[str]:
-    """Return the names of the systems, the main one first; that of a cross-lingual run is its recipe's."""
+    """Return the names of the systems, the main one first; in a cross-lingual run it has its recipe's name."""
     recipes = [values["recipe"], *(values.get("baselines") or [])]
     main, *others = [str(one["name"]).rpartition(":")[2] for one in recipes]
     return numbered([main, *others]) if "backbone" in values else [MAIN, *numbered(others)]
 
 
 def _as_typed(name: str, values: Mapping[str, Any]) -> str:
-    """Return the name of a setting as it is in the run file."""
+    """Return the name of a setting as in the run file."""
     first, *rest = name.split(".")
     if first != "systems":
         return name
@@ -115,17 +115,17 @@ def _as_typed(name: str, values: Mapping[str, Any]) -> str:
 def _files_of(
     rules: Dependents, name: str, old: Any, new: Any, before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> re.Pattern[str] | None:
-    """Return how the paths begin that depend on a change; ``None``: everything depends on it."""
+    """Return a pattern for the start of paths that depend on a change; ``None``: everything depends on it."""
     if _MATTERS_TO_NOTHING.match(name) or (_WHERE_ROWS_ARE.fullmatch(name) and None not in (old, new)):
         return _NOTHING
     if name == "main system" or (name == "data.dev" and not after.get("search")):
         return _FIGURES
-    if name in ("seeds", "data.shots"):  # each of these values has stages and predictions of its own
+    if name in ("seeds", "data.shots"):  # each of these values has its own stages and predictions
         grown = isinstance(old, list) and isinstance(new, list) and all(value in new for value in old)
         return _FIGURES if grown and (name != "seeds" or old[:1] == new[:1]) else None
     if name.startswith("systems."):
         if _learns_rationales(before) != _learns_rationales(after):
-            return None  # such a student reads its prompt in another way before it is trained, too
+            return None  # such a student reads its prompt differently before training, too
         key, *setting = name.split(".")[1:]
         if key == MAIN:  # the steps of all students follow from it
             return re.compile(STUDENTS + _FIGURES.pattern)

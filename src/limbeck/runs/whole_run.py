@@ -1,4 +1,4 @@
-"""Which step of a run is this, of how many, and how long will the whole still take?"""
+"""Progress of a whole run: the number of the current step, and the time left for all."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from limbeck.types import Progress, Update
 __all__ = ["WholeRun"]
 
 _SURE_AFTER_SECONDS = 2.0
-"""What was measured for less says little."""
+"""Shorter measurements are unreliable."""
 
 
 class WholeRun:
     """Shows the bars of a run with their number, and estimates the time left for all of it.
 
-    What was not measured yet is estimated by what was: by parts of its kind if there are any, else by all. What a run
-    does beside its bars (loading, comparing, drawing) is not in the estimate.
+    Parts that were not measured yet are estimated from measured ones of the same kind, or else from all. The estimate
+    leaves out what a run does outside its bars (loading, comparing, plotting).
 
     Args:
         shown: shows bars and sentences.
-        parts: of the run, in order. A bar that is none of them is shown as it is; parts that a resumed run leaves
+        parts: of the run, in order. A bar that is not among them is shown as it is; parts that a resumed run leaves
             out are skipped.
     """
 
@@ -33,7 +33,7 @@ class WholeRun:
         self._parts = list(parts)
         self._next = 0
         self._measured: dict[str, tuple[float, float]] = {}
-        """Of each kind: cost and seconds of what was done."""
+        """For each kind: cost and seconds of finished work."""
 
     def log(self, message: str) -> None:
         """Show one line."""
@@ -63,7 +63,7 @@ class WholeRun:
             yield update
 
     def _seconds_left(self, cost: float, kind: str) -> float | None:
-        """Return the time for the rest of a part and all parts after it; ``None`` where too little was measured."""
+        """Return the time for the rest of a part and all parts after it; ``None`` if too little was measured."""
         all_cost, all_seconds = (sum(values) for values in zip(*self._measured.values(), strict=True))
         if all_seconds < _SURE_AFTER_SECONDS or not all_cost:
             return None

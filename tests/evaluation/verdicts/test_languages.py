@@ -137,15 +137,15 @@ def test_every_budget_has_its_own_sentences() -> None:
     ("control", "words"),
     [
         (compared(0.02, 0.01, 0.01, second="transfer"),
-         "distillation itself helped: Transfer, its control without it, is beaten."),
+         "distillation itself helped: Transfer, the control without it, is beaten."),
         (compared(0.02, 0.06, 0.01, second="transfer"),
-         "nothing here shows that distillation itself helped: Transfer, its control without it, is not beaten."),
+         "nothing here shows that distillation itself helped: Transfer, the control without it, is not beaten."),
         (compared(-0.02, 0.01, 0.01, second="transfer"),
-         "nothing here shows that distillation itself helped: Transfer, its control without it, is not beaten."),
+         "nothing here shows that distillation itself helped: Transfer, the control without it, is not beaten."),
         (compared(0.02, 0.01, 0.01, second="teacher"),
-         "nothing was trained without the distillation and otherwise alike, so no gain can be put down to it."),
+         "no system was trained in the same way without distillation, so no gain can be attributed to it."),
         (compared(0.02, 0.01, 0.01, second="transfer", budget=128),
-         "nothing was trained without the distillation and otherwise alike, so no gain can be put down to it."),
+         "no system was trained in the same way without distillation, so no gain can be attributed to it."),
     ],
 )  # fmt: skip
 def test_only_the_control_shows_what_distillation_did(control: list[Comparison], words: str) -> None:
@@ -155,7 +155,7 @@ def test_only_the_control_shows_what_distillation_did(control: list[Comparison],
 def test_without_labels_the_teacher_is_the_control() -> None:
     found = said(compared(0.02, 0.01, 0.01, second="teacher", budget=0), [figure("gold", 0.5, budget=0)])
     assert found[1] == (
-        "Without target-language labels, distillation itself helped: the English model, its control without it, is "
+        "Without target-language labels, distillation itself helped: the English model, the control without it, is "
         "beaten."
     )
 

@@ -24,9 +24,9 @@ def said(figures: list[Figure], comparisons: list[Comparison] | None = None, **m
     return verdict(record(figures, comparisons or [], **more))  # type: ignore[arg-type]
 
 
-NO_CONTROL = "No student was trained without the teacher on the same budget, so no gain can be put down to distilling."
+NO_CONTROL = "No student was trained without the teacher on the same budget, so no gain can be attributed to it."
 NOT_TUNED = (
-    "That student had the learning rate and the number of steps of the distilled one; it was not tuned for itself."
+    "That student used the learning rate and number of steps of the distilled one; it was not tuned separately."
 )
 PAIR = ("The distilled student", "the fine-tuned student")
 
@@ -65,8 +65,8 @@ def test_how_often_the_control_read_its_rows(rows_seen: int, words: str) -> None
         labelled=100,
     )  # fmt: skip
     assert sentences[2] == (
-        f"That student had the learning rate and the number of steps of the distilled one ({words} over the labelled "
-        "rows); it was not tuned for itself."
+        f"That student used the learning rate and number of steps of the distilled one ({words} over the labelled "
+        "rows); it was not tuned separately."
     )
 
 
@@ -94,7 +94,7 @@ def test_what_was_kept_and_what_it_costs() -> None:
         "The student keeps 95.0 % (95 % interval 91.0 to 99.0 %) of the teacher's accuracy (76.0 % against 80.0 %).",
         "The student has 25 % of the teacher's parameters, answers one text in 2.50 ms instead of 10.0 ms, and "
         "processes 4.0 times as many rows per second.",
-        "Distilling took 1 min 30 s for each seed, 2.0 times as long as the fine-tuned student.",
+        "Distilling took 1 min 30 s per seed, 2.0 times as long as the fine-tuned student.",
     ]
 
 
@@ -103,10 +103,10 @@ def test_a_student_alone() -> None:
         "The student's accuracy is 76.0 %; the teacher's on the same rows is not known.",
         NO_CONTROL,
         "The student has 1.0 k parameters, answers one text in 10.0 ms, and processes 50 rows per second.",
-        "One training seed: the intervals are over held-out rows. What another seed would have given is not covered; "
-        "that takes three seeds or more (seeds: [0, 1, 2]).",
+        "One training seed: the intervals are over held-out rows. They do not cover the variation between seeds; "
+        "that takes three or more seeds (seeds: [0, 1, 2]).",
     ]
-    assert said([], systems=record([STUDENT]).systems)[0].endswith("nothing can be said of the student.")
+    assert said([], systems=record([STUDENT]).systems)[0].endswith("nothing can be said about the student.")
     assert verdict(record([TEACHER])) == []
 
 
@@ -214,7 +214,7 @@ def test_students_that_write_are_judged_by_likelihood_and_closeness_too() -> Non
 
 def test_perplexities_of_other_tokens_are_not_compared() -> None:
     assert verdict(writers())[1] == (
-        "On the held-out references the student's perplexity is 12.5, the teacher's 10.0 (of other tokens: not "
+        "On the held-out references the student's perplexity is 12.5, the teacher's 10.0 (over different tokens: not "
         "comparable)."
     )
 

@@ -149,7 +149,7 @@ def test_held_out_rows_without_labels_are_found(sections: dict[str, Any], tmp_pa
 def test_an_output_that_is_no_folder_is_a_fault(sections: dict[str, Any], tmp_path: Path) -> None:
     sections["output"] = str(tmp_path / "file")
     (tmp_path / "file").touch()
-    words = f"{tmp_path}/file is no folder. Choose another output"
+    words = f"{tmp_path}/file is not a folder. Choose another output"
     assert findings(sections)["output"] == Finding("fault", "output", words)
     sections["data"]["train"] = str(tmp_path / "nowhere.jsonl")
     found = {check: finding.level for check, finding in findings(sections).items()}

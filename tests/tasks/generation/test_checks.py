@@ -211,7 +211,7 @@ def test_an_encoder_and_a_decoder_and_plain_text(tmp_path: Path, sections: dict[
 
 def test_an_output_that_is_no_folder_is_a_fault(tmp_path: Path) -> None:
     found = examine(text_sections(tmp_path) | {"output": "/dev/null"})
-    assert found["output"] == Finding("fault", "output", "/dev/null is no folder. Choose another output")
+    assert found["output"] == Finding("fault", "output", "/dev/null is not a folder. Choose another output")
 
 
 def test_the_expected_time_counts_the_trials_of_a_search(sections: dict[str, Any]) -> None:

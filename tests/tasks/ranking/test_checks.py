@@ -283,4 +283,4 @@ def test_timing_leaves_no_gradient_and_changes_no_weight(kind: str, sections: di
 
 def test_an_output_that_is_no_folder_is_a_fault(sections: dict[str, Any]) -> None:
     sections["output"] = "/dev/null"
-    assert Finding("fault", "output", "/dev/null is no folder. Choose another output") in findings(sections)
+    assert Finding("fault", "output", "/dev/null is not a folder. Choose another output") in findings(sections)

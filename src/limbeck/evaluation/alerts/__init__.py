@@ -1,1 +1,1 @@
-"""Of which articles should somebody be told? Severity, abstention, justification, and what a threshold costs."""
+"""Alerts for articles: severity, abstention, justification, and the false alarms of each threshold."""

@@ -23,7 +23,7 @@ _DIGITS = 6
 
 
 class _Told(NamedTuple):
-    """What becomes of an article."""
+    """The decision on an article."""
 
     status: Status
     confirmed_by: str | None = None
@@ -32,11 +32,11 @@ class _Told(NamedTuple):
 
 @dataclass(frozen=True)
 class AlertMaker:
-    """The student that alerts come from."""
+    """The student that raises the alerts."""
 
     labels: Sequence[str]
     severities: Sequence[float]
-    """Of the labels; a label of severity 0 is never raised."""
+    """Severity of each label; a label of severity 0 never raises an alert."""
     calibrated: bool
     model_hash: str
     prompt_hash: str | None = None
@@ -45,21 +45,20 @@ class AlertMaker:
 def decide(
     articles: Sequence[Article], probs_NC: NDArray[np.float64], maker: AlertMaker, rules: AlertRules, *, time: str
 ) -> list[Alert]:
-    """Return an alert record for every article, in their order.
+    """Return an alert record for every article, in order.
 
     An article is *alarming* if its label has a severity above 0, its probability is at least `rules.confidence`,
     and the entropy is not above `rules.review_entropy` (otherwise it needs review). Alarming articles that tell one
-    story in nearly the same words (`stories`) count once: the first stands for all. It is raised, and in the high band
-    only if `rules.articles_for_high` alarming stories are of its crisis and week; until the articles are there it
-    is unconfirmed. What no row tells apart counts together: without crises all articles are of one, without dates
-    of one week.
+    story in nearly the same words (`stories`) count once: the first represents all. It is raised, and in the high band
+    only if `rules.articles_for_high` alarming stories share its crisis and week; until then it is unconfirmed. Without
+    crises all articles count as one crisis, without dates as one week.
 
     Args:
-        articles: in the order in which they came.
+        articles: in the order of arrival.
         probs_NC: calibrated probabilities of the student's labels.
         maker: the student.
         rules: thresholds.
-        time: when this is, ISO 8601.
+        time: of this call, ISO 8601.
     """
     severity_N = severity(probs_NC, maker.severities).tolist()
     entropy_N = normalised_entropy(probs_NC)
@@ -99,7 +98,7 @@ def decide(
 def _told(
     articles: Sequence[Article], alarming: Sequence[int], bands: Sequence[Band], rules: AlertRules
 ) -> dict[int, _Told]:
-    """Return what becomes of each alarming article, by its number."""
+    """Return the decision on each alarming article, by index."""
     first_of = stories([articles[i].whole_text for i in alarming], rules.near_duplicate)
     stands_for = {i: alarming[first] for i, first in zip(alarming, first_of, strict=True)}
     together: dict[tuple[str | None, str | None], list[int]] = defaultdict(list)

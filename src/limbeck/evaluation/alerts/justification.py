@@ -1,4 +1,4 @@
-"""Can a justification be shown beside an alert? What it claims in numbers must be in the article."""
+"""Check whether a justification can be shown with an alert: its numbers must be in the article."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _SCALED = re.compile(rf"(?P<number>{_NUMBER.pattern}|\w+)?\W{{0,2}}\b(?P<scale>{
 
 
 def fault_of(reason: str, article: str) -> str | None:
-    """Return what is wrong with a justification, or ``None`` where nothing is.
+    """Return what is wrong with a justification, or ``None``.
 
     It must be in Latin letters; quote at most 20 words, marked or not; and every number in it, in digits or as an
-    English word from "two" to "trillion", must be in the article. Numbers are compared by value: ``1,200`` is in
-    an article that says ``1.200`` or ``1 200``, and ``3 million`` in one that says ``3,000,000``. Where the
-    article spells a number in another language, the justification counts as not verified.
+    English word from "two" to "trillion", must be in the article. Numbers are compared by value: ``1,200`` matches
+    ``1.200`` or ``1 200`` in the article, and ``3 million`` matches ``3,000,000``. A number that the article spells
+    in another language is not recognised, so the justification counts as not verified.
 
     Args:
         reason: the justification, in English.
@@ -70,7 +70,7 @@ def _number_fault(reason: str, article: str) -> str | None:
 
 
 def _is_word_in(number: str | None, said: set[str]) -> bool:
-    """Whether what stands before "million" is no number at all, or one that the article spells alike."""
+    """Whether the word before "million" is not a number, or is one that the article spells the same way."""
     if not number or number[0].isdigit():
         return not number
     return number not in _WORDS or number in said
@@ -101,7 +101,7 @@ def _readings_in(text: str) -> set[str]:
 
 
 def _readings(written: str) -> set[str]:
-    """All that a number may mean, spelled in one way: ``1.200`` is 1200 or 1.200, ``1,5`` is 1.5 only."""
+    """Return all possible values of a number in one notation: ``1.200`` is 1200 or 1.200, ``1,5`` is 1.5 only."""
     parts = re.split(r"\D", written)
     if len(parts) == 1:
         return {str(int(written))}
@@ -111,7 +111,7 @@ def _readings(written: str) -> set[str]:
     separators = re.findall(r"\D", written)
     if len(parts) == 2 or (len(set(separators[:-1])) == 1 and separators[-1] != separators[0]):
         found.add(f"{int(''.join(parts[:-1]))}.{parts[-1]}")
-    # A date or a version, such as 12.11.2018, is the run of its numbers.
+    # A date or a version, such as 12.11.2018, is the sequence of its numbers.
     return found or {".".join(parts)}
 
 
@@ -120,5 +120,5 @@ def _integer_text(value: float) -> str:
 
 
 def _plain_digits(text: str) -> str:
-    """Digits of any script as ASCII, without changing the length of the text."""
+    """Convert digits of any script to ASCII, without changing the length of the text."""
     return "".join(str(unicodedata.digit(c)) if c.isdigit() and not c.isascii() else c for c in text)

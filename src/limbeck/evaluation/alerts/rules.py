@@ -1,4 +1,4 @@
-"""When an alert is raised: the severities of labels and the thresholds, with their defaults."""
+"""The rules for alerts: severities of labels and thresholds, with their defaults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KNOWN = {
     "safe": 0.0, "harmless": 0.0, "safe harmless": 0.0,
 }  # fmt: skip
 """Severities of the three classes of Saxena, Janzen, Maass, "Streamlining LLMs: Adaptive Knowledge Distillation for
-Tailored Language Models", under the names that they go by."""
+Tailored Language Models", under their usual names."""
 
 
 class _Section(BaseModel):
@@ -29,7 +29,7 @@ class _Section(BaseModel):
 
 
 class Bands(_Section):
-    """From which severity on an article is of the medium and of the high band."""
+    """Lowest severity of the medium and of the high band."""
 
     medium: Share = 0.35
     high: Share = 0.7
@@ -49,33 +49,33 @@ class AlertRules(_Section):
     caution and safe (``risk_and_warning``, ``caution_and_advice``, ``safe_and_harmless``)."""
     bands: Bands = Bands()
     confidence: Share = 0.6
-    """Calibrated probability that the label needs at least."""
+    """Lowest calibrated probability of the label."""
     review_entropy: Share = 0.9
-    """Above this entropy, as a share of its largest value, a person has to look."""
+    """Above this entropy, as a share of its maximum, an article needs review."""
     articles_for_high: Annotated[int, Field(ge=1)] = 2
-    """How many articles of the same crisis and week a high alert needs, itself included."""
+    """Articles of the same crisis and week that a high alert needs, itself included."""
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.6
     """Jaccard index from which two articles are one story."""
     fields: ArticleFields = ArticleFields()
-    """Where the rows have what an article is known by."""
+    """Fields of the rows that describe an article."""
 
     @model_validator(mode="after")
     def _severities_differ(self) -> AlertRules:
         if self.severities is not None and len(set(self.severities.values())) < 2:
-            raise ValueError("severities: all labels have the same severity, so nothing can be told apart")
+            raise ValueError("severities: all labels have the same severity, so they cannot be told apart")
         return self
 
 
 def severities_of(labels: Sequence[str], given: dict[str, float] | None, model: str) -> list[float]:
-    """Return the severity of every label, in their order.
+    """Return the severity of every label, in order.
 
     Args:
-        labels: of the student.
-        given: from the rules; ``None``: the defaults.
-        model: how messages call the student.
+        labels: labels of the student.
+        given: severities from the rules; ``None``: the defaults.
+        model: name of the student in messages.
 
     Raises:
-        ConfigError: a label has no severity, or a severity is of no label.
+        ConfigError: a label has no severity, or a severity has no label.
     """
     if given is None:
         known = {label: _KNOWN.get(_plain(label)) for label in labels}

@@ -1,4 +1,4 @@
-"""How bad is it, and does the student know?"""
+"""Severity of an article, and the uncertainty of the student."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def severity(probs_NC: NDArray[np.float64], severities: Sequence[float]) -> NDAr
 
 
 def band_of(value: float, bands: Bands) -> Band:
-    """Return the band of a severity; a bound belongs to the band above it."""
+    """Return the band of a severity; a bound belongs to the upper band."""
     return "high" if value >= bands.high else "medium" if value >= bands.medium else "low"
 
 
 def normalised_entropy(probs_NC: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``-sum_c p_c ln p_c / ln C``, ``[N]``: 0 where a label is certain, 1 where all are alike.
+    """Return ``-sum_c p_c ln p_c / ln C``, ``[N]``: 0 if a label is certain, 1 if all are equally likely.
 
     >>> round(float(normalised_entropy(np.array([[0.1, 0.25, 0.65]]))[0]), 3)
     0.78

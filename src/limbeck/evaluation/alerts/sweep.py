@@ -1,4 +1,4 @@
-"""How many false alarms does it take to find most of the risk?"""
+"""False alarms at each sensitivity for risk."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def sweep(
     """Return the false alarms per 1,000 articles at 80, 90 and 95 % sensitivity for risk.
 
     The threshold is the highest at which the sensitivity is reached; articles with equal probabilities are alarms
-    together. A false alarm is an alarm on an article that is no risk. Intervals are the 2.5 and 97.5 percentiles over
-    resampled rows, the threshold found anew in each sample (Efron & Tibshirani, 1993, chapter 13).
+    together. A false alarm is an alarm on an article that is not a risk. Intervals are the 2.5 and 97.5 percentiles
+    over resampled rows, with the threshold recomputed in each sample (Efron & Tibshirani, 1993, chapter 13).
 
     Args:
         risk_probs_N: probability of risk of every article.
-        risk_N: whether it is one, by the gold label; at least one is.
+        risk_N: whether the gold label is a risk; at least one is.
         seed: of the resampling.
-        resamples: how many samples.
+        resamples: number of samples.
     """
     order = np.argsort(-risk_probs_N, kind="stable")
     probs, risk = risk_probs_N[order], risk_N[order]
     ends = np.append(np.flatnonzero(np.diff(probs)), len(probs) - 1)
-    """Last place of every run of equal probabilities: where a threshold can be."""
+    """Last index of every run of equal probabilities, where a threshold can be."""
     rng = np.random.default_rng(seed)
     once = np.ones(len(probs))
     drawn = [false for _ in range(resamples) if (false := _false_alarms(_drawn(rng, risk), risk, ends)) is not None]
@@ -69,12 +69,12 @@ def sweep_curve(risk_probs_N: NDArray[np.float64], risk_N: NDArray[np.bool_]) ->
 
 
 def _drawn(rng: np.random.Generator, risk: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """How often each row is in one bootstrap sample."""
+    """Return how often each row is in one bootstrap sample."""
     return np.bincount(rng.integers(0, len(risk), len(risk)), minlength=len(risk)).astype(np.float64)
 
 
 def _false_alarms(times: NDArray[np.float64], risk: NDArray[np.bool_], ends: NDArray[np.int64]) -> list[float] | None:
-    """False alarms per 1,000 at each of `SENSITIVITIES`; ``None`` for a sample without risk."""
+    """Return false alarms per 1,000 at each of `SENSITIVITIES`; ``None`` for a sample without risk."""
     if not (times * risk).any():
         return None
     false = np.cumsum(times * ~risk)[ends]
@@ -82,6 +82,6 @@ def _false_alarms(times: NDArray[np.float64], risk: NDArray[np.bool_], ends: NDA
 
 
 def _reached(times: NDArray[np.float64], risk: NDArray[np.bool_], ends: NDArray[np.int64], wanted: float) -> int:
-    """Place in `ends` of the highest threshold that finds the share `wanted` of the risk."""
+    """Return the index in `ends` of the highest threshold that finds the share `wanted` of the risk."""
     found = np.cumsum(times * risk)[ends]
     return int(np.argmax(found >= wanted * found[-1] - _ROUNDING))

@@ -1,1 +1,1 @@
-"""What is asked of a model that writes: one file per question."""
+"""Measuring generative models: one file per question."""

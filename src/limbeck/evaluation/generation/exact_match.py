@@ -1,4 +1,4 @@
-"""Is the answer the reference, word for word?"""
+"""Exact match of answer and reference."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ __all__ = ["exact_match", "normalised"]
 
 
 def exact_match(answer: str, reference: str) -> bool:
-    """Return whether both texts are the same but for case, width of characters, white space and a closing full stop.
+    """Return whether both texts are the same up to case, width of characters, white space and a closing full stop.
 
-    Articles and other punctuation stay, unlike in SQuAD's measure, which knows English only.
+    Articles and other punctuation count, unlike in SQuAD's metric, which is for English only.
 
     >>> exact_match("  PARIS.\\n", "Paris")
     True
@@ -19,6 +19,6 @@ def exact_match(answer: str, reference: str) -> bool:
 
 
 def normalised(text: str) -> str:
-    """Return what is compared of a text."""
+    """Return the form of a text that is compared."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return " ".join(folded.split()).removesuffix(".").removesuffix("\u3002").rstrip()

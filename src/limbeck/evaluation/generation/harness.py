@@ -1,4 +1,4 @@
-"""Tasks of EleutherAI's Language Model Evaluation Harness (package ``lm-eval``, an extra), as others report them."""
+"""Tasks of EleutherAI's Language Model Evaluation Harness (package ``lm-eval``, an extra), as commonly reported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROWS = 16
 
 
 def require_harness() -> None:
-    """Check that the extra is installed, before anything costs time. Raises `ConfigError`."""
+    """Check early that the extra is installed. Raises `ConfigError`."""
     try:
         import lm_eval  # noqa: F401
     except ImportError as error:
@@ -27,18 +27,18 @@ def require_harness() -> None:
 def harness_figures(
     system: str, model: Any, tokenizer: Any, tasks: Sequence[str], *, max_length: int, chat: bool
 ) -> list[HarnessFigure]:
-    """Return a model's figures on the harness's tasks, each with the shots and metrics that the task says.
+    """Return a model's figures on the harness's tasks, each with the task's own shots and metrics.
 
     Args:
-        system: what the figures are called.
-        model: a language model, on the device it is to run on.
-        tokenizer: its own.
+        system: name of the system in the figures.
+        model: a language model, on its device.
+        tokenizer: the tokenizer of the model.
         tasks: names of tasks, groups or tags, or YAML files of tasks.
         max_length: longest text in tokens; longer ones lose their beginning.
-        chat: lay questions out by the tokenizer's chat template.
+        chat: format questions with the tokenizer's chat template.
 
     Raises:
-        ConfigError: the extra is not installed, a task is not known, its data cannot be had, or it does not run.
+        ConfigError: the extra is not installed, a task is unknown, its data cannot be loaded, or it does not run.
     """
     require_harness()
     from lm_eval import simple_evaluate
@@ -49,11 +49,11 @@ def harness_figures(
         wrapped = HFLM(pretrained=model.eval(), tokenizer=tokenizer, batch_size=_ROWS, max_length=max_length)
         try:
             found = simple_evaluate(wrapped, tasks=list(tasks), apply_chat_template=chat, log_samples=False)
-        except Exception as error:  # of many kinds: the tasks and their data are others'
+        except Exception as error:  # of any kind: tasks and data are third-party
             words = str(error).strip().splitlines() or [""]
             raise ConfigError(
                 f"lm-eval could not run {', '.join(tasks)}: {type(error).__name__}: {words[0]}. `lm-eval ls tasks` "
-                "lists the tasks that there are; most load their data from the Hugging Face hub"
+                "lists the existing tasks; most load their data from the Hugging Face hub"
             ) from error
         finally:
             model.train(was_training)
@@ -62,7 +62,7 @@ def harness_figures(
 
 
 def _figures(system: str, found: Mapping[str, Any]) -> list[HarnessFigure]:
-    """Read the harness's table: ``metric,filter`` beside ``metric_stderr,filter``."""
+    """Read the harness's table: ``metric,filter`` and ``metric_stderr,filter``."""
     figures = []
     for task, values in found["results"].items():
         for key, value in values.items():
@@ -88,7 +88,7 @@ def _figures(system: str, found: Mapping[str, Any]) -> list[HarnessFigure]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the harness's own bars and notes off the terminal; errors come as exceptions."""
+    """Keep the harness's progress bars and messages off the terminal; errors are exceptions."""
     logger = logging.getLogger("lm_eval")
     level = logger.level
     logger.setLevel(logging.ERROR)

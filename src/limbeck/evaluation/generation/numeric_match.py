@@ -1,4 +1,4 @@
-"""Does the answer come to the right number?"""
+"""Whether the final number of an answer is right."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["final_number", "numeric_match"]
 
 _RELATIVE_TOLERANCE = Fraction(1, 10_000)
 _LONGEST = 300
-"""Characters. A model that repeats one digit forever has written no number, and Python refuses to read it as one."""
+"""Characters. A model that repeats one digit endlessly has written no number, and Python refuses to parse it."""
 
 _SPACE = "['\u2019\u00a0\u2009\u202f]"
 _NUMBER = re.compile(
@@ -30,8 +30,8 @@ _NEXT_IN_LIST = re.compile(r"[.):]\s+\w")
 def numeric_match(answer: str, reference: str) -> bool:
     """Return whether the final numbers of both texts are the same.
 
-    Where the reference's is a whole number there is no tolerance; otherwise one part in 10,000. A text without a
-    number matches nothing. See `final_number` for what is read as a number.
+    A whole number in the reference must match exactly, others to one part in 10,000. A text without a number matches
+    nothing. See `final_number` for what is read as a number.
 
     >>> numeric_match("3 * 24 = 72 eggs", "He has ... #### 72")
     True
@@ -50,8 +50,7 @@ def final_number(text: str) -> Fraction | None:
     Read as numbers: digits of any script; a minus sign that no word precedes; thousands in groups by comma, full
     stop, apostrophe or narrow space (``1,234.5``, ``1.234,5``, ``12,34,567``; a lone ``1.234`` is a decimal), a
     decimal comma (``3,5``); fractions ``3/4``, ``1 1/2``, ``½`` and ``\frac{3}{4}``; exponents (``1.5e3``). Units,
-    currency and per cent are not looked at: ``50 %`` is 50. ``#### 1. First`` is a heading, not GSM8K's mark of the
-    answer.
+    currency and per cent are ignored: ``50 %`` is 50. ``#### 1. First`` is a heading, not GSM8K's mark of the answer.
 
     >>> final_number("at 6:30 the pump had moved 1,234.5 litres")
     Fraction(2469, 2)
@@ -98,7 +97,7 @@ def _ascii(character: str, before: str) -> str:
         return str(digit)
     if character in "\u066b\u066c":  # Arabic decimal point and thousands separator
         return "." if character == "\u066b" else ","
-    if "\uff01" <= character <= "\uff5e":  # the wide forms of ASCII
+    if "\uff01" <= character <= "\uff5e":  # full-width ASCII
         return chr(ord(character) - 0xFEE0)
     written = unicodedata.normalize("NFKC", character).replace("\u2044", "/")
     if re.fullmatch(r"\d+/\d+", written):

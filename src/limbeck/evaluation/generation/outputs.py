@@ -1,4 +1,4 @@
-"""What the systems of a run did on the held-out rows, before anything is summed up."""
+"""Raw outputs of the systems of a run on the held-out rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["HeldOutTexts", "SystemOutputs"]
 
 @dataclass(frozen=True)
 class HeldOutTexts:
-    """Prompts and references of the held-out rows, in their order; both empty where rows are plain text."""
+    """Prompts and references of the held-out rows, in order; both empty if rows are plain text."""
 
     prompts: Sequence[str]
     references: Sequence[str]
@@ -23,20 +23,20 @@ class HeldOutTexts:
 
 @dataclass(frozen=True)
 class SystemOutputs:
-    """What one system did with one training seed: sums over the supervised tokens of each row, ``[N]``, and texts."""
+    """Outputs of one system and training seed: sums over the supervised tokens of each row, ``[N]``, and answers."""
 
     tokens_N: NDArray[np.int64]
-    """Supervised tokens of the reference, as this system's tokenizer has them; at least 1."""
+    """Supervised tokens of the reference in this system's tokenizer; at least 1."""
     nll_sum_N: NDArray[np.float64] | None
-    """Sum of ``-log q(token)`` in nats; None where the system gives no probabilities."""
+    """Sum of ``-log q(token)`` in nats; None if the system gives no probabilities."""
     kl_sum_N: NDArray[np.float64] | None = None
-    """Sum of KL(teacher || student) in nats at temperature 1; None for the teacher, or with other tokens."""
+    """Sum of KL(teacher || student) in nats at temperature 1; None for the teacher, or if tokens differ."""
     agreed_N: NDArray[np.int64] | None = None
-    """At how many tokens teacher and student hold the same one likeliest; None as above."""
+    """Tokens at which teacher and student agree on the most likely token; None as above."""
     texts: Sequence[str | None] | None = None
-    """The answers it wrote, with None for rows that nobody was asked about; None where it wrote none at all."""
+    """Its answers, with None for rows that were not asked; None if it answered no row."""
     cut_off_N: NDArray[np.bool_] | None = None
-    """Which answers the limit of tokens ended; anything where a row was not answered."""
+    """Whether the token limit ended each answer; undefined for rows without an answer."""
 
     def __post_init__(self) -> None:
         rows = len(self.tokens_N)

@@ -1,4 +1,4 @@
-"""Does a text say the same again and again?"""
+"""Repetition within a text, and diversity over texts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["distinct_share", "repeated_share"]
 
 
 def repeated_share(words: Sequence[str], n: int = 4) -> float:
-    """Return ``1 - different n-grams / n-grams`` of one text; 0 where it is too short to have any.
+    """Return ``1 - different n-grams / n-grams`` of one text; 0 if it is too short to have any.
 
     Reference: seq-rep-n of Welleck et al., "Neural Text Generation with Unlikelihood Training", 2020
     (arXiv 1908.04319), section 6.
@@ -21,9 +21,9 @@ def repeated_share(words: Sequence[str], n: int = 4) -> float:
 
 
 def distinct_share(texts: Iterable[Sequence[str]], n: int) -> float:
-    """Return ``different n-grams / n-grams`` of all texts together; 0 where there are none.
+    """Return ``different n-grams / n-grams`` of all texts together; 0 if there are none.
 
-    It falls with the number of words, so it is compared over the same prompts only.
+    It falls with the number of words, so it is only compared over the same prompts.
 
     Reference: distinct-n of Li et al., "A Diversity-Promoting Objective Function for Neural Conversation Models",
     2016 (arXiv 1510.03055), section 5.

@@ -1,4 +1,4 @@
-"""How much of the reference does an answer say, in the same order?"""
+"""ROUGE-L: how much of the reference an answer contains, in the same order."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ __all__ = ["longest_common_subsequence", "rouge_l"]
 def rouge_l(answer: str, reference: str) -> float:
     """Return ``F1 = 2 LCS / (words of the answer + words of the reference)``, between 0 and 1.
 
-    Words are those of `limbeck.evaluation.generation.words`: not the English-only ones of the usual package, so
-    figures in other scripts are not 0, and English ones can differ in the third digit. A text without words shares
-    none: 0.
+    Words are those of `limbeck.evaluation.generation.words`, not the English-only ones of the usual package: figures
+    in other scripts are not 0, and English ones can differ in the third digit. A text without words scores 0.
 
     Reference: Lin, "ROUGE: A Package for Automatic Evaluation of Summaries", 2004, equations 2 to 4 with beta = 1.
 
@@ -28,9 +27,9 @@ def rouge_l(answer: str, reference: str) -> float:
 
 
 def longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """Return the length of the longest sequence that both hold, gaps allowed.
+    """Return the length of the longest sequence contained in both, gaps allowed.
 
-    One row of the usual table is one integer, a bit for each word of `first`; long texts take no loop over pairs.
+    Each row of the usual table is one integer, with a bit per word of `first`, so there is no loop over pairs.
     Reference: Hyyrö, "Bit-Parallel LCS-length Computation Revisited", 2004, figure 2.
     """
     indices: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""What a model does on held-out rows: probabilities of the references, and answers of its own."""
+"""Run a model on held-out rows: probabilities of the references, and its own answers."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def reference_sums(
     """Return sums over each row's supervised tokens, without answers.
 
     Args:
-        model: a language model, on the device it is to run on.
+        model: a language model, on its device.
         encoded: `EncodedSequences` of the held-out rows.
-        teacher: a model that reads the same tokens; ``None``: no comparison with one.
+        teacher: a model with the same tokens; ``None``: no comparison.
         vocabulary: tokens that both know.
-        update: called with the rows done.
+        update: called with the number of rows done.
     """
     rows = len(encoded)
     nll_N, kl_N, agreed_N = np.zeros(rows), np.zeros(rows), np.zeros(rows, dtype=np.int64)
     modes = {one: one.training for one in (model, teacher) if one is not None}
     for one in modes:
-        one.eval()  # a teacher that was fine-tuned was left in training mode
+        one.eval()  # a fine-tuned teacher is still in training mode
     heads = {id(one): head_of(one) for one in modes}
     for picked in length_sorted_batches(encoded.lengths, _ROWS):
         batch = encoded.batch(picked)
@@ -79,7 +79,7 @@ def answer(
     vocabulary: int | None,
     update: Update,
 ) -> list[Completion]:
-    """Return what a model writes after the prompts of `rows`, in their order."""
+    """Generate a model's answers to the prompts of `rows`, in order."""
     picked = np.asarray(rows)
     lengths = np.asarray([len(encoded.prompt_ids(int(row))) for row in picked])
     answers: dict[int, Completion] = {}

@@ -1,4 +1,4 @@
-"""Which held-out rows are shown with everybody's answers?"""
+"""The choice of held-out rows that the report shows with all answers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def choose_samples(
 ) -> list[Sample]:
     """Return `count` rows with the answers of each system.
 
-    The rows with the smallest SHA-256 of prompt and reference: nobody has picked them, they are the same in every run
-    on these rows, whatever their order, and no answer can change which they are.
+    These are the rows with the smallest SHA-256 of prompt and reference: not cherry-picked, the same in every run on
+    these rows in any order, and independent of the answers.
     """
     texts = list(zip(held_out.prompts, held_out.references, strict=True))
     writing = [(name, outputs, outputs.texts) for name, outputs in systems.items() if outputs.texts is not None]

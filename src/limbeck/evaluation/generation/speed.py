@@ -1,4 +1,4 @@
-"""How large is a model, and how fast does it write?"""
+"""Size of a generative model, and its generation speed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROWS, _TOKENS = 8, 32
 def writing_speed(model: Any, encoded: Any, rows: Any) -> Speed:
     """Measure a model on the prompts of a few rows.
 
-    The speed is ``None`` where there are no prompts, or no room behind the longest of them.
+    The speed is ``None`` without prompts, or if the longest leaves no room for an answer.
 
     Args:
         model: a language model, on its device.
@@ -30,10 +30,10 @@ def writing_speed(model: Any, encoded: Any, rows: Any) -> Speed:
         size = sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))
     prompts = [encoded.prompt_ids(int(row)).tolist() for row in rows[:_ROWS]]
     rate = None
-    # What a decoder reads on its own, or what a causal model reads behind the longest of the prompts.
+    # The context of a decoder, or what a causal model has left after the longest prompt.
     budget = encoded.max_length - max((len(prompt) for prompt in prompts if encoded.decoder_start is None), default=0)
     if prompts and budget > 0:
-        # No end token, so that every model writes as many tokens; the first call pays for set-up.
+        # No end token, so that all models write the same number of tokens; the first call includes set-up.
         for decoding in (Decoding(1, 0.0), Decoding(min(_TOKENS, budget), 0.0)):
             started = time.perf_counter()
             written = write_completions(model, prompts, decoding, end_ids=[], pad_id=encoded.pad_id, seed=0)

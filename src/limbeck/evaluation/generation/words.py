@@ -1,4 +1,4 @@
-"""What is a word, in any script? The ground under ROUGE-L, lengths and repetition."""
+"""Words of a text in any script: the basis of ROUGE-L, lengths and repetition."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _WITHOUT_SPACES = re.compile(
     r"\u2e80-\u2fdf\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
     "]"
 )
-"""Scripts that put no spaces between words; each of their characters is a word, with the marks that sit on it."""
+"""Scripts without spaces between words; each character is a word, with its combining marks."""
 
 _WORD = re.compile(r"sm*|[a0][a0m]*(?:(?:'(?=a)|(?<=0)\.(?=0))[a0][a0m]*)*")
-"""In letters for kinds of characters, see `_Kinds`."""
+"""A pattern over the kinds of characters, see `_Kinds`."""
 
 
 def words(text: str) -> list[str]:
@@ -31,7 +31,7 @@ def words(text: str) -> list[str]:
     the word boundaries of Unicode (UAX #29): an apostrophe between letters and a full stop or comma between digits
     are inside a word (``don't``, ``3.14``), all other punctuation, symbols and underscores are between words. In
     scripts without spaces (Chinese, Japanese, Thai, Lao, Khmer, Myanmar) each character is a word. Nothing is
-    stemmed, since that would need to know the language.
+    stemmed, as that depends on the language.
 
     >>> words("The cat's 3.5 kg, 猫です!")
     ['the', "cat's", '3.5', 'kg', '猫', 'で', 'す']

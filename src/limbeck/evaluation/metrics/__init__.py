@@ -1,1 +1,1 @@
-"""Metrics, each declared once: what it is called, and how rows add up to it. A file for each kind of task."""
+"""Metrics, each declared once: its title, and how it is computed from rows. One file per kind of task."""

@@ -22,19 +22,19 @@ __all__ = ["CLASSIFICATION", "OF_CLASSES", "ClassifierOutputs"]
 
 @dataclass(frozen=True)
 class ClassifierOutputs:
-    """What one system and seed says of the held-out rows."""
+    """Outputs of one system and seed on the held-out rows."""
 
     logits_NC: NDArray[np.float32]
     gold_N: NDArray[np.int64]
     """Label ids; negative: none."""
     teacher_NC: NDArray[np.float32] | None
-    """The teacher's class logits; ``None`` for the teacher itself, and without one."""
+    """The teacher's class logits; ``None`` for the teacher itself, or without one."""
     has_probabilities: bool = True
-    """Whether the logits say more than the likeliest class."""
+    """Whether the logits carry more than the most likely class."""
 
     @cached_property
     def labelled(self) -> NDArray[np.int64]:
-        """Numbers of the rows that have a label."""
+        """Indices of the labelled rows."""
         return np.flatnonzero(self.gold_N >= 0)
 
     @cached_property
@@ -43,7 +43,7 @@ class ClassifierOutputs:
 
     @cached_property
     def probs(self) -> NDArray[np.float64]:
-        """Of the rows that have a label, ``[n, C]``."""
+        """Probabilities of the labelled rows, ``[n, C]``."""
         return softmax(self.logits_NC[self.labelled])
 
     @cached_property
@@ -53,7 +53,7 @@ class ClassifierOutputs:
 
     @cached_property
     def class_columns(self) -> object:
-        """What each labelled row adds to the counts of each class."""
+        """Each labelled row's contribution to the counts of each class."""
         return class_columns(self.gold, self.logits_NC[self.labelled].argmax(axis=-1), self.logits_NC.shape[-1])
 
 
@@ -64,7 +64,7 @@ def _accuracy(outputs: ClassifierOutputs) -> Statistic | None:
 def _over_classes(
     figure: Callable[[OneVsRest], NDArray[np.float64]],
 ) -> Callable[[ClassifierOutputs], Statistic | None]:
-    """A figure of the counts of all classes, each against the others."""
+    """Return a metric of one-vs-rest counts of all classes."""
 
     def statistic(outputs: ClassifierOutputs) -> Statistic | None:
         if not len(outputs.labelled):
@@ -184,7 +184,7 @@ CLASSIFICATION: list[Measure[ClassifierOutputs]] = [
             higher_is_better=True,
             table="one_vs_rest",
             meaning="How closely the labels given follow the gold labels, over all classes: 1 if all are right, 0 if "
-            "they might as well be drawn by lot. Always giving the most frequent label earns 0.",
+            "they are no better than random. Always giving the most frequent label scores 0.",
         ),
         _over_classes(lambda counts: counts.matthews_correlation),
     ),
@@ -209,16 +209,16 @@ CLASSIFICATION: list[Measure[ClassifierOutputs]] = [
             unit="share",
             higher_is_better=True,
             table="one_vs_rest",
-            meaning="The share of the rows of all other classes that the system does not call by this class. With "
+            meaning="The share of the rows of all other classes that the system does not assign to this class. With "
             "many classes it is high for any system.",
         ),
         _over_classes(lambda counts: mean_over_classes(counts.specificity)),
     ),
 ]
-"""In the order of the headline table."""
+"""Metrics in the order of the headline table."""
 
 OF_CLASSES = [
     Metric(key="precision", title="Precision", unit="share", higher_is_better=True, table="classes"),
     Metric(key="f1", title="F1", unit="share", higher_is_better=True, table="classes"),
 ]
-"""Figures of single classes alone, slices ``{"class": label}``; sensitivity and specificity have them as well."""
+"""Metrics for single classes only, slices ``{"class": label}``; sensitivity and specificity have these slices too."""

@@ -1,4 +1,4 @@
-"""Metrics of taggers: of the entities that they name in each text."""
+"""Metrics of taggers, over the entities in each text."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ Entities = Sequence[Sequence[Span]]
 
 @dataclass(frozen=True)
 class TaggerOutputs:
-    """What one system and seed names in the held-out rows, in characters."""
+    """Entities that one system and seed finds in the held-out rows, in characters."""
 
     gold: Sequence[Sequence[Span] | None]
     """``None``: the row has no gold entities to compare with."""
     predicted: Entities
     teacher: Entities | None
-    """The teacher's; ``None`` for the teacher itself, and without one."""
+    """The teacher's entities; ``None`` for the teacher itself, or without one."""
     labels: Sequence[str]
 
     def of(self, label: str) -> TaggerOutputs:
-        """Return what concerns one label alone."""
+        """Return the outputs restricted to one label."""
         return self._mapped(lambda spans: [span for span in spans if span.label == label], [label])
 
     @property
     def unlabelled_spans(self) -> TaggerOutputs:
-        """The same without what the entities are called."""
+        """Return the outputs with the types of entities removed."""
         return self._mapped(lambda spans: [span._replace(label="") for span in spans], [""])
 
     def _mapped(self, kept: Callable[[Sequence[Span]], list[Span]], labels: list[str]) -> TaggerOutputs:
@@ -50,7 +50,7 @@ class TaggerOutputs:
 
     @cached_property
     def counts_NC3(self) -> NDArray[np.int64]:
-        """Of the labelled rows."""
+        """Counts of the labelled rows."""
         rows = [(gold, given) for gold, given in zip(self.gold, self.predicted, strict=True) if gold is not None]
         return entity_counts([gold for gold, _ in rows], [given for _, given in rows], self.labels)
 
@@ -121,8 +121,8 @@ ENTITIES: list[Measure[TaggerOutputs]] = [
             unit="share",
             higher_is_better=True,
             table="entities",
-            meaning="Entity F1 with the types ignored: what it has more than entity F1 is entities that were found "
-            "but given the wrong type.",
+            meaning="Entity F1 with the types ignored. It exceeds entity F1 by the entities that were found but given "
+            "the wrong type.",
         ),
         lambda of: of_counts(of.unlabelled_spans.counts_NC3, micro_f1),
     ),
@@ -139,4 +139,4 @@ ENTITIES: list[Measure[TaggerOutputs]] = [
         compared=True,
     ),
 ]
-"""In the order of the headline table."""
+"""Metrics in the order of the headline table."""

@@ -1,6 +1,6 @@
-"""Metrics of students that write: of the probabilities of references, and of answers.
+"""Metrics of generative students: of the probabilities of references, and of answers.
 
-Every figure is a sum over rows divided by another: per token, so that a token has one vote, or per row.
+Every figure is a ratio of sums over rows: per token, which weighs all tokens equally, or per row.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ __all__ = ["GENERATION", "WriterOutputs"]
 
 @dataclass(frozen=True)
 class WriterOutputs:
-    """What one system and seed did on the held-out rows, beside their references."""
+    """Outputs of one system and seed on the held-out rows, with the references."""
 
     outputs: SystemOutputs
     references: Sequence[str]
-    """Texts to measure answers against; may be empty where there are no answers."""
+    """Texts to measure answers against; may be empty without answers."""
 
     @cached_property
     def answered_N(self) -> NDArray[np.bool_]:
-        """Which rows were answered."""
+        """Whether each row was answered."""
         return np.asarray([text is not None for text in self.outputs.texts or ()])
 
     @cached_property
@@ -44,11 +44,11 @@ class WriterOutputs:
 
     @cached_property
     def words(self) -> list[list[str]]:
-        """Of each answer."""
+        """Words of each answer."""
         return [words(text) for text in self.answers]
 
     def by_token(self, sums_N: NDArray[np.generic] | None) -> Statistic | None:
-        """Return the mean over tokens of sums over the tokens of each row; ``None`` without, or where not finite."""
+        """Return the mean over tokens, from sums over each row's tokens; ``None`` without sums, or if not finite."""
         if sums_N is None or not np.isfinite(sums_N).all():
             return None
         return ratio_of(sums_N, self.outputs.tokens_N)
@@ -78,7 +78,7 @@ def _against_references(score: Callable[[str, str], float]) -> Callable[[WriterO
 
 
 def _of_answers(score: Callable[[str, list[str]], float]) -> Callable[[WriterOutputs], Statistic | None]:
-    """The mean of a figure of each answer: of its text and its words."""
+    """Return the mean of a score of each answer's text and words."""
     return lambda of: of.by_answer([float(score(*pair)) for pair in zip(of.answers, of.words, strict=True)])
 
 
@@ -106,7 +106,7 @@ GENERATION: list[Measure[WriterOutputs]] = [
             higher_is_better=True,
             meaning="How much of answer and reference is shared in the same order (F1 of the longest common "
             "subsequence of words). Words of any script, case folded, not stemmed; in scripts without spaces "
-            "each character is a word. It does not see whether an answer is true.",
+            "each character is a word. It cannot tell whether an answer is true.",
         ),
         _against_references(rouge_l),
         compared=True,
@@ -119,7 +119,7 @@ GENERATION: list[Measure[WriterOutputs]] = [
             detail="of answers",
             unit="share",
             higher_is_better=True,
-            meaning="The share of answers that are the reference but for case, width of characters, white space and "
+            meaning="The share of answers that equal the reference up to case, width of characters, white space and "
             "a closing full stop.",
         ),
         _against_references(exact_match),
@@ -133,8 +133,8 @@ GENERATION: list[Measure[WriterOutputs]] = [
             detail="of references",
             unit="perplexity",
             higher_is_better=False,
-            meaning="The exponential of the loss per token: among how many equally likely tokens the model is, so to "
-            "speak, undecided. Comparable between models with the same tokenizer only.",
+            meaning="The exponential of the loss per token: the number of equally likely tokens the model hesitates "
+            "between, so to speak. Comparable only between models with the same tokenizer.",
         ),
         _nll,
         after=np.exp,
@@ -160,8 +160,8 @@ GENERATION: list[Measure[WriterOutputs]] = [
             detail="tokens as teacher",
             unit="share",
             higher_is_better=True,
-            meaning="The share of the references' tokens at which model and teacher hold the same next token "
-            "likeliest, right or wrong.",
+            meaning="The share of the references' tokens at which model and teacher predict the same next token, "
+            "right or wrong.",
         ),
         lambda of: of.by_token(of.outputs.agreed_N),
         compared=True,
@@ -174,7 +174,7 @@ GENERATION: list[Measure[WriterOutputs]] = [
             higher_is_better=False,
             table="loss",
             meaning="Mean negative log-likelihood of the references' tokens in nats (natural logarithm): each token "
-            "has one vote, so long rows weigh more.",
+            "counts equally, so long rows weigh more.",
         ),
         _nll,
         compared=True,
@@ -186,7 +186,7 @@ GENERATION: list[Measure[WriterOutputs]] = [
             unit="nats",
             higher_is_better=False,
             table="loss",
-            meaning="The same with one vote for each row.",
+            meaning="The same with equal weight for each row.",
         ),
         _nll_by_row,
     ),
@@ -208,7 +208,7 @@ GENERATION: list[Measure[WriterOutputs]] = [
             unit="share",
             higher_is_better=False,
             table="answers",
-            meaning="The share of an answer's sequences of four words that were there before in the same answer.",
+            meaning="The share of an answer's sequences of four words that occurred before in the same answer.",
         ),
         _of_answers(lambda _, said: repeated_share(said)),
     ),
@@ -219,7 +219,7 @@ GENERATION: list[Measure[WriterOutputs]] = [
             unit="share",
             higher_is_better=False,
             table="answers",
-            meaning="The share of answers that the limit of tokens ended.",
+            meaning="The share of answers that the token limit ended.",
         ),
         lambda of: of.by_answer(of.outputs.cut_off_N),
     ),
@@ -235,10 +235,10 @@ GENERATION: list[Measure[WriterOutputs]] = [
         _of_answers(lambda text, _: not text.strip()),
     ),
 ]
-"""In the order of the headline table, but for `DISTINCT`."""
+"""Metrics in the order of the headline table, except `DISTINCT`."""
 
 DISTINCT = [
     Metric(key="distinct_1", title="Distinct words", unit="share", higher_is_better=None, table="answers"),
     Metric(key="distinct_2", title="Distinct pairs", unit="share", higher_is_better=None, table="answers"),
 ]
-"""Different words (pairs of neighbours) over all words of all answers: no sum over rows, so without intervals."""
+"""Different words (adjacent pairs) over all words of all answers: not a sum over rows, so without intervals."""

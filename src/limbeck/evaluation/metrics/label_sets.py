@@ -1,4 +1,4 @@
-"""Metrics of classifiers whose labels do not exclude each other."""
+"""Metrics of multi-label classifiers."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ __all__ = ["LABEL_SETS", "LabelSetOutputs"]
 
 @dataclass(frozen=True)
 class LabelSetOutputs:
-    """What one system and seed says of the held-out rows. A label is given where its probability is above 0.5."""
+    """Outputs of one system and seed on the held-out rows. A label is given if its probability is above 0.5."""
 
     logits_NC: NDArray[np.floating[Any]]
     gold_NC: NDArray[np.float64]
-    """1 where a row has a label, 0 where not; NaN in unlabelled rows."""
+    """1 if a row has a label, else 0; NaN in unlabelled rows."""
     teacher_NC: NDArray[np.floating[Any]] | None
-    """The teacher's logits; ``None`` for the teacher itself, and without one."""
+    """The teacher's logits; ``None`` for the teacher itself, or without one."""
 
     def of(self, label: int) -> LabelSetOutputs:
-        """Return what concerns one label alone."""
+        """Return the outputs restricted to one label."""
         only = slice(label, label + 1)
         teacher = None if self.teacher_NC is None else self.teacher_NC[:, only]
         return LabelSetOutputs(self.logits_NC[:, only], self.gold_NC[:, only], teacher)
 
     @cached_property
     def labelled(self) -> NDArray[np.int64]:
-        """Numbers of the rows whose labels are known."""
+        """Indices of the rows whose labels are known."""
         return np.flatnonzero(~np.isnan(self.gold_NC).any(axis=1))
 
     @cached_property
     def counts_NC3(self) -> NDArray[np.int64]:
-        """Of the labelled rows."""
+        """Counts of the labelled rows."""
         return label_counts(self.gold_NC[self.labelled] > 0, self.logits_NC[self.labelled] > 0)
 
 
@@ -65,7 +65,7 @@ LABEL_SETS: list[Measure[LabelSetOutputs]] = [
             detail="over rows and labels",
             unit="share",
             higher_is_better=True,
-            meaning="2 right / (predicted + gold) over all labels of all held-out rows. A label is predicted where "
+            meaning="2 right / (predicted + gold) over all labels of all held-out rows. A label is predicted if "
             "its probability is above 0.5.",
         ),
         lambda of: of_counts(of.counts_NC3, micro_f1),
@@ -103,10 +103,10 @@ LABEL_SETS: list[Measure[LabelSetOutputs]] = [
             detail="with teacher",
             unit="share",
             higher_is_better=True,
-            meaning="The share of rows and labels for which system and teacher say the same, yes or no.",
+            meaning="The share of rows and labels on which system and teacher agree, yes or no.",
         ),
         _agreement,
         compared=True,
     ),
 ]
-"""In the order of the headline table."""
+"""Metrics in the order of the headline table."""

@@ -1,7 +1,7 @@
-"""From statistics to figures, comparisons and tests: the same for every metric of every kind of task.
+"""Figures, comparisons and tests from statistics, in the same way for every metric of every kind of task.
 
-Two sources of chance are kept apart: which rows happened to be held out (bootstrap and McNemar), and which seed a
-training had (the t-test).
+Two sources of chance are kept apart: the choice of held-out rows (bootstrap and McNemar), and the training seed (the
+t-test).
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ class Measure(Generic[Outputs]):
 
     metric: Metric
     statistic: Callable[[Outputs], Statistic | None]
-    """Of one system and seed; ``None`` where the metric does not apply."""
+    """Of one system and seed; ``None`` if the metric does not apply."""
     after: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
-    """A rising function of the mean over seeds, such as ``exp`` of a perplexity."""
+    """An increasing function of the mean over seeds, such as ``exp`` for a perplexity."""
     pooled: bool = False
-    """Whether the rows of all seeds are taken together; else the figure is a mean over seeds."""
+    """Whether the rows of all seeds are pooled; else the figure is a mean over seeds."""
     compared: bool = False
     """Whether systems are compared by it."""
     retained: bool = False
-    """Whether a share of the teacher's figure says what was kept of the teacher."""
+    """Whether a share of the teacher's figure tells how much of the teacher was kept."""
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """One metric of one system on one slice: of the held-out rows, and of bootstrap samples of them."""
+    """One metric of one system on one slice, for the held-out rows and bootstrap samples of them."""
 
     draws: NDArray[np.float64]
-    """Mean over seeds: of the rows themselves, then of each sample, ``[1 + R]``; NaN in samples that have none."""
+    """Mean over seeds: of the rows themselves, then of each sample, ``[1 + R]``; NaN where undefined."""
     seeds: Mapping[int, float]
-    """Of the rows themselves, by training seed; empty where the rows of all seeds are taken together."""
+    """Values on the rows themselves, by training seed; empty if the rows of all seeds are pooled."""
     rows: int
     right: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
-    """Which rows are right, by seed; empty where the figure is no share of rows that are."""
+    """Whether each row is right, by seed; empty if the figure is not a share of right rows."""
     after: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
 
     @property
@@ -65,7 +65,7 @@ class Sampled:
         return Interval(value=value, low=low, high=high)
 
     def applied(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return `after` of values, if there is one."""
+        """Apply `after` to values, if there is one."""
         return values if self.after is None else self.after(values)
 
     def figure(self, system: str, metric: str, *, slice: Slice | None = None, budget: int | None = None) -> Figure:
@@ -98,7 +98,7 @@ def measure(
         rng: as for `sample`.
 
     Returns:
-        By system and metric. A metric that does not apply to one seed of a system is left out for that system.
+        Figures by system and metric. A metric that does not apply to one seed of a system is left out for that system.
     """
     statistics: dict[tuple[Key, str, int | None], Statistic] = {}
     for one in measures:
@@ -133,7 +133,7 @@ def measure(
 
 
 def average(parts: Sequence[Sampled]) -> Sampled:
-    """Return the macro average over slices, each with one vote: sample by sample, and over the seeds that all have."""
+    """Return the macro average over equally weighted slices: sample by sample, and over the seeds that all have."""
     seeds = [seed for seed in parts[0].seeds if all(seed in part.seeds for part in parts)]
     return Sampled(
         draws=np.mean([part.draws for part in parts], axis=0),
@@ -149,7 +149,7 @@ def average(parts: Sequence[Sampled]) -> Sampled:
 
 
 def ratio(first: Sampled, second: Sampled) -> Interval | None:
-    """Return ``first / second`` with its interval; ``None`` where `second` is not above 0 in every sample."""
+    """Return ``first / second`` with its interval; ``None`` unless `second` is above 0 in every sample."""
     above, below = first.applied(first.draws), second.applied(second.draws)
     if not np.nanmin(below) > 0:
         return None
@@ -172,15 +172,15 @@ def compare(
 
     Args:
         first: name and figure of a system.
-        second: of another; one with a single seed, such as a teacher, meets every seed of the other.
+        second: of another; one with a single seed, such as a teacher, is paired with every seed of the other.
         metric: of both.
         slice: of both.
         budget: of both.
-        p_value: of resampled differences.
-        cells: pairs of figures whose differences, seed by seed, the t-test is over; by default of the two themselves.
+        p_value: returns the p-value of resampled differences.
+        cells: pairs of figures for the t-test on their differences, seed by seed; by default the two themselves.
 
     Raises:
-        DataError: both have several seeds, and not the same.
+        DataError: both have several seeds, but not the same ones.
     """
     (first_name, ours), (second_name, theirs) = first, second
     draws = ours.draws - theirs.draws
@@ -212,7 +212,7 @@ def compare(
 def _paired_seeds(
     first: str, second: str, ours: Mapping[int, float], theirs: Mapping[int, float]
 ) -> dict[int, tuple[int, int]]:
-    """The seeds of both that are compared, by the one that several systems differ by; a single one meets all."""
+    """Return the pairs of seeds that are compared, by seed; a single seed is paired with all."""
     if len(ours) > 1 and len(theirs) > 1 and set(ours) != set(theirs):
         raise DataError(
             f"{first} and {second} are compared seed by seed, but have seeds {sorted(ours)} and {sorted(theirs)}; "

@@ -1,4 +1,4 @@
-"""Metrics of rankers: of the scores of each record's candidates."""
+"""Metrics of rankers, from the scores of each record's candidates."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class ExampleScores:
     accuracy_N: NDArray[np.float64]
     reciprocal_rank_N: NDArray[np.float64]
     ndcg_N: NDArray[np.float64]
-    """NaN but at the first record of a query."""
+    """NaN except at the first record of a query."""
     spans_N3: NDArray[np.float64]
-    """Of each record of a span: right, called an entity, an entity; NaN at other records."""
+    """For each span record: right, called an entity, an entity; NaN at other records."""
 
     def take(self, rows: NDArray[np.int64]) -> ExampleScores:
-        """Return those of some records."""
+        """Return the scores of some records."""
         return ExampleScores(*(values[rows] for values in vars(self).values()))
 
 
@@ -50,7 +50,7 @@ def _span_f1(example_scores: ExampleScores) -> Statistic | None:
 
 
 def _micro_f1(sums_R3: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``2 right / (called + there)``; 0 in a sample without any entity, found or there."""
+    """Return ``2 right / (called + gold)``; 0 in a sample without any called or gold entity."""
     right, found = sums_R3[:, 0], sums_R3[:, 1] + sums_R3[:, 2]
     f1: NDArray[np.float64] = 2 * right / np.where(found > 0, found, 1)
     return f1
@@ -64,8 +64,8 @@ RANKING: list[Measure[ExampleScores]] = [
             detail="records right",
             unit="share",
             higher_is_better=True,
-            meaning="The share of records whose best-scored candidate is right; where n candidates tie for the best, "
-            "one n-th counts.",
+            meaning="The share of records whose best-scored candidate is right; if n candidates tie for the best, "
+            "it counts 1/n.",
         ),
         _accuracy,
         compared=True,
@@ -92,8 +92,8 @@ RANKING: list[Measure[ExampleScores]] = [
             unit="number",
             higher_is_better=True,
             table="tasks",
-            meaning="Of the pages of a query in the order of their scores: the grade of each, divided by log2(1 + "
-            "rank), over what the best order gives. Mean over queries of two pages or more.",
+            meaning="For a query's pages in the order of their scores: the sum of grade / log2(1 + rank), over "
+            "the sum in the best order. Mean over queries with two or more pages.",
         ),
         _ndcg,
     ),
@@ -105,10 +105,10 @@ RANKING: list[Measure[ExampleScores]] = [
             unit="number",
             higher_is_better=True,
             table="tasks",
-            meaning="Micro F1 over entity types of the spans that are asked about. Not the entity F1 of taggers: the "
-            "spans are given, and a model need not find them.",
+            meaning="Micro F1 over entity types of the spans in question. Not the entity F1 of taggers: the spans are "
+            "given, so a model need not find them.",
         ),
         _span_f1,
     ),
 ]
-"""In the order of the headline table."""
+"""Metrics in the order of the headline table."""

@@ -1,4 +1,4 @@
-"""Metrics of predicted numbers: how near are they, and do they put rows in the right order?"""
+"""Metrics of regression models: errors of the predicted numbers, and correlations."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ValueOutputs:
-    """What one system and seed predicts for the held-out rows, in the user's units."""
+    """Predictions of one system and seed for the held-out rows, in the user's units."""
 
     predicted_NC: Values
     gold_NC: Values
     """NaN in unlabelled rows."""
     teacher_NC: Values | None
-    """The teacher's; ``None`` for the teacher itself, and without one."""
+    """The teacher's predictions; ``None`` for the teacher itself, or without one."""
 
     def of(self, value: int) -> ValueOutputs:
-        """Return what concerns one number alone."""
+        """Return the outputs restricted to one number."""
         only = slice(value, value + 1)
         teacher = None if self.teacher_NC is None else self.teacher_NC[:, only]
         return ValueOutputs(self.predicted_NC[:, only], self.gold_NC[:, only], teacher)
 
     @cached_property
     def pairs(self) -> list[tuple[Values, Values]]:
-        """Gold and predicted values of each number over the labelled rows."""
+        """Return gold and predicted values of each number over the labelled rows."""
         labelled = ~np.isnan(self.gold_NC).any(axis=1)
         return list(zip(self.gold_NC[labelled].T, self.predicted_NC[labelled].T, strict=True))
 
@@ -54,7 +54,7 @@ def _mean_square(errors: list[Values]) -> Statistic | None:
 
 
 def _correlation(ranked: Callable[[Values], Callable[[Values], Values]]) -> Callable[[ValueOutputs], Statistic | None]:
-    """The mean over numbers of a correlation; `ranked` returns the values of a side in a sample."""
+    """Return the mean correlation over numbers; `ranked` returns the values of one side in a sample."""
 
     def statistic(outputs: ValueOutputs) -> Statistic | None:
         rows = len(outputs.pairs[0][0])
@@ -71,14 +71,14 @@ def _correlation(ranked: Callable[[Values], Callable[[Values], Values]]) -> Call
 
 
 def correlation(counts_RN: Values, first_RN: Values, second_RN: Values) -> Values:
-    """Return Pearson's correlation in each sample, ``[R]``; 0 where all values of one side are equal.
+    """Return Pearson's correlation in each sample, ``[R]``; 0 if all values of one side are equal.
 
-    It is not defined there (scipy gives NaN): a constant says nothing about which row is more.
+    There it is undefined (scipy gives NaN), and a constant tells nothing about the order of rows.
 
     Args:
         counts_RN: how often each row is in each sample.
         first_RN: values of one side, ``[R, N]`` or ``[N]``.
-        second_RN: of the other.
+        second_RN: values of the other side.
     """
     size = counts_RN.sum(axis=1, keepdims=True)
     first, second = (side - (counts_RN * side).sum(axis=1, keepdims=True) / size for side in (first_RN, second_RN))
@@ -90,7 +90,7 @@ def correlation(counts_RN: Values, first_RN: Values, second_RN: Values) -> Value
 
 
 def _constant(counts_RN: Values, values_RN: Values) -> NDArray[np.bool_]:
-    """Whether all values of a sample are equal; deviations from their mean would be its rounding."""
+    """Whether all values of a sample are equal; deviations from their mean would be mere rounding."""
     highest = np.where(counts_RN > 0, values_RN, -np.inf).max(axis=1)
     constant: NDArray[np.bool_] = highest == np.where(counts_RN > 0, values_RN, np.inf).min(axis=1)
     return constant
@@ -101,7 +101,7 @@ def _as_they_are(values_N: Values) -> Callable[[Values], Values]:
 
 
 def _ranks(values_N: Values) -> Callable[[Values], Values]:
-    """Return the ranks of rows in samples that hold each row so often; ties have their mean rank."""
+    """Return a function from row counts of samples to ranks of rows; ties have their mean rank."""
     distinct, group_N = np.unique(values_N, return_inverse=True)
 
     def ranks(counts_RN: Values) -> Values:
@@ -150,7 +150,7 @@ REGRESSION: list[Measure[ValueOutputs]] = [
             unit="quantity",
             higher_is_better=False,
             meaning="The mean of (predicted - gold) squared, in the square of the value's unit. With several numbers, "
-            "the mean of theirs: that says little where their units differ, so look at each one.",
+            "the mean of theirs, which means little if their units differ: look at each one.",
         ),
         _mse,
         compared=True,
@@ -166,4 +166,4 @@ REGRESSION: list[Measure[ValueOutputs]] = [
         _mse_to_teacher,
     ),
 ]
-"""In the order of the headline table."""
+"""Metrics in the order of the headline table."""

@@ -1,4 +1,4 @@
-"""How do rows add up to a figure, those of the held-out set and those of thousands of bootstrap samples alike?
+"""Statistics: how rows add up to a figure, for the held-out set and for thousands of bootstrap samples.
 
 Nearly every metric is a function of sums over rows: a mean, counts of true and false positives, the moments of a
 correlation. Its rows are counted once, as columns; a sample is then a weighted sum of them, and all metrics of all
@@ -24,28 +24,28 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True)
 class Statistic:
-    """A figure of some held-out rows, and of bootstrap samples of them."""
+    """A figure of some held-out rows and of their bootstrap samples."""
 
     rows: int
-    """N. Statistics with the same number are measured on the same samples, so they are paired row by row."""
+    """N. Statistics with the same N are measured on the same samples, so they are paired row by row."""
     figure: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-    """From the sums of `columns_NM` over each sample, ``[R, M]``, to the figure of each sample, ``[R]``; NaN where a
-    sample has none. Without columns from how often each row is in each sample, ``[R, N]``."""
+    """Maps the sums of `columns_NM` over each sample, ``[R, M]``, to the figure of each sample, ``[R]``; NaN where
+    undefined. Without columns it maps how often each row is in each sample, ``[R, N]``."""
     columns_NM: Any = None
-    """What each row adds, as an array or a sparse matrix; finite."""
+    """The contribution of each row, as an array or a sparse matrix; finite."""
     right_N: NDArray[np.bool_] | None = None
-    """Which rows are right, where the figure is their share: for McNemar's test."""
+    """Whether each row is right, if the figure is the share of right rows: for McNemar's test."""
     without_weight: int = 0
     """Rows that are drawn but do not count."""
 
     @property
     def counted(self) -> int:
-        """Rows that the figure is of."""
+        """Return the number of rows that count."""
         return self.rows - self.without_weight
 
 
 def ratio_of(values_N: ArrayLike, weights_N: ArrayLike, *, right_N: NDArray[np.bool_] | None = None) -> Statistic:
-    """Return ``sum of values / sum of weights`` over rows; those without weight are not looked at."""
+    """Return ``sum of values / sum of weights`` over rows; rows without weight are ignored."""
     weights = np.asarray(weights_N, dtype=np.float64)
     columns = np.column_stack([np.where(weights > 0, values_N, 0.0), weights])
     return Statistic(len(columns), _ratio, columns, right_N, int((weights == 0).sum()))
@@ -64,7 +64,7 @@ def _ratio(sums_R2: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def pooled(statistics: Sequence[Statistic]) -> Statistic:
-    """Return one statistic over the same rows of several seeds taken together: their columns are added."""
+    """Pool statistics of several seeds over the same rows: their columns are added."""
     first, *others = statistics
     columns = first.columns_NM
     for other in others:
@@ -75,14 +75,14 @@ def pooled(statistics: Sequence[Statistic]) -> Statistic:
 def sample(
     statistics: Mapping[Key, Statistic], *, resamples: int, rng: Callable[[], np.random.Generator]
 ) -> dict[Key, NDArray[np.float64]]:
-    """Return each statistic of the rows themselves, then of bootstrap samples of them, ``[1 + resamples]``.
+    """Return each statistic on the rows themselves, then on bootstrap samples of them, ``[1 + resamples]``.
 
     Reference: Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
 
     Args:
         statistics: what to measure.
         resamples: number of samples.
-        rng: makes a generator in the same state each time. The samples depend on it and on the number of rows alone.
+        rng: returns a generator in the same state each time. The samples depend only on it and on the number of rows.
     """
     found: dict[Key, NDArray[np.float64]] = {}
     for rows in dict.fromkeys(statistic.rows for statistic in statistics.values()):
@@ -93,7 +93,7 @@ def sample(
 
 
 def _samples(rows: int, resamples: int, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
-    """How often each row is in each sample, ``[R, N]``: once in the first, which is the rows themselves."""
+    """Yield how often each row is in each sample, ``[R, N]``: once in the first, which is the rows themselves."""
     yield np.ones((1, rows))
     at_once = max(1, _INDICES_AT_ONCE // max(1, rows))
     for start in range(0, resamples, at_once):
@@ -103,7 +103,7 @@ def _samples(rows: int, resamples: int, rng: np.random.Generator) -> Iterator[ND
 
 
 def _figures(group: Mapping[Key, Statistic], counts_RN: NDArray[np.float64]) -> dict[Key, NDArray[np.float64]]:
-    """The figures of all statistics; columns that several share are summed once, and dense ones in one product."""
+    """Return the figures of all statistics; shared columns are summed once, dense ones in one product."""
     distinct = {id(s.columns_NM): s.columns_NM for s in group.values() if s.columns_NM is not None}
     dense = {name: columns for name, columns in distinct.items() if isinstance(columns, np.ndarray)}
     sums = {name: counts_RN @ columns for name, columns in distinct.items() if name not in dense}

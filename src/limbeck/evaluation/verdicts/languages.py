@@ -1,4 +1,4 @@
-"""What the figures of a cross-lingual run say, at each budget of target labels."""
+"""The verdict on a cross-lingual run, at each budget of target labels."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _by_language(targets: Sequence[Comparison], languages: Languages) -> str:
 
 
 def _due_to_distillation(results: Results, budget: int, wholes: Sequence[Comparison]) -> str:
-    """Whether the control without distillation is beaten: only then has distillation done anything."""
+    """Say whether the control without distillation is beaten: only then has distillation helped."""
     controls = {system.name for system in results.systems if system.control}
     if budget == 0:
         # Without labels to fine-tune on, the control is the teacher itself.
@@ -79,10 +79,10 @@ def _due_to_distillation(results: Results, budget: int, wholes: Sequence[Compari
     labels = _labels(budget).capitalize()
     if found is None:
         return (
-            f"{labels}, nothing was trained without the distillation and otherwise alike, so no gain can be put down "
+            f"{labels}, no system was trained in the same way without distillation, so no gain can be attributed "
             "to it."
         )
-    control = f"{the(results.title(found.second))}, its control without it,"
+    control = f"{the(results.title(found.second))}, the control without it,"
     if outcome(found, results.metric(found.metric), needs_seeds=True) == "better":
         return f"{labels}, distillation itself helped: {control} is beaten."
     return f"{labels}, nothing here shows that distillation itself helped: {control} is not beaten."
@@ -104,7 +104,7 @@ def _worth(results: Results, languages: Languages, main: System, budget: int) ->
 
 
 def _left_behind(results: Results, languages: Languages, main: System, budget: int) -> list[str]:
-    """The target languages that keep least of the teacher's accuracy in the source language, on the same tasks."""
+    """List the target languages that keep least of the teacher's source-language accuracy, on the same tasks."""
     kept = {lang: share for lang in languages.targets if (share := _kept(results, languages, main, budget, lang))}
     teacher = results.role("teacher")
     if not kept or teacher is None:
@@ -119,7 +119,7 @@ def _left_behind(results: Results, languages: Languages, main: System, budget: i
 
 
 def _kept(results: Results, languages: Languages, main: System, budget: int, lang: str) -> float | None:
-    """Accuracy in a language over the teacher's in the source language, on the tasks that both have."""
+    """Return accuracy in a language over the teacher's in the source language, on the tasks that both have."""
     teacher = results.role("teacher")
     ours, its = 0.0, 0.0
     for task in languages.tasks:

@@ -1,7 +1,7 @@
-"""Is one system better than another? Yes, no, or not settled.
+"""The outcome of a comparison of two systems: better, worse, no difference, or not settled.
 
-A difference is called significant only if the tests agree: over held-out rows (bootstrap) and, where there are enough,
-over seeds (paired t-test, corrected by Holm where several are made). They ask about different sources of chance.
+A difference is called significant only if the tests agree: over held-out rows (bootstrap) and, if there are enough,
+over seeds (paired t-test, with Holm's correction for several tests). They cover different sources of chance.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Outcome = Literal["better", "worse", "same", "unsettled"]
 
 
 def outcome(comparison: Comparison, metric: Metric, *, needs_seeds: bool = False) -> Outcome:
-    """Return whether the first system is better or worse than the second, or what leaves it open.
+    """Return whether the first system is better or worse than the second, or why it is open.
 
     Args:
         comparison: with a bootstrap test over rows.
         metric: of the comparison.
-        needs_seeds: whether nothing is settled without a test over seeds.
+        needs_seeds: whether a test over seeds is required.
     """
     over_rows = (comparison.p_value() or 0) < SIGNIFICANT
     p_value = over_seeds(comparison)
@@ -37,13 +37,13 @@ def outcome(comparison: Comparison, metric: Metric, *, needs_seeds: bool = False
 
 
 def over_seeds(comparison: Comparison) -> float | None:
-    """Return the p-value over seeds, corrected where it was; ``None`` where no test could be made."""
+    """Return the p-value over seeds, corrected if it was; ``None`` without a test."""
     corrected = comparison.p_value("holm")
     return comparison.p_value("t") if corrected is None else corrected
 
 
 def outcome_words(found: Outcome, ours: str, other: str) -> str:
-    """Say it of two systems."""
+    """Describe the outcome for two systems."""
     return {
         "better": f"{ours} beat {other}",
         "worse": f"{ours} was worse than {other}",

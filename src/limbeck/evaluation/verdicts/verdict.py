@@ -1,4 +1,4 @@
-"""What was kept of the teacher, what was gained over training without it, and what it costs: of a run of any kind."""
+"""The verdict on a run of any kind: what was kept of the teacher, the gain over training without it, the cost."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from limbeck.results.worth import TEACHER_LEAD, beats_constant, teacher_leads
 __all__ = ["verdict"]
 
 _MORE_TROUBLE = 0.05
-"""A share of cut off, empty or repetitive answers this much above the teacher's is named."""
+"""A share of cut-off, empty or repetitive answers this much above the teacher's is reported."""
 _ENOUGH_SEEDS = 3
 
 
 def verdict(results: Results) -> list[str]:
     """Return sentences on the main system; those that make others meaningless come first.
 
-    A student that does not beat one answer to everything, and a teacher that does not lead the untrained student, are
-    said in place of what was kept: a share of the teacher's figure would mean nothing.
+    If the student does not beat a constant answer, or the teacher does not lead the untrained student, this replaces
+    what was kept: a share of the teacher's figure would mean nothing.
     """
     if results.section(Languages) is not None:
         return language_verdict(results)
@@ -56,7 +56,7 @@ def _text(results: Results, figure: Figure | None) -> str:
 
 
 def _worth(results: Results, main: System, teacher: System | None) -> list[str]:
-    """What is said where the student, or its teacher, is worth no more than it would be without learning."""
+    """Return what to report if the student or its teacher is no better than without learning."""
     metric, constant = results.metric(results.headline), results.role("constant")
     name, its = in_prose(metric.title), _headline(results, teacher)
     ours = _text(results, _headline(results, main))
@@ -82,11 +82,11 @@ def _constant(constant: System) -> str:
 
 
 def _kept(results: Results, main: System, teacher: System | None) -> list[str]:
-    """The student's figure as a share of its teacher's, and what one answer to everything is worth."""
+    """Report the student's figure as a share of its teacher's, and the figure of a constant answer."""
     metric, constant = results.metric(results.headline), _headline(results, results.role("constant"))
     ours, its = _headline(results, main), _headline(results, teacher)
     if ours is None:
-        return ["The held-out rows have neither labels nor the teacher's: nothing can be said of the student."]
+        return ["The held-out rows have no labels, gold or the teacher's, so nothing can be said about the student."]
     if metric.key == "agreement":
         return [
             "The held-out rows have no labels, so only fidelity can be measured: the student's agreement with the "
@@ -118,7 +118,7 @@ def _perplexity(results: Results, main: System, teacher: System | None) -> list[
     if ours is None or its is None or teacher is None:
         return []
     comparable = results.comparison(main.name, teacher.name, "nll") is not None
-    aside = "" if comparable else " (of other tokens: not comparable)"
+    aside = "" if comparable else " (over different tokens: not comparable)"
     return [
         f"On the held-out references the student's perplexity is {figure_text(ours.value, 'perplexity')}, the "
         f"teacher's {figure_text(its.value, 'perplexity')}{aside}."
@@ -126,7 +126,7 @@ def _perplexity(results: Results, main: System, teacher: System | None) -> list[
 
 
 def _against_others(results: Results, main: System) -> list[str]:
-    """Every baseline by the headline; the control, which had no teacher, by likelihood and closeness to it as well."""
+    """Compare with every baseline by the headline; with the control, which had no teacher, also by loss and KL."""
     sentences = []
     for other in results.roles("baseline"):
         compared = results.comparison(main.name, other.name, results.headline)
@@ -139,7 +139,7 @@ def _against_others(results: Results, main: System) -> list[str]:
             sentences += [_won(results, one) for one in further if one and one.metric != results.headline]
     if not any(other.control for other in results.roles("baseline")):
         sentences.append(
-            "No student was trained without the teacher on the same budget, so no gain can be put down to distilling."
+            "No student was trained without the teacher on the same budget, so no gain can be attributed to it."
         )
     return sentences
 
@@ -152,7 +152,7 @@ def _won(results: Results, compared: Comparison) -> str:
 
 
 def _not_tuned(results: Results, control: System) -> list[str]:
-    """What makes the control a weaker opponent than it could be; nothing where every system was tuned."""
+    """Say why the control may be weaker than it could be; nothing if every system was tuned."""
     if results.section(Search) is not None:
         return []
     seen = next((cost.rows_seen for cost in results.costs if cost.system == control.name), None)
@@ -163,13 +163,13 @@ def _not_tuned(results: Results, control: System) -> list[str]:
         number = f"{passes:.{1 if passes < 9.95 else 0}f}".removesuffix(".0")
         read = f" ({number} pass{'' if number == '1' else 'es'} over the labelled rows)"
     return [
-        f"That student had the learning rate and the number of steps of the distilled one{read}; it was not tuned for "
-        "itself."
+        f"That student used the learning rate and number of steps of the distilled one{read}; it was not tuned "
+        "separately."
     ]
 
 
 def _against_given_labels(results: Results, main: System, teacher: System) -> list[str]:
-    """Whether the student is better than the very labels it was trained on, where those are all that is known."""
+    """Say whether the student is better than the labels it was trained on, for a black-box teacher."""
     compared = results.comparison(main.name, teacher.name, results.headline)
     if compared is None or results.speed(teacher.name) is not None or results.speed(main.name) is None:
         return []
@@ -179,7 +179,7 @@ def _against_given_labels(results: Results, main: System, teacher: System) -> li
 
 
 def _trouble(results: Results, main: System, teacher: System) -> list[str]:
-    """What is wrong with answers more often than with the teacher's."""
+    """Report faults that the student's answers have more often than the teacher's."""
     sentences = []
     for metric in results.metrics:
         if metric.table != "answers" or metric.higher_is_better is not False:
@@ -232,7 +232,7 @@ def _took(results: Results, main: System) -> list[str]:
         return []
     control = next((other for other in results.roles("baseline") if other.control and seconds(other)), None)
     beside = f", {times_text(distilling / (seconds(control) or 1))} as long as {the(control.title)}" if control else ""
-    return [f"Distilling took {duration_text(distilling)} for each seed{beside}."]
+    return [f"Distilling took {duration_text(distilling)} per seed{beside}."]
 
 
 def _seeds(results: Results) -> list[str]:
@@ -241,6 +241,6 @@ def _seeds(results: Results) -> list[str]:
         return []
     number = "One training seed" if seeds == 1 else "Two training seeds"
     return [
-        f"{number}: the intervals are over held-out rows. What another seed would have given is not covered; that "
-        "takes three seeds or more (seeds: [0, 1, 2])."
+        f"{number}: the intervals are over held-out rows. They do not cover the variation between seeds; that "
+        "takes three or more seeds (seeds: [0, 1, 2])."
     ]

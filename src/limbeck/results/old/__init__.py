@@ -1,1 +1,1 @@
-"""Result records of limbeck 0.1, one format for each kind of run, as records of today."""
+"""Upgrades of limbeck 0.1 result records, one format per kind of run, to the current format."""

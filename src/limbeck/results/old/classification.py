@@ -36,7 +36,7 @@ _OF_CLASSES = {"precision": "precision", "sensitivity": "recall", "specificity":
 
 
 def classification(old: Json) -> Json:
-    """Return a record as one of today; see `limbeck.results.upgrade`."""
+    """Return a record in the current format; see `limbeck.results.upgrade`."""
     systems = [*old["systems"], *([old["most_frequent"]] if old.get("most_frequent") else [])]
     seeds = {system["name"]: [seed["seed"] for seed in system["seeds"]] for system in systems}
     by_name = {named(system["name"]): system for system in systems}
@@ -79,7 +79,7 @@ def _labelling_figures(system: Json, test_rows: int) -> list[Json]:
         if value is not None
     ]
     for of_class in classes:
-        # The rows of all seeds are counted together.
+        # The rows of all seeds are pooled.
         rows_held_out = of_class["rows"] // max(1, len(seeds))
         figures += [
             figure_of(system, metric, bare(of_class[key]), rows_held_out, slice={"class": of_class["label"]})

@@ -1,4 +1,4 @@
-"""Records of runs on texts of limbeck 0.1 (``limbeck-generation-1``)."""
+"""Records of generation runs of limbeck 0.1 (``limbeck-generation-1``)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _GENERATION = [
 
 
 def generation(old: Json) -> Json:
-    """Return a record as one of today; see `limbeck.results.upgrade`."""
+    """Return a record in the current format; see `limbeck.results.upgrade`."""
     found = old["figures"]
     systems, seeds = found["systems"], {s["name"]: [x["seed"] for x in s["seeds"]] for s in found["systems"]}
     constant = found.get("one_answer")

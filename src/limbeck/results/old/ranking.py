@@ -19,14 +19,14 @@ _RANKING = [
 
 
 def ranking(old: Json) -> Json:
-    """Return a record as one of today; see `limbeck.results.upgrade`."""
+    """Return a record in the current format; see `limbeck.results.upgrade`."""
     source, targets = old["source_language"], old["languages"]
     main = _main_of(old)
     names = list(dict.fromkeys(system["name"] for system in old["systems"]))
     titles = {system["name"]: system["title"] for system in old["systems"]}
     cells = [cell for system in old["systems"] for cell in system["cells"]]
     constant = {"name": "constant", "title": "Always the most frequent answer", "role": "constant",
-                "detail": "of each task and language; chance where records bring their own candidates"}  # fmt: skip
+                "detail": "for each task and language; chance if records have their own candidates"}  # fmt: skip
     systems = [
         {
             "name": named(name),
@@ -71,7 +71,7 @@ def ranking(old: Json) -> Json:
 
 
 def _main_of(old: Json) -> str | None:
-    """The main system: the one that was compared with the others, or the one that is not the teacher."""
+    """Return the main system: the one that was compared with the others, or the one that is not the teacher."""
     trained = [system["name"] for system in old["systems"] if system["name"] != "english_model"]
     compared = [comparison["first"] for comparison in old["comparisons"]]
     return next(iter([*compared, *(name for name in trained if name == "ml_ipd"), *trained]), None)
@@ -112,7 +112,7 @@ def _grouped(figures: Iterable[Json], key: str) -> dict[str, list[Json]]:
 
 
 def _mean(figures: list[Json], slice: Json) -> Json:
-    """The mean of figures, over seeds that all have; a single one keeps its interval."""
+    """Return the mean of figures, over seeds that all have; a single one keeps its interval."""
     if len(figures) == 1:
         return {**figures[0], "slice": slice}
     seeds = set.intersection(*(set(figure["seeds"]) for figure in figures))

@@ -1,4 +1,4 @@
-"""What the formats of limbeck 0.1 have in common."""
+"""Common parts of the formats of limbeck 0.1."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _ROLES: dict[str, Role] = {
 CONTROLS = ("fine_tune", "transfer")
 """Systems that learnt from labels or completions alone."""
 OLD_KEYS = {"kl": "kl_to_teacher_nats", "nll": "nll_nats", "nll_by_row": "nll_by_row_nats"}
-"""What metrics of today were called in runs on texts."""
+"""Current metrics by their old names in generation runs."""
 NEW_KEYS = {old: new for new, old in OLD_KEYS.items()}
 
 
 def shared_fields(old: Json, kind: str, *, recipe: str, seeds: list[int], costs: list[Json]) -> Json:
-    """What all three had."""
+    """Return the fields that all three formats had."""
     uses = {"train": "train_rows", "labelled": "labelled_rows", "test": "test_rows", "left_out": "left_out_rows"}
     facts = {name.capitalize(): name for name in ("pairing", "prompts", "scorer", "teacher", "student")}
     return {
@@ -75,12 +75,12 @@ def shared_fields(old: Json, kind: str, *, recipe: str, seeds: list[int], costs:
 
 
 def named(name: str) -> str:
-    """Return what a system is called today."""
+    """Return the current name of a system."""
     return _NAMES.get(name, name)
 
 
 def renamed(old: Json) -> Json:
-    """The same, but for the name of its system."""
+    """Return the record with the current name of its system."""
     return {**old, "system": named(old["system"])}
 
 
@@ -111,7 +111,7 @@ def figure_of(
     seeds: Mapping[int, float] | None = None,
     slice: Json | None = None,
 ) -> Json:
-    """Return a figure; `value` holds its interval too."""
+    """Return a figure; `value` also holds its interval."""
     return {
         "system": named(system["name"]),
         "metric": metric,
@@ -124,17 +124,17 @@ def figure_of(
 
 
 def bare(value: float | None) -> Any:
-    """A value without an interval; None where there is none."""
+    """Return a value without an interval; None without a value."""
     return None if value is None else {"value": value}
 
 
 def by_seed(seeds: Mapping[int, Json], key: str) -> dict[int, float]:
-    """Return one of the values of each seed, where it has that."""
+    """Return one of the values of each seed that has it."""
     return {seed: found[key] for seed, found in seeds.items() if found.get(key) is not None}
 
 
 def comparison_of(old: Json, seeds: Mapping[str, list[int]]) -> Json:
-    """A comparison of classification or generation: one difference, with its tests."""
+    """Return a comparison of classification or generation: one difference, with its tests."""
     first, second = seeds.get(old["first"], []), seeds.get(old["second"], [])
     per_seed = old["per_seed_difference"]
     paired = next((found for found in (sorted(first), sorted(second)) if len(found) == len(per_seed)), [])
@@ -153,6 +153,6 @@ def comparison_of(old: Json, seeds: Mapping[str, list[int]]) -> Json:
 
 
 def mcnemar(old: Json) -> Json:
-    """Return a test."""
+    """Return a McNemar test."""
     details = {key: old[key] for key in ("only_first_right", "only_second_right")}
     return {"name": "mcnemar", "p_value": old["p_value"], "seed": old["seed"], "details": details}
