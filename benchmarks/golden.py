@@ -30,6 +30,7 @@ RENAMED: dict[str, str] = {
     "english_model": "source_model",
     "english": "source",
     "teacher_share": "teacher_fraction",
+    "term/reasons": "term/rationales",
 }
 """Systems, stages and terms that have another name in the later revision: the old name, and the new one."""
 _TIMES = {"seconds", "tokens_per_second", "memory_bytes"}
