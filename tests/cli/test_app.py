@@ -134,6 +134,7 @@ def student(encoder_folder: Path, tickets: dict[str, Path], tmp_path_factory: py
     folder = tmp_path_factory.mktemp("run") / "run"
     patch = pytest.MonkeyPatch()
     patch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
+    patch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 2)
     limbeck.distill(
         data={"train": str(tickets["labelled"]), "test": str(tickets["test"])},
         teacher={

@@ -44,13 +44,6 @@ CONFIG: dict[str, Any] = {
 
 
 @pytest.fixture
-def quick(light: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limbeck.evaluation.speed._measure_on_disk", lambda model, longest: (1, 1))
-    monkeypatch.setattr("limbeck.evaluation.speed._LATENCY_ROWS", 4)
-    monkeypatch.setattr("limbeck.evaluation.metrics.measure.RESAMPLES", 20)
-
-
-@pytest.fixture
 def searching(sections: dict[str, Any]) -> dict[str, Any]:
     """A run that tells a rate that does nothing from one that is of use."""
     sections["training"].update(max_steps=120, batch_size=8, dropout=0.0)
@@ -82,8 +75,9 @@ def weights(folder: Path) -> dict[str, bytes]:
 # ---- whole runs ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_each_system_has_the_best_of_as_many_rates_for_all_seeds(
-    searching: dict[str, Any], quick: None, monkeypatch: pytest.MonkeyPatch
+    searching: dict[str, Any], light: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: dict[str, set[tuple[int, ...]]] = {}
 
@@ -140,8 +134,9 @@ def _no_development_row(searching: dict[str, Any], read: dict[str, set[tuple[int
         assert not ids & kept, name
 
 
+@pytest.mark.slow
 def test_a_search_that_is_stopped_goes_on_and_ends_in_the_same_choice(
-    searching: dict[str, Any], quick: None, tmp_path: Path
+    searching: dict[str, Any], light: None, tmp_path: Path
 ) -> None:
     whole = limbeck.distill(**{**searching, "output": str(tmp_path / "whole")})
     for steps in (45, 135, 120):
@@ -157,7 +152,8 @@ def test_a_search_that_is_stopped_goes_on_and_ends_in_the_same_choice(
     assert log(run)
 
 
-def test_a_rate_at_which_the_loss_stops_being_finite_is_not_chosen(searching: dict[str, Any], quick: None) -> None:
+@pytest.mark.slow
+def test_a_rate_at_which_the_loss_stops_being_finite_is_not_chosen(searching: dict[str, Any], light: None) -> None:
     searching["search"] = {"learning_rate": [GOOD, ABSURD]}
     searching["training"]["schedule"] = "cosine"
     results = limbeck.distill(**{**searching, "baselines": []})
@@ -167,7 +163,8 @@ def test_a_rate_at_which_the_loss_stops_being_finite_is_not_chosen(searching: di
     assert again == results
 
 
-def test_more_rates_may_be_tried_once_nothing_follows_from_the_choice(searching: dict[str, Any], quick: None) -> None:
+@pytest.mark.slow
+def test_more_rates_may_be_tried_once_nothing_follows_from_the_choice(searching: dict[str, Any], light: None) -> None:
     searching["baselines"] = []
     limbeck.distill(**searching)
     more = {**searching, "search": {"learning_rate": [NOTHING, GOOD, GOOD / 2]}}
@@ -185,8 +182,9 @@ def test_more_rates_may_be_tried_once_nothing_follows_from_the_choice(searching:
         limbeck.distill(**{**searching, "search": None})
 
 
+@pytest.mark.slow
 def test_development_rows_of_ones_own_and_an_adapter(
-    searching: dict[str, Any], quick: None, tickets: dict[str, Path], tmp_path: Path
+    searching: dict[str, Any], light: None, tickets: dict[str, Path], tmp_path: Path
 ) -> None:
     searching["data"] = {**searching["data"], "dev": str(tickets["test"])}
     searching["student"] = {"from_teacher": {"layers": "uniform", "keep": 2}, "adapter": {"kind": "lora"}}
@@ -203,6 +201,7 @@ def test_development_rows_of_ones_own_and_an_adapter(
         limbeck.distill(**{**searching, "baselines": []})
 
 
+@pytest.mark.slow
 def test_two_ranks_choose_the_same_rate(searching: dict[str, Any], tmp_path: Path) -> None:
     """One of the rates ends in NaN, in both."""
     searching |= {"search": {"learning_rate": [NOTHING, GOOD, ABSURD]}, "baselines": []}
