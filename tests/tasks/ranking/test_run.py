@@ -200,7 +200,7 @@ def test_only_the_teachers_english_label_is_mixed_in(
 
 def test_every_system_gets_the_same_budget(toy_run: dict[str, Any], light: None) -> None:
     toy_run["data"]["shots"] = [2]
-    for name, steps in (("english", 3), ("distillation", 2), ("target", 1)):
+    for name, steps in (("source", 3), ("distillation", 2), ("target", 1)):
         toy_run["training"][name]["max_steps"] = steps
     toy_run["baselines"] = ["ml_dft", {"name": "pl_bl", "share": 0.5}, "rl_ia", "transfer"]
     run(toy_run)
@@ -219,7 +219,7 @@ def test_every_system_gets_the_same_budget(toy_run: dict[str, Any], light: None)
 def test_epochs_are_counted_from_the_records_of_a_stage(toy_run: dict[str, Any], light: None) -> None:
     toy_run["data"]["shots"] = [2]
     toy_run["training"] = {
-        name: {"num_train_epochs": 1, "batch_size": 24} for name in ("english", "distillation", "target")
+        name: {"num_train_epochs": 1, "batch_size": 24} for name in ("source", "distillation", "target")
     }
     toy_run["baselines"] = ["ml_dft", "rl_ia"]
     run(toy_run)
