@@ -48,6 +48,7 @@ def sections(request: pytest.FixtureRequest, tmp_path: Path, encoder: Path) -> d
     }
 
 
+@pytest.mark.slow
 def test_each_system_has_the_best_of_two_rates(sections: dict[str, Any]) -> None:
     results = limbeck.distill(**sections)
     search, kind = results.section(Search), sections["task"]["kind"]

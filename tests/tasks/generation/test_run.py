@@ -618,6 +618,7 @@ def test_the_trained_kinds_know_the_task() -> None:
 # ---- a search ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answered", "metric"), [(0, "nll"), (8, "rouge_l")])
 def test_each_system_has_the_best_of_two_rates(sections: dict[str, Any], answered: int, metric: str) -> None:
     """Of a loss less is better; rows that were kept back are in no batch."""
