@@ -24,7 +24,7 @@ GOOD = {
     "words": ["Anna", "sings"], "tags": ["B-PER", "O"], "text": "Anna sings",
     "spans": [{"start": 0, "end": 4, "label": "PER"}], "value": 4.5, "labels": ["calm"],
 }  # fmt: skip
-ADVICE = "Correct these rows, or set `on_bad_row: quarantine` to go on without them."
+ADVICE = "Correct these rows, or set `on_bad_row: quarantine` to continue without them."
 
 
 def span(start: int, end: int) -> dict[str, Any]:
@@ -52,15 +52,15 @@ def write_run(folder: Path, task: dict[str, Any], rows: list[dict[str, Any]], **
 @pytest.mark.parametrize(
     ("task", "changed", "expected"),
     [
-        (WORDS, {"tags": ["Q-PER", "O"]}, "field 'tags': tag 'Q-PER' is none of the scheme bio"),
-        (WORDS, {"tags": ["S-PER", "O"]}, "field 'tags': tag 'S-PER' is none of the scheme bio"),
+        (WORDS, {"tags": ["Q-PER", "O"]}, "field 'tags': tag 'Q-PER' is not in the scheme bio"),
+        (WORDS, {"tags": ["S-PER", "O"]}, "field 'tags': tag 'S-PER' is not in the scheme bio"),
         (WORDS, {"tags": ["B-PER"]}, "field 'tags': 1 tags for 2 words"),
-        (TEXT, {"spans": [span(0, 99)]}, "field 'spans': span 1 goes from 0 to 99, and the text has 13 characters"),
+        (TEXT, {"spans": [span(0, 99)]}, "field 'spans': span 1 goes from 0 to 99, but the text has 13 characters"),
         (TEXT, {"spans": [span(0, 4), span(2, 6)]}, "field 'spans': spans 0-4 (PER) and 2-6 (PER) overlap"),
         (NUMBER, {"value": "good"}, "field 'value': expected a number, got text: 'good'"),
         (NUMBER, {"value": math.nan}, "field 'value': expected a number, got nan"),
         (NUMBER, {"value": "nan"}, "field 'value': expected a number, got text: 'nan'"),
-        (LABELS, {"labels": "none;calm"}, "field 'labels': 'none' (none of the labels) stands beside labels"),
+        (LABELS, {"labels": "none;calm"}, "field 'labels': 'none' (none of the labels) stands next to labels"),
         (
             LABELS,
             {"labels": 3},

@@ -81,7 +81,7 @@ def no_store(sections: dict[str, Any], folder: Path) -> None:
     [
         (other_tokenizer, ["tokenizers of teacher", "differ", "What would work: seqkd"]),
         (chats_without_template, ["task.messages needs a chat template", "template: plain"]),
-        (long_completion, ["1 of 48 rows cannot be laid out", "rows.jsonl:5", "on_bad_row: quarantine"]),
+        (long_completion, ["1 of 48 rows cannot be encoded", "rows.jsonl:5", "on_bad_row: quarantine"]),
         (empty_completion, ["rows.jsonl, line 3, field 'answer'", "white space only", "on_bad_row"]),
         (
             damaged_student,

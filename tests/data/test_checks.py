@@ -79,8 +79,8 @@ def test_a_row_may_lack_the_label_field() -> None:
         (b"a", "expected text, got bytes: b'a'"),
         ("", "empty"),
         (" \t\n\u3000", "white space only"),
-        ("\0", "character 1 is NUL (\\x00), which tokenizers do not take"),
-        ("ab\0c", "character 3 is NUL (\\x00), which tokenizers do not take"),
+        ("\0", "character 1 is NUL (\\x00), which tokenizers do not accept"),
+        ("ab\0c", "character 3 is NUL (\\x00), which tokenizers do not accept"),
         ("ab\ud83d", "character 3 is half of a surrogate pair (\\ud83d)"),
     ],
 )
@@ -96,7 +96,7 @@ def test_bad_texts(field: str, value: object, reason: str) -> None:
         (math.inf, "expected text, a whole number, true or false, got a number: inf"),
         (["x"], "expected text, a whole number, true or false, got a list: ['x']"),
         (" ", "empty; leave the field out, or write null, for a row without a label"),
-        ("x\0", "character 2 is NUL (\\x00), which tokenizers do not take"),
+        ("x\0", "character 2 is NUL (\\x00), which tokenizers do not accept"),
         ("\udfff", "character 1 is half of a surrogate pair (\\udfff)"),
     ],
 )

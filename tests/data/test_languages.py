@@ -174,7 +174,7 @@ def test_a_text_without_letters_is_in_every_script(text: str) -> None:
 
 
 def test_an_unknown_script_is_refused() -> None:
-    with pytest.raises(DataError, match="'Latn' is no script known here; did you mean 'Latin'"):
+    with pytest.raises(DataError, match="'Latn' is not a known script; did you mean 'Latin'"):
         text_in_script("a", "Latn")
 
 

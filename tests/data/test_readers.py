@@ -186,7 +186,7 @@ def test_rows_that_a_quote_swallows_are_noticed(tmp_path: Path, rows: str, turne
     if turned:  # the label first
         content = 'label,text\npos,fine\npos,"Gripping\nneg,dull and slow\nneg,not my thing"\nneg,last\n'
     path = tmp_path / "a.csv"
-    assert refusal(path, content.encode()).startswith(f"{path}, line 3: a cell in quotes goes over several lines")
+    assert refusal(path, content.encode()).startswith(f"{path}, line 3: a quoted cell spans several lines")
 
 
 @pytest.mark.parametrize(
@@ -340,13 +340,13 @@ def test_parquet_metadata_that_say_nothing_are_passed_over(tmp_path: Path, metad
 def test_parquet_class_labels_without_names_are_refused(tmp_path: Path, names: str) -> None:
     metadata = '{"info": {"features": {"label": {"_type": "ClassLabel"' + names + "}}}}"
     path = with_metadata(tmp_path / "a.parquet", metadata.encode(), [1, 0])
-    assert refusal(path).startswith(f"{path}: column 'label' holds numbers of classes, and the names of these are not")
+    assert refusal(path).startswith(f"{path}: column 'label' holds class numbers, but their names are not")
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 and then something else"])
 def test_a_file_that_is_not_parquet(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.parquet"
-    assert refusal(path, content).startswith(f"{path} is not a sound Parquet file: ")
+    assert refusal(path, content).startswith(f"{path} is not a valid Parquet file: ")
 
 
 def test_parquet_with_bad_columns(tmp_path: Path) -> None:

@@ -124,5 +124,5 @@ def test_a_name_that_is_not_utf8_can_be_written(tmp_path: Path) -> None:
 
 
 def test_a_home_folder_of_nobody(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"~nosuchuser/x\.jsonl: no such user's home folder"):
+    with pytest.raises(DataError, match=r"~nosuchuser/x\.jsonl: no home folder of this user"):
         find_sources("~nosuchuser/x.jsonl", base=None, split="train")

@@ -58,13 +58,13 @@ def test_a_compressed_file_that_is_damaged(tmp_path: Path) -> None:
     data = bytearray(gzip.compress(b"some text\n" * 1000))
     data[-6] ^= 0xFF  # within the checksum
     path.write_bytes(data)
-    assert f"{path} is not a sound gzip file: CRC check failed" in refusal(path)
+    assert f"{path} is not a valid gzip file: CRC check failed" in refusal(path)
 
 
 def test_a_file_that_is_not_compressed_at_all(tmp_path: Path) -> None:
     path = tmp_path / "a.csv.gz"
     path.write_bytes(b"text,label\n")
-    assert f"{path} is not a sound gzip file: Not a gzipped file" in refusal(path)
+    assert f"{path} is not a valid gzip file: Not a gzipped file" in refusal(path)
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_a_mapping(tmp_path: Path) -> None:
         (b"null", "a JSON object was expected, not NoneType"),
         (b"[1]", "a JSON object was expected, not list"),
         (b'{"a": "\xff"}', "invalid start byte"),
-        (b'{"a": ' + b"[" * 100_000, "nested too deep"),
+        (b'{"a": ' + b"[" * 100_000, "nested too deeply"),
         (b'{"a": ' + b"9" * 5000 + b"}", "integer string conversion"),
     ],
 )

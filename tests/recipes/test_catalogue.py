@@ -133,11 +133,11 @@ def test_cards_come_in_the_order_of_the_table() -> None:
 
 def test_what_recipes_need() -> None:
     assert {name: recipe_card(name).needs for name in OF_CLASSES} == {
-        "fine_tune": ["labels (of texts: completions)"],
-        "kd": ["labels (of texts: completions)", "teacher logits (of texts: and its vocabulary)"],
+        "fine_tune": ["labels (for texts: completions)"],
+        "kd": ["labels (for texts: completions)", "teacher logits (for texts: and its vocabulary)"],
         "distilbert": [
-            "labels (of texts: completions)",
-            "teacher logits (of texts: and its vocabulary)",
+            "labels (for texts: completions)",
+            "teacher logits (for texts: and its vocabulary)",
             "teacher hidden states",
             "equal width",
             "equal tokenizers",

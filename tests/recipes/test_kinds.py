@@ -83,7 +83,7 @@ def test_all_terms_and_stages_must_fit() -> None:
 def test_a_recipe_of_no_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("limbeck.recipes.fine_tune.LabelCrossEntropy", lambda: CandidateMSE())
     monkeypatch.setattr("limbeck.recipes.fine_tune.GivenRows", lambda which: Curriculum())
-    with pytest.raises(ConfigError, match="terms and sources that no one kind of task has together"):
+    with pytest.raises(ConfigError, match="terms and sources that no kind of task has together"):
         build_recipe("limbeck.recipes.fine_tune:fine_tune", {}, "classification")
 
 
@@ -91,7 +91,7 @@ def test_every_recipe_is_for_some_kind_and_a_refusal_names_both_sides() -> None:
     assert set(RECIPES) == {name for kind in KINDS for name in recipes_for(kind)}
     message = (
         "recipe 'anon' is for classification runs, not for cross-lingual runs (task.kind: ranking). Recipes "
-        f"for this task: {', '.join(recipes_for('ranking'))} (limbeck recipes NAME says what they do)"
+        f"for this task: {', '.join(recipes_for('ranking'))} (limbeck recipes NAME describes them)"
     )
     with pytest.raises(ConfigError, match=re.escape(message)):
         build_recipe("anon", {"confidence_threshold": 0.5}, "ranking")

@@ -136,7 +136,7 @@ def test_every_card_is_complete(name: str) -> None:
 
 def test_what_recipes_need() -> None:
     assert {name: recipe_card(name).needs for name in RANKING} == {
-        "fine_tune": ["labels (of texts: completions)"],
+        "fine_tune": ["labels (for texts: completions)"],
         "ml_dft": ["the pretrained backbone", "source-language labels", "few target-language labels (data.shots)"],
         "ml_ipd": [
             "the English model, which every run trains first",

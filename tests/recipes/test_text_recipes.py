@@ -89,13 +89,13 @@ def test_every_card_is_complete(name: str) -> None:
 
 def test_what_recipes_need() -> None:
     completions, logits, own = "completions", "teacher logits and its vocabulary", "the student's own texts"
-    writes, either = "a teacher that writes", "labels (of texts: completions)"
+    writes, either = "a generative teacher", "labels (for texts: completions)"
     assert {name: recipe_card(name).needs for name in OF_TEXTS} == {
         "fine_tune": [either],
-        "kd": [either, "teacher logits (of texts: and its vocabulary)"],
+        "kd": [either, "teacher logits (for texts: and its vocabulary)"],
         "distilbert": [
             either,
-            "teacher logits (of texts: and its vocabulary)",
+            "teacher logits (for texts: and its vocabulary)",
             "teacher hidden states",
             "equal width",
             "equal tokenizers",

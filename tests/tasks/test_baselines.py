@@ -82,7 +82,7 @@ def test_no_labels_no_fine_tuned_student() -> None:
         (
             TEXTS,
             {"teacher": {"model": "m", "store": "s"}, "baselines": ["gkd"]},
-            "baseline 'gkd' with these arguments has completions of prompts written, and no store holds",
+            "baseline 'gkd' with these arguments generates completions of prompts, and no store holds",
         ),
     ],
 )  # fmt: skip

@@ -94,4 +94,4 @@ def test_a_model_that_is_no_teacher_is_a_fault(
 ) -> None:
     *_, last = found(WORDS, tagged("rows", 30), teacher={"model": str(encoder)})
     assert last.level == "fault"
-    assert "is none of the scheme bio" in last.message
+    assert "is not in the scheme bio" in last.message

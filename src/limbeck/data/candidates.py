@@ -1,14 +1,14 @@
-"""Instruction records to token ids, and token ids to the batches that a scorer reads.
+"""Encoding instruction records as token ids, and token ids as batches for a scorer.
 
-Every text is tokenised once. A batch is laid out anew from these pieces:
+Every text is tokenised once. Batches are assembled from these pieces:
 
-    cross encoder      <s> [soft] T-P L-P input </s></s> candidate </s>     one sequence a candidate
-    dual encoder       <s> [soft] T-P L-P input </s>                        one sequence a record, and
-                       <s> [soft L] L-P candidate </s>                      one a different candidate of the batch
+    cross encoder      <s> [soft] T-P L-P input </s></s> candidate </s>     one sequence per candidate
+    dual encoder       <s> [soft] T-P L-P input </s>                        one sequence per record, and
+                       <s> [soft L] L-P candidate </s>                      one per different candidate in the batch
     masked verbaliser  as the cross encoder, one word of the candidate masked; and once more without input
 
-The marks between the parts are those of the model's own tokenizer. The input is cut where a sequence gets
-too long, never a prompt or a candidate.
+The marks between the parts are those of the model's own tokenizer. If a sequence is too long, the input is cut,
+never a prompt or a candidate.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = ["CandidateEncoder", "EncodedRecords", "HardPrompts", "ScorerKind", "S
 
 ScorerKind = Literal["cross_encoder", "dual_encoder", "verbaliser"]
 HardPrompts = Callable[[Instruction], tuple[str, str]]
-"""Gives the text of the Task-Level and of the Language-Level Prompt of a record; empty: none."""
+"""Returns the texts of a record's Task-Level and Language-Level Prompts; empty: none."""
 
 _LEAST_INPUT_TOKENS = 8
-"""A prompt that leaves less room than this for the input is refused."""
+"""A prompt that leaves fewer tokens than this for the input is refused."""
 
 _Piece = tuple[list[int], int, bool]
 """Token ids (or rows of the soft prompt table, as ``-1 - row``), segment, whether they are text to be judged."""
@@ -47,7 +47,7 @@ class _Frame:
 
     def __init__(self, tokenizer: Any) -> None:
         if tokenizer.pad_token_id is None:
-            raise ModelError(f"the tokenizer of {tokenizer.name_or_path} has no padding token, which batches need")
+            raise ModelError(f"the tokenizer of {tokenizer.name_or_path} has no padding token, which batches require")
         first, second = (tokenizer(word, add_special_tokens=False)["input_ids"] for word in ("a", "b"))
         pair = tokenizer("a", "b")
         ids = list(pair["input_ids"])
@@ -68,14 +68,14 @@ def _find(ids: list[int], part: list[int], start: int) -> int:
 
 
 class CandidateEncoder:
-    """Encodes records for one kind of scorer.
+    """An encoder of records for one kind of scorer.
 
     Args:
-        tokenizer: of the model.
-        kind: of the scorer.
-        hard_prompts: texts of the prompts of a record.
+        tokenizer: the model's tokenizer.
+        kind: kind of scorer.
+        hard_prompts: returns the texts of a record's prompts.
         soft: indices of the soft prompt vectors; ``None``: no soft prompts.
-        max_length: most positions of a sequence, soft vectors included.
+        max_length: maximum positions of a sequence, soft vectors included.
 
     Raises:
         ModelError: the tokenizer has no padding or mask token, or no format for pairs.
@@ -110,8 +110,8 @@ class CandidateEncoder:
         """Tokenise all texts of `records`.
 
         Args:
-            records: what to encode.
-            with_state: give each record's sequence without candidate too, which a critic reads.
+            records: the records to encode.
+            with_state: also return each record's sequence without candidate, which a critic reads.
 
         Raises:
             ConfigError: prompts (soft vectors included) and candidate leave no room for the input.
@@ -133,7 +133,7 @@ class CandidateEncoder:
         return EncodedRecords(self, list(records), prompts, with_state)
 
     def _plain(self, ids: list[int]) -> list[int]:
-        """A text that spells a special token must not become one, or it could forge the layout."""
+        """Return ids of plain text: one that spells a special token must not become one and forge the layout."""
         unknown = self._tokenizer.unk_token_id
         if unknown is None or self._special.isdisjoint(ids):
             return ids
@@ -144,11 +144,11 @@ class CandidateEncoder:
         return self._ids[text]
 
     def word_starts(self, text: str) -> list[int]:
-        """Return where the words of a text begin, in tokens, and its length."""
+        """Return the token indices where a text's words begin, and its length."""
         return self._words[text]
 
     def soft_ids(self, record: Instruction, *, task: bool = True) -> list[int]:
-        """Return the places of a record's soft vectors as ``-1 - row``."""
+        """Return the rows of a record's soft vectors as ``-1 - row``."""
         if self.soft is None:
             return []
         rows = [*self.soft.task_rows(record.task)] if task else []
@@ -162,7 +162,7 @@ class CandidateEncoder:
         breaks = (record.input_pair is not None) + (self.kind != "dual_encoder")
         marks = ends + breaks * len(self.frame.middle)
         if self.kind == "dual_encoder":
-            # The candidate has a sequence of its own, with the Language-Level Prompt only.
+            # The candidate has its own sequence, with only the Language-Level Prompt.
             alone = candidate + len(self.ids(language_prompt)) + len(self.soft_ids(record, task=False)) + ends
             if alone > self.max_length:
                 raise ConfigError(
@@ -188,7 +188,7 @@ def _word_starts(words: list[int | None]) -> list[int]:
 
 @dataclass(frozen=True)
 class Side:
-    """Sequences that a dual encoder reads by themselves: its questions, or its candidates."""
+    """Sequences that a dual encoder reads separately: its questions, or its candidates."""
 
     sequences: list[_Sequence]
     _tensors: Callable[[list[_Sequence]], dict[str, Tensor]]
@@ -204,18 +204,18 @@ class Side:
 
 
 class TwoSides(NamedTuple):
-    """What a dual encoder reads of some records; each different candidate once."""
+    """A dual encoder's inputs for some records; each different candidate once."""
 
     queries: Side
-    """One for each record."""
+    """One question per record."""
     candidates: Side
     index_BK: Tensor
-    """Place in `candidates` of each record's candidates, -1 where there is none."""
+    """Index in `candidates` of each record's candidates, -1 if there is none."""
 
 
 @dataclass(frozen=True)
 class EncodedRecords:
-    """Records of one run, ready to be laid out in batches for their kind of scorer."""
+    """Records of one run, ready to be batched for their kind of scorer."""
 
     encoder: CandidateEncoder
     records: list[Instruction]
@@ -224,21 +224,21 @@ class EncodedRecords:
 
     @property
     def candidates(self) -> int:
-        """Most candidates of a record: K."""
+        """Maximum number of candidates of a record: K."""
         return max((len(record.candidates) for record in self.records), default=0)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each record's sequence without candidate; what batches are sorted by."""
+        """Tokens of each record's sequence without candidate; batches are sorted by it."""
         return np.asarray([len(self._sequence(i, None)[0]) for i in range(len(self.records))], dtype=np.int64)
 
     @property
     def label_ids(self) -> NDArray[np.int64]:
-        """Place of each record's first gold candidate, `UNLABELLED` without one."""
+        """Index of each record's first gold candidate, `UNLABELLED` without one."""
         return np.asarray([r.gold[0] if r.gold else UNLABELLED for r in self.records], dtype=np.int64)
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of all that these records make a scorer read."""
+        """Return the SHA-256 of everything that a scorer reads from these records."""
         digest = hashlib.sha256(f"{self.encoder.kind} {self.encoder.soft} {self.encoder.max_length}".encode())
         for record, prompts in zip(self.records, self.prompts, strict=True):
             texts = (*prompts, record.input, record.input_pair or "", *record.candidates)
@@ -263,7 +263,7 @@ class EncodedRecords:
         return gold_BK
 
     def present(self, rows: NDArray[np.int64], width: int) -> Tensor:
-        """Return which places hold a candidate, bool ``[B, width]``."""
+        """Return which positions hold a candidate, bool ``[B, width]``."""
         sizes = torch.tensor([len(self.records[row].candidates) for row in rows])
         return torch.arange(width) < sizes[:, None]
 
@@ -288,7 +288,7 @@ class EncodedRecords:
         return {**self._tensors(sequences), "index_BK": index_BK}
 
     def two_sides(self, rows: Sequence[int] | NDArray[np.int64], width: int | None = None) -> TwoSides:
-        """Return what a dual encoder reads of `rows`, questions and candidates apart (default width: K of all)."""
+        """Return a dual encoder's inputs for `rows`, questions and candidates separate (default width: K of all)."""
         index_BK = np.full((len(rows), width or self.candidates), -1, dtype=np.int64)
         indices: dict[tuple[int, ...], int] = {}  # equal ids are read once, whatever their texts
         known: dict[tuple[str, str, str], int] = {}
@@ -323,7 +323,7 @@ class EncodedRecords:
         }
 
     def _verbaliser(self, rows: NDArray[np.int64], width: int) -> dict[str, Tensor]:
-        """One sequence for each way to mask; candidates whose masked sequences are equal share one."""
+        """Build one sequence for each way to mask; candidates with equal masked sequences share one."""
         sequences: list[_Sequence] = []
         indices: dict[tuple[int, ...], int] = {}
         sums: list[tuple[int, int, int, int, float]] = []  # sequence, position, token, place of the score, weight
@@ -334,7 +334,7 @@ class EncodedRecords:
                 ids, starts = self.encoder.ids(text), self.encoder.word_starts(text)
                 for first, last in pairwise(starts):
                     masked = [*ids[:first], *[self.encoder.mask_id] * (last - first), *ids[last:]]
-                    for sign in (1.0, -1.0):  # with the input, and less what is said without one (domain PMI)
+                    for sign in (1.0, -1.0):  # with the input, minus the score without it (domain PMI)
                         sequence = self._sequence(int(row), masked, content_free=sign < 0)
                         key = tuple(sequence[0])
                         if key not in indices:

@@ -1,4 +1,4 @@
-"""What makes a row usable, and in which words one is refused."""
+"""Checks that a row is usable, and the messages for rows that are not."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ __all__ = [
 ]
 
 _MOST_NAMES = 10_000
-"""Fields that are kept of rows without a common shape."""
+"""Maximum number of fields kept from rows without a common shape."""
 _SAME_WORD = 0.75
-"""How alike two field names are if one is taken for a misspelling of the other; "label" and "lable": 0.8."""
+"""Similarity from which a field name counts as a misspelling of another; "label" and "lable": 0.8."""
 
 _TYPES = {
     str: "text",
@@ -57,7 +57,7 @@ class CheckedRow(NamedTuple):
 
 
 class Unusable(Exception):
-    """Carries the reason from the check of a field to that of its row, which makes a `BadRow` of it."""
+    """The reason why a field is unusable; the check of its row turns it into a `BadRow`."""
 
     def __init__(self, reason: str, looks_like: tuple[str, str] | None = None) -> None:
         super().__init__(reason)
@@ -65,17 +65,17 @@ class Unusable(Exception):
 
 
 def check_record(record: Record, fields: Fields, labels: frozenset[str] | None) -> CheckedRow | BadRow:
-    """Check the fields of one row; the first field at fault is named.
+    """Check the fields of one row; reports the first bad field.
 
-    Texts are kept as they are. A label becomes a name: text without white space around it, whole
+    Texts are kept unchanged. A label becomes a name: text without white space around it, whole
     numbers as decimals (``3`` and ``3.0`` are both ``"3"``: a column of numbers with gaps is often
     stored as floats), ``true`` and ``false`` as JSON spells them. ``None`` and a missing field mean
     no label.
 
     Args:
         record: the row.
-        fields: which fields to look at; others are passed over.
-        labels: the names that there may be; ``None``: any.
+        fields: the fields to check; others are ignored.
+        labels: the allowed names; ``None``: any.
     """
     field = fields.text
     try:
@@ -105,10 +105,10 @@ def check_record(record: Record, fields: Fields, labels: frozenset[str] | None) 
 
 
 def check_columns(name: str, columns: Sequence[str], fields: Fields) -> list[str]:
-    """Return which of `columns` are to be read.
+    """Return the `columns` to read.
 
     Raises:
-        DataError: a text column is missing, a column is there twice, or a column of labels seems misspelt.
+        DataError: a text column is missing, a column is there twice, or a label column seems misspelt.
     """
     for field in fields.required:
         if field is not None and field not in columns:
@@ -123,26 +123,26 @@ def check_columns(name: str, columns: Sequence[str], fields: Fields) -> list[str
 
 
 class FieldsMet:
-    """Which fields the rows of a source have. One that no row has is one fault, not a fault of each row.
+    """The fields that a source's rows have. A field missing from all rows is one error, not one per row.
 
     Args:
-        source: how messages call it.
-        wanted: the fields that are to be read.
+        source: the source's name in messages.
+        wanted: the fields to read.
     """
 
     def __init__(self, source: str, wanted: Iterable[str | None]) -> None:
         self._source = source
         self._wanted = [field for field in wanted if field is not None]
         self.names: dict[str, None] = {}
-        """Names of fields, in the order met."""
+        """Field names, in order of appearance."""
 
     def add(self, row: Mapping[str, object]) -> None:
-        """Take a row into account."""
+        """Record the fields of a row."""
         few = len(self.names) < _MOST_NAMES
         self.names.update(dict.fromkeys(row if few else [field for field in self._wanted if field in row]))
 
     def require(self, *fields: str | None) -> None:
-        """Refuse the source if it has rows, and none of them has one of `fields`. Raises `DataError`."""
+        """Refuse the source if it has rows but one of `fields` is in none of them. Raises `DataError`."""
         for field in fields:
             if field is not None and self.names and field not in self.names:
                 raise DataError(
@@ -151,7 +151,7 @@ class FieldsMet:
 
 
 def refuse_misspelt_label(name: str, columns: Collection[str], fields: Fields) -> None:
-    """Refuse rows without the label field where another field has almost its name.
+    """Refuse rows without the label field if another field has nearly the same name.
 
     Rows need no labels, so a misspelt name would silently make all of them unlabelled.
 
@@ -180,7 +180,7 @@ def present(record: Record, field: str) -> object:
 
 
 def text_of(record: Record, field: str) -> str:
-    """Return a text as it is. Raises `Unusable` where there is none, or one of white space."""
+    """Return a text unchanged. Raises `Unusable` if it is missing or only white space."""
     value = present(record, field)
     if not isinstance(value, str):
         raise Unusable(f"expected text, got {type_name(value)}: {excerpt(value)}")
@@ -199,14 +199,14 @@ def _label(value: object, labels: frozenset[str] | None) -> str | None:
 
 
 def require_known(label: str, labels: frozenset[str] | None) -> None:
-    """Raise `Unusable` where a label is none of `labels`; ``None``: any will do."""
+    """Raise `Unusable` if a label is not in `labels`; ``None``: any is allowed."""
     if labels is not None and label not in labels:
         twin = twin_of(label, labels)
         raise Unusable(_unknown_label(label, labels), None if twin is None else (label, twin))
 
 
 def label_name(value: object) -> str:
-    """Return a label's name, in the words of `check_record`. Raises `Unusable`."""
+    """Return a label's name as described in `check_record`. Raises `Unusable`."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -225,7 +225,7 @@ def label_name(value: object) -> str:
 
 
 def _confidence(value: object) -> float | None:
-    """Return a number from 0 to 1; text that spells one is taken too, since CSV has nothing else."""
+    """Return a number from 0 to 1; text that spells one is accepted, since CSV has only text."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
@@ -247,16 +247,16 @@ def _rationale(value: object) -> str | None:
 
 
 def check_characters(text: str) -> None:
-    """Raise `Unusable` where a text has a character that can be neither tokenised nor written."""
+    """Raise `Unusable` if a text has a character that cannot be tokenised or written."""
     if (fault := character_fault(text)) is not None:
         raise Unusable(fault)
 
 
 def character_fault(text: str) -> str | None:
-    """Say which character of a text can be neither tokenised nor written; ``None`` where all can."""
+    """Describe a text's first character that cannot be tokenised or written; ``None`` if there is none."""
     null = text.find("\0")
     if null >= 0:
-        return f"character {null + 1} is NUL (\\x00), which tokenizers do not take"
+        return f"character {null + 1} is NUL (\\x00), which tokenizers do not accept"
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -275,5 +275,5 @@ def _suggestion(field: str, keys: tuple[str, ...]) -> str:
 
 
 def type_name(value: object) -> str:
-    """Return what a value is, in plain words."""
+    """Return the kind of a value, in plain words."""
     return _TYPES.get(type(value), type(value).__name__)

@@ -1,4 +1,4 @@
-"""Texts to token ids, once, and token ids to padded batches.
+"""Encoding texts as token ids, once, and token ids as padded batches.
 
 All rows are tokenised before training and kept as one flat array, so that an epoch costs no
 tokenisation and a row's length is known to the batch plan.
@@ -25,7 +25,7 @@ __all__ = ["Encoded", "encode_rows", "same_token_ids", "token_limit"]
 
 _ROWS_AT_ONCE = 2048
 _LONGEST_DEFAULT_TOKENS = 512
-"""Used where neither tokenizer nor model names a limit."""
+"""Limit used if neither tokenizer nor model has one."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Encoded:
     pad_id: int
     pad_left: bool
     rows_at_limit: int
-    """Rows that fill the length limit: they were cut, or fit exactly."""
+    """Rows that fill the length limit: they were cut or fit exactly."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -46,7 +46,7 @@ class Encoded:
         return np.diff(self.offsets)
 
     def padded_as(self, padding: Padding) -> Encoded:
-        """Return the same rows for another model of the same tokens, sharing their memory."""
+        """Return the same rows padded for another model with the same tokens, sharing their memory."""
         return replace(self, pad_id=padding.id, pad_left=padding.left)
 
     def fingerprint(self) -> str:
@@ -58,7 +58,7 @@ class Encoded:
     def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> dict[str, Tensor]:
         """Return ``input_ids``, ``attention_mask`` (and ``token_type_ids``) of `rows`, ``[B, T]``.
 
-        T is the longest of these rows. The mask comes from the lengths, never from the ids: a pad id
+        T is the length of the longest of these rows. The mask comes from the lengths, never from the ids: a pad id
         may also be a real token.
         """
         picked = np.asarray(rows)
@@ -78,15 +78,15 @@ class Encoded:
 
 
 def token_limit(tokenizer: Any, model: Any, wanted: int | None = None) -> int:
-    """Return the longest row in tokens that both tokenizer and model take, or `wanted` if shorter.
+    """Return the maximum row length in tokens for both tokenizer and model, or `wanted` if shorter.
 
-    What the model takes is tried (`limbeck.models.trials.readable_tokens`).
+    The model's limit is found by trying (`limbeck.models.trials.readable_tokens`).
 
     Raises:
         ModelError: `wanted` is more than the model can read.
     """
     if wanted is None:
-        named = tokenizer.model_max_length  # 10**30 or -1 where the tokenizer names no limit
+        named = tokenizer.model_max_length  # 10**30 or -1 if the tokenizer has no limit
         return readable_tokens(
             model, int(min(_LONGEST_DEFAULT_TOKENS, named)) if named > 0 else _LONGEST_DEFAULT_TOKENS
         )
@@ -100,9 +100,9 @@ def encode_rows(rows: Rows, tokenizer: Any, max_length: int, padding: Padding | 
 
     Args:
         rows: texts, or pairs of texts.
-        tokenizer: the model's.
-        max_length: in tokens.
-        padding: that of the model which reads the rows; ``None``: the tokenizer's own.
+        tokenizer: the model's tokenizer.
+        max_length: maximum length in tokens.
+        padding: padding of the model which reads the rows; ``None``: the tokenizer's own.
 
     Raises:
         ModelError: the tokenizer has no padding token, and there is no model to ask.
@@ -138,5 +138,5 @@ def encode_rows(rows: Rows, tokenizer: Any, max_length: int, padding: Padding | 
 
 
 def same_token_ids(first: Any, second: Any) -> bool:
-    """Whether two tokenizers write every token with the same id. Ids are compared, not sizes."""
+    """Return whether two tokenizers give every token the same id. Ids are compared, not sizes."""
     return bool(first.get_vocab() == second.get_vocab())

@@ -1,4 +1,4 @@
-"""Which languages are known here, and by which codes data sets call them."""
+"""The known languages, and the codes that data sets use for them."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Language:
     """One language, in one script."""
 
     code: str
-    """ISO 639-1 where there is one, else ISO 639-3; ``zh-Hant`` is Chinese in traditional characters."""
+    """ISO 639-1 if there is one, else ISO 639-3; ``zh-Hant`` is Chinese in traditional characters."""
     name: str
-    """In English."""
+    """The English name."""
     script: str
     """Unicode's name of the script, e.g. ``Cyrillic``; ``Japanese`` is Han, Hiragana and Katakana together."""
     iso_639_3: str
-    """Of the macrolanguage where the two-letter code means one: ``swa``, not ``swh``."""
+    """ISO 639-3; the macrolanguage's if the two-letter code means one: ``swa``, not ``swh``."""
     flores_101: str | None = None
     flores_200: str | None = None
     """The code in FLORES-200 and SIB-200, e.g. ``bul_Cyrl``."""
@@ -58,16 +58,16 @@ def languages() -> Mapping[str, Language]:
 
 
 def language_code(code: str) -> str:
-    """Return our code of a language that a data set calls `code`.
+    """Return our code for a data set's language code.
 
     ISO 639-1 and 639-3 codes, those of FLORES-101 and FLORES-200 and English names are known; case
-    does not count, nor whether parts are joined by ``-`` or ``_``.
+    and the joiner of parts (``-`` or ``_``) do not matter.
 
     >>> [language_code(code) for code in ("bul_Cyrl", "swa", "zho_Hans", "en", "Hindi")]
     ['bg', 'sw', 'zh', 'en', 'hi']
 
     Raises:
-        DataError: no language of the table has this code.
+        DataError: no language in the table has this code.
     """
     known, folded = _our_codes(), _folded(code)
     if folded in known:
@@ -85,12 +85,12 @@ def language_code(code: str) -> str:
 
 
 def language_name(code: str) -> str:
-    """Return the English name of a language given by any of its codes. Raises `DataError`."""
+    """Return the English name of a language given any of its codes. Raises `DataError`."""
     return languages()[language_code(code)].name
 
 
 def script_of(code: str) -> str:
-    """Return the script of a language given by any of its codes. Raises `DataError`."""
+    """Return the script of a language given any of its codes. Raises `DataError`."""
     return languages()[language_code(code)].script
 
 
@@ -100,11 +100,11 @@ def text_in_script(text: str, script: str) -> float:
     Digits, marks, punctuation and modifier letters belong to every script. Text without letters: 1.
 
     Raises:
-        DataError: no language of the table is written in `script`.
+        DataError: no language in the table is written in `script`.
     """
     known = {language.script for language in languages().values()}
     if script not in known:
-        raise DataError(f"'{script}' is no script known here; {near_misses(script, known)}")
+        raise DataError(f"'{script}' is not a known script; {near_misses(script, known)}")
     wanted = _SCRIPTS_OF_WRITING.get(script, frozenset({script}))
     letters: Counter[str] = Counter()
     for character, count in Counter(text).items():
@@ -117,7 +117,7 @@ def text_in_script(text: str, script: str) -> float:
 
 @lru_cache(maxsize=2**16)
 def _script_of_letter(character: str) -> str | None:
-    """Return the script, read off the character's Unicode name; None for what is not a letter of one script."""
+    """Return the script from the character's Unicode name; None if it is not a letter of one script."""
     if not unicodedata.category(character).startswith("L"):
         return None
     words = unicodedata.name(character, "UNNAMED").split()

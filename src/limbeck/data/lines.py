@@ -13,27 +13,27 @@ from limbeck.errors import DataError
 __all__ = ["is_by_line", "read_lines", "sound"]
 
 _LONGEST_BYTES = 2**26
-"""Of a line: what never ends must not fill the memory."""
+"""Maximum length of a line: endless input must not fill the memory."""
 T = TypeVar("T")
 
 
 def is_by_line(file: str) -> bool:
-    """Say whether `file` is standard input or a text file."""
+    """Return whether `file` is standard input or a text file."""
     return file == "-" or file.endswith(".txt")
 
 
 def read_lines(file: str, text: str) -> Iterator[tuple[str, Record | BadRow, bool]]:
-    """Yield a record for each line of standard input or a text file that is not empty.
+    """Yield a record for each non-empty line of standard input or a text file.
 
     Args:
         file: its name, ``-`` for standard input.
-        text: the field that a line which is no JSON object is the value of.
+        text: the field for the content of a line that is not a JSON object.
 
     Returns:
         The file's name, the record (or why there is none), and whether the line was an object.
 
     Raises:
-        DataError: no such file, or it cannot be read.
+        DataError: the file does not exist or cannot be read.
     """
     name = "standard input" if file == "-" else file
     try:
@@ -53,7 +53,7 @@ def read_lines(file: str, text: str) -> Iterator[tuple[str, Record | BadRow, boo
 
 
 def sound(name: str, found: T | BadRow) -> T:
-    """Return what is no fault of a line of `name`. Raises `DataError`."""
+    """Return a line's record if it is not a bad row; `name` is the file. Raises `DataError`."""
     if isinstance(found, BadRow):
         field = f"field '{found.field}': " if found.field is not None else ""
         raise DataError(f"{name}:{found.number}: {field}{brief(found.reason)}")
@@ -74,6 +74,6 @@ def _record(number: int, raw: bytes, text: str) -> Record | BadRow:
         reason = f"looks like JSON but is not: {error.msg} (column {error.colno})"
     except RecursionError:
         reason = "JSON that is nested too deeply"
-    except ValueError as error:  # a number of more digits than Python converts
+    except ValueError as error:  # a number with more digits than Python converts
         reason = f"JSON that cannot be used: {error}"
     return BadRow(number, None, reason, line)

@@ -1,4 +1,4 @@
-"""Reads users' rows: finds the files, checks every row, and refuses or sets aside what cannot be used."""
+"""Reading users' rows: finding the files, checking every row, and refusing or setting aside unusable ones."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Checked(Generic[T]):
-    """Rows of any shape that passed their checks, and what is to be said about the others."""
+    """Rows of any shape that passed their checks, and facts about the others."""
 
     rows: list[T]
     origin: list[Origin]
-    """Where each of them came from."""
+    """The origin of each row."""
     left_out: int
-    """Rows that were set aside; more than 0 with ``on_bad_row="quarantine"`` only."""
+    """Rows that were set aside; more than 0 only with ``on_bad_row="quarantine"``."""
     files: tuple[FileCount, ...]
     """One entry per file or hub data set, in the order read."""
     columns: tuple[str, ...]
-    """Fields that rows have; of tables those that were read."""
+    """Fields that rows have; for tables, those that were read."""
 
 
 @dataclass(frozen=True)
 class LoadedRows:
-    """Rows that passed every check, and what is to be said about the others."""
+    """Rows that passed every check, and facts about the others."""
 
     rows: Rows
     left_out: int
-    """Rows that were set aside; more than 0 with ``on_bad_row="quarantine"`` only."""
+    """Rows that were set aside; more than 0 only with ``on_bad_row="quarantine"``."""
     fingerprint: str
     """SHA-256 of the accepted rows' texts and labels in their order, whatever files they came from."""
     files: tuple[FileCount, ...]
     """One entry per file or hub data set, in the order read."""
     columns: tuple[str, ...] = ()
-    """Fields that rows have; of tables those that were read."""
+    """Fields that rows have; for tables, those that were read."""
 
 
 def load_rows(
@@ -77,16 +77,16 @@ def load_rows(
     Hugging Face hub, written ``hub:NAME[:CONFIG][@REVISION]``, for example ``hub:nyu-mll/glue:sst2``.
     A hub data set's code is never run.
 
-    Rows without a label are fine: the field may be missing or null, in CSV also empty. How labels of
-    other types become names is told at `check_record`.
+    Rows without a label are fine: the field may be missing or null, in CSV also empty. `check_record` describes
+    how labels of other types become names.
 
     Args:
         sources: what to read.
         fields: the names of the text, the second text and the label in the rows.
-        on_bad_row: ``"stop"`` refuses the data and lists the first bad rows; ``"quarantine"`` goes on
-            without them, unless they are more than half. Labels that differ from `labels` in case, blanks,
-            Unicode form or characters of no width alone are refused in either case.
-        labels: the label names that there may be; ``None``: any.
+        on_bad_row: ``"stop"`` refuses the data and lists the first bad rows; ``"quarantine"`` continues
+            without them, unless they are more than half. Labels that differ from `labels` only in case, spaces,
+            Unicode form or invisible characters are refused in either case.
+        labels: the allowed label names; ``None``: any.
         quarantine: where to write the rows left out, as JSON Lines of ``file``, ``line``, ``field``,
             ``reason`` and ``row``. An older file there is replaced, or removed if no row is left out.
         base: the folder that relative sources start from; ``None``: the current one.
@@ -115,14 +115,14 @@ def load_rows(
         split=split,
         _load_dataset=_load_dataset,
     )
-    # Fields that came later change no older digest.
+    # Fields added later do not change older digests.
     read = 6 if fields.teacher_rationale is not None else 5 if fields.teacher_label is not None else 3
     fingerprint = fingerprint_of(row[:read] for row in checked.rows)
     return LoadedRows(_as_rows(checked, fields), checked.left_out, fingerprint, checked.files, checked.columns)
 
 
 def _as_rows(checked: Checked[CheckedRow], fields: Fields) -> Rows:
-    """Return rows column by column; those that were not asked for are ``None``."""
+    """Return rows column by column; columns that were not requested are ``None``."""
     return Rows(
         text=[row.text for row in checked.rows],
         text_pair=None if fields.text_pair is None else [str(row.text_pair) for row in checked.rows],
@@ -149,12 +149,12 @@ def read_checked(
     split: str = "train",
     _load_dataset: LoadDataset | None = None,
 ) -> Checked[T]:
-    """Read the rows of one or more sources, as `load_rows` does, with a check of the caller's own.
+    """Read the rows of one or more sources, as `load_rows` does, with the caller's own check.
 
     Args:
         sources: what to read.
         fields: the names of the fields; rows must have the texts.
-        check: returns a row that can be used, or what is wrong with it.
+        check: returns a usable row, or a `BadRow`.
         on_bad_row: as in `load_rows`.
         quarantine: where to write the rows left out.
         base: the folder that relative sources start from; ``None``: the current one.
@@ -196,7 +196,7 @@ def read_checked(
 
 
 def fingerprint_of(rows: Iterable[object]) -> str:
-    """Return the SHA-256 of rows in their order, each as JSON."""
+    """Return the SHA-256 of rows in order, each as JSON."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(json.dumps(row, ensure_ascii=False).encode())
@@ -210,7 +210,7 @@ def _checked_rows(
     load_dataset: LoadDataset | None,
     columns: dict[str, None],
 ) -> Iterator[tuple[T | BadRow, int]]:
-    """Yield each row or fault with its number, and add the fields that rows have to `columns`.
+    """Yield each row or bad row with its number, and add the fields of rows to `columns`.
 
     Raises:
         DataError: no row has the text, or a field that seems to be the label under another name.

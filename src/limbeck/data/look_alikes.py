@@ -1,4 +1,4 @@
-"""Which labels would a reader take for one? They differ in case, blanks, Unicode form or invisible characters."""
+"""Labels that look the same to a reader: they differ only in case, spaces, Unicode form or invisible characters."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["look_alike_warnings", "look_alikes", "plain_form", "twin_of", "visib
 _NO_WIDTH = frozenset(map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0))) | frozenset(
     chr(code) for of in ((0x180B, 0x1810), (0xFE00, 0xFE10), (0xE0100, 0xE01F0)) for code in range(*of)
 )
-"""Characters without width that are no format characters (Cf): fillers and variation selectors."""
+"""Characters without width that are not format characters (Cf): fillers and variation selectors."""
 
 
 def plain_form(label: str) -> str:
-    """Return what a reader sees: compatibility forms, case, blanks and characters of no width do not count.
+    """Return what a reader sees: compatibility forms, case, spaces and invisible characters do not count.
 
     >>> plain_form("Risk\\u200b and\\u00a0warning") == plain_form("risk  and warning")
     True
@@ -26,7 +26,7 @@ def plain_form(label: str) -> str:
 
 
 def look_alikes(labels: Iterable[str]) -> list[list[str]]:
-    """Return the groups of two or more different labels with one plain form."""
+    """Return groups of two or more different labels with the same plain form."""
     groups: dict[str, list[str]] = {}
     for label in dict.fromkeys(labels):
         groups.setdefault(plain_form(label), []).append(label)
@@ -34,22 +34,22 @@ def look_alikes(labels: Iterable[str]) -> list[list[str]]:
 
 
 def look_alike_warnings(labels: Iterable[str]) -> list[str]:
-    """Warn of labels that a reader takes for one."""
+    """Return warnings about labels that look the same to a reader."""
     return [
-        f"The labels {' and '.join(map(visible, group))} differ in case, blanks, Unicode form or characters of no "
-        "width alone. If they are one label, write them alike in the rows (and in task.labels): figures count half of "
-        "such a class as wrong."
+        f"The labels {' and '.join(map(visible, group))} differ only in case, spaces, Unicode form or invisible "
+        "characters. If they are one label, write them the same way in the rows (and in task.labels): otherwise half "
+        "of the class counts as wrong."
         for group in look_alikes(labels)
     ]
 
 
 def twin_of(name: str, labels: Collection[str]) -> str | None:
-    """Return the only one of `labels` that looks like `name`; ``None`` where there is none, or several."""
+    """Return the only one of `labels` that looks like `name`; ``None`` if there is none, or several."""
     return _by_plain_form(frozenset(labels)).get(plain_form(name))
 
 
 def visible(label: str) -> str:
-    """Return a label in quotes, so that two that look alike can be told apart."""
+    """Return a label in quotes, so that labels that look the same can be told apart."""
     plain = label.isprintable() and unicodedata.is_normalized("NFKC", label)
     return repr(label) if plain else ascii(label)
 

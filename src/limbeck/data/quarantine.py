@@ -1,4 +1,4 @@
-"""Bad rows: refused with their places, or set aside in a file of their own."""
+"""Bad rows: refused with their positions, or set aside in a separate file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from limbeck.errors import ConfigError, DataError, StorageError
 __all__ = ["BAD_ROWS_SHOWN", "FileCount", "keep_apart", "refuse_bad_rows", "refuse_look_alikes", "write_quarantine"]
 
 BAD_ROWS_SHOWN = 20
-"""Faults named in an error; of further ones the number."""
+"""Bad rows listed in an error; the others are only counted."""
 
 
 @dataclass(frozen=True)
 class FileCount:
-    """How many rows came from one file or hub data set."""
+    """The number of rows from one file or hub data set."""
 
     name: str
     rows: int
@@ -31,7 +31,7 @@ class FileCount:
 def refuse_bad_rows(
     good: int, bad: int, bad_rows: list[tuple[str, BadRow]], counts: list[FileCount], on_bad_row: str
 ) -> None:
-    """Raise `DataError` where there are no rows, or bad ones that are not to be left out (or too many of them)."""
+    """Raise `DataError` if there are no rows, or bad ones that must not be left out (or are too many)."""
     if good + bad == 0:
         raise DataError(f"no rows in {', '.join(count.name for count in counts)}: expected at least one.")
     if bad == 0 or (on_bad_row == "quarantine" and bad <= good):
@@ -41,16 +41,16 @@ def refuse_bad_rows(
     if bad > BAD_ROWS_SHOWN:
         lines.append(f"  and {bad - BAD_ROWS_SHOWN:,} more")
     if on_bad_row == "stop":
-        lines.append("Correct these rows, or set `on_bad_row: quarantine` to go on without them.")
+        lines.append("Correct these rows, or set `on_bad_row: quarantine` to continue without them.")
     else:
         lines.append("That is more than half, so they are not left out: check the field names and the format first.")
     raise DataError("\n".join(lines))
 
 
 def refuse_look_alikes(bad_rows: Iterable[tuple[str, BadRow]]) -> None:
-    """Raise one `DataError` for all rows whose label is a known one to a reader, and another to a machine.
+    """Raise one `DataError` for all rows whose label looks like a known one but differs from it.
 
-    Such rows are never left out: they are whole classes, and the names are at fault.
+    Such rows are never left out: they are whole classes, and their names are wrong.
     """
     met: dict[tuple[str | None, str, str], list[str]] = {}
     for file, bad_row in bad_rows:
@@ -66,13 +66,14 @@ def refuse_look_alikes(bad_rows: Iterable[tuple[str, BadRow]]) -> None:
     if len(met) > BAD_ROWS_SHOWN:
         shown.append(f"  and {len(met) - BAD_ROWS_SHOWN:,} more names")
     raise DataError(
-        "labels in the rows differ from the run's labels in case, blanks, Unicode form or characters of no width "
-        "alone:\n" + "\n".join(shown) + "\nWrite them alike in the rows, or give task.labels as the rows have them."
+        "labels in the rows differ from the run's labels only in case, spaces, Unicode form or invisible characters:\n"
+        + "\n".join(shown)
+        + "\nWrite them the same way in the rows, or give task.labels as the rows have them."
     )
 
 
 def keep_apart(quarantine: Path, found: list[DataFile | HubData]) -> None:
-    """Raise `ConfigError` where the quarantine file is itself one of the sources."""
+    """Raise `ConfigError` if the quarantine file is itself one of the sources."""
     for source in found:
         if isinstance(source, DataFile) and source.path.resolve() == quarantine.resolve():
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""One reader per kind of source: each yields records, or faults where a row cannot even be parsed."""
+"""One reader per kind of source: each yields records, or bad rows if a row cannot even be parsed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from limbeck.models.hub import hub_trouble, without_hub
 __all__ = ["LoadDataset", "read_records"]
 
 LoadDataset = Callable[..., Any]
-"""`datasets.load_dataset`, or what stands in for it."""
+"""`datasets.load_dataset`, or a replacement for it."""
 
 _LONGEST_CELL_CHARACTERS = 2**31 - 1
 _ROWS_AT_ONCE = 1024
@@ -30,7 +30,7 @@ _NO_CLASS = -1
 def read_records(
     source: DataFile | HubData, fields: Fields, load_dataset: LoadDataset | None = None
 ) -> Iterator[Record | BadRow]:
-    """Yield the rows of `source` one by one; Parquet and hub rows hold the columns of `fields` only.
+    """Yield the rows of `source` one by one; Parquet and hub rows hold only the columns of `fields`.
 
     Raises:
         DataError: the source as a whole cannot be read.
@@ -65,11 +65,11 @@ def _read_json_lines(file: DataFile) -> Iterator[Record | BadRow]:
 
 
 def _read_json_array(file: DataFile) -> Iterator[Record | BadRow]:
-    """The array is parsed as a whole: faults in its JSON refuse the file."""
+    """Read a JSON array. It is parsed as a whole: invalid JSON refuses the file."""
     with open_text(file) as stream:
         rows, reason = _parse_json(stream.read())
     if reason:
-        raise DataError(f"{file.name}: {reason}. Expected one array of objects, or one object a line.")
+        raise DataError(f"{file.name}: {reason}. Expected one array of objects, or one object per line.")
     for number, row in enumerate(rows, 1):
         yield _object_record(number, row, "row")
 
@@ -77,8 +77,8 @@ def _read_json_array(file: DataFile) -> Iterator[Record | BadRow]:
 def _read_conll(file: DataFile, fields: Fields) -> Iterator[Record | BadRow]:
     """Yield the sentences of a CoNLL file: a word and its tag on each line, a blank line after each sentence.
 
-    Columns are parted by tabs or blanks; the first is the word, the last the tag. A record has the number of its
-    sentence's first line, a fault that of its own. ``-DOCSTART-`` lines are passed over.
+    Columns are separated by tabs or spaces; the first is the word, the last the tag. A record has the number of its
+    sentence's first line, a bad row its own line's. ``-DOCSTART-`` lines are skipped.
     """
     lines: list[tuple[int, list[str]]] = []
     with open_text(file) as stream:
@@ -97,7 +97,7 @@ def _sentence(lines: list[tuple[int, list[str]]], fields: Fields) -> Record | Ba
     for number, cells in lines:
         reason = utf8_fault(" ".join(cells))
         if reason is None and len(cells) != columns:
-            reason = f"{len(cells)} columns, but {columns} in line {first}; a blank line parts sentences"
+            reason = f"{len(cells)} columns, but {columns} in line {first}; a blank line separates sentences"
         if reason is not None:
             return BadRow(number, None, reason, words)
     tags = {} if fields.label is None or columns == 1 else {fields.label: [cells[-1] for _, cells in lines]}
@@ -109,7 +109,7 @@ def _first_line(file: DataFile) -> str:
         first = next((line.strip() for line in lines if not line.isspace()), "")
     if first == "{":
         raise DataError(
-            f"{file.name} holds one object over several lines: expected one array of objects, or one object a line."
+            f"{file.name} holds one object over several lines: expected one array of objects, or one object per line."
         )
     return first
 
@@ -126,7 +126,7 @@ def _parse_json(text: str) -> tuple[Any, str]:
         return None, f"not valid JSON: {error.msg} ({line}column {error.colno})"
     except RecursionError:
         return None, "not usable JSON: nested too deeply"
-    except ValueError as error:  # a number of more digits than Python converts
+    except ValueError as error:  # a number with more digits than Python converts
         return None, f"not usable JSON: {error}"
 
 
@@ -167,17 +167,17 @@ def _read_delimited(file: DataFile, fields: Fields, split: _Cells, advice: str) 
     for number, inside in swallowed:
         if inside <= labels:
             raise DataError(
-                f"{file.name}, line {number}: a cell in quotes goes over several lines, and all of these look like "
+                f"{file.name}, line {number}: a quoted cell spans several lines, and all of these look like "
                 "rows of the file, labels included. Write a quote that belongs to a text twice, and put quotes around "
                 "its cell."
             )
 
 
 def _labels_inside(cells: list[str], header: list[str], label: int) -> set[str]:
-    """Return the labels of rows that a cell holds, if a quote that was never meant to open a cell swallowed them.
+    """Return the labels of rows inside a cell, if a quote that was not meant to open a cell swallowed them.
 
-    The text with that quote then stands before the other cells of its row, whole rows follow, and the start of another
-    comes last. Nothing is returned where a line is no such row.
+    The text with that quote then comes before the other cells of its row, whole rows follow, and the start of another
+    comes last. Returns nothing if any line is not such a row.
     """
     found: set[str] = set()
     for place, cell in enumerate(cells):
@@ -189,9 +189,9 @@ def _labels_inside(cells: list[str], header: list[str], label: int) -> set[str]:
 
 
 def _split_lines(file: DataFile) -> _Cells:
-    """Split tab-separated text: a line is a row, a tab ends a cell, and quotes are the text's own.
+    """Split tab-separated text: a line is a row, a tab ends a cell, and quotes belong to the text.
 
-    But for a cell in quotes as a whole, its inner quotes doubled: so spreadsheets write a text with a quote in it.
+    Except for a fully quoted cell with doubled inner quotes, as spreadsheets write a text that contains a quote.
     """
     with open_text(file) as lines:
         for number, line in enumerate(lines, 1):
@@ -256,7 +256,7 @@ def _check_header(name: str, header: list[str], fields: Fields) -> None:
 
 @contextmanager
 def _long_cells() -> Iterator[None]:
-    """Lift the limit of 131,072 characters a cell, which `csv` keeps for the whole process."""
+    """Lift the limit of 131,072 characters per cell, which `csv` keeps for the whole process."""
     before = csv.field_size_limit(_LONGEST_CELL_CHARACTERS)
     try:
         yield
@@ -276,14 +276,14 @@ def _read_parquet(file: DataFile, fields: Fields) -> Iterator[Record | BadRow]:
             batches = table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted)
             yield from _arrow_records(batches, wanted, fields.label, classes)
     except pa.ArrowException as error:
-        raise DataError(f"{file.name} is not a sound Parquet file: {error}. Copy or write it again.") from error
+        raise DataError(f"{file.name} is not a valid Parquet file: {error}. Copy or write it again.") from error
 
 
 def _stored_classes(name: str, schema: Any, label: str | None) -> list[str] | None:
     """Return the class names that `datasets` wrote into a Parquet file, if `label` is a class label.
 
     Raises:
-        DataError: the file says that the labels are numbers of classes, and not what the classes are called.
+        DataError: the file says that the labels are class numbers, but does not name the classes.
     """
     # Read without `datasets`, which refuses files of newer versions for features that we do not use.
     stored: bytes = (schema.metadata or {}).get(b"huggingface", b"{}")
@@ -297,7 +297,7 @@ def _stored_classes(name: str, schema: Any, label: str | None) -> list[str] | No
     names = feature.get("names")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(
-            f"{name}: column '{label}' holds numbers of classes, and the names of these are not in the file (metadata "
+            f"{name}: column '{label}' holds class numbers, but their names are not in the file (metadata "
             f"'huggingface': {excerpt(names)}). Write the file again, with names as labels."
         )
     return names
@@ -369,10 +369,10 @@ def _arrow_record(
 
 
 def _class_names(ids: object, classes: Sequence[str]) -> object:
-    """Return the name of a class id, or those of a list of them; ``None`` where there is no class.
+    """Return the name of a class id, or names of a list of ids; ``None`` if there is no class.
 
     Raises:
-        IndexError: an id that is none of the data set's.
+        IndexError: an id that is not one of the data set's.
     """
     if isinstance(ids, list):
         return [_class_names(class_id, classes) for class_id in ids]

@@ -1,4 +1,4 @@
-"""What readers hand to the checks: a record, or the reason why there is none."""
+"""Output of the readers: a record, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from limbeck.errors import ConfigError
 __all__ = ["BadRow", "Fields", "Record", "Unit", "brief", "excerpt", "named_fields", "printable"]
 
 Unit = Literal["line", "row"]
-"""What a record's number counts: lines of a text file, or rows where a format has no lines."""
+"""The unit of a record's number: lines of a text file, or rows if a format has no lines."""
 
 _LONGEST_REASON = 300
 
@@ -27,13 +27,13 @@ class Fields:
     text_pair: str | None = None
     """The second text of a pair; ``None`` for tasks on single texts."""
     label: str | None = None
-    """The label; ``None`` where no labels are to be read."""
+    """The label; ``None``: do not read labels."""
     teacher_label: str | None = None
-    """The label that a teacher gave the row; ``None`` where none is to be read."""
+    """A teacher's label for the row; ``None``: do not read it."""
     teacher_confidence: str | None = None
-    """How sure the teacher was of it, from 0 to 1; ``None`` where that is not to be read."""
+    """The teacher's confidence in it, from 0 to 1; ``None``: do not read it."""
     teacher_rationale: str | None = None
-    """The rationale that a teacher gave for its label; ``None`` where none is to be read."""
+    """The teacher's rationale for its label; ``None``: do not read it."""
     more: tuple[str, ...] = ()
     """Further fields, such as a column for each label."""
 
@@ -49,7 +49,7 @@ class Fields:
 
 
 def named_fields(text: str | None, text_pair: str | None, label: str | None) -> Fields | None:
-    """Return the fields that options name; ``None`` where none is named. Raises `ConfigError` if the text is not."""
+    """Return the fields named by options, ``None`` if none. Raises `ConfigError` if only the text is missing."""
     if text is None and (text_pair or label):
         raise ConfigError("--text-pair and --label go with --text: name all fields of the rows")
     return Fields(text, text_pair, label) if text else None
@@ -64,17 +64,17 @@ class Record(NamedTuple):
 
 
 class BadRow(NamedTuple):
-    """Why one row cannot be used."""
+    """The reason why one row cannot be used."""
 
     number: int
     field: str | None
-    """The field at fault; ``None`` where the whole row is."""
+    """The bad field; ``None`` if the whole row is bad."""
     reason: str
     row: object
-    """The row: its raw text, or its fields where it could be split into them."""
+    """The row: its raw text, or its fields if it could be split."""
     unit: Unit = "line"
     looks_like: tuple[str, str] | None = None
-    """A label that is unknown, and the known one that a reader would take it for."""
+    """An unknown label, and the known one that it looks like."""
 
     def describe(self, file: str) -> str:
         """Return one line for an error message.
@@ -92,7 +92,7 @@ def printable(word: str) -> str:
 
 
 def brief(message: str) -> str:
-    """Return `message` cut to a length that a list of messages can bear."""
+    """Return `message` cut to a length suitable for a list of messages."""
     return message if len(message) <= _LONGEST_REASON else shorten(message, _LONGEST_REASON, placeholder=" ...")
 
 

@@ -1,4 +1,4 @@
-"""Which files, or which data set of the Hugging Face hub, the user means by a source."""
+"""Resolving sources to files or data sets of the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DataFile:
 
     @property
     def name(self) -> str:
-        """How messages and origins call it."""
+        """Its name in messages and origins."""
         # Bytes of a name that are not UTF-8 would be lone surrogates, which no report can hold.
         return os.fsencode(self.path).decode("utf-8", "backslashreplace")
 
@@ -46,7 +46,7 @@ class HubData:
 
     @property
     def name(self) -> str:
-        """How messages and origins call it."""
+        """Its name in messages and origins."""
         config = "" if self.config is None else f":{self.config}"
         revision = "" if self.revision is None else f"@{self.revision}"
         return f"{_HUB}{self.repository}{config}{revision} ({self.split})"
@@ -55,11 +55,11 @@ class HubData:
 def find_sources(
     sources: str | Path | Sequence[str | Path], *, base: Path | None, split: str
 ) -> list[DataFile | HubData]:
-    """Resolve what the user wrote to files and hub data sets, in the order given.
+    """Resolve what the user wrote to files and hub data sets, in the given order.
 
     Args:
         sources: files, folders, or ``hub:NAME[:CONFIG][@REVISION]``. A folder means the data files
-            directly in it, by name; hidden and other files are passed over.
+            directly in it, by name; hidden and other files are ignored.
         base: the folder that relative paths start from; ``None``: the current one.
         split: the split to read from the hub; files have no splits.
 
@@ -77,7 +77,7 @@ def find_sources(
             try:
                 path = (base or Path()) / Path(source).expanduser()
             except RuntimeError as error:
-                raise DataError(f"{source}: no such user's home folder. Check the name after the ~.") from error
+                raise DataError(f"{source}: no home folder of this user. Check the name after the ~.") from error
             try:
                 found.extend(_files_at(path))
             except OSError as error:

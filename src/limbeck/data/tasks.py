@@ -1,4 +1,4 @@
-"""What the user wants done."""
+"""The task of classification."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _one_line(text: str) -> str:
 
 
 OneLine = Annotated[str, AfterValidator(_one_line)]
-"""What a label means, in a line."""
+"""A label's meaning, in one line."""
 
 
 class Classification(BaseModel):
@@ -44,7 +44,7 @@ class Classification(BaseModel):
     """All label names in order; default: the teacher's, or those found in the training rows, sorted. A mapping gives
     each name a line that says what it means, for prompts (``descriptions``)."""
     descriptions: dict[str, OneLine] = {}
-    """What labels mean, by their names; prompts show it."""
+    """Meanings of labels, by name, shown in prompts."""
 
     @model_validator(mode="before")
     @classmethod
@@ -52,7 +52,7 @@ class Classification(BaseModel):
         if not isinstance(values, dict) or not isinstance(values.get("labels"), dict):
             return values
         if values.get("descriptions"):
-            raise ValueError("labels is a mapping with what each label means, so leave out descriptions")
+            raise ValueError("labels already maps each label to its meaning, so remove descriptions")
         said = {name: line for name, line in values["labels"].items() if line is not None}
         return {**values, "labels": list(values["labels"]), "descriptions": said}
 
@@ -61,7 +61,7 @@ class Classification(BaseModel):
         for name in self.descriptions:
             if self.labels is None or name not in self.labels:
                 raise ValueError(
-                    f"descriptions: '{name}' is none of the labels; {near_misses(name, self.labels or [])}"
+                    f"descriptions: '{name}' is not one of the labels; {near_misses(name, self.labels or [])}"
                 )
         return self
 

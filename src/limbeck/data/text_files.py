@@ -1,4 +1,4 @@
-"""Opens text files, compressed or not, and says in plain words why one cannot be read."""
+"""Opening text files, compressed or not, with clear errors for those that cannot be read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOT_UTF8 = {
     b"\x1f\x8b": "compressed with gzip; add .gz to its name",
     b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or export it as CSV",
 }
-"""What the first bytes of files say that are often given by mistake."""
+"""First bytes of files that are often given by mistake."""
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def refuse_unreadable(file: DataFile) -> Iterator[None]:
     except EOFError as error:
         raise DataError(f"{file.name} ends too early: it was cut short. Copy or download it again.") from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{file.name} is not a sound gzip file: {error}. Copy or download it again.") from error
+        raise DataError(f"{file.name} is not a valid gzip file: {error}. Copy or download it again.") from error
     except OSError as error:
         raise DataError(f"{file.name} cannot be read: {error.strerror or error}. Check its permissions.") from error
 

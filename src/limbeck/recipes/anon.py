@@ -29,7 +29,7 @@ def anon(
     hidden_weight: float = 0.0,
     rationale_weight: float = 0.0,
 ) -> Recipe:
-    """``-sum_c p_c log q_c`` with the teacher's probabilities p, easy rows first; no gold label is read.
+    """``-sum_c p_c log q_c`` with the teacher's probabilities p, easy rows first; no gold labels are read.
 
     Optional: ``+ hidden_weight |W norm(h_S) - norm(h_T)|^2 / d_T`` (`HiddenStates`), and ``- rationale_weight mean_t
     log q(r_t | x, r_<t)`` with the teacher's rationale r (`RationaleCrossEntropy`).
@@ -41,18 +41,18 @@ def anon(
     Models", NAACL Student Research Workshop, ACL Anthology 2025.naacl-srw.43, equation 1
 
     Args:
-        labels: ``soft``: the teacher's probabilities; ``hard``: all on its likeliest label.
+        labels: ``soft``: the teacher's probabilities; ``hard``: all on its most likely label.
         order: ``progressive``: stage j of S trains on the rows up to the quantile j/S of difficulty; ``random``: all
             rows from the first step on, for the same number of steps.
         stages: S. All stages share one optimiser and one schedule, and pass over their rows equally often.
-        difficulty: ``entropy`` of the teacher's probabilities; ``least_sure``: one less the highest of them;
-            ``student_loss``: the student's loss on them before it is trained.
-        class_quota: least share of each class in a stage, unless there are no more rows of it.
+        difficulty: ``entropy`` of the teacher's probabilities; ``least_sure``: one minus the highest of them;
+            ``student_loss``: the untrained student's loss on them.
+        class_quota: minimum share of each class in a stage, unless there are no more rows of it.
         unsure_weight: weight of rows whose entropy is above 0.9; the paper has no such weights, so all weigh the same.
-        hidden_weight: of the hidden states; the paper names such a term and gives no weight, 0.1 is a start. Needs a
-            teacher whose weights are here and a student that reads the same tokens (``student.head: verbaliser``).
-        rationale_weight: of the cross-entropy on the teacher's rationales, a second task of a student with ``head:
-            verbaliser``; 0.3 is a start. They are read (``teacher.rationale``), or an API is asked for them.
+        hidden_weight: weight of the hidden states; the paper gives none, 0.1 is a start. Needs a local teacher and a
+            student that reads the same tokens (``student.head: verbaliser``).
+        rationale_weight: weight of the cross-entropy on the teacher's rationales, a second task of a student with
+            ``head: verbaliser``; 0.3 is a start. They are read (``teacher.rationale``), or requested from an API.
     """
     require_share("class_quota", class_quota)
     if stages < 1:

@@ -1,4 +1,4 @@
-"""What a recipe needs, and what the sections of a run file give: one check, one message that names both sides."""
+"""A recipe's needs against what the sections of a run file offer: one check, one message that names both sides."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ __all__ = ["Capability", "Idle", "Lack", "needed_by", "require"]
 
 
 class Capability(Enum):
-    """What some recipes need and not every run has; the value says so of a recipe."""
+    """Something that some recipes need and not every run has; the value is a verb phrase for a recipe."""
 
     HIDDEN_STATES = "reads the teacher's hidden states"
     FIRST_STATES = "reads the teacher's [CLS] token"
     RATIONALES = "learns the teacher's rationales"
     PROBABILITIES = "compares probabilities with the teacher's"
     OTHER_TEMPERATURES = "compares probabilities at other temperatures than 1"
-    WRITING = "has completions of prompts written"
-    TEACHER_TEXTS = "trains on completions that the teacher wrote beforehand"
-    BEAM_SEARCH = "has the teacher search with beams"
-    CORPUS = "trains on plain text beside the task"
-    SHARED_ROWS = "has a stage whose texts can share a row"
+    WRITING = "generates completions of prompts"
+    TEACHER_TEXTS = "trains on completions that the teacher generated beforehand"
+    BEAM_SEARCH = "uses beam search with the teacher"
+    CORPUS = "trains on plain text in addition to the task"
+    SHARED_ROWS = "has a stage in which texts can share a row"
 
 
 class Lack(NamedTuple):
-    """Something that a run does not give."""
+    """Something that a run does not offer."""
 
     of: Capability
     because: str
-    """Which section, and why: ``teacher.api gives labels only``."""
+    """The section, and why: ``teacher.api gives labels only``."""
     instead: str
     """What to do about it."""
 
@@ -44,12 +44,12 @@ class Idle(NamedTuple):
 
     of: Capability
     option: str
-    """As the run file has it: ``teacher.rationale``."""
+    """Its name in the run file: ``teacher.rationale``."""
     instead: str
 
 
 def needed_by(recipe: Recipe) -> frozenset[Capability]:
-    """Return what a recipe needs, as far as it is not in every run."""
+    """Return a recipe's needs that not every run meets."""
     needs, by_teacher = recipe.needs, recipe.part(TeacherWritten)
     wanted = {
         Capability.HIDDEN_STATES: needs.teacher_hidden,
@@ -69,16 +69,16 @@ def needed_by(recipe: Recipe) -> frozenset[Capability]:
 def require(
     said: str, recipe: Recipe, offers: Iterable[Lack | Idle], *, beside: Iterable[Recipe] | None = None
 ) -> None:
-    """Check that a run gives all that a recipe needs, and has no option that does nothing for any recipe of it.
+    """Check that a run meets all of a recipe's needs, and has no option that does nothing for any of its recipes.
 
     Args:
-        said: what messages call the recipe: ``recipe 'kd'``.
-        recipe: with the run file's arguments.
-        offers: what the sections of the run file lack, and which of their options are for some recipes only.
-        beside: other recipes of the run, which may be what an option is for; ``None``: options are not looked at.
+        said: the recipe's name in messages: ``recipe 'kd'``.
+        recipe: the recipe with the run file's arguments.
+        offers: what the sections of the run file lack, and which of their options are only for some recipes.
+        beside: other recipes of the run, which an option may be for; ``None``: do not check options.
 
     Raises:
-        ConfigError: names recipe, section and the way out.
+        ConfigError: gives recipe, section and remedy.
     """
     needed, said = needed_by(recipe), f"{said} with these arguments"
     anywhere = needed.union(*map(needed_by, beside or []))

@@ -1,4 +1,4 @@
-"""The recipes by name: the one table between words typed by users and functions."""
+"""The recipes by name: the one table between names that users type and functions."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ RecipeFunction = Callable[..., Recipe | Sequence[Stage]]
 
 @dataclass(frozen=True)
 class RecipeCard:
-    """What a user wants to know before choosing a recipe; read off the recipe itself."""
+    """What a user wants to know before choosing a recipe; derived from the recipe itself."""
 
     name: str
     summary: str
@@ -56,7 +56,7 @@ class RecipeCard:
     needs: list[str]
     defaults: dict[str, Any]
     kinds: tuple[str, ...]
-    """The kinds of task it suits; none for a recipe that cannot be made without arguments."""
+    """The kinds of task it suits; none for a recipe that cannot be built without arguments."""
     left_out: str = ""
     """Terms of the paper that the defaults leave out."""
 
@@ -65,16 +65,16 @@ def build_recipe(name: str, arguments: Mapping[str, Any], kind: str) -> Recipe:
     """Return a recipe for a kind of task.
 
     Args:
-        name: a name in `RECIPES`, or anyone's own function as ``my.module:function``.
+        name: a name in `RECIPES`, or a user's function as ``my.module:function``.
         arguments: keyword arguments of the recipe.
-        kind: of the run.
+        kind: the run's kind of task.
 
     Raises:
         ConfigError: unknown name or argument, a value of the wrong type or out of range, or a recipe for other kinds.
     """
     function = _find(name, kind)
     if name in RECIPES:
-        _require_suited(name, kind, _as_recipe(name, function()))  # before arguments that no recipe of this kind has
+        _require_suited(name, kind, _as_recipe(name, function()))  # before unknown arguments
     recipe = _as_recipe(name, _call(name, function, arguments))
     _require_suited(name, kind, recipe)
     recipe = for_kind(recipe, kind)
@@ -96,12 +96,12 @@ def _require_suited(name: str, kind: str, recipe: Recipe) -> None:
     if kind in suited:
         return
     if not suited:
-        raise ConfigError(f"recipe '{name}' has terms and sources that no one kind of task has together")
+        raise ConfigError(f"recipe '{name}' combines terms and sources that no kind of task has together")
     runs = {one.name: one.named(one.runs) for one in KINDS.values()}
     is_for = " and ".join(words for one, words in runs.items() if one in suited)
     raise ConfigError(
         f"recipe '{name}' is for {is_for}, not for {runs[kind]}. Recipes for this task: "
-        f"{', '.join(recipes_for(kind))} (limbeck recipes NAME says what they do)"
+        f"{', '.join(recipes_for(kind))} (limbeck recipes NAME describes them)"
     )
 
 
@@ -109,7 +109,7 @@ def _call(name: str, function: RecipeFunction, arguments: Mapping[str, Any]) -> 
     try:
         known = list(inspect.signature(function).parameters)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"recipe '{name}' is no function whose arguments can be read: {error}") from error
+        raise ConfigError(f"recipe '{name}' is not a function with readable arguments: {error}") from error
     unknown = [f"recipe.{key}: '{name}' has no such argument; {near_misses(key, known)}" if known else
                f"recipe.{key}: '{name}' takes no arguments" for key in arguments if key not in known]  # fmt: skip
     if unknown:
@@ -129,12 +129,12 @@ def _call(name: str, function: RecipeFunction, arguments: Mapping[str, Any]) -> 
 
 
 def _as_recipe(name: str, made: Any) -> Recipe:
-    """Return a recipe; stages alone are one with the function's name."""
+    """Return a recipe; a list of stages becomes one with the function's name."""
     if isinstance(made, list):
         made = Recipe(name.rpartition(":")[2], tuple(made))
     if not isinstance(made, Recipe) or not all(isinstance(stage, Stage) for stage in made.stages):
         raise ConfigError(
-            f"recipe '{name}' returned {type(made).__name__}, where a Recipe or a list of limbeck's Stage belongs"
+            f"recipe '{name}' returned {type(made).__name__}, but must return a Recipe or a list of limbeck's Stage"
         )
     return made
 
@@ -145,7 +145,7 @@ def recipe_cards() -> list[RecipeCard]:
 
 
 def recipe_card(name: str) -> RecipeCard:
-    """Return summary, paper, needs, defaults and what they leave out, from docstring, signature and stages.
+    """Return a recipe's summary, paper, needs, defaults and omissions, from docstring, signature and stages.
 
     Raises:
         ConfigError: unknown name.
@@ -165,7 +165,7 @@ def recipe_card(name: str) -> RecipeCard:
 
 
 def _paragraph(doc: str, head: str) -> str:
-    """Return the paragraph of a docstring that begins with `head`, without it; empty where there is none."""
+    """Return the paragraph of a docstring that begins with `head`, without it; empty if there is none."""
     found = (part.removeprefix(head) for part in doc.split("\n\n") if part.startswith(head))
     return _one_line(next(found, "").replace("`", ""))
 
@@ -175,7 +175,7 @@ def _one_line(text: str) -> str:
 
 
 def _needs(recipe: Recipe, kinds: tuple[str, ...]) -> list[str]:
-    """Return in words what must be there for a recipe."""
+    """Return a recipe's needs in words."""
     outputs = {KINDS[kind].output for kind in kinds}
     if outputs == {"candidates"}:
         wanted = _of_records(recipe)
@@ -189,8 +189,8 @@ def _needs(recipe: Recipe, kinds: tuple[str, ...]) -> list[str]:
 def _of_rows(recipe: Recipe, *, texts: bool) -> list[tuple[str, bool]]:
     needs = recipe.needs
     return [
-        ("labels (of texts: completions)" if texts else "labels", needs.labels),
-        ("teacher logits (of texts: and its vocabulary)" if texts else "teacher logits", needs.logits),
+        ("labels (for texts: completions)" if texts else "labels", needs.labels),
+        ("teacher logits (for texts: and its vocabulary)" if texts else "teacher logits", needs.logits),
         ("teacher hidden states", needs.teacher_hidden),
         ("teacher [CLS] states", bool(needs.teacher_first)),
         ("equal width", bool(needs.teacher_taps)),
@@ -216,7 +216,7 @@ def _of_records(recipe: Recipe) -> list[tuple[str, bool]]:
 def _of_texts(recipe: Recipe) -> list[tuple[str, bool]]:
     return [
         ("completions", recipe.reads_completions),
-        ("a teacher that writes", recipe.part(TeacherWritten) is not None),
+        ("a generative teacher", recipe.part(TeacherWritten) is not None),
         ("teacher logits and its vocabulary", recipe.needs.logits),
         ("the student's own texts", recipe.samples),
     ]

@@ -23,7 +23,7 @@ def distilbert(
 
     The weights are those of the released code, where the second term is masked language modelling; on
     a classification task the gold labels take its place (``label_weight: 0`` needs none). The student
-    needs the teacher's width and tokens; `student.from_teacher` with ``layers: spread`` is the paper's.
+    needs the teacher's width and tokens; `student.from_teacher` with ``layers: spread`` is the paper's choice.
 
     Paper: Sanh et al. 2019, "DistilBERT, a distilled version of BERT", arXiv:1910.01108
 

@@ -32,7 +32,7 @@ def distillm(
 ) -> Recipe:
     """``KL(p || alpha p + (1 - alpha) q)`` or ``KL(q || (1 - alpha) p + alpha q)``, adaptively off-policy.
 
-    Left out by default: the paper's language-modelling loss on plain text beside the task, which is there with
+    Left out by default: the paper's language-modelling loss on plain text in addition to the task, available with
     ``corpus_weight: 1`` and ``data.corpus``
 
     Paper: Ko et al. 2024, "DistiLLM: Towards Streamlined Distillation for Large Language Models", ICML,
@@ -40,13 +40,13 @@ def distillm(
 
     Args:
         divergence: ``skew_forward_kl`` or ``skew_reverse_kl``.
-        alpha: of the skew; towards 0 it is the plain KL.
+        alpha: strength of the skew; towards 0 it is the plain KL.
         capacity: texts in the replay buffer.
-        validations: how often the validation loss decides on more of the student's texts.
-        fresh: how the share of newly written texts changes over the stage.
-        corpus_weight: of the language-modelling loss on plain text (data.corpus); the paper has 1.
+        validations: number of evaluations of the validation loss, which decides on more of the student's texts.
+        fresh: how the share of newly generated texts changes over the stage.
+        corpus_weight: weight of the language-modelling loss on plain text (data.corpus); the paper has 1.
         fine_tune_fraction: share of the steps for fine-tuning on the rows first; 0 for a student that was fine-tuned.
-        max_new_tokens: longest text that is written.
+        max_new_tokens: maximum length of a generated text.
     """
     texts = (CompletionSource.DATA, CompletionSource.STUDENT)
     terms = (

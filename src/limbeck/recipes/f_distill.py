@@ -32,12 +32,12 @@ def f_distill(
 ) -> Recipe:
     """One of four f-divergences between whole texts, as a sum of per-token divergences; no gold completions.
 
-    Texts are sampled and carry no gradient: the teacher's are written once, the student's anew in every step. KL
-    reads the teacher's, RKL the student's, JS and TVD both. KL and RKL decompose exactly; JS with
+    Texts are sampled and carry no gradient: the teacher's are generated once, the student's again in every step. KL
+    uses the teacher's, RKL the student's, JS and TVD both. KL and RKL decompose exactly; JS with
     ``m = beta p + (1 - beta) q`` of the conditionals is the paper's approximation; TVD is an upper bound.
 
-    Left out by default: the paper's hints of hidden states in the first stage, which are there with ``hint_weight: 3``
-    for a student of the teacher's width
+    Left out by default: the paper's hints of hidden states in the first stage, available with ``hint_weight: 3`` for a
+    student of the teacher's width
 
     Paper: Wen et al. 2023, "f-Divergence Minimization for Sequence-Level Knowledge Distillation", ACL,
     arXiv:2307.15190, sections 3.1 to 3.5
@@ -45,10 +45,10 @@ def f_distill(
     Args:
         variant: ``kl``, ``rkl``, ``js`` or ``tvd``.
         pre_distillation_fraction: share of the steps for ``0.8 KL + 0.2 CE`` on the rows first.
-        hint_weight: of hints of hidden states in that stage; the paper has 3, for students of the teacher's width.
-        hint_layers: which teacher layers the student's are compared with; as in ``student.from_teacher.layers``.
+        hint_weight: weight of hidden-state hints in that stage; the paper has 3, for students of the teacher's width.
+        hint_layers: the teacher layers that the student's are compared with, as in ``student.from_teacher.layers``.
         beta: weight of the teacher in JS's mixture.
-        max_new_tokens: longest text that is written.
+        max_new_tokens: maximum length of a generated text.
     """
     stages: tuple[Stage, ...] = ()
     if pre_distillation_fraction:

@@ -12,10 +12,10 @@ __all__ = ["fine_tune"]
 
 
 def fine_tune() -> Recipe:
-    """Cross-entropy on the labelled rows, of texts on their completions; no teacher.
+    """Cross-entropy on the labelled rows (for texts, on their completions); no teacher.
 
     Paper: Devlin et al. 2019, "BERT: Pre-training of Deep Bidirectional Transformers", arXiv:1810.04805, section 4; of
-    texts Ouyang et al. 2022, "Training language models to follow instructions with human feedback", arXiv:2203.02155,
+    texts: Ouyang et al. 2022, "Training language models to follow instructions with human feedback", arXiv:2203.02155,
     section 3.5
     """
     stage = Stage("fine_tune", (WeightedTerm("labels", LabelCrossEntropy()),), source=GivenRows("labelled"))

@@ -1,4 +1,4 @@
-"""On-policy distillation: the teacher judges what the student writes."""
+"""On-policy distillation: the teacher scores what the student generates."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ def gkd(
 ) -> Recipe:
     """Generalised Jensen-Shannon divergence, on the student's own texts in a share of the steps.
 
-    With a reward, equation 5 of the paper: ``reward_weight`` times the expected reward of what the student writes,
-    less ``1 - reward_weight`` times the divergence, whatever the share of steps. The reward counts in the steps on
-    the student's own texts alone, so there it weighs ``reward_weight / on_policy_fraction``. A text is weighed by its
-    reward less the mean of the step's other texts, and dropout is off.
+    With a reward, equation 5 of the paper: ``reward_weight`` times the expected reward of the student's texts, minus
+    ``1 - reward_weight`` times the divergence, whatever the share of steps. The reward counts only in the steps on the
+    student's own texts, so its weight there is ``reward_weight / on_policy_fraction``. A text's weight is its reward
+    minus the mean of the step's other texts, and dropout is off.
 
     Paper: Agarwal et al. 2024, "On-Policy Distillation of Language Models: Learning from Self-Generated Mistakes",
     ICLR, arXiv:2306.13649, algorithm 1; with a reward: section 3.1, equation 5
 
     Args:
-        on_policy_fraction: lambda; 1 reads no completion of the rows after fine-tuning.
-        beta: of the divergence; 0 is the forward and 1 the reverse KL.
+        on_policy_fraction: lambda; 1 uses no completions of the rows after fine-tuning.
+        beta: beta of the divergence; 0 is the forward and 1 the reverse KL.
         fine_tune_fraction: share of the steps for fine-tuning on the rows first; 0 for a student that was fine-tuned.
-        otherwise: whose completions the other steps read.
-        max_new_tokens: longest text that is written.
-        temperature: of writing; the loss has temperature 1. With a reward it must be 1.
+        otherwise: source of the completions in the other steps.
+        max_new_tokens: maximum length of a generated text.
+        temperature: sampling temperature; the loss has temperature 1. With a reward it must be 1.
         reward: a function ``my.module:function`` of prompts and completions (lists of text) that returns numbers.
-        reward_weight: 1 - alpha of equation 5.
+        reward_weight: 1 - alpha in equation 5.
 
     Raises:
-        ConfigError: a reward with a temperature other than 1, or without any text of the student.
+        ConfigError: a reward with a temperature other than 1, or without any texts of the student.
     """
     source = OnPolicy(
         on_policy_fraction,
@@ -72,7 +72,7 @@ def gkd(
         tuple(terms),
         share=1 - fine_tune_fraction,
         source=source,
-        # The text was drawn from the student as it is, not from one of its dropout masks.
+        # The text was drawn from the student without dropout, not from one of its dropout masks.
         settings={} if reward is None else {"dropout": 0.0},
     )
     return Recipe("GKD", (*sft_first(fine_tune_fraction), stage))

@@ -20,16 +20,16 @@ def kd(
     loss_temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0,
     label_weight: Annotated[float, Field(ge=0, le=1)] = 0.5,
 ) -> Recipe:
-    """``label_weight CE(gold) + (1 - label_weight) T^2 KL(teacher_T || student_T)``; of texts at every token.
+    """``label_weight CE(gold) + (1 - label_weight) T^2 KL(teacher_T || student_T)``; for texts, at every token.
 
-    With ``label_weight: 0`` no label is read: all rows of a classifier may be unlabelled. Otherwise the first term
-    speaks about what is labelled only, the second about all.
+    With ``label_weight: 0`` no labels are read: all rows of a classifier may be unlabelled. Otherwise the first term
+    covers only labelled rows, the second all rows.
 
     Paper: Hinton, Vinyals, Dean 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531
 
     Args:
         loss_temperature: T; higher shows more of the teacher's view of what is unlikely.
-        label_weight: weight of the gold labels (of texts: the tokens that the rows have), 0 to 1.
+        label_weight: weight of the gold labels (for texts: the tokens in the rows), 0 to 1.
     """
     terms = (
         WeightedTerm("divergence", ForwardKL(loss_temperature), weight=1 - label_weight),

@@ -1,4 +1,4 @@
-"""The kinds of task, and which of them a recipe suits: that follows from its terms and sources."""
+"""The kinds of task, and which of them a recipe suits, derived from its terms and sources."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["DEFAULT_KIND", "KINDS", "Kind", "for_kind", "suits"]
 
 
 class Kind(NamedTuple):
-    """What is known of a kind of task outside its folder, ``limbeck.tasks.NAME``."""
+    """The facts about a kind of task that are used outside its folder, ``limbeck.tasks.NAME``."""
 
     name: str
-    """In run files (``task.kind``), records and folders."""
+    """Its name in run files (``task.kind``), records and folders."""
     title: str
-    """In the list of recipes."""
+    """Its title in the list of recipes."""
     runs: str
-    """What messages call its runs."""
+    """Its runs, in messages."""
     output: Output
-    """What its students put out."""
+    """The output of its students."""
     shares_budget: bool = True
     """Whether the stages of a recipe share the optimiser steps of a run, or each has its own."""
 
     def named(self, words: str) -> str:
-        """Return words for this kind with what selects it in a run file, which the default need not say."""
+        """Return words for this kind, with the key that selects it in a run file unless it is the default."""
         return words if self.name == DEFAULT_KIND else f"{words} (task.kind: {self.name})"
 
 
@@ -49,11 +49,11 @@ KINDS = {
 """All kinds of task by name: the one list of them."""
 
 DEFAULT_KIND = next(iter(KINDS))
-"""The kind of a run file that names none."""
+"""The kind of a run file that does not set one."""
 
 
 def suits(recipe: Recipe) -> frozenset[str]:
-    """Return the kinds of task whose students all terms can read and whose rows all sources can give."""
+    """Return the kinds of task whose students suit all terms and whose rows suit all sources."""
     read = [term.term.suits for stage in recipe.stages for term in stage.terms]
     given = [_given_to(stage.source) for stage in recipe.stages]
     ranks = recipe.options != RankingOptions() or recipe.starts_from == "teacher"
@@ -62,7 +62,7 @@ def suits(recipe: Recipe) -> frozenset[str]:
 
 
 def for_kind(recipe: Recipe, kind: str) -> Recipe:
-    """Return a recipe whose terms are those of the kind's students."""
+    """Return the recipe with its terms for the kind's students."""
     output = KINDS[kind].output
     stages = tuple(
         replace(stage, terms=tuple(replace(term, term=term.term.of(output)) for term in stage.terms))
@@ -72,7 +72,7 @@ def for_kind(recipe: Recipe, kind: str) -> Recipe:
 
 
 def _given_to(source: Source) -> frozenset[Output]:
-    """Return the students, by what they put out, that can be trained on a source."""
+    """Return the outputs of students that can be trained on a source."""
     if source == GivenRows("labelled"):
         return ALL_OUTPUTS
     if source == GivenRows("all"):

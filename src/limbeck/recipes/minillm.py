@@ -31,27 +31,27 @@ def minillm(
     max_new_tokens: Annotated[int, Field(ge=1)] = 128,
     released_code: bool = False,
 ) -> Recipe:
-    """``KL(student || teacher)`` of whole texts: its single-step part exactly, the rest by clipped policy gradient.
+    """``KL(student || teacher)`` of whole texts: its single-step part exactly, the rest by clipped policy gradients.
 
-    Texts are written in rounds by a mixture of student and teacher. A token's reward counts as 100 at most, and as
-    -100 at least, as in the released code.
+    Texts are generated in rounds by a mixture of student and teacher. A token's reward is clipped to between -100 and
+    100, as in the released code.
 
-    Left out by default: the paper's language-modelling loss on plain text beside the task, which is there with
+    Left out by default: the paper's language-modelling loss on plain text in addition to the task, available with
     ``corpus_weight: 1`` and ``data.corpus``
 
     Paper: Gu et al. 2024, "MiniLLM: Knowledge Distillation of Large Language Models", ICLR, arXiv:2306.08543
 
     Args:
-        teacher_fraction: alpha of the mixture that writes.
-        prompts: texts of a round.
-        inner_epochs: how often each text is trained on.
-        clip: of the probability ratio.
-        corpus_weight: of the language-modelling loss on plain text (data.corpus); the paper has 1.
+        teacher_fraction: alpha of the mixture that generates.
+        prompts: texts per round.
+        inner_epochs: number of passes over each text.
+        clip: clipping range of the probability ratio.
+        corpus_weight: weight of the language-modelling loss on plain text (data.corpus); the paper has 1.
         fine_tune_fraction: share of the steps for fine-tuning on the rows first; 0 for a student that was fine-tuned.
-        max_new_tokens: longest text that is written.
-        released_code: weigh tokens as the released code does, not as the paper; the gradient is then no longer that of
-            the divergence: a token's return holds its own reward, later ones are discounted by 0.95, rewards are
-            doubled, and returns scaled to mean 0 and variance 1 over a round.
+        max_new_tokens: maximum length of a generated text.
+        released_code: weight tokens as the released code does, not as in the paper; the gradient is then no longer
+            that of the divergence: a token's return includes its own reward, later ones are discounted by 0.95,
+            rewards are doubled, and returns are scaled to mean 0 and variance 1 over a round.
     """
     own = (CompletionSource.STUDENT,)
     terms = (

@@ -20,13 +20,13 @@ def ml_dft(
     optim: Literal["adamw", "sgd"] = "adamw",
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
 ) -> Recipe:
-    """``CE(gold)`` on all labelled records of all languages together; no prompts but the task's name, no teacher.
+    """``CE(gold)`` on all labelled records of all languages together; no prompts except the task's name, no teacher.
 
     Paper: the baseline ML-DFT of Hughes et al. 2025, doi 10.5281/zenodo.15232962
 
     Args:
         optim: AdamW, or gradient descent with momentum 0.9 (the paper says SGD).
-        learning_rate: default: that of the run's English stage with AdamW, 0.01 with SGD.
+        learning_rate: by default that of the run's English stage with AdamW, 0.01 with SGD.
     """
     rate = learning_rate or (1e-2 if optim == "sgd" else None)
     settings: dict[str, Any] = {"optim": optim} | ({"learning_rate": rate} if rate else {})

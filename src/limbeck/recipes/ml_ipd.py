@@ -24,22 +24,22 @@ def ml_ipd(
     label_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0,
     start: Literal["source_model", "backbone"] = "source_model",
 ) -> Recipe:
-    """``sum_k (y_T - y_S)^2`` of centred candidate scores, English model to student; then ``CE(gold)`` on few labels.
+    """``sum_k (y_T - y_S)^2`` of centred candidate scores, English model to student; ``CE(gold)`` on a few labels.
 
     The student starts as a copy of the English model and learns to answer in every target language as the
-    English model does, from text without labels; then come a few labelled records of each language.
+    English model does, from unlabelled text; then follow a few labelled records of each language.
 
     Paper: Hughes et al. 2025, "Cross-Lingual Instruction Alignment in Large Language Models via Lightweight
     Prompt Distillation", doi 10.5281/zenodo.15232962
 
     Args:
-        pairing: what the teacher reads. ``parallel``: the English text, while the student reads its
-            translation. ``same``: the target-language text, which needs no translations. ``mixed``: each batch
-            one or the other by a coin.
-        confidence_threshold: leave a record out where the teacher's highest probability is below this.
+        pairing: the teacher's input. ``parallel``: the English text, while the student reads its translation.
+            ``same``: the target-language text, which needs no translations. ``mixed``: one or the other, by a
+            coin for each batch.
+        confidence_threshold: leave out a record if the teacher's highest probability is below this.
         outputs: compare centred scores, or probabilities.
         label_weight: weight of the cross-entropy with the English label of the paired record.
-        start: begin the student as a copy of the English model, or from the pretrained backbone.
+        start: start the student as a copy of the English model, or from the pretrained backbone.
     """
     terms = (
         WeightedTerm("distillation", CandidateMSE(outputs=outputs)),

@@ -1,4 +1,4 @@
-"""A user's own function as a run file names it, ``my_module:my_function``: installed, or beside the run file."""
+"""Users' own functions, named in run files as ``my_module:my_function``: installed, or next to the run file."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ __all__ = ["look_beside", "own_function", "told"]
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _beside: list[Path] = []
 _found_in: dict[str, Path] = {}
-"""Folders of the modules that are not installed, by the first part of their names."""
+"""Folders of modules that are not installed, by the first part of their names."""
 
 
 def look_beside(run_file: Path | None) -> None:
-    """Look for modules beside this run file from now on, then in the current folder; ``None``: in the latter alone."""
+    """Look for modules next to this run file from now on, then in the current folder; ``None``: only in the latter."""
     _beside[:] = [] if run_file is None else [run_file.resolve().parent]
 
 
 def own_function(name: str, what: str) -> Callable[..., Any]:
-    """Import the function of a name ``my_module:my_function``.
+    """Import a function given as ``my_module:my_function``.
 
-    A module that Python finds anyway (installed, or its own) goes before a file of the same name: no file can stand in
-    for another module. Nothing is left in Python's search path.
+    A module that Python finds anyway (installed, or its own) takes precedence over a file of the same name: no file
+    can replace another module. Nothing is left in Python's search path.
 
     Args:
-        name: as the user wrote it.
-        what: is named, for messages: ``recipe``.
+        name: the name as the user wrote it.
+        what: what the name stands for, for messages: ``recipe``.
 
     Raises:
         ConfigError: no such module or function, or the module cannot be run.
@@ -46,7 +46,7 @@ def own_function(name: str, what: str) -> Callable[..., Any]:
     if not colon or not _NAME.fullmatch(module) or not _NAME.fullmatch(function) or "." in function:
         raise ConfigError(f"{wrong}: expected my_module:my_function, the module without folders")
     if module.endswith(".py"):
-        raise ConfigError(f"{wrong}: the module without its ending: {module.removesuffix('.py')}:{function}")
+        raise ConfigError(f"{wrong}: give the module without its suffix: {module.removesuffix('.py')}:{function}")
     loaded = _import(module, wrong)
     found = getattr(loaded, function, None)
     if not callable(found):
@@ -67,7 +67,7 @@ def _import(module: str, wrong: str) -> Any:
         _found_in[first] = folder
         with _at_the_end_of_the_path(folder):
             loaded = _run(module, wrong)
-        for name in set(sys.modules) - known:  # what it imports from its own folder goes when it goes
+        for name in set(sys.modules) - known:  # its imports from its own folder are dropped with it
             if str(getattr(sys.modules[name], "__file__", None)).startswith(f"{folder}{os.sep}"):
                 _found_in[name.partition(".")[0]] = folder
         return loaded
@@ -86,7 +86,7 @@ def _folder_of(first: str, wrong: str) -> Path:
 
 
 def _forget(folder: Path) -> None:
-    """Drop the modules of a folder, which another run file beside others of their names asked for."""
+    """Drop the modules of a folder, so that another run file gets its own modules of the same names."""
     for first in [first for first, where in _found_in.items() if where == folder]:
         del _found_in[first]
         for name in [name for name in sys.modules if name.partition(".")[0] == first]:
@@ -116,7 +116,7 @@ def _run(module: str, wrong: str) -> Any:
 
 
 def told(error: BaseException) -> str:
-    """Return what an error says, and the line of code that raised it."""
+    """Return an error's message, and the line of code that raised it."""
     if isinstance(error, SyntaxError):
         return f"{error.msg} ({error.filename}, line {error.lineno})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]

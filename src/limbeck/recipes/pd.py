@@ -1,4 +1,4 @@
-"""Pre-trained distillation: the teacher's probabilities for a compact pretrained student, then labels if asked."""
+"""Pre-trained distillation: the teacher's probabilities for a compact pretrained student, then optionally labels."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["pd"]
 
 
 def pd(*, fine_tune_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0) -> Recipe:
-    """``-sum_c p_c log q_c`` with the teacher's probabilities p on all rows; then, if asked, ``CE(gold)``.
+    """``-sum_c p_c log q_c`` with the teacher's probabilities p on all rows; then optionally ``CE(gold)``.
 
-    Distillation reads no label: give it as many rows without labels as there are. The paper's first step is not done
-    here: a student that is not pretrained (``student.config``) loses most of the gain.
+    Distillation reads no labels: give it as many unlabelled rows as possible. The paper's first step is not done here:
+    a student that is not pretrained (``student.config``) loses most of the gain.
 
     Paper: Turc et al. 2019, "Well-Read Students Learn Better: On the Importance of Pre-training Compact Models",
     arXiv:1908.08962

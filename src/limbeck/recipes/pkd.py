@@ -31,7 +31,7 @@ def pkd(
     Paper: Sun et al. 2019, "Patient Knowledge Distillation for BERT Model Compression", arXiv:1908.09355
 
     Args:
-        strategy: hints from every N/M-th teacher layer (skip), or from the last ones.
+        strategy: hints from every N/M-th teacher layer (skip), or from the last ones (last).
         loss_temperature: T of the soft targets.
         soft_target_weight: a.
         hint_weight: beta, for the mean over layers and components (the released code's reduction).

@@ -16,15 +16,15 @@ __all__ = ["pl_bl"]
 
 
 def pl_bl(*, share: Annotated[float, Field(gt=0, le=1)] = 1.0) -> Recipe:
-    """``CE(gold)`` over masked-language scores of the candidates behind hand-written prompts of both levels.
+    """``CE(gold)`` over masked-language scores of the candidates after hand-written prompts of both levels.
 
     No soft prompts, no teacher, no new parameters: the pretrained masked-language head scores the candidates.
 
     Paper: the baseline PL-BL of Hughes et al. 2025, doi 10.5281/zenodo.15232962
 
     Args:
-        share: of the steps that other systems get; a step reads several masked sequences for each record, so
-            an equal share of computation is far fewer steps.
+        share: share of the steps that other systems get; a step reads several masked sequences for each record, so
+            an equal share of computation means far fewer steps.
     """
     terms = (WeightedTerm("labels", LabelCrossEntropy()),)
     return Recipe(

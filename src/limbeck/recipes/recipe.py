@@ -1,4 +1,4 @@
-"""What a recipe is: stages, and where the student starts."""
+"""A recipe: stages, and where the student starts."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _Part = TypeVar("_Part", bound=Source)
 
 @dataclass(frozen=True)
 class RankingOptions:
-    """How a system of a cross-lingual run ranks candidates, where that is not as the run says."""
+    """How a system of a cross-lingual run ranks candidates, if it differs from the run's settings."""
 
     scorer: Literal["run", "verbaliser"] = "run"
     prompts: Literal["run", "hard", "task_name"] = "run"
-    """The run's choice of prompts; both levels as hard text; or nothing but the task's name."""
+    """The run's choice of prompts; both levels as hard text; or only the task's name."""
     critic: bool = False
-    """Whether a second head expects the reward of each record."""
+    """Whether a second head estimates the reward of each record."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one student is trained, whatever its kind of task."""
+    """How one student is trained, for any kind of task."""
 
     title: str
     stages: tuple[Stage, ...]
@@ -40,23 +40,23 @@ class Recipe:
     options: RankingOptions = field(default_factory=RankingOptions)
 
     def part(self, kind: type[_Part]) -> _Part | None:
-        """Return the first source of its stages, or what one is made of, that is a `kind`."""
+        """Return the first source in its stages, or inside one of them, that is a `kind`."""
         return next((part for stage in self.stages if (part := stage.part(kind)) is not None), None)
 
     @property
     def needs(self) -> Needs:
-        """All that its terms of positive weight ask for."""
+        """Everything that its terms with positive weight need."""
         return needs_of(tuple(term for stage in self.stages for term in stage.terms))
 
     def is_control_of(self, main: Recipe) -> bool:
-        """Whether it starts as `main` does and trains without a teacher: what beats it is due to distillation."""
+        """Whether it starts as `main` does but trains without a teacher: gains over it come from distillation."""
         alike = (self.starts_from, self.options) == (main.starts_from, main.options)
         taught = (TeacherWritten, Paired)
         return alike and not self.needs.teacher and all(self.part(kind) is None for kind in taught)
 
     @property
     def plain(self) -> bool:
-        """Whether it is training on given rows without a teacher: what distillation has to beat."""
+        """Whether it trains on given rows without a teacher: the baseline of distillation."""
         return not self.needs.teacher and all(isinstance(stage.source, GivenRows) for stage in self.stages)
 
     @property
@@ -66,11 +66,11 @@ class Recipe:
 
     @property
     def samples(self) -> bool:
-        """Whether any stage trains on texts that the student writes while it runs."""
+        """Whether any stage trains on texts that the student generates during it."""
         return any(stage.sampled is not None for stage in self.stages)
 
     @property
     def loss_temperatures(self) -> set[float]:
-        """The temperatures at which probabilities are compared with the teacher's by a divergence of tokens."""
+        """The temperatures of its token-level divergences from the teacher."""
         losses = [term.term.token_loss for stage in self.stages for term in stage.terms if term.weight > 0]
         return {loss.loss_temperature for loss in losses if isinstance(loss, TokenDivergence)}

@@ -25,10 +25,10 @@ def rl_ia(
     learning_rate: _Positive = 1e-5,
     max_grad_norm: _Positive = 0.5,
 ) -> Recipe:
-    """Advantage actor-critic from the English model on: ``-A log pi(a) + v (R - V)^2 - e H(pi)``.
+    """Advantage actor-critic starting from the English model: ``-A log pi(a) + v (R - V)^2 - e H(pi)``.
 
     An episode is one record, an action one candidate drawn from ``pi = softmax(z)``, the reward 1 for a right
-    one. Gold answers are seen through rewards only.
+    one. Gold answers are seen only through rewards.
 
     Paper: the baseline RL-IA of Hughes et al. 2025, doi 10.5281/zenodo.15232962; actor-critic after Mnih et
     al. 2016, "Asynchronous Methods for Deep Reinforcement Learning", arXiv:1602.01783
@@ -37,8 +37,8 @@ def rl_ia(
         reward: 1 or 0; or the reciprocal rank of the gold answer.
         value_weight: v.
         entropy_weight: e.
-        learning_rate: of this stage.
-        max_grad_norm: of this stage.
+        learning_rate: learning rate of this stage.
+        max_grad_norm: maximum gradient norm of this stage.
     """
     term = AdvantageActorCritic(value_weight=value_weight, entropy_weight=entropy_weight, reward=reward)
     settings = {"learning_rate": learning_rate, "max_grad_norm": max_grad_norm}

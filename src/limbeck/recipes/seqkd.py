@@ -1,4 +1,4 @@
-"""Sequence-level distillation: the student learns to write what the teacher wrote."""
+"""Sequence-level distillation: the student learns from texts that the teacher generated."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def seqkd(
     max_new_tokens: Annotated[int, Field(ge=1)] = 128,
     word_level_weight: Annotated[float, Field(ge=0, le=1)] = 0.0,
 ) -> Recipe:
-    """Cross-entropy on completions that the teacher wrote once; the rows' own completions are not read.
+    """Cross-entropy on completions that the teacher generates once; the rows' own completions are not used.
 
     Paper: Kim, Rush 2016, "Sequence-Level Knowledge Distillation", arXiv:1606.07947 (beam search; MiniLLM's
     baseline of this name samples)
 
     Args:
-        decode: ``beam``: the teacher's mode, nearly; ``sample``: what it would say.
-        beams: of the beam search.
-        temperature: of sampling.
-        max_new_tokens: longest completion; one that is cut off there has no end to learn.
-        word_level_weight: weight of KL(teacher || student) on the same texts; the rest is the cross-entropy's.
+        decode: ``beam``: approximately the teacher's mode; ``sample``: samples from it.
+        beams: number of beams.
+        temperature: sampling temperature.
+        max_new_tokens: maximum length of a completion; one that is cut off there has no end to learn.
+        word_level_weight: weight of KL(teacher || student) on the same texts; the rest is on the cross-entropy.
     """
     decoding = Decoding(max_new_tokens, temperature, beams=beams if decode == "beam" else 1)
     terms = (

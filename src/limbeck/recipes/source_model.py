@@ -12,7 +12,7 @@ __all__ = ["source_model"]
 
 
 def source_model() -> Recipe:
-    """``CE(gold)`` over candidates, on instruction records of the source language alone.
+    """``CE(gold)`` over candidates, only on instruction records of the source language.
 
     Every cross-lingual run trains it first; on other languages it is the zero-shot system.
 

@@ -1,4 +1,4 @@
-"""A target between student and teacher, which moves towards the teacher while the student learns."""
+"""A target between student and teacher that moves towards the teacher as the student learns."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def taid(
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99,
     label_weight: Share = 0.0,
 ) -> Recipe:
-    """``KL(p_t || q)`` at every token, p_t the softmax of t times the teacher's and 1 - t times the student's logits.
+    """``KL(p_t || q)`` at every token, p_t the softmax of t times the teacher's plus 1 - t times the student's logits.
 
-    A small student is not asked at once for all that a large teacher knows: t grows over the stage, faster while the
+    A small student need not match all of a large teacher's knowledge at once: t grows over the stage, faster while the
     loss falls.
 
     Paper: Shing et al. 2025, "TAID: Temporally Adaptive Interpolated Distillation for Efficient Knowledge Transfer
@@ -37,9 +37,9 @@ def taid(
     Args:
         start: t in the first step.
         end: t towards the last step.
-        step_size: alpha, how much a falling loss adds to t in a step; 0: t grows linearly.
-        momentum: beta, of the loss's relative change.
-        label_weight: weight of the tokens that the rows have, 0 to 1.
+        step_size: alpha, how much a falling loss adds to t per step; 0: t grows linearly.
+        momentum: beta, the momentum of the loss's relative change.
+        label_weight: weight of the tokens in the rows, 0 to 1.
     """
     between = InterpolatedKL(TAIDSchedule(start=start, end=end, step_size=step_size, momentum=momentum))
     terms = (

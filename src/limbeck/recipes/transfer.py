@@ -12,9 +12,9 @@ __all__ = ["transfer"]
 
 
 def transfer() -> Recipe:
-    """``CE(gold)`` on few target-language labels, from the English model on: `ml_ipd` without its distillation.
+    """``CE(gold)`` on a few target-language labels, from the English model: `ml_ipd` without its distillation.
 
-    Not in the paper. Whatever `ml_ipd` gains over this is what distillation gained.
+    Not in the paper. Any gain of `ml_ipd` over this is due to distillation.
 
     Paper: none; compare Lauscher et al. 2020, "From Zero to Hero", arXiv:2005.00633 (few-shot transfer)
     """

@@ -71,7 +71,7 @@ def test_padding_with_the_end_token_keeps_the_first_end_token(encode: Make, make
     assert (own.pad_id, padded.pad_id) == (0, 2)
     assert torch.equal(own.batch([0, 1, 2])["labels_BT"], padded.batch([0, 1, 2])["labels_BT"])
     assert own.keys == padded.keys
-    assert any("filled up with the end token" in finding for finding in padded.findings)
+    assert any("padded with the end token" in finding for finding in padded.findings)
 
 
 def test_written_and_data_batches_of_the_same_tokens_are_equal(encode: Make) -> None:
@@ -161,7 +161,7 @@ def test_rows_that_do_not_fit_are_set_aside(encode: Make, tmp_path: Path) -> Non
     assert [str(row.origin) for row in rows.left_out] == ["rows.jsonl:1"]
     line = json.loads(aside.read_text("utf-8"))
     assert (line["line"], line["row"][0]) == (1, {"role": "user", "content": "one"})
-    assert "1 of 5 rows (20.0 %) cannot be laid out and are left out." in rows.findings
+    assert "1 of 5 rows (20.0 %) cannot be encoded and are left out." in rows.findings
     with pytest.raises(DataError, match="more than half"):
         encode([LONG, LONG, ROWS[0]], on_bad_row="quarantine")
 
@@ -190,7 +190,7 @@ def test_missing_and_stray_end_tokens_are_found(encode: Make, make_bpe: Make, ch
     endless = encode([turns], CHAT, tokenizer=make_bpe(chatml.replace("<|im_end|>", "")))
     assert any("1 of 1 completions have no end token" in finding for finding in endless.findings)
     inner = encode([turns, [turns[0], ("assistant", "two<|im_end|>three")]], CHAT, tokenizer=make_bpe(chatml))
-    assert inner.findings == ("1 completions hold an end token in their text; what follows it is not learnt.",)
+    assert inner.findings == ("1 completions contain an end token in their text; the part after it is not learnt.",)
     closed = encode([("one", "two</s>")])
     assert closed.findings == ()
 
@@ -202,7 +202,7 @@ def test_an_end_token_that_overlaps_itself_is_found(encode: Make, make_bpe: Make
     rows = encode([("one", answer)], tokenizer=tokenizer)
     learnt = tokenizer.decode(rows.completion_ids(0))
     assert learnt == answer[: answer.find("||")] + "||" if "||" in answer else answer + "||"
-    assert sum("hold an end token in their text" in finding for finding in rows.findings) == inner
+    assert sum("contain an end token in their text" in finding for finding in rows.findings) == inner
 
 
 def test_answers_that_begin_unlike_the_generation_prompt_are_found(encode: Make, make_bpe: Make, marked: str) -> None:

@@ -86,7 +86,7 @@ def test_an_encoder_has_prompts_and_targets_as_the_tokenizer_lays_them_out(make_
     assert only(item).prompt_ids.tolist() == tokenizer(ROWS[0][0])["input_ids"][-5:]
     (refused,) = build([ROWS[0][::-1]], tokenizer=tokenizer, encoder_decoder=True, max_length=5)
     assert isinstance(refused, Unencodable)
-    assert "and max_length is 5" in refused.reason
+    assert "but max_length is 5" in refused.reason
 
 
 def test_limits(build: Make) -> None:

@@ -35,8 +35,8 @@ def test_what_can_be_said(words: dict[str, Any]) -> None:
         ({"prompt": ["q", "q"]}, "different fields"),
         ({"prompt": "q", "completion": "q"}, "different fields"),
         ({"messages": "m", "template": "plain"}, "messages need a chat template"),
-        ({"text": "t", "template": "chat"}, "text is read as it is"),
-        ({"text": "t", "system": "s"}, "text is read as it is"),
+        ({"text": "t", "template": "chat"}, "text is used as it is"),
+        ({"text": "t", "system": "s"}, "text is used as it is"),
         ({"promt": "q"}, "Extra inputs are not permitted"),
     ],
     ids=[

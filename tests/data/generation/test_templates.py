@@ -52,5 +52,5 @@ def test_a_template_that_is_needed_and_not_there(make_bpe: Make, chatml: str) ->
         uses_chat_template(CHAT, make_bpe())
     with pytest.raises(ModelError, match="template: chat needs a chat template"):
         uses_chat_template(PAIRS.model_copy(update={"template": "chat"}), make_bpe())
-    with pytest.raises(ConfigError, match="a model with an encoder reads the prompt apart"):
+    with pytest.raises(ConfigError, match="a model with an encoder reads the prompt separately"):
         uses_chat_template(CHAT, make_bpe(chatml), encoder_decoder=True)

@@ -38,7 +38,7 @@ GOOD = Instruction(
         ({"candidates": ("yes",), "gold": (0,)}, "expected two candidates or more, got 1"),
         ({"candidates": ("yes", " ")}, "candidate 1 is empty"),
         ({"candidates": ("cafe\u0301  x", "caf\u00e9 x")}, "two candidates are the same text, 'café x'"),
-        ({"gold": (2,)}, r"gold is \(2,\); expected different places from 0 to 1"),
+        ({"gold": (2,)}, r"gold is \(2,\); expected different indices from 0 to 1"),
         ({"gold": (-1,)}, r"gold is \(-1,\)"),
         ({"gold": (1, 1)}, r"gold is \(1, 1\)"),
         ({"grades": (1.0,)}, "1 grades for 2 candidates"),
@@ -56,9 +56,9 @@ def test_records_together() -> None:
     check_instructions([first, other, replace(GOOD, id="3")])
     with pytest.raises(DataError, match="two records have the id"):
         check_instructions([GOOD, GOOD])
-    with pytest.raises(DataError, match="one task and as many candidates, got qa with 2 and qa with 3"):
+    with pytest.raises(DataError, match="the same task and number of candidates, got qa with 2 and qa with 3"):
         check_instructions([first, replace(other, candidates=("a", "b", "c"))])
-    with pytest.raises(DataError, match="another record in 'en' has the key 'k' too"):
+    with pytest.raises(DataError, match="another record in 'en' also has the key 'k'"):
         check_instructions([first, replace(first, id="2")])
     with pytest.raises(DataError, match="2: expected two candidates"):
         check_instructions([first, replace(other, candidates=("a",))])

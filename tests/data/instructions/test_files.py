@@ -19,9 +19,9 @@ def test_dev_is_also_called_validation(tmp_path: Path) -> None:
 
 def test_no_file_of_the_split(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").touch()
-    with pytest.raises(DataError, match=r"expected dev\.jsonl or validation\.jsonl.*There: train\.jsonl"):
+    with pytest.raises(DataError, match=r"expected dev\.jsonl or validation\.jsonl.*Found: train\.jsonl"):
         split_file(tmp_path, "dev")
-    with pytest.raises(DataError, match="There: no such folder"):
+    with pytest.raises(DataError, match="Found: no such folder"):
         split_file(tmp_path / "x", "dev")
 
 

@@ -36,9 +36,9 @@ def test_another_split_for_a_language(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"layout": "row"}, "no layout 'row'; did you mean 'rows'"),
+        ({"layout": "row"}, "unknown layout 'row'; did you mean 'rows'"),
         ({"languages": []}, "languages: expected one or more"),
-        ({"split": "devtest"}, "no split 'devtest'"),
+        ({"split": "devtest"}, "unknown split 'devtest'"),
         ({"text_pairs": "x"}, "'rows' has no option 'text_pairs'; did you mean 'text_pair'"),
         ({"layout": "candidates"}, "'candidates' has no option 'labels'"),
         ({"layout": "rows_translation", "task": None, "labels": None}, "'rows_translation' has no option 'task'"),

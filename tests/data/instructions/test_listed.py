@@ -89,5 +89,5 @@ def test_bad_rows(tmp_path: Path, change: dict[str, Any], message: str) -> None:
 
 def test_tables_have_no_lists(tmp_path: Path) -> None:
     write(tmp_path, [], "train.csv")
-    with pytest.raises(DataError, match=r"train.csv: candidates are lists, so this layout reads JSON Lines"):
+    with pytest.raises(DataError, match=r"train.csv: candidates are lists, so this layout reads only JSON Lines"):
         own_candidates(Part(tmp_path, "train", ["en"]), task="qa")

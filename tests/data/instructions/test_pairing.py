@@ -44,7 +44,7 @@ def test_gold_labels_may_differ() -> None:
     ("change", "message"),
     [
         ({"candidates": ("a", "b")}, "2 and 3 candidates"),
-        ({"candidates": ("c", "b", "a")}, "not in the same order: .* is at another place"),
+        ({"candidates": ("c", "b", "a")}, "not in the same order: .* is at another position"),
         ({"candidates": ("x", "y", "z"), "task": "translation", "gold": (1,)}, r"gold is \(1,\) and \(0,\)"),
     ],
 )

@@ -98,12 +98,12 @@ def test_a_sentence_that_is_there_twice_in_any_language_is_no_distractor() -> No
 
 
 def test_too_few_sentences() -> None:
-    with pytest.raises(ConfigError, match=r"50 nearest and 49 random distractors were asked for.* only 29 other"):
+    with pytest.raises(ConfigError, match=r"50 nearest and 49 random distractors were requested.* only 29 other"):
         records(Distractors())
     with pytest.raises(ConfigError, match="1 in all, got 0 and 0"):
         records(Distractors(0, 0))
     one = {lang: {"s0": texts["s0"]} for lang, texts in SETS.items()}
-    with pytest.raises(DataError, match="sentence s0 has no other"):
+    with pytest.raises(DataError, match="sentence s0 has no others"):
         translation_records(one, source="own", split="train", distractors=Distractors(every=True))
 
 
@@ -140,12 +140,12 @@ def test_english_views_where_two_sentences_have_one_translation() -> None:
 
 def test_english_views_need_all_records_of_a_set() -> None:
     made = records()
-    with pytest.raises(DataError, match=r"candidate \d+ is the answer of no record here"):
+    with pytest.raises(DataError, match=r"candidate \d+ is not the answer of any record here"):
         english_views(made[:2])
     with pytest.raises(DataError, match="expected a translation record, got one of the task 'qa'"):
         english_views([replace(made[0], task="qa")])
     others = records(Distractors(5, 4, seed=1))
-    with pytest.raises(DataError, match="own/train/de/translation/s0 has other candidates than translations"):
+    with pytest.raises(DataError, match="own/train/de/translation/s0 has different candidates from translations"):
         english_views([*made[:30], *others[30:]])
 
 
@@ -160,7 +160,7 @@ def test_distractors_of_a_run_file() -> None:
     assert read_distractors({"nearest": 3, "every": True}, "distractors") == Distractors(3, every=True)
     assert read_distractors(NINE, "distractors") is NINE
     for wrong, message in (
-        ({"nearst": 3}, r"^x\.nearst: there is no such setting; did you mean 'nearest'\?"),
+        ({"nearst": 3}, r"^x\.nearst: unknown setting; did you mean 'nearest'\?"),
         ({"random": "many"}, r"^x\.random: .* \(got 'many'\)"),
         (3, r"^x: expected nearest, random, every or seed, got 3"),
     ):

@@ -55,7 +55,7 @@ def test_own_texts_are_kept_under_our_codes_on_one_line() -> None:
         ({"form": "neither"}, "'hard', 'soft' or 'both'"),
         ({"task_vectors": 0}, "greater than or equal to 1"),
         ({"language_vectors": 65}, "less than or equal to 64"),
-        ({"version": "7"}, "there is no version '7' of the prompts; known here: 1"),
+        ({"version": "7"}, "unknown version '7' of the prompts; known here: 1"),
         ({"languages": {"xx": " "}}, "text for language 'xx' has 0 characters; expected 1 to 300"),
         ({"languages": {"xx": "a" * 301}}, "text for language 'xx' has 301 characters"),
         ({"languages": {"bg": "a", "bul": "b"}}, "two texts for language 'bg', one of them under 'bul': keep one"),

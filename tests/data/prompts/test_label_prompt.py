@@ -22,7 +22,7 @@ SHOWN = {"text": "It burns.", "label": "risk", "rationale": "The article says th
     [
         ({"instruction": "Label {{ text }}"}, "unknown slot text"),
         ({"instruction": ""}, "at least 1 character"),
-        ({"system": "{{ labels"}, "is no template"),
+        ({"system": "{{ labels"}, "is not a template"),
         ({"input": "Input: {{ title }}"}, "input must have the slot {{ text }} that body names; its slots: title"),
         ({"answer": "Output:\nInput:"}, "expected a heading on one line"),
         ({"rationale": " "}, "expected a heading on one line"),
@@ -54,7 +54,7 @@ def test_all_faults_of_a_prompt_are_shown_at_once() -> None:
         "rows have no field 'titel'; did you mean 'title'?",
         "number 1: label 'rsk' is none of the task's; did you mean 'risk'?",
         "number 1: lacks 'titel'",
-        "format json shows a rationale, and it has none",
+        "format json shows a rationale, but it has none",
     ):
         assert words in message
     check_prompt(LabelPrompt.model_validate({"demonstrations": [SHOWN], "format": "json"}), LABELS, ["text"])
@@ -106,7 +106,7 @@ def test_a_prompt_file_that_was_changed_is_refused(tmp_path: Path) -> None:
     [
         (None, "cannot be read as a prompt file"),
         ("[]", "cannot be read as a prompt file"),
-        ('{"format": 9, "hash": "", "prompt": {}}', "format 9; this version reads 1"),
+        ('{"format": 9, "hash": "", "prompt": {}}', "format 9, but this version reads 1"),
         ('{"format": 1, "hash": "", "prompt": {"file": "x"}}', "holds no prompt of its own"),
         ('{"format": 1, "hash": "", "prompt": {"instruction": 3}}', "holds no prompt"),
     ],
@@ -128,5 +128,5 @@ def test_what_labels_mean_is_part_of_the_hash_and_of_a_frozen_prompt(tmp_path: P
     save_prompt(told, tmp_path / "prompt.json")
     assert load_prompt(tmp_path / "prompt.json") == told
     check_prompt(told, ["a", "b"], ["text"])
-    with pytest.raises(ConfigError, match=r"prompt\.descriptions: 'a' is none of the task's labels"):
+    with pytest.raises(ConfigError, match=r"prompt\.descriptions: 'a' is not one of the task's labels"):
         check_prompt(told, ["A", "b"], ["text"])

@@ -234,7 +234,7 @@ def test_layouts_that_cannot_be(make_causal_tokenizer: Callable[..., Any]) -> No
     picky.chat_template = (
         "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}{% endfor %}"
     )
-    with pytest.raises(ConfigError, match="knows no system message"):
+    with pytest.raises(ConfigError, match="supports no system message"):
         render_for_scoring(BASE, LABELS, ARTICLE, picky)
     with pytest.raises(ConfigError, match="'title' is undefined; slots here: labels, text"):
         render_plain(BASE, LABELS, {"text": "x"})

@@ -132,7 +132,7 @@ def test_what_is_not_there_is_refused() -> None:
         lambda: known_tasks("../1"),
         lambda: registry_fingerprint("../1"),
     ):
-        with pytest.raises(ConfigError, match=r"no version '\.\./1' of the prompts; known here: 1"):
+        with pytest.raises(ConfigError, match=r"unknown version '\.\./1' of the prompts; known here: 1"):
             question()
 
 

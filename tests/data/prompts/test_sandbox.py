@@ -29,7 +29,7 @@ def test_a_missing_slot_is_named_with_those_there_are() -> None:
 
 
 def test_what_is_no_template_says_where() -> None:
-    with pytest.raises(ValueError, match=r"is no template \(line 2\)"):
+    with pytest.raises(ValueError, match=r"is not a template \(line 2\)"):
         slots_of("a\n{{ text")
     assert slots_of("{{ title }} {% if text %}{{ text }}{% endif %}") == {"title", "text"}
 

@@ -65,7 +65,7 @@ def test_long_texts_are_cut_and_prompts_without_room_refused(tokenizer: Any) -> 
     encoded = encode_for(model, rows(["a b c d e"]), tokenizer, 64)
     assert tokenizer.decode(encoded.ids) == "Classify these : Input : a b c Output :"
     assert encoded.rows_at_limit == 1
-    with pytest.raises(ConfigError, match=r"a:0: its prompt has 10 tokens, and 9 are left"):
+    with pytest.raises(ConfigError, match=r"a:0: its prompt has 10 tokens, but 9 are left"):
         encode_for(model, rows(["a b c d e"]), tokenizer, 12)
 
 

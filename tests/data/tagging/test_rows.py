@@ -94,7 +94,9 @@ def test_a_conll_file_parts_sentences_by_blank_lines(tmp_path: Path) -> None:
     path.write_text("Anna\nsings\n")
     assert load_tagged(path, WORDS).rows[0].spans is None
     path.write_text("Anna B-PER\nsings\n\nin O\n")
-    with pytest.raises(DataError, match=r"a.conll, line 2: 1 columns, but 2 in line 1; a blank line parts sentences"):
+    with pytest.raises(
+        DataError, match=r"a.conll, line 2: 1 columns, but 2 in line 1; a blank line separates sentences"
+    ):
         load_tagged(path, WORDS)
     path.write_bytes(b"Anna B-PER\ncaf\xe9 O\n")
     with pytest.raises(DataError, match=r"a.conll, line 2: not UTF-8: byte 4 is 0xe9"):
@@ -133,12 +135,12 @@ def test_bad_rows_are_set_aside_with_file_and_line(tmp_path: Path) -> None:
     ("row", "expected"),
     [
         ({"words": ["a", "b"], "tags": ["O"]}, "field 'tags': 1 tags for 2 words"),
-        ({"words": ["a"], "tags": ["Q-X"]}, "field 'tags': tag 'Q-X' is none of the scheme bio"),
+        ({"words": ["a"], "tags": ["Q-X"]}, "field 'tags': tag 'Q-X' is not in the scheme bio"),
         ({"words": ["a"], "tags": ["S-X"]}, "set task.scheme: bioes"),
-        ({"words": ["a"], "tags": [3]}, "field 'tags': tag 3 is none of the scheme bio"),
+        ({"words": ["a"], "tags": [3]}, "field 'tags': tag 3 is not in the scheme bio"),
         (
             {"words": ["a"], "tags": 3},
-            "field 'tags': expected a list of tags, or a text with blanks between them, got 3",
+            "field 'tags': expected a list of tags, or a text with spaces between them, got 3",
         ),
         ({"words": [], "tags": []}, "field 'words': no words"),
         ({"words": ["a", ""], "tags": ["O", "O"]}, "field 'words': word 2 is empty"),
@@ -160,15 +162,15 @@ def span(start: Any, end: Any, label: Any = "PER", **more: Any) -> dict[str, Any
 @pytest.mark.parametrize(
     ("spans", "expected"),
     [
-        ([span(0, 9)], "span 1 goes from 0 to 9, and the text has 8 characters"),
+        ([span(0, 9)], "span 1 goes from 0 to 9, but the text has 8 characters"),
         ([span(-1, 2)], "span 1 goes from -1 to 2"),
         ([span(2, 2)], "span 1 goes from 2 to 2"),
         ([span(0, 2), span(1, 3, "LOC")], "spans 0-2 (PER) and 1-3 (LOC) overlap"),
         ([span(0, 2), span(0, 2, "LOC")], "spans 0-2 (LOC) and 0-2 (PER) overlap"),
-        ([span("0", 2)], "span 1: start and end are whole numbers of characters"),
-        ([span(True, 2)], "span 1: start and end are whole numbers of characters"),
-        ([span(0, 2.0)], "span 1: start and end are whole numbers of characters"),
-        ([span(0, 2, None)], "span 1: expected a text as its label, got None"),
+        ([span("0", 2)], "span 1: start and end must be whole numbers of characters"),
+        ([span(True, 2)], "span 1: start and end must be whole numbers of characters"),
+        ([span(0, 2.0)], "span 1: start and end must be whole numbers of characters"),
+        ([span(0, 2, None)], "span 1: expected text as its label, got None"),
         ([span(0, 2, "PRE")], "unknown label 'PRE'; did you mean 'PER'?"),
         ([span(0, 2, text="b")], "span 1: characters 0 to 2 are 'ab', not 'b'; offsets count characters"),
         ([span(4, 6)], "span 1 (4-6) is white space only"),

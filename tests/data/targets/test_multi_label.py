@@ -80,7 +80,7 @@ def test_a_teachers_labels_in_the_same_form(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [
-        ("none;speed", "'none' (none of the labels) stands beside labels: ['none', 'speed']"),
+        ("none;speed", "'none' (none of the labels) stands next to labels: ['none', 'speed']"),
         (["speed", ""], "empty"),
         ([["speed"]], "expected text, a whole number, true or false, got a list"),
         (3, "expected a list of labels, or a text with ';' between them, got a number: 3"),
@@ -96,7 +96,7 @@ def test_labels_that_cannot_be_used(tmp_path: Path, labels: Any, expected: str) 
 @pytest.mark.parametrize(
     ("price", "speed", "expected"),
     [
-        (1, None, "speed empty or missing: a row says 0 or 1 for every label, or nothing for any"),
+        (1, None, "speed empty or missing: a row must have 0 or 1 for every label, or nothing at all"),
         (1, 2, "speed: expected 0 or 1 (false or true), got a number: 2"),
         ("yes", 0, "price: expected 0 or 1 (false or true), got text: 'yes'"),
         (0.5, 0, "price: expected 0 or 1 (false or true), got a number: 0.5"),
@@ -123,7 +123,7 @@ def test_rows_without_any_label_cannot_name_them(tmp_path: Path) -> None:
     [
         ({"label": ["a", "a"]}, "label: expected different names"),
         ({"labels": ["a", "a"]}, "labels: expected different names"),
-        ({"label": ["a", "b"], "labels": ["b", "a"]}, "labels: leave it out, the fields in label name them"),
+        ({"label": ["a", "b"], "labels": ["b", "a"]}, "labels: remove it, since the fields in label name them"),
         ({"labels": ["a", "none"]}, "none: 'none' is one of the labels"),
     ],
 )

@@ -88,7 +88,7 @@ def test_what_is_no_number_is_refused_with_its_line(tmp_path: Path, value: Any, 
 
 def test_a_row_has_all_its_numbers_or_none(tmp_path: Path) -> None:
     path = json_lines(tmp_path / "a.jsonl", {"text": "x", "joy": 1, "fear": 2}, {"text": "y", "joy": 1})
-    assert "field 'joy': fear missing: a row has all its numbers, or none" in refusal(path, TWO)
+    assert "field 'joy': fear missing: a row must have all its numbers, or none" in refusal(path, TWO)
     path = json_lines(tmp_path / "a.jsonl", {"text": "x", "joy": 1, "fear": "much"})
     assert "field 'joy': fear: expected a number, got text: 'much'" in refusal(path, TWO)
 

@@ -56,7 +56,7 @@ def test_a_spelled_out_run_is_the_same_run() -> None:
         ({"teacher": {}}, "'teacher.model' is missing"),
         (
             {"teacher": {"model": "large", "engine": "vllm"}},
-            "teacher.engine: vllm is for a recipe that trains on completions that the teacher wrote beforehand",
+            "teacher.engine: vllm is for a recipe that trains on completions that the teacher generated beforehand",
         ),
         (
             {"teacher": {"model": "large", "engine": "vllm"}, "recipe": "seqkd"},
@@ -71,20 +71,21 @@ def test_a_spelled_out_run_is_the_same_run() -> None:
         ),
         (
             {"task": {"kind": "generation", "text": "text"}},
-            "recipe 'gkd' with these arguments has completions of prompts written, and plain text (task.text) has no "
+            "recipe 'gkd' with these arguments generates completions of prompts, and plain text (task.text) has no "
             "prompts. Use kd",
         ),
         (
             {"recipe": {"name": "distillm", "corpus_weight": 1.0}},
-            "trains on plain text beside the task, and there is no corpus. Set data.corpus, or recipe.corpus_weight",
+            "trains on plain text in addition to the task, and there is no corpus. Set data.corpus, or "
+            "recipe.corpus_weight",
         ),
         (
             {"teacher": {"model": "large", "store": "stores/one"}},
-            "has completions of prompts written, and no store holds what the teacher says of those. Leave",
+            "generates completions of prompts, and no store holds what the teacher says of those. Leave",
         ),
         (
             {"recipe": "seqkd", "teacher": {"model": "large", "store": "stores/one"}},
-            "recipe 'seqkd' with these arguments has completions of prompts written, and no store",
+            "recipe 'seqkd' with these arguments generates completions of prompts, and no store",
         ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,

@@ -515,7 +515,7 @@ def test_completions_that_are_too_long_are_refused_or_counted(
     rows = train_rows()
     rows[4]["answer"] = "a very long answer " * 30
     sections["data"]["train"] = write_jsonl(tmp_path / "rows.jsonl", rows)
-    with pytest.raises(DataError, match=r"(?s)1 of 48 rows cannot be laid out.*rows\.jsonl:5.*on_bad_row: quarantine"):
+    with pytest.raises(DataError, match=r"(?s)1 of 48 rows cannot be encoded.*rows\.jsonl:5.*on_bad_row: quarantine"):
         limbeck.distill(**sections)
     shutil.rmtree(sections["output"])
     sections["data"]["on_bad_row"] = "quarantine"

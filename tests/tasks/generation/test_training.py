@@ -94,7 +94,7 @@ def test_packing_a_recipe_without_texts_that_can_share_a_row(sections: dict[str,
     sections["training"]["packing"] = True
     with pytest.raises(
         ConfigError,
-        match=r"training\.packing is for a recipe .* whose texts can share a row, and recipe 'gkd'",
+        match=r"training\.packing is for a recipe .* in which texts can share a row, and recipe 'gkd'",
     ):
         limbeck.distill(**sections)
 

@@ -177,7 +177,7 @@ def test_labels_that_look_alike_are_found(sections: dict[str, Any], train: Rows,
     sections["data"]["sets"][0]["labels"] = [*LABELS, "Health"]
     levels, words = of(findings(sections), "labels")
     assert "warning" in levels
-    assert "rows, topic, bg: The labels 'Health' and 'health' differ in case" in words
+    assert "rows, topic, bg: The labels 'Health' and 'health' differ only in case" in words
     sections["data"]["sets"][0]["labels"] = LABELS
     train[5]["label"] = "Health"
     write(tmp_path, "train", train)

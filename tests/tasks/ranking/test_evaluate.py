@@ -121,7 +121,7 @@ def test_rows_with_labels_in_the_words_of_the_language(student: Path, rows: Path
     ("values", "error", "message"),
     [
         ({"layout": "row"}, ConfigError, "no layout 'row'; did you mean 'rows'"),
-        ({"split": "tset"}, ConfigError, "no split 'tset'"),
+        ({"split": "tset"}, ConfigError, "unknown split 'tset'"),
         ({"lang": "fr"}, DataError, "it knows en (English), bg (Bulgarian), sk (Slovak)"),
         ({"task": "nli"}, ConfigError, "no task 'nli'"),
         ({"layout": "candidates", "task": "topic"}, ConfigError, "--task goes with the layout rows"),

@@ -117,7 +117,7 @@ def test_a_finished_teacher_of_another_scheme_or_without_tags_is_refused(
     sections: dict[str, Any], encoder: Path, tmp_path: Path
 ) -> None:
     sections["teacher"] = {"model": str(encoder)}
-    with pytest.raises(ModelError, match=r"tag .LABEL_0. is none of the scheme bio"):
+    with pytest.raises(ModelError, match=r"tag .LABEL_0. is not in the scheme bio"):
         limbeck.distill(**sections)
 
 

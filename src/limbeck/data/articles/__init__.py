@@ -1,1 +1,1 @@
-"""Articles: their fields, near-duplicates among them, and what test and training articles share."""
+"""Articles: their fields, near-duplicates among them, and overlaps of test and training articles."""

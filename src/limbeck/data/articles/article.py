@@ -1,4 +1,4 @@
-"""What an article is, and how one is read from a user's row."""
+"""Articles, and reading them from users' rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Article", "ArticleFields", "article_from"]
 
 
 class ArticleFields(BaseModel):
-    """The names of an article's fields in the rows; all but the text may be missing there."""
+    """The names of an article's fields in the rows; all except the text may be missing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,16 +28,16 @@ class ArticleFields(BaseModel):
 
 @dataclass(frozen=True)
 class Article:
-    """One text with what is known of it."""
+    """One text with its metadata."""
 
     id: str
-    """From its field, else ``file:line``."""
+    """The id from its field, or else ``file:line``."""
     text: str
     title: str | None = None
     lang: str | None = None
     crisis: str | None = None
     date: str | None = None
-    """As it was given."""
+    """As given."""
     reason: str | None = None
 
     @property
@@ -64,16 +64,16 @@ class Article:
 
 
 def article_from(record: Record, text: str, fields: ArticleFields, where: str) -> Article | BadRow:
-    """Read an article from a row; what is missing, null or empty is ``None``.
+    """Read an article from a row; missing, null or empty fields become ``None``.
 
-    A field with another type than text (or a whole number, as ids are) is a fault, and a date that is no ISO 8601
-    date.
+    A field of another type than text (or a whole number, as ids are) makes a bad row, and so does a date that is not
+    an ISO 8601 date.
 
     Args:
         record: the row.
         text: its text, already found and checked.
-        fields: where the other things are.
-        where: file and line, the id of an article without one.
+        fields: names of the other fields.
+        where: file and line, used as the id of an article without one.
     """
     found: dict[str, str | None] = {}
     for name, field in fields.model_dump().items():

@@ -1,4 +1,4 @@
-"""Where in an article do its crisis' keywords first occur?"""
+"""Position of a crisis' keywords in an article."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _IN_TITLE_OR_LEAD, _LATER = 1.0, 0.4
 
 
 def keyword_score(article: Article, keywords: Sequence[str]) -> float:
-    """Return 1 where a keyword is in the title or among the first 60 words, 0.4 where one comes later, else 0.
+    """Return 1 if a keyword is in the title or the first 60 words, 0.4 if one occurs later, else 0.
 
-    Case and punctuation do not matter. A keyword that ends in ``*`` stands for all words that begin so.
+    Case and punctuation do not matter. A keyword that ends in ``*`` matches all words with that prefix.
 
     >>> keyword_score(Article("1", "Die Energiekrisen", title="Heute"), ["energiekrise*"])
     1.0
@@ -30,7 +30,7 @@ def keyword_score(article: Article, keywords: Sequence[str]) -> float:
 
 
 def lead(article: Article) -> str:
-    """Return the title and the first 60 words of the text, as they are written."""
+    """Return the title and the first 60 words of the text, as written."""
     words = article.text.split()
     start = " ".join(words[:_LEAD_TOKENS])
     return f"{article.title}. {start}" if article.title else start

@@ -1,4 +1,4 @@
-"""Do training articles repeat articles of the test?"""
+"""Finding training articles that repeat test articles."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ __all__ = ["Leak", "find_leaks"]
 
 _RUN_TOKENS = 13
 _LEAST_TITLE_TOKENS = 3
-"""Titles of one or two words, such as "Weather", say nothing about an article."""
+"""Titles of one or two words, such as "Weather", do not identify an article."""
 
 
 class Leak(NamedTuple):
-    """A training article that repeats an article of the test."""
+    """A training article that repeats a test article."""
 
     train: int
     """Its index among the training articles."""
     train_id: str
     test_id: str
     kind: Literal["title", "13-gram"]
-    """Equal titles, or a run of 13 words that both have."""
+    """The shared title, or the shared run of 13 words."""
 
 
 def find_leaks(train: Sequence[Article], test: Sequence[Article]) -> list[Leak]:
     """Return the training articles that share a title or a run of 13 tokens with a test article, each once.
 
-    Case, punctuation and web addresses do not matter; titles of fewer than three tokens are passed over.
+    Case, punctuation and web addresses do not matter; titles of fewer than three tokens are ignored.
 
     Reference: Brown et al. 2020, "Language Models are Few-Shot Learners", arXiv:2005.14165, appendix C (13-grams).
     """

@@ -1,4 +1,4 @@
-"""Which articles tell the same story in nearly the same words?"""
+"""Finding near-duplicates: articles that tell the same story in nearly the same words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["jaccard", "stories"]
 _SHINGLE_TOKENS = 3
 _HASHES = 128
 _MISSED = 0.02
-"""At most this share of the pairs that are exactly as alike as the threshold may be missed."""
+"""Maximum share of missed pairs among those whose similarity is exactly the threshold."""
 _SLACK = 0.2
 """Pairs whose estimated index is this far below the threshold are not compared word by word: 4.5 standard
 deviations of an estimate from 128 minima."""
@@ -38,14 +38,14 @@ def stories(texts: Sequence[str], threshold: float) -> list[int]:
 
     Two texts tell the same story if the Jaccard index of their runs of three tokens (`jaccard`) is at least
     `threshold`, or if a chain of such texts links them. Candidates are found by MinHash and banding, then compared
-    word by word, so there are no false pairs; of pairs just at the threshold at most 2 % are missed, of pairs more
-    alike fewer. The same texts give the same stories on every machine.
+    word by word, so there are no false pairs; of pairs just at the threshold at most 2 % are missed, of more similar
+    pairs fewer. The same texts give the same stories on every machine.
 
     Reference: Broder, "On the resemblance and containment of documents", 1997.
 
     Args:
         texts: any number.
-        threshold: between 0 and 1, above 0.
+        threshold: above 0, at most 1.
 
     >>> stories(["Five people died in the flood", "A calm day", "FIVE people died in the flood!"], 0.6)
     [0, 1, 0]
@@ -62,12 +62,12 @@ def stories(texts: Sequence[str], threshold: float) -> list[int]:
 
 
 def _rows_of_a_band(threshold: float) -> int:
-    """How many hashes have to be equal: the more, the fewer candidates, and the more pairs are missed."""
+    """Return how many hashes must be equal: with more, there are fewer candidates, but more pairs are missed."""
     return next((rows for rows in (8, 4, 2) if (1 - threshold**rows) ** (_HASHES / rows) <= _MISSED), 1)
 
 
 def _buckets(keys: NDArray[np.uint32]) -> list[list[int]]:
-    """Places with the same key, where there are several."""
+    """Return groups of indices with the same key, if there are several."""
     found: dict[bytes, list[int]] = defaultdict(list)
     for index, key in enumerate(keys):
         found[key.tobytes()].append(index)
@@ -82,7 +82,7 @@ def _link(
     threshold: float,
     parent: list[int],
 ) -> None:
-    """Join the stories of the texts at `indices` that are alike."""
+    """Join the stories of similar texts among `indices`."""
     for position, index in enumerate(indices[1:], 1):
         earlier = indices[:position]
         alike = (signatures[earlier] == signatures[index]).mean(axis=1)
@@ -119,7 +119,7 @@ _MULTIPLY, _ADD = _multipliers()
 
 
 def _signature(shingles: frozenset[tuple[str, ...]]) -> NDArray[np.uint32]:
-    """The least of each of 128 hashes over the shingles, ``[128]``."""
+    """Return the minimum of each of 128 hashes over the shingles, ``[128]``."""
     hashes = np.array([_hash(shingle) for shingle in shingles], dtype=np.uint64)
     mixed = hashes[:, None] * _MULTIPLY + _ADD  # modulo 2^64
     least: NDArray[np.uint32] = (mixed >> np.uint64(32)).min(axis=0).astype(np.uint32)

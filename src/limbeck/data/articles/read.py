@@ -1,4 +1,4 @@
-"""Reads articles from users' files, and refuses what cannot be used."""
+"""Reading articles from users' files, and refusing rows that cannot be used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOT_READ = (".parquet",)
 
 @dataclass(frozen=True)
 class ArticleRows:
-    """Articles with their rows as a classifier reads them, in one order."""
+    """Articles and their rows for a classifier, in the same order."""
 
     articles: list[Article]
     rows: Rows
@@ -32,7 +32,7 @@ def file_records(sources: str | Path | Sequence[str | Path]) -> Iterator[tuple[s
     """Yield the rows of files (JSON Lines, JSON, CSV or TSV, also with .gz) and of folders of them.
 
     Raises:
-        DataError: a source cannot be read, or is of another kind.
+        DataError: a source cannot be read, or has another format.
     """
     for source in find_sources(sources, base=None, split="test"):
         if not isinstance(source, DataFile) or source.suffix in _NOT_READ:
@@ -53,12 +53,12 @@ def read_articles(
 
     Args:
         records: rows with the names of their files.
-        fields: where text, second text and label are; the label is read only if named.
-        known: where the other things of an article are.
-        labels: the label names that there may be; ``None``: any.
+        fields: names of text, second text and label; the label is read only if named.
+        known: names of an article's other fields.
+        labels: the allowed label names; ``None``: any.
 
     Raises:
-        DataError: rows cannot be used (the first of them are named), or there are none.
+        DataError: rows cannot be used (lists the first of them), or there are none.
     """
     found = ArticleRows([], Rows([], None if fields.text_pair is None else [], [], []))
     allowed = None if labels is None else frozenset(labels)
@@ -86,7 +86,7 @@ def read_articles(
 def checked_article(
     record: Record, fields: Fields, known: ArticleFields, labels: frozenset[str] | None, name: str
 ) -> tuple[CheckedRow, Article] | BadRow:
-    """Check one row as `read_articles` does; `name` is that of its file."""
+    """Check one row as `read_articles` does; `name` is its file's name."""
     checked = check_record(record, fields, labels)
     if isinstance(checked, BadRow):
         return checked

@@ -1,1 +1,1 @@
-"""Rows for models that generate text: reading, checking, tokenising, and what of them is supervised."""
+"""Rows for generative models: reading, checking, tokenising, and choosing what is supervised."""

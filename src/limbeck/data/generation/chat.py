@@ -1,4 +1,4 @@
-"""Conversations to tokens by the tokenizer's chat template, and which of them the assistant wrote.
+"""Tokenising conversations with the tokenizer's chat template, and finding the assistant's tokens.
 
 The template is rendered by transformers, in its sandbox.
 """
@@ -25,11 +25,11 @@ _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 
 class _Refused(Exception):
-    """Carries the reason why a conversation has no tokens to `chat_rows`."""
+    """The reason why a conversation has no tokens, for `chat_rows`."""
 
 
 class _Span(NamedTuple):
-    """Where the tokens of one of the assistant's turns are."""
+    """The token range of one of the assistant's turns."""
 
     start: int
     stop: int
@@ -45,17 +45,16 @@ def chat_rows(
     max_prompt: int | None,
     date: datetime.date | None = None,
 ) -> Iterator[Built | Unencodable]:
-    """Yield each conversation as the template lays it out; all turns of the assistant are supervised.
+    """Yield each conversation as rendered by the template; all turns of the assistant are supervised.
 
-    A turn is supervised up to its first end token, that one included. Where the template marks the assistant's words
-    (``{% generation %}``) they are taken from there; otherwise a turn is what is new between the conversation before
-    it, with the prompt to answer, and the conversation with it, provided that both are beginnings of the whole.
-
-    A conversation that ends with the user is a prompt: nothing of it is supervised. A template that writes the date
+    A turn is supervised up to and including its first end token. If the template marks the assistant's words
+    (``{% generation %}``), the marks are used. Otherwise a turn is the difference between the conversation before it,
+    with the generation prompt, and the conversation with it, provided that both are prefixes of the whole.
+    A conversation that ends with the user is a prompt: nothing in it is supervised. A template that writes the date
     writes `date`.
 
     Raises:
-        ModelError: the template draws by chance.
+        ModelError: the template is random.
     """
     require_steady(tokenizer)
     tokenizer = at_date(tokenizer, date)
@@ -90,7 +89,7 @@ def _conversation(
     (stop, ended), border = stops[-1], spans[-1].start
     odd_border = False
     if marked:
-        # A template may mark a turn from later on than where a model goes on writing.
+        # A template may mark a turn from a later point than where a model starts generating.
         prompt = _render(turns[:-1], tokenizer, to_answer=True)
         odd_border = not _starts_with(ids, prompt) or len(prompt) > border
         border = border if odd_border else len(prompt)
@@ -112,7 +111,7 @@ def _marked_spans(turns: Sequence[Message], tokenizer: Any) -> tuple[NDArray[np.
 
 
 def _whole_character(stop: int, characters: Sequence[tuple[int, int]]) -> int:
-    """Move `stop` behind all tokens of the character before it; transformers' mask has the first one only (emoji)."""
+    """Move `stop` after all tokens of the character before it; transformers' mask has only the first one (emoji)."""
     while stop < len(characters) and characters[stop][0] < characters[stop - 1][1]:
         stop += 1
     return stop
@@ -130,8 +129,8 @@ def _new_spans(turns: Sequence[Message], tokenizer: Any) -> tuple[NDArray[np.int
             if not _starts_with(ids, beginning):
                 raise _Refused(
                     f"the chat template {what} message {number + 1} in other tokens than the whole conversation has "
-                    "there, so it cannot be told which tokens the assistant wrote. Templates do so that drop or "
-                    "change earlier turns, or whose prompt ends in a space. Mark the assistant's words in it "
+                    "there, so it is unknown which tokens the assistant wrote. Templates do this if they drop or "
+                    "change earlier turns, or if their prompt ends in a space. Mark the assistant's words in it "
                     "({% generation %} ... {% endgeneration %}), or end the conversation with that message"
                 )
         if len(through) <= len(before):
@@ -141,9 +140,9 @@ def _new_spans(turns: Sequence[Message], tokenizer: Any) -> tuple[NDArray[np.int
 
 
 def _first_end(ids: NDArray[np.int32], span: _Span, end_ids: Sequence[int]) -> tuple[int, bool]:
-    """Return where a turn's targets stop, and whether they stop with an end token.
+    """Return where a turn's targets stop, and whether they end with an end token.
 
-    The end token may stand right after what the template marks.
+    The end token may follow directly after the marked part.
     """
     ends = np.flatnonzero(np.isin(ids[span.start : span.stop + 1], list(end_ids)))
     return (span.start + int(ends[0]) + 1, True) if len(ends) else (span.stop, False)
@@ -163,9 +162,9 @@ def _as_ids(encoded: Any) -> NDArray[np.int32]:
 
 def _apply(turns: Sequence[Message], tokenizer: Any, *, return_offsets_mapping: bool = False, **options: Any) -> Any:
     messages = [turn._asdict() for turn in turns]
-    # Rows longer than the model's limit need no warning: they are cut and counted later.
+    # No warning for rows longer than the model's limit: they are cut and counted later.
     settings = {"verbose": False, "return_offsets_mapping": return_offsets_mapping}
     try:
         return tokenizer.apply_chat_template(messages, return_dict=True, tokenizer_kwargs=settings, **options)
-    except Exception as error:  # whatever a template raises, by its own words or by a slip in it
+    except Exception as error:  # a template may raise anything, on purpose or by mistake
         raise _Refused(brief(f"the chat template refuses it: {type(error).__name__}: {error}")) from error

@@ -1,4 +1,4 @@
-"""What makes a row of a generating model usable, and in which words one is refused."""
+"""Checks that a row is usable for text generation, and the messages for rows that are not."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _BLANK_LINE = "\n\n"
 
 
 def check_example(record: Record, task: Generation, file: str, *, require_completion: bool) -> Example | BadRow:
-    """Check the fields of one row; the first field at fault is named. Texts are kept as they are.
+    """Check the fields of one row; reports the first bad field. Texts are kept unchanged.
 
-    A completion that is missing or null makes the row a prompt; an empty one is a fault, for it is more often a
-    slip than a wish to answer nothing.
+    A completion that is missing or null makes the row a prompt; an empty one is refused, since it is more often a
+    mistake than intended.
 
     Args:
         record: the row.
-        task: which fields to look at; others are passed over.
-        file: how the row's origin calls it.
+        task: the fields to check; others are ignored.
+        file: the file's name in the row's origin.
         require_completion: refuse prompts without a completion.
     """
     if task.text is not None:
@@ -37,9 +37,9 @@ def check_example(record: Record, task: Generation, file: str, *, require_comple
         return _fault(
             record,
             task.messages or task.completion,
-            "missing: the row is a prompt only, and completions are needed"
+            "missing: the row is only a prompt, but completions are needed"
             if task.messages is None
-            else "the last message is not the assistant's, and completions are needed",
+            else "the last message is not the assistant's, but completions are needed",
         )
     return Example(turns, None, Origin(file, record.number))
 
@@ -94,11 +94,11 @@ def _message(record: Record, item: object, where: str) -> Message | BadRow:
 def _order_fault(record: Record, field: str, turns: list[Message]) -> BadRow | None:
     roles = [turn.role for turn in turns]
     if "system" in roles[1:]:
-        return _fault(record, field, "a system message comes first or not at all")
+        return _fault(record, field, "a system message must come first")
     if "user" not in roles:
         return _fault(record, field, "no message by the user: there is no prompt")
     if roles.index("user") > (roles[0] == "system"):
-        return _fault(record, field, "the assistant speaks before the user: that turn answers no prompt")
+        return _fault(record, field, "the assistant speaks before the user: that turn does not answer a prompt")
     return None
 
 

@@ -1,6 +1,6 @@
-"""Token sequences to batches: the one place where labels are shifted, and where masks are made.
+"""Token sequences to batches: the only place where labels are shifted and masks are created.
 
-Which tokens are supervised is carried beside the ids and never read off them: the padding id may also be the end
+Supervised tokens are stored separately and never derived from the ids: the padding id may also be the end
 token, and may occur inside a prompt.
 """
 
@@ -25,20 +25,20 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class TokenSequence:
-    """Tokens of one row, and which of them are to be learnt."""
+    """Tokens of one row, and which of them are targets."""
 
     ids: Ids
-    """Prompt and completion. A causal model reads both in a row; an encoder reads the first, a decoder the second."""
+    """Prompt and completion. A causal model reads both together; an encoder reads the first, a decoder the second."""
     supervised: Mask
-    """Which tokens are targets, aligned with `ids`: of a conversation all turns of the assistant."""
+    """Which tokens are targets, aligned with `ids`: in a conversation, all turns of the assistant."""
     border: int
     """Where the (last) completion starts."""
     ended: bool
-    """Whether the completion ends with an end token; not if it was cut at a cap."""
+    """Whether the completion ends with an end token; false if it was cut at a limit."""
 
     @property
     def prompt_ids(self) -> Ids:
-        """What stands before the completion."""
+        """The tokens before the completion."""
         return self.ids[: self.border]
 
     @property
@@ -56,10 +56,11 @@ class TokenSequence:
 
 
 def with_completion(prompt_ids: ArrayLike, completion_ids: ArrayLike, end_ids: Sequence[int]) -> TokenSequence:
-    """Return a prompt with what a model wrote (or a data set says) after it; all of the completion is supervised.
+    """Return a prompt followed by a model's (or a data set's) completion, all of which is supervised.
 
-    The completion goes up to its first end token, which is a target. What follows is dropped, be it padding of the
-    same id. Without an end token a cap was hit: all tokens are targets, and the end is none.
+    The completion goes up to its first end token, which is a target. Anything after it is dropped, even padding with
+    the same id. Without an end token it was cut at a limit: all tokens are targets, and there is no end token to
+    learn.
 
     Args:
         prompt_ids: ``[n]``, without padding.
@@ -84,14 +85,15 @@ def collate(
 ) -> Batch:
     """Return ``student`` (token ids and masks) and ``labels_BT`` of `sequences`, padded to the longest.
 
-    Of a causal model position t predicts the token at t + 1, so labels are shifted by one within each sequence. A
-    decoder's inputs are shifted instead: it reads the start token and the completion but its last token.
+    In a causal model, position t predicts the token at t + 1, so labels are shifted by one within each sequence. For
+    an encoder-decoder, the decoder's inputs are shifted instead: the start token and the completion without its last
+    token.
 
     Args:
         sequences: B rows; without `pack_to` row b of the batch is sequence b.
-        pad_id: fills up rows; any id will do.
-        decoder_start: first token that a decoder reads; ``None``: the model is causal.
-        pad_left: pad before the rows (causal models, for writing). Position ids then start at each row's first
+        pad_id: pads rows; any id will do.
+        decoder_start: first token of the decoder; ``None``: the model is causal.
+        pad_left: pad before the rows (causal models, for generation). Position ids then start at each row's first
             token; models with absolute positions need them.
         pack_to: put several sequences into rows of at most this many tokens, in order, so that supervised positions
             follow each other as without packing. There is no attention mask then: position ids start anew at each
@@ -114,7 +116,7 @@ def collate(
 
 
 def _next_tokens(sequence: TokenSequence) -> NDArray[np.int64]:
-    """Return the token that each position predicts; the last predicts none."""
+    """Return the token that each position predicts; the last predicts nothing."""
     targets = np.where(sequence.supervised, sequence.ids, UNLABELLED).astype(np.int64)
     return np.append(targets[1:], UNLABELLED)[: len(targets)]
 
@@ -123,7 +125,7 @@ def _encoder_decoder(sequences: Sequence[TokenSequence], pad_id: int, start: int
     prompts = [sequence.prompt_ids for sequence in sequences]
     completions = [sequence.completion_ids for sequence in sequences]
     targets = [np.where(s.supervised[s.border :], s.completion_ids, UNLABELLED) for s in sequences]
-    # The start token often is the padding id (T5): the targets are masked, never the decoder's inputs.
+    # The start token is often the padding id (T5): the targets are masked, never the decoder's inputs.
     inputs = [np.insert(completion[:-1], 0, start) for completion in completions]
     return {
         "student": {
@@ -136,10 +138,10 @@ def _encoder_decoder(sequences: Sequence[TokenSequence], pad_id: int, start: int
 
 
 def packed_groups(lengths: Sequence[int], width: int) -> list[list[int]]:
-    """Return which sequences share a row, in their order: of all ways in at most `width` tokens, with least padding.
+    """Group consecutive sequences into rows of at most `width` tokens, minimising padding.
 
-    Full rows are not the least padding: what matters is how far the longest is from the others. So for each number of
-    rows the narrowest width is found that so many are enough for. A sequence longer than `width` is alone.
+    Full rows do not minimise padding: what matters is how far the longest row is from the others. So for each number
+    of rows, the narrowest width at which that many suffice is found. A sequence longer than `width` is alone.
     """
     longest = max(lengths)
     width = max(width, longest)
@@ -158,7 +160,7 @@ def packed_groups(lengths: Sequence[int], width: int) -> list[list[int]]:
 
 
 def _in_order(lengths: Sequence[int], width: int) -> list[list[int]]:
-    """Return rows that are filled one after the other, each as far as the next sequence fits."""
+    """Fill rows one after the other, each as long as the next sequence fits."""
     groups: list[list[int]] = []
     left = 0
     for number, length in enumerate(lengths):
@@ -178,7 +180,7 @@ def _packed(sequences: Sequence[TokenSequence], pad_id: int, width: int) -> Batc
     positions = []
     for group in groups:
         filling = longest - sum(len(sequence.ids) for sequence in group)
-        # Padding is one more sequence, so that nothing is masked and no real token sees it.
+        # Padding is one more sequence, so that nothing is masked and no real token attends to it.
         positions.append(np.concatenate([np.arange(n) for n in (*(len(s.ids) for s in group), filling)]))
     ids = [np.concatenate([sequence.ids for sequence in group]) for group in groups]
     labels = [np.concatenate([_next_tokens(sequence) for sequence in group]) for group in groups]
@@ -190,7 +192,7 @@ def _packed(sequences: Sequence[TokenSequence], pad_id: int, width: int) -> Batc
 
 
 def _pad(rows: Sequence[NDArray[np.generic]], fill: int, left: bool) -> Tensor:
-    """Return int64 ``[B, T]``, T the longest row."""
+    """Return int64 ``[B, T]``, T the length of the longest row."""
     padded = np.full((len(rows), max(map(len, rows))), fill, dtype=np.int64)
     for number, row in enumerate(rows):
         padded[number, padded.shape[1] - len(row) if left else 0 :][: len(row)] = row

@@ -1,4 +1,4 @@
-"""Checked examples to token sequences, once, before training."""
+"""Tokenising checked examples, once, before training."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ def encode_examples(
     on_bad_row: Literal["stop", "quarantine"] = "stop",
     quarantine: Path | None = None,
 ) -> EncodedSequences:
-    """Tokenise `examples`, and say of each token whether it is supervised.
+    """Tokenise `examples`, and mark which tokens are supervised.
 
-    How rows are laid out is told at `plain_pairs`, `text_blocks` and `chat_rows`. Prompts that are too long are cut
-    from the left. A completion that does not fit is never cut, for the student would learn to stop nowhere.
+    `plain_pairs`, `text_blocks` and `chat_rows` describe the layout of rows. Prompts that are too long are cut from
+    the left. A completion that does not fit is never cut, since the student would learn not to stop.
 
     Args:
         examples: rows and their task.
-        tokenizer: of the student; the teacher must read the same ids.
-        max_length: most tokens of a row; of a model with an encoder, of prompt and of completion each.
-        decoder_start: the token that a decoder behind an encoder starts with; ``None``: the model is causal.
-        max_prompt: most tokens of a prompt, for example to leave room for writing.
-        on_bad_row: what happens to rows that cannot be laid out, as in `load_examples`.
+        tokenizer: the student's tokenizer; the teacher must use the same ids.
+        max_length: maximum tokens of a row; for a model with an encoder, of prompt and completion each.
+        decoder_start: first token of an encoder-decoder's decoder; ``None``: the model is causal.
+        max_prompt: maximum tokens of a prompt, for example to leave room for generation.
+        on_bad_row: what to do with rows that cannot be encoded, as in `load_examples`.
         quarantine: where to write them, with reasons. Not the file of `load_examples`, which it would replace.
 
     Raises:
-        DataError: rows cannot be laid out; names file and line.
+        DataError: rows cannot be encoded; gives file and line.
         ConfigError: limits too small, or plain text or conversations for a model with an encoder.
-        ModelError: the tokenizer lacks an end token, a padding token or a chat template, or draws in it by chance.
+        ModelError: the tokenizer lacks an end token, a padding token or a chat template, or has a random template.
         StorageError: the quarantine file cannot be written.
     """
     _require_limits(examples, max_length, max_prompt, decoder_start)
@@ -108,7 +108,7 @@ def _findings(examples: Examples, tokenizer: Any, built: Sequence[Built], end_id
     sequences = [sequence for one in built for sequence in one.sequences]
     cut, odd = sum(one.cut for one in built), sum(one.odd_border for one in built)
     if left_out:
-        yield f"{left_out:,} of {total:,} rows ({share_text(left_out / total)}) cannot be laid out and are left out."
+        yield f"{left_out:,} of {total:,} rows ({share_text(left_out / total)}) cannot be encoded and are left out."
     if cut:
         share = share_text(cut / total)
         yield f"{cut:,} of {total:,} prompts ({share}) are longer than the limit and lose their beginning."
@@ -123,14 +123,14 @@ def _findings(examples: Examples, tokenizer: Any, built: Sequence[Built], end_id
                 "after the assistant's turn, so a student does not learn where to stop. Correct the template."
             )
         if inner := _ends_inside(examples, tokenizer, end_ids):
-            yield f"{inner:,} completions hold an end token in their text; what follows it is not learnt."
+            yield f"{inner:,} completions contain an end token in their text; the part after it is not learnt."
     if odd:
         yield (
             f"{odd:,} conversations do not begin as the chat template begins an answer (add_generation_prompt): "
-            "the student is trained after another prompt than it will be asked with."
+            "the student is trained after a different prompt from the one used for generation."
         )
     if tokenizer.pad_token_id is None:
-        yield "The tokenizer has no padding token; rows are filled up with the end token, and masked."
+        yield "The tokenizer has no padding token; rows are padded with the end token, and masked."
 
 
 def _ends_inside(examples: Examples, tokenizer: Any, end_ids: Sequence[int]) -> int:
@@ -142,7 +142,7 @@ def _ends_inside(examples: Examples, tokenizer: Any, end_ids: Sequence[int]) -> 
 
 
 def _goes_on(text: str, end: str) -> bool:
-    """Whether anything follows the first `end` in `text`: of an end token "||" a third stroke does."""
+    """Return whether anything follows the first `end` in `text`; for the end token "||", a third bar does."""
     place = text.find(end)
     return 0 <= place < len(text) - len(end)
 
@@ -152,12 +152,12 @@ def _set_aside(total: int, left_out: list[tuple[Example, str]], on_bad_row: str,
         if quarantine is not None:
             write_quarantine(quarantine, [_fault(row, reason) for row, reason in left_out])
         return
-    lines = [f"{len(left_out):,} of {total:,} rows cannot be laid out as tokens:"]
+    lines = [f"{len(left_out):,} of {total:,} rows cannot be encoded as tokens:"]
     lines += [f"  {row.origin}: {reason}" for row, reason in left_out[:BAD_ROWS_SHOWN]]
     if len(left_out) > BAD_ROWS_SHOWN:
         lines.append(f"  and {len(left_out) - BAD_ROWS_SHOWN:,} more")
     if on_bad_row == "stop":
-        lines.append("Correct these rows, raise max_length, or set `on_bad_row: quarantine` to go on without them.")
+        lines.append("Correct these rows, raise max_length, or set `on_bad_row: quarantine` to continue without them.")
     else:
         lines.append("That is more than half, so they are not left out: check max_length and the template first.")
     raise DataError("\n".join(lines))

@@ -27,7 +27,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class EncodedSequences:
-    """N token sequences: tokens of row i are ``ids[offsets[i] : offsets[i + 1]]``, as of `TokenSequence`."""
+    """N token sequences: tokens of row i are ``ids[offsets[i] : offsets[i + 1]]``, as in `TokenSequence`."""
 
     ids: NDArray[np.int32]
     targets: NDArray[np.bool_]
@@ -38,12 +38,12 @@ class EncodedSequences:
     ended: NDArray[np.bool_]
     """Whether each row's completion ends with an end token."""
     example: NDArray[np.int64]
-    """Which example each row is of. Not every example has a row, and a long text has several."""
+    """The example of each row. Not every example has a row, and a long text has several."""
     end_ids: tuple[int, ...]
-    """Every token that ends a completion: where writing stops."""
+    """Every token that ends a completion, and generation."""
     pad_id: int
     decoder_start: int | None
-    """First token that a decoder reads; ``None`` where the model is causal."""
+    """First token of the decoder; ``None`` if the model is causal."""
     max_length: int
     truncated: int
     """Examples whose prompt was cut."""
@@ -56,12 +56,12 @@ class EncodedSequences:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens that are read of each row, by encoder and decoder together."""
+        """Number of tokens read in each row, by encoder and decoder together."""
         return np.diff(self.offsets)
 
     @cached_property
     def supervised(self) -> NDArray[np.int64]:
-        """Tokens that are learnt of each row."""
+        """Number of supervised tokens in each row."""
         before = np.concatenate([[0], np.cumsum(self.targets)])
         return np.asarray(before[self.offsets[1:]] - before[self.offsets[:-1]], dtype=np.int64)
 
@@ -76,18 +76,18 @@ class EncodedSequences:
         return TokenSequence(self.ids[span], self.targets[span], int(self.borders[row]), bool(self.ended[row]))
 
     def prompt_ids(self, row: int) -> NDArray[np.int32]:
-        """Return what a model goes on with, ``[n]``."""
+        """Return the tokens that a model continues from, ``[n]``."""
         return self.sequence(row).prompt_ids
 
     def completion_ids(self, row: int) -> NDArray[np.int32]:
-        """Return the completion with its end token, ``[m]``; of plain text, all of the block."""
+        """Return the completion with its end token, ``[m]``; for plain text, the whole block."""
         return self.sequence(row).completion_ids
 
     def batch(self, rows: Sequence[int] | NDArray[np.int64], *, pad_left: bool = False, pack: bool = False) -> Batch:
         """Return ``student`` and ``labels_BT`` of `rows`; see `collate`.
 
         Raises:
-            ConfigError: packing is asked for a model with an encoder.
+            ConfigError: packing is requested for a model with an encoder.
         """
         if pack and self.decoder_start is not None:
             raise ConfigError(
@@ -102,7 +102,7 @@ class EncodedSequences:
         )
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of all ids, targets, borders and lengths, and of the decoder's start."""
+        """Return the SHA-256 of all ids, targets, boundaries and lengths, and the decoder's start token."""
         digest = hashlib.sha256(f"{self.decoder_start}".encode())
         for array in (self.ids, self.targets, self.offsets, self.borders):
             digest.update(array.tobytes())

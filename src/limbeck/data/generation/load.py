@@ -1,4 +1,4 @@
-"""Reads users' prompts, conversations and plain text: every row is checked, bad ones refused or set aside."""
+"""Reading users' prompts, conversations and plain text: every row is checked, bad ones refused or set aside."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def load_examples(
     Args:
         sources: files, folders, or ``hub:NAME[:CONFIG][@REVISION]``.
         task: which fields hold the prompt and the completion, the conversation, or the text.
-        require_completion: refuse rows that are prompts only (conversations that do not end with the assistant).
-        on_bad_row: ``"stop"`` lists the first bad rows; ``"quarantine"`` goes on unless they are more than half.
+        require_completion: refuse rows that are only prompts (conversations that do not end with the assistant).
+        on_bad_row: ``"stop"`` lists the first bad rows; ``"quarantine"`` continues unless they are more than half.
         quarantine: where to write the rows left out, with reasons.
         base: the folder that relative sources start from; ``None``: the current one.
         split: the split to read from the hub; files have no splits.
 
     Raises:
         DataError: a source cannot be read, rows cannot be used, or there are none.
-        ConfigError: completions are needed and the task names no field for them, or the quarantine file is itself
+        ConfigError: completions are needed but the task names no field for them, or the quarantine file is itself
             one of the sources.
         StorageError: the quarantine file cannot be written.
 
@@ -93,7 +93,7 @@ def _examples(task: Generation, rows: list[Example], counts: tuple[FileCount, ..
 def _checked(
     source: DataFile | HubData, task: Generation, require_completion: bool, load_dataset: LoadDataset | None
 ) -> Iterator[Example | BadRow]:
-    """Yield each row or fault; refuse the source if a field that rows may lack is in none of them."""
+    """Yield each row or bad row; refuse the source if a field that rows may lack is in none of them."""
     wanted = [task.messages, task.text, *task.prompts, task.completion]
     met = FieldsMet(source.name, wanted)
     for record in _records(source, task, load_dataset):
@@ -111,7 +111,7 @@ def _checked(
 def _records(
     source: DataFile | HubData, task: Generation, load_dataset: LoadDataset | None
 ) -> Iterator[Record | BadRow]:
-    """Yield whole rows. Tables are read two columns of text at a time, which is what their reader takes."""
+    """Yield whole rows. Tables are read two text columns at a time, as their reader requires."""
     passes = _passes(task)
     if isinstance(source, DataFile) and source.suffix != ".parquet":
         passes = passes[:1]

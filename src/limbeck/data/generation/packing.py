@@ -1,4 +1,4 @@
-"""Whether a model keeps the sequences of a packed row apart, found by trying it."""
+"""Checking, by trying, that a model keeps the sequences of a packed row apart."""
 
 from __future__ import annotations
 
@@ -22,20 +22,19 @@ def check_packing(model: Any) -> None:
     """Refuse models (and attention implementations) that mix up the sequences of a packed row.
 
     Random sequences are read packed, in two rows, and one by one; logits must agree. Two rows, since flash attention
-    tells sequences apart by position ids in a single row only, and mixes them without a word in several
-    (transformers 5.23, ``_is_packed_sequence``). What has no such masks at all, as linear attention and ALiBi, fails
-    here too.
+    tells sequences apart by position ids only in a single row, and silently mixes them in several
+    (transformers 5.23, ``_is_packed_sequence``). Models without such masks, like linear attention and ALiBi, fail too.
 
     Args:
-        model: a language model; it is left in the mode in which it came.
+        model: a language model; its mode is restored.
 
     Raises:
         ConfigError: it has an encoder, or logits differ.
     """
     if is_encoder_decoder(model):
         raise ConfigError(
-            f"{_name(model)} has an encoder, which would read several prompts as one: packing is for causal models. "
-            "Leave it out (training.packing)"
+            f"{_name(model)} has an encoder, which would read several prompts as one: packing needs a causal model. "
+            "Turn it off (training.packing)"
         )
     rows = np.random.default_rng(0).integers(0, model.get_input_embeddings().num_embeddings, sum(_LENGTHS))
     ids = np.split(rows.astype(np.int32), np.cumsum(_LENGTHS)[:-1])
@@ -57,7 +56,7 @@ def check_packing(model: Any) -> None:
     if not difference <= (1e-4 if exact else 0.1) * float(single_NV.std()):
         raise ConfigError(
             f"{_name(model)} with attention '{model.config._attn_implementation}' mixes up packed sequences: logits "
-            f"differ by {difference:.2g} from those of each sequence alone. Leave packing out (training.packing), or "
+            f"differ by {difference:.2g} from those of each sequence alone. Turn packing off (training.packing), or "
             "load the model with attn_implementation sdpa or eager"
         )
 

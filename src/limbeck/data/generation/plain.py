@@ -1,4 +1,4 @@
-"""Prompts with completions, and plain text, to tokens, without a chat template."""
+"""Tokenising prompts with completions, and plain text, without a chat template."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def plain_pairs(
 ) -> Iterator[Built | Unencodable]:
     """Yield each row as prompt, separator, completion and end token.
 
-    The prompt with its separator, and the completion, are **tokenised apart**: no token spans the border, so the
-    prompt's ids are the same with and without a completion, in training and when the student writes.
+    The prompt with its separator, and the completion, are **tokenised separately**: no token spans the boundary, so
+    the prompt's ids are the same with and without a completion, in training and in generation.
 
-    A causal model reads what its tokenizer puts before a text (BOS), prompt, completion and one end token. An
-    encoder reads the prompt as its tokenizer lays out a text (without separator), and a decoder learns the completion
-    as its tokenizer lays out a target, up to the first end token.
+    A causal model reads its tokenizer's initial tokens (BOS), prompt, completion and one end token. An encoder reads
+    the prompt as its tokenizer encodes a text (without separator), and a decoder learns the completion as its
+    tokenizer encodes a target, up to the first end token.
 
     Raises:
         ModelError: the tokenizer has no end token.
@@ -66,9 +66,9 @@ def plain_pairs(
 
 
 def text_blocks(rows: Sequence[Example], tokenizer: Any, *, max_length: int) -> Iterator[Built | Unencodable]:
-    """Yield each row as blocks of at most `max_length` tokens: BOS as the tokenizer has it, text, end token.
+    """Yield each row as blocks of at most `max_length` tokens: BOS if the tokenizer has one, text, end token.
 
-    Each block after a row's first begins with the last token of the one before, so that every token but the row's
+    Each block after a row's first begins with the last token of the previous one, so that every token but the row's
     first is predicted exactly once.
     """
     before = special_tokens(tokenizer).before
@@ -93,7 +93,7 @@ def _for_encoder(
 ) -> Built | Unencodable:
     if len(sequence.completion_ids) > max_length:
         return Unencodable(
-            f"its completion has {len(sequence.completion_ids):,} tokens, and max_length is {max_length:,}"
+            f"its completion has {len(sequence.completion_ids):,} tokens, but max_length is {max_length:,}"
         )
     budget = min(max_length, max_prompt or max_length) - len(around.after)
     prompt = sequence.prompt_ids

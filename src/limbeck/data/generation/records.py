@@ -1,4 +1,4 @@
-"""Checked rows of generating models, before any tokenizer has seen them."""
+"""Checked rows for text generation, before tokenisation."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Example:
     """One row: a conversation or plain text. A prompt with its completion is a conversation of two turns."""
 
     messages: tuple[Message, ...]
-    """Empty where the row is plain text."""
+    """Empty if the row is plain text."""
     text: str | None
     origin: Origin
 
     @property
     def completion(self) -> str | None:
-        """The last turn if it is the assistant's, else ``None``: the row is a prompt only."""
+        """The last turn if it is the assistant's, else ``None``: the row is only a prompt."""
         return self.messages[-1].content if self.messages and self.messages[-1].role == "assistant" else None
 
     @property
@@ -44,14 +44,14 @@ class Example:
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows that passed every check, and what is to be said about the others."""
+    """Rows that passed every check, and facts about the others."""
 
     task: Generation
     rows: list[Example]
     left_out: int
-    """Rows that were set aside; more than 0 with ``on_bad_row="quarantine"`` only."""
+    """Rows that were set aside; more than 0 only with ``on_bad_row="quarantine"``."""
     duplicates: int
-    """Rows whose whole text an earlier row has; they are kept."""
+    """Rows that repeat the whole text of an earlier row; they are kept."""
     fingerprint: str
     """SHA-256 of the accepted rows' texts in their order, whatever files they came from."""
     files: tuple[FileCount, ...]

@@ -1,4 +1,4 @@
-"""Rows with other completions than those they came with."""
+"""Rows with replaced completions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["take_rows", "with_completions", "written_sequences"]
 def written_sequences(
     encoded: EncodedSequences, rows: Sequence[int], completions: Sequence[Sequence[int]]
 ) -> list[TokenSequence]:
-    """Return the prompts of `rows` with what a model wrote after them, cut at the rows' length limit."""
+    """Return the prompts of `rows` followed by a model's completions, cut at the rows' length limit."""
     found = []
     for row, ids in zip(rows, completions, strict=True):
         prompt = encoded.prompt_ids(int(row))
@@ -27,10 +27,10 @@ def written_sequences(
 
 
 def with_completions(encoded: EncodedSequences, completions: Mapping[int, Sequence[int]]) -> EncodedSequences:
-    """Return the rows that `completions` has, in ascending order, with these in place of their own.
+    """Return the rows in `completions`, in ascending order, with these completions instead of their own.
 
     Args:
-        encoded: where the prompts are from.
+        encoded: the rows with the prompts.
         completions: token ids by row number, end tokens included; rows with none at all are left out.
     """
     rows = [row for row in sorted(completions) if len(completions[row])]
@@ -39,12 +39,12 @@ def with_completions(encoded: EncodedSequences, completions: Mapping[int, Sequen
 
 
 def take_rows(encoded: EncodedSequences, rows: Sequence[int] | NDArray[np.int64]) -> EncodedSequences:
-    """Return some rows, in the order given."""
+    """Return some rows, in the given order."""
     return _of(encoded, [int(row) for row in rows], [encoded.sequence(int(row)) for row in rows])
 
 
 def _of(encoded: EncodedSequences, rows: list[int], sequences: list[TokenSequence]) -> EncodedSequences:
-    """Return sequences that came from `rows` as a data set of their own."""
+    """Return sequences that came from `rows` as a separate data set."""
     return replace(
         encoded,
         ids=np.concatenate([sequence.ids for sequence in sequences]),

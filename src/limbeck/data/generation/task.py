@@ -1,4 +1,4 @@
-"""What the user wants a generating model to learn, and where it is in the rows."""
+"""The task of text generation: what to learn, and the names of its fields in the rows."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ class Generation(BaseModel):
     prompt: str | list[str] | None = None
     """Field with the prompt. Several fields are joined by a blank line; those that a row lacks are skipped."""
     completion: str | None = None
-    """Field with the text to write after the prompt; rows without it are prompts only."""
+    """Field with the text to generate after the prompt; rows without it are only prompts."""
     messages: str | None = None
     """Field with a conversation: a list of ``{role, content}``, roles system, user and assistant."""
     text: str | None = None
     """Field with plain text: every token but a row's first is learnt."""
     template: Literal["auto", "chat", "plain"] = "auto"
     """``chat``: the tokenizer's chat template. ``plain``: prompt, separator, completion, end token. ``auto``: chat
-    where rows are conversations or the tokenizer has a template."""
+    if rows are conversations or the tokenizer has a template."""
     system: str | None = None
-    """Said before every prompt: the system message of a conversation that has none, or text above a plain prompt."""
+    """Text before every prompt: the system message of conversations without one, or text above a plain prompt."""
     date: datetime.date | None = None
     """The day (YYYY-MM-DD) for a chat template that writes today's; default: the day the run, or its store, began."""
     separator: str = "\n\n"
-    """Between prompt and completion where there is no chat template; tokenised as the end of the prompt."""
+    """Separator of prompt and completion without a chat template; tokenised as the end of the prompt."""
 
     @property
     def prompts(self) -> list[str]:
-        """The prompt's fields in order; empty where rows are conversations or plain text."""
+        """The prompt's fields in order; empty if rows are conversations or plain text."""
         return [self.prompt] if isinstance(self.prompt, str) else self.prompt or []
 
     @model_validator(mode="after")
@@ -53,7 +53,7 @@ class Generation(BaseModel):
         if self.messages is not None and self.template == "plain":
             raise ValueError("messages need a chat template; template: plain is for prompt and completion")
         if self.text is not None and (self.template == "chat" or self.system is not None):
-            raise ValueError("text is read as it is; template: chat and system are for prompts and messages")
+            raise ValueError("text is used as it is; template: chat and system are for prompts and messages")
         return self
 
     def _different_fields(self) -> None:

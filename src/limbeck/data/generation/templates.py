@@ -1,4 +1,4 @@
-"""What a tokenizer adds around texts: special tokens, end tokens, and whether it has a chat template."""
+"""A tokenizer's additions to texts: special tokens, end tokens and chat templates."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Specials(NamedTuple):
 
 
 def special_tokens(tokenizer: Any, *, target: bool = False) -> Specials:
-    """Return what `tokenizer` puts around a text (around a decoder's target, if asked).
+    """Return the tokens that `tokenizer` puts around a text, or around a decoder's target with `target`.
 
     Raises:
-        ModelError: it changes the text's own tokens as well.
+        ModelError: it also changes the text's own tokens.
     """
     side = "text_target" if target else "text"
     bare = tokenizer(**{side: _PROBE}, add_special_tokens=False)["input_ids"]
@@ -38,7 +38,7 @@ def special_tokens(tokenizer: Any, *, target: bool = False) -> Specials:
 
 
 def padding_token(tokenizer: Any) -> int:
-    """Return the id that fills up rows: the padding token, else the end token. Masks are carried, so any id will do.
+    """Return the id that pads rows: the padding token, else the end token. Masks are explicit, so any id will do.
 
     Raises:
         ModelError: the tokenizer has neither.
@@ -53,11 +53,11 @@ def padding_token(tokenizer: Any) -> int:
 
 
 def uses_chat_template(task: Generation, tokenizer: Any, *, encoder_decoder: bool = False) -> bool:
-    """Whether rows of `task` are laid out by the tokenizer's chat template.
+    """Return whether rows of `task` use the tokenizer's chat template.
 
     Raises:
-        ModelError: the rows or the task need a template, and there is none.
-        ConfigError: they need one, and the model has an encoder.
+        ModelError: the rows or the task need a template, but there is none.
+        ConfigError: they need one, but the model has an encoder.
     """
     if task.text is not None or task.template == "plain":
         return False
@@ -65,13 +65,13 @@ def uses_chat_template(task: Generation, tokenizer: Any, *, encoder_decoder: boo
     if encoder_decoder:
         if needed:
             raise ConfigError(
-                "chat templates lay out one text that a causal model goes on with; a model with an encoder reads the "
-                "prompt apart. Use task.prompt and task.completion with template: plain."
+                "chat templates render one text that a causal model continues, but a model with an encoder reads the "
+                "prompt separately. Use task.prompt and task.completion with template: plain."
             )
         return False
     if needed and not tokenizer.chat_template:
         raise ModelError(
-            f"{'task.messages' if task.messages else 'template: chat'} needs a chat template, and the tokenizer of "
+            f"{'task.messages' if task.messages else 'template: chat'} needs a chat template, but the tokenizer of "
             f"{tokenizer.name_or_path} has none. Use a model trained for chat, set tokenizer.chat_template and save "
             "the tokenizer, or use task.prompt and task.completion with template: plain."
         )
@@ -79,7 +79,7 @@ def uses_chat_template(task: Generation, tokenizer: Any, *, encoder_decoder: boo
 
 
 def end_tokens(tokenizer: Any, *, chat: bool) -> tuple[int, ...]:
-    """Return the ids that end a completion: what closes the assistant's turn in a chat template, and the end token."""
+    """Return the ids that end a completion: the end token, and the one that closes a chat template's turn."""
     closing = _closing_token(tokenizer) if chat else None
     ends = (closing, tokenizer.eos_token_id)
     return tuple(dict.fromkeys(int(end) for end in ends if end is not None))
@@ -90,7 +90,7 @@ def _closing_token(tokenizer: Any) -> int | None:
     probe = [{"role": "user", "content": _PROBE}, {"role": "assistant", "content": _PROBE}]
     try:
         rendered = tokenizer.apply_chat_template(probe, tokenize=False)
-    except Exception:  # a template may refuse what it likes; rows that it refuses are refused by name later
+    except Exception:  # a template may raise anything; rows that it refuses are reported later
         return None
     tail = tokenizer(rendered.rpartition(_PROBE)[2], add_special_tokens=False)["input_ids"]
     marks = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}

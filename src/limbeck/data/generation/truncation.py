@@ -14,13 +14,13 @@ __all__ = ["Built", "Unencodable", "truncate_prompt"]
 
 @dataclass(frozen=True)
 class Built:
-    """The token sequences of one row; several where a text fills several blocks."""
+    """The token sequences of one row; several if a text fills several blocks."""
 
     sequences: list[TokenSequence]
     cut: bool = False
-    """Whether its prompt lost tokens."""
+    """Whether its prompt was cut."""
     odd_border: bool = False
-    """Whether the prompt is not what the chat template gives a model to go on with."""
+    """Whether the prompt differs from the chat template's generation prompt."""
 
 
 class Unencodable(NamedTuple):
@@ -32,13 +32,13 @@ class Unencodable(NamedTuple):
 def truncate_prompt(
     sequence: TokenSequence, kept: int, max_length: int, max_prompt: int | None
 ) -> Built | Unencodable:
-    """Return `sequence` with its prompt cut from the left, so that both limits hold; the completion stays whole.
+    """Return `sequence` with its prompt cut from the left, so that both limits hold; the completion is kept whole.
 
     Args:
-        sequence: of a causal model.
+        sequence: a sequence for a causal model.
         kept: tokens at the start (BOS) that are never cut.
-        max_length: most tokens of prompt and completion.
-        max_prompt: most tokens of the prompt; ``None``: no limit of its own.
+        max_length: maximum tokens of prompt and completion.
+        max_prompt: maximum tokens of the prompt; ``None``: no separate limit.
     """
     completion = len(sequence.completion_ids)
     budget = min(max_length - completion, max_prompt or max_length)
@@ -51,5 +51,5 @@ def truncate_prompt(
     if cut > 0:
         picked = np.r_[0:kept, kept + cut : len(ids)]
         ids, supervised = ids[picked], supervised[picked]
-    supervised[0] = False  # nothing stands before it that could predict it
+    supervised[0] = False  # there is nothing before it to predict it
     return Built([TokenSequence(ids, supervised, min(sequence.border, budget), sequence.ended)], cut > 0)

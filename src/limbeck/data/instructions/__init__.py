@@ -1,1 +1,1 @@
-"""Reads sets in their own layouts into instruction records, and checks, pairs and samples them."""
+"""Reading sets in their own layouts as instruction records, and checking, pairing and sampling them."""

@@ -1,4 +1,4 @@
-"""Which properties has every record, and what may training and test records not share?"""
+"""Checks of records: validity, leaks, and overlap of training and test records."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _SHOWN = 5
 _QUOTED = ("span", "word")
 """Slots that quote the input."""
 _NO_BLANKS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
-"""Thai, Lao, Burmese, Khmer, Japanese and Chinese are written without blanks between words."""
+"""Thai, Lao, Burmese, Khmer, Japanese and Chinese are written without spaces between words."""
 
 
 def check_instruction(record: Instruction) -> None:
     """Refuse a record that cannot be ranked.
 
     Raises:
-        DataError: an empty text, fewer than two candidates, two that are the same text, gold out of their range
-            or named twice, or not a grade for each.
+        DataError: an empty text, fewer than two candidates, two with the same text, gold indices that are out of range
+            or repeated, or not one grade for each.
     """
     count = len(record.candidates)
     folded = [fold(candidate) for candidate in record.candidates]
@@ -37,17 +37,17 @@ def check_instruction(record: Instruction) -> None:
         twice = next(text for text in folded if folded.count(text) > 1)
         raise DataError(f"{record.id}: two candidates are the same text, {twice!r}; expected different ones.")
     if any(not 0 <= index < count for index in record.gold) or len(set(record.gold)) < len(record.gold):
-        raise DataError(f"{record.id}: gold is {record.gold}; expected different places from 0 to {count - 1}.")
+        raise DataError(f"{record.id}: gold is {record.gold}; expected different indices from 0 to {count - 1}.")
     if record.grades is not None and len(record.grades) != count:
         raise DataError(f"{record.id}: {len(record.grades)} grades for {count} candidates; expected one for each.")
 
 
 def check_instructions(records: Iterable[Instruction]) -> None:
-    """Refuse records that cannot be used together; each is checked by itself too.
+    """Refuse records that cannot be used together; each is also checked individually.
 
     Raises:
-        DataError: as `check_instruction`; two records with one id; or records that share a parallel key, but
-            not the task and the number of candidates, or are of one language.
+        DataError: as `check_instruction`; two records with one id; or records that share a parallel key but not
+            the task and the number of candidates, or have the same language.
     """
     ids: set[str] = set()
     first: dict[str, Instruction] = {}
@@ -62,20 +62,20 @@ def check_instructions(records: Iterable[Instruction]) -> None:
         other = first.setdefault(record.parallel, record)
         if (record.task, len(record.candidates)) != (other.task, len(other.candidates)):
             raise DataError(
-                f"{record.id} and {other.id} are translations of each other (key '{record.parallel}'): expected one "
-                f"task and as many candidates, got {other.task} with {len(other.candidates)} and {record.task} "
+                f"{record.id} and {other.id} are translations of each other (key '{record.parallel}'): expected the "
+                f"same task and number of candidates, got {other.task} with {len(other.candidates)} and {record.task} "
                 f"with {len(record.candidates)}."
             )
         if (record.parallel, record.lang) in languages:
-            raise DataError(f"{record.id}: another record in '{record.lang}' has the key '{record.parallel}' too.")
+            raise DataError(f"{record.id}: another record in '{record.lang}' also has the key '{record.parallel}'.")
         languages.add((record.parallel, record.lang))
 
 
 def require_disjoint(train: Sequence[Instruction], test: Sequence[Instruction]) -> None:
-    """Refuse training records that the test records hold too, by parallel key or by their folded texts.
+    """Refuse training records that are also in the test records, by parallel key or folded texts.
 
     Raises:
-        DataError: how many there are, and the first of them.
+        DataError: gives their number, and the first of them.
     """
     held = _held(test)
     shared = [(record, held[trace]) for record in train for trace in _traces(record) if trace in held]
@@ -88,7 +88,7 @@ def require_disjoint(train: Sequence[Instruction], test: Sequence[Instruction]) 
 
 
 def without_overlap(train: Sequence[Instruction], test: Sequence[Instruction]) -> list[Instruction]:
-    """Return the records of `train` that `require_disjoint` has nothing against."""
+    """Return the records of `train` that `require_disjoint` accepts."""
     held = _held(test)
     return [record for record in train if held.keys().isdisjoint(_traces(record))]
 
@@ -98,7 +98,7 @@ def _held(records: Sequence[Instruction]) -> dict[tuple[str, ...], str]:
 
 
 def _traces(record: Instruction) -> set[tuple[str, ...]]:
-    """Return what a record would be known by: its key, and its texts as the set has them side by side."""
+    """Return the traces that identify a record: its key, and its texts together."""
     traces: set[tuple[str, ...]]
     if record.grades is not None:
         traces = {("text", fold(record.input), fold(candidate)) for candidate in record.candidates}
@@ -114,14 +114,14 @@ def require_no_leak(record: Instruction, instruction: str) -> None:
 
     Args:
         record: a record with gold.
-        instruction: its rendered prompts, without the input; what they quote of it in "" does not count.
+        instruction: its rendered prompts, without the input; quotations from it in "" do not count.
 
     Raises:
         DataError: the answer is in the instruction.
     """
     text = fold(instruction).casefold()
     for name, value in record.slots:
-        if name in _QUOTED:  # a word "none" of the sentence gives no answer away
+        if name in _QUOTED:  # a word "none" in the sentence does not give the answer away
             text = text.replace(f'"{fold(value).casefold()}"', '""')
     if all(_says(text, candidate) for candidate in record.candidates):
         return
@@ -129,7 +129,7 @@ def require_no_leak(record: Instruction, instruction: str) -> None:
         if _says(text, record.candidates[index]):
             raise DataError(
                 f"{record.id}: the instruction {instruction!r} holds the answer {record.candidates[index]!r}, but not "
-                "all candidates. Reword the prompt, or have it list the whole set of labels."
+                "all candidates. Reword the prompt, or make it list all labels."
             )
 
 

@@ -1,4 +1,4 @@
-"""Which file holds a split, and which of its rows are in the languages asked for?"""
+"""Finding the file of a split, and its rows in the requested languages."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SetRow:
-    """One row of a split in a language that was asked for."""
+    """One row of a split in a requested language."""
 
     lang: str
-    """Our code."""
+    """Our language code."""
     record: Record
     file: str
 
     @property
     def number(self) -> int:
-        """Line or row number, from 1."""
+        """Line or row number, counted from 1."""
         return self.record.number
 
     def bad_row(self, field: str | None, reason: str) -> BadRow:
-        """Return what is wrong with this row."""
+        """Return a `BadRow` for this row."""
         return BadRow(self.record.number, field, reason, self.record.row, self.record.unit)
 
 
 def split_file(folder: Path, split: Split, lang: str | None = None) -> DataFile:
-    """Return the file of `split`: ``train.jsonl.gz``, or ``train.bg.jsonl.gz`` where each language has its own.
+    """Return the file of `split`: ``train.jsonl.gz``, or ``train.bg.jsonl.gz`` if each language has its own.
 
     Raises:
-        DataError: there is none; the message lists the files that there are.
+        DataError: there is none; lists the existing files.
     """
     middle = "" if lang is None else f".{lang}"
     for stem in _STEMS[split]:
@@ -60,12 +60,12 @@ def split_file(folder: Path, split: Split, lang: str | None = None) -> DataFile:
     there = ", ".join(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else "no such folder"
     raise DataError(
         f"{folder} has no file of the split '{split}': expected {wanted} (also .csv, .tsv, .parquet, or with .gz). "
-        f"There: {there or 'nothing'}. Name another folder or split."
+        f"Found: {there or 'nothing'}. Choose another folder or split."
     )
 
 
 def match_languages(codes: Iterable[str], languages: Sequence[str], where: str) -> dict[str, str]:
-    """Return our code for each of the set's `codes` that was asked for.
+    """Return our code for each requested one of the set's `codes`.
 
     `languages` may hold our codes (``bg``) or the set's own (``bul_Cyrl``).
 
@@ -81,16 +81,16 @@ def match_languages(codes: Iterable[str], languages: Sequence[str], where: str) 
             has = ", ".join(code if our in (None, code) else f"{our} ({code})" for code, our in ours.items())
             raise DataError(
                 f"{where} has nothing in '{lang}'. It has: {has or 'no language'}. "
-                f"Leave '{lang}' out, or take another split for it."
+                f"Leave '{lang}' out, or choose another split for it."
             )
         if len(found) > 1:
-            raise DataError(f"{where} has '{lang}' as {' and '.join(found)}: ask for one of these by its name.")
+            raise DataError(f"{where} has '{lang}' as {' and '.join(found)}: request one of these by name.")
         matched[found[0]] = wanted
     return matched
 
 
 def _our_code(code: str) -> str | None:
-    """Languages of a set that we have no code for are no fault as long as nobody asks for them."""
+    """Return our code, or None: unknown languages of a set are no error unless they are requested."""
     try:
         return language_code(code)
     except DataError:
@@ -98,10 +98,10 @@ def _our_code(code: str) -> str | None:
 
 
 def sound(file: str, items: Iterable[T | BadRow]) -> list[T]:
-    """Return `items` if none of them is a fault.
+    """Return `items` if none of them is a bad row.
 
     Raises:
-        DataError: lists the first faults with file, line and field.
+        DataError: lists the first bad rows with file, line and field.
     """
     items = list(items)
     refuse_rows(file, (item for item in items if isinstance(item, BadRow)))

@@ -1,4 +1,4 @@
-"""In which words does a record answer? And which answers do metrics know by name?"""
+"""The words of a record's answers, and the answers that metrics know by name."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from limbeck.types import Instruction
 __all__ = ["GRADES", "NO_ENTITY", "LabelWords", "verbalise"]
 
 LabelWords = Mapping[str, Mapping[str, str]]
-"""For each language the word of every label, by the label's name in the set."""
+"""The word of every label for each language, by the label's name in the set."""
 
 GRADES = ("bad", "fair", "good", "excellent", "perfect")
-"""Of web pages; the place of a name is its grade, 0 to 4."""
+"""Grades of web pages; the index of a name is its grade, 0 to 4."""
 NO_ENTITY = "none"
-"""The answer for a span that is no entity."""
+"""The answer for a span that is not an entity."""
 
 
 def verbalise(records: Sequence[Instruction], words: LabelWords | None) -> list[Instruction]:
@@ -25,12 +25,12 @@ def verbalise(records: Sequence[Instruction], words: LabelWords | None) -> list[
 
     Args:
         records: records whose candidates are the label names of their set.
-        words: for each language (in any of its codes) the word of every label; languages that are not in it
-            keep the set's names. ``None``: all keep them.
+        words: the word of every label, for each language (in any of its codes); other languages keep the set's
+            names. ``None``: all keep them.
 
     Raises:
-        ConfigError: `words` is not such a table, or has a language but not all labels of its records.
-        DataError: a language is not known.
+        ConfigError: `words` is not such a table, or lacks a label for one of its languages.
+        DataError: a language is unknown.
     """
     by_lang = _checked(words or {})
     said: list[Instruction] = []
@@ -40,7 +40,7 @@ def verbalise(records: Sequence[Instruction], words: LabelWords | None) -> list[
             if missing := [label for label in record.candidates if label not in own]:
                 raise ConfigError(
                     f"label_words.{record.lang}: no word for {', '.join(map(repr, missing))}. Give one for every "
-                    f"label, or leave out '{record.lang}' to keep the names of the set."
+                    f"label, or remove '{record.lang}' to keep the names of the set."
                 )
             record = replace(record, candidates=tuple(own[label] for label in record.candidates))
         said.append(record)
@@ -48,7 +48,7 @@ def verbalise(records: Sequence[Instruction], words: LabelWords | None) -> list[
 
 
 def _checked(words: object) -> dict[str, Mapping[str, str]]:
-    """Return the table by our codes of languages. It may come from a run file, where nothing is certain."""
+    """Return the table by our language codes. It may come from a run file, so everything is checked."""
     if not isinstance(words, Mapping) or not all(isinstance(own, Mapping) for own in words.values()):
         raise ConfigError(f"label_words: expected LANGUAGE: {{LABEL: WORD}}, got {words!r}.")
     for lang, own in words.items():

@@ -1,4 +1,4 @@
-"""Which layouts of data sets can be read, and by which name?"""
+"""The layouts of data sets that can be read, by name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "rows_translation": own_translations,
 }
 TRANSLATIONS = frozenset({"rows_translation"})
-"""Those whose records ask for the translation of an English sentence; English is read whether named or not."""
+"""Layouts whose records ask for the translation of an English sentence; English is always read."""
 
 
 def read_instructions(
@@ -43,16 +43,16 @@ def read_instructions(
 
     Args:
         layout: a key of `LAYOUTS`.
-        folder: where the set is.
-        split: the set's own split; records carry it.
-        languages: which languages, in any codes that `language_code` knows.
-        splits: another split for some languages, where a set has no test file in one, for example
+        folder: the set's folder.
+        split: the set's own split, stored in the records.
+        languages: the languages to read, in any codes that `language_code` knows.
+        splits: other splits for some languages, if a set lacks a test file in them, for example
             ``{"sk": "dev"}``.
         **options: keyword arguments of the layout; `distractors` may be a mapping.
 
     Raises:
         ConfigError: no such layout, split or option, or no language.
-        DataError: a file or a row cannot be used; names file, line and field.
+        DataError: a file or a row cannot be used; gives file, line and field.
 
     Example:
         >>> import tempfile
@@ -64,7 +64,7 @@ def read_instructions(
         [('rows/train/bg/topic/2', 'good'), ('rows/train/bg/topic/3', 'bad')]
     """
     if layout not in LAYOUTS:
-        raise ConfigError(f"no layout '{layout}'; {near_misses(layout, LAYOUTS)}")
+        raise ConfigError(f"unknown layout '{layout}'; {near_misses(layout, LAYOUTS)}")
     if not languages:
         raise ConfigError("languages: expected one or more, got none.")
     read = LAYOUTS[layout]
@@ -78,7 +78,7 @@ def read_instructions(
     records: list[Instruction] = []
     for one, langs in by_split.items():
         if one not in ("train", "dev", "test"):
-            raise ConfigError(f"no split '{one}': expected 'train', 'dev' or 'test'.")
+            raise ConfigError(f"unknown split '{one}': expected 'train', 'dev' or 'test'.")
         records += read(Part(folder, one, langs), **options)
     check_instructions(records)
     return records
@@ -92,4 +92,4 @@ def _check_options(layout: str, read: Layout, options: Mapping[str, object]) -> 
             raise ConfigError(f"the layout '{layout}' has no option '{name}'; {near_misses(name, known)}")
     needed = [name for name, parameter in known.items() if parameter.default is parameter.empty]
     if missing := [name for name in needed if name not in options]:
-        raise ConfigError(f"the layout '{layout}' needs {', '.join(missing)}: give it.")
+        raise ConfigError(f"the layout '{layout}' needs {', '.join(missing)}.")

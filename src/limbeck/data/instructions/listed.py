@@ -27,29 +27,29 @@ def own_candidates(
     key: str | None = None,
     source: str = "rows",
 ) -> list[Instruction]:
-    """Return a record for each row, which lists in ``candidates`` what there is to choose from or to rank.
+    """Return a record for each row, which lists the options to choose from or rank in ``candidates``.
 
-    A row's ``label`` is the right candidate, or a list of them. In place of a label its ``grades`` say how relevant
-    each candidate is. Without both it has no gold. Rows with the same ``group`` are what a metric takes together: the
-    pages of one query, the words of one sentence.
+    A row's ``label`` is the right candidate, or a list of them. Instead of a label, its ``grades`` may give each
+    candidate's relevance. Without both it has no gold. Metrics group rows with the same ``group``: the pages of one
+    query, the words of one sentence.
 
     Args:
-        part: which rows; JSON Lines or JSON alone, which have lists.
-        task: of the prompt registry.
+        part: the rows to read, from JSON Lines or JSON, which have lists.
+        task: a task in the prompt registry.
         text: field of the question.
         text_pair: field of a second text.
         slots: fields that the prompt of the task quotes, such as ``span``.
-        language: field of the language; ``None``: one file a language.
-        key: field whose value translations of a row share; they list their candidates in the same order.
-        source: how ids call this set.
+        language: field of the language; ``None``: one file per language.
+        key: field with a value shared by translations of a row; they list their candidates in the same order.
+        source: the set's name in ids.
 
     Raises:
-        DataError: a file is missing, a language is not there, or rows cannot be used.
+        DataError: a file is missing, a language is missing, or rows cannot be used.
     """
     folder, split, languages = part
     file = split_file(folder, split, languages[0] if language is None else None)
     if not file.suffix.startswith(".json"):
-        raise DataError(f"{file.name}: candidates are lists, so this layout reads JSON Lines or JSON alone.")
+        raise DataError(f"{file.name}: candidates are lists, so this layout reads only JSON Lines or JSON.")
     rows = list(checked_rows(part, Fields(text, text_pair), None, language, key))
     listed = _sound([row for row, _, _ in rows], slots)
     records = []
@@ -77,14 +77,14 @@ def own_candidates(
 
 
 class _Listed(NamedTuple):
-    """What a row lists: candidates, the places of the right ones, and a grade for each, where there are grades."""
+    """A row's candidates, the indices of the right ones, and the grade of each, if there are grades."""
 
     candidates: tuple[str, ...]
     gold: tuple[int, ...]
     grades: tuple[float, ...] | None
 
     def shuffled(self, key: str) -> _Listed:
-        """Return the candidates in an order that depends on `key`: a file may have the right ones first."""
+        """Return the candidates in an order that depends on `key`: a file may list the right ones first."""
         order = [int(place) for place in by_hash([str(place) for place in range(len(self.candidates))], key)]
         return _Listed(
             tuple(self.candidates[place] for place in order),
@@ -94,7 +94,7 @@ class _Listed(NamedTuple):
 
 
 def _sound(rows: Sequence[SetRow], slots: Sequence[str]) -> list[_Listed]:
-    """Return what the rows list. Raises `DataError` with the first faults of a file."""
+    """Return the rows' candidates. Raises `DataError` with a file's first bad rows."""
     listed: list[_Listed] = []
     bad_rows: dict[str, list[BadRow]] = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""How is a record put together: its id, the order of its candidates, the place of its answer?"""
+"""Building records: their ids, the order of candidates, the position of the answer."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Split = Literal["train", "dev", "test"]
 
 
 class Part(NamedTuple):
-    """What is read of a set of records: one split, in some languages."""
+    """The part of a set to read: one split, in some languages."""
 
     folder: Path
     """Holds ``train.jsonl`` and so on (also ``.csv``, ``.tsv``, ``.parquet``, ``.gz``)."""
     split: Split
-    """Which file; ``validation`` is taken for ``dev`` too."""
+    """The split's file; ``validation`` also counts as ``dev``."""
     languages: Sequence[str]
-    """Our codes, or those in the rows."""
+    """Language codes, ours or those in the rows."""
 
 
 def fold(text: str) -> str:
-    r"""Return `text` in Unicode NFC with runs of white space as one blank: what "the same text" means here.
+    r"""Return `text` in Unicode NFC with runs of white space as one space: our definition of "the same text".
 
     >>> fold(" cafe\u0301 \n au  lait")
     'café au lait'
@@ -36,12 +36,12 @@ def fold(text: str) -> str:
 
 
 def digest(*parts: object) -> bytes:
-    """Return 16 bytes that depend on `parts` only: the same on every machine and in every process."""
+    """Return 16 bytes that depend only on `parts`: the same on every machine and in every process."""
     return hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=16).digest()
 
 
 def by_hash(names: Sequence[str], key: str) -> list[str]:
-    """Return `names` in an order that depends on `key`, not on their order here."""
+    """Return `names` in an order that depends on `key`, not on their given order."""
     return sorted(names, key=lambda name: digest("candidates", key, name))
 
 
@@ -65,8 +65,8 @@ def choice(
 ) -> Instruction:
     """Return a record that chooses one of `labels`.
 
-    The candidates are ordered by a hash of `parallel`, or of the id where there is none: the right answer
-    is at no fixed place, and translations of a row list the candidates in the same order.
+    The candidates are ordered by a hash of `parallel`, or of the id if there is none: the right answer has no
+    fixed position, and translations of a row list the candidates in the same order.
     """
     name = record_id(source, split, lang, task, key)
     candidates = by_hash(labels, parallel or name)

@@ -1,4 +1,4 @@
-"""Which record of another language is the translation of this one?"""
+"""Pairing records with their translations in another language."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["pair_records"]
 def pair_records(
     targets: Sequence[Instruction], sources: Sequence[Instruction]
 ) -> tuple[list[Instruction], list[Instruction]]:
-    """Return what student and teacher read, row by row: each of `targets` that has a translation in `sources`.
+    """Return the student's and teacher's records, row by row: each of `targets` with a translation in `sources`.
 
     Args:
-        targets: records of any languages.
-        sources: records of the teacher's language; for translation the English views of the targets.
+        targets: records in any languages.
+        sources: records in the teacher's language; for translation, the English views of the targets.
 
     Raises:
-        DataError: no target has a translation, or one has other candidates or another order of them; or two
+        DataError: no target has a translation, one has other candidates or another order of them, or two
             different sources have the same key.
     """
     own = {source.id: source for source in sources}
@@ -44,24 +44,24 @@ def pair_records(
         teachers.append(found)
     if targets and not students:
         raise DataError(
-            f"none of {len(targets)} records has a translation among {len(sources)} of the teacher's language. "
+            f"none of {len(targets)} records has a translation among {len(sources)} in the teacher's language. "
             "Expected records of parallel sets, of the same split in both languages."
         )
     return students, teachers
 
 
 def _refuse_other_candidates(target: Instruction, source: Instruction) -> None:
-    """Candidates may be translated, but a text that both lists hold must be at one place in them."""
+    """Refuse lists that do not match: candidates may be translated, but a text in both must have the same index."""
     where = f"{target.id} and {source.id} are translations of each other"
     if len(target.candidates) != len(source.candidates):
         raise DataError(
             f"{where}, but have {len(target.candidates)} and {len(source.candidates)} candidates. "
-            "Expected the same ones in the same order: make both with the same options."
+            "Expected the same ones in the same order: create both with the same options."
         )
     index = {text: number for number, text in enumerate(source.candidates)}
     moved = [text for number, text in enumerate(target.candidates) if index.get(text, number) != number]
     if moved or (target.task == "translation" and target.gold != source.gold):
-        what = f"{moved[0]!r} is at another place" if moved else f"gold is {target.gold} and {source.gold}"
+        what = f"{moved[0]!r} is at another position" if moved else f"gold is {target.gold} and {source.gold}"
         raise DataError(
-            f"{where}, but their candidates are not in the same order: {what}. Make both with the same options."
+            f"{where}, but their candidates are not in the same order: {what}. Create both with the same options."
         )

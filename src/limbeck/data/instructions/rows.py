@@ -1,6 +1,6 @@
 """Rows in several languages as records: JSON Lines, CSV or Parquet with named fields.
 
-Two layouts: rows with one of a few labels, and parallel sentences.
+Two layouts: rows with one label out of a few, and parallel sentences.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ def own_rows(
     """Return a record for each row: choose one of `labels`.
 
     Args:
-        part: which rows.
-        task: of the prompt registry.
+        part: the rows to read.
+        task: a task in the prompt registry.
         labels: all label names, the same in every language.
         text: field of the text.
         text_pair: field of the second text.
         label: field of the label; rows without it have no gold.
-        language: field of the language; ``None``: one file a language, ``train.bg.jsonl``.
-        key: field whose value translations of a row share; ``None``: rows are not parallel.
-        source: how ids call this set.
-        label_words: for each language that is to answer in its own words, the word of every label.
+        language: field of the language; ``None``: one file per language, ``train.bg.jsonl``.
+        key: field with a value shared by translations of a row; ``None``: rows are not parallel.
+        source: the set's name in ids.
+        label_words: the word of every label, for each language with its own words.
 
     Raises:
         ConfigError: fewer than two labels, or one twice, or words that do not fit them.
-        DataError: a file is missing, a language is not there, or rows cannot be used.
+        DataError: a file is missing, a language is missing, or rows cannot be used.
     """
     if len(set(labels)) < max(2, len(labels)):
         raise ConfigError(f"labels: expected two or more different names, got {list(labels)}.")
@@ -84,20 +84,20 @@ def own_translations(
     distractors: Distractors = DISTRACTORS,
     embed: Embed | None = None,
 ) -> list[Instruction]:
-    """Return the translation records of rows that hold one sentence in one language; English must be there.
+    """Return the translation records of rows with one sentence in one language; English must be included.
 
     Args:
-        part: which rows.
-        key: field whose value translations of a sentence share.
+        part: the rows to read.
+        key: field with a value shared by translations of a sentence.
         text: field of the sentence.
-        language: field of the language; ``None``: one file a language.
-        source: how ids call this set.
-        distractors: what is put beside the right translation.
-        embed: a frozen sentence encoder; ``None``: nearness by words in common.
+        language: field of the language; ``None``: one file per language.
+        source: the set's name in ids.
+        distractors: the other candidates next to the right translation.
+        embed: a frozen sentence encoder; ``None``: similarity by common words.
 
     Raises:
         ConfigError: more distractors than sentences.
-        DataError: a file is missing, a language or a sentence is not there, or rows cannot be used.
+        DataError: a file is missing, a language or a sentence is missing, or rows cannot be used.
     """
     with_english = [*([] if ENGLISH in map(language_code, part.languages) else [ENGLISH]), *part.languages]
     sentences: dict[str, dict[str, str]] = {language_code(lang): {} for lang in with_english}
@@ -109,7 +109,7 @@ def own_translations(
 def checked_rows(
     part: Part, fields: Fields, labels: Sequence[str] | None, language: str | None, key: str | None
 ) -> Iterator[tuple[SetRow, CheckedRow, str | None]]:
-    """Yield each row with its checked fields and the key that its translations share."""
+    """Yield each row with its checked fields and the key shared by its translations."""
     known = None if labels is None else frozenset(labels)
     for rows in _files(part, fields, language, key):
         file = rows[0].file
@@ -149,7 +149,7 @@ def _files(part: Part, fields: Fields, language: str | None, key: str | None) ->
 
 
 def _records(file: DataFile, fields: Fields, more: Sequence[str | None]) -> list[Record]:
-    """Read the columns of `fields` and `more`; of Parquet a reader gives those of its `Fields` only."""
+    """Read the columns of `fields` and `more`; for Parquet, a reader returns only those of its `Fields`."""
     records = sound(file.name, read_records(file, fields))
     names = [name for name in more if name is not None]
     if file.suffix != ".parquet" or not names:

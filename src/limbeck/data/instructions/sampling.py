@@ -1,4 +1,4 @@
-"""Which few records of a language are taken?"""
+"""Choosing a few records of each language."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Taken", "take_target"]
 
 
 class Taken(NamedTuple):
-    """The records taken, and how many for each (task, language): fewer than asked for where there are no more."""
+    """The records taken, and how many for each (task, language): fewer than requested if there are no more."""
 
     records: list[Instruction]
     counts: Mapping[tuple[str, str], int]
@@ -25,7 +25,7 @@ class Taken(NamedTuple):
 
 
 def take_target(records: Sequence[Instruction], n: int, seed: int) -> Taken:
-    """Take `n` records of each task and language by a hash of the seed and the id, in their own order.
+    """Take `n` records of each task and language by a hash of the seed and the id, in their original order.
 
     Samples are nested: with one seed, the 16 are among the 128.
 

@@ -1,4 +1,4 @@
-"""Translation as a choice: which of these sentences is the translation? And which ones are put beside it?"""
+"""Translation as a choice among sentences, and the choice of its distractors."""
 
 from __future__ import annotations
 
@@ -36,33 +36,33 @@ Embed = Callable[[list[str]], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Distractors:
-    """What is put beside the right translation."""
+    """The other candidates next to the right translation."""
 
     nearest: int = 50
-    """How many of the English sentences most like this one."""
+    """Number of the English sentences most similar to this one."""
     random: int = 49
-    """How many of the others."""
+    """Number of random other sentences."""
     every: bool = False
-    """All sentences of the split instead; the two counts are not looked at."""
+    """Use all sentences of the split instead; ignores the two counts."""
     seed: int = 0
-    """Of the random ones."""
+    """Seed of the random ones."""
 
 
 DISTRACTORS = Distractors()
-"""Those of the evaluation: 50 nearest and 49 random."""
+"""Distractors in evaluation: 50 nearest and 49 random."""
 _IN_TRAINING = Distractors(nearest=8, random=7)
-"""Most of each in training, unless a run asks for more: 16 candidates."""
+"""Maximum of each in training, unless a run asks for more: 16 candidates."""
 
 
 def read_distractors(values: Any, name: str) -> Distractors:
-    """Return what a run file says about distractors, e.g. ``{nearest: 8, random: 7}``.
+    """Return the distractors described in a run file, e.g. ``{nearest: 8, random: 7}``.
 
     Args:
         values: a mapping of some of the fields of `Distractors`, or one of these.
-        name: of the option, for messages.
+        name: name of the option, for messages.
 
     Raises:
-        ConfigError: an unknown field, or a value of another kind.
+        ConfigError: an unknown field, or a value of the wrong type.
     """
     if isinstance(values, Distractors):
         return values
@@ -70,7 +70,7 @@ def read_distractors(values: Any, name: str) -> Distractors:
         raise ConfigError(f"{name}: expected nearest, random, every or seed, got {values!r}.")
     if unknown := [str(key) for key in values if key not in Distractors.__dataclass_fields__]:
         known = near_misses(unknown[0], Distractors.__dataclass_fields__)
-        raise ConfigError(f"{name}.{unknown[0]}: there is no such setting; {known}")
+        raise ConfigError(f"{name}.{unknown[0]}: unknown setting; {known}")
     try:
         return TypeAdapter(Distractors).validate_python(dict(values))
     except ValidationError as error:
@@ -80,7 +80,7 @@ def read_distractors(values: Any, name: str) -> Distractors:
 
 
 def for_training(distractors: Distractors) -> Distractors:
-    """Return the distractors of training records where a run names those of its test records only.
+    """Return the distractors of training records, if a run sets only those of its test records.
 
     At most 8 nearest and 7 random: every candidate of every training record is read with gradients.
     """
@@ -100,21 +100,21 @@ def translation_records(
     distractors: Distractors,
     embed: Embed | None = None,
 ) -> list[Instruction]:
-    """Return a record for each sentence and language but English: choose the translation of the English sentence.
+    """Return a record per sentence and language except English: choose the translation of the English sentence.
 
     The other candidates are chosen once, on the English side, and are listed in the same order in every
-    language. A sentence that is the same text as another one in any of the languages is nobody's distractor.
+    language. A sentence with the same text as another in any language is never a distractor.
 
     Args:
-        sentences: for each language (English too) the sentence of every key.
+        sentences: the sentence of every key, for each language (including English).
         source: the set.
-        split: of the set.
+        split: the set's split.
         distractors: how many, and which.
-        embed: what "most like" means; ``None``: the words in common.
+        embed: the measure of "most similar"; ``None``: common words.
 
     Raises:
         ConfigError: more distractors than sentences, or none.
-        DataError: a language lacks a sentence, or there is one sentence only.
+        DataError: a language lacks a sentence, or there is only one sentence.
     """
     english = sentences[ENGLISH]
     for lang, texts in sentences.items():
@@ -129,7 +129,7 @@ def translation_records(
     else:
         beside = choose_distractors(english, alone, distractors, embed)
     if lonely := [own for own, others in beside.items() if not others]:
-        raise DataError(f"{source}, split '{split}': sentence {lonely[0]} has no other to be told from.")
+        raise DataError(f"{source}, split '{split}': sentence {lonely[0]} has no others to choose from.")
     parallel = {own: f"{source}/translation/{own}" for own in english}
     order = {own: by_hash([own, *others], parallel[own]) for own, others in beside.items()}
     return [
@@ -153,7 +153,7 @@ def translation_records(
 
 
 def _alone(sentences: Mapping[str, Mapping[str, str]]) -> set[str]:
-    """Return the keys whose text is that of no other key, in any language."""
+    """Return the keys whose text is unique in every language."""
     alone = set(sentences[ENGLISH])
     for texts in sentences.values():
         folded = {key: fold(text) for key, text in texts.items()}
@@ -168,16 +168,16 @@ def choose_distractors(
     """Return for each key of `english` the keys of its distractors: the nearest by cosine, then random ones.
 
     Raises:
-        ConfigError: fewer sentences in `pool` than asked for, or a count below 0.
+        ConfigError: fewer sentences in `pool` than requested, or a count below 0.
     """
     nearest, drawn = distractors.nearest, distractors.random
     if nearest < 0 or drawn < 0 or nearest + drawn < 1:
         raise ConfigError(f"nearest and random: expected 0 or more and 1 in all, got {nearest} and {drawn}.")
     if nearest + drawn > len(pool) - 1:
         raise ConfigError(
-            f"{nearest} nearest and {drawn} random distractors were asked for, but there are only "
-            f"{max(len(pool) - 1, 0)} other sentences. Lower `nearest` or `random` (of `distractors`; for training of "
-            "`train_distractors`), or set `every`."
+            f"{nearest} nearest and {drawn} random distractors were requested, but there are only "
+            f"{max(len(pool) - 1, 0)} other sentences. Lower `nearest` or `random` (in `distractors`, or for training "
+            "in `train_distractors`), or set `every`."
         )
     keys = list(english)
     vectors_ND = _unit((embed or word_overlap)([english[key] for key in keys]))
@@ -191,7 +191,7 @@ def choose_distractors(
 
 
 def word_overlap(texts: list[str]) -> NDArray[np.float32]:
-    """Return a vector ``[N, words]`` for each text with 1 for each of its words: cosine counts those in common."""
+    """Return a vector ``[N, words]`` for each text with 1 for each of its words: cosine counts common words."""
     words = [set(fold(text).casefold().split()) for text in texts]
     place = {word: i for i, word in enumerate(sorted(set().union(*words)))}
     vectors_ND = np.zeros((len(texts), len(place)), dtype=np.float32)
@@ -212,20 +212,20 @@ def _key(record: Instruction) -> str:
 
 
 def english_views(records: Sequence[Instruction]) -> list[Instruction]:
-    """Return what an English teacher reads of translation records: each sentence once, among its English candidates.
+    """Return an English teacher's view of translation records: each sentence once, among its English candidates.
 
-    The right one is the sentence itself. Told apart from like sentences under two draws of dropout, that is
-    what sentence vectors can be trained on without any label (Gao et al. 2021, "SimCSE: Simple Contrastive
-    Learning of Sentence Embeddings", arXiv:2104.08821, section 3). The parallel key and the order of the
-    candidates are those of the record; ``lang`` and the target language are English.
+    The right one is the sentence itself. Distinguishing it from similar sentences under two dropout masks can
+    train sentence vectors without any labels (Gao et al. 2021, "SimCSE: Simple Contrastive Learning of Sentence
+    Embeddings", arXiv:2104.08821, section 3). The parallel key and the order of the candidates are those of the
+    record; ``lang`` and the target language are English.
 
     Args:
-        records: all translation records of their sets, before any is left out: they know the original of each
+        records: all translation records of their sets, before any is left out: they give the original of each
             candidate.
 
     Raises:
         DataError: another kind of record, a candidate whose original is in none of the records, or translations
-            of one sentence with other candidates.
+            of one sentence with different candidates.
     """
     originals = {
         (record.source, record.split, record.lang, record.candidates[record.gold[0]]): record.input
@@ -241,8 +241,8 @@ def english_views(records: Sequence[Instruction]) -> list[Instruction]:
             key = (record.source, record.split, record.lang, text)
             if place not in record.gold and key not in originals:
                 raise DataError(
-                    f"{record.id}: candidate {place} is the answer of no record here, so its English original is "
-                    "not known. Give all records of the set, before any are left out."
+                    f"{record.id}: candidate {place} is not the answer of any record here, so its English original is "
+                    "unknown. Give all records of the set, before any are left out."
                 )
             english.append(record.input if place in record.gold else originals[key])
         view = replace(
@@ -255,7 +255,7 @@ def english_views(records: Sequence[Instruction]) -> list[Instruction]:
         other = views.setdefault(record.parallel, view)
         if (other.input, other.candidates) != (view.input, view.candidates):
             raise DataError(
-                f"{record.id} has other candidates than translations of the same sentence into other languages. "
+                f"{record.id} has different candidates from translations of the same sentence into other languages. "
                 "Expected one list for all: read all languages of a set together."
             )
     return list(views.values())

@@ -1,1 +1,1 @@
-"""Hierarchical prompts: what a model reads about the task and about the language, before the input."""
+"""Hierarchical prompts: the texts about task and language that a model reads before the input."""

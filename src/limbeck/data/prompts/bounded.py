@@ -1,8 +1,8 @@
-"""A sandbox of jinja2's in which a template can neither take long nor make a long text.
+"""A jinja2 sandbox in which a template can neither run long nor produce a long text.
 
-Templates are the user's own, or a stranger's ``prompt.json``. Everything that a template does is paid for out of one
-budget of characters: what it writes, reads, compares and builds, and the turns of its loops. What makes much out of
-little (``'a' * 10**9``, ``center``, ``replace``) is reckoned before it is done.
+Templates are the user's own, or a stranger's ``prompt.json``. Everything that a template does is paid for out of a
+budget of characters: what it writes, reads, compares and builds, and the iterations of its loops. Operations that make
+much out of little (``'a' * 10**9``, ``center``, ``replace``) are estimated before they run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["FAULTS", "BoundedEnvironment", "TooMuch", "budget_of", "rendered"]
 FAULTS = (
     TemplateError,
     RecursionError,
-    SyntaxError,  # of Python's compiler, which has limits of its own
+    SyntaxError,  # from Python's compiler, which has its own limits
     TypeError,
     ValueError,
     AttributeError,
@@ -32,30 +32,30 @@ FAULTS = (
     LookupError,
     MemoryError,
 )
-"""What a faulty template can raise while it is compiled or filled, besides `TooMuch`."""
+"""Errors that a faulty template can raise when compiled or filled, besides `TooMuch`."""
 
 _ROOM = 1_000_000
-"""Characters that a template may make beside those of its slots."""
+"""Characters that a template may produce besides those of its slots."""
 _TIMES_SLOTS = 16
-"""How often it may handle what is in its slots."""
+"""How often it may process the content of its slots."""
 _MOST_DIGITS = 4
-"""Of a width in a format (``%1000000000d``)."""
+"""Maximum digits of a width in a format (``%1000000000d``)."""
 _MOST_BITS = 4096
 
 _LEFT: ContextVar[list[int] | None] = ContextVar("left", default=None)
 
 
 class TooMuch(Exception):
-    """A template has used up its budget."""
+    """A template has exceeded its budget."""
 
 
 def budget_of(slots: Mapping[str, Any]) -> int:
-    """Return how many characters a template may handle that is filled from `slots`."""
+    """Return the budget of characters for a template filled from `slots`."""
     return _ROOM + _TIMES_SLOTS * sum(len(value) for value in slots.values() if isinstance(value, str))
 
 
 def rendered(template: Any, slots: Mapping[str, Any]) -> str:
-    """Fill a template of a `BoundedEnvironment`. Raises `TooMuch`, and whatever a template can raise."""
+    """Fill a template of a `BoundedEnvironment`. Raises `TooMuch`, and anything a template can raise."""
     token = _LEFT.set([budget_of(slots)])
     try:
         return str(template.render(slots))
@@ -64,7 +64,7 @@ def rendered(template: Any, slots: Mapping[str, Any]) -> str:
 
 
 def _left() -> list[int]:
-    """Return what is left of the budget; outside of `rendered` nothing: compiling must not work anything out."""
+    """Return the remaining budget; zero outside `rendered`: compiling must not evaluate anything."""
     left = _LEFT.get()
     return [0] if left is None else left
 
@@ -77,13 +77,13 @@ def _spend(size: int) -> None:
 
 
 def _reckon(size: int) -> None:
-    """Refuse what would not fit, without paying for it yet."""
+    """Refuse a size that would not fit, without paying for it yet."""
     if size > _left()[0]:
         raise TooMuch
 
 
 def _size(*values: Any) -> int:
-    """Return about how many characters values have, written out; counting ends where there are too many."""
+    """Return roughly how many characters values have as text; counting stops if there are too many."""
     most, size, waiting = _left()[0], 0, list(values)
     while waiting:
         value = waiting.pop()
@@ -123,7 +123,7 @@ def _translated(text: Any, table: Any = None, *_: Any, **__: Any) -> int:
 
 
 def _formatted(text: Any, *values: Any, **named: Any) -> int:
-    """Reckon ``format``: each field may hold the longest value, in the widest width."""
+    """Estimate ``format``: each field may hold the longest value, at the largest width."""
     widest = max((int(digits) for digits in re.findall(r"\d+", str(text)) if len(digits) <= _MOST_DIGITS), default=0)
     if re.search(rf"\d{{{_MOST_DIGITS + 1}}}", str(text)) or re.search(r"%[^a-zA-Z%]*\*", str(text)):
         raise TooMuch
@@ -133,7 +133,7 @@ def _formatted(text: Any, *values: Any, **named: Any) -> int:
     except ValueError:
         parts = []
     if any("{" in (spec or "") for _, _, spec, _ in parts):
-        raise TooMuch  # a width out of another value
+        raise TooMuch  # a width taken from another value
     fields = max(fields, sum(name is not None for _, name, _, _ in parts))
     return fields * (widest + _size(*values, *named.values()))
 
@@ -153,7 +153,7 @@ _GROWTH: dict[str, Callable[..., int]] = {
     "truncate": lambda text, *args, **named: _size(*args, *named.values()),
     "sum": lambda values, attribute=None, start=0: _size(values) ** 2 if isinstance(start, list | tuple) else 0,
 }
-"""What filters and methods that make much out of little may make."""
+"""Bounds on the results of filters and methods that make much out of little."""
 
 _OF_TEXTS = (
     "capitalize casefold center count endswith expandtabs find format format_map index isalnum isalpha isascii "
@@ -172,12 +172,12 @@ _LEFT_OUT = ("pprint", "urlize", "xmlattr")
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
-    """Compiles templates that `rendered` fills."""
+    """The environment that compiles templates for `rendered`."""
 
     intercepted_binops = frozenset(("*", "**", "%", "+", "-", "/", "//"))
 
     def __init__(self) -> None:
-        # Prompts are plain text: nothing is escaped as HTML. What is constant is not worked out while compiling.
+        # Prompts are plain text: nothing is escaped as HTML. Constants are not evaluated while compiling.
         super().__init__(
             autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True, optimized=False, finalize=_written
         )
@@ -193,14 +193,14 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return super()._generate(metered, *args, **kwargs)
 
     def call(self, context: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call what a template calls, unless it might make much out of little and does not fit."""
+        """Make a template's call, unless its result might be too large."""
         owner, name = getattr(function, "__self__", None), getattr(function, "__name__", "")
         methods = next((known for kind, known in _METHODS.items() if isinstance(owner, kind)), None)
         if methods is None and isinstance(owner, int | float | complex | bytes | type):
             methods = frozenset()
         if methods is not None:
             if name not in methods:
-                raise SecurityError(f"{type(owner).__name__}.{name} is not for templates")
+                raise SecurityError(f"{type(owner).__name__}.{name} is not allowed in templates")
             if name == "join":
                 args = (_at_hand(args[0]), *args[1:]) if args else args
                 _reckon(_joined(args[0] if args else (), owner))
@@ -213,7 +213,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return result
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Reckon with two operands before they are joined, repeated or raised to a power."""
+        """Estimate the result before two operands are joined, repeated or raised to a power."""
         if operator == "*":
             values, times = (right, left) if isinstance(left, int) else (left, right)
             _reckon(_size(values) * _whole(times) if not isinstance(values, int | float) else _size(values, times))
@@ -242,7 +242,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
 
 class _Metered(NodeTransformer):
-    """Has a template say what it does where jinja2 compiles it to plain Python."""
+    """Inserts calls of the meter where jinja2 compiles a template to plain Python."""
 
     def visit_TemplateData(self, node: nodes.TemplateData) -> nodes.Node:
         return nodes.Const(node.data, lineno=node.lineno)  # written through `_written`, as values are
@@ -250,7 +250,7 @@ class _Metered(NodeTransformer):
     def visit_For(self, node: nodes.For) -> nodes.Node:
         self.generic_visit(node)
         if node.recursive:
-            raise TemplateAssertionError("a recursive loop is not for templates", node.lineno)
+            raise TemplateAssertionError("a recursive loop is not allowed in templates", node.lineno)
         node.iter = _through("_turns", node.iter)
         return node
 
@@ -277,8 +277,8 @@ def _through(name: str, value: Any) -> nodes.Filter:
 
 
 def _checked(function: Callable[..., Any], growth: Callable[..., int] | None) -> Callable[..., Any]:
-    """Return a filter or test that is paid for, and refused beforehand if it makes too much."""
-    own = 0 if getattr(function, "jinja_pass_arg", None) is None else 1  # context or environment go first
+    """Return a metered filter or test, refused beforehand if its result is too large."""
+    own = 0 if getattr(function, "jinja_pass_arg", None) is None else 1  # context or environment come first
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Which prompts a run uses: levels, hard texts or soft vectors, and how many."""
+"""The prompts of a run: levels, hard texts or soft vectors, and their number."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from limbeck.errors import DataError, near_misses
 __all__ = ["LONGEST_OWN_TEXT_CHARACTERS", "PromptChoice"]
 
 LONGEST_OWN_TEXT_CHARACTERS = 300
-"""About twice our longest text: what a prompt takes of a model's positions is lost to the input."""
+"""About twice our longest text: positions used by a prompt are lost to the input."""
 
 _LEVELS = ("none", "T", "L", "T+L")
 
 
 class PromptChoice(BaseModel):
-    """The ``prompts`` of a run file. A level alone will do: ``prompts: none``."""
+    """The ``prompts`` of a run file. A level alone is enough: ``prompts: none``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,7 +34,7 @@ class PromptChoice(BaseModel):
     version: str = "1"
     """Version of the registry of texts."""
     languages: dict[str, str] = {}
-    """Language-Level Prompts of one's own, by language code; they go before the registry's."""
+    """Users' own Language-Level Prompts, by language code; they override the registry's."""
 
     @model_validator(mode="before")
     @classmethod
@@ -49,9 +49,7 @@ class PromptChoice(BaseModel):
     @classmethod
     def _version_is_there(cls, version: str) -> str:
         if version not in known_versions():
-            raise ValueError(
-                f"there is no version '{version}' of the prompts; {near_misses(version, known_versions())}"
-            )
+            raise ValueError(f"unknown version '{version}' of the prompts; {near_misses(version, known_versions())}")
         return version
 
     @field_validator("languages")
@@ -72,12 +70,12 @@ class PromptChoice(BaseModel):
 
     @property
     def hard_task(self) -> bool:
-        """Whether the Task-Level Prompt's text is read."""
+        """Whether the Task-Level Prompt's text is used."""
         return self.levels in ("T", "T+L") and self.form != "soft"
 
     @property
     def hard_language(self) -> bool:
-        """Whether the Language-Level Prompt's text is read."""
+        """Whether the Language-Level Prompt's text is used."""
         return self.levels in ("L", "T+L") and self.form != "soft"
 
     @property
@@ -92,7 +90,7 @@ class PromptChoice(BaseModel):
 
 
 def _our_code(code: str) -> str:
-    """Return our code of a language; one that the table does not have keeps its own."""
+    """Return our code of a language; one that is not in the table keeps its own."""
     try:
         return language_code(code)
     except DataError:

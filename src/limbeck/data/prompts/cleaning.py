@@ -1,4 +1,4 @@
-"""What is taken out of a row's text before it is laid out in a prompt."""
+"""Cleaning a row's text before it is put into a prompt."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _MARKUP = re.compile(
     rf"<!--.*?-->|<(?P<code>script|style){_ATTRIBUTES}\s*>.*?</(?P=code)\s*>|</?(?:{_TAGS}){_ATTRIBUTES}\s*/?>",
     re.IGNORECASE | re.DOTALL,
 )
-"""Tags of HTML alone: "a<b and c>d" is no tag, and "<3" stays."""
+"""Only HTML tags: "a<b and c>d" is not a tag, and "<3" stays."""
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 
 
 def cleaned(text: str, how: Cleaning) -> str:
-    """Return `text` without mark-up, or with letters and digits alone.
+    """Return `text` without mark-up, or with only letters and digits.
 
-    ``markup``: HTML tags, comments and scripts become blanks, entities become their characters; punctuation and
-    diacritics stay. ``letters``: also punctuation and special characters become blanks, as in the published system;
-    that hurts languages whose words need them. ``none``: as it is.
+    ``markup``: HTML tags, comments and scripts become spaces, entities become their characters; punctuation and
+    diacritics stay. ``letters``: punctuation and special characters also become spaces, as in the published system;
+    that hurts languages whose words need them. ``none``: unchanged.
 
     >>> cleaned("<p class='x'>5 &lt; 6, na&iuml;ve!</p>", "markup").strip()
     '5 < 6, naïve!'

@@ -1,7 +1,7 @@
-"""The second task of a student that explains its labels: a text behind ``explain:``, and the rationale to write.
+"""The second task of a student that explains its labels: a text after ``explain:``, and the rationale to generate.
 
 Hsieh et al. 2023, "Distilling Step-by-Step! Outperforming Larger Language Models with Less Training Data and Smaller
-Model Sizes", arXiv:2305.02301, section 3.2: label and rationale are tasks of their own, told apart by a prefix.
+Model Sizes", arXiv:2305.02301, section 3.2: label and rationale are separate tasks, distinguished by a prefix.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class EncodedRationales:
 
     encoded: Encoded
     starts_N: NDArray[np.int64]
-    """Place of each rationale's first token; 0 where a row has no rationale."""
+    """Index of each rationale's first token; 0 if a row has no rationale."""
 
     def __len__(self) -> int:
         return int((self.starts_N > 0).sum())
@@ -52,14 +52,14 @@ class EncodedRationales:
 def encode_rationales(
     verbaliser: Verbaliser, rows: Rows, rationales: Sequence[str | None], tokenizer: Any, max_length: int
 ) -> EncodedRationales:
-    """Tokenise each row's text behind ``explain:`` with its rationale; one too long for the student is left out.
+    """Tokenise each row's text after ``explain:`` with its rationale; those too long for the student are left out.
 
     Args:
-        verbaliser: the student's, whose prompt says how a text is laid out.
+        verbaliser: the student's verbaliser, whose prompt gives the layout of texts.
         rows: the texts.
-        rationales: for each row its rationale; ``None``: it has none.
-        tokenizer: the student's.
-        max_length: most tokens that the student reads.
+        rationales: each row's rationale; ``None``: it has none.
+        tokenizer: the student's tokenizer.
+        max_length: maximum tokens that the student reads.
     """
     found = [
         None if rationale is None else _tokens(verbaliser, rows, i, rationale, tokenizer)
@@ -70,7 +70,7 @@ def encode_rationales(
         ids=np.array([token for one in kept for token in one.ids], dtype=np.int32),
         token_types=None,
         offsets=np.concatenate([[0], np.cumsum([len(one.ids) for one in kept])]).astype(np.int64),
-        pad_id=0,  # read nowhere: a label scorer goes by the mask
+        pad_id=0,  # never read: a label scorer uses the mask
         pad_left=False,
         rows_at_limit=0,
     )
@@ -78,14 +78,14 @@ def encode_rationales(
 
 
 class RationalePrompts(NamedTuple):
-    """What a student reads before it writes rationales, and what ends one."""
+    """A student's prompts for rationales, and the end of a rationale."""
 
     ids: list[list[int]]
     end_id: int
 
 
 def rationale_prompts(verbaliser: Verbaliser, rows: Rows, tokenizer: Any) -> RationalePrompts:
-    """Return the prompts behind which a student that explains writes its rationales. There must be a row."""
+    """Return the prompts after which a student that explains generates its rationales. Needs at least one row."""
     found = [_tokens(verbaliser, rows, i, _PROBE, tokenizer) for i in range(len(rows))]
     return RationalePrompts([one.ids[: one.start] for one in found], found[0].ids[-1])
 

@@ -1,4 +1,4 @@
-"""Reads a label, and a rationale where there is one, from what a model wrote."""
+"""Parsing a label, and any rationale, from a model's answer."""
 
 from __future__ import annotations
 
@@ -43,34 +43,34 @@ _REFUSAL = re.compile(
     r"|\bя не могу (?:помочь|ответить|предоставить|выполнить|классифицировать)"
     r"|(?:无法|不能)(?:协助|帮助|回答|提供|处理)"
 )
-"""What a first sentence of a refusal says, in some languages; an API's content filter has a field of its own."""
+"""First sentences of refusals, in some languages; an API's content filter has its own field."""
 
 
 @dataclass(frozen=True)
 class ParsedAnswer:
-    """What an answer says."""
+    """The parsed content of an answer."""
 
     outcome: Outcome
     label: str | None = None
-    """One of the task's labels; there if and only if the outcome is ``label``."""
+    """One of the task's labels; present if and only if the outcome is ``label``."""
     rationale: str | None = None
     rationale_outcome: RationaleOutcome = "not_asked"
 
     @property
     def ask_again(self) -> bool:
-        """Whether the label is there and a rationale was asked for but cannot be used; a second time it is dropped."""
+        """Whether there is a label but the requested rationale is unusable; the second time it is dropped."""
         return self.label is not None and self.rationale_outcome not in ("not_asked", "rationale")
 
 
 def parse_answer(text: str, prompt: LabelPrompt, labels: Sequence[str]) -> ParsedAnswer:
-    """Read an answer to `prompt`, without the thoughts in it (``only_thoughts``: there is nothing else).
+    """Parse an answer to `prompt`, without reasoning (``only_thoughts``: there is nothing else).
 
-    The label is what stands after the answer's heading, else on the first line: one of `labels` after folding case,
-    quotes, blanks and the full stop, or the only label mentioned there. Two different labels are a ``conflict``, none
-    is ``unknown_label``. An answer whose first sentence refuses is ``refused``, whatever labels it names. A rationale
+    The label follows the answer's heading, or is on the first line: one of `labels` after folding case, quotes, spaces
+    and the full stop, or the only label mentioned there. Two different labels are a ``conflict``, none is
+    ``unknown_label``. An answer whose first sentence refuses is ``refused``, whatever labels it mentions. A rationale
     must be English, have 8 to 120 words, and say more than the label.
     """
-    own_marks = marks_thoughts(f"{prompt.answer} {prompt.rationale}")  # then they are what the prompt asks for
+    own_marks = marks_thoughts(f"{prompt.answer} {prompt.rationale}")  # then the prompt asks for them
     stripped = (text if own_marks else without_thoughts(text)).strip()
     if not stripped:
         return ParsedAnswer("only_thoughts" if text.strip() else "empty")
@@ -82,7 +82,7 @@ def parse_answer(text: str, prompt: LabelPrompt, labels: Sequence[str]) -> Parse
     first, *more = rest.strip().splitlines() or [""]
     outcome, label = _find(first, labels)
     if outcome == "unknown_label" and not heading:
-        # A chatty model may say a sentence first; what comes after a rationale's heading is about other things.
+        # A chatty model may start with a sentence; the text after a rationale's heading is about other things.
         outcome, label = _find(_before(rest, prompt.rationale), labels)
     if prompt.format != "label_and_rationale" or label is None:
         return ParsedAnswer(outcome, label)
@@ -91,10 +91,10 @@ def parse_answer(text: str, prompt: LabelPrompt, labels: Sequence[str]) -> Parse
 
 
 def looks_english(text: str) -> bool:
-    """Whether a text of some words is English: Latin letters, and a fifth of its words the commonest English ones.
+    """Return whether a text is English: Latin letters, and a fifth of its words among the most common English ones.
 
-    A rule of thumb: very terse English fails it. A rationale that fails is asked for again, then dropped; labels are
-    never decided by it.
+    A rule of thumb: very terse English fails it. A rationale that fails is requested again, then dropped; it never
+    decides labels.
     """
     words = re.findall(r"[^\W\d_]+", text.lower())
     letters = "".join(words)
@@ -104,7 +104,7 @@ def looks_english(text: str) -> bool:
 
 
 def usable_rationale(text: str) -> str | None:
-    """Return a rationale on one line, without thoughts, if it is English and has 8 to 120 words, else ``None``."""
+    """Return a rationale on one line, without reasoning, if it is English and has 8 to 120 words, else ``None``."""
     return _with_rationale("", without_thoughts(text)).rationale
 
 
@@ -143,7 +143,7 @@ def _refuses(text: str) -> bool:
 
 
 def _own_words(rationale: str, label: str) -> int:
-    """Return how many different words of a rationale are neither common, nor of the label, nor about labelling."""
+    """Count a rationale's different words that are not common, in the label, or about labelling."""
     known = tuple(word for word in _fold(label).split() if word not in _ENGLISH) + _OF_LABELLING
     words = set(re.findall(r"[^\W\d_]+", _fold(rationale)))
     return sum(word not in _ENGLISH and not word.startswith(known) for word in words)
@@ -156,7 +156,7 @@ def _find(text: str, labels: Sequence[str]) -> tuple[Outcome, str | None]:
     if exact in by_fold:
         return "label", by_fold[exact]
     mentioned = set()
-    # The longest first: where "risk and warning" stands, "risk" is not mentioned.
+    # The longest first: "risk and warning" does not mention "risk".
     for fold in sorted(by_fold, key=len, reverse=True):
         pattern = _edge(fold[0], "(?<!\\w)") + re.escape(fold) + _edge(fold[-1], "(?!\\w)")
         said, times = re.subn(pattern, "\x00", said)
@@ -168,7 +168,7 @@ def _find(text: str, labels: Sequence[str]) -> tuple[Outcome, str | None]:
 
 
 def _edge(character: str, boundary: str) -> str:
-    """Scripts without cases (Chinese, Thai) put no blanks between words: there a label ends anywhere."""
+    """Return the pattern of a label's edge. Caseless scripts (Chinese, Thai) have no spaces: a label ends anywhere."""
     return boundary if character.lower() != character.upper() or character.isdigit() else ""
 
 
@@ -177,7 +177,7 @@ def _fold(text: str) -> str:
 
 
 def _after(text: str, heading: str) -> tuple[bool, str]:
-    """Return whether a line begins with `heading`, and what follows it; else the text as it is."""
+    """Return whether a line begins with `heading`, and what follows it; else the text unchanged."""
     match = re.search(rf"^[\s*_#>-]*{re.escape(heading)}[\s*_]*", text, re.MULTILINE | re.IGNORECASE)
     return (True, text[match.end() :]) if match else (False, text)
 

@@ -1,4 +1,4 @@
-"""The prompt by which a teacher labels texts: the ``prompt`` section of a run file, its hash, and frozen files.
+"""The prompt with which a teacher labels texts: the ``prompt`` section of a run file, its hash, and frozen files.
 
 Its parts are those of Saxena, Janzen, Maass, "Streamlining LLMs: Adaptive Knowledge Distillation for Tailored
 Language Models": system, instruction, demonstrations, response format, input.
@@ -50,12 +50,12 @@ class Demonstration(BaseModel):
 
     @property
     def slots(self) -> dict[str, str]:
-        """The row's fields, for the template of the input."""
+        """The row's fields, for the input template."""
         return dict(self.__pydantic_extra__)
 
 
 class LabelPrompt(BaseModel):
-    """What the teacher is told. Texts are jinja2 templates; ``{{ labels }}`` names the task's labels in quotes."""
+    """The teacher's prompt. Texts are jinja2 templates; ``{{ labels }}`` lists the task's labels in quotes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -64,25 +64,25 @@ class LabelPrompt(BaseModel):
     instruction: Annotated[str, Field(min_length=1)] = "Classify the text into one of these categories: {{ labels }}."
     demonstrations: tuple[Demonstration, ...] = ()
     format: Literal["none", "label", "label_and_rationale", "json"] = "label"
-    """What an answer looks like, and the sentence that says so; ``none``: the label, and no sentence."""
+    """The form of an answer, and the sentence describing it; ``none``: the label, without a sentence."""
     input: Annotated[str, Field(min_length=1)] = "Input: {{ text }}"
     """The text to label; its slots are fields of the row."""
     answer: str = "Output:"
-    """What stands before the label: the last line of a plain prompt. With ``label_and_rationale`` it is better
-    ``Classification:``, and a chat's answer begins with it."""
+    """The heading of the label: the last line of a plain prompt. With ``label_and_rationale``, ``Classification:`` is
+    better, and a chat's answer begins with it."""
     rationale: str = "Reason:"
-    """What stands before the rationale, with ``label_and_rationale``."""
+    """The heading of the rationale, with ``label_and_rationale``."""
     descriptions: dict[str, OneLine] = {}
-    """What labels mean, by their names; default: what ``task.labels`` says. Lines of their own behind the
-    instruction."""
+    """Descriptions of labels, by name; default: those in ``task.labels``. They follow the instruction on their own
+    lines."""
     body: str = "text"
-    """The slot of the input that is cut where it is too long; all else stays whole."""
+    """The slot of the input that is cut if it is too long; everything else stays whole."""
     max_body_tokens: Annotated[int, Field(ge=1)] = 256
-    """Most tokens of the body; 400 serves teachers with a long context."""
+    """Maximum tokens of the body; 400 suits teachers with a long context."""
     clean: Cleaning = "markup"
-    """What is taken out of rows: HTML mark-up; all but letters and digits; nothing."""
+    """What is removed from rows: HTML mark-up; everything except letters and digits; nothing."""
     layout: Literal["auto", "plain", "chat"] = "auto"
-    """``chat``: by the tokenizer's chat template. ``auto``: chat where the tokenizer has one."""
+    """``chat``: use the tokenizer's chat template. ``auto``: chat if the tokenizer has one."""
     date: datetime.date | None = None
     """The day (YYYY-MM-DD) for a chat template that writes today's; default: the day the run began."""
 
@@ -103,7 +103,7 @@ class LabelPrompt(BaseModel):
     def _only_labels(cls, template: str | None) -> str | None:
         if template is not None and (others := sorted(slots_of(template) - {_LABELS})):
             raise ValueError(
-                f"unknown slot {others[0]}: the same for all rows, it may ask for {{{{ labels }}}} alone. "
+                f"unknown slot {others[0]}: this text is the same for all rows, so its only slot is {{{{ labels }}}}. "
                 "Fields of the row belong in input"
             )
         return template
@@ -112,7 +112,7 @@ class LabelPrompt(BaseModel):
     @classmethod
     def _one_line(cls, heading: str) -> str:
         if not heading.strip() or heading != heading.strip() or len(heading.splitlines()) > 1:
-            raise ValueError(f"expected a heading on one line, without blanks around it, not {heading!r}")
+            raise ValueError(f"expected a heading on one line, without spaces around it, not {heading!r}")
         return heading
 
     @model_validator(mode="after")
@@ -126,35 +126,35 @@ class LabelPrompt(BaseModel):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all that makes the prompt: equal prompts have equal hashes, wherever they are written."""
-        # Prompts were frozen before there was a day, or what labels mean.
+        """SHA-256 of everything in the prompt: equal prompts have equal hashes, wherever they are written."""
+        # Some prompts were frozen before there were dates and descriptions.
         unset = {name for name in ("date", "descriptions") if not getattr(self, name)}
         content = {"format": _FILE_FORMAT, "prompt": self.model_dump(mode="json", exclude=unset)}
         return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def described(self, descriptions: Mapping[str, str]) -> LabelPrompt:
-        """Return the prompt with what a task says that its labels mean.
+        """Return the prompt with a task's descriptions of its labels.
 
         Raises:
-            ConfigError: the prompt says something else.
+            ConfigError: the prompt has different descriptions.
         """
         if not descriptions or self.descriptions == descriptions:
             return self
         if self.descriptions:
-            raise ConfigError("prompt.descriptions and task.labels say different things of the labels: leave out one")
+            raise ConfigError("prompt.descriptions and task.labels describe the labels differently: remove one")
         return self.model_copy(update={"descriptions": dict(descriptions)})
 
 
 def check_prompt(prompt: LabelPrompt, labels: Sequence[str], fields: Collection[str]) -> None:
-    """Refuse a prompt that does not fit the task, before anything is asked.
+    """Refuse a prompt that does not fit the task, before any request.
 
     Args:
-        prompt: of the run file.
-        labels: the task's.
+        prompt: the prompt of the run file.
+        labels: the task's labels.
         fields: the fields that rows have.
 
     Raises:
-        ConfigError: with all faults.
+        ConfigError: the prompt does not fit; lists all problems.
     """
     slots = slots_of(prompt.input)
     faults = [
@@ -162,7 +162,7 @@ def check_prompt(prompt: LabelPrompt, labels: Sequence[str], fields: Collection[
         for slot in sorted(slots - {_LABELS} - set(fields))
     ]
     for name in sorted(set(prompt.descriptions) - set(labels)):
-        faults.append(f"prompt.descriptions: '{name}' is none of the task's labels; {near_misses(name, labels)}")
+        faults.append(f"prompt.descriptions: '{name}' is not one of the task's labels; {near_misses(name, labels)}")
     for number, shown in enumerate(prompt.demonstrations, start=1):
         where = f"prompt.demonstrations, number {number}"
         if shown.label not in labels:
@@ -170,7 +170,7 @@ def check_prompt(prompt: LabelPrompt, labels: Sequence[str], fields: Collection[
         if missing := sorted(slots - {_LABELS} - set(shown.slots)):
             faults.append(f"{where}: lacks '{missing[0]}', which prompt.input asks for")
         if prompt.format in RATIONALE_FORMATS and not shown.rationale:
-            faults.append(f"{where}: format {prompt.format} shows a rationale, and it has none")
+            faults.append(f"{where}: format {prompt.format} shows a rationale, but it has none")
     if faults:
         raise ConfigError("the prompt does not fit the task:\n- " + "\n- ".join(faults))
 
@@ -185,7 +185,7 @@ def load_prompt(file: Path) -> LabelPrompt:
     """Read a frozen prompt.
 
     Raises:
-        ConfigError: it is not there, cannot be read, or was changed since it was frozen.
+        ConfigError: it is missing, cannot be read, or was changed since it was frozen.
     """
     try:
         return LabelPrompt.model_validate(_read(file))
@@ -199,7 +199,7 @@ def student_prompt(values: dict[str, Any]) -> LabelPrompt:
     """Return the prompt of a saved student that scores labels, from its ``verbaliser.json``.
 
     Raises:
-        ModelError: it is none.
+        ModelError: it is not a valid prompt.
     """
     try:
         return LabelPrompt.model_validate(values)
@@ -210,7 +210,7 @@ def student_prompt(values: dict[str, Any]) -> LabelPrompt:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Return the prompt's sections; errors are `ValueError`, as validators of run files want them."""
+    """Return the prompt's sections; errors are `ValueError`, for validators of run files."""
     try:
         content = json.loads(file.read_text("utf-8"))
         version, frozen, sections = content["format"], content["hash"], content["prompt"]
@@ -219,7 +219,7 @@ def _read(file: Path) -> dict[str, Any]:
             f"{file} cannot be read as a prompt file ({error}); expected what limbeck prompts tune writes"
         ) from error
     if version != _FILE_FORMAT:
-        raise ValueError(f"{file} is a prompt file of format {version}; this version reads {_FILE_FORMAT}")
+        raise ValueError(f"{file} is a prompt file of format {version}, but this version reads {_FILE_FORMAT}")
     if not isinstance(sections, dict) or "file" in sections:
         raise ValueError(f"{file} holds no prompt of its own")
     if (own := LabelPrompt.model_validate(sections).hash) != frozen:

@@ -1,4 +1,4 @@
-"""A prompt, laid out for a row: as plain text for base models, or as a chat."""
+"""Rendering a prompt for a row: as plain text for base models, or as a chat."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ _FORMATS = {
 
 @dataclass(frozen=True)
 class RenderedPrompt:
-    """All that a causal model reads before a label, and what a label stands in."""
+    """Everything that a causal model reads before a label, and the text around the label."""
 
     text: str
     lead: str
-    """Between `text` and the label: a blank, or nothing."""
+    """The text between `text` and the label: a space, or nothing."""
     end: str
-    """What ends the label, so that a label that begins another one can be told from it."""
+    """The end of the label, which distinguishes it from a longer label that begins with it."""
     special_tokens: bool
-    """Whether the tokenizer's own tokens (BOS) go before `text`; a chat template has written them."""
+    """Whether the tokenizer's own tokens (BOS) go before `text`; a chat template already includes them."""
     cut: bool
-    """Whether the body lost tokens."""
+    """Whether the body was cut."""
     dropped: int = 0
-    """Demonstrations left out because there was no room for them."""
+    """Number of demonstrations left out because they did not fit."""
 
 
 def named_labels(labels: Sequence[str]) -> str:
-    """Return the labels in quotes, as a sentence has them.
+    """Return the labels in quotes, as in a sentence.
 
     >>> named_labels(["risk and warning", "caution and advice", "safe and harmless"])
     "'risk and warning', 'caution and advice', and 'safe and harmless'"
@@ -79,7 +79,7 @@ def cut_body(text: str, most_tokens: int, tokenizer: Any = None) -> tuple[str, b
     offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
     if len(offsets) <= most_tokens:
         return text, False
-    # A character of several tokens goes as a whole.
+    # A character of several tokens is dropped as a whole.
     end = min(offsets[most_tokens - 1][1], offsets[most_tokens][0])
     return text[:end].rstrip(), True
 
@@ -87,10 +87,10 @@ def cut_body(text: str, most_tokens: int, tokenizer: Any = None) -> tuple[str, b
 def render_plain(
     prompt: LabelPrompt, labels: Sequence[str], row: Mapping[str, str], *, tokenizer: Any = None
 ) -> tuple[str, bool]:
-    """Return the plain layout up to and with the heading of the answer, and whether the body was cut.
+    """Return the plain layout up to and including the answer's heading, and whether the body was cut.
 
     Sections are lines; demonstrations have blank lines around them. Every slot is one line, so a row's text cannot
-    begin a section, and tokens that mean something to the tokenizer are broken up in it.
+    begin a section, and special tokens of the tokenizer are broken up in it.
     """
     return _plain(prompt, _blocks(prompt, labels, row, tokenizer))
 
@@ -107,8 +107,8 @@ def render_chat(
 ) -> tuple[list[dict[str, str]], bool]:
     """Return the chat layout, and whether the body was cut.
 
-    Demonstrations are turns of their own: the user gives an input, the assistant answers. Instruction and format stand
-    in the first turn of the user.
+    Demonstrations are turns: the user gives an input, the assistant answers. Instruction and format are in the first
+    turn of the user.
     """
     return _chat(prompt, _blocks(prompt, labels, row, tokenizer))
 
@@ -131,12 +131,12 @@ def _chat(prompt: LabelPrompt, blocks: tuple[_Blocks, bool]) -> tuple[list[dict[
 def render_letters(
     prompt: LabelPrompt, labels: Sequence[str], row: Mapping[str, str], *, turn: int, chat: bool
 ) -> tuple[list[dict[str, str]] | str, bool]:
-    """Return the prompt with option letters, for an API that gives log-probabilities of the first token alone.
+    """Return the prompt with option letters, for an API that gives log-probabilities of only the first token.
 
-    Letter j stands for label ``(j + turn) mod M``. Demonstrations are answered with letters, without reasons.
+    Letter j stands for label ``(j + turn) mod M``. Demonstrations are answered with letters, without rationales.
 
     Returns:
-        The messages, or the text where `chat` is false; and whether the body was cut.
+        The messages, or the text if `chat` is false; and whether the body was cut.
     """
     turned = [labels[(index + turn) % len(labels)] for index in range(len(labels))]
     by_label = {label: chr(ord("A") + index) for index, label in enumerate(turned)}
@@ -156,14 +156,14 @@ def render_letters(
 
 
 def is_chat(prompt: LabelPrompt, tokenizer: Any) -> bool:
-    """Whether the prompt is laid out as a chat.
+    """Return whether the prompt is rendered as a chat.
 
     Raises:
-        ConfigError: it should be, and the tokenizer has no chat template.
+        ConfigError: it should be, but the tokenizer has no chat template.
     """
     if prompt.layout == "chat" and not tokenizer.chat_template:
         raise ConfigError(
-            f"prompt.layout: chat needs a chat template, and the tokenizer of {tokenizer.name_or_path} has none; "
+            f"prompt.layout: chat needs a chat template, but the tokenizer of {tokenizer.name_or_path} has none; "
             "use layout: plain, or a model trained for chat"
         )
     return prompt.layout != "plain" and bool(tokenizer.chat_template)
@@ -172,13 +172,13 @@ def is_chat(prompt: LabelPrompt, tokenizer: Any) -> bool:
 def render_for_scoring(
     prompt: LabelPrompt, labels: Sequence[str], row: Mapping[str, str], tokenizer: Any, *, end_of_turn: str = ""
 ) -> RenderedPrompt:
-    """Return what a local model reads before a label.
+    """Return the text that a local model reads before a label.
 
     Args:
-        prompt: what the teacher is told.
-        labels: the task's.
+        prompt: the teacher's prompt.
+        labels: the task's labels.
         row: the fields of the text to label.
-        tokenizer: the model's.
+        tokenizer: the model's tokenizer.
         end_of_turn: the token that closes the assistant's turn in its chat template.
 
     Raises:
@@ -194,9 +194,9 @@ def render_for_scoring(
     try:
         dated = at_date(tokenizer, prompt.date)
         text = dated.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    except Exception as error:  # whatever a template raises: some refuse a system message
+    except Exception as error:  # a template may raise anything: some refuse a system message
         raise ConfigError(
-            f"the chat template of {tokenizer.name_or_path} refuses the prompt: {error}. If it knows no system "
+            f"the chat template of {tokenizer.name_or_path} refuses the prompt: {error}. If it supports no system "
             "message, write it into prompt.instruction; or use prompt.layout: plain"
         ) from error
     if prompt.format == "json":
@@ -215,10 +215,10 @@ def render_fitting(
     *,
     end_of_turn: str = "",
 ) -> RenderedPrompt:
-    """Return what `render_for_scoring` does, with as many demonstrations as `fits` leaves room for.
+    """Return the result of `render_for_scoring` with as many demonstrations as fit, according to `fits`.
 
-    They go from the last on, as a search puts the nearest ones first. Instruction and input stay, so that a row may
-    not fit without any either.
+    They are dropped from the last one on, as a search puts the nearest ones first. Instruction and input stay, so a
+    row may not fit even without any.
 
     Raises:
         ConfigError: as `render_for_scoring`.
@@ -241,9 +241,9 @@ def _blocks(
     tokenizer: Any,
     options: Sequence[str] | None = None,
 ) -> tuple[_Blocks, bool]:
-    """Return the lines at the head, the worked examples as input and answer, and the input asked about.
+    """Return the first lines, the worked examples as input and answer, and the input to label.
 
-    `options` stand behind the instruction in place of what the labels mean.
+    `options` follow the instruction, instead of the descriptions of labels.
     """
     common = {"labels": named_labels(labels)}
     if options is None:
@@ -278,7 +278,7 @@ def _answer(prompt: LabelPrompt, shown: Demonstration) -> str:
 
 
 def _marks(tokenizer: Any) -> re.Pattern[str] | None:
-    """Return what finds the tokenizer's special tokens in a text."""
+    """Return a pattern that finds the tokenizer's special tokens in a text."""
     if tokenizer is None:
         return None
     tokens = {str(token) for token in tokenizer.all_special_tokens}
@@ -288,7 +288,7 @@ def _marks(tokenizer: Any) -> re.Pattern[str] | None:
 
 
 def _sealed(text: str, marks: re.Pattern[str] | None) -> str:
-    """Break up special tokens in a row's text: written out they would end a turn or open another."""
+    """Break up special tokens in a row's text: unbroken, they would end a turn or open another."""
     if marks is None:
         return text
     text = marks.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)

@@ -2,7 +2,7 @@
 
 Hughes et al. 2025, "Cross-Lingual Instruction Alignment in Large Language Models via Lightweight Prompt
 Distillation" (doi 10.5281/zenodo.15232962). The paper prints one Task-Level Prompt (``topic``); all other
-texts are ours. ``tasks/VERSION.toml`` and ``languages/VERSION.toml`` beside this file hold them.
+texts are ours. ``tasks/VERSION.toml`` and ``languages/VERSION.toml`` next to this file hold them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TaskPrompt:
     task: str
     version: str
     lang: str
-    """The language the template is written in, not that of the records."""
+    """The language of the template, not of the records."""
     template: str
 
 
@@ -58,7 +58,7 @@ def task_prompt(task: str, *, version: str = "1", lang: str = "en") -> TaskPromp
     if lang not in by_lang:
         raise ConfigError(
             f"the Task-Level Prompt of '{task}' (version {version}) is not written in '{lang}', only in "
-            f"{', '.join(sorted(by_lang))}; use one of these, 'en' is always there"
+            f"{', '.join(sorted(by_lang))}; use one of these; 'en' always exists"
         )
     return TaskPrompt(task, version, lang, by_lang[lang])
 
@@ -72,7 +72,7 @@ def language_prompt(lang: str, *, version: str = "1", own: Mapping[str, str] | N
     Args:
         lang: our code of the language, as records carry it.
         version: version of the registry.
-        own: texts by language that go before the registry's.
+        own: texts by language that override the registry's.
 
     Raises:
         ConfigError: no such version, or neither `own` nor the registry has a text for `lang`.
@@ -83,7 +83,7 @@ def language_prompt(lang: str, *, version: str = "1", own: Mapping[str, str] | N
     if lang not in by_lang:
         raise ConfigError(
             f"there is no Language-Level Prompt for language '{lang}' (version {version} has {len(by_lang)} "
-            "languages). Give a text of your own in the run file: "
+            "languages). Give your own text in the run file: "
             f'prompts: {{languages: {{{lang}: "Text in NAME (SCRIPT script; FEATURES)."}}}}'
         )
     return str(by_lang[lang])
@@ -108,12 +108,12 @@ def known_languages(version: str = "1") -> tuple[str, ...]:
 def registry_fingerprint(
     version: str = "1", *, tasks: Container[str] | None = None, langs: Container[str] | None = None
 ) -> str:
-    """Return the SHA-256 of all that rendered prompts are made of: templates, texts, names of languages.
+    """Return the SHA-256 of everything in rendered prompts: templates, texts, names of languages.
 
     Args:
         version: version of the registry.
-        tasks: only of these; ``None``: of all.
-        langs: only of these, by our codes; ``None``: of all.
+        tasks: only these; ``None``: all.
+        langs: only these, by our codes; ``None``: all.
 
     Raises:
         ConfigError: no such version.
@@ -134,6 +134,6 @@ def _only(texts: Mapping[str, Any], keys: Container[str] | None) -> dict[str, An
 def _texts(kind: str, version: str) -> Mapping[str, Any]:
     """Return the texts of ``tasks`` (by task, then language) or ``languages`` (by language)."""
     if version not in known_versions():
-        raise ConfigError(f"there is no version '{version}' of the prompts; {near_misses(version, known_versions())}")
+        raise ConfigError(f"unknown version '{version}' of the prompts; {near_misses(version, known_versions())}")
     file = files("limbeck.data.prompts") / kind / f"{version}.toml"
     return MappingProxyType(tomllib.loads(file.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""Fills the slots of a Task-Level Prompt from a record."""
+"""Filling the slots of a Task-Level Prompt from a record."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SLOT = re.compile(r"\{([^{}]*)\}")
 def render_task_prompt(record: Instruction, prompt: TaskPrompt) -> str:
     """Return the text of `prompt` for `record`.
 
-    ``{categories}`` becomes the candidates in alphabetical order, which says nothing of the gold answer and
-    is the same for all records of a task. ``{src_lang}`` and ``{tgt_lang}`` become English names. All other
-    slots are taken from the record as they are. The template is read once: text that looks like a slot
-    stays text. The input is no slot; it follows the prompts, where it can be cut without cutting them.
+    ``{categories}`` becomes the candidates in alphabetical order, which reveals nothing about the gold answer and
+    is the same for all records of a task. ``{src_lang}`` and ``{tgt_lang}`` become English names. All other slots
+    are taken from the record unchanged. The template is read once: text that looks like a slot stays text. The
+    input is not a slot; it follows the prompts, so it can be cut without cutting them.
 
     Raises:
         ConfigError: the template has a slot that does not exist.
@@ -42,7 +42,7 @@ def render_task_prompt(record: Instruction, prompt: TaskPrompt) -> str:
             return ", ".join(sorted(record.candidates))
         if slot not in given:
             raise DataError(
-                f"record {record.id} has no '{slot}', which the prompt of its task '{prompt.task}' asks for; "
+                f"record {record.id} has no '{slot}', which the prompt of its task '{prompt.task}' needs; "
                 f"its slots: {', '.join(given) or 'none'}"
             )
         return _name_if_known(given[slot]) if slot in _LANGUAGE_SLOTS else given[slot]
@@ -51,7 +51,7 @@ def render_task_prompt(record: Instruction, prompt: TaskPrompt) -> str:
 
 
 def _name_if_known(lang: str) -> str:
-    """Return the English name of a language; a language of the user's own is called by what it came as."""
+    """Return the English name of a language; a user's own language keeps the given name."""
     try:
         return language_name(lang)
     except DataError:

@@ -1,4 +1,4 @@
-"""Prompts for a student that scores labels: the labels in its tokens, and rows as prompts in tokens."""
+"""Prompts for a student that scores labels: tokenised labels, and rows as tokenised prompts."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _PROBE = "limbeck"
 def make_verbaliser(
     prompt: LabelPrompt, labels: Sequence[str], fields: Sequence[str], tokenizer: Any, *, explains: bool = False
 ) -> Verbaliser:
-    """Return the labels in the tokens of a model, behind a prompt.
+    """Return the labels in a model's tokens, after a prompt.
 
     Args:
-        prompt: what a text is put into.
-        labels: the task's.
-        fields: what the text, and the second text of a pair, are called in the prompt.
-        tokenizer: the model's.
-        explains: whether the model learns to write rationales as well.
+        prompt: the prompt that a text is put into.
+        labels: the task's labels.
+        fields: names of the text, and of the second text of a pair, in the prompt.
+        tokenizer: the model's tokenizer.
+        explains: whether the model also learns to generate rationales.
 
     Raises:
         ConfigError: the prompt does not fit the task.
@@ -53,14 +53,14 @@ def make_verbaliser(
 
 
 def encode_for(model: Any, rows: Rows, tokenizer: Any, max_length: int) -> Encoded:
-    """Tokenise rows as `model` reads them: as prompts for a student that scores labels, else as they are.
+    """Tokenise rows as `model` reads them: as prompts for a student that scores labels, else unchanged.
 
-    Batches of them are padded as the model needs it. A prompt that is too long loses demonstrations, as the
+    Batches of them are padded as the model needs. A prompt that is too long loses demonstrations, as the
     teacher's does.
 
     Raises:
         ConfigError: a prompt leaves no room for the labels.
-        ModelError: as `padding_of`; or the model does not know a token.
+        ModelError: as `padding_of`; or the model lacks a token.
     """
     encoded = (
         _encode_prompts(model, rows, tokenizer, max_length)
@@ -71,7 +71,7 @@ def encode_for(model: Any, rows: Rows, tokenizer: Any, max_length: int) -> Encod
     known = len(model.get_input_embeddings().weight)
     if highest >= known:
         raise ModelError(
-            f"the tokenizer of {tokenizer.name_or_path} writes token {highest}, and its model knows {known} tokens: "
+            f"the tokenizer of {tokenizer.name_or_path} gives token {highest}, but its model knows {known} tokens: "
             "the two do not belong together. Copy or download the model again, with its tokenizer"
         )
     return encoded
@@ -100,7 +100,7 @@ def _encode_prompts(model: LabelScorer, rows: Rows, tokenizer: Any, max_length: 
         cut += rendered.cut or rendered.dropped > 0
         if len(ids[-1]) > budget:
             raise ConfigError(
-                f"{rows.origin[i]}: its prompt has {len(ids[-1])} tokens, and {budget} are left beside the labels. "
+                f"{rows.origin[i]}: its prompt has {len(ids[-1])} tokens, but {budget} are left next to the labels. "
                 "Use a smaller prompt.max_body_tokens, a shorter instruction, or a larger "
                 "training.max_length"
             )
@@ -109,14 +109,14 @@ def _encode_prompts(model: LabelScorer, rows: Rows, tokenizer: Any, max_length: 
         ids=np.array([token for row in ids for token in row], dtype=np.int32),
         token_types=None,
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        pad_id=0,  # read nowhere: a label scorer goes by the mask
+        pad_id=0,  # never read: a label scorer uses the mask
         pad_left=False,
         rows_at_limit=cut,
     )
 
 
 def row_fields(verbaliser: Verbaliser, rows: Rows, i: int) -> dict[str, str]:
-    """Return row i's texts by what they are called in the prompt."""
+    """Return row i's texts by their names in the prompt."""
     texts = [rows.text[i]] if rows.text_pair is None else [rows.text[i], rows.text_pair[i]]
     return dict(zip(verbaliser.fields, texts, strict=False))
 
@@ -124,7 +124,7 @@ def row_fields(verbaliser: Verbaliser, rows: Rows, i: int) -> dict[str, str]:
 def tokens_behind(
     prompt: LabelPrompt, labels: Sequence[str], row: dict[str, str], tokenizer: Any, answers: Sequence[str]
 ) -> tuple[list[LabelTokens], RenderedPrompt]:
-    """Return a row's prompt with each of `answers` behind it, in tokens; and as text."""
+    """Return a row's prompt followed by each of `answers`, in tokens; and the prompt as text."""
     rendered = render_for_scoring(prompt, labels, row, tokenizer, end_of_turn=tokenizer.eos_token or "")
     return _behind(rendered, answers, tokenizer), rendered
 

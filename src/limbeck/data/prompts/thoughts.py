@@ -1,4 +1,4 @@
-"""Takes a model's thoughts out of what it wrote: what is thought is not yet said."""
+"""Removing a model's reasoning from its answer."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _MARK = re.compile(
     r"|<\|(?:START|(?P<close5>END))_(?P<name5>THINKING)\|>",
     re.IGNORECASE,
 )
-"""Marks around thoughts, as models write them, in one expression: they are met in their order."""
+"""Marks around models' reasoning, in one expression, so that they are found in order."""
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]{0,200}<\|message\|>")
 _CHANNEL_END = re.compile(r"<\|(?:end|start|return|call)\|>")
 _BARE_CHANNELS = re.compile(r"\A\s*analysis(?=[A-Z\s]).*assistant\s?final", re.DOTALL)
-"""What is left of them where a server drops special tokens and keeps the words between."""
+"""The remains of marks if a server drops special tokens but keeps the words between."""
 
 
 def marks_thoughts(text: str) -> bool:
-    """Whether there is a mark of thoughts in a text."""
+    """Return whether there is a reasoning mark in a text."""
     return _MARK.search(text) is not None
 
 
 def without_thoughts(text: str) -> str:
-    """Return `text` without what stands between marks of thoughts: ``<think>``, ``[THINK]``, gpt-oss's channels.
+    """Return `text` without the parts between reasoning marks: ``<think>``, ``[THINK]``, gpt-oss's channels.
 
-    A thought ends at its own closing mark, whatever stands in it. One that is never closed takes all that follows with
-    it. A closing mark alone ends a thought that the prompt began, so all before it goes.
+    Reasoning ends at its own closing mark, whatever it contains. If it is never closed, everything after it is
+    removed. A closing mark alone ends reasoning that the prompt began, so everything before it is removed.
 
     >>> without_thoughts("<think>It seems safe.\\nClassification: safe</think> risk").strip()
     'risk'
@@ -55,7 +55,7 @@ def without_thoughts(text: str) -> str:
 
 
 def _final_channel(text: str) -> str:
-    """Return what a model with channels says in the last one if that is the final one, else nothing."""
+    """Return the last channel of a model with channels if it is the final one, else nothing."""
     channels = list(_CHANNEL.finditer(text))
     if not channels:
         return _BARE_CHANNELS.sub("", text, count=1)

@@ -1,12 +1,12 @@
-"""Units of a text (words, or a tokenizer's pieces) to token positions, and tags of units back to spans of the text.
+"""Mapping units of a text (words, or a tokenizer's pieces) to token positions, and tags of units to spans.
 
-A unit has one tag. In rows of words the units are the words, as everybody counts them; in rows of text they are the
+A unit has one tag. In rows of words the units are the words, as usual; in rows of text they are the
 pieces of the student's tokenizer, so that entities may begin and end inside a word (Korean particles, Hebrew prefixes)
 and scripts without spaces need no splitter. Both are ranges of characters, so a teacher with another tokenizer is
 asked about the same units.
 
 A unit is read at the first piece that begins in it. One without such a piece (characters that the tokenizer drops, or
-a piece that began before) has no position: nothing is learnt there, and it continues what is before it.
+a piece that began earlier) has no position: nothing is learnt there, and it continues the unit before it.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class EncodedUnits:
 
     windows: Encoded
     row_of_W: NDArray[np.int64]
-    """Which row a window is of."""
+    """The row of each window."""
     row_offsets: NDArray[np.int64]
     """Units of row i are ``row_offsets[i]`` to ``row_offsets[i + 1]``: ``[N + 1]``."""
     window_offsets: NDArray[np.int64]
     """The same of windows: ``[W + 1]``."""
     position_U: NDArray[np.int32]
-    """Token of its window at which a unit is read, padding not counted; -1 where there is none."""
+    """Token of its window at which a unit is read, padding not counted; -1 if there is none."""
 
     @property
     def units(self) -> int:
@@ -57,7 +57,7 @@ class EncodedUnits:
         return len(self.position_U)
 
     def units_in(self, windows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the units that are read in some windows, window by window."""
+        """Return the units that are read in the given windows, window by window."""
         return np.concatenate([np.arange(self.window_offsets[w], self.window_offsets[w + 1]) for w in windows])
 
     def places(self, windows: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
@@ -73,7 +73,7 @@ class EncodedUnits:
 
 
 def units_of(row: TaggedRow, tokenizer: Any) -> list[Range]:
-    """Return the units of a row: its words, or the tokenizer's pieces without blanks.
+    """Return the units of a row: its words, or the tokenizer's pieces without spaces.
 
     Pieces that begin at one character (an emoji of several bytes) are one unit, which ends where the next begins.
     """
@@ -91,22 +91,22 @@ def units_of(row: TaggedRow, tokenizer: Any) -> list[Range]:
 def encode_units(
     rows: Sequence[TaggedRow], units: Sequence[Sequence[Range]], tokenizer: Any, max_length: int, padding: Padding
 ) -> EncodedUnits:
-    """Tokenise rows and find their units. Nothing is cut: a text of more than `max_length` tokens is read in windows.
+    """Tokenise rows and find their units. Nothing is cut: texts over `max_length` tokens are split into windows.
 
     Args:
         rows: texts.
-        units: of each row, in their order.
-        tokenizer: a fast one of the model that reads the rows.
-        max_length: of a window, in tokens.
-        padding: that of the model.
+        units: the units of each row, in order.
+        tokenizer: a fast tokenizer of the model that reads the rows.
+        max_length: maximum tokens of a window.
+        padding: the model's padding.
 
     Raises:
-        ModelError: the tokenizer does not say where its tokens are in the text.
+        ModelError: the tokenizer does not give the positions of its tokens in the text.
     """
     if not tokenizer.is_fast:
         raise ModelError(
-            f"the tokenizer of {tokenizer.name_or_path} is a slow one, which does not say where its tokens are in the "
-            "text; entities need a fast one (a folder with tokenizer.json)"
+            f"the tokenizer of {tokenizer.name_or_path} is a slow one, which does not give the positions of its "
+            "tokens in the text; entities need a fast one (a folder with tokenizer.json)"
         )
     budget = max_length - tokenizer.num_special_tokens_to_add()
     overlap = budget // _OVERLAP
@@ -141,7 +141,7 @@ class _Window(NamedTuple):
 
 
 def _windows(rows: Sequence[TaggedRow], tokenizer: Any, max_length: int, overlap: int) -> Iterator[_Window]:
-    """Yield the windows of all rows in order, at least one a row."""
+    """Yield the windows of all rows in order, at least one per row."""
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         part = tokenizer(
             [row.text for row in rows[first : first + _ROWS_AT_ONCE]],
@@ -169,7 +169,7 @@ def _windows(rows: Sequence[TaggedRow], tokenizer: Any, max_length: int, overlap
 def _pieces(
     text: str, offsets: Sequence[Range], special: Sequence[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return where pieces start in the text, and which tokens they are; those of blanks alone are left out."""
+    """Return where pieces start in the text, and which tokens they are; those with only spaces are left out."""
     pieces = [
         (begin, token)
         for token, (start, end) in enumerate(offsets)
@@ -196,14 +196,14 @@ def _joined(windows: list[_Window], padding: Padding) -> Encoded:
 
 
 def _after_blanks(text: str, start: int, end: int) -> int:
-    """Return where a piece starts if the blanks before its word, which some tokenizers count in, are left out."""
+    """Return where a piece starts without the spaces before its word, which some tokenizers include."""
     while start < end and text[start].isspace():
         start += 1
     return start
 
 
 def _window_of(starts_U: NDArray[np.int64], windows: list[_Window], overlap: int) -> NDArray[np.int64]:
-    """Return the window that reads each unit: what two share is the first one's up to its middle."""
+    """Return the window that reads each unit: an overlap belongs to the first window up to its middle."""
     cut = np.iinfo(np.int64).max
     cuts = []
     for window in windows[:0:-1]:
@@ -241,7 +241,7 @@ def tag_ids(
 
 
 def lost_spans(spans: Sequence[Sequence[Span] | None], units: Sequence[Sequence[Range]]) -> int:
-    """Return how many entities no tags of these units can name, for they begin or end inside of a unit."""
+    """Count the entities that tags of these units cannot express, because they begin or end inside a unit."""
     return sum(
         len(set(entities) - set(_in_characters(_in_units(entities, own), own)))
         for entities, own in zip(spans, units, strict=True)
@@ -259,11 +259,11 @@ def spans_from_tags(
     """Return the entities of each row, in characters, from the tag ids of its units.
 
     Args:
-        ids_U: place in `tags` of each unit's tag; not looked at where a unit has no position.
+        ids_U: place in `tags` of each unit's tag; ignored if a unit has no position.
         encoded: the rows' units.
         units: their ranges.
         tags: all tags in the order of the logits.
-        scheme: what they mean; tags that break it are read as in `spans_of`.
+        scheme: their scheme; tags that break it are read as in `spans_of`.
     """
     found: list[tuple[Span, ...]] = []
     for (start, stop), own in zip(pairwise(encoded.row_offsets), units, strict=True):
@@ -281,7 +281,7 @@ def _in_characters(spans: Sequence[Span], units: Sequence[Range]) -> Iterator[Sp
 
 
 def _in_units(spans: Sequence[Span], units: Sequence[Range]) -> list[Span]:
-    """Return the units that entities reach into; of two entities in one unit the first has it."""
+    """Return the units that entities overlap; of two entities in one unit, the first gets it."""
     found: list[Span] = []
     starts, ends = np.array([start for start, _ in units]), np.array([end for _, end in units])
     free = 0

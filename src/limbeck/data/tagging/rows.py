@@ -1,4 +1,4 @@
-"""Reads tagged rows: words and tags, or a text and its spans, become a text with spans of characters."""
+"""Reading tagged rows: words and tags, or a text and its spans, become a text with character spans."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class TaggedRow(NamedTuple):
     """A text and its entities, in characters."""
 
     text: str
-    """The user's text, or the words joined by blanks."""
+    """The user's text, or the words joined by spaces."""
     words: tuple[Range, ...] | None
     """Where each word is; ``None`` for rows that are a text."""
     spans: tuple[Span, ...] | None
-    """Entities in their order; ``None``: unlabelled, which is not the same as none."""
+    """Entities in order; ``None``: unlabelled, which differs from having none."""
     teacher_spans: tuple[Span, ...] | None = None
-    """What a teacher named; ``None`` where it was not asked for, or said nothing."""
+    """A teacher's entities; ``None`` if not requested, or without an answer."""
     repaired: int = 0
     """Tags that break the scheme and were read as conlleval reads them (`spans_of`)."""
 
@@ -65,7 +65,7 @@ class TaggedRows:
 
     @property
     def taught_N(self) -> NDArray[np.bool_]:
-        """Which rows have a teacher's."""
+        """Which rows have a teacher's entities."""
         return np.array([row.teacher_spans is not None for row in self.rows], dtype=np.bool_)
 
     def take(self, indices: list[int]) -> TaggedRows:
@@ -76,7 +76,7 @@ class TaggedRows:
 
     @property
     def warnings(self) -> list[str]:
-        """What is to be said about tags that break their scheme."""
+        """Warnings about tags that break their scheme."""
         broken = [(origin, row.repaired) for origin, row in zip(self.origin, self.rows, strict=True) if row.repaired]
         if not broken:
             return []
@@ -106,7 +106,7 @@ def load_tagged(
         sources: files (``.conll`` too), folders, or ``hub:NAME[:CONFIG][@REVISION]``.
         task: the fields and the scheme.
         teacher: the field with a teacher's tags or spans, in the same form as the user's.
-        labels: the labels that there may be; ``None``: those of the task, or any.
+        labels: the allowed labels; ``None``: those of the task, or any.
         gold: whether the user's tags or spans are read.
         on_bad_row: ``"stop"`` or ``"quarantine"``.
         quarantine: where to write the rows left out.
@@ -165,7 +165,7 @@ def tagged_row(
         record: the row.
         task: its fields.
         teacher: the field with a teacher's tags or spans.
-        labels: the labels that there may be; ``None``: any.
+        labels: the allowed labels; ``None``: any.
         gold: whether the user's tags or spans are read.
     """
     field = task.fields().text
@@ -190,7 +190,7 @@ def tagged_row(
 def _entities(
     value: object, text: str, words: tuple[Range, ...] | None, scheme: Scheme, labels: frozenset[str] | None
 ) -> tuple[tuple[Span, ...] | None, int]:
-    """Return the entities of a field, and how many of its tags break the scheme; ``None`` and 0 where it is null."""
+    """Return the entities of a field, and how many of its tags break the scheme; ``None`` and 0 if it is null."""
     if value is None:
         return None, 0
     if words is None:
@@ -223,7 +223,7 @@ def _items(value: object, what: str) -> list[Any]:
         return value.split()
     if isinstance(value, list):
         return value
-    raise Unusable(f"expected a list of {what}, or a text with blanks between them, got {excerpt(value)}")
+    raise Unusable(f"expected a list of {what}, or a text with spaces between them, got {excerpt(value)}")
 
 
 def _of_tags(
@@ -271,12 +271,12 @@ def _span(item: object, number: int, text: str, labels: frozenset[str] | None) -
         raise Unusable(f"span {number}: expected an object such as {_SAMPLE}, got {excerpt(item)}")
     start, end, label = item["start"], item["end"], item["label"]
     if not all(isinstance(place, int) and not isinstance(place, bool) for place in (start, end)):
-        raise Unusable(f"span {number}: start and end are whole numbers of characters, got {excerpt(item)}")
+        raise Unusable(f"span {number}: start and end must be whole numbers of characters, got {excerpt(item)}")
     if not isinstance(label, str) or not label.strip():
-        raise Unusable(f"span {number}: expected a text as its label, got {excerpt(label)}")
+        raise Unusable(f"span {number}: expected text as its label, got {excerpt(label)}")
     if not 0 <= start < end <= len(text):
         raise Unusable(
-            f"span {number} goes from {start} to {end}, and the text has {len(text)} characters; expected "
+            f"span {number} goes from {start} to {end}, but the text has {len(text)} characters; expected "
             "0 <= start < end, the end not included, in characters and not in bytes or UTF-16 units"
         )
     marked = text[start:end]

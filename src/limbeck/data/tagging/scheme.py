@@ -1,8 +1,8 @@
-"""Tags of words (BIO, BIOES, IO) to entities and back.
+"""Converting tags of words (BIO, BIOES, IO) to entities and back.
 
-BIO    B-PER opens an entity, I-PER continues it, O is outside of all (IOB2)
+BIO    B-PER opens an entity, I-PER continues it, O is outside all entities (IOB2)
 BIOES  also E-PER, which ends an entity, and S-PER, an entity of one word
-IO     I-PER (or PER) is inside an entity: two of one type side by side cannot be told apart
+IO     I-PER (or PER) is inside an entity: two adjacent ones of one type cannot be told apart
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["OUTSIDE", "Scheme", "Span", "spans_of", "split_tag", "tag_names", "t
 Scheme = Literal["bio", "bioes", "io"]
 
 OUTSIDE = "O"
-"""The tag of a word outside of all entities."""
+"""The tag of a word outside all entities."""
 
 _PREFIXES: dict[Scheme, str] = {"bio": "BI", "bioes": "BIES", "io": "I"}
 _ADVICE = {
@@ -50,7 +50,7 @@ def split_tag(tag: object, scheme: Scheme) -> tuple[str, str]:
     """Return a tag's prefix and label; ``("O", "")`` outside. IO tags may be bare labels.
 
     Raises:
-        ValueError: the tag is none of the scheme; the message says what it could be.
+        ValueError: the tag is not in the scheme; the message suggests what it could be.
     """
     if tag == OUTSIDE:
         return OUTSIDE, ""
@@ -63,17 +63,18 @@ def split_tag(tag: object, scheme: Scheme) -> tuple[str, str]:
     expected = ", ".join([OUTSIDE, *(f"{prefix}-LABEL" for prefix in _PREFIXES[scheme])])
     prefix = tag.partition("-")[0] if isinstance(tag, str) and "-" in tag else ""
     hint = f"; {_ADVICE[prefix]}" if prefix in _ADVICE else ""
-    raise ValueError(f"tag {excerpt(tag)} is none of the scheme {scheme} ({expected}){hint}")
+    raise ValueError(f"tag {excerpt(tag)} is not in the scheme {scheme} ({expected}){hint}")
 
 
 def spans_of(tags: Sequence[str], scheme: Scheme) -> list[Span]:
     """Return the entities of tags, in words.
 
-    A tag that continues nothing opens an entity, and an entity that nothing ends is ended by what follows, as in the
-    scorer of the CoNLL shared tasks (conlleval): so IOB1, where B- only parts neighbours, is read rightly as BIO.
+    A tag that continues nothing opens an entity, and an entity without an end is ended by the next tag, as in the
+    scorer of the CoNLL shared tasks (conlleval): so IOB1, where B- only separates neighbours, is read correctly as
+    BIO.
 
     Raises:
-        ValueError: a tag is none of the scheme.
+        ValueError: a tag is not in the scheme.
 
     Example:
         >>> spans_of(["I-PER", "I-PER", "O", "B-LOC", "I-ORG"], "bio")

@@ -1,4 +1,4 @@
-"""Where the words and tags, or the text and its spans, are in the user's rows."""
+"""The task of token classification: the fields of words and tags, or of the text and its spans."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TokenClassification(BaseModel):
     """Field with the text."""
     spans: str | None = None
     """Field with the entities: a list of ``{"start": 0, "end": 5, "label": "PER"}`` in characters, the end not
-    included; empty where a text has none. Rows without it are unlabelled. Default: ``spans``."""
+    included; empty if a text has none. Rows without it are unlabelled. Default: ``spans``."""
     labels: list[str] | None = Field(default=None, min_length=1)
     """All labels of entities, without prefixes; default: the teacher's, or those in the training rows, sorted."""
 

@@ -21,7 +21,7 @@ class TargetBatches:
 
     inputs: Encoded
     targets_NC: NDArray[np.float64]
-    """What is learnt: NaN in rows without any."""
+    """The targets to learn: NaN in rows without any."""
 
     @property
     def row_of(self) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Rows with any number of labels each, none among them."""
+"""Rows with any number of labels each, including none."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class MultiLabel(BaseModel):
     of all labels, 1 (true) where a row has it and 0 (false) where not. A row without the field, or with null or an
     empty cell in it, is unlabelled, which is not the same as having no label: that is an empty list, `none`, or 0s."""
     separator: str = Field(default=";", min_length=1)
-    """Between the names in a text."""
+    """Separator of names in a text."""
     none: str = "none"
-    """What a text says of a row that has none of the labels."""
+    """The text for a row without any of the labels."""
     labels: list[str] | None = Field(default=None, min_length=1)
     """All label names in order; default: the teacher's, or those found in the training rows, sorted."""
 
@@ -47,7 +47,7 @@ class MultiLabel(BaseModel):
             if isinstance(names, list) and not 0 < len(set(names)) == len(names):
                 raise ValueError(f"{what}: expected different names, at least one")
         if isinstance(self.label, list) and self.labels is not None and self.labels != self.label:
-            raise ValueError("labels: leave it out, the fields in label name them")
+            raise ValueError("labels: remove it, since the fields in label name them")
         if self.labels is not None and self.none in self.labels:
             raise ValueError(f"none: '{self.none}' is one of the labels; give the word for rows without a label")
         return self
@@ -59,7 +59,7 @@ class MultiLabel(BaseModel):
 
     @property
     def names(self) -> list[str] | None:
-        """The labels, where the run file says them."""
+        """The labels, if the run file gives them."""
         return self.labels or (self.label if isinstance(self.label, list) else None)
 
 
@@ -71,12 +71,12 @@ def load_label_sets(
     teacher: tuple[str, ...] = (),
     **options: Any,
 ) -> TargetRows[str]:
-    r"""Read and check rows with any number of labels; each row's are in alphabetical order.
+    r"""Read and check rows with any number of labels; each row's labels are in alphabetical order.
 
     Args:
         sources: files, folders, or ``hub:NAME[:CONFIG][@REVISION]``.
-        task: which fields.
-        labels: the labels that there may be; ``None``: those of the task, or any.
+        task: the names of the fields.
+        labels: the allowed labels; ``None``: those of the task, or any.
         teacher: the field of a teacher's labels, or one for each label, in the form of the task's.
         **options: as in `limbeck.data.targets.rows.load_targets`.
 
@@ -114,7 +114,7 @@ def labels_in(rows: TargetRows[str]) -> list[str]:
 
 
 def label_matrix(targets: list[tuple[str, ...] | None], labels: list[str]) -> NDArray[np.float64]:
-    """Return 1 where a row has a label and 0 where not, ``[N, C]``; NaN in unlabelled rows."""
+    """Return 1 if a row has a label and 0 if not, ``[N, C]``; NaN in unlabelled rows."""
     index = {label: i for i, label in enumerate(labels)}
     matrix = np.zeros((len(targets), len(labels)))
     for row, names in enumerate(targets):
@@ -133,7 +133,7 @@ def _of_names(value: object, task: MultiLabel, known: frozenset[str] | None) -> 
         if value == [task.none]:
             return ()
         if task.none in value:
-            raise Unusable(f"'{task.none}' (none of the labels) stands beside labels: {excerpt(value)}")
+            raise Unusable(f"'{task.none}' (none of the labels) stands next to labels: {excerpt(value)}")
     if not isinstance(value, list):
         raise Unusable(
             f"expected a list of labels, or a text with '{task.separator}' between them, got {type_name(value)}: "
@@ -152,7 +152,7 @@ def _of_columns(record: Record, fields: tuple[str, ...], labels: list[str]) -> t
         return None
     if any(empty):
         lacking = ", ".join(field for field, gone in zip(fields, empty, strict=True) if gone)
-        raise Unusable(f"{lacking} empty or missing: a row says 0 or 1 for every label, or nothing for any")
+        raise Unusable(f"{lacking} empty or missing: a row must have 0 or 1 for every label, or nothing at all")
     return tuple(
         sorted(label for label, field, cell in zip(labels, fields, cells, strict=True) if _truth(cell, field))
     )

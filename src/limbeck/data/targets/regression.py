@@ -49,7 +49,7 @@ class Regression(BaseModel):
 
 
 class Scale(NamedTuple):
-    """What takes the user's numbers to ones of mean 0 and standard deviation 1, in which a student is trained."""
+    """The standardisation of the user's numbers to mean 0 and standard deviation 1, used in training."""
 
     mean: NDArray[np.float64]
     """``[C]``"""
@@ -57,7 +57,7 @@ class Scale(NamedTuple):
     """``[C]``, above 0"""
 
     def standardised(self, values_NC: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return values without a unit."""
+        """Return standardised values."""
         return (values_NC - self.mean) / self.deviation
 
     def in_units(self, values_NC: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -72,7 +72,7 @@ def load_values(
 
     Args:
         sources: files, folders, or ``hub:NAME[:CONFIG][@REVISION]``.
-        task: which fields.
+        task: the names of the fields.
         teacher: the fields of a teacher's numbers, in the order of the task's.
         **options: as in `limbeck.data.targets.rows.load_targets`.
 
@@ -87,7 +87,7 @@ def load_values(
 
 
 def value_matrix(targets: list[tuple[float, ...] | None], names: tuple[str, ...]) -> NDArray[np.float64]:
-    """Return the numbers of all rows, ``[N, C]``, NaN where a row has none."""
+    """Return the numbers of all rows, ``[N, C]``, NaN if a row has none."""
     return np.array([[math.nan] * len(names) if target is None else target for target in targets], dtype=np.float64)
 
 
@@ -119,12 +119,12 @@ def _values(record: Record, fields: tuple[str, ...]) -> tuple[float, ...] | None
         return None
     if len(known) < len(values):
         lacking = ", ".join(field for field, value in zip(fields, values, strict=True) if value is None)
-        raise Unusable(f"{lacking} missing: a row has all its numbers, or none")
+        raise Unusable(f"{lacking} missing: a row must have all its numbers, or none")
     return tuple(known)
 
 
 def _value(value: object, field: str | None) -> float | None:
-    """Return a number; text that spells one is taken too, since CSV has nothing else."""
+    """Return a number; text that spells one is accepted, since CSV has only text."""
     where = "" if field is None else f"{field}: "
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
@@ -148,5 +148,5 @@ def _as_float(value: float) -> float:
 
 
 def _what(value: object) -> str:
-    """NaN and infinite numbers speak for themselves."""
+    """Return a value's type for messages; nothing for numbers such as NaN, which need none."""
     return "" if isinstance(value, int | float) and not isinstance(value, bool) else f"{type_name(value)}: "

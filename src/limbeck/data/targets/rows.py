@@ -1,4 +1,4 @@
-"""A row of a text and its targets, and how such rows are read."""
+"""Rows of texts with targets, and reading them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class TargetRows(Generic[T]):
     """Rows that passed every check."""
 
     rows: Rows
-    """Texts and where they came from, without labels."""
+    """Texts and their origins, without labels."""
     targets: list[tuple[T, ...] | None]
     """Targets of each row; ``None``: unlabelled."""
     teacher_targets: list[tuple[T, ...] | None] | None
-    """What a teacher gave; ``None``: not asked for."""
+    """A teacher's targets; ``None``: not requested."""
     left_out: int
     fingerprint: str
     files: tuple[FileCount, ...]
@@ -49,7 +49,7 @@ class TargetRows(Generic[T]):
 
     @property
     def taught_N(self) -> NDArray[np.bool_]:
-        """Which rows have a teacher's."""
+        """Which rows have a teacher's targets."""
         given = self.teacher_targets or [None] * len(self.targets)
         return np.array([target is not None for target in given], dtype=np.bool_)
 
