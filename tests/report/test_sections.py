@@ -37,7 +37,7 @@ def test_classes_without_rows_are_named(records: dict[str, Results]) -> None:
     empty = {row.cells[0].text for row in labels[:7]}
     figures = [f.model_copy(update={"rows": 0}) if f.slice.get("class") in empty else f for f in results.figures]
     (note,) = block(changed(results, figures=figures), "Classes").notes
-    assert note.endswith("and 2 more: means leave that out.")
+    assert note.endswith("and 2 more: means leave this out.")
 
 
 def test_a_division_of_the_rows_that_no_section_knows_has_a_table(bare: dict[str, Results]) -> None:

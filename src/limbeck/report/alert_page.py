@@ -1,4 +1,4 @@
-"""Alerts to read: one HTML page, the most severe first, with filters that need neither script nor network."""
+"""The page of alerts: one HTML file, most severe first, with filters that need neither script nor network."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from limbeck.results.alerts import NO_REASON, Alert, AlertRun, Status
 __all__ = ["render_alert_page", "write_alert_page"]
 
 _STATUS: dict[Status, tuple[str, str]] = {
-    "raised": ("Raised", "somebody should read these now"),
+    "raised": ("Raised", "read these now"),
     "unconfirmed": ("Waiting for a second article", "high, but the only one of its crisis and week"),
-    "needs_review": ("Needs review", "the student does not know"),
-    "duplicate": ("Duplicates", "the same story as an article that stands for it"),
-    "none": ("Not raised", "harmless, or not sure enough"),
+    "needs_review": ("Needs review", "the student is unsure"),
+    "duplicate": ("Duplicates", "the same story as an article shown above"),
+    "none": ("Not raised", "harmless, or not confident enough"),
 }
 _BANDS = {"high": "High", "medium": "Medium", "low": "Low"}
 _SHOWN_NOT_RAISED = 200
@@ -40,7 +40,7 @@ class _Filter:
 
 @dataclass(frozen=True)
 class _Card:
-    """One alert as it is shown."""
+    """One alert as shown."""
 
     alert: Alert
     classes: str
@@ -56,7 +56,7 @@ def write_alert_page(run: AlertRun, path: Path) -> None:
     """Write the page as one self-contained HTML file.
 
     Raises:
-        StorageError: it cannot be written; an older page at `path` is still there.
+        StorageError: it cannot be written; an older page at `path` is kept.
     """
     page = render_alert_page(run)
     with guard_storage(path):
@@ -67,7 +67,7 @@ def write_alert_page(run: AlertRun, path: Path) -> None:
 def render_alert_page(run: AlertRun) -> str:
     """Return the page; the same alerts give the same text.
 
-    Of articles that are not raised the 200 most severe are shown, of all others 5,000.
+    It shows the 200 most severe of the articles that are not raised, and up to 5,000 of the others.
     """
     run, _ = without_places(run)
     ranked = sorted(run.alerts, key=lambda alert: -alert.severity)
@@ -97,7 +97,7 @@ def _key_figures(alerts: list[Alert]) -> list[KeyFigure]:
 
 
 def _languages(alerts: list[Alert]) -> dict[str | None, str]:
-    """Class of each language; those after the first twelve share one."""
+    """Return the CSS class of each language; those after the first twelve share one."""
     common = Counter(alert.lang for alert in alerts).most_common()
     return {lang: f"l-{min(n, _LANGUAGES)}" for n, (lang, _) in enumerate(common)}
 

@@ -1,4 +1,4 @@
-"""What a report is made of: blocks with tables, plots and texts. Page, card and terminal show the same blocks."""
+"""Blocks of a report, with tables, plots and texts. Page, card and terminal show the same blocks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Cell:
     """One cell of a table."""
 
     text: str
-    """A line for each value, where there are several."""
+    """One line per value."""
     small: str = ""
-    """Stands below: an interval, a detail."""
+    """Shown below: an interval, a detail."""
     look: Look | None = None
-    """Of the system that the cell names."""
+    """Look of the system that the cell names."""
     emphasis: Literal["", "clear", "alarm"] = ""
     second: str | None = None
     """The second text of a pair that is quoted."""
@@ -32,7 +32,7 @@ class Cell:
     def flat(self) -> str:
         """Return the cell on one line."""
         text = ", ".join(self.text.split("\n"))
-        # Of a system, the detail would be longer than the row.
+        # The detail of a system would be longer than the row.
         return f"{text} ({self.small})" if self.small and not self.look else text
 
 
@@ -42,12 +42,12 @@ class Column:
 
     title: str
     small: str = ""
-    """Stands below: in a few words what is counted."""
+    """Shown below: what is counted, in a few words."""
     kind: Literal["number", "words", "label", "quote"] = "number"
-    """``label`` and ``quote``: a label, or a whole text, out of the user's rows; it may run from right to left."""
+    """``label`` and ``quote``: a label, or a whole text, from the user's rows, which may run from right to left."""
     look: Look | None = None
     starts_costs: bool = False
-    """A line is drawn before it."""
+    """Whether a line is drawn before it."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Row:
 
     cells: list[Cell]
     main: bool = False
-    """Whether it is of the system that the report is about."""
+    """Whether it belongs to the main system."""
     heading: bool = False
-    """Whether its one cell is a heading of the rows below."""
+    """Whether its only cell is a heading for the rows below."""
 
 
 @dataclass(frozen=True)
@@ -66,23 +66,23 @@ class Table:
     """Columns and rows."""
 
     label: str
-    """Says what the table is, to those who cannot see where it stands."""
+    """Describes the table for readers who cannot see its position."""
     columns: list[Column]
     rows: list[Row]
     foot: Row | None = None
     brief: bool = False
-    """Whether it is on the model card and the terminal as well."""
+    """Whether the model card and the terminal show it too."""
     headline: bool = False
 
     def without_empty(self) -> Table:
-        """Return it without columns that say nothing."""
+        """Return the table without empty columns."""
         rows = [row for row in self.rows if not row.heading]
         shown = [n for n in range(len(self.columns)) if any(row.cells[n].text not in ("", ABSENT) for row in rows)]
         cut = [row if row.heading else replace(row, cells=[row.cells[n] for n in shown]) for row in self.rows]
         return replace(self, columns=[self.columns[n] for n in shown], rows=cut)
 
     def flat(self) -> list[list[str]]:
-        """Return it as text, header first; what a heading says is a first column of its own."""
+        """Return the table as text, header first; headings become a separate first column."""
         grouped = any(row.heading for row in self.rows)
         lines = [[*([""] if grouped else []), *(column.title for column in self.columns)]]
         group = ""
@@ -96,7 +96,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Answer:
-    """What somebody answered."""
+    """An answer of one system."""
 
     title: str
     text: str
@@ -106,7 +106,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Quote:
-    """A held-out row in full, with answers to it."""
+    """A held-out row in full, with its answers."""
 
     title: str
     text: str
@@ -124,16 +124,16 @@ class KeyFigure:
 
 @dataclass(frozen=True)
 class Block:
-    """One part of a report, in the order: lead, tables, notes, plots, quotes, parts. What is empty is not shown."""
+    """One part of a report, in the order: lead, tables, notes, plots, quotes, parts. Empty ones are not shown."""
 
     title: str = ""
     lead: str = ""
     hint: str = ""
-    """Stands behind the title, in grey."""
+    """Shown after the title, in grey."""
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     plots: Callable[[], list[Plot]] = list
-    """Draws: that takes most of the time of a report, and only pages show plots."""
+    """Draws the plots: this takes most of the time of a report, and only pages show them."""
     quotes: list[Quote] = field(default_factory=list)
     parts: list[Block] = field(default_factory=list)
     folded: bool = False
@@ -142,9 +142,9 @@ class Block:
     words: dict[str, str] = field(default_factory=dict)
     """Terms used here, with their meaning."""
     keys: list[KeyFigure] = field(default_factory=list)
-    """The large numbers on top, where this block knows them better than `limbeck.report.summary`."""
+    """The large numbers on top, if this block has better ones than `limbeck.report.summary`."""
     limits: list[str] = field(default_factory=list)
-    """Sentences for the card on where the student should not be trusted."""
+    """Sentences for the card on the limits of the student."""
 
     def all(self) -> Iterator[Block]:
         """Return the block and all its parts."""

@@ -1,4 +1,4 @@
-"""The blocks of a report: those that every run has, around those of its own sections."""
+"""The blocks of a report: those of every run, around those of its own sections."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ _TABLES = {
     "answers": "What the answers look like",
     "entities": "Precision and recall of entities",
 }
-"""Titles of tables of figures that have a better one than their name."""
+"""Titles of tables of figures, if different from their names."""
 _CURVES_OPEN = 4
 
 
 def report_blocks(results: Results) -> list[Block]:
-    """Return the blocks of a run, in the order in which they are shown."""
+    """Return the blocks of a run, in order."""
     return [_systems(results), _tests(results), *section_blocks(results), _training(results)]
 
 
 def keys_of(results: Results, blocks: list[Block]) -> list[KeyFigure]:
-    """Return the figures on top: those of a section that knows them better, else those of any run."""
+    """Return the figures on top: those of a section that has its own, else those of any run."""
     return next((block.keys for block in blocks if block.keys), None) or key_figures(results)
 
 
 def held_out_text(results: Results) -> str:
-    """Say on how many rows figures are measured; empty where that was not kept."""
+    """Return the number of rows that figures are measured on, in words; empty if unknown."""
     rows = results.run.rows.get("test")
     return "" if rows is None else f"{count_text(rows)} held-out rows"
 
@@ -75,7 +75,7 @@ def _systems(results: Results) -> Block:
 
 
 def _system_plots(results: Results) -> list[Plot]:
-    """With budgets, figures over them; else the headline figure over what it costs, and figures that are no shares."""
+    """Return figures over budgets, if any; else the headline figure over costs, and figures that are not shares."""
     if results.budgets():
         return budget_plots(results)
     rest = [metric for metric in metrics_in(results, "headline") if metric.unit != "share"]
@@ -92,8 +92,8 @@ def _tests(results: Results) -> Block:
     if not comparisons:
         return Block()
     lead = (
-        "Differences are paired: both systems answer the same rows. A difference is in bold where its interval leaves "
-        "out zero. The interval speaks of these rows, and the t-test of the seeds."
+        "Differences are paired: both systems answer the same rows. A difference is in bold if its interval excludes "
+        "zero. The interval is about these rows, and the t-test about the seeds."
     )
     control = next((system for system in results.systems if system.control), None)
     if control and not (results.section(Search) or results.budgets()):
@@ -123,19 +123,19 @@ def _training(results: Results) -> Block:
 
 
 def words_of(results: Results, blocks: list[Block]) -> dict[str, str]:
-    """Return the terms of a report with their meaning: of its metrics, its blocks and its tests."""
+    """Return the terms of a report with their meaning: metrics, terms of blocks, and tests."""
     words = {metric.title: metric.meaning for metric in _shown_metrics(results) if metric.meaning}
     for block in blocks:
         words |= block.words
     words["95 % interval"] = (
-        "The range of 95 % of the values that a figure has when the held-out rows are drawn again and again, with "
-        "replacement. It covers neither other data nor other training seeds."
+        "The range of 95 % of the values that a figure takes when the held-out rows are resampled with replacement. "
+        "It covers neither other data nor other training seeds."
     )
     made = {test.name for comparison in results.comparisons for test in comparison.tests}
     words |= {title: meaning for name, (title, meaning) in _TEST_WORDS.items() if name in made}
     if len(results.run.seeds) > 1:
         words["Several seeds"] = (
-            "Figures are means over training seeds; calibration and confusion count the rows of all seeds together."
+            "Figures are means over training seeds; calibration and confusion pool the rows of all seeds."
         )
     if any(results.speed(system.name) for system in results.systems):
         words |= _SPEED_WORDS
@@ -150,8 +150,8 @@ def _shown_metrics(results: Results) -> list[Metric]:
 _TEST_WORDS = {
     "bootstrap": (
         "Paired bootstrap",
-        "Draws the same rows for both systems again and again; a small p says that a difference this large would be "
-        "unusual if both were equally good.",
+        "Resamples the same rows for both systems; a small p means that a difference this large would be unusual if "
+        "both were equally good.",
     ),
     "mcnemar": (
         "McNemar's test",
@@ -160,13 +160,13 @@ _TEST_WORDS = {
     ),
     "t": (
         "t-test over seeds",
-        "Asks whether the difference is more than chance in training. Few seeds show only large differences; with "
-        "fewer than three, or where all differ by the same, there is no test.",
+        "Tests whether the difference is more than chance in training. Few seeds reveal only large differences; with "
+        "fewer than three, or if all differ by the same, there is no test.",
     ),
-    "holm": ("Holm", "The p-value of the t-test, corrected for how many were made."),
+    "holm": ("Holm", "The p-value of the t-test, corrected for the number of tests."),
 }
 _SPEED_WORDS = {
     "Latency, throughput": "Time for one row at a time (half of the rows take longer than the median, one in twenty "
-    "longer than p95), and rows or written tokens per second in batches, on the machine of this run.",
+    "longer than p95), and rows or generated tokens per second in batches, on the machine of this run.",
     "Size, memory": "Weights on disk, and the peak memory of a fresh process; 1 MB is a million bytes.",
 }

@@ -34,9 +34,9 @@ def render_card(
     """Return the model card: YAML front matter, with the main system's figures as a ``model-index``, then Markdown.
 
     Args:
-        results: the record of the run that made the student.
+        results: the record of the run that trained the student.
         use: how the student is used.
-        base_model: hub name of the model the student began as; left out of the card if unknown.
+        base_model: hub name of the model the student started from; left out of the card if unknown.
         license: licence identifier of the hub, such as ``apache-2.0``; left out if unknown.
         language: language codes, such as ``["en"]``; default: those of the record, if it knows any.
     """
@@ -64,7 +64,7 @@ def _languages(results: Results) -> list[str]:
 
 
 def _evaluated(results: Results, use: Use) -> list[EvalResult]:
-    """The main system's figures of the headline table, at its largest budget."""
+    """Return the main system's figures of the headline table, at its largest budget."""
     from huggingface_hub import EvalResult
 
     main = results.role("main")
@@ -112,7 +112,7 @@ def _metric_words(results: Results, blocks: list[Block]) -> dict[str, str]:
 
 
 def _differences(results: Results) -> list[str]:
-    """Every comparison of the main system over all rows, at its largest budget, in a sentence."""
+    """Describe every comparison of the main system over all rows, at its largest budget, in a sentence."""
     main = results.role("main")
     if main is None:
         return []

@@ -1,4 +1,4 @@
-"""How much of the teacher's accuracy on the source language remains in each language."""
+"""The share of the teacher's source-language accuracy that remains in each language."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class LanguageView:
-    """What tables and plots of languages ask of a record.
+    """Queries that tables and plots of languages make on a record.
 
-    A language has one vote for each of its tasks. What is kept of the source language is measured on the tasks that
-    both have: a language without the hard task would seem to keep more than it does otherwise.
+    The tasks of a language have equal weight. The kept share of the source language is measured on the tasks that both
+    have, as a language without the hard task would otherwise seem to keep more.
     """
 
     results: Results
@@ -44,15 +44,15 @@ class LanguageView:
         return self.name(self.section.source)
 
     def name(self, lang: str) -> str:
-        """Return the name of a language, or its code where the record has none."""
+        """Return the name of a language, or its code if the record has none."""
         return self.section.names.get(lang) or lang
 
     def resource(self, lang: str) -> str:
-        """Return ``source``, ``high`` or ``low``; empty if it is not known."""
+        """Return ``source``, ``high`` or ``low``; empty if unknown."""
         return self.section.resources.get(lang, "")
 
     def budgets(self) -> list[int | None]:
-        """Return the budgets of the main system, the largest first; a single ``None`` where it has none."""
+        """Return the budgets of the main system, the largest first; a single ``None`` if it has none."""
         main = self.results.role("main")
         found = {f.budget for f in self.results.figures if main and f.system == main.name}
         return sorted(found, key=lambda budget: -1 if budget is None else budget, reverse=True)
@@ -64,7 +64,7 @@ class LanguageView:
         return [Entry(system, budget) for system, budget in self.results.table([metric]) if system.role != "constant"]
 
     def main(self, budget: int | None = None) -> Entry | None:
-        """Return the main system; at its largest budget where none is given."""
+        """Return the main system; at its largest budget if none is given."""
         main = self.results.role("main")
         if main is None:
             return None
@@ -77,7 +77,7 @@ class LanguageView:
         return next((entry for entry in self.entries if entry.system.role == "teacher"), None)
 
     def figure(self, entry: Entry, metric: str | None = None, **slice: str) -> Figure | None:
-        """Return a figure of a slice, of the metric that the verdict is about where none is given."""
+        """Return a figure of a slice, by default for the verdict's metric."""
         key = metric or self.results.headline
         return self.results.figure(entry.system.name, key, slice=slice, budget=entry.budget)
 
@@ -131,7 +131,7 @@ class LanguageView:
         return max(known, key=lambda pair: pair[0], default=(None, None))[1]
 
     def baseline(self) -> System | None:
-        """Return the baseline whose difference the tables show: the first that is no control."""
+        """Return the baseline whose difference the tables show: the first that is not a control."""
         return next((system for system in self.results.roles("baseline") if not system.control), None)
 
     def compared(self, entry: Entry, other: System | None, lang: str | None = None) -> Comparison | None:
@@ -144,9 +144,9 @@ class LanguageView:
         )
 
     def control(self, entry: Entry) -> System | None:
-        """Return the system that tells what distillation did: the one that leaves it out.
+        """Return the control, which isolates the effect of distillation by leaving it out.
 
-        Without target labels, and only then, that may be the teacher itself.
+        Without target labels, and only then, this may be the teacher itself.
         """
         candidates = [system for system in self.results.systems if system.control]
         candidates += self.results.roles("teacher") if entry.budget == 0 else []

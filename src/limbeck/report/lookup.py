@@ -1,4 +1,4 @@
-"""What summary, tables and plots ask of a record."""
+"""Queries that summary, tables and plots make on a record."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ def budget_text(budget: int) -> str:
 
 
 def headline_metric(results: Results) -> Metric:
-    """Return the metric that the verdict is about."""
+    """Return the verdict's metric."""
     return results.metric(results.headline)
 
 
 def metrics_in(results: Results, *tables: str) -> list[Metric]:
-    """Return the metrics of these tables that have a figure of the whole; without a table, of all tables."""
+    """Return the metrics of these tables (default: all) with a figure over all rows."""
     found = {figure.metric for figure in results.figures if not figure.slice}
     return [metric for metric in results.metrics if metric.key in found and (not tables or metric.table in tables)]
 
 
 def last_budget(results: Results, system: System) -> int | None:
-    """Return the largest budget that a system has figures of; ``None`` where it has none."""
+    """Return the largest budget of a system's figures; ``None`` if it has none."""
     budgets = [f.budget for f in results.figures if f.system == system.name and f.budget is not None]
     return max(budgets, default=None)
 
 
 def of_budget(results: Results, system: System, budget: int | None) -> int | None:
-    """Return the budget at which a system stands beside those of `budget`: teacher and constant have one for all."""
+    """Return the budget of a system in a table of `budget`: teacher and constant have one for all."""
     return last_budget(results, system) if system.role in ("teacher", "constant") else budget
 
 
 def main_figure(results: Results, system: System | None, metric: Metric) -> Figure | None:
-    """Return the figure of the whole at a system's largest budget, if it was measured."""
+    """Return the figure over all rows at a system's largest budget, if it was measured."""
     if system is None:
         return None
     return results.figure(system.name, metric.key, budget=last_budget(results, system))

@@ -1,4 +1,4 @@
-"""Markdown that holds, whatever foreign text comes in."""
+"""Markdown that stays intact with any foreign text."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["fenced", "markdown_environment", "markdown_table", "plain"]
 
 
 def markdown_environment() -> Environment:
-    """Give the Markdown templates of this folder, with what puts foreign text into them."""
+    """Return the environment of this folder's Markdown templates, with filters for foreign text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
-        # Markdown has its own escapes; `plain` and `fenced` put them where foreign text comes in.
+        # Markdown has its own escapes; `plain` and `fenced` add them to foreign text.
         autoescape=False,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -33,7 +33,7 @@ def markdown_environment() -> Environment:
 
 
 def plain(text: str) -> str:
-    r"""Write foreign text so that Markdown shows it as it is, on one line.
+    r"""Escape foreign text so that Markdown shows it as it is, on one line.
 
     >>> plain("a|b\n<i> *x*")
     'a\\|b &lt;i&gt; \\*x\\*'
@@ -51,7 +51,7 @@ def fenced(text: str, language: str = "") -> str:
 
 
 def markdown_table(rows: list[list[str]]) -> str:
-    """Lay out a table, header first, the first column to the left and the others to the right."""
+    """Format a table, header first, with the first column left-aligned and the others right-aligned."""
     header, *body = [[plain(cell) for cell in row] for row in rows]
     rule = ["---", *("---:" for _ in header[1:])]
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *body])

@@ -1,4 +1,4 @@
-"""The report: one HTML page that holds all it needs and asks nothing of the network."""
+"""The report: one self-contained HTML page that needs no network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_report(results: Results, path: Path) -> None:
     """Write the report of a run of any kind as one self-contained HTML file.
 
     Raises:
-        StorageError: the file cannot be written; an older report at `path` is still there.
+        StorageError: the file cannot be written; an older report at `path` is kept.
     """
     page = render_report(results)
     with guard_storage(path):
@@ -59,7 +59,7 @@ def render_report(results: Results) -> str:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A block with its plots, and no part that is empty."""
+    """A block with its plots, without empty parts."""
 
     block: Block
     id: str
@@ -68,7 +68,7 @@ class _Drawn:
 
 
 def _draw(block: Block, path: str = "") -> _Drawn | None:
-    """Return what there is to show of a block, if there is anything."""
+    """Return the drawn block, or ``None`` if it is empty."""
     name = f"{path}-{slug(block.title)}".strip("-")
     parts = [drawn for number, part in enumerate(block.parts) if (drawn := _draw(part, f"{name}-{number}"))]
     drawn = _Drawn(block, name, block.plots(), parts)
@@ -76,7 +76,7 @@ def _draw(block: Block, path: str = "") -> _Drawn | None:
 
 
 def rows_text(results: Results) -> str:
-    """Say how many rows there were for what, and how many seeds."""
+    """Return the numbers of rows by use, and of seeds, in words."""
     rows = dict(results.run.rows)
     if rows.get("labelled") == rows.get("train"):
         rows.pop("labelled", None)

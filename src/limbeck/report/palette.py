@@ -1,4 +1,4 @@
-"""How systems look, the same in every plot and table of a report: never by colour alone."""
+"""The look of each system, the same in all plots and tables of a report, never by colour alone."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Look:
 
     colour: str
     marker: str
-    """In the words of matplotlib."""
+    """A matplotlib marker."""
     mark: str
-    """CSS class of the small mark beside the system's name, and CSS variable of its colour."""
+    """CSS class of the small mark next to the system's name, and CSS variable of its colour."""
 
 
-# Told apart by people with any of the three common colour vision deficiencies (checked with the simulation
+# Distinguishable with any of the three common colour vision deficiencies (checked with the simulation
 # of Machado et al., 2009); grey against green is the closest pair, so every system has its own marker too.
 TEACHER = Look("#27457d", "o", "teacher")
 MAIN = Look("#08705e", "D", "main")

@@ -1,6 +1,6 @@
-"""What of the run's own machine no page and no card shows: where its files lie, and the addresses of its servers.
+"""Hide paths and server addresses of the run's own machine on pages and cards.
 
-Reports and cards are passed on. A path in the run folder is shown from there on, any other absolute path by its last
+Reports and cards are passed on. A path in the run folder is shown relative to it, any other absolute path by its last
 part, and a server that only this machine or its network reaches as "a local server". ``run.yaml`` and ``results.json``
 keep everything.
 """
@@ -25,7 +25,7 @@ __all__ = ["without_places"]
 
 _LOCAL_SERVER = "a local server"
 _OF_ROWS = (Alert, Sample, Disagreement, Classes, ConfusionMatrix, Figure, Comparison, Curve)
-"""Records that quote the user's rows, where whatever looks like a path is meant."""
+"""Records that quote the user's rows, in which anything like a path must stay."""
 _LOCAL_SUFFIXES = (".local", ".localhost", ".internal", ".intranet", ".lan", ".home", ".corp", ".home.arpa")
 
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>`]+", re.IGNORECASE)
@@ -33,10 +33,10 @@ _HOST = re.compile(
     r"(?<![\w.:/-])(?:localhost|\[::1\]|(?:127|10)(?:\.\d{1,3}){3}(?=:\d)|127(?:\.\d{1,3}){3}|0\.0\.0\.0(?=:\d)"
     r"|192\.168(?:\.\d{1,3}){2}|172\.(?:1[6-9]|2\d|3[01])(?:\.\d{1,3}){2})(?::\d+)?(?:/[^\s\"'<>`]*)?(?![\w-])"
 )
-# Two parts at least: a lone "/data" gives nobody away, and "/no_think" or "</s>" are no paths.
+# At least two parts: a lone "/data" reveals nothing, and "/no_think" or "</s>" are not paths.
 _ROOT = r"(?:~[\w.-]*/|/(?=[^\s/]+/[^\s/])|[A-Za-z]:[\\/]|\\\\\\?\\?)"
 _LINE = re.compile(rf"^([ \t]*(?:- |[\w-]+: )+)({_ROOT}[^\n]*(?:\n[ \t]++(?![\w-]+:|- )[^\n]+)*)$", re.MULTILINE)
-"""A value of a YAML file that is all path, blanks included, also where it goes on in the next line."""
+"""A value of a YAML file that is a path, including blanks and continuation lines."""
 _QUOTED = re.compile(rf"(?<=[\"'])([^\s\"'=]*=)?({_ROOT}[^\"'\n]*)(?=[\"'])")
 _BARE = re.compile(rf"(?<![^\s\"'=(\[,:`|]){_ROOT}[^\s\"'`<>|,;()\[\]{{}}]*")
 _HOME = re.compile(r"(?:[A-Za-z]:)?[\\/]+(?:home|Users)[\\/]+[^\\/]+")
@@ -47,7 +47,7 @@ Record = TypeVar("Record", bound=BaseModel)
 def without_places(results: Record) -> tuple[Record, bool]:
     """Return a result record without absolute paths and local addresses, and whether it had any.
 
-    Texts, labels and answers out of the user's rows stay as they are.
+    Texts, labels and answers from the user's rows stay as they are.
     """
     run = getattr(results, "run", None)
     labels = {label for one in getattr(results, "sections", ()) if isinstance(one, Classes) for label in one.labels}
@@ -75,7 +75,7 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def _quotes_rows(value: BaseModel) -> bool:
-    # What answers everything alike is named by its answer.
+    # A constant is named by its answer.
     return isinstance(value, _OF_ROWS) or (isinstance(value, System) and value.role == "constant")
 
 
@@ -85,14 +85,14 @@ def _output_of(resolved_run: str) -> str:
 
 
 class _Shorter:
-    """Shortens texts, and gives no two paths one name."""
+    """Shortens paths in texts, with a unique name for each path."""
 
     def __init__(self, run_folder: str, labels: set[str]) -> None:
         self.run_folder = run_folder
         self.labels = labels
         self.shown: dict[str, str] = {}
         self.times: Counter[str] = Counter()
-        """How many different paths end in a name."""
+        """Number of different paths that end in a name."""
 
     def __call__(self, text: str) -> str:
         text = _URL.sub(self._url, text)
@@ -109,7 +109,7 @@ class _Shorter:
         return (_LOCAL_SERVER if _is_local(address) else address) + rest
 
     def _path(self, found: str) -> str:
-        """Return what is shown of an absolute path; a full stop after it belongs to the sentence."""
+        """Return the shown form of an absolute path; a full stop after it belongs to the sentence."""
         path = re.sub(r"\s*\n\s*", " ", found).rstrip(".:!?")
         rest = found[len(found.rstrip(".:!?")) :]
         if path in self.labels:
@@ -131,7 +131,7 @@ class _Shorter:
 def _is_local(address: str) -> bool:
     try:
         host = urlsplit(address).hostname
-    except ValueError:  # no address that anybody could reach
+    except ValueError:  # not a reachable address
         return True
     if not host:
         return False

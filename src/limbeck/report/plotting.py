@@ -1,7 +1,7 @@
-"""What all plots share: their style, and a matplotlib figure as a clean piece of inline SVG.
+"""The common style of all plots, and conversion of matplotlib figures to clean inline SVG.
 
-Plots take their colours from the page (CSS variables), so that they follow its light and dark scheme.
-Text stays text: it can be searched, read aloud, and is set in the page's own font.
+Plots take their colours from the page (CSS variables), so they follow its light and dark scheme.
+Text stays text: it can be searched and read aloud, and uses the page's own font.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _COLOUR = re.compile("|".join(CSS_VARIABLES))
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "limbeck",
-    # Browsers round the width of small letters up: a little air, so that none is cut off.
+    # Browsers round the width of small letters up: leave a little space, so that none is cut off.
     "figure.constrained_layout.w_pad": 8 / 72,
     "figure.constrained_layout.h_pad": 4 / 72,
     # A label may hold dollar signs; it is never a formula.
@@ -84,7 +84,7 @@ class Plot:
 
 @contextmanager
 def canvas(width: int, height: int, *, find_margins: bool = True) -> Iterator[Figure]:
-    """Give an empty figure in the style of the page, whatever ``matplotlibrc`` says.
+    """Yield an empty figure in the style of the page, regardless of ``matplotlibrc``.
 
     Args:
         width: in CSS pixels.
@@ -104,7 +104,7 @@ def canvas(width: int, height: int, *, find_margins: bool = True) -> Iterator[Fi
 
 
 def calm_axes(axes: Axes, *, grid: Literal["x", "y"] | None = "y") -> None:
-    """Leave only what helps reading: a thin base line, a light grid, no tick marks."""
+    """Reduce axes to a thin base line and a light grid, without tick marks."""
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(length=0, pad=6)
     if grid:
@@ -121,7 +121,7 @@ def legend_above(figure: Figure, handles: list[Any]) -> None:
 
 
 def annotate_row(axes: Axes, place: float, words: str) -> None:
-    """Write at the right edge, beside the plot, what a row of it comes to."""
+    """Write the result of a row at the right edge, next to the plot."""
     axes.annotate(
         words,
         (1, place),
@@ -135,7 +135,7 @@ def annotate_row(axes: Axes, place: float, words: str) -> None:
 
 
 def reserve_for_wide(figure: Figure, labels: list[str]) -> None:
-    """Keep room at the left edge for scripts of double width, which the measuring font takes to be narrow."""
+    """Reserve space at the left edge for double-width scripts, which the measuring font lacks."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     wide = max((sum(map(is_wide, label)) for label in labels), default=0)
@@ -146,13 +146,13 @@ def reserve_for_wide(figure: Figure, labels: list[str]) -> None:
 
 
 def share_ticks(axis: Axis) -> None:
-    """Leave out the ticks below 0 and above 100 %, where no share can be. Limits must have been set."""
+    """Remove ticks below 0 and above 100 %, where no share can be. Limits must be set before."""
     low, high = axis.get_view_interval()
     axis.set_ticks([at for at in axis.get_majorticklocs() if max(low, 0) <= at <= min(high, 1 + 1e-9)])
 
 
 def settle(figure: Figure) -> None:
-    """Lay the figure out once more: with a fixed aspect, margins are right only after the second time."""
+    """Lay the figure out again: with a fixed aspect, margins are only right after the second time."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
@@ -181,7 +181,7 @@ def to_svg(figure: Figure, *, name: str, title: str) -> str:
 
 
 def slug(text: str) -> str:
-    """Return what of a text may stand in the name of a plot or an id.
+    """Return a text as a valid name of a plot or an id.
 
     >>> slug("term/Forward KL")
     'term-forward-kl'
@@ -219,7 +219,7 @@ def _local(name: str) -> str:
 
 
 def _page_colour(match: re.Match[str]) -> str:
-    # The fixed colour remains as fallback for a figure that is taken out of the page.
+    # The fixed colour remains as a fallback for a figure outside the page.
     return f"var({CSS_VARIABLES[match[0]]}, {match[0]})"
 
 

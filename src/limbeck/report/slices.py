@@ -1,4 +1,4 @@
-"""Parts of the held-out rows one by one, whatever they are: classes, entity types, domains."""
+"""Slices of the held-out rows: classes, entity types, domains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["slice_block", "slice_keys"]
 
 
 def slice_keys(results: Results) -> list[str]:
-    """Return by what the held-out rows are divided: the keys of slices that have no other key."""
+    """Return the keys that divide the held-out rows: those of slices with a single key."""
     return list(dict.fromkeys(next(iter(f.slice)) for f in results.figures if len(f.slice) == 1))
 
 
@@ -28,8 +28,8 @@ def slice_block(results: Results, key: str, name: str, *, first: Sequence[str] =
     Args:
         results: the record.
         key: of the slices.
-        name: what they are called, in the plural.
-        first: slices in the order in which they are shown; others follow.
+        name: the word for them, in the plural.
+        first: slices to show first, in this order; others follow.
     """
     found = [figure for figure in results.figures if set(figure.slice) == {key}]
     metrics = [metric for metric in results.metrics if any(figure.metric == metric.key for figure in found)]
@@ -48,7 +48,7 @@ def slice_block(results: Results, key: str, name: str, *, first: Sequence[str] =
 
 
 def _change_plots(results: Results, key: str, order: list[str], metric: Metric, name: str) -> list[Plot]:
-    """From teacher to main system."""
+    """Draw changes from teacher to main system."""
     teacher, main = results.role("teacher"), results.role("main")
     if teacher is None or main is None:
         return []
@@ -62,7 +62,7 @@ def _change_plots(results: Results, key: str, order: list[str], metric: Metric, 
 
 
 def _shown(results: Results, metrics: list[Metric]) -> Metric:
-    """The metric that is shown for all systems: the run's own, else the last, which sums up those before it."""
+    """Return the metric shown for all systems: the run's own, else the last, which summarises those before it."""
     return next((metric for metric in metrics if metric.key == results.headline), metrics[-1])
 
 
@@ -102,5 +102,5 @@ def _table(results: Results, key: str, name: str, order: list[str], metric: Metr
 
 
 def _known(metric: Metric, figure: Figure | None) -> Cell:
-    """A share of no rows is no figure."""
+    """Return a figure's cell; a share of no rows is not a figure."""
     return figure_cell(metric, figure if figure and figure.rows != 0 else None)

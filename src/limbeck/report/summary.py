@@ -1,4 +1,4 @@
-"""The few figures on top of a report: what was kept, what was gained, what it costs now."""
+"""The few figures on top of a report: what was kept, what was gained, what it costs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["key_figures"]
 
 
 def key_figures(results: Results) -> list[KeyFigure]:
-    """Return the figures that this run can give; a figure that lacks a system or a measurement is left out."""
+    """Return the figures of this run; those that lack a system or a measurement are left out."""
     found = [
         _no_better(results) or _untaught(results) or _kept(results) or _value(results),
         _gain(results),
@@ -33,17 +33,17 @@ def key_figures(results: Results) -> list[KeyFigure]:
 
 
 def _no_better(results: Results) -> KeyFigure | None:
-    """A student that one answer to everything could stand in for keeps nothing of its teacher."""
+    """Say so if the student is no better than a constant: then it keeps nothing of its teacher."""
     metric, constant = headline_metric(results), results.role("constant")
     ours, its = main_figure(results, results.role("main"), metric), main_figure(results, constant, metric)
     if constant is None or ours is None or its is None or beats_constant(results):
         return None
     title = f"{in_sentence(metric.title)}; not shown to be better than {in_sentence(constant.title)}"
-    return KeyFigure(value_text(metric, ours.value), title, f"that has {value_text(metric, its.value)}")
+    return KeyFigure(value_text(metric, ours.value), title, f"which has {value_text(metric, its.value)}")
 
 
 def _untaught(results: Results) -> KeyFigure | None:
-    """Where the teacher knows no more than the untrained student, what was kept of it says nothing."""
+    """Say so if the teacher does not lead the untrained student: then its kept share means nothing."""
     metric = headline_metric(results)
     ours, its, before = (
         main_figure(results, results.role(role), metric) for role in ("main", "teacher", "student_init")

@@ -1,4 +1,4 @@
-"""What a sensitivity for risk costs in false alarms: figure, table and page."""
+"""False alarms at each sensitivity for risk: plot, table and page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ROOM = 1.6
 
 
 def sweep_rows(sweep: AlertSweep) -> list[list[str]]:
-    """Lay out the sweep, header first: one row for each sensitivity."""
+    """Return the sweep as a table, header first: one row per sensitivity."""
     header = ["Sensitivity", "Reached", "Threshold", "False alarms per 1,000", "95 % interval", "Alarms per 1,000"]
     rows = []
     for point in sweep.points:
@@ -64,7 +64,7 @@ def draw_sweep(sweep: AlertSweep) -> Plot:
         axes.set_xlabel("false alarms per 1,000 articles")
         svg = to_svg(figure, name="sweep", title="Sensitivity for risk over false alarms")
     caption = f"{count_text(sweep.risk_rows)} of {count_text(sweep.rows)} articles are risks; bars are 95 % intervals."
-    return Plot("sweep", "What finding more of the risk costs", caption, svg, _WIDTH)
+    return Plot("sweep", "The cost of finding more of the risk", caption, svg, _WIDTH)
 
 
 def render_sweep_page(sweep: AlertSweep) -> str:
@@ -84,7 +84,7 @@ def write_sweep_page(sweep: AlertSweep, path: Path) -> None:
     """Write the page as one self-contained HTML file.
 
     Raises:
-        StorageError: it cannot be written; an older page at `path` is still there.
+        StorageError: it cannot be written; an older page at `path` is kept.
     """
     page = render_sweep_page(sweep)
     with guard_storage(path):

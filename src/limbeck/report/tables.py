@@ -1,4 +1,4 @@
-"""The tables that every run has: figures of all systems, of each seed, comparisons, and what training took."""
+"""The tables of every run: figures of all systems, of each seed, comparisons, and training costs."""
 
 from __future__ import annotations
 
@@ -97,23 +97,23 @@ def budget_rows(
 
 
 def headline_table(results: Results) -> Table:
-    """Return the first table of a report: how good the systems are, and what they cost."""
+    """Return the first table of a report: quality and cost of the systems."""
     return figure_table(results, metrics_in(results, "headline"), "Systems", headline=True)
 
 
 def whole_table(results: Results) -> Table:
-    """Return all figures of the whole in one table, whatever tables of the page they stand in."""
+    """Return all figures over all rows in one table, regardless of the tables of the page."""
     return figure_table(results, metrics_in(results), "Systems", headline=True)
 
 
 def figure_table(results: Results, metrics: list[Metric], label: str, *, headline: bool = False) -> Table:
-    """Return figures of the whole, a row for each system that has one.
+    """Return figures over all rows, a row for each system that has one.
 
     Args:
         results: the record.
-        metrics: a column each.
+        metrics: one column each.
         label: of the table.
-        headline: whether size and speed stand beside the figures.
+        headline: whether to add size and speed.
     """
     speeds = [speed for system in results.systems if headline and (speed := results.speed(system.name))]
     costs = [cost for cost in _SPEED if any(cost.of(speed).text != ABSENT for speed in speeds)]
@@ -131,7 +131,7 @@ def figure_table(results: Results, metrics: list[Metric], label: str, *, headlin
 
 
 def _entries(results: Results, metrics: list[Metric]) -> list[tuple[System, int | None]]:
-    """The rows of the headline table: a system of which nothing is known but its size has one as well."""
+    """Return the rows of the headline table; a system of which only the size is known has one too."""
     entries = results.table(metrics)
     if results.budgets():
         return entries
@@ -140,7 +140,7 @@ def _entries(results: Results, metrics: list[Metric]) -> list[tuple[System, int 
 
 
 def absence_notes(results: Results) -> list[str]:
-    """Say why figures of the headline table are missing, one sentence per reason."""
+    """Return why figures of the headline table are missing, one sentence per reason."""
     shown = metrics_in(results, "headline")
     models = [system for system in results.systems if system.role != "constant"]
     missing = [m for m in results.metrics if m.table == "headline" and m not in shown]
@@ -156,7 +156,7 @@ def absence_notes(results: Results) -> list[str]:
         notes.append(f"{teacher.title}: no {names}, since it would be compared with itself.")
     if any(results.speed(s.name) for s in models):
         notes += [
-            f"{system.title} is known by its answers alone: no model was run that could have a size or a speed."
+            f"{system.title} is known only by its answers: no model was run, so there is no size or speed."
             for system in models
             if results.speed(system.name) is None
         ]
@@ -200,9 +200,9 @@ def seed_table(results: Results) -> Table | None:
 
 
 def comparison_table(results: Results, comparisons: Sequence[Comparison], label: str) -> Table:
-    """Return paired differences with their tests; columns for which no comparison has anything are left out.
+    """Return paired differences with their tests, without empty columns.
 
-    Where pairs are compared by several figures and at one budget, each pair is a heading of its figures.
+    If pairs are compared by several figures at one budget, each pair is a heading for its figures.
     """
     budgets = any(c.budget is not None for c in comparisons)
     tests = _test_columns(comparisons)
@@ -247,7 +247,7 @@ def comparison_table(results: Results, comparisons: Sequence[Comparison], label:
 
 
 def _untested(results: Results, comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
-    """Slices in which the same pairs have a difference but no test: they get a column each."""
+    """Return slices in which the same pairs have a difference but no test: they get a column each."""
     pairs = {(c.first, c.second, c.metric) for c in comparisons if not c.slice}
     found = [
         next(iter(c.slice.items()))
@@ -267,18 +267,18 @@ _TESTS = {
 
 
 def _test_columns(comparisons: Sequence[Comparison]) -> dict[str, Column]:
-    """The columns of tests that at least one comparison has."""
+    """Return the columns of tests that at least one comparison has."""
     made: set[str] = {test.name for c in comparisons for test in c.tests}
     made |= {"seeds"} if any(c.seeds for c in comparisons) else set()
     return {name: column for name, column in _TESTS.items() if name in made}
 
 
 def test_cells(metric: Metric, comparison: Comparison | None, names: Iterable[str]) -> list[Cell]:
-    """Return what each test says of a comparison.
+    """Return the result of each test on a comparison.
 
     Args:
         metric: of the comparison.
-        comparison: ``None``: there is none.
+        comparison: ``None`` if there is none.
         names: of tests, and ``seeds`` for the difference of each seed.
     """
     if comparison is None:
@@ -286,7 +286,7 @@ def test_cells(metric: Metric, comparison: Comparison | None, names: Iterable[st
     return [_test_cell(metric, comparison, name) for name in names]
 
 
-test_cells.__test__ = False  # type: ignore[attr-defined]  # no test of pytest's
+test_cells.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
 
 
 def _test_cell(metric: Metric, comparison: Comparison, name: str) -> Cell:
@@ -302,7 +302,7 @@ def _test_cell(metric: Metric, comparison: Comparison, name: str) -> Cell:
 
 
 def _mcnemar_text(test: Test) -> str:
-    """Rows that only one system has right, then the p-value."""
+    """Return the counts of rows that only one system has right, then the p-value."""
     first, second = (count_text(int(test.details[f"only_{side}_right"])) for side in ("first", "second"))
     return f"seed {test.seed}: {first} to {second}, {p_value_text(test.p_value)}"
 
@@ -316,7 +316,7 @@ def _t_text(metric: Metric, test: Test) -> str:
 
 
 def stage_table(results: Results) -> Table | None:
-    """Return what each stage took, with the sum of all; ``None`` where nothing was recorded."""
+    """Return the cost of each stage, with the sum; ``None`` if nothing was recorded."""
     if not results.costs:
         return None
     measured = any(cost.energy_kwh is not None for cost in results.costs)

@@ -1,4 +1,4 @@
-"""The environment in which HTML templates are filled in: everything is escaped unless it says otherwise."""
+"""The environment of HTML templates: everything is escaped unless marked otherwise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOOSE = re.compile(r"(?<=\d) (?=(?:%|[a-zA-Z]?B|n?k?m?s|min|h)(?![\w]))|(?<=\bp
 
 
 def html_environment() -> Environment:
-    """Give the templates of this folder, with autoescape and what all pages use."""
+    """Return the environment of this folder's templates, with autoescape and common filters."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -32,7 +32,7 @@ def html_environment() -> Environment:
     )
     environment.filters["breakable"] = _breakable
     environment.filters["unbroken"] = _unbroken
-    # SVG comes out of an XML writer, which has escaped all text in it.
+    # SVG comes from an XML writer, which has escaped all its text.
     environment.globals.update(count=count_text, share=share_text, shorten=shorten, inline=Markup)
     return environment
 
@@ -43,7 +43,7 @@ def _printable_only(value: object) -> object:
 
 
 def _breakable(label: str) -> Markup:
-    """Let a long label break after an underscore, without a character that would be copied along."""
+    """Allow line breaks after underscores of a long label, without characters that would be copied."""
     return escape(printable(label)).replace("_", Markup("_<wbr>"))
 
 

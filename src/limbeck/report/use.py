@@ -1,4 +1,4 @@
-"""How a student is used: what the card says of it beside its figures."""
+"""How to use a student: the part of the card apart from figures."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _FOLDER = "path/to/this/folder"
 
 @dataclass(frozen=True)
 class Use:
-    """What the card says of a student that does not depend on its figures."""
+    """The facts about a student on its card that do not depend on figures."""
 
     what: str
     """What it is, after "A small"."""
     task: str
     """The hub's name of the task (``pipeline_tag``)."""
     command: str
-    """Uses it on whole files."""
+    """Command that uses it on whole files."""
     snippet: str = ""
     """Python that uses it on one example."""
     library: str = "limbeck"
-    """What loads all of it."""
+    """The library that loads all of it."""
     limits: tuple[str, ...] = ()
 
 
@@ -30,10 +30,10 @@ def classifier_use(*, max_length: int | None = None, pairs: bool = False, transf
     """Return how a classifier is used.
 
     Args:
-        max_length: most tokens of a text; longer ones are cut. ``None``: not known, the tokenizer's own limit is used.
+        max_length: most tokens of a text; longer ones are cut. ``None``: unknown, the tokenizer's own limit is used.
         pairs: whether a row is two texts.
-        transformers_reads_it: whether transformers alone loads all of it; not so with adapter layers beside the
-            weights, or labels that are words of a language model.
+        transformers_reads_it: whether transformers alone loads all of it; not with separate adapter layers, or
+            labels that are words of a language model.
     """
     if transformers_reads_it:
         text = '{"text": "first text", "text_pair": "second text"}' if pairs else '"a text to label"'
@@ -55,20 +55,20 @@ def classifier_use(*, max_length: int | None = None, pairs: bool = False, transf
         command="limbeck predict THIS_FOLDER texts.jsonl > labelled.jsonl",
         snippet=snippet,
         library="transformers" if transformers_reads_it else "limbeck",
-        limits=("It knows the classes it was trained on, and gives one of them for any text.",),
+        limits=("It only knows the classes it was trained on, and assigns one of them to any text.",),
     )
 
 
 def writer_use(
     *, encoder_decoder: bool = False, chat: bool = False, system: str | None = None, separator: str = ""
 ) -> Use:
-    """Return how a student that writes is used, after a prompt as it was trained.
+    """Return how a generative student is used, with a prompt as in training.
 
     Args:
         encoder_decoder: whether it is a sequence-to-sequence model.
-        chat: whether prompts are laid out by the tokenizer's chat template.
-        system: said before every prompt.
-        separator: after a prompt without chat template.
+        chat: whether prompts use the tokenizer's chat template.
+        system: text before every prompt.
+        separator: text after a prompt without chat template.
     """
     model_class = "AutoModelForSeq2SeqLM" if encoder_decoder else "AutoModelForCausalLM"
     own = "written[0]" if encoder_decoder else 'written[0, prompt["input_ids"].shape[1] :]'

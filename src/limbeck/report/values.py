@@ -21,12 +21,12 @@ __all__ = [
 
 
 def column_title(metric: Metric) -> str:
-    """Return the title of a column of figures, with the unit where figures do not show it."""
+    """Return the title of a column of figures, with the unit if figures do not show it."""
     return f"{metric.title}, nats" if metric.unit == "nats" else metric.title
 
 
 def in_sentence(title: str) -> str:
-    """Return a title as it stands within a sentence.
+    """Return a title as written within a sentence.
 
     >>> in_sentence("Macro F1"), in_sentence("ROUGE-L"), in_sentence("F1")
     ('macro F1', 'ROUGE-L', 'F1')
@@ -35,7 +35,7 @@ def in_sentence(title: str) -> str:
 
 
 def value_text(metric: Metric, value: float | None) -> str:
-    """Write a value, a dash where there is none."""
+    """Write a value, or a dash without one."""
     return figure_text(value, metric.unit)
 
 
@@ -58,7 +58,7 @@ def figure_cell(metric: Metric, figure: Figure | None) -> Cell:
 
 
 def difference_text(metric: Metric, difference: float | None, *, unit: bool = True) -> str:
-    """Write a difference with its sign: of shares in points."""
+    """Write a difference with its sign, in points for shares."""
     return (formatting.difference_text if unit else formatting.bare_difference)(difference, metric.unit)
 
 
@@ -68,7 +68,7 @@ def difference_range(metric: Metric, interval: Interval | None) -> str:
 
 
 def difference_cell(metric: Metric, comparison: Comparison | None) -> Cell:
-    """Return a difference with its interval, emphasised where that leaves out zero."""
+    """Return a difference with its interval, emphasised if that excludes zero."""
     if comparison is None:
         return Cell(ABSENT)
     interval = comparison.interval

@@ -1,1 +1,1 @@
-"""Plots, a file for each: functions of a result record that draw inline SVG."""
+"""Plots, one file each: functions of a result record that return inline SVG."""

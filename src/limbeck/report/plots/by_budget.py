@@ -1,4 +1,4 @@
-"""Figures against the number of labels: what labels buy each system."""
+"""Figures against the number of labels: the gain of each system from labels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def budget_plots(results: Results) -> list[Plot]:
 
 
 def _points(results: Results, system: System, metric: Metric) -> Points:
-    """Where a system stands at each budget: its place among budgets, and the figure."""
+    """Return a system's figure at each budget, with the index of the budget."""
     figures = [results.figure(system.name, metric.key, budget=budget) for budget in results.budgets()]
     return [(place, figure.interval) for place, figure in enumerate(figures) if figure and figure.interval]
 
@@ -57,7 +57,7 @@ def _plot(results: Results, metric: Metric, lines: list[tuple[System, Points]]) 
         axes.set_xticks(range(len(budgets)), [f"{budget:,}" for budget in budgets])
         axes.set_xlim(-0.45, len(budgets) - 0.55)
         axes.set_xlabel("labels")
-        # The limits are not found by themselves: lines that were moved sideways do not count.
+        # Automatic limits would ignore lines that were moved sideways.
         axes.set_ylim(*_limits([interval for _, points in lines for _, interval in points]))
         if metric.unit == "share":
             share_ticks(axes.yaxis)

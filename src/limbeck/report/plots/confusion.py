@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Confusion matrices."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ def _confusion(system: System, confusion: ConfusionMatrix) -> Plot:
         axes.set_xticks(range(size), [str(number) for number in range(1, size + 1)])
         axes.xaxis.tick_top()
         axes.tick_params(length=0, labelcolor=INK)
-        # Not part of the label: behind one that is written from right to left, the number would change sides.
+        # Not part of the label: after a right-to-left label, the number would change sides.
         axes.tick_params(axis="y", pad=26)
         for number in range(size):
             axes.text(-0.7, number, str(number + 1), ha="right", va="center_baseline", fontsize=11, color=MUTED)
         axes.spines[:].set_visible(False)
         axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
-        # Inside the axes anyway; measuring a hundred of them takes longer than all else.
+        # Inside the axes anyway; measuring a hundred of them takes longer than everything else.
         for artist in [*axes.patches, *axes.texts]:
             artist.set_in_layout(False)
         settle(figure)
         svg = to_svg(figure, name=name, title=f"Confusion matrix of {system.title}")
-    caption = "Each row is the true class, each column what the model said, by the same number. Red: mistakes."
+    caption = "Each row is the true class, each column the model's answer, by the same number. Red: mistakes."
     return Plot(name, f"Most confused classes, {shorten(system.title, 60)}", caption, svg, _WIDTH)
 
 
@@ -72,6 +72,6 @@ def _draw_cells(axes: Axes, rows: list[list[int]]) -> None:
 
 
 def _write_count(axes: Axes, row: int, column: int, count: int) -> None:
-    # Four digits only fit into a cell when they are small.
+    # Four digits only fit into a cell in small print.
     size = 9.5 if count < 1000 else 7.5
     axes.text(column, row, str(count), ha="center", va="center_baseline", fontsize=size, color=INK)

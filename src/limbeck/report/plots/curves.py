@@ -28,8 +28,8 @@ Points = list[tuple[float, float]]
 def curve_plots(results: Results) -> list[Plot]:
     """Draw every logged series: seeds as thin lines, their mean as a thick one.
 
-    Loss comes first, then shares of right rows, then the single terms, then all else. Where systems differ by their
-    budget of labels, each has panels of its own: its stages are too many to share one.
+    Loss comes first, then shares of right rows, single terms, and the rest. If systems differ by label budget, each
+    has its own panels: it has too many stages to share one.
     """
     if not results.budgets():
         return _panels(results, results.curves)
@@ -39,7 +39,7 @@ def curve_plots(results: Results) -> list[Plot]:
         for number, name in enumerate(names)
         for plot in _panels(results, [c for c in results.curves if c.system == name], f"curve-{number}")
     ]
-    # Stable: every system's loss first, for only the first few panels are shown unfolded.
+    # Stable: every system's loss first, as only the first few panels are shown unfolded.
     return sorted(plots, key=lambda plot: not plot.name.endswith("-loss"))
 
 
@@ -117,7 +117,7 @@ def _mean(seeds: list[Points]) -> Points:
 
 
 def _thinned(points: Points) -> Points:
-    """Average neighbours until few enough points remain; a long run would make a page of many megabytes."""
+    """Average neighbours until few enough points remain; a long run would need many megabytes."""
     group = math.ceil(len(points) / _POINTS_SHOWN) or 1
     chunks = (points[start : start + group] for start in range(0, len(points), group))
     return [(_average(step for step, _ in chunk), _average(value for _, value in chunk)) for chunk in chunks]

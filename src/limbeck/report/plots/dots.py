@@ -1,4 +1,4 @@
-"""One dot with its interval for each system."""
+"""Dot plots: one dot with its interval for each system."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class _Row:
 
 
 def retention_dots(results: Results, kept: Sequence[Kept]) -> list[Plot]:
-    """Draw what is kept of each of the teacher's figures.
+    """Draw the kept share of each of the teacher's figures.
 
-    Nothing is drawn of metrics for which one answer to everything would do as well.
+    Metrics for which a constant answer would do as well are left out.
     """
     constant = results.role("constant")
     plots = []
@@ -116,13 +116,13 @@ def _draw(axes: Axes, height: int, row: _Row, text: Callable[[float], str]) -> N
         ha="center",
         fontsize=11,
         color=MUTED,
-        # The line of the teacher must not run through the digits.
+        # The teacher's line must not run through the digits.
         bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},
     )
 
 
 def _without_outlier(rows: list[_Row]) -> list[_Row]:
-    """Leave out an untrained student far from the rest: it would press all others into one point."""
+    """Leave out an untrained student far from the rest, which would squeeze all others into one point."""
     trained = [row for row in rows if row.system.role != "student_init"]
     if not trained:
         return rows

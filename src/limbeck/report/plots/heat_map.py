@@ -1,4 +1,4 @@
-"""What each system keeps of the source language in each language, as a heat map."""
+"""Heat maps: the share of the source-language accuracy that each system keeps in each language."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _TITLE_WIDTH = 26
 _GAP = 0.45
 """Between the source language, the target languages and their mean, in rows; between budgets, in columns."""
 _COLUMNS = 24
-"""Most columns of one plot."""
+"""Largest number of columns in one plot."""
 _LEAST_SCALE = 0.05
-"""A run in which all languages keep nearly everything shall not look like one of large losses."""
+"""A run in which all languages keep nearly everything must not look like one with large losses."""
 _STRONGEST = 0.48
 """Opacity of the strongest colour: the number on it stays legible in the light and the dark scheme."""
 
 
 @dataclass(frozen=True)
 class _Column:
-    """A system at one label budget, and where its column stands."""
+    """A system at one label budget, and the position of its column."""
 
     entry: Entry
     place: float
@@ -40,8 +40,8 @@ class _Column:
 def heat_maps(view: LanguageView) -> list[Plot]:
     """Draw accuracy in each language as a share of the teacher's accuracy on the source language.
 
-    Label budgets stand side by side, as many as fit into one plot; the scale is the same for all. Nothing
-    is drawn without the teacher's accuracy.
+    Label budgets are side by side, as many as fit into one plot, with the same scale for all. Nothing is drawn
+    without the teacher's accuracy.
     """
     shares = [view.kept(entry, lang) for entry in view.entries for lang in view.languages]
     known = [share for share in shares if share is not None]
@@ -52,7 +52,7 @@ def heat_maps(view: LanguageView) -> list[Plot]:
 
 
 def _pages(view: LanguageView) -> list[list[_Column]]:
-    """Give every system at every budget its column; budgets stay together, with a gap between them."""
+    """Assign columns to all systems at all budgets; budgets stay together, with gaps between them."""
     pages: list[list[_Column]] = []
     entries = view.entries
     for budget in dict.fromkeys(entry.budget for entry in entries):
@@ -65,7 +65,7 @@ def _pages(view: LanguageView) -> list[list[_Column]]:
 
 
 def _languages(view: LanguageView) -> list[str]:
-    """Return the source language, then the target languages from the one that keeps most to the least."""
+    """Return the source language, then the target languages in descending order of the kept share."""
     main = view.main()
     order = view.worst_first(main)[::-1] if main else []
     return [view.section.source, *order, *(lang for lang in view.section.targets if lang not in order)]
@@ -73,13 +73,13 @@ def _languages(view: LanguageView) -> list[str]:
 
 def _heat_map(view: LanguageView, columns: list[_Column], scale: float, name: str) -> Plot:
     languages = _languages(view)
-    # The source language stands apart above, the mean over target languages apart below.
+    # The source language is set apart above, the mean over target languages below.
     rows = [0.0, *(1 + _GAP + row for row in range(len(languages) - 1)), len(languages) + 2 * _GAP]
     row_names = [*_row_names(view, languages), "Mean of languages"]
     titles = _short_titles([column.entry.system.title for column in columns])
     last_place = columns[-1].place
     width = round(190 + _CELL_WIDTH * (last_place + 1))
-    # What slanted names take above the cells; the name of the budget stands over them.
+    # Height of the slanted names above the cells; the name of the budget is above them.
     slanted = round(22 + 4.6 * max(map(len, titles)))
     title = f"Accuracy in each language against the teacher on {view.source_name}"
     with canvas(width, round(50 + slanted + _CELL_HEIGHT * (rows[-1] + 1))) as figure:
@@ -96,14 +96,12 @@ def _heat_map(view: LanguageView, columns: list[_Column], scale: float, name: st
         axes.tick_params(axis="x", pad=2)
         axes.spines[:].set_visible(False)
         axes.set(xlim=(-0.5, last_place + 0.5), ylim=(rows[-1] + 0.5, -0.5))
-        # Inside the axes anyway; measuring all of them takes longer than all else.
+        # Inside the axes anyway; measuring all of them takes longer than everything else.
         for artist in [*axes.patches, *axes.texts]:
             artist.set_in_layout(False)
         _name_budgets(axes, columns, slanted)
         svg = to_svg(figure, name=name, title=title)
-    caption = (
-        f"In per cent. Red: below the teacher on {view.source_name} (100); blue: above; the stronger, the farther."
-    )
+    caption = f"In per cent. Red: below the teacher on {view.source_name} (100); blue: above; stronger is farther."
     return Plot(name, title, caption, svg, width)
 
 
@@ -125,7 +123,7 @@ def _name_budgets(axes: Axes, columns: list[_Column], height: int) -> None:
 
 
 def _short_titles(titles: list[str]) -> list[str]:
-    """Shorten the titles of systems, each of which may stand over several columns."""
+    """Shorten the titles of systems, which may each span several columns."""
     different = list(dict.fromkeys(titles))
     short = dict(zip(different, shorten_apart(different, _TITLE_WIDTH), strict=True))
     return [short[title] for title in titles]

@@ -1,4 +1,4 @@
-"""Languages beside each other: how far each lies below the source language, and what a comparison says in each."""
+"""Plots over languages: the gap to the source language, and the difference between two systems, in each."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def gap_plot(view: LanguageView, entry: Entry) -> Plot | None:
         svg = to_svg(figure, name=name, title=title)
     caption = (
         f"{metric.title}; the language that {shorten(system.title, 60)} serves worst comes first. On the right: "
-        f"what it has less than the teacher on {view.source_name}, in points."
+        f"its gap to the teacher on {view.source_name}, in points."
     )
     return Plot(name, title, caption, svg, _WIDTH)
 
@@ -100,7 +100,7 @@ def difference_plot(view: LanguageView, entry: Entry, other: System) -> Plot | N
         axes.xaxis.set_major_formatter(lambda value, _: difference_text(metric, value, unit=False))
         axes.set_xlabel(f"difference in {in_sentence(metric.title)}{', points' * (metric.unit == 'share')}")
         svg = to_svg(figure, name=name, title=title)
-    caption = f"Right of zero {first} is better. Bars: 95 % intervals; filled where the interval leaves out zero."
+    caption = f"Right of zero {first} is better. Bars: 95 % intervals; filled if the interval excludes zero."
     return Plot(name, title, caption, svg, _WIDTH)
 
 

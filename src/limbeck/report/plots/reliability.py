@@ -1,4 +1,4 @@
-"""Reliability: how often a system is right when it is that sure."""
+"""Reliability diagrams: how often a system is right at each confidence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WIDTH, _HEIGHT = 250, 290
 
 
 def reliability_plots(results: Results, section: Reliability) -> list[Plot]:
-    """Draw, per system, the share of right answers over confidence; below, how sure it is how often."""
+    """Draw, per system, the share of right answers over confidence, and the distribution of confidence below."""
     plots = []
     for system in results.systems:
         filled = [b for b in section.systems.get(system.name, []) if b.rows > 0]
@@ -42,7 +42,7 @@ def _diagram(results: Results, system: System, filled: list[ReliabilityBin]) -> 
 
 
 def _caption(results: Results, system: System) -> str:
-    """What the metrics say that are about probabilities and gold labels."""
+    """Return the metrics about probabilities and gold labels, in words."""
     about = [m for m in metrics_in(results) if m.detail in ("calibration", "on gold labels")]
     found = [(m, figure) for m in about if (figure := main_figure(results, system, m))]
     nats = {m.key: " nats" if m.unit == "nats" else "" for m in about}

@@ -1,4 +1,4 @@
-"""How the parts of the held-out rows fare: classes, entity types, domains."""
+"""Changes in slices of the held-out rows: classes, entity types, domains."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LABEL_WIDTH = 28
 
 @dataclass(frozen=True)
 class SliceChange:
-    """One figure of one slice, of two systems."""
+    """One figure of one slice for two systems."""
 
     label: str
     before: float
@@ -47,7 +47,7 @@ def change_plot(
         metric: of the figure.
         systems: before and after.
         changes: of at least one slice.
-        name: what slices are called, in the plural, such as "classes".
+        name: the word for slices, in the plural, such as "classes".
     """
     sign = -1 if metric.higher_is_better is False else 1
     shown = sorted(changes, key=lambda change: sign * (change.after - change.before))[:_SHOWN]

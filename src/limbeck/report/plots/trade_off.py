@@ -75,7 +75,7 @@ def _trade_off(metric: Metric, cost: _Cost, points: list[_Point]) -> Plot:
     with canvas(_WIDTH, _HEIGHT + _LINE_HEIGHT * len(points)) as figure:
         axes = figure.add_subplot()
         calm_axes(axes)
-        # Room for the systems of one cost, which stand side by side.
+        # Room for systems with the same cost, which are placed side by side.
         axes.set_xlim(0, max(point.cost for point in points) * (1.04 + 0.025 * len(points)) or 1)
         axes.set_ylim(*_bounds(shown))
         handles = []
@@ -83,7 +83,7 @@ def _trade_off(metric: Metric, cost: _Cost, points: list[_Point]) -> Plot:
             handles += _draw_place(axes, [point for point in shown if point.cost == place])
         for point in points:
             handles += _draw_outlier(axes, point, shown) if point not in shown else []
-        # Beside the points, names would cover each other and the intervals of other systems.
+        # Names next to the points would cover each other and the intervals of other systems.
         legend_above(figure, handles)
         axes.set_xlabel(cost.axis)
         axes.locator_params(nbins=5)
@@ -100,7 +100,7 @@ def _trade_off(metric: Metric, cost: _Cost, points: list[_Point]) -> Plot:
 
 
 def _without_outlier(points: list[_Point]) -> list[_Point]:
-    """Leave out an untrained student far off the rest: it would press all others into one line."""
+    """Leave out an untrained student far from the rest, which would squeeze all others into one line."""
     trained = [point for point in points if point.system.role != "student_init"]
     if not trained:
         return points
@@ -117,8 +117,8 @@ def _bounds(points: list[_Point]) -> tuple[float, float]:
 
 
 def _draw_place(axes: Axes, points: list[_Point]) -> list[Any]:
-    """Draw the systems that cost the same side by side, and return their legend."""
-    # Students of one run have one size: without the shift their intervals would cover each other.
+    """Draw systems with the same cost side by side, and return their legend."""
+    # Students of one run have the same size: without the shift their intervals would cover each other.
     shifts = [16 * (number - (len(points) - 1) / 2) for number in range(len(points))]
     handles = []
     for point, shift in zip(points, shifts, strict=True):
@@ -143,7 +143,7 @@ def _draw_place(axes: Axes, points: list[_Point]) -> list[Any]:
 
 
 def _draw_outlier(axes: Axes, point: _Point, shown: list[_Point]) -> list[Any]:
-    """Mark a system at the edge that it lies beyond, and return its legend."""
+    """Mark a system at the edge beyond which it lies, and return its legend."""
     below = point.quality.value < min(other.quality.value for other in shown)
     return axes.plot(
         point.cost,

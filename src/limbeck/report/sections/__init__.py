@@ -1,4 +1,4 @@
-"""The sections of a record as blocks, a file for each kind of section."""
+"""The sections of a record as blocks, one file per kind of section."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ _RENDERERS: dict[str, Callable[[Any, Results], Block]] = {
     "writing": writing.render,
 }
 _SLICES_OF = {"classes": {"class"}, "languages": {"lang", "task", "resource"}}
-"""By what rows are divided in the figures that a section shows; all others have a block of their own."""
+"""Slice keys whose figures a section shows; all others have their own block."""
 
 
 def section_blocks(results: Results) -> list[Block]:
-    """Return a block for each section, then one for each division of the rows that no section shows."""
+    """Return a block for each section, then one for each slice key that no section shows."""
     blocks = [_RENDERERS[section.kind](section, results) for section in results.sections]
     shown = {key for section in results.sections for key in _SLICES_OF.get(section.kind, set())}
     return blocks + [slice_block(results, key, f"{key}s") for key in slice_keys(results) if key not in shown]

@@ -1,4 +1,4 @@
-"""What of the student was trained, where not all of it was."""
+"""The trained part of the student, if not all of it was trained."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def render(section: Adapter, results: Results) -> Block:
     share = share_text(section.trainable_parameters / section.parameters)
     fact = (
         f"Trained with an adapter ({section.name}): {count_text(section.trainable_parameters)} of "
-        f"{count_text(section.parameters)} parameters ({share}), the head included; all others were left unchanged, "
-        "and were checked."
+        f"{count_text(section.parameters)} parameters ({share}), including the head; all others are unchanged, "
+        "which was checked."
     )
     return Block(facts=[fact])

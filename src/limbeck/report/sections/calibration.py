@@ -1,4 +1,4 @@
-"""What makes the exported student's probabilities honest."""
+"""The temperature that calibrates the exported student's probabilities."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["render"]
 
 
 def render(section: Calibration, results: Results) -> Block:
-    """Say in one line how the temperature was found."""
+    """Describe the fit of the temperature in one line."""
     whose = "gold labels" if section.labels == "gold" else "labels of the teacher"
     fact = (
-        f"For honest probabilities, alerts divide the student's logits by the temperature {section.temperature:.2f}, "
+        f"For calibration, alerts divide the student's logits by the temperature {section.temperature:.2f}, "
         f"fitted on {count_text(section.rows)} development rows with {whose}. The figures below are without it."
     )
     return Block(facts=[fact])

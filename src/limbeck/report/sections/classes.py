@@ -1,4 +1,4 @@
-"""Classes one by one."""
+"""The figures of single classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMED = 5
 
 
 def render(section: Classes, results: Results) -> Block:
-    """Show the classes that lost the most, and folded all of them."""
+    """Show the classes that lost the most, and all of them folded."""
     block = slice_block(results, "class", section.name, first=section.labels)
     facts = [f"{count_text(len(section.labels))} {section.name}."] if section.labels else []
     return replace(block, facts=facts, notes=_notes(results))
@@ -30,4 +30,4 @@ def _notes(results: Results) -> list[str]:
         return []
     names = ", ".join(shorten_apart(empty[:_NAMED], 40))
     more = f" and {len(empty) - _NAMED} more" if len(empty) > _NAMED else ""
-    return [f"No held-out row has {names}{more}: means leave that out."]
+    return [f"No held-out row has {names}{more}: means leave this out."]

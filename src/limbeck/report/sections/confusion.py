@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Confusion matrices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["render"]
 
 
 def render(section: Confusion, results: Results) -> Block:
-    """Draw the main system's matrix, and folded those of the others."""
+    """Draw the main system's matrix, and those of the others folded."""
     if not any(matrix.labels for matrix in section.systems.values()):
         return Block()
     main = {system.name for system in results.roles("main")}

@@ -14,7 +14,7 @@ _SHOWN = 40
 
 
 def render(section: Disagreements, results: Results) -> Block:
-    """Show the surest of them."""
+    """Show the most confident disagreements."""
     shown = section.rows[:_SHOWN]
     of_all = f" of {count_text(len(section.rows))}" if len(shown) < len(section.rows) else ""
     columns = [
@@ -25,7 +25,7 @@ def render(section: Disagreements, results: Results) -> Block:
         Column("Right", kind="words"),
     ]
     table = Table("Where student and teacher disagree", columns, [_row(row) for row in shown])
-    lead = f"{count_text(len(shown))}{of_all} held-out rows. Below each answer: how sure the system is of it."
+    lead = f"{count_text(len(shown))}{of_all} held-out rows. Below each answer: the confidence of the system."
     return Block("Where student and teacher disagree", lead, tables=[table] if shown else [])
 
 

@@ -1,4 +1,4 @@
-"""Whether learning other languages has cost the source language anything."""
+"""The accuracy on the source language while training on other languages."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def render(section: Forgetting, results: Results) -> Block:
         Column("Alarm", kind="words"),
     ]
     lead = (
-        f"Learning other languages must not cost {source}. The alarm goes off where two points or more are lost "
-        "against the teacher."
+        f"Learning other languages must not cost {source}. A loss of two points or more against the teacher raises "
+        "an alarm."
     )
     title = f"{source[:1].upper()}{source[1:]} after each stage"
     rows = [_row(results, check) for check in section.checks]

@@ -1,4 +1,4 @@
-"""How many distillation rows passed the confidence threshold."""
+"""The share of distillation rows that passed the confidence threshold."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ def render(section: Gate, results: Results) -> Block:
         Row([Cell(names.get(lang) or lang), Cell(share_text(share), bar=min(max(share, 0.0), 1.0))])
         for lang, share in sorted(section.kept.items(), key=lambda item: item[1])
     ]
-    lead = (
-        "The share of distillation records on which the teacher was sure enough to be followed; the others were left "
-        "out."
-    )
+    lead = "The share of distillation records on which the teacher was confident enough; the others were left out."
     title = "Records kept by the confidence threshold"
     return Block(
         title, lead, tables=[Table(title, [Column("Language", kind="words"), Column("Records", "kept")], rows)]

@@ -1,4 +1,4 @@
-"""A cross-lingual run: macro averages, what is kept in each language, who is left behind, and every language."""
+"""A cross-lingual run: macro averages, the kept share of each language, languages left behind, single languages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from limbeck.results.worth import beats_constant
 __all__ = ["render"]
 
 _LEFT_BEHIND = 0.9
-"""A language that keeps less of the source language than this is named on the card."""
+"""The card names languages that keep less of the source language than this."""
 _TESTS = {"bootstrap": "over rows", "t": "over seeds", "holm": "over languages"}
 
 
@@ -46,8 +46,8 @@ def render(section: Languages, results: Results) -> Block:
     several = "s" if len(section.targets) != 1 else ""
     return Block(
         "Languages",
-        f"Each target language has one vote in a macro average, and each task in it one vote; {view.source_name} is "
-        "in none.",
+        f"Target languages have equal weight in a macro average, and so have the tasks of a language; "
+        f"{view.source_name} is in none.",
         parts=[part for part in parts if part.tables or part.parts or part.title],
         facts=[f"{len(section.targets)} target language{several} from {view.source_name}: {targets}.", tasks],
         keys=_keys(view),
@@ -57,16 +57,16 @@ def render(section: Languages, results: Results) -> Block:
 
 
 _WORDS = {
-    "Macro average": "Each target language has one vote, and within it each task. Records are never pooled over "
-    "languages.",
+    "Macro average": "Target languages have equal weight, and so have the tasks of a language. Records are never "
+    "pooled over languages.",
     "Kept in a language": "A system's figure in a language over the teacher's on the language of the instructions, on "
     "the tasks that both have.",
-    "High and low resource": "As the run file says; the labels that a system was given are counted apart.",
+    "High and low resource": "As in the run file, independently of the labels that a system was given.",
 }
 
 
 def _averages(view: LanguageView) -> Block:
-    """High and low resource, the source language, and what is kept."""
+    """Return the block of averages: high and low resource, the source language, and the kept share."""
     resources = [r for r in ("high", "low") if any(view.figure(e, resource=r) for e in view.entries)]
     metric, source = headline_metric(view.results), view.section.source
 
@@ -87,7 +87,7 @@ def _averages(view: LanguageView) -> Block:
 
 
 def _tasks(view: LanguageView) -> Block:
-    """Each task's mean over target languages; empty with one task."""
+    """Return each task's mean over target languages; empty with one task."""
     tasks = view.section.tasks if len(view.section.tasks) > 1 else []
     metrics = [
         m for m in _averaged(view) for t in tasks[:1] if any(view.figure(e, m.key, task=t) for e in view.entries)
@@ -106,7 +106,7 @@ def _tasks(view: LanguageView) -> Block:
 
 
 def _single_tasks(view: LanguageView) -> Block:
-    """Figures that only single tasks have, language by language."""
+    """Return figures that only single tasks have, language by language."""
     rows = [
         Row(
             [
@@ -147,8 +147,8 @@ def _heat(view: LanguageView) -> Block:
 
 def _left_behind(view: LanguageView, entries: list[Entry]) -> Block:
     lead = (
-        f"By what {entries[0].system.title} keeps of {view.source_name}, the least first. Distillation is judged "
-        "against the same training without it: it helped or hurt where the interval leaves out zero."
+        f"By the share of {view.source_name} that {entries[0].system.title} keeps, least first. Distillation is "
+        "judged against the same training without it: it helped or hurt if the interval excludes zero."
     )
     parts = [
         Block(
@@ -177,7 +177,7 @@ def _left_behind_table(view: LanguageView, entry: Entry, *, brief: bool) -> Tabl
         *(Column(column_title(metric), _interval_or_mean(view)) for metric in metrics),
         Column(f"To {view.source_name}"),
         Column("Best other system", kind="words"),
-        Column("Its figure", "and what it has more"),
+        Column("Its figure", "and its lead"),
         Column("Distillation", kind="words"),
         Column("Its effect", "95 % interval"),
         Column("Bootstrap", "over rows"),
@@ -258,14 +258,14 @@ def _languages_table(view: LanguageView, entry: Entry) -> Table:
         for lang in [*view.section.targets, view.section.source]
         if view.figure(entry, lang=lang)
     ]
-    # Without a teacher nothing can be left behind: figures are all that there is to say.
+    # Without a teacher nothing can be left behind: there are only figures.
     brief = view.teacher is None
     label = f"Languages{f', {_labels(entry)}' if entry.budget is not None else ''}"
     return Table(label, columns, rows, brief=brief).without_empty()
 
 
 def _language(view: LanguageView, lang: str) -> Block:
-    """Everything about one language, folded."""
+    """Return all figures of one language, folded."""
     entries = [entry for entry in view.entries if view.figure(entry, lang=lang)]
     columns = [Column("System", kind="words"), Column("Labels"), *_columns_of_systems(view)]
     rows = [
@@ -316,7 +316,7 @@ def _cells(view: LanguageView, entry: Entry, lang: str) -> list[Cell]:
 
 
 def _against(view: LanguageView, entry: Entry, baseline: System, lang: str) -> list[Cell]:
-    """The tested difference to the baseline; for a system that was not tested, the plain one."""
+    """Return the tested difference to the baseline, or the plain one for a system without a test."""
     metric, tested = headline_metric(view.results), view.compared(entry, baseline, lang)
     if tested or entry.system == baseline:
         tests = [Cell(cell.text) for cell in test_cells(metric, tested, _TESTS)]
@@ -332,7 +332,7 @@ def _rows(view: LanguageView, entry: Entry, lang: str) -> str:
 
 
 def _averaged(view: LanguageView) -> list[Metric]:
-    """The metrics that every task has: those of the headline table."""
+    """Return the metrics that every task has: those of the headline table."""
     measured = {figure.metric for figure in view.results.figures}
     return [metric for metric in view.results.metrics if metric.table == "headline" and metric.key in measured]
 
@@ -361,7 +361,7 @@ def _part(title: str, tables: list[Table], lead: str = "") -> Block:
 
 
 def _keys(view: LanguageView) -> list[KeyFigure]:
-    """The figures on top, of the main system at its largest budget."""
+    """Return the figures on top, for the main system at its largest budget."""
     main = view.main()
     if main is None:
         return []
@@ -386,9 +386,7 @@ def _source(view: LanguageView) -> KeyFigure | None:
     if teacher is None or value is None:
         return None
     title = f"{teacher.system.title} on {view.source_name}"
-    return KeyFigure(
-        value_text(headline_metric(view.results), value), title, "what the languages are measured against"
-    )
+    return KeyFigure(value_text(headline_metric(view.results), value), title, "the reference for all languages")
 
 
 def _best_other(view: LanguageView, main: Entry) -> KeyFigure | None:
@@ -428,7 +426,7 @@ def _cost(view: LanguageView, main: Entry) -> KeyFigure | None:
     own, baseline = found.get(main.system.name), view.baseline()
     if own is None:
         return None
-    detail = f"the teacher's {hours_text(own.teacher_hours)} included"
+    detail = f"including the teacher's {hours_text(own.teacher_hours)}"
     theirs = found.get(baseline.name) if baseline else None
     if baseline and theirs and theirs.saving is not None:
         less = "less" if theirs.saving >= 0 else "more"
@@ -437,7 +435,7 @@ def _cost(view: LanguageView, main: Entry) -> KeyFigure | None:
 
 
 def _limits(view: LanguageView) -> list[str]:
-    """What a user of the student should know of single languages."""
+    """Return what a user of the student should know about single languages."""
     main = view.main()
     if main is None:
         return []

@@ -1,4 +1,4 @@
-"""How often systems are right at each confidence."""
+"""Reliability diagrams."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def render(section: Reliability, results: Results) -> Block:
     if not any(bin.rows for bins in section.systems.values() for bin in bins):
         return Block()
     lead = (
-        "A system whose points lie on the dashed line is right as often as it says. Below the line it is too sure of "
-        "itself."
+        "A system whose points lie on the dashed line is right as often as it claims. Below the line it is "
+        "overconfident."
     )
     return Block("Calibration", lead, plots=partial(reliability_plots, results, section))

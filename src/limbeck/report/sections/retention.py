@@ -1,4 +1,4 @@
-"""What the systems keep of their teacher."""
+"""The shares of the teacher's figures that the systems keep."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["render"]
 
 
 def render(section: Retention, results: Results) -> Block:
-    """Draw it for each figure."""
+    """Draw the kept share of each figure."""
     if not section.kept:
         return Block()
-    meaning = "The student's figure over the teacher's; where less is better, the teacher's over the student's."
+    meaning = "The student's figure over the teacher's; if less is better, the teacher's over the student's."
     return Block(
         "How much of the teacher is kept",
         plots=partial(retention_dots, results, section.kept),

@@ -1,4 +1,4 @@
-"""Some held-out rows with what the systems wrote."""
+"""Some held-out rows with the systems' answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["render"]
 def render(section: Samples, results: Results) -> Block:
     """Show each row with its reference and all answers."""
     lead = (
-        f"{count_text(len(section.samples))} held-out rows, chosen by a hash of their texts and not by hand, with the "
+        f"{count_text(len(section.samples))} held-out rows, chosen by a hash of their texts, not by hand, with the "
         "answers of each system's first seed."
     )
     return Block("Samples", lead, quotes=[_quote(results, sample) for sample in section.samples])

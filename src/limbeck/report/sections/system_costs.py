@@ -1,4 +1,4 @@
-"""What each system took over all its stages, the teacher's included."""
+"""The cost of each system over all its stages, including the teacher's."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["render"]
 
 
 def render(section: SystemCosts, results: Results) -> Block:
-    """Show it as a table."""
+    """Show the costs as a table."""
     if not section.systems:
         return Block()
     priced = any(cost.money for cost in section.systems)
     main = results.role("main")
-    saves = f"What {main.title} saves" if main else "Saving"
+    saves = f"{main.title} saves" if main else "Saving"
     columns = [
         Column("System", kind="words"),
         Column("Labels"),
@@ -32,10 +32,10 @@ def render(section: SystemCosts, results: Results) -> Block:
         *([Column("Money")] if priced else []),
     ]
     lead = (
-        "Device hours are devices times hours, over all stages, the teacher's included; means over seeds. A negative "
-        "saving means that more was spent."
+        "Device hours are devices times hours, over all stages, including the teacher's; means over seeds. A negative "
+        "saving means that it cost more."
     ) + (" Money is device hours times the rate of the run file." if priced else "")
-    meaning = "Devices times hours of all stages, the training of the teacher included."
+    meaning = "Devices times hours of all stages, including the training of the teacher."
     table = Table("Costs of each system", columns, [_row(results, cost, priced=priced) for cost in section.systems])
     return Block("Costs", lead, tables=[table], words={"Device hours": meaning})
 

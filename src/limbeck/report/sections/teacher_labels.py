@@ -1,4 +1,4 @@
-"""Where the labels of a teacher without weights came from, and what was done to them."""
+"""The origin and calibration of a black-box teacher's labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROUTES = {
 
 
 def render(section: TeacherLabels, results: Results) -> Block:
-    """Say it in one line."""
+    """Describe the labels in one line."""
     done = f", calibrated ({', '.join(section.calibration)})" if section.calibration else ", not calibrated"
     flags = "".join(f"; {count_text(rows)} rows: {name.replace('_', ' ')}" for name, rows in section.flags.items())
     fact = (

@@ -1,4 +1,4 @@
-"""What the students of a run write, and how."""
+"""How the students of a run generate text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["render"]
 
 
 def render(section: Writing, results: Results) -> Block:
-    """Say in one line what is written, and in another how."""
+    """Describe the task and the decoding, one line each."""
     architecture = "a sequence-to-sequence model" if section.encoder_decoder else "a causal model"
     facts = [
         f"Task: {section.task}; the student is {architecture}. The held-out references have "
