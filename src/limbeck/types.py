@@ -133,7 +133,7 @@ class Instruction:
     task: str
     """A task in the prompt registry, e.g. ``topic``; chooses the Task-Level Prompt."""
     lang: str
-    """Language of the text (of the candidates in translation), ISO 639-1 where there is a code; chooses the
+    """Language of the text (of the candidates in translation), ISO 639-1 if there is a code; chooses the
     Language-Level Prompt."""
     input: str
     input_pair: str | None

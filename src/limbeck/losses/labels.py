@@ -22,7 +22,7 @@ def labels(batch: Batch) -> Tensor:
 
 @dataclass(frozen=True)
 class LabelCrossEntropy(Term):
-    """Cross-entropy with the gold label, ``-log q(y)`` in nats, where there is one; always at temperature 1.
+    """Cross-entropy with the gold label, ``-log q(y)`` in nats, if there is one; always at temperature 1.
 
     For candidates, several of which may be right, ``-sum_k gold_k log q_k``: with one gold answer, minus the log of
     its probability; with several, the mean over them. For multi-label classification it is `BinaryCrossEntropy`, for

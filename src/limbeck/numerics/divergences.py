@@ -256,7 +256,7 @@ def adaptive_kl(
 
 
 def head_weight(teacher_probs: Tensor, student_probs: Tensor, head_mass: float) -> Tensor:
-    """Return how much of the gap ``sum |p - q|`` lies on the head: ``[..., V] -> [...]``, 0.5 where there is no gap.
+    """Return how much of the gap ``sum |p - q|`` lies on the head: ``[..., V] -> [...]``, 0.5 if there is no gap.
 
     The head is the smallest set of tokens that holds `head_mass` of the teacher's probability. If the teacher has a
     bucket for all its unlikely tokens, the bucket counts as one token.

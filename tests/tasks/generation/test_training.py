@@ -116,7 +116,7 @@ def test_packing_for_a_model_that_would_mix_texts_up(sections: dict[str, Any], t
 def test_packing_for_an_encoder_and_a_decoder(tmp_path: Path) -> None:
     sections = text_sections(tmp_path, "t5")
     sections["training"]["packing"] = True
-    with pytest.raises(ConfigError, match=r"has an encoder, .*packing is for causal models"):
+    with pytest.raises(ConfigError, match=r"has an encoder, .*packing needs a causal model"):
         limbeck.distill(**sections)
 
 

@@ -96,9 +96,9 @@ def collate(
         pad_left: pad before the rows (causal models, for generation). Position ids then start at each row's first
             token; models with absolute positions need them.
         pack_to: put several sequences into rows of at most this many tokens, in order, so that supervised positions
-            follow each other as without packing. There is no attention mask then: position ids start anew at each
-            sequence, by which transformers tells them apart, and ``read_BT`` says what is no padding. Only for models
-            that `check_packing` passes.
+            follow each other as without packing. There is then no attention mask: position ids restart at each
+            sequence, which is how transformers separates them, and ``read_BT`` marks what is not padding. Only for
+            models that `check_packing` accepts.
     """
     if decoder_start is not None:
         return _encoder_decoder(sequences, pad_id, decoder_start)

@@ -69,7 +69,7 @@ def named_labels(labels: Sequence[str]) -> str:
 def cut_body(text: str, most_tokens: int, tokenizer: Any = None) -> tuple[str, bool]:
     """Return the first `most_tokens` tokens of a text, and whether it had more.
 
-    Without a tokenizer (behind an API) a token counts as four bytes of UTF-8.
+    Without a tokenizer (for an API) a token counts as four bytes of UTF-8.
     """
     if tokenizer is None:
         content = text.encode()

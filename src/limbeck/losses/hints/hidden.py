@@ -134,7 +134,7 @@ class HiddenStates(Hint):
     projected: bool = False
     """Whether there is a map W."""
     projection: nn.Linear | None = field(default=None, kw_only=True, compare=False)
-    """W, made by `bind`."""
+    """W, created by `bind`."""
 
     @property
     def by_row(self) -> bool:
