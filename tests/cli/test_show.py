@@ -104,6 +104,7 @@ def with_metrics(results: Results, measures: list[Measure[Any]]) -> Results:
                    verdict=[], costs=[], curves=[])  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "results",
     [*map(record, KINDS), *(with_metrics(record("classification"), of) for of in (ENTITIES, REGRESSION, LABEL_SETS))],

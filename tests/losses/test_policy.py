@@ -281,7 +281,7 @@ def gkd_terms(**arguments: Any) -> tuple[WeightedTerm, ...]:
     return tuple(term for term in terms if term.weight > 0)
 
 
-@pytest.mark.parametrize("texts", [1, 2, 3])
+@pytest.mark.parametrize("texts", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_reward_gives_the_gradient_of_its_expectation(lm2: Any, texts: int) -> None:
     """With the mean over all texts of the step as baseline it would be too small by 1 / texts: 0 for a single one."""
     terms = gkd_terms(reward_weight=1, on_policy_fraction=1)

@@ -20,6 +20,8 @@ from limbeck.report import render_report, write_report
 from limbeck.results.record import Results
 from limbeck.results.sections import Disagreement, Disagreements
 
+pytestmark = pytest.mark.slow
+
 SHOWN = json.loads((Path(__file__).parent / "figures_shown.json").read_text(encoding="utf-8"))
 NUMBER = re.compile(r"[−+]?\d[\d,.]*(?:–\d[\d,.]*)?")
 
@@ -188,7 +190,6 @@ def test_figures_that_are_missing_are_explained(bare: dict[str, Results]) -> Non
     assert ABSENT not in words(render_report(bare["generation"]))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_record_gives_the_same_bytes(kind: str, records: dict[str, Results]) -> None:
     results = changed(records[kind], curves=[], sections=records[kind].sections[:1])

@@ -105,7 +105,7 @@ def test_a_prompt_that_the_model_cannot_read_loses_demonstrations_and_a_row_that
     expected = local_label_probs(model, tokenizer, one_shown, few[:1], LABELS)
     np.testing.assert_allclose(found.probs_NC[0], expected.probs_NC[0], atol=1e-5)
     assert not np.allclose(found.probs_NC[0], local_label_probs(model, tokenizer, plain, few[:1], LABELS).probs_NC)
-    with pytest.raises(ConfigError, match=r"text 1 has [0-9,]+ tokens .* the teacher reads"):
+    with pytest.raises(ConfigError, match=r"text 1 has [0-9,]+ tokens .* the teacher can read"):
         local_label_probs(model, tokenizer, prompt, [few[0], {"text": "a b c d e f g " * 40}], LABELS)
 
 
