@@ -74,7 +74,7 @@ def test_help_does_not_load_the_heavy_libraries() -> None:
     [
         (["distill", "nowhere.yaml"], "there is no run file nowhere.yaml"),
         (["distil", "run.yaml"], "No such command 'distil'"),
-        (["distill"], "Missing argument 'RUN.yaml'"),
+        (["distill"], "Missing argument 'RUN.yaml'.\nTry: limbeck distill --help"),
         (["report", "nowhere"], "nowhere"),
         (["recipes", "pdk"], "unknown recipe 'pdk': did you mean 'pd' or 'pkd'?"),
         (["predict", "/nowhere/model"], "no such folder"),

@@ -72,6 +72,16 @@ class TestNames:
         with pytest.raises(ModelError, match=r"it is a file\. Give its folder"):
             model_folder(str(student / "config.json"))
 
+    def test_the_folder_of_a_run_is_no_model(self, student: Path, tmp_path: Path) -> None:
+        run = tmp_path / "run"
+        (run / "stages").mkdir(parents=True)
+        with pytest.raises(ModelError, match=r"it is the folder of a run\. Give its student, .*run/student$"):
+            model_folder(str(run))
+        with pytest.raises(ModelError, match=r"'.*run/student': its run is not finished"):
+            model_folder(str(run / "student"))
+        (student / "stages").mkdir()
+        assert model_folder(str(student)) == student
+
     def test_the_user_s_home(self, student: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(student.parent))
         assert model_folder("~/student") == student

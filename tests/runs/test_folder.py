@@ -99,7 +99,7 @@ def test_a_setting_that_there_is_no_more_is_another_run(tmp_path: Path) -> None:
     older = yaml.safe_load((tmp_path / RUN_FILE).read_text(encoding="utf-8"))
     older["teacher"]["forgotten"] = 3
     (tmp_path / RUN_FILE).write_text(yaml.safe_dump(older), encoding="utf-8")
-    with pytest.raises(RunFolderError, match=r"another run: teacher\.forgotten was 3, is None\. Set"):
+    with pytest.raises(RunFolderError, match=r"another run: teacher\.forgotten was 3, is not set\. Set"):
         record_run(tmp_path, asked(tmp_path), {"train": "a"})
 
 

@@ -59,7 +59,7 @@ def test_the_first_student_that_learns_rationales_changes_how_all_read(tmp_path:
     assert change.used_by is ALL
     other = {**plain, "baselines": [*with_reasons["baselines"], {"name": "anon", "rationale_weight": 0.1}]}
     (change,) = changes_of(with_reasons, other, {}, {}, tmp_path)
-    assert change.words.startswith("baselines.anon_2 was None")
+    assert change.words.startswith("baselines.anon_2 was not set")
     assert change.used_by == []
 
 
@@ -262,7 +262,7 @@ def test_seeds_that_are_added_to_a_run(sections: dict[str, Any], tmp_path: Path,
 def test_a_baseline_that_is_added_to_a_run(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     limbeck.distill(**sections)
     more = changed(sections, {"baselines": [{"name": "anon", "order": "random"}, "fine_tune"]})
-    with pytest.raises(RunFolderError, match=r"baselines\.anon was None, is .* \(results\.json depends on it\)"):
+    with pytest.raises(RunFolderError, match=r"baselines\.anon was not set, is .* \(results\.json depends on it\)"):
         limbeck.distill(**more)
     (Path(sections["output"]) / "results.json").unlink()
     limbeck.distill(**more)

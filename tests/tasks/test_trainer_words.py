@@ -38,6 +38,7 @@ def fault(tmp_path: Path, text: str) -> str:
         ("epochs", "training.num_train_epochs"),
         ("max_train_steps", "training.max_steps"),
         ("lr", "training.learning_rate"),
+        ("optimiser", "training.optim"),
         ("lr_scheduler_type", "training.schedule"),
         ("warmup_proportion", "training.warmup_ratio"),
         ("fp16", "training.precision: fp16"),

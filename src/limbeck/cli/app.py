@@ -87,10 +87,15 @@ def main() -> None:
             sys.exit(2)
         if hasattr(error, "format_message"):  # a usage error; without a message, the help was shown instead
             if message := error.format_message():
-                _say(f"error: {message}\nTry: limbeck --help")
+                _say(f"error: {message}\nTry: {_command_of(error)} --help")
             sys.exit(2)
         raise
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _command_of(error: BaseException) -> str:
+    context = getattr(error, "ctx", None)
+    return context.command_path if context else "limbeck"
 
 
 class _Interrupt:

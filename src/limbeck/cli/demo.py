@@ -36,7 +36,7 @@ def main(
 
     quiet_libraries()
     from limbeck.cli.show import show_results
-    from limbeck.demo.setting import SENTENCES, demo_run
+    from limbeck.demo.setting import demo_run, sentences_on
     from limbeck.formatting import share_text
     from limbeck.runs.flow import run
     from limbeck.tasks.classification.predict import Predictor
@@ -47,6 +47,8 @@ def main(
     results = run(config, progress=progress(), command=command)
     show_results(results, folder, console)
     console.print("\nThe student on three new sentences:", markup=False)
-    for text, answer in zip(SENTENCES, Predictor(str(folder / "student")).predict(SENTENCES), strict=True):
+    student = Predictor(str(folder / "student"))
+    sentences = sentences_on(student.labels)
+    for text, answer in zip(sentences, student.predict(sentences), strict=True):
         sure = share_text(answer["confidence"], digits=0)
         console.print(f"  {text}\n    -> {answer['label']} ({sure})", markup=False, soft_wrap=True)

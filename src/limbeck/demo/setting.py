@@ -12,6 +12,7 @@ import hashlib
 import json
 import random
 from collections import defaultdict
+from collections.abc import Iterable
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,17 +23,19 @@ from limbeck.errors import ConfigError, ModelError
 from limbeck.runs.config import run_config
 from limbeck.tasks.classification.config import RunConfig
 
-__all__ = ["LABELLED_PER_INTENT", "SENTENCES", "demo_run", "few_labels", "minilm_folder", "read_banking77"]
+__all__ = ["LABELLED_PER_INTENT", "demo_run", "few_labels", "minilm_folder", "read_banking77", "sentences_on"]
 
 LABELLED_PER_INTENT = 10
-SENTENCES = (
-    "My card still has not turned up, it has been two weeks!",
-    "why did you take a fee when I got cash abroad",
-    "I think somebody else is using my account",
-)
-"""Not from the data set."""
-
 _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_SENTENCES = {
+    "My card still has not turned up, it has been two weeks!": "card_arrival",
+    "why did you take a fee when I got cash abroad": "cash_withdrawal_charge",
+    "I think somebody else is using my account": "compromised_card",
+    "I cannot remember the code that opens the app": "passcode_forgotten",
+    "how many dollars do you give me for one euro": "exchange_rate",
+    "Somebody paid with my card in a shop I have never been to": "card_payment_not_recognised",
+}
+"""Not from the data set, each with its intent."""
 _QUICK_INTENTS = 20
 _QUICK_TEXTS_PER_INTENT = 90
 
@@ -73,6 +76,12 @@ def few_labels(rows: list[Row], per_intent: int, seed: int) -> tuple[list[Row], 
     chosen = {i for intent in sorted(by_intent) for i in rng.sample(by_intent[intent], per_intent)}
     labelled = [row for i, row in enumerate(rows) if i in chosen]
     return labelled, [{"text": row["text"]} for i, row in enumerate(rows) if i not in chosen]
+
+
+def sentences_on(intents: Iterable[str]) -> list[str]:
+    """Return three new sentences whose intents are among `intents`."""
+    known = set(intents)
+    return [text for text, intent in _SENTENCES.items() if intent in known][:3]
 
 
 def demo_run(folder: Path, *, quick: bool = False, seeds: int = 1) -> RunConfig:

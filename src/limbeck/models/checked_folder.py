@@ -89,6 +89,8 @@ def model_folder(name: str, *, trust_remote_code: bool = False) -> Path:
                 folder = hub_folder(name)
         except ModelError as error:
             raise ModelError(f"{error}.{_neighbours(name)}") from error.__cause__
+    if _is_a_run(folder):
+        raise ModelError(f"cannot load '{name}': it is the folder of a run. Give its student, {folder / 'student'}")
     _require_safe(folder, trust_remote_code=trust_remote_code)
     return folder
 
@@ -272,11 +274,18 @@ def _no_folder(name: str) -> str:
     shown = printable(name) if len(name) <= 200 else f"{printable(name[:60])}... ({len(name)} characters)"
     if os.path.isfile(name):
         return f"cannot load '{shown}': it is a file. Give its folder"
+    path = Path(os.path.expanduser(name))
+    if path.name == "student" and _is_a_run(path.parent):
+        return f"cannot load '{shown}': its run is not finished. Start it again with its command, and it resumes"
     return (
         f"cannot load '{shown}': there is no such folder, and no model on the hub can have this name. "
         "Give a folder in Hugging Face format (config.json, model.safetensors, tokenizer) or a "
         f"hub name (OWNER/NAME).{_neighbours(name)}"
     )
+
+
+def _is_a_run(folder: Path) -> bool:
+    return os.path.isdir(folder / "stages") and not os.path.exists(folder / "config.json")
 
 
 def _neighbours(name: str) -> str:

@@ -69,12 +69,19 @@ def changes_of(
     for name, old, new in _differences(first, second):
         files = _files_of(rules, name, old, new, first, second)
         if files is not _NOTHING:
-            yield Change(f"{_as_typed(name, after)} was {old}, is {new}", _matching(files, there))
+            yield Change(f"{_as_typed(name, after)} was {_shown(old)}, is {_shown(new)}", _matching(files, there))
     for split, sha in rows_after.items():
         if rows_before.get(split) != sha:
             temperature_alone = split == "dev" and not after.get("search")  # only this is fitted on them
             files = _FIGURES if temperature_alone else None
             yield Change(f"the {split} rows have changed", _matching(files, there))
+
+
+def _shown(value: Any) -> Any:
+    """Return a value as a user may have typed it: 3, where the setting is 3.0."""
+    if value is None:
+        return "not set"
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _matching(files: re.Pattern[str] | None, there: list[str]) -> list[str] | None:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Finding", "InFolder"]
+from limbeck.errors import LimbeckError, ModelError
+
+__all__ = ["Finding", "InFolder", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,11 @@ class Finding:
     level: Literal["ok", "note", "warning", "fault"]
     check: str
     message: str
+
+
+def unreadable(error: LimbeckError) -> Finding:
+    """Return the fault of a run whose rows, or the models that name their labels, cannot be read."""
+    return Finding("fault", "models" if isinstance(error, ModelError) else "data", str(error))
 
 
 InFolder = Callable[..., list[Finding]]

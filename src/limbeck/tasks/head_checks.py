@@ -12,7 +12,7 @@ from limbeck.errors import LimbeckError
 from limbeck.formatting import duration_text, share_text
 from limbeck.models.layers import depth, width
 from limbeck.tasks.dev_rows import search_notes
-from limbeck.tasks.finding import Finding, InFolder
+from limbeck.tasks.finding import Finding, InFolder, unreadable
 from limbeck.tasks.head_config import HeadRunConfig
 from limbeck.tasks.head_context import HeadContext, UsedModel
 from limbeck.tasks.head_rows import HeadRows
@@ -50,7 +50,7 @@ def examine_heads(
     try:
         rows = read()
     except LimbeckError as error:
-        return [Finding("fault", "data", str(error)), *in_folder(config)]
+        return [unreadable(error), *in_folder(config)]
     counts = rows.counts
     summary = (
         f"{counts['train']} training rows ({counts['labelled']} labelled), {counts['test']} held-out rows, "

@@ -42,6 +42,7 @@ _WORDS = {
     "torch_dtype": "training.precision: float32, bf16 or fp16",
     "optim": "training.optim: adamw or sgd",
     "optimizer": "training.optim: adamw or sgd",
+    "optimiser": "training.optim: adamw or sgd",
     "max_seq_length": _LENGTH,
     "max_seq_len": _LENGTH,
     "model_max_length": _LENGTH,

@@ -132,6 +132,12 @@ def test_faults_of_the_data_end_the_examination(sections: dict[str, Any]) -> Non
     assert (only.level, only.check) == ("fault", "data")
 
 
+def test_a_model_whose_labels_cannot_be_read_is_no_fault_of_the_data(sections: dict[str, Any]) -> None:
+    sections["teacher"] = {"model": "/nowhere/teacher"}
+    (only,) = examine(run_config(sections), SilentProgress())
+    assert (only.level, only.check) == ("fault", "models")
+
+
 def test_held_out_rows_without_labels_are_found(sections: dict[str, Any], tmp_path: Path) -> None:
     assert "held-out labels" not in findings(sections)
     bare = tmp_path / "bare.jsonl"

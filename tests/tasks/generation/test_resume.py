@@ -132,5 +132,5 @@ def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
     record_run(tmp_path / "run", run_config(sections), {"train": "a"}, SilentProgress())
     (tmp_path / "run" / "results.json").touch()
     sections["recipe"] = {"name": "kd", "label_weight": 0.0}
-    with pytest.raises(RunFolderError, match=r"recipe\.label_weight was 0\.5, is 0\.0"):
+    with pytest.raises(RunFolderError, match=r"recipe\.label_weight was 0\.5, is 0(?!\.)"):
         limbeck.distill(**sections)

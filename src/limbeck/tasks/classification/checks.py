@@ -45,7 +45,7 @@ from limbeck.tasks.classification.rows import (
 from limbeck.tasks.classification.signals import require_fitting
 from limbeck.tasks.classification.student import make_student
 from limbeck.tasks.dev_rows import search_notes
-from limbeck.tasks.finding import Finding, InFolder
+from limbeck.tasks.finding import Finding, InFolder, unreadable
 from limbeck.tasks.new_student import student_tokenizer
 from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
 from limbeck.teachers.chat.estimate import estimate
@@ -72,7 +72,7 @@ def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[
             dev_labels(rows.dev, rows.labels)
         config = with_label_dates(config, Path(config.output))
     except LimbeckError as error:
-        return [Finding("fault", "data", str(error)), *in_folder(config)]
+        return [unreadable(error), *in_folder(config)]
     counted = f"{len(rows.train)} training rows ({rows.labelled} labelled, {len(rows.labels)} labels)"
     summary = f"{counted}, {len(rows.test)} held-out rows, {rows.left_out} left out"
     findings = [Finding("ok", "data", summary), *in_folder(config, rows.fingerprints)]

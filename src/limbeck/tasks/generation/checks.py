@@ -33,7 +33,7 @@ from limbeck.sequences.rollouts import Rollouts
 from limbeck.students.initialise import copies_note
 from limbeck.tasks.baselines import all_stages, trained
 from limbeck.tasks.dev_rows import search_notes
-from limbeck.tasks.finding import Finding, InFolder
+from limbeck.tasks.finding import Finding, InFolder, unreadable
 from limbeck.tasks.generation.config import TextRunConfig
 from limbeck.tasks.generation.context import Context, set_up
 from limbeck.tasks.generation.dates import with_text_date
@@ -65,7 +65,7 @@ def examine_texts(config: TextRunConfig, progress: Progress, in_folder: InFolder
     try:
         rows = read_texts(config)
     except LimbeckError as error:
-        return [Finding("fault", "data", str(error)), *in_folder(config)]
+        return [unreadable(error), *in_folder(config)]
     counted = f"{len(rows.train)} training rows ({rows.completed} with completions), {len(rows.test)} held-out rows"
     findings = [Finding("ok", "data", f"{counted}, {rows.left_out} left out"), *_repeated(rows)]
     findings += search_notes(config, len(rows.dev or ()))

@@ -25,7 +25,7 @@ from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.given import Paired
 from limbeck.students.scorer import Scorer
 from limbeck.tasks.dev_rows import search_notes
-from limbeck.tasks.finding import Finding, InFolder
+from limbeck.tasks.finding import Finding, InFolder, unreadable
 from limbeck.tasks.ranking.config import LanguageRunConfig
 from limbeck.tasks.ranking.context import SOURCE_MODEL, Context
 from limbeck.tasks.ranking.rows import LanguageData, Pairs, pair_for, prompt_texts, read_language_data, script_shares
@@ -58,7 +58,7 @@ def examine_languages(config: LanguageRunConfig, progress: Progress, in_folder: 
         systems = [recipe.build() for recipe in config.recipes()]
         data = read_language_data(config)
     except LimbeckError as error:
-        return [Finding("fault", "data", str(error)), *in_folder(config)]
+        return [unreadable(error), *in_folder(config)]
     output = in_folder(config) or in_folder(config, data.fingerprints)
     findings = [*output, *_counts(data), *_target_labels(config, data), *_look_alikes(data), *_scripts(data)]
     findings += [Finding("warning", "data", warning) for warning in data.warnings]
