@@ -119,10 +119,13 @@ def test_calibrate_changes_a_student_and_its_alerts_say_so(
         (["predict", "MODEL", "ROWS", "--rules", "none.yaml"], "there is no file of alert rules"),
         (["predict", "MODEL", "--top", "1"], "No such option: --top"),
         (["predict", "MODEL", "nowhere.jsonl"], "nowhere.jsonl does not exist"),
-        (["predict", "WRITER", "ROWS"], "is no student of the kind classification: its task.json says generation"),
-        (["evaluate", "WRITER", "ROWS"], "is no student of the kind classification: its task.json says generation"),
+        (["predict", "WRITER", "ROWS"], "is not a student of the kind classification: its task.json says generation"),
+        (["evaluate", "WRITER", "ROWS"], "is not a student of the kind classification: its task.json says generation"),
         (["evaluate", "MODEL", "ROWS", "--label", "l"], "--text-pair and --label go with --text"),
-        (["calibrate", "WRITER", "ROWS"], "is no student of the kind classification: its task.json says generation"),
+        (
+            ["calibrate", "WRITER", "ROWS"],
+            "is not a student of the kind classification: its task.json says generation",
+        ),
     ],
 )
 def test_a_fault_in_the_input_exits_with_2(

@@ -36,4 +36,4 @@ def test_other_runs_are_pointed_elsewhere() -> None:
     example = Path(__file__).parents[2] / "examples" / "languages.yaml"
     found = RUNNER.invoke(app, ["plan", str(example)])
     assert isinstance(found.exception, ConfigError)
-    assert "limbeck plan knows runs of models with a head" in str(found.exception)
+    assert "limbeck plan is for models with a head" in str(found.exception)

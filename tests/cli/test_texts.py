@@ -130,9 +130,9 @@ def test_predict_goes_on_with_plain_text(student: Path, limbeck: Command, tmp_pa
     [
         ([], "{broken", "standard input:1: looks like JSON but is not"),
         ([], '{"text": "a"}', "field 'question'"),
-        (["--top", "2"], "a", "--top is not for students that write"),
+        (["--top", "2"], "a", "--top is not for generative students"),
         (["--max-new-tokens", "500"], "a", "reads at most 96 tokens, prompt and answer together. Give at most 94"),
-        (["--lang", "bg"], "a", "--lang is not for students that write"),
+        (["--lang", "bg"], "a", "--lang is not for generative students"),
         (["--max-new-tokens", "0"], "a", "--max-new-tokens: Input should be greater than 0"),
         (["nowhere.jsonl"], "", "nowhere.jsonl"),
     ],
@@ -233,8 +233,8 @@ def test_evaluate_against_a_model_of_other_tokens(student: Path, limbeck: Comman
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--text", "question"], "--text is not for students that write"),
-        (["--layout", "rows"], "--layout is not for students that write"),
+        (["--text", "question"], "--text is not for generative students"),
+        (["--layout", "rows"], "--layout is not for generative students"),
     ],
     ids=["text", "layout"],
 )
@@ -271,7 +271,7 @@ def test_evaluate_on_tasks_of_lm_eval_needs_the_extra(
     assert not figures.exists()
     code, _, errors = limbeck("evaluate", str(student), rows, "--lm-eval", " , ")
     assert code == 2
-    assert "name one task or more" in errors
+    assert "give tasks, separated by commas" in errors
     code, _, errors = limbeck("evaluate", str(tmp_path), rows, "--lm-eval", "hellaswag")
     assert code == 2
     assert "--lm-eval is not for students that label texts" in errors

@@ -248,7 +248,7 @@ def test_yaml_that_reads_numbers_as_words() -> None:
 def test_development_rows_that_nothing_reads() -> None:
     task = {"kind": "regression", "value": "price"}
     data = {"train": "a.jsonl", "dev": "b.jsonl"}
-    with pytest.raises(ConfigError, match=r"data\.dev: development rows are what search chooses by"):
+    with pytest.raises(ConfigError, match=r"data\.dev: development rows are for search"):
         run_config({**CONFIG, "task": task, "data": data})
     run_config({**CONFIG, "task": task, "data": data, "search": {"learning_rate": [1e-5, 3e-5]}})
     run_config({**CONFIG, "data": data})  # a temperature is fitted on them

@@ -69,8 +69,8 @@ def test_no_labels_no_fine_tuned_student() -> None:
 @pytest.mark.parametrize(
     ("sections", "changes", "said"),
     [
-        (CLASSIFIER, {"baselines": ["pkd"]}, "baselines: 'pkd' is in this run already with these very arguments"),
-        (CLASSIFIER, {"baselines": ["anon", "anon"]}, "baselines: 'anon' is in this run already"),
+        (CLASSIFIER, {"baselines": ["pkd"]}, "baselines: 'pkd' is already in this run with these very arguments"),
+        (CLASSIFIER, {"baselines": ["anon", "anon"]}, "baselines: 'anon' is already in this run"),
         (CLASSIFIER, {"baselines": ["gkd"]}, r"baselines\.gkd: recipe 'gkd' is for"),
         (CLASSIFIER, {"baselines": [{"name": "anon", "stage": 2}]}, r"baselines\.anon: recipe\.stage: .* 'stages'"),
         (

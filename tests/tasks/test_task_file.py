@@ -46,10 +46,10 @@ def test_no_such_folder(tmp_path: Path) -> None:
 
 
 def test_the_kind_is_that_of_the_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"no student of the kind generation: it has no task\.json"):
+    with pytest.raises(ModelError, match=r"not a student of the kind generation: it has no task\.json"):
         read_task(tmp_path, Generation)
     write(tmp_path, '{"kind": "generation", "text": "body"}')
     assert student_kind(tmp_path) == "generation"
     assert read_task(tmp_path, Generation).text == "body"
-    with pytest.raises(ModelError, match=r"no student of the kind classification: its task\.json says generation"):
+    with pytest.raises(ModelError, match=r"not a student of the kind classification: its task\.json says generation"):
         read_task(tmp_path, Classification)

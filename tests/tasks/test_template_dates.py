@@ -184,7 +184,7 @@ def test_a_damaged_record_or_store_has_no_day(sections: dict[str, Any], on: Any,
 def test_the_doctor_says_so(sections: dict[str, Any], on: Any) -> None:
     findings: dict[str, Finding] = {one.check: one for one in examine(config_of(sections), SilentProgress())}
     assert findings["template"].level == "note"
-    words = "It writes today's date; in this run 2026-11-01 whatever the day (task.date)"
+    words = "It writes today's date; in this run always 2026-11-01 (task.date)"
     assert words in findings["template"].message
     assert findings["losses"].level != "fault"
 
@@ -226,7 +226,7 @@ def test_a_prompted_teacher_reads_one_day(
     assert config.teacher.prompt is not None
     assert config.teacher.prompt.date == FIRST
     assert list(date_notes(config)) == [
-        "the teacher's chat template asks for today's date; in this run it is 2026-11-01 whatever the day "
+        "the teacher's chat template asks for today's date; in this run it is always 2026-11-01 "
         "(teacher.prompt.date)"
     ]  # fmt: skip
     record_run(folder, config, {}, SilentProgress())

@@ -1,1 +1,1 @@
-"""Kinds of task: what differs between them, behind one pair of protocols, a folder for each kind."""
+"""Kinds of task, one folder each, behind one pair of protocols."""

@@ -1,4 +1,4 @@
-"""Which students a run trains, by name: the main one, and the baselines that it is compared with."""
+"""The students of a run, by name: the main one, and its baselines."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ __all__ = [
 ]
 
 TEACHER, STUDENT_INIT, MAIN = "teacher", "student_init", "distilled"
-"""Names of systems that are no baselines."""
+"""Names of systems that are not baselines."""
 
 Named = TypeVar("Named", bound=NamedRecipe)
 Run = TypeVar("Run", bound=RunSettings)
 
 
 def numbered(keys: Sequence[str]) -> list[str]:
-    """Return what baselines are called: by the keys of their recipes, with a number where one comes again.
+    """Return the names of baselines: the keys of their recipes, numbered if repeated.
 
     >>> numbered(["pkd", "fine_tune", "pkd"])
     ['pkd', 'fine_tune', 'pkd_2']
@@ -57,7 +57,7 @@ def with_recipe(config: Run, offers: Iterable[Lack | Idle]) -> Run:
 
     Args:
         config: the run file.
-        offers: what its sections lack, and which of their options are for some recipes only.
+        offers: what its sections lack, and their options that are only for some recipes.
 
     Raises:
         ConfigError: the recipe is wrong, needs what the run does not give, or no recipe needs an option.
@@ -69,12 +69,12 @@ def with_recipe(config: Run, offers: Iterable[Lack | Idle]) -> Run:
 
 
 def with_baselines(config: Run, offers: Sequence[Lack | Idle]) -> Run:
-    """Return a run with the arguments of its baselines spelled out, as `with_recipe`; that comes before.
+    """Return a run with the arguments of its baselines spelled out; call `with_recipe` first.
 
     A default baseline that is the main recipe itself is dropped.
 
     Raises:
-        ConfigError: a recipe is wrong, needs what the run does not give, or is there twice.
+        ConfigError: a recipe is wrong, needs what the run does not give, or is repeated.
     """
     chosen, main = config.baselines, config.recipe
     if "baselines" not in config.model_fields_set:
@@ -90,12 +90,12 @@ def with_baselines(config: Run, offers: Sequence[Lack | Idle]) -> Run:
         _require_reward(recipe)
     whole = [main, *(one.with_defaults() for one in chosen)]
     if twice := [one.name for place, one in enumerate(whole) if one in whole[:place]]:
-        raise ConfigError(f"baselines: '{twice[0]}' is in this run already with these very arguments. Leave it out")
+        raise ConfigError(f"baselines: '{twice[0]}' is already in this run with these very arguments. Leave it out")
     return config.model_copy(update={"baselines": whole[1:]})
 
 
 def _sound(recipes: Iterable[NamedRecipe]) -> list[Recipe]:
-    """Return those that can be built; `with_baselines` says what is wrong with the others."""
+    """Return the recipes that can be built; `with_baselines` reports the others."""
     found = []
     for recipe in recipes:
         with contextlib.suppress(ConfigError):
@@ -110,17 +110,17 @@ def _require_reward(recipe: Recipe) -> None:
 
 
 def all_stages(recipes: Mapping[str, NamedRecipe]) -> list[Stage]:
-    """Return the stages of all students of a run: what its teacher is asked for."""
+    """Return the stages of all students of a run, which determine the teacher's signals."""
     return [stage for recipe in recipes.values() for stage in recipe.build().stages]
 
 
 def loss_temperatures(recipes: Mapping[str, NamedRecipe]) -> set[float]:
-    """Return the temperatures at which probabilities of tokens are compared with the teacher's, by any of them."""
+    """Return all temperatures at which token probabilities are compared with the teacher's."""
     return {temperature for recipe in recipes.values() for temperature in recipe.build().loss_temperatures}
 
 
 def trained(recipes: Mapping[str, Named], labelled: int) -> dict[str, Named]:
-    """Return the recipes without those of baselines that read labels alone, where there are none.
+    """Return the recipes, without baselines that need labels if there are none.
 
     Args:
         recipes: as `student_recipes` returns them.
@@ -130,7 +130,7 @@ def trained(recipes: Mapping[str, Named], labelled: int) -> dict[str, Named]:
 
 
 def untrained_warnings(recipes: Mapping[str, Named], labelled: int, label: str) -> list[str]:
-    """Say which baselines are not there, and why; `label` is the word for what the rows lack."""
+    """Return which baselines are left out, and why; `label` is the word for what the rows lack."""
     left_out = [recipe.key for name, recipe in recipes.items() if name not in trained(recipes, labelled)]
     return [f"No training row has a {label}, so there is no baseline {key} to compare with." for key in left_out]
 

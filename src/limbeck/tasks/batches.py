@@ -1,4 +1,4 @@
-"""How rows that come one by one are worked on together."""
+"""Batches of rows that arrive one by one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def batches(rows: Iterable[T], most: int) -> Iterator[list[T]]:
-    """Yield lists of up to `most` rows. What came before a row that cannot be used comes before its error, too.
+    """Yield lists of up to `most` rows. Rows before an unusable one are yielded before its error.
 
     >>> list(batches("abcde", 2))
     [['a', 'b'], ['c', 'd'], ['e']]

@@ -1,4 +1,4 @@
-"""YAML files of users: read with line numbers, and checked against a model with all faults at once."""
+"""Users' YAML files, read with line numbers and checked against a model, with all faults at once."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from limbeck.tasks.trainer_words import word_here
 __all__ = ["Place", "fault_messages", "line_of", "load_checked", "one_error", "parse_yaml", "read_yaml", "yaml_faults"]
 
 Place = Callable[[tuple[str | int, ...]], str]
-"""Where the value at a path of keys was given: file and line."""
+"""Returns the file and line of the value at a path of keys."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _MOST_BYTES = 2**20
-"""Of a file that somebody typed. PyYAML takes some ten seconds for as many."""
+"""Largest hand-written file. PyYAML takes some ten seconds for this size."""
 _MOST_VALUES = 600_000
-"""Of a file, each alias counted as all that it stands for. Without aliases no file of `_MOST_BYTES` has more."""
+"""Per file, with aliases expanded. Without aliases no file of `_MOST_BYTES` has more."""
 _DEEPEST = 50
 _YAML = "tag:yaml.org,2002:"
 _LARGEST_NUMBER = 2**63 - 1
@@ -37,7 +37,7 @@ _SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxset = 12
 
 
 class _Refused(yaml.YAMLError):
-    """YAML that PyYAML takes and we do not, or that it stumbles over: line and words of each fault."""
+    """YAML that PyYAML accepts and we do not, or that makes it fail: line and words of each fault."""
 
     def __init__(self, *faults: tuple[int, str]) -> None:
         super().__init__("; ".join(words for _, words in faults))
@@ -45,16 +45,16 @@ class _Refused(yaml.YAMLError):
 
 
 class _BoundedLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, for files that were made to hang or crash it. All that it raises is a `yaml.YAMLError`."""
+    """PyYAML's safe loader, hardened against files that hang or crash it. It only raises `yaml.YAMLError`."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._count = self._level = self._height = 0
         self._whole: dict[int, tuple[int, int]] = {}
-        """How many values and levels an alias of a node stands for, by the node's id."""
+        """Number of values and levels that an alias of a node expands to, by the node's id."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose a node, and refuse what grows without end: depth, aliases of aliases, a node inside itself."""
+        """Compose a node, and refuse unbounded growth: depth, aliases of aliases, a node inside itself."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         line = event.start_mark.line + 1
         before, beside = self._count, self._height
@@ -66,31 +66,31 @@ class _BoundedLoader(yaml.SafeLoader):
         if not isinstance(event, yaml.AliasEvent):
             self._whole[id(node)] = (self._count - before + 1, self._height + 1)
         elif id(node) not in self._whole:
-            raise _Refused((line, f"the alias *{event.anchor} is inside of what it stands for"))
+            raise _Refused((line, f"the alias *{event.anchor} is inside its own target"))
         count, height = self._whole[id(node)]
         self._count, self._height = before + count, max(beside, height)
         if self._count > _MOST_VALUES or self._level + height > _DEEPEST:
             grown = f"{_MOST_VALUES:,} values" if self._count > _MOST_VALUES else f"{_DEEPEST} levels"
-            raise _Refused((line, f"aliases of aliases stand for more than {grown}; write out what you mean"))
+            raise _Refused((line, f"aliases of aliases expand to more than {grown}; write out what you mean"))
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Construct a mapping, and refuse keys that are no words: ``yes``, ``null`` and dates are none in YAML."""
+        """Construct a mapping, and refuse keys that are not strings: ``yes``, ``null`` and dates are not in YAML."""
         for key, _ in node.value:
             if key.tag.removeprefix(_YAML) not in ("str", "int", "merge"):
-                what = f"{_cut(key.value)!r} is no word to YAML" if isinstance(key, yaml.ScalarNode) else "it is none"
+                what = f"{_cut(key.value)!r} is no word in YAML" if isinstance(key, yaml.ScalarNode) else "it is none"
                 raise _Refused((key.start_mark.line + 1, f"expected a word as key, but {what}; put quotes around it"))
         return super().construct_mapping(node, deep=deep)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Construct a value, and refuse one that looks like a number or a date and is none, or can be in no name."""
+        """Construct a value; refuse false numbers and dates, and characters that no name can hold."""
         line = node.start_mark.line + 1
         try:
             value = super().construct_object(node, deep=deep)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             tag = node.tag.removeprefix(_YAML)
             kind = {"int": "a number", "float": "a number", "timestamp": "a date"}.get(tag, f"'{tag}'")
-            words = f"{_short(node.value)} looks like {kind} and is none; put quotes around a text"
+            words = f"{_short(node.value)} looks like {kind} but is not; put quotes around a text"
             raise _Refused((line, words)) from error
         if isinstance(value, int) and abs(value) > _LARGEST_NUMBER:
             raise _Refused((line, "a number of more than 64 bits"))
@@ -105,8 +105,8 @@ def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
     """Return the value of a YAML document and its node, which knows lines; the node of an empty one is ``None``.
 
     Raises:
-        yaml.YAMLError: not YAML, several documents, a key given twice, values that cannot be made, or more or deeper
-            ones than anybody types.
+        yaml.YAMLError: not YAML, several documents, a key given twice, values that cannot be constructed, or more or
+            deeper ones than anyone would write.
     """
     loader = _BoundedLoader(text)
     try:
@@ -123,7 +123,7 @@ def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
 
 
 def yaml_faults(error: yaml.YAMLError, place: Callable[[int | None], str]) -> list[str]:
-    """Return what an error of `parse_yaml` says as lines; `place` says where a line (from 1, or none) is."""
+    """Return an error of `parse_yaml` as lines; `place` describes the location of a line (from 1, or none)."""
     if isinstance(error, _Refused):
         return [f"{place(line)}: {words}" for line, words in error.faults[:_MOST_FAULTS]]
     mark = getattr(error, "problem_mark", None)
@@ -136,11 +136,11 @@ def read_yaml(path: Path, what: str, keys: str) -> tuple[dict[str, Any], yaml.Ma
 
     Args:
         path: the file.
-        what: how messages call such a file, for example ``run file``.
-        keys: what it holds, for the message where it is no mapping.
+        what: the word for such a file in messages, for example ``run file``.
+        keys: what it holds, for the message if it is not a mapping.
 
     Raises:
-        ConfigError: no such file, far too large, not YAML, no mapping, or a key given twice.
+        ConfigError: no such file, far too large, not YAML, not a mapping, or a key given twice.
     """
     text = _text_of(path, what)
     try:
@@ -164,7 +164,7 @@ def _text_of(path: Path, what: str) -> str:
     except OSError as error:
         raise ConfigError(f"cannot read {what} {path}: {error.strerror or error}") from error
     if len(content) > _MOST_BYTES:
-        raise ConfigError(f"cannot read {what} {path}: it is larger than {_MOST_BYTES // 2**20} MiB. Is it the file?")
+        raise ConfigError(f"cannot read {what} {path}: it is larger than {_MOST_BYTES // 2**20} MiB. Is this it?")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -175,7 +175,7 @@ def load_checked(path: Path, model: type[Model], what: str) -> Model:
     """Read a YAML file as a `model`.
 
     Raises:
-        ConfigError: it cannot be read, or values are at fault: all of them, each with file and line.
+        ConfigError: it cannot be read, or has faulty values: all of them, each with file and line.
     """
     values, node = read_yaml(path, what, ", ".join(model.model_fields))
     try:
@@ -186,7 +186,7 @@ def load_checked(path: Path, model: type[Model], what: str) -> Model:
 
 
 def one_error(faults: Sequence[str], what: str) -> ConfigError:
-    """Put faults into one error, each once."""
+    """Combine faults into one error, without repeats."""
     unique = list(dict.fromkeys(faults))
     head = f"{len(unique)} faults in the {what}:\n  " if len(unique) > 1 else ""
     more = [f"and {len(unique) - _MOST_FAULTS:,} more"] if len(unique) > _MOST_FAULTS else []
@@ -200,14 +200,14 @@ def fault_messages(
     place: Place,
     kin: Mapping[str, type[BaseModel]] | None = None,
 ) -> list[str]:
-    """Return pydantic's faults of `values` as lines: where, which key, what was expected, what came.
+    """Return pydantic's faults of `values` as lines: location, key, what was expected, what was given.
 
     Args:
-        error: pydantic's.
-        model: what the values should have been.
+        error: from pydantic.
+        model: the expected shape.
         values: what was given.
-        place: says where.
-        kin: what else such a file can be, by what makes it so; a key that belongs there is said to.
+        place: returns the location.
+        kin: other models for such a file, by what selects them, to point out keys that belong there.
     """
     messages = []
     for fault in error.errors():
@@ -218,11 +218,11 @@ def fault_messages(
 
 
 def line_of(node: yaml.Node, loc: tuple[str | int, ...]) -> int:
-    """Line of the key at `loc`, or of its nearest parent that is there."""
+    """Return the line of the key at `loc`, or of its nearest existing parent."""
     line = node.start_mark.line + 1
     for part in loc:
         if isinstance(node, yaml.MappingNode):
-            # From the end: a mapping's own keys come after those that it merges (<<).
+            # From the end: a mapping's own keys come after merged ones (<<).
             found = next(((k, v) for k, v in reversed(node.value) if k.value == str(part)), None)
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
             found = (node.value[part], node.value[part])
@@ -235,7 +235,7 @@ def line_of(node: yaml.Node, loc: tuple[str | int, ...]) -> int:
 
 
 def _keys_of(fault: Any, values: Any) -> tuple[str | int, ...]:
-    """Return the place of a fault without what pydantic puts in: the alternative of a union, which is no key."""
+    """Return the location of a fault without pydantic's additions: the alternative of a union is not a key."""
     found: list[str | int] = []
     *_, last = fault["loc"] or [None]
     for part in fault["loc"]:
@@ -255,7 +255,7 @@ def _message(
     if fault["type"] == "missing":
         return f"'{name}' is missing"
     message = re.sub(r"^Value error, ", "", fault["msg"])
-    # What stands where the name of a key's variable belongs may be the key.
+    # In place of the name of a key's variable, users may have written the key itself.
     got = "" if fault["type"] == "value_error" or "key_env" in loc else f" (got {_short(fault['input'])})"
     if fault["type"] == "string_type" and isinstance(fault["input"], int | float | date):
         got += ": put quotes around a text that looks like one"
@@ -276,7 +276,7 @@ def _knows(model: type[BaseModel], loc: Sequence[str | int]) -> bool:
 
 
 def _short(value: Any) -> str:
-    """Return a value in 60 characters, however large it is."""
+    """Return a value in at most 60 characters."""
     if isinstance(value, int) and abs(value) > _LARGEST_NUMBER:
         return "a number of more than 64 bits"
     return _cut(_SHORT.repr(value))
@@ -287,10 +287,10 @@ def _cut(text: str) -> str:
 
 
 def _fields_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
-    """Names of the fields of the section at `loc`."""
+    """Return the names of the fields of the section at `loc`."""
     for part in loc:
         if str(part) not in model.model_fields:
-            continue  # an item of a list or a mapping, whose section is found in its annotation
+            continue  # an item of a list or a mapping, whose section is in its annotation
         annotation = model.model_fields[str(part)].annotation
         candidates = [annotation, *get_args(annotation), *(a for arg in get_args(annotation) for a in get_args(arg))]
         model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))

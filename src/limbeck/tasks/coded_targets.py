@@ -1,4 +1,4 @@
-"""Rows with several targets as a model reads them: what regression and several labels share."""
+"""Encoded rows with several targets, for regression and multi-label classification."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["CodedTargets", "coded_targets"]
 
 @dataclass(frozen=True)
 class CodedTargets(TargetBatches):
-    """Texts as one model reads them."""
+    """Texts encoded for one model."""
 
     in_units: Callable[[Any, NDArray[np.float32]], NDArray[np.float32]] = lambda model, outputs: outputs
-    """What a model's outputs are in the user's units."""
+    """Converts a model's outputs to the user's units."""
 
     def answers_in(self, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the rows themselves: each is one sequence with one answer."""
+        """Return the rows unchanged: each is one sequence with one answer."""
         return sequences
 
     def predict(
@@ -45,5 +45,5 @@ def coded_targets(
     padding: Padding,
     **options: Any,
 ) -> CodedTargets:
-    """Tokenise rows; longer ones are cut, since one answer is for the whole text."""
+    """Tokenise rows; longer ones are cut, as one answer is for the whole text."""
     return CodedTargets(encode_rows(rows.rows, tokenizer, max_length, padding), targets_NC, **options)

@@ -1,4 +1,4 @@
-"""Which training rows are kept back, so that a search can choose by them?"""
+"""Development rows of a search that are held out of the training rows."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SHARE, _LEAST = 0.1, 20
 
 
 def dev_count(labelled: int, spare: int, instead: str) -> int:
-    """Return how many development rows are kept back: a tenth of the labelled rows, at least 20.
+    """Return the number of held-out development rows: a tenth of the labelled rows, at least 20.
 
     Args:
         labelled: training rows with a label.
-        spare: those that may be taken.
-        instead: what the user may give, if there are too few.
+        spare: rows that may be taken.
+        instead: what the user may give if there are too few.
 
     Raises:
         DataError: it would be more than half.
@@ -36,11 +36,11 @@ def dev_count(labelled: int, spare: int, instead: str) -> int:
 
 
 def kept_back(groups: Sequence[Hashable]) -> list[int]:
-    """Return which rows training does not see, always the same; `dev_count` says how many.
+    """Return the indices of rows that training does not see, always the same; see `dev_count` for their number.
 
     Args:
-        groups: of each row what all groups are to be drawn from alike, such as its class; ``None`` for a row without
-            a label, which is never taken. One row of each group is left.
+        groups: the stratum of each row, such as its class; ``None`` for a row without a label, which is never taken.
+            One row of each group is left.
 
     Raises:
         DataError: there are too few.
@@ -55,23 +55,23 @@ def kept_back(groups: Sequence[Hashable]) -> list[int]:
 
 
 def require_gold(labelled: Sequence[bool]) -> None:
-    """Refuse development rows that nothing can be measured on.
+    """Refuse development rows without any label.
 
     Args:
-        labelled: which of them have a label.
+        labelled: whether each of them has a label.
 
     Raises:
-        DataError: none.
+        DataError: none has a label.
     """
     if not any(labelled):
         raise DataError(
             f"none of the {len(labelled)} rows of data.dev has a label, so search cannot choose by them. Label some, "
-            "or leave data.dev out: then a part of the training rows is kept back"
+            "or leave data.dev out: then some of the training rows are held out"
         )
 
 
 def search_notes(config: RunSettings, rows: int) -> list[Finding]:
-    """Return what the doctor says of a search on so many development rows; nothing without a search."""
+    """Return the doctor's notes on a search with `rows` development rows; none without a search."""
     if config.search is None:
         return []
     rates = ", ".join(f"{rate:g}" for rate in config.search.learning_rate)

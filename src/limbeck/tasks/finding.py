@@ -13,7 +13,7 @@ __all__ = ["Finding", "InFolder", "unreadable"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found: ``fault`` stops a run, ``warning`` is probably a mistake, ``ok`` and ``note`` inform."""
+    """A result of a check: ``fault`` stops a run, ``warning`` is probably a mistake, ``ok`` and ``note`` inform."""
 
     level: Literal["ok", "note", "warning", "fault"]
     check: str
@@ -26,5 +26,5 @@ def unreadable(error: LimbeckError) -> Finding:
 
 
 InFolder = Callable[..., list[Finding]]
-"""``in_folder(config, fingerprints=None)``: why a run cannot be in its folder; what that holds is looked at if
+"""``in_folder(config, fingerprints=None)``: why a run cannot use its folder; the contents are compared if
 fingerprints of its rows are given."""

@@ -1,4 +1,4 @@
-"""What the doctor finds in a run of models with a head: rows, models, lengths, steps and time."""
+"""The doctor's checks of a run of models with a head: rows, models, lengths, steps and time."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def examine_heads(
 
     Args:
         config: the run.
-        progress: shows how far it is.
-        in_folder: says why the run cannot be in its folder.
+        progress: shows the progress.
+        in_folder: returns why the run cannot use its folder.
         read: reads the rows.
         open_with: loads the models.
-        answers: counts the gold answers of the training rows by label, where there are labels.
+        answers: counts the gold answers of the training rows by label, if there are labels.
     """
     try:
         rows = read()
@@ -75,7 +75,7 @@ def examine_heads(
 def _rare(answers: dict[str, int]) -> Iterator[Finding]:
     rare = [f"{label} ({count})" for label, count in answers.items() if count < _FEW_ANSWERS]
     if rare:
-        message = f"few gold answers in the training rows: {', '.join(rare[:8])}. Hardly anything is learnt of these"
+        message = f"few gold answers in the training rows: {', '.join(rare[:8])}. Little can be learnt about these"
         yield Finding("warning", "labels", message)
 
 
@@ -88,7 +88,7 @@ def _models(context: HeadContext) -> Iterator[Finding]:
 
 
 def _windows(context: HeadContext) -> Iterator[Finding]:
-    """Long texts are read in windows, or cut where one answer is for the whole text."""
+    """Report long texts: they are read in windows, or cut if one answer is for the whole text."""
     inputs, rows, limit = context.student.train.inputs, len(context.rows.train.texts), context.max_length
     longest = int(inputs.lengths.max())
     yield Finding("ok", "lengths", f"the longest sequence has {longest} of {limit} tokens")

@@ -1,4 +1,4 @@
-"""What a kind of head has of its own: how rows become batches, and outputs answers."""
+"""The part specific to a kind of head: batches from rows, and answers from outputs."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ Array = NDArray[np.float32]
 
 
 class Coded(Protocol):
-    """Rows as one model reads them."""
+    """Rows encoded for one model."""
 
     @property
     def inputs(self) -> Encoded:
-        """The sequences that batches are made of; a long text may be several."""
+        """The sequences of batches; a long text may be several."""
 
     @property
     def row_of(self) -> NDArray[np.int64]:
-        """Which row each sequence is of."""
+        """The row of each sequence."""
 
     def batch(self, sequences: NDArray[np.int64]) -> Batch:
         """Return a batch with gold answers."""
 
     def answers_in(self, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the numbers of the answers that are read in some sequences: of rows, or of units in them."""
+        """Return the indices of the answers in some sequences: of rows, or of units in them."""
 
     def predict(self, model: Any, sequences: NDArray[np.int64] | None = None, update: Update | None = None) -> Array:
         """Return a model's outputs for the answers in some sequences, or for all answers."""
 
 
 class Coder(Protocol):
-    """What a kind of head has of its own."""
+    """The part specific to a kind of head."""
 
     @property
     def head(self) -> Head:
-        """What outputs are of."""
+        """What outputs are for."""
 
     @property
     def readout(self) -> Readout:
@@ -56,31 +56,31 @@ class Coder(Protocol):
 
     @property
     def outputs(self) -> list[str]:
-        """Names of the model's outputs, in their order."""
+        """Names of the model's outputs, in order."""
 
     def call(self, model: Any) -> None:
-        """Have a model's configuration say what its outputs are."""
+        """Record the outputs in a model's configuration."""
 
     def require(self, model: Any, name: str) -> None:
-        """Refuse a finished teacher that gives something else. Raises `ModelError`."""
+        """Refuse a finished teacher with other outputs. Raises `ModelError`."""
 
     def start(self, tokenizer: Any, models: Sequence[Any]) -> None:
-        """Settle what depends on the student's tokenizer, and on student and teacher."""
+        """Set up what depends on the student's tokenizer, and on student and teacher."""
 
     def begin(self, student: Any, teacher: Any) -> None:
-        """Settle how a student that is made of a teacher's layers starts."""
+        """Set up the start of a student that is made of a teacher's layers."""
 
     def encode(self, split: Split, tokenizer: Any, max_length: int, padding: Padding) -> Coded:
         """Tokenise training, development or held-out rows for a model."""
 
     def answers(self, split: Split) -> Array | None:
-        """Return the teacher's answers that were read with the rows, in the form of outputs."""
+        """Return the teacher's answers from the rows, in the form of outputs."""
 
     def signals(self, outputs: Array, student: Coded, states: Teacher | None) -> Teacher:
-        """Return what gives the teacher's `outputs` of the training rows to the batches of `student`."""
+        """Return a teacher that supplies its `outputs` of the training rows to the batches of `student`."""
 
     def finish(self, model: Any) -> None:
-        """Have a trained model give the user's units."""
+        """Convert a trained model to the user's units."""
 
     def measure(
         self, systems: Sequence[System], outputs: Mapping[str, Mapping[int, Array]], split: Split = "test"
@@ -88,7 +88,7 @@ class Coder(Protocol):
         """Return all figures of the held-out rows, or of development rows."""
 
     def notes(self) -> list[str]:
-        """Return what a user should know of these rows and the student's tokenizer before a run."""
+        """Return what a user should know about these rows and the student's tokenizer before a run."""
 
     def task_values(self) -> dict[str, Any]:
-        """Return what a saved student must remember to read and answer new rows."""
+        """Return what a saved student needs to read and answer new rows."""

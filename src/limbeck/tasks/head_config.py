@@ -1,4 +1,4 @@
-"""Run files of kinds whose models have a head on an encoder or decoder: entities, numbers, several labels."""
+"""Run files of kinds whose models have a head on an encoder or decoder: entities, numbers, multiple labels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["HeadRunConfig", "HeadStudent", "HeadTeacher"]
 
 
 class HeadTeacher(BaseModel):
-    """Whom the student learns from: exactly one of `model` and `labels_from`."""
+    """The teacher: exactly one of `model` and `labels_from`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,8 +35,8 @@ class HeadTeacher(BaseModel):
     fine_tune: Training | None = None
     """Fine-tune it on the labelled rows first."""
     labels_from: str | list[str] | None = None
-    """Field of the rows with the teacher's answers, in the form of the gold ones; a list where these have one field
-    each. There is no model then."""
+    """Field of the rows with the teacher's answers, in the form of the gold ones; a list if these have one field each.
+    There is no model then."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Only for models whose authors you trust."""
 
@@ -50,15 +50,15 @@ class HeadTeacher(BaseModel):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The fields of its answers; none where it is a model."""
+        """The fields of its answers; none for a model."""
         return (self.labels_from,) if isinstance(self.labels_from, str) else tuple(self.labels_from or ())
 
 
 class HeadStudent(Student):
-    """The small model, and what of it is trained."""
+    """The small model, and the part of it that is trained."""
 
     adapter: Adapter | None = None
-    """Train an adapter and the head, and leave all else as it is; default: train everything."""
+    """Train only an adapter and the head; default: train everything."""
 
 
 class HeadRunConfig(RunSettings):
@@ -72,9 +72,9 @@ class HeadRunConfig(RunSettings):
     student: HeadStudent
     training: Training = Training()
     search: RateSearch | None = None
-    """Find each system's own learning rate first."""
+    """Search for each system's learning rate first."""
     seeds: Seeds = [0]
-    """One student is trained for each; three or more allow a test over seeds."""
+    """One student is trained per seed; a test over seeds needs three or more."""
     output: OutputFolder
     """The run folder."""
     provenance: dict[str, Any] = {}
@@ -83,7 +83,7 @@ class HeadRunConfig(RunSettings):
     @model_validator(mode="after")
     def _student_of_a_teacher_without_weights(self) -> HeadRunConfig:
         if self.teacher.model is None and self.student.model is None:
-            raise ValueError("student: this teacher has no layers and no tokenizer to take over; give student.model")
+            raise ValueError("student: this teacher has no layers or tokenizer to copy; give student.model")
         return self
 
     def recipes(self) -> dict[str, NamedRecipe]:
@@ -91,7 +91,7 @@ class HeadRunConfig(RunSettings):
         return student_recipes(self.recipe, self.baselines)
 
     def fillings(self) -> list[Filling]:
-        """Return what spells out the arguments of the recipes."""
+        """Return the functions that spell out the arguments of the recipes."""
         return [
             (("recipe",), lambda config: with_recipe(config, config._offers())),
             (("baselines",), lambda config: with_baselines(config, list(config._offers()))),

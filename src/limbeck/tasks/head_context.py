@@ -1,4 +1,4 @@
-"""What all systems of a run with a head share: teacher and student, and the rows as each reads them."""
+"""The shared context of a run with a head: teacher and student, and the rows encoded for each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["HeadContext", "UsedModel", "make_student", "open_context"]
 
 @dataclass(frozen=True)
 class UsedModel:
-    """A model of the run, and the rows as it reads them."""
+    """A model of the run, and the rows encoded for it."""
 
     model: Any
     tokenizer: Any
@@ -38,18 +38,18 @@ class UsedModel:
 
 @dataclass(frozen=True)
 class HeadContext:
-    """What all systems of a run share."""
+    """The shared context of all systems of a run."""
 
     config: HeadRunConfig
     coder: Coder
     rows: HeadRows[Any]
     folder: Path
     teacher: UsedModel | None
-    """``None``: its answers were read with the rows."""
+    """``None``: its answers come with the rows."""
     student: UsedModel
-    """The first seed's, before training."""
+    """The first seed's student, before training."""
     max_length: int
-    """Tokens of a sequence of the student."""
+    """Longest sequence of the student, in tokens."""
 
     @property
     def same_tokens(self) -> bool:
@@ -59,7 +59,7 @@ class HeadContext:
 
     @property
     def recipes(self) -> dict[str, NamedRecipe]:
-        """Those of all students that are trained, by the names of their systems, the main one first."""
+        """The recipes of all trained students, by the names of their systems, the main one first."""
         return trained(self.config.recipes(), self.rows.labelled)
 
     @property
@@ -72,7 +72,7 @@ class HeadContext:
 def open_context(
     config: HeadRunConfig, coder: Coder, rows: HeadRows[Any], folder: Path, progress: Progress
 ) -> HeadContext:
-    """Load the models, check that they can do the run, and tokenise all rows.
+    """Load the models, check that they suit the run, and tokenise all rows.
 
     Raises:
         LimbeckError: a model cannot be loaded, or does not fit the task, the rows or the recipe.
@@ -143,7 +143,7 @@ def make_student(config: HeadRunConfig, coder: Coder, teacher: Any, tokenizer: A
 
 
 def _require_fitting(context: HeadContext) -> None:
-    """Refuse recipes that compare states of models that read other tokens. Raises `ConfigError`."""
+    """Refuse recipes that compare states of models with different tokens. Raises `ConfigError`."""
     for recipe in context.recipes.values():
         if recipe.build().needs.teacher_taps and context.teacher is not None and not context.same_tokens:
             raise ConfigError(

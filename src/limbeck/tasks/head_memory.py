@@ -1,4 +1,4 @@
-"""The memory plan of a run with a head, whatever the head is for."""
+"""The memory plan of a run with any kind of head."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def plan_heads(config: HeadRunConfig, coder: Coder, rows: HeadRows[Any], availab
         config: the run.
         coder: of its kind.
         rows: checked.
-        available: bytes that there are; ``None``: as many as the device has.
+        available: available bytes; ``None``: those of the device.
 
     Raises:
         LimbeckError: tokenizers or configurations cannot be used.

@@ -27,7 +27,7 @@ __all__ = ["export_student", "results_of"]
 
 
 def export_student(context: HeadContext, weights: Path, part: Path) -> Adapter | None:
-    """Write the first seed's distilled student after its last stage, whatever its score, and return its adapter."""
+    """Write the first seed's distilled student after its last stage, regardless of its score; return its adapter."""
     student = context.student.model.to(device())
     load_weights(student, weights)
     adapter, described = context.config.student.adapter, None

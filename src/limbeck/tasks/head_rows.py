@@ -1,4 +1,4 @@
-"""Checked rows of a run, whatever their answers: training rows, held-out rows, and which of them have answers."""
+"""Checked rows of a run with any kind of answers: training rows, held-out rows, and which of them have answers."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class RowPart(Protocol):
 
     @property
     def left_out(self) -> int:
-        """Rows that were set aside."""
+        """Number of rows that were set aside."""
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what is in the rows."""
+        """SHA-256 of the content of the rows."""
 
     @property
     def texts(self) -> list[tuple[str, ...]]:
@@ -37,11 +37,11 @@ class RowPart(Protocol):
 
     @property
     def labelled_N(self) -> NDArray[np.bool_]:
-        """Which rows have gold answers."""
+        """Whether each row has gold answers."""
 
     @property
     def taught_N(self) -> NDArray[np.bool_]:
-        """Which rows have a teacher's answers, read with the rows."""
+        """Whether each row comes with a teacher's answers."""
 
     def take(self, indices: list[int]) -> Self:
         """Return the rows at `indices`, in that order."""
@@ -57,12 +57,12 @@ class HeadRows(Generic[Rows]):
     train: Rows
     test: Rows
     labels: list[str]
-    """What answers are about: labels of entities or rows, names of numbers."""
+    """Names of the outputs: labels of entities or rows, names of numbers."""
     fingerprints: dict[str, str]
     left_out: int
     warnings: list[str] = field(default_factory=list)
     dev: Rows | None = None
-    """What `search` chooses by."""
+    """Development rows for `search`."""
 
     def part(self, split: Literal["train", "dev", "test"]) -> Rows:
         """Return the rows of a split that the run has."""
@@ -77,14 +77,14 @@ class HeadRows(Generic[Rows]):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many rows there are of each sort, for the record."""
+        """Numbers of rows by use, for the record."""
         train, test = len(self.train.texts), len(self.test.texts)
         dev = {} if self.dev is None else {"dev": len(self.dev.texts)}
         return {"train": train, "labelled": self.labelled, "test": test, "left_out": self.left_out, **dev}
 
 
 Load = Callable[[str, list[str] | None], Rows]
-"""Reads the rows of a split of the run, whose labels are settled or not (``None``)."""
+"""Reads the rows of a split of the run, with known or unknown (``None``) labels."""
 
 
 def read_parts(config: HeadRunConfig, load: Load[Rows], labels: Callable[[Rows, Rows], list[str]]) -> HeadRows[Rows]:
@@ -93,7 +93,7 @@ def read_parts(config: HeadRunConfig, load: Load[Rows], labels: Callable[[Rows, 
     Args:
         config: the run.
         load: reads the rows of a split.
-        labels: returns the labels of training and held-out rows; development rows may have no others.
+        labels: returns the labels of training and held-out rows; development rows must have no others.
 
     Raises:
         DataError: rows cannot be used, or there are too few to hold some out.
@@ -126,12 +126,12 @@ def read_parts(config: HeadRunConfig, load: Load[Rows], labels: Callable[[Rows, 
 
 
 def quarantine_file(folder: Path | None, split: str) -> Path | None:
-    """Return where a run folder keeps the bad rows of a split; ``None`` where nothing is to be written."""
+    """Return where a run folder keeps the bad rows of a split; ``None`` if nothing is to be written."""
     return None if folder is None else folder / f"quarantine-{split}.jsonl"
 
 
 def _hold_out(rows: Rows, share: float) -> tuple[Rows, Rows]:
-    """Take `share` of the labelled rows out (of all rows where none is labelled), always the same ones."""
+    """Take out `share` of the labelled rows (of all rows if none is labelled), always the same ones."""
     candidates = np.flatnonzero(rows.labelled_N)
     if not len(candidates):
         candidates = np.arange(len(rows.labelled_N))
@@ -145,14 +145,14 @@ def _hold_out(rows: Rows, share: float) -> tuple[Rows, Rows]:
 
 
 def _parts(rows: Rows, taken: list[int]) -> tuple[Rows, Rows]:
-    """Return the rows without those that are taken, and these."""
+    """Split rows into the remaining and the taken ones."""
     chosen = np.zeros(len(rows.labelled_N), dtype=np.bool_)
     chosen[taken] = True
     return rows.take(np.flatnonzero(~chosen).tolist()), rows.take(np.flatnonzero(chosen).tolist())
 
 
 def require_answers(config: HeadRunConfig, recipe: Recipe, rows: HeadRows[Any], field: str) -> None:
-    """Check that there are answers where the teacher's fine-tuning or a term reads them.
+    """Check that there are answers if the teacher's fine-tuning or a term reads them.
 
     Raises:
         ConfigError: no training row has gold ones, or none has the teacher's.

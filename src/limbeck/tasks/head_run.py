@@ -1,8 +1,8 @@
-"""A run of models with a head on an encoder or decoder, whatever the head is for.
+"""A run of models with any kind of head on an encoder or decoder.
 
-First comes the teacher, fine-tuned if the run says so; then for each seed the student before training, the distilled
-student, and the baselines, from the same start and with the same steps. What a kind of head has of its own is its
-`limbeck.tasks.head_coder.Coder`.
+First comes the teacher, fine-tuned if requested; then for each seed the student before training, the distilled
+student, and the baselines, from the same start and with the same steps. `limbeck.tasks.head_coder.Coder` is the part
+specific to a kind of head.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ __all__ = ["HeadRun"]
 
 
 class HeadRun:
-    """One run at work; see `limbeck.tasks.task.TaskRun`."""
+    """One run; see `limbeck.tasks.task.TaskRun`."""
 
     def __init__(self, context: HeadContext, progress: Progress) -> None:
         self.context = context
         self.progress = progress
         self.costs: dict[str, StageCost] = {}
         self._outputs: dict[str, dict[int, Array]] = {}
-        """Of the held-out rows, by system and seed."""
+        """Outputs for the held-out rows, by system and seed."""
         self._adapter: Adapter | None = None
 
     def systems(self, seed: int) -> list[System]:
@@ -80,7 +80,7 @@ class HeadRun:
         return make_student(context.config, context.coder, teacher, context.student.tokenizer, seed).to(device())
 
     def stage(self, system: System, planned: PlannedStage, seed: int, model: Any) -> StageRun:
-        """Return the rows of a stage in order, and who gives their signals."""
+        """Return the rows of a stage in order, and the source of their signals."""
         context, teacher, used = self.context, self.context.teacher, self._used(system)
         assert used is not None
         needs = needs_of(planned.stage.terms)
@@ -108,11 +108,11 @@ class HeadRun:
 
     @cached_property
     def _signals(self) -> Teacher:
-        """What the teacher says of the training rows, kept once."""
+        """The teacher's signals for the training rows, computed once."""
         return stored_signals(self.context, self.costs, self.progress)
 
     def measure(self, system: System, seed: int, model: Any) -> None:
-        """Let a system answer the held-out rows; the teacher then says what it has to say about the training rows."""
+        """Predict the held-out rows with a system; the teacher then also gives its signals for the training rows."""
         used, coder = self._used(system), self.context.coder
         if used is None:
             answers = coder.answers("test")
@@ -160,7 +160,7 @@ class HeadRun:
 
 
 def _batches(used: UsedModel, teacher: UsedModel | None) -> Any:
-    """Return what makes batches of training sequences, with the same sequences for a teacher that is asked live."""
+    """Return a function that builds batches of training sequences, with the same ones for a live teacher."""
 
     def make_batch(sequences: NDArray[np.int64]) -> Batch:
         batch = used.train.batch(sequences)

@@ -1,4 +1,4 @@
-"""The teacher's signals of a run with a head: its outputs for the training rows, kept; states are asked live."""
+"""The teacher's signals of a run with a head: stored outputs for the training rows, and live states."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _BATCH_SEQUENCES = 64
 
 
 def stored_signals(context: HeadContext, costs: dict[str, StageCost], progress: Progress) -> Teacher:
-    """Return what gives the teacher's signals: answers that were read with the rows, or outputs in the run folder.
+    """Return the source of the teacher's signals: answers that come with the rows, or outputs in the run folder.
 
-    Outputs are computed where they are not there yet, and what that took is noted in `costs`. A pass over the rows
-    that is interrupted goes on from what was saved last.
+    Missing outputs are computed, and their cost is added to `costs`. An interrupted pass over the rows resumes from
+    what was saved last.
     """
     train, teacher = context.student.train, context.teacher
     if teacher is None:

@@ -1,4 +1,4 @@
-"""The systems of a run with a head: which there are, by which stages each is trained, and on which sequences."""
+"""The systems of a run with a head, with the stages of each and their sequences."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def systems_of(context: HeadContext, seed: int) -> list[System]:
         teacher = System(TEACHER, "teacher", title="Teacher")
         found.insert(0, replace(teacher, stages=tuple(_of_teacher(context, teacher, seed))))
     for name, recipe in recipes.items():
-        # The folders of a baseline do not depend on which others there are.
+        # The folders of a baseline do not depend on the other baselines.
         number = 2 if name == MAIN else 2 + len(recipes[MAIN].build().stages)
         system = system_of(name, recipe, config.recipe)
         planned = planned_stages(config, system, recipe.build().stages, total, seed=seed, number=number)
@@ -46,7 +46,7 @@ def _of_teacher(context: HeadContext, teacher: System, seed: int) -> Iterator[Pl
 
 
 def _budget(context: HeadContext) -> int:
-    """Optimiser steps of every student: passes over the sequences of the main recipe's rows."""
+    """Return the optimiser steps of every student: passes over the sequences of the main recipe's rows."""
     stages, coded = context.recipes[MAIN].build().stages, context.student.train
     widest = max((sequences_of(context, stage, coded, taught=True) for stage in stages), key=len)
     return context.config.training.total_steps(len(widest))

@@ -1,4 +1,4 @@
-"""Kinds of task whose models have a head, behind `limbeck.tasks.task.Task`."""
+"""The `limbeck.tasks.task.Task` of all kinds whose models have a head."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ __all__ = ["HeadTask"]
 
 @dataclass(frozen=True)
 class HeadTask:
-    """One of them; what a kind has of its own are these five."""
+    """Such a kind, defined by these five parts."""
 
     read_rows: Callable[[Any, Path | None], HeadRows[Any]]
-    """Reads and checks all rows of a run; the folder takes rows in quarantine."""
+    """Reads and checks all rows of a run; the folder is for rows in quarantine."""
     coder: Callable[[Any, Any], Coder]
-    """Made of a run and its rows."""
+    """Returns the coder of a run and its rows."""
     answers: Callable[[Any], dict[str, int]]
-    """Counts the gold answers of the training rows by label, where there are labels."""
+    """Counts the gold answers of the training rows by label, if there are labels."""
     student: Callable[[str], Student]
-    """A saved student by its folder."""
+    """Returns the saved student of a folder."""
     use: Use
-    """What the model card says of it."""
+    """Returns its use for the model card."""
 
     def settle(self, config: HeadRunConfig, folder: Path) -> HeadRunConfig:
-        """Nothing is open."""
+        """Return the run as it is."""
         return config
 
     def read(self, config: HeadRunConfig, folder: Path | None) -> HeadRows[Any]:
@@ -72,7 +72,7 @@ class HeadTask:
         return plan_heads(config, self.coder(config, rows), rows, available)
 
     def fill_store(self, config: HeadRunConfig, progress: Progress) -> tuple[int, float]:
-        """Refuse: a run keeps the teacher's few outputs of each text or word itself."""
+        """Refuse: a run stores the teacher's few outputs per text or word itself."""
         raise ConfigError("limbeck store is for runs on texts (task.kind: generation); this run keeps signals itself")
 
     def card(self, config: HeadRunConfig, results: Results, student: Path) -> str:

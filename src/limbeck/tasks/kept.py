@@ -1,4 +1,4 @@
-"""Work that a run keeps in its folder and does again where it is damaged: predictions and the student."""
+"""Work kept in the run folder and repeated if damaged: predictions and the student."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ __all__ = [
 ]
 
 MARKS_FILE = "checksums.json"
-"""Sizes and checksums of what a run folder keeps; a file that is not in it is believed."""
+"""Sizes and checksums of the files in a run folder; files that are not listed are trusted."""
 _STUDENT = "student"
 
 T = TypeVar("T")
 
 
 def kept(run: Path, name: str, *, make: Callable[[], bytes], read: Callable[[Path], T], progress: Progress) -> T:
-    """Return what `read` finds in a file of a run folder; the main process makes it, if it is not there or damaged.
+    """Return the content of a file of a run folder; the main process creates it if it is missing or damaged.
 
     Args:
         run: the run folder.
         name: of the file, in the folder.
         make: returns the content.
-        read: raises `ValueError`, `EOFError` or `TypeError` where it cannot read the file.
-        progress: is told of damage.
+        read: raises `ValueError`, `EOFError` or `TypeError` if it cannot read the file.
+        progress: reports damage.
     """
     path = run / name
     if is_main() and not (path.exists() and _is_whole(run, name, read, progress)):
         content = make()
         with guard_storage(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        _mark(run, {name: content_mark(len(content), checksum(content))})  # before the file: none is without its mark
+        _mark(run, {name: content_mark(len(content), checksum(content))})  # first, so that no file lacks it
         write_bytes(path, content)
     wait_for_all()
     return read(path)
@@ -59,7 +59,7 @@ def kept(run: Path, name: str, *, make: Callable[[], bytes], read: Callable[[Pat
 def kept_array(
     run: Path, name: str, make: Callable[[], NDArray[np.float32]], progress: Progress
 ) -> NDArray[np.float32]:
-    """Return an array that a run folder keeps; as `kept`."""
+    """Return an array kept in a run folder; see `kept`."""
 
     def content() -> bytes:
         buffer = io.BytesIO()
@@ -74,20 +74,20 @@ def kept_array(
 
 
 def write_results(run: Path, results: BaseModel) -> None:
-    """Write ``results.json``, and note what it is."""
+    """Write ``results.json``, and record its checksum."""
     content = as_json(results.model_dump()).encode()
     _mark(run, {RESULTS_FILE: content_mark(len(content), checksum(content))})
     write_bytes(run / RESULTS_FILE, content)
 
 
 def require_same_results(run: Path) -> None:
-    """Compare ``results.json`` with what the run wrote. Raises `Damage`."""
+    """Check that ``results.json`` is as the run wrote it. Raises `Damage`."""
     if (mark := _marks(run).get(RESULTS_FILE)) is not None:
         require_same(run / RESULTS_FILE, mark)
 
 
 def mark_student(run: Path) -> None:
-    """Note what the files of the exported student are; `limbeck alerts calibrate` may replace its temperature."""
+    """Record checksums of the exported student; `limbeck alerts calibrate` may replace its temperature."""
     files = [file for file in sorted((run / _STUDENT).rglob("*")) if file.is_file() and file.name != CALIBRATION_FILE]
     known = {name: mark for name, mark in _marks(run).items() if not name.startswith(f"{_STUDENT}/")}
     _mark(run, {str(file.relative_to(run)): file_mark(file) for file in files}, known)
@@ -96,7 +96,7 @@ def mark_student(run: Path) -> None:
 def student_is_whole(run: Path, progress: Progress) -> bool:
     """Whether the exported student has all its files, and its weights are as they were written.
 
-    What people may change, such as the model card, is left as it is; a change is told.
+    Files that people may change, such as the model card, are left alone; changes are reported.
     """
     for name, mark in _marks(run).items():
         if not name.startswith(f"{_STUDENT}/"):
@@ -105,11 +105,11 @@ def student_is_whole(run: Path, progress: Progress) -> bool:
             require_same(run / name, mark)
         except Damage as damage:
             if name.endswith(".safetensors") or not (run / name).exists():
-                progress.log(f"{run / _STUDENT} is damaged: {damage}. The student is written again")
+                progress.log(f"{run / _STUDENT} is damaged: {damage}. The student is exported again")
                 return False
             progress.log(
-                f"{run / name} was changed or damaged since the run wrote it, and stays as it is. If that was not "
-                f"you, delete {run / _STUDENT} and give the same command again"
+                f"{run / name} was changed or damaged since the run wrote it, and is left alone. If that was not "
+                f"you, delete {run / _STUDENT} and run the same command again"
             )
     return (run / _STUDENT).is_dir()
 

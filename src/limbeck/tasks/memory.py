@@ -11,7 +11,7 @@ __all__ = ["MemoryPlan", "Phase"]
 
 @dataclass(frozen=True)
 class Phase:
-    """What the device holds at the worst moment of one part of the run."""
+    """Peak memory on the device in one part of the run."""
 
     name: str
     items: list[MemoryItem]
@@ -29,11 +29,11 @@ class MemoryPlan:
     device: str
     phases: list[Phase]
     available: float
-    """Bytes that the device has, or that the user allows."""
+    """Bytes of the device, or as allowed by the user."""
     batch: str
-    """The batch that the figures are about, in words."""
+    """The batch of the figures, in words."""
     advice: list[str]
-    """What to change; empty where the run fits."""
+    """What to change; empty if the run fits."""
     notes: list[str]
 
     @property

@@ -18,7 +18,7 @@ def student_tokenizer(section: Student, of_teacher: Any) -> Any:
     """Return the student's own tokenizer, or the teacher's for a student made from the teacher or a configuration.
 
     A teacher without weights has none (``None``), and its run names a model for the student. Tokenizers of causal
-    models often have no padding token; the end token then takes its place, and masks say what is real.
+    models often have no padding token; the end token then replaces it, and masks mark the real tokens.
     """
     if section.model is None:
         return of_teacher
@@ -32,11 +32,11 @@ def new_student(section: Student, teacher: Any, outputs: Sequence[str], tokenize
     """Return the student of a run file's section, with its head.
 
     Args:
-        section: says what it is made of.
-        teacher: whose layers are copied; may be ``None`` where none are.
-        outputs: names of what the head puts out.
+        section: how it is made.
+        teacher: source of copied layers; may be ``None`` if none are copied.
+        outputs: names of the head's outputs.
         tokenizer: the student's.
-        head: of rows or of tokens.
+        head: for rows or for tokens.
 
     Raises:
         ConfigError, ModelError: a layer map out of range, a configuration or model that does not fit.

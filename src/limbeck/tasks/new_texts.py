@@ -1,4 +1,4 @@
-"""Texts that a saved student is to label: rows of a file, or lines of standard input."""
+"""Texts for a saved student to label: rows of a file, or lines of standard input."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["NewText", "best_labels", "new_texts", "rows_of"]
 
 
 class NewText(NamedTuple):
-    """One row, and where it is from."""
+    """One row, and its origin."""
 
     where: Origin
     text: str
     text_pair: str | None
     label: str | None
-    """What the row has in the field `Fields.label`."""
+    """The row's value in the field `Fields.label`."""
 
     @property
     def fields(self) -> dict[str, str]:
-        """The text, or both texts, as an answer has them."""
+        """Return the text, or both texts, as in an answer."""
         return {"text": self.text, **({} if self.text_pair is None else {"text_pair": self.text_pair})}
 
 
@@ -34,7 +34,7 @@ def new_texts(file: str, fields: Fields) -> Iterator[NewText]:
     """Yield the rows of a file, or of standard input (``-``) as they come.
 
     Raises:
-        DataError: the file or a row cannot be used; what came before it was yielded.
+        DataError: the file or a row cannot be used; rows before it were yielded.
     """
     if not is_by_line(file):
         rows = load_rows(file, fields).rows
@@ -53,7 +53,7 @@ def new_texts(file: str, fields: Fields) -> Iterator[NewText]:
 
 
 def rows_of(texts: list[NewText]) -> Rows:
-    """Return rows as a tokenizer reads them."""
+    """Return rows for a tokenizer."""
     pairs = None if texts[0].text_pair is None else [str(row.text_pair) for row in texts]
     return Rows([row.text for row in texts], pairs, [None] * len(texts), [row.where for row in texts])
 

@@ -1,4 +1,4 @@
-"""Options of a saved student: each kind of task declares its own, and refuses all others in the same words."""
+"""Options of a saved student: each kind of task declares its own, and rejects others with the same message."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Options", "checked_options"]
 
 
 class Options(BaseModel):
-    """What may be asked of a kind of student: ``max_new_tokens`` is ``--max-new-tokens`` of a command."""
+    """The options of a kind of student: ``max_new_tokens`` is ``--max-new-tokens`` of a command."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -22,15 +22,15 @@ AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
 def checked_options(known: type[AnyOptions], given: Mapping[str, Any], students: str) -> AnyOptions:
-    """Return the options that were given, checked.
+    """Check the given options.
 
     Args:
-        known: the options that there are.
+        known: the options of the kind.
         given: values by name.
-        students: what students they are for, such as "students that write".
+        students: the word for such students, such as "generative students".
 
     Raises:
-        ConfigError: on one line, what is not for such students, or which value cannot be used.
+        ConfigError: on one line, which options are not for such students, or which value is wrong.
     """
     others = [_flag(name) for name in given if name not in known.model_fields]
     if others:

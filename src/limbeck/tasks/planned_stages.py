@@ -1,4 +1,4 @@
-"""Which part of its budget a system spends on which stage, and in which folder."""
+"""The stages of a system, with their parts of the budget and their folders."""
 
 from __future__ import annotations
 

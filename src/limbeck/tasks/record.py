@@ -1,4 +1,4 @@
-"""The record of a run: what is known of it besides what was measured, its training curves and its costs."""
+"""The record of a run: general facts, training curves and costs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RUN_FILE = "run.yaml"
 
 
 def described(system: PlannedSystem, detail: str = "", layers: int | None = None) -> System:
-    """Return a system of a run as the record has it."""
+    """Return a system of a run in the form of the record."""
     return System(
         name=system.name,
         title=system.title,
@@ -36,12 +36,12 @@ def described(system: PlannedSystem, detail: str = "", layers: int | None = None
 
 
 def main_last(systems: Sequence[PlannedSystem]) -> list[PlannedSystem]:
-    """Return the systems in the order of the record: the main one after those that it is compared with."""
+    """Return the systems in the order of the record: the main one after its baselines."""
     return sorted(systems, key=lambda system: system.role == "main")
 
 
 def recorded(costs: Sequence[StageCost]) -> list[StageCost]:
-    """Return costs under the names that the record has for systems."""
+    """Return costs under the record's names for systems."""
     return [cost.model_copy(update={"system": _recorded_name(cost.system)}) for cost in costs]
 
 
@@ -57,7 +57,7 @@ def last_stage(run: Path, costs: Mapping[str, StageCost], seed: int, system: str
 
 @dataclass(frozen=True)
 class Facts:
-    """What a record says of a run besides what was measured."""
+    """The facts about a run in its record, apart from measurements."""
 
     kind: str
     name: str
@@ -81,13 +81,13 @@ def assemble(
     sections: Sequence[Section] = (),
     warnings: Sequence[str] = (),
 ) -> Results:
-    """Return the record of a run, with its verdict; of a student that is only measured, without.
+    """Return the record of a run, with its verdict; for a student that is only measured, without it.
 
     Args:
         facts: of the run.
         measured: figures, comparisons and sections of the systems.
-        folder: the run folder, which has the resolved run file and the log; ``None``: nothing was trained.
-        costs: of all stages, as the folder names their systems.
+        folder: the run folder, with the resolved run file and the log; ``None``: nothing was trained.
+        costs: of all stages, with the folder's names for systems.
         sections: further ones.
         warnings: come before those of `measured`.
     """
@@ -123,9 +123,9 @@ def assemble(
 
 
 def read_curves(log: Path, stages: Sequence[StageCost]) -> list[Curve]:
-    """Turn the lines of log.jsonl into one curve for each of the run's stages, its seed and series.
+    """Convert the lines of log.jsonl to one curve per stage of the run, seed and series.
 
-    Lines of other stages are there where a run went on with another recipe after it was stopped in a stage.
+    Lines of other stages remain if a run was stopped in a stage and resumed with another recipe.
     """
     from limbeck.stages.callbacks import read_log
 
@@ -147,7 +147,7 @@ def read_curves(log: Path, stages: Sequence[StageCost]) -> list[Curve]:
 
 
 def environment() -> dict[str, str]:
-    """Versions and hardware that figures depend on."""
+    """Return versions and hardware that figures depend on."""
     import torch
 
     packages = ("limbeck", "torch", "transformers", "accelerate", "tokenizers", "numpy")

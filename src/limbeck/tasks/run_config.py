@@ -1,4 +1,4 @@
-"""Sections that run files of several kinds share: data, how a student comes to be, a recipe by its name, seeds."""
+"""Shared sections of run files: data, the start of a student, a recipe by name, seeds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _a_path(path: str) -> str:
 _Path = Annotated[str, AfterValidator(_a_path)]
 Sources = _Path | list[_Path]
 OutputFolder = _Path
-"""A folder that is made where there is none."""
+"""A folder that is created if missing."""
 
 
 class _Section(BaseModel):
@@ -45,14 +45,14 @@ class _Section(BaseModel):
 
 
 Dependents = tuple[tuple[str, str], ...]
-"""Settings that may change while nothing in the run folder depends on them: how their names begin, and how the files
-begin that depend on them (regular expressions); results always do. The first that fits counts."""
+"""Settings that may change while nothing in the run folder depends on them: prefixes of their names, and of the files
+that depend on them (regular expressions); results always do. The first match counts."""
 
 STUDENTS = r"stages/(?!(\d+-)?teacher-)|predictions/(?!teacher-|student_init-)|"
-"""Files of all students that were trained."""
+"""Files of all trained students."""
 
 SEARCH = (r"search\.learning_rate", r"predictions/(?!(teacher|student_init|source_model|train)-|[^/]*-dev-)|")
-"""A trial of one rate is the same whatever the others are; what was chosen is not."""
+"""A trial of one rate does not depend on the other rates; the choice does."""
 
 
 def _several(rates: list[float]) -> list[float]:
@@ -65,17 +65,17 @@ class RateSearch(_Section):
     """A search for the learning rate of each system, with the same trials for all."""
 
     learning_rate: Annotated[list[Annotated[float, Field(gt=0, allow_inf_nan=False)]], AfterValidator(_several)]
-    """Each system is trained with each of these, with the first seed; the best on development rows is taken for all
-    seeds. It is that of all stages, in place of ``training.learning_rate`` and of a recipe's own."""
+    """Each system is trained with each of these and the first seed; the best on development rows is used for all
+    seeds. It applies to all stages, in place of ``training.learning_rate`` and the recipe's own."""
 
 
 class RunSettings(_Section):
-    """A whole run file. Each kind adds its sections, and those below at the place where a file has them."""
+    """A whole run file. Each kind adds its sections, and those below in the usual order of a file."""
 
     dependents: ClassVar[Dependents] = ((r"training\.(?!max_length)", STUDENTS), SEARCH)
 
     has_temperature: ClassVar[bool] = False
-    """Whether the student's is fitted on ``data.dev``."""
+    """Whether the student's temperature is fitted on ``data.dev``."""
 
     if TYPE_CHECKING:
         task: Any
@@ -90,11 +90,11 @@ class RunSettings(_Section):
     def _dev_rows_are_read(self) -> Self:
         unread = self.search is None and not self.has_temperature
         if unread and getattr(self.data, "dev", None) is not None:
-            raise ValueError("data.dev: development rows are what search chooses by. Add search, or leave them out")
+            raise ValueError("data.dev: development rows are for search. Add search, or leave them out")
         return self
 
     def fillings(self) -> list[Filling]:
-        """Return what is filled in, in order, once every value is sound, and the setting that a fault of it is about.
+        """Return the steps that fill in values after all are checked, in order, each with the setting it concerns.
 
         Each returns the run with more of it spelled out, or raises `ConfigError`.
         """
@@ -102,7 +102,7 @@ class RunSettings(_Section):
 
     @property
     def trainings(self) -> int:
-        """How often each system is trained: with each rate that is tried, then with each further seed."""
+        """Return how often each system is trained: with each tried rate, then with each further seed."""
         return len(self.seeds) - 1 + (len(self.search.learning_rate) if self.search is not None else 1)
 
 
@@ -110,29 +110,29 @@ Filling = tuple[tuple[str, ...], Callable[[Any], Any]]
 
 
 class Data(_Section):
-    """Where the rows are: files (JSON Lines, CSV, Parquet), folders of them, or ``hub:org/name``."""
+    """The rows: files (JSON Lines, CSV, Parquet), folders of them, or ``hub:org/name``."""
 
     train: Sources
     """Training rows, labelled or not; several sources are joined."""
     test: Sources | None = None
-    """Held-out rows that the report is about; default: `test_size` of the labelled
-    training rows (of all where none is labelled), taken out by a fixed seed."""
+    """Held-out rows for the report; default: `test_size` of the labelled training rows
+    (of all if none is labelled), taken out with a fixed seed."""
     dev: Sources | None = None
-    """Rows that are never trained on: `search` chooses by them, and a classifier's temperature (``calibration.json``)
-    is fitted on them. Default: `search` keeps a tenth of the labelled training rows back, and there is no
+    """Rows that are never trained on: for the choices of `search` and the fit of a classifier's temperature
+    (``calibration.json``). Default: `search` holds out a tenth of the labelled training rows, and there is no
     temperature."""
     test_size: Annotated[float, Field(gt=0, lt=1)] = 0.1
     on_bad_row: Literal["stop", "quarantine"] = "stop"
-    """``quarantine``: leave bad rows out and write them, with the reason, beside the run."""
+    """``quarantine``: leave bad rows out and write them, with the reason, to the run folder."""
 
 
 class FromTeacher(_Section):
-    """A student of copied teacher layers."""
+    """A student made of copied teacher layers."""
 
     layers: Literal["first", "last", "uniform", "spread"] | list[int] = "spread"
-    """Which teacher layers, by name or counted from 1."""
+    """The teacher layers, by name or counted from 1."""
     keep: Annotated[int, Field(gt=0, le=10**6)] | None = None
-    """How many, with a name."""
+    """Number of layers, with a name."""
 
     @model_validator(mode="after")
     def _keep_goes_with_a_name(self) -> FromTeacher:
@@ -164,7 +164,7 @@ class Student(_Section):
 
 
 _LARGEST_SEED = 2**32 - 1
-"""Of numpy's global generator, which the Hugging Face trainer seeds."""
+"""Largest seed of numpy's global generator, which the Hugging Face trainer seeds."""
 
 
 class NamedRecipe(BaseModel):
@@ -173,7 +173,7 @@ class NamedRecipe(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     kind: ClassVar[str]
-    """Of the run."""
+    """Kind of task of the run."""
     name: str
 
     def build(self) -> Recipe:
@@ -186,7 +186,7 @@ class NamedRecipe(BaseModel):
 
     @property
     def key(self) -> str:
-        """What folders and tables call a system trained by it; plain words for anyone's own recipe."""
+        """The name in folders and tables of a system trained by it."""
         return self.name.rsplit(":", 1)[-1]
 
     @property
@@ -200,7 +200,7 @@ class NamedRecipe(BaseModel):
 
 
 def name_alone(value: Any) -> Any:
-    """Let a recipe's name stand for a recipe without arguments."""
+    """Convert a recipe's name to a recipe without arguments."""
     return {"name": value} if isinstance(value, str) else value
 
 

@@ -1,4 +1,4 @@
-"""A saved student with a head: its folder, loaded once it is asked for anything, and measured on rows."""
+"""A saved student with a head, loaded on first use, and its evaluation on rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["EvaluateOptions", "Read", "SavedHead", "evaluate_heads"]
 
 Outputs = dict[str, dict[int, NDArray[np.float32]]]
 Read = tuple[Encoded, Callable[[Update], NDArray[np.float32]]]
-"""Rows as a model reads them, and what predicts them."""
+"""Returns rows encoded for a model, and their predictor."""
 
 Task = TypeVar("Task", bound=BaseModel)
 
@@ -40,7 +40,7 @@ class SavedHead(Generic[Task]):
     Args:
         model: a folder that `limbeck distill` wrote.
         task: the class of its task.
-        head: what its outputs are of.
+        head: what its outputs are for.
 
     Raises:
         ModelError: cannot be loaded, is of another kind, or its ``task.json`` is damaged.
@@ -57,7 +57,7 @@ class SavedHead(Generic[Task]):
 
 
 class EvaluateOptions(Options):
-    """How a student is measured."""
+    """Options of the evaluation."""
 
     against: str | None = None
     """A second student of the kind, as the teacher."""
@@ -75,11 +75,11 @@ def evaluate_heads(
 
     Args:
         kind: of the task.
-        models: the student and perhaps a teacher by their paths, the student first.
-        read: returns the rows as a model reads them.
+        models: the student and optionally a teacher by their paths, the student first.
+        read: returns the rows encoded for a model.
         measure: returns all figures.
         rows: number of rows.
-        progress: shows how far it is.
+        progress: shows the progress.
 
     Raises:
         ModelError: the two have different outputs.

@@ -1,4 +1,4 @@
-"""A saved student that gives each text or pair a row of outputs: what numbers and several labels share."""
+"""A saved student with a row of outputs for each text or pair: for regression and multi-label classification."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class SavedTargets(Generic[Task]):
     model: str
     """A folder that `limbeck distill` wrote."""
     students: str
-    """What such students are called in messages."""
+    """The word for such students in messages."""
     task: type[Task]
     read: Callable[[str, Task, list[str]], tuple[TargetRows[Any], NDArray[np.float64]]]
-    """Reads held-out rows, and their gold targets, of the outputs by their names."""
+    """Reads held-out rows with their gold targets, for outputs given by name."""
     answer: Callable[[Array, list[str]], dict[str, Any]]
-    """What a row of outputs says."""
+    """Converts a row of outputs to an answer."""
     measure: Callable[[Sequence[System], Mapping[str, Mapping[int, Array]], NDArray[np.float64], list[str]], Measured]
 
     predict_options = Options

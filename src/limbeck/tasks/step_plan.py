@@ -1,8 +1,8 @@
-"""What a run of models with a head will need of memory, item by item, before anything is loaded.
+"""The memory that a run of models with a head needs, item by item, before anything is loaded.
 
-Models are made of their configurations on tensors without memory (`limbeck.models.step_memory`), and one training
-step of each is traced with the longest rows of the run's own data. What is not tensors is measured: on a CPU the
-memory of this very process with the libraries loaded, on a GPU a reserve for the driver.
+Models are built from their configurations on tensors without storage (`limbeck.models.step_memory`), and one training
+step of each is traced with the longest rows of the run's own data. Memory outside tensors is measured: on a CPU the
+memory of this process with the libraries loaded, on a GPU a reserve for the driver.
 """
 
 from __future__ import annotations
@@ -38,41 +38,41 @@ __all__ = ["PlannedRun", "plan_steps"]
 
 _GPU_RESERVE_BYTES = 1e9
 _OVERHEAD, _OVERHEAD_OF_ADAPTERS = 0.25, 1.0
-"""What the allocator holds beside gradients and activations on a CPU, as shares of them that were measured
-(docs/results/plan.md). Adapters make many activations of one size, and a freed block is too small for the next of its
-size."""
+"""Memory that the allocator holds in addition to gradients and activations on a CPU, as measured shares of them
+(docs/results/plan.md). Adapters create many activations of the same size, and a freed block is too small for the next
+one."""
 _PREDICTED_ROWS = 64
 _SUGGESTED = Adapter(kind="lora", rank=8)
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """What a plan is made of, whatever the head is for."""
+    """The inputs of a plan, for any kind of head."""
 
     config: Any
     """The run: its ``training``, ``teacher.fine_tune``, ``student`` and ``recipes()``."""
     outputs: list[str]
-    """Names of what the head puts out."""
+    """Names of the head's outputs."""
     teacher: str | None
-    """Folder or hub name of a teacher with a head; ``None``: any other, which holds nothing while a student learns."""
+    """Folder or hub name of a teacher with a head; ``None``: any other, which needs no memory in training."""
     held_out: int
-    """Rows that are predicted."""
+    """Number of predicted rows."""
     longest: Callable[[Any, Any], tuple[int, int]]
-    """Returns the tokens of the longest training sequence and of the longest held-out one, as a teacher (or ``None``)
-    and a student without memory read them."""
+    """Returns the tokens of the longest training and held-out sequence, as read by a teacher (or ``None``) and a
+    student without storage."""
     runs_along: Callable[[Shapes], bool]
     """Whether the teacher is asked at every step, for models of these shapes."""
     head: Head = "rows"
     notes: tuple[str, ...] = ()
-    """What is not in the plan."""
+    """What the plan leaves out."""
 
     def make_teacher(self) -> Any:
-        """Return the teacher, of any weights."""
+        """Return the teacher, with arbitrary weights."""
         assert self.teacher is not None
         return self._new(self.teacher, self.config.teacher.trust_remote_code)
 
     def make_student(self, config: Any) -> Any:
-        """Return the student as `config` trains it, of any weights; 4-bit weights are counted apart."""
+        """Return the student as `config` trains it, with arbitrary weights; 4-bit weights are counted separately."""
         student = _with_padding(self._plain(config.student))
         if (adapter := config.student.adapter) is not None:
             add_adapter(student, adapter.model_copy(update={"kind": "lora"}) if adapter.kind == "qlora" else adapter)
@@ -98,8 +98,8 @@ def plan_steps(run: PlannedRun, available: float | None) -> MemoryPlan:
     """Return the memory that each part of a run needs on its device, and what to change.
 
     Args:
-        run: what it is made of.
-        available: bytes that there are; ``None``: as many as the device has.
+        run: the inputs of the plan.
+        available: available bytes; ``None``: those of the device.
 
     Raises:
         LimbeckError: tokenizers or configurations cannot be used.
@@ -107,14 +107,14 @@ def plan_steps(run: PlannedRun, available: float | None) -> MemoryPlan:
     planner = _Planner(run)
     available = available or device_memory_bytes()
     if available is None:
-        raise ConfigError("this system does not say how much memory there is: give it (limbeck plan --memory 8GB)")
+        raise ConfigError("this system does not report its memory: give it (limbeck plan --memory 8GB)")
     phases = planner.phases(run.config)
     plan = MemoryPlan(device(), phases, available, planner.batch_in_words(), [], planner.notes())
     return plan if plan.fits else replace(plan, advice=planner.advice(plan))
 
 
 def _with_padding(model: Any) -> Any:
-    """A classifier of several rows asks for a padding id; which one is all the same here."""
+    """Set any padding id, which a classifier of several rows requires."""
     if getattr(text_config(model), "pad_token_id", None) is None:
         text_config(model).pad_token_id = 0
     return model
@@ -129,11 +129,11 @@ def _as_trained(model: Any, training: Training) -> Any:
 
 
 def _overhead(model: StepMemory, *, adapted: bool) -> list[MemoryItem]:
-    """What the allocator of a process on a CPU holds beside the tensors of a step."""
+    """Return what the allocator on a CPU holds in addition to the tensors of a step."""
     if device() != "cpu":
         return []
     share = _OVERHEAD_OF_ADAPTERS if adapted else _OVERHEAD
-    words = f"{share:.0%} of gradients and activations: freed, and too small for what comes next"
+    words = f"{share:.0%} of gradients and activations: freed, and too small for later tensors"
     return [MemoryItem("allocator", share * model.step_bytes, words)]
 
 
@@ -150,7 +150,7 @@ class _Planner:
             bare = Shapes(0, 0, depth(student), width(student))
             self.pair = bare if teacher is None else shapes(teacher, student)
             self.tokens, self.held_out_tokens = run.longest(teacher, student)
-        # After the models are made, which loads the libraries that they need.
+        # After the models are built, which loads the libraries that they need.
         self.reserve = (
             MemoryItem("Python and libraries", resident_memory_bytes(), "measured: this process, libraries loaded")
             if device() == "cpu"
@@ -211,13 +211,11 @@ class _Planner:
 
     @staticmethod
     def _first_student(frozen: list[MemoryItem]) -> list[MemoryItem]:
-        """The student that the run is checked with stays loaded, and never moves to an accelerator."""
+        """Return the item of the student that the run is checked with, which stays loaded on the CPU."""
         if device() != "cpu":
             return []
         return [
-            MemoryItem(
-                "first student", sum(item.bytes for item in frozen), "the run is checked with it; it stays loaded"
-            )
+            MemoryItem("first student", sum(item.bytes for item in frozen), "used to check the run; it stays loaded")
         ]
 
     def _teacher_along(self, config: Any) -> list[MemoryItem]:
@@ -241,13 +239,13 @@ class _Planner:
         return Phase("predicting", [self.reserve, *self._teacher_weights(), *frozen, running])
 
     def batch_in_words(self) -> str:
-        """Return the batch that the figures are about."""
+        """Return the batch of the figures in words."""
         training = self.config.training
         micro = self._micro_rows(training)
         return f"{micro} rows of {self.tokens} tokens at a time, {training.batch_size} for each optimiser step"
 
     def notes(self) -> list[str]:
-        """Return what a reader must know of the figures."""
+        """Return remarks on the figures."""
         found = [] if self.config.student.adapter is None else adapter_notes(self.config.student.adapter)
         found += self.run.notes
         if device() != "cpu":
@@ -255,7 +253,7 @@ class _Planner:
         return found
 
     def advice(self, plan: MemoryPlan) -> list[str]:
-        """Return changes, each with what the run needs then, the first that suffices last."""
+        """Return changes, each with the memory needed then, up to the first that suffices."""
         words = [f"The run needs {readable(plan.worst.bytes)} while {plan.worst.name}, and there are "
                  f"{readable(plan.available)}."]  # fmt: skip
         for text, config in self._changes():
@@ -270,7 +268,7 @@ class _Planner:
         return [*words, "A smaller student or teacher, or a device with more memory, is needed."]
 
     def _changes(self) -> list[tuple[str, Any]]:
-        """The cheapest first: what changes no result, then what does."""
+        """Return changes, cheapest first: those that keep the results, then those that do not."""
         config, found = self.config, []
         micro = self._micro_rows(config.training)
         divisors = [n for n in range(micro - 1, 0, -1) if config.training.batch_size % n == 0]
@@ -286,7 +284,7 @@ class _Planner:
 
 
 def _with_micro_batches(config: Any, rows: int) -> Any:
-    """Return the run with smaller micro-batches, of the teacher's fine-tuning too where it has larger ones."""
+    """Return the run with smaller micro-batches, also in the teacher's fine-tuning if it has larger ones."""
     smaller = {"micro_batch_size": rows}
     changes: dict[str, Any] = {"training": config.training.model_copy(update=smaller)}
     fine_tune = config.teacher.fine_tune

@@ -1,4 +1,4 @@
-"""What a kind of task has in its folder: its run files and its code, under the same names in each."""
+"""The run files and code of a kind of task, under the same names in each folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["config_of_kind", "task_of", "task_of_kind"]
 
 
 def config_of_kind(kind: str) -> type[RunSettings]:
-    """Return the class of a kind's run files, without loading what carries them out."""
+    """Return the class of a kind's run files, without loading the code that runs them."""
     found: type[RunSettings] = _in_folder(kind, "config").CONFIG
     return found
 

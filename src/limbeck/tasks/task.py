@@ -1,4 +1,4 @@
-"""What a kind of task gives to a run: the protocols between `limbeck.runs.flow` and the folders of this package.
+"""The protocols between `limbeck.runs.flow` and the kinds of task in this package.
 
 A run is a list of systems, each with a start and stages. `Task` reads the rows, `TaskRun` knows the models and encoded
 rows of one run. Both return data; no kind inherits from another.
@@ -37,23 +37,23 @@ class PlannedStage:
     """Under ``stages/`` of the run folder. Systems whose stages share a folder share its weights."""
     training: Training
     title: str
-    """What the bar says."""
+    """Title of the progress bar."""
 
 
 @dataclass(frozen=True)
 class System:
-    """One row of the report: a model, and how it comes to be."""
+    """One row of the report: a model, and how it is made."""
 
     name: str
-    """In folders and records."""
+    """Name in folders and records."""
     role: Role
     stages: tuple[PlannedStage, ...] = ()
     budget: int | None = None
-    """Target labels that it may read, where a run compares budgets."""
+    """Target labels that it may use, if a run compares budgets."""
     title: str = ""
-    """In the report."""
+    """Title in the report."""
     recipe: str | None = None
-    """Key of the recipe that trains it, if one does."""
+    """Key of its recipe, if it has one."""
     control: bool = False
     """Whether it is trained on labels or completions alone, without a teacher."""
 
@@ -65,13 +65,13 @@ class Part:
     title: str
     items: int
     cost: float
-    """Of an item, in a unit that all parts share: roughly, parameters that are gone through."""
+    """Cost per item, in a unit common to all parts: roughly, parameters passed through."""
     kind: str
     """Parts of one kind take the same time for the same cost."""
 
     @classmethod
     def training(cls, title: str, steps: int, *, rows: int, parameters: int, writes: bool = False) -> Part:
-        """Return a part of optimiser steps over so many rows each: forward, and twice as much backward."""
+        """Return a part of optimiser steps over `rows` rows each: forward, and twice as much backward."""
         return cls(title, steps, 3.0 * rows * parameters, "training on texts it writes" if writes else "training")
 
     @classmethod
@@ -81,7 +81,7 @@ class Part:
 
 
 def predicting(system: str) -> str:
-    """Return what the bar says while a system answers the held-out rows."""
+    """Return the title of the bar while a system answers the held-out rows."""
     return f"predicting: {system.replace('_', ' ')}"
 
 
@@ -94,43 +94,43 @@ class RunRows(Protocol):
 
 
 class TaskRun(Protocol):
-    """One run at work: its models, its encoded rows, and what it found out so far."""
+    """One run: its models, its encoded rows, and its results so far."""
 
     progress: Progress
     costs: dict[str, StageCost]
-    """What each stage took, by its folder, in order; passes of the teacher have names of their own."""
+    """Cost of each stage, by its folder, in order; passes of the teacher have their own names."""
 
     def systems(self, seed: int) -> Sequence[System]:
-        """Return the systems of a seed, each after what it starts from; a teacher of all seeds with the first."""
+        """Return the systems of a seed, each after its starting point; a teacher of all seeds with the first."""
 
     def parts(self, system: System, seed: int) -> Sequence[Part]:
-        """Return what has a bar while `system` is trained and measured, in order."""
+        """Return the parts with a bar while `system` is trained and measured, in order."""
 
     def model(self, system: System, seed: int) -> Any:
-        """Return the model that a system starts as, on its device; the same for the same seed."""
+        """Return a system's model before training, on its device; the same for the same seed."""
 
     def stage(self, system: System, planned: PlannedStage, seed: int, model: Any) -> StageRun:
-        """Return all that a stage needs besides itself: rows in order, batches, the teacher."""
+        """Return the inputs of a stage: rows in order, batches, the teacher."""
 
     def measure(self, system: System, seed: int, model: Any) -> None:
-        """Let a system answer the held-out rows, or read what an earlier start of this run kept of it."""
+        """Answer the held-out rows with a system, or read the answers kept by an earlier start of this run."""
 
     def score(self, system: System, seed: int, model: Any) -> Measured:
-        """Return what is measured of a system that is tried, alone, on the development rows; in the main process."""
+        """Measure a trial on the development rows; in the main process."""
 
     def export(self, part: Path) -> None:
-        """Write the student into an empty folder; in the main process alone, as what follows."""
+        """Write the student into an empty folder; only in the main process, like what follows."""
 
     def compare(self, command: str) -> Results:
-        """Return the results of the run, after `export`; `command` makes it again."""
+        """Return the results of the run, after `export`; `command` reproduces it."""
 
 
 class Student(Protocol):
-    """A saved student at work. Weights are loaded with the first rows; `limbeck.tasks.options` checks options."""
+    """A saved student. Weights are loaded with the first rows; `limbeck.tasks.options` checks options."""
 
     @property
     def students(self) -> str:
-        """What such students are called in messages: "students that write"."""
+        """The word for such students in messages: "generative students"."""
 
     @property
     def predict_options(self) -> type[Options]:
@@ -154,37 +154,37 @@ class Task(Protocol):
     """A kind of task: the value of ``task.kind`` in a run file."""
 
     def settle(self, config: Any, folder: Path) -> Any:
-        """Return the run with what holds for its whole life filled in, such as today's date in prompts."""
+        """Fill in values that are fixed at the start of a run, such as today's date in prompts."""
 
     def read(self, config: Any, folder: Path | None) -> RunRows:
-        """Return checked rows. `folder` takes rows in quarantine; ``None`` writes nothing. Raises `LimbeckError`."""
+        """Return checked rows. `folder` is for rows in quarantine; ``None`` writes nothing. Raises `LimbeckError`."""
 
     def open(self, config: Any, rows: Any, folder: Path, progress: Progress) -> TaskRun:
-        """Load models, and check that they can do the run before any time is spent. Raises `LimbeckError`."""
+        """Load models, and check early that they suit the run. Raises `LimbeckError`."""
 
     def examine(self, config: Any, progress: Progress, in_folder: InFolder) -> list[Finding]:
-        """Return what the doctor finds: rows, models, lengths, losses, time. Nothing is trained or written."""
+        """Return the doctor's findings on rows, models, lengths, losses and time. Nothing is trained or written."""
 
     def plan(self, config: Any, available: float | None) -> MemoryPlan:
         """Return the memory that each part of a run needs. Raises `LimbeckError`.
 
         Args:
             config: the run.
-            available: bytes that there are; ``None``: as many as the device has.
+            available: available bytes; ``None``: those of the device.
         """
 
     def fill_store(self, config: Any, progress: Progress) -> tuple[int, float]:
-        """Ask the teacher about all training rows once, and keep what it says.
+        """Run the teacher over all training rows once, and keep its outputs.
 
         Returns:
-            How many rows were added, and the mean share of probability that was kept of each.
+            The number of added rows, and the mean kept share of probability.
 
         Raises:
-            LimbeckError: as `open`; `ConfigError` where runs of this kind have no store.
+            LimbeckError: as `open`; `ConfigError` if runs of this kind have no store.
         """
 
     def card(self, config: Any, results: Results, student: Path) -> str:
         """Return the model card of the student in a folder, as Markdown."""
 
     def load(self, model: str) -> Student:
-        """Return a saved student of this kind: the folder that a run wrote, or any model that can do the same."""
+        """Return a saved student of this kind: the folder that a run wrote, or any equivalent model."""

@@ -1,4 +1,4 @@
-"""The ``task.json`` of a student folder: what kind of student it is, and how it reads rows."""
+"""The ``task.json`` of a student folder: the kind of student, and how it reads rows."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["CALIBRATION_FILE", "TASK_FILE", "read_task", "student_kind", "studen
 
 TASK_FILE = "task.json"
 CALIBRATION_FILE = "calibration.json"
-"""The temperature that makes a classifier's probabilities honest."""
+"""The temperature that calibrates a classifier's probabilities."""
 Task = TypeVar("Task", bound=BaseModel)
 _ADVICE = "Write the student again, or copy its folder again"
 
 
 def _values(folder: str | Path) -> dict[str, Any]:
-    """Return what the file of a model, a folder or hub name, says; nothing where there is none.
+    """Return the content of a model's file (folder or hub name), empty if there is none.
 
     Raises:
         ModelError: there is no such model, or the file is damaged.
@@ -34,7 +34,7 @@ def _values(folder: str | Path) -> dict[str, Any]:
 def student_kind(folder: str | Path) -> str:
     """Return the kind of task of a student; a model without the file is a classifier. Raises `ModelError`."""
     kind = _values(folder).get("kind", DEFAULT_KIND)
-    if kind not in list(KINDS):  # a list, as what a damaged file says may have no hash
+    if kind not in list(KINDS):  # a list, as values of a damaged file may not be hashable
         raise ModelError(f"{Path(folder) / TASK_FILE} is damaged: kind: there is no kind of task {kind!r}. {_ADVICE}")
     return str(kind)
 
@@ -43,17 +43,17 @@ def read_task(folder: str | Path, model: type[Task], *, without: str | None = No
     """Return the file as a `model`, except the field `without`.
 
     Raises:
-        ModelError: it is damaged, or of another kind than `model`.
+        ModelError: it is damaged, or of a different kind from `model`.
     """
     values, wanted = _values(folder), model.model_fields["kind"].default
     if (kind := student_kind(folder)) != wanted:
         said = f"its {TASK_FILE} says {kind}" if values else f"it has no {TASK_FILE}"
-        raise ModelError(f"{folder} is no student of the kind {wanted}: {said}")
+        raise ModelError(f"{folder} is not a student of the kind {wanted}: {said}")
     return _checked(folder, {key: value for key, value in values.items() if key != without}, model)
 
 
 def student_max_length(folder: str | Path) -> int | None:
-    """Return the student's token limit; ``None`` where there is no file. Raises `ModelError` if it is damaged."""
+    """Return the student's token limit; ``None`` without the file. Raises `ModelError` if it is damaged."""
     values = _values(folder)
     return _checked(folder, values, _Limit).max_length if values else None
 

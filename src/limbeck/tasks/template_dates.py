@@ -1,8 +1,8 @@
-"""The day that chat templates write in a run: the one on which it, or its teacher's store, began.
+"""The date that chat templates write in a run: the day on which it, or its teacher's store, began.
 
-A template that writes today's would lay the same rows out otherwise tomorrow: a store would be of no use at midnight,
-and a run that goes on would train on other prompts. So the day is a setting (``task.date``, ``prompt.date``), filled
-in when a run begins and kept with all others in ``run.yaml``.
+A template that writes today's date would format the same rows differently tomorrow: a store would be useless after
+midnight, and a resumed run would train on other prompts. So the date is a setting (``task.date``, ``prompt.date``),
+filled in when a run begins and kept with all others in ``run.yaml``.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ __all__ = ["as_day", "dated_prompt", "day_of", "recorded_day", "with_day"]
 
 
 def dated_prompt(prompt: LabelPrompt, tokenizer: Any, folder: Path) -> LabelPrompt:
-    """Return a prompt with the day that a template writes, which `folder` keeps: of commands without a run file.
+    """Return a prompt with the date that a template writes, kept in `folder`, for commands without a run file.
 
     Raises:
-        ModelError: the template draws by chance.
-        StorageError: it cannot be kept.
+        ModelError: the template is random.
+        StorageError: the date cannot be kept.
     """
     if prompt.date is not None or prompt.layout == "plain":
         return prompt
@@ -57,12 +57,12 @@ def day_of(tokenizers: Sequence[Any], known: Sequence[date | None]) -> date | No
 
 
 def with_day(prompt: LabelPrompt, day: date | None) -> LabelPrompt:
-    """Return a prompt with a day, if it has none of its own."""
+    """Return a prompt with a day, if it does not have one."""
     return prompt if day is None or prompt.date is not None else prompt.model_copy(update={"date": day})
 
 
 def recorded_day(folder: Path, *sections: str) -> date | None:
-    """Return the day in the record of the run in `folder`, if there is one. What is wrong with it is said later."""
+    """Return the day in the record of the run in `folder`, if there is one. Its faults are reported later."""
     try:
         found, _ = parse_yaml((folder / RUN_FILE).read_text(encoding="utf-8"))
         for section in sections:
@@ -73,5 +73,5 @@ def recorded_day(folder: Path, *sections: str) -> date | None:
 
 
 def as_day(value: object) -> date | None:
-    """Read a day; nothing for nothing. Raises `ValueError`."""
+    """Parse a day; ``None`` for ``None``. Raises `ValueError`."""
     return date.fromisoformat(str(value)) if value else None

@@ -1,4 +1,4 @@
-"""What is a setting called here that goes by another name in the Hugging Face trainer and its example scripts?"""
+"""Our names for settings of the Hugging Face trainer and its example scripts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LENGTH = "training.max_length"
 _SCHEDULE = "training.schedule: linear or cosine"
 _WARMUP = "training.warmup_ratio, a share of the steps"
 _CHECKPOINTS = "training.checkpoints, the number of them in a stage"
-_GOES_ON = "nothing: the same command goes on where an earlier start of it ended"
+_GOES_ON = "nothing: the same command resumes an interrupted run"
 _TRAIN, _TEST = "data.train: files, folders of them, or hub:org/name", "data.test, the held-out rows"
 _WORDS = {
     "per_device_train_batch_size": f"{_MICRO}; and {_BATCH}",
@@ -52,7 +52,7 @@ _WORDS = {
     "save_steps": _CHECKPOINTS,
     "save_total_limit": _CHECKPOINTS,
     "output_dir": "output",
-    "overwrite_output_dir": "nothing: name another folder as output",
+    "overwrite_output_dir": "nothing: give another folder as output",
     "resume_from_checkpoint": _GOES_ON,
     "seed": "seeds, a list",
     "train_file": _TRAIN,
@@ -81,12 +81,12 @@ _WORDS = {
 
 
 def word_here(word: str, model: type[BaseModel]) -> str:
-    """Return what to write instead of `word` in a file of shape `model`; nothing where there is no advice.
+    """Return what to write instead of `word` in a file of shape `model`; empty without advice.
 
-    A setting that is known, but in other sections than the one where it stands, is named with these.
+    A setting that belongs to other sections is named with these.
     """
     fields = model.model_fields
-    if "training" not in fields:  # no run file
+    if "training" not in fields:  # not a run file
         return ""
     if (instead := _WORDS.get(word)) is not None:
         return f"the word here is {_in_this_file(instead, model)}"

@@ -86,7 +86,7 @@ def test_a_teacher_that_guesses_is_a_fault(sections: dict[str, Any], tmp_path: P
     sections["teacher"] = {"model": str(tmp_path / "random")}
     found = findings(sections)
     assert found["teacher"].level == "fault"
-    assert "nothing to give" in found["teacher"].message
+    assert "nothing to teach" in found["teacher"].message
 
 
 def test_few_steps_are_warned_of(sections: dict[str, Any]) -> None:

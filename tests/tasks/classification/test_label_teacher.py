@@ -215,7 +215,7 @@ def test_rows_that_the_prompt_shows_are_warned_of(unlabelled: dict[str, Any], tm
     assert trained_on >= 2
     assert demonstration_warnings(config, rows) == [  # type: ignore[arg-type]
         f"{held_out} held-out texts are demonstrations of the prompt; figures may be too good.",
-        f"{trained_on} training texts are demonstrations of the prompt: their labels were told, not asked.",
+        f"{trained_on} training texts are demonstrations of the prompt: their labels were given, not asked for.",
     ]
     assert findings(unlabelled)["demonstrations"].level == "warning"
 
@@ -246,7 +246,7 @@ def test_a_column_without_any_label_is_refused(taught: dict[str, Any]) -> None:
     [
         ({"teacher": {}}, "give exactly one of model, api, labels_from"),
         ({"teacher": {"model": "m", "labels_from": "said"}}, "give exactly one of model, api, labels_from"),
-        ({"teacher": {"model": "m", "confidence": "sure"}}, "confidence goes with labels_from"),
+        ({"teacher": {"model": "m", "confidence": "sure"}}, "confidence needs labels_from"),
         (
             {"teacher": {"labels_from": "said", "fine_tune": {"num_train_epochs": 1}}},
             "fine_tune is for a teacher with a classifier",
@@ -308,7 +308,7 @@ def test_a_local_teacher_whose_template_writes_the_date_reads_that_of_the_run(
     run = unlabelled | {"teacher": teacher, "recipe": {"name": "anon", "stages": 1}}
     note = findings(run)["date"]
     assert note.level == "note"
-    assert "whatever the day (teacher.prompt.date)" in note.message
+    assert "in this run it is always" in note.message
 
     asked: list[str] = []
 

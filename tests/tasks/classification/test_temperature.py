@@ -87,7 +87,7 @@ def test_what_cannot_be_calibrated_is_refused(student: Path, tmp_path: Path) -> 
     file.write_text('{"text": "the cat"}\n', encoding="utf-8")
     with pytest.raises(DataError, match="no row has a label in field 'label'"):
         calibrate(str(student), str(file), fields=None, progress=SilentProgress())
-    with pytest.raises(ConfigError, match="org/model is none"):
+    with pytest.raises(ConfigError, match="org/model is not a folder"):
         calibrate("org/model", str(file), fields=None, progress=SilentProgress())
 
 

@@ -89,7 +89,7 @@ def test_padding_is_that_of_the_log_packed_and_not(sections: dict[str, Any]) -> 
 def test_the_template_is_examined(tmp_path: Path) -> None:
     found = examine(text_sections(tmp_path, "chat"))
     assert found["losses"].level == "ok"
-    assert "chat template; the assistant's tokens alone" in found["template"].message
+    assert "chat template; only the assistant's tokens" in found["template"].message
     assert "<|im_end|>" in found["end token"].message
     # The teacher's own settings stop at </s>, which conversations may end with too.
     assert found["end token"].level == "ok"
@@ -105,9 +105,9 @@ def test_a_student_whose_own_settings_end_elsewhere(tmp_path: Path) -> None:
     found = examine(sections)
     assert found["end token"].level == found["own settings"].level == "note"
     assert "completions end with <|im_end|>, </s>; the student's own settings" in found["end token"].message
-    assert "end with </s>, so by them it would write on" in found["end token"].message
-    assert found["end token"].message.endswith("made here end with <|im_end|>, </s>")
-    names = "the student's own do_sample, repetition_penalty, temperature (generation_config.json) are not taken over"
+    assert "end with </s>, so it would continue past them" in found["end token"].message
+    assert found["end token"].message.endswith("distilled student end with <|im_end|>, </s>")
+    names = "the student's own do_sample, repetition_penalty, temperature (generation_config.json) are neither kept"
     assert found["own settings"].message.startswith(names)
     base.generation_config.update(eos_token_id=40, do_sample=False, temperature=None, repetition_penalty=None)
     sections["student"] = {"model": save(base, tokenizer, tmp_path / "none")}

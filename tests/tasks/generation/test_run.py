@@ -582,7 +582,7 @@ def test_results_and_report_say_what_was_measured(sections: dict[str, Any], tmp_
     folder = Path(sections["output"])
     assert Results.model_validate_json((folder / "results.json").read_text(encoding="utf-8")) == results
     assert (results.run.rows["train"], results.run.rows["test"], results.run.recipe) == (48, 12, "kd")
-    assert section(results, Writing).decoding == "the likeliest token, at most 6 tokens"
+    assert section(results, Writing).decoding == "the most likely token, at most 6 tokens"
     assert any("8 of 12 held-out prompts were answered" in warning for warning in results.warnings)
 
     page = (folder / "report.html").read_text(encoding="utf-8")
@@ -644,7 +644,7 @@ def test_development_rows_of_ones_own(sections: dict[str, Any]) -> None:
     assert rows.dev is not None
     assert (len(rows.train), len(rows.dev)) == (len(train_rows()), len(rows.test))
     assert rows.fingerprints.keys() == {"train", "test", "dev"}
-    with pytest.raises(ConfigError, match=r"data\.dev: development rows are what search chooses by"):
+    with pytest.raises(ConfigError, match=r"data\.dev: development rows are for search"):
         run_config({**sections, "search": None})
     few = Path(sections["data"]["train"])
     few.write_text("".join(few.read_text(encoding="utf-8").splitlines(keepends=True)[:38]), encoding="utf-8")

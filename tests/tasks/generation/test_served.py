@@ -168,7 +168,7 @@ def test_another_teacher_behind_the_same_name(served: dict[str, Any], server: Se
     server.faults = []  # those that no call met
     same = server.distributions
     server.distributions = lambda ids: [row[::-1] for row in same(ids)]
-    with pytest.raises(TeacherError, match="another teacher stands behind the name now"):
+    with pytest.raises(TeacherError, match="the name now belongs to another teacher"):
         fill(served)
     server.distributions = same
     served["teacher"]["server"]["model"] = "bigger"
@@ -217,7 +217,7 @@ def test_the_key_comes_from_the_environment_and_is_shown_nowhere(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"teacher": {"store": None}}, "Name a folder as teacher.store"),
+        ({"teacher": {"store": None}}, "Give a folder as teacher.store"),
         ({"teacher": {"fine_tune": {"max_steps": 1}}}, "the server has them"),
         ({"teacher": {"precision": "bf16"}}, "the server has them"),
         ({"student": {"from_teacher": {"layers": "first", "keep": 1}}}, "student.from_teacher copies layers"),

@@ -1,4 +1,4 @@
-"""How far a student's logits are from honest probabilities: one temperature, fitted on rows it has not seen."""
+"""Calibration of a student: one temperature, fitted on rows it has not seen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["calibrate_student", "dev_labels"]
 
 
 def calibrate_student(context: Context) -> Calibration | None:
-    """Fit the temperature of the context's student on ``data.dev``; ``None`` where the run has none."""
+    """Fit the temperature of the context's student on ``data.dev``; ``None`` if the run has none."""
     if context.rows.dev is None or context.config.data.dev is None:
         return None
     wanted, by = dev_labels(context.rows.dev, context.rows.labels)
@@ -28,10 +28,10 @@ def calibrate_student(context: Context) -> Calibration | None:
 
 
 def dev_labels(rows: Rows, labels: list[str]) -> tuple[NDArray[np.int64], str]:
-    """Return what the student's probabilities are held against: gold labels, or the teacher's where there are none.
+    """Return the labels to calibrate on: gold labels, or the teacher's if there are none.
 
     Raises:
-        DataError: no row has a label of either.
+        DataError: no row has either label.
     """
     gold = label_ids(rows, labels)
     if (gold >= 0).any():

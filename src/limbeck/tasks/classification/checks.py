@@ -1,6 +1,6 @@
-"""Find the usual reasons for a bad distillation before the money is spent.
+"""Find the usual reasons for a bad distillation before money is spent.
 
-Each check answers one question about the run and returns findings; nothing is trained or written.
+Each check returns findings on one aspect of the run; nothing is trained or written.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _FEW_STEPS = 200
 
 
 def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
-    """Return the findings on a run, the data's first, then the models', then the expected time.
+    """Return the findings on a run: on the data, then the models, then the expected time.
 
     Faults that make later checks impossible end the examination.
     """
@@ -114,7 +114,7 @@ def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[
 
 
 def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> list[Finding]:
-    """Check a run whose teacher is known by its labels; one with a prompt is not asked yet."""
+    """Check a run with a black-box teacher; one with a prompt is not asked yet."""
     asked = config.teacher.labels_from is None
     try:
         instead = unasked_teacher(config, rows) if asked else None
@@ -139,7 +139,7 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
 
 
 def _will_be_asked(config: RunConfig, rows: RunRows, progress: Progress) -> list[Finding]:
-    """Say how much is asked of the teacher, whether it is worth it as far as that costs nothing, and about its key."""
+    """Report the number of requests to the teacher, its worth if that is free to know, and its key."""
     teacher, texts = config.teacher, len(rows.train) + len(rows.test)
     try:
         worth = pilot_without_cost(config, rows, Path(config.output), progress)
@@ -148,10 +148,10 @@ def _will_be_asked(config: RunConfig, rows: RunRows, progress: Progress) -> list
     findings = [] if worth is None else [Finding("ok", "pilot", f"the teacher is {worth}")]
     words = f"will be asked about {texts} texts"
     if teacher.api is None:
-        return [*findings, Finding("note", "teacher", f"{words}; its accuracy shows then")]
+        return [*findings, Finding("note", "teacher", f"{words}; its accuracy is known after that")]
     each = len(rows.labels) if teacher.api.log_probs else teacher.samples
     why = "orders of the labels" if teacher.api.log_probs else "samples"
-    words += f" in {each} {why} each, {texts * each:,} answers; its accuracy shows then"
+    words += f" in {each} {why} each, {texts * each:,} answers; its accuracy is known after that"
     findings += [Finding("note", "teacher", words), _cost_of_asking(config, rows, teacher.api)]
     try:
         read_key(teacher.api)
@@ -161,7 +161,7 @@ def _will_be_asked(config: RunConfig, rows: RunRows, progress: Progress) -> list
 
 
 def _cost_of_asking(config: RunConfig, rows: RunRows, endpoint: ChatEndpoint) -> Finding:
-    """Estimate what the API is sent, before anything is; answers that a journal has already cost nothing."""
+    """Estimate the requests to the API; answers that are already in a journal cost nothing."""
     teacher, train = config.teacher, prompt_rows(config, rows.train)
     assert teacher.prompt is not None
     texts = [*train, *prompt_rows(config, rows.test)]
@@ -179,7 +179,7 @@ def _cost_of_asking(config: RunConfig, rows: RunRows, endpoint: ChatEndpoint) ->
         if found.usd is not None
         else "; with teacher.api.prices also in dollars"
     )
-    return Finding("note", "cost", f"{words}. What the journal has already is not asked again")
+    return Finding("note", "cost", f"{words}. Answers in the journal are not asked for again")
 
 
 def _given_labels_are_worth_it(teacher: LabelTeacher, rows: RunRows) -> list[Finding]:
@@ -194,7 +194,7 @@ def _given_labels_are_worth_it(teacher: LabelTeacher, rows: RunRows) -> list[Fin
     words += f", right on {share_text(right, digits=0)} of {known.sum()} rows with a gold label (the most frequent "
     words += f"one: {share_text(most_frequent, digits=0)})"
     if right <= most_frequent:
-        return [Finding("fault", "teacher", f"{words}. Such a teacher has nothing to give: is this the right field?")]
+        return [Finding("fault", "teacher", f"{words}. Such a teacher has nothing to teach: is this the right field?")]
     return [Finding("ok", "teacher", words)]
 
 
@@ -204,13 +204,13 @@ def _adapter(config: RunConfig, student: Any) -> list[Finding]:
         return []
     trained, whole = trainable_parameters(student), all_parameters(student)
     share = share_text(trained / whole, digits=2)
-    words = f"{adapter.kind} trains {trained:,} of {whole:,} parameters ({share}), the head included"
+    words = f"{adapter.kind} trains {trained:,} of {whole:,} parameters ({share}), including the head"
     return [Finding("note", "adapter", words), *(Finding("warning", "adapter", n) for n in adapter_notes(adapter))]
 
 
 def _balance(rows: RunRows) -> list[Finding]:
     if not rows.labelled:
-        words = "no training row has a gold label, and this recipe needs none: the teacher's answers are learnt"
+        words = "no training row has a gold label, and this recipe needs none: it learns the teacher's answers"
         return [Finding("note", "labels", words)]
     counts = np.bincount(rows.train_labels[rows.train_labels >= 0], minlength=len(rows.labels))
     absent = [rows.labels[i] for i in np.flatnonzero(counts == 0)]
@@ -222,7 +222,7 @@ def _balance(rows: RunRows) -> list[Finding]:
         rarest = int(np.where(counts > 0, counts, len(rows.train)).argmin())
         common, rare = rows.labels[counts.argmax()], rows.labels[rarest]
         words = f"'{common}' has {present.max()} rows, '{rare}' only {present.min()}"
-        findings.append(Finding("warning", "labels", f"{words}: look at macro F1 rather than accuracy"))
+        findings.append(Finding("warning", "labels", f"{words}: use macro F1 rather than accuracy"))
     if not findings:
         findings.append(Finding("ok", "labels", f"{present.min()} to {present.max()} labelled rows for each label"))
     return findings
@@ -233,7 +233,7 @@ def _gold(config: RunConfig, rows: RunRows) -> list[Finding]:
         return []
     words = f"none of the {len(rows.test)} held-out rows has a label in field '{config.task.label}'"
     advice = "the report will have no accuracy. Is task.label the right field?"
-    # A share of unlabelled training rows has none by choice; a file of its own hardly so.
+    # A split of unlabelled training rows has none by design; a separate file hardly does.
     level: Literal["note", "warning"] = "note" if config.data.test is None else "warning"
     return [Finding(level, "held-out labels", f"{words}: {advice}")]
 
@@ -267,7 +267,7 @@ def _tokens_and_layers(config: RunConfig, teacher: Any, student: Any, same_token
         words = f"recipe '{config.recipes()[closely[0]].name}' compares token by token, but the token ids differ"
         return [Finding("fault", "tokenizers", words)]
     n, d, m, own_d, *_ = pair
-    words = "write the same token ids" if same_tokens else "write different token ids; this recipe does not mind"
+    words = "write the same token ids" if same_tokens else "write different token ids, which this recipe allows"
     return [
         Finding("ok", "layers", f"teacher {n} x {d}, student {m} x {own_d}"),
         Finding("ok", "tokenizers", f"teacher and student {words}"),
@@ -275,7 +275,7 @@ def _tokens_and_layers(config: RunConfig, teacher: Any, student: Any, same_token
 
 
 def _padding(teacher: Any, student: Any) -> list[Finding]:
-    """Warn of models whose answers to a row change with the rows beside it: no padding suits them."""
+    """Warn of models whose answer to a row changes with the other rows of a batch: no padding suits them."""
     paddings = {"teacher": teacher, "student": student}
     found = {who: getattr(model, "batch_padding", None) for who, model in paddings.items()}
     return [
@@ -332,7 +332,7 @@ def _teacher_is_worth_it(
     )
     if loss >= guessing or right <= before[0]:
         advice = "is it trained for this task, and are its labels in the order of task.labels?"
-        return [Finding("fault", "teacher", f"{words}. Such a teacher has nothing to give: {advice}")]
+        return [Finding("fault", "teacher", f"{words}. Such a teacher has nothing to teach: {advice}")]
     return [Finding("ok", "teacher", words)]
 
 
@@ -345,7 +345,7 @@ def _right_and_loss(logits: NDArray[np.float32], gold: NDArray[np.int64]) -> tup
 def _expected_time(
     config: RunConfig, rows: RunRows, models: dict[str, tuple[Any, Encoded]], taught: int
 ) -> list[Finding]:
-    """Time the models forward on a sample, each on rows as it reads them, and count passes.
+    """Time forward passes of the models on a sample, each with its own encoding, and count passes.
 
     A training step costs about three forward passes.
     """
@@ -357,14 +357,14 @@ def _expected_time(
     if config.teacher.fine_tune is not None:
         fine_tune = config.teacher.fine_tune
         seconds += 3 * per_row["teacher"] * fine_tune.total_steps(rows.labelled) * fine_tune.batch_size
-    return [Finding("note", "time", f"about {_duration(seconds)} on this machine, evaluation not counted")]
+    return [Finding("note", "time", f"about {_duration(seconds)} on this machine, without evaluation")]
 
 
 def _few_steps(config: RunConfig, rows: RunRows, taught: int) -> list[Finding]:
     steps = budget_steps(config, rows, taught)
     if steps >= _FEW_STEPS:
         return []
-    words = f"{steps} optimiser steps are few: a new head and rare classes take some hundreds"
+    words = f"{steps} optimiser steps are few: a new head and rare classes need a few hundred"
     return [Finding("warning", "steps", f"{words}; raise training.num_train_epochs, or give training.max_steps")]
 
 

@@ -35,7 +35,7 @@ class _Section(BaseModel):
 
 
 class Teacher(_Section):
-    """Whom the student learns from: exactly one of `model`, `api` and `column`."""
+    """The teacher: exactly one of `model`, `api` and `labels_from`."""
 
     model: str | None = None
     """A folder in Hugging Face format or a hub name: a fine-tuned classifier, or a pretrained encoder; with `prompt`
@@ -43,33 +43,33 @@ class Teacher(_Section):
     fine_tune: Training | None = None
     """Fine-tune it on the labelled rows first."""
     api: ChatEndpoint | None = None
-    """An OpenAI-compatible API, which is told `prompt`."""
+    """An OpenAI-compatible API, asked with `prompt`."""
     prompt: LabelPrompt | None = None
-    """How the teacher is asked for a label."""
+    """The prompt that asks the teacher for a label."""
     calibration: list[Literal["contextual", "temperature"]] = []
-    """What is done to a prompted teacher's probabilities, in order. ``contextual``: divide by its answers to inputs
-    that say nothing. ``temperature``: fitted on the training rows that have a gold label."""
+    """Calibration of a prompted teacher's probabilities, in order. ``contextual``: divide by its answers to
+    content-free inputs. ``temperature``: fitted on the training rows with a gold label."""
     samples: Annotated[int, Field(ge=1, le=1000)] = 10
-    """Answers to each text, of an API without log-probabilities."""
+    """Answers per text, for an API without log-probabilities."""
     orders_must_agree: bool = False
-    """Leave out training rows whose label changes with the order of the options; of an API with log-probabilities."""
+    """Leave out training rows whose label changes with the order of the options; for an API with log-probabilities."""
     pilot: Annotated[int, Field(ge=0, le=10_000)] = 40
-    """Labelled rows that a prompted teacher is asked about first; the run ends if it is no better on them than always
-    the most frequent label. 0: none."""
+    """Labelled rows that a prompted teacher is asked about first; the run stops if it is no better on them than always
+    giving the most frequent label. 0: none."""
     journal: str | None = None
-    """File that keeps an API's answers; default: in the run folder. Runs may share one."""
+    """File with an API's answers, which several runs may share; default: in the run folder."""
     labels_from: str | None = None
-    """Field of the rows with the label that a teacher gave; there is no model then."""
+    """Field of the rows with the teacher's label; there is no model then."""
     confidence: str | None = None
-    """Field with how sure the teacher was, from 0 to 1; default: it counts as certain."""
+    """Field with the teacher's confidence, from 0 to 1; default: certain."""
     rationale: str | None = None
-    """Field of the rows with the teacher's rationale in English, where a recipe learns from it."""
+    """Field of the rows with the teacher's rationale in English, for recipes that learn from it."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Only for models whose authors you trust."""
 
     @property
     def is_classifier(self) -> bool:
-        """Whether the teacher has class logits of its own, rather than labels for the rows."""
+        """Whether the teacher has its own class logits, rather than labels for the rows."""
         return self.model is not None and self.prompt is None
 
     @model_validator(mode="after")
@@ -80,11 +80,11 @@ class Teacher(_Section):
         if self.fine_tune is not None and not self.is_classifier:
             raise ValueError("fine_tune is for a teacher with a classifier's model; labels and prompts are final")
         if self.labels_from is None and self.confidence is not None:
-            raise ValueError("confidence goes with labels_from, the field with the teacher's label")
+            raise ValueError("confidence needs labels_from, the field with the teacher's label")
         if self.api is not None and self.prompt is None:
-            raise ValueError("api needs a prompt: how the teacher is asked for a label")
+            raise ValueError("api needs a prompt, which asks the teacher for a label")
         if self.labels_from is not None and self.prompt is not None:
-            raise ValueError("prompt is for a teacher that is asked; a column holds its answers")
+            raise ValueError("prompt is for a teacher that is asked; with labels_from the rows hold its answers")
         if self.calibration and self.prompt is None:
             raise ValueError("calibration is for a teacher with a prompt")
         if self.journal is not None and self.api is None:
@@ -95,22 +95,22 @@ class Teacher(_Section):
 
 
 class ClassifierStudent(Student):
-    """The small model, and what of it is trained."""
+    """The small model, and the part of it that is trained."""
 
     adapter: Adapter | None = None
-    """Train an adapter and the classification head, and leave all else as it is; default: train everything."""
+    """Train only an adapter and the classification head; default: train everything."""
     head: Literal["linear", "verbaliser"] = "linear"
-    """``linear``: a map from the states of the last layer, trained from the start. ``verbaliser``: a causal language
-    model's own words, the probability of writing each label behind a prompt."""
+    """``linear``: a map from the states of the last layer, trained from scratch. ``verbaliser``: a causal language
+    model's probability of each label after a prompt."""
     prompt: LabelPrompt | None = None
-    """What a text is put into, with ``head: verbaliser``; default: the teacher's prompt, or the text and a heading."""
+    """The prompt around a text with ``head: verbaliser``; default: the teacher's prompt, or the text and a heading."""
 
     @model_validator(mode="after")
     def _words_of_a_model(self) -> ClassifierStudent:
         if self.head == "verbaliser" and self.model is None:
             raise ValueError("head: verbaliser needs a causal language model with trained weights: give model")
         if self.head == "linear" and self.prompt is not None:
-            raise ValueError("prompt goes with head: verbaliser; a linear head reads the text as it is")
+            raise ValueError("prompt needs head: verbaliser; a linear head reads the text as it is")
         return self
 
 
@@ -132,9 +132,9 @@ class RunConfig(RunSettings):
     recipe: Annotated[ClassifierRecipe, BeforeValidator(name_alone)]
     training: Training = Training()
     search: RateSearch | None = None
-    """Find each system's own learning rate first."""
+    """Search for each system's learning rate first."""
     seeds: Seeds = [0]
-    """One student is trained for each; three or more allow a test over seeds."""
+    """One student is trained per seed; a test over seeds needs three or more."""
     baselines: list[Annotated[ClassifierRecipe, BeforeValidator(name_alone)]] = [ClassifierRecipe(name="fine_tune")]
     """Recipes of students to compare with: from the same start, with the same steps, batches and seeds."""
     output: OutputFolder
@@ -145,11 +145,11 @@ class RunConfig(RunSettings):
     @model_validator(mode="after")
     def _student_of_a_teacher_without_weights(self) -> RunConfig:
         if not self.teacher.is_classifier and self.student.model is None:
-            raise ValueError("student: this teacher has no layers and no tokenizer to take over; give student.model")
+            raise ValueError("student: this teacher has no layers or tokenizer to copy; give student.model")
         return self
 
     def fillings(self) -> list[Filling]:
-        """Return what is filled in once every value is sound: arguments of recipes, and prompts that name labels."""
+        """Return the steps that fill in values after all are checked: arguments of recipes, and labels in prompts."""
         return [
             (("recipe",), lambda config: with_recipe(config, _offers(config))),
             (("baselines",), lambda config: with_baselines(config, list(_offers(config)))),
@@ -162,10 +162,10 @@ class RunConfig(RunSettings):
 
 
 def _described(config: RunConfig) -> RunConfig:
-    """Put what the task says of its labels into the prompts, which are then recorded as they are read.
+    """Put the task's descriptions of labels into the prompts, which are then recorded as they are read.
 
     Raises:
-        ConfigError: a prompt says something else.
+        ConfigError: a prompt contradicts them.
     """
     sections: dict[str, Teacher | ClassifierStudent] = {"teacher": config.teacher, "student": config.student}
     for name, section in sections.items():
@@ -176,7 +176,7 @@ def _described(config: RunConfig) -> RunConfig:
 
 
 def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
-    """Yield what recipes miss in this run, and options that are for some recipes only."""
+    """Yield what recipes miss in this run, and options that are only for some recipes."""
     teacher, student, states = config.teacher, config.student, (Capability.HIDDEN_STATES, Capability.FIRST_STATES)
     others = "Use a recipe on class probabilities (kd; anon without hidden_weight), or another teacher"
     if teacher.model is None:

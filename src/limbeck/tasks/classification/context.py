@@ -1,4 +1,4 @@
-"""What the steps of one classification run share: rows, models, encodings, and the figures they fill in."""
+"""The shared context of a classification run: rows, models, encodings, and the collected outputs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ __all__ = ["Context", "ModelTeacher", "set_up"]
 
 @dataclass(frozen=True)
 class ModelTeacher:
-    """A teacher with weights, and the rows as it reads them."""
+    """A teacher with weights, and the rows encoded for it."""
 
     model: Any
     tokenizer: Any
@@ -55,7 +55,7 @@ class ModelTeacher:
 
 @dataclass
 class Context:
-    """What the steps of one run share."""
+    """The shared context of one run."""
 
     config: RunConfig
     folder: Path
@@ -66,20 +66,20 @@ class Context:
     """The student's."""
     max_length: int
     train: Encoded
-    """The training rows as the student reads them."""
+    """The training rows encoded for the student."""
     test: Encoded
     student: Any
     rationales: EncodedRationales | None = None
-    """The teacher's rationales of the training rows, where the student learns them."""
+    """The teacher's rationales for the training rows, if the student learns them."""
     warnings: list[str] = field(default_factory=list)
-    """What a reader of the figures must know of what was found on the way."""
+    """Remarks from the run for readers of the figures."""
     costs: dict[str, StageCost] = field(default_factory=dict)
-    """What each stage took, by its folder, and what the teacher's pass over the rows did."""
+    """Cost of each stage, by its folder, and of the teacher's pass over the rows."""
     logits: dict[str, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
 
     @property
     def same_tokens(self) -> bool:
-        """Whether both models read the same ids at the same places, on the rows of this very run."""
+        """Whether both models read the same token ids on the rows of this run."""
         if isinstance(self.teacher, LabelTeacher):
             return False
         teacher = self.teacher.train
@@ -87,13 +87,13 @@ class Context:
 
     @property
     def taught(self) -> NDArray[np.bool_]:
-        """Which training rows the teacher has an answer for."""
+        """Whether the teacher has an answer for each training row."""
         if isinstance(self.teacher, LabelTeacher):
             return self.teacher.train.kept_N
         return np.ones(len(self.rows.train), dtype=np.bool_)
 
     def pair(self, student: Any) -> Shapes:
-        """Return depth and width of both models; a teacher that is known by its labels alone has none."""
+        """Return depth and width of both models; a black-box teacher has none."""
         teacher = self.teacher.states if isinstance(self.teacher, LabelTeacher) else self.teacher
         if teacher is None:
             return Shapes(0, 0, depth(student), width(student))
@@ -125,7 +125,7 @@ class Context:
         return make_batch
 
     def predict(self, system: str, seed: int, model: Any) -> None:
-        """Predict the held-out rows, or read the prediction that an earlier start of this run made."""
+        """Predict the held-out rows, or read the predictions of an earlier start of this run."""
         by_teacher = system == "teacher" and isinstance(self.teacher, ModelTeacher)
         encoded = self.teacher.test if by_teacher and isinstance(self.teacher, ModelTeacher) else self.test
         name = f"{system}-seed{seed}"
@@ -137,7 +137,7 @@ class Context:
         )
 
     def logits_of(self, title: str, model: Any, encoded: Encoded) -> NDArray[np.float32]:
-        """Return a model's logits of rows, with a bar."""
+        """Return a model's logits for rows, with a progress bar."""
         with self.progress.track(title, len(encoded.lengths)) as update:
             return predict_logits(model, encoded, update=update)
 
@@ -145,9 +145,9 @@ class Context:
 def set_up(
     config: RunConfig, folder: Path, rows: RunRows, progress: Progress, label_teacher: LabelTeacher | None = None
 ) -> Context:
-    """Load the models, check that they can do the run, tokenise all rows, and get a prompted teacher's labels.
+    """Load the models, check that they suit the run, tokenise all rows, and get a prompted teacher's labels.
 
-    `label_teacher` stands in for a teacher that is known by its labels.
+    `label_teacher` replaces a black-box teacher.
 
     Raises:
         LimbeckError: a model cannot be loaded or does not fit, or the teacher's labels cannot be used.
@@ -189,7 +189,7 @@ def set_up(
 
 
 def _reads_states(config: RunConfig) -> bool:
-    """Whether a recipe reads the hidden states of the causal model that is the teacher."""
+    """Whether a recipe reads the hidden states of a causal teacher."""
     return config.teacher.model is not None and bool(_on_states(config))
 
 
@@ -202,17 +202,17 @@ def _on_states(config: RunConfig) -> dict[str, Recipe]:
 def _require_same_prompts(
     config: RunConfig, student: Any, rows: Rows, encoded: Encoded, teacher: PromptedModel, limit: int
 ) -> None:
-    """Refuse a student that reads other tokens than its prompted teacher, or more than it can read, or is deeper.
+    """Refuse a student with other tokens than its prompted teacher, with longer prompts, or with more layers.
 
     Raises:
-        ConfigError: names the field.
+        ConfigError: the student does not fit; names the field.
         ModelError: as `token_limit`.
     """
     recipes = _on_states(config)
     recipe = f"recipe '{next(iter(recipes))}' with these arguments compares hidden states token by token"
     if not isinstance(student, LabelScorer):
         raise ConfigError(
-            f"student.head: {recipe}, and a linear head reads the bare text, the teacher its prompt. "
+            f"student.head: {recipe}, but a linear head reads the plain text, and the teacher its prompt. "
             "Use head: verbaliser, or leave out hidden_weight"
         )
     if config.student.prompt is not None and config.student.prompt != config.teacher.prompt:

@@ -1,4 +1,4 @@
-"""The days in the prompts of a classification run; see `limbeck.tasks.template_dates`."""
+"""The dates in the prompts of a classification run; see `limbeck.tasks.template_dates`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["date_notes", "with_label_dates"]
 
 
 def with_label_dates(config: RunConfig, folder: Path) -> RunConfig:
-    """Return a run of a classifier with the days in the prompts of local models, where a template asks for them.
+    """Return a classification run with dates in the prompts of local models, if a template asks for them.
 
     Raises:
-        ModelError: a tokenizer cannot be loaded, or its template draws by chance.
+        ModelError: a tokenizer cannot be loaded, or its template is random.
     """
     teacher, student = config.teacher, config.student
     asked = teacher.prompt
@@ -38,11 +38,11 @@ def with_label_dates(config: RunConfig, folder: Path) -> RunConfig:
 
 
 def date_notes(config: RunConfig) -> Iterator[str]:
-    """Yield what is to be said of the days in a run's prompts."""
+    """Yield remarks on the dates in a run's prompts."""
     for name, prompt in (("teacher", config.teacher.prompt), ("student", config.student.prompt)):
         if prompt is not None and prompt.date is not None:
             yield (
-                f"the {name}'s chat template asks for today's date; in this run it is {prompt.date} whatever the day "
+                f"the {name}'s chat template asks for today's date; in this run it is always {prompt.date} "
                 f"({name}.prompt.date)"
             )
 

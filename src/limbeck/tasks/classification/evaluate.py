@@ -1,4 +1,4 @@
-"""How good is this model on these rows? With another model beside it, if wanted."""
+"""Evaluation of a model on rows, with an optional second model."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def evaluate(model: str, data: str, *, against: str | None, fields: Fields | Non
         model: a student folder, or any fine-tuned classifier.
         data: rows to read.
         against: a second model, as the teacher; fidelity to it is measured as well.
-        fields: where text and label are in the rows; ``None``: as the model's ``task.json`` says.
-        progress: shows how far it is.
+        fields: the fields of text and label; ``None``: as in the model's ``task.json``.
+        progress: shows the progress.
 
     Raises:
         ModelError: a model cannot be loaded, or the two have different labels.
@@ -58,8 +58,7 @@ def evaluate(model: str, data: str, *, against: str | None, fields: Fields | Non
     facts = Facts(kind="classification", name=model, recipe="", seeds=[0], rows={"test": len(rows)})
     measured = measure_classification(systems, HeldOut(rows, label_ids(rows, labels), labels))
     unlabelled = (
-        f"No row of {data} has a label, so nothing is known of how often the model is right. --text and --label "
-        "name the fields."
+        f"No row of {data} has a label, so the accuracy of the model is unknown. --text and --label give the fields."
     )
     warnings = [] if any(label is not None for label in rows.label) else [unlabelled]
     return assemble(facts, measured, sections=[Speeds(systems=speeds)], warnings=warnings)

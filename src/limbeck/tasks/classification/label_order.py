@@ -1,4 +1,4 @@
-"""Whether the labels stand in the order of the teacher's outputs, where the teacher does not name them."""
+"""Check that the labels are in the order of the teacher's outputs, if the teacher does not name them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ROWS, _SHOWN = 256, 5
 
 
 def order_is_open(config: RunConfig) -> bool:
-    """Whether the order of the teacher's outputs is the run's word, or a guess."""
+    """Whether the order of the teacher's outputs is only given by the run file, or a guess."""
     teacher = config.teacher
     if not teacher.is_classifier or teacher.fine_tune is not None:
         return False
@@ -52,12 +52,12 @@ def check_label_order(
 
     Args:
         config: the run.
-        labels: in the order that the run takes for granted.
+        labels: in the order that the run assumes.
         given_N: the index of the teacher's largest output for labelled rows.
         gold_N: their gold labels, by their index in `labels`.
 
     Raises:
-        ModelError: another order fits the labelled rows better than chance would have it; it names that order.
+        ModelError: another order fits the labelled rows significantly better; it gives that order.
     """
     found = best_order(given_N, gold_N, labels)
     model, guess = config.teacher.model, config.task.labels is None
@@ -65,10 +65,10 @@ def check_label_order(
     if found.is_wrong:
         exchanged = [name for name, index in zip(labels, found.order, strict=True) if name != index]
         raise ModelError(
-            f"teacher {model} has no label names, and the order of its outputs is {whose}: so it is right on "
+            f"teacher {model} has no label names, and the order of its outputs is {whose}: it is right on "
             f"{share_text(found.right / found.rows)} of {found.rows} labelled rows, and on "
-            f"{share_text(found.right_in_best / found.rows)} in another order, which gives {len(exchanged)} labels "
-            f"another place ({', '.join(exchanged[:_SHOWN])}{', ...' if len(exchanged) > _SHOWN else ''}). Write that "
+            f"{share_text(found.right_in_best / found.rows)} in another order, which moves {len(exchanged)} labels "
+            f"({', '.join(exchanged[:_SHOWN])}{', ...' if len(exchanged) > _SHOWN else ''}). Write that "
             f"order into the run file, under task:\n  labels: {_in_yaml(found.order)}"
         )
     if not guess or not found.unseen:

@@ -1,4 +1,4 @@
-"""A teacher that is known by its labels alone: its probabilities of them for the rows of a run."""
+"""A black-box teacher: we only see its labels (or label probabilities) for each row."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ __all__ = [
 ]
 
 _LEAST_PROBABILITY = 1e-30
-"""What a label that the teacher rules out counts as, so that its logarithm is a finite float32."""
+"""Probability of a label that the teacher rules out, so that its logarithm is a finite float32."""
 
 
 @dataclass(frozen=True)
 class LabelTeacher:
-    """What a teacher without weights said of the rows."""
+    """The answers of a teacher without weights for the rows."""
 
     title: str
-    """What it is, in a few words."""
+    """A description of the teacher in a few words."""
     train: LabelProbs
     test: LabelProbs
     states: TeacherStates | None = None
-    """Its hidden states, where a recipe reads them."""
+    """Its hidden states, if a recipe reads them."""
 
     def signals(self) -> StoredTeacher:
         """Return the log-probabilities of the training rows as a teacher's logits, and its hidden states if any."""
@@ -71,14 +71,14 @@ class LabelTeacher:
 
 
 class PromptedModel(NamedTuple):
-    """A causal language model that is told a prompt, and its tokenizer."""
+    """A prompted causal language model and its tokenizer."""
 
     model: Any
     tokenizer: Any
 
 
 def load_prompted_model(config: RunConfig) -> PromptedModel:
-    """Load the causal model that is the teacher. Raises `ModelError`."""
+    """Load a causal teacher. Raises `ModelError`."""
     teacher = config.teacher
     assert teacher.model is not None
     options = {"trust_remote_code": teacher.trust_remote_code}
@@ -89,14 +89,14 @@ def load_prompted_model(config: RunConfig) -> PromptedModel:
 def make_label_teacher(
     config: RunConfig, rows: RunRows, folder: Path, progress: Progress, loaded: PromptedModel | None = None
 ) -> LabelTeacher:
-    """Read or ask for the teacher's labels of all rows; what `folder` holds is not asked for again.
+    """Read or ask for the teacher's labels of all rows; labels in `folder` are not asked for again.
 
     Args:
         config: the run.
-        rows: what is labelled.
-        folder: of the run.
-        progress: shows how far it is.
-        loaded: the causal model that is asked, if it is loaded already.
+        rows: the rows to label.
+        folder: the run folder.
+        progress: shows the progress.
+        loaded: the causal teacher, if it is already loaded.
 
     Raises:
         LimbeckError: the labels cannot be read, or the teacher cannot be asked or gives too few.
@@ -107,7 +107,7 @@ def make_label_teacher(
     assert teacher.prompt is not None
     asked = f"asked with the prompt {teacher.prompt.hash[:12]}"
     if teacher.api is not None:
-        title = f"{teacher.api.model} behind an API, {asked}"
+        title = f"{teacher.api.model} via an API, {asked}"
         ask = _api(config, rows, folder, progress, ChatTeacher)
     else:
         title = f"the causal model {Path(str(teacher.model)).name}, {asked}"
@@ -126,10 +126,10 @@ def make_label_teacher(
 
 
 class _FromTheJournal(ChatTeacher):
-    """A teacher that gives what is paid for, and sends nothing."""
+    """A teacher that gives paid answers from the journal, and sends nothing."""
 
     def complete(self, requests: Sequence[ChatRequest], update: Update | None = None) -> list[Outcome]:
-        """Return the outcomes that are in the journal. Raises `TeacherError` where one is missing."""
+        """Return the outcomes in the journal. Raises `TeacherError` if one is missing."""
         settled = map(self.endpoint.settled, requests)
         if any(self.journal.outcome(self._hash(one), one) is None for one in settled):
             raise _NotAsked("the journal has no answer")
@@ -141,10 +141,10 @@ class _NotAsked(TeacherError):
 
 
 def pilot_without_cost(config: RunConfig, rows: RunRows, folder: Path, progress: Progress) -> Worth | None:
-    """Return what a pilot says of a local model, or of an API whose journal has the answers; ``None``: nothing.
+    """Return the pilot's result for a local model, or an API whose journal has the answers; ``None``: no result.
 
     Raises:
-        TeacherError: the teacher is no better than always the most frequent label.
+        TeacherError: the teacher is no better than always giving the most frequent label.
         LimbeckError: it cannot be asked.
     """
     if config.teacher.api is None:
@@ -187,7 +187,7 @@ def unasked_teacher(config: RunConfig, rows: RunRows) -> LabelTeacher:
 
 
 def label_teacher_warnings(teacher: LabelTeacher, labels: Sequence[str]) -> list[str]:
-    """Return what a reader of the figures must know about the teacher's labels; `labels` are the task's."""
+    """Return warnings about the teacher's labels for readers of the figures; `labels` are the task's."""
     found = []
     given = np.bincount(teacher.train.probs_NC[teacher.train.kept_N].argmax(axis=-1), minlength=len(labels))
     if never := [f"'{labels[c]}'" for c in np.flatnonzero(given == 0).tolist()]:
@@ -196,11 +196,11 @@ def label_teacher_warnings(teacher: LabelTeacher, labels: Sequence[str]) -> list
             "hardly learns to give it."
         )
     if (missing := int((~teacher.train.kept_N).sum())) > 0:
-        found.append(f"{missing} training rows have no label of the teacher; nothing was distilled from them.")
+        found.append(f"{missing} training rows have no label from the teacher; nothing was distilled from them.")
     if (missing := int((~teacher.test.kept_N).sum())) > 0:
         found.append(
-            f"{missing} of {len(teacher.test)} held-out rows have no label of the teacher, so it has no figures, and "
-            "neither agreement with it nor the KL to it is known."
+            f"{missing} of {len(teacher.test)} held-out rows have no label from the teacher, so it has no figures; "
+            "agreement with it and the KL to it are unknown."
         )
     if any(CACHED_SAMPLES in flags for flags in (*teacher.train.flags, *teacher.test.flags)):
         found.append(ONE_ANSWER)
@@ -208,22 +208,22 @@ def label_teacher_warnings(teacher: LabelTeacher, labels: Sequence[str]) -> list
 
 
 _Ask = Callable[[list[dict[str, str]], str, float | None], LabelProbs]
-"""Asks about rows. The second argument says which, for people; the third what share of an API's answers may have no
-label, if it is not the usual one."""
+"""Asks about rows. The second argument describes them for people; the third is the share of an API's answers that
+may have no label, if not the usual one."""
 
 
 def _from_column(column: str, rows: RunRows) -> LabelTeacher:
     train, test = (_from_rows(part, rows.labels) for part in (rows.train, rows.test))
     if not train.kept_N.any():
         raise DataError(
-            f"none of the {len(rows.train)} training rows has a label of the teacher in field '{column}'. "
-            "Check teacher.labels_from, or name a teacher with a model"
+            f"none of the {len(rows.train)} training rows has a label from the teacher in field '{column}'. "
+            "Check teacher.labels_from, or give a teacher with a model"
         )
     return LabelTeacher(f"labels in the field '{column}'", train, test)
 
 
 def is_readable(folder: Path, progress: Progress) -> bool:
-    """Whether a folder of a teacher's labels is as it was written; says where it is not."""
+    """Whether a folder of a teacher's labels is intact; logs any damage."""
     try:
         LabelProbs.load(folder)
     except DataError as error:
@@ -233,7 +233,7 @@ def is_readable(folder: Path, progress: Progress) -> bool:
 
 
 def _kept(folder: Path, config: RunConfig, rows: RunRows, split: str, ask: _Ask, progress: Progress) -> LabelProbs:
-    """Ask about a split once, and keep the answers. The run folder holds this run and these rows alone."""
+    """Ask about a split once, and keep the answers. The run folder only holds this run and these rows."""
     if is_main() and not (folder.exists() and is_readable(folder, progress)):
         part = rows.train if split == "train" else rows.test
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -290,13 +290,13 @@ def open_journal(config: RunConfig, folder: Path) -> Journal:
 
 
 def prompt_rows(config: RunConfig, rows: Rows) -> list[dict[str, str]]:
-    """Return each row's texts by what they are called in the prompt."""
+    """Return each row's texts by their names in the prompt."""
     texts = zip(rows.text, rows.text_pair or rows.text, strict=True)
     return [dict(zip(_fields(config), pair, strict=False)) for pair in texts]
 
 
 def _fields(config: RunConfig) -> list[str]:
-    """What the texts are called in the prompt: as in the rows."""
+    """Return the names of the texts in the prompt: those of the rows."""
     return [field for field in (config.task.text, config.task.text_pair) if field is not None]
 
 

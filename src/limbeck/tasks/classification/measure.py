@@ -36,14 +36,14 @@ __all__ = ["Exported", "compare_systems", "model_card", "write_student"]
 
 @dataclass(frozen=True)
 class Exported:
-    """What is known of the exported student alone."""
+    """Facts about the exported student only."""
 
     adapter: Adapter | None
     calibration: Calibration | None
 
 
 def write_student(context: Context, part: Path) -> Exported:
-    """Write the first seed's student after its last stage, whatever its score, into an empty folder."""
+    """Write the first seed's student after its last stage, regardless of its score, into an empty folder."""
     context.student.to(device())
     load_weights(context.student, last_stage(context.folder, context.costs, context.config.seeds[0]))
     adapter = _adapter_figures(context)
@@ -57,7 +57,7 @@ def write_student(context: Context, part: Path) -> Exported:
 
 
 def _speeds(context: Context) -> dict[str, Speed]:
-    """Measure the student, and in turn with it the teacher, if it is a model."""
+    """Measure the student and, alternating with it, the teacher if it is a model."""
     models, encoded = {"student": context.student}, {"student": context.test}
     if isinstance(context.teacher, ModelTeacher):
         models = {"teacher": context.teacher.model, **models}
@@ -105,13 +105,13 @@ def compare_systems(context: Context, planned: Sequence[System], exported: Expor
 
 
 def _speed_section(systems: Sequence[Classified], speeds: dict[str, Speed]) -> Speeds:
-    """All students are of one size and speed."""
+    """Return size and speed by system; all students share the same."""
     of = {one.system.name: "teacher" if one.system.role == "teacher" else "student" for one in systems}
     return Speeds(systems={name: speeds[model] for name, model in of.items() if model in speeds})
 
 
 def _adapter_figures(context: Context) -> Adapter | None:
-    """Count what is trained; to be called before the adapter is merged."""
+    """Count trained parameters; must be called before the adapter is merged."""
     adapter = context.config.student.adapter
     if adapter is None:
         return None

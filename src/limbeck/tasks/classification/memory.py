@@ -18,7 +18,7 @@ from limbeck.tasks.step_plan import PlannedRun, plan_steps
 
 __all__ = ["plan_memory"]
 
-_PROMPTED = "The prompted teacher labels the rows before the student is trained; its memory is not here."
+_PROMPTED = "The prompted teacher labels the rows before the student is trained; its memory is not included."
 
 
 def plan_memory(config: RunConfig, *, available: float | None = None) -> MemoryPlan:
@@ -26,13 +26,13 @@ def plan_memory(config: RunConfig, *, available: float | None = None) -> MemoryP
 
     Args:
         config: the run.
-        available: bytes that there are; ``None``: as many as the device has.
+        available: available bytes; ``None``: those of the device.
 
     Raises:
         LimbeckError: rows, tokenizers or configurations cannot be used.
     """
     if config.student.head == "verbaliser":
-        raise ConfigError("limbeck plan knows students with a linear head; one that answers in words needs more")
+        raise ConfigError("limbeck plan is for students with a linear head; one that answers in words needs more")
     rows, section = read_rows(config), config.teacher
     require_labels(config, rows)
 

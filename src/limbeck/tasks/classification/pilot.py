@@ -1,4 +1,4 @@
-"""Whether a teacher that is known by its labels is worth it: a few labelled rows before all others are asked about."""
+"""The pilot of a black-box teacher: a few labelled rows before all others are asked about."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from limbeck.types import Progress, Rows
 __all__ = ["MOST_UNREADABLE", "ONE_ANSWER", "Worth", "advice_for", "given_by", "try_first", "worth_of"]
 
 ONE_ANSWER = (
-    "The samples of a text are one and the same answer, and so are four of twenty random digits: a gateway answers "
-    "from its cache, or at a fixed temperature. Probabilities from them say no more than one answer does. Switch the "
-    "cache off for this run, set teacher.samples: 1, or have the API give log-probabilities (teacher.api.log_probs)."
+    "All samples of a text are the same answer, and so are four of twenty random digits: a gateway answers from its "
+    "cache, or at a fixed temperature. Probabilities from them tell no more than one answer does. Switch the cache "
+    "off for this run, set teacher.samples: 1, or use the API's log-probabilities (teacher.api.log_probs)."
 )
 _FEWEST_ROWS = 10
-"""Fewer labelled rows say nothing of a teacher."""
+"""Fewer labelled rows tell nothing about a teacher."""
 _LARGER = 4
-"""So many times as many rows are asked about where the first ones leave it open."""
+"""Factor of rows to ask about if the first ones leave it open."""
 _CLEARLY = 2.0
 """Standard errors by which a teacher is worse without doubt."""
 MOST_UNREADABLE = 0.1
-"""Of the answers in a pilot; with few of them, the 2 % of all rows could be one."""
+"""Share of unreadable answers in a pilot; with few answers, the 2 % of all rows could be a single one."""
 
 
 @dataclass(frozen=True)
 class Worth:
-    """What labelled rows say of a teacher, beside always the most frequent label."""
+    """A teacher on labelled rows, compared with always giving the most frequent label."""
 
     rows: int
     right: int
@@ -61,9 +61,9 @@ def worth_of(given_N: NDArray[np.int64], gold_N: NDArray[np.int64], labels: list
     """Compare labels that a teacher gave with the most frequent gold label; ``None``: too few rows are labelled.
 
     Args:
-        given_N: places of the labels that the teacher gave; below 0: none.
-        gold_N: places of the gold labels; below 0: none.
-        labels: the task's.
+        given_N: indices of the labels that the teacher gave; below 0: none.
+        gold_N: indices of the gold labels; below 0: none.
+        labels: the labels of the task.
     """
     known_N = (given_N >= 0) & (gold_N >= 0)
     given, gold = given_N[known_N], gold_N[known_N]
@@ -77,7 +77,7 @@ def worth_of(given_N: NDArray[np.int64], gold_N: NDArray[np.int64], labels: list
 
 
 def given_by(scored: LabelProbs) -> NDArray[np.int64]:
-    """Return the place of each row's likeliest label; -1 where the teacher gave none."""
+    """Return the index of each row's most likely label; -1 if the teacher gave none."""
     return np.where(scored.kept_N, scored.probs_NC.argmax(axis=-1), -1)
 
 
@@ -85,17 +85,15 @@ def advice_for(config: RunConfig) -> str:
     """Return what to do about a teacher that is no better than the most frequent label, in a sentence or two."""
     teacher, labels = config.teacher, ", ".join(f"{label}: ..." for label in (config.task.labels or ["NAME"])[:2])
     if teacher.labels_from is not None:
-        return (
-            "Check that teacher.labels_from is the right field, or have the rows labelled by another model or prompt."
-        )
+        return "Check that teacher.labels_from is the right field, or label the rows with another model or prompt."
     if teacher.prompt is None:
         return (
             "Check that it was trained for this task and that task.labels are in the order of its logits, or "
             "fine-tune it longer (teacher.fine_tune)."
         )
-    steps = ["say in prompt.instruction how to decide"]
+    steps = ["explain in prompt.instruction how to decide"]
     if not teacher.prompt.descriptions:
-        steps.append(f"give each label a line that says what it means (task.labels: {{{labels}}})")
+        steps.append(f"describe each label in one line (task.labels: {{{labels}}})")
     if not teacher.prompt.demonstrations:
         steps.append("show a few labelled texts (prompt.demonstrations)")
     return (
@@ -105,9 +103,9 @@ def advice_for(config: RunConfig) -> str:
 
 
 def _pilot_rows(config: RunConfig, rows: RunRows) -> tuple[Rows, NDArray[np.int64]] | None:
-    """Return labelled rows in random order by the first seed, and their gold; ``None``: there are too few.
+    """Return labelled rows in random order by the first seed, and their gold labels; ``None``: too few.
 
-    They are training rows, or held-out rows where too few training rows are labelled: either is asked about anyway.
+    They are training rows, or held-out rows if too few training rows are labelled: both are asked about anyway.
     """
     for part, gold_N in ((rows.train, rows.train_labels), (rows.test, rows.test_labels)):
         labelled = np.flatnonzero(gold_N >= 0)
@@ -123,19 +121,19 @@ def try_first(
     ask: Callable[[Rows, str], LabelProbs],
     progress: Progress,
 ) -> Worth | None:
-    """Ask a prompted teacher about some labelled rows, and about four times as many where these leave it open.
+    """Ask a prompted teacher about some labelled rows, and about four times as many if these leave it open.
 
     Args:
         config: the run; ``teacher.pilot`` rows are asked about.
         rows: of the run.
-        ask: asks about rows; the second argument says which, for people.
-        progress: told how it went.
+        ask: asks about rows; the second argument describes them for people.
+        progress: shows the result.
 
     Returns:
-        What came out; ``None`` where there is no pilot, or where it says nothing.
+        The result; ``None`` without a pilot, or if it tells nothing.
 
     Raises:
-        TeacherError: the teacher is no better than always the most frequent label.
+        TeacherError: the teacher is no better than always giving the most frequent label.
     """
     found = _pilot_rows(config, rows)
     if config.teacher.pilot == 0 or found is None:
@@ -154,7 +152,7 @@ def try_first(
         return None
     progress.log(f"pilot: the teacher is {worth}")
     if not worth.is_worth_it:
-        kept = ". What was asked is in the journal, and nothing else was" if config.teacher.api is not None else ""
+        kept = ". The answers are in the journal, and nothing else was asked" if config.teacher.api is not None else ""
         cached = f" {ONE_ANSWER}" if CACHED_SAMPLES in flags else ""
         raise TeacherError(
             f"in a pilot the teacher is {worth}: it has nothing to teach{kept}. {advice_for(config)}{cached} To ask "

@@ -1,4 +1,4 @@
-"""A saved student (or any classifier folder) at work on new rows."""
+"""Predictions of a saved student (or any classifier folder) on new rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["Predictor"]
 
 _RATIONALES_AT_ONCE = 16
 _RATIONALE_TOKENS = 320
-"""120 words of any tokenizer."""
+"""Enough for 120 words with any tokenizer."""
 
 
 class Predictor:
@@ -49,31 +49,31 @@ class Predictor:
         student = (folder / TASK_FILE).exists()
         self.task = read_task(folder, Classification, without="max_length") if student else Classification()
         self.model = load_classifier(model)
-        if not student:  # a student of limbeck's learnt one label, whatever it was made from
+        if not student:  # limbeck's students learn single labels, regardless of their origin
             require_single_label(self.model.config, model, "Use transformers' pipeline for it")
         self.tokenizer = load_tokenizer(model)
         self.labels = model_labels(self.model)
         self.max_length = token_limit(self.tokenizer, self.model, student_max_length(folder))
-        if not isinstance(self.model, LabelScorer):  # which goes by the mask
+        if not isinstance(self.model, LabelScorer):  # which uses the mask
             with reading("label texts with", model):
                 padding_of(self.model, self.tokenizer)
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def logits(self, rows: Rows, update: Update | None = None) -> NDArray[np.float32]:
-        """Return class logits ``[N, C]``; `update` is told how many rows are done."""
+        """Return class logits ``[N, C]``; `update` is called with the number of rows done."""
         encoded = encode_for(self.model, rows, self.tokenizer, self.max_length)
         with reading("label texts with", self.model.config.name_or_path):
             return predict_logits(self.model, encoded, update=update)
 
     @property
     def explains(self) -> bool:
-        """Whether the student was taught to write rationales."""
+        """Whether the student was trained to generate rationales."""
         return isinstance(self.model, LabelScorer) and self.model.verbaliser.explains
 
     def rationales(self, rows: Rows, update: Update | None = None) -> list[str | None]:
-        """Have a student that explains write a rationale for each row; ``None`` where it can not be used.
+        """Generate a rationale for each row with a student that explains; ``None`` if it cannot be used.
 
-        It is held to what it was taught: English, 8 to 120 words. Whether it is true of the text is not asked here.
+        It must be as in training: English, 8 to 120 words. Whether it is true of the text is not checked here.
         """
         written: list[str | None] = []
         for first in range(0, len(rows), _RATIONALES_AT_ONCE):
@@ -95,7 +95,7 @@ class Predictor:
         return written
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """Return label, confidence and all probabilities of each text, surest label first."""
+        """Return label, confidence and all probabilities of each text, most likely label first."""
         rows = Rows(
             text=list(texts),
             text_pair=list(pairs) if pairs is not None else None,

@@ -1,4 +1,4 @@
-"""Asks a prompted teacher about rows: where prompts meet the models that answer them."""
+"""Ask a prompted teacher, local or an API, about rows."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ __all__ = [
 ]
 
 Row = Mapping[str, str]
-"""The fields of a text to label, by the names that the prompt's input asks for."""
+"""The fields of a text to label, by their names in the prompt's input."""
 
 _LABEL_TOKENS, _RATIONALE_TOKENS = 64, 320
-"""Longest answers: a label, and a label with 120 words of any tokenizer."""
+"""Longest answers in tokens: a label, and a label with 120 words in any tokenizer."""
 _ASKED_AGAIN_TEMPERATURE = 0.7
 _MOST_UNREADABLE_OF_NOTHING = 0.67
 
@@ -67,7 +67,7 @@ def rendered_prompts(
     tokenizer: Any,
     fits: Callable[[RenderedPrompt], bool] | None = None,
 ) -> list[RenderedPrompt]:
-    """Return what a local model reads before each label, with the demonstrations that `fits` leaves room for.
+    """Return the prompts of a local model before each label, with as many demonstrations as `fits` allows.
 
     Raises:
         ConfigError: the prompt does not fit rows or tokenizer.
@@ -82,7 +82,7 @@ def rendered_prompts(
 
 
 def content_free_rows(prompt: LabelPrompt) -> list[Row]:
-    """Return rows that say nothing, for contextual calibration: every slot of the input holds N/A, nothing, [MASK]."""
+    """Return content-free rows, for contextual calibration: every slot of the input holds N/A, nothing, [MASK]."""
     from limbeck.teachers.labels.calibration import CONTENT_FREE
 
     slots = slots_of(prompt.input) - {"labels"}
@@ -106,15 +106,15 @@ def local_label_probs(
     Args:
         model: the teacher.
         tokenizer: the teacher's.
-        prompt: what it is told.
-        rows: what it labels; a row whose body was cut has the flag ``cut``. Where the model cannot read so long a
-            prompt, demonstrations are left out from the last on (``demonstrations_dropped``); a row that is too long
-            without them is not kept (``prompt_too_long``).
-        labels: the task's.
+        prompt: the prompt.
+        rows: rows to label; a row whose body was cut has the flag ``cut``. If a prompt is too long for the model,
+            demonstrations are dropped from the last on (``demonstrations_dropped``); a row that is too long without
+            them is not kept (``prompt_too_long``).
+        labels: the labels of the task.
         length_power: b of ``s = l / |v|^b``.
         temperature: tau; applied before contextual calibration.
-        contextual: divide by the mean answer to inputs without content.
-        update: told of each row that is done.
+        contextual: divide by the mean answer to content-free inputs.
+        update: called for each row that is done.
 
     Raises:
         ConfigError: the prompt does not fit model or tokenizer, or more than 2 % of the rows.
@@ -137,7 +137,7 @@ def local_label_probs(
         first = prompts[0] if prompts else RenderedPrompt("", " ", "\n", True, False)
         readable = [i for i, one in enumerate(prompts) if fits(one)]
         if len(prompts) - len(readable) > MOST_UNREADABLE * len(prompts):
-            readable = list(range(len(prompts)))  # and the first that is too long is named below
+            readable = list(range(len(prompts)))  # the first that is too long is reported below
         scored = score_labels(
             model, tokenizer, [prompts[i].text for i in readable], labels, lead=first.lead, end=first.end,
             special_tokens=first.special_tokens, length_power=length_power, temperature=temperature, update=told,
@@ -163,18 +163,18 @@ def chat_label_probs(
 ) -> LabelProbs:
     """Return an API's probabilities of labels.
 
-    Where the endpoint gives log-probabilities: by option letters, averaged over the cyclic orders of the labels, one
-    token a request and as many requests a row as there are labels. Else by `samples` answers a row.
+    If the endpoint gives log-probabilities: by option letters, averaged over the cyclic orders of the labels, with one
+    token per request and as many requests per row as there are labels. Else by `samples` answers per row.
 
     Args:
         teacher: the API and its journal.
-        prompt: what it is told; a completion endpoint gets the plain layout.
-        rows: what it labels; a row whose body was cut has the flag ``cut``.
-        labels: the task's.
-        samples: answers a row.
-        contextual: divide by the mean answer to inputs without content.
+        prompt: the prompt; a completion endpoint gets the plain layout.
+        rows: rows to label; a row whose body was cut has the flag ``cut``.
+        labels: the labels of the task.
+        samples: answers per row.
+        contextual: divide by the mean answer to content-free inputs.
         most_unreadable: largest share of answers without a label; ``None``: 2 %.
-        update: told of each request that is done.
+        update: called for each request that is done.
 
     Raises:
         ConfigError: the prompt does not fit the rows, or there are more than 26 labels for letters.
@@ -200,14 +200,14 @@ def chat_label_probs(
     scored = _flagged(scored, "cut", cuts)
     if not contextual:
         return scored
-    # To some inputs without content a model answers that there is nothing to label: that is no fault of the prompt.
+    # For some content-free inputs a model answers that there is nothing to label: not a fault of the prompt.
     return _contextual(scored, ask(content_free_rows(prompt), None, _MOST_UNREADABLE_OF_NOTHING)[0])
 
 
 def label_requests(
     endpoint: ChatEndpoint, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str], samples: int
 ) -> list[ChatRequest]:
-    """Return what `chat_label_probs` asks about rows, without asking it."""
+    """Return the requests of `chat_label_probs` for rows, without sending them."""
     from limbeck.teachers.labels.asked import letter_requests, sample_requests
 
     chat = endpoint.kind == "chat"
@@ -220,7 +220,7 @@ def label_requests(
 def rationale_requests(
     endpoint: ChatEndpoint, prompt: LabelPrompt, rows: Sequence[Row], labels: Sequence[str]
 ) -> list[ChatRequest]:
-    """Return what `ask_for_rationales` asks about rows at first, without asking it."""
+    """Return the first requests of `ask_for_rationales` for rows, without sending them."""
     chat = endpoint.kind == "chat"
     asked_N, _ = _asked(prompt, rows, labels, chat)
     return [_rationale_request(asked, prompt, chat) for asked in asked_N]
@@ -234,9 +234,9 @@ def ask_for_rationales(
     *,
     update: Update | None = None,
 ) -> list[ParsedAnswer | None]:
-    """Return a label with its rationale in English for each row; ``None`` where the request failed.
+    """Return a label with its rationale in English for each row; ``None`` if the request failed.
 
-    An answer whose rationale cannot be used is asked for once more, as another sample. If that has the same fault, or
+    If the rationale of an answer cannot be used, another sample is asked for once. If that has the same fault, or
     another label, the first label stays and has no rationale.
 
     Raises:
@@ -296,7 +296,7 @@ def _longest(prompt: LabelPrompt) -> int:
 
 
 def _stop(prompt: LabelPrompt, chat: bool) -> tuple[str, ...]:
-    """A base model goes on with another text: its answer ends at the first line break, or at a blank line."""
+    """Return stop strings: a base model continues with more text, so its answer ends at a line break or blank line."""
     if chat or prompt.format == "json":
         return ()
     return ("\n\n",) if prompt.format == "label_and_rationale" else ("\n",)

@@ -1,4 +1,4 @@
-"""Why a teacher gave its labels, in words that a student may learn."""
+"""A teacher's rationales for its labels, as training data for a student."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def training_rationales(
     folder: Path,
     progress: Progress,
 ) -> EncodedRationales:
-    """Read or ask for the rationales of the training rows, and tokenise those that can be used for the student.
+    """Read or ask for the rationales of the training rows, and tokenise the usable ones for the student.
 
-    A rationale is used if it is English and has 8 to 120 words. One that an API gives for another label than its
-    probabilities do is not.
+    A rationale is used if it is English and has 8 to 120 words, and, from an API, if its label is that of the
+    probabilities.
 
     Raises:
-        DataError: there is none.
+        DataError: there is no usable rationale.
         TeacherError: the API cannot be asked.
     """
     if config.teacher.rationale is not None:
@@ -51,10 +51,10 @@ def training_rationales(
 
 
 def rationale_note(rationales: EncodedRationales) -> str:
-    """Return what a reader of the report must know."""
+    """Return a remark for readers of the report."""
     return (
         f"{len(rationales)} of {len(rationales.starts_N)} training rows have a rationale that the student "
-        "learnt to write; the others have none, or one that is not English, not of 8 to 120 words, or too long for "
+        "learnt to generate; the others have none, or one that is not English, not 8 to 120 words, or too long for "
         "the student."
     )
 

@@ -1,4 +1,4 @@
-"""From a checked run file to rows, labels and models, failing before anything costs time."""
+"""Rows, labels and models of a checked run file, with early failures."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _FIELDS_SHOWN = 20
 
 _SINGLE_LABEL_ADVICE = (
     "Use a teacher that chooses one label (trained by cross-entropy), fine-tune the encoder for your labels "
-    "(teacher.fine_tune), or write its likeliest label of each row into a field (teacher.labels_from)"
+    "(teacher.fine_tune), or write its most likely label of each row to a field (teacher.labels_from)"
 )
 
 
@@ -67,9 +67,9 @@ class RunRows:
     left_out: int
     fingerprints: dict[str, str]
     dev: Rows | None = None
-    """Rows that `search` chooses by, and the student's temperature is fitted on."""
+    """Rows for `search`, and for the fit of the student's temperature."""
     columns: tuple[str, ...] = ()
-    """Fields that training rows have."""
+    """Fields of the training rows."""
 
     @property
     def labelled(self) -> int:
@@ -133,7 +133,7 @@ def read_rows(config: RunConfig, folder: Path | None = None) -> RunRows:
 
 
 def _require_teacher_fields(config: RunConfig, columns: Sequence[str]) -> None:
-    """Refuse a field of the teacher's that no training row has. Raises `DataError`."""
+    """Refuse a field of the teacher that no training row has. Raises `DataError`."""
     for name in ("labels_from", "confidence", "rationale"):
         field = getattr(config.teacher, name)
         if field is not None and field not in columns:
@@ -168,7 +168,7 @@ def _load(data: Data, split: str, fields: Fields, labels: list[str] | None, fold
 
 
 def _known_labels(config: RunConfig) -> list[str] | None:
-    """The labels settled before any row is read: by a fine-tuned teacher, or by the task."""
+    """Return labels that are known before any row is read: from a fine-tuned teacher, or from the task."""
     wanted = config.task.labels
     if config.teacher.fine_tune is not None or not config.teacher.is_classifier:
         return wanted
@@ -181,7 +181,7 @@ def _known_labels(config: RunConfig) -> list[str] | None:
     if wanted is not None and set(wanted) != set(names):
         only_task, only_teacher = sorted(set(wanted) - set(names)), sorted(set(names) - set(wanted))
         twins = [f"{visible(name)} for {visible(twin)}" for name in only_task if (twin := twin_of(name, only_teacher))]
-        looks = f" (in case, blanks or Unicode form alone: {', '.join(twins[:5])})" if twins else ""
+        looks = f" (only in case, blanks or Unicode form: {', '.join(twins[:5])})" if twins else ""
         raise ModelError(
             f"task.labels and the labels of teacher {config.teacher.model} differ: only in the task {only_task[:5]}, "
             f"only in the teacher {only_teacher[:5]}{looks}. Use the teacher's names, or a teacher for this task"
@@ -203,7 +203,7 @@ def _require_teacher_size(config: RunConfig, labels: list[str]) -> None:
 
 
 def _hold_out(rows: Rows, share: float) -> tuple[Rows, Rows]:
-    """Take `share` of the labelled rows out (of all rows where none is labelled), always the same ones."""
+    """Take out `share` of the labelled rows (of all rows if none is labelled), always the same ones."""
     candidates = [i for i, label in enumerate(rows.label) if label is not None] or list(range(len(rows)))
     count = round(share * len(candidates))
     if not 0 < count < len(candidates):
@@ -215,7 +215,7 @@ def _hold_out(rows: Rows, share: float) -> tuple[Rows, Rows]:
 
 
 def _parts(rows: Rows, taken: Sequence[int]) -> tuple[Rows, Rows]:
-    """Return the rows without those that are taken, and these."""
+    """Split rows into the remaining and the taken ones."""
     chosen = set(taken)
     return (
         rows.take([i for i in range(len(rows)) if i not in chosen]),
@@ -224,7 +224,7 @@ def _parts(rows: Rows, taken: Sequence[int]) -> tuple[Rows, Rows]:
 
 
 def leaked_rows(rows: RunRows) -> list[Origin]:
-    """Return where the held-out rows are whose texts also occur in the training rows."""
+    """Return the locations of held-out rows whose texts also occur in the training rows."""
 
     def texts(part: Rows) -> list[tuple[str, str]]:
         return list(zip(part.text, part.text_pair or [""] * len(part), strict=True))
@@ -247,15 +247,15 @@ def demonstration_warnings(config: RunConfig, rows: RunRows) -> list[str]:
         found.append(f"{held_out} held-out texts are demonstrations of the prompt; figures may be too good.")
     if trained_on := count(rows.train):
         found.append(
-            f"{trained_on} training texts are demonstrations of the prompt: their labels were told, not asked."
+            f"{trained_on} training texts are demonstrations of the prompt: their labels were given, not asked for."
         )
     return found
 
 
 def require_labels(config: RunConfig, rows: RunRows) -> None:
-    """Check that there are labels where a term or the teacher's fine-tuning reads them.
+    """Check that there are labels if a term or the teacher's fine-tuning reads them.
 
-    A baseline that reads nothing else is left out instead; see `limbeck.tasks.baselines.trained`.
+    A baseline that needs only labels is left out instead; see `limbeck.tasks.baselines.trained`.
 
     Raises:
         ConfigError: none of the training rows is labelled.
@@ -278,10 +278,10 @@ def require_labels(config: RunConfig, rows: RunRows) -> None:
 
 
 def start_teacher(config: RunConfig, labels: list[str]) -> tuple[Any, Any]:
-    """Load teacher and tokenizer; the teacher is not fine-tuned yet where the run says so.
+    """Load teacher and tokenizer; a teacher to fine-tune is not fine-tuned yet.
 
     Raises:
-        ModelError: cannot be loaded, holds no classifier, or one for another number of labels, or cannot read batches.
+        ModelError: cannot be loaded, is not a classifier, has another number of labels, or cannot read batches.
     """
     import torch
 
@@ -293,22 +293,22 @@ def start_teacher(config: RunConfig, labels: list[str]) -> tuple[Any, Any]:
     model = load_classifier(
         teacher.model, labels=None if fine_tuned_already else labels, trust_remote_code=teacher.trust_remote_code
     )
-    call_single_label(model.config)  # a head that is fine-tuned here may have been of another kind
+    call_single_label(model.config)  # a head that is fine-tuned here may have been for another kind
     if fine_tuned_already and model_labels(model) != labels:
         # Its labels have no names (LABEL_0 ...); the task's names, in the same order, go into the student.
         model.config.id2label = dict(enumerate(labels))
         model.config.label2id = {label: i for i, label in enumerate(labels)}
-    if not isinstance(model, LabelScorer):  # which goes by the mask
+    if not isinstance(model, LabelScorer):  # which uses the mask
         padding_of(model, tokenizer, trained=fine_tuned_already)
     return model, tokenizer
 
 
 def budget_steps(config: RunConfig, rows: RunRows, taught: int) -> int:
-    """Return the optimiser steps that every student of the run gets; `taught` rows have an answer of the teacher."""
+    """Return the optimiser steps of every student of the run; `taught` rows have an answer from the teacher."""
     labelled_only = all(stage.source == GivenRows("labelled") for stage in config.recipe.build().stages)
     return config.training.total_steps(rows.labelled if labelled_only else taught)
 
 
 def task_file(task: Classification, labels: list[str], max_length: int) -> dict[str, Any]:
-    """Return what a saved student must remember to label new rows."""
+    """Return what a saved student needs to label new rows."""
     return {**task.model_dump(), "labels": labels, "max_length": max_length}

@@ -20,14 +20,14 @@ __all__ = ["SavedClassifier"]
 
 
 class PredictOptions(Options):
-    """How texts are labelled."""
+    """Options of labelling."""
 
     top: PositiveInt | None = None
-    """Best labels whose probabilities are kept; ``None``: all."""
+    """Number of best labels whose probabilities are kept; ``None``: all."""
 
 
 class EvaluateOptions(Options):
-    """What is measured, and where text and label are in the rows; without names, as the student's task file says."""
+    """Options of the evaluation; fields default to those of the student's task file."""
 
     against: str | None = None
     """A second model, as the teacher."""

@@ -1,4 +1,4 @@
-"""The teacher's signals for the training rows: computed once and kept, read with the rows, or asked for live."""
+"""The teacher's signals for the training rows: computed once and stored, read with the rows, or computed live."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from limbeck.types import Needs, Shapes
 __all__ = ["all_needs", "keeps_signals", "require_fitting", "teacher_runs_along", "teacher_signals"]
 
 _STORE_LIMIT_BYTES = 8 * 2**30
-"""Larger signals are not kept: the teacher then runs along with the student."""
+"""Larger signals are not stored: the teacher then runs along with the student."""
 _TEACHER_BATCH_ROWS = 32
 
 
 def all_needs(stages: Sequence[Stage], pair: Shapes) -> Needs:
-    """Return what all stages ask for, of this pair of models."""
+    """Return what all stages need from this pair of models."""
     needs = Needs()
     for stage in stages:
         needs = needs | needs_of(bind_terms(stage.terms, pair))
@@ -42,17 +42,17 @@ def all_needs(stages: Sequence[Stage], pair: Shapes) -> Needs:
 
 
 def teacher_runs_along(stages: Sequence[Stage], pair: Shapes, *, rows: int, classes: int) -> bool:
-    """Whether a teacher with weights is asked at every step, because its signals are too large to keep."""
+    """Whether a teacher with weights runs at every step, because its signals are too large to store."""
     needs = all_needs(stages, pair)
     small = can_store(needs, rows=rows, classes=classes, width=pair.teacher_width, limit_bytes=_STORE_LIMIT_BYTES)
     return needs.teacher and not small
 
 
 def require_fitting(context: Context) -> None:
-    """Check widths, layer maps and tokenizers of this pair of models for every recipe, before any time is spent.
+    """Check widths, layer maps and tokenizers of this pair of models early, for every recipe.
 
     Raises:
-        ConfigError: the recipe asks for what this teacher, or this pair, does not have.
+        ConfigError: the recipe needs something that this teacher, or this pair, lacks.
     """
     if isinstance(context.teacher, LabelTeacher):
         return  # see set_up
@@ -73,17 +73,17 @@ def _require_fitting(context: Context, name: str, recipe: Recipe, *, along: bool
         raise ConfigError(
             f"recipe '{name}' compares teacher and student token by token, but their "
             "tokenizers write tokens with different ids. Use a student with the teacher's tokenizer "
-            "(student.from_teacher), or a recipe on class logits (kd), which does not mind"
+            "(student.from_teacher), or a recipe on class logits (kd), which allows that"
         )
 
 
 def teacher_signals(context: Context) -> StoredTeacher | LocalTeacher | None:
-    """Return what gives the stages of all recipes their signals; ``None`` where no stage asks for any.
+    """Return the source of signals for the stages of all recipes; ``None`` if no stage needs any.
 
-    Small kinds of signal are computed once and kept; a large kind is asked of the teacher live.
+    Small signals are computed once and stored; large ones are computed live.
 
     Raises:
-        ModelError: the teacher does no better than guessing on the labelled training rows.
+        ModelError: the teacher is no better than guessing on the labelled training rows.
     """
     needs = all_needs(all_stages(context.config.recipes()), context.pair(context.student))
     if not needs.teacher:
@@ -129,7 +129,7 @@ def _stored_signals(context: Context, teacher: ModelTeacher, needs: Needs) -> St
 
 
 def _require_useful_teacher(context: Context, stored: StoredTeacher) -> None:
-    """Refuse a teacher that does no better than guessing on the labelled training rows that it answered.
+    """Refuse a teacher that is no better than guessing on the labelled training rows that it answered.
 
     Raises:
         ModelError: its accuracy is at most the share of the most frequent label, and its loss at least ln C.

@@ -1,4 +1,4 @@
-"""How the student of a classification run comes to be: its weights, its head, its adapter."""
+"""The untrained student of a classification run: its weights, its head, its adapter."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def make_student(config: RunConfig, teacher: Any, tokenizer: Any, labels: list[s
 
     Args:
         config: the run.
-        teacher: whose layers are copied; may be ``None`` where none are.
+        teacher: source of copied layers; may be ``None`` if none are copied.
         tokenizer: the student's.
-        labels: the task's.
+        labels: the labels of the task.
         seed: of the random weights.
 
     Raises:
@@ -51,7 +51,7 @@ def make_student(config: RunConfig, teacher: Any, tokenizer: Any, labels: list[s
 
 
 def student_prompt(config: RunConfig) -> LabelPrompt:
-    """Return what a student that answers in words puts a text into: its own prompt, the teacher's, or a heading."""
+    """Return the prompt of a student that answers in words: its own, the teacher's, or a heading."""
     field = config.task.text_pair or config.task.text
     plain = LabelPrompt(format="none", input=f"Input: {{{{ {field} }}}}", body=field)
     return config.student.prompt or config.teacher.prompt or plain.described(config.task.descriptions)

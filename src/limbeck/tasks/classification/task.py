@@ -1,4 +1,4 @@
-"""What the kind gives to every run; see `limbeck.tasks.task.Task`."""
+"""The kind as a `limbeck.tasks.task.Task`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class ClassifierTask:
     """Label texts or pairs of texts."""
 
     def settle(self, config: RunConfig, folder: Path) -> RunConfig:
-        """Fill in the day that prompts are written on."""
+        """Fill in the date of prompts."""
         return with_label_dates(config, folder)
 
     def read(self, config: RunConfig, folder: Path | None) -> RunRows:
-        """Return checked rows; labels that a term or the teacher's fine-tuning reads are there."""
+        """Return checked rows, with the labels that a term or the teacher's fine-tuning reads."""
         rows = read_rows(config, folder)
         require_labels(config, rows)
         if rows.dev is not None:
@@ -48,7 +48,7 @@ class ClassifierTask:
         return run
 
     def examine(self, config: RunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
-        """Return what the doctor finds."""
+        """Return the doctor's findings."""
         from limbeck.tasks.classification.checks import examine
 
         return examine(config, progress, in_folder)
@@ -60,7 +60,7 @@ class ClassifierTask:
         return plan_memory(config, available=available)
 
     def fill_store(self, config: RunConfig, progress: Progress) -> tuple[int, float]:
-        """Refuse: signals of classifiers are small, and every run keeps its own."""
+        """Refuse: signals of classifiers are small, and every run stores its own."""
         raise ConfigError("a run of a classifier keeps the teacher's signals itself; limbeck store is not needed")
 
     def card(self, config: RunConfig, results: Results, student: Path) -> str:

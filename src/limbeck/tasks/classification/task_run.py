@@ -1,7 +1,7 @@
 """Classification behind the protocols of `limbeck.tasks.task`: its systems, their starts, stages and predictions.
 
-First comes the teacher, fine-tuned if the run says so; then for each seed the student before training, the distilled
-student, and those that it is compared with, from the same start and with the same steps.
+First comes the teacher, fine-tuned if requested; then for each seed the student before training, the distilled
+student, and its baselines, from the same start and with the same steps.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = ["ClassifierRun"]
 
 
 class ClassifierRun:
-    """One classification run at work; see `limbeck.tasks.task.TaskRun`."""
+    """One classification run; see `limbeck.tasks.task.TaskRun`."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -57,7 +57,7 @@ class ClassifierRun:
 
     @property
     def progress(self) -> Progress:
-        """Shows how far the run is."""
+        """Shows the progress of the run."""
         return self.context.progress
 
     @progress.setter
@@ -66,12 +66,12 @@ class ClassifierRun:
 
     @property
     def costs(self) -> dict[str, StageCost]:
-        """What each stage took."""
+        """Cost of each stage."""
         return self.context.costs
 
     @cached_property
     def signals(self) -> StoredTeacher | LocalTeacher | None:
-        """What the teacher says about the training rows."""
+        """The teacher's signals for the training rows."""
         return teacher_signals(self.context)
 
     def systems(self, seed: int) -> list[System]:
@@ -82,7 +82,7 @@ class ClassifierRun:
             found.insert(0, replace(teacher, stages=tuple(self._of_teacher(teacher, seed))))
         total = budget_steps(self.config, self.context.rows, int(self.context.taught.sum()))
         for name, recipe in trained(self.config.recipes(), self.context.rows.labelled).items():
-            # The folders of a baseline do not depend on which others there are.
+            # The folders of a baseline do not depend on the other baselines.
             number = 2 if name == MAIN else 2 + len(self.config.recipe.build().stages)
             system = system_of(name, recipe, self.config.recipe)
             planned = planned_stages(self.config, system, recipe.build().stages, total, seed=seed, number=number)
@@ -122,7 +122,7 @@ class ClassifierRun:
         return student.to(device())
 
     def stage(self, system: System, planned: PlannedStage, seed: int, model: Any) -> StageRun:
-        """Return the rows of a stage in order, and who gives their signals."""
+        """Return the rows of a stage in order, and the source of their signals."""
         context, stage = self.context, planned.stage
         needs = needs_of(stage.terms)
         teacher = self.signals if needs.teacher else None
@@ -155,7 +155,7 @@ class ClassifierRun:
     def _nested(
         self, curriculum: Curriculum, rows: NDArray[np.int64], model: Any, name: str
     ) -> tuple[NDArray[np.int64], ...]:
-        """Return the rows of each part of a curriculum. The student's loss is measured once, before it is trained."""
+        """Return the rows of each part of a curriculum. The student's loss is measured once, before training."""
         assert isinstance(self.signals, StoredTeacher), "see require_fitting"
         probs = np.exp(self.signals.log_probs(rows))
         of_student = None
@@ -167,7 +167,7 @@ class ClassifierRun:
         return tuple(rows[part] for part in nested_parts(hard, probs.argmax(-1), curriculum))
 
     def measure(self, system: System, seed: int, model: Any) -> None:
-        """Predict the held-out rows; the teacher then says what it has to say about the training rows."""
+        """Predict the held-out rows; the teacher then also gives its signals for the training rows."""
         if system.role == "teacher":
             self._take_teachers_word(seed, model)
             return

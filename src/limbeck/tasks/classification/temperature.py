@@ -1,4 +1,4 @@
-"""How sure is a student really? The temperature in its folder, read and fitted."""
+"""The calibration temperature in a student's folder, read and fitted."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ class Fitted(NamedTuple):
 
     @property
     def notes(self) -> list[str]:
-        """What to doubt. The loss, which is fitted, and the error, which bins rows, can disagree."""
+        """Caveats. The loss, which is fitted, and the error, which bins rows, can disagree."""
         if self.temperature == 1.0:
             return [
-                f"Cross-validation on the {self.rows} rows (it takes {_FOLDS}) found no temperature with a lower loss "
+                f"Cross-validation on the {self.rows} rows (at least {_FOLDS}) found no temperature with a lower loss "
                 "than the student as it is, so it stays 1. More labelled rows may change that."
             ]
         if self.error_after > self.error_before:
             return [
-                "The calibration error grew, though the loss on held-out folds fell: one temperature cannot mend a "
-                "student that is sure of some wrong labels and unsure of right ones, as one of low accuracy is, and "
+                "The calibration error grew, though the loss on held-out folds fell: one temperature cannot correct a "
+                "student that is sure of some wrong labels and unsure of right ones, as with low accuracy, and "
                 f"the error of {self.rows} rows is itself uncertain. Compare both on other labelled rows."
             ]
         return []
 
 
 def read_temperature(folder: Path) -> float | None:
-    """Return the temperature that a student's logits are divided by; ``None`` where it has no calibration.
+    """Return the temperature that a student's logits are divided by; ``None`` without calibration.
 
     Raises:
         ModelError: the file is damaged.
@@ -70,7 +70,7 @@ def read_temperature(folder: Path) -> float | None:
 def student_temperature(logits_NC: NDArray[np.float32], wanted_N: NDArray[np.int64]) -> float:
     """Return the temperature with the least loss of a student's logits on the labels `wanted_N` (-1: none).
 
-    It is 1 where temperatures fitted on four fifths of the rows do not lower the loss on the fifths left out.
+    It is 1 if temperatures fitted on four fifths of the rows do not lower the loss on the remaining fifths.
     """
     labelled = np.flatnonzero(wanted_N >= 0)
     logits_NC, wanted_N = logits_NC[labelled], wanted_N[labelled]
@@ -95,24 +95,24 @@ def _loss(logits_NC: NDArray[np.float32], wanted_N: NDArray[np.int64]) -> float:
 
 
 def calibrate(model: str, data: str, *, fields: Fields | None, progress: Progress) -> Fitted:
-    """Fit the temperature with the least loss on the labelled rows of `data`, and write it into the student's folder.
+    """Fit the temperature with the least loss on the labelled rows of `data`, and write it to the student's folder.
 
     Reference: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 4.2.
 
     Args:
         model: a student's folder.
         data: rows that the student was not trained on, and is not tested on.
-        fields: where text and label are; ``None``: as the student says.
-        progress: shows how far it is.
+        fields: the fields of text and label; ``None``: as in the student's task file.
+        progress: shows the progress.
 
     Raises:
-        ConfigError: `model` is no folder.
+        ConfigError: `model` is not a folder.
         DataError: the rows cannot be used, or none has a label.
         ModelError: the student cannot be loaded.
     """
     folder = Path(model)
     if not folder.is_dir():
-        raise ConfigError(f"a calibration is written into the student's folder, and {model} is none")
+        raise ConfigError(f"a calibration is written to the student's folder, but {model} is not a folder")
     predictor = Predictor(model)
     task = predictor.task
     named = fields or Fields(task.text, task.text_pair, task.label)
@@ -120,7 +120,7 @@ def calibrate(model: str, data: str, *, fields: Fields | None, progress: Progres
     gold_N = label_ids(rows, predictor.labels)
     labelled = np.flatnonzero(gold_N >= 0)
     if not len(labelled):
-        raise DataError(f"{data}: no row has a label in field '{named.label}', and a temperature is fitted on labels")
+        raise DataError(f"{data}: no row has a label in field '{named.label}', but a temperature is fitted on labels")
     with progress.track("labelling", len(rows)) as update:
         logits_NC = predictor.logits(rows, update)[labelled]
     gold = gold_N[labelled]

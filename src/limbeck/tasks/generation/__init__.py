@@ -1,1 +1,1 @@
-"""Generation: a student that writes."""
+"""Generation: students that generate text."""

@@ -1,4 +1,4 @@
-"""What a language model does on held-out rows, and where a run keeps it."""
+"""Outputs of a language model on held-out rows, kept in the run folder."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ __all__ = ["HeldOutRows", "measure", "measure_dev", "measure_rows", "measuring"]
 
 @dataclass(frozen=True)
 class HeldOutRows:
-    """What a model is measured on."""
+    """The rows that a model is measured on."""
 
     encoded: EncodedSequences
     answered: NDArray[np.int64]
-    """Row numbers whose prompts are answered."""
+    """Indices of the rows whose prompts are answered."""
     decoding: Decoding
-    """How they are."""
+    """How they are answered."""
     vocabulary: int | None
-    """Tokens of the model, and of the teacher where there is one."""
+    """Number of tokens of the model, and of the teacher if there is one."""
 
 
 def measure_rows(
@@ -46,15 +46,15 @@ def measure_rows(
     teacher: Any = None,
     seed: int = 0,
 ) -> SystemOutputs:
-    """Return probabilities of the references, and the answers a model writes.
+    """Return probabilities of the references, and a model's answers.
 
     Args:
-        model: on the device it is to run on.
+        model: on its device.
         tokenizer: the model's.
-        rows: what it is measured on.
+        rows: to measure on.
         title: of the progress bar.
         progress: shows it.
-        teacher: a model that reads the same tokens, for KL to it and agreement; ``None``: no comparison.
+        teacher: a model with the same tokens, for KL and agreement; ``None``: no comparison.
         seed: of sampled answers.
     """
     with progress.track(title, len(rows.encoded) + len(rows.answered)) as update:
@@ -73,7 +73,7 @@ def measure_rows(
 
 
 def measure(context: Context, system: str, seed: int, model: Any) -> None:
-    """Measure a system on the held-out rows, or read what an earlier start of this run measured."""
+    """Measure a system on the held-out rows, or read the outputs of an earlier start of this run."""
     context.outputs.setdefault(system, {})[seed] = kept(
         context.folder,
         f"predictions/{system}-seed{seed}.json",
@@ -84,7 +84,7 @@ def measure(context: Context, system: str, seed: int, model: Any) -> None:
 
 
 def measuring(system: str) -> str:
-    """What the bar of a measured system says."""
+    """Return the title of the bar of a measured system."""
     return f"measuring: {system.replace('_', ' ')}"
 
 
@@ -102,7 +102,7 @@ def _measured(context: Context, system: str, model: Any, seed: int) -> SystemOut
 
 
 def measure_dev(context: Context, system: str, seed: int, model: Any) -> SystemOutputs:
-    """Return what a student does on the development rows, without a look at the teacher."""
+    """Return a student's outputs on the development rows, without comparing with the teacher."""
     assert context.dev is not None
     rows, tokenizer = _rows_of(context, context.dev), context.student_tokenizer
     return measure_rows(model, tokenizer, rows, title=measuring(system), progress=context.progress, seed=seed)

@@ -1,6 +1,6 @@
-"""Find the usual reasons for a bad distillation of a writing student before the money is spent.
+"""Find the usual reasons for a bad distillation of a generative student before money is spent.
 
-Each check answers one question about the run and returns findings; nothing is trained or written.
+Each check returns findings on one aspect of the run; nothing is trained or written.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ _TIMED_ROWS = 8
 _PLANNED_STEPS = 20
 _MANY_CUT = 0.05
 _ROOM = 0.9
-"""Of a device's memory, the share that a step may take; the rest goes to fragments and libraries."""
+"""Share of a device's memory that a step may use; the rest goes to fragments and libraries."""
 _NOT_OF_WRITING = ("bos_", "eos_", "pad_", "decoder_", "transformers_", "_", "output_", "return_", "use_", "cache")
-"""How generation settings begin that do not change which words are written."""
+"""Prefixes of generation settings that do not change the generated words."""
 _GUESSING = 0.95
-"""A loss of this share of log V says that a model has learnt nothing."""
+"""A loss of at least this share of log V means that a model has learnt nothing."""
 
 
 def examine_texts(config: TextRunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
-    """Return the findings on a run on texts: rows, layout, vocabulary, losses, memory and the expected time.
+    """Return the findings on a generation run: rows, layout, vocabulary, losses, memory and the expected time.
 
     Faults that make later checks impossible end the examination.
     """
@@ -105,21 +105,21 @@ def _repeated(rows: TextRows) -> list[Finding]:
 
 
 def _template(context: Context) -> Finding:
-    """By what are rows laid out, and what is learnt of them?"""
+    """Report the template of rows, and which of their tokens are learnt."""
     task = context.config.task
     if task.text is not None:
         return Finding("ok", "template", "plain text: every token but a row's first is learnt")
     causal = context.train_rows.decoder_start is None
     if uses_chat_template(task, context.student_tokenizer, encoder_decoder=not causal):
-        words = "the tokenizer's chat template; the assistant's tokens alone are learnt"
+        words = "the tokenizer's chat template; only the assistant's tokens are learnt"
         if writes_date(context.student_tokenizer):
             return Finding(
-                "note", "template", f"{words}. It writes today's date; in this run {task.date} whatever the day "
+                "note", "template", f"{words}. It writes today's date; in this run always {task.date} "
                 "(task.date)",
             )  # fmt: skip
         return Finding("ok", "template", words)
     between = repr(task.separator) if causal else "encoder and decoder"
-    return Finding("ok", "template", f"prompt, {between}, completion; the completion's tokens alone are learnt")
+    return Finding("ok", "template", f"prompt, {between}, completion; only the completion's tokens are learnt")
 
 
 def _layout(context: Context) -> list[Finding]:
@@ -135,7 +135,7 @@ def _layout(context: Context) -> list[Finding]:
 
 
 def _padding(context: Context) -> list[Finding]:
-    """How much of what the student reads is padding, packed and not, over the first steps of the run."""
+    """Report the share of padding, with and without packing, over the first steps of the run."""
     training, encoded, rows = context.config.training, context.train_rows, context.completed_rows
     if not len(rows) or encoded.decoder_start is not None:
         return []
@@ -164,7 +164,7 @@ def _vocabulary(context: Context, student: Any) -> Finding:
 
 
 def _end_token(context: Context, student: Any) -> list[Finding]:
-    """Do completions, the teacher's own texts and the student's end alike?"""
+    """Compare the end tokens of completions, of the teacher's own texts and of the student's."""
     encoded, tokenizer = context.train_rows, context.student_tokenizer
 
     def named(ids: Iterable[int]) -> str:
@@ -184,8 +184,8 @@ def _end_token(context: Context, student: Any) -> list[Finding]:
             Finding(
                 "note", "end token",
                 f"completions end with {ends}; the student's own settings (generation_config.json) end with "
-                f"{named(own) or 'no token of its tokenizer'}, so by them it would write on. Those of the student "
-                f"that is made here end with {named(end_tokens_of(student, tokenizer, encoded))}",
+                f"{named(own) or 'no token of its tokenizer'}, so it would continue past them. The settings of the "
+                f"distilled student end with {named(end_tokens_of(student, tokenizer, encoded))}",
             )
         )  # fmt: skip
     filling = tokenizer.convert_ids_to_tokens(encoded.pad_id)
@@ -194,16 +194,16 @@ def _end_token(context: Context, student: Any) -> list[Finding]:
 
 
 def _own_settings(context: Context, student: Any) -> list[Finding]:
-    """How the student wrote before is not how it is measured, nor what its folder will say."""
+    """Report generation settings of the student that are neither used for measuring nor exported."""
     names = sorted(n for n in student.generation_config.to_diff_dict() if not n.startswith(_NOT_OF_WRITING))
     if not names or context.config.student.model is None:
         return []
-    words = f"the student's own {', '.join(names)} (generation_config.json) are not taken over, nor measured with"
-    return [Finding("note", "own settings", f"{words}: they were chosen for the model it began as")]
+    words = f"the student's own {', '.join(names)} (generation_config.json) are neither kept nor used for measuring"
+    return [Finding("note", "own settings", f"{words}: they were chosen for the model it started from")]
 
 
 def _rounds(context: Context) -> list[Finding]:
-    """A round of rollouts is written before its first step: a stage shorter than one uses them once only."""
+    """Warn of rollouts generated before the first step that a shorter stage uses only once."""
     training = context.config.training
     total = training.total_steps(context.budget_rows)
     for stage in all_stages(context.config.recipes()):
@@ -225,7 +225,7 @@ def _store(context: Context) -> list[Finding]:
 
 
 def _losses(context: Context, student: Any) -> Finding:
-    """Is the teacher's loss on the user's own rows better than guessing, and than the student's?"""
+    """Check that the teacher's loss on the user's rows is better than guessing, and than the student's."""
 
     def update(_: int, note: str = "") -> None:
         pass
@@ -262,7 +262,7 @@ def _some_rows(context: Context) -> dict[str, Any]:
 
 
 def _memory(context: Context, student: Any) -> Finding:
-    """What a step holds at its worst moment, against what the device has."""
+    """Compare the peak memory of a step with the device's."""
     items = step_memory(context, student)
     peak, there = total_bytes(items), device_memory_bytes()
     parts = ", ".join(f"{item.name}{f' ({item.how})' if item.how else ''} {readable(item.bytes)}" for item in items)
@@ -274,7 +274,7 @@ def _memory(context: Context, student: Any) -> Finding:
 
 
 def _time(context: Context, student: Any) -> Finding:
-    """Time a few training rows; what writing adds is not in it."""
+    """Time a few training rows, without text generation."""
     (stage,) = fine_tune().stages
     objective = Objective(student, bind_terms(stage.terms, shapes(student, student)), TokenReadout(context.vocabulary))
     rows = context.completed_rows[np.argsort(context.train_rows.lengths[context.completed_rows])]
@@ -299,5 +299,5 @@ def _time(context: Context, student: Any) -> Finding:
     return Finding(
         "note", "time",
         f"{steps} steps for each of {students * times} students: about {max(1, round(minutes))} min on this "
-        "machine, without the teacher and without writing",
+        "machine, without the teacher and without generating texts",
     )  # fmt: skip

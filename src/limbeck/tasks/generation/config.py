@@ -1,4 +1,4 @@
-"""The run file of a student that writes (``task.kind: generation``)."""
+"""The run file of a generative student (``task.kind: generation``)."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ class _Section(BaseModel):
 
 
 class TextData(Data):
-    """Where the rows are, and plain text beside them."""
+    """The rows, and additional plain text."""
 
     corpus: Sources | None = None
-    """Plain text (field ``text``) for recipes that train on some beside the task, so that nothing is forgotten."""
+    """Plain text (field ``text``) for recipes that mix it into the training, against forgetting."""
 
 
 class TextTraining(Training):
-    """How a model that writes is trained."""
+    """The training of a generative model."""
 
     packing: bool = False
-    """Put several short texts into one row of at most `max_length` tokens, none of which sees another: less padding.
-    For causal models, and for stages on texts that are there before they start."""
+    """Pack several short texts into one row of at most `max_length` tokens, without attention between them: less
+    padding. For causal models, and for stages whose texts exist before they start."""
 
 
 class TextTeacher(_Section):
@@ -55,18 +55,18 @@ class TextTeacher(_Section):
 
     model: str
     """A folder in Hugging Face format or a hub name of a causal or sequence-to-sequence language model. With `server`
-    nothing but its tokenizer is loaded."""
+    only its tokenizer is loaded."""
     server: Endpoint | None = None
-    """Where the teacher runs, if its weights are not at hand: an OpenAI-compatible API that gives vLLM's
+    """Where the teacher runs, if its weights are not available: an OpenAI-compatible API with vLLM's
     ``prompt_logprobs``. ``limbeck store`` asks it, and the run reads the store."""
     fine_tune: TextTraining | None = None
     """Fine-tune it on the rows' completions first."""
     precision: Literal["float32", "bf16"] = "float32"
-    """Of its weights; bf16 takes half the memory, and is slow on CPUs."""
+    """Precision of its weights; bf16 takes half the memory, and is slow on CPUs."""
     engine: Literal["transformers", "vllm"] = "transformers"
-    """What writes the teacher's texts (``seqkd``); vllm, an extra, needs a GPU and a causal teacher."""
+    """Engine that generates the teacher's texts (``seqkd``); vllm, an extra, needs a GPU and a causal teacher."""
     store: str | None = None
-    """Folder that ``limbeck store`` fills: the teacher's likeliest tokens, so that it need not run in training."""
+    """Folder that ``limbeck store`` fills with the teacher's most likely tokens, so it need not run in training."""
     top_k: Annotated[int, Field(ge=1, le=10**6)] = 64
     """Tokens kept at each position of a store; all others go into one bucket."""
     trust_remote_code: bool = False
@@ -77,10 +77,10 @@ class Answers(_Section):
     """How the held-out prompts are answered for the report."""
 
     rows: Annotated[int, Field(ge=0)] = 200
-    """Most held-out rows that are answered; 0: none, only probabilities are measured."""
+    """Largest number of held-out rows to answer; 0: only probabilities are measured."""
     max_new_tokens: Annotated[int, Field(ge=1, le=10**6)] = 128
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """0: always the likeliest token."""
+    """0: always the most likely token."""
     metrics: Annotated[list[Literal["rouge_l", "exact_match", "numeric_match"]], Field(min_length=1)] = [
         "rouge_l", "exact_match",
     ]  # fmt: skip
@@ -94,7 +94,7 @@ class WritingRecipe(NamedRecipe):
 
 
 class TextRunConfig(RunSettings):
-    """A whole run file of a student that writes."""
+    """A whole run file of a generative student."""
 
     dependents = (
         (r"training\.(?!max_length)", STUDENTS),
@@ -111,9 +111,9 @@ class TextRunConfig(RunSettings):
     training: TextTraining = TextTraining()
     answers: Answers = Answers()
     search: RateSearch | None = None
-    """Find each system's own learning rate first."""
+    """Search for each system's learning rate first."""
     seeds: Seeds = [0]
-    """One student is trained for each; three or more allow a test over seeds."""
+    """One student is trained per seed; a test over seeds needs three or more."""
     baselines: list[Annotated[WritingRecipe, BeforeValidator(name_alone)]] = [WritingRecipe(name="fine_tune")]
     """Recipes of students to compare with: from the same start, with the same steps, batches and seeds."""
     output: OutputFolder
@@ -126,7 +126,7 @@ class TextRunConfig(RunSettings):
         return student_recipes(self.recipe, self.baselines)
 
     def fillings(self) -> list[Filling]:
-        """Return what is filled in once every value is sound: the arguments of all recipes."""
+        """Return the steps that fill in values after all are checked: the arguments of all recipes."""
         return [(("recipe",), TextRunConfig._with_recipe), (("baselines",), TextRunConfig._with_baselines)]
 
     def _with_recipe(self) -> TextRunConfig:
@@ -143,7 +143,7 @@ class TextRunConfig(RunSettings):
         return with_baselines(self, list(self._offers()))
 
     def _offers(self) -> Iterator[Lack | Idle]:
-        """Yield what recipes miss in this run, and options that are for some recipes only."""
+        """Yield what recipes miss in this run, and options that are only for some recipes."""
         if self.task.text is not None:
             others = "Use kd, reverse_kl, jensen_shannon or total_variation, or give task.prompt"
             yield Lack(Capability.WRITING, "plain text (task.text) has no prompts", others)
@@ -167,7 +167,7 @@ class TextRunConfig(RunSettings):
         teacher = self.teacher
         if teacher.store is None:
             raise ConfigError(
-                "teacher.server: what a server says is kept before it is learnt. Name a folder as teacher.store and "
+                "teacher.server: a server's answers are stored before training. Give a folder as teacher.store and "
                 "fill it with limbeck store"
             )
         if teacher.fine_tune is not None or teacher.precision != "float32":
@@ -177,7 +177,7 @@ class TextRunConfig(RunSettings):
             )
         if self.student.from_teacher is not None:
             raise ConfigError(
-                "student.from_teacher copies layers of the teacher's weights, which a teacher.server keeps to itself. "
+                "student.from_teacher copies layers of the teacher's weights, which a teacher.server does not give. "
                 "Use student.model or student.config"
             )
 

@@ -1,4 +1,4 @@
-"""What the steps of one run on texts share: models that fit each other, and tokenised rows."""
+"""The shared context of a generation run: compatible models, and tokenised rows."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ __all__ = ["Context", "set_up"]
 
 @dataclass
 class Context:
-    """What the steps of one run share."""
+    """The shared context of one run."""
 
     config: TextRunConfig
     folder: Path
     rows: TextRows
     progress: Progress
     teacher: Any
-    """``None``: it runs on a server, and what it said about the training rows is in the run's store."""
+    """``None``: it runs on a server, and its answers for the training rows are in the run's store."""
     teacher_tokenizer: Any
     student_tokenizer: Any
     vocabulary: int | None
     """Tokens that both models know by the same ids; ``None``: they have different tokenizers."""
     max_length: int
     train_rows: EncodedSequences
-    """As the student reads them."""
+    """Training rows encoded for the student."""
     test: EncodedSequences
     train_for_teacher: EncodedSequences
     test_for_teacher: EncodedSequences
     corpus: EncodedSequences | None
     dev: EncodedSequences | None
-    """Development rows as the student reads them, where there is a search."""
+    """Development rows encoded for the student, if there is a search."""
     outputs: dict[str, dict[int, SystemOutputs]] = field(default_factory=dict)
 
     def new_student(self, seed: int) -> Any:
@@ -70,7 +70,7 @@ class Context:
 
     @property
     def budget_rows(self) -> int:
-        """Rows that an epoch is counted by."""
+        """Number of rows in an epoch."""
         return len(self.completed_rows) if self.config.recipe.build().reads_completions else len(self.train_rows)
 
     @cached_property
@@ -79,7 +79,7 @@ class Context:
         return self.answered_of(self.test)
 
     def answered_of(self, rows: EncodedSequences) -> NDArray[np.int64]:
-        """Return which rows' prompts are answered, where a student is measured on them."""
+        """Return the rows whose prompts are answered when a student is measured on `rows`."""
         if self.rows.test.task.text is not None:
             return np.empty(0, dtype=np.int64)
         order = np.random.default_rng(0).permutation(len(rows))
@@ -87,13 +87,13 @@ class Context:
 
 
 def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progress) -> Context:
-    """Load the models, check that they can do the run, and tokenise all rows.
+    """Load the models, check that they suit the run, and tokenise all rows.
 
     Raises:
-        ConfigError: texts are to be packed, and a model would mix them up; layers are compared that do not fit; or an
-            extra is needed that is not installed.
-        ModelError: a model or tokenizer cannot be loaded, weights are not finite, or the recipe needs one vocabulary
-            and there are two.
+        ConfigError: a model would mix up packed texts; compared layers do not fit; or a required extra is not
+            installed.
+        ModelError: a model or tokenizer cannot be loaded, weights are not finite, or the recipe needs a shared
+            vocabulary and there are two.
     """
     if config.teacher.engine == "vllm":
         require_vllm()
@@ -160,7 +160,7 @@ def _models(config: TextRunConfig, progress: Progress) -> tuple[Any, Any, Any, A
 
 
 def _require_finite(model: Any, name: str) -> None:
-    """Refuse weights that would make every loss not a number, before anything is computed with them."""
+    """Refuse weights that are not finite, before anything is computed with them."""
     for parameter, weight in model.named_parameters():
         if not torch.isfinite(weight).all():
             raise ModelError(
@@ -170,7 +170,7 @@ def _require_finite(model: Any, name: str) -> None:
 
 
 def _require_packing(config: TextRunConfig, teacher: Any, student: Any) -> None:
-    """Refuse models that would read packed texts as one."""
+    """Refuse models that cannot keep packed texts apart."""
     if config.training.packing:
         check_packing(student)
         if teacher is not None and config.teacher.store is None:
@@ -200,23 +200,23 @@ def _writing_student(config: TextRunConfig, teacher: Any, tokenizer: Any, seed: 
     rows = _token_rows(tokenizer) if teacher is None else int(teacher.get_input_embeddings().weight.shape[0])
     made = language_model_from_config(student.config, tokenizer=tokenizer, rows=rows)
     if is_encoder_decoder(made) and teacher is not None and is_encoder_decoder(teacher):
-        # Of their configurations not all say it, and none can know this tokenizer's.
+        # Not all configurations have it, and none can know this tokenizer's.
         made.config.decoder_start_token_id = decoder_start(teacher)
         made.generation_config.decoder_start_token_id = decoder_start(teacher)
     return made
 
 
 def _token_rows(tokenizer: Any) -> int:
-    """Rows that embeddings of this tokenizer's ids need."""
+    """Return the number of rows that embeddings of this tokenizer's ids need."""
     return 1 + max(int(number) for number in tokenizer.get_vocab().values())
 
 
 def _needs(config: TextRunConfig, teacher: Any, student: Any) -> Needs:
-    """Return all that the terms of recipe and baselines read of this pair of models.
+    """Return everything that the terms of recipe and baselines read from this pair of models.
 
     Raises:
-        ConfigError, ModelError: hidden states are compared, and widths, depths or kinds of the models do not fit, or
-            a store is to give them.
+        ConfigError, ModelError: hidden states are compared, but widths, depths or kinds of the models do not fit, or
+            a store would have to supply them.
     """
     needs, pair = Needs(), shapes(student if teacher is None else teacher, student)
     for recipe in config.recipes().values():
@@ -238,7 +238,7 @@ def _needs(config: TextRunConfig, teacher: Any, student: Any) -> Needs:
 def _vocabulary(
     config: TextRunConfig, needs: Needs, teacher: Any, student: Any, teacher_tokenizer: Any, student_tokenizer: Any
 ) -> int | None:
-    """Tokens both know; ``None`` where tokenizers differ and the recipes hand on nothing but text."""
+    """Return the number of shared tokens; ``None`` if tokenizers differ and the recipes only pass on text."""
     try:
         return align_vocabularies(
             teacher_tokenizer,

@@ -1,4 +1,4 @@
-"""The day that chat templates write in a generation run; see `limbeck.tasks.template_dates`."""
+"""The date that chat templates write in a generation run; see `limbeck.tasks.template_dates`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["with_text_date"]
 
 
 def with_text_date(config: TextRunConfig, folder: Path) -> TextRunConfig:
-    """Return a run on texts with the day that its templates write, where any asks for it.
+    """Return a generation run with the date that its templates write, if any asks for it.
 
-    The run file's, else that of the run in `folder`, else that of the store, else today.
+    It is that of the run file, else of the run in `folder`, else of the store, else today.
 
     Raises:
-        ModelError: a tokenizer cannot be loaded, or its template draws by chance.
+        ModelError: a tokenizer cannot be loaded, or its template is random.
     """
     task = config.task
     if task.date is not None or task.text is not None or task.template == "plain":

@@ -1,4 +1,4 @@
-"""How does this student do on the tasks that others report? By lm-eval, where it is installed."""
+"""Evaluation of a student on tasks of lm-eval, if it is installed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["evaluate_tasks", "named_tasks"]
 
 
 def named_tasks(text: str) -> list[str]:
-    """Split the names of tasks, and check that they can be run at all.
+    """Split the names of tasks, and check that lm-eval is installed.
 
     Raises:
         ConfigError: no name, or the extra is not installed.
     """
     tasks = [name.strip() for name in text.split(",") if name.strip()]
     if not tasks:
-        raise ConfigError("--lm-eval: name one task or more, joined by commas, such as --lm-eval hellaswag,arc_easy")
+        raise ConfigError("--lm-eval: give tasks, separated by commas, such as --lm-eval hellaswag,arc_easy")
     require_harness()
     return tasks
 
@@ -32,15 +32,15 @@ def named_tasks(text: str) -> list[str]:
 def evaluate_tasks(
     student: str, tasks: Sequence[str], *, against: str | None, progress: Progress
 ) -> list[HarnessFigure]:
-    """Return the figures of a student, and of a second model beside it, on tasks of lm-eval.
+    """Return the figures of a student, and of an optional second model, on tasks of lm-eval.
 
-    Questions are laid out by the chat template where the student's rows were.
+    Questions use the chat template if the student's rows did.
 
     Args:
         student: the folder that `limbeck distill` wrote.
         tasks: names of tasks, groups or tags, or YAML files of tasks.
         against: a language model to compare with, such as the teacher.
-        progress: shows how far it is.
+        progress: shows the progress.
 
     Raises:
         ConfigError: the extra is not installed, or a task does not run.

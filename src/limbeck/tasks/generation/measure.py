@@ -1,4 +1,4 @@
-"""The end of a run on texts: the student folder and its card, and all figures."""
+"""The end of a generation run: the student folder and its card, and all figures."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ __all__ = ["compare_systems", "held_out_texts", "model_card", "write_student"]
 
 
 def write_student(context: Context, student: Any, weights: Path, part: Path) -> None:
-    """Write the first seed's student after its last stage, whatever its score, into an empty folder.
+    """Write the first seed's student after its last stage, regardless of its score, into an empty folder.
 
     Args:
         context: of the run.
-        student: any of the run; its weights are replaced.
+        student: any student of the run; its weights are replaced.
         weights: those of its last stage.
         part: the folder.
     """
@@ -89,7 +89,7 @@ def compare_systems(
 
 def _writing(context: Context, student: Any) -> Writing:
     answers = context.config.answers
-    how = "the likeliest token" if answers.temperature == 0 else f"sampled at temperature {answers.temperature:g}"
+    how = "the most likely token" if answers.temperature == 0 else f"sampled at temperature {answers.temperature:g}"
     return Writing(
         task=_task_words(context.config),
         encoder_decoder=is_encoder_decoder(student),
@@ -120,7 +120,7 @@ def _writer(context: Context, student: Any, system: System, speeds: Mapping[str,
 
 
 def held_out_texts(context: Context, encoded: EncodedSequences) -> HeldOutTexts:
-    """Return prompts and references as the tokenizer gives them back: what all systems have read."""
+    """Return prompts and references as decoded by the tokenizer, as read by all systems."""
     decode = context.student_tokenizer.decode
     if context.rows.test.task.text is not None:
         return HeldOutTexts([], [])
@@ -132,7 +132,7 @@ def held_out_texts(context: Context, encoded: EncodedSequences) -> HeldOutTexts:
 
 
 def _left_out(context: Context) -> int:
-    """Rows that were refused when they were read, and rows that then did not fit the token limit."""
+    """Return the number of bad rows, plus rows that did not fit the token limit."""
     return context.rows.left_out + len(context.train_rows.left_out) + len(context.test.left_out)
 
 
@@ -141,8 +141,8 @@ def _warnings(context: Context) -> list[str]:
     found = [f"Held-out rows: {finding}" for finding in context.test.findings]
     if context.teacher is None:
         found.append(
-            "The teacher runs on a server and was asked about the training rows alone: its own figures on the "
-            "held-out rows, KL to it, agreement with it, its size and its speed are not known."
+            "The teacher runs on a server and was only asked about the training rows: its own figures on the "
+            "held-out rows, KL to it, agreement with it, its size and its speed are unknown."
         )
     if left_out := _left_out(context):
         found.append(f"{left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
@@ -151,7 +151,7 @@ def _warnings(context: Context) -> list[str]:
     if 0 < len(context.answered) < len(context.test):
         found.append(
             f"{len(context.answered)} of {len(context.test)} held-out prompts were answered, a random part "
-            "(answers.rows); figures of probabilities are of all."
+            "(answers.rows); figures of probabilities are for all."
         )
     found += untrained_warnings(config.recipes(), len(context.completed_rows), "completion")
     if leaked := leaked_texts(rows):

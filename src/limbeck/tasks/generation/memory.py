@@ -1,7 +1,7 @@
-"""What a training step of a run on texts holds in memory at its worst moment, item by item.
+"""Peak memory of a training step of a generation run, item by item.
 
-Activations are not guessed from the architecture: the student reads the longest row once and twice over, and what
-autograd keeps of it is counted. Writing (`gkd`, `minillm`, ...) adds the caches of generation, which are not in it.
+Activations are not guessed from the architecture: the student reads the longest row once and twice, and what autograd
+keeps is counted. Generation (`gkd`, `minillm`, ...) adds caches that are not included.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["step_memory"]
 
 
 def step_memory(context: Context, student: Any) -> list[MemoryItem]:
-    """Return what one device holds, in bytes; Python and its libraries are not in it.
+    """Return the memory on one device in bytes, without Python and its libraries.
 
     Args:
-        context: the run; its teacher is only looked at.
-        student: untrained, on the device it is to run on. It is left in evaluation mode.
+        context: the run; its teacher is only inspected.
+        student: untrained, on its device. It is left in evaluation mode.
     """
     training = context.config.training
     weights = sum(p.numel() * p.element_size() for p in student.parameters())
@@ -61,7 +61,7 @@ def step_memory(context: Context, student: Any) -> list[MemoryItem]:
 
 
 def _logits(context: Context, student: Any, rows: int, longest: int) -> float:
-    """Buffers of the chunked losses: the student's, and a live teacher's beside it."""
+    """Return the buffers of the chunked losses: the student's, plus a live teacher's."""
     vocabulary = context.vocabulary or len(student.get_output_embeddings().weight)
     supervised = rows * max(1, int(context.train_rows.supervised[longest]))
     live = context.config.teacher.store is None and bool(loss_temperatures(context.config.recipes()))
@@ -70,7 +70,7 @@ def _logits(context: Context, student: Any, rows: int, longest: int) -> float:
 
 
 def _activations(context: Context, student: Any, longest: int, rows: int) -> float:
-    """Bytes that autograd keeps of a micro-batch of the longest row: a part for each row, and one for all together."""
+    """Return the bytes that autograd keeps for a micro-batch of longest rows: a part per row, and a common one."""
     once, twice = (_kept_bytes(context, student, [longest] * times) for times in (1, 2))
     return max(once, once + (twice - once) * (rows - 1))
 

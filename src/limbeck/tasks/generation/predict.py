@@ -1,4 +1,4 @@
-"""A saved student that writes: at work on new prompts, and measured on held-out rows."""
+"""A saved generative student: answers to new prompts, and its evaluation on held-out rows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = ["WritingStudent", "evaluate_texts"]
 
 _ANSWER_TOKENS = 128
 _ANSWERED_ROWS = 200
-"""As a run has it where it does not say: the figures of a student are those of its report."""
+"""The default of a run, so that the figures of a student are those of its report."""
 
 
 class WritingStudent:
@@ -48,7 +48,7 @@ class WritingStudent:
 
     Args:
         folder: the student folder that `limbeck distill` wrote.
-        task: how rows are laid out; ``None``: as the folder's ``task.json`` says, without which there must be a task.
+        task: the layout of rows; ``None``: as in the folder's ``task.json``, which must then exist.
 
     Raises:
         ModelError: cannot be loaded, or its ``task.json`` is missing, damaged or of another kind.
@@ -65,10 +65,10 @@ class WritingStudent:
         self.model.to(device())
 
     def answer_tokens(self, wanted: int | None = None) -> int:
-        """Return how many tokens an answer may have; without a wish, 128 or half of what the student reads.
+        """Return the longest answer in tokens; default: 128, or half the student's context if that is less.
 
         Raises:
-            ConfigError: more are wanted than leave room for a prompt.
+            ConfigError: `wanted` leaves no room for a prompt.
         """
         if wanted is None:
             return min(_ANSWER_TOKENS, self.max_length // 2 if self._causal else self.max_length)
@@ -93,13 +93,13 @@ class WritingStudent:
 
     @property
     def prompts(self) -> Generation:
-        """How rows to be answered are read: completions are passed over, and a plain text is gone on with."""
+        """The layout of rows to answer: completions are ignored, and plain text is continued."""
         if self.task.text is not None:
             return Generation(prompt=self.task.text, template="plain", separator="")
         return self.task.model_copy(update={"completion": None})
 
     def write(self, prompts: Sequence[Example], decoding: Decoding, seed: int = 0) -> list[Completion]:
-        """Return what the student writes after each prompt; a completion that a row has is not read."""
+        """Return the student's completion of each prompt; a completion in a row is ignored."""
         encoded = self._encoded(prompts, decoding.max_new_tokens)
         with reading("write with", self.model.config.name_or_path):
             return write_completions(
@@ -117,7 +117,7 @@ class WritingStudent:
         return self.encode(Examples(self.prompts, rows, 0, 0, "", ()), answer_tokens)
 
     def _fitting(self, prompts: Iterator[Example], answer_tokens: int) -> Iterator[Example]:
-        """Yield prompts that can be laid out. Raises `DataError` at the first that cannot."""
+        """Yield prompts that fit the layout. Raises `DataError` at the first that does not."""
         for row in prompts:
             self._encoded([row], answer_tokens)
             yield row
@@ -133,14 +133,14 @@ class WritingStudent:
         """Yield prompt, answer and whether the limit cut it off, for each row as they come, a batch at a time.
 
         Args:
-            prompts: rows; what follows a prompt is not read.
+            prompts: rows; anything after a prompt is ignored.
             max_new_tokens: longest answer; see `answer_tokens`.
-            temperature: of sampling; 0: always the likeliest token.
+            temperature: of sampling; 0: always the most likely token.
             batch_rows: rows that are answered together.
 
         Raises:
             ConfigError: answers of that length leave no room for a prompt.
-            DataError: a prompt cannot be laid out.
+            DataError: a prompt does not fit the layout.
         """
         decoding = Decoding(self.answer_tokens(max_new_tokens), temperature)
         for number, batch in enumerate(batches(self._fitting(prompts, decoding.max_new_tokens), batch_rows)):
@@ -152,14 +152,14 @@ class WritingStudent:
 
 
 def evaluate_texts(student: str, data: str, *, against: str | None, progress: Progress) -> Results:
-    """Return the figures of a student on held-out rows, and of a second model beside it.
+    """Return the figures of a student on held-out rows, and of an optional second model.
 
     Args:
         student: the folder that `limbeck distill` wrote.
-        data: rows with completions, laid out as the student was trained on.
-        against: a language model to compare with, such as the teacher. Where it reads the same tokens, KL to it and
-            agreement are measured as well.
-        progress: shows how far it is.
+        data: rows with completions, in the layout of the student's training.
+        against: a language model to compare with, such as the teacher. If it has the same tokens, KL to it and
+            agreement are measured too.
+        progress: shows the progress.
 
     Raises:
         ModelError: a model cannot be loaded.

@@ -1,4 +1,4 @@
-"""The rows of a run on texts: read, checked, held out and tokenised before anything costs time."""
+"""The rows of a generation run: read, checked, held out and tokenised before anything costs time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class TextRows:
-    """Training rows, held-out rows, the development rows of a search, and plain text beside them."""
+    """Training rows, held-out rows, the development rows of a search, and additional plain text."""
 
     train: Examples
     test: Examples
@@ -50,13 +50,13 @@ class TextRows:
         return sum(_has_completion(row) for row in self.train.rows)
 
     def laid_out_as(self, task: Generation) -> TextRows:
-        """Return the same rows, to be laid out as `task` says; which fields they were read from stays."""
+        """Return the same rows with the layout of `task`; the fields they were read from stay."""
         dev = None if self.dev is None else replace(self.dev, task=task)
         return replace(self, train=replace(self.train, task=task), test=replace(self.test, task=task), dev=dev)
 
 
 def read_texts(config: TextRunConfig, folder: Path | None = None) -> TextRows:
-    """Read and check all rows, and hold some out where no test data are given.
+    """Read and check all rows, and hold some out if no test data are given.
 
     Args:
         config: the run.
@@ -107,7 +107,7 @@ def _has_completion(row: Example) -> bool:
 
 
 def _hold_out(rows: Examples, share: float) -> tuple[Examples, Examples]:
-    """Take `share` of the rows with a completion out, always the same ones."""
+    """Take out `share` of the rows with a completion, always the same ones."""
     candidates = [i for i, row in enumerate(rows.rows) if _has_completion(row)]
     count = round(share * len(candidates))
     if not 0 < count < len(candidates):
@@ -119,22 +119,22 @@ def _hold_out(rows: Examples, share: float) -> tuple[Examples, Examples]:
 
 
 def _parts(rows: Examples, taken: list[int]) -> tuple[Examples, Examples]:
-    """Return the rows without those that are taken, and these."""
+    """Split rows into the remaining and the taken ones."""
     chosen = set(taken)
     parts = [[row for i, row in enumerate(rows.rows) if (i in chosen) == held] for held in (False, True)]
     return replace(rows, rows=parts[0]), replace(rows, rows=parts[1])
 
 
 def text_limit(config: TextRunConfig, tokenizer: Any, *models: Any) -> int:
-    """Return the longest row in tokens that every model takes."""
+    """Return the longest row in tokens that every model accepts."""
     return min(token_limit(tokenizer, model, config.training.max_length) for model in models)
 
 
 def decoder_start(model: Any) -> int | None:
-    """Return the token that a decoder starts with; ``None`` where the model is causal.
+    """Return the token that a decoder starts with; ``None`` for a causal model.
 
     Raises:
-        ModelError: the model has a decoder, and its configuration does not say.
+        ModelError: the model has a decoder, but its configuration lacks the token.
     """
     if not is_encoder_decoder(model):
         return None
@@ -148,9 +148,9 @@ def decoder_start(model: Any) -> int | None:
 
 
 def completion_budget(config: TextRunConfig, max_length: int) -> int:
-    """Return how many tokens are kept free behind every prompt of a causal model.
+    """Return the number of tokens kept free after every prompt of a causal model.
 
-    As many as anything in the run writes, or half of `max_length` where that is less.
+    It is the longest text that the run generates, or half of `max_length` if that is less.
     """
     wanted = [config.answers.max_new_tokens if config.answers.rows else 1]
     for stage in all_stages(config.recipes()):
@@ -162,7 +162,7 @@ def completion_budget(config: TextRunConfig, max_length: int) -> int:
 def encode_texts(
     config: TextRunConfig, examples: Examples, tokenizer: Any, model: Any, max_length: int, folder: Path | None = None
 ) -> EncodedSequences:
-    """Tokenise rows as `model` reads them, with room for an answer behind every prompt.
+    """Tokenise rows for `model`, with room for an answer after every prompt.
 
     Raises:
         ConfigError, DataError, ModelError: rows or tokenizer do not fit; see `encode_examples`.
@@ -181,6 +181,6 @@ def encode_texts(
 
 
 def leaked_texts(rows: TextRows) -> list[str]:
-    """Return where the held-out rows are whose prompts and completions also occur in the training rows."""
+    """Return the locations of held-out rows whose prompts and completions also occur in the training rows."""
     trained_on = {(row.messages, row.text) for row in rows.train.rows}
     return [str(row.origin) for row in rows.test.rows if (row.messages, row.text) in trained_on]

@@ -1,4 +1,4 @@
-"""`limbeck predict` and `limbeck evaluate` with a student that writes."""
+"""`limbeck predict` and `limbeck evaluate` for generative students."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from limbeck.types import Origin, Progress
 __all__ = ["SavedWriter"]
 
 _PLAIN = "line"
-"""Field of a prompt that is a line of its own."""
+"""Field of a prompt given as a plain line."""
 
 
 class PredictOptions(Options):
     """How prompts are answered."""
 
     max_new_tokens: PositiveInt | None = None
-    """Longest answer; ``None``: 128, or half of what the student reads where that is less."""
+    """Longest answer in tokens; ``None``: 128, or half the student's context if that is less."""
     temperature: NonNegativeFloat = 0.0
-    """Of sampling; 0: always the likeliest token."""
+    """Of sampling; 0: always the most likely token."""
 
 
 class EvaluateOptions(Options):
@@ -42,17 +42,17 @@ class EvaluateOptions(Options):
     against: str | None = None
     """A language model to compare with, such as the teacher."""
     lm_eval: str | None = None
-    """Tasks of lm-eval, joined by commas."""
+    """Tasks of lm-eval, separated by commas."""
 
 
 class SavedWriter:
-    """A student that writes; see `limbeck.tasks.task.Student`.
+    """A generative student; see `limbeck.tasks.task.Student`.
 
     Args:
         model: the folder that `limbeck distill` wrote.
     """
 
-    students = "students that write"
+    students = "generative students"
     predict_options = PredictOptions
     evaluate_options = EvaluateOptions
 
@@ -60,7 +60,7 @@ class SavedWriter:
         self._model = model
 
     def rows(self, file: str, options: PredictOptions) -> Iterator[Example]:
-        """Yield prompts; a line that is no JSON object is a prompt itself."""
+        """Yield prompts; a line that is not a JSON object is itself a prompt."""
         task = self._writer.prompts
         if not is_by_line(file):
             yield from load_examples(file, task, require_completion=False, split="test").rows
@@ -74,13 +74,13 @@ class SavedWriter:
                 yield Example((Message("user", prompt),), None, Origin(name, record.number))
 
     def predict(self, rows: Iterable[Example], options: PredictOptions) -> Iterator[dict[str, Any]]:
-        """Yield prompt, answer, and whether the limit of tokens cut it off."""
+        """Yield prompt, answer, and whether the token limit cut it off."""
         return self._writer.write_stream(
             iter(rows), max_new_tokens=options.max_new_tokens, temperature=options.temperature
         )
 
     def evaluate(self, data: str, options: EvaluateOptions, progress: Progress) -> Results:
-        """Return perplexity, figures of the student's own answers, size and speed, and those of lm-eval if wanted."""
+        """Return perplexity, figures of the student's own answers, size and speed, and of lm-eval if requested."""
         tasks = None if options.lm_eval is None else named_tasks(options.lm_eval)
         results = evaluate_texts(self._model, data, against=options.against, progress=progress)
         if tasks is None:

@@ -1,4 +1,4 @@
-"""The rows of a run, asked about at an inference server."""
+"""Ask an inference server about the rows of a run."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["ask_server", "server_name"]
 
 _OTHER_TEACHER = 0.05
-"""Mean total variation between two answers about one row, above which they are of two teachers. Servers add up in
-another order each time, in bf16: that gives about 0.01."""
+"""Mean total variation between two answers about one row, above which they come from different teachers. Servers sum
+in a different order each time; in bf16 that gives about 0.01."""
 
 
 def server_name(teacher: TextTeacher) -> str:
-    """What is known of the identity of a served teacher: what the server calls it."""
+    """Return the identity of a served teacher as far as known: the server's name for it."""
     assert teacher.server is not None
     return f"served: {teacher.server.model}"
 
@@ -35,15 +35,15 @@ def server_name(teacher: TextTeacher) -> str:
 def ask_server(
     context: Context, store: TokenStore, fingerprint: Fingerprint, order: NDArray[np.int64]
 ) -> Iterator[list[tuple[int, SparseLogits]]]:
-    """Yield rows with what the server says about them, one at a time, as its answers come.
+    """Yield rows with the server's answers, one at a time, as they arrive.
 
-    Before anything else one row that the store has is asked about again: a server does not say which weights it
-    holds, and a store must not mix two teachers.
+    First, one row of the store is asked again: a server does not tell which weights it holds, and a store must not mix
+    two teachers.
 
     Raises:
         ConfigError: the environment lacks the key.
-        TeacherError: the server does not answer, answers something else, gives fewer tokens than the store keeps, or
-            says something else about the row that the store has.
+        TeacherError: the server does not answer or answers in another form, gives fewer tokens than the store keeps,
+            or a different answer for the row that the store has.
     """
     endpoint, encoded = context.config.teacher.server, context.train_rows
     assert endpoint is not None
@@ -64,7 +64,7 @@ def ask_server(
 
 
 def _kept(answer: list[object], context: Context, row: int, fingerprint: Fingerprint) -> SparseLogits:
-    """The distributions at a row's supervised positions."""
+    """Return the distributions at a row's supervised positions."""
     labels_T = context.train_rows.batch([row])["labels_BT"][0].tolist()
     fewest = min((len(position) for position in answer[1:] if isinstance(position, dict)), default=0)
     if fewest < fingerprint.top_k:
@@ -90,6 +90,6 @@ def _require_same_teacher(stored: SparseLogits, now: SparseLogits, store: TokenS
     if (difference := float(np.mean(differences))) > _OTHER_TEACHER:
         raise TeacherError(
             f"the server's answer about a row that the teacher store {store.folder} has differs from the stored one "
-            f"by {difference:.2f} (mean total variation): another teacher stands behind the name now. Serve the "
-            "former one, or make another store in an empty folder"
+            f"by {difference:.2f} (mean total variation): the name now belongs to another teacher. Serve the "
+            "former one, or create another store in an empty folder"
         )

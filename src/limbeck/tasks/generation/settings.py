@@ -1,4 +1,4 @@
-"""How a student that writes ends by itself: what its folder says to ``generate``, pipelines and vLLM."""
+"""Generation settings in a student's folder, by which ``generate``, pipelines and vLLM end its texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["end_tokens_of", "own_end_tokens", "set_padding", "set_writing"]
 
 
 def own_end_tokens(model: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Return the ids that a model's own generation settings end at, as far as they are special tokens.
+    """Return the end tokens of a model's own generation settings, if they are special tokens.
 
     Others are leftovers: the default of a configuration, or the id of another tokenizer.
     """
@@ -26,7 +26,7 @@ def own_end_tokens(model: Any, tokenizer: Any) -> tuple[int, ...]:
 def end_tokens_of(model: Any, tokenizer: Any, encoded: EncodedSequences) -> tuple[int, ...]:
     """Return every token that a trained student ends at: those that end its texts, then the model's own.
 
-    Of these not one that its texts go on after: it was taught to write that.
+    A model's own end token after which its texts continue is left out: it was taught to generate that.
     """
     inside = np.isin(own := own_end_tokens(model, tokenizer), encoded.ids[encoded.targets])
     others = (end for end, taught in zip(own, inside, strict=True) if not taught)
@@ -34,10 +34,10 @@ def end_tokens_of(model: Any, tokenizer: Any, encoded: EncodedSequences) -> tupl
 
 
 def set_writing(model: Any, tokenizer: Any, encoded: EncodedSequences) -> None:
-    """Have `model`, trained on `encoded`, end where its texts end, whoever lets it write.
+    """Set the generation settings of `model`, trained on `encoded`, so that it ends where its texts end.
 
-    All its former settings go. Sampling, penalties, least lengths and forced tokens were chosen for the model it
-    began as, and no figure of a run is with them: it takes the likeliest token, as `limbeck predict` has it.
+    All its former settings are removed. Sampling, penalties, minimum lengths and forced tokens were chosen for the
+    model it started from, and no figure of a run uses them: it takes the most likely token, like `limbeck predict`.
     """
     bos = model.generation_config.bos_token_id
     set_own_writing(
@@ -50,7 +50,7 @@ def set_writing(model: Any, tokenizer: Any, encoded: EncodedSequences) -> None:
 
 
 def set_padding(tokenizer: Any, model: Any) -> None:
-    """Have `tokenizer` fill up rows as a student that writes reads them: a causal one goes on where a row ends."""
+    """Set the padding of `tokenizer` for generation: a causal student continues at the end of a row."""
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if not is_encoder_decoder(model):

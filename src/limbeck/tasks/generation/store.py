@@ -1,4 +1,4 @@
-"""The teacher's likeliest tokens on disk, for the rows of a run file: `limbeck store`."""
+"""The teacher's most likely tokens on disk, for the rows of a run file: `limbeck store`."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def stored_teacher(context: Context) -> StoredTokenTeacher:
 
 
 def fill_store(context: Context) -> tuple[int, float]:
-    """Ask the teacher about every training row that the store lacks, and keep what it says.
+    """Ask the teacher about every training row that the store lacks, and keep its answers.
 
     Returns:
         The number of rows asked about, and the mean probability of the kept tokens at their positions.
 
     Raises:
-        ConfigError: no store is named, its folder holds another one, or the server's key is not in the environment.
-        StorageError: the disk is full; what was written before is there.
-        TeacherError: the teacher's server does not answer, or another teacher than the store's does; what was
-            answered before is there.
+        ConfigError: no store is given, its folder holds another one, or the server's key is not in the environment.
+        StorageError: the disk is full; earlier answers are kept.
+        TeacherError: the teacher's server does not answer, or a teacher other than the store's does; earlier answers
+            are kept.
     """
     if context.config.teacher.store is None:
-        raise ConfigError("teacher.store is missing: name the folder for the teacher's signals")
+        raise ConfigError("teacher.store is missing: give the folder for the teacher's signals")
     folder, fingerprint = Path(context.config.teacher.store), _fingerprint(context)
     encoded = context.train_rows
     with StoreWriter(folder, fingerprint) as writer:
@@ -76,7 +76,7 @@ def fill_store(context: Context) -> tuple[int, float]:
         answers = (
             ask_server(context, store, fingerprint, order) if served else _computed(context, fingerprint, batches)
         )
-        # Answers of a server are paid for, one by one: each is on disk before it counts.
+        # Answers of a server are paid for one by one: each is saved before it counts.
         sync_every = 1 if served else _SYNC_EVERY
         mass, positions = 0.0, 0
         with context.progress.track("teacher signals", len(order)) as update:
@@ -91,11 +91,11 @@ def fill_store(context: Context) -> tuple[int, float]:
 
 
 def _to_ask(encoded: EncodedSequences, store: TokenStore) -> list[NDArray[np.int64]]:
-    """Return the rows that the store lacks, in the batches to ask about them: rows of one text once, longest first.
+    """Return the rows that the store lacks, in batches: rows with the same text once, longest first.
 
-    A batch of 8 and of 7 rows differ in their last bits. Batches are therefore those of all rows, and as they reach
-    the disk whole, a store that was killed goes on with the very batches it would have had. Only rows of batches
-    that are there in part, which happens where rows were added, are put together anew.
+    Results of batches of 8 and of 7 rows differ in the last bits. Batches are therefore those of all rows, and as they
+    are written whole, a killed store resumes with the same batches. Only rows of partly stored batches, which occur if
+    rows were added, are regrouped.
     """
     first = {encoded.keys[row]: row for row in np.flatnonzero(encoded.supervised > 0)[::-1].tolist()}
     rows = np.sort(np.fromiter(first.values(), dtype=np.int64, count=len(first)))
@@ -111,7 +111,7 @@ def _to_ask(encoded: EncodedSequences, store: TokenStore) -> list[NDArray[np.int
 def _computed(
     context: Context, fingerprint: Fingerprint, batches: Sequence[NDArray[np.int64]]
 ) -> Iterator[list[tuple[int, SparseLogits]]]:
-    """Yield rows with what the teacher at hand says about them, batch by batch."""
+    """Yield rows with the local teacher's outputs, batch by batch."""
     teacher = LanguageTeacher(context.teacher.to(device()), context.vocabulary)
     for rows in batches:
         batch: Batch = context.train_rows.batch(rows)
@@ -123,17 +123,17 @@ def _computed(
 
 
 def fill_store_of(config: TextRunConfig, progress: Progress) -> tuple[int, float]:
-    """Fill the store that a checked run names; see `fill_store`. A teacher that is fine-tuned first is refused.
+    """Fill the store of a checked run; see `fill_store`. A teacher that is fine-tuned first is refused.
 
     Raises:
-        ConfigError: no store is named, its folder holds another one, or the teacher is not yet what it will be.
+        ConfigError: no store is given, its folder holds another one, or the teacher is still to be fine-tuned.
     """
     from limbeck.tasks.generation.context import set_up
 
     if config.teacher.fine_tune is not None:
         raise ConfigError(
-            "teacher.fine_tune: a store is filled before the run, by a teacher that is finished. Run with the recipe "
-            "fine_tune first, and name its student folder as teacher.model"
+            "teacher.fine_tune: a store is filled before the run, by a finished teacher. Run with the recipe "
+            "fine_tune first, and give its student folder as teacher.model"
         )
     if config.teacher.store is not None:
         try_folder(Path(config.teacher.store))
@@ -168,11 +168,11 @@ def _fingerprint(context: Context) -> Fingerprint:
 
 
 def _temperature(context: Context) -> float:
-    """The temperature of the recipes' divergences: probabilities are kept at this one."""
+    """Return the temperature of the recipes' divergences, at which probabilities are kept."""
     found = loss_temperatures(context.config.recipes())
     if len(found) > 1:
         raise ConfigError(
-            f"a store (teacher.store) keeps one temperature, and recipe and baselines have several: {sorted(found)}. "
+            f"a store (teacher.store) keeps one temperature, but recipe and baselines have several: {sorted(found)}. "
             "Set the same recipe.loss_temperature for all"
         )
     return found.pop() if found else 1.0

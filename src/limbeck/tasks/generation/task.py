@@ -1,4 +1,4 @@
-"""What the kind gives to every run; see `limbeck.tasks.task.Task`."""
+"""The kind as a `limbeck.tasks.task.Task`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["TASK", "GenerationTask"]
 
 
 class GenerationTask:
-    """Complete prompts, or go on with texts."""
+    """Complete prompts, or continue texts."""
 
     def settle(self, config: TextRunConfig, folder: Path) -> TextRunConfig:
-        """Fill in the day that chat templates write."""
+        """Fill in the date that chat templates write."""
         return with_text_date(config, folder)
 
     def read(self, config: TextRunConfig, folder: Path | None) -> TextRows:
@@ -37,19 +37,19 @@ class GenerationTask:
         return TextRun(set_up(config, folder, rows, progress))
 
     def examine(self, config: TextRunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
-        """Return what the doctor finds."""
+        """Return the doctor's findings."""
         from limbeck.tasks.generation.checks import examine_texts
 
         return examine_texts(config, progress, in_folder)
 
     def plan(self, config: TextRunConfig, available: float | None) -> MemoryPlan:
-        """Refuse: what a step takes is measured on the models themselves."""
+        """Refuse: the memory of a step is measured on the models themselves."""
         raise ConfigError(
-            "limbeck plan knows runs of models with a head on top; for this one limbeck doctor estimates the memory"
+            "limbeck plan is for models with a head on top; for this run limbeck doctor estimates the memory"
         )
 
     def fill_store(self, config: TextRunConfig, progress: Progress) -> tuple[int, float]:
-        """Keep the likeliest tokens of the teacher."""
+        """Keep the most likely tokens of the teacher."""
         return fill_store_of(config, progress)
 
     def card(self, config: TextRunConfig, results: Results, student: Path) -> str:

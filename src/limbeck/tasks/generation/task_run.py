@@ -1,8 +1,8 @@
 """Generation behind the protocols of `limbeck.tasks.task`: its systems, their starts, stages and answers.
 
-First comes the teacher, fine-tuned if the run says so; then for each seed the student before training, the distilled
-student, and its baselines from the same start and with the same steps. What the teacher writes, and the store
-of its signals, are read when the first stage asks for them.
+First comes the teacher, fine-tuned if requested; then for each seed the student before training, the distilled
+student, and its baselines from the same start and with the same steps. The teacher's texts, and the store
+of its signals, are read when the first stage needs them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = ["TextRun"]
 
 
 class TextRun:
-    """One generation run at work; see `limbeck.tasks.task.TaskRun`."""
+    """One generation run; see `limbeck.tasks.task.TaskRun`."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -53,7 +53,7 @@ class TextRun:
 
     @property
     def progress(self) -> Progress:
-        """Shows how far the run is."""
+        """Shows the progress of the run."""
         return self.context.progress
 
     @progress.setter
@@ -62,7 +62,7 @@ class TextRun:
 
     @cached_property
     def teacher(self) -> Teacher:
-        """The teacher that terms ask: a store of its signals, or itself."""
+        """The teacher of the terms: a store of its signals, or the model."""
         if self.config.teacher.store is not None:
             return stored_teacher(self.context)
         return LanguageTeacher(self.context.teacher, self.context.vocabulary)
@@ -107,7 +107,7 @@ class TextRun:
         )
 
     def parts(self, system: System, seed: int) -> list[Part]:
-        """Return a part for each stage, one for the held-out rows, and one for the texts that the teacher writes."""
+        """Return a part for each stage, one for the held-out rows, and one for texts that the teacher generates."""
         context, parts = self.context, []
         size = all_parameters(context.teacher) if system.role == "teacher" else self._student_size
         for one in system.stages:
@@ -125,7 +125,7 @@ class TextRun:
 
     @cached_property
     def _before_written(self) -> set[str]:
-        """The folders of the stages that are the first to read what the teacher wrote in some way: then it writes."""
+        """Folders of the stages that are the first to read texts of the teacher, which are generated then."""
         stages = [planned for system in self.systems(self.config.seeds[0]) for planned in system.stages]
         first = {planned.stage.part(TeacherWritten): planned.folder for planned in reversed(stages)}
         return {folder for source, folder in first.items() if source is not None}
@@ -136,12 +136,12 @@ class TextRun:
         return model.to(device())
 
     def stage(self, system: System, planned: PlannedStage, seed: int, model: Any) -> StageRun:
-        """Return the rows of a stage in order, who writes texts while it runs, and who gives signals."""
+        """Return the rows of a stage in order, the generator of texts while it runs, and the source of signals."""
         asked = any(needs_of(one.stage.terms).teacher for one in system.stages)
         return stage_run(self.context, system, planned, seed, model, self.teacher if asked else None)
 
     def measure(self, system: System, seed: int, model: Any) -> None:
-        """Measure a system on the held-out rows; a teacher must then do better than the student before training."""
+        """Measure a system on the held-out rows; a teacher must do better than the student before training."""
         measure(self.context, system.name, seed, model)
         if system.role == "student_init" and seed == self.config.seeds[0]:
             _require_useful_teacher(self.context, seed)
@@ -171,8 +171,8 @@ def _require_useful_teacher(context: Context, seed: int) -> None:
     """Refuse a teacher that has nothing to teach on these rows.
 
     Raises:
-        ModelError: its loss on the held-out completions is not a number, near that of guessing, or above the
-            untrained student's.
+        ModelError: its loss on the held-out completions is not finite, near that of guessing, or above the untrained
+            student's.
     """
     losses = _losses(context.outputs, (TEACHER, STUDENT_INIT), seed)
     teacher, student = losses.get(TEACHER), losses.get(STUDENT_INIT)
@@ -187,7 +187,7 @@ def _require_useful_teacher(context: Context, seed: int) -> None:
     if teacher >= 0.95 * guessing:
         raise ModelError(
             f"the teacher's loss on the held-out completions is {teacher:.2f} nats a token, and guessing among all "
-            f"tokens gives {guessing:.2f}: it has learnt nothing of this language or layout. Check that the model "
+            f"tokens gives {guessing:.2f}: it has learnt nothing about this language or layout. Check that the model "
             "holds trained weights and the tokenizer is its own, or fine-tune it first (teacher.fine_tune)"
         )
     if student is not None and student < teacher:

@@ -1,4 +1,4 @@
-"""One stage of a run on texts: the rows it reads, and who writes texts while it runs."""
+"""One stage of a generation run: its rows, and the texts generated while it runs."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _VALIDATION_SHARE, _VALIDATION_ROWS = 0.05, 200
 def stage_run(
     context: Context, system: System, planned: PlannedStage, seed: int, model: Any, teacher: Teacher | None
 ) -> StageRun:
-    """Return all that a stage needs besides itself.
+    """Return the inputs of a stage.
 
     Args:
         context: of the run.
-        system: whose stage it is.
+        system: the system of the stage.
         planned: the stage.
         seed: of order, coins and sampling.
         model: the student, or the teacher that is fine-tuned.
-        teacher: gives signals; ``None`` where no term of the system needs one.
+        teacher: source of signals; ``None`` if no term of the system needs one.
     """
     stage, training, of_teacher = planned.stage, planned.training, system.role == "teacher"
     assert isinstance(training, TextTraining)
@@ -53,7 +53,7 @@ def stage_run(
     if stage.part(Replay) is not None:
         validation, learnt = _split(learnt, seed)
     tokenizer = context.teacher_tokenizer if of_teacher else context.student_tokenizer
-    set_writing(model, tokenizer, encoded)  # a stage's folder is one that others load, and vLLM here
+    set_writing(model, tokenizer, encoded)  # others load a stage's folder, and so does vLLM here
     source = CompletionSource.DATA if stage.part(TeacherWritten) is None else CompletionSource.TEACHER
     texts = StageTexts(context, stage, model, encoded, learnt, validation, training.batch_size, planned.steps, seed)
     return StageRun(
@@ -81,14 +81,14 @@ def _read_by(context: Context, stage: Stage) -> EncodedSequences:
 
 
 def _split(rows: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Take a few rows out of training, on which the replay decides about more of the student's texts."""
+    """Hold out a few rows on which the replay decides whether to use more of the student's texts."""
     count = min(_VALIDATION_ROWS, max(1, round(_VALIDATION_SHARE * len(rows))))
     order = np.random.default_rng(seed).permutation(rows)
     return np.sort(order[:count]), np.sort(order[count:])
 
 
 def _writer(texts: StageTexts) -> Writer | None:
-    """Make what has texts written while the stage runs, and plain text put beside them."""
+    """Return the writer that generates texts while the stage runs, and mixes in plain text."""
     writer, corpus = texts.writer(), texts.context.corpus
     if texts.stage.part(WithCorpus) is None:
         return writer

@@ -1,4 +1,4 @@
-"""What has a model write texts while a stage of a run trains it."""
+"""Generation of texts while a stage of a run trains the model."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ class StageTexts:
     model: Any
     encoded: EncodedSequences
     rows: NDArray[np.int64]
-    """Row numbers that are trained on."""
+    """Indices of the training rows."""
     validation: NDArray[np.int64]
-    """Those that a replay watches; empty in stages without one."""
+    """Indices of the rows that a replay monitors; empty in stages without one."""
     batch_size: int
     steps: int
     seed: int
 
     @property
     def place(self) -> dict[str, int]:
-        """Seed and rank: what a writer's random numbers depend on besides the step."""
+        """Seed and rank, which determine a writer's random numbers together with the step."""
         return {"seed": self.seed, "rank": rank()}
 
     def writer(self) -> Writer | None:
-        """Make the writer that the stage names; ``None`` where it trains on its rows as they are.
+        """Return the stage's writer; ``None`` if it trains on its rows as they are.
 
         Raises:
-            ConfigError: tokens of teacher and student are to be mixed, and the models have encoders.
+            ConfigError: tokens of teacher and student would be mixed, but the models have encoders.
         """
         choice = self.stage.sampled
         if isinstance(choice, OnPolicy):
@@ -91,7 +91,7 @@ class StageTexts:
         return None
 
     def _own_batch(self, rows: NDArray[np.int64], completions: list[Completion]) -> Batch:
-        """Return a batch of texts that the student wrote."""
+        """Return a batch of texts that the student generated."""
         encoded = self.encoded
         sequences = written_sequences(encoded, rows.tolist(), [one.ids for one in completions])
         batch = collate(sequences, encoded.pad_id, decoder_start=encoded.decoder_start)
@@ -100,7 +100,7 @@ class StageTexts:
         return batch
 
     def _rewritten(self, choice: OnPolicy, rows: NDArray[np.int64], decoding: Decoding, seed: int) -> Batch:
-        """Return a batch of the student's completions, with their rewards where the stage has any."""
+        """Return a batch of the student's completions, with their rewards if the stage has any."""
         completions = write(self.context, self.model, self.encoded, rows, decoding, seed)
         batch = self._own_batch(rows, completions)
         if choice.reward is not None:

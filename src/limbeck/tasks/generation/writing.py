@@ -1,4 +1,4 @@
-"""Models of a run on texts at work: completions of prompts, and the texts that the teacher writes beforehand."""
+"""Generation by the models of a run: completions of prompts, and the teacher's texts before training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WriteRows = Callable[[NDArray[np.int64], Decoding, int], list[Completion]]
 
 _WRITE_ROWS = 16
 _ENGINE_ROWS = 512
-"""An engine puts its own batches together, and the more it has to choose from the better."""
+"""An engine forms its own batches, and works better with more rows to choose from."""
 
 
 def write(
@@ -44,7 +44,7 @@ def write(
     *,
     teacher_fraction: float = 0.0,
 ) -> list[Completion]:
-    """Let `model` complete the prompts of `rows`."""
+    """Complete the prompts of `rows` with `model`."""
     return write_completions(
         model,
         [encoded.prompt_ids(int(row)).tolist() for row in rows],
@@ -59,17 +59,17 @@ def write(
 
 
 def within_budget(context: Context, encoded: EncodedSequences, decoding: Decoding) -> Decoding:
-    """Cut the limit of new tokens to what models can read behind every prompt."""
+    """Cut the limit of new tokens to what models can read after every prompt."""
     causal = encoded.decoder_start is None
     budget = completion_budget(context.config, encoded.max_length) if causal else encoded.max_length
     return replace(decoding, max_new_tokens=min(decoding.max_new_tokens, budget))
 
 
 def teacher_texts(context: Context, decoding: Decoding) -> EncodedSequences:
-    """Return the training prompts with what the teacher wrote after them, as the student reads them.
+    """Return the training prompts with the teacher's completions, encoded for the student.
 
-    Written once for each way of writing, whatever the seed. With another tokenizer than the student's, the text is
-    tokenised again.
+    They are generated once per decoding, for all seeds. If the student has another tokenizer, the text is tokenised
+    again.
     """
     path = context.folder / "written" / _file_of(context, decoding)
     prompts = context.train_for_teacher
@@ -95,7 +95,7 @@ def teacher_texts(context: Context, decoding: Decoding) -> EncodedSequences:
 
 
 def _file_of(context: Context, decoding: Decoding) -> str:
-    """Name the file by how the teacher writes, where that is not as the main recipe says."""
+    """Return the file's name, with the decoding if it differs from the main recipe's."""
     of_main = context.config.recipe.build().part(TeacherWritten)
     if of_main is not None and of_main.decoding == decoding:
         return "teacher.jsonl"
@@ -104,7 +104,7 @@ def _file_of(context: Context, decoding: Decoding) -> str:
 
 @contextmanager
 def _teacher_writing(context: Context, prompts: EncodedSequences) -> Iterator[tuple[WriteRows, int]]:
-    """What completes the teacher's prompts, and how many it is given at a time."""
+    """Yield a function that completes the teacher's prompts, and the number of prompts at a time."""
     teacher = context.config.teacher
     if teacher.engine == "transformers":
         context.teacher.to(device())

@@ -1,1 +1,1 @@
-"""Any number of labels for texts and text pairs."""
+"""Multi-label classification of texts and text pairs."""

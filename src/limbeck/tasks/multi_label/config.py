@@ -1,4 +1,4 @@
-"""The run file of a classifier with several labels (``task.kind: multi_label``)."""
+"""The run file of a multi-label classifier (``task.kind: multi_label``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the logits of all systems to the figures of a run on several labels."""
+"""Figures of a multi-label run from the logits of all systems."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def measure_label_sets(
         systems: a main system among them.
         logits: of each system, by training seed.
         gold_NC: 1 and 0; NaN in unlabelled rows.
-        labels: their names.
+        labels: names of the labels.
 
     Raises:
-        DataError: two systems that are compared have several seeds each, and not the same.
+        DataError: two compared systems have several seeds each, but not the same ones.
     """
     teacher = next((one.name for one in systems if one.role == "teacher"), None)
     reference = None if teacher is None else next(iter(logits[teacher].values()))

@@ -1,4 +1,4 @@
-"""A saved classifier with several labels at work on new texts: those whose probability is above 0.5."""
+"""Predictions of a saved multi-label classifier: the labels with a probability above 0.5."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["saved_label_sets"]
 
 def saved_label_sets(model: str) -> SavedTargets[MultiLabel]:
     """Return the student in a folder that `limbeck distill` wrote; nothing is loaded yet."""
-    return SavedTargets(model, "students that give several labels", MultiLabel, _read, _answer, measure_label_sets)
+    return SavedTargets(model, "multi-label students", MultiLabel, _read, _answer, measure_label_sets)
 
 
 def _read(data: str, task: MultiLabel, labels: list[str]) -> tuple[TargetRows[str], NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""All rows of a run on several labels, and the labels that there are."""
+"""The rows and labels of a multi-label run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LabelSetRows = HeadRows[TargetRows[str]]
 
 
 def read_rows(config: LabelSetRunConfig, folder: Path | None) -> LabelSetRows:
-    """Read and check all rows, and settle the labels and their order: a fine-tuned teacher's, the task's, or sorted.
+    """Read and check all rows; determine labels and order: a fine-tuned teacher's, the task's, or sorted.
 
     Raises:
         DataError, ModelError, ConfigError: as the checks find.
@@ -57,7 +57,7 @@ def _teachers_labels(config: LabelSetRunConfig) -> list[str] | None:
     labels = config_labels(load_config(teacher.model, trust_remote_code=teacher.trust_remote_code))
     if wanted is not None and sorted(wanted) != sorted(labels):
         raise ModelError(
-            f"teacher {teacher.model} knows the labels {', '.join(labels)}, and the task's are {', '.join(wanted)}. "
+            f"teacher {teacher.model} knows the labels {', '.join(labels)}, but the task's are {', '.join(wanted)}. "
             "Leave task.labels out, or add teacher.fine_tune"
         )
     return labels

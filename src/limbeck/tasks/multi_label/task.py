@@ -1,4 +1,4 @@
-"""Several labels of each text as a kind of task; see `limbeck.tasks.task.Task`."""
+"""Multi-label classification as a `limbeck.tasks.task.Task`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ TASK = HeadTask(
         what="model that gives texts any number of labels",
         task="text-classification",
         command="limbeck predict THIS_FOLDER texts.jsonl > labelled.jsonl",
-        limits=("It knows the labels it was trained on.",),
+        limits=("It only knows the labels it was trained on.",),
     ),
 )

@@ -1,4 +1,4 @@
-"""How a classifier with several labels reads rows, learns and answers: its `Coder`."""
+"""The `Coder` of multi-label classifiers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SURE = 30.0
 
 
 class LabelSetCoder:
-    """Labels of texts or pairs that do not exclude each other."""
+    """Labels of texts or pairs that are not mutually exclusive."""
 
     head: Head = "rows"
     readout = LabelReadout()
@@ -41,14 +41,14 @@ class LabelSetCoder:
         self.outputs = rows.labels
 
     def call(self, model: Any) -> None:
-        """Have a configuration say that labels do not exclude each other, and what they are called."""
+        """Record names of the labels in a configuration, and that they are not mutually exclusive."""
         config = model.config
         config.problem_type = "multi_label_classification"
         config.id2label, config.label2id = dict(enumerate(self.outputs)), {n: i for i, n in enumerate(self.outputs)}
 
     def require(self, model: Any, name: str) -> None:
-        """Refuse a finished teacher that gives something else. Raises `ModelError`."""
-        advice = "Use a model of several labels, or add teacher.fine_tune"
+        """Refuse a finished teacher with other outputs. Raises `ModelError`."""
+        advice = "Use a multi-label model, or add teacher.fine_tune"
         require_problem(model.config, "multi_label_classification", name, advice)
 
     def start(self, tokenizer: Any, models: Sequence[Any]) -> None:
@@ -63,7 +63,7 @@ class LabelSetCoder:
         return coded_targets(part, label_matrix(part.targets, self.outputs), tokenizer, max_length, padding)
 
     def answers(self, split: Split) -> Array | None:
-        """Return sure logits of the labels that the teacher gave; ``None`` where a held-out row has none."""
+        """Return sure logits of the labels that the teacher gave; ``None`` if a held-out row has none."""
         given = self._rows.part(split).teacher_targets
         if given is None or (split == "test" and any(row is None for row in given)):
             return None
@@ -71,7 +71,7 @@ class LabelSetCoder:
         return np.where(there > 0, _SURE, -_SURE).astype(np.float32)
 
     def signals(self, outputs: Array, student: Coded, states: Teacher | None) -> Teacher:
-        """Return what gives the teacher's logits."""
+        """Return the source of the teacher's logits."""
         return StoredOutputs(outputs, states)
 
     def finish(self, model: Any) -> None:

@@ -48,9 +48,7 @@ class RankingTask:
 
     def plan(self, config: LanguageRunConfig, available: float | None) -> MemoryPlan:
         """Refuse: a step is not traced here yet."""
-        raise ConfigError(
-            "limbeck plan knows runs of models with a head on top; for this one limbeck doctor times the steps"
-        )
+        raise ConfigError("limbeck plan is for models with a head on top; for this run limbeck doctor times the steps")
 
     def fill_store(self, config: LanguageRunConfig, progress: Progress) -> tuple[int, float]:
         """Refuse: every seed has a teacher of its own, whose scores are a small table."""

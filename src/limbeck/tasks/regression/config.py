@@ -1,4 +1,4 @@
-"""The run file of a model of numbers (``task.kind: regression``)."""
+"""The run file of a regression model (``task.kind: regression``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the numbers that all systems give to the figures of a run."""
+"""Figures of a regression run from the numbers of all systems."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def measure_regression(
     gold_NC: NDArray[np.float64],
     names: Sequence[str],
 ) -> Measured:
-    """Return all figures, with 95 % bootstrap intervals over rows; of several numbers those of each as slices.
+    """Return all figures, with 95 % bootstrap intervals over rows; with several numbers, those of each as slices.
 
     Args:
         systems: a main system among them.
@@ -33,7 +33,7 @@ def measure_regression(
         names: of the numbers.
 
     Raises:
-        DataError: two systems that are compared have several seeds each, and not the same.
+        DataError: two compared systems have several seeds each, but not the same ones.
     """
     teacher = next((one.name for one in systems if one.role == "teacher"), None)
     reference = None if teacher is None else next(iter(outputs[teacher].values())).astype(np.float64)

@@ -1,4 +1,4 @@
-"""A saved model of numbers at work on new texts: it gives them in the units that it was trained on."""
+"""Predictions of a saved regression model on new texts, in the units of its training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["saved_regressor"]
 
 def saved_regressor(model: str) -> SavedTargets[Regression]:
     """Return the student in a folder that `limbeck distill` wrote; nothing is loaded yet."""
-    return SavedTargets(model, "students that give numbers", Regression, _read, _answer, measure_regression)
+    return SavedTargets(model, "regression students", Regression, _read, _answer, measure_regression)
 
 
 def _read(data: str, task: Regression, names: list[str]) -> tuple[TargetRows[float], NDArray[np.float64]]:

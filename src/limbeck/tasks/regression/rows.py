@@ -1,4 +1,4 @@
-"""All rows of a run on numbers."""
+"""The rows of a regression run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regression as a kind of task; see `limbeck.tasks.task.Task`."""
+"""Regression as a `limbeck.tasks.task.Task`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ TASK = HeadTask(
         what="model that gives texts a number",
         task="text-classification",
         command="limbeck predict THIS_FOLDER texts.jsonl > numbers.jsonl",
-        limits=("Far outside the numbers it was trained on, it cannot be trusted.",),
+        limits=("It cannot be trusted far outside the numbers it was trained on.",),
     ),
 )

@@ -1,9 +1,9 @@
-"""How a model of numbers reads rows, learns and answers: the `Coder` of regression.
+"""The `Coder` of regression models.
 
 Students learn numbers of mean 0 and standard deviation 1: heads start near 0 and are trained with learning rates that
-know nothing of euros or years. The scale is that of the training rows' gold numbers, or of the teacher's where there
-are none. It goes into the last linear map of a student that is exported and of a teacher that was fine-tuned here, so
-all answers, on disk too, are in the user's units.
+are independent of units such as euros or years. The scale is that of the training rows' gold numbers, or of the
+teacher's if there are none. It is folded into the last linear map of an exported student and of a teacher fine-tuned
+here, so all answers, including those on disk, are in the user's units.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ValueCoder:
         self._settle()
 
     def _settle(self) -> None:
-        """Take the scale from the gold numbers, or from a teacher's that were read with the rows."""
+        """Take the scale from the gold numbers, or from a teacher's numbers in the rows."""
         answers = self._rows.train.targets if self._rows.labelled else self._rows.train.teacher_targets
         if answers is not None:
             names = self._config.task.names
@@ -57,23 +57,23 @@ class ValueCoder:
         return scale if self._has_bias else scale._replace(mean=np.zeros_like(scale.mean))
 
     def call(self, model: Any) -> None:
-        """Have a configuration say that outputs are numbers, and what they are called."""
+        """Record names of the outputs in a configuration, and that they are numbers."""
         config = model.config
         config.problem_type = "regression"
         config.id2label, config.label2id = dict(enumerate(self.outputs)), {n: i for i, n in enumerate(self.outputs)}
 
     def require(self, model: Any, name: str) -> None:
-        """Refuse a finished teacher that gives something else. Raises `ModelError`."""
-        require_problem(model.config, "regression", name, "Use a model of numbers, or add teacher.fine_tune")
+        """Refuse a finished teacher with other outputs. Raises `ModelError`."""
+        require_problem(model.config, "regression", name, "Use a regression model, or add teacher.fine_tune")
         model.in_units = True
 
     def start(self, tokenizer: Any, models: Sequence[Any]) -> None:
-        """Leave the mean in where the last map of a model has no bias that could take it over."""
+        """Keep the mean if the last map of a model has no bias to hold it."""
         self._has_bias = all(output_map(model).bias is not None for model in models)
         self._settle()
 
     def begin(self, student: Any, teacher: Any) -> None:
-        """Take the user's units out of a student that is made of a teacher's layers."""
+        """Remove the user's units from a student that is made of a teacher's layers."""
         if self._scale is not None and getattr(teacher, "in_units", False):
             fold_scale(student, -self._scale.mean / self._scale.deviation, 1 / self._scale.deviation)
 
@@ -86,19 +86,19 @@ class ValueCoder:
         return coded_targets(part, targets, tokenizer, max_length, padding, in_units=self._in_units)
 
     def answers(self, split: Split) -> Array | None:
-        """Return the numbers that the teacher gave; ``None`` where a held-out row has none."""
+        """Return the numbers that the teacher gave; ``None`` if a held-out row has none."""
         given = self._rows.part(split).teacher_targets
         if given is None or (split == "test" and any(row is None for row in given)):
             return None
         return value_matrix(given, self._config.task.names).astype(np.float32)
 
     def signals(self, outputs: Array, student: Coded, states: Teacher | None) -> Teacher:
-        """Return what gives the teacher's numbers, without their unit."""
+        """Return the source of the teacher's numbers, without their unit."""
         scale = self.scale_with(outputs)
         return StoredOutputs(scale.standardised(outputs.astype(np.float64)).astype(np.float32), states)
 
     def scale_with(self, outputs: Array) -> Scale:
-        """Return the scale; where rows have no gold numbers that of the teacher's `outputs`."""
+        """Return the scale; if rows have no gold numbers, that of the teacher's `outputs`."""
         if self._scale is None:
             self._scale = self._with_mean(scale_of(outputs.astype(np.float64), self._config.task.names))
         return self._scale

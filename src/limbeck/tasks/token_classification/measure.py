@@ -1,4 +1,4 @@
-"""From the tag logits of all systems to the figures of a run on entities."""
+"""Figures of a tagging run from the tag logits of all systems."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _Spans = list[tuple[Span, ...]]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The held-out rows, and how tags of their units become entities."""
+    """The held-out rows, and the conversion of their tags to entities."""
 
     rows: Sequence[TaggedRow]
     units: Sequence[Sequence[Range]]
     encoded: EncodedUnits
-    """As the student reads them."""
+    """The rows encoded for the student."""
     by_teacher: EncodedUnits | None
-    """As the teacher does; ``None``: it has no model, and answers for every unit."""
+    """The rows encoded for the teacher; ``None``: it has no model, and an answer for every unit."""
     labels: list[str]
     tags: list[str]
     scheme: Scheme
@@ -54,7 +54,7 @@ def measure_tagger(
         held_out: the rows.
 
     Raises:
-        DataError: two systems that are compared have several seeds each, and not the same.
+        DataError: two compared systems have several seeds each, but not the same ones.
     """
     teacher = next((one.name for one in systems if one.role == "teacher"), None)
     encoded = {
@@ -99,5 +99,5 @@ def _warnings(held_out: HeldOut) -> list[str]:
         return []
     return [
         f"{lost} of {every} gold entities of the held-out rows begin or end inside of a piece of the student's "
-        "tokenizer: no student with it can name them exactly, and they count as errors of all systems."
+        "tokenizer: no student with it can find them exactly, and they count as errors of all systems."
     ]

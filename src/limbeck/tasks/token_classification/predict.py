@@ -1,4 +1,4 @@
-"""A saved tagger at work: entities in new texts, or tags for new words."""
+"""Predictions of a saved tagger: entities in new texts, or tags for new words."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class SavedTagger:
             yield sound(name, tagged_row(sound(name, found), task, gold=False))
 
     def predict(self, rows: Iterable[TaggedRow], options: Options) -> Iterator[dict[str, Any]]:
-        """Yield each text with its entities in characters, and each row of words with their tags too."""
+        """Yield each text with its entities in characters, and for each row of words also their tags."""
         for batch in batches(rows, _ROWS_AT_ONCE):
             yield from (self._answer(row, spans) for row, spans in zip(batch, self.entities(batch), strict=True))
 

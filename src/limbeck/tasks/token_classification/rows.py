@@ -1,4 +1,4 @@
-"""All rows of a run on entities, and the labels that there are."""
+"""The rows and labels of a tagging run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TaggerRows = HeadRows[TaggedRows]
 
 
 def read_rows(config: TaggerRunConfig, folder: Path | None) -> TaggerRows:
-    """Read and check all rows, and settle the labels and their order: a fine-tuned teacher's, the task's, or sorted.
+    """Read and check all rows; determine labels and order: a fine-tuned teacher's, the task's, or sorted.
 
     Raises:
         DataError, ModelError, ConfigError: as the checks find.
@@ -48,7 +48,7 @@ def teacher_tags(config: TaggerRunConfig) -> list[str] | None:
     """Return the tags of a fine-tuned teacher in the order of its logits; ``None`` for another teacher.
 
     Raises:
-        ModelError: they are none of the task's scheme, or of other labels than the task's.
+        ModelError: they do not fit the task's scheme or labels.
     """
     teacher, scheme = config.teacher, config.task.scheme
     if teacher.model is None or teacher.fine_tune is not None:

@@ -1,4 +1,4 @@
-"""Token classification as a kind of task; see `limbeck.tasks.task.Task`."""
+"""Token classification as a `limbeck.tasks.task.Task`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ TASK = HeadTask(
         what="model that finds entities in texts",
         task="token-classification",
         command="limbeck predict THIS_FOLDER texts.jsonl > tagged.jsonl",
-        limits=("It knows the entity types it was trained on, and finds no others.",),
+        limits=("It only knows the entity types it was trained on, and finds no others.",),
     ),
 )

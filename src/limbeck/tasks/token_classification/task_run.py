@@ -1,4 +1,4 @@
-"""How a tagger reads rows, learns and answers: the `Coder` of taggers."""
+"""The `Coder` of taggers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["TagCoder"]
 
 @dataclass(frozen=True)
 class _Coded:
-    """Texts as one model reads them."""
+    """Texts encoded for one model."""
 
     batches: TagBatches
 
@@ -66,20 +66,20 @@ class TagCoder:
         self.outputs = teacher_tags(config) or tag_names(rows.labels, config.task.scheme)
         self._units: dict[Split, list[list[Range]]] = {}
         self._measured: dict[Split, list[EncodedUnits]] = {"dev": [], "test": []}
-        """Development and held-out rows as the student reads them, then as a teacher with a model does."""
+        """Development and held-out rows encoded for the student, then for a teacher with a model."""
         self._read_U: NDArray[np.bool_] | None = None
-        """Training units that every model of the run reads; of others teacher and student cannot be compared."""
+        """Training units that every model of the run reads; teacher and student cannot be compared on others."""
 
     def call(self, model: Any) -> None:
-        """Name the tags, where a model has no names for them."""
+        """Name the tags, if a model has no names for them."""
         model.config.id2label = dict(enumerate(self.outputs))
         model.config.label2id = {tag: i for i, tag in enumerate(self.outputs)}
 
     def require(self, model: Any, name: str) -> None:
-        """Its tags were compared with the task's when the rows were read (`teacher_tags`)."""
+        """Do nothing: its tags were compared with the task's when the rows were read (`teacher_tags`)."""
 
     def start(self, tokenizer: Any, models: Sequence[Any]) -> None:
-        """Settle the units: words, or in rows of text the pieces of the student's tokenizer."""
+        """Define the units: words, or for rows of text the pieces of the student's tokenizer."""
         splits: tuple[Split, ...] = ("train", "test") if self._rows.dev is None else ("train", "dev", "test")
         for split in splits:
             self._units[split] = [units_of(row, tokenizer) for row in self._rows.part(split).rows]
@@ -100,7 +100,7 @@ class TagCoder:
         return _Coded(TagBatches(encoded, self._ids([row.spans for row in rows], "train"), self._read_U))
 
     def answers(self, split: Split) -> Array | None:
-        """Return certain logits of the tags that the teacher gave; ``None`` where a held-out row has none."""
+        """Return certain logits of the tags that the teacher gave; ``None`` if a held-out row has none."""
         spans = [row.teacher_spans for row in self._rows.part(split).rows]
         if not self._config.teacher.columns or (split == "test" and any(given is None for given in spans)):
             return None
@@ -110,7 +110,7 @@ class TagCoder:
         return logits
 
     def signals(self, outputs: Array, student: Coded, states: Teacher | None) -> Teacher:
-        """Return what gives the teacher's logits where the student reads their units."""
+        """Return the source of the teacher's logits, for units that the student reads."""
         assert isinstance(student, _Coded)
         return StoredOutputs(outputs, states, student.batches.encoded.places)
 
@@ -145,7 +145,7 @@ class TagCoder:
         return [f"{lost} gold entities begin or end inside of a piece of the student's tokenizer"] if lost else []
 
     def _ids(self, spans: Sequence[Any], split: Split) -> NDArray[np.int64]:
-        """Return the place in `outputs` of each unit's tag."""
+        """Return the index in `outputs` of each unit's tag."""
         names = tag_names(self._rows.labels, self._config.task.scheme)
         place = np.array([self.outputs.index(name) for name in names])
         ids = tag_ids(spans, self._units[split], self._rows.labels, self._config.task.scheme)
