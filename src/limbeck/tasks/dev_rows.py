@@ -28,6 +28,8 @@ def dev_count(labelled: int, spare: int, instead: str) -> int:
     """
     count = max(_LEAST, round(_SHARE * labelled))
     if count > min(labelled // 2, spare):
+        if not labelled:
+            raise DataError(f"search: no training row is labelled. Check the fields of task, or give {instead}")
         raise DataError(
             f"search keeps {count} labelled training rows back as development rows, and there are {labelled}: give "
             f"{instead}, or training.learning_rate in place of search"
