@@ -55,6 +55,13 @@ def test_the_word_here_is_said(word: str, here: str, tmp_path: Path) -> None:
     assert f"run.yaml:6: unknown key 'training.{word}'; the word here is {here}" in inside
 
 
+def test_the_word_is_that_of_the_section_where_it_is_one(tmp_path: Path) -> None:
+    inside = GOOD.replace("{model: org/encoder}", "{model: org/encoder, fine_tune: {epochs: 3}}")
+    said = fault(tmp_path, inside)
+    assert "'teacher.fine_tune.epochs'; the word here is teacher.fine_tune.num_train_epochs" in said
+    assert "the word here is training.num_train_epochs" in fault(tmp_path, GOOD + "epochs: 3\n")
+
+
 def test_a_setting_in_another_section_is_named_with_its_own(tmp_path: Path) -> None:
     assert "unknown key 'batch_size'; did you mean training.batch_size?" in fault(tmp_path, GOOD + "batch_size: 3\n")
     assert "unknown key 'text'; did you mean task.text?" in fault(tmp_path, GOOD + "text: body\n")

@@ -266,7 +266,10 @@ def _right_word(model: type[BaseModel], loc: tuple[str | int, ...], kin: Mapping
     word = _cut(str(loc[-1]))
     if elsewhere := [name for name, other in kin.items() if other is not model and _knows(other, loc)]:
         return f"it belongs to runs with {' or '.join(elsewhere)}"
-    return word_here(word, model) or near_misses(word, _fields_at(model, loc[:-1]))
+    known, section = _fields_at(model, loc[:-1]), ".".join(map(str, loc[:-1]))
+    # The teacher's fine-tuning has settings of the same names as the training of the student.
+    said = re.sub(r"training\.(\w+)", lambda m: f"{section}.{m[1]}" if m[1] in known else m[0], word_here(word, model))
+    return said or near_misses(word, known)
 
 
 def _knows(model: type[BaseModel], loc: Sequence[str | int]) -> bool:
