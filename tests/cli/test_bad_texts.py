@@ -1,4 +1,4 @@
-"""What users get wrong in runs on texts: exit code 2, a message that says what, where and what to do, nothing lost."""
+"""What users get wrong in generation runs: exit code 2, a message that says what and where, nothing lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands on a run on texts and its student."""
+"""Commands on a generation run and its student."""
 
 from __future__ import annotations
 

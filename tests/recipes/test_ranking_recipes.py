@@ -187,7 +187,7 @@ def test_what_recipes_need() -> None:
         (
             "limbeck.recipes.pkd:pkd",
             {},
-            "'limbeck.recipes.pkd:pkd' is for classification runs and runs on entities (task.kind: ",
+            "'limbeck.recipes.pkd:pkd' is for classification runs and token-classification runs (task.kind: ",
         ),
         (
             "pkd",

@@ -354,7 +354,7 @@ def test_a_student_that_was_fine_tuned_needs_no_first_stage(name: str) -> None:
         (
             "limbeck.recipes.pkd:pkd",
             {},
-            "not for runs on texts (task.kind: generation). Recipes for this task: fine_tune, kd, ",
+            "not for generation runs (task.kind: generation). Recipes for this task: fine_tune, kd, ",
         ),
     ],
 )
@@ -365,5 +365,5 @@ def test_refusals(name: str, arguments: dict[str, Any], message: str) -> None:
 
 def test_a_recipe_of_texts_is_for_runs_on_texts_alone() -> None:
     for kind in ("classification", "ranking"):
-        with pytest.raises(ConfigError, match=re.escape("is for runs on texts (task.kind: generation), not for c")):
+        with pytest.raises(ConfigError, match=re.escape("is for generation runs (task.kind: generation), not for c")):
             build_recipe("limbeck.recipes.taid:taid", {}, kind)

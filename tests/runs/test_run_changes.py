@@ -125,7 +125,7 @@ def changed(sections: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         (LANGUAGES, {"task.high_resource": ["de"]}, [ENGLISH, ALIGNED], []),
         (LANGUAGES, {"data.shots": [0, 16, 64]}, [ENGLISH, ALIGNED, BASELINE], []),
         (LANGUAGES, {"data.shots": [0]}, [ENGLISH], ALL),
-        # Of a run on texts.
+        # Of a generation run.
         (TEXTS, {"training.num_train_epochs": 5}, [WRITTEN, OF_TEACHER], []),
         (
             TEXTS,

@@ -39,10 +39,10 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("classification", "Classification", "classification runs", "classes"),
-        Kind("token_classification", "Entities", "runs on entities", "tags"),
-        Kind("regression", "Numbers", "runs on numbers", "values"),
-        Kind("multi_label", "Several labels", "runs on several labels", "labels"),
-        Kind("generation", "Text generation", "runs on texts", "tokens"),
+        Kind("token_classification", "Token classification", "token-classification runs", "tags"),
+        Kind("regression", "Regression", "regression runs", "values"),
+        Kind("multi_label", "Multi-label classification", "multi-label runs", "labels"),
+        Kind("generation", "Text generation", "generation runs", "tokens"),
         Kind("ranking", "Cross-lingual runs", "cross-lingual runs", "candidates", shares_budget=False),
     )
 }

@@ -61,7 +61,7 @@ class Recipe:
 
     @property
     def reads_completions(self) -> bool:
-        """Whether any stage trains on the completions of the rows, in a run on texts."""
+        """Whether any stage trains on the completions of the rows, in a generation run."""
         return any(stage.part(TeacherWritten) is None and stage.reads_given for stage in self.stages)
 
     @property

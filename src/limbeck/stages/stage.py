@@ -50,7 +50,7 @@ class Stage:
 
     @property
     def reads_given(self) -> bool:
-        """Whether it trains on completions that exist before it starts, in a run on texts."""
+        """Whether it trains on completions that exist before it starts, in a generation run."""
         sampled = self.sampled
         if isinstance(sampled, OnPolicy):
             return sampled.share < 1 or sampled.beside

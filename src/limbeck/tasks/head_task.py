@@ -73,7 +73,7 @@ class HeadTask:
 
     def fill_store(self, config: HeadRunConfig, progress: Progress) -> tuple[int, float]:
         """Refuse: a run stores the teacher's few outputs per text or word itself."""
-        raise ConfigError("limbeck store is for runs on texts (task.kind: generation); this run keeps signals itself")
+        raise ConfigError("limbeck store is for generation runs (task.kind: generation); this run keeps its signals")
 
     def card(self, config: HeadRunConfig, results: Results, student: Path) -> str:
         """Return the model card."""

@@ -1,4 +1,4 @@
-"""The rows of a run on texts, before any model is trained."""
+"""The rows of a generation run, before any model is trained."""
 
 from __future__ import annotations
 

@@ -486,11 +486,11 @@ def test_logits_that_are_not_finite_name_the_term_and_keep_the_checkpoint(
         (
             "generation",
             "pkd",
-            "is for classification runs and .*, not for runs on texts .*: fine_tune, kd, .*seqkd",
+            "is for classification runs and .*, not for generation runs .*: fine_tune, kd, .*seqkd",
         ),
-        ("generation", "limbeck.recipes.pkd:pkd", "is for classification runs and .*, not for runs on texts"),
+        ("generation", "limbeck.recipes.pkd:pkd", "is for classification runs and .*, not for generation runs"),
         ("generation", "ml_ipd", "recipe 'ml_ipd' is for cross-lingual runs"),
-        ("classification", "gkd", "recipe 'gkd' is for runs on texts"),
+        ("classification", "gkd", "recipe 'gkd' is for generation runs"),
     ],
     ids=["of_classifiers", "of_classifiers_by_import", "cross_lingual", "of_texts"],
 )

@@ -1,4 +1,4 @@
-"""What a run on texts leaves behind: the student's folder, and what is said about the figures."""
+"""What a generation run leaves behind: the student's folder, and what is said about the figures."""
 
 from __future__ import annotations
 

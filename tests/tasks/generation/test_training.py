@@ -1,4 +1,4 @@
-"""Stages of runs on texts: packed rows, hints of hidden states, and what goes on after a stop."""
+"""Stages of generation runs: packed rows, hints of hidden states, and what goes on after a stop."""
 
 from __future__ import annotations
 

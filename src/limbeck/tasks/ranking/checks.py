@@ -50,7 +50,7 @@ _SCORED_CANDIDATES = 4
 
 
 def examine_languages(config: LanguageRunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
-    """Return the findings on a cross-lingual run: data, pairs, prompts, tokenizer, steps and the expected time.
+    """Return the findings on a cross-lingual run: data, pairs, prompts, tokenizer, steps and expected time.
 
     Faults that make later checks impossible end the examination.
     """
@@ -88,7 +88,7 @@ def examine_languages(config: LanguageRunConfig, progress: Progress, in_folder: 
 
 
 def _sample(records: Sequence[Instruction]) -> list[Instruction]:
-    """Up to `_SAMPLE` records of each task and language; of parallel sets the same ones in each language."""
+    """Return up to `_SAMPLE` records of each task and language, the same ones in each language of a parallel set."""
     cells: dict[tuple[str, str], list[Instruction]] = {}
     for record in records:
         cells.setdefault((record.task, record.lang), []).append(record)
@@ -120,7 +120,7 @@ def _counts(data: LanguageData) -> list[Finding]:
 
 
 def _look_alikes(data: LanguageData) -> list[Finding]:
-    """Find labels that a reader takes for one; where every record has candidates of its own there are none."""
+    """Find labels that look the same to a reader; records with their own candidates have no labels."""
     sets: dict[str, set[frozenset[str]]] = {}
     for record in (*data.source, *data.pool, *data.test):
         sets.setdefault(f"{record.source}, {record.task}, {record.lang}", set()).add(frozenset(record.candidates))
@@ -133,7 +133,7 @@ def _look_alikes(data: LanguageData) -> list[Finding]:
 
 
 def _target_labels(config: LanguageRunConfig, data: LanguageData) -> list[Finding]:
-    """How many labelled records each task has in each target language, against what stage 3 is to get."""
+    """Compare the labelled records of each task and target language with what stage 3 needs."""
     labelled = Counter((r.task, r.lang) for r in data.pool if r.gold or r.grades)
     cells = {(task, lang): labelled[task, lang] for task, lang in {(r.task, r.lang) for r in (*data.pool, *data.test)}
              if lang in config.task.languages}  # fmt: skip
@@ -181,7 +181,7 @@ def _pairing(name: str, source: Paired, pairs: Pairs, data: LanguageData) -> lis
 
 
 def _prompts(context: Context, system: Recipe, sample: list[Instruction]) -> list[Finding]:
-    """How long prompts are, and how many inputs they leave too little room for."""
+    """Check how long prompts are, and how many inputs they truncate."""
     choice, limit = context.choice(system), context.max_length
     encoded = context.encoder(system).encode(sample)
     ids = encoded.encoder.ids
@@ -206,7 +206,7 @@ def _prompts(context: Context, system: Recipe, sample: list[Instruction]) -> lis
 
 
 def _cut_inputs(context: Context, system: Recipe, encoded: EncodedRecords) -> Counter[str]:
-    """How many of the records' inputs do not fit, by language."""
+    """Count the records whose input does not fit, by language."""
     roomy = CandidateEncoder(
         context.tokenizer,
         encoded.encoder.kind,
@@ -224,7 +224,7 @@ def _cut_inputs(context: Context, system: Recipe, encoded: EncodedRecords) -> Co
 
 
 def _tokens(context: Context, sample: list[Instruction]) -> list[Finding]:
-    """How well the tokenizer knows each language: unknown tokens, and tokens beside English's."""
+    """Check how well the tokenizer covers each language: unknown tokens, and tokens relative to English."""
     unknown_id = context.tokenizer.unk_token_id
     ids = {r.id: context.tokenizer(_own_text(r), add_special_tokens=False, verbose=False)["input_ids"] for r in sample}
     own: dict[str, list[Instruction]] = {}
@@ -254,12 +254,12 @@ def _tokens(context: Context, sample: list[Instruction]) -> list[Finding]:
 
 
 def _own_text(record: Instruction) -> str:
-    """The text that is in the record's language: of a translation record the answer, where there is one."""
+    """Return the text in the record's language; for a translation record that is the answer, if it has one."""
     return record.candidates[record.gold[0]] if record.task == "translation" and record.gold else record.input
 
 
 def _tokens_beside(records: list[Instruction], sources: list[Instruction], ids: dict[str, list[int]]) -> float:
-    """Tokens of `records` for one of their translations; per character where there are no translations."""
+    """Return the tokens of `records` per token of their translations, or per character without translations."""
     keyed = {r.parallel: r for r in sources if r.parallel is not None}
     pairs = [(r, keyed[r.parallel]) for r in records if r.parallel in keyed]
     if pairs:
@@ -272,7 +272,7 @@ def _tokens_beside(records: list[Instruction], sources: list[Instruction], ids: 
 
 
 def _planned(context: Context, pairs: dict[str, Pairs]) -> list[tuple[System, PlannedStage]]:
-    """All stages that one seed trains; those that budgets of target labels share are there once."""
+    """Return all stages that one seed trains; stages shared by several label budgets appear once."""
     systems = RankingRun(context, dict(pairs)).systems(context.config.seeds[0])
     return list({planned.folder: (system, planned) for system in systems for planned in system.stages}.values())
 
@@ -342,7 +342,7 @@ def _mean_candidates(records: Sequence[Instruction]) -> float:
 
 
 def _dual_encoder_seconds(scorer: Scorer, encoder: CandidateEncoder, tests: Sequence[Instruction]) -> float:
-    """Seconds to score a test record: each different candidate of all is read once, so tokens are what counts."""
+    """Return the seconds per test record; each distinct candidate is read once, so the cost is in tokens."""
     indices = np.random.default_rng(0).permutation(len(tests))[:_SCORED]
     few = encoder.encode(
         [replace(tests[i], candidates=tests[i].candidates[:_SCORED_CANDIDATES], gold=(), grades=None) for i in indices]

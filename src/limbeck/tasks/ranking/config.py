@@ -49,7 +49,7 @@ def _code(lang: str) -> str:
 
 
 class InstructionTask(_Section):
-    """Answer alike in many languages what is labelled in one."""
+    """Give the same answers in many languages from labels in one."""
 
     kind: Literal["ranking"]
     source_language: str = "en"
@@ -117,7 +117,7 @@ class InstructionSet(BaseModel):
 
 
 class InstructionData(_Section):
-    """Where the records come from, and how many target-language labels there are to be."""
+    """Sources of the records, and the numbers of target-language labels to train with."""
 
     sets: Annotated[list[InstructionSet], Field(min_length=1)]
     shots: Annotated[list[Annotated[int, Field(ge=0, le=10**9)]], Field(min_length=1)] = [0, 16, 128]
@@ -173,7 +173,7 @@ class _Target(_Source):
 
 
 class LanguageTraining(_Section):
-    """How each stage is trained. Other systems get the same number of steps in all."""
+    """Training settings of each stage. Baselines get the same total number of steps."""
 
     source: _Source = _Source()
     distillation: _Distillation = _Distillation()
@@ -188,7 +188,7 @@ class LanguageTraining(_Section):
 
 
 class Rate(_Section):
-    """What an hour of one device costs; the report then shows what each system cost."""
+    """Price of a device hour; with it the report shows the cost of each system."""
 
     per_device_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     currency: Annotated[str, Field(min_length=1, max_length=12)]
@@ -242,7 +242,7 @@ class LanguageRunConfig(RunSettings):
         return [self.recipe, *self.baselines]
 
     def fillings(self) -> list[Filling]:
-        """Return what is filled in once every value is sound: the arguments of all recipes."""
+        """Return what is filled in once all values are valid: the arguments of all recipes."""
         return [(("recipe",), LanguageRunConfig._spelled_out)]
 
     def _spelled_out(self) -> LanguageRunConfig:

@@ -1,4 +1,4 @@
-"""What the systems of one cross-lingual run share: tokenizer, encoders, scorers, and the tables they fill."""
+"""The parts that the systems of a cross-lingual run share: tokenizer, encoders, scorers and score tables."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SCORE_ROWS = 32
 
 @dataclass
 class Context:
-    """What the systems of one run share."""
+    """The parts that the systems of one run share."""
 
     config: LanguageRunConfig
     folder: Path
@@ -82,7 +82,7 @@ class Context:
         return self.kind if system.options.scorer == "run" else system.options.scorer
 
     def encoder(self, system: Recipe) -> CandidateEncoder:
-        """The encoder of a system's records; systems that read alike share one."""
+        """Return the encoder of a system's records; systems with the same inputs share one."""
         key = (self.kind_of(system), system.options.prompts)
         if key not in self._encoders:
             self._encoders[key] = CandidateEncoder(
@@ -99,13 +99,13 @@ class Context:
         return [(SOURCE_MODEL, source_model()), *((r.key, r.build()) for r in self.config.recipes())]
 
     def check_lengths(self) -> None:
-        """Refuse prompts that leave no room for the input, for every system, before anything is trained."""
+        """Refuse prompts that leave no tokens for the input, for every system, before any training."""
         for _, system in self.recipes():
             for records in (self.data.english, self.data.pool, self.data.test, self.data.dev):
                 self.encoder(system).encode(records)
 
     def new_scorer(self, system: Recipe, seed: int) -> Scorer:
-        """Return a system's scorer around the pretrained backbone, soft prompts begun from the hard texts."""
+        """Return a system's scorer around the pretrained backbone; soft prompts start from the hard texts."""
         import torch
 
         torch.manual_seed(seed)
@@ -134,7 +134,7 @@ class Context:
     def score(
         self, name: str, scorer: Scorer, encoded: EncodedRecords, *, margin: bool = False
     ) -> NDArray[np.float32]:
-        """Score records, or read the scores that an earlier start of this run made (`margin`: `predict_scores`)."""
+        """Score records, or read the scores that this run kept before (`margin`: see `predict_scores`)."""
         return kept_array(
             self.folder,
             f"predictions/{name}.npy",
@@ -151,7 +151,7 @@ class Context:
             return predict_scores(scorer, encoded, batch_size=_SCORE_ROWS, margin=margin, update=update)
 
     def tests(self, system: Recipe) -> EncodedRecords:
-        """The test records as a system reads them; systems that read alike share them."""
+        """Return the encoded test records of a system; systems with the same inputs share them."""
         key = (self.kind_of(system), system.options.prompts)
         if key not in self._tests:
             self._tests[key] = self.encoder(system).encode(self.data.test)
@@ -166,21 +166,21 @@ class Context:
         return {"source": english, "paired": distillation, "target": target}
 
     def stage_steps(self, system: Recipe, stage: Stage, steps: dict[str, int]) -> int:
-        """Optimiser steps of one stage of a system, out of the run's `steps` of each kind of rows."""
+        """Return the optimiser steps of one stage, out of the run's `steps` for each kind of rows."""
         count = steps["paired"] + steps["target"] + (steps["source"] if system.starts_from == "student" else 0)
         if (rows := rows_of(stage)) != "source+target":
             count = steps[rows]
         return max(1, round(stage.share * count))
 
     def exported_student(self, weights: Path) -> Scorer:
-        """The main system with the weights of the first seed's last stage."""
+        """Return the main system with the weights of the first seed's last stage."""
         scorer = self.new_scorer(self.config.recipe.build(), self.config.seeds[0])
         load_weights(scorer, weights)
         return scorer
 
 
 def rows_of(stage: Stage) -> str:
-    """Which records a stage trains on: ``paired``, ``source``, ``target``, or the labelled ones of both."""
+    """Return the records a stage trains on: ``paired``, ``source``, ``target``, or labelled records of both."""
     if isinstance(stage.source, Paired):
         return "paired"
     assert isinstance(stage.source, GivenRows)
@@ -188,7 +188,7 @@ def rows_of(stage: Stage) -> str:
 
 
 def scoring(name: str) -> str:
-    """What the bar says while records are scored."""
+    """Return the progress bar's title while records are scored."""
     return f"scoring: {name}"
 
 

@@ -1,4 +1,4 @@
-"""How good is a cross-lingual student in each language of a data set?"""
+"""Evaluate a cross-lingual student in each language of a data set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["EvaluateOptions", "evaluate_languages"]
 
 
 class EvaluateOptions(Options):
-    """What a student is measured on."""
+    """Options of `limbeck evaluate`: the data set and the part to use."""
 
     layout: str | None = None
     """How the data set is laid out, which must be said; ``rows`` gets the student's own labels, unless `option` has
@@ -40,7 +40,7 @@ class EvaluateOptions(Options):
 
     @property
     def languages(self) -> list[str]:
-        """The languages that are named."""
+        """The named languages."""
         return [one.strip() for one in (self.lang or "").split(",") if one.strip()]
 
 
@@ -89,7 +89,7 @@ def evaluate_languages(student: str, data: str, options: EvaluateOptions, progre
 
 
 def _of_student(ranker: Ranker, options: EvaluateOptions, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of the layout ``rows`` that the student knows; other layouts know their tasks."""
+    """Return the options of the layout ``rows`` that the student knows; other layouts define their tasks."""
     if options.layout != "rows":
         if options.task is not None:
             raise ConfigError(f"--task goes with the layout rows; the layout '{options.layout}' knows its tasks")

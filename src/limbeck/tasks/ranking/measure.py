@@ -42,7 +42,7 @@ _SOURCE_MODEL = "source_model"
 
 @dataclass(frozen=True)
 class LanguageOutcome:
-    """What the figures are made from."""
+    """The inputs of a run's figures."""
 
     config: LanguageRunConfig
     folder: Path
@@ -88,7 +88,7 @@ def language_card(config: LanguageRunConfig, results: Results) -> str:
 
 
 def _task_file(outcome: LanguageOutcome) -> RankingTask:
-    """What `limbeck predict` needs to know of a ranking student."""
+    """Return what `limbeck predict` needs to know about a ranking student."""
     system = outcome.config.recipe.build()
     labels, pairs = _fixed_labels(outcome.data.test)
     return RankingTask(
@@ -106,9 +106,9 @@ def _task_file(outcome: LanguageOutcome) -> RankingTask:
 
 
 def _fixed_labels(records: Sequence[Instruction]) -> tuple[dict[str, list[str]], list[str]]:
-    """The labels of tasks that ask the same of every text, and which of these tasks read two texts.
+    """Return the labels of tasks with a fixed label set, and which of these tasks read two texts.
 
-    A task is left out where records bring their own candidates or more than texts (a word to be tagged).
+    Tasks whose records have their own candidates, or more than texts (a word to tag), are left out.
     """
     cells: dict[str, dict[str, list[Instruction]]] = {}
     for record in records:
@@ -129,7 +129,7 @@ def _fixed_labels(records: Sequence[Instruction]) -> tuple[dict[str, list[str]],
 
 
 def test_set_of(config: LanguageRunConfig, records: Sequence[Instruction]) -> LanguageTestSet:
-    """Return records, column by column, with the languages that they are judged by."""
+    """Return records by column, with the languages they are grouped by."""
     return LanguageTestSet(
         task=[record.task for record in records],
         lang=[record.lang for record in records],
@@ -170,7 +170,7 @@ def compare_languages(outcome: LanguageOutcome) -> Results:
 
 
 def _ranked(outcome: LanguageOutcome) -> list[Ranked]:
-    """What each system earned on each test record, budget by budget, in the order of the run file."""
+    """Return each system's per-example scores, budget by budget, in the order of the run file."""
     main = outcome.config.recipe
     teacher = System(name="teacher", title=source_model().title, role="teacher")
     systems = {_SOURCE_MODEL: teacher}
@@ -189,7 +189,7 @@ def _ranked(outcome: LanguageOutcome) -> list[Ranked]:
 
 
 def example_scores_of(records: Sequence[Instruction], scores_NK: NDArray[np.float32]) -> ExampleScores:
-    """Return what one system and seed earned on each of `records`."""
+    """Return the per-example scores of one system and seed on `records`."""
     golds = [right_candidates(record) for record in records]
     return ExampleScores(
         accuracy_N=example_accuracy(scores_NK, golds),

@@ -1,4 +1,4 @@
-"""A saved cross-lingual student at work on new rows."""
+"""Predict new rows with a saved cross-lingual student."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Ranker", "RankingTask"]
 
 
 class RankingTask(BaseModel):
-    """The ``task.json`` of a cross-lingual student: how it reads a row, and what it may answer."""
+    """The ``task.json`` of a cross-lingual student: its inputs and its possible answers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -78,7 +78,7 @@ class Ranker:
         """Return the scores of all candidates ``[N, K]``, ``-inf`` where a record has fewer than K.
 
         Raises:
-            ConfigError: the prompts and a candidate leave no room for an input.
+            ConfigError: the prompts and a candidate leave no tokens for an input.
         """
         # A new encoder each time: it keeps every text it has seen, and a stream has no end.
         encoder = CandidateEncoder(
@@ -146,7 +146,7 @@ class Ranker:
                 yield {"text": text, **({"text_pair": pair} if paired else {}), **answer}
 
     def known_task(self, task: str | None) -> str:
-        """Return the task of this name, or the only one where none is named. Raises `ConfigError`."""
+        """Return the task of this name, or the only task if no name is given. Raises `ConfigError`."""
         labels = self.task.labels
         if task is None and len(labels) == 1:
             return next(iter(labels))

@@ -1,4 +1,4 @@
-"""The records of a cross-lingual run: what is read, checked, paired and sampled before anything costs time."""
+"""The records of a cross-lingual run, read, checked, paired and sampled before any expensive work."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class LanguageData:
 
 @dataclass(frozen=True)
 class Pairs:
-    """What the student reads beside what the teacher reads, in stage 2."""
+    """The pairs of stage 2: what the student reads, and what the teacher reads."""
 
     students: list[Instruction]
     """Without any label of their own; the label, where there is one, is the teacher record's."""
@@ -80,7 +80,7 @@ class Pairs:
 
 
 def read_language_data(config: LanguageRunConfig, *, embed: Callable[[list[str]], Any] | None = None) -> LanguageData:
-    """Read all sets, check every record, and keep training and test apart.
+    """Read all sets, check every record, and keep training and test separate.
 
     Args:
         config: the run.
@@ -142,7 +142,7 @@ def read_language_data(config: LanguageRunConfig, *, embed: Callable[[list[str]]
 
 
 def _kept_back(config: LanguageRunConfig, pool: list[Instruction]) -> list[Instruction]:
-    """Return a share of the labelled records of each task and language; of parallel sets the same in each language."""
+    """Return a fraction of each task and language's labelled records; in parallel sets, the same for all languages."""
     cells: dict[tuple[str, str], list[Instruction]] = {}
     for record in pool:
         if record.gold or record.grades:
@@ -178,7 +178,7 @@ def _read(
 def _translation_options(
     options: dict[str, Any], part: str, embed: Callable[[list[str]], Any] | None
 ) -> dict[str, Any]:
-    """Name the distractors of one part: a test that is hard need not make training long."""
+    """Return the distractors of one part; a hard test need not make training slow."""
     others = {name: value for name, value in options.items() if name not in ("distractors", "train_distractors")}
     chosen = read_distractors(options.get("distractors", {}), "distractors")
     if part == "train":
@@ -228,7 +228,7 @@ def _fingerprint(records: list[Instruction]) -> str:
 
 
 def hard_prompts(choice: PromptChoice) -> HardPrompts:
-    """Return the texts of both levels of prompts for a record, as far as `choice` has them."""
+    """Return the texts of the prompt levels in `choice` for a record."""
 
     def texts(record: Instruction) -> tuple[str, str]:
         task = render_task_prompt(record, task_prompt(record.task, version=choice.version)) if choice.hard_task else ""
@@ -249,9 +249,9 @@ def _task_name(record: Instruction) -> tuple[str, str]:
 
 
 def _require_prompts(config: LanguageRunConfig, data: LanguageData) -> None:
-    """Refuse a language or task without prompt, and a Task-Level Prompt that names the answer.
+    """Refuse a language or task without a prompt, and a Task-Level Prompt that contains the answer.
 
-    A Language-Level Prompt is the same for all records of a language and knows no answer: its "no articles" and
+    A Language-Level Prompt is the same for all records of a language and gives nothing away: its "no articles" and
     "verb-final" are not the labels of that name.
     """
     texts = hard_prompts(config.prompts.model_copy(update={"levels": "T+L", "form": "hard"}))

@@ -21,7 +21,7 @@ __all__ = ["SavedRanker"]
 
 
 class PredictOptions(Options):
-    """How texts are labelled."""
+    """Options of `limbeck predict`."""
 
     lang: str | None = None
     """The language of all texts."""

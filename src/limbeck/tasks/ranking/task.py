@@ -1,4 +1,4 @@
-"""What the kind gives to every run; see `limbeck.tasks.task.Task`."""
+"""Cross-lingual ranking as a kind of task; see `limbeck.tasks.task.Task`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RankingTask:
         return read_language_data(config)
 
     def open(self, config: LanguageRunConfig, rows: LanguageData, folder: Path, progress: Progress) -> RankingRun:
-        """Pair the records, and encode them for every system: prompts that leave no room are refused."""
+        """Pair the records and encode them for every system. Refuses prompts that leave no tokens for the input."""
         pairs = {recipe.key: pairs_of(rows, recipe.build()) for recipe in config.recipes()}
         context = Context(config, folder, rows, progress)
         for name, recipe in context.recipes():
@@ -51,7 +51,7 @@ class RankingTask:
         raise ConfigError("limbeck plan is for models with a head on top; for this run limbeck doctor times the steps")
 
     def fill_store(self, config: LanguageRunConfig, progress: Progress) -> tuple[int, float]:
-        """Refuse: every seed has a teacher of its own, whose scores are a small table."""
+        """Refuse: every seed has its own teacher, whose scores are a small table."""
         raise ConfigError("a cross-lingual run keeps its teachers' scores itself; limbeck store is not needed")
 
     def card(self, config: LanguageRunConfig, results: Results, student: Path) -> str:

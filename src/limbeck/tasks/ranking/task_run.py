@@ -1,7 +1,7 @@
 """Cross-lingual ranking behind the protocols of `limbeck.tasks.task`: its systems at each budget of target labels.
 
-First comes each seed's English model, the teacher; then every system of the run file at each of its budgets. Stages
-that read no target labels are the same at all budgets, and are trained once.
+Each seed starts with its English model, the teacher, followed by every system of the run file at each of its budgets.
+Stages that read no target labels are the same at all budgets and are trained once.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ __all__ = ["RankingRun", "budgets_of", "pairs_of"]
 
 
 def pairs_of(data: LanguageData, recipe: Recipe) -> Pairs | None:
-    """Return what a system's student and its teacher read in pairs; ``None`` where no stage does."""
+    """Return the pairs that a system's student and teacher read; ``None`` if no stage uses pairs."""
     paired = recipe.part(Paired)
     return None if paired is None else pair_for(data, paired.pairing)
 
 
 def budgets_of(recipe: Recipe, budgets: list[int]) -> list[int]:
-    """Budgets that a system is trained at. Distillation alone (0) costs nothing more; transfer alone is nothing."""
+    """Return a system's label budgets: with 0 if it distils, without 0 if it trains on target labels only."""
     kinds = {rows_of(stage) for stage in recipe.stages}
     if "paired" in kinds:
         return sorted({0, *budgets})
@@ -63,7 +63,7 @@ def budgets_of(recipe: Recipe, budgets: list[int]) -> list[int]:
 
 
 class RankingRun:
-    """One cross-lingual run at work; see `limbeck.tasks.task.TaskRun`."""
+    """A cross-lingual run; see `limbeck.tasks.task.TaskRun`."""
 
     def __init__(self, context: Context, pairs: dict[str, Pairs | None]) -> None:
         self.context = context
@@ -78,7 +78,7 @@ class RankingRun:
 
     @property
     def progress(self) -> Progress:
-        """Shows how far the run is."""
+        """The progress display."""
         return self.context.progress
 
     @progress.setter
@@ -121,7 +121,7 @@ class RankingRun:
         return self.context.data.target(budget, seed)
 
     def parts(self, system: System, seed: int) -> list[Part]:
-        """Return a part for each stage, for what the teacher reads before it, and for the test records."""
+        """Return a part for each stage, for the teacher's pass before it, and for the test records."""
         parts, size = [], 1  # all systems have one encoder
         for planned in self._new_stages(system, seed):
             if (pairs := self.pairs.get(system.name)) is not None and rows_of(planned.stage) == "paired":
@@ -133,7 +133,7 @@ class RankingRun:
         return [*parts, Part.reading(title, len(self.context.data.test), parameters=size)]
 
     def _new_stages(self, system: System, seed: int) -> list[PlannedStage]:
-        """Stages of a system that were not trained at a smaller budget."""
+        """Return the stages of a system that no smaller budget has trained."""
         key = (system.name, system.budget)
         earlier = takewhile(lambda one: (one.name, one.budget) != key, self.systems(seed))
         trained = tuple(planned.folder for one in earlier for planned in one.stages)
@@ -143,7 +143,7 @@ class RankingRun:
         return f"{system.name}-n{system.budget}-seed{seed}"
 
     def model(self, system: System, seed: int) -> Scorer:
-        """Return a scorer around the pretrained backbone, or with the weights of this seed's English model."""
+        """Return a scorer with the pretrained backbone, or with the weights of this seed's English model."""
         recipe = self.recipes[system.name]
         scorer = self.context.new_scorer(recipe, seed)
         if recipe.starts_from == "teacher":
@@ -155,7 +155,7 @@ class RankingRun:
         return scorer.to(device())
 
     def stage(self, system: System, planned: PlannedStage, seed: int, model: Scorer) -> StageRun:
-        """Return the records of a stage in order; those in pairs with what the English model says of them."""
+        """Return the records of a stage in order, paired records with the English model's scores."""
         encoded, sequences, teacher = self._rows(system, planned, seed)
         return StageRun(
             folder=self.context.folder / "stages" / planned.folder,
@@ -202,7 +202,7 @@ class RankingRun:
     def _kept_by_gate(
         self, system: System, threshold: float, pairs: Pairs, table: NDArray[np.float32], seed: int
     ) -> NDArray[np.bool_]:
-        """Which paired rows the teacher is sure enough of. Raises `ConfigError` for none."""
+        """Return which paired rows reach the teacher's confidence threshold. Raises `ConfigError` for none."""
         kept: NDArray[np.bool_] = softmax(table).max(axis=-1) >= threshold
         if not kept.any() or any(not block.any() for block in np.split(kept, pairs.blocks)):
             raise ConfigError(
@@ -216,7 +216,7 @@ class RankingRun:
         return kept
 
     def measure(self, system: System, seed: int, model: Scorer) -> None:
-        """Score the test records; the English model then waits for those that learn from it."""
+        """Score the test records; the English model is kept for the systems that learn from it."""
         recipe, budget = self.recipes[system.name], system.budget or 0
         tests = self.context.tests(recipe)
         self.context.scores[system.name, budget, seed] = self.context.score(

@@ -1,4 +1,4 @@
-"""How long does a row take, in a training step and in a forward pass of a scorer?"""
+"""Time per row of a scorer, in a training step and in a forward pass."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TIMED_STEPS = 2
 
 
 def seconds_per_row(scorer: Scorer, encoded: EncodedRecords, kind: ScorerKind) -> tuple[float, float]:
-    """Seconds for a row in a training step, the optimiser's update not counted, and in a forward pass."""
+    """Return the seconds per row in a training step (without the optimiser's update) and in a forward pass."""
     import torch
 
     scorer.to(device())
