@@ -200,7 +200,7 @@ def test_task_files_are_told_apart_and_checked(ranker: Ranker, tmp_path: Path) -
     for content, said in ((None, "it has no task.json"), ('{"kind": "classification"}', "says classification")):
         if content:
             (tmp_path / "task.json").write_text(content, encoding="utf-8")
-        with pytest.raises(ModelError, match=f"no student of the kind ranking: .*{said}"):
+        with pytest.raises(ModelError, match=f"is not a student of the kind ranking: .*{said}"):
             Ranker(tmp_path)
     (tmp_path / "task.json").write_text('{"kind": "ranking", "scorer": "psychic"}', encoding="utf-8")
     with pytest.raises(ModelError, match=r"task\.json is damaged.*Write the student again"):
