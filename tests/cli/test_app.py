@@ -151,6 +151,7 @@ def student(encoder_folder: Path, tickets: dict[str, Path], tmp_path_factory: py
     return folder
 
 
+@pytest.mark.slow
 def test_predict_labels_standard_input(
     student: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,6 +165,7 @@ def test_predict_labels_standard_input(
     assert answers[0]["confidence"] == max(answers[0]["probabilities"].values())
 
 
+@pytest.mark.slow
 def test_predict_labels_a_file_and_writes_a_file(
     student: Path, tickets: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -176,6 +178,7 @@ def test_predict_labels_a_file_and_writes_a_file(
     assert len(output.read_text(encoding="utf-8").splitlines()) == len(tickets["test"].read_text().splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -199,6 +202,7 @@ def test_predict_says_what_is_wrong_with_a_line(
     assert message in errors
 
 
+@pytest.mark.slow
 def test_evaluate_compares_student_and_teacher(
     student: Path, tickets: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -229,6 +233,7 @@ def test_report_is_built_again(
     assert target.read_bytes() == (student / "report.html").read_bytes()
 
 
+@pytest.mark.slow
 def test_doctor_finds_nothing_wrong_with_a_good_run(
     student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -245,6 +250,7 @@ def test_help_answers_at_once() -> None:
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [b'{"text": "\\ud800"}\n', b"{broken\n", b"\xff\n", b'{"text": ""}\n'])
 def test_answers_before_a_bad_line_are_written(
     bad: bytes, student: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -258,6 +264,7 @@ def test_answers_before_a_bad_line_are_written(
     assert "standard input:3: " in errors
 
 
+@pytest.mark.slow
 def test_answers_go_to_a_terminal_that_knows_few_characters(
     student: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,12 +68,14 @@ def test_weights_optimiser_and_rows_are_those_of_the_run(sections: dict[str, Any
     assert plan.fits
 
 
+@pytest.mark.slow
 def test_a_teacher_whose_states_are_read_runs_along(sections: dict[str, Any]) -> None:
     assert "teacher's activations" not in items(planned(sections), "training the student")
     found = items(planned({**sections, "recipe": "distilbert"}), "training the student")
     assert found["teacher's activations"] > 0
 
 
+@pytest.mark.slow
 def test_a_plan_that_does_not_fit_says_what_to_change(sections: dict[str, Any]) -> None:
     plan = planned(sections, available=1e6)
     assert not plan.fits
