@@ -24,7 +24,7 @@ GOOD = {
     "words": ["Anna", "sings"], "tags": ["B-PER", "O"], "text": "Anna sings",
     "spans": [{"start": 0, "end": 4, "label": "PER"}], "value": 4.5, "labels": ["calm"],
 }  # fmt: skip
-ADVICE = "Correct these rows, or set `on_bad_row: quarantine` to continue without them."
+ADVICE = "Correct these rows, or set `data.on_bad_row: quarantine` to continue without them."
 
 
 def span(start: int, end: int) -> dict[str, Any]:

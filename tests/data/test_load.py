@@ -109,7 +109,7 @@ def test_stop_lists_every_kind_of_bad_row_at_once(tmp_path: Path) -> None:
         f"  {path}, line 7, field 'text': white space only",
         f"  {path}, line 8, field 'text': character 1 is half of a surrogate pair (\\ud800)",
         f"  {tmp_path / 'b.csv'}, line 3: 1 cells, but the header has 2; a cell with ',' in it needs quotes",
-        "Correct these rows, or set `on_bad_row: quarantine` to continue without them.",
+        "Correct these rows, or set `data.on_bad_row: quarantine` to continue without them.",
     ]
 
 

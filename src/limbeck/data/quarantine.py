@@ -41,7 +41,7 @@ def refuse_bad_rows(
     if bad > BAD_ROWS_SHOWN:
         lines.append(f"  and {bad - BAD_ROWS_SHOWN:,} more")
     if on_bad_row == "stop":
-        lines.append("Correct these rows, or set `on_bad_row: quarantine` to continue without them.")
+        lines.append("Correct these rows, or set `data.on_bad_row: quarantine` to continue without them.")
     else:
         lines.append("That is more than half, so they are not left out: check the field names and the format first.")
     raise DataError("\n".join(lines))

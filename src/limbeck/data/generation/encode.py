@@ -157,7 +157,9 @@ def _set_aside(total: int, left_out: list[tuple[Example, str]], on_bad_row: str,
     if len(left_out) > BAD_ROWS_SHOWN:
         lines.append(f"  and {len(left_out) - BAD_ROWS_SHOWN:,} more")
     if on_bad_row == "stop":
-        lines.append("Correct these rows, raise max_length, or set `on_bad_row: quarantine` to continue without them.")
+        lines.append(
+            "Correct these rows, raise max_length, or set `data.on_bad_row: quarantine` to continue without them."
+        )
     else:
         lines.append("That is more than half, so they are not left out: check max_length and the template first.")
     raise DataError("\n".join(lines))
