@@ -13,13 +13,22 @@ from limbeck.errors import ModelError
 from limbeck.recipes.kinds import KINDS
 from limbeck.runs.predict import load
 
+STUDENTS = {
+    "classification": "students that label texts",
+    "token_classification": "students that find entities",
+    "regression": "regression students",
+    "multi_label": "multi-label students",
+    "generation": "generative students",
+    "ranking": "cross-lingual students",
+}
+
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_student(kind: str, tmp_path: Path) -> None:
     """Nothing is loaded for it before rows come."""
     (tmp_path / "task.json").write_text(json.dumps({"kind": kind}), encoding="utf-8")
     student = load(str(tmp_path))
-    assert "students" in student.students
+    assert student.students == STUDENTS[kind]
     for options in (student.predict_options, student.evaluate_options):
         assert set(options().model_dump()) == set(options.model_fields)
 

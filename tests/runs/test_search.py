@@ -219,8 +219,8 @@ def test_two_ranks_choose_the_same_rate(searching: dict[str, Any], tmp_path: Pat
 # ---- what a run file may say ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rates", [[], [1e-5], [1e-5, 1e-5]])
-def test_two_rates_or_more(rates: list[float]) -> None:
+@pytest.mark.parametrize("rates", [[], [1e-5], [1e-5, 1e-5], 1e-5, "1e-5"])
+def test_two_rates_or_more(rates: Any) -> None:
     with pytest.raises(ConfigError, match=r"search\.learning_rate: .*two or more different learning rates; wi"):
         run_config({**CONFIG, "search": {"learning_rate": rates}})
 

@@ -148,8 +148,8 @@ class Tuning:
             names = [results.title(one.system) + _labels(one.budget) for one in at]
             if names:
                 found.append(
-                    f"The best learning rate of {', '.join(names)} is the {most} that was tried, {rate:g}: a {more} "
-                    "one may do better (search.learning_rate)."
+                    f"{', '.join(names)}: the best learning rate is the {most} that was tried, {rate:g}; a {more} one "
+                    "may do better (search.learning_rate)."
                 )
         return found
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from limbeck.recipes.catalogue import build_recipe, recipe_card
 from limbeck.recipes.recipe import Recipe
@@ -55,6 +55,11 @@ SEARCH = (r"search\.learning_rate", r"predictions/(?!(teacher|student_init|sourc
 """A trial of one rate does not depend on the other rates; the choice does."""
 
 
+def _listed(rates: Any) -> Any:
+    """Read a single rate as a list of one, which `_several` refuses in its own words."""
+    return [rates] if isinstance(rates, int | float | str) else rates
+
+
 def _several(rates: list[float]) -> list[float]:
     if len(rates) < 2 or len(set(rates)) < len(rates):
         raise ValueError("expected two or more different learning rates; without a search: training.learning_rate")
@@ -64,7 +69,9 @@ def _several(rates: list[float]) -> list[float]:
 class RateSearch(_Section):
     """A search for the learning rate of each system, with the same trials for all."""
 
-    learning_rate: Annotated[list[Annotated[float, Field(gt=0, allow_inf_nan=False)]], AfterValidator(_several)]
+    learning_rate: Annotated[
+        list[Annotated[float, Field(gt=0, allow_inf_nan=False)]], BeforeValidator(_listed), AfterValidator(_several)
+    ]
     """Each system is trained with each of these and the first seed; the best on development rows is used for all
     seeds. It applies to all stages, in place of ``training.learning_rate`` and the recipe's own."""
 
