@@ -64,6 +64,7 @@ def test_predict_reads_standard_input(
     assert [json.loads(line)["article_id"] for line in out.splitlines()] == ["standard input:1", "7"]
 
 
+@pytest.mark.slow
 def test_evaluate_sweeps_the_threshold(
     risk_student: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ from limbeck.models.step_memory import StepMemory
 RUNNER = CliRunner()
 
 
+@pytest.mark.slow
 def test_a_run_that_fits_and_one_that_does_not(run_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fits = RUNNER.invoke(app, ["plan", str(run_file), "--memory", "64GB"])
     assert fits.exit_code == 0

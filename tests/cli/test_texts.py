@@ -40,6 +40,7 @@ def answers(out: str) -> list[dict[str, Any]]:
 # ---- predict ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_predict_answers_a_line_a_prompt(student: Path, limbeck: Command) -> None:
     """A text, or a row with the field of the prompt; what else a row has is not read."""
     row = {"question": train_rows()[1]["question"], "answer": 5}
@@ -49,6 +50,7 @@ def test_predict_answers_a_line_a_prompt(student: Path, limbeck: Command) -> Non
     assert answers(out) == wanted
 
 
+@pytest.mark.slow
 def test_predict_reads_files_of_all_kinds_and_writes_one(student: Path, limbeck: Command, tmp_path: Path) -> None:
     rows = train_rows()[:20]
     lines = tmp_path / "prompts.txt"
@@ -64,6 +66,7 @@ def test_predict_reads_files_of_all_kinds_and_writes_one(student: Path, limbeck:
     assert sum(one["answer"] == row["answer"] for one, row in zip(outputs[0], rows, strict=True)) > 15
 
 
+@pytest.mark.slow
 def test_predict_cuts_answers_off_and_samples(student: Path, limbeck: Command) -> None:
     prompt = train_rows()[2]["question"]
     code, out, _ = limbeck("predict", str(student), "--max-new-tokens", "1", stdin=prompt)
@@ -77,6 +80,7 @@ def test_predict_cuts_answers_off_and_samples(student: Path, limbeck: Command) -
     assert len({one["answer"] for one in answers(sampled)}) > 6
 
 
+@pytest.mark.slow
 def test_predict_writes_as_rows_come(student: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An endless input gives answers, a batch behind it."""
     from limbeck.data.generation.records import Example, Message
@@ -95,6 +99,7 @@ def test_predict_writes_as_rows_come(student: Path, monkeypatch: pytest.MonkeyPa
     assert len(read) == 4
 
 
+@pytest.mark.slow
 def test_predict_goes_on_with_a_conversation(limbeck: Command, tmp_path: Path) -> None:
     """Rows with messages, whose last turn by the assistant is not read; a line of text is a user's turn."""
     student = make_student(tmp_path, "chat")
@@ -105,6 +110,7 @@ def test_predict_goes_on_with_a_conversation(limbeck: Command, tmp_path: Path) -
     assert [one["answer"] for one in answers(out)] == [row["answer"] for row in train_rows()[:3]]
 
 
+@pytest.mark.slow
 def test_predict_with_an_encoder_and_a_decoder(limbeck: Command, tmp_path: Path) -> None:
     student = make_student(tmp_path, "t5")
     code, out, errors = limbeck("predict", str(student), "--max-new-tokens", "96", stdin="where is my card")
@@ -112,6 +118,7 @@ def test_predict_with_an_encoder_and_a_decoder(limbeck: Command, tmp_path: Path)
     assert answers(out)[0]["answer"]
 
 
+@pytest.mark.slow
 def test_predict_goes_on_with_plain_text(student: Path, limbeck: Command, tmp_path: Path) -> None:
     import shutil
 
@@ -203,6 +210,7 @@ def test_a_run_from_the_command_line_then_its_student_again(limbeck: Command, tm
     assert (folder / "report.html").read_bytes() == page
 
 
+@pytest.mark.slow
 def test_evaluate_a_student_alone(student: Path, limbeck: Command, tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     rows = write_jsonl(tmp_path / "rows.jsonl", held_out_rows())
@@ -216,6 +224,7 @@ def test_evaluate_a_student_alone(student: Path, limbeck: Command, tmp_path: Pat
     assert value(found, "distilled", "perplexity") < 5
 
 
+@pytest.mark.slow
 def test_evaluate_against_a_model_of_other_tokens(student: Path, limbeck: Command, tmp_path: Path) -> None:
     from tests.tasks.generation.text_models import LLAMA, make_model, make_tokenizer, save
 
@@ -293,6 +302,7 @@ def test_evaluate_on_tasks_of_lm_eval_needs_the_extra(
 # ---- store, doctor, recipes, help -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_store_and_doctor_on_a_run_file(limbeck: Command, tmp_path: Path) -> None:
     sections = text_sections(tmp_path)
     run_file = tmp_path / "run.yaml"

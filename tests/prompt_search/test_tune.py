@@ -223,6 +223,7 @@ def test_only_development_rows_and_pool_are_read(
             assert not was_input or text in texts
 
 
+@pytest.mark.slow
 def test_local_weights_and_rows_split_into_pool_and_development(
     tmp_path: Path, make_causal_tokenizer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,6 +173,7 @@ def test_a_fresh_adapter_changes_nothing(kind: str, adapter: Adapter) -> None:
     assert not torch.allclose(logits(model), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "adapter"), PAIRS, ids=short)
 def test_a_saved_student_computes_what_the_trained_one_did(
     kind: str, adapter: Adapter, tmp_path: Path, make_tokenizer: Callable[..., Any]

@@ -104,6 +104,10 @@ REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
+COMMON = {"Bert", "MPNet", "DistilBert", "Llama", "Qwen3", "Gemma3Text", "Mixtral", "GPT2"}
+"""Architectures of the fast tests; the others are slow."""
+
+
 def named(case: tuple[Any, ...]) -> str:
     return "-".join([case[0], *(name for name in case[2] if "step" in name or "scale" in name)])
 
@@ -142,7 +146,10 @@ def logits(model: Any) -> torch.Tensor:
     return found[mask.bool()] if options else found
 
 
-@pytest.mark.parametrize("case", COPIED, ids=named)
+@pytest.mark.parametrize(
+    "case", [case if case[0] in COMMON else pytest.param(case, marks=pytest.mark.slow) for case in COPIED],
+    ids=[named(case) for case in COPIED],
+)  # fmt: skip
 def test_the_student_is_the_teacher_without_the_other_layers(case: tuple[Any, ...], tmp_path: Path) -> None:
     """Bit for bit, for layers of every kind that there is, at once and when the student is loaded again."""
     layers = [1, 3, 6] if "layer_types" in case[2] else [2, 3, 6]

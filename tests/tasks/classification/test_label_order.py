@@ -75,6 +75,7 @@ def test_a_wrong_order_is_refused_and_the_right_one_named(run: dict[str, Any]) -
     assert not (Path(run["output"]) / "predictions").exists()
 
 
+@pytest.mark.slow
 def test_an_order_that_somebody_gave_is_checked_too(run: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match=r"is that of task\.labels[\s\S]*\[card_arrival, top_up"):
         limbeck.distill(**run | {"task": {"labels": SORTED}})

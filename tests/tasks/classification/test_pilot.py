@@ -105,6 +105,7 @@ def right(content: str) -> str:
     return content.rsplit(" of ", 1)[-1].split()[0]
 
 
+@pytest.mark.slow
 def test_a_teacher_that_is_clearly_worse_is_asked_about_forty_rows(run: dict[str, Any], server: Server) -> None:
     wrong = {"safe": "risk", "risk": "caution", "caution": "risk"}
     server.react = lambda content, number: wrong[right(content)]
@@ -142,6 +143,7 @@ def test_a_teacher_near_the_most_frequent_label_is_asked_about_more(run: dict[st
     assert len(server.asked) == 220, "what the pilot asked about is not paid for twice"
 
 
+@pytest.mark.slow
 def test_a_good_teacher_is_asked_about_each_row_once(run: dict[str, Any], server: Server) -> None:
     server.react = lambda content, number: right(content)
     assert "pilot" not in of_doctor(run), "nothing is known yet"
@@ -158,6 +160,7 @@ def test_a_good_teacher_is_asked_about_each_row_once(run: dict[str, Any], server
     assert len(server.asked) == 220
 
 
+@pytest.mark.slow
 def test_held_out_rows_serve_where_no_training_row_is_labelled(
     run: dict[str, Any], server: Server, tmp_path: Path
 ) -> None:
@@ -244,6 +247,7 @@ def test_the_advice_is_about_what_the_teacher_is(teacher: dict[str, Any], said: 
     assert unsaid not in advice_for(config)
 
 
+@pytest.mark.slow
 def test_labels_with_what_they_mean_are_shown_and_recorded(run: dict[str, Any], server: Server) -> None:
     run["task"] = {"labels": {"safe": MEANING["safe"], "risk": MEANING["risk"], "caution": None}}
     server.react = lambda content, number: right(content)
@@ -295,6 +299,7 @@ def test_the_size_of_the_pilot_makes_no_other_run(tmp_path: Path) -> None:
     assert not list(changes_of(before, after, {}, {}, tmp_path))
 
 
+@pytest.mark.slow
 def test_a_column_that_is_no_better_than_the_most_frequent_label(run: dict[str, Any], tmp_path: Path) -> None:
     told = [{**row, "said": "risk" if i % 3 else "caution"} for i, row in enumerate(rows(200))]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in told), encoding="utf-8")
@@ -305,6 +310,7 @@ def test_a_column_that_is_no_better_than_the_most_frequent_label(run: dict[str, 
     assert "fine_tune" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_rows_without_labels_have_no_pilot(run: dict[str, Any], server: Server) -> None:
     config = run_config(run | {"task": {"labels": LABELS, "label": None}})
     assert isinstance(config, RunConfig)

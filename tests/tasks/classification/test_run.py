@@ -397,6 +397,7 @@ def test_divergence_stops_before_the_weights_are_spoilt(sections: dict[str, Any]
         limbeck.distill(**sections)
 
 
+@pytest.mark.slow
 def test_a_teacher_that_guesses_is_refused(
     sections: dict[str, Any], encoder_folder: Path, tmp_path: Path, light: None
 ) -> None:

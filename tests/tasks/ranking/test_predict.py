@@ -79,6 +79,7 @@ def ranker(trained: tuple[Path, np.ndarray[Any, Any], list[Instruction]]) -> Ran
     return Ranker(trained[0])
 
 
+@pytest.mark.slow
 def test_the_saved_student_ranks_as_it_did_in_the_run(
     trained: tuple[Path, np.ndarray[Any, Any], list[Instruction]], ranker: Ranker
 ) -> None:

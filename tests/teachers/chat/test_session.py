@@ -97,6 +97,7 @@ def test_malformed_answers_are_tried_again_and_then_are_failures(
     assert "2 tries" in outcome.detail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("header", ["1", "date"])
 def test_retry_after_is_honoured_by_all_calls(
     header: str, server: Any, teacher: Teacher, ask: Ask, reply: Any, trouble: Any
@@ -136,6 +137,7 @@ def test_a_server_that_asks_for_hours_has_its_way(server: Any, teacher: Teacher,
     assert len(server.received) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tries", [6, 1])
 def test_nobody_ever_there(tries: int, server: Any, teacher: Teacher, ask: Ask, journal: Journal) -> None:
     silent = teacher(tries=tries, concurrency=4)
@@ -514,6 +516,7 @@ def test_an_answer_without_usage_counts_at_its_worst_case(
     assert journal.spent().tokens == ask("a").most_prompt_tokens() + 10
 
 
+@pytest.mark.slow
 def test_requests_per_minute(server: Any, teacher: Teacher, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     from limbeck.teachers.chat import limits
 
