@@ -63,7 +63,7 @@ def test_a_wrong_order_is_refused_and_the_right_one_named(run: dict[str, Any]) -
         limbeck.distill(**run)
     said = str(raised.value)
     assert "a guess (sorted)" in said
-    assert "2 labels another place (exchange_rate, top_up_failed)" in said
+    assert "which moves 2 labels (exchange_rate, top_up_failed)" in said
     line = "labels: [card_arrival, top_up_failed, lost_or_stolen_card, exchange_rate]"
     assert said.endswith(f"under task:\n  {line}")
     (fault,) = [f for f in examine(run_config(run), SilentProgress()) if f.level == "fault"]

@@ -151,7 +151,7 @@ def test_rows_that_the_teacher_left_out_are_not_distilled(taught: dict[str, Any]
     assert distilled.rows_seen == len(rows) // 2
     assert "teacher" not in {system.name for system in results.systems}
     assert not any(figure.metric == "agreement" for figure in results.figures)
-    assert any("training rows have no label of the teacher" in warning for warning in results.warnings)
+    assert any("training rows have no label from the teacher" in warning for warning in results.warnings)
     assert any("1 of" in warning and "held-out rows" in warning for warning in results.warnings)
 
 
