@@ -19,7 +19,7 @@ from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_
 from limbeck.tasks.baselines import untrained_warnings
 from limbeck.tasks.head_coder import Array
 from limbeck.tasks.head_context import HeadContext
-from limbeck.tasks.record import Facts, assemble
+from limbeck.tasks.record import Facts, assemble, described
 from limbeck.tasks.task import System
 from limbeck.tasks.task_file import TASK_FILE
 
@@ -30,9 +30,9 @@ def export_student(context: HeadContext, weights: Path, part: Path) -> Adapter |
     """Write the first seed's distilled student after its last stage, regardless of its score; return its adapter."""
     student = context.student.model.to(device())
     load_weights(student, weights)
-    adapter, described = context.config.student.adapter, None
+    adapter, found = context.config.student.adapter, None
     if adapter is not None:
-        described = Adapter(
+        found = Adapter(
             name=adapter.kind,
             trainable_parameters=trainable_parameters(student),
             parameters=all_parameters(student),
@@ -42,7 +42,7 @@ def export_student(context: HeadContext, weights: Path, part: Path) -> Adapter |
     context.coder.finish(student)
     save_model(student, context.student.tokenizer, part)
     write_json(part / TASK_FILE, {**context.coder.task_values(), "max_length": context.max_length})
-    return described
+    return found
 
 
 def results_of(
@@ -58,8 +58,8 @@ def results_of(
     speeds = measure_speed(
         {name: used.model for name, used in models.items()}, {name: used.test.inputs for name, used in models.items()}
     )
-    described = [_described(context, system) for system in systems]
-    of = {one.name: "teacher" if one.role == "teacher" else "student" for one in described}
+    recorded = [_described(context, system) for system in systems]
+    of = {one.name: "teacher" if one.role == "teacher" else "student" for one in recorded}
     sections: list[Section] = [Speeds(systems={name: speeds[m] for name, m in of.items() if m in speeds})]
     if adapter is not None:
         sections.append(adapter)
@@ -76,7 +76,7 @@ def results_of(
     )
     return assemble(
         facts,
-        context.coder.measure(described, outputs),
+        context.coder.measure(recorded, outputs),
         folder=context.folder,
         costs=list(costs),
         sections=sections,
@@ -93,12 +93,4 @@ def _described(context: HeadContext, system: System) -> Described:
         whole = None if of_teacher or teacher is None else depth(teacher.model)
         layers = depth(used.model)
         detail = f"{layers_text(layers, whole)}, {parameters_text(all_parameters(used.model))} parameters"
-    return Described(
-        name=system.name,
-        title=system.title,
-        role=system.role,
-        detail=detail,
-        recipe=system.recipe,
-        control=system.control,
-        layers=layers,
-    )
+    return described(system, detail, layers)
