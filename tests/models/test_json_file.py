@@ -9,12 +9,20 @@ import pytest
 
 from limbeck.errors import ModelError
 from limbeck.models import json_file
-from limbeck.models.json_file import read_json
+from limbeck.models.json_file import read_json, read_json_list
 
 
 def test_a_mapping(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"a": [1, "ü"]}', encoding="utf-8")
     assert read_json(tmp_path / "a.json") == {"a": [1, "ü"]}
+
+
+def test_a_list(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[1, {"a": 2}]', encoding="utf-8")
+    assert read_json_list(tmp_path / "a.json") == [1, {"a": 2}]
+    (tmp_path / "a.json").write_text('{"a": 2}', encoding="utf-8")
+    with pytest.raises(ModelError, match="a JSON array was expected, not dict"):
+        read_json_list(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize(

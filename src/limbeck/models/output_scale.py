@@ -7,28 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from limbeck.errors import ModelError
+from limbeck.models.classifier_head import head_layer
 
-__all__ = ["fold_scale", "output_map"]
-
-
-def output_map(model: Any) -> nn.Linear:
-    """Return the linear map to a model's outputs.
-
-    Raises:
-        ModelError: there is none.
-    """
-    maps = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    outputs = int(model.config.num_labels)
-    found = next((module for module in reversed(maps) if module.out_features == outputs), None)
-    if found is None:
-        raise ModelError(
-            f"{type(model).__name__} has no linear map to {outputs} outputs, which would absorb the scale of the "
-            "numbers. Use another model"
-        )
-    return found
+__all__ = ["fold_scale"]
 
 
 def fold_scale(model: Any, mean_C: NDArray[np.float64], deviation_C: NDArray[np.float64]) -> None:
@@ -40,9 +22,9 @@ def fold_scale(model: Any, mean_C: NDArray[np.float64], deviation_C: NDArray[np.
         deviation_C: standard deviation of the user's numbers.
 
     Raises:
-        ModelError: as `output_map`.
+        ModelError: the model has no linear map to its outputs.
     """
-    last = output_map(model)
+    last = head_layer(model)
     assert last.bias is not None or not mean_C.any(), "a map without a bias adds nothing"
     with torch.no_grad():
         deviation = torch.from_numpy(deviation_C).to(last.weight)

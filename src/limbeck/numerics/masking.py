@@ -5,10 +5,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["first_token"]
+__all__ = ["first_token", "last_token", "mean_of_tokens"]
 
 
 def first_token(hidden_BTD: Tensor, attention_mask_BT: Tensor) -> Tensor:
     """Return the state of each row's first real token ([CLS]), ``[B, D]``, with padding on either side."""
     first_B = attention_mask_BT.to(torch.uint8).argmax(dim=1)
     return hidden_BTD[torch.arange(len(first_B), device=first_B.device), first_B]
+
+
+def last_token(hidden_BTD: Tensor, attention_mask_BT: Tensor) -> Tensor:
+    """Return the state of each row's last real token, ``[B, D]``, with padding on either side."""
+    return first_token(hidden_BTD.flip(1), attention_mask_BT.flip(1))
+
+
+def mean_of_tokens(hidden_BTD: Tensor, attention_mask_BT: Tensor) -> Tensor:
+    """Return the mean state of each row's real tokens, ``[B, D]``; zeros for a row without any.
+
+    Summed in float32 at least: a sum of many half-precision states would lose digits.
+    """
+    exact = torch.promote_types(hidden_BTD.dtype, torch.float32)
+    counted_BT1 = attention_mask_BT.to(hidden_BTD.dtype)[..., None]
+    total_BD = (hidden_BTD * counted_BT1).sum(dim=1, dtype=exact)
+    return (total_BD / counted_BT1.sum(dim=1, dtype=exact).clamp(min=1)).to(hidden_BTD.dtype)

@@ -16,8 +16,9 @@ import numpy as np
 from limbeck.data.targets.regression import Scale, scale_of, value_matrix
 from limbeck.evaluation.measured import Measured
 from limbeck.losses.readout import ValueReadout
+from limbeck.models.classifier_head import head_layer
 from limbeck.models.load import Head
-from limbeck.models.output_scale import fold_scale, output_map
+from limbeck.models.output_scale import fold_scale
 from limbeck.models.padding import Padding
 from limbeck.models.problem_type import require_problem
 from limbeck.results.record import System
@@ -69,7 +70,7 @@ class ValueCoder:
 
     def start(self, tokenizer: Any, models: Sequence[Any]) -> None:
         """Keep the mean if the last map of a model has no bias to hold it."""
-        self._has_bias = all(output_map(model).bias is not None for model in models)
+        self._has_bias = all(head_layer(model).bias is not None for model in models)
         self._settle()
 
     def begin(self, student: Any, teacher: Any) -> None:
