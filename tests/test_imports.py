@@ -66,7 +66,7 @@ HOMES = {
     "datasets": {"data"},
     "pyarrow": {"data"},
     "sklearn": {"evaluation", "models"},
-    "scipy": {"evaluation", "models"},
+    "scipy": {"evaluation", "models", "numerics"},
     "psutil": {"numerics"},
     "filelock": {"runs", "limbeck.teachers.chat.journal"},
     "aiohttp": {"limbeck.teachers.chat.transport"},

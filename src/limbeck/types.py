@@ -280,6 +280,8 @@ class Signal(TypedDict, total=False):
     than C; ``[B, T, C]``: logits of tags."""
     states: Mapping[Tap, Tensor]
     """The tensor at each tap."""
+    features_BD: Tensor
+    """What a classifier's last linear layer reads of each row."""
     value_B: Tensor
     """A critic's estimate of each record's reward."""
     rationale_log_probs_B: Tensor
@@ -346,6 +348,8 @@ class Needs:
     """The text of a teacher's rationales."""
     log_probs: bool = False
     """The student's log-probability of each supervised token."""
+    features: bool = False
+    """What the last linear layer of the student reads."""
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(*(getattr(self, field.name) | getattr(other, field.name) for field in fields(self)))

@@ -18,6 +18,8 @@ C = Capability
     ("name", "arguments", "needed"),
     [
         ("fine_tune", {}, set()),
+        ("linear_probe", {}, {C.FEATURES}),
+        ("setfit", {}, {C.FEATURES}),
         ("pkd", {}, {C.FIRST_STATES, C.PROBABILITIES, C.OTHER_TEMPERATURES}),
         ("pkd", {"hint_weight": 0, "loss_temperature": 1}, {C.PROBABILITIES}),
         ("distilbert", {}, {C.HIDDEN_STATES, C.PROBABILITIES, C.OTHER_TEMPERATURES}),

@@ -19,6 +19,7 @@ from limbeck.losses.term import bind_terms
 from limbeck.models.layers import shapes
 from limbeck.numerics.divergences import soft_cross_entropy
 from limbeck.recipes.catalogue import RECIPES, build_recipe, recipe_card, recipe_cards, recipes_for
+from limbeck.sequences.class_pairs import ClassPairs
 from limbeck.stages.stage import Stage
 from limbeck.teachers.local import LocalTeacher
 
@@ -34,6 +35,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("distilbert", {"label_weight": 0, "soft_target_weight": 0}),
     ("pkd", {"strategy": "last", "use_labels": False}),
     ("anon", {"labels": "hard", "hidden_weight": 0.1}),
+    ("setfit", {"loss": "supervised_contrastive"}),
 ]
 
 OWN_RECIPES = """
@@ -59,10 +61,13 @@ def in_two_stages() -> list[Stage]:
 def losses_of(stage: Stage, make_classifier: Make, make_task: Make, steps: int) -> list[float]:
     """The stage's loss on a fixed batch in each of `steps` steps of training on it, less what it cannot go below."""
     teacher = make_classifier(layers=4, seed=2, scale=12.0)
-    student = make_classifier(layers=2, seed=1)
+    student = make_classifier(layers=2, seed=1, scale=12.0 if isinstance(stage.source, ClassPairs) else 1.0)
     objective = Objective(student, bind_terms(stage.terms, shapes(teacher, student)))
     optimiser = torch.optim.AdamW(student.parameters(), lr=1e-2)
-    batch = make_task(10).batch(range(10))
+    task = make_task(10)
+    if isinstance(stage.source, ClassPairs):
+        task.labels[:] = [0, 0, 1, 2, 1, 3, 2, 3, 4, 4]  # pairs of both kinds, and one partner for each
+    batch = task.batch(range(10))
     batch["signal"] = LocalTeacher(teacher).signal(batch, objective.needs)
     counts = objective.count([batch])
     losses, logits = [], batch["signal"].get("logits")
@@ -90,7 +95,7 @@ def test_every_recipe_lowers_its_own_loss(
 @EVERY_RECIPE
 def test_the_shares_of_the_budget_add_up_and_terms_have_names_of_their_own(name: str) -> None:
     stages = build_recipe(name, {}, "classification").stages
-    assert sum(stage.share for stage in stages) == pytest.approx(1)
+    assert sum(stage.share for stage in stages) == (0 if name == "linear_probe" else pytest.approx(1))
     for stage in stages:
         names = [term.name for term in stage.terms]
         assert len(set(names)) == len(names)
@@ -145,6 +150,8 @@ def test_what_recipes_need() -> None:
         "pkd": ["labels", "teacher logits", "teacher [CLS] states", "equal width"],
         "pd": ["teacher logits"],
         "anon": ["teacher logits"],
+        "linear_probe": ["labels"],
+        "setfit": ["labels"],
     }
 
 
@@ -152,7 +159,11 @@ def test_what_recipes_need() -> None:
     ("name", "arguments", "message"),
     [
         ("pdk", {}, "unknown recipe 'pdk': did you mean 'pd' or 'pkd'? (or your own as my.module:function)"),
-        ("xyzzy", {}, "unknown recipe 'xyzzy': known here: anon, distilbert, fine_tune, kd, pd, pkd"),
+        (
+            "xyzzy",
+            {},
+            "unknown recipe 'xyzzy': known here: anon, distilbert, fine_tune, kd, linear_probe, pd, pkd, setfit",
+        ),
         ("pkd", {"hint_wieght": 1}, "recipe.hint_wieght: 'pkd' has no such argument; did you mean 'hint_weight'?"),
         ("fine_tune", {"epochs": 1}, "recipe.epochs: 'fine_tune' takes no arguments"),
         ("pkd", {"hint_weight": "much"}, "recipe.hint_weight: Input should be a valid number"),

@@ -21,6 +21,7 @@ from limbeck.numerics.token_losses import LabelLoss
 from limbeck.recipes.catalogue import RECIPES, build_recipe, recipes_for
 from limbeck.recipes.kinds import KINDS, suits
 from limbeck.recipes.recipe import RankingOptions, Recipe
+from limbeck.sequences.class_pairs import ClassPairs
 from limbeck.sequences.curriculum import Curriculum
 from limbeck.sequences.given import GivenRows, Paired, TeacherWritten
 from limbeck.sequences.on_policy import OnPolicy
@@ -58,6 +59,7 @@ def test_no_other_file_lists_kinds_of_task() -> None:
         (GivenRows("source+target"), {"ranking"}),
         (Paired(), {"ranking"}),
         (Curriculum(), {"classification"}),
+        (ClassPairs(), {"classification"}),
         (TeacherWritten(), {"generation"}),
         (OnPolicy(), {"generation"}),
         (Replay(), {"generation"}),
@@ -75,6 +77,7 @@ def test_all_terms_and_stages_must_fit() -> None:
     assert suits(Recipe("Own", (Stage("any", (ANY,), source=GivenRows("labelled")),))) == set(KINDS)
     assert suits(Recipe("Own", (of_rows,))) == OF_ROWS
     assert suits(Recipe("Own", (of_tokens,))) == {"generation"}
+    assert suits(Recipe("Own", (Stage("any", (ANY,), fit_head=True),))) == {"classification"}
     assert not suits(Recipe("Own", (of_rows, of_tokens)))
     assert not suits(Recipe("Own", (of_rows,), starts_from="teacher"))
     assert not suits(Recipe("Own", (of_rows,), options=RankingOptions(critic=True)))

@@ -12,9 +12,11 @@ import torch
 from transformers import TrainingArguments
 
 from limbeck.errors import ConfigError
+from limbeck.losses.contrastive import PairCosine, SupervisedContrastive
+from limbeck.losses.term import WeightedTerm
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages.pipeline import StageRun, _arguments
-from limbeck.stages.stage import Training
+from limbeck.stages.stage import Stage, Training
 from limbeck.types import Shapes, SilentProgress
 
 
@@ -39,7 +41,7 @@ def test_one_of_several_devices_is_used_without_a_launcher(tmp_path: Path, monke
     found.__set_name__(TrainingArguments, "_setup_devices")
     monkeypatch.setattr(TrainingArguments, "_setup_devices", found)
     assert TrainingArguments(output_dir=str(tmp_path)).n_gpu == 4
-    arguments = _arguments(a_run(tmp_path), tmp_path, "a stage")
+    arguments = _arguments(a_run(tmp_path), tmp_path, Stage("a stage", ()))
     assert arguments.n_gpu == 1
     assert arguments.train_batch_size == 8
 
@@ -47,13 +49,30 @@ def test_one_of_several_devices_is_used_without_a_launcher(tmp_path: Path, monke
 def test_the_precision_is_the_run_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     with pytest.raises(ConfigError, match="ask for mixed precision bf16"):
-        _arguments(a_run(tmp_path), tmp_path, "a stage")
+        _arguments(a_run(tmp_path), tmp_path, Stage("a stage", ()))
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
-    assert _arguments(a_run(tmp_path), tmp_path, "a stage").mixed_precision == "no"
+    assert _arguments(a_run(tmp_path), tmp_path, Stage("a stage", ())).mixed_precision == "no"
 
 
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a device for it")
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_a_precision_of_gpus_on_a_cpu(precision: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"training.precision: {precision} needs a GPU, and there is none"):
-        _arguments(a_run(tmp_path, precision=precision), tmp_path, "a stage")
+        _arguments(a_run(tmp_path, precision=precision), tmp_path, Stage("a stage", ()))
+
+
+def test_rows_that_are_compared_stay_in_one_micro_batch(tmp_path: Path) -> None:
+    of_pairs = Stage("pairs", (WeightedTerm("cosine", PairCosine()),))
+    of_all = Stage("all", (WeightedTerm("alike", SupervisedContrastive()),))
+    for stage, micro, advice in (
+        (
+            of_pairs,
+            1,
+            "the term 'cosine' compares 2 rows of an optimiser step .* micro-batches of 1: make",
+        ),
+        (of_all, 4, "the term 'alike' compares all rows .* the step's 8 rows are split into micro-batches of 4"),
+    ):
+        with pytest.raises(ConfigError, match=advice):
+            _arguments(a_run(tmp_path, micro_batch_size=micro), tmp_path, stage)
+    assert _arguments(a_run(tmp_path, micro_batch_size=2), tmp_path, of_pairs).gradient_accumulation_steps == 4
+    assert _arguments(a_run(tmp_path), tmp_path, of_all).gradient_accumulation_steps == 1

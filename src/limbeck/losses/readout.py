@@ -13,6 +13,7 @@ from limbeck.losses.reduction import count, share_of_mean, token_weights
 from limbeck.losses.targets import known
 from limbeck.losses.term import Output, WeightedTerm, needs_of, predictions
 from limbeck.losses.tokens import supervised_positions
+from limbeck.models.classifier_head import reading_features
 from limbeck.models.language_model import Head, head_of, token_logits
 from limbeck.models.taps import capture, run_model
 from limbeck.numerics.chunked import chunked_loss, label_log_probs
@@ -60,8 +61,13 @@ class _RowReadout:
     """A readout that runs the whole model; each term gives a value for each row or token."""
 
     def run(self, student: nn.Module, batch: Batch, needs: Needs) -> Signal:
-        """Return logits, states at taps, and how likely the student finds its teacher's rationales."""
-        signal = run_model(student, batch["student"], needs.student_taps)
+        """Return logits, states at taps, features, and how likely the student finds its teacher's rationales."""
+        if needs.features:
+            with reading_features(student) as read:
+                signal = run_model(student, batch["student"], needs.student_taps)
+            signal["features_BD"] = read(signal["logits"])
+        else:
+            signal = run_model(student, batch["student"], needs.student_taps)
         if needs.rationales:
             signal["rationale_log_probs_B"] = cast(Any, student).rationale_log_probs(batch["rationales"])
         return signal

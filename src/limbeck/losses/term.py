@@ -80,6 +80,14 @@ class Term(ABC):
         return True
 
     @property
+    def rows_together(self) -> int | None:
+        """How many consecutive rows of a step must be in one micro-batch, as their values depend on each other.
+
+        ``None``: all of them.
+        """
+        return 1
+
+    @property
     def token_loss(self) -> TokenLoss | None:
         """A loss of next-token logits, computed with others of its kind in one pass; ``None``: use `values`."""
         return None

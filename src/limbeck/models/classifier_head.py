@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from limbeck.errors import ModelError
 from limbeck.models.taps import run_model
 
-__all__ = ["features", "head_layer"]
+__all__ = ["features", "head_layer", "reading_features"]
 
 
 def head_layer(model: Any) -> nn.Linear:
@@ -44,22 +45,33 @@ def features(model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
     Raises:
         ModelError: as `head_layer`; or the logits are computed in another way than by this map.
     """
+    with reading_features(model) as read:
+        logits_BC = run_model(model, inputs)["logits"]
+    return read(logits_BC)
+
+
+@contextmanager
+def reading_features(model: Any) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Watch one forward pass in the block; what is yielded then returns its `features`, given its logits."""
     read: list[tuple[Tensor, Tensor]] = []
     hook = head_layer(model).register_forward_hook(lambda _module, args, output: read.append((args[0], output)))
+
+    def found(logits_BC: Tensor) -> Tensor:
+        if len(read) == 1 and len(read[0][0]) == len(logits_BC):
+            vectors, outputs = read[0]
+            if vectors.dim() == 2:
+                return vectors
+            if logits_BC.dim() == 2:
+                return _answering(vectors, outputs, logits_BC)
+        raise ModelError(
+            f"{type(model).__name__} does not compute its logits by one linear map of one vector for each text. "
+            "Use another model"
+        )
+
     try:
-        logits_BC = run_model(model, inputs)["logits"]
+        yield found
     finally:
         hook.remove()
-    if len(read) == 1 and len(read[0][0]) == len(logits_BC):
-        vectors, outputs = read[0]
-        if vectors.dim() == 2:
-            return vectors
-        if logits_BC.dim() == 2:
-            return _answering(vectors, outputs, logits_BC)
-    raise ModelError(
-        f"{type(model).__name__} does not compute its logits by one linear map of one vector for each text. "
-        "Use another model"
-    )
 
 
 def _answering(states_BTD: Tensor, outputs_BTC: Tensor, logits_BC: Tensor) -> Tensor:

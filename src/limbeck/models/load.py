@@ -161,6 +161,7 @@ def load_classifier(
     body = [key for key in missing if key.startswith(f"{model.base_model_prefix}.") and "pooler" not in key]
     if lost := missing if labels is None else body:
         raise ModelError(f"{name} lacks trained weights (missing: {', '.join(lost[:4])}). Copy or download it again")
+    model.head_is_new = bool(missing)
     return model
 
 

@@ -26,6 +26,8 @@ RECIPES = {
     "pkd": "limbeck.recipes.pkd:pkd",
     "pd": "limbeck.recipes.pd:pd",
     "anon": "limbeck.recipes.anon:anon",
+    "linear_probe": "limbeck.recipes.linear_probe:linear_probe",
+    "setfit": "limbeck.recipes.setfit:setfit",
     "seqkd": "limbeck.recipes.seqkd:seqkd",
     "reverse_kl": "limbeck.recipes.token_divergences:reverse_kl",
     "jensen_shannon": "limbeck.recipes.token_divergences:jensen_shannon",
@@ -80,7 +82,8 @@ def build_recipe(name: str, arguments: Mapping[str, Any], kind: str) -> Recipe:
     recipe = for_kind(recipe, kind)
     if not recipe.stages or not any(t.weight > 0 for stage in recipe.stages for t in stage.terms):
         raise ConfigError(f"recipe '{name}' with these arguments has no term of positive weight: nothing to train on")
-    if KINDS[kind].shares_budget and abs(sum(stage.share for stage in recipe.stages) - 1) > 1e-6:
+    trains = any(stage.share or not stage.fit_head for stage in recipe.stages)
+    if KINDS[kind].shares_budget and trains and abs(sum(stage.share for stage in recipe.stages) - 1) > 1e-6:
         shares = ", ".join(f"{stage.share:g}" for stage in recipe.stages)
         raise ConfigError(f"the shares of recipe '{name}' must add up to 1, not {shares}")
     return recipe

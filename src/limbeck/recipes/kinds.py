@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from limbeck.losses.term import ALL_OUTPUTS, Output
 from limbeck.recipes.recipe import RankingOptions, Recipe
+from limbeck.sequences.class_pairs import ClassPairs
 from limbeck.sequences.curriculum import Curriculum
 from limbeck.sequences.given import GivenRows, Paired
 from limbeck.sequences.source import Source
@@ -57,7 +58,8 @@ def suits(recipe: Recipe) -> frozenset[str]:
     read = [term.term.suits for stage in recipe.stages for term in stage.terms]
     given = [_given_to(stage.source) for stage in recipe.stages]
     ranks = recipe.options != RankingOptions() or recipe.starts_from == "teacher"
-    outputs = reduce(and_, [*read, *given], frozenset[Output](("candidates",)) if ranks else ALL_OUTPUTS)
+    fitted = [frozenset[Output](("classes",)) for stage in recipe.stages if stage.fit_head]
+    outputs = reduce(and_, [*read, *given, *fitted], frozenset[Output](("candidates",)) if ranks else ALL_OUTPUTS)
     return frozenset(kind.name for kind in KINDS.values() if kind.output in outputs)
 
 
@@ -79,4 +81,4 @@ def _given_to(source: Source) -> frozenset[Output]:
         return ALL_OUTPUTS - {"candidates"}
     if isinstance(source, GivenRows | Paired):
         return frozenset(("candidates",))
-    return frozenset(("classes",)) if isinstance(source, Curriculum) else frozenset(("tokens",))
+    return frozenset(("classes",)) if isinstance(source, ClassPairs | Curriculum) else frozenset(("tokens",))

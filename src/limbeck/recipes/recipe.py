@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 
 from limbeck.losses.term import needs_of
 from limbeck.numerics.token_losses import TokenDivergence
+from limbeck.sequences.class_pairs import ClassPairs
 from limbeck.sequences.given import GivenRows, Paired, TeacherWritten
 from limbeck.sequences.source import Source
 from limbeck.stages.stage import Stage
@@ -57,7 +58,8 @@ class Recipe:
     @property
     def plain(self) -> bool:
         """Whether it trains on given rows without a teacher: the baseline of distillation."""
-        return not self.needs.teacher and all(isinstance(stage.source, GivenRows) for stage in self.stages)
+        given = (GivenRows, ClassPairs)
+        return not self.needs.teacher and all(isinstance(stage.source, given) for stage in self.stages)
 
     @property
     def reads_completions(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from limbeck.sequences.class_pairs import ClassPairs
 from limbeck.sequences.curriculum import Curriculum
 from limbeck.sequences.given import GivenRows, Paired, TeacherWritten
 from limbeck.sequences.on_policy import OnPolicy
@@ -23,7 +24,7 @@ class WithCorpus:
     source: GivenRows | TeacherWritten | Sampled
 
 
-Source = GivenRows | Paired | Curriculum | TeacherWritten | Sampled | WithCorpus
+Source = GivenRows | ClassPairs | Paired | Curriculum | TeacherWritten | Sampled | WithCorpus
 
 
 def parts_of(source: Source) -> tuple[Source, ...]:

@@ -143,6 +143,10 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         if is_main():
             write_text(self._log, "".join(json.dumps(line) + "\n" for line in kept))
 
+    def add_seconds(self, seconds: float) -> None:
+        """Count time that the stage spent before its first step."""
+        self._before["seconds"] += seconds
+
     def costs(self) -> dict[str, Any]:
         """Return seconds, rows, tokens and positions (tokens and padding) of this stage so far, restarts included."""
         assert self.trainer is not None

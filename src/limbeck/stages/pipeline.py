@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,8 @@ class StageRun:
     """Generates texts while the stage runs; ``None``: it trains on its rows as they are."""
     stage: str = ""
     """The stage's name in the log and the costs; default: its own name."""
+    head_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Rows that a stage with `Stage.fit_head` fits the head on."""
 
     def labels(self, stage: Stage) -> dict[str, Any]:
         """Return the first fields of log lines."""
@@ -142,16 +145,20 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
     meter = energy_meter()
     with guard_storage(run.folder):
         checkpoint = last_whole_checkpoint(checkpoints, run.progress.log)
+    seconds = _seconds_of_fit(stage, run, student) if checkpoint is None else 0.0
+    if not run.sequences.steps:
+        return _cost_of_fit(stage, run, seconds, meter)
     done = step_of(checkpoint) if checkpoint is not None else 0
     with run.progress.track(run.title, run.sequences.steps, done) as update, guard_storage(run.folder):
         callback = StageCallback(run.log, run.labels(stage), update, run.writer)
         callback.resume(checkpoint, run.progress.log)
+        callback.add_seconds(seconds)
         trainer = DistillTrainer(
             objective=Objective(student, bind_terms(stage.terms, run.shapes), run.readout),
             sequences=run.sequences,
             make_batch=run.make_batch,
             teacher=run.teacher,
-            args=_arguments(run, checkpoints, stage.name),
+            args=_arguments(run, checkpoints, stage),
             callbacks=[callback, *_tensorboard(run)],
             prompt_learning_rate=run.training.prompt_learning_rate,
             momentum=SGD_MOMENTUM if run.training.optim == "sgd" else None,
@@ -172,6 +179,29 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
         energy_kwh=meter.kwh() if meter is not None and checkpoint is None else None,
         gradient_bytes=callback.gradient_bytes,
         optimiser_bytes=_state_bytes(trainer.optimizer),
+    )
+
+
+def _seconds_of_fit(stage: Stage, run: StageRun, student: Any) -> float:
+    """Fit the head of a stage that starts, if it wants that; return how long it took."""
+    from limbeck.stages.fit_head import fit_head
+
+    started = time.perf_counter()
+    if stage.fit_head:
+        fit_head(stage, run, student)
+    return time.perf_counter() - started
+
+
+def _cost_of_fit(stage: Stage, run: StageRun, seconds: float, meter: Any) -> StageCost:
+    """Return the cost of a stage without steps."""
+    return StageCost(
+        **run.labels(stage),
+        seconds=seconds,
+        steps=0,
+        rows_seen=0,
+        tokens_seen=0,
+        peak_memory_bytes=peak_memory_bytes(),
+        energy_kwh=meter.kwh() if meter is not None else None,
     )
 
 
@@ -199,12 +229,25 @@ def _tensorboard(run: StageRun) -> list[Any]:
     return [TensorBoardCallback(SummaryWriter(str(run.log.parent / "tensorboard" / run.folder.name)))]
 
 
-def _arguments(run: StageRun, folder: Path, stage_name: str) -> Any:
+def _require_rows_together(stage: Stage, micro: int, batch_size: int) -> None:
+    """Refuse micro-batches that separate rows which a term compares."""
+    for t in stage.terms:
+        together = batch_size if t.term.rows_together is None else t.term.rows_together
+        if micro % together:
+            raise ConfigError(
+                f"the term '{t.name}' compares {'all' if together == batch_size else together} rows of an optimiser "
+                f"step with each other, and the step's {batch_size} rows are split into micro-batches of {micro}: "
+                f"make it a multiple of {together} (batch_size, micro_batch_size), or use fewer devices"
+            )
+
+
+def _arguments(run: StageRun, folder: Path, stage: Stage) -> Any:
     from transformers import TrainingArguments
 
     training = run.training
     devices = ranks()
     micro = training.micro_batch_size or max(1, training.batch_size // devices)
+    _require_rows_together(stage, micro, training.batch_size)
     per_step, rest = divmod(training.batch_size, micro * devices)
     if rest or not per_step:
         raise ConfigError(
@@ -234,7 +277,7 @@ def _arguments(run: StageRun, folder: Path, stage_name: str) -> Any:
         seed=run.seed,
         report_to=[name for name in training.report_to if name != "tensorboard"],
         use_cpu=on_cpus(),
-        run_name=f"{run.folder.parents[1].name}-{stage_name}-seed{run.seed}",
+        run_name=f"{run.folder.parents[1].name}-{stage.name}-seed{run.seed}",
         disable_tqdm=True,
         remove_unused_columns=False,
     )

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from limbeck.losses.term import WeightedTerm
+from limbeck.sequences.class_pairs import ClassPairs
 from limbeck.sequences.given import GivenRows, TeacherWritten
 from limbeck.sequences.on_policy import OnPolicy
 from limbeck.sequences.replay import Replay
@@ -38,10 +39,19 @@ class Stage:
     source: Source = field(default_factory=GivenRows)
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `Training` that this stage sets itself, whatever the run says."""
+    fit_head: bool = False
+    """Whether the classifier's last linear layer begins as a logistic regression on the frozen features of the stage's
+    rows, for their gold labels or, if a term reads the teacher's logits, for its probabilities. With a share of 0 that
+    is all the stage does."""
 
     def part(self, kind: type[_Part]) -> _Part | None:
         """Return its source, or one inside it, that is a `kind`."""
         return next((part for part in parts_of(self.source) if isinstance(part, kind)), None)
+
+    @property
+    def labelled_only(self) -> bool:
+        """Whether it trains on the labelled rows alone."""
+        return self.source == GivenRows("labelled") or isinstance(self.source, ClassPairs)
 
     @property
     def sampled(self) -> Sampled | None:

@@ -118,11 +118,13 @@ def student_from_config(
         refuse_counts(fields, "student.config")
         made = AutoConfig.for_model(model_type, **fields, num_labels=len(labels), **names)
         with bounded(None):
-            return classifier_class(head).from_config(made)
+            model = classifier_class(head).from_config(made)
     except ConfigError:
         raise
     except Exception as error:  # transformers and torch reject values with many kinds of error
         raise ConfigError(f"student.config does not give a classifier: {error}") from error
+    model.head_is_new = True
+    return model
 
 
 def language_model_from_config(config: Mapping[str, Any], *, tokenizer: Any, rows: int) -> Any:

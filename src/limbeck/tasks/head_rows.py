@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from limbeck.errors import ConfigError, DataError
 from limbeck.formatting import share_text
 from limbeck.recipes.recipe import Recipe
-from limbeck.sequences.given import GivenRows
 from limbeck.tasks.dev_rows import kept_back, require_gold
 from limbeck.tasks.head_config import HeadRunConfig
 
@@ -167,7 +166,7 @@ def require_answers(config: HeadRunConfig, recipe: Recipe, rows: HeadRows[Any], 
     where = f"none of the {len(rows.train.texts)} training rows has an answer in {field}"
     if config.teacher.fine_tune is not None:
         raise ConfigError(f"teacher.fine_tune needs labelled rows, but {where}. Name a fine-tuned teacher")
-    if recipe.needs.labels or any(stage.source == GivenRows("labelled") for stage in recipe.stages):
+    if recipe.needs.labels or any(stage.labelled_only for stage in recipe.stages):
         raise ConfigError(
             f"recipe '{config.recipe.name}' reads labels with these arguments, but {where}. Leave labels out of it "
             "(label_weight: 0), or add labelled rows"

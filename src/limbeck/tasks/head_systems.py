@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.recipes.catalogue import build_recipe
-from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage
 from limbeck.tasks.baselines import MAIN, STUDENT_INIT, TEACHER, system_of
 from limbeck.tasks.head_coder import Coded
@@ -55,7 +54,7 @@ def _budget(context: HeadContext) -> int:
 def sequences_of(context: HeadContext, stage: Stage, coded: Coded, *, taught: bool) -> NDArray[np.int64]:
     """Return the sequences of a stage: of all rows, of labelled ones, or of those with a teacher's answer."""
     picked_N = np.ones(len(context.rows.train.texts), dtype=np.bool_)
-    if stage.source == GivenRows("labelled"):
+    if stage.labelled_only:
         picked_N = context.rows.train.labelled_N
     elif taught:
         picked_N = context.taught_N

@@ -69,7 +69,7 @@ def test_the_student_is_a_normal_hugging_face_folder(sections: dict[str, Any], l
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["distilbert", "pkd", "pd", "fine_tune", "kd"])
+@pytest.mark.parametrize("recipe", ["distilbert", "pkd", "pd", "fine_tune", "kd", "linear_probe", "setfit"])
 def test_every_recipe_runs_from_a_name(recipe: str, sections: dict[str, Any], light: None) -> None:
     results = limbeck.distill(**{**sections, "recipe": recipe, "baselines": []})
     assert results.run.recipe == recipe
@@ -203,9 +203,37 @@ def test_several_seeds_are_compared_over_seeds(sections: dict[str, Any], light: 
 
 
 @pytest.mark.slow
+def test_new_heads_are_fitted_first_unless_the_run_file_says_no(sections: dict[str, Any], light: None) -> None:
+    """With rates too small to learn anything, the fitted heads are what the systems answer with."""
+    sections["student"] = {"model": sections["teacher"]["model"]}
+    sections["teacher"]["fine_tune"]["learning_rate"] = sections["training"]["learning_rate"] = 1e-9
+    sections["baselines"] = ["fine_tune", "linear_probe"]
+    with pytest.raises(ModelError, match="no better than always giving the most frequent label"):
+        limbeck.distill(**_with_random_heads(sections))
+    results = limbeck.distill(**sections)
+    accuracy = {name: value(results, name, "accuracy") for name in ("teacher", "fine_tune", "linear_probe")}
+    assert len(set(accuracy.values())) == 1  # the same encoder, the same rows
+    assert accuracy["teacher"] > value(results, "constant", "accuracy") + 0.2
+    assert value(results, "distilled", "agreement") > 0.8
+
+
+def _with_random_heads(sections: dict[str, Any]) -> dict[str, Any]:
+    teacher, training = sections["teacher"], sections["training"]
+    return {
+        **sections,
+        "teacher": {**teacher, "fine_tune": {**teacher["fine_tune"], "fit_head": False}},
+        "training": {**training, "fit_head": False},
+        "output": sections["output"] + "-random",
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", [None, "setfit"])
 def test_an_interrupt_at_any_step_changes_nothing_in_the_end(
-    sections: dict[str, Any], tmp_path: Path, light: None
+    recipe: str | None, sections: dict[str, Any], tmp_path: Path, light: None
 ) -> None:
+    if recipe is not None:
+        sections["recipe"] = sections["teacher"]["recipe"] = recipe
     limbeck.distill(**sections)
     expected = _weights(Path(sections["output"]))
     log = _log(Path(sections["output"]))

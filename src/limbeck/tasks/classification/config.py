@@ -9,7 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from limbeck.data.prompts.label_prompt import RATIONALE_FORMATS, LabelPrompt
 from limbeck.data.tasks import Classification
+from limbeck.errors import ConfigError
 from limbeck.recipes.capabilities import Capability, Idle, Lack
+from limbeck.recipes.catalogue import build_recipe, recipes_for
 from limbeck.stages.stage import Training
 from limbeck.students.adapters import Adapter
 from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
@@ -27,11 +29,39 @@ from limbeck.tasks.run_config import (
 )
 from limbeck.teachers.chat.endpoint import ChatEndpoint
 
-__all__ = ["CONFIG", "ClassifierRecipe", "ClassifierStudent", "Data", "FromTeacher", "RunConfig", "Student", "Teacher"]
+__all__ = [
+    "CONFIG",
+    "ClassifierRecipe",
+    "ClassifierStudent",
+    "ClassifierTraining",
+    "Data",
+    "FromTeacher",
+    "RunConfig",
+    "Student",
+    "Teacher",
+]
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClassifierRecipe(NamedRecipe):
+    """A recipe's name and its arguments."""
+
+    kind = "classification"
+
+
+class ClassifierTraining(Training):
+    """How a classifier is trained."""
+
+    fit_head: bool = True
+    """Begin a head that has no trained weights as a logistic regression on the frozen features, for the labels or the
+    teacher's probabilities that the first stage reads; otherwise with random weights."""
+
+
+Trained = Annotated[ClassifierRecipe, BeforeValidator(name_alone)]
+"""A recipe in a run file: its name, or a section."""
 
 
 class Teacher(_Section):
@@ -40,8 +70,10 @@ class Teacher(_Section):
     model: str | None = None
     """A folder in Hugging Face format or a hub name: a fine-tuned classifier, or a pretrained encoder; with `prompt`
     a causal language model."""
-    fine_tune: Training | None = None
-    """Fine-tune it on the labelled rows first."""
+    fine_tune: ClassifierTraining | None = None
+    """Train it on the labelled rows first."""
+    recipe: Trained = ClassifierRecipe(name="fine_tune")
+    """How: any recipe without a teacher. Another than ``fine_tune`` needs no `fine_tune` section."""
     api: ChatEndpoint | None = None
     """An OpenAI-compatible API, asked with `prompt`."""
     prompt: LabelPrompt | None = None
@@ -71,6 +103,15 @@ class Teacher(_Section):
     def is_classifier(self) -> bool:
         """Whether the teacher has its own class logits, rather than labels for the rows."""
         return self.model is not None and self.prompt is None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_recipe_trains(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("recipe") is not None and values.get("fine_tune") is None:
+            named = name_alone(values["recipe"])
+            finished = ClassifierRecipe(name="fine_tune")  # what run.yaml says of a teacher that is not trained
+            return values if named in (finished, finished.model_dump()) else {**values, "fine_tune": {}}
+        return values
 
     @model_validator(mode="after")
     def _one_kind(self) -> Teacher:
@@ -114,12 +155,6 @@ class ClassifierStudent(Student):
         return self
 
 
-class ClassifierRecipe(NamedRecipe):
-    """A recipe's name and its arguments."""
-
-    kind = "classification"
-
-
 class RunConfig(RunSettings):
     """A whole run file of a classifier."""
 
@@ -129,13 +164,13 @@ class RunConfig(RunSettings):
     data: Data
     teacher: Teacher
     student: ClassifierStudent
-    recipe: Annotated[ClassifierRecipe, BeforeValidator(name_alone)]
-    training: Training = Training()
+    recipe: Trained
+    training: ClassifierTraining = ClassifierTraining()
     search: RateSearch | None = None
     """Search for each system's learning rate first."""
     seeds: Seeds = [0]
     """One student is trained per seed; a test over seeds needs three or more."""
-    baselines: list[Annotated[ClassifierRecipe, BeforeValidator(name_alone)]] = [ClassifierRecipe(name="fine_tune")]
+    baselines: list[Trained] = [ClassifierRecipe(name="fine_tune")]
     """Recipes of students to compare with: from the same start, with the same steps, batches and seeds."""
     output: OutputFolder
     """The run folder."""
@@ -153,12 +188,33 @@ class RunConfig(RunSettings):
         return [
             (("recipe",), lambda config: with_recipe(config, _offers(config))),
             (("baselines",), lambda config: with_baselines(config, list(_offers(config)))),
+            (("teacher", "recipe"), _with_teacher_recipe),
             (("task", "labels"), _described),
         ]
 
     def recipes(self) -> dict[str, ClassifierRecipe]:
         """The recipes of all students by the names of their systems, the main one first."""
         return student_recipes(self.recipe, self.baselines)
+
+
+def _with_teacher_recipe(config: RunConfig) -> RunConfig:
+    """Spell out the arguments of the teacher's recipe.
+
+    Raises:
+        ConfigError: the recipe is wrong, or needs a teacher itself.
+    """
+    named = config.teacher.recipe
+    try:
+        plain = named.build().plain
+    except ConfigError as error:
+        raise ConfigError(f"teacher.recipe: {error}") from error
+    if not plain:
+        alone = [name for name in recipes_for(named.kind) if build_recipe(name, {}, named.kind).plain]
+        raise ConfigError(
+            f"teacher.recipe: '{named.name}' needs a teacher or its texts, and this is the teacher. Recipes without "
+            f"one: {', '.join(alone)}"
+        )
+    return config.model_copy(update={"teacher": config.teacher.model_copy(update={"recipe": named.with_defaults()})})
 
 
 def _described(config: RunConfig) -> RunConfig:
@@ -190,7 +246,9 @@ def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
         yield Idle(Capability.RATIONALES, "teacher.rationale", "Use anon with rationale_weight, or leave it out")
     if teacher.is_classifier:
         yield Lack(Capability.RATIONALES, "a teacher that is a classifier gives none", "Use a column, prompt or api")
-    if student.head != "verbaliser":
+    if student.head == "verbaliser":
+        yield Lack(Capability.FEATURES, "student.head: verbaliser has no such head", "Use head: linear")
+    else:
         yield Lack(Capability.RATIONALES, "this student.head writes none", "Use student.head: verbaliser")
     if student.adapter is not None and student.adapter.kind in ("prompt", "prefix"):
         advice = "Use student.adapter with kind: lora, houlsby or bitfit"

@@ -21,7 +21,6 @@ from limbeck.models.layers import depth, shapes, width
 from limbeck.models.padding import padding_of
 from limbeck.recipes.recipe import Recipe
 from limbeck.results.record import StageCost
-from limbeck.sequences.given import GivenRows
 from limbeck.stages.stage import Stage
 from limbeck.students.initialise import copies_note
 from limbeck.tasks.classification.config import RunConfig
@@ -101,7 +100,7 @@ class Context:
 
     def stage_rows(self, stage: Stage, *, taught: bool) -> NDArray[np.int64]:
         """Return the training rows of a stage: all, or the labelled ones; `taught`: those with a teacher's answer."""
-        if stage.source == GivenRows("labelled"):
+        if stage.labelled_only:
             return np.flatnonzero(self.rows.train_labels >= 0)
         return np.flatnonzero(self.taught) if taught else np.arange(len(self.rows.train))
 

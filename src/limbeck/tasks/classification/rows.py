@@ -29,7 +29,6 @@ from limbeck.models.load import (
 )
 from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import call_single_label, require_single_label
-from limbeck.sequences.given import GivenRows
 from limbeck.tasks.baselines import MAIN, trained
 from limbeck.tasks.classification.config import Data, RunConfig
 from limbeck.tasks.dev_rows import kept_back, require_gold
@@ -268,7 +267,7 @@ def require_labels(config: RunConfig, rows: RunRows) -> None:
     if config.teacher.fine_tune is not None:
         raise ConfigError(f"teacher.fine_tune needs labelled rows, but {where}. Name a fine-tuned teacher")
     for name, recipe in trained(config.recipes(), rows.labelled).items():
-        if not any(needs_of(s.terms).labels or s.source == GivenRows("labelled") for s in recipe.build().stages):
+        if not any(needs_of(s.terms).labels or s.labelled_only for s in recipe.build().stages):
             continue
         who = "recipe" if name == MAIN else "baseline"
         raise ConfigError(
@@ -305,7 +304,7 @@ def start_teacher(config: RunConfig, labels: list[str]) -> tuple[Any, Any]:
 
 def budget_steps(config: RunConfig, rows: RunRows, taught: int) -> int:
     """Return the optimiser steps of every student of the run; `taught` rows have an answer from the teacher."""
-    labelled_only = all(stage.source == GivenRows("labelled") for stage in config.recipe.build().stages)
+    labelled_only = all(stage.labelled_only for stage in config.recipe.build().stages)
     return config.training.total_steps(rows.labelled if labelled_only else taught)
 
 

@@ -23,13 +23,15 @@ from limbeck.evaluation.predict import softmax
 from limbeck.losses.term import needs_of
 from limbeck.models.load import frozen_fingerprint
 from limbeck.ranks import device
-from limbeck.recipes.fine_tune import fine_tune
 from limbeck.results.record import Results, StageCost
+from limbeck.sequences.class_pairs import ClassPairs, ClassPairSequences
 from limbeck.sequences.curriculum import Curriculum, CurriculumSequences, difficulty, nested_parts
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages.pipeline import StageRun
+from limbeck.stages.stage import Stage
 from limbeck.students.adapters import all_parameters
 from limbeck.tasks.baselines import MAIN, STUDENT_INIT, TEACHER, system_of, trained
+from limbeck.tasks.classification.config import ClassifierRecipe, ClassifierTraining
 from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.tasks.classification.measure import Exported, compare_systems, write_student
@@ -80,12 +82,14 @@ class ClassifierRun:
         if seed == self.config.seeds[0]:
             teacher = System(TEACHER, "teacher", title="Teacher")
             found.insert(0, replace(teacher, stages=tuple(self._of_teacher(teacher, seed))))
+        first = 1 + len(self.config.teacher.recipe.build().stages)
         total = budget_steps(self.config, self.context.rows, int(self.context.taught.sum()))
         for name, recipe in trained(self.config.recipes(), self.context.rows.labelled).items():
             # The folders of a baseline do not depend on the other baselines.
-            number = 2 if name == MAIN else 2 + len(self.config.recipe.build().stages)
+            number = first if name == MAIN else first + len(self.config.recipe.build().stages)
             system = system_of(name, recipe, self.config.recipe)
-            planned = planned_stages(self.config, system, recipe.build().stages, total, seed=seed, number=number)
+            stages = self._stages(recipe, self.context.student, self.config.training)
+            planned = planned_stages(self.config, system, stages, total, seed=seed, number=number)
             found.append(replace(system, stages=tuple(planned)))
         return found
 
@@ -93,7 +97,18 @@ class ClassifierRun:
         training = self.config.teacher.fine_tune
         if isinstance(self.context.teacher, ModelTeacher) and training is not None:
             steps = training.total_steps(self.context.rows.labelled)
-            yield from planned_stages(self.config, system, fine_tune().stages, steps, seed=seed, number=1)
+            stages = self._stages(self.config.teacher.recipe, self.context.teacher.model, training)
+            yield from planned_stages(self.config, system, stages, steps, seed=seed, number=1)
+
+    def _stages(self, named: ClassifierRecipe, model: Any, training: ClassifierTraining) -> tuple[Stage, ...]:
+        """Return the stages of a recipe; the first one that trains a new head fits it before, if the run says so."""
+        stages = named.build().stages
+        new = training.fit_head and getattr(model, "head_is_new", False)
+        if not new or any(stage.fit_head for stage in stages):
+            return stages
+        trains_head = [needs.labels or needs.logits for needs in (needs_of(stage.terms) for stage in stages)]
+        first = trains_head.index(True) if any(trains_head) else -1
+        return tuple(replace(stage, fit_head=place == first) for place, stage in enumerate(stages))
 
     def parts(self, system: System, seed: int) -> list[Part]:
         """Return a part for each stage, one for the held-out rows, and the teacher's for the training rows."""
@@ -104,7 +119,8 @@ class ClassifierRun:
                 return []
             model = context.teacher.model
         size = all_parameters(model)
-        parts = [Part.training(p.title, p.steps, rows=p.training.batch_size, parameters=size) for p in system.stages]
+        trained = [p for p in system.stages if p.steps]
+        parts = [Part.training(p.title, p.steps, rows=p.training.batch_size, parameters=size) for p in trained]
         parts.append(Part.reading(predicting(system.name), len(context.rows.test), parameters=size))
         if system.role == "teacher" and keeps_signals(context):
             parts.append(Part.reading("teacher signals", len(context.rows.train), parameters=size))
@@ -134,7 +150,9 @@ class ClassifierRun:
         rows = context.stage_rows(stage, taught=any(needs_of(p.stage.terms).teacher for p in system.stages))
         plan = (encoded.lengths, planned.training.batch_size, planned.steps, seed)
         sequences: Sequences = FixedSequences(rows, *plan)
-        if isinstance(stage.source, Curriculum):
+        if isinstance(stage.source, ClassPairs):
+            sequences = ClassPairSequences(rows, context.rows.train_labels, *plan, stage.source.negatives)
+        elif isinstance(stage.source, Curriculum):
             parts = self._nested(stage.source, rows, model, f"{system.name}-seed{seed}")
             sequences = CurriculumSequences(parts, *plan)
         return StageRun(
@@ -150,6 +168,7 @@ class ClassifierRun:
             tokenizer=tokenizer,
             shapes=context.pair(model),
             teacher=teacher,
+            head_rows=rows,
         )
 
     def _nested(

@@ -1,0 +1,86 @@
+"""The start of a classifier's head: logistic regression on the frozen features of a stage's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from limbeck.errors import ConfigError
+from limbeck.losses.term import needs_of
+from limbeck.models.classifier_head import features, head_layer
+from limbeck.numerics.logistic_regression import fit_logistic_regression, one_hot
+from limbeck.ranks import device
+from limbeck.stages.stage import Stage
+from limbeck.types import UNLABELLED, Needs
+
+if TYPE_CHECKING:
+    from limbeck.stages.pipeline import StageRun
+
+__all__ = ["fit_head"]
+
+_MOST_ROWS = 5_000
+"""More hardly change the head, and each costs a forward pass."""
+_BATCH_ROWS = 32
+
+
+def fit_head(stage: Stage, run: StageRun, student: Any) -> None:
+    """Replace the last linear layer of `student` by a logistic regression on its features of ``run.head_rows``.
+
+    Targets are the gold labels, or the teacher's probabilities if a term of the stage reads its logits. Everything
+    else stays as it is: linear probing first keeps the features of a pretrained model while its head is still bad.
+
+    Reference: Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution",
+    arXiv:2202.10054, section 3.
+
+    Raises:
+        ConfigError: no row has a target.
+        ModelError: the student has no linear head.
+    """
+    head = head_layer(student)
+    rows = run.head_rows
+    if len(rows) > _MOST_ROWS:
+        rows = np.sort(np.random.default_rng(0).permutation(rows)[:_MOST_ROWS])
+    found = list(_features_and_targets(stage, run, student, rows))
+    features_ND, probs_NC = (np.concatenate(part) for part in zip(*found, strict=True)) if found else (None, None)
+    if features_ND is None or probs_NC is None or not len(features_ND):
+        raise ConfigError(f"stage '{stage.name}' fits the head on labelled rows, and there are none")
+    fitted = fit_logistic_regression(features_ND, probs_NC, bias=head.bias is not None)
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(fitted.weight_CD))
+        if head.bias is not None:
+            head.bias.copy_(torch.from_numpy(fitted.bias_C))
+
+
+def _features_and_targets(
+    stage: Stage, run: StageRun, student: Any, rows: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float64]]]:
+    """Yield the features and target probabilities of the rows that have a target, a batch at a time."""
+    student.to(device()).eval()
+    by_teacher = needs_of(stage.terms).logits
+    order = rows[np.argsort(-run.sequences.lengths[rows], kind="stable")]
+    with run.progress.track(f"{run.title}, head", len(order)) as update:
+        for start in range(0, len(order), _BATCH_ROWS):
+            batch = run.make_batch(order[start : start + _BATCH_ROWS])
+            inputs = {name: tensor.to(device()) for name, tensor in batch["student"].items()}
+            with torch.no_grad():
+                features_BD = features(student, inputs).float().cpu().numpy()
+            if by_teacher:
+                assert run.teacher is not None
+                logits_BC = run.teacher.signal(_on_device(batch), Needs(logits=True))["logits"]
+                yield features_BD, logits_BC.double().softmax(dim=-1).cpu().numpy()
+            else:
+                labels_B = batch["labels_B"].numpy()
+                known_B = labels_B != UNLABELLED
+                yield features_BD[known_B], one_hot(labels_B[known_B], student.config.num_labels)
+            update(len(features_BD))
+
+
+def _on_device(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _on_device(part) for name, part in value.items()}
+    return value.to(device()) if isinstance(value, Tensor) else value
