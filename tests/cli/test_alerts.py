@@ -1,4 +1,4 @@
-"""`limbeck alerts predict`, `evaluate` and `calibrate`, from the command line."""
+"""`limbeck alerts predict` and `evaluate`, from the command line."""
 
 from __future__ import annotations
 
@@ -101,13 +101,11 @@ def test_the_sweep_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "95 % 100.0 % 0.999 1000.0 1000.0 to 1000.0 1000.0" in shown
 
 
-def test_calibrate_changes_a_student_and_its_alerts_say_so(
+def test_alerts_of_a_calibrated_student_say_so(
     risk_student: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     student = shutil.copytree(risk_student, tmp_path / "student")
-    code, _, errors = run(monkeypatch, capsys, "alerts", "calibrate", str(student), str(rows))
-    assert code == 0, errors
-    assert "from 3 labelled rows" in errors
+    (student / "calibration.json").write_text('{"temperature": 2.0}', encoding="utf-8")
     code, out, errors = run(monkeypatch, capsys, "alerts", "predict", str(student), str(rows))
     assert code == 0, errors
     assert {json.loads(line)["calibrated"] for line in out.splitlines()} == {True}
@@ -123,10 +121,6 @@ def test_calibrate_changes_a_student_and_its_alerts_say_so(
         (["predict", "WRITER", "ROWS"], "is not a student of the kind classification: its task.json says generation"),
         (["evaluate", "WRITER", "ROWS"], "is not a student of the kind classification: its task.json says generation"),
         (["evaluate", "MODEL", "ROWS", "--label", "l"], "--text-pair and --label go with --text"),
-        (
-            ["calibrate", "WRITER", "ROWS"],
-            "is not a student of the kind classification: its task.json says generation",
-        ),
     ],
 )
 def test_a_fault_in_the_input_exits_with_2(

@@ -26,9 +26,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *wo
 @pytest.mark.parametrize(
     "command",
     [
-        "alerts calibrate",
         "alerts evaluate",
         "alerts predict",
+        "calibrate",
         "demo",
         "distill",
         "doctor",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from limbeck.evaluation.classification import Classified, HeldOut, measure_class
 from limbeck.evaluation.measured import Measured
 from limbeck.evaluation.one_vs_rest import count_one_vs_rest
 from limbeck.evaluation.predict import softmax
-from limbeck.results.figures import Comparison
+from limbeck.results.figures import Comparison, Figure
 from limbeck.results.record import Role, System
 from limbeck.results.sections import Classes, Confusion, Disagreements, Reliability, Retention
 from limbeck.types import Origin, Rows
@@ -128,6 +129,27 @@ def test_class_figures_reliability_and_confusion_pool_the_seeds() -> None:
     error = sum(b.rows / (3 * 54) * abs(b.accuracy - b.mean_confidence) for b in bins)
     assert figure(FOUND, "distilled", "ece").value == pytest.approx(error)
     assert 0 < error < 1
+
+
+def test_probabilities_are_with_the_temperature_and_fidelity_without() -> None:
+    cooled = {seed: (logits / np.float32(2)) for seed, logits in DISTILLED.items()}
+    student = replace(classified("distilled", DISTILLED), temperatures=dict.fromkeys(DISTILLED, 2.0))
+    teacher = classified("teacher", TEACHER)
+    found = measure_classification([teacher, student], held_out())
+    by_hand = measure_classification([teacher, classified("distilled", cooled)], held_out())
+    for metric in ("ece", "loss"):
+        assert figure(found, "distilled", metric).value == pytest.approx(figure(by_hand, "distilled", metric).value)
+    assert figure(found, "distilled", "ece_before") == replace_metric(figure(FOUND, "distilled", "ece"), "ece_before")
+    assert find(found, "teacher", "ece_before") is find(FOUND, "distilled", "ece_before") is None
+    for metric in ("kl", "agreement", "accuracy"):
+        assert figure(found, "distilled", metric) == figure(FOUND, "distilled", metric)
+    assert section(found, Reliability).systems == section(by_hand, Reliability).systems
+    confidence = [row.student_confidence for row in section(found, Disagreements).rows]
+    assert confidence == pytest.approx([row.student_confidence for row in section(by_hand, Disagreements).rows])
+
+
+def replace_metric(figure: Figure, metric: str) -> Figure:
+    return figure.model_copy(update={"metric": metric})
 
 
 def test_the_teacher_has_no_fidelity_to_itself() -> None:

@@ -22,7 +22,7 @@ from limbeck.evaluation.measured import Measured
 from limbeck.results import Results
 from limbeck.results.figures import Figure, Metric
 from limbeck.results.record import StageCost
-from limbeck.results.sections import Search
+from limbeck.results.sections import Calibration, Search
 from limbeck.runs import search
 from limbeck.runs.config import run_config
 from limbeck.runs.search import Tuning
@@ -110,7 +110,9 @@ def test_each_system_has_the_best_of_as_many_rates_for_all_seeds(
     assert {curve.stage for curve in results.curves if curve.system == "distilled"} == {"kd-lr0.003"}
     assert max(line["learning_rate"] for line in log(run) if line["stage"] == "kd-lr0.003") > GOOD / 2
     assert weights(run / "student") == weights(run / "stages" / f"02-distilled-kd-seed3-lr{GOOD}" / "model")
-    assert not (run / "student" / "calibration.json").exists()
+    fitted = json.loads((run / "student" / "calibration.json").read_text(encoding="utf-8"))
+    assert fitted["rows"] == 20, "on the rows that were kept back"
+    assert section(results, Calibration).systems.keys() == {"teacher", "distilled", "fine_tune"}
     _no_development_row(searching, read)
 
 

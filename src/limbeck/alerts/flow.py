@@ -20,13 +20,11 @@ from limbeck.errors import DataError
 from limbeck.evaluation.alerts.decide import AlertMaker, decide
 from limbeck.evaluation.alerts.rules import AlertRules, severities_of
 from limbeck.evaluation.alerts.sweep import sweep, sweep_curve
-from limbeck.evaluation.predict import softmax
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import weights_fingerprint
 from limbeck.results.alerts import NO_REASON, AlertRun, AlertSweep
 from limbeck.tasks.checked_yaml import load_checked
 from limbeck.tasks.classification.predict import Predictor
-from limbeck.tasks.classification.temperature import read_temperature
 from limbeck.types import Progress
 
 __all__ = ["load_alert_rules", "make_alerts", "sweep_alerts"]
@@ -34,7 +32,7 @@ __all__ = ["load_alert_rules", "make_alerts", "sweep_alerts"]
 _FEW_RISKS = 50
 _UNCALIBRATED = (
     "The student has no calibration (calibration.json), so its confidence is the raw softmax and may be too high. "
-    "`limbeck alerts calibrate STUDENT ROWS` fits one on labelled rows."
+    "`limbeck calibrate STUDENT ROWS` fits one on labelled rows."
 )
 
 ReadRows = Callable[[str], Iterable[tuple[str, Record | BadRow]]]
@@ -65,7 +63,7 @@ def make_alerts(model: str, read: ReadRows, rules: AlertRules, *, name: str, pro
     severities = severities_of(predictor.labels, rules.severities, model)
     fields = Fields(predictor.task.text, predictor.task.text_pair)
     found = read_articles(read(predictor.task.text), fields, rules.fields)
-    temperature = read_temperature(Path(model))
+    temperature = predictor.temperature
     now = datetime.now(UTC).isoformat(timespec="seconds")
     maker = AlertMaker(
         labels=predictor.labels,
@@ -74,7 +72,7 @@ def make_alerts(model: str, read: ReadRows, rules: AlertRules, *, name: str, pro
         model_hash=weights_fingerprint(predictor.model),
         prompt_hash=_prompt_hash(predictor.model),
     )
-    probs_NC = _probs(predictor, found, temperature, progress)
+    probs_NC = _probs(predictor, found, progress)
     articles = _explained(predictor, found, np.array(severities)[probs_NC.argmax(axis=-1)] > 0, progress)
     alerts = decide(articles, probs_NC, maker, rules, time=now)
     return AlertRun(
@@ -114,9 +112,9 @@ def sweep_alerts(model: str, data: str, rules: AlertRules, *, fields: Fields | N
             f"{data}: expected labelled articles with risk ({', '.join(risk_labels)}) and without, got "
             f"{int(risk_N.sum())} with and {int((~risk_N).sum())} without, in field '{fields.label}'"
         )
-    temperature = read_temperature(Path(model))
+    temperature = predictor.temperature
     kept = ArticleRows([found.articles[i] for i in labelled], found.rows.take(labelled))
-    risk_probs_N = _probs(predictor, kept, temperature, progress)[:, is_risk_C].sum(-1)
+    risk_probs_N = _probs(predictor, kept, progress)[:, is_risk_C].sum(-1)
     false_alarms, sensitivity = sweep_curve(risk_probs_N, risk_N)
     notes = [] if temperature is not None else [_UNCALIBRATED]
     if len(labelled) < len(found.articles):
@@ -139,11 +137,9 @@ def sweep_alerts(model: str, data: str, rules: AlertRules, *, fields: Fields | N
     )
 
 
-def _probs(
-    predictor: Predictor, found: ArticleRows, temperature: float | None, progress: Progress
-) -> NDArray[np.float64]:
+def _probs(predictor: Predictor, found: ArticleRows, progress: Progress) -> NDArray[np.float64]:
     with progress.track("labelling", len(found.rows)) as update:
-        return softmax(predictor.logits(found.rows, update) / (temperature or 1.0))
+        return predictor.probs(found.rows, update)
 
 
 def _explained(

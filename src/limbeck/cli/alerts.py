@@ -1,4 +1,4 @@
-"""``limbeck alerts predict``, ``evaluate`` and ``calibrate``"""
+"""``limbeck alerts predict`` and ``evaluate``"""
 
 from __future__ import annotations
 
@@ -38,15 +38,6 @@ The articles need labels; the label of the highest severity counts as risk.
 Example:
 
     limbeck alerts evaluate runs/risk/student labelled-news.jsonl --html false-alarms.html
-"""
-
-_CALIBRATE = """Fit a temperature for a student's confidence on labelled rows, and write it to the student's folder.
-
-The rows should be neither training nor test rows.
-
-Example:
-
-    limbeck alerts calibrate runs/risk/student dev-news.jsonl
 """
 
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="markdown")
@@ -125,37 +116,6 @@ def evaluate(
         write_json(output, sweep.model_dump())
     if html is not None:
         write_sweep_page(sweep, html)
-
-
-@app.command("calibrate", help=_CALIBRATE)
-def calibrate(
-    model: Annotated[str, typer.Argument(help="A student folder.")],
-    data: Annotated[str, typer.Argument(help="Labelled rows: JSON Lines, CSV, Parquet, a folder, or hub:org/name.")],
-    text: Text = None,
-    text_pair: TextPair = None,
-    label: Label = None,
-) -> None:
-    """Fit the temperature, and print what it changed."""
-    from limbeck.atomic import try_output
-    from limbeck.cli.terminal import console, print_line, progress, quiet_libraries
-
-    quiet_libraries()
-    from limbeck.data.records import named_fields
-    from limbeck.formatting import share_text
-    from limbeck.tasks.classification.temperature import calibrate
-    from limbeck.tasks.task_file import CALIBRATION_FILE
-
-    if Path(model).is_dir():
-        try_output(Path(model) / CALIBRATION_FILE)
-    fitted = calibrate(model, data, fields=named_fields(text, text_pair, label), progress=progress())
-    print_line(
-        f"temperature {fitted.temperature:.3f} from {fitted.rows} labelled rows; calibration error on them "
-        f"{share_text(fitted.error_before)} before, {share_text(fitted.error_after)} after. "
-        f"Written to {Path(model) / CALIBRATION_FILE}",
-        console,
-    )
-    for note in fitted.notes:
-        print_line(note, console, mark="! ")
 
 
 def _show_sweep(sweep: AlertSweep) -> None:

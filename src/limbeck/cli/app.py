@@ -14,6 +14,7 @@ import typer
 
 from limbeck.cli import (
     alerts,
+    calibrate,
     demo,
     distill,
     doctor,
@@ -43,7 +44,20 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-for command in (demo, distill, doctor, plan, store, evaluate, predict, filter, report, recipes, journal):
+for command in (
+    demo,
+    distill,
+    doctor,
+    plan,
+    store,
+    evaluate,
+    predict,
+    calibrate,
+    filter,
+    report,
+    recipes,
+    journal,
+):
     app.command(command.__name__.rsplit(".", 1)[-1], help=command.HELP)(command.main)
 for group in (alerts, prompts):
     app.add_typer(group.app, name=group.__name__.rsplit(".", 1)[-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,14 @@ class Classified:
 
     system: System
     logits: Mapping[int, NDArray[np.float32]]
+    temperatures: Mapping[int, float] = field(default_factory=dict)
+    """By training seed; empty if none was fitted."""
+
+    @property
+    def first_probs(self) -> NDArray[np.float64]:
+        """Probabilities of the first seed."""
+        seed, logits = next(iter(self.logits.items()))
+        return softmax(logits, self.temperatures.get(seed, 1.0))
 
 
 def measure_classification(systems: Sequence[Classified], held_out: HeldOut) -> Measured:
@@ -82,7 +90,7 @@ def _outputs(one: Classified, teacher: Classified | None, held_out: HeldOut) -> 
     reference = next(iter(teacher.logits.values())) if teacher is not None and teacher is not one else None
     has_probabilities = one.system.role != "constant"
     return {
-        seed: ClassifierOutputs(logits, held_out.gold, reference, has_probabilities)
+        seed: ClassifierOutputs(logits, held_out.gold, reference, has_probabilities, one.temperatures.get(seed))
         for seed, logits in one.logits.items()
     }
 
@@ -138,8 +146,7 @@ def _pooled_sections(models: Mapping[str, Mapping[int, ClassifierOutputs]], held
 
 def _disagreements(student: Classified, teacher: Classified, held_out: HeldOut) -> list[Disagreement]:
     """Return rows on which the first seed's student and the teacher differ, most confident first."""
-    teacher_probs = softmax(next(iter(teacher.logits.values())))
-    student_probs = softmax(next(iter(student.logits.values())))
+    teacher_probs, student_probs = teacher.first_probs, student.first_probs
     differ = np.flatnonzero(teacher_probs.argmax(axis=-1) != student_probs.argmax(axis=-1))
     surest = differ[np.argsort(-student_probs[differ].max(axis=-1), kind="stable")][:_SHOWN_DISAGREEMENTS]
     rows, labels = held_out.rows, held_out.labels

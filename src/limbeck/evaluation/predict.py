@@ -207,11 +207,11 @@ def translation_margins(
         yield np.asarray(rows), np.where(index_MK >= 0, own_MK, -np.inf).astype(np.float32)
 
 
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return probabilities ``[N, C]`` in float64."""
+def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Return the probabilities of logits divided by a temperature, ``[N, C]`` in float64."""
     from scipy.special import softmax as scipy_softmax
 
-    probs: NDArray[np.float64] = scipy_softmax(logits.astype(np.float64), axis=-1)
+    probs: NDArray[np.float64] = scipy_softmax(logits.astype(np.float64) / temperature, axis=-1)
     return probs
 
 

@@ -30,6 +30,7 @@ from limbeck.results.sections import Search
 __all__ = ["held_out_text", "keys_of", "report_blocks", "words_of"]
 
 _TABLES = {
+    "calibration": "Calibration error without the temperature",
     "loss": "Loss",
     "one_vs_rest": "Each class against all others",
     "answers": "What the answers look like",

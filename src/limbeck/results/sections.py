@@ -274,14 +274,18 @@ class TeacherLabels(Record):
 
 
 class Calibration(Record):
-    """The temperature of the exported student: its logits divided by it give calibrated probabilities."""
+    """Temperatures: a system's logits divided by its own give calibrated probabilities."""
 
     kind: Literal["calibration"] = "calibration"
     temperature: float
+    """Of the exported student."""
     rows: int
     """Development rows it was fitted on."""
     labels: str
     """``gold`` or ``teacher``: the source of the labels."""
+    systems: dict[str, list[float]] = Field(default_factory=dict)
+    """The temperatures of each system whose figures are with them, by seed; empty in older records, where no figure
+    is."""
 
 
 class Money(Record):

@@ -17,6 +17,8 @@ __all__ = ["Change", "changes_of"]
 
 _NOTHING = re.compile(r"(?!)")
 _FIGURES = re.compile(r"results\.json")
+_OF_DEV_ROWS = re.compile(r"predictions/[^/]+-dev\.npy|results\.json")
+"""What depends on development rows without a search: temperatures are fitted on the answers to them."""
 _MATTERS_TO_NOTHING = re.compile(
     r"teacher\.pilot$"
     r"|teacher\.api\.(base_url|key_env|concurrency|timeout_s|tries|requests_per_minute|tokens_per_minute|prices"
@@ -73,7 +75,7 @@ def changes_of(
     for split, sha in rows_after.items():
         if rows_before.get(split) != sha:
             temperature_alone = split == "dev" and not after.get("search")  # only this is fitted on them
-            files = _FIGURES if temperature_alone else None
+            files = _OF_DEV_ROWS if temperature_alone else None
             yield Change(f"the {split} rows have changed", _matching(files, there))
 
 
@@ -125,8 +127,10 @@ def _files_of(
     """Return a pattern for the start of paths that depend on a change; ``None``: everything depends on it."""
     if _MATTERS_TO_NOTHING.match(name) or (_WHERE_ROWS_ARE.fullmatch(name) and None not in (old, new)):
         return _NOTHING
-    if name == "main system" or (name == "data.dev" and not after.get("search")):
+    if name == "main system":
         return _FIGURES
+    if name == "data.dev" and not after.get("search"):
+        return _OF_DEV_ROWS
     if name in ("seeds", "data.shots"):  # each of these values has its own stages and predictions
         grown = isinstance(old, list) and isinstance(new, list) and all(value in new for value in old)
         return _FIGURES if grown and (name != "seeds" or old[:1] == new[:1]) else None

@@ -87,7 +87,7 @@ def require_same_results(run: Path) -> None:
 
 
 def mark_student(run: Path) -> None:
-    """Record checksums of the exported student; `limbeck alerts calibrate` may replace its temperature."""
+    """Record checksums of the exported student; `limbeck calibrate` may replace its temperature."""
     files = [file for file in sorted((run / _STUDENT).rglob("*")) if file.is_file() and file.name != CALIBRATION_FILE]
     known = {name: mark for name, mark in _marks(run).items() if not name.startswith(f"{_STUDENT}/")}
     _mark(run, {str(file.relative_to(run)): file_mark(file) for file in files}, known)

@@ -125,9 +125,8 @@ class Data(_Section):
     """Held-out rows for the report; default: `test_size` of the labelled training rows
     (of all if none is labelled), taken out with a fixed seed."""
     dev: Sources | None = None
-    """Rows that are never trained on: for the choices of `search` and the fit of a classifier's temperature
-    (``calibration.json``). Default: `search` holds out a tenth of the labelled training rows, and there is no
-    temperature."""
+    """Rows that are never trained on: for the choices of `search` and the fit of classifiers' temperatures. Default:
+    `search` holds out a tenth of the labelled training rows; without it there are no such rows, and no temperature."""
     test_size: Annotated[float, Field(gt=0, lt=1)] = 0.1
     on_bad_row: Literal["stop", "quarantine"] = "stop"
     """``quarantine``: leave bad rows out and write them, with the reason, to the run folder."""

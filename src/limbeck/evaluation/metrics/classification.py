@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -31,6 +31,8 @@ class ClassifierOutputs:
     """The teacher's class logits; ``None`` for the teacher itself, or without one."""
     has_probabilities: bool = True
     """Whether the logits carry more than the most likely class."""
+    temperature: float | None = None
+    """What the logits are divided by for probabilities; ``None``: none was fitted. KL to the teacher is without it."""
 
     @cached_property
     def labelled(self) -> NDArray[np.int64]:
@@ -44,7 +46,7 @@ class ClassifierOutputs:
     @cached_property
     def probs(self) -> NDArray[np.float64]:
         """Probabilities of the labelled rows, ``[n, C]``."""
-        return softmax(self.logits_NC[self.labelled])
+        return softmax(self.logits_NC[self.labelled], self.temperature or 1.0)
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
@@ -85,6 +87,10 @@ def _calibration(outputs: ClassifierOutputs) -> Statistic | None:
     if not len(outputs.labelled) or not outputs.has_probabilities:
         return None
     return Statistic(len(outputs.labelled), calibration_error, bin_columns(outputs.probs, outputs.gold))
+
+
+def _calibration_before(outputs: ClassifierOutputs) -> Statistic | None:
+    return None if outputs.temperature is None else _calibration(replace(outputs, temperature=None))
 
 
 def _agreement(outputs: ClassifierOutputs) -> Statistic | None:
@@ -160,6 +166,20 @@ CLASSIFICATION: list[Measure[ClassifierOutputs]] = [
             "rows that are right.",
         ),
         _calibration,
+        pooled=True,
+    ),
+    Measure(
+        Metric(
+            key="ece_before",
+            title="ECE before",
+            detail="without the temperature",
+            unit="share",
+            higher_is_better=False,
+            table="calibration",
+            meaning="The calibration error of the model's own probabilities, before its logits are divided by the "
+            "temperature that was fitted on development rows.",
+        ),
+        _calibration_before,
         pooled=True,
     ),
     Measure(

@@ -1,4 +1,4 @@
-"""The temperature that calibrates the exported student's probabilities."""
+"""The temperatures that calibrate probabilities."""
 
 from __future__ import annotations
 
@@ -9,12 +9,27 @@ from limbeck.results.sections import Calibration
 
 __all__ = ["render"]
 
+_NOT_IN_WEIGHTS = (
+    "transformers' pipeline knows nothing of the temperature, and gives uncalibrated probabilities. "
+    "limbeck calibrate THIS_FOLDER --fold FOLDER writes a copy with the temperature in its weights."
+)
+
 
 def render(section: Calibration, results: Results) -> Block:
-    """Describe the fit of the temperature in one line."""
+    """Describe the fits, and what they apply to."""
     whose = "gold labels" if section.labels == "gold" else "labels of the teacher"
     fact = (
-        f"For calibration, alerts divide the student's logits by the temperature {section.temperature:.2f}, "
-        f"fitted on {count_text(section.rows)} development rows with {whose}. The figures below are without it."
+        f"For calibrated confidence, the student's logits are divided by the temperature {section.temperature:.2f}, "
+        f"fitted on {count_text(section.rows)} development rows with {whose}."
     )
-    return Block(facts=[fact])
+    if not section.systems:
+        return Block(facts=[f"{fact} The figures below are without it."])
+    others = [
+        f"{results.title(name)} {' and '.join(f'{one:.2f}' for one in temperatures)}"
+        for name, temperatures in section.systems.items()
+    ]
+    scope = (
+        f"Temperatures of all systems: {'; '.join(others)}. Calibration error, loss and confidence are with them, KL "
+        "and agreement without."
+    )
+    return Block(facts=[fact, scope], limits=[] if section.temperature == 1 else [_NOT_IN_WEIGHTS])

@@ -1,6 +1,9 @@
-"""Calibration of a student: one temperature, fitted on rows it has not seen."""
+"""Calibration in a run: a temperature for each trained system, fitted on rows that nothing is trained on."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,23 +11,69 @@ from numpy.typing import NDArray
 from limbeck.data.prompts.scored import encode_for
 from limbeck.data.tasks import label_ids
 from limbeck.errors import DataError
-from limbeck.evaluation.predict import predict_logits
+from limbeck.evaluation.told_apart import told_apart
 from limbeck.results.sections import Calibration
+from limbeck.tasks.baselines import MAIN
 from limbeck.tasks.classification.context import Context
+from limbeck.tasks.classification.rows import RunRows
 from limbeck.tasks.classification.temperature import student_temperature
+from limbeck.tasks.kept import kept_array
 from limbeck.types import Rows
 
-__all__ = ["calibrate_student", "dev_labels"]
+__all__ = ["calibration_of", "collection_warnings", "dev_labels", "fit_on_dev_rows"]
+
+_ANOTHER_COLLECTION = 0.7
+"""Least lower bound of the area under the ROC curve: later rows of one collection can be told apart somewhat, too."""
 
 
-def calibrate_student(context: Context) -> Calibration | None:
-    """Fit the temperature of the context's student on ``data.dev``; ``None`` if the run has none."""
-    if context.rows.dev is None or context.config.data.dev is None:
+def fit_on_dev_rows(context: Context, system: str, seed: int, model: Any, tokenizer: Any) -> None:
+    """Fit the temperature of a trained system on the development rows, if the run has any.
+
+    Its logits on them are kept, so an interrupted run reads them again.
+    """
+    dev = context.rows.dev
+    if dev is None:
+        return
+
+    def answers() -> NDArray[np.float32]:
+        encoded = encode_for(model, dev, tokenizer, context.max_length)
+        return context.logits_of(f"calibrating: {system.replace('_', ' ')}", model, encoded)
+
+    logits_NC = kept_array(context.folder, f"predictions/{system}-seed{seed}-dev.npy", answers, context.progress)
+    wanted_N, _ = dev_labels(dev, context.rows.labels)
+    context.temperatures.setdefault(system, {})[seed] = student_temperature(logits_NC, wanted_N)
+
+
+def calibration_of(context: Context) -> Calibration | None:
+    """Return the temperatures of the run, first that of the exported student; ``None`` without development rows."""
+    if context.rows.dev is None:
         return None
-    wanted, by = dev_labels(context.rows.dev, context.rows.labels)
-    encoded = encode_for(context.student, context.rows.dev, context.tokenizer, context.max_length)
-    temperature = student_temperature(predict_logits(context.student, encoded), wanted)
-    return Calibration(temperature=temperature, rows=int((wanted >= 0).sum()), labels=by)
+    wanted_N, by = dev_labels(context.rows.dev, context.rows.labels)
+    return Calibration(
+        temperature=context.temperatures[MAIN][context.config.seeds[0]],
+        rows=int((wanted_N >= 0).sum()),
+        labels=by,
+        systems={system: list(by_seed.values()) for system, by_seed in context.temperatures.items()},
+    )
+
+
+def collection_warnings(rows: RunRows) -> list[str]:
+    """Return a warning if development rows are of another collection than held-out ones, as a classifier sees them."""
+    if rows.dev is None:
+        return []
+    dev, test = ([f"{text} {pair}" for text, pair in _texts(part)] for part in (rows.dev, rows.test))
+    area = told_apart(dev, test)
+    if area is None or area.low <= _ANOTHER_COLLECTION:
+        return []
+    return [
+        "The development rows seem to come from another collection of texts than the held-out rows: a classifier of "
+        f"short character sequences tells them apart (area under the ROC curve {area.value:.2f}; 0.5: chance). "
+        "What is chosen or fitted on them, such as the temperature, may not suit the held-out rows."
+    ]
+
+
+def _texts(rows: Rows) -> Iterator[tuple[str, str]]:
+    return zip(rows.text, rows.text_pair or [""] * len(rows), strict=True)
 
 
 def dev_labels(rows: Rows, labels: list[str]) -> tuple[NDArray[np.int64], str]:

@@ -75,6 +75,8 @@ class Context:
     costs: dict[str, StageCost] = field(default_factory=dict)
     """Cost of each stage, by its folder, and of the teacher's pass over the rows."""
     logits: dict[str, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
+    temperatures: dict[str, dict[int, float]] = field(default_factory=dict)
+    """Of trained systems, by name and seed; empty without development rows."""
 
     @property
     def same_tokens(self) -> bool:

@@ -20,7 +20,7 @@ from limbeck.results.record import Results
 from limbeck.results.sections import Adapter, Calibration, Section, Speed, Speeds, TeacherLabels
 from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_export, trainable_parameters
 from limbeck.tasks.baselines import untrained_warnings
-from limbeck.tasks.classification.calibrate import calibrate_student
+from limbeck.tasks.classification.calibrate import calibration_of, collection_warnings
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_teacher import LabelTeacher, label_teacher_warnings, worth_of_labels
@@ -50,9 +50,9 @@ def write_student(context: Context, part: Path) -> Exported:
     merged_for_export(language_model_of(context.student))
     save_model(context.student, context.tokenizer, part)
     write_json(part / TASK_FILE, task_file(context.config.task, context.rows.labels, context.max_length))
-    calibration = calibrate_student(context)
+    calibration = calibration_of(context)
     if calibration is not None:
-        write_json(part / CALIBRATION_FILE, calibration.model_dump(exclude={"kind"}))
+        write_json(part / CALIBRATION_FILE, calibration.model_dump(include={"temperature", "rows", "labels"}))
     return Exported(adapter, calibration)
 
 
@@ -136,6 +136,7 @@ def _teacher_labels(teacher: LabelTeacher) -> TeacherLabels:
 
 def _classified(context: Context, system: System, speeds: dict[str, Speed]) -> Classified:
     logits, is_teacher = context.logits[system.name], system.role == "teacher"
+    temperatures = context.temperatures.get(system.name, {})
     if is_teacher and isinstance(context.teacher, LabelTeacher):
         return Classified(described(system, context.teacher.title), logits)
     whole = depth(context.teacher.model) if isinstance(context.teacher, ModelTeacher) else None
@@ -145,7 +146,7 @@ def _classified(context: Context, system: System, speeds: dict[str, Speed]) -> C
         layers, of = depth(context.student), whole
     speed = speeds["teacher" if is_teacher else "student"]
     detail = f"{layers_text(layers, of)}, {parameters_text(speed.parameters)} parameters"
-    return Classified(described(system, detail, layers), logits)
+    return Classified(described(system, detail, layers), logits, temperatures)
 
 
 def _warnings(context: Context) -> list[str]:
@@ -167,7 +168,7 @@ def _warnings(context: Context) -> list[str]:
         found += adapter_notes(config.student.adapter)
     if leaked := leaked_rows(rows):
         found.append(f"{len(leaked)} held-out texts also occur in the training rows; figures may be too good.")
-    return found + demonstration_warnings(config, rows)
+    return found + demonstration_warnings(config, rows) + collection_warnings(rows)
 
 
 def model_card(config: RunConfig, results: Results, student: Path) -> str:

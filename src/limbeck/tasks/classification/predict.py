@@ -21,6 +21,7 @@ from limbeck.models.load import load_classifier, load_tokenizer, model_labels
 from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import require_single_label
 from limbeck.tasks.batches import batches
+from limbeck.tasks.classification.temperature import read_temperature
 from limbeck.tasks.task_file import TASK_FILE, read_task, student_max_length
 from limbeck.types import Origin, Rows, Update
 
@@ -39,7 +40,7 @@ class Predictor:
             fine-tuned classifier's folder or hub name.
 
     Raises:
-        ModelError: cannot be loaded, or its ``task.json`` is damaged.
+        ModelError: cannot be loaded, or its ``task.json`` or ``calibration.json`` is damaged.
     """
 
     def __init__(self, model: str) -> None:
@@ -53,6 +54,8 @@ class Predictor:
             require_single_label(self.model.config, model, "Use transformers' pipeline for it")
         self.tokenizer = load_tokenizer(model)
         self.labels = model_labels(self.model)
+        self.temperature = read_temperature(folder)
+        """What logits are divided by for probabilities; ``None`` without ``calibration.json``."""
         self.max_length = token_limit(self.tokenizer, self.model, student_max_length(folder))
         if not isinstance(self.model, LabelScorer):  # which uses the mask
             with reading("label texts with", model):
@@ -64,6 +67,10 @@ class Predictor:
         encoded = encode_for(self.model, rows, self.tokenizer, self.max_length)
         with reading("label texts with", self.model.config.name_or_path):
             return predict_logits(self.model, encoded, update=update)
+
+    def probs(self, rows: Rows, update: Update | None = None) -> NDArray[np.float64]:
+        """Return the probabilities of all classes ``[N, C]``, calibrated if the student's folder has a temperature."""
+        return softmax(self.logits(rows, update), self.temperature or 1.0)
 
     @property
     def explains(self) -> bool:
@@ -105,7 +112,7 @@ class Predictor:
         if not len(rows):
             return []
         answers = []
-        for probs in softmax(self.logits(rows)):
+        for probs in self.probs(rows):
             order = np.argsort(-probs, kind="stable")
             probabilities = {self.labels[i]: round(float(probs[i]), 6) for i in order}
             answers.append(

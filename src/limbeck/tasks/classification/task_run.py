@@ -31,6 +31,7 @@ from limbeck.stages.pipeline import StageRun
 from limbeck.stages.stage import Stage
 from limbeck.students.adapters import all_parameters
 from limbeck.tasks.baselines import MAIN, STUDENT_INIT, TEACHER, system_of, trained
+from limbeck.tasks.classification.calibrate import fit_on_dev_rows
 from limbeck.tasks.classification.config import ClassifierRecipe, ClassifierTraining
 from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
@@ -191,6 +192,8 @@ class ClassifierRun:
             self._take_teachers_word(seed, model)
             return
         self.context.predict(system.name, seed, model)
+        if system.role != "student_init":
+            fit_on_dev_rows(self.context, system.name, seed, model, self.context.tokenizer)
         if system.stages and self._frozen is not None:
             assert frozen_fingerprint(model) == self._frozen, "frozen weights were trained"
 
@@ -205,6 +208,7 @@ class ClassifierRun:
             given, gold = labelled_by_teacher(model, context.teacher.tokenizer, context.rows, context.max_length)
             context.warnings = check_label_order(self.config, context.rows.labels, given, gold)
         context.predict(TEACHER, seed, model)
+        fit_on_dev_rows(context, TEACHER, seed, model, context.teacher.tokenizer)
         _ = self.signals  # before any student is trained
 
     def score(self, system: System, seed: int, model: Any) -> Measured:
