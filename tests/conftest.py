@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import re
+import shutil
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors are slower on many threads
 
@@ -292,6 +293,27 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     BertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def as_sentence_encoder(encoder: Path, folder: Path, mode: str = "mean_tokens") -> Path:
+    """Copy an encoder's folder, and say in the copy how its states are pooled, as Sentence Transformers does."""
+    shutil.copytree(encoder, folder)
+    kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (path, kind) in enumerate(kinds.items())
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    (folder / "1_Pooling").mkdir()
+    pooling = {"word_embedding_dimension": 32, f"pooling_mode_{mode}": True}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sentence_encoder_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as an encoder of sentences, trained to be read by the mean of its states."""
+    return as_sentence_encoder(encoder_folder, tmp_path_factory.mktemp("models") / "sentences")
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from transformers import safetensors_conversion
 
 from limbeck.errors import ModelError
 from limbeck.models.hub import _copy, hub_folder, is_hub_name
-from limbeck.models.load import load_classifier, load_tokenizer
+from limbeck.models.load import load_classifier, load_encoder, load_tokenizer, save_model
 from limbeck.tasks.classification.predict import Predictor
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -45,14 +46,16 @@ class Hub:
         folders = {"main": self.folder, COMMIT: self.folder, "refs/pr/1": self.converted, CONVERTED: self.converted}
         api = path.removeprefix(f"/api/models/{NAME}")
         if api == path:
-            revision, _, name = path.removeprefix(f"/{NAME}/resolve/").rpartition("/")
-            folder = folders.get(revision)
+            asked = path.removeprefix(f"/{NAME}/resolve/")
+            revision = next((known for known in folders if asked.startswith(f"{known}/")), "")
+            folder, name = folders.get(revision), asked.removeprefix(f"{revision}/")
             file = folder / name if folder else None
             commit = CONVERTED if folder == self.converted else COMMIT
             return (200, file.read_bytes(), commit) if file and file.is_file() else (404, b"", commit)
         kind, _, revision = api.strip("/").partition("/")
         if kind == "tree":
-            return self._json([self._entry(file) for file in sorted((folders[revision] or self.folder).iterdir())])
+            there = folders[revision] or self.folder
+            return self._json([self._entry(file, there) for file in sorted(there.rglob("*")) if file.is_file()])
         if kind == "discussions":
             return self._json({"count": len(self._requests), "start": 0, "discussions": self._requests})
         commits = [COMMIT] if revision == "main" else [CONVERTED, COMMIT]
@@ -68,9 +71,9 @@ class Hub:
         repo = {"name": NAME, "type": "model"}
         return [{**found, "status": "open", "isPullRequest": True, "repo": repo}] if self.converted else []
 
-    def _entry(self, file: Path) -> dict[str, Any]:
-        content = file.read_bytes()
-        return {"type": "file", "path": file.name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+    def _entry(self, file: Path, folder: Path) -> dict[str, Any]:
+        content, path = file.read_bytes(), file.relative_to(folder).as_posix()
+        return {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
 
     def _json(self, value: Any) -> tuple[int, bytes, str]:
         return 200, json.dumps(value).encode(), COMMIT
@@ -149,6 +152,18 @@ def test_a_model_is_fetched_and_stays_at_its_revision(hub: Hub, risk_student: Pa
     load_tokenizer(NAME)
     load_classifier(NAME)
     assert len(hub.asked) == before
+
+
+def test_so_is_the_head_of_a_classifier_of_pooled_states(hub: Hub, sentence_encoder_folder: Path) -> None:
+    folder = str(sentence_encoder_folder)
+    torch.manual_seed(0)
+    shutil.rmtree(hub.folder)
+    save_model(load_classifier(folder, labels=["risk", "safe"]), load_tokenizer(folder), hub.folder)
+    assert Predictor(NAME).predict(["my card"]) == Predictor(str(hub.folder)).predict(["my card"])
+    (hub.folder / "2_Dense" / "model.safetensors").unlink()  # a sentence encoder whose dense layer is pickled
+    _copy.cache_clear()
+    shutil.rmtree(constants.HF_HUB_CACHE)
+    assert load_encoder(NAME).config.num_hidden_layers == 4
 
 
 def test_a_student_s_own_files_come_along(hub: Hub) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from huggingface_hub import ModelCard
 from tests.report.conftest import KINDS, card_of, changed
@@ -20,7 +21,8 @@ from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.prompts.scored import make_verbaliser
 from limbeck.formatting import EN_DASH
 from limbeck.models.label_scorer import LabelScorer
-from limbeck.models.load import is_plain_folder, save_model
+from limbeck.models.load import load_classifier, load_tokenizer, reader_of, save_model
+from limbeck.models.pooled_classifier import write_length_limit
 from limbeck.report import render_card
 from limbeck.report.use import Use, classifier_use, writer_use
 from limbeck.results.record import Results
@@ -163,6 +165,27 @@ def test_the_snippet_labels_a_text_of_any_length(
     assert re.search(r"'label': 'LABEL_[0-2]', 'score': 0\.\d+", printed)
 
 
+@pytest.mark.parametrize("pairs", [False, True])
+def test_a_student_of_pooled_states_is_read_by_sentence_transformers(
+    pairs: bool,
+    bare: dict[str, Results],
+    sentence_encoder_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("sentence_transformers")
+    folder = tmp_path / "student"
+    model = load_classifier(str(sentence_encoder_folder), labels=["risk", "safe"])
+    with torch.no_grad():
+        model.head.bias.copy_(torch.tensor([0.0, 50.0]))
+    save_model(model, load_tokenizer(str(sentence_encoder_folder)), folder)
+    write_length_limit(model, folder, 32)
+    card = render_card(bare["classification"], classifier_use(pairs=pairs, reader=reader_of(folder)))
+    assert front_matter(card)["library_name"] == "sentence-transformers"
+    asked = "first_text" if pairs else "a_text_to_label"
+    assert "[('safe', 1.0)]" in run_snippet(card, folder, capsys, **{asked: "my card is lost " * 100})
+
+
 @pytest.mark.parametrize("kind", ["houlsby", "verbaliser"])
 def test_a_student_that_transformers_alone_would_misread_is_read_by_limbeck(
     kind: str,
@@ -181,8 +204,8 @@ def test_a_student_that_transformers_alone_would_misread_is_read_by_limbeck(
         prompt = LabelPrompt(format="none", input="Input: {{ text }}", body="text")
         verbaliser = make_verbaliser(prompt, ["risk", "safe"], ["text"], tokenizer, explains=False)
         save_model(LabelScorer(make_model(LLAMA, rows=len(tokenizer)), verbaliser), tokenizer, folder)
-    assert not is_plain_folder(folder)
-    card = render_card(bare["classification"], classifier_use(transformers_reads_it=False))
+    assert reader_of(folder) == "limbeck"
+    card = render_card(bare["classification"], classifier_use(reader="limbeck"))
     assert front_matter(card)["library_name"] == "limbeck"
     assert "'confidence': 0." in run_snippet(card, folder, capsys)
 

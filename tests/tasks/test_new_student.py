@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
+from limbeck.errors import ConfigError
+from limbeck.models.layers import depth
 from limbeck.models.load import Head, load_classifier, load_tokenizer
+from limbeck.models.pooled_classifier import PooledClassifier, pooling_in
+from limbeck.models.pooling import Pooling
 from limbeck.tasks.new_student import new_student, student_tokenizer
 from limbeck.tasks.run_config import Student
 
@@ -43,3 +48,65 @@ def test_the_tokenizer_is_the_students_own_or_the_teachers(encoder: Path) -> Non
     assert student_tokenizer(Student(config=TINY), of_teacher) is of_teacher
     assert student_tokenizer(Student.model_validate({"from_teacher": {"layers": [1]}}), of_teacher) is of_teacher
     assert student_tokenizer(Student(model=str(encoder)), of_teacher).name_or_path == str(encoder)
+
+
+@pytest.mark.parametrize("head", ["rows", "tokens"])
+@pytest.mark.parametrize(
+    ("layers", "kept"), [({"keep": 2}, (1, 4)), ({"layers": "uniform", "keep": 2}, (2, 4)), ({"layers": [3]}, (3,))]
+)
+def test_a_student_of_some_layers_of_a_model(
+    layers: dict[str, Any], kept: tuple[int, ...], head: Head, encoder_folder: Path
+) -> None:
+    section, tokenizer = Student.model_validate({"model": str(encoder_folder), **layers}), object()
+    student = new_student(section, None, NAMES, tokenizer, head=head)
+    whole = load_classifier(str(encoder_folder), labels=NAMES, head=head)
+    assert depth(student) == len(kept)
+    assert student.copies_unchecked is None
+    assert student.head_is_new
+    assert list(student.config.id2label.values()) == NAMES
+    for own, layer in zip(student.bert.encoder.layer, kept, strict=True):
+        copied = whole.bert.encoder.layer[layer - 1].state_dict()
+        assert all(torch.equal(x, copied[name]) for name, x in own.state_dict().items())
+
+
+def test_too_many_layers_of_a_model(encoder_folder: Path) -> None:
+    section = Student.model_validate({"model": str(encoder_folder), "layers": "uniform", "keep": 5})
+    with pytest.raises(ConfigError, match="cannot keep 5 layers of a model with 4"):
+        new_student(section, None, NAMES, None)
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"from_teacher": {"keep": 2}, "keep": 2}, "layers and keep are those of model"),
+        ({"config": TINY, "layers": [1]}, "layers and keep are those of model"),
+        ({"model": "a", "layers": "uniform"}, r"layers: uniform needs keep \(the number of layers\)"),
+    ],
+)
+def test_layers_go_with_a_model(section: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Student.model_validate(section)
+
+
+@pytest.mark.parametrize("pooling", [None, "mean", "first", "pooler"])
+@pytest.mark.parametrize("what", ["layers", "model", "config"])
+def test_a_student_reads_states_as_told_or_as_it_was_trained(
+    what: str, pooling: Pooling | None, sentence_encoder_folder: Path
+) -> None:
+    teacher = load_classifier(str(sentence_encoder_folder), labels=NAMES)
+    section = {
+        "layers": Student.model_validate({"from_teacher": {"layers": [2, 4]}}),
+        "model": Student.model_validate({"model": str(sentence_encoder_folder), "layers": [2, 4]}),
+        "config": Student(config=TINY),
+    }[what]
+    tokenizer = load_tokenizer(str(sentence_encoder_folder))
+    student = new_student(section, teacher, NAMES, tokenizer, pooling=pooling)
+    assert pooling_in(student) == (pooling or ("pooler" if what == "config" else "mean"))
+    if what != "config":
+        body = (student.encoder if isinstance(student, PooledClassifier) else student.bert).encoder.layer
+        copied = teacher.encoder.encoder.layer[1].state_dict()
+        assert all(torch.equal(x, copied[name]) for name, x in body[0].state_dict().items())
+    copied_head = what == "layers" and pooling in (None, "mean")
+    assert getattr(student, "head_is_new", False) != copied_head
+    if copied_head:
+        assert torch.equal(student.head.weight, teacher.head.weight)

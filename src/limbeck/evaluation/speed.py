@@ -77,7 +77,7 @@ def _measure_on_disk(model: Any, longest: int) -> tuple[int, int]:
     """
     with tempfile.TemporaryDirectory() as folder:
         save_model(model, None, Path(folder))
-        size = sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))
+        size = sum(file.stat().st_size for file in Path(folder).rglob("*.safetensors"))
         command = [sys.executable, "-m", "limbeck.evaluation.peak_memory", folder, str(_BATCH_SIZE), str(longest)]
         answer = subprocess.run(command, capture_output=True, text=True, check=True)
     return size, int(json.loads(answer.stdout.strip().splitlines()[-1])["peak_memory_bytes"])

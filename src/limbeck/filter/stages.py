@@ -157,5 +157,5 @@ def _row(question: Question) -> dict[str, str]:
 
 def _identity(model: str) -> str:
     """Return the model's name, and for a folder the sizes and times of its weights, which may be replaced."""
-    files = sorted(Path(model).glob("*.safetensors")) if Path(model).is_dir() else []
+    files = sorted(Path(model).rglob("*.safetensors")) if Path(model).is_dir() else []
     return " ".join([model, *(f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files)])

@@ -12,15 +12,17 @@ from urllib.parse import urlsplit
 
 from limbeck.errors import ModelError
 
-__all__ = ["hub_folder", "hub_trouble", "hub_weights", "is_hub_name", "without_hub"]
+__all__ = ["HEAD_WEIGHTS", "hub_folder", "hub_trouble", "hub_weights", "is_hub_name", "without_hub"]
 
 _ANSWER_SECONDS = 5.0
 _SMALL_FILES = (
-    "*config.json", "*.index.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*",
-    "additional_chat_templates/*",
+    "*config.json", "*.index.json", "modules.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json",
+    "chat_template*", "additional_chat_templates/*",
     "vocab*", "merges.txt", "*.model", "task.json", "adapter.json", "verbaliser.json", "calibration.json", "*.py",
 )  # fmt: skip
 """The files of a repository that describe its weights and tokenizer. Code runs only if the user asks."""
+HEAD_WEIGHTS = "2_Dense/model.safetensors"
+"""The head of a classifier in a folder of Sentence Transformers (`limbeck.models.pooled_classifier`)."""
 _WHOLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 
@@ -95,6 +97,8 @@ def hub_weights(name: str, names_in: Callable[[Path], list[str]]) -> Path:
 
 def _fetch(name: str, folder: Path, names_in: Callable[[Path], list[str]], *, online: bool) -> bool:
     """Return whether `folder` has weights, fetching them if needed."""
+    if (folder / HEAD_WEIGHTS).with_name("config.json").exists():
+        _download(name, folder, [HEAD_WEIGHTS], online=online)  # a sentence encoder may have none of this kind
     if _download(name, folder, [_WHOLE], online=online):
         return True
     index = folder / _INDEX

@@ -19,7 +19,15 @@ from limbeck.models.adapter_layers import (
 )
 from limbeck.models.checked_folder import bounded, model_folder, model_weights, reading
 from limbeck.models.hub import is_hub_name
-from limbeck.models.label_scorer import LabelScorer, language_model_of, read_verbaliser, write_verbaliser
+from limbeck.models.label_scorer import (
+    LabelScorer,
+    Verbaliser,
+    language_model_of,
+    read_verbaliser,
+    write_verbaliser,
+)
+from limbeck.models.pooled_classifier import PooledClassifier, call_pooled, pooling_named
+from limbeck.models.pooling import Pooling, pooling_of
 
 __all__ = [
     "Head",
@@ -29,7 +37,6 @@ __all__ = [
     "has_named_labels",
     "head_in",
     "hub_name",
-    "is_plain_folder",
     "load_classifier",
     "load_config",
     "load_encoder",
@@ -40,6 +47,7 @@ __all__ = [
     "model_labels",
     "new_classifier",
     "new_encoder",
+    "reader_of",
     "save_model",
     "save_module",
     "weights_fingerprint",
@@ -113,7 +121,12 @@ def head_in(name: str) -> Head:
 
 
 def load_classifier(
-    name: str, *, labels: Sequence[str] | None = None, head: Head = "rows", trust_remote_code: bool = False
+    name: str,
+    *,
+    labels: Sequence[str] | None = None,
+    head: Head = "rows",
+    pooling: Pooling | None = None,
+    trust_remote_code: bool = False,
 ) -> Any:
     """Load a classifier (or a regression model, which has the same head) in float32 from a folder or hub name.
 
@@ -123,34 +136,30 @@ def load_classifier(
             the same number of labels, it is kept; a pretrained encoder gets a new one.
             ``None``: the folder must hold a fine-tuned classifier, used as it is.
         head: for rows or for tokens; a model with the other head counts as an encoder without one.
+        pooling: how a new head for rows reads the states of the tokens; default: as the encoder was trained
+            (`limbeck.models.pooling.pooling_of`).
         trust_remote_code: run Python code that comes with the model; off unless the user asks.
 
     Raises:
         ModelError: not found, not safetensors, damaged, not a classifier although one is needed, or a classifier
-            with another number of labels.
+            with another number of labels or another pooling.
     """
     folder = model_folder(name, trust_remote_code=trust_remote_code)
     if labels is None and head == "rows" and (verbaliser := read_verbaliser(folder)) is not None:
-        language_model = load_language_model(name, trust_remote_code=trust_remote_code)
-        known = len(language_model.get_input_embeddings().weight)
-        if (highest := max(map(max, verbaliser.label_ids))) >= known:
-            raise ModelError(
-                f"{folder}: verbaliser.json has the token {highest}, but the model knows {known} tokens. Copy the "
-                "student again"
-            )
-        return LabelScorer(language_model, verbaliser)
+        return _label_scorer(folder, name, verbaliser, trust_remote_code)
     config = _config(folder, name, trust_remote_code)
+    trained = _is_classifier(config, head)
     if labels is not None:
-        if _is_classifier(config, head) and config.num_labels != len(labels):
-            raise ModelError(
-                f"{name} classifies {config.num_labels} labels, but the task has {len(labels)}. "
-                "Use a model for this task, or a pretrained encoder and teacher.fine_tune."
-            )
-        config.num_labels = len(labels)
-        config.id2label, config.label2id = dict(enumerate(labels)), {label: i for i, label in enumerate(labels)}
-    other_head = labels is not None and not _is_classifier(config, head)  # which may have weights of the same names
+        if trained:
+            _require_fitting(config, labels, pooling)
+        else:
+            call_pooled(config, (pooling or pooling_of(folder, config)) if head == "rows" else "pooler")
+        _name_labels(config, labels)
+        if not trained and pooling_named(config) is not None:
+            return _with_pooled_head(name, config, trust_remote_code)
+    other_head = labels is not None and not trained  # which may have weights of the same names
     model, missing = _load(
-        classifier_class(head), name, config, trust_remote_code, as_it_is=labels is None, other_head=other_head
+        _class_of(config, head), name, config, trust_remote_code, as_it_is=labels is None, other_head=other_head
     )
     if labels is None and any("classifier" in key or "score" in key for key in missing):
         raise ModelError(
@@ -165,13 +174,64 @@ def load_classifier(
     return model
 
 
-def new_classifier(name: str, *, labels: Sequence[str], head: Head = "rows", trust_remote_code: bool = False) -> Any:
+def _label_scorer(folder: Path, name: str, verbaliser: Verbaliser, trust_remote_code: bool) -> LabelScorer:
+    language_model = load_language_model(name, trust_remote_code=trust_remote_code)
+    known = len(language_model.get_input_embeddings().weight)
+    if (highest := max(map(max, verbaliser.label_ids))) >= known:
+        raise ModelError(
+            f"{folder}: verbaliser.json has the token {highest}, but the model knows {known} tokens. Copy the "
+            "student again"
+        )
+    return LabelScorer(language_model, verbaliser)
+
+
+def _require_fitting(config: Any, labels: Sequence[str], pooling: Pooling | None) -> None:
+    """Refuse to change a trained classifier."""
+    if config.num_labels != len(labels):
+        raise ModelError(
+            f"{config.name_or_path} classifies {config.num_labels} labels, but the task has {len(labels)}. "
+            "Use a model for this task, or a pretrained encoder and teacher.fine_tune."
+        )
+    if pooling not in (None, own := pooling_named(config) or "pooler"):
+        raise ModelError(
+            f"{config.name_or_path} is a trained classifier with pooling: {own}, not {pooling}. Leave pooling out, or "
+            "name the encoder that it was made from"
+        )
+
+
+def _name_labels(config: Any, labels: Sequence[str]) -> None:
+    config.num_labels = len(labels)
+    config.id2label, config.label2id = dict(enumerate(labels)), {label: i for i, label in enumerate(labels)}
+
+
+def _class_of(config: Any, head: Head) -> Any:
+    return PooledClassifier if head == "rows" and pooling_named(config) is not None else classifier_class(head)
+
+
+def _with_pooled_head(name: str, config: Any, trust_remote_code: bool) -> Any:
+    """Return the encoder of a folder with a new head on its pooled states."""
+    from transformers import AutoModel
+
+    model: Any = PooledClassifier(config, _load_whole(AutoModel, name, config, trust_remote_code))
+    model.name_or_path, model.head_is_new = name, True
+    return model
+
+
+def new_classifier(
+    name: str,
+    *,
+    labels: Sequence[str],
+    head: Head = "rows",
+    pooling: Pooling | None = None,
+    trust_remote_code: bool = False,
+) -> Any:
     """Return a classifier of the same shape as the one of a folder or hub name, with new weights.
 
     Args:
         name: a folder in Hugging Face format, or a hub name.
         labels: names of its outputs.
         head: for rows or for tokens.
+        pooling: as in `load_classifier`.
         trust_remote_code: run Python code that comes with the model.
 
     Raises:
@@ -179,10 +239,13 @@ def new_classifier(name: str, *, labels: Sequence[str], head: Head = "rows", tru
     """
     import torch
 
-    config = load_config(name, trust_remote_code=trust_remote_code)
+    folder = model_folder(name, trust_remote_code=trust_remote_code)
+    config = _config(folder, name, trust_remote_code)
+    if not _is_classifier(config, head):
+        call_pooled(config, (pooling or pooling_of(folder, config)) if head == "rows" else "pooler")
     config.num_labels = len(labels)
     with reading("load a classifier of", name), bounded(None):
-        return classifier_class(head).from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
+        return _class_of(config, head).from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
 
 
 def new_encoder(name: str, *, trust_remote_code: bool = False) -> Any:
@@ -274,7 +337,8 @@ def _load(
     layers = read_adapter_layers(weights.folder)
     with reading("load the model of", name), bounded(weights):
         if layers is not None:
-            require_adapter_weights(layers, weights.shapes)
+            prefix = "encoder." if auto_class is PooledClassifier else ""  # left out in its files
+            require_adapter_weights(layers, {prefix + key: shape for key, shape in weights.shapes.items()})
             model = auto_class.from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
             load_weights(insert_adapter_layers(model, layers), weights.folder)
             if (weights.folder / "generation_config.json").exists() and hasattr(model, "generation_config"):
@@ -300,6 +364,9 @@ def _load(
 
 
 def _is_classifier(config: Any, head: Head) -> bool:
+    """Return whether the folder of a configuration holds a classifier of rows, or of tokens."""
+    if head == "rows" and pooling_named(config) is not None:
+        return True
     return any(_HEADS[head] in name for name in config.architectures or ())
 
 
@@ -338,7 +405,8 @@ def has_named_labels(config: Any) -> bool:
 def save_model(model: Any, tokenizer: Any | None, folder: Path) -> None:
     """Write a normal Hugging Face folder: safetensors weights, configuration, and the tokenizer, if given.
 
-    For a label scorer, it is its language model's folder, with ``verbaliser.json``. Adapter layers that cannot be
+    For a label scorer, it is its language model's folder, with ``verbaliser.json``; for a classifier of pooled states,
+    a folder of Sentence Transformers (`limbeck.models.pooled_classifier`). Adapter layers that cannot be
     merged into the weights are in the weights file too, and ``adapter.json`` tells where they belong.
     """
     language_model_of(model).save_pretrained(folder)
@@ -348,9 +416,11 @@ def save_model(model: Any, tokenizer: Any | None, folder: Path) -> None:
         tokenizer.save_pretrained(folder)
 
 
-def is_plain_folder(folder: Path) -> bool:
-    """Return whether transformers alone loads the model in `folder`, without `save_model`'s additional files."""
-    return read_adapter_layers(folder) is None and read_verbaliser(folder) is None
+def reader_of(folder: Path) -> Literal["transformers", "sentence-transformers", "limbeck"]:
+    """Return the library that reads all of the model in `folder`: not one that knows only part of its files."""
+    if read_adapter_layers(folder) is not None or read_verbaliser(folder) is not None:
+        return "limbeck"
+    return "transformers" if pooling_named(load_config(str(folder))) is None else "sentence-transformers"
 
 
 def save_module(module: Any, folder: Path) -> None:
@@ -370,6 +440,8 @@ def load_weights(model: Any, folder: Path) -> None:
     for file in sorted(folder.glob("*.safetensors")):
         with reading(f"load {file.name} of", folder):
             weights.update(load_file(file))
+    if isinstance(model, PooledClassifier):
+        weights = model.weights_in(folder, weights)
     try:
         lost = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:  # tensors of other shapes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from limbeck.errors import ModelError
+from limbeck.models.pooled_classifier import pooling_named
 
 __all__ = ["Problem", "call_single_label", "require_problem", "require_single_label"]
 
@@ -25,7 +26,8 @@ def require_single_label(config: Any, name: str, advice: str) -> None:
         ModelError: its configuration says multi-label or regression, or it has one output.
     """
     problem = getattr(config, "problem_type", None)
-    has_head = any("SequenceClassification" in architecture for architecture in config.architectures or ())
+    plain = any("SequenceClassification" in architecture for architecture in config.architectures or ())
+    has_head = plain or pooling_named(config) is not None
     if problem == "multi_label_classification":
         raise ModelError(
             f"{name} gives each label its own probability (problem_type: {problem}), but this task's labels exclude "

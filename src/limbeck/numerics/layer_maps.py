@@ -19,13 +19,16 @@ __all__ = ["LAYER_MAPS", "choose_layers", "hint_pairs"]
 LAYER_MAPS = ("first", "last", "uniform", "nearest", "spread")
 
 
-def choose_layers(layers: str | Sequence[int], *, teacher_layers: int, keep: int | None = None) -> tuple[int, ...]:
+def choose_layers(
+    layers: str | Sequence[int], *, teacher_layers: int, keep: int | None = None, whose: str = "teacher"
+) -> tuple[int, ...]:
     """Return the teacher layers (from 1) that student layers 1, 2, ... correspond to.
 
     Args:
         layers: a name from the table above, or the layers themselves, counted from 1.
         teacher_layers: depth N of the teacher.
         keep: depth M of the student; needed with a name, and checked against a list.
+        whose: word in messages for the model that the layers are taken from.
 
     Raises:
         ConfigError: an unknown name, a layer or a depth outside 1..N, or layers not in
@@ -38,14 +41,14 @@ def choose_layers(layers: str | Sequence[int], *, teacher_layers: int, keep: int
             raise ConfigError(f"layer map '{layers}' needs the number of layers to keep (keep: ...)")
         if not 1 <= keep <= teacher_layers:
             raise ConfigError(
-                f"cannot keep {keep} layers of a teacher with {teacher_layers}: choose 1 to {teacher_layers}"
+                f"cannot keep {keep} layers of a {whose} with {teacher_layers}: choose 1 to {teacher_layers}"
             )
         return _named(layers, teacher_layers, keep)
     chosen = tuple(layers)
     outside = [layer for layer in chosen if not 1 <= layer <= teacher_layers]
     if outside or not chosen:
         raise ConfigError(
-            f"layer map {list(chosen)} is out of range: the teacher has layers 1 to {teacher_layers} (counted from 1)"
+            f"layer map {list(chosen)} is out of range: the {whose} has layers 1 to {teacher_layers} (counted from 1)"
         )
     if sorted(set(chosen)) != list(chosen):
         raise ConfigError(f"layer map {list(chosen)} must list each layer once, in ascending order")

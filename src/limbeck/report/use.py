@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = ["Use", "classifier_use", "writer_use"]
 
@@ -26,16 +27,33 @@ class Use:
     limits: tuple[str, ...] = ()
 
 
-def classifier_use(*, max_length: int | None = None, pairs: bool = False, transformers_reads_it: bool = True) -> Use:
+Reader = Literal["transformers", "sentence-transformers", "limbeck"]
+"""A library that loads all of a model."""
+
+
+def classifier_use(*, max_length: int | None = None, pairs: bool = False, reader: Reader = "transformers") -> Use:
     """Return how a classifier is used.
 
     Args:
         max_length: most tokens of a text; longer ones are cut. ``None``: unknown, the tokenizer's own limit is used.
         pairs: whether a row is two texts.
-        transformers_reads_it: whether transformers alone loads all of it; not with separate adapter layers, or
-            labels that are words of a language model.
+        reader: what loads all of it: Sentence Transformers, if its head reads pooled states; only limbeck, if it has
+            separate adapter layers, or labels that are words of a language model.
     """
-    if transformers_reads_it:
+    if reader == "sentence-transformers":
+        text = '["first text", "second text"]' if pairs else '"a text to label"'
+        snippet = "\n".join(
+            [
+                "from sentence_transformers import SentenceTransformer",
+                "from transformers import AutoConfig",
+                "",
+                f'classifier = SentenceTransformer("{_FOLDER}")',
+                f'names = AutoConfig.from_pretrained("{_FOLDER}").id2label',
+                f"logits = classifier.encode([{text}], convert_to_tensor=True)",
+                "print([(names[int(i)], float(p)) for p, i in zip(*logits.softmax(-1).max(-1))])",
+            ]
+        )
+    elif reader == "transformers":
         text = '{"text": "first text", "text_pair": "second text"}' if pairs else '"a text to label"'
         limit = f", max_length={max_length}" if max_length else ""
         snippet = (
@@ -54,7 +72,7 @@ def classifier_use(*, max_length: int | None = None, pairs: bool = False, transf
         task="text-classification",
         command="limbeck predict THIS_FOLDER texts.jsonl > labelled.jsonl",
         snippet=snippet,
-        library="transformers" if transformers_reads_it else "limbeck",
+        library=reader,
         limits=("It only knows the classes it was trained on, and assigns one of them to any text.",),
     )
 

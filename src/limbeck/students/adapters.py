@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from limbeck.errors import ModelError
 from limbeck.models.adapter_layers import AdapterLayers, insert_adapter_layers
+from limbeck.models.pooled_classifier import PooledClassifier
 from limbeck.ranks import device
 
 __all__ = [
@@ -230,7 +231,8 @@ def _linear_maps(model: Any) -> list[str]:
 
 def _head(model: Any) -> list[nn.Parameter]:
     """Return a classifier's parameters outside its backbone; none for a language model, whose head is pretrained."""
-    if not any(f"For{head}Classification" in type(model).__name__ for head in ("Sequence", "Token")):
+    plain = any(f"For{head}Classification" in type(model).__name__ for head in ("Sequence", "Token"))
+    if not plain and not isinstance(model, PooledClassifier):
         return []
     backbone = {id(parameter) for parameter in model.base_model.parameters()}
     return [parameter for parameter in model.parameters() if id(parameter) not in backbone]

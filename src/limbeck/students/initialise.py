@@ -12,6 +12,8 @@ from limbeck.errors import ConfigError, ModelError, near_misses
 from limbeck.models.checked_folder import bounded, refuse_counts
 from limbeck.models.layers import depth, layer_list
 from limbeck.models.load import Head, classifier_class
+from limbeck.models.pooled_classifier import PooledClassifier, call_pooled
+from limbeck.models.pooling import Pooling
 from limbeck.students.layer_check import compare_layers, require_like_layers
 from limbeck.students.layer_settings import cut_settings
 
@@ -90,7 +92,12 @@ def _copied_weights(teacher: Any, student: Any, layers: Sequence[int]) -> dict[s
 
 
 def student_from_config(
-    config: Mapping[str, Any], labels: Sequence[str], *, head: Head = "rows", pad_id: int | None = None
+    config: Mapping[str, Any],
+    labels: Sequence[str],
+    *,
+    head: Head = "rows",
+    pooling: Pooling | None = None,
+    pad_id: int | None = None,
 ) -> Any:
     """Return a classifier with random weights from a Hugging Face configuration.
 
@@ -98,6 +105,7 @@ def student_from_config(
         config: ``model_type`` and its fields.
         labels: the task's labels.
         head: what the labels apply to.
+        pooling: how a head for rows reads the states of the tokens; default: as transformers' class does.
         pad_id: padding id of the tokenizer, for a configuration without one: some models count positions by it.
 
     Raises:
@@ -117,8 +125,10 @@ def student_from_config(
             fields.setdefault("pad_token_id", pad_id)
         refuse_counts(fields, "student.config")
         made = AutoConfig.for_model(model_type, **fields, num_labels=len(labels), **names)
+        call_pooled(made, pooling or "pooler")
         with bounded(None):
-            model = classifier_class(head).from_config(made)
+            auto_class = classifier_class(head) if pooling in (None, "pooler") else PooledClassifier
+            model = auto_class.from_config(made)
     except ConfigError:
         raise
     except Exception as error:  # transformers and torch reject values with many kinds of error

@@ -16,6 +16,7 @@ from limbeck.tasks.run_config import (
     Filling,
     NamedRecipe,
     OutputFolder,
+    PoolingName,
     RateSearch,
     RunSettings,
     Seeds,
@@ -34,6 +35,8 @@ class HeadTeacher(BaseModel):
     """A folder in Hugging Face format or a hub name: a model fine-tuned for this kind of task, or an encoder."""
     fine_tune: Training | None = None
     """Fine-tune it on the labelled rows first."""
+    pooling: PoolingName = "auto"
+    """How the head of an encoder that is fine-tuned reads the states of a text's tokens."""
     labels_from: str | list[str] | None = None
     """Field of the rows with the teacher's answers, in the form of the gold ones; a list if these have one field each.
     There is no model then."""
@@ -46,6 +49,8 @@ class HeadTeacher(BaseModel):
             raise ValueError("give exactly one of model and labels_from")
         if self.fine_tune is not None and self.model is None:
             raise ValueError("fine_tune is for a teacher with a model; a column holds final answers")
+        if self.fine_tune is None and self.pooling != "auto":
+            raise ValueError("pooling is for a teacher with fine_tune; a trained one is read as it was trained")
         return self
 
     @property
@@ -59,6 +64,9 @@ class HeadStudent(Student):
 
     adapter: Adapter | None = None
     """Train only an adapter and the head; default: train everything."""
+    pooling: PoolingName = "auto"
+    """How the head reads the states of a text's tokens. ``auto``: as the teacher that it is copied from, or as its own
+    model was trained."""
 
 
 class HeadRunConfig(RunSettings):

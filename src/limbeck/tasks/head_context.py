@@ -13,13 +13,14 @@ from limbeck.data.encode import token_limit
 from limbeck.errors import ConfigError
 from limbeck.models.load import load_classifier, load_tokenizer
 from limbeck.models.padding import padding_of, share_padding
+from limbeck.models.pooled_classifier import pooling_in
 from limbeck.students.adapters import add_adapter
 from limbeck.students.initialise import copies_note
 from limbeck.tasks.baselines import trained
 from limbeck.tasks.head_coder import Coded, Coder
 from limbeck.tasks.head_config import HeadRunConfig
 from limbeck.tasks.head_rows import HeadRows
-from limbeck.tasks.new_student import new_student, student_tokenizer
+from limbeck.tasks.new_student import new_student, student_tokenizer, wanted_pooling
 from limbeck.tasks.run_config import NamedRecipe
 from limbeck.types import Progress
 
@@ -115,6 +116,7 @@ def _start_teacher(config: HeadRunConfig, coder: Coder) -> tuple[Any, Any] | Non
         teacher.model,
         labels=None if trained_already else coder.outputs,
         head=coder.head,
+        pooling=wanted_pooling(teacher.pooling),
         trust_remote_code=teacher.trust_remote_code,
     )
     if trained_already:
@@ -133,8 +135,9 @@ def make_student(config: HeadRunConfig, coder: Coder, teacher: Any, tokenizer: A
     import torch
 
     torch.manual_seed(seed)
-    model = new_student(config.student, teacher, coder.outputs, tokenizer, head=coder.head)
-    if config.student.from_teacher is not None:
+    pooling = wanted_pooling(config.student.pooling)
+    model = new_student(config.student, teacher, coder.outputs, tokenizer, head=coder.head, pooling=pooling)
+    if config.student.from_teacher is not None and pooling in (None, pooling_in(teacher)):  # the head is copied too
         coder.begin(model, teacher)
     coder.call(model)
     share_padding(model, tokenizer)

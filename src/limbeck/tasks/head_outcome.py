@@ -10,6 +10,7 @@ from limbeck.evaluation.speed import measure_speed
 from limbeck.formatting import layers_text, parameters_text
 from limbeck.models.layers import depth
 from limbeck.models.load import load_weights, save_model
+from limbeck.models.pooled_classifier import write_length_limit
 from limbeck.ranks import device
 from limbeck.recipes.catalogue import recipe_card
 from limbeck.results.record import Results, StageCost
@@ -41,6 +42,7 @@ def export_student(context: HeadContext, weights: Path, part: Path) -> Adapter |
         merged_for_export(student)
     context.coder.finish(student)
     save_model(student, context.student.tokenizer, part)
+    write_length_limit(student, part, context.max_length)
     write_json(part / TASK_FILE, {**context.coder.task_values(), "max_length": context.max_length})
     return found
 

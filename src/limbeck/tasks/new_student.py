@@ -7,11 +7,13 @@ from typing import Any
 
 from limbeck.models.layers import depth
 from limbeck.models.load import Head, load_classifier, load_tokenizer
+from limbeck.models.pooled_classifier import with_pooling
+from limbeck.models.pooling import Pooling
 from limbeck.numerics.layer_maps import choose_layers
 from limbeck.students.initialise import student_from_config, student_from_layers
-from limbeck.tasks.run_config import Student
+from limbeck.tasks.run_config import PoolingName, Student
 
-__all__ = ["new_student", "student_tokenizer"]
+__all__ = ["copied_layers", "new_student", "student_tokenizer", "wanted_pooling"]
 
 
 def student_tokenizer(section: Student, of_teacher: Any) -> Any:
@@ -28,7 +30,34 @@ def student_tokenizer(section: Student, of_teacher: Any) -> Any:
     return tokenizer
 
 
-def new_student(section: Student, teacher: Any, outputs: Sequence[str], tokenizer: Any, *, head: Head = "rows") -> Any:
+def wanted_pooling(name: PoolingName) -> Pooling | None:
+    """Return the pooling that a run file asks for; ``None``: as the model was trained."""
+    return None if name == "auto" else name
+
+
+def copied_layers(model: Any, section: Student) -> Any:
+    """Return a student of a model's class with copies of the layers that a run file's section names, or the model.
+
+    Raises:
+        ConfigError, ModelError: a layer map out of range, or layers that cannot be copied (`student_from_layers`).
+    """
+    wanted = section.cut
+    if wanted is None:
+        return model
+    whose = "teacher" if section.model is None else "model"
+    layers = choose_layers(wanted.layers, teacher_layers=depth(model), keep=wanted.keep, whose=whose)
+    return student_from_layers(model, layers)
+
+
+def new_student(
+    section: Student,
+    teacher: Any,
+    outputs: Sequence[str],
+    tokenizer: Any,
+    *,
+    head: Head = "rows",
+    pooling: Pooling | None = None,
+) -> Any:
     """Return the student of a run file's section, with its head.
 
     Args:
@@ -37,15 +66,22 @@ def new_student(section: Student, teacher: Any, outputs: Sequence[str], tokenize
         outputs: names of the head's outputs.
         tokenizer: the student's.
         head: for rows or for tokens.
+        pooling: how a head for rows reads the states of the tokens; default: as the teacher it is copied from does, or
+            as the model was trained.
 
     Raises:
         ConfigError, ModelError: a layer map out of range, a configuration or model that does not fit.
     """
     if section.from_teacher is not None:
-        wanted = section.from_teacher
-        layers = choose_layers(wanted.layers, teacher_layers=depth(teacher), keep=wanted.keep)
-        return student_from_layers(teacher, layers)
+        copied = copied_layers(teacher, section)
+        return copied if pooling is None else with_pooling(copied, pooling)
     if section.model is not None:
-        return load_classifier(section.model, labels=outputs, head=head, trust_remote_code=section.trust_remote_code)
+        whole = load_classifier(
+            section.model, labels=outputs, head=head, pooling=pooling, trust_remote_code=section.trust_remote_code
+        )
+        student = copied_layers(whole, section)
+        student.head_is_new = whole.head_is_new  # copied, but not trained
+        return student
     assert section.config is not None
-    return student_from_config(section.config, outputs, head=head, pad_id=tokenizer.pad_token_id)
+    pad_id = tokenizer.pad_token_id
+    return student_from_config(section.config, outputs, head=head, pooling=pooling, pad_id=pad_id)

@@ -17,6 +17,7 @@ __all__ = [
     "FromTeacher",
     "NamedRecipe",
     "OutputFolder",
+    "PoolingName",
     "RateSearch",
     "RunSettings",
     "Seeds",
@@ -132,27 +133,42 @@ class Data(_Section):
     """``quarantine``: leave bad rows out and write them, with the reason, to the run folder."""
 
 
+LayerNames = Literal["first", "last", "uniform", "spread"] | list[int]
+LayerCount = Annotated[int, Field(gt=0, le=10**6)]
+PoolingName = Literal["auto", "mean", "first", "last", "pooler"]
+"""How a new head reads the states of a text's tokens (`limbeck.models.pooling.Pooling`). ``auto``: as the model was
+trained."""
+
+
 class FromTeacher(_Section):
     """A student made of copied teacher layers."""
 
-    layers: Literal["first", "last", "uniform", "spread"] | list[int] = "spread"
+    layers: LayerNames = "spread"
     """The teacher layers, by name or counted from 1."""
-    keep: Annotated[int, Field(gt=0, le=10**6)] | None = None
+    keep: LayerCount | None = None
     """Number of layers, with a name."""
 
     @model_validator(mode="after")
     def _keep_goes_with_a_name(self) -> FromTeacher:
-        if isinstance(self.layers, str) and self.keep is None:
-            raise ValueError(f"layers: {self.layers} needs keep (the number of layers)")
+        _require_number(self.layers, self.keep)
         return self
 
 
+def _require_number(layers: str | list[int] | None, keep: int | None) -> None:
+    if isinstance(layers, str) and keep is None:
+        raise ValueError(f"layers: {layers} needs keep (the number of layers)")
+
+
 class Student(_Section):
-    """The small model: exactly one of the three."""
+    """The small model: exactly one of `from_teacher`, `model` and `config`."""
 
     from_teacher: FromTeacher | None = None
     model: str | None = None
-    """A folder or hub name of a small pretrained encoder."""
+    """A folder or hub name of a pretrained model: a small one, or one to take `layers` of."""
+    layers: LayerNames | None = None
+    """The layers of `model` that the student copies, as in `from_teacher`; default: all, with `keep` ``spread``."""
+    keep: LayerCount | None = None
+    """Number of layers, with a name."""
     config: dict[str, Any] | None = None
     """A Hugging Face configuration (``model_type: bert, num_hidden_layers: 3, ...``) for random weights."""
     trust_remote_code: bool = False
@@ -162,7 +178,17 @@ class Student(_Section):
         given = [name for name in ("from_teacher", "model", "config") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"give exactly one of from_teacher, model, config (given: {', '.join(given) or 'none'})")
+        if self.model is None and (self.layers is not None or self.keep is not None):
+            raise ValueError("layers and keep are those of model; a student of the teacher's has them in from_teacher")
+        _require_number(self.layers, self.keep)
         return self
+
+    @property
+    def cut(self) -> FromTeacher | None:
+        """The layers that are copied, of the teacher or of `model`; ``None``: a whole model."""
+        if self.layers is None and self.keep is None:
+            return self.from_teacher
+        return FromTeacher(layers=self.layers or "spread", keep=self.keep)
 
     def begins_as(self, teacher: str | None) -> str | None:
         """Return the model whose weights the student starts with, `teacher` or its own; ``None`` for random ones."""

@@ -16,8 +16,8 @@ from limbeck.errors import ConfigError, ModelError
 from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.layers import depth, set_dropout, shapes, text_config, width, word_embeddings
 from limbeck.models.load import Head, new_classifier
+from limbeck.models.pooled_classifier import with_pooling
 from limbeck.models.step_memory import StepMemory, trace_step, without_memory
-from limbeck.numerics.layer_maps import choose_layers
 from limbeck.numerics.memory import device_memory_bytes, resident_memory_bytes
 from limbeck.numerics.memory_plan import MemoryItem, readable, weights_bytes
 from limbeck.ranks import device, ranks
@@ -29,9 +29,10 @@ from limbeck.students.adapters import (
     quantised_weights,
     quantises,
 )
-from limbeck.students.initialise import student_from_config, student_from_layers
+from limbeck.students.initialise import student_from_config
 from limbeck.tasks.baselines import all_stages
 from limbeck.tasks.memory import MemoryPlan, Phase
+from limbeck.tasks.new_student import copied_layers, wanted_pooling
 from limbeck.types import Shapes
 
 __all__ = ["PlannedRun", "plan_steps"]
@@ -69,7 +70,7 @@ class PlannedRun:
     def make_teacher(self) -> Any:
         """Return the teacher, with arbitrary weights."""
         assert self.teacher is not None
-        return self._new(self.teacher, self.config.teacher.trust_remote_code)
+        return self._new(self.teacher, self.config.teacher)
 
     def make_student(self, config: Any) -> Any:
         """Return the student as `config` trains it, with arbitrary weights; 4-bit weights are counted separately."""
@@ -80,18 +81,22 @@ class PlannedRun:
 
     def _plain(self, section: Any) -> Any:
         if section.model is not None:
-            return self._new(section.model, section.trust_remote_code)
+            return copied_layers(self._new(section.model, section), section)
+        pooling = wanted_pooling(section.pooling)
         if section.config is not None:
-            return student_from_config(section.config, self.outputs, head=self.head)
-        teacher, wanted = self.make_teacher(), section.from_teacher
-        return student_from_layers(
-            teacher, choose_layers(wanted.layers, teacher_layers=depth(teacher), keep=wanted.keep)
-        )
+            return student_from_config(section.config, self.outputs, head=self.head, pooling=pooling)
+        copied = copied_layers(self.make_teacher(), section)
+        return copied if pooling is None else with_pooling(copied, pooling)
 
-    def _new(self, name: str, trust_remote_code: bool) -> Any:
-        return _with_padding(
-            new_classifier(name, labels=self.outputs, head=self.head, trust_remote_code=trust_remote_code)
+    def _new(self, name: str, section: Any) -> Any:
+        found = new_classifier(
+            name,
+            labels=self.outputs,
+            head=self.head,
+            pooling=wanted_pooling(section.pooling),
+            trust_remote_code=section.trust_remote_code,
         )
+        return _with_padding(found)
 
 
 def plan_steps(run: PlannedRun, available: float | None) -> MemoryPlan:

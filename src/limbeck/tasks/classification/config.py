@@ -21,6 +21,7 @@ from limbeck.tasks.run_config import (
     FromTeacher,
     NamedRecipe,
     OutputFolder,
+    PoolingName,
     RateSearch,
     RunSettings,
     Seeds,
@@ -74,6 +75,8 @@ class Teacher(_Section):
     """Train it on the labelled rows first."""
     recipe: Trained = ClassifierRecipe(name="fine_tune")
     """How: any recipe without a teacher. Another than ``fine_tune`` needs no `fine_tune` section."""
+    pooling: PoolingName = "auto"
+    """How the classifier of an encoder that is trained so reads the states of a text's tokens."""
     api: ChatEndpoint | None = None
     """An OpenAI-compatible API, asked with `prompt`."""
     prompt: LabelPrompt | None = None
@@ -120,6 +123,8 @@ class Teacher(_Section):
             raise ValueError(f"give exactly one of model, api, labels_from (given: {', '.join(given) or 'none'})")
         if self.fine_tune is not None and not self.is_classifier:
             raise ValueError("fine_tune is for a teacher with a classifier's model; labels and prompts are final")
+        if self.fine_tune is None and self.pooling != "auto":
+            raise ValueError("pooling is for a teacher with fine_tune; a trained one is read as it was trained")
         if self.labels_from is None and self.confidence is not None:
             raise ValueError("confidence needs labels_from, the field with the teacher's label")
         if self.api is not None and self.prompt is None:
@@ -143,6 +148,9 @@ class ClassifierStudent(Student):
     head: Literal["linear", "verbaliser"] = "linear"
     """``linear``: a map from the states of the last layer, trained from scratch. ``verbaliser``: a causal language
     model's probability of each label after a prompt."""
+    pooling: PoolingName = "auto"
+    """How a linear head reads the states of a text's tokens. ``auto``: as the teacher that it is copied from, or as
+    its own model was trained."""
     prompt: LabelPrompt | None = None
     """The prompt around a text with ``head: verbaliser``; default: the teacher's prompt, or the text and a heading."""
 
@@ -152,6 +160,8 @@ class ClassifierStudent(Student):
             raise ValueError("head: verbaliser needs a causal language model with trained weights: give model")
         if self.head == "linear" and self.prompt is not None:
             raise ValueError("prompt needs head: verbaliser; a linear head reads the text as it is")
+        if self.head == "verbaliser" and self.pooling != "auto":
+            raise ValueError("pooling is for head: linear; a verbaliser reads the label's own tokens")
         return self
 
 

@@ -13,7 +13,8 @@ from limbeck.evaluation.speed import measure_speed
 from limbeck.formatting import layers_text, parameters_text
 from limbeck.models.label_scorer import language_model_of
 from limbeck.models.layers import depth
-from limbeck.models.load import hub_name, is_plain_folder, load_weights, save_model
+from limbeck.models.load import hub_name, load_weights, reader_of, save_model
+from limbeck.models.pooled_classifier import write_length_limit
 from limbeck.ranks import device
 from limbeck.recipes.catalogue import recipe_card
 from limbeck.results.record import Results
@@ -49,6 +50,7 @@ def write_student(context: Context, part: Path) -> Exported:
     adapter = _adapter_figures(context)
     merged_for_export(language_model_of(context.student))
     save_model(context.student, context.tokenizer, part)
+    write_length_limit(context.student, part, context.max_length)
     write_json(part / TASK_FILE, task_file(context.config.task, context.rows.labels, context.max_length))
     calibration = calibration_of(context)
     if calibration is not None:
@@ -181,7 +183,7 @@ def model_card(config: RunConfig, results: Results, student: Path) -> str:
     use = classifier_use(
         max_length=max_length,
         pairs=config.task.text_pair is not None,
-        transformers_reads_it=is_plain_folder(student),
+        reader=reader_of(student),
     )
     began_as = hub_name(config.student.begins_as(config.teacher.model))
     return render_card(results, use, began_as)

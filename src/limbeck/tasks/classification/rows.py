@@ -32,6 +32,7 @@ from limbeck.models.problem_type import call_single_label, require_single_label
 from limbeck.tasks.baselines import MAIN, trained
 from limbeck.tasks.classification.config import Data, RunConfig
 from limbeck.tasks.dev_rows import kept_back, require_gold
+from limbeck.tasks.new_student import wanted_pooling
 from limbeck.types import Origin, Rows
 
 __all__ = [
@@ -290,7 +291,10 @@ def start_teacher(config: RunConfig, labels: list[str]) -> tuple[Any, Any]:
     tokenizer = load_tokenizer(teacher.model, trust_remote_code=teacher.trust_remote_code)
     fine_tuned_already = teacher.fine_tune is None
     model = load_classifier(
-        teacher.model, labels=None if fine_tuned_already else labels, trust_remote_code=teacher.trust_remote_code
+        teacher.model,
+        labels=None if fine_tuned_already else labels,
+        pooling=wanted_pooling(teacher.pooling),
+        trust_remote_code=teacher.trust_remote_code,
     )
     call_single_label(model.config)  # a head that is fine-tuned here may have been for another kind
     if fine_tuned_already and model_labels(model) != labels:

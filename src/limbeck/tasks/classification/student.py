@@ -12,7 +12,7 @@ from limbeck.models.padding import share_padding
 from limbeck.models.problem_type import call_single_label, require_single_label
 from limbeck.students.adapters import add_adapter
 from limbeck.tasks.classification.config import RunConfig
-from limbeck.tasks.new_student import new_student
+from limbeck.tasks.new_student import copied_layers, new_student, wanted_pooling
 
 __all__ = ["make_student", "student_prompt"]
 
@@ -36,7 +36,8 @@ def make_student(config: RunConfig, teacher: Any, tokenizer: Any, labels: list[s
     wanted = config.student
     if wanted.head == "verbaliser":
         assert wanted.model is not None
-        model = load_language_model(wanted.model, trust_remote_code=wanted.trust_remote_code)
+        whole = load_language_model(wanted.model, trust_remote_code=wanted.trust_remote_code)
+        model = copied_layers(whole, wanted)
     else:
         model = _with_linear_head(config, teacher, tokenizer, labels)
         call_single_label(model.config)
@@ -63,4 +64,4 @@ def _with_linear_head(config: RunConfig, teacher: Any, tokenizer: Any, labels: l
         own = load_config(section.model, trust_remote_code=section.trust_remote_code)
         if own.num_labels == 1:
             require_single_label(own, f"student.model {section.model}", "Name the encoder that it was made from")
-    return new_student(section, teacher, labels, tokenizer)
+    return new_student(section, teacher, labels, tokenizer, pooling=wanted_pooling(section.pooling))

@@ -18,17 +18,18 @@ from limbeck.errors import ConfigError, ModelError
 from limbeck.evaluation.generation.outputs import SystemOutputs
 from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.language_model import is_encoder_decoder
-from limbeck.models.layers import depth, layer_list, shapes
+from limbeck.models.layers import layer_list, shapes
 from limbeck.models.load import load_language_model, load_tokenizer
 from limbeck.models.vllm_engine import require_vllm
 from limbeck.models.vocabulary import align_vocabularies
-from limbeck.numerics.layer_maps import choose_layers
 from limbeck.ranks import is_main
 from limbeck.sequences.rollouts import Rollouts
-from limbeck.students.initialise import copies_note, language_model_from_config, student_from_layers
+from limbeck.students.initialise import copies_note, language_model_from_config
 from limbeck.tasks.baselines import all_stages
 from limbeck.tasks.generation.config import TextRunConfig
 from limbeck.tasks.generation.rows import TextRows, decoder_start, encode_texts, text_limit
+from limbeck.tasks.new_student import copied_layers
+from limbeck.tasks.run_config import Student
 from limbeck.types import Needs, Progress
 
 __all__ = ["Context", "set_up"]
@@ -188,14 +189,9 @@ def _writing_student(config: TextRunConfig, teacher: Any, tokenizer: Any, seed: 
     torch.manual_seed(seed)
     student = config.student
     if student.from_teacher is not None:
-        layers = choose_layers(
-            student.from_teacher.layers, teacher_layers=depth(teacher), keep=student.from_teacher.keep
-        )
-        copied = student_from_layers(teacher, layers)
-        copied.generation_config = copy.deepcopy(teacher.generation_config)
-        return copied
+        return _copied(teacher, student)
     if student.model is not None:
-        return load_language_model(student.model, trust_remote_code=student.trust_remote_code)
+        return _copied(load_language_model(student.model, trust_remote_code=student.trust_remote_code), student)
     assert student.config is not None
     rows = _token_rows(tokenizer) if teacher is None else int(teacher.get_input_embeddings().weight.shape[0])
     made = language_model_from_config(student.config, tokenizer=tokenizer, rows=rows)
@@ -204,6 +200,12 @@ def _writing_student(config: TextRunConfig, teacher: Any, tokenizer: Any, seed: 
         made.config.decoder_start_token_id = decoder_start(teacher)
         made.generation_config.decoder_start_token_id = decoder_start(teacher)
     return made
+
+
+def _copied(model: Any, student: Student) -> Any:
+    copied = copied_layers(model, student)
+    copied.generation_config = copy.deepcopy(model.generation_config)
+    return copied
 
 
 def _token_rows(tokenizer: Any) -> int:
