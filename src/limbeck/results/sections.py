@@ -20,6 +20,8 @@ __all__ = [
     "ConfusionMatrix",
     "Disagreement",
     "Disagreements",
+    "Ensemble",
+    "EnsembleMember",
     "Forgetting",
     "Gate",
     "Harness",
@@ -261,9 +263,9 @@ class TeacherLabels(Record):
     kind: Literal["teacher_labels"] = "teacher_labels"
     source: str
     """A description of the teacher in a few words."""
-    route: Literal["column", "local", "log_probs", "samples"]
+    route: Literal["column", "local", "log_probs", "samples", "ensemble"]
     """Where its probabilities come from: a column of the rows, a causal model's scores, an API's log-probabilities,
-    or repeated answers."""
+    repeated answers, or the members of an ensemble."""
     calibration: list[str]
     """What was done to the probabilities, in order."""
     train_rows: int
@@ -271,6 +273,37 @@ class TeacherLabels(Record):
     test_rows: int
     flags: dict[str, int]
     """Training rows with each flag, by its name."""
+
+
+class EnsembleMember(Record):
+    """A member of an ensemble teacher."""
+
+    title: str
+    weight: float
+    """Its share of the ensemble; the weights sum to 1."""
+    right: float | None
+    """Accuracy on the held-out rows that it answers; None: none of them has a gold label."""
+    right_out_of_fold: float | None
+    """Share of the labels it was compared on that it gives, each by a model that did not learn the row; None for a
+    field that was compared with nothing."""
+    seconds: float
+    """Time to train it, all folds together."""
+
+
+class Ensemble(Record):
+    """The members of a cross-fitted teacher, and how they are combined."""
+
+    kind: Literal["ensemble"] = "ensemble"
+    members: list[EnsembleMember]
+    folds: int
+    learned_rows: int
+    """Training rows with a label that the members learned."""
+    labels: Literal["gold", "teacher"]
+    """Labels that the weights were fitted on: gold ones, or those of a field."""
+    fitted_rows: int
+    """Rows that the weights were fitted on."""
+    temperature: float | None
+    """Of the weighted mean; None: not fitted."""
 
 
 class Calibration(Record):
@@ -386,6 +419,7 @@ Section = Annotated[
     | Gate
     | Adapter
     | TeacherLabels
+    | Ensemble
     | Calibration
     | SystemCosts
     | Search

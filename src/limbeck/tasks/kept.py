@@ -20,6 +20,7 @@ from limbeck.types import Progress
 
 __all__ = [
     "MARKS_FILE",
+    "is_kept",
     "kept",
     "kept_array",
     "mark_student",
@@ -54,6 +55,15 @@ def kept(run: Path, name: str, *, make: Callable[[], bytes], read: Callable[[Pat
         write_bytes(path, content)
     wait_for_all()
     return read(path)
+
+
+def is_kept(run: Path, name: str, read: Callable[[Path], object], progress: Progress) -> bool:
+    """Whether a file of a run folder is there and whole; the same in all processes. A damaged file is removed."""
+    path = run / name
+    if is_main() and path.exists() and not _is_whole(run, name, read, progress):
+        path.unlink()
+    wait_for_all()
+    return path.exists()
 
 
 def kept_array(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import limbeck.stages.trainer  # noqa: F401  # a run loads it, so its memory counts
@@ -35,7 +36,7 @@ from limbeck.tasks.memory import MemoryPlan, Phase
 from limbeck.tasks.new_student import copied_layers, wanted_pooling
 from limbeck.types import Shapes
 
-__all__ = ["PlannedRun", "plan_steps"]
+__all__ = ["PlannedMember", "PlannedRun", "plan_steps"]
 
 _GPU_RESERVE_BYTES = 1e9
 _OVERHEAD, _OVERHEAD_OF_ADAPTERS = 0.25, 1.0
@@ -44,6 +45,18 @@ _OVERHEAD, _OVERHEAD_OF_ADAPTERS = 0.25, 1.0
 one."""
 _PREDICTED_ROWS = 64
 _SUGGESTED = Adapter(kind="lora", rank=8)
+
+
+@dataclass(frozen=True)
+class PlannedMember:
+    """A model that is trained before the students, and then only its answers are needed."""
+
+    name: str
+    """Folder or hub name."""
+    training: Training
+    longest: Callable[[Any], int]
+    """Returns the tokens of the longest training row, as read by a model without storage."""
+    trust_remote_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,8 @@ class PlannedRun:
     runs_along: Callable[[Shapes], bool]
     """Whether the teacher is asked at every step, for models of these shapes."""
     head: Head = "rows"
+    members: tuple[PlannedMember, ...] = ()
+    """Models of an ensemble teacher, each trained alone."""
     notes: tuple[str, ...] = ()
     """What the plan leaves out."""
 
@@ -78,6 +93,10 @@ class PlannedRun:
         if (adapter := config.student.adapter) is not None:
             add_adapter(student, adapter.model_copy(update={"kind": "lora"}) if adapter.kind == "qlora" else adapter)
         return _as_trained(student, config.training)
+
+    def make_member(self, member: PlannedMember) -> Any:
+        """Return a member of the teacher, with arbitrary weights."""
+        return _as_trained(self._new(member.name, member.trust_remote_code), member.training)
 
     def _plain(self, section: Any) -> Any:
         if section.model is not None:
@@ -155,6 +174,7 @@ class _Planner:
             bare = Shapes(0, 0, depth(student), width(student))
             self.pair = bare if teacher is None else shapes(teacher, student)
             self.tokens, self.held_out_tokens = run.longest(teacher, student)
+            self.member_tokens = [member.longest(run.make_member(member)) for member in run.members]
         # After the models are built, which loads the libraries that they need.
         self.reserve = (
             MemoryItem("Python and libraries", resident_memory_bytes(), "measured: this process, libraries loaded")
@@ -175,7 +195,16 @@ class _Planner:
             phases.insert(0, Phase("fine-tuning the teacher", [
                 self.reserve, *self._teacher_weights(), *(frozen if device() == "cpu" else []),
                 *self._training(training, teacher, "teacher"), *_overhead(teacher, adapted=False)]))  # fmt: skip
-        return [*phases, self._predicting(config, frozen)]
+        members = [self._member(*one, frozen) for one in zip(self.run.members, self.member_tokens, strict=True)]
+        return [*members, *phases, self._predicting(config, frozen)]
+
+    def _member(self, member: PlannedMember, tokens: int, frozen: list[MemoryItem]) -> Phase:
+        rows, bf16 = self._micro_rows(member.training), member.training.precision == "bf16"
+        found = trace_step(lambda: self.run.make_member(member), rows=rows, tokens=tokens, bf16=bf16)
+        return Phase(f"training the teacher's member {Path(member.name).name}", [
+            self.reserve, *self._first_student(frozen),
+            MemoryItem("member's weights", found.weights_bytes, "4 bytes each"),
+            *self._training(member.training, found, "member", tokens), *_overhead(found, adapted=False)])  # fmt: skip
 
     def _trace(self, make: Callable[[], Any], training: Training) -> StepMemory:
         rows, bf16 = self._micro_rows(training), training.precision == "bf16"
@@ -203,11 +232,13 @@ class _Planner:
             MemoryItem("one matrix in full precision", buffer, "the largest, while it is used"),
         ]
 
-    def _training(self, training: Training, model: StepMemory, who: str) -> list[MemoryItem]:
+    def _training(
+        self, training: Training, model: StepMemory, who: str, tokens: int | None = None
+    ) -> list[MemoryItem]:
         moments, each = (2, "two moments") if training.optim == "adamw" else (1, "momentum")
         rows = self._micro_rows(training)
         states = f"{each} of 4 bytes x {model.trainable:,} trained"
-        traced = f"{rows} rows of {self.tokens} tokens, traced"
+        traced = f"{rows} rows of {tokens or self.tokens} tokens, traced"
         return [
             MemoryItem(f"{who}'s optimiser", 4.0 * moments * model.trainable, states),
             MemoryItem(f"{who}'s gradients", model.gradients_bytes, f"4 bytes x {model.trainable:,} trained"),

@@ -244,8 +244,8 @@ def test_a_column_without_any_label_is_refused(taught: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"teacher": {}}, "give exactly one of model, api, labels_from"),
-        ({"teacher": {"model": "m", "labels_from": "said"}}, "give exactly one of model, api, labels_from"),
+        ({"teacher": {}}, "give exactly one of model, api, labels_from, ensemble"),
+        ({"teacher": {"model": "m", "labels_from": "said"}}, "give exactly one of model, api, labels_from, ensemble"),
         ({"teacher": {"model": "m", "confidence": "sure"}}, "confidence needs labels_from"),
         (
             {"teacher": {"labels_from": "said", "fine_tune": {"num_train_epochs": 1}}},

@@ -143,3 +143,21 @@ def test_a_quantised_base_is_counted_in_bits(sections: dict[str, Any], monkeypat
     assert found["student's 4-bit weights"] == linear * NF4_BITS / 8
     assert found["one matrix in full precision"] == 4 * 32 * 64
     assert found["student's other weights"] == whole - 4 * linear
+
+
+@pytest.mark.usefixtures("traced_by_rows")
+def test_each_model_of_an_ensemble_has_a_phase_of_its_own(sections: dict[str, Any], encoder_folder: Path) -> None:
+    member = {"model": str(encoder_folder), "training": {"batch_size": 8, "optim": "sgd"}}
+    larger = {"model": str(encoder_folder), "training": {"batch_size": 32}}
+    sections |= {
+        "teacher": {"ensemble": {"members": ["tfidf", member, member, larger]}},
+        "student": {"model": str(encoder_folder)},
+    }
+    plan = plan_memory(checked(sections), available=1e12)
+    title = f"training the teacher's member {encoder_folder.name}"
+    assert [phase.name for phase in plan.phases] == [title, title, "training the student", "predicting"]
+    small, large = ({item.name: item.bytes for item in phase.items} for phase in plan.phases[:2])
+    assert (small["member's activations"], large["member's activations"]) == (8e6, 32e6)
+    assert large["member's optimiser"] == 2 * small["member's optimiser"]
+    assert small["first student"] > 0
+    assert "teacher's weights" not in {item.name for phase in plan.phases for item in phase.items}

@@ -14,6 +14,7 @@ _ROUTES = {
     "local": "a causal model's scores of the labels",
     "log_probs": "the log-probabilities of an API's answers",
     "samples": "the shares of repeated answers",
+    "ensemble": "the weighted mean of its members' probabilities",
 }
 
 

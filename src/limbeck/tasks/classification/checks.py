@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,11 +28,20 @@ from limbeck.students.adapters import adapter_notes, all_parameters, trainable_p
 from limbeck.students.initialise import copies_note
 from limbeck.tasks.baselines import trained
 from limbeck.tasks.classification.calibrate import dev_labels
-from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.config import Ensemble, RunConfig
 from limbeck.tasks.classification.context import set_up
 from limbeck.tasks.classification.dates import date_notes, with_label_dates
+from limbeck.tasks.classification.ensemble.checks import lesson_findings, rows_read
+from limbeck.tasks.classification.ensemble.lesson import lesson_of
+from limbeck.tasks.classification.ensemble.members import load_member, member_title
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
-from limbeck.tasks.classification.label_teacher import LabelTeacher, pilot_without_cost, prompt_rows, unasked_teacher
+from limbeck.tasks.classification.label_teacher import (
+    LabelTeacher,
+    labels_in_column,
+    pilot_without_cost,
+    prompt_rows,
+    unasked_teacher,
+)
 from limbeck.tasks.classification.prompted_teacher import content_free_rows, label_requests, rationale_requests
 from limbeck.tasks.classification.rows import (
     RunRows,
@@ -115,9 +125,9 @@ def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[
 
 def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> list[Finding]:
     """Check a run with a black-box teacher; one with a prompt is not asked yet."""
-    asked = config.teacher.labels_from is None
+    ensemble, column = config.teacher.ensemble, config.teacher.labels_from
     try:
-        instead = unasked_teacher(config, rows) if asked else None
+        instead = unasked_teacher(config, rows) if column is None else None
         context = set_up(config, Path(config.output), rows, progress, instead)
         require_fitting(context)
     except LimbeckError as error:
@@ -127,7 +137,9 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
     findings = [Finding("ok", "layers", f"student {pair.student_layers} x {pair.student_width}")]
     findings += [*_adapter(config, context.student), *_lengths(context.train, context.max_length)]
     with progress.track("student on a sample", 1) as update:
-        if asked:
+        if ensemble is not None:
+            findings += _members(config, rows, ensemble)
+        elif column is None:
             findings += _will_be_asked(config, rows, progress)
         else:
             findings += _given_labels_are_worth_it(context.teacher, rows)
@@ -135,6 +147,33 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
         findings += _few_steps(config, rows, taught)
         findings += _expected_time(config, rows, {"student": (context.student, context.train)}, taught)
         update(1)
+    return findings
+
+
+def _members(config: RunConfig, rows: RunRows, ensemble: Ensemble) -> list[Finding]:
+    """Check what the members of an ensemble learn, and estimate how long that takes; none is trained."""
+    try:
+        lesson = lesson_of(config, rows)
+    except LimbeckError as error:
+        return [Finding("fault", "ensemble", str(error))]
+    findings = lesson_findings(lesson, ensemble, rows.labels)
+    seconds = 0.0
+    for place, member in enumerate(ensemble.members):
+        if member.labels_from is not None:
+            found = _given_labels_are_worth_it(labels_in_column(member.labels_from, rows), rows)
+            findings += [replace(f, level="warning" if f.level == "fault" else f.level) for f in found]
+        if member.training is None:
+            continue
+        limit, seed = member.training.max_length or config.training.max_length, config.seeds[0] + place
+        try:
+            model, _, encoded = load_member(member, lesson.rows, rows.labels, limit=limit, seed=seed)
+        except LimbeckError as error:
+            return [*findings, Finding("fault", "ensemble", f"{member_title(member)}: {error}")]
+        sample = np.random.default_rng(0).permutation(len(lesson.rows))[:_TIMED_ROWS]
+        seconds += _seconds_per_row(model, encoded, sample) * rows_read(lesson, ensemble, member.training)
+    if seconds:
+        words = f"about {_duration(seconds)} on this machine to train them and to answer all rows"
+        findings.append(Finding("note", "ensemble time", words))
     return findings
 
 

@@ -65,8 +65,71 @@ Trained = Annotated[ClassifierRecipe, BeforeValidator(name_alone)]
 """A recipe in a run file: its name, or a section."""
 
 
+def _member(value: Any) -> Any:
+    """Read ``tfidf`` as the member it names, and give a model its training."""
+    if value == "tfidf":
+        return {"tfidf": True}
+    if isinstance(value, dict) and value.get("model") is not None and value.get("training") is None:
+        return {**value, "training": {}}
+    return value
+
+
+class Member(_Section):
+    """A member of an ensemble: exactly one of `tfidf`, `model` and `labels_from`."""
+
+    tfidf: bool = False
+    """TF-IDF and logistic regression; ``tfidf`` alone is short for it."""
+    model: str | None = None
+    """A folder in Hugging Face format or a hub name: a pretrained encoder."""
+    training: Training | None = None
+    """How the model is trained."""
+    labels_from: str | None = None
+    """Field of the rows with another model's label."""
+    confidence: str | None = None
+    """Field with its confidence, from 0 to 1; default: certain."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Only for models whose authors you trust."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Member:
+        kinds = {"tfidf": self.tfidf, "model": self.model is not None, "labels_from": self.labels_from is not None}
+        given = [name for name, there in kinds.items() if there]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of tfidf, model, labels_from (given: {', '.join(given) or 'none'})")
+        if self.model is None and self.training is not None:
+            raise ValueError("training is for a member with a model")
+        if self.labels_from is None and self.confidence is not None:
+            raise ValueError("confidence needs labels_from, the field with the label")
+        return self
+
+
+class Ensemble(_Section):
+    """Several models that answer as one. Those that learn are cross-fitted: none answers a row that it learned."""
+
+    members: Annotated[list[Annotated[Member, BeforeValidator(_member)]], Field(min_length=1, max_length=20)]
+    folds: Annotated[int, Field(ge=2, le=20)] = 3
+    """Parts of the rows that are learned. Each member is trained once for each part, on all the others."""
+
+    @property
+    def column(self) -> Member | None:
+        """The member that is a field of the rows, if there is one."""
+        return next((member for member in self.members if member.labels_from is not None), None)
+
+    @model_validator(mode="after")
+    def _members_that_learn(self) -> Ensemble:
+        if sum(member.labels_from is not None for member in self.members) > 1:
+            raise ValueError("members: only one of them can be labels_from")
+        if sum(member.tfidf for member in self.members) > 1:
+            raise ValueError("members: tfidf is there twice, and both would learn the same")
+        if all(member.labels_from is not None for member in self.members):
+            raise ValueError(
+                "members: labels_from alone is no ensemble. Add tfidf or a model, or use teacher.labels_from"
+            )
+        return self
+
+
 class Teacher(_Section):
-    """The teacher: exactly one of `model`, `api` and `labels_from`."""
+    """The teacher: exactly one of `model`, `api`, `labels_from` and `ensemble`."""
 
     model: str | None = None
     """A folder in Hugging Face format or a hub name: a fine-tuned classifier, or a pretrained encoder; with `prompt`
@@ -99,6 +162,8 @@ class Teacher(_Section):
     """Field with the teacher's confidence, from 0 to 1; default: certain."""
     rationale: str | None = None
     """Field of the rows with the teacher's rationale in English, for recipes that learn from it."""
+    ensemble: Ensemble | None = None
+    """Several models, trained on the rows' labels, whose weighted mean is the teacher."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Only for models whose authors you trust."""
 
@@ -116,11 +181,20 @@ class Teacher(_Section):
             return values if named in (finished, finished.model_dump()) else {**values, "fine_tune": {}}
         return values
 
+    @property
+    def label_fields(self) -> dict[str, str | None]:
+        """The fields of the rows with labels of a model, and with its confidence, by the names of their settings."""
+        column = self.ensemble.column if self.ensemble is not None else None
+        where = "" if column is None else "ensemble.members."
+        section = self if column is None else column
+        return {f"{where}labels_from": section.labels_from, f"{where}confidence": section.confidence}
+
     @model_validator(mode="after")
     def _one_kind(self) -> Teacher:
-        given = [name for name in ("model", "api", "labels_from") if getattr(self, name) is not None]
+        kinds = ("model", "api", "labels_from", "ensemble")
+        given = [name for name in kinds if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of model, api, labels_from (given: {', '.join(given) or 'none'})")
+            raise ValueError(f"give exactly one of {', '.join(kinds)} (given: {', '.join(given) or 'none'})")
         if self.fine_tune is not None and not self.is_classifier:
             raise ValueError("fine_tune is for a teacher with a classifier's model; labels and prompts are final")
         if self.fine_tune is None and self.pooling != "auto":
@@ -131,6 +205,8 @@ class Teacher(_Section):
             raise ValueError("api needs a prompt, which asks the teacher for a label")
         if self.labels_from is not None and self.prompt is not None:
             raise ValueError("prompt is for a teacher that is asked; with labels_from the rows hold its answers")
+        if self.ensemble is not None and self.prompt is not None:
+            raise ValueError("prompt is for a teacher that is asked; an ensemble reads the texts as they are")
         if self.calibration and self.prompt is None:
             raise ValueError("calibration is for a teacher with a prompt")
         if self.journal is not None and self.api is None:
@@ -246,10 +322,9 @@ def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
     teacher, student, states = config.teacher, config.student, (Capability.HIDDEN_STATES, Capability.FIRST_STATES)
     others = "Use a recipe on class probabilities (kd; anon without hidden_weight), or another teacher"
     if teacher.model is None:
+        kind = next(name for name in ("api", "labels_from", "ensemble") if getattr(teacher, name) is not None)
         for state in states:
-            yield Lack(
-                state, f"teacher.{'api' if teacher.api is not None else 'labels_from'} gives labels only", others
-            )
+            yield Lack(state, f"teacher.{kind} gives labels only", others)
     if teacher.prompt is not None:
         yield Lack(Capability.FIRST_STATES, "a model with teacher.prompt has none", others)
     if teacher.rationale is not None:

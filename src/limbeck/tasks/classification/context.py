@@ -24,6 +24,7 @@ from limbeck.results.record import StageCost
 from limbeck.stages.stage import Stage
 from limbeck.students.initialise import copies_note
 from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.ensemble.teacher import make_ensemble_teacher
 from limbeck.tasks.classification.label_teacher import (
     LabelTeacher,
     PromptedModel,
@@ -163,10 +164,13 @@ def set_up(
         loaded = load_prompted_model(config) if _reads_states(config) else None
         if loaded is not None:
             _require_same_prompts(config, student, rows.train, train, loaded, limit)
+        if label_teacher is None and config.teacher.ensemble is not None:
+            label_teacher = make_ensemble_teacher(config, rows, folder, progress)
         labels = label_teacher or make_label_teacher(config, rows, folder, progress, loaded)
         if loaded is not None:
             labels = replace(labels, states=TeacherStates(loaded.model))
         context = Context(config, folder, rows, progress, labels, tokenizer, limit, train, test, student)
+        context.costs.update(labels.costs)
         if (
             isinstance(student, LabelScorer)
             and student.verbaliser.explains

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +15,8 @@ from limbeck.data.prompts.label_prompt import check_prompt
 from limbeck.errors import DataError, TeacherError
 from limbeck.models.load import load_language_model, load_tokenizer
 from limbeck.ranks import device, is_main, wait_for_all
+from limbeck.results.record import StageCost
+from limbeck.results.sections import Ensemble
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.pilot import MOST_UNREADABLE, ONE_ANSWER, Worth, given_by, try_first, worth_of
 from limbeck.tasks.classification.prompted_teacher import chat_label_probs, local_label_probs
@@ -37,6 +39,7 @@ __all__ = [
     "PromptedModel",
     "is_readable",
     "label_teacher_warnings",
+    "labels_in_column",
     "load_prompted_model",
     "make_label_teacher",
     "open_journal",
@@ -60,6 +63,10 @@ class LabelTeacher:
     test: LabelProbs
     states: TeacherStates | None = None
     """Its hidden states, if a recipe reads them."""
+    ensemble: Ensemble | None = None
+    """Its members, if it is an ensemble."""
+    costs: Mapping[str, StageCost] = field(default_factory=dict)
+    """What they cost, by their places in the run folder."""
 
     def signals(self) -> StoredTeacher:
         """Return the log-probabilities of the training rows as a teacher's logits, and its hidden states if any."""
@@ -103,7 +110,7 @@ def make_label_teacher(
     """
     teacher = config.teacher
     if teacher.labels_from is not None:
-        return _from_column(teacher.labels_from, rows)
+        return labels_in_column(teacher.labels_from, rows)
     assert teacher.prompt is not None
     asked = f"asked with the prompt {teacher.prompt.hash[:12]}"
     if teacher.api is not None:
@@ -170,14 +177,14 @@ def worth_of_labels(teacher: LabelTeacher, rows: RunRows) -> Worth | None:
 
 
 def unasked_teacher(config: RunConfig, rows: RunRows) -> LabelTeacher:
-    """Return a prompted teacher that has not been asked: all labels equally likely. For checks before a run.
+    """Return a teacher that has no answers yet: all labels equally likely. For checks before a run.
 
     Raises:
         ConfigError: its prompt does not fit the rows.
     """
     prompt = config.teacher.prompt
-    assert prompt is not None
-    check_prompt(prompt, rows.labels, _fields(config))
+    if prompt is not None:
+        check_prompt(prompt, rows.labels, _fields(config))
     train, test = (
         LabelProbs(even, even, np.ones(len(part), dtype=np.bool_), (frozenset(),) * len(part), "local")
         for part in (rows.train, rows.test)
@@ -212,7 +219,8 @@ _Ask = Callable[[list[dict[str, str]], str, float | None], LabelProbs]
 may have no label, if not the usual one."""
 
 
-def _from_column(column: str, rows: RunRows) -> LabelTeacher:
+def labels_in_column(column: str, rows: RunRows) -> LabelTeacher:
+    """Return the labels that a model left in the rows. Raises `DataError` if no training row has one."""
     train, test = (_from_rows(part, rows.labels) for part in (rows.train, rows.test))
     if not train.kept_N.any():
         raise DataError(

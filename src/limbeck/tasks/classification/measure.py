@@ -93,6 +93,7 @@ def compare_systems(context: Context, planned: Sequence[System], exported: Expor
     sections: list[Section | None] = [
         _speed_section(systems, speeds),
         _teacher_labels(context.teacher) if isinstance(context.teacher, LabelTeacher) else None,
+        context.teacher.ensemble if isinstance(context.teacher, LabelTeacher) else None,
         exported.adapter,
         exported.calibration,
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from limbeck.data.encode import token_limit
@@ -9,12 +10,12 @@ from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError
 from limbeck.models.load import load_tokenizer
 from limbeck.tasks.baselines import all_stages
-from limbeck.tasks.classification.config import RunConfig
-from limbeck.tasks.classification.rows import read_rows, require_labels
+from limbeck.tasks.classification.config import Member, RunConfig
+from limbeck.tasks.classification.rows import RunRows, read_rows, require_labels
 from limbeck.tasks.classification.signals import teacher_runs_along
 from limbeck.tasks.memory import MemoryPlan
 from limbeck.tasks.new_student import student_tokenizer
-from limbeck.tasks.step_plan import PlannedRun, plan_steps
+from limbeck.tasks.step_plan import PlannedMember, PlannedRun, plan_steps
 
 __all__ = ["plan_memory"]
 
@@ -55,6 +56,28 @@ def plan_memory(config: RunConfig, *, available: float | None = None) -> MemoryP
         held_out=len(rows.test),
         longest=longest,
         runs_along=lambda pair: teacher_runs_along(all_stages(config.recipes()), pair, **sizes),
+        members=tuple(_members(config, rows)),
         notes=(_PROMPTED,) if section.prompt is not None and section.model is not None else (),
     )
     return plan_steps(run, available)
+
+
+def _members(config: RunConfig, rows: RunRows) -> Iterator[PlannedMember]:
+    """Yield the models of an ensemble teacher; equal ones need the same memory and are planned once."""
+    ensemble = config.teacher.ensemble
+    found = [] if ensemble is None else [member for member in ensemble.members if member.model is not None]
+    for member in {member.model_dump_json(): member for member in found}.values():
+        yield _planned(config, member, rows)
+
+
+def _planned(config: RunConfig, member: Member, rows: RunRows) -> PlannedMember:
+    assert member.model is not None
+    assert member.training is not None
+    wanted = member.training.max_length or config.training.max_length
+
+    def longest(model: Any) -> int:
+        tokenizer = load_tokenizer(str(member.model), trust_remote_code=member.trust_remote_code)
+        encoded = encode_for(model, rows.train, tokenizer, token_limit(tokenizer, model, wanted))
+        return int(encoded.lengths.max())
+
+    return PlannedMember(member.model, member.training, longest, member.trust_remote_code)

@@ -86,6 +86,8 @@ def advice_for(config: RunConfig) -> str:
     teacher, labels = config.teacher, ", ".join(f"{label}: ..." for label in (config.task.labels or ["NAME"])[:2])
     if teacher.labels_from is not None:
         return "Check that teacher.labels_from is the right field, or label the rows with another model or prompt."
+    if teacher.ensemble is not None:
+        return "Label more rows, or give other members (teacher.ensemble)."
     if teacher.prompt is None:
         return (
             "Check that it was trained for this task and that task.labels are in the order of its logits, or "

@@ -90,12 +90,13 @@ def read_rows(config: RunConfig, folder: Path | None = None) -> RunRows:
         DataError, ModelError: as the checks find.
     """
     known = _known_labels(config)
+    teacher_label, teacher_confidence = config.teacher.label_fields.values()
     fields = Fields(
         text=config.task.text,
         text_pair=config.task.text_pair,
         label=config.task.label,
-        teacher_label=config.teacher.labels_from,
-        teacher_confidence=config.teacher.confidence,
+        teacher_label=teacher_label,
+        teacher_confidence=teacher_confidence,
         teacher_rationale=config.teacher.rationale,
     )
     train = _load(config.data, "train", fields, known, folder)
@@ -134,8 +135,7 @@ def read_rows(config: RunConfig, folder: Path | None = None) -> RunRows:
 
 def _require_teacher_fields(config: RunConfig, columns: Sequence[str]) -> None:
     """Refuse a field of the teacher that no training row has. Raises `DataError`."""
-    for name in ("labels_from", "confidence", "rationale"):
-        field = getattr(config.teacher, name)
+    for name, field in {**config.teacher.label_fields, "rationale": config.teacher.rationale}.items():
         if field is not None and field not in columns:
             raise DataError(f"teacher.{name}: no training row has the field '{field}'; {near_misses(field, columns)}")
 

@@ -1,9 +1,9 @@
 """A teacher's label probabilities for every row, and their origin.
 
-Four routes lead here: labels that are already on disk (`from_columns`), scores of a local causal model
+Five routes lead here: labels that are already on disk (`from_columns`), scores of a local causal model
 (`limbeck.teachers.labels.local`), log-probabilities of option letters from an API (`from_log_probs`), and repeated
-samples of text (`from_samples`). `LabelProbs.how` tells which one was used, and `LabelProbs.steps` the calibration
-afterwards (`limbeck.teachers.labels.calibration`).
+samples of text (`from_samples`), and the weighted mean of several models. `LabelProbs.how` tells which one was used,
+and `LabelProbs.steps` the calibration afterwards (`limbeck.teachers.labels.calibration`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
     "letters",
 ]
 
-Route = Literal["column", "local", "log_probs", "samples"]
+Route = Literal["column", "local", "log_probs", "samples", "ensemble"]
 
 MOST_UNREADABLE = 0.02
 """Above this share of answers without a label, the prompt is at fault, not the rows."""

@@ -1,0 +1,42 @@
+"""The members of an ensemble teacher."""
+
+from __future__ import annotations
+
+from limbeck.formatting import ABSENT, count_text, duration_text, share_text
+from limbeck.report.block import Block, Cell, Column, Row, Table
+from limbeck.results.record import Results
+from limbeck.results.sections import Ensemble, EnsembleMember
+
+__all__ = ["render"]
+
+
+def render(section: Ensemble, results: Results) -> Block:
+    """Show each member with its weight, its accuracy and what it took."""
+    gold = section.labels == "gold"
+    compared = "gold labels, out of fold" if gold else "labels learned, out of fold"
+    columns = [
+        Column("Member", kind="words"),
+        Column("Weight"),
+        Column("Accuracy", "held-out rows"),
+        Column("Agreement" if not gold else "Accuracy", compared),
+        Column("Time", "all folds"),
+    ]
+    table = Table("Members of the teacher", columns, [_row(member) for member in section.members], brief=True)
+    return Block("The teacher's members", _lead(section), tables=[table])
+
+
+def _row(member: EnsembleMember) -> Row:
+    shares = [ABSENT if one is None else share_text(one) for one in (member.right, member.right_out_of_fold)]
+    time = duration_text(member.seconds) if member.seconds else ABSENT
+    return Row([Cell(member.title), Cell(f"{member.weight:.2f}"), *map(Cell, shares), Cell(time)])
+
+
+def _lead(section: Ensemble) -> str:
+    labels = "gold labels" if section.labels == "gold" else "the labels of a field, which no gold label confirms"
+    mean = "" if section.temperature is None else f", and the mean a temperature of {section.temperature:.2f}"
+    return (
+        f"The members learned {count_text(section.learned_rows)} training rows in {section.folds} folds: each was "
+        "trained on all folds but one and answered the fold left out, so that none answers a row that it learned. "
+        f"The weights of their mean were fitted on these answers to {count_text(section.fitted_rows)} rows with "
+        f"{labels}{mean}."
+    )

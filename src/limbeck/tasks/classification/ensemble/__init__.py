@@ -1,0 +1,1 @@
+"""The cross-fitted ensemble: a teacher whose members learn the rows' labels, and answer no row that they learned."""

@@ -1,0 +1,36 @@
+"""What can be said about an ensemble before any of its members is trained."""
+
+from __future__ import annotations
+
+from limbeck.numerics.cross_fitting import answered_rows, learned_rows, smallest_class
+from limbeck.stages.stage import Training
+from limbeck.tasks.classification.config import Ensemble
+from limbeck.tasks.classification.ensemble.lesson import Lesson
+from limbeck.tasks.finding import Finding
+
+__all__ = ["lesson_findings", "rows_read"]
+
+
+def lesson_findings(lesson: Lesson, ensemble: Ensemble, labels: list[str]) -> list[Finding]:
+    """Return findings on the rows that members learn: how many, and whether the folds share out every label."""
+    learned, gold, folds = int((lesson.class_N >= 0).sum()), int(lesson.gold_N.sum()), ensemble.folds
+    words = f"{len(ensemble.members)} members learn {learned} rows ({gold} with a gold label) in {folds} folds"
+    if lesson.judged_by == "teacher":
+        words += ". No training row has a gold label, so their weights follow another model's labels"
+    findings = [Finding("ok", "ensemble", words)]
+    keys = list(zip(lesson.rows.text, lesson.rows.text_pair or lesson.rows.text, strict=True))
+    rarest, different = smallest_class(lesson.class_N, keys)
+    if different < folds:
+        words = f"'{labels[rarest]}' has {different} different labelled rows, fewer than the {folds} folds"
+        words += ": no member that answers its row has seen one" if different == 1 else ""
+        findings.append(Finding("warning", "folds", f"{words}. Label more rows, or use fewer folds"))
+    return findings
+
+
+def rows_read(lesson: Lesson, ensemble: Ensemble, training: Training) -> int:
+    """Return how many rows the models of a member read in all folds; a row that is trained on counts three times."""
+    read = 0
+    for fold in range(ensemble.folds):
+        steps = training.total_steps(len(learned_rows(lesson.class_N, lesson.fold_N, fold)))
+        read += 3 * steps * training.batch_size + len(answered_rows(lesson.fold_N, fold))
+    return read

@@ -1,0 +1,82 @@
+"""What the members of an ensemble learn, and which rows each of them may answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.errors import ConfigError
+from limbeck.numerics.cross_fitting import stratified_folds
+from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.rows import RunRows
+from limbeck.types import UNLABELLED, Rows
+
+__all__ = ["Lesson", "lesson_of"]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The rows of a run in one list, the training rows first: what is learned of them, and in which fold they are."""
+
+    rows: Rows
+    train_rows: int
+    """How many of them are training rows; the others are held out, and never learned."""
+    class_N: NDArray[np.int64]
+    """Label id of each row that is learned; below 0: it is not."""
+    gold_N: NDArray[np.bool_]
+    """Whether that is a gold label."""
+    fold_N: NDArray[np.int64]
+    """Fold of each row; -1: all models of a member answer it."""
+    classes: int
+
+    @property
+    def judged_by(self) -> Literal["gold", "teacher"]:
+        """The labels that members are compared on: gold ones, or those of a field if none is gold."""
+        return "gold" if self.gold_N.any() else "teacher"
+
+    @property
+    def wanted_N(self) -> NDArray[np.int64]:
+        """The labels that members are compared on; below 0: none."""
+        return np.where(self.gold_N, self.class_N, UNLABELLED) if self.judged_by == "gold" else self.class_N
+
+
+def lesson_of(config: RunConfig, rows: RunRows) -> Lesson:
+    """Return what the members learn: the gold label of a training row, or else the label of a member's field.
+
+    Raises:
+        ConfigError: no row is labelled, or fewer different ones than there are folds.
+    """
+    ensemble = config.teacher.ensemble
+    assert ensemble is not None
+    joined = _joined(rows.train, rows.test)
+    class_N = np.full(len(joined), UNLABELLED, dtype=np.int64)
+    index = {label: place for place, label in enumerate(rows.labels)}
+    for row, label in enumerate(rows.train.teacher_label or []):
+        class_N[row] = UNLABELLED if label is None else index[label]
+    gold_N = np.zeros(len(joined), dtype=np.bool_)
+    gold_N[: len(rows.train)] = rows.train_labels >= 0
+    class_N[gold_N] = rows.train_labels[rows.train_labels >= 0]
+    keys = list(zip(joined.text, joined.text_pair or joined.text, strict=True))
+    different = len({keys[row] for row in np.flatnonzero(class_N >= 0).tolist()})
+    if different < ensemble.folds:
+        column = f" or in field '{ensemble.column.labels_from}'" if ensemble.column is not None else ""
+        raise ConfigError(
+            f"teacher.ensemble: its members learn labelled rows in {ensemble.folds} folds, but {different} different "
+            f"training rows have a label in field '{config.task.label}'{column}. Label more rows"
+            + ("" if column else ", or add a member with labels_from")
+        )
+    fold_N = stratified_folds(class_N, keys, ensemble.folds, seed=config.seeds[0])
+    return Lesson(joined, len(rows.train), class_N, gold_N, fold_N, len(rows.labels))
+
+
+def _joined(train: Rows, test: Rows) -> Rows:
+    pairs = None if train.text_pair is None or test.text_pair is None else [*train.text_pair, *test.text_pair]
+    return Rows(
+        text=[*train.text, *test.text],
+        text_pair=pairs,
+        label=[*train.label, *test.label],
+        origin=[*train.origin, *test.origin],
+    )

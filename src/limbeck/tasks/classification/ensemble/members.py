@@ -1,0 +1,240 @@
+"""One member of an ensemble: trained on all folds but one, it answers the fold left out and the rows of no fold."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.data.encode import Encoded, token_limit
+from limbeck.data.prompts.scored import encode_for
+from limbeck.evaluation.predict import predict_logits, softmax
+from limbeck.models.bag_of_words import fit_bag_of_words
+from limbeck.models.layers import depth, width
+from limbeck.models.load import load_classifier, load_tokenizer
+from limbeck.models.padding import padding_of
+from limbeck.models.problem_type import call_single_label
+from limbeck.numerics.cross_fitting import answered_rows, learned_rows
+from limbeck.numerics.memory import peak_memory_bytes
+from limbeck.ranks import device, is_main
+from limbeck.recipes.fine_tune import fine_tune
+from limbeck.results.record import StageCost
+from limbeck.sequences.fixed import FixedSequences
+from limbeck.stages.pipeline import StageRun, run_stage
+from limbeck.tasks.baselines import TEACHER
+from limbeck.tasks.classification.config import Member, RunConfig
+from limbeck.tasks.classification.ensemble.lesson import Lesson
+from limbeck.tasks.kept import is_kept, kept
+from limbeck.types import Batch, Progress, Rows, Shapes
+
+__all__ = ["FOLDER", "Kept", "LoadedMember", "Work", "answers_of", "load_member", "member_names", "member_title"]
+
+FOLDER = "teacher_ensemble"
+"""In the run folder: the answers of each member's model of each fold."""
+
+
+class Kept(NamedTuple):
+    """The answers of a member's model of one fold, in the order of its rows, and its cost."""
+
+    probs: NDArray[np.float32]
+    cost: StageCost
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all members share."""
+
+    config: RunConfig
+    labels: list[str]
+    lesson: Lesson
+    folder: Path
+    """The run folder."""
+    progress: Progress
+
+
+class LoadedMember(NamedTuple):
+    """An untrained model, its tokenizer, and rows as it reads them."""
+
+    model: Any
+    tokenizer: Any
+    encoded: Encoded
+
+
+def member_title(member: Member) -> str:
+    """Return what people call a member."""
+    if member.model is not None:
+        return Path(member.model).name
+    return "TF-IDF" if member.tfidf else f"labels in the field '{member.labels_from}'"
+
+
+def member_names(members: list[Member]) -> list[str]:
+    """Return the members' names in folders and logs.
+
+    >>> member_names([Member(tfidf=True), Member(model="org/encoder", training={})])
+    ['01-tfidf', '02-encoder']
+    """
+    words = ["tfidf" if m.tfidf else m.labels_from or Path(str(m.model)).name for m in members]
+    return [f"{place:02d}-{re.sub(r'[^A-Za-z0-9._]+', '-', word)}" for place, word in enumerate(words, start=1)]
+
+
+def load_member(member: Member, rows: Rows, labels: list[str], *, limit: int | None, seed: int) -> LoadedMember:
+    """Load a member's pretrained encoder with a new head, the same for the same seed, and encode the rows for it.
+
+    Raises:
+        ModelError: it cannot be loaded, or cannot read the rows.
+    """
+    import torch
+
+    torch.manual_seed(seed)
+    assert member.model is not None
+    tokenizer = load_tokenizer(member.model, trust_remote_code=member.trust_remote_code)
+    model = load_classifier(member.model, labels=labels, trust_remote_code=member.trust_remote_code)
+    call_single_label(model.config)
+    padding_of(model, tokenizer)
+    return LoadedMember(model, tokenizer, encode_for(model, rows, tokenizer, token_limit(tokenizer, model, limit)))
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A member's model of one fold."""
+
+    member: Member
+    name: str
+    title: str
+    fold: int
+    """The fold it leaves out, from 0."""
+    seed: int
+    learned: NDArray[np.int64]
+    """Rows that it learns."""
+    answered: NDArray[np.int64]
+    """Rows that it answers."""
+
+
+def answers_of(work: Work, place: int, fold: int) -> Kept:
+    """Return the answers of a member's model of one fold to its `answered_rows`; once given, they are kept.
+
+    Args:
+        work: shared by all members.
+        place: the member's, from 0.
+        fold: the fold that the model leaves out, from 0.
+    """
+    one = _model(work, place, fold)
+    if one.member.tfidf:
+        return _kept(work, one, lambda: _bag_of_words(work, one))
+    trained = None if is_kept(work.folder, _file(one), _read, work.progress) else _train(work, one)
+
+    def answer() -> Kept:
+        assert trained is not None
+        model, encoded, cost = trained
+        with work.progress.track(f"{one.title}, answers", len(one.answered)) as update:
+            return Kept(softmax(predict_logits(model, encoded, one.answered, update=update)).astype(np.float32), cost)
+
+    found = _kept(work, one, answer)
+    if is_main():
+        shutil.rmtree(work.folder / FOLDER / one.name, ignore_errors=True)  # its weights are no longer needed
+    return found
+
+
+def _model(work: Work, place: int, fold: int) -> _Model:
+    ensemble, lesson = work.config.teacher.ensemble, work.lesson
+    assert ensemble is not None
+    member = ensemble.members[place]
+    return _Model(
+        member=member,
+        name=f"{member_names(ensemble.members)[place]}-fold{fold + 1}",
+        title=f"teacher: {member_title(member)}, fold {fold + 1} of {ensemble.folds}",
+        fold=fold,
+        seed=work.config.seeds[0] + place,  # so that a model that is a member twice is trained in two ways
+        learned=learned_rows(lesson.class_N, lesson.fold_N, fold),
+        answered=answered_rows(lesson.fold_N, fold),
+    )
+
+
+def _file(one: _Model) -> str:
+    return f"{FOLDER}/{one.name}.npz"
+
+
+def _kept(work: Work, one: _Model, make: Callable[[], Kept]) -> Kept:
+    def content() -> bytes:
+        found, buffer = make(), io.BytesIO()
+        np.savez(buffer, probs=found.probs, cost=np.array(json.dumps(found.cost.model_dump())))
+        return buffer.getvalue()
+
+    return kept(work.folder, _file(one), make=content, read=_read, progress=work.progress)
+
+
+def _read(path: Path) -> Kept:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Kept(arrays["probs"], StageCost.model_validate(json.loads(str(arrays["cost"]))))
+    except (OSError, KeyError, BadZipFile) as error:
+        raise ValueError(f"it cannot be read: {error}") from error
+
+
+def _bag_of_words(work: Work, one: _Model) -> Kept:
+    lesson, started = work.lesson, time.perf_counter()
+    with work.progress.track(one.title, 2) as update:
+        rows = lesson.rows.take(one.learned.tolist())
+        fitted = fit_bag_of_words(rows.text, rows.text_pair, np.eye(lesson.classes)[lesson.class_N[one.learned]])
+        update(1)
+        rows = lesson.rows.take(one.answered.tolist())
+        probs = fitted.probs(rows.text, rows.text_pair).astype(np.float32)
+        update(1)
+    cost = StageCost(
+        stage=one.name,
+        system=TEACHER,
+        seed=work.config.seeds[0],
+        seconds=time.perf_counter() - started,
+        steps=0,
+        rows_seen=len(one.learned),
+        tokens_seen=0,
+        peak_memory_bytes=peak_memory_bytes(),
+    )
+    return Kept(probs, cost)
+
+
+def _train(work: Work, one: _Model) -> tuple[Any, Encoded, StageCost]:
+    """Return a trained model, the rows encoded for it, and its cost; what an earlier start began is finished."""
+    config, lesson, training = work.config, work.lesson, one.member.training
+    assert training is not None
+    limit = training.max_length or config.training.max_length
+    model, tokenizer, encoded = load_member(one.member, lesson.rows, work.labels, limit=limit, seed=one.seed)
+    model.to(device())
+    (stage,) = fine_tune().stages
+    steps = training.total_steps(len(one.learned))
+    run = StageRun(
+        folder=work.folder / FOLDER / one.name,
+        log=work.folder / "log.jsonl",
+        system=TEACHER,
+        seed=config.seeds[0],
+        training=training,
+        sequences=FixedSequences(one.learned, encoded.lengths, training.batch_size, steps, one.seed),
+        make_batch=_batch_maker(encoded, lesson.class_N),
+        progress=work.progress,
+        title=one.title,
+        tokenizer=tokenizer,
+        shapes=Shapes(0, 0, depth(model), width(model)),
+        stage=one.name,
+    )
+    return model, encoded, run_stage(stage, run, model)
+
+
+def _batch_maker(encoded: Encoded, class_N: NDArray[np.int64]) -> Callable[[NDArray[np.int64]], Batch]:
+    import torch
+
+    def make_batch(rows: NDArray[np.int64]) -> Batch:
+        picked = np.asarray(rows)
+        labels_B, rows_B = torch.from_numpy(class_N[picked]), torch.from_numpy(picked)
+        return {"student": encoded.batch(picked), "labels_B": labels_B, "rows_B": rows_B}
+
+    return make_batch

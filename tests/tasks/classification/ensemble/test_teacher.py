@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.tasks.classification.ensemble.conftest import FOLDS, read, write
+
+from limbeck.models.bag_of_words import fit_bag_of_words
+from limbeck.runs.config import run_config
+from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.ensemble import members as members_module
+from limbeck.tasks.classification.ensemble.teacher import make_ensemble_teacher
+from limbeck.tasks.classification.label_teacher import LabelTeacher
+from limbeck.tasks.classification.rows import read_rows
+from limbeck.types import SilentProgress
+
+
+def teacher_of(sections: dict[str, Any]) -> LabelTeacher:
+    config = run_config(sections)
+    assert isinstance(config, RunConfig)
+    return make_ensemble_teacher(config, read_rows(config), Path(sections["output"]), SilentProgress())
+
+
+class Memory:
+    """A member that is sure of the first class for what it learned, and of the second for all else."""
+
+    def __init__(self, texts: Sequence[str], pairs: object, probs_NC: NDArray[Any]) -> None:
+        self.learned, self.classes = set(texts), probs_NC.shape[1]
+
+    def probs(self, texts: Sequence[str], pairs: object) -> NDArray[np.float64]:
+        known: NDArray[np.float64] = np.eye(self.classes)[[0 if text in self.learned else 1 for text in texts]]
+        return known
+
+
+def test_no_row_is_answered_by_a_model_that_learned_it_or_a_copy(
+    few: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members_module, "fit_bag_of_words", Memory)
+    train, test = read(few["data"]["train"]), read(few["data"]["test"])
+    again = [{"text": row["text"]} for row in train[:5]]
+    few["data"] = {
+        "train": write(tmp_path / "again.jsonl", [*train, *again]),
+        "test": write(tmp_path / "leak.jsonl", [*test, *train[:4]]),
+    }
+    few["teacher"]["ensemble"]["members"] = ["tfidf"]
+    found = teacher_of(few)
+    assert (found.train.probs_NC.argmax(axis=1) == 1).all()
+    assert (found.test.probs_NC.argmax(axis=1) == 1).all()
+
+
+def test_each_model_is_fitted_once(few: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = []
+
+    def count(*arguments: Any) -> Any:
+        fitted.append(len(arguments[0]))
+        return fit_bag_of_words(*arguments)
+
+    monkeypatch.setattr(members_module, "fit_bag_of_words", count)
+    few["teacher"]["ensemble"]["members"] = ["tfidf", {"labels_from": "said"}]
+    first = teacher_of(few)
+    assert len(fitted) == FOLDS
+    assert sum(fitted) == (FOLDS - 1) * len(first.train)
+    kept = Path(few["output"]) / "teacher_ensemble"
+    assert {file.name for file in kept.iterdir()} == {f"01-tfidf-fold{fold + 1}.npz" for fold in range(FOLDS)}
+    again = teacher_of(few)
+    assert len(fitted) == FOLDS
+    assert (again.train.probs_NC == first.train.probs_NC).all()
+    (kept / "01-tfidf-fold1.npz").write_bytes(b"damaged")
+    mended = teacher_of(few)
+    assert len(fitted) == FOLDS + 1
+    assert (mended.train.probs_NC == first.train.probs_NC).all()
+
+
+def test_what_is_told_of_the_members(without_gold: dict[str, Any]) -> None:
+    found = teacher_of(without_gold)
+    told = found.ensemble
+    assert told is not None
+    assert told.labels == "teacher"
+    assert told.temperature is None
+    assert told.learned_rows == told.fitted_rows == len(found.train)
+    words, column = told.members
+    assert column.title == "labels in the field 'said'"
+    assert column.weight == words.weight == pytest.approx(0.5)
+    assert column.right == pytest.approx(0.8, abs=0.03)
+    assert column.right_out_of_fold is None
+    assert words.right_out_of_fold is not None
+    assert 0 < words.seconds == pytest.approx(sum(cost.seconds for cost in found.costs.values()))
+    assert column.seconds == 0
+    assert len(found.costs) == FOLDS
+
+
+def test_gold_labels_make_the_ensemble_better_than_the_field(few: dict[str, Any]) -> None:
+    few["teacher"]["ensemble"]["members"] = ["tfidf", {"labels_from": "said"}]
+    found = teacher_of(few)
+    gold = read_rows(run_config(few)).test_labels  # type: ignore[arg-type]
+    assert (found.test.probs_NC.argmax(axis=1) == gold).mean() > 0.82
+    assert found.train.how == "ensemble"
+    assert found.train.count()["members_disagree"] > 0
