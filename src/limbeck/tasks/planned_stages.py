@@ -10,7 +10,13 @@ from limbeck.stages.pipeline import stage_title
 from limbeck.stages.stage import Stage
 from limbeck.tasks.task import PlannedStage, System
 
-__all__ = ["planned_stages"]
+__all__ = ["planned_stages", "split_budget"]
+
+
+def split_budget(stages: Sequence[Stage], total: int) -> list[int]:
+    """Return the optimiser steps of each stage by its share; they add up to `total` times the sum of the shares."""
+    ends = [round(total * sum(stage.share for stage in stages[: place + 1])) for place in range(len(stages))]
+    return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def planned_stages(
@@ -27,11 +33,10 @@ def planned_stages(
         number: of the first stage's folder.
     """
     of_teacher = system.role == "teacher"
-    ends = [round(total * sum(stage.share for stage in stages[: i + 1])) for i in range(len(stages))]
-    for index, (stage, start, end) in enumerate(zip(stages, [0, *ends], ends, strict=False), start=number):
+    for index, (stage, steps) in enumerate(zip(stages, split_budget(stages, total), strict=True), start=number):
         yield PlannedStage(
             stage,
-            steps=end - start,
+            steps=steps,
             folder=f"{index:02d}-{system.name}-{stage.name}-seed{seed}",
             training=config.teacher.fine_tune if of_teacher else config.training,
             title=stage_title(stage, in_prose(system.title), None if of_teacher or len(config.seeds) == 1 else seed),

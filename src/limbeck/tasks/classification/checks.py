@@ -170,7 +170,7 @@ def _members(config: RunConfig, rows: RunRows, ensemble: Ensemble) -> list[Findi
         except LimbeckError as error:
             return [*findings, Finding("fault", "ensemble", f"{member_title(member)}: {error}")]
         sample = np.random.default_rng(0).permutation(len(lesson.rows))[:_TIMED_ROWS]
-        seconds += _seconds_per_row(model, encoded, sample) * rows_read(lesson, ensemble, member.training)
+        seconds += _seconds_per_row(model, encoded, sample) * rows_read(lesson, ensemble, member)
     if seconds:
         words = f"about {_duration(seconds)} on this machine to train them and to answer all rows"
         findings.append(Finding("note", "ensemble time", words))

@@ -81,7 +81,9 @@ class Member(_Section):
     """TF-IDF and logistic regression; ``tfidf`` alone is short for it."""
     model: str | None = None
     """A folder in Hugging Face format or a hub name: a pretrained encoder."""
-    training: Training | None = None
+    recipe: Trained = ClassifierRecipe(name="fine_tune")
+    """How the model learns the labels: any recipe without a teacher."""
+    training: ClassifierTraining | None = None
     """How the model is trained."""
     labels_from: str | None = None
     """Field of the rows with another model's label."""
@@ -96,8 +98,8 @@ class Member(_Section):
         given = [name for name, there in kinds.items() if there]
         if len(given) != 1:
             raise ValueError(f"give exactly one of tfidf, model, labels_from (given: {', '.join(given) or 'none'})")
-        if self.model is None and self.training is not None:
-            raise ValueError("training is for a member with a model")
+        if self.model is None and (self.training is not None or self.recipe.name != "fine_tune"):
+            raise ValueError("recipe and training are for a member with a model")
         if self.labels_from is None and self.confidence is not None:
             raise ValueError("confidence needs labels_from, the field with the label")
         return self
@@ -284,23 +286,35 @@ class RunConfig(RunSettings):
 
 
 def _with_teacher_recipe(config: RunConfig) -> RunConfig:
-    """Spell out the arguments of the teacher's recipe.
+    """Spell out the arguments of the teacher's recipe, or of its members'.
 
     Raises:
-        ConfigError: the recipe is wrong, or needs a teacher itself.
+        ConfigError: a recipe is wrong, or needs a teacher itself.
     """
-    named = config.teacher.recipe
+    teacher, ensemble = config.teacher, config.teacher.ensemble
+    changes: dict[str, Any] = {"recipe": _alone(teacher.recipe, "teacher.recipe")}
+    if ensemble is not None:
+        members = [
+            member.model_copy(update={"recipe": _alone(member.recipe, f"teacher.ensemble.members.{place}.recipe")})
+            for place, member in enumerate(ensemble.members)
+        ]
+        changes["ensemble"] = ensemble.model_copy(update={"members": members})
+    return config.model_copy(update={"teacher": teacher.model_copy(update=changes)})
+
+
+def _alone(named: ClassifierRecipe, where: str) -> ClassifierRecipe:
+    """Return a teacher's recipe with its arguments spelled out. Raises `ConfigError` if it needs a teacher."""
     try:
         plain = named.build().plain
     except ConfigError as error:
-        raise ConfigError(f"teacher.recipe: {error}") from error
+        raise ConfigError(f"{where}: {error}") from error
     if not plain:
         alone = [name for name in recipes_for(named.kind) if build_recipe(name, {}, named.kind).plain]
         raise ConfigError(
-            f"teacher.recipe: '{named.name}' needs a teacher or its texts, and this is the teacher. Recipes without "
+            f"{where}: '{named.name}' needs a teacher or its texts, and this is the teacher. Recipes without "
             f"one: {', '.join(alone)}"
         )
-    return config.model_copy(update={"teacher": config.teacher.model_copy(update={"recipe": named.with_defaults()})})
+    return named.with_defaults()
 
 
 def _described(config: RunConfig) -> RunConfig:

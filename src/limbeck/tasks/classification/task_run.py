@@ -24,18 +24,15 @@ from limbeck.losses.term import needs_of
 from limbeck.models.load import frozen_fingerprint
 from limbeck.ranks import device
 from limbeck.results.record import Results, StageCost
-from limbeck.sequences.class_pairs import ClassPairs, ClassPairSequences
 from limbeck.sequences.curriculum import Curriculum, CurriculumSequences, difficulty, nested_parts
-from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages.pipeline import StageRun
-from limbeck.stages.stage import Stage
 from limbeck.students.adapters import all_parameters
 from limbeck.tasks.baselines import MAIN, STUDENT_INIT, TEACHER, system_of, trained
 from limbeck.tasks.classification.calibrate import fit_on_dev_rows
-from limbeck.tasks.classification.config import ClassifierRecipe, ClassifierTraining
 from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.tasks.classification.measure import Exported, compare_systems, write_student
+from limbeck.tasks.classification.recipe_stages import given_sequences, recipe_stages
 from limbeck.tasks.classification.rows import budget_steps
 from limbeck.tasks.classification.signals import keeps_signals, teacher_signals
 from limbeck.tasks.classification.student import make_student
@@ -44,7 +41,7 @@ from limbeck.tasks.record import described
 from limbeck.tasks.task import Part, PlannedStage, System, predicting
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher
-from limbeck.types import Progress, Sequences
+from limbeck.types import Progress
 
 __all__ = ["ClassifierRun"]
 
@@ -89,7 +86,7 @@ class ClassifierRun:
             # The folders of a baseline do not depend on the other baselines.
             number = first if name == MAIN else first + len(self.config.recipe.build().stages)
             system = system_of(name, recipe, self.config.recipe)
-            stages = self._stages(recipe, self.context.student, self.config.training)
+            stages = recipe_stages(recipe, self.context.student, self.config.training)
             planned = planned_stages(self.config, system, stages, total, seed=seed, number=number)
             found.append(replace(system, stages=tuple(planned)))
         return found
@@ -98,18 +95,8 @@ class ClassifierRun:
         training = self.config.teacher.fine_tune
         if isinstance(self.context.teacher, ModelTeacher) and training is not None:
             steps = training.total_steps(self.context.rows.labelled)
-            stages = self._stages(self.config.teacher.recipe, self.context.teacher.model, training)
+            stages = recipe_stages(self.config.teacher.recipe, self.context.teacher.model, training)
             yield from planned_stages(self.config, system, stages, steps, seed=seed, number=1)
-
-    def _stages(self, named: ClassifierRecipe, model: Any, training: ClassifierTraining) -> tuple[Stage, ...]:
-        """Return the stages of a recipe; the first one that trains a new head fits it before, if the run says so."""
-        stages = named.build().stages
-        new = training.fit_head and getattr(model, "head_is_new", False)
-        if not new or any(stage.fit_head for stage in stages):
-            return stages
-        trains_head = [needs.labels or needs.logits for needs in (needs_of(stage.terms) for stage in stages)]
-        first = trains_head.index(True) if any(trains_head) else -1
-        return tuple(replace(stage, fit_head=place == first) for place, stage in enumerate(stages))
 
     def parts(self, system: System, seed: int) -> list[Part]:
         """Return a part for each stage, one for the held-out rows, and the teacher's for the training rows."""
@@ -149,13 +136,11 @@ class ClassifierRun:
             if system.role == "teacher":
                 encoded, tokenizer = context.teacher.train, context.teacher.tokenizer
         rows = context.stage_rows(stage, taught=any(needs_of(p.stage.terms).teacher for p in system.stages))
-        plan = (encoded.lengths, planned.training.batch_size, planned.steps, seed)
-        sequences: Sequences = FixedSequences(rows, *plan)
-        if isinstance(stage.source, ClassPairs):
-            sequences = ClassPairSequences(rows, context.rows.train_labels, *plan, stage.source.negatives)
-        elif isinstance(stage.source, Curriculum):
+        size, steps, labels = planned.training.batch_size, planned.steps, context.rows.train_labels
+        sequences = given_sequences(stage, rows, labels, encoded.lengths, batch_size=size, steps=steps, seed=seed)
+        if isinstance(stage.source, Curriculum):
             parts = self._nested(stage.source, rows, model, f"{system.name}-seed{seed}")
-            sequences = CurriculumSequences(parts, *plan)
+            sequences = CurriculumSequences(parts, encoded.lengths, size, steps, seed)
         return StageRun(
             folder=context.folder / "stages" / planned.folder,
             log=context.folder / "log.jsonl",

@@ -51,6 +51,7 @@ def test_too_few_labels_and_a_model_that_is_not_there_are_faults(few: dict[str, 
     assert found.message.startswith("nothing: ")
     few["teacher"]["ensemble"] = {"members": ["tfidf"], "folds": 20}
     gold = [row for row in read(few["data"]["train"]) if "label" in row]
+    few["task"] = {"labels": sorted({row["label"] for row in gold})}
     few["data"]["train"] = write(tmp_path / "few.jsonl", gold[:: len(gold) // 8][:8])
     assert "in 20 folds, but 8 different training rows" in findings(few)["ensemble"].message
 

@@ -45,7 +45,7 @@ def test_an_ensemble_reads_as_it_was_written_out() -> None:
         ({"members": ["tfidf"], "folds": 1}, "folds"),
         ({"members": [{}]}, r"give exactly one of tfidf, model, labels_from \(given: none\)"),
         ({"members": [{"model": "m", "labels_from": "f"}]}, r"\(given: model, labels_from\)"),
-        ({"members": [{"tfidf": True, "training": {}}]}, "training is for a member with a model"),
+        ({"members": [{"tfidf": True, "training": {}}]}, "recipe and training are for a member with a model"),
         ({"members": [{"model": "m", "confidence": "f"}]}, "confidence needs labels_from"),
         ({"members": ["tfidf", "tfidf"]}, "tfidf is there twice"),
         ({"members": ["tfidf", {"labels_from": "a"}, {"labels_from": "b"}]}, "only one of them can be labels_from"),
@@ -56,6 +56,14 @@ def test_an_ensemble_reads_as_it_was_written_out() -> None:
 def test_ensembles_that_cannot_be(ensemble: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         checked(ensemble)
+
+
+def test_the_recipe_of_a_member_is_spelled_out_and_needs_no_teacher() -> None:
+    ensemble = checked({"members": [{"model": "m", "recipe": "setfit"}]}).teacher.ensemble
+    assert ensemble is not None
+    assert ensemble.members[0].recipe.arguments["loss"] == "cosine"
+    with pytest.raises(ConfigError, match=r"teacher\.ensemble\.members\.1\.recipe: 'kd' needs a teacher or its texts"):
+        checked({"members": ["tfidf", {"model": "m", "recipe": "kd"}]})
 
 
 def test_an_ensemble_is_no_other_teacher_too() -> None:

@@ -100,3 +100,28 @@ def test_gold_labels_make_the_ensemble_better_than_the_field(few: dict[str, Any]
     assert (found.test.probs_NC.argmax(axis=1) == gold).mean() > 0.82
     assert found.train.how == "ensemble"
     assert found.train.count()["members_disagree"] > 0
+
+
+@pytest.mark.parametrize("recipe", ["linear_probe", "setfit"])
+def test_a_model_learns_by_any_recipe_without_a_teacher(few: dict[str, Any], recipe: str) -> None:
+    model = few["teacher"]["ensemble"]["members"][1] | {"recipe": recipe}
+    few["teacher"]["ensemble"]["members"] = [model]
+    found = teacher_of(few)
+    stages = {"linear_probe": ["linear_probe"], "setfit": ["contrastive", "linear_probe"]}[recipe]
+    name = f"01-{Path(model['model']).name}"
+    expected = [f"{name}-fold{fold}-{stage}" for fold in (1, 2) for stage in stages]
+    assert [cost.stage for cost in found.costs.values()] == expected
+    assert list(found.costs) == [f"teacher_ensemble/{stage}" for stage in expected]
+    assert found.ensemble is not None
+    assert found.ensemble.members[0].right_out_of_fold > 0.3  # type: ignore[operator]
+    assert [cost.steps for cost in found.costs.values()] == [6 if s.endswith("contrastive") else 0 for s in expected]
+
+
+def test_a_model_that_is_a_member_twice_is_trained_in_two_ways(few: dict[str, Any]) -> None:
+    model = few["teacher"]["ensemble"]["members"][1]
+    few["teacher"]["ensemble"]["members"] = [model, model]
+    teacher_of(few)
+    kept = Path(few["output"]) / "teacher_ensemble"
+    first, second = (np.load(file)["probs"] for file in sorted(kept.glob("*-fold1.npz")))
+    assert first.shape == second.shape
+    assert not np.allclose(first, second)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from limbeck.numerics.cross_fitting import answered_rows, learned_rows, smallest_class
-from limbeck.stages.stage import Training
-from limbeck.tasks.classification.config import Ensemble
+from limbeck.tasks.classification.config import Ensemble, Member
 from limbeck.tasks.classification.ensemble.lesson import Lesson
 from limbeck.tasks.finding import Finding
+from limbeck.tasks.planned_stages import split_budget
 
 __all__ = ["lesson_findings", "rows_read"]
 
@@ -27,10 +27,13 @@ def lesson_findings(lesson: Lesson, ensemble: Ensemble, labels: list[str]) -> li
     return findings
 
 
-def rows_read(lesson: Lesson, ensemble: Ensemble, training: Training) -> int:
+def rows_read(lesson: Lesson, ensemble: Ensemble, member: Member) -> int:
     """Return how many rows the models of a member read in all folds; a row that is trained on counts three times."""
-    read = 0
+    stages, training, read = member.recipe.build().stages, member.training, 0
+    assert training is not None
+    fits_head = training.fit_head or any(stage.fit_head for stage in stages)
     for fold in range(ensemble.folds):
-        steps = training.total_steps(len(learned_rows(lesson.class_N, lesson.fold_N, fold)))
-        read += 3 * steps * training.batch_size + len(answered_rows(lesson.fold_N, fold))
+        learned = len(learned_rows(lesson.class_N, lesson.fold_N, fold))
+        steps = sum(split_budget(stages, training.total_steps(learned)))
+        read += 3 * steps * training.batch_size + fits_head * learned + len(answered_rows(lesson.fold_N, fold))
     return read

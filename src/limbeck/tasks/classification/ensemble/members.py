@@ -27,14 +27,15 @@ from limbeck.models.problem_type import call_single_label
 from limbeck.numerics.cross_fitting import answered_rows, learned_rows
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import device, is_main
-from limbeck.recipes.fine_tune import fine_tune
 from limbeck.results.record import StageCost
-from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages.pipeline import StageRun, run_stage
+from limbeck.stages.stage import Stage
 from limbeck.tasks.baselines import TEACHER
 from limbeck.tasks.classification.config import Member, RunConfig
 from limbeck.tasks.classification.ensemble.lesson import Lesson
+from limbeck.tasks.classification.recipe_stages import given_sequences, recipe_stages
 from limbeck.tasks.kept import is_kept, kept
+from limbeck.tasks.planned_stages import split_budget
 from limbeck.types import Batch, Progress, Rows, Shapes
 
 __all__ = ["FOLDER", "Kept", "LoadedMember", "Work", "answers_of", "load_member", "member_names", "member_title"]
@@ -44,10 +45,10 @@ FOLDER = "teacher_ensemble"
 
 
 class Kept(NamedTuple):
-    """The answers of a member's model of one fold, in the order of its rows, and its cost."""
+    """The answers of a member's model of one fold, in the order of its rows, and what they cost."""
 
     probs: NDArray[np.float32]
-    cost: StageCost
+    costs: list[StageCost]
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,10 @@ def answers_of(work: Work, place: int, fold: int) -> Kept:
 
     def answer() -> Kept:
         assert trained is not None
-        model, encoded, cost = trained
+        model, encoded, costs = trained
         with work.progress.track(f"{one.title}, answers", len(one.answered)) as update:
-            return Kept(softmax(predict_logits(model, encoded, one.answered, update=update)).astype(np.float32), cost)
+            probs = softmax(predict_logits(model, encoded, one.answered, update=update))
+        return Kept(probs.astype(np.float32), costs)
 
     found = _kept(work, one, answer)
     if is_main():
@@ -167,7 +169,7 @@ def _file(one: _Model) -> str:
 def _kept(work: Work, one: _Model, make: Callable[[], Kept]) -> Kept:
     def content() -> bytes:
         found, buffer = make(), io.BytesIO()
-        np.savez(buffer, probs=found.probs, cost=np.array(json.dumps(found.cost.model_dump())))
+        np.savez(buffer, probs=found.probs, costs=np.array(json.dumps([cost.model_dump() for cost in found.costs])))
         return buffer.getvalue()
 
     return kept(work.folder, _file(one), make=content, read=_read, progress=work.progress)
@@ -176,7 +178,8 @@ def _kept(work: Work, one: _Model, make: Callable[[], Kept]) -> Kept:
 def _read(path: Path) -> Kept:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return Kept(arrays["probs"], StageCost.model_validate(json.loads(str(arrays["cost"]))))
+            costs = [StageCost.model_validate(cost) for cost in json.loads(str(arrays["costs"]))]
+            return Kept(arrays["probs"], costs)
     except (OSError, KeyError, BadZipFile) as error:
         raise ValueError(f"it cannot be read: {error}") from error
 
@@ -200,33 +203,44 @@ def _bag_of_words(work: Work, one: _Model) -> Kept:
         tokens_seen=0,
         peak_memory_bytes=peak_memory_bytes(),
     )
-    return Kept(probs, cost)
+    return Kept(probs, [cost])
 
 
-def _train(work: Work, one: _Model) -> tuple[Any, Encoded, StageCost]:
-    """Return a trained model, the rows encoded for it, and its cost; what an earlier start began is finished."""
-    config, lesson, training = work.config, work.lesson, one.member.training
+def _train(work: Work, one: _Model) -> tuple[Any, Encoded, list[StageCost]]:
+    """Return a trained model, the rows encoded for it, and its costs; what an earlier start began is finished."""
+    member, training = one.member, one.member.training
     assert training is not None
-    limit = training.max_length or config.training.max_length
-    model, tokenizer, encoded = load_member(one.member, lesson.rows, work.labels, limit=limit, seed=one.seed)
-    model.to(device())
-    (stage,) = fine_tune().stages
-    steps = training.total_steps(len(one.learned))
-    run = StageRun(
-        folder=work.folder / FOLDER / one.name,
+    limit = training.max_length or work.config.training.max_length
+    loaded = load_member(member, work.lesson.rows, work.labels, limit=limit, seed=one.seed)
+    model = loaded.model.to(device())
+    stages = recipe_stages(member.recipe, model, training)
+    costs = []
+    for stage, steps in zip(stages, split_budget(stages, training.total_steps(len(one.learned))), strict=True):
+        costs.append(run_stage(stage, _stage_run(work, one, stage, loaded, steps=steps), model))
+    return model, loaded.encoded, costs
+
+
+def _stage_run(work: Work, one: _Model, stage: Stage, loaded: LoadedMember, *, steps: int) -> StageRun:
+    model, tokenizer, encoded = loaded
+    training, label_N = one.member.training, work.lesson.class_N
+    assert training is not None
+    return StageRun(
+        folder=work.folder / FOLDER / one.name / stage.name,
         log=work.folder / "log.jsonl",
         system=TEACHER,
-        seed=config.seeds[0],
+        seed=work.config.seeds[0],
         training=training,
-        sequences=FixedSequences(one.learned, encoded.lengths, training.batch_size, steps, one.seed),
-        make_batch=_batch_maker(encoded, lesson.class_N),
+        sequences=given_sequences(
+            stage, one.learned, label_N, encoded.lengths, batch_size=training.batch_size, steps=steps, seed=one.seed
+        ),
+        make_batch=_batch_maker(encoded, label_N),
         progress=work.progress,
-        title=one.title,
+        title=f"{one.title}: {stage.name}",
         tokenizer=tokenizer,
         shapes=Shapes(0, 0, depth(model), width(model)),
-        stage=one.name,
+        stage=f"{one.name}-{stage.name}",
+        head_rows=one.learned,
     )
-    return model, encoded, run_stage(stage, run, model)
 
 
 def _batch_maker(encoded: Encoded, class_N: NDArray[np.int64]) -> Callable[[NDArray[np.int64]], Batch]:

@@ -58,7 +58,7 @@ def _ask(work: Work, rows: RunRows) -> tuple[Answers, dict[str, StageCost]]:
             answered.append(of_column.kept_N)
             continue
         found = [answers_of(work, place, fold) for fold in range(ensemble.folds)]
-        costs |= {f"{FOLDER}/{one.cost.stage}": one.cost for one in found}
+        costs |= {f"{FOLDER}/{cost.stage}": cost for one in found for cost in one.costs}
         probs.append(cross_fitted([one.probs for one in found], lesson.fold_N))
         answered.append(np.ones(len(lesson.rows), dtype=np.bool_))
     column = None if ensemble.column is None else ensemble.members.index(ensemble.column)
