@@ -51,12 +51,16 @@ _SUGGESTED = Adapter(kind="lora", rank=8)
 class PlannedMember:
     """A model that is trained before the students, and then only its answers are needed."""
 
-    name: str
-    """Folder or hub name."""
-    training: Training
+    section: Any
+    """Of the run file: its ``model``, ``training``, ``pooling``, ``trust_remote_code``."""
     longest: Callable[[Any], int]
     """Returns the tokens of the longest training row, as read by a model without storage."""
-    trust_remote_code: bool = False
+
+    @property
+    def training(self) -> Training:
+        """How it is trained."""
+        training: Training = self.section.training
+        return training
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class PlannedRun:
 
     def make_member(self, member: PlannedMember) -> Any:
         """Return a member of the teacher, with arbitrary weights."""
-        return _as_trained(self._new(member.name, member.trust_remote_code), member.training)
+        return _as_trained(self._new(member.section.model, member.section), member.training)
 
     def _plain(self, section: Any) -> Any:
         if section.model is not None:
@@ -201,7 +205,7 @@ class _Planner:
     def _member(self, member: PlannedMember, tokens: int, frozen: list[MemoryItem]) -> Phase:
         rows, bf16 = self._micro_rows(member.training), member.training.precision == "bf16"
         found = trace_step(lambda: self.run.make_member(member), rows=rows, tokens=tokens, bf16=bf16)
-        return Phase(f"training the teacher's member {Path(member.name).name}", [
+        return Phase(f"training the teacher's member {Path(member.section.model).name}", [
             self.reserve, *self._first_student(frozen),
             MemoryItem("member's weights", found.weights_bytes, "4 bytes each"),
             *self._training(member.training, found, "member", tokens), *_overhead(found, adapted=False)])  # fmt: skip

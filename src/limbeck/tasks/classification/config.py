@@ -85,6 +85,8 @@ class Member(_Section):
     """How the model learns the labels: any recipe without a teacher."""
     training: ClassifierTraining | None = None
     """How the model is trained."""
+    pooling: PoolingName = "auto"
+    """How its head reads the states of a text's tokens."""
     labels_from: str | None = None
     """Field of the rows with another model's label."""
     confidence: str | None = None
@@ -98,8 +100,9 @@ class Member(_Section):
         given = [name for name, there in kinds.items() if there]
         if len(given) != 1:
             raise ValueError(f"give exactly one of tfidf, model, labels_from (given: {', '.join(given) or 'none'})")
-        if self.model is None and (self.training is not None or self.recipe.name != "fine_tune"):
-            raise ValueError("recipe and training are for a member with a model")
+        of_model = self.training is not None or self.recipe.name != "fine_tune" or self.pooling != "auto"
+        if self.model is None and of_model:
+            raise ValueError("recipe, training and pooling are for a member with a model")
         if self.labels_from is None and self.confidence is not None:
             raise ValueError("confidence needs labels_from, the field with the label")
         return self

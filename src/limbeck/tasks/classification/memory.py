@@ -71,7 +71,6 @@ def _members(config: RunConfig, rows: RunRows) -> Iterator[PlannedMember]:
 
 
 def _planned(config: RunConfig, member: Member, rows: RunRows) -> PlannedMember:
-    assert member.model is not None
     assert member.training is not None
     wanted = member.training.max_length or config.training.max_length
 
@@ -80,4 +79,4 @@ def _planned(config: RunConfig, member: Member, rows: RunRows) -> PlannedMember:
         encoded = encode_for(model, rows.train, tokenizer, token_limit(tokenizer, model, wanted))
         return int(encoded.lengths.max())
 
-    return PlannedMember(member.model, member.training, longest, member.trust_remote_code)
+    return PlannedMember(member, longest)

@@ -45,7 +45,7 @@ def test_an_ensemble_reads_as_it_was_written_out() -> None:
         ({"members": ["tfidf"], "folds": 1}, "folds"),
         ({"members": [{}]}, r"give exactly one of tfidf, model, labels_from \(given: none\)"),
         ({"members": [{"model": "m", "labels_from": "f"}]}, r"\(given: model, labels_from\)"),
-        ({"members": [{"tfidf": True, "training": {}}]}, "recipe and training are for a member with a model"),
+        ({"members": [{"tfidf": True, "training": {}}]}, "recipe, training and pooling are for a member with a model"),
         ({"members": [{"model": "m", "confidence": "f"}]}, "confidence needs labels_from"),
         ({"members": ["tfidf", "tfidf"]}, "tfidf is there twice"),
         ({"members": ["tfidf", {"labels_from": "a"}, {"labels_from": "b"}]}, "only one of them can be labels_from"),

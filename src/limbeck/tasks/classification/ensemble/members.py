@@ -35,6 +35,7 @@ from limbeck.tasks.classification.config import Member, RunConfig
 from limbeck.tasks.classification.ensemble.lesson import Lesson
 from limbeck.tasks.classification.recipe_stages import given_sequences, recipe_stages
 from limbeck.tasks.kept import is_kept, kept
+from limbeck.tasks.new_student import wanted_pooling
 from limbeck.tasks.planned_stages import split_budget
 from limbeck.types import Batch, Progress, Rows, Shapes
 
@@ -99,7 +100,12 @@ def load_member(member: Member, rows: Rows, labels: list[str], *, limit: int | N
     torch.manual_seed(seed)
     assert member.model is not None
     tokenizer = load_tokenizer(member.model, trust_remote_code=member.trust_remote_code)
-    model = load_classifier(member.model, labels=labels, trust_remote_code=member.trust_remote_code)
+    model = load_classifier(
+        member.model,
+        labels=labels,
+        pooling=wanted_pooling(member.pooling),
+        trust_remote_code=member.trust_remote_code,
+    )
     call_single_label(model.config)
     padding_of(model, tokenizer)
     return LoadedMember(model, tokenizer, encode_for(model, rows, tokenizer, token_limit(tokenizer, model, limit)))
