@@ -120,6 +120,8 @@ def changed(sections: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
             [ALIGNED],
             [],
         ),
+        (CLASSIFIER, {"speed": False}, [TEACHER, STUDENT, BEFORE, "results.json"], ["results.json"]),
+        (TEXTS, {"speed": False}, [STUDENT, OF_TEACHER, "results.json"], ["results.json"]),
         (LANGUAGES, {"rate": {"per_device_hour": 2, "currency": "EUR"}}, [ENGLISH, ALIGNED, BASELINE], []),
         (LANGUAGES, {"rate": {"per_device_hour": 2, "currency": "EUR"}}, ["results.json"], ["results.json"]),
         (LANGUAGES, {"task.high_resource": ["de"]}, [ENGLISH, ALIGNED], []),
@@ -175,6 +177,11 @@ def test_rows_are_known_by_what_is_in_them(change: dict[str, Any], yields: int, 
     (tmp_path / "results.json").touch()
     (dev,) = changes_of(before, before, rows, rows | {"dev": "3"}, tmp_path)
     assert dev.in_full == "the dev rows have changed (results.json depends on it)"
+    (tmp_path / "predictions").mkdir()
+    for name in ("distilled-seed0-dev.npy", "distilled-seed0.npy"):
+        (tmp_path / "predictions" / name).touch()
+    (dev,) = changes_of(before, before, rows, rows | {"dev": "3"}, tmp_path)
+    assert dev.used_by == ["predictions/distilled-seed0-dev.npy", "results.json"]
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,12 @@ class Speeds(Record):
 
     kind: Literal["speed"] = "speed"
     systems: dict[str, Speed]
+    other_cores: float | None = None
+    """Processor cores that other programs kept busy meanwhile; ``None``: not measured."""
+    cores: int | None = None
+    """Those of the machine."""
+    threads: int | None = None
+    """Those that a model runs in, on a processor."""
 
 
 class Classes(Record):

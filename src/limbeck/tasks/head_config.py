@@ -81,6 +81,8 @@ class HeadRunConfig(RunSettings):
     training: Training = Training()
     search: RateSearch | None = None
     """Search for each system's learning rate first."""
+    speed: bool = True
+    """Measure speed and memory at the end of the run, in a few seconds; else only sizes are known."""
     seeds: Seeds = [0]
     """One student is trained per seed; a test over seeds needs three or more."""
     output: OutputFolder

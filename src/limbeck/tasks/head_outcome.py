@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from limbeck.atomic import write_json
-from limbeck.evaluation.speed import measure_speed
+from limbeck.evaluation.speed import by_system, load_warnings, measure_speed
 from limbeck.formatting import layers_text, parameters_text
 from limbeck.models.layers import depth
 from limbeck.models.load import load_weights, save_model
@@ -15,7 +15,7 @@ from limbeck.ranks import device
 from limbeck.recipes.catalogue import recipe_card
 from limbeck.results.record import Results, StageCost
 from limbeck.results.record import System as Described
-from limbeck.results.sections import Adapter, Section, Speeds
+from limbeck.results.sections import Adapter, Section
 from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_export, trainable_parameters
 from limbeck.tasks.baselines import untrained_warnings
 from limbeck.tasks.head_coder import Array
@@ -58,11 +58,13 @@ def results_of(
     """Return all figures of a run, from the outputs for the held-out rows by system and seed."""
     models = {"student": context.student, **({} if context.teacher is None else {"teacher": context.teacher})}
     speeds = measure_speed(
-        {name: used.model for name, used in models.items()}, {name: used.test.inputs for name, used in models.items()}
+        {name: used.model for name, used in models.items()},
+        {name: used.test.inputs for name, used in models.items()},
+        timed=context.config.speed,
     )
     recorded = [_described(context, system) for system in systems]
     of = {one.name: "teacher" if one.role == "teacher" else "student" for one in recorded}
-    sections: list[Section] = [Speeds(systems={name: speeds[m] for name, m in of.items() if m in speeds})]
+    sections: list[Section] = [by_system(speeds, of)]
     if adapter is not None:
         sections.append(adapter)
     config, recipe, rows = context.config, context.config.recipe.name, context.rows
@@ -82,7 +84,11 @@ def results_of(
         folder=context.folder,
         costs=list(costs),
         sections=sections,
-        warnings=[*rows.warnings, *untrained_warnings(config.recipes(), rows.labelled, "gold answer")],
+        warnings=[
+            *rows.warnings,
+            *untrained_warnings(config.recipes(), rows.labelled, "gold answer"),
+            *load_warnings(speeds),
+        ],
     )
 
 

@@ -56,6 +56,10 @@ SEARCH = (r"search\.learning_rate", r"predictions/(?!(teacher|student_init|sourc
 """A trial of one rate does not depend on the other rates; the choice does."""
 
 
+SPEED = (r"speed$", "")
+"""Whether speed is measured, once everything else is there."""
+
+
 def _listed(rates: Any) -> Any:
     """Read a single rate as a list of one, which `_several` refuses in its own words."""
     return [rates] if isinstance(rates, int | float | str) else rates
@@ -80,7 +84,7 @@ class RateSearch(_Section):
 class RunSettings(_Section):
     """A whole run file. Each kind adds its sections, and those below in the usual order of a file."""
 
-    dependents: ClassVar[Dependents] = ((r"training\.(?!max_length)", STUDENTS), SEARCH)
+    dependents: ClassVar[Dependents] = ((r"training\.(?!max_length)", STUDENTS), SEARCH, SPEED)
 
     has_temperature: ClassVar[bool] = False
     """Whether the student's temperature is fitted on ``data.dev``."""

@@ -12,13 +12,12 @@ from pydantic import BaseModel
 from limbeck.data.encode import Encoded, token_limit
 from limbeck.errors import ModelError
 from limbeck.evaluation.measured import Measured
-from limbeck.evaluation.speed import measure_speed
+from limbeck.evaluation.speed import load_warnings, measure_speed
 from limbeck.models.layers import depth
 from limbeck.models.load import Head, load_classifier, load_tokenizer, model_labels
 from limbeck.models.padding import Padding, padding_of
 from limbeck.ranks import device
 from limbeck.results.record import Results, System
-from limbeck.results.sections import Speeds
 from limbeck.tasks.baselines import MAIN, TEACHER
 from limbeck.tasks.options import Options
 from limbeck.tasks.record import Facts, assemble
@@ -104,4 +103,4 @@ def evaluate_heads(
             outputs[name] = {0: predict(update)}
     speeds = measure_speed({one.name: models[one.title].model for one in systems}, inputs)
     facts = Facts(kind=kind, name=student, recipe="", seeds=[0], rows={"test": rows})
-    return assemble(facts, measure(systems, outputs), sections=[Speeds(systems=speeds)])
+    return assemble(facts, measure(systems, outputs), sections=[speeds], warnings=load_warnings(speeds))

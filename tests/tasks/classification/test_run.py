@@ -49,6 +49,17 @@ def test_a_whole_run_leaves_student_results_and_report(sections: dict[str, Any])
 
 
 @pytest.mark.slow
+def test_speed_can_be_left_out(sections: dict[str, Any], light: None) -> None:
+    results = limbeck.distill(**sections, speed=False)
+    found = section(results, Speeds)
+    assert found.other_cores is None
+    assert set(found.systems) == {"teacher", "student_init", "fine_tune", "distilled"}
+    for speed in found.systems.values():
+        assert speed.parameters > 0
+        assert speed.latency_ms_median is speed.throughput_rows_per_second is speed.peak_memory_bytes is None
+
+
+@pytest.mark.slow
 def test_the_student_is_a_normal_hugging_face_folder(sections: dict[str, Any], light: None) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 

@@ -15,7 +15,7 @@ __all__ = ["writing_speed"]
 _ROWS, _TOKENS = 8, 32
 
 
-def writing_speed(model: Any, encoded: Any, rows: Any) -> Speed:
+def writing_speed(model: Any, encoded: Any, rows: Any, timed: bool = True) -> Speed:
     """Measure a model on the prompts of a few rows.
 
     The speed is ``None`` without prompts, or if the longest leaves no room for an answer.
@@ -24,11 +24,12 @@ def writing_speed(model: Any, encoded: Any, rows: Any) -> Speed:
         model: a language model, on its device.
         encoded: `EncodedSequences` of held-out rows.
         rows: rows whose prompts may be answered.
+        timed: measure the speed; else only sizes.
     """
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         size = sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))
-    prompts = [encoded.prompt_ids(int(row)).tolist() for row in rows[:_ROWS]]
+    prompts = [encoded.prompt_ids(int(row)).tolist() for row in rows[: _ROWS if timed else 0]]
     rate = None
     # The context of a decoder, or what a causal model has left after the longest prompt.
     budget = encoded.max_length - max((len(prompt) for prompt in prompts if encoded.decoder_start is None), default=0)

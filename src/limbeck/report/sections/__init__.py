@@ -21,6 +21,7 @@ from limbeck.report.sections import (
     retention,
     samples,
     search,
+    speed,
     system_costs,
     teacher_labels,
     writing,
@@ -45,7 +46,7 @@ _RENDERERS: dict[str, Callable[[Any, Results], Block]] = {
     "retention": retention.render,
     "samples": samples.render,
     "search": search.render,
-    "speed": lambda section, results: Block(),  # in the headline table
+    "speed": speed.render,
     "system_costs": system_costs.render,
     "teacher_labels": teacher_labels.render,
     "writing": writing.render,

@@ -10,7 +10,7 @@ from limbeck.results.sections import Calibration
 __all__ = ["render"]
 
 _NOT_IN_WEIGHTS = (
-    "transformers' pipeline knows nothing of the temperature, and gives uncalibrated probabilities. "
+    "Other programs, such as transformers' pipeline or Sentence Transformers, know nothing of the temperature. "
     "limbeck calibrate THIS_FOLDER --fold FOLDER writes a copy with the temperature in its weights."
 )
 

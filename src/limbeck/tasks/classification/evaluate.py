@@ -9,10 +9,9 @@ from limbeck.data.tasks import label_ids
 from limbeck.errors import ModelError
 from limbeck.evaluation.classification import Classified, HeldOut, measure_classification
 from limbeck.evaluation.predict import predict_logits
-from limbeck.evaluation.speed import measure_speed
+from limbeck.evaluation.speed import load_warnings, measure_speed
 from limbeck.models.layers import depth
 from limbeck.results.record import Results, Role, System
-from limbeck.results.sections import Speeds
 from limbeck.tasks.classification.predict import Predictor
 from limbeck.tasks.record import Facts, assemble
 from limbeck.types import Progress
@@ -62,4 +61,4 @@ def evaluate(model: str, data: str, *, against: str | None, fields: Fields | Non
         f"No row of {data} has a label, so the accuracy of the model is unknown. --text and --label give the fields."
     )
     warnings = [] if any(label is not None for label in rows.label) else [unlabelled]
-    return assemble(facts, measured, sections=[Speeds(systems=speeds)], warnings=warnings)
+    return assemble(facts, measured, sections=[speeds], warnings=warnings + load_warnings(speeds))

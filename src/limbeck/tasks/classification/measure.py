@@ -9,7 +9,7 @@ from pathlib import Path
 from limbeck.atomic import write_json
 from limbeck.data.look_alikes import look_alike_warnings
 from limbeck.evaluation.classification import Classified, HeldOut, measure_classification
-from limbeck.evaluation.speed import measure_speed
+from limbeck.evaluation.speed import by_system, load_warnings, measure_speed
 from limbeck.formatting import layers_text, parameters_text
 from limbeck.models.label_scorer import language_model_of
 from limbeck.models.layers import depth
@@ -58,13 +58,13 @@ def write_student(context: Context, part: Path) -> Exported:
     return Exported(adapter, calibration)
 
 
-def _speeds(context: Context) -> dict[str, Speed]:
+def _speeds(context: Context) -> Speeds:
     """Measure the student and, alternating with it, the teacher if it is a model."""
     models, encoded = {"student": context.student}, {"student": context.test}
     if isinstance(context.teacher, ModelTeacher):
         models = {"teacher": context.teacher.model, **models}
         encoded = {"teacher": context.teacher.test, **encoded}
-    return measure_speed(models, encoded)
+    return measure_speed(models, encoded, timed=context.config.speed)
 
 
 def compare_systems(context: Context, planned: Sequence[System], exported: Exported, command: str) -> Results:
@@ -74,7 +74,7 @@ def compare_systems(context: Context, planned: Sequence[System], exported: Expor
     context.progress.log("comparing the systems")
     config, rows = context.config, context.rows
     held_out = HeldOut(rows.test, rows.test_labels, rows.labels)
-    systems = [_classified(context, one, speeds) for one in main_last(planned) if one.name in context.logits]
+    systems = [_classified(context, one, speeds.systems) for one in main_last(planned) if one.name in context.logits]
     facts = Facts(
         kind="classification",
         name=Path(config.output).name,
@@ -103,14 +103,14 @@ def compare_systems(context: Context, planned: Sequence[System], exported: Expor
         folder=context.folder,
         costs=list(context.costs.values()),
         sections=[section for section in sections if section is not None],
-        warnings=_warnings(context),
+        warnings=_warnings(context) + load_warnings(speeds),
     )
 
 
-def _speed_section(systems: Sequence[Classified], speeds: dict[str, Speed]) -> Speeds:
+def _speed_section(systems: Sequence[Classified], speeds: Speeds) -> Speeds:
     """Return size and speed by system; all students share the same."""
     of = {one.system.name: "teacher" if one.system.role == "teacher" else "student" for one in systems}
-    return Speeds(systems={name: speeds[model] for name, model in of.items() if model in speeds})
+    return by_system(speeds, of)
 
 
 def _adapter_figures(context: Context) -> Adapter | None:

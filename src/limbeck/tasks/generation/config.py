@@ -14,6 +14,7 @@ from limbeck.stages.stage import Training
 from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
 from limbeck.tasks.run_config import (
     SEARCH,
+    SPEED,
     STUDENTS,
     Data,
     Filling,
@@ -99,6 +100,7 @@ class TextRunConfig(RunSettings):
     dependents = (
         (r"training\.(?!max_length)", STUDENTS),
         SEARCH,
+        SPEED,
         (r"answers\.metrics", ""),
         (r"answers\.", r"predictions/.*\.json|"),
     )
@@ -112,6 +114,8 @@ class TextRunConfig(RunSettings):
     answers: Answers = Answers()
     search: RateSearch | None = None
     """Search for each system's learning rate first."""
+    speed: bool = True
+    """Measure speed and memory at the end of the run, in a few seconds; else only sizes are known."""
     seeds: Seeds = [0]
     """One student is trained per seed; a test over seeds needs three or more."""
     baselines: list[Annotated[WritingRecipe, BeforeValidator(name_alone)]] = [WritingRecipe(name="fine_tune")]

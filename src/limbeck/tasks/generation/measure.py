@@ -56,7 +56,7 @@ def compare_systems(
     config, rows = context.config, context.rows
     models = {"teacher": context.teacher, "student": student}
     speeds = {
-        name: writing_speed(model.to(device()), context.test, context.answered)
+        name: writing_speed(model.to(device()), context.test, context.answered, config.speed)
         for name, model in models.items()
         if model is not None
     }
