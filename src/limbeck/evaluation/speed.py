@@ -69,22 +69,24 @@ def measure_speed(
     size = {name: sum(parameter.numel() for parameter in model.parameters()) for name, model in models.items()}
     if not timed:
         return _only_sizes(models, size, others)
-    answers = {name: partial(_answer, model.eval(), encoded[name]) for name, model in models.items()}
-    seconds = {**answers, **{name: one.answer for name, one in others.items()}}
+    answers: dict[str, Callable[[Rows], object]] = {
+        **{name: partial(_answer, model.eval(), encoded[name]) for name, model in models.items()},
+        **{name: one.answer for name, one in others.items()},
+    }
     rows = np.random.default_rng(0).permutation(len(next(iter(encoded.values())).lengths))
-    for answer in seconds.values():
+    for answer in answers.values():
         answer(rows[:1])  # the first call includes set-up
     meter = LoadMeter()
-    latencies = _rounds(seconds, rows[:_LATENCY_ROWS, None], _LATENCY_SECONDS)
-    batches = _rounds(seconds, np.resize(rows, (_THROUGHPUT_BATCHES, _BATCH_SIZE)), _THROUGHPUT_SECONDS)
+    latencies = _rounds(answers, rows[:_LATENCY_ROWS, None], _LATENCY_SECONDS)
+    batches = _rounds(answers, np.resize(rows, (_THROUGHPUT_BATCHES, _BATCH_SIZE)), _THROUGHPUT_SECONDS)
     load = meter.other_cores()
     with ThreadPoolExecutor() as pool:  # the threads only wait for the new processes
         longest = [int(encoded[name].lengths.max()) for name in models]
         on_disk = dict(zip(models, pool.map(_measure_on_disk, models.values(), longest), strict=True))
-    sizes = {name: (size[name], *on_disk[name]) for name in models}
+    sizes: dict[str, tuple[int, int, int | None]] = {name: (size[name], *on_disk[name]) for name in models}
     sizes |= {name: (one.parameters, one.size_bytes, None) for name, one in others.items()}
     return Speeds(
-        systems={name: _speed(latencies[name], batches[name], *sizes[name]) for name in seconds},
+        systems={name: _speed(latencies[name], batches[name], *sizes[name]) for name in answers},
         other_cores=load,
         cores=os.cpu_count(),
         threads=1 if torch.cuda.is_available() else torch.get_num_threads(),

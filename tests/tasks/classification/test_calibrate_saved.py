@@ -9,13 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import minimize_scalar
 
 from limbeck.data.load import Fields, load_rows
 from limbeck.errors import ConfigError, DataError, ModelError
 from limbeck.evaluation.calibration import expected_calibration_error, reliability_bins
 from limbeck.evaluation.predict import softmax
+from limbeck.models.classifier_head import head_layer
+from limbeck.models.load import load_classifier, load_tokenizer, save_model
 from limbeck.results.figures import Interval
+from limbeck.students.adapters import Adapter, add_adapter, merged_for_export
 from limbeck.tasks.classification.calibrate_saved import Fitted, calibrate, fold
 from limbeck.tasks.classification.evaluate import evaluate
 from limbeck.tasks.classification.predict import Predictor
@@ -139,6 +143,27 @@ def test_a_copy_with_the_temperature_in_its_weights_says_the_same_without_it(stu
     card = (tmp_path / "copy" / "README.md").read_text(encoding="utf-8")
     assert card.startswith("# A card\n")
     assert "The temperature 2.5 is folded into this copy's weights" in card
+
+
+@pytest.mark.parametrize("adapter", [None, Adapter(kind="houlsby", width=4)])
+def test_so_does_a_copy_of_a_student_in_several_files(
+    adapter: Adapter | None, sentence_encoder_folder: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model = load_classifier(str(sentence_encoder_folder), labels=LABELS)
+    torch.nn.init.normal_(head_layer(model).weight)
+    if adapter is not None:
+        add_adapter(model, adapter)
+        merged_for_export(model)
+    save_model(model, load_tokenizer(str(sentence_encoder_folder)), tmp_path / "student")
+    calibrated = Predictor(str(with_temperature(tmp_path / "student", 2.5))).predict(TEXTS)
+    fold(str(tmp_path / "student"), tmp_path / "copy")
+    names = [
+        {str(file.relative_to(tmp_path / one)) for file in (tmp_path / one).rglob("*")} for one in ("student", "copy")
+    ]
+    assert names[0] == names[1]
+    for expected, found in zip(calibrated, Predictor(str(tmp_path / "copy")).predict(TEXTS), strict=True):
+        assert found["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-5)
 
 
 def test_what_cannot_be_folded_is_refused(student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
