@@ -182,6 +182,12 @@ def test_rows_are_known_by_what_is_in_them(change: dict[str, Any], yields: int, 
         (tmp_path / "predictions" / name).touch()
     (dev,) = changes_of(before, before, rows, rows | {"dev": "3"}, tmp_path)
     assert dev.used_by == ["predictions/distilled-seed0-dev.npy", "results.json"]
+    for judged in ({"training.early_stopping": {}}, {"teacher.fine_tune": {"early_stopping": {}}}):
+        config = run_config(changed(CLASSIFIER, judged)).model_dump(mode="json")
+        (dev,) = changes_of(config, config, rows, rows | {"dev": "3"}, tmp_path)
+        assert dev.used_by is None  # weights were chosen by them
+        kept_back = changes_of(before, config, rows, rows, tmp_path)
+        assert {one.used_by for one in kept_back} == {None}
 
 
 @pytest.mark.parametrize(

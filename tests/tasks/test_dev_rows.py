@@ -41,6 +41,13 @@ def test_too_few_labelled_rows(classes: list[Any]) -> None:
         kept_back(classes)
 
 
+def test_early_stopping_can_be_left_out() -> None:
+    with pytest.raises(DataError, match=r"^early_stopping keeps 20 .* or leave early_stopping out$"):
+        kept_back([0] * 30, "early_stopping")
+    with pytest.raises(DataError, match="so early_stopping cannot choose by them"):
+        require_gold([False], "early_stopping")
+
+
 @pytest.mark.parametrize("classes", [[], [None] * 50])
 def test_no_labelled_row(classes: list[Any]) -> None:
     with pytest.raises(DataError, match=r"no training row is labelled\. Check the fields of task, or give data\.dev"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -43,6 +44,8 @@ def fault(tmp_path: Path, text: str) -> str:
         ("warmup_proportion", "training.warmup_ratio"),
         ("fp16", "training.precision: fp16"),
         ("bf16", "training.precision: bf16"),
+        ("eval_steps", "training.early_stopping.eval_steps"),
+        ("load_best_model_at_end", "training.early_stopping"),
         ("output_dir", "output"),
         ("train_file", "data.train"),
         ("model_name_or_path", "student.model"),
@@ -96,3 +99,4 @@ def test_every_word_that_is_said_is_a_key_of_such_a_file(model: type[RunConfig])
             for name in rest:
                 assert name in kind.model_fields, f"{word}: {said}"  # type: ignore[union-attr]
                 kind = kind.model_fields[name].annotation  # type: ignore[union-attr]
+                kind = next((part for part in get_args(kind) if hasattr(part, "model_fields")), kind)

@@ -41,7 +41,8 @@ class Curve(Record):
     system: str
     seed: int
     series: str
-    """`loss`, `term/NAME`, `learning_rate`, and on the training batches `train/accuracy`, `train/agreement`."""
+    """`loss`, `term/NAME`, `learning_rate`, on the training batches `train/accuracy`, `train/agreement`, and on
+    development rows `dev/loss`, `dev/accuracy`."""
     steps: list[int]
     values: list[float]
 

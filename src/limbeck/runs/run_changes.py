@@ -74,7 +74,7 @@ def changes_of(
             yield Change(f"{_as_typed(name, after)} was {_shown(old)}, is {_shown(new)}", _matching(files, there))
     for split, sha in rows_after.items():
         if rows_before.get(split) != sha:
-            temperature_alone = split == "dev" and not after.get("search")  # only this is fitted on them
+            temperature_alone = split == "dev" and not _chooses_on_dev_rows(after)
             files = _OF_DEV_ROWS if temperature_alone else None
             yield Change(f"the {split} rows have changed", _matching(files, there))
 
@@ -129,7 +129,7 @@ def _files_of(
         return _NOTHING
     if name == "main system":
         return _FIGURES
-    if name == "data.dev" and not after.get("search"):
+    if name == "data.dev" and not _chooses_on_dev_rows(after):
         return _OF_DEV_ROWS
     if name in ("seeds", "data.shots"):  # each of these values has its own stages and predictions
         grown = isinstance(old, list) and isinstance(new, list) and all(value in new for value in old)
@@ -147,6 +147,13 @@ def _files_of(
         if re.match(setting_begins, name):
             return re.compile(files + _FIGURES.pattern)
     return None
+
+
+def _chooses_on_dev_rows(values: Mapping[str, Any]) -> bool:
+    """Whether weights depend on the development rows; otherwise only the temperature is fitted on them."""
+    trained = [values.get("training"), (values.get("teacher") or {}).get("fine_tune")]
+    judged = any(isinstance(one, Mapping) and one.get("early_stopping") for one in trained)
+    return bool(values.get("search")) or judged
 
 
 def _learns_rationales(values: Mapping[str, Any]) -> bool:

@@ -17,10 +17,11 @@ from limbeck.atomic import guard_storage, write_json, write_text
 from limbeck.intact import Damage, checksum, open_seal, seal
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import is_main, rank, wait_for_all
+from limbeck.stages.early_stopping import BestWeights
 from limbeck.stages.trainer import DistillTrainer
 from limbeck.types import Update, Writer
 
-__all__ = ["StageCallback", "check_log", "last_whole_checkpoint", "log_mark", "read_log", "step_of"]
+__all__ = ["StageCallback", "best_of", "check_log", "last_whole_checkpoint", "log_mark", "read_log", "step_of"]
 
 _WHOLE = "limbeck.json"
 """Written last into a checkpoint: a checkpoint without it is incomplete and not resumed from."""
@@ -69,6 +70,12 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rsplit("-", 1)[1])
 
 
+def best_of(checkpoint: Path) -> dict[str, Any]:
+    """Return what a whole checkpoint says of the best weights of its step; see `BestWeights.state`."""
+    found: dict[str, Any] = open_seal(checkpoint / _WHOLE, None)["best"]
+    return found
+
+
 def read_log(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a ``log.jsonl``; lines that are cut off or damaged are dropped."""
     lines: list[dict[str, Any]] = []
@@ -112,10 +119,19 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         labels: first fields of each line (stage, system, seed).
         update: moves the progress bar by optimiser steps.
         writer: writer of the stage's texts, if any; its state goes into checkpoints.
+        best: keeps the best weights by development rows, if they are judged.
     """
 
-    def __init__(self, log: Path, labels: dict[str, Any], update: Update, writer: Writer | None = None) -> None:
+    def __init__(
+        self,
+        log: Path,
+        labels: dict[str, Any],
+        update: Update,
+        writer: Writer | None = None,
+        best: BestWeights | None = None,
+    ) -> None:
         self._writer = writer
+        self._best = best
         self._log = log
         self._labels = labels
         self._update = update
@@ -129,7 +145,7 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
 
     def resume(self, checkpoint: Path | None, notify: Callable[[str], None]) -> None:
         """Restore the costs of `checkpoint`, and drop log lines after it; without one, drop all."""
-        step = 0
+        step = -1
         if checkpoint is not None:
             state = open_seal(checkpoint / _WHOLE, None)
             step = int(state["step"])
@@ -137,6 +153,8 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
             check_log(self._log, self._labels, step, state.get("log"), notify)
             self._terms = state["terms"]
             self.gradient_bytes = state.get("gradient_bytes")
+            if self._best is not None:
+                self._best.restore(state["best"])
             if self._writer is not None:
                 self._writer.restore(json.loads((checkpoint / _writer_file()).read_text(encoding="utf-8")))
         kept = [line for line in read_log(self._log) if not _is_of(self._labels, line) or line["step"] <= step]
@@ -162,6 +180,8 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         if self._terms:
             assert self.trainer is not None
             self.trainer.restore_terms(self._terms)
+        if state.global_step == 0:
+            self._judge(state)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         assert self.trainer is not None
@@ -174,6 +194,24 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         assert self.trainer is not None
         self.trainer.end_step()
         self._update(1, self._note)
+        self._judge(state)
+        if self._best is not None and self._best.stops:
+            control.should_training_stop = True
+            control.should_save = False  # a stage that resumes from here would go on
+
+    def _judge(self, state: Any) -> None:
+        """Measure the model on development rows where it is time to, and log what was found."""
+        if self._best is None:
+            return
+        assert self.trainer is not None
+        values = self._best.judge(self.trainer.model.student, state.global_step, state.max_steps)
+        if values and state.is_world_process_zero:
+            self._write({"step": state.global_step, **{f"dev/{name}": value for name, value in values.items()}})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        """Add a line to the log."""
+        with guard_storage(self._log), self._log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**self._labels, **line}) + "\n")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         if not logs or "loss" not in logs or not state.is_world_process_zero:
@@ -181,7 +219,6 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         self._note = f"loss {logs['loss']:.4f}"
         costs = self.costs()
         line = {
-            **self._labels,
             "step": state.global_step,
             **{name: value for name, value in logs.items() if name != "epoch"},
             "tokens_per_second": round(costs["tokens"] / max(costs["seconds"], 1e-9), 1),
@@ -189,8 +226,7 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
             "seconds": round(costs["seconds"], 2),
             "memory_bytes": peak_memory_bytes(),
         }
-        with guard_storage(self._log), self._log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        self._write(line)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         checkpoint = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
@@ -207,4 +243,8 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
                 "gradient_bytes": self.gradient_bytes,
                 "log": log,
             }
+            if self._best is not None:
+                whole["best"] = self._best.state()
             seal(checkpoint / _WHOLE, whole, checkpoint)
+            if self._best is not None:
+                self._best.forget(best_of(one) for one in _checkpoints(checkpoint.parent) if (one / _WHOLE).exists())

@@ -26,6 +26,7 @@ from limbeck.numerics.energy import energy_meter
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import is_main, on_cpus, ranks, require_precision, wait_for_all
 from limbeck.results import StageCost
+from limbeck.stages.early_stopping import BestWeights, Judge
 from limbeck.stages.stage import SGD_MOMENTUM, Stage, Training
 from limbeck.types import Batch, Progress, Sequences, Shapes, Teacher, Writer
 
@@ -63,6 +64,8 @@ class StageRun:
     """The stage's name in the log and the costs; default: its own name."""
     head_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Rows that a stage with `Stage.fit_head` fits the head on."""
+    judge: Judge | None = None
+    """How the model is measured on development rows; ``None``: the stage ends with its last weights."""
 
     def labels(self, stage: Stage) -> dict[str, Any]:
         """Return the first fields of log lines."""
@@ -133,7 +136,7 @@ def _cost(done: Path, model: Path | None) -> tuple[StageCost, str | None]:
 
 
 def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
-    from limbeck.stages.callbacks import StageCallback, last_whole_checkpoint, step_of
+    from limbeck.stages.callbacks import StageCallback, step_of
     from limbeck.stages.trainer import DistillTrainer
 
     if getattr(student, "adapter", None) is None:  # with an adapter they are frozen, whatever the run says
@@ -143,14 +146,15 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
     checkpoints = run.folder / _CHECKPOINTS
     checkpoints.mkdir(parents=True, exist_ok=True)
     meter = energy_meter()
+    best = None if run.judge is None else BestWeights(run.judge, checkpoints)
     with guard_storage(run.folder):
-        checkpoint = last_whole_checkpoint(checkpoints, run.progress.log)
+        checkpoint = _resumes_from(checkpoints, best, run.progress.log)
     seconds = _seconds_of_fit(stage, run, student) if checkpoint is None else 0.0
     if not run.sequences.steps:
         return _cost_of_fit(stage, run, seconds, meter)
     done = step_of(checkpoint) if checkpoint is not None else 0
     with run.progress.track(run.title, run.sequences.steps, done) as update, guard_storage(run.folder):
-        callback = StageCallback(run.log, run.labels(stage), update, run.writer)
+        callback = StageCallback(run.log, run.labels(stage), update, run.writer, best)
         callback.resume(checkpoint, run.progress.log)
         callback.add_seconds(seconds)
         trainer = DistillTrainer(
@@ -167,11 +171,13 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
         _keep_only_our_callbacks(trainer, callback)
         callback.trainer = trainer
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if best is not None:
+        best.load(student)
     costs = callback.costs()
     return StageCost(
         **run.labels(stage),
         seconds=costs["seconds"],
-        steps=run.sequences.steps,
+        steps=trainer.state.global_step,
         rows_seen=costs["rows"],
         tokens_seen=costs["tokens"],
         peak_memory_bytes=peak_memory_bytes(),
@@ -180,6 +186,22 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
         gradient_bytes=callback.gradient_bytes,
         optimiser_bytes=_state_bytes(trainer.optimizer),
     )
+
+
+def _resumes_from(checkpoints: Path, best: BestWeights | None, notify: Callable[[str], None]) -> Path | None:
+    """Return the last whole checkpoint; all are deleted if it lacks the best weights of its step."""
+    from limbeck.stages.callbacks import best_of, last_whole_checkpoint
+
+    checkpoint = last_whole_checkpoint(checkpoints, notify)
+    if checkpoint is None or best is None or best.is_there(best_of(checkpoint)):
+        return checkpoint
+    wait_for_all()  # all have looked
+    if is_main():
+        notify(f"{checkpoints}: the best weights of {checkpoint.name} are damaged. The stage starts again")
+        shutil.rmtree(checkpoints)
+        checkpoints.mkdir()
+    wait_for_all()
+    return None
 
 
 def _seconds_of_fit(stage: Stage, run: StageRun, student: Any) -> float:

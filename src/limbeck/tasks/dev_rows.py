@@ -1,4 +1,4 @@
-"""Development rows of a search that are held out of the training rows."""
+"""Development rows of a search or of early stopping that are held out of the training rows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,21 @@ __all__ = ["dev_count", "kept_back", "require_gold", "search_notes"]
 _SHARE, _LEAST = 0.1, 20
 
 
-def dev_count(labelled: int, spare: int, instead: str) -> int:
+_WITHOUT = {
+    "search": "training.learning_rate in place of search",
+    "early_stopping": "leave early_stopping out",
+}
+"""What to do without development rows, by what reads them."""
+
+
+def dev_count(labelled: int, spare: int, instead: str, reader: str = "search") -> int:
     """Return the number of held-out development rows: a tenth of the labelled rows, at least 20.
 
     Args:
         labelled: training rows with a label.
         spare: rows that may be taken.
         instead: what the user may give if there are too few.
+        reader: what they are for: ``search`` or ``early_stopping``.
 
     Raises:
         DataError: it would be more than half.
@@ -29,20 +37,21 @@ def dev_count(labelled: int, spare: int, instead: str) -> int:
     count = max(_LEAST, round(_SHARE * labelled))
     if count > min(labelled // 2, spare):
         if not labelled:
-            raise DataError(f"search: no training row is labelled. Check the fields of task, or give {instead}")
+            raise DataError(f"{reader}: no training row is labelled. Check the fields of task, or give {instead}")
         raise DataError(
-            f"search keeps {count} labelled training rows back as development rows, and there are {labelled}: give "
-            f"{instead}, or training.learning_rate in place of search"
+            f"{reader} keeps {count} labelled training rows back as development rows, and there are {labelled}: give "
+            f"{instead}, or {_WITHOUT[reader]}"
         )
     return count
 
 
-def kept_back(groups: Sequence[Hashable]) -> list[int]:
+def kept_back(groups: Sequence[Hashable], reader: str = "search") -> list[int]:
     """Return the indices of rows that training does not see, always the same; see `dev_count` for their number.
 
     Args:
         groups: the stratum of each row, such as its class; ``None`` for a row without a label, which is never taken.
             One row of each group is left.
+        reader: as in `dev_count`.
 
     Raises:
         DataError: there are too few.
@@ -52,23 +61,24 @@ def kept_back(groups: Sequence[Hashable]) -> list[int]:
         of_group.setdefault(groups[row], []).append(row)
     of_group.pop(None, None)
     spare = [row for rows in of_group.values() for row in rows[1:]]
-    count = dev_count(sum(map(len, of_group.values())), len(spare), "data.dev, more labelled rows")
+    count = dev_count(sum(map(len, of_group.values())), len(spare), "data.dev, more labelled rows", reader)
     return sorted(spare[place] for place in np.linspace(0, len(spare), count, endpoint=False, dtype=int))
 
 
-def require_gold(labelled: Sequence[bool]) -> None:
+def require_gold(labelled: Sequence[bool], reader: str = "search") -> None:
     """Refuse development rows without any label.
 
     Args:
         labelled: whether each of them has a label.
+        reader: as in `dev_count`.
 
     Raises:
         DataError: none has a label.
     """
     if not any(labelled):
         raise DataError(
-            f"none of the {len(labelled)} rows of data.dev has a label, so search cannot choose by them. Label some, "
-            "or leave data.dev out: then some of the training rows are held out"
+            f"none of the {len(labelled)} rows of data.dev has a label, so {reader} cannot choose by them. Label "
+            "some, or leave data.dev out: then some of the training rows are held out"
         )
 
 

@@ -135,7 +135,7 @@ def read_curves(log: Path, stages: Sequence[StageCost]) -> list[Curve]:
         if (line.get("stage"), line.get("system"), line.get("seed")) not in of_run:
             continue
         for series, value in line.items():
-            shown = series in ("loss", "learning_rate") or series.startswith(("term/", "train/"))
+            shown = series in ("loss", "learning_rate") or series.startswith(("term/", "train/", "dev/"))
             if shown and isinstance(value, int | float):
                 key = (line["stage"], line["system"], line["seed"], series)
                 points.setdefault(key, []).append((line["step"], float(value)))

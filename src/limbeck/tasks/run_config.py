@@ -84,7 +84,11 @@ class RateSearch(_Section):
 class RunSettings(_Section):
     """A whole run file. Each kind adds its sections, and those below in the usual order of a file."""
 
-    dependents: ClassVar[Dependents] = ((r"training\.(?!max_length)", STUDENTS), SEARCH, SPEED)
+    dependents: ClassVar[Dependents] = (
+        (r"training\.(?!max_length|early_stopping$)", STUDENTS),  # which also chooses what is trained on
+        SEARCH,
+        SPEED,
+    )
 
     has_temperature: ClassVar[bool] = False
     """Whether the student's temperature is fitted on ``data.dev``."""
@@ -130,8 +134,9 @@ class Data(_Section):
     """Held-out rows for the report; default: `test_size` of the labelled training rows
     (of all if none is labelled), taken out with a fixed seed."""
     dev: Sources | None = None
-    """Rows that are never trained on: for the choices of `search` and the fit of classifiers' temperatures. Default:
-    `search` holds out a tenth of the labelled training rows; without it there are no such rows, and no temperature."""
+    """Rows that are never trained on: for the choices of `search` and of early stopping, and the fit of classifiers'
+    temperatures. Default: `search` and early stopping hold out a tenth of the labelled training rows; without them
+    there are no such rows, and no temperature."""
     test_size: Annotated[float, Field(gt=0, lt=1)] = 0.1
     on_bad_row: Literal["stop", "quarantine"] = "stop"
     """``quarantine``: leave bad rows out and write them, with the reason, to the run folder."""

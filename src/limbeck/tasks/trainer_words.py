@@ -15,6 +15,7 @@ _LENGTH = "training.max_length"
 _SCHEDULE = "training.schedule: linear or cosine"
 _WARMUP = "training.warmup_ratio, a share of the steps"
 _CHECKPOINTS = "training.checkpoints, the number of them in a stage"
+_STOPPING = "training.early_stopping"
 _GOES_ON = "nothing: the same command resumes an interrupted run"
 _TRAIN, _TEST = "data.train: files, folders of them, or hub:org/name", "data.test, the held-out rows"
 _WORDS = {
@@ -51,6 +52,10 @@ _WORDS = {
     "logging_steps": "training.log_every",
     "save_steps": _CHECKPOINTS,
     "save_total_limit": _CHECKPOINTS,
+    "eval_steps": f"{_STOPPING}.eval_steps",
+    "early_stopping_patience": f"{_STOPPING}.early_stopping_patience",
+    "load_best_model_at_end": f"{_STOPPING}: every stage then ends with its best weights",
+    "metric_for_best_model": f"{_STOPPING}.metric_for_best_model: loss or accuracy",
     "output_dir": "output",
     "overwrite_output_dir": "nothing: give another folder as output",
     "resume_from_checkpoint": _GOES_ON,
@@ -89,6 +94,8 @@ def word_here(word: str, model: type[BaseModel]) -> str:
     if "training" not in fields:  # not a run file
         return ""
     if (instead := _WORDS.get(word)) is not None:
+        if instead.startswith(_STOPPING) and "early_stopping" not in _fields_of(fields["training"].annotation):
+            return ""
         return f"the word here is {_in_this_file(instead, model)}"
     places = [f"{section}.{word}" for section, field in fields.items() if word in _fields_of(field.annotation)]
     return f"did you mean {' or '.join(places)}?" if places else ""

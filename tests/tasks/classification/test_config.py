@@ -54,6 +54,12 @@ def test_recipes_that_train_no_teacher(teacher: dict[str, Any], message: str) ->
         run_config({**RUN, "teacher": teacher})
 
 
+def test_members_of_an_ensemble_are_not_judged() -> None:
+    member = {"model": "m", "training": {"early_stopping": {}}}
+    with pytest.raises(ConfigError, match="early_stopping is not for members of an ensemble"):
+        run_config({**RUN, "teacher": {"ensemble": {"members": ["tfidf", member]}}})
+
+
 @pytest.mark.parametrize("recipe", ["linear_probe", "setfit"])
 def test_a_student_that_answers_in_words_has_no_head_to_fit(recipe: str) -> None:
     message = f"recipe '{recipe}' with these arguments reads the features below a linear head, and student.head: verb"

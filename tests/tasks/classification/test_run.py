@@ -228,6 +228,28 @@ def test_new_heads_are_fitted_first_unless_the_run_file_says_no(sections: dict[s
     assert value(results, "distilled", "agreement") > 0.8
 
 
+@pytest.mark.slow
+def test_teacher_and_students_end_with_their_best_weights(
+    sections: dict[str, Any], tmp_path: Path, light: None
+) -> None:
+    """A rate that is far too high: the start, a fitted head, is better on development rows than anything after it."""
+    stopping = {"eval_steps": 2, "early_stopping_patience": 2}
+    sections["student"] = {"model": sections["teacher"]["model"]}
+    sections["teacher"]["fine_tune"] |= {"early_stopping": stopping, "learning_rate": 0.5}
+    sections["training"] |= {"early_stopping": {**stopping, "metric_for_best_model": "accuracy"}, "learning_rate": 0.5}
+    results = limbeck.distill(**sections)
+    assert {cost.stage: cost.steps for cost in results.costs if cost.steps} == {"fine_tune": 4, "kd": 4}
+    assert {curve.series for curve in results.curves} >= {"dev/loss", "dev/accuracy"}
+    assert value(results, "teacher", "accuracy") > value(results, "constant", "accuracy") + 0.2
+    expected = _weights(Path(sections["output"]))
+    sections["output"] = str(tmp_path / "interrupted")
+    for advances in (1, 5, 7, 3, 9, 4):
+        with pytest.raises(KeyboardInterrupt):
+            limbeck.distill(**sections, progress=InterruptAfter(advances))
+    limbeck.distill(**sections)
+    assert _weights(tmp_path / "interrupted") == expected
+
+
 def _with_random_heads(sections: dict[str, Any]) -> dict[str, Any]:
     teacher, training = sections["teacher"], sections["training"]
     return {

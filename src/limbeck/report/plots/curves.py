@@ -28,8 +28,8 @@ Points = list[tuple[float, float]]
 def curve_plots(results: Results) -> list[Plot]:
     """Draw every logged series: seeds as thin lines, their mean as a thick one.
 
-    Loss comes first, then shares of right rows, single terms, and the rest. If systems differ by label budget, each
-    has its own panels: it has too many stages to share one.
+    Loss comes first, then development rows, shares of right rows, single terms, and the rest. If systems differ by
+    label budget, each has its own panels: it has too many stages to share one.
     """
     if not results.budgets():
         return _panels(results, results.curves)
@@ -52,7 +52,7 @@ def _panels(results: Results, curves: list[Curve], name: str = "curve") -> list[
 
 
 def _rank(series: str) -> tuple[int, str]:
-    kind, order = series.partition("/")[0], ["loss", "train", "term"]
+    kind, order = series.partition("/")[0], ["loss", "dev", "train", "term"]
     return order.index(kind) if kind in order else len(order), series
 
 
@@ -133,6 +133,7 @@ def _series_title(series: str) -> str:
     words = shorten(rest.replace("_", " "), 40) if rest else ""
     titles = {
         "loss": "Training loss",
+        "dev": f"On development rows: {words}",
         "train": f"On training batches: {words}",
         "term": f"Term of the loss: {words}",
     }

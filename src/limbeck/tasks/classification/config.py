@@ -12,6 +12,7 @@ from limbeck.data.tasks import Classification
 from limbeck.errors import ConfigError
 from limbeck.recipes.capabilities import Capability, Idle, Lack
 from limbeck.recipes.catalogue import build_recipe, recipes_for
+from limbeck.stages.early_stopping import EarlyStopping
 from limbeck.stages.stage import Training
 from limbeck.students.adapters import Adapter
 from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
@@ -59,6 +60,9 @@ class ClassifierTraining(Training):
     fit_head: bool = True
     """Begin a head that has no trained weights as a logistic regression on the frozen features, for the labels or the
     teacher's probabilities that the first stage reads; otherwise with random weights."""
+    early_stopping: EarlyStopping | None = None
+    """Judge the model on development rows (``data.dev``, or a tenth of the labelled rows, at least 20, which are then
+    not trained on) and end with its best weights; default: the last ones."""
 
 
 Trained = Annotated[ClassifierRecipe, BeforeValidator(name_alone)]
@@ -105,6 +109,8 @@ class Member(_Section):
             raise ValueError("recipe, training and pooling are for a member with a model")
         if self.labels_from is None and self.confidence is not None:
             raise ValueError("confidence needs labels_from, the field with the label")
+        if self.training is not None and self.training.early_stopping is not None:
+            raise ValueError("early_stopping is not for members of an ensemble: they have no development rows")
         return self
 
 
@@ -275,6 +281,13 @@ class RunConfig(RunSettings):
         if not self.teacher.is_classifier and self.student.model is None:
             raise ValueError("student: this teacher has no layers or tokenizer to copy; give student.model")
         return self
+
+    @property
+    def dev_reader(self) -> Literal["search", "early_stopping"] | None:
+        """What needs development rows with labels, if anything does."""
+        trained = [self.training, *([self.teacher.fine_tune] if self.teacher.fine_tune is not None else [])]
+        judged = any(training.early_stopping is not None for training in trained)
+        return "search" if self.search is not None else "early_stopping" if judged else None
 
     def fillings(self) -> list[Filling]:
         """Return the steps that fill in values after all are checked: arguments of recipes, and labels in prompts."""

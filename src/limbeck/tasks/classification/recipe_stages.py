@@ -1,21 +1,26 @@
-"""A recipe's stages as a classifier is trained by them: where its head begins, and in which order rows come."""
+"""A recipe's stages as a classifier is trained by them: where its head begins, in which order rows come,
+and how it is judged on development rows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.data.encode import Encoded
+from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.losses.term import needs_of
 from limbeck.sequences.class_pairs import ClassPairs, ClassPairSequences
 from limbeck.sequences.fixed import FixedSequences
+from limbeck.stages.early_stopping import Judge
 from limbeck.stages.stage import Stage
 from limbeck.tasks.classification.config import ClassifierRecipe, ClassifierTraining
 from limbeck.types import Sequences
 
-__all__ = ["given_sequences", "recipe_stages"]
+__all__ = ["dev_judge", "given_sequences", "recipe_stages"]
 
 
 def recipe_stages(named: ClassifierRecipe, model: Any, training: ClassifierTraining) -> tuple[Stage, ...]:
@@ -53,3 +58,30 @@ def given_sequences(
     if isinstance(stage.source, ClassPairs):
         return ClassPairSequences(rows, label_N, lengths_N, batch_size, steps, seed, stage.source.negatives)
     return FixedSequences(rows, lengths_N, batch_size, steps, seed)
+
+
+def dev_judge(
+    stage: Stage, training: ClassifierTraining, encode: Callable[[], Encoded], gold_N: NDArray[np.int64]
+) -> Judge | None:
+    """Return how a stage is judged on development rows: by cross-entropy with their gold labels, and accuracy.
+
+    ``None`` if the run does not ask for it, or the stage trains no head.
+
+    Args:
+        stage: the stage.
+        training: its settings.
+        encode: returns the development rows as the model reads them.
+        gold_N: their labels; below 0: none.
+    """
+    if training.early_stopping is None or needs_of(stage.terms).features:
+        return None
+    encoded, known_N = encode(), np.flatnonzero(gold_N >= 0)
+
+    def measure(model: Any) -> dict[str, float]:
+        probs_NC = softmax(predict_logits(model, encoded, known_N))
+        of_gold_N = probs_NC[np.arange(len(known_N)), gold_N[known_N]]
+        losses_N = -np.log(np.maximum(of_gold_N, np.finfo(np.float64).tiny))
+        right_N = probs_NC.argmax(axis=-1) == gold_N[known_N]
+        return {"loss": float(losses_N.mean()), "accuracy": float(right_N.mean())}
+
+    return Judge(training.early_stopping, measure)

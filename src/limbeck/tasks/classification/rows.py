@@ -67,7 +67,7 @@ class RunRows:
     left_out: int
     fingerprints: dict[str, str]
     dev: Rows | None = None
-    """Rows for `search`, and for the fit of the student's temperature."""
+    """Rows for `search`, for early stopping, and for the fit of the student's temperature."""
     columns: tuple[str, ...] = ()
     """Fields of the training rows."""
 
@@ -115,10 +115,10 @@ def read_rows(config: RunConfig, folder: Path | None = None) -> RunRows:
         found = _load(config.data, "dev", fields, labels, folder)
         dev, fingerprints["dev"] = found.rows, found.fingerprint
         left_out += found.left_out
-    elif config.search is not None:
-        train_rows, dev = _parts(train_rows, kept_back(train_rows.label))
-    if config.search is not None and dev is not None:
-        require_gold([label is not None for label in dev.label])
+    elif config.dev_reader is not None:
+        train_rows, dev = _parts(train_rows, kept_back(train_rows.label, config.dev_reader))
+    if config.dev_reader is not None and dev is not None:
+        require_gold([label is not None for label in dev.label], config.dev_reader)
     _require_teacher_size(config, labels)
     return RunRows(
         train=train_rows,

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.data.encode import Encoded
 from limbeck.data.prompts.scored import encode_for
 from limbeck.data.tasks import label_ids
 from limbeck.evaluation.classification import Classified, HeldOut, measure_classification
@@ -25,14 +26,16 @@ from limbeck.models.load import frozen_fingerprint
 from limbeck.ranks import device
 from limbeck.results.record import Results, StageCost
 from limbeck.sequences.curriculum import Curriculum, CurriculumSequences, difficulty, nested_parts
+from limbeck.stages.early_stopping import Judge
 from limbeck.stages.pipeline import StageRun
 from limbeck.students.adapters import all_parameters
 from limbeck.tasks.baselines import MAIN, STUDENT_INIT, TEACHER, system_of, trained
 from limbeck.tasks.classification.calibrate import fit_on_dev_rows
+from limbeck.tasks.classification.config import ClassifierTraining
 from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.tasks.classification.measure import Exported, compare_systems, write_student
-from limbeck.tasks.classification.recipe_stages import given_sequences, recipe_stages
+from limbeck.tasks.classification.recipe_stages import dev_judge, given_sequences, recipe_stages
 from limbeck.tasks.classification.rows import budget_steps
 from limbeck.tasks.classification.signals import keeps_signals, teacher_signals
 from limbeck.tasks.classification.student import make_student
@@ -155,7 +158,24 @@ class ClassifierRun:
             shapes=context.pair(model),
             teacher=teacher,
             head_rows=rows,
+            judge=self._judge(system, planned),
         )
+
+    def _judge(self, system: System, planned: PlannedStage) -> Judge | None:
+        """Return how a stage is judged on development rows, if it is."""
+        if not isinstance(planned.training, ClassifierTraining) or self.context.rows.dev is None:
+            return None
+        gold_N = label_ids(self.context.rows.dev, self.context.rows.labels)
+        return dev_judge(planned.stage, planned.training, lambda: self._dev_of(system), gold_N)
+
+    def _dev_of(self, system: System) -> Encoded:
+        """Return the development rows encoded for a system's model."""
+        context, dev = self.context, self.context.rows.dev
+        assert dev is not None
+        model, tokenizer = context.student, context.tokenizer
+        if system.role == "teacher" and isinstance(context.teacher, ModelTeacher):
+            model, tokenizer = context.teacher.model, context.teacher.tokenizer
+        return encode_for(model, dev, tokenizer, context.max_length)
 
     def _nested(
         self, curriculum: Curriculum, rows: NDArray[np.int64], model: Any, name: str
@@ -200,8 +220,7 @@ class ClassifierRun:
         """Measure a student on the development rows."""
         context, dev = self.context, self.context.rows.dev
         assert dev is not None
-        encoded = encode_for(context.student, dev, context.tokenizer, context.max_length)
-        logits = context.logits_of(predicting(system.name), model, encoded)
+        logits = context.logits_of(predicting(system.name), model, self._dev_of(system))
         held_out = HeldOut(dev, label_ids(dev, context.rows.labels), context.rows.labels)
         return measure_classification([Classified(described(system), {seed: logits})], held_out)
 

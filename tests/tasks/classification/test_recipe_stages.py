@@ -1,0 +1,56 @@
+"""Where a head begins, and how a stage is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from limbeck.recipes.linear_probe import probe
+from limbeck.stages.early_stopping import EarlyStopping
+from limbeck.tasks.classification.config import ClassifierRecipe, ClassifierTraining
+from limbeck.tasks.classification.recipe_stages import dev_judge, recipe_stages
+
+Make = Callable[..., Any]
+JUDGED = ClassifierTraining(early_stopping=EarlyStopping())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "fits"),
+    [("fine_tune", [True]), ("setfit", [False, True]), ("linear_probe", [True]), ("kd", [True]), ("pkd", [True])],
+)
+def test_a_new_head_is_fitted_once(recipe: str, fits: list[bool], make_classifier: Make) -> None:
+    model = make_classifier()
+    named = ClassifierRecipe(name=recipe)
+    model.head_is_new = True
+    assert [stage.fit_head for stage in recipe_stages(named, model, ClassifierTraining())] == fits
+    always = [stage.fit_head for stage in named.build().stages]  # of recipes that are about it
+    assert [one.fit_head for one in recipe_stages(named, model, ClassifierTraining(fit_head=False))] == always
+    model.head_is_new = False
+    assert [stage.fit_head for stage in recipe_stages(named, model, ClassifierTraining())] == always
+
+
+def test_a_model_is_measured_on_rows_with_gold_labels(make_classifier: Make, make_task: Make) -> None:
+    task, model = make_task(12), make_classifier(scale=4.0)
+    judge = dev_judge(probe(), JUDGED, lambda: task.encoded, task.labels)
+    assert judge is not None
+    known = np.flatnonzero(task.labels >= 0)
+    with torch.no_grad():
+        logits = model.eval()(**task.encoded.batch(known)).logits
+    gold = torch.from_numpy(task.labels[known])
+    assert judge.measure(model) == {
+        "loss": pytest.approx(torch.nn.functional.cross_entropy(logits, gold).item(), abs=1e-6),
+        "accuracy": pytest.approx((logits.argmax(-1) == gold).double().mean().item()),
+    }
+
+
+def test_stages_that_are_not_judged(make_task: Make) -> None:
+    def encode() -> Any:
+        raise AssertionError("no row is read")
+
+    contrastive, _ = ClassifierRecipe(name="setfit").build().stages
+    assert dev_judge(contrastive, JUDGED, encode, make_task(3).labels) is None
+    assert dev_judge(probe(), ClassifierTraining(), encode, make_task(3).labels) is None
