@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ class PlannedMember:
     """Of the run file: its ``model``, ``training``, ``pooling``, ``trust_remote_code``."""
     longest: Callable[[Any], int]
     """Returns the tokens of the longest training row, as read by a model without storage."""
+    trains: bool = True
+    """Whether more than its head is trained."""
 
     @property
     def training(self) -> Training:
@@ -204,11 +207,18 @@ class _Planner:
 
     def _member(self, member: PlannedMember, tokens: int, frozen: list[MemoryItem]) -> Phase:
         rows, bf16 = self._micro_rows(member.training), member.training.precision == "bf16"
-        found = trace_step(lambda: self.run.make_member(member), rows=rows, tokens=tokens, bf16=bf16)
-        return Phase(f"training the teacher's member {Path(member.section.model).name}", [
-            self.reserve, *self._first_student(frozen),
-            MemoryItem("member's weights", found.weights_bytes, "4 bytes each"),
-            *self._training(member.training, found, "member", tokens), *_overhead(found, adapted=False)])  # fmt: skip
+        if not member.trains:
+            rows, bf16 = _PREDICTED_ROWS, False
+        make = partial(self.run.make_member, member)
+        found = trace_step(make, rows=rows, tokens=tokens, bf16=bf16, train=member.trains)
+        if member.trains:
+            step = [*self._training(member.training, found, "member", tokens), *_overhead(found, adapted=False)]
+        else:
+            step = [MemoryItem("activations", found.step_bytes, f"{rows} rows of {tokens} tokens, traced")]
+        weights = MemoryItem("member's weights", found.weights_bytes, "4 bytes each")
+        doing = "training" if member.trains else "reading with"
+        title = f"{doing} the teacher's member {Path(member.section.model).name}"
+        return Phase(title, [self.reserve, *self._first_student(frozen), weights, *step])
 
     def _trace(self, make: Callable[[], Any], training: Training) -> StepMemory:
         rows, bf16 = self._micro_rows(training), training.precision == "bf16"

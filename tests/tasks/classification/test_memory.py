@@ -149,13 +149,16 @@ def test_a_quantised_base_is_counted_in_bits(sections: dict[str, Any], monkeypat
 def test_each_model_of_an_ensemble_has_a_phase_of_its_own(sections: dict[str, Any], encoder_folder: Path) -> None:
     member = {"model": str(encoder_folder), "training": {"batch_size": 8, "optim": "sgd"}}
     larger = {"model": str(encoder_folder), "training": {"batch_size": 32}}
+    frozen = member | {"recipe": "linear_probe"}
     sections |= {
-        "teacher": {"ensemble": {"members": ["tfidf", member, member, larger]}},
+        "teacher": {"ensemble": {"members": ["tfidf", member, member, larger, frozen]}},
         "student": {"model": str(encoder_folder)},
     }
     plan = plan_memory(checked(sections), available=1e12)
     title = f"training the teacher's member {encoder_folder.name}"
-    assert [phase.name for phase in plan.phases] == [title, title, "training the student", "predicting"]
+    reading = title.replace("training", "reading with")
+    assert [phase.name for phase in plan.phases] == [title, title, reading, "training the student", "predicting"]
+    assert "member's optimiser" not in items(plan, reading)
     small, large = ({item.name: item.bytes for item in phase.items} for phase in plan.phases[:2])
     assert (small["member's activations"], large["member's activations"]) == (8e6, 32e6)
     assert large["member's optimiser"] == 2 * small["member's optimiser"]

@@ -11,6 +11,7 @@ from limbeck.errors import ConfigError
 from limbeck.models.load import load_tokenizer
 from limbeck.tasks.baselines import all_stages
 from limbeck.tasks.classification.config import Member, RunConfig
+from limbeck.tasks.classification.ensemble.members import only_probes
 from limbeck.tasks.classification.rows import RunRows, read_rows, require_labels
 from limbeck.tasks.classification.signals import teacher_runs_along
 from limbeck.tasks.memory import MemoryPlan
@@ -79,4 +80,4 @@ def _planned(config: RunConfig, member: Member, rows: RunRows) -> PlannedMember:
         encoded = encode_for(model, rows.train, tokenizer, token_limit(tokenizer, model, wanted))
         return int(encoded.lengths.max())
 
-    return PlannedMember(member, longest)
+    return PlannedMember(member, longest, trains=not only_probes(member))

@@ -48,7 +48,7 @@ def test_too_few_labels_and_a_model_that_is_not_there_are_faults(few: dict[str, 
     few["teacher"]["ensemble"]["members"][1]["model"] = str(tmp_path / "nothing")
     found = findings(few)["ensemble"]
     assert found.level == "fault"
-    assert found.message.startswith("nothing: ")
+    assert found.message.startswith("nothing (fine_tune): ")
     few["teacher"]["ensemble"] = {"members": ["tfidf"], "folds": 20}
     gold = [row for row in read(few["data"]["train"]) if "label" in row]
     few["task"] = {"labels": sorted({row["label"] for row in gold})}

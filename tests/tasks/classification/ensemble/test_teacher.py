@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tests.tasks.classification.ensemble.conftest import FOLDS, read, write
 
 from limbeck.models.bag_of_words import fit_bag_of_words
+from limbeck.models.classifier_head import features
 from limbeck.runs.config import run_config
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.ensemble import members as members_module
@@ -107,14 +108,39 @@ def test_a_model_learns_by_any_recipe_without_a_teacher(few: dict[str, Any], rec
     model = few["teacher"]["ensemble"]["members"][1] | {"recipe": recipe}
     few["teacher"]["ensemble"]["members"] = [model]
     found = teacher_of(few)
-    stages = {"linear_probe": ["linear_probe"], "setfit": ["contrastive", "linear_probe"]}[recipe]
+    stages = {"linear_probe": [""], "setfit": ["-contrastive", "-linear_probe"]}[recipe]
     name = f"01-{Path(model['model']).name}"
-    expected = [f"{name}-fold{fold}-{stage}" for fold in (1, 2) for stage in stages]
+    expected = [f"{name}-fold{fold}{stage}" for fold in (1, 2) for stage in stages]
     assert [cost.stage for cost in found.costs.values()] == expected
     assert list(found.costs) == [f"teacher_ensemble/{stage}" for stage in expected]
     assert found.ensemble is not None
     assert found.ensemble.members[0].right_out_of_fold > 0.3  # type: ignore[operator]
     assert [cost.steps for cost in found.costs.values()] == [6 if s.endswith("contrastive") else 0 for s in expected]
+
+
+def test_a_frozen_encoder_reads_the_rows_once_and_answers_as_a_stage_would(
+    few: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+
+    def count(*arguments: Any) -> Any:
+        reads.append(len(arguments[1]["input_ids"]))
+        return features(*arguments)
+
+    monkeypatch.setattr(members_module, "features", count)
+    few["teacher"]["ensemble"]["members"] = [few["teacher"]["ensemble"]["members"][1] | {"recipe": "linear_probe"}]
+    found = teacher_of(few)
+    assert sum(reads) == len(found.train) + len(found.test)
+    kept = Path(few["output"]) / "teacher_ensemble"
+    assert sorted(file.suffix for file in kept.iterdir()) == [".npz"] * FOLDS, "features are not kept"
+    probed = [np.load(file)["probs"] for file in sorted(kept.iterdir())]
+
+    monkeypatch.setattr(members_module, "only_probes", lambda member: False)
+    few["output"] += "-2"
+    teacher_of(few)
+    again = [np.load(file)["probs"] for file in sorted((Path(few["output"]) / "teacher_ensemble").iterdir())]
+    for first, second in zip(probed, again, strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-4)
 
 
 def test_a_model_that_is_a_member_twice_is_trained_in_two_ways(few: dict[str, Any]) -> None:

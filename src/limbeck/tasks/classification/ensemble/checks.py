@@ -5,6 +5,7 @@ from __future__ import annotations
 from limbeck.numerics.cross_fitting import answered_rows, learned_rows, smallest_class
 from limbeck.tasks.classification.config import Ensemble, Member
 from limbeck.tasks.classification.ensemble.lesson import Lesson
+from limbeck.tasks.classification.ensemble.members import only_probes
 from limbeck.tasks.finding import Finding
 from limbeck.tasks.planned_stages import split_budget
 
@@ -31,6 +32,8 @@ def rows_read(lesson: Lesson, ensemble: Ensemble, member: Member) -> int:
     """Return how many rows the models of a member read in all folds; a row that is trained on counts three times."""
     stages, training, read = member.recipe.build().stages, member.training, 0
     assert training is not None
+    if only_probes(member):
+        return len(lesson.rows)
     fits_head = training.fit_head or any(stage.fit_head for stage in stages)
     for fold in range(ensemble.folds):
         learned = len(learned_rows(lesson.class_N, lesson.fold_N, fold))

@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 
 from limbeck.data.encode import Encoded, token_limit
 from limbeck.data.prompts.scored import encode_for
-from limbeck.evaluation.predict import predict_logits, softmax
+from limbeck.evaluation.predict import length_sorted_batches, predict_logits, softmax
 from limbeck.models.bag_of_words import fit_bag_of_words
+from limbeck.models.classifier_head import features
 from limbeck.models.layers import depth, width
 from limbeck.models.load import load_classifier, load_tokenizer
 from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import call_single_label
 from limbeck.numerics.cross_fitting import answered_rows, learned_rows
+from limbeck.numerics.logistic_regression import fit_logistic_regression, one_hot
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import device, is_main
 from limbeck.results.record import StageCost
@@ -34,15 +36,29 @@ from limbeck.tasks.baselines import TEACHER
 from limbeck.tasks.classification.config import Member, RunConfig
 from limbeck.tasks.classification.ensemble.lesson import Lesson
 from limbeck.tasks.classification.recipe_stages import given_sequences, recipe_stages
-from limbeck.tasks.kept import is_kept, kept
+from limbeck.tasks.kept import is_kept, kept, kept_array
 from limbeck.tasks.new_student import wanted_pooling
 from limbeck.tasks.planned_stages import split_budget
 from limbeck.types import Batch, Progress, Rows, Shapes
 
-__all__ = ["FOLDER", "Kept", "LoadedMember", "Work", "answers_of", "load_member", "member_names", "member_title"]
+__all__ = [
+    "FOLDER",
+    "Kept",
+    "LoadedMember",
+    "Work",
+    "answers_of",
+    "forget_features",
+    "load_member",
+    "member_names",
+    "member_title",
+    "only_probes",
+]
 
 FOLDER = "teacher_ensemble"
 """In the run folder: the answers of each member's model of each fold."""
+
+
+_BATCH_ROWS = 64
 
 
 class Kept(NamedTuple):
@@ -75,7 +91,7 @@ class LoadedMember(NamedTuple):
 def member_title(member: Member) -> str:
     """Return what people call a member."""
     if member.model is not None:
-        return Path(member.model).name
+        return f"{Path(member.model).name} ({member.recipe.key})"
     return "TF-IDF" if member.tfidf else f"labels in the field '{member.labels_from}'"
 
 
@@ -116,6 +132,7 @@ class _Model:
     """A member's model of one fold."""
 
     member: Member
+    member_name: str
     name: str
     title: str
     fold: int
@@ -138,6 +155,8 @@ def answers_of(work: Work, place: int, fold: int) -> Kept:
     one = _model(work, place, fold)
     if one.member.tfidf:
         return _kept(work, one, lambda: _bag_of_words(work, one))
+    if only_probes(one.member):
+        return _probe(work, one)
     trained = None if is_kept(work.folder, _file(one), _read, work.progress) else _train(work, one)
 
     def answer() -> Kept:
@@ -153,13 +172,28 @@ def answers_of(work: Work, place: int, fold: int) -> Kept:
     return found
 
 
+def only_probes(member: Member) -> bool:
+    """Whether a member trains nothing but its head: its features of the rows are then the same in all folds."""
+    stages = member.recipe.build().stages
+    return member.model is not None and all(stage.fit_head and not stage.share for stage in stages)
+
+
+def forget_features(work: Work, place: int) -> None:
+    """Remove the features of a member whose models have all answered."""
+    ensemble = work.config.teacher.ensemble
+    assert ensemble is not None
+    if is_main():
+        (work.folder / _features_file(member_names(ensemble.members)[place])).unlink(missing_ok=True)
+
+
 def _model(work: Work, place: int, fold: int) -> _Model:
     ensemble, lesson = work.config.teacher.ensemble, work.lesson
     assert ensemble is not None
-    member = ensemble.members[place]
+    member, name = ensemble.members[place], member_names(ensemble.members)[place]
     return _Model(
         member=member,
-        name=f"{member_names(ensemble.members)[place]}-fold{fold + 1}",
+        member_name=name,
+        name=f"{name}-fold{fold + 1}",
         title=f"teacher: {member_title(member)}, fold {fold + 1} of {ensemble.folds}",
         fold=fold,
         seed=work.config.seeds[0] + place,  # so that a model that is a member twice is trained in two ways
@@ -190,16 +224,60 @@ def _read(path: Path) -> Kept:
         raise ValueError(f"it cannot be read: {error}") from error
 
 
-def _bag_of_words(work: Work, one: _Model) -> Kept:
-    lesson, started = work.lesson, time.perf_counter()
-    with work.progress.track(one.title, 2) as update:
-        rows = lesson.rows.take(one.learned.tolist())
-        fitted = fit_bag_of_words(rows.text, rows.text_pair, np.eye(lesson.classes)[lesson.class_N[one.learned]])
-        update(1)
-        rows = lesson.rows.take(one.answered.tolist())
-        probs = fitted.probs(rows.text, rows.text_pair).astype(np.float32)
-        update(1)
-    cost = StageCost(
+def _features_file(member_name: str) -> str:
+    return f"{FOLDER}/{member_name}-features.npy"
+
+
+def _probe(work: Work, one: _Model) -> Kept:
+    """Fit a head to features that are computed once for all folds, as `limbeck.stages.fit_head` fits it to a model's.
+
+    The cost of the first fold includes the features.
+    """
+    started = time.perf_counter()
+    if is_kept(work.folder, _file(one), _read, work.progress):
+        return _read(work.folder / _file(one))
+    file = _features_file(one.member_name)  # before the answers, for which other processes wait
+    found_ND = kept_array(work.folder, file, lambda: _features(work, one), work.progress)
+
+    def answer() -> Kept:
+        targets_NC = one_hot(work.lesson.class_N[one.learned], work.lesson.classes)
+        with work.progress.track(one.title, 1) as update:
+            head = fit_logistic_regression(found_ND[one.learned], targets_NC)
+            update(1)
+        logits_NC = found_ND[one.answered] @ head.weight_CD.T + head.bias_C
+        return Kept(softmax(logits_NC.astype(np.float32)).astype(np.float32), [_cost(work, one, started)])
+
+    return _kept(work, one, answer)
+
+
+def _features(work: Work, one: _Model) -> NDArray[np.float32]:
+    """Return what the head of the untrained model reads of all rows, ``[N, D]``."""
+    import torch
+
+    model, _, encoded = _loaded(work, one)
+    model.to(device()).eval()
+    found: list[NDArray[np.float32]] = []
+    batches = list(length_sorted_batches(encoded.lengths, _BATCH_ROWS))
+    title = f"{one.title.partition(', fold')[0]}, features"
+    with work.progress.track(title, len(encoded.lengths)) as update, torch.no_grad():
+        for rows in batches:
+            inputs = {name: tensor.to(device()) for name, tensor in encoded.batch(rows).items()}
+            found.append(features(model, inputs).float().cpu().numpy())
+            update(len(rows))
+    found_ND = np.empty((len(encoded.lengths), found[0].shape[1]), dtype=np.float32)
+    found_ND[np.concatenate(batches)] = np.concatenate(found)
+    return found_ND
+
+
+def _loaded(work: Work, one: _Model) -> LoadedMember:
+    assert one.member.training is not None
+    limit = one.member.training.max_length or work.config.training.max_length
+    return load_member(one.member, work.lesson.rows, work.labels, limit=limit, seed=one.seed)
+
+
+def _cost(work: Work, one: _Model, started: float) -> StageCost:
+    """Return the cost of a model without optimiser steps."""
+    return StageCost(
         stage=one.name,
         system=TEACHER,
         seed=work.config.seeds[0],
@@ -209,15 +287,25 @@ def _bag_of_words(work: Work, one: _Model) -> Kept:
         tokens_seen=0,
         peak_memory_bytes=peak_memory_bytes(),
     )
-    return Kept(probs, [cost])
+
+
+def _bag_of_words(work: Work, one: _Model) -> Kept:
+    lesson, started = work.lesson, time.perf_counter()
+    with work.progress.track(one.title, 2) as update:
+        rows = lesson.rows.take(one.learned.tolist())
+        fitted = fit_bag_of_words(rows.text, rows.text_pair, one_hot(lesson.class_N[one.learned], lesson.classes))
+        update(1)
+        rows = lesson.rows.take(one.answered.tolist())
+        probs = fitted.probs(rows.text, rows.text_pair).astype(np.float32)
+        update(1)
+    return Kept(probs, [_cost(work, one, started)])
 
 
 def _train(work: Work, one: _Model) -> tuple[Any, Encoded, list[StageCost]]:
     """Return a trained model, the rows encoded for it, and its costs; what an earlier start began is finished."""
     member, training = one.member, one.member.training
     assert training is not None
-    limit = training.max_length or work.config.training.max_length
-    loaded = load_member(member, work.lesson.rows, work.labels, limit=limit, seed=one.seed)
+    loaded = _loaded(work, one)
     model = loaded.model.to(device())
     stages = recipe_stages(member.recipe, model, training)
     costs = []

@@ -12,7 +12,7 @@ from limbeck.results.record import StageCost
 from limbeck.results.sections import Ensemble, EnsembleMember
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.ensemble.lesson import Lesson, lesson_of
-from limbeck.tasks.classification.ensemble.members import FOLDER, Work, answers_of, member_title
+from limbeck.tasks.classification.ensemble.members import FOLDER, Work, answers_of, forget_features, member_title
 from limbeck.tasks.classification.ensemble.pool import Answers, Pool, fit_pool
 from limbeck.tasks.classification.label_teacher import LabelTeacher
 from limbeck.tasks.classification.rows import RunRows
@@ -58,6 +58,7 @@ def _ask(work: Work, rows: RunRows) -> tuple[Answers, dict[str, StageCost]]:
             answered.append(of_column.kept_N)
             continue
         found = [answers_of(work, place, fold) for fold in range(ensemble.folds)]
+        forget_features(work, place)
         costs |= {f"{FOLDER}/{cost.stage}": cost for one in found for cost in one.costs}
         probs.append(cross_fitted([one.probs for one in found], lesson.fold_N))
         answered.append(np.ones(len(lesson.rows), dtype=np.bool_))
