@@ -349,6 +349,7 @@ def sections(encoder_folder: Path, tickets: dict[str, Path], tmp_path: Path) -> 
         "student": {"from_teacher": {"layers": "uniform", "keep": 2}},
         "recipe": {"name": "kd", "label_weight": 0.0},
         "training": {"max_steps": 12, "learning_rate": 1e-3, "batch_size": 16, "log_every": 3, "checkpoints": 4},
+        "simple_baselines": False,
         "output": str(tmp_path / "run"),
     }
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.evaluation.measured import compared, figure, find, interval, section
+from tests.evaluation.measured import compared, figure, find, interval, section, value
 
 from limbeck.evaluation.classification import Classified, HeldOut, measure_classification
 from limbeck.evaluation.measured import Measured
@@ -24,7 +24,7 @@ ROWS = 60
 RNG = np.random.default_rng(0)
 GOLD = RNG.integers(0, 3, ROWS)
 GOLD[:6] = -100  # unlabelled
-ROLES: dict[str, Role] = {"teacher": "teacher", "distilled": "main", "fine_tune": "baseline"}
+ROLES: dict[str, Role] = {"teacher": "teacher", "distilled": "main", "fine_tune": "baseline", "tfidf": "simple"}
 Logits = dict[int, NDArray[np.float32]]
 
 
@@ -306,3 +306,34 @@ def test_always_the_most_frequent_label_is_right_as_often_as_it_occurs() -> None
             "agreement": (TEACHER[5].argmax(-1) == 1).mean(),
         }
     )
+
+
+def test_a_simple_baseline_has_figures_and_is_compared_with_student_and_teacher() -> None:
+    """It has one run, which is paired with every seed of the student."""
+    found = measured(teacher=TEACHER, fine_tune=FINE_TUNED, distilled=DISTILLED, tfidf=logits_of({0: 12}))
+    assert value(found, "tfidf", "accuracy") == pytest.approx(1 - 12 / 54)
+    assert find(found, "tfidf", "ece") is not None
+    pairs = {(c.first, c.second, c.metric) for c in found.comparisons if c.second == "tfidf"}
+    assert pairs == {(first, "tfidf", key) for first in ("distilled", "teacher") for key in ("accuracy", "macro_f1")}
+    ours = compared(found, "tfidf", "accuracy")
+    assert ours.seeds == pytest.approx({0: 6 / 54, 1: 4 / 54, 2: 2 / 54})
+    assert len([test for test in ours.tests if test.name == "mcnemar"]) == 3
+    differences = np.array([6, 4, 2]) / 54
+    t_test = ours.test("t")
+    assert t_test is not None
+    assert t_test.details["t"] == pytest.approx(differences.mean() / (differences.std(ddof=1) / math.sqrt(3)))
+
+
+def test_diagrams_classes_and_kept_shares_are_of_the_trained_systems() -> None:
+    found = measured(teacher=TEACHER, distilled=DISTILLED, tfidf=logits_of({0: 12}))
+    assert (
+        set(section(found, Reliability).systems) == set(section(found, Confusion).systems) == {"teacher", "distilled"}
+    )
+    assert {f.system for f in found.figures if f.slice} == {"teacher", "distilled"}
+    assert {one.system for one in section(found, Retention).kept} == {"distilled"}
+
+
+def test_without_gold_labels_simple_baselines_are_compared_by_agreement() -> None:
+    unlabelled = held_out(np.full(ROWS, -100))
+    found = measured(unlabelled, teacher=TEACHER, distilled=DISTILLED, tfidf=logits_of({0: 12}))
+    assert compared(found, "tfidf", "agreement").first == "distilled"

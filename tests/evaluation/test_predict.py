@@ -12,14 +12,17 @@ import pytest
 import torch
 
 from limbeck.data.candidates import CandidateEncoder, EncodedRecords
+from limbeck.errors import ModelError
 from limbeck.evaluation.predict import (
     length_sorted_batches,
     predict_logits,
     predict_scores,
+    predict_vectors,
     softmax,
     translation_margins,
 )
 from limbeck.evaluation.ranking import ratio_margin
+from limbeck.models.frozen_encoder import load_frozen_encoder
 from limbeck.models.load import load_tokenizer
 from limbeck.students.scorer import Scorer, make_scorer
 from limbeck.types import Instruction
@@ -50,6 +53,25 @@ def test_progress_is_told_of_every_row(make_classifier: Make, make_task: Make) -
     told: list[int] = []
     predict_logits(make_classifier(), make_task(12).encoded, batch_size=5, update=told.append)
     assert told == [5, 5, 2]
+
+
+def test_vectors_are_those_of_each_row_alone_and_of_the_rows_asked_for(encoder_folder: Path, make_task: Make) -> None:
+    encoder, encoded, told = load_frozen_encoder(str(encoder_folder)), make_task(12).encoded, []
+    vectors = predict_vectors(encoder, encoded, batch_size=5, update=told.append)
+    alone = torch.cat([encoder.vectors(encoded.batch([row])) for row in range(12)])
+    torch.testing.assert_close(torch.from_numpy(vectors), alone, atol=1e-5, rtol=1e-4)
+    assert np.ptp(vectors, axis=0).max() > 0.1
+    assert told == [5, 5, 2]
+    some = predict_vectors(encoder, encoded, np.array([7, 2]))
+    np.testing.assert_allclose(some, vectors[[7, 2]], atol=1e-5)
+
+
+def test_vectors_that_are_no_numbers_are_refused(encoder_folder: Path, make_task: Make) -> None:
+    encoder = load_frozen_encoder(str(encoder_folder))
+    with torch.no_grad():
+        encoder.model.get_input_embeddings().weight.fill_(torch.nan)
+    with pytest.raises(ModelError, match="gives NaN for 12 of 12 rows"):
+        predict_vectors(encoder, make_task(12).encoded)
 
 
 def test_softmax_is_float64_and_does_not_overflow() -> None:

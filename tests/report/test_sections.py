@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.report.conftest import changed
+from tests.report.simple import with_simple
 
 from limbeck.report import render_card, render_report
 from limbeck.report.block import Block
@@ -68,6 +69,17 @@ def test_trials_of_a_search(records: dict[str, Results]) -> None:
     assert "The other trials took 1 min 30 s" in found.lead
     assert found.tables[0].flat()[1] == ["Distilled", "16 labels", "3e-05", "not finite", "chosen"]
     assert not found.brief(), "too long for card and terminal"
+
+
+def test_what_simple_baselines_learned_and_took(records: dict[str, Results]) -> None:
+    found = block(with_simple(records["classification"]), "Simple baselines")
+    assert found.tables[0].flat() == [
+        ["System", "Learned", "C", "CPU time"],
+        ["TF-IDF + logistic regression", "1,234 gold labels", "1000", "7.5 s"],
+        ["Frozen embeddings + logistic regression", "20,000 labels of the teacher", "0.1", "2 min 05 s"],
+    ]
+    assert found.tables[0].rows[0].cells[0].small == "words and parts of words"
+    assert found.brief() == found.tables
 
 
 def test_tasks_of_lm_eval(records: dict[str, Results]) -> None:

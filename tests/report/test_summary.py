@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.report.conftest import changed
+from tests.report.simple import with_simple
 
 from limbeck.formatting import MINUS, TIMES
 from limbeck.report.blocks import keys_of, report_blocks
@@ -87,6 +88,32 @@ def test_a_teacher_that_knows_no_more_teaches_nothing(records: dict[str, Results
     first = key_figures(of_metric(records["classification"], "student_init", "accuracy", value=0.92))[0]
     assert first.title == "accuracy; the teacher does not lead the untrained student"
     assert first.detail == "the teacher 93.2 %, the untrained student 92.0 %"
+
+
+def test_the_gain_over_the_best_simple_baseline(records: dict[str, Results]) -> None:
+    first, gain, *_ = key_figures(with_simple(records["classification"]))
+    assert first.title == "of the teacher's accuracy kept"
+    assert (gain.value, gain.title) == ("+5.3 points", "accuracy, against the best simple baseline")
+    assert gain.detail == "Frozen embeddings + logistic regression; 95 % interval +3.3 to +7.3, p = 0.001"
+
+
+@pytest.mark.parametrize(("tfidf", "p_value"), [(0.92, 0.001), (0.903, 0.9), (0.89, 0.3)])
+def test_a_student_no_better_than_a_simple_baseline_is_not_headed_by_what_it_keeps(
+    tfidf: float, p_value: float, records: dict[str, Results]
+) -> None:
+    first, *others = key_figures(with_simple(records["classification"], tfidf=tfidf, p_value=p_value))
+    assert first.title == "accuracy; not shown to be better than TF-IDF + logistic regression"
+    assert (first.value, first.detail) == ("90.3 %", f"which has {tfidf * 100:.1f} %")
+    assert not any("simple baseline" in figure.title for figure in others)
+
+
+@pytest.mark.parametrize("system", ["fine_tune", "tfidf"])
+def test_a_teacher_that_others_match_is_not_headed_by_what_is_kept(system: str, records: dict[str, Results]) -> None:
+    results = with_simple(records["classification"])
+    name = {"fine_tune": "fine-tuned", "tfidf": "TF-IDF + logistic regression"}[system]
+    first = key_figures(of_metric(results, system, "accuracy", value=0.95))[0]
+    assert first.title == "accuracy; the teacher is no better than what learned without it"
+    assert (first.value, first.detail) == ("90.3 %", f"the teacher 93.2 %, {name} 95.0 %")
 
 
 def test_nothing_measured_gives_no_key_figure(bare: dict[str, Results]) -> None:

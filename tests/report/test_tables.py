@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.report.conftest import changed
+from tests.report.simple import with_simple
 
 from limbeck.formatting import ABSENT, EN_DASH, MINUS
 from limbeck.report.block import Table
@@ -56,6 +57,22 @@ def test_what_is_missing_is_explained(records: dict[str, Results], bare: dict[st
     assert "Teacher: no agreement or KL, since it would be compared with itself." in notes
     assert "Always the most frequent label: no KL, ECE, size or speed, since it is not a model." in notes
     assert any("teacher's output" in note for note in absence_notes(bare["classification"]))
+
+
+def test_simple_baselines_come_last_but_for_the_constant_and_have_no_speed(records: dict[str, Results]) -> None:
+    results = with_simple(records["classification"])
+    titles = [row.cells[0].text for row in headline_table(results).rows]
+    assert titles[-4:] == [
+        "Distilled", "TF-IDF + logistic regression", "Frozen embeddings + logistic regression",
+        "Always the most frequent label",
+    ]  # fmt: skip
+    said = (
+        "TF-IDF + logistic regression and frozen embeddings + logistic regression: size and speed were not measured."
+    )
+    notes = absence_notes(results)
+    assert said in notes
+    assert not any("known only by its answers" in note for note in notes)
+    assert said not in absence_notes(records["classification"])
 
 
 def test_comparisons_in_words(records: dict[str, Results]) -> None:

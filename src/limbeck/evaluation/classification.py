@@ -66,7 +66,9 @@ def measure_classification(systems: Sequence[Classified], held_out: HeldOut) -> 
     found = measure(outputs, CLASSIFICATION)
     described = [one.system for one in every]
     headline = "accuracy" if constant else "agreement"
-    models = {one.system.name: outputs[one.system.name] for one in systems} if constant else {}
+    # Simple baselines have their overall figures; diagrams and classes of the trained systems stay readable.
+    shown = [one.system.name for one in systems if constant and one.system.role != "simple"]
+    models = {name: outputs[name] for name in shown}
     return Measured(
         metrics=[*(one.metric for one in CLASSIFICATION), *OF_CLASSES],
         headline=headline,

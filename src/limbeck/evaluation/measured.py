@@ -38,14 +38,15 @@ class Measured:
 def compared_pairs(systems: Sequence[System]) -> list[tuple[System, System]]:
     """Return the pairs of systems to compare, first minus second.
 
-    The main system is compared with every other, and the control with the teacher: whether plain training alone would
-    have done as well.
+    The main system is compared with every other; the control with the teacher: whether plain training alone would
+    have done as well; and the teacher with simple baselines: whether it has anything to teach.
     """
     main = [system for system in systems if system.role == "main"]
-    order = ("baseline", "teacher", "student_init", "constant")
+    order = ("baseline", "simple", "teacher", "student_init", "constant")
     pairs = [(ours, other) for ours in main for role in order for other in systems if other.role == role]
     teachers = [system for system in systems if system.role == "teacher"]
-    return pairs + [(control, teacher) for control in systems if control.control for teacher in teachers]
+    pairs += [(control, teacher) for control in systems if control.control for teacher in teachers]
+    return pairs + [(teacher, simple) for teacher in teachers for simple in systems if simple.role == "simple"]
 
 
 def figures(found: Found) -> list[Figure]:
@@ -79,18 +80,23 @@ def comparisons(
     measures: Sequence[Measure[Outputs]],
     headline: str,
 ) -> list[Comparison]:
-    """Compare pairs by every metric meant for it that both have; with a constant, by the headline only.
+    """Compare pairs by every metric meant for it that both have.
+
+    With a constant only by the headline, and with a simple baseline not by fidelity to the teacher: neither learned
+    from it.
 
     Raises:
         DataError: two systems have several seeds each, but not the same ones.
     """
     keys = [one.metric.key for one in measures if one.compared]
+    quality = {one.metric.key for one in measures if one.retained} | {headline}
+    less: dict[str, set[str]] = {"constant": {headline}, "simple": quality}
     return [
         compare((first.name, found[first.name, key]), (second.name, found[second.name, key]), key)
         for first, second in pairs
         for key in keys
         if (first.name, key) in found and (second.name, key) in found
-        if key == headline or second.role != "constant"
+        if key in less.get(second.role, keys)
     ]
 
 
@@ -98,7 +104,7 @@ def retention(found: Found, systems: Sequence[System], measures: Sequence[Measur
     """Return the share of the teacher's figures that each student keeps, if the teacher has any."""
     kept = []
     for teacher in (system for system in systems if system.role == "teacher"):
-        for student in (system for system in systems if system.role not in ("teacher", "constant")):
+        for student in (system for system in systems if system.role not in ("teacher", "simple", "constant")):
             for one in (one for one in measures if one.retained):
                 ours, its = (found.get((system.name, one.metric.key)) for system in (student, teacher))
                 if ours is None or its is None:

@@ -1,4 +1,4 @@
-"""Predictions of models with a head: class logits, tag logits and candidate scores."""
+"""Predictions of models: class logits, tag logits and candidate scores, and the vectors of frozen encoders."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from limbeck.data.encode import Encoded
 from limbeck.data.tagging.encode import EncodedUnits
 from limbeck.errors import ModelError
 from limbeck.evaluation.ranking import margin_scores
+from limbeck.models.frozen_encoder import FrozenEncoder
 from limbeck.models.taps import run_model
 from limbeck.types import Instruction, Update
 
@@ -23,6 +24,7 @@ __all__ = [
     "predict_logits",
     "predict_scores",
     "predict_tags",
+    "predict_vectors",
     "sigmoid",
     "softmax",
     "translation_margins",
@@ -61,6 +63,33 @@ def predict_logits(
             update(len(places))
     _require_numbers(logits, model)
     return logits
+
+
+def predict_vectors(
+    encoder: FrozenEncoder,
+    encoded: Encoded,
+    rows: NDArray[np.int64] | None = None,
+    *,
+    batch_size: int = 64,
+    update: Update | None = None,
+) -> NDArray[np.float32]:
+    """Return the vectors ``[N, D]`` of `rows` in order, or of all.
+
+    Raises:
+        ModelError: vectors that are no numbers.
+    """
+    picked = np.arange(len(encoded.lengths)) if rows is None else rows
+    found: NDArray[np.float32] | None = None
+    for places in length_sorted_batches(encoded.lengths[picked], batch_size):
+        vectors_BD = encoder.vectors(encoded.batch(picked[places])).float().cpu().numpy()
+        if found is None:
+            found = np.empty((len(picked), vectors_BD.shape[1]), dtype=np.float32)
+        found[places] = vectors_BD
+        if update is not None:
+            update(len(places))
+    assert found is not None, "no text to read"
+    _require_numbers(found, encoder.model)
+    return found
 
 
 @torch.no_grad()

@@ -33,6 +33,7 @@ _BASELINES = [
     Look("#a64ff0", "^", "baseline-2"),
     Look("#5a1a12", "P", "baseline-3"),
 ]
+_SIMPLE = [Look("#0e8bc4", "p", "simple-1"), Look("#886633", "<", "simple-2")]
 _ROLES: dict[Role, Look] = {"teacher": TEACHER, "student_init": _STUDENT_INIT, "main": MAIN, "constant": OTHER}
 
 CSS_VARIABLES = {
@@ -41,16 +42,16 @@ CSS_VARIABLES = {
     LINE: "--line",
     PAPER: "--card",
     ERROR: "--error",
-    **{look.colour: f"--{look.mark}" for look in (TEACHER, MAIN, _STUDENT_INIT, *_BASELINES)},
+    **{look.colour: f"--{look.mark}" for look in (TEACHER, MAIN, _STUDENT_INIT, *_BASELINES, *_SIMPLE)},
 }
 
 
 def looks(results: Results) -> dict[str, Look]:
     """Return the look of each system, by name; baselines after the first few share one."""
     free = [*_BASELINES, *([] if results.role("student_init") else [_STUDENT_INIT])]
-    baselines = {system.name: place for place, system in enumerate(results.roles("baseline"))}
-    return {
-        system.name: _ROLES.get(system.role)
-        or (free[place] if (place := baselines[system.name]) < len(free) else OTHER)
-        for system in results.systems
-    }
+    several: dict[Role, list[Look]] = {"baseline": free, "simple": _SIMPLE}
+    found: dict[str, Look] = {}
+    for role, known in several.items():
+        for place, system in enumerate(results.roles(role)):
+            found[system.name] = known[place] if place < len(known) else OTHER
+    return {system.name: found.get(system.name) or _ROLES[system.role] for system in results.systems}

@@ -14,9 +14,10 @@ from limbeck.formatting import (
 from limbeck.report.block import KeyFigure
 from limbeck.report.lookup import headline_metric, main_figure
 from limbeck.report.values import difference_range, difference_text, in_sentence, range_words, value_text
+from limbeck.results.figures import Comparison, Metric
 from limbeck.results.record import Results
 from limbeck.results.sections import Retention, Search, Speed
-from limbeck.results.worth import beats_constant, teacher_leads
+from limbeck.results.worth import beats_constant, no_worse_than_teacher, teacher_leads, unbeaten_simple
 
 __all__ = ["key_figures"]
 
@@ -24,7 +25,13 @@ __all__ = ["key_figures"]
 def key_figures(results: Results) -> list[KeyFigure]:
     """Return the figures of this run; those that lack a system or a measurement are left out."""
     found = [
-        _no_better(results) or _untaught(results) or _kept(results) or _value(results),
+        _no_better(results)
+        or _untaught(results)
+        or _matched(results)
+        or _overtaken(results)
+        or _kept(results)
+        or _value(results),
+        _over_simple(results),
         _gain(results),
         *_sizes(results),
         _time(results),
@@ -53,6 +60,30 @@ def _untaught(results: Results) -> KeyFigure | None:
     detail = f"the teacher {value_text(metric, its.value)}, the untrained student {value_text(metric, before.value)}"
     title = f"{in_sentence(metric.title)}; the teacher does not lead the untrained student"
     return KeyFigure(value_text(metric, ours.value), title, detail)
+
+
+def _matched(results: Results) -> KeyFigure | None:
+    """Say so if the student is not shown to be better than a simple baseline."""
+    metric, simple = headline_metric(results), next(iter(unbeaten_simple(results)), None)
+    ours, its = main_figure(results, results.role("main"), metric), main_figure(results, simple, metric)
+    if simple is None or ours is None or its is None:
+        return None
+    title = f"{in_sentence(metric.title)}; not shown to be better than {in_sentence(simple.title)}"
+    return KeyFigure(value_text(metric, ours.value), title, f"which has {value_text(metric, its.value)}")
+
+
+def _overtaken(results: Results) -> KeyFigure | None:
+    """Say so if the control or a simple baseline is as good as the teacher: then its kept share says little."""
+    metric, others = headline_metric(results), no_worse_than_teacher(results)
+    ours, its = (main_figure(results, results.role(role), metric) for role in ("main", "teacher"))
+    if not others or ours is None or its is None:
+        return None
+    figures = [(other, main_figure(results, other, metric)) for other in others]
+    named = [f"{in_sentence(other.title)} {value_text(metric, f.value)}" for other, f in figures if f]
+    title = f"{in_sentence(metric.title)}; the teacher is no better than what learned without it"
+    return KeyFigure(
+        value_text(metric, ours.value), title, ", ".join([f"the teacher {value_text(metric, its.value)}", *named])
+    )
 
 
 def _kept(results: Results) -> KeyFigure | None:
@@ -92,14 +123,32 @@ def _gain(results: Results) -> KeyFigure | None:
     compared = results.comparison(main.name, control.name, metric.key)
     if compared is None:
         return None
-    interval = f"95 % interval {difference_range(metric, compared.interval)}"
-    details = [f"{control.title}; {interval}", p_value_text(compared.p_value())]
     untuned = "" if results.section(Search) else "; not tuned separately"
     return KeyFigure(
         difference_text(metric, compared.value),
         f"{in_sentence(metric.title)}, against training without the teacher",
-        ", ".join(details) + untuned,
+        _tested(metric, control.title, compared) + untuned,
     )
+
+
+def _over_simple(results: Results) -> KeyFigure | None:
+    """Return the gain over the best simple baseline."""
+    metric, main = headline_metric(results), results.role("main")
+    compared = [
+        found
+        for simple in results.roles("simple")
+        if main and (found := results.comparison(main.name, simple.name, metric.key))
+    ]
+    if not compared or _matched(results):  # which says it
+        return None
+    least = (max if metric.higher_is_better is False else min)(compared, key=lambda one: one.value)
+    title = f"{in_sentence(metric.title)}, against the best simple baseline"
+    return KeyFigure(difference_text(metric, least.value), title, _tested(metric, results.title(least.second), least))
+
+
+def _tested(metric: Metric, other: str, compared: Comparison) -> str:
+    interval = f"95 % interval {difference_range(metric, compared.interval)}"
+    return f"{other}; {interval}, {p_value_text(compared.p_value())}"
 
 
 def _sizes(results: Results) -> list[KeyFigure | None]:

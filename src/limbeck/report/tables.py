@@ -142,7 +142,7 @@ def _entries(results: Results, metrics: list[Metric]) -> list[tuple[System, int 
 def absence_notes(results: Results) -> list[str]:
     """Return why figures of the headline table are missing, one sentence per reason."""
     shown = metrics_in(results, "headline")
-    models = [system for system in results.systems if system.role != "constant"]
+    models = [system for system in results.systems if system.role not in ("simple", "constant")]
     missing = [m for m in results.metrics if m.table == "headline" and m not in shown]
     notes = []
     if of_teacher := [m for m in missing if _needs_teacher(m)]:
@@ -160,6 +160,9 @@ def absence_notes(results: Results) -> list[str]:
             for system in models
             if results.speed(system.name) is None
         ]
+    if unmeasured := [system for system in results.roles("simple") if results.speed(system.name) is None]:
+        names = _listed([in_sentence(s.title) if place else s.title for place, s in enumerate(unmeasured)])
+        notes += [f"{names}: size and speed were not measured."] if any(results.speed(s.name) for s in models) else []
     if constant := results.role("constant"):
         lacks = [in_sentence(m.title) for m in shown if main_figure(results, constant, m) is None]
         lacks += ["size", "speed"] if any(results.speed(s.name) for s in models) else []

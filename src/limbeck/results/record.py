@@ -11,8 +11,9 @@ from limbeck.results.sections import Section, Speed, Speeds
 
 __all__ = ["Curve", "Results", "Role", "Run", "StageCost", "System"]
 
-Role = Literal["teacher", "student_init", "main", "baseline", "constant"]
-"""``student_init`` is the student before training; ``constant`` is not a model: it always gives the same answer."""
+Role = Literal["teacher", "student_init", "main", "baseline", "simple", "constant"]
+"""``student_init`` is the student before training. ``simple`` is fitted in seconds, without a teacher or the student
+(older records have none). ``constant`` is not a model: it always gives the same answer."""
 
 AnySection = TypeVar("AnySection")
 

@@ -37,6 +37,8 @@ __all__ = [
     "Samples",
     "Search",
     "Section",
+    "SimpleBaselines",
+    "SimpleFit",
     "SourceCheck",
     "Speed",
     "Speeds",
@@ -384,6 +386,30 @@ class Search(Record):
     """What the trials took that were not chosen; those that were are the systems themselves, of the first seed."""
 
 
+class SimpleFit(Record):
+    """How a simple baseline was fitted."""
+
+    system: str
+    reads: str
+    """What it reads of a text, in a few words."""
+    labels: Literal["gold", "teacher"]
+    """What it learned: gold labels, or the teacher's where no training row has one."""
+    rows: int
+    """Training rows that it learned."""
+    cpu_seconds: float
+    """Time of the processor for all of it, on any number of cores: reading the texts, choosing C, fitting and
+    answering the held-out rows."""
+    inverse_strength: float
+    """The C of its logistic regression, chosen by cross-validation on these rows."""
+
+
+class SimpleBaselines(Record):
+    """What anybody fits in seconds, without a teacher: systems in the role ``simple``."""
+
+    kind: Literal["simple_baselines"] = "simple_baselines"
+    fits: list[SimpleFit]
+
+
 class HarnessFigure(Record):
     """One metric of one task of the Language Model Evaluation Harness."""
 
@@ -429,6 +455,7 @@ Section = Annotated[
     | Calibration
     | SystemCosts
     | Search
+    | SimpleBaselines
     | Harness,
     Field(discriminator="kind"),
 ]

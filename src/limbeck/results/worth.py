@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from limbeck.results.figures import SIGNIFICANT
-from limbeck.results.record import Results
+from limbeck.results.figures import SIGNIFICANT, Comparison
+from limbeck.results.record import Results, System
 
-__all__ = ["TEACHER_LEAD", "beats_constant", "teacher_leads"]
+__all__ = ["TEACHER_LEAD", "beats_constant", "no_worse_than_teacher", "teacher_leads", "unbeaten_simple"]
 
 TEACHER_LEAD = 0.02
 """A teacher that leads the untrained student by less teaches little but its errors."""
@@ -39,3 +39,35 @@ def teacher_leads(results: Results) -> bool:
         return True
     its, untrained = (results.figure(system.name, results.headline) for system in (teacher, before))
     return its is None or untrained is None or its.value - untrained.value >= TEACHER_LEAD
+
+
+def unbeaten_simple(results: Results) -> list[System]:
+    """Return the simple baselines that the main system is not shown to beat; the best first, then the simplest.
+
+    Shown means that the tests over rows and, if there is one, over seeds agree.
+    """
+    main = results.role("main")
+    found = [(s, results.comparison(main.name, s.name, results.headline)) for s in results.roles("simple") if main]
+    sign = -1 if results.metric(results.headline).higher_is_better is False else 1
+    gains = [(simple, sign * compared.value) for simple, compared in found if compared and not _beaten(compared, sign)]
+    return [simple for simple, _ in sorted(gains, key=lambda one: one[1])]
+
+
+def _beaten(compared: Comparison, sign: int) -> bool:
+    p_values = [compared.p_value(), compared.p_value("t")]
+    return sign * compared.value > 0 and all(p is None or p < SIGNIFICANT for p in p_values)
+
+
+def no_worse_than_teacher(results: Results) -> list[System]:
+    """Return the control and simple baselines whose headline figure is the teacher's or better.
+
+    A share of the figure of such a teacher says little, however large it is.
+    """
+    teacher = results.role("teacher")
+    its = None if teacher is None else results.figure(teacher.name, results.headline)
+    if its is None:
+        return []
+    sign = -1 if results.metric(results.headline).higher_is_better is False else 1
+    others = [system for system in results.systems if system.control or system.role == "simple"]
+    figures = [(other, results.figure(other.name, results.headline)) for other in others]
+    return [other for other, figure in figures if figure is not None and sign * (figure.value - its.value) >= 0]

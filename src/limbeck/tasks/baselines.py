@@ -16,9 +16,11 @@ from limbeck.tasks.run_config import NamedRecipe, RunSettings
 from limbeck.tasks.task import System
 
 __all__ = [
+    "FROZEN",
     "MAIN",
     "STUDENT_INIT",
     "TEACHER",
+    "TFIDF",
     "all_stages",
     "loss_temperatures",
     "numbered",
@@ -32,6 +34,8 @@ __all__ = [
 
 TEACHER, STUDENT_INIT, MAIN = "teacher", "student_init", "distilled"
 """Names of systems that are not baselines."""
+TFIDF, FROZEN = "tfidf", "frozen_embeddings"
+"""Names of the simple baselines of classifiers."""
 
 Named = TypeVar("Named", bound=NamedRecipe)
 Run = TypeVar("Run", bound=RunSettings)
@@ -80,7 +84,7 @@ def with_baselines(config: Run, offers: Sequence[Lack | Idle]) -> Run:
     if "baselines" not in config.model_fields_set:
         chosen = [one for one in chosen if one.name != main.name]
     for name, baseline in zip(numbered([one.key for one in chosen]), chosen, strict=True):
-        if name in (TEACHER, STUDENT_INIT, MAIN):
+        if name in (TEACHER, STUDENT_INIT, MAIN, TFIDF, FROZEN):
             raise ConfigError(f"baselines: '{name}' is a system of every run. Give the function another name")
         try:
             recipe = baseline.build()

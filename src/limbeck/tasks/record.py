@@ -36,8 +36,8 @@ def described(system: PlannedSystem, detail: str = "", layers: int | None = None
 
 
 def main_last(systems: Sequence[PlannedSystem]) -> list[PlannedSystem]:
-    """Return the systems in the order of the record: the main one after its baselines."""
-    return sorted(systems, key=lambda system: system.role == "main")
+    """Return the systems in the order of the record: the main one after its baselines, then the simple ones."""
+    return sorted(systems, key=lambda system: {"main": 1, "simple": 2}.get(system.role, 0))
 
 
 def recorded(costs: Sequence[StageCost]) -> list[StageCost]:

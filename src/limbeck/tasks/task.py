@@ -22,8 +22,8 @@ from limbeck.types import Progress
 
 __all__ = ["Part", "PlannedStage", "Role", "RunRows", "Student", "System", "Task", "TaskRun", "predicting"]
 
-Role = Literal["teacher", "student_init", "main", "baseline"]
-"""``student_init`` is the student before any training."""
+Role = Literal["teacher", "student_init", "main", "baseline", "simple"]
+"""``student_init`` is the student before any training; ``simple`` is fitted in seconds and has no model or stages."""
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,11 @@ class StoredTeacher:
             signal["states"] = states
         return signal
 
+    @property
+    def has_logits(self) -> bool:
+        """Whether the teacher's logits are among the signals."""
+        return "logits" in self._arrays
+
     def log_probs(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the teacher's log-probabilities ``[N, C]`` of the given rows, in nats."""
         return torch.from_numpy(self._arrays["logits"][rows]).double().log_softmax(dim=-1).numpy()

@@ -26,6 +26,8 @@ TITLES: dict[str, tuple[Role, str]] = {
     "distilled": ("main", "Distilled student"),
     "fine_tune": ("baseline", "Fine-tuned student"),
     "pkd": ("baseline", "PKD"),
+    "tfidf": ("simple", "TF-IDF + logistic regression"),
+    "frozen_embeddings": ("simple", "Frozen embeddings + logistic regression"),
     "constant": ("constant", "Always the most frequent label"),
 }
 

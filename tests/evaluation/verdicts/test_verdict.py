@@ -8,7 +8,7 @@ from tests.evaluation.verdicts.records import comparison, cost, figure, record, 
 from limbeck.evaluation.verdicts.verdict import verdict
 from limbeck.results.figures import Comparison, Figure, Interval
 from limbeck.results.record import Results
-from limbeck.results.sections import Kept, Retention, Search
+from limbeck.results.sections import Kept, Retention, Search, SimpleBaselines, SimpleFit
 
 TEACHER, STUDENT = figure("teacher", 0.8), figure("distilled", 0.76)
 PLAIN = figure("fine_tune", 0.7)
@@ -241,3 +241,80 @@ def test_trouble_in_the_answers_is_named_where_it_is_more_than_the_teachers() ->
 def test_few_seeds_are_said_to_cover_little(seeds: int, words: str | None) -> None:
     last = said([STUDENT], seeds=list(range(seeds)))[-1]
     assert last.startswith(words) if words else "seed" not in last
+
+
+TFIDF, FROZEN = figure("tfidf", 0.6), figure("frozen_embeddings", 0.7)
+BEATEN = [comparison("tfidf", 0.16, 0.001), comparison("frozen_embeddings", 0.06, 0.001)]
+
+
+def fitted(**more: object) -> SimpleBaselines:
+    fit = {"system": "tfidf", "reads": "words", "labels": "gold", "rows": 770, "cpu_seconds": 7.5,
+           "inverse_strength": 10.0, **more}  # fmt: skip
+    return SimpleBaselines(fits=[SimpleFit.model_validate(fit)])
+
+
+def test_a_student_that_beats_the_simple_baselines_keeps_its_share() -> None:
+    sentences = said([TEACHER, STUDENT, TFIDF, FROZEN], BEATEN, sections=[KEPT, fitted()])
+    assert sentences[0].startswith("The student keeps 95.0 %")
+    assert sentences[1:3] == [
+        "The distilled student beat TF-IDF + logistic regression: +16.0 points of accuracy (95 % interval +15.0 to "
+        "+17.0, p = 0.001 over rows).",
+        "The distilled student beat frozen embeddings + logistic regression: +6.0 points of accuracy (95 % interval "
+        "+5.0 to +7.0, p = 0.001 over rows).",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "p_value", "begins"),
+    [
+        (-0.01, 0.3, "TF-IDF + logistic regression is as good: use that. Its accuracy is 77.0 %, the student's 76.0"),
+        (-0.01, 0.001, "TF-IDF + logistic regression is better: use that. Its accuracy is 77.0 %, the student's 76"),
+        (0.0, 1.0, "TF-IDF + logistic regression is as good: use that. Its accuracy is 76.0 %"),
+        (0.01, 0.3, "The student is not shown to be better than TF-IDF + logistic regression, whose accuracy is "
+         "75.0 %; the student's is 76.0 %: +1.0 points of accuracy"),
+    ],
+)  # fmt: skip
+def test_a_simple_baseline_that_will_do_comes_first(value: float, p_value: float, begins: str) -> None:
+    figures = [TEACHER, STUDENT, figure("tfidf", 0.76 - value)]
+    sentences = said(figures, [comparison("tfidf", value, p_value)], sections=[KEPT, fitted()])
+    assert sentences[0].startswith(begins)
+    assert sentences[0].endswith(" over rows). It learned 770 gold labels in 7.5 s of CPU time.")
+    assert not any("keeps" in sentence for sentence in sentences)
+    assert sum("TF-IDF" in sentence for sentence in sentences) == 1
+
+
+def test_whose_labels_a_simple_baseline_learned_is_said() -> None:
+    sentences = said([TEACHER, STUDENT], [comparison("tfidf", -0.01, 0.3)], sections=[fitted(labels="teacher")])
+    assert sentences[0].endswith("It learned 770 labels of the teacher in 7.5 s of CPU time.")
+
+
+@pytest.mark.parametrize(("student", "caveat"), [(3, True), (6, False), (None, False)])
+@pytest.mark.parametrize("tfidf_beaten", [True, False])
+def test_a_simple_baseline_may_be_larger_than_the_student(
+    student: int | None, caveat: bool, tfidf_beaten: bool
+) -> None:
+    compared = [BEATEN[0] if tfidf_beaten else comparison("tfidf", 0.0, 0.9), comparison("frozen_embeddings", 0, 0.9)]
+    results = record([TEACHER, STUDENT, TFIDF, FROZEN], compared)
+    layers = {"distilled": student, "frozen_embeddings": 6}
+    systems = [one.model_copy(update={"layers": layers.get(one.name)}) for one in results.systems]
+    words = "It needs an encoder of 6 layers, the student 3: where size or speed matters"
+    assert any(words in one for one in verdict(results.model_copy(update={"systems": systems}))) == (
+        caveat and tfidf_beaten
+    )
+
+
+@pytest.mark.parametrize("teacher", [0.6, 0.65, 0.7])
+def test_no_share_of_a_teacher_that_others_match_is_praised(teacher: float) -> None:
+    figures = [figure("teacher", teacher), STUDENT, PLAIN, figure("tfidf", 0.65)]
+    sentences = said(figures, BEATEN[:1], sections=[KEPT])
+    tfidf = " or TF-IDF + logistic regression (65.0 %)" if teacher <= 0.65 else ""
+    assert sentences[0] == (
+        f"The teacher is no better than the fine-tuned student (70.0 %){tfidf}: its accuracy is "
+        f"{teacher * 100:.1f} %. Such a teacher has little to teach; the student's is 76.0 %."
+    )
+    assert not any("keeps" in sentence for sentence in sentences)
+
+
+def test_a_teacher_above_all_others_is_what_is_kept() -> None:
+    figures = [figure("teacher", 0.701), STUDENT, PLAIN, figure("tfidf", 0.65), figure("pkd", 0.9)]
+    assert said(figures, BEATEN[:1], sections=[KEPT])[0].startswith("The student keeps 95.0 %")

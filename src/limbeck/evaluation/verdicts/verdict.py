@@ -5,6 +5,7 @@ from __future__ import annotations
 from limbeck.evaluation.verdicts.languages import language_verdict
 from limbeck.evaluation.verdicts.outcome import difference_words, in_prose, outcome, outcome_words, the
 from limbeck.formatting import (
+    count_text,
     duration_text,
     figure_text,
     milliseconds_text,
@@ -17,8 +18,14 @@ from limbeck.formatting import (
 )
 from limbeck.results.figures import Comparison, Figure, Metric
 from limbeck.results.record import Results, System
-from limbeck.results.sections import Languages, Retention, Search, Speed
-from limbeck.results.worth import TEACHER_LEAD, beats_constant, teacher_leads
+from limbeck.results.sections import Languages, Retention, Search, SimpleBaselines, Speed
+from limbeck.results.worth import (
+    TEACHER_LEAD,
+    beats_constant,
+    no_worse_than_teacher,
+    teacher_leads,
+    unbeaten_simple,
+)
 
 __all__ = ["verdict"]
 
@@ -30,8 +37,9 @@ _ENOUGH_SEEDS = 3
 def verdict(results: Results) -> list[str]:
     """Return sentences on the main system; those that make others meaningless come first.
 
-    If the student does not beat a constant answer, or the teacher does not lead the untrained student, this replaces
-    what was kept: a share of the teacher's figure would mean nothing.
+    If the student does not beat a constant answer or a simple baseline, or the teacher does not lead the untrained
+    student, the control or a simple baseline, this replaces what was kept: a share of the teacher's figure would mean
+    nothing.
     """
     if results.section(Languages) is not None:
         return language_verdict(results)
@@ -41,7 +49,7 @@ def verdict(results: Results) -> list[str]:
     teacher = results.role("teacher")
     sentences = _worth(results, main, teacher) or _kept(results, main, teacher)
     sentences += _perplexity(results, main, teacher)
-    sentences += _against_others(results, main)
+    sentences += _against_simple(results, main) + _against_others(results, main)
     if teacher is not None:
         sentences += _against_given_labels(results, main, teacher) + _trouble(results, main, teacher)
     return sentences + _size_and_speed(results, main, teacher) + _took(results, main) + _seeds(results)
@@ -74,7 +82,51 @@ def _worth(results: Results, main: System, teacher: System | None) -> list[str]:
             f"teacher that does not lead by {TEACHER_LEAD * 100:.0f} points teaches its errors too. The student's is "
             f"{ours}."
         )
+    if unbeaten := unbeaten_simple(results):
+        sentences.append(_simple_will_do(results, main, unbeaten))
+    if others := no_worse_than_teacher(results):
+        named = [f"{_inside(one.title)} ({_text(results, _headline(results, one))})" for one in others]
+        sentences.append(
+            f"The teacher is no better than {' or '.join(named)}: its {name} is {_text(results, its)}. Such a teacher "
+            f"has little to teach; the student's is {ours}."
+        )
     return sentences
+
+
+def _simple_will_do(results: Results, main: System, unbeaten: list[System]) -> str:
+    """Say that the best simple baseline is as good as the student, or may be, and at what price."""
+    simple, *others = unbeaten
+    metric, compared = results.metric(results.headline), results.comparison(main.name, simple.name, results.headline)
+    assert compared is not None, "see unbeaten_simple"
+    name, ours, its = in_prose(metric.title), _headline(results, main), _headline(results, simple)
+    behind = (compared.value <= 0) != (metric.higher_is_better is False)
+    if outcome(compared, metric) == "worse" or behind:
+        is_good = "better" if outcome(compared, metric) == "worse" else "as good"
+        begins = f"{simple.title} is {is_good}: use that. Its {name} is {_text(results, its)}, the student's"
+    else:
+        begins = f"The student is not shown to be better than {_inside(simple.title)}, whose {name} is "
+        begins += f"{_text(results, its)}; the student's is"
+    sentence = f"{begins} {_text(results, ours)}: {difference_words(compared, metric)}.{_price(results, simple)}"
+    if simple.layers and main.layers and simple.layers > main.layers and not others:
+        sentence += (
+            f" It needs an encoder of {simple.layers} layers, the student {main.layers}: where size or speed matters, "
+            "the student may be worth more."
+        )
+    return sentence
+
+
+def _price(results: Results, simple: System) -> str:
+    section = results.section(SimpleBaselines)
+    for fit in section.fits if section else []:
+        if fit.system == simple.name:
+            learned = "gold labels" if fit.labels == "gold" else "labels of the teacher"
+            return f" It learned {count_text(fit.rows)} {learned} in {duration_text(fit.cpu_seconds)} of CPU time."
+    return ""
+
+
+def _inside(title: str) -> str:
+    """Write the title of a system, simple ones too, inside a sentence."""
+    return the(title) if the(title) != title else in_prose(title)
 
 
 def _constant(constant: System) -> str:
@@ -123,6 +175,19 @@ def _perplexity(results: Results, main: System, teacher: System | None) -> list[
         f"On the held-out references the student's perplexity is {figure_text(ours.value, 'perplexity')}, the "
         f"teacher's {figure_text(its.value, 'perplexity')}{aside}."
     ]
+
+
+def _against_simple(results: Results, main: System) -> list[str]:
+    """Compare with the simple baselines; the best of those that will do instead was named before."""
+    named, sentences = unbeaten_simple(results)[:1], []
+    for simple in results.roles("simple"):
+        compared = results.comparison(main.name, simple.name, results.headline)
+        if compared is None or simple in named:
+            continue
+        metric = results.metric(compared.metric)
+        said = outcome_words(outcome(compared, metric), the(main.title), _inside(simple.title))
+        sentences.append(f"{said[:1].upper()}{said[1:]}: {difference_words(compared, metric)}.")
+    return sentences
 
 
 def _against_others(results: Results, main: System) -> list[str]:

@@ -122,8 +122,8 @@ def _draw(axes: Axes, height: int, row: _Row, text: Callable[[float], str]) -> N
 
 
 def _without_outlier(rows: list[_Row]) -> list[_Row]:
-    """Leave out an untrained student far from the rest, which would squeeze all others into one point."""
-    trained = [row for row in rows if row.system.role != "student_init"]
+    """Leave out what learned nothing from the teacher and is far off: it would squeeze all others into one point."""
+    trained = [row for row in rows if row.system.role not in ("student_init", "simple")]
     if not trained:
         return rows
     low, high = min(row.figure.low for row in trained), max(row.figure.high for row in trained)

@@ -42,7 +42,9 @@ from limbeck.tasks.classification.label_teacher import (
     prompt_rows,
     unasked_teacher,
 )
+from limbeck.tasks.classification.pilot import given_by
 from limbeck.tasks.classification.prompted_teacher import content_free_rows, label_requests, rationale_requests
+from limbeck.tasks.classification.rival import bag_of_words_rival
 from limbeck.tasks.classification.rows import (
     RunRows,
     budget_steps,
@@ -59,7 +61,7 @@ from limbeck.tasks.finding import Finding, InFolder, unreadable
 from limbeck.tasks.new_student import student_tokenizer
 from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
 from limbeck.teachers.chat.estimate import estimate
-from limbeck.types import Progress
+from limbeck.types import UNLABELLED, Progress
 
 __all__ = ["examine"]
 
@@ -142,7 +144,7 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
         elif column is None:
             findings += _will_be_asked(config, rows, progress)
         else:
-            findings += _given_labels_are_worth_it(context.teacher, rows)
+            findings += _given_labels_are_worth_it(config, context.teacher, rows)
         taught = int(context.taught.sum())
         findings += _few_steps(config, rows, taught)
         findings += _expected_time(config, rows, {"student": (context.student, context.train)}, taught)
@@ -160,7 +162,7 @@ def _members(config: RunConfig, rows: RunRows, ensemble: Ensemble) -> list[Findi
     seconds = 0.0
     for place, member in enumerate(ensemble.members):
         if member.labels_from is not None:
-            found = _given_labels_are_worth_it(labels_in_column(member.labels_from, rows), rows)
+            found = _given_labels_are_worth_it(config, labels_in_column(member.labels_from, rows), rows)
             findings += [replace(f, level="warning" if f.level == "fault" else f.level) for f in found]
         if member.training is None:
             continue
@@ -221,7 +223,7 @@ def _cost_of_asking(config: RunConfig, rows: RunRows, endpoint: ChatEndpoint) ->
     return Finding("note", "cost", f"{words}. Answers in the journal are not asked for again")
 
 
-def _given_labels_are_worth_it(teacher: LabelTeacher, rows: RunRows) -> list[Finding]:
+def _given_labels_are_worth_it(config: RunConfig, teacher: LabelTeacher, rows: RunRows) -> list[Finding]:
     kept = int(teacher.train.kept_N.sum())
     words = f"{teacher.title}: {kept} of {len(rows.train)} training rows have one"
     gold = np.concatenate([rows.train_labels, rows.test_labels])
@@ -234,7 +236,23 @@ def _given_labels_are_worth_it(teacher: LabelTeacher, rows: RunRows) -> list[Fin
     words += f"one: {share_text(most_frequent, digits=0)})"
     if right <= most_frequent:
         return [Finding("fault", "teacher", f"{words}. Such a teacher has nothing to teach: is this the right field?")]
-    return [Finding("ok", "teacher", words)]
+    return [
+        Finding("ok", "teacher", words),
+        *_against_bag_of_words(config, rows, *map(given_by, (teacher.train, teacher.test))),
+    ]
+
+
+def _against_bag_of_words(
+    config: RunConfig, rows: RunRows, given_train_N: NDArray[np.int64], given_test_N: NDArray[np.int64]
+) -> list[Finding]:
+    """Warn of a teacher that is no better than a bag of words, as far as labelled rows show it."""
+    rival = bag_of_words_rival(rows, given_train_N, given_test_N) if config.simple_baselines else None
+    if rival is None:
+        return []
+    if rival.is_beaten:
+        return [Finding("ok", "bag of words", f"the teacher is {rival}")]
+    advice = "Such a teacher has little to teach. Use a better one, or the labelled rows alone"
+    return [Finding("warning", "bag of words", f"the teacher is {rival}. {advice}")]
 
 
 def _adapter(config: RunConfig, student: Any) -> list[Finding]:
@@ -362,7 +380,8 @@ def _teacher_is_worth_it(
         return [Finding("note", "teacher", "no labelled row to check the teacher on")]
     chosen = np.random.default_rng(0).permutation(labelled)[:_SAMPLE_ROWS]
     sample, gold = part.take(chosen.tolist()), gold[chosen]
-    right, loss = _right_and_loss(predict_logits(teacher, encode_for(teacher, sample, of_teacher, limit)), gold)
+    of_sample = predict_logits(teacher, encode_for(teacher, sample, of_teacher, limit))
+    right, loss = _right_and_loss(of_sample, gold)
     before = _right_and_loss(predict_logits(student, encode_for(student, sample, of_student, limit)), gold)
     guessing = math.log(len(rows.labels))
     words = (
@@ -372,7 +391,9 @@ def _teacher_is_worth_it(
     if loss >= guessing or right <= before[0]:
         advice = "is it trained for this task, and are its labels in the order of task.labels?"
         return [Finding("fault", "teacher", f"{words}. Such a teacher has nothing to teach: {advice}")]
-    return [Finding("ok", "teacher", words)]
+    given = [np.full(len(one), UNLABELLED) for one in (rows.train, rows.test)]
+    given[part is rows.test][chosen] = of_sample.argmax(axis=-1)
+    return [Finding("ok", "teacher", words), *_against_bag_of_words(config, rows, *given)]
 
 
 def _right_and_loss(logits: NDArray[np.float32], gold: NDArray[np.int64]) -> tuple[float, float]:

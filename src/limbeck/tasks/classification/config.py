@@ -256,6 +256,7 @@ class RunConfig(RunSettings):
     """A whole run file of a classifier."""
 
     has_temperature = True
+    dependents = (*RunSettings.dependents, (r"simple_baselines$", ""))
 
     task: Classification = Classification()
     data: Data
@@ -271,6 +272,8 @@ class RunConfig(RunSettings):
     """One student is trained per seed; a test over seeds needs three or more."""
     baselines: list[Trained] = [ClassifierRecipe(name="fine_tune")]
     """Recipes of students to compare with: from the same start, with the same steps, batches and seeds."""
+    simple_baselines: bool = True
+    """Whether to compare with logistic regression on TF-IDF and on frozen embeddings too, which takes seconds."""
     output: OutputFolder
     """The run folder."""
     provenance: dict[str, Any] = {}

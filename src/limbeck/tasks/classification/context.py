@@ -21,6 +21,7 @@ from limbeck.models.layers import depth, shapes, width
 from limbeck.models.padding import padding_of
 from limbeck.recipes.recipe import Recipe
 from limbeck.results.record import StageCost
+from limbeck.results.sections import SimpleFit
 from limbeck.stages.stage import Stage
 from limbeck.students.initialise import copies_note
 from limbeck.tasks.classification.config import RunConfig
@@ -78,6 +79,8 @@ class Context:
     logits: dict[str, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
     temperatures: dict[str, dict[int, float]] = field(default_factory=dict)
     """Of trained systems, by name and seed; empty without development rows."""
+    simple_fits: dict[str, SimpleFit] = field(default_factory=dict)
+    """How each simple baseline was fitted."""
 
     @property
     def same_tokens(self) -> bool:

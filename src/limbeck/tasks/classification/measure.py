@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from limbeck.atomic import write_json
@@ -18,7 +18,7 @@ from limbeck.models.pooled_classifier import write_length_limit
 from limbeck.ranks import device
 from limbeck.recipes.catalogue import recipe_card
 from limbeck.results.record import Results
-from limbeck.results.sections import Adapter, Calibration, Section, Speed, Speeds, TeacherLabels
+from limbeck.results.sections import Adapter, Calibration, Section, SimpleBaselines, Speed, Speeds, TeacherLabels
 from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_export, trainable_parameters
 from limbeck.tasks.baselines import untrained_warnings
 from limbeck.tasks.classification.calibrate import calibration_of, collection_warnings
@@ -28,6 +28,7 @@ from limbeck.tasks.classification.label_teacher import LabelTeacher, label_teach
 from limbeck.tasks.classification.pilot import advice_for
 from limbeck.tasks.classification.rationales import rationale_note
 from limbeck.tasks.classification.rows import demonstration_warnings, leaked_rows, task_file
+from limbeck.tasks.classification.simple_baselines import described_simply
 from limbeck.tasks.record import Facts, assemble, described, last_stage, main_last
 from limbeck.tasks.task import System
 from limbeck.tasks.task_file import CALIBRATION_FILE, TASK_FILE, student_max_length
@@ -97,9 +98,12 @@ def compare_systems(context: Context, planned: Sequence[System], exported: Expor
         exported.adapter,
         exported.calibration,
     ]
+    measured, simple = measure_classification(systems, held_out), list(context.simple_fits.values())
+    if simple:
+        measured = replace(measured, sections=[SimpleBaselines(fits=simple), *measured.sections])
     return assemble(
         facts,
-        measure_classification(systems, held_out),
+        measured,
         folder=context.folder,
         costs=list(context.costs.values()),
         sections=[section for section in sections if section is not None],
@@ -109,8 +113,8 @@ def compare_systems(context: Context, planned: Sequence[System], exported: Expor
 
 def _speed_section(systems: Sequence[Classified], speeds: Speeds) -> Speeds:
     """Return size and speed by system; all students share the same."""
-    of = {one.system.name: "teacher" if one.system.role == "teacher" else "student" for one in systems}
-    return by_system(speeds, of)
+    models = [one.system for one in systems if one.system.role != "simple"]
+    return by_system(speeds, {system.name: "teacher" if system.role == "teacher" else "student" for system in models})
 
 
 def _adapter_figures(context: Context) -> Adapter | None:
@@ -139,6 +143,8 @@ def _teacher_labels(teacher: LabelTeacher) -> TeacherLabels:
 
 def _classified(context: Context, system: System, speeds: dict[str, Speed]) -> Classified:
     logits, is_teacher = context.logits[system.name], system.role == "teacher"
+    if system.role == "simple":
+        return Classified(described_simply(context, system), logits)
     temperatures = context.temperatures.get(system.name, {})
     if is_teacher and isinstance(context.teacher, LabelTeacher):
         return Classified(described(system, context.teacher.title), logits)

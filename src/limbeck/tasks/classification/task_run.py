@@ -1,7 +1,7 @@
 """Classification behind the protocols of `limbeck.tasks.task`: its systems, their starts, stages and predictions.
 
-First comes the teacher, fine-tuned if requested; then for each seed the student before training, the distilled
-student, and its baselines, from the same start and with the same steps.
+First comes the teacher, fine-tuned if requested, and what is simpler than any student; then for each seed the student
+before training, the distilled student, and its baselines, from the same start and with the same steps.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from limbeck.sequences.curriculum import Curriculum, CurriculumSequences, diffic
 from limbeck.stages.early_stopping import Judge
 from limbeck.stages.pipeline import StageRun
 from limbeck.students.adapters import all_parameters
-from limbeck.tasks.baselines import MAIN, STUDENT_INIT, TEACHER, system_of, trained
+from limbeck.tasks.baselines import FROZEN, MAIN, STUDENT_INIT, TEACHER, system_of, trained
 from limbeck.tasks.classification.calibrate import fit_on_dev_rows
 from limbeck.tasks.classification.config import ClassifierTraining
 from limbeck.tasks.classification.context import Context, ModelTeacher
@@ -38,6 +38,7 @@ from limbeck.tasks.classification.measure import Exported, compare_systems, writ
 from limbeck.tasks.classification.recipe_stages import dev_judge, given_sequences, recipe_stages
 from limbeck.tasks.classification.rows import budget_steps
 from limbeck.tasks.classification.signals import keeps_signals, teacher_signals
+from limbeck.tasks.classification.simple_baselines import READING, SIMPLE_SYSTEMS, answer_simply, rows_to_read
 from limbeck.tasks.classification.student import make_student
 from limbeck.tasks.planned_stages import planned_stages
 from limbeck.tasks.record import described
@@ -78,11 +79,16 @@ class ClassifierRun:
         return teacher_signals(self.context)
 
     def systems(self, seed: int) -> list[System]:
-        """Return the teacher with the first seed, the student before training, and all that are trained from it."""
-        found = [System(STUDENT_INIT, "student_init", title="Student before training")]
+        """Return the student before training, and all that are trained from it; before, with the first seed, the rest.
+
+        That is the teacher, and the simple baselines, which may learn its labels.
+        """
+        found = []
         if seed == self.config.seeds[0]:
             teacher = System(TEACHER, "teacher", title="Teacher")
-            found.insert(0, replace(teacher, stages=tuple(self._of_teacher(teacher, seed))))
+            found.append(replace(teacher, stages=tuple(self._of_teacher(teacher, seed))))
+            found += SIMPLE_SYSTEMS if self.config.simple_baselines else ()
+        found.append(System(STUDENT_INIT, "student_init", title="Student before training"))
         first = 1 + len(self.config.teacher.recipe.build().stages)
         total = budget_steps(self.config, self.context.rows, int(self.context.taught.sum()))
         for name, recipe in trained(self.config.recipes(), self.context.rows.labelled).items():
@@ -105,6 +111,10 @@ class ClassifierRun:
         """Return a part for each stage, one for the held-out rows, and the teacher's for the training rows."""
         context = self.context
         model = context.student
+        if system.role == "simple":
+            size = all_parameters(context.teacher.model if isinstance(context.teacher, ModelTeacher) else model)
+            rows = rows_to_read(context) if system.name == FROZEN else 0
+            return [Part.reading(READING, rows, parameters=size)] if rows else []
         if system.role == "teacher":
             if not isinstance(context.teacher, ModelTeacher):
                 return []
@@ -118,8 +128,10 @@ class ClassifierRun:
         return parts
 
     def model(self, system: System, seed: int) -> Any:
-        """Return the teacher, or this seed's student before any training."""
+        """Return the teacher, or this seed's student before any training; ``None`` for what has no model."""
         context = self.context
+        if system.role == "simple":
+            return None
         of_teacher = context.teacher.model if isinstance(context.teacher, ModelTeacher) else None
         if system.role == "teacher":
             return of_teacher
@@ -195,6 +207,9 @@ class ClassifierRun:
         """Predict the held-out rows; the teacher then also gives its signals for the training rows."""
         if system.role == "teacher":
             self._take_teachers_word(seed, model)
+            return
+        if system.role == "simple":
+            answer_simply(self.context, system.name, self.signals)
             return
         self.context.predict(system.name, seed, model)
         if system.role != "student_init":
