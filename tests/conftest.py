@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors are slower on many
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +29,40 @@ if TYPE_CHECKING:
     from limbeck.types import Batch, Instruction, Teacher
 
 hypothesis.settings.register_profile("any_machine", deadline=None)  # a busy machine is no failure
-hypothesis.settings.load_profile("any_machine")
+hypothesis.settings.register_profile("fast", hypothesis.settings.get_profile("any_machine"), max_examples=15)
+
+ONLY_SLOW = ("cases", "golden", "hostile")
+"""Folders of tests that are all slow."""
+
+
+def is_fast_tier(config: pytest.Config) -> bool:
+    return bool(config.option.markexpr == "not slow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try fewer random inputs in the fast tier; a test that names its own number tries so many in both."""
+    hypothesis.settings.load_profile("fast" if is_fast_tier(config) else "any_machine")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import tests that the fast tier leaves out."""
+    left_out = collection_path.parent == Path(__file__).parent and collection_path.name in ONLY_SLOW
+    return True if left_out and is_fast_tier(config) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow all cases of a test but as many as its mark `fast_cases` names, taken evenly from first to last."""
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("fast_cases"):
+            cases.setdefault(item.nodeid.split("[")[0], []).append(item)
+    for of_one in cases.values():
+        (fast,) = of_one[0].get_closest_marker("fast_cases").args  # type: ignore[union-attr]
+        kept = {i * len(of_one) // fast for i in range(fast)}
+        for i, item in enumerate(of_one):
+            if i not in kept:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -39,6 +73,26 @@ def pytest_collection() -> Generator[None, object, object]:
     gc.freeze()
     gc.enable()
     return result
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _without_waiting_for_the_disk() -> Generator[None, None, None]:
+    """Sync nothing: no test cuts the power, and a busy disk takes seconds. What counts syncs puts its own in place."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda number: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _seeds_of_this_processor_alone() -> Generator[None, None, None]:
+    """Seed no accelerator where there is none: torch notes the whole stack each time, to seed one that may come."""
+    import torch
+
+    with pytest.MonkeyPatch.context() as patch:
+        for accelerator in (torch.cuda, torch.xpu):
+            if not accelerator.is_available():
+                patch.setattr(accelerator, "manual_seed_all", lambda seed: None)
+        yield
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -516,7 +570,8 @@ def make_causal_tokenizer() -> Callable[..., Any]:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    def make(*, chat: bool = False, bos: bool = True) -> Any:
+    @cache
+    def trained() -> str:
         inner = Tokenizer(models.BPE())
         inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         inner.decoder = decoders.ByteLevel()
@@ -528,6 +583,10 @@ def make_causal_tokenizer() -> Callable[..., Any]:
             show_progress=False,
         )
         inner.train_from_iterator(CRISIS_SENTENCES, trainer)
+        return inner.to_str()
+
+    def make(*, chat: bool = False, bos: bool = True) -> Any:
+        inner = Tokenizer.from_str(trained())
         if bos:
             inner.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
         tokenizer = PreTrainedTokenizerFast(

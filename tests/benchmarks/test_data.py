@@ -60,7 +60,7 @@ def test_files_are_fetched_converted_and_not_made_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(repositories)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     words = (str(tmp_path / "DATA"), "--sets", "gpteacher", "--base", f"http://127.0.0.1:{server.server_port}/")
     try:
         run(data, monkeypatch, *words)

@@ -65,6 +65,7 @@ def read(module: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch) -> A
     return lambda task, split="dev": list(module.xglue(task, folder, split))
 
 
+@pytest.mark.fast_cases(6)
 @pytest.mark.parametrize(
     ("task", "rows"),
     [

@@ -23,6 +23,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *wo
     return int(end.value.code or 0), captured.out, captured.err
 
 
+@pytest.mark.fast_cases(5)
 @pytest.mark.parametrize(
     "command",
     [

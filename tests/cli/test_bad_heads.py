@@ -49,6 +49,7 @@ def write_run(folder: Path, task: dict[str, Any], rows: list[dict[str, Any]], **
     return path
 
 
+@pytest.mark.fast_cases(8)
 @pytest.mark.parametrize(
     ("task", "changed", "expected"),
     [

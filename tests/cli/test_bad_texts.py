@@ -76,6 +76,7 @@ def no_store(sections: dict[str, Any], folder: Path) -> None:
     sections["teacher"]["store"] = str(folder / "nowhere")
 
 
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize(
     ("change", "words"),
     [

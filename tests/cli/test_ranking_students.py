@@ -92,6 +92,7 @@ def test_pairs(student: Path, tmp_path: Path, limbeck: Command) -> None:
     assert "this student reads pairs; give JSON objects with text and text_pair" in errors
 
 
+@pytest.mark.fast_cases(3)
 @pytest.mark.parametrize(
     ("words", "stdin", "message"),
     [

@@ -187,6 +187,7 @@ class TestRoom:
     LONG = replace(RECORD, input="the team plays in the city today " * 5)
     LONG_PAIR = replace(LONG, input_pair="der Arzt hilft am Meer " * 4)
 
+    @pytest.mark.fast_cases(4)
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("record", [RECORD, PAIR, LONG, LONG_PAIR])
     def test_no_sequence_is_too_long_and_only_the_input_is_cut(

@@ -14,7 +14,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from limbeck.data.load import Fields, FileCount, LoadedRows, load_rows
@@ -308,7 +308,6 @@ def as_parquet(path: Path, rows: list[dict[str, str | None]]) -> Path:
     return path
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.fixed_dictionaries({"text": _TEXTS, "other": _TEXTS, "label": _LABELS}), min_size=1, max_size=8))
 def test_what_is_written_in_any_format_reads_back_equal(rows: list[dict[str, str | None]]) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
@@ -17,7 +17,6 @@ from limbeck.evaluation.accuracy import (
 label = st.integers(0, 4)
 
 
-@settings(max_examples=40)
 @given(st.lists(st.tuples(label, label), min_size=1, max_size=40))
 def test_macro_f1_is_scikit_learns_over_the_classes_present(rows: list[tuple[int, int]]) -> None:
     gold, predicted = np.array(rows, dtype=np.int64).T
@@ -48,7 +47,6 @@ def test_class_figures_by_hand() -> None:
     assert found["specificity"] == pytest.approx([0.5, 2 / 3, 1])
 
 
-@settings(max_examples=40)
 @given(st.lists(st.tuples(label, label), min_size=1, max_size=40))
 def test_class_figures_are_scikit_learns(rows: list[tuple[int, int]]) -> None:
     gold, predicted = np.array(rows, dtype=np.int64).T

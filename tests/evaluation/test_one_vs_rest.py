@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import linprog
@@ -60,7 +60,6 @@ def test_the_worked_example(found: OneVsRest) -> None:
     assert mean_over_classes(found.f1) == pytest.approx(0.743158, abs=1e-6)
 
 
-@settings(max_examples=60)
 @given(rows)
 def test_identities_and_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     gold, predicted = np.array(pairs, dtype=np.int64).T

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -54,7 +54,6 @@ def test_ten_rows_at_1_and_a_thousand_at_a_tenth_are_no_mean_of_means() -> None:
     assert torch.stack(shares).sum().item() == pytest.approx(0.1089109, abs=1e-6)
 
 
-@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(-100, 100), st.booleans()), min_size=1, max_size=30))
 def test_masked_sum_is_the_sum_of_what_counts(rows: list[tuple[float, bool]]) -> None:
     values, counted = (torch.tensor(column) for column in zip(*rows, strict=True))

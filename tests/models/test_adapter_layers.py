@@ -46,6 +46,7 @@ def test_what_was_written_is_read(kind: str, save: Callable[..., Path]) -> None:
     assert load_classifier(str(save(kind, {}))).adapter_layers.kind == kind
 
 
+@pytest.mark.fast_cases(5)
 @pytest.mark.parametrize(
     ("kind", "values"),
     [

@@ -181,6 +181,7 @@ class TestConfiguration:
         with pytest.raises(ModelError, match=r"config\.json is damaged: it is not a plain file"):
             load_config(str(student))
 
+    @pytest.mark.fast_cases(4)
     @pytest.mark.parametrize(
         ("values", "said"),
         [

@@ -51,6 +51,7 @@ SAMPLED: dict[str, Any] = {"max_new_tokens": 8}
 EVERY_KIND = pytest.mark.parametrize("kind", ["llama", "gpt2", "t5", "bart"])
 
 
+@pytest.mark.fast_cases(4)
 @EVERY_KIND
 @pytest.mark.parametrize("how", [GREEDY, {"beams": 3, "max_new_tokens": 6}], ids=["greedy", "beams"])
 def test_a_batch_is_written_as_one_by_one(kind: str, how: dict[str, Any]) -> None:
@@ -220,6 +221,7 @@ def test_samples_come_from_the_models_distribution() -> None:
     require_drawn([(model, 1.0)], TOKENS, written)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("padding", [0, 3])
 @pytest.mark.parametrize("share", [0.2, 0.7])
 def test_a_teacher_writes_along_in_its_share(share: float, padding: int) -> None:

@@ -75,6 +75,7 @@ def tokenizer(make_causal_tokenizer: Make) -> Any:
     return make_causal_tokenizer()
 
 
+@pytest.mark.fast_cases(8)
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("kind", CAUSAL)
 def test_a_causal_classifier_without_a_padding_id(kind: str, side: str, tokenizer: Any) -> None:
@@ -86,6 +87,7 @@ def test_a_causal_classifier_without_a_padding_id(kind: str, side: str, tokenize
     assert model.config.pad_token_id == tokenizer.pad_token_id
 
 
+@pytest.mark.fast_cases(4)
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("kind", ["Llama", "GPT2", "Qwen2", "Gemma", "Mistral"])
 def test_a_configuration_with_another_padding_id_than_the_tokenizer(kind: str, side: str, tokenizer: Any) -> None:
@@ -108,6 +110,7 @@ def test_encoders_are_padded_as_their_tokenizer_does(kind: str, tokenizer: Any) 
     np.testing.assert_allclose(batched(model, tokenizer), one_by_one(model, tokenizer), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.fast_cases(6)
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("kind", [*ENCODERS, "GPT2", "Llama", "Gemma2", "Mistral", "Falcon"])
 def test_tokens_in_a_batch_get_the_tags_that_they_get_alone(kind: str, side: str, tokenizer: Any) -> None:

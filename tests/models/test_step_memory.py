@@ -33,6 +33,7 @@ def maker(kind: str, adapter: Adapter | None = None) -> Callable[[], Any]:
     return make
 
 
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize("kind", SIZES)
 def test_a_step_holds_what_the_same_step_on_real_tensors_does(kind: str) -> None:
     found = trace_step(maker(kind), rows=4, tokens=32)

@@ -153,6 +153,7 @@ def test_hidden_states_and_what_the_first_layer_reads(kind: str, half: Any) -> N
         torch.testing.assert_close(found[Tap("hidden" if layer else "embedding", layer, half)], expected[layer])
 
 
+@pytest.mark.fast_cases(14)
 @WITH_KERNELS
 @pytest.mark.parametrize("left", [False, True])
 def test_scores_of_attention_are_those_that_softmax_reads(kind: str, half: Any, kernel: str, left: bool) -> None:
@@ -169,6 +170,7 @@ def test_scores_of_attention_are_those_that_softmax_reads(kind: str, half: Any, 
         assert found[Tap("attention", layer, half)].shape == expected[layer - 1].shape
 
 
+@pytest.mark.fast_cases(11)
 @WITH_KERNELS
 def test_queries_keys_and_values_give_the_scores_and_the_output_of_attention(
     kind: str, half: Any, kernel: str
@@ -223,6 +225,7 @@ def test_the_feed_forward_block_is_what_is_added_last(kind: str, half: Any) -> N
         torch.testing.assert_close(without + found, state)
 
 
+@pytest.mark.fast_cases(11)
 @WITH_KERNELS
 def test_what_is_watched_changes_nothing_and_nothing_stays(kind: str, half: Any, kernel: str) -> None:
     from transformers import AttentionInterface

@@ -29,6 +29,7 @@ def made(kind: str, **options: Any) -> Any:
     return getattr(transformers, f"{kind}Model")(config)
 
 
+@pytest.mark.fast_cases(6)
 @pytest.mark.parametrize(
     ("kind", "positions"),
     [

@@ -104,6 +104,7 @@ def test_the_figures_of_the_specification(power: float, scores: Sequence[float],
     torch.testing.assert_close(got_M.softmax(dim=0), torch.tensor(probs), rtol=0, atol=1e-6)
 
 
+@pytest.mark.fast_cases(3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_short_way_gives_what_a_plain_forward_pass_gives(
     kind: str, make_causal_tokenizer: Callable[..., Any]

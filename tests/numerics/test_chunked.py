@@ -142,6 +142,7 @@ def some_labels() -> Tensor:
     return torch.randint(V, (S,), generator=torch.Generator().manual_seed(3))
 
 
+@pytest.mark.fast_cases(60)
 @pytest.mark.parametrize("loss", list(LOSSES.values()), ids=list(LOSSES))
 @pytest.mark.parametrize("teacher", list(TEACHERS))
 @pytest.mark.parametrize("student", list(STUDENTS))
@@ -258,6 +259,7 @@ def require_near_dense_float64(
         torch.testing.assert_close(gradient.cpu().double(), other, rtol=0, atol=tolerance * largest)
 
 
+@pytest.mark.fast_cases(60)
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 6e-2), (torch.float16, 1e-2)], ids=str
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -52,7 +52,6 @@ def test_cosine_distance_of_a_multiple(factor: float, expected: float) -> None:
     assert cosine_distance(teacher=state, student=factor * state).item() == pytest.approx(expected, abs=1e-12)
 
 
-@settings(max_examples=40)
 @given(pairs_of_states)
 def test_both_equal_their_slow_loops(pairs: list[tuple[float, float]]) -> None:
     teacher, student = zip(*pairs, strict=True)
@@ -65,7 +64,6 @@ def test_both_equal_their_slow_loops(pairs: list[tuple[float, float]]) -> None:
 
 
 @BOTH
-@settings(max_examples=40)
 @given(pairs=pairs_of_states, for_teacher=st.floats(0.1, 100), for_student=st.floats(0.1, 100))
 def test_blind_to_the_norms(
     distance: Distance, pairs: list[tuple[float, float]], for_teacher: float, for_student: float

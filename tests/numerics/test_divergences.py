@@ -91,7 +91,6 @@ def test_squared_temperature_keeps_the_size_of_the_gradient() -> None:
     assert norms == pytest.approx([0.429971, 0.386963, 0.350172, 0.329061], abs=1e-6)
 
 
-@settings(max_examples=40)
 @given(pairs_of_logits, temperature)
 def test_equal_to_the_slow_loop(pairs: list[tuple[float, float]], loss_temperature: float) -> None:
     teacher, student = zip(*pairs, strict=True)
@@ -107,7 +106,6 @@ def test_gradcheck() -> None:
     )
 
 
-@settings(max_examples=40)
 @given(pairs_of_logits, temperature)
 def test_never_negative(pairs: list[tuple[float, float]], loss_temperature: float) -> None:
     teacher, student = zip(*pairs, strict=True)
@@ -115,7 +113,6 @@ def test_never_negative(pairs: list[tuple[float, float]], loss_temperature: floa
     assert value.item() >= -1e-10
 
 
-@settings(max_examples=40)
 @given(st.lists(logit, min_size=2, max_size=8), temperature)
 def test_zero_value_and_gradient_where_both_are_equal(logits: list[float], loss_temperature: float) -> None:
     value, gradient = value_and_gradient(double(logits), double(logits), loss_temperature)
@@ -123,7 +120,6 @@ def test_zero_value_and_gradient_where_both_are_equal(logits: list[float], loss_
     torch.testing.assert_close(gradient, torch.zeros_like(gradient))
 
 
-@settings(max_examples=40)
 @given(pairs_of_logits, st.floats(-50, 50), st.floats(-50, 50))
 def test_blind_to_a_constant_added_to_either_side(
     pairs: list[tuple[float, float]], for_teacher: float, for_student: float
@@ -135,7 +131,6 @@ def test_blind_to_a_constant_added_to_either_side(
     torch.testing.assert_close(shifted_gradient, gradient, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=40)
 @given(pairs_of_logits, st.randoms())
 def test_blind_to_the_order_of_classes(pairs: list[tuple[float, float]], random: object) -> None:
     order = random.sample(range(len(pairs)), len(pairs))  # type: ignore[attr-defined]
@@ -403,7 +398,6 @@ def test_skew_goes_to_the_plain_direction_and_to_zero(kind: str, plain: str) -> 
 wide = st.lists(st.tuples(st.floats(-500, 500), st.floats(-500, 500)), min_size=2, max_size=6)
 
 
-@settings(max_examples=30)
 @given(wide, st.sampled_from([0.1, 0.5, 0.9]))
 def test_bounds(pairs: list[tuple[float, float]], weight: float) -> None:
     teacher, student = (double(side) for side in zip(*pairs, strict=True))
@@ -415,7 +409,6 @@ def test_bounds(pairs: list[tuple[float, float]], weight: float) -> None:
     assert compute("total_variation", teacher, student)[0].item() <= min(1, pinsker) + 1e-7
 
 
-@settings(max_examples=20)
 @given(wide, st.floats(0.01, 0.99))
 def test_jensen_shannon_with_sides_and_weight_swapped_is_the_same(pairs: list[tuple[float, float]], b: float) -> None:
     teacher, student = (double(side) for side in zip(*pairs, strict=True))

@@ -67,7 +67,7 @@ class Server:
 
         self._server = _ManyAtOnce(("127.0.0.1", 0), Handler)
         self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         said = [message["content"] for message in body["messages"]]

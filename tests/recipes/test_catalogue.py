@@ -82,6 +82,7 @@ def losses_of(stage: Stage, make_classifier: Make, make_task: Make, steps: int) 
     return losses
 
 
+@pytest.mark.fast_cases(4)
 @pytest.mark.parametrize(("name", "arguments"), VARIANTS)
 def test_every_recipe_lowers_its_own_loss(
     make_classifier: Make, make_task: Make, name: str, arguments: dict[str, Any]

@@ -210,6 +210,7 @@ def test_a_student_that_transformers_alone_would_misread_is_read_by_limbeck(
     assert "'confidence': 0." in run_snippet(card, folder, capsys)
 
 
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize(
     ("use", "encoder_decoder", "read"),
     [

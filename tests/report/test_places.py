@@ -117,6 +117,7 @@ def _marked(text: str) -> str:
     return f"{text} {PLACES}"
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_place_is_on_any_page_or_card(kind: str, bare: dict[str, Results]) -> None:
     systems = [s.model_copy(update={"detail": _marked(s.detail)}) for s in bare[kind].systems]

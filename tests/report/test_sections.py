@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.report.conftest import changed
 from tests.report.simple import with_simple
 
@@ -126,6 +127,7 @@ def a_new_kind(results: Results) -> Results:
                    comparisons=[], sections=speed)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_new_kind_needs_no_code_here(records: dict[str, Results]) -> None:
     results = a_new_kind(records["classification"])
     page = render_report(results)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -31,7 +31,6 @@ plans = st.builds(
 )
 
 
-@settings(max_examples=40)
 @given(plans)
 def test_every_step_is_full_and_every_row_is_seen_equally_often_give_or_take_one(plan: FixedSequences) -> None:
     batches = list(plan.batches())
@@ -43,7 +42,6 @@ def test_every_step_is_full_and_every_row_is_seen_equally_often_give_or_take_one
     assert seen.max() <= np.ceil(expected)
 
 
-@settings(max_examples=40)
 @given(plans)
 def test_a_step_holds_no_row_twice_where_there_are_enough_rows_and_epochs_do_not_meet(plan: FixedSequences) -> None:
     if len(plan.rows) % plan.batch_size == 0:

@@ -128,6 +128,7 @@ def test_a_full_buffer_is_replayed_without_writing() -> None:
         assert torch.equal(batch["labels_BT"][:, 0], batch["rows_B"])  # each with its own text
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     ("fresh", "early", "late"), [("decreasing", 0.875, 0.125), ("constant", 0.5, 0.5), ("increasing", 0.125, 0.875)]
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +68,7 @@ def test_a_killed_run_goes_on_where_it_was(path: Path, tmp_path: Path) -> None:
     assert teacher.calls == [[5]]
 
 
-def test_a_file_cut_off_anywhere_becomes_whole_with_the_same_completions(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # a busy disk takes seconds, and no test cuts the power
+def test_a_file_cut_off_anywhere_becomes_whole_with_the_same_completions(path: Path) -> None:
     expected = Teacher().generate_once(path)
     whole = path.read_bytes()
     head = whole.index(b"\n") + 1

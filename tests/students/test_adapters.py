@@ -114,6 +114,7 @@ PAIRS = [(kind, adapter) for kind in SMALL for adapter in EVERY_KIND if fits(ada
 
 
 # Oracles of shared counts: r (in + out) for each matrix; 2 (2dm + d + m) for each layer.
+@pytest.mark.fast_cases(4)
 @pytest.mark.parametrize(
     ("config", "rank", "targets", "expected"),
     [
@@ -162,6 +163,7 @@ def test_the_other_kinds_train_what_they_say() -> None:
     assert trainable_parameters(add_adapter(bert, Adapter(kind="bitfit"))) == biases + 768 * 3 + 3
 
 
+@pytest.mark.fast_cases(6)
 @pytest.mark.parametrize(
     ("kind", "adapter"), [p for p in PAIRS if p[1].kind in ("lora", "houlsby", "bitfit")], ids=str
 )
@@ -193,6 +195,7 @@ def test_a_saved_student_computes_what_the_trained_one_did(
         assert not any("lora" in name or "base_layer" in name for name in exported.state_dict())
 
 
+@pytest.mark.fast_cases(6)
 @pytest.mark.parametrize(("kind", "adapter"), [pair for pair in PAIRS if "bert" not in pair[0]], ids=short)
 def test_a_language_model_keeps_its_positions_and_its_head(
     kind: str, adapter: Adapter, tmp_path: Path, make_tokenizer: Callable[..., Any]

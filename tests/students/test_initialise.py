@@ -28,6 +28,7 @@ def same(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) 
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.fast_cases(4)
 @BOTH
 @pytest.mark.parametrize("layers", [(1, 3, 6), (2,), (1, 2, 3, 4, 5, 6), (5, 6)])
 def test_every_mapped_layer_and_all_else_is_copied_bit_for_bit(

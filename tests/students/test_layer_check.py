@@ -146,6 +146,7 @@ def logits(model: Any) -> torch.Tensor:
     return found[mask.bool()] if options else found
 
 
+@pytest.mark.fast_cases(4)
 @pytest.mark.parametrize(
     "case", [case if case[0] in COMMON else pytest.param(case, marks=pytest.mark.slow) for case in COPIED],
     ids=[named(case) for case in COPIED],
@@ -161,12 +162,14 @@ def test_the_student_is_the_teacher_without_the_other_layers(case: tuple[Any, ..
     assert torch.equal(logits(type(student).from_pretrained(tmp_path)), logits(student))
 
 
+@pytest.mark.fast_cases(3)
 @pytest.mark.parametrize("case", REFUSED, ids=named)
 def test_layers_that_a_model_treats_by_their_place_are_refused(case: tuple[Any, ...]) -> None:
     with pytest.raises(ModelError, match=case[3]):
         student_from_layers(teacher_of(*case[:3]), [2, 4, 6])
 
 
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize("case", [case for case in REFUSED if case[0] in ("ModernBert", "GPT2", "Jamba")], ids=named)
 def test_layers_that_keep_their_places_are_copied(case: tuple[Any, ...]) -> None:
     teacher = teacher_of(*case[:3])

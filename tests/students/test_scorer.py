@@ -141,6 +141,7 @@ class TestAllKinds:
             assert all(gradient.isfinite().all() for gradient in gradients.values())
             assert any("soft_prompts" in name and gradient.abs().max() > 0 for name, gradient in gradients.items())
 
+    @pytest.mark.fast_cases(3)
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("term", [CandidateMSE(), LabelCrossEntropy()])
     def test_micro_batches_give_the_gradient_of_the_whole_batch(
@@ -504,6 +505,7 @@ class TestFolder:
         with torch.no_grad():
             close(encoder.eval()(ids).last_hidden_state, scorer.encoder(ids).last_hidden_state)
 
+    @pytest.mark.fast_cases(3)
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("critic", [False, True])
     def test_weights_come_back(self, scorer_of: Make, encode: Make, kind: str, critic: bool, tmp_path: Path) -> None:

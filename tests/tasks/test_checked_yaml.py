@@ -72,6 +72,7 @@ def test_a_fault_beside_a_merged_key_has_its_own_line(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.fast_cases(4)
 @pytest.mark.parametrize("what", ["[", "{a: ", "- ", "? "])
 @pytest.mark.parametrize("depth", [60, 3_000, 100_000])
 def test_deep_nesting_is_refused_soon(what: str, depth: int, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def items(plan: MemoryPlan, phase: str) -> dict[str, float]:
     return {item.name: item.bytes for item in found.items}
 
 
+@pytest.mark.fast_cases(1)
 def test_weights_optimiser_and_rows_are_those_of_the_run(sections: dict[str, Any]) -> None:
     plan = planned(sections)
     assert [phase.name for phase in plan.phases] == ["fine-tuning the teacher", "training the student", "predicting"]
@@ -84,6 +85,7 @@ def test_a_plan_that_does_not_fit_says_what_to_change(sections: dict[str, Any]) 
     ]  # fmt: skip
 
 
+@pytest.mark.fast_cases(1)
 def test_answers_read_with_the_rows_have_no_weights(
     sections: dict[str, Any], encoder: Path, valued: Callable[..., Path]
 ) -> None:

@@ -51,6 +51,7 @@ def context(
     return run.context
 
 
+@pytest.mark.fast_cases(1)
 def test_a_pass_that_is_cut_off_goes_on(context: HeadContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_arrays, "_SAVE_EVERY_BATCHES", 1)
     monkeypatch.setattr(head_signals, "_BATCH_SEQUENCES", 16)

@@ -169,6 +169,7 @@ def test_a_damaged_state_file_starts_anew(setting: Setting) -> None:
     setting.require_equal_to_live(kept)
 
 
+@pytest.mark.fast_cases(3)
 @pytest.mark.parametrize("patience", [5, 1000])
 @pytest.mark.parametrize("damage", [*DAMAGES, "swapped"])
 def test_arrays_with_damage_are_computed_again(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
@@ -108,6 +109,12 @@ def _require_suited(name: str, kind: str, recipe: Recipe) -> None:
     )
 
 
+@functools.cache
+def _checked(function: RecipeFunction) -> RecipeFunction:
+    """Return one of our recipes with its arguments checked; to prepare the check takes longer than the recipe."""
+    return validate_call(function)
+
+
 def _call(name: str, function: RecipeFunction, arguments: Mapping[str, Any]) -> Any:
     try:
         known = list(inspect.signature(function).parameters)
@@ -118,7 +125,7 @@ def _call(name: str, function: RecipeFunction, arguments: Mapping[str, Any]) -> 
     if unknown:
         raise ConfigError("; ".join(unknown))
     try:
-        return validate_call(function)(**arguments)
+        return (_checked if name in RECIPES else validate_call)(function)(**arguments)
     except ValidationError as error:
         faults = [
             f"recipe.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {reprlib.repr(e['input'])})"

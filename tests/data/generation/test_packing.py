@@ -25,6 +25,7 @@ def random_sequences(lengths: list[int]) -> list[TokenSequence]:
     ]
 
 
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("mode", ["eval", "train"])
 def test_logits_of_packed_sequences_are_those_of_each_alone(make_llama: Make, attention: str, mode: str) -> None:

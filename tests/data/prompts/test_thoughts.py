@@ -121,6 +121,7 @@ def test_what_is_left_has_no_marks_of_closed_thoughts(text: str) -> None:
     assert without_thoughts(whole) == "risk"
 
 
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize(
     "piece", ["<think ", "<", "<a:", "<think>", "</think>", "analysis assistant ", "<|channel|>a", "&lt;think"]
 )

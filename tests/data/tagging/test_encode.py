@@ -109,7 +109,7 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_spans_of_words_come_back_exactly_in_windows_of_any_length(data: st.DataObject, tokenizer: Any) -> None:
     rows = []

@@ -63,6 +63,7 @@ def log_probs_of(model: Any, encoded: EncodedSequences, row: int, tokens: int) -
     return logits_TV[:, :tokens].double().log_softmax(-1)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("kind", ["llama", "t5"])
 def test_sums_are_those_of_one_row_at_a_time(kind: str) -> None:
     """Rows of other lengths, padding, dropout and rows of logits that are no tokens change nothing."""
@@ -115,6 +116,7 @@ def test_a_model_agrees_with_itself_and_alone_has_no_figures_of_fidelity() -> No
     assert alone.nll_sum_N == pytest.approx(own.nll_sum_N, rel=1e-6)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("kind", ["llama", "t5"])
 def test_answers_come_in_the_order_asked_and_are_those_of_single_prompts(kind: str) -> None:
     model = model_of(kind, seed=3)

@@ -219,7 +219,7 @@ class _Server(BaseHTTPRequestHandler):
 def server() -> Any:
     _Server.calls = 0
     http = ThreadingHTTPServer(("127.0.0.1", 0), _Server)
-    thread = Thread(target=http.serve_forever, daemon=True)
+    thread = Thread(target=http.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{http.server_port}/v1"
     http.shutdown()
@@ -348,6 +348,7 @@ def test_hidden_states_of_a_prompted_teacher_teach(shown: dict[str, Any], tmp_pa
     assert limbeck.distill(**shown) == results
 
 
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize(
     ("section", "change", "message"),
     [

@@ -82,6 +82,7 @@ def test_a_causal_model_without_padding_id_goes_through_every_command(
     np.testing.assert_allclose(usual, ours, atol=1e-4)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("kind", ["IBert", "Luke", "XLMRoberta"])
 def test_long_rows_are_cut_at_the_positions_that_there_are(
     kind: str, sections: dict[str, Any], encoder_folder: Path, tmp_path: Path

@@ -116,6 +116,7 @@ def test_names_that_differ_from_the_teachers_in_case_alone(run: dict[str, Any], 
         limbeck.distill(**run | {"data": run["data"] | {"on_bad_row": "quarantine"}})
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("problem", ["multi_label_classification", "regression"])
 def test_teachers_of_another_kind_are_refused_unless_they_are_fine_tuned(
     problem: str, run: dict[str, Any], unnamed: Path, tmp_path: Path

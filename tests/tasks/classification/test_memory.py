@@ -101,6 +101,7 @@ def test_the_allocator_counts_where_a_cpu_trains(sections: dict[str, Any], monke
         assert "allocator" not in {item.name for item in phase.items}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced_by_rows")
 def test_a_teacher_that_runs_along_has_activations(sections: dict[str, Any]) -> None:
     small = items(plan_memory(checked(sections), available=1e12), "training the student")

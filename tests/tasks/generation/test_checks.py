@@ -147,6 +147,7 @@ def test_another_tokenizer_with_text_alone_is_a_note(sections: dict[str, Any], t
     assert found["losses"].level == "ok"
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("factor", [0.0, 0.3])
 def test_a_teacher_with_nothing_to_teach(factor: float, sections: dict[str, Any], tmp_path: Path) -> None:
     good = sections["teacher"]["model"]

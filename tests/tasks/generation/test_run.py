@@ -325,6 +325,7 @@ def test_another_tokenizer_with_text_alone(sections: dict[str, Any], tmp_path: P
     assert len(written) == 1 + len(train_rows())
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("name", ["kd", "gkd", "minillm"])
 def test_another_tokenizer_where_tokens_are_compared(
     name: str, sections: dict[str, Any], tmp_path: Path, light: None

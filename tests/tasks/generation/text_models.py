@@ -68,8 +68,20 @@ def write_jsonl(path: Path, rows: Sequence[Any]) -> str:
 
 def make_tokenizer(*, size: int = 360, template: str | None = None) -> Any:
     """Return a byte-level BPE tokenizer of the rows; another size is another tokenizer."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(_bpe(size)), bos_token="<s>", eos_token="</s>", pad_token="<pad>",
+        model_max_length=128,
+    )  # fmt: skip
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+@cache
+def _bpe(size: int) -> str:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -81,11 +93,8 @@ def make_tokenizer(*, size: int = 360, template: str | None = None) -> Any:
         show_progress=False,
     )
     inner.train_from_iterator([f"{row['question']} {row['answer']}" for row in question_rows()], trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=inner, bos_token="<s>", eos_token="</s>", pad_token="<pad>", model_max_length=128
-    )
-    tokenizer.chat_template = template
-    return tokenizer
+    vocabulary: str = inner.to_str()
+    return vocabulary
 
 
 def make_model(config: dict[str, Any], *, rows: int, seed: int = 0) -> Any:

@@ -266,6 +266,7 @@ def test_faults_end_the_examination(
     assert message in last.message
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("kind", ["dual_encoder", "cross_encoder", "verbaliser"])
 def test_timing_leaves_no_gradient_and_changes_no_weight(kind: str, sections: dict[str, Any]) -> None:
     sections["backbone"]["scorer"] = kind if kind != "verbaliser" else "auto"

@@ -117,6 +117,7 @@ def test_rows_with_labels_in_the_words_of_the_language(student: Path, rows: Path
     assert changed == ["bg"]
 
 
+@pytest.mark.fast_cases(4)
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [

@@ -366,6 +366,7 @@ def spoil(sections: dict[str, Any], change: Any) -> None:
         section[last] = value
 
 
+@pytest.mark.fast_cases(6)
 @pytest.mark.parametrize(("files", "change", "error", "message"), FAULTS)
 def test_a_fault_stops_the_run_before_anything_is_trained(
     own_run: dict[str, Any],

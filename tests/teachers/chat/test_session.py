@@ -79,6 +79,7 @@ def test_a_time_out_is_tried_again_and_counts_at_its_worst_case(
     assert journal.summary().calls == {"answered": 1, "timeout": 1}
 
 
+@pytest.mark.fast_cases(4)
 @pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize("body", [b'{"choices": [{"mess', b"", b"<html>busy</html>", b"[]", b"{}", b'{"choices": []}',
                                   b'{"choices": [7]}', b"[" * 100_000, b"\xff\xfe"])  # fmt: skip
