@@ -21,6 +21,7 @@ from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.data.prompts.scored import make_verbaliser
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import save_model
+from limbeck.models.pooled_classifier import with_pooling
 from limbeck.students.adapters import Adapter, add_adapter, merged_for_export
 from limbeck.students.scorer import make_scorer
 from limbeck.tasks.ranking.predict import RankingTask
@@ -28,6 +29,7 @@ from limbeck.types import SoftLayout
 
 Damage = Callable[[Path], None]
 WEIGHTS = "model.safetensors"
+HEAD = "2_Dense/model.safetensors"
 INDEX = "model.safetensors.index.json"
 LABELS = ["risk", "caution", "safe"]
 
@@ -52,9 +54,13 @@ def students(
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     folder = tmp_path_factory.mktemp("students")
-    found = {kind: folder / kind for kind in ("classifier", "adapter", "prompt", "scorer", "writer", "ranker")}
+    found = {
+        kind: folder / kind for kind in ("classifier", "pooled", "adapter", "prompt", "scorer", "writer", "ranker")
+    }
     task = {"kind": "classification", "text": "text", "labels": LABELS, "max_length": 16}
     shutil.copytree(risk_student, found["classifier"])
+    pooled = with_pooling(make_classifier(), "mean")
+    save_model(pooled, make_tokenizer(), found["pooled"])
     adapters = {"adapter": Adapter(kind="houlsby", width=4), "prompt": Adapter(kind="prompt", vectors=3)}
     for kind, adapter in adapters.items():
         found[kind].mkdir()
@@ -72,7 +78,7 @@ def students(
     save_model(causal, tokenizer, found["writer"])
     prompt = LabelPrompt(format="none", input="Input: {{ text }}", body="text")
     save_model(LabelScorer(causal, make_verbaliser(prompt, LABELS, ["text"], tokenizer)), tokenizer, found["scorer"])
-    for kind in ("classifier", "adapter", "prompt", "scorer"):
+    for kind in ("classifier", "pooled", "adapter", "prompt", "scorer"):
         write(found[kind] / "task.json", task | ({"max_length": 100} if kind == "scorer" else {}))
     write(found["writer"] / "task.json", {"kind": "generation", "prompt": "text", "max_length": 64})
     soft = SoftLayout(("topic",), ("en", "bg"), 8, 8)
@@ -214,6 +220,7 @@ KINDS = {kind: kind not in {"gone", "device", "loop", *READABLE} for kind in (
 FEW = ("empty", "cut", "garbage", "null", "bare object", "deep", "not UTF-8", "pipe")
 FILES = {
     "classifier": ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", "task.json"),
+    "pooled": (HEAD,),
     "adapter": ("adapter.json",),
     "scorer": ("verbaliser.json",),
     "ranker": ("task.json",),
@@ -299,6 +306,28 @@ REFUSED: dict[str, list[tuple[str, Damage]]] = {
         ("field as a number", edit("task.json", text=7)),
         ("unknown field", edit("task.json", surprise=1)),
         ("a single label", edit("task.json", labels=["risk"])),
+    ],
+    "pooled": [
+        ("no head", lambda folder: shutil.rmtree(folder / "2_Dense")),
+        ("a head that is a pickle", lambda folder: (folder / HEAD).write_bytes(
+            pickle.dumps(Run(folder.parent / "mark")))),
+        ("a head for more labels", lambda folder: save_file(
+            {"linear.weight": torch.zeros(4, 16), "linear.bias": torch.zeros(4)}, folder / HEAD)),
+        ("a head of other names", lambda folder: save_file({"weight": torch.zeros(3, 16)}, folder / HEAD)),
+        ("a head without numbers", lambda folder: save_file(
+            {"linear.weight": torch.full((3, 16), torch.nan), "linear.bias": torch.zeros(3)}, folder / HEAD)),
+        ("an unknown pooling", edit("config.json", pooled_classifier="max")),
+        ("pooling as a list", edit("config.json", pooled_classifier=["mean"])),
+        ("pooling as a number", edit("config.json", pooled_classifier=7)),
+        ("no pooling", edit("config.json", pooled_classifier=None)),
+        ("an encoder with a decoder", edit("config.json", model_type="t5")),
+        ("a billion layers", edit("config.json", num_hidden_layers=10**9)),
+        ("a thousand layers", edit("config.json", num_hidden_layers=1000)),
+        ("labels with a gap", edit("config.json", id2label={"0": "risk", "2": "safe", "3": "caution"})),
+        ("fewer labels than weights", edit("config.json", id2label={"0": "risk", "1": "safe"})),
+        ("weights lack a layer", weights(lambda w: {n: x for n, x in w.items() if "layer.1." not in n})),
+        ("weights too many", weights(lambda w: w | {"encoder.layer.7.output.dense.bias": torch.ones(16)})),
+        ("index of a pickle", pickled("w.bin", index=True)),
     ],
     "adapter": [
         ("endless width", edit("adapter.json", width=10**12)),

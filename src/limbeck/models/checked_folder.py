@@ -21,7 +21,7 @@ from limbeck.formatting import printable
 from limbeck.models.hub import hub_folder, hub_weights, is_hub_name
 from limbeck.models.json_file import read_json
 
-__all__ = ["Weights", "bounded", "model_folder", "model_weights", "reading", "refuse_counts"]
+__all__ = ["Weights", "bounded", "model_folder", "model_weights", "reading", "refuse_counts", "tensor_shapes"]
 
 _WHOLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -109,7 +109,7 @@ def model_weights(name: str, *, trust_remote_code: bool = False) -> Weights:
     shapes: dict[str, tuple[int, ...]] = {}
     files = _weight_files(folder, name)
     for file in files:
-        shapes |= _shapes(file)
+        shapes |= tensor_shapes(file)
     return Weights(folder, shapes, sum(file.stat().st_size for file in files))
 
 
@@ -203,9 +203,16 @@ def _weight_files(folder: Path, name: str) -> list[Path]:
     return files
 
 
-def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors in a safetensors file, from its header.
+
+    Raises:
+        ModelError: there is no such file, or it is damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
+    if not file.is_file():  # a pipe or a device would be read forever
+        raise ModelError(f"{file} is missing, or no plain file. Copy or download the model again")
     try:
         with safe_open(file, framework="pt") as opened:
             return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.errors import ModelError
-from limbeck.models.checked_folder import reading
+from limbeck.models.checked_folder import reading, tensor_shapes
 from limbeck.models.hub import HEAD_WEIGHTS
-from limbeck.models.layers import accepted_inputs, text_config, width
+from limbeck.models.layers import accepted_inputs, depth, text_config, width
 from limbeck.models.pooling import Pooling, StatePooling, pooled
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "call_pooled",
     "pooling_in",
     "pooling_named",
+    "shape_in_words",
     "with_pooling",
     "write_length_limit",
 ]
@@ -95,13 +96,7 @@ class PooledClassifier(nn.Module):
         model = cls(encoder.config, encoder)
         own = {name.removeprefix(_ENCODER) for name in model.state_dict()}
         info["missing_keys"] = [_ENCODER + name for name in info["missing_keys"] if name in own]
-        of_head = _head_in(folder)
-        found, wanted = (
-            {name: tuple(tensor.shape) for name, tensor in head.items()} for head in (of_head, model.head.state_dict())
-        )
-        if found != wanted:
-            raise ModelError(f"{folder / HEAD_WEIGHTS} is not this model's head: {found}, not {wanted}. {_ADVICE}")
-        model.head.load_state_dict(of_head)
+        model.head.load_state_dict(_head_in(folder, model.head))
         return model, info
 
     @property
@@ -144,9 +139,9 @@ class PooledClassifier(nn.Module):
         """Return the saved weights of a folder, the encoder's already read, by this module's own names.
 
         Raises:
-            ModelError: the folder has no head.
+            ModelError: the folder has no head, or the head of another model.
         """
-        of_head = {f"head.{name}": tensor for name, tensor in _head_in(folder).items()}
+        of_head = {f"head.{name}": tensor for name, tensor in _head_in(folder, self.head).items()}
         return {_ENCODER + name: tensor for name, tensor in of_encoder.items()} | of_head
 
 
@@ -185,6 +180,12 @@ def pooling_named(config: Any) -> StatePooling | None:
 def pooling_in(model: Any) -> Pooling:
     """Return how a classifier reads the states of its tokens."""
     return model.how if isinstance(model, PooledClassifier) else "pooler"
+
+
+def shape_in_words(model: Any) -> str:
+    """Return the depth and width of a model, and which state its head reads if it is a pooled one."""
+    read = f" ({model.how} state)" if isinstance(model, PooledClassifier) else ""
+    return f"{depth(model)} x {width(model)}{read}"
 
 
 def with_pooling(model: Any, how: Pooling) -> Any:
@@ -251,12 +252,16 @@ def _write_head(weights: Mapping[str, Tensor], folder: Path) -> None:
     save_file({name: x.contiguous() for name, x in weights.items()}, folder / HEAD_WEIGHTS, metadata={"format": "pt"})
 
 
-def _head_in(folder: Path) -> dict[str, Tensor]:
+def _head_in(folder: Path, head: nn.Linear) -> dict[str, Tensor]:
+    """Return the saved weights of a head of this shape."""
     from safetensors.torch import load_file
 
-    with reading("load the head of", folder, _ADVICE):
-        weights: dict[str, Tensor] = load_file(folder / HEAD_WEIGHTS)
-    return {name.removeprefix("linear."): tensor for name, tensor in weights.items()}
+    file = folder / HEAD_WEIGHTS
+    wanted = {f"linear.{name}": tuple(tensor.shape) for name, tensor in head.state_dict().items()}
+    if (found := tensor_shapes(file)) != wanted:
+        raise ModelError(f"{file} is not this model's head: it has {found}, not {wanted}. Copy the model again")
+    with reading("load the head of", folder):
+        return {name.removeprefix("linear."): tensor for name, tensor in load_file(file).items()}
 
 
 def _write_json(path: Path, values: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from limbeck.errors import LimbeckError
 from limbeck.formatting import duration_text, share_text
-from limbeck.models.layers import depth, width
+from limbeck.models.pooled_classifier import shape_in_words
 from limbeck.tasks.dev_rows import search_notes
 from limbeck.tasks.finding import Finding, InFolder, unreadable
 from limbeck.tasks.head_config import HeadRunConfig
@@ -83,7 +83,7 @@ def _models(context: HeadContext) -> Iterator[Finding]:
     used: list[tuple[str, UsedModel]] = [("student", context.student)]
     if context.teacher is not None:
         used.insert(0, ("teacher", context.teacher))
-    sizes = ", ".join(f"{name} {depth(one.model)} x {width(one.model)}" for name, one in used)
+    sizes = ", ".join(f"{name} {shape_in_words(one.model)}" for name, one in used)
     yield Finding("ok", "layers", sizes)
 
 

@@ -24,6 +24,7 @@ from limbeck.formatting import share_text
 from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.layers import shapes
 from limbeck.models.padding import padding_of
+from limbeck.models.pooled_classifier import shape_in_words
 from limbeck.students.adapters import adapter_notes, all_parameters, trainable_parameters
 from limbeck.students.initialise import copies_note
 from limbeck.tasks.baselines import trained
@@ -135,8 +136,7 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
     except LimbeckError as error:
         return [Finding("fault", "models", str(error))]
     assert isinstance(context.teacher, LabelTeacher)
-    pair = context.pair(context.student)
-    findings = [Finding("ok", "layers", f"student {pair.student_layers} x {pair.student_width}")]
+    findings = [Finding("ok", "layers", f"student {shape_in_words(context.student)}")]
     findings += [*_adapter(config, context.student), *_lengths(context.train, context.max_length)]
     with progress.track("student on a sample", 1) as update:
         if ensemble is not None:
@@ -323,10 +323,9 @@ def _tokens_and_layers(config: RunConfig, teacher: Any, student: Any, same_token
     if not same_tokens and closely:
         words = f"recipe '{config.recipes()[closely[0]].name}' compares token by token, but the token ids differ"
         return [Finding("fault", "tokenizers", words)]
-    n, d, m, own_d, *_ = pair
     words = "write the same token ids" if same_tokens else "write different token ids, which this recipe allows"
     return [
-        Finding("ok", "layers", f"teacher {n} x {d}, student {m} x {own_d}"),
+        Finding("ok", "layers", f"teacher {shape_in_words(teacher)}, student {shape_in_words(student)}"),
         Finding("ok", "tokenizers", f"teacher and student {words}"),
     ]
 
