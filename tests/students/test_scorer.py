@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,7 +39,7 @@ from limbeck.losses.readout import CandidateReadout
 from limbeck.losses.term import WeightedTerm
 from limbeck.models.load import load_tokenizer, load_weights
 from limbeck.models.taps import run_model
-from limbeck.students.scorer import CrossEncoder, MaskedVerbaliser, Scorer, make_scorer
+from limbeck.students.scorer import CrossEncoder, DualEncoder, MaskedVerbaliser, Scorer, make_scorer
 from limbeck.types import Batch, Instruction, SoftLayout
 
 Make = Callable[..., Any]
@@ -550,3 +551,10 @@ def test_models_with_a_decoder_are_refused(kind: str, tmp_path: Path) -> None:
     BartForConditionalGeneration(config).save_pretrained(tmp_path)
     with pytest.raises(ModelError, match=r"Bart.* has an encoder and a decoder; a scorer needs only an encoder"):
         make_scorer(kind, str(tmp_path), None)
+
+
+def test_no_scorer_takes_more_than_ten_arguments() -> None:
+    """Candidates and a critic's sequences come as groups, which `run_model` passes on by their prefix."""
+    for kind in (CrossEncoder, DualEncoder, MaskedVerbaliser):
+        assert len(inspect.signature(kind.forward).parameters) <= 10
+    assert DualEncoder.input_groups == ("candidate_", "state_")

@@ -130,9 +130,10 @@ def run_model(model: nn.Module, inputs: Mapping[str, Tensor], taps: frozenset[Ta
     """Run a classifier or scorer once and return its logits ``[B, ...]`` and the tensors at `taps`.
 
     Each model gets only the inputs that its own `forward` takes: a DistilBERT student reads no token
-    types while its BERT teacher does.
+    types while its BERT teacher does. A scorer also takes groups of them (`Scorer.input_groups`).
     """
-    known = {name: value for name, value in inputs.items() if name in accepted_inputs(type(model).forward)}
+    names, groups = accepted_inputs(type(model).forward), getattr(model, "input_groups", ())
+    known = {name: value for name, value in inputs.items() if name in names or name.startswith(groups)}
     with capture(model, taps, inputs.get("attention_mask")) as states:
         output = model(**known)
     signal: Signal = {"logits": output.logits}

@@ -51,6 +51,10 @@ class Scorer(nn.Module):
     the encoder from a saved scorer.
     """
 
+    input_groups: tuple[str, ...] = ()
+    """Prefixes of the names of tensors about further sequences, which `forward` takes as ``others``: a dual encoder's
+    candidates, and what a critic reads. Behind the prefix they have the names of any sequence's tensors."""
+
     def __init__(self, encoder: Any, soft: SoftLayout | None) -> None:
         super().__init__()
         self.config = encoder.config
@@ -127,11 +131,12 @@ class Scorer(nn.Module):
         hidden: Tensor = self.encoder(**inputs).last_hidden_state
         return hidden
 
-    def _value(self, state: Mapping[str, Tensor | None]) -> Tensor | None:
+    def _value(self, state: Mapping[str, Tensor]) -> Tensor | None:
         """Return the critic's value ``[B]``; a share of its gradient reaches the encoder."""
-        if self.critic is None or state["input_ids"] is None:
+        if self.critic is None or not state:
             return None
-        first_BD = self.encode(**state)[:, 0]  # type: ignore[arg-type]
+        names = ("input_ids", "attention_mask", "soft_rows", "token_type_ids")
+        first_BD = self.encode(*map(state.get, names))[:, 0]  # type: ignore[arg-type]
         first_BD = _CRITIC_GRADIENT_SHARE * first_BD + (1 - _CRITIC_GRADIENT_SHARE) * first_BD.detach()
         value: Tensor = self.critic(first_BD).squeeze(-1)
         return value
@@ -142,6 +147,8 @@ class CrossEncoder(Scorer):
 
     One head for all tasks and languages, so no score is tied to a label's position or name.
     """
+
+    input_groups = ("state_",)
 
     def __init__(self, encoder: Any, soft: SoftLayout | None) -> None:
         super().__init__(encoder, soft)
@@ -163,17 +170,13 @@ class CrossEncoder(Scorer):
         index_BK: Tensor,
         soft_rows: Tensor | None = None,
         token_type_ids: Tensor | None = None,
-        state_input_ids: Tensor | None = None,
-        state_attention_mask: Tensor | None = None,
-        state_soft_rows: Tensor | None = None,
-        state_token_type_ids: Tensor | None = None,
+        **others: Tensor,
     ) -> ScorerOutput:
         """Return scores of all candidates; ``index_BK`` is a candidate's sequence, -1 if there is none."""
         first_RD = self.encode(input_ids, attention_mask, soft_rows, token_type_ids)[:, 0]
         scores_R = self.head(first_RD).squeeze(-1)
         scores_BK = scores_R[index_BK.clamp(min=0)].masked_fill(index_BK < 0, float("-inf"))
-        state = _state(state_input_ids, state_attention_mask, state_soft_rows, state_token_type_ids)
-        return ScorerOutput(scores_BK, self._value(state))
+        return ScorerOutput(scores_BK, self._value(_group(others, "state_")))
 
 
 class DualEncoder(Scorer):
@@ -182,6 +185,8 @@ class DualEncoder(Scorer):
     The mean is over the text and the special tokens around it, not over the prompts, which act through attention
     (as in Su et al. 2023, "One Embedder, Any Task: Instruction-Finetuned Text Embeddings", section 2.1).
     """
+
+    input_groups = ("candidate_", "state_")
 
     @staticmethod
     def scores(query_BD: Tensor, candidate_RD: Tensor, index_BK: Tensor) -> Tensor:
@@ -203,15 +208,14 @@ class DualEncoder(Scorer):
         mean_RD = (hidden_RTD * weights_RT[..., None]).sum(dim=1) / weights_RT.sum(dim=1, keepdim=True)
         return nn.functional.normalize(mean_RD, dim=-1)
 
-    def _vectors_by_length(self, sequences: Mapping[str, Tensor | None]) -> Tensor:
+    def _vectors_by_length(self, sequences: Mapping[str, Tensor]) -> Tensor:
         """Return `vectors` of sequences in any order, read `_CANDIDATES_TOGETHER` at a time, shortest first."""
-        given = {name: tensor for name, tensor in sequences.items() if tensor is not None}
-        lengths_R = given["attention_mask"].sum(dim=1)
+        lengths_R = sequences["attention_mask"].sum(dim=1)
         order_R = lengths_R.argsort()
         parts = []
         for places in torch.split(order_R, _CANDIDATES_TOGETHER):
             longest = int(lengths_R[places[-1]])  # waits for an accelerator, once for each part
-            parts.append(self.vectors(**{name: tensor[places, :longest] for name, tensor in given.items()}))
+            parts.append(self.vectors(**{name: tensor[places, :longest] for name, tensor in sequences.items()}))
         return torch.cat(parts)[order_R.argsort()]
 
     def forward(
@@ -219,33 +223,16 @@ class DualEncoder(Scorer):
         input_ids: Tensor,
         attention_mask: Tensor,
         pool_mask: Tensor,
-        candidate_input_ids: Tensor,
-        candidate_attention_mask: Tensor,
-        candidate_pool_mask: Tensor,
         index_BK: Tensor,
         soft_rows: Tensor | None = None,
         token_type_ids: Tensor | None = None,
-        candidate_soft_rows: Tensor | None = None,
-        candidate_token_type_ids: Tensor | None = None,
-        state_input_ids: Tensor | None = None,
-        state_attention_mask: Tensor | None = None,
-        state_soft_rows: Tensor | None = None,
-        state_token_type_ids: Tensor | None = None,
+        **others: Tensor,
     ) -> ScorerOutput:
         """Return scores of all candidates; ``index_BK`` is a candidate's sequence, -1 if there is none."""
         query_BD = self.vectors(input_ids, attention_mask, pool_mask, soft_rows, token_type_ids)
-        candidate_RD = self._vectors_by_length(
-            {
-                "input_ids": candidate_input_ids,
-                "attention_mask": candidate_attention_mask,
-                "pool_mask": candidate_pool_mask,
-                "soft_rows": candidate_soft_rows,
-                "token_type_ids": candidate_token_type_ids,
-            }
-        )
+        candidate_RD = self._vectors_by_length(_group(others, "candidate_"))
         scores_BK = self.scores(query_BD, candidate_RD, index_BK)
-        state = _state(state_input_ids, state_attention_mask, state_soft_rows, state_token_type_ids)
-        return ScorerOutput(scores_BK, self._value(state))
+        return ScorerOutput(scores_BK, self._value(_group(others, "state_")))
 
 
 class MaskedVerbaliser(Scorer):
@@ -328,12 +315,5 @@ def _reads_forwards_only(model_type: str) -> bool:
     return model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 
-def _state(
-    input_ids: Tensor | None, attention_mask: Tensor | None, soft_rows: Tensor | None, token_type_ids: Tensor | None
-) -> dict[str, Tensor | None]:
-    return {
-        "input_ids": input_ids,
-        "attention_mask": attention_mask,
-        "soft_rows": soft_rows,
-        "token_type_ids": token_type_ids,
-    }
+def _group(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

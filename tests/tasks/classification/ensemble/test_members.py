@@ -14,4 +14,8 @@ def test_examples() -> None:
 def test_names_are_those_of_files() -> None:
     made = [Member(model="/models/a b:c", training={}), Member(labels_from="gpt/4 o"), Member(tfidf=True)]  # type: ignore[arg-type]
     assert member_names(made) == ["01-a-b-c", "02-gpt-4-o", "03-tfidf"]
-    assert [member_title(member) for member in made] == ["a b:c (fine_tune)", "labels in the field 'gpt/4 o'", "TF-IDF"]
+    assert [member_title(member) for member in made] == [
+        "a b:c (fine_tune)",
+        "labels in the field 'gpt/4 o'",
+        "TF-IDF",
+    ]
