@@ -64,6 +64,15 @@ def test_trials_of_a_search(records: dict[str, Results]) -> None:
     assert "120 development rows" in found.lead
     assert found.tables[0].flat()[1] == ["Distilled", "3e-05", "60.0 %", "chosen"]
     assert found.brief() == found.tables
+    assert found.lead.startswith("Every system was trained with each of the same settings, with the first seed")
+    hot = [one.model_copy(update={"settings": {**one.settings, "loss_temperature": 4.0}}) for one in trials[:2]]
+    mixed = Search(metric="accuracy", rows=120, trials=[*hot, *trials[2:]])
+    found = block(changed(records["classification"], sections=[mixed]), "Search for settings")
+    assert found.lead.startswith(
+        "Every system was trained with 2 settings (those whose recipe has no loss temperature"
+    )
+    assert found.tables[0].flat()[1] == ["Distilled", "3e-05", "4", "60.0 %", "chosen"]
+    assert found.tables[0].flat()[3] == ["Fine-tuned", "3e-05", "–", "60.0 %", "chosen"]
     budgets = [one.model_copy(update={"budget": 16, "value": None}) for one in trials]
     search = Search(metric="accuracy", rows=120, trials=budgets, other_seconds=90.0)
     found = block(changed(records["classification"], sections=[search]), "Search for settings")

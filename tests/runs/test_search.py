@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.torch import load_file
+from tests.conftest import write_rows
 from tests.evaluation.measured import section, value
 from tests.runs.interruption import InterruptAfter
 from tests.runs.test_several_processes import ENVIRONMENT, PROGRAM
@@ -19,6 +20,7 @@ from tests.runs.test_several_processes import ENVIRONMENT, PROGRAM
 import limbeck
 from limbeck.errors import ConfigError, DataError, NonFiniteLoss, RunFolderError
 from limbeck.evaluation.measured import Measured
+from limbeck.recipes.catalogue import build_recipe
 from limbeck.results import Results
 from limbeck.results.figures import Figure, Metric
 from limbeck.results.record import StageCost
@@ -171,12 +173,13 @@ def test_more_rates_may_be_tried_once_nothing_follows_from_the_choice(searching:
     limbeck.distill(**searching)
     more = {**searching, "search": {"learning_rate": [NOTHING, GOOD, GOOD / 2]}}
     with pytest.raises(
-        RunFolderError, match=r"search\.learning_rate was .*predictions/distilled-seed0\.npy and 1 more"
+        RunFolderError, match=r"search\.learning_rate was .*predictions/distilled-seed0-dev\.npy and 2 more"
     ):
         limbeck.distill(**more)
     run = Path(searching["output"])
     (run / "results.json").unlink()
-    (run / "predictions" / "distilled-seed0.npy").unlink()
+    for name in ("distilled-seed0.npy", "distilled-seed0-dev.npy"):
+        (run / "predictions" / name).unlink()
     before = {path: path.stat().st_mtime_ns for path in run.glob("stages/*/done.json")}
     assert len(section(limbeck.distill(**more), Search).trials) == 3
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -218,6 +221,46 @@ def test_two_ranks_choose_the_same_rate(searching: dict[str, Any], tmp_path: Pat
     assert [one.value is None for one in section(results, Search).trials] == [False, False, True]
 
 
+@pytest.mark.slow
+def test_temperatures_are_searched_too_and_a_recipe_without_one_has_as_many_trials(
+    searching: dict[str, Any], light: None
+) -> None:
+    searching["training"]["max_steps"] = 12
+    searching["search"] = {"learning_rate": [GOOD / 9, GOOD], "loss_temperature": [8.0, 1.0]}
+    results = limbeck.distill(**searching)
+    found = section(results, Search)
+    low = GOOD / 9
+    tried = {
+        name: [tuple(one.settings.values()) for one in found.trials if one.system == name]
+        for name in ("distilled", "fine_tune")
+    }
+    assert tried["distilled"] == [(low, 1.0), (low, 8.0), (GOOD, 1.0), (GOOD, 8.0)]
+    assert [rate for (rate,) in tried["fine_tune"]] == pytest.approx(
+        [low, low * 9 ** (1 / 3), low * 9 ** (2 / 3), GOOD], 1e-3
+    )
+    (best,) = [one.settings for one in found.trials if one.system == "distilled" and one.chosen]
+    run = Path(searching["output"])
+    suffix = f"-lr{best['learning_rate']}-t{best['loss_temperature']}"
+    assert weights(run / "student") == weights(run / "stages" / f"02-distilled-kd-seed0{suffix}" / "model")
+    kept = {path.name for path in run.glob("stages/02-distilled-*")}
+    assert len(kept) == 4
+    cold, hot = (weights(run / "stages" / f"02-distilled-kd-seed0-lr{GOOD}-t{t}" / "model") for t in (1.0, 8.0))
+    assert cold != hot
+    assert any("the best loss temperature is the" in words for words in results.warnings)
+    # The same student by hand.
+    by_hand = {**searching, "output": f"{searching['output']}-by-hand", "baselines": []}
+    del by_hand["search"]
+    by_hand["training"] = {**searching["training"], "learning_rate": GOOD}
+    by_hand["recipe"] = {**searching["recipe"], "loss_temperature": 8.0}
+    rows = read_rows(run_config(searching))  # type: ignore[arg-type]
+    assert rows.dev is not None
+    for name, part in (("train", rows.train), ("dev", rows.dev)):
+        lines = [{"text": text, "label": label} for text, label in zip(part.text, part.label, strict=True)]
+        by_hand["data"] = {**by_hand["data"], name: str(write_rows(run.parent / f"{name}.jsonl", lines))}
+    limbeck.distill(**by_hand)
+    assert weights(Path(by_hand["output"]) / "student") == hot
+
+
 # ---- what a run file may say ---------------------------------------------------------------------------------------
 
 
@@ -237,6 +280,39 @@ def test_rates_are_above_0(rate: Any) -> None:
 def test_a_search_is_a_section_with_a_list(wrong: Any) -> None:
     with pytest.raises(ConfigError, match="search"):
         run_config({**CONFIG, "search": wrong})
+
+
+@pytest.mark.parametrize("temperatures", [[], [2.0], [2, 2], 4, [0, 1], [1, -2]])
+def test_two_temperatures_or_more(temperatures: Any) -> None:
+    with pytest.raises(ConfigError, match=r"search\.loss_temperature"):
+        run_config({**CONFIG, "search": {"learning_rate": [1e-5, 1e-4], "loss_temperature": temperatures}})
+
+
+def test_temperatures_are_for_classification() -> None:
+    task = {"kind": "regression", "value": "price"}
+    with pytest.raises(ConfigError, match=r"search\.loss_temperature"):
+        run_config({**CONFIG, "task": task, "search": {"learning_rate": [1e-5, 1e-4], "loss_temperature": [1, 2]}})
+
+
+@pytest.mark.parametrize(
+    ("rates", "temperatures", "tried"),
+    [
+        ([1e-5, 1e-3], [1, 2], [1e-5, 4.642e-5, 2.154e-4, 1e-3]),
+        ([1e-5, 1e-4, 1e-3], [1, 4], [1e-5, 2.154e-5, 4.642e-5, 1e-4, 3.162e-4, 1e-3]),
+        ([1e-5, 1e-3], [1, 2, 4], [1e-5, 2.512e-5, 6.31e-5, 1.585e-4, 3.981e-4, 1e-3]),
+    ],
+)
+def test_every_recipe_has_as_many_trials(rates: list[float], temperatures: list[float], tried: list[float]) -> None:
+    config = run_config({**CONFIG, "search": {"learning_rate": rates, "loss_temperature": temperatures}})
+    assert config.search is not None
+    assert config.trainings == len(rates) * len(temperatures) + 1
+    with_one, without = (build_recipe(name, {}, "classification").stages for name in ("distilbert", "fine_tune"))
+    assert config.search.trials(with_one) == [
+        {"learning_rate": rate, "loss_temperature": temperature} for rate in rates for temperature in temperatures
+    ]
+    assert config.search.trials(without) == [{"learning_rate": rate} for rate in tried]
+    labels_alone = build_recipe("kd", {"label_weight": 1.0}, "classification").stages
+    assert config.search.trials(labels_alone) == config.search.trials(without), "the term has no weight"
 
 
 def test_yaml_that_reads_numbers_as_words() -> None:

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from limbeck.stages.stage import Training
+from limbeck.losses.labels import LabelCrossEntropy
+from limbeck.losses.logits import ForwardKL
+from limbeck.losses.term import WeightedTerm
+from limbeck.stages.stage import Stage, Training
+
+
+def test_the_loss_temperature_is_that_of_all_terms_that_have_one() -> None:
+    soft, labels = WeightedTerm("soft", ForwardKL(2.0), weight=0.5), WeightedTerm("labels", LabelCrossEntropy())
+    stage = Stage("kd", (soft, labels), share=0.5)
+    assert stage.has_loss_temperature
+    changed = stage.at_loss_temperature(7.0)
+    assert changed == Stage("kd", (WeightedTerm("soft", ForwardKL(7.0), weight=0.5), labels), share=0.5)
+    assert not Stage("fine_tune", (labels, replace(soft, weight=0.0))).has_loss_temperature
 
 
 @pytest.mark.parametrize(

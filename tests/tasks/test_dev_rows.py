@@ -65,3 +65,6 @@ def test_what_the_doctor_says() -> None:
     (note,) = search_notes(run_config({**CLASSIFIER, "search": {"learning_rate": [3e-5, 1e-5]}}), 20)
     assert note.level == "note"
     assert note.message.startswith("every student is trained with 1e-05, 3e-05, and the best on 20 development rows")
+    both = {"learning_rate": [3e-5, 1e-5], "loss_temperature": [4, 1]}
+    (note,) = search_notes(run_config({**CLASSIFIER, "search": both}), 20)
+    assert "trained with 1e-05, 3e-05, each at the loss temperatures 1, 4 (or with other rates between" in note.message

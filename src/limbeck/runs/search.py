@@ -1,7 +1,7 @@
-"""The search for the learning rate of each system: the same trials for all, judged on development rows.
+"""The search for the settings of each system: as many trials for all, judged on development rows.
 
-A system at a rate is a system whose stages have folders of their own, so what a trial trained is there for the run:
-the first seed's student of the best rate is the trial itself.
+A system with the settings of a trial is a system whose stages have folders of their own, so what a trial trained is
+there for the run: the first seed's student of the best trial is the trial itself.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from limbeck.tasks.task import Part, System, TaskRun
 
 __all__ = ["Tuning", "train"]
 
+Settings = dict[str, float]
+"""The values of a trial, by the names of the settings."""
+
 
 class _Score(BaseModel):
     """What a trial is worth."""
@@ -47,7 +50,7 @@ def train(run: TaskRun, system: System, seed: int, costs: dict[str, StageCost]) 
 
 
 class Tuning:
-    """Gives each system of a run its learning rate; without ``search`` in the run file that of the run file.
+    """Gives each system of a run its settings; without ``search`` in the run file those of the run file.
 
     Args:
         run: at work.
@@ -59,7 +62,7 @@ class Tuning:
         self._run = run
         self._folder = folder
         self._seed = config.seeds[0]
-        self._rates = [] if config.search is None else config.search.learning_rate
+        self._search = config.search
         self._trials: dict[tuple[str, int | None], list[Trial]] = {}
         self._costs: dict[str, StageCost] = {}
         self._score: _Score | None = None
@@ -68,17 +71,17 @@ class Tuning:
         """Return what has a bar while a system is tried, trained and measured."""
         if not self._is_tried(system) or seed != self._seed:
             return self._run.parts(system, seed)
-        tried = [part for rate in self._rates for part in self._run.parts(_trial(system, rate), seed)]
+        tried = [part for one in self._settings(system) for part in self._run.parts(_trial(system, one), seed)]
         return [*tried, *self._run.parts(replace(system, stages=()), seed)]
 
     def tuned(self, system: System) -> System:
-        """Return the system at its best rate, which is searched for once: with the first seed."""
+        """Return the system with its best settings, which are searched for once: with the first seed."""
         if not self._is_tried(system):
             return system
         key = (system.name, system.budget)
         if key not in self._trials:
-            self._trials[key] = self._chosen(system, [self._try(system, rate) for rate in self._rates])
-        return next(_at(system, one.settings["learning_rate"]) for one in self._trials[key] if one.chosen)
+            self._trials[key] = self._chosen(system, [self._try(system, one) for one in self._settings(system)])
+        return next(_at(system, one.settings) for one in self._trials[key] if one.chosen)
 
     def told(self, results: Results) -> Results:
         """Return the record of the run with its search."""
@@ -92,27 +95,29 @@ class Tuning:
         return whole.model_copy(update={"verdict": verdict(whole)})
 
     def _is_tried(self, system: System) -> bool:
-        return bool(self._rates and system.stages) and system.role != "teacher"
+        return bool(self._search is not None and system.stages) and system.role != "teacher"
 
-    def _try(self, system: System, rate: float) -> Trial:
-        tried, value = _trial(system, rate), None
+    def _settings(self, system: System) -> list[Settings]:
+        return [] if self._search is None else self._search.trials([one.stage for one in system.stages])
+
+    def _try(self, system: System, settings: Settings) -> Trial:
+        tried, value = _trial(system, settings), None
         try:
             model = train(self._run, tried, self._seed, self._costs)
         except NonFiniteLoss as error:
             self._run.progress.log(f"{tried.stages[-1].title}: {error}")
         else:
-            score = self._kept_score(tried, rate, model)
+            score = self._kept_score(tried, settings, model)
             value = score.value
             self._score = self._score if value is None else score
-        settings = {"learning_rate": rate}
         return Trial(system=system.name, budget=system.budget, settings=settings, value=value, chosen=False)
 
-    def _kept_score(self, system: System, rate: float, model: Any) -> _Score:
+    def _kept_score(self, system: System, settings: Settings, model: Any) -> _Score:
         """Return what the main process measured, in all processes: they choose alike."""
         budget = "" if system.budget is None else f"-n{system.budget}"
         return kept(
             self._folder,
-            f"predictions/{system.name}{budget}-dev-lr{rate}.json",
+            f"predictions/{system.name}{budget}-dev{_suffix(settings)}.json",
             make=lambda: as_json(self._scored(system, model).model_dump()).encode(),
             read=lambda path: _Score.model_validate(json.loads(path.read_text(encoding="utf-8"))),
             progress=self._run.progress,
@@ -127,7 +132,7 @@ class Tuning:
         return _Score(metric=metric.key, higher_is_better=bool(metric.higher_is_better), value=value, rows=rows)
 
     def _chosen(self, system: System, trials: list[Trial]) -> list[Trial]:
-        """Mark the best trial; of equal ones that of the smaller rate."""
+        """Mark the best trial; of equal ones that of the smaller rate, then of the smaller temperature."""
         sign = -1.0 if self._score is not None and not self._score.higher_is_better else 1.0
         known = [trial for trial in trials if trial.value is not None]
         if not known:
@@ -136,20 +141,25 @@ class Tuning:
                 "with all. Try smaller ones"
             )
         best = max(known, key=lambda trial: sign * (trial.value or 0.0))
-        rate = best.settings["learning_rate"]
-        self._run.progress.log(f"{system.title or system.name}: the learning rate is {rate:g}")
+        words = " and ".join(f"the {_word(name)} is {value:g}" for name, value in best.settings.items())
+        self._run.progress.log(f"{system.title or system.name}: {words}")
         return [trial.model_copy(update={"chosen": trial is best}) for trial in trials]
 
     def _at_an_edge(self, results: Results, trials: list[Trial]) -> list[str]:
-        edges = ((self._rates[0], "smallest", "smaller"), (self._rates[-1], "largest", "larger"))
+        tried: dict[str, list[float]] = {}
+        for one in trials:
+            for name, value in one.settings.items():
+                tried.setdefault(name, []).append(value)
+        lowest = [(name, min(values), "smallest", "smaller") for name, values in tried.items()]
+        highest = [(name, max(values), "largest", "larger") for name, values in tried.items()]
         found = []
-        for rate, most, more in edges:
-            at = [one for one in trials if one.chosen and one.settings["learning_rate"] == rate]
+        for name, edge, most, more in (*lowest, *highest):
+            at = [one for one in trials if one.chosen and one.settings.get(name) == edge]
             names = [results.title(one.system) + _labels(one.budget) for one in at]
             if names:
                 found.append(
-                    f"{', '.join(names)}: the best learning rate is the {most} that was tried, {rate:g}; a {more} one "
-                    "may do better (search.learning_rate)."
+                    f"{', '.join(names)}: the best {_word(name)} is the {most} that was tried, {edge:g}; a {more} one "
+                    f"may do better (search.{name})."
                 )
         return found
 
@@ -158,21 +168,35 @@ def _labels(budget: int | None) -> str:
     return "" if budget is None else f" ({budget_text(budget)})"
 
 
-def _at(system: System, rate: float) -> System:
-    """Return the system with its stages at a rate, in folders of their own."""
-    stages = [
-        replace(
-            one,
-            stage=replace(one.stage, name=f"{one.stage.name}-lr{rate}"),
-            folder=f"{one.folder}-lr{rate}",
-            training=one.training.model_copy(update={"learning_rate": rate}),
+def _word(setting: str) -> str:
+    return setting.replace("_", " ")
+
+
+def _suffix(settings: Settings) -> str:
+    """Return the end of the names of a trial's stages and files."""
+    temperature = settings.get("loss_temperature")
+    return f"-lr{settings['learning_rate']}" + ("" if temperature is None else f"-t{temperature}")
+
+
+def _at(system: System, settings: Settings) -> System:
+    """Return the system with its stages at the settings of a trial, in folders of their own."""
+    suffix, temperature = _suffix(settings), settings.get("loss_temperature")
+    rate = {"learning_rate": settings["learning_rate"]}
+    stages = []
+    for one in system.stages:
+        stage = one.stage if temperature is None else one.stage.at_loss_temperature(temperature)
+        stages.append(
+            replace(
+                one,
+                stage=replace(stage, name=f"{stage.name}{suffix}"),
+                folder=f"{one.folder}{suffix}",
+                training=one.training.model_copy(update=rate),
+            )
         )
-        for one in system.stages
-    ]
     return replace(system, stages=tuple(stages))
 
 
-def _trial(system: System, rate: float) -> System:
-    found = _at(system, rate)
-    titled = (replace(one, title=f"{one.title}, learning rate {rate:g}") for one in found.stages)
+def _trial(system: System, settings: Settings) -> System:
+    found, words = _at(system, settings), ", ".join(f"{_word(name)} {value:g}" for name, value in settings.items())
+    titled = (replace(one, title=f"{one.title}, {words}") for one in found.stages)
     return replace(found, stages=tuple(titled))

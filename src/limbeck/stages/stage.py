@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -52,6 +52,21 @@ class Stage:
     def labelled_only(self) -> bool:
         """Whether it trains on the labelled rows alone."""
         return self.source == GivenRows("labelled") or isinstance(self.source, ClassPairs)
+
+    @property
+    def has_loss_temperature(self) -> bool:
+        """Whether a term with weight divides logits by a temperature of its own."""
+        return any(one.weight > 0 and hasattr(one.term, "loss_temperature") for one in self.terms)
+
+    def at_loss_temperature(self, loss_temperature: float) -> Stage:
+        """Return the stage with this temperature in all terms that have one."""
+        terms = tuple(
+            replace(one, term=replace(one.term, loss_temperature=loss_temperature))  # type: ignore[type-var]
+            if hasattr(one.term, "loss_temperature")
+            else one
+            for one in self.terms
+        )
+        return replace(self, terms=terms)
 
     @property
     def sampled(self) -> Sampled | None:

@@ -86,6 +86,7 @@ def search_notes(config: RunSettings, rows: int) -> list[Finding]:
     """Return the doctor's notes on a search with `rows` development rows; none without a search."""
     if config.search is None:
         return []
-    rates = ", ".join(f"{rate:g}" for rate in config.search.learning_rate)
-    words = f"every student is trained with {rates}, and the best on {rows} development rows is taken"
+    words = (
+        f"every student is trained with {config.search.described}, and the best on {rows} development rows is taken"
+    )
     return [Finding("note", "search", f"{words}; learning rates that the run file or a recipe gives are not used")]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from limbeck.recipes.catalogue import build_recipe, recipe_card
 from limbeck.recipes.recipe import Recipe
+from limbeck.stages.stage import Stage
 
 __all__ = [
+    "AboveZero",
     "Data",
     "Filling",
     "FromTeacher",
@@ -23,7 +25,9 @@ __all__ = [
     "Seeds",
     "Sources",
     "Student",
+    "listed",
     "name_alone",
+    "two_or_more",
 ]
 
 
@@ -52,33 +56,60 @@ that depend on them (regular expressions); results always do. The first match co
 STUDENTS = r"stages/(?!(\d+-)?teacher-)|predictions/(?!teacher-|student_init-)|"
 """Files of all trained students."""
 
-SEARCH = (r"search\.learning_rate", r"predictions/(?!(teacher|student_init|source_model|train)-|[^/]*-dev-)|")
-"""A trial of one rate does not depend on the other rates; the choice does."""
+SEARCH = (
+    r"search\.(learning_rate|loss_temperature)",
+    r"predictions/(?!(teacher|student_init|source_model|train)-|[^/]*-dev-)|",
+)
+"""A trial does not depend on the others; the choice does."""
 
 
 SPEED = (r"speed$", "")
 """Whether speed is measured, once everything else is there."""
 
 
-def _listed(rates: Any) -> Any:
-    """Read a single rate as a list of one, which `_several` refuses in its own words."""
-    return [rates] if isinstance(rates, int | float | str) else rates
+def listed(values: Any) -> Any:
+    """Read a single value as a list of one, which `two_or_more` refuses in its own words."""
+    return [values] if isinstance(values, int | float | str) else values
 
 
-def _several(rates: list[float]) -> list[float]:
-    if len(rates) < 2 or len(set(rates)) < len(rates):
-        raise ValueError("expected two or more different learning rates; without a search: training.learning_rate")
-    return sorted(rates)
+def two_or_more(values: list[float], what: str, instead: str) -> list[float]:
+    """Return the values to try, sorted.
+
+    Raises:
+        ValueError: fewer than two, or one of them twice; `what` they are, and `instead` of a search, in words.
+    """
+    if len(values) < 2 or len(set(values)) < len(values):
+        raise ValueError(f"expected two or more different {what}; without a search: {instead}")
+    return sorted(values)
+
+
+def _rates(rates: list[float]) -> list[float]:
+    return two_or_more(rates, "learning rates", "training.learning_rate")
+
+
+AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class RateSearch(_Section):
-    """A search for the learning rate of each system, with the same trials for all."""
+    """A search for the learning rate of each system, with as many trials for all."""
 
-    learning_rate: Annotated[
-        list[Annotated[float, Field(gt=0, allow_inf_nan=False)]], BeforeValidator(_listed), AfterValidator(_several)
-    ]
+    learning_rate: Annotated[list[AboveZero], BeforeValidator(listed), AfterValidator(_rates)]
     """Each system is trained with each of these and the first seed; the best on development rows is used for all
     seeds. It applies to all stages, in place of ``training.learning_rate`` and the recipe's own."""
+
+    @property
+    def count(self) -> int:
+        """Return the number of trials of each system."""
+        return len(self.learning_rate)
+
+    @property
+    def described(self) -> str:
+        """Return what is tried, in words."""
+        return ", ".join(f"{rate:g}" for rate in self.learning_rate)
+
+    def trials(self, stages: Sequence[Stage]) -> list[dict[str, float]]:
+        """Return the settings of each trial of a system with these stages."""
+        return [{"learning_rate": rate} for rate in self.learning_rate]
 
 
 class RunSettings(_Section):
@@ -119,7 +150,7 @@ class RunSettings(_Section):
     @property
     def trainings(self) -> int:
         """Return how often each system is trained: with each tried rate, then with each further seed."""
-        return len(self.seeds) - 1 + (len(self.search.learning_rate) if self.search is not None else 1)
+        return len(self.seeds) - 1 + (self.search.count if self.search is not None else 1)
 
 
 Filling = tuple[tuple[str, ...], Callable[[Any], Any]]

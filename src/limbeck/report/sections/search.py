@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from limbeck.formatting import ABSENT, count_text, duration_text
 from limbeck.report.block import Block, Cell, Column, Row, Table
 from limbeck.report.lookup import budget_text
@@ -38,10 +40,21 @@ def render(section: Search, results: Results) -> Block:
         )
 
     lead = (
-        "Every system was trained with each of the same settings, with the first seed, and measured on "
+        f"{_alike(section)} with the first seed, and measured on "
         f"{count_text(section.rows)} development rows that nothing is trained on. The setting with the best "
         f"{in_sentence(metric.title)} was used for all seeds. The other trials took "
         f"{duration_text(section.other_seconds)}."
     )
     table = Table("Trials on development rows", columns, [row(trial) for trial in section.trials], brief=not budgets)
     return Block("Search for settings", lead, tables=[table])
+
+
+def _alike(section: Search) -> str:
+    """Return in what the trials of all systems are alike, as the beginning of a sentence."""
+    if len({tuple(trial.settings) for trial in section.trials}) == 1:
+        return "Every system was trained with each of the same settings,"
+    systems = Counter((trial.system, trial.budget) for trial in section.trials)
+    return (
+        f"Every system was trained with {max(systems.values())} settings (those whose recipe has no loss temperature "
+        "with more learning rates instead),"
+    )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, product
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from limbeck.data.prompts.label_prompt import RATIONALE_FORMATS, LabelPrompt
 from limbeck.data.tasks import Classification
@@ -13,10 +14,11 @@ from limbeck.errors import ConfigError
 from limbeck.recipes.capabilities import Capability, Idle, Lack
 from limbeck.recipes.catalogue import build_recipe, recipes_for
 from limbeck.stages.early_stopping import EarlyStopping
-from limbeck.stages.stage import Training
+from limbeck.stages.stage import Stage, Training
 from limbeck.students.adapters import Adapter
 from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
 from limbeck.tasks.run_config import (
+    AboveZero,
     Data,
     Filling,
     FromTeacher,
@@ -27,7 +29,9 @@ from limbeck.tasks.run_config import (
     RunSettings,
     Seeds,
     Student,
+    listed,
     name_alone,
+    two_or_more,
 )
 from limbeck.teachers.chat.endpoint import ChatEndpoint
 
@@ -252,6 +256,55 @@ class ClassifierStudent(Student):
         return self
 
 
+def _temperatures(values: list[float]) -> list[float]:
+    return two_or_more(values, "loss temperatures", "recipe.loss_temperature")
+
+
+class ClassifierSearch(RateSearch):
+    """A search for the learning rate of each system, and for the temperature of its loss."""
+
+    loss_temperature: Annotated[list[AboveZero], BeforeValidator(listed), AfterValidator(_temperatures)] | None = None
+    """Each system is trained with each pair of a learning rate and one of these, in place of its recipe's
+    ``loss_temperature``. A recipe without one is tried at as many learning rates instead: those of `learning_rate`,
+    and others between them."""
+
+    @property
+    def count(self) -> int:
+        """Return the number of trials of each system."""
+        return len(self.learning_rate) * len(self.loss_temperature or [1])
+
+    @property
+    def described(self) -> str:
+        """Return what is tried, in words."""
+        if self.loss_temperature is None:
+            return super().described
+        temperatures = ", ".join(f"{one:g}" for one in self.loss_temperature)
+        return f"{super().described}, each at the loss temperatures {temperatures} (or with other rates between them)"
+
+    def trials(self, stages: Sequence[Stage]) -> list[dict[str, float]]:
+        """Return the settings of each trial of a system with these stages."""
+        if self.loss_temperature is None:
+            return super().trials(stages)
+        if not any(stage.has_loss_temperature for stage in stages):
+            return [{"learning_rate": rate} for rate in _with_others_between(self.learning_rate, self.count)]
+        pairs = product(self.learning_rate, self.loss_temperature)
+        return [{"learning_rate": rate, "loss_temperature": temperature} for rate, temperature in pairs]
+
+
+def _with_others_between(rates: list[float], count: int) -> list[float]:
+    """Return `count` rates: the given ones, and others at equal ratios within each gap.
+
+    >>> _with_others_between([1e-5, 1e-3], 3)
+    [1e-05, 0.0001, 0.001]
+    """
+    gaps, others = len(rates) - 1, count - len(rates)
+    found = list(rates)
+    for gap, (low, high) in enumerate(pairwise(rates)):
+        within = others // gaps + (gap < others % gaps)
+        found += [float(f"{low * (high / low) ** (i / (within + 1)):.4g}") for i in range(1, within + 1)]
+    return sorted(found)
+
+
 class RunConfig(RunSettings):
     """A whole run file of a classifier."""
 
@@ -264,8 +317,8 @@ class RunConfig(RunSettings):
     student: ClassifierStudent
     recipe: Trained
     training: ClassifierTraining = ClassifierTraining()
-    search: RateSearch | None = None
-    """Search for each system's learning rate first."""
+    search: ClassifierSearch | None = None
+    """Search for each system's learning rate, and loss temperature, first."""
     speed: bool = True
     """Measure speed and memory at the end of the run, in a few seconds; else only sizes are known."""
     seeds: Seeds = [0]
