@@ -48,10 +48,10 @@ CONFIG: dict[str, Any] = {
 @pytest.fixture
 def searching(sections: dict[str, Any]) -> dict[str, Any]:
     """A run that tells a rate that does nothing from one that is of use."""
-    sections["training"].update(max_steps=120, batch_size=8, dropout=0.0)
+    sections["training"].update(max_steps=120, batch_size=8, dropout=0.0, fit_head=False)
     sections["student"] = {"model": sections["teacher"]["model"]}
     sections["recipe"]["label_weight"] = 0.5
-    sections["teacher"]["fine_tune"].update(num_train_epochs=20, dropout=0.0)
+    sections["teacher"]["fine_tune"].update(num_train_epochs=20, dropout=0.0, fit_head=False)
     return {**sections, "search": {"learning_rate": [GOOD, NOTHING]}}
 
 
