@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from limbeck.numerics.cross_fitting import stratified_folds
 from limbeck.numerics.logistic_regression import (
     INVERSE_STRENGTHS,
     LinearHead,
-    _folds,
     fit_logistic_regression,
     one_hot,
 )
@@ -90,7 +90,7 @@ def test_the_strength_is_the_best_on_rows_that_were_not_fitted() -> None:
     chosen = []
     for noise in (3.0, 0.3):
         features_ND, labels_N = rows(noise=noise)
-        fold_N, inputs_NE = _folds(labels_N), scaled(features_ND)
+        fold_N, inputs_NE = stratified_folds(labels_N, range(len(labels_N)), 5), scaled(features_ND)
         losses = []
         for strength in INVERSE_STRENGTHS:
             total = 0.0
@@ -104,15 +104,6 @@ def test_the_strength_is_the_best_on_rows_that_were_not_fitted() -> None:
         assert found == INVERSE_STRENGTHS[int(np.argmin(losses))]
         chosen.append(found)
     assert chosen[0] < chosen[1]
-
-
-def test_folds_have_the_rows_of_every_class_in_equal_parts() -> None:
-    labels_N = np.repeat([0, 1, 2], [10, 5, 7])
-    fold_N = _folds(labels_N)
-    assert sorted(np.bincount(fold_N)) == [4, 4, 4, 5, 5]
-    for label in range(CLASSES):
-        in_folds = np.bincount(fold_N[labels_N == label], minlength=5)
-        assert in_folds.max() - in_folds.min() <= 1
 
 
 def test_few_rows_and_a_class_without_any() -> None:

@@ -16,7 +16,7 @@ def test_pairs_of_labelled_rows_then_a_head_without_steps() -> None:
     contrastive, last = setfit().stages
     assert [t.term for t in contrastive.terms] == [PairCosine()]
     assert (contrastive.source, contrastive.share, contrastive.fit_head) == (ClassPairs(), 1, False)
-    assert last == probe()
+    assert last == probe(1.0)
     assert setfit().plain
     assert contrastive.labelled_only
 
@@ -25,7 +25,7 @@ def test_the_other_loss_compares_all_rows_of_a_step_and_needs_pairs_of_one_class
     contrastive, last = setfit(loss="supervised_contrastive", similarity_temperature=0.2).stages
     assert [t.term for t in contrastive.terms] == [SupervisedContrastive(0.2)]
     assert contrastive.source == ClassPairs(negatives=False)
-    assert last == probe()
+    assert last == probe(1.0)
 
 
 def test_refusals() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,18 @@ def test_a_stage_with_a_teacher_fits_its_probabilities(setting: Setting) -> None
     with torch.no_grad():
         logits = setting.teacher.model(**setting.task.encoded.batch(ROWS)).logits
     require_head(student, setting.features(student, ROWS), logits.double().softmax(-1).numpy())
+
+
+def test_a_stage_may_say_how_strong_the_regression_is(setting: Setting) -> None:
+    rows, heads = ROWS[setting.task.labels[ROWS] >= 0], []
+    for strength in (0.01, 100.0):
+        student = setting.student()
+        fit_head(replace(GOLD, head_strength=strength), setting.run(), student)
+        probs_NC = one_hot(setting.task.labels[rows], 3)
+        expected = fit_logistic_regression(setting.features(student, rows), probs_NC, strength)
+        heads.append(student.classifier.weight.detach().numpy())
+        np.testing.assert_allclose(heads[-1], expected.weight_CD, rtol=0.02, atol=0.02)
+    assert np.abs(heads[0]).max() < 0.2 * np.abs(heads[1]).max()
 
 
 def test_more_rows_than_needed_are_sampled(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:

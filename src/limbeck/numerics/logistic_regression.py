@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.numerics.cross_fitting import stratified_folds
+
 __all__ = ["INVERSE_STRENGTHS", "LinearHead", "fit_logistic_regression", "one_hot"]
 
 Array = NDArray[np.float64]
@@ -72,7 +74,7 @@ def _chosen(inputs_NE: Array, probs_NC: Array) -> float:
     if len(inputs_NE) > _LARGEST_FOR_CHOICE:
         some = np.sort(np.random.default_rng(0).permutation(len(inputs_NE))[:_LARGEST_FOR_CHOICE])
         inputs_NE, probs_NC = inputs_NE[some], probs_NC[some]
-    fold_N = _folds(probs_NC.argmax(axis=-1))
+    fold_N = stratified_folds(probs_NC.argmax(axis=-1), range(len(probs_NC)), _FOLDS)
     losses = np.zeros(len(INVERSE_STRENGTHS))
     for fold in range(_FOLDS):
         seen_N = fold_N != fold
@@ -81,15 +83,6 @@ def _chosen(inputs_NE: Array, probs_NC: Array) -> float:
             weights_CE = _fitted(inputs_NE[seen_N], probs_NC[seen_N], strength, weights_CE)
             losses[place] += _cross_entropy(inputs_NE[~seen_N] @ weights_CE.T, probs_NC[~seen_N])[0]
     return INVERSE_STRENGTHS[int(losses.argmin())]
-
-
-def _folds(classes_N: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the fold of each row: the rows of a class are dealt out in random order, classes after each other."""
-    shuffled = np.random.default_rng(0).permutation(len(classes_N))
-    dealt = shuffled[np.argsort(classes_N[shuffled], kind="stable")]
-    fold_N = np.empty(len(classes_N), dtype=np.int64)
-    fold_N[dealt] = np.arange(len(classes_N)) % _FOLDS
-    return fold_N
 
 
 def _fitted(inputs_NE: Array, probs_NC: Array, strength: float, start_CE: Array | None = None) -> Array:

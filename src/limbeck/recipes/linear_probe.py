@@ -19,7 +19,8 @@ def linear_probe() -> Recipe:
     return Recipe("Linear probe", (probe(),))
 
 
-def probe() -> Stage:
-    """Return the stage that fits the head and trains nothing else."""
+def probe(head_strength: float | None = None) -> Stage:
+    """Return the stage that fits the head and trains nothing else; for `head_strength` see `Stage`."""
     terms = (WeightedTerm("labels", LabelCrossEntropy()),)
-    return Stage("linear_probe", terms, share=0.0, source=GivenRows("labelled"), fit_head=True)
+    source = GivenRows("labelled")
+    return Stage("linear_probe", terms, share=0.0, source=source, fit_head=True, head_strength=head_strength)

@@ -15,6 +15,9 @@ from limbeck.stages.stage import Stage
 
 __all__ = ["setfit"]
 
+_HEAD_STRENGTH = 1.0
+"""As in scikit-learn. Cross-validation would find no row that the features have not learned: it takes the largest."""
+
 
 def setfit(
     *,
@@ -36,4 +39,4 @@ def setfit(
     by_pairs = loss == "cosine"
     term: Term = PairCosine() if by_pairs else SupervisedContrastive(similarity_temperature)
     contrastive = Stage("contrastive", (WeightedTerm(loss, term),), source=ClassPairs(negatives=by_pairs))
-    return Recipe("SetFit", (contrastive, probe()))
+    return Recipe("SetFit", (contrastive, probe(_HEAD_STRENGTH)))

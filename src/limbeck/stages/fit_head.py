@@ -49,7 +49,7 @@ def fit_head(stage: Stage, run: StageRun, student: Any) -> None:
     features_ND, probs_NC = (np.concatenate(part) for part in zip(*found, strict=True)) if found else (None, None)
     if features_ND is None or probs_NC is None or not len(features_ND):
         raise ConfigError(f"stage '{stage.name}' fits the head on labelled rows, and there are none")
-    fitted = fit_logistic_regression(features_ND, probs_NC, bias=head.bias is not None)
+    fitted = fit_logistic_regression(features_ND, probs_NC, stage.head_strength, bias=head.bias is not None)
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(fitted.weight_CD))
         if head.bias is not None:

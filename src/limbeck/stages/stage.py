@@ -43,6 +43,8 @@ class Stage:
     """Whether the classifier's last linear layer begins as a logistic regression on the frozen features of the stage's
     rows, for their gold labels or, if a term reads the teacher's logits, for its probabilities. With a share of 0 that
     is all the stage does."""
+    head_strength: float | None = None
+    """C of that regression; ``None``: by cross-validation, which says nothing if earlier stages learned the labels."""
 
     def part(self, kind: type[_Part]) -> _Part | None:
         """Return its source, or one inside it, that is a `kind`."""
