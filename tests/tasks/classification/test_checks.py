@@ -5,8 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from tests.conftest import write_rows
 
+from limbeck.models.classifier_head import features
+from limbeck.models.load import load_tokenizer, new_classifier, save_model
+from limbeck.numerics.logistic_regression import fit_logistic_regression, one_hot
 from limbeck.runs.config import run_config
 from limbeck.runs.examine import examine
 from limbeck.runs.folder import resolved_yaml
@@ -87,6 +93,54 @@ def test_a_teacher_that_guesses_is_a_fault(sections: dict[str, Any], tmp_path: P
     found = findings(sections)
     assert found["teacher"].level == "fault"
     assert "nothing to teach" in found["teacher"].message
+
+
+@pytest.mark.parametrize(("wrong_in", "level"), [(10**6, "ok"), (3, "warning")])
+def test_given_labels_are_compared_with_a_bag_of_words(
+    wrong_in: int, level: str, sections: dict[str, Any], train: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """With every third label wrong the field is worse than the words themselves."""
+    labels = sorted({row["label"] for row in train})
+    for n, row in enumerate(train):
+        right = (n + 1) % wrong_in
+        row["said"] = row["label"] if right else labels[(labels.index(row["label"]) + 1) % len(labels)]
+    sections |= {
+        "teacher": {"labels_from": "said"}, "student": {"model": sections["teacher"]["model"]},
+        "simple_baselines": True,
+    }  # fmt: skip
+    sections["data"] = {}
+    found = examine_rows(sections, train, tmp_path)
+    assert found["teacher"].level == "ok"
+    assert found["bag of words"].level == level
+    assert "by cross-validation" not in found["bag of words"].message  # a tenth of the rows was held out
+    assert ("has little to teach" in found["bag of words"].message) == (level == "warning")
+    assert "bag of words" not in examine_rows(sections | {"simple_baselines": False}, train, tmp_path)
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_a_trained_classifier_is_compared_with_a_bag_of_words(
+    held_out: bool, sections: dict[str, Any], train: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """One whose head was fitted to random features of a few words, which the words themselves beat."""
+    labels = sorted({row["label"] for row in train})
+    encoder = sections["teacher"]["model"]
+    model, tokenizer = new_classifier(encoder, labels=labels), load_tokenizer(encoder)
+    model.config.id2label = dict(enumerate(labels))
+    batch = tokenizer([row["text"] for row in train], padding=True, truncation=True, max_length=8, return_tensors="pt")
+    with torch.no_grad():
+        vectors = features(model.eval(), batch).numpy()
+        ids = np.array([labels.index(row["label"]) for row in train])
+        head = fit_logistic_regression(vectors, one_hot(ids, len(labels)), 1.0)
+        model.classifier.weight.copy_(torch.from_numpy(head.weight_CD))
+        model.classifier.bias.copy_(torch.from_numpy(head.bias_C))
+    save_model(model, tokenizer, tmp_path / "finished")
+    sections |= {"teacher": {"model": str(tmp_path / "finished")}, "simple_baselines": True}
+    if not held_out:
+        sections["data"] = {"test": str(write_rows(tmp_path / "test.jsonl", [{"text": "no label"}] * 5))}
+    found = examine_rows(sections, train, tmp_path)
+    assert found["teacher"].level == "ok"
+    assert found["bag of words"].level == "warning"
+    assert ("by cross-validation" in found["bag of words"].message) != held_out
 
 
 def test_few_steps_are_warned_of(sections: dict[str, Any]) -> None:
