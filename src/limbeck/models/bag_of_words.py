@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,16 @@ class BagOfWords:
     _labels: NDArray[np.int64]
     """The classes that it knows."""
     _classes: int
+
+    @property
+    def parameters(self) -> int:
+        """The number of fitted weights, biases included."""
+        return 0 if self._regression is None else self._regression.coef_.size + self._regression.intercept_.size
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of weights and vocabulary, as Python saves them."""
+        return len(pickle.dumps(self))
 
     def probs(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> NDArray[np.float64]:
         """Return probabilities ``[N, C]``; 0 for classes that no row it learned has."""

@@ -26,8 +26,8 @@ def key_figures(results: Results) -> list[KeyFigure]:
     """Return the figures of this run; those that lack a system or a measurement are left out."""
     found = [
         _no_better(results)
-        or _untaught(results)
         or _matched(results)
+        or _untaught(results)
         or _overtaken(results)
         or _kept(results)
         or _value(results),

@@ -315,6 +315,18 @@ def test_no_share_of_a_teacher_that_others_match_is_praised(teacher: float) -> N
     assert not any("keeps" in sentence for sentence in sentences)
 
 
+def test_what_to_use_instead_comes_before_what_is_wrong_with_the_teacher() -> None:
+    figures = [TEACHER, figure("student_init", 0.79), STUDENT, figure("tfidf", 0.81)]
+    sentences = said(figures, [comparison("tfidf", -0.05, 0.001)], sections=[KEPT])
+    begins = (
+        "TF-IDF + logistic regression is better: use that",
+        "The teacher does not lead",
+        "The teacher is no better",
+    )
+    for sentence, beginning in zip(sentences, begins, strict=False):
+        assert sentence.startswith(beginning)
+
+
 def test_a_teacher_above_all_others_is_what_is_kept() -> None:
     figures = [figure("teacher", 0.701), STUDENT, PLAIN, figure("tfidf", 0.65), figure("pkd", 0.9)]
     assert said(figures, BEATEN[:1], sections=[KEPT])[0].startswith("The student keeps 95.0 %")

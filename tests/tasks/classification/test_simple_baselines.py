@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -13,16 +14,23 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from tests.conftest import write_rows
 from tests.evaluation.measured import compared, section, value
+from tests.runs.interruption import InterruptAfter
 
 import limbeck
 from limbeck.errors import ConfigError
-from limbeck.results.sections import SimpleBaselines
+from limbeck.results.sections import SimpleBaselines, Speeds
 from limbeck.runs.config import run_config
 from limbeck.tasks.baselines import FROZEN, TFIDF
 from limbeck.tasks.classification import simple_baselines
 from limbeck.tasks.classification.context import Context, set_up
 from limbeck.tasks.classification.rows import read_rows
-from limbeck.tasks.classification.simple_baselines import answer_simply, described_simply, rows_to_read
+from limbeck.tasks.classification.simple_baselines import (
+    answer_simply,
+    described_simply,
+    model_like,
+    rows_to_read,
+    timed_simply,
+)
 from limbeck.types import SilentProgress
 
 SYSTEMS = {system.name: system for system in simple_baselines.SIMPLE_SYSTEMS}
@@ -136,6 +144,42 @@ def test_without_a_pretrained_encoder_there_is_no_such_baseline(
     assert not context.logits
 
 
+def test_tf_idf_is_timed_and_fitted_once(simple: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    context = context_of(simple)
+    assert timed_simply(context) == {}
+    answer_simply(context, TFIDF, None)
+    with monkeypatch.context() as patched:
+        patched.setattr(simple_baselines, "fit_bag_of_words", None)
+        (timed,) = timed_simply(context).values()
+    rows = np.array([3, 0])
+    expected = np.exp(context.logits[TFIDF][0][rows])
+    np.testing.assert_allclose(np.asarray(timed.answer(rows)), expected, rtol=1e-4)
+    assert timed.parameters > 4 * 500
+    assert timed.size_bytes > 8 * timed.parameters
+
+
+@pytest.mark.parametrize(
+    ("student", "like"),
+    [
+        ({"from_teacher": {"layers": "uniform", "keep": 2}}, "teacher"),
+        ({"model": "encoder"}, "student"),
+        ({"model": "encoder", "keep": 2}, None),
+        ({"model": "encoder", "adapter": {"kind": "lora"}}, None),
+    ],
+)
+def test_the_frozen_encoder_is_as_large_and_fast_as_the_model_with_it(
+    student: dict[str, Any], like: str | None, simple: dict[str, Any]
+) -> None:
+    encoder, of_teacher = simple["teacher"]["model"], like == "teacher"
+    named = {**student, "model": encoder} if "model" in student else student
+    teacher = simple["teacher"] if of_teacher else {"labels_from": "said"}
+    context = context_of(simple)
+    context.config = run_config({**simple, "student": named, "teacher": teacher})
+    assert model_like(context) is None, "it was not fitted"
+    context.logits[FROZEN] = {}
+    assert model_like(context) == like
+
+
 def test_without_any_label_there_is_neither(simple: dict[str, Any]) -> None:
     context = context_of(simple)
     context.rows = replace(context.rows, train_labels=np.full(len(context.rows.train), -100))
@@ -185,6 +229,9 @@ def test_a_whole_run_is_compared_with_them(simple: dict[str, Any], light: None) 
     assert value(results, "tfidf", "accuracy") > 0.8
     assert len(compared(results, "tfidf", "accuracy").seeds) == 3
     assert "TF-IDF + logistic regression" in " ".join(results.verdict)
+    speeds = section(results, Speeds).systems
+    assert speeds["frozen_embeddings"] == speeds["teacher"]
+    assert speeds["tfidf"].parameters < speeds["teacher"].parameters
     folder = Path(simple["output"])
     assert "TF-IDF + logistic regression" in (folder / "student" / "README.md").read_text(encoding="utf-8")
 
@@ -198,3 +245,26 @@ def test_a_whole_run_is_compared_with_them(simple: dict[str, Any], light: None) 
     without = limbeck.distill(**{**simple, "seeds": [0, 1, 2], "simple_baselines": False})
     assert not without.roles("simple")
     assert without.section(SimpleBaselines) is None
+
+
+@pytest.mark.slow
+def test_interrupts_change_nothing_in_the_end(simple: dict[str, Any], tmp_path: Path, light: None) -> None:
+    simple["training"] = {"max_steps": 4, "batch_size": 16, "checkpoints": 2}
+    simple["baselines"] = []
+    expected = limbeck.distill(**simple)
+    simple["output"] = str(tmp_path / "interrupted")
+    interrupts = 0
+    for advances in itertools.count(1, 2):
+        try:
+            found = limbeck.distill(**simple, progress=InterruptAfter(advances))
+        except KeyboardInterrupt:
+            interrupts += 1
+            continue
+        break
+    assert interrupts > 5
+    assert found.figures == expected.figures
+    first, second = (
+        [fit.model_dump(exclude={"cpu_seconds"}) for fit in section(one, SimpleBaselines).fits]
+        for one in (found, expected)
+    )
+    assert first == second

@@ -75,6 +75,8 @@ def _worth(results: Results, main: System, teacher: System | None) -> list[str]:
             f"The student is not shown to be better than {_constant(constant)}: its {name} is {ours}, that of one "
             f"answer {_text(results, _headline(results, constant))}{of_teacher}."
         )
+    if unbeaten := unbeaten_simple(results):
+        sentences.append(_simple_will_do(results, main, unbeaten))
     if not teacher_leads(results):
         untrained = _text(results, _headline(results, results.role("student_init")))
         sentences.append(
@@ -82,8 +84,6 @@ def _worth(results: Results, main: System, teacher: System | None) -> list[str]:
             f"teacher that does not lead by {TEACHER_LEAD * 100:.0f} points teaches its errors too. The student's is "
             f"{ours}."
         )
-    if unbeaten := unbeaten_simple(results):
-        sentences.append(_simple_will_do(results, main, unbeaten))
     if others := no_worse_than_teacher(results):
         named = [f"{_inside(one.title)} ({_text(results, _headline(results, one))})" for one in others]
         sentences.append(

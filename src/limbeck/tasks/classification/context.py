@@ -16,6 +16,7 @@ from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import predict_logits
 from limbeck.losses.term import bind_terms
+from limbeck.models.bag_of_words import BagOfWords
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth, shapes, width
 from limbeck.models.padding import padding_of
@@ -81,6 +82,8 @@ class Context:
     """Of trained systems, by name and seed; empty without development rows."""
     simple_fits: dict[str, SimpleFit] = field(default_factory=dict)
     """How each simple baseline was fitted."""
+    bag_of_words: Callable[[], BagOfWords] | None = None
+    """Returns the simplest of them, fitted when it is first needed; ``None`` if the run has none."""
 
     @property
     def same_tokens(self) -> bool:

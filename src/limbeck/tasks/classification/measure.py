@@ -20,7 +20,7 @@ from limbeck.recipes.catalogue import recipe_card
 from limbeck.results.record import Results
 from limbeck.results.sections import Adapter, Calibration, Section, SimpleBaselines, Speed, Speeds, TeacherLabels
 from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_export, trainable_parameters
-from limbeck.tasks.baselines import untrained_warnings
+from limbeck.tasks.baselines import FROZEN, TFIDF, untrained_warnings
 from limbeck.tasks.classification.calibrate import calibration_of, collection_warnings
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.context import Context, ModelTeacher
@@ -28,7 +28,7 @@ from limbeck.tasks.classification.label_teacher import LabelTeacher, label_teach
 from limbeck.tasks.classification.pilot import advice_for
 from limbeck.tasks.classification.rationales import rationale_note
 from limbeck.tasks.classification.rows import demonstration_warnings, leaked_rows, task_file
-from limbeck.tasks.classification.simple_baselines import described_simply
+from limbeck.tasks.classification.simple_baselines import described_simply, model_like, timed_simply
 from limbeck.tasks.record import Facts, assemble, described, last_stage, main_last
 from limbeck.tasks.task import System
 from limbeck.tasks.task_file import CALIBRATION_FILE, TASK_FILE, student_max_length
@@ -60,12 +60,13 @@ def write_student(context: Context, part: Path) -> Exported:
 
 
 def _speeds(context: Context) -> Speeds:
-    """Measure the student and, alternating with it, the teacher if it is a model."""
+    """Measure the student and, alternating with it, the teacher if it is a model, and the simplest baseline."""
     models, encoded = {"student": context.student}, {"student": context.test}
     if isinstance(context.teacher, ModelTeacher):
         models = {"teacher": context.teacher.model, **models}
         encoded = {"teacher": context.teacher.test, **encoded}
-    return measure_speed(models, encoded, timed=context.config.speed)
+    timed = context.config.speed
+    return measure_speed(models, encoded, beside=timed_simply(context) if timed else None, timed=timed)
 
 
 def compare_systems(context: Context, planned: Sequence[System], exported: Exported, command: str) -> Results:
@@ -92,7 +93,7 @@ def compare_systems(context: Context, planned: Sequence[System], exported: Expor
         fingerprints=rows.fingerprints,
     )
     sections: list[Section | None] = [
-        _speed_section(systems, speeds),
+        _speed_section(context, systems, speeds),
         _teacher_labels(context.teacher) if isinstance(context.teacher, LabelTeacher) else None,
         context.teacher.ensemble if isinstance(context.teacher, LabelTeacher) else None,
         exported.adapter,
@@ -111,10 +112,13 @@ def compare_systems(context: Context, planned: Sequence[System], exported: Expor
     )
 
 
-def _speed_section(systems: Sequence[Classified], speeds: Speeds) -> Speeds:
-    """Return size and speed by system; all students share the same."""
+def _speed_section(context: Context, systems: Sequence[Classified], speeds: Speeds) -> Speeds:
+    """Return size and speed by system; all students share the same, and so do models of one shape."""
     models = [one.system for one in systems if one.system.role != "simple"]
-    return by_system(speeds, {system.name: "teacher" if system.role == "teacher" else "student" for system in models})
+    of = {system.name: "teacher" if system.role == "teacher" else "student" for system in models}
+    if (like := model_like(context)) is not None:
+        of[FROZEN] = like
+    return by_system(speeds, {**of, TFIDF: TFIDF})
 
 
 def _adapter_figures(context: Context) -> Adapter | None:

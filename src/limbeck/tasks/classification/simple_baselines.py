@@ -20,8 +20,9 @@ from limbeck.atomic import as_json
 from limbeck.data.encode import Encoded
 from limbeck.errors import ModelError
 from limbeck.evaluation.predict import predict_vectors
+from limbeck.evaluation.speed import Answerer
 from limbeck.formatting import count_text, layers_text
-from limbeck.models.bag_of_words import fit_bag_of_words
+from limbeck.models.bag_of_words import BagOfWords, fit_bag_of_words
 from limbeck.models.frozen_encoder import frozen_pooling, load_frozen_encoder
 from limbeck.models.load import load_config
 from limbeck.models.pooling import StatePooling
@@ -39,7 +40,15 @@ from limbeck.tasks.task import System
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher
 
-__all__ = ["READING", "SIMPLE_SYSTEMS", "answer_simply", "described_simply", "rows_to_read"]
+__all__ = [
+    "READING",
+    "SIMPLE_SYSTEMS",
+    "answer_simply",
+    "described_simply",
+    "model_like",
+    "rows_to_read",
+    "timed_simply",
+]
 
 SIMPLE_SYSTEMS = (
     System(TFIDF, "simple", title="TF-IDF + logistic regression"),
@@ -93,7 +102,8 @@ def answer_simply(context: Context, name: str, signals: StoredTeacher | LocalTea
         return
     fit: Callable[[], tuple[NDArray[np.float32], SimpleFit]]
     if name == TFIDF:
-        fit = cache(lambda: _bag_of_words(context, learned))
+        fitted = context.bag_of_words = cache(lambda: _fitted(context, learned))
+        fit = cache(lambda: _bag_of_words(context, learned, fitted))
     else:
         encoder = _encoder(context)
         if isinstance(encoder, str):
@@ -124,6 +134,30 @@ def rows_to_read(context: Context) -> int:
     if isinstance(_encoder(context), str):
         return 0
     return min(_MOST_ROWS, context.rows.labelled or len(context.rows.train)) + len(context.rows.test)
+
+
+def timed_simply(context: Context) -> dict[str, Answerer]:
+    """Return the bag of words for the measurement of speed; it is fitted again if an earlier start fitted it."""
+    if context.bag_of_words is None:
+        return {}
+    model, test = context.bag_of_words(), context.rows.test
+
+    def answer(rows: NDArray[np.int64]) -> object:
+        asked = test.take(rows.tolist())
+        return model.probs(asked.text, asked.text_pair)
+
+    return {TFIDF: Answerer(answer, parameters=model.parameters, size_bytes=model.size_bytes)}
+
+
+def model_like(context: Context) -> Literal["teacher", "student"] | None:
+    """Return which model of the run has the size and speed of the frozen encoder; ``None``: neither."""
+    config = context.config
+    source = _source(config)
+    if FROZEN not in context.logits or source is None:
+        return None
+    if source[1] is config.teacher:
+        return "teacher"
+    return "student" if config.student.cut is None and config.student.adapter is None else None
 
 
 def _title(name: str) -> str:
@@ -160,11 +194,17 @@ def _labels_given(
     return np.asarray(signals.log_probs(np.arange(len(teacher.train.lengths))).argmax(axis=-1))
 
 
-def _bag_of_words(context: Context, learned: _Learned) -> tuple[NDArray[np.float32], SimpleFit]:
+def _fitted(context: Context, learned: _Learned) -> BagOfWords:
     context.progress.log(f"fitting {_title(TFIDF)} on {count_text(len(learned.rows))} rows")
-    started, classes = time.process_time(), len(context.rows.labels)
-    train, test = context.rows.train.take(learned.rows.tolist()), context.rows.test
-    model = fit_bag_of_words(train.text, train.text_pair, one_hot(learned.labels, classes))
+    train, targets = context.rows.train.take(learned.rows.tolist()), one_hot(learned.labels, len(context.rows.labels))
+    return fit_bag_of_words(train.text, train.text_pair, targets)
+
+
+def _bag_of_words(
+    context: Context, learned: _Learned, fitted: Callable[[], BagOfWords]
+) -> tuple[NDArray[np.float32], SimpleFit]:
+    started, test = time.process_time(), context.rows.test
+    model = fitted()
     probs_NC = model.probs(test.text, test.text_pair)
     logits_NC = np.log(np.maximum(probs_NC, _LEAST_PROBABILITY)).astype(np.float32)
     seconds = time.process_time() - started
