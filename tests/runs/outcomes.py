@@ -11,9 +11,9 @@ from typing import Any
 __all__ = ["differences", "filter_outcome", "losses", "run_outcome", "tune_outcome", "without_times"]
 
 _OF_THIS_CALL = re.compile(
-    r"created|command|name$|resolved|environment|seconds|per_second|hours|energy|memory|latency"
+    r"created|command|name$|resolved|environment|seconds|per_second|hours|energy|memory|latency|other_cores"
 )
-_SENTENCE_WITH_A_TIME = re.compile(r"hour|second|faster|slower|\d (ms|s|min|h)\b")
+_SENTENCE_WITH_A_TIME = re.compile(r"cores busy|hour|second|faster|slower|\d (ms|s|min|h)\b")
 
 
 def run_outcome(run: Path) -> dict[str, Any]:
