@@ -132,7 +132,7 @@ def test_a_student_without_gold_labels_beats_the_noisy_teacher_it_learnt_from(
 @pytest.mark.slow
 def test_a_student_that_answers_in_words(run: dict[str, Any], tmp_path: Path) -> None:
     """The verbaliser head, through training, export, prediction and evaluation."""
-    run["student"] |= {"head": "verbaliser"}
+    run["student"] |= {"head": "verbaliser", "layers": [2]}
     run["training"] |= {"max_steps": 4, "batch_size": 4}
     rows = [json.loads(line) for line in Path(run["data"]["test"]).read_text(encoding="utf-8").splitlines()][:20]
     run["data"]["test"] = str(tmp_path / "few.jsonl")
@@ -144,6 +144,7 @@ def test_a_student_that_answers_in_words(run: dict[str, Any], tmp_path: Path) ->
     assert not np.allclose(saved, before)
     answers = Predictor(student).predict([row["text"] for row in rows])
     assert [answer["label"] for answer in answers] == [LABELS[i] for i in saved.argmax(-1)]
+    assert load_classifier(student).config.num_hidden_layers == 1
     again = evaluate(student, run["data"]["test"], against=None, fields=None, progress=SilentProgress())
     assert value(again, "distilled", "accuracy") == pytest.approx(accuracies(results)["distilled"][0])
 

@@ -298,14 +298,18 @@ def test_plain_text(sections: dict[str, Any], tmp_path: Path, light: None) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["from_teacher", "folder"])
+@pytest.mark.parametrize("kind", ["from_teacher", "folder", "layers of a folder"])
 def test_students_of_other_origins(kind: str, sections: dict[str, Any], tmp_path: Path, light: None) -> None:
     tokenizer = make_tokenizer()
     folder = save(make_model(LLAMA, rows=len(tokenizer), seed=5), tokenizer, tmp_path / "student")
-    choices = {"from_teacher": {"from_teacher": {"layers": "last", "keep": 1}}, "folder": {"model": folder}}
-    sections["student"] = choices[kind]
+    whole = sections["teacher"]["model"]
+    sections["student"], said = {
+        "from_teacher": ({"from_teacher": {"layers": "last", "keep": 1}}, "layers of the teacher"),
+        "folder": ({"model": folder}, folder),
+        "layers of a folder": ({"model": whole, "layers": "last", "keep": 1}, f"layers of {whole}"),
+    }[kind]
     results = limbeck.distill(**sections)
-    assert results.run.facts["Student"] == (folder if kind == "folder" else "layers of the teacher")
+    assert results.run.facts["Student"] == said
     # Layer norms stand for all weights: 2 of the layer, 1 at the end.
     assert sum("norm" in name for name in weights(sections["output"])) == 3
 

@@ -107,7 +107,7 @@ def _task_words(config: TextRunConfig) -> str:
 def _student_words(config: TextRunConfig) -> str:
     student = config.student
     if student.model is not None:
-        return student.model
+        return student.model if student.cut is None else f"layers of {student.model}"
     return "layers of the teacher" if student.from_teacher is not None else "random weights"
 
 
