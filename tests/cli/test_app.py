@@ -75,6 +75,7 @@ def test_help_does_not_load_the_heavy_libraries() -> None:
     [
         (["distill", "nowhere.yaml"], "there is no run file nowhere.yaml"),
         (["distil", "run.yaml"], "No such command 'distil'"),
+        (["my run.yaml", "--set", "a=1"], "Try: limbeck distill 'my run.yaml' --set a=1"),
         (["distill"], "Missing argument 'RUN.yaml'.\nTry: limbeck distill --help"),
         (["report", "nowhere"], "nowhere"),
         (["recipes", "pdk"], "unknown recipe 'pdk': did you mean 'pd' or 'pkd'?"),

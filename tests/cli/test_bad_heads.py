@@ -119,6 +119,20 @@ def test_rows_that_teach_nothing(
     assert expected in err
 
 
+@pytest.mark.parametrize(
+    ("task", "key", "given"),
+    [(WORDS, "tags", "gold"), (LABELS, "label", "topics"), (NUMBER, "value", "price")],
+    ids=["tags", "labels", "values"],
+)
+def test_a_field_of_answers_that_no_row_has_is_answered_with_those_of_the_rows(
+    task: dict[str, Any], key: str, given: str, tmp_path: Path, limbeck: Command
+) -> None:
+    path = write_run(tmp_path, {**task, key: given}, [GOOD] * 20)
+    code, _, err = limbeck("distill", str(path))
+    assert code == 2
+    assert f"No training row has the field '{given}'; fields of the rows: {', '.join(GOOD)}" in err
+
+
 def test_a_row_without_labels_is_labelled_and_one_without_the_field_is_not(tmp_path: Path, limbeck: Command) -> None:
     rows = [*[GOOD] * 10, *[{**GOOD, "labels": []}] * 6, *[{**GOOD, "labels": None}] * 4]
     test = tmp_path / "test.jsonl"

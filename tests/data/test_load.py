@@ -37,6 +37,14 @@ def refusal(*arguments: Any, **options: Any) -> str:
     return str(caught.value)
 
 
+def test_only_a_run_is_told_its_setting_for_bad_rows(tmp_path: Path) -> None:
+    path = json_lines(tmp_path / "a.jsonl", [{"text": "good"}, {"text": ""}])
+    assert refusal([path], Fields("text")).endswith("\nCorrect these rows.")
+    assert refusal([path], Fields("text"), on_bad_row="stop").endswith(
+        "\nCorrect these rows, or set `data.on_bad_row: quarantine` to continue without them."
+    )
+
+
 def test_sources_are_joined_in_the_order_given(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("label,text\nx,one\n,two\n")
     json_lines(tmp_path / "a.jsonl", [{"text": "three"}, {"text": "four", "label": 1}])
@@ -109,7 +117,7 @@ def test_stop_lists_every_kind_of_bad_row_at_once(tmp_path: Path) -> None:
         f"  {path}, line 7, field 'text': white space only",
         f"  {path}, line 8, field 'text': character 1 is half of a surrogate pair (\\ud800)",
         f"  {tmp_path / 'b.csv'}, line 3: 1 cells, but the header has 2; a cell with ',' in it needs quotes",
-        "Correct these rows, or set `data.on_bad_row: quarantine` to continue without them.",
+        "Correct these rows.",
     ]
 
 

@@ -159,6 +159,9 @@ def test_what_recipes_need() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
+        ("sft", {}, "unknown recipe 'sft': here it is called 'fine_tune' (or your own as my.module:function)"),
+        ("Vanilla-KD", {}, "unknown recipe 'Vanilla-KD': here it is called 'kd'"),
+        ("on_policy", {}, "unknown recipe 'on_policy': known here: anon"),  # a recipe of another kind
         ("pdk", {}, "unknown recipe 'pdk': did you mean 'pd' or 'pkd'? (or your own as my.module:function)"),
         (
             "xyzzy",

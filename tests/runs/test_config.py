@@ -156,3 +156,12 @@ def test_the_resolved_file_is_the_same_run(tmp_path: Path) -> None:
     config = load_run_file(write(tmp_path, GOOD))
     again = load_run_file(write(tmp_path, json.dumps(config.model_dump(mode="json"))))
     assert again == config
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [("ner", "token_classification"), ("Multi-Label", "multi_label"), ("summarization", "generation")],
+)
+def test_the_word_of_others_for_a_kind_is_answered_with_ours(word: str, kind: str) -> None:
+    with pytest.raises(ConfigError, match=f"there is no kind '{word}'; here it is called '{kind}'"):
+        run_config({"task": {"kind": word}, "output": "runs/x"})

@@ -31,7 +31,7 @@ from limbeck.runs.search import Tuning
 from limbeck.stages.stage import Stage, Training
 from limbeck.tasks.baselines import MAIN
 from limbeck.tasks.classification.rows import read_rows
-from limbeck.tasks.task import Part, PlannedStage, System
+from limbeck.tasks.task import Part, PlannedStage, System, predicting
 from limbeck.types import SilentProgress
 
 NOTHING, GOOD, ABSURD = 1e-9, 3e-3, 1e20
@@ -366,7 +366,7 @@ class FakeRun:
 
     def parts(self, system: System, seed: int) -> list[Part]:
         return [Part.training(one.title, 1, rows=1, parameters=1) for one in system.stages] + [
-            Part.reading("predicting", 1, parameters=1)
+            Part.reading(predicting(system.shown), 1, parameters=1)
         ]
 
     def score(self, system: System, seed: int, model: Any) -> Measured:
@@ -433,6 +433,7 @@ def test_what_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_bar_for_each_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tuned = tuning(FakeRun({}), [1e-4, 1e-3], tmp_path, monkeypatch)
     assert [part.title for part in tuned.parts(system(), 5)] == [
-        "distilled, learning rate 0.0001", "predicting", "distilled, learning rate 0.001", "predicting", "predicting",
+        "distilled, learning rate 0.0001", "predicting: distilled, rate 0.0001",
+        "distilled, learning rate 0.001", "predicting: distilled, rate 0.001", "predicting: distilled",
     ]  # fmt: skip
-    assert [part.title for part in tuned.parts(system(), 7)] == ["distilled", "predicting"]
+    assert [part.title for part in tuned.parts(system(), 7)] == ["distilled", "predicting: distilled"]

@@ -48,6 +48,7 @@ def test_entities(found: Callable[..., list[Finding]], tagged: Callable[..., Pat
     assert said["lengths"] == "note: 36 texts are longer, and read in windows of 16 tokens"
     assert said["layers"] == "ok: teacher 2 x 32, student 1 x 32"
     assert "optimiser steps are few" in said["steps"]
+    assert said["steps"].endswith("raise training.num_train_epochs, or give training.max_steps")
     assert said["time"].startswith("note: about ")
     assert not any(level.startswith("fault") for level in said.values())
 

@@ -50,6 +50,7 @@ def fault(tmp_path: Path, text: str) -> str:
         ("train_file", "data.train"),
         ("model_name_or_path", "student.model"),
         ("teacher_name_or_path", "teacher.model"),
+        ("column", "teacher.labels_from"),
     ],
 )
 def test_the_word_here_is_said(word: str, here: str, tmp_path: Path) -> None:
@@ -100,3 +101,9 @@ def test_every_word_that_is_said_is_a_key_of_such_a_file(model: type[RunConfig])
                 assert name in kind.model_fields, f"{word}: {said}"  # type: ignore[union-attr]
                 kind = kind.model_fields[name].annotation  # type: ignore[union-attr]
                 kind = next((part for part in get_args(kind) if hasattr(part, "model_fields")), kind)
+
+
+def test_a_kind_without_labels_of_a_teacher_is_not_sent_to_them() -> None:
+    assert word_here("column", RunConfig).startswith("the word here is teacher.labels_from")
+    assert word_here("column", TextRunConfig) == ""
+    assert word_here("column", LanguageRunConfig) == ""

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a bug in limbeck (with a traceback), 2 a fault in the inpu
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from types import FrameType
@@ -101,10 +102,16 @@ def main() -> None:
             sys.exit(2)
         if hasattr(error, "format_message"):  # a usage error; without a message, the help was shown instead
             if message := error.format_message():
-                _say(f"error: {message}\nTry: {_command_of(error)} --help")
+                _say(f"error: {message}\nTry: {_instead(sys.argv[1:]) or f'{_command_of(error)} --help'}")
             sys.exit(2)
         raise
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _instead(arguments: list[str]) -> str:
+    """Return the command for a run file that is given without one; empty for other arguments."""
+    is_run_file = bool(arguments) and arguments[0].endswith((".yaml", ".yml"))
+    return shlex.join(["limbeck", "distill", *arguments]) if is_run_file else ""
 
 
 def _command_of(error: BaseException) -> str:

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 from limbeck.data.checks import CheckedRow, FieldsMet, check_record, refuse_misspelt_label
 from limbeck.data.quarantine import (
     BAD_ROWS_SHOWN,
     FileCount,
+    OnBadRow,
     keep_apart,
     refuse_bad_rows,
     refuse_look_alikes,
     write_quarantine,
 )
 from limbeck.data.readers import LoadDataset, read_records
-from limbeck.data.records import BadRow, Fields, Record
+from limbeck.data.records import BadRow, Fields, Record, printable
 from limbeck.data.sources import DataFile, HubData, find_sources
 from limbeck.types import Origin, Rows
 
-__all__ = ["Checked", "Fields", "FileCount", "LoadedRows", "fingerprint_of", "load_rows", "read_checked"]
+__all__ = [
+    "Checked",
+    "Fields",
+    "FileCount",
+    "LoadedRows",
+    "fields_found",
+    "fingerprint_of",
+    "lacking",
+    "load_rows",
+    "read_checked",
+]
 
 
 T = TypeVar("T")
+
+_FIELDS_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,7 @@ def load_rows(
     sources: str | Path | list[str | Path],
     fields: Fields,
     *,
-    on_bad_row: Literal["stop", "quarantine"] = "stop",
+    on_bad_row: OnBadRow = "refuse",
     labels: list[str] | None = None,
     quarantine: Path | None = None,
     base: Path | None = None,
@@ -83,7 +96,8 @@ def load_rows(
     Args:
         sources: what to read.
         fields: the names of the text, the second text and the label in the rows.
-        on_bad_row: ``"stop"`` refuses the data and lists the first bad rows; ``"quarantine"`` continues
+        on_bad_row: ``"refuse"`` and ``"stop"`` list the first bad rows in an error, ``"stop"`` with the setting of run
+            files that leaves them out; ``"quarantine"`` continues
             without them, unless they are more than half. Labels that differ from `labels` only in case, spaces,
             Unicode form or invisible characters are refused in either case.
         labels: the allowed label names; ``None``: any.
@@ -143,7 +157,7 @@ def read_checked(
     fields: Fields,
     check: Callable[[Record], T | BadRow],
     *,
-    on_bad_row: Literal["stop", "quarantine"] = "stop",
+    on_bad_row: OnBadRow = "refuse",
     quarantine: Path | None = None,
     base: Path | None = None,
     split: str = "train",
@@ -193,6 +207,28 @@ def read_checked(
     if quarantine is not None:
         write_quarantine(quarantine, bad_rows)
     return Checked(rows, origin, left_out, tuple(counts), tuple(columns))
+
+
+def fields_found(columns: Sequence[str]) -> str:
+    """Return the words for the fields that rows have."""
+    more = ", ..." if len(columns) > _FIELDS_SHOWN else ""
+    return f"fields of the rows: {', '.join(map(printable, columns[:_FIELDS_SHOWN]))}{more}"
+
+
+def lacking(wanted: Iterable[str], columns: Sequence[str]) -> str:
+    """Return a sentence about the first wanted field that no row has, and the fields that there are.
+
+    Args:
+        wanted: names of fields.
+        columns: the fields of the training rows.
+
+    Returns:
+        The sentence after a space; empty if rows have all wanted fields, or none at all.
+    """
+    absent = [field for field in wanted if field not in columns]
+    if not absent or not columns:
+        return ""
+    return f" No training row has the field '{absent[0]}'; {fields_found(columns)}"
 
 
 def fingerprint_of(rows: Iterable[object]) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from limbeck.atomic import write_text
 from limbeck.data.look_alikes import visible
@@ -13,7 +14,18 @@ from limbeck.data.records import BadRow
 from limbeck.data.sources import DataFile, HubData
 from limbeck.errors import ConfigError, DataError, StorageError
 
-__all__ = ["BAD_ROWS_SHOWN", "FileCount", "keep_apart", "refuse_bad_rows", "refuse_look_alikes", "write_quarantine"]
+__all__ = [
+    "BAD_ROWS_SHOWN",
+    "FileCount",
+    "OnBadRow",
+    "keep_apart",
+    "refuse_bad_rows",
+    "refuse_look_alikes",
+    "write_quarantine",
+]
+
+OnBadRow = Literal["refuse", "stop", "quarantine"]
+"""What bad rows lead to: an error (which for ``stop`` names the setting of run files), or a file of their own."""
 
 BAD_ROWS_SHOWN = 20
 """Bad rows listed in an error; the others are only counted."""
@@ -29,7 +41,7 @@ class FileCount:
 
 
 def refuse_bad_rows(
-    good: int, bad: int, bad_rows: list[tuple[str, BadRow]], counts: list[FileCount], on_bad_row: str
+    good: int, bad: int, bad_rows: list[tuple[str, BadRow]], counts: list[FileCount], on_bad_row: OnBadRow
 ) -> None:
     """Raise `DataError` if there are no rows, or bad ones that must not be left out (or are too many)."""
     if good + bad == 0:
@@ -40,7 +52,9 @@ def refuse_bad_rows(
     lines += [f"  {bad_row.describe(file)}" for file, bad_row in bad_rows[:BAD_ROWS_SHOWN]]
     if bad > BAD_ROWS_SHOWN:
         lines.append(f"  and {bad - BAD_ROWS_SHOWN:,} more")
-    if on_bad_row == "stop":
+    if on_bad_row == "refuse":
+        lines.append("Correct these rows.")
+    elif on_bad_row == "stop":
         lines.append("Correct these rows, or set `data.on_bad_row: quarantine` to continue without them.")
     else:
         lines.append("That is more than half, so they are not left out: check the field names and the format first.")

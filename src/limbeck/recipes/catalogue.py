@@ -46,6 +46,16 @@ RECIPES = {
     "transfer": "limbeck.recipes.transfer:transfer",
 }
 
+_ALSO = {
+    "sft": "fine_tune", "finetune": "fine_tune", "finetuning": "fine_tune", "fine_tuning": "fine_tune",
+    "supervised": "fine_tune", "ce": "fine_tune", "hinton": "kd", "vanilla_kd": "kd", "logits": "kd",
+    "soft_labels": "kd", "soft_targets": "kd", "forward_kl": "kd", "distillation": "kd", "distill": "kd",
+    "patient_kd": "pkd", "sequence_kd": "seqkd", "seq_kd": "seqkd", "sequence_level_kd": "seqkd", "rkl": "reverse_kl",
+    "jsd": "jensen_shannon", "tvd": "total_variation", "akl": "adaptive_kl", "generalized_kd": "gkd",
+    "generalised_kd": "gkd", "on_policy": "gkd", "distillm_2": "distillm", "distil_bert": "distilbert",
+}  # fmt: skip
+"""What others call a recipe, for whoever writes that in a run file."""
+
 RecipeFunction = Callable[..., Recipe | Sequence[Stage]]
 
 
@@ -236,5 +246,7 @@ def _find(name: str, kind: str | None = None) -> RecipeFunction:
     target = RECIPES.get(name, name if ":" in name else None)
     if target is None:
         known = RECIPES if kind is None else recipes_for(kind)
-        raise ConfigError(f"unknown recipe '{name}': {near_misses(name, known)} (or your own as my.module:function)")
+        meant = _ALSO.get(name.lower().replace("-", "_").replace(" ", "_"))
+        advice = f"here it is called '{meant}'" if meant in known else near_misses(name, known)
+        raise ConfigError(f"unknown recipe '{name}': {advice} (or your own as my.module:function)")
     return own_function(target, "recipe")

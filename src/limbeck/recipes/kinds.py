@@ -14,7 +14,7 @@ from limbeck.sequences.curriculum import Curriculum
 from limbeck.sequences.given import GivenRows, Paired
 from limbeck.sequences.source import Source
 
-__all__ = ["DEFAULT_KIND", "KINDS", "Kind", "for_kind", "suits"]
+__all__ = ["DEFAULT_KIND", "KINDS", "Kind", "for_kind", "kind_called", "suits"]
 
 
 class Kind(NamedTuple):
@@ -31,6 +31,9 @@ class Kind(NamedTuple):
     shares_budget: bool = True
     """Whether the stages of a recipe share the optimiser steps of a run, or each has its own."""
 
+    also: tuple[str, ...] = ()
+    """What others call it, for whoever writes that in a run file."""
+
     def named(self, words: str) -> str:
         """Return words for this kind, with the key that selects it in a run file unless it is the default."""
         return words if self.name == DEFAULT_KIND else f"{words} (task.kind: {self.name})"
@@ -39,18 +42,34 @@ class Kind(NamedTuple):
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("classification", "Classification", "classification runs", "classes"),
-        Kind("token_classification", "Token classification", "token-classification runs", "tags"),
-        Kind("regression", "Regression", "regression runs", "values"),
-        Kind("multi_label", "Multi-label classification", "multi-label runs", "labels"),
-        Kind("generation", "Text generation", "generation runs", "tokens"),
-        Kind("ranking", "Cross-lingual runs", "cross-lingual runs", "candidates", shares_budget=False),
+        Kind("classification", "Classification", "classification runs", "classes",
+             also=("text_classification", "sequence_classification", "single_label", "sentiment", "nli", "intent")),
+        Kind("token_classification", "Token classification", "token-classification runs", "tags",
+             also=("ner", "tagging", "tagger", "sequence_labelling", "sequence_labeling", "entities", "pos")),
+        Kind("regression", "Regression", "regression runs", "values", also=("sts", "similarity", "score", "scoring")),
+        Kind("multi_label", "Multi-label classification", "multi-label runs", "labels",
+             also=("multilabel", "multi_label_classification", "multilabel_classification")),
+        Kind("generation", "Text generation", "generation runs", "tokens",
+             also=("text_generation", "causal_lm", "sft", "chat", "instruct", "summarization", "summarisation",
+                   "translation", "seq2seq", "text2text", "texts")),
+        Kind("ranking", "Cross-lingual runs", "cross-lingual runs", "candidates", shares_budget=False,
+             also=("instructions", "multiple_choice", "cross_lingual", "multilingual", "reranking", "rerank")),
     )
-}
+}  # fmt: skip
 """All kinds of task by name: the one list of them."""
 
 DEFAULT_KIND = next(iter(KINDS))
 """The kind of a run file that does not set one."""
+
+
+def kind_called(word: str) -> str | None:
+    """Return the kind of task that others call `word`, whatever its case and hyphens; ``None`` for no such word.
+
+    >>> kind_called("NER")
+    'token_classification'
+    """
+    written = word.lower().replace("-", "_").replace(" ", "_")
+    return next((kind.name for kind in KINDS.values() if written in (kind.name, *kind.also)), None)
 
 
 def suits(recipe: Recipe) -> frozenset[str]:

@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from limbeck.errors import ConfigError, near_misses
-from limbeck.recipes.kinds import DEFAULT_KIND, KINDS
+from limbeck.recipes.kinds import DEFAULT_KIND, KINDS, kind_called
 from limbeck.recipes.own_functions import look_beside
 from limbeck.tasks.checked_yaml import (
     Place,
@@ -93,7 +93,9 @@ def _kind(values: Mapping[str, Any], where: Place) -> str:
     kind = task.get("kind", DEFAULT_KIND) if isinstance(task, Mapping) else getattr(task, "kind", DEFAULT_KIND)
     if isinstance(kind, str) and kind in KINDS:
         return kind
-    fault = f"task.kind: there is no kind {reprlib.repr(kind)}; {near_misses(str(kind), KINDS)}"
+    meant = kind_called(str(kind))
+    advice = f"here it is called '{meant}'" if meant else near_misses(str(kind), KINDS)
+    fault = f"task.kind: there is no kind {reprlib.repr(kind)}; {advice}"
     raise one_error([_at(where(("task", "kind")), fault)], "run")
 
 

@@ -199,4 +199,4 @@ def _at(system: System, settings: Settings) -> System:
 def _trial(system: System, settings: Settings) -> System:
     found, words = _at(system, settings), ", ".join(f"{_word(name)} {value:g}" for name, value in settings.items())
     titled = (replace(one, title=f"{one.title}, {words}") for one in found.stages)
-    return replace(found, stages=tuple(titled))
+    return replace(found, stages=tuple(titled), trial=words.replace("learning rate", "rate"))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from limbeck.errors import LimbeckError, ModelError
+from limbeck.stages.stage import Training
 
-__all__ = ["Finding", "InFolder", "unreadable"]
+__all__ = ["Finding", "InFolder", "more_steps", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,13 @@ class Finding:
 def unreadable(error: LimbeckError) -> Finding:
     """Return the fault of a run whose rows, or the models that name their labels, cannot be read."""
     return Finding("fault", "models" if isinstance(error, ModelError) else "data", str(error))
+
+
+def more_steps(training: Training) -> str:
+    """Return what to change for more optimiser steps: the setting that decides on their number."""
+    if training.max_steps is not None:
+        return "raise training.max_steps"
+    return "raise training.num_train_epochs, or give training.max_steps"
 
 
 InFolder = Callable[..., list[Finding]]

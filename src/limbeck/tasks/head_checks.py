@@ -11,8 +11,9 @@ import numpy as np
 from limbeck.errors import LimbeckError
 from limbeck.formatting import duration_text, share_text
 from limbeck.models.pooled_classifier import shape_in_words
+from limbeck.stages.stage import Training
 from limbeck.tasks.dev_rows import search_notes
-from limbeck.tasks.finding import Finding, InFolder, unreadable
+from limbeck.tasks.finding import Finding, InFolder, more_steps, unreadable
 from limbeck.tasks.head_config import HeadRunConfig
 from limbeck.tasks.head_context import HeadContext, UsedModel
 from limbeck.tasks.head_rows import HeadRows
@@ -64,7 +65,7 @@ def examine_heads(
         systems = systems_of(context, config.seeds[0])
     except LimbeckError as error:
         return [*findings, Finding("fault", "models", str(error))]
-    findings += [*_models(context), *_windows(context), *_steps(systems)]
+    findings += [*_models(context), *_windows(context), *_steps(systems, config.training)]
     findings += [Finding("warning", "entities", words) for words in context.coder.notes()]
     with progress.track("teacher and student on a sample", 1) as update:
         findings.append(_expected_time(context, systems))
@@ -100,13 +101,11 @@ def _windows(context: HeadContext) -> Iterator[Finding]:
         yield Finding("warning", "lengths", f"{share} of the rows fill {limit} tokens: the rest is cut")
 
 
-def _steps(systems: list[Any]) -> Iterator[Finding]:
+def _steps(systems: list[Any], training: Training) -> Iterator[Finding]:
     steps = min((sum(p.steps for p in system.stages) for system in systems if system.role == "main"), default=0)
     if steps < _FEW_STEPS:
-        message = (
-            f"{steps} optimiser steps are few: students often need {_FEW_STEPS} or more (training.num_train_epochs)"
-        )
-        yield Finding("warning", "steps", message)
+        words = f"{steps} optimiser steps are few: students often need {_FEW_STEPS} or more"
+        yield Finding("warning", "steps", f"{words}; {more_steps(training)}")
 
 
 def _expected_time(context: HeadContext, systems: list[Any]) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.data.load import lacking
 from limbeck.errors import ConfigError, DataError
 from limbeck.formatting import share_text
 from limbeck.recipes.recipe import Recipe
@@ -29,6 +30,10 @@ class RowPart(Protocol):
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the content of the rows."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Fields of the rows."""
 
     @property
     def texts(self) -> list[tuple[str, ...]]:
@@ -86,12 +91,18 @@ Load = Callable[[str, list[str] | None], Rows]
 """Reads the rows of a split of the run, with known or unknown (``None``) labels."""
 
 
-def read_parts(config: HeadRunConfig, load: Load[Rows], labels: Callable[[Rows, Rows], list[str]]) -> HeadRows[Rows]:
+def read_parts(
+    config: HeadRunConfig,
+    load: Load[Rows],
+    labels: Callable[[Rows, Rows], list[str]],
+    gold: Sequence[str],
+) -> HeadRows[Rows]:
     """Return training, held-out and development rows.
 
     Args:
         config: the run.
         load: reads the rows of a split.
+        gold: the fields of the gold answers, to name one that no row has.
         labels: returns the labels of training and held-out rows; development rows must have no others.
 
     Raises:
@@ -108,7 +119,11 @@ def read_parts(config: HeadRunConfig, load: Load[Rows], labels: Callable[[Rows, 
         warnings.append(
             "No test data were given: the held-out rows are a random part of the (labelled) training rows."
         )
-    known, dev = labels(train, test), None
+    try:
+        known, dev = labels(train, test), None
+    except DataError as error:
+        absent = lacking(gold, train.columns)
+        raise DataError(f"{error}.{absent}" if absent else str(error)) from error
     if config.data.dev is not None:
         dev = load("dev", known)
         require_gold(dev.labelled_N.tolist())
@@ -150,8 +165,8 @@ def _parts(rows: Rows, taken: list[int]) -> tuple[Rows, Rows]:
     return rows.take(np.flatnonzero(~chosen).tolist()), rows.take(np.flatnonzero(chosen).tolist())
 
 
-def require_answers(config: HeadRunConfig, recipe: Recipe, rows: HeadRows[Any], field: str) -> None:
-    """Check that there are answers if the teacher's fine-tuning or a term reads them.
+def require_answers(config: HeadRunConfig, recipe: Recipe, rows: HeadRows[Any], gold: Sequence[str]) -> None:
+    """Check that there are answers, in the fields `gold`, if the teacher's fine-tuning or a term reads them.
 
     Raises:
         ConfigError: no training row has gold ones, or none has the teacher's.
@@ -163,11 +178,12 @@ def require_answers(config: HeadRunConfig, recipe: Recipe, rows: HeadRows[Any], 
         )
     if rows.labelled:
         return
-    where = f"none of the {len(rows.train.texts)} training rows has an answer in {field}"
+    where = f"none of the {len(rows.train.texts)} training rows has an answer in field {', '.join(gold)}"
+    absent = lacking(gold, rows.train.columns)
     if config.teacher.fine_tune is not None:
-        raise ConfigError(f"teacher.fine_tune needs labelled rows, but {where}. Name a fine-tuned teacher")
+        raise ConfigError(f"teacher.fine_tune needs labelled rows, but {where}. Name a fine-tuned teacher.{absent}")
     if recipe.needs.labels or any(stage.labelled_only for stage in recipe.stages):
         raise ConfigError(
             f"recipe '{config.recipe.name}' reads labels with these arguments, but {where}. Leave labels out of it "
-            "(label_weight: 0), or add labelled rows"
+            f"(label_weight: 0), or add labelled rows.{absent}"
         )

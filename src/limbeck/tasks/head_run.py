@@ -59,7 +59,7 @@ class HeadRun:
             return []
         size = all_parameters(used.model)
         parts = [Part.training(p.title, p.steps, rows=p.training.batch_size, parameters=size) for p in system.stages]
-        parts.append(Part.reading(predicting(system.name), len(used.test.inputs.lengths), parameters=size))
+        parts.append(Part.reading(predicting(system.shown), len(used.test.inputs.lengths), parameters=size))
         if system.role == "teacher" and self._needs_signals:
             parts.append(Part.reading(SIGNALS_TITLE, len(used.train.inputs.lengths), parameters=size))
         return parts
@@ -132,7 +132,7 @@ class HeadRun:
         return kept_array(self.context.folder, name, lambda: self._outputs_of(system, model, used.test), self.progress)
 
     def _outputs_of(self, system: System, model: Any, coded: Coded) -> Array:
-        with self.progress.track(predicting(system.name), len(coded.inputs.lengths)) as update:
+        with self.progress.track(predicting(system.shown), len(coded.inputs.lengths)) as update:
             return coded.predict(model, update=update)
 
     @cached_property

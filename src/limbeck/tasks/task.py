@@ -56,6 +56,13 @@ class System:
     """Key of its recipe, if it has one."""
     control: bool = False
     """Whether it is trained on labels or completions alone, without a teacher."""
+    trial: str = ""
+    """What a search tries it with, for the titles of bars."""
+
+    @property
+    def shown(self) -> str:
+        """Its name in the titles of bars: trials of one system are told apart."""
+        return f"{self.name}, {self.trial}" if self.trial else self.name
 
 
 @dataclass(frozen=True)

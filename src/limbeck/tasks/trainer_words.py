@@ -1,4 +1,4 @@
-"""Our names for settings of the Hugging Face trainer and its example scripts."""
+"""Our names for settings of the Hugging Face trainer and its example scripts, and for what else others call a key."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _WARMUP = "training.warmup_ratio, a share of the steps"
 _CHECKPOINTS = "training.checkpoints, the number of them in a stage"
 _STOPPING = "training.early_stopping"
 _GOES_ON = "nothing: the same command resumes an interrupted run"
+_COLUMN = "teacher.labels_from, the field of the rows with the teacher's labels"
 _TRAIN, _TEST = "data.train: files, folders of them, or hub:org/name", "data.test, the held-out rows"
 _WORDS = {
     "per_device_train_batch_size": f"{_MICRO}; and {_BATCH}",
@@ -79,6 +80,12 @@ _WORDS = {
     "student_model": "student.model",
     "student_name_or_path": "student.model",
     "student_model_name_or_path": "student.model",
+    "column": _COLUMN,
+    "label_from": _COLUMN,
+    "teacher_column": _COLUMN,
+    "teacher_label": _COLUMN,
+    "teacher_label_column": _COLUMN,
+    "soft_label_column": _COLUMN,
     "teacher_model": "teacher.model",
     "teacher_name_or_path": "teacher.model",
     "teacher_model_name_or_path": "teacher.model",
@@ -95,6 +102,9 @@ def word_here(word: str, model: type[BaseModel]) -> str:
         return ""
     if (instead := _WORDS.get(word)) is not None:
         if instead.startswith(_STOPPING) and "early_stopping" not in _fields_of(fields["training"].annotation):
+            return ""
+        teacher = fields.get("teacher")
+        if instead == _COLUMN and (teacher is None or "labels_from" not in _fields_of(teacher.annotation)):
             return ""
         return f"the word here is {_in_this_file(instead, model)}"
     places = [f"{section}.{word}" for section, field in fields.items() if word in _fields_of(field.annotation)]

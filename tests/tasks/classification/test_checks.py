@@ -144,7 +144,9 @@ def test_a_trained_classifier_is_compared_with_a_bag_of_words(
 
 
 def test_few_steps_are_warned_of(sections: dict[str, Any]) -> None:
-    assert findings(sections)["steps"].message.startswith("12 optimiser steps are few")
+    found = findings(sections)["steps"].message
+    assert found.startswith("12 optimiser steps are few")
+    assert found.endswith("raise training.max_steps"), "which decides on their number"
     sections["training"]["max_steps"] = 200
     assert "steps" not in findings(sections)
 

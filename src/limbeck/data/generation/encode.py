@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from limbeck.data.generation.plain import plain_pairs, text_blocks
 from limbeck.data.generation.records import Example, Examples
 from limbeck.data.generation.templates import end_tokens, padding_token, uses_chat_template
 from limbeck.data.generation.truncation import Built, Unencodable
-from limbeck.data.quarantine import BAD_ROWS_SHOWN, write_quarantine
+from limbeck.data.quarantine import BAD_ROWS_SHOWN, OnBadRow, write_quarantine
 from limbeck.data.records import BadRow
 from limbeck.errors import ConfigError, DataError
 from limbeck.formatting import share_text
@@ -31,7 +31,7 @@ def encode_examples(
     *,
     decoder_start: int | None = None,
     max_prompt: int | None = None,
-    on_bad_row: Literal["stop", "quarantine"] = "stop",
+    on_bad_row: OnBadRow = "refuse",
     quarantine: Path | None = None,
 ) -> EncodedSequences:
     """Tokenise `examples`, and mark which tokens are supervised.
@@ -147,7 +147,7 @@ def _goes_on(text: str, end: str) -> bool:
     return 0 <= place < len(text) - len(end)
 
 
-def _set_aside(total: int, left_out: list[tuple[Example, str]], on_bad_row: str, quarantine: Path | None) -> None:
+def _set_aside(total: int, left_out: list[tuple[Example, str]], on_bad_row: OnBadRow, quarantine: Path | None) -> None:
     if not left_out or (on_bad_row == "quarantine" and 2 * len(left_out) <= total):
         if quarantine is not None:
             write_quarantine(quarantine, [_fault(row, reason) for row, reason in left_out])
@@ -156,7 +156,9 @@ def _set_aside(total: int, left_out: list[tuple[Example, str]], on_bad_row: str,
     lines += [f"  {row.origin}: {reason}" for row, reason in left_out[:BAD_ROWS_SHOWN]]
     if len(left_out) > BAD_ROWS_SHOWN:
         lines.append(f"  and {len(left_out) - BAD_ROWS_SHOWN:,} more")
-    if on_bad_row == "stop":
+    if on_bad_row == "refuse":
+        lines.append("Correct or shorten these rows.")
+    elif on_bad_row == "stop":
         lines.append(
             "Correct these rows, raise max_length, or set `data.on_bad_row: quarantine` to continue without them."
         )

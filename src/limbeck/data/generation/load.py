@@ -6,13 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 from limbeck.data.checks import FieldsMet, refuse_misspelt_label
 from limbeck.data.generation.checks import check_example
 from limbeck.data.generation.records import Example, Examples
 from limbeck.data.generation.task import Generation
-from limbeck.data.quarantine import BAD_ROWS_SHOWN, FileCount, keep_apart, refuse_bad_rows, write_quarantine
+from limbeck.data.quarantine import BAD_ROWS_SHOWN, FileCount, OnBadRow, keep_apart, refuse_bad_rows, write_quarantine
 from limbeck.data.readers import LoadDataset, read_records
 from limbeck.data.records import BadRow, Fields, Record
 from limbeck.data.sources import DataFile, HubData, find_sources
@@ -26,7 +25,7 @@ def load_examples(
     task: Generation,
     *,
     require_completion: bool = True,
-    on_bad_row: Literal["stop", "quarantine"] = "stop",
+    on_bad_row: OnBadRow = "refuse",
     quarantine: Path | None = None,
     base: Path | None = None,
     split: str = "train",
@@ -40,7 +39,7 @@ def load_examples(
         sources: files, folders, or ``hub:NAME[:CONFIG][@REVISION]``.
         task: which fields hold the prompt and the completion, the conversation, or the text.
         require_completion: refuse rows that are only prompts (conversations that do not end with the assistant).
-        on_bad_row: ``"stop"`` lists the first bad rows; ``"quarantine"`` continues unless they are more than half.
+        on_bad_row: as in `limbeck.data.load.load_rows`.
         quarantine: where to write the rows left out, with reasons.
         base: the folder that relative sources start from; ``None``: the current one.
         split: the split to read from the hub; files have no splits.

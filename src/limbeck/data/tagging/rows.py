@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.data.checks import Unusable, check_characters, present, require_known, text_of
 from limbeck.data.load import fingerprint_of, read_checked
-from limbeck.data.quarantine import FileCount
+from limbeck.data.quarantine import FileCount, OnBadRow
 from limbeck.data.readers import LoadDataset
 from limbeck.data.records import BadRow, Record, excerpt
 from limbeck.data.tagging.scheme import Scheme, Span, spans_of, split_tag, tags_of
@@ -52,6 +52,8 @@ class TaggedRows:
     left_out: int
     fingerprint: str
     files: tuple[FileCount, ...]
+    columns: tuple[str, ...] = ()
+    """Fields that rows have; for tables, those that were read."""
 
     @property
     def texts(self) -> list[tuple[str, ...]]:
@@ -94,7 +96,7 @@ def load_tagged(
     teacher: str | None = None,
     labels: list[str] | None = None,
     gold: bool = True,
-    on_bad_row: Literal["stop", "quarantine"] = "stop",
+    on_bad_row: OnBadRow = "refuse",
     quarantine: Path | None = None,
     base: Path | None = None,
     split: str = "train",
@@ -108,7 +110,7 @@ def load_tagged(
         teacher: the field with a teacher's tags or spans, in the same form as the user's.
         labels: the allowed labels; ``None``: those of the task, or any.
         gold: whether the user's tags or spans are read.
-        on_bad_row: ``"stop"`` or ``"quarantine"``.
+        on_bad_row: ``"refuse"``, ``"stop"`` or ``"quarantine"``.
         quarantine: where to write the rows left out.
         base: the folder that relative sources start from; ``None``: the current one.
         split: the split to read from the hub.
@@ -133,7 +135,8 @@ def load_tagged(
         split=split,
         _load_dataset=_load_dataset,
     )
-    return TaggedRows(read.rows, read.origin, read.left_out, fingerprint_of(row[:4] for row in read.rows), read.files)
+    fingerprint = fingerprint_of(row[:4] for row in read.rows)
+    return TaggedRows(read.rows, read.origin, read.left_out, fingerprint, read.files, read.columns)
 
 
 def labels_in(rows: list[TaggedRow]) -> list[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.data.checks import Unusable, text_of
 from limbeck.data.load import fingerprint_of, read_checked
-from limbeck.data.quarantine import FileCount
+from limbeck.data.quarantine import FileCount, OnBadRow
 from limbeck.data.readers import LoadDataset
 from limbeck.data.records import BadRow, Fields, Record
 from limbeck.types import Rows
@@ -35,6 +35,8 @@ class TargetRows(Generic[T]):
     left_out: int
     fingerprint: str
     files: tuple[FileCount, ...]
+    columns: tuple[str, ...] = ()
+    """Fields that rows have; for tables, those that were read."""
 
     @property
     def texts(self) -> list[tuple[str, ...]]:
@@ -79,7 +81,7 @@ def load_targets(
     read: Callable[[Record, tuple[str, ...]], tuple[T, ...] | None],
     *,
     teacher: tuple[str, ...] = (),
-    on_bad_row: Literal["stop", "quarantine"] = "stop",
+    on_bad_row: OnBadRow = "refuse",
     quarantine: Path | None = None,
     base: Path | None = None,
     split: str = "train",
@@ -93,7 +95,7 @@ def load_targets(
         gold: the fields of the targets, which rows may lack.
         read: returns the targets in some fields; ``None``: the row has none. Raises `Unusable`.
         teacher: the fields of a teacher's targets.
-        on_bad_row: ``"stop"`` or ``"quarantine"``.
+        on_bad_row: ``"refuse"``, ``"stop"`` or ``"quarantine"``.
         quarantine: where to write the rows left out.
         base: the folder that relative sources start from; ``None``: the current one.
         split: the split to read from the hub.
@@ -124,6 +126,7 @@ def load_targets(
         left_out=found.left_out,
         fingerprint=fingerprint_of(found.rows),
         files=found.files,
+        columns=found.columns,
     )
 
 

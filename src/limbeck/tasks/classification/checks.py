@@ -58,7 +58,7 @@ from limbeck.tasks.classification.rows import (
 from limbeck.tasks.classification.signals import require_fitting
 from limbeck.tasks.classification.student import make_student
 from limbeck.tasks.dev_rows import search_notes
-from limbeck.tasks.finding import Finding, InFolder, unreadable
+from limbeck.tasks.finding import Finding, InFolder, more_steps, unreadable
 from limbeck.tasks.new_student import student_tokenizer
 from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
 from limbeck.teachers.chat.estimate import estimate
@@ -424,7 +424,7 @@ def _few_steps(config: RunConfig, rows: RunRows, taught: int) -> list[Finding]:
     if steps >= _FEW_STEPS:
         return []
     words = f"{steps} optimiser steps are few: a new head and rare classes need a few hundred"
-    return [Finding("warning", "steps", f"{words}; raise training.num_train_epochs, or give training.max_steps")]
+    return [Finding("warning", "steps", f"{words}; {more_steps(config.training)}")]
 
 
 def _seconds_per_row(model: Any, encoded: Encoded, sample: NDArray[np.int64]) -> float:

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.data.load import Fields, LoadedRows, load_rows
+from limbeck.data.load import Fields, LoadedRows, fields_found, lacking, load_rows
 from limbeck.data.look_alikes import twin_of, visible
 from limbeck.data.prompts.sandbox import folded
-from limbeck.data.records import printable
 from limbeck.data.tasks import Classification, label_ids, labels_in
 from limbeck.errors import ConfigError, DataError, ModelError, near_misses
 from limbeck.formatting import share_text
@@ -45,8 +44,6 @@ __all__ = [
     "start_teacher",
     "task_file",
 ]
-
-_FIELDS_SHOWN = 20
 
 
 _SINGLE_LABEL_ADVICE = (
@@ -144,15 +141,11 @@ def _labels_found(config: RunConfig, train: LoadedRows) -> list[str]:
     try:
         return labels_in(train.rows)
     except DataError as error:
-        label, columns = config.task.label, train.columns
-        if label is None or label in columns:
+        label = config.task.label
+        absent = lacking([] if label is None else [label], train.columns)
+        if not absent:
             raise
-        raise DataError(f"{error}. No training row has the field '{label}'; {_fields_of(columns)}") from error
-
-
-def _fields_of(columns: Sequence[str]) -> str:
-    more = ", ..." if len(columns) > _FIELDS_SHOWN else ""
-    return f"fields of the rows: {', '.join(map(printable, columns[:_FIELDS_SHOWN]))}{more}"
+        raise DataError(f"{error}.{absent}") from error
 
 
 def _load(data: Data, split: str, fields: Fields, labels: list[str] | None, folder: Path | None) -> Any:
@@ -264,7 +257,7 @@ def require_labels(config: RunConfig, rows: RunRows) -> None:
         return
     where = f"none of the {len(rows.train)} training rows has a label in field '{config.task.label}'"
     if config.task.label not in rows.columns and rows.columns:
-        where += f" ({_fields_of(rows.columns)})"
+        where += f" ({fields_found(rows.columns)})"
     if config.teacher.fine_tune is not None:
         raise ConfigError(f"teacher.fine_tune needs labelled rows, but {where}. Name a fine-tuned teacher")
     for name, recipe in trained(config.recipes(), rows.labelled).items():

@@ -122,7 +122,7 @@ class ClassifierRun:
         size = all_parameters(model)
         trained = [p for p in system.stages if p.steps]
         parts = [Part.training(p.title, p.steps, rows=p.training.batch_size, parameters=size) for p in trained]
-        parts.append(Part.reading(predicting(system.name), len(context.rows.test), parameters=size))
+        parts.append(Part.reading(predicting(system.shown), len(context.rows.test), parameters=size))
         if system.role == "teacher" and keeps_signals(context):
             parts.append(Part.reading("teacher signals", len(context.rows.train), parameters=size))
         return parts
@@ -235,7 +235,7 @@ class ClassifierRun:
         """Measure a student on the development rows."""
         context, dev = self.context, self.context.rows.dev
         assert dev is not None
-        logits = context.logits_of(predicting(system.name), model, self._dev_of(system))
+        logits = context.logits_of(predicting(system.shown), model, self._dev_of(system))
         held_out = HeldOut(dev, label_ids(dev, context.rows.labels), context.rows.labels)
         return measure_classification([Classified(described(system), {seed: logits})], held_out)
 

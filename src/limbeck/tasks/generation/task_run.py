@@ -117,7 +117,7 @@ class TextRun:
             rows, own = one.training.batch_size, one.stage.sampled is not None
             parts.append(Part.training(one.title, one.steps, rows=rows, parameters=size, writes=own))
         held_out, writes = len(context.test) + len(context.answered), len(context.answered) > 0
-        return [*parts, Part.reading(measuring(system.name), held_out, parameters=size, writes=writes)]
+        return [*parts, Part.reading(measuring(system.shown), held_out, parameters=size, writes=writes)]
 
     @cached_property
     def _student_size(self) -> int:
@@ -151,7 +151,7 @@ class TextRun:
         context = self.context
         assert context.dev is not None
         writer = Writer(
-            described(replace(system, role="main")), {seed: measure_dev(context, system.name, seed, model)}
+            described(replace(system, role="main")), {seed: measure_dev(context, system.shown, seed, model)}
         )
         return measure_writing([writer], held_out_texts(context, context.dev), metrics=self.config.answers.metrics)
 

@@ -44,8 +44,8 @@ def read_rows(config: LabelSetRunConfig, folder: Path | None) -> LabelSetRows:
     def labels(train: TargetRows[str], test: TargetRows[str]) -> list[str]:
         return known or sorted({*labels_in(train), *(name for names in test.targets for name in names or ())})
 
-    rows = read_parts(config, load, labels)
-    require_answers(config, config.recipe.build(), rows, f"field {', '.join(task.fields)}")
+    rows = read_parts(config, load, labels, task.fields)
+    require_answers(config, config.recipe.build(), rows, task.fields)
     return rows
 
 

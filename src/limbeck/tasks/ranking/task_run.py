@@ -129,7 +129,7 @@ class RankingRun:
                 parts.append(Part.reading(title, len(pairs.teachers), parameters=size))
             rows = planned.training.batch_size
             parts.append(Part.training(planned.title, planned.steps, rows=rows, parameters=size))
-        title = scoring(self._answers(system, seed))
+        title = scoring(self._shown(system, seed))
         return [*parts, Part.reading(title, len(self.context.data.test), parameters=size)]
 
     def _new_stages(self, system: System, seed: int) -> list[PlannedStage]:
@@ -141,6 +141,9 @@ class RankingRun:
 
     def _answers(self, system: System, seed: int) -> str:
         return f"{system.name}-n{system.budget}-seed{seed}"
+
+    def _shown(self, system: System, seed: int) -> str:
+        return ", ".join(filter(None, [self._answers(system, seed), system.trial]))
 
     def model(self, system: System, seed: int) -> Scorer:
         """Return a scorer with the pretrained backbone, or with the weights of this seed's English model."""
@@ -230,7 +233,7 @@ class RankingRun:
         """Score the development records."""
         context, records = self.context, self.context.data.dev
         encoded = context.encoder(self.recipes[system.name]).encode(records)
-        scores = context.scores_of(self._answers(system, seed), model, encoded, margin=True)
+        scores = context.scores_of(self._shown(system, seed), model, encoded, margin=True)
         ranked = Ranked(described(system), system.budget or 0, {seed: example_scores_of(records, scores)})
         return measure_languages(test_set_of(self.config, records), [ranked])
 

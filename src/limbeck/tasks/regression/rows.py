@@ -38,6 +38,6 @@ def read_rows(config: RegressorRunConfig, folder: Path | None) -> RegressorRows:
             split=split,
         )
 
-    rows = read_parts(config, load, lambda train, test: list(task.names))
-    require_answers(config, config.recipe.build(), rows, f"field {', '.join(task.names)}")
+    rows = read_parts(config, load, lambda train, test: list(task.names), task.names)
+    require_answers(config, config.recipe.build(), rows, task.names)
     return rows

@@ -38,9 +38,9 @@ def read_rows(config: TaggerRunConfig, folder: Path | None) -> TaggerRows:
             split=split,
         )
 
-    rows = read_parts(config, load, lambda train, test: known or labels_in([*train.rows, *test.rows]))
+    rows = read_parts(config, load, lambda train, test: known or labels_in([*train.rows, *test.rows]), [task.gold])
     rows = replace(rows, warnings=[*rows.train.warnings, *rows.test.warnings, *rows.warnings])
-    require_answers(config, config.recipe.build(), rows, f"field '{task.gold}'")
+    require_answers(config, config.recipe.build(), rows, [task.gold])
     return rows
 
 
