@@ -21,8 +21,10 @@ from limbeck.results import Results
 from limbeck.results.sections import Calibration, Classes, Reliability
 from limbeck.runs.config import run_config
 from limbeck.tasks.classification.calibrate import collection_warnings
+from limbeck.tasks.classification.checks import examine
 from limbeck.tasks.classification.rows import read_rows
 from limbeck.tasks.classification.temperature import student_temperature
+from limbeck.types import SilentProgress
 
 
 def rows_of(file: str) -> list[dict[str, Any]]:
@@ -122,3 +124,5 @@ def test_development_rows_of_another_collection_are_told(marks: str, sections: d
         assert "seem to come from another collection of texts than the held-out rows" in warnings[0]
         assert "curve 1.00; 0.5: chance" in warnings[0]
     assert collection_warnings(replace(read, dev=None)) == []
+    told = {one.check: one.message for one in examine(run_config(sections), SilentProgress(), lambda *_: [])}  # type: ignore[arg-type]
+    assert told.get("development rows") == (warnings[0] if marks else None)

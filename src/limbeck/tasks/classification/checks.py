@@ -28,7 +28,7 @@ from limbeck.models.pooled_classifier import shape_in_words
 from limbeck.students.adapters import adapter_notes, all_parameters, trainable_parameters
 from limbeck.students.initialise import copies_note
 from limbeck.tasks.baselines import trained
-from limbeck.tasks.classification.calibrate import dev_labels
+from limbeck.tasks.classification.calibrate import collection_warnings, dev_labels
 from limbeck.tasks.classification.config import Ensemble, RunConfig
 from limbeck.tasks.classification.context import set_up
 from limbeck.tasks.classification.dates import date_notes, with_label_dates
@@ -92,6 +92,7 @@ def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[
     findings += search_notes(config, len(rows.dev or ()))
     findings += [*_balance(rows), *_gold(config, rows), *_repeated(rows)]
     findings += [Finding("warning", "labels", words) for words in look_alike_warnings(rows.labels)]
+    findings += [Finding("warning", "development rows", words) for words in collection_warnings(rows)]
     findings += [Finding("warning", "demonstrations", words) for words in demonstration_warnings(config, rows)]
     findings += [Finding("note", "date", words) for words in date_notes(config)]
     if not config.teacher.is_classifier:
