@@ -12,6 +12,7 @@ from limbeck.numerics.cross_fitting import (
     learned_rows,
     smallest_class,
     stratified_folds,
+    taking_part,
 )
 
 rows = st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 12)), min_size=1, max_size=60)
@@ -96,3 +97,16 @@ def test_a_row_of_no_fold_gets_the_mean_and_another_its_own_models_answer() -> N
 
 def test_the_smallest_class_is_counted_in_different_inputs() -> None:
     assert smallest_class(np.array([0, 0, 0, 2, 2, -1]), ["a", "b", "c", "d", "d", "e"]) == (2, 1)
+
+
+def test_rows_take_part_as_often_as_they_are_agreed_on() -> None:
+    agreement_N = np.concatenate([np.ones(1000), np.full(1000, 0.3), np.zeros(1000)])
+    rows = np.arange(0, 3000, 2)
+    found = taking_part(rows, agreement_N, seed=0)
+    assert set(found) <= set(rows)
+    assert (found < 1000).sum() == 500
+    assert 110 < ((found >= 1000) & (found < 2000)).sum() < 190
+    assert found.max() < 2000
+    assert (found == taking_part(rows, agreement_N, seed=0)).all()
+    assert taking_part(rows, agreement_N, seed=[1, 2]).tolist() != found.tolist()
+    assert taking_part(rows, np.zeros(3000), seed=0).tolist() == rows.tolist(), "with no row nothing can be trained"

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["answered_rows", "cross_fitted", "learned_rows", "smallest_class", "stratified_folds"]
+__all__ = ["answered_rows", "cross_fitted", "learned_rows", "smallest_class", "stratified_folds", "taking_part"]
 
 NO_FOLD = -1
 
@@ -57,6 +57,22 @@ def smallest_class(class_N: NDArray[np.int64], key_N: Sequence[Hashable]) -> tup
 def learned_rows(class_N: NDArray[np.int64], fold_N: NDArray[np.int64], fold: int) -> NDArray[np.int64]:
     """Return the rows that the model of a fold learns: those with a class, in other folds."""
     return np.flatnonzero((class_N >= 0) & (fold_N != fold))
+
+
+def taking_part(
+    rows: NDArray[np.int64], agreement_N: NDArray[np.float64], *, seed: int | Sequence[int]
+) -> NDArray[np.int64]:
+    """Return those of `rows` that take part in a training, each with a probability of its agreement.
+
+    So a row weighs as much as it is agreed on, whatever is trained on it. All take part if none would.
+
+    Args:
+        rows: row numbers.
+        agreement_N: of every row, from 0 to 1, indexed by row number.
+        seed: of the draws.
+    """
+    drawn = rows[np.random.default_rng(seed).random(len(rows)) < agreement_N[rows]]
+    return drawn if len(drawn) else rows
 
 
 def answered_rows(fold_N: NDArray[np.int64], fold: int) -> NDArray[np.int64]:

@@ -312,6 +312,11 @@ class Ensemble(Record):
     """Rows that the weights were fitted on."""
     temperature: float | None
     """Of the weighted mean; None: not fitted."""
+    confidence: float | None = None
+    """Of the field's labels that came without one; None: there are none."""
+    rounds: int = 1
+    relabelled_rows: int = 0
+    """Learned rows that had another label in the last round than in the first."""
 
 
 class Calibration(Record):

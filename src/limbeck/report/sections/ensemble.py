@@ -38,5 +38,17 @@ def _lead(section: Ensemble) -> str:
         f"The members learned {count_text(section.learned_rows)} training rows in {section.folds} folds: each was "
         "trained on all folds but one and answered the fold left out, so that none answers a row that it learned. "
         f"The weights of their mean were fitted on these answers to {count_text(section.fitted_rows)} rows with "
-        f"{labels}{mean}."
+        f"{labels}{mean}." + _of_field(section)
     )
+
+
+def _of_field(section: Ensemble) -> str:
+    words = ""
+    if section.confidence is not None:
+        words += f" Labels of the field that came without a confidence count as {share_text(section.confidence)} sure."
+    if section.rounds > 1:
+        words += (
+            f" All were trained in {section.rounds} rounds; in the last one {count_text(section.relabelled_rows)} "
+            "rows had the ensemble's label in place of the field's. Accuracy out of fold is that of the last round."
+        )
+    return words

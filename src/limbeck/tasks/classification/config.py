@@ -124,6 +124,9 @@ class Ensemble(_Section):
     members: Annotated[list[Annotated[Member, BeforeValidator(_member)]], Field(min_length=1, max_length=20)]
     folds: Annotated[int, Field(ge=2, le=20)] = 3
     """Parts of the rows that are learned. Each member is trained once for each part, on all the others."""
+    rounds: Annotated[int, Field(ge=1, le=10)] = 1
+    """How often all members are trained: in each further round, rows with a label of `labels_from` alone have that of
+    the previous round's ensemble in its place."""
 
     @property
     def column(self) -> Member | None:
@@ -136,6 +139,8 @@ class Ensemble(_Section):
             raise ValueError("members: only one of them can be labels_from")
         if sum(member.tfidf for member in self.members) > 1:
             raise ValueError("members: tfidf is there twice, and both would learn the same")
+        if self.rounds > 1 and self.column is None:
+            raise ValueError("rounds: gold labels stay as they are, so more rounds need a member with labels_from")
         if all(member.labels_from is not None for member in self.members):
             raise ValueError(
                 "members: labels_from alone is no ensemble. Add tfidf or a model, or use teacher.labels_from"

@@ -49,6 +49,7 @@ def test_an_ensemble_reads_as_it_was_written_out() -> None:
         ({"members": [{"model": "m", "confidence": "f"}]}, "confidence needs labels_from"),
         ({"members": ["tfidf", "tfidf"]}, "tfidf is there twice"),
         ({"members": ["tfidf", {"labels_from": "a"}, {"labels_from": "b"}]}, "only one of them can be labels_from"),
+        ({"members": ["tfidf"], "rounds": 2}, "more rounds need a member with labels_from"),
         ({"members": [{"labels_from": "a"}]}, "labels_from alone is no ensemble"),
         ({"members": ["bert"]}, "members"),
     ],

@@ -85,3 +85,17 @@ def test_too_few_labels_are_refused_before_anything_is_trained(few: dict[str, An
     few["teacher"]["ensemble"] = {"members": ["tfidf"], "folds": 3}
     with pytest.raises(ConfigError, match="in 3 folds, but 2 different training rows have a label in field 'label'"):
         learned(few)
+
+
+def test_the_next_round_learns_new_labels_where_there_is_no_gold_one(few: dict[str, Any]) -> None:
+    lesson, _ = learned(few)
+    label_N = (lesson.class_N + 1) % lesson.classes
+    agreement_N = np.full(len(lesson.class_N), 0.4)
+    found = lesson.relabelled(label_N, agreement_N)
+    changed_N = (lesson.class_N >= 0) & ~lesson.gold_N
+    assert changed_N.any()
+    assert (found.class_N == np.where(changed_N, label_N, lesson.class_N)).all()
+    assert (found.agreement_N == np.where(changed_N, 0.4, 1.0)).all()
+    assert (found.fold_N == lesson.fold_N).all()
+    assert (found.wanted_N == lesson.wanted_N).all(), "gold labels"
+    assert (lesson.agreement_N == 1).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from limbeck.tasks.classification.ensemble.pool import DISAGREE, Answers, fit_pool
+from limbeck.tasks.classification.ensemble.pool import DISAGREE, Answers, Pool, fit_pool
 
 ROWS = 200
 
@@ -73,3 +73,42 @@ def test_only_members_that_answered_can_disagree() -> None:
     answered = np.array([[True, True, True], [True, True, False]])
     pool = fit_pool(Answers(probs, answered, column=1), np.array([0, 0, 0]), gold=True)
     assert [DISAGREE in flags for flags in pool.probs(Answers(probs, answered)).flags] == [False, True, False]
+
+
+def test_a_label_without_a_confidence_is_as_sure_as_such_labels_are_right(gold_N: NDArray[np.int64]) -> None:
+    said = member(gold_N, 0.75, 1, sure=1.0)
+    certain = np.arange(ROWS) % 2 == 0
+    said[~certain] = [0.2, 0.3, 0.5]
+    answers = Answers(
+        np.stack([member(gold_N, 0.9, 0), said]), np.ones((2, ROWS), dtype=bool), column=1, certain_N=certain
+    )
+    right = (said[certain].argmax(axis=1) == gold_N[certain]).mean()
+    pool = fit_pool(answers, gold_N, gold=True)
+    assert pool.confidence == pytest.approx(right, abs=0.02)
+    sure = answers.with_confidence(pool.confidence).probs_MNC
+    assert sure[1, certain].max(axis=1) == pytest.approx(pool.confidence)
+    assert sure[1].sum(axis=1) == pytest.approx(1)
+    assert (sure[1, ~certain] == said[~certain]).all()
+    assert (sure[0] == answers.probs_MNC[0]).all()
+
+
+def test_without_gold_labels_it_is_as_sure_as_the_others_agree(gold_N: NDArray[np.int64]) -> None:
+    said_N = member(gold_N, 0.8, 5).argmax(axis=1)
+    answers = Answers(
+        np.stack([member(gold_N, 1.0, 0, sure=0.9), np.eye(3)[said_N]]),
+        np.ones((2, ROWS), dtype=bool),
+        column=1,
+        certain_N=np.ones(ROWS, dtype=bool),
+    )
+    pool = fit_pool(answers, said_N, gold=False)
+    assert pool.confidence == pytest.approx((said_N == gold_N).mean(), abs=0.01)
+    assert (pool.probs(answers).probs_NC.argmax(axis=1) == gold_N).all(), "certain, it would overrule the other"
+
+
+def test_agreement_is_the_weight_of_the_members_that_give_the_label() -> None:
+    probs = np.array([[[0.9, 0.1]] * 3, [[0.2, 0.8], [0.7, 0.3], [0.5, 0.5]]])
+    answered = np.array([[True] * 3, [True, True, False]])
+    pool = Pool(np.array([0.75, 0.25]), None, 3)
+    found = pool.agreement(Answers(probs, answered, column=1), np.array([0, 0, 0]))
+    assert found == pytest.approx([0.75, 1.0, 1.0])
+    assert pool.agreement(Answers(probs, answered), np.array([1, 1, 1])) == pytest.approx([0.25, 0.0, 0.0])

@@ -151,3 +151,45 @@ def test_a_model_that_is_a_member_twice_is_trained_in_two_ways(few: dict[str, An
     first, second = (np.load(file)["probs"] for file in sorted(kept.glob("*-fold1.npz")))
     assert first.shape == second.shape
     assert not np.allclose(first, second)
+
+
+def test_further_rounds_mend_labels_that_a_pattern_contradicts(
+    without_gold: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every text says its label, and every sixth label of the field is wrong."""
+    labels = ["fruit", "tool", "sea"]
+    words = [["apple", "plum", "fig"], ["saw", "axe", "drill"], ["wave", "salt", "tide"]]
+    rows = []
+    for number in range(240):
+        true = number % 3
+        text = f"{words[true][number // 3 % 3]} number {number}"
+        said = labels[(true + (number % 7 == 0)) % 3]
+        rows.append({"text": text, "said": said, "label": labels[true]})
+    train = [{"text": row["text"], "said": row["said"]} for row in rows[:180]]
+    files = {"train": write(tmp_path / "a.jsonl", train), "test": write(tmp_path / "b.jsonl", rows[180:])}
+    learned: list[dict[str, int]] = []
+
+    def watch(texts: Any, pairs: Any, probs_NC: Any) -> Any:
+        learned.append(dict(zip(texts, probs_NC.argmax(axis=1).tolist(), strict=True)))
+        return fit_bag_of_words(texts, pairs, probs_NC)
+
+    monkeypatch.setattr(members_module, "fit_bag_of_words", watch)
+    without_gold["data"] = files
+    without_gold["teacher"]["ensemble"]["rounds"] = 2
+    found = teacher_of(without_gold)
+    names = sorted(labels)
+    gold = {row["text"]: names.index(str(row["label"])) for row in rows}
+    right = [np.mean([gold[text] == label for text, label in one.items()]) for one in learned]
+    assert len(learned) == 2 * FOLDS
+    assert max(right[:FOLDS]) < 0.9
+    assert min(right[FOLDS:]) > 0.95
+    assert sum(map(len, learned[FOLDS:])) < sum(map(len, learned[:FOLDS])), "some rows are not agreed on"
+    assert found.ensemble is not None
+    assert found.ensemble.rounds == 2
+    assert found.ensemble.relabelled_rows == pytest.approx(180 / 7, abs=6)
+    kept = {file.name for file in (Path(without_gold["output"]) / "teacher_ensemble").iterdir()}
+    again = {f"01-tfidf-round2-fold{fold + 1}.npz" for fold in range(FOLDS)}
+    assert kept == again | {f"01-tfidf-fold{fold + 1}.npz" for fold in range(FOLDS)}
+    assert len(found.costs) == 2 * FOLDS
+    assert teacher_of(without_gold).train.probs_NC.tolist() == found.train.probs_NC.tolist()
+    assert len(learned) == 2 * FOLDS

@@ -39,4 +39,4 @@ def rows_read(lesson: Lesson, ensemble: Ensemble, member: Member) -> int:
         learned = len(learned_rows(lesson.class_N, lesson.fold_N, fold))
         steps = sum(split_budget(stages, training.total_steps(learned)))
         read += 3 * steps * training.batch_size + fits_head * learned + len(answered_rows(lesson.fold_N, fold))
-    return read
+    return read * ensemble.rounds

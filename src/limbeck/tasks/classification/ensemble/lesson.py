@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -31,6 +31,22 @@ class Lesson:
     fold_N: NDArray[np.int64]
     """Fold of each row; -1: all models of a member answer it."""
     classes: int
+    agreement_N: NDArray[np.float64]
+    """How much the ensemble agrees on each row's label, from 0 to 1; 1 in the first round."""
+
+    def relabelled(self, label_N: NDArray[np.int64], agreement_N: NDArray[np.float64]) -> Lesson:
+        """Return the lesson of the next round: learned rows without a gold label get new labels.
+
+        Args:
+            label_N: the ensemble's label of each row.
+            agreement_N: the weight of the members that give it, of all that answered, from 0 to 1.
+        """
+        changed_N = (self.class_N >= 0) & ~self.gold_N
+        return replace(
+            self,
+            class_N=np.where(changed_N, label_N, self.class_N),
+            agreement_N=np.where(changed_N, agreement_N, 1.0),
+        )
 
     @property
     def judged_by(self) -> Literal["gold", "teacher"]:
@@ -69,7 +85,7 @@ def lesson_of(config: RunConfig, rows: RunRows) -> Lesson:
             + ("" if column else ", or add a member with labels_from")
         )
     fold_N = stratified_folds(class_N, keys, ensemble.folds, seed=config.seeds[0])
-    return Lesson(joined, len(rows.train), class_N, gold_N, fold_N, len(rows.labels))
+    return Lesson(joined, len(rows.train), class_N, gold_N, fold_N, len(rows.labels), np.ones(len(joined)))
 
 
 def _joined(train: Rows, test: Rows) -> Rows:

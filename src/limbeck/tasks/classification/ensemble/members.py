@@ -25,7 +25,7 @@ from limbeck.models.layers import depth, width
 from limbeck.models.load import load_classifier, load_tokenizer
 from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import call_single_label
-from limbeck.numerics.cross_fitting import answered_rows, learned_rows
+from limbeck.numerics.cross_fitting import answered_rows, learned_rows, taking_part
 from limbeck.numerics.logistic_regression import fit_logistic_regression, one_hot
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import device, is_main
@@ -78,6 +78,8 @@ class Work:
     folder: Path
     """The run folder."""
     progress: Progress
+    round: int = 1
+    """Counted from 1."""
 
 
 class LoadedMember(NamedTuple):
@@ -190,14 +192,18 @@ def _model(work: Work, place: int, fold: int) -> _Model:
     ensemble, lesson = work.config.teacher.ensemble, work.lesson
     assert ensemble is not None
     member, name = ensemble.members[place], member_names(ensemble.members)[place]
+    own_seed = work.config.seeds[0] + place  # so that a model that is a member twice is trained in two ways
+    again = f"-round{work.round}" if work.round > 1 else ""
+    told = f"round {work.round}, " if ensemble.rounds > 1 else ""
+    learned = learned_rows(lesson.class_N, lesson.fold_N, fold)
     return _Model(
         member=member,
         member_name=name,
-        name=f"{name}-fold{fold + 1}",
-        title=f"teacher: {member_title(member)}, fold {fold + 1} of {ensemble.folds}",
+        name=f"{name}{again}-fold{fold + 1}",
+        title=f"teacher: {member_title(member)}, {told}fold {fold + 1} of {ensemble.folds}",
         fold=fold,
-        seed=work.config.seeds[0] + place,  # so that a model that is a member twice is trained in two ways
-        learned=learned_rows(lesson.class_N, lesson.fold_N, fold),
+        seed=own_seed,
+        learned=taking_part(learned, lesson.agreement_N, seed=[own_seed, work.round, fold]),
         answered=answered_rows(lesson.fold_N, fold),
     )
 
@@ -236,13 +242,14 @@ def _probe(work: Work, one: _Model) -> Kept:
     started = time.perf_counter()
     if is_kept(work.folder, _file(one), _read, work.progress):
         return _read(work.folder / _file(one))
+    strength = one.member.recipe.build().stages[-1].head_strength
     file = _features_file(one.member_name)  # before the answers, for which other processes wait
     found_ND = kept_array(work.folder, file, lambda: _features(work, one), work.progress)
 
     def answer() -> Kept:
         targets_NC = one_hot(work.lesson.class_N[one.learned], work.lesson.classes)
         with work.progress.track(one.title, 1) as update:
-            head = fit_logistic_regression(found_ND[one.learned], targets_NC)
+            head = fit_logistic_regression(found_ND[one.learned], targets_NC, strength)
             update(1)
         logits_NC = found_ND[one.answered] @ head.weight_CD.T + head.bias_C
         return Kept(softmax(logits_NC.astype(np.float32)).astype(np.float32), [_cost(work, one, started)])
@@ -258,7 +265,7 @@ def _features(work: Work, one: _Model) -> NDArray[np.float32]:
     model.to(device()).eval()
     found: list[NDArray[np.float32]] = []
     batches = list(length_sorted_batches(encoded.lengths, _BATCH_ROWS))
-    title = f"{one.title.partition(', fold')[0]}, features"
+    title = f"teacher: {member_title(one.member)}, features"
     with work.progress.track(title, len(encoded.lengths)) as update, torch.no_grad():
         for rows in batches:
             inputs = {name: tensor.to(device()) for name, tensor in encoded.batch(rows).items()}

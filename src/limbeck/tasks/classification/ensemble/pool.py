@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,19 @@ class Answers:
     """False where a field has no label."""
     column: int | None = None
     """The member that is a field, which did not learn anything."""
+    certain_N: NDArray[np.bool_] | None = None
+    """Whether the field's label of each row came without a confidence."""
+
+    def with_confidence(self, confidence: float | None) -> Answers:
+        """Return these answers with a confidence for the labels of the field that came without one."""
+        if confidence is None or self.column is None or self.certain_N is None:
+            return self
+        probs_MNC = self.probs_MNC.copy()
+        of_field_NC, classes = probs_MNC[self.column], probs_MNC.shape[2]
+        sure_NC = np.where(of_field_NC == of_field_NC.max(axis=1, keepdims=True), confidence, np.nan)
+        sure_NC = np.where(np.isnan(sure_NC), (1 - confidence) / (classes - 1), sure_NC)
+        probs_MNC[self.column] = np.where(self.certain_N[:, None], sure_NC, of_field_NC)
+        return replace(self, probs_MNC=probs_MNC)
 
 
 @dataclass(frozen=True)
@@ -39,11 +52,20 @@ class Pool:
     """Of their weighted mean; ``None``: not fitted, as no row has a gold label."""
     rows: int
     """Rows that the weights were fitted on."""
+    confidence: float | None = None
+    """Of the field's labels that came without one; ``None``: there are none."""
 
     def probs(self, answers: Answers) -> LabelProbs:
         """Return the ensemble's probabilities for all rows."""
-        scored = _mean(answers, self.weights_M)
+        scored = _mean(answers.with_confidence(self.confidence), self.weights_M)
         return scored if self.temperature is None else temperature(scored, self.temperature)
+
+    def agreement(self, answers: Answers, label_N: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the weight of the members that give each row its label, of those that answered it, from 0 to 1."""
+        weights_MN = self.weights_M[:, None] * answers.answered_MN
+        agree_MN = answers.probs_MNC.argmax(axis=-1) == label_N
+        agreement_N: NDArray[np.float64] = (weights_MN * agree_MN).sum(axis=0) / weights_MN.sum(axis=0)
+        return agreement_N
 
 
 def fit_pool(answers: Answers, wanted_N: NDArray[np.int64], *, gold: bool) -> Pool:
@@ -52,24 +74,43 @@ def fit_pool(answers: Answers, wanted_N: NDArray[np.int64], *, gold: bool) -> Po
     Without gold labels the rows are labelled by the field that is a member itself, which cannot be judged by its own
     labels: it counts as one of the M members, 1 / M, and only the others are weighted. There is no temperature then.
 
+    A label of the field that came without a confidence gets the share of labels that are right, compared with gold
+    ones; or else the share that the mean of the other members gives as well.
+
     Args:
         answers: of the members; those that learn have to be cross-fitted.
         wanted_N: labels to judge the members by; below 0: none.
         gold: whether these are gold labels.
     """
-    members = len(answers.probs_MNC)
-    judged = np.arange(members)
+    members, column = len(answers.probs_MNC), answers.column
     rows = np.flatnonzero((wanted_N >= 0) & answers.answered_MN.all(axis=0))
-    if answers.column is not None and (not gold or not len(rows)):
-        judged = np.delete(judged, answers.column)
-        rows = np.flatnonzero(wanted_N >= 0)
-    gold_probs_NM = answers.probs_MNC[judged][:, rows, wanted_N[rows]].T
-    weights_M = np.full(members, 1 / members)
-    weights_M[judged] = pool_weights(gold_probs_NM) * len(judged) / members
+    if column is None or (gold and len(rows)):
+        confidence = None if column is None else _confidence(answers, wanted_N)
+        probs_MNC = answers.with_confidence(confidence).probs_MNC
+        weights_M = pool_weights(probs_MNC[:, rows, wanted_N[rows]].T)
+    else:
+        rows, others = np.flatnonzero(wanted_N >= 0), np.delete(np.arange(members), column)
+        weights_M = np.full(members, 1 / members)
+        weights_M[others] *= pool_weights(answers.probs_MNC[others][:, rows, wanted_N[rows]].T) * len(others)
+        given_NC = pooled(answers.probs_MNC[others], answers.answered_MN[others], weights_M[others])
+        confidence = _confidence(answers, given_NC.argmax(axis=-1))
+    fitted = Pool(weights_M, None, len(rows), confidence)
     if not gold:
-        return Pool(weights_M, None, len(rows))
-    logs_NC = np.log(np.maximum(_mean(answers, weights_M).probs_NC, np.finfo(np.float32).tiny)).astype(np.float32)
-    return Pool(weights_M, student_temperature(logs_NC, wanted_N), len(rows))
+        return fitted
+    logs_NC = np.log(np.maximum(fitted.probs(answers).probs_NC, np.finfo(np.float32).tiny)).astype(np.float32)
+    return replace(fitted, temperature=student_temperature(logs_NC, wanted_N))
+
+
+def _confidence(answers: Answers, wanted_N: NDArray[np.int64]) -> float | None:
+    """Return the share of the field's labels without a confidence that are as wanted; ``None`` without any of them.
+
+    One more row that is, and one that is not, keep it inside 0 and 1.
+    """
+    if answers.column is None or answers.certain_N is None or not answers.certain_N.any():
+        return None
+    rows = np.flatnonzero(answers.certain_N & answers.answered_MN[answers.column] & (wanted_N >= 0))
+    right = int((answers.probs_MNC[answers.column][rows].argmax(axis=-1) == wanted_N[rows]).sum())
+    return (right + 1) / (len(rows) + 2)
 
 
 def _mean(answers: Answers, weights_M: NDArray[np.float64]) -> LabelProbs:

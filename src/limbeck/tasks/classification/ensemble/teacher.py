@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +33,24 @@ def make_ensemble_teacher(config: RunConfig, rows: RunRows, folder: Path, progre
         ModelError: a member cannot be loaded.
         NonFiniteLoss: a member's training diverged.
     """
-    lesson = lesson_of(config, rows)
+    ensemble, lesson = config.teacher.ensemble, lesson_of(config, rows)
+    assert ensemble is not None
     work = Work(config, rows.labels, lesson, folder, progress)
     answers, costs = _ask(work, rows)
+    # Labels of a fold reach its models of later rounds through those of other folds, so these would look too good.
     pool = fit_pool(answers, lesson.wanted_N, gold=lesson.judged_by == "gold")
+    for number in range(2, ensemble.rounds + 1):
+        label_N = pool.probs(answers).probs_NC.argmax(axis=-1)
+        relabelled = work.lesson.relabelled(label_N, pool.agreement(answers, label_N))
+        work = replace(work, lesson=relabelled, round=number)
+        answers, more = _ask(work, rows)
+        costs |= more
+    for place in range(len(ensemble.members)):
+        forget_features(work, place)
     scored = pool.probs(answers)
     train, test = _part(scored, slice(0, lesson.train_rows)), _part(scored, slice(lesson.train_rows, None))
     told = _told(config, rows, lesson, answers, pool, costs)
+    told = told.model_copy(update={"relabelled_rows": int((work.lesson.class_N != lesson.class_N).sum())})
     members = ", ".join(f"{one.title} ({one.weight:.2f})" for one in told.members)
     progress.log(f"teacher: the weighted mean of {members}")
     title = f"cross-fitted ensemble of {len(told.members)} member{'s' if len(told.members) > 1 else ''}"
@@ -58,12 +70,15 @@ def _ask(work: Work, rows: RunRows) -> tuple[Answers, dict[str, StageCost]]:
             answered.append(of_column.kept_N)
             continue
         found = [answers_of(work, place, fold) for fold in range(ensemble.folds)]
-        forget_features(work, place)
         costs |= {f"{FOLDER}/{cost.stage}": cost for one in found for cost in one.costs}
         probs.append(cross_fitted([one.probs for one in found], lesson.fold_N))
         answered.append(np.ones(len(lesson.rows), dtype=np.bool_))
     column = None if ensemble.column is None else ensemble.members.index(ensemble.column)
-    return Answers(np.stack(probs), np.stack(answered), column), costs
+    certain_N = None
+    if column is not None:
+        sure = [given for part in (rows.train, rows.test) for given in part.teacher_confidence or [None] * len(part)]
+        certain_N = np.array([given is None for given in sure])
+    return Answers(np.stack(probs), np.stack(answered), column, certain_N), costs
 
 
 def _column(rows: RunRows) -> LabelProbs:
@@ -105,6 +120,8 @@ def _told(
         labels=lesson.judged_by,
         fitted_rows=pool.rows,
         temperature=pool.temperature,
+        confidence=pool.confidence,
+        rounds=ensemble.rounds,
     )
 
 
