@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 from tests.report.conftest import KINDS, changed
+from tests.report.simple import with_simple
 
 from limbeck.formatting import MINUS
 from limbeck.report.block import Block
@@ -16,7 +17,7 @@ from limbeck.report.languages import LanguageView
 from limbeck.report.plots.by_budget import budget_plots
 from limbeck.report.plots.confusion import confusion_plots
 from limbeck.report.plots.curves import curve_plots
-from limbeck.report.plots.dots import retention_dots
+from limbeck.report.plots.dots import metric_dots, retention_dots
 from limbeck.report.plots.heat_map import heat_maps
 from limbeck.report.plots.reliability import reliability_plots
 from limbeck.report.plots.slices import SliceChange, change_plot
@@ -111,6 +112,14 @@ def test_an_untrained_student_far_off_is_named_below(plots: dict[str, list[Plot]
     exact = next(plot for plot in plots["generation"] if plot.name == "retention-exact-match")
     assert "Student before" in texts(exact)
     assert "Too far" not in exact.caption
+
+
+def test_simple_baselines_far_from_the_teacher_do_not_squeeze_the_rest(records: dict[str, Results]) -> None:
+    results = with_simple(records["classification"])
+    (kl,) = metric_dots(results, [results.metric("kl")])
+    assert "Too far off to be drawn: " in kl.caption
+    assert "TF-IDF + logistic regression (4.000)" in kl.caption
+    assert "TF-IDF" not in texts(kl)
 
 
 def test_nothing_is_drawn_as_kept_of_answers_that_one_answer_could_stand_in_for(records: dict[str, Results]) -> None:

@@ -52,6 +52,21 @@ WRITTEN, OF_TEACHER = "written/teacher.jsonl", "predictions/teacher-seed0.json"
 ALL = None
 
 
+@pytest.mark.parametrize(("there", "used"), [([], []), (["results.json"], ["results.json"])])
+def test_simple_baselines_may_be_left_out_until_there_are_results(
+    there: list[str], used: list[str], tmp_path: Path
+) -> None:
+    for name in ["simple_baselines/tfidf.npy", "predictions/teacher-seed0.npy", *there]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with_them, without = (
+        run_config({**CLASSIFIER, "simple_baselines": wanted}).model_dump(mode="json") for wanted in (True, False)
+    )
+    for before, after in ((with_them, without), (without, with_them)):
+        (change,) = changes_of(before, after, {}, {}, tmp_path)
+        assert change.used_by == used
+
+
 def test_the_first_student_that_learns_rationales_changes_how_all_read(tmp_path: Path) -> None:
     plain = run_config({**CLASSIFIER, "baselines": []}).model_dump(mode="json")
     with_reasons = {**plain, "baselines": [{"name": "anon", "rationale_weight": 0.3}]}

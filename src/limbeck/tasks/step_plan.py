@@ -86,6 +86,8 @@ class PlannedRun:
     head: Head = "rows"
     members: tuple[PlannedMember, ...] = ()
     """Models of an ensemble teacher, each trained alone."""
+    frozen: Any = None
+    """The section of the run file whose pretrained encoder reads all rows as it is; ``None``: no encoder does."""
     notes: tuple[str, ...] = ()
     """What the plan leaves out."""
 
@@ -104,6 +106,10 @@ class PlannedRun:
     def make_member(self, member: PlannedMember) -> Any:
         """Return a member of the teacher, with arbitrary weights."""
         return _as_trained(self._new(member.section.model, member.section), member.training)
+
+    def make_frozen(self) -> Any:
+        """Return the frozen encoder, with arbitrary weights; a head makes no difference to its size."""
+        return self._new(self.frozen.model, self.frozen)
 
     def _plain(self, section: Any) -> Any:
         if section.model is not None:
@@ -181,6 +187,8 @@ class _Planner:
             bare = Shapes(0, 0, depth(student), width(student))
             self.pair = bare if teacher is None else shapes(teacher, student)
             self.tokens, self.held_out_tokens = run.longest(teacher, student)
+            encoder = None if run.frozen is None else run.make_frozen()
+            self.frozen_parameters = sum(p.numel() for p in encoder.parameters()) if encoder is not None else 0
             self.member_tokens = [member.longest(run.make_member(member)) for member in run.members]
         # After the models are built, which loads the libraries that they need.
         self.reserve = (
@@ -203,7 +211,8 @@ class _Planner:
                 self.reserve, *self._teacher_weights(), *(frozen if device() == "cpu" else []),
                 *self._training(training, teacher, "teacher"), *_overhead(teacher, adapted=False)]))  # fmt: skip
         members = [self._member(*one, frozen) for one in zip(self.run.members, self.member_tokens, strict=True)]
-        return [*members, *phases, self._predicting(config, frozen)]
+        predicting = self._predicting(config, frozen)
+        return [*members, *phases, *self._reading(predicting), predicting]
 
     def _member(self, member: PlannedMember, tokens: int, frozen: list[MemoryItem]) -> Phase:
         rows, bf16 = self._micro_rows(member.training), member.training.precision == "bf16"
@@ -287,6 +296,14 @@ class _Planner:
         words = f"{rows} rows of {self.held_out_tokens} tokens, traced"
         running = MemoryItem("activations", found.step_bytes, words)
         return Phase("predicting", [self.reserve, *self._teacher_weights(), *frozen, running])
+
+    def _reading(self, predicting: Phase) -> list[Phase]:
+        """Return the part in which a frozen encoder reads the rows, beside the models of the run."""
+        if not self.frozen_parameters:
+            return []
+        words = f"4 bytes x {self.frozen_parameters:,}; loaded for this alone"
+        weights = MemoryItem("encoder's weights", 4 * self.frozen_parameters, words)
+        return [Phase("reading with the frozen encoder", [*predicting.items, weights])]
 
     def batch_in_words(self) -> str:
         """Return the batch of the figures in words."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from limbeck.models.load import load_classifier, load_tokenizer
+from limbeck.models.load import load_classifier, load_tokenizer, new_classifier
 from limbeck.models.step_memory import StepMemory, without_memory
 from limbeck.numerics.memory_plan import NF4_BITS
 from limbeck.runs.config import run_config
@@ -17,6 +17,7 @@ from limbeck.tasks import step_plan as plan_module
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.memory import MemoryPlan, plan_memory
 from limbeck.tasks.classification.rows import read_rows
+from limbeck.tasks.classification.simple_baselines import pretrained_encoder
 from limbeck.tasks.classification.student import make_student
 
 
@@ -68,6 +69,19 @@ def traced_by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(plan_module, "trace_step", trace)
     monkeypatch.setattr(plan_module, "resident_memory_bytes", lambda: 500_000_000)
+
+
+def test_the_frozen_encoder_is_loaded_beside_the_models(sections: dict[str, Any], encoder_folder: Path) -> None:
+    plan = plan_memory(checked({**sections, "simple_baselines": True}), available=1e12)
+    reading = "reading with the frozen encoder"
+    assert [phase.name for phase in plan.phases][-2:] == [reading, "predicting"]
+    encoder = new_classifier(str(encoder_folder), labels=["a", "b", "c", "d"])
+    parameters = sum(parameter.numel() for parameter in encoder.parameters())
+    extra = set(items(plan, reading)) - set(items(plan, "predicting"))
+    assert {name: items(plan, reading)[name] for name in extra} == {"encoder's weights": 4 * parameters}
+    # A run whose teacher is trained already has none.
+    finished = {**sections, "teacher": {"model": str(encoder_folder)}, "simple_baselines": True}
+    assert isinstance(pretrained_encoder(run_config(finished)), str)
 
 
 @pytest.mark.usefixtures("traced_by_rows")

@@ -14,6 +14,7 @@ from limbeck.tasks.classification.config import Member, RunConfig
 from limbeck.tasks.classification.ensemble.members import only_probes
 from limbeck.tasks.classification.rows import RunRows, read_rows, require_labels
 from limbeck.tasks.classification.signals import teacher_runs_along
+from limbeck.tasks.classification.simple_baselines import pretrained_encoder
 from limbeck.tasks.memory import MemoryPlan
 from limbeck.tasks.new_student import student_tokenizer
 from limbeck.tasks.step_plan import PlannedMember, PlannedRun, plan_steps
@@ -37,6 +38,7 @@ def plan_memory(config: RunConfig, *, available: float | None = None) -> MemoryP
         raise ConfigError("limbeck plan is for students with a linear head; one that answers in words needs more")
     rows, section = read_rows(config), config.teacher
     require_labels(config, rows)
+    encoder = pretrained_encoder(config)
 
     def longest(teacher: Any, student: Any) -> tuple[int, int]:
         wanted, of_teacher = config.training.max_length, None
@@ -58,6 +60,7 @@ def plan_memory(config: RunConfig, *, available: float | None = None) -> MemoryP
         longest=longest,
         runs_along=lambda pair: teacher_runs_along(all_stages(config.recipes()), pair, **sizes),
         members=tuple(_members(config, rows)),
+        frozen=None if not config.simple_baselines or isinstance(encoder, str) else encoder,
         notes=(_PROMPTED,) if section.prompt is not None and section.model is not None else (),
     )
     return plan_steps(run, available)

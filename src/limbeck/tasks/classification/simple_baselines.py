@@ -46,6 +46,7 @@ __all__ = [
     "answer_simply",
     "described_simply",
     "model_like",
+    "pretrained_encoder",
     "rows_to_read",
     "timed_simply",
 ]
@@ -152,10 +153,9 @@ def timed_simply(context: Context) -> dict[str, Answerer]:
 def model_like(context: Context) -> Literal["teacher", "student"] | None:
     """Return which model of the run has the size and speed of the frozen encoder; ``None``: neither."""
     config = context.config
-    source = _source(config)
-    if FROZEN not in context.logits or source is None:
+    if FROZEN not in context.logits:
         return None
-    if source[1] is config.teacher:
+    if pretrained_encoder(config) is config.teacher:
         return "teacher"
     return "student" if config.student.cut is None and config.student.adapter is None else None
 
@@ -237,32 +237,34 @@ def _fit(name: str, reads: str, learned: _Learned, seconds: float, inverse_stren
 
 
 def _encoder(context: Context) -> _Encoder | str:
-    """Return the run's pretrained encoder: the teacher's before fine-tuning, else the student's; or why there is none.
+    """Return the run's pretrained encoder with the rows encoded for it, or why there is none."""
+    section = pretrained_encoder(context.config)
+    if isinstance(section, str):
+        return section
+    of_teacher = isinstance(context.teacher, ModelTeacher) and section is context.config.teacher
+    reader: Any = context.teacher if of_teacher else context
+    return _Encoder(section.model, section.trust_remote_code, reader.train, reader.test)
 
-    A teacher that is trained already is no pretrained encoder: its states know the task.
+
+def pretrained_encoder(config: RunConfig) -> Any | str:
+    """Return the section of the run file whose `model` is the pretrained encoder, or why there is none.
+
+    It is the teacher before its fine-tuning, else the student. A teacher that is trained already is no pretrained
+    encoder: its states know the task.
     """
-    config = context.config
-    source = _source(config)
-    if source is None:
+    student: Any = config.student
+    quantised = student.adapter is not None and student.adapter.kind == "qlora"  # too large to load as it is
+    if config.teacher.is_classifier and config.teacher.fine_tune is not None:
+        section: Any = config.teacher
+    elif student.model is not None and student.head == "linear" and not quantised:
+        section = student
+    else:
         return "the run names no pretrained encoder"
-    name, section = source
     try:
-        frozen_pooling(name, trust_remote_code=section.trust_remote_code)
+        frozen_pooling(section.model, trust_remote_code=section.trust_remote_code)
     except ModelError as error:
         return str(error)
-    of_teacher = isinstance(context.teacher, ModelTeacher) and section is config.teacher
-    reader: Any = context.teacher if of_teacher else context
-    return _Encoder(name, section.trust_remote_code, reader.train, reader.test)
-
-
-def _source(config: RunConfig) -> tuple[str, Any] | None:
-    """Return the name of the pretrained encoder with its section of the run file."""
-    teacher, student = config.teacher, config.student
-    if teacher.is_classifier and teacher.fine_tune is not None:
-        assert teacher.model is not None
-        return teacher.model, teacher
-    quantised = student.adapter is not None and student.adapter.kind == "qlora"  # too large to load as it is
-    return (student.model, student) if student.model and student.head == "linear" and not quantised else None
+    return section
 
 
 def _layers(encoder: _Encoder) -> int:
