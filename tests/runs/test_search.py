@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from tests.runs.test_several_processes import ENVIRONMENT, PROGRAM
 import limbeck
 from limbeck.errors import ConfigError, DataError, NonFiniteLoss, RunFolderError
 from limbeck.evaluation.measured import Measured
+from limbeck.losses.logits import ForwardKL
+from limbeck.losses.term import WeightedTerm
 from limbeck.recipes.catalogue import build_recipe
 from limbeck.results import Results
 from limbeck.results.figures import Figure, Metric
@@ -416,6 +419,33 @@ def test_the_best_and_of_equal_ones_the_smallest(
     assert (stage.training.learning_rate, stage.folder) == (best, f"02-distilled-lr{best}")
     assert tuned.tuned(system()).stages[0].training.learning_rate == best
     assert run.tried == [f"02-distilled-lr{rate}" for rate in sorted(scores)], "and is tried once"
+
+
+def test_the_best_pair_of_rate_and_temperature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = {(1e-4, 1.0): 1.0, (1e-4, 3.0): 5.0, (1e-3, 1.0): 2.0, (1e-3, 3.0): 4.0}
+    tried: list[str] = []
+
+    class OfPairs(FakeRun):
+        def score(self, system: System, seed: int, model: Any) -> Measured:
+            (stage,) = system.stages
+            self._scores = {stage.training.learning_rate: scores[stage.training.learning_rate, temperature(stage)]}
+            return super().score(system, seed, model)
+
+    def temperature(planned: PlannedStage) -> float:
+        return float(planned.stage.terms[0].term.loss_temperature)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(search, "train", lambda run, system, seed, costs: tried.append(system.stages[0].folder))
+    both = {"learning_rate": [1e-4, 1e-3], "loss_temperature": [1, 3]}
+    tuned = Tuning(OfPairs({}), run_config({**CONFIG, "search": both}), tmp_path)  # type: ignore[arg-type]
+    one = system()
+    soft = replace(one.stages[0].stage, terms=(WeightedTerm("soft", ForwardKL(9.0)),))
+    one = replace(one, stages=(replace(one.stages[0], stage=soft),))
+    (best,) = tuned.tuned(one).stages
+    assert (best.training.learning_rate, temperature(best)) == (1e-4, 3.0)
+    assert (best.folder, best.stage.name) == ("02-distilled-lr0.0001-t3.0", "kd-lr0.0001-t3.0")
+    assert tried == [f"02-distilled-lr{rate}-t{t}" for rate, t in scores]
+    assert len(list(tmp_path.glob("predictions/distilled-dev-lr*-t*.json"))) == 4
+    assert tuned.parts(one, 5)[0].title == "distilled, learning rate 0.0001, loss temperature 1"
 
 
 def test_none_that_can_be_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
