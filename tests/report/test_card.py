@@ -26,7 +26,9 @@ from limbeck.models.pooled_classifier import write_length_limit
 from limbeck.report import render_card
 from limbeck.report.use import Use, classifier_use, writer_use
 from limbeck.results.record import Results
+from limbeck.runs.config import run_config
 from limbeck.students.adapters import Adapter, add_adapter, merged_for_export
+from limbeck.tasks.table import task_of
 
 
 def front_matter(card: str) -> dict[str, Any]:
@@ -184,6 +186,23 @@ def test_a_student_of_pooled_states_is_read_by_sentence_transformers(
     assert front_matter(card)["library_name"] == "sentence-transformers"
     asked = "first_text" if pairs else "a_text_to_label"
     assert "[('safe', 1.0)]" in run_snippet(card, folder, capsys, **{asked: "my card is lost " * 100})
+
+
+@pytest.mark.parametrize("kind", ["token_classification", "regression", "multi_label"])
+def test_the_library_of_a_student_with_a_head_is_what_loads_it(
+    kind: str, bare: dict[str, Results], student_folder: Path, make_classifier: Callable[..., Any], tmp_path: Path
+) -> None:
+    task = {"kind": kind, **({"words": "words"} if kind == "token_classification" else {})}
+    config = run_config(
+        {"task": task, "data": {"train": "a.jsonl"}, "teacher": {"model": "a", "fine_tune": {}},
+         "student": {"model": "b"}, "recipe": "kd", "output": "runs/x"}
+    )  # fmt: skip
+    card = task_of(config).card(config, bare["classification"], student_folder)
+    assert front_matter(card)["library_name"] == "transformers"
+    adapted = merged_for_export(add_adapter(make_classifier(), Adapter(kind="houlsby", width=4)))
+    save_model(adapted, None, tmp_path / "adapted")
+    card = task_of(config).card(config, bare["classification"], tmp_path / "adapted")
+    assert front_matter(card)["library_name"] == "limbeck"
 
 
 @pytest.mark.parametrize("kind", ["houlsby", "verbaliser"])

@@ -284,3 +284,11 @@ def test_a_damaged_old_record_is_told_apart(name: str) -> None:
             del old["verdict"]
         with pytest.raises(ValueError, match="an older record"):
             upgrade(old)
+
+
+def test_rows_of_the_source_language_were_once_called_english() -> None:
+    """Also in records of today's format from before."""
+    assert upgraded("ranking").run.rows["source"] == old_record("ranking")["records"]["english"]
+    current = upgraded("classification").model_dump(mode="json")
+    current["run"]["rows"] = {"english": 4, "test": 2}
+    assert Results.model_validate(upgrade(current)).run.rows == {"source": 4, "test": 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 from tests.runs.forge import Forge
+from tests.runs.outcomes import differences, run_outcome
 
 from limbeck.stages.callbacks import step_of
 
@@ -79,6 +81,43 @@ def test_kill_9_at_any_moment_ends_in_the_same_student(longer: None, run_file: P
         assert f"is damaged: {name} is not what was written" in forge.output
     forge.end()
     assert weights(killed) == weights(whole)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_kill_9_in_any_part_of_a_search_ends_in_the_same_choice(sections: dict[str, Any], tmp_path: Path) -> None:
+    """Trials, what is kept of their scores, and the training with the second seed at the best rate."""
+    sections["search"] = {"learning_rate": [3e-3, 1e-3]}
+    sections |= {"seeds": [0, 1], "baselines": ["fine_tune"]}
+    sections["training"] |= {"max_steps": 16, "checkpoints": 4, "dropout": 0.1}
+    run_file = tmp_path / "search.yaml"
+    run_file.write_text(json.dumps(sections), encoding="utf-8")
+    forge, chance = Forge("until_killed.py"), random.Random(0)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    try:
+        assert forge.run("distill", str(run_file), "--set", f"output={whole}") == 0, forge.output
+        words, kills = ("distill", str(run_file), "--set", f"output={killed}"), 0
+        for moment in (
+            "stages/02-*-seed0-lr0.001/checkpoints/*/limbeck.json",
+            "predictions/distilled-dev-lr0.001.json",
+            "stages/02-*-seed0-lr0.003/checkpoints/*/limbeck.json",
+            "predictions/distilled-dev-lr0.003.json",
+            "stages/03-*-seed0-lr*/checkpoints/*/limbeck.json",
+            "predictions/fine_tune-dev-lr*.json",
+            "stages/02-*-seed1-lr*/checkpoints/*/limbeck.json",
+        ):
+
+            def reached(wanted: str = moment) -> bool:
+                return any(killed.glob(wanted))
+
+            code = forge.run(*words, kill_after=chance.uniform(0, 0.05), since=reached)
+            assert code in (0, -signal.SIGKILL), forge.output
+            kills += code != 0
+        assert kills >= 4
+        assert forge.run(*words) == 0, forge.output
+    finally:
+        forge.end()
+    assert "learning_rate" in json.dumps(run_outcome(killed)["results"]["sections"])
+    assert differences(run_outcome(whole), run_outcome(killed)) == []
 
 
 def test_an_interrupt_exits_with_130_and_says_how_to_go_on(longer: None, run_file: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from tests.tasks.test_baselines import CLASSIFIER
 
 from limbeck.errors import DataError
 from limbeck.runs.config import run_config
-from limbeck.tasks.dev_rows import dev_count, kept_back, require_gold, search_notes
+from limbeck.tasks.dev_rows import dev_count, kept_back, overlap_warnings, require_gold, search_notes
 
 
 @pytest.mark.parametrize(("labelled", "count"), [(40, 20), (200, 20), (205, 20), (1000, 100)])
@@ -68,3 +68,14 @@ def test_what_the_doctor_says() -> None:
     both = {"learning_rate": [3e-5, 1e-5], "loss_temperature": [4, 1]}
     (note,) = search_notes(run_config({**CLASSIFIER, "search": both}), 20)
     assert "trained with 1e-05, 3e-05, each at the loss temperatures 1, 4 (or with other rates between" in note.message
+
+
+def test_only_the_users_own_development_rows_are_compared_with_the_training_rows() -> None:
+    own = run_config(CLASSIFIER | {"data": {"train": "a.jsonl", "dev": "b.jsonl"}})
+    (warning,) = overlap_warnings(own, ["a", "b", "b"], ["b", "c", "b"])
+    assert warning.startswith("2 texts of data.dev also occur in the training rows; ")
+    assert overlap_warnings(own, ["a"], ["a"])[0].startswith("1 text of data.dev also occurs ")
+    assert overlap_warnings(own, ["a"], ["c"]) == overlap_warnings(own, ["a"], None) == []
+    assert overlap_warnings(run_config(CLASSIFIER), ["a"], ["a"]) == [], (
+        "kept back: repeats are the training rows' own"
+    )

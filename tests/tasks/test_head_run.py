@@ -101,3 +101,12 @@ def test_too_few_labelled_rows(sections: dict[str, Any], tmp_path: Path) -> None
     config = run_config(sections)
     with pytest.raises(DataError, match=r"search keeps 20 labelled training rows back .* there are 39"):
         task_of(config).read(config, None)
+
+
+def test_development_rows_that_are_training_rows_are_warned_of(sections: dict[str, Any]) -> None:
+    train = Path(sections["data"]["train"])
+    dev = train.with_name("own-dev.jsonl")
+    dev.write_text("".join(train.read_text(encoding="utf-8").splitlines(keepends=True)[:25]), encoding="utf-8")
+    config = run_config({**sections, "data": {**sections["data"], "dev": str(dev)}})
+    found: Any = task_of(config).read(config, None)
+    assert any("texts of data.dev also occur in the training rows" in words for words in found.warnings)

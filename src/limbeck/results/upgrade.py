@@ -15,6 +15,8 @@ from limbeck.results.old.shared import Json
 
 __all__ = ["OLD_FORMATS", "upgrade"]
 
+_ROWS = {"english": "source"}
+"""Numbers of rows that had another name in earlier records of the current format."""
 _FAULTS = (KeyError, TypeError, AttributeError, ValueError, IndexError)
 
 
@@ -30,10 +32,17 @@ def upgrade(record: Json) -> Json:
     """Return a record of any format as one of ``limbeck-results-2``, to be validated by `Results`.
 
     Raises:
-        ValueError: an older record lacks a part; a current record is returned unchanged.
+        ValueError: an older record lacks a part.
     """
     try:
-        return OLD_FORMATS[record["format"]](record) if record["format"] in OLD_FORMATS else record
+        return _renamed(OLD_FORMATS[record["format"]](record) if record["format"] in OLD_FORMATS else record)
     except _FAULTS as error:
         words = f"{type(error).__name__}: {error}"
         raise ValueError(f"an older record that lacks a part, or has it in another shape ({words})") from error
+
+
+def _renamed(record: Json) -> Json:
+    run = record.get("run")
+    if not isinstance(run, dict) or not isinstance(rows := run.get("rows"), dict):
+        return record  # whoever reads it says so
+    return record | {"run": run | {"rows": {_ROWS.get(use, use): number for use, number in rows.items()}}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from limbeck.errors import DataError
 from limbeck.tasks.finding import Finding
 from limbeck.tasks.run_config import RunSettings
 
-__all__ = ["dev_count", "kept_back", "require_gold", "search_notes"]
+__all__ = ["dev_count", "kept_back", "overlap_warnings", "require_gold", "search_notes"]
 
 _SHARE, _LEAST = 0.1, 20
 
@@ -80,6 +80,27 @@ def require_gold(labelled: Sequence[bool], reader: str = "search") -> None:
             f"none of the {len(labelled)} rows of data.dev has a label, so {reader} cannot choose by them. Label "
             "some, or leave data.dev out: then some of the training rows are held out"
         )
+
+
+def overlap_warnings(config: RunSettings, train: Iterable[Hashable], dev: Iterable[Hashable] | None) -> list[str]:
+    """Return a warning if texts of the user's own development rows also occur in the training rows.
+
+    Args:
+        config: the run; rows that it keeps back itself are left alone.
+        train: the texts of the training rows.
+        dev: those of the development rows, if there are any.
+    """
+    if dev is None or getattr(config.data, "dev", None) is None:
+        return []
+    known = set(train)
+    both = sum(text in known for text in dev)
+    if not both:
+        return []
+    texts = "text of data.dev also occurs" if both == 1 else "texts of data.dev also occur"
+    return [
+        f"{both} {texts} in the training rows; what is chosen or fitted on development rows then favours what was "
+        "learnt by heart. Take them out of one of the two."
+    ]
 
 
 def search_notes(config: RunSettings, rows: int) -> list[Finding]:

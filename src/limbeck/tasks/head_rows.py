@@ -14,7 +14,7 @@ from limbeck.data.load import lacking
 from limbeck.errors import ConfigError, DataError
 from limbeck.formatting import share_text
 from limbeck.recipes.recipe import Recipe
-from limbeck.tasks.dev_rows import kept_back, require_gold
+from limbeck.tasks.dev_rows import kept_back, overlap_warnings, require_gold
 from limbeck.tasks.head_config import HeadRunConfig
 
 __all__ = ["HeadRows", "RowPart", "quarantine_file", "read_parts", "require_answers"]
@@ -136,6 +136,7 @@ def read_parts(
     if leaked := len(set(train.texts) & set(test.texts)):
         texts = "text also occurs" if leaked == 1 else "texts also occur"
         warnings.append(f"{leaked} held-out {texts} in the training rows; figures may be too good.")
+    warnings += overlap_warnings(config, train.texts, None if dev is None else dev.texts)
     return HeadRows(train, test, known, fingerprints, left_out, warnings, dev)
 
 

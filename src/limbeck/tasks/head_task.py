@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from limbeck.errors import ConfigError
-from limbeck.models.load import hub_name
+from limbeck.models.load import hub_name, reader_of
 from limbeck.report.use import Use
 from limbeck.results.record import Results
 from limbeck.tasks.finding import Finding, InFolder
@@ -79,7 +79,8 @@ class HeadTask:
         """Return the model card."""
         from limbeck.report.card import render_card
 
-        return render_card(results, self.use, hub_name(config.student.begins_as(config.teacher.model)))
+        use = replace(self.use, library=reader_of(student))
+        return render_card(results, use, hub_name(config.student.begins_as(config.teacher.model)))
 
     def load(self, model: str) -> Student:
         """Return a saved student."""

@@ -47,6 +47,13 @@ def test_leaked_and_repeated_rows_are_found(
     assert "1 training rows repeat" in found["duplicates"].message
 
 
+def test_development_rows_that_are_training_rows_are_found(sections: dict[str, Any]) -> None:
+    sections["data"]["dev"] = sections["data"]["train"][0]
+    found = findings(sections)["leaks"]
+    assert found.level == "warning"
+    assert "texts of data.dev also occur in the training rows" in found.message
+
+
 def test_a_rare_class_is_found(sections: dict[str, Any], train: list[dict[str, Any]], tmp_path: Path) -> None:
     rare = [row for row in train if row["label"] == "top_up_failed"][:1]
     found = examine_rows(sections, [row for row in train if row["label"] != "top_up_failed"] * 3 + rare, tmp_path)

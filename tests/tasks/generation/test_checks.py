@@ -175,6 +175,14 @@ def test_repeated_rows_and_leaks(sections: dict[str, Any], tmp_path: Path) -> No
     assert "1 held-out rows are training rows too" in found["leaks"].message
 
 
+def test_development_rows_that_are_training_rows_are_found(sections: dict[str, Any], tmp_path: Path) -> None:
+    sections["data"]["dev"] = write_jsonl(tmp_path / "dev.jsonl", [*held_out_rows(), train_rows()[1]])
+    sections["search"] = {"learning_rate": [1e-3, 1e-4]}
+    found = examine(sections)["leaks"]
+    assert found.level == "warning"
+    assert found.message.startswith("1 text of data.dev also occurs in the training rows")
+
+
 def test_prompts_that_lose_their_beginning(sections: dict[str, Any]) -> None:
     sections["training"]["max_length"] = 16
     sections["answers"] = {"rows": 4, "max_new_tokens": 8}

@@ -173,7 +173,7 @@ def test_budgets_are_equal(whole: WholeRun) -> None:
 
 def test_more_labels_than_there_are_is_a_warning(whole: WholeRun) -> None:
     assert whole.results.run.rows == {
-        "english": 48, "paired": 96, "test": 72, "target 0": 0, "target 2": 8, "target 100": 96
+        "source": 48, "paired": 96, "test": 72, "target 0": 0, "target 2": 8, "target 100": 96
     }  # fmt: skip
     warnings = "\n".join(whole.results.warnings)
     assert "Fewer than 100 labelled training records in bg (ads), bg (topic), de (ads), de (topic)." in warnings

@@ -50,6 +50,7 @@ from limbeck.tasks.classification.rows import (
     RunRows,
     budget_steps,
     demonstration_warnings,
+    dev_warnings,
     leaked_rows,
     read_rows,
     require_labels,
@@ -90,7 +91,7 @@ def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[
     summary = f"{counted}, {len(rows.test)} held-out rows, {rows.left_out} left out"
     findings = [Finding("ok", "data", summary), *in_folder(config, rows.fingerprints)]
     findings += search_notes(config, len(rows.dev or ()))
-    findings += [*_balance(rows), *_gold(config, rows), *_repeated(rows)]
+    findings += [*_balance(rows), *_gold(config, rows), *_repeated(config, rows)]
     findings += [Finding("warning", "labels", words) for words in look_alike_warnings(rows.labels)]
     findings += [Finding("warning", "development rows", words) for words in collection_warnings(rows)]
     findings += [Finding("warning", "demonstrations", words) for words in demonstration_warnings(config, rows)]
@@ -296,7 +297,7 @@ def _gold(config: RunConfig, rows: RunRows) -> list[Finding]:
     return [Finding(level, "held-out labels", f"{words}: {advice}")]
 
 
-def _repeated(rows: RunRows) -> list[Finding]:
+def _repeated(config: RunConfig, rows: RunRows) -> list[Finding]:
     pairs = rows.train.text_pair or [""] * len(rows.train)
     seen = Counter(zip(rows.train.text, pairs, strict=True))
     again = sum(n - 1 for n in seen.values())
@@ -308,6 +309,7 @@ def _repeated(rows: RunRows) -> list[Finding]:
         words = f"{len(leaked)} held-out rows are also training rows, e.g. {leaked[0]}"
         advice = "the report will be too good; take them out of one of the two"
         findings.append(Finding("warning", "leaks", f"{words}: {advice}"))
+    findings += [Finding("warning", "leaks", words) for words in dev_warnings(config, rows)]
     return findings or [Finding("ok", "duplicates", "no repeated rows, none in both training and held-out data")]
 
 

@@ -27,7 +27,7 @@ from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_teacher import LabelTeacher, label_teacher_warnings, worth_of_labels
 from limbeck.tasks.classification.pilot import advice_for
 from limbeck.tasks.classification.rationales import rationale_note
-from limbeck.tasks.classification.rows import demonstration_warnings, leaked_rows, task_file
+from limbeck.tasks.classification.rows import demonstration_warnings, dev_warnings, leaked_rows, task_file
 from limbeck.tasks.classification.simple_baselines import described_simply, model_like, timed_simply
 from limbeck.tasks.record import Facts, assemble, described, last_stage, main_last
 from limbeck.tasks.task import System
@@ -181,7 +181,7 @@ def _warnings(context: Context) -> list[str]:
         found += adapter_notes(config.student.adapter)
     if leaked := leaked_rows(rows):
         found.append(f"{len(leaked)} held-out texts also occur in the training rows; figures may be too good.")
-    return found + demonstration_warnings(config, rows) + collection_warnings(rows)
+    return found + dev_warnings(config, rows) + demonstration_warnings(config, rows) + collection_warnings(rows)
 
 
 def model_card(config: RunConfig, results: Results, student: Path) -> str:

@@ -30,7 +30,7 @@ from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import call_single_label, require_single_label
 from limbeck.tasks.baselines import MAIN, trained
 from limbeck.tasks.classification.config import Data, RunConfig
-from limbeck.tasks.dev_rows import kept_back, require_gold
+from limbeck.tasks.dev_rows import kept_back, overlap_warnings, require_gold
 from limbeck.tasks.new_student import wanted_pooling
 from limbeck.types import Origin, Rows
 
@@ -38,6 +38,7 @@ __all__ = [
     "RunRows",
     "budget_steps",
     "demonstration_warnings",
+    "dev_warnings",
     "leaked_rows",
     "read_rows",
     "require_labels",
@@ -218,12 +219,17 @@ def _parts(rows: Rows, taken: Sequence[int]) -> tuple[Rows, Rows]:
 
 def leaked_rows(rows: RunRows) -> list[Origin]:
     """Return the locations of held-out rows whose texts also occur in the training rows."""
+    trained_on = set(_texts(rows.train))
+    return [origin for text, origin in zip(_texts(rows.test), rows.test.origin, strict=True) if text in trained_on]
 
-    def texts(part: Rows) -> list[tuple[str, str]]:
-        return list(zip(part.text, part.text_pair or [""] * len(part), strict=True))
 
-    trained_on = set(texts(rows.train))
-    return [origin for text, origin in zip(texts(rows.test), rows.test.origin, strict=True) if text in trained_on]
+def dev_warnings(config: RunConfig, rows: RunRows) -> list[str]:
+    """Warn of the user's development rows whose texts also occur in the training rows."""
+    return overlap_warnings(config, _texts(rows.train), None if rows.dev is None else _texts(rows.dev))
+
+
+def _texts(part: Rows) -> list[tuple[str, str]]:
+    return list(zip(part.text, part.text_pair or [""] * len(part), strict=True))
 
 
 def demonstration_warnings(config: RunConfig, rows: RunRows) -> list[str]:

@@ -38,7 +38,7 @@ from limbeck.tasks.generation.config import TextRunConfig
 from limbeck.tasks.generation.context import Context, set_up
 from limbeck.tasks.generation.dates import with_text_date
 from limbeck.tasks.generation.memory import step_memory
-from limbeck.tasks.generation.rows import TextRows, leaked_texts, read_texts
+from limbeck.tasks.generation.rows import TextRows, dev_warnings, leaked_texts, read_texts
 from limbeck.tasks.generation.settings import end_tokens_of, own_end_tokens
 from limbeck.tasks.generation.store import stored_teacher
 from limbeck.types import Progress
@@ -67,7 +67,7 @@ def examine_texts(config: TextRunConfig, progress: Progress, in_folder: InFolder
     except LimbeckError as error:
         return [unreadable(error), *in_folder(config)]
     counted = f"{len(rows.train)} training rows ({rows.completed} with completions), {len(rows.test)} held-out rows"
-    findings = [Finding("ok", "data", f"{counted}, {rows.left_out} left out"), *_repeated(rows)]
+    findings = [Finding("ok", "data", f"{counted}, {rows.left_out} left out"), *_repeated(config, rows)]
     findings += search_notes(config, len(rows.dev or ()))
     try:
         config = with_text_date(config, Path(config.output))
@@ -90,7 +90,7 @@ def examine_texts(config: TextRunConfig, progress: Progress, in_folder: InFolder
     return findings
 
 
-def _repeated(rows: TextRows) -> list[Finding]:
+def _repeated(config: TextRunConfig, rows: TextRows) -> list[Finding]:
     findings = []
     if rows.train.duplicates:
         findings.append(Finding("note", "duplicates", f"{rows.train.duplicates} training rows repeat another"))
@@ -101,6 +101,7 @@ def _repeated(rows: TextRows) -> list[Finding]:
                 "warning", "leaks", f"{len(leaked)} held-out rows are training rows too, e.g. {leaked[0]}: {advice}"
             )
         )
+    findings += [Finding("warning", "leaks", words) for words in dev_warnings(config, rows)]
     return findings or [Finding("ok", "duplicates", "no repeated rows, none in both training and held-out data")]
 
 

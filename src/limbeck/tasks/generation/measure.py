@@ -23,7 +23,7 @@ from limbeck.results.sections import Speed, Speeds, Writing
 from limbeck.tasks.baselines import untrained_warnings
 from limbeck.tasks.generation.config import TextRunConfig
 from limbeck.tasks.generation.context import Context
-from limbeck.tasks.generation.rows import leaked_texts
+from limbeck.tasks.generation.rows import dev_warnings, leaked_texts
 from limbeck.tasks.generation.settings import set_padding, set_writing
 from limbeck.tasks.record import Facts, assemble, described, main_last
 from limbeck.tasks.task import System
@@ -156,7 +156,7 @@ def _warnings(context: Context) -> list[str]:
     found += untrained_warnings(config.recipes(), len(context.completed_rows), "completion")
     if leaked := leaked_texts(rows):
         found.append(f"{len(leaked)} held-out rows also occur in the training rows; figures may be too good.")
-    return found
+    return found + dev_warnings(config, rows)
 
 
 def model_card(config: TextRunConfig, results: Results, student: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,14 @@ from limbeck.formatting import share_text
 from limbeck.models.language_model import decoder_start_token, is_encoder_decoder
 from limbeck.sequences.given import TeacherWritten
 from limbeck.tasks.baselines import all_stages
-from limbeck.tasks.dev_rows import kept_back
+from limbeck.tasks.dev_rows import kept_back, overlap_warnings
 from limbeck.tasks.generation.config import TextRunConfig
 
 __all__ = [
     "TextRows",
     "completion_budget",
     "decoder_start",
+    "dev_warnings",
     "encode_texts",
     "leaked_texts",
     "read_texts",
@@ -182,5 +184,14 @@ def encode_texts(
 
 def leaked_texts(rows: TextRows) -> list[str]:
     """Return the locations of held-out rows whose prompts and completions also occur in the training rows."""
-    trained_on = {(row.messages, row.text) for row in rows.train.rows}
+    trained_on = set(_texts(rows.train))
     return [str(row.origin) for row in rows.test.rows if (row.messages, row.text) in trained_on]
+
+
+def dev_warnings(config: TextRunConfig, rows: TextRows) -> list[str]:
+    """Warn of the user's development rows that also occur in the training rows."""
+    return overlap_warnings(config, _texts(rows.train), None if rows.dev is None else _texts(rows.dev))
+
+
+def _texts(rows: Examples) -> list[Hashable]:
+    return [(row.messages, row.text) for row in rows.rows]

@@ -228,7 +228,7 @@ def _mean_over_seeds(kept: dict[int, dict[str, float]]) -> dict[str, float]:
 
 def _counts(outcome: LanguageOutcome) -> dict[str, int]:
     data, config = outcome.data, outcome.config
-    counts = {"english": len(data.english), "paired": len(data.pool), "test": len(data.test)}
+    counts = {"source": len(data.english), "paired": len(data.pool), "test": len(data.test)}
     for shots in config.data.shots:
         counts[f"target {shots}"] = len(data.target(shots, config.seeds[0]))
     return counts
