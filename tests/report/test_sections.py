@@ -12,7 +12,17 @@ from limbeck.report.sections import section_blocks
 from limbeck.report.use import Use
 from limbeck.results.figures import Figure, Metric
 from limbeck.results.record import Results
-from limbeck.results.sections import Classes, Harness, HarnessFigure, Money, Search, SystemCosts, Trial
+from limbeck.results.sections import (
+    Classes,
+    Ensemble,
+    EnsembleMember,
+    Harness,
+    HarnessFigure,
+    Money,
+    Search,
+    SystemCosts,
+    Trial,
+)
 
 
 def block(results: Results, title: str) -> Block:
@@ -90,6 +100,40 @@ def test_what_simple_baselines_learned_and_took(records: dict[str, Results]) -> 
     ]
     assert found.tables[0].rows[0].cells[0].small == "words and parts of words"
     assert found.brief() == found.tables
+
+
+def test_members_of_an_ensemble(records: dict[str, Results]) -> None:
+    results = records["classification"]
+    words = EnsembleMember(title="TF-IDF", weight=0.25, right=0.7, right_out_of_fold=0.65, seconds=19.0)
+    field = EnsembleMember(title="labels in 'gpt'", weight=0.75, right=None, right_out_of_fold=None, seconds=0.0)
+    told = Ensemble(
+        members=[words, field],
+        folds=3,
+        learned_rows=1200,
+        labels="gold",
+        fitted_rows=60,
+        temperature=0.9,
+        confidence=0.8,
+    )
+    found = block(changed(results, sections=[*results.sections, told]), "The teacher's members")
+    assert found.tables[0].flat() == [
+        ["Member", "Weight", "Accuracy", "Accuracy", "Time"],
+        ["TF-IDF", "0.25", "70.0 %", "65.0 %", "19.0 s"],
+        ["labels in 'gpt'", "0.75", "–", "–", "–"],
+    ]
+    assert "learned 1,200 training rows in 3 folds" in found.lead
+    assert "to 60 rows with gold labels, and the mean a temperature of 0.90." in found.lead
+    assert found.lead.endswith("without a confidence count as 80.0 % sure.")
+
+    by_field = told.model_copy(
+        update={"labels": "teacher", "temperature": None, "confidence": None, "rounds": 2, "relabelled_rows": 44}
+    )
+    found = block(changed(results, sections=[*results.sections, by_field]), "The teacher's members")
+    assert [column.title for column in found.tables[0].columns][2:4] == ["Accuracy", "Agreement"]
+    assert "the labels of a field, which no gold label confirms. All were trained in 2 rounds" in found.lead
+    assert "44 rows had the ensemble's label" in found.lead
+    page = render_report(changed(results, sections=[*results.sections, told]))
+    assert "labels in &#39;gpt&#39;" in page
 
 
 def test_tasks_of_lm_eval(records: dict[str, Results]) -> None:
