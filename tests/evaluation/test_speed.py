@@ -17,6 +17,7 @@ import torch
 
 from limbeck.evaluation import peak_memory, speed
 from limbeck.evaluation.speed import Answerer, by_system, load_warnings, measure_speed
+from limbeck.models.pooled_classifier import with_pooling
 from limbeck.results.sections import Speed, Speeds
 
 Make = Callable[..., Any]
@@ -124,3 +125,10 @@ def test_the_fresh_process_prints_its_peak(
     monkeypatch.setattr(sys, "argv", ["peak_memory", str(tmp_path), "4", "12"])
     peak_memory.main()
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["peak_memory_bytes"] > 10**7
+
+
+def test_the_size_of_a_pooled_classifier_includes_its_head(make_classifier: Make) -> None:
+    model = with_pooling(make_classifier(), "mean")
+    before = speed._size_on_disk(model)
+    model.head = torch.nn.Linear(model.head.in_features, 100)
+    assert speed._size_on_disk(model) > before + 4 * 97 * model.head.in_features

@@ -17,11 +17,13 @@ import limbeck
 from limbeck.errors import ConfigError
 from limbeck.intact import file_mark
 from limbeck.models.load import load_classifier, load_config, load_tokenizer, save_model
-from limbeck.models.pooled_classifier import PooledClassifier, pooling_named
+from limbeck.models.pooled_classifier import PooledClassifier, pooling_in, pooling_named
 from limbeck.runs.config import run_config
 from limbeck.tasks.classification.calibrate_saved import fold
+from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.memory import plan_memory
 from limbeck.tasks.classification.predict import Predictor
+from limbeck.tasks.classification.rows import start_teacher
 from limbeck.types import Origin, Rows
 
 
@@ -46,6 +48,12 @@ def encoded_by_sentence_transformers(folder: Path, texts: list[str]) -> Any:
     return library.SentenceTransformer(str(folder), device="cpu").encode(texts)
 
 
+def limit_of(student: Path) -> int:
+    """Return the longest row in tokens as Sentence Transformers finds it."""
+    limit: int = json.loads((student / "sentence_bert_config.json").read_text(encoding="utf-8"))["max_seq_length"]
+    return limit
+
+
 def marks(run: Path) -> dict[str, str]:
     return {str(file.relative_to(run)): file_mark(file) for file in sorted(run.rglob("*.safetensors"))}
 
@@ -64,6 +72,7 @@ def test_teacher_and_student_read_the_mean_and_sentence_transformers_reads_the_s
     found = logits_of(run / "student", texts)
     np.testing.assert_allclose(encoded_by_sentence_transformers(run / "student", texts), found, atol=1e-5)
     np.testing.assert_allclose(np.load(run / "predictions" / "distilled-seed0.npy"), found, atol=1e-5)
+    assert limit_of(run / "student") == json.loads((run / "student" / "task.json").read_text("utf-8"))["max_length"]
     assert "SentenceTransformer(" in (run / "student" / "README.md").read_text(encoding="utf-8")
 
 
@@ -138,6 +147,9 @@ def test_numbers_stay_in_the_users_units(
         theirs = encoded_by_sentence_transformers(run / "student", texts)
         np.testing.assert_allclose(theirs[:, 0], np.load(run / "predictions" / "distilled-seed0.npy")[:, 0], rtol=1e-4)
         assert 150_000 < theirs.mean() < 350_000
+        assert (
+            limit_of(run / "student") == json.loads((run / "student" / "task.json").read_text("utf-8"))["max_length"]
+        )
 
 
 def test_the_temperature_folds_into_the_head(sentence_encoder_folder: Path, tmp_path: Path) -> None:
@@ -148,6 +160,14 @@ def test_the_temperature_folds_into_the_head(sentence_encoder_folder: Path, tmp_
     expected = logits_of(student, texts) / 2.5
     assert fold(str(student), tmp_path / "copy") == 2.5
     np.testing.assert_allclose(logits_of(tmp_path / "copy", texts), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("pooling", "how"), [("auto", "mean"), ("first", "first"), ("pooler", "pooler")])
+def test_a_teacher_that_is_trained_reads_as_told(pooling: str, how: str, of_sentences: dict[str, Any]) -> None:
+    of_sentences["teacher"]["pooling"] = pooling
+    config = run_config(of_sentences)
+    assert isinstance(config, RunConfig)
+    assert pooling_in(start_teacher(config, ["a", "b"])[0]) == how
 
 
 def test_the_memory_plan_is_of_the_models_of_the_run(of_sentences: dict[str, Any]) -> None:
