@@ -27,7 +27,7 @@ from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import is_main, on_cpus, ranks, require_precision, wait_for_all
 from limbeck.results import StageCost
 from limbeck.stages.early_stopping import BestWeights, Judge
-from limbeck.stages.stage import SGD_MOMENTUM, Stage, Training
+from limbeck.stages.stage import SGD_MOMENTUM, Stage, Training, require_rows_together
 from limbeck.types import Batch, Progress, Sequences, Shapes, Teacher, Writer
 
 __all__ = ["StageRun", "run_stage", "stage_title"]
@@ -251,25 +251,13 @@ def _tensorboard(run: StageRun) -> list[Any]:
     return [TensorBoardCallback(SummaryWriter(str(run.log.parent / "tensorboard" / run.folder.name)))]
 
 
-def _require_rows_together(stage: Stage, micro: int, batch_size: int) -> None:
-    """Refuse micro-batches that separate rows which a term compares."""
-    for t in stage.terms:
-        together = batch_size if t.term.rows_together is None else t.term.rows_together
-        if micro % together:
-            raise ConfigError(
-                f"the term '{t.name}' compares {'all' if together == batch_size else together} rows of an optimiser "
-                f"step with each other, and the step's {batch_size} rows are split into micro-batches of {micro}: "
-                f"make it a multiple of {together} (batch_size, micro_batch_size), or use fewer devices"
-            )
-
-
 def _arguments(run: StageRun, folder: Path, stage: Stage) -> Any:
     from transformers import TrainingArguments
 
     training = run.training
     devices = ranks()
     micro = training.micro_batch_size or max(1, training.batch_size // devices)
-    _require_rows_together(stage, micro, training.batch_size)
+    require_rows_together(stage, micro, training.batch_size)
     per_step, rest = divmod(training.batch_size, micro * devices)
     if rest or not per_step:
         raise ConfigError(

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from limbeck.errors import ConfigError
 from limbeck.losses.term import WeightedTerm
 from limbeck.sequences.class_pairs import ClassPairs
 from limbeck.sequences.given import GivenRows, TeacherWritten
@@ -18,7 +19,7 @@ from limbeck.sequences.replay import Replay
 from limbeck.sequences.rollouts import Rollouts
 from limbeck.sequences.source import Sampled, Source, parts_of
 
-__all__ = ["SGD_MOMENTUM", "Stage", "Training"]
+__all__ = ["SGD_MOMENTUM", "Stage", "Training", "require_rows_together"]
 
 SGD_MOMENTUM = 0.9
 
@@ -150,3 +151,24 @@ class Training(BaseModel):
         return (
             self.max_steps if self.max_steps is not None else math.ceil(self.num_train_epochs * rows / self.batch_size)
         )
+
+
+def require_rows_together(stage: Stage, micro: int, batch_size: int) -> None:
+    """Check that no micro-batch separates rows that a term of the stage compares.
+
+    Args:
+        stage: the stage.
+        micro: rows of a micro-batch.
+        batch_size: rows of an optimiser step.
+
+    Raises:
+        ConfigError: it does; names the term.
+    """
+    for t in stage.terms:
+        together = batch_size if t.term.rows_together is None else t.term.rows_together
+        if micro % together:
+            raise ConfigError(
+                f"the term '{t.name}' compares {'all' if together == batch_size else together} rows of an optimiser "
+                f"step with each other, and the step's {batch_size} rows are split into micro-batches of {micro}: "
+                f"make it a multiple of {together} (batch_size, micro_batch_size), or use fewer devices"
+            )

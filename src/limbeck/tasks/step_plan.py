@@ -23,7 +23,7 @@ from limbeck.models.step_memory import StepMemory, trace_step, without_memory
 from limbeck.numerics.memory import device_memory_bytes, resident_memory_bytes
 from limbeck.numerics.memory_plan import MemoryItem, readable, weights_bytes
 from limbeck.ranks import device, ranks
-from limbeck.stages.stage import Training
+from limbeck.stages.stage import Training, require_rows_together
 from limbeck.students.adapters import (
     Adapter,
     adapter_notes,
@@ -334,13 +334,25 @@ class _Planner:
                 return words
         return [*words, "A smaller student or teacher, or a device with more memory, is needed."]
 
+    def _may_be_split(self, rows: int) -> bool:
+        """Whether steps may be split into micro-batches of `rows` rows."""
+        batch_size, recipes = self.config.training.batch_size, dict(self.config.recipes())
+        if (of_teacher := getattr(self.config.teacher, "recipe", None)) is not None:
+            recipes["teacher"] = of_teacher
+        try:
+            for stage in all_stages(recipes):
+                require_rows_together(stage, rows, batch_size)
+        except ConfigError:
+            return False
+        return True
+
     def _changes(self) -> list[tuple[str, Any]]:
         """Return changes, cheapest first: those that keep the results, then those that do not."""
         config, found = self.config, []
         micro = self._micro_rows(config.training)
         divisors = [n for n in range(micro - 1, 0, -1) if config.training.batch_size % n == 0]
         for rows in sorted({max((n for n in divisors if n <= micro / 2), default=1), 1}, reverse=True):
-            if rows < micro:
+            if rows < micro and self._may_be_split(rows):
                 config = _with_micro_batches(self.config, rows)
                 too = "" if config.teacher == self.config.teacher else ", and in teacher.fine_tune"
                 found.append((f"training.micro_batch_size: {rows}{too}", config))

@@ -54,6 +54,21 @@ def test_recipes_that_train_no_teacher(teacher: dict[str, Any], message: str) ->
         run_config({**RUN, "teacher": teacher})
 
 
+@pytest.mark.parametrize("section", ["recipe", "baselines", "teacher", "members"])
+def test_micro_batches_that_separate_pairs_are_refused_in_the_file(section: str) -> None:
+    training = {"batch_size": 8, "micro_batch_size": 1}
+    run = {
+        "recipe": {"recipe": "setfit", "training": training},
+        "baselines": {"baselines": ["setfit"], "training": training},
+        "teacher": {"teacher": {"model": "m", "recipe": "setfit", "fine_tune": training}},
+        "members": {"teacher": {"ensemble": {"members": [{"model": "m", "recipe": "setfit", "training": training}]}}},
+    }[section]
+    with pytest.raises(ConfigError, match="the term 'cosine' compares 2 rows of an optimiser step with each other"):
+        run_config({**RUN, **run})
+    training["micro_batch_size"] = 2
+    run_config({**RUN, **run})
+
+
 def test_members_of_an_ensemble_are_not_judged() -> None:
     member = {"model": "m", "training": {"early_stopping": {}}}
     with pytest.raises(ConfigError, match="early_stopping is not for members of an ensemble"):

@@ -104,6 +104,20 @@ def test_what_saves_memory_saves_it_in_the_plan(sections: dict[str, Any], encode
 
 
 @pytest.mark.usefixtures("traced_by_rows")
+def test_steps_whose_rows_are_compared_are_not_split(sections: dict[str, Any]) -> None:
+    of_all = {"name": "setfit", "loss": "supervised_contrastive"}
+    for changes, split in (
+        ({}, ["training.micro_batch_size: 8", "training.micro_batch_size: 1"]),
+        ({"baselines": ["setfit"]}, ["training.micro_batch_size: 8"]),
+        ({"baselines": [of_all]}, []),
+        ({"teacher": {**sections["teacher"], "recipe": of_all}}, []),
+    ):
+        advice = plan_memory(checked({**sections, **changes}), available=1e6).advice
+        assert [line.partition(":")[0] + ":" + line.split(":")[1].split(",")[0] for line in advice[1:]
+                if "micro_batch" in line] == split  # fmt: skip
+
+
+@pytest.mark.usefixtures("traced_by_rows")
 def test_the_allocator_counts_where_a_cpu_trains(sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_memory(checked(sections), available=1e12)
     assert [phase.name for phase in plan.phases if "allocator" in items(plan, phase.name)] == [

@@ -424,7 +424,7 @@ def _expected_time(
 
 def _few_steps(config: RunConfig, rows: RunRows, taught: int) -> list[Finding]:
     steps = budget_steps(config, rows, taught)
-    if steps >= _FEW_STEPS:
+    if steps >= _FEW_STEPS or not any(stage.share for stage in config.recipe.build().stages):
         return []
     words = f"{steps} optimiser steps are few: a new head and rare classes need a few hundred"
     return [Finding("warning", "steps", f"{words}; {more_steps(config.training)}")]

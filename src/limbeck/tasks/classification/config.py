@@ -14,7 +14,7 @@ from limbeck.errors import ConfigError
 from limbeck.recipes.capabilities import Capability, Idle, Lack
 from limbeck.recipes.catalogue import build_recipe, recipes_for
 from limbeck.stages.early_stopping import EarlyStopping
-from limbeck.stages.stage import Stage, Training
+from limbeck.stages.stage import Stage, Training, require_rows_together
 from limbeck.students.adapters import Adapter
 from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
 from limbeck.tasks.run_config import (
@@ -356,6 +356,7 @@ class RunConfig(RunSettings):
             (("recipe",), lambda config: with_recipe(config, _offers(config))),
             (("baselines",), lambda config: with_baselines(config, list(_offers(config)))),
             (("teacher", "recipe"), _with_teacher_recipe),
+            (("training",), _with_whole_steps),
             (("task", "labels"), _described),
         ]
 
@@ -394,6 +395,22 @@ def _alone(named: ClassifierRecipe, where: str) -> ClassifierRecipe:
             f"one: {', '.join(alone)}"
         )
     return named.with_defaults()
+
+
+def _with_whole_steps(config: RunConfig) -> RunConfig:
+    """Return the run, if its micro-batches keep together what its terms compare. Raises `ConfigError`."""
+    teacher = config.teacher
+    trained = [(one, config.training) for one in config.recipes().values()]
+    trained += [] if teacher.fine_tune is None else [(teacher.recipe, teacher.fine_tune)]
+    trained += [
+        (one.recipe, one.training)
+        for one in (teacher.ensemble.members if teacher.ensemble is not None else [])
+        if one.training is not None
+    ]
+    for recipe, training in trained:
+        for stage in recipe.build().stages:
+            require_rows_together(stage, training.micro_batch_size or training.batch_size, training.batch_size)
+    return config
 
 
 def _described(config: RunConfig) -> RunConfig:
