@@ -16,7 +16,6 @@ from limbeck.formatting import (
     MINUS,
     TIMES,
     bare_difference,
-    bare_range,
     bytes_text,
     count_text,
     decimal_text,
@@ -159,7 +158,6 @@ def test_ranges_by_unit() -> None:
     interval = Interval(value=0.02, low=-0.0031, high=0.0412)
     assert range_text(interval, unit="points") == f"{MINUS}0.3 to +4.1"
     assert range_text(interval, unit="nats") == f"{MINUS}0.003 to 0.041"
-    assert bare_range(Interval(value=0.5, low=0.4, high=0.6)) == f"40.0{EN_DASH}60.0"
 
 
 def test_rates_and_ratios() -> None:

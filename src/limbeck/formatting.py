@@ -19,7 +19,6 @@ __all__ = [
     "TIMES",
     "Unit",
     "bare_difference",
-    "bare_range",
     "bytes_text",
     "count_text",
     "decimal_text",
@@ -253,11 +252,6 @@ def range_text(interval: Interval | None, *, unit: Unit = "share") -> str:
     if unit == "points":
         return f"{_signed(interval.low * 100, 1)} to {_signed(interval.high * 100, 1)}"
     return f"{interval.low * 100:.1f} to {interval.high * 100:.1f} %"
-
-
-def bare_range(interval: Interval | None, *, unit: Unit = "share") -> str:
-    """Write the bounds short enough for a narrow column: without unit, joined by a dash."""
-    return range_text(interval, unit=unit).removesuffix(" %").replace(" to ", EN_DASH)
 
 
 def p_value_text(p_value: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["OneVsRest", "class_columns", "count_one_vs_rest", "from_confusion", "from_sums", "mean_over_classes"]
+__all__ = ["OneVsRest", "class_columns", "count_one_vs_rest", "from_sums", "mean_over_classes"]
 
 
 class OneVsRest(NamedTuple):
@@ -56,11 +56,6 @@ class OneVsRest(NamedTuple):
         """F1 of the counts of all classes together, ``[...]``; the accuracy, if every row has an answer."""
         hits = 2 * self.true_positives.sum(-1)
         return _share(hits, hits + self.false_positives.sum(-1) + self.false_negatives.sum(-1))
-
-    @property
-    def micro_specificity(self) -> NDArray[np.float64]:
-        """Specificity of the counts of all classes together, ``[...]``: (C - 2 + accuracy) / (C - 1)."""
-        return _share(self.true_negatives.sum(-1), (self.true_negatives + self.false_positives).sum(-1))
 
     @property
     def matthews_correlation(self) -> NDArray[np.float64]:
@@ -124,21 +119,6 @@ def from_sums(sums: NDArray[np.float64]) -> OneVsRest:
     rows, hits, called = np.split(sums, 3, axis=-1)
     false_positives = called - hits
     return OneVsRest(hits, rows - hits, false_positives, rows.sum(-1, keepdims=True) - rows - false_positives)
-
-
-def from_confusion(rows_CC: NDArray[np.int64], unanswered_C: NDArray[np.int64] | None = None) -> OneVsRest:
-    """Count from a confusion matrix.
-
-    Args:
-        rows_CC: ``[..., C, C]``; ``rows_CC[i, j]`` rows of class i were called j.
-        unanswered_C: rows of each class without an answer, ``[..., C]``; ``None``: none.
-    """
-    rows = np.asarray(rows_CC, dtype=np.float64)
-    hits = np.diagonal(rows, axis1=-2, axis2=-1)
-    of_class, called = rows.sum(-1), rows.sum(-2)
-    others = rows.sum((-2, -1))[..., None] - of_class
-    missed = of_class - hits + (0 if unanswered_C is None else unanswered_C)
-    return OneVsRest(hits, missed, called - hits, others - (called - hits))
 
 
 def mean_over_classes(values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:

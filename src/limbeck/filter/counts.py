@@ -6,10 +6,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["STEPS", "Counts", "FilterCounts", "add_up"]
-
-STEPS = ("read", "screened", "judged", "kept")
-"""In order: usable rows; kept by stage A; kept by stage B; kept in the end."""
+__all__ = ["Counts", "FilterCounts", "add_up"]
 
 
 class _Record(BaseModel):
@@ -27,6 +24,7 @@ class Counts(_Record):
     screened: int
     judged: int
     kept: int
+    """In order: usable rows; kept by stage A; kept by stage B; kept in the end."""
     unusable: int = 0
     """Rows that are not articles; not in `read`."""
     unanswered: int = 0

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from limbeck.data.load import lacking
 from limbeck.errors import ConfigError, DataError
-from limbeck.formatting import share_text
 from limbeck.recipes.recipe import Recipe
 from limbeck.tasks.dev_rows import kept_back, overlap_warnings, require_gold
 from limbeck.tasks.head_config import HeadRunConfig
+from limbeck.tasks.held_out import held_out, parted
 
 __all__ = ["HeadRows", "RowPart", "quarantine_file", "read_parts", "require_answers"]
 
@@ -147,23 +147,14 @@ def quarantine_file(folder: Path | None, split: str) -> Path | None:
 
 def _hold_out(rows: Rows, share: float) -> tuple[Rows, Rows]:
     """Take out `share` of the labelled rows (of all rows if none is labelled), always the same ones."""
-    candidates = np.flatnonzero(rows.labelled_N)
-    if not len(candidates):
-        candidates = np.arange(len(rows.labelled_N))
-    count = round(share * len(candidates))
-    if not 0 < count < len(candidates):
-        raise DataError(
-            f"cannot hold out {share_text(share, digits=0)} of {len(candidates)} rows for the report: give data.test, "
-            "or more rows"
-        )
-    return _parts(rows, np.random.default_rng(0).permutation(candidates)[:count].tolist())
+    labelled = np.flatnonzero(rows.labelled_N).tolist()
+    return _parts(rows, held_out(labelled or range(len(rows.labelled_N)), share))
 
 
-def _parts(rows: Rows, taken: list[int]) -> tuple[Rows, Rows]:
+def _parts(rows: Rows, taken: Sequence[int]) -> tuple[Rows, Rows]:
     """Split rows into the remaining and the taken ones."""
-    chosen = np.zeros(len(rows.labelled_N), dtype=np.bool_)
-    chosen[taken] = True
-    return rows.take(np.flatnonzero(~chosen).tolist()), rows.take(np.flatnonzero(chosen).tolist())
+    left, chosen = parted(len(rows.labelled_N), taken)
+    return rows.take(left), rows.take(chosen)
 
 
 def require_answers(config: HeadRunConfig, recipe: Recipe, rows: HeadRows[Any], gold: Sequence[str]) -> None:

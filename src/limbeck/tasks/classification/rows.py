@@ -15,7 +15,6 @@ from limbeck.data.look_alikes import twin_of, visible
 from limbeck.data.prompts.sandbox import folded
 from limbeck.data.tasks import Classification, label_ids, labels_in
 from limbeck.errors import ConfigError, DataError, ModelError, near_misses
-from limbeck.formatting import share_text
 from limbeck.losses.term import needs_of
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import (
@@ -31,6 +30,7 @@ from limbeck.models.problem_type import call_single_label, require_single_label
 from limbeck.tasks.baselines import MAIN, trained
 from limbeck.tasks.classification.config import Data, RunConfig
 from limbeck.tasks.dev_rows import kept_back, overlap_warnings, require_gold
+from limbeck.tasks.held_out import held_out, parted
 from limbeck.tasks.new_student import wanted_pooling
 from limbeck.types import Origin, Rows
 
@@ -198,23 +198,14 @@ def _require_teacher_size(config: RunConfig, labels: list[str]) -> None:
 
 def _hold_out(rows: Rows, share: float) -> tuple[Rows, Rows]:
     """Take out `share` of the labelled rows (of all rows if none is labelled), always the same ones."""
-    candidates = [i for i, label in enumerate(rows.label) if label is not None] or list(range(len(rows)))
-    count = round(share * len(candidates))
-    if not 0 < count < len(candidates):
-        raise DataError(
-            f"cannot hold out {share_text(share, digits=0)} of {len(candidates)} rows for the report: give data.test, "
-            "or more rows"
-        )
-    return _parts(rows, np.random.default_rng(0).permutation(candidates)[:count].tolist())
+    labelled = [i for i, label in enumerate(rows.label) if label is not None]
+    return _parts(rows, held_out(labelled or range(len(rows)), share))
 
 
 def _parts(rows: Rows, taken: Sequence[int]) -> tuple[Rows, Rows]:
     """Split rows into the remaining and the taken ones."""
-    chosen = set(taken)
-    return (
-        rows.take([i for i in range(len(rows)) if i not in chosen]),
-        rows.take([i for i in range(len(rows)) if i in chosen]),
-    )
+    left, chosen = parted(len(rows), taken)
+    return rows.take(left), rows.take(chosen)
 
 
 def leaked_rows(rows: RunRows) -> list[Origin]:

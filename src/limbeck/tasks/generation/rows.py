@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from limbeck.data.encode import token_limit
 from limbeck.data.generation.encode import encode_examples
@@ -15,13 +13,13 @@ from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.data.generation.load import load_examples
 from limbeck.data.generation.records import Example, Examples
 from limbeck.data.generation.task import Generation
-from limbeck.errors import DataError, ModelError
-from limbeck.formatting import share_text
+from limbeck.errors import ModelError
 from limbeck.models.language_model import decoder_start_token, is_encoder_decoder
 from limbeck.sequences.given import TeacherWritten
 from limbeck.tasks.baselines import all_stages
 from limbeck.tasks.dev_rows import kept_back, overlap_warnings
 from limbeck.tasks.generation.config import TextRunConfig
+from limbeck.tasks.held_out import held_out, parted
 
 __all__ = [
     "TextRows",
@@ -110,21 +108,14 @@ def _has_completion(row: Example) -> bool:
 
 def _hold_out(rows: Examples, share: float) -> tuple[Examples, Examples]:
     """Take out `share` of the rows with a completion, always the same ones."""
-    candidates = [i for i, row in enumerate(rows.rows) if _has_completion(row)]
-    count = round(share * len(candidates))
-    if not 0 < count < len(candidates):
-        raise DataError(
-            f"cannot hold out {share_text(share, digits=0)} of {len(candidates)} rows with completions for the "
-            "report: give data.test, or more rows"
-        )
-    return _parts(rows, np.random.default_rng(0).permutation(candidates)[:count].tolist())
+    completed = [i for i, row in enumerate(rows.rows) if _has_completion(row)]
+    return _parts(rows, held_out(completed, share, "rows with completions"))
 
 
-def _parts(rows: Examples, taken: list[int]) -> tuple[Examples, Examples]:
+def _parts(rows: Examples, taken: Sequence[int]) -> tuple[Examples, Examples]:
     """Split rows into the remaining and the taken ones."""
-    chosen = set(taken)
-    parts = [[row for i, row in enumerate(rows.rows) if (i in chosen) == held] for held in (False, True)]
-    return replace(rows, rows=parts[0]), replace(rows, rows=parts[1])
+    left, chosen = parted(len(rows.rows), taken)
+    return replace(rows, rows=[rows.rows[i] for i in left]), replace(rows, rows=[rows.rows[i] for i in chosen])
 
 
 def text_limit(config: TextRunConfig, tokenizer: Any, *models: Any) -> int:
