@@ -122,6 +122,8 @@ def test_an_evaluation_is_with_the_temperature_and_tells_the_error_before(studen
     assert calibrated["ece"].value == pytest.approx(fitted.error_after.value)
     assert calibrated["loss"].value < raw["loss"].value
     assert calibrated["accuracy"] == raw["accuracy"]
+    with_temperature(student, 1.0)
+    assert "ece_before" not in figures(), "it would be the same"
 
 
 def test_a_copy_with_the_temperature_in_its_weights_says_the_same_without_it(student: Path, tmp_path: Path) -> None:

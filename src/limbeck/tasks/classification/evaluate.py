@@ -52,7 +52,7 @@ def evaluate(model: str, data: str, *, against: str | None, fields: Fields | Non
         layers = depth(predictor.model)
         role: Role = "main" if name == "distilled" else "teacher"
         system = System(name=name, title=title, role=role, detail=f"{layers} layers", layers=layers)
-        calibrated = {} if predictor.temperature is None else {0: predictor.temperature}
+        calibrated = {} if predictor.temperature in (None, 1.0) else {0: predictor.temperature}
         systems.append(Classified(system, {0: logits}, calibrated))
     speeds = measure_speed({name: p.model for name, p in predictors.items()}, encoded)
     facts = Facts(kind="classification", name=model, recipe="", seeds=[0], rows={"test": len(rows)})
