@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from limbeck.numerics.label_spreading import spread_labels
+from limbeck.numerics.label_spreading import spread_head, spread_labels
+from limbeck.numerics.logistic_regression import fit_logistic_regression, one_hot
 
 
 def _blobs(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -51,3 +52,31 @@ def test_a_row_that_no_label_reaches_is_undecided() -> None:
 def test_fewer_rows_than_neighbours(rows: int) -> None:
     found_NC = spread_labels(np.eye(3)[:rows] + 0.1, np.array([1, -1, -1])[:rows], 2)
     np.testing.assert_allclose(found_NC, np.tile([0.0, 1.0], (rows, 1)))
+
+
+def _moons(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return two arcs of directions, as features that a linear head can tell apart, and the arc of each."""
+    arc_N, along_N = np.arange(rows) % 2, np.linspace(0, 1, rows)
+    angle_N = arc_N * 2.2 + along_N * 1.9
+    return np.stack([np.cos(angle_N), np.sin(angle_N), np.ones(rows) / 4], axis=1), arc_N
+
+
+def test_a_head_learns_from_unlabelled_rows() -> None:
+    features_ND, gold_N = _moons(400)
+    class_N = np.where(np.isin(np.arange(400), [0, 1]), gold_N, -1)  # both at the start of their arc
+    alone = fit_logistic_regression(features_ND[:2], one_hot(gold_N[:2], 2))
+    heads = [alone, spread_head(features_ND, class_N, 2)]
+    right = [((features_ND @ h.weight_CD.T + h.bias_C).argmax(axis=1) == gold_N).mean() for h in heads]
+    assert right[1] > 0.98 > right[0] + 0.05
+
+
+def test_a_head_of_labelled_rows_alone_is_the_plain_one() -> None:
+    features_ND, gold_N = _blobs(30)
+    plain, spread = fit_logistic_regression(features_ND, one_hot(gold_N, 3)), spread_head(features_ND, gold_N, 3)
+    np.testing.assert_array_equal(plain.weight_CD, spread.weight_CD)
+
+
+def test_a_head_without_bias() -> None:
+    features_ND, gold_N = _blobs(60)
+    head = spread_head(features_ND, np.where(np.arange(60) < 6, gold_N, -1), 3, bias=False)
+    np.testing.assert_array_equal(head.bias_C, 0)

@@ -16,10 +16,11 @@ from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL
 from limbeck.losses.term import WeightedTerm
 from limbeck.models.classifier_head import features
-from limbeck.numerics.logistic_regression import fit_logistic_regression, one_hot
+from limbeck.numerics.label_spreading import spread_head
+from limbeck.numerics.logistic_regression import LinearHead, fit_logistic_regression, one_hot
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages import fit_head as module
-from limbeck.stages.fit_head import fit_head
+from limbeck.stages.fit_head import fit_head, spread_rows
 from limbeck.stages.pipeline import StageRun, run_stage
 from limbeck.stages.stage import Stage, Training
 from limbeck.teachers.local import LocalTeacher
@@ -60,7 +61,10 @@ def setting(make_classifier: Make, make_task: Make, tmp_path: Path) -> Setting:
 
 
 def require_head(student: Any, features_ND: Any, probs_NC: Any) -> None:
-    expected = fit_logistic_regression(features_ND, probs_NC)
+    require_equal_head(student, features_ND, fit_logistic_regression(features_ND, probs_NC))
+
+
+def require_equal_head(student: Any, features_ND: Any, expected: LinearHead) -> None:
     inputs = torch.from_numpy(features_ND)
     own = student.classifier(inputs).softmax(-1)
     by_hand = (inputs.double() @ torch.from_numpy(expected.weight_CD).T + torch.from_numpy(expected.bias_C)).softmax(
@@ -78,6 +82,23 @@ def test_it_is_fitted_on_the_labelled_rows_alone(setting: Setting) -> None:
     require_head(student, setting.features(student, rows), one_hot(setting.task.labels[rows], 3))
     changed = {name for name, value in student.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"classifier.weight", "classifier.bias"}
+
+
+def test_unlabelled_rows_take_part_with_spread_labels(setting: Setting) -> None:
+    student, labels_N = setting.student(), setting.task.labels[ROWS]
+    assert (labels_N < 0).any()
+    fit_head(replace(GOLD, spreads=True), setting.run(), student)
+    features_ND = setting.features(student, ROWS)
+    require_equal_head(student, features_ND, spread_head(features_ND, labels_N, 3))
+
+
+def test_all_labelled_rows_and_a_bounded_number_of_others_take_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_SPREAD", 6)
+    labelled, others = np.array([9, 1, 5]), np.arange(100, 200)
+    rows = spread_rows(labelled, others)
+    assert set(labelled) < set(rows.tolist()) < {*labelled, *others}
+    assert len(rows) == 6
+    assert len(spread_rows(np.arange(8), others)) == 8
 
 
 def test_a_stage_with_a_teacher_fits_its_probabilities(setting: Setting) -> None:

@@ -1,4 +1,4 @@
-"""Labels of unlabelled rows from their neighbours: label spreading on a graph of the nearest rows."""
+"""Unlabelled rows help a linear head: labels spread to them from their neighbours, and the head learns from both."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["spread_labels"]
+from limbeck.numerics.logistic_regression import LinearHead, fit_logistic_regression, one_hot
+
+__all__ = ["spread_head", "spread_labels"]
 
 Array = NDArray[np.float64]
 
@@ -15,6 +17,40 @@ _STEPS = 50
 """A label of weight 1 has a share of 0.9^50 = 0.5 % left to spread."""
 _CLOSENESS = 10.0
 """An edge's weight falls by the factor e for every 0.1 of cosine distance."""
+
+
+def spread_head(
+    features_ND: NDArray[Any], class_N: NDArray[np.int64], classes: int, *, bias: bool = True
+) -> LinearHead:
+    """Return a logistic regression on labelled and unlabelled rows.
+
+    An unlabelled row gets the mean of two opinions, squared and normalised: its spread label (`spread_labels`), and
+    the probabilities of a logistic regression on the labelled rows. The new head has that regression's strength of
+    regularisation for the whole of its rows: ``C_all N = C_labelled N_labelled``.
+
+    Reference: Lee 2013, "Pseudo-Label" (self-training); Berthelot et al. 2019, "MixMatch", arXiv:1905.02249,
+    equation 7 (sharpening, here with T = 0.5). The mean with spread labels is ours.
+
+    Args:
+        features_ND: features of each row.
+        class_N: the class of each row, at least one; below 0: unlabelled.
+        classes: how many.
+        inverse_strength: C of the regression on the labelled rows; by default found as `fit_logistic_regression` does.
+        bias: whether the head has one.
+    """
+    labelled = np.flatnonzero(class_N >= 0)
+    gold_LC = one_hot(class_N[labelled], classes)
+    first = fit_logistic_regression(features_ND[labelled], gold_LC, inverse_strength, bias=bias)
+    if len(labelled) == len(class_N):
+        return first
+    logits_NC = features_ND @ first.weight_CD.T + first.bias_C
+    probs_NC = np.exp(logits_NC - logits_NC.max(axis=1, keepdims=True))
+    probs_NC /= probs_NC.sum(axis=1, keepdims=True)
+    sharp_NC = (probs_NC + spread_labels(features_ND, class_N, classes)) ** 2
+    sharp_NC /= sharp_NC.sum(axis=1, keepdims=True)
+    sharp_NC[labelled] = gold_LC
+    share = len(labelled) / len(class_N)
+    return fit_logistic_regression(features_ND, sharp_NC, first.inverse_strength * share, bias=bias)
 
 
 def spread_labels(

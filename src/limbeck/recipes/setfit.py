@@ -23,6 +23,7 @@ def setfit(
     *,
     loss: Literal["cosine", "supervised_contrastive"] = "cosine",
     similarity_temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1,
+    spread_labels: bool = False,
 ) -> Recipe:
     """``(cos(u, v) - [same class])^2`` of pairs of labelled rows, then logistic regression as the head; no teacher.
 
@@ -35,8 +36,9 @@ def setfit(
         loss: ``cosine`` compares the two rows of a pair; ``supervised_contrastive`` each row with all others of the
             step, by ``-mean_p log(exp(z z_p / t) / sum_a exp(z z_a / t))``, p the rows of its class.
         similarity_temperature: t of ``supervised_contrastive``; smaller pays more attention to the nearest rows.
+        spread_labels: let unlabelled rows take part in fitting the head, as in `linear_probe`.
     """
     by_pairs = loss == "cosine"
     term: Term = PairCosine() if by_pairs else SupervisedContrastive(similarity_temperature)
     contrastive = Stage("contrastive", (WeightedTerm(loss, term),), source=ClassPairs(negatives=by_pairs))
-    return Recipe("SetFit", (contrastive, probe(_HEAD_STRENGTH)))
+    return Recipe("SetFit", (contrastive, probe(_HEAD_STRENGTH, spread_labels=spread_labels)))

@@ -63,7 +63,7 @@ class StageRun:
     stage: str = ""
     """The stage's name in the log and the costs; default: its own name."""
     head_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    """Rows that a stage with `Stage.fit_head` fits the head on."""
+    """Rows that a stage with `Stage.fit_head` fits the head on; with `Stage.spreads` also unlabelled ones."""
     judge: Judge | None = None
     """How the model is measured on development rows; ``None``: the stage ends with its last weights."""
 

@@ -46,6 +46,8 @@ class Stage:
     is all the stage does."""
     head_strength: float | None = None
     """C of that regression; ``None``: by cross-validation, which says nothing if earlier stages learned the labels."""
+    spreads: bool = False
+    """Whether unlabelled rows take part in `fit_head`, with labels spread from their neighbours."""
 
     def part(self, kind: type[_Part]) -> _Part | None:
         """Return its source, or one inside it, that is a `kind`."""

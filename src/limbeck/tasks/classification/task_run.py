@@ -27,6 +27,7 @@ from limbeck.ranks import device
 from limbeck.results.record import Results, StageCost
 from limbeck.sequences.curriculum import Curriculum, CurriculumSequences, difficulty, nested_parts
 from limbeck.stages.early_stopping import Judge
+from limbeck.stages.fit_head import spread_rows
 from limbeck.stages.pipeline import StageRun
 from limbeck.students.adapters import all_parameters
 from limbeck.tasks.baselines import FROZEN, MAIN, STUDENT_INIT, TEACHER, system_of, trained
@@ -169,7 +170,7 @@ class ClassifierRun:
             tokenizer=tokenizer,
             shapes=context.pair(model),
             teacher=teacher,
-            head_rows=rows,
+            head_rows=spread_rows(rows, np.setdiff1d(np.arange(len(labels)), rows)) if stage.spreads else rows,
             judge=self._judge(system, planned),
         )
 

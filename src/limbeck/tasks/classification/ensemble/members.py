@@ -26,10 +26,12 @@ from limbeck.models.load import load_classifier, load_tokenizer
 from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import call_single_label
 from limbeck.numerics.cross_fitting import answered_rows, learned_rows, taking_part
-from limbeck.numerics.logistic_regression import fit_logistic_regression, one_hot
+from limbeck.numerics.label_spreading import spread_head
+from limbeck.numerics.logistic_regression import LinearHead, fit_logistic_regression, one_hot
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import device, is_main
 from limbeck.results.record import StageCost
+from limbeck.stages.fit_head import spread_rows
 from limbeck.stages.pipeline import StageRun, run_stage
 from limbeck.stages.stage import Stage
 from limbeck.tasks.baselines import TEACHER
@@ -39,7 +41,7 @@ from limbeck.tasks.classification.recipe_stages import given_sequences, recipe_s
 from limbeck.tasks.kept import is_kept, kept, kept_array
 from limbeck.tasks.new_student import wanted_pooling
 from limbeck.tasks.planned_stages import split_budget
-from limbeck.types import Batch, Progress, Rows, Shapes
+from limbeck.types import UNLABELLED, Batch, Progress, Rows, Shapes
 
 __all__ = [
     "FOLDER",
@@ -242,19 +244,26 @@ def _probe(work: Work, one: _Model) -> Kept:
     started = time.perf_counter()
     if is_kept(work.folder, _file(one), _read, work.progress):
         return _read(work.folder / _file(one))
-    strength = one.member.recipe.build().stages[-1].head_strength
     file = _features_file(one.member_name)  # before the answers, for which other processes wait
     found_ND = kept_array(work.folder, file, lambda: _features(work, one), work.progress)
 
     def answer() -> Kept:
-        targets_NC = one_hot(work.lesson.class_N[one.learned], work.lesson.classes)
         with work.progress.track(one.title, 1) as update:
-            head = fit_logistic_regression(found_ND[one.learned], targets_NC, strength)
+            head = _fitted(work, one, found_ND)
             update(1)
         logits_NC = found_ND[one.answered] @ head.weight_CD.T + head.bias_C
         return Kept(softmax(logits_NC.astype(np.float32)).astype(np.float32), [_cost(work, one, started)])
 
     return _kept(work, one, answer)
+
+
+def _fitted(work: Work, one: _Model, features_ND: NDArray[np.float32]) -> LinearHead:
+    stage = one.member.recipe.build().stages[-1]
+    if stage.spreads:
+        rows = _head_rows(work, one)
+        return spread_head(features_ND[rows], _known_labels(work, one)[rows], work.lesson.classes, stage.head_strength)
+    targets_NC = one_hot(work.lesson.class_N[one.learned], work.lesson.classes)
+    return fit_logistic_regression(features_ND[one.learned], targets_NC, stage.head_strength)
 
 
 def _features(work: Work, one: _Model) -> NDArray[np.float32]:
@@ -323,7 +332,7 @@ def _train(work: Work, one: _Model) -> tuple[Any, Encoded, list[StageCost]]:
 
 def _stage_run(work: Work, one: _Model, stage: Stage, loaded: LoadedMember, *, steps: int) -> StageRun:
     model, tokenizer, encoded = loaded
-    training, label_N = one.member.training, work.lesson.class_N
+    training, label_N = one.member.training, _known_labels(work, one)
     assert training is not None
     return StageRun(
         folder=work.folder / FOLDER / one.name / stage.name,
@@ -340,8 +349,20 @@ def _stage_run(work: Work, one: _Model, stage: Stage, loaded: LoadedMember, *, s
         tokenizer=tokenizer,
         shapes=Shapes(0, 0, depth(model), width(model)),
         stage=f"{one.name}-{stage.name}",
-        head_rows=one.learned,
+        head_rows=_head_rows(work, one) if stage.spreads else one.learned,
     )
+
+
+def _known_labels(work: Work, one: _Model) -> NDArray[np.int64]:
+    """Return the labels of the rows that a model learns; others are unlabelled for it."""
+    label_N = np.full(len(work.lesson.class_N), UNLABELLED, dtype=np.int64)
+    label_N[one.learned] = work.lesson.class_N[one.learned]
+    return label_N
+
+
+def _head_rows(work: Work, one: _Model) -> NDArray[np.int64]:
+    """Return the training rows that a head with spread labels is fitted on: the fold left out is unlabelled."""
+    return spread_rows(one.learned, np.setdiff1d(np.arange(work.lesson.train_rows), one.learned))
 
 
 def _batch_maker(encoded: Encoded, class_N: NDArray[np.int64]) -> Callable[[NDArray[np.int64]], Batch]:
