@@ -16,7 +16,7 @@ from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL
 from limbeck.losses.term import WeightedTerm
 from limbeck.models.classifier_head import features
-from limbeck.numerics.label_spreading import spread_head
+from limbeck.models.label_spreading import spread_head
 from limbeck.numerics.logistic_regression import LinearHead, fit_logistic_regression, one_hot
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages import fit_head as module

@@ -13,7 +13,7 @@ from torch import Tensor
 from limbeck.errors import ConfigError
 from limbeck.losses.term import needs_of
 from limbeck.models.classifier_head import features, head_layer
-from limbeck.numerics.label_spreading import spread_head
+from limbeck.models.label_spreading import spread_head
 from limbeck.numerics.logistic_regression import fit_logistic_regression, one_hot
 from limbeck.ranks import device
 from limbeck.stages.stage import Stage

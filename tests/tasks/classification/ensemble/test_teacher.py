@@ -11,7 +11,7 @@ from tests.tasks.classification.ensemble.conftest import FOLDS, read, write
 
 from limbeck.models.bag_of_words import fit_bag_of_words
 from limbeck.models.classifier_head import features
-from limbeck.numerics.label_spreading import spread_head
+from limbeck.models.label_spreading import spread_head
 from limbeck.runs.config import run_config
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.ensemble import members as members_module

@@ -21,12 +21,12 @@ from limbeck.data.prompts.scored import encode_for
 from limbeck.evaluation.predict import length_sorted_batches, predict_logits, softmax
 from limbeck.models.bag_of_words import fit_bag_of_words
 from limbeck.models.classifier_head import features
+from limbeck.models.label_spreading import spread_head
 from limbeck.models.layers import depth, width
 from limbeck.models.load import load_classifier, load_tokenizer
 from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import call_single_label
 from limbeck.numerics.cross_fitting import answered_rows, learned_rows, taking_part
-from limbeck.numerics.label_spreading import spread_head
 from limbeck.numerics.logistic_regression import LinearHead, fit_logistic_regression, one_hot
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import device, is_main

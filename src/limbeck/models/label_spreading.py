@@ -20,7 +20,12 @@ _CLOSENESS = 10.0
 
 
 def spread_head(
-    features_ND: NDArray[Any], class_N: NDArray[np.int64], classes: int, *, bias: bool = True
+    features_ND: NDArray[Any],
+    class_N: NDArray[np.int64],
+    classes: int,
+    inverse_strength: float | None = None,
+    *,
+    bias: bool = True,
 ) -> LinearHead:
     """Return a logistic regression on labelled and unlabelled rows.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from limbeck.numerics.label_spreading import spread_head, spread_labels
+from limbeck.models.label_spreading import spread_head, spread_labels
 from limbeck.numerics.logistic_regression import fit_logistic_regression, one_hot
 
 
