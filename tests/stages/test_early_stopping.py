@@ -151,6 +151,7 @@ def test_judgements_are_logged_and_change_nothing_in_training(setting: Setting) 
     assert [line["loss"] for line in again if "loss" in line] == losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patience", [None, 3])
 def test_a_kill_at_any_step_changes_nothing_in_the_end(setting: Setting, patience: int | None) -> None:
     measured, expected = Measured(UP_AND_DOWN), setting.student()
@@ -199,7 +200,8 @@ def test_weights_that_a_checkpoint_names_are_kept_and_others_are_not(setting: Se
     assert kept == {"checkpoint-6", "checkpoint-9", "best-6", "best-8", "best-10"}
 
 
-@pytest.mark.parametrize("damage", ["gone", "changed"])
+@pytest.mark.fast_cases(1)
+@pytest.mark.parametrize("damage", ["changed", "gone"])
 def test_damaged_best_weights_start_the_stage_again(setting: Setting, damage: str) -> None:
     expected = setting.student()
     run_stage(STAGE, setting.run(Measured(UP_AND_DOWN)), expected)

@@ -110,6 +110,7 @@ def test_predictions_are_with_the_temperature(student: Path) -> None:
         assert calibrated["confidence"] == calibrated["probabilities"][calibrated["label"]]
 
 
+@pytest.mark.usefixtures("light")
 def test_an_evaluation_is_with_the_temperature_and_tells_the_error_before(student: Path, rows: Path) -> None:
     def figures() -> dict[str, Any]:
         found = evaluate(str(student), str(rows), against=None, fields=None, progress=SilentProgress())
