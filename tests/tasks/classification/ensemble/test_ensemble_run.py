@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.evaluation.measured import section, value
 from tests.runs.interruption import InterruptAfter
+from tests.runs.test_several_processes import ENVIRONMENT, PROGRAM
 from tests.tasks.classification.ensemble.conftest import FOLDS
 
 import limbeck
@@ -52,3 +57,28 @@ def test_a_run_that_is_cut_off_anywhere_ends_with_the_same_student(few: dict[str
             limbeck.distill(**other, progress=InterruptAfter(advances))
     limbeck.distill(**other)
     assert weights(other["output"]) == weights(few["output"])
+
+
+@pytest.mark.slow
+def test_two_ranks_give_the_answers_that_one_process_gives(
+    few: dict[str, Any], run_file: Path, tmp_path: Path
+) -> None:
+    members = few["teacher"]["ensemble"]["members"]
+    members[1]["training"]["dropout"] = 0.0
+    members.append(members[1] | {"recipe": "linear_probe"})
+    few["training"]["max_steps"] = 4
+    run_file.write_text(json.dumps(few), encoding="utf-8")
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM, encoding="utf-8")
+    one = [sys.executable, str(program)]
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
+    for name, command in (("one", one), ("two", two)):
+        words = ["distill", str(run_file), "--set", f"output={tmp_path / name}"]
+        answer = subprocess.run([*command, *words], env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+        assert answer.returncode == 0, answer.stderr
+    files = sorted(file.name for file in (tmp_path / "one" / "teacher_ensemble").iterdir())
+    assert files == sorted(file.name for file in (tmp_path / "two" / "teacher_ensemble").iterdir())
+    assert len(files) == 3 * FOLDS
+    for file in files:
+        ours, theirs = (np.load(tmp_path / name / "teacher_ensemble" / file)["probs"] for name in ("one", "two"))
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
