@@ -150,7 +150,9 @@ def test_labels_are_not_read_where_the_recipe_reads_none(
     teacher = next(Path(sections["output"]).glob("stages/01-teacher-*/model"))
     rows = [json.loads(line) for line in tickets["labelled"].read_text(encoding="utf-8").splitlines()]
     labels = sorted({row["label"] for row in rows})
-    garbage = write_rows(tmp_path / "garbage.jsonl", [{**row, "label": labels[0]} for row in rows])
+    for row in rows[::3]:  # the others keep the teacher from being refused
+        row["label"] = labels[labels.index(row["label"]) - 1]
+    garbage = write_rows(tmp_path / "garbage.jsonl", rows)
     weights = []
     for name, train in (("true", tickets["labelled"]), ("garbage", garbage)):
         run = {**sections, "teacher": {"model": str(teacher)}, "output": str(tmp_path / name)}
@@ -292,7 +294,10 @@ def test_another_run_in_the_folder_is_refused_and_names_the_difference(sections:
 
 @pytest.mark.slow
 def test_changed_data_are_noticed(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
-    train = write_rows(tmp_path / "train.jsonl", [{"text": f"text {i}", "label": str(i % 2)} for i in range(40)])
+    words = ("is my card here", "where is the money")
+    train = write_rows(
+        tmp_path / "train.jsonl", [{"text": f"{words[i % 2]} {i}", "label": str(i % 2)} for i in range(40)]
+    )
     sections["data"] = {"train": str(train), "test": str(train)}
     limbeck.distill(**sections)
     write_rows(train, [{"text": f"other {i}", "label": str(i % 2)} for i in range(40)])
@@ -317,6 +322,8 @@ def test_results_that_cannot_be_read_are_made_anew(
     damage: bytes, sections: dict[str, Any], light: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sections["training"]["max_steps"] = sections["teacher"]["fine_tune"]["num_train_epochs"] = 1
+    sections["speed"] = False  # which warns of a busy machine
+    sections["teacher"]["fine_tune"]["fit_head"] = False  # one pass would not mend a head that random features gave
     first = limbeck.distill(**sections)
     folder = Path(sections["output"])
     weights = _weights(folder)
@@ -338,7 +345,8 @@ def test_a_folder_in_use_is_refused(sections: dict[str, Any]) -> None:
 @pytest.mark.slow
 def test_bad_rows_in_quarantine_are_counted_and_kept(sections: dict[str, Any], tmp_path: Path,
                                                      light: None) -> None:  # fmt: skip
-    rows: list[dict[str, Any]] = [{"text": f"word {i}", "label": str(i % 2)} for i in range(40)]
+    words = ("is my card here", "where is the money")
+    rows: list[dict[str, Any]] = [{"text": f"{words[i % 2]} {i}", "label": str(i % 2)} for i in range(40)]
     train = write_rows(tmp_path / "train.jsonl", [*rows, {"text": "", "label": "1"}, {"text": 7}])
     sections["data"] = {"train": str(train), "test": str(train), "on_bad_row": "quarantine"}
     results = limbeck.distill(**sections)
