@@ -24,7 +24,7 @@ def test_a_teacher_is_fine_tuned_unless_another_recipe_is_named() -> None:
     plain = run_config(RUN).teacher
     assert (plain.recipe.name, plain.fine_tune.fit_head) == ("fine_tune", True)
     alone = run_config({**RUN, "teacher": {"model": "m", "recipe": "setfit"}}).teacher
-    assert alone.recipe.arguments == {"loss": "cosine", "similarity_temperature": 0.1}
+    assert alone.recipe.arguments == {"loss": "cosine", "similarity_temperature": 0.1, "spread_labels": False}
     assert alone.fine_tune == plain.fine_tune
     finished = run_config({**RUN, "teacher": {"model": "m", "recipe": "fine_tune"}}).teacher
     assert finished.fine_tune is None
