@@ -6,7 +6,7 @@ import pytest
 from tests.evaluation.verdicts.records import comparison, figure, record
 
 from limbeck.results.record import System
-from limbeck.results.worth import no_worse_than_teacher, unbeaten_simple
+from limbeck.results.worth import no_worse_than_teacher, teacher_leads, unbeaten_simple
 
 LOSS = "nll"
 
@@ -61,3 +61,12 @@ def test_control_and_simple_baselines_can_be_as_good_as_the_teacher() -> None:
 def test_a_record_without_simple_baselines_has_none_to_beat() -> None:
     assert unbeaten_simple(record([figure("distilled", 0.5)])) == []
     assert unbeaten_simple(record([figure("tfidf", 0.5)])) == []
+
+
+@pytest.mark.parametrize(("copied", "leads"), [(False, False), (True, True)])
+def test_a_student_made_of_the_teachers_layers_does_not_speak_against_it(copied: bool, leads: bool) -> None:
+    found = record([figure("teacher", 0.9), figure("student_init", 0.89)])
+    systems = [
+        system.model_copy(update={"copied": copied and system.role == "student_init"}) for system in found.systems
+    ]
+    assert teacher_leads(found.model_copy(update={"systems": systems})) == leads

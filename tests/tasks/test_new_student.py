@@ -106,7 +106,15 @@ def test_a_student_reads_states_as_told_or_as_it_was_trained(
         body = (student.encoder if isinstance(student, PooledClassifier) else student.bert).encoder.layer
         copied = teacher.encoder.encoder.layer[1].state_dict()
         assert all(torch.equal(x, copied[name]) for name, x in body[0].state_dict().items())
-    copied_head = what == "layers" and pooling in (None, "mean")
-    assert getattr(student, "head_is_new", False) != copied_head
-    if copied_head:
+    assert student.head_is_new
+    if what == "layers" and pooling in (None, "mean"):
         assert torch.equal(student.head.weight, teacher.head.weight)
+
+
+@pytest.mark.parametrize("keep", [2, 4])
+def test_a_trained_head_stays_on_all_layers_and_begins_anew_on_some(keep: int, sentence_encoder_folder: Path) -> None:
+    teacher = load_classifier(str(sentence_encoder_folder), labels=NAMES)
+    teacher.head_is_new = False
+    section = Student.model_validate({"from_teacher": {"layers": "uniform", "keep": keep}})
+    student = new_student(section, teacher, NAMES, load_tokenizer(str(sentence_encoder_folder)))
+    assert student.head_is_new == (keep < 4)

@@ -33,6 +33,8 @@ class System(Record):
     """Whether it is the main system without its teacher: any gain over it is due to distillation."""
     layers: int | None = None
     """None if it is not a model, or if the number means nothing."""
+    copied: bool = False
+    """Whether it is made of layers of the trained teacher, and not trained since."""
 
 
 class Curve(Record):

@@ -33,9 +33,12 @@ def beats_constant(results: Results, budget: int | None = None) -> bool:
 
 
 def teacher_leads(results: Results) -> bool:
-    """Return whether the teacher is clearly better than the untrained student; true if that is unknown."""
+    """Return whether the teacher is clearly better than the untrained student; true if that is unknown.
+
+    A student made of the trained teacher's layers says nothing: what it knows, it has from the teacher.
+    """
     teacher, before = results.role("teacher"), results.role("student_init")
-    if teacher is None or before is None or results.metric(results.headline).unit != "share":
+    if teacher is None or before is None or before.copied or results.metric(results.headline).unit != "share":
         return True
     its, untrained = (results.figure(system.name, results.headline) for system in (teacher, before))
     return its is None or untrained is None or its.value - untrained.value >= TEACHER_LEAD

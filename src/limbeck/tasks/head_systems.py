@@ -22,7 +22,8 @@ __all__ = ["sequences_of", "systems_of"]
 def systems_of(context: HeadContext, seed: int) -> list[System]:
     """Return the teacher with the first seed, the student before training, and all that are trained from it."""
     config, total, recipes = context.config, _budget(context), context.recipes
-    found = [System(STUDENT_INIT, "student_init", title="Student before training")]
+    copied = config.student.from_teacher is not None
+    found = [System(STUDENT_INIT, "student_init", title="Student before training", copied=copied)]
     if seed == config.seeds[0] and (context.teacher is not None or context.coder.answers("test") is not None):
         teacher = System(TEACHER, "teacher", title="Teacher")
         found.insert(0, replace(teacher, stages=tuple(_of_teacher(context, teacher, seed))))

@@ -46,7 +46,10 @@ def copied_layers(model: Any, section: Student) -> Any:
         return model
     whose = "teacher" if section.model is None else "model"
     layers = choose_layers(wanted.layers, teacher_layers=depth(model), keep=wanted.keep, whose=whose)
-    return student_from_layers(model, layers)
+    student = student_from_layers(model, layers)
+    # A copied head knows the states of the last layer; after fewer layers they are others.
+    student.head_is_new = getattr(model, "head_is_new", False) or len(layers) < depth(model)
+    return student
 
 
 def new_student(
@@ -79,9 +82,7 @@ def new_student(
         whole = load_classifier(
             section.model, labels=outputs, head=head, pooling=pooling, trust_remote_code=section.trust_remote_code
         )
-        student = copied_layers(whole, section)
-        student.head_is_new = whole.head_is_new  # copied, but not trained
-        return student
+        return copied_layers(whole, section)
     assert section.config is not None
     pad_id = tokenizer.pad_token_id
     return student_from_config(section.config, outputs, head=head, pooling=pooling, pad_id=pad_id)

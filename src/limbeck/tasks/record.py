@@ -32,6 +32,7 @@ def described(system: PlannedSystem, detail: str = "", layers: int | None = None
         recipe=system.recipe,
         control=system.control,
         layers=layers,
+        copied=system.copied,
     )
 
 

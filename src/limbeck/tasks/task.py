@@ -56,6 +56,8 @@ class System:
     """Key of its recipe, if it has one."""
     control: bool = False
     """Whether it is trained on labels or completions alone, without a teacher."""
+    copied: bool = False
+    """Whether it is made of layers of the trained teacher, and not trained since."""
     trial: str = ""
     """What a search tries it with, for the titles of bars."""
 

@@ -89,7 +89,14 @@ class ClassifierRun:
             teacher = System(TEACHER, "teacher", title="Teacher")
             found.append(replace(teacher, stages=tuple(self._of_teacher(teacher, seed))))
             found += SIMPLE_SYSTEMS if self.config.simple_baselines else ()
-        found.append(System(STUDENT_INIT, "student_init", title="Student before training"))
+        found.append(
+            System(
+                STUDENT_INIT,
+                "student_init",
+                title="Student before training",
+                copied=self.config.student.from_teacher is not None,
+            )
+        )
         first = 1 + len(self.config.teacher.recipe.build().stages)
         total = budget_steps(self.config, self.context.rows, int(self.context.taught.sum()))
         for name, recipe in trained(self.config.recipes(), self.context.rows.labelled).items():
