@@ -32,7 +32,9 @@ def test_two_ranks_train_the_student_that_one_process_trains(
 ) -> None:
     """Pitfalls 3 and 8, from the command to the weights: partly labelled rows, rows of uneven length."""
     sections["recipe"]["label_weight"] = 0.3
-    sections["training"]["dropout"] = sections["teacher"]["fine_tune"]["dropout"] = 0.0
+    for training in (sections["training"], sections["teacher"]["fine_tune"]):
+        # A head fitted on features of random weights is so steep that it makes much of rounding.
+        training |= {"dropout": 0.0, "fit_head": False}
     run_file.write_text(json.dumps(sections), encoding="utf-8")
     program = tmp_path / "program.py"
     program.write_text(PROGRAM, encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -104,9 +105,25 @@ def test_a_bar_of_something_else_is_shown_as_it_is(clock: Clock) -> None:
     assert set(shown.notes) == {"loss 2"}
 
 
+def test_a_bar_that_begins_a_part_has_its_number(clock: Clock) -> None:
+    shown = Shown()
+    run = WholeRun(shown, PARTS)
+    for title, items in (("teacher", 10), ("student, head", 3), ("student", 20)):
+        go(run, title, items, 1.0, clock)
+    go(run, "teacher, head", 3, 1.0, clock)
+    assert shown.titles == ["1/4 teacher", "3/4 student, head", "3/4 student", "teacher, head"]
+
+
 def require_all_in_order(titles: list[str]) -> None:
-    """What a run shows is what it planned: every bar has its number, and none is left out."""
-    assert [title.split(" ")[0] for title in titles] == [f"{i + 1}/{len(titles)}" for i in range(len(titles))], titles
+    """What a run shows is what it planned: every bar has its number, and none is left out.
+
+    A stage that fits its head begins with a bar for that, right before its own and with the same number.
+    """
+    planned = [title for title in titles if not title.endswith(", head")]
+    numbers = [f"{i + 1}/{len(planned)}" for i in range(len(planned))]
+    assert [title.split(" ")[0] for title in planned] == numbers, titles
+    for title, after in pairwise(titles):
+        assert not title.endswith(", head") or after == title.removesuffix(", head"), titles
 
 
 @pytest.mark.slow

@@ -24,8 +24,8 @@ class WholeRun:
 
     Args:
         shown: shows bars and sentences.
-        parts: of the run, in order. A bar that is not among them is shown as it is; parts that a resumed run leaves
-            out are skipped.
+        parts: of the run, in order. A bar that is not among them is shown as it is, or with the number of the part
+            that it begins ("TITLE, head"); parts that a resumed run leaves out are skipped.
     """
 
     def __init__(self, shown: Progress, parts: Sequence[Part]) -> None:
@@ -44,7 +44,7 @@ class WholeRun:
         """Open one bar and yield its `Update`."""
         index = next((i for i in range(self._next, len(self._parts)) if self._parts[i].title == title), None)
         if index is None:
-            with self._shown.track(title, total, done) as update:
+            with self._shown.track(self._numbered(title), total, done) as update:
                 yield update
             return
         part, self._next = self._parts[index], index + 1
@@ -61,6 +61,12 @@ class WholeRun:
                 show(n, note if left is None else f"{note}, all: {duration_text(left)} left".removeprefix(", "))
 
             yield update
+
+    def _numbered(self, title: str) -> str:
+        """Return the title of a bar that was not planned, with the number of the part that it begins, if any."""
+        coming = enumerate(self._parts[self._next :], self._next + 1)
+        number = next((number for number, part in coming if title.startswith(f"{part.title}, ")), None)
+        return title if number is None else f"{number}/{len(self._parts)} {title}"
 
     def _seconds_left(self, cost: float, kind: str) -> float | None:
         """Return the time for the rest of a part and all parts after it; ``None`` if too little was measured."""

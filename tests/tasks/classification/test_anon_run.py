@@ -95,7 +95,14 @@ def run(causal_folder: Path, made_data: dict[str, str], tmp_path: Path, light: N
         "teacher": {"labels_from": "said", "confidence": "sure"},
         "student": {"model": str(causal_folder), "adapter": adapter},
         "recipe": {"name": "anon"},
-        "training": {"max_steps": 120, "batch_size": 32, "learning_rate": 2e-2, "checkpoints": 1, "log_every": 120},
+        "training": {
+            "max_steps": 120,
+            "batch_size": 32,
+            "learning_rate": 2e-2,
+            "checkpoints": 1,
+            "log_every": 120,
+            "fit_head": False,
+        },
         "output": str(tmp_path / "run"),
     }
 
