@@ -87,13 +87,18 @@ def folders(
 
 
 def files_of(run: Path) -> dict[str, list[str]]:
-    """Return the files of a run folder, by what they are of; files of one group are damaged one at a time."""
+    """Return the files of a run folder, by what they are of; files of one group are damaged one at a time.
+
+    Checksums are of one group with the files that nothing else guards: a flipped bit in both cannot be found.
+    """
     groups: dict[str, list[str]] = {}
     newest = max((int(path.name.split("-")[1]) for path in run.glob("stages/**/checkpoint-*")), default=0)
     for path in sorted(path for path in run.rglob("*") if path.is_file()):
         name = str(path.relative_to(run))
         if f"checkpoint-{newest}/" in name:
             group = "checkpoint"
+        elif name == "checksums.json" or name.startswith("simple_baselines/"):
+            group = "predictions"
         else:
             group = "done stage" if name.startswith("stages/") else name.split("/")[0]
         if "checkpoint" not in name or group == "checkpoint":
