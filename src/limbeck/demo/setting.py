@@ -16,7 +16,6 @@ from collections.abc import Iterable
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from limbeck.atomic import write_text
 from limbeck.errors import ConfigError, ModelError
@@ -84,40 +83,41 @@ def sentences_on(intents: Iterable[str]) -> list[str]:
     return [text for text, intent in _SENTENCES.items() if intent in known][:3]
 
 
-def demo_run(folder: Path, *, quick: bool = False, seeds: int = 1) -> RunConfig:
+def demo_run(folder: Path, *, quick: bool = False, seeds: int = 1, draw: int = 0) -> RunConfig:
     """Write the demo's data into `folder` and return its run.
 
     Args:
         folder: the run folder.
         quick: use a quarter of the intents and fewer texts.
         seeds: number of students to train.
+        draw: number of the random choice of labelled rows.
     """
     train, test = read_banking77("train"), read_banking77("test")
     if quick:
         train, test = _quick(train, test)
-    labelled, unlabelled = few_labels(train, LABELLED_PER_INTENT, seed=0)
+    labelled, unlabelled = few_labels(train, LABELLED_PER_INTENT, seed=draw)
     parts = {"labelled": labelled, "unlabelled": unlabelled, "test": test}
     for name, rows in parts.items():
         path = folder / "data" / f"{name}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    shared: dict[str, Any] = {"dropout": 0.0, "freeze_word_embeddings": True}
-    if quick:
-        fine_tune = {"num_train_epochs": 10, "batch_size": 16, "learning_rate": 4e-4, **shared}
-        training = {"max_steps": 220, "batch_size": 16, "learning_rate": 4e-4, **shared}
-    else:
-        fine_tune = {"num_train_epochs": 8, "batch_size": 32, "learning_rate": 4e-4, **shared}
-        training = {"max_steps": 700, "batch_size": 32, "learning_rate": 5e-4, **shared}
+    steps, batch_size = (220, 16) if quick else (700, 32)
     config = run_config(
         {
             "data": {
                 "train": [str(folder / "data" / "labelled.jsonl"), str(folder / "data" / "unlabelled.jsonl")],
                 "test": str(folder / "data" / "test.jsonl"),
             },
-            "teacher": {"model": str(minilm_folder()), "fine_tune": fine_tune},
+            "teacher": {"model": str(minilm_folder()), "recipe": {"name": "linear_probe", "spread_labels": True}},
             "student": {"from_teacher": {"layers": "uniform", "keep": 3}},
-            "recipe": {"name": "kd", "label_weight": 0, "loss_temperature": 2},
-            "training": training,
+            "recipe": {"name": "kd", "label_weight": 0, "loss_temperature": 1},
+            "training": {
+                "max_steps": steps,
+                "batch_size": batch_size,
+                "learning_rate": 5e-4,
+                "dropout": 0.0,
+                "freeze_word_embeddings": True,
+            },
             "seeds": list(range(seeds)),
             "output": str(folder),
         }
