@@ -284,6 +284,7 @@ class TestStudents:
         for own, layer in zip(of_student, (of_teacher[0], of_teacher[2]), strict=True):
             assert all(torch.equal(x, layer.state_dict()[name]) for name, x in own.state_dict().items())
 
+    @pytest.mark.fast_cases(2)
     @pytest.mark.parametrize("kind", ["lora", "houlsby", "prompt", "bitfit"])
     def test_adapters_train_the_head_too_and_are_saved(
         self, kind: Any, pooled: Any, sentence_encoder_folder: Path, tmp_path: Path

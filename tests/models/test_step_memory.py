@@ -43,6 +43,7 @@ def test_a_step_holds_what_the_same_step_on_real_tensors_does(kind: str) -> None
     assert found.activations_bytes == pytest.approx(real.activations_bytes, rel=0.1)
 
 
+@pytest.mark.slow
 def test_an_adapter_saves_gradients_and_keeps_activations() -> None:
     full = trace_step(maker("bert"), rows=4, tokens=32)
     adapted = trace_step(maker("bert", Adapter(kind="lora", rank=2)), rows=4, tokens=32)
@@ -52,6 +53,7 @@ def test_an_adapter_saves_gradients_and_keeps_activations() -> None:
     assert adapted.activations_bytes > 0.7 * full.activations_bytes
 
 
+@pytest.mark.slow
 def test_activations_grow_with_rows_and_a_prediction_keeps_none() -> None:
     one, two = (trace_step(maker("bert"), rows=rows, tokens=32) for rows in (8, 16))
     assert two.activations_bytes > 1.8 * one.activations_bytes

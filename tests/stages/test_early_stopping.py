@@ -176,6 +176,7 @@ def dev_log(setting: Setting) -> list[tuple[int, float]]:
     return [(line["step"], line["dev/loss"]) for line in lines if "dev/loss" in line]
 
 
+@pytest.mark.slow
 def test_a_stage_that_stopped_and_was_killed_stops_there_again(setting: Setting, monkeypatch: Any) -> None:
     """Step 6 would have a checkpoint; a stage that resumed from one with its patience at an end would go on."""
     losses = dict.fromkeys(range(0, 13, 2), 2.0)

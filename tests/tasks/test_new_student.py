@@ -50,6 +50,7 @@ def test_the_tokenizer_is_the_students_own_or_the_teachers(encoder: Path) -> Non
     assert student_tokenizer(Student(model=str(encoder)), of_teacher).name_or_path == str(encoder)
 
 
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize("head", ["rows", "tokens"])
 @pytest.mark.parametrize(
     ("layers", "kept"), [({"keep": 2}, (1, 4)), ({"layers": "uniform", "keep": 2}, (2, 4)), ({"layers": [3]}, (3,))]
@@ -88,6 +89,7 @@ def test_layers_go_with_a_model(section: dict[str, Any], said: str) -> None:
         Student.model_validate(section)
 
 
+@pytest.mark.fast_cases(4)
 @pytest.mark.parametrize("pooling", [None, "mean", "first", "pooler"])
 @pytest.mark.parametrize("what", ["layers", "model", "config"])
 def test_a_student_reads_states_as_told_or_as_it_was_trained(

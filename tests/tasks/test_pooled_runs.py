@@ -170,6 +170,7 @@ def test_a_teacher_that_is_trained_reads_as_told(pooling: str, how: str, of_sent
     assert pooling_in(start_teacher(config, ["a", "b"])[0]) == how
 
 
+@pytest.mark.slow
 def test_the_memory_plan_is_of_the_models_of_the_run(of_sentences: dict[str, Any]) -> None:
     plan = plan_memory(run_config(of_sentences), available=1e12)  # type: ignore[arg-type]
     found = {item.name: item.bytes for phase in plan.phases for item in phase.items}

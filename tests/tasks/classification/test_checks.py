@@ -124,6 +124,7 @@ def test_given_labels_are_compared_with_a_bag_of_words(
     assert "bag of words" not in examine_rows(sections | {"simple_baselines": False}, train, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held_out", [True, False])
 def test_a_trained_classifier_is_compared_with_a_bag_of_words(
     held_out: bool, sections: dict[str, Any], train: list[dict[str, Any]], tmp_path: Path

@@ -81,6 +81,7 @@ def test_an_order_that_somebody_gave_is_checked_too(run: dict[str, Any]) -> None
         limbeck.distill(**run | {"task": {"labels": SORTED}})
 
 
+@pytest.mark.slow
 def test_without_labelled_rows_the_order_is_a_guess_or_somebodys_word(
     run: dict[str, Any], tickets: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -103,6 +103,7 @@ def test_what_saves_memory_saves_it_in_the_plan(sections: dict[str, Any], encode
     assert adapted["first student"] == adapted["student's weights"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced_by_rows")
 def test_steps_whose_rows_are_compared_are_not_split(sections: dict[str, Any]) -> None:
     of_all = {"name": "setfit", "loss": "supervised_contrastive"}
@@ -139,6 +140,7 @@ def test_a_teacher_that_runs_along_has_activations(sections: dict[str, Any]) -> 
     assert found["teacher's activations"] > 16 * 1000
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced_by_rows")
 def test_advice_is_what_suffices(sections: dict[str, Any]) -> None:
     sections["teacher"]["fine_tune"] |= {"batch_size": 16}
@@ -160,6 +162,7 @@ def test_advice_is_what_suffices(sections: dict[str, Any]) -> None:
     assert hopeless.advice[-1] == "A smaller student or teacher, or a device with more memory, is needed."
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced_by_rows")
 def test_a_quantised_base_is_counted_in_bits(sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     sections["student"] |= {"adapter": Adapter(kind="qlora", rank=2)}

@@ -207,6 +207,7 @@ def test_rounds_that_are_longer_than_their_stage(sections: dict[str, Any]) -> No
     assert "rounds" not in examine(sections)
 
 
+@pytest.mark.slow
 def test_an_encoder_and_a_decoder_and_plain_text(tmp_path: Path, sections: dict[str, Any]) -> None:
     assert examine(text_sections(tmp_path, "t5"))["losses"].level == "ok"
     texts = [{"text": f"{row['question']}\n\n{row['answer']}"} for row in train_rows()]

@@ -242,6 +242,7 @@ def test_an_encoder_and_a_decoder(name: str, tmp_path: Path, light: None) -> Non
     assert exported.config.decoder_start_token_id == exported.generation_config.decoder_start_token_id == 0
 
 
+@pytest.mark.slow
 def test_minillm_refuses_an_encoder_and_a_decoder(tmp_path: Path, light: None) -> None:
     sections = text_sections(tmp_path, "t5", recipe={**RECIPES["minillm"], "fine_tune_fraction": 0})
     with pytest.raises(ConfigError, match="for causal models only"):
@@ -275,6 +276,7 @@ def test_conversations_are_laid_out_by_the_template(tmp_path: Path, light: None)
     assert learnt(results)
 
 
+@pytest.mark.slow
 def test_conversations_without_a_template(tmp_path: Path, sections: dict[str, Any]) -> None:
     chats = text_sections(tmp_path, "chat", teacher=sections["teacher"])
     with pytest.raises(ModelError, match=r"task\.messages needs a chat template.*template: plain"):

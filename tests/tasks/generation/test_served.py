@@ -118,12 +118,14 @@ def test_a_served_teacher_gives_the_signals_and_the_loss_of_the_live_one(
     assert "agreement with it" in render_report(results)
 
 
+@pytest.mark.slow
 def test_trouble_on_the_way_is_overcome(served: dict[str, Any], server: Server) -> None:
     server.faults = [status(500), None, cut_off, hang_up, status(429, Retry_After="0"), None, status(503)]
     assert fill(served)[0] == TRAIN_ROWS
     assert fill(served) == (0, 0.0)
 
 
+@pytest.mark.slow
 def test_what_was_answered_before_the_server_failed_is_kept(served: dict[str, Any], server: Server) -> None:
     served["teacher"]["server"]["tries"] = 2
     server.faults = [None] * 10 + [status(500, "out of memory")] * 100

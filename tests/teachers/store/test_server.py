@@ -81,6 +81,7 @@ def test_several_are_asked_at_a_time_and_no_more_than_wished(server: Server) -> 
     assert 2 <= server.most_at_once <= 4
 
 
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize(
     "fault",
     [

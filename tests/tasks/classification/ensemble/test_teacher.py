@@ -104,6 +104,7 @@ def test_gold_labels_make_the_ensemble_better_than_the_field(few: dict[str, Any]
     assert found.train.count()["members_disagree"] > 0
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("recipe", ["linear_probe", "setfit"])
 def test_a_model_learns_by_any_recipe_without_a_teacher(few: dict[str, Any], recipe: str) -> None:
     model = few["teacher"]["ensemble"]["members"][1] | {"recipe": recipe}
@@ -167,6 +168,7 @@ def test_labels_spread_to_the_fold_left_out_and_never_from_it(
     np.testing.assert_array_equal(times_known_N, np.where(labelled, FOLDS - 1, 0))
 
 
+@pytest.mark.slow
 def test_a_model_that_is_a_member_twice_is_trained_in_two_ways(few: dict[str, Any]) -> None:
     model = few["teacher"]["ensemble"]["members"][1]
     few["teacher"]["ensemble"]["members"] = [model, model]
