@@ -74,9 +74,10 @@ def the(title: str) -> str:
 
 
 def in_prose(title: str) -> str:
-    """Write a title inside a sentence: abbreviations stay as they are.
+    """Write a title inside a sentence: abbreviations and names with inner capitals stay as they are.
 
-    >>> in_prose("Exact match"), in_prose("ROUGE-L"), in_prose("nDCG")
-    ('exact match', 'ROUGE-L', 'nDCG')
+    >>> in_prose("Exact match"), in_prose("ROUGE-L"), in_prose("nDCG"), in_prose("SetFit")
+    ('exact match', 'ROUGE-L', 'nDCG', 'SetFit')
     """
-    return title[:1].lower() + title[1:] if title[1:2].islower() and title[:1] != "n" else title
+    first = title.split(" ", 1)[0]
+    return title if first[1:] != first[1:].lower() or not title[1:2].islower() else title[:1].lower() + title[1:]
