@@ -7,7 +7,7 @@ DATA then has a folder for each set, with a file for each split: JSON Lines, pac
 checked against a SHA-256 sum of its rows, so it holds the very rows that docs/results/ is about; a file that is there
 and right is not made again. Nothing is written of a file that is not right: then its source has changed.
 
-Mind the licences, which stand in the table of sets below. Those of tweets and news may not be passed on.
+Mind the licences, which stand with each set in data_sets/. Those of tweets and news may not be passed on.
 
 `--base` names a copy of the repositories with the layout of raw.githubusercontent.com, OWNER/NAME/COMMIT/PATH: another
 server, or `file:///folder`.

@@ -29,8 +29,8 @@ def data(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     import data  # type: ignore[import-not-found]
 
     yield data
-    for name in ("data", "data_sets"):
-        sys.modules.pop(name, None)
+    for name in [name for name in sys.modules if name.split(".")[0] in ("data", "data_sets")]:
+        del sys.modules[name]
 
 
 @pytest.fixture
