@@ -1,7 +1,7 @@
 """Get the data sets that the benchmarks read: from their public repositories, each file at one commit.
 
     python benchmarks/data.py DATA                    # the sets of all benchmarks
-    python benchmarks/data.py DATA --for ml_ipd       # those of one: anon, generation, ml_ipd
+    python benchmarks/data.py DATA --for few_labels   # those of one: anon, few_labels, generation, ml_ipd
 
 DATA then has a folder for each set, with a file for each split: JSON Lines, packed where it is large. Every file is
 checked against a SHA-256 sum of its rows, so it holds the very rows that docs/results/ is about; a file that is there
@@ -22,10 +22,12 @@ import json
 import urllib.error
 import urllib.request
 import zlib
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from data_sets import SETS
+from data_sets.base import Source
 
 BASE = "https://raw.githubusercontent.com"
 TIMEOUT_S, TRIES = 60, 3
@@ -37,17 +39,18 @@ def get(name: str, folder: Path, base: str) -> None:
     data_set = SETS[name]
     read_so_far: dict[str, bytes] = {}
 
-    def read(path: str) -> bytes:
-        if path not in read_so_far:
-            read_so_far[path] = download(f"{base}/{data_set.repository}/{data_set.commit}/{quote(path)}")
-        return read_so_far[path]
+    def read(source: Source, path: str) -> bytes:
+        url = f"{base}/{source.repository}/{source.commit}/{quote(path)}"
+        if url not in read_so_far:
+            read_so_far[url] = download(url)
+        return read_so_far[url]
 
     for file, wanted in data_set.files.items():
         path = folder / name / file
         if path.exists() and digest(path) == wanted:
             print(f"{path}: there", flush=True)
             continue
-        rows = data_set.rows(read, file.split(".")[0])
+        rows = data_set.rows(partial(read, data_set.source(file)), file.split(".")[0])
         content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
         found = hashlib.sha256(content).hexdigest()
         if found != wanted:
