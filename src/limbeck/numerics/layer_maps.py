@@ -11,6 +11,7 @@ spread   1 3 5 8 10 12      1 7 12      1 6       DistilBERT initialisation
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from limbeck.errors import ConfigError, near_misses
 
@@ -20,20 +21,26 @@ LAYER_MAPS = ("first", "last", "uniform", "nearest", "spread")
 
 
 def choose_layers(
-    layers: str | Sequence[int], *, teacher_layers: int, keep: int | None = None, whose: str = "teacher"
+    layers: str | Sequence[int],
+    *,
+    teacher_layers: int,
+    keep: int | Literal["half"] | None = None,
+    whose: str = "teacher",
 ) -> tuple[int, ...]:
     """Return the teacher layers (from 1) that student layers 1, 2, ... correspond to.
 
     Args:
         layers: a name from the table above, or the layers themselves, counted from 1.
         teacher_layers: depth N of the teacher.
-        keep: depth M of the student; needed with a name, and checked against a list.
+        keep: depth M of the student, ``half`` for N // 2; needed with a name, and checked against a list.
         whose: word in messages for the model that the layers are taken from.
 
     Raises:
         ConfigError: an unknown name, a layer or a depth outside 1..N, or layers not in
             ascending order.
     """
+    if keep == "half":
+        keep = max(1, teacher_layers // 2)
     if isinstance(layers, str):
         if layers not in LAYER_MAPS:
             raise ConfigError(f"unknown layer map '{layers}': {near_misses(layers, LAYER_MAPS)}")

@@ -244,6 +244,10 @@ def _of_texts(recipe: Recipe) -> list[tuple[str, bool]]:
 
 def _find(name: str, kind: str | None = None) -> RecipeFunction:
     target = RECIPES.get(name, name if ":" in name else None)
+    if target is None and name == "auto":
+        raise ConfigError(
+            "recipe 'auto' stands for a whole run file of classification: as the run's own recipe, without arguments"
+        )
     if target is None:
         known = RECIPES if kind is None else recipes_for(kind)
         meant = _ALSO.get(name.lower().replace("-", "_").replace(" ", "_"))

@@ -8,18 +8,43 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from limbeck.evaluation.measured import Measured
 from limbeck.evaluation.verdicts.verdict import verdict
 from limbeck.results.record import Curve, Results, Run, StageCost, System
 from limbeck.results.sections import Section
 from limbeck.tasks.baselines import MAIN
+from limbeck.tasks.checked_yaml import parse_yaml
 from limbeck.tasks.task import System as PlannedSystem
 
-__all__ = ["RUN_FILE", "Facts", "assemble", "described", "environment", "last_stage", "main_last", "read_curves"]
+__all__ = [
+    "RUN_FILE",
+    "Facts",
+    "assemble",
+    "described",
+    "environment",
+    "last_stage",
+    "main_last",
+    "read_curves",
+    "recorded_value",
+]
 
 RUN_FILE = "run.yaml"
 """Every value of a run, in its folder."""
+
+
+def recorded_value(folder: Path, *keys: str) -> Any:
+    """Return a value of the run that is recorded in `folder`; ``None`` if there is none. Faults are reported later."""
+    try:
+        found, _ = parse_yaml((folder / RUN_FILE).read_text(encoding="utf-8"))
+        for key in keys:
+            found = found[key]
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return None
+    return found
 
 
 def described(system: PlannedSystem, detail: str = "", layers: int | None = None) -> System:

@@ -174,7 +174,7 @@ class Data(_Section):
 
 
 LayerNames = Literal["first", "last", "uniform", "spread"] | list[int]
-LayerCount = Annotated[int, Field(gt=0, le=10**6)]
+LayerCount = Annotated[int, Field(gt=0, le=10**6)] | Literal["half"]
 PoolingName = Literal["auto", "mean", "first", "last", "pooler"]
 """How a new head reads the states of a text's tokens (`limbeck.models.pooling.Pooling`). ``auto``: as the model was
 trained."""
@@ -186,7 +186,7 @@ class FromTeacher(_Section):
     layers: LayerNames = "spread"
     """The teacher layers, by name or counted from 1."""
     keep: LayerCount | None = None
-    """Number of layers, with a name."""
+    """Number of layers, or ``half`` of those there are; with a name."""
 
     @model_validator(mode="after")
     def _keep_goes_with_a_name(self) -> FromTeacher:
@@ -194,7 +194,7 @@ class FromTeacher(_Section):
         return self
 
 
-def _require_number(layers: str | list[int] | None, keep: int | None) -> None:
+def _require_number(layers: str | list[int] | None, keep: LayerCount | None) -> None:
     if isinstance(layers, str) and keep is None:
         raise ValueError(f"layers: {layers} needs keep (the number of layers)")
 
@@ -208,7 +208,7 @@ class Student(_Section):
     layers: LayerNames | None = None
     """The layers of `model` that the student copies, as in `from_teacher`; default: all, with `keep` ``spread``."""
     keep: LayerCount | None = None
-    """Number of layers, with a name."""
+    """Number of layers, or ``half`` of those there are; with a name."""
     config: dict[str, Any] | None = None
     """A Hugging Face configuration (``model_type: bert, num_hidden_layers: 3, ...``) for random weights."""
     trust_remote_code: bool = False

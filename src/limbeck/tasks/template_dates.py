@@ -13,14 +13,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from limbeck.atomic import write_json
 from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.models.chat_template import reads_clock, require_steady, today_of
 from limbeck.ranks import from_main
-from limbeck.tasks.checked_yaml import parse_yaml
-from limbeck.tasks.record import RUN_FILE
+from limbeck.tasks.record import recorded_value
 
 __all__ = ["as_day", "dated_prompt", "day_of", "recorded_day", "with_day"]
 
@@ -64,11 +61,8 @@ def with_day(prompt: LabelPrompt, day: date | None) -> LabelPrompt:
 def recorded_day(folder: Path, *sections: str) -> date | None:
     """Return the day in the record of the run in `folder`, if there is one. Its faults are reported later."""
     try:
-        found, _ = parse_yaml((folder / RUN_FILE).read_text(encoding="utf-8"))
-        for section in sections:
-            found = found[section]
-        return as_day(found["date"])
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return as_day(recorded_value(folder, *sections, "date"))
+    except ValueError:
         return None
 
 

@@ -180,7 +180,7 @@ def test_a_student_is_timed_on_tokens_of_its_own(
 def test_the_expected_time_counts_the_trials_of_a_search(
     sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("limbeck.tasks.classification.checks._seconds_per_row", lambda *words: 1.0)
+    monkeypatch.setattr("limbeck.tasks.classification.checks.seconds_per_row", lambda *words: 1.0)
     monkeypatch.setattr("limbeck.tasks.classification.checks._duration", str)
     sections["data"]["dev"] = sections["data"]["test"]
     plain, searching = (findings({**sections, "search": s}) for s in (None, {"learning_rate": [1e-5, 1e-4, 1e-3]}))

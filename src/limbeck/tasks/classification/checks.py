@@ -6,7 +6,6 @@ Each check returns findings on one aspect of the run; nothing is trained or writ
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -27,14 +26,12 @@ from limbeck.models.padding import padding_of
 from limbeck.models.pooled_classifier import shape_in_words
 from limbeck.students.adapters import adapter_notes, all_parameters, trainable_parameters
 from limbeck.students.initialise import copies_note
-from limbeck.tasks.baselines import trained
 from limbeck.tasks.classification.calibrate import collection_warnings, dev_labels
 from limbeck.tasks.classification.config import Ensemble, RunConfig
 from limbeck.tasks.classification.context import set_up
 from limbeck.tasks.classification.dates import date_notes, with_label_dates
-from limbeck.tasks.classification.ensemble.checks import lesson_findings, rows_read
+from limbeck.tasks.classification.ensemble.checks import lesson_findings
 from limbeck.tasks.classification.ensemble.lesson import lesson_of
-from limbeck.tasks.classification.ensemble.members import load_member, member_title
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.tasks.classification.label_teacher import (
     LabelTeacher,
@@ -58,6 +55,14 @@ from limbeck.tasks.classification.rows import (
 )
 from limbeck.tasks.classification.signals import require_fitting
 from limbeck.tasks.classification.student import make_student
+from limbeck.tasks.classification.timing import (
+    LEAST_STEPS,
+    ensemble_seconds,
+    seconds_per_row,
+    step_seconds,
+    teacher_seconds,
+    with_steps_in_time,
+)
 from limbeck.tasks.dev_rows import search_notes
 from limbeck.tasks.finding import Finding, InFolder, more_steps, unreadable
 from limbeck.tasks.new_student import student_tokenizer
@@ -68,10 +73,8 @@ from limbeck.types import UNLABELLED, Progress
 __all__ = ["examine"]
 
 _SAMPLE_ROWS = 256
-_TIMED_ROWS = 96
 _IMBALANCE = 20
 _LONG_SHARE = 0.05
-_FEW_STEPS = 200
 
 
 def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
@@ -84,7 +87,7 @@ def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[
         require_labels(config, rows)
         if rows.dev is not None:
             dev_labels(rows.dev, rows.labels)
-        config = with_label_dates(config, Path(config.output))
+        config = with_steps_in_time(with_label_dates(config, Path(config.output)), Path(config.output))
     except LimbeckError as error:
         return [unreadable(error), *in_folder(config)]
     counted = f"{len(rows.train)} training rows ({rows.labelled} labelled, {len(rows.labels)} labels)"
@@ -161,20 +164,14 @@ def _members(config: RunConfig, rows: RunRows, ensemble: Ensemble) -> list[Findi
     except LimbeckError as error:
         return [Finding("fault", "ensemble", str(error))]
     findings = lesson_findings(lesson, ensemble, rows.labels)
-    seconds = 0.0
-    for place, member in enumerate(ensemble.members):
+    for member in ensemble.members:
         if member.labels_from is not None:
             found = _given_labels_are_worth_it(config, labels_in_column(member.labels_from, rows), rows)
             findings += [replace(f, level="warning" if f.level == "fault" else f.level) for f in found]
-        if member.training is None:
-            continue
-        limit, seed = member.training.max_length or config.training.max_length, config.seeds[0] + place
-        try:
-            model, _, encoded = load_member(member, lesson.rows, rows.labels, limit=limit, seed=seed)
-        except LimbeckError as error:
-            return [*findings, Finding("fault", "ensemble", f"{member_title(member)}: {error}")]
-        sample = np.random.default_rng(0).permutation(len(lesson.rows))[:_TIMED_ROWS]
-        seconds += _seconds_per_row(model, encoded, sample) * rows_read(lesson, ensemble, member)
+    try:
+        seconds = ensemble_seconds(config, rows)
+    except LimbeckError as error:
+        return [*findings, Finding("fault", "ensemble", str(error))]
     if seconds:
         words = f"about {_duration(seconds)} on this machine to train them and to answer all rows"
         findings.append(Finding("note", "ensemble time", words))
@@ -411,37 +408,27 @@ def _expected_time(
 
     A training step costs about three forward passes.
     """
-    sample = np.random.default_rng(0).permutation(len(rows.train))[:_TIMED_ROWS]
-    per_row = {name: _seconds_per_row(model, encoded, sample) for name, (model, encoded) in models.items()}
-    trained_rows = budget_steps(config, rows, taught) * config.training.batch_size
-    students = config.trainings * len(trained(config.recipes(), rows.labelled))
-    seconds = 3 * per_row["student"] * trained_rows * students + per_row.get("teacher", 0.0) * len(rows.train)
-    if config.teacher.fine_tune is not None:
-        fine_tune = config.teacher.fine_tune
-        seconds += 3 * per_row["teacher"] * fine_tune.total_steps(rows.labelled) * fine_tune.batch_size
-    return [Finding("note", "time", f"about {_duration(seconds)} on this machine, without evaluation")]
+    per_row = {name: seconds_per_row(model, encoded) for name, (model, encoded) in models.items()}
+    seconds = budget_steps(config, rows, taught) * step_seconds(config, rows, per_row["student"])
+    if "teacher" in per_row:
+        seconds += teacher_seconds(config, rows, per_row["teacher"])
+    found = [Finding("note", "time", f"about {_duration(seconds)} on this machine, without evaluation")]
+    if config.minutes is None:
+        return found
+    steps = budget_steps(config, rows, taught)
+    level: Literal["warning", "note"] = "warning" if steps <= LEAST_STEPS else "note"
+    words = f"each student is trained for {steps} steps" + (
+        ", the fewest, though they may take longer" if level == "warning" else ""
+    )
+    return [*found, Finding(level, "minutes", f"{config.minutes:g} minutes: {words}")]
 
 
 def _few_steps(config: RunConfig, rows: RunRows, taught: int) -> list[Finding]:
     steps = budget_steps(config, rows, taught)
-    if steps >= _FEW_STEPS or not any(stage.share for stage in config.recipe.build().stages):
+    if steps >= LEAST_STEPS or not any(stage.share for stage in config.recipe.build().stages):
         return []
     words = f"{steps} optimiser steps are few: a new head and rare classes need a few hundred"
     return [Finding("warning", "steps", f"{words}; {more_steps(config.training)}")]
-
-
-def _seconds_per_row(model: Any, encoded: Encoded, sample: NDArray[np.int64]) -> float:
-    import torch
-
-    from limbeck.models.taps import run_model
-
-    model.eval()
-    with torch.no_grad():
-        run_model(model, encoded.batch(sample[:8]))
-        started = time.perf_counter()
-        for part in np.array_split(sample, 3):
-            run_model(model, encoded.batch(part))
-    return (time.perf_counter() - started) / len(sample)
 
 
 def _duration(seconds: float) -> str:

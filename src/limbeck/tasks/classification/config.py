@@ -17,6 +17,7 @@ from limbeck.stages.early_stopping import EarlyStopping
 from limbeck.stages.stage import Stage, Training, require_rows_together
 from limbeck.students.adapters import Adapter
 from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
+from limbeck.tasks.classification.auto import filled
 from limbeck.tasks.run_config import (
     AboveZero,
     Data,
@@ -314,7 +315,7 @@ class RunConfig(RunSettings):
     """A whole run file of a classifier."""
 
     has_temperature = True
-    dependents = (*RunSettings.dependents, (r"simple_baselines$", ""))
+    dependents = (*RunSettings.dependents, (r"simple_baselines$|minutes$", ""))
 
     task: Classification = Classification()
     data: Data
@@ -326,6 +327,9 @@ class RunConfig(RunSettings):
     """Search for each system's learning rate, and loss temperature, first."""
     speed: bool = True
     """Measure speed and memory at the end of the run, in a few seconds; else only sizes are known."""
+    minutes: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """How long the trainings may take: sets ``training.max_steps``, if that is not given, by what this machine needs
+    for the teacher and for a step. Each student has at least 200 steps, and at most ten passes over the rows."""
     seeds: Seeds = [0]
     """One student is trained per seed; a test over seeds needs three or more."""
     baselines: list[Trained] = [ClassifierRecipe(name="fine_tune")]
@@ -336,6 +340,11 @@ class RunConfig(RunSettings):
     """The run folder."""
     provenance: dict[str, Any] = {}
     """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto(cls, values: Any) -> Any:
+        return filled(values)
 
     @model_validator(mode="after")
     def _student_of_a_teacher_without_weights(self) -> RunConfig:

@@ -16,6 +16,7 @@ from limbeck.tasks.classification.rows import RunRows, read_rows, require_labels
 from limbeck.tasks.classification.saved import SavedClassifier
 from limbeck.tasks.classification.signals import require_fitting
 from limbeck.tasks.classification.task_run import ClassifierRun
+from limbeck.tasks.classification.timing import with_steps_in_time
 from limbeck.tasks.finding import Finding, InFolder
 from limbeck.tasks.memory import MemoryPlan
 from limbeck.types import Progress
@@ -27,8 +28,8 @@ class ClassifierTask:
     """Label texts or pairs of texts."""
 
     def settle(self, config: RunConfig, folder: Path) -> RunConfig:
-        """Fill in the date of prompts."""
-        return with_label_dates(config, folder)
+        """Fill in the date of prompts, and the steps that fit in the run's time."""
+        return with_steps_in_time(with_label_dates(config, folder), folder)
 
     def read(self, config: RunConfig, folder: Path | None) -> RunRows:
         """Return checked rows, with the labels that a term or the teacher's fine-tuning reads."""

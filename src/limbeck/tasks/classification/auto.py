@@ -1,0 +1,75 @@
+"""``recipe: auto``: the run file that a short one stands for.
+
+Sections that are left out are filled in, and what is given stays, so the recorded ``run.yaml`` shows all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["filled"]
+
+_RECIPE = {"name": "kd", "loss_temperature": 1.0, "label_weight": 0.0}
+"""The teacher's probabilities alone: it has learned the labels, and the weights of its members are fitted to them."""
+_TRAINING = {
+    "max_steps": 600,
+    "batch_size": 32,
+    "learning_rate": 3e-4,
+    "dropout": 0.0,
+    "freeze_word_embeddings": True,
+}
+"""Of the student, which has to follow its teacher closely, on many rows."""
+_CONTRASTIVE = {"max_steps": 80, "batch_size": 32, "learning_rate": 5e-5, "freeze_word_embeddings": True}
+_FINE_TUNED = {"max_steps": 300, "batch_size": 32, "learning_rate": 5e-5, "freeze_word_embeddings": True}
+_FOLDS = 3
+_SHORT = {"model", "pooling", "trust_remote_code", "labels_from", "confidence"}
+"""A teacher with other keys is complete."""
+
+
+def filled(values: Any) -> Any:
+    """Return the sections of a run file with those that ``recipe: auto`` stands for.
+
+    Args:
+        values: as typed, not checked yet. Without ``recipe: auto`` they are returned as they are.
+
+    >>> run = filled({"teacher": {"model": "org/encoder"}, "recipe": "auto"})
+    >>> run["student"]
+    {'model': 'org/encoder', 'layers': 'uniform', 'keep': 'half'}
+    >>> run["recipe"]["name"], run["teacher"]["ensemble"]["members"][0], run["training"]["max_steps"]
+    ('kd', 'tfidf', 600)
+    """
+    if not isinstance(values, Mapping) or values.get("recipe") not in ("auto", {"name": "auto"}):
+        return values
+    found = {**values, "recipe": _RECIPE}
+    teacher, student, training = (values.get(name) for name in ("teacher", "student", "training"))
+    if isinstance(teacher, Mapping) and {name for name, value in teacher.items() if value is not None} <= _SHORT:
+        encoder = teacher.get("model") or (student.get("model") if isinstance(student, Mapping) else None)
+        if encoder is not None:
+            found["teacher"] = {"ensemble": {"members": _members(teacher, encoder), "folds": _FOLDS}}
+            if student is None:
+                found["student"] = _of_model(teacher, {"model": encoder, "layers": "uniform", "keep": "half"})
+    if training is None or isinstance(training, Mapping):
+        steps = {} if values.get("minutes") is None else {"max_steps": None}
+        found["training"] = {**_TRAINING, **steps, **(training or {})}
+    return found
+
+
+def _members(teacher: Mapping[str, Any], encoder: Any) -> list[Any]:
+    """Return the members: for few gold labels, or for many labels of another model and its own word on them."""
+    probe = _of_model(teacher, {"model": encoder, "recipe": {"name": "linear_probe", "spread_labels": True}})
+    if teacher.get("labels_from") is None:
+        contrastive = {"name": "setfit", "spread_labels": True}
+        return [
+            "tfidf",
+            probe,
+            _of_model(teacher, {"model": encoder, "recipe": contrastive, "training": _CONTRASTIVE}),
+        ]
+    column = {name: teacher[name] for name in ("labels_from", "confidence") if teacher.get(name) is not None}
+    probe = {**probe, "recipe": "linear_probe"}
+    return ["tfidf", probe, _of_model(teacher, {"model": encoder, "training": _FINE_TUNED}), column]
+
+
+def _of_model(teacher: Mapping[str, Any], section: dict[str, Any]) -> dict[str, Any]:
+    """Return a section of the encoder, with how the teacher says that it is read."""
+    return {**section, **{name: teacher[name] for name in ("pooling", "trust_remote_code") if name in teacher}}

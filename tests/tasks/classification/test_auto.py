@@ -1,0 +1,88 @@
+"""The run file that ``recipe: auto`` stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from limbeck.errors import ConfigError
+from limbeck.runs.config import load_run_file, run_config
+from limbeck.tasks.classification.auto import filled
+
+SHORT: dict[str, Any] = {
+    "data": {"train": ["labelled.jsonl", "texts.jsonl"]},
+    "teacher": {"model": "org/encoder"},
+    "recipe": "auto",
+    "output": "run",
+}
+
+
+def test_a_short_file_is_a_whole_run() -> None:
+    run = run_config(SHORT)
+    bag, probe, contrastive = run.teacher.ensemble.members
+    assert bag.tfidf
+    assert (probe.model, probe.recipe.name, probe.recipe.arguments) == (
+        "org/encoder",
+        "linear_probe",
+        {"spread_labels": True},
+    )
+    assert (contrastive.recipe.name, contrastive.training.max_steps) == ("setfit", 80)
+    assert (run.student.model, run.student.layers, run.student.keep) == ("org/encoder", "uniform", "half")
+    assert (run.recipe.name, run.recipe.arguments) == ("kd", {"loss_temperature": 1.0, "label_weight": 0.0})
+    assert (run.training.max_steps, run.training.learning_rate) == (600, 3e-4)
+
+
+def test_another_models_labels_are_a_member() -> None:
+    teacher = {"labels_from": "said", "confidence": "sure"}
+    run = run_config({**SHORT, "teacher": teacher, "student": {"model": "org/encoder", "layers": "first", "keep": 2}})
+    bag, probe, tuned, column = run.teacher.ensemble.members
+    assert bag.tfidf
+    assert [probe.recipe.arguments, tuned.recipe.name] == [{"spread_labels": False}, "fine_tune"]
+    assert (column.labels_from, column.confidence) == ("said", "sure")
+    assert run.student.keep == 2
+
+
+def test_what_is_given_stays() -> None:
+    teacher = {"model": "org/encoder", "recipe": "setfit"}
+    training = {"max_steps": 9, "max_length": 64}
+    run = run_config({**SHORT, "teacher": teacher, "student": {"model": "s"}, "training": training})
+    assert (run.teacher.ensemble, run.teacher.recipe.name, run.student.cut) == (None, "setfit", None)
+    assert (run.training.max_steps, run.training.max_length, run.training.dropout) == (9, 64, 0.0)
+
+
+def test_how_the_encoder_is_read_holds_for_all_that_read_it() -> None:
+    run = run_config({**SHORT, "teacher": {"model": "m", "pooling": "first", "trust_remote_code": True}})
+    _, *models = run.teacher.ensemble.members
+    for one in (*models, run.student):
+        assert (one.pooling, one.trust_remote_code) == ("first", True)
+
+
+def test_what_run_yaml_says_is_the_same_run(tmp_path: Path) -> None:
+    config = run_config(SHORT)
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
+    assert load_run_file(tmp_path / "run.yaml") == config
+
+
+def test_other_files_are_left_alone() -> None:
+    values = {**SHORT, "recipe": "kd"}
+    assert filled(values) is values
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"recipe": {"name": "auto", "minutes": 3}}, "recipe 'auto' stands for a whole run file"),
+        ({"baselines": ["auto"]}, "recipe 'auto' stands for a whole run file"),
+        ({"task": {"kind": "regression"}}, "recipe 'auto' stands for a whole run file of classification"),
+        ({"teacher": {"labels_from": "said"}}, "student"),
+        ({"teacher": {"modle": "m"}}, "teacher.modle"),
+        ({"teacher": "org/encoder"}, "teacher"),
+        ({"minutes": 0}, "minutes"),
+    ],
+)
+def test_bad_files(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run_config({**SHORT, **change})
