@@ -65,12 +65,18 @@ class Setting:
         return {"train": train, "test": str(self.folder / "test.jsonl")}
 
     def distill(self, name: str, sections: dict[str, Any]) -> tuple[Results, float]:
-        """Run a run file in a process of its own; return the results, and the CPU seconds of this start."""
+        """Run a run file in a process of its own, unless it is done; return its results and its CPU seconds."""
         path, output = self.folder / f"{name}.yaml", self.folder / name
+        spent = self.folder / f"{name}-cpu-seconds.json"
+        seconds = json.loads(spent.read_text(encoding="utf-8")) if spent.exists() else 0.0
         path.write_text(yaml.safe_dump({**sections, "speed": False, "output": str(output)}), encoding="utf-8")
-        before = _cpu_seconds()
-        subprocess.run([sys.executable, "-m", "limbeck", "distill", str(path)], check=True)
-        return read_results(output), _cpu_seconds() - before
+        done = (output / "results.json").exists() and read_results(output).run.seeds == sections.get("seeds", [0])
+        if not done:
+            before = _cpu_seconds()
+            subprocess.run([sys.executable, "-m", "limbeck", "distill", str(path)], check=True)
+            seconds += _cpu_seconds() - before
+            write_text(spent, json.dumps(seconds))
+        return read_results(output), seconds
 
 
 def _cpu_seconds() -> float:
@@ -184,23 +190,23 @@ def figures(setting: Setting, name: str, run: dict[str, Any], names: dict[str, s
                     "system": called,
                     "accuracy": value,
                     "cpu_seconds": round(spent.get(system, seconds * trained / whole), 1),
-                    "right": _right(setting, name, system, int(seed)),
+                    **_right(setting, name, system, int(seed)),
                 }
             )
     return found
 
 
-def _right(setting: Setting, name: str, system: str, seed: int) -> str | None:
-    """Return which held-out rows a system gets right, packed."""
+def _right(setting: Setting, name: str, system: str, seed: int) -> dict[str, Any]:
+    """Return the number of held-out rows, and which of them a system gets right, packed."""
     output = setting.folder / name
+    gold = [json.loads(line)["label"] for line in (setting.folder / "test.jsonl").read_text("utf-8").splitlines()]
     path = output / "simple_baselines" / f"{system}.npy"
     path = path if path.exists() else output / "predictions" / f"{system}-seed{seed}.npy"
     if not path.exists():
-        return None
-    gold = [json.loads(line)["label"] for line in (setting.folder / "test.jsonl").read_text("utf-8").splitlines()]
+        return {"rows": len(gold), "right": None}
     labels = sorted(set(gold))
     right_N = np.load(path, allow_pickle=False).argmax(axis=-1) == [labels.index(label) for label in gold]
-    return base64.b64encode(np.packbits(right_N).tobytes()).decode("ascii")
+    return {"rows": len(gold), "right": base64.b64encode(np.packbits(right_N).tobytes()).decode("ascii")}
 
 
 def add(found: list[dict[str, Any]]) -> None:
