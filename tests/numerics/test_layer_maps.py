@@ -127,3 +127,9 @@ def test_hint_pairs(strategy: str, teacher_layers: int, student_layers: int, tar
 def test_hint_pairs_refusals(strategy: str, student_layers: int, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         hint_pairs(strategy, teacher_layers=6, student_layers=student_layers)
+
+
+def test_half_of_the_layers() -> None:
+    assert choose_layers("uniform", teacher_layers=6, keep="half") == (2, 4, 6)
+    assert choose_layers("first", teacher_layers=7, keep="half") == (1, 2, 3)
+    assert choose_layers("last", teacher_layers=1, keep="half") == (1,)

@@ -174,7 +174,15 @@ class Data(_Section):
 
 
 LayerNames = Literal["first", "last", "uniform", "spread"] | list[int]
-LayerCount = Annotated[int, Field(gt=0, le=10**6)] | Literal["half"]
+
+
+def _layer_count(value: Any) -> Any:
+    if value == "half" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10**6):
+        return value
+    raise ValueError("expected a number of layers, at least 1, or half")
+
+
+LayerCount = Annotated[int | Literal["half"], BeforeValidator(_layer_count)]
 PoolingName = Literal["auto", "mean", "first", "last", "pooler"]
 """How a new head reads the states of a text's tokens (`limbeck.models.pooling.Pooling`). ``auto``: as the model was
 trained."""

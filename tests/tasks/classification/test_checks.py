@@ -155,8 +155,13 @@ def test_few_steps_are_warned_of(sections: dict[str, Any]) -> None:
     found = findings(sections)["steps"].message
     assert found.startswith("12 optimiser steps are few")
     assert found.endswith("raise training.max_steps"), "which decides on their number"
+    assert "the teacher's" in findings(sections)["teacher's steps"].message
     sections["training"]["max_steps"] = 200
-    assert "steps" not in findings(sections)
+    sections["teacher"]["fine_tune"]["max_steps"] = 50
+    assert not {"steps", "teacher's steps"} & set(findings(sections))
+    del sections["teacher"]["fine_tune"]["max_steps"]
+    sections["teacher"]["recipe"] = "linear_probe"
+    assert "teacher's steps" not in findings(sections), "it has none to be few"
 
 
 def test_a_student_is_timed_on_tokens_of_its_own(

@@ -75,6 +75,7 @@ __all__ = ["examine"]
 _SAMPLE_ROWS = 256
 _IMBALANCE = 20
 _LONG_SHARE = 0.05
+_FEW_OF_TEACHER = 50
 
 
 def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[Finding]:
@@ -424,11 +425,17 @@ def _expected_time(
 
 
 def _few_steps(config: RunConfig, rows: RunRows, taught: int) -> list[Finding]:
+    findings, fine_tune = [], config.teacher.fine_tune
+    if fine_tune is not None and any(stage.share for stage in config.teacher.recipe.build().stages):
+        steps = fine_tune.total_steps(rows.labelled)
+        if steps < _FEW_OF_TEACHER:
+            words = f"the teacher's {steps} optimiser steps are few for {rows.labelled} labelled rows"
+            findings.append(Finding("warning", "teacher's steps", f"{words}; raise teacher.fine_tune.max_steps"))
     steps = budget_steps(config, rows, taught)
-    if steps >= LEAST_STEPS or not any(stage.share for stage in config.recipe.build().stages):
-        return []
-    words = f"{steps} optimiser steps are few: a new head and rare classes need a few hundred"
-    return [Finding("warning", "steps", f"{words}; {more_steps(config.training)}")]
+    if steps < LEAST_STEPS and any(stage.share for stage in config.recipe.build().stages):
+        words = f"{steps} optimiser steps are few: a new head and rare classes need a few hundred"
+        findings.append(Finding("warning", "steps", f"{words}; {more_steps(config.training)}"))
+    return findings
 
 
 def _duration(seconds: float) -> str:
