@@ -11,9 +11,18 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["answered_rows", "cross_fitted", "learned_rows", "smallest_class", "stratified_folds", "taking_part"]
+__all__ = [
+    "NO_FOLD",
+    "answered_rows",
+    "cross_fitted",
+    "learned_rows",
+    "smallest_class",
+    "stratified_folds",
+    "taking_part",
+]
 
 NO_FOLD = -1
+"""The fold of a row that no model learns."""
 
 
 def stratified_folds(

@@ -314,6 +314,8 @@ class Ensemble(Record):
     """Of the weighted mean; None: not fitted."""
     confidence: float | None = None
     """Of the field's labels that came without one; None: there are none."""
+    refit: bool = False
+    """Whether rows that are not learned were answered by models that learned all others."""
     rounds: int = 1
     relabelled_rows: int = 0
     """Learned rows that had another label in the last round than in the first."""

@@ -10,6 +10,9 @@ from limbeck.results.sections import Ensemble, EnsembleMember
 __all__ = ["render"]
 
 
+_REFIT = " Other rows were answered by models that were trained on all of them."
+
+
 def render(section: Ensemble, results: Results) -> Block:
     """Show each member with its weight, its accuracy and what it took."""
     gold = section.labels == "gold"
@@ -38,7 +41,7 @@ def _lead(section: Ensemble) -> str:
         f"The members learned {count_text(section.learned_rows)} training rows in {section.folds} folds: each was "
         "trained on all folds but one and answered the fold left out, so that none answers a row that it learned. "
         f"The weights of their mean were fitted on these answers to {count_text(section.fitted_rows)} rows with "
-        f"{labels}{mean}." + _of_field(section)
+        f"{labels}{mean}." + (_REFIT if section.refit else "") + _of_field(section)
     )
 
 

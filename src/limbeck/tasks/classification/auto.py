@@ -46,7 +46,8 @@ def filled(values: Any) -> Any:
     if isinstance(teacher, Mapping) and {name for name, value in teacher.items() if value is not None} <= _SHORT:
         encoder = teacher.get("model") or (student.get("model") if isinstance(student, Mapping) else None)
         if encoder is not None:
-            found["teacher"] = {"ensemble": {"members": _members(teacher, encoder), "folds": _FOLDS}}
+            refit = teacher.get("labels_from") is None  # gold labels are few, and no noise has to be averaged out
+            found["teacher"] = {"ensemble": {"members": _members(teacher, encoder), "folds": _FOLDS, "refit": refit}}
             if student is None:
                 found["student"] = _of_model(teacher, {"model": encoder, "layers": "uniform", "keep": "half"})
     if training is None or isinstance(training, Mapping):
@@ -59,12 +60,8 @@ def _members(teacher: Mapping[str, Any], encoder: Any) -> list[Any]:
     """Return the members: for few gold labels, or for many labels of another model and its own word on them."""
     probe = _of_model(teacher, {"model": encoder, "recipe": {"name": "linear_probe", "spread_labels": True}})
     if teacher.get("labels_from") is None:
-        contrastive = {"name": "setfit", "spread_labels": True}
-        return [
-            "tfidf",
-            probe,
-            _of_model(teacher, {"model": encoder, "recipe": contrastive, "training": _CONTRASTIVE}),
-        ]
+        contrastive = {"model": encoder, "recipe": "setfit", "training": _CONTRASTIVE}
+        return ["tfidf", probe, _of_model(teacher, contrastive)]
     column = {name: teacher[name] for name in ("labels_from", "confidence") if teacher.get(name) is not None}
     probe = {**probe, "recipe": "linear_probe"}
     return ["tfidf", probe, _of_model(teacher, {"model": encoder, "training": _FINE_TUNED}), column]

@@ -125,6 +125,9 @@ class Ensemble(_Section):
     members: Annotated[list[Annotated[Member, BeforeValidator(_member)]], Field(min_length=1, max_length=20)]
     folds: Annotated[int, Field(ge=2, le=20)] = 3
     """Parts of the rows that are learned. Each member is trained once for each part, on all the others."""
+    refit: bool = False
+    """Train each member once more, on all rows that are learned, for the rows that are not: unlabelled and held-out
+    ones. Otherwise these get the mean of its models of all folds."""
     rounds: Annotated[int, Field(ge=1, le=10)] = 1
     """How often all members are trained: in each further round, rows with a label of `labels_from` alone have that of
     the previous round's ensemble in its place."""

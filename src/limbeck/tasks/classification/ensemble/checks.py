@@ -35,7 +35,7 @@ def rows_read(lesson: Lesson, ensemble: Ensemble, member: Member) -> int:
     if only_probes(member):
         return len(lesson.rows)
     fits_head = training.fit_head or any(stage.fit_head for stage in stages)
-    for fold in range(ensemble.folds):
+    for fold in range(lesson.models):
         learned = len(learned_rows(lesson.class_N, lesson.fold_N, fold))
         steps = sum(split_budget(stages, training.total_steps(learned)))
         read += 3 * steps * training.batch_size + fits_head * learned + len(answered_rows(lesson.fold_N, fold))

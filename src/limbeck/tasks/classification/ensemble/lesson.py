@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.errors import ConfigError
-from limbeck.numerics.cross_fitting import stratified_folds
+from limbeck.numerics.cross_fitting import NO_FOLD, stratified_folds
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.rows import RunRows
 from limbeck.types import UNLABELLED, Rows
@@ -29,7 +29,8 @@ class Lesson:
     gold_N: NDArray[np.bool_]
     """Whether that is a gold label."""
     fold_N: NDArray[np.int64]
-    """Fold of each row; -1: all models of a member answer it."""
+    """Fold of each row; -1: all models of a member answer it. With `refit` the rows that are not learned are one more
+    fold: the model that answers it has learned all others."""
     classes: int
     agreement_N: NDArray[np.float64]
     """How much the ensemble agrees on each row's label, from 0 to 1; 1 in the first round."""
@@ -47,6 +48,11 @@ class Lesson:
             class_N=np.where(changed_N, label_N, self.class_N),
             agreement_N=np.where(changed_N, agreement_N, 1.0),
         )
+
+    @property
+    def models(self) -> int:
+        """How many models each member has: one for each fold."""
+        return int(self.fold_N.max()) + 1
 
     @property
     def judged_by(self) -> Literal["gold", "teacher"]:
@@ -85,6 +91,8 @@ def lesson_of(config: RunConfig, rows: RunRows) -> Lesson:
             + ("" if column else ", or add a member with labels_from")
         )
     fold_N = stratified_folds(class_N, keys, ensemble.folds, seed=config.seeds[0])
+    if ensemble.refit:
+        fold_N[fold_N == NO_FOLD] = ensemble.folds
     return Lesson(joined, len(rows.train), class_N, gold_N, fold_N, len(rows.labels), np.ones(len(joined)))
 
 

@@ -198,11 +198,13 @@ def _model(work: Work, place: int, fold: int) -> _Model:
     again = f"-round{work.round}" if work.round > 1 else ""
     told = f"round {work.round}, " if ensemble.rounds > 1 else ""
     learned = learned_rows(lesson.class_N, lesson.fold_N, fold)
+    whole = fold == ensemble.folds
+    part = "all folds" if whole else f"fold {fold + 1} of {ensemble.folds}"
     return _Model(
         member=member,
         member_name=name,
-        name=f"{name}{again}-fold{fold + 1}",
-        title=f"teacher: {member_title(member)}, {told}fold {fold + 1} of {ensemble.folds}",
+        name=f"{name}{again}-{'all' if whole else f'fold{fold + 1}'}",
+        title=f"teacher: {member_title(member)}, {told}{part}",
         fold=fold,
         seed=own_seed,
         learned=taking_part(learned, lesson.agreement_N, seed=[own_seed, work.round, fold]),

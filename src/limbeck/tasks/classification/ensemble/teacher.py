@@ -69,7 +69,7 @@ def _ask(work: Work, rows: RunRows) -> tuple[Answers, dict[str, StageCost]]:
             probs.append(of_column.probs_NC)
             answered.append(of_column.kept_N)
             continue
-        found = [answers_of(work, place, fold) for fold in range(ensemble.folds)]
+        found = [answers_of(work, place, fold) for fold in range(lesson.models)]
         costs |= {f"{FOLDER}/{cost.stage}": cost for one in found for cost in one.costs}
         probs.append(cross_fitted([one.probs for one in found], lesson.fold_N))
         answered.append(np.ones(len(lesson.rows), dtype=np.bool_))
@@ -116,6 +116,7 @@ def _told(
     return Ensemble(
         members=members,
         folds=ensemble.folds,
+        refit=ensemble.refit,
         learned_rows=int((lesson.class_N >= 0).sum()),
         labels=lesson.judged_by,
         fitted_rows=pool.rows,
