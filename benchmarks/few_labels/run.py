@@ -1,15 +1,16 @@
 """Few labels, many texts: ``recipe: auto`` against what a sensible person tries first.
 
+    python benchmarks/data.py DATA --for few_labels                             # the four sets
     python benchmarks/few_labels/run.py DATA                                    # four sets, three draws, MiniLM
     python benchmarks/few_labels/run.py DATA --sets trec --draws 0 --seeds 3
     python benchmarks/few_labels/run.py DATA --teacher mpnet=path/to/mpnet --labels 50
     python benchmarks/few_labels/tables.py runs/few_labels/figures.jsonl
 
-`DATA` has a folder for each of Banking77, TREC, AG News and SST-2, as in split.py. For every draw of the labelled rows
-there are two runs. In one, ``recipe: auto`` with nothing else, and the simple baselines. In the other, SetFit of the
-whole encoder as the teacher, and the student's layers fine-tuned on the labelled rows alone. Its settings are the best
-of four by cross-validation on the labelled rows of draw 0. Nothing is chosen for the others. The figures of a run that
-is done are added to ``runs/few_labels/figures.jsonl``; a run that was cut off goes on.
+There are two runs for every draw of the labelled rows. In one, ``recipe: auto`` with nothing else, and the simple
+baselines. In the other, SetFit of the whole encoder as the teacher, and the student's layers fine-tuned on labelled
+rows alone. Its settings are the best of four by cross-validation on the labelled rows of draw 0. Nothing is chosen for
+the others. The figures of a run that is done are added to ``runs/few_labels/figures.jsonl``; a run that was cut off
+goes on.
 """
 
 from __future__ import annotations

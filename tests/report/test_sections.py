@@ -125,6 +125,12 @@ def test_members_of_an_ensemble(records: dict[str, Results]) -> None:
     assert "to 60 rows with gold labels, and the mean a temperature of 0.90." in found.lead
     assert found.lead.endswith("without a confidence count as 80.0 % sure.")
 
+    assert "were trained on all of them" not in found.lead
+    again = changed(results, sections=[*results.sections, told.model_copy(update={"refit": True})])
+    assert "Other rows were answered by models that were trained on all of them." in (
+        block(again, "The teacher's members").lead
+    )
+
     by_field = told.model_copy(
         update={"labels": "teacher", "temperature": None, "confidence": None, "rounds": 2, "relabelled_rows": 44}
     )

@@ -11,12 +11,13 @@ import numpy as np
 
 from limbeck.data.encode import Encoded, token_limit
 from limbeck.data.prompts.scored import encode_for
+from limbeck.errors import LimbeckError, ModelError
 from limbeck.ranks import from_main, is_main
 from limbeck.tasks.baselines import trained
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.ensemble.checks import rows_read
 from limbeck.tasks.classification.ensemble.lesson import lesson_of
-from limbeck.tasks.classification.ensemble.members import load_member
+from limbeck.tasks.classification.ensemble.members import load_member, member_title
 from limbeck.tasks.classification.rows import RunRows, read_rows, require_labels, start_teacher
 from limbeck.tasks.classification.student import make_student
 from limbeck.tasks.new_student import student_tokenizer
@@ -80,7 +81,8 @@ def ensemble_seconds(config: RunConfig, rows: RunRows) -> float:
     """Return the time to train the members that are models, and for them to answer all rows.
 
     Raises:
-        LimbeckError: too few labels, or a member cannot be loaded.
+        ConfigError: too few rows are labelled.
+        ModelError: a member cannot be loaded.
     """
     ensemble, lesson, seconds = config.teacher.ensemble, lesson_of(config, rows), 0.0
     assert ensemble is not None
@@ -88,7 +90,10 @@ def ensemble_seconds(config: RunConfig, rows: RunRows) -> float:
         if member.training is None:
             continue
         limit, seed = member.training.max_length or config.training.max_length, config.seeds[0] + place
-        model, _, encoded = load_member(member, lesson.rows, rows.labels, limit=limit, seed=seed)
+        try:
+            model, _, encoded = load_member(member, lesson.rows, rows.labels, limit=limit, seed=seed)
+        except LimbeckError as error:
+            raise ModelError(f"{member_title(member)}: {error}") from error
         seconds += seconds_per_row(model, encoded) * rows_read(lesson, ensemble, member)
     return seconds
 

@@ -48,6 +48,20 @@ def test_a_whole_run(few: dict[str, Any], light: None) -> None:
 
 
 @pytest.mark.slow
+def test_with_refit_held_out_rows_are_answered_by_models_that_learned_all_labels(
+    few: dict[str, Any], light: None
+) -> None:
+    few["teacher"]["ensemble"]["refit"] = True
+    results = limbeck.distill(**few)
+    assert section(results, Ensemble).refit
+    kept = {path.name for path in (Path(few["output"]) / "teacher_ensemble").iterdir()}
+    of_bag = [f"01-tfidf-{part}.npz" for part in ("all", *(f"fold{fold + 1}" for fold in range(FOLDS)))]
+    assert set(of_bag) <= kept
+    whole, *folds = (np.load(Path(few["output"]) / "teacher_ensemble" / name)["probs"] for name in of_bag)
+    assert sum(map(len, folds)) + len(whole) == results.run.rows["train"] + results.run.rows["test"]
+
+
+@pytest.mark.slow
 def test_a_run_that_is_cut_off_anywhere_ends_with_the_same_student(few: dict[str, Any], light: None) -> None:
     few["teacher"]["ensemble"]["rounds"] = 2
     limbeck.distill(**few)

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.tasks.classification.ensemble.conftest import read, write
+from tests.tasks.classification.ensemble.conftest import FOLDS, read, write
 
 from limbeck.errors import ConfigError
+from limbeck.numerics.cross_fitting import answered_rows, learned_rows
 from limbeck.runs.config import run_config
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.ensemble.lesson import Lesson, lesson_of
@@ -43,6 +44,25 @@ def test_without_the_field_only_rows_with_a_gold_label_are_learned(few: dict[str
     lesson, rows = learned(few)
     assert (lesson.class_N >= 0).sum() == rows.labelled
     assert (lesson.fold_N[(lesson.class_N < 0)] >= 0).sum() <= 2, "copies of learned rows at most"
+
+
+def test_with_refit_one_more_model_answers_what_is_not_learned(few: dict[str, Any]) -> None:
+    ensemble = few["teacher"]["ensemble"]
+    ensemble["members"] = ["tfidf"]
+    plain, _ = learned(few)
+    few["teacher"]["ensemble"] = ensemble | {"refit": True}
+    lesson, rows = learned(few)
+    assert (plain.models, lesson.models) == (FOLDS, FOLDS + 1)
+    whole = learned_rows(lesson.class_N, lesson.fold_N, FOLDS)
+    assert len(whole) == rows.labelled
+    answered = answered_rows(lesson.fold_N, FOLDS)
+    assert answered.tolist() == np.flatnonzero(plain.fold_N < 0).tolist()
+    assert not set(answered) & set(whole)
+    for fold in range(FOLDS):
+        assert answered_rows(lesson.fold_N, fold).tolist() == np.flatnonzero(plain.fold_N == fold).tolist()
+        assert learned_rows(lesson.class_N, lesson.fold_N, fold).tolist() == (
+            learned_rows(plain.class_N, plain.fold_N, fold).tolist()
+        )
 
 
 def test_a_held_out_copy_of_a_training_row_is_in_its_fold(few: dict[str, Any], tmp_path: Path) -> None:
