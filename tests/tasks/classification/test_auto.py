@@ -53,6 +53,12 @@ def test_what_is_given_stays() -> None:
     assert (run.training.max_steps, run.training.max_length, run.training.dropout) == (9, 64, 0.0)
 
 
+def test_layers_of_the_teacher_are_those_of_its_encoder() -> None:
+    student = run_config({**SHORT, "student": {"from_teacher": {"keep": 2}, "adapter": {"kind": "lora"}}}).student
+    assert (student.model, student.layers, student.keep) == ("org/encoder", "spread", 2)
+    assert student.adapter.kind == "lora"
+
+
 def test_how_the_encoder_is_read_holds_for_all_that_read_it() -> None:
     run = run_config({**SHORT, "teacher": {"model": "m", "pooling": "first", "trust_remote_code": True}})
     _, *models = run.teacher.ensemble.members
@@ -80,6 +86,8 @@ def test_other_files_are_left_alone() -> None:
         ({"teacher": {"labels_from": "said"}}, "student"),
         ({"teacher": {"modle": "m"}}, "teacher.modle"),
         ({"teacher": "org/encoder"}, "teacher"),
+        ({"student": {"from_teacher": {"keep": 2}, "model": "s"}}, "exactly one of from_teacher"),
+        ({"student": {"from_teacher": 3}}, "student"),
         ({"minutes": 0}, "minutes"),
     ],
 )

@@ -48,12 +48,22 @@ def filled(values: Any) -> Any:
         if encoder is not None:
             refit = teacher.get("labels_from") is None  # gold labels are few, and no noise has to be averaged out
             found["teacher"] = {"ensemble": {"members": _members(teacher, encoder), "folds": _FOLDS, "refit": refit}}
-            if student is None:
-                found["student"] = _of_model(teacher, {"model": encoder, "layers": "uniform", "keep": "half"})
+            found["student"] = _student(teacher, student, encoder)
     if training is None or isinstance(training, Mapping):
         steps = {} if values.get("minutes") is None else {"max_steps": None}
         found["training"] = {**_TRAINING, **steps, **(training or {})}
     return found
+
+
+def _student(teacher: Mapping[str, Any], student: Any, encoder: Any) -> Any:
+    """Return the student: layers of the encoder, as an ensemble has none of its own, or what is given."""
+    if student is None:
+        return _of_model(teacher, {"model": encoder, "layers": "uniform", "keep": "half"})
+    copied = student.get("from_teacher") if isinstance(student, Mapping) else None
+    if not isinstance(copied, Mapping) or student.get("model") is not None:
+        return student
+    others = {name: value for name, value in student.items() if name != "from_teacher"}
+    return _of_model(teacher, {"model": encoder, "layers": "spread", **copied}) | others
 
 
 def _members(teacher: Mapping[str, Any], encoder: Any) -> list[Any]:
