@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.runs.interruption import InterruptAfter
 from tests.tasks.conftest import write_rows
 
 import limbeck
-from limbeck.errors import DataError
+from limbeck.errors import ConfigError, DataError
 from limbeck.results.sections import Search
 from limbeck.runs.config import run_config
 from limbeck.tasks.table import task_of
@@ -67,6 +68,45 @@ def test_each_system_has_the_best_of_two_rates(sections: dict[str, Any]) -> None
     assert ours is not None
     assert before is not None
     assert ours.value > before.value
+
+
+@pytest.mark.slow
+def test_stages_end_with_their_best_weights(sections: dict[str, Any], tmp_path: Path) -> None:
+    """At a rate that changes nothing the start is best, as the first of equals."""
+    metric = HEADLINES[sections["task"]["kind"]]
+    del sections["search"]
+    sections["teacher"]["fine_tune"] |= {"early_stopping": {"eval_steps": 8, "early_stopping_patience": None}}
+    stopping = {"eval_steps": 2, "early_stopping_patience": 2}
+    sections["training"] = {**TRAINING, "learning_rate": NOTHING, "early_stopping": stopping}
+    results = limbeck.distill(**sections)
+    assert {cost.stage: cost.steps for cost in results.costs if cost.system != "teacher"} == {"kd": 4, "fine_tune": 4}
+    assert results.run.rows["dev"] == 20
+    judged = {curve.system: curve for curve in results.curves if curve.series == f"dev/{metric}"}
+    assert set(judged) == {"teacher", "distilled", "fine_tune"}
+    assert judged["distilled"].steps == [0, 2, 4]
+    start, after, teacher = (results.figure(name, metric) for name in ("student_init", "distilled", "teacher"))
+    assert start is not None
+    assert after is not None
+    assert teacher is not None
+    assert after.value == start.value < teacher.value
+    again = {**sections, "output": str(tmp_path / "again")}
+    for advances in (3, 6, 4):
+        with pytest.raises(KeyboardInterrupt):
+            limbeck.distill(**again, progress=InterruptAfter(advances))
+    assert limbeck.distill(**again).figures == results.figures
+
+
+def test_development_rows_need_a_reader(sections: dict[str, Any]) -> None:
+    del sections["search"]
+    sections["data"]["dev"] = sections["data"]["test"]
+    with pytest.raises(ConfigError, match=r"data\.dev: development rows are for search and training\.early_stopping"):
+        run_config(sections)
+    sections["training"] = {**TRAINING, "early_stopping": {}}
+    config = run_config(sections)
+    found: Any = task_of(config).read(config, None)
+    assert len(found.dev.texts) == 40
+    with pytest.raises(ConfigError, match="metric_for_best_model"):
+        run_config({**sections, "training": {"early_stopping": {"metric_for_best_model": "loss"}}})
 
 
 def test_development_rows_are_taken_out_of_the_training_rows(sections: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from limbeck.results.figures import Comparison, Figure, Metric, Slice
 from limbeck.results.record import System
 from limbeck.results.sections import Kept, Retention, Section
 
-__all__ = ["Found", "Measured", "compared_pairs", "comparisons", "figures", "figures_of_slices", "retention"]
+__all__ = ["Found", "Measured", "Score", "compared_pairs", "comparisons", "figures", "figures_of_slices", "retention"]
 
 Outputs = TypeVar("Outputs")
 Found = Mapping[tuple[str, str], Sampled]
@@ -33,6 +33,24 @@ class Measured:
     sections: list[Section]
     warnings: list[str] = field(default_factory=list)
     """What could not be measured, and why."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one system is worth by the metric of the verdict."""
+
+    metric: Metric
+    value: float | None
+    """``None``: it could not be measured."""
+    rows: int
+
+    @classmethod
+    def of(cls, measured: Measured, system: str) -> Score:
+        """Return the score of a system on all rows."""
+        metric = next(one for one in measured.metrics if one.key == measured.headline)
+        of_system = [one for one in measured.figures if one.system == system and not one.slice]
+        figure = next((one for one in of_system if one.metric == metric.key), None)
+        return cls(metric, None, 0) if figure is None else cls(metric, figure.value, figure.rows or 0)
 
 
 def compared_pairs(systems: Sequence[System]) -> list[tuple[System, System]]:

@@ -45,7 +45,7 @@ class Curve(Record):
     seed: int
     series: str
     """`loss`, `term/NAME`, `learning_rate`, on the training batches `train/accuracy`, `train/agreement`, and on
-    development rows `dev/loss`, `dev/accuracy`."""
+    development rows `dev/METRIC`."""
     steps: list[int]
     values: list[float]
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from limbeck.atomic import as_json
 from limbeck.errors import NonFiniteLoss
+from limbeck.evaluation.measured import Score
 from limbeck.evaluation.verdicts.verdict import verdict
 from limbeck.report.lookup import budget_text
 from limbeck.results.record import Results, StageCost
@@ -124,12 +125,9 @@ class Tuning:
         )
 
     def _scored(self, system: System, model: Any) -> _Score:
-        measured = self._run.score(system, self._seed, model)
-        metric = next(one for one in measured.metrics if one.key == measured.headline)
-        of_system = [one for one in measured.figures if one.system == system.name and not one.slice]
-        figure = next((one for one in of_system if one.metric == metric.key), None)
-        value, rows = (figure.value, figure.rows or 0) if figure is not None else (None, 0)
-        return _Score(metric=metric.key, higher_is_better=bool(metric.higher_is_better), value=value, rows=rows)
+        found = Score.of(self._run.score(system, self._seed, model), system.name)
+        better = bool(found.metric.higher_is_better)
+        return _Score(metric=found.metric.key, higher_is_better=better, value=found.value, rows=found.rows)
 
     def _chosen(self, system: System, trials: list[Trial]) -> list[Trial]:
         """Mark the best trial; of equal ones that of the smaller rate, then of the smaller temperature."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,8 +17,9 @@ from limbeck.intact import Damage, open_seal, seal
 from limbeck.models.load import load_weights, save_model
 from limbeck.ranks import from_main, is_main, wait_for_all
 
-__all__ = ["BestWeights", "EarlyStopping", "Judge"]
+__all__ = ["BestWeights", "EarlyStopping", "Judge", "Judgement"]
 
+_WORST = -sys.float_info.max  # JSON, in which the state is kept, has no infinity
 _BEST, _WHOLE = "best", "limbeck.json"
 
 
@@ -30,8 +33,15 @@ class EarlyStopping(BaseModel):
     early_stopping_patience: Annotated[int, Field(gt=0, le=10**9)] | None = 3
     """Judgements in a row that may be no better than the best one before the stage ends; ``null``: it never ends
     early."""
-    metric_for_best_model: Literal["loss", "accuracy"] = "loss"
-    """Cross-entropy with the gold labels, or the share of rows that are right; of equal values the first counts."""
+
+
+class Judgement(NamedTuple):
+    """What development rows say of a model."""
+
+    worth: float
+    """Higher is better; nan is worse than any number."""
+    values: dict[str, float]
+    """By the names of metrics, for the log."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +49,8 @@ class Judge:
     """How a model in training is measured on development rows."""
 
     settings: EarlyStopping
-    measure: Callable[[Any], Mapping[str, float]]
-    """Returns the values of a model by the names of metrics; leaves it in evaluation mode."""
+    measure: Callable[[Any], Judgement]
+    """Leaves the model in evaluation mode."""
 
     def is_judged(self, step: int, steps: int) -> bool:
         """Whether weights are judged after `step` of `steps` steps."""
@@ -61,17 +71,17 @@ class BestWeights:
     def __init__(self, judge: Judge, checkpoints: Path) -> None:
         self._judge = judge
         self._folder = checkpoints
-        self._value: float | None = None
+        self._worth: float | None = None
         self._step = 0
         self._worse = 0
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed stage needs to know."""
-        return {"step": self._step, "value": self._value, "worse": self._worse}
+        return {"step": self._step, "worth": self._worth, "worse": self._worse}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a state."""
-        self._step, self._value, self._worse = int(state["step"]), state["value"], int(state["worse"])
+        self._step, self._worth, self._worse = int(state["step"]), state["worth"], int(state["worse"])
 
     def is_there(self, state: Mapping[str, Any]) -> bool:
         """Whether the weights that a state names are whole."""
@@ -85,13 +95,13 @@ class BestWeights:
         """Measure a model, unless it is not its turn, and keep it if it is the best so far; return the values."""
         if not self._judge.is_judged(step, steps):
             return {}
-        metric = self._judge.settings.metric_for_best_model
-        values = {name: from_main(value) for name, value in self._judge.measure(model).items()}
-        value = values[metric] if metric == "loss" else -values[metric]
-        if self._value is not None and not value < self._value:
+        found = self._judge.measure(model)
+        worth, values = from_main(found.worth), {name: from_main(value) for name, value in found.values.items()}
+        worth = _WORST if math.isnan(worth) else worth
+        if self._worth is not None and not worth > self._worth:
             self._worse += 1
             return values
-        self._value, self._step, self._worse = value, step, 0
+        self._worth, self._step, self._worse = worth, step, 0
         if is_main():
             with replace_folder(self._of(step)) as part:
                 save_model(model, None, part)

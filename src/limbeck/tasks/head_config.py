@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from limbeck.recipes.capabilities import Capability, Idle, Lack
+from limbeck.stages.early_stopping import EarlyStopping
 from limbeck.stages.stage import Training
 from limbeck.students.adapters import Adapter
 from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
@@ -23,7 +24,15 @@ from limbeck.tasks.run_config import (
     Student,
 )
 
-__all__ = ["HeadRunConfig", "HeadStudent", "HeadTeacher"]
+__all__ = ["HeadRunConfig", "HeadStudent", "HeadTeacher", "HeadTraining"]
+
+
+class HeadTraining(Training):
+    """How a model with a head is trained."""
+
+    early_stopping: EarlyStopping | None = None
+    """Judge the model on development rows (``data.dev``, or a tenth of the labelled rows, at least 20, which are then
+    not trained on) by the verdict's metric, and end with its best weights; default: the last ones."""
 
 
 class HeadTeacher(BaseModel):
@@ -33,7 +42,7 @@ class HeadTeacher(BaseModel):
 
     model: str | None = None
     """A folder in Hugging Face format or a hub name: a model fine-tuned for this kind of task, or an encoder."""
-    fine_tune: Training | None = None
+    fine_tune: HeadTraining | None = None
     """Fine-tune it on the labelled rows first."""
     pooling: PoolingName = "auto"
     """How the head of an encoder that is fine-tuned reads the states of a text's tokens."""
@@ -78,7 +87,7 @@ class HeadRunConfig(RunSettings):
     data: Data
     teacher: HeadTeacher
     student: HeadStudent
-    training: Training = Training()
+    training: HeadTraining = HeadTraining()
     search: RateSearch | None = None
     """Search for each system's learning rate first."""
     speed: bool = True

@@ -66,7 +66,7 @@ class HeadRows(Generic[Rows]):
     left_out: int
     warnings: list[str] = field(default_factory=list)
     dev: Rows | None = None
-    """Development rows for `search`."""
+    """Development rows."""
 
     def part(self, split: Literal["train", "dev", "test"]) -> Rows:
         """Return the rows of a split that the run has."""
@@ -126,11 +126,12 @@ def read_parts(
         raise DataError(f"{error}.{absent}" if absent else str(error)) from error
     if config.data.dev is not None:
         dev = load("dev", known)
-        require_gold(dev.labelled_N.tolist())
+        require_gold(dev.labelled_N.tolist(), config.dev_reader or "search")
         fingerprints["dev"] = dev.fingerprint
         left_out += dev.left_out
-    elif config.search is not None:
-        train, dev = _parts(train, kept_back([labelled or None for labelled in train.labelled_N.tolist()]))
+    elif config.dev_reader is not None:
+        labelled = [one or None for one in train.labelled_N.tolist()]
+        train, dev = _parts(train, kept_back(labelled, config.dev_reader))
     if left_out:
         warnings.append(f"{left_out} bad rows were left out; see quarantine-*.jsonl in the run folder.")
     if leaked := len(set(train.texts) & set(test.texts)):

@@ -7,6 +7,7 @@ specific to a kind of head.
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.evaluation.measured import Measured
+from limbeck.evaluation.measured import Measured, Score
 from limbeck.losses.term import needs_of
 from limbeck.models.layers import depth, shapes, width
 from limbeck.models.padding import padding_of
@@ -22,9 +23,11 @@ from limbeck.ranks import device
 from limbeck.results.record import Results, StageCost
 from limbeck.results.sections import Adapter
 from limbeck.sequences.fixed import FixedSequences
+from limbeck.stages.early_stopping import Judge, Judgement
 from limbeck.stages.pipeline import StageRun
 from limbeck.students.adapters import all_parameters
 from limbeck.tasks.head_coder import Array, Coded
+from limbeck.tasks.head_config import HeadTraining
 from limbeck.tasks.head_context import HeadContext, UsedModel, make_student
 from limbeck.tasks.head_outcome import export_student, results_of
 from limbeck.tasks.head_signals import SIGNALS_TITLE, stored_signals
@@ -104,7 +107,24 @@ class HeadRun:
             shapes=Shapes(0, 0, depth(model), width(model)) if teacher is None else shapes(teacher.model, model),
             teacher=self._signals if needs.teacher else None,
             readout=context.coder.readout,
+            judge=self._judge(system, planned, seed),
         )
+
+    def _judge(self, system: System, planned: PlannedStage, seed: int) -> Judge | None:
+        """Return how a stage is judged on development rows, if it is: by the verdict's metric."""
+        training, used = planned.training, self._used(system)
+        if not isinstance(training, HeadTraining) or training.early_stopping is None:
+            return None
+        assert used is not None
+        coded, told = self._dev_of(used), described(system)
+
+        def measure(model: Any) -> Judgement:
+            outputs = {told.name: {seed: coded.predict(model)}}
+            found = Score.of(self.context.coder.measure([told], outputs, "dev"), told.name)
+            value = math.nan if found.value is None else found.value
+            return Judgement(value if found.metric.higher_is_better else -value, {found.metric.key: value})
+
+        return Judge(training.early_stopping, measure)
 
     @cached_property
     def _signals(self) -> Teacher:
@@ -135,15 +155,14 @@ class HeadRun:
         with self.progress.track(predicting(system.shown), len(coded.inputs.lengths)) as update:
             return coded.predict(model, update=update)
 
-    @cached_property
-    def _dev(self) -> Coded:
-        context, used = self.context, self.context.student
+    def _dev_of(self, used: UsedModel) -> Coded:
+        """Return the development rows as a model reads them."""
         padding = padding_of(used.model, used.tokenizer)
-        return context.coder.encode("dev", used.tokenizer, context.max_length, padding)
+        return self.context.coder.encode("dev", used.tokenizer, self.context.max_length, padding)
 
     def score(self, system: System, seed: int, model: Any) -> Measured:
         """Measure a student on the development rows."""
-        outputs = {system.name: {seed: self._outputs_of(system, model, self._dev)}}
+        outputs = {system.name: {seed: self._outputs_of(system, model, self._dev_of(self.context.student))}}
         return self.context.coder.measure([described(system)], outputs, "dev")
 
     def export(self, part: Path) -> None:

@@ -128,6 +128,7 @@ class RunSettings(_Section):
         task: Any
         data: Any
         recipe: Any
+        training: Any
         baselines: Any
         seeds: list[int]
         search: RateSearch | None
@@ -135,10 +136,19 @@ class RunSettings(_Section):
 
     @model_validator(mode="after")
     def _dev_rows_are_read(self) -> Self:
-        unread = self.search is None and not self.has_temperature
+        unread = self.dev_reader is None and not self.has_temperature
         if unread and getattr(self.data, "dev", None) is not None:
-            raise ValueError("data.dev: development rows are for search. Add search, or leave them out")
+            stops = "early_stopping" in type(self.training).model_fields
+            readers = "search and training.early_stopping. Add one of them" if stops else "search. Add search"
+            raise ValueError(f"data.dev: development rows are for {readers}, or leave them out")
         return self
+
+    @property
+    def dev_reader(self) -> Literal["search", "early_stopping"] | None:
+        """What needs development rows with labels, if anything does."""
+        trained = (self.training, getattr(getattr(self, "teacher", None), "fine_tune", None))
+        judged = any(getattr(training, "early_stopping", None) is not None for training in trained)
+        return "search" if self.search is not None else "early_stopping" if judged else None
 
     def fillings(self) -> list[Filling]:
         """Return the steps that fill in values after all are checked, in order, each with the setting it concerns.

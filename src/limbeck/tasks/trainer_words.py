@@ -56,7 +56,7 @@ _WORDS = {
     "eval_steps": f"{_STOPPING}.eval_steps",
     "early_stopping_patience": f"{_STOPPING}.early_stopping_patience",
     "load_best_model_at_end": f"{_STOPPING}: every stage then ends with its best weights",
-    "metric_for_best_model": f"{_STOPPING}.metric_for_best_model: loss or accuracy",
+    "metric_for_best_model": f"{_STOPPING}.metric_for_best_model: loss or accuracy, for classifiers",
     "output_dir": "output",
     "overwrite_output_dir": "nothing: give another folder as output",
     "resume_from_checkpoint": _GOES_ON,

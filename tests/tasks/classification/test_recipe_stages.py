@@ -10,12 +10,11 @@ import pytest
 import torch
 
 from limbeck.recipes.linear_probe import probe
-from limbeck.stages.early_stopping import EarlyStopping
-from limbeck.tasks.classification.config import ClassifierRecipe, ClassifierTraining
+from limbeck.tasks.classification.config import ClassifierEarlyStopping, ClassifierRecipe, ClassifierTraining
 from limbeck.tasks.classification.recipe_stages import dev_judge, recipe_stages
 
 Make = Callable[..., Any]
-JUDGED = ClassifierTraining(early_stopping=EarlyStopping())
+JUDGED = ClassifierTraining(early_stopping=ClassifierEarlyStopping())
 
 
 @pytest.mark.parametrize(
@@ -41,10 +40,16 @@ def test_a_model_is_measured_on_rows_with_gold_labels(make_classifier: Make, mak
     with torch.no_grad():
         logits = model.eval()(**task.encoded.batch(known)).logits
     gold = torch.from_numpy(task.labels[known])
-    assert judge.measure(model) == {
+    found = judge.measure(model)
+    assert found.values == {
         "loss": pytest.approx(torch.nn.functional.cross_entropy(logits, gold).item(), abs=1e-6),
         "accuracy": pytest.approx((logits.argmax(-1) == gold).double().mean().item()),
     }
+    assert found.worth == -found.values["loss"]
+    stopping = ClassifierEarlyStopping(metric_for_best_model="accuracy")
+    judge = dev_judge(probe(), ClassifierTraining(early_stopping=stopping), lambda: task.encoded, task.labels)
+    assert judge is not None
+    assert judge.measure(model).worth == found.values["accuracy"]
 
 
 def test_stages_that_are_not_judged(make_task: Make) -> None:

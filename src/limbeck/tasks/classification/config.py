@@ -59,13 +59,20 @@ class ClassifierRecipe(NamedRecipe):
     kind = "classification"
 
 
+class ClassifierEarlyStopping(EarlyStopping):
+    """How a stage of a classifier is judged."""
+
+    metric_for_best_model: Literal["loss", "accuracy"] = "loss"
+    """Cross-entropy with the gold labels, or the share of rows that are right."""
+
+
 class ClassifierTraining(Training):
     """How a classifier is trained."""
 
     fit_head: bool = True
     """Begin a head that has no trained weights as a logistic regression on the frozen features, for the labels or the
     teacher's probabilities that the first stage reads; otherwise with random weights."""
-    early_stopping: EarlyStopping | None = None
+    early_stopping: ClassifierEarlyStopping | None = None
     """Judge the model on development rows (``data.dev``, or a tenth of the labelled rows, at least 20, which are then
     not trained on) and end with its best weights; default: the last ones."""
 
@@ -354,13 +361,6 @@ class RunConfig(RunSettings):
         if not self.teacher.is_classifier and self.student.model is None:
             raise ValueError("student: this teacher has no layers or tokenizer to copy; give student.model")
         return self
-
-    @property
-    def dev_reader(self) -> Literal["search", "early_stopping"] | None:
-        """What needs development rows with labels, if anything does."""
-        trained = [self.training, *([self.teacher.fine_tune] if self.teacher.fine_tune is not None else [])]
-        judged = any(training.early_stopping is not None for training in trained)
-        return "search" if self.search is not None else "early_stopping" if judged else None
 
     def fillings(self) -> list[Filling]:
         """Return the steps that fill in values after all are checked: arguments of recipes, and labels in prompts."""

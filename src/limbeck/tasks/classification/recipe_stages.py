@@ -15,7 +15,7 @@ from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.losses.term import needs_of
 from limbeck.sequences.class_pairs import ClassPairs, ClassPairSequences
 from limbeck.sequences.fixed import FixedSequences
-from limbeck.stages.early_stopping import Judge
+from limbeck.stages.early_stopping import Judge, Judgement
 from limbeck.stages.stage import Stage
 from limbeck.tasks.classification.config import ClassifierRecipe, ClassifierTraining
 from limbeck.types import Sequences
@@ -77,11 +77,14 @@ def dev_judge(
         return None
     encoded, known_N = encode(), np.flatnonzero(gold_N >= 0)
 
-    def measure(model: Any) -> dict[str, float]:
+    by_loss = training.early_stopping.metric_for_best_model == "loss"
+
+    def measure(model: Any) -> Judgement:
         probs_NC = softmax(predict_logits(model, encoded, known_N))
         of_gold_N = probs_NC[np.arange(len(known_N)), gold_N[known_N]]
         losses_N = -np.log(np.maximum(of_gold_N, np.finfo(np.float64).tiny))
         right_N = probs_NC.argmax(axis=-1) == gold_N[known_N]
-        return {"loss": float(losses_N.mean()), "accuracy": float(right_N.mean())}
+        loss, accuracy = float(losses_N.mean()), float(right_N.mean())
+        return Judgement(-loss if by_loss else accuracy, {"loss": loss, "accuracy": accuracy})
 
     return Judge(training.early_stopping, measure)
