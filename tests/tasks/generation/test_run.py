@@ -644,6 +644,24 @@ def test_each_system_has_the_best_of_two_rates(sections: dict[str, Any], answere
     assert {cost.stage.partition("-lr")[0] for cost in results.costs} == {"kd", "fine_tune"}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["kd", "gkd"])
+def test_stages_end_with_their_best_weights(sections: dict[str, Any], recipe: str) -> None:
+    """At a rate that changes nothing the start is best, as the first of equals; at a good one something later is."""
+    sections |= {"recipe": RECIPES[recipe], "baselines": ["fine_tune"], "answers": {"rows": 0}}
+    sections["training"] |= {"max_steps": 12, "learning_rate": 1e-20}
+    sections["training"]["early_stopping"] = {"eval_steps": 2, "early_stopping_patience": 1}
+    still = limbeck.distill(**sections)
+    assert {cost.steps for cost in still.costs if cost.system != "teacher"} == {2}
+    assert value(still, "distilled", "nll") == pytest.approx(value(still, "student_init", "nll"), abs=1e-6)
+    sections["training"]["learning_rate"] = 1e-2
+    results = limbeck.distill(**{**sections, "output": sections["output"] + "-2"})
+    assert results.run.rows["train"] == len(train_rows()) - 20
+    (judged,) = [c for c in results.curves if (c.system, c.series) == ("fine_tune", "dev/loss")]
+    assert min(judged.values) < judged.values[0]
+    assert learnt(results, name="fine_tune")
+
+
 def test_development_rows_of_ones_own(sections: dict[str, Any]) -> None:
     sections |= {"search": {"learning_rate": [1e-9, 1e-2]}}
     sections["data"]["dev"] = sections["data"]["test"]
@@ -651,8 +669,10 @@ def test_development_rows_of_ones_own(sections: dict[str, Any]) -> None:
     assert rows.dev is not None
     assert (len(rows.train), len(rows.dev)) == (len(train_rows()), len(rows.test))
     assert rows.fingerprints.keys() == {"train", "test", "dev"}
-    with pytest.raises(ConfigError, match=r"data\.dev: development rows are for search"):
+    with pytest.raises(ConfigError, match=r"data\.dev: development rows are for search and training\.early_stopping"):
         run_config({**sections, "search": None})
+    judged = {**sections, "search": None, "training": {"early_stopping": {}}}
+    assert read_texts(run_config(judged)).dev is not None  # type: ignore[arg-type]
     few = Path(sections["data"]["train"])
     few.write_text("".join(few.read_text(encoding="utf-8").splitlines(keepends=True)[:38]), encoding="utf-8")
     del sections["data"]["dev"]

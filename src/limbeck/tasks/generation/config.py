@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from limbeck.data.generation.task import Generation
 from limbeck.errors import ConfigError
 from limbeck.recipes.capabilities import Capability, Idle, Lack
+from limbeck.stages.early_stopping import EarlyStopping
 from limbeck.stages.stage import Training
 from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
 from limbeck.tasks.run_config import (
@@ -49,6 +50,10 @@ class TextTraining(Training):
     packing: bool = False
     """Pack several short texts into one row of at most `max_length` tokens, without attention between them: less
     padding. For causal models, and for stages whose texts exist before they start."""
+    early_stopping: EarlyStopping | None = None
+    """Judge the model by its loss per token on the completions of development rows (``data.dev``, or a tenth of the
+    training rows with completions, at least 20, which are then not trained on), and end with its best weights;
+    default: the last ones."""
 
 
 class TextTeacher(_Section):

@@ -57,7 +57,8 @@ class Context:
     test_for_teacher: EncodedSequences
     corpus: EncodedSequences | None
     dev: EncodedSequences | None
-    """Development rows encoded for the student, if there is a search."""
+    """Development rows encoded for the student, if there are any."""
+    dev_for_teacher: EncodedSequences | None
     outputs: dict[str, dict[int, SystemOutputs]] = field(default_factory=dict)
 
     def new_student(self, seed: int) -> Any:
@@ -107,12 +108,14 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
     encode = partial(encode_texts, config)
     train = encode(rows.train, tokenizer, student, limit, folder if is_main() else None)
     test = encode(rows.test, tokenizer, student, limit)
-    train_for_teacher, test_for_teacher = train, test
+    dev = None if rows.dev is None else encode(rows.dev, tokenizer, student, limit)
+    train_for_teacher, test_for_teacher, dev_for_teacher = train, test, dev
     if not same:
         own_limit = text_limit(config, teacher_tokenizer, teacher)
         train_for_teacher, test_for_teacher = (
             encode(part, teacher_tokenizer, teacher, own_limit) for part in (rows.train, rows.test)
         )
+        dev_for_teacher = None if rows.dev is None else encode(rows.dev, teacher_tokenizer, teacher, own_limit)
     progress.log(f"{len(rows.train)} training rows ({rows.completed} with completions), {len(rows.test)} held out")
     for finding in train.findings:
         progress.log(finding)
@@ -131,7 +134,8 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
         train_for_teacher=train_for_teacher,
         test_for_teacher=test_for_teacher,
         corpus=None if rows.corpus is None else encode(rows.corpus, tokenizer, student, limit),
-        dev=None if rows.dev is None else encode(rows.dev, tokenizer, student, limit),
+        dev=dev,
+        dev_for_teacher=dev_for_teacher,
     )
 
 

@@ -35,7 +35,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class TextRows:
-    """Training rows, held-out rows, the development rows of a search, and additional plain text."""
+    """Training rows, held-out rows, development rows, and additional plain text."""
 
     train: Examples
     test: Examples
@@ -80,8 +80,8 @@ def read_texts(config: TextRunConfig, folder: Path | None = None) -> TextRows:
         dev = _load(config, "dev", folder, config.task, True)
         fingerprints["dev"] = dev.fingerprint
         left_out += dev.left_out
-    elif config.search is not None:
-        train, dev = _parts(train, kept_back([_has_completion(row) or None for row in train.rows]))
+    elif config.dev_reader is not None:
+        train, dev = _parts(train, kept_back([_has_completion(row) or None for row in train.rows], config.dev_reader))
     corpus = None
     if config.data.corpus is not None:
         corpus = _load(config, "corpus", folder, Generation(text="text"), False)

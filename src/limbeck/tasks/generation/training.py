@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from limbeck.data.generation.encoded import EncodedSequences
+from limbeck.evaluation.generation.run_models import reference_sums
 from limbeck.losses.readout import TokenReadout
 from limbeck.models.layers import shapes
 from limbeck.sequences.corpus import BesideCorpus
@@ -17,6 +18,7 @@ from limbeck.sequences.fixed import FixedSequences
 from limbeck.sequences.given import TeacherWritten
 from limbeck.sequences.replay import Replay
 from limbeck.sequences.source import WithCorpus
+from limbeck.stages.early_stopping import Judge, Judgement
 from limbeck.stages.pipeline import StageRun
 from limbeck.stages.stage import Stage
 from limbeck.tasks.generation.config import TextTraining
@@ -72,7 +74,24 @@ def stage_run(
         # Terms on tokens have no layers to map, so without a teacher's weights any shape will do.
         shapes=shapes(model if context.teacher is None else context.teacher, model),
         teacher=teacher,
+        judge=_judge(context, training, of_teacher=of_teacher),
     )
+
+
+def _judge(context: Context, training: TextTraining, *, of_teacher: bool) -> Judge | None:
+    """Return how a stage is judged on development rows, if it is: by the loss per token of their completions."""
+    if training.early_stopping is None:
+        return None
+    encoded = context.dev_for_teacher if of_teacher else context.dev
+    assert encoded is not None
+
+    def measure(model: Any) -> Judgement:
+        found = reference_sums(model, encoded, vocabulary=context.vocabulary, update=lambda rows: None)
+        assert found.nll_sum_N is not None
+        loss = float(found.nll_sum_N.sum() / found.tokens_N.sum())
+        return Judgement(-loss, {"loss": loss})
+
+    return Judge(training.early_stopping, measure)
 
 
 def _read_by(context: Context, stage: Stage) -> EncodedSequences:
