@@ -18,7 +18,7 @@ from limbeck.losses.objective import Objective
 from limbeck.losses.term import bind_terms
 from limbeck.models.layers import shapes
 from limbeck.numerics.divergences import soft_cross_entropy
-from limbeck.recipes.catalogue import RECIPES, build_recipe, recipe_card, recipe_cards, recipes_for
+from limbeck.recipes.catalogue import AUTO, RECIPES, build_recipe, recipe_card, recipe_cards, recipes_for
 from limbeck.sequences.class_pairs import ClassPairs
 from limbeck.stages.stage import Stage
 from limbeck.teachers.local import LocalTeacher
@@ -135,6 +135,8 @@ def test_terms_of_the_paper_that_are_off_by_default_are_named(name: str) -> None
 
 def test_cards_come_in_the_order_of_the_table() -> None:
     assert [card.name for card in recipe_cards()] == list(RECIPES)
+    assert AUTO.name not in RECIPES
+    assert recipe_card("auto") is AUTO
 
 
 def test_what_recipes_need() -> None:

@@ -35,11 +35,11 @@ def main(name: Annotated[str | None, typer.Argument(help="Show only this recipe.
     from rich.console import Console
 
     from limbeck.cli.terminal import print_line
-    from limbeck.recipes.catalogue import recipe_card, recipe_cards
+    from limbeck.recipes.catalogue import AUTO, recipe_card, recipe_cards
 
     console = Console(highlight=False)
     title = ""
-    for card in [recipe_card(name)] if name else recipe_cards():
+    for card in [recipe_card(name)] if name else [AUTO, *recipe_cards()]:
         if _title(card.kinds) != title:
             console.print(f"{chr(10) if title else ''}{_title(card.kinds)}", style="underline")
             title = _title(card.kinds)
@@ -49,4 +49,6 @@ def main(name: Annotated[str | None, typer.Argument(help="Show only this recipe.
         if card.left_out:
             facts["left out by default"] = card.left_out
         for key, value in facts.items():
+            if not value:
+                continue
             print_line(value, console, mark=f"  {key + ': ' if key else ''}")

@@ -12,13 +12,13 @@ from typing import Any
 from pydantic import ValidationError, validate_call
 
 from limbeck.errors import ConfigError, LimbeckError, near_misses
-from limbeck.recipes.kinds import KINDS, for_kind, suits
+from limbeck.recipes.kinds import DEFAULT_KIND, KINDS, for_kind, suits
 from limbeck.recipes.own_functions import own_function, told
 from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.given import GivenRows, Paired, TeacherWritten
 from limbeck.stages.stage import Stage
 
-__all__ = ["RECIPES", "RecipeCard", "build_recipe", "recipe_card", "recipe_cards", "recipes_for"]
+__all__ = ["AUTO", "RECIPES", "RecipeCard", "build_recipe", "recipe_card", "recipe_cards", "recipes_for"]
 
 RECIPES = {
     "fine_tune": "limbeck.recipes.fine_tune:fine_tune",
@@ -72,6 +72,20 @@ class RecipeCard:
     """The kinds of task it suits; none for a recipe that cannot be built without arguments."""
     left_out: str = ""
     """Terms of the paper that the defaults leave out."""
+
+
+AUTO = RecipeCard(
+    name="auto",
+    summary=(
+        "A run file of classification that chooses for you: a cross-fitted ensemble of an encoder and a bag of words "
+        "as the teacher, half of the encoder as the student"
+    ),
+    paper="",
+    needs=["a few labels, or another model's", "teacher.model or student.model: a sentence encoder"],
+    defaults={},
+    kinds=(DEFAULT_KIND,),
+)
+"""No recipe, but what stands for one: it is filled in before recipes are looked up."""
 
 
 def build_recipe(name: str, arguments: Mapping[str, Any], kind: str) -> Recipe:
@@ -170,6 +184,8 @@ def recipe_card(name: str) -> RecipeCard:
     Raises:
         ConfigError: unknown name.
     """
+    if name == AUTO.name:
+        return AUTO
     function = _find(name)
     doc = inspect.getdoc(function) or ""
     paper, left_out = (_paragraph(doc, head) for head in ("Paper:", "Left out by default:"))
@@ -244,7 +260,7 @@ def _of_texts(recipe: Recipe) -> list[tuple[str, bool]]:
 
 def _find(name: str, kind: str | None = None) -> RecipeFunction:
     target = RECIPES.get(name, name if ":" in name else None)
-    if target is None and name == "auto":
+    if name == AUTO.name:
         raise ConfigError(
             "recipe 'auto' stands for a whole run file of classification: as the run's own recipe, without arguments"
         )

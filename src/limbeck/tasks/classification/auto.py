@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from limbeck.errors import ConfigError
+
 __all__ = ["filled"]
 
 _RECIPE = {"name": "kd", "loss_temperature": 1.0, "label_weight": 0.0}
@@ -27,11 +29,14 @@ _SHORT = {"model", "pooling", "trust_remote_code", "labels_from", "confidence"}
 """A teacher with other keys is complete."""
 
 
-def filled(values: Any) -> Any:
+def filled(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the sections of a run file with those that ``recipe: auto`` stands for.
 
     Args:
         values: as typed, not checked yet. Without ``recipe: auto`` they are returned as they are.
+
+    Raises:
+        ConfigError: no encoder is named, or the recipe has arguments.
 
     >>> run = filled({"teacher": {"model": "org/encoder"}, "recipe": "auto"})
     >>> run["student"]
@@ -39,16 +44,23 @@ def filled(values: Any) -> Any:
     >>> run["recipe"]["name"], run["teacher"]["ensemble"]["members"][0], run["training"]["max_steps"]
     ('kd', 'tfidf', 600)
     """
-    if not isinstance(values, Mapping) or values.get("recipe") not in ("auto", {"name": "auto"}):
+    recipe = values.get("recipe")
+    if recipe not in ("auto", {"name": "auto"}):
+        if isinstance(recipe, Mapping) and recipe.get("name") == "auto":
+            raise ConfigError("recipe 'auto' takes no arguments; minutes is a key of the run file itself")
         return values
     found = {**values, "recipe": _RECIPE}
     teacher, student, training = (values.get(name) for name in ("teacher", "student", "training"))
     if isinstance(teacher, Mapping) and {name for name, value in teacher.items() if value is not None} <= _SHORT:
         encoder = teacher.get("model") or (student.get("model") if isinstance(student, Mapping) else None)
-        if encoder is not None:
-            refit = teacher.get("labels_from") is None  # gold labels are few, and no noise has to be averaged out
-            found["teacher"] = {"ensemble": {"members": _members(teacher, encoder), "folds": _FOLDS, "refit": refit}}
-            found["student"] = _student(teacher, student, encoder)
+        if encoder is None:
+            raise ConfigError(
+                "recipe 'auto' trains an encoder: name it as teacher.model, or with teacher.labels_from as "
+                "student.model"
+            )
+        refit = teacher.get("labels_from") is None  # gold labels are few, and no noise has to be averaged out
+        found["teacher"] = {"ensemble": {"members": _members(teacher, encoder), "folds": _FOLDS, "refit": refit}}
+        found["student"] = _student(teacher, student, encoder)
     if training is None or isinstance(training, Mapping):
         steps = {} if values.get("minutes") is None else {"max_steps": None}
         found["training"] = {**_TRAINING, **steps, **(training or {})}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise, product
 from typing import Annotated, Any, Literal
 
@@ -351,9 +351,9 @@ class RunConfig(RunSettings):
     provenance: dict[str, Any] = {}
     """Written by limbeck into run.yaml: versions, hardware, fingerprints. Not read."""
 
-    @model_validator(mode="before")
     @classmethod
-    def _auto(cls, values: Any) -> Any:
+    def filled(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the whole run file that ``recipe: auto`` stands for."""
         return filled(values)
 
     @model_validator(mode="after")
