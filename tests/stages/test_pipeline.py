@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import TrainingArguments
+from transformers import TrainingArguments, get_scheduler
 
 from limbeck.errors import ConfigError
 from limbeck.losses.contrastive import PairCosine, SupervisedContrastive
@@ -76,3 +76,27 @@ def test_rows_that_are_compared_stay_in_one_micro_batch(tmp_path: Path) -> None:
             _arguments(a_run(tmp_path, micro_batch_size=micro), tmp_path, stage)
     assert _arguments(a_run(tmp_path, micro_batch_size=2), tmp_path, of_pairs).gradient_accumulation_steps == 4
     assert _arguments(a_run(tmp_path), tmp_path, of_all).gradient_accumulation_steps == 1
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "expected"),
+    [
+        ("constant", 0.0, [1.0, 1.0, 1.0, 1.0, 1.0]),
+        ("constant", 0.5, [0.0, 0.5, 1.0, 1.0, 1.0]),
+        ("linear", 0.5, [0.0, 0.5, 1.0, 0.5, 0.0]),
+        ("cosine", 0.0, [1.0, 0.853553, 0.5, 0.146447, 0.0]),
+    ],
+)
+def test_the_learning_rate_after_each_of_four_steps(
+    schedule: Any, warmup: float, expected: list[float], tmp_path: Path
+) -> None:
+    run = a_run(tmp_path, schedule=schedule, warmup_ratio=warmup)
+    arguments = _arguments(run, tmp_path, Stage("a stage", ()))
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    found = get_scheduler(arguments.lr_scheduler_type, optimiser, arguments.get_warmup_steps(4), 4)
+    rates = []
+    for _ in range(5):
+        rates.append(found.get_last_lr()[0])
+        optimiser.step()
+        found.step()
+    assert rates == pytest.approx(expected, abs=1e-6)

@@ -46,3 +46,10 @@ def test_the_bar_names_a_seed_where_there_are_several_and_teachers_train_as_they
     system = System("any", role, title="Fine-tuned teacher")
     (planned,) = planned_stages(run(seeds), system, [Stage("only", TERMS)], 5, seed=1, number=1)
     assert (planned.title, planned.training.batch_size) == (title, batch_size)
+
+
+def test_a_stage_has_its_own_settings_and_the_run_s_others() -> None:
+    stages = [Stage("first", TERMS, 0.5, settings={"schedule": "constant"}), Stage("second", TERMS, 0.5)]
+    first, second = planned_stages(run([0]), System("tinybert", "main"), stages, 8, seed=0, number=2)
+    assert (first.training.schedule, first.training.batch_size) == ("constant", 4)
+    assert second.training == Training(batch_size=4)

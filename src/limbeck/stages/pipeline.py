@@ -271,7 +271,8 @@ def _arguments(run: StageRun, folder: Path, stage: Stage) -> Any:
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=per_step,
         learning_rate=training.learning_rate,
-        lr_scheduler_type=training.schedule,
+        # transformers' "constant" has no warm-up.
+        lr_scheduler_type="constant_with_warmup" if training.schedule == "constant" else training.schedule,
         warmup_steps=round(training.warmup_ratio * run.sequences.steps),
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,

@@ -108,9 +108,9 @@ class Training(BaseModel):
     """Rows per forward pass on one device, if a whole batch does not fit; default: all rows of the batch."""
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-5
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of the steps in which the learning rate rises; it then falls to 0."""
-    schedule: Literal["linear", "cosine"] = "linear"
-    """How it falls: linearly, or along half a cosine."""
+    """Share of the steps in which the learning rate rises; it then falls to 0, or stays."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How it falls: linearly, along half a cosine, or not at all."""
     optim: Literal["adamw", "sgd"] = "adamw"
     """``sgd``: plain gradient descent with momentum 0.9."""
     prompt_learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

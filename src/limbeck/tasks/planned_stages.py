@@ -7,7 +7,7 @@ from typing import Any
 
 from limbeck.evaluation.verdicts.outcome import in_prose
 from limbeck.stages.pipeline import stage_title
-from limbeck.stages.stage import Stage
+from limbeck.stages.stage import Stage, Training
 from limbeck.tasks.task import PlannedStage, System
 
 __all__ = ["planned_stages", "split_budget"]
@@ -33,11 +33,12 @@ def planned_stages(
         number: of the first stage's folder.
     """
     of_teacher = system.role == "teacher"
+    training: Training = config.teacher.fine_tune if of_teacher else config.training
     for index, (stage, steps) in enumerate(zip(stages, split_budget(stages, total), strict=True), start=number):
         yield PlannedStage(
             stage,
             steps=steps,
             folder=f"{index:02d}-{system.name}-{stage.name}-seed{seed}",
-            training=config.teacher.fine_tune if of_teacher else config.training,
+            training=training.model_copy(update=dict(stage.settings)),
             title=stage_title(stage, in_prose(system.title), None if of_teacher or len(config.seeds) == 1 else seed),
         )
