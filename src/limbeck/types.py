@@ -344,6 +344,10 @@ class Needs:
     """The teacher's."""
     same_tokens: bool = False
     """Teacher and student must read the same token ids."""
+    same_width: bool = False
+    """Their hidden states must have the same width."""
+    same_heads: bool = False
+    """Their layers must have the same number of attention heads."""
     rationales: bool = False
     """The text of a teacher's rationales."""
     log_probs: bool = False

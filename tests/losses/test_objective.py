@@ -270,6 +270,7 @@ def test_needs_are_those_of_all_terms_together() -> None:
         labels=True,
         logits=True,
         same_tokens=True,
+        same_width=True,
     )
 
 

@@ -32,6 +32,7 @@ HINTS: tuple[Term, ...] = (
     PatientHints(),
     HiddenStates("nearest", layer_norm=True, projected=True),
     HiddenStates(over_layers="sum"),
+    HiddenStates(over_layers="sum", projected=True, bias=True, embeddings=True, own_embedding_map=True),
     AttentionMSE(),
 )
 
@@ -78,7 +79,7 @@ class Setting:
     def __init__(self, name: str, make_task: Callable[..., Any]) -> None:
         self.kind, self.task = KINDS[name], make_task(ROWS)
         self.name, self.student, self.teacher = name, tiny(name, 2, seed=1), tiny(name, 4, seed=2, scale=4.0)
-        weights = (1.0, 0.7, 2.0, 0.3, 1.5, 0.6, 0.8, 0.9)
+        weights = (1.0, 0.7, 2.0, 0.3, 1.5, 0.6, 0.8, 0.9, 0.4)
         terms = tuple(WeightedTerm(f"term{i}", t, weights[i]) for i, t in enumerate(self.kind.terms))
         self.terms = bind_terms(terms, shapes(self.teacher, self.student))
         for t in self.terms:

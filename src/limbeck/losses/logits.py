@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -32,6 +33,8 @@ class ForwardKL(Term):
 
     suits = ALL_OUTPUTS - {"candidates"}
     loss_temperature: float = 2.0
+    values_of: Literal["teacher", "gold"] = "teacher"
+    """Whose real values a regression model learns."""
 
     def __post_init__(self) -> None:
         if not 0 < self.loss_temperature < float("inf"):
@@ -44,7 +47,7 @@ class ForwardKL(Term):
     def of(self, output: Output) -> Term:
         counterparts: dict[Output, Term] = {
             "labels": BinaryKL(self.loss_temperature),
-            "values": SquaredError("teacher"),
+            "values": SquaredError(self.values_of),
         }
         return counterparts.get(output, self)
 

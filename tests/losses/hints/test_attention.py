@@ -96,7 +96,22 @@ def test_a_copy_is_at_0_and_half_precision_is_computed_in_float32() -> None:
 def test_what_it_asks_for_and_refuses() -> None:
     term = AttentionMSE("last").bind(Shapes(4, 16, 1, 8, 2, 2))
     taps = frozenset({Tap("attention", 1)}), frozenset({Tap("attention", 4)})
-    assert term.needs == Needs(*taps, same_tokens=True)
+    assert term.needs == Needs(*taps, same_tokens=True, same_heads=True)
     assert not term.by_row
     with pytest.raises(ConfigError, match="the teacher has 4 in each layer and the student 2"):
         AttentionMSE().bind(Shapes(4, 16, 2, 16, 4, 2))
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_the_published_example_however_long_its_padding(size: int) -> None:
+    """((1, 2), (0, 1)) against ((0, 2), (1, 1)): 0.5; over all pairs of a batch padded to 4 it would be 0.125."""
+    term, taps = AttentionMSE().bind(Shapes(1, 4, 1, 4, 1, 1)), []
+    for scores in ([[1.0, 2.0], [0.0, 1.0]], [[0.0, 2.0], [1.0, 1.0]]):
+        padded = torch.full((1, 1, size, size), 7.0 * len(taps))
+        padded[..., 2:] = -torch.inf
+        padded[0, 0, :2, :2] = torch.tensor(scores)
+        taps.append({Tap("attention", 1): padded})
+    mask = (torch.arange(size) < 2).long()[None]
+    batch: Batch = {"student": {"attention_mask": mask}, "rows_B": torch.arange(1)}
+    found = term.values({"states": taps[0]}, {"states": taps[1]}, batch)
+    assert found[term.mask(batch)].mean().item() == pytest.approx(0.5)

@@ -81,13 +81,13 @@ def test_patient_hints_are_the_mean_over_mapped_layers_and_components(strategy: 
 def test_patient_hints_of_a_half_as_deep_student_skip_every_second_layer() -> None:
     term = PatientHints("skip").bind(Shapes(12, 6, 6, 6))
     assert term.pairs == ((1, 2), (2, 4), (3, 6), (4, 8), (5, 10))
-    assert term.needs == Needs(taps("first", 1, 2, 3, 4, 5), taps("first", 2, 4, 6, 8, 10))
+    assert term.needs == Needs(taps("first", 1, 2, 3, 4, 5), taps("first", 2, 4, 6, 8, 10), same_width=True)
 
 
 def test_cosine_term_asks_for_the_last_layers_and_the_same_tokens() -> None:
     term = LastHiddenCosine().bind(PAIR)
     assert term.pairs == ((3, 4),)
-    assert term.needs == Needs(taps("hidden", 3), taps("hidden", 4), same_tokens=True)
+    assert term.needs == Needs(taps("hidden", 3), taps("hidden", 4), same_tokens=True, same_width=True)
 
 
 BOTH = pytest.mark.parametrize("term", [LastHiddenCosine(), PatientHints("skip"), PatientHints("last")])
@@ -296,3 +296,60 @@ def test_mapped_states_keep_away_from_the_teacher() -> None:
 def test_mapped_states_refuse_a_student_deeper_than_the_teacher() -> None:
     with pytest.raises(ConfigError, match="cannot keep 3 layers of a teacher with 2"):
         HiddenStates("nearest", layer_norm=True, projected=True).bind(Shapes(2, 6, 3, 6))
+
+
+# Embeddings as layer 0: TinyBERT, equations 8 and 9
+
+
+def with_embeddings(states: dict[int, Tensor], mask: Tensor, seed: int) -> Signal:
+    torch.manual_seed(seed)
+    signal = tapped(states, mask)
+    return {"states": {**signal["states"], Tap("embedding"): torch.randn_like(states[1])}}
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("over", ["sum", "mean"])
+def test_embeddings_are_one_more_layer_through_the_same_map_or_their_own(own: bool, over: Any) -> None:
+    mask = mask_of(LENGTHS)
+    student = with_embeddings(double_states(1, 3), mask, 3)
+    teacher = with_embeddings(of_width(double_states(0, 4), 8), mask, 4)
+    term = HiddenStates(over_layers=over, projected=True, bias=True, embeddings=True, own_embedding_map=own).bind(
+        WIDER
+    )
+    assert term.needs == Needs(
+        taps("hidden", 1, 2, 3) | {Tap("embedding")}, taps("hidden", 1, 2, 4) | {Tap("embedding")}, same_tokens=True
+    )
+    module = term.module()
+    assert module is not None
+    assert len(list(module.parameters())) == (4 if own else 2)
+    module.double()
+    torch.manual_seed(5)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter)
+    assert term.projection is not None
+    maps = [term.embedding_projection or term.projection, term.projection, term.projection, term.projection]
+    assert (maps[0] is maps[1]) == (not own)
+    batch: Batch = {"student": {"attention_mask": mask}, "rows_B": torch.arange(len(mask))}
+    found = term.values(student, teacher, batch)
+    places = [Tap("embedding"), *(Tap("hidden", layer) for layer in (1, 2, 3))]
+    others = [Tap("embedding"), *(Tap("hidden", layer) for layer in (1, 2, 4))]
+    for row, length in enumerate(LENGTHS):
+        for t in range(length):
+            each = []
+            for linear, own_tap, other_tap in zip(maps, places, others, strict=True):
+                x, y = student["states"][own_tap][row, t].tolist(), teacher["states"][other_tap][row, t].tolist()
+                lines = zip(linear.weight.tolist(), linear.bias.tolist(), y, strict=True)
+                each.append(sum((sum(map(float.__mul__, w, x)) + b - z) ** 2 for w, b, z in lines) / 8)
+            assert found[row, t].item() == pytest.approx(sum(each) / (1 if over == "sum" else len(each)))
+
+
+def test_embeddings_of_a_copy_are_at_0_and_those_alone_have_no_layer_number() -> None:
+    mask = mask_of(LENGTHS)
+    signal = with_embeddings(double_states(0, 4), mask, 3)
+    term = HiddenStates(projected=True, bias=True, embeddings=True).bind(Shapes(4, 6, 4, 6))
+    assert term.pairs == ((0, 0), (1, 1), (2, 2), (3, 3), (4, 4))
+    assert term.module() is term.projection
+    assert term.projection is not None
+    term.projection.double()
+    batch: Batch = {"student": {"attention_mask": mask}, "rows_B": torch.arange(len(mask))}
+    assert term.values(signal, signal, batch).abs().max() == 0

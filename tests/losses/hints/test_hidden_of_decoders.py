@@ -136,7 +136,7 @@ def test_layers_are_mapped_by_name() -> None:
     assert HiddenStates("uniform", over_layers="sum").bind(Shapes(6, 8, 3, 8)).pairs == ((1, 2), (2, 4), (3, 6))
     assert HiddenStates("spread", over_layers="sum").bind(Shapes(6, 8, 2, 8)).pairs == ((1, 1), (2, 6))
     needs = HiddenStates("last", over_layers="sum").bind(Shapes(6, 8, 2, 8)).needs
-    assert needs == Needs(taps(1, 2), taps(5, 6), same_tokens=True)
+    assert needs == Needs(taps(1, 2), taps(5, 6), same_tokens=True, same_width=True)
     assert HiddenStates(over_layers="sum").needs.teacher
 
 

@@ -35,6 +35,10 @@ class AttentionMSE(Hint):
     def by_row(self) -> bool:
         return False
 
+    @property
+    def same_width(self) -> bool:
+        return False
+
     def bind(self, shapes: Shapes) -> AttentionMSE:
         if shapes.teacher_heads != shapes.student_heads:
             raise ConfigError(

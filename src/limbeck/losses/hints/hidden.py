@@ -51,21 +51,32 @@ class Hint(Term):
     def needs(self) -> Needs:
         """The mapped layers' states, from models that read the same tokens unless each row has one state."""
         return Needs(
-            student_taps=frozenset(Tap(self.site, student) for student, _ in self.pairs),
+            student_taps=frozenset(self.tap(student) for student, _ in self.pairs),
             # Before the layer map is resolved, only that there are some layers is known.
-            teacher_taps=frozenset(Tap(self.site, teacher) for _, teacher in self.pairs or [(0, 0)]),
+            teacher_taps=frozenset(self.tap(teacher) for _, teacher in self.pairs or [(1, 1)]),
             same_tokens=self.site != "first",
+            same_width=self.same_width,
+            same_heads=self.site == "attention",
         )
+
+    @property
+    def same_width(self) -> bool:
+        """Whether states are compared as they are, so that both models need the same width."""
+        return True
 
     def mask(self, batch: Batch) -> Tensor:
         """Return every row."""
         return torch.ones_like(read_positions(batch)[:, 0])
 
+    def tap(self, layer: int) -> Tap:
+        """Return where the states of a layer are; layer 0 is the embeddings."""
+        return Tap(self.site, layer) if layer else Tap("embedding")
+
     def states(self, student: Signal, teacher: Signal) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the (student, teacher) states at the site, for each pair of layers."""
         assert self.pairs, "bind first"
         for layer, of_teacher in self.pairs:
-            yield student["states"][Tap(self.site, layer)], teacher["states"][Tap(self.site, of_teacher)]
+            yield student["states"][self.tap(layer)], teacher["states"][self.tap(of_teacher)]
 
 
 @dataclass(frozen=True)
@@ -115,40 +126,62 @@ class PatientHints(Hint):
 
 @dataclass(frozen=True)
 class HiddenStates(Hint):
-    """``|W norm(h_S) - norm(h_T)|^2 / d_T`` at each token, summed over mapped layers; averaged over a step's tokens.
+    """``|W norm(h_S) - norm(h_T)|^2 / d_T`` at each token, over mapped layers; averaged over a step's tokens.
 
     All non-padding tokens count, including those of prompts. States are the layers' own outputs, before a decoder's
-    last norm. ``norm`` is a layer norm without gain and bias, or nothing. W is one linear map for all layers, trained
-    with the student and dropped on export. It starts as the identity, cut to the widths, so a copy of the teacher
-    starts at 0. Without W, teacher and student must have the same width.
+    last norm; layer 0, if it is compared, is the input of the first layer. ``norm`` is a layer norm without gain and
+    bias, or nothing. W is a linear map, trained with the student and dropped on export. It starts as the identity, cut
+    to the widths, so a copy of the teacher starts at 0. Without W, teacher and student must have the same width.
+
+    There is one W for all layers and the embeddings, as in TinyBERT's released code; `own_embedding_map` gives the
+    embeddings another, as in its paper.
 
     Reference: Romero et al. 2015, "FitNets: Hints for Thin Deep Nets", arXiv:1412.6550. The sum over layers without
     norm and map follows Shleifer, Rush 2020, "Pre-trained Summarization Distillation", arXiv:2010.13002, section
-    2.2; the map follows Jiao et al. 2020, "TinyBERT", arXiv:1909.10351, equation 8.
+    2.2; map and embeddings follow Jiao et al. 2020, "TinyBERT", arXiv:1909.10351, equations 8 and 9.
     """
 
     layers: str = "uniform"
     """The teacher layer that each student layer is compared with: a name in `limbeck.numerics.layer_maps`."""
     over_layers: Literal["mean", "sum"] = "mean"
+    """Over all that is compared, embeddings included."""
     layer_norm: bool = False
     projected: bool = False
     """Whether there is a map W."""
+    bias: bool = False
+    """Whether maps have a bias, which starts at 0."""
+    embeddings: bool = False
+    """Whether the embeddings of both models are compared as layer 0."""
+    own_embedding_map: bool = False
+    """Whether a map of their own is trained for them."""
     projection: nn.Linear | None = field(default=None, kw_only=True, compare=False)
     """W, created by `bind`."""
+    embedding_projection: nn.Linear | None = field(default=None, kw_only=True, compare=False)
+    """The embeddings' own map, created by `bind`."""
 
     @property
     def by_row(self) -> bool:
         return False
 
+    @property
+    def same_width(self) -> bool:
+        return not self.projected
+
     def bind(self, shapes: Shapes) -> HiddenStates:
         if not self.projected:
             require_equal_width("a hint of hidden states", shapes)
         chosen = choose_layers(self.layers, teacher_layers=shapes.teacher_layers, keep=shapes.student_layers)
-        made = identity_map(shapes.student_width, shapes.teacher_width) if self.projected else None
-        return replace(self, pairs=tuple(enumerate(chosen, start=1)), projection=made)
+        made, own = (
+            identity_map(shapes.student_width, shapes.teacher_width, bias=self.bias) if wanted else None
+            for wanted in (self.projected, self.projected and self.embeddings and self.own_embedding_map)
+        )
+        pairs = (*([(0, 0)] if self.embeddings else []), *enumerate(chosen, start=1))
+        return replace(self, pairs=pairs, projection=made, embedding_projection=own)
 
     def module(self) -> nn.Module | None:
-        return self.projection
+        if self.projection is None or self.embedding_projection is None:
+            return self.projection
+        return nn.ModuleList([self.projection, self.embedding_projection])
 
     def mask(self, batch: Batch) -> Tensor:
         return read_positions(batch)
@@ -156,8 +189,8 @@ class HiddenStates(Hint):
     def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         distances = torch.stack(
             [
-                mean_squared_distance(teacher=self._normed(other), student=self._mapped(self._normed(own)))
-                for own, other in self.states(student, teacher)
+                mean_squared_distance(teacher=self._normed(other), student=self._mapped(self._normed(own), layer))
+                for (layer, _), (own, other) in zip(self.pairs, self.states(student, teacher), strict=True)
             ]
         )
         return distances.mean(dim=0) if self.over_layers == "mean" else distances.sum(dim=0)
@@ -165,12 +198,16 @@ class HiddenStates(Hint):
     def _normed(self, state: Tensor) -> Tensor:
         return layer_normalised(state) if self.layer_norm else state
 
-    def _mapped(self, state: Tensor) -> Tensor:
-        return state if self.projection is None else self.projection(state)
+    def _mapped(self, state: Tensor, layer: int) -> Tensor:
+        own = self.embedding_projection if layer == 0 else None
+        through = self.projection if own is None else own
+        return state if through is None else through(state)
 
 
-def identity_map(inputs: int, outputs: int) -> nn.Linear:
-    """Return a linear map without bias that starts as the identity, cut to its widths; draws no random numbers."""
-    made = nn.Linear(inputs, outputs, bias=False, device="meta").to_empty(device="cpu")
+def identity_map(inputs: int, outputs: int, *, bias: bool = False) -> nn.Linear:
+    """Return a linear map that starts as the identity, cut to its widths; draws no random numbers."""
+    made = nn.Linear(inputs, outputs, bias=bias, device="meta").to_empty(device="cpu")
     nn.init.eye_(made.weight)
+    if made.bias is not None:
+        nn.init.zeros_(made.bias)
     return made
