@@ -8,8 +8,10 @@ import pytest
 import torch
 import transformers
 
+from limbeck.errors import ModelError
 from limbeck.models.step_memory import without_memory
-from limbeck.models.trials import probe_ids, readable_tokens, undisturbed
+from limbeck.models.trials import probe_ids, readable_tokens, require_taps, undisturbed
+from limbeck.types import Tap
 
 SHAPE = {
     "vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
@@ -86,3 +88,32 @@ def test_probe_ids_are_no_special_tokens() -> None:
     ))  # fmt: skip
     assert 0 not in probe_ids(characters, 1, 500)
     assert readable_tokens(characters, 512) == 34
+
+
+def test_taps_are_tried_on_a_short_row() -> None:
+    taps = frozenset({Tap("embedding"), Tap("hidden", 2), Tap("attention", 1)})
+    for kind in ("Bert", "Llama", "MPNet"):
+        model = made(kind).train()
+        before = torch.random.get_rng_state()
+        require_taps(model, taps)
+        assert model.training
+        assert torch.equal(torch.random.get_rng_state(), before)
+    with pytest.raises(ModelError, match="has 2 layers, but a term asks for layer 3"):
+        require_taps(made("Bert"), frozenset({Tap("hidden", 3)}))
+    with pytest.raises(ModelError, match="cannot find the 2 layers of AlbertModel"):
+        require_taps(made("Albert"), taps)
+    with pytest.raises(ModelError, match=r"cannot read the attention of layer 1 of DebertaV2Model.*non-standard"):
+        require_taps(made("DebertaV2"), taps)
+    require_taps(made("DebertaV2"), frozenset({Tap("embedding"), Tap("hidden", 2)}))
+    require_taps(torch.nn.Identity(), frozenset())
+
+
+def test_attention_without_masks_of_pairs_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "fast", sdpa_attention_forward)
+    model = made("Llama")
+    model.config._attn_implementation = "fast"
+    with pytest.raises(ModelError, match=r"runs with attention 'fast'.*attn_implementation sdpa or eager"):
+        require_taps(model, frozenset({Tap("attention", 1)}))

@@ -10,14 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from limbeck.errors import ModelError
 from limbeck.models.adapter_layers import positions_taken
 from limbeck.models.label_scorer import language_model_of
 from limbeck.models.layers import accepted_inputs, text_config
+from limbeck.models.taps import capture
+from limbeck.types import Tap
 
-__all__ = ["probe_ids", "readable_tokens", "undisturbed"]
+__all__ = ["probe_ids", "readable_tokens", "require_taps", "undisturbed"]
 
 _TRIED_TOKENS = 4096
 """Longer rows are not tried: masks of so many positions may take gigabytes."""
+_TAPPED_TOKENS = 4
 
 
 @contextmanager
@@ -74,6 +78,27 @@ def readable_tokens(model: Any, most: int) -> int:
             middle = (fits + fails) // 2
             fits, fails = (middle, fails) if _reads(model, ids[:, :middle]) else (fits, middle)
     return fits
+
+
+def require_taps(model: Any, taps: frozenset[Tap]) -> None:
+    """Check that a model gives the tensors at `taps`, by reading a short row.
+
+    Raises:
+        ModelError: it has no such layer or site, or computes attention in a way that cannot be read.
+    """
+    if not taps:
+        return
+    ids = probe_ids(model, 1, _TAPPED_TOKENS).to(next(model.parameters()).device)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    known = {name: tensor for name, tensor in inputs.items() if name in accepted_inputs(type(model).forward)}
+    with undisturbed(model):
+        try:
+            with capture(model, taps, inputs["attention_mask"]):
+                model(**known)
+        except ModelError:
+            raise
+        except Exception:  # a model that needs more than text; the first step of training tells
+            return
 
 
 def _places(model: nn.Module) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,12 @@ from numpy.typing import NDArray
 
 from limbeck.data.encode import token_limit
 from limbeck.errors import ConfigError
+from limbeck.losses.term import bind_terms, needs_of
+from limbeck.models.layers import shapes
 from limbeck.models.load import load_classifier, load_tokenizer
 from limbeck.models.padding import padding_of, share_padding
 from limbeck.models.pooled_classifier import pooling_in
+from limbeck.models.trials import require_taps
 from limbeck.students.adapters import add_adapter
 from limbeck.students.initialise import copies_note
 from limbeck.tasks.baselines import trained
@@ -146,10 +151,21 @@ def make_student(config: HeadRunConfig, coder: Coder, teacher: Any, tokenizer: A
 
 
 def _require_fitting(context: HeadContext) -> None:
-    """Refuse recipes that compare states of models with different tokens. Raises `ConfigError`."""
+    """Refuse recipes that compare states of models with different tokens, or states that a model does not give.
+
+    Raises:
+        ConfigError, ModelError: as said; or widths, heads or depths of the models do not fit.
+    """
+    teacher, student = context.teacher, context.student.model
+    if teacher is None:
+        return
     for recipe in context.recipes.values():
-        if recipe.build().needs.teacher_taps and context.teacher is not None and not context.same_tokens:
+        terms = (bind_terms(stage.terms, shapes(teacher.model, student)) for stage in recipe.build().stages)
+        needs = reduce(or_, map(needs_of, terms))
+        if needs.teacher_taps and not context.same_tokens:
             raise ConfigError(
                 f"recipe '{recipe.name}' compares states of teacher and student, but their tokenizers write these "
                 "rows with different ids. Use a student with the teacher's tokenizer (student.from_teacher), or kd"
             )
+        require_taps(student, needs.student_taps)
+        require_taps(teacher.model, needs.teacher_taps)

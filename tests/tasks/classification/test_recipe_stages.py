@@ -19,7 +19,14 @@ JUDGED = ClassifierTraining(early_stopping=ClassifierEarlyStopping())
 
 @pytest.mark.parametrize(
     ("recipe", "fits"),
-    [("fine_tune", [True]), ("setfit", [False, True]), ("linear_probe", [True]), ("kd", [True]), ("pkd", [True])],
+    [
+        ("fine_tune", [True]),
+        ("setfit", [False, True]),
+        ("linear_probe", [True]),
+        ("kd", [True]),
+        ("pkd", [True]),
+        ("tinybert", [False, True]),
+    ],
 )
 def test_a_new_head_is_fitted_once(recipe: str, fits: list[bool], make_classifier: Make) -> None:
     model = make_classifier()
@@ -58,4 +65,7 @@ def test_stages_that_are_not_judged(make_task: Make) -> None:
 
     contrastive, _ = ClassifierRecipe(name="setfit").build().stages
     assert dev_judge(contrastive, JUDGED, encode, make_task(3).labels) is None
+    intermediate, prediction = ClassifierRecipe(name="tinybert").build().stages
+    assert dev_judge(intermediate, JUDGED, encode, make_task(3).labels) is None, "its head is not trained"
+    assert dev_judge(prediction, JUDGED, lambda: make_task(3).encoded, make_task(3).labels) is not None
     assert dev_judge(probe(), ClassifierTraining(), encode, make_task(3).labels) is None

@@ -15,11 +15,12 @@ from limbeck.data.prompts.explained import EncodedRationales
 from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import predict_logits
-from limbeck.losses.term import bind_terms
+from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.bag_of_words import BagOfWords
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth, shapes, width
 from limbeck.models.padding import padding_of
+from limbeck.models.trials import require_taps
 from limbeck.recipes.recipe import Recipe
 from limbeck.results.record import StageCost
 from limbeck.results.sections import SimpleFit
@@ -245,4 +246,6 @@ def _require_same_prompts(
         )
     for one in recipes.values():
         for stage in one.stages:
-            bind_terms(stage.terms, shapes(teacher.model, student))
+            needs = needs_of(bind_terms(stage.terms, shapes(teacher.model, student)))
+            require_taps(student, needs.student_taps)
+            require_taps(teacher.model, needs.teacher_taps)

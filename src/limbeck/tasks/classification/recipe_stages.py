@@ -73,7 +73,8 @@ def dev_judge(
         encode: returns the development rows as the model reads them.
         gold_N: their labels; below 0: none.
     """
-    if training.early_stopping is None or needs_of(stage.terms).features:
+    needs = needs_of(stage.terms)
+    if training.early_stopping is None or needs.features or not (needs.labels or needs.logits):
         return None
     encoded, known_N = encode(), np.flatnonzero(gold_N >= 0)
 

@@ -12,6 +12,7 @@ from limbeck.formatting import share_text
 from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.layers import width
 from limbeck.models.load import weights_fingerprint
+from limbeck.models.trials import require_taps
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.recipes.recipe import Recipe
@@ -49,10 +50,11 @@ def teacher_runs_along(stages: Sequence[Stage], pair: Shapes, *, rows: int, clas
 
 
 def require_fitting(context: Context) -> None:
-    """Check widths, layer maps and tokenizers of this pair of models early, for every recipe.
+    """Check widths, heads, layer maps, taps and tokenizers of this pair of models early, for every recipe.
 
     Raises:
         ConfigError: the recipe needs something that this teacher, or this pair, lacks.
+        ModelError: a model does not give a state that the recipe reads.
     """
     if isinstance(context.teacher, LabelTeacher):
         return  # see set_up
@@ -69,12 +71,16 @@ def _require_fitting(context: Context, name: str, recipe: Recipe, *, along: bool
             "these arguments this teacher is asked along with the student. Use order: random, or a recipe on logits "
             "alone (anon without hidden_weight)"
         )
-    if all_needs(recipe.stages, context.pair(context.student)).same_tokens and not context.same_tokens:
+    needs = all_needs(recipe.stages, context.pair(context.student))
+    if needs.same_tokens and not context.same_tokens:
         raise ConfigError(
             f"recipe '{name}' compares teacher and student token by token, but their "
             "tokenizers write tokens with different ids. Use a student with the teacher's tokenizer "
             "(student.from_teacher), or a recipe on class logits (kd), which allows that"
         )
+    require_taps(context.student, needs.student_taps)
+    if isinstance(context.teacher, ModelTeacher):
+        require_taps(context.teacher.model, needs.teacher_taps)
 
 
 def teacher_signals(context: Context) -> StoredTeacher | LocalTeacher | None:

@@ -18,8 +18,9 @@ from limbeck.errors import ConfigError, ModelError
 from limbeck.evaluation.generation.outputs import SystemOutputs
 from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.language_model import is_encoder_decoder
-from limbeck.models.layers import layer_list, shapes
+from limbeck.models.layers import shapes
 from limbeck.models.load import load_language_model, load_tokenizer
+from limbeck.models.trials import require_taps
 from limbeck.models.vllm_engine import require_vllm
 from limbeck.models.vocabulary import align_vocabularies
 from limbeck.ranks import is_main
@@ -235,9 +236,9 @@ def _needs(config: TextRunConfig, teacher: Any, student: Any) -> Needs:
                 "distributions only. Leave teacher.store out, or the hints"
             )
         needs |= of_recipe
-    if needs.teacher_hidden:
-        for model in (teacher, student):
-            layer_list(model)
+    require_taps(student, needs.student_taps)
+    if needs.teacher_taps:
+        require_taps(teacher, needs.teacher_taps)
     return needs
 
 
