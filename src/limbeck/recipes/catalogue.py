@@ -24,6 +24,7 @@ RECIPES = {
     "fine_tune": "limbeck.recipes.fine_tune:fine_tune",
     "kd": "limbeck.recipes.kd:kd",
     "distilbert": "limbeck.recipes.distilbert:distilbert",
+    "tinybert": "limbeck.recipes.tinybert:tinybert",
     "pkd": "limbeck.recipes.pkd:pkd",
     "pd": "limbeck.recipes.pd:pd",
     "anon": "limbeck.recipes.anon:anon",
@@ -53,6 +54,7 @@ _ALSO = {
     "patient_kd": "pkd", "sequence_kd": "seqkd", "seq_kd": "seqkd", "sequence_level_kd": "seqkd", "rkl": "reverse_kl",
     "jsd": "jensen_shannon", "tvd": "total_variation", "akl": "adaptive_kl", "generalized_kd": "gkd",
     "generalised_kd": "gkd", "on_policy": "gkd", "distillm_2": "distillm", "distil_bert": "distilbert",
+    "tiny_bert": "tinybert",
 }  # fmt: skip
 """What others call a recipe, for whoever writes that in a run file."""
 
@@ -71,7 +73,7 @@ class RecipeCard:
     kinds: tuple[str, ...]
     """The kinds of task it suits; none for a recipe that cannot be built without arguments."""
     left_out: str = ""
-    """Terms of the paper that the defaults leave out."""
+    """Parts of the paper that the defaults leave out."""
 
 
 AUTO = RecipeCard(
@@ -229,7 +231,8 @@ def _of_rows(recipe: Recipe, *, texts: bool) -> list[tuple[str, bool]]:
         ("teacher logits (for texts: and its vocabulary)" if texts else "teacher logits", needs.logits),
         ("teacher hidden states", needs.teacher_hidden),
         ("teacher [CLS] states", bool(needs.teacher_first)),
-        ("equal width", bool(needs.teacher_taps)),
+        ("equal width", needs.same_width),
+        ("equal numbers of attention heads", needs.same_heads),
         ("equal tokenizers", needs.same_tokens),
     ]
 

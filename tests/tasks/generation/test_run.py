@@ -45,6 +45,7 @@ SHORT = {"max_new_tokens": 5}
 RECIPES: dict[str, dict[str, Any]] = {
     "fine_tune": {"name": "fine_tune"},
     "distilbert": {"name": "distilbert"},
+    "tinybert": {"name": "tinybert", "intermediate_fraction": 0.5},
     "kd": {"name": "kd"},
     "reverse_kl": {"name": "reverse_kl"},
     "jensen_shannon": {"name": "jensen_shannon"},
@@ -71,6 +72,7 @@ STAGES = {
     "gkd": [("fine_tune", {"labels"}), ("gkd", {"divergence"})],
     "distillm": [("fine_tune", {"labels"}), ("distillm", {"divergence"})],
     "kd": [("kd", {"divergence", "labels"})],
+    "tinybert": [("intermediate", {"hidden_states", "attention"}), ("prediction", {"soft_targets"})],
 }
 
 
