@@ -27,7 +27,7 @@ LAYERS = [
     {"recipes", "report"},
     {"tasks"},
     {"runs"},
-    {"alerts", "filter", "prompt_search", "demo"},
+    {"alerts", "filter", "augment", "prompt_search", "demo"},
     {"cli"},
     {"limbeck", "__main__"},  # the package itself, which offers `distill`, and `python -m limbeck`
 ]

@@ -29,6 +29,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *wo
     [
         "alerts evaluate",
         "alerts predict",
+        "augment",
         "calibrate",
         "demo",
         "distill",

@@ -15,6 +15,7 @@ import typer
 
 from limbeck.cli import (
     alerts,
+    augment,
     calibrate,
     demo,
     distill,
@@ -55,6 +56,7 @@ for command in (
     predict,
     calibrate,
     filter,
+    augment,
     report,
     recipes,
     journal,

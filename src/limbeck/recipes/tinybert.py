@@ -39,7 +39,7 @@ def tinybert(
     the second a linear decay after 10 % of warm-up, whatever ``training`` says.
 
     Left out by default: general distillation, which trains the first stage's terms on plain text with a teacher that
-    is not fine-tuned, and the augmented rows of the task
+    is not fine-tuned, and the augmented rows of the task, which ``limbeck augment`` writes
 
     Paper: Jiao et al. 2020, "TinyBERT: Distilling BERT for Natural Language Understanding", Findings of EMNLP,
     arXiv:1909.10351, equations 7 to 11
