@@ -24,16 +24,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 from events_baselines import answer_simply
 from run import CLASSES
+from transformers import AutoModel, AutoTokenizer
 
 from limbeck.atomic import write_text
 from limbeck.cli.terminal import quiet_libraries
 from limbeck.demo.setting import minilm_folder
-from limbeck.models.load import load_classifier, load_tokenizer, save_model
 from limbeck.results.read import read_results
-from limbeck.students.initialise import student_from_layers
 
 FOLDER = Path("runs/events")
 ROWS = [5000, 20000]
@@ -125,9 +125,11 @@ def write_rows(files: dict[str, list[Row]], folder: Path) -> None:
 
 def write_member(folder: Path) -> None:
     """Write the layers of the encoder that the student starts with, as a model that a member of the ensemble is."""
-    source = str(minilm_folder())
-    student = student_from_layers(load_classifier(source, labels=LABELS), [2, 4, 6])
-    save_model(student.base_model, load_tokenizer(source), folder)
+    model = AutoModel.from_pretrained(minilm_folder())
+    model.encoder.layer = torch.nn.ModuleList(model.encoder.layer[place - 1] for place in (2, 4, 6))
+    model.config.num_hidden_layers = 3
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(minilm_folder()).save_pretrained(folder)
 
 
 def run_file(arm: str, folder: Path, rows: int) -> dict[str, Any]:
@@ -159,8 +161,16 @@ def run_file(arm: str, folder: Path, rows: int) -> dict[str, Any]:
 
 def _ensemble(rows: int, column: dict[str, str]) -> dict[str, Any]:
     """Return the teacher; its member that is trained has the student's size, so that all ends in an hour on a core."""
-    model, seen = str(FOLDER / "member"), MEMBER_PASSES * rows * (FOLDS - 1) / FOLDS
-    members = ["tfidf", {"model": model, "pooling": "mean", "training": _training(seen)}, column]
+    members = [
+        "tfidf",
+        {"model": str(minilm_folder()), "recipe": "linear_probe", "training": {"max_length": MAX_LENGTH}},
+        {
+            "model": str(FOLDER / "member"),
+            "pooling": "mean",
+            "training": _training(MEMBER_PASSES * rows * (FOLDS - 1) / FOLDS),
+        },
+        column,
+    ]
     return {"members": members, "folds": FOLDS}
 
 

