@@ -24,11 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 from events_baselines import answer_simply
-from run import CLASSES
-from transformers import AutoModel, AutoTokenizer
+from run import CLASSES, write_student
 
 from limbeck.atomic import write_text
 from limbeck.cli.terminal import quiet_libraries
@@ -49,6 +47,8 @@ ARMS = ["ensemble", "labels", "gold"]
 BATCH_SIZE, MAX_LENGTH = 32, 48
 STUDENT_PASSES, LEARNING_RATE = 2.0, 5e-4
 MEMBER_PASSES, FOLDS = 1.5, 2
+MEMBER_LAYERS = (2, 4, 6)
+"""Those that the student is made of."""
 
 Row = dict[str, Any]
 
@@ -121,15 +121,6 @@ def write_rows(files: dict[str, list[Row]], folder: Path) -> None:
     for name, rows in files.items():
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         write_text(folder / f"{name}.jsonl", lines)
-
-
-def write_member(folder: Path) -> None:
-    """Write the layers of the encoder that the student starts with, as a model that a member of the ensemble is."""
-    model = AutoModel.from_pretrained(minilm_folder())
-    model.encoder.layer = torch.nn.ModuleList(model.encoder.layer[place - 1] for place in (2, 4, 6))
-    model.config.num_hidden_layers = 3
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(minilm_folder()).save_pretrained(folder)
 
 
 def run_file(arm: str, folder: Path, rows: int) -> dict[str, Any]:
@@ -234,7 +225,7 @@ def main() -> None:
     humaid, crisislex = read_humaid(options.humaid), read_crisislex(options.crisislex)
     events = by_size(humaid)
     if not (FOLDER / "member").exists():
-        write_member(FOLDER / "member")
+        write_student(FOLDER / "member", MEMBER_LAYERS)
     if options.pilot:
         _try_settings(split(humaid, crisislex, events[EVENTS], options.rows), FOLDER / "pilot", options.rows)
         return

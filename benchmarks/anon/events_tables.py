@@ -152,7 +152,8 @@ def _mcnemar(cases: list[Case], first: str, second: str) -> str:
     if len({case.rows for case in cases}) < len(cases):
         return "–"
     right = [np.concatenate([case.said[name] == case.gold for case in cases]) for name in (first, second)]
-    return f"{mcnemar(right[0], right[1], seed=0).p_value:.3f}"
+    p_value = mcnemar(right[0], right[1], seed=0).p_value
+    return f"{p_value:.3f}" if p_value >= 0.001 else "< 0.001"
 
 
 def left_out(folder: Path) -> Case:

@@ -17,6 +17,7 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,15 +115,17 @@ def _read(path: Path) -> list[dict[str, Any]]:
     ]
 
 
-def write_student(folder: Path) -> None:
-    """Write the student's start: two layers of all-MiniLM-L6-v2."""
+def write_student(folder: Path, layers: Sequence[int] = (3, 6)) -> None:
+    """Write the student's start: some layers of all-MiniLM-L6-v2, two unless others are asked for."""
+    from transformers import AutoModel
+
     from limbeck.demo.setting import minilm_folder
-    from limbeck.models.load import load_classifier, load_tokenizer, save_model
+    from limbeck.models.load import load_tokenizer, save_model
     from limbeck.students.initialise import student_from_layers
 
     source = str(minilm_folder())
-    encoder = load_classifier(source, labels=sorted(set(CLASSES.values()))).base_model
-    save_model(student_from_layers(encoder, [3, 6]), load_tokenizer(source), folder)
+    encoder = AutoModel.from_pretrained(source)  # with its pooler, which the head of the measured students reads
+    save_model(student_from_layers(encoder, layers), load_tokenizer(source), folder)
 
 
 def run_file(arm: str, learning_rate: float | None = None) -> dict[str, Any]:

@@ -168,7 +168,7 @@ def test_the_simple_baselines_learn_the_given_labels_once(events: ModuleType, tm
 
 
 def test_the_trained_member_has_the_layers_of_the_student(events: ModuleType, tmp_path: Path) -> None:
-    events.write_member(tmp_path)
+    events.write_student(tmp_path, events.MEMBER_LAYERS)
     whole, member = (load_encoder(str(folder)).state_dict() for folder in (events.minilm_folder(), tmp_path))
     assert {name.split(".")[2] for name in member if name.startswith("encoder.layer")} == {"0", "1", "2"}
     for place, layer in enumerate((2, 4, 6)):
