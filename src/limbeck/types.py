@@ -375,7 +375,7 @@ class Needs:
 
 
 class Shapes(NamedTuple):
-    """Depth, width and heads of both models: input of `Term.bind`."""
+    """Depth, width and attention of both models: input of `Term.bind`."""
 
     teacher_layers: int
     teacher_width: int
@@ -384,6 +384,13 @@ class Shapes(NamedTuple):
     teacher_heads: int = 0
     """Attention heads; 0: unknown."""
     student_heads: int = 0
+    teacher_groups: int = 0
+    """Heads of keys and values, which queries may share; 0: unknown."""
+    student_groups: int = 0
+    teacher_head_width: int = 0
+    student_head_width: int = 0
+    causal: bool = False
+    """Whether tokens of one of the models see only earlier ones."""
 
 
 class Writer(Protocol):

@@ -14,6 +14,7 @@ from torch import Tensor
 from limbeck.errors import ConfigError
 from limbeck.losses.hints.attention import AttentionMSE
 from limbeck.losses.hints.hidden import HiddenStates, LastHiddenCosine, PatientHints
+from limbeck.losses.hints.relations import AttentionRelation
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL, TeacherCrossEntropy
 from limbeck.losses.objective import Objective
@@ -34,6 +35,8 @@ HINTS: tuple[Term, ...] = (
     HiddenStates(over_layers="sum"),
     HiddenStates(over_layers="sum", projected=True, bias=True, embeddings=True, own_embedding_map=True),
     AttentionMSE(),
+    AttentionRelation("query", "key"),
+    AttentionRelation("value", "value", 8, teacher_layer=3),
 )
 
 
@@ -79,7 +82,7 @@ class Setting:
     def __init__(self, name: str, make_task: Callable[..., Any]) -> None:
         self.kind, self.task = KINDS[name], make_task(ROWS)
         self.name, self.student, self.teacher = name, tiny(name, 2, seed=1), tiny(name, 4, seed=2, scale=4.0)
-        weights = (1.0, 0.7, 2.0, 0.3, 1.5, 0.6, 0.8, 0.9, 0.4)
+        weights = (1.0, 0.7, 2.0, 0.3, 1.5, 0.6, 0.8, 0.9, 0.4, 1.1, 0.5)
         terms = tuple(WeightedTerm(f"term{i}", t, weights[i]) for i, t in enumerate(self.kind.terms))
         self.terms = bind_terms(terms, shapes(self.teacher, self.student))
         for t in self.terms:

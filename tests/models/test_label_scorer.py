@@ -73,17 +73,20 @@ def test_gradients_reach_the_language_model_as_by_hand(language_model: Any) -> N
 
 
 @pytest.mark.parametrize("left", [True, False])
-def test_hidden_states_are_those_of_the_prompts_alone(language_model: Any, left: bool) -> None:
+def test_states_are_those_of_the_prompts_alone(language_model: Any, left: bool) -> None:
     ids, mask = padded(left)
-    scorer, both = LabelScorer(language_model, LABELS), frozenset({Tap("hidden", 1), Tap("hidden", 2)})
-    found = run_model(scorer, {"input_ids": ids, "attention_mask": mask}, both)
+    scorer = LabelScorer(language_model, LABELS)
+    taps = frozenset({Tap("hidden", 1), Tap("hidden", 2), Tap("query", 1), Tap("key", 2), Tap("value", 2)})
+    found = run_model(scorer, {"input_ids": ids, "attention_mask": mask}, taps)
     for row in range(2):
         prompt = ids[row][mask[row].bool()][None]
-        expected = run_model(language_model, {"input_ids": prompt}, both)["states"]
-        for tap in both:
-            assert found["states"][tap].shape[:2] == ids.shape
-            states = found["states"][tap][row][mask[row].bool()]
-            torch.testing.assert_close(states, expected[tap][0], atol=1e-5, rtol=1e-5)
+        expected = run_model(language_model, {"input_ids": prompt}, taps)["states"]
+        for tap in taps:
+            states, of_prompt = found["states"][tap], expected[tap]
+            if tap.site != "hidden":  # heads come before tokens
+                states, of_prompt = states.transpose(1, 2), of_prompt.transpose(1, 2)
+            assert states.shape[:2] == ids.shape
+            torch.testing.assert_close(states[row][mask[row].bool()], of_prompt[0], atol=1e-5, rtol=1e-5)
 
 
 def rationales() -> dict[str, torch.Tensor]:

@@ -22,6 +22,7 @@ C = Capability
         ("setfit", {}, {C.FEATURES}),
         ("pkd", {}, {C.FIRST_STATES, C.PROBABILITIES, C.OTHER_TEMPERATURES}),
         ("pkd", {"hint_weight": 0, "loss_temperature": 1}, {C.PROBABILITIES}),
+        ("minilm", {"loss_temperature": 1}, {C.HIDDEN_STATES, C.PROBABILITIES}),
         ("distilbert", {}, {C.HIDDEN_STATES, C.PROBABILITIES, C.OTHER_TEMPERATURES}),
         ("anon", {"rationale_weight": 0.3}, {C.RATIONALES}),
         ("ml_ipd", {}, set()),
@@ -40,7 +41,13 @@ def test_what_recipes_need(name: str, arguments: dict[str, Any], needed: set[Cap
 
 @pytest.mark.parametrize(
     ("name", "arguments", "shared"),
-    [("kd", {}, True), ("seqkd", {}, True), ("gkd", {}, True), ("gkd", {"fine_tune_fraction": 0}, False)],
+    [
+        ("kd", {}, True),
+        ("seqkd", {}, True),
+        ("gkd", {}, True),
+        ("gkd", {"fine_tune_fraction": 0}, False),
+        ("minilm_v2", {}, True),
+    ],
 )
 def test_whose_texts_can_share_a_row(name: str, arguments: dict[str, Any], shared: bool) -> None:
     assert (C.SHARED_ROWS in needed_by(build_recipe(name, arguments, "generation"))) == shared

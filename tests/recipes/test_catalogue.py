@@ -37,6 +37,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("anon", {"labels": "hard", "hidden_weight": 0.1}),
     ("tinybert", {"embedding_map": "own", "label_weight": 0.5, "loss_temperature": 2}),
     ("setfit", {"loss": "supervised_contrastive"}),
+    ("minilm", {"label_weight": 0}),
+    ("minilm_v2", {"relation_heads": 8, "teacher_layer": 3, "label_weight": 1}),
 ]
 
 OWN_RECIPES = """
@@ -158,6 +160,19 @@ def test_what_recipes_need() -> None:
             "equal numbers of attention heads",
             "equal tokenizers",
         ],
+        "minilm": [
+            "labels (for texts: completions)",
+            "teacher logits (for texts: and its vocabulary)",
+            "teacher hidden states",
+            "equal numbers of attention heads",
+            "equal tokenizers",
+        ],
+        "minilm_v2": [
+            "labels (for texts: completions)",
+            "teacher logits (for texts: and its vocabulary)",
+            "teacher hidden states",
+            "equal tokenizers",
+        ],
         "pkd": ["labels", "teacher logits", "teacher [CLS] states", "equal width"],
         "pd": ["teacher logits"],
         "anon": ["teacher logits"],
@@ -176,8 +191,8 @@ def test_what_recipes_need() -> None:
         (
             "xyzzy",
             {},
-            "unknown recipe 'xyzzy': known here: anon, distilbert, fine_tune, kd, linear_probe, pd, pkd, setfit, "
-            "tinybert",
+            "unknown recipe 'xyzzy': known here: anon, distilbert, fine_tune, kd, linear_probe, minilm, minilm_v2, "
+            "pd, pkd, setfit, tinybert",
         ),
         ("pkd", {"hint_wieght": 1}, "recipe.hint_wieght: 'pkd' has no such argument; did you mean 'hint_weight'?"),
         ("fine_tune", {"epochs": 1}, "recipe.epochs: 'fine_tune' takes no arguments"),

@@ -15,7 +15,10 @@ from limbeck.types import Shapes
 __all__ = [
     "accepted_inputs",
     "depth",
+    "head_groups",
+    "head_width",
     "heads",
+    "is_causal",
     "layer_list",
     "set_dropout",
     "shapes",
@@ -47,9 +50,32 @@ def heads(model: Any) -> int:
     return found if isinstance(found, int) else 0
 
 
+def head_groups(model: Any) -> int:
+    """Return the number of heads of keys and values per layer; 0 if unknown, as `heads`."""
+    found = getattr(text_config(model), "num_key_value_heads", None)
+    return found if isinstance(found, int) else 0 if isinstance(found, list) else heads(model)
+
+
+def head_width(model: Any) -> int:
+    """Return the width of an attention head; 0 if unknown, as `heads`."""
+    found = getattr(text_config(model), "head_dim", None)
+    return found if isinstance(found, int) else width(model) // heads(model) if heads(model) else 0
+
+
+def is_causal(model: Any) -> bool:
+    """Whether tokens see only earlier ones, in a model with one list of layers."""
+    return not model.config.is_encoder_decoder and any(
+        getattr(module, "is_causal", False) for module in model.modules()
+    )
+
+
 def shapes(teacher: Any, student: Any) -> Shapes:
-    """Return the depth, width and heads of a pair of models."""
-    return Shapes(depth(teacher), width(teacher), depth(student), width(student), heads(teacher), heads(student))
+    """Return the depth, width and attention of a pair of models."""
+    return Shapes(
+        depth(teacher), width(teacher), depth(student), width(student), heads(teacher), heads(student),
+        head_groups(teacher), head_groups(student), head_width(teacher), head_width(student),
+        causal=is_causal(teacher) or is_causal(student),
+    )  # fmt: skip
 
 
 def layer_list(model: Any, half: str | None = None) -> tuple[str, nn.ModuleList]:

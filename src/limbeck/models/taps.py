@@ -201,7 +201,7 @@ def _at(model: nn.Module, tap: Tap, seen: _Seen, attention_mask_BT: Tensor | Non
         padding = None if tap.half == "decoder" else attention_mask_BT
         return first_token(state, state.new_ones(state.shape[:2]) if padding is None else padding)
     attention = seen.attention.get((tap.half, tap.layer))
-    if attention is None or of_prompts is not None:
+    if attention is None or (of_prompts is not None and tap.site == "attention"):
         raise ModelError(
             f"cannot read the attention of layer {tap.layer} of {type(model).__name__}: it is computed in a "
             "non-standard way. Use another model, or a recipe on hidden states"
@@ -209,9 +209,12 @@ def _at(model: nn.Module, tap: Tap, seen: _Seen, attention_mask_BT: Tensor | Non
     tokens = attention.query.shape[-2] - before
     if tap.site == "attention":
         return attention.scores()[:, :, -tokens:, -tokens:]
-    state = getattr(attention, tap.site)
-    assert isinstance(state, Tensor)
-    return state[:, :, -tokens:]
+    vectors: Tensor = getattr(attention, tap.site)[:, :, -tokens:]
+    if of_prompts is None:
+        return vectors
+    heads = vectors.shape[1]
+    of_text: Tensor = of_prompts(vectors.transpose(1, 2).flatten(2), attention_mask_BT)
+    return of_text.reshape(*of_text.shape[:2], heads, -1).transpose(1, 2)
 
 
 @contextmanager

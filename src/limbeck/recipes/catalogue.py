@@ -25,6 +25,8 @@ RECIPES = {
     "kd": "limbeck.recipes.kd:kd",
     "distilbert": "limbeck.recipes.distilbert:distilbert",
     "tinybert": "limbeck.recipes.tinybert:tinybert",
+    "minilm": "limbeck.recipes.minilm:minilm",
+    "minilm_v2": "limbeck.recipes.minilm_v2:minilm_v2",
     "pkd": "limbeck.recipes.pkd:pkd",
     "pd": "limbeck.recipes.pd:pd",
     "anon": "limbeck.recipes.anon:anon",
@@ -55,6 +57,7 @@ _ALSO = {
     "jsd": "jensen_shannon", "tvd": "total_variation", "akl": "adaptive_kl", "generalized_kd": "gkd",
     "generalised_kd": "gkd", "on_policy": "gkd", "distillm_2": "distillm", "distil_bert": "distilbert",
     "tiny_bert": "tinybert",
+    "mini_lm": "minilm", "minilmv2": "minilm_v2", "minilm2": "minilm_v2",
 }  # fmt: skip
 """What others call a recipe, for whoever writes that in a run file."""
 

@@ -356,6 +356,17 @@ def test_hidden_states_of_a_prompted_teacher_teach(shown: dict[str, Any], tmp_pa
     assert limbeck.distill(**shown) == results
 
 
+@pytest.mark.slow
+def test_relations_in_a_prompted_teacher_teach(shown: dict[str, Any], tmp_path: Path) -> None:
+    shown |= {"recipe": {"name": "minilm_v2", "label_weight": 0, "loss_temperature": 1}, "baselines": []}
+    limbeck.distill(**shown)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    first, *_, last = [line for line in lines if line["stage"] == "relations"]
+    for name in ("queries", "keys", "values"):
+        assert 0 < last[f"term/{name}"] < first[f"term/{name}"]
+    assert "term/divergence" in lines[-1]
+
+
 @pytest.mark.fast_cases(2)
 @pytest.mark.parametrize(
     ("section", "change", "message"),

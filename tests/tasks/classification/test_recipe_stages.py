@@ -26,6 +26,7 @@ JUDGED = ClassifierTraining(early_stopping=ClassifierEarlyStopping())
         ("kd", [True]),
         ("pkd", [True]),
         ("tinybert", [False, True]),
+        ("minilm", [False, True]),
     ],
 )
 def test_a_new_head_is_fitted_once(recipe: str, fits: list[bool], make_classifier: Make) -> None:

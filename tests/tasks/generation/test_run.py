@@ -46,6 +46,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "fine_tune": {"name": "fine_tune"},
     "distilbert": {"name": "distilbert"},
     "tinybert": {"name": "tinybert", "intermediate_fraction": 0.5},
+    "minilm": {"name": "minilm"},
+    "minilm_v2": {"name": "minilm_v2"},
     "kd": {"name": "kd"},
     "reverse_kl": {"name": "reverse_kl"},
     "jensen_shannon": {"name": "jensen_shannon"},
@@ -73,6 +75,8 @@ STAGES = {
     "distillm": [("fine_tune", {"labels"}), ("distillm", {"divergence"})],
     "kd": [("kd", {"divergence", "labels"})],
     "tinybert": [("intermediate", {"hidden_states", "attention"}), ("prediction", {"soft_targets"})],
+    "minilm": [("relations", {"attention", "values"}), ("kd", {"divergence", "labels"})],
+    "minilm_v2": [("relations", {"queries", "keys", "values"}), ("kd", {"divergence", "labels"})],
 }
 
 

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import limbeck
-from limbeck.errors import DataError, ModelError
+from limbeck.errors import ConfigError, DataError, ModelError
 from limbeck.results.record import Results
 from limbeck.runs.predict import load
 from limbeck.tasks.options import Options
@@ -117,8 +117,21 @@ def test_a_teacher_of_classes_is_refused(sections: dict[str, Any], tmp_path: Pat
         limbeck.distill(**sections)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "message"), [("minilm", "the teacher has 2 in each layer and the student 4"), ("distilbert", "width")]
+)
+def test_models_that_a_recipe_cannot_compare_are_refused_before_training(
+    sections: dict[str, Any], tmp_path: Path, recipe: str, message: str
+) -> None:
+    config = {"model_type": "bert", "num_hidden_layers": 1, "num_attention_heads": 4, "hidden_size": 24}
+    sections |= {"recipe": recipe, "student": {"config": config | {"vocab_size": 2000, "intermediate_size": 16}}}
+    with pytest.raises(ConfigError, match=message):
+        limbeck.distill(**sections)
+    assert not (tmp_path / "run" / "stages").exists()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["distilbert", {"name": "pkd", "strategy": "last"}])
+@pytest.mark.parametrize("recipe", ["distilbert", "minilm", "minilm_v2", {"name": "pkd", "strategy": "last"}])
 def test_recipes_that_read_states_of_the_teacher(sections: dict[str, Any], recipe: Any) -> None:
     sections |= {"recipe": recipe, "baselines": [], "student": {"from_teacher": {"layers": "first", "keep": 2}}}
     sections["teacher"]["fine_tune"] = {"num_train_epochs": 0.5, "batch_size": 16}

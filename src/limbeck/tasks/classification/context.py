@@ -225,18 +225,18 @@ def _require_same_prompts(
     if not isinstance(student, LabelScorer):
         raise ConfigError(
             f"student.head: {recipe}, but a linear head reads the plain text, and the teacher its prompt. "
-            "Use head: verbaliser, or leave out hidden_weight"
+            "Use head: verbaliser, or a recipe without hidden states"
         )
     if config.student.prompt is not None and config.student.prompt != config.teacher.prompt:
         raise ConfigError(
             f"student.prompt: {recipe}, so both must read the same prompt. Leave it out (the student then reads the "
-            "teacher's), or leave out hidden_weight"
+            "teacher's), or use a recipe without hidden states"
         )
     of_teacher = encode_for(student, rows, teacher.tokenizer, limit)
     if of_teacher.fingerprint() != encoded.fingerprint():
         raise ConfigError(
             f"student.model: {recipe}, but the tokenizers of student and teacher write these rows with different ids. "
-            "Use a student with the teacher's tokenizer, or leave out hidden_weight"
+            "Use a student with the teacher's tokenizer, or a recipe without hidden states"
         )
     longest = int(encoded.lengths.max())
     if longest > (most := token_limit(teacher.tokenizer, teacher.model, config.training.max_length)):
