@@ -109,6 +109,7 @@ def test_a_student_reads_states_as_told_or_as_it_was_trained(
         copied = teacher.encoder.encoder.layer[1].state_dict()
         assert all(torch.equal(x, copied[name]) for name, x in body[0].state_dict().items())
     assert student.head_is_new
+    assert getattr(student, "body_is_new", False) == (what == "config")
     if what == "layers" and pooling in (None, "mean"):
         assert torch.equal(student.head.weight, teacher.head.weight)
 

@@ -133,7 +133,7 @@ def student_from_config(
         raise
     except Exception as error:  # transformers and torch reject values with many kinds of error
         raise ConfigError(f"student.config does not give a classifier: {error}") from error
-    model.head_is_new = True
+    model.head_is_new = model.body_is_new = True
     return model
 
 

@@ -36,7 +36,9 @@ def test_a_new_head_is_fitted_once(recipe: str, fits: list[bool], make_classifie
     assert [stage.fit_head for stage in recipe_stages(named, model, ClassifierTraining())] == fits
     always = [stage.fit_head for stage in named.build().stages]  # of recipes that are about it
     assert [one.fit_head for one in recipe_stages(named, model, ClassifierTraining(fit_head=False))] == always
-    model.head_is_new = False
+    model.body_is_new = True
+    assert [one.fit_head for one in recipe_stages(named, model, ClassifierTraining())] == always, "random features"
+    model.body_is_new, model.head_is_new = False, False
     assert [stage.fit_head for stage in recipe_stages(named, model, ClassifierTraining())] == always
 
 

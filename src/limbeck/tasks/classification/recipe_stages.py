@@ -24,9 +24,12 @@ __all__ = ["dev_judge", "given_sequences", "recipe_stages"]
 
 
 def recipe_stages(named: ClassifierRecipe, model: Any, training: ClassifierTraining) -> tuple[Stage, ...]:
-    """Return the stages of a recipe; the first one that trains a new head fits it before, if the run says so."""
+    """Return the stages of a recipe; the first one that trains a new head fits it before, if the run says so.
+
+    Not on random features: they hardly differ, so a head that tells them apart is huge, and training blows up.
+    """
     stages = named.build().stages
-    new = training.fit_head and getattr(model, "head_is_new", False)
+    new = training.fit_head and getattr(model, "head_is_new", False) and not getattr(model, "body_is_new", False)
     if not new or any(stage.fit_head for stage in stages):
         return stages
     trains_head = [needs.labels or needs.logits for needs in (needs_of(stage.terms) for stage in stages)]
