@@ -16,7 +16,7 @@ from events import ARMS, FOLDER, LABELS, ROWS
 from numpy.typing import NDArray
 from tables import table
 
-from limbeck.evaluation.accuracy import macro_f1
+from limbeck.evaluation.accuracy import class_figures, macro_f1
 from limbeck.evaluation.significance import bootstrap_p_value, mcnemar, resample
 from limbeck.results.read import read_results
 from limbeck.results.sections import Ensemble
@@ -109,6 +109,21 @@ def comparisons(cases: dict[str, Case]) -> str:
     return table(rows)
 
 
+def by_event(cases: dict[str, Case]) -> str:
+    """F1 of each class in each event, and the difference in accuracy to GPT-4o's labels with its interval."""
+    rows = [["event", "", *(f"F1: {label}" for label in LABELS), "accuracy, points to GPT-4o", "95 % interval"]]
+    for event, case in cases.items():
+        for name in (TEACHER, MAIN, SIMPLE["tfidf"]):
+            if name in case.said:
+                figures = class_figures(case.gold, case.said[name], len(LABELS))["f1"]
+                against = ["–", "–"]
+                if name != TEACHER:
+                    value = _value([case], accuracy, name, TEACHER)
+                    against = [f"{100 * value:+.1f}", _bounds(draws_of([case], accuracy, name, TEACHER))]
+                rows.append([event, name, *map(_share, figures), *against])
+    return table(rows)
+
+
 def ensembles(folder: Path, events: list[str]) -> str:
     """What each ensemble is made of, and how right it is where it has GPT-4o's label of the row too."""
     rows = [["event", "ensemble's accuracy", "member", "weight", "accuracy", "agreement out of fold", "minutes"]]
@@ -196,6 +211,7 @@ def main() -> None:
     for read in (left_out, other):
         cases = {event: read(folder / event) for event in events}
         print(quality(cases) + "\n\n" + comparisons(cases) + "\n")
+    print(by_event({event: left_out(folder / event) for event in events}) + "\n")
     print(ensembles(folder, events))
 
 

@@ -234,3 +234,6 @@ def test_tables_are_read_from_the_runs_that_are_done(tables: ModuleType, tmp_pat
     assert "GPT-4o's labels" not in rows
     compared = tables.comparisons({"flood": tables.left_out(folder)})
     assert "| student of the ensemble − GPT-4o's labels | 1 | +50.0 |" in compared
+    alone = tables.by_event({"flood": tables.left_out(folder)}).splitlines()
+    assert alone[2] == "| flood | GPT-4o's labels | 0.0 | 0.0 | 66.7 | – | – |"
+    assert alone[3].startswith("| flood | student of the ensemble | 0.0 | 100.0 | 100.0 | +50.0 | ")
