@@ -201,7 +201,8 @@ def test_recipes_of_both_kinds_are_told_apart(limbeck: Command) -> None:
     code, out, _ = limbeck("recipes")
     assert code == 0
     classification, cross_lingual = out.split("Cross-lingual runs (task.kind: ranking)")
-    assert classification.startswith("Every kind of task\n")
+    assert classification.startswith("Classification\nauto\n")
+    assert "\nEvery kind of task\nfine_tune\n" in classification
     assert "pkd" in classification
     assert "ml_ipd" not in classification
     for words in ("ml_ipd", "ml_dft", "pl_bl", "rl_ia", "transfer", "the English model, which every run trains first",

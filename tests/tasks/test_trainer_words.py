@@ -103,6 +103,13 @@ def test_every_word_that_is_said_is_a_key_of_such_a_file(model: type[RunConfig])
                 kind = next((part for part in get_args(kind) if hasattr(part, "model_fields")), kind)
 
 
+def test_what_best_weights_are_judged_by_is_a_choice_for_classifiers_alone() -> None:
+    assert "metric_for_best_model" in word_here("metric_for_best_model", RunConfig)
+    assert word_here("metric_for_best_model", TextRunConfig) == ""
+    assert "training.early_stopping.eval_steps" in word_here("eval_steps", TextRunConfig)
+    assert word_here("eval_steps", LanguageRunConfig) == ""
+
+
 def test_a_kind_without_labels_of_a_teacher_is_not_sent_to_them() -> None:
     assert word_here("column", RunConfig).startswith("the word here is teacher.labels_from")
     assert word_here("column", TextRunConfig) == ""

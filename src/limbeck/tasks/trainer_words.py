@@ -101,7 +101,7 @@ def word_here(word: str, model: type[BaseModel]) -> str:
     if "training" not in fields:  # not a run file
         return ""
     if (instead := _WORDS.get(word)) is not None:
-        if instead.startswith(_STOPPING) and "early_stopping" not in _fields_of(fields["training"].annotation):
+        if instead.startswith(_STOPPING) and not _stops_by(instead, fields["training"].annotation):
             return ""
         teacher = fields.get("teacher")
         if instead == _COLUMN and (teacher is None or "labels_from" not in _fields_of(teacher.annotation)):
@@ -109,6 +109,16 @@ def word_here(word: str, model: type[BaseModel]) -> str:
         return f"the word here is {_in_this_file(instead, model)}"
     places = [f"{section}.{word}" for section, field in fields.items() if word in _fields_of(field.annotation)]
     return f"did you mean {' or '.join(places)}?" if places else ""
+
+
+def _stops_by(setting: str, training: object) -> bool:
+    """Whether the training of a kind of run has a setting of early stopping."""
+    for one in (training, *get_args(training)):
+        if isinstance(one, type) and issubclass(one, BaseModel) and "early_stopping" in one.model_fields:
+            known = _fields_of(one.model_fields["early_stopping"].annotation)
+            name = setting.removeprefix(_STOPPING).lstrip(".").partition(":")[0]
+            return not name or name in known
+    return False
 
 
 def _in_this_file(instead: str, model: type[BaseModel]) -> str:
