@@ -256,3 +256,10 @@ def test_unequal_heads_and_a_first_stage_without_terms_are_refused() -> None:
     ):
         with pytest.raises(ConfigError, match=re.escape(words)):
             build_recipe("tinybert", arguments, "classification")
+
+
+def test_the_first_stage_cannot_be_judged_by_what_the_model_answers() -> None:
+    for name in ("tinybert", "minilm", "minilm_v2"):
+        first, second = build_recipe(name, {}, "regression").stages
+        assert (first.only_hints, second.only_hints) == (True, False)
+    assert not any(stage.only_hints for stage in build_recipe("pkd", {}, "classification").stages)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from limbeck.errors import ConfigError
-from limbeck.losses.term import WeightedTerm
+from limbeck.losses.term import WeightedTerm, needs_of
 from limbeck.sequences.class_pairs import ClassPairs
 from limbeck.sequences.given import GivenRows, TeacherWritten
 from limbeck.sequences.on_policy import OnPolicy
@@ -57,6 +57,12 @@ class Stage:
     def labelled_only(self) -> bool:
         """Whether it trains on the labelled rows alone."""
         return self.source == GivenRows("labelled") or isinstance(self.source, ClassPairs)
+
+    @property
+    def only_hints(self) -> bool:
+        """Whether it trains no output, only states inside: what the model answers says nothing about it."""
+        needs = needs_of(self.terms)
+        return bool(needs.teacher_taps) and not (needs.labels or needs.logits)
 
     @property
     def has_loss_temperature(self) -> bool:

@@ -113,7 +113,7 @@ class HeadRun:
     def _judge(self, system: System, planned: PlannedStage, seed: int) -> Judge | None:
         """Return how a stage is judged on development rows, if it is: by the verdict's metric."""
         training, used = planned.training, self._used(system)
-        if not isinstance(training, HeadTraining) or training.early_stopping is None:
+        if not isinstance(training, HeadTraining) or training.early_stopping is None or planned.stage.only_hints:
             return None
         assert used is not None
         coded, told = self._dev_of(used), described(system)

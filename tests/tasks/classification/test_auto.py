@@ -53,6 +53,11 @@ def test_what_is_given_stays() -> None:
     assert (run.training.max_steps, run.training.max_length, run.training.dropout) == (9, 64, 0.0)
 
 
+def test_given_epochs_are_not_overruled_by_steps() -> None:
+    training = run_config({**SHORT, "training": {"num_train_epochs": 2}}).training
+    assert (training.max_steps, training.num_train_epochs) == (None, 2)
+
+
 def test_layers_of_the_teacher_are_those_of_its_encoder() -> None:
     student = run_config({**SHORT, "student": {"from_teacher": {"keep": 2}, "adapter": {"kind": "lora"}}}).student
     assert (student.model, student.layers, student.keep) == ("org/encoder", "spread", 2)

@@ -62,8 +62,8 @@ def filled(values: Mapping[str, Any]) -> Mapping[str, Any]:
         found["teacher"] = {"ensemble": {"members": _members(teacher, encoder), "folds": _FOLDS, "refit": refit}}
         found["student"] = _student(teacher, student, encoder)
     if training is None or isinstance(training, Mapping):
-        steps = {} if values.get("minutes") is None else {"max_steps": None}
-        found["training"] = {**_TRAINING, **steps, **(training or {})}
+        counted = values.get("minutes") is not None or (training or {}).get("num_train_epochs") is not None
+        found["training"] = {**_TRAINING, **({"max_steps": None} if counted else {}), **(training or {})}
     return found
 
 

@@ -74,7 +74,7 @@ def stage_run(
         # Terms on tokens have no layers to map, so without a teacher's weights any shape will do.
         shapes=shapes(model if context.teacher is None else context.teacher, model),
         teacher=teacher,
-        judge=_judge(context, training, of_teacher=of_teacher),
+        judge=None if stage.only_hints else _judge(context, training, of_teacher=of_teacher),
     )
 
 
