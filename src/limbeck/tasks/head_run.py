@@ -116,7 +116,8 @@ class HeadRun:
         if not isinstance(training, HeadTraining) or training.early_stopping is None or planned.stage.only_hints:
             return None
         assert used is not None
-        coded, told = self._dev_of(used), described(system)
+        coded = self._dev if used is self.context.student else self._dev_of(used)
+        told = described(system)
 
         def measure(model: Any) -> Judgement:
             outputs = {told.name: {seed: coded.predict(model)}}
@@ -155,6 +156,11 @@ class HeadRun:
         with self.progress.track(predicting(system.shown), len(coded.inputs.lengths)) as update:
             return coded.predict(model, update=update)
 
+    @cached_property
+    def _dev(self) -> Coded:
+        """The development rows as students read them."""
+        return self._dev_of(self.context.student)
+
     def _dev_of(self, used: UsedModel) -> Coded:
         """Return the development rows as a model reads them."""
         padding = padding_of(used.model, used.tokenizer)
@@ -162,7 +168,7 @@ class HeadRun:
 
     def score(self, system: System, seed: int, model: Any) -> Measured:
         """Measure a student on the development rows."""
-        outputs = {system.name: {seed: self._outputs_of(system, model, self._dev_of(self.context.student))}}
+        outputs = {system.name: {seed: self._outputs_of(system, model, self._dev)}}
         return self.context.coder.measure([described(system)], outputs, "dev")
 
     def export(self, part: Path) -> None:
