@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors are slower on many threads
 
@@ -41,6 +42,8 @@ def is_fast_tier(config: pytest.Config) -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Try fewer random inputs in the fast tier; a test that names its own number tries so many in both."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: programs under test inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     hypothesis.settings.load_profile("fast" if is_fast_tier(config) else "any_machine")
 
 
