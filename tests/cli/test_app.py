@@ -129,6 +129,15 @@ def test_a_recipe_says_what_of_its_paper_is_off(
     assert "left out" not in run(monkeypatch, capsys, "recipes", "gkd")[1]
 
 
+def test_one_recipe_is_shown_with_its_published_results(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = " ".join(run(monkeypatch, capsys, "recipes", "pkd")[1].split())
+    assert "published: RTE, test set: accuracy 65.5;" in one
+    assert "not checked against the paper" in one
+    assert "published:" not in run(monkeypatch, capsys, "recipes")[1]
+
+
 @pytest.fixture(scope="module")
 def student(encoder_folder: Path, tickets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of a small distillation."""

@@ -11,7 +11,8 @@ __all__ = ["HELP", "main"]
 
 HELP = """List the recipes: paper, requirements and defaults.
 
-Recipes for classifiers come first, then those for generative models, then those for cross-lingual runs.
+Recipes for classifiers come first, then those for generative models, then those for cross-lingual runs. With a name,
+also what is published of the method, and how far that was checked.
 
 Examples:
 
@@ -31,7 +32,7 @@ def _title(kinds: Sequence[str]) -> str:
 
 
 def main(name: Annotated[str | None, typer.Argument(help="Show only this recipe.")] = None) -> None:
-    """Print a card for each recipe."""
+    """Print a card for each recipe; for a single one also its published results."""
     from rich.console import Console
 
     from limbeck.cli.terminal import print_line
@@ -52,3 +53,5 @@ def main(name: Annotated[str | None, typer.Argument(help="Show only this recipe.
             if not value:
                 continue
             print_line(value, console, mark=f"  {key + ': ' if key else ''}")
+        for result in card.published if name else ():
+            print_line(str(result), console, mark="  published: ")

@@ -14,6 +14,7 @@ from pydantic import ValidationError, validate_call
 from limbeck.errors import ConfigError, LimbeckError, near_misses
 from limbeck.recipes.kinds import DEFAULT_KIND, KINDS, for_kind, suits
 from limbeck.recipes.own_functions import own_function, told
+from limbeck.recipes.published import PublishedResult, published_results
 from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.given import GivenRows, Paired, TeacherWritten
 from limbeck.stages.stage import Stage
@@ -77,6 +78,8 @@ class RecipeCard:
     """The kinds of task it suits; none for a recipe that cannot be built without arguments."""
     left_out: str = ""
     """Parts of the paper that the defaults leave out."""
+    published: tuple[PublishedResult, ...] = ()
+    """What is reported of the method elsewhere."""
 
 
 AUTO = RecipeCard(
@@ -202,7 +205,8 @@ def recipe_card(name: str) -> RecipeCard:
     recipe = _as_recipe(name, function())
     suited = suits(recipe)
     kinds = tuple(kind for kind in KINDS if kind in suited)
-    return RecipeCard(name, summary, paper, _needs(recipe, kinds), defaults, kinds, left_out)
+    needs, published = _needs(recipe, kinds), published_results(name)
+    return RecipeCard(name, summary, paper, needs, defaults, kinds, left_out, published)
 
 
 def _paragraph(doc: str, head: str) -> str:
