@@ -354,6 +354,8 @@ class Needs:
     """The student's log-probability of each supervised token."""
     features: bool = False
     """What the last linear layer of the student reads."""
+    similarity: bool = False
+    """How alike the layers of both models are, measured before the students train."""
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(*(getattr(self, field.name) | getattr(other, field.name) for field in fields(self)))
@@ -391,6 +393,8 @@ class Shapes(NamedTuple):
     student_head_width: int = 0
     causal: bool = False
     """Whether tokens of one of the models see only earlier ones."""
+    similarity: tuple[tuple[float, ...], ...] = ()
+    """How alike each student layer is to each teacher layer, on rows of the run; empty: not measured."""
 
 
 class Writer(Protocol):

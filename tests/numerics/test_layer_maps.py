@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from limbeck.errors import ConfigError
 from limbeck.numerics import layer_maps
-from limbeck.numerics.layer_maps import LAYER_MAPS, choose_layers, hint_pairs
+from limbeck.numerics.layer_maps import LAYER_MAPS, choose_layers, compared_layers, hint_pairs, most_alike
 
 depths = st.integers(1, 48).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n)))
 
@@ -133,3 +134,41 @@ def test_half_of_the_layers() -> None:
     assert choose_layers("uniform", teacher_layers=6, keep="half") == (2, 4, 6)
     assert choose_layers("first", teacher_layers=7, keep="half") == (1, 2, 3)
     assert choose_layers("last", teacher_layers=1, keep="half") == (1,)
+
+
+@given(
+    depths.filter(lambda pair: pair[0] <= 7).flatmap(
+        lambda pair: st.lists(
+            st.lists(st.integers(-9, 9), min_size=pair[0], max_size=pair[0]), min_size=pair[1], max_size=pair[1]
+        )
+    )
+)
+def test_no_ascending_map_has_a_higher_sum_of_similarities(similarity: list[list[int]]) -> None:
+    def worth(layers: tuple[int, ...]) -> int:
+        return sum(row[layer - 1] for row, layer in zip(similarity, layers, strict=True))
+
+    every = list(combinations(range(1, len(similarity[0]) + 1), len(similarity)))
+    found = most_alike(similarity)
+    assert found in every
+    assert worth(found) == max(map(worth, every))
+
+
+def test_a_map_by_similarity() -> None:
+    similarity = [[0.9, 0.8, 0.1, 0.0], [0.95, 0.2, 0.3, 0.9]]
+    depths = {"teacher_layers": 4, "student_layers": 2}
+    assert compared_layers("cka", **depths, similarity=similarity) == (1, 4)
+    assert hint_pairs("cka", **depths, similarity=similarity) == ((1, 1),)  # neither model's last layer
+    assert hint_pairs("cka", **depths, similarity=[[0.1, 0.2, 0.3, 0.9], similarity[1]]) == ((1, 3),)
+    # A stand-in until it is measured.
+    assert compared_layers("cka", **depths) == (2, 4)
+    assert hint_pairs("cka", **depths) == ((1, 2),)
+
+
+def test_layers_to_copy_are_not_chosen_by_similarity() -> None:
+    with pytest.raises(ConfigError, match="'cka' chooses layers to compare, not layers to copy"):
+        choose_layers("cka", teacher_layers=4, keep=2)
+
+
+def test_a_map_by_similarity_too_has_at_most_the_teachers_layers() -> None:
+    with pytest.raises(ConfigError, match="cannot keep 3 layers of a teacher with 2"):
+        compared_layers("cka", teacher_layers=2, student_layers=3, similarity=[[0.5, 0.5]] * 3)

@@ -197,7 +197,7 @@ def test_what_recipes_need() -> None:
         ("pkd", {"hint_wieght": 1}, "recipe.hint_wieght: 'pkd' has no such argument; did you mean 'hint_weight'?"),
         ("fine_tune", {"epochs": 1}, "recipe.epochs: 'fine_tune' takes no arguments"),
         ("pkd", {"hint_weight": "much"}, "recipe.hint_weight: Input should be a valid number"),
-        ("pkd", {"strategy": "every"}, "recipe.strategy: Input should be 'skip' or 'last'"),
+        ("pkd", {"strategy": "every"}, "recipe.strategy: Input should be 'skip', 'last' or 'cka'"),
         ("pkd", {"use_labels": 3}, "recipe.use_labels: Input should be a valid boolean"),
         ("pkd", {"soft_target_weight": 1.5}, "recipe.soft_target_weight must be between 0 and 1, not 1.5"),
         ("pkd", {"hint_weight": -1}, "the weight of 'hints' must be a number of at least 0, not -1"),

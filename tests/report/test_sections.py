@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import pytest
 from tests.report.conftest import changed
 from tests.report.simple import with_simple
 
+from limbeck.formatting import MINUS
 from limbeck.report import render_card, render_report
 from limbeck.report.block import Block
 from limbeck.report.sections import section_blocks
@@ -18,6 +21,7 @@ from limbeck.results.sections import (
     EnsembleMember,
     Harness,
     HarnessFigure,
+    LayerMap,
     Money,
     Search,
     SystemCosts,
@@ -100,6 +104,28 @@ def test_what_simple_baselines_learned_and_took(records: dict[str, Results]) -> 
     ]
     assert found.tables[0].rows[0].cells[0].small == "words and parts of words"
     assert found.brief() == found.tables
+
+
+def test_layers_that_are_compared(records: dict[str, Results]) -> None:
+    results = records["classification"]
+    section = LayerMap(
+        similarity=[[0.91, 0.5, -0.02], [0.4, 0.6, 0.7]],
+        rows=512,
+        maps={"distilled": [(1, 1), (2, 3)], "pkd": [(1, 2)]},
+        random_student=False,
+    )
+    found = block(changed(results, sections=[section]), "Layer map")
+    assert [row[1:] for row in found.tables[0].flat()[1:]] == [["1 (0.910)", "2 (0.500)"], ["3 (0.700)", ""]]
+    assert found.notes == []
+    assert "512 training rows" in found.lead
+    plot, of_baseline = found.plots()
+    assert plot.name == "layer-map-distilled"
+    shown = [text.text for text in ElementTree.fromstring(plot.svg).iter("{http://www.w3.org/2000/svg}text")]
+    assert shown[-6:] == ["91*", "50", f"{MINUS}2", "40", "60", "70*"]
+    assert "student layer 2 with teacher layer 3 (0.700)" in plot.svg
+    assert of_baseline.name == "layer-map-pkd"
+    random = section.model_copy(update={"random_student": True})
+    assert "chance" in block(changed(results, sections=[random]), "Layer map").notes[0]
 
 
 def test_members_of_an_ensemble(records: dict[str, Results]) -> None:

@@ -88,6 +88,11 @@ class Term(ABC):
         return 1
 
     @property
+    def compared_layers(self) -> tuple[tuple[int, int], ...]:
+        """The (student layer, teacher layer) pairs that it compares, once bound; counted from 1."""
+        return ()
+
+    @property
     def token_loss(self) -> TokenLoss | None:
         """A loss of next-token logits, computed with others of its kind in one pass; ``None``: use `values`."""
         return None

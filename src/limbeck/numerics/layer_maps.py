@@ -6,18 +6,26 @@ last     7 8 9 10 11 12     10 11 12    5 6
 uniform  2 4 6 8 10 12      4 8 12      3 6       TinyBERT, PKD-Skip
 nearest  2 4 6 8 10 12      4 8 12      3 6       ANON: jN/M rounded to the nearest, not down (of 8: 3 5 8)
 spread   1 3 5 8 10 12      1 7 12      1 6       DistilBERT initialisation
+
+For layers that are compared and not copied there is also ``cka``: those that are most alike on the rows of a run.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
 from limbeck.errors import ConfigError, near_misses
 
-__all__ = ["LAYER_MAPS", "choose_layers", "hint_pairs"]
+__all__ = ["BY_SIMILARITY", "LAYER_MAPS", "Similarity", "choose_layers", "compared_layers", "hint_pairs", "most_alike"]
 
 LAYER_MAPS = ("first", "last", "uniform", "nearest", "spread")
+BY_SIMILARITY = "cka"
+"""The name of the map that is chosen from data."""
+
+Similarity = Sequence[Sequence[float]]
+"""How alike each student layer (row) is to each teacher layer; empty: not measured."""
 
 
 def choose_layers(
@@ -42,6 +50,11 @@ def choose_layers(
     if keep == "half":
         keep = max(1, teacher_layers // 2)
     if isinstance(layers, str):
+        if layers == BY_SIMILARITY:
+            raise ConfigError(
+                f"layer map '{layers}' chooses layers to compare, not layers to copy: a student to be has no states "
+                f"that could be alike. Choose one of {', '.join(LAYER_MAPS)}, or list the layers"
+            )
         if layers not in LAYER_MAPS:
             raise ConfigError(f"unknown layer map '{layers}': {near_misses(layers, LAYER_MAPS)}")
         if keep is None:
@@ -64,6 +77,47 @@ def choose_layers(
     return chosen
 
 
+def compared_layers(
+    layers: str, *, teacher_layers: int, student_layers: int, similarity: Similarity = ()
+) -> tuple[int, ...]:
+    """Return the teacher layer that each student layer is compared with: `choose_layers`, or ``cka``.
+
+    Until it is measured, the uniform map stands in for that: it has as many layers and needs as much memory.
+    """
+    if layers != BY_SIMILARITY:
+        return choose_layers(layers, teacher_layers=teacher_layers, keep=student_layers)
+    if not similarity or student_layers > teacher_layers:
+        return choose_layers("uniform", teacher_layers=teacher_layers, keep=student_layers)
+    return most_alike(similarity)
+
+
+def most_alike(similarity: Similarity) -> tuple[int, ...]:
+    """Return the ascending map of all student layers with the highest sum of similarities; each layer is taken once.
+
+    Of equal sums, the map with the lower layers.
+
+    Args:
+        similarity: ``[student layers, teacher layers]``, at least as many of these.
+
+    Example:
+        >>> most_alike([[0.9, 0.8, 0.1], [0.95, 0.2, 0.3]])  # not 1 and 1, and not 2 before 1
+        (1, 3)
+    """
+    columns = len(similarity[0])
+    assert len(similarity) <= columns
+    best: list[tuple[float, tuple[int, ...]]] = [(0.0, ())] * (columns + 1)
+    for place, of_layer in enumerate(similarity, start=1):
+        # best[j]: the highest sum for the student's layers so far, and their map into the teacher's first j
+        impossible = (-math.inf, ())
+        new: list[tuple[float, tuple[int, ...]]] = [impossible] * (columns + 1)
+        for layer in range(place, columns + 1):
+            before, chosen = best[layer - 1]
+            taken = (before + of_layer[layer - 1], (*chosen, layer))
+            new[layer] = taken if taken[0] > new[layer - 1][0] else new[layer - 1]
+        best = new
+    return best[columns][1]
+
+
 def _named(name: str, n: int, m: int) -> tuple[int, ...]:
     if name == "first":
         return tuple(range(1, m + 1))
@@ -78,22 +132,28 @@ def _named(name: str, n: int, m: int) -> tuple[int, ...]:
     return tuple(1 + round(j * (n - 1) / (m - 1)) for j in range(m))
 
 
-def hint_pairs(strategy: str, *, teacher_layers: int, student_layers: int) -> tuple[tuple[int, int], ...]:
+def hint_pairs(
+    strategy: str, *, teacher_layers: int, student_layers: int, similarity: Similarity = ()
+) -> tuple[tuple[int, int], ...]:
     """Return PKD's (student layer, teacher layer) pairs for all student layers but the last.
 
     The last layer is left out because the logits term covers it. ``skip`` takes every N/M-th
-    teacher layer, ``last`` the layers just before the teacher's last (Sun et al. 2019, section 3.2).
+    teacher layer, ``last`` the layers just before the teacher's last (Sun et al. 2019, section 3.2), ``cka`` those
+    before the teacher's last that are most alike; until it is measured, ``skip`` stands in for it.
 
     Raises:
         ConfigError: unknown strategy, a student deeper than the teacher, or with one layer.
     """
-    if strategy not in ("skip", "last"):
-        raise ConfigError(f"unknown PKD strategy '{strategy}': {near_misses(strategy, ('skip', 'last'))}")
+    strategies = ("skip", "last", BY_SIMILARITY)
+    if strategy not in strategies:
+        raise ConfigError(f"unknown PKD strategy '{strategy}': {near_misses(strategy, strategies)}")
     if student_layers > teacher_layers:
         raise ConfigError(f"PKD maps a student of at most the teacher's {teacher_layers} layers, not {student_layers}")
     if student_layers < 2:
         raise ConfigError("PKD needs a student with two or more layers: the last layer carries no hint")
-    if strategy == "skip":
+    if strategy == BY_SIMILARITY and similarity:
+        targets = most_alike([row[: teacher_layers - 1] for row in similarity[: student_layers - 1]])
+    elif strategy != "last":
         targets = _named("uniform", teacher_layers, student_layers)[:-1]
     else:
         targets = tuple(range(teacher_layers - student_layers + 1, teacher_layers))

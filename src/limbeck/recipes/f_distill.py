@@ -26,7 +26,7 @@ def f_distill(
     variant: Literal["kl", "rkl", "js", "tvd"] = "js",
     pre_distillation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.5,
     hint_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0,
-    hint_layers: Literal["first", "last", "uniform", "spread"] = "uniform",
+    hint_layers: Literal["first", "last", "uniform", "spread", "cka"] = "uniform",
     beta: Annotated[float, Field(gt=0, lt=1)] = 0.5,
     max_new_tokens: Annotated[int, Field(ge=1)] = 128,
 ) -> Recipe:
@@ -46,7 +46,8 @@ def f_distill(
         variant: ``kl``, ``rkl``, ``js`` or ``tvd``.
         pre_distillation_fraction: share of the steps for ``0.8 KL + 0.2 CE`` on the rows first.
         hint_weight: weight of hidden-state hints in that stage; the paper has 3, for students of the teacher's width.
-        hint_layers: the teacher layers that the student's are compared with, as in ``student.from_teacher.layers``.
+        hint_layers: the teacher layers that the student's are compared with, as in ``student.from_teacher.layers``;
+            ``cka``: those that are most alike on the rows of the run, which the paper does not have.
         beta: weight of the teacher in JS's mixture.
         max_new_tokens: maximum length of a generated text.
     """

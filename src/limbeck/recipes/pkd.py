@@ -17,7 +17,7 @@ __all__ = ["pkd"]
 
 def pkd(
     *,
-    strategy: Literal["skip", "last"] = "skip",
+    strategy: Literal["skip", "last", "cka"] = "skip",
     loss_temperature: float = 5.0,
     soft_target_weight: float = 0.5,
     hint_weight: float = 100.0,
@@ -31,7 +31,8 @@ def pkd(
     Paper: Sun et al. 2019, "Patient Knowledge Distillation for BERT Model Compression", arXiv:1908.09355
 
     Args:
-        strategy: hints from every N/M-th teacher layer (skip), or from the last ones (last).
+        strategy: hints from every N/M-th teacher layer (skip), from the last ones (last), or from those that are most
+            like the student's layers on the rows of the run (cka, which the paper does not have).
         loss_temperature: T of the soft targets.
         soft_target_weight: a.
         hint_weight: beta, for the mean over layers and components (the released code's reduction).

@@ -25,6 +25,7 @@ def tinybert(
     intermediate_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.77,
     hidden_weight: _Weight = 1.0,
     attention_weight: _Weight = 1.0,
+    layer_map: Literal["uniform", "cka"] = "uniform",
     embedding_map: Literal["shared", "own"] = "shared",
     loss_temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0,
     label_weight: _Weight = 0.0,
@@ -49,6 +50,8 @@ def tinybert(
             released code's instructions have for most tasks; 20 of 23 are 0.87.
         hidden_weight: weight of embeddings and hidden states.
         attention_weight: weight of the attention scores; with 0, the numbers of heads may differ.
+        layer_map: ``uniform``: layer m with ``m N / M``; ``cka``: with the one that is most like it on the rows of the
+            run, which the paper does not have and only a pretrained student has.
         embedding_map: ``shared``: one W for embeddings and all layers, as in the released code; ``own``: another for
             the embeddings, as in the paper.
         loss_temperature: T of the soft targets.
@@ -62,11 +65,16 @@ def tinybert(
             "which has the second alone"
         )
     hidden = HiddenStates(
-        over_layers="sum", projected=True, bias=True, embeddings=True, own_embedding_map=embedding_map == "own"
+        layer_map,
+        over_layers="sum",
+        projected=True,
+        bias=True,
+        embeddings=True,
+        own_embedding_map=embedding_map == "own",
     )
     intermediate = (
         WeightedTerm("hidden_states", hidden, weight=hidden_weight),
-        WeightedTerm("attention", AttentionMSE(), weight=attention_weight),
+        WeightedTerm("attention", AttentionMSE(layer_map), weight=attention_weight),
     )
     # The term has a factor T^2.
     soft = WeightedTerm("soft_targets", ForwardKL(loss_temperature, regression_target), weight=loss_temperature**-2)

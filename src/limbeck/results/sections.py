@@ -28,6 +28,7 @@ __all__ = [
     "HarnessFigure",
     "Kept",
     "Languages",
+    "LayerMap",
     "Money",
     "Reliability",
     "ReliabilityBin",
@@ -393,6 +394,21 @@ class Search(Record):
     """What the trials took that were not chosen; those that were are the systems themselves, of the first seed."""
 
 
+class LayerMap(Record):
+    """Layers of students that are compared with the teacher layers most like them."""
+
+    kind: Literal["layer_map"] = "layer_map"
+    similarity: list[list[float]]
+    """Unbiased linear CKA of the mean states of rows: ``similarity[i][j]`` of student layer ``i + 1`` and teacher
+    layer ``j + 1``, before the students are trained."""
+    rows: int
+    """Training rows that it was measured on."""
+    maps: dict[str, list[tuple[int, int]]]
+    """By system: (student layer, teacher layer) pairs, counted from 1."""
+    random_student: bool
+    """Whether students begin with random weights: the map then means nothing."""
+
+
 class SimpleFit(Record):
     """How a simple baseline was fitted."""
 
@@ -462,6 +478,7 @@ Section = Annotated[
     | Calibration
     | SystemCosts
     | Search
+    | LayerMap
     | SimpleBaselines
     | Harness,
     Field(discriminator="kind"),

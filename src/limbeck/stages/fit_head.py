@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from limbeck.errors import ConfigError
 from limbeck.losses.term import needs_of
@@ -16,6 +15,7 @@ from limbeck.models.classifier_head import features, head_layer
 from limbeck.models.label_spreading import spread_head
 from limbeck.numerics.logistic_regression import fit_logistic_regression, one_hot
 from limbeck.ranks import device
+from limbeck.stages.on_device import on_device
 from limbeck.stages.stage import Stage
 from limbeck.types import UNLABELLED, Needs
 
@@ -98,15 +98,9 @@ def _features_and_targets(
                 features_BD = features(student, inputs).float().cpu().numpy()
             if by_teacher:
                 assert run.teacher is not None
-                logits_BC = run.teacher.signal(_on_device(batch), Needs(logits=True))["logits"]
+                logits_BC = run.teacher.signal(on_device(batch), Needs(logits=True))["logits"]
                 yield features_BD, logits_BC.double().softmax(dim=-1).cpu().numpy()
             else:
                 targets_BC = one_hot(np.where(known_B, labels_B, 0), student.config.num_labels)
                 yield features_BD, targets_BC * known_B[:, None]
             update(len(features_BD))
-
-
-def _on_device(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _on_device(part) for name, part in value.items()}
-    return value.to(device()) if isinstance(value, Tensor) else value

@@ -19,7 +19,7 @@ from limbeck.errors import ConfigError
 from limbeck.intact import Damage, open_seal, seal
 from limbeck.losses.objective import Objective
 from limbeck.losses.readout import ClassReadout, Readout
-from limbeck.losses.term import bind_terms
+from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.layers import set_dropout, word_embeddings
 from limbeck.models.load import load_weights, save_model
 from limbeck.numerics.energy import energy_meter
@@ -139,6 +139,7 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
     from limbeck.stages.callbacks import StageCallback, step_of
     from limbeck.stages.trainer import DistillTrainer
 
+    assert run.shapes.similarity or not needs_of(stage.terms).similarity, "a layer map is a stand-in"
     if getattr(student, "adapter", None) is None:  # with an adapter they are frozen, whatever the run says
         word_embeddings(student).requires_grad_(not run.training.freeze_word_embeddings)
     if run.training.dropout is not None:

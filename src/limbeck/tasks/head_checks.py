@@ -18,6 +18,7 @@ from limbeck.tasks.head_config import HeadRunConfig
 from limbeck.tasks.head_context import HeadContext, UsedModel
 from limbeck.tasks.head_rows import HeadRows
 from limbeck.tasks.head_systems import systems_of
+from limbeck.tasks.layer_similarity import similarity_findings
 from limbeck.types import Progress
 
 __all__ = ["examine_heads"]
@@ -65,7 +66,12 @@ def examine_heads(
         systems = systems_of(context, config.seeds[0])
     except LimbeckError as error:
         return [*findings, Finding("fault", "models", str(error))]
-    findings += [*_models(context), *_windows(context), *_steps(systems, config.training)]
+    findings += [
+        *_models(context),
+        *similarity_findings(config),
+        *_windows(context),
+        *_steps(systems, config.training),
+    ]
     findings += [Finding("warning", "entities", words) for words in context.coder.notes()]
     with progress.track("teacher and student on a sample", 1) as update:
         findings.append(_expected_time(context, systems))

@@ -52,10 +52,10 @@ def results_of(
     systems: Sequence[System],
     outputs: Mapping[str, Mapping[int, Array]],
     costs: Sequence[StageCost],
-    adapter: Adapter | None,
+    sections: Sequence[Section | None],
     command: str,
 ) -> Results:
-    """Return all figures of a run, from the outputs for the held-out rows by system and seed."""
+    """Return all figures of a run, from the outputs for the held-out rows by system and seed, with more `sections`."""
     models = {"student": context.student, **({} if context.teacher is None else {"teacher": context.teacher})}
     speeds = measure_speed(
         {name: used.model for name, used in models.items()},
@@ -64,9 +64,6 @@ def results_of(
     )
     recorded = [_described(context, system) for system in systems]
     of = {one.name: "teacher" if one.role == "teacher" else "student" for one in recorded}
-    sections: list[Section] = [by_system(speeds, of)]
-    if adapter is not None:
-        sections.append(adapter)
     config, recipe, rows = context.config, context.config.recipe.name, context.rows
     facts = Facts(
         kind=config.task.kind,
@@ -83,7 +80,7 @@ def results_of(
         context.coder.measure(recorded, outputs),
         folder=context.folder,
         costs=list(costs),
-        sections=sections,
+        sections=[by_system(speeds, of), *(section for section in sections if section is not None)],
         warnings=[
             *rows.warnings,
             *untrained_warnings(config.recipes(), rows.labelled, "gold answer"),

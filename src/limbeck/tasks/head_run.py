@@ -24,6 +24,7 @@ from limbeck.results.record import Results, StageCost
 from limbeck.results.sections import Adapter
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages.early_stopping import Judge, Judgement
+from limbeck.stages.layer_similarity import measure_similarity, sampled
 from limbeck.stages.pipeline import StageRun
 from limbeck.students.adapters import all_parameters
 from limbeck.tasks.head_coder import Array, Coded
@@ -33,8 +34,10 @@ from limbeck.tasks.head_outcome import export_student, results_of
 from limbeck.tasks.head_signals import SIGNALS_TITLE, stored_signals
 from limbeck.tasks.head_systems import sequences_of, systems_of
 from limbeck.tasks.kept import kept_array
+from limbeck.tasks.layer_similarity import layer_map, with_similarity
 from limbeck.tasks.record import described, last_stage
 from limbeck.tasks.task import Part, PlannedStage, System, predicting
+from limbeck.teachers.local import LocalTeacher
 from limbeck.types import Batch, Progress, Shapes, Teacher
 
 __all__ = ["HeadRun"]
@@ -104,7 +107,7 @@ class HeadRun:
             progress=self.progress,
             title=planned.title,
             tokenizer=used.tokenizer,
-            shapes=Shapes(0, 0, depth(model), width(model)) if teacher is None else shapes(teacher.model, model),
+            shapes=self._pair(model) if system.role == "teacher" else self._measured_pair,
             teacher=self._signals if needs.teacher else None,
             readout=context.coder.readout,
             judge=self._judge(system, planned, seed),
@@ -126,6 +129,31 @@ class HeadRun:
             return Judgement(value if found.metric.higher_is_better else -value, {found.metric.key: value})
 
         return Judge(training.early_stopping, measure)
+
+    def _pair(self, model: Any) -> Shapes:
+        teacher = self.context.teacher
+        return Shapes(0, 0, depth(model), width(model)) if teacher is None else shapes(teacher.model, model)
+
+    @cached_property
+    def _measured_pair(self) -> Shapes:
+        """Shapes of teacher and student, with the similarity of their layers if a recipe reads it."""
+        context, pair = self.context, self._pair(self.context.student.model)
+        return with_similarity(context.config, pair, context.folder, self._similarity, self.progress)
+
+    def _similarity(self) -> Array:
+        """Compare the layers of the first seed's student before training with those of the teacher."""
+        context, used, teacher = self.context, self.context.student, self.context.teacher
+        assert teacher is not None
+        return measure_similarity(
+            # Not the student of the context, whose layers may be copies of those of a teacher not yet fine-tuned.
+            make_student(context.config, context.coder, teacher.model, used.tokenizer, context.config.seeds[0]),
+            LocalTeacher(teacher.model),
+            readout=self.context.coder.readout,
+            shapes=self._pair(used.model),
+            rows=sampled(self._sequences),
+            make_batch=_batches(used, teacher),
+            progress=self.progress,
+        )
 
     @cached_property
     def _signals(self) -> Teacher:
@@ -181,7 +209,12 @@ class HeadRun:
         self.progress.log("measuring size and speed, and comparing the systems")
         systems = self.systems(self.context.config.seeds[0])
         costs = list(self.costs.values())
-        return results_of(self.context, systems, self._outputs, costs, self._adapter, command)
+        sections = [self._adapter, layer_map(self.context.config, self._measured_pair, self._sequences)]
+        return results_of(self.context, systems, self._outputs, costs, sections, command)
+
+    @property
+    def _sequences(self) -> int:
+        return len(self.context.student.train.inputs.lengths)
 
 
 def _batches(used: UsedModel, teacher: UsedModel | None) -> Any:

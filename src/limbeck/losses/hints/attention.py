@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import ConfigError
-from limbeck.losses.hints.hidden import Hint, read_positions
+from limbeck.losses.hints.hidden import Hint, mapped_layers, read_positions
 from limbeck.numerics.distances import attention_squared_distance
-from limbeck.numerics.layer_maps import choose_layers
 from limbeck.types import Batch, Shapes, Signal, Site
 
 __all__ = ["AttentionMSE"]
@@ -36,6 +35,10 @@ class AttentionMSE(Hint):
         return False
 
     @property
+    def layer_map(self) -> str:
+        return self.layers
+
+    @property
     def same_width(self) -> bool:
         return False
 
@@ -45,8 +48,7 @@ class AttentionMSE(Hint):
                 f"attention is compared head by head, but the teacher has {shapes.teacher_heads} in each layer and "
                 f"the student {shapes.student_heads}. Use a student built from the teacher's layers, or another recipe"
             )
-        chosen = choose_layers(self.layers, teacher_layers=shapes.teacher_layers, keep=shapes.student_layers)
-        return replace(self, pairs=tuple(enumerate(chosen, start=1)))
+        return replace(self, pairs=tuple(enumerate(mapped_layers(self.layers, shapes), start=1)))
 
     def mask(self, batch: Batch) -> Tensor:
         return read_positions(batch)

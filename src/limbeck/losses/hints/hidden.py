@@ -17,10 +17,18 @@ from limbeck.numerics.distances import (
     mean_squared_distance,
     normalised_squared_distance,
 )
-from limbeck.numerics.layer_maps import choose_layers, hint_pairs
+from limbeck.numerics.layer_maps import BY_SIMILARITY, compared_layers, hint_pairs
 from limbeck.types import Batch, Needs, Shapes, Signal, Site, Tap
 
-__all__ = ["HiddenStates", "Hint", "LastHiddenCosine", "PatientHints", "read_positions", "require_equal_width"]
+__all__ = [
+    "HiddenStates",
+    "Hint",
+    "LastHiddenCosine",
+    "PatientHints",
+    "mapped_layers",
+    "read_positions",
+    "require_equal_width",
+]
 
 
 def require_equal_width(term: str, shapes: Shapes) -> None:
@@ -31,6 +39,16 @@ def require_equal_width(term: str, shapes: Shapes) -> None:
             f"the teacher has {shapes.teacher_width}, the student {shapes.student_width}. "
             "Use a student built from the teacher's layers, or a recipe on logits (kd)."
         )
+
+
+def mapped_layers(layers: str, shapes: Shapes) -> tuple[int, ...]:
+    """Return the teacher layer that each student layer is compared with, by the name of a layer map."""
+    return compared_layers(
+        layers,
+        teacher_layers=shapes.teacher_layers,
+        student_layers=shapes.student_layers,
+        similarity=shapes.similarity,
+    )
 
 
 def read_positions(batch: Batch) -> Tensor:
@@ -57,7 +75,17 @@ class Hint(Term):
             same_tokens=self.site != "first",
             same_width=self.same_width,
             same_heads=self.site == "attention",
+            similarity=self.layer_map == BY_SIMILARITY,
         )
+
+    @property
+    def layer_map(self) -> str:
+        """The name of its layer map, if it has one."""
+        return ""
+
+    @property
+    def compared_layers(self) -> tuple[tuple[int, int], ...]:
+        return tuple(pair for pair in self.pairs if all(pair))
 
     @property
     def same_width(self) -> bool:
@@ -112,10 +140,14 @@ class PatientHints(Hint):
     site: ClassVar[Site] = "first"
     strategy: str = "skip"
 
+    @property
+    def layer_map(self) -> str:
+        return self.strategy
+
     def bind(self, shapes: Shapes) -> PatientHints:
         require_equal_width("PKD", shapes)
-        pairs = hint_pairs(self.strategy, teacher_layers=shapes.teacher_layers, student_layers=shapes.student_layers)
-        return replace(self, pairs=pairs)
+        depths = {"teacher_layers": shapes.teacher_layers, "student_layers": shapes.student_layers}
+        return replace(self, pairs=hint_pairs(self.strategy, **depths, similarity=shapes.similarity))
 
     def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         distances = [
@@ -164,13 +196,17 @@ class HiddenStates(Hint):
         return False
 
     @property
+    def layer_map(self) -> str:
+        return self.layers
+
+    @property
     def same_width(self) -> bool:
         return not self.projected
 
     def bind(self, shapes: Shapes) -> HiddenStates:
         if not self.projected:
             require_equal_width("a hint of hidden states", shapes)
-        chosen = choose_layers(self.layers, teacher_layers=shapes.teacher_layers, keep=shapes.student_layers)
+        chosen = mapped_layers(self.layers, shapes)
         made, own = (
             identity_map(shapes.student_width, shapes.teacher_width, bias=self.bias) if wanted else None
             for wanted in (self.projected, self.projected and self.embeddings and self.own_embedding_map)

@@ -65,6 +65,7 @@ from limbeck.tasks.classification.timing import (
 )
 from limbeck.tasks.dev_rows import search_notes
 from limbeck.tasks.finding import Finding, InFolder, more_steps, unreadable
+from limbeck.tasks.layer_similarity import similarity_findings
 from limbeck.tasks.new_student import student_tokenizer
 from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
 from limbeck.teachers.chat.estimate import estimate
@@ -112,6 +113,7 @@ def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[
         return [*findings, Finding("fault", "models", str(error))]
     same_tokens = same_token_ids(teacher_tokenizer, tokenizer)
     findings += [*_tokens_and_layers(config, teacher, student, same_tokens), *_padding(teacher, student)]
+    findings += similarity_findings(config)
     findings += [Finding("warning", "layers", note) for note in [copies_note(student)] if note is not None]
     by_teacher = encode_for(teacher, rows.train, teacher_tokenizer, limit)
     if tokenizer is teacher_tokenizer:

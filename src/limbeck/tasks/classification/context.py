@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from limbeck.data.prompts.explained import EncodedRationales
 from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import predict_logits
+from limbeck.losses.readout import ClassReadout
 from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.bag_of_words import BagOfWords
 from limbeck.models.label_scorer import LabelScorer
@@ -24,6 +26,7 @@ from limbeck.models.trials import require_taps
 from limbeck.recipes.recipe import Recipe
 from limbeck.results.record import StageCost
 from limbeck.results.sections import SimpleFit
+from limbeck.stages.layer_similarity import measure_similarity, sampled
 from limbeck.stages.stage import Stage
 from limbeck.students.initialise import copies_note
 from limbeck.tasks.classification.config import RunConfig
@@ -38,9 +41,11 @@ from limbeck.tasks.classification.rationales import training_rationales
 from limbeck.tasks.classification.rows import RunRows, start_teacher
 from limbeck.tasks.classification.student import make_student
 from limbeck.tasks.kept import kept_array
+from limbeck.tasks.layer_similarity import with_similarity
 from limbeck.tasks.new_student import student_tokenizer
 from limbeck.tasks.task import predicting
 from limbeck.teachers.language_model import TeacherStates
+from limbeck.teachers.local import LocalTeacher
 from limbeck.types import Batch, Progress, Rows, Shapes
 
 __all__ = ["Context", "ModelTeacher", "set_up"]
@@ -85,6 +90,29 @@ class Context:
     """How each simple baseline was fitted."""
     bag_of_words: Callable[[], BagOfWords] | None = None
     """Returns the simplest of them, fitted when it is first needed; ``None`` if the run has none."""
+
+    @cached_property
+    def measured_pair(self) -> Shapes:
+        """Shapes of teacher and student, with the similarity of their layers if a recipe reads it; only once the
+        teacher is as it stays."""
+        return with_similarity(self.config, self.pair(self.student), self.folder, self._similarity, self.progress)
+
+    def _similarity(self) -> NDArray[np.float32]:
+        """Compare the layers of the first seed's student before training with those of the teacher."""
+        own = None if isinstance(self.teacher, LabelTeacher) else self.teacher
+        teacher = self.teacher.states if isinstance(self.teacher, LabelTeacher) else LocalTeacher(self.teacher.model)
+        assert teacher is not None, "see capabilities"
+        of_teacher = None if own is None else own.model
+        return measure_similarity(
+            # Not `student`, whose layers may be copies of those of a teacher that was not yet fine-tuned.
+            make_student(self.config, of_teacher, self.tokenizer, self.rows.labels, self.config.seeds[0]),
+            teacher,
+            readout=ClassReadout(),
+            shapes=self.pair(self.student),
+            rows=sampled(len(self.rows.train)),
+            make_batch=self.batch_maker(self.train, None if own is None else own.train),
+            progress=self.progress,
+        )
 
     @property
     def same_tokens(self) -> bool:

@@ -29,6 +29,7 @@ from limbeck.tasks.classification.pilot import advice_for
 from limbeck.tasks.classification.rationales import rationale_note
 from limbeck.tasks.classification.rows import demonstration_warnings, dev_warnings, leaked_rows, task_file
 from limbeck.tasks.classification.simple_baselines import described_simply, model_like, timed_simply
+from limbeck.tasks.layer_similarity import layer_map
 from limbeck.tasks.record import Facts, assemble, described, last_stage, main_last
 from limbeck.tasks.task import System
 from limbeck.tasks.task_file import CALIBRATION_FILE, TASK_FILE, student_max_length
@@ -98,6 +99,7 @@ def compare_systems(context: Context, planned: Sequence[System], exported: Expor
         context.teacher.ensemble if isinstance(context.teacher, LabelTeacher) else None,
         exported.adapter,
         exported.calibration,
+        layer_map(config, context.measured_pair, len(rows.train)),
     ]
     measured, simple = measure_classification(systems, held_out), list(context.simple_fits.values())
     if simple:

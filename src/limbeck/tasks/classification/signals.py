@@ -91,7 +91,7 @@ def teacher_signals(context: Context) -> StoredTeacher | LocalTeacher | None:
     Raises:
         ModelError: the teacher is no better than guessing on the labelled training rows.
     """
-    needs = all_needs(all_stages(context.config.recipes()), context.pair(context.student))
+    needs = all_needs(all_stages(context.config.recipes()), context.measured_pair)
     if not needs.teacher:
         return None
     if isinstance(context.teacher, LabelTeacher):

@@ -175,7 +175,7 @@ class ClassifierRun:
             progress=self.progress,
             title=planned.title,
             tokenizer=tokenizer,
-            shapes=context.pair(model),
+            shapes=context.pair(model) if system.role == "teacher" else context.measured_pair,
             teacher=teacher,
             head_rows=spread_rows(rows, np.setdiff1d(np.arange(len(labels)), rows)) if stage.spreads else rows,
             judge=self._judge(system, planned),

@@ -41,6 +41,7 @@ from limbeck.tasks.generation.memory import step_memory
 from limbeck.tasks.generation.rows import TextRows, dev_warnings, leaked_texts, read_texts
 from limbeck.tasks.generation.settings import end_tokens_of, own_end_tokens
 from limbeck.tasks.generation.store import stored_teacher
+from limbeck.tasks.layer_similarity import similarity_findings
 from limbeck.types import Progress
 
 __all__ = ["examine_texts"]
@@ -78,6 +79,7 @@ def examine_texts(config: TextRunConfig, progress: Progress, in_folder: InFolder
         return [*findings, Finding("fault", "models and layout", str(error))]
     student = context.new_student(config.seeds[0]).to(device())
     findings += [Finding("warning", "layers", note) for note in [copies_note(student)] if note is not None]
+    findings += similarity_findings(config)
     findings += [_template(context), *_layout(context), *_padding(context), _vocabulary(context, student)]
     findings += [*_end_token(context, student), *_own_settings(context, student), *_rounds(context)]
     if config.teacher.store is not None:

@@ -31,7 +31,7 @@ from limbeck.tasks.generation.config import TextRunConfig
 from limbeck.tasks.generation.rows import TextRows, decoder_start, encode_texts, text_limit
 from limbeck.tasks.new_student import copied_layers
 from limbeck.tasks.run_config import Student
-from limbeck.types import Needs, Progress
+from limbeck.types import Needs, Progress, Shapes
 
 __all__ = ["Context", "set_up"]
 
@@ -65,6 +65,12 @@ class Context:
     def new_student(self, seed: int) -> Any:
         """Return the untrained student; the same for the same seed."""
         return _writing_student(self.config, self.teacher, self.student_tokenizer, seed)
+
+    @cached_property
+    def student_pair(self) -> Shapes:
+        """Shapes of teacher and student; of the student alone if the teacher runs on a server."""
+        student = self.new_student(self.config.seeds[0])
+        return shapes(student if self.teacher is None else self.teacher, student)
 
     @cached_property
     def completed_rows(self) -> NDArray[np.int64]:

@@ -25,6 +25,8 @@ from limbeck.tasks.generation.config import TextRunConfig
 from limbeck.tasks.generation.context import Context
 from limbeck.tasks.generation.rows import dev_warnings, leaked_texts
 from limbeck.tasks.generation.settings import set_padding, set_writing
+from limbeck.tasks.generation.training import measured_pair
+from limbeck.tasks.layer_similarity import layer_map
 from limbeck.tasks.record import Facts, assemble, described, main_last
 from limbeck.tasks.task import System
 
@@ -76,13 +78,18 @@ def compare_systems(
         words={"Teacher": config.teacher.model, "Student": _student_words(config)},
         fingerprints=rows.fingerprints,
     )
+    mapped = layer_map(config, measured_pair(context), len(context.train_rows))
     of = {one.system.name: "teacher" if one.system.role == "teacher" else "student" for one in systems}
     return assemble(
         facts,
         measure_writing(systems, held_out_texts(context, context.test), metrics=config.answers.metrics),
         folder=context.folder,
         costs=costs,
-        sections=[_writing(context, student), Speeds(systems={name: speeds[model] for name, model in of.items()})],
+        sections=[
+            _writing(context, student),
+            Speeds(systems={name: speeds[model] for name, model in of.items()}),
+            *([mapped] if mapped is not None else []),
+        ],
         warnings=_warnings(context),
     )
 

@@ -19,6 +19,7 @@ from limbeck.sequences.given import TeacherWritten
 from limbeck.sequences.replay import Replay
 from limbeck.sequences.source import WithCorpus
 from limbeck.stages.early_stopping import Judge, Judgement
+from limbeck.stages.layer_similarity import measure_similarity, sampled
 from limbeck.stages.pipeline import StageRun
 from limbeck.stages.stage import Stage
 from limbeck.tasks.generation.config import TextTraining
@@ -26,10 +27,12 @@ from limbeck.tasks.generation.context import Context
 from limbeck.tasks.generation.settings import set_writing
 from limbeck.tasks.generation.writers import StageTexts
 from limbeck.tasks.generation.writing import teacher_texts
+from limbeck.tasks.layer_similarity import with_similarity
 from limbeck.tasks.task import PlannedStage, System
-from limbeck.types import Batch, CompletionSource, Teacher, Writer
+from limbeck.teachers.language_model import LanguageTeacher
+from limbeck.types import Batch, CompletionSource, Shapes, Teacher, Writer
 
-__all__ = ["stage_run"]
+__all__ = ["measured_pair", "stage_run"]
 
 _VALIDATION_SHARE, _VALIDATION_ROWS = 0.05, 200
 
@@ -72,9 +75,29 @@ def stage_run(
         writer=_writer(texts),
         tokenizer=tokenizer,
         # Terms on tokens have no layers to map, so without a teacher's weights any shape will do.
-        shapes=shapes(model if context.teacher is None else context.teacher, model),
+        shapes=shapes(model, model) if context.teacher is None or of_teacher else measured_pair(context),
         teacher=teacher,
         judge=None if stage.only_hints else _judge(context, training, of_teacher=of_teacher),
+    )
+
+
+def measured_pair(context: Context) -> Shapes:
+    """Return the shapes of teacher and student, with the similarity of their layers if a recipe reads it."""
+    return with_similarity(
+        context.config, context.student_pair, context.folder, partial(_similarity, context), context.progress
+    )
+
+
+def _similarity(context: Context) -> NDArray[np.float32]:
+    """Compare the layers of the first seed's student before training with those of the teacher."""
+    return measure_similarity(
+        context.new_student(context.config.seeds[0]),
+        LanguageTeacher(context.teacher, context.vocabulary),
+        readout=TokenReadout(context.vocabulary),
+        shapes=context.student_pair,
+        rows=sampled(len(context.train_rows)),
+        make_batch=partial(_batch, context.train_rows, CompletionSource.DATA),
+        progress=context.progress,
     )
 
 
