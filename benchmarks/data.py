@@ -1,7 +1,7 @@
 """Get the data sets that the benchmarks read: from their public repositories, each file at one commit.
 
     python benchmarks/data.py DATA                    # the sets of all benchmarks
-    python benchmarks/data.py DATA --for few_labels   # those of one: anon, few_labels, generation, ml_ipd
+    python benchmarks/data.py DATA --for few_labels   # those of one: anon, encoders, few_labels, generation, ml_ipd
 
 DATA then has a folder for each set, with a file for each split: JSON Lines, packed where it is large. Every file is
 checked against a SHA-256 sum of its rows, so it holds the very rows that docs/results/ is about; a file that is there
@@ -89,12 +89,12 @@ def download(url: str) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder for the sets")
-    parser.add_argument("--for", dest="benchmark", choices=sorted({s.wanted_by for s in SETS.values()}))
+    parser.add_argument("--for", dest="benchmark", choices=sorted({one for s in SETS.values() for one in s.wanted_by}))
     parser.add_argument("--sets", nargs="+", choices=sorted(SETS), help="some sets instead")
     parser.add_argument("--base", default=BASE)
     options = parser.parse_args()
     for name, data_set in SETS.items():
-        if name in (options.sets or [name]) and options.benchmark in (None, data_set.wanted_by):
+        if name in (options.sets or [name]) and (options.benchmark is None or options.benchmark in data_set.wanted_by):
             get(name, options.data, options.base.rstrip("/"))
 
 

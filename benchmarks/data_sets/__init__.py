@@ -1,5 +1,5 @@
 """The data sets of data.py, a module for each benchmark: where they come from, and how their rows are made."""
 
-from data_sets import anon, few_labels, generation, ml_ipd
+from data_sets import anon, encoders, few_labels, generation, ml_ipd
 
-SETS = generation.SETS | ml_ipd.SETS | anon.SETS | few_labels.SETS
+SETS = generation.SETS | ml_ipd.SETS | anon.SETS | few_labels.SETS | encoders.SETS

@@ -139,7 +139,7 @@ SETS = {
             "validation.jsonl.gz": "f31bc90ddc717a1483b7014585ad36139066c18cb9f21f65642086980ec74dce",
             "test.jsonl.gz": "74fcb347485aca9f01e1bc72088600e75f33ee6b7e8bf2149722a3317290f724",
         },
-        wanted_by="anon",
+        wanted_by=("anon",),
     ),
     "crisislex_t26": DataSet(
         repository="sajao/CrisisLex",
@@ -151,6 +151,6 @@ SETS = {
             "validation.jsonl": "e8537e6a79b175dd05659b5462e00b986ea33c9df067fd0e3f8102dcfbd820bf",
             "test.jsonl": "7bc614247e0d7024e76f33c05d5b1eeed0ba462139fd859e668f5af49d078b80",
         },
-        wanted_by="anon",
+        wanted_by=("anon",),
     ),
 }

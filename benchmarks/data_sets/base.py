@@ -32,7 +32,8 @@ class DataSet:
     """Rows of a split."""
     files: dict[str, str]
     """SHA-256 of each file's rows, unpacked."""
-    wanted_by: str
+    wanted_by: tuple[str, ...]
+    """The benchmarks that read it."""
     elsewhere: dict[str, Source] = field(default_factory=dict)
     """Sources of the files that are of another repository."""
 

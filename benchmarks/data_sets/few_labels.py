@@ -63,7 +63,7 @@ SETS = {
             "train.jsonl.gz": "f3867db05fb0e01fc3a1576dd7bc65388106e302c6a7602539e35b9305de32e8",
             "test.jsonl": "99be3d21ad2e92419bc769c4876bfa8f8d48e7afc63c3a9082a9a86d6e3a2d4d",
         },
-        wanted_by="few_labels",
+        wanted_by=("few_labels",),
     ),
     "trec": DataSet(
         repository=SENT_CONV.repository,
@@ -74,7 +74,7 @@ SETS = {
             "train.jsonl": "6da4fe32825eae2e8b40973e4656efc69f003f705c07001bcdd22f16afabb870",
             "test.jsonl": "c4208bb066845d45cca5e1e7bfb98df600cd201cfb7de05bc90b85f5c0505550",
         },
-        wanted_by="few_labels",
+        wanted_by=("few_labels", "encoders"),
     ),
     "ag_news": DataSet(
         repository=ALPS.repository,
@@ -85,7 +85,7 @@ SETS = {
             "train.jsonl.gz": "918d9b2592a7207736ea290ce070b782530841920f1634a2a5e2cf8519cf5f50",
             "test.jsonl.gz": "7fb7f9d387ba48a61a6ef428210d5610b5a8813474187320cd532b2be3515d43",
         },
-        wanted_by="few_labels",
+        wanted_by=("few_labels",),
     ),
     "sst2": DataSet(
         repository=ALPS.repository,
@@ -97,7 +97,7 @@ SETS = {
             "validation.jsonl": "181a2bdf7ebc2bb7583ae301e0a02b9085f37932f098f70ce04eff5fd51b42c8",
             "test.jsonl": "ff68ed5a038c4440590d5616201414af0ec569e6b4c7032e73a3272938b7cef1",
         },
-        wanted_by="few_labels",
+        wanted_by=("few_labels", "encoders"),
         elsewhere={"test.jsonl": SENT_CONV},
     ),
 }

@@ -49,7 +49,7 @@ SETS = {
             "train_roleplay.jsonl.gz": "7d7aa44b24502142b8af2ca046118dec6d5e61f79d42979643f5386770a7c54f",
             "train_codegen.jsonl.gz": "488518410e68a08ca3320ba29bc31cbf256146d1f176c3fb5352b725dce22043",
         },
-        wanted_by="generation",
+        wanted_by=("generation",),
     ),
     "alpaca": DataSet(
         repository="tatsu-lab/stanford_alpaca",
@@ -59,7 +59,7 @@ SETS = {
         files={
             "train.jsonl.gz": "fefc43ebcbc2b0f3b6a32596103a6f74501ebcfd465d66d9f05127ecdb63f093",
         },
-        wanted_by="generation",
+        wanted_by=("generation",),
     ),
     "dolly": DataSet(
         repository="sonho4ng/SRAv2",
@@ -69,7 +69,7 @@ SETS = {
         files={
             "validation.jsonl": "219034c2b446b6df124ad06ef7c7058fa09da99d6d8befeb16e9bd3e3e7c4346",
         },
-        wanted_by="generation",
+        wanted_by=("generation",),
     ),
     "gutenberg_books": DataSet(
         repository="juletx/corpus-linguistics",
@@ -79,6 +79,6 @@ SETS = {
         files={
             "train.jsonl.gz": "583b39f938a888920853921298d9d39748d0aa9feb7aef07987d4028cd0094fe",
         },
-        wanted_by="generation",
+        wanted_by=("generation",),
     ),
 }

@@ -182,7 +182,7 @@ SETS = {
             "validation.jsonl.gz": "e7beaaf309f3d8f6d9d67b7a3b54415b6b30b575fd0ff810a23c5112a1560b0f",
             "test.jsonl.gz": "8165bdf9f068c5eeff1a3b86eebf172e283c133f0af9fbff4916e733f55db041",
         },
-        wanted_by="ml_ipd",
+        wanted_by=("ml_ipd",),
     ),
     "masakhanews": DataSet(
         repository="masakhane-io/masakhane-news",
@@ -194,7 +194,7 @@ SETS = {
             "validation.jsonl.gz": "b4060b5423054e41e73ae383e3458dd0edf1ce72d447e9d106836ad8b9be0bac",
             "test.jsonl.gz": "84bcd60e3b4744c159336290f17a2b7158cbc2553f5ea39c3c61f4202e71c8ec",
         },
-        wanted_by="ml_ipd",
+        wanted_by=("ml_ipd",),
     ),
     "xnli": DataSet(
         repository="GautamGupta17/MESH",
@@ -204,7 +204,7 @@ SETS = {
         files={
             "validation.jsonl.gz": "51b921abf29231250e9edd63606dd90909f9acf720053cbd5ffd7745637e926e",
         },
-        wanted_by="ml_ipd",
+        wanted_by=("ml_ipd",),
     ),
     "paws_x": DataSet(
         repository="GautamGupta17/MESH",
@@ -214,7 +214,7 @@ SETS = {
         files={
             "validation.jsonl.gz": "504afa179068a18ea48dea3dba850bc7296877f23b217e53b07104d75c3c3369",
         },
-        wanted_by="ml_ipd",
+        wanted_by=("ml_ipd",),
     ),
     "wikiann_panx": DataSet(
         repository="GautamGupta17/MESH",
@@ -225,7 +225,7 @@ SETS = {
             "train.jsonl.gz": "c850bc34fe7c487f9fc9269ecccda957084687caf0c9c15065312a491f625e90",
             "validation.jsonl.gz": "473ad8f9b6b999deb873bc255dda06e7053c5e9a723d87a2154432a9038d8c1f",
         },
-        wanted_by="ml_ipd",
+        wanted_by=("ml_ipd",),
     ),
     "multi30k": DataSet(
         repository="multi30k/dataset",
@@ -235,7 +235,7 @@ SETS = {
         files={
             "train.jsonl.gz": "977e9521268f8406586d22b11225126eda0b434c18bfd9fc98fcb7ec2911701e",
         },
-        wanted_by="ml_ipd",
+        wanted_by=("ml_ipd",),
     ),
     "umsab_tweets": DataSet(
         repository="cardiffnlp/xlm-t",
@@ -245,6 +245,6 @@ SETS = {
         files={
             "train.jsonl.gz": "572b43b1ac60af34c4be0a58c3d8511499eafc26ca77e37b211f30e747916015",
         },
-        wanted_by="ml_ipd",
+        wanted_by=("ml_ipd",),
     ),
 }

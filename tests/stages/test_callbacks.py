@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from limbeck.intact import seal
-from limbeck.stages.callbacks import check_log, last_whole_checkpoint, log_mark, read_log
+from limbeck.stages.callbacks import StageCallback, check_log, last_whole_checkpoint, log_mark, read_log
 
 
 def write_checkpoint(folder: Path, step: int, *, marks: bool = True, whole: bool = True) -> Path:
@@ -121,3 +124,22 @@ def test_lines_of_the_log_with_damage_are_dropped_alone(tmp_path: Path) -> None:
     bad = [b"\xff\xfe", b"{", b"null", b"[" * 100_000, b"9" * 5000, b'{"step": "1"}', b'{"stage": "s"}', b"\0" * 50]
     (tmp_path / "log.jsonl").write_bytes(b"\n".join([first, *bad, last]) + b"\n")
     assert read_log(tmp_path / "log.jsonl") == good
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["", "a checkpoint without CPU seconds"])
+def test_time_before_a_restart_counts(tmp_path: Path, older: bool) -> None:
+    before = {"seconds": 1000.0, "cpu_seconds": 500.0, "rows": 3, "tokens": 4, "positions": 5}
+    (checkpoint := tmp_path / "checkpoint-1").mkdir()
+    kept = {name: value for name, value in before.items() if not (older and name == "cpu_seconds")}
+    labels = {"stage": "a", "system": "b", "seed": 0}
+    seal(checkpoint / "limbeck.json", {"step": 1, **kept, "terms": {}, "log": None}, None)
+    callback = StageCallback(tmp_path / "log.jsonl", labels, lambda count, note=None: None)
+    trainer: Any = SimpleNamespace(rows_seen=10, tokens_seen=20, positions_seen=30)
+    callback.trainer = trainer
+    callback.resume(checkpoint, lambda words: None)
+    callback.add_seconds(100.0, 50.0)
+    time.sleep(0.05)  # takes time, but no CPU time
+    costs = callback.costs()
+    assert (costs["rows"], costs["tokens"], costs["positions"]) == (13, 24, 35)
+    assert costs["seconds"] - 1100 >= 0.05
+    assert 0 <= costs["cpu_seconds"] - (50 if older else 550) < costs["seconds"] - 1100

@@ -61,6 +61,9 @@ class StageCost(Record):
     rows_seen: int
     tokens_seen: int
     peak_memory_bytes: int
+    cpu_seconds: float | None = None
+    """CPU time of the process, on all cores: unlike `seconds`, hardly longer if other programs are busy. None in older
+    records, and where it was not counted."""
     energy_kwh: float | None = None
     """None if the machine has no meter."""
     gradient_bytes: int | None = None

@@ -136,9 +136,9 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         self._labels = labels
         self._update = update
         self.trainer: DistillTrainer | None = None
-        self._before = {"seconds": 0.0, "rows": 0, "tokens": 0, "positions": 0}
+        self._before = {"seconds": 0.0, "cpu_seconds": 0.0, "rows": 0, "tokens": 0, "positions": 0}
         self._terms: dict[str, Any] = {}
-        self._started = time.perf_counter()
+        self._started, self._cpu_started = time.perf_counter(), time.process_time()
         self._note = ""
         self.gradient_bytes: int | None = None
         """Bytes of the first step's gradients."""
@@ -149,7 +149,7 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         if checkpoint is not None:
             state = open_seal(checkpoint / _WHOLE, None)
             step = int(state["step"])
-            self._before = {name: state[name] for name in self._before}
+            self._before = {name: state.get(name, 0) for name in self._before}
             check_log(self._log, self._labels, step, state.get("log"), notify)
             self._terms = state["terms"]
             self.gradient_bytes = state.get("gradient_bytes")
@@ -161,22 +161,27 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         if is_main():
             write_text(self._log, "".join(json.dumps(line) + "\n" for line in kept))
 
-    def add_seconds(self, seconds: float) -> None:
+    def add_seconds(self, seconds: float, cpu_seconds: float) -> None:
         """Count time that the stage spent before its first step."""
         self._before["seconds"] += seconds
+        self._before["cpu_seconds"] += cpu_seconds
 
     def costs(self) -> dict[str, Any]:
-        """Return seconds, rows, tokens and positions (tokens and padding) of this stage so far, restarts included."""
+        """Return seconds, CPU seconds of this process, rows, tokens and positions (tokens and padding) of this stage.
+
+        They are those so far, restarts included.
+        """
         assert self.trainer is not None
         return {
             "seconds": self._before["seconds"] + time.perf_counter() - self._started,
+            "cpu_seconds": self._before["cpu_seconds"] + time.process_time() - self._cpu_started,
             "rows": self._before["rows"] + self.trainer.rows_seen,
             "tokens": self._before["tokens"] + self.trainer.tokens_seen,
             "positions": self._before["positions"] + self.trainer.positions_seen,
         }
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._started = time.perf_counter()
+        self._started, self._cpu_started = time.perf_counter(), time.process_time()
         if self._terms:
             assert self.trainer is not None
             self.trainer.restore_terms(self._terms)

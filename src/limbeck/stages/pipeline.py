@@ -150,14 +150,14 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
     best = None if run.judge is None else BestWeights(run.judge, checkpoints)
     with guard_storage(run.folder):
         checkpoint = _resumes_from(checkpoints, best, run.progress.log)
-    seconds = _seconds_of_fit(stage, run, student) if checkpoint is None else 0.0
+    fit_seconds = _seconds_of_fit(stage, run, student) if checkpoint is None else (0.0, 0.0)
     if not run.sequences.steps:
-        return _cost_of_fit(stage, run, seconds, meter)
+        return _cost_of_fit(stage, run, fit_seconds, meter)
     done = step_of(checkpoint) if checkpoint is not None else 0
     with run.progress.track(run.title, run.sequences.steps, done) as update, guard_storage(run.folder):
         callback = StageCallback(run.log, run.labels(stage), update, run.writer, best)
         callback.resume(checkpoint, run.progress.log)
-        callback.add_seconds(seconds)
+        callback.add_seconds(*fit_seconds)
         trainer = DistillTrainer(
             objective=Objective(student, bind_terms(stage.terms, run.shapes), run.readout),
             sequences=run.sequences,
@@ -178,6 +178,7 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
     return StageCost(
         **run.labels(stage),
         seconds=costs["seconds"],
+        cpu_seconds=costs["cpu_seconds"],
         steps=trainer.state.global_step,
         rows_seen=costs["rows"],
         tokens_seen=costs["tokens"],
@@ -205,21 +206,23 @@ def _resumes_from(checkpoints: Path, best: BestWeights | None, notify: Callable[
     return None
 
 
-def _seconds_of_fit(stage: Stage, run: StageRun, student: Any) -> float:
-    """Fit the head of a stage that starts, if it wants that; return how long it took."""
+def _seconds_of_fit(stage: Stage, run: StageRun, student: Any) -> tuple[float, float]:
+    """Fit the head of a stage that starts, if it wants that; return how long it took, and CPU seconds."""
     from limbeck.stages.fit_head import fit_head
 
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     if stage.fit_head:
         fit_head(stage, run, student)
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - cpu_started
 
 
-def _cost_of_fit(stage: Stage, run: StageRun, seconds: float, meter: Any) -> StageCost:
-    """Return the cost of a stage without steps."""
+def _cost_of_fit(stage: Stage, run: StageRun, spent: tuple[float, float], meter: Any) -> StageCost:
+    """Return the cost of a stage without steps, which took so many seconds and CPU seconds."""
+    seconds, cpu_seconds = spent
     return StageCost(
         **run.labels(stage),
         seconds=seconds,
+        cpu_seconds=cpu_seconds,
         steps=0,
         rows_seen=0,
         tokens_seen=0,
