@@ -15,7 +15,10 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     str(page.relative_to(ROOT))
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    for page in [
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")),
+        *(ROOT / "docs").rglob("*.md"),
+    ]
 )
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
 
