@@ -272,6 +272,38 @@ class Tap(NamedTuple):
     """For a model with both; ``None``: it has one stack of layers."""
 
 
+@dataclass(frozen=True)
+class Mixup:
+    """A probe: the logits of rows whose word embeddings are mixed with those of their partners (`Batch.mixing`).
+
+    ``[B, C]``, or ``[B, T, C]`` of tags at the row's own positions.
+    """
+
+    concentration: float = 0.4
+    """Both parameters of the Beta distribution of a row's own share."""
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """A probe: how much each token adds to each of A outputs, ``[B, A, T]``, at least 0, and 0 at padding.
+
+    The norm over the width of its integrated gradients at the input of the first layer, from 0 embeddings. Each row
+    and output has a scale of its own, which means nothing.
+    """
+
+    of: Literal["classes", "labels", "values"] = "classes"
+    """What is attributed: minus the log-probability of each class (of two only the first, which says the same) or of
+    each label, or the squared error of each value."""
+    steps: int = 1
+    """Points on the way from 0 to the embeddings, the last of which are the embeddings themselves."""
+    top: int | None = None
+    """How many components of a token count, the largest ones; ``None``: all."""
+
+
+Probe = Mixup | Attribution
+"""What a term reads of a model that runs on changed embeddings."""
+
+
 class Signal(TypedDict, total=False):
     """A model's output for a batch; holds only what was asked for."""
 
@@ -280,6 +312,8 @@ class Signal(TypedDict, total=False):
     than C; ``[B, T, C]``: logits of tags."""
     states: Mapping[Tap, Tensor]
     """The tensor at each tap."""
+    probes: Mapping[Probe, Tensor]
+    """The tensor of each probe."""
     features_BD: Tensor
     """What a classifier's last linear layer reads of each row."""
     value_B: Tensor
@@ -287,7 +321,8 @@ class Signal(TypedDict, total=False):
     rationale_log_probs_B: Tensor
     """For a student that explains: mean log-probability of each row's rationale tokens; 0 without a rationale."""
     tokens: LogitSource
-    """In text generation: next-token distributions at the supervised positions, row by row."""
+    """Distributions over tokens at the supervised positions, row by row: of the next token in text generation, of the
+    token itself in masked language modelling; at all positions read if `Needs.everywhere`."""
     log_probs_S: Tensor
     """In text generation: log-probability of the token that each supervised position predicts."""
 
@@ -306,7 +341,8 @@ class Batch(TypedDict, total=False):
     labels_BT: Tensor
     """In text generation: the token id that each position predicts, `UNLABELLED` where none counts. Already shifted:
     in a causal model ``labels_BT[b, t]`` is the token at ``t + 1``. Positions are those of the student's
-    ``input_ids``, or of its ``decoder_input_ids`` if it has an encoder."""
+    ``input_ids``, or of its ``decoder_input_ids`` if it has an encoder. In masked language modelling: the token that
+    was there before masking, not shifted."""
     words_BT: Tensor
     """In token classification: which positions represent a word, bool. ``labels_BT`` then holds the tags of words, not
     shifted, `UNLABELLED` everywhere else."""
@@ -328,6 +364,9 @@ class Batch(TypedDict, total=False):
     rationales: dict[str, Tensor]
     """A teacher's rationales: ``explained_B``, which rows have one (bool), and for each of these R rows
     ``input_ids`` and ``attention_mask`` ``[R, T]`` of a prompt with the rationale, from token ``starts`` on."""
+    mixing: dict[str, Tensor]
+    """For `Mixup`: ``partner_B``, the place in this micro-batch of the row that each row is mixed with, and
+    ``share_B``, its own share of the mixture."""
     rows_B: Tensor
     """Row numbers in the training set: the key that joins a row with its teacher signal."""
     signal: Signal
@@ -339,9 +378,13 @@ class Needs:
 
     student_taps: frozenset[Tap] = frozenset()
     teacher_taps: frozenset[Tap] = frozenset()
+    student_probes: frozenset[Probe] = frozenset()
+    teacher_probes: frozenset[Probe] = frozenset()
     labels: bool = False
     logits: bool = False
     """The teacher's."""
+    everywhere: bool = False
+    """Distributions over tokens at every position that is read, not only at supervised ones."""
     same_tokens: bool = False
     """Teacher and student must read the same token ids."""
     same_width: bool = False
@@ -363,7 +406,12 @@ class Needs:
     @property
     def teacher(self) -> bool:
         """Whether a teacher is needed at all."""
-        return self.logits or bool(self.teacher_taps)
+        return self.logits or self.teacher_inside
+
+    @property
+    def teacher_inside(self) -> bool:
+        """Whether more of the teacher is read than its outputs: states, or what it says of changed embeddings."""
+        return bool(self.teacher_taps or self.teacher_probes)
 
     @property
     def teacher_hidden(self) -> bool:

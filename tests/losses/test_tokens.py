@@ -18,8 +18,9 @@ from limbeck.losses.policy import PolicyGradient
 from limbeck.losses.readout import TokenReadout
 from limbeck.losses.reduction import Reduction
 from limbeck.losses.term import WeightedTerm, bind_terms
-from limbeck.losses.tokens import LogProbTerm, TokenTerm, supervised_positions
+from limbeck.losses.tokens import LogProbTerm, TokenTerm
 from limbeck.models.layers import shapes
+from limbeck.numerics.masking import supervised_positions
 from limbeck.numerics.token_losses import LabelLoss, TokenDivergence
 from limbeck.recipes.catalogue import build_recipe
 from limbeck.teachers.language_model import LanguageTeacher

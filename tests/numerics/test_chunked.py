@@ -620,8 +620,9 @@ def test_token_statistics(teacher: str | None) -> None:
     assert not any(column is not None and column.requires_grad for column in found)
     student_logits = plain_logits(student)
     torch.testing.assert_close(found.student_nll_S, plain_loss(LabelLoss(), None, student_logits, labels))
+    assert torch.equal(found.right_S, student_logits.argmax(-1) == labels)
     if full is None or signal is None:
-        assert found[1:] == (None, None, None)
+        assert (found.teacher_nll_S, found.forward_kl_S, found.agreement_S) == (None, None, None)
         return
     assert found.agreement_S is not None
     teacher_logits = plain_logits(full)
@@ -640,7 +641,7 @@ def test_token_statistics(teacher: str | None) -> None:
 
 def test_token_statistics_of_no_rows() -> None:
     none = LazyLogits(random(0, D, seed=0), random(V, D, seed=1))
-    assert [len(column) for column in token_statistics(none, none, some_labels()[:0]) if column is not None] == [0] * 4
+    assert [len(column) for column in token_statistics(none, none, some_labels()[:0]) if column is not None] == [0] * 5
 
 
 def test_a_label_that_the_student_rules_out_is_finite_and_its_gradient_that_of_any_other() -> None:

@@ -54,8 +54,8 @@ def test_no_other_file_lists_kinds_of_task() -> None:
 @pytest.mark.parametrize(
     ("source", "suited"),
     [
-        (GivenRows(), OF_ROWS | {"generation"}),
-        (GivenRows("labelled"), OF_ROWS | {"generation", "ranking"}),
+        (GivenRows(), OF_ROWS | {"generation", "masked_lm"}),
+        (GivenRows("labelled"), OF_ROWS | {"generation", "masked_lm", "ranking"}),
         (GivenRows("source"), {"ranking"}),
         (GivenRows("target"), {"ranking"}),
         (GivenRows("source+target"), {"ranking"}),
@@ -75,7 +75,7 @@ def test_kinds_of_sources(source: Source, suited: set[str]) -> None:
 
 def test_all_terms_and_stages_must_fit() -> None:
     of_rows, of_tokens = Stage("rows", (ROWS,)), Stage("tokens", (TOKENS,))
-    assert suits(Recipe("Own", (Stage("any", (ANY,)),))) == {*OF_ROWS, "generation"}
+    assert suits(Recipe("Own", (Stage("any", (ANY,)),))) == {*OF_ROWS, "generation", "masked_lm"}
     assert suits(Recipe("Own", (Stage("any", (ANY,), source=GivenRows("labelled")),))) == set(KINDS)
     assert suits(Recipe("Own", (of_rows,))) == OF_ROWS
     assert suits(Recipe("Own", (of_tokens,))) == {"generation"}
@@ -118,6 +118,7 @@ def test_what_sources_are_made_of() -> None:
         ("token_classification", [ForwardKL(2.0), LabelCrossEntropy()]),
         ("regression", [SquaredError("teacher"), SquaredError()]),
         ("multi_label", [BinaryKL(2.0), BinaryCrossEntropy()]),
+        ("masked_lm", [ForwardKL(2.0), LabelCrossEntropy()]),
     ],
 )
 def test_one_recipe_has_the_terms_of_each_kinds_students(kind: str, terms: list[Term]) -> None:

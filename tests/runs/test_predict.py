@@ -19,6 +19,7 @@ STUDENTS = {
     "regression": "regression students",
     "multi_label": "multi-label students",
     "generation": "generative students",
+    "masked_lm": "masked language models",
     "ranking": "cross-lingual students",
 }
 

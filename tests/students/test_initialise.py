@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from tests.tasks.masked_lm.masked_models import make_model
 
 from limbeck.errors import ConfigError, ModelError
 from limbeck.models.layers import depth, layer_list
-from limbeck.students.initialise import student_from_config, student_from_layers
+from limbeck.numerics.layer_maps import choose_layers
+from limbeck.students.initialise import language_model_from_config, student_from_config, student_from_layers
 
 BOTH = pytest.mark.parametrize("kind", ["bert", "distilbert"])
 Make = Callable[..., Any]
@@ -149,3 +151,45 @@ def test_refusals(changed: dict[str, Any], message: str) -> None:
     fields = {name: value for name, value in (BERT | changed).items() if value is not None}
     with pytest.raises(ConfigError, match=message):
         student_from_config(fields, ["a", "b"])
+
+
+def bert_base(**changes: Any) -> Any:
+    """BERT-base with its masked-language head."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    return BertForMaskedLM(BertConfig(**changes))
+
+
+def parameters(model: Any) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_distilbert_has_as_many_parameters_as_published() -> None:
+    """66,985,530 with the masked-language head, 66,362,880 without; a copy of BERT's layers also has token types."""
+    from types import SimpleNamespace
+
+    tokenizer: Any = SimpleNamespace(bos_token_id=None, eos_token_id=None, pad_token_id=0)
+    with torch.device("meta"):
+        made = language_model_from_config({"model_type": "distilbert"}, tokenizer=tokenizer, rows=30522, masked=True)
+        student = student_from_layers(bert_base(), [1, 3, 5, 8, 10, 12])
+    assert type(made).__name__ == "DistilBertForMaskedLM"
+    assert (parameters(made), parameters(made.base_model)) == (66_985_530, 66_362_880)
+    assert (depth(student), parameters(student)) == (6, 66_985_530 + 2 * 768)
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "mpnet"])
+def test_a_masked_language_models_layers_and_head_are_copied_bit_for_bit(kind: str) -> None:
+    """Counted from 0, DistilBERT's layers are 0, 2, 4, 7, 9 and 11 of BERT's."""
+    names = {"hidden_size": "dim", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads"}
+    sizes = {"hidden_size": 8, "num_hidden_layers": 12, "num_attention_heads": 2}
+    sizes = {names[name]: value for name, value in sizes.items()} if kind == "distilbert" else sizes
+    teacher = make_model(model_type=kind, **sizes)
+    wanted = choose_layers([1, 3, 5, 8, 10, 12], teacher_layers=12, keep=None)
+    student = student_from_layers(teacher, wanted)
+    prefix = layer_list(teacher)[0] + "."
+    for number, of_teacher in enumerate([0, 2, 4, 7, 9, 11]):
+        assert same(layer_list(student)[1][number].state_dict(), layer_list(teacher)[1][of_teacher].state_dict())
+    rest = [{n: x for n, x in m.state_dict().items() if not n.startswith(prefix)} for m in (student, teacher)]
+    assert same(*rest)
+    assert torch.equal(student.get_output_embeddings().weight, teacher.get_output_embeddings().weight)
+    assert student.get_output_embeddings().weight is student.get_input_embeddings().weight  # tied, as before

@@ -40,7 +40,10 @@ _LANGUAGES = "Multilingual and multi-task students"
 _WRITING = "Generative students"
 
 OPTIONS = {
-    "top": Annotated[int | None, typer.Option(help="Keep only the probabilities of the best labels.")],
+    "top": Annotated[
+        int | None,
+        typer.Option(help="Keep only the probabilities of the best labels, or so many tokens for each mask (5)."),
+    ],
     "lang": Annotated[
         str | None, typer.Option(help="The language of all texts, e.g. bg.", rich_help_panel=_LANGUAGES)
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -13,6 +13,7 @@ from limbeck.errors import ConfigError
 from limbeck.losses.targets import BinaryKL, SquaredError
 from limbeck.losses.term import ALL_OUTPUTS, Output, Term
 from limbeck.numerics.divergences import forward_kl, soft_cross_entropy
+from limbeck.numerics.masking import read_positions
 from limbeck.numerics.token_losses import TokenDivergence
 from limbeck.types import Batch, Needs, Signal
 
@@ -25,7 +26,7 @@ need review."""
 
 @dataclass(frozen=True)
 class ForwardKL(Term):
-    """Soft targets: ``T^2 KL(teacher_T || student_T)`` of each row, word or token (Hinton et al. 2015).
+    """Soft targets: ``T^2 KL(teacher_T || student_T)`` of each row, word, token or mask (Hinton et al. 2015).
 
     For multi-label classification it is `BinaryKL`, for real values `SquaredError`: the KL divergence of normal
     distributions of variance 1/2, whatever the temperature.
@@ -35,6 +36,8 @@ class ForwardKL(Term):
     loss_temperature: float = 2.0
     values_of: Literal["teacher", "gold"] = "teacher"
     """Whose real values a regression model learns."""
+    everywhere: bool = False
+    """In masked language modelling: at every token that is read, and not only where one was masked."""
 
     def __post_init__(self) -> None:
         if not 0 < self.loss_temperature < float("inf"):
@@ -42,18 +45,22 @@ class ForwardKL(Term):
 
     @property
     def needs(self) -> Needs:
-        return Needs(logits=True)
+        return Needs(logits=True, everywhere=self.everywhere)
 
     def of(self, output: Output) -> Term:
         counterparts: dict[Output, Term] = {
             "labels": BinaryKL(self.loss_temperature),
             "values": SquaredError(self.values_of),
+            "masked_tokens": self,
         }
-        return counterparts.get(output, self)
+        return counterparts.get(output, replace(self, everywhere=False))
 
     @property
     def by_row(self) -> bool:
         return False
+
+    def mask(self, batch: Batch) -> Tensor:
+        return read_positions(batch) if self.everywhere else super().mask(batch)
 
     @property
     def token_loss(self) -> TokenDivergence:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import ConfigError
-from limbeck.losses.tokens import LogProbTerm, supervised_positions
+from limbeck.losses.tokens import LogProbTerm
+from limbeck.numerics.masking import supervised_positions
 from limbeck.types import Batch, Signal
 
 __all__ = ["ClippedPolicyGradient", "PolicyGradient"]

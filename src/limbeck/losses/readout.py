@@ -12,18 +12,19 @@ from limbeck.losses.labels import labels
 from limbeck.losses.reduction import count, share_of_mean, token_weights
 from limbeck.losses.targets import known
 from limbeck.losses.term import Output, WeightedTerm, needs_of, predictions
-from limbeck.losses.tokens import supervised_positions
 from limbeck.models.classifier_head import reading_features
 from limbeck.models.language_model import Head, head_of, token_logits
 from limbeck.models.taps import capture, run_model
 from limbeck.numerics.chunked import chunked_loss, label_log_probs
 from limbeck.numerics.logits import FullLogits
+from limbeck.numerics.masking import predicted_positions
 from limbeck.types import UNLABELLED, Batch, Needs, Signal
 
 __all__ = [
     "CandidateReadout",
     "ClassReadout",
     "LabelReadout",
+    "MaskedReadout",
     "Readout",
     "TagReadout",
     "TokenReadout",
@@ -191,12 +192,13 @@ class TokenReadout:
         self._heads: dict[nn.Module, Head] = {}
 
     def run(self, student: nn.Module, batch: Batch, needs: Needs) -> Signal:
-        """Return next-token distributions at the supervised positions, and states at taps."""
+        """Return distributions over tokens at the positions that terms compare, and states at taps."""
         if student not in self._heads:
             self._heads[student] = head_of(student)
         inputs = batch["student"]
         with capture(student, needs.student_taps, inputs.get("attention_mask")) as states:
-            tokens = token_logits(student, inputs, supervised_positions(batch), self._heads[student], self._vocabulary)
+            places_BT = predicted_positions(batch, needs)
+            tokens = token_logits(student, inputs, places_BT, self._heads[student], self._vocabulary)
         return {"tokens": tokens, "states": states}
 
     def count(self, micro_batches: Sequence[Batch]) -> Parts:
@@ -207,20 +209,22 @@ class TokenReadout:
         self, terms: Sequence[WeightedTerm], student: Signal, batch: Batch, counts: Counts
     ) -> tuple[Tensor, Parts]:
         """Return the sum of terms: those on logits in one pass, then the others."""
-        supervised_BT = supervised_positions(batch)
-        labels_S = batch["labels_BT"][supervised_BT]
+        needs = needs_of(tuple(terms))
+        places_BT = predicted_positions(batch, needs)
+        # A position that is compared but has no label has no weight in a loss on labels; there any token will do.
+        labels_S = batch["labels_BT"][places_BT].clamp(min=0)
         weights = {t.name: _weights(t, batch, counts) for t in terms}
         at_logits = [t for t in terms if t.term.token_loss is not None]
-        on_logits = {t.name: weights[t.name][supervised_BT] for t in at_logits}
+        on_logits = {t.name: weights[t.name][places_BT] for t in at_logits}
         total, values = self._on_logits(at_logits, student, batch, labels_S, on_logits)
         means = {name: (values_S * on_logits[name]).sum() for name, values_S in values.items()}
-        if needs_of(tuple(terms)).log_probs:
+        if needs.log_probs:
             student = {**student, "log_probs_S": label_log_probs(cast(FullLogits, student["tokens"]), labels_S)}
         for t in terms:
             if t.name in on_logits:
                 continue
             found, each = t.term.values(student, batch.get("signal", {}), batch), weights[t.name]
-            each = each[supervised_BT] if found.shape != each.shape else each
+            each = each[places_BT] if found.shape != each.shape else each
             mean = (found.masked_fill(each == 0, 0.0) * each).sum()
             total, means[t.name] = total + t.weight * mean, mean.detach()
         return total, {f"term/{t.name}": means[t.name] for t in terms}
@@ -244,6 +248,12 @@ class TokenReadout:
             labels_S,
         )
         return total, {t.name: values_S for t, values_S in zip(terms, values, strict=True)}
+
+
+class MaskedReadout(TokenReadout):
+    """The token behind each mask of a text, in the same way."""
+
+    output: Output = "masked_tokens"
 
 
 def _weights(t: WeightedTerm, batch: Batch, counts: Counts) -> Tensor:

@@ -19,9 +19,9 @@ from limbeck.types import UNLABELLED, Batch, Needs, Shapes, Signal
 
 __all__ = ["ALL_OUTPUTS", "Output", "Term", "WeightedTerm", "bind_terms", "needs_of", "predictions"]
 
-Output = Literal["classes", "labels", "values", "tags", "candidates", "tokens"]
+Output = Literal["classes", "labels", "values", "tags", "candidates", "tokens", "masked_tokens"]
 """A student's output: for each row a class, several labels, or real values; a tag for each word; a score for each
-candidate; the next token."""
+candidate; the next token; the token behind each mask."""
 ALL_OUTPUTS: frozenset[Output] = frozenset(get_args(Output))
 
 

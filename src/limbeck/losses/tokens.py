@@ -9,15 +9,11 @@ from torch import Tensor
 
 from limbeck.losses.reduction import Reduction
 from limbeck.losses.term import Output, Term
+from limbeck.numerics.masking import supervised_positions
 from limbeck.numerics.token_losses import LabelLoss, TokenLoss
-from limbeck.types import UNLABELLED, Batch, CompletionSource, Needs, Signal
+from limbeck.types import Batch, CompletionSource, Needs, Signal
 
-__all__ = ["LogProbTerm", "TokenMean", "TokenTerm", "supervised_positions"]
-
-
-def supervised_positions(batch: Batch) -> Tensor:
-    """Return which positions predict a token that counts, bool ``[B, T]``."""
-    return batch["labels_BT"] != UNLABELLED
+__all__ = ["LogProbTerm", "TokenMean", "TokenTerm"]
 
 
 @dataclass(frozen=True, kw_only=True)

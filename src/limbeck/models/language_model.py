@@ -93,7 +93,7 @@ def token_logits(
     """Run a model once and return its next-token distributions at the supervised positions.
 
     Args:
-        model: a causal or a sequence-to-sequence language model.
+        model: a causal, sequence-to-sequence or masked language model.
         inputs: token ids and masks, each `[B, T]`.
         supervised_BT: bool; the positions wanted, in the decoder if there is one. S is their number.
         head: of this model, from `head_of`.

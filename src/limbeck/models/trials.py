@@ -17,7 +17,7 @@ from limbeck.models.layers import accepted_inputs, text_config
 from limbeck.models.taps import capture
 from limbeck.types import Tap
 
-__all__ = ["probe_ids", "readable_tokens", "require_taps", "undisturbed"]
+__all__ = ["probe_ids", "readable_tokens", "require_finite", "require_taps", "undisturbed"]
 
 _TRIED_TOKENS = 4096
 """Longer rows are not tried: masks of so many positions may take gigabytes."""
@@ -99,6 +99,16 @@ def require_taps(model: Any, taps: frozenset[Tap]) -> None:
             raise
         except Exception:  # a model that needs more than text; the first step of training tells
             return
+
+
+def require_finite(model: nn.Module, name: str) -> None:
+    """Refuse weights that are not finite, before anything is computed with them. Raises `ModelError`."""
+    for parameter, weight in model.named_parameters():
+        if not torch.isfinite(weight).all():
+            raise ModelError(
+                f"the weights of {name} are damaged: {parameter} holds values that are not finite. Get the model "
+                "again; a training that ended like this cannot be used"
+            )
 
 
 def _places(model: nn.Module) -> int:

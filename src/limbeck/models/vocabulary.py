@@ -23,7 +23,9 @@ _INSTEAD = (
 )
 
 
-def align_vocabularies(teacher: Any, student: Any, *, teacher_rows: int, student_rows: int) -> int:
+def align_vocabularies(
+    teacher: Any, student: Any, *, teacher_rows: int, student_rows: int, instead: str = _INSTEAD
+) -> int:
     """Return how many leading ids both models use; logits of either are cut to these before softmax.
 
     Maps from token to id are compared, special and added tokens included, rather than sizes: embeddings are often
@@ -35,6 +37,7 @@ def align_vocabularies(teacher: Any, student: Any, *, teacher_rows: int, student
         student: the student's tokenizer.
         teacher_rows: V of the teacher's logits.
         student_rows: V of the student's logits.
+        instead: what would work, for messages.
 
     Raises:
         ModelError: a token has another id or is missing, a sentence becomes other ids, or a model has fewer logits
@@ -42,13 +45,13 @@ def align_vocabularies(teacher: Any, student: Any, *, teacher_rows: int, student
     """
     ids = teacher.get_vocab()
     if ids != student.get_vocab():
-        raise ModelError(f"{_both(teacher, student)}: {_differences(ids, student.get_vocab())}. {_INSTEAD}")
+        raise ModelError(f"{_both(teacher, student)}: {_differences(ids, student.get_vocab())}. {instead}")
     for sentence in _SENTENCES:
         theirs, ours = (tokenizer(sentence, add_special_tokens=False)["input_ids"] for tokenizer in (teacher, student))
         if theirs != ours:
             raise ModelError(
                 f"{_both(teacher, student)}: they have the same tokens but split text differently, for example "
-                f"'{sentence}' into {len(theirs)} and {len(ours)} tokens. {_INSTEAD}"
+                f"'{sentence}' into {len(theirs)} and {len(ours)} tokens. {instead}"
             )
     size = 1 + max(int(number) for number in ids.values())
     for whose, rows in (("teacher", teacher_rows), ("student", student_rows)):

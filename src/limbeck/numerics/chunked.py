@@ -278,11 +278,14 @@ class _Block:
         return torch.stack(values)
 
     def statistics(self) -> Tensor:
-        """Return the values of all losses, then the teacher's negative log-likelihood of the label and agreement."""
+        """Return the values of all losses, with a teacher its negative log-likelihood of the label and agreement, and
+        whether the student's likeliest token is the label."""
         values, labels_r, sparse = self.work(gradient=False), self._rows.labels_R, self._rows.sparse
         assert labels_r is not None
+        own_r = self._rows.student_RV.argmax(dim=-1)
+        right_r = (own_r == labels_r).to(values.dtype)
         if self._call.teacher is None:
-            return values
+            return torch.stack([*values, right_r])
         if sparse is None:
             teacher = self._teacher_at(1.0)
             nll_r, likeliest_r = label_form(labels_r, teacher)[0], teacher.log_probs.argmax(dim=-1)
@@ -291,8 +294,8 @@ class _Block:
             nll_r = -sparse.log_probs_SK.masked_fill(~found_rK, -math.inf).amax(dim=-1).to(values.dtype)
             nll_r.masked_fill_(~found_rK.any(dim=-1), math.nan)
             likeliest_r = sparse.ids_SK.gather(-1, sparse.log_probs_SK.argmax(dim=-1, keepdim=True)).squeeze(-1)
-        agreement_r = self._rows.student_RV.argmax(dim=-1) == likeliest_r
-        return torch.stack([*values, nll_r, agreement_r.to(values.dtype)])
+        agreement_r = own_r == likeliest_r
+        return torch.stack([*values, nll_r, agreement_r.to(values.dtype), right_r])
 
     def _form(self, loss: TokenLoss, *, use_up: bool) -> ClosedForm:
         if isinstance(loss, LabelLoss):
@@ -402,6 +405,8 @@ class TokenStatistics(NamedTuple):
     """``KL(p || q)`` in nats; for a sparse teacher, over its K + 1 cells."""
     agreement_S: Tensor | None
     """Whether both have the same most likely token, bool."""
+    right_S: Tensor
+    """Whether the label is the student's most likely token, bool."""
 
 
 @torch.no_grad()
@@ -424,12 +429,12 @@ def token_statistics(
     weights_NS = torch.ones(len(losses), student.rows, dtype=logits_dtype(student), device=labels_S.device)
     student = detached(student, matmul_dtype(student))
     call = _Call(student, teacher, losses, weights_NS, labels_S, chunk_rows, gradient=False)
-    table = torch.full((4, student.rows), torch.nan, dtype=weights_NS.dtype, device=labels_S.device)
+    table = torch.full((5, student.rows), torch.nan, dtype=weights_NS.dtype, device=labels_S.device)
     for rows_R, chunk in call.chunks():
         for block in blocks(chunk.student_RV):
             rows = _Block(call, chunk.part(block)).statistics()
             table[: len(rows), rows_R[block]] = rows
     if teacher is None:
-        return TokenStatistics(table[0], None, None, None)
-    forward_kl_S, student_nll_S, teacher_nll_S, agreement_S = table
-    return TokenStatistics(student_nll_S, teacher_nll_S, forward_kl_S, agreement_S == 1)
+        return TokenStatistics(table[0], None, None, None, table[1] == 1)
+    forward_kl_S, student_nll_S, teacher_nll_S, agreement_S, right_S = table
+    return TokenStatistics(student_nll_S, teacher_nll_S, forward_kl_S, agreement_S == 1, right_S == 1)

@@ -5,7 +5,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["first_token", "last_token", "mean_of_tokens"]
+from limbeck.types import UNLABELLED, Batch, Needs
+
+__all__ = [
+    "first_token",
+    "last_token",
+    "mean_of_tokens",
+    "predicted_positions",
+    "read_positions",
+    "supervised_positions",
+]
+
+
+def read_positions(batch: Batch) -> Tensor:
+    """Return which positions hold a token and not padding, bool ``[B, T]``."""
+    return batch["read_BT"] if "read_BT" in batch else batch["student"]["attention_mask"].bool()
+
+
+def supervised_positions(batch: Batch) -> Tensor:
+    """Return which positions predict a token that counts, bool ``[B, T]``."""
+    return batch["labels_BT"] != UNLABELLED
+
+
+def predicted_positions(batch: Batch, needs: Needs) -> Tensor:
+    """Return the positions whose distributions are compared, bool ``[B, T]``: supervised ones, or all tokens."""
+    return read_positions(batch) if needs.everywhere else supervised_positions(batch)
 
 
 def first_token(hidden_BTD: Tensor, attention_mask_BT: Tensor) -> Tensor:

@@ -52,6 +52,9 @@ KINDS = {
         Kind("generation", "Text generation", "generation runs", "tokens",
              also=("text_generation", "causal_lm", "sft", "chat", "instruct", "summarization", "summarisation",
                    "translation", "seq2seq", "text2text", "texts")),
+        Kind("masked_lm", "Masked language modelling", "masked-language-modelling runs", "masked_tokens",
+             also=("mlm", "fill_mask", "masked_language_modelling", "masked_language_modeling", "pretraining",
+                   "pre_training", "pretrain", "task_agnostic", "general_distillation")),
         Kind("ranking", "Cross-lingual runs", "cross-lingual runs", "candidates", shares_budget=False,
              also=("instructions", "multiple_choice", "cross_lingual", "multilingual", "reranking", "rerank")),
     )

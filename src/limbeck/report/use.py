@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Use", "classifier_use", "writer_use"]
+__all__ = ["Use", "classifier_use", "masked_use", "writer_use"]
 
 _FOLDER = "path/to/this/folder"
 
@@ -109,6 +109,26 @@ def writer_use(
         snippet=snippet,
         library="transformers",
         limits=("It can state falsehoods fluently. None of the figures above measures whether what it says is true.",),
+    )
+
+
+def masked_use(mask: str) -> Use:
+    """Return how a masked language model is used; `mask` is its mask token."""
+    snippet = (
+        "from transformers import pipeline\n\n"
+        f'fill = pipeline("fill-mask", model="{_FOLDER}")\n'
+        f'print(fill("a text with one {mask} in it"))'
+    )
+    return Use(
+        what="masked language model",
+        task="fill-mask",
+        command="limbeck predict THIS_FOLDER texts.jsonl > filled.jsonl",
+        snippet=snippet,
+        library="transformers",
+        limits=(
+            "It is meant to be fine-tuned for a task (in limbeck: student.model); the figures above say how well it "
+            "predicts masked tokens, not how well it will do that.",
+        ),
     )
 
 

@@ -10,10 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from limbeck.errors import ConfigError
-from limbeck.losses.hints.hidden import read_positions
 from limbeck.losses.readout import Readout
 from limbeck.numerics.cka import LEAST_ROWS, layer_similarity
-from limbeck.numerics.masking import mean_of_tokens
+from limbeck.numerics.masking import mean_of_tokens, read_positions
 from limbeck.ranks import device
 from limbeck.stages.on_device import on_device
 from limbeck.types import Batch, Needs, Progress, Shapes, Signal, Tap, Teacher

@@ -137,23 +137,24 @@ def student_from_config(
     return model
 
 
-def language_model_from_config(config: Mapping[str, Any], *, tokenizer: Any, rows: int) -> Any:
+def language_model_from_config(config: Mapping[str, Any], *, tokenizer: Any, rows: int, masked: bool = False) -> Any:
     """Return a language model with random weights from a Hugging Face configuration.
 
     Args:
         config: ``model_type`` and its fields; vocabulary fields that are missing are taken from the tokenizer.
         tokenizer: tokenizer of the student.
         rows: size of the vocabulary, padding included.
+        masked: a masked language model; otherwise a generative one.
 
     Raises:
         ConfigError: an unknown ``model_type``, or values that do not give a language model.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
     fields = dict(config)
     model_type = fields.pop("model_type", None)
     if model_type is None:
-        raise ConfigError("student.config needs model_type (for example: llama)")
+        raise ConfigError(f"student.config needs model_type (for example: {'bert' if masked else 'llama'})")
     names = ("bos_token_id", "eos_token_id", "pad_token_id")
     of_tokenizer = {"vocab_size": rows} | {name: getattr(tokenizer, name) for name in names}
     try:
@@ -161,13 +162,14 @@ def language_model_from_config(config: Mapping[str, Any], *, tokenizer: Any, row
         _require_known_fields(default, fields)
         refuse_counts(fields, "student.config")
         made = AutoConfig.for_model(model_type, **{**of_tokenizer, **fields})
-        auto_class = AutoModelForSeq2SeqLM if made.is_encoder_decoder else AutoModelForCausalLM
+        generative = AutoModelForSeq2SeqLM if made.is_encoder_decoder else AutoModelForCausalLM
         with bounded(None):
-            return auto_class.from_config(made)
+            return (AutoModelForMaskedLM if masked else generative).from_config(made)
     except ConfigError:
         raise
     except Exception as error:  # transformers and torch reject values with many kinds of error
-        raise ConfigError(f"student.config does not give a language model: {error}") from error
+        kind = "masked language model" if masked else "language model"
+        raise ConfigError(f"student.config does not give a {kind}: {error}") from error
 
 
 def _require_known_fields(default: Any, fields: Mapping[str, Any]) -> None:

@@ -8,7 +8,8 @@ import torch
 
 from limbeck.models.language_model import head_of, token_logits
 from limbeck.models.taps import capture
-from limbeck.types import UNLABELLED, Batch, DenseLogits, LazyLogits, LogitSource, Needs, Signal
+from limbeck.numerics.masking import predicted_positions
+from limbeck.types import Batch, DenseLogits, LazyLogits, LogitSource, Needs, Signal
 
 __all__ = ["LanguageTeacher", "TeacherStates"]
 
@@ -16,11 +17,11 @@ __all__ = ["LanguageTeacher", "TeacherStates"]
 class LanguageTeacher:
     """A teacher that runs a language model on each batch: evaluation mode, no gradients, frozen parameters.
 
-    It reads the same token ids as the student, and returns only its hidden states at the supervised positions, with
-    the head that turns them into logits, and the states at the taps that terms ask for.
+    It reads the same token ids as the student, and returns only its hidden states at the positions that terms compare,
+    with the head that turns them into logits, and the states at the taps that terms ask for.
 
     Args:
-        model: a causal or a sequence-to-sequence language model.
+        model: a causal, sequence-to-sequence or masked language model.
         vocabulary: number of tokens that both models know; further rows of its head are padding.
     """
 
@@ -31,15 +32,15 @@ class LanguageTeacher:
 
     @torch.no_grad()
     def signal(self, batch: Batch, needs: Needs) -> Signal:
-        """Return next-token distributions at the supervised positions and states at taps, as `needs` requires."""
+        """Return distributions over tokens at the positions to compare and states at taps, as `needs` requires."""
         if not needs.teacher:
             return {}
         here, there = self.model.device, batch["labels_BT"].device
         inputs = {name: tensor.to(here) for name, tensor in batch["student"].items()}
-        supervised_BT = (batch["labels_BT"] != UNLABELLED).to(here)
+        places_BT = predicted_positions(batch, needs).to(here)
         self.model.eval()  # the model may have been trained in the meantime
         with capture(self.model, needs.teacher_taps, inputs.get("attention_mask")) as states:
-            source = token_logits(self.model, inputs, supervised_BT, self._head, self._vocabulary)
+            source = token_logits(self.model, inputs, places_BT, self._head, self._vocabulary)
         signal: Signal = {}
         if needs.logits:
             signal["tokens"] = source if here == there else _moved(source, there)

@@ -64,6 +64,19 @@ def test_cosine_term_is_the_mean_over_a_rows_own_tokens() -> None:
     assert term.mask(batch).all()
 
 
+def test_cosine_term_of_masked_tokens_counts_each_token_once() -> None:
+    teacher = double_states(0, 4)
+    term = LastHiddenCosine().of("masked_tokens").bind(PAIR)
+    for scale, expected in ((3.0, 0.0), (-0.5, 2.0)):
+        signal, said, batch = given(teacher, {3: scale * teacher[4]}, mask_of(LENGTHS))
+        read_BT = batch["student"]["attention_mask"].bool()
+        assert torch.equal(term.mask(batch), read_BT)
+        values = term.values(signal, said, batch)[read_BT]
+        torch.testing.assert_close(values, torch.full_like(values, expected))
+    assert not term.by_row
+    assert term.of("classes") == LastHiddenCosine(pairs=term.pairs)
+
+
 @pytest.mark.parametrize("strategy", ["skip", "last"])
 def test_patient_hints_are_the_mean_over_mapped_layers_and_components(strategy: str) -> None:
     teacher, student = double_states(0, 4), double_states(1, 3)

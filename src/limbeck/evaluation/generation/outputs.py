@@ -33,6 +33,8 @@ class SystemOutputs:
     """Sum of KL(teacher || student) in nats at temperature 1; None for the teacher, or if tokens differ."""
     agreed_N: NDArray[np.int64] | None = None
     """Tokens at which teacher and student agree on the most likely token; None as above."""
+    right_N: NDArray[np.int64] | None = None
+    """Tokens that are its most likely ones; None as for `nll_sum_N`, and in the files of older runs."""
     texts: Sequence[str | None] | None = None
     """Its answers, with None for rows that were not asked; None if it answered no row."""
     cut_off_N: NDArray[np.bool_] | None = None
@@ -40,7 +42,8 @@ class SystemOutputs:
 
     def __post_init__(self) -> None:
         rows = len(self.tokens_N)
-        for values in (self.nll_sum_N, self.kl_sum_N, self.agreed_N, self.texts, self.cut_off_N):
+        sums = (self.nll_sum_N, self.kl_sum_N, self.agreed_N, self.right_N)
+        for values in (*sums, self.texts, self.cut_off_N):
             assert values is None or len(values) == rows
         if rows == 0:
             raise DataError("figures need held-out rows, but there are none; give test data or a larger test_size")

@@ -29,13 +29,13 @@ def reference_sums(
 
     Args:
         model: a language model, on its device.
-        encoded: `EncodedSequences` of the held-out rows.
+        encoded: `EncodedSequences` or `MaskedTexts` of the held-out rows.
         teacher: a model with the same tokens; ``None``: no comparison.
         vocabulary: tokens that both know.
         update: called with the number of rows done.
     """
     rows = len(encoded)
-    nll_N, kl_N, agreed_N = np.zeros(rows), np.zeros(rows), np.zeros(rows, dtype=np.int64)
+    nll_N, kl_N, agreed_N, right_N = np.zeros(rows), np.zeros(rows), *np.zeros((2, rows), dtype=np.int64)
     modes = {one: one.training for one in (model, teacher) if one is not None}
     for one in modes:
         one.eval()  # a fine-tuned teacher is still in training mode
@@ -54,6 +54,7 @@ def reference_sums(
         found = token_statistics(sources[0], sources[1], labels_S)
         row_S = torch.repeat_interleave(torch.arange(len(picked)), supervised_BT.sum(dim=1).cpu()).numpy()
         np.add.at(nll_N, picked[row_S], found.student_nll_S.double().cpu().numpy())
+        np.add.at(right_N, picked[row_S], found.right_S.cpu().numpy().astype(np.int64))
         if found.forward_kl_S is not None and found.agreement_S is not None:
             np.add.at(kl_N, picked[row_S], found.forward_kl_S.double().cpu().numpy())
             np.add.at(agreed_N, picked[row_S], found.agreement_S.cpu().numpy().astype(np.int64))
@@ -66,6 +67,7 @@ def reference_sums(
         nll_sum_N=nll_N,
         kl_sum_N=kl_N if compared else None,
         agreed_N=agreed_N if compared else None,
+        right_N=right_N,
     )
 
 

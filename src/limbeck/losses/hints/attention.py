@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import ConfigError
-from limbeck.losses.hints.hidden import Hint, mapped_layers, read_positions
+from limbeck.losses.hints.hidden import Hint, mapped_layers
 from limbeck.numerics.distances import attention_squared_distance
+from limbeck.numerics.masking import read_positions
 from limbeck.types import Batch, Shapes, Signal, Site
 
 __all__ = ["AttentionMSE"]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.errors import ConfigError
-from limbeck.losses.term import ALL_OUTPUTS, Term
+from limbeck.losses.term import ALL_OUTPUTS, Output, Term
 from limbeck.numerics.distances import (
     cosine_distance,
     layer_normalised,
@@ -18,6 +18,7 @@ from limbeck.numerics.distances import (
     normalised_squared_distance,
 )
 from limbeck.numerics.layer_maps import BY_SIMILARITY, compared_layers, hint_pairs
+from limbeck.numerics.masking import read_positions
 from limbeck.types import Batch, Needs, Shapes, Signal, Site, Tap
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "LastHiddenCosine",
     "PatientHints",
     "mapped_layers",
-    "read_positions",
     "require_equal_width",
 ]
 
@@ -49,11 +49,6 @@ def mapped_layers(layers: str, shapes: Shapes) -> tuple[int, ...]:
         student_layers=shapes.student_layers,
         similarity=shapes.similarity,
     )
-
-
-def read_positions(batch: Batch) -> Tensor:
-    """Return which positions hold a token and not padding, bool ``[B, T]``."""
-    return batch["read_BT"] if "read_BT" in batch else batch["student"]["attention_mask"].bool()
 
 
 @dataclass(frozen=True)
@@ -109,12 +104,25 @@ class Hint(Term):
 
 @dataclass(frozen=True)
 class LastHiddenCosine(Hint):
-    """``1 - cos`` of the last layers' states, averaged over the row's tokens (padding left out).
+    """``1 - cos`` of the last layers' states at each token (padding left out).
 
-    Reference: Sanh et al. 2019, "DistilBERT", arXiv:1910.01108, section 2; released code of the
-    transformers research project "distillation". Each row counts once, whatever its length; the
-    released code averages over all tokens of a batch, so long rows weigh more there.
+    Reference: Sanh et al. 2019, "DistilBERT", arXiv:1910.01108, section 2; released code of the transformers research
+    project "distillation", which averages over all tokens of a batch. So does this term in masked language modelling;
+    elsewhere each row counts once, whatever its length.
     """
+
+    by_token: bool = False
+    """Whether each token counts once and not each row."""
+
+    def of(self, output: Output) -> LastHiddenCosine:
+        return replace(self, by_token=output == "masked_tokens")
+
+    @property
+    def by_row(self) -> bool:
+        return not self.by_token
+
+    def mask(self, batch: Batch) -> Tensor:
+        return read_positions(batch) if self.by_token else super().mask(batch)
 
     def bind(self, shapes: Shapes) -> LastHiddenCosine:
         require_equal_width("the cosine term", shapes)
@@ -123,6 +131,8 @@ class LastHiddenCosine(Hint):
     def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         ((own, other),) = self.states(student, teacher)
         distance_BT = cosine_distance(teacher=other, student=own)
+        if self.by_token:
+            return distance_BT
         tokens_BT = read_positions(batch).to(distance_BT.dtype)
         return (distance_BT * tokens_BT).sum(dim=1) / tokens_BT.sum(dim=1).clamp(min=1)
 
@@ -136,7 +146,7 @@ class PatientHints(Hint):
     published weights beta only make sense with it.
     """
 
-    suits = ALL_OUTPUTS - {"candidates", "tokens"}
+    suits = ALL_OUTPUTS - {"candidates", "tokens", "masked_tokens"}
     site: ClassVar[Site] = "first"
     strategy: str = "skip"
 

@@ -9,7 +9,8 @@ from typing import Literal
 from torch import Tensor
 
 from limbeck.errors import ConfigError
-from limbeck.losses.hints.hidden import Hint, read_positions
+from limbeck.losses.hints.hidden import Hint
+from limbeck.numerics.masking import read_positions
 from limbeck.numerics.relations import Relation, regrouped, relation_kl
 from limbeck.types import Batch, Needs, Shapes, Signal, Tap
 

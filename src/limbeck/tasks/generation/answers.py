@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.atomic import as_json
 from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.evaluation.generation.outputs import SystemOutputs
 from limbeck.evaluation.generation.run_models import answer, reference_sums
 from limbeck.models.generate import Decoding
 from limbeck.tasks.generation.context import Context
 from limbeck.tasks.generation.writing import within_budget
-from limbeck.tasks.kept import kept
+from limbeck.tasks.kept_outputs import kept_outputs
 from limbeck.types import Progress
 
 __all__ = ["HeldOutRows", "measure", "measure_dev", "measure_rows", "measuring"]
@@ -74,13 +71,9 @@ def measure_rows(
 
 def measure(context: Context, system: str, seed: int, model: Any) -> None:
     """Measure a system on the held-out rows, or read the outputs of an earlier start of this run."""
-    context.outputs.setdefault(system, {})[seed] = kept(
-        context.folder,
-        f"predictions/{system}-seed{seed}.json",
-        make=lambda: _as_json(_measured(context, system, model, seed)),
-        read=_read,
-        progress=context.progress,
-    )
+    name = f"predictions/{system}-seed{seed}.json"
+    found = kept_outputs(context.folder, name, lambda: _measured(context, system, model, seed), context.progress)
+    context.outputs.setdefault(system, {})[seed] = found
 
 
 def measuring(system: str) -> str:
@@ -113,14 +106,3 @@ def _rows_of(context: Context, encoded: EncodedSequences) -> HeldOutRows:
     return HeldOutRows(
         encoded, context.answered_of(encoded), within_budget(context, encoded, asked), context.vocabulary
     )
-
-
-def _as_json(outputs: SystemOutputs) -> bytes:
-    listed = {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in vars(outputs).items()}
-    return as_json(listed).encode()
-
-
-def _read(path: Path) -> SystemOutputs:
-    values = json.loads(path.read_text(encoding="utf-8"))
-    arrays = {name: np.asarray(v) for name, v in values.items() if name != "texts" and v is not None}
-    return SystemOutputs(**{**values, **arrays})

@@ -20,7 +20,7 @@ from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.language_model import is_encoder_decoder
 from limbeck.models.layers import shapes
 from limbeck.models.load import load_language_model, load_tokenizer
-from limbeck.models.trials import require_taps
+from limbeck.models.trials import require_finite, require_taps
 from limbeck.models.vllm_engine import require_vllm
 from limbeck.models.vocabulary import align_vocabularies
 from limbeck.ranks import is_main
@@ -153,7 +153,7 @@ def _models(config: TextRunConfig, progress: Progress) -> tuple[Any, Any, Any, A
     teacher = None
     if config.teacher.server is None:
         teacher = load_language_model(config.teacher.model, bf16=config.teacher.precision == "bf16", **options)
-        _require_finite(teacher, config.teacher.model)
+        require_finite(teacher, config.teacher.model)
     tokenizer = teacher_tokenizer
     if config.student.model is not None:
         tokenizer = load_tokenizer(config.student.model, trust_remote_code=config.student.trust_remote_code)
@@ -164,21 +164,11 @@ def _models(config: TextRunConfig, progress: Progress) -> tuple[Any, Any, Any, A
         server = "; a teacher on a server is causal" if teacher is None else ""
         raise ModelError(f"teacher and student must both be causal, or both have an encoder and a decoder{server}")
     if config.student.model is not None:
-        _require_finite(student, config.student.model)
+        require_finite(student, config.student.model)
     if config.teacher.engine == "vllm" and is_encoder_decoder(teacher):
         raise ModelError("teacher.engine: vllm is for causal teachers; use teacher.engine: transformers")
     _require_packing(config, teacher, student)
     return teacher, teacher_tokenizer, student, tokenizer
-
-
-def _require_finite(model: Any, name: str) -> None:
-    """Refuse weights that are not finite, before anything is computed with them."""
-    for parameter, weight in model.named_parameters():
-        if not torch.isfinite(weight).all():
-            raise ModelError(
-                f"the weights of {name} are damaged: {parameter} holds values that are not finite. Get the model "
-                "again; a training that ended like this cannot be used"
-            )
 
 
 def _require_packing(config: TextRunConfig, teacher: Any, student: Any) -> None:

@@ -1,0 +1,1 @@
+"""Masked language modelling: the tokens behind masks in plain text."""
