@@ -17,6 +17,8 @@ For a cross-lingual student, DATA is the folder of a data set in the layout give
 accuracy and mean reciprocal rank in each language. Layout rows: your own files (test.jsonl) with the fields text,
 lang and label.
 
+For a masked language model (task.kind: masked_lm), the figures are loss and accuracy of masked tokens, and size.
+
 For a generative student (task.kind: generation), the figures are perplexity on the completions of the rows, ROUGE-L
 and exact match of its own answers (to 200 of the prompts), repetition, size and speed. --lm-eval adds tasks of the
 Language Model Evaluation Harness, given by name or as your own YAML files.

@@ -22,6 +22,8 @@ Without FILE, or with -, standard input is read: one text per line, or JSON obje
 Rows for a cross-lingual student have the fields text, lang (a language code) and, for tasks on two texts,
 text_pair; --lang gives one language for all rows.
 
+A masked language model (task.kind: masked_lm) reads texts with mask tokens, and writes what each most likely hides.
+
 A generative student (task.kind: generation) reads rows with the fields of its prompts or its conversations, or one
 prompt per line. It writes prompt, answer, and cut_off if the token limit ended the answer.
 
