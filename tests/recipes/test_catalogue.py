@@ -147,6 +147,7 @@ def test_what_recipes_need() -> None:
     assert {name: recipe_card(name).needs for name in OF_CLASSES} == {
         "fine_tune": ["labels (for texts: completions)"],
         "kd": ["labels (for texts: completions)", "teacher logits (for texts: and its vocabulary)"],
+        "minima": ["labels (for texts: completions)", "teacher logits (for texts: and its vocabulary)"],
         "distilbert": [
             "labels (for texts: completions)",
             "teacher logits (for texts: and its vocabulary)",
@@ -192,7 +193,7 @@ def test_what_recipes_need() -> None:
             "xyzzy",
             {},
             "unknown recipe 'xyzzy': known here: anon, distilbert, fine_tune, kd, linear_probe, minilm, minilm_v2, "
-            "pd, pkd, setfit, tinybert",
+            "minima, pd, pkd, setfit, tinybert",
         ),
         ("pkd", {"hint_wieght": 1}, "recipe.hint_wieght: 'pkd' has no such argument; did you mean 'hint_weight'?"),
         ("fine_tune", {"epochs": 1}, "recipe.epochs: 'fine_tune' takes no arguments"),

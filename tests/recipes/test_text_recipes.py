@@ -94,6 +94,7 @@ def test_what_recipes_need() -> None:
     assert {name: recipe_card(name).needs for name in OF_TEXTS} == {
         "fine_tune": [either],
         "kd": [either, "teacher logits (for texts: and its vocabulary)"],
+        "minima": [either, "teacher logits (for texts: and its vocabulary)"],
         "distilbert": [
             either,
             "teacher logits (for texts: and its vocabulary)",

@@ -6,6 +6,7 @@ last     7 8 9 10 11 12     10 11 12    5 6
 uniform  2 4 6 8 10 12      4 8 12      3 6       TinyBERT, PKD-Skip
 nearest  2 4 6 8 10 12      4 8 12      3 6       ANON: jN/M rounded to the nearest, not down (of 8: 3 5 8)
 spread   1 3 5 8 10 12      1 7 12      1 6       DistilBERT initialisation
+middle   4 5 6 7 8 9        5 6 7       3 4       MiniMA: as many dropped at both ends, an odd one at the end
 
 For layers that are compared and not copied there is also ``cka``: those that are most alike on the rows of a run.
 """
@@ -20,7 +21,7 @@ from limbeck.errors import ConfigError, near_misses
 
 __all__ = ["BY_SIMILARITY", "LAYER_MAPS", "Similarity", "choose_layers", "compared_layers", "hint_pairs", "most_alike"]
 
-LAYER_MAPS = ("first", "last", "uniform", "nearest", "spread")
+LAYER_MAPS = ("first", "last", "middle", "uniform", "nearest", "spread")
 BY_SIMILARITY = "cka"
 """The name of the map that is chosen from data."""
 
@@ -123,6 +124,8 @@ def _named(name: str, n: int, m: int) -> tuple[int, ...]:
         return tuple(range(1, m + 1))
     if name == "last":
         return tuple(range(n - m + 1, n + 1))
+    if name == "middle":
+        return tuple(range((n - m) // 2 + 1, (n - m) // 2 + m + 1))
     if name == "uniform":
         return tuple(j * n // m for j in range(1, m + 1))
     if name == "nearest":

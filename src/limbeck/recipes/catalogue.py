@@ -24,6 +24,7 @@ __all__ = ["AUTO", "RECIPES", "RecipeCard", "build_recipe", "recipe_card", "reci
 RECIPES = {
     "fine_tune": "limbeck.recipes.fine_tune:fine_tune",
     "kd": "limbeck.recipes.kd:kd",
+    "minima": "limbeck.recipes.minima:minima",
     "distilbert": "limbeck.recipes.distilbert:distilbert",
     "tinybert": "limbeck.recipes.tinybert:tinybert",
     "minilm": "limbeck.recipes.minilm:minilm",
@@ -57,7 +58,7 @@ _ALSO = {
     "patient_kd": "pkd", "sequence_kd": "seqkd", "seq_kd": "seqkd", "sequence_level_kd": "seqkd", "rkl": "reverse_kl",
     "jsd": "jensen_shannon", "tvd": "total_variation", "akl": "adaptive_kl", "generalized_kd": "gkd",
     "generalised_kd": "gkd", "on_policy": "gkd", "distillm_2": "distillm", "distil_bert": "distilbert",
-    "tiny_bert": "tinybert",
+    "tiny_bert": "tinybert", "mini_ma": "minima", "pruning": "minima",
     "mini_lm": "minilm", "minilmv2": "minilm_v2", "minilm2": "minilm_v2",
 }  # fmt: skip
 """What others call a recipe, for whoever writes that in a run file."""

@@ -21,6 +21,7 @@ from limbeck.models.pooled_classifier import pooling_in
 from limbeck.models.trials import require_taps
 from limbeck.students.adapters import add_adapter
 from limbeck.students.initialise import copies_note
+from limbeck.students.pruning.importance import Importance
 from limbeck.tasks.baselines import trained
 from limbeck.tasks.head_coder import Coded, Coder
 from limbeck.tasks.head_config import HeadRunConfig
@@ -131,8 +132,12 @@ def _start_teacher(config: HeadRunConfig, coder: Coder) -> tuple[Any, Any] | Non
     return model, tokenizer
 
 
-def make_student(config: HeadRunConfig, coder: Coder, teacher: Any, tokenizer: Any, seed: int) -> Any:
+def make_student(
+    config: HeadRunConfig, coder: Coder, teacher: Any, tokenizer: Any, seed: int, importance: Importance | None = None
+) -> Any:
     """Return the untrained student, with its head and its adapter; the same for the same seed.
+
+    `importance` is that of the units of a teacher that is pruned; ``None``: only the student's shape matters.
 
     Raises:
         ConfigError, ModelError: a layer map out of range, a configuration, model or adapter that does not fit.
@@ -141,8 +146,10 @@ def make_student(config: HeadRunConfig, coder: Coder, teacher: Any, tokenizer: A
 
     torch.manual_seed(seed)
     pooling = wanted_pooling(config.student.pooling)
-    model = new_student(config.student, teacher, coder.outputs, tokenizer, head=coder.head, pooling=pooling)
-    if config.student.from_teacher is not None and pooling in (None, pooling_in(teacher)):  # the head is copied too
+    model = new_student(
+        config.student, teacher, coder.outputs, tokenizer, head=coder.head, pooling=pooling, importance=importance
+    )
+    if config.student.of_teacher and pooling in (None, pooling_in(teacher)):  # the head is copied too
         coder.begin(model, teacher)
     coder.call(model)
     share_padding(model, tokenizer)
@@ -153,12 +160,19 @@ def make_student(config: HeadRunConfig, coder: Coder, teacher: Any, tokenizer: A
 def _require_fitting(context: HeadContext) -> None:
     """Refuse recipes that compare states of models with different tokens, or states that a model does not give.
 
+    Also a teacher that is to be pruned by its loss on gold answers, if there are none.
+
     Raises:
         ConfigError, ModelError: as said; or widths, heads or depths of the models do not fit.
     """
     teacher, student = context.teacher, context.student.model
     if teacher is None:
         return
+    if context.config.student.pruned is not None and not context.rows.labelled:
+        raise ConfigError(
+            "student.pruned: the importance of the teacher's units is measured by its loss on gold answers, and no "
+            "training row has one. Use student.from_teacher (whole layers), or label some rows"
+        )
     for recipe in context.recipes.values():
         terms = (bind_terms(stage.terms, shapes(teacher.model, student)) for stage in recipe.build().stages)
         needs = reduce(or_, map(needs_of, terms))

@@ -30,6 +30,7 @@ from limbeck.students.adapters import all_parameters
 from limbeck.tasks.head_coder import Array, Coded
 from limbeck.tasks.head_config import HeadTraining
 from limbeck.tasks.head_context import HeadContext, UsedModel, make_student
+from limbeck.tasks.head_importance import head_importance
 from limbeck.tasks.head_outcome import export_student, results_of
 from limbeck.tasks.head_signals import SIGNALS_TITLE, stored_signals
 from limbeck.tasks.head_systems import sequences_of, systems_of
@@ -79,11 +80,16 @@ class HeadRun:
 
     def model(self, system: System, seed: int) -> Any:
         """Return the teacher, or this seed's student before any training."""
+        if system.role == "teacher":
+            return None if self.context.teacher is None else self.context.teacher.model
+        return self._new_student(seed).to(device())
+
+    def _new_student(self, seed: int) -> Any:
+        """Return a seed's student before training; the teacher is trained."""
         context = self.context
         teacher = None if context.teacher is None else context.teacher.model
-        if system.role == "teacher":
-            return teacher
-        return make_student(context.config, context.coder, teacher, context.student.tokenizer, seed).to(device())
+        importance = head_importance(context, self.progress)
+        return make_student(context.config, context.coder, teacher, context.student.tokenizer, seed, importance)
 
     def stage(self, system: System, planned: PlannedStage, seed: int, model: Any) -> StageRun:
         """Return the rows of a stage in order, and the source of their signals."""
@@ -146,7 +152,7 @@ class HeadRun:
         assert teacher is not None
         return measure_similarity(
             # Not the student of the context, whose layers may be copies of those of a teacher not yet fine-tuned.
-            make_student(context.config, context.coder, teacher.model, used.tokenizer, context.config.seeds[0]),
+            self._new_student(context.config.seeds[0]),
             LocalTeacher(teacher.model),
             readout=self.context.coder.readout,
             shapes=self._pair(used.model),

@@ -22,7 +22,7 @@ __all__ = ["sequences_of", "systems_of"]
 def systems_of(context: HeadContext, seed: int) -> list[System]:
     """Return the teacher with the first seed, the student before training, and all that are trained from it."""
     config, total, recipes = context.config, _budget(context), context.recipes
-    copied = config.student.from_teacher is not None
+    copied = config.student.of_teacher
     found = [System(STUDENT_INIT, "student_init", title="Student before training", copied=copied)]
     if seed == config.seeds[0] and (context.teacher is not None or context.coder.answers("test") is not None):
         teacher = System(TEACHER, "teacher", title="Teacher")

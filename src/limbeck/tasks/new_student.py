@@ -11,7 +11,10 @@ from limbeck.models.pooled_classifier import with_pooling
 from limbeck.models.pooling import Pooling
 from limbeck.numerics.layer_maps import choose_layers
 from limbeck.students.initialise import student_from_config, student_from_layers
-from limbeck.tasks.run_config import PoolingName, Student
+from limbeck.students.pruning.importance import Importance
+from limbeck.students.pruning.shape import Widths
+from limbeck.students.pruning.student import pruned_student
+from limbeck.tasks.run_config import PoolingName, Pruned, Student
 
 __all__ = ["copied_layers", "new_student", "student_tokenizer", "wanted_pooling"]
 
@@ -35,12 +38,20 @@ def wanted_pooling(name: PoolingName) -> Pooling | None:
     return None if name == "auto" else name
 
 
-def copied_layers(model: Any, section: Student) -> Any:
-    """Return a student of a model's class with copies of the layers that a run file's section names, or the model.
+def copied_layers(model: Any, section: Student, importance: Importance | None = None) -> Any:
+    """Return a student of a model's class with the layers and units that a run file's section names, or the model.
+
+    Args:
+        model: the teacher, or the model that the section names.
+        section: how the student is made.
+        importance: of the units of a teacher that is pruned; ``None``: only the student's shape matters.
 
     Raises:
-        ConfigError, ModelError: a layer map out of range, or layers that cannot be copied (`student_from_layers`).
+        ConfigError, ModelError: a layer map or width out of range, layers that cannot be copied
+            (`student_from_layers`), or units that cannot be cut (`pruned_student`).
     """
+    if section.pruned is not None:
+        return _pruned(model, section.pruned, importance)
     wanted = section.cut
     if wanted is None:
         return model
@@ -52,6 +63,15 @@ def copied_layers(model: Any, section: Student) -> Any:
     return student
 
 
+def _pruned(teacher: Any, wanted: Pruned, importance: Importance | None) -> Any:
+    keep = depth(teacher) if wanted.keep is None and isinstance(wanted.layers, str) else wanted.keep
+    layers = choose_layers(wanted.layers, teacher_layers=depth(teacher), keep=keep)
+    widths = Widths(wanted.hidden, wanted.heads, wanted.feed_forward)
+    student = pruned_student(teacher, layers=layers, widths=widths, importance=importance)
+    student.head_is_new = True  # its states are others
+    return student
+
+
 def new_student(
     section: Student,
     teacher: Any,
@@ -60,6 +80,7 @@ def new_student(
     *,
     head: Head = "rows",
     pooling: Pooling | None = None,
+    importance: Importance | None = None,
 ) -> Any:
     """Return the student of a run file's section, with its head.
 
@@ -71,12 +92,13 @@ def new_student(
         head: for rows or for tokens.
         pooling: how a head for rows reads the states of the tokens; default: as the teacher it is copied from does, or
             as the model was trained.
+        importance: of the units of a teacher that is pruned; ``None``: only the student's shape matters.
 
     Raises:
         ConfigError, ModelError: a layer map out of range, a configuration or model that does not fit.
     """
-    if section.from_teacher is not None:
-        copied = copied_layers(teacher, section)
+    if section.of_teacher:
+        copied = copied_layers(teacher, section, importance)
         return copied if pooling is None else with_pooling(copied, pooling)
     if section.model is not None:
         whole = load_classifier(

@@ -20,6 +20,7 @@ __all__ = [
     "NamedRecipe",
     "OutputFolder",
     "PoolingName",
+    "Pruned",
     "RateSearch",
     "RunSettings",
     "Seeds",
@@ -192,7 +193,7 @@ class Data(_Section):
     """``quarantine``: leave bad rows out and write them, with the reason, to the run folder."""
 
 
-LayerNames = Literal["first", "last", "uniform", "spread"] | list[int]
+LayerNames = Literal["first", "last", "middle", "uniform", "spread"] | list[int]
 
 
 def _layer_count(value: Any) -> Any:
@@ -221,15 +222,57 @@ class FromTeacher(_Section):
         return self
 
 
+def _size(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10**6
+    if value == "half" or whole or (isinstance(value, float) and 0 < value < 1):
+        return value
+    raise ValueError("expected a number of units, at least 1, or a share of them (half, 0.75)")
+
+
+UnitCount = Annotated[int | float | Literal["half"], BeforeValidator(_size)]
+
+
+class Pruned(_Section):
+    """A student that is the teacher without its least important units (`limbeck.students.pruning`).
+
+    Every layer of the student has the same shape, as in any Hugging Face model.
+    """
+
+    layers: LayerNames = "middle"
+    """The teacher layers that are left, by name or counted from 1."""
+    keep: LayerCount | None = None
+    """Number of layers, or ``half`` of those there are; default: all."""
+    hidden: UnitCount | None = None
+    """Width of the hidden states, or a share of the teacher's; default: the teacher's."""
+    heads: UnitCount | None = None
+    """Attention heads of each layer. Heads that share keys and values are cut together."""
+    feed_forward: UnitCount | None = None
+    """Width of the feed-forward block."""
+    rows: Annotated[int, Field(ge=1)] = 256
+    """Training rows on which the importance of units is measured."""
+
+    @model_validator(mode="after")
+    def _prunes(self) -> Pruned:
+        if self.keep is None and isinstance(self.layers, str) and not self.cuts_units:
+            raise ValueError("pruned: say what is left: keep (layers), hidden, heads or feed_forward")
+        return self
+
+    @property
+    def cuts_units(self) -> bool:
+        """Whether anything but whole layers is pruned."""
+        return any(size is not None for size in (self.hidden, self.heads, self.feed_forward))
+
+
 def _require_number(layers: str | list[int] | None, keep: LayerCount | None) -> None:
     if isinstance(layers, str) and keep is None:
         raise ValueError(f"layers: {layers} needs keep (the number of layers)")
 
 
 class Student(_Section):
-    """The small model: exactly one of `from_teacher`, `model` and `config`."""
+    """The small model: exactly one of `from_teacher`, `pruned`, `model` and `config`."""
 
     from_teacher: FromTeacher | None = None
+    pruned: Pruned | None = None
     model: str | None = None
     """A folder or hub name of a pretrained model: a small one, or one to take `layers` of."""
     layers: LayerNames | None = None
@@ -242,9 +285,10 @@ class Student(_Section):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Student:
-        given = [name for name in ("from_teacher", "model", "config") if getattr(self, name) is not None]
+        given = [name for name in ("from_teacher", "pruned", "model", "config") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of from_teacher, model, config (given: {', '.join(given) or 'none'})")
+            words = ", ".join(given) or "none"
+            raise ValueError(f"give exactly one of from_teacher, pruned, model, config (given: {words})")
         if self.model is None and (self.layers is not None or self.keep is not None):
             raise ValueError("layers and keep are those of model; a student of the teacher's has them in from_teacher")
         _require_number(self.layers, self.keep)
@@ -257,9 +301,14 @@ class Student(_Section):
             return self.from_teacher
         return FromTeacher(layers=self.layers or "spread", keep=self.keep)
 
+    @property
+    def of_teacher(self) -> bool:
+        """Whether the student starts with weights of the teacher, its head included."""
+        return self.from_teacher is not None or self.pruned is not None
+
     def begins_as(self, teacher: str | None) -> str | None:
         """Return the model whose weights the student starts with, `teacher` or its own; ``None`` for random ones."""
-        return teacher if self.from_teacher is not None else self.model
+        return teacher if self.of_teacher else self.model
 
 
 _LARGEST_SEED = 2**32 - 1

@@ -63,7 +63,7 @@ def test_a_spelled_out_run_is_the_same_run() -> None:
             "teacher.engine: vllm samples. Set recipe.decode: sample",
         ),
         ({"task": {"kind": "generation"}}, "give exactly one of prompt (with completion), messages, text"),
-        ({"student": {}}, "give exactly one of from_teacher, model, config (given: none)"),
+        ({"student": {}}, "give exactly one of from_teacher, pruned, model, config (given: none)"),
         ({"seeds": [1, 1]}, "seeds must be different whole numbers"),
         (
             {"teacher": {"model": "large", "precision": "bf16", "fine_tune": {}}},

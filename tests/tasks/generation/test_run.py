@@ -49,6 +49,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "minilm": {"name": "minilm"},
     "minilm_v2": {"name": "minilm_v2"},
     "kd": {"name": "kd"},
+    "minima": {"name": "minima"},
     "reverse_kl": {"name": "reverse_kl"},
     "jensen_shannon": {"name": "jensen_shannon"},
     "total_variation": {"name": "total_variation", "label_weight": 0.5},
@@ -63,7 +64,17 @@ RECIPES: dict[str, dict[str, Any]] = {
     "gkd": {"name": "gkd", "on_policy_fraction": 1, **SHORT},
     "distillm": {"name": "distillm", "validations": 2, **SHORT},
 }
-LOWERS = {"fine_tune", "distilbert", "kd", "reverse_kl", "jensen_shannon", "total_variation", "adaptive_kl", "seqkd"}
+LOWERS = {
+    "fine_tune",
+    "distilbert",
+    "kd",
+    "minima",
+    "reverse_kl",
+    "jensen_shannon",
+    "total_variation",
+    "adaptive_kl",
+    "seqkd",
+}
 """Recipes of one stage on fixed texts: their loss falls in a few steps. Others change stage, or texts with them."""
 STAGES = {
     "f_distill_kl": [("pre_distillation", {"divergence", "labels"}), ("f_distill_kl", {"teacher"})],
@@ -74,6 +85,7 @@ STAGES = {
     "gkd": [("fine_tune", {"labels"}), ("gkd", {"divergence"})],
     "distillm": [("fine_tune", {"labels"}), ("distillm", {"divergence"})],
     "kd": [("kd", {"divergence", "labels"})],
+    "minima": [("minima", {"divergence", "labels"})],
     "tinybert": [("intermediate", {"hidden_states", "attention"}), ("prediction", {"soft_targets"})],
     "minilm": [("relations", {"attention", "values"}), ("kd", {"divergence", "labels"})],
     "minilm_v2": [("relations", {"queries", "keys", "values"}), ("kd", {"divergence", "labels"})],

@@ -32,6 +32,7 @@ from limbeck.tasks.classification.context import set_up
 from limbeck.tasks.classification.dates import date_notes, with_label_dates
 from limbeck.tasks.classification.ensemble.checks import lesson_findings
 from limbeck.tasks.classification.ensemble.lesson import lesson_of
+from limbeck.tasks.classification.importance import classifier_importance
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.tasks.classification.label_teacher import (
     LabelTeacher,
@@ -122,6 +123,9 @@ def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[
         by_student = encode_for(student, rows.train, tokenizer, limit)
     longer = max(by_teacher, by_student, key=lambda encoded: encoded.rows_at_limit)
     findings += [*_adapter(config, student), *_lengths(longer, limit), *_few_steps(config, rows, len(rows.train))]
+    if config.student.pruned is not None and config.teacher.fine_tune is None:
+        importance = classifier_importance(config, teacher, by_teacher, rows.train_labels, progress)
+        student = make_student(config, teacher, tokenizer, rows.labels, config.seeds[0], importance)
     with progress.track("teacher and student on a sample", 2) as update:
         order = _order_of_labels(config, rows, teacher, teacher_tokenizer, limit)
         findings += order

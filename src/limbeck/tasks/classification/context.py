@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from limbeck.data.prompts.explained import EncodedRationales
 from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import predict_logits
+from limbeck.intact import checksum
 from limbeck.losses.readout import ClassReadout
 from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.bag_of_words import BagOfWords
@@ -29,8 +30,10 @@ from limbeck.results.sections import SimpleFit
 from limbeck.stages.layer_similarity import measure_similarity, sampled
 from limbeck.stages.stage import Stage
 from limbeck.students.initialise import copies_note
+from limbeck.students.pruning.importance import Importance
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.ensemble.teacher import make_ensemble_teacher
+from limbeck.tasks.classification.importance import classifier_importance
 from limbeck.tasks.classification.label_teacher import (
     LabelTeacher,
     PromptedModel,
@@ -40,6 +43,7 @@ from limbeck.tasks.classification.label_teacher import (
 from limbeck.tasks.classification.rationales import training_rationales
 from limbeck.tasks.classification.rows import RunRows, start_teacher
 from limbeck.tasks.classification.student import make_student
+from limbeck.tasks.importance import kept_importance
 from limbeck.tasks.kept import kept_array
 from limbeck.tasks.layer_similarity import with_similarity
 from limbeck.tasks.new_student import student_tokenizer
@@ -102,10 +106,10 @@ class Context:
         own = None if isinstance(self.teacher, LabelTeacher) else self.teacher
         teacher = self.teacher.states if isinstance(self.teacher, LabelTeacher) else LocalTeacher(self.teacher.model)
         assert teacher is not None, "see capabilities"
-        of_teacher = None if own is None else own.model
+        of_teacher, seed = None if own is None else own.model, self.config.seeds[0]
         return measure_similarity(
             # Not `student`, whose layers may be copies of those of a teacher that was not yet fine-tuned.
-            make_student(self.config, of_teacher, self.tokenizer, self.rows.labels, self.config.seeds[0]),
+            make_student(self.config, of_teacher, self.tokenizer, self.rows.labels, seed, self.importance()),
             teacher,
             readout=ClassReadout(),
             shapes=self.pair(self.student),
@@ -128,6 +132,18 @@ class Context:
         if isinstance(self.teacher, LabelTeacher):
             return self.teacher.train.kept_N
         return np.ones(len(self.rows.train), dtype=np.bool_)
+
+    def importance(self) -> Importance | None:
+        """Return the importance of the trained teacher's units, if the student is pruned."""
+        pruned = self.config.student.pruned
+        if pruned is None:
+            return None
+        assert isinstance(self.teacher, ModelTeacher)
+        model, train = self.teacher.model, self.teacher.train
+        labels = self.rows.train_labels
+        measure = partial(classifier_importance, self.config, model, train, labels, self.progress)
+        mark = f"{train.fingerprint()} {checksum(labels.tobytes())} rows={pruned.rows}"
+        return kept_importance(self.folder, model, mark, measure, self.progress)
 
     def pair(self, student: Any) -> Shapes:
         """Return depth and width of both models; a black-box teacher has none."""

@@ -11,13 +11,16 @@ from limbeck.models.load import load_config, load_language_model
 from limbeck.models.padding import share_padding
 from limbeck.models.problem_type import call_single_label, require_single_label
 from limbeck.students.adapters import add_adapter
+from limbeck.students.pruning.importance import Importance
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.new_student import copied_layers, new_student, wanted_pooling
 
 __all__ = ["make_student", "student_prompt"]
 
 
-def make_student(config: RunConfig, teacher: Any, tokenizer: Any, labels: list[str], seed: int) -> Any:
+def make_student(
+    config: RunConfig, teacher: Any, tokenizer: Any, labels: list[str], seed: int, importance: Importance | None = None
+) -> Any:
     """Return the untrained student, with its head and its adapter; the same for the same seed.
 
     Args:
@@ -26,6 +29,7 @@ def make_student(config: RunConfig, teacher: Any, tokenizer: Any, labels: list[s
         tokenizer: the student's.
         labels: the labels of the task.
         seed: of the random weights.
+        importance: of the units of a teacher that is pruned; ``None``: only the student's shape matters.
 
     Raises:
         ConfigError, ModelError: a layer map out of range, a configuration, model, prompt or adapter that does not fit.
@@ -39,7 +43,7 @@ def make_student(config: RunConfig, teacher: Any, tokenizer: Any, labels: list[s
         whole = load_language_model(wanted.model, trust_remote_code=wanted.trust_remote_code)
         model = copied_layers(whole, wanted)
     else:
-        model = _with_linear_head(config, teacher, tokenizer, labels)
+        model = _with_linear_head(config, teacher, tokenizer, labels, importance)
         call_single_label(model.config)
         share_padding(model, tokenizer)
     if wanted.adapter is not None:
@@ -58,10 +62,13 @@ def student_prompt(config: RunConfig) -> LabelPrompt:
     return config.student.prompt or config.teacher.prompt or plain.described(config.task.descriptions)
 
 
-def _with_linear_head(config: RunConfig, teacher: Any, tokenizer: Any, labels: list[str]) -> Any:
+def _with_linear_head(
+    config: RunConfig, teacher: Any, tokenizer: Any, labels: list[str], importance: Importance | None
+) -> Any:
     section = config.student
     if section.model is not None:
         own = load_config(section.model, trust_remote_code=section.trust_remote_code)
         if own.num_labels == 1:
             require_single_label(own, f"student.model {section.model}", "Name the encoder that it was made from")
-    return new_student(section, teacher, labels, tokenizer, pooling=wanted_pooling(section.pooling))
+    pooling = wanted_pooling(section.pooling)
+    return new_student(section, teacher, labels, tokenizer, pooling=pooling, importance=importance)

@@ -94,7 +94,7 @@ class ClassifierRun:
                 STUDENT_INIT,
                 "student_init",
                 title="Student before training",
-                copied=self.config.student.from_teacher is not None,
+                copied=self.config.student.of_teacher,
             )
         )
         first = 1 + len(self.config.teacher.recipe.build().stages)
@@ -143,7 +143,8 @@ class ClassifierRun:
         of_teacher = context.teacher.model if isinstance(context.teacher, ModelTeacher) else None
         if system.role == "teacher":
             return of_teacher
-        student = make_student(self.config, of_teacher, context.tokenizer, context.rows.labels, seed)
+        labels, importance = context.rows.labels, context.importance()
+        student = make_student(self.config, of_teacher, context.tokenizer, labels, seed, importance)
         if self.config.student.adapter is not None:
             self._frozen = frozen_fingerprint(student)
         return student.to(device())

@@ -37,6 +37,7 @@ from limbeck.tasks.finding import Finding, InFolder, unreadable
 from limbeck.tasks.generation.config import TextRunConfig
 from limbeck.tasks.generation.context import Context, set_up
 from limbeck.tasks.generation.dates import with_text_date
+from limbeck.tasks.generation.importance import measured_importance
 from limbeck.tasks.generation.memory import step_memory
 from limbeck.tasks.generation.rows import TextRows, dev_warnings, leaked_texts, read_texts
 from limbeck.tasks.generation.settings import end_tokens_of, own_end_tokens
@@ -77,7 +78,9 @@ def examine_texts(config: TextRunConfig, progress: Progress, in_folder: InFolder
         context = set_up(config, Path(config.output), rows, progress)
     except LimbeckError as error:
         return [*findings, Finding("fault", "models and layout", str(error))]
-    student = context.new_student(config.seeds[0]).to(device())
+    pruned = config.student.pruned is not None and config.teacher.fine_tune is None
+    importance = measured_importance(context) if pruned else None
+    student = context.new_student(config.seeds[0], importance).to(device())
     findings += [Finding("warning", "layers", note) for note in [copies_note(student)] if note is not None]
     findings += similarity_findings(config)
     findings += [_template(context), *_layout(context), *_padding(context), _vocabulary(context, student)]

@@ -184,10 +184,10 @@ class TextRunConfig(RunSettings):
                 "teacher.fine_tune and teacher.precision are about weights that limbeck loads; with teacher.server "
                 "the server has them. Leave them out"
             )
-        if self.student.from_teacher is not None:
+        if self.student.of_teacher:
             raise ConfigError(
-                "student.from_teacher copies layers of the teacher's weights, which a teacher.server does not give. "
-                "Use student.model or student.config"
+                "student.from_teacher and student.pruned copy the teacher's weights, which a teacher.server does not "
+                "give. Use student.model or student.config"
             )
 
 

@@ -26,6 +26,7 @@ from limbeck.models.vocabulary import align_vocabularies
 from limbeck.ranks import is_main
 from limbeck.sequences.rollouts import Rollouts
 from limbeck.students.initialise import copies_note, language_model_from_config
+from limbeck.students.pruning.importance import Importance
 from limbeck.tasks.baselines import all_stages
 from limbeck.tasks.generation.config import TextRunConfig
 from limbeck.tasks.generation.rows import TextRows, decoder_start, encode_texts, text_limit
@@ -62,9 +63,12 @@ class Context:
     dev_for_teacher: EncodedSequences | None
     outputs: dict[str, dict[int, SystemOutputs]] = field(default_factory=dict)
 
-    def new_student(self, seed: int) -> Any:
-        """Return the untrained student; the same for the same seed."""
-        return _writing_student(self.config, self.teacher, self.student_tokenizer, seed)
+    def new_student(self, seed: int, importance: Importance | None = None) -> Any:
+        """Return the untrained student; the same for the same seed.
+
+        `importance` is that of the units of a teacher that is pruned; ``None``: only the student's shape matters.
+        """
+        return _writing_student(self.config, self.teacher, self.student_tokenizer, seed, importance)
 
     @cached_property
     def student_pair(self) -> Shapes:
@@ -126,6 +130,11 @@ def set_up(config: TextRunConfig, folder: Path, rows: TextRows, progress: Progre
     progress.log(f"{len(rows.train)} training rows ({rows.completed} with completions), {len(rows.test)} held out")
     for finding in train.findings:
         progress.log(finding)
+    if config.student.pruned is not None and not train_for_teacher.supervised.any():
+        raise ConfigError(
+            "student.pruned: the importance of the teacher's units is measured by its loss on completions, and no "
+            "training row has one. Use student.from_teacher (whole layers), or rows with completions"
+        )
     return Context(
         config=config,
         folder=folder,
@@ -181,7 +190,9 @@ def _require_packing(config: TextRunConfig, teacher: Any, student: Any) -> None:
         check_packing(teacher)
 
 
-def _writing_student(config: TextRunConfig, teacher: Any, tokenizer: Any, seed: int) -> Any:
+def _writing_student(
+    config: TextRunConfig, teacher: Any, tokenizer: Any, seed: int, importance: Importance | None = None
+) -> Any:
     """Return the untrained student; the same for the same seed.
 
     Raises:
@@ -189,8 +200,8 @@ def _writing_student(config: TextRunConfig, teacher: Any, tokenizer: Any, seed: 
     """
     torch.manual_seed(seed)
     student = config.student
-    if student.from_teacher is not None:
-        return _copied(teacher, student)
+    if student.of_teacher:
+        return _copied(teacher, student, importance)
     if student.model is not None:
         return _copied(load_language_model(student.model, trust_remote_code=student.trust_remote_code), student)
     assert student.config is not None
@@ -203,8 +214,8 @@ def _writing_student(config: TextRunConfig, teacher: Any, tokenizer: Any, seed: 
     return made
 
 
-def _copied(model: Any, student: Student) -> Any:
-    copied = copied_layers(model, student)
+def _copied(model: Any, student: Student, importance: Importance | None = None) -> Any:
+    copied = copied_layers(model, student, importance)
     copied.generation_config = copy.deepcopy(model.generation_config)
     return copied
 

@@ -115,6 +115,8 @@ def _student_words(config: TextRunConfig) -> str:
     student = config.student
     if student.model is not None:
         return student.model if student.cut is None else f"layers of {student.model}"
+    if student.pruned is not None:
+        return "the teacher, pruned"
     return "layers of the teacher" if student.from_teacher is not None else "random weights"
 
 

@@ -31,6 +31,7 @@ from limbeck.tasks.baselines import STUDENT_INIT, TEACHER, system_of, trained
 from limbeck.tasks.generation.answers import measure, measure_dev, measuring
 from limbeck.tasks.generation.config import TextTraining
 from limbeck.tasks.generation.context import Context
+from limbeck.tasks.generation.importance import writer_importance
 from limbeck.tasks.generation.measure import compare_systems, held_out_texts, write_student
 from limbeck.tasks.generation.store import stored_teacher
 from limbeck.tasks.generation.training import stage_run
@@ -132,7 +133,8 @@ class TextRun:
 
     def model(self, system: System, seed: int) -> Any:
         """Return the teacher, or this seed's student before any training."""
-        model = self.context.teacher if system.role == "teacher" else self.context.new_student(seed)
+        context = self.context
+        model = context.teacher if system.role == "teacher" else context.new_student(seed, writer_importance(context))
         return model.to(device())
 
     def stage(self, system: System, planned: PlannedStage, seed: int, model: Any) -> StageRun:

@@ -24,6 +24,7 @@ from limbeck.stages.pipeline import StageRun
 from limbeck.stages.stage import Stage
 from limbeck.tasks.generation.config import TextTraining
 from limbeck.tasks.generation.context import Context
+from limbeck.tasks.generation.importance import writer_importance
 from limbeck.tasks.generation.settings import set_writing
 from limbeck.tasks.generation.writers import StageTexts
 from limbeck.tasks.generation.writing import teacher_texts
@@ -91,7 +92,7 @@ def measured_pair(context: Context) -> Shapes:
 def _similarity(context: Context) -> NDArray[np.float32]:
     """Compare the layers of the first seed's student before training with those of the teacher."""
     return measure_similarity(
-        context.new_student(context.config.seeds[0]),
+        context.new_student(context.config.seeds[0], writer_importance(context)),
         LanguageTeacher(context.teacher, context.vocabulary),
         readout=TokenReadout(context.vocabulary),
         shapes=context.student_pair,

@@ -48,7 +48,8 @@ def examine_masked(config: MaskedRunConfig, progress: Progress, in_folder: InFol
         context = open_context(config, Path(config.output), rows, progress)
     except LimbeckError as error:
         return [*findings, Finding("fault", "models", str(error))]
-    student = context.new_student(config.seeds[0]).to(device())
+    pruned = config.student.pruned is not None and config.teacher.fine_tune is None
+    student = context.new_student(config.seeds[0], context.measured_importance() if pruned else None).to(device())
     findings += [*_models(context, student), *similarity_findings(config), *_masks(context), *_steps(context)]
     with progress.track("teacher and student on a sample", 1) as update:
         findings += _losses_and_time(context, student)

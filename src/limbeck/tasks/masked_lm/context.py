@@ -25,7 +25,9 @@ from limbeck.models.trials import require_finite, require_taps
 from limbeck.models.vocabulary import align_vocabularies
 from limbeck.stages.layer_similarity import measure_similarity, sampled
 from limbeck.students.initialise import copies_note, language_model_from_config
+from limbeck.students.pruning.importance import Importance
 from limbeck.tasks.baselines import all_stages
+from limbeck.tasks.importance import importance_on, kept_importance
 from limbeck.tasks.layer_similarity import with_similarity
 from limbeck.tasks.masked_lm.config import MaskedRunConfig
 from limbeck.tasks.masked_lm.rows import MaskedRows
@@ -61,14 +63,34 @@ class Context:
     outputs: dict[str, dict[int, SystemOutputs]] = field(default_factory=dict)
     """Sums over the held-out texts, by system and seed."""
 
-    def new_student(self, seed: int) -> Any:
-        """Return the untrained student; the same for the same seed."""
-        return _new_student(self.config, self.teacher, self.tokenizer, seed)
+    def new_student(self, seed: int, importance: Importance | None = None) -> Any:
+        """Return the untrained student; the same for the same seed.
+
+        `importance` is that of the units of a teacher that is pruned; ``None``: only the student's shape matters.
+        """
+        return _new_student(self.config, self.teacher, self.tokenizer, seed, importance)
 
     @cached_property
     def student_pair(self) -> Shapes:
         """Shapes of teacher and student."""
         return shapes(self.teacher, self.new_student(self.config.seeds[0]))
+
+    def importance(self) -> Importance | None:
+        """Return the importance of the trained teacher's units, kept in the run folder, if the student is pruned."""
+        pruned = self.config.student.pruned
+        if pruned is None:
+            return None
+        mark = f"{self.train.fingerprint()} rows={pruned.rows}"
+        return kept_importance(self.folder, self.teacher, mark, self.measured_importance, self.progress)
+
+    def measured_importance(self) -> Importance:
+        """Measure the importance of the teacher's units as it is now, with the masks of the first pass."""
+        pruned = self.config.student.pruned
+        assert pruned is not None
+        return importance_on(
+            self.teacher, np.arange(len(self.train)), pruned.rows, self.train.batch,
+            kind=self.config.recipe.kind, readout=MaskedReadout(self.vocabulary), progress=self.progress,
+        )  # fmt: skip
 
     @property
     def measured_pair(self) -> Shapes:
@@ -78,7 +100,7 @@ class Context:
     def _similarity(self) -> NDArray[np.float32]:
         """Compare the layers of the first seed's student before training with those of the teacher, on whole texts."""
         return measure_similarity(
-            self.new_student(self.config.seeds[0]),
+            self.new_student(self.config.seeds[0], self.importance()),
             LanguageTeacher(self.teacher, self.vocabulary),
             readout=MaskedReadout(self.vocabulary),
             shapes=self.student_pair,
@@ -122,14 +144,16 @@ def open_context(config: MaskedRunConfig, folder: Path, rows: MaskedRows, progre
     return Context(config, folder, rows, progress, teacher, tokenizer, vocabulary, limit, train, test, dev)
 
 
-def _new_student(config: MaskedRunConfig, teacher: Any, tokenizer: Any, seed: int) -> Any:
+def _new_student(
+    config: MaskedRunConfig, teacher: Any, tokenizer: Any, seed: int, importance: Importance | None = None
+) -> Any:
     """Return the untrained student. Raises `ConfigError`, `ModelError` as its section does not fit."""
     import torch
 
     torch.manual_seed(seed)
     student = config.student
-    if student.from_teacher is not None:
-        return copied_layers(teacher, student)
+    if student.of_teacher:
+        return copied_layers(teacher, student, importance)
     if student.model is not None:
         return copied_layers(load_masked_lm(student.model, trust_remote_code=student.trust_remote_code), student)
     assert student.config is not None

@@ -70,7 +70,7 @@ class MaskedRun:
 
     def systems(self, seed: int) -> list[System]:
         """Return the teacher with the first seed, the student before training, and all that are trained from it."""
-        config, recipes, copied = self.config, self.config.recipes(), self.config.student.from_teacher is not None
+        config, recipes, copied = self.config, self.config.recipes(), self.config.student.of_teacher
         found = [System(STUDENT_INIT, "student_init", title="Student before training", copied=copied)]
         if seed == config.seeds[0]:
             teacher = System(TEACHER, "teacher", title="Teacher")
@@ -101,7 +101,8 @@ class MaskedRun:
 
     def model(self, system: System, seed: int) -> Any:
         """Return the teacher, or this seed's student before any training."""
-        model = self.context.teacher if system.role == "teacher" else self.context.new_student(seed)
+        context = self.context
+        model = context.teacher if system.role == "teacher" else context.new_student(seed, context.importance())
         return model.to(device())
 
     def stage(self, system: System, planned: PlannedStage, seed: int, model: Any) -> StageRun:
