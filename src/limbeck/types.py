@@ -441,6 +441,8 @@ class Shapes(NamedTuple):
     student_head_width: int = 0
     causal: bool = False
     """Whether tokens of one of the models see only earlier ones."""
+    outputs: int = 0
+    """Outputs of the student's head: classes, labels, values or tags; 0: unknown."""
     similarity: tuple[tuple[float, ...], ...] = ()
     """How alike each student layer is to each teacher layer, on rows of the run; empty: not measured."""
 

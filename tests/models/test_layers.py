@@ -22,7 +22,7 @@ Make = Callable[..., Any]
 def test_depth_width_and_shapes(make_classifier: Make, kind: str) -> None:
     model = make_classifier(kind, layers=3, width=8)
     assert (depth(model), width(model)) == (3, 8)
-    assert shapes(make_classifier(layers=4), model) == Shapes(4, 16, 3, 8, 2, 2, 2, 2, 8, 4)
+    assert shapes(make_classifier(layers=4), model) == Shapes(4, 16, 3, 8, 2, 2, 2, 2, 8, 4, outputs=3)
 
 
 def test_attention_of_decoders() -> None:
@@ -33,8 +33,8 @@ def test_attention_of_decoders() -> None:
     bert = BertModel(BertConfig(**fields, vocab_size=9))
     llama = LlamaModel(LlamaConfig(**fields, vocab_size=9, num_key_value_heads=2, head_dim=6, pad_token_id=0))
     gpt2 = GPT2Model(GPT2Config(n_embd=16, n_head=2, n_layer=1, vocab_size=9))
-    assert shapes(bert, llama) == Shapes(1, 16, 1, 16, 4, 4, 4, 2, 4, 6, causal=True)
-    assert shapes(gpt2, bert) == Shapes(1, 16, 1, 16, 2, 4, 2, 4, 8, 4, causal=True)
+    assert shapes(bert, llama) == Shapes(1, 16, 1, 16, 4, 4, 4, 2, 4, 6, causal=True, outputs=2)
+    assert shapes(gpt2, bert) == Shapes(1, 16, 1, 16, 2, 4, 2, 4, 8, 4, causal=True, outputs=2)
     assert not shapes(bert, bert).causal
     t5 = T5Model(T5Config(d_model=16, d_kv=8, d_ff=8, num_layers=1, num_heads=2, vocab_size=9))
     assert not shapes(t5, t5).causal
@@ -43,7 +43,7 @@ def test_attention_of_decoders() -> None:
         num_attention_heads=[4, 2], num_key_value_heads=[2, 1], hidden_size=16, num_hidden_layers=2,
         is_encoder_decoder=False,
     )  # fmt: skip
-    assert shapes(model, bert)[4:] == (0, 4, 0, 4, 0, 4, False)
+    assert shapes(model, bert)[4:] == (0, 4, 0, 4, 0, 4, False, 2, ())
 
 
 @pytest.mark.parametrize(

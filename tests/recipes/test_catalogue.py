@@ -65,8 +65,10 @@ def losses_of(stage: Stage, make_classifier: Make, make_task: Make, steps: int) 
     """The stage's loss on a fixed batch in each of `steps` steps of training on it, less what it cannot go below."""
     teacher = make_classifier(layers=4, seed=2, scale=12.0)
     student = make_classifier(layers=2, seed=1, scale=12.0 if isinstance(stage.source, ClassPairs) else 1.0)
-    objective = Objective(student, bind_terms(stage.terms, shapes(teacher, student)))
-    optimiser = torch.optim.AdamW(student.parameters(), lr=1e-2)
+    student.requires_grad_(stage.trains_student)
+    terms = bind_terms(stage.terms, shapes(teacher, student))
+    objective = Objective(student, terms, trains_student=stage.trains_student)
+    optimiser = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=1e-2)
     task = make_task(10)
     if isinstance(stage.source, ClassPairs):
         task.labels[:] = [0, 0, 1, 2, 1, 3, 2, 3, 4, 4]  # pairs of both kinds, and one partner for each
@@ -174,6 +176,7 @@ def test_what_recipes_need() -> None:
             "teacher hidden states",
             "equal tokenizers",
         ],
+        "ted": ["labels", "teacher logits", "teacher hidden states", "equal tokenizers"],
         "pkd": ["labels", "teacher logits", "teacher [CLS] states", "equal width"],
         "pd": ["teacher logits"],
         "anon": ["teacher logits"],
@@ -193,7 +196,7 @@ def test_what_recipes_need() -> None:
             "xyzzy",
             {},
             "unknown recipe 'xyzzy': known here: anon, distilbert, fine_tune, kd, linear_probe, minilm, minilm_v2, "
-            "minima, pd, pkd, setfit, tinybert",
+            "minima, pd, pkd, setfit, ted, tinybert",
         ),
         ("pkd", {"hint_wieght": 1}, "recipe.hint_wieght: 'pkd' has no such argument; did you mean 'hint_weight'?"),
         ("fine_tune", {"epochs": 1}, "recipe.epochs: 'fine_tune' takes no arguments"),

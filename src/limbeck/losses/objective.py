@@ -7,7 +7,9 @@ wrappers for many devices (DDP) see one forward pass. Only the student is export
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from limbeck.errors import ConfigError
@@ -27,15 +29,25 @@ class Objective(nn.Module):
         student: the model to train.
         terms: bound to this student and its teacher.
         readout: this kind of student's output; default: classes.
+        trains_student: whether the student is trained, and not the terms' own parameters alone. Otherwise it stays in
+            evaluation mode, and no gradient is computed for it.
 
     Raises:
         ConfigError: two terms with the same name, or a term that does not suit the student.
     """
 
-    def __init__(self, student: nn.Module, terms: tuple[WeightedTerm, ...], readout: Readout | None = None) -> None:
+    def __init__(
+        self,
+        student: nn.Module,
+        terms: tuple[WeightedTerm, ...],
+        readout: Readout | None = None,
+        *,
+        trains_student: bool = True,
+    ) -> None:
         super().__init__()
         self.student = student
         self.readout = readout or ClassReadout()
+        self._trains_student = trains_student
         self.weighted_terms = terms
         _check(terms, self.readout)
         save_shared_once(self)
@@ -68,6 +80,13 @@ class Objective(nn.Module):
         found = getattr(self.student, "prompt_parameters", list)
         return [parameter for parameter in found() if parameter.requires_grad]
 
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; a student that is not trained has no dropout."""
+        super().train(mode)
+        if not self._trains_student:
+            self.student.eval()
+        return self
+
     def forward(self, batch: Batch, counts: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return this micro-batch's share of the step's loss, and of the logged metrics (detached, unweighted).
 
@@ -75,7 +94,8 @@ class Objective(nn.Module):
             batch: one micro-batch with the teacher's signal.
             counts: counts of the whole optimiser step, from `count`; a term with count 0 gives 0.
         """
-        student = self.readout.run(self.student, batch, self.needs)
+        with torch.set_grad_enabled(self._trains_student and torch.is_grad_enabled()):
+            student = self.readout.run(self.student, batch, self.needs)
         total, parts = self.readout.loss(self.weighted_terms, student, batch, counts)
         return total, parts | self.readout.metrics(self.weighted_terms, student, batch, counts)
 

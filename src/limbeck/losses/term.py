@@ -65,6 +65,16 @@ class Term(ABC):
         """Return its own parameters, created by `bind`: trained with the student, checkpointed, never exported."""
         return None
 
+    @property
+    def kept_modules(self) -> Mapping[str, nn.Module]:
+        """Parts of `module` that later stages of the student can go on with, by name."""
+        return {}
+
+    @property
+    def continues(self) -> bool:
+        """Whether its `kept_modules` begin as an earlier stage left those of the same names."""
+        return False
+
     def mask(self, batch: Batch) -> Tensor:
         """Return which rows ``[B]`` or tokens ``[B, T]`` count, bool; known before any forward pass."""
         return predictions(batch)

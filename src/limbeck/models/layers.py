@@ -74,7 +74,7 @@ def shapes(teacher: Any, student: Any) -> Shapes:
     return Shapes(
         depth(teacher), width(teacher), depth(student), width(student), heads(teacher), heads(student),
         head_groups(teacher), head_groups(student), head_width(teacher), head_width(student),
-        causal=is_causal(teacher) or is_causal(student),
+        causal=is_causal(teacher) or is_causal(student), outputs=int(getattr(student.config, "num_labels", 0)),
     )  # fmt: skip
 
 

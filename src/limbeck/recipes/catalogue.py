@@ -30,6 +30,7 @@ RECIPES = {
     "minilm": "limbeck.recipes.minilm:minilm",
     "minilm_v2": "limbeck.recipes.minilm_v2:minilm_v2",
     "pkd": "limbeck.recipes.pkd:pkd",
+    "ted": "limbeck.recipes.ted:ted",
     "pd": "limbeck.recipes.pd:pd",
     "anon": "limbeck.recipes.anon:anon",
     "linear_probe": "limbeck.recipes.linear_probe:linear_probe",
@@ -59,7 +60,7 @@ _ALSO = {
     "jsd": "jensen_shannon", "tvd": "total_variation", "akl": "adaptive_kl", "generalized_kd": "gkd",
     "generalised_kd": "gkd", "on_policy": "gkd", "distillm_2": "distillm", "distil_bert": "distilbert",
     "tiny_bert": "tinybert", "mini_ma": "minima", "pruning": "minima",
-    "mini_lm": "minilm", "minilmv2": "minilm_v2", "minilm2": "minilm_v2",
+    "task_aware": "ted", "mini_lm": "minilm", "minilmv2": "minilm_v2", "minilm2": "minilm_v2",
 }  # fmt: skip
 """What others call a recipe, for whoever writes that in a run file."""
 

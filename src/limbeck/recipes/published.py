@@ -64,6 +64,8 @@ _GKD = "Agarwal et al. 2024, arXiv:2306.13649"
 _F_DISTILL = "Wen et al. 2023, arXiv:2307.15190"
 _ANON = "Saxena et al. 2025, table 2"
 _ML_IPD = "Hughes et al. 2025"
+_TED = "cliang1453/task-aware-distillation"
+_DEBERTA, _XSMALL = "DeBERTa-v3-base", "DeBERTa-v3-xsmall"
 _DOLLY, _GPT_2, _SMALL_GPT_2 = "Dolly", "GPT-2 1.5B", "GPT-2 120M"
 _BERT, _XLM_R = "BERT-base", "XLM-R"
 _SIX_LAYERS, _FIRST_SIX = "6 layers of width 768", "6 layers of BERT-base"
@@ -101,6 +103,15 @@ PUBLISHED = (
                     Evidence.UNCHECKED),
     PublishedResult("pkd", "RTE, test set", "accuracy", 65.5, _FIRST_SIX, _BERT, _PKD,
                     Evidence.UNCHECKED),
+    PublishedResult("ted", "MNLI", "accuracy", 88.8, _XSMALL, _DEBERTA, _TED, Evidence.CODE, of_teacher=90.6,
+                    undistilled=88.3),
+    PublishedResult("ted", "SQuAD 2", "F1", 86.4, _XSMALL, _DEBERTA, _TED, Evidence.CODE, of_teacher=88.4,
+                    undistilled=84.5),
+    PublishedResult("ted", "QQP", "F1", 89.5, _XSMALL, _DEBERTA, _TED, Evidence.CODE),
+    PublishedResult("ted", "QNLI", "accuracy", 93.1, _XSMALL, _DEBERTA, _TED, Evidence.CODE),
+    PublishedResult("ted", "SST-2", "accuracy", 94.4, _XSMALL, _DEBERTA, _TED, Evidence.CODE),
+    PublishedResult("ted", "RTE", "accuracy", 83.0, _XSMALL, _DEBERTA, _TED, Evidence.CODE, undistilled=83.4,
+                    note="Worse than fine-tuning alone"),
     PublishedResult("pd", "GLUE, development sets", "meta-score", 84.4, "6 layers of width 768, pretrained",
                     "a BERT of unknown size", "summary of Turc et al. 2019, arXiv:1908.08962", Evidence.SECOND_HAND,
                     undistilled=82.8),

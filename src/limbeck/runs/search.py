@@ -45,8 +45,11 @@ class _Score(BaseModel):
 def train(run: TaskRun, system: System, seed: int, costs: dict[str, StageCost]) -> Any:
     """Return the model of a system after its stages; `costs` is told what each took, by its folder."""
     model = run.model(system, seed)
+    before: tuple[Path, ...] = ()
     for planned in system.stages:
-        costs[planned.folder] = run_stage(planned.stage, run.stage(system, planned, seed, model), model)
+        stage_run = replace(run.stage(system, planned, seed, model), before=before)
+        costs[planned.folder] = run_stage(planned.stage, stage_run, model)
+        before = (*before, stage_run.folder)
     return model
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from limbeck.errors import ConfigError
 from limbeck.intact import Damage, open_seal, seal
 from limbeck.losses.objective import Objective
 from limbeck.losses.readout import ClassReadout, Readout
-from limbeck.losses.term import bind_terms, needs_of
+from limbeck.losses.term import WeightedTerm, bind_terms, needs_of
 from limbeck.models.layers import set_dropout, word_embeddings
 from limbeck.models.load import load_weights, save_model
 from limbeck.numerics.energy import energy_meter
@@ -27,6 +28,7 @@ from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import is_main, on_cpus, ranks, require_precision, wait_for_all
 from limbeck.results import StageCost
 from limbeck.stages.early_stopping import BestWeights, Judge
+from limbeck.stages.kept_modules import keep_modules, load_kept_modules
 from limbeck.stages.stage import SGD_MOMENTUM, Stage, Training, require_rows_together
 from limbeck.types import Batch, Progress, Sequences, Shapes, Teacher, Writer
 
@@ -64,6 +66,8 @@ class StageRun:
     """The stage's name in the log and the costs; default: its own name."""
     head_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Rows that a stage with `Stage.fit_head` fits the head on; with `Stage.spreads` also unlabelled ones."""
+    before: tuple[Path, ...] = ()
+    """Folders of the student's earlier stages, in order."""
     judge: Judge | None = None
     """How the model is measured on development rows; ``None``: the stage ends with its last weights."""
 
@@ -93,10 +97,11 @@ def run_stage(stage: Stage, run: StageRun, student: Any) -> StageCost:
         return finished
     from limbeck.stages.callbacks import log_mark
 
-    cost = _train(stage, run, student)
+    cost, terms = _train(stage, run, student)
     if is_main():
         with replace_folder(run.folder / "model") as part:
             save_model(student, run.tokenizer, part)
+            keep_modules(terms, part)
         log = log_mark(run.log, run.labels(stage), cost.steps)
         seal(run.folder / _DONE, {**cost.model_dump(), "log": log}, run.folder / "model")
         shutil.rmtree(run.folder / _CHECKPOINTS, ignore_errors=True)
@@ -135,7 +140,8 @@ def _cost(done: Path, model: Path | None) -> tuple[StageCost, str | None]:
         raise Damage(f"{_DONE} is not what was written") from error
 
 
-def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
+def _train(stage: Stage, run: StageRun, student: Any) -> tuple[StageCost, tuple[WeightedTerm, ...]]:
+    """Train the student and return the cost of the stage, with its bound terms."""
     from limbeck.stages.callbacks import StageCallback, step_of
     from limbeck.stages.trainer import DistillTrainer
 
@@ -152,14 +158,17 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
         checkpoint = _resumes_from(checkpoints, best, run.progress.log)
     fit_seconds = _seconds_of_fit(stage, run, student) if checkpoint is None else (0.0, 0.0)
     if not run.sequences.steps:
-        return _cost_of_fit(stage, run, fit_seconds, meter)
+        return _cost_of_fit(stage, run, fit_seconds, meter), ()
+    terms = bind_terms(stage.terms, run.shapes)
+    load_kept_modules(terms, run.before, stage.name)
     done = step_of(checkpoint) if checkpoint is not None else 0
-    with run.progress.track(run.title, run.sequences.steps, done) as update, guard_storage(run.folder):
+    watched = run.progress.track(run.title, run.sequences.steps, done)
+    with watched as update, guard_storage(run.folder), _frozen(student, frozen=not stage.trains_student):
         callback = StageCallback(run.log, run.labels(stage), update, run.writer, best)
         callback.resume(checkpoint, run.progress.log)
         callback.add_seconds(*fit_seconds)
         trainer = DistillTrainer(
-            objective=Objective(student, bind_terms(stage.terms, run.shapes), run.readout),
+            objective=Objective(student, terms, run.readout, trains_student=stage.trains_student),
             sequences=run.sequences,
             make_batch=run.make_batch,
             teacher=run.teacher,
@@ -175,7 +184,7 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
     if best is not None:
         best.load(student)
     costs = callback.costs()
-    return StageCost(
+    cost = StageCost(
         **run.labels(stage),
         seconds=costs["seconds"],
         cpu_seconds=costs["cpu_seconds"],
@@ -188,6 +197,20 @@ def _train(stage: Stage, run: StageRun, student: Any) -> StageCost:
         gradient_bytes=callback.gradient_bytes,
         optimiser_bytes=_state_bytes(trainer.optimizer),
     )
+    return cost, terms
+
+
+@contextmanager
+def _frozen(student: Any, *, frozen: bool) -> Iterator[None]:
+    """Freeze the student in the block, if `frozen`; what could be trained can be again after it."""
+    trained = [parameter for parameter in student.parameters() if frozen and parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 def _resumes_from(checkpoints: Path, best: BestWeights | None, notify: Callable[[str], None]) -> Path | None:

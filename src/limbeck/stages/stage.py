@@ -40,6 +40,8 @@ class Stage:
     source: Source = field(default_factory=GivenRows)
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `Training` that this stage sets itself, whatever the run says."""
+    trains_student: bool = True
+    """Whether the student is trained, and not its terms' own parameters alone, with both models as they are."""
     fit_head: bool = False
     """Whether the classifier's last linear layer begins as a logistic regression on the frozen features of the stage's
     rows, for their gold labels or, if a term reads the teacher's logits, for its probabilities. With a share of 0 that
@@ -60,9 +62,9 @@ class Stage:
 
     @property
     def only_hints(self) -> bool:
-        """Whether it trains no output, only states inside: what the model answers says nothing about it."""
+        """Whether it trains no output, only states inside or nothing of the student: its answers say nothing."""
         needs = needs_of(self.terms)
-        return bool(needs.teacher_taps) and not (needs.labels or needs.logits)
+        return not self.trains_student or (bool(needs.teacher_taps) and not (needs.labels or needs.logits))
 
     @property
     def has_loss_temperature(self) -> bool:

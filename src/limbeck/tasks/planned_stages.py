@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from limbeck.errors import ConfigError
 from limbeck.evaluation.verdicts.outcome import in_prose
 from limbeck.stages.pipeline import stage_title
 from limbeck.stages.stage import Stage, Training
@@ -31,10 +32,18 @@ def planned_stages(
         total: optimiser steps.
         seed: of the training.
         number: of the first stage's folder.
+
+    Raises:
+        ConfigError: a stage that trains what a later one goes on with gets no step.
     """
     of_teacher = system.role == "teacher"
     training: Training = config.teacher.fine_tune if of_teacher else config.training
     for index, (stage, steps) in enumerate(zip(stages, split_budget(stages, total), strict=True), start=number):
+        if not (stage.trains_student or steps):
+            raise ConfigError(
+                f"stage '{stage.name}' of recipe '{system.recipe}' gets none of the {total} optimiser steps, and a "
+                "later one goes on with what it trains: raise training.max_steps, or its share in the recipe"
+            )
         yield PlannedStage(
             stage,
             steps=steps,

@@ -204,7 +204,7 @@ class _Planner:
         phases = [Phase("training the student", [
             self.reserve, *self._teacher_weights(), *frozen, *self._training(config.training, student, "student"),
             *_overhead(student, adapted=config.student.adapter is not None),
-            *self._first_student(frozen), *self._teacher_along(config)])]  # fmt: skip
+            *self._first_student(frozen), *self._of_terms(config), *self._teacher_along(config)])]  # fmt: skip
         if (training := config.teacher.fine_tune) is not None:
             teacher = self._trace(lambda: _as_trained(self.run.make_teacher(), training), training)
             phases.insert(0, Phase("fine-tuning the teacher", [
@@ -288,6 +288,17 @@ class _Planner:
         numbers = sum(heads * self.tokens if tap.site == "attention" else width for tap in taps)
         kept = 2 * 4 * rows * self.tokens * numbers
         return [MemoryItem("teacher's activations", running + kept, "it runs along with the student")]
+
+    def _of_terms(self, config: Any) -> list[MemoryItem]:
+        """Return the item of parameters that terms have of their own: maps between widths, filters."""
+        if self.run.teacher is None:
+            return []
+        bound = [bind_terms(stage.terms, self.pair) for stage in all_stages(self.config.recipes())]
+        modules = [[module for t in terms if (module := t.term.module()) is not None] for terms in bound]
+        most = max(sum(p.numel() for module in of_stage for p in module.parameters()) for of_stage in modules)
+        each = 16 if config.training.optim == "adamw" else 12
+        words = f"{each} bytes x {most:,}: weights, gradients and optimiser"
+        return [MemoryItem("recipe's own parameters", float(each * most), words)] if most else []
 
     def _predicting(self, config: Any, frozen: list[MemoryItem]) -> Phase:
         make = self.run.make_teacher if self.run.teacher is not None else lambda: self.run.make_student(config)

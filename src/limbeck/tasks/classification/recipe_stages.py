@@ -77,7 +77,8 @@ def dev_judge(
         gold_N: their labels; below 0: none.
     """
     needs = needs_of(stage.terms)
-    if training.early_stopping is None or needs.features or not (needs.labels or needs.logits):
+    untrained = needs.features or not (needs.labels or needs.logits) or not stage.trains_student
+    if training.early_stopping is None or untrained:
         return None
     encoded, known_N = encode(), np.flatnonzero(gold_N >= 0)
 
