@@ -3,11 +3,12 @@
     python benchmarks/anon/events.py HUMAID CRISISLEX --pilot           # tries the settings on a fourth event
     python benchmarks/anon/events.py HUMAID CRISISLEX                   # three events, 5,000 labels each
     python benchmarks/anon/events.py HUMAID CRISISLEX --rows 20000      # the same with 20,000 labels
-    python benchmarks/anon/events_tables.py                             # prints the tables as Markdown
+    python benchmarks/anon/events_tables.py HUMAID CRISISLEX docs/results/anon_events.jsonl   # tables, as Markdown
 
 Training rows are tweets of HumAID's other eight events with the label and the confidence of GPT-4o. Every arm answers
 tweets of the event that is left out, and English ones of CrisisLexT26. Each arm is a run of its own in
-``runs/events/ROWS/EVENT/ARM``; one that is done is not run again, one that was cut off goes on.
+``runs/events/ROWS/EVENT/ARM``; one that is done is not run again, one that was cut off goes on. What each system says
+of the held-out rows is added to ``runs/events/answers.jsonl``, from which the tables are made.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ ENGLISH = re.compile(r"\b(?:the|of|and|is|are|was|for|to|with|from|in)\b", re.IG
 LABELS = sorted(set(CLASSES.values()))
 ARMS = ["ensemble", "labels", "gold"]
 """Whose answers the student learns: the ensemble's, GPT-4o's alone, or, to see what bounds it, the annotators'."""
+SIMPLE = ["tfidf", "frozen_embeddings"]
+PARTS = ["left_out", "other"]
+"""Held-out rows: of the event, and of CrisisLexT26."""
 BATCH_SIZE, MAX_LENGTH = 32, 48
 STUDENT_PASSES, LEARNING_RATE = 2.0, 5e-4
 MEMBER_PASSES, FOLDS = 1.5, 2
@@ -200,6 +204,35 @@ def _label_the_other(run: Path) -> None:
         subprocess.run([sys.executable, "-m", "limbeck", *words], check=True)
 
 
+def answers(folder: Path) -> dict[tuple[str, str], str]:
+    """Return what systems that are done say of the held-out rows, by part and system: a digit for each row's label."""
+    first = len((folder / "test.jsonl").read_text(encoding="utf-8").splitlines())
+    found: dict[tuple[str, str], Any] = {}
+    for name in SIMPLE:
+        if (folder / f"{name}.npy").exists():
+            found["left_out", name], found["other", name] = np.split(np.load(folder / f"{name}.npy"), [first])
+    for arm in ARMS:
+        other = folder / f"{arm}-other.jsonl"
+        if (folder / arm / "results.json").exists():
+            file = folder / arm / "predictions" / "distilled-seed0.npy"
+            found["left_out", arm] = np.load(file, allow_pickle=False).argmax(axis=-1)
+        if other.exists():
+            said = other.read_text(encoding="utf-8").splitlines()
+            found["other", arm] = [LABELS.index(json.loads(line)["label"]) for line in said]
+    return {key: "".join(str(one) for one in labels) for key, labels in found.items()}
+
+
+def add_answers(folder: Path, rows: int) -> None:
+    """Put the answers of an event's runs into the file of all, in place of older ones of the same systems."""
+    path = FOLDER / "answers.jsonl"
+    kept = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    lines = {(one["rows"], one["event"], one["part"], one["system"]): one for one in kept}
+    for (part, system), said in answers(folder).items():
+        one = {"rows": rows, "event": folder.name, "part": part, "system": system, "answers": said}
+        lines[rows, folder.name, part, system] = one
+    write_text(path, "".join(json.dumps(lines[key]) + "\n" for key in sorted(lines)))
+
+
 def _try_settings(files: dict[str, list[Row]], folder: Path, rows: int) -> None:
     """Train the student of GPT-4o's labels on a fourth event, where those labels take the place of gold ones."""
     given = [row | {"label": row["teacher_label"]} for row in files["test"]]
@@ -236,6 +269,7 @@ def main() -> None:
         _answer_simply(files, folder)
         for arm in options.arms:
             _label_the_other(_train(run_file(arm, folder, options.rows)))
+            add_answers(folder, options.rows)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,20 @@
-"""The tables of a left-out event in docs/results/anon.md, from the runs of events.py that are done.
+"""The tables of a left-out event in docs/results/anon.md, from the answers that events.py kept.
 
-python benchmarks/anon/events_tables.py [--rows 20000]
+    python benchmarks/anon/events_tables.py HUMAID CRISISLEX docs/results/anon_events.jsonl [--rows 20000]
+
+The gold labels and GPT-4o's are read from the data sets.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from events import ARMS, FOLDER, LABELS, ROWS
+from events import EVENTS, FOLDER, LABELS, PARTS, ROWS, by_size, read_crisislex, read_humaid, split
 from numpy.typing import NDArray
 from tables import table
 
@@ -34,6 +36,7 @@ PAIRS = [
     (STUDENTS["gold"], MAIN),
 ]
 
+Row = dict[str, Any]
 Answers = NDArray[np.int64]
 Metric = Callable[[Answers, Answers], NDArray[np.float64]]
 """A figure of gold and predicted labels: ``[..., N], [..., N] -> [...]``."""
@@ -171,48 +174,49 @@ def _mcnemar(cases: list[Case], first: str, second: str) -> str:
     return f"{p_value:.3f}" if p_value >= 0.001 else "< 0.001"
 
 
-def left_out(folder: Path) -> Case:
-    """Return what is said of the rows of the event that is left out."""
-    rows = _read(folder / "test.jsonl")
-    said = {TEACHER: _ids(row["teacher_label"] for row in rows)}
-    for arm in ARMS:
-        file = folder / arm / "predictions" / "distilled-seed0.npy"
-        if (folder / arm / "results.json").exists():
-            said[STUDENTS[arm]] = np.load(file).argmax(axis=-1)
-    return Case(folder.name, _ids(row["label"] for row in rows), said | _simple(folder, slice(len(rows))))
+def case_of(part: str, files: dict[str, list[Row]], event: str, lines: list[Row]) -> Case:
+    """Return what is said of an event's held-out rows.
+
+    Args:
+        part: one of `events.PARTS`.
+        files: the rows of the event's runs, with gold labels.
+        event: its name.
+        lines: answers of `events.add_answers`, of runs with as many training rows.
+
+    Raises:
+        ValueError: the answers are not about these rows.
+    """
+    rows = files["test" if part == "left_out" else "other"]
+    said = {TEACHER: _ids(row["teacher_label"] for row in rows)} if part == "left_out" else {}
+    for line in lines:
+        if (line["event"], line["part"]) == (event, part):
+            if len(line["answers"]) != len(rows):
+                raise ValueError(f"{len(line['answers'])} answers to {len(rows)} rows of {event}, {part}")
+            said[(STUDENTS | SIMPLE)[line["system"]]] = np.array([int(digit) for digit in line["answers"]])
+    return Case(event if part == "left_out" else "CrisisLexT26", _ids(row["label"] for row in rows), said)
 
 
-def other(folder: Path) -> Case:
-    """Return what is said of the rows of CrisisLexT26."""
-    rows, first = _read(folder / "other.jsonl"), len(_read(folder / "test.jsonl"))
-    files = {STUDENTS[arm]: folder / f"{arm}-other.jsonl" for arm in ARMS}
-    said = {name: _ids(row["label"] for row in _read(file)) for name, file in files.items() if file.exists()}
-    return Case("CrisisLexT26", _ids(row["label"] for row in rows), said | _simple(folder, slice(first, None)))
-
-
-def _simple(folder: Path, rows: slice) -> dict[str, Answers]:
-    files = {title: folder / f"{name}.npy" for name, title in SIMPLE.items()}
-    return {title: np.load(file)[rows] for title, file in files.items() if file.exists()}
-
-
-def _ids(labels: object) -> Answers:
+def _ids(labels: Iterable[str]) -> Answers:
     return np.array([LABELS.index(label) for label in labels])
-
-
-def _read(path: Path) -> list[dict[str, str]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("humaid", type=Path)
+    parser.add_argument("crisislex", type=Path)
+    parser.add_argument("answers", type=Path, help="as events.py writes it")
     parser.add_argument("--rows", type=int, choices=ROWS, default=ROWS[0], help="training rows")
-    folder = FOLDER / str(parser.parse_args().rows)
-    events = sorted(path.parent.name for path in folder.glob("*/test.jsonl"))
-    for read in (left_out, other):
-        cases = {event: read(folder / event) for event in events}
+    options = parser.parse_args()
+    lines = [json.loads(line) for line in options.answers.read_text(encoding="utf-8").splitlines()]
+    lines = [line for line in lines if line["rows"] == options.rows]
+    humaid, crisislex = read_humaid(options.humaid), read_crisislex(options.crisislex)
+    events = [event for event in by_size(humaid)[:EVENTS] if event in {line["event"] for line in lines}]
+    files = {event: split(humaid, crisislex, event, options.rows) for event in events}
+    of_parts = [{event: case_of(part, files[event], event, lines) for event in events} for part in PARTS]
+    for cases in of_parts:
         print(quality(cases) + "\n\n" + comparisons(cases) + "\n")
-    print(by_event({event: left_out(folder / event) for event in events}) + "\n")
-    print(ensembles(folder, events))
+    print(by_event(of_parts[0]) + "\n")
+    print(ensembles(FOLDER / str(options.rows), events))
 
 
 if __name__ == "__main__":

@@ -207,11 +207,15 @@ def test_mcnemar_counts_rows_of_all_events_but_not_the_same_rows_twice(tables: M
     assert tables._mcnemar([flood, flood], "a", "b") == "–"
 
 
-def test_tables_are_read_from_the_runs_that_are_done(tables: ModuleType, tmp_path: Path) -> None:
+def test_tables_are_made_of_the_answers_that_were_kept(
+    tables: ModuleType, events: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "flood"
     order = [ADVICE, RISK, SAFE]
-    json_lines(folder / "test.jsonl", [{"label": RISK, "teacher_label": SAFE}, {"label": SAFE, "teacher_label": SAFE}])
-    json_lines(folder / "other.jsonl", [{"label": ADVICE}])
+    test = [{"label": RISK, "teacher_label": SAFE}, {"label": SAFE, "teacher_label": SAFE}]
+    files = {"test": test, "other": [{"label": ADVICE}]}
+    for name, rows in files.items():
+        json_lines(folder / f"{name}.jsonl", rows)
     json_lines(folder / "ensemble-other.jsonl", [{"label": ADVICE}])
     ids = np.array([order.index(label) for label in (RISK, SAFE, RISK)])
     for name in ("tfidf", "frozen_embeddings"):
@@ -221,19 +225,23 @@ def test_tables_are_read_from_the_runs_that_are_done(tables: ModuleType, tmp_pat
         np.save(folder / arm / "predictions" / "distilled-seed0.npy", np.eye(3)[ids[:2]])
     for arm in ("labels", "ensemble"):  # gold is not done
         (folder / arm / "results.json").touch()
-    rows = {
-        line.split(" | ")[0].strip("| "): line
-        for line in tables.quality({"flood": tables.left_out(folder)}).splitlines()
-    }
+    monkeypatch.setattr(events, "FOLDER", tmp_path)
+    for _ in range(2):  # of no effect the second time
+        events.add_answers(folder, 5000)
+    lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text("utf-8").splitlines()]
+    assert len(lines) == 2 * 2 + 2 + 1
+    left_out, other = ({"flood": tables.case_of(part, files, "flood", lines)} for part in events.PARTS)
+    with pytest.raises(ValueError, match="2 answers to 3 rows of flood"):
+        tables.case_of("left_out", {**files, "test": [*test, test[0]]}, "flood", lines)
+    rows = {line.split(" | ")[0].strip("| "): line for line in tables.quality(left_out).splitlines()}
     assert rows["GPT-4o's labels"].split(" | ")[1] == "50.0"
     assert rows["student of the ensemble"].split(" | ")[1] == rows["TF-IDF"].split(" | ")[1] == "100.0"
     assert "student of gold labels" not in rows
-    on_other = tables.quality({"flood": tables.other(folder)})
+    on_other = tables.quality(other)
     rows = {line.split(" | ")[0].strip("| "): line.split(" | ")[1] for line in on_other.splitlines()}
     assert (rows["student of the ensemble"], rows["TF-IDF"]) == ("100.0", "0.0")
     assert "GPT-4o's labels" not in rows
-    compared = tables.comparisons({"flood": tables.left_out(folder)})
-    assert "| student of the ensemble − GPT-4o's labels | 1 | +50.0 |" in compared
-    alone = tables.by_event({"flood": tables.left_out(folder)}).splitlines()
+    assert "| student of the ensemble − GPT-4o's labels | 1 | +50.0 |" in tables.comparisons(left_out)
+    alone = tables.by_event(left_out).splitlines()
     assert alone[2] == "| flood | GPT-4o's labels | 0.0 | 0.0 | 66.7 | – | – |"
     assert alone[3].startswith("| flood | student of the ensemble | 0.0 | 100.0 | 100.0 | +50.0 | ")
