@@ -29,7 +29,7 @@ from limbeck.prompt_search.report import as_markdown
 from limbeck.prompt_search.scorers import Scorer, make_scorer, rows_hash
 from limbeck.prompt_search.space import Candidate, PromptSpace
 from limbeck.runs.folder import hold
-from limbeck.tasks.classification.label_teacher import is_readable
+from limbeck.tasks.classification.asked_labels import is_readable
 from limbeck.tasks.classification.pilot import ONE_ANSWER
 from limbeck.tasks.classification.prompted_teacher import Row, rows_for_prompts
 from limbeck.tasks.run_config import Sources

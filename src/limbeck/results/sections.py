@@ -14,6 +14,7 @@ from limbeck.results.figures import Interval, Record, Slice
 
 __all__ = [
     "Adapter",
+    "AskedAgain",
     "Calibration",
     "Classes",
     "Confusion",
@@ -293,10 +294,23 @@ class EnsembleMember(Record):
     right: float | None
     """Accuracy on the held-out rows that it answers; None: none of them has a gold label."""
     right_out_of_fold: float | None
-    """Share of the labels it was compared on that it gives, each by a model that did not learn the row; None for a
-    field that was compared with nothing."""
+    """Share of the labels it was compared on that it gives, each by a model that did not learn the row; None for the
+    member whose own labels these are."""
     seconds: float
     """Time to train it, all folds together."""
+    labels_from: Literal["field", "api", "model"] | None = None
+    """Where the labels of a member that does not learn come from; None: it learns."""
+
+
+class AskedAgain(Record):
+    """Training rows that an API in an ensemble was asked about again, as its other members contradicted it."""
+
+    rows: int
+    """Rows with a second opinion."""
+    changed: int
+    """Rows with another label after it."""
+    left_out: int
+    """Rows that the budget left no room for."""
 
 
 class Ensemble(Record):
@@ -308,7 +322,7 @@ class Ensemble(Record):
     learned_rows: int
     """Training rows with a label that the members learned."""
     labels: Literal["gold", "teacher"]
-    """Labels that the weights were fitted on: gold ones, or those of a field."""
+    """Labels that the weights were fitted on: gold ones, or those of the member that does not learn."""
     fitted_rows: int
     """Rows that the weights were fitted on."""
     temperature: float | None
@@ -320,6 +334,8 @@ class Ensemble(Record):
     rounds: int = 1
     relabelled_rows: int = 0
     """Learned rows that had another label in the last round than in the first."""
+    asked_again: AskedAgain | None = None
+    """What an API was asked again; None: it was not."""
 
 
 class Calibration(Record):

@@ -20,9 +20,9 @@ _FIGURES = re.compile(r"results\.json")
 _OF_DEV_ROWS = re.compile(r"predictions/[^/]+-dev\.npy|results\.json")
 """What depends on development rows without a search: temperatures are fitted on the answers to them."""
 _MATTERS_TO_NOTHING = re.compile(
-    r"teacher\.pilot$"
-    r"|teacher\.api\.(base_url|key_env|concurrency|timeout_s|tries|requests_per_minute|tokens_per_minute|prices"
-    r"|budget_usd|budget_tokens|samples_per_call|limit_field)(\.|$)"
+    r"teacher\.(ensemble\.members\.\d+\.)?(pilot$"
+    r"|api\.(base_url|key_env|concurrency|timeout_s|tries|requests_per_minute|tokens_per_minute|prices"
+    r"|budget_usd|budget_tokens|samples_per_call|limit_field)(\.|$))"
 )
 """How many rows are asked first, and where, how fast and at what price: the answers stay the same."""
 _WHERE_ROWS_ARE = re.compile(r"data\.(train|test|dev|corpus|on_bad_row)")
@@ -164,5 +164,12 @@ def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any,
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in {**old, **new}:
             yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif _is_sections(old) and _is_sections(new) and len(old) == len(new):
+        for place, (first, second) in enumerate(zip(old, new, strict=True)):
+            yield from _differences(first, second, f"{name}.{place}")
     elif old != new:
         yield name, old, new
+
+
+def _is_sections(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, Mapping) for one in value)

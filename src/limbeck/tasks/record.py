@@ -36,13 +36,13 @@ RUN_FILE = "run.yaml"
 """Every value of a run, in its folder."""
 
 
-def recorded_value(folder: Path, *keys: str) -> Any:
+def recorded_value(folder: Path, *keys: str | int) -> Any:
     """Return a value of the run that is recorded in `folder`; ``None`` if there is none. Faults are reported later."""
     try:
         found, _ = parse_yaml((folder / RUN_FILE).read_text(encoding="utf-8"))
         for key in keys:
             found = found[key]
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+    except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError):
         return None
     return found
 

@@ -58,7 +58,7 @@ def with_day(prompt: LabelPrompt, day: date | None) -> LabelPrompt:
     return prompt if day is None or prompt.date is not None else prompt.model_copy(update={"date": day})
 
 
-def recorded_day(folder: Path, *sections: str) -> date | None:
+def recorded_day(folder: Path, *sections: str | int) -> date | None:
     """Return the day in the record of the run in `folder`, if there is one. Its faults are reported later."""
     try:
         return as_day(recorded_value(folder, *sections, "date"))

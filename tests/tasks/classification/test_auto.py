@@ -90,7 +90,7 @@ def test_other_files_are_left_alone() -> None:
         ({"task": {"kind": "regression"}}, "recipe 'auto' stands for a whole run file of classification"),
         (
             {"teacher": {"labels_from": "said"}},
-            "name it as teacher.model, or with teacher.labels_from as student.model",
+            "name it as teacher.model, or with teacher.labels_from or teacher.prompt as student.model",
         ),
         ({"teacher": {}}, "recipe 'auto' trains an encoder"),
         ({"teacher": {"modle": "m"}}, "teacher.modle"),

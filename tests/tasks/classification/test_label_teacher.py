@@ -173,7 +173,7 @@ def test_a_label_that_the_teacher_never_gives_is_warned_of(taught: dict[str, Any
 def test_rows_whose_label_changes_with_the_order_of_the_options_can_be_left_out(
     unlabelled: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from limbeck.tasks.classification import label_teacher
+    from limbeck.tasks.classification import asked_labels, label_teacher
     from limbeck.tasks.classification.rows import read_rows
 
     def answers(teacher: Any, prompt: Any, asked: Any, labels: Any, **_: Any) -> LabelProbs:
@@ -181,7 +181,7 @@ def test_rows_whose_label_changes_with_the_order_of_the_options_can_be_left_out(
         # In the second order the same letter is another label's: only the first row means the same one twice.
         return from_log_probs([[sure, unsure if row == 0 else sure] for row in range(len(asked))], len(labels))
 
-    monkeypatch.setattr(label_teacher, "chat_label_probs", answers)
+    monkeypatch.setattr(asked_labels, "chat_label_probs", answers)
     kept = {}
     for agree in (False, True):
         api = {"base_url": "http://127.0.0.1:9/v1", "model": "m", "log_probs": 5}

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from limbeck.recipes.linear_probe import probe
-from limbeck.tasks.classification.config import ClassifierEarlyStopping, ClassifierRecipe, ClassifierTraining
 from limbeck.tasks.classification.recipe_stages import dev_judge, recipe_stages
+from limbeck.tasks.classification.training_config import ClassifierEarlyStopping, ClassifierRecipe, ClassifierTraining
 
 Make = Callable[..., Any]
 JUDGED = ClassifierTraining(early_stopping=ClassifierEarlyStopping())

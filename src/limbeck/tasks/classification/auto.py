@@ -25,8 +25,11 @@ _TRAINING = {
 _CONTRASTIVE = {"max_steps": 80, "batch_size": 32, "learning_rate": 5e-5, "freeze_word_embeddings": True}
 _FINE_TUNED = {"max_steps": 300, "batch_size": 32, "learning_rate": 5e-5, "freeze_word_embeddings": True}
 _FOLDS = 3
-_SHORT = {"model", "pooling", "trust_remote_code", "labels_from", "confidence"}
-"""A teacher with other keys is complete."""
+_READ = ("pooling", "trust_remote_code")
+"""Keys of a teacher that say how its encoder is read."""
+_IN_ROWS = ("labels_from", "confidence")
+_ASKED = ("api", "prompt", "calibration", "samples", "orders_must_agree", "pilot", "journal")
+"""Keys of a teacher that is asked, by a prompt."""
 
 
 def filled(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -51,20 +54,41 @@ def filled(values: Mapping[str, Any]) -> Mapping[str, Any]:
         return values
     found = {**values, "recipe": _RECIPE}
     teacher, student, training = (values.get(name) for name in ("teacher", "student", "training"))
-    if isinstance(teacher, Mapping) and {name for name, value in teacher.items() if value is not None} <= _SHORT:
-        encoder = teacher.get("model") or (student.get("model") if isinstance(student, Mapping) else None)
+    if isinstance(teacher, Mapping) and _is_short(teacher):
+        named = student.get("model") if isinstance(student, Mapping) else None
+        encoder = named if _is_asked(teacher) else teacher.get("model") or named
         if encoder is None:
             raise ConfigError(
-                "recipe 'auto' trains an encoder: name it as teacher.model, or with teacher.labels_from as "
-                "student.model"
+                "recipe 'auto' trains an encoder: name it as teacher.model, or with teacher.labels_from or "
+                "teacher.prompt as student.model"
             )
-        refit = teacher.get("labels_from") is None  # gold labels are few, and no noise has to be averaged out
-        found["teacher"] = {"ensemble": {"members": _members(teacher, encoder), "folds": _FOLDS, "refit": refit}}
+        labeller = _labeller(teacher)
+        refit = labeller is None  # gold labels are few, and no noise has to be averaged out
+        members = _members(teacher, encoder, labeller)
+        found["teacher"] = {"ensemble": {"members": members, "folds": _FOLDS, "refit": refit}}
         found["student"] = _student(teacher, student, encoder)
     if training is None or isinstance(training, Mapping):
         counted = values.get("minutes") is not None or (training or {}).get("num_train_epochs") is not None
         found["training"] = {**_TRAINING, **({"max_steps": None} if counted else {}), **(training or {})}
     return found
+
+
+def _is_asked(teacher: Mapping[str, Any]) -> bool:
+    return any(teacher.get(name) is not None for name in ("api", "prompt"))
+
+
+def _is_short(teacher: Mapping[str, Any]) -> bool:
+    """Whether a teacher is the encoder or the labels of an ensemble; one with other keys is complete."""
+    given = {name for name, value in teacher.items() if value is not None}
+    return given <= {"model", *_READ, *_IN_ROWS, *(_ASKED if _is_asked(teacher) else ())}
+
+
+def _labeller(teacher: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the member that gives labels: a field of the rows, or what is asked with the prompt."""
+    names = [*_IN_ROWS, *(_ASKED if _is_asked(teacher) else ())]
+    names += ["model", "trust_remote_code"] if _is_asked(teacher) and teacher.get("model") is not None else []
+    found = {name: teacher[name] for name in names if teacher.get(name) is not None}
+    return found or None
 
 
 def _student(teacher: Mapping[str, Any], student: Any, encoder: Any) -> Any:
@@ -78,17 +102,18 @@ def _student(teacher: Mapping[str, Any], student: Any, encoder: Any) -> Any:
     return _of_model(teacher, {"model": encoder, "layers": "spread", **copied}) | others
 
 
-def _members(teacher: Mapping[str, Any], encoder: Any) -> list[Any]:
+def _members(teacher: Mapping[str, Any], encoder: Any, labeller: dict[str, Any] | None) -> list[Any]:
     """Return the members: for few gold labels, or for many labels of another model and its own word on them."""
     probe = _of_model(teacher, {"model": encoder, "recipe": {"name": "linear_probe", "spread_labels": True}})
-    if teacher.get("labels_from") is None:
+    if labeller is None:
         contrastive = {"model": encoder, "recipe": "setfit", "training": _CONTRASTIVE}
         return ["tfidf", probe, _of_model(teacher, contrastive)]
-    column = {name: teacher[name] for name in ("labels_from", "confidence") if teacher.get(name) is not None}
     probe = {**probe, "recipe": "linear_probe"}
-    return ["tfidf", probe, _of_model(teacher, {"model": encoder, "training": _FINE_TUNED}), column]
+    return ["tfidf", probe, _of_model(teacher, {"model": encoder, "training": _FINE_TUNED}), labeller]
 
 
 def _of_model(teacher: Mapping[str, Any], section: dict[str, Any]) -> dict[str, Any]:
     """Return a section of the encoder, with how the teacher says that it is read."""
-    return {**section, **{name: teacher[name] for name in ("pooling", "trust_remote_code") if name in teacher}}
+    asks_a_model = _is_asked(teacher) and teacher.get("model") is not None
+    names = ("pooling",) if asks_a_model else _READ  # the other is about the model that is asked
+    return {**section, **{name: teacher[name] for name in names if name in teacher}}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from limbeck.data.encode import Encoded, same_token_ids, token_limit
 from limbeck.data.look_alikes import look_alike_warnings
 from limbeck.data.prompts.scored import encode_for
-from limbeck.errors import ConfigError, LimbeckError, ModelError
+from limbeck.errors import LimbeckError, ModelError
 from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.formatting import share_text
 from limbeck.losses.term import bind_terms, needs_of
@@ -26,23 +26,18 @@ from limbeck.models.padding import padding_of
 from limbeck.models.pooled_classifier import shape_in_words
 from limbeck.students.adapters import adapter_notes, all_parameters, trainable_parameters
 from limbeck.students.initialise import copies_note
+from limbeck.tasks.classification.asking_checks import asked_findings
 from limbeck.tasks.classification.calibrate import collection_warnings, dev_labels
-from limbeck.tasks.classification.config import Ensemble, RunConfig
+from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.context import set_up
 from limbeck.tasks.classification.dates import date_notes, with_label_dates
 from limbeck.tasks.classification.ensemble.checks import lesson_findings
-from limbeck.tasks.classification.ensemble.lesson import lesson_of
+from limbeck.tasks.classification.ensemble.config import Ensemble
+from limbeck.tasks.classification.ensemble.lesson import expected_lesson
 from limbeck.tasks.classification.importance import classifier_importance
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
-from limbeck.tasks.classification.label_teacher import (
-    LabelTeacher,
-    labels_in_column,
-    pilot_without_cost,
-    prompt_rows,
-    unasked_teacher,
-)
+from limbeck.tasks.classification.label_teacher import LabelTeacher, labels_in_column, unasked_teacher
 from limbeck.tasks.classification.pilot import given_by
-from limbeck.tasks.classification.prompted_teacher import content_free_rows, label_requests, rationale_requests
 from limbeck.tasks.classification.rival import bag_of_words_rival
 from limbeck.tasks.classification.rows import (
     RunRows,
@@ -68,8 +63,6 @@ from limbeck.tasks.dev_rows import search_notes
 from limbeck.tasks.finding import Finding, InFolder, more_steps, unreadable
 from limbeck.tasks.layer_similarity import similarity_findings
 from limbeck.tasks.new_student import student_tokenizer
-from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
-from limbeck.teachers.chat.estimate import estimate
 from limbeck.types import UNLABELLED, Progress
 
 __all__ = ["examine"]
@@ -152,9 +145,9 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
     findings += [*_adapter(config, context.student), *_lengths(context.train, context.max_length)]
     with progress.track("student on a sample", 1) as update:
         if ensemble is not None:
-            findings += _members(config, rows, ensemble)
+            findings += _members(config, rows, ensemble, progress)
         elif column is None:
-            findings += _will_be_asked(config, rows, progress)
+            findings += asked_findings(config, rows, progress)
         else:
             findings += _given_labels_are_worth_it(config, context.teacher, rows)
         taught = int(context.taught.sum())
@@ -164,10 +157,10 @@ def _with_given_labels(config: RunConfig, rows: RunRows, progress: Progress) -> 
     return findings
 
 
-def _members(config: RunConfig, rows: RunRows, ensemble: Ensemble) -> list[Finding]:
+def _members(config: RunConfig, rows: RunRows, ensemble: Ensemble, progress: Progress) -> list[Finding]:
     """Check what the members of an ensemble learn, and estimate how long that takes; none is trained."""
     try:
-        lesson = lesson_of(config, rows)
+        lesson = expected_lesson(config, rows)
     except LimbeckError as error:
         return [Finding("fault", "ensemble", str(error))]
     findings = lesson_findings(lesson, ensemble, rows.labels)
@@ -175,6 +168,8 @@ def _members(config: RunConfig, rows: RunRows, ensemble: Ensemble) -> list[Findi
         if member.labels_from is not None:
             found = _given_labels_are_worth_it(config, labels_in_column(member.labels_from, rows), rows)
             findings += [replace(f, level="warning" if f.level == "fault" else f.level) for f in found]
+    if config.teacher.asked is not None:
+        findings += asked_findings(config, rows, progress)
     try:
         seconds = ensemble_seconds(config, rows)
     except LimbeckError as error:
@@ -183,50 +178,6 @@ def _members(config: RunConfig, rows: RunRows, ensemble: Ensemble) -> list[Findi
         words = f"about {_duration(seconds)} on this machine to train them and to answer all rows"
         findings.append(Finding("note", "ensemble time", words))
     return findings
-
-
-def _will_be_asked(config: RunConfig, rows: RunRows, progress: Progress) -> list[Finding]:
-    """Report the number of requests to the teacher, its worth if that is free to know, and its key."""
-    teacher, texts = config.teacher, len(rows.train) + len(rows.test)
-    try:
-        worth = pilot_without_cost(config, rows, Path(config.output), progress)
-    except LimbeckError as error:
-        return [Finding("fault", "pilot", str(error))]
-    findings = [] if worth is None else [Finding("ok", "pilot", f"the teacher is {worth}")]
-    words = f"will be asked about {texts} texts"
-    if teacher.api is None:
-        return [*findings, Finding("note", "teacher", f"{words}; its accuracy is known after that")]
-    each = len(rows.labels) if teacher.api.log_probs else teacher.samples
-    why = "orders of the labels" if teacher.api.log_probs else "samples"
-    words += f" in {each} {why} each, {texts * each:,} answers; its accuracy is known after that"
-    findings += [Finding("note", "teacher", words), _cost_of_asking(config, rows, teacher.api)]
-    try:
-        read_key(teacher.api)
-    except ConfigError as error:
-        findings.append(Finding("warning", "key", str(error)))
-    return findings
-
-
-def _cost_of_asking(config: RunConfig, rows: RunRows, endpoint: ChatEndpoint) -> Finding:
-    """Estimate the requests to the API; answers that are already in a journal cost nothing."""
-    teacher, train = config.teacher, prompt_rows(config, rows.train)
-    assert teacher.prompt is not None
-    texts = [*train, *prompt_rows(config, rows.test)]
-    if "contextual" in teacher.calibration:
-        texts += [dict(row) for row in content_free_rows(teacher.prompt)]
-    requests = label_requests(endpoint, teacher.prompt, texts, rows.labels, teacher.samples)
-    learns_rationales = any(recipe.build().needs.rationales for recipe in config.recipes().values())
-    if learns_rationales and teacher.rationale is None:
-        requests += rationale_requests(endpoint, teacher.prompt, train, rows.labels)
-    found = estimate(endpoint, requests)
-    words = f"{found.calls:,} calls, about {found.prompt_tokens:,} tokens of prompts (by 4 bytes a token) and at most "
-    words += f"{found.answer_tokens:,} of answers"
-    words += (
-        f": about ${found.usd:.2f} with the longest answers"
-        if found.usd is not None
-        else "; with teacher.api.prices also in dollars"
-    )
-    return Finding("note", "cost", f"{words}. Answers in the journal are not asked for again")
 
 
 def _given_labels_are_worth_it(config: RunConfig, teacher: LabelTeacher, rows: RunRows) -> list[Finding]:

@@ -6,24 +6,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise, product
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from limbeck.data.prompts.label_prompt import RATIONALE_FORMATS, LabelPrompt
 from limbeck.data.tasks import Classification
 from limbeck.errors import ConfigError
 from limbeck.recipes.capabilities import Capability, Idle, Lack
 from limbeck.recipes.catalogue import build_recipe, recipes_for
-from limbeck.stages.early_stopping import EarlyStopping
-from limbeck.stages.stage import Stage, Training, require_rows_together
+from limbeck.stages.stage import Stage, require_rows_together
 from limbeck.students.adapters import Adapter
 from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
 from limbeck.tasks.classification.auto import filled
+from limbeck.tasks.classification.ensemble.config import Ensemble
+from limbeck.tasks.classification.labeller import Labeller
+from limbeck.tasks.classification.training_config import ClassifierRecipe, ClassifierTraining, Trained
 from limbeck.tasks.run_config import (
     AboveZero,
     Data,
     Filling,
     FromTeacher,
-    NamedRecipe,
     OutputFolder,
     PoolingName,
     RateSearch,
@@ -34,13 +35,10 @@ from limbeck.tasks.run_config import (
     name_alone,
     two_or_more,
 )
-from limbeck.teachers.chat.endpoint import ChatEndpoint
 
 __all__ = [
     "CONFIG",
-    "ClassifierRecipe",
     "ClassifierStudent",
-    "ClassifierTraining",
     "Data",
     "FromTeacher",
     "RunConfig",
@@ -49,159 +47,45 @@ __all__ = [
 ]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Teacher(Labeller):
+    """The teacher: exactly one of `model`, `api`, `labels_from` and `ensemble`.
 
+    `model` is a fine-tuned classifier, or a pretrained encoder; with `prompt` a causal language model.
+    """
 
-class ClassifierRecipe(NamedRecipe):
-    """A recipe's name and its arguments."""
-
-    kind = "classification"
-
-
-class ClassifierEarlyStopping(EarlyStopping):
-    """How a stage of a classifier is judged."""
-
-    metric_for_best_model: Literal["loss", "accuracy"] = "loss"
-    """Cross-entropy with the gold labels, or the share of rows that are right."""
-
-
-class ClassifierTraining(Training):
-    """How a classifier is trained."""
-
-    fit_head: bool = True
-    """Begin a head that has no trained weights as a logistic regression on the frozen features, for the labels or the
-    teacher's probabilities that the first stage reads; otherwise with random weights."""
-    early_stopping: ClassifierEarlyStopping | None = None
-    """Judge the model on development rows (``data.dev``, or a tenth of the labelled rows, at least 20, which are then
-    not trained on) and end with its best weights; default: the last ones."""
-
-
-Trained = Annotated[ClassifierRecipe, BeforeValidator(name_alone)]
-"""A recipe in a run file: its name, or a section."""
-
-
-def _member(value: Any) -> Any:
-    """Read ``tfidf`` as the member it names, and give a model its training."""
-    if value == "tfidf":
-        return {"tfidf": True}
-    if isinstance(value, dict) and value.get("model") is not None and value.get("training") is None:
-        return {**value, "training": {}}
-    return value
-
-
-class Member(_Section):
-    """A member of an ensemble: exactly one of `tfidf`, `model` and `labels_from`."""
-
-    tfidf: bool = False
-    """TF-IDF and logistic regression; ``tfidf`` alone is short for it."""
-    model: str | None = None
-    """A folder in Hugging Face format or a hub name: a pretrained encoder."""
-    recipe: Trained = ClassifierRecipe(name="fine_tune")
-    """How the model learns the labels: any recipe without a teacher."""
-    training: ClassifierTraining | None = None
-    """How the model is trained."""
-    pooling: PoolingName = "auto"
-    """How its head reads the states of a text's tokens."""
-    labels_from: str | None = None
-    """Field of the rows with another model's label."""
-    confidence: str | None = None
-    """Field with its confidence, from 0 to 1; default: certain."""
-    trust_remote_code: bool = False
-    """Run Python code that comes with the model. Only for models whose authors you trust."""
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Member:
-        kinds = {"tfidf": self.tfidf, "model": self.model is not None, "labels_from": self.labels_from is not None}
-        given = [name for name, there in kinds.items() if there]
-        if len(given) != 1:
-            raise ValueError(f"give exactly one of tfidf, model, labels_from (given: {', '.join(given) or 'none'})")
-        of_model = self.training is not None or self.recipe.name != "fine_tune" or self.pooling != "auto"
-        if self.model is None and of_model:
-            raise ValueError("recipe, training and pooling are for a member with a model")
-        if self.labels_from is None and self.confidence is not None:
-            raise ValueError("confidence needs labels_from, the field with the label")
-        if self.training is not None and self.training.early_stopping is not None:
-            raise ValueError("early_stopping is not for members of an ensemble: they have no development rows")
-        return self
-
-
-class Ensemble(_Section):
-    """Several models that answer as one. Those that learn are cross-fitted: none answers a row that it learned."""
-
-    members: Annotated[list[Annotated[Member, BeforeValidator(_member)]], Field(min_length=1, max_length=20)]
-    folds: Annotated[int, Field(ge=2, le=20)] = 3
-    """Parts of the rows that are learned. Each member is trained once for each part, on all the others."""
-    refit: bool = False
-    """Train each member once more, on all rows that are learned, for the rows that are not: unlabelled and held-out
-    ones. Otherwise these get the mean of its models of all folds."""
-    rounds: Annotated[int, Field(ge=1, le=10)] = 1
-    """How often all members are trained: in each further round, rows with a label of `labels_from` alone have that of
-    the previous round's ensemble in its place."""
-
-    @property
-    def column(self) -> Member | None:
-        """The member that is a field of the rows, if there is one."""
-        return next((member for member in self.members if member.labels_from is not None), None)
-
-    @model_validator(mode="after")
-    def _members_that_learn(self) -> Ensemble:
-        if sum(member.labels_from is not None for member in self.members) > 1:
-            raise ValueError("members: only one of them can be labels_from")
-        if sum(member.tfidf for member in self.members) > 1:
-            raise ValueError("members: tfidf is there twice, and both would learn the same")
-        if self.rounds > 1 and self.column is None:
-            raise ValueError("rounds: gold labels stay as they are, so more rounds need a member with labels_from")
-        if all(member.labels_from is not None for member in self.members):
-            raise ValueError(
-                "members: labels_from alone is no ensemble. Add tfidf or a model, or use teacher.labels_from"
-            )
-        return self
-
-
-class Teacher(_Section):
-    """The teacher: exactly one of `model`, `api`, `labels_from` and `ensemble`."""
-
-    model: str | None = None
-    """A folder in Hugging Face format or a hub name: a fine-tuned classifier, or a pretrained encoder; with `prompt`
-    a causal language model."""
     fine_tune: ClassifierTraining | None = None
     """Train it on the labelled rows first."""
     recipe: Trained = ClassifierRecipe(name="fine_tune")
     """How: any recipe without a teacher. Another than ``fine_tune`` needs no `fine_tune` section."""
     pooling: PoolingName = "auto"
     """How the classifier of an encoder that is trained so reads the states of a text's tokens."""
-    api: ChatEndpoint | None = None
-    """An OpenAI-compatible API, asked with `prompt`."""
-    prompt: LabelPrompt | None = None
-    """The prompt that asks the teacher for a label."""
-    calibration: list[Literal["contextual", "temperature"]] = []
-    """Calibration of a prompted teacher's probabilities, in order. ``contextual``: divide by its answers to
-    content-free inputs. ``temperature``: fitted on the training rows with a gold label."""
-    samples: Annotated[int, Field(ge=1, le=1000)] = 10
-    """Answers per text, for an API without log-probabilities."""
-    orders_must_agree: bool = False
-    """Leave out training rows whose label changes with the order of the options; for an API with log-probabilities."""
-    pilot: Annotated[int, Field(ge=0, le=10_000)] = 40
-    """Labelled rows that a prompted teacher is asked about first; the run stops if it is no better on them than always
-    giving the most frequent label. 0: none."""
-    journal: str | None = None
-    """File with an API's answers, which several runs may share; default: in the run folder."""
-    labels_from: str | None = None
-    """Field of the rows with the teacher's label; there is no model then."""
-    confidence: str | None = None
-    """Field with the teacher's confidence, from 0 to 1; default: certain."""
     rationale: str | None = None
     """Field of the rows with the teacher's rationale in English, for recipes that learn from it."""
     ensemble: Ensemble | None = None
     """Several models, trained on the rows' labels, whose weighted mean is the teacher."""
-    trust_remote_code: bool = False
-    """Run Python code that comes with the model. Only for models whose authors you trust."""
 
     @property
     def is_classifier(self) -> bool:
         """Whether the teacher has its own class logits, rather than labels for the rows."""
         return self.model is not None and self.prompt is None
+
+    @property
+    def asked(self) -> Labeller | None:
+        """The section of what is asked with a prompt: the teacher itself, or a member of its ensemble."""
+        one = self.ensemble.labeller if self.ensemble is not None else self
+        return one if one is not None and one.prompt is not None else None
+
+    @property
+    def asked_at(self) -> tuple[str | int, ...]:
+        """The place of that section in the run file."""
+        place = None if self.ensemble is None else self.ensemble.labeller_place
+        return ("teacher",) if place is None else ("teacher", "ensemble", "members", place)
+
+    def with_prompt(self, prompt: LabelPrompt) -> Teacher:
+        """Return the teacher with another prompt for what is asked."""
+        if self.ensemble is None:
+            return self.model_copy(update={"prompt": prompt})
+        return self.model_copy(update={"ensemble": self.ensemble.with_prompt(prompt)})
 
     @model_validator(mode="before")
     @classmethod
@@ -215,7 +99,7 @@ class Teacher(_Section):
     @property
     def label_fields(self) -> dict[str, str | None]:
         """The fields of the rows with labels of a model, and with its confidence, by the names of their settings."""
-        column = self.ensemble.column if self.ensemble is not None else None
+        column = self.ensemble.labeller if self.ensemble is not None else None
         where = "" if column is None else "ensemble.members."
         section = self if column is None else column
         return {f"{where}labels_from": section.labels_from, f"{where}confidence": section.confidence}
@@ -230,20 +114,12 @@ class Teacher(_Section):
             raise ValueError("fine_tune is for a teacher with a classifier's model; labels and prompts are final")
         if self.fine_tune is None and self.pooling != "auto":
             raise ValueError("pooling is for a teacher with fine_tune; a trained one is read as it was trained")
-        if self.labels_from is None and self.confidence is not None:
-            raise ValueError("confidence needs labels_from, the field with the teacher's label")
-        if self.api is not None and self.prompt is None:
-            raise ValueError("api needs a prompt, which asks the teacher for a label")
-        if self.labels_from is not None and self.prompt is not None:
-            raise ValueError("prompt is for a teacher that is asked; with labels_from the rows hold its answers")
         if self.ensemble is not None and self.prompt is not None:
-            raise ValueError("prompt is for a teacher that is asked; an ensemble reads the texts as they are")
-        if self.calibration and self.prompt is None:
-            raise ValueError("calibration is for a teacher with a prompt")
-        if self.journal is not None and self.api is None:
-            raise ValueError("journal is for a teacher with an api")
-        if self.orders_must_agree and (self.api is None or self.api.log_probs == 0):
-            raise ValueError("orders_must_agree is for an api with log_probs, which is asked in every order of labels")
+            raise ValueError(
+                "prompt is for a teacher that is asked; an ensemble reads the texts as they are. A member of it may "
+                "have a prompt"
+            )
+        self.require_matching_keys()
         return self
 
 
@@ -368,6 +244,7 @@ class RunConfig(RunSettings):
             (("recipe",), lambda config: with_recipe(config, _offers(config))),
             (("baselines",), lambda config: with_baselines(config, list(_offers(config)))),
             (("teacher", "recipe"), _with_teacher_recipe),
+            (("teacher", "ensemble"), _with_share_asked_again),
             (("training",), _with_whole_steps),
             (("task", "labels"), _described),
         ]
@@ -392,6 +269,15 @@ def _with_teacher_recipe(config: RunConfig) -> RunConfig:
         ]
         changes["ensemble"] = ensemble.model_copy(update={"members": members})
     return config.model_copy(update={"teacher": teacher.model_copy(update=changes)})
+
+
+def _with_share_asked_again(config: RunConfig) -> RunConfig:
+    """Spell out how many rows an API in an ensemble may be asked about again."""
+    teacher = config.teacher
+    if teacher.ensemble is None:
+        return config
+    changed = teacher.model_copy(update={"ensemble": teacher.ensemble.with_share()})
+    return config.model_copy(update={"teacher": changed})
 
 
 def _alone(named: ClassifierRecipe, where: str) -> ClassifierRecipe:
@@ -431,11 +317,13 @@ def _described(config: RunConfig) -> RunConfig:
     Raises:
         ConfigError: a prompt contradicts them.
     """
-    sections: dict[str, Teacher | ClassifierStudent] = {"teacher": config.teacher, "student": config.student}
-    for name, section in sections.items():
-        if section.prompt is not None:
-            told = {"prompt": section.prompt.described(config.task.descriptions)}
-            config = config.model_copy(update={name: section.model_copy(update=told)})
+    asked, prompt, descriptions = config.teacher.asked, config.student.prompt, config.task.descriptions
+    if asked is not None and asked.prompt is not None:
+        teacher = config.teacher.with_prompt(asked.prompt.described(descriptions))
+        config = config.model_copy(update={"teacher": teacher})
+    if prompt is not None:
+        student = config.student.model_copy(update={"prompt": prompt.described(descriptions)})
+        config = config.model_copy(update={"student": student})
     return config
 
 

@@ -31,15 +31,11 @@ from limbeck.stages.layer_similarity import measure_similarity, sampled
 from limbeck.stages.stage import Stage
 from limbeck.students.initialise import copies_note
 from limbeck.students.pruning.importance import Importance
+from limbeck.tasks.classification.asked_labels import PromptedModel, load_prompted_model
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.ensemble.teacher import make_ensemble_teacher
 from limbeck.tasks.classification.importance import classifier_importance
-from limbeck.tasks.classification.label_teacher import (
-    LabelTeacher,
-    PromptedModel,
-    load_prompted_model,
-    make_label_teacher,
-)
+from limbeck.tasks.classification.label_teacher import LabelTeacher, make_label_teacher
 from limbeck.tasks.classification.rationales import training_rationales
 from limbeck.tasks.classification.rows import RunRows, start_teacher
 from limbeck.tasks.classification.student import make_student

@@ -22,11 +22,12 @@ def with_label_dates(config: RunConfig, folder: Path) -> RunConfig:
         ModelError: a tokenizer cannot be loaded, or its template is random.
     """
     teacher, student = config.teacher, config.student
-    asked = teacher.prompt
-    if asked is not None and teacher.model is not None:
-        tokenizer = _tokenizer_for(asked, teacher.model, teacher.trust_remote_code)
-        asked = with_day(asked, day_of(tokenizer, [recorded_day(folder, "teacher", "prompt")]))
-        config = config.model_copy(update={"teacher": teacher.model_copy(update={"prompt": asked})})
+    labeller = teacher.asked
+    asked = None if labeller is None else labeller.prompt
+    if labeller is not None and labeller.model is not None and asked is not None:
+        tokenizer = _tokenizer_for(asked, labeller.model, labeller.trust_remote_code)
+        asked = with_day(asked, day_of(tokenizer, [recorded_day(folder, *teacher.asked_at, "prompt")]))
+        config = config.model_copy(update={"teacher": teacher.with_prompt(asked)})
     if student.head == "verbaliser" and student.model is not None:
         read = student_prompt(config)
         tokenizer = _tokenizer_for(read, student.model, student.trust_remote_code)
@@ -39,11 +40,15 @@ def with_label_dates(config: RunConfig, folder: Path) -> RunConfig:
 
 def date_notes(config: RunConfig) -> Iterator[str]:
     """Yield remarks on the dates in a run's prompts."""
-    for name, prompt in (("teacher", config.teacher.prompt), ("student", config.student.prompt)):
+    asked = config.teacher.asked
+    teacher = None if asked is None else asked.prompt
+    places = {"teacher": (config.teacher.asked_at, teacher), "student": (("student",), config.student.prompt)}
+    for name, (place, prompt) in places.items():
         if prompt is not None and prompt.date is not None:
+            where = ".".join(map(str, place))
             yield (
                 f"the {name}'s chat template asks for today's date; in this run it is always {prompt.date} "
-                f"({name}.prompt.date)"
+                f"({where}.prompt.date)"
             )
 
 

@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.data.prompts.label_prompt import check_prompt
-from limbeck.errors import DataError, TeacherError
-from limbeck.models.load import load_language_model, load_tokenizer
-from limbeck.ranks import device, is_main, wait_for_all
+from limbeck.errors import DataError
 from limbeck.results.record import StageCost
 from limbeck.results.sections import Ensemble
+from limbeck.tasks.classification.asked_labels import PromptedModel, asked_labels, prompt_fields
 from limbeck.tasks.classification.config import RunConfig
-from limbeck.tasks.classification.pilot import MOST_UNREADABLE, ONE_ANSWER, Worth, given_by, try_first, worth_of
-from limbeck.tasks.classification.prompted_teacher import chat_label_probs, local_label_probs
+from limbeck.tasks.classification.pilot import ONE_ANSWER, Worth, given_by, worth_of
 from limbeck.tasks.classification.rows import RunRows
-from limbeck.teachers.chat.client import ChatTeacher
 from limbeck.teachers.labels.asked import CACHED_SAMPLES
-from limbeck.teachers.labels.calibration import fit_temperature, temperature
 from limbeck.teachers.labels.label_probs import LabelProbs, from_columns
 from limbeck.teachers.language_model import TeacherStates
 from limbeck.teachers.stored import StoredTeacher
-from limbeck.types import Progress, Rows, Update
-
-if TYPE_CHECKING:
-    from limbeck.teachers.chat.answer import Outcome
-    from limbeck.teachers.chat.journal import Journal
-    from limbeck.teachers.chat.request import ChatRequest
+from limbeck.types import Progress, Rows
 
 __all__ = [
     "LabelTeacher",
-    "PromptedModel",
-    "is_readable",
     "label_teacher_warnings",
     "labels_in_column",
-    "load_prompted_model",
     "make_label_teacher",
-    "open_journal",
-    "pilot_without_cost",
-    "prompt_rows",
     "unasked_teacher",
     "worth_of_labels",
 ]
@@ -77,22 +60,6 @@ class LabelTeacher:
         return _log_probs(self.test) if self.test.kept_N.all() else None
 
 
-class PromptedModel(NamedTuple):
-    """A prompted causal language model and its tokenizer."""
-
-    model: Any
-    tokenizer: Any
-
-
-def load_prompted_model(config: RunConfig) -> PromptedModel:
-    """Load a causal teacher. Raises `ModelError`."""
-    teacher = config.teacher
-    assert teacher.model is not None
-    options = {"trust_remote_code": teacher.trust_remote_code}
-    model = load_language_model(teacher.model, **options).to(device())
-    return PromptedModel(model, load_tokenizer(teacher.model, **options))
-
-
 def make_label_teacher(
     config: RunConfig, rows: RunRows, folder: Path, progress: Progress, loaded: PromptedModel | None = None
 ) -> LabelTeacher:
@@ -108,66 +75,14 @@ def make_label_teacher(
     Raises:
         LimbeckError: the labels cannot be read, or the teacher cannot be asked or gives too few.
     """
-    teacher = config.teacher
-    if teacher.labels_from is not None:
-        return labels_in_column(teacher.labels_from, rows)
-    assert teacher.prompt is not None
-    asked = f"asked with the prompt {teacher.prompt.hash[:12]}"
-    if teacher.api is not None:
-        title = f"{teacher.api.model} via an API, {asked}"
-        ask = _api(config, rows, folder, progress, ChatTeacher)
-    else:
-        title = f"the causal model {Path(str(teacher.model)).name}, {asked}"
-        ask = _local(config, rows, progress, loaded)
-    if is_main() and not (folder / "teacher_labels").exists():
-        try_first(config, rows, lambda part, what: ask(prompt_rows(config, part), what, MOST_UNREADABLE), progress)
-    train, test = (
-        _kept(folder / "teacher_labels" / split, config, rows, split, ask, progress) for split in ("train", "test")
-    )
-    if teacher.orders_must_agree:
-        train = train.without("orders_disagree")
-    if "temperature" in teacher.calibration:
-        by = fit_temperature(train, rows.train_labels)
-        train, test = temperature(train, by), temperature(test, by)
-    return LabelTeacher(title, train, test)
-
-
-class _FromTheJournal(ChatTeacher):
-    """A teacher that gives paid answers from the journal, and sends nothing."""
-
-    def complete(self, requests: Sequence[ChatRequest], update: Update | None = None) -> list[Outcome]:
-        """Return the outcomes in the journal. Raises `TeacherError` if one is missing."""
-        settled = map(self.endpoint.settled, requests)
-        if any(self.journal.outcome(self._hash(one), one) is None for one in settled):
-            raise _NotAsked("the journal has no answer")
-        return super().complete(requests, update)
-
-
-class _NotAsked(TeacherError):
-    """An answer would have to be paid for."""
-
-
-def pilot_without_cost(config: RunConfig, rows: RunRows, folder: Path, progress: Progress) -> Worth | None:
-    """Return the pilot's result for a local model, or an API whose journal has the answers; ``None``: no result.
-
-    Raises:
-        TeacherError: the teacher is no better than always giving the most frequent label.
-        LimbeckError: it cannot be asked.
-    """
-    if config.teacher.api is None:
-        ask = _local(config, rows, progress, None)
-    elif (Path(config.teacher.journal or folder / "journal.sqlite")).exists():
-        ask = _api(config, rows, folder, progress, _FromTheJournal)
-    else:
-        return None
-
-    def ask_if_known(part: Rows, what: str) -> LabelProbs:
-        return ask(prompt_rows(config, part), what, MOST_UNREADABLE)
-
-    try:
-        return try_first(config, rows, ask_if_known, progress)
-    except _NotAsked:
-        return None
+    if config.teacher.labels_from is not None:
+        return labels_in_column(config.teacher.labels_from, rows)
+    labeller = config.teacher.asked
+    assert labeller is not None
+    assert labeller.prompt is not None
+    given = asked_labels(config, rows, folder, progress, loaded).settled(labeller, rows.train_labels)
+    how = f"asked with the prompt {labeller.prompt.hash[:12]}"
+    return LabelTeacher(f"{labeller.asked_title}, {how}", *given)
 
 
 def worth_of_labels(teacher: LabelTeacher, rows: RunRows) -> Worth | None:
@@ -182,9 +97,9 @@ def unasked_teacher(config: RunConfig, rows: RunRows) -> LabelTeacher:
     Raises:
         ConfigError: its prompt does not fit the rows.
     """
-    prompt = config.teacher.prompt
-    if prompt is not None:
-        check_prompt(prompt, rows.labels, _fields(config))
+    labeller = config.teacher.asked
+    if labeller is not None and labeller.prompt is not None:
+        check_prompt(labeller.prompt, rows.labels, prompt_fields(config))
     train, test = (
         LabelProbs(even, even, np.ones(len(part), dtype=np.bool_), (frozenset(),) * len(part), "local")
         for part in (rows.train, rows.test)
@@ -214,11 +129,6 @@ def label_teacher_warnings(teacher: LabelTeacher, labels: Sequence[str]) -> list
     return found
 
 
-_Ask = Callable[[list[dict[str, str]], str, float | None], LabelProbs]
-"""Asks about rows. The second argument describes them for people; the third is the share of an API's answers that
-may have no label, if not the usual one."""
-
-
 def labels_in_column(column: str, rows: RunRows) -> LabelTeacher:
     """Return the labels that a model left in the rows. Raises `DataError` if no training row has one."""
     train, test = (_from_rows(part, rows.labels) for part in (rows.train, rows.test))
@@ -228,84 +138,6 @@ def labels_in_column(column: str, rows: RunRows) -> LabelTeacher:
             "Check teacher.labels_from, or give a teacher with a model"
         )
     return LabelTeacher(f"labels in the field '{column}'", train, test)
-
-
-def is_readable(folder: Path, progress: Progress) -> bool:
-    """Whether a folder of a teacher's labels is intact; logs any damage."""
-    try:
-        LabelProbs.load(folder)
-    except DataError as error:
-        progress.log(f"{error}. The teacher is asked again; answers in a journal are kept")
-        return False
-    return True
-
-
-def _kept(folder: Path, config: RunConfig, rows: RunRows, split: str, ask: _Ask, progress: Progress) -> LabelProbs:
-    """Ask about a split once, and keep the answers. The run folder only holds this run and these rows."""
-    if is_main() and not (folder.exists() and is_readable(folder, progress)):
-        part = rows.train if split == "train" else rows.test
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        ask(prompt_rows(config, part), f"{split} rows", None).save(folder)
-    wait_for_all()
-    return LabelProbs.load(folder)
-
-
-def _local(config: RunConfig, rows: RunRows, progress: Progress, loaded: PromptedModel | None) -> _Ask:
-    teacher = config.teacher
-
-    @cache
-    def at_hand() -> PromptedModel:
-        return loaded or load_prompted_model(config)
-
-    def ask(texts: list[dict[str, str]], what: str, most_unreadable: float | None) -> LabelProbs:
-        model, tokenizer = at_hand()
-        assert teacher.prompt is not None
-        with progress.track(f"teacher labels: {what}", len(texts)) as update:
-            return local_label_probs(
-                model, tokenizer, teacher.prompt, texts, rows.labels, contextual="contextual" in teacher.calibration,
-                update=update,
-            )  # fmt: skip
-
-    assert teacher.prompt is not None
-    check_prompt(teacher.prompt, rows.labels, _fields(config))
-    return ask
-
-
-def _api(config: RunConfig, rows: RunRows, folder: Path, progress: Progress, made: type[ChatTeacher]) -> _Ask:
-    teacher = config.teacher
-    assert teacher.api is not None
-    assert teacher.prompt is not None
-    check_prompt(teacher.prompt, rows.labels, _fields(config))
-    endpoint, prompt = teacher.api, teacher.prompt
-
-    def ask(texts: list[dict[str, str]], what: str, most_unreadable: float | None) -> LabelProbs:
-        with open_journal(config, folder) as journal:
-            requests = len(texts) * (len(rows.labels) if endpoint.log_probs else teacher.samples)
-            with progress.track(f"teacher labels: {what}", requests) as update:
-                return chat_label_probs(
-                    made(endpoint, journal), prompt, texts, rows.labels, samples=teacher.samples,
-                    contextual="contextual" in teacher.calibration, most_unreadable=most_unreadable, update=update,
-                )  # fmt: skip
-
-    return ask
-
-
-def open_journal(config: RunConfig, folder: Path) -> Journal:
-    """Open the journal of an API's answers, in the run folder unless the run file names one."""
-    from limbeck.teachers.chat.journal import Journal
-
-    return Journal(Path(config.teacher.journal or folder / "journal.sqlite"))
-
-
-def prompt_rows(config: RunConfig, rows: Rows) -> list[dict[str, str]]:
-    """Return each row's texts by their names in the prompt."""
-    texts = zip(rows.text, rows.text_pair or rows.text, strict=True)
-    return [dict(zip(_fields(config), pair, strict=False)) for pair in texts]
-
-
-def _fields(config: RunConfig) -> list[str]:
-    """Return the names of the texts in the prompt: those of the rows."""
-    return [field for field in (config.task.text, config.task.text_pair) if field is not None]
 
 
 def _from_rows(rows: Rows, labels: list[str]) -> LabelProbs:

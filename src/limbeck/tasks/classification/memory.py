@@ -10,7 +10,8 @@ from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import ConfigError
 from limbeck.models.load import load_tokenizer
 from limbeck.tasks.baselines import all_stages
-from limbeck.tasks.classification.config import Member, RunConfig
+from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.ensemble.config import Member
 from limbeck.tasks.classification.ensemble.members import only_probes
 from limbeck.tasks.classification.rows import RunRows, read_rows, require_labels
 from limbeck.tasks.classification.signals import teacher_runs_along
@@ -61,7 +62,7 @@ def plan_memory(config: RunConfig, *, available: float | None = None) -> MemoryP
         runs_along=lambda pair: teacher_runs_along(all_stages(config.recipes()), pair, **sizes),
         members=tuple(_members(config, rows)),
         frozen=None if not config.simple_baselines or isinstance(encoder, str) else encoder,
-        notes=(_PROMPTED,) if section.prompt is not None and section.model is not None else (),
+        notes=(_PROMPTED,) if section.asked is not None and section.asked.model is not None else (),
     )
     return plan_steps(run, available)
 
@@ -69,7 +70,7 @@ def plan_memory(config: RunConfig, *, available: float | None = None) -> MemoryP
 def _members(config: RunConfig, rows: RunRows) -> Iterator[PlannedMember]:
     """Yield the models of an ensemble teacher; equal ones need the same memory and are planned once."""
     ensemble = config.teacher.ensemble
-    found = [] if ensemble is None else [member for member in ensemble.members if member.model is not None]
+    found = [] if ensemble is None else [member for member in ensemble.members if member.training is not None]
     for member in {member.model_dump_json(): member for member in found}.values():
         yield _planned(config, member, rows)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.data.prompts.label_prompt import LabelPrompt
 from limbeck.errors import TeacherError
 from limbeck.formatting import share_text
 from limbeck.tasks.classification.config import RunConfig
@@ -83,7 +84,7 @@ def given_by(scored: LabelProbs) -> NDArray[np.int64]:
 
 def advice_for(config: RunConfig) -> str:
     """Return what to do about a teacher that is no better than the most frequent label, in a sentence or two."""
-    teacher, labels = config.teacher, ", ".join(f"{label}: ..." for label in (config.task.labels or ["NAME"])[:2])
+    teacher = config.teacher
     if teacher.labels_from is not None:
         return "Check that teacher.labels_from is the right field, or label the rows with another model or prompt."
     if teacher.ensemble is not None:
@@ -93,10 +94,16 @@ def advice_for(config: RunConfig) -> str:
             "Check that it was trained for this task and that task.labels are in the order of its logits, or "
             "fine-tune it longer (teacher.fine_tune)."
         )
+    return _better_prompt(config, teacher.prompt)
+
+
+def _better_prompt(config: RunConfig, prompt: LabelPrompt) -> str:
+    """Return what to do about a prompt whose answers are no better than the most frequent label."""
+    labels = ", ".join(f"{label}: ..." for label in (config.task.labels or ["NAME"])[:2])
     steps = ["explain in prompt.instruction how to decide"]
-    if not teacher.prompt.descriptions:
+    if not prompt.descriptions:
         steps.append(f"describe each label in one line (task.labels: {{{labels}}})")
-    if not teacher.prompt.demonstrations:
+    if not prompt.demonstrations:
         steps.append("show a few labelled texts (prompt.demonstrations)")
     return (
         f"Change the prompt: {', '.join(steps)}; `limbeck prompts tune` tries such changes on labelled rows. Or take "
@@ -104,7 +111,7 @@ def advice_for(config: RunConfig) -> str:
     )
 
 
-def _pilot_rows(config: RunConfig, rows: RunRows) -> tuple[Rows, NDArray[np.int64]] | None:
+def _pilot_rows(config: RunConfig, rows: RunRows, size: int) -> tuple[Rows, NDArray[np.int64]] | None:
     """Return labelled rows in random order by the first seed, and their gold labels; ``None``: too few.
 
     They are training rows, or held-out rows if too few training rows are labelled: both are asked about anyway.
@@ -112,7 +119,7 @@ def _pilot_rows(config: RunConfig, rows: RunRows) -> tuple[Rows, NDArray[np.int6
     for part, gold_N in ((rows.train, rows.train_labels), (rows.test, rows.test_labels)):
         labelled = np.flatnonzero(gold_N >= 0)
         if len(labelled) >= _FEWEST_ROWS:
-            chosen = np.random.default_rng(config.seeds[0]).permutation(labelled)[: _LARGER * config.teacher.pilot]
+            chosen = np.random.default_rng(config.seeds[0]).permutation(labelled)[: _LARGER * size]
             return part.take(chosen.tolist()), gold_N[chosen]
     return None
 
@@ -126,7 +133,7 @@ def try_first(
     """Ask a prompted teacher about some labelled rows, and about four times as many if these leave it open.
 
     Args:
-        config: the run; ``teacher.pilot`` rows are asked about.
+        config: the run, with the size of the pilot.
         rows: of the run.
         ask: asks about rows; the second argument describes them for people.
         progress: shows the result.
@@ -137,11 +144,14 @@ def try_first(
     Raises:
         TeacherError: the teacher is no better than always giving the most frequent label.
     """
-    found = _pilot_rows(config, rows)
-    if config.teacher.pilot == 0 or found is None:
+    labeller = config.teacher.asked
+    assert labeller is not None
+    assert labeller.prompt is not None
+    found = _pilot_rows(config, rows, labeller.pilot)
+    if labeller.pilot == 0 or found is None:
         return None
     part, gold_N = found
-    sizes = sorted({min(size, len(part)) for size in (config.teacher.pilot, _LARGER * config.teacher.pilot)})
+    sizes = sorted({min(size, len(part)) for size in (labeller.pilot, _LARGER * labeller.pilot)})
     worth: Worth | None = None
     flags: set[str] = set()
     for size in sizes:
@@ -154,10 +164,11 @@ def try_first(
         return None
     progress.log(f"pilot: the teacher is {worth}")
     if not worth.is_worth_it:
-        kept = ". The answers are in the journal, and nothing else was asked" if config.teacher.api is not None else ""
+        kept = ". The answers are in the journal, and nothing else was asked" if labeller.api is not None else ""
+        where = ".".join(map(str, config.teacher.asked_at))
         cached = f" {ONE_ANSWER}" if CACHED_SAMPLES in flags else ""
         raise TeacherError(
-            f"in a pilot the teacher is {worth}: it has nothing to teach{kept}. {advice_for(config)}{cached} To ask "
-            "about all rows nevertheless: teacher.pilot: 0"
+            f"in a pilot the teacher is {worth}: it has nothing to teach{kept}. "
+            f"{_better_prompt(config, labeller.prompt)}{cached} To ask about all rows nevertheless: {where}.pilot: 0"
         )
     return worth

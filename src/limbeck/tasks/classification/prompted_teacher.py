@@ -32,6 +32,7 @@ __all__ = [
     "Row",
     "ask_for_rationales",
     "chat_label_probs",
+    "content_free_label_probs",
     "content_free_rows",
     "label_requests",
     "local_label_probs",
@@ -159,6 +160,7 @@ def chat_label_probs(
     samples: int = 10,
     contextual: bool = False,
     most_unreadable: float | None = None,
+    may_run_out: bool = False,
     update: Update | None = None,
 ) -> LabelProbs:
     """Return an API's probabilities of labels.
@@ -174,6 +176,8 @@ def chat_label_probs(
         samples: answers per row.
         contextual: divide by the mean answer to content-free inputs.
         most_unreadable: largest share of answers without a label; ``None``: 2 %.
+        may_run_out: answers that a ceiling left no room for are no error; their rows have the flag
+            ``failed_over_budget``.
         update: called for each request that is done.
 
     Raises:
@@ -183,25 +187,37 @@ def chat_label_probs(
     from limbeck.teachers.labels.asked import letter_probs, sample_probs
     from limbeck.teachers.labels.label_probs import MOST_UNREADABLE
 
-    chat = teacher.endpoint.kind == "chat"
-
-    def ask(of: Sequence[Row], told: Update | None, most: float) -> tuple[LabelProbs, list[bool]]:
-        if teacher.endpoint.log_probs > 0:
-            asked_NR, cuts = _asked_in_every_order(prompt, of, labels, chat)
-            return letter_probs(teacher, asked_NR, len(labels), most_unreadable=most, update=told), cuts
-        asked_N, cuts = _asked(prompt, of, labels, chat)
+    chat, most = teacher.endpoint.kind == "chat", MOST_UNREADABLE if most_unreadable is None else most_unreadable
+    if teacher.endpoint.log_probs > 0:
+        asked_NR, cuts = _asked_in_every_order(prompt, rows, labels, chat)
+        found = letter_probs(
+            teacher, asked_NR, len(labels), most_unreadable=most, may_run_out=may_run_out, update=update
+        )
+    else:
+        asked_N, cuts = _asked(prompt, rows, labels, chat)
         found = sample_probs(
             teacher, asked_N, labels, _reader(prompt, labels), samples=samples, max_tokens=_longest(prompt),
-            update=told, stop=_stop(prompt, chat), most_unreadable=most,
+            update=update, stop=_stop(prompt, chat), most_unreadable=most, may_run_out=may_run_out,
         )  # fmt: skip
-        return found, cuts
-
-    scored, cuts = ask(rows, update, MOST_UNREADABLE if most_unreadable is None else most_unreadable)
-    scored = _flagged(scored, "cut", cuts)
+    scored = _flagged(found, "cut", cuts)
     if not contextual:
         return scored
-    # For some content-free inputs a model answers that there is nothing to label: not a fault of the prompt.
-    return _contextual(scored, ask(content_free_rows(prompt), None, _MOST_UNREADABLE_OF_NOTHING)[0])
+    return _contextual(scored, content_free_label_probs(teacher, prompt, labels, samples=samples))
+
+
+def content_free_label_probs(
+    teacher: ChatTeacher, prompt: LabelPrompt, labels: Sequence[str], *, samples: int = 10
+) -> LabelProbs:
+    """Return an API's probabilities of labels for content-free inputs. Raises as `chat_label_probs`."""
+    # For some of them a model answers that there is nothing to label: not a fault of the prompt.
+    return chat_label_probs(
+        teacher,
+        prompt,
+        content_free_rows(prompt),
+        labels,
+        samples=samples,
+        most_unreadable=_MOST_UNREADABLE_OF_NOTHING,
+    )
 
 
 def label_requests(

@@ -8,8 +8,9 @@ from limbeck.data.prompts.explained import EncodedRationales, encode_rationales
 from limbeck.data.prompts.label_answer import usable_rationale
 from limbeck.errors import DataError
 from limbeck.models.label_scorer import LabelScorer
+from limbeck.tasks.classification.asked_labels import open_journal, prompt_rows
 from limbeck.tasks.classification.config import RunConfig
-from limbeck.tasks.classification.label_teacher import LabelTeacher, open_journal, prompt_rows
+from limbeck.tasks.classification.label_teacher import LabelTeacher
 from limbeck.tasks.classification.rows import RunRows
 from limbeck.types import Progress
 

@@ -17,7 +17,7 @@ from limbeck.sequences.class_pairs import ClassPairs, ClassPairSequences
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages.early_stopping import Judge, Judgement
 from limbeck.stages.stage import Stage
-from limbeck.tasks.classification.config import ClassifierRecipe, ClassifierTraining
+from limbeck.tasks.classification.training_config import ClassifierRecipe, ClassifierTraining
 from limbeck.types import Sequences
 
 __all__ = ["dev_judge", "given_sequences", "recipe_stages"]

@@ -225,7 +225,9 @@ def _texts(part: Rows) -> list[tuple[str, str]]:
 
 def demonstration_warnings(config: RunConfig, rows: RunRows) -> list[str]:
     """Warn of rows that the run's prompts show with their labels."""
-    prompts = [prompt for prompt in (config.teacher.prompt, config.student.prompt) if prompt is not None]
+    asked = config.teacher.asked
+    given = (None if asked is None else asked.prompt, config.student.prompt)
+    prompts = [prompt for prompt in given if prompt is not None]
     shown = {folded(one.slots.get(prompt.body, "")) for prompt in prompts for one in prompt.demonstrations} - {""}
 
     def count(part: Rows) -> int:

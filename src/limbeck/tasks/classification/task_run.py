@@ -32,7 +32,6 @@ from limbeck.stages.pipeline import StageRun
 from limbeck.students.adapters import all_parameters
 from limbeck.tasks.baselines import FROZEN, MAIN, STUDENT_INIT, TEACHER, system_of, trained
 from limbeck.tasks.classification.calibrate import fit_on_dev_rows
-from limbeck.tasks.classification.config import ClassifierTraining
 from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.tasks.classification.measure import Exported, compare_systems, write_student
@@ -41,6 +40,7 @@ from limbeck.tasks.classification.rows import budget_steps
 from limbeck.tasks.classification.signals import keeps_signals, teacher_signals
 from limbeck.tasks.classification.simple_baselines import READING, SIMPLE_SYSTEMS, answer_simply, rows_to_read
 from limbeck.tasks.classification.student import make_student
+from limbeck.tasks.classification.training_config import ClassifierTraining
 from limbeck.tasks.planned_stages import planned_stages
 from limbeck.tasks.record import described
 from limbeck.tasks.task import Part, PlannedStage, System, predicting

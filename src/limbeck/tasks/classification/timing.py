@@ -16,7 +16,7 @@ from limbeck.ranks import from_main, is_main
 from limbeck.tasks.baselines import trained
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.ensemble.checks import rows_read
-from limbeck.tasks.classification.ensemble.lesson import lesson_of
+from limbeck.tasks.classification.ensemble.lesson import expected_lesson
 from limbeck.tasks.classification.ensemble.members import load_member, member_title
 from limbeck.tasks.classification.rows import RunRows, read_rows, require_labels, start_teacher
 from limbeck.tasks.classification.student import make_student
@@ -84,7 +84,7 @@ def ensemble_seconds(config: RunConfig, rows: RunRows) -> float:
         ConfigError: too few rows are labelled.
         ModelError: a member cannot be loaded.
     """
-    ensemble, lesson, seconds = config.teacher.ensemble, lesson_of(config, rows), 0.0
+    ensemble, lesson, seconds = config.teacher.ensemble, expected_lesson(config, rows), 0.0
     assert ensemble is not None
     for place, member in enumerate(ensemble.members):
         if member.training is None:

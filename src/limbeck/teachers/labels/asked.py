@@ -40,6 +40,9 @@ __all__ = [
 Asked = str | Sequence[Mapping[str, str]]
 """A plain prompt, for completion endpoints, or messages with ``role`` and ``content``."""
 
+_SAMPLING_TEMPERATURE = 0.7
+"""Of answers in text; at 0 all samples would be equal."""
+
 CACHED_SAMPLES = "cached_samples"
 """Flag of rows whose samples are all equal."""
 _FEWEST_ALIKE, _SHARE_ALIKE = 10, 0.95
@@ -86,13 +89,12 @@ def sample_requests(
     asked_N: Sequence[Asked],
     *,
     samples: int = 10,
-    sampling_temperature: float = 0.7,
     max_tokens: int = 64,
     stop: tuple[str, ...] = (),
 ) -> list[ChatRequest]:
     """Return the requests of `sample_probs`: `samples` answers for each row."""
     return [
-        request_of(asked, max_tokens=max_tokens, sampling_temperature=sampling_temperature, sample=number, stop=stop)
+        request_of(asked, max_tokens=max_tokens, sampling_temperature=_SAMPLING_TEMPERATURE, sample=number, stop=stop)
         for asked in asked_N
         for number in range(samples)
     ]
@@ -104,6 +106,7 @@ def letter_probs(
     classes: int,
     *,
     most_unreadable: float = MOST_UNREADABLE,
+    may_run_out: bool = False,
     update: Update | None = None,
 ) -> LabelProbs:
     """Ask for one token, an option letter, in every cyclic order of the labels (`from_log_probs`).
@@ -113,6 +116,7 @@ def letter_probs(
         asked_NR: the prompts of each row's orders, in turn.
         classes: C.
         most_unreadable: maximum share of answers without an option letter.
+        may_run_out: whether answers that a ceiling left no room for are no error, but missing.
         update: called for each completed request.
 
     Raises:
@@ -141,7 +145,7 @@ def letter_probs(
                 of_row.add(f"failed_{kind}")
         top_NR.append(top_R)
         marks.append(of_row)
-    _refuse_unreadable(kinds, outcomes, most_unreadable, _named(instead))
+    _refuse_unreadable(kinds, outcomes, most_unreadable, _named(instead), may_run_out=may_run_out)
     return _flagged(from_log_probs(top_NR, classes, most_unreadable=1.0), marks)
 
 
@@ -152,10 +156,10 @@ def sample_probs(
     read: Read,
     *,
     samples: int = 10,
-    sampling_temperature: float = 0.7,
     max_tokens: int = 64,
     stop: tuple[str, ...] = (),
     most_unreadable: float = MOST_UNREADABLE,
+    may_run_out: bool = False,
     update: Update | None = None,
 ) -> LabelProbs:
     """Ask for several answers to each prompt and count their labels (`from_samples`).
@@ -166,18 +170,16 @@ def sample_probs(
         names: the task's labels, in order.
         read: reads an answer.
         samples: number of answers per row.
-        sampling_temperature: temperature of the answers; at 0 they would all be equal.
         max_tokens: maximum length of an answer.
         stop: end of an answer; without it, a base model continues with another text.
         most_unreadable: maximum share of answers without a label.
+        may_run_out: whether answers that a ceiling left no room for are no error, but missing.
         update: called for each completed request.
 
     Raises:
         TeacherError: a ceiling was reached, or too many answers were unreadable; the message counts them by kind.
     """
-    requests = sample_requests(
-        asked_N, samples=samples, sampling_temperature=sampling_temperature, max_tokens=max_tokens, stop=stop
-    )
+    requests = sample_requests(asked_N, samples=samples, max_tokens=max_tokens, stop=stop)
     outcomes = teacher.complete(requests, update)
     following = iter(outcomes)
     kinds: Counter[str] = Counter()
@@ -195,26 +197,27 @@ def sample_probs(
                 of_row.add(f"failed_{kind}")
         answers.append(given)
         marks.append(of_row)
-    _refuse_unreadable(kinds, outcomes, most_unreadable)
+    _refuse_unreadable(kinds, outcomes, most_unreadable, may_run_out=may_run_out)
     alike = [len({_said(one) for one in outcomes[i : i + samples]}) == 1 for i in range(0, len(outcomes), samples)]
     if (
         samples > 1
         and len(alike) >= _FEWEST_ALIKE
         and sum(alike) >= _SHARE_ALIKE * len(alike)
-        and samples_vary(teacher, sampling_temperature, plain=isinstance(asked_N[0], str)) is False
+        and not kinds["over_budget"]
+        and samples_vary(teacher, plain=isinstance(asked_N[0], str)) is False
     ):
         marks = [of_row | {CACHED_SAMPLES} for of_row in marks]
     return _flagged(from_samples(answers, names, most_unreadable=1.0), marks)
 
 
-def samples_vary(teacher: ChatTeacher, sampling_temperature: float, *, plain: bool) -> bool | None:
+def samples_vary(teacher: ChatTeacher, *, plain: bool) -> bool | None:
     """Return whether equal requests get different answers, tried on one that is never answered the same twice.
 
     A teacher that is sure also gives equal answers; one that writes the same random digits every time does not sample:
     a gateway answers from its cache, or the temperature is fixed. ``None``: unknown.
     """
     asked: Asked = _RANDOM if plain else [{"role": "user", "content": _RANDOM}]
-    requests = sample_requests([asked], samples=_TRIED, sampling_temperature=sampling_temperature)
+    requests = sample_requests([asked], samples=_TRIED)
     try:
         said = [_said(outcome) for outcome in teacher.complete(requests) if isinstance(outcome, Answer)]
     except TeacherError:
@@ -246,7 +249,12 @@ def _named(instead: Counter[str]) -> str:
     return f"Most likely first tokens if there was no letter: {', '.join(shown)}. " if shown else ""
 
 
-def _refuse_unreadable(kinds: Counter[str], outcomes: Sequence[Outcome], most: float, instead: str = "") -> None:
+def _refuse_unreadable(
+    kinds: Counter[str], outcomes: Sequence[Outcome], most: float, instead: str = "", *, may_run_out: bool
+) -> None:
+    if may_run_out:
+        kinds = Counter({kind: times for kind, times in kinds.items() if kind != "over_budget"})
+        outcomes = [one for one in outcomes if isinstance(one, Answer) or one.kind != "over_budget"]
     lost, asked = kinds.total(), len(outcomes)
     if lost <= most * asked:
         return

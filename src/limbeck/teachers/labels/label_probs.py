@@ -34,6 +34,7 @@ __all__ = [
     "from_log_probs",
     "from_samples",
     "has_letter",
+    "joined",
     "letters",
 ]
 
@@ -122,6 +123,31 @@ class LabelProbs:
         flags = tuple(own.get(row, frozenset({flag})) for row in range(rows))
         return LabelProbs(probs_NC, raw_NC, kept_N, flags, self.how, self.steps)
 
+    def take(self, rows: slice | NDArray[np.int64] | NDArray[np.bool_]) -> LabelProbs:
+        """Return some of the rows."""
+        chosen = np.arange(len(self))[rows].tolist()
+        flags = tuple(self.flags[row] for row in chosen)
+        return replace(
+            self, probs_NC=self.probs_NC[rows], raw_NC=self.raw_NC[rows], kept_N=self.kept_N[rows], flags=flags
+        )
+
+    def replaced(self, rows: NDArray[np.int64], by: LabelProbs) -> LabelProbs:
+        """Return a copy with other answers in some rows; `by` has an answer for each of them, in their order.
+
+        >>> first, again = (from_samples([[said], ["b"]], ["a", "b"]) for said in "ab")
+        >>> first.replaced(np.array([0]), again.take(slice(1))).probs_NC.argmax(axis=1).tolist()
+        [1, 1]
+        """
+        probs_NC, raw_NC, kept_N = self.probs_NC.copy(), self.raw_NC.copy(), self.kept_N.copy()
+        probs_NC[rows], raw_NC[rows], kept_N[rows] = by.probs_NC, by.raw_NC, by.kept_N
+        new = dict(zip(rows.tolist(), by.flags, strict=True))
+        flags = tuple(new.get(row, own) for row, own in enumerate(self.flags))
+        return replace(self, probs_NC=probs_NC, raw_NC=raw_NC, kept_N=kept_N, flags=flags)
+
+    def flagged(self, flag_N: Sequence[frozenset[str]]) -> LabelProbs:
+        """Return a copy with more flags for each row."""
+        return replace(self, flags=tuple(own | more for own, more in zip(self.flags, flag_N, strict=True)))
+
     def without(self, flag: str) -> LabelProbs:
         """Return a copy in which rows with that flag are not kept."""
         dropped_N = np.array([flag in flags for flags in self.flags], dtype=np.bool_)
@@ -200,6 +226,17 @@ def from_columns(
         flags.append(frozenset(marks))
     kept_N = np.array([label is not None for label in labels], dtype=np.bool_)
     return LabelProbs(probs_NC, probs_NC.copy(), kept_N, tuple(flags), "column")
+
+
+def joined(first: LabelProbs, second: LabelProbs) -> LabelProbs:
+    """Return the rows of one and then those of the other, which have the same labels and origin."""
+    return replace(
+        first,
+        probs_NC=np.concatenate([first.probs_NC, second.probs_NC]),
+        raw_NC=np.concatenate([first.raw_NC, second.raw_NC]),
+        kept_N=np.concatenate([first.kept_N, second.kept_N]),
+        flags=(*first.flags, *second.flags),
+    )
 
 
 def letters(classes: int) -> list[str]:

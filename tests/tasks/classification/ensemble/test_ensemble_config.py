@@ -43,13 +43,19 @@ def test_an_ensemble_reads_as_it_was_written_out() -> None:
     [
         ({"members": []}, "members"),
         ({"members": ["tfidf"], "folds": 1}, "folds"),
-        ({"members": [{}]}, r"give exactly one of tfidf, model, labels_from \(given: none\)"),
+        ({"members": [{}]}, r"give exactly one of tfidf, model, api, labels_from \(given: none\)"),
         ({"members": [{"model": "m", "labels_from": "f"}]}, r"\(given: model, labels_from\)"),
-        ({"members": [{"tfidf": True, "training": {}}]}, "recipe, training and pooling are for a member with a model"),
+        (
+            {"members": [{"tfidf": True, "training": {}}]},
+            "recipe, training and pooling are for a member",
+        ),
         ({"members": [{"model": "m", "confidence": "f"}]}, "confidence needs labels_from"),
         ({"members": ["tfidf", "tfidf"]}, "tfidf is there twice"),
-        ({"members": ["tfidf", {"labels_from": "a"}, {"labels_from": "b"}]}, "only one of them can be labels_from"),
-        ({"members": ["tfidf"], "rounds": 2}, "more rounds need a member with labels_from"),
+        (
+            {"members": ["tfidf", {"labels_from": "a"}, {"labels_from": "b"}]},
+            "only one of them can be labels_from or have",
+        ),
+        ({"members": ["tfidf"], "rounds": 2}, "more rounds need a member with labels_from or a prompt"),
         ({"members": [{"labels_from": "a"}]}, "labels_from alone is no ensemble"),
         ({"members": ["bert"]}, "members"),
     ],

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import doctest
 
-from limbeck.tasks.classification.config import Member
 from limbeck.tasks.classification.ensemble import members
+from limbeck.tasks.classification.ensemble.config import Member
 from limbeck.tasks.classification.ensemble.members import member_names, member_title
 
 

@@ -45,7 +45,7 @@ def test_the_mean_is_made_as_sure_as_it_is_right(gold_N: NDArray[np.int64]) -> N
 def test_a_field_is_not_judged_by_its_own_labels(gold_N: NDArray[np.int64]) -> None:
     said_N = member(gold_N, 0.6, 5).argmax(axis=1)
     members = [member(said_N, 0.9, 0), member(said_N, 0.5, 1), np.eye(3)[said_N]]
-    pool = fit_pool(Answers(np.stack(members), np.ones((3, ROWS), dtype=bool), column=2), said_N, gold=False)
+    pool = fit_pool(Answers(np.stack(members), np.ones((3, ROWS), dtype=bool), labeller=2), said_N, gold=False)
     assert pool.weights_M[2] == pytest.approx(1 / 3)
     assert pool.weights_M[0] > pool.weights_M[1]
     assert pool.weights_M.sum() == pytest.approx(1)
@@ -54,14 +54,14 @@ def test_a_field_is_not_judged_by_its_own_labels(gold_N: NDArray[np.int64]) -> N
 
 def test_with_gold_labels_a_field_is_a_member_like_others(gold_N: NDArray[np.int64]) -> None:
     members = [member(gold_N, 0.6, 0), member(gold_N, 0.95, 1, sure=1.0)]
-    pool = fit_pool(Answers(np.stack(members), np.ones((2, ROWS), dtype=bool), column=1), gold_N, gold=True)
+    pool = fit_pool(Answers(np.stack(members), np.ones((2, ROWS), dtype=bool), labeller=1), gold_N, gold=True)
     assert pool.weights_M[1] > 0.7
 
 
 def test_a_row_that_the_field_lacks_is_answered_by_the_others(gold_N: NDArray[np.int64]) -> None:
     members = [member(gold_N, 0.8, 0), np.full((ROWS, 3), 1 / 3)]
     answered = np.stack([np.ones(ROWS, dtype=bool), np.zeros(ROWS, dtype=bool)])
-    answers = Answers(np.stack(members), answered, column=1)
+    answers = Answers(np.stack(members), answered, labeller=1)
     pool = fit_pool(answers, gold_N, gold=True)
     assert pool.weights_M[1] == pytest.approx(1 / 2), "it could not be judged"
     assert pool.probs(answers).raw_NC == pytest.approx(members[0])
@@ -71,7 +71,7 @@ def test_a_row_that_the_field_lacks_is_answered_by_the_others(gold_N: NDArray[np
 def test_only_members_that_answered_can_disagree() -> None:
     probs = np.array([[[0.9, 0.1], [0.9, 0.1], [0.9, 0.1]], [[0.8, 0.2], [0.2, 0.8], [0.2, 0.8]]])
     answered = np.array([[True, True, True], [True, True, False]])
-    pool = fit_pool(Answers(probs, answered, column=1), np.array([0, 0, 0]), gold=True)
+    pool = fit_pool(Answers(probs, answered, labeller=1), np.array([0, 0, 0]), gold=True)
     assert [DISAGREE in flags for flags in pool.probs(Answers(probs, answered)).flags] == [False, True, False]
 
 
@@ -80,7 +80,7 @@ def test_a_label_without_a_confidence_is_as_sure_as_such_labels_are_right(gold_N
     certain = np.arange(ROWS) % 2 == 0
     said[~certain] = [0.2, 0.3, 0.5]
     answers = Answers(
-        np.stack([member(gold_N, 0.9, 0), said]), np.ones((2, ROWS), dtype=bool), column=1, certain_N=certain
+        np.stack([member(gold_N, 0.9, 0), said]), np.ones((2, ROWS), dtype=bool), labeller=1, certain_N=certain
     )
     right = (said[certain].argmax(axis=1) == gold_N[certain]).mean()
     pool = fit_pool(answers, gold_N, gold=True)
@@ -97,7 +97,7 @@ def test_without_gold_labels_it_is_as_sure_as_the_others_agree(gold_N: NDArray[n
     answers = Answers(
         np.stack([member(gold_N, 1.0, 0, sure=0.9), np.eye(3)[said_N]]),
         np.ones((2, ROWS), dtype=bool),
-        column=1,
+        labeller=1,
         certain_N=np.ones(ROWS, dtype=bool),
     )
     pool = fit_pool(answers, said_N, gold=False)
@@ -109,6 +109,6 @@ def test_agreement_is_the_weight_of_the_members_that_give_the_label() -> None:
     probs = np.array([[[0.9, 0.1]] * 3, [[0.2, 0.8], [0.7, 0.3], [0.5, 0.5]]])
     answered = np.array([[True] * 3, [True, True, False]])
     pool = Pool(np.array([0.75, 0.25]), None, 3)
-    found = pool.agreement(Answers(probs, answered, column=1), np.array([0, 0, 0]))
+    found = pool.agreement(Answers(probs, answered, labeller=1), np.array([0, 0, 0]))
     assert found == pytest.approx([0.75, 1.0, 1.0])
     assert pool.agreement(Answers(probs, answered), np.array([1, 1, 1])) == pytest.approx([0.25, 0.0, 0.0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from limbeck.numerics.cross_fitting import answered_rows, learned_rows, smallest_class
-from limbeck.tasks.classification.config import Ensemble, Member
+from limbeck.tasks.classification.ensemble.config import Ensemble, Member
 from limbeck.tasks.classification.ensemble.lesson import Lesson
 from limbeck.tasks.classification.ensemble.members import only_probes
 from limbeck.tasks.finding import Finding

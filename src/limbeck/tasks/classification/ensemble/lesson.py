@@ -14,7 +14,7 @@ from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.rows import RunRows
 from limbeck.types import UNLABELLED, Rows
 
-__all__ = ["Lesson", "lesson_of"]
+__all__ = ["Lesson", "expected_lesson", "lesson_of"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Lesson:
 
     @property
     def judged_by(self) -> Literal["gold", "teacher"]:
-        """The labels that members are compared on: gold ones, or those of a field if none is gold."""
+        """The labels that members are compared on: gold ones, or those of another model if none is gold."""
         return "gold" if self.gold_N.any() else "teacher"
 
     @property
@@ -65,8 +65,24 @@ class Lesson:
         return np.where(self.gold_N, self.class_N, UNLABELLED) if self.judged_by == "gold" else self.class_N
 
 
-def lesson_of(config: RunConfig, rows: RunRows) -> Lesson:
-    """Return what the members learn: the gold label of a training row, or else the label of a member's field.
+def expected_lesson(config: RunConfig, rows: RunRows) -> Lesson:
+    """Return a lesson of the right size before a model is asked: as if it gave each label equally often.
+
+    Raises:
+        ConfigError: as `lesson_of`.
+    """
+    if config.teacher.asked is None:
+        return lesson_of(config, rows)
+    return lesson_of(config, rows, np.arange(len(rows.train)) % len(rows.labels))
+
+
+def lesson_of(config: RunConfig, rows: RunRows, given_N: NDArray[np.int64] | None = None) -> Lesson:
+    """Return what the members learn: the gold label of a training row, or else that of the member that does not learn.
+
+    Args:
+        config: the run.
+        rows: its rows.
+        given_N: ids of the labels that a model gave to the training rows, if it was asked; below 0: none.
 
     Raises:
         ConfigError: no row is labelled, or fewer different ones than there are folds.
@@ -78,17 +94,24 @@ def lesson_of(config: RunConfig, rows: RunRows) -> Lesson:
     index = {label: place for place, label in enumerate(rows.labels)}
     for row, label in enumerate(rows.train.teacher_label or []):
         class_N[row] = UNLABELLED if label is None else index[label]
+    if given_N is not None:
+        class_N[: len(rows.train)] = np.where(given_N >= 0, given_N, UNLABELLED)
     gold_N = np.zeros(len(joined), dtype=np.bool_)
     gold_N[: len(rows.train)] = rows.train_labels >= 0
     class_N[gold_N] = rows.train_labels[rows.train_labels >= 0]
     keys = list(zip(joined.text, joined.text_pair or joined.text, strict=True))
     different = len({keys[row] for row in np.flatnonzero(class_N >= 0).tolist()})
     if different < ensemble.folds:
-        column = f" or in field '{ensemble.column.labels_from}'" if ensemble.column is not None else ""
+        other = ensemble.labeller
+        if other is None:
+            column = ""
+        else:
+            column = " or from the model that is asked" if other.prompt is not None else ""
+            column = column or f" or in field '{other.labels_from}'"
         raise ConfigError(
             f"teacher.ensemble: its members learn labelled rows in {ensemble.folds} folds, but {different} different "
             f"training rows have a label in field '{config.task.label}'{column}. Label more rows"
-            + ("" if column else ", or add a member with labels_from")
+            + ("" if column else ", or add a member with labels_from or a prompt")
         )
     fold_N = stratified_folds(class_N, keys, ensemble.folds, seed=config.seeds[0])
     if ensemble.refit:

@@ -35,7 +35,8 @@ from limbeck.stages.fit_head import spread_rows
 from limbeck.stages.pipeline import StageRun, run_stage
 from limbeck.stages.stage import Stage
 from limbeck.tasks.baselines import TEACHER
-from limbeck.tasks.classification.config import Member, RunConfig
+from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.ensemble.config import Member
 from limbeck.tasks.classification.ensemble.lesson import Lesson
 from limbeck.tasks.classification.recipe_stages import given_sequences, recipe_stages
 from limbeck.tasks.kept import is_kept, kept, kept_array
@@ -94,6 +95,8 @@ class LoadedMember(NamedTuple):
 
 def member_title(member: Member) -> str:
     """Return what people call a member."""
+    if member.prompt is not None:
+        return member.asked_title
     if member.model is not None:
         return f"{Path(member.model).name} ({member.recipe.key})"
     return "TF-IDF" if member.tfidf else f"labels in the field '{member.labels_from}'"
@@ -105,7 +108,10 @@ def member_names(members: list[Member]) -> list[str]:
     >>> member_names([Member(tfidf=True), Member(model="org/encoder", training={})])
     ['01-tfidf', '02-encoder']
     """
-    words = ["tfidf" if m.tfidf else m.labels_from or Path(str(m.model)).name for m in members]
+    words = []
+    for one in members:
+        model = one.api.model if one.api is not None else one.model
+        words.append("tfidf" if one.tfidf else one.labels_from or Path(str(model)).name)
     return [f"{place:02d}-{re.sub(r'[^A-Za-z0-9._]+', '-', word)}" for place, word in enumerate(words, start=1)]
 
 
@@ -179,7 +185,7 @@ def answers_of(work: Work, place: int, fold: int) -> Kept:
 def only_probes(member: Member) -> bool:
     """Whether a member trains nothing but its head: its features of the rows are then the same in all folds."""
     stages = member.recipe.build().stages
-    return member.model is not None and all(stage.fit_head and not stage.share for stage in stages)
+    return member.training is not None and all(stage.fit_head and not stage.share for stage in stages)
 
 
 def forget_features(work: Work, place: int) -> None:

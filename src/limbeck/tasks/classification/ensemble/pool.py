@@ -24,21 +24,28 @@ class Answers:
 
     probs_MNC: NDArray[np.float64]
     answered_MN: NDArray[np.bool_]
-    """False where a field has no label."""
-    column: int | None = None
-    """The member that is a field, which did not learn anything."""
+    """False where a member has no label."""
+    labeller: int | None = None
+    """The member that did not learn anything: a field of the rows, or a model that was asked."""
     certain_N: NDArray[np.bool_] | None = None
-    """Whether the field's label of each row came without a confidence."""
+    """Whether its label of each row came without a confidence; ``None``: it gives probabilities."""
+
+    def with_labels(self, scored: LabelProbs) -> Answers:
+        """Return these answers with others of the member that does not learn."""
+        assert self.labeller is not None
+        probs_MNC, answered_MN = self.probs_MNC.copy(), self.answered_MN.copy()
+        probs_MNC[self.labeller], answered_MN[self.labeller] = scored.probs_NC, scored.kept_N
+        return replace(self, probs_MNC=probs_MNC, answered_MN=answered_MN)
 
     def with_confidence(self, confidence: float | None) -> Answers:
-        """Return these answers with a confidence for the labels of the field that came without one."""
-        if confidence is None or self.column is None or self.certain_N is None:
+        """Return these answers with a confidence for the labels that came without one."""
+        if confidence is None or self.labeller is None or self.certain_N is None:
             return self
         probs_MNC = self.probs_MNC.copy()
-        of_field_NC, classes = probs_MNC[self.column], probs_MNC.shape[2]
-        sure_NC = np.where(of_field_NC == of_field_NC.max(axis=1, keepdims=True), confidence, np.nan)
+        given_NC, classes = probs_MNC[self.labeller], probs_MNC.shape[2]
+        sure_NC = np.where(given_NC == given_NC.max(axis=1, keepdims=True), confidence, np.nan)
         sure_NC = np.where(np.isnan(sure_NC), (1 - confidence) / (classes - 1), sure_NC)
-        probs_MNC[self.column] = np.where(self.certain_N[:, None], sure_NC, of_field_NC)
+        probs_MNC[self.labeller] = np.where(self.certain_N[:, None], sure_NC, given_NC)
         return replace(self, probs_MNC=probs_MNC)
 
 
@@ -53,7 +60,7 @@ class Pool:
     rows: int
     """Rows that the weights were fitted on."""
     confidence: float | None = None
-    """Of the field's labels that came without one; ``None``: there are none."""
+    """Of the labels that came without one; ``None``: there are none."""
 
     def probs(self, answers: Answers) -> LabelProbs:
         """Return the ensemble's probabilities for all rows."""
@@ -71,10 +78,10 @@ class Pool:
 def fit_pool(answers: Answers, wanted_N: NDArray[np.int64], *, gold: bool) -> Pool:
     """Return the weights with the smallest log-loss of the members' mean, and the temperature of that mean.
 
-    Without gold labels the rows are labelled by the field that is a member itself, which cannot be judged by its own
+    Without gold labels the rows are labelled by the member that does not learn, which cannot be judged by its own
     labels: it counts as one of the M members, 1 / M, and only the others are weighted. There is no temperature then.
 
-    A label of the field that came without a confidence gets the share of labels that are right, compared with gold
+    A label of it that came without a confidence gets the share of labels that are right, compared with gold
     ones; or else the share that the mean of the other members gives as well.
 
     Args:
@@ -82,14 +89,14 @@ def fit_pool(answers: Answers, wanted_N: NDArray[np.int64], *, gold: bool) -> Po
         wanted_N: labels to judge the members by; below 0: none.
         gold: whether these are gold labels.
     """
-    members, column = len(answers.probs_MNC), answers.column
+    members, labeller = len(answers.probs_MNC), answers.labeller
     rows = np.flatnonzero((wanted_N >= 0) & answers.answered_MN.all(axis=0))
-    if column is None or (gold and len(rows)):
-        confidence = None if column is None else _confidence(answers, wanted_N)
+    if labeller is None or (gold and len(rows)):
+        confidence = None if labeller is None else _confidence(answers, wanted_N)
         probs_MNC = answers.with_confidence(confidence).probs_MNC
         weights_M = pool_weights(probs_MNC[:, rows, wanted_N[rows]].T)
     else:
-        rows, others = np.flatnonzero(wanted_N >= 0), np.delete(np.arange(members), column)
+        rows, others = np.flatnonzero(wanted_N >= 0), np.delete(np.arange(members), labeller)
         weights_M = np.full(members, 1 / members)
         weights_M[others] *= pool_weights(answers.probs_MNC[others][:, rows, wanted_N[rows]].T) * len(others)
         given_NC = pooled(answers.probs_MNC[others], answers.answered_MN[others], weights_M[others])
@@ -102,14 +109,14 @@ def fit_pool(answers: Answers, wanted_N: NDArray[np.int64], *, gold: bool) -> Po
 
 
 def _confidence(answers: Answers, wanted_N: NDArray[np.int64]) -> float | None:
-    """Return the share of the field's labels without a confidence that are as wanted; ``None`` without any of them.
+    """Return the share of the labels without a confidence that are as wanted; ``None`` without any of them.
 
     One more row that is, and one that is not, keep it inside 0 and 1.
     """
-    if answers.column is None or answers.certain_N is None or not answers.certain_N.any():
+    if answers.labeller is None or answers.certain_N is None or not answers.certain_N.any():
         return None
-    rows = np.flatnonzero(answers.certain_N & answers.answered_MN[answers.column] & (wanted_N >= 0))
-    right = int((answers.probs_MNC[answers.column][rows].argmax(axis=-1) == wanted_N[rows]).sum())
+    rows = np.flatnonzero(answers.certain_N & answers.answered_MN[answers.labeller] & (wanted_N >= 0))
+    right = int((answers.probs_MNC[answers.labeller][rows].argmax(axis=-1) == wanted_N[rows]).sum())
     return (right + 1) / (len(rows) + 2)
 
 
