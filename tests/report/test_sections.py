@@ -16,6 +16,7 @@ from limbeck.report.use import Use
 from limbeck.results.figures import Figure, Metric
 from limbeck.results.record import Results
 from limbeck.results.sections import (
+    AskedAgain,
     Classes,
     Ensemble,
     EnsembleMember,
@@ -166,6 +167,18 @@ def test_members_of_an_ensemble(records: dict[str, Results]) -> None:
     assert "44 rows had the ensemble's label" in found.lead
     page = render_report(changed(results, sections=[*results.sections, told]))
     assert "labels in &#39;gpt&#39;" in page
+
+    api = field.model_copy(update={"title": "big via an API", "labels_from": "api"})
+    asked = by_field.model_copy(
+        update={"members": [words, api], "asked_again": AskedAgain(rows=30, changed=12, left_out=4)}
+    )
+    lead = block(changed(results, sections=[*results.sections, asked]), "The teacher's members").lead
+    assert "the labels of an API, which no gold label confirms." in lead
+    assert "in place of the API's." in lead
+    assert lead.endswith(
+        "the API was asked again about 30 rows whose label the other members contradicted, and changed it for 12; its "
+        "budget left no room for 4 more, which keep their first label."
+    )
 
 
 def test_tasks_of_lm_eval(records: dict[str, Results]) -> None:

@@ -174,6 +174,23 @@ def test_what_depends_on_a_setting(
         assert all(one.used_by is not None for one in found)
 
 
+def test_how_a_member_is_asked_and_at_what_price_matters_to_nothing(tmp_path: Path) -> None:
+    """Unlike what it is asked."""
+
+    def settings(**changes: Any) -> dict[str, Any]:
+        api = {"base_url": "http://127.0.0.1:9/v1", "model": "m", "budget_tokens": 5} | changes
+        members = ["tfidf", {"api": api, "prompt": {}, "pilot": len(changes)}]
+        teacher = {"ensemble": {"members": members}}
+        return run_config(
+            {"data": {"train": "t"}, "teacher": teacher, "student": {"model": "e"}, "recipe": "kd", "output": "o"}
+        ).model_dump(mode="json")
+
+    assert list(changes_of(settings(), settings(budget_tokens=9, concurrency=3), {}, {}, tmp_path)) == []
+    (change,) = changes_of(settings(), settings(model="n"), {}, {}, tmp_path)
+    assert change.words == "teacher.ensemble.members.1.api.model was m, is n"
+    assert change.used_by is None
+
+
 @pytest.mark.parametrize(
     ("change", "yields"),
     [({"data.train": "moved.jsonl"}, 0), ({"data.test": "moved.jsonl"}, 0), ({"data.on_bad_row": "quarantine"}, 0),

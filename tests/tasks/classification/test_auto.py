@@ -45,6 +45,28 @@ def test_another_models_labels_are_a_member() -> None:
     assert run.student.keep == 2
 
 
+def test_a_model_that_is_asked_is_a_member() -> None:
+    api, student = {"base_url": "http://127.0.0.1:9/v1", "model": "big"}, {"model": "org/encoder"}
+    teacher = {"api": api, "prompt": {}, "samples": 3, "pilot": 7, "pooling": "mean"}
+    run = run_config({**SHORT, "teacher": teacher, "student": student})
+    bag, probe, tuned, asked = run.teacher.ensemble.members
+    assert bag.tfidf
+    assert [probe.recipe.arguments, tuned.recipe.name] == [{"spread_labels": False}, "fine_tune"]
+    assert [one.model for one in (probe, tuned)] == ["org/encoder"] * 2
+    assert [one.pooling for one in (probe, tuned, asked)] == ["mean", "mean", "auto"]
+    assert (asked.api.model, asked.samples, asked.pilot) == ("big", 3, 7)
+    assert run.teacher.asked is asked
+    assert not run.teacher.ensemble.refit
+
+
+def test_code_that_comes_with_a_model_that_is_asked_is_not_that_of_the_encoder() -> None:
+    teacher = {"model": "org/causal", "prompt": {}, "trust_remote_code": True}
+    run = run_config({**SHORT, "teacher": teacher, "student": {"model": "org/encoder"}})
+    *members, asked = run.teacher.ensemble.members
+    assert (asked.model, asked.trust_remote_code) == ("org/causal", True)
+    assert [(one.model, one.trust_remote_code) for one in members[1:]] == [("org/encoder", False)] * 2
+
+
 def test_what_is_given_stays() -> None:
     teacher = {"model": "org/encoder", "recipe": "setfit"}
     training = {"max_steps": 9, "max_length": 64}
@@ -93,6 +115,7 @@ def test_other_files_are_left_alone() -> None:
             "name it as teacher.model, or with teacher.labels_from or teacher.prompt as student.model",
         ),
         ({"teacher": {}}, "recipe 'auto' trains an encoder"),
+        ({"teacher": {"model": "org/causal", "prompt": {}}}, "with teacher.labels_from or teacher.prompt as student"),
         ({"teacher": {"modle": "m"}}, "teacher.modle"),
         ({"teacher": "org/encoder"}, "teacher"),
         ({"student": {"from_teacher": {"keep": 2}, "model": "s"}}, "exactly one of from_teacher"),

@@ -14,6 +14,7 @@ from limbeck.teachers.chat.answer import Answer, Failure, Outcome, TokenLogProb
 from limbeck.teachers.chat.endpoint import ChatEndpoint
 from limbeck.teachers.chat.request import ChatRequest
 from limbeck.teachers.labels.asked import letter_probs, request_of, sample_probs
+from limbeck.teachers.labels.label_probs import LabelProbs
 
 NAMES = ["risk", "caution", "safe"]
 
@@ -196,6 +197,26 @@ def test_a_ceiling_is_not_blamed_on_the_prompt() -> None:
         ask(answers)
     with pytest.raises(TeacherError, match=r"^1 of 2 answers have no label \(1 unknown_label\).*the prompt's format"):
         ask(answers[:2])
+
+
+@pytest.mark.parametrize("letters", [False, True])
+def test_a_ceiling_is_no_error_if_the_budget_may_run_out(letters: bool) -> None:
+    """Three rows: the first is answered, the second was not sent, the third cannot be read if the test says so."""
+    reached = Failure("over_budget", "budget_tokens is 9")
+
+    def ask(third: Outcome) -> LabelProbs:
+        left = iter([first_token(A=-0.1, B=-3.0) if letters else Answer("risk", "stop", "m"), reached, third])
+        teacher = Scripted(lambda _: next(left))
+        rows = [messages(text) for text in "abc"]
+        if letters:
+            return letter_probs(teacher, [[row] for row in rows], 3, may_run_out=True)  # type: ignore[arg-type]
+        return sample_probs(teacher, rows, NAMES, read, samples=1, may_run_out=True)  # type: ignore[arg-type]
+
+    found = ask(reached)
+    assert found.kept_N.tolist() == [True, False, False]
+    assert ["failed_over_budget" in flags for flags in found.flags] == [False, True, True]
+    with pytest.raises(TeacherError, match=r"^1 of 2 answers have no label \(1 refused\).*The first failure: refused"):
+        ask(Failure("refused", "no"))
 
 
 def test_answers_that_were_cut_are_advised_more_room() -> None:

@@ -18,6 +18,7 @@ from limbeck.teachers.labels.label_probs import (
     from_log_probs,
     from_samples,
     has_letter,
+    joined,
     letters,
 )
 
@@ -139,6 +140,23 @@ def test_rows_of_a_flag_can_be_left_out_and_rows_put_among_others() -> None:
     assert placed.kept_N.tolist() == [True, False, False]
     np.testing.assert_array_equal(placed.probs_NC, [agreed.probs_NC[1], [1 / 3] * 3, [1 / 3] * 3])
     assert placed.flags == (agreed.flags[1], frozenset({"prompt_too_long"}), agreed.flags[0])
+
+
+def test_rows_can_be_taken_replaced_and_joined() -> None:
+    scored, other = (from_samples([[said], ["safe"], ["risk"]], NAMES) for said in ("risk", "caution"))
+    new = other.flagged([frozenset({"new"})] * 3)
+    for rows in (np.array([True, False, True]), np.array([0, 2])):
+        np.testing.assert_array_equal(new.take(rows).probs_NC, new.probs_NC[[0, 2]])
+        assert new.take(rows).flags == (frozenset({"new"}),) * 2
+    changed = scored.replaced(np.array([2, 0]), new.take(slice(2)))
+    np.testing.assert_array_equal(changed.probs_NC, [other.probs_NC[1], scored.probs_NC[1], other.probs_NC[0]])
+    np.testing.assert_array_equal(changed.raw_NC, changed.probs_NC)
+    assert changed.flags == (frozenset({"new"}), frozenset(), frozenset({"new"}))
+    np.testing.assert_array_equal(scored.probs_NC[0], scored.probs_NC[2], "the original stays")
+    both = joined(changed, scored.without("unreadable"))
+    assert len(both) == 6
+    np.testing.assert_array_equal(both.take(slice(3, None)).probs_NC, scored.probs_NC)
+    assert both.flags == (*changed.flags, *scored.flags)
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from limbeck.tasks.classification.ensemble.ask_again import most_asked_again
 from limbeck.tasks.classification.labeller import Labeller
 from limbeck.tasks.classification.prompted_teacher import content_free_rows, label_requests, rationale_requests
 from limbeck.tasks.classification.rows import RunRows
-from limbeck.tasks.classification.second_opinion import can_say_more, more_requests
+from limbeck.tasks.classification.second_opinion import more_requests
 from limbeck.tasks.finding import Finding
 from limbeck.teachers.chat.endpoint import ChatEndpoint, read_key
 from limbeck.teachers.chat.estimate import estimate
@@ -67,12 +67,9 @@ def _asking_again(config: RunConfig, rows: RunRows, labeller: Labeller, endpoint
     ensemble = config.teacher.ensemble
     if ensemble is None or not ensemble.ask_again:
         return []
-    if not can_say_more(endpoint, len(rows.labels)):
-        words = "nothing is asked again: with log-probabilities both orders of two labels are asked at first"
-        return [Finding("note", "asked again", words)]
     assert labeller.prompt is not None
     open_rows = rows.train.take([row for row, gold in enumerate(rows.train_labels.tolist()) if gold < 0])
-    most = (ensemble.rounds - 1) * most_asked_again(ensemble, len(rows.train), len(rows.labels))
+    most = (ensemble.rounds - 1) * most_asked_again(ensemble, len(rows.train))
     texts = sorted(prompt_rows(config, open_rows), key=lambda fields: len("".join(fields.values())), reverse=True)
     asked = texts[:most]
     requests = more_requests(endpoint, labeller.prompt, asked, rows.labels, labeller.samples)

@@ -2,8 +2,9 @@
 
 An API that gives samples of text is asked for twice as many new ones as at first. The rows were chosen because others
 contradict the first ones, which are therefore wrong more often than elsewhere: new ones must be able to outvote them,
-even if all first ones agree. One that gives log-probabilities would repeat itself: it is asked in all cyclic orders of
-the labels in reverse, where each label has other neighbours. Two labels have no such orders.
+even if all first ones agree. One that gives log-probabilities would repeat itself: it is asked with the labels in
+reverse, in the instruction and in all cyclic orders of the options, where each label has other neighbours. If that is
+the same request, as with two labels that the instruction does not name, there is nothing new to ask.
 """
 
 from __future__ import annotations
@@ -30,15 +31,10 @@ if TYPE_CHECKING:
     from limbeck.teachers.labels.label_probs import LabelProbs
     from limbeck.types import Update
 
-__all__ = ["answers_per_row", "can_say_more", "more_requests", "second_opinion"]
+__all__ = ["answers_per_row", "more_requests", "second_opinion"]
 
 _TIMES = 3
 """Samples of both times together, in those of the first time; odd, so that an odd number stays one."""
-
-
-def can_say_more(endpoint: ChatEndpoint, labels: int) -> bool:
-    """Return whether an API has anything new to say about a row; `labels`: how many the task has."""
-    return endpoint.log_probs == 0 or labels > 2
 
 
 def answers_per_row(endpoint: ChatEndpoint, labels: int, samples: int) -> int:

@@ -24,7 +24,7 @@ from limbeck.results.sections import AskedAgain, Ensemble
 from limbeck.runs.config import run_config
 from limbeck.runs.examine import examine
 from limbeck.tasks.classification.config import RunConfig
-from limbeck.tasks.classification.ensemble.ask_again import contested, most_asked_again
+from limbeck.tasks.classification.ensemble.ask_again import contested
 from limbeck.tasks.classification.ensemble.lesson import Lesson
 from limbeck.tasks.classification.ensemble.pool import Answers, Pool
 from limbeck.tasks.classification.label_teacher import LabelTeacher
@@ -234,6 +234,19 @@ def test_rows_with_a_gold_label_are_not_asked_again(
     assert found.ensemble.labels == "gold"
 
 
+def test_a_member_that_is_not_worth_it_is_asked_about_no_more_than_a_pilot(
+    asking: dict[str, Any], oracle: ChatServer, tmp_path: Path
+) -> None:
+    rows = [{"text": text_of(number), "label": LABELS[number % 3]} for number in range(TRAIN)]
+    asking["data"]["train"] = write(tmp_path / "gold.jsonl", rows)
+    asking["teacher"]["ensemble"]["members"][1]["pilot"] = 12
+    oracle.react = lambda hit: said("sea" if "wave" not in hit.said else "tool")
+    with pytest.raises(TeacherError, match=r"prompt\.instruction.*: teacher\.ensemble\.members\.1\.pilot: 0$"):
+        teacher_of(asking)
+    assert len(oracle.received) <= 4 * 12
+    assert doctor(asking)["pilot"].level == "fault"
+
+
 def one_round(class_N: list[int], gold: list[bool]) -> Lesson:
     none = np.zeros(len(class_N), dtype=np.int64)
     return Lesson(Rows([], None, [], []), len(class_N), np.array(class_N), np.array(gold), none, 2, none.astype(float))
@@ -278,15 +291,6 @@ def test_doctor_counts_what_may_be_asked_again(asking: dict[str, Any], oracle: C
     assert f"at most {TRAIN} rows in all" in doctor(asking)["asked again"].message
     asking["teacher"]["ensemble"] |= {"rounds": 1, "ask_again": None}
     assert "asked again" not in doctor(asking)
-
-
-def test_two_labels_have_no_other_orders(asking: dict[str, Any]) -> None:
-    api_of(asking)["log_probs"] = 5
-    config = run_config(asking)
-    assert isinstance(config, RunConfig)
-    assert config.teacher.ensemble is not None
-    assert most_asked_again(config.teacher.ensemble, TRAIN, 3) == 18
-    assert most_asked_again(config.teacher.ensemble, TRAIN, 2) == 0
 
 
 def test_the_rows_are_read_once_more_from_the_journal_if_what_was_kept_is_damaged(

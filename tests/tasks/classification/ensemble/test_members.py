@@ -13,9 +13,13 @@ def test_examples() -> None:
 
 def test_names_are_those_of_files() -> None:
     made = [Member(model="/models/a b:c", training={}), Member(labels_from="gpt/4 o"), Member(tfidf=True)]  # type: ignore[arg-type]
-    assert member_names(made) == ["01-a-b-c", "02-gpt-4-o", "03-tfidf"]
+    api = {"base_url": "http://127.0.0.1:9/v1", "model": "org/big:1"}
+    made += [Member(api=api, prompt={}), Member(model="/models/causal", prompt={})]  # type: ignore[arg-type]
+    assert member_names(made) == ["01-a-b-c", "02-gpt-4-o", "03-tfidf", "04-big-1", "05-causal"]
     assert [member_title(member) for member in made] == [
         "a b:c (fine_tune)",
         "labels in the field 'gpt/4 o'",
         "TF-IDF",
+        "org/big:1 via an API",
+        "the causal model causal",
     ]

@@ -16,7 +16,7 @@ from limbeck.tasks.classification.ensemble.lesson import Lesson
 from limbeck.tasks.classification.ensemble.pool import Answers, Pool
 from limbeck.tasks.classification.pilot import MOST_UNREADABLE, given_by
 from limbeck.tasks.classification.rows import RunRows
-from limbeck.tasks.classification.second_opinion import answers_per_row, can_say_more, second_opinion
+from limbeck.tasks.classification.second_opinion import answers_per_row, second_opinion
 from limbeck.teachers.chat.client import ChatTeacher
 from limbeck.teachers.labels.label_probs import LabelProbs
 from limbeck.types import Progress
@@ -28,17 +28,8 @@ _ASKED_AGAIN, _LEFT_OUT = "asked_again", "not_asked_again"
 _OVER_BUDGET = "failed_over_budget"
 
 
-def most_asked_again(ensemble: Ensemble, train_rows: int, labels: int) -> int:
-    """Return about how many training rows an API may be asked again before a round, at most.
-
-    Args:
-        ensemble: its section.
-        train_rows: number of training rows.
-        labels: number of labels of the task.
-    """
-    api = ensemble.labeller.api if ensemble.labeller is not None else None
-    if api is None or not ensemble.may_ask_again or not can_say_more(api, labels):
-        return 0
+def most_asked_again(ensemble: Ensemble, train_rows: int) -> int:
+    """Return about how many of the training rows an API may be asked again before a round, at most."""
     return int((ensemble.ask_again or 0.0) * train_rows)
 
 

@@ -47,7 +47,7 @@ def make_ensemble_teacher(config: RunConfig, rows: RunRows, folder: Path, progre
     answers, costs = _ask(work, rows, said)
     # Labels of a fold reach its models of later rounds through those of other folds, so these would look too good.
     pool = fit_pool(answers, lesson.wanted_N, gold=lesson.judged_by == "gold")
-    first, most = said, most_asked_again(ensemble, len(rows.train), len(rows.labels))
+    first, most = said, most_asked_again(ensemble, len(rows.train))
     for number in range(2, ensemble.rounds + 1):
         if said is not None and most:
             said = said.again(work, rows, contested(work.lesson, answers, pool, said.given.train, most), number)
