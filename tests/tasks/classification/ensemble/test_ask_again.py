@@ -19,11 +19,13 @@ from tests.teachers.chat.conftest import ChatServer, Hit, Reaction, failed
 
 import limbeck
 from limbeck.errors import TeacherError
+from limbeck.models.bag_of_words import fit_bag_of_words
 from limbeck.report.page import render_report
 from limbeck.results.sections import AskedAgain, Ensemble
 from limbeck.runs.config import run_config
 from limbeck.runs.examine import examine
 from limbeck.tasks.classification.config import RunConfig
+from limbeck.tasks.classification.ensemble import members as members_module
 from limbeck.tasks.classification.ensemble.ask_again import contested
 from limbeck.tasks.classification.ensemble.lesson import Lesson
 from limbeck.tasks.classification.ensemble.pool import Answers, Pool
@@ -126,7 +128,16 @@ def told_of(teacher: LabelTeacher) -> AskedAgain:
     return teacher.ensemble.asked_again
 
 
-def test_contradicted_labels_are_asked_again_and_get_better(asking: dict[str, Any], oracle: ChatServer) -> None:
+def test_contradicted_labels_are_asked_again_and_get_better(
+    asking: dict[str, Any], oracle: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[list[tuple[str, int]]] = []
+
+    def watch(texts: Any, pairs: Any, probs_NC: Any) -> Any:
+        learned.append(list(zip(texts, probs_NC.argmax(axis=1).tolist(), strict=True)))
+        return fit_bag_of_words(texts, pairs, probs_NC)
+
+    monkeypatch.setattr(members_module, "fit_bag_of_words", watch)
     found = teacher_of(asking)
     first, second = kept(asking, "train"), kept(asking, "train-round2")
     assert share_right(first.probs_NC) == pytest.approx(1 - WRONG / TRAIN)
@@ -141,7 +152,11 @@ def test_contradicted_labels_are_asked_again_and_get_better(asking: dict[str, An
     np.testing.assert_allclose(second.probs_NC[~again], first.probs_NC[~again])
     np.testing.assert_allclose(np.sort(second.probs_NC[::EVERY])[:, ::-1], [[2.5 / 4.5, 1.5 / 4.5, 0.5 / 4.5]] * WRONG)
 
-    # The members of the second round learn the new labels.
+    # The members of the second round learn the new labels; none of them is in doubt any more.
+    first_round, second_round = (sorted({row for fold in learned[i : i + 2] for row in fold}) for i in (0, 2))
+    rows = sorted((text_of(number), number % 3) for number in range(TRAIN))
+    assert second_round == rows
+    assert len(set(first_round) - set(rows)) == WRONG
     assert found.ensemble is not None
     assert found.ensemble.relabelled_rows == WRONG
     assert [member.title for member in found.ensemble.members] == ["TF-IDF", "oracle via an API"]
