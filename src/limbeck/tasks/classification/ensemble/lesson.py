@@ -102,16 +102,15 @@ def lesson_of(config: RunConfig, rows: RunRows, given_N: NDArray[np.int64] | Non
     keys = list(zip(joined.text, joined.text_pair or joined.text, strict=True))
     different = len({keys[row] for row in np.flatnonzero(class_N >= 0).tolist()})
     if different < ensemble.folds:
-        other = ensemble.labeller
-        if other is None:
-            column = ""
-        else:
-            column = " or from the model that is asked" if other.prompt is not None else ""
-            column = column or f" or in field '{other.labels_from}'"
+        other, elsewhere = ensemble.labeller, ""
+        if other is not None and other.prompt is not None:
+            elsewhere = " or from the model that is asked"
+        elif other is not None:
+            elsewhere = f" or in field '{other.labels_from}'"
         raise ConfigError(
             f"teacher.ensemble: its members learn labelled rows in {ensemble.folds} folds, but {different} different "
-            f"training rows have a label in field '{config.task.label}'{column}. Label more rows"
-            + ("" if column else ", or add a member with labels_from or a prompt")
+            f"training rows have a label in field '{config.task.label}'{elsewhere}. Label more rows"
+            + ("" if elsewhere else ", or add a member with labels_from or a prompt")
         )
     fold_N = stratified_folds(class_N, keys, ensemble.folds, seed=config.seeds[0])
     if ensemble.refit:
