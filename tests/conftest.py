@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from limbeck.data.encode import Encoded
     from limbeck.losses.objective import Objective
     from limbeck.stages.trainer import DistillTrainer
-    from limbeck.types import Batch, Instruction, Teacher
+    from limbeck.types import Batch, Instruction, Teacher, Writer
 
 hypothesis.settings.register_profile("any_machine", deadline=None)  # a busy machine is no failure
 hypothesis.settings.register_profile("fast", hypothesis.settings.get_profile("any_machine"), max_examples=15)
@@ -232,6 +232,7 @@ def tiny_trainer(
     log_every: int = 1,
     prompt_learning_rate: float | None = None,
     momentum: float | None = None,
+    writer: Writer | None = None,
     **options: Any,
 ) -> DistillTrainer:
     """Return a trainer of plain gradient descent that stops at a loss that is not finite.
@@ -247,7 +248,7 @@ def tiny_trainer(
     lengths = task.encoded.lengths
     settings: dict[str, Any] = {"optim": "sgd", "learning_rate": 0.1, "lr_scheduler_type": "constant"}
     settings |= {"use_cpu": True, "save_strategy": "no", "report_to": [], "disable_tqdm": True}
-    callback = StageCallback(folder / "log.jsonl", {"stage": "tiny"}, lambda n, note="": None)
+    callback = StageCallback(folder / "log.jsonl", {"stage": "tiny"}, lambda n, note="": None, writer)
     callback.trainer = DistillTrainer(
         objective=objective,
         sequences=FixedSequences(np.arange(len(lengths)), lengths, batch_size, steps, seed),
@@ -266,6 +267,7 @@ def tiny_trainer(
         callbacks=[callback],
         prompt_learning_rate=prompt_learning_rate,
         momentum=momentum,
+        writer=writer,
     )
     return callback.trainer
 

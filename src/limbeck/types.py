@@ -9,7 +9,7 @@ Dimension letters, the same everywhere, as suffixes of tensor names
     V  tokens of the vocabulary                  or kept tokens of a sparse distribution
     S  supervised positions of a micro-batch, row by row: where a counted token is predicted
     H  attention heads                        G  heads of keys and values, which queries may share
-    E  width of a head
+    E  width of a head                       A  outputs that are attributed to tokens
 
 Torch is imported only for annotations, so that the report works without it.
 """
@@ -30,14 +30,17 @@ if TYPE_CHECKING:
 __all__ = [
     "BYTES_A_TOKEN",
     "UNLABELLED",
+    "Attribution",
     "Batch",
     "CompletionSource",
     "DenseLogits",
     "Instruction",
     "LazyLogits",
     "LogitSource",
+    "Mixup",
     "Needs",
     "Origin",
+    "Probe",
     "Progress",
     "Rows",
     "Sequences",

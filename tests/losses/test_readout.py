@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import ConfigError
+from limbeck.losses.attribution import AttributionDistance
 from limbeck.losses.hints.attention import AttentionMSE
 from limbeck.losses.hints.hidden import HiddenStates, LastHiddenCosine, PatientHints
 from limbeck.losses.hints.relations import AttentionRelation
@@ -49,14 +50,20 @@ class Kind(NamedTuple):
 
 SHARES = "agreement", "accuracy"
 KINDS = {
-    "classes": Kind(ClassReadout(), (LabelCrossEntropy(), ForwardKL(2.0), TeacherCrossEntropy(), *HINTS), SHARES),
+    "classes": Kind(
+        ClassReadout(),
+        (LabelCrossEntropy(), ForwardKL(2.0), TeacherCrossEntropy(), *HINTS, AttributionDistance(2, 5)),
+        SHARES,
+    ),
     "tags": Kind(TagReadout(), (LabelCrossEntropy(), ForwardKL(2.0), TeacherCrossEntropy(True), *HINTS), SHARES),
     "values": Kind(
         ValueReadout(),
-        (SquaredError(), SquaredError("teacher"), *HINTS),
+        (SquaredError(), SquaredError("teacher"), *HINTS, AttributionDistance(output="values")),
         ("distance_to_teacher", "absolute_error"),
     ),
-    "labels": Kind(LabelReadout(), (BinaryCrossEntropy(), BinaryKL(2.0), *HINTS), SHARES),
+    "labels": Kind(
+        LabelReadout(), (BinaryCrossEntropy(), BinaryKL(2.0), *HINTS, AttributionDistance(output="labels")), SHARES
+    ),
 }
 EVERY = pytest.mark.parametrize("name", KINDS)
 
@@ -82,7 +89,7 @@ class Setting:
     def __init__(self, name: str, make_task: Callable[..., Any]) -> None:
         self.kind, self.task = KINDS[name], make_task(ROWS)
         self.name, self.student, self.teacher = name, tiny(name, 2, seed=1), tiny(name, 4, seed=2, scale=4.0)
-        weights = (1.0, 0.7, 2.0, 0.3, 1.5, 0.6, 0.8, 0.9, 0.4, 1.1, 0.5)
+        weights = (1.0, 0.7, 2.0, 0.3, 1.5, 0.6, 0.8, 0.9, 0.4, 1.1, 0.5, 1.2)
         terms = tuple(WeightedTerm(f"term{i}", t, weights[i]) for i, t in enumerate(self.kind.terms))
         self.terms = bind_terms(terms, shapes(self.teacher, self.student))
         for t in self.terms:

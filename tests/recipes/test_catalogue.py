@@ -20,6 +20,7 @@ from limbeck.models.layers import shapes
 from limbeck.numerics.divergences import soft_cross_entropy
 from limbeck.recipes.catalogue import AUTO, RECIPES, build_recipe, recipe_card, recipe_cards, recipes_for
 from limbeck.sequences.class_pairs import ClassPairs
+from limbeck.sequences.mixing import mixing_for
 from limbeck.stages.stage import Stage
 from limbeck.teachers.local import LocalTeacher
 
@@ -39,11 +40,15 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("setfit", {"loss": "supervised_contrastive"}),
     ("minilm", {"label_weight": 0}),
     ("minilm_v2", {"relation_heads": 8, "teacher_layer": 3, "label_weight": 1}),
+    ("mixkd", {"loss_temperature": 2}),
+    ("mixkd", {"label_weight": 0, "soft_target_weight": 0, "student_mixup_weight": 0}),
+    ("ad_kd", {"steps": 2, "top_components": 8, "anneal": True}),
 ]
 
 OWN_RECIPES = """
 from limbeck.losses.term import WeightedTerm
 from limbeck.losses.labels import LabelCrossEntropy
+from limbeck.sequences.mixing import mixing_for
 from limbeck.stages.stage import Stage
 
 
@@ -72,7 +77,14 @@ def losses_of(stage: Stage, make_classifier: Make, make_task: Make, steps: int) 
     task = make_task(10)
     if isinstance(stage.source, ClassPairs):
         task.labels[:] = [0, 0, 1, 2, 1, 3, 2, 3, 4, 4]  # pairs of both kinds, and one partner for each
+    mixing = mixing_for(objective.needs, 0)
+    if mixing is not None:  # logits and labels can both be reached if the teacher is sure and right
+        with torch.no_grad():
+            teacher.classifier.weight *= 8
+            task.labels[:] = teacher.eval()(**task.batch(range(10))["teacher"]).logits.argmax(-1)
     batch = task.batch(range(10))
+    if mixing is not None:
+        (batch,) = mixing.write(0, [batch])
     batch["signal"] = LocalTeacher(teacher).signal(batch, objective.needs)
     counts = objective.count([batch])
     losses, logits = [], batch["signal"].get("logits")
@@ -135,7 +147,7 @@ def test_terms_of_the_paper_that_are_off_by_default_are_named(name: str) -> None
     off = {argument for argument in of_papers if card.defaults.get(argument) == 0}
     assert {argument for argument in of_papers if argument in card.left_out} == off
     # A stage and rows of its own, which no weight stands for.
-    assert bool(card.left_out) == (bool(off) or name == "tinybert")
+    assert bool(card.left_out) == (bool(off) or name in ("tinybert", "mixkd"))
     assert "`" not in card.left_out
 
 
@@ -177,6 +189,8 @@ def test_what_recipes_need() -> None:
             "equal tokenizers",
         ],
         "ted": ["labels", "teacher logits", "teacher hidden states", "equal tokenizers"],
+        "mixkd": ["labels", "teacher logits", "the teacher on changed embeddings", "equal tokenizers"],
+        "ad_kd": ["labels", "teacher logits", "the teacher on changed embeddings", "equal tokenizers"],
         "pkd": ["labels", "teacher logits", "teacher [CLS] states", "equal width"],
         "pd": ["teacher logits"],
         "anon": ["teacher logits"],
@@ -190,13 +204,13 @@ def test_what_recipes_need() -> None:
     [
         ("sft", {}, "unknown recipe 'sft': here it is called 'fine_tune' (or your own as my.module:function)"),
         ("Vanilla-KD", {}, "unknown recipe 'Vanilla-KD': here it is called 'kd'"),
-        ("on_policy", {}, "unknown recipe 'on_policy': known here: anon"),  # a recipe of another kind
+        ("on_policy", {}, "unknown recipe 'on_policy': known here: ad_kd"),  # a recipe of another kind
         ("pdk", {}, "unknown recipe 'pdk': did you mean 'pd' or 'pkd'? (or your own as my.module:function)"),
         (
             "xyzzy",
             {},
-            "unknown recipe 'xyzzy': known here: anon, distilbert, fine_tune, kd, linear_probe, minilm, minilm_v2, "
-            "minima, pd, pkd, setfit, ted, tinybert",
+            "unknown recipe 'xyzzy': known here: ad_kd, anon, distilbert, fine_tune, kd, linear_probe, minilm, "
+            "minilm_v2, minima, mixkd, pd, pkd, setfit, ted, tinybert",
         ),
         ("pkd", {"hint_wieght": 1}, "recipe.hint_wieght: 'pkd' has no such argument; did you mean 'hint_weight'?"),
         ("fine_tune", {"epochs": 1}, "recipe.epochs: 'fine_tune' takes no arguments"),

@@ -23,9 +23,13 @@ from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.logits import ForwardKL
 from limbeck.losses.objective import Objective
 from limbeck.losses.readout import CandidateReadout
-from limbeck.losses.term import Term, WeightedTerm, bind_terms
+from limbeck.losses.term import Term, WeightedTerm, bind_terms, needs_of
 from limbeck.models.layers import shapes
 from limbeck.models.load import load_tokenizer
+from limbeck.recipes.ad_kd import ad_kd
+from limbeck.recipes.mixkd import mixkd
+from limbeck.sequences.mixing import mixing_for
+from limbeck.stages.callbacks import StageCallback
 from limbeck.students.scorer import make_scorer
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher
@@ -49,8 +53,8 @@ class Setting:
         self.task = make_task(20, labelled=0.5)
         self.teacher = LocalTeacher(make_classifier(layers=4, seed=2, scale=12.0))
 
-    def objective(self, terms: tuple[WeightedTerm, ...] = TERMS) -> Objective:
-        student = self._make_classifier(layers=2, seed=1)
+    def objective(self, terms: tuple[WeightedTerm, ...] = TERMS, dropout: float = 0.0) -> Objective:
+        student = self._make_classifier(layers=2, seed=1, dropout=dropout)
         return Objective(student, bind_terms(terms, shapes(self.teacher.model, student)))
 
     def trainer(self, objective: Objective | None = None, teacher: Any = None, **options: Any) -> Any:
@@ -68,6 +72,10 @@ def require_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
     assert first.keys() == second.keys()
     for name in first:
         torch.testing.assert_close(first[name], second[name], atol=1e-5, rtol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def require_different(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert any((first[name] - second[name]).abs().max() > 1e-3 for name in first)
 
 
 def lines_with_loss(trainer: Any) -> list[dict[str, float]]:
@@ -120,6 +128,43 @@ def test_the_map_of_hidden_states_is_trained_and_resumed(setting: Setting) -> No
     setting.trainer(again, steps=4, micro=2, **saving).train(resume_from_checkpoint=checkpoint)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("micro", [8, pytest.param(2, marks=pytest.mark.slow)])
+def test_mixtures_attributions_and_a_falling_temperature_resume_to_the_same_bits(setting: Setting, micro: int) -> None:
+    """With dropout, in one micro-batch a step or several."""
+    of_attribution = ad_kd(anneal=True, soft_target_weight=1).stages[0].terms
+    terms = (*mixkd().stages[0].terms[2:], *of_attribution)
+    saving = {"save_strategy": "steps", "save_steps": 2, "writer": mixing_for(needs_of(terms), 5), "micro": micro}
+    start, whole, again = (setting.objective(terms, dropout=0.2) for _ in range(3))
+    trainer = setting.trainer(whole, steps=4, **saving)
+    trainer.train()
+    logged = [line["loss_temperature/soft_targets"] for line in lines_with_loss(trainer)]
+    assert logged == pytest.approx([2.5, 2, 1.5, 1])
+    require_different(whole.state_dict(), start.state_dict())
+    checkpoint = str(setting._folder / "checkpoint-2")
+    trainer = setting.trainer(again, steps=4, **saving)
+    callback = next(one for one in trainer.callback_handler.callbacks if isinstance(one, StageCallback))
+    callback.resume(Path(checkpoint), print)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+
+
+def test_mixtures_and_attributions_are_the_same_for_every_split(setting: Setting) -> None:
+    terms = (*mixkd().stages[0].terms[2:], *ad_kd(steps=2, top_components=7).stages[0].terms[2:])
+    ends, logs = [], []
+    for micro in (8, 2):
+        trainer = setting.trainer(objective := setting.objective(terms), micro=micro, steps=3,
+                                  writer=mixing_for(needs_of(terms), 5))  # fmt: skip
+        trainer.train()
+        ends.append(objective.student.state_dict())
+        logs.append(lines_with_loss(trainer))
+    require_equal(ends[1], ends[0])
+    for line, expected in zip(logs[1], logs[0], strict=True):
+        assert line == pytest.approx(expected, rel=1e-3, abs=1e-5)
+        assert line["term/mixed_targets"] > 0
+        assert line["term/attribution"] > 0
 
 
 def test_the_loss_in_evaluation_mode_is_the_training_loss_of_the_same_batch(setting: Setting) -> None:

@@ -18,13 +18,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 
 from conftest import tiny_classifier, tiny_task, tiny_trainer
+from limbeck.losses.attribution import AttributionDistance
 from limbeck.losses.hints.attention import AttentionMSE
 from limbeck.losses.hints.hidden import HiddenStates
 from limbeck.losses.objective import Objective
-from limbeck.losses.term import WeightedTerm, bind_terms
+from limbeck.losses.term import WeightedTerm, bind_terms, needs_of
 from limbeck.models.layers import shapes
 from limbeck.recipes.distilbert import distilbert
+from limbeck.recipes.mixkd import mixkd
 from limbeck.recipes.pkd import pkd
+from limbeck.sequences.mixing import mixing_for
 from limbeck.teachers.local import LocalTeacher
 
 STEPS, BATCH_SIZE, MICRO = 6, 8, 2
@@ -49,6 +52,7 @@ def train(folder: Path, rank: int, ranks: int, port: int) -> None:
     terms = distilbert().stages[0].terms + pkd(hint_weight=10.0).stages[0].terms[2:]
     mapped = HiddenStates("nearest", layer_norm=True, projected=True)  # with parameters of its own
     terms += (WeightedTerm("states", mapped), WeightedTerm("attention", AttentionMSE()))
+    terms += (*mixkd().stages[0].terms[2:], WeightedTerm("attribution", AttributionDistance(2)))
     trainer = tiny_trainer(
         Objective(student, bind_terms(terms, shapes(teacher.model, student))),
         tiny_task(20, labelled=0.5),
@@ -58,6 +62,7 @@ def train(folder: Path, rank: int, ranks: int, port: int) -> None:
         batch_size=BATCH_SIZE,
         micro=MICRO,
         ranks=ranks,
+        writer=mixing_for(needs_of(terms), 0),
         ddp_backend="gloo" if ranks > 1 else None,
     )
     trainer.train()

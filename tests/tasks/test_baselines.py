@@ -78,6 +78,24 @@ def test_no_labels_no_fine_tuned_student() -> None:
             {"recipe": "anon", "teacher": {"labels_from": "said"}, "baselines": ["distilbert"]},
             "baseline 'distilbert' with these arguments reads the teacher's hidden states, and teacher.labels_from",
         ),
+        *(
+            (
+                CLASSIFIER,
+                {"recipe": "anon", "teacher": {"labels_from": "said"}, "baselines": [name]},
+                f"baseline '{name}' with these arguments runs the teacher on changed embeddings, and teacher",
+            )
+            for name in ("mixkd", "ad_kd")
+        ),
+        (
+            CLASSIFIER,
+            {"baselines": ["mixkd"], "training": {"batch_size": 9}},
+            "the term 'mixed_labels' compares 2 rows of an optimiser step with each other",
+        ),
+        (
+            CLASSIFIER | {"task": {"kind": "regression", "value": "price"}},
+            {"recipe": "mixkd", "training": {"batch_size": 8, "micro_batch_size": 1}},
+            "the term 'mixed_labels' compares 2 rows of an optimiser step with each other",
+        ),
         (TEXTS, {"baselines": ["pkd"]}, r"baselines\.pkd: recipe 'pkd' is for"),
         (
             TEXTS,

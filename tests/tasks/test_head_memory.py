@@ -77,6 +77,15 @@ def test_a_teacher_whose_states_are_read_runs_along(sections: dict[str, Any]) ->
 
 
 @pytest.mark.slow
+def test_runs_on_changed_embeddings_are_counted(sections: dict[str, Any]) -> None:
+    plain = items(planned(sections), "training the student")
+    for name in ("mixkd", "ad_kd") if sections["task"]["kind"] != "token_classification" else ("mixkd",):
+        found = items(planned({**sections, "recipe": name}), "training the student")
+        assert found["student's activations"] > 1.5 * plain["student's activations"]
+        assert found["teacher's activations"] > 0
+
+
+@pytest.mark.slow
 def test_a_plan_that_does_not_fit_says_what_to_change(sections: dict[str, Any]) -> None:
     plan = planned(sections, available=1e6)
     assert not plan.fits

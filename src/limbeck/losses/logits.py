@@ -12,12 +12,13 @@ from torch import Tensor
 from limbeck.errors import ConfigError
 from limbeck.losses.targets import BinaryKL, SquaredError
 from limbeck.losses.term import ALL_OUTPUTS, Output, Term
+from limbeck.numerics.distances import mean_squared_distance
 from limbeck.numerics.divergences import forward_kl, soft_cross_entropy
 from limbeck.numerics.masking import read_positions
 from limbeck.numerics.token_losses import TokenDivergence
 from limbeck.types import Batch, Needs, Signal
 
-__all__ = ["ForwardKL", "TeacherCrossEntropy"]
+__all__ = ["ForwardKL", "LogitDistance", "TeacherCrossEntropy"]
 
 _UNSURE = 0.9
 """Entropy, as a share of its largest value, above which a teacher counts as unsure. Alerts from a student this unsure
@@ -72,6 +73,20 @@ class ForwardKL(Term):
             student_logits=student["logits"],
             loss_temperature=self.loss_temperature,
         )
+
+
+@dataclass(frozen=True)
+class LogitDistance(Term):
+    """``mean_c (z_T - z_S)_c^2`` of each row or word (Ba and Caruana 2014, arXiv:1312.6184, equation 1)."""
+
+    suits = frozenset[Output](("classes", "tags", "labels", "values"))
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(logits=True)
+
+    def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
+        return mean_squared_distance(teacher=teacher["logits"], student=student["logits"])
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, cast
 
 import torch
@@ -14,7 +15,8 @@ from limbeck.losses.targets import known
 from limbeck.losses.term import Output, WeightedTerm, needs_of, predictions
 from limbeck.models.classifier_head import reading_features
 from limbeck.models.language_model import Head, head_of, token_logits
-from limbeck.models.taps import capture, run_model
+from limbeck.models.probes import run_probed
+from limbeck.models.taps import capture
 from limbeck.numerics.chunked import chunked_loss, label_log_probs
 from limbeck.numerics.logits import FullLogits
 from limbeck.numerics.masking import predicted_positions
@@ -62,13 +64,18 @@ class _RowReadout:
     """A readout that runs the whole model; each term gives a value for each row or token."""
 
     def run(self, student: nn.Module, batch: Batch, needs: Needs) -> Signal:
-        """Return logits, states at taps, features, and how likely the student finds its teacher's rationales."""
+        """Return logits, states at taps, probes, features, and how likely the student finds its teacher's rationales.
+
+        All its forward passes are here, and so inside that of the objective: wrappers for many devices see one.
+        """
+        taps, probes = needs.student_taps, needs.student_probes
+        run = partial(run_probed, student, batch["student"], taps, probes, batch, trained=True)
         if needs.features:
             with reading_features(student) as read:
-                signal = run_model(student, batch["student"], needs.student_taps)
+                signal = run()
             signal["features_BD"] = read(signal["logits"])
         else:
-            signal = run_model(student, batch["student"], needs.student_taps)
+            signal = run()
         if needs.rationales:
             signal["rationale_log_probs_B"] = cast(Any, student).rationale_log_probs(batch["rationales"])
         return signal

@@ -19,6 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from limbeck.errors import ModelError
+from limbeck.models.probes import run_probed
+from limbeck.types import Batch, Probe
 
 __all__ = ["StepMemory", "run_step", "trace_step", "without_memory"]
 
@@ -59,6 +61,7 @@ def trace_step(
     tokens: int,
     bf16: bool = False,
     train: bool = True,
+    probes: frozenset[Probe] = frozenset(),
 ) -> StepMemory:
     """Run forward and backward pass on fake tensors and return their memory.
 
@@ -68,6 +71,7 @@ def trace_step(
         tokens: T, tokens of each row.
         bf16: compute under bfloat16 autocast.
         train: with dropout and backward pass; otherwise only a forward pass.
+        probes: what terms read of runs on changed embeddings.
 
     Raises:
         ModelError: the model's computation depends on values, which fake tensors lack.
@@ -78,7 +82,7 @@ def trace_step(
         model = make_model().train(train)
     try:
         with FakeTensorMode():
-            return run_step(_on_cpu(model), rows=rows, tokens=tokens, bf16=bf16, train=train)
+            return run_step(_on_cpu(model), rows=rows, tokens=tokens, bf16=bf16, train=train, probes=probes)
     except (RuntimeError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"cannot estimate the memory of this model in advance: {reason}") from error
@@ -91,6 +95,7 @@ def run_step(
     tokens: int,
     bf16: bool = False,
     train: bool = True,
+    probes: frozenset[Probe] = frozenset(),
 ) -> StepMemory:
     """Run `model` as it is and count its storages; see `trace_step`."""
     live = _LiveBytes()
@@ -98,12 +103,13 @@ def run_step(
     weights = live.now
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     ids = torch.ones(rows, tokens, dtype=torch.int64)
-    mask = torch.ones_like(ids)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
     with live, torch.set_grad_enabled(train):
         with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
-            logits_BC: Tensor = model(input_ids=ids, attention_mask=mask).logits
-        loss = logits_BC.float().logsumexp(dim=-1).sum()
+            found = [model(**inputs).logits] if not probes else _probed(model, inputs, probes, train=train)
+        loss = torch.stack([tensor.float().logsumexp(dim=-1).sum() for tensor in found]).sum()
+        del found
         activations = live.peak - weights
         if train:
             live.watch(trained)
@@ -115,6 +121,15 @@ def run_step(
         gradients_bytes=sum(p.numel() * p.element_size() for p in trained) if train else 0,
         activations_bytes=activations,
     )
+
+
+def _probed(model: Any, inputs: dict[str, Tensor], probes: frozenset[Probe], *, train: bool) -> list[Tensor]:
+    """Return the logits of a model and what `probes` read of it."""
+    rows = len(inputs["input_ids"])
+    mixing = {"partner_B": torch.arange(rows).flip(0), "share_B": torch.full((rows,), 0.5)}
+    batch: Batch = {"mixing": mixing, "targets_BC": torch.zeros(rows, int(model.config.num_labels))}
+    signal = run_probed(model, inputs, frozenset(), probes, batch, trained=train)
+    return [signal["logits"], *signal["probes"].values()]
 
 
 def _on_cpu(model: Any) -> Any:

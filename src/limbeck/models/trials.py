@@ -14,10 +14,11 @@ from limbeck.errors import ModelError
 from limbeck.models.adapter_layers import positions_taken
 from limbeck.models.label_scorer import language_model_of
 from limbeck.models.layers import accepted_inputs, text_config
+from limbeck.models.probes import run_probed
 from limbeck.models.taps import capture
-from limbeck.types import Tap
+from limbeck.types import Batch, Probe, Tap
 
-__all__ = ["probe_ids", "readable_tokens", "require_finite", "require_taps", "undisturbed"]
+__all__ = ["probe_ids", "readable_tokens", "require_finite", "require_probes", "require_taps", "undisturbed"]
 
 _TRIED_TOKENS = 4096
 """Longer rows are not tried: masks of so many positions may take gigabytes."""
@@ -109,6 +110,37 @@ def require_finite(model: nn.Module, name: str) -> None:
                 f"the weights of {name} are damaged: {parameter} holds values that are not finite. Get the model "
                 "again; a training that ended like this cannot be used"
             )
+
+
+def require_probes(model: Any, probes: frozenset[Probe], *, trained: bool) -> None:
+    """Check that a model can run on changed embeddings, by reading two short rows; a student's gradients included.
+
+    Raises:
+        ModelError: it computes embeddings in a non-standard way, or has no second derivatives.
+    """
+    if not probes:
+        return
+    ids = probe_ids(model, 2, _TAPPED_TOKENS)
+    there = next(model.parameters()).device
+    inputs = {"input_ids": ids.to(there), "attention_mask": torch.ones_like(ids).to(there)}
+    mixing = {"partner_B": torch.tensor([1, 0], device=there), "share_B": torch.tensor([0.5, 0.5], device=there)}
+    targets_BC = torch.zeros(2, int(model.config.num_labels), device=there)
+    batch: Batch = {"mixing": mixing, "targets_BC": targets_BC}
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        with undisturbed(model), torch.set_grad_enabled(trained):
+            found = run_probed(model, inputs, frozenset(), probes, batch, trained=trained)["probes"]
+            if trained:
+                total = torch.stack([tensor.float().square().sum() for tensor in found.values()]).sum()
+                torch.autograd.grad(total, trainable, allow_unused=True)
+    except ModelError:
+        raise
+    except Exception as error:  # what a model of unknown code raises if it lacks a derivative or wants other inputs
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{type(model).__name__} cannot be trained on changed embeddings: {reason}. Use another model, or a "
+            "recipe without mixtures and attributions (kd)"
+        ) from error
 
 
 def _places(model: nn.Module) -> int:

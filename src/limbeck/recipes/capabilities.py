@@ -19,6 +19,7 @@ class Capability(Enum):
 
     HIDDEN_STATES = "reads the teacher's hidden states"
     FIRST_STATES = "reads the teacher's [CLS] token"
+    PROBES = "runs the teacher on changed embeddings"
     RATIONALES = "learns the teacher's rationales"
     PROBABILITIES = "compares probabilities with the teacher's"
     OTHER_TEMPERATURES = "compares probabilities at other temperatures than 1"
@@ -55,6 +56,7 @@ def needed_by(recipe: Recipe) -> frozenset[Capability]:
     wanted = {
         Capability.HIDDEN_STATES: needs.teacher_hidden,
         Capability.FIRST_STATES: bool(needs.teacher_first),
+        Capability.PROBES: bool(needs.teacher_probes),
         Capability.RATIONALES: needs.rationales,
         Capability.PROBABILITIES: bool(recipe.loss_temperatures),
         Capability.OTHER_TEMPERATURES: bool(recipe.loss_temperatures - {1.0}),

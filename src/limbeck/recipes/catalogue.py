@@ -31,6 +31,8 @@ RECIPES = {
     "minilm_v2": "limbeck.recipes.minilm_v2:minilm_v2",
     "pkd": "limbeck.recipes.pkd:pkd",
     "ted": "limbeck.recipes.ted:ted",
+    "mixkd": "limbeck.recipes.mixkd:mixkd",
+    "ad_kd": "limbeck.recipes.ad_kd:ad_kd",
     "pd": "limbeck.recipes.pd:pd",
     "anon": "limbeck.recipes.anon:anon",
     "linear_probe": "limbeck.recipes.linear_probe:linear_probe",
@@ -61,6 +63,7 @@ _ALSO = {
     "generalised_kd": "gkd", "on_policy": "gkd", "distillm_2": "distillm", "distil_bert": "distilbert",
     "tiny_bert": "tinybert", "mini_ma": "minima", "pruning": "minima",
     "task_aware": "ted", "mini_lm": "minilm", "minilmv2": "minilm_v2", "minilm2": "minilm_v2",
+    "mix_kd": "mixkd", "mixup": "mixkd", "adkd": "ad_kd", "attribution": "ad_kd",
 }  # fmt: skip
 """What others call a recipe, for whoever writes that in a run file."""
 
@@ -240,6 +243,7 @@ def _of_rows(recipe: Recipe, *, texts: bool) -> list[tuple[str, bool]]:
         ("teacher logits (for texts: and its vocabulary)" if texts else "teacher logits", needs.logits),
         ("teacher hidden states", needs.teacher_hidden),
         ("teacher [CLS] states", bool(needs.teacher_first)),
+        ("the teacher on changed embeddings", bool(needs.teacher_probes)),
         ("equal width", needs.same_width),
         ("equal numbers of attention heads", needs.same_heads),
         ("equal tokenizers", needs.same_tokens),

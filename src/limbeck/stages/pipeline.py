@@ -27,6 +27,7 @@ from limbeck.numerics.energy import energy_meter
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import is_main, on_cpus, ranks, require_precision, wait_for_all
 from limbeck.results import StageCost
+from limbeck.sequences.mixing import mixing_for
 from limbeck.stages.early_stopping import BestWeights, Judge
 from limbeck.stages.kept_modules import keep_modules, load_kept_modules
 from limbeck.stages.stage import SGD_MOMENTUM, Stage, Training, require_rows_together
@@ -164,7 +165,8 @@ def _train(stage: Stage, run: StageRun, student: Any) -> tuple[StageCost, tuple[
     done = step_of(checkpoint) if checkpoint is not None else 0
     watched = run.progress.track(run.title, run.sequences.steps, done)
     with watched as update, guard_storage(run.folder), _frozen(student, frozen=not stage.trains_student):
-        callback = StageCallback(run.log, run.labels(stage), update, run.writer, best)
+        writer = run.writer or mixing_for(needs_of(stage.terms), run.seed)
+        callback = StageCallback(run.log, run.labels(stage), update, writer, best)
         callback.resume(checkpoint, run.progress.log)
         callback.add_seconds(*fit_seconds)
         trainer = DistillTrainer(
@@ -176,7 +178,7 @@ def _train(stage: Stage, run: StageRun, student: Any) -> tuple[StageCost, tuple[
             callbacks=[callback, *_tensorboard(run)],
             prompt_learning_rate=run.training.prompt_learning_rate,
             momentum=SGD_MOMENTUM if run.training.optim == "sgd" else None,
-            writer=run.writer,
+            writer=writer,
         )
         _keep_only_our_callbacks(trainer, callback)
         callback.trainer = trainer

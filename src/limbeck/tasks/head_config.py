@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from limbeck.recipes.capabilities import Capability, Idle, Lack
 from limbeck.stages.early_stopping import EarlyStopping
-from limbeck.stages.stage import Training
+from limbeck.stages.stage import Training, require_rows_together
 from limbeck.students.adapters import Adapter
 from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
 from limbeck.tasks.run_config import (
@@ -114,10 +114,19 @@ class HeadRunConfig(RunSettings):
         return [
             (("recipe",), lambda config: with_recipe(config, config._offers())),
             (("baselines",), lambda config: with_baselines(config, list(config._offers()))),
+            (("training",), HeadRunConfig._with_whole_steps),
         ]
+
+    def _with_whole_steps(self) -> HeadRunConfig:
+        """Return the run, if its micro-batches keep together what its terms compare. Raises `ConfigError`."""
+        rows = self.training.micro_batch_size or self.training.batch_size
+        for recipe in self.recipes().values():
+            for stage in recipe.build().stages:
+                require_rows_together(stage, rows, self.training.batch_size)
+        return self
 
     def _offers(self) -> Iterator[Lack | Idle]:
         if self.teacher.model is None:
-            for state in (Capability.HIDDEN_STATES, Capability.FIRST_STATES):
+            for state in (Capability.HIDDEN_STATES, Capability.FIRST_STATES, Capability.PROBES):
                 yield Lack(state, "teacher.labels_from gives answers only", "Use kd, or a teacher with a model")
         yield Lack(Capability.RATIONALES, "no student of this kind writes any", "Leave rationale_weight out")

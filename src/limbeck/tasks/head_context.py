@@ -18,7 +18,7 @@ from limbeck.models.layers import shapes
 from limbeck.models.load import load_classifier, load_tokenizer
 from limbeck.models.padding import padding_of, share_padding
 from limbeck.models.pooled_classifier import pooling_in
-from limbeck.models.trials import require_taps
+from limbeck.models.trials import require_probes, require_taps
 from limbeck.students.adapters import add_adapter
 from limbeck.students.initialise import copies_note
 from limbeck.students.pruning.importance import Importance
@@ -60,9 +60,10 @@ class HeadContext:
 
     @property
     def same_tokens(self) -> bool:
-        """Whether teacher and student read the training rows as the same token ids."""
+        """Whether teacher and student read the training rows as the same token ids, at the same positions."""
         assert self.teacher is not None
-        return self.teacher.train.inputs.fingerprint() == self.student.train.inputs.fingerprint()
+        teacher, student = self.teacher.train.inputs, self.student.train.inputs
+        return teacher.fingerprint() == student.fingerprint() and teacher.pad_left == student.pad_left
 
     @property
     def recipes(self) -> dict[str, NamedRecipe]:
@@ -176,10 +177,12 @@ def _require_fitting(context: HeadContext) -> None:
     for recipe in context.recipes.values():
         terms = (bind_terms(stage.terms, shapes(teacher.model, student)) for stage in recipe.build().stages)
         needs = reduce(or_, map(needs_of, terms))
-        if needs.teacher_taps and not context.same_tokens:
+        if needs.teacher_inside and not context.same_tokens:
             raise ConfigError(
-                f"recipe '{recipe.name}' compares states of teacher and student, but their tokenizers write these "
-                "rows with different ids. Use a student with the teacher's tokenizer (student.from_teacher), or kd"
+                f"recipe '{recipe.name}' compares teacher and student token by token, but their tokenizers write "
+                "these rows with different ids. Use a student with its tokenizer (student.from_teacher), or kd"
             )
         require_taps(student, needs.student_taps)
         require_taps(teacher.model, needs.teacher_taps)
+        require_probes(student, needs.student_probes, trained=True)
+        require_probes(teacher.model, needs.teacher_probes, trained=False)

@@ -53,7 +53,7 @@ def plan_heads(config: HeadRunConfig, coder: Coder, rows: HeadRows[Any], availab
         teacher=section.model,
         held_out=len(rows.test.texts),
         longest=longest,
-        runs_along=lambda pair: any(recipe.build().needs.teacher_taps for recipe in config.recipes().values()),
+        runs_along=lambda pair: any(recipe.build().needs.teacher_inside for recipe in config.recipes().values()),
         head=coder.head,
     )
     return plan_steps(run, available)

@@ -109,7 +109,7 @@ class HeadRun:
                 steps=planned.steps,
                 seed=seed,
             ),
-            make_batch=_batches(used, teacher if needs.teacher_taps else None),
+            make_batch=_batches(used, teacher if needs.teacher_inside else None),
             progress=self.progress,
             title=planned.title,
             tokenizer=used.tokenizer,

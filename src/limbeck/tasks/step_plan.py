@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial, reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from limbeck.students.initialise import student_from_config
 from limbeck.tasks.baselines import all_stages
 from limbeck.tasks.memory import MemoryPlan, Phase
 from limbeck.tasks.new_student import copied_layers, wanted_pooling
-from limbeck.types import Shapes
+from limbeck.types import Needs, Probe, Shapes
 
 __all__ = ["PlannedMember", "PlannedRun", "plan_steps"]
 
@@ -199,7 +200,8 @@ class _Planner:
 
     def phases(self, config: Any) -> list[Phase]:
         """Return the parts of the run, with the student and the training of `config`."""
-        student = self._trace(lambda: self.run.make_student(config), config.training)
+        make_student = partial(self.run.make_student, config)
+        student = self._trace(make_student, config.training, self._needs.student_probes)
         frozen = self._student_weights(config, student)
         phases = [Phase("training the student", [
             self.reserve, *self._teacher_weights(), *frozen, *self._training(config.training, student, "student"),
@@ -229,9 +231,17 @@ class _Planner:
         title = f"{doing} the teacher's member {Path(member.section.model).name}"
         return Phase(title, [self.reserve, *self._first_student(frozen), weights, *step])
 
-    def _trace(self, make: Callable[[], Any], training: Training) -> StepMemory:
+    def _trace(
+        self, make: Callable[[], Any], training: Training, probes: frozenset[Probe] = frozenset()
+    ) -> StepMemory:
         rows, bf16 = self._micro_rows(training), training.precision == "bf16"
-        return trace_step(make, rows=rows, tokens=self.tokens, bf16=bf16)
+        return trace_step(make, rows=rows, tokens=self.tokens, bf16=bf16, probes=probes)
+
+    @cached_property
+    def _needs(self) -> Needs:
+        """What the terms of all students need."""
+        stages = all_stages(self.config.recipes())
+        return reduce(or_, (needs_of(bind_terms(stage.terms, self.pair)) for stage in stages), Needs())
 
     @staticmethod
     def _micro_rows(training: Training) -> int:
@@ -280,14 +290,12 @@ class _Planner:
     def _teacher_along(self, config: Any) -> list[MemoryItem]:
         if self.run.teacher is None or not self.run.runs_along(self.pair):
             return []
-        stages = all_stages(self.config.recipes())
-        rows = self._micro_rows(config.training)
-        running = trace_step(self.run.make_teacher, rows=rows, tokens=self.tokens, train=False).step_bytes
-        taps = {tap for s in stages for tap in needs_of(bind_terms(s.terms, self.pair)).student_taps}
+        rows, taps, probes = self._micro_rows(config.training), self._needs.student_taps, self._needs.teacher_probes
+        along = trace_step(self.run.make_teacher, rows=rows, tokens=self.tokens, train=False, probes=probes)
         heads, width = self.pair.student_heads, self.pair.teacher_width
         numbers = sum(heads * self.tokens if tap.site == "attention" else width for tap in taps)
         kept = 2 * 4 * rows * self.tokens * numbers
-        return [MemoryItem("teacher's activations", running + kept, "it runs along with the student")]
+        return [MemoryItem("teacher's activations", along.step_bytes + kept, "it runs along with the student")]
 
     def _of_terms(self, config: Any) -> list[MemoryItem]:
         """Return the item of parameters that terms have of their own: maps between widths, filters."""

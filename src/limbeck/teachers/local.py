@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from limbeck.models.taps import run_model
+from limbeck.models.probes import run_probed
 from limbeck.types import Batch, Needs, Signal
 
 __all__ = ["LocalTeacher"]
@@ -20,7 +20,7 @@ class LocalTeacher:
 
     @torch.no_grad()
     def signal(self, batch: Batch, needs: Needs) -> Signal:
-        """Return logits and states at taps, if `needs` asks for them.
+        """Return logits, states at taps and probes, if `needs` asks for them.
 
         The teacher reads its own encoding of the rows (``batch["teacher"]``) on its own device; the
         signal is returned on the batch's device.
@@ -28,10 +28,23 @@ class LocalTeacher:
         here, there = next(self.model.parameters()).device, batch["rows_B"].device
         inputs = {name: tensor.to(here) for name, tensor in batch["teacher"].items()}
         self.model.eval()  # the model may have been trained in the meantime
-        output = run_model(self.model, inputs, needs.teacher_taps)
+        moved = batch if here == there else _beside(batch, here)
+        output = run_probed(self.model, inputs, needs.teacher_taps, needs.teacher_probes, moved, trained=False)
         signal: Signal = {}
         if needs.logits:
-            signal["logits"] = output["logits"].to(there)
+            signal["logits"] = output["logits"].detach().to(there)
         if needs.teacher_taps:
-            signal["states"] = {tap: state.to(there) for tap, state in output["states"].items()}
+            signal["states"] = {tap: state.detach().to(there) for tap, state in output["states"].items()}
+        if needs.teacher_probes:
+            signal["probes"] = {probe: found.detach().to(there) for probe, found in output["probes"].items()}
         return signal
+
+
+def _beside(batch: Batch, device: torch.device) -> Batch:
+    """Return what probes read of a batch, on a teacher's own device."""
+    found: Batch = {}
+    if "mixing" in batch:
+        found["mixing"] = {name: tensor.to(device) for name, tensor in batch["mixing"].items()}
+    if "targets_BC" in batch:
+        found["targets_BC"] = batch["targets_BC"].to(device)
+    return found

@@ -23,7 +23,7 @@ __all__ = ["StoredTeacher", "can_store", "open_signals", "store_signals"]
 def can_store(needs: Needs, *, rows: int, classes: int, width: int, limit_bytes: int) -> bool:
     """Whether the signals are of the small kinds (class logits, first-position states) and fit `limit_bytes`."""
     size = 4 * rows * (classes * needs.logits + width * len(needs.teacher_first))
-    return not needs.teacher_hidden and size <= limit_bytes
+    return not (needs.teacher_hidden or needs.teacher_probes) and size <= limit_bytes
 
 
 class StoredTeacher:

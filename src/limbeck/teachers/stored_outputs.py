@@ -20,24 +20,25 @@ class StoredOutputs:
 
     Args:
         outputs: outputs of all rows ``[N, C]``, or of all units of the texts ``[U, C]``.
-        states: teacher for hidden states, which are too large to keep; ``None``: there is none.
+        live: teacher for hidden states, which are too large to keep, and for probes; ``None``: there is none.
         places: returns, for some windows, where their units are read: row of the batch, token and unit; ``None``:
             outputs are per row.
     """
 
-    def __init__(self, outputs: NDArray[np.float32], states: Teacher | None, places: Places | None = None) -> None:
+    def __init__(self, outputs: NDArray[np.float32], live: Teacher | None, places: Places | None = None) -> None:
         self._outputs = outputs
         self._places = places
-        self._states = states
+        self._live = live
 
     def signal(self, batch: Batch, needs: Needs) -> Signal:
         """Return logits ``[B, C]``, or ``[B, T, C]`` with 0 where no unit is read, and other signals computed live."""
         signal: Signal = {}
         if needs.logits:
             signal["logits"] = torch.from_numpy(self._picked(batch)).to(batch["rows_B"].device)
-        if needs.teacher_taps:
-            assert self._states is not None
-            signal["states"] = self._states.signal(batch, Needs(teacher_taps=needs.teacher_taps))["states"]
+        if needs.teacher_inside:
+            assert self._live is not None
+            live = Needs(teacher_taps=needs.teacher_taps, teacher_probes=needs.teacher_probes)
+            signal |= self._live.signal(batch, live)
         return signal
 
     def _picked(self, batch: Batch) -> NDArray[np.float32]:

@@ -82,7 +82,20 @@ def test_the_student_is_a_normal_hugging_face_folder(sections: dict[str, Any], l
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
-    ["distilbert", "tinybert", "minilm", "minilm_v2", "pkd", "pd", "fine_tune", "kd", "linear_probe", "setfit"],
+    [
+        "distilbert",
+        "tinybert",
+        "minilm",
+        "minilm_v2",
+        "pkd",
+        "pd",
+        "fine_tune",
+        "kd",
+        "linear_probe",
+        "setfit",
+        "mixkd",
+        "ad_kd",
+    ],
 )
 def test_every_recipe_runs_from_a_name(recipe: str, sections: dict[str, Any], light: None) -> None:
     results = limbeck.distill(**{**sections, "recipe": recipe, "baselines": []})

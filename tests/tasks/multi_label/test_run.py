@@ -79,3 +79,16 @@ def test_columns_with_a_teachers_and_rows_that_are_not_labelled(
     assert figure(results, "teacher") == 1.0
     assert figure(results, "distilled") > 0.7
     assert results.run.rows["labelled"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["mixkd", {"name": "ad_kd", "steps": 2, "anneal": True}])
+def test_a_teacher_on_changed_embeddings(sections: dict[str, Any], recipe: Any, tmp_path: Path) -> None:
+    sections |= {"recipe": recipe, "baselines": []}
+    sections["training"] = {"num_train_epochs": 4, "learning_rate": 3e-3, "batch_size": 16, "log_every": 1}
+    limbeck.distill(**sections)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    of_student = [line for line in lines if line["system"] == "distilled"]
+    (name,) = {"term/mixed_targets", "term/attribution"} & of_student[0].keys()
+    assert 0 < of_student[0][name] < 10
+    assert of_student[-1][name] < of_student[0][name]

@@ -138,3 +138,17 @@ def test_recipes_that_read_states_of_the_teacher(sections: dict[str, Any], recip
     sections["training"] = {"num_train_epochs": 0.5, "batch_size": 16, "log_every": 1}
     results = limbeck.distill(**sections)
     assert {curve.series for curve in results.curves} >= {"loss", "learning_rate"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["mixkd", {"name": "ad_kd", "steps": 2, "anneal": True}])
+def test_a_teacher_on_changed_embeddings(sections: dict[str, Any], recipe: Any, tmp_path: Path) -> None:
+    """In the student's numbers: of prices and years, squared differences would be millions."""
+    sections |= {"recipe": recipe, "baselines": []}
+    sections["training"] = {"num_train_epochs": 4, "learning_rate": 3e-3, "batch_size": 16, "log_every": 1}
+    limbeck.distill(**sections)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    of_student = [line for line in lines if line["system"] == "distilled"]
+    (name,) = {"term/mixed_targets", "term/attribution"} & of_student[0].keys()
+    assert 0 < of_student[0][name] < 10
+    assert of_student[-1][name] < of_student[0][name]

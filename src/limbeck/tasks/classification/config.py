@@ -329,7 +329,8 @@ def _described(config: RunConfig) -> RunConfig:
 
 def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
     """Yield what recipes miss in this run, and options that are only for some recipes."""
-    teacher, student, states = config.teacher, config.student, (Capability.HIDDEN_STATES, Capability.FIRST_STATES)
+    teacher, student = config.teacher, config.student
+    states = (Capability.HIDDEN_STATES, Capability.FIRST_STATES, Capability.PROBES)
     others = "Use a recipe on class probabilities (kd; anon without hidden_weight), or another teacher"
     if teacher.model is None:
         kind = next(name for name in ("api", "labels_from", "ensemble") if getattr(teacher, name) is not None)
@@ -337,12 +338,14 @@ def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
             yield Lack(state, f"teacher.{kind} gives labels only", others)
     if teacher.prompt is not None:
         yield Lack(Capability.FIRST_STATES, "a model with teacher.prompt has none", others)
+        yield Lack(Capability.PROBES, "a model with teacher.prompt reads other texts than its student", others)
     if teacher.rationale is not None:
         yield Idle(Capability.RATIONALES, "teacher.rationale", "Use anon with rationale_weight, or leave it out")
     if teacher.is_classifier:
         yield Lack(Capability.RATIONALES, "a teacher that is a classifier gives none", "Use a column, prompt or api")
     if student.head == "verbaliser":
         yield Lack(Capability.FEATURES, "student.head: verbaliser has no such head", "Use head: linear")
+        yield Lack(Capability.PROBES, "student.head: verbaliser reads each text several times", "Use head: linear")
     else:
         yield Lack(Capability.RATIONALES, "this student.head writes none", "Use student.head: verbaliser")
     if student.adapter is not None and student.adapter.kind in ("prompt", "prefix"):

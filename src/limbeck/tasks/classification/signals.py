@@ -12,7 +12,7 @@ from limbeck.formatting import share_text
 from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.layers import width
 from limbeck.models.load import weights_fingerprint
-from limbeck.models.trials import require_taps
+from limbeck.models.trials import require_probes, require_taps
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import is_main, wait_for_all
 from limbeck.recipes.recipe import Recipe
@@ -79,8 +79,10 @@ def _require_fitting(context: Context, name: str, recipe: Recipe, *, along: bool
             "(student.from_teacher), or a recipe on class logits (kd), which allows that"
         )
     require_taps(context.student, needs.student_taps)
+    require_probes(context.student, needs.student_probes, trained=True)
     if isinstance(context.teacher, ModelTeacher):
         require_taps(context.teacher.model, needs.teacher_taps)
+        require_probes(context.teacher.model, needs.teacher_probes, trained=False)
 
 
 def teacher_signals(context: Context) -> StoredTeacher | LocalTeacher | None:

@@ -27,6 +27,7 @@ from limbeck.tasks.head_coder import Array, Coded, Split
 from limbeck.tasks.regression.config import RegressorRunConfig
 from limbeck.tasks.regression.measure import measure_regression
 from limbeck.tasks.regression.rows import RegressorRows
+from limbeck.teachers.standardised import StandardisedTeacher
 from limbeck.teachers.stored_outputs import StoredOutputs
 from limbeck.types import Teacher
 
@@ -96,7 +97,8 @@ class ValueCoder:
     def signals(self, outputs: Array, student: Coded, states: Teacher | None) -> Teacher:
         """Return the source of the teacher's numbers, without their unit."""
         scale = self.scale_with(outputs)
-        return StoredOutputs(scale.standardised(outputs.astype(np.float64)).astype(np.float32), states)
+        live = None if states is None else StandardisedTeacher(states, *scale)
+        return StoredOutputs(scale.standardised(outputs.astype(np.float64)).astype(np.float32), live)
 
     def scale_with(self, outputs: Array) -> Scale:
         """Return the scale; if rows have no gold numbers, that of the teacher's `outputs`."""
