@@ -95,6 +95,25 @@ class TestMaskedLanguageModel:
         with pytest.raises(ModelError, match=r"lacks trained weights for AutoModelForMaskedLM \(missing: cls\."):
             load_masked_lm(str(encoder_alone))
 
+    def test_or_gets_a_new_one(self, encoder_alone: Path, multilingual_folder: Path, tmp_path: Path) -> None:
+        torch.manual_seed(0)
+        first = load_masked_lm(str(encoder_alone), new_head=True)
+        torch.manual_seed(0)
+        again = load_masked_lm(str(encoder_alone), new_head=True)
+        assert first.head_is_new
+        assert not load_masked_lm(str(multilingual_folder), new_head=True).head_is_new
+        assert first.get_output_embeddings().weight is first.get_input_embeddings().weight
+        saved = load_file(encoder_alone / "model.safetensors")
+        for name, tensor in first.state_dict().items():
+            assert torch.equal(tensor, again.state_dict()[name])
+            if name.startswith("bert."):
+                assert torch.equal(tensor, saved[name.removeprefix("bert.")])
+        kept = {name: x for name, x in saved.items() if "layer.0." not in name}
+        shutil.copytree(encoder_alone, tmp_path, dirs_exist_ok=True)
+        save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(ModelError, match=r"lacks trained weights .*\(missing: bert\.encoder\.layer\.0\."):
+            load_masked_lm(str(tmp_path), new_head=True)
+
 
 class Tied(nn.Module):
     """A table that is read as words and as classes, a part of its own, and a buffer."""

@@ -291,8 +291,13 @@ def load_encoder(name: str, *, trust_remote_code: bool = False) -> Any:
     return model
 
 
-def load_masked_lm(name: str, *, trust_remote_code: bool = False) -> Any:
+def load_masked_lm(name: str, *, new_head: bool = False, trust_remote_code: bool = False) -> Any:
     """Load a pretrained encoder with its masked-language head, in float32, from a folder or hub name.
+
+    Args:
+        name: the folder or hub name.
+        new_head: give an encoder without a trained head a new one, with random weights; ``head_is_new`` tells.
+        trust_remote_code: run Python code that comes with the model.
 
     Raises:
         ModelError: not found, not safetensors, damaged, or the folder has no trained masked-language head.
@@ -300,19 +305,30 @@ def load_masked_lm(name: str, *, trust_remote_code: bool = False) -> Any:
     from transformers import AutoModelForMaskedLM
 
     config = load_config(name, trust_remote_code=trust_remote_code)
-    return _load_whole(AutoModelForMaskedLM, name, config, trust_remote_code)
+    if not new_head:
+        return _load_whole(AutoModelForMaskedLM, name, config, trust_remote_code)
+    model, missing = _load(AutoModelForMaskedLM, name, config, trust_remote_code, as_it_is=False)
+    prefix = f"{model.base_model_prefix}."
+    _require_no_lack(AutoModelForMaskedLM, name, [key for key in missing if key.startswith(prefix)])
+    model.head_is_new = bool(missing)
+    return model
 
 
 def _load_whole(
     auto_class: Any, name: str, config: Any, trust_remote_code: bool, *, bf16: bool = False, as_it_is: bool = False
 ) -> Any:
     model, missing = _load(auto_class, name, config, trust_remote_code, bf16=bf16, as_it_is=as_it_is)
+    _require_no_lack(auto_class, name, missing)
+    return model
+
+
+def _require_no_lack(auto_class: Any, name: str, missing: Sequence[str]) -> None:
+    """Refuse a model whose files lack weights other than those of a pooler, which are often untrained anyway."""
     if missing := [key for key in missing if "pooler" not in key]:
         raise ModelError(
             f"{name} lacks trained weights for {auto_class.__name__} (missing: {', '.join(missing[:4])}). "
             "Name a pretrained model of this kind"
         )
-    return model
 
 
 def _load(

@@ -61,6 +61,14 @@ def test_a_teacher_that_knows_nothing(tmp_path: Path) -> None:
     assert (losses.level, losses.message.endswith("before the teacher is trained")) == ("note", True)
 
 
+def test_a_bare_encoder_that_is_trained_gets_a_head(tmp_path: Path) -> None:
+    bare = save(make_model(hidden_dropout_prob=0.0).bert, tmp_path / "bare")
+    teacher = {"model": bare, "fine_tune": {"max_steps": 2}}
+    heads = findings(tmp_path, teacher=teacher, student={"model": bare})["head"]
+    assert [one.message.split(" has")[0] for one in heads] == ["the teacher", "the student"]
+    assert "head" not in findings(tmp_path)
+
+
 def test_faults_end_the_examination(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("", encoding="utf-8")
     assert findings(tmp_path, data={"train": str(tmp_path / "empty.jsonl")})["data"][0].level == "fault"

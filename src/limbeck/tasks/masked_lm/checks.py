@@ -74,6 +74,10 @@ def _models(context: Context, student: Any) -> Iterator[Finding]:
     yield Finding("ok", "layers", "; ".join(sizes))
     if (note := copies_note(student)) is not None:
         yield Finding("warning", "layers", note)
+    whole = student if context.config.student.cut is None and context.config.student.model is not None else None
+    for name, model in (("teacher", context.teacher), ("student", whole)):
+        if getattr(model, "head_is_new", False):
+            yield Finding("note", "head", f"the {name} has no masked-language head and begins with a new one")
     yield Finding("ok", "vocabulary", f"teacher and student know the same {context.vocabulary:,} tokens")
 
 

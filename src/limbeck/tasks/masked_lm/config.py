@@ -42,7 +42,7 @@ class MaskedTeacher(BaseModel):
     model: str
     """A folder in Hugging Face format or a hub name of an encoder with its masked-language head."""
     fine_tune: MaskedTraining | None = None
-    """Train it on the rows first, as a masked language model."""
+    """Train it on the rows first, as a masked language model; an encoder without a head then gets a new one."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Only for models whose authors you trust."""
 

@@ -123,7 +123,7 @@ def open_context(config: MaskedRunConfig, folder: Path, rows: MaskedRows, progre
         DataError: no text has a token to mask.
         ModelError: a model or tokenizer cannot be loaded or is none of this kind, or there are two vocabularies.
     """
-    teacher = load_masked_lm(config.teacher.model, trust_remote_code=config.teacher.trust_remote_code)
+    teacher = _start_teacher(config)
     tokenizer = load_tokenizer(config.teacher.model, trust_remote_code=config.teacher.trust_remote_code)
     require_maskable(tokenizer)
     _require_encoder(teacher, config.teacher.model)
@@ -144,6 +144,16 @@ def open_context(config: MaskedRunConfig, folder: Path, rows: MaskedRows, progre
     return Context(config, folder, rows, progress, teacher, tokenizer, vocabulary, limit, train, test, dev)
 
 
+def _start_teacher(config: MaskedRunConfig) -> Any:
+    """Return the teacher; if it is trained in this run, it may begin with a new head."""
+    import torch
+
+    torch.manual_seed(config.seeds[0])
+    section = config.teacher
+    trained = section.fine_tune is not None
+    return load_masked_lm(section.model, new_head=trained, trust_remote_code=section.trust_remote_code)
+
+
 def _new_student(
     config: MaskedRunConfig, teacher: Any, tokenizer: Any, seed: int, importance: Importance | None = None
 ) -> Any:
@@ -155,7 +165,8 @@ def _new_student(
     if student.of_teacher:
         return copied_layers(teacher, student, importance)
     if student.model is not None:
-        return copied_layers(load_masked_lm(student.model, trust_remote_code=student.trust_remote_code), student)
+        whole = load_masked_lm(student.model, new_head=True, trust_remote_code=student.trust_remote_code)
+        return copied_layers(whole, student)
     assert student.config is not None
     rows = int(teacher.get_input_embeddings().weight.shape[0])
     return language_model_from_config(student.config, tokenizer=tokenizer, rows=rows, masked=True)
