@@ -35,6 +35,7 @@ _STOPS = {
     "regression_kd": 13,
     "multi_label_kd": 13,
     "generation_gkd": 11,
+    "masked_lm_distilbert": 65,
     "ranking_dual": 13,
 }
 """Runs that are interrupted, each in the middle of a stage, and the optimiser steps after which they are."""
