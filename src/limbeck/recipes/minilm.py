@@ -30,8 +30,9 @@ def minilm(
 
     The first stage reads no labels and does not train the head, so a second one, as `kd`, teaches the task. In the
     paper the first is general (400,000 steps of 1,024 texts of 512 tokens, learning rate 5e-4, from random weights or
-    an assistant), and fine-tuning on labels follows (``label_weight: 1``). Here both read the run's rows, so begin
-    with a pretrained student or the teacher's layers.
+    an assistant), and fine-tuning on labels follows (``label_weight: 1``). On a task's rows,
+    which both stages read, begin with a pretrained student or the teacher's layers; plain text (``task.kind:
+    masked_lm``) makes one, and the first stage then reads it without masks.
 
     Paper: Wang et al. 2020, "MiniLM: Deep Self-Attention Distillation for Task-Agnostic Compression of Pre-Trained
     Transformers", arXiv:2002.10957

@@ -35,8 +35,9 @@ def minilm_v2(
 
     The first stage reads no labels and does not train the head, so a second one, as `kd`, teaches the task. In the
     paper the first is general (400,000 steps of 256 texts on each device, learning rate 6e-4, from random weights),
-    and fine-tuning on labels follows (``label_weight: 1``). Here both read the run's rows, so begin with a pretrained
-    student or the teacher's layers.
+    and fine-tuning on labels follows (``label_weight: 1``). On a task's rows, which both stages read, begin with a
+    pretrained student or the teacher's layers; plain text (``task.kind: masked_lm``) makes one, and the first stage
+    then reads it without masks.
 
     Paper: Wang et al. 2021, "MiniLMv2: Multi-Head Self-Attention Relation Distillation for Compressing Pretrained
     Transformers", arXiv:2012.15828

@@ -19,8 +19,9 @@ __all__ = ["pd"]
 def pd(*, fine_tune_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0) -> Recipe:
     """``-sum_c p_c log q_c`` with the teacher's probabilities p on all rows; then optionally ``CE(gold)``.
 
-    Distillation reads no labels: give it as many unlabelled rows as possible. The paper's first step is not done here:
-    a student that is not pretrained (``student.config``) loses most of the gain.
+    Distillation reads no labels: give it as many unlabelled rows as possible. The paper's first step, masked
+    language modelling, is a run of its own (``fine_tune`` with ``task.kind: masked_lm``): a student that is not
+    pretrained loses most of the gain.
 
     Paper: Turc et al. 2019, "Well-Read Students Learn Better: On the Importance of Pre-training Compact Models",
     arXiv:1908.08962
