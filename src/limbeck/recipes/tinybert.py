@@ -39,8 +39,9 @@ def tinybert(
     starts as the identity. As in the released code, the first stage has a constant learning rate and no warm-up,
     the second a linear decay after 10 % of warm-up, whatever ``training`` says.
 
-    Left out by default: general distillation, the first stage on plain text with a teacher that is not fine-tuned, which
-    is a run of its own (``task.kind: masked_lm``), and the augmented rows of the task, which ``limbeck augment`` writes
+    Left out by default: general distillation, the first stage on plain text with a teacher that is not fine-tuned,
+    which is a run of its own (``task.kind: masked_lm``), and the augmented rows of the task, which ``limbeck
+    augment`` writes
 
     Paper: Jiao et al. 2020, "TinyBERT: Distilling BERT for Natural Language Understanding", Findings of EMNLP,
     arXiv:1909.10351, equations 7 to 11
