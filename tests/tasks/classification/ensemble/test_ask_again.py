@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from limbeck.tasks.classification.ensemble.ask_again import contested
 from limbeck.tasks.classification.ensemble.lesson import Lesson
 from limbeck.tasks.classification.ensemble.pool import Answers, Pool
 from limbeck.tasks.classification.label_teacher import LabelTeacher
+from limbeck.tasks.classification.memory import plan_memory
 from limbeck.tasks.classification.prompted_teacher import label_requests
 from limbeck.tasks.finding import Finding
 from limbeck.teachers.chat.journal import Journal
@@ -233,6 +235,38 @@ def test_nothing_is_asked_again_with_a_share_of_zero(asking: dict[str, Any], ora
     assert found.ensemble.rounds == 2
 
 
+def by_letters(hit: Hit) -> Reaction:
+    """Right, but unsurely wrong about every seventh training text as long as the labels come in their own order."""
+    options = dict(re.findall(r"^([A-C])\. (\w+)$", hit.said, re.MULTILINE))
+    number = int(re.findall(r"number (\d+)", hit.said)[-1]) - 100
+    wrong = number < TRAIN and number % EVERY == 0 and hit.said.index("fruit") < hit.said.index("tool")
+    high = 0.5 if wrong else 0.9
+    given = {
+        letter: log(high if label == LABELS[(number + wrong) % 3] else (1 - high) / 2)
+        for letter, label in options.items()
+    }
+    top = [{"token": letter, "logprob": value} for letter, value in sorted(given.items(), key=lambda pair: -pair[1])]
+    choice = {"index": 0, "message": {"role": "assistant", "content": top[0]["token"]}, "finish_reason": "length",
+              "logprobs": {"content": [top[0] | {"top_logprobs": top}]}}  # fmt: skip
+    usage = {"prompt_tokens": 10, "completion_tokens": 1}
+    return Reaction(json.dumps({"model": "oracle", "choices": [choice], "usage": usage}).encode())
+
+
+def test_an_api_with_log_probabilities_is_asked_in_other_orders(asking: dict[str, Any], oracle: ChatServer) -> None:
+    oracle.react = by_letters
+    api_of(asking)["log_probs"] = 3
+    found = teacher_of(asking)
+    told = told_of(found)
+    assert told.changed == WRONG
+    assert len(oracle.received) == 3 * (TRAIN + TEST + told.rows)
+    assert share_right(kept(asking, "train").probs_NC) == pytest.approx(1 - WRONG / TRAIN)
+    second = kept(asking, "train-round2")
+    assert share_right(second.probs_NC) == share_right(found.train.probs_NC) == 1
+    assert second.how == "log_probs"
+    np.testing.assert_allclose(np.sort(second.probs_NC[::EVERY]), [[0.15, 0.275, 0.575]] * WRONG)
+    assert "54 calls" in doctor(asking)["asked again"].message
+
+
 def test_rows_with_a_gold_label_are_not_asked_again(
     asking: dict[str, Any], oracle: ChatServer, tmp_path: Path
 ) -> None:
@@ -301,6 +335,10 @@ def test_doctor_counts_what_may_be_asked_again(asking: dict[str, Any], oracle: C
     )
     assert "about $" in found["asked again"].message
     assert not oracle.received
+
+    config = run_config(asking)
+    assert isinstance(config, RunConfig)
+    assert plan_memory(config, available=1e12).phases, "an API needs no memory here"
 
     asking["teacher"]["ensemble"] |= {"rounds": 8, "ask_again": 0.5}
     assert f"at most {TRAIN} rows in all" in doctor(asking)["asked again"].message
