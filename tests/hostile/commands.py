@@ -1,4 +1,4 @@
-"""Seven commands that take a second or two, and what is to be compared of their ends."""
+"""Eight commands that take a second or two, and what is to be compared of their ends."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ __all__ = [
     "Maker",
     "Material",
     "anon_by_api",
+    "asked_again",
     "classification",
     "filtering",
     "instructions",
@@ -97,23 +98,46 @@ def instructions(folder: Path, server: PaidServer, material: Material) -> Comman
 
 def anon_by_api(folder: Path, server: PaidServer, material: Material) -> Command:
     """A paid teacher labels; the student learns easy rows first."""
+    return _run(folder, {
+        **_labelled_by_api(folder, server, material),
+        "teacher": _api(server),
+        "recipe": {"name": "anon"},
+    }, journal="journal.sqlite")  # fmt: skip
+
+
+def asked_again(folder: Path, server: PaidServer, material: Material) -> Command:
+    """A paid model labels, and is asked again about the labels that a member of its ensemble contradicts."""
+    sections = _labelled_by_api(folder, server, material)
+    labels, train = sections["task"]["labels"], _rows(material.tickets["labelled"])[:40]
+    for row in train[::4]:
+        server.knows[row["text"]] = labels[(labels.index(row["label"]) + 1) % len(labels)]
+    return _run(folder, {
+        **sections,
+        "teacher": {"ensemble": {"members": ["tfidf", _api(server)], "folds": 2, "rounds": 2}},
+        "recipe": {"name": "kd", "label_weight": 0.0},
+    }, journal="journal.sqlite")  # fmt: skip
+
+
+def _api(server: PaidServer) -> dict[str, Any]:
+    api = {"base_url": server.base_url, "model": "large", "log_probs": 5, "concurrency": CONCURRENCY}
+    return {"api": api, "prompt": {}}
+
+
+def _labelled_by_api(folder: Path, server: PaidServer, material: Material) -> dict[str, Any]:
+    """Return the sections of a run on 40 rows without gold labels, whose labels the server knows."""
     labels = sorted({row["label"] for row in _rows(material.tickets["test"])})
     labelled = _rows(material.tickets["labelled"])[:40]
     train = [{"text": row["text"]} for row in labelled]
     server.knows = {row["text"]: row["label"] for row in [*labelled, *_rows(material.tickets["test"])]}
-    api = {"base_url": server.base_url, "model": "large", "log_probs": 5, "concurrency": CONCURRENCY}
-    training = {"max_steps": 6, "learning_rate": 1e-3, "batch_size": 8, "log_every": 1, "checkpoints": 6}
-    return _run(folder, {
+    return {
         "task": {"labels": labels},
         "data": {
             "train": write_jsonl(folder / "train.jsonl", train),
             "test": write_jsonl(folder / "test.jsonl", _rows(material.tickets["test"])[:16]),
         },
-        "teacher": {"api": api, "prompt": {}},
         "student": {"model": str(material.encoder)},
-        "recipe": {"name": "anon"},
-        "training": training,
-    }, journal="journal.sqlite")  # fmt: skip
+        "training": {"max_steps": 6, "learning_rate": 1e-3, "batch_size": 8, "log_every": 1, "checkpoints": 6},
+    }
 
 
 def store(folder: Path, server: PaidServer, material: Material) -> Command:
