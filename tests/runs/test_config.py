@@ -89,7 +89,7 @@ def test_all_faults_are_shown_at_once_with_file_and_line(tmp_path: Path) -> None
             "run.yaml:6: recipe.loss_temperature: Input should be a valid",
         ),
         ("loss_temperature: 4", "loss_temperature: 0", "loss_temperature must be a number above 0"),
-        ("loss_temperature: 4", "strategy: middle", "recipe.strategy: Input should be 'skip' or 'last'"),
+        ("loss_temperature: 4", "strategy: middle", "recipe.strategy: Input should be 'skip', 'last' or 'cka'"),
         ("layers: spread, keep: 3", "layers: spread", "layers: spread needs keep"),
         ("layers: spread, keep: 3", "layers: sprad, keep: 3", "run.yaml:5: student.from_teacher.layers"),
         ("{from_teacher: {layers: spread, keep: 3}}", "{model: a, config: {}}", "exactly one of from_teacher"),

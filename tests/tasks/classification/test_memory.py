@@ -58,7 +58,7 @@ def traced_by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every trained row take a megabyte, so that plans cost no time; tracing has tests of its own."""
 
     def trace(
-        make: Callable[[], Any], *, rows: int, tokens: int, bf16: bool = False, train: bool = True
+        make: Callable[[], Any], *, rows: int, tokens: int, bf16: bool = False, train: bool = True, probes: Any = ()
     ) -> StepMemory:
         with without_memory():
             model = make()
