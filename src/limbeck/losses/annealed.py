@@ -28,7 +28,7 @@ class AnnealedTargets(Term):
 
     Of real values, ``((z_S - z_T) / T)^2``.
 
-    Reference: Wu et al. 2023, "AD-KD", released code, which takes n and N in epochs.
+    Reference: Wu et al. 2023, "AD-KD", arXiv:2305.10010, released code, which takes n and N in epochs.
     """
 
     suits = frozenset[Output](("classes", "tags", "labels", "values"))

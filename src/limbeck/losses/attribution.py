@@ -24,7 +24,7 @@ class AttributionDistance(Term):
     its `top` largest components. Outputs are those of `limbeck.types.Attribution`. The mean is over all tokens of a
     step.
 
-    Reference: Wu et al. 2023, "AD-KD", ACL Anthology 2023.acl-long.471; released code.
+    Reference: Wu et al. 2023, "AD-KD", arXiv:2305.10010, released code.
     """
 
     suits = frozenset[Output](("classes", "labels", "values"))

@@ -77,7 +77,7 @@ class ForwardKL(Term):
 
 @dataclass(frozen=True)
 class LogitDistance(Term):
-    """``mean_c (z_T - z_S)_c^2`` of each row or word (Ba and Caruana 2014, arXiv:1312.6184, equation 1)."""
+    """``mean_c (z_T - z_S)_c^2`` of each row or word (Ba and Caruana 2014, arXiv:1312.6184)."""
 
     suits = frozenset[Output](("classes", "tags", "labels", "values"))
 

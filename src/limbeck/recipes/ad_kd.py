@@ -41,8 +41,8 @@ def ad_kd(
     The teacher runs along with the student, and both must have one tokenizer. Each class costs another backward pass
     through both models, and the student's graph of it: for many classes use another recipe.
 
-    Paper: Wu et al. 2023, "AD-KD: Attribution-Driven Knowledge Distillation for Language Model Compression", ACL
-    Anthology 2023.acl-long.471, equations 1 to 9
+    Paper: Wu et al. 2023, "AD-KD: Attribution-Driven Knowledge Distillation for Language Model Compression", ACL,
+    arXiv:2305.10010; what is said of it here is from its released code
 
     Args:
         soft_target_weight: a; 0.8 to 1 in the released settings, mostly 0.9.
