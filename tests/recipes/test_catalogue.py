@@ -192,6 +192,7 @@ def test_what_recipes_need() -> None:
         "mixkd": ["labels", "teacher logits", "the teacher on changed embeddings", "equal tokenizers"],
         "ad_kd": ["labels", "teacher logits", "the teacher on changed embeddings", "equal tokenizers"],
         "pkd": ["labels", "teacher logits", "teacher [CLS] states", "equal width"],
+        "reaugkd": ["labels", "teacher logits", "teacher [CLS] states"],
         "pd": ["teacher logits"],
         "anon": ["teacher logits"],
         "linear_probe": ["labels"],
@@ -210,7 +211,7 @@ def test_what_recipes_need() -> None:
             "xyzzy",
             {},
             "unknown recipe 'xyzzy': known here: ad_kd, anon, distilbert, fine_tune, kd, linear_probe, minilm, "
-            "minilm_v2, minima, mixkd, pd, pkd, setfit, ted, tinybert",
+            "minilm_v2, minima, mixkd, pd, pkd, reaugkd, setfit, ted, tinybert",
         ),
         ("pkd", {"hint_wieght": 1}, "recipe.hint_wieght: 'pkd' has no such argument; did you mean 'hint_weight'?"),
         ("fine_tune", {"epochs": 1}, "recipe.epochs: 'fine_tune' takes no arguments"),

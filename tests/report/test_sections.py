@@ -24,6 +24,7 @@ from limbeck.results.sections import (
     HarnessFigure,
     LayerMap,
     Money,
+    RetrievalMemory,
     Search,
     SystemCosts,
     Trial,
@@ -127,6 +128,18 @@ def test_layers_that_are_compared(records: dict[str, Results]) -> None:
     assert of_baseline.name == "layer-map-pkd"
     random = section.model_copy(update={"random_student": True})
     assert "chance" in block(changed(results, sections=[random]), "Layer map").notes[0]
+
+
+def test_what_a_student_looks_up(records: dict[str, Results]) -> None:
+    told = RetrievalMemory(rows=1200, neighbours=16, temperature=0.1, own_share=0.25, chosen_on=300)
+    (found,) = section_blocks(changed(records["classification"], sections=[told], figures=[]))
+    (fact,), (limit,) = found.facts, found.limits
+    assert "the 16 nearest of 1,200 training rows" in fact
+    assert "probabilities 0.25, temperature 0.1, chosen on 300 development rows." in fact
+    assert "an embedding of each training row" in limit
+    as_told = told.model_copy(update={"chosen_on": 0})
+    (found,) = section_blocks(changed(records["classification"], sections=[as_told], figures=[]))
+    assert "as the recipe has it." in found.facts[0]
 
 
 def test_members_of_an_ensemble(records: dict[str, Results]) -> None:

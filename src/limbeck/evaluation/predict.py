@@ -16,11 +16,14 @@ from limbeck.data.tagging.encode import EncodedUnits
 from limbeck.errors import ModelError
 from limbeck.evaluation.ranking import margin_scores
 from limbeck.models.frozen_encoder import FrozenEncoder
+from limbeck.models.layers import depth, width
+from limbeck.models.retrieval_memory import answers
 from limbeck.models.taps import run_model
-from limbeck.types import Instruction, Update
+from limbeck.types import Instruction, Tap, Update
 
 __all__ = [
     "length_sorted_batches",
+    "predict_answers",
     "predict_logits",
     "predict_scores",
     "predict_tags",
@@ -49,6 +52,8 @@ def predict_logits(
 ) -> NDArray[np.float32]:
     """Return class logits ``[N, C]`` of `rows` in order, or of all; leaves the model in evaluation mode.
 
+    For a model with a memory, they are the logarithms of its mixed probabilities.
+
     Raises:
         ModelError: logits that are no numbers.
     """
@@ -58,11 +63,26 @@ def predict_logits(
     logits = np.empty((len(picked), model.config.num_labels), dtype=np.float32)
     for places in length_sorted_batches(encoded.lengths[picked], batch_size):
         inputs = {name: tensor.to(device) for name, tensor in encoded.batch(picked[places]).items()}
-        logits[places] = run_model(model, inputs)["logits"].float().cpu().numpy()
+        logits[places] = answers(model, inputs).float().cpu().numpy()
         if update is not None:
             update(len(places))
     _require_numbers(logits, model)
     return logits
+
+
+@torch.no_grad()
+def predict_answers(
+    model: Any, encoded: Encoded, rows: NDArray[np.int64], *, batch_size: int = 64
+) -> tuple[Tensor, Tensor]:
+    """Return the classifier's own logits ``[N, C]`` of rows, in order, and its last [CLS] states ``[N, D]``."""
+    model.eval()
+    device, first = next(model.parameters()).device, Tap("first", depth(model))
+    logits_NC, states_ND = torch.empty(len(rows), model.config.num_labels), torch.empty(len(rows), width(model))
+    for places in length_sorted_batches(encoded.lengths[rows], batch_size):
+        inputs = {name: tensor.to(device) for name, tensor in encoded.batch(rows[places]).items()}
+        signal = run_model(model, inputs, frozenset([first]))
+        logits_NC[places], states_ND[places] = signal["logits"].float().cpu(), signal["states"][first].float().cpu()
+    return logits_NC, states_ND
 
 
 def predict_vectors(

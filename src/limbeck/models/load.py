@@ -28,6 +28,7 @@ from limbeck.models.label_scorer import (
 )
 from limbeck.models.pooled_classifier import PooledClassifier, call_pooled, pooling_named
 from limbeck.models.pooling import Pooling, pooling_of
+from limbeck.models.retrieval_memory import remembers
 
 __all__ = [
     "Head",
@@ -434,7 +435,7 @@ def save_model(model: Any, tokenizer: Any | None, folder: Path) -> None:
 
 def reader_of(folder: Path) -> Literal["transformers", "sentence-transformers", "limbeck"]:
     """Return the library that reads all of the model in `folder`: not one that knows only part of its files."""
-    if read_adapter_layers(folder) is not None or read_verbaliser(folder) is not None:
+    if read_adapter_layers(folder) is not None or read_verbaliser(folder) is not None or remembers(folder):
         return "limbeck"
     return "transformers" if pooling_named(load_config(str(folder))) is None else "sentence-transformers"
 

@@ -33,6 +33,7 @@ RECIPES = {
     "ted": "limbeck.recipes.ted:ted",
     "mixkd": "limbeck.recipes.mixkd:mixkd",
     "ad_kd": "limbeck.recipes.ad_kd:ad_kd",
+    "reaugkd": "limbeck.recipes.reaugkd:reaugkd",
     "pd": "limbeck.recipes.pd:pd",
     "anon": "limbeck.recipes.anon:anon",
     "linear_probe": "limbeck.recipes.linear_probe:linear_probe",

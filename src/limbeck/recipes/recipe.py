@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from limbeck.losses.term import needs_of
+from limbeck.models.retrieval_memory import Retrieval
 from limbeck.numerics.token_losses import TokenDivergence
 from limbeck.sequences.class_pairs import ClassPairs
 from limbeck.sequences.given import GivenRows, Paired, TeacherWritten
@@ -39,6 +40,8 @@ class Recipe:
     """The student that the run file describes, or a copy of the teacher; in a cross-lingual run the pretrained
     backbone, or the English instruction model."""
     options: RankingOptions = field(default_factory=RankingOptions)
+    retrieval: Retrieval | None = None
+    """How its students look up training rows when they answer; ``None``: they do not."""
 
     def part(self, kind: type[_Part]) -> _Part | None:
         """Return the first source in its stages, or inside one of them, that is a `kind`."""

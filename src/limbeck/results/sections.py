@@ -34,6 +34,7 @@ __all__ = [
     "Reliability",
     "ReliabilityBin",
     "Retention",
+    "RetrievalMemory",
     "Sample",
     "SampleAnswer",
     "Samples",
@@ -425,6 +426,21 @@ class LayerMap(Record):
     """Whether students begin with random weights: the map then means nothing."""
 
 
+class RetrievalMemory(Record):
+    """Training rows that the student looks up when it answers."""
+
+    kind: Literal["retrieval_memory"] = "retrieval_memory"
+    rows: int
+    neighbours: int
+    """Rows that are looked up for each text."""
+    temperature: float
+    """Of their weights."""
+    own_share: float
+    """Share of the student's own probabilities in its answer."""
+    chosen_on: int
+    """Development rows that these were chosen on; 0: those of the recipe."""
+
+
 class SimpleFit(Record):
     """How a simple baseline was fitted."""
 
@@ -495,6 +511,7 @@ Section = Annotated[
     | SystemCosts
     | Search
     | LayerMap
+    | RetrievalMemory
     | SimpleBaselines
     | Harness,
     Field(discriminator="kind"),

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from limbeck.errors import ConfigError
 from limbeck.losses.term import WeightedTerm
 
-__all__ = ["keep_modules", "load_kept_modules"]
+__all__ = ["keep_modules", "kept_file", "load_kept_modules"]
 
 _FOLDER = "terms"
 """In the folder of a stage's weights, whose own loader does not look into it."""
@@ -41,11 +41,18 @@ def load_kept_modules(terms: Sequence[WeightedTerm], before: Sequence[Path], sta
     """
     for t in terms:
         for name, module in t.term.kept_modules.items() if t.term.continues else ():
-            files = [folder / "model" / _FOLDER / f"{name}.safetensors" for folder in reversed(before)]
-            found = next((file for file in files if file.is_file()), None)
-            if found is None:
+            try:
+                module.load_state_dict(load_file(kept_file(before, name)))
+            except FileNotFoundError as error:
                 raise ConfigError(
                     f"stage '{stage}' goes on with the {name.replace('_', ' ')} of an earlier stage, and none has "
                     "trained any: it had no steps. Raise training.max_steps, or that stage's share of them"
-                )
-            module.load_state_dict(load_file(found))
+                ) from error
+
+
+def kept_file(before: Sequence[Path], name: str) -> Path:
+    """Return the file of a module that stages left; see `load_kept_modules`. Raises `FileNotFoundError`."""
+    for folder in reversed(before):
+        if (file := folder / "model" / _FOLDER / f"{name}.safetensors").is_file():
+            return file
+    raise FileNotFoundError(name)

@@ -122,6 +122,11 @@ def fold(model: str, folder: Path) -> float:
         raise ConfigError(f"--fold writes a new folder, but {folder} exists. Give another one, or delete it")
     if predictor.temperature is None:
         raise ConfigError(f"{model} has no {CALIBRATION_FILE}, and so no temperature to fold. Give labelled rows too")
+    if predictor.model.retrieval_memory is not None:
+        raise ConfigError(
+            f"{model} answers with a memory of training rows, and its temperature divides the mixture: it cannot be "
+            "folded into the weights. `limbeck predict` applies both"
+        )
     _fold_into_weights(predictor, predictor.temperature)
     with replace_folder(folder) as part:
         shutil.copytree(model, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors*"))

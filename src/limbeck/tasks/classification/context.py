@@ -23,6 +23,7 @@ from limbeck.models.bag_of_words import BagOfWords
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth, shapes, width
 from limbeck.models.padding import padding_of
+from limbeck.models.retrieval_memory import Memory
 from limbeck.models.trials import require_taps
 from limbeck.recipes.recipe import Recipe
 from limbeck.results.record import StageCost
@@ -84,6 +85,8 @@ class Context:
     costs: dict[str, StageCost] = field(default_factory=dict)
     """Cost of each stage, by its folder, and of the teacher's pass over the rows."""
     logits: dict[str, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
+    memories: dict[tuple[str, int], Memory] = field(default_factory=dict)
+    """Of students that look up training rows, by system and seed."""
     temperatures: dict[str, dict[int, float]] = field(default_factory=dict)
     """Of trained systems, by name and seed; empty without development rows."""
     simple_fits: dict[str, SimpleFit] = field(default_factory=dict)

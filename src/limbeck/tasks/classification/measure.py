@@ -15,16 +15,18 @@ from limbeck.models.label_scorer import language_model_of
 from limbeck.models.layers import depth
 from limbeck.models.load import hub_name, load_weights, reader_of, save_model
 from limbeck.models.pooled_classifier import write_length_limit
+from limbeck.models.retrieval_memory import write_memory
 from limbeck.ranks import device
 from limbeck.recipes.catalogue import recipe_card
 from limbeck.results.record import Results
 from limbeck.results.sections import Adapter, Calibration, Section, SimpleBaselines, Speed, Speeds, TeacherLabels
 from limbeck.students.adapters import adapter_notes, all_parameters, merged_for_export, trainable_parameters
-from limbeck.tasks.baselines import FROZEN, TFIDF, untrained_warnings
+from limbeck.tasks.baselines import FROZEN, MAIN, TFIDF, untrained_warnings
 from limbeck.tasks.classification.calibrate import calibration_of, collection_warnings
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_teacher import LabelTeacher, label_teacher_warnings, worth_of_labels
+from limbeck.tasks.classification.memory_of_rows import memory_section
 from limbeck.tasks.classification.pilot import advice_for
 from limbeck.tasks.classification.rationales import rationale_note
 from limbeck.tasks.classification.rows import demonstration_warnings, dev_warnings, leaked_rows, task_file
@@ -54,6 +56,9 @@ def write_student(context: Context, part: Path) -> Exported:
     save_model(context.student, context.tokenizer, part)
     write_length_limit(context.student, part, context.max_length)
     write_json(part / TASK_FILE, task_file(context.config.task, context.rows.labels, context.max_length))
+    memory = context.memories.get((MAIN, context.config.seeds[0]))
+    if memory is not None:
+        write_memory(memory, part)
     calibration = calibration_of(context)
     if calibration is not None:
         write_json(part / CALIBRATION_FILE, calibration.model_dump(include={"temperature", "rows", "labels"}))
@@ -99,6 +104,7 @@ def compare_systems(context: Context, planned: Sequence[System], exported: Expor
         context.teacher.ensemble if isinstance(context.teacher, LabelTeacher) else None,
         exported.adapter,
         exported.calibration,
+        memory_section(context),
         layer_map(config, context.measured_pair, len(rows.train)),
     ]
     measured, simple = measure_classification(systems, held_out), list(context.simple_fits.values())

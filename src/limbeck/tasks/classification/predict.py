@@ -20,6 +20,7 @@ from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import load_classifier, load_tokenizer, model_labels
 from limbeck.models.padding import padding_of
 from limbeck.models.problem_type import require_single_label
+from limbeck.models.retrieval_memory import read_memory
 from limbeck.tasks.batches import batches
 from limbeck.tasks.classification.temperature import read_temperature
 from limbeck.tasks.task_file import TASK_FILE, read_task, student_max_length
@@ -54,6 +55,7 @@ class Predictor:
             require_single_label(self.model.config, model, "Use transformers' pipeline for it")
         self.tokenizer = load_tokenizer(model)
         self.labels = model_labels(self.model)
+        self.model.retrieval_memory = read_memory(folder, self.model)
         self.temperature = read_temperature(folder)
         """What logits are divided by for probabilities; ``None`` without ``calibration.json``."""
         self.max_length = token_limit(self.tokenizer, self.model, student_max_length(folder))

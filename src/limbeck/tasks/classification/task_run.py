@@ -35,6 +35,7 @@ from limbeck.tasks.classification.calibrate import fit_on_dev_rows
 from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.tasks.classification.measure import Exported, compare_systems, write_student
+from limbeck.tasks.classification.memory_of_rows import give_memory
 from limbeck.tasks.classification.recipe_stages import dev_judge, given_sequences, recipe_stages
 from limbeck.tasks.classification.rows import budget_steps
 from limbeck.tasks.classification.signals import keeps_signals, teacher_signals
@@ -220,6 +221,8 @@ class ClassifierRun:
         if system.role == "simple":
             answer_simply(self.context, system.name, self.signals)
             return
+        if system.stages and self.signals is not None:
+            give_memory(self.context, system, seed, model, self.signals)
         self.context.predict(system.name, seed, model)
         if system.role != "student_init":
             fit_on_dev_rows(self.context, system.name, seed, model, self.context.tokenizer)
