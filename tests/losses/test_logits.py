@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from limbeck.errors import ConfigError
-from limbeck.losses.logits import ForwardKL, TeacherCrossEntropy
+from limbeck.losses.logits import ForwardKL, LogitDistance, TeacherCrossEntropy
 from limbeck.types import Batch, Needs, Shapes, Signal
 
 TEACHER = torch.tensor([[2.0, 1.0, 0.1, -1.0], [0.0, 0.0, 0.0, 0.0], [1.0, 1.5, 0.2, -0.5]])
@@ -115,3 +115,20 @@ def test_a_sure_teachers_zero_probabilities_have_no_entropy() -> None:
 def test_refuses_a_weight_of_unsure_rows_outside_0_and_1(weight: float) -> None:
     with pytest.raises(ConfigError, match="unsure_weight must be between 0 and 1, not"):
         TeacherCrossEntropy(unsure_weight=weight)
+
+
+# Mean squared error of logits
+
+
+def test_the_mean_squared_error_of_logits_and_its_gradient() -> None:
+    """Of t = (2, 1, 0.1, -1) and s = (1, 1.5, 0.2, -0.5): (1 + 0.25 + 0.01 + 0.25) / 4."""
+    student = STUDENT.clone().requires_grad_()
+    values = LogitDistance().values({"logits": student}, BATCH["signal"], BATCH)
+    assert values.tolist() == pytest.approx([0.3775, 0.0, 0.3775])
+    values.sum().backward()
+    torch.testing.assert_close(student.grad, 2 * (STUDENT - TEACHER) / 4)
+    shifted = LogitDistance().values({"logits": STUDENT + 3}, {"logits": TEACHER + 3}, BATCH)
+    torch.testing.assert_close(shifted, values.detach())
+    assert LogitDistance().values({"logits": STUDENT + 3}, BATCH["signal"], BATCH)[1].item() == 9
+    assert LogitDistance().mask(BATCH).tolist() == [True, True, True]
+    assert LogitDistance().needs == Needs(logits=True)

@@ -18,11 +18,19 @@ from limbeck.models.probes import run_probed
 from limbeck.models.taps import capture
 from limbeck.types import Batch, Probe, Tap
 
-__all__ = ["probe_ids", "readable_tokens", "require_finite", "require_probes", "require_taps", "undisturbed"]
+__all__ = [
+    "probe_ids",
+    "readable_tokens",
+    "require_finite",
+    "require_probes",
+    "require_taps",
+    "short_row",
+    "undisturbed",
+]
 
 _TRIED_TOKENS = 4096
 """Longer rows are not tried: masks of so many positions may take gigabytes."""
-_TAPPED_TOKENS = 4
+_SHORT_ROW = 4
 
 
 @contextmanager
@@ -89,17 +97,22 @@ def require_taps(model: Any, taps: frozenset[Tap]) -> None:
     """
     if not taps:
         return
-    ids = probe_ids(model, 1, _TAPPED_TOKENS).to(next(model.parameters()).device)
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    known = {name: tensor for name, tensor in inputs.items() if name in accepted_inputs(type(model).forward)}
+    inputs = short_row(model)
     with undisturbed(model):
         try:
-            with capture(model, taps, inputs["attention_mask"]):
-                model(**known)
+            with capture(model, taps, inputs.get("attention_mask")):
+                model(**inputs)
         except ModelError:
             raise
         except Exception:  # a model that needs more than text; the first step of training tells
             return
+
+
+def short_row(model: Any) -> dict[str, Tensor]:
+    """Return the inputs of a model for one short row without padding, where its weights are."""
+    ids = probe_ids(model, 1, _SHORT_ROW).to(next(model.parameters()).device)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    return {name: tensor for name, tensor in inputs.items() if name in accepted_inputs(type(model).forward)}
 
 
 def require_finite(model: nn.Module, name: str) -> None:

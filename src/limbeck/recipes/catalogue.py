@@ -29,6 +29,7 @@ RECIPES = {
     "tinybert": "limbeck.recipes.tinybert:tinybert",
     "minilm": "limbeck.recipes.minilm:minilm",
     "minilm_v2": "limbeck.recipes.minilm_v2:minilm_v2",
+    "xtremedistil": "limbeck.recipes.xtremedistil:xtremedistil",
     "pkd": "limbeck.recipes.pkd:pkd",
     "ted": "limbeck.recipes.ted:ted",
     "mixkd": "limbeck.recipes.mixkd:mixkd",
@@ -65,6 +66,8 @@ _ALSO = {
     "tiny_bert": "tinybert", "mini_ma": "minima", "pruning": "minima",
     "task_aware": "ted", "mini_lm": "minilm", "minilmv2": "minilm_v2", "minilm2": "minilm_v2",
     "mix_kd": "mixkd", "mixup": "mixkd", "adkd": "ad_kd", "attribution": "ad_kd",
+    "xtreme_distil": "xtremedistil", "xtremedistil_transformers": "xtremedistil",
+    "xtreme_distil_transformers": "xtremedistil",
 }  # fmt: skip
 """What others call a recipe, for whoever writes that in a run file."""
 

@@ -81,7 +81,9 @@ def suits(recipe: Recipe) -> frozenset[str]:
     given = [_given_to(stage.source) for stage in recipe.stages]
     ranks = recipe.options != RankingOptions() or recipe.starts_from == "teacher"
     fitted = [frozenset[Output](("classes",)) for stage in recipe.stages if stage.fit_head]
-    outputs = reduce(and_, [*read, *given, *fitted], frozenset[Output](("candidates",)) if ranks else ALL_OUTPUTS)
+    divided = [ALL_OUTPUTS - {"candidates"} for stage in recipe.stages if stage.trains not in ("all", "terms")]
+    answers = frozenset[Output](("candidates",)) if ranks else ALL_OUTPUTS
+    outputs = reduce(and_, [*read, *given, *fitted, *divided], answers)
     return frozenset(kind.name for kind in KINDS.values() if kind.output in outputs)
 
 

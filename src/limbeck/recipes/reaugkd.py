@@ -63,7 +63,7 @@ def reaugkd(
         WeightedTerm("relations", BatchRelations(similarity_temperature), weight=relation_weight),
     )
     stages = (
-        Stage("map", (contrast,), map_fraction, GivenRows("labelled"), trains_student=False),
+        Stage("map", (contrast,), map_fraction, GivenRows("labelled"), trains="terms"),
         Stage("reaugkd", terms, 1 - map_fraction),
     )
     looked_up = Retrieval(neighbours=neighbours, temperature=similarity_temperature, own_share=own_share)

@@ -73,4 +73,4 @@ def ted(
         WeightedTerm(f"{side}_filters", LayerFilters(layer_map, filter_width, side)) for side in ("student", "teacher")
     )
     first = (Stage("fine_tune", gold, fine_tune_fraction, labelled),) if fine_tune_fraction else ()
-    return Recipe("TED", (*first, Stage("filters", filters, filter_fraction, labelled, trains_student=False), last))
+    return Recipe("TED", (*first, Stage("filters", filters, filter_fraction, labelled, trains="terms"), last))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from limbeck.sequences.mixing import mixing_for
 from limbeck.stages.early_stopping import BestWeights, Judge
 from limbeck.stages.kept_modules import keep_modules, load_kept_modules
 from limbeck.stages.stage import SGD_MOMENTUM, Stage, Training, require_rows_together
+from limbeck.stages.unfreezing import training_only
 from limbeck.types import Batch, Progress, Sequences, Shapes, Teacher, Writer
 
 __all__ = ["StageRun", "run_stage", "stage_title"]
@@ -164,7 +164,7 @@ def _train(stage: Stage, run: StageRun, student: Any) -> tuple[StageCost, tuple[
     load_kept_modules(terms, run.before, stage.name)
     done = step_of(checkpoint) if checkpoint is not None else 0
     watched = run.progress.track(run.title, run.sequences.steps, done)
-    with watched as update, guard_storage(run.folder), _frozen(student, frozen=not stage.trains_student):
+    with watched as update, guard_storage(run.folder), training_only(student, stage.trains):
         writer = run.writer or mixing_for(needs_of(stage.terms), run.seed)
         callback = StageCallback(run.log, run.labels(stage), update, writer, best)
         callback.resume(checkpoint, run.progress.log)
@@ -183,8 +183,8 @@ def _train(stage: Stage, run: StageRun, student: Any) -> tuple[StageCost, tuple[
         _keep_only_our_callbacks(trainer, callback)
         callback.trainer = trainer
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if best is not None:
-        best.load(student)
+        if best is not None:  # while the same parameters are frozen: an adapter's are kept without them
+            best.load(student)
     costs = callback.costs()
     cost = StageCost(
         **run.labels(stage),
@@ -200,19 +200,6 @@ def _train(stage: Stage, run: StageRun, student: Any) -> tuple[StageCost, tuple[
         optimiser_bytes=_state_bytes(trainer.optimizer),
     )
     return cost, terms
-
-
-@contextmanager
-def _frozen(student: Any, *, frozen: bool) -> Iterator[None]:
-    """Freeze the student in the block, if `frozen`; what could be trained can be again after it."""
-    trained = [parameter for parameter in student.parameters() if frozen and parameter.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
 
 
 def _resumes_from(checkpoints: Path, best: BestWeights | None, notify: Callable[[str], None]) -> Path | None:

@@ -18,6 +18,7 @@ from limbeck.sequences.on_policy import OnPolicy
 from limbeck.sequences.replay import Replay
 from limbeck.sequences.rollouts import Rollouts
 from limbeck.sequences.source import Sampled, Source, parts_of
+from limbeck.stages.unfreezing import Trained
 
 __all__ = ["SGD_MOMENTUM", "Stage", "Training", "require_rows_together"]
 
@@ -40,8 +41,8 @@ class Stage:
     source: Source = field(default_factory=GivenRows)
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `Training` that this stage sets itself, whatever the run says."""
-    trains_student: bool = True
-    """Whether the student is trained, and not its terms' own parameters alone, with both models as they are."""
+    trains: Trained = "all"
+    """What of the student it trains; everything else keeps its weights. Terms' own parameters are always trained."""
     fit_head: bool = False
     """Whether the classifier's last linear layer begins as a logistic regression on the frozen features of the stage's
     rows, for their gold labels or, if a term reads the teacher's logits, for its probabilities. With a share of 0 that
@@ -54,6 +55,11 @@ class Stage:
     def part(self, kind: type[_Part]) -> _Part | None:
         """Return its source, or one inside it, that is a `kind`."""
         return next((part for part in parts_of(self.source) if isinstance(part, kind)), None)
+
+    @property
+    def trains_student(self) -> bool:
+        """Whether any of the student is trained, and not its terms' own parameters alone, with both models as they are."""
+        return self.trains != "terms"
 
     @property
     def labelled_only(self) -> bool:

@@ -19,10 +19,11 @@ from limbeck.models.load import load_classifier, load_tokenizer
 from limbeck.models.padding import padding_of, share_padding
 from limbeck.models.pooled_classifier import pooling_in
 from limbeck.models.trials import require_probes, require_taps
+from limbeck.stages.unfreezing import require_trainable
 from limbeck.students.adapters import add_adapter
 from limbeck.students.initialise import copies_note
 from limbeck.students.pruning.importance import Importance
-from limbeck.tasks.baselines import trained
+from limbeck.tasks.baselines import all_stages, trained
 from limbeck.tasks.head_coder import Coded, Coder
 from limbeck.tasks.head_config import HeadRunConfig
 from limbeck.tasks.head_rows import HeadRows
@@ -167,6 +168,7 @@ def _require_fitting(context: HeadContext) -> None:
         ConfigError, ModelError: as said; or widths, heads or depths of the models do not fit.
     """
     teacher, student = context.teacher, context.student.model
+    require_trainable(student, (stage.trains for stage in all_stages(context.recipes)))
     if teacher is None:
         return
     if context.config.student.pruned is not None and not context.rows.labelled:

@@ -24,6 +24,7 @@ from limbeck.losses.term import bind_terms, needs_of
 from limbeck.models.layers import shapes
 from limbeck.models.padding import padding_of
 from limbeck.models.pooled_classifier import shape_in_words
+from limbeck.stages.unfreezing import require_trainable
 from limbeck.students.adapters import adapter_notes, all_parameters, trainable_parameters
 from limbeck.students.initialise import copies_note
 from limbeck.tasks.classification.asking_checks import asked_findings
@@ -271,10 +272,9 @@ def _repeated(config: RunConfig, rows: RunRows) -> list[Finding]:
 def _tokens_and_layers(config: RunConfig, teacher: Any, student: Any, same_tokens: bool) -> list[Finding]:
     pair = shapes(teacher, student)
     try:
-        needs = {
-            name: [needs_of(bind_terms(stage.terms, pair)) for stage in recipe.build().stages]
-            for name, recipe in config.recipes().items()
-        }
+        stages = {name: recipe.build().stages for name, recipe in config.recipes().items()}
+        needs = {name: [needs_of(bind_terms(stage.terms, pair)) for stage in parts] for name, parts in stages.items()}
+        require_trainable(student, (stage.trains for parts in stages.values() for stage in parts))
     except LimbeckError as error:
         return [Finding("fault", "layers", str(error))]
     closely = [name for name, stages in needs.items() if any(stage.same_tokens for stage in stages)]

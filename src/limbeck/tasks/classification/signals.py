@@ -19,6 +19,7 @@ from limbeck.recipes.recipe import Recipe
 from limbeck.results import StageCost
 from limbeck.sequences.curriculum import Curriculum
 from limbeck.stages.stage import Stage
+from limbeck.stages.unfreezing import require_trainable
 from limbeck.tasks.baselines import all_stages
 from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_teacher import LabelTeacher
@@ -56,10 +57,12 @@ def require_fitting(context: Context) -> None:
         ConfigError: the recipe needs something that this teacher, or this pair, lacks.
         ModelError: a model does not give a state that the recipe reads.
     """
+    stages = all_stages(context.config.recipes())
+    require_trainable(context.student, (stage.trains for stage in stages))
     if isinstance(context.teacher, LabelTeacher):
         return  # see set_up
     pair, sizes = context.pair(context.student), {"rows": len(context.rows.train), "classes": len(context.rows.labels)}
-    along = teacher_runs_along(all_stages(context.config.recipes()), pair, **sizes)
+    along = teacher_runs_along(stages, pair, **sizes)
     for recipe in context.config.recipes().values():
         _require_fitting(context, recipe.name, recipe.build(), along=along)
 

@@ -25,6 +25,7 @@ from limbeck.models.vllm_engine import require_vllm
 from limbeck.models.vocabulary import align_vocabularies
 from limbeck.ranks import is_main
 from limbeck.sequences.rollouts import Rollouts
+from limbeck.stages.unfreezing import require_trainable
 from limbeck.students.initialise import copies_note, language_model_from_config
 from limbeck.students.pruning.importance import Importance
 from limbeck.tasks.baselines import all_stages
@@ -234,8 +235,9 @@ def _needs(config: TextRunConfig, teacher: Any, student: Any) -> Needs:
     """
     needs, pair = Needs(), shapes(student if teacher is None else teacher, student)
     for recipe in config.recipes().values():
-        of_recipe = Needs()
-        for stage in recipe.build().stages:
+        of_recipe, stages = Needs(), recipe.build().stages
+        require_trainable(student, (stage.trains for stage in stages))
+        for stage in stages:
             of_recipe |= needs_of(bind_terms(stage.terms, pair))
         if of_recipe.teacher_hidden and config.teacher.store is not None:
             raise ConfigError(

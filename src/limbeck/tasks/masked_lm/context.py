@@ -24,6 +24,7 @@ from limbeck.models.padding import padding_of
 from limbeck.models.trials import require_finite, require_taps
 from limbeck.models.vocabulary import align_vocabularies
 from limbeck.stages.layer_similarity import measure_similarity, sampled
+from limbeck.stages.unfreezing import require_trainable
 from limbeck.students.initialise import copies_note, language_model_from_config
 from limbeck.students.pruning.importance import Importance
 from limbeck.tasks.baselines import all_stages
@@ -207,7 +208,8 @@ def _require_fitting(config: MaskedRunConfig, teacher: Any, student: Any) -> Non
     Raises:
         ConfigError, ModelError: widths, heads or depths do not fit, or attention cannot be read.
     """
-    pair = shapes(teacher, student)
-    needs = reduce(or_, (needs_of(bind_terms(stage.terms, pair)) for stage in all_stages(config.recipes())))
+    pair, stages = shapes(teacher, student), all_stages(config.recipes())
+    require_trainable(student, (stage.trains for stage in stages))
+    needs = reduce(or_, (needs_of(bind_terms(stage.terms, pair)) for stage in stages))
     require_taps(student, needs.student_taps)
     require_taps(teacher, needs.teacher_taps)
