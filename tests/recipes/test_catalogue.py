@@ -193,6 +193,7 @@ def test_what_recipes_need() -> None:
         "ad_kd": ["labels", "teacher logits", "the teacher on changed embeddings", "equal tokenizers"],
         "pkd": ["labels", "teacher logits", "teacher [CLS] states", "equal width"],
         "reaugkd": ["labels", "teacher logits", "teacher [CLS] states"],
+        "xtremedistil": ["labels", "teacher logits", "teacher [CLS] states"],
         "pd": ["teacher logits"],
         "anon": ["teacher logits"],
         "linear_probe": ["labels"],

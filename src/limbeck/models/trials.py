@@ -133,7 +133,7 @@ def require_probes(model: Any, probes: frozenset[Probe], *, trained: bool) -> No
     """
     if not probes:
         return
-    ids = probe_ids(model, 2, _TAPPED_TOKENS)
+    ids = probe_ids(model, 2, _SHORT_ROW)
     there = next(model.parameters()).device
     inputs = {"input_ids": ids.to(there), "attention_mask": torch.ones_like(ids).to(there)}
     mixing = {"partner_B": torch.tensor([1, 0], device=there), "share_B": torch.tensor([0.5, 0.5], device=there)}

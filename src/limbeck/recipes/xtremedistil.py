@@ -45,8 +45,8 @@ def xtremedistil(
     rows, and these may be those it began with, so that an unfreezing that does not help is undone. As in the code, the
     learning rate is constant and has no warm-up, whatever ``training`` says.
 
-    Left out by default: MSE of attention after softmax and dropout before W (second version); KL divergence of hidden
-    states and a BiLSTM as the student (first version); word embeddings reduced from the teacher's
+    There is no MSE of attention after softmax, no dropout before W and no early stopping on unlabelled rows (second
+    version), nor the KL divergence of hidden states and the BiLSTM of the first.
 
     Paper: Mukherjee and Awadallah 2020, "XtremeDistil: Multi-stage Distillation for Massive Multilingual Models", ACL,
     arXiv:2004.05686; Mukherjee, Awadallah and Gao 2021, "XtremeDistilTransformers: Task Transfer for Task-agnostic

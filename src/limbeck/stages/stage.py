@@ -58,7 +58,7 @@ class Stage:
 
     @property
     def trains_student(self) -> bool:
-        """Whether any of the student is trained, and not its terms' own parameters alone, with both models as they are."""
+        """Whether any of the student is trained, and not its terms' own parameters alone."""
         return self.trains != "terms"
 
     @property

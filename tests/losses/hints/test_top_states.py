@@ -133,5 +133,5 @@ def test_layers_that_are_not_there_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"teacher layer 5 \(recipe.teacher_layer\), and the teacher has 4"):
         TopStates(teacher_layer=5).bind(NARROW)
     TopStates().bind(Shapes(2, 4, 6, 4))
-    with pytest.raises(ConfigError, match="from teacher layer 2 and .* the student has 6: it has to have at most 2"):
+    with pytest.raises(ConfigError, match=r"from teacher layer 2 and .* the student has 6: it has to have at most 2"):
         TopStates(True).bind(Shapes(2, 4, 6, 4))

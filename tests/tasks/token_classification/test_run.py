@@ -132,7 +132,9 @@ def test_labels_that_are_needed_and_not_there(sections: dict[str, Any], tagged: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["distilbert", "minilm", "minilm_v2", "mixkd", {"name": "pkd", "strategy": "last"}])
+@pytest.mark.parametrize(
+    "recipe", ["distilbert", "minilm", "minilm_v2", "mixkd", "xtremedistil", {"name": "pkd", "strategy": "last"}]
+)
 def test_recipes_that_read_states_of_the_teacher(sections: dict[str, Any], recipe: Any) -> None:
     sections |= {"recipe": recipe, "baselines": [], "student": {"from_teacher": {"layers": "first", "keep": 2}}}
     sections["teacher"]["fine_tune"] = {"num_train_epochs": 0.5, "batch_size": 16}
