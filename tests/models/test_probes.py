@@ -57,7 +57,8 @@ def tiny(kind: str, *, outputs: int = 3, attention: str = "sdpa", seed: int = 0,
     else:
         model = AutoModelForSequenceClassification.from_config(config)
     with torch.no_grad():
-        model.get_input_embeddings().weight[1] = 0.7  # padding, as other models' weights have it
+        words = model.get_input_embeddings().weight
+        words[1] = torch.linspace(-1, 1, words.shape[1])  # padding, as weights of other models have it
     return model.double()
 
 

@@ -25,6 +25,7 @@ from limbeck.losses.objective import Objective
 from limbeck.losses.term import WeightedTerm, bind_terms, needs_of
 from limbeck.models.layers import shapes
 from limbeck.recipes.distilbert import distilbert
+from limbeck.recipes.kinds import for_kind
 from limbeck.recipes.mixkd import mixkd
 from limbeck.recipes.pkd import pkd
 from limbeck.sequences.mixing import mixing_for
@@ -49,7 +50,7 @@ def train(folder: Path, rank: int, ranks: int, port: int) -> None:
     torch.set_num_threads(1)
     teacher = NotingTeacher(tiny_classifier(layers=4, seed=2, scale=12.0))
     student = tiny_classifier(layers=2, seed=1)
-    terms = distilbert().stages[0].terms + pkd(hint_weight=10.0).stages[0].terms[2:]
+    terms = for_kind(distilbert(), "classification").stages[0].terms + pkd(hint_weight=10.0).stages[0].terms[2:]
     mapped = HiddenStates("nearest", layer_norm=True, projected=True)  # with parameters of its own
     terms += (WeightedTerm("states", mapped), WeightedTerm("attention", AttentionMSE()))
     terms += (*mixkd().stages[0].terms[2:], WeightedTerm("attribution", AttributionDistance(2)))
