@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.tasks.masked_lm.masked_models import masked_sections
 
 import limbeck
 from limbeck.errors import ConfigError
@@ -53,6 +54,30 @@ def test_two_ranks_train_the_student_that_one_process_trains(
         for name in ("one", "two")
     ]
     assert torch.allclose(torch.tensor(losses[0]), torch.tensor(losses[1]), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_two_ranks_mask_what_one_process_masks(tmp_path: Path) -> None:
+    """More steps than fit into a pass: the second pass has other masks, and each rank reads a part of the texts."""
+    training = {
+        "max_steps": 5,
+        "batch_size": 16,
+        "learning_rate": 1e-2,
+        "optim": "sgd",
+        "dropout": 0.0,
+        "log_every": 1,
+    }
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text(json.dumps(masked_sections(tmp_path, training=training, baselines=[])), encoding="utf-8")
+    one = [sys.executable, "-m", "limbeck"]
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "limbeck"]
+    for name, command in (("one", one), ("two", two)):
+        words = ["distill", str(run_file), "--set", f"output={tmp_path / name}"]
+        answer = subprocess.run([*command, *words], env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+        assert answer.returncode == 0, answer.stderr
+    ours, theirs = (load_file(tmp_path / name / "student" / "model.safetensors") for name in ("one", "two"))
+    for name, weights in ours.items():
+        torch.testing.assert_close(theirs[name], weights, atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.mark.slow

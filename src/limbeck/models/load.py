@@ -307,7 +307,7 @@ def load_masked_lm(name: str, *, new_head: bool = False, trust_remote_code: bool
 
     config = load_config(name, trust_remote_code=trust_remote_code)
     if not new_head:
-        return _load_whole(AutoModelForMaskedLM, name, config, trust_remote_code)
+        return _load_whole(AutoModelForMaskedLM, name, config, trust_remote_code, as_it_is=True)
     model, missing = _load(AutoModelForMaskedLM, name, config, trust_remote_code, as_it_is=False)
     prefix = f"{model.base_model_prefix}."
     _require_no_lack(AutoModelForMaskedLM, name, [key for key in missing if key.startswith(prefix)])

@@ -22,14 +22,14 @@ def text(tokens: int, *, first: int = 5) -> tuple[np.ndarray, np.ndarray]:
 def test_the_number_of_masks_is_rounded_and_at_least_one() -> None:
     for tokens, masks in ((1, 1), (3, 1), (10, 2), (20, 3), (100, 15)):
         ids, maskable = text(tokens)
-        _, labels = MASKING.masked(ids, maskable, seed=0, row=0, turn=0)
+        _, labels = MASKING.masked(ids, maskable, (0, 0, 0))
         assert (labels != UNLABELLED).sum() == masks == MASKING.count(tokens)
 
 
 def test_labels_are_the_tokens_before_and_nothing_else_changes() -> None:
     ids, maskable = text(200)
     for row in range(20):
-        inputs, labels = MASKING.masked(ids, maskable, seed=0, row=row, turn=0)
+        inputs, labels = MASKING.masked(ids, maskable, (0, row, 0))
         chosen = labels != UNLABELLED
         assert (labels[chosen] == ids[chosen]).all()
         assert (inputs[~chosen] == ids[~chosen]).all()
@@ -41,7 +41,7 @@ def test_80_10_10() -> None:
     ids, maskable = text(900)
     fates: Counter[str] = Counter()
     for row in range(200):
-        inputs, labels = MASKING.masked(ids, maskable, seed=1, row=row, turn=0)
+        inputs, labels = MASKING.masked(ids, maskable, (1, row, 0))
         chosen = labels != UNLABELLED
         masked, same = inputs[chosen] == 4, inputs[chosen] == ids[chosen]
         fates.update(mask=int(masked.sum()), same=int(same.sum()), other=int((~masked & ~same).sum()))
@@ -57,7 +57,8 @@ def test_seed_row_and_pass_each_change_the_masks_and_nothing_else_does() -> None
     ids, maskable = text(60)
 
     def places(**changed: int) -> tuple[int, ...]:
-        _, labels = MASKING.masked(ids, maskable, **{"seed": 3, "row": 5, "turn": 0, **changed})
+        key = {"seed": 3, "row": 5, "turn": 0, **changed}
+        _, labels = MASKING.masked(ids, maskable, tuple(key.values()))
         return tuple(np.flatnonzero(labels != UNLABELLED))
 
     assert places() == places()
@@ -69,7 +70,7 @@ def test_every_token_is_masked_equally_often() -> None:
     ids, maskable = text(20)
     counts = np.zeros(22)
     for turn in range(4000):
-        counts += MASKING.masked(ids, maskable, seed=0, row=0, turn=turn)[1] != UNLABELLED
+        counts += MASKING.masked(ids, maskable, (0, 0, turn))[1] != UNLABELLED
     assert counts[[0, -1]].tolist() == [0, 0]
     assert counts[1:-1] / 4000 == pytest.approx(np.full(20, 0.15), abs=0.023)  # four standard errors
 
@@ -81,6 +82,6 @@ def test_rare_tokens_are_masked_more_often() -> None:
     assert weights[[5, 6, 7]].tolist() == [0.25, 1.0, 1.0]  # one that does not occur counts as one
     masking = Masking(0.5, 4, ORDINARY, weights)
     ids = np.asarray([2, 5, 6, 3], dtype=np.int32)
-    rare = sum(masking.masked(ids, ids > 4, seed=0, row=0, turn=turn)[1][2] == 6 for turn in range(4000))
+    rare = sum(masking.masked(ids, ids > 4, (0, 0, turn))[1][2] == 6 for turn in range(4000))
     assert rare / 4000 == pytest.approx(0.8, abs=0.026)
     assert token_weights(ids, 8, 0.0) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -18,11 +18,13 @@ from limbeck.data.masked.task import MaskedLM
 from limbeck.errors import ConfigError, DataError, ModelError
 from limbeck.types import UNLABELLED, Batch, Origin
 
-__all__ = ["HELD_OUT", "MaskedTexts", "encode_texts", "masking_of", "require_maskable"]
+__all__ = ["MaskedTexts", "Reader", "encode_texts", "masking_of", "require_maskable"]
 
 _ROWS_AT_ONCE = 1024
-HELD_OUT = 0
-"""Seed of the masks of held-out texts: the same for every system, seed and run."""
+Reader = Literal["all", "student", "teacher"]
+"""Who reads: all have the same masks when models are measured. A teacher in training has others than its students,
+whom it would otherwise teach what it knows by heart: both read the texts in the same order."""
+_READERS: tuple[Reader, ...] = get_args(Reader)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class MaskedTexts:
     """Texts without any token to mask, which have no row."""
     pad_id: int
     masking: Masking
-    seed: int = HELD_OUT
+    reader: Reader = "all"
+    seed: int = 0
 
     def __len__(self) -> int:
         return len(self.text_of)
@@ -62,9 +65,9 @@ class MaskedTexts:
         """The texts that have rows, in order."""
         return np.unique(self.text_of)
 
-    def with_seed(self, seed: int) -> MaskedTexts:
-        """Return the same texts with the masks of another seed."""
-        return replace(self, seed=seed)
+    def read_by(self, reader: Reader, seed: int) -> MaskedTexts:
+        """Return the same texts with the masks of a training."""
+        return replace(self, reader=reader, seed=seed)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all ids and lengths."""
@@ -100,7 +103,8 @@ class MaskedTexts:
     def _masked(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         turn, row = divmod(number, len(self))
         span = self._span(row)
-        return self.masking.masked(self.ids[span], self.maskable[span], seed=self.seed, row=row, turn=turn)
+        key = (_READERS.index(self.reader), self.seed, row, turn)
+        return self.masking.masked(self.ids[span], self.maskable[span], key)
 
 
 def require_maskable(tokenizer: Any) -> None:

@@ -1,7 +1,8 @@
-"""Which tokens of a text are masked, and by what: a function of seed, row and pass alone."""
+"""Which tokens of a text are masked, and by what: a function of reader, seed, row and pass alone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,18 +39,16 @@ class Masking:
         return max(1, round(self.fraction * maskable))
 
     def masked(
-        self, ids_T: NDArray[np.int32], maskable_T: NDArray[np.bool_], *, seed: int, row: int, turn: int
+        self, ids_T: NDArray[np.int32], maskable_T: NDArray[np.bool_], key: Sequence[int]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the ids that a model reads, and the tokens that it predicts, `UNLABELLED` elsewhere; both ``[T]``.
 
         Args:
             ids_T: tokens of a text with its special tokens.
             maskable_T: which of them may be masked; at least one.
-            seed: of a run.
-            row: the text's number.
-            turn: how often the text was read before.
+            key: what masks depend on, such as the run's seed, the text's number and how often it was read before.
         """
-        rng = np.random.default_rng([seed, row, turn])
+        rng = np.random.default_rng(key)
         places = np.flatnonzero(maskable_T)
         count = self.count(len(places))
         # The earliest of exponential times with these rates are a weighted sample without replacement.

@@ -111,7 +111,8 @@ class MaskedRun:
         A stage that trains only states inside the models reads whole texts: masks would only take words from them.
         """
         context, training, stage = self.context, planned.training, planned.stage
-        encoded = context.train.with_seed(seed)
+        of_teacher = system.role == "teacher"
+        encoded = context.train.read_by("teacher" if of_teacher else "student", seed)
         plan = FixedSequences(np.arange(len(encoded)), encoded.lengths, training.batch_size, planned.steps, seed)
         return StageRun(
             folder=context.folder / "stages" / planned.folder,
@@ -124,7 +125,7 @@ class MaskedRun:
             progress=context.progress,
             title=planned.title,
             tokenizer=context.tokenizer,
-            shapes=shapes(model, model) if system.role == "teacher" else context.measured_pair,
+            shapes=shapes(model, model) if of_teacher else context.measured_pair,
             teacher=self.teacher if needs_of(stage.terms).teacher else None,
             readout=MaskedReadout(context.vocabulary),
             judge=None if stage.only_hints else self._judge(training),
