@@ -143,9 +143,12 @@ def test_micro_batches_change_nothing_and_a_restart_not_a_bit(tmp_path: Path) ->
 @pytest.mark.usefixtures("light")
 def test_a_teacher_is_trained_first_and_a_rate_is_searched(tmp_path: Path) -> None:
     untrained = save(make_model(3), tmp_path / "untrained")
-    fine_tune = {"max_steps": 60, "learning_rate": 1e-2, "batch_size": 24}
+    fine_tune = {"max_steps": 120, "learning_rate": 1e-2, "batch_size": 24}
     sections = masked_sections(
-        tmp_path, teacher={"model": untrained, "fine_tune": fine_tune}, search={"learning_rate": [1e-4, 1e-2]}
+        tmp_path,
+        teacher={"model": untrained, "fine_tune": fine_tune},
+        student={"config": {**TINY, "num_hidden_layers": 1}},
+        search={"learning_rate": [1e-4, 1e-2]},
     )
     results = limbeck.distill(**sections)
     assert value(results, "teacher", "nll") < value(results, "student_init", "nll")

@@ -112,7 +112,8 @@ def _losses_and_time(context: Context, student: Any) -> Iterator[Finding]:
         losses[name] = mean_loss(masked_sums(model, sample, vocabulary=context.vocabulary, update=lambda rows: None))
         seconds[name] = (time.perf_counter() - started) / len(sample)
     words = f"loss per masked token: teacher {losses['teacher']:.2f}, student {losses['student']:.2f} nats"
-    fault = useless_teacher(losses["teacher"], losses["student"], context.vocabulary)
+    copied = context.config.student.of_teacher
+    fault = useless_teacher(losses["teacher"], losses["student"], context.vocabulary, copied=copied)
     if context.config.teacher.fine_tune is not None:
         yield Finding("note", "losses", f"{words}, before the teacher is trained")
     elif fault is not None and context.teaches:

@@ -154,8 +154,8 @@ class MaskedRun:
         )
         context.outputs.setdefault(system.name, {})[seed] = found
         if system.role == "student_init" and seed == self.config.seeds[0] and context.teaches:
-            of_teacher = context.outputs[TEACHER][seed]
-            if (fault := useless_teacher(mean_loss(of_teacher), mean_loss(found), context.vocabulary)) is not None:
+            losses = mean_loss(context.outputs[TEACHER][seed]), mean_loss(found)
+            if (fault := useless_teacher(*losses, context.vocabulary, copied=system.copied)) is not None:
                 raise ModelError(fault)
 
     def _sums(self, system: System, model: Any, texts: MaskedTexts, teacher: Any) -> SystemOutputs:

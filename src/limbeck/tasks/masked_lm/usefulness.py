@@ -18,8 +18,11 @@ def mean_loss(outputs: SystemOutputs) -> float:
     return float(outputs.nll_sum_N.sum() / outputs.tokens_N.sum())
 
 
-def useless_teacher(teacher: float, student: float, vocabulary: int) -> str | None:
-    """Return why a teacher has nothing to teach, from losses per masked token; ``None``: it has."""
+def useless_teacher(teacher: float, student: float, vocabulary: int, *, copied: bool) -> str | None:
+    """Return why a teacher has nothing to teach, from losses per masked token; ``None``: it has.
+
+    A student that is `copied` from the teacher is not compared with it: what it knows, it has from there.
+    """
     said = f"the teacher's loss on held-out texts is {teacher:.2f} nats a masked token"
     guessing = math.log(vocabulary)
     if math.isnan(teacher):
@@ -30,7 +33,7 @@ def useless_teacher(teacher: float, student: float, vocabulary: int) -> str | No
             "Check that its masked-language head is trained and the tokenizer its own, or train it on the texts first "
             "(teacher.fine_tune)"
         )
-    if student < teacher:
+    if student < teacher and not copied:
         return (
             f"{said}, the student's before any training {student:.2f}: this teacher would make it worse. Train the "
             "teacher on the texts first (teacher.fine_tune), or take another one"
