@@ -197,6 +197,29 @@ def test_several_stages_of_one_system_and_other_steps_of_seeds(records: dict[str
     assert {f"Distilled, {first.stage}", "Distilled, logits"} < set(texts(plot))
 
 
+def test_many_stages_of_one_system_follow_one_another(records: dict[str, Results]) -> None:
+    """Nine stages have no nine styles of lines; in their place, each begins where the one before ended."""
+    results = records["classification"]
+    first = next(curve for curve in results.curves if curve.system == "distilled")
+    cost = next(cost for cost in results.costs if cost.system == "distilled")
+    many = [
+        first.model_copy(update={"stage": f"stage_{n}", "steps": [100, 200, 300], "values": [3.0, 2.0, 1.0]})
+        for n in range(9)
+    ]
+    later = many[5].model_copy(update={"series": "term/labels"})
+    costs = [cost.model_copy(update={"stage": f"stage_{n}", "steps": 300}) for n in range(9)]
+    loss, term = curve_plots(changed(results, curves=[*many, later], costs=costs))
+    assert texts(loss).count("Distilled") == 1
+    assert not [text for text in texts(loss) if "stage" in text]
+    assert "Stages of Distilled: one after the other; each begins at a vertical line." in loss.caption
+    assert max(float(text.replace(",", "")) for text in texts(loss) if text.isdigit()) in (2500, 2700)
+    steps = [float(text) for text in texts(term) if text.isdigit() and float(text) > 100]
+    assert 1500 <= min(steps) < max(steps) <= 1800
+    few = curve_plots(changed(results, curves=many[:4], costs=costs))
+    assert {f"Distilled, stage_{n}" for n in range(4)} <= set(texts(few[0]))
+    assert few[0].caption == ""
+
+
 def test_foreign_labels_are_plain_text(hostile_records: dict[str, Results]) -> None:
     section = hostile_records["classification"].section(Confusion)
     assert section

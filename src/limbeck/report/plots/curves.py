@@ -6,7 +6,8 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 from limbeck.formatting import shorten, shorten_apart
 from limbeck.report.palette import OTHER, Look, looks
@@ -61,23 +62,47 @@ def _panel(results: Results, curves: list[Curve], name: str) -> Plot:
 
     series, groups = curves[0].series, _groups(results, curves)
     stages = {system: [s for other, s in groups if other == system] for system, _ in groups}
-    title, known = _series_title(series), looks(results)
+    title, known, begins = _series_title(series), looks(results), _begins(results)
     with canvas(_WIDTH, _HEIGHT) as figure:
         axes = figure.add_subplot()
-        handles = []
+        handles: dict[str, Any] = {}
         for (system, stage), seeds in groups.items():
-            style = _DASHES[stages[system].index(stage) % len(_DASHES)]
-            label = results.title(system) + (f", {stage}" if len(stages[system]) > 1 else "")
-            handles.append(_draw(axes, known.get(system, OTHER), seeds, style, shorten_apart([label], 40)[0]))
+            look, begin = known.get(system, OTHER), begins.get((system, stage))
+            if begin is None:
+                style = _DASHES[stages[system].index(stage) % len(_DASHES)]
+                label = results.title(system) + (f", {stage}" if len(stages[system]) > 1 else "")
+            else:
+                style, label = "-", results.title(system)
+                axes.axvline(begin, color=look.colour, linewidth=0.6, alpha=0.4)
+                seeds = [[(begin + step, value) for step, value in points] for points in seeds]
+            handles.setdefault(label, _draw(axes, look, seeds, style, shorten_apart([label], 40)[0]))
         calm_axes(axes)
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
         axes.margins(x=0.02)
         if _is_share(series, curves):
             axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:.4g} %")
-        legend_above(figure, handles)
+        legend_above(figure, list(handles.values()))
         svg = to_svg(figure, name=name, title=title)
-    return Plot(name, title, _caption(series, curves, groups), svg, _WIDTH)
+    in_turn = list(dict.fromkeys(results.title(system) for system, stage in groups if (system, stage) in begins))
+    return Plot(name, title, _caption(series, curves, groups, in_turn), svg, _WIDTH)
+
+
+def _begins(results: Results) -> dict[tuple[str, str], int]:
+    """Return the steps before each stage of the systems that have more stages than there are styles of lines.
+
+    Their stages are drawn one after the other. Stages at several label budgets do not follow each other.
+    """
+    begins: dict[tuple[str, str], int] = {}
+    steps: dict[tuple[str, str], int] = defaultdict(int)
+    for cost in results.costs:
+        steps[cost.system, cost.stage] = max(steps[cost.system, cost.stage], cost.steps)
+    for system in [] if results.budgets() else dict.fromkeys(curve.system for curve in results.curves):
+        of_system = list(dict.fromkeys(curve.stage for curve in results.curves if curve.system == system))
+        if len(of_system) > len(_DASHES):
+            ends = accumulate(steps[system, stage] for stage in of_system)
+            begins |= {(system, stage): end - steps[system, stage] for stage, end in zip(of_system, ends, strict=True)}
+    return begins
 
 
 def _groups(results: Results, curves: list[Curve]) -> dict[tuple[str, str], list[Points]]:
@@ -145,8 +170,10 @@ def _is_share(series: str, curves: list[Curve]) -> bool:
     return named and all(0 <= value <= 1 for curve in curves for _, value in _points(curve))
 
 
-def _caption(series: str, curves: list[Curve], groups: dict[tuple[str, str], list[Points]]) -> str:
+def _caption(series: str, curves: list[Curve], groups: dict[tuple[str, str], list[Points]], in_turn: list[str]) -> str:
     parts = []
+    if in_turn:
+        parts.append(f"Stages of {', '.join(in_turn)}: one after the other; each begins at a vertical line.")
     if any(len(seeds) > 1 for seeds in groups.values()):
         parts.append("Thin lines: single seeds; thick line: their mean.")
     if series == "loss" and len({curve.system for curve in curves}) > 1:
