@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from limbeck.data.encode import Encoded
     from limbeck.losses.objective import Objective
+    from limbeck.stages.outer_loop import OuterLoop
     from limbeck.stages.trainer import DistillTrainer
     from limbeck.types import Batch, Instruction, Teacher, Writer
 
@@ -233,6 +234,7 @@ def tiny_trainer(
     prompt_learning_rate: float | None = None,
     momentum: float | None = None,
     writer: Writer | None = None,
+    outer: OuterLoop | None = None,
     **options: Any,
 ) -> DistillTrainer:
     """Return a trainer of plain gradient descent that stops at a loss that is not finite.
@@ -248,7 +250,7 @@ def tiny_trainer(
     lengths = task.encoded.lengths
     settings: dict[str, Any] = {"optim": "sgd", "learning_rate": 0.1, "lr_scheduler_type": "constant"}
     settings |= {"use_cpu": True, "save_strategy": "no", "report_to": [], "disable_tqdm": True}
-    callback = StageCallback(folder / "log.jsonl", {"stage": "tiny"}, lambda n, note="": None, writer)
+    callback = StageCallback(folder / "log.jsonl", {"stage": "tiny"}, lambda n, note="": None, writer, outer=outer)
     callback.trainer = DistillTrainer(
         objective=objective,
         sequences=FixedSequences(np.arange(len(lengths)), lengths, batch_size, steps, seed),
@@ -268,6 +270,7 @@ def tiny_trainer(
         prompt_learning_rate=prompt_learning_rate,
         momentum=momentum,
         writer=writer,
+        outer=outer,
     )
     return callback.trainer
 

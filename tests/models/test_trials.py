@@ -10,7 +10,13 @@ import transformers
 
 from limbeck.errors import ModelError
 from limbeck.models.step_memory import without_memory
-from limbeck.models.trials import probe_ids, readable_tokens, require_taps, undisturbed
+from limbeck.models.trials import (
+    probe_ids,
+    readable_tokens,
+    require_second_derivatives,
+    require_taps,
+    undisturbed,
+)
 from limbeck.types import Tap
 
 SHAPE = {
@@ -117,3 +123,36 @@ def test_attention_without_masks_of_pairs_is_refused_by_name(monkeypatch: pytest
     model.config._attn_implementation = "fast"
     with pytest.raises(ModelError, match=r"runs with attention 'fast'.*attn_implementation sdpa or eager"):
         require_taps(model, frozenset({Tap("attention", 1)}))
+
+
+def test_second_derivatives_are_tried() -> None:
+    model = transformers.BertForSequenceClassification(transformers.BertConfig(**SHAPE)).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    require_second_derivatives(model, "the student")
+    assert model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+class _Once(torch.autograd.Function):
+    """An operation with a first derivative only, as in fused kernels."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x * 2
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient * 2
+
+
+def test_models_without_second_derivatives_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = transformers.BertForSequenceClassification(transformers.BertConfig(**SHAPE))
+    with monkeypatch.context() as patch:
+        patch.setattr(model.classifier, "forward", lambda x: _Once.apply(x[:, :2]))
+        with pytest.raises(ModelError, match=r"the student \(BertForSeq\w+\) has no second derivative"):
+            require_second_derivatives(model, "the student")
+    model.bert.encoder.gradient_checkpointing = True
+    with pytest.raises(ModelError, match="recomputes its activations"):
+        require_second_derivatives(model, "the student")

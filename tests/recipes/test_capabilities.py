@@ -22,6 +22,8 @@ C = Capability
         ("setfit", {}, {C.FEATURES}),
         ("pkd", {}, {C.FIRST_STATES, C.PROBABILITIES, C.OTHER_TEMPERATURES}),
         ("pkd", {"hint_weight": 0, "loss_temperature": 1}, {C.PROBABILITIES}),
+        ("metadistil", {}, {C.FIRST_STATES, C.TRAINED_TEACHER}),
+        ("metadistil", {"hint_weight": 0}, {C.TRAINED_TEACHER}),
         ("minilm", {"loss_temperature": 1}, {C.HIDDEN_STATES, C.PROBABILITIES}),
         ("mixkd", {}, {C.PROBES}),
         ("mixkd", {"teacher_mixup_weight": 0}, set()),

@@ -39,6 +39,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("tinybert", {"embedding_map": "own", "label_weight": 0.5, "loss_temperature": 2}),
     ("setfit", {"loss": "supervised_contrastive"}),
     ("minilm", {"label_weight": 0}),
+    ("metadistil", {"soft_loss": "logits", "strategy": "last"}),
     ("minilm_v2", {"relation_heads": 8, "teacher_layer": 3, "label_weight": 1}),
     ("mixkd", {"loss_temperature": 2}),
     ("mixkd", {"label_weight": 0, "soft_target_weight": 0, "student_mixup_weight": 0}),
@@ -194,6 +195,7 @@ def test_what_recipes_need() -> None:
         "pkd": ["labels", "teacher logits", "teacher [CLS] states", "equal width"],
         "reaugkd": ["labels", "teacher logits", "teacher [CLS] states"],
         "xtremedistil": ["labels", "teacher logits", "teacher [CLS] states"],
+        "metadistil": ["labels", "teacher logits", "teacher [CLS] states", "equal width"],
         "pd": ["teacher logits"],
         "anon": ["teacher logits"],
         "linear_probe": ["labels"],
@@ -211,7 +213,7 @@ def test_what_recipes_need() -> None:
         (
             "xyzzy",
             {},
-            "unknown recipe 'xyzzy': known here: ad_kd, anon, distilbert, fine_tune, kd, linear_probe, minilm, "
+            "unknown recipe 'xyzzy': known here: ad_kd, anon, distilbert, fine_tune, kd, linear_probe, metadistil, minilm, "
             "minilm_v2, minima, mixkd, pd, pkd, reaugkd, setfit, ted, tinybert",
         ),
         ("pkd", {"hint_wieght": 1}, "recipe.hint_wieght: 'pkd' has no such argument; did you mean 'hint_weight'?"),

@@ -52,7 +52,8 @@ class LabelCrossEntropy(Term):
         if "gold_BK" in batch:
             return _cross_entropy(student["logits"], batch["gold_BK"])
         gold = labels(batch)
-        logits_NC = student["logits"].float().flatten(0, -2)
+        logits = student["logits"]
+        logits_NC = logits.to(torch.promote_types(logits.dtype, torch.float32)).flatten(0, -2)
         values_N = torch.nn.functional.cross_entropy(
             logits_NC, gold.flatten(), ignore_index=UNLABELLED, reduction="none"
         )

@@ -43,6 +43,8 @@ class Term(ABC):
 
     suits: frozenset[Output] = ALL_OUTPUTS
     """The outputs of students that it can read."""
+    reaches_teacher: bool = False
+    """Whether its gradient reaches the teacher's signal, for stages that train the teacher (`Stage.outer`)."""
 
     @property
     @abstractmethod

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from limbeck.errors import ModelError
 from limbeck.models.adapter_layers import positions_taken
@@ -23,6 +24,7 @@ __all__ = [
     "readable_tokens",
     "require_finite",
     "require_probes",
+    "require_second_derivatives",
     "require_taps",
     "short_row",
     "undisturbed",
@@ -106,6 +108,34 @@ def require_taps(model: Any, taps: frozenset[Tap]) -> None:
             raise
         except Exception:  # a model that needs more than text; the first step of training tells
             return
+
+
+def require_second_derivatives(model: Any, name: str) -> None:
+    """Check that the gradient of a classifier can be differentiated, by trying it on a short row.
+
+    Raises:
+        ModelError: an operation, a kernel of attention, or recomputed activations rule it out.
+    """
+    advice = "Use another student, or a recipe that does not train the teacher (pkd)"
+    if any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
+        raise ModelError(f"{name} recomputes its activations, which has no second derivative. {advice}")
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    with undisturbed(model), torch.enable_grad():
+        try:
+            with sdpa_kernel(SDPBackend.MATH):  # as in training: fused kernels have none
+                loss = model(**short_row(model)).logits.square().sum()
+            first = torch.autograd.grad(loss, trained, create_graph=True, materialize_grads=True)
+            norm = torch.stack([gradient.square().sum() for gradient in first]).sum()
+            # Not `torch.autograd.grad`, which skips what leads to no weight, and so operations that only say that they
+            # have no second derivative.
+            norm.backward()  # type: ignore[no-untyped-call]
+        except (RuntimeError, NotImplementedError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(
+                f"{name} ({type(model).__name__}) has no second derivative: {reason}. {advice}"
+            ) from error
+        finally:
+            model.zero_grad()
 
 
 def short_row(model: Any) -> dict[str, Tensor]:

@@ -30,13 +30,13 @@ def cosine_distance(*, teacher: Tensor, student: Tensor) -> Tensor:
     return 1.0 - (_unit(teacher.detach()) * _unit(student)).sum(dim=-1)
 
 
-def normalised_squared_distance(*, teacher: Tensor, student: Tensor) -> Tensor:
+def normalised_squared_distance(*, teacher: Tensor, student: Tensor, reaches_teacher: bool = False) -> Tensor:
     """Return ``mean_d (teacher/|teacher| - student/|student|)_d^2``, ``[..., D] -> [...]``.
 
     The mean over the D components is the reduction of PKD's released code; the paper's sum is D
-    times as large (Sun et al. 2019, arXiv:1908.09355, equation 7).
+    times as large (Sun et al. 2019, arXiv:1908.09355, equation 7). With `reaches_teacher` both sides have a gradient.
     """
-    return (_unit(student) - _unit(teacher.detach())).square().mean(dim=-1)
+    return (_unit(student) - _unit(teacher if reaches_teacher else teacher.detach())).square().mean(dim=-1)
 
 
 def layer_normalised(x: Tensor) -> Tensor:
@@ -45,14 +45,15 @@ def layer_normalised(x: Tensor) -> Tensor:
     return torch.nn.functional.layer_norm(exact, exact.shape[-1:])
 
 
-def mean_squared_distance(*, teacher: Tensor, student: Tensor) -> Tensor:
-    """Return ``|student - teacher|^2 / D``, ``[..., D] -> [...]``.
+def mean_squared_distance(*, teacher: Tensor, student: Tensor, reaches_teacher: bool = False) -> Tensor:
+    """Return ``|student - teacher|^2 / D``, ``[..., D] -> [...]``. With `reaches_teacher` both sides have a gradient.
 
     >>> mean_squared_distance(teacher=torch.tensor([1.0, 2.0]), student=torch.zeros(2)).item()
     2.5
     """
     exact = torch.promote_types(student.dtype, torch.float32)
-    return (student.to(exact) - teacher.detach().to(exact)).square().mean(dim=-1)
+    fixed = teacher if reaches_teacher else teacher.detach()
+    return (student.to(exact) - fixed.to(exact)).square().mean(dim=-1)
 
 
 def attention_squared_distance(*, teacher: Tensor, student: Tensor) -> Tensor:

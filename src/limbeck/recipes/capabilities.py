@@ -27,6 +27,7 @@ class Capability(Enum):
     TEACHER_TEXTS = "trains on completions that the teacher generated beforehand"
     BEAM_SEARCH = "uses beam search with the teacher"
     CORPUS = "trains on plain text in addition to the task"
+    TRAINED_TEACHER = "trains the teacher too"
     FEATURES = "reads the features below a linear head"
     SHARED_ROWS = "has a stage in which texts can share a row"
 
@@ -64,6 +65,7 @@ def needed_by(recipe: Recipe) -> frozenset[Capability]:
         Capability.TEACHER_TEXTS: by_teacher is not None,
         Capability.BEAM_SEARCH: by_teacher is not None and by_teacher.decoding.beams > 1,
         Capability.CORPUS: recipe.part(WithCorpus) is not None,
+        Capability.TRAINED_TEACHER: any(stage.outer is not None for stage in recipe.stages),
         Capability.FEATURES: needs.features or any(stage.fit_head for stage in recipe.stages),
         Capability.SHARED_ROWS: any(stage.packable for stage in recipe.stages),
     }

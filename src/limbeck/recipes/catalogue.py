@@ -35,6 +35,7 @@ RECIPES = {
     "ad_kd": "limbeck.recipes.ad_kd:ad_kd",
     "reaugkd": "limbeck.recipes.reaugkd:reaugkd",
     "xtremedistil": "limbeck.recipes.xtremedistil:xtremedistil",
+    "metadistil": "limbeck.recipes.metadistil:metadistil",
     "pd": "limbeck.recipes.pd:pd",
     "anon": "limbeck.recipes.anon:anon",
     "linear_probe": "limbeck.recipes.linear_probe:linear_probe",
@@ -68,6 +69,7 @@ _ALSO = {
     "mix_kd": "mixkd", "mixup": "mixkd", "adkd": "ad_kd", "attribution": "ad_kd",
     "xtreme_distil": "xtremedistil", "xtremedistil_transformers": "xtremedistil",
     "xtreme_distil_transformers": "xtremedistil",
+    "meta_distil": "metadistil", "meta_kd": "metadistil",
 }  # fmt: skip
 """What others call a recipe, for whoever writes that in a run file."""
 

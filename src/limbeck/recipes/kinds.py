@@ -80,7 +80,7 @@ def suits(recipe: Recipe) -> frozenset[str]:
     read = [term.term.suits for stage in recipe.stages for term in stage.terms]
     given = [_given_to(stage.source) for stage in recipe.stages]
     ranks = recipe.options != RankingOptions() or recipe.starts_from == "teacher"
-    fitted = [frozenset[Output](("classes",)) for stage in recipe.stages if stage.fit_head]
+    fitted = [frozenset[Output](("classes",)) for stage in recipe.stages if stage.fit_head or stage.outer]
     divided = [ALL_OUTPUTS - {"candidates"} for stage in recipe.stages if stage.trains not in ("all", "terms")]
     answers = frozenset[Output](("candidates",)) if ranks else ALL_OUTPUTS
     outputs = reduce(and_, [*read, *given, *fitted, *divided], answers)

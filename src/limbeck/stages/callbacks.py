@@ -18,6 +18,7 @@ from limbeck.intact import Damage, checksum, open_seal, seal
 from limbeck.numerics.memory import peak_memory_bytes
 from limbeck.ranks import is_main, rank, wait_for_all
 from limbeck.stages.early_stopping import BestWeights
+from limbeck.stages.outer_loop import OuterLoop
 from limbeck.stages.trainer import DistillTrainer
 from limbeck.types import Update, Writer
 
@@ -120,6 +121,7 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         update: moves the progress bar by optimiser steps.
         writer: writer of the stage's texts, if any; its state goes into checkpoints.
         best: keeps the best weights by development rows, if they are judged.
+        outer: the stage's outer loop, if any; its state goes into checkpoints.
     """
 
     def __init__(
@@ -129,8 +131,10 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         update: Update,
         writer: Writer | None = None,
         best: BestWeights | None = None,
+        outer: OuterLoop | None = None,
     ) -> None:
         self._writer = writer
+        self._outer = outer
         self._best = best
         self._log = log
         self._labels = labels
@@ -157,6 +161,8 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
                 self._best.restore(state["best"])
             if self._writer is not None:
                 self._writer.restore(json.loads((checkpoint / _writer_file()).read_text(encoding="utf-8")))
+            if self._outer is not None:
+                self._outer.load(checkpoint)
         kept = [line for line in read_log(self._log) if not _is_of(self._labels, line) or line["step"] <= step]
         if is_main():
             write_text(self._log, "".join(json.dumps(line) + "\n" for line in kept))
@@ -237,6 +243,8 @@ class StageCallback(TrainerCallback):  # type: ignore[misc]
         checkpoint = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         if self._writer is not None:
             write_json(checkpoint / _writer_file(), self._writer.state())
+        if self._outer is not None:
+            self._outer.save(checkpoint)
         wait_for_all()
         if state.is_world_process_zero:
             assert self.trainer is not None

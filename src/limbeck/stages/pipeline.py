@@ -29,6 +29,7 @@ from limbeck.results import StageCost
 from limbeck.sequences.mixing import mixing_for
 from limbeck.stages.early_stopping import BestWeights, Judge
 from limbeck.stages.kept_modules import keep_modules, load_kept_modules
+from limbeck.stages.outer_loop import OuterLoop, require_outer_loop
 from limbeck.stages.stage import SGD_MOMENTUM, Stage, Training, require_rows_together
 from limbeck.stages.unfreezing import training_only
 from limbeck.types import Batch, Progress, Sequences, Shapes, Teacher, Writer
@@ -63,6 +64,8 @@ class StageRun:
     """The output of this kind of student."""
     writer: Writer | None = None
     """Generates texts while the stage runs; ``None``: it trains on its rows as they are."""
+    outer: OuterLoop | None = None
+    """Acts before each optimiser step; for a stage with `Stage.outer`."""
     stage: str = ""
     """The stage's name in the log and the costs; default: its own name."""
     head_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
@@ -146,6 +149,7 @@ def _train(stage: Stage, run: StageRun, student: Any) -> tuple[StageCost, tuple[
     from limbeck.stages.callbacks import StageCallback, step_of
     from limbeck.stages.trainer import DistillTrainer
 
+    assert (stage.outer is None) == (run.outer is None), "a stage's outer loop is missing, or not its own"
     assert run.shapes.similarity or not needs_of(stage.terms).similarity, "a layer map is a stand-in"
     if getattr(student, "adapter", None) is None:  # with an adapter they are frozen, whatever the run says
         word_embeddings(student).requires_grad_(not run.training.freeze_word_embeddings)
@@ -166,7 +170,7 @@ def _train(stage: Stage, run: StageRun, student: Any) -> tuple[StageCost, tuple[
     watched = run.progress.track(run.title, run.sequences.steps, done)
     with watched as update, guard_storage(run.folder), training_only(student, stage.trains):
         writer = run.writer or mixing_for(needs_of(stage.terms), run.seed)
-        callback = StageCallback(run.log, run.labels(stage), update, writer, best)
+        callback = StageCallback(run.log, run.labels(stage), update, writer, best, run.outer)
         callback.resume(checkpoint, run.progress.log)
         callback.add_seconds(*fit_seconds)
         trainer = DistillTrainer(
@@ -179,6 +183,7 @@ def _train(stage: Stage, run: StageRun, student: Any) -> tuple[StageCost, tuple[
             prompt_learning_rate=run.training.prompt_learning_rate,
             momentum=SGD_MOMENTUM if run.training.optim == "sgd" else None,
             writer=writer,
+            outer=run.outer,
         )
         _keep_only_our_callbacks(trainer, callback)
         callback.trainer = trainer
@@ -274,6 +279,7 @@ def _arguments(run: StageRun, folder: Path, stage: Stage) -> Any:
     devices = ranks()
     micro = training.micro_batch_size or max(1, training.batch_size // devices)
     require_rows_together(stage, micro, training.batch_size)
+    require_outer_loop(stage, training, devices)
     per_step, rest = divmod(training.batch_size, micro * devices)
     if rest or not per_step:
         raise ConfigError(

@@ -18,6 +18,7 @@ from limbeck.sequences.on_policy import OnPolicy
 from limbeck.sequences.replay import Replay
 from limbeck.sequences.rollouts import Rollouts
 from limbeck.sequences.source import Sampled, Source, parts_of
+from limbeck.stages.outer_loop import BiLevel
 from limbeck.stages.unfreezing import Trained
 
 __all__ = ["SGD_MOMENTUM", "Stage", "Training", "require_rows_together"]
@@ -51,6 +52,8 @@ class Stage:
     """C of that regression; ``None``: by cross-validation, which says nothing if earlier stages learned the labels."""
     spreads: bool = False
     """Whether unlabelled rows take part in `fit_head`, with labels spread from their neighbours."""
+    outer: BiLevel | None = None
+    """What else is trained before each step, on the step's rows."""
 
     def part(self, kind: type[_Part]) -> _Part | None:
         """Return its source, or one inside it, that is a `kind`."""
@@ -65,6 +68,11 @@ class Stage:
     def labelled_only(self) -> bool:
         """Whether it trains on the labelled rows alone."""
         return self.source == GivenRows("labelled") or isinstance(self.source, ClassPairs)
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether it cannot be run without gold labels."""
+        return needs_of(self.terms).labels or self.labelled_only or self.outer is not None
 
     @property
     def only_hints(self) -> bool:

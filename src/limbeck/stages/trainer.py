@@ -6,7 +6,7 @@ saved students are about whole models. We add:
 
 1. `get_train_dataloader` serves the micro-batches of a fixed plan, this rank's share of them;
 2. `get_batch_samples` sees all micro-batches of one optimiser step, generates on-policy samples for stages that
-   need them, and counts the rows or tokens of each term;
+   need them, counts the rows or tokens of each term, and lets an outer loop act;
 3. `compute_loss` asks the teacher for the signal and the objective for this micro-batch's share of the
    loss, already divided by the step's count (`losses/reduction.py`);
 4. `log` adds the terms to the loss;
@@ -29,6 +29,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from limbeck.errors import ConfigError, NonFiniteLoss
 from limbeck.losses.objective import Objective
 from limbeck.ranks import require_data_parallel
+from limbeck.stages.outer_loop import OuterLoop
 from limbeck.types import Batch, Sequences, Teacher, Writer
 
 __all__ = ["DistillTrainer"]
@@ -47,6 +48,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         prompt_learning_rate: learning rate of soft prompts, if any; ``None``: that of all parameters.
         momentum: momentum of plain gradient descent; the base class has none.
         writer: generates texts for each optimiser step; ``None``: rows are trained on as they are.
+        outer: acts before each optimiser step, if the stage has an outer loop.
 
     Raises:
         ConfigError: `args` or the launcher asks for FSDP, DeepSpeed or the like.
@@ -64,6 +66,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         prompt_learning_rate: float | None = None,
         momentum: float | None = None,
         writer: Writer | None = None,
+        outer: OuterLoop | None = None,
     ) -> None:
         require_data_parallel()
         if args.fsdp or args.deepspeed or args.parallelism_config is not None:
@@ -78,6 +81,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         self._prompt_learning_rate = prompt_learning_rate
         self._momentum = momentum
         self._writer = writer
+        self._outer = outer
         self._step_sums: dict[str, Tensor] = {}
         """Sum of each term over the micro-batches of this optimiser step."""
         self._part_sums: dict[str, Tensor] = {}
@@ -108,6 +112,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         counts = self._objective.count(batches)
         if self.args.world_size > 1:
             counts = {name: self.accelerator.reduce(n.to(device), "sum") for name, n in counts.items()}
+        if self._outer is not None:
+            _add(self._step_sums, self._outer.before_step(self.state.global_step, self._objective, batches, counts))
         # Over all ranks: each has as many rows as this one, and nearly as many tokens.
         self.rows_seen += self.args.world_size * sum(len(batch["rows_B"]) for batch in batches)
         masks = [mask for batch in batches for mask in _read(batch)]

@@ -88,6 +88,7 @@ def test_the_student_is_a_normal_hugging_face_folder(sections: dict[str, Any], l
         "minilm",
         "minilm_v2",
         "pkd",
+        "metadistil",
         "pd",
         "fine_tune",
         "kd",

@@ -149,6 +149,7 @@ class PatientHints(Hint):
     suits = ALL_OUTPUTS - {"candidates", "tokens", "masked_tokens"}
     site: ClassVar[Site] = "first"
     strategy: str = "skip"
+    reaches_teacher: bool = False
 
     @property
     def layer_map(self) -> str:
@@ -161,7 +162,8 @@ class PatientHints(Hint):
 
     def values(self, student: Signal, teacher: Signal, batch: Batch) -> Tensor:
         distances = [
-            normalised_squared_distance(teacher=other, student=own) for own, other in self.states(student, teacher)
+            normalised_squared_distance(teacher=other, student=own, reaches_teacher=self.reaches_teacher)
+            for own, other in self.states(student, teacher)
         ]
         return torch.stack(distances).mean(dim=0)
 

@@ -38,6 +38,7 @@ from limbeck.tasks.classification.ensemble.lesson import expected_lesson
 from limbeck.tasks.classification.importance import classifier_importance
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.tasks.classification.label_teacher import LabelTeacher, labels_in_column, unasked_teacher
+from limbeck.tasks.classification.outer import outer_of, quiz_and_learned, require_outer
 from limbeck.tasks.classification.pilot import given_by
 from limbeck.tasks.classification.rival import bag_of_words_rival
 from limbeck.tasks.classification.rows import (
@@ -108,7 +109,7 @@ def examine(config: RunConfig, progress: Progress, in_folder: InFolder) -> list[
         return [*findings, Finding("fault", "models", str(error))]
     same_tokens = same_token_ids(teacher_tokenizer, tokenizer)
     findings += [*_tokens_and_layers(config, teacher, student, same_tokens), *_padding(teacher, student)]
-    findings += similarity_findings(config)
+    findings += [*similarity_findings(config), *_teachers_that_learn(config, rows, student)]
     findings += [Finding("warning", "layers", note) for note in [copies_note(student)] if note is not None]
     by_teacher = encode_for(teacher, rows.train, teacher_tokenizer, limit)
     if tokenizer is teacher_tokenizer:
@@ -286,6 +287,24 @@ def _tokens_and_layers(config: RunConfig, teacher: Any, student: Any, same_token
         Finding("ok", "layers", f"teacher {shape_in_words(teacher)}, student {shape_in_words(student)}"),
         Finding("ok", "tokenizers", f"teacher and student {words}"),
     ]
+
+
+def _teachers_that_learn(config: RunConfig, rows: RunRows, student: Any) -> list[Finding]:
+    """Check the recipes that train the teacher too, and count the rows of their quizzes."""
+    findings = []
+    for name, named in config.recipes().items():
+        recipe = named.build()
+        if outer_of(recipe.stages) is None:
+            continue
+        try:
+            require_outer(config, rows, student, named.name, recipe)
+        except LimbeckError as error:
+            findings.append(Finding("fault", "teacher's training", str(error)))
+            continue
+        quiz, learned = quiz_and_learned(rows, recipe.stages, config.seeds[0])
+        words = f"'{named.name}' ({name}) trains a copy of the teacher by {len(quiz)} labelled rows that the student "
+        findings.append(Finding("note", "teacher's training", f"{words}never learns; it learns {len(learned)}"))
+    return findings
 
 
 def _padding(teacher: Any, student: Any) -> list[Finding]:

@@ -13,6 +13,7 @@ from limbeck.data.tasks import Classification
 from limbeck.errors import ConfigError
 from limbeck.recipes.capabilities import Capability, Idle, Lack
 from limbeck.recipes.catalogue import build_recipe, recipes_for
+from limbeck.stages.outer_loop import require_outer_loop
 from limbeck.stages.stage import Stage, require_rows_together
 from limbeck.students.adapters import Adapter
 from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
@@ -308,6 +309,7 @@ def _with_whole_steps(config: RunConfig) -> RunConfig:
     for recipe, training in trained:
         for stage in recipe.build().stages:
             require_rows_together(stage, training.micro_batch_size or training.batch_size, training.batch_size)
+            require_outer_loop(stage, training)
     return config
 
 
@@ -336,6 +338,10 @@ def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
         kind = next(name for name in ("api", "labels_from", "ensemble") if getattr(teacher, name) is not None)
         for state in states:
             yield Lack(state, f"teacher.{kind} gives labels only", others)
+    if not teacher.is_classifier:
+        kind = next(name for name in ("prompt", "labels_from", "ensemble") if getattr(teacher, name) is not None)
+        advice = "Use a teacher that is a classifier (teacher.model), or a recipe that leaves it as it is (pkd, kd)"
+        yield Lack(Capability.TRAINED_TEACHER, f"with teacher.{kind} it has no classifier to train", advice)
     if teacher.prompt is not None:
         yield Lack(Capability.FIRST_STATES, "a model with teacher.prompt has none", others)
         yield Lack(Capability.PROBES, "a model with teacher.prompt reads other texts than its student", others)
@@ -346,8 +352,12 @@ def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
     if student.head == "verbaliser":
         yield Lack(Capability.FEATURES, "student.head: verbaliser has no such head", "Use head: linear")
         yield Lack(Capability.PROBES, "student.head: verbaliser reads each text several times", "Use head: linear")
+        yield Lack(Capability.TRAINED_TEACHER, "student.head: verbaliser is not for that", "Use head: linear")
     else:
         yield Lack(Capability.RATIONALES, "this student.head writes none", "Use student.head: verbaliser")
+    if student.adapter is not None and student.adapter.kind == "qlora":
+        advice = "Use student.adapter with kind: lora"
+        yield Lack(Capability.TRAINED_TEACHER, "4-bit weights (kind: qlora) have no second derivative", advice)
     if student.adapter is not None and student.adapter.kind in ("prompt", "prefix"):
         advice = "Use student.adapter with kind: lora, houlsby or bitfit"
         yield Lack(Capability.RATIONALES, "a student with soft vectors (student.adapter) cannot write", advice)

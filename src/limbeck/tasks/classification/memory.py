@@ -13,6 +13,7 @@ from limbeck.tasks.baselines import all_stages
 from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.ensemble.config import Member
 from limbeck.tasks.classification.ensemble.members import only_probes
+from limbeck.tasks.classification.outer import outer_of
 from limbeck.tasks.classification.rows import RunRows, read_rows, require_labels
 from limbeck.tasks.classification.signals import teacher_runs_along
 from limbeck.tasks.classification.simple_baselines import pretrained_encoder
@@ -37,6 +38,12 @@ def plan_memory(config: RunConfig, *, available: float | None = None) -> MemoryP
     """
     if config.student.head == "verbaliser":
         raise ConfigError("limbeck plan is for students with a linear head; one that answers in words needs more")
+    for named in config.recipes().values():
+        if outer_of(named.build().stages) is not None:
+            raise ConfigError(
+                f"limbeck plan traces a step of the student, and recipe '{named.name}' goes through its gradient as "
+                "well: count on three times the memory of pkd, and on a second teacher with gradients and AdamW"
+            )
     rows, section = read_rows(config), config.teacher
     require_labels(config, rows)
     encoder = pretrained_encoder(config)

@@ -15,7 +15,6 @@ from limbeck.data.look_alikes import twin_of, visible
 from limbeck.data.prompts.sandbox import folded
 from limbeck.data.tasks import Classification, label_ids, labels_in
 from limbeck.errors import ConfigError, DataError, ModelError, near_misses
-from limbeck.losses.term import needs_of
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.load import (
     config_labels,
@@ -260,7 +259,7 @@ def require_labels(config: RunConfig, rows: RunRows) -> None:
     if config.teacher.fine_tune is not None:
         raise ConfigError(f"teacher.fine_tune needs labelled rows, but {where}. Name a fine-tuned teacher")
     for name, recipe in trained(config.recipes(), rows.labelled).items():
-        if not any(needs_of(s.terms).labels or s.labelled_only for s in recipe.build().stages):
+        if not any(stage.reads_labels for stage in recipe.build().stages):
             continue
         who = "recipe" if name == MAIN else "baseline"
         raise ConfigError(

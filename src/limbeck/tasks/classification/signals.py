@@ -23,6 +23,7 @@ from limbeck.stages.unfreezing import require_trainable
 from limbeck.tasks.baselines import all_stages
 from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_teacher import LabelTeacher
+from limbeck.tasks.classification.outer import require_outer
 from limbeck.tasks.classification.pilot import advice_for
 from limbeck.teachers.local import LocalTeacher
 from limbeck.teachers.stored import StoredTeacher, can_store, open_signals, store_signals
@@ -43,9 +44,15 @@ def all_needs(stages: Sequence[Stage], pair: Shapes) -> Needs:
     return needs
 
 
+def _kept_needs(stages: Sequence[Stage], pair: Shapes) -> Needs:
+    """Return what is computed for all stages once; of a teacher that a stage trains, only what it says before."""
+    trained = any(stage.outer is not None for stage in stages)
+    return all_needs([stage for stage in stages if stage.outer is None], pair) | Needs(logits=trained)
+
+
 def teacher_runs_along(stages: Sequence[Stage], pair: Shapes, *, rows: int, classes: int) -> bool:
     """Whether a teacher with weights runs at every step, because its signals are too large to store."""
-    needs = all_needs(stages, pair)
+    needs = _kept_needs(stages, pair)
     small = can_store(needs, rows=rows, classes=classes, width=pair.teacher_width, limit_bytes=_STORE_LIMIT_BYTES)
     return needs.teacher and not small
 
@@ -81,6 +88,7 @@ def _require_fitting(context: Context, name: str, recipe: Recipe, *, along: bool
             "tokenizers write tokens with different ids. Use a student with the teacher's tokenizer "
             "(student.from_teacher), or a recipe on class logits (kd), which allows that"
         )
+    require_outer(context.config, context.rows, context.student, name, recipe)
     require_taps(context.student, needs.student_taps)
     require_probes(context.student, needs.student_probes, trained=True)
     if isinstance(context.teacher, ModelTeacher):
@@ -96,7 +104,7 @@ def teacher_signals(context: Context) -> StoredTeacher | LocalTeacher | None:
     Raises:
         ModelError: the teacher is no better than guessing on the labelled training rows.
     """
-    needs = all_needs(all_stages(context.config.recipes()), context.measured_pair)
+    needs = _kept_needs(all_stages(context.config.recipes()), context.measured_pair)
     if not needs.teacher:
         return None
     if isinstance(context.teacher, LabelTeacher):
@@ -115,7 +123,7 @@ def teacher_signals(context: Context) -> StoredTeacher | LocalTeacher | None:
 def keeps_signals(context: Context) -> bool:
     """Whether a teacher with weights passes over the training rows once, before the students train."""
     stages, pair = all_stages(context.config.recipes()), context.pair(context.student)
-    needs, sizes = all_needs(stages, pair), {"rows": len(context.rows.train), "classes": len(context.rows.labels)}
+    needs, sizes = _kept_needs(stages, pair), {"rows": len(context.rows.train), "classes": len(context.rows.labels)}
     return needs.teacher and not teacher_runs_along(stages, pair, **sizes)
 
 

@@ -36,6 +36,7 @@ from limbeck.tasks.classification.context import Context, ModelTeacher
 from limbeck.tasks.classification.label_order import check_label_order, labelled_by_teacher, order_is_open
 from limbeck.tasks.classification.measure import Exported, compare_systems, write_student
 from limbeck.tasks.classification.memory_of_rows import give_memory
+from limbeck.tasks.classification.outer import quiz_and_learned, teacher_training
 from limbeck.tasks.classification.recipe_stages import dev_judge, given_sequences, recipe_stages
 from limbeck.tasks.classification.rows import budget_steps
 from limbeck.tasks.classification.signals import keeps_signals, teacher_signals
@@ -157,15 +158,23 @@ class ClassifierRun:
         teacher = self.signals if needs.teacher else None
         encoded, tokenizer, live = context.train, context.tokenizer, None
         if isinstance(context.teacher, ModelTeacher):
-            live = context.teacher.train if isinstance(teacher, LocalTeacher) else None
+            live = context.teacher.train if stage.outer or isinstance(teacher, LocalTeacher) else None
             if system.role == "teacher":
                 encoded, tokenizer = context.teacher.train, context.teacher.tokenizer
-        rows = context.stage_rows(stage, taught=any(needs_of(p.stage.terms).teacher for p in system.stages))
+        stages = [one.stage for one in system.stages]
+        quiz, learned = quiz_and_learned(context.rows, stages, seed)
+        taught = any(needs_of(one.terms).teacher for one in stages)
+        rows = np.intersect1d(context.stage_rows(stage, taught=taught), learned)
         size, steps, labels = planned.training.batch_size, planned.steps, context.rows.train_labels
         sequences = given_sequences(stage, rows, labels, encoded.lengths, batch_size=size, steps=steps, seed=seed)
         if isinstance(stage.source, Curriculum):
             parts = self._nested(stage.source, rows, model, f"{system.name}-seed{seed}")
             sequences = CurriculumSequences(parts, encoded.lengths, size, steps, seed)
+        make_batch = context.batch_maker(encoded, live, context.rationales if needs.rationales else None)
+        outer = None
+        if stage.outer is not None:
+            outer = teacher_training(context, planned, quiz, encoded, seed, make_batch)
+            teacher = outer.teacher
         return StageRun(
             folder=context.folder / "stages" / planned.folder,
             log=context.folder / "log.jsonl",
@@ -173,13 +182,14 @@ class ClassifierRun:
             seed=seed,
             training=planned.training,
             sequences=sequences,
-            make_batch=context.batch_maker(encoded, live, context.rationales if needs.rationales else None),
+            make_batch=make_batch,
             progress=self.progress,
             title=planned.title,
             tokenizer=tokenizer,
             shapes=context.pair(model) if system.role == "teacher" else context.measured_pair,
             teacher=teacher,
-            head_rows=spread_rows(rows, np.setdiff1d(np.arange(len(labels)), rows)) if stage.spreads else rows,
+            outer=outer,
+            head_rows=spread_rows(rows, np.setdiff1d(learned, rows)) if stage.spreads else rows,
             judge=self._judge(system, planned),
         )
 

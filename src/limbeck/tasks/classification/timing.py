@@ -18,6 +18,7 @@ from limbeck.tasks.classification.config import RunConfig
 from limbeck.tasks.classification.ensemble.checks import rows_read
 from limbeck.tasks.classification.ensemble.lesson import expected_lesson
 from limbeck.tasks.classification.ensemble.members import load_member, member_title
+from limbeck.tasks.classification.outer import outer_of
 from limbeck.tasks.classification.rows import RunRows, read_rows, require_labels, start_teacher
 from limbeck.tasks.classification.student import make_student
 from limbeck.tasks.new_student import student_tokenizer
@@ -38,6 +39,8 @@ _MOST_PASSES = 10
 _TIMED_ROWS = 96
 _TRAINED = 3
 """A row that is trained on costs about as much as three that are read."""
+_WITH_TEACHER = 6
+"""And about six times that if a teacher of twice the layers is trained through it."""
 
 
 def seconds_per_row(model: Any, encoded: Encoded) -> float:
@@ -65,8 +68,9 @@ def step_seconds(config: RunConfig, rows: RunRows, per_row: float) -> float:
         rows: its rows.
         per_row: seconds in which the student reads a row.
     """
-    students = config.trainings * len(trained(config.recipes(), rows.labelled))
-    return _TRAINED * per_row * config.training.batch_size * students
+    recipes = trained(config.recipes(), rows.labelled).values()
+    factors = [1 if outer_of(recipe.build().stages) is None else _WITH_TEACHER for recipe in recipes]
+    return _TRAINED * per_row * config.training.batch_size * config.trainings * sum(factors)
 
 
 def teacher_seconds(config: RunConfig, rows: RunRows, per_row: float) -> float:
