@@ -44,8 +44,8 @@ class Curve(Record):
     system: str
     seed: int
     series: str
-    """`loss`, `term/NAME`, `learning_rate`, on the training batches `train/accuracy`, `train/agreement`, and on
-    development rows `dev/METRIC`."""
+    """`loss`, `term/NAME`, `learning_rate`, on the training batches `train/accuracy`, `train/agreement`, on quiz rows
+    `train/quiz_loss`, and on development rows `dev/METRIC`."""
     steps: list[int]
     values: list[float]
 
