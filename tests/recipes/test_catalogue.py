@@ -213,8 +213,8 @@ def test_what_recipes_need() -> None:
         (
             "xyzzy",
             {},
-            "unknown recipe 'xyzzy': known here: ad_kd, anon, distilbert, fine_tune, kd, linear_probe, metadistil, minilm, "
-            "minilm_v2, minima, mixkd, pd, pkd, reaugkd, setfit, ted, tinybert",
+            "unknown recipe 'xyzzy': known here: ad_kd, anon, distilbert, fine_tune, kd, linear_probe, metadistil, "
+            "minilm, minilm_v2, minima, mixkd, pd, pkd, reaugkd, setfit, ted, tinybert",
         ),
         ("pkd", {"hint_wieght": 1}, "recipe.hint_wieght: 'pkd' has no such argument; did you mean 'hint_weight'?"),
         ("fine_tune", {"epochs": 1}, "recipe.epochs: 'fine_tune' takes no arguments"),
