@@ -130,7 +130,7 @@ def test_all_arms_train_the_same_student_and_one_alone_reads_gold_labels(events:
     assert len({json.dumps([run["student"], run["training"], run["seeds"]]) for run in runs.values()}) == 1
     assert [arm for arm, run in runs.items() if "gold" in run["data"]["train"]] == ["gold"]
     assert read["ensemble"].recipe.arguments["label_weight"] == read["labels"].recipe.arguments["label_weight"] == 0
-    column = read["ensemble"].teacher.ensemble.column
+    column = read["ensemble"].teacher.ensemble.labeller
     assert (column.labels_from, column.confidence) == ("teacher_label", "teacher_confidence")
 
 
