@@ -449,6 +449,15 @@ class Shapes(NamedTuple):
     similarity: tuple[tuple[float, ...], ...] = ()
     """How alike each student layer is to each teacher layer, on rows of the run; empty: not measured."""
 
+    def unpruned(self) -> Shapes:
+        """Return the shapes with a student whose layers are those of the teacher, as before it is pruned."""
+        return self._replace(
+            student_width=self.teacher_width,
+            student_heads=self.teacher_heads,
+            student_groups=self.teacher_groups,
+            student_head_width=self.teacher_head_width,
+        )
+
 
 class Writer(Protocol):
     """Replaces texts of an optimiser step with newly generated ones, before anything is counted."""

@@ -170,6 +170,13 @@ def test_what_recipes_need() -> None:
             "equal width",
             "equal tokenizers",
         ],
+        "homodistil": [
+            "labels (for texts: completions)",
+            "teacher logits (for texts: and its vocabulary)",
+            "teacher hidden states",
+            "equal tokenizers",
+            "a student with fewer units (student.pruned)",
+        ],
         "tinybert": [
             "teacher logits (for texts: and its vocabulary)",
             "teacher hidden states",
@@ -213,8 +220,8 @@ def test_what_recipes_need() -> None:
         (
             "xyzzy",
             {},
-            "unknown recipe 'xyzzy': known here: ad_kd, anon, distilbert, fine_tune, kd, linear_probe, metadistil, "
-            "minilm, minilm_v2, minima, mixkd, pd, pkd, reaugkd, setfit, ted, tinybert",
+            "unknown recipe 'xyzzy': known here: ad_kd, anon, distilbert, fine_tune, homodistil, kd, linear_probe, "
+            "metadistil, minilm, minilm_v2, minima, mixkd, pd, pkd, reaugkd, setfit, ted, tinybert",
         ),
         ("pkd", {"hint_wieght": 1}, "recipe.hint_wieght: 'pkd' has no such argument; did you mean 'hint_weight'?"),
         ("fine_tune", {"epochs": 1}, "recipe.epochs: 'fine_tune' takes no arguments"),

@@ -102,6 +102,13 @@ def test_what_recipes_need() -> None:
             "equal width",
             "equal tokenizers",
         ],
+        "homodistil": [
+            either,
+            "teacher logits (for texts: and its vocabulary)",
+            "teacher hidden states",
+            "equal tokenizers",
+            "a student with fewer units (student.pruned)",
+        ],
         "tinybert": [
             "teacher logits (for texts: and its vocabulary)",
             "teacher hidden states",

@@ -68,6 +68,59 @@ def test_a_classifier_is_pruned_after_the_teacher_is_trained_and_resumes_to_the_
 
 
 @pytest.mark.slow
+def test_gradual_pruning_resumes_to_the_same_bits(sections: dict[str, Any], tmp_path: Path, light: None) -> None:
+    """Masks, scores and moments are in the checkpoints; what is left has the shape of the run file."""
+    sections |= {"student": PRUNED, "recipe": {"name": "homodistil", "pruning_ends": 0.7}, "baselines": ["minima"]}
+    sections["training"] |= {"log_every": 1, "checkpoints": 12}
+    limbeck.distill(**sections)
+    run = Path(sections["output"])
+    assert shape_of(load_classifier(str(run / "student"))) == (2, 16, 1, 40)
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
+    kept = [line["kept/feed_forward"] for line in lines if line["system"] == "distilled"]
+    assert kept == sorted(kept, reverse=True)
+    assert kept[-1] == pytest.approx(40 / 64)
+    assert len(set(kept)) > 4
+    expected = marks(run)
+    sections["output"] = str(tmp_path / "interrupted")
+    for advances in (34, 3, 2, 4, 2, 3, 5):
+        try:
+            limbeck.distill(**sections, progress=InterruptAfter(advances))
+        except KeyboardInterrupt:
+            continue
+        break
+    limbeck.distill(**sections)
+    assert marks(tmp_path / "interrupted") == expected
+
+
+@pytest.mark.slow
+def test_gradual_pruning_of_texts_and_masked_words(tmp_path: Path, light: None) -> None:
+    pruned = {"pruned": {"hidden": "half", "feed_forward": "half", "rows": 16}}
+    for folder, made in ((tmp_path / "texts", text_sections), (tmp_path / "masked", masked_sections)):
+        folder.mkdir()
+        sections = made(folder) | {"student": pruned, "recipe": "homodistil"}
+        limbeck.distill(**sections)
+        load = load_language_model if made is text_sections else load_masked_lm
+        student, teacher = load(str(Path(sections["output"]) / "student")), load(sections["teacher"]["model"])
+        assert shape_of(student)[1] == shape_of(teacher)[1] // 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"student": {"from_teacher": {"keep": 2}}}, "student.pruned does not say what is left of its units"),
+        ({"student": {"pruned": {"keep": 2}}}, "student.pruned does not say what is left of its units"),
+        ({"student": {**PRUNED, "adapter": {"kind": "lora"}}}, "student.adapter freezes its weights"),
+        ({"student": PRUNED, "training": {"early_stopping": {"eval_steps": 2}}}, "weights from before it is done"),
+    ],
+)
+def test_what_cannot_be_pruned_while_it_trains_is_refused(
+    changes: dict[str, Any], said: str, sections: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        run_config(sections | {"recipe": "homodistil"} | changes)
+
+
+@pytest.mark.slow
 def test_numbers(encoder: Path, valued: Callable[..., Path], tmp_path: Path, light: None) -> None:
     """The student answers in the user's units, and is better than before training."""
     training = {"num_train_epochs": 8, "learning_rate": 3e-3, "batch_size": 16}

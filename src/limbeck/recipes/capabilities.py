@@ -29,6 +29,7 @@ class Capability(Enum):
     CORPUS = "trains on plain text in addition to the task"
     TRAINED_TEACHER = "trains the teacher too"
     FEATURES = "reads the features below a linear head"
+    PRUNING = "prunes the student while it trains"
     SHARED_ROWS = "has a stage in which texts can share a row"
 
 
@@ -67,6 +68,7 @@ def needed_by(recipe: Recipe) -> frozenset[Capability]:
         Capability.CORPUS: recipe.part(WithCorpus) is not None,
         Capability.TRAINED_TEACHER: any(stage.outer is not None for stage in recipe.stages),
         Capability.FEATURES: needs.features or any(stage.fit_head for stage in recipe.stages),
+        Capability.PRUNING: any(stage.pruning for stage in recipe.stages),
         Capability.SHARED_ROWS: any(stage.packable for stage in recipe.stages),
     }
     return frozenset(capability for capability, needed in wanted.items() if needed)

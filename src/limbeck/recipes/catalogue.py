@@ -26,6 +26,7 @@ RECIPES = {
     "kd": "limbeck.recipes.kd:kd",
     "minima": "limbeck.recipes.minima:minima",
     "distilbert": "limbeck.recipes.distilbert:distilbert",
+    "homodistil": "limbeck.recipes.homodistil:homodistil",
     "tinybert": "limbeck.recipes.tinybert:tinybert",
     "minilm": "limbeck.recipes.minilm:minilm",
     "minilm_v2": "limbeck.recipes.minilm_v2:minilm_v2",
@@ -64,7 +65,7 @@ _ALSO = {
     "patient_kd": "pkd", "sequence_kd": "seqkd", "seq_kd": "seqkd", "sequence_level_kd": "seqkd", "rkl": "reverse_kl",
     "jsd": "jensen_shannon", "tvd": "total_variation", "akl": "adaptive_kl", "generalized_kd": "gkd",
     "generalised_kd": "gkd", "on_policy": "gkd", "distillm_2": "distillm", "distil_bert": "distilbert",
-    "tiny_bert": "tinybert", "mini_ma": "minima", "pruning": "minima",
+    "tiny_bert": "tinybert", "mini_ma": "minima", "homobert": "homodistil", "pruning": "minima",
     "task_aware": "ted", "mini_lm": "minilm", "minilmv2": "minilm_v2", "minilm2": "minilm_v2",
     "mix_kd": "mixkd", "mixup": "mixkd", "adkd": "ad_kd", "attribution": "ad_kd",
     "xtreme_distil": "xtremedistil", "xtremedistil_transformers": "xtremedistil",
@@ -243,7 +244,7 @@ def _needs(recipe: Recipe, kinds: tuple[str, ...]) -> list[str]:
 
 
 def _of_rows(recipe: Recipe, *, texts: bool) -> list[tuple[str, bool]]:
-    needs = recipe.needs
+    needs, prunes = recipe.needs, any(stage.pruning is not None for stage in recipe.stages)
     return [
         ("labels (for texts: completions)" if texts else "labels", needs.labels),
         ("teacher logits (for texts: and its vocabulary)" if texts else "teacher logits", needs.logits),
@@ -251,7 +252,8 @@ def _of_rows(recipe: Recipe, *, texts: bool) -> list[tuple[str, bool]]:
         ("teacher [CLS] states", bool(needs.teacher_first)),
         ("the teacher on changed embeddings", bool(needs.teacher_probes)),
         ("equal width", needs.same_width),
-        ("equal numbers of attention heads", needs.same_heads),
+        ("equal numbers of attention heads", needs.same_heads and not prunes),
+        ("a student with fewer units (student.pruned)", prunes),
         ("equal tokenizers", needs.same_tokens),
     ]
 

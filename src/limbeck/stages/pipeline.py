@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from limbeck.errors import ConfigError
 from limbeck.intact import Damage, open_seal, seal
 from limbeck.losses.objective import Objective
 from limbeck.losses.readout import ClassReadout, Readout
-from limbeck.losses.term import WeightedTerm, bind_terms, needs_of
+from limbeck.losses.term import WeightedTerm, needs_of
 from limbeck.models.layers import set_dropout, word_embeddings
 from limbeck.models.load import load_weights, save_model
 from limbeck.numerics.energy import energy_meter
@@ -33,6 +33,9 @@ from limbeck.stages.outer_loop import OuterLoop, require_outer_loop
 from limbeck.stages.stage import SGD_MOMENTUM, Stage, Training, require_rows_together
 from limbeck.stages.unfreezing import training_only
 from limbeck.types import Batch, Progress, Sequences, Shapes, Teacher, Writer
+
+if TYPE_CHECKING:
+    from limbeck.stages.gradual_pruning import GradualPruning
 
 __all__ = ["StageRun", "run_stage", "stage_title"]
 
@@ -72,6 +75,8 @@ class StageRun:
     """Rows that a stage with `Stage.fit_head` fits the head on; with `Stage.spreads` also unlabelled ones."""
     before: tuple[Path, ...] = ()
     """Folders of the student's earlier stages, in order."""
+    unpruned: Callable[[], Any] | None = None
+    """Makes the student with all units of its layers, for a stage that prunes it."""
     judge: Judge | None = None
     """How the model is measured on development rows; ``None``: the stage ends with its last weights."""
 
@@ -101,7 +106,7 @@ def run_stage(stage: Stage, run: StageRun, student: Any) -> StageCost:
         return finished
     from limbeck.stages.callbacks import log_mark
 
-    cost, terms = _train(stage, run, student)
+    cost, terms = _train(stage, run, student) if stage.pruning is None else _prune(stage, run, student)
     if is_main():
         with replace_folder(run.folder / "model") as part:
             save_model(student, run.tokenizer, part)
@@ -144,7 +149,22 @@ def _cost(done: Path, model: Path | None) -> tuple[StageCost, str | None]:
         raise Damage(f"{_DONE} is not what was written") from error
 
 
-def _train(stage: Stage, run: StageRun, student: Any) -> tuple[StageCost, tuple[WeightedTerm, ...]]:
+def _prune(stage: Stage, run: StageRun, student: Any) -> tuple[StageCost, tuple[WeightedTerm, ...]]:
+    """Train what the student is before units are cut, cut them while it trains, and give the student what is left."""
+    from limbeck.stages.gradual_pruning import GradualPruning
+
+    assert run.unpruned is not None
+    assert stage.pruning is not None
+    pruning = GradualPruning(whole := run.unpruned().to(student.device), student, stage.pruning)
+    with pruning.masks_on():
+        found = _train(stage, run, whole, pruning)
+    pruning.cut()
+    return found
+
+
+def _train(
+    stage: Stage, run: StageRun, student: Any, pruning: GradualPruning | None = None
+) -> tuple[StageCost, tuple[WeightedTerm, ...]]:
     """Train the student and return the cost of the stage, with its bound terms."""
     from limbeck.stages.callbacks import StageCallback, step_of
     from limbeck.stages.trainer import DistillTrainer
@@ -164,7 +184,7 @@ def _train(stage: Stage, run: StageRun, student: Any) -> tuple[StageCost, tuple[
     fit_seconds = _seconds_of_fit(stage, run, student) if checkpoint is None else (0.0, 0.0)
     if not run.sequences.steps:
         return _cost_of_fit(stage, run, fit_seconds, meter), ()
-    terms = bind_terms(stage.terms, run.shapes)
+    terms = stage.bound(run.shapes)
     load_kept_modules(terms, run.before, stage.name)
     done = step_of(checkpoint) if checkpoint is not None else 0
     watched = run.progress.track(run.title, run.sequences.steps, done)
@@ -173,13 +193,16 @@ def _train(stage: Stage, run: StageRun, student: Any) -> tuple[StageCost, tuple[
         callback = StageCallback(run.log, run.labels(stage), update, writer, best, run.outer)
         callback.resume(checkpoint, run.progress.log)
         callback.add_seconds(*fit_seconds)
+        objective = Objective(student, terms, run.readout, trains_student=stage.trains_student)
+        if pruning is not None:
+            objective.pruning = pruning.state
         trainer = DistillTrainer(
-            objective=Objective(student, terms, run.readout, trains_student=stage.trains_student),
+            objective=objective,
             sequences=run.sequences,
             make_batch=run.make_batch,
             teacher=run.teacher,
             args=_arguments(run, checkpoints, stage),
-            callbacks=[callback, *_tensorboard(run)],
+            callbacks=[*([] if pruning is None else [pruning]), callback, *_tensorboard(run)],
             prompt_learning_rate=run.training.prompt_learning_rate,
             momentum=SGD_MOMENTUM if run.training.optim == "sgd" else None,
             writer=writer,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from limbeck.errors import ConfigError
-from limbeck.losses.term import WeightedTerm, needs_of
+from limbeck.losses.term import WeightedTerm, bind_terms, needs_of
 from limbeck.sequences.class_pairs import ClassPairs
 from limbeck.sequences.given import GivenRows, TeacherWritten
 from limbeck.sequences.on_policy import OnPolicy
@@ -20,6 +20,8 @@ from limbeck.sequences.rollouts import Rollouts
 from limbeck.sequences.source import Sampled, Source, parts_of
 from limbeck.stages.outer_loop import BiLevel
 from limbeck.stages.unfreezing import Trained
+from limbeck.students.pruning.schedule import Pruning
+from limbeck.types import Shapes
 
 __all__ = ["SGD_MOMENTUM", "Stage", "Training", "require_rows_together"]
 
@@ -54,6 +56,13 @@ class Stage:
     """Whether unlabelled rows take part in `fit_head`, with labels spread from their neighbours."""
     outer: BiLevel | None = None
     """What else is trained before each step, on the step's rows."""
+    pruning: Pruning | None = None
+    """The stage trains the student as it is before units are cut, and cuts them step by step until it has its shape;
+    ``None``: it trains the student."""
+
+    def bound(self, shapes: Shapes) -> tuple[WeightedTerm, ...]:
+        """Return its terms bound to teacher and student; those of a stage that prunes, to the student before that."""
+        return bind_terms(self.terms, shapes if self.pruning is None else shapes.unpruned())
 
     def part(self, kind: type[_Part]) -> _Part | None:
         """Return its source, or one inside it, that is a `kind`."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from limbeck.errors import ConfigError
-from limbeck.recipes.capabilities import Idle, Lack, require
+from limbeck.recipes.capabilities import Capability, Idle, Lack, require
 from limbeck.recipes.own_functions import own_function
 from limbeck.recipes.recipe import Recipe
 from limbeck.sequences.on_policy import OnPolicy
 from limbeck.stages.stage import Stage
-from limbeck.tasks.run_config import NamedRecipe, RunSettings
+from limbeck.tasks.run_config import NamedRecipe, RunSettings, Student
 from limbeck.tasks.task import System
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "all_stages",
     "loss_temperatures",
     "numbered",
+    "pruning_lacks",
     "student_recipes",
     "system_of",
     "trained",
@@ -54,6 +55,18 @@ def numbered(keys: Sequence[str]) -> list[str]:
 def student_recipes(main: Named, baselines: Sequence[Named]) -> dict[str, Named]:
     """Return the recipes of all students by the names of their systems, the main one first."""
     return {MAIN: main, **dict(zip(numbered([one.key for one in baselines]), baselines, strict=True))}
+
+
+def pruning_lacks(student: Student, training: Any) -> Iterator[Lack]:
+    """Yield why a recipe cannot prune this student while it trains, for any kind of run."""
+    if student.pruned is None or not student.pruned.cuts_units:
+        advice = "Give widths: student: {pruned: {hidden: half, feed_forward: half}}"
+        yield Lack(Capability.PRUNING, "student.pruned does not say what is left of its units", advice)
+    if getattr(training, "early_stopping", None) is not None:
+        because = "training.early_stopping would choose weights from before it is done"
+        yield Lack(Capability.PRUNING, because, "Leave it out")
+    if getattr(student, "adapter", None) is not None:
+        yield Lack(Capability.PRUNING, "student.adapter freezes its weights", "Leave it out")
 
 
 def with_recipe(config: Run, offers: Iterable[Lack | Idle]) -> Run:

@@ -11,7 +11,7 @@ from limbeck.recipes.capabilities import Capability, Idle, Lack
 from limbeck.stages.early_stopping import EarlyStopping
 from limbeck.stages.stage import Training, require_rows_together
 from limbeck.students.adapters import Adapter
-from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
+from limbeck.tasks.baselines import pruning_lacks, student_recipes, with_baselines, with_recipe
 from limbeck.tasks.run_config import (
     Data,
     Filling,
@@ -129,4 +129,5 @@ class HeadRunConfig(RunSettings):
         if self.teacher.model is None:
             for state in (Capability.HIDDEN_STATES, Capability.FIRST_STATES, Capability.PROBES):
                 yield Lack(state, "teacher.labels_from gives answers only", "Use kd, or a teacher with a model")
+        yield from pruning_lacks(self.student, self.training)
         yield Lack(Capability.RATIONALES, "no student of this kind writes any", "Leave rationale_weight out")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from limbeck.data.encode import token_limit
 from limbeck.errors import ConfigError
-from limbeck.losses.term import bind_terms, needs_of
+from limbeck.losses.term import needs_of
 from limbeck.models.layers import shapes
 from limbeck.models.load import load_classifier, load_tokenizer
 from limbeck.models.padding import padding_of, share_padding
@@ -177,7 +177,7 @@ def _require_fitting(context: HeadContext) -> None:
             "training row has one. Use student.from_teacher (whole layers), or label some rows"
         )
     for recipe in context.recipes.values():
-        terms = (bind_terms(stage.terms, shapes(teacher.model, student)) for stage in recipe.build().stages)
+        terms = (stage.bound(shapes(teacher.model, student)) for stage in recipe.build().stages)
         needs = reduce(or_, map(needs_of, terms))
         if needs.teacher_inside and not context.same_tokens:
             raise ConfigError(

@@ -8,7 +8,7 @@ specific to a kind of head.
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +84,14 @@ class HeadRun:
             return None if self.context.teacher is None else self.context.teacher.model
         return self._new_student(seed).to(device())
 
-    def _new_student(self, seed: int) -> Any:
-        """Return a seed's student before training; the teacher is trained."""
+    def _new_student(self, seed: int, *, whole: bool = False) -> Any:
+        """Return a seed's student before training, once the teacher is trained; `whole`: before it is pruned."""
         context = self.context
         teacher = None if context.teacher is None else context.teacher.model
-        importance = head_importance(context, self.progress)
-        return make_student(context.config, context.coder, teacher, context.student.tokenizer, seed, importance)
+        config, importance = context.config, None if whole else head_importance(context, self.progress)
+        if whole:
+            config = config.model_copy(update={"student": config.student.unpruned})
+        return make_student(config, context.coder, teacher, context.student.tokenizer, seed, importance)
 
     def stage(self, system: System, planned: PlannedStage, seed: int, model: Any) -> StageRun:
         """Return the rows of a stage in order, and the source of their signals."""
@@ -116,6 +118,7 @@ class HeadRun:
             shapes=self._pair(model) if system.role == "teacher" else self._measured_pair,
             teacher=self._signals if needs.teacher else None,
             readout=context.coder.readout,
+            unpruned=partial(self._new_student, seed, whole=True),
             judge=self._judge(system, planned, seed),
         )
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.losses.term import bind_terms
 from limbeck.results.sections import LayerMap
 from limbeck.stages.layer_similarity import SAMPLE_ROWS
 from limbeck.tasks.baselines import all_stages
@@ -51,7 +50,7 @@ def layer_map(config: Any, pair: Shapes, rows: int) -> LayerMap | None:
     """
     maps: dict[str, list[tuple[int, int]]] = {}
     for name, recipe in config.recipes().items() if pair.similarity else ():
-        terms = (t.term for stage in recipe.build().stages for t in bind_terms(stage.terms, pair))
+        terms = (t.term for stage in recipe.build().stages for t in stage.bound(pair))
         pairs = {layers for term in terms if term.needs.similarity for layers in term.compared_layers}
         if pairs:
             maps[name] = sorted(pairs)

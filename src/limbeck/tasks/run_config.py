@@ -306,6 +306,13 @@ class Student(_Section):
         """Whether the student starts with weights of the teacher, its head included."""
         return self.from_teacher is not None or self.pruned is not None
 
+    @property
+    def unpruned(self) -> Self:
+        """The student with the layers of the pruned one and all units of each."""
+        assert self.pruned is not None
+        whole = self.pruned.model_copy(update={"hidden": None, "heads": None, "feed_forward": None})
+        return self.model_copy(update={"pruned": whole})
+
     def begins_as(self, teacher: str | None) -> str | None:
         """Return the model whose weights the student starts with, `teacher` or its own; ``None`` for random ones."""
         return teacher if self.of_teacher else self.model

@@ -16,7 +16,7 @@ from typing import Any
 
 import limbeck.stages.trainer  # noqa: F401  # a run loads it, so its memory counts
 from limbeck.errors import ConfigError, ModelError
-from limbeck.losses.term import bind_terms, needs_of
+from limbeck.losses.term import needs_of
 from limbeck.models.layers import depth, set_dropout, shapes, text_config, width, word_embeddings
 from limbeck.models.load import Head, new_classifier
 from limbeck.models.pooled_classifier import with_pooling
@@ -99,7 +99,8 @@ class PlannedRun:
 
     def make_student(self, config: Any) -> Any:
         """Return the student as `config` trains it, with arbitrary weights; 4-bit weights are counted separately."""
-        student = _with_padding(self._plain(config.student))
+        prunes = any(stage.pruning is not None for stage in all_stages(config.recipes()))
+        student = _with_padding(self._plain(config.student.unpruned if prunes else config.student))
         if (adapter := config.student.adapter) is not None:
             add_adapter(student, adapter.model_copy(update={"kind": "lora"}) if adapter.kind == "qlora" else adapter)
         return _as_trained(student, config.training)
@@ -241,7 +242,7 @@ class _Planner:
     def _needs(self) -> Needs:
         """What the terms of all students need."""
         stages = all_stages(self.config.recipes())
-        return reduce(or_, (needs_of(bind_terms(stage.terms, self.pair)) for stage in stages), Needs())
+        return reduce(or_, (needs_of(stage.bound(self.pair)) for stage in stages), Needs())
 
     @staticmethod
     def _micro_rows(training: Training) -> int:
@@ -301,7 +302,7 @@ class _Planner:
         """Return the item of parameters that terms have of their own: maps between widths, filters."""
         if self.run.teacher is None:
             return []
-        bound = [bind_terms(stage.terms, self.pair) for stage in all_stages(self.config.recipes())]
+        bound = [stage.bound(self.pair) for stage in all_stages(self.config.recipes())]
         modules = [[module for t in terms if (module := t.term.module()) is not None] for terms in bound]
         most = max(sum(p.numel() for module in of_stage for p in module.parameters()) for of_stage in modules)
         each = 16 if config.training.optim == "adamw" else 12

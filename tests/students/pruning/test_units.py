@@ -36,6 +36,14 @@ def test_a_decoder_with_shared_keys_and_a_gate(make_family: Make) -> None:
     assert len(units.norms) == 5
 
 
+@pytest.mark.parametrize("kind", ["bert", "llama", "qwen3"])
+def test_a_feed_forward_block_as_wide_as_the_hidden_states(make_family: Make, kind: str) -> None:
+    units = units_of(make_family(kind, intermediate_size=32))
+    assert units.shape.feed_forward == 32
+    assert len(units.of_layers[0].feeding) == (1 if kind == "bert" else 2)
+    assert len(units.of_layers[0].projections) == 3
+
+
 def test_one_matrix_for_queries_keys_and_values(make_family: Make) -> None:
     model = make_family("gpt2")
     assert units_of(model).of_layers[0].projections == (model.transformer.h[0].attn.c_attn,)

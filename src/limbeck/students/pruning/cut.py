@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,12 +10,13 @@ from torch import Tensor, nn
 from limbeck.errors import ModelError
 from limbeck.models.layers import accepted_inputs
 from limbeck.models.trials import probe_ids, readable_tokens, undisturbed
+from limbeck.students.pruning.axes import unit_axes
 from limbeck.students.pruning.importance import Kept
 from limbeck.students.pruning.masked_units import Masks, masked
 from limbeck.students.pruning.shape import configured
-from limbeck.students.pruning.units import LayerUnits, Shape, Units, out_features, units_of
+from limbeck.students.pruning.units import Shape, Units, units_of
 
-__all__ = ["cut_model", "embedding_scale", "require_same_outputs"]
+__all__ = ["cut_model", "embedding_scale", "masks_of", "require_same_outputs"]
 
 _ROWS, _TOKENS, _PADDED = 2, 24, 7
 _TOLERANCE, _TOLERANCE_OF_HALVES = 1e-3, 5e-2
@@ -33,9 +33,8 @@ def cut_model(model: Any, shape: Shape, kept: Kept) -> Any:
     Raises:
         ModelError: the class has no models of this shape.
     """
-    units = units_of(model)
     student = _empty(model, shape)
-    state = _cut_state(model, student, units, shape, kept)
+    state = _cut_state(model, student, shape, kept)
     student.load_state_dict(state, strict=True)
     student = student.to(torch.float32)
     if student.device.type != "meta":
@@ -56,7 +55,7 @@ def require_same_outputs(model: Any, student: Any, kept: Kept) -> None:
     mask = torch.ones_like(ids)
     mask[1, max(1, tokens - _PADDED) :] = 0
     with undisturbed(model, student):
-        with masked(units, _masks_of(units, kept, next(model.parameters()).device)):
+        with masked(units, masks_of(units, kept, next(model.parameters()).device)):
             expected = _outputs(model, ids, mask)
         found = _outputs(student, ids, mask)
     exact = all(parameter.dtype == torch.float32 for parameter in model.parameters())
@@ -85,18 +84,16 @@ def _empty(model: Any, shape: Shape) -> Any:
         raise _no_such_model(model, shape, str(error)) from error
 
 
-def _cut_state(model: Any, student: Any, units: Units, shape: Shape, kept: Kept) -> dict[str, Tensor]:
+def _cut_state(model: Any, student: Any, shape: Shape, kept: Kept) -> dict[str, Tensor]:
     """Return the student's state: each tensor of the model, cut along the axes of its role."""
-    roles, others = _roles(units, kept), _Axes(units, shape, kept)
-    owners = dict(model.named_modules())
-    wanted = student.state_dict()
-    found = {}
-    for name, tensor in model.state_dict().items():
-        if name not in wanted:
-            raise _no_such_model(model, shape, f"{name} is not in it")
-        owner = owners[name.rpartition(".")[0]]
-        cut = roles.get(owner, others)
-        found[name] = part = cut(tensor, wanted[name])
+    state, wanted, found = model.state_dict(), student.state_dict(), {}
+    if unknown := [name for name in state if name not in wanted]:
+        raise _no_such_model(model, shape, f"{unknown[0]} is not in it")
+    for name, axes in unit_axes(model, student, kept):
+        part = state[name]
+        for axis, places in axes:
+            part = part.index_select(axis, places.to(part.device))
+        found[name] = part
         if part.shape != wanted[name].shape:
             sizes = f"{name} would be {list(part.shape)}, and is {list(wanted[name].shape)}"
             raise _no_such_model(model, shape, sizes)
@@ -111,73 +108,7 @@ def _no_such_model(model: Any, shape: Shape, why: str) -> ModelError:
     )
 
 
-class _Axes:
-    """Cuts a tensor outside the matrices of layers: along axes of the model's width that the student has narrower."""
-
-    def __init__(self, units: Units, after: Shape, kept: Kept) -> None:
-        self._picked = [(units.shape.hidden, after.hidden, kept.hidden)]
-        if units.shared_heads and after.heads < units.shape.heads:
-            self._picked.append((units.shape.heads, after.heads, kept.groups[0]))
-
-    def __call__(self, tensor: Tensor, wanted: Tensor) -> Tensor:
-        for axis in range(tensor.dim()):
-            for before, after, picked in self._picked:
-                if tensor.dim() == wanted.dim() and (tensor.shape[axis], wanted.shape[axis]) == (before, after):
-                    tensor = _pick(tensor, axis, picked)
-                    break
-        return tensor
-
-
-class _Matrix:
-    """Cuts a matrix of a layer, and its bias, along inputs and outputs."""
-
-    def __init__(self, module: nn.Module, inputs: Tensor, outputs: Tensor) -> None:
-        self._transposed, self._inputs, self._outputs = type(module).__name__ == "Conv1D", inputs, outputs
-
-    def __call__(self, tensor: Tensor, _wanted: Tensor) -> Tensor:
-        if tensor.dim() == 1:
-            return _pick(tensor, 0, self._outputs)
-        rows, columns = (self._inputs, self._outputs) if self._transposed else (self._outputs, self._inputs)
-        return _pick(_pick(tensor, 0, rows), 1, columns)
-
-
-def _pick(tensor: Tensor, axis: int, places: Tensor) -> Tensor:
-    return tensor.index_select(axis, places.to(tensor.device))
-
-
-def _roles(units: Units, kept: Kept) -> dict[nn.Module, Callable[[Tensor, Tensor], Tensor]]:
-    roles: dict[nn.Module, Callable[[Tensor, Tensor], Tensor]] = {}
-    for layer, groups, neurons in zip(units.of_layers, kept.groups, kept.neurons, strict=True):
-        roles |= _of_attention(units.shape, layer, kept.hidden, groups)
-        for module in layer.feeding:
-            blocks = out_features(module) // units.shape.feed_forward  # 2 where a gate is in the same matrix
-            outputs = torch.cat([neurons + block * units.shape.feed_forward for block in range(blocks)])
-            roles[module] = _Matrix(module, kept.hidden, outputs)
-        roles[layer.feed_forward] = _Matrix(layer.feed_forward, neurons, kept.hidden)
-    return roles
-
-
-def _of_attention(
-    shape: Shape, layer: LayerUnits, hidden: Tensor, groups: Tensor
-) -> dict[nn.Module, Callable[[Tensor, Tensor], Tensor]]:
-    keys = _spread(groups, shape.head_width)
-    queries = _spread(groups, shape.head_width * (shape.heads // shape.groups))
-    widths = (shape.heads * shape.head_width, shape.groups * shape.head_width)
-    together = torch.cat([queries, keys + widths[0], keys + sum(widths)])
-    roles: dict[nn.Module, Callable[[Tensor, Tensor], Tensor]] = {}
-    for module in layer.projections:
-        outputs = {widths[0]: queries, widths[1]: keys}.get(out_features(module), together)
-        roles[module] = _Matrix(module, hidden, outputs)
-    roles[layer.attention] = _Matrix(layer.attention, queries, hidden)
-    return roles
-
-
-def _spread(groups: Tensor, size: int) -> Tensor:
-    """Return the places of all numbers in blocks of `size`."""
-    return (groups[:, None] * size + torch.arange(size)).flatten()
-
-
-def _masks_of(units: Units, kept: Kept, device: torch.device) -> Masks:
+def masks_of(units: Units, kept: Kept, device: torch.device) -> Masks:
     """Return masks of ones and zeros."""
 
     def one(size: int, places: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from limbeck.errors import ModelError
 from limbeck.models.layers import head_groups, heads, layer_list, width
 
-__all__ = ["LayerUnits", "Shape", "Units", "in_features", "out_features", "units_of"]
+__all__ = ["LayerUnits", "Shape", "Units", "as_rows_of_outputs", "in_features", "out_features", "units_of"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class Units:
     """Norms over hidden units, in all parts of the model."""
     dense: tuple[nn.Module, ...]
     """Matrices outside layers, other than the one to the vocabulary, that give hidden units, such as a pooler's."""
+    embeddings: tuple[nn.Embedding, ...]
+    """Tables outside layers that give hidden units."""
     shared_heads: bool
     """Whether all layers share a table by heads (MPNet's relative positions), so they must keep the same heads."""
 
@@ -73,6 +75,11 @@ def in_features(module: nn.Module) -> int:
 def out_features(module: nn.Module) -> int:
     """Return the number of outputs of a matrix."""
     return int(_weight(module).shape[1 if _is_transposed(module) else 0])
+
+
+def as_rows_of_outputs(module: nn.Module, tensor: Tensor) -> Tensor:
+    """Return a tensor of a matrix's shape as ``[outputs, inputs]``."""
+    return tensor.T if _is_transposed(module) else tensor
 
 
 def units_of(model: Any) -> Units:
@@ -98,6 +105,7 @@ def units_of(model: Any) -> Units:
         of_layers=of_layers,
         norms=tuple(module for module in model.modules() if _is_norm(module, shape.hidden)),
         dense=tuple(m for m in outside if _is_matrix(m) and m is not head and out_features(m) == shape.hidden),
+        embeddings=tuple(m for m in outside if isinstance(m, nn.Embedding) and m.embedding_dim == shape.hidden),
         shared_heads=any(isinstance(m, nn.Embedding) and m.embedding_dim == shape.heads for m in outside),
     )
 
@@ -127,12 +135,10 @@ def _of_layer(model: Any, number: int, layer: nn.Module) -> LayerUnits:
     matrices = [module for module in layer.modules() if _is_matrix(module)]
     if len(matrices) < 4 or out_features(matrices[-1]) != hidden:
         raise _unknown(model, f"layer {number} has {len(matrices)} matrices")
-    feed_forward, neurons = matrices[-1], in_features(matrices[-1])
-    feeding = [matrices[-2]]
-    if len(matrices) > 4 and out_features(matrices[-3]) == neurons and in_features(matrices[-3]) == hidden != neurons:
-        feeding.insert(0, matrices[-3])
-    attention, projections = matrices[-2 - len(feeding)], matrices[: -2 - len(feeding)]
-    return LayerUnits(tuple(projections), attention, tuple(feeding), feed_forward)
+    # Queries, keys and values have one or three, what is behind them one; so with a gate their number is odd.
+    gated = len(matrices) % 2
+    projections, attention = matrices[: -3 - gated], matrices[-3 - gated]
+    return LayerUnits(tuple(projections), attention, tuple(matrices[-2 - gated : -1]), matrices[-1])
 
 
 def _require_shape(model: Any, number: int, layer: LayerUnits, shape: Shape) -> None:

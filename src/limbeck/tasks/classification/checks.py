@@ -20,7 +20,7 @@ from limbeck.data.prompts.scored import encode_for
 from limbeck.errors import LimbeckError, ModelError
 from limbeck.evaluation.predict import predict_logits, softmax
 from limbeck.formatting import share_text
-from limbeck.losses.term import bind_terms, needs_of
+from limbeck.losses.term import needs_of
 from limbeck.models.layers import shapes
 from limbeck.models.padding import padding_of
 from limbeck.models.pooled_classifier import shape_in_words
@@ -274,7 +274,7 @@ def _tokens_and_layers(config: RunConfig, teacher: Any, student: Any, same_token
     pair = shapes(teacher, student)
     try:
         stages = {name: recipe.build().stages for name, recipe in config.recipes().items()}
-        needs = {name: [needs_of(bind_terms(stage.terms, pair)) for stage in parts] for name, parts in stages.items()}
+        needs = {name: [needs_of(stage.bound(pair)) for stage in parts] for name, parts in stages.items()}
         require_trainable(student, (stage.trains for parts in stages.values() for stage in parts))
     except LimbeckError as error:
         return [Finding("fault", "layers", str(error))]

@@ -16,7 +16,7 @@ from limbeck.recipes.catalogue import build_recipe, recipes_for
 from limbeck.stages.outer_loop import require_outer_loop
 from limbeck.stages.stage import Stage, require_rows_together
 from limbeck.students.adapters import Adapter
-from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
+from limbeck.tasks.baselines import pruning_lacks, student_recipes, with_baselines, with_recipe
 from limbeck.tasks.classification.auto import filled
 from limbeck.tasks.classification.ensemble.config import Ensemble
 from limbeck.tasks.classification.labeller import Labeller
@@ -349,6 +349,7 @@ def _offers(config: RunConfig) -> Iterator[Lack | Idle]:
         yield Idle(Capability.RATIONALES, "teacher.rationale", "Use anon with rationale_weight, or leave it out")
     if teacher.is_classifier:
         yield Lack(Capability.RATIONALES, "a teacher that is a classifier gives none", "Use a column, prompt or api")
+    yield from pruning_lacks(student, config.training)
     if student.head == "verbaliser":
         yield Lack(Capability.FEATURES, "student.head: verbaliser has no such head", "Use head: linear")
         yield Lack(Capability.PROBES, "student.head: verbaliser reads each text several times", "Use head: linear")

@@ -18,7 +18,7 @@ from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import predict_logits
 from limbeck.intact import checksum
 from limbeck.losses.readout import ClassReadout
-from limbeck.losses.term import bind_terms, needs_of
+from limbeck.losses.term import needs_of
 from limbeck.models.bag_of_words import BagOfWords
 from limbeck.models.label_scorer import LabelScorer
 from limbeck.models.layers import depth, shapes, width
@@ -105,10 +105,9 @@ class Context:
         own = None if isinstance(self.teacher, LabelTeacher) else self.teacher
         teacher = self.teacher.states if isinstance(self.teacher, LabelTeacher) else LocalTeacher(self.teacher.model)
         assert teacher is not None, "see capabilities"
-        of_teacher, seed = None if own is None else own.model, self.config.seeds[0]
         return measure_similarity(
             # Not `student`, whose layers may be copies of those of a teacher that was not yet fine-tuned.
-            make_student(self.config, of_teacher, self.tokenizer, self.rows.labels, seed, self.importance()),
+            self.new_student(self.config.seeds[0]),
             teacher,
             readout=ClassReadout(),
             shapes=self.pair(self.student),
@@ -131,6 +130,14 @@ class Context:
         if isinstance(self.teacher, LabelTeacher):
             return self.teacher.train.kept_N
         return np.ones(len(self.rows.train), dtype=np.bool_)
+
+    def new_student(self, seed: int, *, whole: bool = False) -> Any:
+        """Return a seed's student before training, once the teacher is trained; `whole`: before it is pruned."""
+        of_teacher = self.teacher.model if isinstance(self.teacher, ModelTeacher) else None
+        config, importance = self.config, None if whole else self.importance()
+        if whole:
+            config = config.model_copy(update={"student": config.student.unpruned})
+        return make_student(config, of_teacher, self.tokenizer, self.rows.labels, seed, importance)
 
     def importance(self) -> Importance | None:
         """Return the importance of the trained teacher's units, if the student is pruned."""
@@ -289,6 +296,6 @@ def _require_same_prompts(
         )
     for one in recipes.values():
         for stage in one.stages:
-            needs = needs_of(bind_terms(stage.terms, shapes(teacher.model, student)))
+            needs = needs_of(stage.bound(shapes(teacher.model, student)))
             require_taps(student, needs.student_taps)
             require_taps(teacher.model, needs.teacher_taps)

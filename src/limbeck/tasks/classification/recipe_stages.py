@@ -34,6 +34,8 @@ def recipe_stages(named: ClassifierRecipe, model: Any, training: ClassifierTrain
         return stages
     trains_head = [needs.labels or needs.logits for needs in (needs_of(stage.terms) for stage in stages)]
     first = trains_head.index(True) if any(trains_head) else -1
+    if stages[first].pruning is not None:
+        return stages  # it trains the teacher's own head
     return tuple(replace(stage, fit_head=place == first) for place, stage in enumerate(stages))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from limbeck.errors import ConfigError, ModelError
 from limbeck.evaluation.predict import length_sorted_batches
 from limbeck.formatting import share_text
-from limbeck.losses.term import bind_terms, needs_of
+from limbeck.losses.term import needs_of
 from limbeck.models.layers import width
 from limbeck.models.load import weights_fingerprint
 from limbeck.models.trials import require_probes, require_taps
@@ -40,7 +40,7 @@ def all_needs(stages: Sequence[Stage], pair: Shapes) -> Needs:
     """Return what all stages need from this pair of models."""
     needs = Needs()
     for stage in stages:
-        needs = needs | needs_of(bind_terms(stage.terms, pair))
+        needs = needs | needs_of(stage.bound(pair))
     return needs
 
 

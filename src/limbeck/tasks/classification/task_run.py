@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,6 @@ from limbeck.tasks.classification.recipe_stages import dev_judge, given_sequence
 from limbeck.tasks.classification.rows import budget_steps
 from limbeck.tasks.classification.signals import keeps_signals, teacher_signals
 from limbeck.tasks.classification.simple_baselines import READING, SIMPLE_SYSTEMS, answer_simply, rows_to_read
-from limbeck.tasks.classification.student import make_student
 from limbeck.tasks.classification.training_config import ClassifierTraining
 from limbeck.tasks.planned_stages import planned_stages
 from limbeck.tasks.record import described
@@ -142,11 +141,9 @@ class ClassifierRun:
         context = self.context
         if system.role == "simple":
             return None
-        of_teacher = context.teacher.model if isinstance(context.teacher, ModelTeacher) else None
         if system.role == "teacher":
-            return of_teacher
-        labels, importance = context.rows.labels, context.importance()
-        student = make_student(self.config, of_teacher, context.tokenizer, labels, seed, importance)
+            return context.teacher.model if isinstance(context.teacher, ModelTeacher) else None
+        student = context.new_student(seed)
         if self.config.student.adapter is not None:
             self._frozen = frozen_fingerprint(student)
         return student.to(device())
@@ -190,6 +187,7 @@ class ClassifierRun:
             teacher=teacher,
             outer=outer,
             head_rows=spread_rows(rows, np.setdiff1d(learned, rows)) if stage.spreads else rows,
+            unpruned=partial(context.new_student, seed, whole=True),
             judge=self._judge(system, planned),
         )
 

@@ -90,7 +90,9 @@ def examine_texts(config: TextRunConfig, progress: Progress, in_folder: InFolder
     with progress.track("teacher and student on a sample", 2) as update:
         findings.append(_losses(context, student))
         update(1)
-        findings += [_memory(context, student), _time(context, student)]
+        prunes = any(stage.pruning is not None for stage in all_stages(config.recipes()))
+        widest = context.new_student(config.seeds[0], whole=True).to(device()) if prunes else student
+        findings += [_memory(context, widest), _time(context, widest)]
         update(1)
     return findings
 

@@ -12,7 +12,7 @@ from limbeck.errors import ConfigError
 from limbeck.recipes.capabilities import Capability, Idle, Lack
 from limbeck.stages.early_stopping import EarlyStopping
 from limbeck.stages.stage import Training
-from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
+from limbeck.tasks.baselines import pruning_lacks, student_recipes, with_baselines, with_recipe
 from limbeck.tasks.run_config import (
     SEARCH,
     SPEED,
@@ -153,6 +153,7 @@ class TextRunConfig(RunSettings):
 
     def _offers(self) -> Iterator[Lack | Idle]:
         """Yield what recipes miss in this run, and options that are only for some recipes."""
+        yield from pruning_lacks(self.student, self.training)
         if self.task.text is not None:
             others = "Use kd, reverse_kl, jensen_shannon or total_variation, or give task.prompt"
             yield Lack(Capability.WRITING, "plain text (task.text) has no prompts", others)

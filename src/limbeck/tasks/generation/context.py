@@ -16,7 +16,7 @@ from limbeck.data.generation.encoded import EncodedSequences
 from limbeck.data.generation.packing import check_packing
 from limbeck.errors import ConfigError, ModelError
 from limbeck.evaluation.generation.outputs import SystemOutputs
-from limbeck.losses.term import bind_terms, needs_of
+from limbeck.losses.term import needs_of
 from limbeck.models.language_model import is_encoder_decoder
 from limbeck.models.layers import shapes
 from limbeck.models.load import load_language_model, load_tokenizer
@@ -64,12 +64,16 @@ class Context:
     dev_for_teacher: EncodedSequences | None
     outputs: dict[str, dict[int, SystemOutputs]] = field(default_factory=dict)
 
-    def new_student(self, seed: int, importance: Importance | None = None) -> Any:
+    def new_student(self, seed: int, importance: Importance | None = None, *, whole: bool = False) -> Any:
         """Return the untrained student; the same for the same seed.
 
         `importance` is that of the units of a teacher that is pruned; ``None``: only the student's shape matters.
+        `whole`: before it is pruned.
         """
-        return _writing_student(self.config, self.teacher, self.student_tokenizer, seed, importance)
+        config = self.config
+        if whole:
+            config = config.model_copy(update={"student": config.student.unpruned})
+        return _writing_student(config, self.teacher, self.student_tokenizer, seed, importance)
 
     @cached_property
     def student_pair(self) -> Shapes:
@@ -238,7 +242,7 @@ def _needs(config: TextRunConfig, teacher: Any, student: Any) -> Needs:
         of_recipe, stages = Needs(), recipe.build().stages
         require_trainable(student, (stage.trains for stage in stages))
         for stage in stages:
-            of_recipe |= needs_of(bind_terms(stage.terms, pair))
+            of_recipe |= needs_of(stage.bound(pair))
         if of_recipe.teacher_hidden and config.teacher.store is not None:
             raise ConfigError(
                 f"recipe '{recipe.name}' compares hidden states, and teacher.store holds next-token "

@@ -78,6 +78,7 @@ def stage_run(
         # Terms on tokens have no layers to map, so without a teacher's weights any shape will do.
         shapes=shapes(model, model) if context.teacher is None or of_teacher else measured_pair(context),
         teacher=teacher,
+        unpruned=partial(context.new_student, seed, whole=True),
         judge=None if stage.only_hints else _judge(context, training, of_teacher=of_teacher),
     )
 

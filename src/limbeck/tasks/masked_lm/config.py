@@ -10,7 +10,7 @@ from limbeck.data.masked.task import MaskedLM
 from limbeck.recipes.capabilities import Capability, Lack
 from limbeck.stages.early_stopping import EarlyStopping
 from limbeck.stages.stage import Training
-from limbeck.tasks.baselines import student_recipes, with_baselines, with_recipe
+from limbeck.tasks.baselines import pruning_lacks, student_recipes, with_baselines, with_recipe
 from limbeck.tasks.run_config import (
     Data,
     Filling,
@@ -80,6 +80,7 @@ class MaskedRunConfig(RunSettings):
     def fillings(self) -> list[Filling]:
         """Return the functions that spell out the arguments of the recipes."""
         lacks = [Lack(Capability.RATIONALES, "no student of this kind writes any", "Leave rationale_weight out")]
+        lacks += pruning_lacks(self.student, self.training)
         return [
             (("recipe",), lambda config: with_recipe(config, lacks)),
             (("baselines",), lambda config: with_baselines(config, lacks)),

@@ -16,7 +16,7 @@ from limbeck.data.masked.encode import MaskedTexts, encode_texts, require_maskab
 from limbeck.errors import ModelError
 from limbeck.evaluation.generation.outputs import SystemOutputs
 from limbeck.losses.readout import MaskedReadout
-from limbeck.losses.term import bind_terms, needs_of
+from limbeck.losses.term import needs_of
 from limbeck.models.language_model import is_encoder_decoder
 from limbeck.models.layers import is_causal, shapes
 from limbeck.models.load import load_masked_lm, load_tokenizer
@@ -64,12 +64,16 @@ class Context:
     outputs: dict[str, dict[int, SystemOutputs]] = field(default_factory=dict)
     """Sums over the held-out texts, by system and seed."""
 
-    def new_student(self, seed: int, importance: Importance | None = None) -> Any:
+    def new_student(self, seed: int, importance: Importance | None = None, *, whole: bool = False) -> Any:
         """Return the untrained student; the same for the same seed.
 
         `importance` is that of the units of a teacher that is pruned; ``None``: only the student's shape matters.
+        `whole`: before it is pruned.
         """
-        return _new_student(self.config, self.teacher, self.tokenizer, seed, importance)
+        config = self.config
+        if whole:
+            config = config.model_copy(update={"student": config.student.unpruned})
+        return _new_student(config, self.teacher, self.tokenizer, seed, importance)
 
     @cached_property
     def student_pair(self) -> Shapes:
@@ -210,6 +214,6 @@ def _require_fitting(config: MaskedRunConfig, teacher: Any, student: Any) -> Non
     """
     pair, stages = shapes(teacher, student), all_stages(config.recipes())
     require_trainable(student, (stage.trains for stage in stages))
-    needs = reduce(or_, (needs_of(bind_terms(stage.terms, pair)) for stage in stages))
+    needs = reduce(or_, (needs_of(stage.bound(pair)) for stage in stages))
     require_taps(student, needs.student_taps)
     require_taps(teacher, needs.teacher_taps)

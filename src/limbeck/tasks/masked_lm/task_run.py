@@ -128,6 +128,7 @@ class MaskedRun:
             shapes=shapes(model, model) if of_teacher else context.measured_pair,
             teacher=self.teacher if needs_of(stage.terms).teacher else None,
             readout=MaskedReadout(context.vocabulary),
+            unpruned=partial(context.new_student, seed, whole=True),
             judge=None if stage.only_hints else self._judge(training),
         )
 
