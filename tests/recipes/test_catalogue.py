@@ -174,8 +174,8 @@ def test_what_recipes_need() -> None:
             "labels (for texts: completions)",
             "teacher logits (for texts: and its vocabulary)",
             "teacher hidden states",
-            "equal tokenizers",
             "a student with fewer units (student.pruned)",
+            "equal tokenizers",
         ],
         "tinybert": [
             "teacher logits (for texts: and its vocabulary)",

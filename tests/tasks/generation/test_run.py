@@ -50,6 +50,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "minilm_v2": {"name": "minilm_v2"},
     "kd": {"name": "kd"},
     "minima": {"name": "minima"},
+    "homodistil": {"name": "homodistil"},
     "reverse_kl": {"name": "reverse_kl"},
     "jensen_shannon": {"name": "jensen_shannon"},
     "total_variation": {"name": "total_variation", "label_weight": 0.5},
@@ -86,6 +87,7 @@ STAGES = {
     "distillm": [("fine_tune", {"labels"}), ("distillm", {"divergence"})],
     "kd": [("kd", {"divergence", "labels"})],
     "minima": [("minima", {"divergence", "labels"})],
+    "homodistil": [("homodistil", {"labels", "soft_targets", "hidden_states", "attention"})],
     "tinybert": [("intermediate", {"hidden_states", "attention"}), ("prediction", {"soft_targets"})],
     "minilm": [("relations", {"attention", "values"}), ("kd", {"divergence", "labels"})],
     "minilm_v2": [("relations", {"queries", "keys", "values"}), ("kd", {"divergence", "labels"})],
@@ -139,6 +141,8 @@ def test_every_recipe_runs_from_a_short_run_file(
     sections["recipe"] = RECIPES[name]
     if name == "distilbert":  # which compares states of one width
         sections["student"] = {"from_teacher": {"layers": "first", "keep": 1}}
+    if name == "homodistil":  # which prunes its student
+        sections["student"] = {"pruned": {"hidden": "half", "rows": 16}}
     path = write_run_file(sections, tmp_path)
     assert len(path.read_text(encoding="utf-8").splitlines()) < 25
     results = run(load_run_file(path), progress=SilentProgress())
