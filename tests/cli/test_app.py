@@ -115,6 +115,9 @@ def test_recipes_are_listed_with_paper_needs_and_defaults(
     for words in ("fine_tune", "kd", "distilbert", "pkd", "arXiv:1503.02531", "loss_temperature: 2.0",
                   "needs: labels; teacher logits"):  # fmt: skip
         assert words in out
+    titles = [line for line in out.splitlines() if line.startswith(("Every kind", "Classification", "Text gen"))]
+    assert titles[:3] == ["Classification", "Every kind of task", "Every kind of task but ranking"]
+    assert len(set(titles)) == len(titles), "each group is there once"
 
 
 def test_a_recipe_says_what_of_its_paper_is_off(
