@@ -121,6 +121,16 @@ def test_a_copy_of_the_teacher_begins_with_labels_alone(make_classifier: Make, m
     assert float(parts["term/attention"]) == 0
 
 
+@pytest.mark.parametrize("micro", [1, 4])
+def test_micro_batches_change_neither_weights_nor_units(trained: Callable[..., Any], micro: int) -> None:
+    whole, _, first, _, _ = trained()
+    split, _, second, _, _ = trained(micro=micro)
+    for mask, other in zip(first.state.masks().all(), second.state.masks().all(), strict=True):
+        assert torch.equal(mask, other)
+    for name, weight in whole.state_dict().items():
+        torch.testing.assert_close(split.state_dict()[name], weight, rtol=1e-4, atol=1e-5)
+
+
 def test_the_mask_is_off_after_the_block(trained: Callable[..., Any]) -> None:
     whole, *_ = trained()
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in whole.modules())
