@@ -27,7 +27,8 @@ TRAINED = [HEAD, (*HEAD, UPPER), (*HEAD, UPPER, LOWER), (*HEAD, UPPER, LOWER, EM
 @pytest.fixture
 def narrower(sections: dict[str, Any]) -> dict[str, Any]:
     sections["training"] |= {"max_steps": 27, "log_every": 1}
-    return {**sections, "student": {"config": NARROWER}, "recipe": "xtremedistil", "baselines": [], "speed": False}
+    student = {"config": NARROWER, "word_embeddings": "pca"}
+    return {**sections, "student": student, "recipe": "xtremedistil", "baselines": [], "speed": False}
 
 
 def written(sections: dict[str, Any], folder: Path) -> str:

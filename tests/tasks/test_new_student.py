@@ -121,3 +121,16 @@ def test_a_trained_head_stays_on_all_layers_and_begins_anew_on_some(keep: int, s
     section = Student.model_validate({"from_teacher": {"layers": "uniform", "keep": keep}})
     student = new_student(section, teacher, NAMES, load_tokenizer(str(sentence_encoder_folder)))
     assert student.head_is_new == (keep < 4)
+
+
+def test_word_embeddings_of_a_student_from_a_configuration(encoder: Path) -> None:
+    teacher, tokenizer = load_classifier(str(encoder), labels=NAMES), load_tokenizer(str(encoder))
+    section = Student(config={**TINY, "vocab_size": len(tokenizer)}, word_embeddings="pca")
+    student = new_student(section, teacher, NAMES, tokenizer)
+    own, other = (model.get_input_embeddings().weight for model in (student, teacher))
+    distances = (torch.cdist(own, own), torch.cdist(other, other))
+    assert own.shape[1] < other.shape[1]
+    assert torch.corrcoef(torch.stack([x.flatten() for x in distances]))[0, 1] > 0.8
+    assert student.body_is_new
+    with pytest.raises(ValidationError, match="word_embeddings are those of a student with config"):
+        Student.model_validate({"from_teacher": {"layers": [1]}, "word_embeddings": "pca"})

@@ -45,8 +45,9 @@ def xtremedistil(
     rows, and these may be those it began with, so that an unfreezing that does not help is undone. As in the code, the
     learning rate is constant and has no warm-up, whatever ``training`` says.
 
-    There is no MSE of attention after softmax, no dropout before W and no early stopping on unlabelled rows (second
-    version), nor the KL divergence of hidden states and the BiLSTM of the first.
+    The second version's reduced word embeddings are an option of the student (``word_embeddings: pca`` beside
+    ``config``). Its MSE of attention after softmax, dropout before W and early stopping on unlabelled rows are left
+    out, and so are the KL divergence of hidden states and the BiLSTM of the first version.
 
     Paper: Mukherjee and Awadallah 2020, "XtremeDistil: Multi-stage Distillation for Massive Multilingual Models", ACL,
     arXiv:2004.05686; Mukherjee, Awadallah and Gao 2021, "XtremeDistilTransformers: Task Transfer for Task-agnostic

@@ -10,6 +10,7 @@ from limbeck.models.load import Head, load_classifier, load_tokenizer
 from limbeck.models.pooled_classifier import with_pooling
 from limbeck.models.pooling import Pooling
 from limbeck.numerics.layer_maps import choose_layers
+from limbeck.students.embeddings import reduce_word_embeddings
 from limbeck.students.initialise import student_from_config, student_from_layers
 from limbeck.students.pruning.importance import Importance
 from limbeck.students.pruning.shape import Widths
@@ -86,7 +87,7 @@ def new_student(
 
     Args:
         section: how it is made.
-        teacher: source of copied layers; may be ``None`` if none are copied.
+        teacher: source of copied layers or word embeddings; may be ``None`` if none are copied.
         outputs: names of the head's outputs.
         tokenizer: the student's.
         head: for rows or for tokens.
@@ -107,4 +108,7 @@ def new_student(
         return copied_layers(whole, section)
     assert section.config is not None
     pad_id = tokenizer.pad_token_id
-    return student_from_config(section.config, outputs, head=head, pooling=pooling, pad_id=pad_id)
+    student = student_from_config(section.config, outputs, head=head, pooling=pooling, pad_id=pad_id)
+    if section.word_embeddings == "pca":
+        reduce_word_embeddings(teacher, student)
+    return student

@@ -281,6 +281,8 @@ class Student(_Section):
     """Number of layers, or ``half`` of those there are; with a name."""
     config: dict[str, Any] | None = None
     """A Hugging Face configuration (``model_type: bert, num_hidden_layers: 3, ...``) for random weights."""
+    word_embeddings: Literal["random", "pca"] = "random"
+    """Those of a student with `config`; ``pca``: the principal components of the teacher's."""
     trust_remote_code: bool = False
 
     @model_validator(mode="after")
@@ -292,6 +294,8 @@ class Student(_Section):
         if self.model is None and (self.layers is not None or self.keep is not None):
             raise ValueError("layers and keep are those of model; a student of the teacher's has them in from_teacher")
         _require_number(self.layers, self.keep)
+        if self.config is None and self.word_embeddings != "random":
+            raise ValueError("word_embeddings are those of a student with config; any other has embeddings already")
         return self
 
     @property
