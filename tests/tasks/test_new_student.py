@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ from limbeck.models.layers import depth
 from limbeck.models.load import Head, load_classifier, load_tokenizer
 from limbeck.models.pooled_classifier import PooledClassifier, pooling_in
 from limbeck.models.pooling import Pooling
+from limbeck.numerics.principal_components import reduced
+from limbeck.tasks.generation.context import _writing_student as writing_student
+from limbeck.tasks.masked_lm.context import _new_student as masked_student
 from limbeck.tasks.new_student import new_student, student_tokenizer
 from limbeck.tasks.run_config import Student
 
@@ -134,3 +138,31 @@ def test_word_embeddings_of_a_student_from_a_configuration(encoder: Path) -> Non
     assert student.body_is_new
     with pytest.raises(ValidationError, match="word_embeddings are those of a student with config"):
         Student.model_validate({"from_teacher": {"layers": [1]}, "word_embeddings": "pca"})
+
+
+def test_word_embeddings_of_language_models_from_a_configuration() -> None:
+    from tests.tasks.generation import text_models
+    from tests.tasks.masked_lm import masked_models
+
+    made: list[tuple[Any, Any, Any, dict[str, Any]]] = [
+        (
+            masked_student,
+            masked_models.make_model(),
+            masked_models.make_tokenizer(),
+            {**masked_models.TINY, "hidden_size": 8},
+        ),
+        (
+            writing_student,
+            text_models.make_model(text_models.LLAMA, rows=400),
+            text_models.make_tokenizer(),
+            {**text_models.LLAMA, "hidden_size": 8},
+        ),
+    ]
+    for make, teacher, tokenizer, config in made:
+        sections = [Student.model_validate({"config": config, "word_embeddings": what}) for what in ("pca", "random")]
+        own, other = (
+            make(SimpleNamespace(student=section), teacher, tokenizer, 0).get_input_embeddings().weight
+            for section in sections
+        )
+        torch.testing.assert_close(own, reduced(teacher.get_input_embeddings().weight, 8))
+        assert not torch.equal(own, other)

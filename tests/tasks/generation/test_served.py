@@ -222,10 +222,8 @@ def test_the_key_comes_from_the_environment_and_is_shown_nowhere(
         ({"teacher": {"store": None}}, "Give a folder as teacher.store"),
         ({"teacher": {"fine_tune": {"max_steps": 1}}}, "the server has them"),
         ({"teacher": {"precision": "bf16"}}, "the server has them"),
-        (
-            {"student": {"from_teacher": {"layers": "first", "keep": 1}}},
-            "student.from_teacher and student.pruned copy the teacher's weights",
-        ),
+        ({"student": {"from_teacher": {"layers": "first", "keep": 1}}}, "student.from_teacher, student.pruned and"),
+        ({"student": {"config": T5, "word_embeddings": "pca"}}, "student.word_embeddings copy the teacher's weights"),
         (
             {"recipe": "kd"},
             r"other temperatures than 1, and a teacher\.server .* Set recipe\.loss_temperature: 1",
