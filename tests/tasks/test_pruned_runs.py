@@ -168,9 +168,13 @@ def test_the_doctor_and_the_plan_know_the_pruned_student(sections: dict[str, Any
     assert all(finding.level != "fault" for finding in found.values())
     assert "student 2 x 16" in found["layers"].message
     assert not Path(sections["output"]).exists()
-    plan = plan_memory(run_config(sections), available=1e12)  # type: ignore[arg-type]
-    items = {item.name: item.bytes for phase in plan.phases for item in phase.items}
-    assert items["student's optimiser"] < items["teacher's optimiser"] / 2
+    optimiser = {}
+    for recipe in ("minima", "homodistil"):
+        plan = plan_memory(run_config(sections | {"recipe": recipe}), available=1e12)  # type: ignore[arg-type]
+        items = {item.name: item.bytes for phase in plan.phases for item in phase.items}
+        optimiser[recipe] = items["student's optimiser"] / items["teacher's optimiser"]
+    assert optimiser["minima"] < 0.5
+    assert 0.5 < optimiser["homodistil"] < 1  # half of the layers with all their units, and whole embeddings
 
 
 @pytest.mark.parametrize(
