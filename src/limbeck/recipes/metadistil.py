@@ -41,7 +41,7 @@ def metadistil(
     on rows that the teacher was trained for. It also runs all quiz rows at each step, weighs its batches and not its
     rows equally, and needs rows padded to 128 tokens; here the quiz is one batch as in the paper. The student's
     optimiser is that of ``training``; theirs has no warm-up and no weight decay. The baselines learn the quiz rows and
-    have the teacher as it was. A step needs about three times the memory and six times the time of one of ``pkd``.
+    have the teacher as it was. A step needs about four times the memory and six times the time of one of ``pkd``.
 
     Paper: Zhou et al. 2022, "BERT Learns to Teach: Knowledge Distillation with Meta Learning", ACL, arXiv:2106.04570,
     algorithm 1

@@ -116,7 +116,7 @@ def test_other_systems_learn_all_rows(sections: dict[str, Any]) -> None:
 
 
 def test_the_plan_says_why_it_does_not_know(taught: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="recipe 'metadistil' goes through its gradient as well: count on three"):
+    with pytest.raises(ConfigError, match="recipe 'metadistil' goes through its gradient as well: count on four"):
         plan_memory(run_config(taught), available=1e12)
 
 
@@ -150,3 +150,22 @@ def test_the_teacher_of_other_systems_stays_and_a_kill_changes_nothing(
     limbeck.distill(**taught)
     first, second = (load_file(tmp_path / name / "student" / "model.safetensors") for name in ("run", "killed"))
     assert all(first[name].equal(second[name]) for name in first)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["lora", "prompt"])
+def test_a_student_with_an_adapter(kind: str, taught: dict[str, Any], light: None) -> None:
+    taught["student"] |= {"adapter": {"kind": kind}}
+    limbeck.distill(**taught)
+    log = (Path(taught["output"]) / "log.jsonl").read_text(encoding="utf-8")
+    assert "train/quiz_loss" in log
+
+
+@pytest.mark.slow
+def test_a_student_of_another_family_with_tokens_of_its_own(taught: dict[str, Any], light: None) -> None:
+    taught["recipe"] = RECIPE | {"hint_weight": 0}
+    taught["student"] = {"config": {"model_type": "distilbert", "vocab_size": 2000, "dim": 16, "hidden_dim": 32,
+                                    "n_layers": 1, "n_heads": 2, "max_position_embeddings": 64}}  # fmt: skip
+    limbeck.distill(**taught)
+    log = (Path(taught["output"]) / "log.jsonl").read_text(encoding="utf-8")
+    assert "train/quiz_loss" in log

@@ -40,6 +40,12 @@ def test_what_the_teacher_leaves_is_shared_by_the_students(timed: dict[str, Any]
     assert steps(timed | {"minutes": minutes}, tmp_path) == 250
 
 
+def test_a_student_that_trains_its_teacher_takes_six_times_as_long(timed: dict[str, Any]) -> None:
+    config = run_config(timed | {"recipe": "metadistil", "baselines": []})
+    found = step_seconds(config, read_rows(config), 0.01)
+    assert found == pytest.approx(6 * 3 * 0.01 * config.training.batch_size * len(config.seeds))
+
+
 def test_at_least_200_and_at_most_ten_passes(timed: dict[str, Any], tmp_path: Path) -> None:
     assert steps(timed | {"minutes": 0.001}, tmp_path) == 200
     assert steps(timed | {"minutes": 50_000}, tmp_path) == 10 * len(read_rows(run_config(timed)).train)

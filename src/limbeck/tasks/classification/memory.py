@@ -42,7 +42,7 @@ def plan_memory(config: RunConfig, *, available: float | None = None) -> MemoryP
         if outer_of(named.build().stages) is not None:
             raise ConfigError(
                 f"limbeck plan traces a step of the student, and recipe '{named.name}' goes through its gradient as "
-                "well: count on three times the memory of pkd, and on a second teacher with gradients and AdamW"
+                "well: count on four times the memory of pkd, and on a second teacher with gradients and AdamW"
             )
     rows, section = read_rows(config), config.teacher
     require_labels(config, rows)
