@@ -139,6 +139,38 @@ def test_a_step_of_each_stage_is_its_formula_and_reaches_only_what_it_trains(
         assert learnt == (trained - above if stage.name == "hidden" else trained)
 
 
+@pytest.mark.parametrize("arguments", [{}, {"layers": "all", "every_token": True}], ids=["cls", "tokens"])
+def test_any_split_gives_the_same_step_whatever_the_padding(
+    arguments: dict[str, Any], make_classifier: Make, make_task: Make
+) -> None:
+    """Rows are padded to the longest of their micro-batch, so each split also has other padding."""
+    teacher, student = make_classifier(layers=4, seed=3, scale=4.0).double(), make_classifier(width=8, seed=1).double()
+    teacher.eval()
+    task, everything = make_task(), list(range(8))
+    for stage in build_recipe("xtremedistil", arguments, "classification").stages:
+        objective = Objective(student, bind_terms(stage.terms, shapes(teacher, student)))
+        objective.term_modules.double()
+        found = []
+        for split in ([everything], [[0, 1, 2], [3], [4, 5, 6, 7]], [[row] for row in everything]):
+            objective.zero_grad()
+            batches = [task.batch(rows) for rows in split]
+            counts, total = objective.count(batches), 0.0
+            with training_only(student, stage.trains):
+                for batch in batches:
+                    if objective.needs.teacher:
+                        batch["signal"] = LocalTeacher(teacher).signal(batch, objective.needs)
+                    loss, _ = objective(batch, counts)
+                    loss.backward()
+                    total += loss.item()
+            gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in objective.parameters()]
+            found.append((total, torch.cat([gradient.flatten() for gradient in gradients])))
+        (loss, gradient), *others = found
+        assert gradient.abs().max() > 1e-3
+        for other, other_gradient in others:
+            assert other == pytest.approx(loss, rel=1e-6)
+            torch.testing.assert_close(other_gradient, gradient, rtol=1e-5, atol=1e-7)
+
+
 def test_arguments_out_of_range_are_refused() -> None:
     for arguments, words in (
         ({"modules": 0}, "recipe.modules: Input should be greater than or equal to 1"),
